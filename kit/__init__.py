@@ -1,0 +1,1 @@
+"""What knows nothing of missions: the clock, the doorbell, errors, secrets, HTTP helpers."""

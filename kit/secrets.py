@@ -1,0 +1,61 @@
+"""Making, fingerprinting and comparing secrets."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+PREFIX_LENGTH = 20  # characters of a token that are kept in clear, to find its row by
+MOST_ITERATIONS = 1_000_000  # of an imported PBKDF2 hash; more would be an attack on our processor
+
+_passwords = PasswordHash((Argon2Hasher(),))
+
+
+def new_token(kind: str) -> str:
+    """Make a token of 256 random bits that says what it is for: `mc_agent_…`."""
+    return f"mc_{kind}_{secrets.token_urlsafe(32)}"
+
+
+def prefix(token: str) -> str:
+    """Return the part of a token by which its row is found. It leaves 180 bits to guess."""
+    return token[:PREFIX_LENGTH]
+
+
+def fingerprint(secret: str) -> str:
+    """Return what we keep of a secret: its SHA-256, in hex. Secrets are random, so no salt."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def same(one: str, other: str) -> bool:
+    """Compare two secrets, or what we keep of them, in a time that does not tell how they differ."""
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def hash_password(password: str) -> str:
+    """Return what we keep of a password (argon2id). Takes some 0.1 s: call it in a thread."""
+    return _passwords.hash(password)
+
+
+def password_fits(password: str, kept: str) -> bool:
+    """Say whether this is the password that was kept. Takes some 0.1 s: call it in a thread."""
+    return _passwords.verify(password, kept)
+
+
+def fits_pbkdf2(token: str, kept: str) -> bool:
+    """Say whether a token fits `pbkdf2_sha256$<rounds>$<salt>$<digest>` (contract, 1.10)."""
+    parts = kept.split("$")
+    if len(parts) != 4 or parts[0] != "pbkdf2_sha256" or not parts[1].isdecimal():
+        return False
+    rounds = int(parts[1])
+    if not 0 < rounds <= MOST_ITERATIONS:
+        return False
+    digest = hashlib.pbkdf2_hmac("sha256", token.encode(), _unpadded(parts[2]), rounds)
+    return hmac.compare_digest(digest, _unpadded(parts[3]))
+
+
+def _unpadded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+

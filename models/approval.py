@@ -1,0 +1,83 @@
+"""Approvals: an agent asks, a person decides."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.agent import Agent
+from models.base import Base
+from models.board import Board
+from models.task import Task
+
+
+class ApprovalStatus(StrEnum):
+    """What has been decided so far."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class Approval(Base):
+    """A question that waits for a person.
+
+    A decision made on a page settles a few seconds later: until then `status` stays pending, and
+    `decided_status`, `decided_by_user_id`, `decided_at` and `settles_at` say what is to come, so
+    that it can be taken back without a trace. Agents only ever see `status`.
+    """
+
+    __tablename__ = "approvals"
+    __table_args__ = (
+        Index(None, "board_id", "status"),
+        CheckConstraint("status in ('pending', 'approved', 'rejected')", name="status"),
+        CheckConstraint("confidence between 0 and 100", name="confidence"),
+        CheckConstraint("(status = 'pending') = (resolved_at is null)", name="resolved_at"),
+    )
+
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
+    board: Mapped[Board] = relationship(lazy="raise")
+    task_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("tasks.id", ondelete="SET NULL"), index=True
+    )  # the first of the tasks it is about
+    agent_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("agents.id", ondelete="SET NULL"), index=True
+    )
+    agent: Mapped[Agent | None] = relationship(lazy="raise")
+    requested_by_user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL")
+    )
+    action_type: Mapped[str]
+    payload: Mapped[dict[str, Any] | None]
+    confidence: Mapped[float]
+    rubric_scores: Mapped[dict[str, Any] | None]
+    status: Mapped[ApprovalStatus] = mapped_column(default=ApprovalStatus.PENDING, index=True)
+    decided_status: Mapped[ApprovalStatus | None]
+    decided_by_user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL")
+    )
+    decided_at: Mapped[datetime | None]
+    decision_note: Mapped[str | None]
+    settles_at: Mapped[datetime | None] = mapped_column(index=True)
+    asked_back_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+
+
+class ApprovalTask(Base):
+    """A task that an approval is about."""
+
+    __tablename__ = "approval_task_links"
+    __table_args__ = (UniqueConstraint("approval_id", "task_id"),)
+
+    approval_id: Mapped[UUID] = mapped_column(
+        ForeignKey("approvals.id", ondelete="CASCADE"), index=True
+    )
+    approval: Mapped[Approval] = relationship(lazy="raise")
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
+    task: Mapped[Task] = relationship(lazy="raise")
+    position: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]

@@ -1,0 +1,79 @@
+"""Boards, the groups they form, and the rules that a board asks its tasks to keep."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.base import Base
+from models.organization import Organization
+
+
+class BoardGroup(Base):
+    """Boards that share context."""
+
+    __tablename__ = "board_groups"
+    __table_args__ = (UniqueConstraint("organization_id", "slug"),)
+
+    organization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str]
+    slug: Mapped[str]
+    description: Mapped[str | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class Board(Base):
+    """Tasks in columns, a goal, and what is asked before a task may move."""
+
+    __tablename__ = "boards"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "slug"),
+        CheckConstraint("max_agents >= 0", name="max_agents"),
+    )
+
+    organization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), index=True
+    )
+    organization: Mapped[Organization] = relationship(lazy="raise")
+    name: Mapped[str]
+    slug: Mapped[str] = mapped_column(index=True)
+    description: Mapped[str] = mapped_column(default="")
+    gateway_id: Mapped[UUID | None] = mapped_column(index=True)
+    board_group_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("board_groups.id", ondelete="SET NULL"), index=True
+    )
+    board_type: Mapped[str] = mapped_column(default="goal", index=True)
+    objective: Mapped[str | None]
+    success_metrics: Mapped[dict[str, Any] | None]
+    target_date: Mapped[datetime | None]
+    goal_confirmed: Mapped[bool] = mapped_column(default=False)
+    goal_source: Mapped[str | None]
+    require_approval_for_done: Mapped[bool] = mapped_column(default=True)
+    require_review_before_done: Mapped[bool] = mapped_column(default=False)
+    comment_required_for_review: Mapped[bool] = mapped_column(default=False)
+    block_status_changes_with_pending_approval: Mapped[bool] = mapped_column(default=False)
+    only_lead_can_change_status: Mapped[bool] = mapped_column(default=False)
+    max_agents: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class Note(Base):
+    """What a board remembers: plain notes, and its chat."""
+
+    __tablename__ = "board_memory"
+
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
+    board: Mapped[Board] = relationship(lazy="raise")
+    content: Mapped[str]
+    tags: Mapped[list[Any] | None]
+    is_chat: Mapped[bool] = mapped_column(default=False)
+    source: Mapped[str | None]
+    agent_id: Mapped[UUID | None]
+    user_id: Mapped[UUID | None]
+    created_at: Mapped[datetime]

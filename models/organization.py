@@ -1,0 +1,75 @@
+"""Organizations, who belongs to them, and what each member may do."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.base import Base
+from models.user import User
+
+
+class Role(StrEnum):
+    """What a member is, from the most rights to the least."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+
+
+class Organization(Base):
+    """A tenant: nothing in one organization is ever seen from another."""
+
+    __tablename__ = "organizations"
+
+    name: Mapped[str] = mapped_column(index=True)
+    is_demo: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class Member(Base):
+    """A person in an organization. Change implies read; a role by itself opens no board."""
+
+    __tablename__ = "organization_members"
+    __table_args__ = (UniqueConstraint("organization_id", "user_id"),)
+
+    organization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), index=True
+    )
+    organization: Mapped[Organization] = relationship(lazy="raise")
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user: Mapped[User] = relationship(lazy="raise")
+    role: Mapped[Role] = mapped_column(default=Role.MEMBER, index=True)
+    all_boards_read: Mapped[bool] = mapped_column(default=False)
+    all_boards_write: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether this member looks after the organization: its boards, agents and people."""
+        return self.role in (Role.OWNER, Role.ADMIN)
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether this member reads every board."""
+        return self.all_boards_read or self.all_boards_write
+
+
+class BoardAccess(Base):
+    """What a member who does not see all boards may do on one of them."""
+
+    __tablename__ = "organization_board_access"
+    __table_args__ = (UniqueConstraint("organization_member_id", "board_id"),)
+
+    organization_member_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organization_members.id", ondelete="CASCADE"), index=True
+    )
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
+    can_read: Mapped[bool] = mapped_column(default=True)
+    can_write: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

@@ -1,0 +1,76 @@
+"""People, the browsers they have signed in with, and the tokens of their scripts."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, func
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.base import Base
+
+
+class User(Base):
+    """A person. What they may see and do, their memberships say (models/organization.py)."""
+
+    __tablename__ = "users"
+    __table_args__ = (Index("uq_users_lower_email", func.lower("email"), unique=True),)
+
+    clerk_user_id: Mapped[str] = mapped_column(unique=True)  # the contract's name: id elsewhere
+    email: Mapped[str | None]
+    name: Mapped[str | None]
+    preferred_name: Mapped[str | None]
+    pronouns: Mapped[str | None]
+    timezone: Mapped[str | None]
+    notes: Mapped[str | None]
+    context: Mapped[str | None]
+    is_super_admin: Mapped[bool] = mapped_column(default=False)
+    password_hash: Mapped[str | None]  # argon2id
+    active_organization_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("organizations.id", ondelete="SET NULL", use_alter=True), index=True
+    )
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    @property
+    def called(self) -> str:
+        """How this person is called where others read it."""
+        return self.preferred_name or self.name or "User"
+
+
+class SignIn(Base):
+    """A browser that somebody has signed in with."""
+
+    __tablename__ = "sign_ins"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user: Mapped[User] = relationship(lazy="raise")
+    secret_hash: Mapped[str] = mapped_column(unique=True)  # SHA-256 of the cookie, in hex
+    user_agent: Mapped[str | None]
+    ip: Mapped[str | None]
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class ApiToken(Base):
+    """A token with which a person's script calls the API as that person."""
+
+    __tablename__ = "api_tokens"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user: Mapped[User] = relationship(lazy="raise")
+    name: Mapped[str]
+    prefix: Mapped[str] = mapped_column(index=True)
+    secret_hash: Mapped[str]  # SHA-256 of the token, in hex
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+
+
+class FirstRunLink(Base):
+    """The one link by which the first owner comes in. Once it is used, no other is ever made."""
+
+    __tablename__ = "first_run_links"
+
+    secret_hash: Mapped[str] = mapped_column(unique=True)  # SHA-256, in hex
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]

@@ -1,0 +1,21 @@
+"""Boards: who sees which, how to hold one still, and how they come, change and go."""
+
+from services.boards.access import Access, access, get, hold, hold_as_admin, readable, seen_by
+from services.boards.edits import BoardChanges, change, create, delete
+from services.boards.lists import listed, listed_for_agent
+
+__all__ = [
+    "Access",
+    "BoardChanges",
+    "access",
+    "change",
+    "create",
+    "delete",
+    "get",
+    "hold",
+    "hold_as_admin",
+    "listed",
+    "listed_for_agent",
+    "readable",
+    "seen_by",
+]

@@ -1,0 +1,111 @@
+"""Who may read and change which board. Every way to a board and what is on it starts here."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, false, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.errors import Forbidden, NotFound
+from models import Actor, Agent, Board, BoardAccess, Member, Role
+
+
+@dataclass(frozen=True)
+class Access:
+    """A board, and what the actor may do on it."""
+
+    board: Board
+    can_read: bool
+    can_write: bool
+    is_admin: bool
+
+
+def seen_by(actor: Actor) -> Select[tuple[Board, bool, bool, bool]]:
+    """Select the boards of the actor's organizations, with: may read, may change, is admin.
+
+    An agent of a board may do everything on its own board and nothing on another. An agent
+    without a board looks after a gateway, and the boards that this gateway serves.
+    """
+    if isinstance(actor, Agent):
+        own = _of_agent(actor)
+        return select(Board, own.label("reads"), own.label("writes"), literal(False)).where(
+            Board.organization_id == actor.organization_id
+        )
+    writes = or_(Member.all_boards_write, BoardAccess.can_write.is_(True))
+    reads = or_(Member.all_boards_read, BoardAccess.can_read.is_(True), writes)
+    admin = Member.role.in_((Role.OWNER, Role.ADMIN))
+    return (
+        select(Board, reads.label("reads"), writes.label("writes"), admin.label("admin"))
+        .join(Member, Member.organization_id == Board.organization_id)
+        .outerjoin(
+            BoardAccess,
+            and_(
+                BoardAccess.organization_member_id == Member.id, BoardAccess.board_id == Board.id
+            ),
+        )
+        .where(Member.user_id == actor.id)
+    )
+
+
+def readable(actor: Actor, organization_id: UUID) -> Select[tuple[UUID]]:
+    """Select the ids of the boards that the actor reads in an organization."""
+    seen = seen_by(actor).where(Board.organization_id == organization_id).subquery()
+    return select(seen.c.id).where(seen.c.reads)
+
+
+async def access(session: AsyncSession, actor: Actor, board_id: UUID) -> Access:
+    """Return a board and the actor's rights on it.
+
+    Raises NotFound if it is of no organization of the actor's, Forbidden if it may not be read.
+    """
+    return await _one(session, seen_by(actor).where(Board.id == board_id))
+
+
+async def get(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
+    """Return a board that the actor may read. Raises NotFound or Forbidden."""
+    return (await access(session, actor, board_id)).board
+
+
+async def hold(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
+    """Return a board that the actor may change, and that nobody else can hold until the commit.
+
+    A board has one writer at a time, so what a rule has read is still true when it is acted upon.
+    Raises NotFound or Forbidden.
+    """
+    held = await _held(session, actor, board_id)
+    if not held.can_write:
+        raise Forbidden("board_write_forbidden", "You may read this board, not change it.")
+    return held.board
+
+
+async def hold_as_admin(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
+    """Hold a board for what only the organization's admins may do to it. Raises as `hold` does."""
+    held = await _held(session, actor, board_id)
+    if not (held.can_write and held.is_admin):
+        raise Forbidden("admin_required", "Only an admin who may change this board can do that.")
+    return held.board
+
+
+async def _held(session: AsyncSession, actor: Actor, board_id: UUID) -> Access:
+    query = seen_by(actor).where(Board.id == board_id).with_for_update(key_share=True, of=Board)
+    return await _one(session, query.execution_options(populate_existing=True))
+
+
+async def _one(
+    session: AsyncSession, query: Select[tuple[Board, bool, bool, bool]]
+) -> Access:
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        raise NotFound("board_not_found", "There is no such board.")
+    found = Access(*row)
+    if not found.can_read:
+        raise Forbidden("board_read_forbidden", "You may not read this board.")
+    return found
+
+
+def _of_agent(agent: Agent) -> ColumnElement[bool]:
+    if agent.board_id is not None:
+        return Board.id == agent.board_id
+    if agent.gateway_id is not None:
+        return Board.gateway_id == agent.gateway_id
+    return false()
