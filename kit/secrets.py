@@ -30,7 +30,7 @@ def fingerprint(secret: str) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Compare two secrets, or what we keep of them, in a time that does not tell how they differ."""
+    """Compare two secrets in a time that does not tell how they differ."""
     return hmac.compare_digest(one.encode(), other.encode())
 
 
@@ -58,4 +58,3 @@ def fits_pbkdf2(token: str, kept: str) -> bool:
 
 def _unpadded(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-

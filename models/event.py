@@ -36,7 +36,7 @@ class EventType(StrEnum):
     AGENT_UPDATED = "agent.updated"
     AGENT_DELETED = "agent.deleted"
     AGENT_STATUS_CHANGED = "agent.status_changed"
-    AGENT_TOKEN_ISSUED = "agent.token_issued"
+    AGENT_TOKEN_ISSUED = "agent.token_issued"  # noqa: S105
 
 
 class Event(Base):

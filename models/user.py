@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, func
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
@@ -13,7 +13,7 @@ class User(Base):
     """A person. What they may see and do, their memberships say (models/organization.py)."""
 
     __tablename__ = "users"
-    __table_args__ = (Index("uq_users_lower_email", func.lower("email"), unique=True),)
+    __table_args__ = (Index("uq_users_lower_email", text("lower(email)"), unique=True),)
 
     clerk_user_id: Mapped[str] = mapped_column(unique=True)  # the contract's name: id elsewhere
     email: Mapped[str | None]
@@ -26,7 +26,7 @@ class User(Base):
     is_super_admin: Mapped[bool] = mapped_column(default=False)
     password_hash: Mapped[str | None]  # argon2id
     active_organization_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("organizations.id", ondelete="SET NULL", use_alter=True), index=True
+        ForeignKey("organizations.id", ondelete="SET NULL"), index=True
     )
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

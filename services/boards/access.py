@@ -39,9 +39,7 @@ def seen_by(actor: Actor) -> Select[tuple[Board, bool, bool, bool]]:
         .join(Member, Member.organization_id == Board.organization_id)
         .outerjoin(
             BoardAccess,
-            and_(
-                BoardAccess.organization_member_id == Member.id, BoardAccess.board_id == Board.id
-            ),
+            and_(BoardAccess.organization_member_id == Member.id, BoardAccess.board_id == Board.id),
         )
         .where(Member.user_id == actor.id)
     )
@@ -91,9 +89,7 @@ async def _held(session: AsyncSession, actor: Actor, board_id: UUID) -> Access:
     return await _one(session, query.execution_options(populate_existing=True))
 
 
-async def _one(
-    session: AsyncSession, query: Select[tuple[Board, bool, bool, bool]]
-) -> Access:
+async def _one(session: AsyncSession, query: Select[tuple[Board, bool, bool, bool]]) -> Access:
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFound("board_not_found", "There is no such board.")

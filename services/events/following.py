@@ -76,9 +76,7 @@ class Feed:
 class _Reader:
     """Reads one organization's events once, as they come, for all who follow it."""
 
-    def __init__(
-        self, transaction: Transaction, doorbell: Doorbell, organization_id: UUID
-    ) -> None:
+    def __init__(self, transaction: Transaction, doorbell: Doorbell, organization_id: UUID) -> None:
         self.followers = 0
         self._transaction = transaction
         self._doorbell = doorbell
@@ -89,16 +87,16 @@ class _Reader:
         self.task = asyncio.create_task(self._go_on())
 
     async def after(self, seq: int) -> Sequence[Event]:
-        """Return the next events after `seq`: from memory if they are all there, else from the table."""
+        """Return the next events after `seq`, from memory if they are all there."""
         if self._since is not None and seq >= self._since:
             return [event for event in self._kept if event.seq > seq][:BATCH]
         async with self._transaction() as session:
             return await after(session, self._organization_id, seq)
 
-    async def news(self, seq: int, timeout: float) -> None:
-        """Wait until there is an event after `seq`, or the time is up."""
+    async def news(self, seq: int, patience: float) -> None:
+        """Wait until there is an event after `seq`, `patience` seconds at most."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout), self._read:
+            async with asyncio.timeout(patience), self._read:
                 await self._read.wait_for(lambda: self._position() > seq)
 
     async def stop(self) -> None:

@@ -1,0 +1,142 @@
+"""What the tests stand on: a migrated database, and work that is undone after each test."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+from alembic import command
+from alembic.config import Config
+from kit.postgres import EmbeddedPostgres
+from kit.settings import Settings
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from tests.world import World, a_world
+
+ROOT = Path(__file__).parent.parent
+TEMPLATE = "mission_control_template"
+
+Transaction: TypeAlias = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server: MC_TEST_SERVER, or one that is started for this run."""
+    given = os.environ.get("MC_TEST_SERVER")
+    if given:
+        yield given
+        return
+    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")
+    yield postgres.start()
+    postgres.stop()
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> str:
+    """The name of a database that is migrated and empty, to make copies of."""
+    name = f"{TEMPLATE}_{os.getpid()}"
+    asyncio.run(_run(server, f'drop database if exists "{name}"', f'create database "{name}"'))
+    asyncio.run(migrate(_database(server, name).sqlalchemy_url))
+    return name
+
+
+@pytest.fixture(scope="session")
+def settings(server: str, template: str) -> Iterator[Settings]:
+    """A database that the tests share; what one test does there is undone before the next."""
+    name = f"mission_control_test_{os.getpid()}"
+    asyncio.run(_run(server, f'create database "{name}" template "{template}"'))
+    yield _database(server, name)
+    asyncio.run(_run(server, f'drop database "{name}" with (force)'))
+
+
+@pytest.fixture
+async def own_settings(server: str, template: str) -> AsyncIterator[Settings]:
+    """A database for one test alone, where commits are real."""
+    name = f"mission_control_own_{os.getpid()}"
+    await _run(server, f'create database "{name}" template "{template}"')
+    yield _database(server, name)
+    await _run(server, f'drop database "{name}" with (force)')
+
+
+@pytest.fixture
+async def transaction(settings: Settings) -> AsyncIterator[Transaction]:
+    """Opens transactions as the app does. All that they commit is undone after the test."""
+    engine = create_async_engine(settings.sqlalchemy_url)
+    async with engine.connect() as connection:
+        everything = await connection.begin()
+        yield async_sessionmaker(
+            connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
+        ).begin
+        await everything.rollback()
+    await engine.dispose()
+
+
+@pytest.fixture
+async def real_transaction(own_settings: Settings) -> AsyncIterator[Transaction]:
+    """Opens transactions whose commits are real, on a database of the test's own."""
+    engine = create_async_engine(own_settings.sqlalchemy_url, pool_size=10)
+    yield async_sessionmaker(engine, expire_on_commit=False).begin
+    await engine.dispose()
+
+
+@pytest.fixture
+async def session(transaction: Transaction) -> AsyncIterator[AsyncSession]:
+    async with transaction() as session:
+        yield session
+
+
+@pytest.fixture
+async def world(transaction: Transaction) -> World:
+    """The world, in the database whose work is undone."""
+    return await build_world(transaction)
+
+
+@pytest.fixture
+async def real_world(real_transaction: Transaction) -> World:
+    """The world, in the test's own database."""
+    return await build_world(real_transaction)
+
+
+async def build_world(transaction: Transaction) -> World:
+    world = a_world()
+    async with transaction() as session:
+        session.add_all([world.tern, world.plover])
+        await session.flush()
+        session.add_all(world.rows())
+    return world
+
+
+async def migrate(url: str) -> None:
+    """Bring a database to the newest version."""
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        config = Config(toml_file=ROOT / "pyproject.toml")
+
+        def upgrade(sync_connection: object) -> None:
+            config.attributes["connection"] = sync_connection
+            command.upgrade(config, "head")
+
+        await connection.run_sync(upgrade)
+    await engine.dispose()
+
+
+async def _run(server: str, *statements: str) -> None:
+    connection = await asyncpg.connect(server)
+    for statement in statements:
+        await connection.execute(statement)
+    await connection.close()
+
+
+def _database(server: str, name: str) -> Settings:
+    url = make_url(server).set(database=name)
+    return Settings(database_url=url.render_as_string(hide_password=False))
