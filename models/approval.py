@@ -43,6 +43,7 @@ class Approval(Base):
     task_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("tasks.id", ondelete="SET NULL"), index=True
     )  # the first of the tasks it is about
+    task: Mapped[Task | None] = relationship(lazy="raise")
     agent_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("agents.id", ondelete="SET NULL"), index=True
     )

@@ -68,6 +68,7 @@ class BoardAccess(Base):
     organization_member_id: Mapped[UUID] = mapped_column(
         ForeignKey("organization_members.id", ondelete="CASCADE"), index=True
     )
+    member: Mapped[Member] = relationship(lazy="raise")
     board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
     can_read: Mapped[bool] = mapped_column(default=True)
     can_write: Mapped[bool] = mapped_column(default=False)

@@ -11,7 +11,6 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
-from kit.postgres import EmbeddedPostgres
 from kit.settings import Settings
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -36,6 +35,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given:
         yield given
         return
+    try:
+        from kit.postgres import EmbeddedPostgres
+    except ImportError:
+        pytest.exit("until kit/postgres.py is there: MC_TEST_SERVER=postgresql://postgres@127.0.0.1:54990/postgres")
     postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")
     yield postgres.start()
     postgres.stop()
@@ -113,6 +116,8 @@ async def build_world(transaction: Transaction) -> World:
         session.add_all([world.tern, world.plover])
         await session.flush()
         session.add_all(world.rows())
+        await session.flush()
+        session.add_all([world.bobs_access, world.ritas_access])
     return world
 
 

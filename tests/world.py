@@ -61,10 +61,11 @@ class World:
 
     def rows(self) -> list[Any]:
         """Return everything, with a cookie and a token for everybody, in an order to be written."""
+        accesses = [self.bobs_access, self.ritas_access]
         people = [self.alice, self.bob, self.rita, self.dana, self.charlie]
         agents = [self.lead, self.worker, self.other_worker, self.gardener, self.charlies_worker]
         return [
-            *vars(self).values(),
+            *[row for row in vars(self).values() if row not in accesses],
             *[a_sign_in(user) for user in people],
             *[an_api_token(user) for user in people],
             *[an_agent_token(agent) for agent in agents],
@@ -87,10 +88,10 @@ class World:
         fields = defaults | fields
         if fields["status"] != ApprovalStatus.PENDING:
             fields.setdefault("resolved_at", now())
-        task_id = tasks[0].id if tasks else None
-        approval = Approval(board_id=self.board.id, task_id=task_id, **fields)
+        first = tasks[0] if tasks else None
+        approval = Approval(board=self.board, board_id=self.board.id, task=first, **fields)
         links = [
-            ApprovalTask(approval=approval, task_id=task.id, position=n, created_at=now())
+            ApprovalTask(approval=approval, task=task, position=n, created_at=now())
             for n, task in enumerate(tasks)
         ]
         return [approval, *links]
@@ -178,6 +179,7 @@ def a_member(organization: Organization, user: User, **fields: Any) -> Member:
 
 def an_access(member: Member, board: Board, *, can_write: bool = False) -> BoardAccess:
     return BoardAccess(
+        member=member,
         organization_member_id=member.id,
         board_id=board.id,
         can_read=True,
