@@ -1,0 +1,1 @@
+"""The face that programs see: JSON under /api/v1."""
