@@ -29,7 +29,7 @@ async def identify(request: Request, caller: Caller) -> Actor | None:
     if caller is Caller.ANYONE:
         return None
     limits = request.state.limits
-    address = client_ip(request, settings_of(request).trusted_networks)
+    address = client_ip(request, settings_of(request).trusted_proxies)
     limits.failures.check(address)
     actor = await _actor(request, caller)
     if actor is None:

@@ -1,0 +1,139 @@
+"""Mission Control as one ASGI app: both faces, and what they share while the process lives."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic_core
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+import api.app
+import web.app
+from kit.doorbell import Doorbell
+from kit.last_resort import LastResort
+from kit.limits import Limit
+from kit.log import RequestLog
+from kit.request_id import RequestId
+from kit.security_headers import CONTENT_SECURITY_POLICY, SecurityHeaders
+from kit.settings import Settings
+from services import events
+
+METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+EXPOSED = ["X-Total-Count", "X-Limit", "X-Offset"]
+STATIC = Path(__file__).parent / "static"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How often callers may come, each limit with keys of its own."""
+
+    failures: Limit  # by address: tokens that nobody has
+    requests: Limit  # by caller
+    sign_ins: Limit  # by address and by e-mail
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """Make the limits that are set."""
+        return cls(
+            Limit(settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds),
+            Limit(settings.rate_limit_requests, settings.rate_limit_requests_seconds),
+            Limit(settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
+        )
+
+
+def build(settings: Settings) -> Starlette:
+    """Build the app. Nothing is opened before its lifespan starts."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        engine = engine_for(settings)
+        transaction = async_sessionmaker(engine, expire_on_commit=False).begin
+        doorbell = Doorbell()
+        listening = asyncio.create_task(doorbell.listen(settings.dsn))
+        feed = events.Feed(transaction, doorbell)
+        yield state_of(settings, transaction, doorbell, feed)
+        await feed.close()
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+        await engine.dispose()
+
+    return Starlette(
+        routes=[
+            *api.app.root_routes,
+            Mount("/api/v1", api.app.app),
+            Mount("/static", StaticFiles(directory=STATIC), name="static"),
+            Mount("/", web.app.app),
+        ],
+        middleware=middleware_for(settings),
+        lifespan=lifespan,
+    )
+
+
+def engine_for(settings: Settings) -> AsyncEngine:
+    """Make the pool of database connections."""
+    return create_async_engine(
+        settings.sqlalchemy_url,
+        pool_size=settings.db_pool_size,
+        max_overflow=5,
+        pool_pre_ping=True,  # the database may have been restarted meanwhile
+        json_serializer=lambda value: pydantic_core.to_json(value).decode(),
+        json_deserializer=pydantic_core.from_json,
+    )
+
+
+def state_of(settings: Settings, transaction: Any, doorbell: Doorbell, feed: Any) -> dict[str, Any]:
+    """Return what every request finds in `request.state`."""
+    return {
+        "settings": settings,
+        "transaction": transaction,
+        "doorbell": doorbell,
+        "feed": feed,
+        "limits": Limits.of(settings),
+    }
+
+
+def middleware_for(settings: Settings) -> list[Middleware]:
+    """Return what every request passes through, from the outside in."""
+    headers = {
+        "X-Content-Type-Options": settings.security_header_x_content_type_options,
+        "X-Frame-Options": settings.security_header_x_frame_options,
+        "Referrer-Policy": settings.security_header_referrer_policy,
+        "Permissions-Policy": settings.security_header_permissions_policy,
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    }
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_credentials=True,
+        allow_methods=METHODS,
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+    )
+    return [
+        Middleware(RequestId),
+        Middleware(SecurityHeaders, headers=headers),
+        Middleware(
+            RequestLog,
+            slow_ms=settings.request_log_slow_ms,
+            include_probes=settings.request_log_include_health,
+        ),
+        *([cors] if settings.cors_origins else []),
+        Middleware(LastResort, answer=last_word),
+    ]
+
+
+async def last_word(request: Request, error: Exception) -> Response:
+    """Answer what has failed, each face in its own way."""
+    face = api.app if request.url.path.startswith("/api/") else web.app
+    return await face.failed(request, error)
