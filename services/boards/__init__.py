@@ -1,6 +1,6 @@
 """Boards: who sees which, how to hold one still, and how they come, change and go."""
 
-from services.boards.access import Access, access, get, hold, hold_as_admin, readable, seen_by
+from services.boards.access import Access, access, get, hold, hold_as_admin, readable, readable_ids, seen_by
 from services.boards.edits import BoardChanges, change, create, delete
 from services.boards.lists import listed, listed_for_agent
 
@@ -17,5 +17,6 @@ __all__ = [
     "listed",
     "listed_for_agent",
     "readable",
+    "readable_ids",
     "seen_by",
 ]

@@ -1,5 +1,6 @@
 """Who may read and change which board. Every way to a board and what is on it starts here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -49,6 +50,13 @@ def readable(actor: Actor, organization_id: UUID) -> Select[tuple[UUID]]:
     """Select the ids of the boards that the actor reads in an organization."""
     seen = seen_by(actor).where(Board.organization_id == organization_id).subquery()
     return select(seen.c.id).where(seen.c.reads)
+
+
+async def readable_ids(
+    session: AsyncSession, actor: Actor, organization_id: UUID
+) -> Sequence[UUID]:
+    """Return the ids of the boards that the actor reads in an organization."""
+    return (await session.scalars(readable(actor, organization_id))).all()
 
 
 async def access(session: AsyncSession, actor: Actor, board_id: UUID) -> Access:

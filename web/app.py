@@ -1,0 +1,45 @@
+"""The pages as one ASGI app: every route, who may come in, how a refusal is told."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from kit.errors import Refusal
+from kit.gate import KnownCallersOnly
+from web import auth, live
+from web.html import failed_page, not_found, refused
+from web.origin import OwnPagesOnly
+
+OPEN_TO_ALL: list[Route] = []
+
+FOR_PEOPLE: list[Route] = []
+
+FOR_MEMBERS: list[Route] = [
+    Route("/events", live.stream, name="events"),
+]
+
+known_people_only = Middleware(
+    KnownCallersOnly, identify=auth.looking_person, otherwise=auth.ask_to_sign_in
+)
+members_only = Middleware(auth.MembersOnly)
+
+app = Starlette(
+    routes=[
+        *OPEN_TO_ALL,
+        Mount(
+            "/",
+            routes=[*FOR_PEOPLE, Mount("/", routes=FOR_MEMBERS, middleware=[members_only])],
+            middleware=[known_people_only],
+        ),
+    ],
+    middleware=[Middleware(OwnPagesOnly)],
+    exception_handlers={Refusal: refused, HTTPException: not_found},
+)
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """Answer what nobody expected, with a page."""
+    return failed_page(request, error)
