@@ -1,5 +1,7 @@
-"""How the values of settings are read: addresses, lists, levels. A ValueError finishes a sentence
-that starts with the setting's name."""
+"""How the values of settings are read: addresses, lists, levels.
+
+A ValueError from here ends a sentence that starts with the setting's name.
+"""
 
 import ipaddress
 import logging
@@ -52,7 +54,7 @@ def for_sqlalchemy(dsn: str) -> str:
 def networks(value: object) -> object:
     """Read a list of addresses and networks, with commas between them."""
     try:
-        return tuple(ipaddress.ip_network(item, strict=False) for item in _items(value))
+        return tuple(ipaddress.ip_network(str(item), strict=False) for item in _items(value))
     except ValueError as error:
         raise ValueError(f"must list addresses or networks: {error}") from None
 

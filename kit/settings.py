@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.functional_validators import AfterValidator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode
 
 from kit import setting_values as values
 
@@ -103,7 +103,7 @@ class Settings(BaseModel):
 
     @property
     def dsn(self) -> str:
-        """The database as asyncpg takes it: postgresql://…"""
+        """The database as asyncpg takes it."""
         return self.database_url
 
     def bound_to(self, port: int) -> "Settings":
@@ -129,16 +129,8 @@ class Settings(BaseModel):
         return token
 
 
-class _FromOutside(Settings, BaseSettings):
+class _FromOutside(BaseSettings, Settings, extra="ignore", env_file_encoding="utf-8"):
     """The same settings, read from the environment and a file."""
-
-    model_config = SettingsConfigDict(
-        frozen=True,
-        validate_default=True,
-        hide_input_in_errors=True,
-        extra="ignore",
-        env_file_encoding="utf-8",
-    )
 
     @model_validator(mode="before")
     @classmethod
