@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -37,10 +36,8 @@ class BadSetting(Exception):
     """A setting makes no sense. Its text is one sentence that names the setting."""
 
 
-class Settings(BaseModel):
+class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_errors=True):
     """The settings of one process. Made directly, it looks at nothing outside: see `load`."""
-
-    model_config = ConfigDict(frozen=True, validate_default=True, hide_input_in_errors=True)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
