@@ -1,0 +1,69 @@
+"""The rules of the house that no other tool checks. Who imports whom, lint-imports checks."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from models import EventType
+from web.live import STALE_PARTS
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("api", "bin", "kit", "models", "services", "web")
+FILES = [ROOT / "app.py", ROOT / "worker.py"] + [
+    file for folder in FOLDERS for file in sorted(ROOT.glob(f"{folder}/**/*.py"))
+]
+PARTS = sorted(ROOT.glob("templates/**/_*.html"))
+TEMPLATES = sorted(ROOT.glob("templates/**/*.html"))
+
+LONGEST_FILE = 300  # lines
+LONGEST_FUNCTION = 40  # lines
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("file", FILES, ids=named)
+def test_files_and_functions_are_short(file: Path) -> None:
+    source = file.read_text()
+    assert source.count("\n") <= LONGEST_FILE
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
+
+
+@pytest.mark.parametrize("part", PARTS, ids=named)
+def test_a_part_of_a_page_says_what_it_is_and_what_it_needs(part: Path) -> None:
+    assert part.read_text().startswith("{#")
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=named)
+def test_no_template_holds_a_script_or_a_style_of_its_own(template: Path) -> None:
+    """The Content-Security-Policy would refuse them, and the page would be broken in silence."""
+    markup = re.sub(r"\{#.*?#\}", "", template.read_text(), flags=re.DOTALL)
+    assert not re.search(r"\sstyle=|<style\b|\son[a-z]+=|javascript:|\|\s*safe\b", markup)
+    assert not re.search(r"<script(?![^>]*\ssrc=)", markup)
+
+
+async def test_the_migrations_make_what_the_models_say(settings) -> None:
+    engine = create_async_engine(settings.sqlalchemy_url)
+    config = Config(toml_file=ROOT / "pyproject.toml")
+
+    def compare(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        command.check(config)
+
+    async with engine.begin() as connection:
+        await connection.run_sync(compare)
+    await engine.dispose()
+
+
+def test_every_kind_of_event_puts_some_part_of_a_page_out_of_date() -> None:
+    assert set(STALE_PARTS) == set(EventType)
