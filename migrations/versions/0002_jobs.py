@@ -128,42 +128,46 @@ INDEXES = (
 
 BELL = (
     """
-    CREATE FUNCTION fn_pgqueuer_changed() RETURNS TRIGGER AS $$
-    DECLARE
-        to_emit BOOLEAN := false;
-    BEGIN
-        IF TG_OP = 'UPDATE' AND OLD IS DISTINCT FROM NEW THEN
-            to_emit := true;
-        ELSIF TG_OP = 'DELETE' THEN
-            to_emit := true;
-        ELSIF TG_OP = 'INSERT' THEN
-            to_emit := true;
-        ELSIF TG_OP = 'TRUNCATE' THEN
-            to_emit := true;
-        END IF;
+CREATE FUNCTION fn_pgqueuer_changed() RETURNS TRIGGER AS $$
+DECLARE
+    to_emit BOOLEAN := false;  -- Flag to decide whether to emit a notification
+BEGIN
+    -- Check operation type and set the emit flag accordingly
+    IF TG_OP = 'UPDATE' AND OLD IS DISTINCT FROM NEW THEN
+        to_emit := true;
+    ELSIF TG_OP = 'DELETE' THEN
+        to_emit := true;
+    ELSIF TG_OP = 'INSERT' THEN
+        to_emit := true;
+    ELSIF TG_OP = 'TRUNCATE' THEN
+        to_emit := true;
+    END IF;
 
-        IF to_emit THEN
-            PERFORM pg_notify(
-                'ch_pgqueuer',
-                json_build_object(
-                    'channel', 'ch_pgqueuer',
-                    'operation', lower(TG_OP),
-                    'sent_at', NOW(),
-                    'table', TG_TABLE_NAME,
-                    'type', 'table_changed_event'
-                )::text
-            );
-        END IF;
+    -- Perform notification if the emit flag is set
+    IF to_emit THEN
+        PERFORM pg_notify(
+            'ch_pgqueuer',
+            json_build_object(
+                'channel', 'ch_pgqueuer',
+                'operation', lower(TG_OP),
+                'sent_at', NOW(),
+                'table', TG_TABLE_NAME,
+                'type', 'table_changed_event'
+            )::text
+        );
+    END IF;
 
-        IF TG_OP IN ('INSERT', 'UPDATE') THEN
-            RETURN NEW;
-        ELSIF TG_OP = 'DELETE' THEN
-            RETURN OLD;
-        ELSE
-            RETURN NULL;
-        END IF;
-    END;
-    $$ LANGUAGE plpgsql
+    -- Return appropriate value based on the operation
+    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        RETURN NEW;
+    ELSIF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    ELSE
+        RETURN NULL; -- For TRUNCATE and other non-row-specific contexts
+    END IF;
+
+END;
+$$ LANGUAGE plpgsql
     """,
     """
     CREATE TRIGGER tg_pgqueuer_changed
