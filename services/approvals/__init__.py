@@ -1,0 +1,54 @@
+"""Approvals: what agents ask, and what people decide."""
+
+from services.approvals.asking_back import ask_back
+from services.approvals.decisions import (
+    Outcome,
+    answer,
+    answer_many,
+    decide,
+    reopen,
+    undo,
+)
+from services.approvals.details import ApprovalDetail, one
+from services.approvals.lists import (
+    Counts,
+    counts,
+    decided,
+    decided_today,
+    detail_for,
+    listed,
+    since,
+    waiting,
+    waiting_by_board,
+    waiting_count,
+)
+from services.approvals.requests import request
+from services.approvals.rules import ApprovalDraft, question
+from services.approvals.settling import boards_with_due, settle_due
+
+__all__ = [
+    "ApprovalDetail",
+    "ApprovalDraft",
+    "Counts",
+    "Outcome",
+    "answer",
+    "answer_many",
+    "ask_back",
+    "boards_with_due",
+    "counts",
+    "decide",
+    "decided",
+    "decided_today",
+    "detail_for",
+    "listed",
+    "one",
+    "question",
+    "reopen",
+    "request",
+    "settle_due",
+    "since",
+    "undo",
+    "waiting",
+    "waiting_by_board",
+    "waiting_count",
+]

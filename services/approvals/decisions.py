@@ -1,0 +1,228 @@
+"""Deciding: at once by the API, or on a page, where it can be taken back for a few seconds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
+from kit.errors import Conflict, Invalid, Refusal
+from models import Approval, ApprovalStatus, ApprovalTask, Board, EventType, User
+from services import boards, jobs
+from services.approvals import settling
+from services.approvals.details import ApprovalDetail, board_of, boards_of, not_found, one
+from services.approvals.facts import record
+from services.approvals.requests import one_at_a_time
+from services.approvals.rules import checked_text
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one of several answers: the approval as it is now, or why it was refused."""
+
+    approval_id: UUID
+    detail: ApprovalDetail | None = None
+    refusal: Refusal | None = None
+
+
+async def decide(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    approval_id: UUID,
+    status: ApprovalStatus | None,
+) -> ApprovalDetail:
+    """Decide at once, on a board that is held. Every way is open, also back to pending.
+
+    What has that status already is left alone, and nothing is recorded. Raises NotFound, and
+    Conflict if it would be the second pending approval of a task.
+    """
+    approval = await _on(session, board, approval_id)
+    if status is None:
+        return await one(session, board, approval_id)
+    if status is ApprovalStatus.PENDING:
+        return await _open_again(session, user, board, approval)
+    if approval.status is status:
+        return await one(session, board, approval_id)
+    if approval.decided_status is not status:
+        _write(approval, user, status, note=None)
+    return await settling.settle(session, board, approval)
+
+
+async def answer(
+    session: AsyncSession,
+    user: User,
+    approval_id: UUID,
+    *,
+    status: ApprovalStatus,
+    note: str | None = None,
+    undo_seconds: float,
+) -> ApprovalDetail:
+    """Answer a question on a page. Until `undo_seconds` have passed it can be taken back.
+
+    Raises NotFound, Forbidden, and Conflict if somebody has answered before.
+    """
+    board = await _hold_board_of(session, user, approval_id)
+    return await _answer(session, user, board, approval_id, status, note, undo_seconds)
+
+
+async def answer_many(
+    session: AsyncSession,
+    user: User,
+    approval_ids: Sequence[UUID],
+    *,
+    status: ApprovalStatus,
+    note: str | None = None,
+    undo_seconds: float,
+) -> list[Outcome]:
+    """Answer several questions, each for itself: one that is refused does not stop the others.
+
+    A refusal comes before anything is changed, so a refused one leaves nothing behind.
+    """
+    held = await _hold_boards_of(session, user, approval_ids)
+    outcomes = []
+    for approval_id in dict.fromkeys(approval_ids):
+        board = held[approval_id]
+        try:
+            if isinstance(board, Refusal):
+                raise board
+            detail = await _answer(session, user, board, approval_id, status, note, undo_seconds)
+            outcomes.append(Outcome(approval_id, detail=detail))
+        except Refusal as refusal:
+            outcomes.append(Outcome(approval_id, refusal=refusal))
+    return outcomes
+
+
+async def undo(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:
+    """Take back an answer before it settles, whoever gave it. Agents never hear of it.
+
+    Raises NotFound, Forbidden, and Conflict if it is too late.
+    """
+    board = await _hold_board_of(session, user, approval_id)
+    approval = await _on(session, board, approval_id)
+    if approval.status is ApprovalStatus.PENDING and approval.decided_status is None:
+        return await one(session, board, approval_id)
+    if approval.settles_at is None or approval.settles_at <= now():
+        raise Conflict("too_late_to_undo", "It is too late to take this back. Reopen it instead.")
+    return await _take_back(session, user, board, approval)
+
+
+async def reopen(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:
+    """Set a question that was answered back to waiting. Raises as `decide` does, and Forbidden."""
+    board = await _hold_board_of(session, user, approval_id)
+    approval = await _on(session, board, approval_id)
+    return await _open_again(session, user, board, approval)
+
+
+async def _answer(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    approval_id: UUID,
+    status: ApprovalStatus,
+    note: str | None,
+    undo_seconds: float,
+) -> ApprovalDetail:
+    note = checked_text(note, "note")
+    if status is ApprovalStatus.PENDING:
+        raise Invalid("answer_required", "Approve or reject.", field="status")
+    approval = await _on(session, board, approval_id)
+    detail = await one(session, board, approval_id)
+    if not detail.is_waiting:
+        if (approval.decided_by_user_id, detail.answer) == (user.id, status):
+            return detail
+        raise _already_decided(detail)
+    _write(approval, user, status, note)
+    if undo_seconds <= 0:
+        return await settling.settle(session, board, approval)
+    approval.settles_at = now() + timedelta(seconds=undo_seconds)
+    await jobs.enqueue(
+        session,
+        jobs.Job.SETTLE_APPROVALS,
+        {"board_id": str(board.id)},
+        at=approval.settles_at,
+    )
+    detail = await one(session, board, approval_id)
+    await record(session, EventType.APPROVAL_DECIDED, user, detail, answer=status, note=note)
+    return detail
+
+
+def _already_decided(detail: ApprovalDetail) -> Conflict:
+    by = detail.decided_by or "Somebody"
+    return Conflict(
+        "already_decided",
+        f"{by} has {detail.answer.value} this already.",
+        by=by,
+        status=detail.answer.value,
+    )
+
+
+async def _open_again(
+    session: AsyncSession, user: User, board: Board, approval: Approval
+) -> ApprovalDetail:
+    if approval.status is ApprovalStatus.PENDING:
+        if approval.decided_status is None:
+            return await one(session, board, approval.id)
+        return await _take_back(session, user, board, approval)
+    links = select(ApprovalTask.task_id).where(ApprovalTask.approval_id == approval.id)
+    task_ids = (await session.scalars(links)).all()
+    await one_at_a_time(session, board, task_ids, besides=approval.id)
+    left = approval.status
+    _erase(approval)
+    detail = await one(session, board, approval.id)
+    await record(session, EventType.APPROVAL_REOPENED, user, detail, left=left)
+    return detail
+
+
+async def _take_back(
+    session: AsyncSession, user: User, board: Board, approval: Approval
+) -> ApprovalDetail:
+    answered = approval.decided_status
+    _erase(approval)
+    detail = await one(session, board, approval.id)
+    await record(session, EventType.APPROVAL_UNDONE, user, detail, answer=answered)
+    return detail
+
+
+def _write(approval: Approval, user: User, status: ApprovalStatus, note: str | None) -> None:
+    approval.decided_status = status
+    approval.decided_by_user_id = user.id
+    approval.decided_at = now()
+    approval.decision_note = note
+    approval.settles_at = None
+
+
+def _erase(approval: Approval) -> None:
+    approval.status = ApprovalStatus.PENDING
+    approval.resolved_at = approval.decided_at = approval.settles_at = None
+    approval.decided_status = approval.decided_by_user_id = approval.decision_note = None
+
+
+async def _on(session: AsyncSession, board: Board, approval_id: UUID) -> Approval:
+    """Return an approval of this board as it is in the database now. Raises NotFound."""
+    query = select(Approval).where(Approval.board_id == board.id, Approval.id == approval_id)
+    approval = await session.scalar(query.execution_options(populate_existing=True))
+    if approval is None:
+        raise not_found()
+    return approval
+
+
+async def _hold_board_of(session: AsyncSession, user: User, approval_id: UUID) -> Board:
+    return await boards.hold(session, user, await board_of(session, user, approval_id))
+
+
+async def _hold_boards_of(
+    session: AsyncSession, user: User, approval_ids: Sequence[UUID]
+) -> dict[UUID, Board | Refusal]:
+    """Hold the boards of these approvals, in order of id, before anything is recorded."""
+    board_ids = await boards_of(session, user, approval_ids)
+    held: dict[UUID, Board | Refusal] = {}
+    for board_id in sorted(set(board_ids.values())):
+        try:
+            held[board_id] = await boards.hold(session, user, board_id)
+        except Refusal as refusal:
+            held[board_id] = refusal
+    return {id: held[board_ids[id]] if id in board_ids else not_found() for id in approval_ids}
