@@ -1,12 +1,24 @@
 """Boards: who sees which, how to hold one still, and how they come, change and go."""
 
-from services.boards.access import Access, access, get, hold, hold_as_admin, readable, readable_ids, seen_by
-from services.boards.edits import BoardChanges, change, create, delete
-from services.boards.lists import listed, listed_for_agent
+from services.boards.access import (
+    Access,
+    access,
+    get,
+    hold,
+    hold_as_admin,
+    readable,
+    readable_ids,
+    seen_by,
+)
+from services.boards.edits import change, create, delete
+from services.boards.lists import BoardSummary, listed, listed_for_agent, summaries
+from services.boards.rules import RULES, BoardDraft
 
 __all__ = [
+    "RULES",
     "Access",
-    "BoardChanges",
+    "BoardDraft",
+    "BoardSummary",
     "access",
     "change",
     "create",
@@ -19,4 +31,5 @@ __all__ = [
     "readable",
     "readable_ids",
     "seen_by",
+    "summaries",
 ]

@@ -1,13 +1,34 @@
 """The boards that somebody sees."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kit.clock import now
 from kit.paging import Page, Paging, paged
-from models import Agent, Board, Member
-from services.boards.access import readable
+from models import (
+    Agent,
+    AgentStatus,
+    Approval,
+    ApprovalStatus,
+    Board,
+    BoardGroup,
+    Member,
+    Status,
+    Task,
+)
+from services.boards.access import readable, seen_by
+
+OFFLINE_AFTER = timedelta(minutes=10)  # without a sign of life (contract, 1.10)
+BY_NAME = (func.lower(Board.name), Board.created_at.desc(), Board.id)
+WAITING = (Approval.status == ApprovalStatus.PENDING) & Approval.decided_status.is_(None)
+NOT_ONLINE = set(AgentStatus) - {AgentStatus.ONLINE}
 
 
 async def listed(
@@ -24,11 +45,74 @@ async def listed(
         query = query.where(Board.gateway_id == gateway_id)
     if board_group_id is not None:
         query = query.where(Board.board_group_id == board_group_id)
-    order = (func.lower(Board.name), Board.created_at.desc(), Board.id)
-    return await paged(session, query.order_by(*order), paging)
+    return await paged(session, query.order_by(*BY_NAME), paging)
 
 
 async def listed_for_agent(session: AsyncSession, agent: Agent, paging: Paging) -> Page[Board]:
     """Return the boards that an agent works on, newest first."""
     query = select(Board).where(Board.id.in_(readable(agent, agent.organization_id)))
     return await paged(session, query.order_by(Board.created_at.desc(), Board.id), paging)
+
+
+@dataclass(frozen=True)
+class BoardSummary:
+    """A board in one line: what is on it, what waits for people, and who is there."""
+
+    board: Board
+    can_write: bool
+    group_name: str | None
+    waiting: int  # questions that wait for a person
+    agents_online: int
+    agents: int
+    task_counts: Mapping[Status, int]  # every status, also those without tasks
+
+    @property
+    def tasks(self) -> int:
+        """All tasks of the board."""
+        return sum(self.task_counts.values())
+
+
+async def summaries(
+    session: AsyncSession, member: Member, *, offline_after: timedelta = OFFLINE_AFTER
+) -> Sequence[BoardSummary]:
+    """Return the boards of the member's organization that they read, by name, in two statements."""
+    rows = (await session.execute(_summary_rows(member, now() - offline_after))).all()
+    counts = await _task_counts(session, member)
+    return [BoardSummary(*row, counts[row[0].id]) for row in rows]
+
+
+def _summary_rows(member: Member, quiet_since: datetime) -> Select[*tuple[Any, ...]]:
+    seen = seen_by(member.user).where(Board.organization_id == member.organization_id).subquery()
+    query = (
+        select(
+            Board,
+            seen.c.writes,
+            BoardGroup.name,
+            _number_of(Approval, WAITING),
+            _number_of(Agent, Agent.last_seen_at >= quiet_since, Agent.status.not_in(NOT_ONLINE)),
+            _number_of(Agent),
+        )
+        .join(seen, seen.c.id == Board.id)
+        .outerjoin(BoardGroup, BoardGroup.id == Board.board_group_id)
+        .where(seen.c.reads)
+        .order_by(*BY_NAME)
+    )
+    return query
+
+
+def _number_of(kind: type[Approval | Agent], *which: ColumnElement[bool]) -> ScalarSelect[int]:
+    """Count a board's approvals or agents."""
+    count = select(func.count()).select_from(kind).where(kind.board_id == Board.id, *which)
+    return count.correlate(Board).scalar_subquery()
+
+
+async def _task_counts(session: AsyncSession, member: Member) -> dict[UUID, dict[Status, int]]:
+    query = select(Task.board_id, Task.status, func.count()).where(
+        Task.board_id.in_(readable(member.user, member.organization_id))
+    )
+    counts: defaultdict[UUID, dict[Status, int]] = defaultdict(lambda: dict.fromkeys(Status, 0))
+    for board_id, status, number in await session.execute(
+        query.group_by(Task.board_id, Task.status)
+    ):
+        counts[board_id][status] = number
+    return counts

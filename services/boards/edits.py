@@ -1,0 +1,155 @@
+"""Creating, changing and deleting boards."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
+from kit.errors import Forbidden, Invalid
+from kit.values import checked
+from models import Actor, Board, BoardAccess, BoardGroup, EventType, Member
+from services import events
+from services.boards.access import access
+from services.boards.rules import (
+    ADMIN_FIELDS,
+    CHECKS,
+    GOAL_FIELDS,
+    BoardDraft,
+    check_goal,
+    check_may_change,
+)
+from services.boards.slugs import free_slug, slug_of
+
+
+async def create(session: AsyncSession, member: Member, draft: BoardDraft) -> Board:
+    """Create a board in the member's organization, which they may read and change from then on.
+
+    Raises Forbidden unless the member is an admin, and Invalid with the field.
+    """
+    if not member.is_admin:
+        raise Forbidden("admin_required", "Only an admin of the organization can create boards.")
+    fields = checked(CHECKS, vars(draft))
+    check_goal(fields, {"goal_confirmed"})
+    await _check_places(session, member.organization_id, fields)
+    wanted = fields["slug"] or slug_of(fields["name"])
+    fields["slug"] = await free_slug(session, member.organization_id, wanted)
+    at = now()
+    board = Board(organization_id=member.organization_id, created_at=at, updated_at=at, **fields)
+    session.add(board)
+    await session.flush()
+    _let_in(session, member, board, at)
+    await _record(session, EventType.BOARD_CREATED, member.user, board, {"name": board.name})
+    return board
+
+
+async def change(
+    session: AsyncSession, actor: Actor, board: Board, changes: Mapping[str, object]
+) -> Board:
+    """Change a board that the actor holds; only the fields that are given count.
+
+    A change that changes nothing is not recorded. Raises Forbidden when only admins may change a
+    field, and Invalid with the field.
+    """
+    given = checked(CHECKS, changes)
+    new = await _differences(session, board, given)
+    if new.keys() & ADMIN_FIELDS:
+        held = await access(session, actor, board.id)
+        check_may_change(new.keys(), is_admin=held.is_admin)
+    check_goal(_as_it_will_be(board, new), new.keys() | (given.keys() & {"board_type"}))
+    await _check_places(session, board.organization_id, new)
+    if not new:
+        return board
+    changes = {name: [_plain(getattr(board, name)), _plain(new[name])] for name in new}
+    for name, value in new.items():
+        setattr(board, name, value)
+    board.updated_at = now()
+    data = {"name": board.name, "changes": changes}
+    await _record(session, EventType.BOARD_UPDATED, actor, board, data)
+    return board
+
+
+async def delete(session: AsyncSession, actor: Actor, board: Board) -> None:
+    """Delete a board that the actor holds, with all that is on it: tasks, approvals, agents.
+
+    Raises Forbidden unless the actor is an admin.
+    """
+    held = await access(session, actor, board.id)
+    if not (held.is_admin and held.can_write):
+        raise Forbidden("admin_required", "Only an admin who may change this board can delete it.")
+    await session.delete(held.board)
+    await session.flush()
+    await _record(session, EventType.BOARD_DELETED, actor, board, {"name": board.name})
+
+
+async def _differences(
+    session: AsyncSession, board: Board, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what is to be other than it is. A new slug is one that no other board has."""
+    new = {name: value for name, value in given.items() if value != getattr(board, name)}
+    if "slug" in new:
+        wanted = new.pop("slug") or slug_of(given.get("name", board.name))
+        slug = await free_slug(session, board.organization_id, wanted, board_id=board.id)
+        if slug != board.slug:
+            new["slug"] = slug
+    return new
+
+
+def _as_it_will_be(board: Board, new: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: new.get(name, getattr(board, name)) for name in GOAL_FIELDS}
+
+
+async def _check_places(
+    session: AsyncSession, organization_id: UUID, fields: Mapping[str, Any]
+) -> None:
+    """Raise Invalid if a gateway or a group is named that this organization does not have."""
+    if fields.get("gateway_id") is not None:
+        reason = "There is no such gateway in this organization."
+        raise Invalid("gateway_not_found", reason, field="gateway_id")
+    group_id = fields.get("board_group_id")
+    if group_id is None:
+        return
+    known = select(BoardGroup.id).where(
+        BoardGroup.id == group_id, BoardGroup.organization_id == organization_id
+    )
+    if await session.scalar(known.with_for_update(read=True, key_share=True)) is None:
+        reason = "There is no such group in this organization."
+        raise Invalid("board_group_not_found", reason, field="board_group_id")
+
+
+def _let_in(session: AsyncSession, member: Member, board: Board, at: datetime) -> None:
+    """Let a member who does not change all boards change this one."""
+    if member.all_boards_write:
+        return
+    row = BoardAccess(
+        organization_member_id=member.id,
+        board_id=board.id,
+        can_read=True,
+        can_write=True,
+        created_at=at,
+        updated_at=at,
+    )
+    session.add(row)
+
+
+async def _record(
+    session: AsyncSession,
+    type: EventType,
+    actor: Actor,
+    board: Board,
+    data: dict[str, object],
+) -> None:
+    organization_id = board.organization_id
+    await events.record(
+        session, type, actor, organization_id=organization_id, board=board, data=data
+    )
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON can hold it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
