@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -19,7 +18,7 @@ from starlette.routing import Route
 from api.auth import Caller, identify
 from api.json import answer, read_json
 from api.reading import Reading
-from kit.http import transaction
+from kit.http import Session, transaction
 from models import Actor
 
 Handler = Callable[..., Awaitable[Any]]
@@ -32,7 +31,7 @@ NOT_SENT = {"call", "board", "member", "return"}  # what a handler takes that no
 class Call:
     """A request that is being answered: who asks, and the open transaction."""
 
-    session: AsyncSession
+    session: Session
     actor: Actor | None
     request: Request
 

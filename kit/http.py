@@ -31,6 +31,9 @@ STATUS_CODES: dict[type[Refusal], int] = {
     Unavailable: 503,
 }
 
+Session = AsyncSession
+"""An open transaction, as the faces pass it on to services. They ask it nothing themselves."""
+
 PING = 15  # seconds between the comments that keep a quiet stream open (contract, 1.8)
 SEND_TIMEOUT = 30  # seconds after which a reader that takes nothing is given up
 MOST_BODY = 2 * 1024 * 1024  # bytes of a request's body
