@@ -1,0 +1,35 @@
+"""Tasks: what can be done with them. The rest of this package is nobody else's business."""
+
+from services.tasks.changes import change, create
+from services.tasks.choices import assignable, dependency_choices
+from services.tasks.columns import BoardFilters, Column, columns
+from services.tasks.comments import CommentDetail, comment, comments
+from services.tasks.details import TagRef, TaskDetail, TaskRef, detail, listed
+from services.tasks.history import FieldChange, HistoryEntry, history
+from services.tasks.trash import delete, purge_trash, restore
+from services.tasks.values import TaskDraft
+
+__all__ = [
+    "BoardFilters",
+    "Column",
+    "CommentDetail",
+    "FieldChange",
+    "HistoryEntry",
+    "TagRef",
+    "TaskDetail",
+    "TaskDraft",
+    "TaskRef",
+    "assignable",
+    "change",
+    "columns",
+    "comment",
+    "comments",
+    "create",
+    "delete",
+    "dependency_choices",
+    "detail",
+    "history",
+    "listed",
+    "purge_trash",
+    "restore",
+]

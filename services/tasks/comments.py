@@ -1,0 +1,105 @@
+"""What people and agents say about tasks."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
+from kit.errors import Forbidden
+from kit.paging import Page, Paging, paged_rows
+from models import Actor, Agent, Board, Comment, EventType, Status, Task, User, new_id
+from services.tasks.looking import find
+from services.tasks.mentions import LEAD, mentions, names
+from services.tasks.news import News, announce
+from services.tasks.values import checked_comment
+
+
+@dataclass(frozen=True)
+class CommentDetail:
+    """A comment, and who wrote it, if they are still there."""
+
+    comment: Comment
+    agent: Agent | None
+    user: User | None
+
+    @property
+    def author_name(self) -> str | None:
+        """How the author is called."""
+        if self.agent is not None:
+            return self.agent.name
+        return self.user.called if self.user is not None else None
+
+
+async def comments(
+    session: AsyncSession, board: Board, task_id: UUID, paging: Paging
+) -> Page[CommentDetail]:
+    """Return what was said about a task, oldest first. Raises NotFound."""
+    task = await find(session, board, task_id)
+    query = with_authors(task).order_by(Comment.created_at, Comment.id)
+    return (await paged_rows(session, query, paging)).map(lambda row: CommentDetail(*row))
+
+
+def with_authors(task: Task) -> Select[*tuple[Any, ...]]:
+    """Select a task's comments, each with the agent or the person who wrote it."""
+    return (
+        select(Comment, Agent, User)
+        .outerjoin(Agent, Agent.id == Comment.agent_id)
+        .outerjoin(User, User.id == Comment.user_id)
+        .where(Comment.task_id == task.id)
+    )
+
+
+async def comment(
+    session: AsyncSession, actor: Actor, board: Board, task_id: UUID, message: object
+) -> CommentDetail:
+    """Say something about a task on a board that is held.
+
+    Raises NotFound, Invalid, and Forbidden to a lead that nobody asked.
+    """
+    text = checked_comment(message)
+    task = await find(session, board, task_id)
+    if isinstance(actor, Agent) and actor.is_board_lead:
+        check_lead_comment(actor, task, await _naming(session, task, actor))
+    written = say(session, actor, task, text, now())
+    news = News(EventType.TASK_COMMENT, task, id=written.id)
+    await announce(session, actor, board, [news])
+    agent, user = (actor, None) if isinstance(actor, Agent) else (None, actor)
+    return CommentDetail(written, agent, user)
+
+
+def say(session: AsyncSession, actor: Actor, task: Task, message: str, at: datetime) -> Comment:
+    """Put a comment under a task. Its event, which the caller records, has the same id."""
+    written = Comment(
+        id=new_id(),
+        board_id=task.board_id,
+        task=task,
+        message=message,
+        agent_id=actor.id if isinstance(actor, Agent) else None,
+        user_id=actor.id if isinstance(actor, User) else None,
+        created_at=at,
+    )
+    session.add(written)
+    return written
+
+
+def check_lead_comment(lead: Agent, task: Task, earlier: Iterable[str]) -> None:
+    """Raise Forbidden unless this lead is asked: by review, by a mention, or as the creator."""
+    asked = task.status is Status.REVIEW or task.auto_reason == f"lead_agent:{lead.id}"
+    if not asked and not any(mentions(comment, lead) for comment in earlier):
+        raise Forbidden(
+            "lead_comment_forbidden",
+            "A lead comments on tasks in review, on those it created, and where it is mentioned.",
+        )
+
+
+async def _naming(session: AsyncSession, task: Task, lead: Agent) -> Sequence[str]:
+    """Return the comments that may mention a lead: far fewer than all, as a rule."""
+    message = func.lower(Comment.message)
+    named = [message.contains(f"@{name}", autoescape=True) for name in {LEAD, *names(lead)}]
+    query = select(Comment.message).where(Comment.task_id == task.id, or_(*named))
+    return (await session.scalars(query)).all()

@@ -1,0 +1,35 @@
+"""What is to be written down about tasks, once everything is changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from models import Actor, Board, EventType, Task
+from services import events
+
+
+@dataclass(frozen=True)
+class News:
+    """Something that happened to a task. `id` is that of the comment, if it is one."""
+
+    type: EventType
+    task: Task
+    data: Mapping[str, object] = field(default_factory=dict)
+    id: UUID | None = None
+
+
+async def announce(session: AsyncSession, actor: Actor, board: Board, news: Sequence[News]) -> None:
+    """Record news in their order, each with the task's title as it is now."""
+    for one in news:
+        await events.record(
+            session,
+            one.type,
+            actor,
+            organization_id=board.organization_id,
+            board=board,
+            task=one.task,
+            id=one.id,
+            data={"title": one.task.title, **one.data},
+        )

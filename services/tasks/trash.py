@@ -1,0 +1,162 @@
+"""Deleting a task, and bringing it back: its rows are kept as JSON for as long as that is possible.
+
+The contract deletes rows at once (3.10.9). What happened stays written down.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete as delete_rows
+from sqlalchemy import func, literal_column, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
+from kit.errors import NotFound
+from models import (
+    Actor,
+    Approval,
+    ApprovalTask,
+    Board,
+    Comment,
+    EventType,
+    TagAssignment,
+    Task,
+    TaskDependency,
+    Trash,
+)
+from services.tasks import dependencies
+from services.tasks.details import TaskDetail, detail
+from services.tasks.looking import find
+from services.tasks.news import News, announce
+from services.tasks.restoring import put_back
+from services.tasks.rules import check_may_create_and_delete
+
+PRIMARIES = "primaries"
+"""Beside the tables' rows: the approvals that stay, but had the deleted task as their first."""
+
+
+async def delete(session: AsyncSession, actor: Actor, board: Board, task_id: UUID) -> None:
+    """Delete a task from a board that is held, with all that hangs on it.
+
+    An approval that is about other tasks too stays, and the first of them becomes its first; one
+    that was about this task alone goes. People and the board's lead may. Raises NotFound and
+    Forbidden.
+    """
+    check_may_create_and_delete(actor, board)
+    task = await find(session, board, task_id)
+    waiting = await dependencies.dependents(session, task)
+    alone, shared = await _approvals(session, task)
+    rows = {**await _rows(session, task, alone), PRIMARIES: [str(id) for id in shared]}
+    session.add(Trash(board_id=board.id, task_id=task.id, rows=rows, deleted_at=now()))
+    if alone:
+        await session.execute(delete_rows(Approval).where(Approval.id.in_(alone)))
+    if shared:
+        await _hand_on(session, task, shared)
+    await session.delete(task)
+    gone = {"approval_ids": [str(id) for id in alone]}
+    await announce(
+        session,
+        actor,
+        board,
+        [
+            News(EventType.TASK_DELETED, task, gone),
+            *_told_to(waiting, {"deleted_task_id": str(task.id)}),
+        ],
+    )
+
+
+async def restore(session: AsyncSession, actor: Actor, board: Board, task_id: UUID) -> TaskDetail:
+    """Bring a deleted task back to a board that is held, with all that hung on it.
+
+    What it referred to and is gone by now stays away, and so does a dependency that would close a
+    circle by now. Raises NotFound once it is purged, and Forbidden.
+    """
+    check_may_create_and_delete(actor, board)
+    kept = await session.scalar(
+        select(Trash).where(Trash.board_id == board.id, Trash.task_id == task_id)
+    )
+    if kept is None:
+        raise NotFound("task_not_restorable", "This task is gone for good.")
+    rows = dict(kept.rows)
+    primaries = rows.pop(PRIMARIES)
+    await put_back(session, board, rows)
+    firsts = update(Approval).where(Approval.id.in_([UUID(id) for id in primaries]))
+    if primaries:
+        await session.execute(firsts.values(task_id=task_id))
+    await session.delete(kept)
+    task = await find(session, board, task_id)
+    task.updated_at = now()
+    task.version += 1
+    waiting = await dependencies.dependents(session, task)
+    await announce(
+        session,
+        actor,
+        board,
+        [
+            News(EventType.TASK_RESTORED, task),
+            *_told_to(waiting, {"restored_task_id": str(task_id)}),
+        ],
+    )
+    return await detail(session, board, task_id)
+
+
+async def purge_trash(session: AsyncSession, older_than: timedelta) -> int:
+    """Forget the tasks that were deleted longer ago than this, and return how many they were."""
+    old = delete_rows(Trash).where(Trash.deleted_at < now() - older_than)
+    return len((await session.execute(old.returning(Trash.id))).all())
+
+
+def _told_to(waiting: Sequence[Task], why: dict[str, object]) -> list[News]:
+    return [News(EventType.TASK_UPDATED, other, why) for other in waiting]
+
+
+async def _approvals(session: AsyncSession, task: Task) -> tuple[list[UUID], list[UUID]]:
+    """Return the approvals that are about this task alone, and those it is only the first of."""
+    others = select(ApprovalTask.id).where(
+        ApprovalTask.approval_id == Approval.id, ApprovalTask.task_id != task.id
+    )
+    query = select(Approval.id, others.exists()).where(Approval.task_id == task.id)
+    alone: list[UUID] = []
+    shared: list[UUID] = []
+    for id, has_others in await session.execute(query):
+        (shared if has_others else alone).append(id)
+    return alone, shared
+
+
+async def _hand_on(session: AsyncSession, task: Task, approval_ids: Sequence[UUID]) -> None:
+    """Let the next task of each approval be its first."""
+    following = (
+        select(ApprovalTask.task_id)
+        .where(ApprovalTask.approval_id == Approval.id, ApprovalTask.task_id != task.id)
+        .order_by(ApprovalTask.position, ApprovalTask.created_at, ApprovalTask.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    change = update(Approval).where(Approval.id.in_(approval_ids)).values(task_id=following)
+    await session.execute(change.execution_options(synchronize_session=False))
+
+
+async def _rows(session: AsyncSession, task: Task, alone: Sequence[UUID]) -> dict[str, Any]:
+    """Return all rows that go with a task, as JSON, by the name of their table."""
+    about = ApprovalTask.task_id == task.id
+    going = {
+        Task: Task.id == task.id,
+        TaskDependency: (TaskDependency.task_id == task.id)
+        | (TaskDependency.depends_on_task_id == task.id),
+        Comment: Comment.task_id == task.id,
+        TagAssignment: TagAssignment.task_id == task.id,
+        Approval: Approval.id.in_(alone),
+        ApprovalTask: about,
+    }
+    columns = [
+        select(func.jsonb_agg(func.to_jsonb(literal_column(model.__tablename__))))
+        .select_from(model.__table__)
+        .where(condition)
+        .scalar_subquery()
+        .label(model.__tablename__)
+        for model, condition in going.items()
+    ]
+    row = (await session.execute(select(*columns))).one()
+    return {name: found or [] for name, found in row._mapping.items()}
