@@ -1,0 +1,25 @@
+// Buttons that copy: [data-copy="what to copy"], or [data-copy] with [data-copy-from="id of an element"].
+(() => {
+  const write = async (text) => {
+    if (navigator.clipboard && isSecureContext) return navigator.clipboard.writeText(text);
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  };
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const from = document.getElementById(button.dataset.copyFrom ?? "");
+    await write(from ? from.textContent : button.dataset.copy || location.href);
+    const words = button.querySelector("span");
+    const said = words ? words.textContent : button.getAttribute("aria-label");
+    const say = (text) => { if (words) words.textContent = text; else button.setAttribute("aria-label", text); };
+    if (said === "Copied") return;
+    say("Copied");
+    document.getElementById("announce").textContent = "Copied";
+    setTimeout(() => say(said), 2000);
+  });
+})();

@@ -1,0 +1,32 @@
+// Dialogs and menus. [data-open="id"] opens a <dialog>, also from a link (which works without scripts),
+// [data-close="id"] closes it, a press beside it closes it too. <details class="drop"> closes itself.
+(() => {
+  const open = (id) => {
+    const dialog = document.getElementById(id);
+    if (dialog && !dialog.open) dialog.showModal();
+    return Boolean(dialog);
+  };
+  document.addEventListener("click", (event) => {
+    const opener = event.target.closest("[data-open]");
+    if (opener && !event.ctrlKey && !event.metaKey && open(opener.dataset.open)) event.preventDefault();
+    const closer = event.target.closest("[data-close]");
+    if (closer) (document.getElementById(closer.dataset.close) ?? closer.closest("dialog"))?.close();
+    if (event.target.localName === "dialog") event.target.close();
+    for (const menu of document.querySelectorAll("details.drop[open]")) {
+      if (!menu.contains(event.target) || event.target.closest(".menu :is(a, button)")) menu.open = false;
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && document.querySelector("details.drop[open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+    event.stopImmediatePropagation();
+  }, true);
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches("dialog form[data-closes]")) event.target.closest("dialog").close();
+  });
+  // A form in a dialog that came back with something wrong opens again.
+  const wrong = document.querySelector("dialog[data-open-now]");
+  if (wrong) open(wrong.id);
+})();

@@ -1,0 +1,61 @@
+// Single keys, when no field has the focus. A key presses the control that carries it, [data-key="a"]:
+// the one in the item that has the focus, else the first on the page that is outside of all items.
+// Items are [data-item]; J and K go through the first link of each. They can be switched off.
+(() => {
+  const GO = { a: "/approvals", b: "/boards", n: "/agents", v: "/activity", s: "/settings" };
+  const CHORD = 900; // ms between G and the letter
+  const FIELDS = "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], dialog[open] *";
+  let wentAt = 0;
+  const stored = () => { try { return localStorage.getItem("keys"); } catch { return null; } };
+  const visible = (element) => element.checkVisibility({ visibilityProperty: true });
+  const first = (list) => [...list].find(visible);
+  const links = () => [...document.querySelectorAll("[data-item]")].filter(visible)
+    .map((item) => item.matches("a, [tabindex]") ? item : item.querySelector("a[href]")).filter(Boolean);
+
+  const step = (by) => {
+    const all = links();
+    let at = all.findIndex((link) => link === document.activeElement || link.closest("[data-item]").contains(document.activeElement));
+    if (at < 0) at = all.findIndex((link) => link.closest("[data-item]").getAttribute("aria-current") === "true");
+    all[Math.max(0, Math.min(all.length - 1, at + by))]?.focus();
+  };
+
+  const press = (key) => {
+    const wanted = `[data-key="${CSS.escape(key)}"]`;
+    const here = document.activeElement?.closest("[data-item]");
+    const control = (here && here.querySelector(wanted)) || first([...document.querySelectorAll(wanted)].filter((one) => !one.closest("[data-item]")));
+    if (!control || control.disabled) return false;
+    if (control.matches("input, textarea, select")) control.focus();
+    else control.click();
+    return true;
+  };
+
+  const act = (event) => {
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (GO[key] && Date.now() - wentAt < CHORD) { wentAt = 0; location.href = GO[key]; return true; }
+    if (key === "g") { wentAt = Date.now(); return true; }
+    if (key === "j" || key === "k") { step(key === "j" ? 1 : -1); return true; }
+    if (key === "x") { const box = document.activeElement?.closest("[data-item]")?.querySelector("input[data-pick]"); box?.click(); return Boolean(box); }
+    if (key === "z") { const undo = [...document.querySelectorAll("[data-undo]")].pop(); undo?.click(); return Boolean(undo); }
+    if (key === "?") { document.getElementById("keys")?.showModal(); return true; }
+    if (key === "/") { const field = first(document.querySelectorAll('input[type="search"]')); field?.focus(); return Boolean(field); }
+    return /^[a-z.]$/.test(key) && press(key);
+  };
+
+  addEventListener("keydown", (event) => {
+    if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") {
+      const palette = document.getElementById("palette");
+      if (palette && !palette.open) { event.preventDefault(); palette.showModal(); }
+      return;
+    }
+    if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
+    if (stored() === "off" || event.target.closest?.(FIELDS)) return;
+    if (act(event)) event.preventDefault();
+  });
+
+  const switches = document.querySelectorAll("[data-keys-switch]");
+  for (const each of switches) each.checked = stored() !== "off";
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("[data-keys-switch]")) return;
+    try { localStorage.setItem("keys", event.target.checked ? "on" : "off"); } catch { /* not remembered */ }
+  });
+})();

@@ -1,0 +1,75 @@
+"""What stands around every page: who looks, where they can go, and how much needs them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from starlette.requests import Request
+
+from kit.http import transaction
+from models import Member, Organization, User
+from services import boards, events, organizations
+from web.auth import member_of
+
+
+@dataclass(frozen=True)
+class RailBoard:
+    """A board in the rail, and how many of its questions wait."""
+
+    id: UUID
+    name: str
+    needs: int
+
+
+@dataclass(frozen=True)
+class Rail:
+    """What the rail lists."""
+
+    boards: Sequence[RailBoard]
+    agents_online: int
+    agents: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The frame of a page. `seen` is the number of the last event that the page knows of."""
+
+    user: User
+    member: Member
+    organizations: Sequence[Organization]
+    rail: Rail
+    seen: int
+
+    @property
+    def needs(self) -> int:
+        """How many questions wait for the person."""
+        return sum(board.needs for board in self.rail.boards)
+
+    @property
+    def name(self) -> str:
+        """How the person is called on their own pages."""
+        return self.user.name or self.user.preferred_name or self.user.email or "You"
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the person looks after the organization."""
+        return self.member.is_admin
+
+
+async def load(request: Request) -> Frame:
+    """Load the frame of the page that is asked for, before anything else that the page shows.
+
+    The page listens from `seen` on, so whatever happens while the rest is loaded is not missed.
+    """
+    member = member_of(request)
+    async with transaction(request) as session:
+        seen = await events.latest(session, member.organization_id)
+        summaries = await boards.summaries(session, member)
+        memberships = await organizations.memberships(session, request.auth.user)
+    rail = Rail(
+        boards=[RailBoard(one.board.id, one.board.name, one.waiting) for one in summaries],
+        agents_online=sum(one.agents_online for one in summaries),
+        agents=sum(one.agents for one in summaries),
+    )
+    organized = [one.organization for one in memberships]
+    return Frame(request.auth.user, member, organized, rail, seen)
