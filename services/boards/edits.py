@@ -63,11 +63,11 @@ async def change(
     await _check_places(session, board.organization_id, new)
     if not new:
         return board
-    changes = {name: [_plain(getattr(board, name)), _plain(new[name])] for name in new}
+    moved = {name: [_plain(getattr(board, name)), _plain(value)] for name, value in new.items()}
     for name, value in new.items():
         setattr(board, name, value)
     board.updated_at = now()
-    data = {"name": board.name, "changes": changes}
+    data: dict[str, object] = {"name": board.name, "changes": moved}
     await _record(session, EventType.BOARD_UPDATED, actor, board, data)
     return board
 

@@ -1,0 +1,45 @@
+"""Identity: who is at the other end of a password, a cookie or a token."""
+
+from services.identity.agent_tokens import agent_with_token
+from services.identity.first_run import complete_first_run, first_run_link, first_run_open
+from services.identity.passwords import (
+    LONGEST_PASSWORD,
+    SHORTEST_PASSWORD,
+    change_password,
+    sign_in,
+)
+from services.identity.sessions import (
+    end_other_sessions,
+    end_session,
+    sessions_of,
+    sign_out,
+    signed_in,
+    start_session,
+)
+from services.identity.tokens import (
+    api_tokens,
+    create_api_token,
+    revoke_api_token,
+    user_with_token,
+)
+
+__all__ = [
+    "LONGEST_PASSWORD",
+    "SHORTEST_PASSWORD",
+    "agent_with_token",
+    "api_tokens",
+    "change_password",
+    "complete_first_run",
+    "create_api_token",
+    "end_other_sessions",
+    "end_session",
+    "first_run_link",
+    "first_run_open",
+    "revoke_api_token",
+    "sessions_of",
+    "sign_in",
+    "sign_out",
+    "signed_in",
+    "start_session",
+    "user_with_token",
+]

@@ -1,0 +1,73 @@
+"""Where somebody is a member, and which organization they work in (contract, 1.11)."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import contains_eager
+
+from models import BoardAccess, Member, Organization, User
+from services import users
+from services.organizations.edits import create
+
+FIRST_NAME = "Personal"  # of the organization of somebody who comes in by the API
+
+
+async def active(session: AsyncSession, user: User) -> Member:
+    """Return the person's membership in the organization they work in, with both of them loaded.
+
+    Where they are no longer a member, their oldest membership takes its place; who has none gets
+    an organization of their own.
+    """
+    member = await current(session, user)
+    if member is None:
+        await users.hold(session, user)
+        member = await current(session, user)
+    if member is None:
+        await create(session, user, name=FIRST_NAME)
+        member = await current(session, user)
+    assert member is not None
+    return member
+
+
+async def current(session: AsyncSession, user: User) -> Member | None:
+    """Return the same as `active`, but None for somebody who is a member nowhere."""
+    is_active = Member.organization_id == User.active_organization_id
+    query = _memberships(user).order_by(
+        func.coalesce(is_active, False).desc(), Member.created_at, Member.id
+    )
+    member = await session.scalar(query.limit(1))
+    if member and member.user.active_organization_id != member.organization_id:
+        chosen = update(User).where(User.id == user.id)
+        await session.execute(chosen.values(active_organization_id=member.organization_id))
+    return member
+
+
+async def membership(session: AsyncSession, user: User, organization_id: UUID) -> Member | None:
+    """Return a person's membership in an organization, with both of them loaded."""
+    return await session.scalar(_memberships(user).where(Organization.id == organization_id))
+
+
+async def memberships(session: AsyncSession, user: User) -> Sequence[Member]:
+    """Return all memberships of a person, by the organizations' names."""
+    query = _memberships(user).order_by(func.lower(Organization.name), Member.id)
+    return (await session.scalars(query)).all()
+
+
+async def own_access(session: AsyncSession, member: Member) -> Sequence[BoardAccess]:
+    """Return the member's own rights on single boards, oldest first."""
+    rows = select(BoardAccess).where(BoardAccess.organization_member_id == member.id)
+    return (await session.scalars(rows.order_by(BoardAccess.created_at, BoardAccess.id))).all()
+
+
+def _memberships(user: User) -> Select[Any]:
+    return (
+        select(Member)
+        .join(Member.organization)
+        .join(Member.user)
+        .options(contains_eager(Member.organization), contains_eager(Member.user))
+        .where(Member.user_id == user.id)
+        .execution_options(populate_existing=True)
+    )
