@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
-from kit.settings import Settings
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
+from kit.postgres import EmbeddedPostgres
+from kit.settings import Settings
 from tests.world import World, a_world
 
 ROOT = Path(__file__).parent.parent
@@ -35,11 +36,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given:
         yield given
         return
-    try:
-        from kit.postgres import EmbeddedPostgres
-    except ImportError:
-        pytest.exit("until kit/postgres.py is there: MC_TEST_SERVER=postgresql://postgres@127.0.0.1:54990/postgres")
-    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")
+    fast = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    folder = tmp_path_factory.mktemp("postgres") / "data"
+    postgres = EmbeddedPostgres(folder, tuning=fast)
     yield postgres.start()
     postgres.stop()
 
