@@ -1,0 +1,1 @@
+"""The commands: `./run NAME` calls `main(arguments)` of the module with that name."""

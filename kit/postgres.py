@@ -60,7 +60,6 @@ class EmbeddedPostgres:
 
     def start(self) -> str:
         """Start the server if nobody has yet, and hold it. Returns `dsn`. Raises CannotStart."""
-        self._leaving.clear()
         with self._alone():
             self._share = _lock(self.home / "users.lock", fcntl.LOCK_SH)
             try:
@@ -75,13 +74,19 @@ class EmbeddedPostgres:
         """Let go of the server, and stop it if nobody else holds it. Says whether it was."""
         self._leaving.set()
         if self._share is None:
+            self._leaving.clear()
             return False
         with self._alone():
             last = self._is_last()
             self._let_go()
             if last:
                 self._server.shut_down()
+        self._leaving.clear()
         return last
+
+    def give_up(self) -> None:
+        """Let whoever waits for the server wait no longer. `stop` has to follow."""
+        self._leaving.set()
 
     def answers(self) -> bool:
         """Say whether the server takes connections."""

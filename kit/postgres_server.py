@@ -152,7 +152,7 @@ class Server:
             return ""
 
     def _is_coming_or_going(self) -> bool:
-        """Say whether a server works in our data. If its record is out of date, remove that.
+        """Say whether a server works in our data. If its records are out of date, remove them.
 
         Else a dead process that nobody buries, or another with the same number after a restart of
         the machine, would keep the next server out. PostgreSQL still sees by itself whether
@@ -161,7 +161,8 @@ class Server:
         pid = self._pid()
         if _lives(pid) and self._works_in_data(pid):
             return True
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        for record in (self.data / "postmaster.pid", self.socket / f".s.PGSQL.{PORT}.lock"):
+            record.unlink(missing_ok=True)
         return False
 
     def _works_in_data(self, pid: int) -> bool:
