@@ -36,6 +36,12 @@ class Limit:
         while len(self._visits) > MOST_KEYS:
             del self._visits[next(iter(self._visits))]
 
+    def take_back(self, key: str) -> None:
+        """Forget the last visit of this key: it was a good one."""
+        visits = self._visits.get(key)
+        if visits:
+            visits.pop()
+
     def visit(self, key: str) -> None:
         """Count a visit, or raise TooMany if there have been enough."""
         self.check(key)

@@ -107,22 +107,25 @@ class Form:
             raise Invalid("form_invalid", "Some fields need another look.") from None
 
     @contextmanager
-    def refusals(self) -> Generator[None]:
+    def refusals(self, beside: str = "") -> Generator[None]:
         """Keep a refusal that is about the form, so that the form can be shown again.
 
-        What is not there for the caller, and what comes too often, is for an error page.
+        It is told beside its field, or beside the one that is named here if it has none, or else
+        for the whole form. What is not there for the caller, and what comes too often, is for an
+        error page.
         """
         try:
             yield
         except OF_FORMS as refusal:
-            self._keep(refusal)
+            self._keep(refusal, beside)
 
-    def _keep(self, refusal: Refusal) -> None:
+    def _keep(self, refusal: Refusal, beside: str) -> None:
         self.status = STATUS_CODES[type(refusal)]
         if refusal.code == "form_invalid":
             return
-        if refusal.field:
-            self.errors.setdefault(refusal.field, refusal.message)
+        field = refusal.field or beside
+        if field:
+            self.errors.setdefault(field, refusal.message)
         else:
             self.problem = refusal.message
 

@@ -1,0 +1,116 @@
+"""Signing in and out."""
+
+from typing import TypedDict
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from kit.client_ip import client_ip
+from kit.errors import TooMany
+from kit.http import STATUS_CODES, settings_of, transaction
+from kit.limits import Limit
+from services import identity
+from web import forms
+from web.auth import COOKIE, keep_signed_in, looking_person
+from web.html import page
+
+MINUTE = 60  # seconds
+
+
+class Credentials(BaseModel):
+    """Who says that they are whom."""
+
+    email: forms.Line
+    password: forms.Secret
+
+
+class Browser(TypedDict):
+    """What is kept of a browser that somebody signs in with, and for how many days."""
+
+    user_agent: str | None
+    ip: str
+    days: int
+
+
+async def show(request: Request) -> Response:
+    """Show the form, or go on if the person is signed in already."""
+    next = safe_next(request.query_params.get("next", ""))
+    if await looking_person(request) is not None:
+        return RedirectResponse(next, 303)
+    return _form(request, forms.Form(), next)
+
+
+async def sign_in(request: Request) -> Response:
+    """Sign somebody in, and take them where they wanted to go."""
+    form = await forms.read(request)
+    next = safe_next(form.value("next"))
+    try:
+        with form.refusals(beside="password"):
+            wanted = form.into(Credentials)
+            secret = await _session(request, wanted)
+            return keep_signed_in(request, RedirectResponse(next, 303), secret)
+    except TooMany as refusal:
+        return _wait(request, form, next, refusal)
+    return _form(request, form, next)
+
+
+async def sign_out(request: Request) -> Response:
+    """End the session of this browser."""
+    async with transaction(request) as session:
+        await identity.sign_out(session, request.cookies[COOKIE])
+    response = RedirectResponse("/sign-in", 303)
+    response.delete_cookie(COOKIE)
+    return response
+
+
+def browser_of(request: Request) -> Browser:
+    """Return what is kept of the browser that asks."""
+    settings = settings_of(request)
+    ip = client_ip(request, settings.trusted_proxies)
+    agent = request.headers.get("User-Agent")
+    return {"user_agent": agent, "ip": ip, "days": settings.session_days}
+
+
+def safe_next(path: str) -> str:
+    """Return a path on this site, as it was given, or the start for whatever could lead elsewhere.
+
+    Browsers read a backslash as a slash, and leave out tabs and line breaks.
+    """
+    ours = path.startswith("/") and not path.startswith("//")
+    return path if ours and path.isprintable() and "\\" not in path else "/"
+
+
+async def _session(request: Request, wanted: Credentials) -> str:
+    """Start a session, and return its secret. Every try counts, but one that succeeds.
+
+    Raises Unauthorized or TooMany.
+    """
+    browser = browser_of(request)
+    limit: Limit = request.state.limits.sign_ins
+    keys = (f"ip {browser['ip']}", f"email {wanted.email.lower()}")
+    for key in keys:
+        limit.check(key)
+    for key in keys:
+        limit.count(key)
+    async with transaction(request) as session:
+        _, secret = await identity.sign_in(
+            session, email=wanted.email, password=wanted.password, **browser
+        )
+    for key in keys:
+        limit.take_back(key)
+    return secret
+
+
+def _form(request: Request, form: forms.Form, next: str) -> Response:
+    return page(request, "sign_in/show.html", status=form.status, form=form, next=next)
+
+
+def _wait(request: Request, form: forms.Form, next: str, refusal: TooMany) -> Response:
+    minutes = -(-refusal.retry_after // MINUTE)
+    wait = "a minute" if minutes == 1 else f"{minutes} minutes"
+    form.problem = f"That was tried too often. Try again in {wait}."
+    form.status = STATUS_CODES[TooMany]
+    response = _form(request, form, next)
+    response.headers["Retry-After"] = str(refusal.retry_after)
+    return response
