@@ -46,14 +46,14 @@ def password_fits(password: str, kept: str) -> bool:
 
 def fits_pbkdf2(token: str, kept: str) -> bool:
     """Say whether a token fits `pbkdf2_sha256$<rounds>$<salt>$<digest>` (contract, 1.10)."""
-    parts = kept.split("$")
-    if len(parts) != 4 or parts[0] != "pbkdf2_sha256" or not parts[1].isdecimal():
+    try:
+        algorithm, rounds, salt, digest = kept.split("$")
+        count, salted, wanted = int(rounds), _unpadded(salt), _unpadded(digest)
+    except ValueError:
         return False
-    rounds = int(parts[1])
-    if not 0 < rounds <= MOST_ITERATIONS:
+    if algorithm != "pbkdf2_sha256" or not 0 < count <= MOST_ITERATIONS:
         return False
-    digest = hashlib.pbkdf2_hmac("sha256", token.encode(), _unpadded(parts[2]), rounds)
-    return hmac.compare_digest(digest, _unpadded(parts[3]))
+    return hmac.compare_digest(hashlib.pbkdf2_hmac("sha256", token.encode(), salted, count), wanted)
 
 
 def _unpadded(text: str) -> bytes:
