@@ -9,13 +9,20 @@ from starlette.routing import Mount, Route
 
 from kit.errors import Refusal
 from kit.gate import KnownCallersOnly
-from web import auth, live
+from web import auth, first_run, live, sign_in
 from web.html import failed_page, not_found, refused
 from web.origin import OwnPagesOnly
 
-OPEN_TO_ALL: list[Route] = []
+OPEN_TO_ALL: list[Route] = [
+    Route("/first-run", first_run.show, name="first_run"),
+    Route("/first-run", first_run.complete, methods=["POST"]),
+    Route("/sign-in", sign_in.show, name="sign_in"),
+    Route("/sign-in", sign_in.sign_in, methods=["POST"]),
+]
 
-FOR_PEOPLE: list[Route] = []
+FOR_PEOPLE: list[Route] = [
+    Route("/sign-out", sign_in.sign_out, methods=["POST"], name="sign_out"),
+]
 
 FOR_MEMBERS: list[Route] = [
     Route("/events", live.stream, name="events"),

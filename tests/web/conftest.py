@@ -1,0 +1,84 @@
+"""The browsers of the tests: each is somebody's, or nobody's."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx2
+import pytest
+from kit.doorbell import Doorbell
+from kit.settings import Settings
+from services import events
+from starlette.types import Receive, Scope, Send
+
+import app
+from models import User
+from tests.conftest import Transaction
+from tests.world import World, cookie_of
+from web.auth import COOKIE
+
+Browsers = Callable[[User | None], httpx2.AsyncClient]
+
+OUR_OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture
+async def browsers(settings: Settings, transaction: Transaction) -> AsyncIterator[Browsers]:
+    """Opens the browser of somebody, whose requests come from our own pages."""
+    mission_control = app.build(settings)
+    doorbell = Doorbell()
+    state = app.state_of(settings, transaction, doorbell, events.Feed(transaction, doorbell))
+    opened: list[httpx2.AsyncClient] = []
+
+    async def app_with_state(scope: Scope, receive: Receive, send: Send) -> None:
+        await mission_control({**scope, "state": dict(state)}, receive, send)
+
+    def browser(user: User | None = None, **options: Any) -> httpx2.AsyncClient:
+        client = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app_with_state),
+            base_url="http://mission.test",
+            headers=OUR_OWN_PAGE,
+            cookies={COOKIE: cookie_of(user)} if user else {},
+            **options,
+        )
+        opened.append(client)
+        return client
+
+    yield browser
+    for client in opened:
+        await client.aclose()
+
+
+@pytest.fixture
+def nobody(browsers: Browsers) -> httpx2.AsyncClient:
+    """A browser that nobody has signed in with."""
+    return browsers(None)
+
+
+@pytest.fixture
+def alice(browsers: Browsers, world: World) -> httpx2.AsyncClient:
+    """The browser of Alice, who owns Tern."""
+    return browsers(world.alice)
+
+
+@pytest.fixture
+def bob(browsers: Browsers, world: World) -> httpx2.AsyncClient:
+    """The browser of Bob, who changes Launch."""
+    return browsers(world.bob)
+
+
+@pytest.fixture
+def rita(browsers: Browsers, world: World) -> httpx2.AsyncClient:
+    """The browser of Rita, who reads Launch."""
+    return browsers(world.rita)
+
+
+@pytest.fixture
+def dana(browsers: Browsers, world: World) -> httpx2.AsyncClient:
+    """The browser of Dana, an admin without any board."""
+    return browsers(world.dana)
+
+
+@pytest.fixture
+def charlie(browsers: Browsers, world: World) -> httpx2.AsyncClient:
+    """The browser of Charlie, for whom Tern does not exist."""
+    return browsers(world.charlie)
