@@ -15,6 +15,7 @@ from services.identity.sessions import (
     sign_out,
     signed_in,
     start_session,
+    still_signed_in,
 )
 from services.identity.tokens import (
     api_tokens,
@@ -41,5 +42,6 @@ __all__ = [
     "sign_out",
     "signed_in",
     "start_session",
+    "still_signed_in",
     "user_with_token",
 ]

@@ -63,6 +63,12 @@ async def signed_in(session: AsyncSession, cookie_secret: str) -> SignIn | None:
     return found
 
 
+async def still_signed_in(session: AsyncSession, sign_in_id: UUID) -> bool:
+    """Say whether a session is not over yet: for those who listen for long."""
+    query = select(SignIn.id).where(SignIn.id == sign_in_id, SignIn.expires_at > now())
+    return await session.scalar(query) is not None
+
+
 async def sessions_of(session: AsyncSession, user: User) -> Sequence[SignIn]:
     """Return the person's sessions that are not over, the one last seen first."""
     query = select(SignIn).where(SignIn.user_id == user.id, SignIn.expires_at > now())
