@@ -7,11 +7,12 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import cast
 
 from pgqueuer.ports.driver import Driver
 from pgqueuer.queries import Queries
-from sqlalchemy import delete, func, select, table
 from sqlalchemy import column as named
+from sqlalchemy import delete, func, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 CHANNEL = "ch_pgqueuer"  # on which the queue's own trigger rings
@@ -38,7 +39,7 @@ async def enqueue(
     if at is not None:
         started: datetime = (await session.execute(select(func.now()))).scalar_one()
         delay = max(at - started, delay)  # the queue counts from the transaction's start
-    queue = Queries(_InTransaction(await session.connection()))
+    queue = Queries(cast("Driver", _InTransaction(await session.connection())))
     await queue.enqueue(job, json.dumps(dict(payload or {})).encode(), execute_after=delay)
 
 
@@ -47,11 +48,12 @@ async def forget(session: AsyncSession, before: datetime) -> None:
     await session.execute(delete(_log).where(_log.c.created < before))
 
 
-class _InTransaction(Driver):
+class _InTransaction:
     """Lets pgqueuer write through SQLAlchemy's connection, so that it shares its transaction.
 
     The driver's own connection is no way in: SQLAlchemy begins the transaction there only with its
-    first statement, and what pgqueuer had written before that would outlive a rollback.
+    first statement, and what pgqueuer had written before that would outlive a rollback. Putting a
+    job on the queue asks nothing more of a driver than to fetch.
     """
 
     def __init__(self, connection: AsyncConnection) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Select, select
@@ -14,7 +15,7 @@ from services import boards
 from services.approvals.rules import question, reason_in
 
 Asker = aliased(User)
-Row = tuple[Approval, Board, Agent | None, User | None, User | None]
+Rows: TypeAlias = Select[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class ApprovalDetail:
         return not self.is_waiting and self.approval.status is ApprovalStatus.PENDING
 
 
-def rows() -> Select[Row]:
+def rows() -> Rows:
     """Select approvals with all that one query can bring along."""
     return (
         select(Approval, Board, Agent, User, Asker)
@@ -123,7 +124,7 @@ def not_found() -> NotFound:
     return NotFound("approval_not_found", "There is no such question.")
 
 
-async def with_tasks(session: AsyncSession, query: Select[Row]) -> Sequence[ApprovalDetail]:
+async def with_tasks(session: AsyncSession, query: Rows) -> Sequence[ApprovalDetail]:
     """Run a query for approvals, and bring the tasks that they are about."""
     found = (await session.execute(query)).all()
     tasks = await tasks_of(session, [row[0].id for row in found])

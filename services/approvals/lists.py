@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
@@ -15,7 +15,7 @@ from models import Approval, ApprovalStatus, ApprovalTask, Board, Member
 from services import boards
 from services.approvals.details import (
     ApprovalDetail,
-    Row,
+    Rows,
     board_of,
     one,
     rows,
@@ -112,7 +112,7 @@ async def waiting_by_board(session: AsyncSession, member: Member) -> dict[UUID, 
     return {board_id: count for board_id, count in found}
 
 
-def _newest_first(query: Select[Row]) -> Select[Row]:
+def _newest_first(query: Rows) -> Rows:
     return query.order_by(Approval.created_at.desc(), Approval.id.desc())
 
 
@@ -123,11 +123,12 @@ def _readable(member: Member, board_id: UUID | None) -> ColumnElement[bool]:
 
 async def _paged(
     session: AsyncSession,
-    query: Select[Row],
+    query: Rows,
     paging: Paging,
-    by: ColumnElement[datetime | None] = Approval.created_at,
+    by: ColumnElement[datetime] | None = None,
 ) -> Page[ApprovalDetail]:
-    ordered = query.order_by(by.desc(), Approval.id.desc())
+    first = Approval.created_at if by is None else by
+    ordered = query.order_by(first.desc(), Approval.id.desc())
     page = await paged_rows(session, ordered, paging)
     tasks = await tasks_of(session, [row[0].id for row in page.items])
     return page.map(lambda row: ApprovalDetail(*row, tasks.get(row[0].id, [])))

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from kit.errors import Forbidden, Invalid
-from kit.text import storable, storable_json
+from kit.values import json_object, optional, trimmed
 from models import Actor, Agent, Approval, ApprovalStatus
 
 LONGEST_ACTION = 200  # characters
@@ -19,6 +19,10 @@ LONGEST_QUESTION = 200  # characters that people read as the question itself
 LISTS_OF_TASKS = ("task_ids", "taskIds", "taskIDs")
 SINGLE_TASKS = ("task_id", "taskId", "taskID")
 TITLES = ("title", "question", "summary")
+
+action_type = trimmed(LONGEST_ACTION)
+text = optional(trimmed(LONGEST_TEXT))
+json = optional(json_object(LARGEST_JSON))
 
 
 @dataclass(frozen=True)
@@ -38,15 +42,14 @@ class ApprovalDraft:
 def check(draft: ApprovalDraft, actor: Actor) -> None:
     """Raise the Refusal of the first rule that the draft breaks."""
     _asks_and_does_not_answer(draft, actor)
-    checked_text(draft.action_type, "action_type", longest=LONGEST_ACTION)
+    action_type(draft.action_type, "action_type")
     checked_text(draft.lead_reasoning, "lead_reasoning")
     if not (math.isfinite(draft.confidence) and 0 <= draft.confidence <= 100):
         raise Invalid(
             "confidence_out_of_range", "Confidence is between 0 and 100.", field="confidence"
         )
-    for name, value in (("payload", draft.payload), ("rubric_scores", draft.rubric_scores)):
-        if not storable_json(value, largest=LARGEST_JSON):
-            raise Invalid("not_storable", f"This {name} is too large or no JSON.", field=name)
+    json(draft.payload, "payload")
+    json(draft.rubric_scores, "rubric_scores")
 
 
 def _asks_and_does_not_answer(draft: ApprovalDraft, actor: Actor) -> None:
@@ -96,15 +99,9 @@ def linked_task_ids(draft: ApprovalDraft) -> list[UUID]:
     return ids
 
 
-def checked_text(text: str | None, field: str, *, longest: int = LONGEST_TEXT) -> str | None:
-    """Return a text trimmed, None if it is blank. Raises Invalid if it cannot be kept."""
-    trimmed = _text(text)
-    if trimmed and len(trimmed) > longest:
-        raise Invalid("too_long", f"Write at most {longest:,} characters.", field=field)
-    if trimmed and not storable(trimmed):
-        reason = "There is a character in it that cannot be stored. Take it out."
-        raise Invalid("bad_character", reason, field=field)
-    return trimmed
+def checked_text(value: str | None, field: str) -> str | None:
+    """Return a note or a question trimmed, None if it is blank. Raises Invalid."""
+    return text(value, field) or None
 
 
 def question(approval: Approval, titles: Sequence[str] = ()) -> str:
@@ -113,7 +110,7 @@ def question(approval: Approval, titles: Sequence[str] = ()) -> str:
     `titles` are those of the tasks it is about.
     """
     payload = approval.payload or {}
-    said = next((text for name in TITLES if (text := _text(payload.get(name)))), None)
+    said = next((found for name in TITLES if (found := _text(payload.get(name)))), None)
     asked = " ".join((said or _in_words(approval.action_type, titles)).split())
     if len(asked) > LONGEST_QUESTION:
         asked = asked[: LONGEST_QUESTION - 1] + "…"

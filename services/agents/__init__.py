@@ -1,0 +1,33 @@
+"""Agents: they come and go, are known by tokens, and are there or not."""
+
+from services.agents.edits import change, create, delete
+from services.agents.fields import AgentDraft
+from services.agents.finding import get, hold
+from services.agents.lists import AgentCard, card, cards, for_agent, listed, of_board
+from services.agents.presence import heartbeat, mark_offline, touch
+from services.agents.rules import OFFLINE_AFTER, State, cadence, offline_after, status
+from services.agents.tokens import issue_token
+
+__all__ = [
+    "OFFLINE_AFTER",
+    "AgentCard",
+    "AgentDraft",
+    "State",
+    "cadence",
+    "card",
+    "cards",
+    "change",
+    "create",
+    "delete",
+    "for_agent",
+    "get",
+    "heartbeat",
+    "hold",
+    "issue_token",
+    "listed",
+    "mark_offline",
+    "of_board",
+    "offline_after",
+    "status",
+    "touch",
+]

@@ -1,0 +1,212 @@
+"""Agents come, change and go."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
+from kit.errors import Conflict, Forbidden, Invalid, NotFound
+from kit.values import checked
+from models import Actor, Agent, AgentStatus, Board, EventType, Member, new_id
+from services import boards, events
+from services.agents.fields import CHECKS, AgentDraft
+from services.agents.finding import hold
+from services.agents.leaving import leave_tasks
+from services.agents.tokens import add_token
+from services.tasks.news import News, announce
+
+
+async def create(
+    session: AsyncSession,
+    actor: Actor,
+    board: Board,
+    draft: AgentDraft,
+    *,
+    is_board_lead: bool = False,
+) -> tuple[Agent, str]:
+    """Make an agent for a board that is held, and return it with its token, which is shown once.
+
+    An admin may, and the board's lead as long as there are fewer workers than `max_agents`. Only
+    an admin makes a lead. Raises Forbidden, Invalid and Conflict.
+    """
+    await _may_create(session, actor, board, is_board_lead=is_board_lead)
+    fields = checked(CHECKS, vars(draft))
+    await _name_is_free(session, board, fields["name"])
+    if is_board_lead:
+        await _no_other_lead(session, board)
+    agent = Agent(
+        id=new_id(),
+        organization_id=board.organization_id,
+        board=board,
+        gateway_id=board.gateway_id,
+        status=AgentStatus.PROVISIONING,
+        is_board_lead=is_board_lead,
+        created_at=now(),
+        updated_at=now(),
+        **fields,
+    )
+    session.add(agent)
+    token = await add_token(session, agent)
+    await _record(session, EventType.AGENT_CREATED, actor, board, agent, lead=is_board_lead)
+    return agent, token
+
+
+async def change(
+    session: AsyncSession, member: Member, agent_id: UUID, changes: Mapping[str, Any]
+) -> Agent:
+    """Change an agent, or move it to another board. Only the keys that are there count.
+
+    Who moves leaves its tasks behind, and leads no more. A change of nothing is not recorded.
+    Raises NotFound, Forbidden, Invalid and Conflict.
+    """
+    goal = _board_wanted(changes)
+    agent, held = await hold(session, member, agent_id, besides=goal)
+    new = checked(CHECKS, changes)
+    left = held[agent.board_id] if agent.board_id else None
+    board = held[goal] if goal else left
+    if board is not None and ("name" in new or board is not left):
+        await _name_is_free(session, board, new.get("name", agent.name), besides=agent.id)
+    news: list[News] = []
+    if board is not None and board is not left:
+        new |= {"board_id": board.id, "gateway_id": board.gateway_id, "is_board_lead": False}
+        news = await leave_tasks(session, left, agent) if left else []
+    new = {name: value for name, value in new.items() if getattr(agent, name) != value}
+    if not new:
+        return agent
+    for name, value in new.items():
+        setattr(agent, name, value)
+    agent.updated_at = now()
+    await session.flush()
+    if left and news:
+        await announce(session, member.user, left, news)
+    changed = sorted(new)
+    await _record(session, EventType.AGENT_UPDATED, member.user, board, agent, changed=changed)
+    return agent
+
+
+async def delete(session: AsyncSession, actor: Actor, agent_id: UUID) -> None:
+    """Delete an agent, and put its work back into the inbox. One that is not there is no trouble.
+
+    An admin may, and a lead the workers of its own board. Raises Forbidden, and NotFound to a lead
+    that asks for an agent of another board.
+    """
+    agent = await _of_actor(session, actor, agent_id)
+    if agent is None:
+        return
+    board = await _hold_for_deletion(session, actor, agent)
+    news = await leave_tasks(session, board, agent) if board else []
+    await session.delete(agent)
+    await session.flush()
+    if board and news:
+        await announce(session, actor, board, news)
+    await _record(session, EventType.AGENT_DELETED, actor, board, agent)
+
+
+async def _may_create(
+    session: AsyncSession, actor: Actor, board: Board, *, is_board_lead: bool
+) -> None:
+    if not isinstance(actor, Agent):
+        if not (await boards.access(session, actor, board.id)).is_admin:
+            raise Forbidden("admin_required", "Only an admin of the organization adds agents.")
+        return
+    if not actor.is_board_lead or is_board_lead:
+        raise Forbidden("lead_required", "Only the board's lead adds agents, and only workers.")
+    workers = select(func.count()).where(Agent.board_id == board.id, Agent.is_board_lead.is_(False))
+    if (await session.scalar(workers) or 0) >= board.max_agents:
+        raise Conflict(
+            "max_agents_reached",
+            f"This board takes at most {board.max_agents} workers from its lead.",
+            max_agents=board.max_agents,
+        )
+
+
+async def _name_is_free(
+    session: AsyncSession, board: Board, name: str, *, besides: UUID | None = None
+) -> None:
+    same = select(Agent.id).where(
+        Agent.board_id == board.id, func.lower(Agent.name) == func.lower(name)
+    )
+    if any(id != besides for id in await session.scalars(same)):
+        raise Conflict(
+            "agent_name_taken", "Another agent of this board has that name.", field="name"
+        )
+
+
+async def _no_other_lead(session: AsyncSession, board: Board) -> None:
+    lead = select(Agent.name).where(Agent.board_id == board.id, Agent.is_board_lead)
+    name = await session.scalar(lead)
+    if name is not None:
+        raise Conflict(
+            "board_lead_exists", f"{name} leads this board already.", field="is_board_lead"
+        )
+
+
+def _board_wanted(changes: Mapping[str, Any]) -> UUID | None:
+    """Return the board that an agent shall move to, if it shall."""
+    if "status" in changes:
+        raise Forbidden("agent_status_forbidden", "An agent's status is what it reports.")
+    if changes.get("is_gateway_main"):
+        raise Invalid(
+            "gateway_required", "There is no gateway to look after.", field="is_gateway_main"
+        )
+    if "board_id" in changes and changes["board_id"] is None:
+        raise Invalid("board_required", "An agent works on a board.", field="board_id")
+    return changes.get("board_id")
+
+
+async def _of_actor(session: AsyncSession, actor: Actor, agent_id: UUID) -> Agent | None:
+    """Return an agent of the actor's organizations, if there is one."""
+    query = select(Agent).where(Agent.id == agent_id)
+    if isinstance(actor, Agent):
+        query = query.where(Agent.organization_id == actor.organization_id)
+    else:
+        mine = select(Member.organization_id).where(Member.user_id == actor.id)
+        query = query.where(Agent.organization_id.in_(mine))
+    return await session.scalar(query.execution_options(populate_existing=True))
+
+
+async def _hold_for_deletion(session: AsyncSession, actor: Actor, agent: Agent) -> Board | None:
+    """Hold the agent's board for who may delete the agent."""
+    if not isinstance(actor, Agent):
+        if agent.board_id is not None:
+            return await boards.hold_as_admin(session, actor, agent.board_id)
+        await _is_admin_where(session, actor.id, agent.organization_id)
+        return None
+    if not actor.is_board_lead or actor.board_id is None:
+        raise Forbidden("lead_required", "Only the board's lead lets agents go.")
+    if agent.board_id != actor.board_id:
+        raise NotFound("agent_not_found", "There is no such agent on this board.")
+    if agent.is_board_lead:
+        raise Forbidden("lead_stays", "Only an admin lets the board's lead go.")
+    return await boards.hold(session, actor, actor.board_id)
+
+
+async def _is_admin_where(session: AsyncSession, user_id: UUID, organization_id: UUID) -> None:
+    query = select(Member).where(
+        Member.user_id == user_id, Member.organization_id == organization_id
+    )
+    member = await session.scalar(query)
+    if member is None or not member.is_admin:
+        raise Forbidden("admin_required", "Only an admin of the organization can do that.")
+
+
+async def _record(
+    session: AsyncSession,
+    type: EventType,
+    actor: Actor,
+    board: Board | None,
+    agent: Agent,
+    **more: object,
+) -> None:
+    await events.record(
+        session,
+        type,
+        actor,
+        organization_id=agent.organization_id,
+        board=board,
+        about=agent,
+        data={"name": agent.name, **more},
+    )

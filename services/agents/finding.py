@@ -1,0 +1,57 @@
+"""Finding an agent, and who may do something to it."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.errors import NotFound
+from models import Agent, Board, Member
+from services import boards, organizations
+
+
+async def get(session: AsyncSession, member: Member, agent_id: UUID) -> Agent:
+    """Return an agent of the organization, for its admins.
+
+    Raises NotFound, and Forbidden if the member is no admin or may not read the agent's board.
+    """
+    organizations.require_admin(member)
+    agent = await in_organization(session, member.organization_id, agent_id)
+    if agent.board_id is not None:
+        await boards.get(session, member.user, agent.board_id)
+    return agent
+
+
+async def hold(
+    session: AsyncSession, member: Member, agent_id: UUID, *, besides: UUID | None = None
+) -> tuple[Agent, dict[UUID, Board]]:
+    """Return an agent of the organization and its board, which is held, for who may change both.
+
+    `besides` is another board to hold. Raises as `get` does.
+    """
+    agent = await get(session, member, agent_id)
+    held = await hold_all(session, member, {agent.board_id, besides} - {None})
+    return await in_organization(session, member.organization_id, agent_id), held
+
+
+async def hold_all(
+    session: AsyncSession, member: Member, board_ids: Collection[UUID | None]
+) -> dict[UUID, Board]:
+    """Hold boards for an admin, in order of id. Raises NotFound or Forbidden."""
+    ids = sorted(id for id in board_ids if id is not None)
+    return {id: await boards.hold_as_admin(session, member.user, id) for id in ids}
+
+
+async def in_organization(session: AsyncSession, organization_id: UUID, agent_id: UUID) -> Agent:
+    """Return an agent as it is in the database now. Raises NotFound."""
+    query = select(Agent).where(Agent.id == agent_id, Agent.organization_id == organization_id)
+    agent = await session.scalar(query.execution_options(populate_existing=True))
+    if agent is None:
+        raise not_found()
+    return agent
+
+
+def not_found() -> NotFound:
+    """Make the answer to who asks for an agent that is not there, or not for them."""
+    return NotFound("agent_not_found", "There is no such agent.")

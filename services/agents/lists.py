@@ -1,0 +1,166 @@
+"""Reading agents: for the API as rows, for pages with what they do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, or_, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
+from kit.errors import Forbidden, NotFound
+from kit.paging import Page, Paging, paged
+from models import Agent, Board, Member, Status, Task
+from services import boards, organizations
+from services.agents import rules
+from services.agents.finding import in_organization, not_found
+from services.agents.rules import OFFLINE_AFTER, State
+
+
+@dataclass(frozen=True)
+class AgentCard:
+    """An agent as people see it: what it does, and what we know that by."""
+
+    agent: Agent
+    board_name: str | None
+    task: Task | None  # the one that it works on
+    state: State
+    cadence: timedelta | None  # how often it means to check in
+    silent_for: timedelta | None  # None: it was never seen
+
+    @property
+    def role(self) -> str | None:
+        """What the agent says that it is."""
+        role = (self.agent.identity_profile or {}).get("role")
+        return role.strip() or None if isinstance(role, str) else None
+
+
+async def listed(
+    session: AsyncSession,
+    member: Member,
+    paging: Paging,
+    *,
+    board_id: UUID | None = None,
+    gateway_id: UUID | None = None,
+) -> Page[Agent]:
+    """Return the agents of the boards that an admin reads, and of gateways, newest first.
+
+    Raises Forbidden, and NotFound for a board or a gateway of another organization.
+    """
+    organizations.require_admin(member)
+    if gateway_id is not None:
+        raise NotFound("gateway_not_found", "There is no such gateway.")
+    if board_id is not None:
+        await boards.get(session, member.user, board_id)
+    return await paged(session, _newest(_seen_by(member, board_id)), paging)
+
+
+async def for_agent(
+    session: AsyncSession, agent: Agent, paging: Paging, *, board_id: UUID | None = None
+) -> Page[Agent]:
+    """Return the agents beside which an agent works. Raises Forbidden for another board."""
+    own = Agent.organization_id == agent.organization_id
+    if board_id is not None:
+        own &= Agent.board_id == (await boards.get(session, agent, board_id)).id
+    elif agent.board_id is not None:
+        own &= Agent.board_id == agent.board_id
+    else:
+        own &= Agent.board_id.in_(boards.readable(agent, agent.organization_id))
+    return await paged(session, _newest(own), paging)
+
+
+async def of_board(session: AsyncSession, board: Board) -> Sequence[Agent]:
+    """Return the agents of a board: the lead first, then by name."""
+    query = select(Agent).where(Agent.board_id == board.id)
+    order = (Agent.is_board_lead.desc(), Agent.name, Agent.id)
+    return (await session.scalars(query.order_by(*order))).all()
+
+
+async def cards(
+    session: AsyncSession,
+    member: Member,
+    *,
+    board_id: UUID | None = None,
+    offline_after: timedelta = OFFLINE_AFTER,
+) -> Sequence[AgentCard]:
+    """Return the agents of the boards that a member reads, by board; the lead first, then by name.
+
+    Raises NotFound or Forbidden for a board that the member may not read.
+    """
+    if board_id is not None:
+        await boards.get(session, member.user, board_id)
+        seen = Agent.board_id == board_id
+    else:
+        seen = _seen_by(member, None)
+    query = _with_work().where(seen)
+    order = (Board.name, Board.id, Agent.is_board_lead.desc(), Agent.name, Agent.id)
+    rows = (await session.execute(query.order_by(*order))).all()
+    moment = now()
+    return [_card(agent, board, task, moment, offline_after) for agent, board, task in rows]
+
+
+async def card(
+    session: AsyncSession,
+    member: Member,
+    agent_id: UUID,
+    *,
+    offline_after: timedelta = OFFLINE_AFTER,
+) -> AgentCard:
+    """Return one agent of a board that a member reads. Raises NotFound or Forbidden."""
+    agent = await in_organization(session, member.organization_id, agent_id)
+    if agent.board_id is not None:
+        await boards.get(session, member.user, agent.board_id)
+    elif not member.is_admin:
+        raise Forbidden("admin_required", "Only admins see the agents of gateways.")
+    row = (await session.execute(_with_work().where(Agent.id == agent_id))).one_or_none()
+    if row is None:
+        raise not_found()
+    return _card(*row, now(), offline_after)
+
+
+def _with_work() -> Select[Agent, Board, Task]:
+    """Select agents with their board, and the task that each has worked on for the longest."""
+    work = (
+        select(Task.id)
+        .where(Task.assigned_agent_id == Agent.id, Task.status == Status.IN_PROGRESS)
+        .order_by(Task.in_progress_at, Task.id)
+        .limit(1)
+        .correlate(Agent)
+        .lateral("work")
+    )
+    return (
+        select(Agent, Board, Task)
+        .outerjoin(Board, Board.id == Agent.board_id)
+        .outerjoin(work, true())
+        .outerjoin(Task, Task.id == work.c.id)
+    )
+
+
+def _card(
+    agent: Agent, board: Board | None, task: Task | None, moment: datetime, least: timedelta
+) -> AgentCard:
+    return AgentCard(
+        agent=agent,
+        board_name=board.name if board else None,
+        task=task,
+        state=rules.state(agent, moment, working=task is not None, least=least),
+        cadence=rules.cadence(agent),
+        silent_for=moment - agent.last_seen_at if agent.last_seen_at else None,
+    )
+
+
+def _seen_by(member: Member, board_id: UUID | None) -> ColumnElement[bool]:
+    """Say which agents a member sees: those of readable boards, and for admins of gateways."""
+    readable = Agent.board_id.in_(boards.readable(member.user, member.organization_id))
+    if board_id is not None:
+        return readable & (Agent.board_id == board_id)
+    if not member.is_admin:
+        return readable
+    of_gateways = Agent.board_id.is_(None) & (Agent.organization_id == member.organization_id)
+    return or_(readable, of_gateways)
+
+
+def _newest(seen: ColumnElement[bool]) -> Select[Any]:
+    return select(Agent).where(seen).order_by(Agent.created_at.desc(), Agent.id.desc())
