@@ -62,7 +62,7 @@ RELEASE = Desk(
             due_in=0,
             says=("Branch is cut, packages are building.", "Built and signed. Checksums attached."),
             question="Call 2.4.0-rc.2 the candidate we test?",
-            why="All 312 checks are green, and the packages install on the four systems we support.",
+            why="All 312 checks are green, and the packages install on all four systems.",
             confidence=93,
         ),
         Work(

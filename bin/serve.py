@@ -4,7 +4,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -33,8 +33,11 @@ def main(arguments: list[str]) -> int:
     return ended(lambda: run(settings_for(given)))
 
 
-def run(settings: Settings) -> int:
-    """Serve until a signal says to stop."""
+Beside = Callable[[Settings], AbstractAsyncContextManager[object]]
+
+
+def run(settings: Settings, *, beside: Beside = nullcontext) -> int:
+    """Serve until a signal says to stop, with what is to go on beside it meanwhile."""
     import uvloop
 
     from bin.running import set_up_log
@@ -43,7 +46,7 @@ def run(settings: Settings) -> int:
         settings = settings.bound_to(door.getsockname()[1])
         set_up_log(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings, door))
+            runner.run(serve(settings, door, beside))
     return 0
 
 
@@ -62,7 +65,7 @@ def listening_at(settings: Settings) -> socket.socket:
         raise CannotGoOn(reason) from error
 
 
-async def serve(settings: Settings, door: socket.socket) -> None:
+async def serve(settings: Settings, door: socket.socket, beside: Beside) -> None:
     """Have the database ready, then answer and work until a signal says to stop."""
     from bin.database import opened
     from bin.migrate import ready
@@ -75,7 +78,8 @@ async def serve(settings: Settings, door: socket.socket) -> None:
         app = (await loading).build(settings)
         working = asyncio.create_task(keep_working(settings, stop))
         try:
-            await answer(app, door, stop, partial(announce, settings))
+            async with beside(settings):
+                await answer(app, door, stop, partial(announce, settings))
         finally:
             stop.set()
             await working

@@ -1,0 +1,88 @@
+"""The demo's organization: made, shown to the people of the installation, and removed again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
+from models import Agent, Member, Organization, Role, User
+from services import agents, organizations
+
+GUIDE = "demo-guide"  # the id elsewhere of the person who made the demo, and cannot sign in
+
+
+@dataclass(frozen=True)
+class Player:
+    """An agent that a script plays, and the token it is to use."""
+
+    name: str
+    board_id: UUID
+    token: str
+
+
+async def guide(session: AsyncSession) -> Member | None:
+    """Return the membership of the demo's guide, or None when there is no demo."""
+    user = await session.scalar(select(User).where(User.clerk_user_id == GUIDE))
+    return await organizations.current(session, user) if user else None
+
+
+async def open_organization(session: AsyncSession, name: str) -> Member:
+    """Make the demo's organization, and return its guide, who owns it."""
+    at = now()
+    user = User(clerk_user_id=GUIDE, name="Demo guide", created_at=at, updated_at=at)
+    session.add(user)
+    await session.flush()
+    organization = await organizations.create(session, user, name=name)
+    organization.is_demo = True
+    await session.flush()
+    member = await organizations.current(session, user)
+    assert member is not None
+    return member
+
+
+async def invite_everybody(session: AsyncSession, organization_id: UUID) -> None:
+    """Make every person who can sign in an owner of the demo too."""
+    inside = select(Member.user_id).where(Member.organization_id == organization_id)
+    people = select(User).where(User.password_hash.is_not(None), User.id.not_in(inside))
+    organization = await session.get_one(Organization, organization_id)
+    for user in await session.scalars(people):
+        rights = {"role": Role.OWNER, "all_boards_read": True, "all_boards_write": True}
+        session.add(
+            Member(
+                organization=organization,
+                user=user,
+                created_at=now(),
+                updated_at=now(),
+                **rights,
+            )
+        )
+        user.active_organization_id = user.active_organization_id or organization_id
+
+
+async def players(session: AsyncSession, member: Member, names: Sequence[str]) -> list[Player]:
+    """Return the agents of these names, each with a new token."""
+    found = select(Agent).where(
+        Agent.organization_id == member.organization_id, Agent.name.in_(names)
+    )
+    return [
+        Player(agent.name, agent.board_id, await agents.issue_token(session, member, agent.id))
+        for agent in (await session.scalars(found)).all()
+        if agent.board_id is not None
+    ]
+
+
+async def seen_long_ago(session: AsyncSession, agent: Agent) -> None:
+    """Let an agent that no script plays have been there once."""
+    changed = update(Agent).where(Agent.id == agent.id)
+    await session.execute(changed.values(last_seen_at=agent.created_at, status="offline"))
+
+
+async def remove(session: AsyncSession) -> bool:
+    """Remove the demo with all that belongs to it. Says whether there was one."""
+    gone = delete(Organization).where(Organization.is_demo).returning(Organization.id)
+    removed = (await session.scalars(gone)).all()
+    await session.execute(delete(User).where(User.clerk_user_id == GUIDE))
+    return bool(removed)
