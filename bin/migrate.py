@@ -1,6 +1,7 @@
 """`./run migrate`: brings the database to the version of this checkout."""
 
 import asyncio
+from collections.abc import Callable
 
 from alembic import command
 from alembic.config import Config
@@ -34,6 +35,16 @@ async def migrate(settings: Settings) -> str:
     return await _connected(settings, _upgrade)
 
 
+async def version_of(settings: Settings) -> tuple[str, str]:
+    """Return the version of a database, and the newest that this checkout knows."""
+    return await _connected(settings, _version), _scripts().get_current_head() or "none"
+
+
+async def knows(settings: Settings) -> bool:
+    """Say whether the version of a database is one that this checkout has a migration for."""
+    return await _connected(settings, _version) in _known()
+
+
 async def ready(settings: Settings) -> None:
     """Migrate if that is wanted. Raises CannotGoOn if it is needed and not wanted."""
     if settings.db_auto_migrate:
@@ -46,26 +57,35 @@ async def ready(settings: Settings) -> None:
 
 
 def is_behind(connection: Connection) -> str:
-    """Return the version of a database that is not at the newest, else nothing."""
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
-    found = MigrationContext.configure(connection).get_current_revision()
-    return "" if found == newest else found or "none"
+    """Return the version of a database that is not the newest, else nothing."""
+    found = _version(connection)
+    return "" if found == _scripts().get_current_head() else found
+
+
+def _version(connection: Connection) -> str:
+    return MigrationContext.configure(connection).get_current_revision() or "none"
 
 
 def _upgrade(connection: Connection) -> str:
     connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATING})
-    config = _config()
-    if is_behind(connection):
+    if behind := is_behind(connection):
+        if behind != "none" and behind not in _known():
+            raise CannotGoOn(f"The database is at version {behind}, newer than this checkout.")
+        config = Config(toml_file=TOP / "pyproject.toml")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    return ScriptDirectory.from_config(config).get_current_head() or "none"
+    return _version(connection)
 
 
-def _config() -> Config:
-    return Config(toml_file=TOP / "pyproject.toml")
+def _known() -> set[str]:
+    return {script.revision for script in _scripts().walk_revisions()}
 
 
-async def _connected(settings: Settings, work) -> str:
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(TOP / "migrations"))
+
+
+async def _connected(settings: Settings, work: Callable[[Connection], str]) -> str:
     engine = create_async_engine(settings.sqlalchemy_url, poolclass=NullPool)
     try:
         async with engine.begin() as connection:

@@ -19,6 +19,7 @@ def set_up_log(settings: Settings) -> None:
     from kit.log import set_up
 
     set_up(level=settings.log_level, style=settings.log_format, utc=settings.log_use_utc)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def stop_signals() -> asyncio.Event:

@@ -1,0 +1,43 @@
+"""`./run test`: runs the tests."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from bin.command import CannotGoOn, ended, main_of
+
+TOP = Path(__file__).parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+HELP = """\
+usage: ./run test [PYTEST OPTIONS]
+
+Run the tests: all of them, or those that the options name. Some of them drive Chrome or Chromium.
+  ./run test tests/services           one folder
+  ./run test -k heartbeat -x          by name, up to the first that fails
+"""
+
+NO_BROWSER = """\
+The tests in tests/browser need Chrome or Chromium, and there is none on the PATH. Install one
+(on Debian: apt install chromium), or leave them out: ./run test --ignore=tests/browser"""
+
+
+def main(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0
+    return ended(lambda: run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run pytest, in the checkout."""
+    if not arguments and not any(map(shutil.which, BROWSERS)):
+        raise CannotGoOn(NO_BROWSER)
+    os.chdir(TOP)
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments]).returncode  # noqa: S603
+
+
+if __name__ == "__main__":
+    main_of(main)
