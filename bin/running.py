@@ -19,7 +19,8 @@ def set_up_log(settings: Settings) -> None:
     from kit.log import set_up
 
     set_up(level=settings.log_level, style=settings.log_format, utc=settings.log_use_utc)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for wordy in ("alembic", "uvicorn.error"):
+        logging.getLogger(wordy).setLevel(logging.WARNING)
 
 
 def stop_signals() -> asyncio.Event:

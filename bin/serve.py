@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
@@ -120,7 +121,13 @@ async def answer(
 
 async def _end(server: Any, stop: asyncio.Event) -> None:
     await stop.wait()
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_telling)
     server.handle_exit(0, None)  # open streams hear of it as well
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """Streams that are cut short are no error while everything ends."""
+    return "without completing response" not in record.getMessage()
 
 
 async def announce(settings: Settings) -> None:
