@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pydantic_core
@@ -15,7 +14,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
 
 import api.app
 import web.app
@@ -27,10 +25,10 @@ from kit.request_id import RequestId
 from kit.security_headers import CONTENT_SECURITY_POLICY, SecurityHeaders
 from kit.settings import Settings
 from services import events
+from web.assets import STATIC, Assets
 
 METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 EXPOSED = ["X-Total-Count", "X-Limit", "X-Offset"]
-STATIC = Path(__file__).parent / "static"
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def build(settings: Settings) -> Starlette:
         routes=[
             *api.app.root_routes,
             Mount("/api/v1", api.app.app),
-            Mount("/static", StaticFiles(directory=STATIC), name="static"),
+            Mount("/static", Assets(directory=STATIC), name="static"),
             Mount("/", web.app.app),
         ],
         middleware=middleware_for(settings),

@@ -23,8 +23,10 @@
     menu.querySelector("summary").focus();
     event.stopImmediatePropagation();
   }, true);
-  document.addEventListener("submit", (event) => {
-    if (event.target.matches("dialog form[data-closes]")) event.target.closest("dialog").close();
+  // A form with [data-closes] closes its dialog once the server took what it holds.
+  document.addEventListener("htmx:after:request", (event) => {
+    const { sourceElement, response } = event.detail.ctx;
+    if (response.status < 400) sourceElement.closest?.("dialog form[data-closes]")?.closest("dialog").close();
   });
   // A form in a dialog that came back with something wrong opens again.
   const wrong = document.querySelector("dialog[data-open-now]");

@@ -78,6 +78,11 @@
   document.addEventListener("click", (event) => { if (event.target.closest("[data-live-retry]")) retry(); });
   addEventListener("online", retry);
 
+  // Another tab has gone to another organization: this one follows, as the server shows one at a time.
+  const organization = byId("rail")?.dataset.organization;
+  try { if (organization) localStorage.setItem("organization", organization); } catch { /* not told to others */ }
+  addEventListener("storage", (event) => { if (event.key === "organization" && organization && event.newValue !== organization) location.reload(); });
+
   // The lamp: its count is also in the title and in the favicon, and is said once in a while.
   let needs = byId("rail")?.dataset.needs, said = 0;
   const lamp = () => {

@@ -1,4 +1,5 @@
 // Toasts stay for eight seconds, longer while one looks at them, and at most three at a time.
+// While a dialog is open they are inside it: what lies behind a dialog can be neither seen nor pressed.
 (() => {
   const STAY = 8000, TICK = 100, MOST = 3; // ms, ms, toasts
   const box = document.getElementById("toasts");
@@ -13,7 +14,13 @@
       if (left <= 0) { clearInterval(timer); toast.remove(); }
     }, TICK);
   };
+  const place = () => {
+    const over = [...document.querySelectorAll("dialog[open]")].pop() ?? document.body;
+    if (box.parentElement !== over) over.append(box);
+  };
+  document.addEventListener("close", place, true);
   const arrived = () => {
+    place();
     for (const toast of box.querySelectorAll("[data-toast]:not([data-counting])")) {
       toast.dataset.counting = "";
       start(toast);

@@ -9,7 +9,7 @@ from starlette.routing import Mount, Route
 
 from kit.errors import Refusal
 from kit.gate import KnownCallersOnly
-from web import auth, first_run, live, sign_in
+from web import auth, first_run, live, rail, sign_in
 from web.html import failed_page, not_found, refused
 from web.origin import OwnPagesOnly
 
@@ -22,10 +22,12 @@ OPEN_TO_ALL: list[Route] = [
 
 FOR_PEOPLE: list[Route] = [
     Route("/sign-out", sign_in.sign_out, methods=["POST"], name="sign_out"),
+    Route("/organizations/active", rail.switch, methods=["POST"], name="switch_organization"),
 ]
 
 FOR_MEMBERS: list[Route] = [
     Route("/events", live.stream, name="events"),
+    Route("/rail", rail.show, name="rail"),
 ]
 
 known_people_only = Middleware(

@@ -17,6 +17,7 @@ from kit.http import STATUS_CODES
 from web import ages, looks
 from web import frame as frames
 from web.assets import asset
+from web.auth import looking_person
 from web.frame import Frame
 from web.icons import icon
 from web.markdown import to_html
@@ -170,6 +171,8 @@ async def not_found(request: Request, error: Exception) -> Response:
     """Answer what the router itself refuses: an address or a method that does not exist."""
     assert isinstance(error, HTTPException)
     status = error.status_code
+    if "auth" not in request.scope:  # nobody has looked yet who asks
+        request.scope["auth"] = await looking_person(request)
     message = NOTHING_HERE if status == 404 else str(error.detail)
     response = _no(request, status, message, await _frame_if_known(request, status))
     response.headers.update(error.headers or {})

@@ -16,14 +16,22 @@ from web.auth import Viewer, member_of
 
 LOOK_AGAIN = 3.0  # seconds between two looks whether this person still may listen
 
-BOARD = ("boards", "activity")
+BOARD = ("boards", "rail", "activity")
 TASK = ("tasks", "task-{task}", "boards", "agents", "activity")
-APPROVAL = ("approvals", "approval-{approval}", "tasks", "task-{task}", "boards", "activity")
-AGENT = ("agents", "agent-{agent}", "boards", "activity")
+APPROVAL = (
+    "approvals",
+    "approval-{approval}",
+    "tasks",
+    "task-{task}",
+    "boards",
+    "rail",
+    "activity",
+)
+AGENT = ("agents", "agent-{agent}", "boards", "rail", "activity")
 
 STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.ORGANIZATION_CREATED: ("organization", "activity"),
-    EventType.ORGANIZATION_UPDATED: ("organization", "activity"),
+    EventType.ORGANIZATION_UPDATED: ("organization", "rail", "activity"),
     EventType.BOARD_CREATED: BOARD,
     EventType.BOARD_UPDATED: (*BOARD, "board", "tasks"),
     EventType.BOARD_DELETED: (*BOARD, "board", "approvals", "agents"),
@@ -43,7 +51,7 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.AGENT_CREATED: AGENT,
     EventType.AGENT_UPDATED: AGENT,
     EventType.AGENT_DELETED: (*AGENT, "tasks"),
-    EventType.AGENT_STATUS_CHANGED: ("agents", "agent-{agent}"),
+    EventType.AGENT_STATUS_CHANGED: ("agents", "agent-{agent}", "rail"),
     EventType.AGENT_TOKEN_ISSUED: ("agent-{agent}", "activity"),
 }
 """Which parts of pages an event puts out of date. Parts listen for these names."""
