@@ -110,11 +110,11 @@ def question(approval: Approval, titles: Sequence[str] = ()) -> str:
     `titles` are those of the tasks it is about.
     """
     payload = approval.payload or {}
-    said = next((found for name in TITLES if (found := _text(payload.get(name)))), None)
-    asked = " ".join((said or _in_words(approval.action_type, titles)).split())
+    said = next((found for name in TITLES if (found := _bare(payload.get(name)))), None)
+    asked = said or _bare(_in_words(approval.action_type, titles))
     if len(asked) > LONGEST_QUESTION:
         asked = asked[: LONGEST_QUESTION - 1] + "…"
-    return f"{asked.rstrip(' .!?:;')}?"
+    return f"{asked}?"
 
 
 def _in_words(action_type: str, titles: Sequence[str]) -> str:
@@ -135,6 +135,11 @@ def _in_words(action_type: str, titles: Sequence[str]) -> str:
 
 def _words(name: str) -> str:
     return " ".join(name.replace("_", " ").replace("-", " ").replace(".", " ").split())
+
+
+def _bare(value: object) -> str:
+    """Return a sentence on one line, without the sign at its end."""
+    return " ".join(value.split()).rstrip(" .!?:;") if isinstance(value, str) else ""
 
 
 def _text(value: object) -> str | None:
