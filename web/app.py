@@ -9,7 +9,7 @@ from starlette.routing import Mount, Route
 
 from kit.errors import Refusal
 from kit.gate import KnownCallersOnly
-from web import auth, first_run, live, rail, sign_in
+from web import auth, boards, first_run, live, rail, sign_in
 from web.html import failed_page, not_found, refused
 from web.origin import OwnPagesOnly
 
@@ -27,6 +27,12 @@ FOR_PEOPLE: list[Route] = [
 
 FOR_MEMBERS: list[Route] = [
     Route("/events", live.stream, name="events"),
+    Route("/boards", boards.index, name="boards"),
+    Route("/boards", boards.create, methods=["POST"], name="create_board"),
+    Route("/boards/new", boards.new, name="new_board"),
+    Route("/boards/{board_id:uuid}/settings", boards.settings, name="board_settings"),
+    Route("/boards/{board_id:uuid}/settings", boards.save, methods=["POST"]),
+    Route("/boards/{board_id:uuid}/deletions", boards.delete, methods=["POST"]),
     Route("/rail", rail.show, name="rail"),
 ]
 

@@ -11,21 +11,26 @@ A handler reads, tries, and shows the same form again if it was refused:
     return await show(request, form)
 """
 
+import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import tzinfo
 from typing import Annotated, Any, TypeVar, get_origin
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from pydantic import BaseModel, BeforeValidator, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 
+from kit.clock import now
 from kit.errors import Conflict, Forbidden, Invalid, Refusal, TooLarge, Unauthorized
 from kit.http import STATUS_CODES, raw_body
 from kit.text import storable
 
 MOST_FIELDS = 2_000  # values in one form
 ENCODING = "application/x-www-form-urlencoded"
+CLOCK = re.compile(r"\d\d:\d\d")
 OF_FORMS = (Invalid, Conflict, Forbidden, TooLarge, Unauthorized)
 
 Fields = TypeVar("Fields", bound=BaseModel)
@@ -172,3 +177,20 @@ def _said(fault: ErrorDetails) -> str:
     if kind.startswith(("date_", "datetime_")):
         return "Write a date like 2026-12-24."
     return SENTENCES.get(kind, fault["msg"] + ".").format(**facts)
+
+
+def saved(path: str, zone: tzinfo) -> Response:
+    """Go back to a page that says when it was saved: `/settings#you`."""
+    page, _, section = path.partition("#")
+    return RedirectResponse(f"{page}?{urlencode({'saved': clock(zone)})}#{section}", 303)
+
+
+def clock(zone: tzinfo) -> str:
+    """Return what the clock shows in a time zone: "14:06"."""
+    return f"{now().astimezone(zone):%H:%M}"
+
+
+def saved_at(request: Request) -> str:
+    """Return when the page says that it was saved, "" if it wasn't."""
+    given = request.query_params.get("saved", "")
+    return given if CLOCK.fullmatch(given) else ""

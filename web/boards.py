@@ -1,0 +1,153 @@
+"""The boards: all of them, a new one, and the settings of one."""
+
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from kit.errors import Forbidden, Invalid
+from kit.http import Session, transaction
+from models import Board
+from services import boards, organizations
+from web import ages, forms
+from web import frame as frames
+from web.auth import member_of
+from web.board_forms import SECTIONS, NewBoard, day_in, measures
+from web.html import page, render, wants_part
+from web.rules import RULES
+
+
+async def index(request: Request) -> Response:
+    """Show all boards that the person reads; to htmx only the list of them."""
+    member = member_of(request)
+    frame = None if wants_part(request) else await frames.load(request)
+    async with transaction(request) as session:
+        summaries = await boards.summaries(session, member)
+    if frame is None:
+        return render(request, "boards/_list.html", summaries=summaries)
+    return page(request, "boards/index.html", frame=frame, summaries=summaries)
+
+
+async def new(request: Request) -> Response:
+    """Show the form for a new board."""
+    return await _new(request, forms.Form())
+
+
+async def create(request: Request) -> Response:
+    """Create a board, and go there."""
+    form = await forms.read(request)
+    with form.refusals():
+        wanted = form.into(NewBoard)
+        async with transaction(request) as session:
+            board = await boards.create(session, member_of(request), wanted.draft())
+        return RedirectResponse(f"/boards/{board.id}", 303)
+    return await _new(request, form)
+
+
+async def settings(request: Request) -> Response:
+    """Show the settings of a board."""
+    return await _settings(request, forms.Form())
+
+
+async def save(request: Request) -> Response:
+    """Save one section of the settings."""
+    form = await forms.read(request)
+    section = form.value("section")
+    if section not in SECTIONS:
+        raise Invalid("no_such_section", "There is no such section.", field="section")
+    zone = ages.zone(request.user.timezone)
+    with form.refusals():
+        wanted = form.into(SECTIONS[section])
+        async with transaction(request) as session:
+            board = await boards.hold_as_admin(session, request.user, _board_id(request))
+            changes = wanted.changes(board, zone)
+            await boards.change(session, request.user, board, changes)
+        if wants_part(request):
+            return _rules(request, board, forms.Form(), forms.clock(zone))
+        return forms.saved(f"/boards/{board.id}/settings#{section}", zone)
+    return await _settings(request, form)
+
+
+async def delete(request: Request) -> Response:
+    """Delete a board whose name was typed, and go to the others."""
+    form = await forms.read(request)
+    with form.refusals():
+        async with transaction(request) as session:
+            board = await boards.hold_as_admin(session, request.user, _board_id(request))
+            _check_name(form.value("confirmed_name"), board)
+            await boards.delete(session, request.user, board)
+        return RedirectResponse("/boards", 303)
+    return await _settings(request, form)
+
+
+async def _new(request: Request, form: forms.Form) -> Response:
+    organizations.require_admin(member_of(request))
+    frame = await frames.load(request)
+    return page(request, "boards/new.html", frame=frame, status=form.status, form=form, rules=RULES)
+
+
+async def _settings(request: Request, form: forms.Form) -> Response:
+    """Show the settings with a form that came back."""
+    if wants_part(request):
+        async with transaction(request) as session:
+            board = await _managed(request, session)
+        return _rules(request, board, form, "")
+    frame = await frames.load(request)
+    async with transaction(request) as session:
+        board = await _managed(request, session)
+        summaries = await boards.summaries(session, member_of(request))
+    return page(
+        request,
+        "boards/settings.html",
+        frame=frame,
+        status=form.status,
+        form=form,
+        blank=forms.Form(),
+        board=board,
+        summary=next((one for one in summaries if one.board.id == board.id), None),
+        section=form.value("section"),
+        measures=_rows(form, board),
+        target_date=day_in(board.target_date, ages.zone(request.user.timezone)),
+        rules=RULES,
+        saved=forms.saved_at(request),
+    )
+
+
+def _rules(request: Request, board: Board, form: forms.Form, saved: str) -> Response:
+    """Show the switches as they stand now, and beside them when that was saved."""
+    return render(
+        request,
+        "boards/_switches_saved.html",
+        form.status,
+        board=board,
+        problem=form.problem,
+        rules=RULES,
+        saved=saved,
+        apart=True,
+    )
+
+
+def _rows(form: forms.Form, board: Board) -> list[tuple[str, str]]:
+    """Return the rows of measures: as they were typed, or as they are."""
+    if form.value("section") != "goal":
+        return measures(board)
+    return list(zip(form.chosen("measure"), form.chosen("target"), strict=False))
+
+
+async def _managed(request: Request, session: Session) -> Board:
+    """Return the board for somebody who may change its settings. Raises NotFound or Forbidden."""
+    found = await boards.access(session, request.user, _board_id(request))
+    if not (found.is_admin and found.can_write):
+        raise Forbidden("admin_required", "Only an admin can change the settings of a board.")
+    return found.board
+
+
+def _check_name(typed: str, board: Board) -> None:
+    if typed.strip() != board.name:
+        reason = f"To delete the board, type its name: {board.name}"
+        raise Invalid("name_differs", reason, field="confirmed_name")
+
+
+def _board_id(request: Request) -> UUID:
+    board_id: UUID = request.path_params["board_id"]
+    return board_id
