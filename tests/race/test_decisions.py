@@ -1,0 +1,163 @@
+"""Two people that decide at the same time, and two agents that ask, with real commits."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+
+from sqlalchemy import func, insert, select, update
+
+from kit.clock import now
+from kit.errors import Conflict
+from models import Approval, ApprovalStatus, Event, EventType, new_id
+from services import approvals, boards
+from services.approvals import ApprovalDraft
+
+ROUNDS = 1_000
+
+PENDING, APPROVED, REJECTED = ApprovalStatus
+
+
+async def some_questions(transaction, board, count, **fields):
+    rows = [
+        {"id": new_id(), "board_id": board.id, "action_type": "task.complete"}
+        | {"confidence": 90, "status": PENDING, "created_at": now()}
+        | fields
+        for _ in range(count)
+    ]
+    async with transaction() as session:
+        await session.execute(insert(Approval), rows)
+    return [row["id"] for row in rows]
+
+
+async def answer(transaction, user, approval_id, status):
+    """Answer in a transaction of one's own, and return the refusal and whom it names, if any."""
+    try:
+        async with transaction() as session:
+            await approvals.answer(session, user, approval_id, status=status, undo_seconds=8)
+    except Conflict as refusal:
+        return refusal.code, refusal.details["by"]
+    return None
+
+
+async def test_of_two_people_that_answer_at_once_one_decides_and_the_other_hears_who(
+    real_transaction, real_world
+) -> None:
+    world = real_world
+    ids = await some_questions(real_transaction, world.board, ROUNDS)
+    won_by = {}
+    for id in ids:
+        heard = await asyncio.gather(
+            answer(real_transaction, world.alice, id, APPROVED),
+            answer(real_transaction, world.bob, id, REJECTED),
+        )
+        assert heard in (
+            [None, ("already_decided", "Alice")],
+            [("already_decided", "Bob"), None],
+        )
+        won_by[id] = world.alice.id if heard[0] is None else world.bob.id
+
+    async with real_transaction() as session:
+        rows = await session.execute(select(Approval.id, Approval.decided_by_user_id))
+        assert {id: user_id for id, user_id in rows} == won_by
+        told = await session.execute(select(Event.approval_id, Event.user_id).order_by(Event.seq))
+        assert [tuple(row) for row in told] == list(won_by.items())
+
+
+async def test_an_answer_and_its_undoing_and_its_settling_do_not_mix(
+    real_transaction, real_world
+) -> None:
+    """Whoever comes first, an approval ends settled once, or waits again without a trace."""
+    world = real_world
+    decided = {
+        "decided_status": APPROVED,
+        "decided_by_user_id": world.bob.id,
+        "decided_at": now(),
+    }
+    ids = await some_questions(
+        real_transaction,
+        world.board,
+        200,
+        settles_at=now() + timedelta(days=1),
+        **decided,
+    )
+
+    async def undo(id):
+        try:
+            async with real_transaction() as session:
+                await approvals.undo(session, world.alice, id)
+        except Conflict:
+            return False
+        return True
+
+    async def settle(id):
+        async with real_transaction() as session:
+            past = now() - timedelta(seconds=1)
+            due = update(Approval).where(Approval.id == id, Approval.settles_at.is_not(None))
+            await session.execute(due.values(settles_at=past))
+        async with real_transaction() as session:
+            return await approvals.settle_due(session)
+
+    for id in ids:
+        undone, *settled = await asyncio.gather(undo(id), settle(id), settle(id))
+        async with real_transaction() as session:
+            approval = await session.get_one(Approval, id)
+            assert undone + sum(settled) == 1
+            assert approval.status is (PENDING if undone else APPROVED)
+            assert (approval.decided_status is None) is undone
+
+    async with real_transaction() as session:
+        told = Counter(await session.scalars(select(Event.type)))
+        assert sum(told.values()) == len(ids)
+        assert set(told) <= {EventType.APPROVAL_UNDONE, EventType.APPROVAL_APPROVED}
+
+
+async def test_of_many_agents_that_ask_about_a_task_at_once_one_does(
+    real_transaction, real_world
+) -> None:
+    world = real_world
+    agents = [world.lead, world.worker, world.other_worker]
+
+    async def ask(agent, task_id):
+        try:
+            async with real_transaction() as session:
+                board = await boards.hold(session, agent, world.board.id)
+                draft = ApprovalDraft(
+                    action_type="task.complete",
+                    confidence=90,
+                    task_id=task_id,
+                    lead_reasoning="It is done.",
+                )
+                await approvals.request(session, agent, board, draft)
+        except Conflict as refusal:
+            return refusal.code
+        return None
+
+    for _ in range(100):
+        task = world.task()
+        async with real_transaction() as session:
+            session.add(await session.merge(task))
+        codes = await asyncio.gather(*[ask(agent, task.id) for agent in agents])
+        assert sorted(codes, key=str) == [None, *["approval_pending_exists"] * 2]
+
+    async with real_transaction() as session:
+        assert await session.scalar(select(func.count()).select_from(Approval)) == 100
+
+
+async def test_lists_of_answers_in_opposite_order_do_not_block_each_other(
+    real_transaction, real_world
+) -> None:
+    world = real_world
+    here = await some_questions(real_transaction, world.board, 60)
+    there = await some_questions(real_transaction, world.garden, 60)
+
+    async def answer_all(ids):
+        async with real_transaction() as session:
+            outcomes = await approvals.answer_many(
+                session, world.alice, ids, status=APPROVED, undo_seconds=8
+            )
+        return sum(one.refusal is None for one in outcomes)
+
+    async with asyncio.timeout(30):
+        for n in range(0, 60, 3):
+            pairs = [*here[n : n + 3], *there[n : n + 3]]
+            assert await asyncio.gather(answer_all(pairs), answer_all(pairs[::-1])) == [6, 6]
