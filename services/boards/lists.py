@@ -3,14 +3,12 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
 from kit.paging import Page, Paging, paged
 from models import (
     Agent,
@@ -25,7 +23,6 @@ from models import (
 )
 from services.boards.access import readable, seen_by
 
-OFFLINE_AFTER = timedelta(minutes=10)  # without a sign of life (contract, 1.10)
 BY_NAME = (func.lower(Board.name), Board.created_at.desc(), Board.id)
 WAITING = (Approval.status == ApprovalStatus.PENDING) & Approval.decided_status.is_(None)
 NOT_ONLINE = set(AgentStatus) - {AgentStatus.ONLINE}
@@ -72,16 +69,17 @@ class BoardSummary:
         return sum(self.task_counts.values())
 
 
-async def summaries(
-    session: AsyncSession, member: Member, *, offline_after: timedelta = OFFLINE_AFTER
-) -> Sequence[BoardSummary]:
-    """Return the boards of the member's organization that they read, by name, in two statements."""
-    rows = (await session.execute(_summary_rows(member, now() - offline_after))).all()
+async def summaries(session: AsyncSession, member: Member) -> Sequence[BoardSummary]:
+    """Return the boards of the member's organization that they read, by name, in two statements.
+
+    Who is online is what was last known, of which every change is an event.
+    """
+    rows = (await session.execute(_summary_rows(member))).all()
     counts = await _task_counts(session, member)
     return [BoardSummary(*row, counts[row[0].id]) for row in rows]
 
 
-def _summary_rows(member: Member, quiet_since: datetime) -> Select[*tuple[Any, ...]]:
+def _summary_rows(member: Member) -> Select[*tuple[Any, ...]]:
     seen = seen_by(member.user).where(Board.organization_id == member.organization_id).subquery()
     query = (
         select(
@@ -89,7 +87,7 @@ def _summary_rows(member: Member, quiet_since: datetime) -> Select[*tuple[Any, .
             seen.c.writes,
             BoardGroup.name,
             _number_of(Approval, WAITING),
-            _number_of(Agent, Agent.last_seen_at >= quiet_since, Agent.status.not_in(NOT_ONLINE)),
+            _number_of(Agent, Agent.last_seen_at.is_not(None), Agent.status.not_in(NOT_ONLINE)),
             _number_of(Agent),
         )
         .join(seen, seen.c.id == Board.id)

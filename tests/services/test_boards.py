@@ -433,9 +433,8 @@ async def test_boards_are_summed_up_in_two_statements(session: AsyncSession, wor
             *world.approval(**decided),
         ]
     )
-    quiet = now() - timedelta(minutes=11)
     worker = update(Agent).where(Agent.id == world.worker.id)
-    await session.execute(worker.values(last_seen_at=quiet))
+    await session.execute(worker.values(status=AgentStatus.OFFLINE))
     updating = update(Agent).where(Agent.id == world.other_worker.id)
     await session.execute(updating.values(status=AgentStatus.UPDATING))
     member = await member_of(session, world.alices)
