@@ -17,7 +17,7 @@
     byId("banner").hidden = state !== "lost";
   };
 
-  const clock = (moment) => moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const clock = (moment) => moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
   const lost = (since, text) => {
     show("lost");

@@ -31,6 +31,7 @@ SCRIPTS = (
     "live.js",
     "ages.js",
     "board.js",
+    "busy.js",
     "copy.js",
     "dialogs.js",
     "drafts.js",
@@ -41,6 +42,8 @@ SCRIPTS = (
     "reveal.js",
     "select.js",
     "toasts.js",
+    "unsaved.js",
+    "zone.js",
 )
 
 PAGES_OF_REFUSALS = {403: "errors/403.html", 404: "errors/404.html", 500: "errors/500.html"}
