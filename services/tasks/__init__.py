@@ -4,8 +4,10 @@ from services.tasks.changes import change, create
 from services.tasks.choices import assignable, dependency_choices
 from services.tasks.columns import BoardFilters, Column, columns
 from services.tasks.comments import CommentDetail, comment, comments
-from services.tasks.details import TagRef, TaskDetail, TaskRef, detail, listed
+from services.tasks.details import TagRef, TaskDetail, TaskRef, detail
 from services.tasks.history import FieldChange, HistoryEntry, history
+from services.tasks.lists import listed
+from services.tasks.several import comments_of, details_of
 from services.tasks.trash import delete, purge_trash, restore
 from services.tasks.values import TaskDraft
 
@@ -24,10 +26,12 @@ __all__ = [
     "columns",
     "comment",
     "comments",
+    "comments_of",
     "create",
     "delete",
     "dependency_choices",
     "detail",
+    "details_of",
     "history",
     "listed",
     "purge_trash",

@@ -91,7 +91,7 @@ async def _relate(session: AsyncSession, wish: Wish) -> dict[str, object]:
     told: dict[str, object] = {}
     for name, before, store in [
         ("depends_on_task_ids", wish.depends_on, dependencies.replace),
-        ("tag_ids", wish.tag_ids, tagging.replace),
+        ("tag_ids", wish.tagged, tagging.replace),
     ]:
         after = wish.changes.get(name)
         if after is not None and after != before:

@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.paging import Page, Paging, paged_rows
 from models import (
     Agent,
     Approval,
@@ -95,26 +94,6 @@ async def detail(session: AsyncSession, board: Board, task_id: UUID) -> TaskDeta
     if row is None:
         raise no_such_task()
     return from_row(row)
-
-
-async def listed(
-    session: AsyncSession,
-    board: Board,
-    paging: Paging,
-    *,
-    statuses: Sequence[Status] | None = None,
-    assigned_agent_id: UUID | None = None,
-    unassigned: bool = False,
-) -> Page[TaskDetail]:
-    """Return the tasks of a board, newest first. The filters add up."""
-    query = details(board).order_by(Task.created_at.desc(), Task.id.desc())
-    if statuses:
-        query = query.where(Task.status.in_(statuses))
-    if assigned_agent_id is not None:
-        query = query.where(Task.assigned_agent_id == assigned_agent_id)
-    if unassigned:
-        query = query.where(Task.assigned_agent_id.is_(None))
-    return (await paged_rows(session, query, paging)).map(from_row)
 
 
 def details(board: Board) -> Select[*tuple[Any, ...]]:

@@ -66,7 +66,7 @@ async def look(
         raise no_such_task()
     facts: dict[str, Any] = {
         "depends_on": row.depends_on,
-        "tag_ids": row.tag_ids,
+        "tagged": row.tagged,
         "waits_for": row.waits_for,
         "lead_id": row.lead_id,
         "last_worker_id": row.last_worker_id,
@@ -137,7 +137,7 @@ def _facts(board: Board, task_id: UUID) -> Select[*tuple[Any, ...]]:
             Task,
             _array(_depends_on(), "depends_on"),
             _array(_waits_for(), "waits_for"),
-            _array(_tag_ids(), "tag_ids"),
+            _array(_tag_ids(), "tagged"),
             _lead(board).label("lead_id"),
             _last_worker().label("last_worker_id"),
             _reopened_at().label("reopened_at"),

@@ -53,7 +53,7 @@ class Wish:
     task: Task
     changes: Mapping[str, Any]  # the fields that were sent, checked
     depends_on: Sequence[UUID] = ()  # before the change
-    tag_ids: Sequence[UUID] = ()  # before the change
+    tagged: Sequence[UUID] = ()  # before the change
     waits_for: Sequence[UUID] = ()  # what it would depend on after the change that is not done
     missing_task_ids: Sequence[UUID] = ()
     missing_tag_ids: Sequence[UUID] = ()

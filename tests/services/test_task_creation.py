@@ -1,0 +1,123 @@
+"""Making tasks: who may, what they are then, and what is refused."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import func, select
+
+from kit.clock import now
+from kit.errors import Conflict, Forbidden, Invalid, NotFound
+from models import Event, EventType, Priority, Status, Tag, Task, new_id
+from services import tasks
+from services.tasks import TaskDraft
+
+
+async def a_tag(session, organization, name):
+    fields = {"name": name, "slug": name.lower(), "created_at": now(), "updated_at": now()}
+    tag = Tag(id=new_id(), organization_id=organization.id, color="ff0000", **fields)
+    session.add(tag)
+    await session.flush()
+    return tag
+
+
+async def test_a_person_makes_a_task(session, world) -> None:
+    red, blue = await a_tag(session, world.tern, "Red"), await a_tag(session, world.tern, "Blue")
+    first = await tasks.create(session, world.alice, world.board, TaskDraft(title="First"))
+    found = await tasks.create(
+        session,
+        world.bob,
+        world.board,
+        TaskDraft(
+            title=" Write ",
+            description="All of it",
+            priority="high",
+            due_at=datetime(2026, 5, 1),
+            depends_on_task_ids=[first.task.id],
+            tag_ids=[red.id, blue.id],
+            created_by_user_id=world.alice.id,
+        ),
+    )
+    task = found.task
+    assert (task.title, task.description, task.status) == ("Write", "All of it", Status.INBOX)
+    assert (task.priority, task.due_at) == (Priority.HIGH, datetime(2026, 5, 1, tzinfo=UTC))
+    assert task.created_by_user_id == world.bob.id
+    assert (task.auto_created, task.auto_reason, task.version) == (False, None, 1)
+    assert found.depends_on_task_ids == found.blocked_by_task_ids == [first.task.id]
+    assert [tag.name for tag in found.tags] == ["Red", "Blue"]
+    event = await session.scalar(select(Event).where(Event.task_id == task.id))
+    assert (event.type, event.user_id) == (EventType.TASK_CREATED, world.bob.id)
+    assert event.data["title"] == "Write"
+
+
+async def test_a_lead_makes_a_task_for_a_worker(session, world) -> None:
+    draft = TaskDraft(
+        title="Test it",
+        assigned_agent_id=world.worker.id,
+        created_by_user_id=world.alice.id,
+    )
+    task = (await tasks.create(session, world.lead, world.board, draft)).task
+    assert task.assigned_agent_id == world.worker.id
+    assert task.created_by_user_id is None
+    assert (task.auto_created, task.auto_reason) == (True, f"lead_agent:{world.lead.id}")
+
+
+async def test_workers_and_other_boards_leads_make_no_tasks(session, world) -> None:
+    session.add(world.gardener)
+    world.gardener.is_board_lead = True
+    for agent in (world.worker, world.gardener):
+        with pytest.raises(Forbidden) as refused:
+            await tasks.create(session, agent, world.board, TaskDraft(title="Mine"))
+        assert refused.value.code == "lead_required"
+
+
+async def test_a_task_may_begin_in_any_column_as_if_it_had_been_moved_there(session, world) -> None:
+    async def made(status):
+        draft = TaskDraft(title="A", status=status, assigned_agent_id=world.worker.id)
+        return (await tasks.create(session, world.alice, world.board, draft)).task
+
+    started, reviewed, done = [await made(status) for status in list(Status)[1:]]
+    assert started.in_progress_at == started.started_at == started.created_at
+    assert started.assigned_agent_id == done.assigned_agent_id == world.worker.id
+    assert reviewed.assigned_agent_id == world.lead.id
+    assert done.done_at == done.created_at
+
+
+async def test_a_task_is_not_born_past_the_gates_of_its_board(session, world) -> None:
+    session.add(world.board)
+    world.board.require_approval_for_done = world.board.comment_required_for_review = True
+    for status, refusal in [(Status.DONE, Conflict), (Status.REVIEW, Invalid)]:
+        draft = TaskDraft(title="A", status=status)
+        with pytest.raises(refusal):
+            await tasks.create(session, world.alice, world.board, draft)
+    assert await session.scalar(select(func.count()).select_from(Task)) == 0
+
+
+async def test_what_a_draft_names_must_be_there(session, world) -> None:
+    theirs = await a_tag(session, world.plover, "Theirs")
+    elsewhere = Task(board_id=world.garden.id, title="E", created_at=now(), updated_at=now())
+    session.add(elsewhere)
+    await session.flush()
+    drafts = [
+        TaskDraft(title="A", depends_on_task_ids=[elsewhere.id]),
+        TaskDraft(title="A", tag_ids=[theirs.id]),
+        TaskDraft(title="A", assigned_agent_id=world.charlies_worker.id),
+    ]
+    missing = [{"missing_task_ids": [str(elsewhere.id)]}, {"missing_tag_ids": [str(theirs.id)]}, {}]
+    for draft, details in zip(drafts, missing, strict=True):
+        for actor in (world.alice, world.lead):
+            with pytest.raises(NotFound) as refused:
+                await tasks.create(session, actor, world.board, draft)
+            assert refused.value.details == details
+    for assignee, actor, refusal in [
+        (world.gardener, world.alice, Conflict),
+        (world.lead, world.lead, Forbidden),
+    ]:
+        draft = TaskDraft(title="A", assigned_agent_id=assignee.id)
+        with pytest.raises(refusal):
+            await tasks.create(session, actor, world.board, draft)
+
+
+async def test_a_title_is_needed(session, world) -> None:
+    with pytest.raises(Invalid) as refused:
+        await tasks.create(session, world.alice, world.board, TaskDraft(title=" "))
+    assert refused.value.field == "title"

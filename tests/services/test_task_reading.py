@@ -1,0 +1,215 @@
+"""Tasks as they are read: in lists, in columns, in the drawer."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event, insert
+
+from kit.clock import now
+from kit.paging import Paging
+from models import ApprovalStatus, Status, Tag, TagAssignment, Task, TaskDependency, new_id
+from services import boards, tasks
+from services.tasks import BoardFilters
+
+INBOX, IN_PROGRESS, REVIEW, DONE = Status
+
+
+@contextmanager
+def counting(connection) -> Generator[list[str]]:
+    """Collect the statements that are sent meanwhile."""
+    seen: list[str] = []
+
+    def count(_connection, _cursor, statement, *_) -> None:
+        seen.append(statement)
+
+    event.listen(connection.sync_connection, "before_cursor_execute", count)
+    yield seen
+    event.remove(connection.sync_connection, "before_cursor_execute", count)
+
+
+async def add(session, world, *titles, **fields):
+    made = [world.task(title, **fields) for title in titles]
+    session.add_all(made)
+    await session.flush()
+    return made
+
+
+async def wait(session, world, task, *others):
+    for other in others:
+        there = {"board_id": world.board.id, "created_at": now()}
+        session.add(TaskDependency(task=task, depends_on=other, **there))
+    await session.flush()
+
+
+def titles(found):
+    return [one.task.title for one in found]
+
+
+async def test_tasks_are_listed_newest_first_and_filters_add_up(session, world) -> None:
+    await add(session, world, "1", status=DONE)
+    await add(session, world, "2", "3", status=DONE, assigned_agent_id=world.worker.id)
+    await add(session, world, "4", status=REVIEW, assigned_agent_id=world.worker.id)
+    session.add(Task(board_id=world.garden.id, title="E", created_at=now(), updated_at=now()))
+
+    async def listed(paging=None, **filters):
+        page = await tasks.listed(session, world.board, paging or Paging(), **filters)
+        return titles(page.items), page.total
+
+    assert await listed() == (["4", "3", "2", "1"], 4)
+    assert await listed(Paging(limit=1, offset=1)) == (["3"], 4)
+    assert await listed(Paging(offset=4)) == ([], 4)
+    assert await listed(statuses=[DONE, INBOX]) == (["3", "2", "1"], 3)
+    assert await listed(assigned_agent_id=world.worker.id, statuses=[DONE]) == (["3", "2"], 2)
+    assert await listed(unassigned=True) == (["1"], 1)
+
+
+async def test_a_list_with_all_that_is_shown_is_one_statement(session, world) -> None:
+    many = await add(session, world, *map(str, range(20)), assigned_agent_id=world.worker.id)
+    tag = {"organization_id": world.tern.id, "created_at": now(), "updated_at": now()}
+    red, blue = Tag(name="Red", slug="red", **tag), Tag(name="Blue", slug="blue", **tag)
+    for task in many[1:]:
+        await wait(session, world, task, many[0])
+        session.add_all(TagAssignment(task=task, tag=one, created_at=now()) for one in (red, blue))
+        session.add_all(world.approval(task))
+        session.add_all(world.approval(many[0], task, status=ApprovalStatus.APPROVED))
+    await session.flush()
+    session.expunge_all()
+    with counting(await session.connection()) as statements:
+        page = await tasks.listed(session, world.board, Paging())
+        first, *_, last = page.items
+        assert first.blocked_by_task_ids == [last.task.id]
+        assert first.assignee is not None
+        assert first.assignee.name == "Worker"
+        assert [tag.slug for tag in first.tags] == ["red", "blue"]
+        assert (first.approvals_count, first.approvals_pending_count) == (2, 1)
+        assert (last.approvals_count, last.approvals_pending_count) == (19, 0)
+        assert len(last.unblocks) == 19
+    assert len(statements) == 1
+
+
+async def test_an_approval_without_links_counts_for_its_first_task(session, world) -> None:
+    [task] = await add(session, world, "1")
+    approval, *_ = world.approval(task)
+    session.add(approval)
+    await session.flush()
+    found = await tasks.detail(session, world.board, task.id)
+    assert (found.approvals_count, found.approvals_pending_count) == (1, 1)
+
+
+async def test_a_move_is_seven_statements(session, world) -> None:
+    [task] = await add(session, world, "1")
+    with counting(await session.connection()) as statements:
+        board = await boards.hold(session, world.worker, world.board.id)
+        await tasks.change(session, world.worker, board, task.id, {"status": "in_progress"})
+    assert len(statements) == 7
+
+
+async def test_a_board_is_shown_in_columns_with_the_newest_on_top(session, world) -> None:
+    early, late = await add(session, world, "early", "late")
+    begun, *_ = await add(session, world, "begun", status=IN_PROGRESS)
+    last, first = await add(session, world, "last", "first", status=DONE)
+    last.done_at, first.done_at = now(), now() - timedelta(days=1)
+    columns = await tasks.columns(session, world.alice, world.board)
+    assert [(column.status, titles(column.cards), column.total) for column in columns] == [
+        (INBOX, ["late", "early"], 2),
+        (IN_PROGRESS, ["begun"], 1),
+        (REVIEW, [], 0),
+        (DONE, ["last", "first"], 2),
+    ]
+    early.priority, late.priority = "high", "low"
+    columns = await tasks.columns(session, world.alice, world.board, BoardFilters(by_priority=True))
+    assert titles(columns[0].cards) == ["early", "late"]
+    assert titles(columns[1].cards) == [begun.title]
+
+
+async def test_of_what_is_done_the_newest_fifty_are_shown(session, world) -> None:
+    moment = now()
+    done = [
+        {"id": new_id(), "board_id": world.board.id, "title": str(n), "status": DONE}
+        | {"created_at": moment, "updated_at": moment, "done_at": moment + timedelta(seconds=n)}
+        for n in range(60)
+    ]
+    await session.execute(insert(Task), done)
+    with counting(await session.connection()) as statements:
+        *_, column = await tasks.columns(session, world.alice, world.board)
+    assert len(statements) == 2
+    assert (len(column.cards), column.total) == (50, 60)
+    assert titles(column.cards) == [str(n) for n in range(59, 9, -1)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "kept"),
+    [
+        ({"q": "SHIP part"}, ["Ship the 100% part"]),
+        ({"q": "0%"}, ["Ship the 100% part"]),
+        ({"q": "_"}, []),
+        ({"q": "hidden"}, ["Write"]),
+        ({"q": "\0\ud800"}, ["Write", "Ship the 100% part", "Wait"]),
+        ({"tag": "red"}, ["Write"]),
+        ({"tag": "r\0ed"}, []),
+        ({"priority": "high"}, ["Ship the 100% part"]),
+        ({"needs": True}, ["Wait"]),
+        ({"blocked": True}, ["Wait"]),
+        ({"blocked": True, "unassigned": True}, []),
+        ({"unassigned": True, "q": "w"}, ["Write"]),
+    ],
+)
+async def test_filters_keep_some_cards_and_add_up(session, world, filters, kept) -> None:
+    wait_, ship = await add(session, world, "Wait", "Ship the 100% part")
+    [write] = await add(session, world, "Write", description="A hidden thing")
+    wait_.assigned_agent_id, ship.priority = world.worker.id, "high"
+    tag = {"organization_id": world.tern.id, "created_at": now(), "updated_at": now()}
+    red = Tag(name="Red", slug="red", **tag)
+    session.add(TagAssignment(task=write, tag=red, created_at=now()))
+    session.add_all(world.approval(wait_))
+    session.add_all(world.approval(ship, status=ApprovalStatus.REJECTED))
+    await wait(session, world, wait_, ship)
+    inbox, *_ = await tasks.columns(session, world.alice, world.board, BoardFilters(**filters))
+    assert titles(inbox.cards) == kept
+    assert inbox.total == len(kept)
+    by_agent = BoardFilters(agent=world.worker.id)
+    inbox, *_ = await tasks.columns(session, world.alice, world.board, by_agent)
+    assert titles(inbox.cards) == ["Wait"]
+
+
+async def test_review_says_who_is_waited_for(session, world) -> None:
+    asked, ready, blocked = await add(session, world, "asked", "ready", "blocked", status=REVIEW)
+    [other] = await add(session, world, "other")
+    session.add_all(world.approval(asked))
+    await wait(session, world, asked, other)
+    await wait(session, world, blocked, other)
+    review = (await tasks.columns(session, world.alice, world.board))[2]
+    assert titles(review.waiting_for_you) == ["asked"]
+    assert titles(review.waiting_for_lead) == [ready.title]
+    assert titles(review.blocked) == ["blocked"]
+
+
+async def test_history_tells_what_was_said_and_done_from_the_beginning(session, world) -> None:
+    draft = tasks.TaskDraft(title="Write")
+    task = (await tasks.create(session, world.alice, world.board, draft)).task
+    [other] = await add(session, world, "Other")
+    for actor, changes in [
+        (world.alice, {"assigned_agent_id": world.worker.id}),
+        (world.worker, {"status": "in_progress", "comment": "Going."}),
+        (world.alice, {"depends_on_task_ids": [other.id], "priority": "high"}),
+    ]:
+        await tasks.change(session, actor, world.board, task.id, changes)
+    entries = await tasks.history(session, world.board, task.id)
+    told = [
+        (one.kind, one.author_name, [tuple(change) for change in one.changes]) for one in entries
+    ]
+    assert told == [
+        ("task.created", "Alice", []),
+        ("task.updated", "Alice", [("assigned_agent_id", None, "Worker")]),
+        ("task.comment", "Worker", []),
+        ("task.status_changed", "Worker", []),
+        (
+            "task.updated",
+            "Alice",
+            [("priority", "medium", "high"), ("depends_on_task_ids", [], ["Other"])],
+        ),
+    ]
+    newest = await tasks.history(session, world.board, task.id, limit=1)
+    assert [one.kind for one in newest] == ["task.updated"]

@@ -1,0 +1,161 @@
+"""Deleting a task, and bringing it back with all that hung on it."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Table, select
+
+from kit.clock import now
+from kit.errors import Forbidden, NotFound
+from models import (
+    Approval,
+    ApprovalTask,
+    Base,
+    Comment,
+    Event,
+    EventType,
+    Status,
+    Tag,
+    TagAssignment,
+    Task,
+    TaskDependency,
+    new_id,
+)
+from services import tasks
+
+KINDS = (Task, TaskDependency, Comment, TagAssignment, Approval, ApprovalTask)
+MOVES = {"updated_at", "version"}  # columns that move with every change
+
+
+async def rows(session):
+    """Return all rows of a task's tables, as they are in the database."""
+    found = {}
+    for kind in KINDS:
+        table = Base.metadata.tables[kind.__tablename__]
+        found[table.name] = [_still(row) for row in await session.execute(_all(table))]
+    return found
+
+
+def _all(table: Table):
+    return select(table).order_by(table.c.id)
+
+
+def _still(row):
+    return {name: value for name, value in row._mapping.items() if name not in MOVES}
+
+
+async def a_full_task(session, world):
+    """Make a task on which everything hangs that can hang on a task."""
+    fields = {"assigned_agent_id": world.worker.id, "previous_assignee_id": world.worker.id}
+    times = {"due_at": now(), "in_progress_at": now(), "started_at": now()}
+    task = world.task("Full", status=Status.IN_PROGRESS, description="é\n\\", **fields, **times)
+    before, after = world.task("Before"), world.task("After")
+    tag = Tag(
+        organization_id=world.tern.id,
+        name="Red",
+        slug="red",
+        created_at=now(),
+        updated_at=now(),
+    )
+    there = {"created_at": now(), "board_id": world.board.id}
+    session.add_all(
+        [
+            task,
+            TaskDependency(task=task, depends_on=before, position=3, **there),
+            TaskDependency(task=after, depends_on=task, **there),
+            Comment(task=task, message="By her", user_id=world.alice.id, **there),
+            Comment(task=task, message="By it", agent_id=world.worker.id, **there),
+            TagAssignment(task=task, tag=tag, position=2, created_at=now()),
+            *(alone := world.approval(task, payload={"reason": ["a", 1.5, None]})),
+            *(first := world.approval(task, after, before)),
+            *(linked := world.approval(before, task)),
+        ]
+    )
+    await session.flush()
+    return task, before, after, tag, alone[0], first[0], linked[0]
+
+
+async def test_a_deleted_task_takes_along_what_hung_on_it(session, world) -> None:
+    task, before, after, _, alone, first, linked = await a_full_task(session, world)
+    await tasks.delete(session, world.alice, world.board, task.id)
+
+    left = await rows(session)
+    assert {row["id"] for row in left["tasks"]} == {before.id, after.id}
+    assert left["task_dependencies"] == left["task_comments"] == left["tag_assignments"] == []
+    assert {row["id"]: row["task_id"] for row in left["approvals"]} == {
+        first.id: after.id,
+        linked.id: before.id,
+    }
+    deleted, heard = await session.scalars(select(Event).order_by(Event.seq))
+    assert (deleted.type, deleted.task_id) == (EventType.TASK_DELETED, task.id)
+    assert deleted.data == {"title": "Full", "approval_ids": [str(alone.id)]}
+    assert (heard.type, heard.task_id) == (EventType.TASK_UPDATED, after.id)
+    assert heard.data["deleted_task_id"] == str(task.id)
+
+
+async def test_a_task_that_is_brought_back_has_all_that_it_had(session, world) -> None:
+    task, _, after, *_ = await a_full_task(session, world)
+    version = task.version
+    had = await rows(session)
+    await tasks.delete(session, world.alice, world.board, task.id)
+    found = await tasks.restore(session, world.alice, world.board, task.id)
+
+    assert await rows(session) == had
+    assert found.task.version == version + 1
+    assert [other.id for other in found.unblocks] == [after.id]
+    last = (await session.scalars(select(Event).order_by(Event.seq.desc()).limit(2))).all()
+    assert [event.type for event in last] == [EventType.TASK_UPDATED, EventType.TASK_RESTORED]
+
+    await tasks.delete(session, world.lead, world.board, task.id)
+    await tasks.restore(session, world.lead, world.board, task.id)
+    assert await rows(session) == had
+    with pytest.raises(NotFound):
+        await tasks.restore(session, world.alice, world.board, task.id)
+
+
+async def test_what_is_gone_by_then_stays_away(session, world) -> None:
+    task, before, _, tag, _, first, _ = await a_full_task(session, world)
+    await tasks.delete(session, world.alice, world.board, task.id)
+    for gone in (world.worker, tag, before, first):
+        await session.delete(await session.get(type(gone), gone.id))
+    await session.flush()
+    found = await tasks.restore(session, world.alice, world.board, task.id)
+    assert (found.task.assigned_agent_id, found.task.previous_assignee_id) == (None, None)
+    assert (found.depends_on_task_ids, found.tags) == ([], [])
+    assert (found.comments_count, found.approvals_count) == (2, 2)
+
+
+async def test_no_circle_is_brought_back(session, world) -> None:
+    task, before, after, *_ = await a_full_task(session, world)
+    await tasks.delete(session, world.alice, world.board, task.id)
+    circle = {"depends_on_task_ids": [after.id]}
+    await tasks.change(session, world.alice, world.board, before.id, circle)
+    found = await tasks.restore(session, world.alice, world.board, task.id)
+    edges = len(found.depends_on) + len(found.unblocks)
+    assert edges == 1
+
+
+async def test_what_is_purged_does_not_come_back(session, world) -> None:
+    task = world.task()
+    session.add(task)
+    await session.flush()
+    await tasks.delete(session, world.alice, world.board, task.id)
+    assert await tasks.purge_trash(session, timedelta(minutes=1)) == 0
+    assert await tasks.purge_trash(session, timedelta(0)) == 1
+    with pytest.raises(NotFound):
+        await tasks.restore(session, world.alice, world.board, task.id)
+
+
+async def test_workers_delete_nothing_and_strangers_bring_nothing_back(session, world) -> None:
+    task = world.task()
+    session.add(task)
+    await session.flush()
+    for ask in (tasks.delete, tasks.restore):
+        with pytest.raises(Forbidden):
+            await ask(session, world.worker, world.board, task.id)
+    await tasks.delete(session, world.alice, world.board, task.id)
+    for actor, board in [(world.charlie, world.charlies_board), (world.alice, world.garden)]:
+        with pytest.raises(NotFound):
+            await tasks.restore(session, actor, board, task.id)
+    with pytest.raises(NotFound):
+        await tasks.delete(session, world.alice, world.board, new_id())
