@@ -91,7 +91,9 @@ async def test_a_session_lasts_as_long_as_it_was_given(session: AsyncSession, wo
     known = await identity.signed_in(session, secret)
     assert known is not None
     assert known.expires_at - known.created_at == timedelta(days=7)
+    assert await identity.still_signed_in(session, known.id)
     known.expires_at = now()
+    assert not await identity.still_signed_in(session, known.id)
     assert await identity.signed_in(session, secret) is None
     assert known not in await identity.sessions_of(session, world.alice)
 
@@ -163,7 +165,9 @@ async def test_a_session_can_be_ended_by_its_owner_alone(
     for stranger in (world.charlie, world.bob):
         with pytest.raises(NotFound):
             await identity.end_session(session, stranger, own.id)
+    assert await identity.still_signed_in(session, own.id)
     await identity.end_session(session, world.alice, own.id)
+    assert not await identity.still_signed_in(session, own.id)
     assert await identity.signed_in(session, cookie_of(world.alice)) is None
     with pytest.raises(NotFound):
         await identity.end_session(session, world.alice, own.id)
