@@ -7,9 +7,11 @@ from starlette.requests import Request
 
 from kit.client_ip import client_ip
 from kit.errors import Unauthorized
-from kit.http import settings_of, transaction
+from kit.http import Session, settings_of, transaction
 from models import Actor, Agent, User
 from services import agents, identity
+
+AGENT_TOKEN = "X-Agent-Token"  # noqa: S105 - the name of a header
 
 
 class Caller(Enum):
@@ -24,14 +26,17 @@ class Caller(Enum):
 async def identify(request: Request, caller: Caller) -> Actor | None:
     """Return who is calling. Raises Unauthorized, and TooMany.
 
-    On shared routes a non-empty X-Agent-Token decides alone: then no person is looked for.
+    An agent that calls is thereby seen, whatever becomes of the rest of its call.
     """
     if caller is Caller.ANYONE:
         return None
     limits = request.state.limits
     address = client_ip(request, settings_of(request).trusted_proxies)
     limits.failures.check(address)
-    actor = await _actor(request, caller)
+    async with transaction(request) as session:
+        actor = await whoever_calls(session, request, caller)
+        if isinstance(actor, Agent):
+            await agents.touch(session, actor, offline_after=offline_after(request))
     if actor is None:
         limits.failures.count(address)
         raise Unauthorized
@@ -39,34 +44,37 @@ async def identify(request: Request, caller: Caller) -> Actor | None:
     return actor
 
 
-async def _actor(request: Request, caller: Caller) -> Actor | None:
+async def whoever_calls(session: Session, request: Request, caller: Caller) -> Actor | None:
+    """Return whose token a request carries, if it is for them.
+
+    On shared routes a non-empty X-Agent-Token decides alone: then no person is looked for.
+    """
     bearer = _bearer(request)
-    own = request.headers.get("X-Agent-Token", "").strip()
+    own = request.headers.get(AGENT_TOKEN, "").strip()
     if caller is Caller.USER:
-        return await _person(request, bearer)
+        return await _person(session, request, bearer)
     if caller is Caller.AGENT or own:
-        return await _agent(request, own or bearer)
-    return await _person(request, bearer) or await _agent(request, bearer)
+        return await _agent(session, own or bearer)
+    return await _person(session, request, bearer) or await _agent(session, bearer)
 
 
-async def _person(request: Request, token: str) -> User | None:
+async def _person(session: Session, request: Request, token: str) -> User | None:
     if not token or token.startswith("mc_agent_"):
         return None
-    async with transaction(request) as session:
-        return await identity.user_with_token(session, token, settings_of(request))
+    return await identity.user_with_token(session, token, settings_of(request))
 
 
-async def _agent(request: Request, token: str) -> Agent | None:
+async def _agent(session: Session, token: str) -> Agent | None:
     if not token or token.startswith("mc_user_"):
         return None
-    offline_after = timedelta(seconds=settings_of(request).agent_offline_after)
-    async with transaction(request) as session:
-        agent = await identity.agent_with_token(session, token)
-        if agent:
-            await agents.touch(session, agent, offline_after=offline_after)
-        return agent
+    return await identity.agent_with_token(session, token)
 
 
 def _bearer(request: Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def offline_after(request: Request) -> timedelta:
+    """Return how long an agent may be silent before it is offline."""
+    return timedelta(seconds=settings_of(request).agent_offline_after)

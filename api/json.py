@@ -1,20 +1,21 @@
 """How JSON is read, and how answers and refusals are written (contract, 1.1 and 1.3)."""
 
+import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from http import HTTPStatus
+from typing import Any
 
 import pydantic_core
-from pydantic import AfterValidator, PlainSerializer, TypeAdapter, WithJsonSchema
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kit.clock import in_utc
 from kit.errors import Invalid, Refusal, TooMany, Unauthorized
 from kit.http import STATUS_CODES, raw_body
 from kit.request_id import request_id
 
 LONGEST_ECHO = 200  # characters of a wrong value that are sent back
+
 CODE_IN_DETAIL = {
     "task_blocked_cannot_transition",
     "task_board_mismatch",
@@ -23,23 +24,19 @@ CODE_IN_DETAIL = {
 }
 """The refusals whose `detail` has the code inside, as agents expect it there (contract, 1.3)."""
 
-
-def naive_utc(moment: datetime) -> str:
-    """Write a moment as the API does: UTC, with microseconds and no zone (contract, C19)."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-
-
-_SCHEMA = {"type": "string", "examples": ["2026-11-24T22:28:33.056093"]}
-
-Moment = Annotated[
-    datetime,
-    PlainSerializer(naive_utc, return_type=str),
-    WithJsonSchema({**_SCHEMA, "description": "UTC, ISO 8601, no zone"}, mode="serialization"),
-]
-"""A time in an answer."""
-
-GivenMoment = Annotated[datetime, AfterValidator(in_utc)]
-"""A time in a request: with a zone, or in UTC."""
+KEYS_OF_DETAIL = {
+    "blocked_by_task_ids",
+    "missing_task_ids",
+    "missing_tag_ids",
+    "conflicts",
+    "unknown_field_keys",
+    "missing_field_keys",
+    "field_key",
+    "field_type",
+    "reason",
+    "invalid_board_ids",
+}
+"""What makes of `detail` an object; without any of these it is a sentence (contract, 1.3)."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,22 @@ class Sent:
 
     value: Any
     is_missing: bool = False
+
+
+class InvalidJson(Refusal):
+    """A body that is no JSON."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("json_invalid", "The body is not JSON.")
+        self.reason = reason
+
+
+class InvalidFields(Refusal):
+    """Fields that are not as they must be, each with its place and the reason."""
+
+    def __init__(self, faults: list[dict[str, Any]]) -> None:
+        super().__init__("invalid_fields", "Some fields are not as they must be.")
+        self.faults = faults
 
 
 async def read_json(request: Request) -> Sent:
@@ -67,26 +80,24 @@ async def read_json(request: Request) -> Sent:
         raise InvalidJson(str(error)) from error
 
 
-class InvalidJson(Refusal):
-    """A body that is no JSON."""
+def unstorable(value: Any) -> tuple[list[str | int], str] | None:
+    """Return the place and the fault of the first thing that PostgreSQL cannot keep.
 
-    def __init__(self, reason: str) -> None:
-        super().__init__("json_invalid", "The body is not JSON.")
-        self.reason = reason
-
-
-def first_nul(value: Any) -> list[str | int] | None:
-    """Return the place of the first text with a NUL in it, which PostgreSQL cannot keep."""
+    That is a text with a NUL in it, or a number that is too large for any number's type.
+    """
     if isinstance(value, str):
-        return [] if "\x00" in value else None
+        return ([], "Text must not contain the character NUL.") if "\x00" in value else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return [], "This number is too large."
     pairs = value.items() if isinstance(value, dict) else ()
     pairs = enumerate(value) if isinstance(value, list) else pairs
     for key, inner in pairs:
-        if isinstance(key, str) and "\x00" in key:
-            return []
-        place = first_nul(inner)
-        if place is not None:
-            return [key, *place]
+        fault = unstorable(key) or unstorable(inner)
+        if fault is not None:
+            return [
+                key.replace("\x00", "\ufffd") if isinstance(key, str) else key,
+                *fault[0],
+            ], fault[1]
     return None
 
 
@@ -95,7 +106,7 @@ def answer(shape: TypeAdapter[Any], result: Any) -> Response:
     return Response(shape.dump_json(result), media_type="application/json")
 
 
-def refused(_request: Request, refusal: Exception) -> Response:
+async def refused(_request: Request, refusal: Exception) -> Response:
     """Answer with a refusal, in the envelope that all errors share."""
     assert isinstance(refusal, Refusal)
     headers = {"Retry-After": str(refusal.retry_after)} if isinstance(refusal, TooMany) else {}
@@ -103,11 +114,15 @@ def refused(_request: Request, refusal: Exception) -> Response:
 
 
 def envelope(
-    status: int, detail: Any, code: str | None = None, headers: dict[str, str] | None = None
+    status: int,
+    detail: Any = None,
+    code: str | None = None,
+    headers: dict[str, str] | None = None,
 ) -> Response:
-    """Answer with {"detail", "code", "request_id"}."""
+    """Answer with {"detail", "code", "request_id"}. Without a detail, HTTP's own words are it."""
+    detail = HTTPStatus(status).phrase if detail is None else detail
     content = {"detail": detail, "code": code, "request_id": request_id.get()}
-    content = {key: value for key, value in content.items() if value is not None}
+    content = {key: value for key, value in content.items() if value}
     body = pydantic_core.to_json(content, inf_nan_mode="null", fallback=str)
     return Response(body, status, headers, media_type="application/json")
 
@@ -120,18 +135,18 @@ def _detail(refusal: Refusal) -> Any:
     if isinstance(refusal, InvalidJson):
         fault = {"type": "json_invalid", "loc": ["body", 0], "msg": "JSON decode error"}
         return [{**fault, "input": {}, "ctx": {"error": refusal.reason}}]
-    faults = getattr(refusal, "faults", None)
-    if faults is not None:
-        return [_printable(fault) for fault in faults]
+    if isinstance(refusal, InvalidFields):
+        return [_printable(fault) for fault in refusal.faults]
     if isinstance(refusal, Unauthorized):
-        return refusal.message
-    if isinstance(refusal, Invalid) and refusal.field and not refusal.details:
+        return None
+    in_detail = {key: refusal.details[key] for key in refusal.details.keys() & KEYS_OF_DETAIL}
+    if isinstance(refusal, Invalid) and refusal.field and not in_detail:
         loc = ["body", refusal.field]
         return [{"type": "value_error", "loc": loc, "msg": refusal.message, "input": None}]
-    if not refusal.details and refusal.code not in CODE_IN_DETAIL:
-        return refusal.message
-    code = {"code": refusal.code} if refusal.code in CODE_IN_DETAIL else {}
-    return {"message": refusal.message, **code, **refusal.details}
+    if in_detail or refusal.code in CODE_IN_DETAIL:
+        code = {"code": refusal.code} if refusal.code in CODE_IN_DETAIL else {}
+        return {"message": refusal.message, **code, **in_detail}
+    return refusal.message
 
 
 def _printable(fault: dict[str, Any]) -> dict[str, Any]:

@@ -7,24 +7,26 @@ who is calling, what they may reach, whether the fields are right, the rules of 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from api.auth import Caller, identify
-from api.json import answer, read_json
+from api.auth import Caller, identify, offline_after
+from api.json import InvalidFields, answer, read_json
 from api.reading import Reading
 from kit.http import Session, transaction
-from models import Actor
+from models import Actor, Agent, User
+
+PREFIX = "/api/v1"
+NOT_SENT = {"call", "board", "member", "agent", "return"}  # what no caller sends
+
 
 Handler = Callable[..., Awaitable[Any]]
 Reach = Callable[["Call", Mapping[str, Any]], Awaitable[dict[str, Any]]]
-
-NOT_SENT = {"call", "board", "member", "return"}  # what a handler takes that no caller sends
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,42 @@ class Call:
     """A request that is being answered: who asks, and the open transaction."""
 
     session: Session
-    actor: Actor | None
+    caller: Caller
+    known: Actor | None
     request: Request
+
+    @property
+    def actor(self) -> Actor:
+        """Whoever asks."""
+        assert self.known is not None
+        return self.known
+
+    @property
+    def user(self) -> User:
+        """The person who asks, where only people may."""
+        assert isinstance(self.known, User)
+        return self.known
+
+    @property
+    def agent(self) -> Agent:
+        """The agent that asks, where only agents may."""
+        assert isinstance(self.known, Agent)
+        return self.known
+
+    @property
+    def offline_after(self) -> timedelta:
+        """How long an agent may be silent before it is offline."""
+        return offline_after(self.request)
 
 
 @dataclass(frozen=True)
 class Operation:
     """A method and a path, who may call it, what it acts upon, and the function that does it.
 
-    A handler is `async def f(call, board?, member?, query?, body?, <path parameters>)`; what it
-    takes and gives is read from its annotations, and what it is for from its docstring.
+    A handler is `async def f(call, board?, member?, agent?, query?, body?, <path parameters>)`;
+    what it takes and gives is read from its annotations, and what it is for from its docstring.
     `reach` finds what the caller may reach and gives it to the handler: see api/reach.py.
+    `exists` is asked only when fields are wrong, so that what is not there is told first.
     """
 
     method: str
@@ -51,6 +78,7 @@ class Operation:
     caller: Caller
     tags: Sequence[str]
     reach: Reach | None = None
+    exists: Reach | None = None
     errors: Sequence[int] = ()
     hints: Mapping[str, Any] = field(default_factory=dict)  # the x-… keys that agents filter by
     id: str = ""
@@ -70,30 +98,20 @@ class Operation:
         return TypeAdapter(given)
 
     @property
-    def body(self) -> type[BaseModel] | None:
-        """The model of the request's body, if it has one."""
-        return self.reads.body
-
-    @property
     def operation_id(self) -> str:
         """The id under which clients know this operation (contract, 1.15)."""
-        path = "".join(c if c.isalnum() else "_" for c in f"/api/v1{self.path}")
-        return self.id or f"{self.handler.__name__}{path}_{self.method.lower()}"
+        path = "".join(c if c.isalnum() else "_" for c in f"{PREFIX}{self.path}")
+        return self.id or f"{self._name}{path}_{self.method.lower()}"
 
     @property
     def summary(self) -> str:
         """One sentence that says what it is for."""
-        return (inspect.getdoc(self.handler) or "").partition("\n")[0].rstrip(".")
+        return self.description.partition("\n")[0].rstrip(".")
 
     @property
     def description(self) -> str:
         """All that there is to say about it."""
         return inspect.getdoc(self.handler) or ""
-
-    @property
-    def route(self) -> Route:
-        """The operation as Starlette routes it."""
-        return Route(self.path, self.run, methods=[self.method], name=self.operation_id)
 
     async def run(self, request: Request) -> Response:
         """Answer one request."""
@@ -101,12 +119,27 @@ class Operation:
         actor = await identify(request, self.caller)
         path = self.reads.path_values(request.path_params)
         async with transaction(request) as session:
-            call = Call(session, actor, request)
+            call = Call(session, self.caller, actor, request)
             reached = await self.reach(call, path) if self.reach else {}
-            values = self.reads.values(path, request.query_params, sent)
-            taken = {name: of for name, of in (reached | values).items() if name in self._hints}
-            result = await self.handler(call, **taken)
+            try:
+                values = self.reads.values(request.query_params, sent)
+            except InvalidFields:
+                await self._exists(call, reached | path)
+                raise
+            result = await self.handler(call, **self._taken(reached | path | values))
         return result if self.gives is None else answer(self.gives, result)
+
+    async def _exists(self, call: Call, reached: Mapping[str, Any]) -> None:
+        if self.exists:
+            await self.exists(call, reached)
+
+    def _taken(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if name in self._hints}
+
+    @property
+    def _name(self) -> str:
+        name: str = getattr(self.handler, "__name__")  # noqa: B009 - a Callable may have none
+        return name
 
     @cached_property
     def _hints(self) -> dict[str, Any]:

@@ -8,30 +8,28 @@ from typing import Any
 
 from api.operations import Call
 from kit.errors import Forbidden
-from models import Actor, Agent, User
-from services import boards, organizations
+from models import Agent
+from services import agents, approvals, boards, organizations, tasks
 
 
 async def reading(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     """Find a board that the caller may read."""
-    return {"board": await boards.get(call.session, _known(call), path["board_id"])}
+    return {"board": await boards.get(call.session, call.actor, path["board_id"])}
 
 
 async def writing(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     """Find a board that the caller may change, and hold it."""
-    return {"board": await boards.hold(call.session, _known(call), path["board_id"])}
+    return {"board": await boards.hold(call.session, call.actor, path["board_id"])}
 
 
 async def governing(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     """Find a board that the caller may change as an admin, and hold it."""
-    return {"board": await boards.hold_as_admin(call.session, _known(call), path["board_id"])}
+    return {"board": await boards.hold_as_admin(call.session, call.actor, path["board_id"])}
 
 
 async def belonging(call: Call, _path: Mapping[str, Any]) -> dict[str, Any]:
     """Find the caller's membership in the organization that is active for them."""
-    user = _known(call)
-    assert isinstance(user, User)
-    return {"member": await organizations.active(call.session, user)}
+    return {"member": await organizations.active(call.session, call.user)}
 
 
 async def administering(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,14 +39,49 @@ async def administering(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     return reached
 
 
+async def staffing(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Let in those who look after agents: an organization's admins, and the leads of boards."""
+    if isinstance(call.actor, Agent):
+        return await leading(call, path)
+    return await administering(call, path)
+
+
 async def leading(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     """Find the board of a lead, and hold it."""
-    lead = _known(call)
-    if not (isinstance(lead, Agent) and lead.is_board_lead):
+    _require_lead(call)
+    return await writing(call, {"board_id": call.agent.board_id} | dict(path))
+
+
+async def agent_in_reach(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Find an agent of the organization, for its admins."""
+    reached = await administering(call, path)
+    agent = await agents.get(call.session, reached["member"], path["agent_id"])
+    return reached | {"agent": agent}
+
+
+async def own_agent(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Find the agent that calls, if it is meant; or one that an admin may change."""
+    if isinstance(call.actor, Agent):
+        if path["agent_id"] != call.actor.id:
+            raise Forbidden("agent_mismatch", "An agent checks in for itself alone.")
+        return {"agent": call.actor}
+    reached = await administering(call, path)
+    agent, _ = await agents.hold(call.session, reached["member"], path["agent_id"])
+    return {"agent": agent}
+
+
+async def task(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """See whether there is such a task on the board."""
+    await tasks.detail(call.session, path["board"], path["task_id"])
+    return {}
+
+
+async def approval(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """See whether there is such an approval on the board."""
+    await approvals.one(call.session, path["board"], path["approval_id"])
+    return {}
+
+
+def _require_lead(call: Call) -> None:
+    if not (isinstance(call.actor, Agent) and call.actor.is_board_lead):
         raise Forbidden("lead_required", "Only the board's lead can do that.")
-    return await writing(call, {"board_id": lead.board_id} | dict(path))
-
-
-def _known(call: Call) -> Actor:
-    assert call.actor is not None
-    return call.actor

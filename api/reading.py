@@ -7,18 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.datastructures import QueryParams
 
-from api.json import Sent, first_nul
-from kit.errors import Refusal
-
-NUL = "Text must not contain the character NUL."
-
-
-class InvalidFields(Refusal):
-    """Fields that are not as they must be, each with its place and the reason."""
-
-    def __init__(self, faults: list[dict[str, Any]]) -> None:
-        super().__init__("invalid_fields", "Some fields are not as they must be.")
-        self.faults = faults
+from api.json import InvalidFields, Sent, unstorable
 
 
 class Reading:
@@ -28,10 +17,17 @@ class Reading:
         rest = dict(takes)
         self.body: type[BaseModel] | None = rest.pop("body", None)
         self.query: type[BaseModel] | None = rest.pop("query", None)
-        self.path = {name: TypeAdapter(_type(name, rest)) for name in _names(path)}
+        self.path = {name: TypeAdapter(rest.get(name, UUID)) for name in _names(path)}
+
+    @property
+    def body_is_optional(self) -> bool:
+        """Whether nothing has to be sent."""
+        return self.body is not None and not any(
+            field.is_required() for field in self.body.model_fields.values()
+        )
 
     def path_values(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """Return the path's parameters. Raises InvalidFields, as a field's fault."""
+        """Return the path's parameters. Raises InvalidFields."""
         values, faults = {}, []
         for name, adapter in self.path.items():
             try:
@@ -42,38 +38,39 @@ class Reading:
             raise InvalidFields(faults)
         return values
 
-    def values(
-        self, path: Mapping[str, Any], query: QueryParams, sent: Sent | None
-    ) -> dict[str, Any]:
-        """Return all that the handler takes. Raises InvalidFields with every fault there is."""
-        values: dict[str, Any] = dict(path)
+    def values(self, query: QueryParams, sent: Sent | None) -> dict[str, Any]:
+        """Return what is in query and body. Raises InvalidFields with every fault there is."""
+        values: dict[str, Any] = {}
         faults: list[dict[str, Any]] = []
         if self.query:
             values["query"] = _checked(self.query, dict(query), "query", faults)
         if self.body:
             assert sent is not None
-            values["body"] = _body(self.body, sent, faults)
+            values["body"] = self._body(self.body, sent, faults)
         if faults:
             raise InvalidFields(faults)
         return values
 
-
-def _body(model: type[BaseModel], sent: Sent, faults: list[dict[str, Any]]) -> BaseModel | None:
-    if sent.is_missing and not any(of.is_required() for of in model.model_fields.values()):
-        return model()
-    if sent.is_missing:
-        faults.append({"type": "missing", "loc": ["body"], "msg": "Field required", "input": None})
-        return None
-    return _checked(model, sent.value, "body", faults)
+    def _body(
+        self, model: type[BaseModel], sent: Sent, faults: list[dict[str, Any]]
+    ) -> BaseModel | None:
+        if sent.is_missing and self.body_is_optional:
+            return model()
+        if sent.is_missing:
+            missing = {"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}
+            faults.append(missing)
+            return None
+        return _checked(model, sent.value, "body", faults)
 
 
 def _checked(
     model: type[BaseModel], value: Any, where: str, faults: list[dict[str, Any]]
 ) -> BaseModel | None:
-    nul = first_nul(value)
-    if nul is not None:
-        loc = [where, *nul]
-        faults.append({"type": "value_error", "loc": loc, "msg": NUL, "input": "\ufffd"})
+    fault = unstorable(value)
+    if fault is not None:
+        place, reason = fault
+        loc = [where, *place]
+        faults.append({"type": "value_error", "loc": loc, "msg": reason, "input": None})
         return None
     try:
         return model.model_validate(value)
@@ -89,8 +86,3 @@ def _faults(error: ValidationError, *where: str) -> list[dict[str, Any]]:
 
 def _names(path: str) -> list[str]:
     return [part[1:].partition("}")[0] for part in path.split("/") if part.startswith("{")]
-
-
-def _type(name: str, takes: Mapping[str, Any]) -> Any:
-    """Return what a path parameter is: as the handler says, else an id."""
-    return takes.get(name, UUID)

@@ -1,0 +1,115 @@
+"""Organizations, as JSON (contract, people-and-boards 3.3)."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from api.fields import Answer, Body, Moment, Name
+from api.operations import Call
+from models import Member, Role
+from services import organizations
+
+
+class OrganizationRead(Answer):
+    """An organization: a tenant of its own."""
+
+    id: UUID
+    name: str
+    created_at: Moment
+    updated_at: Moment
+
+
+class OrganizationListItem(Answer):
+    """One of the caller's organizations."""
+
+    id: UUID
+    name: str
+    role: Role
+    is_active: bool
+
+
+class OrganizationUserRead(Answer):
+    """The person behind a membership."""
+
+    id: UUID
+    email: str | None
+    name: str | None
+    preferred_name: str | None
+
+
+class BoardAccessRead(Answer):
+    """What a member may do on one board."""
+
+    id: UUID
+    board_id: UUID
+    can_read: bool
+    can_write: bool
+    created_at: Moment
+    updated_at: Moment
+
+
+class OrganizationMemberRead(Answer):
+    """A membership: the role, and the rights on boards."""
+
+    id: UUID
+    organization_id: UUID
+    user_id: UUID
+    role: Role
+    all_boards_read: bool
+    all_boards_write: bool
+    created_at: Moment
+    updated_at: Moment
+    user: OrganizationUserRead | None
+    board_access: list[BoardAccessRead] = []
+
+
+class OrganizationCreate(Body):
+    """An organization to be."""
+
+    example = {"name": "Tern"}
+
+    name: Name
+
+
+class OrganizationActiveUpdate(Body):
+    """Which organization to work in."""
+
+    organization_id: UUID
+
+
+async def create_organization(call: Call, body: OrganizationCreate) -> OrganizationRead:
+    """Create an organization. The caller owns it, and works in it from now on."""
+    created = await organizations.create(call.session, call.user, name=body.name)
+    return OrganizationRead.model_validate(created)
+
+
+async def list_mine(call: Call, member: Member) -> Sequence[OrganizationListItem]:
+    """List the caller's organizations, by name."""
+    active = member.organization_id
+    return [
+        OrganizationListItem(
+            id=one.organization_id,
+            name=one.organization.name,
+            role=one.role,
+            is_active=one.organization_id == active,
+        )
+        for one in await organizations.memberships(call.session, call.user)
+    ]
+
+
+async def set_active(call: Call, body: OrganizationActiveUpdate) -> OrganizationRead:
+    """Choose in which organization the caller works: its boards and agents are then listed."""
+    chosen = await organizations.switch(call.session, call.user, body.organization_id)
+    return OrganizationRead.model_validate(chosen)
+
+
+async def get_mine(call: Call, member: Member) -> OrganizationRead:
+    """Return the organization in which the caller works."""
+    return OrganizationRead.model_validate(member.organization)
+
+
+async def get_membership(call: Call, member: Member) -> OrganizationMemberRead:
+    """Return the caller's own membership, with the rights on single boards."""
+    read = OrganizationMemberRead.model_validate(member)
+    rows = await organizations.own_access(call.session, member)
+    read.board_access = [BoardAccessRead.model_validate(row) for row in rows]
+    return read

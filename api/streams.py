@@ -1,0 +1,103 @@
+"""Streams: what happens, told as it happens (contract, people-and-boards 1.8).
+
+A stream holds no connection while it waits. It looks every few seconds whether its listener still
+may listen, and ends when not. What is told of an event is written once for all who follow.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from uuid import UUID
+
+from sse_starlette import ServerSentEvent
+from starlette.responses import Response
+
+from api.auth import whoever_calls
+from api.fields import Following
+from api.frames import Frames, Writer, frames_of
+from api.operations import Call
+from kit.errors import Refusal
+from kit.http import UNKNOWN_EVENT, Session, event_stream, last_event_id, transaction
+from models import Event, EventType
+from services import events
+
+LOOK_AGAIN = 2.0  # seconds; twice that is the longest that a listener without rights stays
+
+Rights = frozenset[UUID]  # the boards of which somebody may hear
+Look = Callable[[Session], Awaitable[Rights]]  # raises a Refusal where there is nothing left
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What a stream tells of, and how that is written."""
+
+    kind: str
+    types: frozenset[EventType]
+    write: Writer
+
+
+async def follow(
+    call: Call, channel: Channel, organization_id: UUID, query: Following, look: Look
+) -> Response:
+    """Answer with a stream of what happens in an organization, as far as `look` allows."""
+    seq = await _start(call, organization_id, query)
+    rights = await look(call.session)
+    listener = _Listener(call, channel, look, rights)
+    return event_stream(listener.hear(organization_id, seq))
+
+
+async def _start(call: Call, organization_id: UUID, query: Following) -> int:
+    """Return the number of the event after which to begin.
+
+    That is what the listener has heard last, or the last before `since`, or the last of all.
+    """
+    latest = await events.latest(call.session, organization_id)
+    heard = last_event_id(call.request)
+    if heard != UNKNOWN_EVENT:
+        return min(heard, latest)
+    if query.since is not None:
+        return await events.before(call.session, organization_id, query.since)
+    return latest
+
+
+class _Listener:
+    """One who follows, with what they may hear."""
+
+    def __init__(self, call: Call, channel: Channel, look: Look, rights: Rights) -> None:
+        self._request = call.request
+        self._caller = call.caller
+        self._actor_id = call.actor.id
+        self._channel = channel
+        self._look = look
+        self._rights = rights
+        self._looked = time.monotonic()
+        self._frames: Frames = frames_of(call.request)
+
+    async def hear(self, organization_id: UUID, seq: int) -> AsyncIterator[ServerSentEvent | bytes]:
+        """Yield what is told, until the listener may not hear it any more."""
+        feed = self._request.state.feed
+        async with aclosing(feed.follow(organization_id, seq, every=LOOK_AGAIN)) as batches:
+            async for batch in batches:
+                if not await self._may_still_listen():
+                    return
+                heard = [event for event in batch if self._hears(event)]
+                for frame in await self._frames.of(self._channel.kind, heard, self._channel.write):
+                    yield frame
+
+    def _hears(self, event: Event) -> bool:
+        return event.type in self._channel.types and event.board_id in self._rights
+
+    async def _may_still_listen(self) -> bool:
+        if time.monotonic() - self._looked < LOOK_AGAIN:
+            return True
+        try:
+            async with transaction(self._request) as session:
+                known = await whoever_calls(session, self._request, self._caller)
+                if known is None or known.id != self._actor_id:
+                    return False
+                self._rights = await self._look(session)
+        except Refusal:
+            return False
+        self._looked = time.monotonic()
+        return True

@@ -1,0 +1,107 @@
+"""The callers of the API: each a client with the token of somebody of the world."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import TypeAlias
+
+import httpx2
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import app
+from kit.doorbell import Doorbell
+from kit.settings import Settings
+from models import Agent, User
+from services.events import Feed
+from tests.conftest import Transaction
+from tests.world import World, token_of
+
+Client: TypeAlias = httpx2.AsyncClient
+Caller: TypeAlias = Callable[[User | Agent | None], Client]
+
+
+@pytest.fixture
+def house(settings: Settings, transaction: Transaction) -> ASGIApp:
+    """Mission Control, on the transactions of the test."""
+    mission_control = app.build(settings)
+    doorbell = Doorbell()
+    state = app.state_of(settings, transaction, doorbell, Feed(transaction, doorbell))
+
+    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+        await mission_control({**scope, "state": dict(state)}, receive, send)
+
+    return with_state
+
+
+@pytest.fixture
+async def calling(house: ASGIApp) -> AsyncIterator[Caller]:
+    """Makes clients with somebody's token, or with none."""
+    async with AsyncExitStack() as stack:
+        clients: list[Client] = []
+
+        def client(who: User | Agent | None) -> Client:
+            headers = {"Authorization": f"Bearer {token_of(who)}"} if who else {}
+            made = httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(house),
+                base_url="http://mission.test/api/v1",
+                headers=headers,
+            )
+            clients.append(made)
+            stack.push_async_callback(made.aclose)
+            return made
+
+        yield client
+
+
+@pytest.fixture
+def alice(calling: Caller, world: World) -> Client:
+    """Who owns Tern."""
+    return calling(world.alice)
+
+
+@pytest.fixture
+def bob(calling: Caller, world: World) -> Client:
+    """Who may change Launch."""
+    return calling(world.bob)
+
+
+@pytest.fixture
+def rita(calling: Caller, world: World) -> Client:
+    """Who may only read Launch."""
+    return calling(world.rita)
+
+
+@pytest.fixture
+def dana(calling: Caller, world: World) -> Client:
+    """An admin without any board."""
+    return calling(world.dana)
+
+
+@pytest.fixture
+def charlie(calling: Caller, world: World) -> Client:
+    """A stranger."""
+    return calling(world.charlie)
+
+
+@pytest.fixture
+def worker(calling: Caller, world: World) -> Client:
+    """An agent that works on Launch."""
+    return calling(world.worker)
+
+
+@pytest.fixture
+def other_worker(calling: Caller, world: World) -> Client:
+    """Another agent that works on Launch."""
+    return calling(world.other_worker)
+
+
+@pytest.fixture
+def lead(calling: Caller, world: World) -> Client:
+    """The lead of Launch."""
+    return calling(world.lead)
+
+
+@pytest.fixture
+def nobody(calling: Caller) -> Client:
+    """Who has no token."""
+    return calling(None)
