@@ -3,7 +3,7 @@
 from services.agents.edits import change, create, delete
 from services.agents.fields import AgentDraft
 from services.agents.finding import get, hold
-from services.agents.lists import AgentCard, card, cards, for_agent, listed, of_board
+from services.agents.lists import AgentCard, card, cards, for_agent, listed, named, of_board
 from services.agents.presence import heartbeat, mark_offline, touch
 from services.agents.rules import OFFLINE_AFTER, State, cadence, offline_after, status
 from services.agents.tokens import issue_token
@@ -26,6 +26,7 @@ __all__ = [
     "issue_token",
     "listed",
     "mark_offline",
+    "named",
     "of_board",
     "offline_after",
     "status",

@@ -71,6 +71,20 @@ async def for_agent(
     return await paged(session, _newest(own), paging)
 
 
+async def named(
+    session: AsyncSession, member: Member, name: str, *, board_id: UUID | None = None
+) -> Agent | None:
+    """Return the oldest agent of exactly this name on a board that an admin reads, if there is one.
+
+    Raises Forbidden, and NotFound for a board of another organization.
+    """
+    organizations.require_admin(member)
+    if board_id is not None:
+        await boards.get(session, member.user, board_id)
+    query = select(Agent).where(_seen_by(member, board_id), Agent.name == name)
+    return await session.scalar(query.order_by(Agent.created_at, Agent.id).limit(1))
+
+
 async def of_board(session: AsyncSession, board: Board) -> Sequence[Agent]:
     """Return the agents of a board: the lead first, then by name."""
     query = select(Agent).where(Agent.board_id == board.id)

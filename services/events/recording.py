@@ -1,6 +1,7 @@
 """Writing down what happened, and reading it again in order."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -56,6 +57,14 @@ async def latest(session: AsyncSession, organization_id: UUID) -> int:
     """Return the number of the organization's last event, or 0."""
     newest = select(Event.seq).where(Event.organization_id == organization_id)
     return await session.scalar(newest.order_by(Event.seq.desc()).limit(1)) or 0
+
+
+async def before(session: AsyncSession, organization_id: UUID, moment: datetime) -> int:
+    """Return the number of the organization's last event before a moment, or 0."""
+    earlier = select(Event.seq).where(
+        Event.organization_id == organization_id, Event.created_at < moment
+    )
+    return await session.scalar(earlier.order_by(Event.seq.desc()).limit(1)) or 0
 
 
 async def after(session: AsyncSession, organization_id: UUID, seq: int) -> Sequence[Event]:
