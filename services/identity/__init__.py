@@ -11,6 +11,7 @@ from services.identity.passwords import (
 from services.identity.sessions import (
     end_other_sessions,
     end_session,
+    purge_sign_ins,
     sessions_of,
     sign_out,
     signed_in,
@@ -36,6 +37,7 @@ __all__ = [
     "end_session",
     "first_run_link",
     "first_run_open",
+    "purge_sign_ins",
     "revoke_api_token",
     "sessions_of",
     "sign_in",

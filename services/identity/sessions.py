@@ -94,3 +94,8 @@ async def sign_out(session: AsyncSession, cookie_secret: str) -> None:
 
 def _note(words: str | None) -> str | None:
     return words.replace("\0", "")[:LONGEST_NOTE] if words else None
+
+
+async def purge_sign_ins(session: AsyncSession) -> None:
+    """Forget the sessions that are over."""
+    await session.execute(delete(SignIn).where(SignIn.expires_at <= now()))
