@@ -85,16 +85,16 @@ FILTERS: dict[str, Any] = {
 }
 """What templates may put a value through: {{ moment | age }}."""
 
-_environment = Environment(
+environment = Environment(
     loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.globals.update(FUNCTIONS)
-_environment.filters.update(FILTERS)
-_templates = Jinja2Templates(env=_environment)
+environment.globals.update(FUNCTIONS)
+environment.filters.update(FILTERS)
+_templates = Jinja2Templates(env=environment)
 
 
 def render(request: Request, template: str, status: int = 200, **context: object) -> Response:
