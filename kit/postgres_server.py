@@ -20,7 +20,8 @@ USER = "mc"
 PORT = 5432  # only a part of the socket's name
 LONGEST_SOCKET = 100  # bytes; systems allow 103 to 107
 SHORT_FOLDERS = Path("/tmp")  # noqa: S108 - for sockets that would have too long a name
-PATIENCE = 20.0  # seconds in which a server that does not come up is launched again
+PATIENCE = 20.0  # seconds in which a server is launched again while an older one is in its way
+SECOND_TRY = 2.0  # seconds in which it is launched again for any other reason
 MOST_RECOVERY = 600.0  # seconds that a server may take to recover from a crash
 GRACE = 2.0  # seconds that we wait for a server to stop; it goes on stopping without us
 LARGEST_LOG = 10_000_000  # bytes after which the log starts anew, with one old one kept
@@ -50,6 +51,7 @@ class Server:
         self.log = place.home / "postgres.log"
         self.socket = _socket_folder(place)
         self._programs = programs
+        self._log_seen = 0  # bytes of the log that were there before the last launch
         self._tuning = {**TUNING, "unix_socket_directories": str(self.socket), **tuning}
 
     def make(self, database: str) -> None:
@@ -61,7 +63,8 @@ class Server:
             return
         new = self.place.home / "data.new"
         shutil.rmtree(new, ignore_errors=True)
-        self._do("initdb", "-D", new, "-U", USER, "-A", "trust", "-E", "UTF8", *self._locale())
+        options = [*self._locale(), *(["--no-sync"] if self._tuning.get("fsync") == "off" else [])]
+        self._do("initdb", "-D", new, "-U", USER, "-A", "trust", "-E", "UTF8", *options)
         create = f'create database "{database}"'
         self._do(
             "postgres", "--single", "-D", new, "-c", "shared_buffers=1MB", "postgres", say=create
@@ -86,17 +89,18 @@ class Server:
         launched = 0
         start = time.monotonic()
         while not self._is_ready():
-            waited = time.monotonic() - start
             if given_up():
                 raise CannotStart("PostgreSQL was not waited for.")
-            if _lives(launched) or self._is_coming_or_going():
-                if waited > MOST_RECOVERY:
-                    raise CannotStart(self._why())
-            elif launched and waited > PATIENCE:
-                raise CannotStart(self._why())
-            else:
+            alive = _lives(launched) or self._is_coming_or_going()
+            fault = self._fault() if launched else ""
+            if time.monotonic() - start > _patience(fault, alive):
+                raise CannotStart(
+                    f"PostgreSQL does not start: {fault or 'it is still not ready'} "
+                    f"(its log is {self.log})."
+                )
+            if not alive:
                 launched = self._launch()
-            time.sleep(0.05 if _lives(launched) else 0.2)
+            time.sleep(0.05 if alive else 0.2)
 
     def shut_down(self) -> None:
         """Stop the server. Whoever is connected is cut off, and loses nothing committed."""
@@ -127,9 +131,9 @@ class Server:
 
     def _launch(self) -> int:
         """Launch the server. Returns its process id; it may not live for long."""
-        with suppress(FileNotFoundError):
-            if self.log.stat().st_size > LARGEST_LOG:
-                self.log.rename(self.log.with_suffix(".log.1"))
+        if self._log_size() > LARGEST_LOG:
+            self.log.rename(self.log.with_suffix(".log.1"))
+        self._log_seen = self._log_size()
         tuning = [
             word for name, value in self._tuning.items() for word in ("-c", f"{name}={value}")
         ]
@@ -173,15 +177,33 @@ class Server:
         found = self.place.account.run("/bin/ls", "-ld", link).stdout.strip()
         return found.endswith(f" -> {self.data}")
 
-    def _why(self) -> str:
-        """Say why the server does not come up, as far as its log tells."""
+    def _fault(self) -> str:
+        """Return why the last launch has failed, as far as the log tells."""
         try:
-            lines = self.log.read_text(errors="replace").splitlines()[-20:]
+            with self.log.open("rb") as log:
+                log.seek(self._log_seen)
+                lines = log.read().decode(errors="replace").splitlines()
         except OSError:
-            lines = []
-        faults = [line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line]
-        reason = faults[-1] if faults else "it did not say why"
-        return f"PostgreSQL does not start: {reason} (its log is {self.log})."
+            return ""
+        return next((_after_fatal(line) for line in reversed(lines) if "FATAL:" in line), "")
+
+    def _log_size(self) -> int:
+        try:
+            return self.log.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+
+def _patience(fault: str, alive: bool) -> float:
+    """Return how many seconds it may take until the server is ready, as things stand."""
+    if alive:
+        return MOST_RECOVERY
+    is_in_the_way = not fault or "already exists" in fault or "in use" in fault
+    return PATIENCE if is_in_the_way else SECOND_TRY
+
+
+def _after_fatal(line: str) -> str:
+    return line.partition("FATAL:")[2].strip()
 
 
 def _lives(pid: int) -> bool:
