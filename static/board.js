@@ -84,7 +84,7 @@
       if (link.dataset.showCol === status) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
-    for (const col of document.querySelectorAll("[data-board] .col")) col.toggleAttribute("data-show", col.dataset.status === status);
+    for (const col of document.querySelectorAll(".board .col")) col.toggleAttribute("data-show", col.dataset.status === status);
   };
   document.addEventListener("click", (event) => {
     const link = event.target.closest("[data-show-col]");

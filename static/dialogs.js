@@ -17,6 +17,13 @@
     }
   });
   document.addEventListener("keydown", (event) => {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const choices = by && event.target.matches?.(".menu :is(a, button)") && [...event.target.closest(".menu").querySelectorAll("a, button")];
+    if (!choices) return;
+    event.preventDefault();
+    choices[(choices.indexOf(event.target) + by + choices.length) % choices.length].focus();
+  });
+  document.addEventListener("keydown", (event) => {
     const menu = event.key === "Escape" && document.querySelector("details.drop[open]");
     if (!menu) return;
     menu.open = false;

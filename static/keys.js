@@ -26,6 +26,7 @@
     if (!control || control.disabled) return false;
     if (control.matches("input, textarea, select")) control.focus();
     else control.click();
+    if (control.localName === "summary") control.parentElement.querySelector(".menu :is(a, button)")?.focus();
     return true;
   };
 
