@@ -9,7 +9,7 @@ from starlette.routing import Mount, Route
 
 from kit.errors import Refusal
 from kit.gate import KnownCallersOnly
-from web import auth, boards, first_run, live, rail, sign_in
+from web import agents, auth, boards, first_run, live, rail, settings, sign_in, welcome
 from web.html import failed_page, not_found, refused
 from web.origin import OwnPagesOnly
 
@@ -23,6 +23,11 @@ OPEN_TO_ALL: list[Route] = [
 FOR_PEOPLE: list[Route] = [
     Route("/sign-out", sign_in.sign_out, methods=["POST"], name="sign_out"),
     Route("/organizations/active", rail.switch, methods=["POST"], name="switch_organization"),
+    Route("/welcome", welcome.show, name="welcome"),
+    Route("/welcome/organization", welcome.name_organization, methods=["POST"]),
+    Route("/welcome/board", welcome.create_board, methods=["POST"]),
+    Route("/welcome/agent", welcome.create_agent, methods=["POST"]),
+    Route("/welcome/agents/{agent_id:uuid}", welcome.call),
 ]
 
 FOR_MEMBERS: list[Route] = [
@@ -33,6 +38,23 @@ FOR_MEMBERS: list[Route] = [
     Route("/boards/{board_id:uuid}/settings", boards.settings, name="board_settings"),
     Route("/boards/{board_id:uuid}/settings", boards.save, methods=["POST"]),
     Route("/boards/{board_id:uuid}/deletions", boards.delete, methods=["POST"]),
+    Route("/agents", agents.index, name="agents"),
+    Route("/agents", agents.create, methods=["POST"], name="create_agent"),
+    Route("/agents/table", agents.table),
+    Route("/agents/new", agents.new, name="new_agent"),
+    Route("/agents/{agent_id:uuid}", agents.show, name="agent"),
+    Route("/agents/{agent_id:uuid}/edit", agents.edit),
+    Route("/agents/{agent_id:uuid}/edit", agents.save, methods=["POST"]),
+    Route("/agents/{agent_id:uuid}/calls", agents.call),
+    Route("/agents/{agent_id:uuid}/tokens", agents.issue_token, methods=["POST"]),
+    Route("/agents/{agent_id:uuid}/deletions", agents.delete, methods=["POST"]),
+    Route("/settings", settings.show, name="settings"),
+    Route("/settings/profile", settings.save_profile, methods=["POST"]),
+    Route("/settings/password", settings.change_password, methods=["POST"]),
+    Route("/settings/sessions/endings", settings.end_other_sessions, methods=["POST"]),
+    Route("/settings/sessions/{sign_in_id:uuid}/endings", settings.end_session, methods=["POST"]),
+    Route("/settings/tokens", settings.create_token, methods=["POST"]),
+    Route("/settings/tokens/{token_id:uuid}/endings", settings.revoke_token, methods=["POST"]),
     Route("/rail", rail.show, name="rail"),
 ]
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import tzinfo
 from typing import Annotated, Any, TypeVar, get_origin
 from urllib.parse import parse_qs, urlencode
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
@@ -24,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from kit.clock import now
-from kit.errors import Conflict, Forbidden, Invalid, Refusal, TooLarge, Unauthorized
+from kit.errors import Conflict, Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthorized
 from kit.http import STATUS_CODES, raw_body
 from kit.text import storable
 
@@ -177,6 +178,14 @@ def _said(fault: ErrorDetails) -> str:
     if kind.startswith(("date_", "datetime_")):
         return "Write a date like 2026-12-24."
     return SENTENCES.get(kind, fault["msg"] + ".").format(**facts)
+
+
+def id_in(text: str | None) -> UUID | None:
+    """Return the id that an address names, None if it names none."""
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None
 
 
 def saved(path: str, zone: tzinfo) -> Response:
