@@ -1,7 +1,7 @@
 """Mission Control as one ASGI app: both faces, and what they share while the process lives."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +53,7 @@ def build(settings: Settings) -> Starlette:
     """Build the app. Nothing is opened before its lifespan starts."""
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
+    async def lifespan(_app: Starlette) -> AsyncGenerator[dict[str, Any], None]:
         engine = engine_for(settings)
         transaction = async_sessionmaker(engine, expire_on_commit=False).begin
         doorbell = Doorbell()

@@ -8,7 +8,7 @@ looks every few seconds even if nothing rang, so a lost connection makes news la
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 import asyncpg
@@ -36,7 +36,7 @@ class Doorbell:
         self._hearers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     @contextmanager
-    def hear(self, topic: str) -> Iterator[asyncio.Event]:
+    def hear(self, topic: str) -> Generator[asyncio.Event, None, None]:
         """Give an event that is set whenever `topic` rings. The hearer clears it."""
         ringing = asyncio.Event()
         self._hearers[topic].add(ringing)

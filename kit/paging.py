@@ -50,6 +50,6 @@ async def paged_rows(
     return Page([row[:-1] for row in rows], total, paging.limit, paging.offset)
 
 
-async def paged(session: AsyncSession, query: Select[tuple[Item]], paging: Paging) -> Page[Item]:
+async def paged(session: AsyncSession, query: Select[Item], paging: Paging) -> Page[Item]:
     """Run an ordered query of one kind of thing for one page of it."""
     return (await paged_rows(session, query, paging)).map(lambda row: row[0])

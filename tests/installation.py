@@ -112,5 +112,5 @@ class Api:
 
     def board(self, name: str = "Launch", **fields: Any) -> dict[str, Any]:
         """Make a board that asks nothing of its tasks."""
-        wanted = {"slug": "", "description": "For tests", "require_approval_for_done": False}
+        wanted: dict[str, Any] = {"slug": "", "description": "For tests", "require_approval_for_done": False}
         return self.call("POST", "/boards", name=name, board_type="general", **(wanted | fields))

@@ -21,7 +21,7 @@ class Access:
     is_admin: bool
 
 
-def seen_by(actor: Actor) -> Select[tuple[Board, bool, bool, bool]]:
+def seen_by(actor: Actor) -> Select[Board, bool, bool, bool]:
     """Select the boards of the actor's organizations, with: may read, may change, is admin.
 
     An agent of a board may do everything on its own board and nothing on another. An agent
@@ -46,7 +46,7 @@ def seen_by(actor: Actor) -> Select[tuple[Board, bool, bool, bool]]:
     )
 
 
-def readable(actor: Actor, organization_id: UUID) -> Select[tuple[UUID]]:
+def readable(actor: Actor, organization_id: UUID) -> Select[UUID]:
     """Select the ids of the boards that the actor reads in an organization."""
     seen = seen_by(actor).where(Board.organization_id == organization_id).subquery()
     return select(seen.c.id).where(seen.c.reads)
@@ -97,7 +97,7 @@ async def _held(session: AsyncSession, actor: Actor, board_id: UUID) -> Access:
     return await _one(session, query.execution_options(populate_existing=True))
 
 
-async def _one(session: AsyncSession, query: Select[tuple[Board, bool, bool, bool]]) -> Access:
+async def _one(session: AsyncSession, query: Select[Board, bool, bool, bool]) -> Access:
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFound("board_not_found", "There is no such board.")
