@@ -47,9 +47,12 @@ async def staffing(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def leading(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
-    """Find the board of a lead, and hold it."""
-    _require_lead(call)
-    return await writing(call, {"board_id": call.agent.board_id} | dict(path))
+    """Find the board that is named, or the lead's own, and hold it; for its lead only."""
+    board_id = path.get("board_id", call.agent.board_id)
+    reached = await writing(call, {"board_id": board_id}) if board_id else {}
+    if not (reached and call.agent.is_board_lead):
+        raise Forbidden("lead_required", "Only the board's lead can do that.")
+    return reached
 
 
 async def agent_in_reach(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,8 +83,3 @@ async def approval(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     """See whether there is such an approval on the board."""
     await approvals.one(call.session, path["board"], path["approval_id"])
     return {}
-
-
-def _require_lead(call: Call) -> None:
-    if not (isinstance(call.actor, Agent) and call.actor.is_board_lead):
-        raise Forbidden("lead_required", "Only the board's lead can do that.")

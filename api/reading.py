@@ -73,7 +73,7 @@ def _checked(
         faults.append({"type": "value_error", "loc": loc, "msg": reason, "input": None})
         return None
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, from_attributes=True)
     except ValidationError as error:
         faults += _faults(error, where)
         return None

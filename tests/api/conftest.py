@@ -20,12 +20,21 @@ Client: TypeAlias = httpx2.AsyncClient
 Caller: TypeAlias = Callable[[User | Agent | None], Client]
 
 
+PLENTY = {"rate_limit_failed_auth": 1_000_000, "rate_limit_requests": 1_000_000}
+
+
 @pytest.fixture
-def house(settings: Settings, transaction: Transaction) -> ASGIApp:
+def house_settings(settings: Settings) -> Settings:
+    """The settings of the house. A test that walks through it is no attack."""
+    return settings.model_copy(update=PLENTY)
+
+
+@pytest.fixture
+def house(house_settings: Settings, transaction: Transaction) -> ASGIApp:
     """Mission Control, on the transactions of the test."""
-    mission_control = app.build(settings)
+    mission_control = app.build(house_settings)
     doorbell = Doorbell()
-    state = app.state_of(settings, transaction, doorbell, Feed(transaction, doorbell))
+    state = app.state_of(house_settings, transaction, doorbell, Feed(transaction, doorbell))
 
     async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
         await mission_control({**scope, "state": dict(state)}, receive, send)

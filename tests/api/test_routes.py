@@ -1,0 +1,139 @@
+"""Every way in, walked through: who has no token stays out, and a stranger finds nothing."""
+
+import pytest
+
+from api.app import OPERATIONS, root_routes
+from api.operations import Operation
+from tests.api.conftest import Caller, Client
+from tests.api.walking import WITH_IDS, everything, named, things
+from tests.conftest import Transaction
+from tests.world import World, cookie_of
+
+OPEN_TO_ALL = {"/health", "/healthz", "/readyz", "/openapi.json", "/docs"}
+
+NOT_404 = {
+    ("DELETE", "/agents/{agent_id}"): {200},
+    ("POST", "/agents/{agent_id}/heartbeat"): {403, 404},
+}
+"""What a stranger is told elsewhere than "not found", as is whoever names an id that never was.
+
+Deleting an agent that is not there is no trouble (contract, agents 7.7), and an agent checks in for
+itself alone (7.5).
+"""
+
+
+TOKENS = (None, "", "mc_user_nobodys", "mc_agent_nobodys", "something", "ünïcode", "x" * 5000)
+
+
+async def test_who_has_no_token_stays_out(
+    nobody: Client, world: World, transaction: Transaction
+) -> None:
+    async with transaction() as session:
+        there = await things(session, world)
+        before = await everything(session)
+    for operation in OPERATIONS:
+        for token in TOKENS:
+            headers = {} if token is None else {"Authorization": f"Bearer {token}".encode()}
+            path = there.path(operation)
+            response = await nobody.request(operation.method, path, headers=headers)
+            assert response.status_code == 401, (named(operation), token)
+            assert response.json()["detail"] == "Unauthorized"
+    async with transaction() as session:
+        assert await everything(session) == before
+
+
+async def test_a_cookie_is_no_token(calling: Caller, world: World) -> None:
+    client = calling(None)
+    client.cookies.set("mission_control", cookie_of(world.alice))
+    assert (await client.get("/users/me")).status_code == 401
+
+
+async def test_only_what_says_nothing_of_anybody_is_open_to_all(nobody: Client) -> None:
+    assert {route.path for route in root_routes} == OPEN_TO_ALL
+    for path in OPEN_TO_ALL:
+        assert (await nobody.get(f"http://mission.test{path}")).status_code == 200
+
+
+@pytest.mark.parametrize("operation", WITH_IDS, ids=named)
+async def test_a_stranger_finds_nothing_and_changes_nothing(
+    operation: Operation, calling: Caller, world: World, transaction: Transaction
+) -> None:
+    async with transaction() as session:
+        there = await things(session, world)
+        before = await everything(session)
+    allowed = NOT_404.get((operation.method, operation.path), {404})
+
+    for stranger in there.strangers(operation):
+        client = calling(stranger)
+        answers = [
+            await client.request(operation.method, there.path(operation)),
+            await client.request(operation.method, there.path(operation), json={}),
+            await client.request(operation.method, there.path(operation), json={"title": 5}),
+        ]
+        assert {answer.status_code for answer in answers} <= allowed, answers[0].text
+        assert not any("Launch" in answer.text for answer in answers)
+
+    async with transaction() as session:
+        assert await everything(session) == before
+
+
+@pytest.mark.parametrize("operation", WITH_IDS, ids=named)
+async def test_what_is_a_strangers_and_what_never_was_look_alike(
+    operation: Operation, calling: Caller, world: World, transaction: Transaction
+) -> None:
+    async with transaction() as session:
+        there = await things(session, world)
+    client = calling(there.strangers(operation)[0])
+    path = there.path(operation)
+
+    theirs = await client.request(operation.method, path, json={})
+    for id in set(path.split("/")):
+        if len(id) == 36:
+            path = path.replace(id, id[:-4] + "0000")
+    never = await client.request(operation.method, path, json={})
+
+    assert theirs.status_code == never.status_code
+    assert {**theirs.json(), "request_id": ""} == {**never.json(), "request_id": ""}
+
+
+@pytest.mark.parametrize("operation", WITH_IDS, ids=named)
+async def test_an_id_that_is_none_is_refused_with_its_place(
+    operation: Operation, calling: Caller, world: World, transaction: Transaction
+) -> None:
+    async with transaction() as session:
+        there = await things(session, world)
+    parameter = operation.path.partition("{")[2].partition("}")[0]
+    path = operation.path.replace(f"{{{parameter}}}", "no-id")
+
+    response = await calling(there.insider(operation)).request(
+        operation.method,
+        path.format(task_id=there.task.id, approval_id=there.approval.id),
+        json={},
+    )
+
+    assert response.status_code == 422
+    [fault] = response.json()["detail"]
+    assert fault["type"] == "uuid_parsing"
+    assert fault["loc"] == ["path", parameter]
+
+
+async def test_a_path_that_leads_nowhere_answers_in_the_envelope(alice: Client) -> None:
+    for method, path, status, reason in [
+        ("GET", "/nothing", 404, "Not Found"),
+        ("PUT", "/boards", 405, "Method Not Allowed"),
+        ("DELETE", "/users/me/more", 404, "Not Found"),
+    ]:
+        response = await alice.request(method, path)
+        assert response.status_code == status
+        assert response.json() == {
+            "detail": reason,
+            "request_id": response.headers["X-Request-Id"],
+        }
+    assert set((await alice.put("/boards")).headers["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
+
+
+async def test_a_slash_too_many_leads_to_where_it_is_right(alice: Client) -> None:
+    response = await alice.get("/boards/")
+    assert response.status_code == 307
+    assert response.headers["Location"].endswith("/api/v1/boards")
+    assert (await alice.get("/nothing/")).status_code == 404

@@ -1,0 +1,92 @@
+"""Going through every operation of the API, and seeing whether anything was changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.app import OPERATIONS
+from api.auth import Caller
+from api.operations import Operation
+from models import Agent, Approval, Task, User
+from tests.world import World
+
+TABLES = (
+    "activity_events",
+    "agent_tokens",
+    "agents",
+    "approval_task_links",
+    "approvals",
+    "boards",
+    "organization_members",
+    "organizations",
+    "task_comments",
+    "task_dependencies",
+    "tasks",
+    "trash",
+)
+WITH_IDS = [operation for operation in OPERATIONS if "{" in operation.path]
+WRITING = [operation for operation in OPERATIONS if operation.reads.body is not None]
+BODIES = list({operation.reads.body: operation for operation in reversed(WRITING)}.values())
+"""An operation for each model of a body: the same at another path reads it with the same code."""
+
+
+def named(operation: Operation) -> str:
+    return f"{operation.method} {operation.path}"
+
+
+@dataclass(frozen=True)
+class Things:
+    """What there is of the world that a path can name."""
+
+    world: World
+    task: Task
+    approval: Approval
+
+    def path(self, operation: Operation) -> str:
+        """Return the path to the things of Launch."""
+        ids: Mapping[str, UUID] = {
+            "board_id": self.world.board.id,
+            "task_id": self.task.id,
+            "approval_id": self.approval.id,
+            "agent_id": self.world.other_worker.id,
+        }
+        return operation.path.format(**ids)
+
+    def insider(self, operation: Operation) -> User | Agent:
+        """Return somebody of Tern who may do this."""
+        return self.world.lead if operation.caller is Caller.AGENT else self.world.alice
+
+    def strangers(self, operation: Operation) -> list[User | Agent]:
+        """Return whoever of Plover could call this."""
+        person, agent = self.world.charlie, self.world.charlies_worker
+        return {Caller.USER: [person], Caller.AGENT: [agent], Caller.EITHER: [person, agent]}[
+            operation.caller
+        ]
+
+
+async def things(session: AsyncSession, world: World) -> Things:
+    """Put a task and a question about it on Launch."""
+    task = world.task()
+    approval, *links = world.approval(task)
+    session.add_all([task, approval, *links])
+    await session.flush()
+    return Things(world, task, approval)
+
+
+async def everything(session: AsyncSession) -> dict[str, Any]:
+    """Return all rows that a call could have changed, but for when agents were last seen."""
+    return {
+        table: (
+            await session.scalars(
+                text(
+                    f"select array_agg(r order by r::text) from (select to_jsonb(t) - 'last_seen_at'"  # noqa: S608
+                    f" - 'updated_at' as r from {table} t) rows"
+                )
+            )
+        ).all()
+        for table in TABLES
+    }
