@@ -194,9 +194,8 @@ def test_a_folder_with_a_long_name_will_do(elsewhere: Path) -> None:
     assert postgres.stop()
 
 
-@pytest.mark.parametrize("name", ["with space", "with'quote", 'with"double$HOME`id`', "mit ü"])
-async def test_a_folder_may_have_any_name(elsewhere: Path, name: str) -> None:
-    postgres = EmbeddedPostgres(elsewhere / name, tuning=QUICK)
+async def test_a_folder_may_have_any_name(elsewhere: Path) -> None:
+    postgres = EmbeddedPostgres(elsewhere / 'it\'s "$HOME" `id` & ü', tuning=QUICK)
     postgres.start()
     assert await ask(postgres, "select 1") == 1
     assert postgres.stop()
