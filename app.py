@@ -71,7 +71,7 @@ def build(settings: Settings) -> Starlette:
             *api.app.root_routes,
             Mount("/api/v1", api.app.app),
             Mount("/static", Assets(directory=STATIC), name="static"),
-            Mount("/", web.app.app),
+            web.app.pages,
         ],
         middleware=middleware_for(settings),
         lifespan=lifespan,

@@ -1,8 +1,8 @@
-"""The pages as one ASGI app: every route, who may come in, how a refusal is told."""
+"""The pages: every route, who may come in, how a refusal is told."""
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
@@ -63,7 +63,8 @@ known_people_only = Middleware(
 )
 members_only = Middleware(auth.MembersOnly)
 
-app = Starlette(
+pages = Mount(
+    "/",
     routes=[
         *OPEN_TO_ALL,
         Mount(
@@ -72,8 +73,10 @@ app = Starlette(
             middleware=[known_people_only],
         ),
     ],
-    middleware=[Middleware(OwnPagesOnly)],
-    exception_handlers={Refusal: refused, HTTPException: not_found},
+    middleware=[
+        Middleware(OwnPagesOnly),
+        Middleware(ExceptionMiddleware, handlers={Refusal: refused, HTTPException: not_found}),
+    ],
 )
 
 

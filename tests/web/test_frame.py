@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.world import a_member
+from web import rail
 
 
 def lamps(page: str) -> list[str]:
@@ -75,6 +76,27 @@ async def test_an_address_that_does_not_exist_is_told_inside_the_frame(alice, no
     assert page.status_code == 404
     assert 'id="rail"' in page.text
     assert (await nobody.get("/no/such/page")).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("broken", "status", "words"),
+    [
+        (RuntimeError("secret words"), 500, "That did not work, and it is not your doing."),
+        (ConnectionRefusedError("secret words"), 503, "The database does not answer."),
+    ],
+)
+async def test_what_breaks_is_told_on_a_page_without_what_it_was(
+    alice, monkeypatch, broken, status, words
+) -> None:
+    def breaks(*_):
+        raise broken
+
+    monkeypatch.setattr(rail, "framed", breaks)
+    page = await alice.get("/rail")
+    assert page.status_code == status
+    assert words in page.text
+    assert "secret words" not in page.text
+    assert "Content-Security-Policy" in page.headers
 
 
 async def test_a_page_listens_from_what_it_has_seen(alice) -> None:
