@@ -7,7 +7,7 @@ from pydantic import Field
 from api.agents import AgentRead
 from api.boards import BoardRead
 from api.fields import Answer, Paged
-from api.operations import Call
+from api.operations import Call, may_answer
 from api.tasks import TagRef
 from kit.paging import Page
 from models import Board
@@ -55,6 +55,7 @@ async def list_boards(call: Call, query: Paged) -> Page[BoardRead]:
     return found.map(BoardRead.model_validate)
 
 
+@may_answer(403, 404)
 async def list_agents(call: Call, query: AgentsBesides) -> Page[AgentRead]:
     """List the agents of the calling agent's board, newest first."""
     found = await agents.for_agent(call.session, call.agent, query.paging, board_id=query.board_id)

@@ -18,7 +18,7 @@ from api.fields import (
     Short,
     Text,
 )
-from api.operations import Call
+from api.operations import Call, may_answer
 from kit.clock import now
 from kit.errors import Forbidden, Invalid
 from kit.paging import Page
@@ -145,6 +145,7 @@ class AgentChangeQuery(Body):
     force: bool = Field(default=False, description="Of agents on a gateway only.")
 
 
+@may_answer(404)
 async def list_agents(call: Call, member: Member, query: AgentFilter) -> Page[AgentRead]:
     """List the organization's agents on boards that the caller may read, newest first."""
     found = await agents.listed(
@@ -162,6 +163,7 @@ async def get_agent(call: Call, agent: Agent) -> AgentRead:
     return AgentRead.of(agent, call)
 
 
+@may_answer(409)
 async def create_agent(call: Call, body: AgentCreate, board: Board | None = None) -> AgentCreated:
     """Create an agent, and return its token this once.
 
@@ -173,11 +175,13 @@ async def create_agent(call: Call, body: AgentCreate, board: Board | None = None
     return await _create(call, body, board)
 
 
+@may_answer(409)
 async def create_agent_of_lead(call: Call, board: Board, body: AgentCreate) -> AgentCreated:
     """Create a worker for the lead's own board, whatever board is named, and return its token."""
     return await _create(call, body, board)
 
 
+@may_answer(409)
 async def update_agent(
     call: Call, member: Member, agent: Agent, query: AgentChangeQuery, body: AgentUpdate
 ) -> AgentRead:
@@ -202,6 +206,7 @@ async def heartbeat_agent(call: Call, agent: Agent, body: AgentHeartbeat) -> Age
     return await _heartbeat(call, agent, body.status)
 
 
+@may_answer(403, 404, 409)
 async def heartbeat_or_create_agent(call: Call, body: AgentHeartbeatCreate) -> AgentCreated:
     """Note that an agent has checked in: itself, or for an admin the one of that name.
 

@@ -1,21 +1,30 @@
 """The API as one ASGI app: every operation, who may call it, and how a refusal is told."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from api import agent, agents, approvals, boards, comments, organizations, tasks, users
+from api import (
+    agent,
+    agent_streams,
+    agents,
+    approvals,
+    board_streams,
+    boards,
+    comments,
+    organizations,
+    snapshots,
+    tasks,
+    users,
+)
 from api import reach as to
 from api.auth import Caller
 from api.health import health, readyz
-from api.hints import LEAD, MAIN, WORKER, hints
+from api.hints import HINTS, LEAD, WORKER
 from api.json import envelope, refused
-from api.operations import Handler
+from api.operations import Handler, Reach
 from api.operations import Operation as Op
 from api.reference import openapi_of, reference_of
 from api.routing import routes_of
@@ -23,24 +32,24 @@ from kit.errors import Refusal
 
 USER, AGENT, EITHER = Caller.USER, Caller.AGENT, Caller.EITHER
 
+ORG = "/organizations/me"
 BOARD = "/boards/{board_id}"
-TASKS, APPROVALS = f"{BOARD}/tasks", f"{BOARD}/approvals"
-TASK, APPROVAL = f"{TASKS}/{{task_id}}", f"{APPROVALS}/{{approval_id}}"
+GROUP = f"{BOARD}/group-snapshot"
+TASKS, ASKED = f"{BOARD}/tasks", f"{BOARD}/approvals"
+TASK, APPROVAL = f"{TASKS}/{{task_id}}", f"{ASKED}/{{approval_id}}"
 COMMENTS = f"{TASK}/comments"
 AN_AGENT = "/agents/{agent_id}"
-ORGANIZATION = "/organizations/me"
+TOKENS = f"{AN_AGENT}/tokens"
 
-ORG = ["organizations"]
-EVERY_AGENT = ["agent", LEAD, WORKER, MAIN]
-TEAM = ["agent", LEAD, WORKER]
-LEADS = ["agent", LEAD]
+GROUP_TAGS = ["boards", LEAD, WORKER]
 
 
-def of_agents(
-    method: str, path: str, handler: Handler, tags: Sequence[str], intent: str, **more: Any
-) -> Op:
-    """Declare an operation under /agent, for agents alone, with what they pick it by."""
-    return Op(method, f"/agent{path}", handler, AGENT, tags, hints=hints(intent), **more)
+def only(method: str, path: str, handler: Handler, intent: str, reach: Reach | None = None) -> Op:
+    """Declare an operation under /agent that only agents may call, with what they pick it by."""
+    hint = HINTS[intent]
+    tags = ["agent", *hint.tags]
+    keys = hint.keys(intent)
+    return Op(method, f"/agent{path}", handler, AGENT, tags, reach, keys, hint.operation_id)
 
 
 OPERATIONS: list[Op] = [
@@ -48,143 +57,62 @@ OPERATIONS: list[Op] = [
     Op("GET", "/users/me", users.get_me, USER, ["users"], to.belonging),
     Op("PATCH", "/users/me", users.update_me, USER, ["users"]),
     #
-    Op("POST", "/organizations", organizations.create_organization, USER, ORG, errors=[409]),
-    Op("GET", f"{ORGANIZATION}/list", organizations.list_mine, USER, ORG, to.belonging),
-    Op("PATCH", f"{ORGANIZATION}/active", organizations.set_active, USER, ORG, errors=[404]),
-    Op("GET", ORGANIZATION, organizations.get_mine, USER, ORG, to.belonging),
-    Op("GET", f"{ORGANIZATION}/member", organizations.get_membership, USER, ORG, to.belonging),
+    Op("POST", "/organizations", organizations.create_organization, USER, ["organizations"]),
+    Op("GET", f"{ORG}/list", organizations.list_mine, USER, ["organizations"], to.belonging),
+    Op("PATCH", f"{ORG}/active", organizations.set_active, USER, ["organizations"]),
+    Op("GET", ORG, organizations.get_mine, USER, ["organizations"], to.belonging),
+    Op("GET", f"{ORG}/member", organizations.get_membership, USER, ["organizations"], to.belonging),
     #
     Op("GET", "/boards", boards.list_boards, USER, ["boards"], to.belonging),
-    Op("POST", "/boards", boards.create_board, USER, ["boards"], to.administering, errors=[409]),
+    Op("POST", "/boards", boards.create_board, USER, ["boards"], to.administering),
     Op("GET", BOARD, boards.get_board, USER, ["boards"], to.reading),
     Op("PATCH", BOARD, boards.update_board, USER, ["boards"], to.writing),
     Op("DELETE", BOARD, boards.delete_board, USER, ["boards"], to.governing),
+    Op("GET", f"{BOARD}/snapshot", snapshots.get_board_snapshot, EITHER, ["boards"], to.reading),
+    Op("GET", GROUP, snapshots.get_board_group_snapshot, EITHER, GROUP_TAGS, to.reading),
     #
     Op("GET", TASKS, tasks.list_tasks, EITHER, ["tasks"], to.reading),
-    Op("POST", TASKS, tasks.create_task, USER, ["tasks"], to.writing, errors=[409]),
+    Op("POST", TASKS, tasks.create_task, USER, ["tasks"], to.writing),
+    Op("GET", f"{TASKS}/stream", board_streams.stream_tasks, EITHER, ["tasks"], to.reading),
     Op("GET", TASK, tasks.get_task, EITHER, ["tasks"], to.reading),
-    Op("PATCH", TASK, tasks.update_task, EITHER, ["tasks"], to.writing, to.task, [409]),
+    Op("PATCH", TASK, tasks.update_task, EITHER, ["tasks"], to.writing),
     Op("DELETE", TASK, tasks.delete_task, USER, ["tasks"], to.writing),
-    Op("GET", COMMENTS, comments.list_task_comments, EITHER, ["tasks"], to.reading, to.task),
-    Op("POST", COMMENTS, comments.create_task_comment, EITHER, ["tasks"], to.writing, to.task),
+    Op("GET", COMMENTS, comments.list_task_comments, EITHER, ["tasks"], to.reading),
+    Op("POST", COMMENTS, comments.create_task_comment, EITHER, ["tasks"], to.writing),
     #
-    Op("GET", APPROVALS, approvals.list_approvals, EITHER, ["approvals"], to.reading),
-    Op(
-        "POST", APPROVALS, approvals.create_approval, EITHER, ["approvals"], to.writing, None, [409]
-    ),
-    Op(
-        "PATCH",
-        APPROVAL,
-        approvals.update_approval,
-        USER,
-        ["approvals"],
-        to.writing,
-        to.approval,
-        [409],
-    ),
+    Op("GET", ASKED, approvals.list_approvals, EITHER, ["approvals"], to.reading),
+    Op("POST", ASKED, approvals.create_approval, EITHER, ["approvals"], to.writing),
+    Op("GET", f"{ASKED}/stream", board_streams.stream_approvals, EITHER, ["approvals"], to.reading),
+    Op("PATCH", APPROVAL, approvals.update_approval, USER, ["approvals"], to.writing),
     #
-    Op("GET", "/agents", agents.list_agents, USER, ["agents"], to.administering, errors=[404]),
-    Op("POST", "/agents", agents.create_agent, EITHER, ["agents"], to.staffing, errors=[409]),
-    Op(
-        "POST",
-        "/agents/heartbeat",
-        agents.heartbeat_or_create_agent,
-        EITHER,
-        ["agents"],
-        errors=[403, 404, 409],
-    ),
+    Op("GET", "/agents", agents.list_agents, USER, ["agents"], to.administering),
+    Op("POST", "/agents", agents.create_agent, EITHER, ["agents"], to.staffing),
+    Op("GET", "/agents/stream", agent_streams.stream_agents, USER, ["agents"], to.administering),
+    Op("POST", "/agents/heartbeat", agents.heartbeat_or_create_agent, EITHER, ["agents"]),
     Op("GET", AN_AGENT, agents.get_agent, USER, ["agents"], to.agent_in_reach),
-    Op("PATCH", AN_AGENT, agents.update_agent, USER, ["agents"], to.agent_in_reach, errors=[409]),
+    Op("PATCH", AN_AGENT, agents.update_agent, USER, ["agents"], to.agent_in_reach),
     Op("DELETE", AN_AGENT, agents.delete_agent, USER, ["agents"], to.administering),
     Op("POST", f"{AN_AGENT}/heartbeat", agents.heartbeat_agent, EITHER, ["agents"], to.own_agent),
-    Op(
-        "POST", f"{AN_AGENT}/tokens", agents.create_agent_token, USER, ["agents"], to.agent_in_reach
-    ),
+    Op("POST", TOKENS, agents.create_agent_token, USER, ["agents"], to.agent_in_reach),
     #
-    of_agents("GET", "/healthz", agent.agent_healthz, EVERY_AGENT, "agent_auth_health"),
-    of_agents("POST", "/heartbeat", agent.agent_heartbeat, EVERY_AGENT, "agent_heartbeat"),
-    of_agents("GET", "/boards", agent.list_boards, EVERY_AGENT, "agent_board_discovery"),
-    of_agents("GET", BOARD, boards.get_board, EVERY_AGENT, "agent_board_lookup", reach=to.reading),
-    of_agents(
-        "GET",
-        "/agents",
-        agent.list_agents,
-        EVERY_AGENT,
-        "agent_roster_discovery",
-        errors=[403, 404],
-    ),
-    of_agents(
-        "POST",
-        "/agents",
-        agents.create_agent_of_lead,
-        LEADS,
-        "agent_management",
-        reach=to.leading,
-        id="agent_lead_create_agent",
-        errors=[409],
-    ),
-    of_agents("GET", TASKS, tasks.list_tasks, TEAM, "agent_board_task_discovery", reach=to.reading),
-    of_agents(
-        "POST",
-        TASKS,
-        tasks.create_task,
-        LEADS,
-        "delegate_work",
-        reach=to.leading,
-        id="agent_lead_create_task",
-        errors=[409],
-    ),
-    of_agents("GET", TASK, tasks.get_task, TEAM, "agent_board_task_lookup", reach=to.reading),
-    of_agents(
-        "PATCH",
-        TASK,
-        tasks.update_task,
-        TEAM,
-        "agent_task_update",
-        reach=to.writing,
-        exists=to.task,
-        errors=[409],
-    ),
-    of_agents("DELETE", TASK, tasks.delete_task, TEAM, "agent_task_delete", reach=to.leading),
-    of_agents(
-        "GET",
-        COMMENTS,
-        comments.list_task_comments,
-        TEAM,
-        "agent_task_comment_discovery",
-        reach=to.reading,
-        exists=to.task,
-    ),
-    of_agents(
-        "POST",
-        COMMENTS,
-        comments.create_task_comment,
-        TEAM,
-        "agent_task_comment_create",
-        reach=to.writing,
-        exists=to.task,
-    ),
-    of_agents(
-        "GET", f"{BOARD}/tags", agent.list_tags, TEAM, "agent_board_tag_discovery", reach=to.reading
-    ),
-    of_agents(
-        "GET",
-        APPROVALS,
-        approvals.list_approvals,
-        TEAM,
-        "agent_board_approval_discovery",
-        reach=to.reading,
-    ),
-    of_agents(
-        "POST",
-        APPROVALS,
-        approvals.create_approval,
-        TEAM,
-        "agent_board_approval_request",
-        reach=to.writing,
-        errors=[409],
-    ),
+    only("GET", "/healthz", agent.agent_healthz, "agent_auth_health"),
+    only("POST", "/heartbeat", agent.agent_heartbeat, "agent_heartbeat"),
+    only("GET", "/boards", agent.list_boards, "agent_board_discovery"),
+    only("GET", BOARD, boards.get_board, "agent_board_lookup", to.reading),
+    only("GET", "/agents", agent.list_agents, "agent_roster_discovery"),
+    only("POST", "/agents", agents.create_agent_of_lead, "agent_management", to.leading),
+    only("GET", TASKS, tasks.list_tasks, "agent_board_task_discovery", to.reading),
+    only("POST", TASKS, tasks.create_task, "delegate_work", to.leading),
+    only("GET", TASK, tasks.get_task, "agent_board_task_lookup", to.reading),
+    only("PATCH", TASK, tasks.update_task, "agent_task_update", to.writing),
+    only("DELETE", TASK, tasks.delete_task, "agent_task_delete", to.leading),
+    only("GET", COMMENTS, comments.list_task_comments, "agent_task_comment_discovery", to.reading),
+    only("POST", COMMENTS, comments.create_task_comment, "agent_task_comment_create", to.writing),
+    only("GET", f"{BOARD}/tags", agent.list_tags, "agent_board_tag_discovery", to.reading),
+    only("GET", ASKED, approvals.list_approvals, "agent_board_approval_discovery", to.reading),
+    only("POST", ASKED, approvals.create_approval, "agent_board_approval_request", to.writing),
 ]
+"""Every operation: method, path, what does it, who may call, where it stands, what it reaches."""
 
 root_routes = [
     Route("/health", health),

@@ -17,7 +17,7 @@ from api.fields import (
     Paged,
     Text,
 )
-from api.operations import Call
+from api.operations import Call, may_answer
 from kit.paging import Page
 from models import ApprovalStatus, Board
 from services import approvals
@@ -132,6 +132,7 @@ async def list_approvals(call: Call, board: Board, query: ApprovalFilter) -> Pag
     return found.map(ApprovalRead.of)
 
 
+@may_answer(409)
 async def create_approval(call: Call, board: Board, body: ApprovalCreate) -> ApprovalRead:
     """Ask for an approval. It waits until a person of the board decides.
 
@@ -140,6 +141,7 @@ async def create_approval(call: Call, board: Board, body: ApprovalCreate) -> App
     return ApprovalRead.of(await approvals.request(call.session, call.actor, board, body.draft()))
 
 
+@may_answer(409)
 async def update_approval(
     call: Call, board: Board, approval_id: UUID, body: ApprovalUpdate
 ) -> ApprovalRead:

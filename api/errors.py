@@ -84,8 +84,6 @@ OF_REACH: dict[Reach | None, set[int]] = {
 def statuses(operation: Operation) -> Sequence[int]:
     """Return every status but 200 that an operation can answer with."""
     found = {500, 503, *operation.errors, *OF_REACH[operation.reach]}
-    if operation.exists:
-        found.add(404)
     if operation.caller is not Caller.ANYONE:
         found |= {401, 429}
     if operation.reads.body:

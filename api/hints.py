@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 LEAD, WORKER, MAIN = "agent-lead", "agent-worker", "agent-main"
-ANY = "any_agent"
-OF_LEAD = "board_lead"
+EVERYBODY, TEAM, LEAD_ALONE = (LEAD, WORKER, MAIN), (LEAD, WORKER), (LEAD,)
+ANY, OF_LEAD = "any_agent", "board_lead"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,10 +15,12 @@ class Hint:
 
     when: str
     not_when: str
+    tags: tuple[str, ...] = TEAM
     actor: str = ANY
     needs: tuple[str, ...] = ("A token of an agent",)
     effects: tuple[str, ...] = ()
     never: str = ""
+    operation_id: str = ""  # where the contract has one that is not made of the path
 
     def keys(self, intent: str) -> Mapping[str, Any]:
         """Return the x-… keys of the operation."""
@@ -41,11 +43,6 @@ class Hint:
         }
 
 
-def hints(intent: str) -> Mapping[str, Any]:
-    """Return what the document says about an intent."""
-    return HINTS[intent].keys(intent)
-
-
 def _lower(text: str) -> str:
     return text[0].lower() + text[1:]
 
@@ -55,28 +52,35 @@ LEADS = ("A token of the board's lead",)
 
 HINTS = {
     "agent_auth_health": Hint(
+        tags=EVERYBODY,
         when="You want to know whether your token works, and who you are",
         not_when="You mean to check in: that is what the heartbeat is for",
     ),
     "agent_heartbeat": Hint(
+        tags=EVERYBODY,
         when="You are at work, and it is time to say so",
         not_when="You have just called anything else: that counts as a sign of life too",
         effects=("You are online, and when you were last seen is written down",),
     ),
     "agent_board_discovery": Hint(
+        tags=EVERYBODY,
         when="You do not know yet on which board you work",
         not_when="You know the id of your board",
     ),
     "agent_board_lookup": Hint(
+        tags=EVERYBODY,
         when="You want the goal of your board, or the rules that it asks of its tasks",
         not_when="You look for its tasks",
         needs=ON_BOARD,
     ),
     "agent_roster_discovery": Hint(
+        tags=EVERYBODY,
         when="You want to know who else works here, and who is there just now",
         not_when="You only want to mention the lead: @lead always works",
     ),
     "agent_management": Hint(
+        operation_id="agent_lead_create_agent",
+        tags=LEAD_ALONE,
         when="The board has more work than its workers can do, and may take another",
         not_when="A worker is idle who could do it",
         actor=OF_LEAD,
@@ -95,6 +99,8 @@ HINTS = {
         needs=ON_BOARD,
     ),
     "delegate_work": Hint(
+        operation_id="agent_lead_create_task",
+        tags=LEAD_ALONE,
         when="Work has to be done that is no task yet",
         not_when="There is a task for it already: change that one",
         actor=OF_LEAD,

@@ -20,6 +20,7 @@ from api.json import InvalidFields, answer, read_json
 from api.reading import Reading
 from kit.http import Session, transaction
 from models import Actor, Agent, User
+from services import approvals, tasks
 
 PREFIX = "/api/v1"
 NOT_SENT = {"call", "board", "member", "agent", "return"}  # what no caller sends
@@ -27,6 +28,23 @@ NOT_SENT = {"call", "board", "member", "agent", "return"}  # what no caller send
 
 Handler = Callable[..., Awaitable[Any]]
 Reach = Callable[["Call", Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+
+EXISTENCE: Mapping[str, Callable[..., Awaitable[object]]] = {
+    "task_id": tasks.detail,
+    "approval_id": approvals.one,
+}
+"""How to see whether what a path names is on the board that was reached."""
+
+
+def may_answer(*errors: int) -> Callable[[Handler], Handler]:
+    """Mark a handler with the errors that its rules can raise, for the OpenAPI document."""
+
+    def mark(handler: Handler) -> Handler:
+        setattr(handler, "errors", errors)  # noqa: B010 - a Callable has no such attribute
+        return handler
+
+    return mark
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,6 @@ class Operation:
     A handler is `async def f(call, board?, member?, agent?, query?, body?, <path parameters>)`;
     what it takes and gives is read from its annotations, and what it is for from its docstring.
     `reach` finds what the caller may reach and gives it to the handler: see api/reach.py.
-    `exists` is asked only when fields are wrong, so that what is not there is told first.
     """
 
     method: str
@@ -78,8 +95,6 @@ class Operation:
     caller: Caller
     tags: Sequence[str]
     reach: Reach | None = None
-    exists: Reach | None = None
-    errors: Sequence[int] = ()
     hints: Mapping[str, Any] = field(default_factory=dict)  # the x-… keys that agents filter by
     id: str = ""
 
@@ -96,6 +111,12 @@ class Operation:
         if inspect.isclass(given) and issubclass(given, Response):
             return None
         return TypeAdapter(given)
+
+    @property
+    def errors(self) -> Sequence[int]:
+        """The errors that its rules can raise."""
+        marked: Sequence[int] = getattr(self.handler, "errors", ())
+        return marked
 
     @property
     def operation_id(self) -> str:
@@ -124,14 +145,17 @@ class Operation:
             try:
                 values = self.reads.values(request.query_params, sent)
             except InvalidFields:
-                await self._exists(call, reached | path)
+                await self._see_what_is_there(call, reached, path)
                 raise
             result = await self.handler(call, **self._taken(reached | path | values))
         return result if self.gives is None else answer(self.gives, result)
 
-    async def _exists(self, call: Call, reached: Mapping[str, Any]) -> None:
-        if self.exists:
-            await self.exists(call, reached)
+    async def _see_what_is_there(
+        self, call: Call, reached: Mapping[str, Any], path: Mapping[str, Any]
+    ) -> None:
+        """Raise NotFound if the path names nothing: that is told before fields that are wrong."""
+        for name in self.reads.path.keys() & EXISTENCE.keys():
+            await EXISTENCE[name](call.session, reached["board"], path[name])
 
     def _taken(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in values.items() if name in self._hints}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from api.fields import Answer, Body, Moment, Name
-from api.operations import Call
+from api.operations import Call, may_answer
 from models import Member, Role
 from services import organizations
 
@@ -76,6 +76,7 @@ class OrganizationActiveUpdate(Body):
     organization_id: UUID
 
 
+@may_answer(409)
 async def create_organization(call: Call, body: OrganizationCreate) -> OrganizationRead:
     """Create an organization. The caller owns it, and works in it from now on."""
     created = await organizations.create(call.session, call.user, name=body.name)
@@ -96,6 +97,7 @@ async def list_mine(call: Call, member: Member) -> Sequence[OrganizationListItem
     ]
 
 
+@may_answer(404)
 async def set_active(call: Call, body: OrganizationActiveUpdate) -> OrganizationRead:
     """Choose in which organization the caller works: its boards and agents are then listed."""
     chosen = await organizations.switch(call.session, call.user, body.organization_id)

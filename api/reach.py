@@ -9,7 +9,7 @@ from typing import Any
 from api.operations import Call
 from kit.errors import Forbidden
 from models import Agent
-from services import agents, approvals, boards, organizations, tasks
+from services import agents, boards, organizations
 
 
 async def reading(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,15 +71,3 @@ async def own_agent(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     reached = await administering(call, path)
     agent, _ = await agents.hold(call.session, reached["member"], path["agent_id"])
     return {"agent": agent}
-
-
-async def task(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
-    """See whether there is such a task on the board."""
-    await tasks.detail(call.session, path["board"], path["task_id"])
-    return {}
-
-
-async def approval(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
-    """See whether there is such an approval on the board."""
-    await approvals.one(call.session, path["board"], path["approval_id"])
-    return {}

@@ -17,10 +17,10 @@ from api.auth import whoever_calls
 from api.fields import Following
 from api.frames import Frames, Writer, frames_of
 from api.operations import Call
-from kit.errors import Refusal
+from kit.errors import NotFound, Refusal
 from kit.http import UNKNOWN_EVENT, Session, event_stream, last_event_id, transaction
-from models import Event, EventType
-from services import events
+from models import Event, EventType, Member, User
+from services import boards, events, organizations
 
 LOOK_AGAIN = 2.0  # seconds; twice that is the longest that a listener without rights stays
 
@@ -59,6 +59,21 @@ async def _start(call: Call, organization_id: UUID, query: Following) -> int:
     if query.since is not None:
         return await events.before(call.session, organization_id, query.since)
     return latest
+
+
+async def member_still(session: Session, user: User, organization_id: UUID) -> Member:
+    """Return somebody's membership in an organization. Raises NotFound if it has ended."""
+    member = await organizations.membership(session, user, organization_id)
+    if member is None:
+        raise NotFound("organization_not_found", "You belong to no such organization.")
+    return member
+
+
+async def boards_read(session: Session, member: Member, board_id: UUID | None) -> Rights:
+    """Return the boards that a member reads, or the one that is named. Raises as boards.get."""
+    if board_id is not None:
+        return frozenset({(await boards.get(session, member.user, board_id)).id})
+    return frozenset(await boards.readable_ids(session, member.user, member.organization_id))
 
 
 class _Listener:

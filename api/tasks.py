@@ -20,7 +20,7 @@ from api.fields import (
     Text,
     Title,
 )
-from api.operations import Call
+from api.operations import Call, may_answer
 from kit.errors import Invalid
 from kit.paging import Page
 from models import Board, Status
@@ -171,11 +171,13 @@ async def get_task(call: Call, board: Board, task_id: UUID) -> TaskRead:
     return TaskRead.of(await tasks.detail(call.session, board, task_id))
 
 
+@may_answer(409)
 async def create_task(call: Call, board: Board, body: TaskCreate) -> TaskRead:
     """Create a task on a board. Among agents, only the board's lead may."""
     return TaskRead.of(await tasks.create(call.session, call.actor, board, body.draft()))
 
 
+@may_answer(409)
 async def update_task(call: Call, board: Board, task_id: UUID, body: TaskUpdate) -> TaskRead:
     """Change a task: claim it, move it, comment on it, assign it. Only sent fields count.
 

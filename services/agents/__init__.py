@@ -2,7 +2,7 @@
 
 from services.agents.edits import change, create, delete
 from services.agents.fields import AgentDraft
-from services.agents.finding import get, hold
+from services.agents.finding import get, hold, several
 from services.agents.lists import AgentCard, card, cards, for_agent, listed, named, of_board
 from services.agents.presence import heartbeat, mark_offline, touch
 from services.agents.rules import OFFLINE_AFTER, State, cadence, offline_after, status
@@ -29,6 +29,7 @@ __all__ = [
     "named",
     "of_board",
     "offline_after",
+    "several",
     "status",
     "touch",
 ]

@@ -52,6 +52,14 @@ async def in_organization(session: AsyncSession, organization_id: UUID, agent_id
     return agent
 
 
+async def several(
+    session: AsyncSession, organization_id: UUID, agent_ids: Collection[UUID]
+) -> dict[UUID, Agent]:
+    """Return those of these agents that are of the organization."""
+    query = select(Agent).where(Agent.organization_id == organization_id, Agent.id.in_(agent_ids))
+    return {agent.id: agent for agent in await session.scalars(query)} if agent_ids else {}
+
+
 def not_found() -> NotFound:
     """Make the answer to who asks for an agent that is not there, or not for them."""
     return NotFound("agent_not_found", "There is no such agent.")

@@ -1,6 +1,6 @@
 """Reading approvals: one, a board's, and what waits for a person across boards."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -43,6 +43,15 @@ async def listed(
     if status is not None:
         query = query.where(Approval.status == status)
     return await _paged(session, query, paging)
+
+
+async def several(
+    session: AsyncSession, board: Board, approval_ids: Collection[UUID]
+) -> dict[UUID, ApprovalDetail]:
+    """Return those of these approvals that are on the board."""
+    query = rows().where(Approval.board_id == board.id, Approval.id.in_(approval_ids))
+    found = await with_tasks(session, query) if approval_ids else ()
+    return {detail.approval.id: detail for detail in found}
 
 
 async def since(session: AsyncSession, board: Board, moment: datetime) -> Sequence[ApprovalDetail]:

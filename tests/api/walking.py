@@ -28,6 +28,10 @@ TABLES = (
     "tasks",
     "trash",
 )
+ROWS = """
+    select array_agg(r order by r::text)
+    from (select to_jsonb(t) - 'last_seen_at' - 'updated_at' as r from {} t) rows
+"""
 WITH_IDS = [operation for operation in OPERATIONS if "{" in operation.path]
 WRITING = [operation for operation in OPERATIONS if operation.reads.body is not None]
 BODIES = list({operation.reads.body: operation for operation in reversed(WRITING)}.values())
@@ -79,14 +83,4 @@ async def things(session: AsyncSession, world: World) -> Things:
 
 async def everything(session: AsyncSession) -> dict[str, Any]:
     """Return all rows that a call could have changed, but for when agents were last seen."""
-    return {
-        table: (
-            await session.scalars(
-                text(
-                    f"select array_agg(r order by r::text) from (select to_jsonb(t) - 'last_seen_at'"  # noqa: S608
-                    f" - 'updated_at' as r from {table} t) rows"
-                )
-            )
-        ).all()
-        for table in TABLES
-    }
+    return {table: await session.scalar(text(ROWS.format(table))) for table in TABLES}

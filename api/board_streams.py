@@ -1,0 +1,113 @@
+"""What happens on a board, told as it happens: tasks, comments and approvals."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from pydantic import Field
+from starlette.responses import Response
+
+from api.approvals import ApprovalRead
+from api.fields import Answer, Following
+from api.frames import Writer, frame
+from api.operations import Call
+from api.streams import Channel, Rights, follow
+from kit.http import Session
+from models import Board, Event, EventType
+from services import approvals, boards
+
+OF_TASKS = frozenset(
+    {
+        EventType.TASK_CREATED,
+        EventType.TASK_UPDATED,
+        EventType.TASK_STATUS_CHANGED,
+        EventType.TASK_COMMENT,
+        EventType.TASK_DELETED,
+        EventType.TASK_RESTORED,
+    }
+)
+OF_APPROVALS = frozenset(
+    {
+        EventType.APPROVAL_REQUESTED,
+        EventType.APPROVAL_APPROVED,
+        EventType.APPROVAL_REJECTED,
+        EventType.APPROVAL_REOPENED,
+    }
+)
+"""What agents may see of approvals: an answer that can be taken back has not been given yet."""
+
+
+NONE = UUID(int=0)
+
+
+class TaskCounts(Answer):
+    """How many approvals a task has."""
+
+    task_id: UUID
+    approvals_count: int
+    approvals_pending_count: int
+
+
+class ApprovalMessage(Answer):
+    """What the stream of approvals tells: the approval as it is now."""
+
+    approval: ApprovalRead
+    pending_approvals_count: int
+    task_counts: TaskCounts | list[TaskCounts] | None = Field(
+        exclude_if=lambda counts: counts is None,
+        description="An object for one task, a list for several, and not there without tasks.",
+    )
+
+    @classmethod
+    def of(cls, detail: approvals.ApprovalDetail, counts: approvals.Counts) -> "ApprovalMessage":
+        """Make one of what the services know."""
+        per_task = [
+            TaskCounts(task_id=id, approvals_count=all, approvals_pending_count=open)
+            for id in detail.task_ids
+            for all, open in [counts.of_tasks[id]]
+        ]
+        return cls(
+            approval=ApprovalRead.of(detail),
+            pending_approvals_count=counts.pending,
+            task_counts=per_task[0] if len(per_task) == 1 else per_task or None,
+        )
+
+
+async def stream_approvals(call: Call, board: Board, query: Following) -> Response:
+    """Follow a board's approvals: what is asked, and what is decided.
+
+    Each message is an event `approval` with `approval`, `pending_approvals_count` and, where it is
+    about tasks, `task_counts`: an object for one task, a list for several.
+    """
+    channel = Channel("approval", OF_APPROVALS, _approvals_of(board))
+    return await _follow_board(call, channel, board, query)
+
+
+async def _follow_board(call: Call, channel: Channel, board: Board, query: Following) -> Response:
+    async def look(session: Session) -> Rights:
+        return frozenset({(await boards.get(session, call.actor, board.id)).id})
+
+    return await follow(call, channel, board.organization_id, query, look)
+
+
+def _approvals_of(board: Board) -> Writer:
+    async def write(session: Session, heard: Sequence[Event]) -> Mapping[int, bytes]:
+        ids = {event.approval_id for event in heard if event.approval_id}
+        found = await approvals.several(session, board, ids)
+        task_ids = {id for detail in found.values() for id in detail.task_ids}
+        counts = await approvals.counts(session, board, list(task_ids))
+        return {
+            event.seq: frame("approval", event.seq, ApprovalMessage.of(detail, counts))
+            for event in heard
+            if (detail := found.get(event.approval_id or NONE))
+        }
+
+    return write
+
+
+async def stream_tasks(call: Call, board: Board, query: Following) -> Response:
+    """Follow a board's tasks: what is created, changed, said and deleted.
+
+    Each message is an event `task` with `type`, `activity` and `task` as it is now; of a comment,
+    `comment` instead; of a task that is gone, `task` is null.
+    """
+    raise NotImplementedError
