@@ -88,7 +88,7 @@ class Desk:
         )
         yield Call(
             "Read the answer",
-            "`status` is pending, approved or rejected; the newest question comes first.",
+            "Its status is pending, approved or rejected. The newest question comes first.",
             self._curl("GET", f"{self._board}/approvals?limit=1"),
         )
 

@@ -16,7 +16,7 @@ from services import agents, boards, tasks
 from services.agents import AgentCard
 from services.tasks import TaskDraft
 from web.agent_forms import NewAgent
-from web.agent_words import clock, evidence
+from web.agent_words import clock, span
 from web.auth import member_of
 from web.calls import SOME_TASK, TOKEN_VARIABLE, Desk
 from web.html import render
@@ -103,7 +103,7 @@ def shown(newcomer: Newcomer, path: str) -> dict[str, Any]:
         "variable": TOKEN_VARIABLE,
         "some_task": SOME_TASK,
         "clock": clock,
-        "evidence": evidence,
+        "span": span,
         "path": path,
     }
 
