@@ -37,6 +37,7 @@ SCRIPTS = (
     "drafts.js",
     "drawer.js",
     "fresh.js",
+    "invalid.js",
     "keys.js",
     "palette.js",
     "reveal.js",
