@@ -1,7 +1,8 @@
 """The callers of the API: each a client with the token of somebody of the world."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import suppress
 from typing import TypeAlias
 
 import httpx2
@@ -43,23 +44,48 @@ def house(house_settings: Settings, transaction: Transaction) -> ASGIApp:
 
 
 @pytest.fixture
-async def calling(house: ASGIApp) -> AsyncIterator[Caller]:
+async def real_house(
+    own_settings: Settings, real_transaction: Transaction
+) -> AsyncIterator[ASGIApp]:
+    """Mission Control on a database of the test's own, where commits are real and bells ring."""
+    settings = own_settings.model_copy(update=PLENTY)
+    mission_control = app.build(settings)
+    doorbell = Doorbell()
+    listening = asyncio.create_task(doorbell.listen(settings.dsn))
+    await asyncio.wait_for(doorbell.listening.wait(), 10)
+    feed = Feed(real_transaction, doorbell)
+    state = app.state_of(settings, real_transaction, doorbell, feed)
+
+    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+        await mission_control({**scope, "state": dict(state)}, receive, send)
+
+    yield with_state
+    await feed.close()
+    listening.cancel()
+    with suppress(asyncio.CancelledError):
+        await listening
+
+
+@pytest.fixture
+def calling(house: ASGIApp) -> Caller:
     """Makes clients with somebody's token, or with none."""
-    async with AsyncExitStack() as stack:
-        clients: list[Client] = []
+    return lambda who: client_of(house, who)
 
-        def client(who: User | Agent | None) -> Client:
-            headers = {"Authorization": f"Bearer {token_of(who)}"} if who else {}
-            made = httpx2.AsyncClient(
-                transport=httpx2.ASGITransport(house),
-                base_url="http://mission.test/api/v1",
-                headers=headers,
-            )
-            clients.append(made)
-            stack.push_async_callback(made.aclose)
-            return made
 
-        yield client
+@pytest.fixture
+def really_calling(real_house: ASGIApp) -> Caller:
+    """The same, where commits are real."""
+    return lambda who: client_of(real_house, who)
+
+
+def client_of(house: ASGIApp, who: User | Agent | None) -> Client:
+    """Make a client with somebody's token, or with none. It holds nothing that must be closed."""
+    headers = {"Authorization": f"Bearer {token_of(who)}"} if who else {}
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(house),
+        base_url="http://mission.test/api/v1",
+        headers=headers,
+    )
 
 
 @pytest.fixture
