@@ -23,6 +23,15 @@ async def agent_with_token(session: AsyncSession, token: str) -> Agent | None:
     """
     if not can_be_token(token):
         return None
+    agent = await _with_token_of_ours(session, token)
+    if agent is None and not token.startswith("mc_"):
+        agent = await _with_imported_token(session, token)
+        # Another call may have made it one of ours between these two looks.
+        return agent or await _with_token_of_ours(session, token)
+    return agent
+
+
+async def _with_token_of_ours(session: AsyncSession, token: str) -> Agent | None:
     query = (
         select(AgentToken)
         .join(AgentToken.agent)
@@ -34,7 +43,7 @@ async def agent_with_token(session: AsyncSession, token: str) -> Agent | None:
         if same(found.secret_hash, kept):
             await _note_first_use(session, found)
             return found.agent
-    return None if token.startswith("mc_") else await _with_imported_token(session, token)
+    return None
 
 
 async def _note_first_use(session: AsyncSession, token: AgentToken) -> None:

@@ -44,6 +44,8 @@ async def test_the_link_is_dead_after_its_use_and_no_other_is_ever_made(
     with pytest.raises(NotFound):
         await identity.complete_first_run(session, secret, **OLIVE | {"email": "eve@example.com"})
     assert await session.scalar(select(func.count()).select_from(User)) == 1
+    await session.execute(update(User).values(password_hash=None))
+    assert await identity.first_run_link(session) is None
 
 
 async def test_there_is_one_link_at_a_time_and_only_its_fingerprint_is_kept(
