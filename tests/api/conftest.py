@@ -140,3 +140,26 @@ def lead(calling: Caller, world: World) -> Client:
 def nobody(calling: Caller) -> Client:
     """Who has no token."""
     return calling(None)
+
+
+@pytest.fixture
+def local(house_settings: Settings, transaction: Transaction) -> Caller:
+    """Makes clients with the token of the settings, in local mode."""
+    token = "a token that is longer than fifty characters, as it has to be"
+    settings = Settings(
+        **house_settings.model_dump(exclude={"auth_mode", "local_auth_token"}),
+        auth_mode="local",
+        local_auth_token=token,
+    )
+    mission_control = app.build(settings)
+    state = app.state_of(settings, transaction, None, None)
+
+    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+        await mission_control({**scope, "state": dict(state)}, receive, send)
+
+    def client(_who: User | Agent | None) -> Client:
+        made = client_of(with_state, None)
+        made.headers["Authorization"] = f"bearer   {token}  "
+        return made
+
+    return client

@@ -1,6 +1,5 @@
 """Streams: what happens is told once, in order, to those who may hear it."""
 
-
 from starlette.types import ASGIApp
 
 from services import identity
