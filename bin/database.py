@@ -44,7 +44,9 @@ async def look_at(settings: Settings) -> None:
         connection = await asyncpg.connect(settings.dsn, timeout=CONNECT_TIMEOUT)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         reason = str(error) or type(error).__name__
-        raise CannotGoOn(f"{name_of(settings)} cannot be used: {reason}.") from error
+        raise CannotGoOn(
+            f"{name_of(settings)} cannot be used, see DATABASE_URL: {reason}."
+        ) from error
     version = int(await connection.fetchval("show server_version_num"))
     await connection.close()
     if version < OLDEST:
