@@ -9,9 +9,27 @@ from starlette.routing import Mount, Route
 
 from kit.errors import Refusal
 from kit.gate import KnownCallersOnly
-from web import agents, auth, boards, first_run, live, rail, settings, sign_in, welcome
+from web import (
+    agents,
+    approvals,
+    auth,
+    board,
+    boards,
+    bulk,
+    comments,
+    first_run,
+    home,
+    live,
+    rail,
+    settings,
+    sign_in,
+    tasks,
+    welcome,
+)
 from web.html import failed_page, not_found, refused
 from web.origin import OwnPagesOnly
+
+A_TASK = "/boards/{board_id:uuid}/tasks/{task_id:uuid}"
 
 OPEN_TO_ALL: list[Route] = [
     Route("/first-run", first_run.show, name="first_run"),
@@ -56,6 +74,40 @@ FOR_MEMBERS: list[Route] = [
     Route("/settings/tokens", settings.create_token, methods=["POST"]),
     Route("/settings/tokens/{token_id:uuid}/endings", settings.revoke_token, methods=["POST"]),
     Route("/rail", rail.show, name="rail"),
+    Route("/", home.home, name="home"),
+    Route("/boards/{board_id:uuid}", board.show, name="board"),
+    Route("/boards/{board_id:uuid}/columns", board.columns),
+    Route("/boards/{board_id:uuid}/crew", board.line_up),
+    Route("/boards/{board_id:uuid}/approvals", approvals.of_board),
+    Route("/boards/{slug}", board.by_slug),
+    Route("/boards/{board_id:uuid}/tasks", tasks.create, methods=["POST"]),
+    Route("/boards/{board_id:uuid}/tasks/new", tasks.new),
+    *[
+        Route(f"{A_TASK}{path}", handler, methods=[method])
+        for path, method, handler in [
+            ("", "GET", tasks.show),
+            ("/moves", "POST", tasks.move),
+            ("/changes", "POST", tasks.change),
+            ("/questions", "POST", tasks.ask),
+            ("/deletions", "POST", tasks.delete),
+            ("/restorations", "POST", tasks.restore),
+            ("/comments", "POST", comments.comment),
+            ("/conversation", "GET", comments.show),
+        ]
+    ],
+    Route("/approvals", approvals.index, name="approvals"),
+    Route("/approvals/answers", bulk.answer_many, methods=["POST"]),
+    Route("/approvals/undoings", bulk.undo_many, methods=["POST"]),
+    *[
+        Route(f"/approvals/{{approval_id:uuid}}{path}", handler, methods=[method])
+        for path, method, handler in [
+            ("", "GET", approvals.show),
+            ("/answers", "POST", approvals.answer),
+            ("/undoings", "POST", approvals.undo),
+            ("/reopenings", "POST", approvals.reopen),
+            ("/questions", "POST", approvals.ask_back),
+        ]
+    ],
 ]
 
 known_people_only = Middleware(

@@ -118,11 +118,15 @@ class Form:
 
         It is told beside its field, or beside the one that is named here if it has none, or else
         for the whole form. What is not there for the caller, and what comes too often, is for an
-        error page.
+        error page; but what was chosen in a field may be gone meanwhile, and that is for the form.
         """
         try:
             yield
         except OF_FORMS as refusal:
+            self._keep(refusal, beside)
+        except NotFound as refusal:
+            if refusal.field is None:
+                raise
             self._keep(refusal, beside)
 
     def _keep(self, refusal: Refusal, beside: str) -> None:

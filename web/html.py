@@ -36,6 +36,7 @@ SCRIPTS = (
     "dialogs.js",
     "drafts.js",
     "drawer.js",
+    "edits.js",
     "fresh.js",
     "invalid.js",
     "keys.js",
@@ -121,7 +122,8 @@ def page(
 
     With one, it listens to what happens after `frame.seen`: on one board, if `board_id` is given.
     """
-    response = render(request, template, status, **framed(request, frame, board_id), **context)
+    around = framed(request, frame, board_id)
+    response = render(request, template, status, **{**around, **context})
     response.headers.setdefault("Cache-Control", "no-store")
     return response
 

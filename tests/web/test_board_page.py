@@ -1,0 +1,337 @@
+"""The page of a board, as the browsers of its people ask for it."""
+
+import re
+
+import pytest
+
+from models import Priority, Status, Tag, TagAssignment, Task, TaskDependency, new_id
+from kit.clock import now
+from tests.conftest import Transaction
+from tests.world import World
+
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+@pytest.fixture
+async def task(transaction: Transaction, world: World) -> Task:
+    task = world.task("Write the <script>alert(1)</script>", status=Status.IN_PROGRESS)
+    async with transaction() as session:
+        session.add(task)
+    return task
+
+
+@pytest.fixture
+def here(world: World) -> str:
+    return f"/boards/{world.board.id}"
+
+
+async def keep(transaction: Transaction, *rows: object) -> None:
+    async with transaction() as session:
+        session.add_all(rows)
+
+
+def column(html: str, status: str) -> str:
+    """Return what is between a column's start and the next one's."""
+    return html.split(f'id="column-{status}"')[1].split('<section class="col')[0]
+
+
+async def test_the_page_shows_the_tasks_in_their_columns(alice, here, task) -> None:
+    response = await alice.get(here)
+
+    assert response.status_code == 200
+    assert "<h1>Launch</h1>" in response.text
+    assert "Write the &lt;script&gt;" in column(response.text, "in_progress")
+    assert "<script>alert(1)" not in response.text
+    assert "/events?after=0" in response.text
+
+
+async def test_review_shows_what_it_waits_for(alice, here, transaction, world) -> None:
+    asked, quiet, blocked = [
+        world.task(title, status=Status.REVIEW) for title in ("Asked", "Quiet", "Stuck")
+    ]
+    first = world.task("First")
+    waits = TaskDependency(
+        board_id=world.board.id, task=blocked, depends_on=first, created_at=now()
+    )
+    await keep(transaction, asked, quiet, blocked, first, waits, *world.approval(asked))
+
+    review = column((await alice.get(here)).text, "review")
+
+    order = ["Waiting for you", "Asked", "Waiting for the lead", "Quiet", "Blocked", "Stuck"]
+    places = [review.index(words) for words in order]
+    assert places == sorted(places)
+    assert "Needs your answer" in review
+    assert "Waits for 1 task" in review
+
+
+async def test_what_is_done_is_folded_until_it_is_opened(alice, here, transaction, world) -> None:
+    await keep(transaction, world.task("Finished thing", status=Status.DONE, done_at=now()))
+
+    assert "Finished thing" not in (await alice.get(here)).text
+    assert "Finished thing" in (await alice.get(f"{here}?done=1")).text
+
+
+async def test_filters_are_in_the_address(alice, here, transaction, world) -> None:
+    tag = Tag(organization_id=world.tern.id, name="docs", slug="docs", created_at=now(), updated_at=now())
+    tagged = world.task("Tagged", priority=Priority.HIGH)
+    held = world.task("Held", assigned_agent_id=world.worker.id)
+    await keep(transaction, tag, tagged, held)
+    await keep(
+        transaction, TagAssignment(task_id=tagged.id, tag_id=tag.id, created_at=now())
+    )
+
+    async def shown(query: str) -> set[str]:
+        text = (await alice.get(f"{here}{query}")).text
+        return set(re.findall(r">(Tagged|Held)</a>", text))
+
+    assert await shown("") == {"Tagged", "Held"}
+    assert await shown("?q=tag") == {"Tagged"}
+    assert await shown("?tag=docs") == {"Tagged"}
+    assert await shown("?priority=high") == {"Tagged"}
+    assert await shown("?agent=nobody") == {"Tagged"}
+    assert await shown(f"?agent={world.worker.id}") == {"Held"}
+    assert await shown("?needs=1") == set()
+    assert await shown("?view=list&q=held") == {"Held"}
+
+
+@pytest.mark.parametrize(
+    "query", ["agent=x", "priority=%00", "tag=a%00b", "q=%00", "sort=x", "view=x", "column=x", "refused=x.1.y", "deleted=1"]
+)
+async def test_an_address_that_makes_no_sense_shows_the_board(alice, here, query) -> None:
+    assert (await alice.get(f"{here}?{query}")).status_code == 200
+
+
+async def test_the_list_is_sorted_within_each_status(alice, here, transaction, world) -> None:
+    await keep(transaction, world.task("b"), world.task("a"), world.task("c"))
+
+    async def order(sort: str) -> list[str]:
+        text = (await alice.get(f"{here}?view=list&sort={sort}")).text
+        return re.findall(r">([abc])</a>", text)
+
+    assert await order("title") == ["a", "b", "c"]
+    assert await order("-title") == ["c", "b", "a"]
+
+
+async def test_htmx_gets_only_the_tasks(alice, here, task) -> None:
+    part = await alice.get(f"{here}/columns?view=list", headers=HTMX)
+
+    assert "<html" not in part.text
+    assert 'id="board-view"' in part.text
+    assert "/columns?view=list" in part.text
+
+
+async def test_a_filter_by_htmx_keeps_a_clean_address(alice, here, task) -> None:
+    headers = {**HTMX, "HX-Source": "form#filters"}
+
+    part = await alice.get(f"{here}?q=write&agent=&tag=&view=board", headers=headers)
+
+    assert part.headers["HX-Replace-Url"] == f"{here}?q=write"
+
+
+async def test_the_crew_says_what_each_agent_does(alice, here, transaction, world, task) -> None:
+    task.assigned_agent_id = world.worker.id
+    async with transaction() as session:
+        await session.merge(task)
+
+    crew = (await alice.get(f"{here}/crew", headers=HTMX)).text
+
+    assert "Lead · checked in" in crew
+    assert "Write the &lt;script&gt;" in crew
+
+
+async def test_a_moved_card_comes_back_in_its_new_column(alice, here, task) -> None:
+    response = await alice.post(f"{here}/tasks/{task.id}/moves", data={"to": "review"}, headers=HTMX)
+
+    assert response.status_code == 200
+    assert "<html" not in response.text
+    assert str(task.id) in column(response.text, "review")
+    assert "Moved to Review" in response.text
+    assert f"{here}/tasks/{task.id}/moves" in response.text.split("data-toast")[1]
+
+
+async def test_without_htmx_a_moved_card_leads_back_to_the_board(alice, here, task) -> None:
+    response = await alice.post(f"{here}/tasks/{task.id}/moves?view=list", data={"to": "review"})
+
+    assert response.status_code == 303
+    assert response.headers["Location"] == f"{here}?view=list"
+
+
+async def test_an_undone_move_brings_the_holder_back(alice, here, transaction, world) -> None:
+    task = world.task("Held", status=Status.IN_PROGRESS, assigned_agent_id=world.worker.id)
+    await keep(transaction, task)
+    moves = f"{here}/tasks/{task.id}/moves"
+
+    moved = await alice.post(moves, data={"to": "inbox"}, headers=HTMX)
+    toast = moved.text.split("data-toast")[1]
+    undo = dict(re.findall(r'name="(\w+)" value="([^"]*)"', toast))
+    await alice.post(moves, data=undo, headers=HTMX)
+
+    async with transaction() as session:
+        now_there = await session.get_one(Task, task.id, populate_existing=True)
+        assert now_there.status is Status.IN_PROGRESS
+        assert now_there.assigned_agent_id == world.worker.id
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+async def test_a_refused_move_is_told_on_the_card_with_the_way_on(
+    alice, here, transaction, world, task, headers
+) -> None:
+    world.board.require_approval_for_done = True
+    async with transaction() as session:
+        await session.merge(world.board)
+
+    response = await alice.post(
+        f"{here}/tasks/{task.id}/moves", data={"to": "done"}, headers=headers
+    )
+
+    assert response.status_code == 409
+    card = response.text.split(f'id="task-{task.id}"')[1].split("</li>")[0]
+    assert "Needs an approval before Done" in card
+    assert "Ask for one" in card
+    assert ("<html" in response.text) == (not headers)
+
+
+async def test_a_refused_move_is_still_told_when_the_board_is_shown_again(
+    alice, here, transaction, world, task
+) -> None:
+    world.board.require_review_before_done = True
+    async with transaction() as session:
+        await session.merge(world.board)
+    moves = f"{here}/tasks/{task.id}/moves"
+
+    refused = await alice.post(moves, data={"to": "done"}, headers=HTMX)
+    [part] = re.findall(r'hx-get="([^"]*columns[^"]*)"', refused.text)
+    again = await alice.get(part.replace("&amp;", "&"), headers=HTMX)
+    assert "Goes to Review before it is done" in again.text
+
+    await alice.post(moves, data={"to": "review"}, headers=HTMX)
+    again = await alice.get(part.replace("&amp;", "&"), headers=HTMX)
+    assert "Goes to Review before it is done" not in again.text
+
+
+async def test_a_blocked_card_cannot_be_dragged_and_says_what_comes_first(
+    alice, here, transaction, world
+) -> None:
+    first, second = world.task("First thing"), world.task("Second thing")
+    waits = TaskDependency(board_id=world.board.id, task=second, depends_on=first, created_at=now())
+    await keep(transaction, first, second, waits)
+
+    response = await alice.post(
+        f"{here}/tasks/{second.id}/moves", data={"to": "in_progress"}, headers=HTMX
+    )
+
+    card = response.text.split(f'id="task-{second.id}"')[1].split("</li>")[0]
+    assert response.status_code == 409
+    assert "data-movable" not in card.split(">")[0]
+    assert "First thing" in card
+
+
+async def test_asking_for_the_approval_makes_the_card_need_an_answer(
+    alice, here, task
+) -> None:
+    response = await alice.post(f"{here}/tasks/{task.id}/questions", headers=HTMX)
+
+    assert "Needs your answer" in response.text
+    assert "Is “Write the" in (await alice.get("/approvals")).text
+
+
+async def test_a_column_that_there_is_not_is_refused(alice, here, task) -> None:
+    response = await alice.post(f"{here}/tasks/{task.id}/moves", data={"to": "x"}, headers=HTMX)
+
+    assert response.status_code == 422
+    assert response.headers["HX-Retarget"] == "#toasts"
+
+
+async def test_a_new_task_lands_in_the_inbox(alice, here, world) -> None:
+    response = await alice.post(f"{here}/tasks", data={"title": "A new thing", "tag_ids": []})
+
+    assert response.status_code == 303
+    assert "A new thing" in column((await alice.get(here)).text, "inbox")
+
+
+async def test_htmx_gets_the_board_and_an_empty_form_after_a_task_was_added(alice, here) -> None:
+    response = await alice.post(f"{here}/tasks", data={"title": "A new thing"}, headers=HTMX)
+
+    assert response.status_code == 200
+    assert "A new thing" in column(response.text, "inbox")
+    form = response.text.split('id="new-task-form"')[1].split("</form>")[0]
+    assert "A new thing" not in form
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("title", "   ", "Write something"),
+        ("title", "x" * 501, "too long"),
+        ("due_at", "tomorrow", "Write a date like"),
+        ("due_at", "9999-12-31", "year"),
+        ("assigned_agent_id", str(new_id()), "no such agent"),
+        ("description", "a\0b", "cannot be stored"),
+        ("priority", "urgent", "priority is one of"),
+    ],
+)
+async def test_a_bad_new_task_comes_back_with_what_was_typed(
+    alice, here, headers, field, value, words
+) -> None:
+    typed = {"title": "Kept title", "description": "Kept details"} | {field: value}
+
+    response = await alice.post(f"{here}/tasks", data=typed, headers=headers)
+
+    assert response.status_code in (404, 422)
+    assert words in response.text
+    assert ("Kept title" if field != "title" else "Kept details") in response.text
+    assert "Kept title" not in column((await alice.get(here)).text, "inbox")
+
+
+async def test_who_only_reads_sees_no_controls(rita, here, task) -> None:
+    page = (await rita.get(here)).text
+
+    assert "You can read this board" in page
+    for control in ("New task", "data-move", "data-movable", "new-task", "/settings\" aria"):
+        assert control not in page
+
+
+async def test_who_only_reads_changes_nothing(rita, here, task, transaction) -> None:
+    there = f"{here}/tasks/{task.id}"
+    for path, data in [
+        (f"{here}/tasks", {"title": "x"}),
+        (f"{there}/moves", {"to": "done"}),
+        (f"{there}/questions", {}),
+    ]:
+        assert (await rita.post(path, data=data)).status_code == 403, path
+        assert (await rita.post(path, data=data, headers=HTMX)).status_code == 403, path
+    assert (await rita.get(f"{here}/tasks/new")).status_code == 403
+    async with transaction() as session:
+        unmoved = await session.get_one(Task, task.id, populate_existing=True)
+        assert unmoved.status is Status.IN_PROGRESS
+
+
+async def test_a_stranger_finds_no_board(charlie, here, task) -> None:
+    there = f"{here}/tasks/{task.id}"
+    for path in (here, f"{here}/columns", f"{here}/crew", f"{here}/tasks/new"):
+        assert (await charlie.get(path)).status_code == 404, path
+    for path, data in [
+        (f"{here}/tasks", {"title": "x"}),
+        (f"{there}/moves", {"to": "done"}),
+        (f"{there}/questions", {}),
+    ]:
+        assert (await charlie.post(path, data=data)).status_code == 404, path
+
+
+async def test_a_member_without_rights_is_told_so(dana, here) -> None:
+    assert (await dana.get(here)).status_code == 403
+
+
+async def test_a_board_is_found_by_its_readable_address(alice, charlie, world, here) -> None:
+    found = await alice.get(f"/boards/{world.board.slug}?view=list")
+
+    assert found.status_code == 303
+    assert found.headers["Location"] == f"{here}?view=list"
+    assert (await charlie.get(f"/boards/{world.board.slug}")).status_code == 404
+
+
+async def test_the_first_page_is_where_one_is_needed(alice, transaction, world) -> None:
+    assert (await alice.get("/")).headers["Location"] == "/boards"
+    await keep(transaction, *world.approval())
+    assert (await alice.get("/")).headers["Location"] == "/approvals"

@@ -1,0 +1,45 @@
+"""What is said about a task, on its page."""
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from kit.http import transaction
+from services import tasks
+from web import forms
+from web.board_address import BoardAddress
+from web.html import render, wants_part
+from web.reach import held, looked_at, task_id_in
+from web.task_view import conversation, shown
+
+
+class Said(BaseModel):
+    """A comment."""
+
+    message: str = ""
+
+
+async def show(request: Request) -> Response:
+    """Show the conversation about a task as it stands."""
+    async with transaction(request) as session:
+        board = (await looked_at(request, session)).board
+        detail = await tasks.detail(session, board, task_id_in(request))
+        said = await conversation(request, session, board, detail.task.id)
+    address = BoardAddress.of(request)
+    context = {"board": board, "task": detail.task, "address": address, **said}
+    return render(request, "comments/_conversation.html", **context)
+
+
+async def comment(request: Request) -> Response:
+    """Say something about a task."""
+    form = await forms.read(request)
+    with form.refusals():
+        wanted = form.into(Said)
+        async with transaction(request) as session:
+            board = await held(request, session)
+            await tasks.comment(session, request.user, board, task_id_in(request), wanted.message)
+        if wants_part(request):
+            return await show(request)
+        here = request.url.path.removesuffix("/comments")
+        return RedirectResponse(f"{here}{BoardAddress.of(request).query}#conversation", 303)
+    return await shown(request, form, focus="comment")
