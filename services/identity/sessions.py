@@ -26,13 +26,9 @@ async def start_session(
     ip: str | None,
     days: int = DAYS,
 ) -> str:
-    """Let a browser be this person for so many days, and return the secret of its cookie.
-
-    The person's sessions that are over are forgotten by the way.
-    """
+    """Let a browser be this person for so many days, and return the secret of its cookie."""
     at = now()
     secret = new_token("session")
-    await session.execute(delete(SignIn).where(SignIn.user_id == user.id, SignIn.expires_at <= at))
     row = SignIn(
         user_id=user.id,
         secret_hash=fingerprint(secret),
