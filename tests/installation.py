@@ -57,6 +57,7 @@ class Installation:
             if line.startswith("Ready."):
                 break
         else:
+            self.process.wait(20)
             raise AssertionError(f"it did not start:\n{printed}\n{self.log}")
         link = re.search(r"http://\S+/first-run\?\S+", printed)
         self.link = link[0] if link else ""
@@ -104,6 +105,12 @@ class Api:
         headers = {"Authorization": f"Bearer {token}"}
         self.client = httpx2.Client(base_url=f"{url}/api/v1", headers=headers, timeout=20)
 
+    def __enter__(self) -> "Api":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
     def call(self, method: str, path: str, status: int = 200, **json: Any) -> Any:
         """Call, and return what was answered. Fails unless the status is the one that is given."""
         response = self.client.request(method, path, json=json or None)
@@ -112,5 +119,9 @@ class Api:
 
     def board(self, name: str = "Launch", **fields: Any) -> dict[str, Any]:
         """Make a board that asks nothing of its tasks."""
-        wanted: dict[str, Any] = {"slug": "", "description": "For tests", "require_approval_for_done": False}
+        wanted: dict[str, Any] = {
+            "slug": "",
+            "description": "For tests",
+            "require_approval_for_done": False,
+        }
         return self.call("POST", "/boards", name=name, board_type="general", **(wanted | fields))

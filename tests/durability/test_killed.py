@@ -1,6 +1,5 @@
 """Whatever is killed in the middle of the work: what was answered is there, with its event."""
 
-import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -56,22 +55,24 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 
 def write(installation: Installation, board: dict[str, Any], written: Written) -> None:
     """Make tasks and comment on them until there are enough; go on when a call fails."""
-    api = Api(installation.url, LOCAL_TOKEN)
     tasks = f"/boards/{board['id']}/tasks"
     deadline = time.monotonic() + PATIENCE
-    for number in itertools.count():
-        if written.count >= WRITES or time.monotonic() > deadline:
-            return
-        try:
-            task = _answered(api, tasks, title=f"Task {number}")
-            if task:
-                written.tasks.add(task)
-                comment = _answered(api, f"{tasks}/{task}/comments", message="Noted")
-                written.comments.update([comment] if comment else [])
-        except httpx2.HTTPError:
-            time.sleep(0.05)
-        if written.count > WRITES // 4:
-            written.some.set()
+    with Api(installation.url, LOCAL_TOKEN) as api:
+        while written.count < WRITES and time.monotonic() < deadline:
+            try:
+                _write_two(api, tasks, written)
+            except httpx2.HTTPError:
+                time.sleep(0.05)
+            if written.count > WRITES // 4:
+                written.some.set()
+
+
+def _write_two(api: Api, tasks: str, written: Written) -> None:
+    task = _answered(api, tasks, title=f"Task {len(written.tasks)}")
+    if task:
+        written.tasks.add(task)
+        comment = _answered(api, f"{tasks}/{task}/comments", message="Noted")
+        written.comments.update([comment] if comment else [])
 
 
 def _answered(api: Api, path: str, **json: str) -> str | None:
@@ -84,7 +85,8 @@ def _answered(api: Api, path: str, **json: str) -> str | None:
 async def test_what_was_answered_is_there_after_kill_9(
     installation: Installation, victim: str
 ) -> None:
-    board = Api(installation.url, LOCAL_TOKEN).board()
+    with Api(installation.url, LOCAL_TOKEN) as api:
+        board = api.board()
     written = Written()
     with ThreadPoolExecutor(WRITERS) as pool:
         writers = [pool.submit(write, installation, board, written) for _ in range(WRITERS)]
