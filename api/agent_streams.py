@@ -8,7 +8,7 @@ from starlette.responses import Response
 from api.agents import AgentRead
 from api.fields import Answer, Following
 from api.frames import Writer, frame
-from api.operations import Call
+from api.operations import Call, may_answer
 from api.streams import Channel, Rights, boards_read, follow, member_still
 from kit.http import Session
 from models import Agent, Event, EventType, Member
@@ -42,6 +42,7 @@ class AgentGone(Answer):
     agent_id: UUID
 
 
+@may_answer(404)
 async def stream_agents(call: Call, member: Member, query: AgentStreamQuery) -> Response:
     """Follow the agents of the boards that one may read: who comes, changes, and is there.
 

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from api import (
+    activity,
     agent,
     agent_streams,
     agents,
@@ -38,6 +39,7 @@ GROUP = f"{BOARD}/group-snapshot"
 TASKS, ASKED = f"{BOARD}/tasks", f"{BOARD}/approvals"
 TASK, APPROVAL = f"{TASKS}/{{task_id}}", f"{ASKED}/{{approval_id}}"
 COMMENTS = f"{TASK}/comments"
+SAID = "/activity/task-comments"
 AN_AGENT = "/agents/{agent_id}"
 TOKENS = f"{AN_AGENT}/tokens"
 
@@ -84,6 +86,10 @@ OPERATIONS: list[Op] = [
     Op("POST", ASKED, approvals.create_approval, EITHER, ["approvals"], to.writing),
     Op("GET", f"{ASKED}/stream", board_streams.stream_approvals, EITHER, ["approvals"], to.reading),
     Op("PATCH", APPROVAL, approvals.update_approval, USER, ["approvals"], to.writing),
+    #
+    Op("GET", "/activity", activity.list_activity, EITHER, ["activity"]),
+    Op("GET", SAID, activity.list_task_comment_feed, USER, ["activity"], to.belonging),
+    Op("GET", f"{SAID}/stream", activity.stream_comments, USER, ["activity"], to.belonging),
     #
     Op("GET", "/agents", agents.list_agents, USER, ["agents"], to.administering),
     Op("POST", "/agents", agents.create_agent, EITHER, ["agents"], to.staffing),

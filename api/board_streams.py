@@ -7,13 +7,15 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.approvals import ApprovalRead
-from api.fields import Answer, Following
+from api.comments import TaskCommentRead
+from api.fields import Answer, Following, Moment
 from api.frames import Writer, frame
 from api.operations import Call
 from api.streams import Channel, Rights, follow
+from api.tasks import TaskRead
 from kit.http import Session
 from models import Board, Event, EventType
-from services import approvals, boards
+from services import activity, approvals, boards, tasks
 
 OF_TASKS = frozenset(
     {
@@ -72,6 +74,42 @@ class ApprovalMessage(Answer):
         )
 
 
+class TaskActivity(Answer):
+    """What happened to a task, in a sentence."""
+
+    id: UUID
+    event_type: EventType
+    message: str
+    agent_id: UUID | None
+    task_id: UUID | None
+    created_at: Moment
+
+
+class TaskMessage(Answer):
+    """What the stream of tasks tells: the task as it is now, or null if it is gone."""
+
+    type: EventType
+    activity: TaskActivity
+    task: TaskRead | None
+
+
+class TaskCommentMessage(Answer):
+    """What the stream of tasks tells of a comment."""
+
+    type: EventType
+    activity: TaskActivity
+    comment: TaskCommentRead
+
+
+async def stream_tasks(call: Call, board: Board, query: Following) -> Response:
+    """Follow a board's tasks: what is created, changed, said and deleted.
+
+    Each message is an event `task` with `type`, `activity` and `task` as it is now; of a comment,
+    `comment` instead; of a task that is gone, `task` is null.
+    """
+    return await _follow_board(call, Channel("task", OF_TASKS, _tasks_of(board)), board, query)
+
+
 async def stream_approvals(call: Call, board: Board, query: Following) -> Response:
     """Follow a board's approvals: what is asked, and what is decided.
 
@@ -104,10 +142,39 @@ def _approvals_of(board: Board) -> Writer:
     return write
 
 
-async def stream_tasks(call: Call, board: Board, query: Following) -> Response:
-    """Follow a board's tasks: what is created, changed, said and deleted.
+def _tasks_of(board: Board) -> Writer:
+    async def write(session: Session, heard: Sequence[Event]) -> Mapping[int, bytes]:
+        said = [event.id for event in heard if event.type is EventType.TASK_COMMENT]
+        comments = await tasks.comments_of(session, board, said)
+        ids = {event.task_id for event in heard if event.task_id}
+        details = await tasks.details_of(session, board, ids)
+        entries = await activity.entries(session, heard)
+        told = {entry.event.seq: _told(entry, comments, details) for entry in entries}
+        return {seq: frame("task", seq, message) for seq, message in told.items() if message}
 
-    Each message is an event `task` with `type`, `activity` and `task` as it is now; of a comment,
-    `comment` instead; of a task that is gone, `task` is null.
-    """
-    raise NotImplementedError
+    return write
+
+
+def _told(
+    entry: activity.Entry,
+    comments: Mapping[UUID, tasks.CommentDetail],
+    details: Mapping[UUID, tasks.TaskDetail],
+) -> TaskMessage | TaskCommentMessage | None:
+    """Tell an event of a task. A comment that is gone with its task is not told."""
+    event = entry.event
+    happened = TaskActivity(
+        id=event.id,
+        event_type=event.type,
+        message=entry.message,
+        agent_id=event.agent_id,
+        task_id=event.task_id,
+        created_at=event.created_at,
+    )
+    if event.type is EventType.TASK_COMMENT:
+        if event.id not in comments:
+            return None
+        comment = TaskCommentRead.of(comments[event.id])
+        return TaskCommentMessage(type=event.type, activity=happened, comment=comment)
+    detail = details.get(event.task_id or NONE)
+    task = TaskRead.of(detail) if detail else None
+    return TaskMessage(type=event.type, activity=happened, task=task)
