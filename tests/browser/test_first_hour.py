@@ -104,7 +104,7 @@ async def _hour(
     await tab.goto("/approvals")
     await looks_well(tab)
     await tab.get_by_role("button", name="Approve").first.click()
-    await expect(tab.get_by_text("Undo")).to_be_visible()
+    await expect(tab.locator("#toasts [data-undo]")).to_be_visible()
     await _settled(agent, board, approval["id"])
 
     agent.client.patch(path, json={"status": "done"}).raise_for_status()
