@@ -27,7 +27,9 @@ async def opened(
         await look_at(settings)
         yield settings
         return
-    postgres = EmbeddedPostgres(settings.data_dir, programs=settings.mc_pg_bin)
+    postgres = EmbeddedPostgres(
+        settings.data_dir, programs=settings.mc_pg_bin, tuning=settings.mc_pg_options
+    )
     if postgres.note:
         say(postgres.note)
     try:

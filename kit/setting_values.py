@@ -5,6 +5,7 @@ A ValueError from here ends a sentence that starts with the setting's name.
 
 import ipaddress
 import logging
+import shlex
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -69,6 +70,16 @@ def origins(value: object) -> object:
     return found
 
 
+def options(value: object) -> object:
+    """Read PostgreSQL's own settings, `name=value`, with spaces between them."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return dict(_pair(word) for word in shlex.split(value))
+    except ValueError:
+        raise ValueError("must be like shared_buffers=256MB max_connections=200") from None
+
+
 def level(text: str) -> str:
     """Read a level of logging: its name, or its number."""
     logging.addLevelName(TRACE, "TRACE")
@@ -79,6 +90,11 @@ def level(text: str) -> str:
     if name not in logging.getLevelNamesMapping():
         raise ValueError("must be TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or a number")
     return name
+
+
+def _pair(word: str) -> tuple[str, str]:
+    name, value = word.split("=", 1)
+    return name, value
 
 
 def _items(value: object) -> list[object]:

@@ -27,6 +27,7 @@ PLACEHOLDERS = {"change-me", "changeme", "replace-me", "replace-with-strong-rand
 
 Networks = Annotated[tuple[values.Network, ...], NoDecode, BeforeValidator(values.networks)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.origins)]
+Options = Annotated[dict[str, str], NoDecode, BeforeValidator(values.options)]
 Folder = Annotated[Path, AfterValidator(lambda path: Path.absolute(path.expanduser()))]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
@@ -51,6 +52,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     db_pool_size: int = Field(default=10, ge=1, le=1000)
     db_auto_migrate: bool = True
     mc_pg_bin: Folder | None = None
+    mc_pg_options: Options = Field(default_factory=dict)
 
     auth_mode: Literal["accounts", "local"] = "accounts"
     local_auth_token: str = Field(default="", repr=False)

@@ -33,12 +33,15 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def elsewhere() -> Iterator[Path]:
-    """Where root's databases go, since PostgreSQL's account may not enter pytest's own folders."""
+    """Where root's databases go, since PostgreSQL's account may not enter pytest's own folders.
+
+    None of them waits for the disk: processes die in these tests, but not the machine.
+    """
     folder = Path(tempfile.mkdtemp(prefix="mission-control-tests-"))
     folder.chmod(0o711)
-    os.environ["MC_PG_ELSEWHERE"] = str(folder)
+    os.environ |= {"MC_PG_ELSEWHERE": str(folder), "MC_PG_OPTIONS": "fsync=off"}
     yield folder
-    del os.environ["MC_PG_ELSEWHERE"]
+    del os.environ["MC_PG_ELSEWHERE"], os.environ["MC_PG_OPTIONS"]
     shutil.rmtree(folder)
 
 

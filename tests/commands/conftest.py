@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ LONG = 120  # seconds after which a command hangs
 
 
 @contextmanager
-def installed(folder: Path) -> Iterator[Installation]:
+def installed(folder: Path) -> Generator[Installation, None, None]:
     """Run a Mission Control that nobody has used yet."""
     installation = Installation(folder / "data", free_port(), LOCAL | {"LOG_LEVEL": "WARNING"})
     yield installation.start()

@@ -1,7 +1,7 @@
 """./run backup and ./run restore: all data in a file, and back, or nothing at all."""
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ def add_board(installation: Installation, name: str) -> None:
 
 
 @contextmanager
-def started(data: Path) -> Iterator[str]:
+def started(data: Path) -> Generator[str, None, None]:
     """Have a database run without its Mission Control."""
     postgres = EmbeddedPostgres(data)
     yield postgres.start()

@@ -72,6 +72,8 @@ def test_the_environment_wins_over_the_file_and_an_option_over_both(
         ("RATE_LIMIT_REQUESTS", "none"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,here"),
         ("CORS_ORIGINS", "https://a.example, b.example"),
+        ("MC_PG_OPTIONS", "shared_buffers 256MB"),
+        ("MC_PG_OPTIONS", "log_line_prefix='"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
         ("DB_AUTO_MIGRATE", "perhaps"),
