@@ -120,6 +120,7 @@ def _rules(request: Request, board: Board, form: forms.Form, saved: str) -> Resp
         "boards/_switches_saved.html",
         form.status,
         board=board,
+        blank=forms.Form(),
         problem=form.problem,
         rules=RULES,
         saved=saved,

@@ -61,7 +61,7 @@ class Passwords(BaseModel):
 class Token(BaseModel):
     """What a token is for."""
 
-    token_name: forms.Line
+    name: forms.Line
 
 
 PROFILES: dict[str, type[You | Known]] = {"you": You, "known": Known}
@@ -116,12 +116,10 @@ async def end_other_sessions(request: Request) -> Response:
 async def create_token(request: Request) -> Response:
     """Make a token for scripts, and show it: now, and never again."""
     form = await forms.read(request)
-    with form.refusals(beside="token_name"):
+    with form.refusals():
         wanted = form.into(Token)
         async with transaction(request) as session:
-            _, token = await identity.create_api_token(
-                session, request.user, name=wanted.token_name
-            )
+            _, token = await identity.create_api_token(session, request.user, name=wanted.name)
         return await _show(request, forms.Form(), "tokens", token=token)
     return await _show(request, form, "tokens")
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import httpx2
 import pytest
-from kit.doorbell import Doorbell
-from kit.settings import Settings
-from services import events
 from starlette.types import Receive, Scope, Send
 
 import app
+from kit.doorbell import Doorbell
+from kit.settings import Settings
 from models import User
+from services import events
 from tests.conftest import Transaction
 from tests.world import World, cookie_of
 from web.auth import COOKIE

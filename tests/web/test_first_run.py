@@ -1,8 +1,8 @@
 """The first run, as the browser of whoever has just installed the product asks for it."""
 
 import pytest
-from services import identity
 
+from services import identity
 from tests.conftest import Transaction
 
 OWNER = {"name": "Mara Okafor", "email": "Mara@Example.com", "password": "a quiet long watch"}

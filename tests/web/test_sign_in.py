@@ -1,8 +1,8 @@
 """Signing in and out."""
 
 import pytest
-from kit.secrets import hash_password
 
+from kit.secrets import hash_password
 from web.sign_in import safe_next
 
 PASSWORD = "a quiet long watch"

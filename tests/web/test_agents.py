@@ -1,0 +1,306 @@
+"""The agents: their table, one of them, a new one, and tokens."""
+
+import html
+import re
+import shlex
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from sqlalchemy import func, select
+
+from kit.clock import now
+from models import Agent, AgentToken, Status
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def new(world) -> dict[str, str]:
+    return {"name": "Juniper", "board_id": str(world.board.id), "role": "Release engineer"}
+
+
+@pytest.fixture
+def address(world) -> str:
+    return f"/agents/{world.worker.id}"
+
+
+def shown_token(page: str) -> str:
+    found = re.findall(r'<code class="trunc">(mc_agent_[\w-]+)</code>', page)
+    assert len(found) == 1
+    return found[0]
+
+
+def commands(page: str) -> list[str]:
+    found = re.findall(r"<pre [^>]*>(curl .*?)</pre>", page, re.DOTALL)
+    return [html.unescape(command) for command in found]
+
+
+async def test_members_see_the_agents_of_the_boards_that_they_read(bob, rita, charlie) -> None:
+    for browser in (bob, rita):
+        page = (await browser.get("/agents")).text
+        assert "Other worker" in page
+        assert "Gardener" not in page
+        assert 'href="/agents/new' not in page
+    assert "Other worker" not in (await charlie.get("/agents")).text
+
+
+async def test_the_table_says_how_each_state_is_known(alice, world, transaction) -> None:
+    async with transaction() as session:
+        for agent, minutes in ((world.worker, 14), (world.gardener, 47)):
+            agent.last_seen_at = now() - timedelta(minutes=minutes)
+            await session.merge(agent)
+        world.other_worker.last_seen_at = None
+        await session.merge(world.other_worker)
+    async with transaction() as session:
+        session.add(world.task("Cut the release", status=Status.IN_PROGRESS, assignee=world.worker))
+
+    page = (await alice.get("/agents")).text
+
+    assert re.search(r"called the API \d s ago", page)
+    assert "14 of 10 min" in page
+    assert "called the API 14 min ago" in page
+    assert "Cut the release" in page
+    assert "silent for 47 min" in page
+    assert "Gardener stopped calling" in page
+    assert "has not called yet" in page
+    assert "Other worker has a token and has not called yet." in page
+
+
+async def test_the_table_comes_alone_and_as_it_was_narrowed(alice, world) -> None:
+    part = (await alice.get("/agents/table?q=other", headers=HTMX)).text
+    assert "<html" not in part
+    assert "Other worker" in part
+    assert "Lead" not in part
+    assert "/agents/table?board=&amp;q=other&amp;state=" in part
+
+    of_garden = (await alice.get(f"/agents?board={world.garden.id}")).text
+    assert "Gardener" in of_garden
+    assert "Other worker" not in of_garden
+    assert "No agent is like that." in (await alice.get("/agents?state=trouble")).text
+
+
+async def test_a_filter_that_makes_no_sense_filters_nothing(alice) -> None:
+    for query in ("state=x", "board=x", "board=%00", "q="):
+        assert "Other worker" in (await alice.get(f"/agents?{query}")).text
+
+
+async def test_a_new_agent_gets_a_token_that_is_shown_once(alice, new) -> None:
+    made = await alice.post("/agents", data=new)
+
+    assert made.status_code == 200
+    assert made.headers["Cache-Control"] == "no-store"
+    token = shown_token(made.text)
+    agent_id = re.search(r'hx-get="/agents/([\w-]+)/calls"', made.text)[1]
+    for path in (f"/agents/{agent_id}", f"/agents/{agent_id}/calls", "/agents"):
+        page = await alice.get(path)
+        assert page.status_code == 200
+        assert token not in page.text
+    assert "$MISSION_CONTROL_TOKEN" in (await alice.get(f"/agents/{agent_id}/calls")).text
+
+
+async def call(browsers, command: str):
+    """Do what a line says, as a terminal would."""
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[:3] == ["curl", "-sS", "-X"]
+    method, address, rest = words[3], words[4], words[5:]
+    headers = [value.split(": ", 1) for flag, value in pairwise(rest) if flag == "-H"]
+    bodies = [value for flag, value in pairwise(rest) if flag == "-d"]
+    server, path = address.split("/api/", 1)
+    assert server == "http://127.0.0.1:8000"
+    return await browsers(None).request(
+        method, f"/api/{path}", headers=dict(headers), content=bodies[0] if bodies else None
+    )
+
+
+async def test_each_line_of_a_worker_works_as_it_stands(
+    alice, browsers, new, world, transaction
+) -> None:
+    async with transaction() as session:
+        world.lead.is_board_lead = False
+        await session.merge(world.lead)
+    page = (await alice.post("/agents", data=new | {"first_task": "Say hello"})).text
+
+    answers = [await call(browsers, command) for command in commands(page)]
+
+    assert [answer.status_code for answer in answers] == [200] * 9
+    task = answers[-1].json()
+    assert (task["title"], task["status"]) == ("Say hello", "done")
+    assert answers[-2].json()["items"][0]["status"] == "pending"
+
+
+async def test_each_line_of_a_lead_works_as_it_stands(
+    alice, browsers, new, world, transaction
+) -> None:
+    async with transaction() as session:
+        world.lead.is_board_lead = False
+        await session.merge(world.lead)
+    page = (
+        await alice.post("/agents", data=new | {"kind": "lead", "first_task": "Say hello"})
+    ).text
+    lines = commands(page)
+
+    answers = [await call(browsers, command) for command in lines[:-2]]
+
+    assert [answer.status_code for answer in answers] == [200] * 7
+    assert answers[4].json()["status"] == "in_progress"
+    assert (await call(browsers, lines[-1])).status_code == 403  # it is not in review yet
+
+
+async def test_the_page_turns_green_when_the_agent_has_called(alice, browsers, new) -> None:
+    made = (await alice.post("/agents", data=new)).text
+    part = re.search(r'hx-get="(/agents/[\w-]+/calls)"', made)[1]
+    assert "first call.</b>" in (await alice.get(part, headers=HTMX)).text
+
+    await call(browsers, commands(made)[0])
+
+    green = (await alice.get(part, headers=HTMX)).text
+    assert "<html" not in green
+    assert "note--good" in green
+    assert re.search(r"Called at \d\d:\d\d, \d s ago\.", green)
+
+
+async def test_without_a_free_task_the_lines_say_where_its_id_goes(alice, new) -> None:
+    page = (await alice.post("/agents", data=new)).text
+    assert "The board has no task that is free" in page
+    assert "/tasks/TASK_ID" in page
+
+
+async def test_where_only_the_lead_moves_tasks_the_lines_move_none(
+    alice, new, world, transaction
+) -> None:
+    async with transaction() as session:
+        world.board.only_lead_can_change_status = True
+        await session.merge(world.board)
+    page = (await alice.post("/agents", data=new)).text
+    assert "only the lead moves tasks" in page
+    assert not any("status" in line for line in commands(page) if "PATCH" in line)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "sentence"),
+    [
+        ({"name": " "}, 422, "Fill this in."),
+        ({"name": "J" * 101}, 422, "Name is too long"),
+        ({"name": "a\nb"}, 422, "A name is one line"),
+        ({"name": "worker"}, 409, "Another agent of this board has that name."),
+        ({"kind": "lead"}, 409, "Lead leads this board already."),
+        ({"kind": "boss"}, 422, "Choose one of those that are offered."),
+        ({"every": "soon"}, 422, "Say how often as 30s, 10m or 1h."),
+        ({"board_id": "x"}, 422, "Choose one of those that are offered."),
+        ({"role": "R\0"}, 422, "There is a character in it that cannot be stored."),
+        ({"first_task": "T" * 201}, 422, "At most 200 characters."),
+    ],
+)
+async def test_an_agent_that_cannot_be_is_given_back_as_it_was_typed(
+    alice, new, transaction, wrong, status, sentence
+) -> None:
+    page = await alice.post("/agents", data=new | wrong)
+
+    assert page.status_code == status
+    assert sentence in page.text
+    if "role" not in wrong:
+        assert 'value="Release engineer"' in page.text
+    async with transaction() as session:
+        assert await session.scalar(select(func.count()).select_from(Agent)) == 5
+
+
+async def test_an_agent_is_changed_and_what_was_not_asked_stays(
+    alice, world, address, transaction
+) -> None:
+    async with transaction() as session:
+        world.worker.identity_profile = {"role": "Tester", "purpose": "Tests"}
+        world.worker.heartbeat_config = {"every": "10m", "target": "last"}
+        await session.merge(world.worker)
+    assert 'value="Tester"' in (await alice.get(f"{address}/edit")).text
+
+    typed = {
+        "name": "Moss",
+        "role": "Load tester",
+        "every": "5m",
+        "emoji": ":zap:",
+        "board_id": str(world.board.id),
+    }
+    saved = await alice.post(f"{address}/edit", data=typed)
+
+    assert (saved.status_code, saved.headers["Location"]) == (303, address)
+    page = (await alice.get(address)).text
+    assert "Moss" in page
+    assert "Load tester" in page
+    async with transaction() as session:
+        agent = await session.get(Agent, world.worker.id)
+        assert agent.identity_profile["purpose"] == "Tests"
+        assert agent.heartbeat_config == {"every": "5m", "target": "last"}
+
+
+async def test_a_change_that_cannot_be_is_given_back_as_it_was_typed(alice, address, world) -> None:
+    typed = {"name": "Lead", "role": "kept", "board_id": str(world.board.id)}
+    page = await alice.post(f"{address}/edit", data=typed)
+    assert page.status_code == 409
+    assert "Another agent of this board has that name." in page.text
+    assert 'value="kept"' in page.text
+
+
+async def test_a_new_token_is_shown_once_and_both_work(
+    alice, world, address, transaction, browsers
+) -> None:
+    page = (await alice.post(f"{address}/tokens")).text
+    token = shown_token(page)
+    async with transaction() as session:
+        of_worker = select(func.count()).where(AgentToken.agent_id == world.worker.id)
+        assert await session.scalar(of_worker) == 2
+    assert (await call(browsers, commands(page)[0])).status_code == 200
+    assert token not in (await alice.get(f"{address}/calls")).text
+
+
+async def test_an_agent_is_deleted_after_a_second_look(alice, address) -> None:
+    assert "Delete Worker for good?" in (await alice.get(address)).text
+    gone = await alice.post(f"{address}/deletions")
+    assert (gone.status_code, gone.headers["Location"]) == (303, "/agents")
+    assert (await alice.get(address)).status_code == 404
+
+
+async def test_members_read_and_do_not_manage(bob, rita, address, new, world) -> None:
+    for browser in (bob, rita):
+        page = await browser.get(address)
+        assert page.status_code == 200
+        assert "Issue a new token" not in page.text
+        for path in (f"{address}/edit", f"{address}/calls", "/agents/new"):
+            assert (await browser.get(path)).status_code == 403
+        for path, data in (
+            ("/agents", new),
+            (f"{address}/edit", {"name": "x", "board_id": str(world.board.id)}),
+            (f"{address}/tokens", {}),
+            (f"{address}/deletions", {}),
+        ):
+            assert (await browser.post(path, data=data)).status_code == 403
+        assert (await browser.get(f"/agents/{world.gardener.id}")).status_code == 403
+
+
+async def test_for_a_stranger_there_is_no_such_agent(charlie, address, new, world) -> None:
+    for path in (address, f"{address}/edit", f"{address}/calls", f"/agents?board={world.board.id}"):
+        assert (await charlie.get(path)).status_code == 404
+    for path, data in (
+        ("/agents", new),
+        (f"{address}/edit", {"name": "x", "board_id": str(world.board.id)}),
+        (f"{address}/edit", {}),
+        (f"{address}/tokens", {}),
+        (f"{address}/deletions", {}),
+    ):
+        assert (await charlie.post(path, data=data)).status_code == 404
+
+
+async def test_nobody_moves_an_agent_to_a_board_of_strangers(alice, address, world) -> None:
+    typed = {"name": "Worker", "board_id": str(world.charlies_board.id)}
+    assert (await alice.post(f"{address}/edit", data=typed)).status_code == 404
+
+
+async def test_an_agent_that_never_was_is_not_there(alice) -> None:
+    assert (await alice.get("/agents/01990000-0000-7000-8000-000000000000")).status_code == 404
+    assert (await alice.get("/agents/nobody")).status_code == 404
+
+
+async def test_a_part_of_the_page_is_what_changes(alice, address) -> None:
+    part = (await alice.get(address, headers=HTMX)).text
+    assert 'id="agent-now"' in part
+    assert "<html" not in part

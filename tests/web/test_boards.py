@@ -1,0 +1,239 @@
+"""The list of boards, a new one, and the settings of one."""
+
+import html
+
+import pytest
+from sqlalchemy import select
+
+from models import Board
+
+HTMX = {"HX-Request": "true"}
+
+NEW = {"name": "Release operations", "description": "Everything between a change and a customer."}
+
+
+@pytest.fixture
+def settings_of(world) -> str:
+    return f"/boards/{world.board.id}/settings"
+
+
+@pytest.fixture
+def now_in_the_database(transaction):
+    """Returns a board as it was committed, None if it is gone."""
+
+    async def look(board: Board) -> Board | None:
+        async with transaction() as session:
+            return await session.scalar(select(Board).where(Board.id == board.id))
+
+    return look
+
+
+async def test_everybody_sees_the_boards_that_they_read(alice, bob, dana, charlie) -> None:
+    of_alice, of_bob = (await alice.get("/boards")).text, (await bob.get("/boards")).text
+    assert "Launch" in of_alice
+    assert "Garden" in of_alice
+    assert "Launch" in of_bob
+    assert "Garden" not in of_bob
+    assert "No boards yet." in (await dana.get("/boards")).text
+    assert "Launch" not in (await charlie.get("/boards")).text
+
+
+async def test_only_admins_are_offered_a_new_board(alice, bob) -> None:
+    assert 'href="/boards/new">' in (await alice.get("/boards")).text
+    assert 'href="/boards/new"' not in (await bob.get("/boards")).text
+    assert (await bob.get("/boards/new")).status_code == 403
+    assert (await bob.post("/boards", data=NEW)).status_code == 403
+
+
+async def test_the_list_comes_alone_when_it_asks_for_itself(alice) -> None:
+    part = (await alice.get("/boards", headers=HTMX)).text
+    assert "Launch" in part
+    assert "<html" not in part
+
+
+async def test_a_new_board_has_the_rules_that_were_switched_on(alice, transaction) -> None:
+    form = await alice.get("/boards/new")
+    assert 'name="require_approval_for_done" value="true" checked' in form.text
+
+    made = await alice.post(
+        "/boards",
+        data=NEW | {"objective": "Ship 2.4", "require_review_before_done": "true"},
+    )
+
+    assert made.status_code == 303
+    async with transaction() as session:
+        board = await session.scalar(select(Board).where(Board.name == NEW["name"]))
+    assert made.headers["Location"] == f"/boards/{board.id}"
+    assert (board.objective, board.board_type) == ("Ship 2.4", "goal")
+    assert board.require_review_before_done
+    assert not board.require_approval_for_done
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"name": ""}, "Fill this in."),
+        ({"name": "N" * 201}, "At most 200 characters."),
+        ({"description": " "}, "Fill this in."),
+        ({"description": "a\0b"}, "There is a character in it that cannot be stored."),
+        ({"objective": "O" * 100_001}, "At most 100,000 characters."),
+    ],
+)
+async def test_a_board_that_lacks_something_is_given_back_as_it_was_typed(
+    alice, wrong, sentence
+) -> None:
+    page = await alice.post("/boards", data=NEW | wrong | {"only_lead_can_change_status": "true"})
+
+    assert page.status_code == 422
+    assert sentence in page.text
+    assert 'name="only_lead_can_change_status" value="true" checked' in page.text
+    assert 'name="require_approval_for_done" value="true">' in page.text
+    if "description" not in wrong:
+        assert NEW["description"] in page.text
+
+
+async def test_each_section_of_the_settings_is_saved_by_itself(
+    alice, world, settings_of, now_in_the_database
+) -> None:
+    about = {"section": "about", "name": "Lift-off", "slug": "", "description": "Up"}
+    saved = await alice.post(settings_of, data=about)
+    assert saved.status_code == 303
+    assert saved.headers["Location"].startswith(f"{settings_of}?saved=")
+    page = (await alice.get(saved.headers["Location"])).text
+    assert "Saved " in page
+
+    goal = {
+        "section": "goal",
+        "board_type": "goal",
+        "objective": "Ten partners",
+        "measure": ["Partners live", "", "Tickets"],
+        "target": ["10", "", "0"],
+        "target_date": "2027-01-31",
+        "goal_confirmed": "on",
+    }
+    assert (await alice.post(settings_of, data=goal)).status_code == 303
+    assert (
+        await alice.post(settings_of, data={"section": "agents", "max_agents": "7"})
+    ).status_code == 303
+
+    board = await now_in_the_database(world.board)
+    assert (board.name, board.slug, board.description) == ("Lift-off", "lift-off", "Up")
+    assert board.success_metrics == {"Partners live": "10", "Tickets": "0"}
+    assert f"{board.target_date:%Y-%m-%d %H:%M}" == "2027-01-31 00:00"
+    assert (board.goal_confirmed, board.max_agents) == (True, 7)
+    assert 'value="2027-01-31"' in (await alice.get(settings_of)).text
+
+
+async def test_a_measure_that_is_no_text_stays_as_it_is(
+    alice, world, settings_of, transaction, now_in_the_database
+) -> None:
+    async with transaction() as session:
+        world.board.success_metrics = {"Partners": 10, "Where": ["here"]}
+        await session.merge(world.board)
+    goal = {
+        "section": "goal",
+        "board_type": "general",
+        "measure": ["Partners", "Where"],
+        "target": ["10", "there"],
+    }
+    assert (await alice.post(settings_of, data=goal)).status_code == 303
+    board = await now_in_the_database(world.board)
+    assert board.success_metrics == {"Partners": 10, "Where": "there"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ({"section": "about", "name": "", "description": "kept"}, "Fill this in."),
+        ({"section": "goal", "board_type": "goal", "objective": "kept"}, "A goal needs success"),
+        ({"section": "goal", "board_type": "x", "objective": "kept"}, ""),
+        (
+            {
+                "section": "goal",
+                "board_type": "general",
+                "objective": "kept",
+                "target_date": "99999-01-01",
+            },
+            "Write a date like 2026-12-24.",
+        ),
+        ({"section": "agents", "max_agents": "-1"}, "At least 0."),
+        ({"section": "agents", "max_agents": "many"}, "Write a whole number."),
+        ({"section": "agents", "max_agents": "9" * 400}, "At most 1000."),
+    ],
+)
+async def test_a_section_that_is_wrong_comes_back_as_it_was_typed(
+    alice, world, settings_of, now_in_the_database, typed, sentence
+) -> None:
+    page = await alice.post(settings_of, data=typed)
+
+    assert page.status_code == 422
+    assert sentence in page.text
+    assert typed.get("description", typed.get("objective", typed.get("max_agents"))) in page.text
+    board = await now_in_the_database(world.board)
+    assert (board.name, board.objective, board.max_agents) == ("Launch", None, 2)
+
+
+async def test_a_rule_is_saved_as_it_is_switched(
+    alice, world, settings_of, now_in_the_database
+) -> None:
+    switched = {"section": "rules", "comment_required_for_review": "true"}
+    part = await alice.post(settings_of, data=switched, headers=HTMX)
+
+    assert part.status_code == 200
+    assert 'id="switches"' in part.text
+    assert "Saved " in part.text
+    assert (await now_in_the_database(world.board)).comment_required_for_review
+
+    without_scripts = await alice.post(settings_of, data={"section": "rules"})
+    assert without_scripts.status_code == 303
+    assert not (await now_in_the_database(world.board)).comment_required_for_review
+
+
+async def test_a_section_that_there_is_not_is_refused(alice, settings_of) -> None:
+    assert (await alice.post(settings_of, data={"section": "x"})).status_code == 422
+    assert (await alice.post(settings_of, data={})).status_code == 422
+
+
+async def test_a_board_is_deleted_once_its_name_is_typed(alice, world, now_in_the_database) -> None:
+    address = f"/boards/{world.board.id}/deletions"
+
+    other = await alice.post(address, data={"confirmed_name": "Lunch"})
+    assert other.status_code == 422
+    assert "To delete the board, type its name: Launch" in other.text
+    assert 'value="Lunch"' in other.text
+    assert await now_in_the_database(world.board)
+
+    gone = await alice.post(address, data={"confirmed_name": " Launch "})
+    assert (gone.status_code, gone.headers["Location"]) == (303, "/boards")
+    assert await now_in_the_database(world.board) is None
+
+
+async def test_who_is_no_admin_changes_no_settings(bob, rita, settings_of, world) -> None:
+    for browser in (bob, rita):
+        assert (await browser.get(settings_of)).status_code == 403
+        about = {"section": "about", "name": "Mine", "description": "x"}
+        assert (await browser.post(settings_of, data=about)).status_code == 403
+        gone = f"/boards/{world.board.id}/deletions"
+        assert (await browser.post(gone, data={"confirmed_name": "Launch"})).status_code == 403
+
+
+async def test_an_admin_without_a_board_does_not_change_it_either(dana, settings_of) -> None:
+    assert (await dana.get(settings_of)).status_code == 403
+
+
+async def test_for_a_stranger_there_is_no_such_board(charlie, settings_of, world) -> None:
+    assert (await charlie.get(settings_of)).status_code == 404
+    for typed in ({"section": "about", "name": "x", "description": "x"}, {"section": "about"}):
+        assert (await charlie.post(settings_of, data=typed)).status_code == 404
+    gone = f"/boards/{world.board.id}/deletions"
+    assert (await charlie.post(gone, data={"confirmed_name": "Launch"})).status_code == 404
+
+
+async def test_what_people_wrote_is_only_ever_text(alice, world, transaction, settings_of) -> None:
+    async with transaction() as session:
+        world.board.name = "<script>alert(1)</script>"
+        await session.merge(world.board)
+    for path in ("/boards", settings_of):
+        page = (await alice.get(path)).text
+        assert world.board.name not in page
+        assert html.escape(world.board.name, quote=False) in page

@@ -1,0 +1,217 @@
+"""A person's own settings."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from kit.clock import now
+from kit.secrets import hash_password
+from models import ApiToken, SignIn, User
+from web.browsers import browser
+
+PASSWORD, NEW_PASSWORD = "a quiet long watch", "another quiet watch"
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+SAFARI = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 "
+    "(KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
+)
+EDGE = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0"
+)
+
+
+def another_session(user: User, **fields: str) -> SignIn:
+    """Sign somebody in with another browser."""
+    return SignIn(
+        user_id=user.id,
+        **({"secret_hash": "elsewhere"} | fields),
+        created_at=now(),
+        last_seen_at=now(),
+        expires_at=now() + timedelta(days=1),
+    )
+
+
+@pytest.fixture
+def in_the_database(transaction, world):
+    """Returns Alice as she was committed."""
+
+    async def look() -> User:
+        async with transaction() as session:
+            return await session.scalar(select(User).where(User.id == world.alice.id))
+
+    return look
+
+
+@pytest.fixture
+async def with_password(transaction, world) -> None:
+    """Alice has a password."""
+    async with transaction() as session:
+        world.alice.password_hash = hash_password(PASSWORD)
+        await session.merge(world.alice)
+
+
+async def test_a_profile_is_saved_and_says_when_in_the_new_zone(alice, in_the_database) -> None:
+    typed = {
+        "section": "you",
+        "name": " Alice Ahn ",
+        "preferred_name": "Al",
+        "pronouns": "",
+        "timezone": "Asia/Kathmandu",
+    }
+    saved = await alice.post("/settings/profile", data=typed)
+
+    assert saved.status_code == 303
+    page = (await alice.get(saved.headers["Location"])).text
+    at = re.search(r"Saved (\d\d:\d\d)", page)[1]
+    assert f"It is {at} there now." in page
+    user = await in_the_database()
+    assert (user.name, user.preferred_name, user.pronouns) == ("Alice Ahn", "Al", None)
+
+
+async def test_what_agents_know_is_saved_by_itself(alice, in_the_database) -> None:
+    typed = {"section": "known", "notes": "Ask in the morning.\r\nNever on Fridays.", "context": ""}
+    assert (await alice.post("/settings/profile", data=typed)).status_code == 303
+    user = await in_the_database()
+    assert (user.notes, user.name) == ("Ask in the morning.\nNever on Fridays.", "Alice")
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ({"timezone": "Europe/Nowhere"}, "Choose one from the list, like Europe/Berlin."),
+        ({"timezone": "../etc/passwd"}, "Choose one from the list, like Europe/Berlin."),
+        ({"pronouns": "p" * 201}, "At most 200 characters."),
+        ({"preferred_name": "a\0"}, "There is a character in it that cannot be stored."),
+        ({"section": "known", "notes": "n" * 20_001}, "too long"),
+    ],
+)
+async def test_a_profile_that_is_wrong_comes_back_as_it_was_typed(
+    alice, in_the_database, typed, sentence
+) -> None:
+    page = await alice.post("/settings/profile", data={"name": "kept", "context": "kept"} | typed)
+    assert page.status_code == 422
+    assert sentence in page.text
+    assert "kept" in page.text
+    assert (await in_the_database()).name == "Alice"
+
+
+async def test_a_new_password_ends_the_other_sessions(
+    alice, world, with_password, transaction, nobody
+) -> None:
+    async with transaction() as session:
+        session.add(another_session(world.alice))
+
+    typed = {"current": PASSWORD, "new": NEW_PASSWORD}
+    assert (await alice.post("/settings/password", data=typed)).status_code == 303
+
+    assert (await alice.get("/settings")).status_code == 200
+    async with transaction() as session:
+        left = await session.scalars(select(SignIn).where(SignIn.user_id == world.alice.id))
+        assert [one.secret_hash for one in left if one.secret_hash == "elsewhere"] == []
+    signed_in = {"email": "alice@example.com", "password": NEW_PASSWORD}
+    assert (await nobody.post("/sign-in", data=signed_in)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ({"current": "wrong", "new": NEW_PASSWORD}, "This is not your password."),
+        ({"current": PASSWORD, "new": "short"}, "A password has at least 10 characters."),
+        ({"current": "", "new": NEW_PASSWORD}, "Fill this in."),
+    ],
+)
+async def test_a_password_that_will_not_do_is_told_beside_the_field(
+    alice, with_password, typed, sentence
+) -> None:
+    page = await alice.post("/settings/password", data=typed)
+    assert page.status_code == 422
+    assert sentence in page.text
+    assert PASSWORD not in page.text
+    assert NEW_PASSWORD not in page.text
+
+
+async def test_sessions_are_listed_in_words_and_ended(alice, world, transaction) -> None:
+    other = another_session(world.alice, user_agent=SAFARI, ip="192.0.2.7")
+    async with transaction() as session:
+        session.add(other)
+
+    page = (await alice.get("/settings")).text
+    assert "Safari on iPhone" in page
+    assert "192.0.2.7" in page
+    assert "This one" in page
+
+    ended = await alice.post(f"/settings/sessions/{other.id}/endings")
+    assert ended.headers["Location"] == "/settings#sessions"
+    assert "Safari on iPhone" not in (await alice.get("/settings")).text
+
+
+async def test_all_other_sessions_end_at_once(alice, world, transaction) -> None:
+    async with transaction() as session:
+        for number in range(2):
+            session.add(another_session(world.alice, secret_hash=str(number)))
+    assert "End all others" in (await alice.get("/settings")).text
+    assert (await alice.post("/settings/sessions/endings")).status_code == 303
+    assert "End all others" not in (await alice.get("/settings")).text
+
+
+async def test_ending_this_session_leads_to_the_door(alice, transaction, world) -> None:
+    async with transaction() as session:
+        own = await session.scalar(select(SignIn).where(SignIn.user_id == world.alice.id))
+    ended = await alice.post(f"/settings/sessions/{own.id}/endings")
+    assert ended.headers["Location"] == "/sign-in"
+    assert (await alice.get("/settings")).status_code == 303
+
+
+async def test_a_token_is_shown_once_and_can_be_revoked(alice, transaction, world) -> None:
+    made = await alice.post("/settings/tokens", data={"name": "Nightly report"})
+    assert made.status_code == 200
+    token = re.search(r'<code class="trunc">(mc_\w+_[\w-]+)</code>', made.text)[1]
+
+    page = (await alice.get("/settings")).text
+    assert "Nightly report" in page
+    assert token not in page
+
+    async with transaction() as session:
+        row = await session.scalar(select(ApiToken).where(ApiToken.name == "Nightly report"))
+    assert (await alice.post(f"/settings/tokens/{row.id}/endings")).status_code == 303
+    assert "Nightly report" not in (await alice.get("/settings")).text
+
+
+@pytest.mark.parametrize("name", ["", "n" * 101])
+async def test_a_token_needs_a_name(alice, name) -> None:
+    page = await alice.post("/settings/tokens", data={"name": name})
+    assert page.status_code == 422
+    assert 'id="field-token-name-error"' in page.text
+
+
+async def test_nobody_ends_what_belongs_to_others(alice, charlie, transaction, world) -> None:
+    async with transaction() as session:
+        sign_in = await session.scalar(select(SignIn).where(SignIn.user_id == world.alice.id))
+        token = await session.scalar(select(ApiToken).where(ApiToken.user_id == world.alice.id))
+    assert (await charlie.post(f"/settings/sessions/{sign_in.id}/endings")).status_code == 404
+    assert (await charlie.post(f"/settings/tokens/{token.id}/endings")).status_code == 404
+    assert (await alice.get("/settings")).status_code == 200
+
+
+async def test_a_saved_time_is_not_taken_from_anywhere(alice) -> None:
+    page = (await alice.get("/settings?saved=<b>now</b>")).text
+    assert "Saved" not in page
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "words"),
+    [
+        (FIREFOX, "Firefox on Linux"),
+        (SAFARI, "Safari on iPhone"),
+        (EDGE, "Edge on Windows"),
+        ("curl/8.0", "curl"),
+        (None, "A browser"),
+        ("", "A browser"),
+    ],
+)
+def test_browsers_are_known_by_what_they_call_themselves(user_agent, words) -> None:
+    assert browser(user_agent) == words

@@ -1,0 +1,139 @@
+"""The first steps of an admin."""
+
+import re
+
+import pytest
+
+from kit.secrets import fingerprint
+from models import Board, SignIn, User
+from tests.world import a_sign_in, a_user
+from web.auth import COOKIE
+
+HTMX = {"HX-Request": "true"}
+
+BOARD = {
+    "name": "Release operations",
+    "objective": "Ship 2.4",
+    "description": "Everything between a change and a customer.",
+    "require_approval_for_done": "true",
+}
+
+
+@pytest.fixture
+async def mara(nobody, transaction, world):
+    """The browser of Mara, who has just come in and belongs nowhere yet."""
+    mara: User = a_user("Mara")
+    sign_in: SignIn = a_sign_in(mara)
+    sign_in.secret_hash = fingerprint("the cookie of Mara")
+    async with transaction() as session:
+        session.add_all([mara, sign_in])
+    nobody.cookies.set(COOKIE, "the cookie of Mara")
+    return nobody
+
+
+async def test_from_nothing_to_the_first_call(mara, browsers) -> None:
+    assert (await mara.get("/boards")).headers["Location"] == "/welcome"
+    first = (await mara.get("/welcome")).text
+    assert "Step 1 of 4" in first
+    named = await mara.post("/welcome/organization", data={"name": "Mara & Co"})
+    assert named.headers["Location"] == "/welcome"
+
+    second = (await mara.get("/welcome")).text
+    assert "Step 2 of 4" in second
+    assert "Mara &amp; Co" in second
+    assert second.count('role="switch"') == 5 + 1  # the rules, and the one for shortcuts
+    made = await mara.post("/welcome/board", data=BOARD)
+    assert made.headers["Location"] == "/welcome"
+
+    third = (await mara.get("/welcome")).text
+    assert "Step 3 of 4" in third
+    board_id = re.search(r'name="board_id" value="([\w-]+)"', third)[1]
+    fourth = await mara.post(
+        "/welcome/agent",
+        data={"name": "Juniper", "board_id": board_id, "first_task": "Say hello"},
+    )
+    assert fourth.status_code == 200
+    assert "Step 4 of 4" in fourth.text
+    token = re.search(r'<code class="trunc">(mc_agent_[\w-]+)</code>', fourth.text)[1]
+
+    waiting = (await mara.get("/welcome")).headers["Location"]
+    page = (await mara.get(waiting)).text
+    assert token not in page
+    assert "first call.</b>" in page
+    assert f'href="{waiting}">Look again</a>' in page
+
+    called = await browsers(None).post(
+        "/api/v1/agent/heartbeat", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert called.status_code == 200
+
+    green = (await mara.get(waiting, headers=HTMX)).text
+    assert "Juniper is here." in green
+    assert f'href="/boards/{board_id}">Open the board</a>' in green
+    assert (await mara.get("/welcome")).headers["Location"] == "/boards"
+
+
+@pytest.mark.parametrize("name", ["", "  ", "N" * 201, "a\0b"])
+async def test_an_organization_needs_a_name(mara, name) -> None:
+    page = await mara.post("/welcome/organization", data={"name": name})
+    assert page.status_code == 422
+    assert 'aria-invalid="true"' in page.text
+    assert (await mara.get("/boards")).headers["Location"] == "/welcome"
+
+
+async def test_steps_that_are_too_early_lead_to_the_first(mara, world) -> None:
+    for path, data in (
+        ("/welcome/board", BOARD),
+        ("/welcome/agent", {"name": "x", "board_id": str(world.board.id)}),
+    ):
+        assert (await mara.post(path, data=data)).headers["Location"] == "/welcome"
+
+
+async def test_the_organization_can_be_named_anew(dana, world, transaction) -> None:
+    page = (await dana.get("/welcome?step=organization")).text
+    assert 'value="Tern"' in page
+    assert (await dana.post("/welcome/organization", data={"name": "Tern 2"})).status_code == 303
+    assert "Tern 2" in (await dana.get("/welcome")).text
+
+
+async def test_an_admin_without_a_board_makes_one(dana, transaction) -> None:
+    assert "Step 2 of 4" in (await dana.get("/welcome")).text
+    page = await dana.post("/welcome/board", data=BOARD | {"description": ""})
+    assert page.status_code == 422
+    assert 'value="Release operations"' in page.text
+    assert "Ship 2.4" in page.text
+    assert (await dana.post("/welcome/board", data=BOARD)).status_code == 303
+    assert "Step 3 of 4" in (await dana.get("/welcome")).text
+
+
+async def test_an_agent_that_cannot_be_is_given_back_as_it_was_typed(dana) -> None:
+    await dana.post("/welcome/board", data=BOARD)
+    board_id = re.search(r'name="board_id" value="([\w-]+)"', (await dana.get("/welcome")).text)[1]
+    page = await dana.post(
+        "/welcome/agent", data={"name": "", "role": "kept", "board_id": board_id}
+    )
+    assert page.status_code == 422
+    assert 'value="kept"' in page.text
+
+
+async def test_who_is_done_is_not_kept_here(alice) -> None:
+    assert (await alice.get("/welcome")).headers["Location"] == "/boards"
+
+
+async def test_members_do_not_set_up(bob, rita, world) -> None:
+    for browser in (bob, rita):
+        assert (await browser.get("/welcome")).status_code == 403
+        assert (await browser.get(f"/welcome/agents/{world.worker.id}")).status_code == 403
+        for path, data in (
+            ("/welcome/organization", {"name": "Mine"}),
+            ("/welcome/board", BOARD),
+            ("/welcome/agent", {"name": "x", "board_id": str(world.board.id)}),
+        ):
+            assert (await browser.post(path, data=data)).status_code == 403
+
+
+async def test_for_a_stranger_there_is_no_such_agent_and_no_such_board(charlie, world) -> None:
+    board: Board = world.board
+    assert (await charlie.get(f"/welcome/agents/{world.worker.id}")).status_code == 404
+    made = await charlie.post("/welcome/agent", data={"name": "x", "board_id": str(board.id)})
+    assert made.status_code == 404
