@@ -56,7 +56,8 @@ def listening_at(settings: Settings) -> socket.socket:
     host, port = settings.host, settings.port
     try:
         kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address, family=kind, backlog=2048)
+        both = kind == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address[:2], family=kind, backlog=2048, dualstack_ipv6=both)
     except OSError as error:
         reason = f"{host} is no address of this machine: set HOST to one that is."
         if error.errno == errno.EADDRINUSE:

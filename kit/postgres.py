@@ -134,5 +134,8 @@ class EmbeddedPostgres:
 def _lock(path: Path, kind: int) -> int:
     """Lock a file, and return it open. Closing it gives up the lock."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    owner = path.parent.stat()
+    if os.geteuid() == 0:
+        os.fchown(file, owner.st_uid, owner.st_gid)  # who may come back without being root
     fcntl.flock(file, kind)
     return file

@@ -89,7 +89,14 @@ def elsewhere() -> Path:
 
 def find_place(data_dir: Path) -> Place:
     """Find the place that belongs to a data folder, or make it. Raises CannotStart."""
-    data_dir = data_dir.resolve()
+    try:
+        return _place(data_dir.resolve())
+    except OSError as error:
+        reason = f"{error.strerror}: {error.filename}"
+        raise CannotStart(f"The folder {data_dir} cannot hold a database: {reason}.") from error
+
+
+def _place(data_dir: Path) -> Place:
     usual = data_dir / "postgres"
     if os.geteuid() != ROOT:
         data_dir.mkdir(parents=True, exist_ok=True)

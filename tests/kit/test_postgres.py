@@ -208,6 +208,13 @@ def test_a_start_that_cannot_work_says_why(postgres: EmbeddedPostgres, tmp_path:
     assert not broken.stop()
 
 
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(CannotStart, match="cannot hold a database"):
+        EmbeddedPostgres(file / "data")
+
+
 def test_programs_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="MC_PG_BIN"):
         EmbeddedPostgres(tmp_path / "data", programs=tmp_path)
@@ -275,5 +282,5 @@ def test_data_of_another_account_is_used_as_that_account(elsewhere: Path) -> Non
     os.chown(home, nobody.uid, nobody.gid)
     postgres = EmbeddedPostgres(home.parent, tuning=QUICK)
     postgres.start()
-    assert (home / "data").stat().st_uid == nobody.uid
+    assert {path.stat().st_uid for path in home.iterdir()} == {nobody.uid}
     assert postgres.stop()
