@@ -34,7 +34,14 @@ def main(arguments: list[str]) -> int:
     say("`./run demo --clean` removes it. What you make in other organizations stays.")
     from bin import serve
 
-    return ended(lambda: serve.run(settings, beside=played))
+    return ended(lambda: serve.run(_quiet(settings), beside=played))
+
+
+def _quiet(settings: Settings) -> Settings:
+    """Leave out the agents' many requests, so that the link stays in sight, unless told else."""
+    if "log_level" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"log_level": "WARNING"})
 
 
 async def clean(settings: Settings) -> None:

@@ -65,7 +65,7 @@ def set_up(*, level: str, style: str, utc: bool) -> None:
     handler.setFormatter(AsJson() if style == "json" else AsText(utc=utc))
     handler.addFilter(WithRequest())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for quiet in ("uvicorn.access", "sse_starlette", "asyncio", "pgqueuer"):
+    for quiet in ("uvicorn.access", "sse_starlette", "asyncio", "pgqueuer", "httpx2", "httpcore"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
 
 

@@ -1,6 +1,7 @@
 """Signing in with a password, sessions, and changing the password."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event, select, update
@@ -16,7 +17,7 @@ from tests.world import World, cookie_of
 
 PASSWORD = "correct horse battery"
 HASH = hash_password(PASSWORD)
-BROWSER = {"user_agent": "Firefox", "ip": "127.0.0.1"}
+BROWSER: dict[str, Any] = {"user_agent": "Firefox", "ip": "127.0.0.1"}
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ async def alice(session: AsyncSession, world: World) -> User:
     return world.alice
 
 
-async def sign_in(session: AsyncSession, **fields: str) -> tuple[User, str]:
+async def sign_in(session: AsyncSession, **fields: Any) -> tuple[User, str]:
     given = {"email": "alice@example.com", "password": PASSWORD} | fields
     return await identity.sign_in(session, **given, **BROWSER)
 
