@@ -10,6 +10,7 @@ from starlette.routing import Mount, Route
 from kit.errors import Refusal
 from kit.gate import KnownCallersOnly
 from web import (
+    activity,
     agents,
     approvals,
     auth,
@@ -95,6 +96,8 @@ FOR_MEMBERS: list[Route] = [
             ("/conversation", "GET", comments.show),
         ]
     ],
+    Route("/activity", activity.show, name="activity"),
+    Route("/activity/news", activity.news),
     Route("/approvals", approvals.index, name="approvals"),
     Route("/approvals/answers", bulk.answer_many, methods=["POST"]),
     Route("/approvals/undoings", bulk.undo_many, methods=["POST"]),

@@ -16,7 +16,7 @@ FAR = datetime(9999, 1, 1, tzinfo=UTC)
 RANKS = {priority.value: rank for rank, priority in enumerate(Priority)}
 LIST_ORDER = (Status.REVIEW, Status.IN_PROGRESS, Status.INBOX, Status.DONE)
 TEACHING = {
-    Status.INBOX: "New work lands here: yours, and what the board’s lead plans.",
+    Status.INBOX: "New work lands here: yours, and what the board's lead plans.",
     Status.IN_PROGRESS: "An agent moves a task here when it starts. "
     "The card shows who, and for how long.",
     Status.REVIEW: "Finished work waits here for you or the lead. "
@@ -62,6 +62,7 @@ class Refused:
             return None
 
     def __str__(self) -> str:
+        """Write what is to be told, for an address."""
         return f"{self.task_id}.{self.version}.{self.code}"
 
     @property

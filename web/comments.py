@@ -1,5 +1,7 @@
 """What is said about a task, on its page."""
 
+from typing import Any
+
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -26,7 +28,7 @@ async def show(request: Request) -> Response:
         detail = await tasks.detail(session, board, task_id_in(request))
         said = await conversation(request, session, board, detail.task.id)
     address = BoardAddress.of(request)
-    context = {"board": board, "task": detail.task, "address": address, **said}
+    context: dict[str, Any] = {"board": board, "task": detail.task, "address": address, **said}
     return render(request, "comments/_conversation.html", **context)
 
 

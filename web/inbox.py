@@ -95,8 +95,9 @@ class Inbox:
     def position(self) -> int:
         """Where the selected question stands among those that wait, from 1; 0 if it doesn't."""
         ids = [one.approval.id for one in self.waiting]
-        here = self.selected.id if self.selected else None
-        return ids.index(here) + 1 if here in ids else 0
+        if self.selected is None or self.selected.id not in ids:
+            return 0
+        return ids.index(self.selected.id) + 1
 
     @property
     def following(self) -> ApprovalDetail | None:
@@ -181,9 +182,7 @@ async def _decided(
     return list(page.items), page.total
 
 
-async def _writable(
-    request: Request, session: Session, listed: list[ApprovalDetail]
-) -> set[UUID]:
+async def _writable(request: Request, session: Session, listed: list[ApprovalDetail]) -> set[UUID]:
     """Return the boards of these questions on which the person may answer."""
     ids = {one.board.id for one in listed}
     found = [await boards.access(session, request.user, id) for id in sorted(ids)]

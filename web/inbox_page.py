@@ -38,7 +38,13 @@ async def shown(
         found = await inbox.look(
             request, session, selected=selected, view=view, problems=more.pop("problems", None)
         )
-    context = {"inbox": found, "form": form, "confirm": [], "moved": False, "toast": None} | more
+    context: dict[str, Any] = {
+        "inbox": found,
+        "form": form,
+        "confirm": [],
+        "moved": False,
+        "toast": None,
+    } | more
     status = max(status, form.status)
     if frame is None:
         return render(request, "approvals/_answer.html", status, **context)

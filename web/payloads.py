@@ -1,4 +1,4 @@
-"""What a question brings along, made readable: changes as prints and from-to rows, the rest as rows."""
+"""What a question brings along, made readable: changes as prints and rows, the rest as rows."""
 
 import json
 import re
@@ -121,7 +121,7 @@ def _is_diff(value: str) -> bool:
 
 
 def _lines(diff: str) -> list[Line]:
-    """Number the lines of a unified diff: what goes as it was, the rest as it will be."""
+    """Read a unified diff. What goes has the number that it had, the rest the one it will have."""
     lines: list[Line] = []
     old = new = 1
     for line in diff.splitlines()[:MOST_LINES]:

@@ -25,7 +25,8 @@ class NewTask(BaseModel):
 
     def draft(self, zone: tzinfo) -> TaskDraft:
         """Return the task that is wanted."""
-        return TaskDraft(**self.model_dump() | {"due_at": end_of(self.due_at, zone)})
+        wanted: dict[str, Any] = self.model_dump() | {"due_at": end_of(self.due_at, zone)}
+        return TaskDraft(**wanted)
 
 
 class Move(BaseModel):

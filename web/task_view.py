@@ -17,7 +17,7 @@ from web import frame as frames
 from web.board_address import BoardAddress
 from web.html import page, render, wants_part
 from web.reach import looked_at, task_id_in
-from web.telling import told
+from web.telling import NOT_YET, told
 
 SHORT = 6  # last characters of an id, enough to tell tasks of a board apart
 OPEN = ApprovalStatus.PENDING
@@ -26,12 +26,13 @@ EDITORS = {
     "description": "text",
     "due_at": "due",
     "tag_ids": "tags",
-    "depends_on_task_ids": "dependencies",
 }
 """The fields of a task that are edited in a form that opens, and which one that is."""
 
 
-async def look(request: Request, session: Session, form: forms.Form | None = None) -> dict[str, Any]:
+async def look(
+    request: Request, session: Session, form: forms.Form | None = None
+) -> dict[str, Any]:
     """Load a task with all that is shown of it. Raises NotFound or Forbidden."""
     access = await looked_at(request, session)
     board, task_id = access.board, task_id_in(request)
@@ -67,6 +68,7 @@ async def conversation(
     only_comments = request.query_params.get("show") == "comments"
     if only_comments:
         entries = [entry for entry in entries if entry.comment]
+    entries = [entry for entry in entries if not entry.event or entry.event.type not in NOT_YET]
     everybody = await agents.of_board(session, board)
     return {
         "entries": [told(entry) for entry in entries],
@@ -76,9 +78,7 @@ async def conversation(
     }
 
 
-async def shown(
-    request: Request, form: forms.Form | None = None, *, focus: str = ""
-) -> Response:
+async def shown(request: Request, form: forms.Form | None = None, *, focus: str = "") -> Response:
     """Show a task: as a page, or to htmx as the part that it asks for.
 
     With a form that came back, htmx is told to put only its editor in place, open, so that

@@ -1,5 +1,7 @@
 """Tasks as pages: a new one, and what becomes of one."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -53,7 +55,9 @@ async def move(request: Request) -> Response:
             on = await held(request, session)
             before = (await tasks.detail(session, on, task_id)).task
             undo = {"to": before.status.value, "assigned_agent_id": before.assigned_agent_id or ""}
-            sent = {"status": wanted.to} | wanted.model_dump(include={"assigned_agent_id"} & set(form.values))
+            sent = {"status": wanted.to} | wanted.model_dump(
+                include={"assigned_agent_id"} & set(form.values)
+            )
             moved = await tasks.change(session, request.user, on, task_id, sent)
     except (Conflict, Invalid) as refusal:
         return await _not_moved(request, refusal)
@@ -131,7 +135,7 @@ async def ask(request: Request) -> Response:
 
 
 async def _new(request: Request, form: forms.Form) -> Response:
-    """Show the form for a new task: as a page, or, to htmx, the dialog's form with what is wrong."""
+    """Show the form for a new task: as a page, or to htmx the dialog's form as it came back."""
     part = wants_part(request)
     frame = None if part else await frames.load(request)
     async with transaction(request) as session:
@@ -139,7 +143,8 @@ async def _new(request: Request, form: forms.Form) -> Response:
         if not access.can_write:
             raise Forbidden("board_write_forbidden", NOT_YOURS)
         choices = await board.new_task_choices(session, access)
-    context = {"board": access.board, "address": BoardAddress.of(request), "form": form, **choices}
+    context: dict[str, Any] = {"board": access.board, "form": form, **choices}
+    context["address"] = BoardAddress.of(request)
     if not part:
         return page(request, "tasks/new.html", frame=frame, status=form.status, **context)
     response = render(request, "tasks/_new_in_dialog.html", form.status, **context)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from models import EventType, Status
+from models import Event, EventType, Status
 from services.tasks import FieldChange, HistoryEntry
 from web import ages
 
@@ -17,13 +17,14 @@ BY_ITSELF = {
 }
 """What happens to a task because of another, by the key in the event."""
 
+NOT_YET = {EventType.APPROVAL_DECIDED, EventType.APPROVAL_UNDONE}
+"""What is not told: an answer that can still be taken back leaves no trace if it is."""
+
 DEEDS = {
     EventType.TASK_CREATED: "created this",
     EventType.TASK_DELETED: "deleted this",
     EventType.TASK_RESTORED: "brought this back",
     EventType.APPROVAL_REQUESTED: "asked: {question}",
-    EventType.APPROVAL_DECIDED: "{answer}: {question}",
-    EventType.APPROVAL_UNDONE: "took an answer back: {question}",
     EventType.APPROVAL_APPROVED: "approved: {question}",
     EventType.APPROVAL_REJECTED: "rejected: {question}",
     EventType.APPROVAL_REOPENED: "reopened: {question}",
@@ -53,7 +54,7 @@ def told(entry: HistoryEntry) -> Told:
     event = entry.event
     if event is None:
         return Told(entry)
-    because = next((words for key, words in BY_ITSELF.items() if key in event.data), "")
+    because = because_of_another(event)
     moved = _moved(event.data) if event.type is EventType.TASK_STATUS_CHANGED else ""
     if because:
         tail = f", so it went back to {_label(moved)}" if moved else ""
@@ -64,6 +65,11 @@ def told(entry: HistoryEntry) -> Told:
     deeds = [f"moved this to {_label(moved)}"] if moved else []
     deeds += [_change(change) for change in entry.changes if not (moved and _follows(change))]
     return Told(entry, _joined(deeds) or "looked after this", moved)
+
+
+def because_of_another(event: Event) -> str:
+    """Say what happened to another task that made this happen, "" if it was done by somebody."""
+    return next((words for key, words in BY_ITSELF.items() if key in event.data), "")
 
 
 class _Known(dict[str, Any]):

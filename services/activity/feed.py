@@ -17,10 +17,11 @@ from services.activity.entries import Entry, entries
 class ActivityFilters:
     """What of the feed is asked for; all that is given has to fit."""
 
-    kinds: Sequence[str] = ()  # what the type begins with: `task`, `approval`, `agent`, `board`
+    kinds: Sequence[str] = ()  # types, or what they begin with: `task`, `approval`, `agent`
     board_id: UUID | None = None
     agent_id: UUID | None = None
     before: int | None = None  # older than the event of this number
+    after: int | None = None  # newer than the event of this number
 
 
 async def for_member(
@@ -54,13 +55,16 @@ async def for_agent(session: AsyncSession, agent: Agent, paging: Paging) -> Page
 def _filtered(query: Select[Event], filters: ActivityFilters) -> Select[Event]:
     if filters.kinds:
         begins = tuple(f"{kind}." for kind in filters.kinds)
-        query = query.where(Event.type.in_([one for one in EventType if one.startswith(begins)]))
+        known = [one for one in EventType if one in filters.kinds or one.startswith(begins)]
+        query = query.where(Event.type.in_(known))
     if filters.board_id is not None:
         query = query.where(Event.board_id == filters.board_id)
     if filters.agent_id is not None:
         query = query.where(Event.agent_id == filters.agent_id)
     if filters.before is not None:
         query = query.where(Event.seq < filters.before)
+    if filters.after is not None:
+        query = query.where(Event.seq > filters.after)
     return query
 
 

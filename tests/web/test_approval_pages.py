@@ -1,0 +1,357 @@
+"""Needs you: the questions that wait, and answering them."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from kit.clock import now
+from models import Approval, ApprovalStatus, Comment, new_id
+from tests.conftest import Transaction
+from tests.world import World
+
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#inbox"}
+ON_PHONE = {"HX-Current-URL": "http://mission.test/approvals/0"}
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(transaction: Transaction, world: World) -> Ask:
+    """Ask a question on Launch, each a minute older than the one before."""
+    minutes = 0
+
+    async def ask(title: str = "Ship it", **fields: Any) -> Approval:
+        nonlocal minutes
+        minutes += 1
+        asked_at = now() - timedelta(minutes=minutes)
+        payload = {"title": title, "reason": "It is tested."} | fields.pop("payload", {})
+        task = world.task(f"Task of {title}")
+        rows = world.approval(task, payload=payload, created_at=asked_at, **fields)
+        async with transaction() as session:
+            session.add_all([task, *rows])
+        approval: Approval = rows[0]
+        return approval
+
+    return ask
+
+
+async def stored(transaction: Transaction, approval: Approval) -> Approval:
+    async with transaction() as session:
+        return await session.get_one(Approval, approval.id, populate_existing=True)
+
+
+def selected(html: str) -> str:
+    """Return the question that is shown in full."""
+    found = re.search(r'<h2 class="question[^>]*>([^<]*)', html)
+    return found[1] if found else ""
+
+
+async def test_the_first_question_is_shown_in_full_beside_the_list(alice, ask, world) -> None:
+    await ask("Ship <b>it</b>", agent_id=world.worker.id)
+    await ask("Older")
+
+    page = (await alice.get("/approvals")).text
+
+    assert selected(page) == "Ship &lt;b&gt;it&lt;/b&gt;?"
+    assert "Older?" in page
+    assert "<b>Worker</b> asks" in page
+    assert "It is tested." in page
+    assert 'data-view="list"' in page
+
+
+async def test_a_question_has_an_address_of_its_own(alice, ask) -> None:
+    await ask("First")
+    second = await ask("Second")
+
+    page = (await alice.get(f"/approvals/{second.id}")).text
+
+    assert selected(page) == "Second?"
+    assert 'data-view="detail"' in page
+
+
+async def test_nothing_waits(alice) -> None:
+    assert "Nothing needs you." in (await alice.get("/approvals")).text
+
+
+async def test_an_answer_leads_to_the_next_question_and_can_be_taken_back(
+    alice, ask, transaction
+) -> None:
+    first = await ask("First")
+    await ask("Second")
+
+    answered = await alice.post(
+        f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=HTMX
+    )
+
+    assert selected(answered.text) == "Second?"
+    assert "Approved. First?" in answered.text
+    assert (await stored(transaction, first)).status is ApprovalStatus.PENDING
+    toast = answered.text.split("data-toast")[1]
+    assert f'action="/approvals/{first.id}/undoings"' in toast
+
+    undone = await alice.post(f"/approvals/{first.id}/undoings", headers={"HX-Request": "true"})
+    assert "Taken back" in undone.text
+    assert "approvals" in undone.headers["HX-Trigger"]
+    assert (await stored(transaction, first)).decided_status is None
+
+
+async def test_on_a_phone_the_address_follows_to_the_next_question(alice, ask) -> None:
+    first, second = await ask("First"), await ask("Second")
+    headers = HTMX | {"HX-Current-URL": f"http://mission.test/approvals/{first.id}"}
+
+    answered = await alice.post(
+        f"/approvals/{first.id}/answers", data={"status": "rejected"}, headers=headers
+    )
+    assert answered.headers["HX-Push-Url"] == f"/approvals/{second.id}"
+    last = await alice.post(
+        f"/approvals/{second.id}/answers", data={"status": "rejected"}, headers=headers
+    )
+    assert last.headers["HX-Push-Url"] == "/approvals"
+    assert 'data-view="list"' in last.text
+
+
+async def test_without_htmx_an_answer_leads_to_the_next_question_with_a_way_back(
+    alice, ask
+) -> None:
+    first, second = await ask("First"), await ask("Second")
+
+    answered = await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"})
+
+    where = answered.headers["Location"]
+    assert where == f"/approvals/{second.id}?answered={first.id}"
+    page = (await alice.get(where)).text
+    assert selected(page) == "Second?"
+    assert f'action="/approvals/{first.id}/undoings"' in page
+
+
+async def test_a_note_is_kept_and_a_bad_one_comes_back(alice, ask, transaction) -> None:
+    first = await ask("First")
+    answers = f"/approvals/{first.id}/answers"
+
+    refused = await alice.post(
+        answers, data={"status": "approved", "note": "Kept. " + "x" * 10_001}, headers=HTMX
+    )
+    assert refused.status_code == 422
+    assert "Kept. xxx" in refused.text
+    assert (await stored(transaction, first)).decided_status is None
+    await alice.post(answers, data={"status": "approved", "note": "Well done"}, headers=HTMX)
+    assert (await stored(transaction, first)).decision_note == "Well done"
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+async def test_who_comes_second_is_told_who_was_first(alice, bob, ask, headers) -> None:
+    first = await ask("First")
+    await bob.post(f"/approvals/{first.id}/answers", data={"status": "rejected"})
+
+    late = await alice.post(
+        f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=headers
+    )
+
+    assert late.status_code == 409
+    assert selected(late.text) == "First?"
+    assert "Bob has rejected this already. Your answer was not sent." in late.text
+    assert "<b>Bob rejected</b>" in late.text
+
+
+async def test_a_decided_question_can_be_reopened(alice, ask, transaction, world) -> None:
+    first = await ask("First", status=ApprovalStatus.APPROVED, decided_by_user_id=world.bob.id)
+    page = (await alice.get(f"/approvals/{first.id}")).text
+    assert "<b>Bob approved</b>" in page
+
+    again = await alice.post(f"/approvals/{first.id}/reopenings", headers=HTMX)
+
+    assert "Reopened" in again.text
+    assert (await stored(transaction, first)).status is ApprovalStatus.PENDING
+
+
+async def test_asking_back_keeps_the_question_open(alice, ask, transaction, world) -> None:
+    first = await ask("First", agent_id=world.worker.id)
+
+    asked = await alice.post(
+        f"/approvals/{first.id}/questions", data={"question": "How sure?"}, headers=HTMX
+    )
+
+    assert selected(asked.text) == "First?"
+    assert "Asked back" in asked.text
+    async with transaction() as session:
+        assert await session.scalar(select(Comment.message)) == "@Worker How sure?"
+    blank = await alice.post(
+        f"/approvals/{first.id}/questions", data={"question": " "}, headers=HTMX
+    )
+    assert blank.status_code == 422
+    assert "Write what you want to know." in blank.text
+
+
+async def test_several_questions_are_answered_at_once(alice, ask, transaction) -> None:
+    first, _second, third = await ask("First"), await ask("Second"), await ask("Third")
+    ids = [str(first.id), str(third.id)]
+
+    answered = await alice.post(
+        "/approvals/answers", data={"ids": ids, "status": "approved"}, headers=HTMX
+    )
+
+    assert "2 approved" in answered.text
+    assert selected(answered.text) == "Second?"
+    undone = await alice.post(
+        "/approvals/undoings", data={"ids": ",".join(ids)}, headers={"HX-Request": "true"}
+    )
+    assert "2 taken back" in undone.text
+    for one in (first, third):
+        assert (await stored(transaction, one)).decided_status is None
+
+
+async def test_before_a_doubtful_one_is_approved_one_is_asked_once(alice, ask, transaction) -> None:
+    sure, doubtful = await ask("Sure"), await ask("Doubtful", confidence=60.0)
+    sent = {"ids": [str(sure.id), str(doubtful.id)], "status": "approved"}
+
+    confirm = await alice.post("/approvals/answers", data=sent, headers=HTMX)
+
+    assert "Approve 2, of which 1 is under 80?" in confirm.text
+    listed = confirm.text.split('id="confirm-name"')[1]
+    assert listed.index("Doubtful?") < listed.index("Sure?")
+    assert (await stored(transaction, sure)).decided_status is None
+    await alice.post("/approvals/answers", data=sent | {"sure": "on"}, headers=HTMX)
+    assert (await stored(transaction, doubtful)).decided_status is ApprovalStatus.APPROVED
+
+
+async def test_what_could_not_be_answered_stays_with_its_reason(
+    alice, bob, ask, transaction
+) -> None:
+    first, second = await ask("First"), await ask("Second")
+    await bob.post(f"/approvals/{first.id}/answers", data={"status": "rejected"})
+
+    partly = await alice.post(
+        "/approvals/answers",
+        data={"ids": [str(first.id), str(second.id), str(new_id())], "status": "approved"},
+        headers=HTMX,
+    )
+
+    assert "1 of 3 approved" in partly.text
+    assert (await stored(transaction, second)).decided_status is ApprovalStatus.APPROVED
+    assert (await stored(transaction, first)).decided_status is ApprovalStatus.REJECTED
+
+
+async def test_new_questions_wait_to_be_asked_for(alice, ask, transaction) -> None:
+    first = await ask("First")
+    page = (await alice.get("/approvals")).text
+    [part] = re.findall(r'id="inbox"[^>]* hx-get="([^"]*)"', page)
+    part = part.replace("&amp;", "&")
+    second = await ask("Second")
+    async with transaction() as session:
+        (await session.get_one(Approval, second.id)).created_at = now()
+
+    held = (await alice.get(part, headers=HTMX)).text
+    assert "1 new" in held
+    assert "Second?" not in held
+    assert selected(held) == "First?"
+
+    [pill] = re.findall(r'class="newpill"[^>]* hx-get="([^"]*)"', held)
+    shown = (await alice.get(pill.replace("&amp;", "&"), headers=HTMX)).text
+    assert "Second?" in shown
+    assert selected(shown) == "First?"
+    assert str(first.id) in shown
+
+
+async def test_decided_questions_are_listed(alice, ask, world) -> None:
+    await ask("Old", status=ApprovalStatus.REJECTED, decided_by_user_id=world.alice.id)
+    await ask("Waiting")
+
+    decided = (await alice.get("/approvals?state=decided")).text
+
+    assert "You rejected" in decided
+    assert "Waiting?" not in decided
+
+
+async def test_questions_are_narrowed_to_a_board(alice, ask, world) -> None:
+    await ask("First")
+
+    assert "First?" in (await alice.get(f"/approvals?board={world.board.id}")).text
+    assert "First?" not in (await alice.get(f"/approvals?board={world.garden.id}")).text
+    led = await alice.get(f"/boards/{world.board.id}/approvals")
+    assert led.headers["Location"] == f"/approvals?board={world.board.id}"
+
+
+@pytest.mark.parametrize(
+    "query", ["board=x", "until=x", f"until={'9' * 40}", "offset=-1", "selected=x", "state=x"]
+)
+async def test_an_address_that_makes_no_sense_shows_the_list(alice, query) -> None:
+    assert (await alice.get(f"/approvals?{query}")).status_code == 200
+
+
+async def test_what_will_change_is_readable(alice, ask) -> None:
+    diff = "@@ -29,2 +29,2 @@\n ## Imports\n-up to <10,000> rows\n+up to <50,000> rows"
+    first = await ask(
+        "First",
+        payload={
+            "diff": diff,
+            "changes": {"canary": {"from": "5%", "to": "25%"}, "owner": "Moss"},
+            "region": "eu",
+        },
+        rubric_scores={"correct": 94, "reversible": 71},
+    )
+
+    page = (await alice.get(f"/approvals/{first.id}")).text
+
+    assert "<del>up to &lt;10,000&gt; rows</del>" in page
+    assert "<ins>up to &lt;50,000&gt; rows</ins>" in page
+    assert '<span class="was">5%</span> 25%' in page
+    assert "<dt>Region</dt><dd>eu</dd>" in page
+    assert "payload.diff" in page
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"changes": [1, None, {"x": []}, ["a", "b"]]},
+        {"changes": {"a": [1, 2], "b": {"to": None}, "": {}}},
+        {"diff": 7, "patch": [{"file": "a", "diff": "+x"}], "title": 3, "decision": "x"},
+        {"diff": "@@ -999999999 +1 @@\n-x"},
+    ],
+)
+async def test_a_strange_payload_is_still_shown(alice, ask, payload) -> None:
+    first = await ask("First", payload=payload)
+    assert (await alice.get(f"/approvals/{first.id}")).status_code == 200
+
+
+async def test_who_only_reads_sees_questions_but_no_answers(rita, ask, transaction) -> None:
+    first = await ask("First")
+
+    page = (await rita.get(f"/approvals/{first.id}")).text
+    assert selected(page) == "First?"
+    assert "Ask an owner to answer." in page
+    assert 'value="approved"' not in page
+    assert "data-pick " not in page
+
+    for way, sent in [
+        ("answers", {"status": "approved"}),
+        ("undoings", {}),
+        ("reopenings", {}),
+        ("questions", {"question": "x"}),
+    ]:
+        response = await rita.post(f"/approvals/{first.id}/{way}", data=sent)
+        assert response.status_code == 403, way
+    await rita.post("/approvals/answers", data={"ids": str(first.id), "status": "approved"})
+    assert (await stored(transaction, first)).decided_status is None
+
+
+async def test_a_stranger_finds_no_question(charlie, ask, transaction) -> None:
+    first = await ask("First")
+
+    assert (await charlie.get(f"/approvals/{first.id}")).status_code == 404
+    assert "First?" not in (await charlie.get("/approvals")).text
+    for way, sent in [
+        ("answers", {"status": "approved"}),
+        ("undoings", {}),
+        ("reopenings", {}),
+        ("questions", {"question": "x"}),
+    ]:
+        response = await charlie.post(f"/approvals/{first.id}/{way}", data=sent)
+        assert response.status_code == 404, way
+    await charlie.post(
+        "/approvals/answers", data={"ids": str(first.id), "status": "approved", "sure": "on"}
+    )
+    assert (await stored(transaction, first)).decided_status is None
