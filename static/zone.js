@@ -1,5 +1,5 @@
-// A choice of time zone that nobody has made yet is the browser's: select[data-zone].
-for (const choice of document.querySelectorAll("select[data-zone]")) {
+// A time zone that nobody has named yet is the browser's: [data-zone] is an empty field or choice of one.
+for (const field of document.querySelectorAll("[data-zone]")) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (!choice.value && [...choice.options].some((option) => option.value === zone)) choice.value = zone;
+  if (!field.value && zone) field.value = zone;
 }

@@ -77,6 +77,7 @@ FUNCTIONS: dict[str, Any] = {
 FILTERS: dict[str, Any] = {
     "absolute": ages.absolute,
     "age": ages.age,
+    "attributes": looks.attributes,
     "day": ages.day,
     "deadline": ages.deadline,
     "hex": looks.hex_colour,

@@ -2,6 +2,9 @@
 
 import re
 import zlib
+from collections.abc import Mapping
+
+from markupsafe import Markup
 
 TINT = 15  # degrees between two hues that static/app.css knows
 
@@ -75,3 +78,15 @@ def hex_colour(colour: str | None) -> str:
 def step5(share: float) -> int:
     """Return a share of 0 to 100 in the steps of five that static/app.css knows."""
     return min(100, max(0, round(share / 5) * 5))
+
+
+def attributes(given: Mapping[str, object]) -> Markup:
+    """Write attributes of an element: `data_key` is data-key, True is there, None is not."""
+    written = Markup()
+    for key, value in given.items():
+        name = key.replace("_", "-")
+        if value is True:
+            written += Markup(" {}").format(name)
+        elif value is not None and value is not False:
+            written += Markup(' {}="{}"').format(name, value)
+    return written

@@ -52,6 +52,12 @@ def test_a_field_keeps_what_was_typed_and_tells_what_is_wrong_with_it() -> None:
     assert 'maxlength="5"' in field
 
 
+def test_a_field_takes_any_attribute() -> None:
+    field = written("{{ forms.field('q', 'Q', data_draft='<', required=True, list=none) }}")
+    assert ' data-draft="&lt;" required>' in field
+    assert "list" not in field
+
+
 def test_a_text_keeps_its_first_line_break() -> None:
     assert ">\n\nsecond</textarea>" in written("{{ forms.area('text', 'Text', '\\nsecond') }}")
 
