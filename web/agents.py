@@ -7,7 +7,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from kit.http import Session, transaction
-from services import agents, boards, organizations
+from kit.paging import Paging
+from services import activity, agents, boards, organizations
+from services.activity import ActivityFilters
 from web import forms, newcomers
 from web import frame as frames
 from web.agent_forms import ChangedAgent, NewAgent
@@ -15,6 +17,8 @@ from web.agent_words import CADENCES, EMOJI, counts, evidence, narrowed
 from web.auth import member_of
 from web.html import page, render, wants_part
 from web.newcomers import Newcomer
+
+LATELY = 12  # entries of what an agent did
 
 
 async def index(request: Request) -> Response:
@@ -25,7 +29,7 @@ async def index(request: Request) -> Response:
 
 async def table(request: Request) -> Response:
     """Show the agents in their table, as they stand now."""
-    return render(request, "agents/_list.html", **await _list(request))
+    return render(request, "agents/_list.html", apart=True, **await _list(request))
 
 
 async def new(request: Request) -> Response:
@@ -47,18 +51,16 @@ async def create(request: Request) -> Response:
 async def show(request: Request) -> Response:
     """Show an agent; to htmx only how it stands and what it does."""
     frame = None if wants_part(request) else await frames.load(request)
+    agent_id = _agent_id(request)
     async with transaction(request) as session:
-        card = await newcomers.card_of(request, session, _agent_id(request))
+        card = await newcomers.card_of(request, session, agent_id)
+        lately = await activity.for_member(
+            session, member_of(request), Paging(limit=LATELY), ActivityFilters(agent_id=agent_id)
+        )
+    now: dict[str, Any] = {"one": card, "lately": lately.items, "evidence": evidence}
     if frame is None:
-        return render(request, "agents/_now.html", one=card, evidence=evidence)
-    return page(
-        request,
-        "agents/show.html",
-        frame=frame,
-        one=card,
-        evidence=evidence,
-        saved=forms.saved_at(request),
-    )
+        return render(request, "agents/_now.html", **now)
+    return page(request, "agents/show.html", frame=frame, **now)
 
 
 async def edit(request: Request) -> Response:

@@ -14,6 +14,7 @@ from web import frame as frames
 from web.auth import member_of
 from web.board_forms import SECTIONS, NewBoard, day_in, measures
 from web.html import page, render, wants_part
+from web.reach import looked_at
 from web.rules import RULES
 
 
@@ -24,7 +25,7 @@ async def index(request: Request) -> Response:
     async with transaction(request) as session:
         summaries = await boards.summaries(session, member)
     if frame is None:
-        return render(request, "boards/_list.html", summaries=summaries)
+        return render(request, "boards/_list.html", summaries=summaries, apart=True)
     return page(request, "boards/index.html", frame=frame, summaries=summaries)
 
 
@@ -136,8 +137,8 @@ def _rows(form: forms.Form, board: Board) -> list[tuple[str, str]]:
 
 
 async def _managed(request: Request, session: Session) -> Board:
-    """Return the board for somebody who may change its settings. Raises NotFound or Forbidden."""
-    found = await boards.access(session, request.user, _board_id(request))
+    """Return the board to somebody who may change its settings. Raises NotFound or Forbidden."""
+    found = await looked_at(request, session)
     if not (found.is_admin and found.can_write):
         raise Forbidden("admin_required", "Only an admin can change the settings of a board.")
     return found.board

@@ -91,7 +91,7 @@ async def test_a_new_agent_gets_a_token_that_is_shown_once(alice, new) -> None:
     assert made.status_code == 200
     assert made.headers["Cache-Control"] == "no-store"
     token = shown_token(made.text)
-    agent_id = re.search(r'hx-get="/agents/([\w-]+)/calls"', made.text)[1]
+    agent_id = re.findall(r'hx-get="/agents/([\w-]+)/calls"', made.text)[0]
     for path in (f"/agents/{agent_id}", f"/agents/{agent_id}/calls", "/agents"):
         page = await alice.get(path)
         assert page.status_code == 200
@@ -149,7 +149,7 @@ async def test_each_line_of_a_lead_works_as_it_stands(
 
 async def test_the_page_turns_green_when_the_agent_has_called(alice, browsers, new) -> None:
     made = (await alice.post("/agents", data=new)).text
-    part = re.search(r'hx-get="(/agents/[\w-]+/calls)"', made)[1]
+    part = re.findall(r'hx-get="(/agents/[\w-]+/calls)"', made)[0]
     assert "first call.</b>" in (await alice.get(part, headers=HTMX)).text
 
     await call(browsers, commands(made)[0])
@@ -304,3 +304,10 @@ async def test_a_part_of_the_page_is_what_changes(alice, address) -> None:
     part = (await alice.get(address, headers=HTMX)).text
     assert 'id="agent-now"' in part
     assert "<html" not in part
+
+
+async def test_what_an_agent_did_lately_is_on_its_page(alice, address, world, browsers) -> None:
+    page = (await alice.post(f"{address}/tokens")).text
+    assert "New token for an agent: Worker" in (await alice.get(address)).text
+    await call(browsers, commands(page)[0])
+    assert "Nothing yet." in (await alice.get(f"/agents/{world.gardener.id}")).text
