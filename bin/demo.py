@@ -18,8 +18,6 @@ ABOUT = """\
 Start Mission Control with a demo: invented boards, and three scripted agents that work on them
 through the real HTTP API. Everything in it is demo data; --clean removes it."""
 
-LOOK_FOR_PEOPLE = 1.0  # seconds between two looks for somebody who has just come in
-
 
 def main(arguments: list[str]) -> int:
     options = parser("demo", ABOUT)
@@ -78,14 +76,10 @@ async def _play(settings: Settings) -> None:
             member = await demo.guide(session) or await fill(session)
             names = [worker.name for desk in DESKS for worker in desk.workers if worker.plays]
             cast = await demo.players(session, member, names)
-        scripts = [_script(settings, player) for player in cast]
+            await demo.invite_everybody(session)
         async with asyncio.TaskGroup() as group:
-            for script in scripts:
-                group.create_task(script.run())
-            while True:
-                async with transaction() as session:
-                    await demo.invite_everybody(session, member.organization_id)
-                await asyncio.sleep(LOOK_FOR_PEOPLE)
+            for player in cast:
+                group.create_task(_script(settings, player).run())
 
 
 def _script(settings: Settings, player: "Player") -> Script:

@@ -11,7 +11,7 @@ import httpx2
 
 from bin.demo_story import DESKS, Desk, Work
 
-STEP = 2.5  # seconds between two steps of an agent, on average
+STEP = 4.0  # seconds between two steps of an agent, on average
 MOST_WAITING = 4  # questions that the lead leaves with people at a time
 MOST_TASKS = 60  # tasks of a board, after which nobody adds any
 

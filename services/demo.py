@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
-from models import Agent, Member, Organization, Role, User
+from models import Agent, AgentStatus, Member, Organization, Role, User
 from services import agents, organizations
 
+LONG_AGO = timedelta(hours=3)
 GUIDE = "demo-guide"  # the id elsewhere of the person who made the demo, and cannot sign in
 
 
@@ -43,23 +45,34 @@ async def open_organization(session: AsyncSession, name: str) -> Member:
     return member
 
 
-async def invite_everybody(session: AsyncSession, organization_id: UUID) -> None:
-    """Make every person who can sign in an owner of the demo too."""
-    inside = select(Member.user_id).where(Member.organization_id == organization_id)
+async def invite_everybody(session: AsyncSession) -> None:
+    """Make everybody who can sign in an owner of the demo too, if there is one.
+
+    Who has just come in works in it first.
+    """
+    organization = await session.scalar(select(Organization).where(Organization.is_demo))
+    if organization is None:
+        return
+    inside = select(Member.user_id).where(Member.organization_id == organization.id)
     people = select(User).where(User.password_hash.is_not(None), User.id.not_in(inside))
-    organization = await session.get_one(Organization, organization_id)
-    for user in await session.scalars(people):
-        rights = {"role": Role.OWNER, "all_boards_read": True, "all_boards_write": True}
-        session.add(
-            Member(
-                organization=organization,
-                user=user,
-                created_at=now(),
-                updated_at=now(),
-                **rights,
-            )
+    for user in (await session.scalars(people)).all():
+        await _let_in(session, user, organization)
+
+
+async def _let_in(session: AsyncSession, user: User, organization: Organization) -> None:
+    session.add(
+        Member(
+            organization=organization,
+            user=user,
+            role=Role.OWNER,
+            all_boards_read=True,
+            all_boards_write=True,
+            created_at=now(),
+            updated_at=now(),
         )
-        user.active_organization_id = user.active_organization_id or organization_id
+    )
+    user.active_organization_id = user.active_organization_id or organization.id
+    await session.flush()
 
 
 async def players(session: AsyncSession, member: Member, names: Sequence[str]) -> list[Player]:
@@ -75,9 +88,10 @@ async def players(session: AsyncSession, member: Member, names: Sequence[str]) -
 
 
 async def seen_long_ago(session: AsyncSession, agent: Agent) -> None:
-    """Let an agent that no script plays have been there once."""
+    """Let an agent that no script plays have been there once, and not since."""
+    past = {"created_at": agent.created_at - 2 * LONG_AGO, "last_seen_at": now() - LONG_AGO}
     changed = update(Agent).where(Agent.id == agent.id)
-    await session.execute(changed.values(last_seen_at=agent.created_at, status="offline"))
+    await session.execute(changed.values(status=AgentStatus.OFFLINE, **past))
 
 
 async def remove(session: AsyncSession) -> bool:

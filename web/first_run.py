@@ -6,7 +6,7 @@ from starlette.responses import RedirectResponse, Response
 
 from kit.errors import NotFound
 from kit.http import transaction
-from services import identity
+from services import demo, identity
 from web import forms
 from web.auth import keep_signed_in
 from web.html import page
@@ -44,7 +44,8 @@ async def complete(request: Request) -> Response:
                     session, link, **wanted.model_dump(exclude={"link"})
                 )
                 secret = await identity.start_session(session, user, **browser_of(request))
-            return keep_signed_in(request, RedirectResponse("/welcome", 303), secret)
+                await demo.invite_everybody(session)
+            return keep_signed_in(request, RedirectResponse("/", 303), secret)
     except NotFound:
         return _closed(request, link)
     return _form(request, link, form)
