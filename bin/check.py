@@ -13,8 +13,8 @@ IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_comma
 
 STEPS = {
     "form": (*PYTHON, "ruff", "format", "--check", "--quiet"),
-    "lint": (*PYTHON, "ruff", "check", "--quiet"),
-    "types": (*PYTHON, "ty", "check", "--quiet"),
+    "lint": (*PYTHON, "ruff", "check"),
+    "types": (*PYTHON, "ty", "check"),
     "imports": (sys.executable, "-c", IMPORTS),
     "house rules": (*PYTHON, "pytest", "-q", "tests/test_house.py"),
 }
