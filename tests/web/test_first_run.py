@@ -23,7 +23,7 @@ async def test_the_link_makes_the_owner_and_signs_them_in(nobody, link) -> None:
 
     made = await nobody.post("/first-run", data=OWNER | {"link": link})
 
-    assert (made.status_code, made.headers["Location"]) == (303, "/welcome")
+    assert (made.status_code, made.headers["Location"]) == (303, "/")
     assert "HttpOnly" in made.headers["Set-Cookie"]
     assert (await nobody.get("/welcome")).status_code == 200
 
