@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 CHANNEL = "ch_pgqueuer"  # on which the queue's own trigger rings
 LOG_KEPT = timedelta(days=1)  # how long the queue remembers what it has done
 
-_log = table("pgqueuer_log", named("created"))
+_memory = [table(name, named("created")) for name in ("pgqueuer_log", "pgqueuer_statistics")]
 
 
 class Job(StrEnum):
@@ -45,7 +45,8 @@ async def enqueue(
 
 async def forget(session: AsyncSession, before: datetime) -> None:
     """Delete what the queue has written down about jobs that were done before a moment."""
-    await session.execute(delete(_log).where(_log.c.created < before))
+    for rows in _memory:
+        await session.execute(delete(rows).where(rows.c.created < before))
 
 
 class _InTransaction:

@@ -1,0 +1,256 @@
+"""The worker: does what was queued, and looks after what time alone brings about.
+
+It runs inside the server's process, or in one of its own, and there may be several. Every chore
+looks for what is to be done and does it, so it may run twice, or late, and nothing is lost.
+docs/decisions/jobs.md says why it is built like this.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+from pgqueuer import PgQueuer
+from pgqueuer.db import AsyncpgPoolDriver
+from pgqueuer.errors import FailingListenerError
+from pgqueuer.models import Job, Schedule
+from pgqueuer.types import Channel
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from kit.clock import now
+from kit.settings import Settings
+from services import agents, approvals, identity, jobs, tasks
+
+Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+
+CONNECT_TIMEOUT = 10.0  # seconds
+COMMAND_TIMEOUT = 30.0  # seconds for one statement of the queue's own
+LOCK_TIMEOUT = "5s"  # a chore that waits longer for a board leaves it to the next time
+FIRST_REST = 0.25  # seconds before the database is tried again; each rest is twice as long
+LONGEST_REST = 5.0  # seconds
+TIME_TO_FINISH = 0.8  # seconds for the jobs that are running when the worker is to stop
+TIME_TO_STOP = 1.3  # seconds for that, and for closing what is open
+TIME_TO_GIVE_UP = 0.25  # seconds for what is broken off
+TRASH_KEPT = timedelta(hours=1)
+
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.OperatorInterventionError,  # it is told to stop, or is not yet ready
+    asyncpg.InterfaceError,
+    FailingListenerError,
+)
+"""What is raised when the database goes away."""
+
+CLOSED = ("3D000", "55000")
+"""The SQLSTATEs of a database that is not there, or lets nobody in, as while it is restored."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often the worker looks, in seconds, if nothing rings."""
+
+    settle: int = 5
+    offline: int = 10
+    purge: int = 600
+    poll: float = 5.0  # the queue itself
+    lost: float = 10.0  # after which the job of a worker that has died is done by another
+
+
+async def run(settings: Settings, stop: asyncio.Event, *, pace: Pace = Pace()) -> None:
+    """Work until `stop` is set, and at most two seconds longer.
+
+    A database that is away is awaited. Signals are somebody else's business.
+    """
+    engine = create_async_engine(
+        settings.sqlalchemy_url, pool_size=2, max_overflow=2, pool_pre_ping=True
+    )
+    chores = Chores(settings, async_sessionmaker(engine, expire_on_commit=False).begin)
+    logging.getLogger("pgqueuer").addFilter(_is_our_fault)
+    working = asyncio.create_task(_keep_working(settings, chores, stop, pace))
+    try:
+        await stop.wait()
+        await asyncio.wait({working}, timeout=TIME_TO_STOP)
+    finally:
+        working.cancel()
+        await asyncio.wait({working}, timeout=TIME_TO_GIVE_UP)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(engine.dispose(), TIME_TO_GIVE_UP)
+
+
+class Chores:
+    """What there is to do. Each chore finds out by itself what that is at the moment."""
+
+    def __init__(self, settings: Settings, transaction: Transaction) -> None:
+        self.offline_after = timedelta(seconds=settings.agent_offline_after)
+        self._transaction = transaction
+
+    async def catch_up(self) -> None:
+        """Do what should have been done while no worker was there."""
+        await self.settle_all()
+        await self.mark_offline()
+
+    async def settle(self, job: Job) -> None:
+        """Settle what is due on the board that a job names."""
+        await self._settle(UUID(json.loads(job.payload or b"")["board_id"]))
+
+    async def settle_all(self, _schedule: Schedule | None = None) -> None:
+        """Settle what is due, board by board: one that is stuck does not hold up the others."""
+        async with self._patiently() as session:
+            due = await approvals.boards_with_due(session)
+        for board_id in due:
+            try:
+                await self._settle(board_id)
+            except Exception as error:
+                if _is_lost(error):
+                    raise
+                log.warning(
+                    "Answers on board %s could not be settled: %s",
+                    board_id,
+                    error,
+                    exc_info=not isinstance(error, DBAPIError),
+                )
+
+    async def mark_offline(self, _schedule: Schedule | None = None) -> None:
+        """Write down which agents have been silent for too long."""
+        async with self._patiently() as session:
+            await agents.mark_offline(session, offline_after=self.offline_after)
+
+    async def purge(self, _schedule: Schedule | None = None) -> None:
+        """Forget deleted tasks, sign-ins that have expired, and jobs that were done."""
+        async with self._patiently() as session:
+            await tasks.purge_trash(session, TRASH_KEPT)
+            await identity.purge_sign_ins(session)
+            await jobs.forget(session, now() - jobs.LOG_KEPT)
+
+    async def _settle(self, board_id: UUID) -> None:
+        async with self._patiently() as session:
+            await approvals.settle_due(session, board_id=board_id)
+
+    @asynccontextmanager
+    async def _patiently(self) -> AsyncGenerator[AsyncSession]:
+        """Open a transaction that does not wait for a lock for ever."""
+        async with self._transaction() as session:
+            await session.execute(select(func.set_config("lock_timeout", LOCK_TIMEOUT, True)))
+            yield session
+
+
+async def _keep_working(
+    settings: Settings, chores: Chores, stop: asyncio.Event, pace: Pace
+) -> None:
+    rest = FIRST_REST
+    clock = asyncio.get_running_loop().time
+    while not stop.is_set():
+        began = clock()
+        await _work_until_lost(settings, chores, stop, pace)
+        rest = FIRST_REST if clock() - began > LONGEST_REST else min(2 * rest, LONGEST_REST)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), rest)
+
+
+async def _work_until_lost(
+    settings: Settings, chores: Chores, stop: asyncio.Event, pace: Pace
+) -> None:
+    """Work until `stop` is set or the database is lost."""
+    try:
+        pool = await _connect(settings)
+    except (asyncpg.PostgresError, *LOST) as error:
+        log.warning("The worker cannot reach the database: %s", error or type(error).__name__)
+        return
+    try:
+        await chores.catch_up()
+        await _serve(_queue(pool, chores, pace), stop, pace)
+    except Exception as error:
+        if _is_lost(error):
+            log.warning("The worker has lost the database: %s", error)
+        else:
+            log.exception("The worker has failed.")
+    finally:
+        await _close(pool)
+
+
+async def _connect(settings: Settings) -> asyncpg.Pool:
+    pool = await asyncpg.create_pool(
+        settings.dsn,
+        min_size=0,
+        max_size=4,
+        timeout=CONNECT_TIMEOUT,
+        command_timeout=COMMAND_TIMEOUT,
+    )
+    async with pool.acquire():
+        return pool
+
+
+def _queue(pool: asyncpg.Pool, chores: Chores, pace: Pace) -> PgQueuer:
+    queue = PgQueuer(AsyncpgPoolDriver(pool), channel=Channel(jobs.CHANNEL))
+    queue.entrypoint(jobs.Job.SETTLE_APPROVALS)(chores.settle)
+    for name, chore, seconds in (
+        ("settle_sweep", chores.settle_all, pace.settle),
+        ("agents_offline", chores.mark_offline, pace.offline),
+        ("purge", chores.purge, pace.purge),
+    ):
+        queue.schedule(name, _every(seconds), clean_old=True)(chore)
+    return queue
+
+
+def _every(seconds: int) -> str:
+    """Return the cron expression, with seconds at its end, for a pace below an hour."""
+    if seconds < 60:
+        return f"* * * * * */{seconds}"
+    return f"*/{seconds // 60} * * * * 0"
+
+
+async def _serve(queue: PgQueuer, stop: asyncio.Event, pace: Pace) -> None:
+    """Let the queue run until `stop` is set. Raises what ends it before."""
+    running = asyncio.create_task(
+        queue.run(
+            dequeue_timeout=timedelta(seconds=pace.poll),
+            heartbeat_timeout=timedelta(seconds=pace.lost),
+            shutdown_on_listener_failure=True,
+        )
+    )
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        queue.shutdown.set()
+        await asyncio.wait({running}, timeout=TIME_TO_FINISH)
+    finally:
+        stopping.cancel()
+        running.cancel()
+        await asyncio.wait({running}, timeout=TIME_TO_GIVE_UP)
+    if running.done() and not running.cancelled() and not stop.is_set():
+        running.result()
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    try:
+        await asyncio.wait_for(pool.close(), TIME_TO_GIVE_UP)
+    except LOST:
+        pool.terminate()
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Say whether an error means that the database is away, and not that we did wrong."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    while error is not None:
+        if isinstance(error, LOST) or getattr(error, "sqlstate", None) in CLOSED:
+            return True
+        error = error.__cause__
+    return False
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Keep out of the log what the queue says at length about a database that is away."""
+    lost = record.exc_info and _is_lost(record.exc_info[1])
+    return record.levelno >= logging.ERROR and not lost
