@@ -152,7 +152,7 @@ def local(house_settings: Settings, transaction: Transaction) -> Caller:
         local_auth_token=token,
     )
     mission_control = app.build(settings)
-    state = app.state_of(settings, transaction, None, None)
+    state = app.state_of(settings, transaction, Doorbell(), None)
 
     async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
         await mission_control({**scope, "state": dict(state)}, receive, send)

@@ -13,6 +13,7 @@ from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import app
+from kit.doorbell import Doorbell
 from kit.settings import Settings
 from tests.api.conftest import Client, client_of
 from tests.world import World
@@ -28,7 +29,7 @@ async def test_a_house_that_works_says_so_to_anybody(nobody: Client, path: str) 
 def without_database(settings: Settings, transaction: Any) -> ASGIApp:
     """Mission Control with transactions that do not work."""
     mission_control = app.build(settings)
-    state = app.state_of(settings, transaction, None, None)
+    state = app.state_of(settings, transaction, Doorbell(), None)
 
     async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
         await mission_control({**scope, "state": dict(state)}, receive, send)

@@ -1,5 +1,6 @@
 """What may be asked and how it reads, without a database."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,7 +20,11 @@ def world() -> World:
 
 
 def draft(**fields) -> ApprovalDraft:
-    given = {"action_type": "task.complete", "confidence": 90, "lead_reasoning": "It is done."}
+    given: dict[str, Any] = {
+        "action_type": "task.complete",
+        "confidence": 90,
+        "lead_reasoning": "It is done.",
+    }
     return ApprovalDraft(**(given | fields))
 
 

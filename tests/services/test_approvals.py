@@ -1,6 +1,7 @@
 """Approvals: what is asked, what is decided, and what is written down of it."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -47,7 +48,11 @@ async def let_time_pass(session, approval) -> None:
 
 
 def draft(**fields) -> ApprovalDraft:
-    given = {"action_type": "task.complete", "confidence": 90.5, "lead_reasoning": " It is done. "}
+    given: dict[str, Any] = {
+        "action_type": "task.complete",
+        "confidence": 90.5,
+        "lead_reasoning": " It is done. ",
+    }
     return ApprovalDraft(**(given | fields))
 
 
@@ -213,6 +218,7 @@ class TestAnsweringOnAPage:
         assert (detail.answer, detail.decided_by) == (APPROVED, "Bob")
         assert (detail.is_waiting, detail.is_settling) == (False, True)
         assert approval.decision_note == "Go on."
+        assert approval.settles_at
         assert timedelta(seconds=7) < approval.settles_at - now() <= timedelta(seconds=8)
         assert await types(session) == [EventType.APPROVAL_DECIDED]
 

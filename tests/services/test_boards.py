@@ -36,7 +36,8 @@ GOAL = {"objective": "Fly south", "success_metrics": {"kilometres": 20_000}}
 
 
 def a_draft(**fields: Any) -> BoardDraft:
-    return BoardDraft(**{"name": "Nest", "description": "Where we live"} | fields)
+    given: dict[str, Any] = {"name": "Nest", "description": "Where we live"} | fields
+    return BoardDraft(**given)
 
 
 async def member_of(session: AsyncSession, member: Member) -> Member:
