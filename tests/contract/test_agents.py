@@ -1,0 +1,174 @@
+"""The contract of agents (agents-and-gateways 2, 6 and 7), for those without a gateway."""
+
+from datetime import timedelta
+
+from kit.clock import now
+from models import Agent, AgentStatus, new_id
+from tests.api.conftest import Client
+from tests.conftest import Transaction
+from tests.world import World
+
+
+async def test_an_agent_is_created_with_a_token_that_is_shown_once(
+    alice: Client, nobody: Client, world: World
+) -> None:
+    """7.2, decision 11."""
+    board = str(world.board.id)
+    made = (await alice.post("/agents", json={"name": "  Ada ", "board_id": board})).json()
+    assert (made["name"], made["status"], made["board_id"]) == ("Ada", "provisioning", board)
+    assert made["heartbeat_config"] == {
+        "every": "10m",
+        "target": "last",
+        "includeReasoning": False,
+    }
+    assert made["is_board_lead"] is made["is_gateway_main"] is False
+    read = (await alice.get(f"/agents/{made['id']}")).json()
+    assert made == read | {"token": made["token"]}
+    nobody.headers["X-Agent-Token"] = made["token"]
+    health = (await nobody.get("/agent/healthz")).json()
+    assert health == {
+        "ok": True,
+        "agent_id": made["id"],
+        "board_id": board,
+        "gateway_id": None,
+        "status": "online",
+        "is_board_lead": False,
+    }
+    assert (await alice.get(f"/agents/{made['id']}")).json()["status"] == "online"
+
+
+async def test_a_new_token_ends_the_old_one_when_it_is_first_used(
+    alice: Client, worker: Client, nobody: Client, world: World
+) -> None:
+    """Decision 11."""
+    issued = (await alice.post(f"/agents/{world.worker.id}/tokens")).json()
+    assert issued["agent_id"] == str(world.worker.id)
+    assert (await worker.get("/agent/healthz")).status_code == 200
+    nobody.headers["Authorization"] = f"Bearer {issued['token']}"
+    assert (await nobody.get("/agent/healthz")).status_code == 200
+    assert (await worker.get("/agent/healthz")).status_code == 401
+
+
+async def test_who_creates_agents(
+    alice: Client, bob: Client, dana: Client, worker: Client, lead: Client, world: World
+) -> None:
+    """6.5 and 7.2."""
+    board, garden = str(world.board.id), str(world.garden.id)
+    for client in (bob, dana):
+        refused = await client.post("/agents", json={"name": "Ada", "board_id": board})
+        assert refused.status_code == 403
+    for client, path in ((worker, "/agents"), (worker, "/agent/agents")):
+        assert (await client.post(path, json={"name": "Ada"})).status_code == 403
+    assert (await alice.post("/agents", json={"name": "Ada"})).status_code == 422
+    full = await lead.post("/agent/agents", json={"name": "Ada"})
+    assert full.status_code == 409
+    await alice.patch(f"/boards/{board}", json={"max_agents": 3})
+    assert (await lead.post("/agents", json={"name": "Ada", "board_id": garden})).status_code == 403
+    made = (await lead.post("/agent/agents", json={"name": "Ada", "board_id": garden})).json()
+    assert made["board_id"] == board
+    taken = await alice.post("/agents", json={"name": "ADA", "board_id": board})
+    assert taken.status_code == 409
+
+
+async def test_a_roster_shows_ones_own_board(
+    worker: Client, alice: Client, dana: Client, charlie: Client, world: World
+) -> None:
+    """6.4 and 7.1."""
+    mine = (await worker.get("/agent/agents")).json()["items"]
+    assert {agent["name"] for agent in mine} == {"Lead", "Worker", "Other worker"}
+    assert (await worker.get(f"/agent/agents?board_id={world.garden.id}")).status_code == 403
+    assert (await worker.get(f"/agent/agents?board_id={new_id()}")).status_code == 404
+    names = {agent["name"] for agent in (await alice.get("/agents")).json()["items"]}
+    assert names == {"Lead", "Worker", "Other worker", "Gardener"}
+    gardeners = (await alice.get(f"/agents?board_id={world.garden.id}")).json()["items"]
+    assert [agent["name"] for agent in gardeners] == ["Gardener"]
+    assert (await dana.get("/agents")).json()["items"] == []
+    [own] = (await charlie.get("/agents")).json()["items"]
+    assert own["name"] == "Charlie's worker"
+    assert (await alice.get(f"/agents?gateway_id={new_id()}")).status_code == 404
+
+
+async def test_an_agent_is_changed_and_its_status_is_its_own(
+    alice: Client, bob: Client, world: World
+) -> None:
+    """7.4."""
+    at = f"/agents/{world.worker.id}"
+    before = (await alice.get(at)).json()
+    assert (await alice.patch(at, json={})).json() == before
+    profile = {"role": "Writer", "skills": ["prose", "verse"], "empty": ""}
+    changed = (await alice.patch(at, json={"name": "Ada", "identity_profile": profile})).json()
+    assert changed["name"] == "Ada"
+    assert changed["identity_profile"] == {"role": "Writer", "skills": "prose, verse"}
+    assert (await alice.patch(at, json={"status": "online"})).status_code == 403
+    assert (await alice.patch(at, json={"board_id": None})).status_code == 422
+    assert (await alice.patch(at, json={"is_gateway_main": True})).status_code == 422
+    assert (await bob.patch(at, json={"name": "Bob's"})).status_code == 403
+    moved = (await alice.patch(at, json={"board_id": str(world.garden.id)})).json()
+    assert moved["board_id"] == str(world.garden.id)
+
+
+async def test_heartbeats_say_that_an_agent_is_there(
+    alice: Client, worker: Client, world: World, transaction: Transaction
+) -> None:
+    """2.5, 6.17, 7.5 and 7.6."""
+    async with transaction() as session:
+        agent = await session.get_one(Agent, world.worker.id)
+        agent.last_seen_at = now() - timedelta(hours=1)
+    at = f"/agents/{world.worker.id}"
+    assert (await alice.get(at)).json()["status"] == AgentStatus.OFFLINE
+    body = {"name": "Somebody else", "board_id": None, "status": "degraded"}
+    for content in (None, b"", b"no json at all"):
+        assert (await worker.post("/agent/heartbeat", content=content)).status_code == 200
+    assert (await worker.post("/agent/heartbeat", json=body)).json()["status"] == "online"
+    seen = await worker.post(f"{at}/heartbeat", json={"status": "degraded"})
+    assert seen.json()["status"] == "degraded"
+    other = await worker.post(f"/agents/{world.lead.id}/heartbeat", json={})
+    assert other.status_code == 403
+    by_name = (await worker.post("/agents/heartbeat", json={"name": "Ignored"})).json()
+    assert (by_name["id"], by_name["token"]) == (str(world.worker.id), None)
+
+
+async def test_an_admin_checks_agents_in_by_name_and_makes_those_that_are_missing(
+    alice: Client, bob: Client, world: World
+) -> None:
+    """7.5 and 7.6."""
+    assert (await alice.post(f"/agents/{world.worker.id}/heartbeat", json={})).status_code == 200
+    assert (await bob.post(f"/agents/{world.worker.id}/heartbeat", json={})).status_code == 403
+    known = (await alice.post("/agents/heartbeat", json={"name": "Worker"})).json()
+    assert (known["id"], known["token"]) == (str(world.worker.id), None)
+    assert (await alice.post("/agents/heartbeat", json={"name": "Ada"})).status_code == 422
+    new = {"name": "Ada", "board_id": str(world.board.id)}
+    made = (await alice.post("/agents/heartbeat", json=new)).json()
+    assert made["token"].startswith("mc_agent_")
+    assert made["status"] == "online"
+    again = (await alice.post("/agents/heartbeat", json=new)).json()
+    assert (again["id"], again["token"]) == (made["id"], None)
+    assert (await bob.post("/agents/heartbeat", json=new)).status_code == 403
+
+
+async def test_a_deleted_agent_is_gone_and_its_work_is_in_the_inbox(
+    alice: Client, bob: Client, worker: Client, world: World
+) -> None:
+    """7.7."""
+    path = f"/boards/{world.board.id}/tasks"
+    task = (await alice.post(path, json={"title": "Write"})).json()
+    await worker.patch(f"{path}/{task['id']}", json={"status": "in_progress"})
+    at = f"/agents/{world.worker.id}"
+    assert (await bob.delete(at)).status_code == 403
+    assert (await alice.delete(at)).json() == {"ok": True}
+    assert (await alice.delete(at)).json() == {"ok": True}
+    assert (await alice.get(at)).status_code == 404
+    assert (await worker.get("/agent/healthz")).status_code == 401
+    left = (await alice.get(f"{path}/{task['id']}")).json()
+    assert (left["status"], left["assigned_agent_id"]) == ("inbox", None)
+
+
+async def test_an_agent_that_fails_was_there_all_the_same(
+    worker: Client, alice: Client, world: World, transaction: Transaction
+) -> None:
+    """2.4: the original forgets the sign of life of a call that is refused."""
+    async with transaction() as session:
+        agent = await session.get_one(Agent, world.worker.id)
+        agent.last_seen_at = None
+    await worker.post(f"/boards/{world.board.id}/tasks/{new_id()}/comments", json={})
+    assert (await alice.get(f"/agents/{world.worker.id}")).json()["status"] == "online"

@@ -1,0 +1,175 @@
+"""The contract's checklist (people-and-boards 7), 30, 34 and 36: boards."""
+
+from datetime import timedelta
+from typing import Any
+
+from kit.clock import now
+from models import Board, BoardGroup, Note, new_id
+from tests.api.conftest import Client
+from tests.conftest import Transaction
+from tests.world import World, a_task
+
+NEW = {"name": "Spring", "slug": "spring", "description": "What grows", "board_type": "general"}
+
+
+async def test_a_role_by_itself_opens_no_board(
+    dana: Client, bob: Client, rita: Client, alice: Client, world: World
+) -> None:
+    """30."""
+    assert (await dana.get("/boards")).json()["items"] == []
+    assert (await dana.get(f"/boards/{world.board.id}")).status_code == 403
+    for client in (bob, rita):
+        assert [one["name"] for one in (await client.get("/boards")).json()["items"]] == ["Launch"]
+        assert (await client.get(f"/boards/{world.garden.id}")).status_code == 403
+    names = [one["name"] for one in (await alice.get("/boards")).json()["items"]]
+    assert names == ["Garden", "Launch"]
+    change = {"description": "Changed"}
+    assert (await bob.patch(f"/boards/{world.board.id}", json=change)).status_code == 200
+    assert (await rita.patch(f"/boards/{world.board.id}", json=change)).status_code == 403
+
+
+async def test_a_board_needs_no_gateway_and_takes_none_that_is_not_there(
+    alice: Client, bob: Client, world: World
+) -> None:
+    """34, without gateways: docs/decisions/boards-without-gateways.md."""
+    made = (await alice.post("/boards", json=NEW)).json()
+    assert made | NEW == made
+    assert (made["gateway_id"], made["max_agents"]) == (None, 1)
+    assert made["require_approval_for_done"] is True
+    assert made["organization_id"] == str(world.tern.id)
+    assert (await alice.get(f"/boards/{made['id']}")).json() == made
+    for field in ("gateway_id", "board_group_id"):
+        response = await alice.post("/boards", json={**NEW, field: str(new_id())})
+        assert response.status_code == 422
+        assert response.json()["detail"][0]["loc"] == ["body", field]
+    assert (await bob.post("/boards", json=NEW)).status_code == 403
+    assert (await alice.post("/boards", json={**NEW, "description": " "})).status_code == 422
+
+
+async def test_a_group_is_one_of_the_same_organization(
+    alice: Client, world: World, transaction: Transaction
+) -> None:
+    """34."""
+    async with transaction() as session:
+        ours, theirs = a_group(world.tern.id), a_group(world.plover.id)
+        session.add_all([ours, theirs])
+    at = f"/boards/{world.board.id}"
+    assert (await alice.patch(at, json={"board_group_id": str(theirs.id)})).status_code == 422
+    changed = (await alice.patch(at, json={"board_group_id": str(ours.id)})).json()
+    assert changed["board_group_id"] == str(ours.id)
+
+
+async def test_a_goal_says_what_it_is_and_how_it_is_measured(alice: Client, world: World) -> None:
+    """3.6; C29, fixed."""
+    goal = {**NEW, "board_type": "goal", "goal_confirmed": True}
+    assert (await alice.post("/boards", json=goal)).status_code == 422
+    whole = {"objective": "Grow", "success_metrics": {"plants": 12}}
+    assert (await alice.post("/boards", json={**goal, **whole})).status_code == 200
+    at = f"/boards/{world.board.id}"
+    assert (await alice.patch(at, json={"board_type": "goal"})).status_code == 422
+    assert (await alice.patch(at, json={"board_type": "goal", **whole})).status_code == 200
+
+
+async def test_a_change_takes_what_is_sent_and_refuses_null_where_something_must_be(
+    alice: Client, world: World
+) -> None:
+    """3.6; C8, fixed."""
+    at = f"/boards/{world.board.id}"
+    before = (await alice.get(at)).json()
+    changed = (await alice.patch(at, json={"max_agents": 5, "nonsense": 1})).json()
+    assert changed == before | {"max_agents": 5, "updated_at": changed["updated_at"]}
+    for name in ("name", "slug", "description", "board_type", "max_agents", "goal_confirmed"):
+        assert (await alice.patch(at, json={name: None})).status_code == 422, name
+    assert (await alice.patch(at, json={"objective": None, "target_date": None})).status_code == 200
+
+
+async def test_only_admins_change_rules_and_delete_boards(
+    bob: Client, alice: Client, world: World
+) -> None:
+    """S7, fixed."""
+    at = f"/boards/{world.board.id}"
+    assert (await bob.patch(at, json={"require_approval_for_done": True})).status_code == 403
+    assert (await bob.delete(at)).status_code == 403
+    await alice.post(f"{at}/tasks", json={"title": "Write"})
+    assert (await alice.delete(at)).json() == {"ok": True}
+    assert (await alice.get(at)).status_code == 404
+    assert [one["name"] for one in (await alice.get("/boards")).json()["items"]] == ["Garden"]
+
+
+async def test_a_snapshot_shows_all_tasks_and_the_newest_of_the_rest(
+    alice: Client, worker: Client, world: World, transaction: Transaction
+) -> None:
+    """36."""
+    async with transaction() as session:
+        board = await session.get_one(Board, world.board.id)
+        tasks = [a_task(board, f"Task {number}") for number in range(201)]
+        session.add_all(tasks)
+        for number in range(202):
+            rows = world.approval(tasks[0], status="approved", action_type=f"{number}")
+            rows[0].board = board
+            session.add_all([*rows, *notes(board, number)])
+    for client in (alice, worker):
+        shown = (await client.get(f"/boards/{world.board.id}/snapshot")).json()
+        assert len(shown["tasks"]) == 201
+        assert len(shown["approvals"]) == 200
+        said = [note["content"] for note in shown["chat_messages"]]
+        assert said == [f"Said {number}" for number in range(2, 202)]
+        assert shown["pending_approvals_count"] == 0
+        assert shown["board"]["name"] == "Launch"
+        assert {agent["name"] for agent in shown["agents"]} == {"Lead", "Worker", "Other worker"}
+        counted = [card["approvals_count"] for card in shown["tasks"]]
+        assert sorted(counted)[-2:] == [0, 202]
+        assert {"assignee", "approvals_pending_count", "custom_field_values"} <= set(
+            shown["tasks"][0]
+        )
+
+
+async def test_a_group_snapshot_shows_to_people_what_they_may_read(
+    alice: Client, bob: Client, worker: Client, world: World, transaction: Transaction
+) -> None:
+    """3.6; S8, fixed."""
+    at = f"/boards/{world.board.id}/group-snapshot"
+    assert (await alice.get(at)).json() == {"group": None, "boards": []}
+    async with transaction() as session:
+        group = a_group(world.tern.id)
+        session.add(group)
+        await session.flush()
+        for id in (world.board.id, world.garden.id):
+            (await session.get_one(Board, id)).board_group_id = group.id
+        garden = await session.get_one(Board, world.garden.id)
+        session.add_all([a_task(garden, "Weed"), a_task(garden, "Sown", status="done")])
+    for client in (alice, worker):
+        shown = (await client.get(at)).json()
+        [board] = shown["boards"]
+        assert board["board"]["name"] == "Garden"
+        assert board["task_counts"] == {"inbox": 1, "done": 1}
+        assert [task["title"] for task in board["tasks"]] == ["Weed"]
+    assert (await bob.get(at)).json()["boards"] == []
+    with_self = (await bob.get(f"{at}?include_self=yes&include_done=1")).json()
+    assert [board["board"]["name"] for board in with_self["boards"]] == ["Launch"]
+    none = (await alice.get(f"{at}?per_board_task_limit=0")).json()
+    assert none["boards"][0]["tasks"] == []
+    for limit in ("-1", "101"):
+        assert (await alice.get(f"{at}?per_board_task_limit={limit}")).status_code == 422
+
+
+async def test_agents_see_their_own_board(worker: Client, world: World) -> None:
+    """3.15."""
+    [board] = (await worker.get("/agent/boards")).json()["items"]
+    assert board == (await worker.get(f"/agent/boards/{world.board.id}")).json()
+    assert (await worker.get(f"/boards/{world.board.id}")).status_code == 401
+    assert (await worker.get("/boards")).status_code == 401
+
+
+def a_group(organization_id: Any) -> BoardGroup:
+    """Make a group of boards."""
+    fields = {"name": "Group", "slug": "group", "created_at": now(), "updated_at": now()}
+    return BoardGroup(id=new_id(), organization_id=organization_id, **fields)
+
+
+def notes(board: Board, number: int) -> list[Note]:
+    """Make a message of the chat, and a note that is none."""
+    at = now() + timedelta(seconds=number)
+    said = Note(id=new_id(), board=board, content=f"Said {number}", is_chat=True, created_at=at)
+    kept = Note(id=new_id(), board=board, content="Kept", is_chat=False, created_at=at)
+    return [said, kept]

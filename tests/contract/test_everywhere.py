@@ -1,0 +1,213 @@
+"""The contract's checklist (people-and-boards 7), 1 to 9: what holds everywhere."""
+
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import app
+from kit.http import event_stream
+from kit.settings import Settings
+from models import Agent, new_id
+from tests.api.conftest import Caller, Client, client_of
+from tests.api.listening import listening
+from tests.conftest import Transaction
+from tests.world import World, an_agent, an_agent_token, token_of
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+}
+
+
+async def test_the_probe_is_open_and_the_document_tells_roles_and_intents(nobody: Client) -> None:
+    """1."""
+    probe = await nobody.get("http://mission.test/healthz")
+    assert (probe.status_code, probe.json()) == (200, {"ok": True})
+    paths = (await nobody.get("http://mission.test/openapi.json")).json()["paths"]
+    told = paths["/api/v1/agent/boards/{board_id}/tasks"]["get"]
+    assert {"agent-lead", "agent-worker"} <= set(told["tags"])
+    assert told["x-llm-intent"] == "agent_board_task_discovery"
+
+
+async def test_every_answer_carries_a_request_id_and_security_headers(
+    alice: Client, nobody: Client
+) -> None:
+    """2. That a 500 does too, tests/api/test_health.py shows."""
+    for client, path in [(alice, "/users/me"), (nobody, "/users/me"), (alice, "/nothing")]:
+        response = await client.get(path)
+        assert len(response.headers["X-Request-Id"]) == 32
+        for name, value in HEADERS.items():
+            assert response.headers[name] == value
+        echoed = await client.get(path, headers={"X-Request-Id": " my-own.id "})
+        assert echoed.headers["X-Request-Id"] == "my-own.id"
+        odd = await client.get(path, headers={"X-Request-Id": "a b<c>" * 50})
+        assert len(odd.headers["X-Request-Id"]) == 32
+
+
+async def test_every_error_has_the_same_envelope(
+    alice: Client, bob: Client, nobody: Client, calling: Caller, world: World
+) -> None:
+    """3."""
+    board = f"/boards/{world.board.id}"
+    refused = [
+        await nobody.get(board),  # 401
+        await bob.get(f"/boards/{world.garden.id}"),  # 403
+        await alice.get(f"/boards/{new_id()}"),  # 404
+        await alice.put(board),  # 405
+        await alice.post("/organizations", json={"name": "TERN"}),  # 409
+        await alice.post(f"{board}/tasks", json={}),  # 422
+    ]
+    assert [answer.status_code for answer in refused] == [401, 403, 404, 405, 409, 422]
+    for answer in refused:
+        body = answer.json()
+        assert body["detail"]
+        assert body["request_id"] == answer.headers["X-Request-Id"]
+        assert body.keys() <= {"detail", "code", "request_id"}
+
+
+async def test_too_many_wrong_tokens_are_slowed_down(
+    house_settings: Settings, transaction: Transaction, world: World
+) -> None:
+    """3, for 429; it says when to come again (S12)."""
+    settings = house_settings.model_copy(
+        update={"rate_limit_failed_auth": 3, "rate_limit_requests": 5}
+    )
+    built = app.build(settings)
+    state = app.state_of(settings, transaction, None, None)
+
+    async def house(scope: Scope, receive: Receive, send: Send) -> None:
+        await built({**scope, "state": state}, receive, send)
+
+    worker = client_of(house, world.worker)
+    for _ in range(5):
+        assert (await worker.get("/agent/healthz")).status_code == 200
+    limited = await worker.get("/agent/healthz")
+    assert limited.status_code == 429
+    assert 1 <= int(limited.headers["Retry-After"]) <= 60
+    assert limited.json()["code"] == "rate_limited"
+    other = client_of(house, world.other_worker)
+    assert (await other.get("/agent/healthz")).status_code == 200
+
+    wrong = client_of(house, None)
+    wrong.headers["Authorization"] = "Bearer mc_agent_guessed"
+    assert [(await wrong.get("/agent/healthz")).status_code for _ in range(4)] == [401] * 3 + [429]
+
+
+async def test_pages_of_a_list_have_bounds(alice: Client, world: World) -> None:
+    """4."""
+    path = f"/boards/{world.board.id}/tasks"
+    for query in ("limit=0", "limit=201", "offset=-1"):
+        assert (await alice.get(f"{path}?{query}")).status_code == 422
+    for title in ("one", "two", "three"):
+        await alice.post(path, json={"title": title})
+    page = (await alice.get(path)).json()
+    assert (page["limit"], page["offset"], page["total"]) == (200, 0, 3)
+    assert [task["title"] for task in page["items"]] == ["three", "two", "one"]
+    page = (await alice.get(f"{path}?limit=1&offset=1")).json()
+    assert (page["total"], [task["title"] for task in page["items"]]) == (3, ["two"])
+    assert (await alice.get(f"{path}?offset=10")).json()["items"] == []
+    assert (await alice.get(f"{path}?offset=10")).json()["total"] == 3
+
+
+async def test_failures_come_in_their_order(
+    nobody: Client, charlie: Client, alice: Client, world: World
+) -> None:
+    """5."""
+    path = f"/boards/{world.board.id}/tasks"
+    assert (await nobody.post(path, content=b"{")).status_code == 422
+    assert (await nobody.post(path, json={})).status_code == 401
+    assert (await charlie.post(path, json={})).status_code == 404
+    assert (await alice.post(path, json={})).status_code == 422
+    assert (await alice.patch(f"{path}/{new_id()}", json={"status": 5})).status_code == 404
+
+
+async def test_a_board_id_that_is_none_is_refused(alice: Client, worker: Client) -> None:
+    """6, fixed."""
+    for path in ("/boards/no-id", "/boards/no-id/tasks", "/boards/no-id/approvals"):
+        assert (await alice.get(path)).status_code == 422
+    assert (await worker.get("/agent/boards/no-id")).status_code == 422
+
+
+async def test_an_agents_header_decides_alone(alice: Client, nobody: Client, world: World) -> None:
+    """7."""
+    path = f"/boards/{world.board.id}/tasks"
+    assert (await alice.get(path, headers={"X-Agent-Token": "wrong"})).status_code == 401
+    assert (await alice.get(path, headers={"X-Agent-Token": "  "})).status_code == 200
+    token = token_of(world.worker)
+    for headers in ({"X-Agent-Token": token}, {"Authorization": f"BEARER {token}"}):
+        assert (await nobody.get(path, headers=headers)).status_code == 200
+        assert (await nobody.get("/agent/healthz", headers=headers)).status_code == 200
+    assert (await alice.get("/users/me", headers={"X-Agent-Token": "wrong"})).status_code == 200
+    assert (await alice.get("/agent/healthz")).status_code == 401
+
+
+async def test_agents_stay_on_their_board_and_in_their_organization(
+    worker: Client, calling: Caller, world: World, transaction: Transaction
+) -> None:
+    """8, fixed."""
+    for path in ("/agent/boards/{}", "/boards/{}/tasks", "/agent/boards/{}/approvals"):
+        assert (await worker.get(path.format(world.garden.id))).status_code == 403
+        assert (await worker.get(path.format(world.charlies_board.id))).status_code == 404
+    main = await a_main_agent(transaction, world)
+    client = calling(main)
+    assert (await client.get("/agent/healthz")).json()["board_id"] is None
+    assert (await client.get("/agent/boards")).json()["items"] == []
+    assert (await client.get(f"/agent/boards/{world.board.id}")).status_code == 403
+    assert (await client.get(f"/agent/boards/{world.charlies_board.id}")).status_code == 404
+    assert (await client.get("/agent/agents")).json()["items"] == []
+
+
+async def a_main_agent(transaction: Transaction, world: World) -> Agent:
+    """Make an agent that looks after a gateway which serves none of these boards."""
+    main = an_agent("Main", world.board, gateway_id=new_id())
+    main.board, main.board_id = None, None
+    async with transaction() as session:
+        session.add_all([main, an_agent_token(main)])
+    return main
+
+
+async def test_a_stream_has_the_headers_and_frames_of_the_contract(
+    real_house: ASGIApp, really_calling: Caller, real_world: World
+) -> None:
+    """9."""
+    path = f"/boards/{real_world.board.id}/tasks"
+    alice = really_calling(real_world.alice)
+    async with listening(real_house, real_world.worker, f"{path}/stream") as stream:
+        assert stream.status == 200
+        assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert stream.headers["cache-control"] == "no-store"
+        assert stream.headers["connection"] == "keep-alive"
+        assert stream.headers["x-accel-buffering"] == "no"
+        await alice.post(path, json={"title": "Write\r\n\r\nmore"})
+        heard = await stream.next()
+        assert stream.raw.startswith(f"id: {heard.id}\r\nevent: task\r\ndata: ".encode())
+        assert stream.raw.endswith(b"\r\n\r\n")
+        assert stream.raw.count(b"\r\n\r\n") == 1
+
+
+async def test_a_quiet_stream_is_kept_open_by_a_comment_every_15_seconds() -> None:
+    """9."""
+
+    async def nothing():
+        return
+        yield b""
+
+    assert event_stream(nothing()).ping_interval == 15
+
+
+@pytest.mark.parametrize("since", ["2026-01-01T00:00:00", "2026-01-01T00:00:00Z", "", " "])
+async def test_since_takes_every_way_to_write_a_time(
+    real_house: ASGIApp, real_world: World, since: str
+) -> None:
+    """9."""
+    path = f"/boards/{real_world.board.id}/tasks/stream?since={since.replace(' ', '%20')}"
+    async with listening(real_house, real_world.worker, path) as stream:
+        assert stream.status == 200
+
+
+async def test_since_that_is_no_time_is_refused(alice: Client, world: World) -> None:
+    """9; C20, fixed."""
+    for since in ("yesterday", "2026-13-01", "99999-01-01"):
+        response = await alice.get(f"/boards/{world.board.id}/tasks/stream?since={since}")
+        assert response.status_code == 422
+        assert response.json()["detail"][0]["loc"] == ["query", "since"]

@@ -1,0 +1,403 @@
+"""The contract's checklist (people-and-boards 7), 10 to 24: tasks.
+
+What the contract has sent to agents through a gateway comes with the gateways; here agents listen.
+"""
+
+from typing import Any
+
+import pytest
+
+from models import Board, Status, Tag, Task, new_id
+from tests.api.conftest import Client
+from tests.conftest import Transaction
+from tests.world import World
+
+
+@pytest.fixture
+def path(world: World) -> str:
+    """Where the tasks of Launch are."""
+    return f"/boards/{world.board.id}/tasks"
+
+
+async def made(client: Client, path: str, **fields: Any) -> dict[str, Any]:
+    """Create a task, and return it."""
+    response = await client.post(path, json={"title": "Write", **fields})
+    assert response.status_code == 200, response.text
+    task: dict[str, Any] = response.json()
+    return task
+
+
+async def moved(client: Client, path: str, task: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Change a task, and return it."""
+    response = await client.patch(f"{path}/{task['id']}", json=changes)
+    assert response.status_code == 200, response.text
+    changed: dict[str, Any] = response.json()
+    return changed
+
+
+async def rules(transaction: Transaction, world: World, **rules: bool) -> None:
+    """Let Launch ask for something."""
+    async with transaction() as session:
+        board = await session.get_one(Board, world.board.id)
+        for name, value in rules.items():
+            setattr(board, name, value)
+
+
+async def test_what_waits_for_another_begins_in_the_inbox_with_nobody(
+    alice: Client, lead: Client, world: World, path: str
+) -> None:
+    """10."""
+    first = await made(alice, path)
+    for wrong in ({"status": "in_progress"}, {"assigned_agent_id": str(world.worker.id)}):
+        body = {"title": "x", "depends_on_task_ids": [first["id"]], **wrong}
+        for client, at in ((alice, path), (lead, f"/agent{path}")):
+            response = await client.post(at, json=body)
+            assert response.status_code == 409
+            detail = response.json()["detail"]
+            assert detail["code"] == "task_blocked_cannot_transition"
+            assert detail["blocked_by_task_ids"] == [first["id"]]
+            assert detail["message"]
+    second = await made(alice, path, depends_on_task_ids=[first["id"]])
+    assert second["is_blocked"] is True
+    assert second["blocked_by_task_ids"] == second["depends_on_task_ids"] == [first["id"]]
+
+
+async def test_dependencies_form_no_circle_and_exist(alice: Client, path: str) -> None:
+    """11."""
+    first = await made(alice, path)
+    second = await made(alice, path, depends_on_task_ids=[first["id"]])
+    circle = await alice.patch(
+        f"{path}/{first['id']}", json={"depends_on_task_ids": [second["id"]]}
+    )
+    assert circle.status_code == 409
+    assert isinstance(circle.json()["detail"], str)
+    itself = {"depends_on_task_ids": [first["id"]]}
+    assert (await alice.patch(f"{path}/{first['id']}", json=itself)).status_code == 422
+    unknown = str(new_id())
+    missing = await alice.post(path, json={"title": "x", "depends_on_task_ids": [unknown]})
+    assert missing.status_code == 404
+    assert missing.json()["detail"]["missing_task_ids"] == [unknown]
+    no_tag = await alice.post(path, json={"title": "x", "tag_ids": [unknown]})
+    assert no_tag.status_code == 404
+    assert no_tag.json()["detail"]["missing_tag_ids"] == [unknown]
+
+
+async def test_a_task_is_claimed_by_status_and_only_once(
+    alice: Client, worker: Client, other_worker: Client, world: World, path: str
+) -> None:
+    """12, fixed: the second one gets a refusal. A thousand at once: tests/race."""
+    task = await made(alice, path)
+    claimed = await moved(worker, path, task, status="in_progress")
+    assert claimed["assigned_agent_id"] == str(world.worker.id)
+    assert claimed["in_progress_at"]
+    late = await other_worker.patch(f"{path}/{task['id']}", json={"status": "in_progress"})
+    assert late.status_code in (403, 409)
+    assert (await alice.get(f"{path}/{task['id']}")).json()["assigned_agent_id"] == str(
+        world.worker.id
+    )
+
+
+async def test_a_worker_leaves_somebody_elses_task_alone_but_for_a_comment(
+    alice: Client, worker: Client, world: World, path: str
+) -> None:
+    """13."""
+    task = await made(alice, path, assigned_agent_id=str(world.other_worker.id))
+    for status in ("review", "inbox"):
+        response = await worker.patch(f"{path}/{task['id']}", json={"status": status})
+        assert response.status_code == 403
+        assert response.json()["detail"]["code"] == "task_assignee_mismatch"
+        assert response.json()["detail"]["message"]
+    await moved(worker, path, task, comment="I could help.")
+    [said] = (await alice.get(f"{path}/{task['id']}/comments")).json()["items"]
+    assert (said["message"], said["agent_id"]) == ("I could help.", str(world.worker.id))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"title": "Mine"},
+        {"priority": "high"},
+        {"assigned_agent_id": None},
+        {"tag_ids": []},
+        {"due_at": None, "status": "in_progress"},
+    ],
+)
+async def test_a_worker_changes_no_other_field(
+    alice: Client, worker: Client, path: str, changes: dict[str, Any]
+) -> None:
+    """14."""
+    task = await made(alice, path)
+    response = await worker.patch(f"/agent{path}/{task['id']}", json=changes)
+    assert response.status_code == 403
+    assert response.json()["detail"]["code"] == "task_update_field_forbidden"
+
+
+async def test_review_is_the_leads(alice: Client, worker: Client, world: World, path: str) -> None:
+    """15."""
+    task = await made(alice, path)
+    await moved(worker, path, task, status="in_progress")
+    reviewed = await moved(worker, path, task, status="review")
+    assert reviewed["assigned_agent_id"] == str(world.lead.id)
+    assert reviewed["in_progress_at"] is None
+
+
+async def test_review_needs_a_comment_where_the_board_says_so(
+    alice: Client, worker: Client, world: World, transaction: Transaction, path: str
+) -> None:
+    """16."""
+    await rules(transaction, world, comment_required_for_review=True)
+    task = await made(alice, path)
+    await moved(worker, path, task, status="in_progress")
+    silent = await worker.patch(f"{path}/{task['id']}", json={"status": "review", "comment": " "})
+    assert silent.status_code == 422
+    await moved(worker, path, task, status="review", comment="Done, see the wiki.")
+
+    other = await made(alice, path)
+    await moved(worker, path, other, status="in_progress")
+    await worker.post(f"{path}/{other['id']}/comments", json={"message": "Done."})
+    assert (await moved(worker, path, other, status="review"))["status"] == "review"
+
+
+async def test_a_lead_judges_and_hands_out(
+    alice: Client, lead: Client, worker: Client, world: World, path: str
+) -> None:
+    """17 and 24: what a lead starts has a beginning (fixed)."""
+    task = await made(alice, path)
+    for refused in (
+        {"status": "review"},
+        {"status": "in_progress"},
+        {"status": "done"},
+        {"title": "Mine"},
+        {"comment": "Well done."},
+    ):
+        assert (await lead.patch(f"{path}/{task['id']}", json=refused)).status_code == 403
+    start = {"status": "in_progress", "assigned_agent_id": str(world.worker.id)}
+    begun = await moved(lead, path, task, **start)
+    assert begun["assigned_agent_id"] == str(world.worker.id)
+    assert begun["in_progress_at"]
+    await moved(worker, path, task, status="review")
+    assert (
+        await lead.patch(f"{path}/{task['id']}", json={"status": "in_progress"})
+    ).status_code == 403
+    assert (await moved(lead, path, task, status="done"))["status"] == "done"
+
+
+async def test_what_a_lead_rejects_goes_back_to_whoever_did_it(
+    alice: Client, lead: Client, worker: Client, world: World, path: str
+) -> None:
+    """18."""
+    task = await made(alice, path)
+    await moved(worker, path, task, status="in_progress")
+    await moved(worker, path, task, status="review")
+    back = await moved(lead, path, task, status="inbox")
+    assert (back["status"], back["assigned_agent_id"]) == ("inbox", str(world.worker.id))
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [
+        ("require_approval_for_done", "done"),
+        ("require_review_before_done", "done"),
+        ("block_status_changes_with_pending_approval", "review"),
+    ],
+)
+async def test_a_gate_that_is_closed_says_so(
+    alice: Client,
+    worker: Client,
+    world: World,
+    transaction: Transaction,
+    path: str,
+    rule: str,
+    status: str,
+) -> None:
+    """19."""
+    await rules(transaction, world, **{rule: True})
+    task = await made(alice, path)
+    await moved(worker, path, task, status="in_progress")
+    ask = {"action_type": "x", "confidence": 1, "task_id": task["id"], "lead_reasoning": "Why"}
+    await worker.post(f"/boards/{world.board.id}/approvals", json=ask)
+    for client in (alice, worker):
+        response = await client.patch(f"{path}/{task['id']}", json={"status": status})
+        assert response.status_code == 409
+        assert response.json()["detail"].keys() == {"message", "blocked_by_task_ids"}
+        assert response.json()["detail"]["blocked_by_task_ids"] == []
+
+
+async def test_reopening_sends_what_had_begun_back_and_completion_is_told(
+    alice: Client, worker: Client, world: World, path: str
+) -> None:
+    """20."""
+    first = await made(alice, path)
+    second = await made(alice, path, depends_on_task_ids=[first["id"]])
+    await moved(alice, path, first, status="done")
+    await moved(worker, path, second, status="in_progress")
+    await moved(alice, path, first, status="in_progress")
+    again = (await alice.get(f"{path}/{second['id']}")).json()
+    assert (again["status"], again["assigned_agent_id"]) == ("inbox", None)
+    assert again["in_progress_at"] is None
+    assert again["blocked_by_task_ids"] == [first["id"]]
+    happened = (await alice.get("/activity")).json()["items"]
+    of_second = [one["event_type"] for one in happened if one["task_id"] == second["id"]]
+    assert of_second == [
+        "task.status_changed",  # sent back
+        "task.status_changed",  # begun
+        "task.updated",  # what it waited for was done
+        "task.created",
+    ]
+
+
+async def test_a_lead_comments_where_it_is_asked(
+    alice: Client, lead: Client, worker: Client, path: str
+) -> None:
+    """21."""
+    task = await made(alice, path)
+    at = f"{path}/{task['id']}/comments"
+    assert (await lead.post(at, json={"message": "Hm."})).status_code == 403
+    await worker.post(at, json={"message": "me@lead.example knows"})
+    assert (await lead.post(at, json={"message": "Hm."})).status_code == 403
+    await worker.post(at, json={"message": "What do you think, @Lead?"})
+    assert (await lead.post(at, json={"message": "Go on."})).status_code == 200
+
+    own = await made(lead, f"/agent{path}")
+    assert (
+        await lead.post(f"{path}/{own['id']}/comments", json={"message": "!"})
+    ).status_code == 200
+    other = await made(alice, path, status="review")
+    assert (
+        await lead.post(f"{path}/{other['id']}/comments", json={"message": "!"})
+    ).status_code == 200
+
+
+async def test_comments_tell_who_wrote_them_oldest_first(
+    alice: Client, worker: Client, rita: Client, world: World, path: str
+) -> None:
+    """22 is about messages to agents; the rest of 3.10.8 is here (C27, fixed)."""
+    task = await made(alice, path)
+    at = f"{path}/{task['id']}/comments"
+    for client, message in ((alice, "  One  "), (worker, "Two")):
+        said = await client.post(at, json={"message": message})
+        assert said.json()["task_id"] == task["id"]
+    one, two = (await rita.get(at)).json()["items"]
+    assert (one["message"], one["agent_id"], one["author_name"]) == ("One", None, "Alice")
+    assert (two["message"], two["agent_id"]) == ("Two", str(world.worker.id))
+    assert (await rita.post(at, json={"message": "Three"})).status_code == 403
+    assert (await alice.post(at, json={"message": "   "})).status_code == 422
+
+
+async def test_a_deleted_task_takes_its_own_with_it_and_nothing_else(
+    alice: Client, worker: Client, lead: Client, world: World, path: str
+) -> None:
+    """23."""
+    first = await made(alice, path)
+    second = await made(alice, path, depends_on_task_ids=[first["id"]])
+    await alice.post(f"{path}/{first['id']}/comments", json={"message": "Gone soon"})
+    approvals = f"/boards/{world.board.id}/approvals"
+    ask = {"action_type": "x", "confidence": 1, "lead_reasoning": "Why"}
+    both = {"task_ids": [first["id"], second["id"]], **ask}
+    kept = (await worker.post(approvals, json=both)).json()
+
+    assert (await worker.delete(f"{path}/{first['id']}")).status_code == 401
+    assert (await worker.delete(f"/agent{path}/{first['id']}")).status_code == 403
+    assert (await lead.delete(f"/agent{path}/{first['id']}")).json() == {"ok": True}
+    assert (await alice.get(f"{path}/{first['id']}")).status_code == 404
+    assert (await alice.get(f"{path}/{first['id']}/comments")).status_code == 404
+    left = (await alice.get(f"{path}/{second['id']}")).json()
+    assert (left["depends_on_task_ids"], left["is_blocked"]) == ([], False)
+    [approval] = (await alice.get(approvals)).json()["items"]
+    assert approval["id"] == kept["id"]
+    assert (approval["task_id"], approval["task_ids"]) == (second["id"], [second["id"]])
+
+    assert (await alice.delete(f"{path}/{second['id']}")).status_code == 200
+    assert (await alice.get(approvals)).json()["items"] == []
+
+
+async def test_repeating_a_start_leaves_its_time(alice: Client, worker: Client, path: str) -> None:
+    """24, fixed."""
+    task = await made(alice, path)
+    begun = await moved(worker, path, task, status="in_progress")
+    again = await moved(worker, path, task, status="in_progress", comment="Still at it.")
+    assert again["in_progress_at"] == begun["in_progress_at"]
+
+
+async def test_a_list_is_filtered_and_newest_first(
+    alice: Client, worker: Client, world: World, path: str
+) -> None:
+    """3.10.2."""
+    await made(alice, path, title="one")
+    two = await made(alice, path, title="two")
+    await moved(worker, path, two, status="in_progress")
+    await made(alice, path, title="three", status="done")
+    for query, titles in [
+        ("", ["three", "two", "one"]),
+        ("?status=", ["three", "two", "one"]),
+        ("?status=inbox, done", ["three", "one"]),
+        (f"?assigned_agent_id={world.worker.id}", ["two"]),
+        ("?unassigned=true", ["three", "one"]),
+        ("?unassigned=No", ["three", "two", "one"]),
+        (f"?unassigned=1&assigned_agent_id={world.worker.id}", []),
+    ]:
+        for client, at in ((alice, path), (worker, f"/agent{path}")):
+            page = (await client.get(at + query)).json()
+            assert [task["title"] for task in page["items"]] == titles, query
+    wrong = await alice.get(f"{path}?status=inbox,nonsense")
+    assert wrong.status_code == 422
+    assert isinstance(wrong.json()["detail"], str)
+
+
+async def test_one_task_is_read_by_its_id(alice: Client, worker: Client, path: str) -> None:
+    """C41: the original has no such operation and answers 405; ours is an addition."""
+    task = await made(alice, path)
+    assert (await alice.get(f"{path}/{task['id']}")).json() == task
+    assert (await worker.get(f"/agent{path}/{task['id']}")).json() == task
+
+
+async def test_a_task_shows_all_that_the_contract_names(
+    alice: Client, worker: Client, transaction: Transaction, world: World, path: str
+) -> None:
+    """3.10.1, and the times of 1.1 (C19, fixed)."""
+    tag = Tag(
+        id=new_id(),
+        organization_id=world.tern.id,
+        name="Web",
+        slug="web",
+        color="aabbcc",
+        created_at=world.board.created_at,
+        updated_at=world.board.created_at,
+    )
+    async with transaction() as session:
+        session.add(tag)
+    task = await made(
+        alice,
+        path,
+        description="All of it",
+        due_at="2026-12-24T18:00:00+02:00",
+        tag_ids=[str(tag.id)],
+        created_by_user_id=str(world.bob.id),
+    )
+    assert task["due_at"] == "2026-12-24T16:00:00.000000"
+    assert len(task["created_at"]) == 26
+    assert task["tags"] == [{"id": str(tag.id), "name": "Web", "slug": "web", "color": "aabbcc"}]
+    assert task["tag_ids"] == [str(tag.id)]
+    assert task["created_by_user_id"] == str(world.alice.id)
+    assert task["custom_field_values"] == {}
+    assert task.keys() == {
+        *("title", "description", "status", "priority", "due_at", "assigned_agent_id"),
+        *("depends_on_task_ids", "tag_ids", "id", "board_id", "created_by_user_id"),
+        *("in_progress_at", "created_at", "updated_at", "blocked_by_task_ids", "is_blocked"),
+        *("tags", "custom_field_values"),
+    }
+    labels = await worker.get(f"/agent/boards/{world.board.id}/tags")
+    assert labels.json() == task["tags"]
+
+
+async def test_null_is_refused_where_there_must_be_something(
+    alice: Client, path: str, transaction: Transaction
+) -> None:
+    """C8, fixed."""
+    task = await made(alice, path, description="Text", due_at="2026-12-24T18:00:00")
+    for name in ("title", "status", "priority"):
+        assert (await alice.patch(f"{path}/{task['id']}", json={name: None})).status_code == 422
+    emptied = await moved(alice, path, task, description=None, due_at=None, tag_ids=None)
+    assert (emptied["description"], emptied["due_at"]) == (None, None)
+    async with transaction() as session:
+        assert (await session.get_one(Task, task["id"])).status is Status.INBOX
