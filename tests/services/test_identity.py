@@ -1,5 +1,6 @@
 """Signing in with a password, sessions, and changing the password."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from kit.errors import Invalid, NotFound, Unauthorized
 from kit.secrets import fingerprint, hash_password
 from models import SignIn, User
 from services import identity
+from services.identity import passwords
 from services.identity.passwords import NOBODYS
 from tests.world import World, cookie_of
 
@@ -77,6 +79,25 @@ def test_an_unknown_address_costs_as_much_effort_as_a_known_one() -> None:
     algorithm, version, effort = NOBODYS.split("$")[1:4]
     assert HASH.startswith(f"${algorithm}${version}${effort}$")
     assert len(NOBODYS) == len(HASH)
+
+
+async def test_passwords_are_tried_beside_the_event_loop_for_known_and_unknown_alike(
+    session: AsyncSession, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    real = passwords.password_fits
+
+    def watched(password: str, kept: str) -> bool:
+        threads.append(threading.current_thread())
+        return real(password, kept)
+
+    monkeypatch.setattr(passwords, "password_fits", watched)
+    await sign_in(session)
+    for email in ("nobody@example.com", "bob@example.com", "no address"):
+        with pytest.raises(Unauthorized):
+            await sign_in(session, email=email)
+    assert len(threads) == 4
+    assert threading.main_thread() not in threads
 
 
 async def test_a_session_lasts_as_long_as_it_was_given(session: AsyncSession, world: World) -> None:

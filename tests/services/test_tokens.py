@@ -193,6 +193,14 @@ async def test_a_person_makes_a_token_for_a_script_and_ends_it(
     assert await identity.user_with_token(session, secret, ACCOUNTS) is None
 
 
+async def test_the_beginning_of_a_script_s_token_is_not_enough(
+    session: AsyncSession, world: World
+) -> None:
+    _, secret = await identity.create_api_token(session, world.alice, name="nightly")
+    for guess in (prefix(secret), prefix(secret) + "x" * 31, secret + "x"):
+        assert await identity.user_with_token(session, guess, ACCOUNTS) is None
+
+
 async def test_the_last_use_of_a_script_s_token_is_noted(
     session: AsyncSession, world: World
 ) -> None:
