@@ -47,7 +47,8 @@ def member_of(request: Request) -> Member:
 def ask_to_sign_in(connection: HTTPConnection) -> Response:
     """Send someone whom we don't know to sign in, and back here afterwards."""
     path = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
-    next = f"?next={quote(path)}" if path != "/" else ""
+    can_come_back = path != "/" and connection.scope["method"] == "GET"
+    next = f"?next={quote(path)}" if can_come_back else ""
     if connection.headers.get("HX-Request") == "true" or path.startswith("/events"):
         return Response(status_code=401, headers={"HX-Redirect": "/sign-in"})
     return RedirectResponse(f"/sign-in{next}", 303)

@@ -79,19 +79,24 @@ async def save_profile(request: Request) -> Response:
     with form.refusals():
         wanted = form.into(PROFILES[section])
         async with transaction(request) as session:
-            user = await users.change_profile(session, request.user, wanted.model_dump())
+            user = await users.change_profile(
+                session, request.user, wanted.model_dump(exclude_unset=True)
+            )
         return forms.saved(f"/settings#{section}", ages.zone(user.timezone))
     return await _show(request, form, section)
 
 
 async def change_password(request: Request) -> Response:
-    """Change the password. Whoever is signed in elsewhere is signed out."""
+    """Change the password, and sign out whoever is signed in elsewhere. Raises TooMany."""
     form = await forms.read(request)
+    limit, key = request.state.limits.sign_ins, f"password {request.user.id}"
     with form.refusals():
         wanted = form.into(Passwords)
+        limit.visit(key)
         async with transaction(request) as session:
             keep = request.auth.sign_in.id
             await identity.change_password(session, request.user, **wanted.model_dump(), keep=keep)
+        limit.take_back(key)
         return forms.saved("/settings#password", ages.zone(request.user.timezone))
     return await _show(request, form, "password")
 

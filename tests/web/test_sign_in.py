@@ -88,3 +88,16 @@ async def test_signing_out_ends_the_session(alice, world) -> None:
 )
 def test_nobody_is_led_to_another_site(given, taken) -> None:
     assert safe_next(given) == taken
+
+
+async def test_a_change_that_came_too_late_is_not_asked_for_as_a_page(nobody, world) -> None:
+    late = await nobody.post("/settings/profile", data={"name": "x"})
+    assert late.headers["Location"] == "/sign-in"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/settings/profile", "/settings/password", "/settings/tokens", "/welcome/board", "/agents"],
+)
+async def test_the_address_of_an_answered_form_is_a_page(alice, path) -> None:
+    assert (await alice.get(path, follow_redirects=True)).status_code == 200
