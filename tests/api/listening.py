@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +52,7 @@ class Listener:
             "headers": [(k.lower().encode(), v.encode()) for k, v in sent.items()],
             "http_version": "1.1",
         }
-        self._task = asyncio.create_task(app(scope, self._receive, self._send))
+        self._task = asyncio.ensure_future(app(scope, self._receive, self._send))
 
     async def started(self) -> None:
         """Wait until the answer has begun."""
@@ -113,7 +113,7 @@ class Listener:
 @asynccontextmanager
 async def listening(
     app: ASGIApp, who: User | Agent, path: str, **headers: str
-) -> AsyncIterator[Listener]:
+) -> AsyncGenerator[Listener, None]:
     """Follow a stream for as long as the block runs."""
     listener = Listener(app, who, f"/api/v1{path}", **headers)
     await listener.started()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,7 +65,7 @@ async def test_without_its_database_the_api_says_so_in_its_envelope(
 
 async def test_a_database_that_does_not_answer_is_not_waited_for(settings: Settings) -> None:
     @asynccontextmanager
-    async def stuck() -> AsyncIterator[None]:
+    async def stuck() -> AsyncGenerator[None, None]:
         await asyncio.sleep(60)
         yield None
 
@@ -87,7 +87,7 @@ async def test_what_nobody_expected_is_told_in_the_envelope_and_nothing_of_it_le
     settings: Settings,
 ) -> None:
     @asynccontextmanager
-    async def broken() -> AsyncIterator[None]:
+    async def broken() -> AsyncGenerator[None, None]:
         raise ZeroDivisionError("the secret word")
         yield None
 
@@ -102,7 +102,7 @@ async def test_what_nobody_expected_is_told_in_the_envelope_and_nothing_of_it_le
 
 
 @asynccontextmanager
-async def lost() -> AsyncIterator[None]:
+async def lost() -> AsyncGenerator[None, None]:
     """A transaction whose connection was lost."""
     raise OperationalError("select 1", {}, ConnectionResetError())
     yield None

@@ -33,7 +33,7 @@ async def test_who_has_no_token_stays_out(
         before = await everything(session)
     for operation in OPERATIONS:
         for token in TOKENS:
-            headers = {} if token is None else {"Authorization": f"Bearer {token}".encode()}
+            headers = [] if token is None else [(b"Authorization", f"Bearer {token}".encode())]
             path = there.path(operation)
             response = await nobody.request(operation.method, path, headers=headers)
             assert response.status_code == 401, (named(operation), token)

@@ -1,12 +1,13 @@
 """Streams: what happens is told once, in order, to those who may hear it."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy import AsyncAdaptedQueuePool, delete
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from starlette.types import ASGIApp
 
 import app
@@ -117,7 +118,7 @@ async def test_a_last_event_that_is_no_number_is_refused(
     calling: Caller, world: World, id: str
 ) -> None:
     response = await calling(world.worker).get(
-        f"/boards/{world.board.id}/tasks/stream", headers={"Last-Event-ID": id.encode()}
+        f"/boards/{world.board.id}/tasks/stream", headers=[(b"Last-Event-ID", id.encode())]
     )
     assert response.status_code == 422
     assert response.json()["detail"]
@@ -176,6 +177,19 @@ async def test_comments_are_followed_across_the_boards_that_one_reads(
         assert await charlies.hears_nothing()
 
 
+async def test_a_board_that_is_new_is_heard_of_at_once(
+    real_house: ASGIApp, really_calling: Caller, real_world: World
+) -> None:
+    alice, feed = really_calling(real_world.alice), "/activity/task-comments/stream"
+    async with listening(real_house, real_world.alice, feed) as stream:
+        new = {"name": "New", "description": "Just made", "board_type": "general"}
+        board = (await alice.post("/boards", json=new)).json()
+        path = f"/boards/{board['id']}/tasks"
+        task = (await alice.post(path, json={"title": "Write"})).json()
+        await alice.post(f"{path}/{task['id']}/comments", json={"message": "First"})
+        assert (await stream.next()).data["comment"]["message"] == "First"
+
+
 async def test_agents_are_followed_as_they_come_and_go(
     real_house: ASGIApp, really_calling: Caller, real_world: World
 ) -> None:
@@ -228,6 +242,34 @@ async def test_who_loses_the_board_hears_no_more_of_it(
         await workers.ended(4.5)
 
 
+async def test_a_stream_ends_quietly_when_the_database_is_away(
+    own_settings: Settings, real_transaction: Transaction, real_world: World
+) -> None:
+    """Whoever comes back with Last-Event-ID has missed nothing."""
+    is_away = False
+
+    @asynccontextmanager
+    async def transaction() -> AsyncIterator[AsyncSession]:
+        if is_away:
+            raise ConnectionRefusedError
+        async with real_transaction() as session:
+            yield session
+
+    feed = Feed(transaction, Doorbell())
+    built = app.build(own_settings)
+    state = app.state_of(own_settings, transaction, Doorbell(), feed)
+
+    async def house(scope: Any, receive: Any, send: Any) -> None:
+        await built({**scope, "state": state}, receive, send)
+
+    path = f"/boards/{real_world.board.id}/tasks/stream"
+    async with listening(house, real_world.worker, path) as stream:
+        is_away = True
+        await stream.ended()
+        assert stream.status == 200
+    await feed.close()
+
+
 async def test_many_who_follow_share_what_is_told_and_hold_no_connection(
     own_settings: Settings, real_world: World
 ) -> None:
@@ -253,6 +295,7 @@ async def test_many_who_follow_share_what_is_told_and_hold_no_connection(
         await alice.post(path, json={"title": "one"})
         assert [await titles(stream, 1) for stream in streams] == [["one"]] * 30
         assert len({stream.raw for stream in streams}) == 1
+        assert isinstance(engine.pool, AsyncAdaptedQueuePool)
         assert engine.pool.checkedout() == 0
     await feed.close()
     ringing.cancel()

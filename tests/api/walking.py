@@ -66,10 +66,12 @@ class Things:
 
     def strangers(self, operation: Operation) -> list[User | Agent]:
         """Return whoever of Plover could call this."""
-        person, agent = self.world.charlie, self.world.charlies_worker
-        return {Caller.USER: [person], Caller.AGENT: [agent], Caller.EITHER: [person, agent]}[
-            operation.caller
-        ]
+        callers: dict[Caller, list[User | Agent]] = {
+            Caller.USER: [self.world.charlie],
+            Caller.AGENT: [self.world.charlies_worker],
+            Caller.EITHER: [self.world.charlie, self.world.charlies_worker],
+        }
+        return callers[operation.caller]
 
 
 async def things(session: AsyncSession, world: World) -> Things:

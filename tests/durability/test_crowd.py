@@ -40,6 +40,7 @@ class OpenPage:
     async def listen(self, seen: int) -> None:
         url = f"/events?after={seen}&board={self.board_id}"
         async with self.client.stream("GET", url, timeout=None) as live:
+            assert live.status_code == 200
             async for line in live.aiter_lines():
                 if line.startswith("id: "):
                     self.heard.append(int(line.removeprefix("id: ")))
@@ -79,24 +80,31 @@ async def work(url: str, token: str, board_id: str, stop: asyncio.Event) -> int:
     return done
 
 
+def populated(installation: Installation) -> tuple[dict[str, Any], list[str]]:
+    """Make a board with tasks and agents, and return it with the agents' tokens."""
+    with Api(installation.url, LOCAL_TOKEN) as api:
+        api.call("POST", "/auth/bootstrap")
+        board = api.board(max_agents=AGENTS)
+        for number in range(30):
+            api.call("POST", f"/boards/{board['id']}/tasks", title=f"Task {number}")
+        return board, [
+            api.call("POST", "/agents", name=f"Agent {number}", board_id=board["id"])["token"]
+            for number in range(AGENTS)
+        ]
+
+
 async def test_every_page_of_a_crowded_board_ends_equal_to_a_fresh_load(
     installation: Installation,
 ) -> None:
-    api = Api(installation.url, LOCAL_TOKEN)
-    api.call("POST", "/auth/bootstrap")
-    board = api.board(max_agents=AGENTS)
-    for number in range(30):
-        api.call("POST", f"/boards/{board['id']}/tasks", title=f"Task {number}")
-    tokens = [
-        api.call("POST", "/agents", name=f"Agent {number}", board_id=board["id"])["token"]
-        for number in range(AGENTS)
-    ]
+    board, tokens = populated(installation)
     headers = {"Sec-Fetch-Site": "same-origin"}
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx2.AsyncClient(
         base_url=installation.url, headers=headers, timeout=30, limits=limits
     ) as browser:
-        await browser.post(installation.link.removeprefix(installation.url), data=OWNER)
+        link = installation.link.partition("link=")[2]
+        came_in = await browser.post("/first-run", data=OWNER | {"link": link})
+        assert came_in.status_code == 303
         pages = [OpenPage(browser, board["id"]) for _ in range(PAGES)]
         kept = [asyncio.create_task(page.keep_true()) for page in pages]
         live = [asyncio.create_task(page.listen(0)) for page in pages]

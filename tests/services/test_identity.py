@@ -29,7 +29,7 @@ async def alice(session: AsyncSession, world: World) -> User:
 
 
 async def sign_in(session: AsyncSession, **fields: Any) -> tuple[User, str]:
-    given = {"email": "alice@example.com", "password": PASSWORD} | fields
+    given: dict[str, Any] = {"email": "alice@example.com", "password": PASSWORD} | fields
     return await identity.sign_in(session, **given, **BROWSER)
 
 

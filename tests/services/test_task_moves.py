@@ -92,6 +92,13 @@ async def test_a_lead_that_rejects_may_say_who_goes_on(session, world, named) ->
     assert task.assigned_agent_id == someone
 
 
+async def test_a_task_that_a_person_moves_to_the_inbox_is_nobodys(session, world) -> None:
+    fields = {"assigned_agent_id": world.lead.id, "previous_assignee_id": world.worker.id}
+    task = await add(session, world, status=REVIEW, **fields)
+    await tasks.change(session, world.alice, world.board, task.id, {"status": "inbox"})
+    assert task.assigned_agent_id is None
+
+
 async def test_a_worker_that_has_left_the_board_gets_nothing_back(session, world) -> None:
     task = await add(session, world, status=REVIEW, previous_assignee_id=world.gardener.id)
     await tasks.change(session, world.lead, world.board, task.id, {"status": "inbox"})
