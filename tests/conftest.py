@@ -21,6 +21,8 @@ from kit.settings import Settings
 from tests.world import World, a_world
 
 ROOT = Path(__file__).parent.parent
+MEMORY = Path("/dev/shm")  # a disk in memory, where there is one
+ROOMY = 8_000_000_000  # bytes
 TEMPLATE = "mission_control_template"
 
 Transaction: TypeAlias = Callable[[], AbstractAsyncContextManager[AsyncSession]]
@@ -37,7 +39,9 @@ def elsewhere() -> Iterator[Path]:
 
     None of them waits for the disk: processes die in these tests, but not the machine.
     """
-    folder = Path(tempfile.mkdtemp(prefix="mission-control-tests-"))
+    is_roomy = MEMORY.exists() and shutil.disk_usage(MEMORY).free > ROOMY
+    where = MEMORY if is_roomy else None
+    folder = Path(tempfile.mkdtemp(prefix="mission-control-tests-", dir=where))
     folder.chmod(0o711)
     os.environ |= {"MC_PG_ELSEWHERE": str(folder), "MC_PG_OPTIONS": "fsync=off"}
     yield folder
