@@ -107,7 +107,9 @@ async def stream_tasks(call: Call, board: Board, query: Following) -> Response:
     Each message is an event `task` with `type`, `activity` and `task` as it is now; of a comment,
     `comment` instead; of a task that is gone, `task` is null.
     """
-    return await _follow_board(call, Channel("task", OF_TASKS, _tasks_of(board)), board, query)
+    return await _follow_board(
+        call, Channel("task", OF_TASKS, _tasks_of(board), board.id), board, query
+    )
 
 
 async def stream_approvals(call: Call, board: Board, query: Following) -> Response:
@@ -116,7 +118,7 @@ async def stream_approvals(call: Call, board: Board, query: Following) -> Respon
     Each message is an event `approval` with `approval`, `pending_approvals_count` and, where it is
     about tasks, `task_counts`: an object for one task, a list for several.
     """
-    channel = Channel("approval", OF_APPROVALS, _approvals_of(board))
+    channel = Channel("approval", OF_APPROVALS, _approvals_of(board), board.id)
     return await _follow_board(call, channel, board, query)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from api import errors
-from api.auth import AGENT_TOKEN, Caller
 from api.operations import PREFIX, Operation
+from api.security import SCHEMES, SECURITY
 
 TITLE = "Mission Control API"
 VERSION = "0.1.0"
@@ -20,31 +20,6 @@ PROBES = {
     "/health": "Say whether the process lives",
     "/healthz": "Say whether the process lives",
     "/readyz": "Say whether requests can be served",
-}
-
-SECURITY: dict[Caller, list[dict[str, list[str]]]] = {
-    Caller.ANYONE: [],
-    Caller.USER: [{"userToken": []}],
-    Caller.AGENT: [{"agentToken": []}, {"agentBearer": []}],
-    Caller.EITHER: [{"userToken": []}, {"agentToken": []}, {"agentBearer": []}],
-}
-SCHEMES = {
-    "userToken": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "A person's token: made in the settings, starts with mc_user_.",
-    },
-    "agentToken": {
-        "type": "apiKey",
-        "in": "header",
-        "name": AGENT_TOKEN,
-        "description": "An agent's token: starts with mc_agent_.",
-    },
-    "agentBearer": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": f"An agent's token, where {AGENT_TOKEN} is not sent.",
-    },
 }
 
 

@@ -4,8 +4,9 @@ A stream holds no connection while it waits. It looks every few seconds whether 
 may listen, and ends when not. What is told of an event is written once for all who follow.
 """
 
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
@@ -19,6 +20,7 @@ from api.frames import Frames, Writer, frames_of
 from api.operations import Call
 from kit.errors import NotFound, Refusal
 from kit.http import UNKNOWN_EVENT, Session, event_stream, last_event_id, transaction
+from kit.last_resort import is_outage
 from models import Event, EventType, Member, User
 from services import boards, events, organizations
 
@@ -28,6 +30,9 @@ Rights = frozenset[UUID]  # the boards of which somebody may hear
 Look = Callable[[Session], Awaitable[Rights]]  # raises a Refusal where there is nothing left
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class Channel:
     """What a stream tells of, and how that is written."""
@@ -35,6 +40,11 @@ class Channel:
     kind: str
     types: frozenset[EventType]
     write: Writer
+    board_id: UUID | None = None  # the one board that it is about, if it is about one
+
+    def tells_of(self, event: Event) -> bool:
+        """Say whether an event is one for this channel."""
+        return event.type in self.types and self.board_id in (None, event.board_id)
 
 
 async def follow(
@@ -86,25 +96,37 @@ class _Listener:
         self._channel = channel
         self._look = look
         self._rights = rights
+        self._refused: set[UUID | None] = set()  # boards that were not among the rights
         self._looked = time.monotonic()
         self._frames: Frames = frames_of(call.request)
 
     async def hear(self, organization_id: UUID, seq: int) -> AsyncIterator[ServerSentEvent | bytes]:
-        """Yield what is told, until the listener may not hear it any more."""
+        """Yield what is told, until the listener may not hear it any more.
+
+        It also ends when the database is away: who comes back then has missed nothing.
+        """
         feed = self._request.state.feed
-        async with aclosing(feed.follow(organization_id, seq, every=LOOK_AGAIN)) as batches:
-            async for batch in batches:
-                if not await self._may_still_listen():
-                    return
-                heard = [event for event in batch if self._hears(event)]
-                for frame in await self._frames.of(self._channel.kind, heard, self._channel.write):
-                    yield frame
+        try:
+            async with aclosing(feed.follow(organization_id, seq, every=LOOK_AGAIN)) as batches:
+                async for batch in batches:
+                    told = [event for event in batch if self._channel.tells_of(event)]
+                    if not await self._may_still_listen({event.board_id for event in told}):
+                        return
+                    for frame in await self._written(told):
+                        yield frame
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("a stream ends: the database does not answer: %s", error)
 
-    def _hears(self, event: Event) -> bool:
-        return event.type in self._channel.types and event.board_id in self._rights
+    async def _written(self, told: Sequence[Event]) -> Sequence[bytes]:
+        heard = [event for event in told if event.board_id in self._rights]
+        return await self._frames.of(self._channel.kind, heard, self._channel.write)
 
-    async def _may_still_listen(self) -> bool:
-        if time.monotonic() - self._looked < LOOK_AGAIN:
+    async def _may_still_listen(self, board_ids: set[UUID | None]) -> bool:
+        """Look again after some seconds, and at once when a board is not known: it may be new."""
+        unknown = board_ids - self._rights - self._refused
+        if not unknown and time.monotonic() - self._looked < LOOK_AGAIN:
             return True
         try:
             async with transaction(self._request) as session:
@@ -114,5 +136,6 @@ class _Listener:
                 self._rights = await self._look(session)
         except Refusal:
             return False
+        self._refused = unknown - self._rights
         self._looked = time.monotonic()
         return True
