@@ -12,6 +12,9 @@ from models import Agent, Event, EventType, Member
 from services import boards
 from services.activity.entries import Entry, entries
 
+NOT_YET = (EventType.APPROVAL_DECIDED, EventType.APPROVAL_UNDONE)
+"""What no feed tells: an answer that can still be taken back leaves no trace if it is."""
+
 
 @dataclass(frozen=True)
 class ActivityFilters:
@@ -69,5 +72,6 @@ def _filtered(query: Select[Event], filters: ActivityFilters) -> Select[Event]:
 
 
 async def _page(session: AsyncSession, query: Select[Event], paging: Paging) -> Page[Entry]:
-    found = await paged(session, query.order_by(Event.seq.desc()), paging)
+    told = query.where(Event.type.not_in(NOT_YET))
+    found = await paged(session, told.order_by(Event.seq.desc()), paging)
     return Page(await entries(session, found.items), found.total, found.limit, found.offset)
