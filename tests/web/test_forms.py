@@ -5,9 +5,9 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import pytest
-from kit.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
 from pydantic import BaseModel
 
+from kit.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
 from web import forms
 from web.board_forms import day_in, start_of
 
