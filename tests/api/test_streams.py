@@ -1,7 +1,7 @@
 """Streams: what happens is told once, in order, to those who may hear it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -249,7 +249,7 @@ async def test_a_stream_ends_quietly_when_the_database_is_away(
     is_away = False
 
     @asynccontextmanager
-    async def transaction() -> AsyncIterator[AsyncSession]:
+    async def transaction() -> AsyncGenerator[AsyncSession, None]:
         if is_away:
             raise ConnectionRefusedError
         async with real_transaction() as session:

@@ -2,23 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 
-import pytest
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Page, Request, Route, expect
 
-from tests.browser.home import Home, move_in
-from tests.installation import LOCAL, Installation, free_port
-
-
-@pytest.fixture(scope="module")
-async def home(browser: Browser, tmp_path_factory) -> AsyncIterator[Home]:
-    data = tmp_path_factory.mktemp("lived_in") / "data"
-    installation = Installation(data, free_port(), LOCAL | {"APPROVAL_UNDO_SECONDS": "1"}).start()
-    home = await move_in(browser, installation)
-    yield home
-    home.owner.client.close()
-    installation.stop()
+from tests.browser.home import OWNER, Home
+from tests.browser.pages import new_context
 
 
 def live_state(page: Page, state: str):
@@ -123,7 +111,6 @@ async def test_what_somebody_types_is_never_replaced(home: Home) -> None:
     await page.get_by_role("button", name="Send").click()
     await expect(page.get_by_text("Half a sentence.")).to_be_visible()
     await expect(composer).to_have_value("")
-    agent.client.close()
     await page.context.close()
 
 
@@ -133,8 +120,13 @@ async def test_a_hidden_tab_holds_no_connection_and_catches_up(home: Home) -> No
     await page.goto(f"/boards/{board['id']}")
     await live_state(page, "live").to_be_visible(timeout=20_000)
     ended = asyncio.get_running_loop().create_future()
-    page.on("requestfailed", lambda request: "/events" in request.url and ended.set_result(True))
-    page.on("requestfinished", lambda request: "/events" in request.url and ended.set_result(True))
+
+    def over(request: Request) -> None:
+        if "/events" in request.url and not ended.done():
+            ended.set_result(True)
+
+    page.on("requestfailed", over)
+    page.on("requestfinished", over)
 
     hide = """hidden => {
         Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
@@ -170,9 +162,6 @@ async def test_a_session_that_is_ended_elsewhere_hears_nothing_any_more(home: Ho
 
 
 async def _other_sign_in(home: Home) -> Page:
-    from tests.browser.conftest import new_context
-    from tests.browser.home import OWNER
-
     context = await new_context(home.browser, home.installation)
     page = await context.new_page()
     await page.goto("/sign-in")
