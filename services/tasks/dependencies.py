@@ -28,7 +28,7 @@ async def standing(
     """Look up the tasks that a task of this board shall wait for."""
     query = select(Task.id, Task.status).where(Task.board_id == board.id, Task.id.in_(ids))
     found = {id: status for id, status in await session.execute(query)} if ids else {}
-    edges = {**await graph(session, board), task.id: ids} if ids else {}
+    edges = await graph(session, board) if ids else {}
     return Standing(
         waits_for=[id for id in ids if found.get(id) not in (None, Status.DONE)],
         missing=[id for id in ids if id not in found],

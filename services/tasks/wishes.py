@@ -105,8 +105,8 @@ class Wish:
     @property
     def needs_a_comment(self) -> bool:
         """Whether the board asks for a comment about this, and none came with it."""
-        required = self.board.comment_required_for_review and self.kind is not Kind.LEAD
-        return required and self.enters(Status.REVIEW) and "comment" not in self.changes
+        enters = self.enters(Status.REVIEW) and "comment" not in self.changes
+        return enters and self.board.comment_required_for_review
 
     def enters(self, status: Status) -> bool:
         """Say whether the task would come to a status in which it is not now."""

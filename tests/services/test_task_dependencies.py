@@ -131,6 +131,7 @@ async def test_a_done_task_lets_those_hear_of_it_that_waited(session, world) -> 
     assert len(await told(session, done)) == 1
     assert two.version == version
     assert not (await tasks.detail(session, world.board, two.id)).is_blocked
+    await tasks.change(session, world.worker, world.board, two.id, {"status": "in_progress"})
 
 
 async def test_a_reopened_task_sends_back_those_that_had_begun(session, world) -> None:

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from kit.clock import now
 from kit.errors import Conflict, Forbidden, Invalid, NotFound
-from models import ApprovalStatus, Comment, Event, EventType, Status, TaskDependency
+from models import ApprovalStatus, Comment, Event, EventType, Status, Task, TaskDependency
 from services import boards, tasks
 from tests.services.asked import asking
 
@@ -109,6 +109,8 @@ async def test_a_task_that_a_person_moves_to_review_also_knows_its_worker(sessio
     task = await add(session, world, status=IN_PROGRESS, assigned_agent_id=world.worker.id)
     await tasks.change(session, world.alice, world.board, task.id, {"status": "review"})
     assert task.assigned_agent_id == world.lead.id
+    for status in ("in_progress", "review"):
+        await tasks.change(session, world.alice, world.board, task.id, {"status": status})
     await tasks.change(session, world.lead, world.board, task.id, {"status": "inbox"})
     assert task.assigned_agent_id == world.worker.id
 
@@ -259,6 +261,15 @@ async def test_what_was_changed_is_told_with_what_it_was(session, world) -> None
     assert len(told["description"][1]) == 500
 
 
+async def test_a_task_is_judged_as_it_stands_not_as_it_was_once_read(session, world) -> None:
+    task = await add(session, world)
+    claimed = {"status": IN_PROGRESS, "assigned_agent_id": world.other_worker.id}
+    await session.execute(update(Task).values(claimed).execution_options(synchronize_session=False))
+    with pytest.raises(Conflict) as refused:
+        await tasks.change(session, world.worker, world.board, task.id, {"status": "in_progress"})
+    assert refused.value.code == "task_already_claimed"
+
+
 async def test_strangers_and_other_boards_are_refused(session, world) -> None:
     task = await add(session, world)
     with pytest.raises(NotFound):
@@ -269,6 +280,7 @@ async def test_strangers_and_other_boards_are_refused(session, world) -> None:
         for ask in asking(session, actor, board, task.id):
             with pytest.raises(NotFound):
                 await ask
+    assert (task.title, task.version) == ("Write the report", 1)
     theirs = {"assigned_agent_id": world.charlies_worker.id}
     with pytest.raises(NotFound):
         await tasks.change(session, world.alice, world.board, task.id, theirs)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, update
 
 from kit.clock import now
 from kit.paging import Paging
@@ -137,6 +137,11 @@ async def test_of_what_is_done_the_newest_fifty_are_shown(session, world) -> Non
     assert len(statements) == 2
     assert (len(column.cards), column.total) == (50, 60)
     assert titles(column.cards) == [str(n) for n in range(59, 9, -1)]
+
+    await session.execute(update(Task).where(Task.title == "0").values(priority="high"))
+    urgent = BoardFilters(by_priority=True)
+    *_, column = await tasks.columns(session, world.alice, world.board, urgent)
+    assert titles(column.cards) == ["0"] + [str(n) for n in range(59, 10, -1)]
 
 
 @pytest.mark.parametrize(

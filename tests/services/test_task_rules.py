@@ -109,7 +109,9 @@ def test_only_the_lead_and_people_move_tasks_where_the_board_says_so(world) -> N
 
 
 def test_an_agent_of_another_board_has_no_say(world) -> None:
-    assert refusal(wish(world, world.gardener, comment="Hello")) == "task_board_mismatch"
+    other_lead = an_agent("Other lead", world.garden, is_board_lead=True)
+    for agent in (world.gardener, other_lead):
+        assert refusal(wish(world, agent, comment="Hello")) == "task_board_mismatch"
 
 
 def test_an_agent_without_a_board_is_judged_like_a_worker(world) -> None:
@@ -277,6 +279,7 @@ def test_a_new_task_meets_the_same_gates(world) -> None:
         assert created(actor, status=INBOX, waits_for=[new_id()], **assigned) == BLOCKED
     world.board.comment_required_for_review = True
     assert created(world.alice, status=REVIEW) == "comment_required"
+    assert created(world.lead, status=REVIEW) is None
     world.board.require_approval_for_done = True
     assert created(world.lead, status=DONE) == "approval_required"
     world.board.require_review_before_done = True

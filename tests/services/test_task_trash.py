@@ -157,5 +157,6 @@ async def test_workers_delete_nothing_and_strangers_bring_nothing_back(session, 
     for actor, board in [(world.charlie, world.charlies_board), (world.alice, world.garden)]:
         with pytest.raises(NotFound):
             await tasks.restore(session, actor, board, task.id)
+    assert (await rows(session))["tasks"] == []
     with pytest.raises(NotFound):
         await tasks.delete(session, world.alice, world.board, new_id())
