@@ -2,17 +2,14 @@
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.installation import Installation, free_port
+from tests.browser.home import Home, move_in
+from tests.browser.pages import new_context
+from tests.installation import LOCAL, Installation, free_port
 
-ROOT = Path(__file__).parent.parent.parent
-AXE = (ROOT / "tests/vendor/axe-4.14.1.min.js").read_text()
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--no-sandbox",
@@ -22,8 +19,9 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-WIDE = {"width": 1440, "height": 900}
-PHONE = {"width": 360, "height": 740}
+TIME_TO_UNDO = 5  # seconds: enough for a test to take an answer back, and short to wait for
+
+expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="module")
@@ -45,36 +43,21 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest.fixture(scope="session")
+async def home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
+    """A house that is lived in. The tests share it, so each makes boards of its own."""
+    environment = LOCAL | {"APPROVAL_UNDO_SECONDS": str(TIME_TO_UNDO)}
+    data = tmp_path_factory.mktemp("lived_in") / "data"
+    installation = Installation(data, free_port(), environment).start()
+    home = await move_in(browser, installation)
+    yield home
+    home.close()
+    installation.stop()
+
+
 @pytest.fixture
 async def tab(browser: Browser, installation: Installation) -> AsyncIterator[Page]:
     """A tab of a browser that knows nobody."""
     context = await new_context(browser, installation)
     yield await context.new_page()
     await context.close()
-
-
-async def new_context(
-    browser: Browser, installation: Installation, **options: Any
-) -> BrowserContext:
-    options = {"viewport": WIDE, "base_url": installation.url, "reduced_motion": "reduce"} | options
-    context = await browser.new_context(**options)
-    context.set_default_timeout(15_000)
-    return context
-
-
-async def faults_of(page: Page) -> list[str]:
-    """Return what axe finds wrong with the page as it stands."""
-    await page.evaluate(AXE)
-    options = {"runOnly": {"type": "tag", "values": RULES}}
-    found = await page.evaluate("options => axe.run(document, options)", options)
-    return [
-        f"{fault['id']}: {fault['help']} {node['target']}"
-        for fault in found["violations"]
-        for node in fault["nodes"]
-    ]
-
-
-async def scrolls_sideways(page: Page) -> bool:
-    return await page.evaluate(
-        "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-    )

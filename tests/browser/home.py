@@ -1,11 +1,13 @@
 """A house that is lived in: an owner with a browser, a board, and an agent at work."""
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page
 
-from tests.browser.conftest import new_context
+from tests.browser.pages import new_context
 from tests.installation import LOCAL_TOKEN, Api, Installation
 
 OWNER = {"name": "Olga Ruiz", "email": "olga@example.com", "password": "correct horse battery"}
@@ -19,6 +21,7 @@ class Home:
     installation: Installation
     owner: Api
     kept: Any  # the owner's cookies
+    agents: list[Api] = field(default_factory=list)
 
     async def context(self, **options: Any) -> BrowserContext:
         """Open the owner's browser."""
@@ -30,26 +33,55 @@ class Home:
         """Open a tab in a browser of the owner's."""
         return await (await self.context(**options)).new_page()
 
-    def board(self, **fields: Any) -> dict[str, Any]:
-        return self.owner.board(**fields)
+    @asynccontextmanager
+    async def open(self, address: str, **options: Any) -> AsyncIterator[Page]:
+        """Open a page in a browser of the owner's. None of its scripts may fail."""
+        page = await self.tab(**options)
+        failures: list[str] = []
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        await page.goto(address)
+        yield page
+        await page.context.close()
+        assert failures == []
+
+    def board(self, name: str = "Launch", **fields: Any) -> dict[str, Any]:
+        return self.owner.board(name, **fields)
 
     def task(self, board: dict[str, Any], title: str, **fields: Any) -> dict[str, Any]:
         return self.owner.call("POST", f"/boards/{board['id']}/tasks", title=title, **fields)
 
+    def tasks(self, board: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the tasks of a board by title, as the server has them."""
+        found = self.owner.call("GET", f"/boards/{board['id']}/tasks")["items"]
+        return {task["title"]: task for task in found}
+
+    def change(self, board: dict[str, Any], task: dict[str, Any], **changes: Any) -> None:
+        """Let the owner change a task from elsewhere."""
+        path = f"/boards/{board['id']}/tasks/{task['id']}"
+        self.owner.client.patch(path, json=changes).raise_for_status()
+
     def agent(self, board: dict[str, Any], name: str = "Juniper") -> Api:
         made = self.owner.call("POST", "/agents", name=name, board_id=board["id"])
-        return Api(self.installation.url, made["token"])
+        agent = Api(self.installation.url, made["token"])
+        self.agents.append(agent)
+        return agent
 
-    def ask(self, agent: Api, board: dict[str, Any], task: dict[str, Any], title: str) -> Any:
+    def ask(
+        self, agent: Api, board: dict[str, Any], task: dict[str, Any], title: str, sure: int = 88
+    ) -> Any:
         """Let an agent ask about a task."""
         return agent.call(
             "POST",
             f"/agent/boards/{board['id']}/approvals",
             action_type="task.complete",
             task_id=task["id"],
-            confidence=88,
+            confidence=sure,
             payload={"title": title, "reason": "It is ready."},
         )
+
+    def close(self) -> None:
+        for api in (self.owner, *self.agents):
+            api.client.close()
 
 
 async def move_in(browser: Browser, installation: Installation) -> Home:

@@ -5,7 +5,7 @@ import re
 
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.conftest import PHONE, faults_of, new_context, scrolls_sideways
+from tests.browser.pages import PHONE, faults_of, new_context, scrolls_sideways
 from tests.installation import Api, Installation
 
 OWNER = {"name": "Olga Ruiz", "email": "olga@example.com", "password": "correct horse battery"}
