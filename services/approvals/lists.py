@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
@@ -52,13 +52,6 @@ async def several(
     query = rows().where(Approval.board_id == board.id, Approval.id.in_(approval_ids))
     found = await with_tasks(session, query) if approval_ids else ()
     return {detail.approval.id: detail for detail in found}
-
-
-async def since(session: AsyncSession, board: Board, moment: datetime) -> Sequence[ApprovalDetail]:
-    """Return what was asked or settled on this board since a moment, oldest question first."""
-    fresh = or_(Approval.created_at >= moment, Approval.resolved_at >= moment)
-    query = rows().where(Approval.board_id == board.id, fresh)
-    return await with_tasks(session, query.order_by(Approval.created_at, Approval.id).limit(MOST))
 
 
 async def counts(session: AsyncSession, board: Board, task_ids: Sequence[UUID]) -> Counts:

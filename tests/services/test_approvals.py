@@ -478,17 +478,6 @@ class TestLists:
         with pytest.raises(Forbidden):
             await approvals.detail_for(session, world.danas, approval.id)
 
-    async def test_a_stream_can_begin_with_what_was_asked_or_settled_since(self, session, world):
-        hour = timedelta(hours=1)
-        start = now() - hour
-        await add(session, world, created_at=start - hour)
-        settled = await add(
-            session, world, created_at=start - hour, status=APPROVED, resolved_at=start + hour
-        )
-        asked = await add(session, world)
-        since = await approvals.since(session, world.board, start)
-        assert [one.approval for one in since] == [settled, asked]
-
     async def test_a_board_counts_what_is_pending_on_it_and_on_its_tasks(self, session, world):
         task, other = world.task("A"), world.task("B")
         await add(session, world, task, status=REJECTED)

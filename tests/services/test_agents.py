@@ -1,0 +1,414 @@
+"""Agents come, change and go."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import func, select
+
+from kit.errors import Conflict, Forbidden, Invalid, NotFound
+from kit.paging import Paging
+from kit.secrets import fingerprint
+from models import Agent, AgentToken, Event, EventType, Status, Task, Trash
+from services import agents, boards, identity
+from services.agents import AgentDraft
+from services.agents.fields import CHECKS
+from tests.world import an_access, token_of
+
+ALL = Paging()
+
+
+async def events(session) -> list[Event]:
+    return list(await session.scalars(select(Event).order_by(Event.seq)))
+
+
+async def create(session, actor, board, name="New", *, is_board_lead=False, **fields):
+    held = await boards.hold(session, actor, board.id)
+    return await agents.create(
+        session, actor, held, AgentDraft(name=name, **fields), is_board_lead=is_board_lead
+    )
+
+
+async def names(session, board) -> list[str]:
+    return [agent.name for agent in await agents.of_board(session, board)]
+
+
+class TestFields:
+    @pytest.mark.parametrize("name", ["", "  ", None, 5, "x" * 101, "two\nlines", "nul\0"])
+    def test_a_name_is_one_line_of_a_hundred_characters_at_most(self, name) -> None:
+        with pytest.raises(Invalid) as refused:
+            CHECKS["name"](name, "name")
+        assert refused.value.field == "name"
+
+    def test_a_profile_becomes_text_and_what_is_empty_is_left_out(self) -> None:
+        given = {
+            "role": " Writer ",
+            "skills": ["Prose", " ", "Verse", 7],
+            "years": 12,
+            "boss": None,
+            "emoji": "",
+            " ": "nameless",
+        }
+        assert CHECKS["identity_profile"](given, "identity_profile") == {
+            "role": "Writer",
+            "skills": "Prose, Verse, 7",
+            "years": "12",
+        }
+        assert CHECKS["identity_profile"]({"a": []}, "identity_profile") is None
+        assert CHECKS["identity_profile"](None, "identity_profile") is None
+
+    @pytest.mark.parametrize("every", ["banana", 10, "10", ""])
+    def test_a_cadence_is_a_length_of_time(self, every) -> None:
+        with pytest.raises(Invalid) as refused:
+            CHECKS["heartbeat_config"]({"every": every}, "heartbeat_config")
+        assert refused.value.field == "heartbeat_config"
+
+    def test_without_a_word_an_agent_checks_in_every_ten_minutes(self) -> None:
+        usual = {"every": "10m", "target": "last", "includeReasoning": False}
+        assert CHECKS["heartbeat_config"](None, "heartbeat_config") == usual
+        assert CHECKS["heartbeat_config"]({"target": "x"}, "heartbeat_config") == {"target": "x"}
+
+    def test_a_blank_template_is_none(self) -> None:
+        assert CHECKS["soul_template"](" \n", "soul_template") is None
+        assert CHECKS["soul_template"](" Be kind. ", "soul_template") == "Be kind."
+
+
+class TestCreating:
+    async def test_an_admin_creates_an_agent_and_sees_its_token_once(self, session, world) -> None:
+        agent, token = await create(
+            session, world.alice, world.board, " Ada ", identity_profile={"role": "Writer"}
+        )
+        assert (agent.name, agent.status, agent.board_id) == ("Ada", "provisioning", world.board.id)
+        assert (agent.last_seen_at, agent.is_board_lead) == (None, False)
+        assert agent.heartbeat_config["every"] == "10m"
+        [kept] = await session.scalars(select(AgentToken).where(AgentToken.agent_id == agent.id))
+        assert kept.secret_hash == fingerprint(token)
+        assert token.startswith(kept.prefix)
+        assert token not in vars(kept).values()
+        assert (await identity.agent_with_token(session, token)).id == agent.id
+        [event] = await events(session)
+        assert (event.type, event.agent_id, event.user_id) == (
+            EventType.AGENT_CREATED,
+            agent.id,
+            world.alice.id,
+        )
+        assert event.data["name"] == "Ada"
+        assert token not in str(event.data)
+
+    async def test_only_admins_and_the_lead_create_agents(self, session, world) -> None:
+        for actor in (world.bob, world.worker):
+            with pytest.raises(Forbidden):
+                await create(session, actor, world.board)
+        for actor in (world.rita, world.gardener):
+            with pytest.raises(Forbidden):
+                await create(session, actor, world.board)
+        for actor in (world.charlie, world.charlies_worker):
+            with pytest.raises(NotFound):
+                await create(session, actor, world.board)
+        assert await events(session) == []
+
+    async def test_a_lead_creates_as_many_workers_as_its_board_takes(self, session, world) -> None:
+        world.board.max_agents = 3
+        session.add(world.board)
+        agent, _ = await create(session, world.lead, world.board, "Third")
+        assert (await events(session))[-1].agent_id == agent.id
+        with pytest.raises(Conflict) as refused:
+            await create(session, world.lead, world.board, "Fourth")
+        assert refused.value.code == "max_agents_reached"
+        assert refused.value.details == {"max_agents": 3}
+        await create(session, world.alice, world.board, "Fourth")
+
+    async def test_a_board_has_one_agent_of_a_name_in_whatever_letters(self, session, world):
+        for name in ("Worker", "wORKER", " worker "):
+            with pytest.raises(Conflict) as refused:
+                await create(session, world.alice, world.board, name)
+            assert refused.value.field == "name"
+        await create(session, world.alice, world.garden, "Worker")
+        await create(session, world.alice, world.board, "W%rker")
+
+    async def test_a_board_has_one_lead_and_an_admin_says_who(self, session, world) -> None:
+        with pytest.raises(Conflict) as refused:
+            await create(session, world.alice, world.board, is_board_lead=True)
+        assert refused.value.code == "board_lead_exists"
+        with pytest.raises(Forbidden):
+            await create(session, world.lead, world.board, is_board_lead=True)
+        lead, _ = await create(session, world.alice, world.garden, is_board_lead=True)
+        assert lead.is_board_lead
+        assert await names(session, world.garden) == ["New", "Gardener"]
+
+    async def test_leads_that_create_at_once_do_not_exceed_the_limit(
+        self, real_transaction, real_world
+    ) -> None:
+        async def one(name):
+            try:
+                async with real_transaction() as session:
+                    await create(session, real_world.lead, real_world.board, name)
+            except Conflict as refusal:
+                return refusal.code
+            return None
+
+        async with real_transaction() as session:
+            (await session.merge(real_world.board)).max_agents = 4
+        codes = await asyncio.gather(*[one(f"Worker {n}") for n in range(6)])
+        assert sorted(codes, key=str) == [None, None, *["max_agents_reached"] * 4]
+
+    async def test_names_that_are_taken_at_once_are_taken_once(
+        self, real_transaction, real_world
+    ) -> None:
+        async def one():
+            try:
+                async with real_transaction() as session:
+                    await create(session, real_world.alice, real_world.board, "Twin")
+            except Conflict as refusal:
+                return refusal.code
+            return None
+
+        codes = await asyncio.gather(*[one() for _ in range(5)])
+        assert sorted(codes, key=str) == [None, *["agent_name_taken"] * 4]
+
+
+class TestTokens:
+    async def test_a_new_token_lives_beside_the_old_one_until_it_is_used(self, session, world):
+        new = await agents.issue_token(session, world.alices, world.worker.id)
+        assert (await identity.agent_with_token(session, token_of(world.worker))) is not None
+        assert (await identity.agent_with_token(session, new)).id == world.worker.id
+        assert (await identity.agent_with_token(session, token_of(world.worker))) is None
+        [event] = await events(session)
+        assert (event.type, event.agent_id) == (EventType.AGENT_TOKEN_ISSUED, world.worker.id)
+        assert new not in str(event.data)
+
+    async def test_only_who_may_change_the_agent_gets_one(self, session, world) -> None:
+        for member, refusal in [
+            (world.bobs, Forbidden),
+            (world.danas, Forbidden),
+            (world.charlies, NotFound),
+        ]:
+            with pytest.raises(refusal):
+                await agents.issue_token(session, member, world.worker.id)
+        with pytest.raises(NotFound):
+            await agents.issue_token(session, world.alices, uuid4())
+
+
+class TestChanging:
+    async def change(self, session, world, agent, **changes):
+        return await agents.change(session, world.alices, agent.id, changes)
+
+    async def test_what_is_sent_changes_and_nothing_else(self, session, world) -> None:
+        agent = await self.change(session, world, world.worker, name=" Ada ", soul_template="Be.")
+        assert (agent.name, agent.soul_template) == ("Ada", "Be.")
+        agent = await self.change(session, world, agent, identity_profile={"role": "Editor"})
+        assert agent.identity_profile == {"role": "Editor"}
+        agent = await self.change(session, world, agent, identity_profile=None)
+        assert (agent.identity_profile, agent.name) == (None, "Ada")
+        told = [(event.type, event.data["changed"]) for event in await events(session)]
+        assert told == [
+            (EventType.AGENT_UPDATED, ["name", "soul_template"]),
+            (EventType.AGENT_UPDATED, ["identity_profile"]),
+            (EventType.AGENT_UPDATED, ["identity_profile"]),
+        ]
+
+    async def test_a_change_of_nothing_is_not_told(self, session, world) -> None:
+        for changes in ({}, {"name": "Worker"}, {"is_gateway_main": False}, {"unknown": 1}):
+            await agents.change(session, world.alices, world.worker.id, changes)
+        await self.change(session, world, world.worker, board_id=world.board.id)
+        assert await events(session) == []
+
+    @pytest.mark.parametrize(
+        ("changes", "refusal", "field"),
+        [
+            ({"status": "online"}, Forbidden, None),
+            ({"status": None}, Forbidden, None),
+            ({"is_gateway_main": True}, Invalid, "is_gateway_main"),
+            ({"board_id": None}, Invalid, "board_id"),
+            ({"name": None}, Invalid, "name"),
+            ({"name": "lead"}, Conflict, "name"),
+            ({"identity_profile": "a text"}, Invalid, "identity_profile"),
+        ],
+    )
+    async def test_what_makes_no_sense_is_refused_and_nothing_changes(
+        self, session, world, changes, refusal, field
+    ) -> None:
+        with pytest.raises(refusal) as refused:
+            await self.change(session, world, world.worker, **changes)
+        assert refused.value.field == field
+        assert await events(session) == []
+
+    async def test_its_own_name_in_other_letters_is_free_for_an_agent(self, session, world):
+        assert (await self.change(session, world, world.worker, name="WORKER")).name == "WORKER"
+
+    async def test_who_moves_leaves_its_work_behind_and_leads_no_more(self, session, world):
+        tasks = {
+            status: world.task(status, status=status, assigned_agent_id=world.lead.id)
+            for status in Status
+        }
+        session.add_all(tasks.values())
+        await session.flush()
+
+        agent = await self.change(session, world, world.lead, board_id=world.garden.id)
+
+        assert (agent.board_id, agent.is_board_lead) == (world.garden.id, False)
+        assert tasks[Status.IN_PROGRESS].status is Status.INBOX
+        held = {status: task.assigned_agent_id for status, task in tasks.items()}
+        assert held == dict.fromkeys(Status) | {Status.DONE: agent.id}
+        last = (await events(session))[-1]
+        assert (last.type, last.board_id) == (EventType.AGENT_UPDATED, world.garden.id)
+        assert last.data["changed"] == ["board_id", "is_board_lead"]
+
+    async def test_it_moves_only_where_it_may_and_its_name_is_free(self, session, world) -> None:
+        await create(session, world.alice, world.garden, "worker")
+        for board, refusal in [(world.garden, Conflict), (world.charlies_board, NotFound)]:
+            with pytest.raises(refusal):
+                await self.change(session, world, world.worker, board_id=board.id)
+        session.add(an_access(await session.merge(world.danas), world.board, can_write=True))
+        await session.flush()
+        with pytest.raises(Forbidden):
+            await agents.change(
+                session, world.danas, world.worker.id, {"board_id": world.garden.id}
+            )
+
+    async def test_strangers_and_members_change_nothing(self, session, world) -> None:
+        for member, refusal in [
+            (world.bobs, Forbidden),
+            (world.danas, Forbidden),
+            (world.charlies, NotFound),
+        ]:
+            with pytest.raises(refusal):
+                await agents.change(session, member, world.worker.id, {"name": "Mine"})
+        assert await names(session, world.board) == ["Lead", "Other worker", "Worker"]
+
+
+class TestDeleting:
+    async def test_work_in_progress_goes_back_to_the_inbox_and_it_is_told(self, session, world):
+        begun = world.task("Begun", status=Status.IN_PROGRESS, assigned_agent_id=world.worker.id)
+        begun.in_progress_at = begun.created_at
+        waits = world.task("Waits", assigned_agent_id=world.worker.id)
+        done = world.task("Done", status=Status.DONE, assigned_agent_id=world.worker.id)
+        others = world.task(
+            "Another's", status=Status.IN_PROGRESS, assigned_agent_id=world.other_worker.id
+        )
+        session.add_all([begun, waits, done, others])
+        await session.flush()
+
+        await agents.delete(session, world.alice, world.worker.id)
+
+        assert await session.get(Agent, world.worker.id) is None
+        for task in (begun, waits, done, others):
+            await session.refresh(task)
+        assert (begun.status, begun.assigned_agent_id, begun.in_progress_at) == (
+            Status.INBOX,
+            None,
+            None,
+        )
+        assert waits.assigned_agent_id is done.assigned_agent_id is None
+        assert (done.status, others.status) == (Status.DONE, Status.IN_PROGRESS)
+        told = [(event.type, event.task_id) for event in await events(session)]
+        assert told == [
+            (EventType.TASK_STATUS_CHANGED, begun.id),
+            (EventType.TASK_UPDATED, waits.id),
+            (EventType.AGENT_DELETED, None),
+        ]
+        last = (await events(session))[-1]
+        assert (last.agent_id, last.data["name"]) == (world.worker.id, "Worker")
+        assert (await identity.agent_with_token(session, token_of(world.worker))) is None
+
+    async def test_one_that_is_not_there_is_no_trouble(self, session, world) -> None:
+        await agents.delete(session, world.alice, uuid4())
+        await agents.delete(session, world.charlie, world.worker.id)
+        await agents.delete(session, world.charlies_worker, world.worker.id)
+        assert await session.get(Agent, world.worker.id) is not None
+        assert await events(session) == []
+
+    async def test_members_and_admins_without_the_board_delete_nothing(self, session, world):
+        for user in (world.bob, world.rita, world.dana):
+            with pytest.raises(Forbidden):
+                await agents.delete(session, user, world.worker.id)
+        assert await names(session, world.board) == ["Lead", "Other worker", "Worker"]
+
+    async def test_a_lead_lets_workers_of_its_own_board_go(self, session, world) -> None:
+        for target, refusal in [(world.lead, Forbidden), (world.gardener, NotFound)]:
+            with pytest.raises(refusal):
+                await agents.delete(session, world.lead, target.id)
+        with pytest.raises(Forbidden):
+            await agents.delete(session, world.worker, world.other_worker.id)
+        await agents.delete(session, world.lead, world.worker.id)
+        assert await names(session, world.board) == ["Lead", "Other worker"]
+
+    async def test_an_agent_that_is_deleted_while_it_calls_blocks_nobody(
+        self, real_transaction, real_world
+    ) -> None:
+        """Whoever calls holds its own row first and the events last, as whoever deletes does."""
+
+        async def call(agent_id):
+            async with real_transaction() as session:
+                agent = await session.get(Agent, agent_id)
+                if agent is not None:
+                    agent.last_seen_at = None
+                    await agents.touch(session, agent)
+
+        async def delete(agent_id):
+            async with real_transaction() as session:
+                await agents.delete(session, real_world.alice, agent_id)
+
+        for n in range(20):
+            async with real_transaction() as session:
+                agent, _ = await create(session, real_world.alice, real_world.board, f"New {n}")
+            async with asyncio.timeout(20):
+                await asyncio.gather(call(agent.id), delete(agent.id), call(agent.id))
+        async with real_transaction() as session:
+            assert await session.scalar(select(func.count()).select_from(Agent)) == 5
+            assert await session.scalar(select(func.count()).select_from(Trash)) == 0
+            assert await session.scalar(select(func.count()).select_from(Task)) == 0
+
+
+class TestFinding:
+    async def test_admins_list_the_agents_of_the_boards_they_read_newest_first(
+        self, session, world
+    ) -> None:
+        new, _ = await create(session, world.alice, world.garden)
+        page = await agents.listed(session, world.alices, Paging(limit=1))
+        assert ([agent.id for agent in page.items], page.total) == ([new.id], 5)
+        page = await agents.listed(session, world.alices, ALL, board_id=world.board.id)
+        assert {agent.name for agent in page.items} == {"Lead", "Worker", "Other worker"}
+        assert (await agents.listed(session, world.danas, ALL)).total == 0
+        assert (await agents.listed(session, world.charlies, ALL)).total == 1
+        with pytest.raises(Forbidden):
+            await agents.listed(session, world.bobs, ALL)
+        with pytest.raises(Forbidden):
+            await agents.listed(session, world.danas, ALL, board_id=world.board.id)
+        with pytest.raises(NotFound):
+            await agents.listed(session, world.charlies, ALL, board_id=world.board.id)
+        with pytest.raises(NotFound):
+            await agents.listed(session, world.alices, ALL, gateway_id=uuid4())
+
+    async def test_agents_list_those_beside_them(self, session, world) -> None:
+        page = await agents.for_agent(session, world.worker, ALL)
+        assert {agent.name for agent in page.items} == {"Lead", "Worker", "Other worker"}
+        page = await agents.for_agent(session, world.worker, ALL, board_id=world.board.id)
+        assert page.total == 3
+        with pytest.raises(Forbidden):
+            await agents.for_agent(session, world.worker, ALL, board_id=world.garden.id)
+        with pytest.raises(NotFound):
+            await agents.for_agent(session, world.worker, ALL, board_id=world.charlies_board.id)
+
+    async def test_one_agent_is_found_by_who_may_see_it(self, session, world) -> None:
+        found = await agents.get(session, world.alices, world.worker.id)
+        assert found.id == world.worker.id
+        for member, refusal in [
+            (world.bobs, Forbidden),
+            (world.danas, Forbidden),
+            (world.charlies, NotFound),
+        ]:
+            with pytest.raises(refusal):
+                await agents.get(session, member, world.worker.id)
+        with pytest.raises(NotFound):
+            await agents.get(session, world.alices, uuid4())
+
+    async def test_pages_show_an_agent_to_everybody_who_reads_its_board(self, session, world):
+        for member in (world.alices, world.bobs, world.ritas):
+            card = await agents.card(session, member, world.worker.id)
+            assert (card.agent.name, card.board_name) == ("Worker", "Launch")
+        for member, refusal in [(world.danas, Forbidden), (world.charlies, NotFound)]:
+            with pytest.raises(refusal):
+                await agents.card(session, member, world.worker.id)
+            with pytest.raises(refusal):
+                await agents.cards(session, member, board_id=world.board.id)
