@@ -263,6 +263,11 @@ async def test_an_unfinished_goal_does_not_hinder_other_changes(
 ) -> None:
     board = await create(session, world)
     assert (await change(session, world.alice, board, name="Roost")).name == "Roost"
+    with pytest.raises(Invalid):
+        await change(session, world.alice, board, board_type="goal")
+    imported = update(Board).where(Board.id == board.id).values(goal_confirmed=True)
+    await session.execute(imported)
+    assert (await change(session, world.alice, board, name="Perch")).name == "Perch"
 
 
 async def test_a_change_says_what_was_and_what_is(session: AsyncSession, world: World) -> None:
@@ -385,6 +390,10 @@ async def test_only_an_admin_who_may_change_it_deletes_a_board(
     for actor in (world.bob, world.rita, world.dana, world.lead):
         with pytest.raises(Forbidden):
             await boards.delete(session, actor, world.board)
+    reads = update(Member).where(Member.id == world.danas.id).values(all_boards_read=True)
+    await session.execute(reads)
+    with pytest.raises(Forbidden):
+        await boards.delete(session, world.dana, world.board)
     with pytest.raises(NotFound):
         await boards.delete(session, world.charlie, world.board)
     assert await boards.get(session, world.alice, world.board.id)
