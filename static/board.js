@@ -2,7 +2,7 @@
 // takes cards [data-movable]; a move submits the card's own form[data-move] with `to`, as its menu does.
 // The board is not refreshed under a card that is being dragged, but right afterwards.
 (() => {
-  let dragged, held = new Set(), shownColumn;
+  let dragged, held = new Set();
   const column = (list) => list.closest("[data-column]")?.dataset.column;
 
   const move = (card, to, putBack) => {
@@ -77,7 +77,9 @@
     move(card, to);
   });
 
-  // On a phone one column shows at a time: links [data-show-col="status"] choose it.
+  // On a phone one column shows at a time: links [data-show-col="status"] choose it. The column that one
+  // looks at stays, also when the server would by now begin with another.
+  let shownColumn = document.querySelector("[data-show-col][aria-current]")?.dataset.showCol;
   const show = (status) => {
     shownColumn = status;
     for (const link of document.querySelectorAll("[data-show-col]")) {
