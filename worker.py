@@ -46,6 +46,7 @@ LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,  # it is told to stop, or is not yet ready
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection broke in the middle of something
     FailingListenerError,
 )
 """What is raised when the database goes away."""
