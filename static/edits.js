@@ -7,7 +7,7 @@
     const editor = event.target;
     if (!editor.matches?.("details[data-edit]") || !editor.open) return;
     const field = editor.querySelector("form :is(input:not([type=hidden]), textarea, select)");
-    if (!editor.contains(document.activeElement) || editor.querySelector("summary") === document.activeElement) field?.focus();
+    if (!document.activeElement.matches("input, textarea, select")) field?.focus();
   }, true);
   const close = (editor) => {
     if (!editor?.open) return;

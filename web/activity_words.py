@@ -137,6 +137,8 @@ def _deed(event: Event, because: str) -> str:
         return MOVES[Status(entered)] if entered in set(Status) else "moved"
     if event.type is EventType.AGENT_STATUS_CHANGED:
         return f"is {str(event.data.get('to', 'changed')).replace('_', ' ')}"
+    if event.type is EventType.APPROVAL_REQUESTED and event.user_id:
+        return "asked:"
     return DEEDS.get(event.type, "did something")
 
 

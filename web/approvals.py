@@ -12,6 +12,7 @@ from models import ApprovalStatus
 from services import approvals
 from services.approvals import ApprovalDetail
 from web import forms, inbox
+from web.editors import put_in_place
 from web.html import render, wants_part
 from web.inbox import InboxAddress
 from web.inbox_page import (
@@ -96,7 +97,10 @@ async def ask_back(request: Request) -> Response:
         async with transaction(request) as session:
             await approvals.ask_back(session, request.user, approval_id, question=typed)
         return await _again(request, approval_id, forms.Form(), {"text": "Asked, on the task."})
-    return await _again(request, approval_id, form)
+    response = await _again(request, approval_id, form)
+    if form.error("question") and asked_in_inbox(request):
+        put_in_place(response, f"#ask-back-{approval_id}")
+    return response
 
 
 async def _answered(

@@ -62,7 +62,8 @@ async def line_up(request: Request) -> Response:
         access = await looked_at(request, session)
         now = await look_at_crew(request, session, access)
     lines = crew.crew_lines(now.crew, now.questions)
-    return render(request, "boards/_crew.html", board=access.board, crew=lines)
+    is_admin = access.is_admin and access.can_write
+    return render(request, "boards/_crew.html", board=access.board, crew=lines, is_admin=is_admin)
 
 
 async def by_slug(request: Request) -> Response:
@@ -119,6 +120,7 @@ async def look(
         "access": access,
         "board": board,
         "can_write": access.can_write,
+        "is_admin": access.is_admin and access.can_write,
         "address": address,
         "now": now,
         "columns": made,

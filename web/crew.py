@@ -8,7 +8,7 @@ from models import Agent
 from services.agents import AgentCard, State
 from services.approvals import ApprovalDetail
 
-
+MINUTE = timedelta(minutes=1)  # before which silence is not counted
 WEEK = timedelta(days=7)  # after which an age is told as a date
 
 
@@ -36,11 +36,17 @@ def _line(one: AgentCard, *, asks: bool) -> CrewLine:
     if seen is None or one.silent_for is None:
         return CrewLine(agent, one.state, "Never checked in")
     if one.state in (State.OFFLINE, State.LATE):
-        words = "Silent for" if one.silent_for < WEEK else "Silent since"
-        return CrewLine(agent, one.state, words, seen)
+        return _silent(one, one.silent_for)
     if asks:
         return CrewLine(agent, one.state, "Waiting for your answer")
     if one.task is not None:
         return CrewLine(agent, one.state, one.task.title)
     words = "Lead · checked in" if agent.is_board_lead else "Checked in"
     return CrewLine(agent, one.state, words, seen, ago=True)
+
+
+def _silent(one: AgentCard, silent_for: timedelta) -> CrewLine:
+    if silent_for < MINUTE:
+        return CrewLine(one.agent, one.state, "Not there")
+    words = "Silent for" if silent_for < WEEK else "Silent since"
+    return CrewLine(one.agent, one.state, words, one.agent.last_seen_at)

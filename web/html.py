@@ -41,6 +41,7 @@ SCRIPTS = (
     "invalid.js",
     "keys.js",
     "palette.js",
+    "parts.js",
     "reveal.js",
     "select.js",
     "toasts.js",

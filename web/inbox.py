@@ -113,8 +113,16 @@ class Inbox:
     @property
     def part(self) -> str:
         """Where what is shown is fetched from again: with the same question, and no new ones."""
+        return self._again(self.address)
+
+    @property
+    def fresh(self) -> str:
+        """Where it is fetched from with the new ones, and the same question."""
+        return self._again(replace(self.address, until=0))
+
+    def _again(self, address: InboxAddress) -> str:
         selected = str(self.selected.id) if self.selected and self.view == "list" else ""
-        return self.path.partition("?")[0] + self.address.but(selected=selected)
+        return self.path.partition("?")[0] + address.but(selected=selected)
 
 
 async def look(

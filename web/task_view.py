@@ -15,6 +15,7 @@ from services.approvals import ApprovalDetail
 from web import ages, forms
 from web import frame as frames
 from web.board_address import BoardAddress
+from web.editors import put_in_place
 from web.html import page, render, wants_part
 from web.reach import looked_at, task_id_in
 from web.telling import NOT_YET, told
@@ -96,14 +97,6 @@ async def shown(request: Request, form: forms.Form | None = None, *, focus: str 
     if form and form.status >= 400 and focus:
         put_in_place(response, f"#edit-{focus}")
     return response
-
-
-def put_in_place(response: Response, selector: str) -> None:
-    """Let htmx take one element out of an answer, and put it where the same one was."""
-    response.headers["HX-Retarget"] = selector
-    response.headers["HX-Reselect"] = selector
-    response.headers["HX-Reswap"] = "outerHTML"
-    response.headers["HX-Push-Url"] = "false"
 
 
 def _day(request: Request, moment: datetime | None) -> str:

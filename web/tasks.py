@@ -14,10 +14,11 @@ from web import ages, board, forms
 from web import frame as frames
 from web.board_address import BoardAddress
 from web.cards import Refused
+from web.editors import put_in_place
 from web.html import page, render, wants_part
 from web.reach import held, looked_at, task_id_in
 from web.task_forms import Changes, Move, NewTask
-from web.task_view import EDITORS, put_in_place, shown
+from web.task_view import EDITORS, shown
 
 SURE = 100.0  # of 100: how sure a person is who asks
 NOT_YOURS = "You can read this board. Ask an owner to change it."
