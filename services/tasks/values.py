@@ -12,6 +12,7 @@ from models import Priority, Status
 
 LONGEST_TITLE = 500  # characters
 LONGEST_TEXT = 100_000  # characters, of a description or a comment
+MOST_IDS = 500  # in one list
 YEARS = range(2, 9999)  # what can be told in every time zone
 
 
@@ -149,7 +150,10 @@ def _ids(name: str) -> Callable[[object], object]:
             return IGNORED
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise Invalid("list_required", f"{name} is a list of ids.", field=name)
-        return list(dict.fromkeys(_id(name, one) for one in value))
+        ids = list(dict.fromkeys(_id(name, one) for one in value))
+        if len(ids) > MOST_IDS:
+            raise Invalid("too_many", f"{name} holds {MOST_IDS} ids at most.", field=name)
+        return ids
 
     return check
 

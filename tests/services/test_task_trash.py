@@ -1,6 +1,6 @@
 """Deleting a task, and bringing it back with all that hung on it."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Table, select
@@ -111,6 +111,16 @@ async def test_a_task_that_is_brought_back_has_all_that_it_had(session, world) -
     assert await rows(session) == had
     with pytest.raises(NotFound):
         await tasks.restore(session, world.alice, world.board, task.id)
+
+
+@pytest.mark.parametrize("year", [2, 9998])
+async def test_the_ends_of_time_are_kept_too(session, world, year) -> None:
+    due_at = datetime(year, 1, 1, 12, 30, 15, 250, tzinfo=UTC)
+    draft = tasks.TaskDraft(title="🦜" * 500, due_at=due_at)
+    task = (await tasks.create(session, world.alice, world.board, draft)).task
+    await tasks.delete(session, world.alice, world.board, task.id)
+    found = await tasks.restore(session, world.alice, world.board, task.id)
+    assert (found.task.due_at, found.task.title) == (due_at, draft.title)
 
 
 async def test_what_is_gone_by_then_stays_away(session, world) -> None:

@@ -35,6 +35,7 @@ from tests.world import a_world, an_agent
         ("assigned_agent_id", "nobody", "id_required"),
         ("depends_on_task_ids", "nobody", "list_required"),
         ("depends_on_task_ids", [None], "id_required"),
+        ("depends_on_task_ids", [new_id() for _ in range(501)], "too_many"),
         ("tag_ids", 7, "list_required"),
         ("tag_ids", ["x"], "id_required"),
         ("custom_field_values", [], "object_required"),
