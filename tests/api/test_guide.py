@@ -1,0 +1,111 @@
+"""The guide for those who write agents: what it says to type works."""
+
+import asyncio
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+
+import app
+from kit.settings import Settings
+from models import Board
+from tests.conftest import Transaction
+from tests.world import World, token_of
+
+GUIDE = (Path(__file__).parent.parent.parent / "docs" / "agents.md").read_text()
+COMMANDS = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+CODES = set(re.findall(r"`([a-z]+_[a-z_]+)`", GUIDE.partition("## What is refused")[2]))
+SERVICES = Path(__file__).parent.parent.parent
+
+
+class Server(uvicorn.Server):
+    """A server that leaves the signals of the tests alone."""
+
+    def capture_signals(self) -> Any:
+        return nullcontext()
+
+
+@pytest.fixture
+async def url(own_settings: Settings, real_world: World) -> AsyncIterator[str]:
+    """Where a real server answers."""
+    config = uvicorn.Config(app.build(own_settings), port=0, log_config=None)
+    server = Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    await serving
+
+
+async def typed(command: str, **variables: str) -> str:
+    """Return what a command prints in a terminal."""
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", command),
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **variables},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    printed, errors = await process.communicate()
+    assert process.returncode in (0, 28), errors.decode()  # 28: a stream, left after a while
+    return printed.decode()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the guide's commands are typed with curl")
+async def test_the_day_of_an_agent_goes_as_the_guide_tells_it(
+    url: str, real_world: World, real_transaction: Transaction
+) -> None:
+    task = real_world.task()
+    async with real_transaction() as session:
+        board = await session.get_one(Board, real_world.board.id)
+        board.require_approval_for_done = True
+        task.board = board
+        session.add(task)
+    where = {
+        "MC": url,
+        "MC_TOKEN": token_of(real_world.worker),
+        "BOARD": str(board.id),
+        "TASK": str(task.id),
+    }
+    people = {"Authorization": f"Bearer {token_of(real_world.alice)}"}
+    stream = COMMANDS[-1]
+
+    answers: list[dict[str, Any]] = []
+    for command in COMMANDS[:-1]:
+        answers.append(json.loads(await typed(command, **where)))
+        if answers[-1].get("action_type"):
+            path = f"/api/v1/boards/{board.id}/approvals/{answers[-1]['id']}"
+            async with httpx2.AsyncClient(base_url=url, headers=people) as alice:
+                await alice.patch(path, json={"status": "approved"})
+
+    healthz, seen, boards, found, claimed, said, refused, asked, answered, done = answers
+    assert healthz["agent_id"] == seen["id"] == str(real_world.worker.id)
+    assert [one["id"] for one in boards["items"]] == [str(board.id)]
+    assert [one["id"] for one in found["items"]] == [str(task.id)]
+    assert claimed["assigned_agent_id"] == str(real_world.worker.id)
+    assert said["task_id"] == str(task.id)
+    assert refused["code"] == "approval_required"
+    assert asked["status"] == "pending"
+    assert answered["items"][0]["status"] == "approved"
+    assert done["status"] == "done"
+    heard = re.findall(r'data: {"type":"(.*?)"', await typed(stream, **where))
+    assert heard == ["task.status_changed", "task.comment", "task.status_changed"]
+
+
+def test_every_code_that_the_guide_explains_is_one() -> None:
+    known = "".join(
+        file.read_text()
+        for folder in ("services", "api", "kit")
+        for file in SERVICES.glob(f"{folder}/**/*.py")
+    )
+    fields = {"blocked_by_task_ids", "request_id"}
+    for code in CODES - fields:
+        assert f'"{code}"' in known, code
