@@ -54,6 +54,21 @@ async def test_a_first_connection_that_fails_is_tried_again(home: Home) -> None:
     await page.context.close()
 
 
+async def test_a_page_goes_live_also_if_one_of_its_scripts_comes_late(home: Home) -> None:
+    board = home.board(name="Late script")
+    page = await home.tab()
+
+    async def come_late(route: Route) -> None:
+        await asyncio.sleep(0.5)
+        await route.continue_()
+
+    await page.route("**/hx-sse*", come_late)
+    await page.goto(f"/boards/{board['id']}")
+
+    await live_state(page, "live").to_be_visible(timeout=20_000)
+    await page.context.close()
+
+
 async def test_a_page_whose_server_was_killed_says_so_and_catches_up(home: Home) -> None:
     board = home.board(name="Outage")
     page = await home.tab()
