@@ -199,6 +199,8 @@ async def test_the_most_urgent_tasks_of_each_board_come_first(
         await beside(session, world.alice, world.board, include_done=True, per_board_task_limit=100)
     )["Garden"]
     assert [one.task.title for one in garden.tasks] == titles
+    found = await beside(session, world.alice, world.board, per_board_task_limit=100)
+    assert [one.task.title for one in found["Garden"].tasks] == titles[:-1]
     garden = (await beside(session, world.alice, world.board))["Garden"]
     assert [one.task.title for one in garden.tasks] == titles[:5]
     assert garden.task_counts == {"in_progress": 1, "review": 1, "inbox": 5, "done": 1}
