@@ -102,11 +102,16 @@ _templates = Jinja2Templates(env=environment)
 
 
 def render(request: Request, template: str, status: int = 200, **context: object) -> Response:
-    """Answer with a part of a page. Its times are those of the person who looks."""
+    """Answer with a part of a page. Its times are those of the person who looks.
+
+    A browser keeps none of it: a page and its part share an address, and who goes back wants the
+    page.
+    """
     person = request.scope.get("user")
     token = ages.reader_zone.set(ages.zone(getattr(person, "timezone", None)))
+    kept = {"Cache-Control": "no-store"}
     try:
-        return _templates.TemplateResponse(request, template, context, status)
+        return _templates.TemplateResponse(request, template, context, status, kept)
     finally:
         ages.reader_zone.reset(token)
 
@@ -125,9 +130,7 @@ def page(
     With one, it listens to what happens after `frame.seen`: on one board, if `board_id` is given.
     """
     around = framed(request, frame, board_id)
-    response = render(request, template, status, **{**around, **context})
-    response.headers.setdefault("Cache-Control", "no-store")
-    return response
+    return render(request, template, status, **{**around, **context})
 
 
 def framed(

@@ -179,11 +179,13 @@ async def test_asking_back_keeps_the_question_open(alice, ask, transaction, worl
     assert "Asked back" in asked.text
     async with transaction() as session:
         assert await session.scalar(select(Comment.message)) == "@Worker How sure?"
-    blank = await alice.post(
-        f"/approvals/{first.id}/questions", data={"question": " "}, headers=HTMX
-    )
-    assert blank.status_code == 422
-    assert "Write what you want to know." in blank.text
+    for bad, words in ((" ", "Write what you want to know."), ("Kept a\0b", "Kept a")):
+        refused = await alice.post(
+            f"/approvals/{first.id}/questions", data={"question": bad}, headers=HTMX
+        )
+        assert refused.status_code == 422
+        assert refused.headers["HX-Retarget"] == f"#ask-back-{first.id}"
+        assert words in refused.text
 
 
 async def test_several_questions_are_answered_at_once(alice, ask, transaction) -> None:

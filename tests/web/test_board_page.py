@@ -7,7 +7,7 @@ import pytest
 from kit.clock import now
 from models import Priority, Status, Tag, TagAssignment, Task, TaskDependency, new_id
 from tests.conftest import Transaction
-from tests.world import World
+from tests.world import World, a_member
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
@@ -346,3 +346,14 @@ async def test_the_first_page_is_where_one_is_needed(alice, transaction, world) 
     assert (await alice.get("/")).headers["Location"] == "/boards"
     await keep(transaction, *world.approval())
     assert (await alice.get("/")).headers["Location"] == "/approvals"
+
+
+async def test_a_board_of_an_organization_that_one_is_not_looking_at_is_not_there(
+    alice, transaction, world
+) -> None:
+    everything = {"all_boards_read": True, "all_boards_write": True}
+    await keep(transaction, a_member(world.plover, world.alice, **everything))
+    elsewhere = f"/boards/{world.charlies_board.id}"
+
+    assert (await alice.get(elsewhere)).status_code == 404
+    assert (await alice.post(f"{elsewhere}/tasks", data={"title": "x"})).status_code == 404

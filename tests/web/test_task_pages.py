@@ -43,6 +43,7 @@ async def test_a_task_is_a_page_and_a_drawer_at_the_same_address(alice, here) ->
     assert "<html" in page.text
     assert "<html" not in drawer.text
     assert '<aside class="drawer" id="drawer"' in drawer.text
+    assert drawer.headers["Cache-Control"] == "no-store"  # or going back would show it alone
     for shown in (page.text, drawer.text):
         assert "Write the &lt;script&gt;" in shown
         assert "<strong>bold</strong>" in shown
