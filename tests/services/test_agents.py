@@ -13,7 +13,7 @@ from models import Agent, AgentToken, Event, EventType, Status, Task, Trash
 from services import agents, boards, identity
 from services.agents import AgentDraft
 from services.agents.fields import CHECKS
-from tests.world import an_access, token_of
+from tests.world import an_access, an_agent, token_of
 
 ALL = Paging()
 
@@ -402,6 +402,20 @@ class TestFinding:
                 await agents.get(session, member, world.worker.id)
         with pytest.raises(NotFound):
             await agents.get(session, world.alices, uuid4())
+
+    async def test_of_another_organization_is_as_if_it_were_not_there(self, session, world) -> None:
+        without_board = an_agent("Main", await session.merge(world.board))
+        without_board.board = without_board.board_id = None
+        session.add(without_board)
+        await session.flush()
+        for agent_id in (world.worker.id, without_board.id, uuid4()):
+            for ask in (agents.get, agents.card, agents.issue_token):
+                with pytest.raises(NotFound) as refused:
+                    await ask(session, world.charlies, agent_id)
+                assert refused.value.code == "agent_not_found"
+        await agents.delete(session, world.charlie, without_board.id)
+        found = await agents.listed(session, world.danas, ALL)
+        assert [agent.name for agent in found.items] == ["Main"]
 
     async def test_pages_show_an_agent_to_everybody_who_reads_its_board(self, session, world):
         for member in (world.alices, world.bobs, world.ritas):

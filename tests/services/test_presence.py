@@ -1,5 +1,6 @@
 """Whether agents are there: what a call tells, and what silence tells."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -196,6 +197,14 @@ class TestACall:
             await agents.touch(session, mine)
             assert await changes(session) == [("offline", "online")]
 
+    async def test_who_began_to_update_an_agent_meanwhile_is_not_overruled(self, session, world):
+        agent = await standing(session, world.worker, "online", HOUR)
+        behind_its_back = update(Agent).where(Agent.id == agent.id).values(status="updating")
+        await session.execute(behind_its_back.execution_options(synchronize_session=False))
+        await agents.touch(session, agent)
+        await session.refresh(agent)
+        assert agent.status == "updating"
+
     async def test_an_agent_that_is_gone_by_then_is_no_trouble(self, session, world) -> None:
         agent = await standing(session, world.worker, "online", HOUR)
         session.expunge(agent)
@@ -297,7 +306,8 @@ class TestSilence:
         async with real_transaction() as calling, real_transaction() as looking:
             agent = await calling.get_one(Agent, real_world.worker.id)
             await agents.touch(calling, agent)
-            assert await agents.mark_offline(looking) == 0
+            async with asyncio.timeout(5):
+                assert await agents.mark_offline(looking) == 0
         async with real_transaction() as session:
             assert await agents.mark_offline(session) == 0
             assert (await session.get_one(Agent, agent.id)).status == "online"
