@@ -14,6 +14,7 @@ from kit.errors import Invalid, Refusal, TooMany, Unauthorized
 from kit.http import STATUS_CODES, raw_body
 from kit.request_id import request_id
 
+DEEPEST = 60  # levels of what is sent; the parser takes 200, and events wrap what was sent
 LONGEST_ECHO = 200  # characters of a wrong value that are sent back
 
 CODE_IN_DETAIL = {
@@ -80,11 +81,13 @@ async def read_json(request: Request) -> Sent:
         raise InvalidJson(str(error)) from error
 
 
-def unstorable(value: Any) -> tuple[list[str | int], str] | None:
-    """Return the place and the fault of the first thing that PostgreSQL cannot keep.
+def unstorable(value: Any, depth: int = 0) -> tuple[list[str | int], str] | None:
+    """Return the place and the fault of the first thing that cannot be kept, and read again.
 
-    That is a text with a NUL in it, or a number that is too large for any number's type.
+    That is a text with a NUL in it, a number that no type holds, or what is nested too deeply.
     """
+    if depth > DEEPEST:
+        return [], f"This is nested too deeply: {DEEPEST} levels are the most."
     if isinstance(value, str):
         return ([], "Text must not contain the character NUL.") if "\x00" in value else None
     if isinstance(value, float) and not math.isfinite(value):
@@ -92,12 +95,10 @@ def unstorable(value: Any) -> tuple[list[str | int], str] | None:
     pairs = value.items() if isinstance(value, dict) else ()
     pairs = enumerate(value) if isinstance(value, list) else pairs
     for key, inner in pairs:
-        fault = unstorable(key) or unstorable(inner)
+        fault = unstorable(key) or unstorable(inner, depth + 1)
         if fault is not None:
-            return [
-                key.replace("\x00", "\ufffd") if isinstance(key, str) else key,
-                *fault[0],
-            ], fault[1]
+            place = key.replace("\x00", "\ufffd") if isinstance(key, str) else key
+            return [place, *fault[0]], fault[1]
     return None
 
 

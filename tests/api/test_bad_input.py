@@ -196,6 +196,20 @@ async def test_a_body_that_is_too_long_is_not_read_to_its_end(alice: Client, wor
     assert refused(response)
 
 
+async def test_what_is_nested_too_deeply_is_refused_and_poisons_nothing(
+    alice: Client, world: World
+) -> None:
+    """An event wraps what was sent, so what can just be read by itself could not be read there."""
+    path = f"/boards/{world.board.id}"
+    for depth, status in [(50, 200), (61, 422), (150, 422), (198, 422), (300, 422)]:
+        nested = '{"a":' * depth + "1" + "}" * depth
+        body = f'{{"success_metrics": {nested}}}'
+        response = await alice.patch(path, content=body)
+        assert response.status_code == status, depth
+        assert (await alice.get("/activity")).status_code == 200
+    assert (await alice.get(path)).json()["success_metrics"]
+
+
 async def test_fields_that_nobody_knows_are_passed_over(alice: Client, world: World) -> None:
     body = {"title": "Write", "colour": "red", "id": "5"}
     response = await alice.post(f"/boards/{world.board.id}/tasks", json=body)
