@@ -95,7 +95,8 @@ def _toast(wanted: Decisions, outcomes: list[Outcome]) -> dict[str, Any]:
     done = [one for one in outcomes if one.detail]
     said = f"{len(done)} {wanted.status}"
     if len(done) < len(outcomes):
-        said = f"{len(done)} of {len(outcomes)} {wanted.status}"
+        why = {one.refusal.message for one in outcomes if one.refusal}
+        said = " ".join([f"{len(done)} of {len(outcomes)} {wanted.status}.", *sorted(why)])
     settling = [str(one.approval_id) for one in done if one.detail and one.detail.is_settling]
     if not settling:
         return {"text": said}
