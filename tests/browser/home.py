@@ -1,6 +1,6 @@
 """A house that is lived in: an owner with a browser, a board, and an agent at work."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +34,7 @@ class Home:
         return await (await self.context(**options)).new_page()
 
     @asynccontextmanager
-    async def open(self, address: str, **options: Any) -> AsyncIterator[Page]:
+    async def open(self, address: str, **options: Any) -> AsyncGenerator[Page]:
         """Open a page in a browser of the owner's. None of its scripts may fail."""
         page = await self.tab(**options)
         failures: list[str] = []
