@@ -257,6 +257,8 @@ async def test_a_question_about_the_task_stands_on_it(
     )
     assert "<b>You approved</b>" in answered.text
     assert f"/approvals/{approval.id}/undoings" in answered.text
+    told = (await alice.get(f"{here}/conversation", headers=HTMX)).text
+    assert "Nothing happened yet." in told  # as long as it can be taken back
 
 
 async def test_a_deleted_task_can_be_brought_back(alice, here, transaction, world, task) -> None:
