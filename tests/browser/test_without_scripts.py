@@ -1,0 +1,201 @@
+"""Everything works in a browser without scripts, by forms and links. Nothing moves by itself."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import Browser, Page, expect
+
+from tests.browser.home import OWNER, Home
+from tests.browser.pages import new_context
+from tests.installation import Api, Installation
+
+
+@asynccontextmanager
+async def plain(home: Home, address: str) -> AsyncGenerator[Page]:
+    """Open a page in a browser of the owner's that runs no scripts."""
+    page = await home.tab(java_script_enabled=False)
+    await page.goto(address)
+    yield page
+    await page.context.close()
+
+
+def column(page: Page, status: str):
+    return page.locator(f"#column-{status}")
+
+
+async def test_the_first_steps(browser: Browser, installation: Installation) -> None:
+    context = await new_context(browser, installation, java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(installation.link)
+    for name, value in OWNER.items():
+        await page.locator(f"[name={name}]").fill(value)
+    await page.get_by_role("button", name="Become the owner").click()
+    await page.locator("[name=name]").fill("Tern")
+    await page.get_by_role("button", name="Save and continue").click()
+    await page.locator("[name=name]").fill("Launch")
+    await page.locator("[name=description]").fill("All about the launch")
+    await page.get_by_role("button", name="Create board and continue").click()
+    await page.locator("[name=name]").fill("Juniper")
+    await page.get_by_role("button", name="Add agent and continue").click()
+    token = re.search(r"mc_agent_[\w-]+", await page.locator("main").inner_text())
+    assert token
+
+    await expect(page.get_by_text("Juniper is here.")).to_have_count(0)
+    with Api(installation.url, token[0]) as agent:
+        agent.call("POST", "/agent/heartbeat")
+    await page.goto("/welcome")
+    await page.goto("/agents")
+    await expect(page.locator("main")).to_contain_text("Juniper")
+    await page.goto("/")
+    await page.get_by_role("navigation", name="Boards").get_by_role("link", name="Launch").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Launch")
+    await expect(column(page, "inbox")).to_contain_text("Say hello")
+    await context.close()
+
+
+async def test_signing_in_and_out(home: Home) -> None:
+    context = await new_context(home.browser, home.installation, java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto("/agents")
+    await page.get_by_label("E-mail").fill(OWNER["email"])
+    await page.get_by_label("Password", exact=True).fill("not the password")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_label("E-mail")).to_have_value(OWNER["email"])
+    await expect(page.locator("#field-password-error")).to_be_visible()
+
+    await page.get_by_label("Password", exact=True).fill(OWNER["password"])
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page).to_have_url(re.compile("/agents$"))
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    await page.goto("/boards")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    await context.close()
+
+
+async def test_a_board_and_a_task_that_moves(home: Home) -> None:
+    async with plain(home, "/boards") as page:
+        await page.get_by_role("link", name="New board").first.click()
+        await page.get_by_label("Name").fill("Plain work")
+        await page.get_by_label("Description").fill("Done by forms")
+        await page.get_by_role("button", name="Create board").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Plain work")
+
+        await page.get_by_role("link", name="New task N").click()
+        await page.get_by_label("Title").fill("Paint the door")
+        await page.get_by_label("Priority").select_option("high")
+        await page.get_by_role("button", name="Add task").click()
+        card = page.locator(".card", has_text="Paint the door")
+        await expect(column(page, "inbox").locator(card)).to_be_visible()
+
+        await card.locator("summary").click()
+        await card.get_by_role("button", name="Review").click()
+        await expect(column(page, "review").locator(card)).to_be_visible()
+
+        await card.locator("summary").click()
+        await card.get_by_role("button", name="Done").click()
+        await expect(card.get_by_role("alert")).to_contain_text("Needs an approval before Done")
+        await expect(column(page, "review").locator(card)).to_be_visible()
+        await card.get_by_role("button", name="Ask for one").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Paint the door")
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.get_by_text("You approved this")).to_be_visible()
+
+
+async def test_filters_the_list_and_what_is_done(home: Home) -> None:
+    board = home.board("Plain filters")
+    home.task(board, "Paint the door")
+    home.change(board, home.task(board, "Hang the sign"), status="done")
+    async with plain(home, f"/boards/{board['id']}") as page:
+        await page.get_by_role("link", name="Open Done: 1").click()
+        await expect(column(page, "done")).to_contain_text("Hang the sign")
+        await page.get_by_label("Filter tasks").fill("door")
+        await page.get_by_role("button", name="Filter", exact=True).click()
+        await expect(page.get_by_text("Hang the sign")).to_have_count(0)
+        await expect(column(page, "inbox")).to_contain_text("Paint the door")
+        await page.get_by_role("link", name="List", exact=True).click()
+        await expect(page.locator("tr[data-item]")).to_have_count(1)
+        await page.get_by_role("link", name="Show all").click()
+        await expect(page.locator("tr[data-item]")).to_have_count(2)
+
+
+async def test_a_task_is_changed_talked_about_deleted_and_brought_back(home: Home) -> None:
+    board = home.board("Plain task")
+    task = home.task(board, "Paint the door")
+    async with plain(home, f"/boards/{board['id']}") as page:
+        await page.get_by_role("link", name="Paint the door").click()
+        properties = page.get_by_role("complementary", name="Properties")
+        await properties.locator("summary", has_text="Priority:").click()
+        await properties.get_by_role("button", name="High").click()
+        await expect(properties.locator("summary", has_text="Priority:")).to_contain_text("High")
+
+        await page.locator("#edit-text > summary").click()
+        await page.get_by_label("Title").fill("Paint the green door")
+        await page.get_by_label("Description").fill("Twice.")
+        await page.get_by_role("button", name="Save").first.click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Paint the green door")
+        await expect(page.locator("#task-prose")).to_have_text("Twice.")
+
+        await page.get_by_label("Comment", exact=True).fill("The paint is **here**.")
+        await page.get_by_role("button", name="Send").click()
+        await expect(page.locator("#conversation")).to_contain_text("The paint is here.")
+
+        await page.locator("#task-actions > summary").click()
+        await page.get_by_role("button", name="Delete task").click()
+        await expect(page.get_by_text("Task deleted")).to_be_visible()
+        assert home.tasks(board) == {}
+        await page.get_by_role("button", name="Undo").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Paint the green door")
+    assert home.tasks(board)["Paint the green door"]["id"] == task["id"]
+    assert home.tasks(board)["Paint the green door"]["priority"] == "high"
+
+
+async def test_a_question_is_answered_taken_back_and_answered_again(home: Home) -> None:
+    board = home.board("Plain questions")
+    agent, task = home.agent(board), home.task(board, "Print the poster")
+    home.ask(agent, board, task, "Print it in red?")
+    path = f"/agent/boards/{board['id']}/approvals"
+    async with plain(home, f"/approvals?board={board['id']}") as page:
+        await page.get_by_label("Note for Juniper").fill("Please.")
+        await page.get_by_role("button", name="Approve A").click()
+        await page.locator("#toasts").get_by_role("button", name="Undo").click()
+        await expect(page.get_by_role("button", name="Reject R")).to_be_visible()
+        [seen] = agent.call("GET", path)["items"]
+        assert seen["status"] == "pending"
+
+        await page.get_by_role("button", name="Reject R").click()
+        await expect(page.get_by_text("Rejected. Print it in red?")).to_be_visible()
+    async with asyncio.timeout(30):
+        while agent.call("GET", path)["items"][0]["status"] != "rejected":
+            await asyncio.sleep(0.1)
+
+
+async def test_several_questions_are_answered_at_once(home: Home) -> None:
+    board = home.board("Plain questions, several")
+    agent = home.agent(board)
+    for title in ("One?", "Two?"):
+        home.ask(agent, board, home.task(board, f"About {title}"), title)
+    async with plain(home, f"/approvals?board={board['id']}") as page:
+        for title in ("One?", "Two?"):
+            await page.get_by_label(f"Select: {title}").check()
+        await page.get_by_role("button", name="Approve", exact=True).click()
+        await page.goto(f"/approvals?board={board['id']}")
+        await expect(page.get_by_text("You approved · ")).to_have_count(2)
+
+
+async def test_settings_of_a_person_and_of_a_board(home: Home) -> None:
+    board = home.board("Plain rules", require_review_before_done=False)
+    async with plain(home, "/settings") as page:
+        await page.get_by_label("Preferred name").fill("Olly")
+        await page.get_by_role("button", name="Save").first.click()
+        await expect(page.locator("#saved")).to_contain_text("Saved")
+        await expect(page.get_by_label("Preferred name")).to_have_value("Olly")
+
+        await page.goto(f"/boards/{board['id']}/settings")
+        await page.locator("[name=require_review_before_done]").check()
+        await page.get_by_role("button", name="Save the rules").click()
+        await expect(page.locator("[name=require_review_before_done]")).to_be_checked()
+    found = home.owner.call("GET", f"/boards/{board['id']}")
+    assert found["require_review_before_done"] is True
