@@ -110,11 +110,20 @@ async def test_what_a_draft_names_must_be_there(session, world) -> None:
             assert refused.value.details == details
     for assignee, actor, refusal in [
         (world.gardener, world.alice, Conflict),
+        (world.gardener, world.lead, Conflict),
         (world.lead, world.lead, Forbidden),
     ]:
         draft = TaskDraft(title="A", assigned_agent_id=assignee.id)
         with pytest.raises(refusal):
             await tasks.create(session, actor, world.board, draft)
+
+
+async def test_no_board_has_custom_fields_yet(session, world) -> None:
+    draft = TaskDraft(title="A", custom_field_values={"size": "L", "area": 7})
+    for actor in (world.alice, world.lead):
+        with pytest.raises(Invalid) as refused:
+            await tasks.create(session, actor, world.board, draft)
+        assert refused.value.details == {"unknown_field_keys": ["area", "size"]}
 
 
 async def test_a_title_is_needed(session, world) -> None:

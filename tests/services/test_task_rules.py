@@ -191,9 +191,10 @@ def test_dependencies_are_other_tasks_of_the_board_and_form_no_circle(world) -> 
 
 def test_tags_exist_and_custom_fields_do_not_yet(world) -> None:
     one = new_id()
-    told = refused(wish(world, world.alice, tag_ids=[one], missing_tag_ids=[one]))
-    assert isinstance(told, NotFound)
-    assert told.details == {"missing_tag_ids": [str(one)]}
+    for actor in (world.alice, world.lead):
+        told = refused(wish(world, actor, tag_ids=[one], missing_tag_ids=[one]))
+        assert isinstance(told, NotFound)
+        assert told.details == {"missing_tag_ids": [str(one)]}
     for actor in (world.alice, world.lead, world.worker):
         told = refused(wish(world, actor, custom_field_values={"b": 1, "a": 2}))
         assert isinstance(told, Invalid)
