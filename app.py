@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import pydantic_core
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import async_sessionmaker
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -17,6 +16,7 @@ from starlette.routing import Mount
 
 import api.app
 import web.app
+from kit.database import open_pool
 from kit.doorbell import Doorbell
 from kit.last_resort import LastResort
 from kit.limits import Limit
@@ -36,6 +36,7 @@ class Limits:
     """How often callers may come, each limit with keys of its own."""
 
     failures: Limit  # by address: tokens that nobody has
+    floods: Limit  # by address: the same, where it costs little to see that nobody has them
     requests: Limit  # by caller
     sign_ins: Limit  # by address and by e-mail
 
@@ -44,6 +45,7 @@ class Limits:
         """Make the limits that are set."""
         return cls(
             Limit(settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds),
+            Limit(50 * settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds),
             Limit(settings.rate_limit_requests, settings.rate_limit_requests_seconds),
             Limit(settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
         )
@@ -54,7 +56,7 @@ def build(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[dict[str, Any], None]:
-        engine = engine_for(settings)
+        engine = open_pool(settings)
         transaction = async_sessionmaker(engine, expire_on_commit=False).begin
         doorbell = Doorbell()
         listening = asyncio.create_task(doorbell.listen(settings.dsn))
@@ -75,18 +77,6 @@ def build(settings: Settings) -> Starlette:
         ],
         middleware=middleware_for(settings),
         lifespan=lifespan,
-    )
-
-
-def engine_for(settings: Settings) -> AsyncEngine:
-    """Make the pool of database connections."""
-    return create_async_engine(
-        settings.sqlalchemy_url,
-        pool_size=settings.db_pool_size,
-        max_overflow=5,
-        pool_pre_ping=True,  # the database may have been restarted meanwhile
-        json_serializer=lambda value: pydantic_core.to_json(value).decode(),
-        json_deserializer=pydantic_core.from_json,
     )
 
 

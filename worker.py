@@ -22,9 +22,10 @@ from pgqueuer.models import Job, Schedule
 from pgqueuer.types import Channel
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from kit.clock import now
+from kit.database import open_pool
 from kit.settings import Settings
 from services import agents, approvals, identity, jobs, tasks
 
@@ -73,9 +74,7 @@ async def run(settings: Settings, stop: asyncio.Event, *, pace: Pace = Pace()) -
 
     A database that is away is awaited. Signals are somebody else's business.
     """
-    engine = create_async_engine(
-        settings.sqlalchemy_url, pool_size=2, max_overflow=2, pool_pre_ping=True
-    )
+    engine = open_pool(settings, size=2)
     chores = Chores(settings, async_sessionmaker(engine, expire_on_commit=False).begin)
     logging.getLogger("pgqueuer").addFilter(_is_our_fault)
     working = asyncio.create_task(_keep_working(settings, chores, stop, pace))

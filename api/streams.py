@@ -4,9 +4,8 @@ A stream holds no connection while it waits. It looks every few seconds whether 
 may listen, and ends when not. What is told of an event is written once for all who follow.
 """
 
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
@@ -20,7 +19,6 @@ from api.frames import Frames, Writer, frames_of
 from api.operations import Call
 from kit.errors import NotFound, Refusal
 from kit.http import UNKNOWN_EVENT, Session, event_stream, last_event_id, transaction
-from kit.last_resort import is_outage
 from models import Event, EventType, Member, User
 from services import boards, events, organizations
 
@@ -28,9 +26,6 @@ LOOK_AGAIN = 2.0  # seconds; twice that is the longest that a listener without r
 
 Rights = frozenset[UUID]  # the boards of which somebody may hear
 Look = Callable[[Session], Awaitable[Rights]]  # raises a Refusal where there is nothing left
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,24 +95,18 @@ class _Listener:
         self._looked = time.monotonic()
         self._frames: Frames = frames_of(call.request)
 
-    async def hear(self, organization_id: UUID, seq: int) -> AsyncIterator[ServerSentEvent | bytes]:
-        """Yield what is told, until the listener may not hear it any more.
-
-        It also ends when the database is away: who comes back then has missed nothing.
-        """
+    async def hear(
+        self, organization_id: UUID, seq: int
+    ) -> AsyncGenerator[ServerSentEvent | bytes, None]:
+        """Yield what is told, until the listener may not hear it any more."""
         feed = self._request.state.feed
-        try:
-            async with aclosing(feed.follow(organization_id, seq, every=LOOK_AGAIN)) as batches:
-                async for batch in batches:
-                    told = [event for event in batch if self._channel.tells_of(event)]
-                    if not await self._may_still_listen({event.board_id for event in told}):
-                        return
-                    for frame in await self._written(told):
-                        yield frame
-        except Exception as error:
-            if not is_outage(error):
-                raise
-            log.warning("a stream ends: the database does not answer: %s", error)
+        async with aclosing(feed.follow(organization_id, seq, every=LOOK_AGAIN)) as batches:
+            async for batch in batches:
+                told = [event for event in batch if self._channel.tells_of(event)]
+                if not await self._may_still_listen({event.board_id for event in told}):
+                    return
+                for frame in await self._written(told):
+                    yield frame
 
     async def _written(self, told: Sequence[Event]) -> Sequence[bytes]:
         heard = [event for event in told if event.board_id in self._rights]

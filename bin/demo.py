@@ -102,9 +102,11 @@ def _loopback(settings: Settings) -> str:
 
 @asynccontextmanager
 async def _transactions(settings: Settings) -> AsyncGenerator[Any, None]:
-    from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+    from sqlalchemy.ext.asyncio import async_sessionmaker
 
-    engine = create_async_engine(settings.sqlalchemy_url, pool_size=2)
+    from kit.database import open_pool
+
+    engine = open_pool(settings, size=2)
     try:
         yield async_sessionmaker(engine, expire_on_commit=False).begin
     finally:

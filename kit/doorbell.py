@@ -54,6 +54,8 @@ class Doorbell:
                 await self._listen_until_lost(dsn)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 log.warning("doorbell cannot connect: %s", error)
+            except Exception:  # whatever it is, the house must not go deaf for good
+                log.exception("the doorbell has failed")
             self.listening.clear()
             await asyncio.sleep(RECONNECT_DELAY)
 

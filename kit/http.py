@@ -1,7 +1,8 @@
 """What both faces need to read a request and to write an answer."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, aclosing
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -18,6 +19,7 @@ from kit.errors import (
     Unauthorized,
     Unavailable,
 )
+from kit.last_resort import is_outage
 from kit.settings import Settings
 
 STATUS_CODES: dict[type[Refusal], int] = {
@@ -33,6 +35,8 @@ STATUS_CODES: dict[type[Refusal], int] = {
 
 Session = AsyncSession
 """An open transaction, as the faces pass it on to services. They ask it nothing themselves."""
+
+log = logging.getLogger(__name__)
 
 PING = 15  # seconds between the comments that keep a quiet stream open (contract, 1.8)
 SEND_TIMEOUT = 30  # seconds after which a reader that takes nothing is given up
@@ -76,11 +80,27 @@ def last_event_id(request: Request) -> int:
     return int(given)
 
 
-def event_stream(messages: AsyncIterator[ServerSentEvent | bytes]) -> EventSourceResponse:
-    """Answer with server-sent events until `messages` ends or the client goes away."""
+def event_stream(messages: AsyncGenerator[ServerSentEvent | bytes, None]) -> EventSourceResponse:
+    """Answer with server-sent events until `messages` ends or the client goes away.
+
+    It also ends when the database is away: who comes back then has missed nothing.
+    """
     return EventSourceResponse(
-        messages,
+        _until_an_outage(messages),
         ping=PING,
         send_timeout=SEND_TIMEOUT,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+async def _until_an_outage(
+    messages: AsyncGenerator[ServerSentEvent | bytes, None],
+) -> AsyncGenerator[ServerSentEvent | bytes, None]:
+    try:
+        async with aclosing(messages):
+            async for message in messages:
+                yield message
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        log.warning("a stream ends: the database does not answer: %s", error)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,7 +51,7 @@ class LastResort:
 
 def is_outage(error: BaseException) -> bool:
     """Say whether an error means that the database is away, and not that we have erred."""
-    if isinstance(error, OperationalError | InterfaceError | ConnectionError):
+    if isinstance(error, OperationalError | InterfaceError | ConnectionError | NoConnectionFree):
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or is_outage_code(error)
@@ -58,6 +59,10 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_outage_code(error: DBAPIError) -> bool:
-    """Say whether PostgreSQL's own code tells of a shutdown, a crash or a lost connection."""
+    """Say whether PostgreSQL's own code tells of a moment that passes.
+
+    A lost connection, no room, a lock or a statement that took too long, a deadlock that was
+    broken, a shutdown or a crash (PostgreSQL's appendix A).
+    """
     code = str(getattr(error.orig, "sqlstate", "") or "")
-    return code.startswith(("08", "57P"))
+    return code.startswith(("08", "53", "40", "55P03", "57"))

@@ -34,6 +34,7 @@ TUNING: Mapping[str, str] = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "log_min_duration_statement": "1000",
+    "log_parameter_max_length": "0",  # what people wrote is not for the log
     "log_timezone": "UTC",
     "timezone": "UTC",
 }

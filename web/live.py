@@ -1,7 +1,8 @@
 """Keeping an open page true: it is told which of its parts are out of date, and asks for them."""
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -57,41 +58,64 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
 """Which parts of pages an event puts out of date. Parts listen for these names."""
 
 
+OF_ONE_BOARD = {"board", "tasks"}
+"""The parts that show one board: a page of another board has no use for their names."""
+
+
 @dataclass(frozen=True)
-class _Rights:
-    """What a listener may hear of: the boards that they read."""
+class _Listener:
+    """A page that listens: whose it is, and which board it shows, if it shows one."""
 
-    boards: frozenset[UUID]
+    viewer: Viewer
+    organization_id: UUID
+    board: str | None
 
-    def hears(self, event: Event) -> bool:
-        return event.board_id is None or event.board_id in self.boards
+    def names(self, batch: Iterable[Event], read: Collection[UUID]) -> list[str]:
+        """Return the parts of the page that a batch of events puts out of date."""
+        heard = [event for event in batch if event.board_id is None or event.board_id in read]
+        return sorted(
+            {name for event in heard for name in stale(event) if self._shows(name, event)}
+        )
+
+    def _shows(self, name: str, event: Event) -> bool:
+        return name not in OF_ONE_BOARD or self.board in (None, str(event.board_id))
 
 
 async def stream(request: Request) -> Response:
     """Stream the names of parts as they go out of date, from the last event the page has seen."""
     seen = last_event_id(request)
     organization_id = member_of(request).organization_id
-    if seen == UNKNOWN_EVENT:
-        async with transaction(request) as session:
-            seen = await events.latest(session, organization_id)
-    return event_stream(_names(request, request.auth, organization_id, seen))
+    async with transaction(request) as session:
+        latest = await events.latest(session, organization_id)
+    seen = latest if seen == UNKNOWN_EVENT else min(seen, latest)  # a backup may be restored
+    listener = _Listener(request.auth, organization_id, request.query_params.get("board"))
+    return event_stream(_messages(request, listener, seen))
 
 
-async def _names(
-    request: Request, viewer: Viewer, organization_id: UUID, seen: int
-) -> AsyncIterator[ServerSentEvent]:
-    rights: _Rights | None = None
+async def _messages(
+    request: Request, listener: _Listener, seen: int
+) -> AsyncGenerator[ServerSentEvent, None]:
+    read: Collection[UUID] | None = None
     looked = 0.0
     yield ServerSentEvent(event="hello", data=str(seen), id=str(seen))
-    async for batch in request.state.feed.follow(organization_id, seen, every=LOOK_AGAIN):
-        if time.monotonic() - looked >= LOOK_AGAIN or _may_change_rights(batch):
-            rights = await _look(request, viewer, organization_id)
-            looked = time.monotonic()
-        if rights is None:
-            return
-        names = {name for event in batch if rights.hears(event) for name in stale(event)}
-        for name in sorted(names):
-            yield ServerSentEvent(event=name, data=str(batch[-1].seq), id=str(batch[-1].seq))
+    followed = request.state.feed.follow(listener.organization_id, seen, every=LOOK_AGAIN)
+    async with aclosing(followed) as batches:
+        async for batch in batches:
+            if time.monotonic() - looked >= LOOK_AGAIN or _may_change_rights(batch):
+                read = await _boards_read(request, listener)
+                looked = time.monotonic()
+            if read is None:
+                return
+            for message in _told(listener.names(batch, read), batch):
+                yield message
+
+
+def _told(names: Sequence[str], batch: Sequence[Event]) -> Iterator[ServerSentEvent]:
+    """Tell the names. Only the last has the number: who loses the others asks for them again."""
+    for name in names[:-1]:
+        yield ServerSentEvent(event=name, data="")
+    for name in names[-1:]:
+        yield ServerSentEvent(event=name, data="", id=str(batch[-1].seq))
 
 
 def stale(event: Event) -> Iterable[str]:
@@ -104,12 +128,13 @@ def _may_change_rights(batch: Iterable[Event]) -> bool:
     return any(event.type in (EventType.BOARD_CREATED, EventType.BOARD_DELETED) for event in batch)
 
 
-async def _look(request: Request, viewer: Viewer, organization_id: UUID) -> _Rights | None:
+async def _boards_read(request: Request, listener: _Listener) -> Collection[UUID] | None:
+    """Return the boards that the page may hear of, or None if it may not listen any more."""
+    viewer, organization_id = listener.viewer, listener.organization_id
     async with transaction(request) as session:
         if not await identity.still_signed_in(session, viewer.sign_in.id):
             return None
         member = await organizations.membership(session, viewer.user, organization_id)
         if member is None:
             return None
-        read = await boards.readable_ids(session, viewer.user, organization_id)
-        return _Rights(frozenset(read))
+        return set(await boards.readable_ids(session, viewer.user, organization_id))

@@ -119,6 +119,10 @@ class _Reader:
                     log.warning("the feed cannot read: %s", error)
                     await asyncio.sleep(RETRY)
                     continue
+                except Exception:  # whatever it is, those who follow must not wait for ever
+                    log.exception("the feed has failed")
+                    await asyncio.sleep(RETRY)
+                    continue
                 with suppress(TimeoutError):
                     await asyncio.wait_for(ringing.wait(), LOOK_ANYWAY)
 
