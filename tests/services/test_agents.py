@@ -85,7 +85,9 @@ class TestCreating:
         assert kept.secret_hash == fingerprint(token)
         assert token.startswith(kept.prefix)
         assert token not in vars(kept).values()
-        assert (await identity.agent_with_token(session, token)).id == agent.id
+        known = await identity.agent_with_token(session, token)
+        assert known
+        assert known.id == agent.id
         [event] = await events(session)
         assert (event.type, event.agent_id, event.user_id) == (
             EventType.AGENT_CREATED,
@@ -171,7 +173,9 @@ class TestTokens:
     async def test_a_new_token_lives_beside_the_old_one_until_it_is_used(self, session, world):
         new = await agents.issue_token(session, world.alices, world.worker.id)
         assert (await identity.agent_with_token(session, token_of(world.worker))) is not None
-        assert (await identity.agent_with_token(session, new)).id == world.worker.id
+        known = await identity.agent_with_token(session, new)
+        assert known
+        assert known.id == world.worker.id
         assert (await identity.agent_with_token(session, token_of(world.worker))) is None
         [event] = await events(session)
         assert (event.type, event.agent_id) == (EventType.AGENT_TOKEN_ISSUED, world.worker.id)

@@ -154,6 +154,7 @@ class TestACall:
     async def test_one_that_was_seen_before_is_noted_and_nothing_is_told(self, session, world):
         agent = await standing(session, world.worker, "online", MINUTE)
         await agents.touch(session, agent)
+        assert agent.last_seen_at
         assert now() - agent.last_seen_at < MINUTE / 2
         assert agent.updated_at == agent.last_seen_at
         assert await changes(session) == []
@@ -179,6 +180,7 @@ class TestACall:
         assert agent.status == after
         await session.refresh(agent)
         assert agent.status == after
+        assert agent.last_seen_at
         assert now() - agent.last_seen_at < MINUTE
         assert await changes(session) == told
         rows = (await session.scalars(select(Event))).all()
@@ -224,6 +226,8 @@ class TestAHeartbeat:
         for _ in range(3):
             before = agent.last_seen_at
             await agents.heartbeat(session, agent)
+            assert before
+            assert agent.last_seen_at
             assert agent.last_seen_at > before
         assert agent.status == "busy"
         assert await changes(session) == []
@@ -339,6 +343,7 @@ class TestCards:
             ("Launch", "Worker", State.OFFLINE, None),
         ]
         assert cards[3].cadence == 10 * MINUTE
+        assert cards[3].silent_for
         assert cards[3].silent_for > HOUR
         assert {one.board_name for one in await agents.cards(session, world.bobs)} == {"Launch"}
         assert await agents.cards(session, world.danas) == []
