@@ -7,6 +7,7 @@ is cleaned once more by a list of what is allowed.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import nh3
@@ -14,7 +15,7 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 MENTION = r"(?<![A-Za-z0-9_%+@/.-])@[A-Za-z][A-Za-z0-9_-]{0,31}"
 ADDRESS = r"https?://[^\s<>\"'`\\]+[^\s<>\"'`\\.,:;!?)\]}*_~]"
@@ -27,11 +28,38 @@ TAGS = {
 ATTRIBUTES = {"a": {"href", "title"}, "span": {"class"}, "p": {"class"}, "ol": {"start"}}
 SCHEMES = {"http", "https", "mailto"}
 
+LONGEST = 20_000  # characters
+MOST_BRACKETS = 2_000  # each may open a link, whose end is looked for
+MOST_CELLS = 8_000  # of tables, whose short rows are filled up to the width of the first
+DEEPEST = 20  # quotes, lists and emphasis within each other
+REMEMBERED = 256  # texts
+RULED = re.compile(r"[|:\- \t]+")  # what the line below a table's head consists of
+
 
 def to_html(text: str | None) -> Markup:
-    """Return a text in Markdown as safe HTML. Mentions are marked, addresses become links."""
+    """Return a text in Markdown as safe HTML. Mentions are marked, addresses become links.
+
+    A text that would take long to understand is shown as it was typed.
+    """
+    text = text or ""
+    return _plain(text) if _takes_long(text) else _rendered(text)
+
+
+def _takes_long(text: str) -> bool:
+    if len(text) > LONGEST or text.count("[") > MOST_BRACKETS:
+        return True
+    widest = max((part.count("|") for part in RULED.findall(text)), default=0)
+    return widest * text.count("\n") > MOST_CELLS
+
+
+def _plain(text: str) -> Markup:
+    return Markup("<p>{}</p>\n").format(Markup("<br>\n").join(map(escape, text.splitlines())))
+
+
+@lru_cache(REMEMBERED)  # parts of pages are shown again with every change of something in them
+def _rendered(text: str) -> Markup:
     html = nh3.clean(
-        _markdown.render(text or ""),
+        _markdown.render(text),
         tags=TAGS,
         attributes=ATTRIBUTES,
         url_schemes=SCHEMES,
@@ -101,7 +129,7 @@ def _heading_closes(*_: object) -> str:
     return "</strong></p>\n"
 
 
-_markdown = MarkdownIt("commonmark", {"html": False, "breaks": True})
+_markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": DEEPEST})
 _markdown.enable(["table", "strikethrough"])
 _markdown.core.ruler.push("spots", _mark_spots)
 _markdown.add_render_rule("image", _picture)

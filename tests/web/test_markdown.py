@@ -3,8 +3,9 @@
 import re
 
 import pytest
+from markupsafe import escape
 
-from web.markdown import to_html
+from web.markdown import DEEPEST, LONGEST, _rendered, to_html
 
 
 @pytest.mark.parametrize(
@@ -83,5 +84,44 @@ def test_nothing_is_nothing() -> None:
     assert to_html("") == ""
 
 
-def test_a_long_text_full_of_brackets_takes_no_time() -> None:
-    assert to_html("[" * 20_000 + "a" * 20_000 + "*" * 20_000)
+def test_a_long_text_is_shown_as_it_was_typed() -> None:
+    html = to_html("**a** <b>\n\n" + "word " * 4_000)
+    assert html.startswith("<p>**a** &lt;b&gt;<br>\n<br>\nword word")
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "![" * 10_000,
+        "[" * 20_000,
+        "[a](" * 5_000,
+        "[a]" * 2_001,
+        "|a" * 99 + "|\n" + "|-" * 99 + "|\n" + "|a\n" * 5_000,
+        "a" + "|a" * 999 + "\n-" + "|-" * 999 + "\n" + "a\n" * 5_000,
+        "> |a|b|c\n> -|-|-|-\n" + "> a\n" * 4_500,
+    ],
+)
+def test_what_would_take_long_to_understand_is_shown_as_it_was_typed(attack) -> None:
+    assert len(attack) <= LONGEST
+    typed = str(escape(attack.strip()))
+    assert to_html(attack) == f"<p>{typed}</p>\n".replace("\n", "<br>\n", typed.count("\n"))
+
+
+@pytest.mark.parametrize("allowed", ["**a" * 6_666, "~~a" * 6_666, "*a _a " * 3_333])
+def test_what_is_opened_and_never_closed_is_not_looked_into_deeply(allowed) -> None:
+    html, depth, deepest = to_html(allowed), 0, 0
+    for tag in re.findall(r"</?(?:em|strong|s)>", html):
+        depth += -1 if tag.startswith("</") else 1
+        deepest = max(deepest, depth)
+    assert deepest <= DEEPEST
+
+
+def test_a_wide_table_and_many_links_are_still_markdown() -> None:
+    assert to_html("|a" * 20 + "|\n" + "|-" * 20 + "|\n" + "|1" * 20 + "|\n").count("<td>") == 20
+    assert to_html("[a](https://x.example) " * 800).count("<a ") == 800
+
+
+def test_a_text_that_is_shown_again_is_not_understood_again() -> None:
+    _rendered.cache_clear()
+    assert to_html("**once**") == to_html("**once**")
+    assert _rendered.cache_info().misses == 1
