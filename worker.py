@@ -172,7 +172,7 @@ async def _work_until_lost(
         await _serve(_queue(pool, chores, pace), stop, pace)
     except Exception as error:
         if _is_lost(error):
-            log.warning("The worker has lost the database: %s", error)
+            log.warning("The worker has lost the database: %s", error or type(error).__name__)
         else:
             log.exception("The worker has failed.")
     finally:

@@ -132,7 +132,8 @@ root_routes = [
 async def no_route(_request: Request, error: Exception) -> Response:
     """Answer what the router itself refuses: a path or a method that does not exist."""
     assert isinstance(error, HTTPException)
-    return envelope(error.status_code, headers=dict(error.headers or {}))
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    return envelope(error.status_code, code=code, headers=dict(error.headers or {}))
 
 
 async def failed(request: Request, error: Exception) -> Response:

@@ -46,6 +46,7 @@ class Sent:
 
     value: Any
     is_missing: bool = False
+    kind: str = "application/json"  # what it calls itself
 
 
 class InvalidJson(Refusal):
@@ -74,7 +75,7 @@ async def read_json(request: Request) -> Sent:
         return Sent(None, is_missing=True)
     kind = request.headers.get("Content-Type", "application/json").partition(";")[0].strip()
     if kind and "json" not in kind.lower():
-        return Sent(raw.decode(errors="replace"))
+        return Sent(raw.decode(errors="replace"), kind=kind)
     try:
         return Sent(pydantic_core.from_json(raw, allow_inf_nan=False))
     except ValueError as error:

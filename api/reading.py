@@ -60,6 +60,11 @@ class Reading:
             missing = {"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}
             faults.append(missing)
             return None
+        if "json" not in sent.kind.lower():
+            words = f"Send JSON, and call it so: Content-Type: application/json, not {sent.kind}"
+            fault = {"type": "model_attributes_type", "loc": ["body"], "msg": words}
+            faults.append({**fault, "input": sent.value})
+            return None
         return _checked(model, sent.value, "body", faults)
 
 

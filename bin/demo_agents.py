@@ -13,6 +13,8 @@ from bin.demo_story import DESKS, Desk, Work
 
 STEP = 4.0  # seconds between two steps of an agent, on average
 MOST_WAITING = 4  # questions that the lead leaves with people at a time
+ENOUGH = 6  # open tasks of a board, with which nobody adds more
+AGAIN = 0.06  # how likely a lone worker with nothing to do looks at something finished again
 MOST_TASKS = 60  # tasks of a board, after which nobody adds any
 
 log = logging.getLogger("mission_control.demo")
@@ -104,9 +106,16 @@ class WorkerScript(Script):
 
 
 class LoneWorkerScript(WorkerScript):
-    """A worker of a board without a lead."""
+    """A worker of a board without a lead, who also looks at finished things again."""
 
     finishes = True
+
+    async def _take_next(self, tasks: list[dict[str, Any]]) -> None:
+        done = [task for task in tasks if task["status"] == "done"]
+        if len(done) == len(tasks) and done and random.random() < AGAIN:  # noqa: S311
+            await self.move(random.choice(done), "inbox", comment="Time to look at it again.")  # noqa: S311
+        else:
+            await super()._take_next(tasks)
 
 
 class LeadScript(Script):
@@ -125,8 +134,9 @@ class LeadScript(Script):
         for task in [task for task in tasks if task["status"] == "review"]:
             about = [approval for approval in asked if task["id"] in approval["task_ids"]]
             await self._review(task, about[0] if about else None, waiting)
-        if len(tasks) < MOST_TASKS and sum(task["status"] == "inbox" for task in tasks) < 2:
-            await self._add(next(self._later))
+        open_now = {task["title"] for task in tasks if task["status"] != "done"}
+        if waiting < MOST_WAITING and len(open_now) < ENOUGH and len(tasks) < MOST_TASKS:
+            await self._add(next(self._later), open_now)
 
     async def _review(
         self, task: dict[str, Any], newest: dict[str, Any] | None, waiting: int
@@ -153,7 +163,9 @@ class LeadScript(Script):
             },
         )
 
-    async def _add(self, work: Work) -> None:
+    async def _add(self, work: Work, open_now: set[str]) -> None:
+        if work.title in open_now:
+            return
         await self.call(
             "POST",
             f"{self.board}/tasks",

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bin.demo_story import DESKS, ORGANIZATION, Desk
 from kit.clock import now
-from models import Board, Member
+from models import Board, Member, Status
 from services import agents, boards, demo, tasks
 
 
@@ -26,7 +26,7 @@ async def _make_desk(session: AsyncSession, member: Member, desk: Desk) -> None:
         description=desk.description,
         objective=desk.objective,
         success_metrics={"goal": desk.objective},
-        require_approval_for_done=desk.approval_for_done,
+        require_approval_for_done=False,
         max_agents=5,
     )
     board = await boards.create(session, member, draft)
@@ -39,9 +39,14 @@ async def _make_desk(session: AsyncSession, member: Member, desk: Desk) -> None:
         if not worker.plays:
             await demo.seen_long_ago(session, agent)
     await _make_tasks(session, member, board, desk)
+    rules = {"require_approval_for_done": desk.approval_for_done}
+    await boards.change(session, member.user, board, rules)
 
 
 async def _make_tasks(session: AsyncSession, member: Member, board: Board, desk: Desk) -> None:
+    for title in desk.past:
+        done = tasks.TaskDraft(title=title, status=Status.DONE)
+        await tasks.create(session, member.user, board, done)
     made: dict[str, UUID] = {}
     for work in desk.work:
         draft = tasks.TaskDraft(

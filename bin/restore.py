@@ -62,7 +62,11 @@ def _look_at(file: Path, programs: Programs) -> None:
     try:
         programs.call("pg_restore", "--list", str(file))
     except CannotGoOn as error:
-        raise CannotGoOn(f"{file} is not a file that ./run backup has written.") from error
+        if "unsupported version" in str(error):
+            reason = "was written by a newer PostgreSQL than the one that is to read it"
+        else:
+            reason = "is not a file that ./run backup has written"
+        raise CannotGoOn(f"{file} {reason}.") from error
 
 
 async def _programs(settings: Settings) -> Programs:

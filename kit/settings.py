@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from dotenv.parser import parse_stream
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -87,8 +88,9 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
         Raises BadSetting.
         """
         given = {name: value for name, value in options.items() if value is not None}
-        file = os.environ.get("MC_ENV_FILE", TOP / ".env")
+        file = Path(os.environ.get("MC_ENV_FILE", TOP / ".env"))
         try:
+            _look_for_broken_lines(file)
             return _FromOutside(_env_file=file, **given)
         except ValidationError as error:
             raise BadSetting(_sentence(error)) from None
@@ -140,6 +142,17 @@ class _FromOutside(BaseSettings, Settings, extra="ignore", env_file_encoding="ut
             for name, value in given.items()
             if value != "" or name.startswith("security_header_")
         }
+
+
+def _look_for_broken_lines(file: Path) -> None:
+    """Raise BadSetting for a line that is no setting: nobody is to believe that it counts."""
+    if not file.is_file():
+        return
+    with file.open(encoding="utf-8") as lines:
+        for binding in parse_stream(lines):
+            if binding.error:
+                line = binding.original.line
+                raise BadSetting(f"Line {line} of {file} is not of the form NAME=value.")
 
 
 def _sentence(error: ValidationError) -> str:

@@ -28,9 +28,10 @@ def review_comes_before_done(wish: Wish) -> None:
 def done_needs_an_approval(wish: Wish) -> None:
     missing = wish.enters(Status.DONE) and not wish.approvals.open_done
     if wish.board.require_approval_for_done and missing:
+        then = "It is asked already: wait." if wish.approvals.pending else "Ask for approval."
         raise Conflict(
             "approval_required",
-            "On this board a task is done once somebody has approved it. Ask for approval.",
+            f"On this board a task is done once somebody has approved it. {then}",
             blocked_by_task_ids=[],
         )
 

@@ -166,3 +166,13 @@ def test_the_example_names_only_settings_that_exist() -> None:
     named = set(re.findall(r"^#?\s?([A-Z_]+)=", EXAMPLE, re.MULTILINE))
     assert named
     assert named <= {name.upper() for name in Settings.model_fields}
+
+
+def test_a_broken_line_of_the_file_stops_the_start_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text("PORT=8304\nthis is not a setting\n")
+    monkeypatch.setenv("MC_ENV_FILE", str(file))
+    with pytest.raises(BadSetting, match=r"Line 2 of .* is not of the form NAME=value\."):
+        Settings.load()
