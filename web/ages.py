@@ -2,7 +2,7 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, time, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kit.clock import in_utc, now
@@ -30,6 +30,15 @@ def zone(name: str | None) -> tzinfo:
         return ZoneInfo(name) if name else UTC
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return UTC
+
+
+def moment_of(day: date | None, clock: time, zone: tzinfo) -> datetime | None:
+    """Return the moment at which the clock shows this on a day where the person is."""
+    if day is None:
+        return None
+    if day.year in (date.min.year, date.max.year):  # may lie in no year elsewhere
+        zone = UTC
+    return datetime.combine(day, clock, zone).astimezone(UTC)
 
 
 def age(moment: datetime, ago: bool = False) -> str:

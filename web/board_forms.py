@@ -1,16 +1,18 @@
 """What people type about a board: when they make one, and in its settings."""
 
 import json
-from datetime import UTC, date, datetime, time, tzinfo
+from datetime import date, datetime, time, tzinfo
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from models import Board
 from services.boards import BoardDraft
+from web.ages import moment_of
 from web.forms import Line, OrNothing, Switch, Text
 from web.rules import Rules
 
+MIDNIGHT = time()
 BLANK_ROWS = 2  # for measures that are still to be named
 MOST_AGENTS = 1_000
 
@@ -58,7 +60,7 @@ class Goal(BaseModel):
         return kind | {
             "objective": self.objective,
             "success_metrics": self._metrics(board.success_metrics or {}),
-            "target_date": start_of(self.target_date, zone) if self.target_date else None,
+            "target_date": moment_of(self.target_date, MIDNIGHT, zone),
             "goal_confirmed": self.goal_confirmed,
         }
 
@@ -107,11 +109,6 @@ def measures(board: Board) -> list[tuple[str, str]]:
     """Return a board's measures and their targets as rows of the form, and some blank ones."""
     known = [(name, as_text(value)) for name, value in (board.success_metrics or {}).items()]
     return known + [("", "")] * BLANK_ROWS
-
-
-def start_of(day: date, zone: tzinfo) -> datetime:
-    """Return the moment at which a day begins where the person is."""
-    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def day_in(moment: datetime | None, zone: tzinfo) -> str:

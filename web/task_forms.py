@@ -1,6 +1,6 @@
 """What people type about a task."""
 
-from datetime import UTC, date, datetime, time, tzinfo
+from datetime import date, time, tzinfo
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from models import Status
 from services.tasks import TaskDetail, TaskDraft
+from web.ages import moment_of
 from web.forms import Form, OrNothing
 
 END_OF_DAY = time(23, 59)
@@ -25,7 +26,9 @@ class NewTask(BaseModel):
 
     def draft(self, zone: tzinfo) -> TaskDraft:
         """Return the task that is wanted."""
-        wanted: dict[str, Any] = self.model_dump() | {"due_at": end_of(self.due_at, zone)}
+        wanted: dict[str, Any] = self.model_dump() | {
+            "due_at": moment_of(self.due_at, END_OF_DAY, zone)
+        }
         return TaskDraft(**wanted)
 
 
@@ -54,19 +57,10 @@ class Changes(BaseModel):
         """Return the fields that were sent, as the service takes them."""
         sent = self.model_dump(include=set(form.values) - {"add", "take"})
         if "due_at" in sent:
-            sent["due_at"] = end_of(self.due_at, zone)
+            sent["due_at"] = moment_of(self.due_at, END_OF_DAY, zone)
         if "tag_ids" in sent:
             sent["tag_ids"] = [id for id in self.tag_ids if id]
         if {"add", "take"} & set(form.values):
             waits_for = [id for id in detail.depends_on_task_ids if id != self.take]
             sent["depends_on_task_ids"] = waits_for + ([self.add] if self.add else [])
         return sent
-
-
-def end_of(day: date | None, zone: tzinfo) -> datetime | None:
-    """Return the last minute of a day where the person is."""
-    if day is None:
-        return None
-    if day.year in (date.min.year, date.max.year):  # may lie in no year elsewhere
-        zone = UTC
-    return datetime.combine(day, END_OF_DAY, zone).astimezone(UTC)

@@ -173,6 +173,20 @@ async def test_a_section_that_is_wrong_comes_back_as_it_was_typed(
     assert (board.name, board.objective, board.max_agents) == ("Launch", None, 2)
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Los_Angeles"])
+async def test_a_target_in_a_year_that_is_none_elsewhere_is_refused_beside_its_field(
+    alice, world, transaction, settings_of, day, zone
+) -> None:
+    async with transaction() as session:
+        world.alice.timezone = zone
+        await session.merge(world.alice)
+    wanted = {"section": "goal", "board_type": "general", "objective": "x", "target_date": day}
+    page = await alice.post(settings_of, data=wanted)
+    assert page.status_code == 422
+    assert "Target date must be in a year from 2 to 9998." in page.text
+
+
 async def test_a_rule_is_saved_as_it_is_switched(
     alice, world, settings_of, now_in_the_database
 ) -> None:

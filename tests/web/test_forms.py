@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from kit.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
 from web import forms
-from web.board_forms import day_in, start_of
+from web.ages import moment_of
+from web.board_forms import MIDNIGHT, day_in
 
 
 class Thing(BaseModel):
@@ -71,6 +72,7 @@ def test_what_is_not_about_the_form_goes_on(refusal) -> None:
 def test_a_day_is_the_day_where_the_person_is() -> None:
     for name in ("Pacific/Kiritimati", "America/Los_Angeles", "UTC"):
         zone = ZoneInfo(name)
-        start = start_of(date(2027, 1, 31), zone)
+        start = moment_of(date(2027, 1, 31), MIDNIGHT, zone)
+        assert start is not None
         assert start.tzinfo is UTC
         assert day_in(start, zone) == "2027-01-31"
