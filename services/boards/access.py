@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, false, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Forbidden, NotFound
+from kit.errors import Forbidden, NotFound, Unauthorized
 from models import Actor, Agent, Board, BoardAccess, Member, Role
 
 
@@ -76,7 +76,7 @@ async def hold(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
     """Return a board that the actor may change, and that nobody else can hold until the commit.
 
     A board has one writer at a time, so what a rule has read is still true when it is acted upon.
-    Raises NotFound or Forbidden.
+    Raises NotFound or Forbidden, and Unauthorized to an agent that was deleted meanwhile.
     """
     held = await _held(session, actor, board_id)
     if not held.can_write:
@@ -94,7 +94,24 @@ async def hold_as_admin(session: AsyncSession, actor: Actor, board_id: UUID) -> 
 
 async def _held(session: AsyncSession, actor: Actor, board_id: UUID) -> Access:
     query = seen_by(actor).where(Board.id == board_id).with_for_update(key_share=True, of=Board)
-    return await _one(session, query.execution_options(populate_existing=True))
+    held = await _one(session, query.execution_options(populate_existing=True))
+    if isinstance(actor, Agent):
+        await _is_as_before(session, actor)
+    return held
+
+
+async def _is_as_before(session: AsyncSession, agent: Agent) -> None:
+    """Refuse an agent that was moved or deleted while it waited for a board.
+
+    Only columns are read: what the agent was when it called must not be overwritten before the
+    two are compared.
+    """
+    query = select(Agent.board_id, Agent.gateway_id, Agent.is_board_lead)
+    row = (await session.execute(query.where(Agent.id == agent.id))).one_or_none()
+    if row is None:
+        raise Unauthorized
+    if tuple(row) != (agent.board_id, agent.gateway_id, agent.is_board_lead):
+        raise Forbidden("agent_moved", "This agent was moved meanwhile.")
 
 
 async def _one(session: AsyncSession, query: Select[Board, bool, bool, bool]) -> Access:
