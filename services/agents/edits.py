@@ -13,7 +13,7 @@ from kit.values import checked
 from models import Actor, Agent, AgentStatus, Board, EventType, Member, new_id
 from services import boards, events
 from services.agents.fields import CHECKS, AgentDraft
-from services.agents.finding import hold
+from services.agents.finding import hold, moved
 from services.agents.leaving import leave_tasks
 from services.agents.tokens import add_token
 from services.tasks.news import News, announce
@@ -91,12 +91,18 @@ async def delete(session: AsyncSession, actor: Actor, agent_id: UUID) -> None:
     """Delete an agent, and put its work back into the inbox. One that is not there is no trouble.
 
     An admin may, and a lead the workers of its own board. Raises Forbidden, and NotFound to a lead
-    that asks for an agent of another board.
+    that asks for an agent of another board. Raises Conflict if the agent was moved while its board
+    was waited for.
     """
     agent = await _of_actor(session, actor, agent_id)
     if agent is None:
         return
     board = await _hold_for_deletion(session, actor, agent)
+    agent = await _of_actor(session, actor, agent_id)
+    if agent is None:
+        return
+    if agent.board_id != (board.id if board else None):
+        raise moved()
     news = await leave_tasks(session, board, agent) if board else []
     await session.delete(agent)
     await session.flush()

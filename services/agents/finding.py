@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import NotFound
+from kit.errors import Conflict, NotFound
 from models import Agent, Board, Member
 from services import boards, organizations
 
@@ -28,11 +28,15 @@ async def hold(
 ) -> tuple[Agent, dict[UUID, Board]]:
     """Return an agent of the organization and its board, which is held, for who may change both.
 
-    `besides` is another board to hold. Raises as `get` does.
+    `besides` is another board to hold. Raises as `get` does, and Conflict if the agent was moved
+    while its board was waited for.
     """
     agent = await get(session, member, agent_id)
     held = await hold_all(session, member, {agent.board_id, besides} - {None})
-    return await in_organization(session, member.organization_id, agent_id), held
+    agent = await in_organization(session, member.organization_id, agent_id)
+    if agent.board_id is not None and agent.board_id not in held:
+        raise moved()
+    return agent, held
 
 
 async def hold_all(
@@ -63,3 +67,8 @@ async def several(
 def not_found() -> NotFound:
     """Make the answer to who asks for an agent that is not there, or not for them."""
     return NotFound("agent_not_found", "There is no such agent.")
+
+
+def moved() -> Conflict:
+    """Make the answer to who waited for an agent's board, and the agent is on another by now."""
+    return Conflict("agent_moved", "The agent was moved meanwhile. Try again.")

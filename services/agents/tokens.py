@@ -14,7 +14,8 @@ from services.agents.finding import hold
 async def issue_token(session: AsyncSession, member: Member, agent_id: UUID) -> str:
     """Make a token for an agent. The older ones die when this one is first used.
 
-    Raises NotFound, and Forbidden to who may not change the agent.
+    Raises NotFound, Forbidden to who may not change the agent, and Conflict if it is moved
+    meanwhile.
     """
     agent, held = await hold(session, member, agent_id)
     token = await add_token(session, agent)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Forbidden, Unauthorized
+from kit.errors import Conflict, Forbidden, Unauthorized
 from models import Agent, Member, Status, Task
 from services import agents, boards, organizations, tasks
 from tests.conftest import Transaction
@@ -90,3 +90,26 @@ async def test_a_lead_that_is_moved_while_it_waits_leads_no_more(
 
     moving = to_the_garden(world, alices, world.lead)
     assert isinstance(await done_while_waiting(real_transaction, remove, moving), Forbidden)
+
+
+@pytest.mark.parametrize("deed", ["change", "issue_token", "delete"])
+async def test_who_waits_for_an_agent_that_is_moved_is_told_to_try_again(
+    real_transaction, real_world, alices, deed
+) -> None:
+    world, id = real_world, real_world.worker.id
+    deeds = {
+        "change": lambda session: agents.change(session, alices, id, {"name": "Renamed"}),
+        "issue_token": lambda session: agents.issue_token(session, alices, id),
+        "delete": lambda session: agents.delete(session, world.alice, id),
+    }
+    moving = to_the_garden(world, alices, world.worker)
+    refused = await done_while_waiting(real_transaction, deeds[deed], moving)
+    assert isinstance(refused, Conflict)
+    assert refused.code == "agent_moved"
+
+
+async def test_deleting_an_agent_that_is_deleted_meanwhile_is_no_trouble(
+    real_transaction, real_world
+) -> None:
+    going = away(real_world, real_world.worker)
+    assert await done_while_waiting(real_transaction, going, going) is None
