@@ -41,21 +41,29 @@ async def _with_token_of_ours(session: AsyncSession, token: str) -> Agent | None
     kept = fingerprint(token)
     for found in (await session.scalars(query)).all():
         if same(found.secret_hash, kept):
-            await _note_first_use(session, found)
-            return found.agent
+            return found.agent if await _note_first_use(session, found) else None
     return None
 
 
-async def _note_first_use(session: AsyncSession, token: AgentToken) -> None:
+async def _note_first_use(session: AsyncSession, token: AgentToken) -> bool:
+    """Note the first use of a token, and say whether the token was still there to be used.
+
+    The agent's row is locked before its tokens, as its deletion does: in the other order the two
+    would wait for each other.
+    """
     if token.first_used_at is not None:
-        return
-    used = update(AgentToken).where(AgentToken.id == token.id)
-    await session.execute(used.values(first_used_at=now()))
+        return True
+    owner = select(Agent.id).where(Agent.id == token.agent_id)
+    await session.execute(owner.with_for_update(key_share=True))
+    used = update(AgentToken).where(AgentToken.id == token.id).returning(AgentToken.id)
+    if await session.scalar(used.values(first_used_at=now())) is None:
+        return False
     older = delete(AgentToken).where(
         AgentToken.agent_id == token.agent_id, AgentToken.created_at < token.created_at
     )
     await session.execute(older)
     await _forget_imported_hash(session, token.agent)
+    return True
 
 
 async def _with_imported_token(session: AsyncSession, token: str) -> Agent | None:

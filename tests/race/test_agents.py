@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Conflict, Forbidden, Unauthorized
 from models import Agent, Member, Status, Task
-from services import agents, boards, organizations, tasks
+from services import agents, boards, identity, organizations, tasks
 from tests.conftest import Transaction
 from tests.race.waiting import somebody_waits
+from tests.services.test_tokens import give_token
 from tests.world import World
 
 Deed = Callable[[AsyncSession], Awaitable[object]]
@@ -113,3 +114,41 @@ async def test_deleting_an_agent_that_is_deleted_meanwhile_is_no_trouble(
 ) -> None:
     going = away(real_world, real_world.worker)
     assert await done_while_waiting(real_transaction, going, going) is None
+
+
+async def test_a_token_that_is_first_used_while_its_agent_is_deleted_opens_nothing(
+    real_transaction, real_world
+) -> None:
+    worker = real_world.worker
+    async with real_transaction() as session:
+        new = await give_token(session, worker)
+
+    async def call(session):
+        return await identity.agent_with_token(session, new)
+
+    assert await done_while_waiting(real_transaction, call, away(real_world, worker)) is None
+
+
+async def test_a_first_call_and_a_deletion_at_once_do_not_block_each_other(
+    real_transaction, real_world
+) -> None:
+    world = real_world
+    async with real_transaction() as session:
+        board = await boards.hold(session, world.alice, world.garden.id)
+        made = [
+            await agents.create(session, world.alice, board, agents.AgentDraft(name=f"No. {n}"))
+            for n in range(60)
+        ]
+
+    async def call(token):
+        async with real_transaction() as session:
+            agent = await identity.agent_with_token(session, token)
+            if agent is not None:
+                await agents.touch(session, agent)
+
+    async def delete(agent):
+        async with real_transaction() as session:
+            await agents.delete(session, world.alice, agent.id)
+
+    for agent, token in made:
+        await asyncio.gather(delete(agent), call(token))
