@@ -39,6 +39,14 @@ def test_files_and_functions_are_short(file: Path) -> None:
             assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
 
 
+def test_a_domain_enters_another_by_its_door() -> None:
+    """The faces do too; that is a contract of lint-imports, which cannot say it of siblings."""
+    inside = re.compile(r"^(?:from|import) services\.(\w+)\.", re.MULTILINE)
+    for file in ROOT.glob("services/**/*.py"):
+        domain = file.relative_to(ROOT / "services").parts[0].removesuffix(".py")
+        assert set(inside.findall(file.read_text())) <= {domain}, named(file)
+
+
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_a_part_of_a_page_says_what_it_is_and_what_it_needs(part: Path) -> None:
     assert part.read_text().startswith("{#")

@@ -1,6 +1,6 @@
 """Agents come, change and go."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +11,10 @@ from kit.clock import now
 from kit.errors import Conflict, Forbidden, Invalid, NotFound
 from kit.values import checked
 from models import Actor, Agent, AgentStatus, Board, EventType, Member, new_id
-from services import boards, events
+from services import boards, events, tasks
 from services.agents.fields import CHECKS, AgentDraft
 from services.agents.finding import hold, moved
-from services.agents.leaving import leave_tasks
 from services.agents.tokens import add_token
-from services.tasks.news import News, announce
 
 
 async def create(
@@ -69,10 +67,10 @@ async def change(
     board = held[goal] if goal else left
     if board is not None and ("name" in new or board is not left):
         await _name_is_free(session, board, new.get("name", agent.name), besides=agent.id)
-    news: list[News] = []
+    news: Sequence[tasks.News] = ()
     if board is not None and board is not left:
         new |= {"board_id": board.id, "gateway_id": board.gateway_id, "is_board_lead": False}
-        news = await leave_tasks(session, left, agent) if left else []
+        news = await tasks.release(session, left, agent) if left else ()
     new = {name: value for name, value in new.items() if getattr(agent, name) != value}
     if not new:
         return agent
@@ -81,7 +79,7 @@ async def change(
     agent.updated_at = now()
     await session.flush()
     if left and news:
-        await announce(session, member.user, left, news)
+        await tasks.announce(session, member.user, left, news)
     changed = sorted(new)
     await _record(session, EventType.AGENT_UPDATED, member.user, board, agent, changed=changed)
     return agent
@@ -103,11 +101,11 @@ async def delete(session: AsyncSession, actor: Actor, agent_id: UUID) -> None:
         return
     if agent.board_id != (board.id if board else None):
         raise moved()
-    news = await leave_tasks(session, board, agent) if board else []
+    news = await tasks.release(session, board, agent) if board else ()
     await session.delete(agent)
     await session.flush()
     if board and news:
-        await announce(session, actor, board, news)
+        await tasks.announce(session, actor, board, news)
     await _record(session, EventType.AGENT_DELETED, actor, board, agent)
 
 

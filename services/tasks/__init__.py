@@ -7,6 +7,8 @@ from services.tasks.comments import CommentDetail, comment, comments
 from services.tasks.details import TagRef, TaskDetail, TaskRef, detail
 from services.tasks.history import FieldChange, HistoryEntry, history
 from services.tasks.lists import listed
+from services.tasks.news import News, announce
+from services.tasks.setbacks import release
 from services.tasks.several import comments_of, details_of
 from services.tasks.trash import delete, purge_trash, restore
 from services.tasks.values import TaskDraft
@@ -17,10 +19,12 @@ __all__ = [
     "CommentDetail",
     "FieldChange",
     "HistoryEntry",
+    "News",
     "TagRef",
     "TaskDetail",
     "TaskDraft",
     "TaskRef",
+    "announce",
     "assignable",
     "change",
     "columns",
@@ -35,5 +39,6 @@ __all__ = [
     "history",
     "listed",
     "purge_trash",
+    "release",
     "restore",
 ]

@@ -13,8 +13,9 @@ from services.tasks.comments import say
 from services.tasks.details import TaskDetail, detail
 from services.tasks.looking import look, look_ahead
 from services.tasks.news import News, announce
-from services.tasks.outcomes import apply, back_to_inbox, outcome
+from services.tasks.outcomes import apply, outcome
 from services.tasks.rules import check_change, check_creation, check_may_create_and_delete
+from services.tasks.setbacks import sent_back
 from services.tasks.values import TaskDraft, checked
 from services.tasks.wishes import Wish
 
@@ -119,9 +120,7 @@ def _passed_on(task: Task, waiting: Task, at: datetime) -> News:
     if task.status is Status.DONE:
         return News(EventType.TASK_UPDATED, waiting, {"completed_task_id": str(task.id)})
     because = {"reopened_task_id": str(task.id)}
-    left = waiting.status
-    if left is Status.INBOX and not waiting.assigned_agent_id and not waiting.in_progress_at:
+    is_in_inbox = waiting.status is Status.INBOX
+    if is_in_inbox and not waiting.assigned_agent_id and not waiting.in_progress_at:
         return News(EventType.TASK_UPDATED, waiting, because)
-    told = apply(waiting, back_to_inbox(waiting, at), at)
-    moved = {"left": left.value, "entered": waiting.status.value, "changes": told}
-    return News(EventType.TASK_STATUS_CHANGED, waiting, moved | because)
+    return sent_back(waiting, because, at)
