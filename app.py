@@ -38,7 +38,8 @@ class Limits:
     failures: Limit  # by address: tokens that nobody has
     floods: Limit  # by address: the same, where it costs little to see that nobody has them
     requests: Limit  # by caller
-    sign_ins: Limit  # by address and by e-mail
+    sign_ins: Limit  # by address and e-mail together, so that nobody locks somebody else out
+    crowds: Limit  # by address: the same, whoever they say that they are
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
@@ -48,6 +49,7 @@ class Limits:
             Limit(50 * settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds),
             Limit(settings.rate_limit_requests, settings.rate_limit_requests_seconds),
             Limit(settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
+            Limit(20 * settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
         )
 
 

@@ -22,6 +22,19 @@ def client_ip(connection: HTTPConnection, trusted: Sequence[Network]) -> str:
     return hops[0]
 
 
+def household(ip: str) -> str:
+    """Return what limits count an address as: itself, or the /64 that one customer has of IPv6."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return ip
+    if address.version == 4:
+        return ip
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+
+
 def _forwarded(connection: HTTPConnection) -> list[str]:
     standard = connection.headers.getlist("Forwarded")
     if standard:

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from kit.client_ip import client_ip
+from kit.client_ip import client_ip, household
 from kit.errors import TooMany
 from kit.http import STATUS_CODES, settings_of, transaction
 from kit.limits import Limit
@@ -87,17 +87,20 @@ async def _session(request: Request, wanted: Credentials) -> str:
     Raises Unauthorized or TooMany.
     """
     browser = browser_of(request)
-    limit: Limit = request.state.limits.sign_ins
-    keys = (f"ip {browser['ip']}", f"email {wanted.email.lower()}")
-    for key in keys:
+    home = household(browser["ip"])
+    limits: list[tuple[Limit, str]] = [
+        (request.state.limits.sign_ins, f"{home} {wanted.email.lower()}"),
+        (request.state.limits.crowds, home),
+    ]
+    for limit, key in limits:
         limit.check(key)
-    for key in keys:
+    for limit, key in limits:
         limit.count(key)
     async with transaction(request) as session:
         _, secret = await identity.sign_in(
             session, email=wanted.email, password=wanted.password, **browser
         )
-    for key in keys:
+    for limit, key in limits:
         limit.take_back(key)
     return secret
 

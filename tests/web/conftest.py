@@ -32,16 +32,18 @@ async def browsers(settings: Settings, transaction: Transaction) -> AsyncIterato
     async def app_with_state(scope: Scope, receive: Receive, send: Send) -> None:
         await mission_control({**scope, "state": dict(state)}, receive, send)
 
-    def browser(user: User | None = None, **options: Any) -> httpx2.AsyncClient:
-        client = httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app_with_state),
+    def browser(
+        user: User | None = None, *, client: tuple[str, int] = ("127.0.0.1", 123), **options: Any
+    ) -> httpx2.AsyncClient:
+        opened_now = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app_with_state, client=client),
             base_url="http://mission.test",
             headers=OUR_OWN_PAGE,
             cookies={COOKIE: cookie_of(user)} if user else {},
             **options,
         )
-        opened.append(client)
-        return client
+        opened.append(opened_now)
+        return opened_now
 
     yield browser
     for client in opened:

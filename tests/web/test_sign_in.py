@@ -2,7 +2,9 @@
 
 import pytest
 
+from kit.client_ip import household
 from kit.secrets import hash_password
+from services.identity import passwords
 from web.sign_in import safe_next
 
 PASSWORD = "a quiet long watch"
@@ -57,6 +59,45 @@ async def test_who_tries_too_often_has_to_wait(nobody, mara) -> None:
     assert "That was tried too often. Try again in 5 minutes." in tries[-1].text
     assert 0 < int(tries[-1].headers["Retry-After"]) <= 300
     assert (await nobody.post("/sign-in", data=mara)).status_code == 429
+
+
+async def test_who_tries_too_often_locks_nobody_else_out(browsers, mara) -> None:
+    stranger, owner = (browsers(None, client=(ip, 1)) for ip in ("192.0.2.1", "192.0.2.2"))
+    wrong = mara | {"password": "something else"}
+    tries = [await stranger.post("/sign-in", data=wrong) for _ in range(11)]
+    assert tries[-1].status_code == 429
+    assert (await owner.post("/sign-in", data=mara)).status_code == 303
+
+
+async def test_one_address_cannot_try_everybody(nobody, mara, monkeypatch) -> None:
+    monkeypatch.setattr(passwords, "password_fits", lambda *_: False)
+    names = [f"person-{number}@example.com" for number in range(201)]
+    tries = [await nobody.post("/sign-in", data=mara | {"email": name}) for name in names]
+    assert [page.status_code for page in tries] == [401] * 200 + [429]
+    assert int(tries[-1].headers["Retry-After"]) > 0
+
+
+async def test_the_many_addresses_of_one_customer_count_as_one(browsers, mara) -> None:
+    wrong = mara | {"password": "something else"}
+    near = [browsers(None, client=(f"2001:db8::{number:x}", 1)) for number in range(1, 12)]
+    tries = [await browser.post("/sign-in", data=wrong) for browser in near]
+    assert [page.status_code for page in tries] == [401] * 10 + [429]
+    far = browsers(None, client=("2001:db8:0:1::1", 1))
+    assert (await far.post("/sign-in", data=mara)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("ip", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_an_address_counts_as_the_customer_who_has_it(ip, counted) -> None:
+    assert household(ip) == counted
 
 
 async def test_signing_in_well_is_never_too_often(nobody, mara) -> None:
