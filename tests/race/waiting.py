@@ -12,8 +12,14 @@ WAITING = text(
 )
 
 
-async def somebody_waits(transaction: Transaction, *, how_many: int = 1) -> None:
-    """Return as soon as so many transactions wait for a lock that another one has."""
-    async with asyncio.timeout(10), transaction() as session:
-        while (await session.scalar(WAITING) or 0) < how_many:
+async def somebody_waits(transaction: Transaction) -> None:
+    """Return as soon as a transaction waits for a lock that another one has."""
+    async with asyncio.timeout(10):
+        while not await _waiting(transaction):
             await asyncio.sleep(0.01)
+
+
+async def _waiting(transaction: Transaction) -> int:
+    """Count those that wait. Within one transaction the answer would always be the same."""
+    async with transaction() as session:
+        return await session.scalar(WAITING) or 0
