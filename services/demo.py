@@ -76,13 +76,21 @@ async def _let_in(session: AsyncSession, user: User, organization: Organization)
 
 
 async def players(session: AsyncSession, member: Member, names: Sequence[str]) -> list[Player]:
-    """Return the agents of these names, each with a new token."""
-    found = select(Agent).where(
+    """Return the agents of these names, each with a new token.
+
+    All their boards are held before the first token is recorded: who has recorded must not wait
+    for a board any more.
+    """
+    cast = select(Agent).where(
         Agent.organization_id == member.organization_id, Agent.name.in_(names)
     )
+    theirs = {agent.board_id for agent in await session.scalars(cast)}
+    held = await agents.hold_all(session, member, theirs)
+    there = cast.where(Agent.board_id.in_(held)).order_by(Agent.board_id, Agent.id)
+    now_there = await session.scalars(there.execution_options(populate_existing=True))
     return [
         Player(agent.name, agent.board_id, await agents.issue_token(session, member, agent.id))
-        for agent in (await session.scalars(found)).all()
+        for agent in now_there.all()
         if agent.board_id is not None
     ]
 
