@@ -3,7 +3,7 @@
 The contract deletes rows at once (3.10.9). What happened stays written down.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -16,11 +16,13 @@ from kit.clock import now
 from kit.errors import NotFound
 from models import (
     Actor,
+    Agent,
     Approval,
     ApprovalTask,
     Board,
     Comment,
     EventType,
+    Status,
     TagAssignment,
     Task,
     TaskDependency,
@@ -32,6 +34,7 @@ from services.tasks.looking import find
 from services.tasks.news import News, announce
 from services.tasks.restoring import put_back
 from services.tasks.rules import check_may_create_and_delete
+from services.tasks.setbacks import left_alone, sent_back
 
 PRIMARIES = "primaries"
 """Beside the tables' rows: the approvals that stay, but had the deleted task as their first."""
@@ -71,7 +74,8 @@ async def restore(session: AsyncSession, actor: Actor, board: Board, task_id: UU
     """Bring a deleted task back to a board that is held, with all that hung on it.
 
     What it referred to and is gone by now stays away, and so does a dependency that would close a
-    circle by now. Raises NotFound once it is purged, and Forbidden.
+    circle by now. If its agent has left the board, it is nobody's; and what has begun meanwhile
+    without it goes back to the inbox. Raises NotFound once it is purged, and Forbidden.
     """
     check_may_create_and_delete(actor, board)
     kept = await session.scalar(
@@ -87,19 +91,40 @@ async def restore(session: AsyncSession, actor: Actor, board: Board, task_id: UU
         await session.execute(firsts.values(task_id=task_id))
     await session.delete(kept)
     task = await find(session, board, task_id)
-    task.updated_at = now()
-    task.version += 1
-    waiting = await dependencies.dependents(session, task)
-    await announce(
-        session,
-        actor,
-        board,
-        [
-            News(EventType.TASK_RESTORED, task),
-            *_told_to(waiting, {"restored_task_id": str(task_id)}),
-        ],
-    )
+    news = await _back_among_others(session, board, task, rows[Task.__tablename__][0])
+    await announce(session, actor, board, news)
     return await detail(session, board, task_id)
+
+
+async def _back_among_others(
+    session: AsyncSession, board: Board, task: Task, was: Mapping[str, Any]
+) -> list[News]:
+    """Let a task that is back, and those that wait for it, follow what happened without it."""
+    at = now()
+    task.updated_at = at
+    task.version += 1
+    news = [News(EventType.TASK_RESTORED, task)]
+    if await _lost_its_agent(session, board, task, was):
+        news.append(left_alone(task, at))
+    because: dict[str, object] = {"restored_task_id": str(task.id)}
+    for other in await dependencies.dependents(session, task):
+        if task.status is Status.DONE or other.status is Status.INBOX:
+            news += _told_to([other], because)
+        else:
+            news.append(sent_back(other, because, at))
+    return news
+
+
+async def _lost_its_agent(
+    session: AsyncSession, board: Board, task: Task, was: Mapping[str, Any]
+) -> bool:
+    """Say whether an open task came back with an agent of another board, or begun by one gone."""
+    if task.status is Status.DONE or was["assigned_agent_id"] is None:
+        return False
+    if task.assigned_agent_id is None:
+        return task.status is Status.IN_PROGRESS
+    here = select(Agent.id).where(Agent.id == task.assigned_agent_id, Agent.board_id == board.id)
+    return await session.scalar(here) is None
 
 
 async def purge_trash(session: AsyncSession, older_than: timedelta) -> int:

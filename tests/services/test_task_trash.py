@@ -21,7 +21,7 @@ from models import (
     TaskDependency,
     new_id,
 )
-from services import tasks
+from services import agents, tasks
 
 KINDS = (Task, TaskDependency, Comment, TagAssignment, Approval, ApprovalTask)
 MOVES = {"updated_at", "version"}  # columns that move with every change
@@ -133,6 +133,71 @@ async def test_what_is_gone_by_then_stays_away(session, world) -> None:
     assert (found.task.assigned_agent_id, found.task.previous_assignee_id) == (None, None)
     assert (found.depends_on_task_ids, found.tags) == ([], [])
     assert (found.comments_count, found.approvals_count) == (2, 2)
+
+
+async def last_told(session, task) -> Event:
+    about = select(Event).where(Event.task_id == task.id).order_by(Event.seq.desc())
+    return await session.scalar(about.limit(1))
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+@pytest.mark.parametrize(
+    ("status", "becomes"), [("inbox", "inbox"), ("in_progress", "inbox"), ("review", "review")]
+)
+async def test_a_task_whose_agent_has_left_comes_back_as_nobodys(
+    session, world, status, becomes, is_deleted
+) -> None:
+    begun = now() if status == "in_progress" else None
+    fields = {"assigned_agent_id": world.worker.id, "in_progress_at": begun}
+    task = world.task(status=Status(status), **fields)
+    session.add(task)
+    await session.flush()
+    await tasks.delete(session, world.alice, world.board, task.id)
+    if is_deleted:
+        await agents.delete(session, world.alice, world.worker.id)
+    else:
+        elsewhere = {"board_id": world.garden.id}
+        await agents.change(session, world.alices, world.worker.id, elsewhere)
+    found = (await tasks.restore(session, world.alice, world.board, task.id)).task
+
+    left = (found.status, found.assigned_agent_id, found.in_progress_at)
+    assert left == (Status(becomes), None, None)
+    told = await last_told(session, task)
+    if status != becomes:
+        assert (told.data["left"], told.data["entered"]) == (status, becomes)
+    elif is_deleted:
+        assert told.type is EventType.TASK_RESTORED
+    else:
+        assert told.data["changes"]["assigned_agent_id"] == [str(world.worker.id), None]
+
+
+async def test_a_task_that_comes_back_undone_sends_back_what_has_begun_without_it(
+    session, world
+) -> None:
+    one, done = world.task("One"), world.task("Done", status=Status.DONE)
+    names = ("Begun", "Assigned", "Begun after what was done")
+    begun, assigned, free = [world.task(name) for name in names]
+    there = {"created_at": now(), "board_id": world.board.id}
+    edges = [(begun, one), (assigned, one), (free, done)]
+    session.add_all([one, done, begun, assigned, free])
+    session.add_all([TaskDependency(task=a, depends_on=b, **there) for a, b in edges])
+    await session.flush()
+    for task in (one, done):
+        await tasks.delete(session, world.alice, world.board, task.id)
+    for task in (begun, free):
+        start = {"status": "in_progress"}
+        await tasks.change(session, world.worker, world.board, task.id, start)
+    keeps = {"assigned_agent_id": world.worker.id}
+    await tasks.change(session, world.lead, world.board, assigned.id, keeps)
+    for task in (one, done):
+        await tasks.restore(session, world.alice, world.board, task.id)
+
+    assert (begun.status, begun.assigned_agent_id) == (Status.INBOX, None)
+    told = await last_told(session, begun)
+    assert told.type is EventType.TASK_STATUS_CHANGED
+    assert told.data["restored_task_id"] == str(one.id)
+    assert (assigned.status, assigned.assigned_agent_id) == (Status.INBOX, world.worker.id)
+    assert (free.status, free.assigned_agent_id) == (Status.IN_PROGRESS, world.worker.id)
 
 
 async def test_no_circle_is_brought_back(session, world) -> None:
