@@ -80,20 +80,27 @@ async def answer_many(
 ) -> list[Outcome]:
     """Answer several questions, each for itself: one that is refused does not stop the others.
 
-    A refusal comes before anything is changed, so a refused one leaves nothing behind.
+    A refusal comes before anything is changed, so a refused one leaves nothing behind. One
+    organization's questions are answered after the other's, since each keeps others from recording
+    in it until the commit; the outcomes are in the order of `approval_ids`.
     """
     held = await _hold_boards_of(session, user, approval_ids)
-    outcomes = []
-    for approval_id in dict.fromkeys(approval_ids):
+    outcomes = {}
+    for approval_id in sorted(dict.fromkeys(approval_ids), key=lambda one: _turn(held[one])):
         board = held[approval_id]
         try:
             if isinstance(board, Refusal):
                 raise board
             detail = await _answer(session, user, board, approval_id, status, note, undo_seconds)
-            outcomes.append(Outcome(approval_id, detail=detail))
+            outcomes[approval_id] = Outcome(approval_id, detail=detail)
         except Refusal as refusal:
-            outcomes.append(Outcome(approval_id, refusal=refusal))
-    return outcomes
+            outcomes[approval_id] = Outcome(approval_id, refusal=refusal)
+    return [outcomes[id] for id in dict.fromkeys(approval_ids)]
+
+
+def _turn(held: Board | Refusal) -> tuple[str, ...]:
+    """Sort by organization; what is refused comes first, and records nothing."""
+    return () if isinstance(held, Refusal) else (str(held.organization_id),)
 
 
 async def undo(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:

@@ -11,6 +11,7 @@ from kit.errors import Conflict
 from models import Approval, ApprovalStatus, Event, EventType, new_id
 from services import approvals, boards
 from services.approvals import ApprovalDraft
+from tests.world import a_board, a_member
 
 ROUNDS = 1_000
 
@@ -161,3 +162,32 @@ async def test_lists_of_answers_in_opposite_order_do_not_block_each_other(
         for n in range(0, 60, 3):
             pairs = [*here[n : n + 3], *there[n : n + 3]]
             assert await asyncio.gather(answer_all(pairs), answer_all(pairs[::-1])) == [6, 6]
+
+
+async def test_lists_of_answers_for_two_organizations_do_not_block_each_other(
+    real_transaction, real_world
+) -> None:
+    """Each has boards of its own there, so that nothing but the recording keeps them apart."""
+    world = real_world
+    nest = a_board("Nest", world.plover)
+    async with real_transaction() as session:
+        everything = {"all_boards_read": True, "all_boards_write": True}
+        plover, alice = await session.merge(world.plover), await session.merge(world.alice)
+        session.add_all([await session.merge(nest), a_member(plover, alice, **everything)])
+    some = [world.board, world.charlies_board, world.garden, nest]
+    here, there, garden, nested = [
+        await some_questions(real_transaction, board, 20) for board in some
+    ]
+
+    async def answer_all(ids):
+        async with real_transaction() as session:
+            outcomes = await approvals.answer_many(
+                session, world.alice, ids, status=APPROVED, undo_seconds=8
+            )
+        assert [one.approval_id for one in outcomes] == ids
+        return sum(one.refusal is None for one in outcomes)
+
+    async with asyncio.timeout(30):
+        for ids in zip(here, there, nested, garden, strict=True):
+            one, other = list(ids[:2]), list(ids[2:])
+            assert await asyncio.gather(answer_all(one), answer_all(other)) == [2, 2]
