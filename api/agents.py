@@ -232,7 +232,8 @@ async def _named(call: Call, body: AgentHeartbeatCreate) -> tuple[Agent, str | N
     member = await organizations.active(call.session, call.user)
     found = await agents.named(call.session, member, body.name, board_id=body.board_id)
     if found is not None:
-        return found, None
+        agent, _ = await agents.hold(call.session, member, found.id)
+        return agent, None
     board = await _board(call, body.board_id)
     return await agents.create(call.session, call.actor, board, agents.AgentDraft(name=body.name))
 

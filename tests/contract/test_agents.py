@@ -6,7 +6,7 @@ from kit.clock import now
 from models import Agent, AgentStatus, new_id
 from tests.api.conftest import Client
 from tests.conftest import Transaction
-from tests.world import World
+from tests.world import World, an_access
 
 
 async def test_an_agent_is_created_with_a_token_that_is_shown_once(
@@ -105,6 +105,20 @@ async def test_an_agent_is_changed_and_its_status_is_its_own(
     assert (await bob.patch(at, json={"name": "Bob's"})).status_code == 403
     moved = (await alice.patch(at, json={"board_id": str(world.garden.id)})).json()
     assert moved["board_id"] == str(world.garden.id)
+
+
+async def test_an_admin_checks_in_only_for_agents_of_boards_that_they_may_change(
+    dana: Client, transaction: Transaction, world: World
+) -> None:
+    """7.6, by id and by name."""
+    async with transaction() as session:
+        session.add(an_access(world.danas, world.board))
+    for path in ("/agents/heartbeat", f"/agents/{world.worker.id}/heartbeat"):
+        refused = await dana.post(path, json={"name": "Worker"})
+        assert refused.status_code == 403
+    async with transaction() as session:
+        worker = await session.get(Agent, world.worker.id)
+        assert worker.last_seen_at == world.worker.last_seen_at
 
 
 async def test_heartbeats_say_that_an_agent_is_there(
