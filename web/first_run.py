@@ -27,8 +27,7 @@ class Owner(BaseModel):
 async def show(request: Request) -> Response:
     """Show the form, if the link still opens it."""
     link = request.query_params.get("link", "")
-    async with transaction(request) as session:
-        is_open = bool(link) and await identity.first_run_open(session, link)
+    is_open = bool(link) and await _is_open(request, link)
     return _form(request, link, forms.Form()) if is_open else _closed(request, link)
 
 
@@ -39,9 +38,12 @@ async def complete(request: Request) -> Response:
     try:
         with form.refusals():
             wanted = form.into(Owner)
+            if not await _is_open(request, link):
+                return _closed(request, link)
+            kept = await identity.hashed(wanted.password, "password")
             async with transaction(request) as session:
                 user = await identity.complete_first_run(
-                    session, link, **wanted.model_dump(exclude={"link"})
+                    session, link, name=wanted.name, email=wanted.email, password_hash=kept
                 )
                 secret = await identity.start_session(session, user, **browser_of(request))
                 await demo.invite_everybody(session)
@@ -49,6 +51,11 @@ async def complete(request: Request) -> Response:
     except NotFound:
         return _closed(request, link)
     return _form(request, link, form)
+
+
+async def _is_open(request: Request, link: str) -> bool:
+    async with transaction(request) as session:
+        return await identity.first_run_open(session, link)
 
 
 def _form(request: Request, link: str, form: forms.Form) -> Response:

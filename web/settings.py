@@ -94,8 +94,13 @@ async def change_password(request: Request) -> Response:
         wanted = form.into(Passwords)
         limit.visit(key)
         async with transaction(request) as session:
-            keep = request.auth.sign_in.id
-            await identity.change_password(session, request.user, **wanted.model_dump(), keep=keep)
+            kept = await identity.kept_password_of(session, request.user)
+        proven = await identity.check_current(kept, wanted.current)
+        new_hash, keep = await identity.hashed(wanted.new, "new"), request.auth.sign_in.id
+        async with transaction(request) as session:
+            await identity.change_password(
+                session, request.user, proven, new_hash=new_hash, keep=keep
+            )
         limit.take_back(key)
         return forms.saved("/settings#password", ages.zone(request.user.timezone))
     return await _show(request, form, "password")

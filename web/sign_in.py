@@ -97,9 +97,10 @@ async def _session(request: Request, wanted: Credentials) -> str:
     for limit, key in limits:
         limit.count(key)
     async with transaction(request) as session:
-        _, secret = await identity.sign_in(
-            session, email=wanted.email, password=wanted.password, **browser
-        )
+        kept = await identity.kept_password(session, email=wanted.email)
+    proven = await identity.check_credentials(kept, wanted.password)
+    async with transaction(request) as session:
+        _, secret = await identity.sign_in(session, proven, **browser)
     for limit, key in limits:
         limit.take_back(key)
     return secret

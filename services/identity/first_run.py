@@ -9,7 +9,7 @@ from kit.secrets import fingerprint, new_token
 from kit.values import text, words
 from models import FirstRunLink, User
 from services.identity.newcomers import hold_first_user, hold_newcomers, is_taken
-from services.identity.passwords import LONGEST_EMAIL, hashed, is_email
+from services.identity.passwords import LONGEST_EMAIL, is_email
 
 LONGEST_NAME = 200  # characters
 
@@ -40,7 +40,7 @@ async def first_run_open(session: AsyncSession, secret: str | None) -> bool:
 
 
 async def complete_first_run(
-    session: AsyncSession, secret: str, *, name: str, email: str, password: str
+    session: AsyncSession, secret: str, *, name: str, email: str, password_hash: str
 ) -> User:
     """Use the link up, and return the first owner, who can sign in from now on.
 
@@ -50,12 +50,11 @@ async def complete_first_run(
     if not await first_run_open(session, secret):
         raise _dead()
     name, email = words(LONGEST_NAME)(name, "name"), _checked_email(email)
-    kept = await hashed(password, "password")
     await _use_up(session, secret)
     user = await hold_first_user(session)
     if await is_taken(session, email, by_other_than=user):
         raise Invalid("email_taken", "Somebody else has this e-mail address.", field="email")
-    user.name, user.email, user.password_hash = name, email, kept
+    user.name, user.email, user.password_hash = name, email, password_hash
     user.updated_at = now()
     await session.flush()
     return user

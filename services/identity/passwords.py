@@ -1,6 +1,7 @@
 """Passwords: signing in with one, and changing it."""
 
 import asyncio
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -25,47 +26,92 @@ NOBODYS = (
 """The hash of a secret that was thrown away, tried where nobody has the e-mail address."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a person's password, or nobody's where there is none."""
+
+    user_id: UUID | None
+    hash: str
+
+
+@dataclass(frozen=True)
+class Proven:
+    """Who has shown to know their password, and what was kept of it then."""
+
+    user_id: UUID
+    hash: str
+
+
+async def kept_password(session: AsyncSession, *, email: str) -> Kept:
+    """Return what is kept of the password that belongs to an e-mail address."""
+    user = await _with_email(session, email)
+    return _kept(user) if user else Kept(None, NOBODYS)
+
+
+async def kept_password_of(session: AsyncSession, user: User) -> Kept:
+    """Return what is kept of a person's password."""
+    return _kept(await session.get(User, user.id, populate_existing=True) or user)
+
+
+async def check_credentials(kept: Kept, password: str) -> Proven:
+    """Say who has shown to know their password. It takes a while: not inside a transaction.
+
+    Raises Unauthorized, with the same words and after the same time whatever is wrong.
+    """
+    proven = await _proven(kept, password)
+    if proven is None:
+        raise _wrong_credentials()
+    return proven
+
+
+async def check_current(kept: Kept, current: str) -> Proven:
+    """Do the same for who is signed in. Raises Invalid (field `current`)."""
+    proven = await _proven(kept, current)
+    if proven is None:
+        raise _not_yours()
+    return proven
+
+
 async def sign_in(
     session: AsyncSession,
+    proven: Proven,
     *,
-    email: str,
-    password: str,
     user_agent: str | None,
     ip: str | None,
     days: int = DAYS,
 ) -> tuple[User, str]:
-    """Return who has this e-mail address and password, and the secret for their browser's cookie.
+    """Return who has come in, and the secret for their browser's cookie.
 
-    Raises Unauthorized, with the same words and after the same time whatever is wrong.
+    Raises Unauthorized if the password was changed meanwhile. It isn't until the commit.
     """
-    user = await _with_email(session, email)
-    kept = user.password_hash if user else None
-    fits = await fits_password(password, kept or NOBODYS)
-    if user is None or kept is None or not fits:
-        reason = "The e-mail address or the password is not right."
-        raise Unauthorized(reason, code="wrong_credentials")
+    query = select(User).where(User.id == proven.user_id).with_for_update(read=True)
+    user = await session.scalar(query.execution_options(populate_existing=True))
+    if user is None or user.password_hash != proven.hash:
+        raise _wrong_credentials()
     return user, await start_session(session, user, user_agent=user_agent, ip=ip, days=days)
 
 
 async def change_password(
-    session: AsyncSession, user: User, *, current: str, new: str, keep: UUID
+    session: AsyncSession, user: User, proven: Proven, *, new_hash: str, keep: UUID
 ) -> None:
     """Give this person another password, and end all their sessions but one.
 
-    Raises Invalid when the current password is another (field `current`) or the new one will not
-    do (field `new`).
+    Raises Invalid (field `current`) if it was changed meanwhile, or somebody else has proven it.
     """
     held = await users.hold(session, user)
-    if not await fits_password(current, held.password_hash or NOBODYS):
-        raise Invalid("wrong_password", "This is not your password.", field="current")
-    held.password_hash = await hashed(new, "new")
+    if (held.id, held.password_hash) != (proven.user_id, proven.hash):
+        raise _not_yours()
+    held.password_hash = new_hash
     held.updated_at = now()
     await session.flush()
     await end_other_sessions(session, user, keep=keep)
 
 
 async def hashed(password: str, field: str) -> str:
-    """Return what is to be kept of a new password. Raises Invalid if it will not do."""
+    """Return what is to be kept of a new password. It takes a while: not inside a transaction.
+
+    Raises Invalid if it will not do.
+    """
     if len(password) < SHORTEST_PASSWORD:
         reason = f"A password has at least {SHORTEST_PASSWORD} characters."
         raise Invalid("password_too_short", reason, field=field)
@@ -78,7 +124,7 @@ async def hashed(password: str, field: str) -> str:
     return await asyncio.to_thread(hash_password, password)
 
 
-async def fits_password(password: str, kept: str) -> bool:
+async def _fits(password: str, kept: str) -> bool:
     """Say whether this is the password that was kept, in a thread of its own."""
     can_be_one = len(password) <= LONGEST_PASSWORD and storable(password)
     fits = await asyncio.to_thread(password_fits, password if can_be_one else "", kept)
@@ -90,6 +136,24 @@ def is_email(text: str) -> bool:
     name, at, place = text.partition("@")
     is_whole = bool(name and at and place) and "@" not in place and len(text) <= LONGEST_EMAIL
     return is_whole and text.isprintable() and " " not in text
+
+
+def _kept(user: User) -> Kept:
+    return Kept(user.id, user.password_hash) if user.password_hash else Kept(None, NOBODYS)
+
+
+async def _proven(kept: Kept, password: str) -> Proven | None:
+    fits = await _fits(password, kept.hash)
+    return Proven(kept.user_id, kept.hash) if fits and kept.user_id else None
+
+
+def _wrong_credentials() -> Unauthorized:
+    reason = "The e-mail address or the password is not right."
+    return Unauthorized(reason, code="wrong_credentials")
+
+
+def _not_yours() -> Invalid:
+    return Invalid("wrong_password", "This is not your password.", field="current")
 
 
 async def _with_email(session: AsyncSession, email: str) -> User | None:

@@ -29,7 +29,7 @@ async def test_of_many_who_use_the_link_at_once_exactly_one_becomes_the_owner(
                     secret,
                     name=f"Owner {number}",
                     email=f"owner{number}@example.com",
-                    password="ten letters or more",
+                    password_hash="kept",
                 )
         except NotFound:
             return None
@@ -55,7 +55,7 @@ async def test_the_link_and_the_local_token_used_at_once_mean_one_person(
                 secret,
                 name="Olive",
                 email="admin@home.local",
-                password="ten letters or more",
+                password_hash="kept",
             )
 
     async def by_token() -> User | None:

@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import event, select, update
@@ -30,7 +31,18 @@ async def alice(session: AsyncSession, world: World) -> User:
 
 async def sign_in(session: AsyncSession, **fields: Any) -> tuple[User, str]:
     given: dict[str, Any] = {"email": "alice@example.com", "password": PASSWORD} | fields
-    return await identity.sign_in(session, **given, **BROWSER)
+    kept = await identity.kept_password(session, email=given["email"])
+    proven = await identity.check_credentials(kept, given["password"])
+    return await identity.sign_in(session, proven, **BROWSER)
+
+
+async def change_password(
+    session: AsyncSession, user: User, *, current: str, new: str, keep: UUID
+) -> None:
+    kept = await identity.kept_password_of(session, user)
+    proven = await identity.check_current(kept, current)
+    new_hash = await identity.hashed(new, "new")
+    await identity.change_password(session, user, proven, new_hash=new_hash, keep=keep)
 
 
 async def test_somebody_signs_in_and_their_cookie_is_known(
@@ -210,7 +222,7 @@ async def test_a_new_password_ends_the_other_sessions(session: AsyncSession, ali
     here = await identity.signed_in(session, secret)
     assert here is not None
     new = "a better battery staple"
-    await identity.change_password(session, alice, current=PASSWORD, new=new, keep=here.id)
+    await change_password(session, alice, current=PASSWORD, new=new, keep=here.id)
     assert await identity.signed_in(session, cookie_of(alice)) is None
     assert await identity.signed_in(session, secret)
     with pytest.raises(Unauthorized):
@@ -235,6 +247,31 @@ async def test_a_password_that_will_not_do_changes_nothing(
 ) -> None:
     (here,) = await identity.sessions_of(session, alice)
     with pytest.raises(Invalid) as refusal:
-        await identity.change_password(session, alice, current=current, new=new, keep=here.id)
+        await change_password(session, alice, current=current, new=new, keep=here.id)
     assert refusal.value.field == field
     assert (await sign_in(session))[0].id == alice.id
+
+
+async def test_who_proves_a_password_that_is_changed_meanwhile_does_not_come_in(
+    session: AsyncSession, alice: User
+) -> None:
+    kept = await identity.kept_password(session, email="alice@example.com")
+    proven = await identity.check_credentials(kept, PASSWORD)
+    (here,) = await identity.sessions_of(session, alice)
+    await change_password(session, alice, current=PASSWORD, new="another one", keep=here.id)
+    with pytest.raises(Unauthorized):
+        await identity.sign_in(session, proven, **BROWSER)
+    with pytest.raises(Invalid):
+        await identity.change_password(session, alice, proven, new_hash=HASH, keep=here.id)
+
+
+async def test_what_somebody_has_proven_changes_no_password_of_others(
+    session: AsyncSession, alice: User, world: World
+) -> None:
+    same = update(User).where(User.id == world.charlie.id).values(password_hash=HASH)
+    await session.execute(same)
+    kept = await identity.kept_password(session, email="charlie@example.com")
+    proven = await identity.check_credentials(kept, PASSWORD)
+    (here,) = await identity.sessions_of(session, alice)
+    with pytest.raises(Invalid):
+        await identity.change_password(session, alice, proven, new_hash=HASH, keep=here.id)
