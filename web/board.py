@@ -8,9 +8,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from kit.errors import NotFound
 from kit.http import Session, settings_of, transaction
-from kit.paging import Paging
 from models import Board
 from services import agents, approvals, boards, tags, tasks
 from services.agents import AgentCard
@@ -69,13 +67,9 @@ async def line_up(request: Request) -> Response:
 async def by_slug(request: Request) -> Response:
     """Lead from a board's readable address to the one with its id."""
     async with transaction(request) as session:
-        seen = await boards.listed(session, member_of(request), Paging())
-    wanted = request.path_params["slug"]
-    for board in seen.items:
-        if board.slug == wanted:
-            query = f"?{request.url.query}" if request.url.query else ""
-            return RedirectResponse(f"/boards/{board.id}{query}", 303)
-    raise NotFound("board_not_found", "There is no such board.")
+        board = await boards.by_slug(session, member_of(request), request.path_params["slug"])
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"/boards/{board.id}{query}", 303)
 
 
 async def whole(

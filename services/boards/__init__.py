@@ -9,9 +9,10 @@ from services.boards.access import (
     readable,
     readable_ids,
     seen_by,
+    writable_ids,
 )
 from services.boards.edits import change, create, delete
-from services.boards.lists import BoardSummary, listed, listed_for_agent, summaries
+from services.boards.lists import BoardSummary, by_slug, listed, listed_for_agent, summaries
 from services.boards.rules import RULES, BoardDraft
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "BoardDraft",
     "BoardSummary",
     "access",
+    "by_slug",
     "change",
     "create",
     "delete",
@@ -32,4 +34,5 @@ __all__ = [
     "readable_ids",
     "seen_by",
     "summaries",
+    "writable_ids",
 ]

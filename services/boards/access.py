@@ -59,6 +59,12 @@ async def readable_ids(
     return (await session.scalars(readable(actor, organization_id))).all()
 
 
+async def writable_ids(session: AsyncSession, actor: Actor) -> Sequence[UUID]:
+    """Return the ids of all boards that the actor may change."""
+    seen = seen_by(actor).subquery()
+    return (await session.scalars(select(seen.c.id).where(seen.c.reads, seen.c.writes))).all()
+
+
 async def access(session: AsyncSession, actor: Actor, board_id: UUID) -> Access:
     """Return a board and the actor's rights on it.
 

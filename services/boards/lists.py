@@ -9,7 +9,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kit.errors import NotFound
 from kit.paging import Page, Paging, paged
+from kit.text import storable
 from models import (
     Agent,
     AgentStatus,
@@ -43,6 +45,17 @@ async def listed(
     if board_group_id is not None:
         query = query.where(Board.board_group_id == board_group_id)
     return await paged(session, query.order_by(*BY_NAME), paging)
+
+
+async def by_slug(session: AsyncSession, member: Member, slug: str) -> Board:
+    """Return the board of the member's organization that has this slug. Raises NotFound."""
+    query = select(Board).where(
+        Board.id.in_(readable(member.user, member.organization_id)), Board.slug == slug
+    )
+    board = await session.scalar(query) if storable(slug) else None
+    if board is None:
+        raise NotFound("board_not_found", "There is no such board.")
+    return board
 
 
 async def listed_for_agent(session: AsyncSession, agent: Agent, paging: Paging) -> Page[Board]:

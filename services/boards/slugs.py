@@ -13,6 +13,7 @@ from kit.errors import NotFound
 from models import Board, Organization
 
 LONGEST_SLUG = 200  # characters
+RESERVED = {"new"}  # what stands for something else in an address
 
 
 def slug_of(name: str) -> str:
@@ -39,7 +40,7 @@ async def free_slug(
     if board_id is not None:
         alike = alike.where(Board.id != board_id)
     taken = set((await session.scalars(alike)).all())
-    return next(slug for slug in _choices(wanted) if slug not in taken)
+    return next(slug for slug in _choices(wanted) if slug not in taken | RESERVED)
 
 
 def _choices(wanted: str) -> Iterator[str]:

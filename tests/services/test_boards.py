@@ -125,6 +125,8 @@ async def test_a_member_creates_no_board(session: AsyncSession, world: World) ->
         ({"name": "x" * 200}, "x" * 180),
         ({"slug": " My Slug "}, "My Slug"),
         ({"slug": "launch"}, "launch-2"),
+        ({"slug": "new"}, "new-2"),
+        ({"name": "New"}, "new-2"),
         ({"slug": "100%_"}, "100%_"),
     ],
 )

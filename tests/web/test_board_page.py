@@ -5,7 +5,7 @@ import re
 import pytest
 
 from kit.clock import now
-from models import Priority, Status, Tag, TagAssignment, Task, TaskDependency, new_id
+from models import Board, Priority, Status, Tag, TagAssignment, Task, TaskDependency, new_id
 from tests.conftest import Transaction
 from tests.world import World, a_member
 
@@ -340,6 +340,31 @@ async def test_a_board_is_found_by_its_readable_address(alice, charlie, world, h
     assert found.status_code == 303
     assert found.headers["Location"] == f"{here}?view=list"
     assert (await charlie.get(f"/boards/{world.board.slug}")).status_code == 404
+
+
+@pytest.mark.parametrize("slug", ["nowhere", "%00", "%ff", "x" * 1_000])
+async def test_a_readable_address_of_no_board_finds_none(alice, slug) -> None:
+    assert (await alice.get(f"/boards/{slug}")).status_code == 404
+
+
+async def test_a_board_is_found_by_its_readable_address_among_very_many(
+    alice, transaction, world, here
+) -> None:
+    at = now()
+    many = [
+        Board(
+            organization_id=world.tern.id,
+            name=f"{number}",
+            slug=f"{number}",
+            created_at=at,
+            updated_at=at,
+        )
+        for number in range(201)
+    ]
+    async with transaction() as session:
+        session.add_all(many)
+    found = await alice.get(f"/boards/{world.board.slug}")
+    assert found.headers["Location"] == here
 
 
 async def test_the_first_page_is_where_one_is_needed(alice, transaction, world) -> None:
