@@ -85,9 +85,8 @@ async def _doubtful(request: Request, wanted: Decisions) -> list[ApprovalDetail]
     if wanted.status != "approved":
         return []
     async with transaction(request) as session:
-        waiting = await approvals.waiting(session, member_of(request))
-    ticked = [one for one in waiting if one.approval.id in wanted.ids]
-    ticked.sort(key=lambda one: one.approval.confidence)
+        waiting = await approvals.waiting(session, member_of(request), among=wanted.ids)
+    ticked = sorted(waiting, key=lambda one: one.approval.confidence)
     return ticked if ticked and ticked[0].approval.confidence < LOW else []
 
 

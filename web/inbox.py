@@ -141,7 +141,7 @@ async def look(
     wanted = selected or forms.id_in(address.selected)
     first = shown[0] if shown and address.state == "waiting" else None
     detail = await approvals.detail_for(session, member, wanted) if wanted else first
-    writable = await _writable(request, session, [*shown, *([detail] if detail else [])])
+    writable = set(await boards.writable_ids(session, request.user))
     return Inbox(
         address=replace(address, until=address.until or _micro(now())),
         waiting=shown,
@@ -190,17 +190,10 @@ async def _decided(
     return list(page.items), page.total
 
 
-async def _writable(request: Request, session: Session, listed: list[ApprovalDetail]) -> set[UUID]:
-    """Return the boards of these questions on which the person may answer."""
-    ids = {one.board.id for one in listed}
-    found = [await boards.access(session, request.user, id) for id in sorted(ids)]
-    return {access.board.id for access in found if access.can_write}
-
-
 async def _question(session: Session, detail: ApprovalDetail, writable: set[UUID]) -> Question:
-    about = [
-        await tasks.detail(session, detail.board, task.id) for task in detail.tasks[:MOST_TASKS]
-    ]
+    ids = [task.id for task in detail.tasks[:MOST_TASKS]]
+    found = await tasks.details_of(session, detail.board, ids)
+    about = [found[id] for id in ids if id in found]
     return Question(detail, read(detail.approval), about, detail.board.id in writable)
 
 

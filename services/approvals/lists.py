@@ -72,10 +72,19 @@ async def counts(session: AsyncSession, board: Board, task_ids: Sequence[UUID]) 
 
 
 async def waiting(
-    session: AsyncSession, member: Member, *, board_id: UUID | None = None
+    session: AsyncSession,
+    member: Member,
+    *,
+    board_id: UUID | None = None,
+    among: Collection[UUID] | None = None,
 ) -> Sequence[ApprovalDetail]:
-    """Return what waits for an answer on the boards that this member reads, newest first."""
+    """Return what waits for an answer on the boards that this member reads, newest first.
+
+    Of all that waits, or `among` the questions with these ids.
+    """
     query = rows().where(WAITING, _readable(member, board_id))
+    if among is not None:
+        query = query.where(Approval.id.in_(among))
     return await with_tasks(session, _newest_first(query).limit(MOST))
 
 

@@ -220,6 +220,17 @@ async def test_before_a_doubtful_one_is_approved_one_is_asked_once(alice, ask, t
     assert (await stored(transaction, doubtful)).decided_status is ApprovalStatus.APPROVED
 
 
+async def test_a_doubtful_one_is_asked_about_however_many_came_after_it(
+    alice, ask, transaction, world
+) -> None:
+    doubtful = await ask("Doubtful", confidence=60.0)
+    async with transaction() as session:
+        session.add_all([row for _ in range(200) for row in world.approval()])
+    sent = {"ids": str(doubtful.id), "status": "approved"}
+    assert (await alice.post("/approvals/answers", data=sent, headers=HTMX)).status_code == 200
+    assert (await stored(transaction, doubtful)).decided_status is None
+
+
 async def test_what_could_not_be_answered_stays_with_its_reason(
     alice, bob, ask, transaction
 ) -> None:
