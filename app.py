@@ -38,6 +38,7 @@ class Limits:
     failures: Limit  # by address: tokens that nobody has
     floods: Limit  # by address: the same, where it costs little to see that nobody has them
     requests: Limit  # by caller
+    pages: Limit  # by session of a browser, which asks for every part of a page by itself
     sign_ins: Limit  # by address and e-mail together, so that nobody locks somebody else out
     crowds: Limit  # by address: the same, whoever they say that they are
 
@@ -48,6 +49,7 @@ class Limits:
             Limit(settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds),
             Limit(50 * settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds),
             Limit(settings.rate_limit_requests, settings.rate_limit_requests_seconds),
+            Limit(settings.rate_limit_pages, settings.rate_limit_requests_seconds),
             Limit(settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
             Limit(20 * settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
         )

@@ -53,7 +53,7 @@ FOR_PEOPLE: list[Route] = [
 ]
 
 FOR_MEMBERS: list[Route] = [
-    Route("/events", live.stream, name="events"),
+    Route(auth.EVENTS, live.stream, name="events"),
     Route("/boards", boards.index, name="boards"),
     Route("/boards", boards.create, methods=["POST"], name="create_board"),
     Route("/boards/new", boards.new, name="new_board"),
@@ -122,7 +122,7 @@ FOR_MEMBERS: list[Route] = [
 ]
 
 known_people_only = Middleware(
-    KnownCallersOnly, identify=auth.looking_person, otherwise=auth.ask_to_sign_in
+    KnownCallersOnly, identify=auth.visiting_person, otherwise=auth.ask_to_sign_in
 )
 members_only = Middleware(auth.MembersOnly)
 

@@ -12,6 +12,7 @@ from models import Member, SignIn, User
 from services import identity, organizations
 
 COOKIE = "mission_control"
+EVENTS = "/events"
 DAY = 24 * 3600  # seconds
 
 
@@ -37,6 +38,17 @@ async def looking_person(connection: HTTPConnection) -> Viewer | None:
         return Viewer(sign_in.user, sign_in, member)
 
 
+async def visiting_person(connection: HTTPConnection) -> Viewer | None:
+    """Do the same, and count the visit. Raises TooMany.
+
+    The live connection doesn't count: it comes back by itself, and asks for nothing.
+    """
+    viewer = await looking_person(connection)
+    if viewer is not None and connection.url.path != EVENTS:
+        connection.state.limits.pages.visit(f"session {viewer.sign_in.id}")
+    return viewer
+
+
 def member_of(request: Request) -> Member:
     """Return the membership with which the person looks. Only behind the gate for members."""
     member: Member | None = request.auth.member
@@ -49,7 +61,7 @@ def ask_to_sign_in(connection: HTTPConnection) -> Response:
     path = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
     can_come_back = path != "/" and connection.scope["method"] == "GET"
     next = f"?next={quote(path)}" if can_come_back else ""
-    if connection.headers.get("HX-Request") == "true" or path.startswith("/events"):
+    if connection.headers.get("HX-Request") == "true" or path.startswith(EVENTS):
         return Response(status_code=401, headers={"HX-Redirect": "/sign-in"})
     return RedirectResponse(f"/sign-in{next}", 303)
 
