@@ -6,14 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import AsyncAdaptedQueuePool, delete
+from sqlalchemy import AsyncAdaptedQueuePool, delete, event
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from starlette.types import ASGIApp
 
 import app
 from kit.doorbell import Doorbell
 from kit.settings import Settings
-from models import BoardAccess, Member
+from models import BoardAccess, Member, Role
 from services import identity
 from services.events import Feed
 from tests.api.conftest import Caller, client_of
@@ -42,7 +42,33 @@ async def test_a_question_and_its_answer_are_told_as_they_happen(
         assert later.data["approval"]["status"] == "approved"
         assert later.data["pending_approvals_count"] == 0
         assert later.id > heard.id
+
+        await alice.patch(f"{path}/{asked['id']}", json={"status": "pending"})
+        reopened = await stream.next()
+        assert reopened.data["approval"]["status"] == "pending"
+        assert reopened.data["pending_approvals_count"] == 1
         assert await stream.hears_nothing()
+
+
+async def test_a_question_about_tasks_tells_how_many_each_has(
+    real_house: ASGIApp, really_calling: Caller, real_world: World
+) -> None:
+    alice, board = really_calling(real_world.alice), f"/boards/{real_world.board.id}"
+    one, two = [
+        (await alice.post(f"{board}/tasks", json={"title": title})).json()["id"]
+        for title in ("one", "two")
+    ]
+    async with listening(real_house, real_world.worker, f"{board}/approvals/stream") as stream:
+        asked = (await alice.post(f"{board}/approvals", json={**ASK, "task_id": one})).json()
+        counts = {"approvals_count": 1, "approvals_pending_count": 1}
+        assert (await stream.next()).data["task_counts"] == {"task_id": one, **counts}
+        await alice.patch(f"{board}/approvals/{asked['id']}", json={"status": "rejected"})
+        await stream.next()
+        await alice.post(f"{board}/approvals", json={**ASK, "task_ids": [two, one]})
+        assert (await stream.next()).data["task_counts"] == [
+            {"task_id": two, **counts},
+            {"task_id": one, "approvals_count": 2, "approvals_pending_count": 1},
+        ]
 
 
 async def test_who_loses_the_token_hears_no_more(
@@ -270,6 +296,16 @@ async def test_a_stream_ends_quietly_when_the_database_is_away(
     await feed.close()
 
 
+async def test_who_is_no_admin_any_more_follows_no_agents(
+    real_house: ASGIApp, real_transaction: Transaction, real_world: World
+) -> None:
+    async with listening(real_house, real_world.alice, "/agents/stream") as stream:
+        async with real_transaction() as session:
+            member = await session.get_one(Member, real_world.alices.id)
+            member.role = Role.MEMBER
+        await stream.ended(4.5)
+
+
 async def test_many_who_follow_share_what_is_told_and_hold_no_connection(
     own_settings: Settings, real_world: World
 ) -> None:
@@ -291,9 +327,13 @@ async def test_many_who_follow_share_what_is_told_and_hold_no_connection(
             await stack.enter_async_context(listening(house, real_world.worker, f"{path}/stream"))
             for _ in range(30)
         ]
+        read: list[str] = []
+        event.listen(engine.sync_engine, "before_cursor_execute", lambda *run: read.append(run[2]))
         alice = client_of(house, real_world.alice)
         await alice.post(path, json={"title": "one"})
         assert [await titles(stream, 1) for stream in streams] == [["one"]] * 30
+        of_tasks = [statement for statement in read if statement.startswith("SELECT tasks.")]
+        assert len(of_tasks) == 2  # for the answer to who created it, and for all who listen
         assert len({stream.raw for stream in streams}) == 1
         assert isinstance(engine.pool, AsyncAdaptedQueuePool)
         assert engine.pool.checkedout() == 0
