@@ -16,13 +16,12 @@ from pydantic import (
 
 from kit.clock import in_utc
 from kit.paging import MOST, Paging
+from kit.values import LARGEST_WHOLE, YEARS
 
 LONGEST_NAME = 200  # characters
 LONGEST_TITLE = 500
 LONGEST_TEXT = 100_000
-LARGEST_WHOLE = 2**31 - 1  # of a column of PostgreSQL's type integer
 MOST_IDS = 1_000  # in one list of a request
-YEARS = range(2, 9999)  # what can be told in every time zone
 
 
 def naive_utc(moment: datetime) -> str:

@@ -53,11 +53,6 @@ class Member(Base):
         """Whether this member looks after the organization: its boards, agents and people."""
         return self.role in (Role.OWNER, Role.ADMIN)
 
-    @property
-    def reads_all(self) -> bool:
-        """Whether this member reads every board."""
-        return self.all_boards_read or self.all_boards_write
-
 
 class BoardAccess(Base):
     """What a member who does not see all boards may do on one of them."""

@@ -39,8 +39,8 @@ class FeedAddress:
             kind=kind if kind in KINDS else "",
             board=str(forms.id_in(given.get("board")) or ""),
             agent=str(forms.id_in(given.get("agent")) or ""),
-            before=_number(given.get("before", "")),
-            after=_number(given.get("after", "")),
+            before=forms.number_in(given.get("before")),
+            after=forms.number_in(given.get("after")),
         )
 
     @property
@@ -94,7 +94,3 @@ async def _look(request: Request, session: Session) -> dict[str, Any]:
         "crew": {one.agent.id: one for one in await agents.cards(session, member)},
         "kinds": [(kind, words) for kind, (words, _) in KINDS.items()],
     }
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and text.isascii() and len(text) < 18 else 0

@@ -192,6 +192,12 @@ def id_in(text: str | None) -> UUID | None:
         return None
 
 
+def number_in(text: str | None) -> int:
+    """Return the whole number that an address names, 0 if it names none."""
+    text = text or ""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 18 else 0
+
+
 def saved(path: str, zone: tzinfo) -> Response:
     """Go back to a page that says when it was saved: `/settings#you`."""
     page, _, section = path.partition("#")

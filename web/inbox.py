@@ -41,9 +41,9 @@ class InboxAddress:
         return cls(
             state="decided" if given.get("state") == "decided" else "waiting",
             board=str(forms.id_in(given.get("board")) or ""),
-            until=_number(given.get("until", "")),
+            until=forms.number_in(given.get("until")),
             selected=str(forms.id_in(given.get("selected")) or ""),
-            offset=_number(given.get("offset", "")) % MICROSECONDS,
+            offset=forms.number_in(given.get("offset")) % MICROSECONDS,
         )
 
     @property
@@ -199,7 +199,3 @@ async def _question(session: Session, detail: ApprovalDetail, writable: set[UUID
 
 def _micro(moment: datetime) -> int:
     return int(moment.timestamp() * MICROSECONDS)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and text.isascii() and len(text) < 18 else 0

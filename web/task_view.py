@@ -11,6 +11,7 @@ from kit.http import Session, transaction
 from kit.paging import Paging
 from models import ApprovalStatus, Board
 from services import agents, approvals, tags, tasks
+from services.activity import NOT_YET
 from services.approvals import ApprovalDetail
 from web import ages, forms
 from web import frame as frames
@@ -18,7 +19,7 @@ from web.board_address import BoardAddress
 from web.editors import put_in_place
 from web.html import page, render, wants_part
 from web.reach import looked_at, task_id_in
-from web.telling import NOT_YET, told
+from web.telling import told
 
 SHORT = 6  # last characters of an id, enough to tell tasks of a board apart
 OPEN = ApprovalStatus.PENDING

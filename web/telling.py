@@ -17,9 +17,6 @@ BY_ITSELF = {
 }
 """What happens to a task because of another, by the key in the event."""
 
-NOT_YET = {EventType.APPROVAL_DECIDED, EventType.APPROVAL_UNDONE}
-"""What is not told: an answer that can still be taken back leaves no trace if it is."""
-
 DEEDS = {
     EventType.TASK_CREATED: "created this",
     EventType.TASK_DELETED: "deleted this",

@@ -2,10 +2,11 @@
 
 from services.activity.comments import CommentEntry, comment_feed, comments_of
 from services.activity.entries import Entry, entries
-from services.activity.feed import ActivityFilters, for_agent, for_member
+from services.activity.feed import NOT_YET, ActivityFilters, for_agent, for_member
 from services.activity.sentences import sentence
 
 __all__ = [
+    "NOT_YET",
     "ActivityFilters",
     "CommentEntry",
     "Entry",

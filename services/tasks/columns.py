@@ -57,23 +57,6 @@ class Column:
     cards: Sequence[TaskDetail]
     total: int
 
-    @property
-    def waiting_for_you(self) -> list[TaskDetail]:
-        """The cards about which somebody asks a question."""
-        return [card for card in self.cards if card.approvals_pending_count]
-
-    @property
-    def waiting_for_lead(self) -> list[TaskDetail]:
-        """The cards for which only a look is missing."""
-        quiet = [card for card in self.cards if not card.approvals_pending_count]
-        return [card for card in quiet if not card.is_blocked]
-
-    @property
-    def blocked(self) -> list[TaskDetail]:
-        """The cards that wait for other tasks, and about which nobody asks."""
-        quiet = [card for card in self.cards if not card.approvals_pending_count]
-        return [card for card in quiet if card.is_blocked]
-
 
 async def columns(
     session: AsyncSession, actor: Actor, board: Board, filters: BoardFilters | None = None

@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from kit.clock import in_utc
 from kit.errors import Invalid
+from kit.values import Check, moment, optional, text, trimmed, words
 from models import Priority, Status
 
 LONGEST_TITLE = 500  # characters
 LONGEST_TEXT = 100_000  # characters, of a description or a comment
 MOST_IDS = 500  # in one list
-YEARS = range(2, 9999)  # what can be told in every time zone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,50 +59,18 @@ def checked(changes: Mapping[str, object]) -> dict[str, Any]:
 
 def checked_comment(message: object) -> str:
     """Return a comment without the blanks around it. Raises Invalid if nothing is left."""
-    return _line("message", message, LONGEST_TEXT)
+    return str(words(LONGEST_TEXT)(message, "message"))
 
 
 IGNORED = object()
 
 
-def _line(name: str, value: object, longest: int) -> str:
-    text = _text(name, value, longest).strip()
-    if not text:
-        raise Invalid("blank", f"The {name} says nothing. Write something.", field=name)
-    return text
-
-
-def _text(name: str, value: object, longest: int) -> str:
-    if not isinstance(value, str):
-        raise Invalid("text_required", f"The {name} is a text.", field=name)
-    if len(value) > longest:
-        reason = f"The {name} is too long: {len(value):,} characters, {longest:,} at most."
-        raise Invalid("too_long", reason, field=name)
-    if "\0" in value or not _encodes(value):
-        reason = f"The {name} has a character that cannot be stored. Take it out."
-        raise Invalid("bad_character", reason, field=name)
-    return value
-
-
-def _encodes(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _title(value: object) -> str:
-    return _line("title", value, LONGEST_TITLE)
-
-
-def _description(value: object) -> str | None:
-    return None if value is None else _text("description", value, LONGEST_TEXT)
+def _checks(name: str, check: Check) -> Callable[[object], object]:
+    return lambda value: check(value, name)
 
 
 def _comment(value: object) -> object:
-    text = "" if value is None else _text("comment", value, LONGEST_TEXT).strip()
-    return text or IGNORED
+    return optional(trimmed(LONGEST_TEXT))(value, "comment") or IGNORED
 
 
 def _status(value: object) -> Status:
@@ -118,17 +85,6 @@ def _priority(value: object) -> str:
         return Priority(value).value
     names = ", ".join(Priority)
     raise Invalid("unknown_priority", f"The priority is one of: {names}.", field="priority")
-
-
-def _due_at(value: object) -> datetime | None:
-    if value is None:
-        return None
-    if not isinstance(value, datetime):
-        raise Invalid("date_required", "The due date is a date and a time.", field="due_at")
-    if value.year not in YEARS:
-        reason = f"The due date is in a year from {YEARS[0]} to {YEARS[-1]}."
-        raise Invalid("date_out_of_range", reason, field="due_at")
-    return in_utc(value)
 
 
 def _id(name: str, value: object) -> UUID:
@@ -168,11 +124,11 @@ def _custom_fields(value: object) -> object:
 
 
 CHECKS: Mapping[str, Callable[[object], object]] = {
-    "title": _title,
-    "description": _description,
+    "title": _checks("title", words(LONGEST_TITLE)),
+    "description": _checks("description", optional(text(LONGEST_TEXT))),
     "status": _status,
     "priority": _priority,
-    "due_at": _due_at,
+    "due_at": _checks("due_at", optional(moment)),
     "assigned_agent_id": _assignee,
     "depends_on_task_ids": _ids("depends_on_task_ids"),
     "tag_ids": _ids("tag_ids"),

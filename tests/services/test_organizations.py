@@ -106,7 +106,7 @@ async def test_who_makes_an_organization_owns_it_and_works_in_it(
     made = await organizations.create(session, world.bob, name="  Curlew  ")
     member = await organizations.active(session, world.bob)
     assert (made.name, member.organization_id, member.role) == ("Curlew", made.id, Role.OWNER)
-    assert member.reads_all
+    assert member.all_boards_read
     assert member.all_boards_write
     (created,) = await events_of(session, made)
     assert created.data == {"name": "Curlew"}

@@ -180,18 +180,6 @@ async def test_filters_keep_some_cards_and_add_up(session, world, filters, kept)
     assert titles(inbox.cards) == ["Wait"]
 
 
-async def test_review_says_who_is_waited_for(session, world) -> None:
-    asked, ready, blocked = await add(session, world, "asked", "ready", "blocked", status=REVIEW)
-    [other] = await add(session, world, "other")
-    session.add_all(world.approval(asked))
-    await wait(session, world, asked, other)
-    await wait(session, world, blocked, other)
-    review = (await tasks.columns(session, world.alice, world.board))[2]
-    assert titles(review.waiting_for_you) == ["asked"]
-    assert titles(review.waiting_for_lead) == [ready.title]
-    assert titles(review.blocked) == ["blocked"]
-
-
 async def test_history_tells_what_was_said_and_done_from_the_beginning(session, world) -> None:
     draft = tasks.TaskDraft(title="Write")
     task = (await tasks.create(session, world.alice, world.board, draft)).task

@@ -273,7 +273,7 @@ async def test_htmx_gets_the_board_and_an_empty_form_after_a_task_was_added(alic
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("title", "   ", "Write something"),
+        ("title", "   ", "must not be blank"),
         ("title", "x" * 501, "too long"),
         ("due_at", "tomorrow", "Write a date like"),
         ("due_at", "9999-12-31", "year"),

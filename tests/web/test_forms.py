@@ -76,3 +76,11 @@ def test_a_day_is_the_day_where_the_person_is() -> None:
         assert start is not None
         assert start.tzinfo is UTC
         assert day_in(start, zone) == "2027-01-31"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("12", 12), (None, 0), ("", 0), ("-1", 0), ("1.5", 0), ("²", 0), ("٣", 0), ("9" * 18, 0)],
+)
+def test_an_address_that_names_no_number_names_none(text, number) -> None:
+    assert forms.number_in(text) == number

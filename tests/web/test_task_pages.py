@@ -157,7 +157,7 @@ async def test_a_circle_is_told_beside_the_field(alice, here, transaction, world
 @pytest.mark.parametrize(
     ("sent", "words", "editor"),
     [
-        ({"title": " ", "description": "Kept <b>text</b>"}, "Write something", "text"),
+        ({"title": " ", "description": "Kept <b>text</b>"}, "must not be blank", "text"),
         ({"title": "x" * 501, "description": "Kept <b>text</b>"}, "too long", "text"),
         ({"title": "Fine", "description": "Kept <b>text</b>\0"}, "cannot be stored", "text"),
         ({"due_at": "soon"}, "Write a date like", "due"),
