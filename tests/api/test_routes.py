@@ -118,15 +118,16 @@ async def test_an_id_that_is_none_is_refused_with_its_place(
 
 
 async def test_a_path_that_leads_nowhere_answers_in_the_envelope(alice: Client) -> None:
-    for method, path, status, reason in [
-        ("GET", "/nothing", 404, "Not Found"),
-        ("PUT", "/boards", 405, "Method Not Allowed"),
-        ("DELETE", "/users/me/more", 404, "Not Found"),
+    for method, path, status, reason, code in [
+        ("GET", "/nothing", 404, "Not Found", "not_found"),
+        ("PUT", "/boards", 405, "Method Not Allowed", "method_not_allowed"),
+        ("DELETE", "/users/me/more", 404, "Not Found", "not_found"),
     ]:
         response = await alice.request(method, path)
         assert response.status_code == status
         assert response.json() == {
             "detail": reason,
+            "code": code,
             "request_id": response.headers["X-Request-Id"],
         }
     assert set((await alice.put("/boards")).headers["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
