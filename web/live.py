@@ -15,7 +15,7 @@ from models import Event, EventType
 from services import boards, events, identity, organizations
 from web.auth import Viewer, member_of
 
-LOOK_AGAIN = 3.0  # seconds between two looks whether this person still may listen
+LOOK_AGAIN = 2.0  # seconds; twice that is the longest that a listener without rights stays
 
 BOARD = ("boards", "rail", "activity")
 TASK = ("tasks", "task-{task}", "boards", "agents", "activity")
