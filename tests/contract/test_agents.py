@@ -118,6 +118,7 @@ async def test_an_admin_checks_in_only_for_agents_of_boards_that_they_may_change
         assert refused.status_code == 403
     async with transaction() as session:
         worker = await session.get(Agent, world.worker.id)
+        assert worker
         assert worker.last_seen_at == world.worker.last_seen_at
 
 

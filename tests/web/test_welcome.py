@@ -47,14 +47,14 @@ async def test_from_nothing_to_the_first_call(mara, browsers) -> None:
 
     third = (await mara.get("/welcome")).text
     assert "Step 3 of 4" in third
-    board_id = re.search(r'name="board_id" value="([\w-]+)"', third)[1]
+    board_id = re.findall(r'name="board_id" value="([\w-]+)"', third)[0]
     fourth = await mara.post(
         "/welcome/agent",
         data={"name": "Juniper", "board_id": board_id, "first_task": "Say hello"},
     )
     assert fourth.status_code == 200
     assert "Step 4 of 4" in fourth.text
-    token = re.search(r'<code class="trunc">(mc_agent_[\w-]+)</code>', fourth.text)[1]
+    token = re.findall(r'<code class="trunc">(mc_agent_[\w-]+)</code>', fourth.text)[0]
 
     waiting = (await mara.get("/welcome")).headers["Location"]
     page = (await mara.get(waiting)).text
@@ -108,7 +108,7 @@ async def test_an_admin_without_a_board_makes_one(dana, transaction) -> None:
 
 async def test_an_agent_that_cannot_be_is_given_back_as_it_was_typed(dana) -> None:
     await dana.post("/welcome/board", data=BOARD)
-    board_id = re.search(r'name="board_id" value="([\w-]+)"', (await dana.get("/welcome")).text)[1]
+    board_id = re.findall(r'name="board_id" value="([\w-]+)"', (await dana.get("/welcome")).text)[0]
     page = await dana.post(
         "/welcome/agent", data={"name": "", "role": "kept", "board_id": board_id}
     )
