@@ -183,5 +183,5 @@ async def _other_sign_in(home: Home) -> Page:
     await page.locator("[name=email]").fill(OWNER["email"])
     await page.locator("[name=password]").fill(OWNER["password"])
     await page.locator("[name=password]").press("Enter")
-    await page.wait_for_url("**/boards**")
+    await expect(page.locator("#rail")).to_be_visible()
     return page
