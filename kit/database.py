@@ -6,9 +6,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from kit.settings import Settings
 
 SPARE = 5  # connections beyond the pool's size, for a crowded moment
-PATIENCE = 5.0  # seconds that a request waits for a connection before it is told to come again
+PATIENCE = 15.0  # seconds that a request waits for a connection before it is told to come again
 TIME_LIMITS = {
-    "lock_timeout": "5s",  # one stuck transaction must not take all connections with it
+    "lock_timeout": "10s",  # one stuck transaction must not take all connections with it
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
 }
