@@ -11,6 +11,9 @@ from bin.command import CannotGoOn, ended, main_of
 TOP = Path(__file__).parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
+MOST_AT_ONCE = 4  # processes; each brings a PostgreSQL and maybe a browser
+SIDE_BY_SIDE = ("-n", str(min(MOST_AT_ONCE, os.cpu_count() or 1)), "--dist", "loadfile")
+
 HELP = """\
 usage: ./run test [PYTEST OPTIONS]
 
@@ -36,7 +39,8 @@ def run(arguments: list[str]) -> int:
     if not arguments and not any(map(shutil.which, BROWSERS)):
         raise CannotGoOn(NO_BROWSER)
     os.chdir(TOP)
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments]).returncode  # noqa: S603
+    at_once = () if arguments else SIDE_BY_SIDE
+    return subprocess.run([sys.executable, "-m", "pytest", *at_once, *arguments]).returncode  # noqa: S603
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from kit.clock import now
-from models import Board, Priority, Status, Tag, TagAssignment, Task, TaskDependency, new_id
+from models import Board, Priority, Status, Tag, TagAssignment, Task, TaskDependency
 from tests.conftest import Transaction
 from tests.world import World, a_member
 
@@ -277,7 +277,7 @@ async def test_htmx_gets_the_board_and_an_empty_form_after_a_task_was_added(alic
         ("title", "x" * 501, "too long"),
         ("due_at", "tomorrow", "Write a date like"),
         ("due_at", "9999-12-31", "year"),
-        ("assigned_agent_id", str(new_id()), "no such agent"),
+        ("assigned_agent_id", "01a210b8-d6d6-7787-bac6-cae49650af55", "no such agent"),
         ("description", "a\0b", "cannot be stored"),
         ("priority", "urgent", "priority is one of"),
     ],
