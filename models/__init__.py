@@ -5,8 +5,18 @@ from typing import TypeAlias
 from models.agent import Agent, AgentStatus, AgentToken
 from models.approval import Approval, ApprovalStatus, ApprovalTask
 from models.base import Base, new_id
-from models.board import Board, BoardGroup, Note
+from models.board import Board, BoardGroup
+from models.custom_field import (
+    BoardCustomField,
+    CustomField,
+    CustomFieldValue,
+    FieldType,
+    Visibility,
+)
 from models.event import Event, EventType
+from models.invite import Invite, InviteBoardAccess
+from models.memory import GroupNote, Note
+from models.message import Message, MessageState
 from models.organization import BoardAccess, Member, Organization, Role
 from models.tag import Tag, TagAssignment
 from models.task import Comment, Priority, Status, Task, TaskDependency, Trash
@@ -27,12 +37,21 @@ __all__ = [
     "Base",
     "Board",
     "BoardAccess",
+    "BoardCustomField",
     "BoardGroup",
     "Comment",
+    "CustomField",
+    "CustomFieldValue",
     "Event",
     "EventType",
+    "FieldType",
     "FirstRunLink",
+    "GroupNote",
+    "Invite",
+    "InviteBoardAccess",
     "Member",
+    "Message",
+    "MessageState",
     "Note",
     "Organization",
     "Priority",
@@ -45,5 +64,6 @@ __all__ = [
     "TaskDependency",
     "Trash",
     "User",
+    "Visibility",
     "new_id",
 ]

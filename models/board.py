@@ -59,21 +59,7 @@ class Board(Base):
     block_status_changes_with_pending_approval: Mapped[bool] = mapped_column(default=False)
     only_lead_can_change_status: Mapped[bool] = mapped_column(default=False)
     max_agents: Mapped[int] = mapped_column(default=1)
+    paused_at: Mapped[datetime | None]  # its agents are not to be woken while this is set
+    version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
-
-
-class Note(Base):
-    """What a board remembers: plain notes, and its chat."""
-
-    __tablename__ = "board_memory"
-
-    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
-    board: Mapped[Board] = relationship(lazy="raise")
-    content: Mapped[str]
-    tags: Mapped[list[Any] | None]
-    is_chat: Mapped[bool] = mapped_column(default=False)
-    source: Mapped[str | None]
-    agent_id: Mapped[UUID | None]
-    user_id: Mapped[UUID | None]
-    created_at: Mapped[datetime]

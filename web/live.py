@@ -29,19 +29,71 @@ APPROVAL = (
     "activity",
 )
 AGENT = ("agents", "agent-{agent}", "boards", "rail", "activity")
+PEOPLE = ("members", "activity")
+TAGS = ("tags", "tasks", "activity")
+FIELDS = ("custom-fields", "tasks", "activity")
+GROUP = ("board-groups", "boards", "rail", "activity")
+GROUP_MEMORY = ("group-memory", "activity")
+MEMORY = ("memory", "board", "activity")
+ONBOARDING = ("onboarding", "board", "activity")
+GATEWAY = ("gateways", "boards", "rail", "activity")
+MESSAGE = ("messages", "agent-{agent}")
+TOLD = ("activity",)
 
 STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.ORGANIZATION_CREATED: ("organization", "activity"),
     EventType.ORGANIZATION_UPDATED: ("organization", "rail", "activity"),
+    EventType.MEMBER_JOINED: PEOPLE,
+    EventType.MEMBER_UPDATED: PEOPLE,
+    EventType.MEMBER_REMOVED: PEOPLE,
+    EventType.INVITE_CREATED: PEOPLE,
+    EventType.INVITE_REVOKED: PEOPLE,
+    EventType.TAG_CREATED: TAGS,
+    EventType.TAG_UPDATED: TAGS,
+    EventType.TAG_DELETED: TAGS,
+    EventType.CUSTOM_FIELD_CREATED: FIELDS,
+    EventType.CUSTOM_FIELD_UPDATED: FIELDS,
+    EventType.CUSTOM_FIELD_DELETED: FIELDS,
+    EventType.BOARD_GROUP_CREATED: GROUP,
+    EventType.BOARD_GROUP_UPDATED: GROUP,
+    EventType.BOARD_GROUP_DELETED: GROUP,
+    EventType.GROUP_MEMORY_CREATED: GROUP_MEMORY,
+    EventType.GROUP_MEMORY_UPDATED: GROUP_MEMORY,
+    EventType.GROUP_MEMORY_DELETED: GROUP_MEMORY,
+    EventType.GATEWAY_CREATED: GATEWAY,
+    EventType.GATEWAY_UPDATED: GATEWAY,
+    EventType.GATEWAY_DELETED: GATEWAY,
     EventType.BOARD_CREATED: BOARD,
     EventType.BOARD_UPDATED: (*BOARD, "board", "tasks"),
     EventType.BOARD_DELETED: (*BOARD, "board", "approvals", "agents"),
+    EventType.BOARD_PAUSED: (*BOARD, "board", "agents"),
+    EventType.BOARD_RESUMED: (*BOARD, "board", "agents"),
+    EventType.BOARD_MEMORY_CREATED: MEMORY,
+    EventType.BOARD_MEMORY_UPDATED: MEMORY,
+    EventType.BOARD_MEMORY_DELETED: MEMORY,
+    EventType.BOARD_LEAD_NOTIFIED: TOLD,
+    EventType.BOARD_LEAD_NOTIFY_FAILED: TOLD,
+    EventType.GROUP_JOIN_NOTIFIED: TOLD,
+    EventType.GROUP_JOIN_NOTIFY_FAILED: TOLD,
+    EventType.GROUP_LEAVE_NOTIFIED: TOLD,
+    EventType.GROUP_LEAVE_NOTIFY_FAILED: TOLD,
+    EventType.ONBOARDING_STARTED: ONBOARDING,
+    EventType.ONBOARDING_UPDATED: ONBOARDING,
+    EventType.ONBOARDING_CONFIRMED: ONBOARDING,
     EventType.TASK_CREATED: TASK,
     EventType.TASK_UPDATED: TASK,
     EventType.TASK_STATUS_CHANGED: TASK,
     EventType.TASK_COMMENT: ("comments-{task}", "tasks", "activity"),
     EventType.TASK_DELETED: (*TASK, "approvals"),
     EventType.TASK_RESTORED: (*TASK, "approvals"),
+    EventType.TASK_LEAD_NOTIFIED: TOLD,
+    EventType.TASK_LEAD_NOTIFY_FAILED: TOLD,
+    EventType.TASK_LEAD_UNASSIGNED_NOTIFIED: TOLD,
+    EventType.TASK_LEAD_UNASSIGNED_NOTIFY_FAILED: TOLD,
+    EventType.TASK_ASSIGNEE_NOTIFIED: TOLD,
+    EventType.TASK_ASSIGNEE_NOTIFY_FAILED: TOLD,
+    EventType.TASK_REWORK_NOTIFIED: TOLD,
+    EventType.TASK_REWORK_NOTIFY_FAILED: TOLD,
     EventType.APPROVAL_REQUESTED: APPROVAL,
     EventType.APPROVAL_DECIDED: APPROVAL,
     EventType.APPROVAL_UNDONE: APPROVAL,
@@ -49,11 +101,25 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.APPROVAL_REJECTED: APPROVAL,
     EventType.APPROVAL_REOPENED: APPROVAL,
     EventType.APPROVAL_ASKED_BACK: APPROVAL,
+    EventType.APPROVAL_LEAD_NOTIFIED: TOLD,
+    EventType.APPROVAL_LEAD_NOTIFY_FAILED: TOLD,
     EventType.AGENT_CREATED: AGENT,
     EventType.AGENT_UPDATED: AGENT,
     EventType.AGENT_DELETED: (*AGENT, "tasks"),
     EventType.AGENT_STATUS_CHANGED: ("agents", "agent-{agent}", "rail"),
     EventType.AGENT_TOKEN_ISSUED: ("agent-{agent}", "activity"),
+    EventType.AGENT_SOUL_UPDATED: ("agent-{agent}", "activity"),
+    EventType.NUDGE_SENT: TOLD,
+    EventType.NUDGE_FAILED: TOLD,
+    EventType.ASK_USER_SENT: TOLD,
+    EventType.ASK_USER_FAILED: TOLD,
+    EventType.LEAD_MESSAGE_SENT: TOLD,
+    EventType.LEAD_MESSAGE_FAILED: TOLD,
+    EventType.LEAD_BROADCAST_SENT: TOLD,
+    EventType.MESSAGE_QUEUED: MESSAGE,
+    EventType.MESSAGE_SENT: MESSAGE,
+    EventType.MESSAGE_ACKNOWLEDGED: MESSAGE,
+    EventType.MESSAGE_FAILED: MESSAGE,
 }
 """Which parts of pages an event puts out of date. Parts listen for these names."""
 

@@ -170,6 +170,7 @@ def a_group(organization_id: Any) -> BoardGroup:
 def notes(board: Board, number: int) -> list[Note]:
     """Make a message of the chat, and a note that is none."""
     at = now() + timedelta(seconds=number)
-    said = Note(id=new_id(), board=board, content=f"Said {number}", is_chat=True, created_at=at)
-    kept = Note(id=new_id(), board=board, content="Kept", is_chat=False, created_at=at)
+    times = {"created_at": at, "updated_at": at}
+    said = Note(id=new_id(), board=board, content=f"Said {number}", is_chat=True, **times)
+    kept = Note(id=new_id(), board=board, content="Kept", is_chat=False, **times)
     return [said, kept]

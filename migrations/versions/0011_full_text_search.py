@@ -1,0 +1,10 @@
+"""Indexes for the search over tasks, comments, memory and boards."""
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass

@@ -1,0 +1,10 @@
+"""Gateways, and the boards and agents that they serve."""
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass

@@ -1,0 +1,51 @@
+"""Memory: what a board, or a group of boards, remembers and talks about."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.base import Base
+from models.board import Board, BoardGroup
+
+
+class Note(Base):
+    """What a board remembers: plain notes, and its chat."""
+
+    __tablename__ = "board_memory"
+    __table_args__ = (Index(None, "board_id", "is_chat", "created_at"),)
+
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
+    board: Mapped[Board] = relationship(lazy="raise")
+    content: Mapped[str]
+    tags: Mapped[list[Any] | None]
+    is_chat: Mapped[bool] = mapped_column(default=False)
+    source: Mapped[str | None]
+    agent_id: Mapped[UUID | None]  # who wrote it; kept when they are gone
+    user_id: Mapped[UUID | None]
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class GroupNote(Base):
+    """What the boards of a group remember together."""
+
+    __tablename__ = "board_group_memory"
+    __table_args__ = (Index(None, "board_group_id", "is_chat", "created_at"),)
+
+    board_group_id: Mapped[UUID] = mapped_column(
+        ForeignKey("board_groups.id", ondelete="CASCADE"), index=True
+    )
+    group: Mapped[BoardGroup] = relationship(lazy="raise")
+    content: Mapped[str]
+    tags: Mapped[list[Any] | None]
+    is_chat: Mapped[bool] = mapped_column(default=False)
+    source: Mapped[str | None]
+    agent_id: Mapped[UUID | None]
+    user_id: Mapped[UUID | None]
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
