@@ -39,7 +39,9 @@ def made(row: Any, **fields: Any) -> Any:
 
 def a_note(board: Board, content: str, age: int = 0, *, is_chat: bool = True) -> Note:
     said_at = now() - timedelta(minutes=age)
-    return Note(board_id=board.id, content=content, is_chat=is_chat, created_at=said_at, updated_at=said_at)
+    return Note(
+        board_id=board.id, content=content, is_chat=is_chat, created_at=said_at, updated_at=said_at
+    )
 
 
 async def grouped(session: AsyncSession, world: World, *some: Board) -> BoardGroup:
