@@ -14,6 +14,7 @@ from models.custom_field import (
     Visibility,
 )
 from models.event import Event, EventType
+from models.identity import ExternalIdentity, PendingSignIn
 from models.invite import Invite, InviteBoardAccess
 from models.memory import GroupNote, Note
 from models.message import Message, MessageState
@@ -44,6 +45,7 @@ __all__ = [
     "CustomFieldValue",
     "Event",
     "EventType",
+    "ExternalIdentity",
     "FieldType",
     "FirstRunLink",
     "GroupNote",
@@ -54,6 +56,7 @@ __all__ = [
     "MessageState",
     "Note",
     "Organization",
+    "PendingSignIn",
     "Priority",
     "Role",
     "SignIn",

@@ -17,6 +17,7 @@ class User(Base):
 
     clerk_user_id: Mapped[str] = mapped_column(unique=True)  # the contract's name: id elsewhere
     email: Mapped[str | None]
+    email_verified_at: Mapped[datetime | None]  # since when we know that it is theirs
     name: Mapped[str | None]
     preferred_name: Mapped[str | None]
     pronouns: Mapped[str | None]

@@ -1,0 +1,45 @@
+"""People as others know them: their accounts at an OpenID provider, and sign-ins under way."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.base import Base
+from models.user import User
+
+
+class ExternalIdentity(Base):
+    """Somebody's account at a provider. Issuer and subject together never mean anybody else."""
+
+    __tablename__ = "external_identities"
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user: Mapped[User] = relationship(lazy="raise")
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class PendingSignIn(Base):
+    """A browser that was sent to the provider, and may come back once.
+
+    Where the provider's account may not be taken for ours yet, issuer, subject and e-mail wait
+    here for the password that connects the two.
+    """
+
+    __tablename__ = "pending_sign_ins"
+
+    state_hash: Mapped[str] = mapped_column(unique=True)  # SHA-256, in hex
+    browser_hash: Mapped[str] = mapped_column(index=True)  # SHA-256 of the browser's cookie, in hex
+    nonce: Mapped[str]
+    code_verifier: Mapped[str]
+    next: Mapped[str]  # where the person wanted to go
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
+    email: Mapped[str | None]
