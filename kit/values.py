@@ -16,6 +16,7 @@ Check: TypeAlias = Callable[[object, str], Any]
 
 YEARS = range(2, 9999)  # what can be told in every time zone
 LARGEST_WHOLE = 2**31 - 1  # of a column of PostgreSQL's type integer
+LONGEST_EMAIL = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 
 
 def checked(checks: Mapping[str, Check], given: Mapping[str, object]) -> dict[str, Any]:
@@ -66,6 +67,21 @@ def words(most: int) -> Check:
         return left
 
     return check
+
+
+def email_address(value: object, field: str) -> str:
+    """Check that a value could be an e-mail address, and return it trimmed, in small letters."""
+    email: str = text(10 * LONGEST_EMAIL)(value, field).strip().lower()
+    if not is_email(email):
+        raise Invalid("email_invalid", "This is not an e-mail address.", field=field)
+    return email
+
+
+def is_email(text: str) -> bool:
+    """Say whether a text could be an e-mail address: something, an @, something, no blanks."""
+    name, at, place = text.partition("@")
+    is_whole = bool(name and at and place) and "@" not in place and len(text) <= LONGEST_EMAIL
+    return is_whole and text.isprintable() and " " not in text
 
 
 def whole_number(least: int = 0, most: int = LARGEST_WHOLE) -> Check:

@@ -6,10 +6,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Invalid, NotFound
 from kit.secrets import fingerprint, new_token
-from kit.values import text, words
+from kit.values import email_address, words
 from models import FirstRunLink, User
 from services.identity.newcomers import hold_first_user, hold_newcomers, is_taken
-from services.identity.passwords import LONGEST_EMAIL, is_email
 
 LONGEST_NAME = 200  # characters
 
@@ -49,7 +48,7 @@ async def complete_first_run(
     """
     if not await first_run_open(session, secret):
         raise _dead()
-    name, email = words(LONGEST_NAME)(name, "name"), _checked_email(email)
+    name, email = words(LONGEST_NAME)(name, "name"), email_address(email, "email")
     await _use_up(session, secret)
     user = await hold_first_user(session)
     if await is_taken(session, email, by_other_than=user):
@@ -82,10 +81,3 @@ async def _use_up(session: AsyncSession, secret: str) -> None:
 
 def _dead() -> NotFound:
     return NotFound("first_run_over", "This link has been used, or a newer one has been made.")
-
-
-def _checked_email(given: str) -> str:
-    email: str = text(10 * LONGEST_EMAIL)(given, "email").strip().lower()
-    if not is_email(email):
-        raise Invalid("email_invalid", "This is not an e-mail address.", field="email")
-    return email

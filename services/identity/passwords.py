@@ -11,13 +11,13 @@ from kit.clock import now
 from kit.errors import Invalid, Unauthorized
 from kit.secrets import hash_password, password_fits
 from kit.text import storable
+from kit.values import is_email
 from models import User
 from services import users
 from services.identity.sessions import DAYS, end_other_sessions, start_session
 
 SHORTEST_PASSWORD = 10  # characters
 LONGEST_PASSWORD = 200
-LONGEST_EMAIL = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 
 NOBODYS = (
     "$argon2id$v=19$m=65536,t=3,p=4$ZHnZDtf5F14B1COu0/uXCQ"
@@ -129,13 +129,6 @@ async def _fits(password: str, kept: str) -> bool:
     can_be_one = len(password) <= LONGEST_PASSWORD and storable(password)
     fits = await asyncio.to_thread(password_fits, password if can_be_one else "", kept)
     return fits and can_be_one
-
-
-def is_email(text: str) -> bool:
-    """Say whether a text could be an e-mail address: something, an @, something, no blanks."""
-    name, at, place = text.partition("@")
-    is_whole = bool(name and at and place) and "@" not in place and len(text) <= LONGEST_EMAIL
-    return is_whole and text.isprintable() and " " not in text
 
 
 def _kept(user: User) -> Kept:
