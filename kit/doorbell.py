@@ -12,20 +12,13 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 import asyncpg
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
-CHANNEL = "mission_control"
+CHANNEL = "mission_control"  # notified with a topic, to ring it when the transaction commits
 CONNECT_TIMEOUT = 10.0  # seconds
 RECONNECT_DELAY = 0.5  # seconds
 STILL_THERE = 5.0  # seconds between two looks whether the connection still lives
 
 log = logging.getLogger(__name__)
-
-
-async def ring(session: AsyncSession, topic: str) -> None:
-    """Ring a topic when the transaction commits. If it rolls back, nobody hears a thing."""
-    await session.execute(select(func.pg_notify(CHANNEL, topic)))
 
 
 class Doorbell:

@@ -66,8 +66,8 @@ async def mark_offline(session: AsyncSession, *, offline_after: timedelta = OFFL
     ]
     for agent, _, _ in overdue:
         agent.status = AgentStatus.OFFLINE
-    for agent, board, left in sorted(overdue, key=lambda row: (row[0].organization_id, row[0].id)):
-        await _record(session, agent, board, left, AgentStatus.OFFLINE)
+    changes = [_change(agent, board, left, agent.status) for agent, board, left in overdue]
+    await events.record_all(session, changes)
     return len(overdue)
 
 
@@ -90,7 +90,7 @@ async def _apply(
     after = rules.status(agent, moment, least)
     if after != before:
         board = await session.get(Board, agent.board_id) if agent.board_id else None
-        await _record(session, agent, board, before, after)
+        await events.record_all(session, [_change(agent, board, before, after)])
 
 
 async def _silent(session: AsyncSession, since: datetime) -> Sequence[tuple[Agent, Board | None]]:
@@ -106,11 +106,8 @@ async def _silent(session: AsyncSession, since: datetime) -> Sequence[tuple[Agen
     return [(agent, board) for agent, board in await session.execute(query)]
 
 
-async def _record(
-    session: AsyncSession, agent: Agent, board: Board | None, left: str, entered: str
-) -> None:
-    await events.record(
-        session,
+def _change(agent: Agent, board: Board | None, left: str, entered: str) -> events.Happened:
+    return events.Happened(
         EventType.AGENT_STATUS_CHANGED,
         None,
         organization_id=agent.organization_id,

@@ -22,9 +22,8 @@ class News:
 
 async def announce(session: AsyncSession, actor: Actor, board: Board, news: Sequence[News]) -> None:
     """Record news in their order, each with the task's title as it is now."""
-    for one in news:
-        await events.record(
-            session,
+    happened = [
+        events.Happened(
             one.type,
             actor,
             organization_id=board.organization_id,
@@ -33,3 +32,6 @@ async def announce(session: AsyncSession, actor: Actor, board: Board, news: Sequ
             id=one.id,
             data={"title": one.task.title, **one.data},
         )
+        for one in news
+    ]
+    await events.record_all(session, happened)

@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from sqlalchemy import event
 
 from kit.doorbell import Doorbell
 from models import EventType
 from services import events
+from tests.race.waiting import somebody_waits
 
 
 @pytest.fixture
@@ -130,6 +132,80 @@ async def test_events_appear_in_the_order_of_their_numbers(real_transaction, rea
         assert not second_has.is_set()
         may_commit.set()
     assert first.result() < second.result()
+
+
+async def test_a_number_is_drawn_only_when_its_turn_has_come(real_transaction, real_world) -> None:
+    """Who waits has no number yet, or it would appear after greater ones."""
+
+    async def record(session) -> int:
+        organization_id = real_world.tern.id
+        event = await events.record(
+            session, EventType.TASK_UPDATED, real_world.alice, organization_id=organization_id
+        )
+        return event.seq
+
+    async def wait_and_record() -> int:
+        async with real_transaction() as session:
+            return await record(session)
+
+    async with asyncio.TaskGroup() as group, real_transaction() as session:
+        first = await record(session)
+        waiting = group.create_task(wait_and_record())
+        await somebody_waits(real_transaction)
+        second = await record(session)
+    assert (second, waiting.result()) == (first + 1, first + 2)
+
+
+async def test_many_that_record_at_once_are_heard_in_the_order_of_their_numbers(
+    real_transaction, real_world, feed
+) -> None:
+    world = real_world
+
+    async def record(actor, several: int) -> None:
+        async with real_transaction() as session:
+            happened = events.Happened(
+                EventType.TASK_UPDATED, actor, organization_id=world.tern.id, board=world.board
+            )
+            await events.record_all(session, [happened] * several)
+
+    followed = feed.follow(world.tern.id, 0, every=60)
+    async with asyncio.TaskGroup() as group:
+        for n in range(40):
+            group.create_task(record(world.alice, 1 + n % 3))
+        heard: list[int] = []
+        while len(heard) < sum(1 + n % 3 for n in range(40)):
+            heard += await news(followed)
+    assert heard == sorted(set(heard))
+    await followed.aclose()
+
+
+async def test_what_happens_together_is_written_in_its_order_in_one_statement(
+    real_transaction, real_world
+) -> None:
+    world = real_world
+    sent: list[str] = []
+    happened = [
+        events.Happened(
+            EventType.TASK_UPDATED, world.alice, organization_id=organization.id, data={"n": n}
+        )
+        for n, organization in enumerate([world.tern, world.plover] * 100)
+    ]
+    async with real_transaction() as session:
+        connection = await session.connection()
+
+        def count(*args) -> None:
+            sent.append(args[2])
+
+        event.listen(connection.sync_connection, "before_cursor_execute", count)
+        recorded = await events.record_all(session, happened)
+    async with real_transaction() as session:
+        ours = await events.after(session, world.tern.id, 0)
+    assert len(sent) == 1
+    assert [one.data["n"] for one in recorded] == list(range(200))
+    assert [one.seq for one in recorded] == sorted(one.seq for one in recorded)
+    assert [(one.seq, one.data["n"]) for one in ours] == [
+        (one.seq, one.data["n"]) for one in recorded if one.organization_id == world.tern.id
+    ]
 
 
 async def test_a_follower_that_fell_far_behind_loses_nothing(
