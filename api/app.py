@@ -17,6 +17,7 @@ from api import (
     comments,
     organizations,
     snapshots,
+    tags,
     tasks,
     users,
 )
@@ -42,6 +43,7 @@ COMMENTS = f"{TASK}/comments"
 SAID = "/activity/task-comments"
 AN_AGENT = "/agents/{agent_id}"
 TOKENS = f"{AN_AGENT}/tokens"
+TAG = "/tags/{tag_id}"
 
 GROUP_TAGS = ["boards", LEAD, WORKER]
 
@@ -72,6 +74,12 @@ OPERATIONS: list[Op] = [
     Op("DELETE", BOARD, boards.delete_board, USER, ["boards"], to.governing),
     Op("GET", f"{BOARD}/snapshot", snapshots.get_board_snapshot, EITHER, ["boards"], to.reading),
     Op("GET", GROUP, snapshots.get_board_group_snapshot, EITHER, GROUP_TAGS, to.reading),
+    #
+    Op("GET", "/tags", tags.list_tags, USER, ["tags"], to.belonging),
+    Op("POST", "/tags", tags.create_tag, USER, ["tags"], to.administering),
+    Op("GET", TAG, tags.get_tag, USER, ["tags"], to.tag_to_read),
+    Op("PATCH", TAG, tags.update_tag, USER, ["tags"], to.tag_to_change),
+    Op("DELETE", TAG, tags.delete_tag, USER, ["tags"], to.tag_to_change),
     #
     Op("GET", TASKS, tasks.list_tasks, EITHER, ["tasks"], to.reading),
     Op("POST", TASKS, tasks.create_task, USER, ["tasks"], to.writing),

@@ -104,6 +104,17 @@ class Changes(Body):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
+class SomeChanges(Changes):
+    """What a PATCH takes that refuses to change nothing; the service says so."""
+
+    @staticmethod
+    def _document(schema: dict[str, Any], model: type[Body]) -> None:
+        Changes._document(schema, model)
+        schema["anyOf"] = [{"required": [name]} for name in schema["properties"]]
+
+    model_config = ConfigDict(json_schema_extra=_document)
+
+
 class Paged(BaseModel):
     """Which part of a list is asked for (contract, 1.7)."""
 

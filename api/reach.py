@@ -9,7 +9,7 @@ from typing import Any
 from api.operations import Call
 from kit.errors import Forbidden
 from models import Agent
-from services import agents, boards, organizations
+from services import agents, boards, organizations, tags
 
 
 async def reading(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +60,18 @@ async def agent_in_reach(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     reached = await administering(call, path)
     agent = await agents.get(call.session, reached["member"], path["agent_id"])
     return reached | {"agent": agent}
+
+
+async def tag_to_read(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Find a tag of the organization in which the caller works."""
+    reached = await belonging(call, path)
+    return {"tag": await tags.get(call.session, reached["member"], path["tag_id"])}
+
+
+async def tag_to_change(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Find a tag of the organization, and hold it, for its admins."""
+    reached = await belonging(call, path)
+    return reached | {"tag": await tags.hold(call.session, reached["member"], path["tag_id"])}
 
 
 async def own_agent(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""The pool of database connections, the same for all who open one."""
+"""The pool of database connections, the same for all who open one, and what its errors mean."""
 
 import pydantic_core
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from kit.settings import Settings
@@ -27,3 +28,8 @@ def open_pool(settings: Settings, *, size: int | None = None) -> AsyncEngine:
         json_deserializer=pydantic_core.from_json,
         connect_args={"server_settings": TIME_LIMITS},
     )
+
+
+def breaks(error: IntegrityError, constraint: str) -> bool:
+    """Say whether it is this constraint that forbade what was to be written."""
+    return getattr(getattr(error.orig, "__cause__", None), "constraint_name", None) == constraint

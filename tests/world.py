@@ -20,6 +20,7 @@ from models import (
     Role,
     SignIn,
     Status,
+    Tag,
     Task,
     User,
     new_id,
@@ -233,6 +234,17 @@ def a_task(board: Board, title: str, **fields: Any) -> Task:
         board=board,
         board_id=board.id,
         title=title,
+        created_at=now(),
+        updated_at=now(),
+        **(defaults | fields),
+    )
+
+
+def a_tag(organization: Organization, name: str = "Words", **fields: Any) -> Tag:
+    defaults = {"id": new_id(), "slug": name.lower(), "color": "9e9e9e"}
+    return Tag(
+        organization_id=organization.id,
+        name=name,
         created_at=now(),
         updated_at=now(),
         **(defaults | fields),

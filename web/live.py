@@ -144,7 +144,9 @@ class _Listener:
         )
 
     def _shows(self, name: str, event: Event) -> bool:
-        return name not in OF_ONE_BOARD or self.board in (None, str(event.board_id))
+        if event.board_id is None or self.board is None:
+            return True
+        return name not in OF_ONE_BOARD or self.board == str(event.board_id)
 
 
 async def stream(request: Request) -> Response:

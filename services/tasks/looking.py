@@ -113,7 +113,9 @@ async def _named(
 
 
 async def _missing_tags(session: AsyncSession, board: Board, ids: Sequence[UUID]) -> Sequence[UUID]:
+    """Return the ids that name no tag of the organization. The others stay until the commit."""
     query = select(Tag.id).where(Tag.organization_id == board.organization_id, Tag.id.in_(ids))
+    query = query.order_by(Tag.id).with_for_update(read=True, key_share=True)
     found = set(await session.scalars(query))
     return [id for id in ids if id not in found]
 

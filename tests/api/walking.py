@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.app import OPERATIONS
 from api.auth import Caller
 from api.operations import Operation
-from models import Agent, Approval, Task, User
-from tests.world import World
+from models import Agent, Approval, Tag, Task, User
+from tests.world import World, a_tag
 
 TABLES = (
     "activity_events",
@@ -23,6 +23,8 @@ TABLES = (
     "boards",
     "organization_members",
     "organizations",
+    "tag_assignments",
+    "tags",
     "task_comments",
     "task_dependencies",
     "tasks",
@@ -49,6 +51,7 @@ class Things:
     world: World
     task: Task
     approval: Approval
+    tag: Tag
 
     def path(self, operation: Operation) -> str:
         """Return the path to the things of Launch."""
@@ -57,6 +60,7 @@ class Things:
             "task_id": self.task.id,
             "approval_id": self.approval.id,
             "agent_id": self.world.other_worker.id,
+            "tag_id": self.tag.id,
         }
         return operation.path.format(**ids)
 
@@ -75,12 +79,13 @@ class Things:
 
 
 async def things(session: AsyncSession, world: World) -> Things:
-    """Put a task and a question about it on Launch."""
+    """Put a task and a question about it on Launch, and a tag into Tern."""
     task = world.task()
     approval, *links = world.approval(task)
-    session.add_all([task, approval, *links])
+    tag = a_tag(world.tern)
+    session.add_all([task, approval, *links, tag])
     await session.flush()
-    return Things(world, task, approval)
+    return Things(world, task, approval, tag)
 
 
 async def everything(session: AsyncSession) -> dict[str, Any]:

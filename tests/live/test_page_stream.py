@@ -11,7 +11,7 @@ from sqlalchemy import delete
 
 import app
 from models import BoardAccess, Member, SignIn, User
-from services import tasks
+from services import tags, tasks
 from tests.world import cookie_of
 from web.auth import COOKIE
 
@@ -109,6 +109,16 @@ async def test_a_page_of_one_board_is_not_told_to_fetch_its_tasks_for_another(
         await page.hears("boards")
         assert "tasks" not in [page.names.get_nowait() for _ in range(page.names.qsize())]
         await add_task(real_transaction, world.alice, world.board)
+        await page.hears("tasks")
+
+
+async def test_a_page_of_one_board_hears_of_what_belongs_to_all_boards(
+    url, real_transaction, real_world
+) -> None:
+    world = real_world
+    async with listening(url, world.rita, f"?board={world.board.id}") as page:
+        async with real_transaction() as session:
+            await tags.create(session, world.alices, tags.TagDraft(name="Words"))
         await page.hears("tasks")
 
 
