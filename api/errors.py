@@ -60,6 +60,7 @@ MEANING = {
     403: "The caller may see this, but not do that to it",
     404: "There is no such thing, or not for this caller",
     409: "Not as things stand now",
+    412: "It was changed meanwhile: read it again, then change it",
     413: "The body is longer than anybody needs",
     422: "Something that was sent makes no sense here",
     429: "Too many requests: wait for the seconds in Retry-After",

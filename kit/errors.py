@@ -40,6 +40,15 @@ class Invalid(Refusal):
     """What was sent makes no sense here."""
 
 
+class PreconditionFailed(Refusal):
+    """The caller knows an older version of this than there is now (If-Match)."""
+
+    def __init__(
+        self, message: str = "This was changed meanwhile. Read it again, then change it."
+    ) -> None:
+        super().__init__("stale", message)
+
+
 class TooLarge(Refusal):
     """What was sent is longer than anybody needs."""
 
