@@ -38,16 +38,16 @@ _WRITE = text("""
 
 @dataclass(frozen=True)
 class Happened:
-    """Something that happened, as `record` takes it."""
+    """Something that happened, as `record` takes it. An id says the same as the row it is of."""
 
     type: EventType
     actor: Actor | None
     _: KW_ONLY
     organization_id: UUID
-    board: Board | None = None
-    task: Task | None = None
-    approval: Approval | None = None
-    about: Agent | None = None
+    board: Board | UUID | None = None
+    task: Task | UUID | None = None
+    approval: Approval | UUID | None = None
+    about: Agent | UUID | None = None
     id: UUID | None = None
     data: Mapping[str, object] | None = None
 
@@ -58,10 +58,10 @@ class Happened:
             "id": self.id or new_id(),
             "type": self.type,
             "organization_id": self.organization_id,
-            "board_id": self.board.id if self.board else None,
-            "task_id": self.task.id if self.task else None,
-            "approval_id": self.approval.id if self.approval else None,
-            "agent_id": agent.id if agent else None,
+            "board_id": _id(self.board),
+            "task_id": _id(self.task),
+            "approval_id": _id(self.approval),
+            "agent_id": _id(agent),
             "user_id": self.actor.id if isinstance(self.actor, User) else None,
             "data": dict(self.data or {}),
         }
@@ -137,6 +137,10 @@ async def after(session: AsyncSession, organization_id: UUID, seq: int) -> Seque
     """Return the organization's first events after number `seq`, at most BATCH of them."""
     later = select(Event).where(Event.organization_id == organization_id, Event.seq > seq)
     return (await session.scalars(later.order_by(Event.seq).limit(BATCH))).all()
+
+
+def _id(one: Agent | Approval | Board | Task | UUID | None) -> UUID | None:
+    return one if one is None or isinstance(one, UUID) else one.id
 
 
 def _plain(value: object) -> object:

@@ -6,7 +6,19 @@ from typing import Any
 from uuid import UUID
 
 import pydantic_core
-from sqlalchemy import ColumnElement, DateTime, String, Uuid, bindparam, func, literal, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    DateTime,
+    Integer,
+    String,
+    TableValuedAlias,
+    Uuid,
+    bindparam,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy import column as named
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,18 +39,26 @@ from models import (
 from services import events
 
 
+@dataclass(frozen=True)
+class LeadOf:
+    """Whoever leads a board at the time of writing; without a lead, nobody is written to."""
+
+    board: Board
+
+
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A message to be. Its content's first line is its kind, the marker that agents go by.
+    """A message to be: to an agent, or its id, of the organization in which something happened.
 
+    `kind` is the marker that agents go by, and the first line of the content where none is given.
     `key` is one for each thing that is told: what is drafted again under the same key is not sent
-    again. Without one, every draft is a message of its own. `told` and `failed` are recorded once
-    the agent really has the message, or once nobody tries any more; `data` is what they tell of.
+    again; without one, every draft is a message of its own. `told` and `failed` are recorded once
+    the agent really has the message, or once nobody tries any more; `data` is what they tell.
     """
 
-    to: Agent
-    kind: str
+    to: Agent | UUID | LeadOf
     content: str
+    kind: str = ""
     key: str | None = None
     board: Board | None = None
     task: Task | None = None
@@ -49,57 +69,56 @@ class Draft:
     failed: EventType | None = None
     data: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def marker(self) -> str:
+        """The kind of message that it is."""
+        return self.kind or self.content.partition("\n")[0]
 
-async def queue(session: AsyncSession, drafts: Sequence[Draft]) -> None:
-    """Put messages into the outbox, and record that they wait. Call it last, as events.record.
 
-    It is one INSERT however many they are. An agent that was deleted meanwhile gets none, and
-    neither does one that has a message with the same key already.
+async def queue(
+    session: AsyncSession, drafts: Sequence[Draft], *, happened: Sequence[events.Happened] = ()
+) -> None:
+    """Put messages into the outbox, and record first what `happened`, then that they wait.
+
+    Like events.record it comes last in a transaction. It is one INSERT and one record however many
+    they are. An agent that was deleted meanwhile gets none, and neither does one that has a
+    message with the same key already.
     """
-    written = await _write(session, drafts)
-    for draft, message_id in written:
-        await events.record(
-            session,
-            EventType.MESSAGE_QUEUED,
-            draft.sender,
-            organization_id=draft.to.organization_id,
-            board=draft.board,
-            task=draft.task,
-            approval=draft.approval,
-            about=draft.to,
-            data={"message_id": str(message_id), "kind": draft.kind},
-        )
+    await session.flush()
+    waits = await _write(session, drafts) if drafts else []
+    await events.record_all(session, [*happened, *waits])
 
 
-async def _write(session: AsyncSession, drafts: Sequence[Draft]) -> list[tuple[Draft, UUID]]:
-    """Insert the messages of those drafts that are news to an agent, and return them with ids."""
+async def _write(session: AsyncSession, drafts: Sequence[Draft]) -> list[events.Happened]:
+    """Insert the messages of those drafts that are news to an agent, and return what to record."""
     by_id = {new_id(): draft for draft in drafts}
-    if not by_id:
-        return []
     rows = [{"place": place, **_row(*item)} for place, item in enumerate(by_id.items())]
-    statement = insert(Message).from_select([*COLUMNS, *FIRST], _rows(rows))
+    statement = insert(Message).from_select([*COLUMNS, *FOUND, *FIRST], _selected(rows))
     statement = statement.on_conflict_do_nothing(index_elements=["agent_id", "key"])
-    inserted = set(await session.scalars(statement.returning(Message.id)))
-    return [(draft, id) for id, draft in by_id.items() if id in inserted]
+    written = statement.returning(Message.id, Message.agent_id, Message.organization_id)
+    inserted = {id: rest for id, *rest in await session.execute(written)}
+    return [_waits(by_id[id], id, *inserted[id]) for id in by_id if id in inserted]
 
 
 COLUMNS: Mapping[str, Any] = {
     "id": Uuid(),
-    "organization_id": Uuid(),
-    "agent_id": Uuid(),
     "board_id": Uuid(),
     "task_id": Uuid(),
     "approval_id": Uuid(),
     "kind": String(),
     "content": String(),
-    "deliver": Message.deliver.type,
+    "deliver": Boolean(),
     "key": String(),
     "from_agent_id": Uuid(),
     "from_user_id": Uuid(),
     "told_as": JSONB(none_as_null=True),
     "created_at": DateTime(timezone=True),
+    "next_try_at": DateTime(timezone=True),
 }
 """What a draft decides of a message."""
+
+FOUND: Mapping[str, Any] = {"agent_id": Agent.id, "organization_id": Agent.organization_id}
+"""What is read from the agent's own row, which cannot be deleted from then to the commit."""
 
 FIRST: Mapping[str, ColumnElement[Any]] = {
     "state": literal(MessageState.QUEUED.value),
@@ -108,38 +127,47 @@ FIRST: Mapping[str, ColumnElement[Any]] = {
 """How every message begins."""
 
 
-def _rows(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Select these rows in their order, but for those whose agent is gone.
-
-    The agents are kept from being deleted until the commit.
-    """
-    whole = bindparam("rows", pydantic_core.to_jsonable_python(rows), type_=JSONB)
-    given = [named("place", Message.attempts.type), *(named(n, t) for n, t in COLUMNS.items())]
-    drafted = func.jsonb_to_recordset(whole).table_valued(*given, name="drafted")
-    drafted = drafted.render_derived(with_types=True)
-    query = select(*(drafted.c[name] for name in COLUMNS), *FIRST.values())
-    query = query.join(Agent, Agent.id == drafted.c.agent_id).order_by(drafted.c.place)
+def _selected(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Select these rows in their order, but for those whose agent is not there."""
+    drafted = _recordset(rows)
+    lead = select(Agent.id).where(Agent.board_id == drafted.c.lead_of, Agent.is_board_lead)
+    to = func.coalesce(drafted.c.agent_id, lead.correlate(drafted).scalar_subquery())
+    wanted = [*(drafted.c[name] for name in COLUMNS), *FOUND.values(), *FIRST.values()]
+    query = select(*wanted).join_from(drafted, Agent, Agent.id == to).order_by(drafted.c.place)
     return query.with_for_update(read=True, key_share=True, of=Agent)
 
 
+def _recordset(rows: Sequence[Mapping[str, Any]]) -> TableValuedAlias:
+    types = {"place": Integer(), "agent_id": Uuid(), "lead_of": Uuid(), **COLUMNS}
+    whole = bindparam("rows", pydantic_core.to_jsonable_python(rows), type_=JSONB)
+    columns = [named(name, type) for name, type in types.items()]
+    recordset = func.jsonb_to_recordset(whole).table_valued(*columns, name="drafted")
+    return recordset.render_derived(with_types=True)
+
+
 def _row(id: UUID, draft: Draft) -> dict[str, Any]:
-    sender = draft.sender
+    sender, at = draft.sender, now()
     return {
         "id": id,
-        "organization_id": draft.to.organization_id,
-        "agent_id": draft.to.id,
-        "board_id": draft.board.id if draft.board else None,
-        "task_id": draft.task.id if draft.task else None,
-        "approval_id": draft.approval.id if draft.approval else None,
-        "kind": draft.kind,
+        "agent_id": None if isinstance(draft.to, LeadOf) else _id(draft.to),
+        "lead_of": draft.to.board.id if isinstance(draft.to, LeadOf) else None,
+        "board_id": _id(draft.board),
+        "task_id": _id(draft.task),
+        "approval_id": _id(draft.approval),
+        "kind": draft.marker,
         "content": draft.content,
         "deliver": draft.deliver,
         "key": draft.key or str(id),
         "from_agent_id": sender.id if isinstance(sender, Agent) else None,
         "from_user_id": sender.id if isinstance(sender, User) else None,
         "told_as": _told_as(draft),
-        "created_at": now(),
+        "created_at": at,
+        "next_try_at": at,
     }
+
+
+def _id(one: Agent | Board | Task | Approval | UUID | None) -> UUID | None:
+    return one if one is None or isinstance(one, UUID) else one.id
 
 
 def _told_as(draft: Draft) -> dict[str, Any] | None:
@@ -147,3 +175,16 @@ def _told_as(draft: Draft) -> dict[str, Any] | None:
     if draft.told is None and draft.failed is None:
         return None
     return {"told": draft.told, "failed": draft.failed, "data": dict(draft.data)}
+
+
+def _waits(draft: Draft, id: UUID, agent_id: UUID, organization_id: UUID) -> events.Happened:
+    return events.Happened(
+        EventType.MESSAGE_QUEUED,
+        draft.sender,
+        organization_id=organization_id,
+        board=draft.board,
+        task=draft.task,
+        approval=draft.approval,
+        about=agent_id,
+        data={"message_id": str(id), "kind": draft.marker},
+    )

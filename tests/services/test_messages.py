@@ -3,10 +3,11 @@
 from typing import Any
 
 from sqlalchemy import delete, select
+from sqlalchemy.event import listen
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Agent, Event, EventType, Message, MessageState
-from services import messages
+from services import events, messages
 from tests.world import World
 
 
@@ -31,8 +32,8 @@ async def test_a_queued_message_waits_with_all_that_was_said_of_it(
     session.add(task)
     await session.flush()
     told, failed = EventType.TASK_ASSIGNEE_NOTIFIED, EventType.TASK_ASSIGNEE_NOTIFY_FAILED
-    about: dict[str, Any] = {"board": world.board, "task": task, "sender": world.alice, "deliver": True}
-    what = draft(world.worker, **about, told=told, failed=failed, data={"title": task.title})
+    about: dict[str, Any] = {"board": world.board, "task": task, "data": {"title": task.title}}
+    what = draft(world.worker, **about, sender=world.alice, deliver=True, told=told, failed=failed)
     await messages.queue(session, [what])
     [message] = await outbox(session, world.worker)
     assert (message.kind, message.content) == ("TASK ASSIGNED", "TASK ASSIGNED\nDo it.")
@@ -74,3 +75,40 @@ async def test_an_agent_that_is_gone_gets_nothing(session: AsyncSession, world: 
     await messages.queue(session, [draft(world.worker), draft(world.lead)])
     assert await outbox(session, world.worker) == []
     assert len(await outbox(session, world.lead)) == 1
+
+
+async def test_a_boards_lead_is_found_when_it_is_written_to(
+    session: AsyncSession, world: World
+) -> None:
+    to_leads = [messages.LeadOf(board) for board in (world.board, world.garden)]
+    await messages.queue(
+        session, [messages.Draft(to=to, content="BOARD UPDATED\nLook.") for to in to_leads]
+    )
+    [message] = (await session.scalars(select(Message))).all()
+    assert (message.agent_id, message.kind) == (world.lead.id, "BOARD UPDATED")
+
+
+async def test_what_happened_is_recorded_before_what_is_said_about_it(
+    session: AsyncSession, world: World
+) -> None:
+    board = world.board
+    happened = events.Happened(
+        EventType.BOARD_UPDATED, world.alice, organization_id=board.organization_id, board=board
+    )
+    await messages.queue(session, [draft(world.lead)], happened=[happened])
+    written = await session.scalars(select(Event).order_by(Event.seq))
+    assert [event.type for event in written] == [
+        EventType.BOARD_UPDATED,
+        EventType.MESSAGE_QUEUED,
+    ]
+
+
+async def test_messages_and_events_are_two_statements_however_many_there_are(
+    session: AsyncSession, world: World
+) -> None:
+    connection = (await session.connection()).sync_connection
+    sent: list[str] = []
+    listen(connection, "before_cursor_execute", lambda *told: sent.append(told[2]))
+    agents = [world.lead, world.worker, world.other_worker]
+    await messages.queue(session, [draft(to) for to in agents for _ in range(50)])
+    assert len(sent) == 2
