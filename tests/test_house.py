@@ -14,7 +14,7 @@ from models import EventType
 from web.live import STALE_PARTS
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("api", "bin", "kit", "models", "services", "web")
+FOLDERS = ("api", "bin", "kit", "models", "openclaw", "services", "web")
 FILES = [ROOT / "app.py", ROOT / "worker.py"] + [
     file for folder in FOLDERS for file in sorted(ROOT.glob(f"{folder}/**/*.py"))
 ]
