@@ -17,7 +17,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-MENTION = r"(?<![A-Za-z0-9_%+@/.-])@[A-Za-z][A-Za-z0-9_-]{0,31}"
+MENTION = r"(?<![A-Za-z0-9_%+@/.-])@[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 ADDRESS = r"https?://[^\s<>\"'`\\]+[^\s<>\"'`\\.,:;!?)\]}*_~]"
 SPOTS = re.compile(f"(?P<mention>{MENTION})|(?P<address>{ADDRESS})")
 

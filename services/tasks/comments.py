@@ -13,8 +13,8 @@ from kit.clock import now
 from kit.errors import Forbidden
 from kit.paging import Page, Paging, paged_rows
 from models import Actor, Agent, Board, Comment, EventType, Status, Task, User, new_id
+from services.mentions import LEAD, mentions, names
 from services.tasks.looking import find
-from services.tasks.mentions import LEAD, mentions, names
 from services.tasks.news import News, announce
 from services.tasks.values import checked_comment
 

@@ -72,7 +72,7 @@ async def test_a_lead_comments_in_review(session, world) -> None:
     [
         ("What do you say, @LEAD?", True),
         ("@grace, look", True),
-        ("@grace-hopper, look", False),
+        ("@grace-hopper, look", True),
         ("grace@lead.example wrote", False),
         ("@leader and @gracehopper", False),
         ("lead", False),

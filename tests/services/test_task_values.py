@@ -6,9 +6,7 @@ import pytest
 
 from kit.errors import Invalid
 from models import Status, new_id
-from services.tasks.mentions import mentions, tokens
 from services.tasks.values import TaskDraft, checked, checked_comment
-from tests.world import a_world, an_agent
 
 
 @pytest.mark.parametrize(
@@ -105,24 +103,3 @@ def test_a_comment_says_something() -> None:
         with pytest.raises(Invalid) as refused:
             checked_comment(nothing)
         assert refused.value.field == "message"
-
-
-def test_a_mention_is_a_name_behind_an_at_but_not_in_an_address() -> None:
-    assert tokens("@Ada, (@grace-hopper) and 请看@lead: hello@example.com") == {
-        "ada",
-        "grace-hopper",
-        "lead",
-    }
-    assert tokens("me.and+you@lead.io a@lead b-@lead @@lead @1st") == set()
-
-
-def test_an_agent_is_mentioned_by_its_name_its_first_name_or_as_the_lead() -> None:
-    board = a_world().board
-    ada, lead = an_agent("Ada Lovelace", board), an_agent("Grace", board, is_board_lead=True)
-    pretender = an_agent("Lead", board)
-    for text, agents in [
-        ("@ada and @GRACE", {ada, lead}),
-        ("@lead", {lead}),
-        ("@adam @lovelace grace", set()),
-    ]:
-        assert {a for a in (ada, lead, pretender) if mentions(text, a)} == agents
