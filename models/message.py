@@ -54,7 +54,26 @@ class Message(Base):
     state: Mapped[MessageState] = mapped_column(default=MessageState.QUEUED)
     attempts: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str | None]
-    next_try_at: Mapped[datetime | None]
+    next_try_at: Mapped[datetime | None]  # from when on it waits to be carried or fetched
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     acknowledged_at: Mapped[datetime | None]
+
+    def acknowledge(self, at: datetime) -> None:
+        """Note that the agent has it."""
+        self.state = MessageState.ACKNOWLEDGED
+        self.last_error = None
+        self.sent_at = self.sent_at or at
+        self.acknowledged_at = at
+
+    def fail(self, error: str) -> None:
+        """Note that nobody tries any more, and why."""
+        self.state = MessageState.FAILED
+        self.last_error = error
+
+    def wait_again(self, at: datetime) -> None:
+        """Put it back among those that wait, as if nobody had tried."""
+        self.state = MessageState.QUEUED
+        self.last_error = None
+        self.attempts = 0
+        self.next_try_at = at

@@ -4,6 +4,19 @@
 """
 
 from services.messages import texts
+from services.messages.fates import acknowledge, give_up, retry
 from services.messages.outbox import Draft, LeadOf, queue
+from services.messages.reading import for_agent, of_agent, several
 
-__all__ = ["Draft", "LeadOf", "queue", "texts"]
+__all__ = [
+    "Draft",
+    "LeadOf",
+    "acknowledge",
+    "for_agent",
+    "give_up",
+    "of_agent",
+    "queue",
+    "retry",
+    "several",
+    "texts",
+]
