@@ -19,6 +19,7 @@ from models.invite import Invite, InviteBoardAccess
 from models.memory import GroupNote, Note
 from models.message import Message, MessageState
 from models.organization import BoardAccess, Member, Organization, Role
+from models.soul import Soul, SoulDirectory
 from models.tag import Tag, TagAssignment
 from models.task import Comment, Priority, Status, Task, TaskDependency, Trash
 from models.user import ApiToken, FirstRunLink, SignIn, User
@@ -60,6 +61,8 @@ __all__ = [
     "Priority",
     "Role",
     "SignIn",
+    "Soul",
+    "SoulDirectory",
     "Status",
     "Tag",
     "TagAssignment",

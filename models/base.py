@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Enum, MetaData
+from sqlalchemy import DateTime, Enum, Index, MetaData, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -27,6 +27,14 @@ def new_id() -> UUID:
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
+
+
+def words_index(table: str, columns: str) -> Index:
+    """Make the index by which rows are found that have certain words: see kit/words.py.
+
+    `columns` are a title, a text, and more of it; null where there is none.
+    """
+    return Index(f"ix_{table}_words", text(f"words_of({columns})"), postgresql_using="gin")
 
 
 class Base(DeclarativeBase):

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from models.base import Base
+from models.base import Base, words_index
 from models.board import Board, BoardGroup
 
 
@@ -15,7 +15,10 @@ class Note(Base):
     """What a board remembers: plain notes, and its chat."""
 
     __tablename__ = "board_memory"
-    __table_args__ = (Index(None, "board_id", "is_chat", "created_at"),)
+    __table_args__ = (
+        Index(None, "board_id", "is_chat", "created_at"),
+        words_index("board_memory", "null, content, null"),
+    )
 
     board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
     board: Mapped[Board] = relationship(lazy="raise")
@@ -34,7 +37,10 @@ class GroupNote(Base):
     """What the boards of a group remember together."""
 
     __tablename__ = "board_group_memory"
-    __table_args__ = (Index(None, "board_group_id", "is_chat", "created_at"),)
+    __table_args__ = (
+        Index(None, "board_group_id", "is_chat", "created_at"),
+        words_index("board_group_memory", "null, content, null"),
+    )
 
     board_group_id: Mapped[UUID] = mapped_column(
         ForeignKey("board_groups.id", ondelete="CASCADE"), index=True

@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.agent import Agent
-from models.base import Base
+from models.base import Base, words_index
 from models.board import Board
 
 
@@ -44,6 +44,7 @@ class Task(Base):
         Index(None, "board_id", "status", "created_at"),
         Index(None, "board_id", "assigned_agent_id", "created_at"),
         Index(None, "board_id", "updated_at"),
+        words_index("tasks", "title, description, null"),
         CheckConstraint("status in ('inbox', 'in_progress', 'review', 'done')", name="status"),
     )
 
@@ -99,7 +100,10 @@ class Comment(Base):
     """What a person or an agent said about a task."""
 
     __tablename__ = "task_comments"
-    __table_args__ = (Index(None, "task_id", "created_at"),)
+    __table_args__ = (
+        Index(None, "task_id", "created_at"),
+        words_index("task_comments", "null, message, null"),
+    )
 
     board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
     task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
