@@ -10,6 +10,15 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+THIS_MACHINE = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
+PRIVATE = (
+    *THIS_MACHINE,
+    *map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
+    ),
+)
+
 SCHEMES = ("postgres", "postgresql")
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to reach it from here
 TRACE = 5  # the level below DEBUG (contract, 1.14)
@@ -78,6 +87,13 @@ def options(value: object) -> object:
         return dict(_pair(word) for word in shlex.split(value))
     except ValueError:
         raise ValueError("must be like shared_buffers=256MB max_connections=200") from None
+
+def private_networks(value: object) -> object:
+    """Read which networks that are not public may be gone to: all, none, or a list of them."""
+    words = {"true": PRIVATE, "false": ()}
+    known = words.get(str(value).strip().lower())
+    return networks(value) if known is None else known
+
 
 
 def level(text: str) -> str:

@@ -23,10 +23,14 @@ from pydantic_settings import BaseSettings, NoDecode
 from kit import setting_values as values
 
 TOP = Path(__file__).parent.parent
+SHORTEST_KEY = 32  # characters of SECRET_KEY
 SHORTEST_TOKEN = 50  # characters of LOCAL_AUTH_TOKEN (contract, 1.14)
 PLACEHOLDERS = {"change-me", "changeme", "replace-me", "replace-with-strong-random-token"}
 
 Networks = Annotated[tuple[values.Network, ...], NoDecode, BeforeValidator(values.networks)]
+Private = Annotated[
+    tuple[values.Network, ...], NoDecode, BeforeValidator(values.private_networks)
+]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.origins)]
 Options = Annotated[dict[str, str], NoDecode, BeforeValidator(values.options)]
 Folder = Annotated[Path, AfterValidator(lambda path: Path.absolute(path.expanduser()))]
@@ -56,6 +60,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     mc_pg_options: Options = Field(default_factory=dict)
 
     auth_mode: Literal["accounts", "local"] = "accounts"
+    secret_key: str = Field(default="", repr=False)
     local_auth_token: str = Field(default="", repr=False)
     session_days: int = Field(default=30, ge=1, le=3650)
     agent_offline_after: Seconds = 600
@@ -78,6 +83,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
 
     log_level: Annotated[str, AfterValidator(values.level)] = "INFO"
     log_format: Literal["text", "json"] = "text"
+    gateway_allow_private: Private = values.THIS_MACHINE
     log_use_utc: bool = False
     request_log_slow_ms: int = Field(default=1000, ge=0)
     request_log_include_health: bool = False
@@ -129,6 +135,15 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
         if wanted and len(token) < SHORTEST_TOKEN:
             raise ValueError(f"must have at least {SHORTEST_TOKEN} characters")
         return token
+    @field_validator("secret_key")
+    @classmethod
+    def _is_long(cls, key: str) -> str:
+        if key in PLACEHOLDERS:
+            raise ValueError("is only a placeholder: `openssl rand -hex 32` makes a good one")
+        if key and len(key) < SHORTEST_KEY:
+            raise ValueError(f"must have at least {SHORTEST_KEY} characters")
+        return key
+
 
 
 class _FromOutside(BaseSettings, Settings, extra="ignore", env_file_encoding="utf-8"):

@@ -14,6 +14,7 @@ from models.custom_field import (
     Visibility,
 )
 from models.event import Event, EventType
+from models.gateway import Gateway
 from models.identity import ExternalIdentity, PendingSignIn
 from models.invite import Invite, InviteBoardAccess
 from models.memory import GroupNote, Note
@@ -49,6 +50,7 @@ __all__ = [
     "ExternalIdentity",
     "FieldType",
     "FirstRunLink",
+    "Gateway",
     "GroupNote",
     "Invite",
     "InviteBoardAccess",

@@ -37,6 +37,12 @@ class Agent(Base):
             unique=True,
             postgresql_where="is_board_lead",
         ),
+        Index(
+            "uq_agents_one_main_per_gateway",
+            "gateway_id",
+            unique=True,
+            postgresql_where="board_id is null",
+        ),
     )
 
     organization_id: Mapped[UUID] = mapped_column(
@@ -46,7 +52,7 @@ class Agent(Base):
         ForeignKey("boards.id", ondelete="CASCADE"), index=True
     )
     board: Mapped[Board | None] = relationship(lazy="raise")
-    gateway_id: Mapped[UUID | None] = mapped_column(index=True)
+    gateway_id: Mapped[UUID | None] = mapped_column(ForeignKey("gateways.id"), index=True)
     name: Mapped[str] = mapped_column(index=True)
     status: Mapped[str] = mapped_column(default=AgentStatus.PROVISIONING, index=True)
     openclaw_session_id: Mapped[str | None] = mapped_column(index=True)

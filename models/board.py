@@ -44,7 +44,7 @@ class Board(Base):
     name: Mapped[str]
     slug: Mapped[str] = mapped_column(index=True)
     description: Mapped[str] = mapped_column(default="")
-    gateway_id: Mapped[UUID | None] = mapped_column(index=True)
+    gateway_id: Mapped[UUID | None] = mapped_column(ForeignKey("gateways.id"), index=True)
     board_group_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("board_groups.id", ondelete="SET NULL"), index=True
     )

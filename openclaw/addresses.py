@@ -13,12 +13,11 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from kit.setting_values import Network
+from kit.setting_values import THIS_MACHINE, Network
 from openclaw.errors import GatewayError, Trouble
 
 IP: TypeAlias = IPv4Address | IPv6Address
 
-LOOPBACK = tuple(map(ip_network, ("127.0.0.0/8", "::1/128")))
 NEVER = tuple(
     map(
         ip_network,
@@ -69,7 +68,7 @@ class Address:
 class Guard:
     """Says where we may go: to public addresses, and to these networks that are not."""
 
-    private: Sequence[Network] = LOOPBACK
+    private: Sequence[Network] = THIS_MACHINE
 
     def allows(self, ip: IP) -> bool:
         """Say whether we may connect to an address, whatever it is wrapped in."""

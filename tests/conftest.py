@@ -163,4 +163,5 @@ async def _run(server: str, *statements: str) -> None:
 
 def _database(server: str, name: str) -> Settings:
     url = make_url(server).set(database=name)
-    return Settings(database_url=url.render_as_string(hide_password=False))
+    address = url.render_as_string(hide_password=False)
+    return Settings(database_url=address, secret_key="the key of the tests, which is long enough")

@@ -67,6 +67,9 @@ def test_the_environment_wins_over_the_file_and_an_option_over_both(
         ("AUTH_MODE", "clerk"),
         ("LOCAL_AUTH_TOKEN", SECRET),
         ("LOCAL_AUTH_TOKEN", "replace-with-strong-random-token"),
+        ("SECRET_KEY", SECRET),
+        ("SECRET_KEY", "change-me"),
+        ("GATEWAY_ALLOW_PRIVATE", "10.0.0.0/8,here"),
         ("SESSION_DAYS", "0"),
         ("AGENT_OFFLINE_AFTER", "-1"),
         ("RATE_LIMIT_REQUESTS", "none"),
@@ -101,6 +104,7 @@ def test_secrets_are_not_shown_when_settings_are() -> None:
         database_url=f"postgresql://me:{SECRET}@db/x",
         auth_mode="local",
         local_auth_token=STRONG,
+        secret_key=STRONG[::-1],
     )
     assert SECRET not in repr(settings)
     assert STRONG not in repr(settings)
@@ -125,6 +129,17 @@ def test_lists_have_commas_between_them(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_private_networks_are_listed_or_all_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for value in ("10.1.0.0/16, ::1", "true", "False", ""):
+        monkeypatch.setenv("GATEWAY_ALLOW_PRIVATE", value)
+        found[value] = list(map(str, Settings.load().gateway_allow_private))
+    assert found["10.1.0.0/16, ::1"] == ["10.1.0.0/16", "::1/128"]
+    assert {"127.0.0.0/8", "192.168.0.0/16", "fc00::/7"} <= set(found["true"])
+    assert found["False"] == []
+    assert found[""] == ["127.0.0.0/8", "::1/128"]
+
+
 def test_a_database_may_name_any_driver_and_gets_ours(scheme: str) -> None:
     settings = Settings(database_url=f"{scheme}://me:p%40ss@db:5433/x?sslmode=require")
     assert settings.dsn == "postgresql://me:p%40ss@db:5433/x?sslmode=require"

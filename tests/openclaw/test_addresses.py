@@ -11,7 +11,6 @@ from openclaw import (
     Guard,
     Target,
     Trouble,
-    addresses,
     connect,
     dialing,
     parse,
@@ -166,4 +165,3 @@ async def test_a_name_that_changes_its_mind_is_not_followed(
     async with await connect(Target(f"ws://evil.invalid:{gateway.port}", TOKEN)) as connection:
         assert connection.hello.protocol == 4
     assert asked == ["evil.invalid"]
-    assert Guard().private == addresses.LOOPBACK
