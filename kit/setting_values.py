@@ -69,6 +69,13 @@ def networks(value: object) -> object:
         raise ValueError(f"must list addresses or networks: {error}") from None
 
 
+def private_networks(value: object) -> object:
+    """Read which networks that are not public may be gone to: all, none, or a list of them."""
+    words = {"true": PRIVATE, "false": ()}
+    known = words.get(str(value).strip().lower())
+    return networks(value) if known is None else known
+
+
 def origins(value: object) -> object:
     """Read a list of origins, with commas between them."""
     found = tuple(str(item).rstrip("/") for item in _items(value))
@@ -87,13 +94,6 @@ def options(value: object) -> object:
         return dict(_pair(word) for word in shlex.split(value))
     except ValueError:
         raise ValueError("must be like shared_buffers=256MB max_connections=200") from None
-
-def private_networks(value: object) -> object:
-    """Read which networks that are not public may be gone to: all, none, or a list of them."""
-    words = {"true": PRIVATE, "false": ()}
-    known = words.get(str(value).strip().lower())
-    return networks(value) if known is None else known
-
 
 
 def level(text: str) -> str:

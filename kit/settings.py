@@ -59,8 +59,8 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     mc_pg_bin: Folder | None = None
     mc_pg_options: Options = Field(default_factory=dict)
 
-    auth_mode: Literal["accounts", "local"] = "accounts"
     secret_key: str = Field(default="", repr=False)
+    auth_mode: Literal["accounts", "local"] = "accounts"
     local_auth_token: str = Field(default="", repr=False)
     session_days: int = Field(default=30, ge=1, le=3650)
     agent_offline_after: Seconds = 600
@@ -74,6 +74,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     rate_limit_requests_seconds: Seconds = 60
     rate_limit_pages: Count = 2400  # in as many seconds as requests
 
+    gateway_allow_private: Private = values.THIS_MACHINE
     cors_origins: Origins = ()
     trusted_proxies: Networks = ()
     security_header_x_content_type_options: str = "nosniff"
@@ -83,7 +84,6 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
 
     log_level: Annotated[str, AfterValidator(values.level)] = "INFO"
     log_format: Literal["text", "json"] = "text"
-    gateway_allow_private: Private = values.THIS_MACHINE
     log_use_utc: bool = False
     request_log_slow_ms: int = Field(default=1000, ge=0)
     request_log_include_health: bool = False
@@ -126,15 +126,6 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     def _address(self, port: int) -> str:
         return values.address_of(self.host, port)
 
-    @field_validator("local_auth_token")
-    @classmethod
-    def _is_strong(cls, token: str, others: ValidationInfo) -> str:
-        if token in PLACEHOLDERS:
-            raise ValueError("is only a placeholder: `openssl rand -hex 32` makes a good one")
-        wanted = token or others.data.get("auth_mode") == "local"
-        if wanted and len(token) < SHORTEST_TOKEN:
-            raise ValueError(f"must have at least {SHORTEST_TOKEN} characters")
-        return token
     @field_validator("secret_key")
     @classmethod
     def _is_long(cls, key: str) -> str:
@@ -144,6 +135,15 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
             raise ValueError(f"must have at least {SHORTEST_KEY} characters")
         return key
 
+    @field_validator("local_auth_token")
+    @classmethod
+    def _is_strong(cls, token: str, others: ValidationInfo) -> str:
+        if token in PLACEHOLDERS:
+            raise ValueError("is only a placeholder: `openssl rand -hex 32` makes a good one")
+        wanted = token or others.data.get("auth_mode") == "local"
+        if wanted and len(token) < SHORTEST_TOKEN:
+            raise ValueError(f"must have at least {SHORTEST_TOKEN} characters")
+        return token
 
 
 class _FromOutside(BaseSettings, Settings, extra="ignore", env_file_encoding="utf-8"):
