@@ -1,20 +1,19 @@
 """Deciding: at once by the API, or on a page, where it can be taken back for a few seconds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from kit.errors import Conflict, Invalid, Refusal
-from models import Approval, ApprovalStatus, ApprovalTask, Board, EventType, User
-from services import boards, jobs
+from models import ApprovalStatus, Board, EventType, User
+from services import boards, events, jobs
 from services.approvals import settling
 from services.approvals.details import ApprovalDetail, board_of, boards_of, not_found, one
-from services.approvals.facts import record
+from services.approvals.facts import fact, record
 from services.approvals.requests import one_at_a_time
 from services.approvals.rules import checked_text
 
@@ -40,16 +39,17 @@ async def decide(
     What has that status already is left alone, and nothing is recorded. Raises NotFound, and
     Conflict if it would be the second pending approval of a task.
     """
-    approval = await _on(session, board, approval_id)
+    detail = await one(session, board, approval_id)
+    approval = detail.approval
     if status is None:
-        return await one(session, board, approval_id)
+        return detail
     if status is ApprovalStatus.PENDING:
-        return await _open_again(session, user, board, approval)
+        return await _open_again(session, user, detail)
     if approval.status is status:
-        return await one(session, board, approval_id)
+        return detail
     if approval.decided_status is not status:
-        _write(approval, user, status, note=None)
-    return await settling.settle(session, board, approval)
+        detail = _decided(detail, user, status, note=None)
+    return await settling.settle(session, detail)
 
 
 async def answer(
@@ -66,7 +66,9 @@ async def answer(
     Raises NotFound, Forbidden, and Conflict if somebody has answered before.
     """
     board = await _hold_board_of(session, user, approval_id)
-    return await _answer(session, user, board, approval_id, status, note, undo_seconds)
+    detail, happened = await _answer(session, user, board, approval_id, status, note, undo_seconds)
+    await events.record_all(session, happened)
+    return detail
 
 
 async def answer_many(
@@ -86,15 +88,20 @@ async def answer_many(
     """
     held = await _hold_boards_of(session, user, approval_ids)
     outcomes = {}
+    happened: list[events.Happened] = []
     for approval_id in sorted(dict.fromkeys(approval_ids), key=lambda one: _turn(held[one])):
         board = held[approval_id]
         try:
             if isinstance(board, Refusal):
                 raise board
-            detail = await _answer(session, user, board, approval_id, status, note, undo_seconds)
+            detail, facts = await _answer(
+                session, user, board, approval_id, status, note, undo_seconds
+            )
             outcomes[approval_id] = Outcome(approval_id, detail=detail)
+            happened += facts
         except Refusal as refusal:
             outcomes[approval_id] = Outcome(approval_id, refusal=refusal)
+    await events.record_all(session, happened)
     return [outcomes[id] for id in dict.fromkeys(approval_ids)]
 
 
@@ -109,19 +116,19 @@ async def undo(session: AsyncSession, user: User, approval_id: UUID) -> Approval
     Raises NotFound, Forbidden, and Conflict if it is too late.
     """
     board = await _hold_board_of(session, user, approval_id)
-    approval = await _on(session, board, approval_id)
-    if approval.status is ApprovalStatus.PENDING and approval.decided_status is None:
-        return await one(session, board, approval_id)
-    if approval.settles_at is None or approval.settles_at <= now():
+    detail = await one(session, board, approval_id)
+    if detail.is_waiting:
+        return detail
+    settles_at = detail.approval.settles_at
+    if settles_at is None or settles_at <= now():
         raise Conflict("too_late_to_undo", "It is too late to take this back. Reopen it instead.")
-    return await _take_back(session, user, board, approval)
+    return await _take_back(session, user, detail)
 
 
 async def reopen(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:
     """Set a question that was answered back to waiting. Raises as `decide` does, and Forbidden."""
     board = await _hold_board_of(session, user, approval_id)
-    approval = await _on(session, board, approval_id)
-    return await _open_again(session, user, board, approval)
+    return await _open_again(session, user, await one(session, board, approval_id))
 
 
 async def _answer(
@@ -132,19 +139,20 @@ async def _answer(
     status: ApprovalStatus,
     note: str | None,
     undo_seconds: float,
-) -> ApprovalDetail:
+) -> tuple[ApprovalDetail, list[events.Happened]]:
+    """Answer a question, and return what is to be recorded of it."""
     note = checked_text(note, "note")
     if status is ApprovalStatus.PENDING:
         raise Invalid("answer_required", "Approve or reject.", field="status")
-    approval = await _on(session, board, approval_id)
     detail = await one(session, board, approval_id)
+    approval = detail.approval
     if not detail.is_waiting:
         if (approval.decided_by_user_id, detail.answer) == (user.id, status):
-            return detail
+            return detail, []
         raise _already_decided(detail)
-    _write(approval, user, status, note)
+    detail = _decided(detail, user, status, note)
     if undo_seconds <= 0:
-        return await settling.settle(session, board, approval)
+        return detail, [await settling.settled(session, detail)]
     approval.settles_at = now() + timedelta(seconds=undo_seconds)
     await jobs.enqueue(
         session,
@@ -152,9 +160,7 @@ async def _answer(
         {"board_id": str(board.id)},
         at=approval.settles_at,
     )
-    detail = await one(session, board, approval_id)
-    await record(session, EventType.APPROVAL_DECIDED, user, detail, answer=status, note=note)
-    return detail
+    return detail, [fact(EventType.APPROVAL_DECIDED, user, detail, answer=status, note=note)]
 
 
 def _already_decided(detail: ApprovalDetail) -> Conflict:
@@ -167,54 +173,45 @@ def _already_decided(detail: ApprovalDetail) -> Conflict:
     )
 
 
-async def _open_again(
-    session: AsyncSession, user: User, board: Board, approval: Approval
-) -> ApprovalDetail:
-    if approval.status is ApprovalStatus.PENDING:
-        if approval.decided_status is None:
-            return await one(session, board, approval.id)
-        return await _take_back(session, user, board, approval)
-    links = select(ApprovalTask.task_id).where(ApprovalTask.approval_id == approval.id)
-    task_ids = (await session.scalars(links)).all()
-    await one_at_a_time(session, board, task_ids, besides=approval.id)
+async def _open_again(session: AsyncSession, user: User, detail: ApprovalDetail) -> ApprovalDetail:
+    approval = detail.approval
+    if detail.is_waiting:
+        return detail
+    if detail.is_settling:
+        return await _take_back(session, user, detail)
+    task_ids = [task.id for task in detail.tasks]
+    await one_at_a_time(session, detail.board, task_ids, besides=approval.id)
     left = approval.status
-    _erase(approval)
-    detail = await one(session, board, approval.id)
-    await record(session, EventType.APPROVAL_REOPENED, user, detail, left=left)
-    return detail
+    waiting = _erased(detail)
+    await record(session, EventType.APPROVAL_REOPENED, user, waiting, left=left)
+    return waiting
 
 
-async def _take_back(
-    session: AsyncSession, user: User, board: Board, approval: Approval
+async def _take_back(session: AsyncSession, user: User, detail: ApprovalDetail) -> ApprovalDetail:
+    answered = detail.approval.decided_status
+    waiting = _erased(detail)
+    await record(session, EventType.APPROVAL_UNDONE, user, waiting, answer=answered)
+    return waiting
+
+
+def _decided(
+    detail: ApprovalDetail, user: User, status: ApprovalStatus, note: str | None
 ) -> ApprovalDetail:
-    answered = approval.decided_status
-    _erase(approval)
-    detail = await one(session, board, approval.id)
-    await record(session, EventType.APPROVAL_UNDONE, user, detail, answer=answered)
-    return detail
-
-
-def _write(approval: Approval, user: User, status: ApprovalStatus, note: str | None) -> None:
+    approval = detail.approval
     approval.decided_status = status
     approval.decided_by_user_id = user.id
     approval.decided_at = now()
     approval.decision_note = note
     approval.settles_at = None
+    return replace(detail, decider=user)
 
 
-def _erase(approval: Approval) -> None:
+def _erased(detail: ApprovalDetail) -> ApprovalDetail:
+    approval = detail.approval
     approval.status = ApprovalStatus.PENDING
     approval.resolved_at = approval.decided_at = approval.settles_at = None
     approval.decided_status = approval.decided_by_user_id = approval.decision_note = None
-
-
-async def _on(session: AsyncSession, board: Board, approval_id: UUID) -> Approval:
-    """Return an approval of this board as it is in the database now. Raises NotFound."""
-    query = select(Approval).where(Approval.board_id == board.id, Approval.id == approval_id)
-    approval = await session.scalar(query.execution_options(populate_existing=True))
-    if approval is None:
-        raise not_found()
-    return approval
+    return replace(detail, decider=None)
 
 
 async def _hold_board_of(session: AsyncSession, user: User, approval_id: UUID) -> Board:

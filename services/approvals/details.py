@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -18,6 +19,13 @@ Asker = aliased(User)
 Rows: TypeAlias = Select[*tuple[Any, ...]]
 
 
+class AskedAbout(NamedTuple):
+    """A task, as far as a question about it shows it."""
+
+    id: UUID
+    title: str
+
+
 @dataclass(frozen=True)
 class ApprovalDetail:
     """An approval with the board, the tasks and the people that it is shown with."""
@@ -27,7 +35,7 @@ class ApprovalDetail:
     agent: Agent | None
     decider: User | None
     asker: User | None  # the person who asked, where it was not an agent
-    tasks: Sequence[Task]
+    tasks: Sequence[AskedAbout]
 
     @property
     def task_ids(self) -> list[UUID]:
@@ -79,9 +87,9 @@ class ApprovalDetail:
 
 
 def rows() -> Rows:
-    """Select approvals with all that one query can bring along."""
+    """Select approvals, each with what `from_row` makes an ApprovalDetail of."""
     return (
-        select(Approval, Board, Agent, User, Asker)
+        select(Approval, Board, Agent, User, Asker, _tasks())
         .join(Board, Board.id == Approval.board_id)
         .outerjoin(Agent, Agent.id == Approval.agent_id)
         .outerjoin(User, User.id == Approval.decided_by_user_id)
@@ -89,13 +97,20 @@ def rows() -> Rows:
     )
 
 
+def from_row(row: Sequence[Any]) -> ApprovalDetail:
+    """Make an ApprovalDetail of a row of `rows`."""
+    *found, tasks = row
+    return ApprovalDetail(*found, [AskedAbout(UUID(id), title) for id, title in tasks])
+
+
 async def one(session: AsyncSession, board: Board, approval_id: UUID) -> ApprovalDetail:
-    """Return an approval of this board. Raises NotFound."""
+    """Return an approval of this board as it is in the database now. Raises NotFound."""
     query = rows().where(Approval.board_id == board.id, Approval.id == approval_id)
-    found = await with_tasks(session, query)
-    if not found:
+    query = query.execution_options(populate_existing=True)
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
         raise not_found()
-    return found[0]
+    return from_row(row)
 
 
 async def board_of(session: AsyncSession, user: User, approval_id: UUID) -> UUID:
@@ -124,24 +139,18 @@ def not_found() -> NotFound:
     return NotFound("approval_not_found", "There is no such question.")
 
 
-async def with_tasks(session: AsyncSession, query: Rows) -> Sequence[ApprovalDetail]:
-    """Run a query for approvals, and bring the tasks that they are about."""
-    found = (await session.execute(query)).all()
-    tasks = await tasks_of(session, [row[0].id for row in found])
-    return [ApprovalDetail(*row, tasks.get(row[0].id, [])) for row in found]
+async def every(session: AsyncSession, query: Rows) -> list[ApprovalDetail]:
+    """Run a query of `rows` for all that it finds."""
+    return [from_row(row) for row in await session.execute(query)]
 
 
-async def tasks_of(session: AsyncSession, approval_ids: Sequence[UUID]) -> dict[UUID, list[Task]]:
-    """Return the tasks that each approval is about, in one query for all of them."""
-    if not approval_ids:
-        return {}
-    links = (
-        select(ApprovalTask.approval_id, Task)
-        .join(Task, Task.id == ApprovalTask.task_id)
-        .where(ApprovalTask.approval_id.in_(approval_ids))
-        .order_by(ApprovalTask.position, ApprovalTask.created_at, ApprovalTask.id)
+def _tasks() -> ColumnElement[Any]:
+    link = ApprovalTask
+    refs = func.jsonb_agg(
+        aggregate_order_by(
+            func.jsonb_build_array(Task.id, Task.title), link.position, link.created_at, link.id
+        )
     )
-    found: dict[UUID, list[Task]] = {}
-    for approval_id, task in await session.execute(links):
-        found.setdefault(approval_id, []).append(task)
-    return found
+    query = select(func.coalesce(refs, func.jsonb_build_array()))
+    query = query.join_from(link, Task, Task.id == link.task_id)
+    return query.where(link.approval_id == Approval.id).correlate(Approval).scalar_subquery()

@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import Actor, Event, EventType
+from models import Actor, EventType
 from services import events
 from services.approvals.details import ApprovalDetail
 
@@ -13,15 +13,21 @@ async def record(
     actor: Actor | None,
     detail: ApprovalDetail,
     **more: object,
-) -> Event:
+) -> None:
     """Write down what happened to an approval, and what was asked."""
-    return await events.record(
-        session,
+    await events.record_all(session, [fact(type, actor, detail, **more)])
+
+
+def fact(
+    type: EventType, actor: Actor | None, detail: ApprovalDetail, **more: object
+) -> events.Happened:
+    """Return what is to be written down about an approval."""
+    return events.Happened(
         type,
         actor,
         organization_id=detail.board.organization_id,
         board=detail.board,
-        task=detail.tasks[0] if detail.tasks else None,
+        task=detail.tasks[0].id if detail.tasks else None,
         approval=detail.approval,
         data={
             "status": detail.approval.status,

@@ -17,10 +17,10 @@ from services.approvals.details import (
     ApprovalDetail,
     Rows,
     board_of,
+    every,
+    from_row,
     one,
     rows,
-    tasks_of,
-    with_tasks,
 )
 
 DECIDED_AT = func.coalesce(Approval.decided_at, Approval.resolved_at)
@@ -50,7 +50,7 @@ async def several(
 ) -> dict[UUID, ApprovalDetail]:
     """Return those of these approvals that are on the board."""
     query = rows().where(Approval.board_id == board.id, Approval.id.in_(approval_ids))
-    found = await with_tasks(session, query) if approval_ids else ()
+    found = await every(session, query) if approval_ids else ()
     return {detail.approval.id: detail for detail in found}
 
 
@@ -85,7 +85,7 @@ async def waiting(
     query = rows().where(WAITING, _readable(member, board_id))
     if among is not None:
         query = query.where(Approval.id.in_(among))
-    return await with_tasks(session, _newest_first(query).limit(MOST))
+    return await every(session, _newest_first(query).limit(MOST))
 
 
 async def decided(
@@ -102,7 +102,7 @@ async def decided_today(
     """Return what was answered since midnight, where this member lives, last answer first."""
     query = rows().where(_midnight(member.user.timezone) <= DECIDED_AT, _readable(member, board_id))
     query = query.order_by(DECIDED_AT.desc(), Approval.id.desc())
-    return await with_tasks(session, query.limit(MOST))
+    return await every(session, query.limit(MOST))
 
 
 async def detail_for(session: AsyncSession, member: Member, approval_id: UUID) -> ApprovalDetail:
@@ -140,9 +140,7 @@ async def _paged(
 ) -> Page[ApprovalDetail]:
     first = Approval.created_at if by is None else by
     ordered = query.order_by(first.desc(), Approval.id.desc())
-    page = await paged_rows(session, ordered, paging)
-    tasks = await tasks_of(session, [row[0].id for row in page.items])
-    return page.map(lambda row: ApprovalDetail(*row, tasks.get(row[0].id, [])))
+    return (await paged_rows(session, ordered, paging)).map(from_row)
 
 
 def _midnight(timezone: str | None) -> datetime:

@@ -17,11 +17,10 @@ from models import (
     Board,
     EventType,
     Task,
-    User,
     new_id,
 )
 from services.approvals import rules
-from services.approvals.details import ApprovalDetail, one
+from services.approvals.details import ApprovalDetail, AskedAbout
 from services.approvals.facts import record
 
 
@@ -37,12 +36,13 @@ async def request(
     payload = rules.with_reason(draft)
     tasks = await _tasks_on(session, board, rules.linked_task_ids(draft))
     await one_at_a_time(session, board, [task.id for task in tasks])
+    agent, asker = (actor, None) if isinstance(actor, Agent) else (None, actor)
     approval = Approval(
         id=new_id(),
         board=board,
         task_id=tasks[0].id if tasks else None,
-        agent_id=actor.id if isinstance(actor, Agent) else None,
-        requested_by_user_id=actor.id if isinstance(actor, User) else None,
+        agent_id=agent.id if agent else None,
+        requested_by_user_id=asker.id if asker else None,
         action_type=draft.action_type.strip(),
         payload=payload,
         confidence=draft.confidence,
@@ -54,8 +54,8 @@ async def request(
     for position, task in enumerate(tasks):
         link = ApprovalTask(approval=approval, task=task, position=position, created_at=now())
         session.add(link)
-    await session.flush()
-    detail = await one(session, board, approval.id)
+    about = [AskedAbout(task.id, task.title) for task in tasks]
+    detail = ApprovalDetail(approval, board, agent, None, asker, about)
     await record(session, EventType.APPROVAL_REQUESTED, actor, detail)
     return detail
 

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Refusal
 from models import Approval, ApprovalStatus, Board, EventType
-from services import tasks
-from services.approvals.details import ApprovalDetail, one
-from services.approvals.facts import record
+from services import events, tasks
+from services.approvals.details import ApprovalDetail, every, rows
+from services.approvals.facts import fact
 
 EVENTS = {
     ApprovalStatus.APPROVED: EventType.APPROVAL_APPROVED,
@@ -35,27 +35,30 @@ async def settle_due(session: AsyncSession, *, board_id: UUID | None = None) -> 
     so what one worker has settled is no longer due when the next one looks.
     """
     held = await _hold_boards_with_due(session, board_id)
-    due = select(Approval).where(_due(), Approval.board_id.in_([board.id for board in held]))
-    due = due.order_by(Approval.settles_at, Approval.id)
-    found = (await session.scalars(due.execution_options(populate_existing=True))).all()
-    by_board = {board.id: [a for a in found if a.board_id == board.id] for board in held}
-    for board in sorted(held, key=lambda board: board.organization_id):
-        for approval in by_board[board.id]:
-            await settle(session, board, approval)
+    due = rows().where(_due(), Approval.board_id.in_([board.id for board in held]))
+    due = due.order_by(Board.organization_id, Board.id, Approval.settles_at, Approval.id)
+    found = await every(session, due.execution_options(populate_existing=True))
+    happened = [await settled(session, detail) for detail in found]
+    await events.record_all(session, happened)
     return len(found)
 
 
-async def settle(session: AsyncSession, board: Board, approval: Approval) -> ApprovalDetail:
+async def settle(session: AsyncSession, detail: ApprovalDetail) -> ApprovalDetail:
     """Let an answer count, on a board that is held: what was decided becomes the status."""
+    await events.record_all(session, [await settled(session, detail)])
+    return detail
+
+
+async def settled(session: AsyncSession, detail: ApprovalDetail) -> events.Happened:
+    """Do the same, and return what is to be recorded of it."""
+    approval = detail.approval
     assert approval.decided_status is not None
     approval.status = approval.decided_status
     approval.resolved_at = now()
     approval.settles_at = None
-    detail = await one(session, board, approval.id)
     await _post_note(session, detail)
-    note = approval.decision_note
-    await record(session, EVENTS[approval.status], detail.decider, detail, note=note)
-    return detail
+    type = EVENTS[approval.status]
+    return fact(type, detail.decider, detail, note=approval.decision_note)
 
 
 async def _post_note(session: AsyncSession, detail: ApprovalDetail) -> None:
