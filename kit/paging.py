@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -41,6 +42,32 @@ async def paged_rows(
     """Run an ordered query for one page of its rows, and count all, in one statement if it can."""
     counted = query.add_columns(func.count().over().label("total_rows"))
     rows = (await session.execute(counted.limit(paging.limit).offset(paging.offset))).all()
+    return await _page(session, query, rows, paging)
+
+
+async def paged_by_id(
+    session: AsyncSession, ids: Select[UUID], rows: Select[Any], id: Any, paging: Paging
+) -> Page[Sequence[Any]]:
+    """Run an ordered query for one page of ids, and look closer only at what is on that page.
+
+    `rows` selects all that is shown of a thing, in the same order; `id` is the column by which it
+    is found. One statement, as `paged_rows`.
+    """
+    counted = ids.add_columns(func.count().over().label("total_rows"))
+    page = counted.limit(paging.limit).offset(paging.offset).subquery("page")
+    query = rows.join(page, page.c.id == id).add_columns(page.c.total_rows)
+    return await _page(session, ids, (await session.execute(query)).all(), paging)
+
+
+async def paged(session: AsyncSession, query: Select[Item], paging: Paging) -> Page[Item]:
+    """Run an ordered query of one kind of thing for one page of it."""
+    return (await paged_rows(session, query, paging)).map(lambda row: row[0])
+
+
+async def _page(
+    session: AsyncSession, query: Select[Any], rows: Sequence[Any], paging: Paging
+) -> Page[Sequence[Any]]:
+    """Take the total from the rows' last column; where there are none, it has to be asked for."""
     if rows:
         total = int(rows[0][-1])
     elif paging.offset:
@@ -48,8 +75,3 @@ async def paged_rows(
     else:
         total = 0
     return Page([row[:-1] for row in rows], total, paging.limit, paging.offset)
-
-
-async def paged(session: AsyncSession, query: Select[Item], paging: Paging) -> Page[Item]:
-    """Run an ordered query of one kind of thing for one page of it."""
-    return (await paged_rows(session, query, paging)).map(lambda row: row[0])

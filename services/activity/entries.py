@@ -1,9 +1,8 @@
-"""Events with the names of whom and what they are about, in one query for each kind of thing."""
+"""Events with the names of whom and what they are about, in one query."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -58,46 +57,39 @@ class Entry:
         return {**board, **task}
 
 
+def told() -> Select[*tuple[Any, ...]]:
+    """Select events, each with what `from_row` makes an Entry of."""
+    said = (Comment.id == Event.id) & (Event.type == EventType.TASK_COMMENT)
+    return (
+        select(Event, Comment.message, Board.name, Agent.name, User)
+        .outerjoin(Comment, said)
+        .outerjoin(Board, Board.id == Event.board_id)
+        .outerjoin(Agent, Agent.id == Event.agent_id)
+        .outerjoin(User, User.id == Event.user_id)
+    )
+
+
+def from_row(row: Sequence[Any]) -> Entry:
+    """Make an Entry of a row of `told`."""
+    event, comment, board_name, agent_name, user = row
+    return Entry(
+        event=event,
+        message=sentence(event, comment),
+        board_name=board_name,
+        agent_name=agent_name or _name_then(event),
+        user_name=user.called if user else None,
+    )
+
+
 async def entries(session: AsyncSession, events: Sequence[Event]) -> list[Entry]:
     """Return events with their sentences and names, in the same order."""
-    said = [event.id for event in events if event.type is EventType.TASK_COMMENT]
-    comments = await _named(session, select(Comment.id, Comment.message), Comment.id, said)
-    boards = await _named(
-        session, select(Board.id, Board.name), Board.id, [event.board_id for event in events]
-    )
-    agents = await _named(
-        session, select(Agent.id, Agent.name), Agent.id, [event.agent_id for event in events]
-    )
-    people = await _people(session, [event.user_id for event in events])
-    return [
-        Entry(
-            event=event,
-            message=sentence(event, comments.get(event.id)),
-            board_name=boards.get(event.board_id),
-            agent_name=agents.get(event.agent_id, _name_then(event)),
-            user_name=people.get(event.user_id),
-        )
-        for event in events
-    ]
+    if not events:
+        return []
+    query = told().where(Event.id.in_([event.id for event in events])).order_by(Event.seq)
+    found = {row[0].id: from_row(row) for row in await session.execute(query)}
+    return [found[event.id] for event in events if event.id in found]
 
 
 def _name_then(event: Event) -> str | None:
     """Return the name of an agent that is gone, if the event kept it."""
     return event.data.get("name") if event.type.startswith("agent.") else None
-
-
-async def _named(
-    session: AsyncSession, query: Select[*tuple[Any, ...]], id: Any, ids: Sequence[UUID | None]
-) -> dict[UUID | None, str]:
-    wanted = {one for one in ids if one is not None}
-    if not wanted:
-        return {}
-    return {row[0]: row[1] for row in await session.execute(query.where(id.in_(wanted)))}
-
-
-async def _people(session: AsyncSession, ids: Sequence[UUID | None]) -> dict[UUID | None, str]:
-    wanted = {one for one in ids if one is not None}
-    if not wanted:
-        return {}
-    query = select(User).where(User.id.in_(wanted))
-    return {user.id: user.called for user in await session.scalars(query)}

@@ -7,13 +7,28 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.paging import Page, Paging, paged
+from kit.paging import Page, Paging, paged_by_id
 from models import Agent, Event, EventType, Member
-from services import boards
-from services.activity.entries import Entry, entries
+from services import boards, messages
+from services.activity.entries import Entry, from_row, told
 
 NOT_YET = (EventType.APPROVAL_DECIDED, EventType.APPROVAL_UNDONE)
 """What no feed tells: an answer that can still be taken back leaves no trace if it is."""
+NEWEST_FIRST = (Event.seq.desc(),)
+
+NOT_TOLD = (*NOT_YET, *messages.EVENTS)
+"""Nor does it tell how messages go from hand to hand: that somebody was told is one event more."""
+
+
+REMEMBERED = (
+    EventType.BOARD_MEMORY_CREATED,
+    EventType.BOARD_MEMORY_UPDATED,
+    EventType.BOARD_MEMORY_DELETED,
+    EventType.GROUP_MEMORY_CREATED,
+    EventType.GROUP_MEMORY_UPDATED,
+    EventType.GROUP_MEMORY_DELETED,
+)
+"""What only the memory itself tells, and its streams (contract, 3.8)."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +56,7 @@ async def for_member(
     if filters.board_id is not None:
         await boards.get(session, member.user, filters.board_id)
     readable = boards.readable(member.user, member.organization_id)
-    query = select(Event).where(
+    query = select(Event.id).where(
         Event.organization_id == member.organization_id, Event.board_id.in_(readable)
     )
     return await _page(session, _filtered(query, filters), paging)
@@ -49,13 +64,13 @@ async def for_member(
 
 async def for_agent(session: AsyncSession, agent: Agent, paging: Paging) -> Page[Entry]:
     """Return what an agent did, and what happened to it, newest first."""
-    own = select(Event).where(
+    own = select(Event.id).where(
         Event.organization_id == agent.organization_id, Event.agent_id == agent.id
     )
     return await _page(session, own, paging)
 
 
-def _filtered(query: Select[Event], filters: ActivityFilters) -> Select[Event]:
+def _filtered(query: Select[UUID], filters: ActivityFilters) -> Select[UUID]:
     if filters.kinds:
         begins = tuple(f"{kind}." for kind in filters.kinds)
         known = [one for one in EventType if one in filters.kinds or one.startswith(begins)]
@@ -71,7 +86,7 @@ def _filtered(query: Select[Event], filters: ActivityFilters) -> Select[Event]:
     return query
 
 
-async def _page(session: AsyncSession, query: Select[Event], paging: Paging) -> Page[Entry]:
-    told = query.where(Event.type.not_in(NOT_YET))
-    found = await paged(session, told.order_by(Event.seq.desc()), paging)
-    return Page(await entries(session, found.items), found.total, found.limit, found.offset)
+async def _page(session: AsyncSession, query: Select[UUID], paging: Paging) -> Page[Entry]:
+    ids = query.where(Event.type.not_in(NOT_YET)).order_by(*NEWEST_FIRST)
+    rows = told().order_by(*NEWEST_FIRST)
+    return (await paged_by_id(session, ids, rows, Event.id, paging)).map(from_row)
