@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from kit.clock import now
 from kit.database import open_pool
 from kit.settings import Settings
-from services import agents, approvals, identity, jobs, tasks
+from services import agents, approvals, identity, jobs, messages, tasks
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
@@ -65,6 +65,7 @@ class Pace:
     settle: int = 5
     offline: int = 10
     purge: int = 600
+    give_up: int = 600
     poll: float = 5.0  # the queue itself
     lost: float = 10.0  # after which the job of a worker that has died is done by another
 
@@ -133,6 +134,13 @@ class Chores:
             await identity.purge_sign_ins(session)
             await jobs.forget(session, now() - jobs.LOG_KEPT)
 
+    async def give_up(self, _schedule: Schedule | None = None) -> None:
+        """Let messages fail that no agent has fetched for too long, some hundreds at a time."""
+        found = messages.BATCH
+        while found == messages.BATCH:
+            async with self._patiently() as session:
+                found = await messages.give_up(session)
+
     async def _settle(self, board_id: UUID) -> None:
         async with self._patiently() as session:
             await approvals.settle_due(session, board_id=board_id)
@@ -198,6 +206,7 @@ def _queue(pool: asyncpg.Pool, chores: Chores, pace: Pace) -> PgQueuer:
         ("settle_sweep", chores.settle_all, pace.settle),
         ("agents_offline", chores.mark_offline, pace.offline),
         ("purge", chores.purge, pace.purge),
+        ("messages", chores.give_up, pace.give_up),
     ):
         queue.schedule(name, _every(seconds), clean_old=True)(chore)
     return queue

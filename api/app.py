@@ -15,6 +15,8 @@ from api import (
     board_streams,
     boards,
     comments,
+    message_streams,
+    messages,
     organizations,
     snapshots,
     tags,
@@ -44,6 +46,8 @@ SAID = "/activity/task-comments"
 AN_AGENT = "/agents/{agent_id}"
 TOKENS = f"{AN_AGENT}/tokens"
 TAG = "/tags/{tag_id}"
+OUTBOX, MAIL = f"{AN_AGENT}/messages", "/messages"
+AGAIN = f"{OUTBOX}/{{message_id}}/retry"
 
 GROUP_TAGS = ["boards", LEAD, WORKER]
 
@@ -108,9 +112,14 @@ OPERATIONS: list[Op] = [
     Op("DELETE", AN_AGENT, agents.delete_agent, USER, ["agents"], to.administering),
     Op("POST", f"{AN_AGENT}/heartbeat", agents.heartbeat_agent, EITHER, ["agents"], to.own_agent),
     Op("POST", TOKENS, agents.create_agent_token, USER, ["agents"], to.agent_in_reach),
+    Op("GET", OUTBOX, messages.list_agent_messages, USER, ["agents"], to.agent_in_sight),
+    Op("POST", AGAIN, messages.retry_message, USER, ["agents"], to.agent_in_reach),
     #
     only("GET", "/healthz", agent.agent_healthz, "agent_auth_health"),
     only("POST", "/heartbeat", agent.agent_heartbeat, "agent_heartbeat"),
+    only("GET", MAIL, messages.list_my_messages, "agent_message_discovery"),
+    only("GET", f"{MAIL}/stream", message_streams.stream_my_messages, "agent_message_stream"),
+    only("POST", f"{MAIL}/{{message_id}}/ack", messages.acknowledge_message, "agent_message_ack"),
     only("GET", "/boards", agent.list_boards, "agent_board_discovery"),
     only("GET", BOARD, boards.get_board, "agent_board_lookup", to.reading),
     only("GET", "/agents", agent.list_agents, "agent_roster_discovery"),

@@ -78,6 +78,7 @@ OF_REACH: dict[Reach | None, set[int]] = {
     reach.leading: {403, 404},
     reach.staffing: {403, 404},
     reach.agent_in_reach: {403, 404},
+    reach.agent_in_sight: {403, 404},
     reach.own_agent: {403, 404},
     reach.tag_to_read: {404},
     reach.tag_to_change: {403, 404},

@@ -62,6 +62,24 @@ HINTS = {
         not_when="You have just called anything else: that counts as a sign of life too",
         effects=("You are online, and when you were last seen is written down",),
     ),
+    "agent_message_discovery": Hint(
+        tags=EVERYBODY,
+        when="You begin, or come back, and want to know what was said to you meanwhile",
+        not_when="You are listening: the stream of messages tells you of each as it comes",
+    ),
+    "agent_message_stream": Hint(
+        tags=EVERYBODY,
+        when="You can keep a connection open, and want to hear of messages as they come",
+        not_when="You look now and then: list the messages that wait",
+    ),
+    "agent_message_ack": Hint(
+        tags=EVERYBODY,
+        when="You have read a message, and kept what it asks of you",
+        not_when="You have not read it",
+        needs=("A token of an agent", "The message is your own"),
+        effects=("The message waits no more", "Whoever sent it sees that you were told"),
+        never="Do not leave messages without this: they come again, and fail after seven days",
+    ),
     "agent_board_discovery": Hint(
         tags=EVERYBODY,
         when="You do not know yet on which board you work",

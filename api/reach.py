@@ -74,6 +74,11 @@ async def tag_to_change(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     return reached | {"tag": await tags.hold(call.session, reached["member"], path["tag_id"])}
 
 
+async def agent_in_sight(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Find an agent of the caller's organizations, for those who read its board."""
+    return {"agent": await agents.seen(call.session, call.user, path["agent_id"])}
+
+
 async def own_agent(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     """Find the agent that calls, if it is meant; or one that an admin may change."""
     if isinstance(call.actor, Agent):

@@ -19,12 +19,12 @@ from api.frames import Frames, Writer, frames_of
 from api.operations import Call
 from kit.errors import NotFound, Refusal
 from kit.http import UNKNOWN_EVENT, Session, event_stream, last_event_id, transaction
-from models import Event, EventType, Member, User
+from models import Actor, Agent, Event, EventType, Member, User
 from services import boards, events, organizations
 
 LOOK_AGAIN = 2.0  # seconds; twice that is the longest that a listener without rights stays
 
-Rights = frozenset[UUID]  # the boards of which somebody may hear
+Rights = frozenset[UUID | None]  # the boards of which somebody may hear; None: what has no board
 Look = Callable[[Session], Awaitable[Rights]]  # raises a Refusal where there is nothing left
 
 
@@ -36,10 +36,13 @@ class Channel:
     types: frozenset[EventType]
     write: Writer
     board_id: UUID | None = None  # the one board that it is about, if it is about one
+    agent_id: UUID | None = None  # the one agent
 
     def tells_of(self, event: Event) -> bool:
         """Say whether an event is one for this channel."""
-        return event.type in self.types and self.board_id in (None, event.board_id)
+        is_meant = self.board_id in (None, event.board_id)
+        is_meant = is_meant and self.agent_id in (None, event.agent_id)
+        return is_meant and event.type in self.types
 
 
 async def follow(
@@ -81,13 +84,20 @@ async def boards_read(session: Session, member: Member, board_id: UUID | None) -
     return frozenset(await boards.readable_ids(session, member.user, member.organization_id))
 
 
+def _place(actor: Actor) -> tuple[UUID | None, ...]:
+    """Return who listens, and where an agent works: one that is moved has to come again."""
+    if isinstance(actor, Agent):
+        return (actor.id, actor.board_id, actor.gateway_id)
+    return (actor.id,)
+
+
 class _Listener:
     """One who follows, with what they may hear."""
 
     def __init__(self, call: Call, channel: Channel, look: Look, rights: Rights) -> None:
         self._request = call.request
         self._caller = call.caller
-        self._actor_id = call.actor.id
+        self._place = _place(call.actor)
         self._channel = channel
         self._look = look
         self._rights = rights
@@ -120,7 +130,7 @@ class _Listener:
         try:
             async with transaction(self._request) as session:
                 known = await whoever_calls(session, self._request, self._caller)
-                if known is None or known.id != self._actor_id:
+                if known is None or _place(known) != self._place:
                     return False
                 self._rights = await self._look(session)
         except Refusal:

@@ -16,6 +16,7 @@ from models import (
     Board,
     BoardAccess,
     Member,
+    Message,
     Organization,
     Role,
     SignIn,
@@ -187,6 +188,18 @@ def an_access(member: Member, board: Board, *, can_write: bool = False) -> Board
         can_write=can_write,
         created_at=now(),
         updated_at=now(),
+    )
+
+
+def a_message(to: Agent, content: str = "BOARD CHAT\nHello.", **fields: Any) -> Message:
+    id = new_id()
+    defaults = {"kind": content.partition("\n")[0], "key": str(id), "created_at": now()}
+    return Message(
+        id=id,
+        organization_id=to.organization_id,
+        agent_id=to.id,
+        content=content,
+        **(defaults | fields),
     )
 
 

@@ -26,6 +26,16 @@ DEEDS = {
     EventType.APPROVAL_REJECTED: "rejected: {question}",
     EventType.APPROVAL_REOPENED: "reopened: {question}",
     EventType.APPROVAL_ASKED_BACK: "asked back: {question}",
+    EventType.APPROVAL_LEAD_NOTIFIED: "was told what was decided",
+    EventType.APPROVAL_LEAD_NOTIFY_FAILED: "could not be told what was decided: {error}",
+    EventType.TASK_LEAD_NOTIFIED: "was told about this",
+    EventType.TASK_LEAD_NOTIFY_FAILED: "could not be told about this: {error}",
+    EventType.TASK_LEAD_UNASSIGNED_NOTIFIED: "was told that nobody has this",
+    EventType.TASK_LEAD_UNASSIGNED_NOTIFY_FAILED: "could not be told that nobody has this: {error}",
+    EventType.TASK_ASSIGNEE_NOTIFIED: "was told that this is theirs",
+    EventType.TASK_ASSIGNEE_NOTIFY_FAILED: "could not be told that this is theirs: {error}",
+    EventType.TASK_REWORK_NOTIFIED: "was told what is to be changed",
+    EventType.TASK_REWORK_NOTIFY_FAILED: "could not be told what is to be changed: {error}",
 }
 
 

@@ -87,6 +87,6 @@ def _filtered(query: Select[UUID], filters: ActivityFilters) -> Select[UUID]:
 
 
 async def _page(session: AsyncSession, query: Select[UUID], paging: Paging) -> Page[Entry]:
-    ids = query.where(Event.type.not_in(NOT_YET)).order_by(*NEWEST_FIRST)
+    ids = query.where(Event.type.not_in([*NOT_TOLD, *REMEMBERED])).order_by(*NEWEST_FIRST)
     rows = told().order_by(*NEWEST_FIRST)
     return (await paged_by_id(session, ids, rows, Event.id, paging)).map(from_row)

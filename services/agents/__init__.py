@@ -2,7 +2,7 @@
 
 from services.agents.edits import change, create, delete
 from services.agents.fields import AgentDraft
-from services.agents.finding import get, hold, hold_all, several
+from services.agents.finding import get, hold, hold_all, seen, several
 from services.agents.lists import AgentCard, card, cards, for_agent, listed, named, of_board
 from services.agents.presence import heartbeat, mark_offline, touch
 from services.agents.rules import OFFLINE_AFTER, State, cadence, offline_after, status
@@ -30,6 +30,7 @@ __all__ = [
     "named",
     "of_board",
     "offline_after",
+    "seen",
     "several",
     "status",
     "touch",

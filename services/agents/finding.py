@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Conflict, NotFound
-from models import Agent, Board, Member
+from kit.errors import Conflict, Forbidden, NotFound
+from models import Agent, Board, Member, User
 from services import boards, organizations
 
 
@@ -20,6 +20,25 @@ async def get(session: AsyncSession, member: Member, agent_id: UUID) -> Agent:
     agent = await in_organization(session, member.organization_id, agent_id)
     if agent.board_id is not None:
         await boards.get(session, member.user, agent.board_id)
+    return agent
+
+
+async def seen(session: AsyncSession, user: User, agent_id: UUID) -> Agent:
+    """Return an agent of the user's organizations, for those who read its board.
+
+    One without a board is for admins. Raises NotFound and Forbidden.
+    """
+    read = boards.seen_by(user).subquery()
+    query = select(Agent, Member, read.c.reads).outerjoin(read, read.c.id == Agent.board_id)
+    mine = (Member.organization_id == Agent.organization_id) & (Member.user_id == user.id)
+    found = (await session.execute(query.join(Member, mine).where(Agent.id == agent_id))).first()
+    if found is None:
+        raise not_found()
+    agent, member, reads = found
+    if agent.board_id is None:
+        organizations.require_admin(member)
+    elif not reads:
+        raise Forbidden("board_read_forbidden", "You may not read this agent's board.")
     return agent
 
 

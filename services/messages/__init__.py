@@ -4,11 +4,14 @@
 """
 
 from services.messages import texts
-from services.messages.fates import acknowledge, give_up, retry
+from services.messages.fates import BATCH, EVENTS, PATIENCE, acknowledge, give_up, retry
 from services.messages.outbox import Draft, LeadOf, queue
 from services.messages.reading import for_agent, of_agent, several
 
 __all__ = [
+    "BATCH",
+    "EVENTS",
+    "PATIENCE",
     "Draft",
     "LeadOf",
     "acknowledge",

@@ -16,6 +16,16 @@ from services.messages.reading import hold, meant_for
 PATIENCE = timedelta(days=7)  # for which a message waits for its agent
 BATCH = 500  # messages that are given up in one transaction
 
+EVENTS = frozenset(
+    {
+        EventType.MESSAGE_QUEUED,
+        EventType.MESSAGE_SENT,
+        EventType.MESSAGE_ACKNOWLEDGED,
+        EventType.MESSAGE_FAILED,
+    }
+)
+"""What is recorded of messages themselves: for streams, and of no interest in a feed."""
+
 
 async def acknowledge(session: AsyncSession, agent: Agent, message_id: UUID) -> Message:
     """Note that an agent has a message of its own. Saying so again changes nothing.

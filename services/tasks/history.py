@@ -10,10 +10,12 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Agent, Board, Comment, Event, EventType, Tag, Task, User
+from services import messages
 from services.tasks.comments import CommentDetail, with_authors
 from services.tasks.looking import find
 
 MOST = 200  # entries, the newest
+TOLD_OTHERWISE = (EventType.TASK_COMMENT, *messages.EVENTS)  # comments tell themselves
 
 
 class FieldChange(NamedTuple):
@@ -68,7 +70,7 @@ def _events(task: Task) -> Select[*tuple[Any, ...]]:
         select(Event, Agent, User)
         .outerjoin(Agent, Agent.id == Event.agent_id)
         .outerjoin(User, User.id == Event.user_id)
-        .where(Event.task_id == task.id, Event.type != EventType.TASK_COMMENT)
+        .where(Event.task_id == task.id, Event.type.not_in(TOLD_OTHERWISE))
     )
 
 

@@ -107,7 +107,7 @@ async def test_an_id_that_is_none_is_refused_with_its_place(
 
     response = await calling(there.insider(operation)).request(
         operation.method,
-        path.format(task_id=there.task.id, approval_id=there.approval.id),
+        there.fill(path),
         json={},
     )
 

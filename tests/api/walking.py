@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.app import OPERATIONS
 from api.auth import Caller
 from api.operations import Operation
-from models import Agent, Approval, Tag, Task, User
-from tests.world import World, a_tag
+from models import Agent, Approval, Message, Tag, Task, User
+from tests.world import World, a_message, a_tag
 
 TABLES = (
     "activity_events",
+    "agent_messages",
     "agent_tokens",
     "agents",
     "approval_task_links",
@@ -52,17 +53,23 @@ class Things:
     task: Task
     approval: Approval
     tag: Tag
+    message: Message
 
     def path(self, operation: Operation) -> str:
         """Return the path to the things of Launch."""
+        return self.fill(operation.path)
+
+    def fill(self, path: str) -> str:
+        """Return a path with the ids of the things of Launch where it has names for them."""
         ids: Mapping[str, UUID] = {
             "board_id": self.world.board.id,
             "task_id": self.task.id,
             "approval_id": self.approval.id,
             "agent_id": self.world.other_worker.id,
             "tag_id": self.tag.id,
+            "message_id": self.message.id,
         }
-        return operation.path.format(**ids)
+        return path.format(**ids)
 
     def insider(self, operation: Operation) -> User | Agent:
         """Return somebody of Tern who may do this."""
@@ -79,13 +86,13 @@ class Things:
 
 
 async def things(session: AsyncSession, world: World) -> Things:
-    """Put a task and a question about it on Launch, and a tag into Tern."""
+    """Put a task, a question and a message to its lead on Launch, and a tag into Tern."""
     task = world.task()
     approval, *links = world.approval(task)
-    tag = a_tag(world.tern)
-    session.add_all([task, approval, *links, tag])
+    tag, message = a_tag(world.tern), a_message(world.lead)
+    session.add_all([task, approval, *links, tag, message])
     await session.flush()
-    return Things(world, task, approval, tag)
+    return Things(world, task, approval, tag, message)
 
 
 async def everything(session: AsyncSession) -> dict[str, Any]:
