@@ -1,6 +1,7 @@
 """The small world that the tests are about: two organizations, their people, boards and agents."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from kit.clock import now
@@ -15,6 +16,9 @@ from models import (
     ApprovalTask,
     Board,
     BoardAccess,
+    BoardCustomField,
+    CustomField,
+    Invite,
     Member,
     Message,
     Organization,
@@ -76,6 +80,10 @@ class World:
     def task(self, title: str = "Write the report", **fields: Any) -> Task:
         """Make a task on Launch."""
         return a_task(self.board, title, **fields)
+
+    def field(self, **fields: Any) -> list[Any]:
+        """Make a custom field of tasks of Launch, and its binding; the first row is the field."""
+        return a_field(self.board, **fields)
 
     def approval(self, *tasks: Task, **fields: Any) -> list[Any]:
         """Make a question about tasks of Launch, and its links; the first row is the approval."""
@@ -191,6 +199,18 @@ def an_access(member: Member, board: Board, *, can_write: bool = False) -> Board
     )
 
 
+def an_invite(organization: Organization, email: str, token: str = "", **fields: Any) -> Invite:
+    defaults = {"id": new_id(), "role": Role.MEMBER, "expires_at": now() + timedelta(days=14)}
+    return Invite(
+        organization_id=organization.id,
+        invited_email=email,
+        token_hash=fingerprint(token or f"the invitation of {email}"),
+        created_at=now(),
+        updated_at=now(),
+        **(defaults | fields),
+    )
+
+
 def a_message(to: Agent, content: str = "BOARD CHAT\nHello.", **fields: Any) -> Message:
     id = new_id()
     defaults = {"kind": content.partition("\n")[0], "key": str(id), "created_at": now()}
@@ -251,6 +271,20 @@ def a_task(board: Board, title: str, **fields: Any) -> Task:
         updated_at=now(),
         **(defaults | fields),
     )
+
+
+def a_field(*boards: Board, **fields: Any) -> list[Any]:
+    """Make a custom field of tasks of these boards, and its bindings; the first row is the field.
+
+    It is called `size` and takes any text.
+    """
+    times = {"created_at": now(), "updated_at": now()}
+    defaults = {"id": new_id(), "field_key": "size", "label": "Size"}
+    field = CustomField(organization_id=boards[0].organization_id, **times, **(defaults | fields))
+    bindings = [
+        BoardCustomField(board_id=board.id, field=field, created_at=now()) for board in boards
+    ]
+    return [field, *bindings]
 
 
 def a_tag(organization: Organization, name: str = "Words", **fields: Any) -> Tag:

@@ -92,7 +92,7 @@ def sentence(event: Event, comment: str | None = None) -> str:
     """Say what happened. What was said about a task is the sentence itself, while it is there."""
     if event.type is EventType.TASK_COMMENT and comment:
         return comment
-    return SENTENCES[event.type].format_map(_Known(event.data))
+    return SENTENCES[event.type].format_map(_Known(event.data)).removesuffix(": ")
 
 
 class _Known(dict[str, Any]):

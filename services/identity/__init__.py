@@ -1,7 +1,13 @@
 """Identity: who is at the other end of a password, a cookie or a token."""
 
 from services.identity.agent_tokens import agent_with_token
-from services.identity.first_run import complete_first_run, first_run_link, first_run_open
+from services.identity.first_run import (
+    complete_first_run,
+    first_run_link,
+    first_run_open,
+    reopening_first_run,
+)
+from services.identity.newcomers import new_account
 from services.identity.passwords import (
     LONGEST_PASSWORD,
     SHORTEST_PASSWORD,
@@ -51,7 +57,9 @@ __all__ = [
     "hashed",
     "kept_password",
     "kept_password_of",
+    "new_account",
     "purge_sign_ins",
+    "reopening_first_run",
     "revoke_api_token",
     "sessions_of",
     "sign_in",

@@ -1,16 +1,19 @@
 """The first run: the one link by which the first owner comes in."""
 
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import Delete, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from kit.errors import Invalid, NotFound
 from kit.secrets import fingerprint, new_token
 from kit.values import email_address, words
-from models import FirstRunLink, User
-from services.identity.newcomers import hold_first_user, hold_newcomers, is_taken
-
-LONGEST_NAME = 200  # characters
+from models import ExternalIdentity, FirstRunLink, User
+from services.identity.newcomers import (
+    LONGEST_NAME,
+    hold_first_user,
+    hold_newcomers,
+    is_taken,
+)
 
 
 async def first_run_link(session: AsyncSession) -> str | None:
@@ -57,6 +60,13 @@ async def complete_first_run(
     user.updated_at = now()
     await session.flush()
     return user
+
+
+def reopening_first_run(*, without: User) -> Delete:
+    """Return what lets a first owner come in again if nobody else than this person can sign in."""
+    by_password = exists().where(User.password_hash.is_not(None), User.id != without.id)
+    by_provider = exists().where(ExternalIdentity.user_id != without.id)
+    return delete(FirstRunLink).where(~by_password, ~by_provider)
 
 
 async def _is_owner_missing(session: AsyncSession) -> bool:

@@ -1,17 +1,20 @@
-"""The installation's first user: made by the first-run link, or by the shared local token.
+"""How people come to be here: the installation's first user, and whoever is let in later.
 
-Both mean the same person (contract, 1.9): whichever comes first makes the row, and the other
-completes it.
+The first user is made by the first-run link, or by the shared local token. Both mean the same
+person (contract, 1.9): whichever comes first makes the row, and the other completes it.
 """
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
+from kit.errors import Conflict
+from kit.values import email_address, words
 from models import User, new_id
 
 FIRST_USER = "local-auth-user"
 LOCK = "mission control: newcomers"
+LONGEST_NAME = 200  # characters
 
 
 async def hold_newcomers(session: AsyncSession) -> None:
@@ -28,6 +31,24 @@ async def hold_first_user(session: AsyncSession) -> User:
         at = now()
         user = User(id=new_id(), clerk_user_id=FIRST_USER, created_at=at, updated_at=at)
         session.add(user)
+    return user
+
+
+async def new_account(session: AsyncSession, *, name: str, email: str, password_hash: str) -> User:
+    """Make an account that can be signed in to with a password.
+
+    Raises Invalid with the field, and Conflict if the address has an account already.
+    """
+    name, email = words(LONGEST_NAME)(name, "name"), email_address(email, "email")
+    at = now()
+    user = User(id=new_id(), name=name, email=email, created_at=at, updated_at=at)
+    user.clerk_user_id, user.password_hash = str(user.id), password_hash
+    await hold_newcomers(session)
+    if await is_taken(session, email, by_other_than=user):
+        reason = "There is an account with this e-mail address. Sign in with it."
+        raise Conflict("email_taken", reason, field="email")
+    session.add(user)
+    await session.flush()
     return user
 
 

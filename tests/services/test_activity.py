@@ -7,10 +7,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Forbidden, NotFound
 from kit.paging import Paging
-from models import ApprovalStatus, EventType, Role
+from models import ApprovalStatus, Event, EventType, Role
 from services import activity, approvals, boards, tasks
 from services.activity import ActivityFilters
-from services.activity.sentences import SENTENCES
+from services.activity.sentences import SENTENCES, sentence
 from tests.world import World
 
 ALL = Paging()
@@ -18,6 +18,13 @@ ALL = Paging()
 
 def test_every_kind_of_event_has_a_sentence() -> None:
     assert set(SENTENCES) == set(EventType)
+
+
+def test_who_is_not_named_is_left_out_of_the_sentence() -> None:
+    gone = Event(type=EventType.MEMBER_REMOVED, data={})
+    assert sentence(gone) == "Member removed"
+    gone.data = {"name": "Bob"}
+    assert sentence(gone) == "Member removed: Bob"
 
 
 async def happen(session: AsyncSession, world: World) -> None:

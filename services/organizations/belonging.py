@@ -9,31 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
 from models import BoardAccess, Member, Organization, User
-from services import users
-from services.organizations.edits import create
-
-FIRST_NAME = "Personal"  # of the organization of somebody who comes in by the API
-
-
-async def active(session: AsyncSession, user: User) -> Member:
-    """Return the person's membership in the organization they work in, with both of them loaded.
-
-    Where they are no longer a member, their oldest membership takes its place; who has none gets
-    an organization of their own.
-    """
-    member = await current(session, user)
-    if member is None:
-        await users.hold(session, user)
-        member = await current(session, user)
-    if member is None:
-        await create(session, user, name=FIRST_NAME)
-        member = await current(session, user)
-    assert member is not None
-    return member
 
 
 async def current(session: AsyncSession, user: User) -> Member | None:
-    """Return the same as `active`, but None for somebody who is a member nowhere."""
+    """Return the person's membership in the organization they work in, with both of them loaded.
+
+    Where they are no longer a member, their oldest membership takes its place. None for somebody
+    who is a member nowhere.
+    """
     is_active = Member.organization_id == User.active_organization_id
     query = _memberships(user).order_by(
         func.coalesce(is_active, False).desc(), Member.created_at, Member.id
