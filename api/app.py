@@ -18,6 +18,7 @@ from api import (
     message_streams,
     messages,
     organizations,
+    search,
     snapshots,
     tags,
     tasks,
@@ -58,6 +59,12 @@ def only(method: str, path: str, handler: Handler, intent: str, reach: Reach | N
     tags = ["agent", *hint.tags]
     keys = hint.keys(intent)
     return Op(method, f"/agent{path}", handler, AGENT, tags, reach, keys, hint.operation_id)
+
+
+def either(method: str, path: str, handler: Handler, tag: str, intent: str) -> Op:
+    """Declare an operation for people and agents, with what agents pick it by."""
+    hint = HINTS[intent]
+    return Op(method, path, handler, EITHER, [tag, *hint.tags], None, hint.keys(intent))
 
 
 OPERATIONS: list[Op] = [
@@ -102,6 +109,8 @@ OPERATIONS: list[Op] = [
     Op("GET", "/activity", activity.list_activity, EITHER, ["activity"]),
     Op("GET", SAID, activity.list_task_comment_feed, USER, ["activity"], to.belonging),
     Op("GET", f"{SAID}/stream", activity.stream_comments, USER, ["activity"], to.belonging),
+    #
+    either("GET", "/search", search.search_everything, "search", "agent_search"),
     #
     Op("GET", "/agents", agents.list_agents, USER, ["agents"], to.administering),
     Op("POST", "/agents", agents.create_agent, EITHER, ["agents"], to.staffing),

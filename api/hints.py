@@ -106,6 +106,12 @@ HINTS = {
         effects=("An agent is created; its token is in the answer, once",),
         never="Do not create an agent for a single small task",
     ),
+    "agent_search": Hint(
+        tags=EVERYBODY,
+        when="You look for a task, a comment or a note of which you know only some words",
+        not_when="You know its id, or want all tasks of a status: list the tasks",
+        never="Do not ask again and again for what is new: listen to a stream",
+    ),
     "agent_board_task_discovery": Hint(
         when="You look for work, or want to see how the board stands",
         not_when="You know the task: ask for it by its id",
