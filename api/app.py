@@ -15,6 +15,8 @@ from api import (
     board_streams,
     boards,
     comments,
+    invites,
+    members,
     message_streams,
     messages,
     organizations,
@@ -38,6 +40,8 @@ from kit.errors import Refusal
 USER, AGENT, EITHER = Caller.USER, Caller.AGENT, Caller.EITHER
 
 ORG = "/organizations/me"
+MEMBERS, INVITES = f"{ORG}/members", f"{ORG}/invites"
+MEMBER, INVITE = f"{MEMBERS}/{{member_id}}", f"{INVITES}/{{invite_id}}"
 BOARD = "/boards/{board_id}"
 GROUP = f"{BOARD}/group-snapshot"
 TASKS, ASKED = f"{BOARD}/tasks", f"{BOARD}/approvals"
@@ -50,6 +54,7 @@ TAG = "/tags/{tag_id}"
 OUTBOX, MAIL = f"{AN_AGENT}/messages", "/messages"
 AGAIN = f"{OUTBOX}/{{message_id}}/retry"
 
+ORGS = ["organizations"]
 GROUP_TAGS = ["boards", LEAD, WORKER]
 
 
@@ -71,12 +76,23 @@ OPERATIONS: list[Op] = [
     Op("POST", "/auth/bootstrap", users.bootstrap_user, USER, ["auth"], to.belonging),
     Op("GET", "/users/me", users.get_me, USER, ["users"], to.belonging),
     Op("PATCH", "/users/me", users.update_me, USER, ["users"]),
+    Op("DELETE", "/users/me", users.delete_me, USER, ["users"]),
     #
-    Op("POST", "/organizations", organizations.create_organization, USER, ["organizations"]),
-    Op("GET", f"{ORG}/list", organizations.list_mine, USER, ["organizations"], to.belonging),
-    Op("PATCH", f"{ORG}/active", organizations.set_active, USER, ["organizations"]),
-    Op("GET", ORG, organizations.get_mine, USER, ["organizations"], to.belonging),
-    Op("GET", f"{ORG}/member", organizations.get_membership, USER, ["organizations"], to.belonging),
+    Op("POST", "/organizations", organizations.create_organization, USER, ORGS),
+    Op("GET", f"{ORG}/list", organizations.list_mine, USER, ORGS, to.belonging),
+    Op("PATCH", f"{ORG}/active", organizations.set_active, USER, ORGS),
+    Op("GET", ORG, organizations.get_mine, USER, ORGS, to.belonging),
+    Op("DELETE", ORG, organizations.delete_mine, USER, ORGS, to.owning),
+    Op("GET", f"{ORG}/member", members.get_membership, USER, ORGS, to.belonging),
+    Op("GET", MEMBERS, members.list_members, USER, ORGS, to.belonging),
+    Op("GET", MEMBER, members.get_member, USER, ORGS, to.belonging),
+    Op("PATCH", MEMBER, members.update_member, USER, ORGS, to.member_to_change),
+    Op("PUT", f"{MEMBER}/access", members.update_member_access, USER, ORGS, to.member_to_change),
+    Op("DELETE", MEMBER, members.remove_member, USER, ORGS, to.member_to_change),
+    Op("GET", INVITES, invites.list_invites, USER, ORGS, to.administering),
+    Op("POST", INVITES, invites.create_invite, USER, ORGS, to.administering),
+    Op("DELETE", INVITE, invites.revoke_invite, USER, ORGS, to.administering),
+    Op("POST", "/organizations/invites/accept", invites.accept_invite, USER, ORGS),
     #
     Op("GET", "/boards", boards.list_boards, USER, ["boards"], to.belonging),
     Op("POST", "/boards", boards.create_board, USER, ["boards"], to.administering),

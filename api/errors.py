@@ -72,6 +72,8 @@ OF_REACH: dict[Reach | None, set[int]] = {
     None: set(),
     reach.belonging: set(),
     reach.administering: {403},
+    reach.owning: {403},
+    reach.member_to_change: {403, 404},
     reach.reading: {403, 404},
     reach.writing: {403, 404},
     reach.governing: {403, 404},

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from api.fields import Answer, Body, Moment, Name
+from api.fields import Answer, Body, Moment, Name, Ok
 from api.operations import Call, may_answer
 from models import Member, Role
 from services import organizations
@@ -25,41 +25,6 @@ class OrganizationListItem(Answer):
     name: str
     role: Role
     is_active: bool
-
-
-class OrganizationUserRead(Answer):
-    """The person behind a membership."""
-
-    id: UUID
-    email: str | None
-    name: str | None
-    preferred_name: str | None
-
-
-class BoardAccessRead(Answer):
-    """What a member may do on one board."""
-
-    id: UUID
-    board_id: UUID
-    can_read: bool
-    can_write: bool
-    created_at: Moment
-    updated_at: Moment
-
-
-class OrganizationMemberRead(Answer):
-    """A membership: the role, and the rights on boards."""
-
-    id: UUID
-    organization_id: UUID
-    user_id: UUID
-    role: Role
-    all_boards_read: bool
-    all_boards_write: bool
-    created_at: Moment
-    updated_at: Moment
-    user: OrganizationUserRead | None
-    board_access: list[BoardAccessRead] = []
 
 
 class OrganizationCreate(Body):
@@ -109,9 +74,10 @@ async def get_mine(call: Call, member: Member) -> OrganizationRead:
     return OrganizationRead.model_validate(member.organization)
 
 
-async def get_membership(call: Call, member: Member) -> OrganizationMemberRead:
-    """Return the caller's own membership, with the rights on single boards."""
-    read = OrganizationMemberRead.model_validate(member)
-    rows = await organizations.own_access(call.session, member)
-    read.board_access = [BoardAccessRead.model_validate(row) for row in rows]
-    return read
+async def delete_mine(call: Call, member: Member) -> Ok:
+    """Delete the organization in which the caller works, with everything in it. For its owners.
+
+    This cannot be undone.
+    """
+    await organizations.delete_organization(call.session, member)
+    return Ok()

@@ -39,6 +39,20 @@ async def administering(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     return reached
 
 
+async def owning(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """As `belonging`, for owners only."""
+    reached = await belonging(call, path)
+    organizations.require_owner(reached["member"])
+    return reached
+
+
+async def member_to_change(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Find a member of the organization, and hold it, for its admins."""
+    reached = await administering(call, path)
+    held = await organizations.hold_member(call.session, reached["member"], path["member_id"])
+    return {"held": held}
+
+
 async def staffing(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     """Let in those who look after agents: an organization's admins, and the leads of boards."""
     if isinstance(call.actor, Agent):

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from api.fields import Answer, Changes, Short, Text
-from api.operations import Call
+from api.fields import Answer, Changes, Ok, Short, Text
+from api.operations import Call, may_answer
 from models import Member
-from services import users
+from services import accounts, users
 
 
 class UserRead(Answer):
@@ -49,3 +49,14 @@ async def update_me(call: Call, body: UserUpdate) -> UserRead:
     return UserRead.model_validate(
         await users.change_profile(call.session, call.user, body.changes())
     )
+
+
+@may_answer(409)
+async def delete_me(call: Call) -> Ok:
+    """Delete one's own account: sign-ins, tokens, memberships, and what nobody else shares.
+
+    Organizations in which nobody else is are deleted with everything in them. Whoever is the only
+    owner of one with other members makes somebody else an owner first, or deletes it.
+    """
+    await accounts.close(call.session, call.user)
+    return Ok()

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.app import OPERATIONS
 from api.auth import Caller
 from api.operations import Operation
-from models import Agent, Approval, Message, Tag, Task, User
-from tests.world import World, a_message, a_tag
+from models import Agent, Approval, Invite, Message, Tag, Task, User
+from tests.world import World, a_message, a_tag, an_invite
 
 TABLES = (
     "activity_events",
@@ -22,6 +22,9 @@ TABLES = (
     "approval_task_links",
     "approvals",
     "boards",
+    "organization_board_access",
+    "organization_invite_board_access",
+    "organization_invites",
     "organization_members",
     "organizations",
     "tag_assignments",
@@ -53,6 +56,7 @@ class Things:
     task: Task
     approval: Approval
     tag: Tag
+    invite: Invite
     message: Message
 
     def path(self, operation: Operation) -> str:
@@ -67,6 +71,8 @@ class Things:
             "approval_id": self.approval.id,
             "agent_id": self.world.other_worker.id,
             "tag_id": self.tag.id,
+            "member_id": self.world.bobs.id,
+            "invite_id": self.invite.id,
             "message_id": self.message.id,
         }
         return path.format(**ids)
@@ -86,13 +92,14 @@ class Things:
 
 
 async def things(session: AsyncSession, world: World) -> Things:
-    """Put a task, a question and a message to its lead on Launch, and a tag into Tern."""
+    """Put into Tern what a path can name: one of each kind."""
     task = world.task()
     approval, *links = world.approval(task)
     tag, message = a_tag(world.tern), a_message(world.lead)
-    session.add_all([task, approval, *links, tag, message])
+    invite = an_invite(world.tern, "nora@example.com")
+    session.add_all([task, approval, *links, tag, invite, message])
     await session.flush()
-    return Things(world, task, approval, tag, message)
+    return Things(world, task, approval, tag, invite, message)
 
 
 async def everything(session: AsyncSession) -> dict[str, Any]:
