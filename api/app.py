@@ -12,13 +12,20 @@ from api import (
     agent_streams,
     agents,
     approvals,
+    board_groups,
     board_streams,
     boards,
     comments,
+    gateway_sessions,
+    gateways,
+    custom_fields,
     invites,
     members,
+    memory,
+    memory_streams,
     message_streams,
     messages,
+    onboarding,
     organizations,
     search,
     snapshots,
@@ -27,6 +34,7 @@ from api import (
     users,
 )
 from api import reach as to
+from api import reach_groups as near
 from api.auth import Caller
 from api.health import health, readyz
 from api.hints import HINTS, LEAD, WORKER
@@ -47,15 +55,30 @@ GROUP = f"{BOARD}/group-snapshot"
 TASKS, ASKED = f"{BOARD}/tasks", f"{BOARD}/approvals"
 TASK, APPROVAL = f"{TASKS}/{{task_id}}", f"{ASKED}/{{approval_id}}"
 COMMENTS = f"{TASK}/comments"
+MEMORY, OURS = f"{BOARD}/memory", f"{BOARD}/group-memory"
+NOTE, OUR_NOTE = f"{MEMORY}/{{memory_id}}", f"{OURS}/{{memory_id}}"
+GROUPS, A_GROUP = "/board-groups", "/board-groups/{group_id}"
+GLANCE, BEAT, THEIRS = f"{A_GROUP}/snapshot", f"{A_GROUP}/heartbeat", f"{A_GROUP}/memory"
+THEIR_NOTE, THEIR_STREAM = f"{THEIRS}/{{memory_id}}", f"{THEIRS}/stream"
 SAID = "/activity/task-comments"
 AN_AGENT = "/agents/{agent_id}"
 TOKENS = f"{AN_AGENT}/tokens"
 TAG = "/tags/{tag_id}"
+GATES = "/gateways"
+GATE, SESSIONS = f"{GATES}/{{gateway_id}}", f"{GATES}/sessions"
+SESSION = f"{SESSIONS}/{{session_id}}"
+GATE_TAGS, ADMIN = ["gateways"], to.administering
+ONBOARDING = f"{BOARD}/onboarding"
+FIELDS = f"{ORG}/custom-fields"
+FIELD = f"{FIELDS}/{{task_custom_field_definition_id}}"
 OUTBOX, MAIL = f"{AN_AGENT}/messages", "/messages"
 AGAIN = f"{OUTBOX}/{{message_id}}/retry"
 
 ORGS = ["organizations"]
 GROUP_TAGS = ["boards", LEAD, WORKER]
+OF_GROUPS, NOTES, SHARED = ["board-groups"], ["board-memory"], ["board-group-memory"]
+OF_FIELDS = ["custom fields"]
+TALKS = ["board-onboarding"]
 
 
 def only(method: str, path: str, handler: Handler, intent: str, reach: Reach | None = None) -> Op:
@@ -64,6 +87,18 @@ def only(method: str, path: str, handler: Handler, intent: str, reach: Reach | N
     tags = ["agent", *hint.tags]
     keys = hint.keys(intent)
     return Op(method, f"/agent{path}", handler, AGENT, tags, reach, keys, hint.operation_id)
+
+
+def noted(method: str, path: str, handler: Handler, deed: str, reach: Reach) -> Op:
+    """Declare what agents alone may do, under /agent, with the memory of a board."""
+    return only(method, path, handler, f"agent_board_memory_{deed}", reach)
+
+
+def ours(method: str, path: str, handler: Handler, deed: str, reach: Reach) -> Op:
+    """Declare what people and agents may do with the memory of a board's group."""
+    intent = f"agent_board_group_memory_{deed}"
+    hint = HINTS[intent]
+    return Op(method, path, handler, EITHER, [*SHARED, *hint.tags], reach, hint.keys(intent))
 
 
 def either(method: str, path: str, handler: Handler, tag: str, intent: str) -> Op:
@@ -100,13 +135,54 @@ OPERATIONS: list[Op] = [
     Op("PATCH", BOARD, boards.update_board, USER, ["boards"], to.writing),
     Op("DELETE", BOARD, boards.delete_board, USER, ["boards"], to.governing),
     Op("GET", f"{BOARD}/snapshot", snapshots.get_board_snapshot, EITHER, ["boards"], to.reading),
-    Op("GET", GROUP, snapshots.get_board_group_snapshot, EITHER, GROUP_TAGS, to.reading),
+    Op("GET", GROUP, board_groups.get_board_group_snapshot, EITHER, GROUP_TAGS, to.reading),
+    #
+    Op("GET", MEMORY, memory.list_board_memory, EITHER, NOTES, near.notes_to_read),
+    Op("POST", MEMORY, memory.create_board_memory, EITHER, NOTES, near.notes_to_change),
+    Op("GET", f"{MEMORY}/stream", memory_streams.stream_board_memory, EITHER, NOTES, to.reading),
+    Op("GET", NOTE, memory.get_board_memory, EITHER, NOTES, near.notes_to_read),
+    Op("PATCH", NOTE, memory.update_board_memory, EITHER, NOTES, near.notes_to_change),
+    Op("DELETE", NOTE, memory.delete_memory, EITHER, NOTES, near.notes_to_change),
+    #
+    ours("GET", OURS, memory.list_group_memory, "discovery", near.shared_to_read),
+    ours("POST", OURS, memory.create_group_memory, "record", near.shared_to_change),
+    ours("GET", f"{OURS}/stream", memory_streams.stream_memory_beside, "stream", to.reading),
+    ours("GET", OUR_NOTE, memory.get_group_memory, "lookup", near.shared_to_read),
+    ours("PATCH", OUR_NOTE, memory.update_group_memory, "update", near.shared_to_change),
+    ours("DELETE", OUR_NOTE, memory.delete_memory, "delete", near.shared_to_change),
+    #
+    Op("GET", GROUPS, board_groups.list_board_groups, USER, OF_GROUPS, to.belonging),
+    Op("POST", GROUPS, board_groups.create_board_group, USER, OF_GROUPS, to.administering),
+    Op("GET", A_GROUP, board_groups.get_board_group, USER, OF_GROUPS, near.group_to_read),
+    Op("PATCH", A_GROUP, board_groups.update_board_group, USER, OF_GROUPS, near.group_to_change),
+    Op("DELETE", A_GROUP, board_groups.delete_board_group, USER, OF_GROUPS),
+    Op("GET", GLANCE, board_groups.get_group_snapshot, USER, OF_GROUPS, near.group_to_read),
+    Op("POST", BEAT, board_groups.apply_board_group_heartbeat, EITHER, OF_GROUPS),
+    #
+    Op("GET", THEIRS, memory.list_group_memory, USER, SHARED, near.shared_to_read),
+    Op("POST", THEIRS, memory.create_group_memory, USER, SHARED, near.shared_to_change),
+    Op("GET", THEIR_STREAM, memory_streams.stream_group_memory, USER, SHARED, near.group_to_read),
+    Op("GET", THEIR_NOTE, memory.get_group_memory, USER, SHARED, near.shared_to_read),
+    Op("PATCH", THEIR_NOTE, memory.update_group_memory, USER, SHARED, near.shared_to_change),
+    Op("DELETE", THEIR_NOTE, memory.delete_memory, USER, SHARED, near.shared_to_change),
     #
     Op("GET", "/tags", tags.list_tags, USER, ["tags"], to.belonging),
     Op("POST", "/tags", tags.create_tag, USER, ["tags"], to.administering),
     Op("GET", TAG, tags.get_tag, USER, ["tags"], to.tag_to_read),
     Op("PATCH", TAG, tags.update_tag, USER, ["tags"], to.tag_to_change),
     Op("DELETE", TAG, tags.delete_tag, USER, ["tags"], to.tag_to_change),
+    #
+    Op("GET", ONBOARDING, onboarding.get_onboarding, USER, TALKS, to.reading),
+    Op("POST", f"{ONBOARDING}/start", onboarding.start_onboarding, USER, TALKS, to.writing),
+    Op("POST", f"{ONBOARDING}/restart", onboarding.restart_onboarding, USER, TALKS, to.writing),
+    Op("POST", f"{ONBOARDING}/answer", onboarding.answer_onboarding, USER, TALKS, to.writing),
+    Op("POST", f"{ONBOARDING}/agent", onboarding.update_onboarding, AGENT, TALKS, to.asking),
+    Op("POST", f"{ONBOARDING}/confirm", onboarding.confirm_onboarding, USER, TALKS, to.writing),
+    #
+    Op("GET", FIELDS, custom_fields.list_custom_fields, USER, OF_FIELDS, to.belonging),
+    Op("POST", FIELDS, custom_fields.create_custom_field, USER, OF_FIELDS, to.administering),
+    Op("PATCH", FIELD, custom_fields.update_custom_field, USER, OF_FIELDS, to.field_to_change),
+    Op("DELETE", FIELD, custom_fields.delete_custom_field, USER, OF_FIELDS, to.field_to_change),
     #
     Op("GET", TASKS, tasks.list_tasks, EITHER, ["tasks"], to.reading),
     Op("POST", TASKS, tasks.create_task, USER, ["tasks"], to.writing),
@@ -140,6 +216,19 @@ OPERATIONS: list[Op] = [
     Op("GET", OUTBOX, messages.list_agent_messages, USER, ["agents"], to.agent_in_sight),
     Op("POST", AGAIN, messages.retry_message, USER, ["agents"], to.agent_in_reach),
     #
+    Op("GET", f"{GATES}/status", gateway_sessions.get_gateway_status, USER, GATE_TAGS),
+    Op("GET", f"{GATES}/commands", gateway_sessions.list_gateway_commands, USER, GATE_TAGS, ADMIN),
+    Op("GET", SESSIONS, gateway_sessions.list_gateway_sessions, USER, GATE_TAGS),
+    Op("GET", SESSION, gateway_sessions.get_gateway_session, USER, GATE_TAGS),
+    Op("GET", f"{SESSION}/history", gateway_sessions.get_gateway_history, USER, GATE_TAGS),
+    Op("POST", f"{SESSION}/message", gateway_sessions.send_gateway_message, USER, GATE_TAGS),
+    Op("GET", GATES, gateways.list_gateways, USER, GATE_TAGS, ADMIN),
+    Op("POST", GATES, gateways.create_gateway, USER, GATE_TAGS, ADMIN),
+    Op("GET", GATE, gateways.get_gateway, USER, GATE_TAGS, to.gateway_in_reach),
+    Op("PATCH", GATE, gateways.update_gateway, USER, GATE_TAGS, ADMIN),
+    Op("DELETE", GATE, gateways.delete_gateway, USER, GATE_TAGS, ADMIN),
+    Op("POST", f"{GATE}/checks", gateways.check_gateway, USER, GATE_TAGS, to.gateway_in_reach),
+    #
     only("GET", "/healthz", agent.agent_healthz, "agent_auth_health"),
     only("POST", "/heartbeat", agent.agent_heartbeat, "agent_heartbeat"),
     only("GET", MAIL, messages.list_my_messages, "agent_message_discovery"),
@@ -156,7 +245,15 @@ OPERATIONS: list[Op] = [
     only("DELETE", TASK, tasks.delete_task, "agent_task_delete", to.leading),
     only("GET", COMMENTS, comments.list_task_comments, "agent_task_comment_discovery", to.reading),
     only("POST", COMMENTS, comments.create_task_comment, "agent_task_comment_create", to.writing),
+    only(
+        "POST", ONBOARDING, onboarding.update_onboarding, "agent_board_onboarding_update", to.asking
+    ),
     only("GET", f"{BOARD}/tags", agent.list_tags, "agent_board_tag_discovery", to.reading),
+    noted("GET", MEMORY, memory.list_board_memory, "discovery", near.notes_to_read),
+    noted("POST", MEMORY, memory.create_board_memory, "record", near.notes_to_change),
+    noted("GET", NOTE, memory.get_board_memory, "lookup", near.notes_to_read),
+    noted("PATCH", NOTE, memory.update_board_memory, "update", near.notes_to_change),
+    noted("DELETE", NOTE, memory.delete_memory, "delete", near.notes_to_change),
     only("GET", ASKED, approvals.list_approvals, "agent_board_approval_discovery", to.reading),
     only("POST", ASKED, approvals.create_approval, "agent_board_approval_request", to.writing),
 ]

@@ -9,7 +9,7 @@ from typing import Any
 from api.operations import Call
 from kit.errors import Forbidden
 from models import Agent
-from services import agents, boards, organizations, tags
+from services import agents, boards, custom_fields, gateways, organizations, tags
 
 
 async def reading(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,6 +69,14 @@ async def leading(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     return reached
 
 
+async def asking(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Find a board and hold it, for the agent that looks after its gateway."""
+    reached = await writing(call, path)
+    if call.agent.board_id is not None:
+        raise Forbidden("gateway_main_required", "Only the gateway's own agent can do that.")
+    return reached
+
+
 async def agent_in_reach(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     """Find an agent of the organization, for its admins."""
     reached = await administering(call, path)
@@ -91,6 +99,20 @@ async def tag_to_change(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
 async def agent_in_sight(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
     """Find an agent of the caller's organizations, for those who read its board."""
     return {"agent": await agents.seen(call.session, call.user, path["agent_id"])}
+
+
+async def field_to_change(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Find a custom field of the organization, and hold it, for its admins."""
+    reached = await belonging(call, path)
+    field_id = path["task_custom_field_definition_id"]
+    return reached | {"field": await custom_fields.hold(call.session, reached["member"], field_id)}
+
+
+async def gateway_in_reach(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Find a gateway of the organization, for its admins."""
+    reached = await administering(call, path)
+    gateway = await gateways.get(call.session, reached["member"], path["gateway_id"])
+    return reached | {"gateway": gateway}
 
 
 async def own_agent(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:

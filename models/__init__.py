@@ -15,10 +15,17 @@ from models.custom_field import (
 )
 from models.event import Event, EventType
 from models.gateway import Gateway
+from models.idempotency import IdempotencyKey
 from models.identity import ExternalIdentity, PendingSignIn
 from models.invite import Invite, InviteBoardAccess
 from models.memory import GroupNote, Note
 from models.message import Message, MessageState
+from models.onboarding import (
+    OnboardingMessage,
+    OnboardingRole,
+    OnboardingSession,
+    OnboardingStatus,
+)
 from models.organization import BoardAccess, Member, Organization, Role
 from models.soul import Soul, SoulDirectory
 from models.tag import Tag, TagAssignment
@@ -52,12 +59,17 @@ __all__ = [
     "FirstRunLink",
     "Gateway",
     "GroupNote",
+    "IdempotencyKey",
     "Invite",
     "InviteBoardAccess",
     "Member",
     "Message",
     "MessageState",
     "Note",
+    "OnboardingMessage",
+    "OnboardingRole",
+    "OnboardingSession",
+    "OnboardingStatus",
     "Organization",
     "PendingSignIn",
     "Priority",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
@@ -49,3 +49,11 @@ async def change_profile(session: AsyncSession, user: User, changes: Mapping[str
     if new:
         held.updated_at = now()
     return held
+
+
+async def set_profile(session: AsyncSession, user: User, changes: Mapping[str, object]) -> None:
+    """Set some of what a person says about themselves, whatever it was. Raises Invalid."""
+    new = checked(PROFILE, changes)
+    if new:
+        written = update(User).where(User.id == user.id).values(**new, updated_at=now())
+        await session.execute(written.execution_options(synchronize_session=False))

@@ -18,6 +18,7 @@ from models import (
     BoardAccess,
     BoardCustomField,
     CustomField,
+    Gateway,
     Invite,
     Member,
     Message,
@@ -259,6 +260,34 @@ def an_agent(name: str, board: Board, **fields: Any) -> Agent:
         updated_at=now(),
         **(defaults | fields),
     )
+
+
+def a_gateway(organization: Organization, name: str = "Harbour", **fields: Any) -> Gateway:
+    defaults = {"url": "ws://127.0.0.1:18789", "workspace_root": "/agents", "sealed_device": "-"}
+    return Gateway(
+        id=new_id(),
+        organization_id=organization.id,
+        name=name,
+        created_at=now(),
+        updated_at=now(),
+        **(defaults | fields),
+    )
+
+
+def a_main(gateway: Gateway, name: str = "Harbour master") -> list[Any]:
+    """Make the agent that looks after a gateway, and its token; the first row is the agent."""
+    main = Agent(
+        id=new_id(),
+        organization_id=gateway.organization_id,
+        gateway_id=gateway.id,
+        name=name,
+        status=AgentStatus.ONLINE,
+        openclaw_session_id=gateway.session_key,
+        last_seen_at=now(),
+        created_at=now(),
+        updated_at=now(),
+    )
+    return [main, an_agent_token(main)]
 
 
 def a_task(board: Board, title: str, **fields: Any) -> Task:

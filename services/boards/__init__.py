@@ -12,6 +12,7 @@ from services.boards.access import (
     writable_ids,
 )
 from services.boards.edits import change, create, delete
+from services.boards.goals import set_goal
 from services.boards.lists import BoardSummary, by_slug, listed, listed_for_agent, summaries
 from services.boards.rules import RULES, BoardDraft
 
@@ -33,6 +34,7 @@ __all__ = [
     "readable",
     "readable_ids",
     "seen_by",
+    "set_goal",
     "summaries",
     "writable_ids",
 ]

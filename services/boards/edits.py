@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from kit.errors import Forbidden, Invalid
 from kit.values import checked
-from models import Actor, Board, BoardAccess, BoardGroup, EventType, Member
+from models import Actor, Agent, Board, BoardAccess, BoardGroup, EventType, Gateway, Member
 from services import events
 from services.boards.access import access
 from services.boards.rules import (
@@ -63,10 +63,12 @@ async def change(
     await _check_places(session, board.organization_id, new)
     if not new:
         return board
-    moved = {name: [_plain(getattr(board, name)), _plain(value)] for name, value in new.items()}
+    moved = {name: [plain(getattr(board, name)), plain(value)] for name, value in new.items()}
     for name, value in new.items():
         setattr(board, name, value)
     board.updated_at = now()
+    if "gateway_id" in new:
+        await _take_along(session, board)
     data: dict[str, object] = {"name": board.name, "changes": moved}
     await _record(session, EventType.BOARD_UPDATED, actor, board, data)
     return board
@@ -106,9 +108,7 @@ async def _check_places(
     session: AsyncSession, organization_id: UUID, fields: Mapping[str, Any]
 ) -> None:
     """Raise Invalid if a gateway or a group is named that this organization does not have."""
-    if fields.get("gateway_id") is not None:
-        reason = "There is no such gateway in this organization."
-        raise Invalid("gateway_not_found", reason, field="gateway_id")
+    await _check_gateway(session, organization_id, fields.get("gateway_id"))
     group_id = fields.get("board_group_id")
     if group_id is None:
         return
@@ -118,6 +118,29 @@ async def _check_places(
     if await session.scalar(known.with_for_update(read=True, key_share=True)) is None:
         reason = "There is no such group in this organization."
         raise Invalid("board_group_not_found", reason, field="board_group_id")
+
+
+async def _check_gateway(
+    session: AsyncSession, organization_id: UUID, gateway_id: UUID | None
+) -> None:
+    """Raise Invalid for a gateway of another organization, or without an agent to look after it."""
+    if gateway_id is None:
+        return
+    main = exists().where(Agent.gateway_id == Gateway.id, Agent.board_id.is_(None))
+    known = select(main).where(Gateway.id == gateway_id, Gateway.organization_id == organization_id)
+    has_main = await session.scalar(known.with_for_update(read=True, key_share=True, of=Gateway))
+    if has_main is None:
+        reason = "There is no such gateway in this organization."
+        raise Invalid("gateway_not_found", reason, field="gateway_id")
+    if not has_main:
+        reason = "This gateway has no agent that looks after it."
+        raise Invalid("gateway_without_agent", reason, field="gateway_id")
+
+
+async def _take_along(session: AsyncSession, board: Board) -> None:
+    """Have the board's agents where the board now is."""
+    mine = update(Agent).where(Agent.board_id == board.id)
+    await session.execute(mine.values(gateway_id=board.gateway_id, updated_at=board.updated_at))
 
 
 def _let_in(session: AsyncSession, member: Member, board: Board, at: datetime) -> None:
@@ -148,7 +171,7 @@ async def _record(
     )
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Return a value as JSON can hold it."""
     if isinstance(value, datetime):
         return value.isoformat()

@@ -1,0 +1,84 @@
+"""Finding the conversation of a board, and who asks the questions in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import ScalarSelect, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.errors import NotFound
+from models import (
+    Agent,
+    Board,
+    OnboardingMessage,
+    OnboardingRole,
+    OnboardingSession,
+    OnboardingStatus,
+)
+
+OPEN = (OnboardingStatus.ACTIVE, OnboardingStatus.COMPLETED)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A conversation, with all that was said and the agent that asks, if there is one."""
+
+    session: OnboardingSession
+    messages: Sequence[OnboardingMessage]
+    asked_by: UUID | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can go on."""
+        return self.session.status in OPEN
+
+    @property
+    def waiting_for(self) -> Literal["agent", "person"] | None:
+        """Whose turn it is: `agent`, `person`, or None when it is over."""
+        if not self.is_open:
+            return None
+        answers = self.messages and self.messages[-1].role is OnboardingRole.USER
+        return "agent" if answers and self.asked_by else "person"
+
+    @property
+    def waiting_since(self) -> datetime | None:
+        """Since when it is the turn of whoever is waited for."""
+        return self.messages[-1].created_at if self.waiting_for else None
+
+
+async def find(session: AsyncSession, board: Board) -> Conversation | None:
+    """Return the board's last conversation, if there ever was one."""
+    last = (
+        select(OnboardingSession.id)
+        .where(OnboardingSession.board_id == board.id)
+        .order_by(OnboardingSession.created_at.desc(), OnboardingSession.id.desc())
+        .limit(1)
+    )
+    query = (
+        select(OnboardingSession, OnboardingMessage, asking(board))
+        .outerjoin(OnboardingMessage, OnboardingMessage.session_id == OnboardingSession.id)
+        .where(OnboardingSession.id == last.scalar_subquery())
+        .order_by(OnboardingMessage.seq)
+        .execution_options(populate_existing=True)
+    )
+    rows = (await session.execute(query)).all()
+    if not rows:
+        return None
+    return Conversation(rows[0][0], [row[1] for row in rows if row[1]], rows[0][2])
+
+
+async def get(session: AsyncSession, board: Board) -> Conversation:
+    """Return the board's last conversation. Raises NotFound."""
+    found = await find(session, board)
+    if found is None:
+        raise NotFound("onboarding_not_found", "No onboarding was started on this board.")
+    return found
+
+
+def asking(board: Board) -> ScalarSelect[UUID]:
+    """Select the id of the agent that looks after the board's gateway."""
+    mains = select(Agent.id).where(Agent.gateway_id == board.gateway_id, Agent.board_id.is_(None))
+    return mains.order_by(Agent.created_at, Agent.id).limit(1).scalar_subquery()
