@@ -34,6 +34,25 @@ def address(text: str) -> str:
     return text.rstrip("/")
 
 
+def issuer(text: str) -> str:
+    """Read the address of an OpenID provider. What it says of people must not be forged on the way.
+
+    A slash at its end stays: to some providers it is a part of their name.
+    """
+    if not text:
+        return ""
+    address(text)
+    parts = urlsplit(text)
+    if parts.scheme != "https" and not _is_here(parts.hostname or ""):
+        raise ValueError("must start with https://, unless the provider is on this machine")
+    return text
+
+
+def host_of(text: str) -> str:
+    """Return the host in an address, or nothing where there is none."""
+    return urlsplit(text).hostname or ""
+
+
 def address_of(host: str, port: int) -> str:
     """Return the address at which a server on this machine is reached."""
     host = EVERYWHERE.get(host, host)
@@ -86,6 +105,11 @@ def origins(value: object) -> object:
     return found
 
 
+def words(value: object) -> object:
+    """Read a list of words, with commas between them."""
+    return tuple(str(item) for item in _items(value))
+
+
 def options(value: object) -> object:
     """Read PostgreSQL's own settings, `name=value`, with spaces between them."""
     if not isinstance(value, str):
@@ -106,6 +130,13 @@ def level(text: str) -> str:
     if name not in logging.getLevelNamesMapping():
         raise ValueError("must be TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or a number")
     return name
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _pair(word: str) -> tuple[str, str]:

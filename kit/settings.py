@@ -31,6 +31,7 @@ Networks = Annotated[tuple[values.Network, ...], NoDecode, BeforeValidator(value
 Private = Annotated[
     tuple[values.Network, ...], NoDecode, BeforeValidator(values.private_networks)
 ]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.words)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.origins)]
 Options = Annotated[dict[str, str], NoDecode, BeforeValidator(values.options)]
 Folder = Annotated[Path, AfterValidator(lambda path: Path.absolute(path.expanduser()))]
@@ -60,6 +61,14 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     mc_pg_options: Options = Field(default_factory=dict)
 
     secret_key: str = Field(default="", repr=False)
+    oidc_issuer: Annotated[str, AfterValidator(values.issuer)] = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = Field(default="", repr=False)
+    oidc_name: str = Field(
+        default_factory=lambda given: values.host_of(given.get("oidc_issuer", "")), max_length=60
+    )
+    oidc_audience: Words = ()
+    oidc_leeway: float = Field(default=10, ge=0, le=300)
     auth_mode: Literal["accounts", "local"] = "accounts"
     local_auth_token: str = Field(default="", repr=False)
     session_days: int = Field(default=30, ge=1, le=3650)
@@ -144,6 +153,13 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
         if wanted and len(token) < SHORTEST_TOKEN:
             raise ValueError(f"must have at least {SHORTEST_TOKEN} characters")
         return token
+    @field_validator("oidc_client_id", "oidc_client_secret")
+    @classmethod
+    def _goes_with_the_issuer(cls, given: str, others: ValidationInfo) -> str:
+        if bool(given) != bool(others.data.get("oidc_issuer", given)):
+            raise ValueError("must be set when OIDC_ISSUER is, and only then")
+        return given
+
 
 
 class _FromOutside(BaseSettings, Settings, extra="ignore", env_file_encoding="utf-8"):
