@@ -21,6 +21,7 @@ from kit.doorbell import Doorbell
 from kit.last_resort import LastResort
 from kit.limits import Limit
 from kit.log import RequestLog
+from kit.openid import Provider
 from kit.request_id import RequestId
 from kit.security_headers import CONTENT_SECURITY_POLICY, SecurityHeaders
 from kit.settings import Settings
@@ -65,11 +66,14 @@ def build(settings: Settings) -> Starlette:
         doorbell = Doorbell()
         listening = asyncio.create_task(doorbell.listen(settings.dsn))
         feed = events.Feed(transaction, doorbell)
-        yield state_of(settings, transaction, doorbell, feed)
+        state = state_of(settings, transaction, doorbell, feed)
+        yield state
         await feed.close()
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
+        if state["provider"] is not None:
+            await state["provider"].close()
         await engine.dispose()
 
     return Starlette(
@@ -92,6 +96,7 @@ def state_of(settings: Settings, transaction: Any, doorbell: Doorbell, feed: Any
         "doorbell": doorbell,
         "feed": feed,
         "limits": Limits.of(settings),
+        "provider": Provider(settings) if settings.oidc_issuer else None,
     }
 
 

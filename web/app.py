@@ -21,6 +21,7 @@ from web import (
     first_run,
     home,
     live,
+    oidc,
     rail,
     settings,
     sign_in,
@@ -37,6 +38,8 @@ OPEN_TO_ALL: list[Route] = [
     Route("/first-run", first_run.complete, methods=["POST"]),
     Route("/sign-in", sign_in.show, name="sign_in"),
     Route("/sign-in", sign_in.sign_in, methods=["POST"]),
+    Route("/sign-in/oidc", oidc.leave, name="sign_in_elsewhere"),
+    Route(oidc.CALLBACK, oidc.come_back),
 ]
 
 FOR_PEOPLE: list[Route] = [

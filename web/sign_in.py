@@ -11,7 +11,7 @@ from kit.errors import TooMany
 from kit.http import STATUS_CODES, settings_of, transaction
 from kit.limits import Limit
 from services import identity
-from web import forms
+from web import forms, travellers
 from web.auth import COOKIE, keep_signed_in, looking_person
 from web.html import page
 
@@ -38,7 +38,7 @@ async def show(request: Request) -> Response:
     next = safe_next(request.query_params.get("next", ""))
     if await looking_person(request) is not None:
         return RedirectResponse(next, 303)
-    return _form(request, forms.Form(), next)
+    return form_page(request, forms.Form(), next)
 
 
 async def sign_in(request: Request) -> Response:
@@ -49,10 +49,11 @@ async def sign_in(request: Request) -> Response:
         with form.refusals(beside="password"):
             wanted = form.into(Credentials)
             secret = await _session(request, wanted)
-            return keep_signed_in(request, RedirectResponse(next, 303), secret)
+            response = keep_signed_in(request, RedirectResponse(next, 303), secret)
+            return travellers.welcome_back(request, response)
     except TooMany as refusal:
-        return _wait(request, form, next, refusal)
-    return _form(request, form, next)
+        return wait_page(request, form, next, refusal)
+    return form_page(request, form, next)
 
 
 async def sign_out(request: Request) -> Response:
@@ -100,21 +101,29 @@ async def _session(request: Request, wanted: Credentials) -> str:
         kept = await identity.kept_password(session, email=wanted.email)
     proven = await identity.check_credentials(kept, wanted.password)
     async with transaction(request) as session:
-        _, secret = await identity.sign_in(session, proven, **browser)
+        user, secret = await identity.sign_in(session, proven, **browser)
+        if traveller := travellers.secret_of(request):
+            await identity.connect_waiting(session, user, browser=traveller)
     for limit, key in limits:
         limit.take_back(key)
     return secret
 
 
-def _form(request: Request, form: forms.Form, next: str) -> Response:
-    return page(request, "sign_in/show.html", status=form.status, form=form, next=next)
+def form_page(request: Request, form: forms.Form, next: str) -> Response:
+    """Show the form, and the way through the provider if there is one."""
+    settings = settings_of(request)
+    provider = settings.oidc_name if settings.oidc_issuer else ""
+    return page(
+        request, "sign_in/show.html", status=form.status, form=form, next=next, provider=provider
+    )
 
 
-def _wait(request: Request, form: forms.Form, next: str, refusal: TooMany) -> Response:
+def wait_page(request: Request, form: forms.Form, next: str, refusal: TooMany) -> Response:
+    """Show the form to somebody who has to wait before they may try again."""
     minutes = -(-refusal.retry_after // MINUTE)
     wait = "a minute" if minutes == 1 else f"{minutes} minutes"
     form.problem = f"That was tried too often. Try again in {wait}."
     form.status = STATUS_CODES[TooMany]
-    response = _form(request, form, next)
+    response = form_page(request, form, next)
     response.headers["Retry-After"] = str(refusal.retry_after)
     return response

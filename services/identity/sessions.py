@@ -11,7 +11,7 @@ from sqlalchemy.orm import contains_eager
 from kit.clock import now
 from kit.errors import NotFound
 from kit.secrets import fingerprint, new_token
-from models import SignIn, User
+from models import PendingSignIn, SignIn, User
 
 DAYS = 30  # that a session lasts, unless the settings say otherwise
 SEEN_AGAIN = timedelta(minutes=1)  # between two notes of when a browser was last seen
@@ -93,5 +93,6 @@ def _note(words: str | None) -> str | None:
 
 
 async def purge_sign_ins(session: AsyncSession) -> None:
-    """Forget the sessions that are over."""
-    await session.execute(delete(SignIn).where(SignIn.expires_at <= now()))
+    """Forget the sessions that are over, and the sign-ins that nobody can finish any more."""
+    for row in (SignIn, PendingSignIn):
+        await session.execute(delete(row).where(row.expires_at <= now()))

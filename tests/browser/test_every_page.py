@@ -73,6 +73,8 @@ NO_PAGES = {
     "/settings/password": "shows the settings",
     "/settings/tokens": "shows the settings",
     "/": "leads on",
+    "/sign-in/oidc": "leads to the provider",
+    "/sign-in/oidc/callback": "leads on, or shows what /sign-in shows",
     "/welcome/board": "leads on, once there is a board",
     "/welcome/agent": "leads on, once there is an agent",
     "/boards/{slug}": "leads to the board",
