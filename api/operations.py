@@ -23,7 +23,17 @@ from models import Actor, Agent, User
 from services import approvals, tasks
 
 PREFIX = "/api/v1"
-NOT_SENT = {"call", "board", "member", "agent", "tag", "held", "return"}  # what no caller sends
+NOT_SENT = {
+    "agent",
+    "board",
+    "call",
+    "field",
+    "held",
+    "member",
+    "return",
+    "tag",
+}
+"""What a handler takes that no caller sends."""
 
 
 Handler = Callable[..., Awaitable[Any]]

@@ -58,7 +58,9 @@ class TaskRead(Answer):
     blocked_by_task_ids: list[UUID] = Field(description="What it waits for that is not done.")
     is_blocked: bool
     tags: list[TagRef]
-    custom_field_values: JsonObject | None
+    custom_field_values: JsonObject | None = Field(
+        description="What it holds for every custom field of the board, by key, or the default."
+    )
 
     @classmethod
     def of(cls, detail: tasks.TaskDetail) -> "TaskRead":
@@ -109,7 +111,9 @@ class TaskCreate(Body):
     assigned_agent_id: UUID | None = None
     depends_on_task_ids: Ids = []
     tag_ids: Ids = []
-    custom_field_values: JsonObject = {}
+    custom_field_values: JsonObject = Field(
+        default={}, description="By key, of the board's custom fields. Others hold their default."
+    )
     created_by_user_id: UUID | None = None
 
     def draft(self) -> tasks.TaskDraft:
@@ -130,7 +134,9 @@ class TaskUpdate(Changes):
     assigned_agent_id: UUID | None = None
     depends_on_task_ids: Ids | None = None
     tag_ids: Ids | None = None
-    custom_field_values: JsonObject | None = None
+    custom_field_values: JsonObject | None = Field(
+        default=None, description="Only the keys that are sent change; null takes a value away."
+    )
     comment: Text | None = Field(default=None, description="Said together with the change.")
 
 

@@ -103,7 +103,8 @@ def _change(change: FieldChange) -> str:
 
 
 def _something(change: FieldChange) -> str:
-    return f"changed the {change.field.replace('_', ' ')}"
+    name = change.field.rpartition(".")[2]  # of a custom field, its key
+    return f"changed the {name.replace('_', ' ')}"
 
 
 def _assigned(change: FieldChange) -> str:

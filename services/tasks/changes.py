@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from models import Actor, Agent, Board, EventType, Status, Task, User, new_id
+from services import custom_fields
 from services.tasks import dependencies, tagging
 from services.tasks.comments import say
 from services.tasks.details import TaskDetail, detail
@@ -35,6 +36,7 @@ async def create(session: AsyncSession, actor: Actor, board: Board, draft: TaskD
     await session.flush()
     await dependencies.add(session, task, wish.changes["depends_on_task_ids"])
     await tagging.add(session, task, wish.changes["tag_ids"])
+    await custom_fields.begin(session, task, wish.fields, wish.changes["custom_field_values"])
     await announce(session, actor, board, [News(EventType.TASK_CREATED, task, _first(task))])
     return await detail(session, board, task.id)
 
@@ -88,7 +90,7 @@ def _first(task: Task) -> dict[str, object]:
 
 
 async def _relate(session: AsyncSession, wish: Wish) -> dict[str, object]:
-    """Let the task have the dependencies and the tags that were sent, and tell what changed."""
+    """Keep the dependencies, tags and custom values that were sent, and tell what changed."""
     told: dict[str, object] = {}
     for name, before, store in [
         ("depends_on_task_ids", wish.depends_on, dependencies.replace),
@@ -98,7 +100,10 @@ async def _relate(session: AsyncSession, wish: Wish) -> dict[str, object]:
         if after is not None and after != before:
             await store(session, wish.task, after)
             told[name] = [[str(id) for id in before], [str(id) for id in after]]
-    return told
+    given = wish.changes.get("custom_field_values", {})
+    await custom_fields.keep(session, wish.task, wish.fields, given)
+    moved = custom_fields.changes_of(wish.fields, given)
+    return told | {f"custom_field_values.{key}": values for key, values in moved.items()}
 
 
 def _said(session: AsyncSession, wish: Wish, at: datetime) -> News | None:

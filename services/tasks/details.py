@@ -21,6 +21,7 @@ from models import (
     Task,
     TaskDependency,
 )
+from services import custom_fields
 from services.tasks.looking import approval_ids, no_such_task
 
 
@@ -53,6 +54,7 @@ class TaskDetail:
     approvals_count: int
     approvals_pending_count: int
     comments_count: int
+    custom_field_values: Mapping[str, Any]  # of every field of the board, by its key
 
     @property
     def depends_on_task_ids(self) -> list[UUID]:
@@ -81,11 +83,6 @@ class TaskDetail:
         """The ids of the tags."""
         return [tag.id for tag in self.tags]
 
-    @property
-    def custom_field_values(self) -> Mapping[str, object]:
-        """The values of the board's custom fields, of which there are none yet."""
-        return {}
-
 
 async def detail(session: AsyncSession, board: Board, task_id: UUID) -> TaskDetail:
     """Return a task of this board with all that is shown of it. Raises NotFound."""
@@ -107,6 +104,7 @@ def details(board: Board) -> Select[*tuple[Any, ...]]:
             _tags(),
             _approvals(board),
             _comments(),
+            custom_fields.shown(),
         )
         .outerjoin(Agent, Agent.id == Task.assigned_agent_id)
         .where(Task.board_id == board.id)
@@ -115,7 +113,7 @@ def details(board: Board) -> Select[*tuple[Any, ...]]:
 
 def from_row(row: Sequence[Any]) -> TaskDetail:
     """Make a TaskDetail of a row of `details`."""
-    task, assignee, depends_on, unblocks, tags, (asked, pending), comments = row
+    task, assignee, depends_on, unblocks, tags, (asked, pending), comments, values = row
     return TaskDetail(
         task=task,
         assignee=assignee,
@@ -125,6 +123,7 @@ def from_row(row: Sequence[Any]) -> TaskDetail:
         approvals_count=asked,
         approvals_pending_count=pending,
         comments_count=comments,
+        custom_field_values=values,
     )
 
 

@@ -1,6 +1,6 @@
 """Loading the facts that the rules look at."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     Uuid,
     func,
+    null,
     select,
     true,
     union,
@@ -38,6 +39,7 @@ from models import (
     Task,
     TaskDependency,
 )
+from services import custom_fields
 from services.tasks import dependencies
 from services.tasks.wishes import Approvals, Wish
 
@@ -60,7 +62,7 @@ async def look(
     session: AsyncSession, actor: Actor, board: Board, task_id: UUID, changes: dict[str, Any]
 ) -> Wish:
     """Load the task and all that the rules need to know about a change of it. Raises NotFound."""
-    query = _facts(board, task_id).execution_options(populate_existing=True)
+    query = _facts(board, task_id, changes).execution_options(populate_existing=True)
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise no_such_task()
@@ -73,6 +75,7 @@ async def look(
         "approvals": Approvals(
             bool(row.pending), row.approved_at, row.rejected_at, row.reopened_at
         ),
+        "fields": custom_fields.bound_fields(row.fields or ()),
     }
     facts |= await _named(session, board, row.Task, changes)
     wish = Wish(actor=actor, board=board, task=row.Task, changes=changes, **facts)
@@ -86,8 +89,9 @@ async def look_ahead(
 ) -> Wish:
     """Load all that the rules need to know about a task to be."""
     facts = await _named(session, board, task, changes)
-    if changes.get("status") is Status.REVIEW:
-        facts["lead_id"] = await session.scalar(select(_lead(board)))
+    around = select(custom_fields.bound(board.id, of_tasks=False), _lead(board))
+    fields, facts["lead_id"] = (await session.execute(around)).one()
+    facts["fields"] = custom_fields.bound_fields(fields)
     return Wish(actor=actor, board=board, task=task, changes=changes, **facts)
 
 
@@ -132,8 +136,10 @@ async def _commented(session: AsyncSession, wish: Wish) -> bool:
     return bool(await session.scalar(select(comments.exists())))
 
 
-def _facts(board: Board, task_id: UUID) -> Select[*tuple[Any, ...]]:
+def _facts(board: Board, task_id: UUID, changes: Collection[str]) -> Select[*tuple[Any, ...]]:
     linked = _linked_approvals(board)
+    asked = "custom_field_values" in changes
+    fields = custom_fields.bound(board.id, of_tasks=True) if asked else null()
     return (
         select(
             Task,
@@ -143,6 +149,7 @@ def _facts(board: Board, task_id: UUID) -> Select[*tuple[Any, ...]]:
             _lead(board).label("lead_id"),
             _last_worker().label("last_worker_id"),
             _reopened_at().label("reopened_at"),
+            fields.label("fields"),
             linked.c.pending,
             linked.c.approved_at,
             linked.c.rejected_at,

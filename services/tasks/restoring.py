@@ -8,22 +8,43 @@ from sqlalchemy import Table, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import Approval, ApprovalTask, Base, Board, Comment, TagAssignment, Task, TaskDependency
+from models import (
+    Approval,
+    ApprovalTask,
+    Base,
+    Board,
+    Comment,
+    CustomFieldValue,
+    TagAssignment,
+    Task,
+    TaskDependency,
+)
+from services import custom_fields
 from services.tasks import dependencies
 
-ORDER = (Task, TaskDependency, Comment, TagAssignment, Approval, ApprovalTask)
+ORDER = (
+    Task,
+    TaskDependency,
+    Comment,
+    TagAssignment,
+    CustomFieldValue,
+    Approval,
+    ApprovalTask,
+)
 """The tables of a task, what is referred to first."""
 
 
 async def put_back(session: AsyncSession, board: Board, rows: Mapping[str, Any]) -> None:
     """Write the rows of a deleted task back, as far as what they refer to is still there."""
-    edges = TaskDependency.__tablename__
-    uncircled = await _without_circles(session, board, rows[edges])
-    for model in ORDER:
-        name = model.__tablename__
-        kept = uncircled if name == edges else rows[name]
-        if kept:
-            await session.execute(_insertion(Base.metadata.tables[name]), {"rows": kept})
+    edges, values = TaskDependency.__tablename__, CustomFieldValue.__tablename__
+    kept = {
+        **rows,
+        edges: await _without_circles(session, board, rows[edges]),
+        values: await custom_fields.fitting(session, board, rows.get(values, [])),
+    }
+    for name in [model.__tablename__ for model in ORDER]:
+        if kept[name]:
+            await session.execute(_insertion(Base.metadata.tables[name]), {"rows": kept[name]})
 
 
 async def _without_circles(

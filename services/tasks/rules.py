@@ -8,6 +8,7 @@ a task may enter a column is in gates.py.
 
 from kit.errors import Conflict, Forbidden, Invalid, NotFound
 from models import Actor, Agent, Board, Status
+from services import custom_fields
 from services.tasks.gates import GATES, review_needs_a_comment
 from services.tasks.wishes import Kind, Rule, Wish
 
@@ -209,15 +210,9 @@ def leads_accept_reject_or_start(wish: Wish) -> None:
         )
 
 
-def custom_fields_are_defined(wish: Wish) -> None:
-    unknown = wish.changes.get("custom_field_values")
-    if unknown:
-        raise Invalid(
-            "unknown_custom_fields",
-            "This board has no such custom fields.",
-            field="custom_field_values",
-            unknown_field_keys=sorted(unknown),
-        )
+def custom_fields_hold_what_they_take(wish: Wish) -> None:
+    if "custom_field_values" in wish.changes:
+        custom_fields.check(wish.fields, wish.changes["custom_field_values"])
 
 
 def _list(names: set[str]) -> str:
@@ -240,7 +235,7 @@ CHANGES: dict[Kind, tuple[Rule, ...]] = {
         an_assignee_works_on_the_board,
         *GATES,
         review_needs_a_comment,
-        custom_fields_are_defined,
+        custom_fields_hold_what_they_take,
     ),
     Kind.WORKER: (
         workers_stay_on_their_board,
@@ -251,7 +246,7 @@ CHANGES: dict[Kind, tuple[Rule, ...]] = {
         workers_leave_what_waits_in_the_inbox,
         *GATES,
         review_needs_a_comment,
-        custom_fields_are_defined,
+        custom_fields_hold_what_they_take,
     ),
     Kind.LEAD: (
         leads_comment_by_themselves,
@@ -264,7 +259,7 @@ CHANGES: dict[Kind, tuple[Rule, ...]] = {
         an_assignee_works_on_the_board,
         leads_accept_reject_or_start,
         *GATES,
-        custom_fields_are_defined,
+        custom_fields_hold_what_they_take,
     ),
 }
 
@@ -275,7 +270,7 @@ CREATIONS: dict[Kind, tuple[Rule, ...]] = {
         what_waits_begins_in_the_inbox,
         an_assignee_exists,
         an_assignee_works_on_the_board,
-        custom_fields_are_defined,
+        custom_fields_hold_what_they_take,
         *GATES,
         review_needs_a_comment,
     ),
@@ -286,7 +281,7 @@ CREATIONS: dict[Kind, tuple[Rule, ...]] = {
         an_assignee_exists,
         leads_assign_workers,
         an_assignee_works_on_the_board,
-        custom_fields_are_defined,
+        custom_fields_hold_what_they_take,
         *GATES,
     ),
 }

@@ -21,6 +21,7 @@ from models import (
     ApprovalTask,
     Board,
     Comment,
+    CustomFieldValue,
     EventType,
     Status,
     TagAssignment,
@@ -172,6 +173,7 @@ async def _rows(session: AsyncSession, task: Task, alone: Sequence[UUID]) -> dic
         | (TaskDependency.depends_on_task_id == task.id),
         Comment: Comment.task_id == task.id,
         TagAssignment: TagAssignment.task_id == task.id,
+        CustomFieldValue: CustomFieldValue.task_id == task.id,
         Approval: Approval.id.in_(alone),
         ApprovalTask: about,
     }

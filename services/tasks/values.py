@@ -51,7 +51,7 @@ def checked(changes: Mapping[str, object]) -> dict[str, Any]:
     """Return the fields that count, each as it may be stored. Raises Invalid with the field.
 
     What the contract ignores is left out: unknown fields, a blank comment, and null for the
-    lists and the custom fields.
+    lists. Null for the custom fields is a change of none of them.
     """
     wanted = {name: check(changes[name]) for name, check in CHECKS.items() if name in changes}
     return {name: value for name, value in wanted.items() if value is not IGNORED}
@@ -116,7 +116,7 @@ def _ids(name: str) -> Callable[[object], object]:
 
 def _custom_fields(value: object) -> object:
     if value is None:
-        return IGNORED
+        return {}
     if not isinstance(value, Mapping):
         name = "custom_field_values"
         raise Invalid("object_required", f"{name} holds a value for each key.", field=name)

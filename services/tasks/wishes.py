@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from models import Actor, Agent, Board, Status, Task
+from services.custom_fields import BoundField
 
 
 class Kind(Enum):
@@ -62,6 +63,7 @@ class Wish:
     lead_id: UUID | None = None  # of the board
     last_worker_id: UUID | None = None  # who brought it to review, if still a worker here
     approvals: Approvals = field(default_factory=Approvals)
+    fields: Sequence[BoundField] = ()  # of the board's tasks, where values are given for them
     commented: bool = False  # whether whoever holds it commented since they began
 
     @property

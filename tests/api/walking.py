@@ -21,6 +21,7 @@ TABLES = (
     "agents",
     "approval_task_links",
     "approvals",
+    "board_task_custom_fields",
     "boards",
     "organization_board_access",
     "organization_invite_board_access",
@@ -30,6 +31,8 @@ TABLES = (
     "tag_assignments",
     "tags",
     "task_comments",
+    "task_custom_field_definitions",
+    "task_custom_field_values",
     "task_dependencies",
     "tasks",
     "trash",
@@ -46,6 +49,9 @@ BODIES = list({operation.reads.body: operation for operation in reversed(WRITING
 
 def named(operation: Operation) -> str:
     return f"{operation.method} {operation.path}"
+
+
+FIELD = UUID(int=43)
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Things:
             "task_id": self.task.id,
             "approval_id": self.approval.id,
             "agent_id": self.world.other_worker.id,
+            "task_custom_field_definition_id": FIELD,
             "tag_id": self.tag.id,
             "member_id": self.world.bobs.id,
             "invite_id": self.invite.id,
@@ -94,6 +101,7 @@ class Things:
 async def things(session: AsyncSession, world: World) -> Things:
     """Put into Tern what a path can name: one of each kind."""
     task = world.task()
+    session.add_all(world.field(id=FIELD))
     approval, *links = world.approval(task)
     tag, message = a_tag(world.tern), a_message(world.lead)
     invite = an_invite(world.tern, "nora@example.com")

@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import suppress
 
-from kit.errors import Conflict, NotFound
-from services import boards, tags, tasks
+from kit.errors import Conflict, Invalid, NotFound
+from services import boards, custom_fields, tags, tasks
 
 ROUNDS = 20
 
@@ -49,3 +49,65 @@ async def test_a_tag_that_is_deleted_while_a_task_gets_it_is_no_trouble(
             draft = tags.TagDraft(name=f"Tag {number}")
             tag_id = (await tags.create(session, world.alices, draft)).tag.id
         await asyncio.gather(put_on(tag_id), delete(tag_id), put_on(tag_id))
+
+
+async def defined(transaction, world, key):
+    """Define a field of Launch in a transaction of one's own, and return how that ended."""
+    try:
+        async with transaction() as session:
+            draft = custom_fields.FieldDraft(field_key=key, board_ids=[world.board.id])
+            await custom_fields.create(session, world.alices, draft)
+    except Conflict as refusal:
+        return refusal.code
+    return None
+
+
+async def test_of_two_fields_with_one_key_exactly_one_is_made(real_transaction, real_world) -> None:
+    for number in range(ROUNDS):
+        codes = await asyncio.gather(
+            *[defined(real_transaction, real_world, f"key {number}") for _ in range(2)]
+        )
+        assert set(codes) == {None, "custom_field_key_taken"}
+
+
+async def given(transaction, world, key):
+    """Give a new task a value in a transaction of one's own, and return how that ended."""
+    try:
+        async with transaction() as session:
+            board = await boards.hold(session, world.alice, world.board.id)
+            draft = tasks.TaskDraft(title="Write", custom_field_values={key: "large"})
+            await tasks.create(session, world.alice, board, draft)
+    except Invalid as refusal:
+        return refusal.code
+    return None
+
+
+async def edited(transaction, world, field_id, edit):
+    """Edit a field in a transaction of one's own, and return how that ended."""
+    try:
+        async with transaction() as session:
+            field = await custom_fields.hold(session, world.alices, field_id)
+            await edit(session, world.alices, field)
+    except Conflict as refusal:
+        return refusal.code
+    return None
+
+
+async def retype(session, member, field):
+    await custom_fields.change(session, member, field, {"field_type": "integer"})
+
+
+async def test_a_value_fits_its_field_whatever_happens_to_it_meanwhile(
+    real_transaction, real_world
+) -> None:
+    """Either the value was first, and the change is refused, or the other way round."""
+    world = real_world
+    for number in range(ROUNDS):
+        key, edit = f"key {number}", (retype, custom_fields.delete)[number % 2]
+        async with real_transaction() as session:
+            draft = custom_fields.FieldDraft(field_key=key, board_ids=[world.board.id])
+            field_id = (await custom_fields.create(session, world.alices, draft)).field.id
+        codes = await asyncio.gather(
+            given(real_transaction, world, key), edited(real_transaction, world, field_id, edit)
+        )
+        assert codes.count(None) == 1

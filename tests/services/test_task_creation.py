@@ -118,7 +118,7 @@ async def test_what_a_draft_names_must_be_there(session, world) -> None:
             await tasks.create(session, actor, world.board, draft)
 
 
-async def test_no_board_has_custom_fields_yet(session, world) -> None:
+async def test_what_is_no_field_of_the_board_has_no_value(session, world) -> None:
     draft = TaskDraft(title="A", custom_field_values={"size": "L", "area": 7})
     for actor in (world.alice, world.lead):
         with pytest.raises(Invalid) as refused:

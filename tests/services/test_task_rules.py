@@ -189,7 +189,7 @@ def test_dependencies_are_other_tasks_of_the_board_and_form_no_circle(world) -> 
         assert isinstance(done, Conflict)
 
 
-def test_tags_exist_and_custom_fields_do_not_yet(world) -> None:
+def test_tags_exist_and_so_do_custom_fields(world) -> None:
     one = new_id()
     for actor in (world.alice, world.lead):
         told = refused(wish(world, actor, tag_ids=[one], missing_tag_ids=[one]))

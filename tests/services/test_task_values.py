@@ -84,11 +84,14 @@ def test_what_the_contract_ignores_is_left_out() -> None:
         "comment": "  ",
         "depends_on_task_ids": None,
         "tag_ids": None,
-        "custom_field_values": None,
         "version": 7,
         "board_id": new_id(),
     }
     assert checked(ignored) == {}
+
+
+def test_null_for_the_custom_fields_is_a_change_of_none_of_them() -> None:
+    assert checked({"custom_field_values": None}) == {"custom_field_values": {}}
 
 
 def test_a_draft_does_not_say_who_made_the_task() -> None:
