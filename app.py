@@ -23,13 +23,14 @@ from kit.limits import Limit
 from kit.log import RequestLog
 from kit.openid import Provider
 from kit.request_id import RequestId
+from kit.sealing import Seal
 from kit.security_headers import CONTENT_SECURITY_POLICY, SecurityHeaders
 from kit.settings import Settings
 from services import events
 from web.assets import STATIC, Assets
 
 METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
-EXPOSED = ["X-Total-Count", "X-Limit", "X-Offset"]
+EXPOSED = ["ETag", "Idempotency-Replayed", "X-Total-Count", "X-Limit", "X-Offset"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def state_of(settings: Settings, transaction: Any, doorbell: Doorbell, feed: Any
         "doorbell": doorbell,
         "feed": feed,
         "limits": Limits.of(settings),
+        "seal": Seal(settings),
         "provider": Provider(settings) if settings.oidc_issuer else None,
     }
 

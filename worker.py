@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from kit.clock import now
 from kit.database import open_pool
 from kit.settings import Settings
-from services import agents, approvals, identity, jobs, messages, tasks
+from services import agents, approvals, idempotency, identity, jobs, messages, tasks
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
@@ -128,10 +128,11 @@ class Chores:
             await agents.mark_offline(session, offline_after=self.offline_after)
 
     async def purge(self, _schedule: Schedule | None = None) -> None:
-        """Forget deleted tasks, sign-ins that have expired, and jobs that were done."""
+        """Forget what is kept for a while: deleted tasks, sign-ins, answers, and jobs done."""
         async with self._patiently() as session:
             await tasks.purge_trash(session, TRASH_KEPT)
             await identity.purge_sign_ins(session)
+            await idempotency.purge(session)
             await jobs.forget(session, now() - jobs.LOG_KEPT)
 
     async def give_up(self, _schedule: Schedule | None = None) -> None:

@@ -6,7 +6,8 @@ who is calling, what they may reach, whether the fields are right, the rules of 
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, get_type_hints
@@ -16,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import Caller, identify, offline_after
-from api.json import InvalidFields, answer, read_json
+from api.idempotency import asked_again, once, once_between
+from api.json import InvalidFields, Sent, answer, read_json
 from api.reading import Reading
 from kit.http import Session, transaction
 from models import Actor, Agent, User
@@ -28,12 +30,16 @@ NOT_SENT = {
     "board",
     "call",
     "field",
+    "gateway",
+    "group",
     "held",
     "member",
+    "note",
+    "place",
     "return",
     "tag",
 }
-"""What a handler takes that no caller sends."""
+"""What no caller sends: it is given to handlers by what is reached."""
 
 
 Handler = Callable[..., Awaitable[Any]]
@@ -45,6 +51,16 @@ EXISTENCE: Mapping[str, Callable[..., Awaitable[object]]] = {
     "approval_id": approvals.one,
 }
 """How to see whether what a path names is on the board that was reached."""
+
+
+def between_transactions(handler: Handler) -> Handler:
+    """Mark a handler that waits for the network, and so has no transaction while it runs.
+
+    What it may reach was found in one that is over; for more it opens its own, with
+    `call.transaction()`, before it asks the network and after.
+    """
+    setattr(handler, "between", True)  # noqa: B010 - a Callable has no such attribute
+    return handler
 
 
 def may_answer(*errors: int) -> Callable[[Handler], Handler]:
@@ -59,12 +75,22 @@ def may_answer(*errors: int) -> Callable[[Handler], Handler]:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that is being answered: who asks, and the open transaction."""
+    """A request that is being answered: who asks, and the open transaction, where there is one."""
 
-    session: Session
+    opened: Session | None
     caller: Caller
     known: Actor | None
     request: Request
+
+    @property
+    def session(self) -> Session:
+        """The open transaction."""
+        assert self.opened is not None
+        return self.opened
+
+    def transaction(self) -> AbstractAsyncContextManager[Session]:
+        """Open a transaction, for what is done between two waits for the network."""
+        return transaction(self.request)
 
     @property
     def actor(self) -> Actor:
@@ -149,15 +175,36 @@ class Operation:
         sent = await read_json(request) if self.reads.body else None
         actor = await identify(request, self.caller)
         path = self.reads.path_values(request.path_params)
+        call = Call(None, self.caller, actor, request)
+        asked = asked_again(request, actor, sent)
+        if self._between:
+            return await once_between(request, asked, lambda: self._apart(call, path, sent))
         async with transaction(request) as session:
-            call = Call(session, self.caller, actor, request)
-            reached = await self.reach(call, path) if self.reach else {}
-            try:
-                values = self.reads.values(request.query_params, sent)
-            except InvalidFields:
-                await self._see_what_is_there(call, reached, path)
-                raise
-            result = await self.handler(call, **self._taken(reached | path | values))
+            within = replace(call, opened=session)
+            return await once(session, request, asked, lambda: self._within(within, path, sent))
+
+    async def _within(self, call: Call, path: Mapping[str, Any], sent: Sent | None) -> Response:
+        return self._written(await self.handler(call, **await self._taken(call, path, sent)))
+
+    async def _apart(self, call: Call, path: Mapping[str, Any], sent: Sent | None) -> Response:
+        async with call.transaction() as session:
+            taken = await self._taken(replace(call, opened=session), path, sent)
+        return self._written(await self.handler(call, **taken))
+
+    async def _taken(
+        self, call: Call, path: Mapping[str, Any], sent: Sent | None
+    ) -> dict[str, Any]:
+        """Return what the handler takes: what is reached, and what was sent."""
+        reached = await self.reach(call, path) if self.reach else {}
+        try:
+            values = self.reads.values(call.request.query_params, sent)
+        except InvalidFields:
+            await self._see_what_is_there(call, reached, path)
+            raise
+        given = {**reached, **path, **values}
+        return {name: value for name, value in given.items() if name in self._hints}
+
+    def _written(self, result: Any) -> Response:
         return result if self.gives is None else answer(self.gives, result)
 
     async def _see_what_is_there(
@@ -167,8 +214,9 @@ class Operation:
         for name in self.reads.path.keys() & EXISTENCE.keys():
             await EXISTENCE[name](call.session, reached["board"], path[name])
 
-    def _taken(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if name in self._hints}
+    @property
+    def _between(self) -> bool:
+        return getattr(self.handler, "between", False)
 
     @property
     def _name(self) -> str:

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,7 +14,12 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 
 from kit.postgres import EmbeddedPostgres
 from kit.settings import Settings
@@ -75,7 +80,14 @@ def template(server: str) -> str:
 @pytest.fixture(scope="session")
 def settings(server: str, template: str) -> Iterator[Settings]:
     """A database that the tests share; what one test does there is undone before the next."""
-    name = f"mission_control_test_{os.getpid()}"
+    with copy_of(template, server, "test") as copied:
+        yield copied
+
+
+@contextmanager
+def copy_of(template: str, server: str, purpose: str) -> Iterator[Settings]:
+    """A database like another one, for as long as the block lasts."""
+    name = f"mission_control_{purpose}_{os.getpid()}"
     asyncio.run(_run(server, f'create database "{name}" template "{template}"'))
     yield _database(server, name)
     asyncio.run(_run(server, f'drop database "{name}" with (force)'))
@@ -93,12 +105,20 @@ async def own_settings(server: str, template: str) -> AsyncIterator[Settings]:
 @pytest.fixture
 async def transaction(settings: Settings) -> AsyncIterator[Transaction]:
     """Opens transactions as the app does. All that they commit is undone after the test."""
+    async with undone(settings) as (_, transaction):
+        yield transaction
+
+
+@asynccontextmanager
+async def undone(settings: Settings) -> AsyncIterator[tuple[AsyncConnection, Transaction]]:
+    """A connection, and what opens transactions on it; all of that is undone after the block."""
     engine = create_async_engine(settings.sqlalchemy_url)
     async with engine.connect() as connection:
         everything = await connection.begin()
-        yield async_sessionmaker(
+        transaction = async_sessionmaker(
             connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
         ).begin
+        yield connection, transaction
         await everything.rollback()
     await engine.dispose()
 

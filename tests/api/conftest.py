@@ -21,7 +21,11 @@ Client: TypeAlias = httpx2.AsyncClient
 Caller: TypeAlias = Callable[[User | Agent | None], Client]
 
 
-PLENTY = {"rate_limit_failed_auth": 1_000_000, "rate_limit_requests": 1_000_000}
+PLENTY = {
+    "rate_limit_failed_auth": 1_000_000,
+    "rate_limit_requests": 1_000_000,
+    "secret_key": "the key of the tests, which seals nothing of worth",
+}
 
 
 @pytest.fixture
@@ -33,9 +37,14 @@ def house_settings(settings: Settings) -> Settings:
 @pytest.fixture
 def house(house_settings: Settings, transaction: Transaction) -> ASGIApp:
     """Mission Control, on the transactions of the test."""
-    mission_control = app.build(house_settings)
+    return house_on(house_settings, transaction)
+
+
+def house_on(settings: Settings, transaction: Transaction) -> ASGIApp:
+    """Build Mission Control on somebody's transactions."""
+    mission_control = app.build(settings)
     doorbell = Doorbell()
-    state = app.state_of(house_settings, transaction, doorbell, Feed(transaction, doorbell))
+    state = app.state_of(settings, transaction, doorbell, Feed(transaction, doorbell))
 
     async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
         await mission_control({**scope, "state": dict(state)}, receive, send)

@@ -86,18 +86,19 @@ async def test_the_day_of_an_agent_goes_as_the_guide_tells_it(
             async with httpx2.AsyncClient(base_url=url, headers=people) as alice:
                 await alice.patch(path, json={"status": "approved"})
 
-    healthz, seen, boards, found, claimed, said, refused, asked, answered, done = answers
+    healthz, seen, boards, found, claimed, said, told, refused, asked, answered, done = answers
     assert healthz["agent_id"] == seen["id"] == str(real_world.worker.id)
     assert [one["id"] for one in boards["items"]] == [str(board.id)]
     assert [one["id"] for one in found["items"]] == [str(task.id)]
     assert claimed["assigned_agent_id"] == str(real_world.worker.id)
-    assert said["task_id"] == str(task.id)
+    assert said["task_id"] == told["task_id"] == str(task.id)
     assert refused["code"] == "approval_required"
     assert asked["status"] == "pending"
     assert answered["items"][0]["status"] == "approved"
     assert done["status"] == "done"
     heard = re.findall(r'data: {"type":"(.*?)"', await typed(stream, **where))
-    assert heard == ["task.status_changed", "task.comment", "task.status_changed"]
+    comments = ["task.comment", "task.comment"]
+    assert heard == ["task.status_changed", *comments, "task.status_changed"]
 
 
 def test_every_code_that_the_guide_explains_is_one() -> None:
