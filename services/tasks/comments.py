@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from kit.errors import Forbidden
-from kit.paging import Page, Paging, paged_rows
+from kit.paging import Page, Paging
 from models import Actor, Agent, Board, Comment, EventType, Status, Task, User, new_id
 from services.mentions import LEAD, mentions, names
-from services.tasks.looking import find
+from services.tasks.looking import find, no_such_task
 from services.tasks.news import News, announce
 from services.tasks.values import checked_comment
 
@@ -39,19 +39,42 @@ async def comments(
     session: AsyncSession, board: Board, task_id: UUID, paging: Paging
 ) -> Page[CommentDetail]:
     """Return what was said about a task, oldest first. Raises NotFound."""
-    task = await find(session, board, task_id)
-    query = with_authors(task).order_by(Comment.created_at, Comment.id)
-    return (await paged_rows(session, query, paging)).map(lambda row: CommentDetail(*row))
+    here = (Task.id == task_id) & (Task.board_id == board.id)
+    query = _with_authors(select(Comment, Agent, User, func.count(Comment.id).over()), here)
+    query = query.order_by(Comment.created_at, Comment.id)
+    rows = (await session.execute(query.limit(paging.limit).offset(paging.offset))).all()
+    said = [CommentDetail(*row[:-1]) for row in rows if row[0] is not None]
+    total = rows[0][-1] if rows else await _count(session, here)
+    return Page(said, total, paging.limit, paging.offset)
 
 
 def with_authors(task: Task) -> Select[*tuple[Any, ...]]:
     """Select a task's comments, each with the agent or the person who wrote it."""
+    said = _with_authors(select(Comment, Agent, User), Task.id == task.id)
+    return said.where(Comment.id.is_not(None))
+
+
+def _with_authors(
+    query: Select[*tuple[Any, ...]], task: ColumnElement[bool]
+) -> Select[*tuple[Any, ...]]:
+    """Select of a task's comments; of a task without any there is one row without a comment."""
     return (
-        select(Comment, Agent, User)
+        query.select_from(Task)
+        .outerjoin(Comment, Comment.task_id == Task.id)
         .outerjoin(Agent, Agent.id == Comment.agent_id)
         .outerjoin(User, User.id == Comment.user_id)
-        .where(Comment.task_id == task.id)
+        .where(task)
     )
+
+
+async def _count(session: AsyncSession, task: ColumnElement[bool]) -> int:
+    """Count the comments of a task, for a page behind the last. Raises NotFound."""
+    query = select(func.count(Comment.id)).select_from(Task)
+    query = query.outerjoin(Comment, Comment.task_id == Task.id).where(task).group_by(Task.id)
+    total = await session.scalar(query)
+    if total is None:
+        raise no_such_task()
+    return total
 
 
 async def comment(
