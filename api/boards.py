@@ -46,6 +46,7 @@ class BoardRead(Answer):
     block_status_changes_with_pending_approval: bool
     only_lead_can_change_status: bool
     max_agents: int
+    paused_at: Moment | None = Field(description="Since when its agents are to rest; null: not.")
     id: UUID
     organization_id: UUID
     created_at: Moment

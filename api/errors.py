@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from api import reach
+from api import reach, reach_groups
 from api.auth import Caller
 from api.operations import Operation, Reach
 
@@ -85,6 +85,12 @@ OF_REACH: dict[Reach | None, set[int]] = {
     reach.field_to_change: {403, 404},
     reach.tag_to_read: {404},
     reach.tag_to_change: {403, 404},
+    reach_groups.group_to_read: {403, 404},
+    reach_groups.group_to_change: {403, 404},
+    reach_groups.notes_to_read: {403, 404},
+    reach_groups.notes_to_change: {403, 404},
+    reach_groups.shared_to_read: {403, 404},
+    reach_groups.shared_to_change: {403, 404},
 }
 
 

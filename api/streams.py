@@ -24,8 +24,18 @@ from services import boards, events, organizations
 
 LOOK_AGAIN = 2.0  # seconds; twice that is the longest that a listener without rights stays
 
-Rights = frozenset[UUID | None]  # the boards of which somebody may hear; None: what has no board
+Rights = frozenset[UUID | None]  # the boards, or groups, of which somebody may hear; None: neither
 Look = Callable[[Session], Awaitable[Rights]]  # raises a Refusal where there is nothing left
+
+
+def board_of(event: Event) -> UUID | None:
+    """Return the board on which something happened."""
+    return event.board_id
+
+
+def anything(_event: Event) -> bool:
+    """Say yes."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -35,14 +45,16 @@ class Channel:
     kind: str
     types: frozenset[EventType]
     write: Writer
-    board_id: UUID | None = None  # the one board that it is about, if it is about one
+    only: UUID | None = None  # the one board, or group, that it is about, if it is about one
     agent_id: UUID | None = None  # the one agent
+    place: Callable[[Event], UUID | None] = board_of  # of what one has to have the right to hear
+    fits: Callable[[Event], bool] = anything  # what of it the listener has asked for
 
     def tells_of(self, event: Event) -> bool:
         """Say whether an event is one for this channel."""
-        is_meant = self.board_id in (None, event.board_id)
-        is_meant = is_meant and self.agent_id in (None, event.agent_id)
-        return is_meant and event.type in self.types
+        if event.type not in self.types or self.agent_id not in (None, event.agent_id):
+            return False
+        return self.only in (None, self.place(event)) and self.fits(event)
 
 
 async def follow(
@@ -101,7 +113,7 @@ class _Listener:
         self._channel = channel
         self._look = look
         self._rights = rights
-        self._refused: set[UUID | None] = set()  # boards that were not among the rights
+        self._refused: set[UUID | None] = set()  # places that were not among the rights
         self._looked = time.monotonic()
         self._frames: Frames = frames_of(call.request)
 
@@ -113,18 +125,18 @@ class _Listener:
         async with aclosing(feed.follow(organization_id, seq, every=LOOK_AGAIN)) as batches:
             async for batch in batches:
                 told = [event for event in batch if self._channel.tells_of(event)]
-                if not await self._may_still_listen({event.board_id for event in told}):
+                if not await self._may_still_listen({self._channel.place(event) for event in told}):
                     return
                 for frame in await self._written(told):
                     yield frame
 
     async def _written(self, told: Sequence[Event]) -> Sequence[bytes]:
-        heard = [event for event in told if event.board_id in self._rights]
+        heard = [event for event in told if self._channel.place(event) in self._rights]
         return await self._frames.of(self._channel.kind, heard, self._channel.write)
 
-    async def _may_still_listen(self, board_ids: set[UUID | None]) -> bool:
-        """Look again after some seconds, and at once when a board is not known: it may be new."""
-        unknown = board_ids - self._rights - self._refused
+    async def _may_still_listen(self, places: set[UUID | None]) -> bool:
+        """Look again after some seconds, and at once when a place is not known: it may be new."""
+        unknown = places - self._rights - self._refused
         if not unknown and time.monotonic() - self._looked < LOOK_AGAIN:
             return True
         try:

@@ -1,6 +1,7 @@
-"""Which texts a database can hold."""
+"""Which texts a database can hold, and what is made of a name for an address."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,11 @@ def storable_json(value: object, *, largest: int) -> bool:
         return size <= largest and all(storable(text) for text in _texts(value))
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def slugged(name: str, *, most: int) -> str:
+    """Return a name in small letters and digits, with hyphens for all the rest; maybe nothing."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:most].rstrip("-")
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.app import OPERATIONS
 from api.auth import Caller
 from api.operations import Operation
-from models import Agent, Approval, Invite, Message, Tag, Task, User
+from models import Agent, Approval, BoardGroup, Invite, Message, Tag, Task, User
+from tests.remembering import a_group_note, a_note, grouped
 from tests.world import World, a_message, a_tag, an_invite
 
 TABLES = (
@@ -21,6 +22,9 @@ TABLES = (
     "agents",
     "approval_task_links",
     "approvals",
+    "board_group_memory",
+    "board_groups",
+    "board_memory",
     "board_task_custom_fields",
     "boards",
     "organization_board_access",
@@ -52,6 +56,7 @@ def named(operation: Operation) -> str:
 
 
 FIELD = UUID(int=43)
+NOTE = UUID(int=44)  # one on Launch, and one in its group
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Things:
     tag: Tag
     invite: Invite
     message: Message
+    group: BoardGroup
 
     def path(self, operation: Operation) -> str:
         """Return the path to the things of Launch."""
@@ -81,6 +87,8 @@ class Things:
             "member_id": self.world.bobs.id,
             "invite_id": self.invite.id,
             "message_id": self.message.id,
+            "group_id": self.group.id,
+            "memory_id": NOTE,
         }
         return path.format(**ids)
 
@@ -107,7 +115,10 @@ async def things(session: AsyncSession, world: World) -> Things:
     invite = an_invite(world.tern, "nora@example.com")
     session.add_all([task, approval, *links, tag, invite, message])
     await session.flush()
-    return Things(world, task, approval, tag, invite, message)
+    group = await grouped(session, world.board)
+    session.add_all([a_note(world.board, id=NOTE), a_group_note(group, id=NOTE)])
+    await session.flush()
+    return Things(world, task, approval, tag, invite, message, group)
 
 
 async def everything(session: AsyncSession) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""The boards of a group with their agents, held for what concerns all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.errors import Forbidden
+from models import Actor, Agent, Board, BoardGroup, Member, Role
+from services import agents
+from services.board_groups.access import hold_as_admin, not_found
+
+
+@dataclass(frozen=True)
+class Crews:
+    """The boards of a group, in order of id, and the agents that work on them, by name."""
+
+    boards: Sequence[Board]
+    agents: Sequence[tuple[Agent, Board]]
+
+
+async def hold_crews(session: AsyncSession, actor: Actor, group_id: UUID) -> Crews:
+    """Hold the boards of a group, for an admin of its organization or an agent of one of them.
+
+    Whoever is neither gets no boards; whether they may act, they have to ask of the group.
+    """
+    query = _boards_and_agents(group_id).where(Board.organization_id.in_(_organizations(actor)))
+    query = query.with_for_update(key_share=True, of=Board)
+    rows = (await session.execute(query.execution_options(populate_existing=True))).all()
+    held = {board.id: board for board, _ in rows}
+    return Crews(list(held.values()), [(agent, board) for board, agent in rows if agent])
+
+
+async def check_in(
+    session: AsyncSession, actor: Actor, group_id: UUID, *, every: str, include_board_leads: bool
+) -> Sequence[UUID]:
+    """Let the agents on a group's boards check in as often as this, and return their ids.
+
+    An admin may who may change the group, and the lead of one of its boards. Raises NotFound,
+    Forbidden and Invalid.
+    """
+    crews = await hold_crews(session, actor, group_id)
+    if isinstance(actor, Agent):
+        await _leads_there(session, actor, group_id, crews)
+    else:
+        await hold_as_admin(session, actor, group_id)
+    meant = [
+        (agent, board)
+        for agent, board in crews.agents
+        if include_board_leads or not agent.is_board_lead
+    ]
+    await agents.set_cadence(session, actor, meant, every)
+    return [agent.id for agent, _ in meant]
+
+
+async def _leads_there(session: AsyncSession, agent: Agent, group_id: UUID, crews: Crews) -> None:
+    """Raise unless an agent leads one of these boards now, whatever it was when it called."""
+    if any(one.id == agent.id and one.is_board_lead for one, _ in crews.agents):
+        return
+    known = select(BoardGroup.id).where(
+        BoardGroup.id == group_id, BoardGroup.organization_id == agent.organization_id
+    )
+    if await session.scalar(known) is None:
+        raise not_found()
+    raise Forbidden("lead_required", "Only the lead of a board of this group can do that.")
+
+
+def _boards_and_agents(group_id: UUID) -> Select[Board, Agent]:
+    return (
+        select(Board, Agent)
+        .outerjoin(Agent, Agent.board_id == Board.id)
+        .where(Board.board_group_id == group_id)
+        .order_by(Board.id, Agent.name, Agent.id)
+    )
+
+
+def _organizations(actor: Actor) -> Any:
+    """Return the organizations in which an actor may ask for all boards of a group."""
+    if isinstance(actor, Agent):
+        return [actor.organization_id]
+    mine = select(Member.organization_id).where(Member.user_id == actor.id)
+    return mine.where(Member.role.in_((Role.OWNER, Role.ADMIN)))

@@ -1,0 +1,28 @@
+"""Memory: notes and chat, of boards and of groups of boards."""
+
+from services.memory.edits import change, delete, write
+from services.memory.notes import NoteDetail, hold, listed, newest_chat, one, several
+from services.memory.places import BOARD, GROUP, Kind, Place, in_group, in_group_of, on_board
+from services.memory.rules import LONGEST_TAG, MOST_TAGS, NoteDraft
+
+__all__ = [
+    "BOARD",
+    "GROUP",
+    "LONGEST_TAG",
+    "MOST_TAGS",
+    "Kind",
+    "NoteDetail",
+    "NoteDraft",
+    "Place",
+    "change",
+    "delete",
+    "hold",
+    "in_group",
+    "in_group_of",
+    "listed",
+    "newest_chat",
+    "on_board",
+    "one",
+    "several",
+    "write",
+]
