@@ -26,7 +26,7 @@ from kit.request_id import RequestId
 from kit.sealing import Seal
 from kit.security_headers import CONTENT_SECURITY_POLICY, SecurityHeaders
 from kit.settings import Settings
-from services import events
+from services import events, gateways
 from web.assets import STATIC, Assets
 
 METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
@@ -43,6 +43,7 @@ class Limits:
     pages: Limit  # by session of a browser, which asks for every part of a page by itself
     sign_ins: Limit  # by address and e-mail together, so that nobody locks somebody else out
     crowds: Limit  # by address: the same, whoever they say that they are
+    gateways: Limit  # by organization: visits to gateways that somebody asked for
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
@@ -54,6 +55,7 @@ class Limits:
             Limit(settings.rate_limit_pages, settings.rate_limit_requests_seconds),
             Limit(settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
             Limit(20 * settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
+            Limit(settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
         )
 
 
@@ -70,11 +72,11 @@ def build(settings: Settings) -> Starlette:
         state = state_of(settings, transaction, doorbell, feed)
         yield state
         await feed.close()
+        if state["provider"] is not None:
+            await state["provider"].close()
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
-        if state["provider"] is not None:
-            await state["provider"].close()
         await engine.dispose()
 
     return Starlette(
@@ -91,14 +93,16 @@ def build(settings: Settings) -> Starlette:
 
 def state_of(settings: Settings, transaction: Any, doorbell: Doorbell, feed: Any) -> dict[str, Any]:
     """Return what every request finds in `request.state`."""
+    seal = Seal(settings)
     return {
         "settings": settings,
+        "provider": Provider(settings) if settings.oidc_issuer else None,
         "transaction": transaction,
         "doorbell": doorbell,
         "feed": feed,
         "limits": Limits.of(settings),
-        "seal": Seal(settings),
-        "provider": Provider(settings) if settings.oidc_issuer else None,
+        "seal": seal,
+        "carrier": gateways.Carrier.of(settings, seal),
     }
 
 

@@ -65,6 +65,7 @@ MEANING = {
     422: "Something that was sent makes no sense here",
     429: "Too many requests: wait for the seconds in Retry-After",
     500: "Our mistake",
+    502: "Something outside, as a gateway, did not do what it was asked for",
     503: "The database does not answer; try again soon",
 }
 
@@ -82,6 +83,7 @@ OF_REACH: dict[Reach | None, set[int]] = {
     reach.agent_in_reach: {403, 404},
     reach.agent_in_sight: {403, 404},
     reach.own_agent: {403, 404},
+    reach.gateway_in_reach: {403, 404},
     reach.field_to_change: {403, 404},
     reach.tag_to_read: {404},
     reach.tag_to_change: {403, 404},

@@ -61,6 +61,10 @@ class TooMany(Refusal):
         self.retry_after = retry_after
 
 
+class OutsideFailed(Refusal):
+    """Something outside of the house cannot be reached, or does not do what it was asked for."""
+
+
 class Unavailable(Refusal):
     """Something that we stand on is away for a moment: the database, as a rule."""
 

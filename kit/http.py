@@ -13,6 +13,7 @@ from kit.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    OutsideFailed,
     PreconditionFailed,
     Refusal,
     TooLarge,
@@ -32,6 +33,7 @@ STATUS_CODES: dict[type[Refusal], int] = {
     TooLarge: 413,
     Invalid: 422,
     TooMany: 429,
+    OutsideFailed: 502,
     Unavailable: 503,
 }
 

@@ -3,7 +3,8 @@
 Whoever knows a `Target` asks the gateway through a `Link`; `climb` finds out what is in the way.
 """
 
-from openclaw.addresses import Address, Guard, parse
+from openclaw.addresses import LONGEST_URL, Address, Guard, parse
+from openclaw.advice import Advice, advise
 from openclaw.catalogue import EVENTS, METHODS, VERSION
 from openclaw.connection import Connection, connect
 from openclaw.device import Device
@@ -15,12 +16,14 @@ from openclaw.subscriptions import Subscription
 
 __all__ = [
     "EVENTS",
+    "LONGEST_URL",
     "METHODS",
     "NAMES",
     "PROTOCOLS",
     "SCOPES",
     "VERSION",
     "Address",
+    "Advice",
     "Budget",
     "Check",
     "CheckState",
@@ -34,6 +37,7 @@ __all__ = [
     "Subscription",
     "Target",
     "Trouble",
+    "advise",
     "climb",
     "connect",
     "parse",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from openclaw.addresses import Address
+from openclaw.addresses import Address, parse
 from openclaw.errors import GatewayError, Trouble
 from openclaw.protocol import PROTOCOLS
 
@@ -85,8 +85,9 @@ SAID: Mapping[Trouble, Advice] = {
 }
 
 
-def advise(error: GatewayError, address: Address | None) -> Advice:
+def advise(error: GatewayError, url: str) -> Advice:
     """Say what a person can do about a trouble, with the names of this very case."""
+    address = _address(url)
     sentence, command = SAID[error.trouble]
     known = {
         "message": error.message,
@@ -99,6 +100,13 @@ def advise(error: GatewayError, address: Address | None) -> Advice:
     }
     told = sentence.format_map(known)
     return Advice(told + _in_a_container(error, address), command and command.format_map(known))
+
+
+def _address(url: str) -> Address | None:
+    try:
+        return parse(url)
+    except GatewayError:
+        return None
 
 
 def _in_a_container(error: GatewayError, address: Address | None) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 import ssl
 from collections.abc import Sequence
@@ -24,6 +25,10 @@ MOST_ADDRESSES = 4  # of a name that are tried
 MOST_WAITING = 64  # frames that wait to be read
 NO_TLS = "Who answers there does not speak TLS."
 AWAY = (502, 503, 504)  # what a proxy answers for a gateway that is not there
+
+
+frames_log = logging.getLogger("openclaw.frames")
+frames_log.setLevel(logging.WARNING)  # below that it would tell every frame, and the token in it
 
 
 async def dial(url: str, guard: Guard, *, allow_insecure_tls: bool = False) -> ClientConnection:
@@ -94,6 +99,7 @@ async def _upgraded(
         ping_timeout=PING,
         close_timeout=TO_CLOSE,
         user_agent_header="mission-control",
+        logger=frames_log,
         **secure,
     )
     try:

@@ -1,5 +1,6 @@
 """Why a gateway cannot be reached, rung by rung: what is well, what is not, and what helps."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +8,7 @@ from enum import StrEnum
 
 from kit.clock import now
 from openclaw.addresses import Address, parse
-from openclaw.advice import Advice, advise
+from openclaw.advice import advise
 from openclaw.connection import connect
 from openclaw.errors import GatewayError, Trouble
 from openclaw.protocol import Hello, Target
@@ -33,6 +34,7 @@ RUNGS: Mapping[Trouble, str] = {
 }
 """The rung on which each trouble stands; what is not here is trouble with the handshake."""
 
+TO_CLIMB = 20.0  # seconds for the whole ladder
 NOT_LOOKED_AT = "Not looked at: something before it has to be mended first."
 
 
@@ -77,16 +79,18 @@ class Ladder:
 async def climb(target: Target) -> Ladder:
     """Go up the ladder once. Whatever is in the way is in the answer, and nothing is raised."""
     try:
-        async with await connect(target) as connection:
+        async with asyncio.timeout(TO_CLIMB), await connect(target) as connection:
             hello = connection.hello
     except GatewayError as error:
         return _stuck(error, target)
+    except TimeoutError:
+        return _stuck(GatewayError(Trouble.TIMEOUT, "It took too long."), target)
     return _at_the_top(hello, target)
 
 
 def _stuck(error: GatewayError, target: Target) -> Ladder:
     address = _address(target)
-    sentence, command = advise(error, address)
+    sentence, command = advise(error, target.url)
     failed = RUNGS.get(error.trouble, "handshake")
     checks = []
     for name in NAMES:
@@ -115,7 +119,7 @@ def _short_of(hello: Hello, target: Target) -> Check:
         "The gateway does not grant what was asked for.",
         details={"requiredScopes": hello.missing_scopes},
     )
-    sentence, command = advise(missing, None)
+    sentence, command = advise(missing, target.url)
     if target.device is None:
         sentence += (
             " From another machine it grants none without a device: switch pairing on, here."
@@ -157,6 +161,3 @@ def _address(target: Target) -> Address | None:
         return parse(target.url)
     except GatewayError:
         return None
-
-
-__all__ = ["NAMES", "Advice", "Check", "CheckState", "Ladder", "climb"]

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Forbidden, NotFound
 from kit.paging import Page, Paging, paged
-from models import Agent, Board, Member, Status, Task
+from models import Agent, Board, Gateway, Member, Status, Task
 from services import boards, organizations
 from services.agents import rules
 from services.agents.finding import in_organization, not_found
@@ -50,11 +50,13 @@ async def listed(
     Raises Forbidden, and NotFound for a board or a gateway of another organization.
     """
     organizations.require_admin(member)
+    seen = _seen_by(member, board_id)
     if gateway_id is not None:
-        raise NotFound("gateway_not_found", "There is no such gateway.")
+        await _is_of_organization(session, member, gateway_id)
+        seen &= Agent.gateway_id == gateway_id
     if board_id is not None:
         await boards.get(session, member.user, board_id)
-    return await paged(session, _newest(_seen_by(member, board_id)), paging)
+    return await paged(session, _newest(seen), paging)
 
 
 async def for_agent(
@@ -132,6 +134,14 @@ async def card(
     if row is None:
         raise not_found()
     return _card(*row, now(), offline_after)
+
+
+async def _is_of_organization(session: AsyncSession, member: Member, gateway_id: UUID) -> None:
+    query = select(Gateway.id).where(
+        Gateway.id == gateway_id, Gateway.organization_id == member.organization_id
+    )
+    if await session.scalar(query) is None:
+        raise NotFound("gateway_not_found", "There is no such gateway.")
 
 
 def _with_work() -> Select[Agent, Board, Task]:

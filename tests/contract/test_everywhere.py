@@ -11,7 +11,7 @@ from models import Agent, new_id
 from tests.api.conftest import Caller, Client, client_of
 from tests.api.listening import listening
 from tests.conftest import Transaction
-from tests.world import World, an_agent, an_agent_token, token_of
+from tests.world import World, a_gateway, a_main, token_of
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -163,10 +163,12 @@ async def test_agents_stay_on_their_board_and_in_their_organization(
 
 async def a_main_agent(transaction: Transaction, world: World) -> Agent:
     """Make an agent that looks after a gateway which serves none of these boards."""
-    main = an_agent("Main", world.board, gateway_id=new_id())
-    main.board, main.board_id = None, None
+    gateway = a_gateway(world.tern)
+    main, token = a_main(gateway)
     async with transaction() as session:
-        session.add_all([main, an_agent_token(main)])
+        session.add(gateway)
+        await session.flush()
+        session.add_all([main, token])
     return main
 
 

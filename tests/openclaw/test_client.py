@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -56,6 +57,20 @@ async def test_a_token_is_in_no_address_no_header_and_no_repr(gateway: Fake) -> 
     assert TOKEN not in request
     assert "Origin" not in request
     assert gateway.connects[0]["auth"] == {"token": TOKEN}
+
+
+async def test_no_log_tells_a_token_however_much_is_logged(
+    gateway: Fake, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        async with await connect(target(gateway, device_token="another secret")):
+            pass
+        gateway.token = "changed"
+        await trouble(target(gateway))
+        gateway.first = "nonsense"
+        await trouble(target(gateway))
+    assert TOKEN not in caplog.text
+    assert "secret" not in caplog.text
 
 
 async def test_calls_wait_for_their_own_answers_whatever_the_order(gateway: Fake) -> None:

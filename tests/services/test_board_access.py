@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.errors import Forbidden, NotFound
 from models import Actor, Agent, Board, BoardAccess, Member
 from services import boards
-from tests.world import World
+from tests.world import World, a_gateway
 
 NOTHING, READ, WRITE, ADMIN = "nothing", "read", "write", "admin"
 
@@ -94,7 +94,10 @@ async def test_a_right_that_is_taken_away_is_gone(session: AsyncSession, world: 
 async def test_an_agent_of_a_gateway_works_on_the_boards_of_that_gateway_alone(
     session: AsyncSession, world: World
 ) -> None:
-    gateway = uuid4()
+    found = a_gateway(world.tern)
+    session.add(found)
+    await session.flush()
+    gateway = found.id
     main = (await session.scalars(select(Agent).where(Agent.id == world.lead.id))).one()
     main.board_id = None
     await session.flush()

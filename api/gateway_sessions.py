@@ -1,0 +1,223 @@
+"""Looking into a gateway: its sessions and what is said in them (contract, agents 8).
+
+Nobody waits for a gateway inside a transaction, and looking changes nothing there (W-52).
+"""
+
+import hashlib
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic import Field
+
+from api.fields import Answer, Body, JsonObject, Ok, Words
+from api.gateways import LONGEST_TOKEN, LONGEST_URL, carrier_of, knock
+from api.idempotency import key_of
+from api.operations import Call, between_transactions, may_answer
+from kit.errors import Invalid, OutsideFailed
+from models import Gateway, Member
+from services import gateways, organizations
+
+TOKEN_HEADER = "X-Gateway-Token"  # noqa: S105 - the name of a header
+MOST_MESSAGES = 1_000  # that a gateway gives at once
+
+
+class OfBoard(Body):
+    """Whose gateway is asked."""
+
+    board_id: UUID = Field(description="A board that is on the gateway.")
+
+
+class HistoryQuery(OfBoard):
+    """Which part of a session to read."""
+
+    limit: int = Field(default=200, ge=1, le=MOST_MESSAGES, description="The last so many.")
+
+
+class StatusQuery(Body):
+    """Which gateway to look at: the one of a board, or an address."""
+
+    board_id: UUID | None = Field(default=None, description="A board that is on the gateway.")
+    gateway_url: str | None = Field(
+        default=None, max_length=LONGEST_URL, description="An address, instead of a board."
+    )
+    gateway_token: str | None = Field(
+        default=None,
+        max_length=LONGEST_TOKEN,
+        description="Deprecated: addresses end up in logs. Send the header X-Gateway-Token.",
+        json_schema_extra={"deprecated": True},
+    )
+    gateway_disable_device_pairing: bool | None = None
+    gateway_allow_insecure_tls: bool | None = None
+
+
+class GatewayStatus(Answer):
+    """Whether a gateway lets us in, and its sessions. What is in the way is `error`."""
+
+    connected: bool
+    gateway_url: str
+    sessions_count: int | None = None
+    sessions: list[JsonObject] | None = None
+    main_session: JsonObject | None = None
+    main_session_error: str | None = None
+    error: str | None = None
+    code: str | None = Field(default=None, description="What is in the way, for machines.")
+
+
+class GatewaySessions(Answer):
+    """The sessions of a gateway, and among them that of the agent that looks after it."""
+
+    sessions: list[JsonObject]
+    main_session: JsonObject | None
+
+
+class GatewaySession(Answer):
+    """One session, as the gateway tells of it."""
+
+    session: JsonObject
+
+
+class GatewayHistory(Answer):
+    """What was said in a session, oldest first."""
+
+    history: list[JsonObject]
+
+
+class GatewayMessage(Body):
+    """Something to say in a session."""
+
+    example = {"content": "How far are you?"}
+
+    content: Words
+
+
+class GatewayCommands(Answer):
+    """What can be asked of a gateway, and what it tells by itself."""
+
+    protocol_version: int
+    methods: list[str]
+    events: list[str]
+    gateway_version: str = Field(description="The version of OpenClaw that offers all of this.")
+
+
+@may_answer(403, 404, 409, 429)
+@between_transactions
+async def get_gateway_status(call: Call, query: StatusQuery) -> GatewayStatus:
+    """Look whether a gateway lets us in. That it does not is an answer, and no error."""
+    organization_id, target, main_key = await _of_query(call, query)
+    knock(call, organization_id)
+    try:
+        async with carrier_of(call).link_to(target) as link:
+            found = await gateways.sessions(link, main_key)
+    except OutsideFailed as error:
+        return GatewayStatus(
+            connected=False, gateway_url=target.url, error=error.message, code=error.code
+        )
+    return GatewayStatus(
+        connected=True,
+        gateway_url=target.url,
+        sessions_count=found.total,
+        sessions=[dict(row) for row in found.sessions],
+        main_session=dict(found.main_session) if found.main_session else None,
+    )
+
+
+async def list_gateway_commands(call: Call, member: Member) -> GatewayCommands:
+    """List what can be asked of gateways at all."""
+    return GatewayCommands(
+        protocol_version=gateways.PROTOCOL,
+        methods=list(gateways.METHODS),
+        events=list(gateways.EVENTS),
+        gateway_version=gateways.OFFERED_BY,
+    )
+
+
+@may_answer(403, 404, 409, 429, 502)
+@between_transactions
+async def list_gateway_sessions(call: Call, query: OfBoard) -> GatewaySessions:
+    """List the sessions of a board's gateway."""
+    gateway = await _gateway(call, query.board_id)
+    async with carrier_of(call).link(gateway) as link:
+        found = await gateways.sessions(link, gateway.session_key)
+    main = found.main_session
+    return GatewaySessions(
+        sessions=[dict(row) for row in found.sessions], main_session=dict(main) if main else None
+    )
+
+
+@may_answer(403, 404, 409, 429, 502)
+@between_transactions
+async def get_gateway_session(call: Call, session_id: str, query: OfBoard) -> GatewaySession:
+    """Return one session, by its key."""
+    gateway = await _gateway(call, query.board_id)
+    async with carrier_of(call).link(gateway) as link:
+        return GatewaySession(session=dict(await gateways.session_of(link, session_id)))
+
+
+@may_answer(403, 404, 409, 429, 502)
+@between_transactions
+async def get_gateway_history(call: Call, session_id: str, query: HistoryQuery) -> GatewayHistory:
+    """Return what was last said in a session. One that is not there has no history."""
+    gateway = await _gateway(call, query.board_id)
+    async with carrier_of(call).link(gateway) as link:
+        said = await gateways.history(link, session_id, limit=query.limit)
+    return GatewayHistory(history=[dict(row) for row in said.messages])
+
+
+@may_answer(403, 404, 409, 429, 502)
+@between_transactions
+async def send_gateway_message(
+    call: Call, session_id: str, query: OfBoard, body: GatewayMessage
+) -> Ok:
+    """Say something in a session, for those who may change the board.
+
+    With an Idempotency-Key, the same message is said once however often it is sent.
+    """
+    gateway = await _gateway(call, query.board_id, to_write=True)
+    async with carrier_of(call).link(gateway) as link:
+        await gateways.say(link, session_id, body.content, once=_once(call, session_id))
+    return Ok()
+
+
+async def _gateway(call: Call, board_id: UUID, *, to_write: bool = False) -> Gateway:
+    """Return the gateway of a board, and count the visit to it."""
+    async with call.transaction() as session:
+        gateway = await gateways.for_board(session, call.user, board_id, to_write=to_write)
+    knock(call, gateway.organization_id)
+    return gateway
+
+
+async def _of_query(call: Call, query: StatusQuery) -> tuple[UUID, Any, str | None]:
+    """Return whose gateway is asked about, how it is reached, and the key of its main session."""
+    carrier = carrier_of(call)
+    async with call.transaction() as session:
+        if query.gateway_url:
+            member = await organizations.active(session, call.user)
+            saved = await gateways.with_url(session, member, query.gateway_url)
+            target = _asked_for(call, carrier, query, saved)
+            return member.organization_id, target, saved.session_key if saved else None
+        if query.board_id is None:
+            raise Invalid("board_required", "Name a board, or an address.")
+        found = await gateways.for_board(session, call.user, query.board_id)
+        return found.organization_id, carrier.target(found), found.session_key
+
+
+def _asked_for(
+    call: Call, carrier: gateways.Carrier, query: StatusQuery, saved: Gateway | None
+) -> Any:
+    """Return how an address is reached, as it was asked, and else as a gateway that is saved."""
+    header = call.request.headers.get(TOKEN_HEADER, "").strip()
+    return carrier.asked_for(
+        query.gateway_url or "",
+        header or (query.gateway_token or "").strip(),
+        like=saved,
+        allow_insecure_tls=query.gateway_allow_insecure_tls,
+        disable_device_pairing=query.gateway_disable_device_pairing,
+    )
+
+
+def _once(call: Call, session_id: str) -> str:
+    """Return the key by which a gateway knows a message again: the caller's, or a new one."""
+    key = key_of(call.request)
+    if key is None:
+        return str(uuid4())
+    return hashlib.sha256(f"{call.user.id} {session_id} {key}".encode()).hexdigest()

@@ -1,0 +1,72 @@
+"""The agents that look after gateways: one for each, which comes and goes with it."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
+from models import Actor, Agent, AgentStatus, EventType, Gateway, new_id
+from services import events
+from services.agents.rules import DEFAULT_HEARTBEAT
+
+PROFILE = {
+    "role": "Gateway Agent",
+    "communication_style": "direct, concise, practical",
+    "emoji": ":compass:",
+}
+"""Who it is, until somebody says otherwise (contract, agents 9.2)."""
+
+
+async def add_main(session: AsyncSession, gateway: Gateway) -> Agent:
+    """Write the agent that will look after a gateway. It has no token yet, so it cannot call."""
+    at = now()
+    main = Agent(
+        id=new_id(),
+        organization_id=gateway.organization_id,
+        gateway_id=gateway.id,
+        name=name_of_main(gateway.name),
+        status=AgentStatus.PROVISIONING,
+        openclaw_session_id=gateway.session_key,
+        heartbeat_config=dict(DEFAULT_HEARTBEAT),
+        identity_profile=dict(PROFILE),
+        created_at=at,
+        updated_at=at,
+    )
+    session.add(main)
+    await session.flush()
+    return main
+
+
+async def rename_main(session: AsyncSession, gateway: Gateway, name: str) -> None:
+    """Let a gateway's agent be called as the gateway will be, unless people call it otherwise."""
+    mine = (Agent.gateway_id == gateway.id) & Agent.board_id.is_(None)
+    named = update(Agent).where(mine, Agent.name == name_of_main(gateway.name))
+    await session.execute(named.values(name=name_of_main(name), updated_at=now()))
+
+
+async def remove_main(session: AsyncSession, gateway_id: UUID) -> Sequence[Agent]:
+    """Delete the agent of a gateway, and return it."""
+    query = select(Agent).where(Agent.gateway_id == gateway_id, Agent.board_id.is_(None))
+    gone = (await session.scalars(query)).all()
+    for main in gone:
+        await session.delete(main)
+    await session.flush()
+    return gone
+
+
+def happened(type: EventType, actor: Actor, agent: Agent) -> events.Happened:
+    """Tell what happened to an agent that is on no board."""
+    return events.Happened(
+        type,
+        actor,
+        organization_id=agent.organization_id,
+        about=agent,
+        data={"name": agent.name},
+    )
+
+
+def name_of_main(name: str) -> str:
+    """Return what the agent of a gateway is called."""
+    return f"{name} Gateway Agent"

@@ -1,0 +1,36 @@
+"""Gateways: where they are, whether they can be reached, and what is said over them."""
+
+from services.gateways.carrier import IMPATIENT, Carrier
+from services.gateways.checking import Look, record
+from services.gateways.edits import REACHED_BY, change, create, delete
+from services.gateways.fields import GatewayDraft
+from services.gateways.finding import for_board, get, hold, listed, with_url
+from services.gateways.inspecting import History, Sessions, history, say, session_of, sessions
+from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
+
+__all__ = [
+    "EVENTS",
+    "IMPATIENT",
+    "METHODS",
+    "OFFERED_BY",
+    "PROTOCOL",
+    "REACHED_BY",
+    "Carrier",
+    "GatewayDraft",
+    "History",
+    "Look",
+    "Sessions",
+    "change",
+    "create",
+    "delete",
+    "for_board",
+    "get",
+    "history",
+    "hold",
+    "listed",
+    "record",
+    "say",
+    "session_of",
+    "sessions",
+    "with_url",
+]

@@ -1,0 +1,59 @@
+"""Whether a gateway can be reached: looked at without a transaction, and then written down."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from models import Gateway, Member
+from openclaw import Ladder
+from services.gateways.carrier import Carrier
+from services.gateways.finding import get
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of a gateway at one moment: its ladder, and what it gave us on top of it."""
+
+    checks: list[dict[str, Any]]
+    at: datetime
+    is_well: bool
+    gateway_version: str | None
+    sealed_device_token: str | None
+
+    @classmethod
+    async def at_gateway(cls, carrier: Carrier, gateway: Gateway) -> "Look":
+        """Go and look. Never inside a transaction. Raises Conflict for secrets out of reach."""
+        return cls.of(carrier, gateway.id, await carrier.climb(gateway))
+
+    @classmethod
+    def of(cls, carrier: Carrier, gateway_id: UUID, ladder: Ladder) -> "Look":
+        """Make one of a ladder that was climbed."""
+        hello = ladder.hello
+        given = hello.device_token if hello else None
+        return cls(
+            checks=[asdict(check) for check in ladder.checks],
+            at=ladder.at,
+            is_well=ladder.is_well,
+            gateway_version=hello.version if hello else None,
+            sealed_device_token=carrier.seal(gateway_id, "device_token", given),
+        )
+
+
+async def record(session: AsyncSession, member: Member, gateway: Gateway, look: Look) -> Gateway:
+    """Write down what was seen, unless the gateway was changed meanwhile, and return it as it is.
+
+    What is seen of a gateway is no change of it: its version stays. Raises NotFound if it is gone.
+    """
+    seen: dict[str, Any] = {"checks": look.checks, "checked_at": look.at}
+    if look.gateway_version is not None:
+        seen["gateway_version"] = look.gateway_version
+    if look.sealed_device_token is not None:
+        seen["sealed_device_token"] = look.sealed_device_token
+    same = (Gateway.id == gateway.id) & (Gateway.version == gateway.version)
+    wrote = update(Gateway).where(same).values(**seen).returning(Gateway)
+    fresh = await session.scalar(wrote.execution_options(populate_existing=True))
+    return fresh or await get(session, member, gateway.id)

@@ -1,0 +1,85 @@
+"""Looking into a gateway: its sessions, what was said in them, and saying something there.
+
+Nothing here has a transaction: gateways may take their time. Looking changes nothing (W-52).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kit.errors import NotFound
+from openclaw import GatewayError, Link, Trouble
+
+MOST_SESSIONS = 200
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """The sessions of a gateway, and among them the one of the agent that looks after it."""
+
+    sessions: Sequence[Row]
+    main_session: Row | None = None
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class History:
+    """What was said in a session, oldest first."""
+
+    messages: Sequence[Row]
+
+
+async def sessions(link: Link, main_key: str | None = None) -> Sessions:
+    """Return a gateway's sessions. Raises GatewayError."""
+    said = await link.call("sessions.list", {"limit": MOST_SESSIONS}, repeatable=True)
+    rows = _rows(said, "sessions")
+    total = said.get("totalCount") if isinstance(said, dict) else None
+    main = next((row for row in rows if main_key and row.get("key") == main_key), None)
+    return Sessions(rows, main, total if isinstance(total, int) else len(rows))
+
+
+async def session_of(link: Link, key: str) -> Row:
+    """Return a session by its key. Raises NotFound, and GatewayError."""
+    said = await _of_session(link, "sessions.describe", {"key": key})
+    found = said.get("session") if isinstance(said, dict) else None
+    if not isinstance(found, dict):
+        raise _no_session()
+    return found
+
+
+async def history(link: Link, key: str, *, limit: int) -> History:
+    """Return the last messages of a session; of one that is not there, none."""
+    said = await _of_session(link, "chat.history", {"sessionKey": key, "limit": limit})
+    return History(_rows(said, "messages"))
+
+
+async def say(link: Link, key: str, content: str, *, once: str) -> None:
+    """Say something in a session, and start a turn of its agent with it.
+
+    `once` is the key by which the gateway knows the message again, so that it is said once however
+    often it has to be sent (W-43). Raises GatewayError.
+    """
+    params = {"sessionKey": key, "message": content, "deliver": False, "idempotencyKey": once}
+    await _of_session(link, "chat.send", params)
+
+
+async def _of_session(link: Link, method: str, params: Mapping[str, Any]) -> Any:
+    """Ask something about a session. A key that is none names no session."""
+    try:
+        return await link.call(method, params, repeatable=True)
+    except GatewayError as error:
+        if error.trouble is Trouble.REJECTED:
+            raise _no_session() from error
+        raise
+
+
+def _rows(said: object, name: str) -> list[Row]:
+    """Return the objects of a list, or of the list that an answer has under a name."""
+    found = said.get(name) if isinstance(said, dict) else said
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def _no_session() -> NotFound:
+    return NotFound("session_not_found", "The gateway has no such session.")
