@@ -37,7 +37,7 @@ class OrganizationInviteRead(Answer):
 class OrganizationInviteCreate(Body):
     """An invitation to be. No mail is sent: pass the token on yourself."""
 
-    example = {"invited_email": "rita@example.com", "role": "member", "all_boards_read": True}
+    example = {"invited_email": "robin@example.com", "role": "member", "all_boards_read": True}
 
     invited_email: Short
     role: GivenRole = Role.MEMBER

@@ -13,13 +13,14 @@ from models import Base, Member, new_id
 
 NOBODYS = {
     "first_run_links",
+    "idempotency_keys",
     "organizations",
     "pending_sign_ins",
     "soul_directories",
     "souls",
     "users",
 }
-"""The tables whose rows are neither an organization's nor a person's alone."""
+"""The tables whose rows are neither an organization's nor a person's alone, or soon go anyway."""
 
 TWICE = {"tasks"}  # two rows, so that one may wait for the other
 LAST = {"depends_on_task_id"}  # columns that refer to the second

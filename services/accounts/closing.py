@@ -8,7 +8,18 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Conflict
-from models import Event, EventType, GroupNote, Invite, Member, Note, Organization, Role, User
+from models import (
+    Event,
+    EventType,
+    GroupNote,
+    IdempotencyKey,
+    Invite,
+    Member,
+    Note,
+    Organization,
+    Role,
+    User,
+)
 from services import events, identity, organizations, users
 from services.events import Happened
 
@@ -101,6 +112,7 @@ async def _forget(session: AsyncSession, user: User) -> None:
         "invites": delete(Invite).where(Invite.accepted_by_user_id == user.id),
         "notes": update(Note).where(Note.user_id == user.id).values(source=None),
         "group_notes": update(GroupNote).where(GroupNote.user_id == user.id).values(source=None),
+        "answers": delete(IdempotencyKey).where(IdempotencyKey.caller_id == user.id),
         "first_run": identity.reopening_first_run(without=user),
     }
     gone = delete(User).where(User.id == user.id)

@@ -55,7 +55,7 @@ async def accept_oldest_invite(session: AsyncSession, user: User) -> MemberDetai
 
 async def _take_up(session: AsyncSession, user: User, invite: Invite) -> MemberDetail:
     member = await membership(session, user, invite.organization_id)
-    type = EventType.MEMBER_UPDATED if member else EventType.MEMBER_JOINED
+    is_new = member is None
     if member is None:
         member = _newcomer(user, invite)
         session.add(member)
@@ -65,13 +65,14 @@ async def _take_up(session: AsyncSession, user: User, invite: Invite) -> MemberD
     invite.accepted_by_user_id = user.id
     user.active_organization_id = user.active_organization_id or invite.organization_id
     await session.flush()
-    await merge(session, invite, member)
-    detail = MemberDetail(member, list(await own_access(session, member)))
+    given = await merge(session, invite, member)
+    access = given if is_new else await own_access(session, member)
     data: dict[str, object] = {"name": user.called, "user_id": str(user.id), "role": member.role}
     data["invite_id"] = str(invite.id)
+    type = EventType.MEMBER_JOINED if is_new else EventType.MEMBER_UPDATED
     organization_id = invite.organization_id
     await events.record(session, type, user, organization_id=organization_id, data=data)
-    return detail
+    return MemberDetail(member, list(access))
 
 
 def _newcomer(user: User, invite: Invite) -> Member:

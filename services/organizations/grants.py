@@ -1,6 +1,6 @@
 """Rights on boards: on all of them, or on single ones, for members and for whoever is invited."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -37,6 +37,7 @@ class Rights:
         return self.all_boards_read or self.all_boards_write
 
 
+FRESH = {"populate_existing": True}
 ROW = ("id", "board_id", "can_read", "can_write", "created_at", "updated_at")
 
 
@@ -65,13 +66,13 @@ async def give(session: AsyncSession, to: Member | Invite, rights: Rights) -> Se
     table, owner = _table_of(to)
     rows = there.add_columns(literal(to.id, Uuid()))
     written = insert(table).from_select([*ROW, owner], rows).returning(table)
-    given = (await session.scalars(written)).all()
+    given = _in_order(await session.scalars(written))
     _check_all_found(rights.boards, {row.board_id for row in given})
     return given
 
 
-async def merge(session: AsyncSession, invite: Invite, member: Member) -> None:
-    """Add the rights of an invitation on single boards to those of a member. None is lost.
+async def merge(session: AsyncSession, invite: Invite, member: Member) -> Sequence[BoardAccess]:
+    """Add the rights of an invitation on single boards to a member's, and return these boards'.
 
     Who may change a board may read it. Boards that are being deleted are waited for, and left out.
     """
@@ -101,7 +102,7 @@ async def merge(session: AsyncSession, invite: Invite, member: Member) -> None:
             "updated_at": at,
         },
     )
-    await session.execute(merged)
+    return _in_order(await session.scalars(merged.returning(BoardAccess), execution_options=FRESH))
 
 
 def _on_our_boards(organization_id: UUID, boards: Sequence[Grant]) -> Select[*tuple[Any, ...]]:
@@ -120,6 +121,10 @@ def _on_our_boards(organization_id: UUID, boards: Sequence[Grant]) -> Select[*tu
         .where(Board.organization_id == organization_id)
         .with_for_update(read=True, key_share=True, of=Board)
     )
+
+
+def _in_order(rows: Iterable[Any]) -> list[Any]:
+    return sorted(rows, key=lambda row: (row.created_at, row.id))
 
 
 def _check_all_found(boards: Sequence[Grant], found: Collection[UUID]) -> None:
