@@ -81,7 +81,9 @@ async def _person(session: Session, request: Request, token: str) -> User | None
         return None
     told: Profile | None = request.state.told
     if told is not None:
-        return await identity.external_user(session, told) if told.until > now() else None
+        leeway = timedelta(seconds=settings_of(request).oidc_leeway)
+        is_over = told.until + leeway <= now()
+        return None if is_over else await identity.external_user(session, told)
     return await identity.user_with_token(session, token, settings_of(request))
 
 

@@ -64,7 +64,9 @@ def settings_for(provider: AnyProvider, settings: Settings, **more: Any) -> Sett
 class House:
     """Mission Control with a provider, and browsers and scripts that come to it."""
 
-    def __init__(self, settings: Settings, transaction: Transaction, client: Provider) -> None:
+    def __init__(
+        self, settings: Settings, transaction: Transaction, client: Provider | None
+    ) -> None:
         doorbell = Doorbell()
         self.settings = settings
         self.transaction = transaction
