@@ -1,6 +1,7 @@
 """What boards and groups remember, told as it is written (contract, people-and-boards 1.8)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 from uuid import UUID
 
@@ -11,9 +12,9 @@ from api.fields import Answer, Following
 from api.frames import Writer, frame
 from api.memory import BoardGroupMemoryRead, BoardMemoryRead, MemoryRead, read
 from api.operations import Call
-from api.streams import Channel, Look, Rights, follow
+from api.streams import Channel, Rights, follow
 from kit.http import Session
-from models import Board, BoardGroup, Event
+from models import Board, BoardGroup, Event, EventType
 from services import board_groups, boards, memory
 from services.memory import Kind
 
@@ -60,7 +61,8 @@ async def stream_board_memory(call: Call, board: Board, query: MemoryStreamQuery
     async def look(session: Session) -> Rights:
         return frozenset({(await boards.get(session, call.actor, board.id)).id})
 
-    return await _follow(call, memory.BOARD, board.organization_id, query, look, board.id)
+    channel = _channel(memory.BOARD, query, only=board.id)
+    return await follow(call, channel, board.organization_id, query, look)
 
 
 async def stream_memory_beside(call: Call, board: Board, query: MemoryStreamQuery) -> Response:
@@ -74,7 +76,8 @@ async def stream_memory_beside(call: Call, board: Board, query: MemoryStreamQuer
         now = await boards.get(session, call.actor, board.id)
         return frozenset({now.board_group_id} - {None})
 
-    return await _follow(call, memory.GROUP, board.organization_id, query, look)
+    channel = replace(_channel(memory.GROUP, query), turns=lambda event: _moves(event, board.id))
+    return await follow(call, channel, board.organization_id, query, look)
 
 
 async def stream_group_memory(call: Call, group: BoardGroup, query: MemoryStreamQuery) -> Response:
@@ -86,18 +89,12 @@ async def stream_group_memory(call: Call, group: BoardGroup, query: MemoryStream
     async def look(session: Session) -> Rights:
         return frozenset({(await board_groups.get(session, call.user, group.id)).id})
 
-    return await _follow(call, memory.GROUP, group.organization_id, query, look, group.id)
+    channel = _channel(memory.GROUP, query, only=group.id)
+    return await follow(call, channel, group.organization_id, query, look)
 
 
-async def _follow(
-    call: Call,
-    kind: Kind,
-    organization_id: UUID,
-    query: MemoryStreamQuery,
-    look: Look,
-    only: UUID | None = None,
-) -> Response:
-    channel = Channel(
+def _channel(kind: Kind, query: MemoryStreamQuery, only: UUID | None = None) -> Channel:
+    return Channel(
         f"memory of {kind.place}",
         frozenset({kind.created, kind.updated, kind.deleted}),
         _notes_of(kind),
@@ -105,7 +102,11 @@ async def _follow(
         place=kind.place_of,
         fits=lambda event: kind.fits(event, query.is_chat),
     )
-    return await follow(call, channel, organization_id, query, look)
+
+
+def _moves(event: Event, board_id: UUID) -> bool:
+    """Say whether a board may be in another group since something happened."""
+    return event.type is EventType.BOARD_UPDATED and event.board_id == board_id
 
 
 def _notes_of(kind: Kind) -> Writer:

@@ -33,9 +33,14 @@ def board_of(event: Event) -> UUID | None:
     return event.board_id
 
 
-def anything(_event: Event) -> bool:
+def always(_event: Event) -> bool:
     """Say yes."""
     return True
+
+
+def never(_event: Event) -> bool:
+    """Say no."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class Channel:
     only: UUID | None = None  # the one board, or group, that it is about, if it is about one
     agent_id: UUID | None = None  # the one agent
     place: Callable[[Event], UUID | None] = board_of  # of what one has to have the right to hear
-    fits: Callable[[Event], bool] = anything  # what of it the listener has asked for
+    fits: Callable[[Event], bool] = always  # what of it the listener has asked for
+    turns: Callable[[Event], bool] = never  # after what the rights may be others than before
 
     def tells_of(self, event: Event) -> bool:
         """Say whether an event is one for this channel."""
@@ -125,6 +131,8 @@ class _Listener:
         async with aclosing(feed.follow(organization_id, seq, every=LOOK_AGAIN)) as batches:
             async for batch in batches:
                 told = [event for event in batch if self._channel.tells_of(event)]
+                if any(self._channel.turns(event) for event in batch):
+                    self._looked = -LOOK_AGAIN
                 if not await self._may_still_listen({self._channel.place(event) for event in told}):
                     return
                 for frame in await self._written(told):
