@@ -4,11 +4,12 @@ from services.agents.cadences import set_cadence
 from services.agents.edits import change, create, delete
 from services.agents.fields import AgentDraft
 from services.agents.finding import get, hold, hold_all, seen, several
-from services.agents.leads import created, new_lead
+from services.agents.leads import created, free_name, new_lead
 from services.agents.lists import AgentCard, card, cards, for_agent, listed, named, of_board
 from services.agents.mains import add_main, happened, remove_main, rename_main
 from services.agents.presence import heartbeat, mark_offline, touch
 from services.agents.rules import OFFLINE_AFTER, State, cadence, offline_after, status
+from services.agents.souls import on_board, soul, write_soul
 from services.agents.tokens import issue_token
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "created",
     "delete",
     "for_agent",
+    "free_name",
     "get",
     "happened",
     "heartbeat",
@@ -37,11 +39,14 @@ __all__ = [
     "new_lead",
     "of_board",
     "offline_after",
+    "on_board",
     "remove_main",
     "rename_main",
     "seen",
     "set_cadence",
     "several",
+    "soul",
     "status",
     "touch",
+    "write_soul",
 ]

@@ -1,5 +1,7 @@
 """Leads that come with a board's goal."""
 
+from collections.abc import Iterable
+
 from kit.clock import now
 from kit.values import checked
 from models import Actor, Agent, AgentStatus, Board, EventType, new_id
@@ -33,3 +35,12 @@ def created(actor: Actor, board: Board, agent: Agent) -> events.Happened:
         about=agent,
         data={"name": agent.name, "lead": agent.is_board_lead},
     )
+
+
+def free_name(wanted: str, taken: Iterable[str]) -> str:
+    """Return a name, with a number behind it if another agent has it already."""
+    names = {name.lower() for name in taken}
+    name, number = wanted, 2
+    while name.lower() in names:
+        name, number = f"{wanted} {number}", number + 1
+    return name

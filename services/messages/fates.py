@@ -1,6 +1,7 @@
 """What becomes of messages: the agent takes them, nobody does, or they are sent once more."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -83,7 +84,8 @@ def _as_agreed(message: Message, fate: str) -> Iterator[events.Happened]:
     """Return what whoever wrote a message wants recorded once it has met a fate."""
     agreed = message.told_as or {}
     if agreed.get(fate):
-        yield _happened(message, EventType(agreed[fate]), None, **agreed["data"])
+        happened = _happened(message, EventType(agreed[fate]), None, **agreed["data"])
+        yield replace(happened, about=UUID(agreed["of"])) if "of" in agreed else happened
 
 
 def _happened(

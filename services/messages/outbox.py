@@ -67,6 +67,7 @@ class Draft:
     deliver: bool = False  # say it out loud on the agent's channel: a gateway's word
     told: EventType | None = None
     failed: EventType | None = None
+    told_of: Agent | None = None  # whose doing that is; else it is told of whoever gets it
     data: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -174,7 +175,8 @@ def _told_as(draft: Draft) -> dict[str, Any] | None:
     """Return what is to be recorded later, when it is known what has become of the message."""
     if draft.told is None and draft.failed is None:
         return None
-    return {"told": draft.told, "failed": draft.failed, "data": dict(draft.data)}
+    of = {"of": draft.told_of.id} if draft.told_of else {}
+    return {"told": draft.told, "failed": draft.failed, "data": dict(draft.data)} | of
 
 
 def _waits(draft: Draft, id: UUID, agent_id: UUID, organization_id: UUID) -> events.Happened:

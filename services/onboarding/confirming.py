@@ -46,7 +46,7 @@ class _Facts:
     session: OnboardingSession
     by_admin: bool
     has_lead: bool
-    names: frozenset[str]  # of the board's agents, in small letters
+    names: frozenset[str]  # of the board's agents
 
 
 async def confirm(session: AsyncSession, user: User, board: Board, goal: Goal) -> Board:
@@ -101,7 +101,7 @@ async def _facts(session: AsyncSession, user: User, board: Board) -> _Facts:
                 Member.role.in_((Role.OWNER, Role.ADMIN)),
             ),
             exists().where(of_board, Agent.is_board_lead),
-            func.array(select(func.lower(Agent.name)).where(of_board).scalar_subquery()),
+            func.array(select(Agent.name).where(of_board).scalar_subquery()),
         )
         .where(OnboardingSession.board_id == board.id)
         .order_by(OnboardingSession.created_at.desc(), OnboardingSession.id.desc())
@@ -119,9 +119,5 @@ async def _facts(session: AsyncSession, user: User, board: Board) -> _Facts:
 
 def _lead(board: Board, wanted: Mapping[str, Any], taken: frozenset[str]) -> Agent:
     """Make the lead, under a name that no other agent of the board has."""
-    name = lead_name(wanted)
-    number = 2
-    while name.lower() in taken:
-        name, number = f"{lead_name(wanted)} {number}", number + 1
-    draft = agents.AgentDraft(name=name, identity_profile=lead_profile(wanted))
-    return agents.new_lead(board, draft)
+    name = agents.free_name(lead_name(wanted), taken)
+    return agents.new_lead(board, agents.AgentDraft(name=name, identity_profile=lead_profile(wanted)))

@@ -1,0 +1,166 @@
+"""When an agent writes, reads what others wrote, and looks things up."""
+
+from collections.abc import Mapping
+
+from api.hints.hint import EVERYBODY, LEAD, LEAD_ALONE, LEADS, MAIN, OF_LEAD, ON_BOARD, Hint
+
+HINTS: Mapping[str, Hint] = {
+    "agent_message_discovery": Hint(
+        tags=EVERYBODY,
+        when="You begin, or come back, and want to know what was said to you meanwhile",
+        not_when="You are listening: the stream of messages tells you of each as it comes",
+    ),
+    "agent_message_stream": Hint(
+        tags=EVERYBODY,
+        when="You can keep a connection open, and want to hear of messages as they come",
+        not_when="You look now and then: list the messages that wait",
+    ),
+    "agent_message_ack": Hint(
+        tags=EVERYBODY,
+        when="You have read a message, and kept what it asks of you",
+        not_when="You have not read it",
+        needs=("A token of an agent", "The message is your own"),
+        effects=("The message waits no more", "Whoever sent it sees that you were told"),
+        never="Do not leave messages without this: they come again, and fail after seven days",
+    ),
+    "agent_search": Hint(
+        tags=EVERYBODY,
+        when="You look for a task, a comment or a note of which you know only some words",
+        not_when="You know its id, or want all tasks of a status: list the tasks",
+        never="Do not ask again and again for what is new: listen to a stream",
+    ),
+    "agent_soul_search": Hint(
+        tags=(LEAD, MAIN),
+        when="You look for a character for an agent that you create, or for yourself",
+        not_when="You know its handle and slug: ask for it by them",
+    ),
+    "agent_soul_lookup": Hint(
+        tags=(LEAD, MAIN),
+        when="You have found a character, and want to read all of it, or give it to an agent",
+        not_when="You do not know which there are: search for one",
+        effects=("None but that you count as seen; to use it, send it as soul_template",),
+    ),
+    "agent_board_memory_discovery": Hint(
+        tags=EVERYBODY,
+        when="You begin, and want to know what was decided and said on the board",
+        not_when="You look for what was said about one task: those are its comments",
+        needs=ON_BOARD,
+    ),
+    "agent_board_memory_record": Hint(
+        tags=EVERYBODY,
+        when="You have learnt or decided what others of the board have to know later",
+        not_when="It is about one task: comment on it",
+        needs=(*ON_BOARD, "Only the lead says /pause or /resume"),
+        effects=("A note is kept", "With the tag chat, the lead and who is mentioned are told"),
+        never="Do not write secrets down: everybody on the board reads them",
+    ),
+    "agent_board_memory_lookup": Hint(
+        when="You know the id of a note, and want to read it as it is now",
+        not_when="You look for notes that you do not know yet: list them",
+        needs=ON_BOARD,
+    ),
+    "agent_board_memory_update": Hint(
+        when="A note of yours is not true any more",
+        not_when="You have something new to say: write a new note",
+        needs=(*ON_BOARD, "The note is your own, or you lead the board"),
+        effects=("The note changes, and nobody is told anew",),
+    ),
+    "agent_board_memory_delete": Hint(
+        when="A note of yours was a mistake",
+        not_when="It is only old: change it",
+        needs=(*ON_BOARD, "The note is your own, or you lead the board"),
+        effects=("The note is gone",),
+    ),
+    "agent_board_group_memory_discovery": Hint(
+        when="Your work touches other boards, and you want to know what was agreed between them",
+        not_when="It concerns your board alone: that is in the board's memory",
+        needs=ON_BOARD,
+    ),
+    "agent_board_group_memory_record": Hint(
+        when="Agents of other boards of your group have to know something",
+        not_when="It concerns your board alone: write to the board's memory",
+        needs=(*ON_BOARD, "The board is in a group"),
+        effects=("A note is kept", "With the tag chat, leads and who is mentioned are told"),
+        never="Do not call everybody with broadcast or @all for what concerns a few",
+    ),
+    "agent_board_group_memory_stream": Hint(
+        when="You wait for news from other boards of your group",
+        not_when="You want to know what was said before: list the memory",
+        needs=ON_BOARD,
+    ),
+    "agent_board_group_memory_lookup": Hint(
+        when="You know the id of a note of your group, and want to read it as it is now",
+        not_when="You look for notes that you do not know yet: list them",
+        needs=ON_BOARD,
+    ),
+    "agent_board_group_memory_update": Hint(
+        when="A note that you wrote for your group is not true any more",
+        not_when="You have something new to say: write a new note",
+        needs=(*ON_BOARD, "The note is your own, or you lead a board of the group"),
+        effects=("The note changes, and nobody is told anew",),
+    ),
+    "agent_board_group_memory_delete": Hint(
+        when="A note that you wrote for your group was a mistake",
+        not_when="It is only old: change it",
+        needs=(*ON_BOARD, "The note is your own, or you lead a board of the group"),
+        effects=("The note is gone",),
+    ),
+    "agent_coordination": Hint(
+        tags=LEAD_ALONE,
+        actor=OF_LEAD,
+        when="One of your agents is stuck or silent, and you want it to go on",
+        not_when="It concerns a task: comment on the task and mention the agent",
+        needs=LEADS,
+        effects=("The agent is told at once, word for word",),
+        operation_id="agent_lead_nudge_agent",
+    ),
+    "agent_board_soul_lookup": Hint(
+        when="You want to read your own soul, or as the lead that of one of your agents",
+        not_when="You want to know who works here: list the agents",
+        needs=(*ON_BOARD, "It is your own soul, or you are the lead"),
+    ),
+    "agent_knowledge_authoring": Hint(
+        tags=LEAD_ALONE,
+        actor=OF_LEAD,
+        when="An agent of yours shall work in another way from now on",
+        not_when="It is about one task: say it there",
+        needs=LEADS,
+        effects=("The agent's soul is another",),
+        operation_id="agent_lead_update_agent_soul",
+    ),
+    "human_escalation": Hint(
+        tags=LEAD_ALONE,
+        actor=OF_LEAD,
+        when="Only a person can say it, and the work waits for it",
+        not_when="A person has to agree to something: ask for an approval",
+        needs=LEADS,
+        effects=("The user is asked on a channel, or in the board's chat",),
+        operation_id="agent_lead_ask_user_via_gateway_main",
+    ),
+    "lead_direct_routing": Hint(
+        tags=(MAIN,),
+        actor="agent_main",
+        when="You have a question to the lead of one board, or hand something over to it",
+        not_when="All leads have to know it: broadcast it",
+        needs=("A token of the agent that looks after the board's gateway",),
+        effects=("The lead is told; a board without one gets one",),
+        operation_id="agent_main_message_board_lead",
+    ),
+    "lead_broadcast_routing": Hint(
+        tags=(MAIN,),
+        actor="agent_main",
+        when="The leads of all boards of your gateway have to know something",
+        not_when="It concerns one board: write to its lead",
+        needs=("A token of the agent that looks after the gateway",),
+        effects=("Each lead is told",),
+        operation_id="agent_main_broadcast_lead_message",
+    ),
+    "agent_board_onboarding_update": Hint(
+        tags=EVERYBODY,
+        when="A BOARD ONBOARDING REQUEST asks you to find out what a person wants of a board",
+        not_when="You have something to say to the person that is no question about the goal",
+        needs=("A token of the agent that looks after the board's gateway", "It was started"),
+        effects=("The person sees your question, or your draft",),
+        never="Do not put several questions into one call",
+    ),
+}
