@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Conflict, Invalid, Refusal
 from models import ApprovalStatus, Board, EventType, User
-from services import boards, events, jobs
+from services import boards, events, jobs, messages
 from services.approvals import settling
 from services.approvals.details import ApprovalDetail, board_of, boards_of, not_found, one
 from services.approvals.facts import fact, record
@@ -67,7 +67,8 @@ async def answer(
     """
     board = await _hold_board_of(session, user, approval_id)
     detail, happened = await _answer(session, user, board, approval_id, status, note, undo_seconds)
-    await events.record_all(session, happened)
+    drafts = settling.told([detail]) if happened else []
+    await messages.queue(session, drafts, happened=happened)
     return detail
 
 
@@ -89,6 +90,7 @@ async def answer_many(
     held = await _hold_boards_of(session, user, approval_ids)
     outcomes = {}
     happened: list[events.Happened] = []
+    drafts: list[messages.Draft] = []
     for approval_id in sorted(dict.fromkeys(approval_ids), key=lambda one: _turn(held[one])):
         board = held[approval_id]
         try:
@@ -99,9 +101,10 @@ async def answer_many(
             )
             outcomes[approval_id] = Outcome(approval_id, detail=detail)
             happened += facts
+            drafts += settling.told([detail]) if facts else []
         except Refusal as refusal:
             outcomes[approval_id] = Outcome(approval_id, refusal=refusal)
-    await events.record_all(session, happened)
+    await messages.queue(session, drafts, happened=happened)
     return [outcomes[id] for id in dict.fromkeys(approval_ids)]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Refusal
 from models import Approval, ApprovalStatus, Board, EventType
-from services import events, tasks
+from services import events, messages, tasks
 from services.approvals.details import ApprovalDetail, every, rows
 from services.approvals.facts import fact
 
@@ -39,18 +39,19 @@ async def settle_due(session: AsyncSession, *, board_id: UUID | None = None) -> 
     due = due.order_by(Board.organization_id, Board.id, Approval.settles_at, Approval.id)
     found = await every(session, due.execution_options(populate_existing=True))
     happened = [await settled(session, detail) for detail in found]
-    await events.record_all(session, happened)
+    await messages.queue(session, told(found), happened=happened)
     return len(found)
 
 
 async def settle(session: AsyncSession, detail: ApprovalDetail) -> ApprovalDetail:
     """Let an answer count, on a board that is held: what was decided becomes the status."""
-    await events.record_all(session, [await settled(session, detail)])
+    happened = [await settled(session, detail)]
+    await messages.queue(session, told([detail]), happened=happened)
     return detail
 
 
 async def settled(session: AsyncSession, detail: ApprovalDetail) -> events.Happened:
-    """Do the same, and return what is to be recorded of it."""
+    """Do the same, and return what is to be recorded of it. The lead is still to be told."""
     approval = detail.approval
     assert approval.decided_status is not None
     approval.status = approval.decided_status
@@ -59,6 +60,28 @@ async def settled(session: AsyncSession, detail: ApprovalDetail) -> events.Happe
     await _post_note(session, detail)
     type = EVENTS[approval.status]
     return fact(type, detail.decider, detail, note=approval.decision_note)
+
+
+def told(details: Sequence[ApprovalDetail]) -> list[messages.Draft]:
+    """Return what the leads of boards are told of those answers that count."""
+    counting = [one for one in details if not (one.is_waiting or one.is_settling)]
+    return [_to_lead(detail) for detail in counting]
+
+
+def _to_lead(detail: ApprovalDetail) -> messages.Draft:
+    approval = detail.approval
+    return messages.Draft(
+        to=messages.LeadOf(detail.board),
+        content=messages.texts.approval_resolved(detail.board, approval, detail.task_ids),
+        key=f"approval:{approval.id}:{approval.resolved_at}",
+        board=detail.board,
+        task=detail.task_ids[0] if detail.task_ids else None,
+        approval=approval,
+        sender=detail.decider,
+        told=EventType.APPROVAL_LEAD_NOTIFIED,
+        failed=EventType.APPROVAL_LEAD_NOTIFY_FAILED,
+        data={"question": detail.question, "status": approval.status},
+    )
 
 
 async def _post_note(session: AsyncSession, detail: ApprovalDetail) -> None:

@@ -61,7 +61,7 @@ class Draft:
     kind: str = ""
     key: str | None = None
     board: Board | None = None
-    task: Task | None = None
+    task: Task | UUID | None = None
     approval: Approval | None = None
     sender: Actor | None = None
     deliver: bool = False  # say it out loud on the agent's channel: a gateway's word

@@ -17,6 +17,7 @@ from services.tasks.news import News, announce
 from services.tasks.outcomes import apply, outcome
 from services.tasks.rules import check_change, check_creation, check_may_create_and_delete
 from services.tasks.setbacks import sent_back
+from services.tasks.telling import about_change, about_comment, about_creation
 from services.tasks.values import TaskDraft, checked
 from services.tasks.wishes import Wish
 
@@ -37,7 +38,8 @@ async def create(session: AsyncSession, actor: Actor, board: Board, draft: TaskD
     await dependencies.add(session, task, wish.changes["depends_on_task_ids"])
     await tagging.add(session, task, wish.changes["tag_ids"])
     await custom_fields.begin(session, task, wish.fields, wish.changes["custom_field_values"])
-    await announce(session, actor, board, [News(EventType.TASK_CREATED, task, _first(task))])
+    news = [News(EventType.TASK_CREATED, task, _first(task))]
+    await announce(session, actor, board, news, drafts=[*about_creation(wish)])
     return await detail(session, board, task.id)
 
 
@@ -58,12 +60,18 @@ async def change(
     check_change(wish)
     at = now()
     task, left, entered = wish.task, wish.task.status, wish.to
+    held_by = task.assigned_agent_id
     crossed = (left is Status.DONE) != (entered is Status.DONE)
     waiting = await dependencies.dependents(session, task) if crossed else []
     told = apply(task, outcome(wish, at), at) | await _relate(session, wish)
-    news = [_said(session, wish, at), _changed(task, left, entered, told)]
+    drafts = [*about_change(wish, left=left, held_by=held_by)]
+    news = [_changed(task, left, entered, told)]
     news += [_passed_on(task, other, at) for other in waiting]
-    await announce(session, actor, board, [one for one in news if one])
+    if "comment" in wish.changes:
+        said = say(session, actor, task, wish.changes["comment"], at)
+        news.insert(0, News(EventType.TASK_COMMENT, task, id=said.id))
+        drafts += await about_comment(session, actor, board, said)
+    await announce(session, actor, board, news, drafts=drafts)
     return await detail(session, board, task.id)
 
 
@@ -104,13 +112,6 @@ async def _relate(session: AsyncSession, wish: Wish) -> dict[str, object]:
     await custom_fields.keep(session, wish.task, wish.fields, given)
     moved = custom_fields.changes_of(wish.fields, given)
     return told | {f"custom_field_values.{key}": values for key, values in moved.items()}
-
-
-def _said(session: AsyncSession, wish: Wish, at: datetime) -> News | None:
-    if "comment" not in wish.changes:
-        return None
-    comment = say(session, wish.actor, wish.task, wish.changes["comment"], at)
-    return News(EventType.TASK_COMMENT, wish.task, id=comment.id)
 
 
 def _changed(task: Task, left: Status, entered: Status, told: dict[str, object]) -> News:

@@ -16,6 +16,7 @@ from models import Actor, Agent, Board, Comment, EventType, Status, Task, User, 
 from services.mentions import LEAD, mentions, names
 from services.tasks.looking import find, no_such_task
 from services.tasks.news import News, announce
+from services.tasks.telling import about_comment
 from services.tasks.values import checked_comment
 
 
@@ -90,7 +91,8 @@ async def comment(
         check_lead_comment(actor, task, await _naming(session, task, actor))
     written = say(session, actor, task, text, now())
     news = News(EventType.TASK_COMMENT, task, id=written.id)
-    await announce(session, actor, board, [news])
+    drafts = await about_comment(session, actor, board, written)
+    await announce(session, actor, board, [news], drafts=drafts)
     agent, user = (actor, None) if isinstance(actor, Agent) else (None, actor)
     return CommentDetail(written, agent, user)
 

@@ -1,6 +1,6 @@
 """Loading the facts that the rules look at."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -62,7 +62,9 @@ async def look(
     session: AsyncSession, actor: Actor, board: Board, task_id: UUID, changes: dict[str, Any]
 ) -> Wish:
     """Load the task and all that the rules need to know about a change of it. Raises NotFound."""
-    query = _facts(board, task_id, changes).execution_options(populate_existing=True)
+    query = _facts(board, task_id, changes)
+    query = query.add_columns(_last_word(actor, changes).label("last_word"))
+    query = query.execution_options(populate_existing=True)
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise no_such_task()
@@ -72,6 +74,7 @@ async def look(
         "waits_for": row.waits_for,
         "lead_id": row.lead_id,
         "last_worker_id": row.last_worker_id,
+        "last_word": row.last_word,
         "approvals": Approvals(
             bool(row.pending), row.approved_at, row.rejected_at, row.reopened_at
         ),
@@ -207,6 +210,16 @@ def _array(ids: Select[UUID], name: str) -> ColumnElement[Sequence[UUID]]:
 def _lead(board: Board) -> ColumnElement[UUID]:
     query = select(Agent.id).where(Agent.board_id == board.id, Agent.is_board_lead)
     return query.limit(1).scalar_subquery()
+
+
+def _last_word(actor: Actor, changes: Mapping[str, Any]) -> ColumnElement[Any]:
+    """Select what a lead has said last about a task that it sends back."""
+    leads = isinstance(actor, Agent) and actor.is_board_lead
+    if not leads or changes.get("status") is not Status.INBOX:
+        return null()
+    said = select(Comment.message).where(Comment.task_id == Task.id, Comment.agent_id == actor.id)
+    latest = said.order_by(Comment.created_at.desc(), Comment.id.desc()).limit(1)
+    return latest.correlate(Task).scalar_subquery()
 
 
 def _last_worker() -> ColumnElement[UUID]:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Actor, Board, EventType, Task
-from services import events
+from services import events, messages
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,15 @@ class News:
     id: UUID | None = None
 
 
-async def announce(session: AsyncSession, actor: Actor, board: Board, news: Sequence[News]) -> None:
-    """Record news in their order, each with the task's title as it is now."""
+async def announce(
+    session: AsyncSession,
+    actor: Actor,
+    board: Board,
+    news: Sequence[News],
+    *,
+    drafts: Sequence[messages.Draft] = (),
+) -> None:
+    """Record news in their order, each with the task's title as it is now, and tell agents."""
     happened = [
         events.Happened(
             one.type,
@@ -34,4 +41,4 @@ async def announce(session: AsyncSession, actor: Actor, board: Board, news: Sequ
         )
         for one in news
     ]
-    await events.record_all(session, happened)
+    await messages.queue(session, drafts, happened=happened)

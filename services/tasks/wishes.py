@@ -64,6 +64,7 @@ class Wish:
     last_worker_id: UUID | None = None  # who brought it to review, if still a worker here
     approvals: Approvals = field(default_factory=Approvals)
     fields: Sequence[BoundField] = ()  # of the board's tasks, where values are given for them
+    last_word: str | None = None  # of the lead about the task, where it sends it back
     commented: bool = False  # whether whoever holds it commented since they began
 
     @property

@@ -11,7 +11,7 @@ from kit.clock import now
 from kit.errors import Conflict, Forbidden, Invalid, NotFound
 from kit.paging import Paging
 from models import Approval, ApprovalStatus, Comment, Event, EventType
-from services import approvals, boards
+from services import approvals, boards, messages
 from services.approvals import ApprovalDraft
 from tests.world import a_task
 
@@ -19,7 +19,9 @@ PENDING, APPROVED, REJECTED = ApprovalStatus
 
 
 async def events(session) -> list[Event]:
-    return list(await session.scalars(select(Event).order_by(Event.seq)))
+    """Return what happened, but for what was told of it."""
+    happened = select(Event).where(Event.type.not_in(messages.EVENTS))
+    return list(await session.scalars(happened.order_by(Event.seq)))
 
 
 async def types(session) -> list[EventType]:

@@ -33,7 +33,8 @@ async def test_people_and_workers_comment_on_every_task_and_sign_it(session, wor
         ("Half way.", "Worker"),
     ]
     assert (page.items[0].comment.user_id, page.items[0].comment.agent_id) == (world.alice.id, None)
-    first, second = await session.scalars(select(Event).order_by(Event.seq))
+    said = select(Event).where(Event.type == EventType.TASK_COMMENT)
+    first, second = await session.scalars(said.order_by(Event.seq))
     assert (first.id, first.type) == (by_alice.comment.id, EventType.TASK_COMMENT)
     assert (first.user_id, second.agent_id) == (world.alice.id, world.worker.id)
     assert task.version == 1

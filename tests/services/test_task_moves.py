@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from kit.clock import now
 from kit.errors import Conflict, Forbidden, Invalid, NotFound
 from models import ApprovalStatus, Comment, Event, EventType, Status, Task, TaskDependency
-from services import boards, tasks
+from services import boards, messages, tasks
 from tests.services.asked import asking
 
 INBOX, IN_PROGRESS, REVIEW, DONE = Status
@@ -16,7 +16,9 @@ AGO = timedelta(hours=1)
 
 
 async def events(session):
-    return (await session.scalars(select(Event).order_by(Event.seq))).all()
+    """Return what happened, but for what was told of it."""
+    happened = select(Event).where(Event.type.not_in(messages.EVENTS))
+    return (await session.scalars(happened.order_by(Event.seq))).all()
 
 
 async def add(session, world, **fields):

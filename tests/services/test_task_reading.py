@@ -98,13 +98,13 @@ async def test_an_approval_without_links_counts_for_its_first_task(session, worl
     assert (found.approvals_count, found.approvals_pending_count) == (1, 1)
 
 
-async def test_an_agents_move_is_eight_statements(session, world) -> None:
+async def test_an_agents_move_is_six_statements(session, world) -> None:
     """The second looks at the agent again, after it has waited for the board."""
     [task] = await add(session, world, "1")
     with counting(await session.connection()) as statements:
         board = await boards.hold(session, world.worker, world.board.id)
         await tasks.change(session, world.worker, board, task.id, {"status": "in_progress"})
-    assert len(statements) == 8
+    assert len(statements) == 6
 
 
 async def test_a_board_is_shown_in_columns_with_the_newest_on_top(session, world) -> None:
