@@ -181,6 +181,8 @@ async def _hold_for_deletion(session: AsyncSession, actor: Actor, agent: Agent) 
         return None
     if not actor.is_board_lead or actor.board_id is None:
         raise Forbidden("lead_required", "Only the board's lead lets agents go.")
+    if agent.board_id is None:
+        raise Forbidden("gateway_main_stays", "The gateway's own agent is not a lead's to let go.")
     if agent.board_id != actor.board_id:
         raise NotFound("agent_not_found", "There is no such agent on this board.")
     if agent.is_board_lead:

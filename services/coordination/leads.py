@@ -63,9 +63,7 @@ async def message_lead(
         lead = agents.new_lead(board, agents.AgentDraft(name=name))
         session.add(lead)
         happened.append(agents.created(main, board, lead))
-    await messages.queue(
-        session, [_draft(main, board, lead, letter, base_url)], happened=happened
-    )
+    await messages.queue(session, [_draft(main, board, lead, letter, base_url)], happened=happened)
     return lead, made
 
 
