@@ -179,15 +179,21 @@ async def _hold_for_deletion(session: AsyncSession, actor: Actor, agent: Agent) 
             return await boards.hold_as_admin(session, actor, agent.board_id)
         await _is_admin_where(session, actor.id, agent.organization_id)
         return None
-    if not actor.is_board_lead or actor.board_id is None:
+    _check_lets_go(actor, agent)
+    assert actor.board_id is not None
+    return await boards.hold(session, actor, actor.board_id)
+
+
+def _check_lets_go(lead: Agent, agent: Agent) -> None:
+    """Raise a refusal unless an agent leads the board on which the other one works."""
+    if not lead.is_board_lead or lead.board_id is None:
         raise Forbidden("lead_required", "Only the board's lead lets agents go.")
     if agent.board_id is None:
         raise Forbidden("gateway_main_stays", "The gateway's own agent is not a lead's to let go.")
-    if agent.board_id != actor.board_id:
+    if agent.board_id != lead.board_id:
         raise NotFound("agent_not_found", "There is no such agent on this board.")
     if agent.is_board_lead:
         raise Forbidden("lead_stays", "Only an admin lets the board's lead go.")
-    return await boards.hold(session, actor, actor.board_id)
 
 
 async def _is_admin_where(session: AsyncSession, user_id: UUID, organization_id: UUID) -> None:
