@@ -209,15 +209,14 @@ async def get_board_group_snapshot(
     return GroupSnapshot.of(seen)
 
 
-@may_answer(403, 404)
 async def apply_board_group_heartbeat(
-    call: Call, group_id: UUID, body: BoardGroupHeartbeatApply
+    call: Call, held: board_groups.Crews, group_id: UUID, body: BoardGroupHeartbeatApply
 ) -> BoardGroupHeartbeatApplyResult:
     """Let all agents on a group's boards check in as often as this, its leads only if included.
 
     For admins who may change the group, and for the lead of one of its boards.
     """
-    updated = await board_groups.check_in(call.session, call.actor, group_id, **dict(body))
+    updated = await board_groups.check_in(call.session, call.actor, held, **dict(body))
     return BoardGroupHeartbeatApplyResult(
         board_group_id=group_id,
         requested=body,

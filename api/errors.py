@@ -89,6 +89,7 @@ OF_REACH: dict[Reach | None, set[int]] = {
     reach.tag_to_change: {403, 404},
     reach_groups.group_to_read: {403, 404},
     reach_groups.group_to_change: {403, 404},
+    reach_groups.crews: {403, 404},
     reach_groups.notes_to_read: {403, 404},
     reach_groups.notes_to_change: {403, 404},
     reach_groups.shared_to_read: {403, 404},

@@ -21,6 +21,12 @@ async def group_to_change(call: Call, path: Mapping[str, Any]) -> Reached:
     return {"group": await board_groups.hold_as_admin(call.session, call.user, path["group_id"])}
 
 
+async def crews(call: Call, path: Mapping[str, Any]) -> Reached:
+    """Hold the boards of a group, with their agents, for its admins and for the leads there."""
+    held = await board_groups.hold_to_steer(call.session, call.actor, path["group_id"])
+    return {"held": held}
+
+
 async def notes_to_read(call: Call, path: Mapping[str, Any]) -> Reached:
     """Find what a board remembers that the caller may read, and the note that is named."""
     reached = await reach.reading(call, path)

@@ -44,7 +44,7 @@ OPERATIONS: list[Op] = [
     Op("PATCH", A_GROUP, board_groups.update_board_group, USER, OF_GROUPS, near.group_to_change),
     Op("DELETE", A_GROUP, board_groups.delete_board_group, USER, OF_GROUPS),
     Op("GET", GLANCE, board_groups.get_group_snapshot, USER, OF_GROUPS, near.group_to_read),
-    Op("POST", BEAT, board_groups.apply_board_group_heartbeat, EITHER, OF_GROUPS),
+    Op("POST", BEAT, board_groups.apply_board_group_heartbeat, EITHER, OF_GROUPS, near.crews),
     #
     Op("GET", THEIRS, memory.list_group_memory, USER, SHARED, near.shared_to_read),
     Op("POST", THEIRS, memory.create_group_memory, USER, SHARED, near.shared_to_change),

@@ -34,19 +34,27 @@ async def hold_crews(session: AsyncSession, actor: Actor, group_id: UUID) -> Cre
     return Crews(list(held.values()), [(agent, board) for board, agent in rows if agent])
 
 
-async def check_in(
-    session: AsyncSession, actor: Actor, group_id: UUID, *, every: str, include_board_leads: bool
-) -> Sequence[UUID]:
-    """Let the agents on a group's boards check in as often as this, and return their ids.
+async def hold_to_steer(session: AsyncSession, actor: Actor, group_id: UUID) -> Crews:
+    """Hold a group's boards for who may say how all its agents work.
 
-    An admin may who may change the group, and the lead of one of its boards. Raises NotFound,
-    Forbidden and Invalid.
+    That is an admin who may change the group, and the lead of one of its boards. Raises NotFound
+    and Forbidden.
     """
     crews = await hold_crews(session, actor, group_id)
     if isinstance(actor, Agent):
         await _leads_there(session, actor, group_id, crews)
     else:
         await hold_as_admin(session, actor, group_id)
+    return crews
+
+
+async def check_in(
+    session: AsyncSession, actor: Actor, crews: Crews, *, every: str, include_board_leads: bool
+) -> Sequence[UUID]:
+    """Let agents whose boards are held check in as often as this, and return their ids.
+
+    Raises Invalid.
+    """
     meant = [
         (agent, board)
         for agent, board in crews.agents
