@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import (
 
 from kit.postgres import EmbeddedPostgres
 from kit.settings import Settings
-from tests.world import World, a_world
+from tests.world import KEY, World, a_world
 
 ROOT = Path(__file__).parent.parent
 MEMORY = Path("/dev/shm")  # a disk in memory, where there is one
@@ -184,4 +184,4 @@ async def _run(server: str, *statements: str) -> None:
 def _database(server: str, name: str) -> Settings:
     url = make_url(server).set(database=name)
     address = url.render_as_string(hide_password=False)
-    return Settings(database_url=address, secret_key="the key of the tests, which is long enough")
+    return Settings(database_url=address, secret_key=KEY)

@@ -5,7 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 from kit.clock import now
+from kit.sealing import Seal
 from kit.secrets import fingerprint, prefix
+from kit.settings import Settings
 from models import (
     Agent,
     AgentStatus,
@@ -31,6 +33,10 @@ from models import (
     User,
     new_id,
 )
+from openclaw import Device
+
+KEY = "the key of the tests, which is long enough"
+SEAL = Seal(Settings(secret_key=KEY))
 
 
 @dataclass
@@ -263,9 +269,11 @@ def an_agent(name: str, board: Board, **fields: Any) -> Agent:
 
 
 def a_gateway(organization: Organization, name: str = "Harbour", **fields: Any) -> Gateway:
-    defaults = {"url": "ws://127.0.0.1:18789", "workspace_root": "/agents", "sealed_device": "-"}
+    id = new_id()
+    sealed = SEAL.close(Device.new().seed, f"gateways.device:{id}")
+    defaults = {"url": "ws://127.0.0.1:9", "workspace_root": "/agents", "sealed_device": sealed}
     return Gateway(
-        id=new_id(),
+        id=id,
         organization_id=organization.id,
         name=name,
         created_at=now(),

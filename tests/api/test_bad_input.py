@@ -138,10 +138,11 @@ async def test_a_field_that_is_missing_is_named(
         if required:
             response = await client.request(operation.method, path, json={})
             assert response.status_code == 422
-            assert {fault["loc"][1] for fault in response.json()["detail"]} == required
-            assert {fault["type"] for fault in response.json()["detail"]} == {"missing"}
+            faults = [fault for fault in response.json()["detail"] if fault["loc"][0] == "body"]
+            assert {fault["loc"][1] for fault in faults} == required
+            assert {fault["type"] for fault in faults} == {"missing"}
             nothing = await client.request(operation.method, path)
-            assert nothing.json()["detail"][0]["loc"] == ["body"]
+            assert nothing.json()["detail"][-1]["loc"] == ["body"]
 
 
 async def test_a_body_that_is_no_json_is_refused_before_anything_else(

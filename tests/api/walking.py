@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.app import OPERATIONS
 from api.auth import Caller
 from api.operations import Operation
-from models import Agent, Approval, BoardGroup, Invite, Message, Tag, Task, User
+from models import Agent, Approval, BoardGroup, Gateway, Invite, Message, Tag, Task, User
 from tests.remembering import a_group_note, a_note, grouped
-from tests.world import World, a_message, a_tag, an_invite
+from tests.world import World, a_gateway, a_message, a_tag, an_invite
 
 TABLES = (
     "activity_events",
@@ -27,6 +27,7 @@ TABLES = (
     "board_memory",
     "board_task_custom_fields",
     "boards",
+    "gateways",
     "organization_board_access",
     "organization_invite_board_access",
     "organization_invites",
@@ -45,7 +46,11 @@ ROWS = """
     select array_agg(r order by r::text)
     from (select to_jsonb(t) - 'last_seen_at' - 'updated_at' as r from {} t) rows
 """
-WITH_IDS = [operation for operation in OPERATIONS if "{" in operation.path]
+WITH_IDS = [
+    operation
+    for operation in OPERATIONS
+    if "_id}" in operation.path.replace("{session_id}", "")  # a gateway's key, and no id of ours
+]
 WRITING = [operation for operation in OPERATIONS if operation.reads.body is not None]
 BODIES = list({operation.reads.body: operation for operation in reversed(WRITING)}.values())
 """An operation for each model of a body: the same at another path reads it with the same code."""
@@ -70,6 +75,7 @@ class Things:
     invite: Invite
     message: Message
     group: BoardGroup
+    gateway: Gateway
 
     def path(self, operation: Operation) -> str:
         """Return the path to the things of Launch."""
@@ -77,7 +83,7 @@ class Things:
 
     def fill(self, path: str) -> str:
         """Return a path with the ids of the things of Launch where it has names for them."""
-        ids: Mapping[str, UUID] = {
+        ids: Mapping[str, UUID | str] = {
             "board_id": self.world.board.id,
             "task_id": self.task.id,
             "approval_id": self.approval.id,
@@ -89,8 +95,10 @@ class Things:
             "message_id": self.message.id,
             "group_id": self.group.id,
             "memory_id": NOTE,
+            "gateway_id": self.gateway.id,
+            "session_id": "agent:main:main",
         }
-        return path.format(**ids)
+        return path.format(**ids, handle="mission-control", slug="board-lead")
 
     def insider(self, operation: Operation) -> User | Agent:
         """Return somebody of Tern who may do this."""
@@ -111,14 +119,15 @@ async def things(session: AsyncSession, world: World) -> Things:
     task = world.task()
     session.add_all(world.field(id=FIELD))
     approval, *links = world.approval(task)
-    tag, message = a_tag(world.tern), a_message(world.lead)
-    invite = an_invite(world.tern, "nora@example.com")
-    session.add_all([task, approval, *links, tag, invite, message])
+    tag, invite = a_tag(world.tern), an_invite(world.tern, "nora@example.com")
+    message = a_message(world.lead)
+    gateway = a_gateway(world.tern)
+    session.add_all([task, approval, *links, tag, invite, message, gateway])
     await session.flush()
     group = await grouped(session, world.board)
     session.add_all([a_note(world.board, id=NOTE), a_group_note(group, id=NOTE)])
     await session.flush()
-    return Things(world, task, approval, tag, invite, message, group)
+    return Things(world, task, approval, tag, invite, message, group, gateway)
 
 
 async def everything(session: AsyncSession) -> dict[str, Any]:
