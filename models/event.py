@@ -106,6 +106,7 @@ class Event(Base):
     __table_args__ = (
         Index(None, "organization_id", "seq"),
         Index(None, "board_id", "created_at"),
+        Index(None, "board_id", "type", "created_at"),
         Index(None, "task_id", "created_at"),
         Index(None, "agent_id", "created_at"),
         Index(None, "type", "created_at"),

@@ -44,6 +44,7 @@ class Task(Base):
         Index(None, "board_id", "status", "created_at"),
         Index(None, "board_id", "assigned_agent_id", "created_at"),
         Index(None, "board_id", "updated_at"),
+        Index(None, "board_id", "done_at"),
         words_index("tasks", "title, description, null"),
         CheckConstraint("status in ('inbox', 'in_progress', 'review', 'done')", name="status"),
     )

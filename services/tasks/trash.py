@@ -59,7 +59,7 @@ async def delete(session: AsyncSession, actor: Actor, board: Board, task_id: UUI
     if shared:
         await _hand_on(session, task, shared)
     await session.delete(task)
-    gone = {"approval_ids": [str(id) for id in alone]}
+    gone = {"left": task.status.value, "approval_ids": [str(id) for id in alone]}
     await announce(
         session,
         actor,
@@ -104,7 +104,7 @@ async def _back_among_others(
     at = now()
     task.updated_at = at
     task.version += 1
-    news = [News(EventType.TASK_RESTORED, task)]
+    news = [News(EventType.TASK_RESTORED, task, {"entered": task.status.value})]
     if await _lost_its_agent(session, board, task, was):
         news.append(left_alone(task, at))
     because: dict[str, object] = {"restored_task_id": str(task.id)}

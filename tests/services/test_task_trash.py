@@ -88,7 +88,7 @@ async def test_a_deleted_task_takes_along_what_hung_on_it(session, world) -> Non
     }
     deleted, heard = await session.scalars(select(Event).order_by(Event.seq))
     assert (deleted.type, deleted.task_id) == (EventType.TASK_DELETED, task.id)
-    assert deleted.data == {"title": "Full", "approval_ids": [str(alone.id)]}
+    assert deleted.data == {"title": "Full", "left": "in_progress", "approval_ids": [str(alone.id)]}
     assert (heard.type, heard.task_id) == (EventType.TASK_UPDATED, after.id)
     assert heard.data["deleted_task_id"] == str(task.id)
 
