@@ -20,7 +20,7 @@ from api.fields import (
     Whole,
     Words,
 )
-from api.operations import Call
+from api.operations import Call, may_answer
 from kit.paging import Page
 from models import Board, Member
 from services import boards
@@ -51,6 +51,7 @@ class BoardRead(Answer):
     organization_id: UUID
     created_at: Moment
     updated_at: Moment
+    version: int = Field(description="It grows with every change. It begins the ETag.")
 
 
 class BoardCreate(Body):
@@ -144,13 +145,17 @@ async def get_board(call: Call, board: Board) -> BoardRead:
     return BoardRead.model_validate(board)
 
 
+@may_answer(412)
 async def update_board(call: Call, board: Board, body: BoardUpdate) -> BoardRead:
     """Change a board. Only the fields that are sent count."""
-    changed = await boards.change(call.session, call.actor, board, body.changes())
+    changed = await boards.change(
+        call.session, call.actor, board, body.changes(), known=call.known_versions
+    )
     return BoardRead.model_validate(changed)
 
 
+@may_answer(412)
 async def delete_board(call: Call, board: Board) -> Ok:
     """Delete a board with its tasks, comments, approvals and agents. This cannot be undone."""
-    await boards.delete(call.session, call.actor, board)
+    await boards.delete(call.session, call.actor, board, known=call.known_versions)
     return Ok()

@@ -37,7 +37,7 @@ class MemoryRead(Answer):
     agent_id: UUID | None = Field(description="The agent that wrote it.")
     user_id: UUID | None = Field(description="The person who wrote it.")
     author_name: str | None = Field(description="Who wrote it, while they are there.")
-    version: int = Field(description="It grows with every change.")
+    version: int = Field(description="It grows with every change. It begins the ETag.")
     updated_at: Moment
 
 
@@ -116,7 +116,7 @@ async def get_board_memory(call: Call, note: NoteDetail) -> BoardMemoryRead:
     return read(BoardMemoryRead, note)
 
 
-@may_answer(403)
+@may_answer(403, 412)
 async def update_board_memory(
     call: Call, place: Place, note: NoteDetail, body: MemoryUpdate
 ) -> BoardMemoryRead:
@@ -145,7 +145,7 @@ async def get_group_memory(call: Call, note: NoteDetail) -> BoardGroupMemoryRead
     return read(BoardGroupMemoryRead, note)
 
 
-@may_answer(403)
+@may_answer(403, 412)
 async def update_group_memory(
     call: Call, place: Place, note: NoteDetail, body: MemoryUpdate
 ) -> BoardGroupMemoryRead:
@@ -153,10 +153,10 @@ async def update_group_memory(
     return read(BoardGroupMemoryRead, await _changed(call, place, note, body))
 
 
-@may_answer(403)
+@may_answer(403, 412)
 async def delete_memory(call: Call, place: Place, note: NoteDetail) -> Ok:
     """Delete a note. An agent deletes its own, and a lead those of others too."""
-    await memory.delete(call.session, call.actor, place, note)
+    await memory.delete(call.session, call.actor, place, note, known=call.known_versions)
     return Ok()
 
 
@@ -171,4 +171,5 @@ async def _written(call: Call, place: Place, body: MemoryCreate) -> NoteDetail:
 
 
 async def _changed(call: Call, place: Place, note: NoteDetail, body: MemoryUpdate) -> NoteDetail:
-    return await memory.change(call.session, call.actor, place, note, body.changes())
+    changes, known = body.changes(), call.known_versions
+    return await memory.change(call.session, call.actor, place, note, changes, known=known)

@@ -20,7 +20,9 @@ from api.auth import Caller, identify, offline_after
 from api.idempotency import asked_again, once, once_between
 from api.json import InvalidFields, Sent, answer, read_json
 from api.reading import Reading
+from api.versions import known_versions, tagged
 from kit.http import Session, transaction
+from kit.versions import Known
 from models import Actor, Agent, User
 from services import approvals, tasks
 
@@ -111,6 +113,11 @@ class Call:
         return self.known
 
     @property
+    def known_versions(self) -> Known:
+        """The versions of what is to be changed that the caller knows, if they say."""
+        return known_versions(self.request)
+
+    @property
     def offline_after(self) -> timedelta:
         """How long an agent may be silent before it is offline."""
         return offline_after(self.request)
@@ -184,12 +191,12 @@ class Operation:
             return await once(session, request, asked, lambda: self._within(within, path, sent))
 
     async def _within(self, call: Call, path: Mapping[str, Any], sent: Sent | None) -> Response:
-        return self._written(await self.handler(call, **await self._taken(call, path, sent)))
+        return self._written(call, await self.handler(call, **await self._taken(call, path, sent)))
 
     async def _apart(self, call: Call, path: Mapping[str, Any], sent: Sent | None) -> Response:
         async with call.transaction() as session:
             taken = await self._taken(replace(call, opened=session), path, sent)
-        return self._written(await self.handler(call, **taken))
+        return self._written(call, await self.handler(call, **taken))
 
     async def _taken(
         self, call: Call, path: Mapping[str, Any], sent: Sent | None
@@ -204,8 +211,12 @@ class Operation:
         given = {**reached, **path, **values}
         return {name: value for name, value in given.items() if name in self._hints}
 
-    def _written(self, result: Any) -> Response:
-        return result if self.gives is None else answer(self.gives, result)
+    def _written(self, call: Call, result: Any) -> Response:
+        if self.gives is None:
+            return result
+        response = answer(self.gives, result)
+        version = getattr(result, "version", None)
+        return tagged(call.request, response, version) if version is not None else response
 
     async def _see_what_is_there(
         self, call: Call, reached: Mapping[str, Any], path: Mapping[str, Any]

@@ -55,6 +55,7 @@ class TaskRead(Answer):
     in_progress_at: Moment | None
     created_at: Moment
     updated_at: Moment
+    version: int = Field(description="It grows with every change. It begins the ETag.")
     blocked_by_task_ids: list[UUID] = Field(description="What it waits for that is not done.")
     is_blocked: bool
     tags: list[TagRef]
@@ -95,6 +96,7 @@ OF_THE_ROW = (
     "in_progress_at",
     "created_at",
     "updated_at",
+    "version",
 )
 
 
@@ -183,7 +185,7 @@ async def create_task(call: Call, board: Board, body: TaskCreate) -> TaskRead:
     return TaskRead.of(await tasks.create(call.session, call.actor, board, body.draft()))
 
 
-@may_answer(409)
+@may_answer(409, 412)
 async def update_task(call: Call, board: Board, task_id: UUID, body: TaskUpdate) -> TaskRead:
     """Change a task: claim it, move it, comment on it, assign it. Only sent fields count.
 
@@ -192,10 +194,14 @@ async def update_task(call: Call, board: Board, task_id: UUID, body: TaskUpdate)
     with 409, or with 422 where a comment is missing.
     """
     changes = body.changes()
-    return TaskRead.of(await tasks.change(call.session, call.actor, board, task_id, changes))
+    changed = await tasks.change(
+        call.session, call.actor, board, task_id, changes, known=call.known_versions
+    )
+    return TaskRead.of(changed)
 
 
+@may_answer(412)
 async def delete_task(call: Call, board: Board, task_id: UUID) -> Ok:
     """Delete a task with its comments. Approvals keep the other tasks they are about."""
-    await tasks.delete(call.session, call.actor, board, task_id)
+    await tasks.delete(call.session, call.actor, board, task_id, known=call.known_versions)
     return Ok()

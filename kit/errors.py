@@ -70,9 +70,3 @@ class Unavailable(Refusal):
 
     def __init__(self, message: str = "The database does not answer. Try again soon.") -> None:
         super().__init__("unavailable", message)
-
-
-def check_version(known: int | None, present: int) -> None:
-    """Raise PreconditionFailed if the caller knows another version than the present one."""
-    if known is not None and known != present:
-        raise PreconditionFailed

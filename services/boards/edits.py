@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Forbidden, Invalid
 from kit.values import checked
+from kit.versions import Known, check_version
 from models import Actor, Agent, Board, BoardAccess, BoardGroup, EventType, Gateway, Member
 from services import events
 from services.boards.access import access
@@ -47,12 +48,17 @@ async def create(session: AsyncSession, member: Member, draft: BoardDraft) -> Bo
 
 
 async def change(
-    session: AsyncSession, actor: Actor, board: Board, changes: Mapping[str, object]
+    session: AsyncSession,
+    actor: Actor,
+    board: Board,
+    changes: Mapping[str, object],
+    *,
+    known: Known = None,
 ) -> Board:
     """Change a board that the actor holds; only the fields that are given count.
 
     A change that changes nothing is not recorded. Raises Forbidden when only admins may change a
-    field, and Invalid with the field.
+    field, Invalid with the field, and PreconditionFailed if it is of no version that is known.
     """
     given = checked(CHECKS, changes)
     new = await _differences(session, board, given)
@@ -61,12 +67,14 @@ async def change(
         check_may_change(new.keys(), is_admin=held.is_admin)
     check_goal(_as_it_will_be(board, new), new.keys() | (given.keys() & {"board_type"}))
     await _check_places(session, board.organization_id, new)
+    check_version(known, board.version)
     if not new:
         return board
     moved = {name: [plain(getattr(board, name)), plain(value)] for name, value in new.items()}
     for name, value in new.items():
         setattr(board, name, value)
     board.updated_at = now()
+    board.version += 1
     if "gateway_id" in new:
         await _take_along(session, board)
     data: dict[str, object] = {"name": board.name, "changes": moved}
@@ -74,14 +82,15 @@ async def change(
     return board
 
 
-async def delete(session: AsyncSession, actor: Actor, board: Board) -> None:
+async def delete(session: AsyncSession, actor: Actor, board: Board, *, known: Known = None) -> None:
     """Delete a board that the actor holds, with all that is on it: tasks, approvals, agents.
 
-    Raises Forbidden unless the actor is an admin.
+    Raises Forbidden unless the actor is an admin, and PreconditionFailed as `change` does.
     """
     held = await access(session, actor, board.id)
     if not (held.is_admin and held.can_write):
         raise Forbidden("admin_required", "Only an admin who may change this board can delete it.")
+    check_version(known, board.version)
     await session.delete(held.board)
     await session.flush()
     await _record(session, EventType.BOARD_DELETED, actor, board, {"name": board.name})

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
-from kit.errors import Invalid, check_version
+from kit.errors import Invalid
 from kit.values import checked
+from kit.versions import Known, check_version
 from models import Actor, Agent, EventType, User, new_id
 from services import events, messages
 from services.memory import chat
@@ -58,17 +59,17 @@ async def change(
     detail: NoteDetail,
     changes: Mapping[str, object],
     *,
-    version: int | None = None,
+    known: Known = None,
 ) -> NoteDetail:
     """Change a note that is held; only the fields that are given count. Nobody is told anew.
 
     A change of nothing is not recorded. Raises Forbidden, Invalid with the field, and
-    PreconditionFailed if the note is of another version than the one that is known.
+    PreconditionFailed if the note is of another version than those that are known.
     """
     note = detail.note
     check_may_change(actor, note)
-    check_version(version, note.version)
     given = checked(CHECKS, changes)
+    check_version(known, note.version)
     new = {name: value for name, value in given.items() if value != getattr(note, name)}
     if not new:
         return detail
@@ -89,11 +90,11 @@ async def delete(
     place: Place,
     detail: NoteDetail,
     *,
-    version: int | None = None,
+    known: Known = None,
 ) -> None:
     """Delete a note that is held. Raises Forbidden, and PreconditionFailed as `change` does."""
     check_may_change(actor, detail.note)
-    check_version(version, detail.note.version)
+    check_version(known, detail.note.version)
     await session.delete(detail.note)
     await session.flush()
     await events.record_all(session, [_happened(place.kind.deleted, actor, place, detail)])

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
+from kit.versions import Known, check_version
 from models import Actor, Agent, Board, EventType, Status, Task, User, new_id
 from services import custom_fields
 from services.tasks import dependencies, tagging
@@ -49,15 +50,18 @@ async def change(
     board: Board,
     task_id: UUID,
     changes: Mapping[str, object],
+    *,
+    known: Known = None,
 ) -> TaskDetail:
     """Change a task on a board that is held, as far as the rules let this actor.
 
     Only the keys count that are there, and that the contract's TaskUpdate has. A change of nothing
     is written down too. Raises NotFound, Forbidden, Conflict or Invalid, as values.py and rules.py
-    say.
+    say, and PreconditionFailed if the task is of no version that is known.
     """
     wish = await look(session, actor, board, task_id, checked(changes))
     check_change(wish)
+    check_version(known, wish.task.version)
     at = now()
     task, left, entered = wish.task, wish.task.status, wish.to
     held_by = task.assigned_agent_id

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from kit.errors import NotFound
+from kit.versions import Known, check_version
 from models import (
     Actor,
     Agent,
@@ -41,15 +42,18 @@ PRIMARIES = "primaries"
 """Beside the tables' rows: the approvals that stay, but had the deleted task as their first."""
 
 
-async def delete(session: AsyncSession, actor: Actor, board: Board, task_id: UUID) -> None:
+async def delete(
+    session: AsyncSession, actor: Actor, board: Board, task_id: UUID, *, known: Known = None
+) -> None:
     """Delete a task from a board that is held, with all that hangs on it.
 
     An approval that is about other tasks too stays, and the first of them becomes its first; one
-    that was about this task alone goes. People and the board's lead may. Raises NotFound and
-    Forbidden.
+    that was about this task alone goes. People and the board's lead may. Raises NotFound,
+    Forbidden, and PreconditionFailed if the task is of no version that is known.
     """
     check_may_create_and_delete(actor, board)
     task = await find(session, board, task_id)
+    check_version(known, task.version)
     waiting = await dependencies.dependents(session, task)
     alone, shared = await _approvals(session, task)
     rows = {**await _rows(session, task, alone), PRIMARIES: [str(id) for id in shared]}
