@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Forbidden
@@ -16,22 +16,23 @@ from services.board_groups.access import hold_as_admin, not_found
 
 @dataclass(frozen=True)
 class Crews:
-    """The boards of a group, in order of id, and the agents that work on them, by name."""
+    """The agents that work on the boards of a group, each with its board, which is held."""
 
-    boards: Sequence[Board]
     agents: Sequence[tuple[Agent, Board]]
 
 
 async def hold_crews(session: AsyncSession, actor: Actor, group_id: UUID) -> Crews:
-    """Hold the boards of a group, for an admin of its organization or an agent of one of them.
+    """Hold the boards of a group, for an admin of its organization or one of its agents.
 
     Whoever is neither gets no boards; whether they may act, they have to ask of the group.
     """
-    query = _boards_and_agents(group_id).where(Board.organization_id.in_(_organizations(actor)))
-    query = query.with_for_update(key_share=True, of=Board)
-    rows = (await session.execute(query.execution_options(populate_existing=True))).all()
-    held = {board.id: board for board, _ in rows}
-    return Crews(list(held.values()), [(agent, board) for board, agent in rows if agent])
+    of_group = select(Board).where(Board.board_group_id == group_id).order_by(Board.id)
+    theirs = of_group.where(Board.organization_id.in_(_organizations(actor)))
+    held = theirs.with_for_update(key_share=True).execution_options(populate_existing=True)
+    found = {board.id: board for board in await session.scalars(held)}
+    crew = select(Agent).where(Agent.board_id.in_(found)).order_by(Agent.board_id, Agent.name)
+    there = await session.scalars(crew.execution_options(populate_existing=True))
+    return Crews([(agent, found[agent.board_id]) for agent in there if agent.board_id])
 
 
 async def hold_to_steer(session: AsyncSession, actor: Actor, group_id: UUID) -> Crews:
@@ -74,15 +75,6 @@ async def _leads_there(session: AsyncSession, agent: Agent, group_id: UUID, crew
     if await session.scalar(known) is None:
         raise not_found()
     raise Forbidden("lead_required", "Only the lead of a board of this group can do that.")
-
-
-def _boards_and_agents(group_id: UUID) -> Select[Board, Agent]:
-    return (
-        select(Board, Agent)
-        .outerjoin(Agent, Agent.board_id == Board.id)
-        .where(Board.board_group_id == group_id)
-        .order_by(Board.id, Agent.name, Agent.id)
-    )
 
 
 def _organizations(actor: Actor) -> Any:
