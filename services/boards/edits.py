@@ -13,7 +13,7 @@ from kit.errors import Forbidden, Invalid
 from kit.values import checked
 from kit.versions import Known, check_version
 from models import Actor, Agent, Board, BoardAccess, BoardGroup, EventType, Gateway, Member
-from services import events
+from services import events, messages
 from services.boards.access import access
 from services.boards.rules import (
     ADMIN_FIELDS,
@@ -24,6 +24,7 @@ from services.boards.rules import (
     check_may_change,
 )
 from services.boards.slugs import free_slug, slug_of
+from services.boards.telling import about_change
 
 
 async def create(session: AsyncSession, member: Member, draft: BoardDraft) -> Board:
@@ -43,7 +44,7 @@ async def create(session: AsyncSession, member: Member, draft: BoardDraft) -> Bo
     session.add(board)
     await session.flush()
     _let_in(session, member, board, at)
-    await _record(session, EventType.BOARD_CREATED, member.user, board, {"name": board.name})
+    await events.record_all(session, [_happened(EventType.BOARD_CREATED, member.user, board)])
     return board
 
 
@@ -70,6 +71,7 @@ async def change(
     check_version(known, board.version)
     if not new:
         return board
+    left = board.board_group_id
     moved = {name: [plain(getattr(board, name)), plain(value)] for name, value in new.items()}
     for name, value in new.items():
         setattr(board, name, value)
@@ -77,8 +79,9 @@ async def change(
     board.version += 1
     if "gateway_id" in new:
         await _take_along(session, board)
-    data: dict[str, object] = {"name": board.name, "changes": moved}
-    await _record(session, EventType.BOARD_UPDATED, actor, board, data)
+    happened = _happened(EventType.BOARD_UPDATED, actor, board, changes=moved)
+    drafts = await about_change(session, actor, board, moved, left=left)
+    await messages.queue(session, drafts, happened=[happened])
     return board
 
 
@@ -93,7 +96,7 @@ async def delete(session: AsyncSession, actor: Actor, board: Board, *, known: Kn
     check_version(known, board.version)
     await session.delete(held.board)
     await session.flush()
-    await _record(session, EventType.BOARD_DELETED, actor, board, {"name": board.name})
+    await events.record_all(session, [_happened(EventType.BOARD_DELETED, actor, board)])
 
 
 async def _differences(
@@ -167,16 +170,10 @@ def _let_in(session: AsyncSession, member: Member, board: Board, at: datetime) -
     session.add(row)
 
 
-async def _record(
-    session: AsyncSession,
-    type: EventType,
-    actor: Actor,
-    board: Board,
-    data: dict[str, object],
-) -> None:
-    organization_id = board.organization_id
-    await events.record(
-        session, type, actor, organization_id=organization_id, board=board, data=data
+def _happened(type: EventType, actor: Actor, board: Board, **more: object) -> events.Happened:
+    told = {"name": board.name, **more}
+    return events.Happened(
+        type, actor, organization_id=board.organization_id, board=board, data=told
     )
 
 

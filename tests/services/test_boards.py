@@ -28,7 +28,7 @@ from models import (
     Status,
     Task,
 )
-from services import boards, identity
+from services import boards, identity, messages
 from services.boards import BoardDraft
 from tests.world import World, a_task, token_of
 
@@ -58,8 +58,9 @@ async def change(session: AsyncSession, actor: Actor, board: Board, **changes: A
 
 
 async def events_of(session: AsyncSession, board: Board) -> list[Event]:
-    query = select(Event).where(Event.board_id == board.id).order_by(Event.seq)
-    return list((await session.scalars(query)).all())
+    """Return what happened to a board, but for what was told of it."""
+    here = (Event.board_id == board.id) & Event.type.not_in(messages.EVENTS)
+    return list(await session.scalars(select(Event).where(here).order_by(Event.seq)))
 
 
 async def a_group(session: AsyncSession, organization: Organization, name: str) -> BoardGroup:

@@ -13,8 +13,18 @@ from sqlalchemy import func, select, text, update
 
 import worker
 from kit.clock import now
-from models import Agent, Approval, ApprovalStatus, Board, Event, EventType, SignIn, Trash
-from services import approvals, jobs
+from models import (
+    Agent,
+    Approval,
+    ApprovalStatus,
+    Board,
+    Event,
+    EventType,
+    Message,
+    SignIn,
+    Trash,
+)
+from services import approvals, jobs, messages
 from services.jobs import Job, enqueue
 from tests.line import a_line
 from tests.world import a_sign_in
@@ -22,7 +32,7 @@ from tests.world import a_sign_in
 ROOT = Path(__file__).parent.parent.parent
 APPROVED = ApprovalStatus.APPROVED
 
-QUICK = worker.Pace(settle=1, offline=1, purge=2, poll=0.5, lost=1.0)
+QUICK = worker.Pace(settle=1, offline=1, purge=2, give_up=2, poll=0.5, lost=1.0)
 ON_CALL = worker.Pace(settle=59, offline=59, poll=0.5, lost=1.0)
 """Does what is queued, and hardly anything else."""
 
@@ -204,6 +214,21 @@ async def test_what_nobody_can_want_any_more_is_forgotten(
         assert await session.scalar(select(func.count()).select_from(SignIn)) == 5
 
 
+async def test_a_message_that_nobody_fetches_fails_in_the_end(
+    own_settings, real_transaction, real_world
+) -> None:
+    async with real_transaction() as session:
+        draft = messages.Draft(to=real_world.worker, content="BOARD CHAT\nAre you there?")
+        await messages.queue(session, [draft])
+        await session.execute(update(Message).values(next_try_at=now() - messages.PATIENCE))
+
+    async def has_failed():
+        return await times_told(real_transaction, EventType.MESSAGE_FAILED) == 1
+
+    async with working(own_settings):
+        await until(has_failed)
+
+
 async def test_two_workers_settle_each_answer_once(
     own_settings, real_transaction, real_world
 ) -> None:
@@ -343,7 +368,7 @@ def has_schedules(settings):
         connection = await asyncpg.connect(settings.dsn)
         count = await connection.fetchval("select count(*) from pgqueuer_schedules")
         await connection.close()
-        return count == 3
+        return count == 4
 
     return it_has
 
