@@ -12,17 +12,24 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+from sqlalchemy import select
 
 import app
 from kit.settings import Settings
-from models import Board
+from models import Board, Message
 from tests.conftest import Transaction
+from tests.remembering import grouped
 from tests.world import World, token_of
 
 GUIDE = (Path(__file__).parent.parent.parent / "docs" / "agents.md").read_text()
-COMMANDS = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))
 CODES = set(re.findall(r"`([a-z]+_[a-z_]+)`", GUIDE.partition("## What is refused")[2]))
 SERVICES = Path(__file__).parent.parent.parent
+
+
+def commands(section: str) -> list[str]:
+    """Return what a section says to type."""
+    return re.findall(r"```sh\n(.*?)```", SECTIONS[section], re.DOTALL)
 
 
 class Server(uvicorn.Server):
@@ -76,10 +83,10 @@ async def test_the_day_of_an_agent_goes_as_the_guide_tells_it(
         "TASK": str(task.id),
     }
     people = {"Authorization": f"Bearer {token_of(real_world.alice)}"}
-    stream = COMMANDS[-1]
+    [stream] = commands("Listening instead of asking again")
 
     answers: list[dict[str, Any]] = []
-    for command in COMMANDS[:-1]:
+    for command in commands("A day's work"):
         answers.append(json.loads(await typed(command, **where)))
         if answers[-1].get("action_type"):
             path = f"/api/v1/boards/{board.id}/approvals/{answers[-1]['id']}"
@@ -99,6 +106,37 @@ async def test_the_day_of_an_agent_goes_as_the_guide_tells_it(
     heard = re.findall(r'data: {"type":"(.*?)"', await typed(stream, **where))
     comments = ["task.comment", "task.comment"]
     assert heard == ["task.status_changed", *comments, "task.status_changed"]
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the guide's commands are typed with curl")
+async def test_memory_is_written_and_read_as_the_guide_tells_it(
+    url: str, real_world: World, real_transaction: Transaction
+) -> None:
+    async with real_transaction() as session:
+        await grouped(session, real_world.board, real_world.garden)
+    where = {
+        "MC": url,
+        "MC_TOKEN": token_of(real_world.worker),
+        "BOARD": str(real_world.board.id),
+    }
+    *said, stream = commands("Memory, chat and groups")
+    answers: list[dict[str, Any]] = []
+    for command in said:
+        answers.append(json.loads(await typed(command, **where)))
+        where.setdefault("NOTE", answers[0]["id"])
+
+    kept, known, changed, message, beside, told, shared = answers
+    assert (kept["author_name"], kept["is_chat"]) == ("Worker", False)
+    assert [one["id"] for one in known["items"]] == [kept["id"]]
+    assert (changed["id"], changed["version"]) == (kept["id"], 2)
+    assert message["is_chat"]
+    assert [one["board"]["name"] for one in beside["boards"]] == ["Garden"]
+    assert [one["id"] for one in shared["items"]] == [told["id"]]
+    heard = re.findall(r'"id":"(.*?)"', await typed(stream, **where))
+    assert set(heard) == {kept["id"], message["id"]}
+    async with real_transaction() as session:
+        kinds = set(await session.scalars(select(Message.kind)))
+    assert kinds == {"BOARD CHAT MENTION", "GROUP CHAT"}
 
 
 def test_every_code_that_the_guide_explains_is_one() -> None:
