@@ -48,7 +48,8 @@ async def create(
     )
     session.add(agent)
     token = await add_token(session, agent)
-    await _record(session, EventType.AGENT_CREATED, actor, board, agent, lead=is_board_lead)
+    created = _happened(EventType.AGENT_CREATED, actor, board, agent, lead=is_board_lead)
+    await events.record_all(session, [created])
     return agent, token
 
 
@@ -77,11 +78,9 @@ async def change(
     for name, value in new.items():
         setattr(agent, name, value)
     agent.updated_at = now()
-    await session.flush()
-    if left and news:
-        await tasks.announce(session, member.user, left, news)
-    changed = sorted(new)
-    await _record(session, EventType.AGENT_UPDATED, member.user, board, agent, changed=changed)
+    told = tasks.happened(member.user, left, news) if left else []
+    changed = _happened(EventType.AGENT_UPDATED, member.user, board, agent, changed=sorted(new))
+    await events.record_all(session, [*told, changed])
     return agent
 
 
@@ -103,10 +102,9 @@ async def delete(session: AsyncSession, actor: Actor, agent_id: UUID) -> None:
         raise moved()
     news = await tasks.release(session, board, agent) if board else ()
     await session.delete(agent)
-    await session.flush()
-    if board and news:
-        await tasks.announce(session, actor, board, news)
-    await _record(session, EventType.AGENT_DELETED, actor, board, agent)
+    told = tasks.happened(actor, board, news) if board else []
+    gone = _happened(EventType.AGENT_DELETED, actor, board, agent)
+    await events.record_all(session, [*told, gone])
 
 
 async def _may_create(
@@ -205,16 +203,10 @@ async def _is_admin_where(session: AsyncSession, user_id: UUID, organization_id:
         raise Forbidden("admin_required", "Only an admin of the organization can do that.")
 
 
-async def _record(
-    session: AsyncSession,
-    type: EventType,
-    actor: Actor,
-    board: Board | None,
-    agent: Agent,
-    **more: object,
-) -> None:
-    await events.record(
-        session,
+def _happened(
+    type: EventType, actor: Actor, board: Board | None, agent: Agent, **more: object
+) -> events.Happened:
+    return events.Happened(
         type,
         actor,
         organization_id=agent.organization_id,

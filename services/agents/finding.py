@@ -17,9 +17,15 @@ async def get(session: AsyncSession, member: Member, agent_id: UUID) -> Agent:
     Raises NotFound, and Forbidden if the member is no admin or may not read the agent's board.
     """
     organizations.require_admin(member)
-    agent = await in_organization(session, member.organization_id, agent_id)
-    if agent.board_id is not None:
-        await boards.get(session, member.user, agent.board_id)
+    read = boards.seen_by(member.user).subquery()
+    query = select(Agent, read.c.reads).outerjoin(read, read.c.id == Agent.board_id)
+    query = query.where(Agent.id == agent_id, Agent.organization_id == member.organization_id)
+    found = (await session.execute(query.execution_options(populate_existing=True))).first()
+    if found is None:
+        raise not_found()
+    agent, reads = found
+    if agent.board_id is not None and not reads:
+        raise Forbidden("board_read_forbidden", "You may not read this agent's board.")
     return agent
 
 
@@ -48,9 +54,12 @@ async def hold(
     """Return an agent of the organization and its board, which is held, for who may change both.
 
     `besides` is another board to hold. Raises as `get` does, and Conflict if the agent was moved
-    while its board was waited for.
+    while its board was waited for. An agent that was just found is not looked for before that.
     """
-    agent = await get(session, member, agent_id)
+    organizations.require_admin(member)
+    agent = await session.get(Agent, agent_id)
+    if agent is None or agent.organization_id != member.organization_id:
+        raise not_found()
     held = await hold_all(session, member, {agent.board_id, besides} - {None})
     agent = await in_organization(session, member.organization_id, agent_id)
     if agent.board_id is not None and agent.board_id not in held:

@@ -7,7 +7,7 @@ from services.tasks.comments import CommentDetail, comment, comments
 from services.tasks.details import TagRef, TaskDetail, TaskRef, detail
 from services.tasks.history import FieldChange, HistoryEntry, history
 from services.tasks.lists import listed
-from services.tasks.news import News, announce
+from services.tasks.news import News, happened
 from services.tasks.setbacks import release
 from services.tasks.several import comments_of, details_of
 from services.tasks.trash import delete, purge_trash, restore
@@ -24,7 +24,6 @@ __all__ = [
     "TaskDetail",
     "TaskDraft",
     "TaskRef",
-    "announce",
     "assignable",
     "change",
     "columns",
@@ -36,6 +35,7 @@ __all__ = [
     "dependency_choices",
     "detail",
     "details_of",
+    "happened",
     "history",
     "listed",
     "purge_trash",

@@ -29,7 +29,12 @@ async def announce(
     drafts: Sequence[messages.Draft] = (),
 ) -> None:
     """Record news in their order, each with the task's title as it is now, and tell agents."""
-    happened = [
+    await messages.queue(session, drafts, happened=happened(actor, board, news))
+
+
+def happened(actor: Actor, board: Board, news: Sequence[News]) -> list[events.Happened]:
+    """Return news as they are to be recorded."""
+    return [
         events.Happened(
             one.type,
             actor,
@@ -41,4 +46,3 @@ async def announce(
         )
         for one in news
     ]
-    await messages.queue(session, drafts, happened=happened)

@@ -77,7 +77,8 @@ async def test_a_change_takes_what_is_sent_and_refuses_null_where_something_must
     at = f"/boards/{world.board.id}"
     before = (await alice.get(at)).json()
     changed = (await alice.patch(at, json={"max_agents": 5, "nonsense": 1})).json()
-    assert changed == before | {"max_agents": 5, "updated_at": changed["updated_at"]}
+    anew = {"version": before["version"] + 1, "updated_at": changed["updated_at"]}
+    assert changed == before | {"max_agents": 5, **anew}
     for name in ("name", "slug", "description", "board_type", "max_agents", "goal_confirmed"):
         assert (await alice.patch(at, json={name: None})).status_code == 422, name
     assert (await alice.patch(at, json={"objective": None, "target_date": None})).status_code == 200
