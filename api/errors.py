@@ -79,6 +79,7 @@ OF_REACH: dict[Reach | None, set[int]] = {
     reach.writing: {403, 404},
     reach.governing: {403, 404},
     reach.leading: {403, 404},
+    reach.asking: {403, 404},
     reach.staffing: {403, 404},
     reach.agent_in_reach: {403, 404},
     reach.agent_in_sight: {403, 404},
