@@ -53,6 +53,11 @@ def host_of(text: str) -> str:
     return urlsplit(text).hostname or ""
 
 
+def address_if_any(text: str) -> str:
+    """Read an address, or nothing."""
+    return address(text) if text else ""
+
+
 def address_of(host: str, port: int) -> str:
     """Return the address at which a server on this machine is reached."""
     host = EVERYWHERE.get(host, host)

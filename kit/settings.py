@@ -85,6 +85,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     rate_limit_pages: Count = 2400  # in as many seconds as requests
 
     gateway_allow_private: Private = values.THIS_MACHINE
+    souls_directory_url: Annotated[str, AfterValidator(values.address_if_any)] = ""
     cors_origins: Origins = ()
     trusted_proxies: Networks = ()
     security_header_x_content_type_options: str = "nosniff"
