@@ -4,6 +4,7 @@ import pytest
 
 from kit.clock import now
 from models import Comment, Status, Tag, Task, TaskDependency, new_id
+from services import boards, tasks
 from tests.conftest import Transaction
 from tests.world import World
 
@@ -314,6 +315,26 @@ async def test_a_stranger_finds_no_task(charlie, here, way, sent) -> None:
     assert (await charlie.get(here)).status_code == 404
     assert (await charlie.get(f"{here}/conversation")).status_code == 404
     assert (await charlie.post(f"{here}/{way}", data=sent)).status_code == 404
+
+
+async def test_a_new_task_without_what_its_board_requires_is_refused_in_words(
+    alice, transaction, world
+) -> None:
+    await keep(transaction, *world.field(required=True))
+    response = await alice.post(f"/boards/{world.board.id}/tasks", data={"title": "Write"})
+
+    assert response.status_code == 422
+    assert "On this board every task says this: size." in response.text
+
+
+async def test_a_change_of_a_custom_field_is_told(alice, transaction, world, here, task) -> None:
+    await keep(transaction, *world.field())
+    async with transaction() as session:
+        board = await boards.hold(session, world.alice, world.board.id)
+        changes = {"custom_field_values": {"size": "L"}}
+        await tasks.change(session, world.alice, board, task.id, changes)
+
+    assert "changed the size" in (await alice.get(here)).text
 
 
 async def test_a_task_is_not_found_on_another_board(alice, world, task) -> None:
