@@ -86,7 +86,7 @@ class GatewayCreate(Body):
         "name": "Workshop",
         "url": "ws://127.0.0.1:18789",
         "workspace_root": "~/.openclaw",
-        "token": "as `openclaw config get gateway.auth.token` prints it",
+        "token": "what gateway.auth.token is in its config",
     }
 
     name: Name

@@ -10,6 +10,7 @@ from openclaw.protocol import PROTOCOLS
 
 INSIDE_A_CONTAINER = Path("/.dockerenv")
 STATUS = "openclaw gateway status"
+TO_READ_IT = 'grep token "$(openclaw config file)"'  # `openclaw config get` hides it
 
 
 class Advice(NamedTuple):
@@ -39,7 +40,7 @@ SAID: Mapping[Trouble, Advice] = {
     ),
     Trouble.PROXY_UNTRUSTED: Advice(
         "The gateway does not trust the proxy in front of it: name the proxy's address there.",
-        "openclaw config set gateway.trustedProxies '[\"<address of the proxy>\"]'",
+        "openclaw config set gateway.trustedProxies '[\"<address of the proxy>\"]' --strict-json",
     ),
     Trouble.ORIGIN_REFUSED: Advice(
         "A proxy adds an Origin header that the gateway refuses: have the proxy leave it out.",
@@ -49,12 +50,12 @@ SAID: Mapping[Trouble, Advice] = {
         "openclaw update",
     ),
     Trouble.TOKEN_MISSING: Advice(
-        "The gateway wants a token: enter the one that this command prints.",
-        "openclaw config get gateway.auth.token",
+        "The gateway wants a token: enter the one that its config names.",
+        TO_READ_IT,
     ),
     Trouble.TOKEN_MISMATCH: Advice(
-        "The token is not the gateway's: enter the one that this command prints.",
-        "openclaw config get gateway.auth.token",
+        "The token is not the gateway's: enter the one that its config names.",
+        TO_READ_IT,
     ),
     Trouble.DEVICE_REQUIRED: Advice(
         "The gateway wants to know our device: switch device pairing on for it, here.",

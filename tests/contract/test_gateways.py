@@ -423,11 +423,10 @@ async def test_the_status_of_an_address_that_is_in_no_row(
 ) -> None:
     """8; W-10: the token is in a header, the query is only for old scripts."""
     at = {"gateway_url": fake.url}
-    for how in (
-        {"params": at, "headers": {"X-Gateway-Token": TOKEN}},
-        {"params": {**at, "gateway_token": TOKEN}},
-    ):
-        status = (await dana.get("/gateways/status", **how)).json()
+    header = {"X-Gateway-Token": TOKEN}
+    for query, headers in ((at, header), ({**at, "gateway_token": TOKEN}, {})):
+        answer = await dana.get("/gateways/status", params=query, headers=headers)
+        status = answer.json()
         assert status["connected"] is True
         assert status["sessions_count"] == 2
         assert "device" not in fake.connects[-1]

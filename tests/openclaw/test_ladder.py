@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from openclaw import NAMES, CheckState, Guard, Ladder, Target, Trouble, advice, climb
 from openclaw import connection as connections
-from openclaw.advice import SAID
+from openclaw.advice import SAID, TO_READ_IT
 from openclaw.ladder import RUNGS
 from tests.openclaw.fake import TOKEN, Fake, running, target
 
@@ -47,7 +47,7 @@ async def test_where_all_is_well_every_rung_says_so(gateway: Fake) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "rung", "command", "words"),
     [
-        ({"token": "another"}, "token", "openclaw config get gateway.auth.token", "token"),
+        ({"token": "another"}, "token", TO_READ_IT, "token"),
         ({"asks_for_pairing": True}, "device", "openclaw devices approve req-123", "approve"),
         ({"protocol": 9}, "protocol", "openclaw update", "protocol 9, and we speak 4"),
         ({"starting": 1}, "handshake", None, "starting"),

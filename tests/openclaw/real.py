@@ -1,0 +1,189 @@
+"""A real gateway of OpenClaw, for the tests that ask for one: npm installs it once."""
+
+import json
+import os
+import platform
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+VERSION = "2026.9.6"
+NODE = "24"
+CACHE = Path.home() / ".cache" / "mission-control" / f"openclaw-{VERSION}"  # some 850 MB
+TO_START = 120  # seconds
+TO_STOP = 30
+
+QUIET = {
+    "OPENCLAW_SKIP_CHANNELS": "1",
+    "OPENCLAW_DISABLE_BONJOUR": "1",
+    "OPENCLAW_NO_AUTO_UPDATE": "1",
+    "OPENCLAW_OFFLINE": "1",
+    "OPENCLAW_NO_RESPAWN": "1",
+    "OPENCLAW_EXEC_SHELL_SNAPSHOT": "0",
+    "OPENCLAW_ALLOW_MULTI_GATEWAY": "1",
+}
+
+
+@dataclass
+class Real:
+    """A gateway that runs, and its command line."""
+
+    url: str
+    port: int
+    token: str
+    state: Path
+
+    def run(self, *command: str) -> str:
+        """Run `openclaw …` as the gateway's owner does, and return what it prints."""
+        done = subprocess.run(
+            _openclaw(*command),
+            env=_environment(self.state),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        return done.stdout
+
+
+@contextmanager
+def gateway(state: Path) -> Generator[Real]:
+    """Let a gateway run. Its agents have a model that nobody serves: here none has to answer."""
+    _install()
+    port, token = _free_port(), secrets.token_hex(24)
+    folder = state / "openclaw"
+    folder.mkdir(parents=True)
+    (folder / "openclaw.json").write_text(json.dumps(_config(state, port, token)))
+    with (state / "output").open("wb") as output:
+        process = subprocess.Popen(
+            _openclaw("gateway", "run", "--port", str(port)),
+            env=_environment(state),
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            _wait_until_ready(process, port, state)
+            yield Real(f"ws://127.0.0.1:{port}", port, token, state)
+        finally:
+            process.terminate()
+            try:
+                process.wait(TO_STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _install() -> None:
+    """Install node, of a version that the gateway takes, and the gateway."""
+    if (CACHE / "complete").exists():
+        return
+    shutil.rmtree(CACHE, ignore_errors=True)
+    CACHE.mkdir(parents=True)
+    (CACHE / "package.json").write_text('{"private": true}')
+    machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    node = f"node-{platform.system().lower()}-{machine}@{NODE}"
+    for packages in ([node], [f"openclaw@{VERSION}"]):
+        path = f"{_node().parent}:{os.environ['PATH']}" if _found() else os.environ["PATH"]
+        subprocess.run(
+            ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *packages],
+            cwd=CACHE,
+            env={**os.environ, "PATH": path},
+            check=True,
+        )
+    (CACHE / "complete").touch()
+
+
+def _found() -> list[Path]:
+    return sorted(CACHE.glob("node_modules/node-*/bin/node"))
+
+
+def _node() -> Path:
+    return _found()[0]
+
+
+def _openclaw(*command: str) -> list[str]:
+    return [str(_node()), str(CACHE / "node_modules/openclaw/openclaw.mjs"), *command]
+
+
+def _environment(state: Path) -> dict[str, str]:
+    """Return an environment in which nothing of the caller's shows."""
+    folders = {"HOME": state / "home", "TMPDIR": CACHE / "tmp"}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    return {
+        **QUIET,
+        **{name: str(folder) for name, folder in folders.items()},
+        "PATH": f"{_node().parent}:{os.environ['PATH']}",
+        "OPENCLAW_STATE_DIR": str(state / "openclaw"),
+        "OPENCLAW_CONFIG_PATH": str(state / "openclaw" / "openclaw.json"),
+    }
+
+
+def _config(state: Path, port: int, token: str) -> dict[str, Any]:
+    model = {
+        "id": "none",
+        "name": "None",
+        "reasoning": False,
+        "input": ["text"],
+        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+        "contextWindow": 128000,
+        "maxTokens": 4096,
+    }
+    nowhere = {"baseUrl": "http://127.0.0.1:9/v1", "apiKey": "none", "api": "openai-completions"}
+    return {
+        "gateway": {
+            "mode": "local",
+            "port": port,
+            "bind": "loopback",
+            "auth": {"mode": "token", "token": token},
+            "controlUi": {"enabled": False},
+            "trustedProxies": ["127.0.0.1"],
+        },
+        "plugins": {"enabled": False},
+        "update": {"checkOnStart": False},
+        "telemetry": {"enabled": False},
+        "discovery": {"mdns": {"mode": "off"}},
+        "logging": {"file": str(state / "gateway.log")},
+        "models": {
+            "mode": "replace",
+            "catalogRefresh": {"enabled": False},
+            "providers": {"nowhere": {**nowhere, "models": [model]}},
+        },
+        "agents": {
+            "defaults": {
+                "model": {"primary": "nowhere/none"},
+                "workspace": str(state / "workspace"),
+                "heartbeat": {"every": "0m", "target": "none"},
+            }
+        },
+    }
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, state: Path) -> None:
+    until = time.monotonic() + TO_START
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        time.sleep(0.25)
+    raise RuntimeError(f"the gateway did not start:\n{(state / 'output').read_text()[-4000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
