@@ -1,6 +1,6 @@
 """Loading the facts that the rules look at."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,8 @@ from services import custom_fields
 from services.tasks import dependencies
 from services.tasks.wishes import Approvals, Wish
 
+Wanted = aliased(Agent, name="wanted")
+
 
 async def find(session: AsyncSession, board: Board, task_id: UUID) -> Task:
     """Return a task of this board as it stands now. Raises NotFound."""
@@ -75,6 +77,7 @@ async def look(
         "lead_id": row.lead_id,
         "last_worker_id": row.last_worker_id,
         "last_word": row.last_word,
+        "assignee": row.wanted,
         "approvals": Approvals(
             bool(row.pending), row.approved_at, row.rejected_at, row.reopened_at
         ),
@@ -92,8 +95,10 @@ async def look_ahead(
 ) -> Wish:
     """Load all that the rules need to know about a task to be."""
     facts = await _named(session, board, task, changes)
-    around = select(custom_fields.bound(board.id, of_tasks=False), _lead(board))
-    fields, facts["lead_id"] = (await session.execute(around)).one()
+    around = select(custom_fields.bound(board.id, of_tasks=False), _lead(board), Wanted)
+    around = around.select_from(Board).outerjoin(Wanted, _is_wanted(board, changes))
+    row = await session.execute(around.where(Board.id == board.id))
+    fields, facts["lead_id"], facts["assignee"] = row.one()
     facts["fields"] = custom_fields.bound_fields(fields)
     return Wish(actor=actor, board=board, task=task, changes=changes, **facts)
 
@@ -101,7 +106,7 @@ async def look_ahead(
 async def _named(
     session: AsyncSession, board: Board, task: Task, changes: dict[str, Any]
 ) -> dict[str, Any]:
-    """Look up what a change names by id: tasks, tags and an agent."""
+    """Look up what a change names by id: tasks and tags."""
     facts: dict[str, Any] = {}
     if "depends_on_task_ids" in changes:
         ids = changes["depends_on_task_ids"]
@@ -111,11 +116,6 @@ async def _named(
         facts["closes_a_circle"] = stand.closes_a_circle
     if changes.get("tag_ids"):
         facts["missing_tag_ids"] = await _missing_tags(session, board, changes["tag_ids"])
-    if changes.get("assigned_agent_id") is not None:
-        query = select(Agent).where(Agent.organization_id == board.organization_id)
-        facts["assignee"] = await session.scalar(
-            query.where(Agent.id == changes["assigned_agent_id"])
-        )
     return facts
 
 
@@ -139,7 +139,7 @@ async def _commented(session: AsyncSession, wish: Wish) -> bool:
     return bool(await session.scalar(select(comments.exists())))
 
 
-def _facts(board: Board, task_id: UUID, changes: Collection[str]) -> Select[*tuple[Any, ...]]:
+def _facts(board: Board, task_id: UUID, changes: Mapping[str, Any]) -> Select[*tuple[Any, ...]]:
     linked = _linked_approvals(board)
     asked = "custom_field_values" in changes
     fields = custom_fields.bound(board.id, of_tasks=True) if asked else null()
@@ -152,12 +152,15 @@ def _facts(board: Board, task_id: UUID, changes: Collection[str]) -> Select[*tup
             _lead(board).label("lead_id"),
             _last_worker().label("last_worker_id"),
             _reopened_at().label("reopened_at"),
+            Wanted,
             fields.label("fields"),
             linked.c.pending,
             linked.c.approved_at,
             linked.c.rejected_at,
         )
+        .select_from(Task)
         .join(linked, true())
+        .outerjoin(Wanted, _is_wanted(board, changes))
         .where(Task.id == task_id, Task.board_id == board.id)
     )
 
@@ -210,6 +213,12 @@ def _array(ids: Select[UUID], name: str) -> ColumnElement[Sequence[UUID]]:
 def _lead(board: Board) -> ColumnElement[UUID]:
     query = select(Agent.id).where(Agent.board_id == board.id, Agent.is_board_lead)
     return query.limit(1).scalar_subquery()
+
+
+def _is_wanted(board: Board, changes: Mapping[str, Any]) -> ColumnElement[bool]:
+    """Select the agent that shall have the task, if there is one in the organization."""
+    here = Wanted.organization_id == board.organization_id
+    return here & (Wanted.id == changes.get("assigned_agent_id"))
 
 
 def _last_word(actor: Actor, changes: Mapping[str, Any]) -> ColumnElement[Any]:
