@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Select, Uuid, func, insert, literal_column, select, update
 from sqlalchemy import delete as delete_rows
-from sqlalchemy import func, literal_column, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
@@ -29,10 +30,11 @@ from models import (
     Task,
     TaskDependency,
     Trash,
+    new_id,
 )
 from services.tasks import dependencies
 from services.tasks.details import TaskDetail, detail
-from services.tasks.looking import find
+from services.tasks.looking import find, no_such_task
 from services.tasks.news import News, announce
 from services.tasks.restoring import put_back
 from services.tasks.rules import check_may_create_and_delete
@@ -52,17 +54,11 @@ async def delete(
     Forbidden, and PreconditionFailed if the task is of no version that is known.
     """
     check_may_create_and_delete(actor, board)
-    task = await find(session, board, task_id)
+    task, alone = await _going(session, board, task_id)
     check_version(known, task.version)
     waiting = await dependencies.dependents(session, task)
-    alone, shared = await _approvals(session, task)
-    rows = {**await _rows(session, task, alone), PRIMARIES: [str(id) for id in shared]}
-    session.add(Trash(board_id=board.id, task_id=task.id, rows=rows, deleted_at=now()))
-    if alone:
-        await session.execute(delete_rows(Approval).where(Approval.id.in_(alone)))
-    if shared:
-        await _hand_on(session, task, shared)
-    await session.delete(task)
+    await _keep(session, task, alone)
+    await _remove(session, task, alone)
     gone = {"left": task.status.value, "approval_ids": [str(id) for id in alone]}
     await announce(
         session,
@@ -142,35 +138,27 @@ def _told_to(waiting: Sequence[Task], why: dict[str, object]) -> list[News]:
     return [News(EventType.TASK_UPDATED, other, why) for other in waiting]
 
 
-async def _approvals(session: AsyncSession, task: Task) -> tuple[list[UUID], list[UUID]]:
-    """Return the approvals that are about this task alone, and those it is only the first of."""
-    others = select(ApprovalTask.id).where(
-        ApprovalTask.approval_id == Approval.id, ApprovalTask.task_id != task.id
+async def _going(session: AsyncSession, board: Board, task_id: UUID) -> tuple[Task, list[UUID]]:
+    """Return a task of this board, and the approvals that are about it alone. Raises NotFound."""
+    mine = select(Approval.id).where(Approval.task_id == task_id, ~_about_others(task_id).exists())
+    alone = func.array(mine.scalar_subquery(), type_=ARRAY(Uuid()))
+    query = select(Task, alone).where(Task.id == task_id, Task.board_id == board.id)
+    row = (await session.execute(query.execution_options(populate_existing=True))).one_or_none()
+    if row is None:
+        raise no_such_task()
+    return row[0], list(row[1])
+
+
+def _about_others(task_id: UUID) -> Select[UUID]:
+    """Select the tasks, besides one, that an approval of the enclosing query is about."""
+    links = select(ApprovalTask.task_id).where(
+        ApprovalTask.approval_id == Approval.id, ApprovalTask.task_id != task_id
     )
-    query = select(Approval.id, others.exists()).where(Approval.task_id == task.id)
-    alone: list[UUID] = []
-    shared: list[UUID] = []
-    for id, has_others in await session.execute(query):
-        (shared if has_others else alone).append(id)
-    return alone, shared
+    return links.order_by(ApprovalTask.position, ApprovalTask.created_at, ApprovalTask.id)
 
 
-async def _hand_on(session: AsyncSession, task: Task, approval_ids: Sequence[UUID]) -> None:
-    """Let the next task of each approval be its first."""
-    following = (
-        select(ApprovalTask.task_id)
-        .where(ApprovalTask.approval_id == Approval.id, ApprovalTask.task_id != task.id)
-        .order_by(ApprovalTask.position, ApprovalTask.created_at, ApprovalTask.id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    change = update(Approval).where(Approval.id.in_(approval_ids)).values(task_id=following)
-    await session.execute(change.execution_options(synchronize_session=False))
-
-
-async def _rows(session: AsyncSession, task: Task, alone: Sequence[UUID]) -> dict[str, Any]:
-    """Return all rows that go with a task, as JSON, by the name of their table."""
-    about = ApprovalTask.task_id == task.id
+async def _keep(session: AsyncSession, task: Task, alone: Sequence[UUID]) -> None:
+    """Write all rows that go with a task into the trash, as JSON, by the name of their table."""
     going = {
         Task: Task.id == task.id,
         TaskDependency: (TaskDependency.task_id == task.id)
@@ -179,15 +167,27 @@ async def _rows(session: AsyncSession, task: Task, alone: Sequence[UUID]) -> dic
         TagAssignment: TagAssignment.task_id == task.id,
         CustomFieldValue: CustomFieldValue.task_id == task.id,
         Approval: Approval.id.in_(alone),
-        ApprovalTask: about,
+        ApprovalTask: ApprovalTask.task_id == task.id,
     }
-    columns = [
-        select(func.jsonb_agg(func.to_jsonb(literal_column(model.__tablename__))))
-        .select_from(model.__table__)
-        .where(condition)
-        .scalar_subquery()
-        .label(model.__tablename__)
-        for model, condition in going.items()
-    ]
-    row = (await session.execute(select(*columns))).one()
-    return {name: found or [] for name, found in row._mapping.items()}
+    named: list[Any] = []
+    for model, condition in going.items():
+        rows = func.jsonb_agg(func.to_jsonb(literal_column(model.__tablename__)))
+        found = select(func.coalesce(rows, func.jsonb_build_array()))
+        found = found.select_from(model.__table__).where(condition)
+        named += [literal_column(f"'{model.__tablename__}'"), found.scalar_subquery()]
+    mine = select(func.coalesce(func.jsonb_agg(Approval.id), func.jsonb_build_array()))
+    mine = mine.where(Approval.task_id == task.id, Approval.id.not_in(alone))
+    kept = func.jsonb_build_object(*named, literal_column(f"'{PRIMARIES}'"), mine.scalar_subquery())
+    values = {"board_id": task.board_id, "task_id": task.id, "rows": kept, "deleted_at": now()}
+    await session.execute(insert(Trash).values(id=new_id(), **values))
+
+
+async def _remove(session: AsyncSession, task: Task, alone: Sequence[UUID]) -> None:
+    """Delete a task with the approvals about it alone; of others, the next task is the first."""
+    gone = delete_rows(Approval).where(Approval.id.in_(alone)).cte("gone")
+    following = _about_others(task.id).limit(1).scalar_subquery()
+    shared = update(Approval).where(Approval.task_id == task.id, Approval.id.not_in(alone))
+    handed_on = shared.values(task_id=following).cte("handed_on")
+    removed = delete_rows(Task).where(Task.id == task.id).add_cte(gone, handed_on)
+    await session.execute(removed.execution_options(synchronize_session=False))
+    session.expunge(task)
