@@ -28,6 +28,7 @@ from models import (
     User,
     new_id,
 )
+from services import souls
 from tests.api.walking import Things, things
 from tests.world import World
 
@@ -41,6 +42,7 @@ async def a_crowd(session: AsyncSession, world: World, size: int) -> Things:
     world.board.max_agents = size + 500
     session.add(world.board)
     await session.flush()
+    await souls.look(session, "")  # the first look at a new library brings it in
     for rows in (_places(there, size), _work(there, size), _around_the_task(there, size)):
         for model, values in rows.items():
             await session.execute(insert(model), values)

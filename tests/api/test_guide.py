@@ -139,6 +139,27 @@ async def test_memory_is_written_and_read_as_the_guide_tells_it(
     assert kinds == {"BOARD CHAT MENTION", "GROUP CHAT"}
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="the guide's commands are typed with curl")
+async def test_things_are_found_as_the_guide_tells_it(
+    url: str, real_world: World, real_transaction: Transaction
+) -> None:
+    async with real_transaction() as session:
+        task = real_world.task("A report", description="Half of it is written.")
+        task.board = await session.get_one(Board, real_world.board.id)
+        session.add(task)
+    where = {"MC": url, "MC_TOKEN": token_of(real_world.worker)}
+    answers = [json.loads(await typed(command, **where)) for command in commands("Finding things")]
+
+    found, listed, soul = answers
+    assert [(one["kind"], one["id"]) for one in found["items"]] == [("task", str(task.id))]
+    assert [part["text"] for part in found["items"][0]["snippet"] if part["hit"]] == [
+        "Half",
+        "written",
+    ]
+    assert "code-reviewer" in [one["slug"] for one in listed["items"]]
+    assert soul["content"].startswith("# Code reviewer")
+
+
 def test_every_code_that_the_guide_explains_is_one() -> None:
     known = "".join(
         file.read_text()
