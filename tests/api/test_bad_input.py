@@ -34,6 +34,7 @@ BAD: dict[str, list[Any]] = {
     "boolean": ["maybe", 5, [True], {}, "\x00"],
     "string": [*NO_TEXT, *BAD_TEXTS],
     "array": [5, "a", {"a": 1}, ["no-id"], [None], ["\x00"]],
+    "texts": [5, "a", {"a": 1}, [None], [5], ["\x00"], [MEGABYTE], ["a"] * 5_000],
     "object": [5, "a", ["a"], {"a": "\x00"}, {"\x00": 1}, {"a": [{"b": "\x00"}]}],
     "anything": ["a\x00b", {"a": "\x00"}],
     "enum": ["", "Inbox", "nonsense", 5, ["inbox"], MEGABYTE],
@@ -60,6 +61,8 @@ def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         found = definitions.get(option.get("$ref", "").rpartition("/")[2], option)
         if "enum" in found:
             return "enum"
+        if found.get("items", {}).get("type") == "string" and "format" not in found["items"]:
+            return "texts"
         if found.get("type") != "null":
             return str(found.get("format", found.get("type", "anything")))
     raise AssertionError(schema)
