@@ -14,6 +14,7 @@ from kit.clock import now
 from kit.database import breaks
 from kit.errors import Conflict, Invalid, NotFound
 from kit.paging import Page, Paging, paged_rows
+from kit.text import slugged
 from kit.values import Check, checked, optional, text, trimmed, words
 from models import Board, EventType, Member, Tag, TagAssignment, new_id
 from services import events, organizations
@@ -54,7 +55,7 @@ def color(value: object, field: str) -> str:
 
 def slug_of(name: str) -> str:
     """Return a name in small letters and digits, with hyphens for all the rest (contract, 3.4)."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:LONGEST_NAME] or "tag"
+    return slugged(name, most=LONGEST_NAME) or "tag"
 
 
 CHECKS: Mapping[str, Check] = {

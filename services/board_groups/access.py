@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Forbidden, NotFound
 from models import Board, BoardGroup, Member, Role, User
-from services import boards
+from services import boards, organizations
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ async def access(
     Raises NotFound if it is not of the organization in which they work, Forbidden if it may not
     be read.
     """
-    query = seen_by(user).where(BoardGroup.id == group_id, Member.id == _where_they_work(user))
+    query = seen_by(user).where(
+        BoardGroup.id == group_id, Member.id == organizations.current_id(user)
+    )
     if locked is not None:
         query = query.with_for_update(of=BoardGroup, **locked)
     row = (await session.execute(query.execution_options(populate_existing=True))).one_or_none()
@@ -107,12 +109,3 @@ async def access(
 def not_found() -> NotFound:
     """Make the answer to who asks for a group that is not there, or not for them."""
     return NotFound("board_group_not_found", "There is no such group of boards.")
-
-
-def _where_they_work(user: User) -> ScalarSelect[UUID]:
-    """Select the id of the membership that organizations.current returns."""
-    is_active = Member.organization_id == User.active_organization_id
-    query = select(Member.id).join(User, User.id == Member.user_id).where(Member.user_id == user.id)
-    chosen = func.coalesce(is_active, False).desc()
-    query = query.order_by(chosen, Member.created_at, Member.id).limit(1)
-    return query.scalar_subquery().correlate(None)

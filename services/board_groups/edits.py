@@ -122,5 +122,5 @@ def _told(actor: Actor, group: BoardGroup, agent: Agent, board: Board) -> messag
         sender=actor,
         told=EventType.GROUP_LEAVE_NOTIFIED,
         failed=EventType.GROUP_LEAVE_NOTIFY_FAILED,
-        data={"name": group.name},
+        data={"name": board.name, "group": group.name},
     )

@@ -1,7 +1,13 @@
 """Organizations: which one somebody works in, who belongs to them, and how they come and go."""
 
 from services.organizations.acceptance import accept_invite, open_invite
-from services.organizations.belonging import current, membership, memberships, own_access
+from services.organizations.belonging import (
+    current,
+    current_id,
+    membership,
+    memberships,
+    own_access,
+)
 from services.organizations.deletion import delete_organization, erase, hold_contents
 from services.organizations.edits import create, rename, switch
 from services.organizations.first_contact import active
@@ -31,6 +37,7 @@ __all__ = [
     "change_role",
     "create",
     "current",
+    "current_id",
     "delete_organization",
     "erase",
     "hold_contents",

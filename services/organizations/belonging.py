@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import ScalarSelect, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
@@ -17,15 +17,20 @@ async def current(session: AsyncSession, user: User) -> Member | None:
     Where they are no longer a member, their oldest membership takes its place. None for somebody
     who is a member nowhere.
     """
-    is_active = Member.organization_id == User.active_organization_id
-    query = _memberships(user).order_by(
-        func.coalesce(is_active, False).desc(), Member.created_at, Member.id
-    )
-    member = await session.scalar(query.limit(1))
+    member = await session.scalar(_memberships(user).where(Member.id == current_id(user)))
     if member and member.user.active_organization_id != member.organization_id:
         chosen = update(User).where(User.id == user.id)
         await session.execute(chosen.values(active_organization_id=member.organization_id))
     return member
+
+
+def current_id(user: User) -> ScalarSelect[UUID]:
+    """Select the id of the membership that `current` returns, for use in another query."""
+    is_active = Member.organization_id == User.active_organization_id
+    query = select(Member.id).join(Member.user).where(Member.user_id == user.id)
+    active_first = func.coalesce(is_active, False).desc()
+    query = query.order_by(active_first, Member.created_at, Member.id).limit(1)
+    return query.scalar_subquery().correlate(None)
 
 
 async def membership(session: AsyncSession, user: User, organization_id: UUID) -> Member | None:
