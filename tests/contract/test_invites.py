@@ -219,8 +219,8 @@ async def test_rights_on_one_board_are_added_up(
 ) -> None:
     """32."""
     rows = [
-        {"board_id": str(world.board.id), "can_read": False, "can_write": True},
-        {"board_id": str(world.garden.id)},
+        {"board_id": str(world.board.id), "can_read": False, "can_write": False},
+        {"board_id": str(world.garden.id), "can_read": False, "can_write": True},
     ]
     made = (await alice.post(INVITES, json={**NORAS, "board_access": rows})).json()
     person = await a_person(transaction, "Nora")
@@ -235,8 +235,8 @@ async def test_rights_on_one_board_are_added_up(
         row["board_id"]: (row["can_read"], row["can_write"]) for row in accepted["board_access"]
     }
     assert rights == {
-        str(world.board.id): (True, True),
-        str(world.garden.id): (True, False),
+        str(world.board.id): (True, False),
+        str(world.garden.id): (True, True),
     }
 
 

@@ -222,6 +222,18 @@ async def test_who_waits_for_a_board_of_an_organization_that_goes_finds_nothing(
     assert isinstance(refused, NotFound)
 
 
+async def test_an_owner_who_is_demoted_while_waiting_deletes_nothing(
+    real_transaction: Transaction, real_world: World
+) -> None:
+    """R8."""
+    await make_owner(real_transaction, real_world.danas)
+    going, down = deleting(real_world.danas), demoting(real_world.alices, real_world.danas)
+    refused = await done_while_waiting(real_transaction, going, down)
+    assert isinstance(refused, Forbidden)
+    async with real_transaction() as session:
+        assert await session.get(Organization, real_world.tern.id) is not None
+
+
 async def test_rights_on_a_board_that_is_deleted_meanwhile_are_refused(
     real_transaction: Transaction, real_world: World
 ) -> None:
