@@ -17,6 +17,7 @@ from sqlalchemy import select
 import app
 from kit.settings import Settings
 from models import Board, Message
+from services.messages.texts import Marker
 from tests.conftest import Transaction
 from tests.remembering import grouped
 from tests.world import World, token_of
@@ -158,6 +159,32 @@ async def test_things_are_found_as_the_guide_tells_it(
     ]
     assert "code-reviewer" in [one["slug"] for one in listed["items"]]
     assert soul["content"].startswith("# Code reviewer")
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the guide's commands are typed with curl")
+async def test_messages_are_fetched_and_taken_as_the_guide_tells_it(
+    url: str, real_world: World
+) -> None:
+    people = {"Authorization": f"Bearer {token_of(real_world.alice)}"}
+    async with httpx2.AsyncClient(base_url=url, headers=people) as alice:
+        task = {"title": "Write", "assigned_agent_id": str(real_world.worker.id)}
+        await alice.post(f"/api/v1/boards/{real_world.board.id}/tasks", json=task)
+    where = {"MC": url, "MC_TOKEN": token_of(real_world.worker)}
+    fetch, take, stream = commands("Messages to you")
+    [message] = json.loads(await typed(fetch, **where))["items"]
+    assert message["kind"] == "TASK ASSIGNED"
+    assert re.findall(r'"id":"(.*?)"', await typed(stream, **where)) == [message["id"]]
+    taken = json.loads(await typed(take, **where, MESSAGE=message["id"]))
+    assert taken["state"] == "acknowledged"
+    assert json.loads(await typed(fetch, **where))["items"] == []
+
+
+def test_every_marker_that_agents_go_by_is_one() -> None:
+    section = GUIDE.partition("## Messages to you")[2].partition("\n## ")[0]
+    firsts = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    markers = set(re.findall(r"`(.*?)`", " ".join(firsts)))
+    of_gateways = {Marker.ASK_USER, Marker.GATEWAY_MAIN_QUESTION, Marker.GATEWAY_MAIN_HANDOFF}
+    assert markers == set(Marker) - of_gateways
 
 
 def test_every_code_that_the_guide_explains_is_one() -> None:

@@ -73,7 +73,8 @@ class Things:
     approval: Approval
     tag: Tag
     invite: Invite
-    message: Message
+    message: Message  # to the lead
+    others_message: Message
     group: BoardGroup
     gateway: Gateway
 
@@ -83,6 +84,7 @@ class Things:
 
     def fill(self, path: str) -> str:
         """Return a path with the ids of the things of Launch where it has names for them."""
+        own = path.startswith("/agent/")  # of whoever calls
         ids: Mapping[str, UUID | str] = {
             "board_id": self.world.board.id,
             "task_id": self.task.id,
@@ -92,7 +94,7 @@ class Things:
             "tag_id": self.tag.id,
             "member_id": self.world.bobs.id,
             "invite_id": self.invite.id,
-            "message_id": self.message.id,
+            "message_id": (self.message if own else self.others_message).id,
             "group_id": self.group.id,
             "memory_id": NOTE,
             "gateway_id": self.gateway.id,
@@ -120,14 +122,14 @@ async def things(session: AsyncSession, world: World) -> Things:
     session.add_all(world.field(id=FIELD))
     approval, *links = world.approval(task)
     tag, invite = a_tag(world.tern), an_invite(world.tern, "nora@example.com")
-    message = a_message(world.lead)
+    message, others = a_message(world.lead), a_message(world.other_worker)
     gateway = a_gateway(world.tern)
-    session.add_all([task, approval, *links, tag, invite, message, gateway])
+    session.add_all([task, approval, *links, tag, invite, message, others, gateway])
     await session.flush()
     group = await grouped(session, world.board)
     session.add_all([a_note(world.board, id=NOTE), a_group_note(group, id=NOTE)])
     await session.flush()
-    return Things(world, task, approval, tag, invite, message, group, gateway)
+    return Things(world, task, approval, tag, invite, message, others, group, gateway)
 
 
 async def everything(session: AsyncSession) -> dict[str, Any]:
