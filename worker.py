@@ -24,10 +24,13 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from holder import Holder
 from kit.clock import now
 from kit.database import open_pool
+from kit.sealing import Seal
 from kit.settings import Settings
 from services import agents, approvals, idempotency, identity, jobs, messages, tasks
+from services.gateways import Carrier
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
@@ -66,6 +69,7 @@ class Pace:
     offline: int = 10
     purge: int = 600
     give_up: int = 600
+    hold: float = 5.0  # which gateways are free to be held
     poll: float = 5.0  # the queue itself
     lost: float = 10.0  # after which the job of a worker that has died is done by another
 
@@ -76,15 +80,19 @@ async def run(settings: Settings, stop: asyncio.Event, *, pace: Pace = Pace()) -
     A database that is away is awaited. Signals are somebody else's business.
     """
     engine = open_pool(settings, size=2)
-    chores = Chores(settings, async_sessionmaker(engine, expire_on_commit=False).begin)
+    transaction = async_sessionmaker(engine, expire_on_commit=False).begin
+    chores = Chores(settings, transaction)
+    holder = Holder(Carrier.of(settings, Seal(settings)), transaction, every=pace.hold)
     logging.getLogger("pgqueuer").addFilter(_is_our_fault)
     working = asyncio.create_task(_keep_working(settings, chores, stop, pace))
+    holding = asyncio.create_task(holder.run(stop))
     try:
         await stop.wait()
-        await asyncio.wait({working}, timeout=TIME_TO_STOP)
+        await asyncio.wait({working, holding}, timeout=TIME_TO_STOP)
     finally:
         working.cancel()
-        await asyncio.wait({working}, timeout=TIME_TO_GIVE_UP)
+        holding.cancel()
+        await asyncio.wait({working, holding}, timeout=TIME_TO_GIVE_UP)
         with suppress(TimeoutError):
             await asyncio.wait_for(engine.dispose(), TIME_TO_GIVE_UP)
 

@@ -9,7 +9,7 @@ from openclaw.catalogue import EVENTS, METHODS, VERSION
 from openclaw.connection import Connection, connect
 from openclaw.device import Device
 from openclaw.errors import GatewayError, Trouble
-from openclaw.ladder import NAMES, Check, CheckState, Ladder, climb
+from openclaw.ladder import NAMES, Check, CheckState, Ladder, climb, seen
 from openclaw.link import Budget, Link
 from openclaw.protocol import PROTOCOLS, SCOPES, Hello, Target
 from openclaw.subscriptions import Subscription
@@ -41,4 +41,5 @@ __all__ = [
     "climb",
     "connect",
     "parse",
+    "seen",
 ]

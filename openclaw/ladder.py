@@ -76,6 +76,11 @@ class Ladder:
         return next((one for one in self.checks if one.state is CheckState.FAILED), None)
 
 
+def seen(target: Target, news: Hello | GatewayError) -> Ladder:
+    """Return how the ladder stands by what a connection told, when it was made or lost."""
+    return _stuck(news, target) if isinstance(news, GatewayError) else _at_the_top(news, target)
+
+
 async def climb(target: Target) -> Ladder:
     """Go up the ladder once. Whatever is in the way is in the answer, and nothing is raised."""
     try:

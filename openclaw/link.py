@@ -13,6 +13,17 @@ from openclaw.errors import NOT_DONE, PASSING, GatewayError, Trouble
 from openclaw.protocol import Hello, Target
 from openclaw.subscriptions import Hub, Subscription
 
+OURS = frozenset(
+    {
+        Trouble.ADDRESS_INVALID,
+        Trouble.ADDRESS_FORBIDDEN,
+        Trouble.TOKEN_MISSING,
+        Trouble.TOKEN_MISMATCH,
+        Trouble.RATE_LIMITED,
+    }
+)
+"""What is mended here, so that asking the gateway again and again would not help."""
+
 JITTER = 0.2  # of every rest, so that many who lost one gateway don't come back at once
 
 log = logging.getLogger(__name__)
@@ -26,6 +37,7 @@ class Budget:
     whole: float = 45.0  # for a call with all its repetitions, and the connection it needs
     first_rest: float = 0.5  # before something is tried again; each rest is twice as long
     longest_rest: float = 5.0
+    rest_for_people: float = 30.0  # where it is us who have to be mended, and not the gateway
 
     def rests(self) -> Iterator[float]:
         """Yield how long to wait before each next try."""
@@ -97,7 +109,8 @@ class Link:
             except GatewayError as refused:
                 error = refused
             await heard(error)
-            await asyncio.sleep(max(next(rests), error.retry_after or 0))
+            least = self._budget.rest_for_people if error.trouble in OURS else 0
+            await asyncio.sleep(max(next(rests), error.retry_after or 0, least))
 
     async def close(self) -> None:
         """End the connection, if there is one."""

@@ -15,7 +15,7 @@ from web.live import STALE_PARTS
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("api", "bin", "kit", "models", "openclaw", "services", "web")
-FILES = [ROOT / "app.py", ROOT / "worker.py"] + [
+FILES = [ROOT / "app.py", ROOT / "holder.py", ROOT / "worker.py"] + [
     file for folder in FOLDERS for file in sorted(ROOT.glob(f"{folder}/**/*.py"))
 ]
 PARTS = sorted(ROOT.glob("templates/**/_*.html"))

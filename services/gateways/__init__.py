@@ -5,6 +5,7 @@ from services.gateways.checking import Look, record
 from services.gateways.edits import REACHED_BY, change, create, delete
 from services.gateways.fields import GatewayDraft
 from services.gateways.finding import for_board, get, hold, listed, with_url
+from services.gateways.holding import claim, let_go, note
 from services.gateways.inspecting import History, Sessions, history, say, session_of, sessions
 from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
 
@@ -21,13 +22,16 @@ __all__ = [
     "Look",
     "Sessions",
     "change",
+    "claim",
     "create",
     "delete",
     "for_board",
     "get",
     "history",
     "hold",
+    "let_go",
     "listed",
+    "note",
     "record",
     "say",
     "session_of",

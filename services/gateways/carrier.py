@@ -4,7 +4,7 @@ Services ask it for a link and don't care where it comes from: today one is made
 is gone when the call is over.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,10 +13,27 @@ from kit.errors import Conflict, OutsideFailed
 from kit.sealing import Seal, SealBroken
 from kit.settings import Settings
 from models import Gateway
-from openclaw import Budget, Device, GatewayError, Guard, Ladder, Link, Target, advise, climb
+from openclaw import (
+    Budget,
+    Device,
+    GatewayError,
+    Guard,
+    Hello,
+    Ladder,
+    Link,
+    Target,
+    Trouble,
+    advise,
+    climb,
+    seen,
+)
 
 IMPATIENT = Budget(call=15.0, whole=20.0, longest_rest=2.0)
 """How long a person who has asked something waits."""
+
+
+GOING = (Trouble.RESTARTING, Trouble.CLOSED)
+"""How a connection ends that was well. Trying again tells more."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,23 @@ class Carrier:
                 yield link
         except GatewayError as error:
             raise failed(error, target.url) from error
+
+    async def keep(
+        self, gateway: Gateway, heard: Callable[[Ladder], Awaitable[None]], *, budget: Budget
+    ) -> None:
+        """Stay connected to a gateway until cancelled, and tell how the ladder stands each time.
+
+        That a gateway is about to come back is not told: soon it is there, or it is not. Raises
+        Conflict.
+        """
+        target = self.target(gateway)
+
+        async def hear(news: Hello | GatewayError) -> None:
+            if not (isinstance(news, GatewayError) and news.trouble in GOING):
+                await heard(seen(target, news))
+
+        async with Link(target, budget=budget) as link:
+            await link.keep(hear)
 
     async def climb(self, gateway: Gateway) -> Ladder:
         """See whether a gateway can be reached, and what is in the way."""

@@ -42,18 +42,22 @@ class Look:
             sealed_device_token=carrier.seal(gateway_id, "device_token", given),
         )
 
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of a gateway in which this is kept."""
+        seen: dict[str, Any] = {"checks": self.checks, "checked_at": self.at}
+        if self.gateway_version is not None:
+            seen["gateway_version"] = self.gateway_version
+        if self.sealed_device_token is not None:
+            seen["sealed_device_token"] = self.sealed_device_token
+        return seen
+
 
 async def record(session: AsyncSession, member: Member, gateway: Gateway, look: Look) -> Gateway:
     """Write down what was seen, unless the gateway was changed meanwhile, and return it as it is.
 
     What is seen of a gateway is no change of it: its version stays. Raises NotFound if it is gone.
     """
-    seen: dict[str, Any] = {"checks": look.checks, "checked_at": look.at}
-    if look.gateway_version is not None:
-        seen["gateway_version"] = look.gateway_version
-    if look.sealed_device_token is not None:
-        seen["sealed_device_token"] = look.sealed_device_token
     same = (Gateway.id == gateway.id) & (Gateway.version == gateway.version)
-    wrote = update(Gateway).where(same).values(**seen).returning(Gateway)
+    wrote = update(Gateway).where(same).values(**look.columns()).returning(Gateway)
     fresh = await session.scalar(wrote.execution_options(populate_existing=True))
     return fresh or await get(session, member, gateway.id)

@@ -21,11 +21,7 @@ Client: TypeAlias = httpx2.AsyncClient
 Caller: TypeAlias = Callable[[User | Agent | None], Client]
 
 
-PLENTY = {
-    "rate_limit_failed_auth": 1_000_000,
-    "rate_limit_requests": 1_000_000,
-    "secret_key": "the key of the tests, which seals nothing of worth",
-}
+PLENTY = {"rate_limit_failed_auth": 1_000_000, "rate_limit_requests": 1_000_000}
 
 
 @pytest.fixture

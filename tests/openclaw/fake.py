@@ -64,7 +64,13 @@ class Fake:
     requests: list[str] = field(default_factory=list)  # the lines and headers of HTTP
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     approved: set[str] = field(default_factory=set)  # devices
+    most_connected: int = 0  # at one time
     _open: set[ServerConnection] = field(default_factory=set)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether somebody is."""
+        return bool(self._open)
 
     def approve(self) -> None:
         """Do what `openclaw devices approve` does, for the device that asked last."""
@@ -94,6 +100,7 @@ class Fake:
         with suppress(ConnectionClosed):
             if await self._let_in(socket):
                 self._open.add(socket)
+                self.most_connected = max(self.most_connected, len(self._open))
                 try:
                     async for raw in socket:
                         await self._answer(socket, json.loads(raw))

@@ -1,0 +1,212 @@
+"""Holding gateways: one process at a time, and what it finds is known without asking."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+import worker
+from holder import Holder
+from kit.clock import now
+from kit.settings import Settings
+from models import Event, EventType, Gateway
+from openclaw import Budget, Guard
+from services import gateways
+from services.gateways import Carrier, GatewayDraft
+from tests.conftest import Transaction
+from tests.openclaw.fake import TOKEN, Fake, running
+from tests.world import SEAL, World
+
+QUICK = Budget(first_rest=0.01, longest_rest=0.05, rest_for_people=0.05)
+
+
+@pytest.fixture
+def carrier() -> Carrier:
+    return Carrier(SEAL, Guard())
+
+
+@asynccontextmanager
+async def holding(carrier: Carrier, transaction: Transaction, **how: Any) -> AsyncGenerator[Holder]:
+    """Let a process hold gateways."""
+    stop = asyncio.Event()
+    holder = Holder(carrier, transaction, **({"every": 0.05, "budget": QUICK} | how))
+    running = asyncio.create_task(holder.run(stop))
+    try:
+        yield holder
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, 5)
+
+
+async def entered(
+    transaction: Transaction, world: World, carrier: Carrier, fake: Fake, **more: Any
+) -> Gateway:
+    fields = {"name": "Workshop", "url": fake.url, "workspace_root": "/x", "token": TOKEN, **more}
+    async with transaction() as session:
+        return await gateways.create(session, world.alices, carrier, GatewayDraft(**fields))
+
+
+async def row(transaction: Transaction, gateway: Gateway) -> Gateway | None:
+    async with transaction() as session:
+        return await session.scalar(select(Gateway).where(Gateway.id == gateway.id))
+
+
+async def until(is_so: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(10):
+        while not await is_so():
+            await asyncio.sleep(0.02)
+
+
+def failed(gateway: Gateway | None) -> str | None:
+    """Return the rung that is not well, `nothing` if all are, and None if nobody has looked."""
+    if gateway is None or gateway.checks is None:
+        return None
+    return next((one["name"] for one in gateway.checks if one["state"] == "failed"), "nothing")
+
+
+async def test_what_is_mended_is_known_without_asking(
+    real_transaction: Transaction, real_world: World, carrier: Carrier
+) -> None:
+    """Market need 1: it turns well by itself, without anything being entered again."""
+    async with running(Fake(asks_for_pairing=True)) as fake:
+        gateway = await entered(real_transaction, real_world, carrier, fake)
+
+        async def is_stuck_at(rung: str) -> bool:
+            return failed(await row(real_transaction, gateway)) == rung
+
+        async with holding(carrier, real_transaction):
+            await until(lambda: is_stuck_at("device"))
+            fake.approve()
+            await until(lambda: is_stuck_at("nothing"))
+            found = await row(real_transaction, gateway)
+            assert found
+            assert (found.version, found.gateway_version) == (1, "2026.9.6")
+            assert carrier.opened(found).device_token.startswith("device token")
+            fake.grants = ("operator.read",)
+            await fake.drop(4001)
+            await until(lambda: is_stuck_at("scopes"))
+    async with real_transaction() as session:
+        query = select(Event).where(Event.type == EventType.GATEWAY_UPDATED)
+        told = (await session.scalars(query.order_by(Event.seq))).all()
+    assert len(told) == 3
+    assert all(event.data["changed"] == ["checks"] and event.user_id is None for event in told)
+
+
+async def test_a_gateway_is_held_by_one_process_and_by_the_next_when_that_is_gone(
+    real_transaction: Transaction, real_world: World, carrier: Carrier
+) -> None:
+    async with running(Fake()) as fake:
+        gateway = await entered(real_transaction, real_world, carrier, fake)
+
+        async def is_held_by(holder: Holder) -> bool:
+            found = await row(real_transaction, gateway)
+            return bool(found and found.held_by == holder.name and fake.is_connected)
+
+        async def is_held_by_one_of(*holders: Holder) -> bool:
+            return any([await is_held_by(holder) for holder in holders])
+
+        async with holding(carrier, real_transaction) as second:
+            async with holding(carrier, real_transaction, every=0.02) as first:
+                await until(lambda: is_held_by_one_of(first, second))
+                await asyncio.sleep(0.3)
+                assert fake.most_connected == 1
+            await until(lambda: is_held_by(second))
+
+        found = await row(real_transaction, gateway)
+        assert found
+        assert (found.held_by, found.held_until) == (None, None)
+
+
+async def test_of_a_process_that_died_a_gateway_is_taken_when_its_time_is_over(
+    real_transaction: Transaction, real_world: World, carrier: Carrier
+) -> None:
+    async with running(Fake()) as fake:
+        gateway = await entered(real_transaction, real_world, carrier, fake)
+        await held_by_the_dead(real_transaction, until=now() + timedelta(minutes=1))
+        async with holding(carrier, real_transaction):
+            await asyncio.sleep(0.3)
+            assert not fake.connects
+            await held_by_the_dead(real_transaction, until=now() - timedelta(seconds=1))
+
+            async def is_seen() -> bool:
+                return failed(await row(real_transaction, gateway)) == "nothing"
+
+            await until(is_seen)
+
+
+async def test_what_is_changed_is_reached_anew_and_what_is_removed_is_left(
+    real_transaction: Transaction, real_world: World, carrier: Carrier
+) -> None:
+    async with running(Fake()) as fake, running(Fake()) as other:
+        gateway = await entered(real_transaction, real_world, carrier, fake, token="wrong")
+
+        async def is_stuck_at(rung: str) -> bool:
+            return failed(await row(real_transaction, gateway)) == rung
+
+        async def is_with(here: Fake) -> bool:
+            return here.is_connected and not (fake if here is other else other).is_connected
+
+        async def change(**fields: object) -> None:
+            async with real_transaction() as session:
+                await gateways.change(session, real_world.alices, carrier, gateway.id, fields)
+
+        async with holding(carrier, real_transaction):
+            await until(lambda: is_stuck_at("token"))
+            await change(token=TOKEN)
+            await until(lambda: is_with(fake))
+            await change(url=other.url)
+            await until(lambda: is_with(other))
+            async with real_transaction() as session:
+                await gateways.delete(session, real_world.alices, gateway.id)
+
+            async def is_left() -> bool:
+                return not (fake.is_connected or other.is_connected)
+
+            await until(is_left)
+
+
+async def test_secrets_that_cannot_be_opened_hold_up_no_other_gateway(
+    real_transaction: Transaction, real_world: World, carrier: Carrier
+) -> None:
+    async with running(Fake()) as fake:
+        broken = await entered(real_transaction, real_world, carrier, fake)
+        async with real_transaction() as session:
+            values = update(Gateway).where(Gateway.id == broken.id).values(sealed_device="-")
+            await session.execute(values)
+        gateway = await entered(real_transaction, real_world, carrier, fake, name="Shed")
+
+        async def is_seen() -> bool:
+            return failed(await row(real_transaction, gateway)) == "nothing"
+
+        async with holding(carrier, real_transaction):
+            await until(is_seen)
+        assert failed(await row(real_transaction, broken)) is None
+
+
+async def test_the_worker_holds_gateways_and_lets_them_go_when_it_stops(
+    own_settings: Settings, real_transaction: Transaction, real_world: World, carrier: Carrier
+) -> None:
+    async with running(Fake()) as fake:
+        gateway = await entered(real_transaction, real_world, carrier, fake)
+        stop = asyncio.Event()
+        work = asyncio.create_task(worker.run(own_settings, stop, pace=worker.Pace(hold=0.1)))
+
+        async def is_seen() -> bool:
+            return failed(await row(real_transaction, gateway)) == "nothing"
+
+        await until(is_seen)
+        stop.set()
+        await asyncio.wait_for(work, 2)
+        assert not fake.is_connected
+        found = await row(real_transaction, gateway)
+        assert found
+        assert found.held_by is None
+
+
+async def held_by_the_dead(transaction: Transaction, *, until: Any) -> None:
+    async with transaction() as session:
+        await session.execute(update(Gateway).values(held_by="the dead", held_until=until))
