@@ -1,0 +1,140 @@
+"""Every operation that agents and scripts have relied upon is there, and is in the document."""
+
+from api.app import OPERATIONS, root_routes
+from api.auth import Caller
+from api.openapi import document
+
+DOCUMENT = document(OPERATIONS)
+
+KNOWN = """
+GET /activity
+GET /activity/task-comments
+GET /activity/task-comments/stream
+POST /agent/heartbeat
+GET /agent/boards
+GET /agent/boards/{board_id}/tasks
+PATCH /agent/boards/{board_id}/tasks/{task_id}
+GET /agent/boards/{board_id}/tasks/{task_id}/comments
+POST /agent/boards/{board_id}/tasks/{task_id}/comments
+GET /agent/boards/{board_id}/memory
+POST /agent/boards/{board_id}/memory
+POST /agent/boards/{board_id}/gateway/main/ask-user
+POST /agent/gateway/leads/broadcast
+GET /agent/agents
+POST /agent/agents
+GET /agent/boards/{board_id}
+POST /agent/boards/{board_id}/tasks
+GET /agents
+POST /agents
+GET /agents/stream
+POST /agents/heartbeat
+DELETE /agents/{agent_id}
+GET /agents/{agent_id}
+PATCH /agents/{agent_id}
+POST /agents/{agent_id}/heartbeat
+GET /boards/{board_id}/approvals
+POST /boards/{board_id}/approvals
+GET /boards/{board_id}/approvals/stream
+PATCH /boards/{board_id}/approvals/{approval_id}
+POST /auth/bootstrap
+GET /boards/{board_id}/group-memory
+POST /boards/{board_id}/group-memory
+GET /boards/{board_id}/group-memory/stream
+GET /board-groups/{group_id}/memory
+POST /board-groups/{group_id}/memory
+GET /board-groups/{group_id}/memory/stream
+GET /board-groups
+POST /board-groups
+DELETE /board-groups/{group_id}
+GET /board-groups/{group_id}
+PATCH /board-groups/{group_id}
+GET /board-groups/{group_id}/snapshot
+POST /board-groups/{group_id}/heartbeat
+GET /boards/{board_id}/memory
+POST /boards/{board_id}/memory
+GET /boards/{board_id}/memory/stream
+GET /boards/{board_id}/onboarding
+POST /boards/{board_id}/onboarding/agent
+POST /boards/{board_id}/onboarding/start
+POST /boards/{board_id}/onboarding/answer
+POST /boards/{board_id}/onboarding/confirm
+GET /boards
+POST /boards
+DELETE /boards/{board_id}
+GET /boards/{board_id}
+PATCH /boards/{board_id}
+GET /boards/{board_id}/snapshot
+GET /boards/{board_id}/group-snapshot
+GET /gateways/status
+GET /gateways/commands
+GET /gateways/sessions
+GET /gateways/sessions/{session_id}
+GET /gateways/sessions/{session_id}/history
+POST /gateways/sessions/{session_id}/message
+GET /gateways
+POST /gateways
+DELETE /gateways/{gateway_id}
+GET /gateways/{gateway_id}
+PATCH /gateways/{gateway_id}
+POST /gateways/{gateway_id}/templates/sync
+GET /metrics/dashboard
+POST /organizations
+DELETE /organizations/me
+GET /organizations/me
+GET /organizations/me/list
+PATCH /organizations/me/active
+GET /organizations/me/member
+GET /organizations/me/invites
+POST /organizations/me/invites
+GET /organizations/me/members
+POST /organizations/invites/accept
+GET /souls-directory/search
+GET /souls-directory/{handle}/{slug}
+GET /souls-directory/{handle}/{slug}.md
+GET /boards/{board_id}/tasks
+POST /boards/{board_id}/tasks
+GET /boards/{board_id}/tasks/stream
+DELETE /boards/{board_id}/tasks/{task_id}
+PATCH /boards/{board_id}/tasks/{task_id}
+GET /boards/{board_id}/tasks/{task_id}/comments
+POST /boards/{board_id}/tasks/{task_id}/comments
+DELETE /users/me
+GET /users/me
+PATCH /users/me
+"""
+"""What was asked of the API from the beginning, below /api/v1."""
+
+MISSING: set[str] = {"POST /gateways/{gateway_id}/templates/sync"}
+"""What is not there yet. This list gets shorter, and never longer."""
+
+
+def known() -> list[str]:
+    return KNOWN.split("\n")[1:-1]
+
+
+def test_every_operation_is_there_that_was_there_from_the_beginning() -> None:
+    there = {f"{operation.method} {operation.path}" for operation in OPERATIONS}
+    assert len(known()) == len(set(known())) == 94
+    assert set(known()) - there == MISSING
+
+
+def test_no_operation_is_declared_twice() -> None:
+    declared = [f"{operation.method} {operation.path}" for operation in OPERATIONS]
+    assert sorted(declared) == sorted(set(declared))
+
+
+def test_the_document_names_all_operations_and_nothing_else() -> None:
+    told = {
+        f"{method.upper()} {path}"
+        for path, methods in DOCUMENT["paths"].items()
+        for method in methods
+    }
+    there = {f"{operation.method} /api/v1{operation.path}" for operation in OPERATIONS}
+    probes = {f"GET {route.path}" for route in root_routes} - {"GET /openapi.json", "GET /docs"}
+    assert told == there | probes
+
+
+def test_what_is_under_agent_is_for_agents_alone() -> None:
+    for operation in OPERATIONS:
+        if operation.path.startswith("/agent/"):
+            assert operation.caller is Caller.AGENT, operation.path
