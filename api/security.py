@@ -12,7 +12,8 @@ SCHEMES = {
     "userToken": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A person's token: made in the settings, starts with mc_user_.",
+        "description": "A person's token: made in the settings, starts with mc_user_. Where people "
+        "sign in through an OpenID provider, its signed tokens for this installation count too.",
     },
     "agentToken": {
         "type": "apiKey",
