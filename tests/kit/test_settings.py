@@ -99,6 +99,50 @@ def test_local_mode_needs_a_strong_token(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Settings.load().local_auth_token == STRONG
 
 
+OIDC = {
+    "OIDC_ISSUER": "https://id.example.com/realms/team/",
+    "OIDC_CLIENT_ID": "mission-control",
+    "OIDC_CLIENT_SECRET": SECRET,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"OIDC_CLIENT_ID": ""}, "OIDC_CLIENT_ID"),
+        ({"OIDC_CLIENT_SECRET": ""}, "OIDC_CLIENT_SECRET"),
+        ({"OIDC_ISSUER": ""}, "OIDC_CLIENT_ID"),
+        ({"OIDC_ISSUER": "", "OIDC_CLIENT_ID": ""}, "OIDC_CLIENT_SECRET"),
+        ({"OIDC_ISSUER": "http://id.example.com"}, "OIDC_ISSUER"),
+        ({"OIDC_ISSUER": "id.example.com"}, "OIDC_ISSUER"),
+        ({"OIDC_ISSUER": "https://id.example.com/?a=b"}, "OIDC_ISSUER"),
+        ({"OIDC_LEEWAY": "-1"}, "OIDC_LEEWAY"),
+        ({"OIDC_NAME": "x" * 61}, "OIDC_NAME"),
+    ],
+)
+def test_a_provider_is_set_with_all_that_it_needs_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], named: str
+) -> None:
+    for name, value in (OIDC | changed).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BadSetting, match=rf"^{named} [^\n]+\.$") as refused:
+        Settings.load()
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("issuer", [OIDC["OIDC_ISSUER"], "http://127.0.0.1:3000", "http://[::1]"])
+def test_a_provider_keeps_the_name_that_it_has(
+    monkeypatch: pytest.MonkeyPatch, issuer: str
+) -> None:
+    for name, value in (OIDC | {"OIDC_ISSUER": issuer, "OIDC_AUDIENCE": "a, b"}).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.load()
+    assert settings.oidc_issuer == issuer
+    assert settings.oidc_name in issuer
+    assert settings.oidc_audience == ("a", "b")
+    assert SECRET not in repr(settings)
+
+
 def test_secrets_are_not_shown_when_settings_are() -> None:
     settings = Settings(
         database_url=f"postgresql://me:{SECRET}@db/x",
