@@ -42,6 +42,7 @@ TABLES = (
     "tasks",
     "trash",
 )
+FOR_CHARLIE = "mc_invite_for-charlie"  # the token of the invitation into Tern
 ROWS = """
     select array_agg(r order by r::text)
     from (select to_jsonb(t) - 'last_seen_at' - 'updated_at' as r from {} t) rows
@@ -121,7 +122,7 @@ async def things(session: AsyncSession, world: World) -> Things:
     task = world.task()
     session.add_all(world.field(id=FIELD))
     approval, *links = world.approval(task)
-    tag, invite = a_tag(world.tern), an_invite(world.tern, "nora@example.com")
+    tag, invite = a_tag(world.tern), an_invite(world.tern, "charlie@example.com", FOR_CHARLIE)
     message, others = a_message(world.lead), a_message(world.other_worker)
     gateway = a_gateway(world.tern)
     session.add_all([task, approval, *links, tag, invite, message, others, gateway])
