@@ -28,12 +28,10 @@ SHORTEST_TOKEN = 50  # characters of LOCAL_AUTH_TOKEN (contract, 1.14)
 PLACEHOLDERS = {"change-me", "changeme", "replace-me", "replace-with-strong-random-token"}
 
 Networks = Annotated[tuple[values.Network, ...], NoDecode, BeforeValidator(values.networks)]
-Private = Annotated[
-    tuple[values.Network, ...], NoDecode, BeforeValidator(values.private_networks)
-]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.words)]
+Private = Annotated[tuple[values.Network, ...], NoDecode, BeforeValidator(values.private_networks)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.origins)]
 Options = Annotated[dict[str, str], NoDecode, BeforeValidator(values.options)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.words)]
 Folder = Annotated[Path, AfterValidator(lambda path: Path.absolute(path.expanduser()))]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
@@ -61,6 +59,8 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     mc_pg_options: Options = Field(default_factory=dict)
 
     secret_key: str = Field(default="", repr=False)
+    auth_mode: Literal["accounts", "local"] = "accounts"
+    local_auth_token: str = Field(default="", repr=False)
     oidc_issuer: Annotated[str, AfterValidator(values.issuer)] = ""
     oidc_client_id: str = ""
     oidc_client_secret: str = Field(default="", repr=False)
@@ -69,8 +69,6 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     )
     oidc_audience: Words = ()
     oidc_leeway: float = Field(default=10, ge=0, le=300)
-    auth_mode: Literal["accounts", "local"] = "accounts"
-    local_auth_token: str = Field(default="", repr=False)
     session_days: int = Field(default=30, ge=1, le=3650)
     agent_offline_after: Seconds = 600
     approval_undo_seconds: float = Field(default=8, ge=0, le=3600)
@@ -155,13 +153,13 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
         if wanted and len(token) < SHORTEST_TOKEN:
             raise ValueError(f"must have at least {SHORTEST_TOKEN} characters")
         return token
+
     @field_validator("oidc_client_id", "oidc_client_secret")
     @classmethod
     def _goes_with_the_issuer(cls, given: str, others: ValidationInfo) -> str:
         if bool(given) != bool(others.data.get("oidc_issuer", given)):
             raise ValueError("must be set when OIDC_ISSUER is, and only then")
         return given
-
 
 
 class _FromOutside(BaseSettings, Settings, extra="ignore", env_file_encoding="utf-8"):
