@@ -148,6 +148,8 @@ async def test_what_is_under_way_is_how_many_stood_there_when_a_bucket_was_over(
             world.task(status=Status.DONE),
             world.task(status=Status.REVIEW),
             world.task(status=Status.INBOX),  # older than all that is told
+            world.task(status=Status.REVIEW),  # not there yet
+            moved(world, -HOUR, None, "review"),
             moved(world, 30 * HOUR, None, "inbox"),
             moved(world, 5 * HOUR, None, "inbox"),
             moved(world, 4 * HOUR, "inbox", "in_progress"),
