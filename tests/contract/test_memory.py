@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
+from api.app import OPERATIONS
+from api.openapi import document
 from models import Agent, Board, Event, EventType, Message, User, new_id
 from tests.api.conftest import Caller, Client
 from tests.conftest import Transaction
@@ -91,9 +93,8 @@ async def test_a_message_calls_who_is_mentioned_and_never_its_author(
         "Worker": ("BOARD CHAT MENTION", False),
     }
     async with transaction() as session:
-        message = await session.scalars(select(Message).where(Message.from_user_id.is_not(None)))
-        content = message.first().content
-        await session.execute(Message.__table__.delete())
+        [content, *_] = await session.scalars(select(Message.content))
+        await session.execute(delete(Message))
     assert "From: Bob" in content
     assert f"/api/v1/agent/boards/{world.board.id}/memory" in content
     fence = content.index("--- BEGIN EXTERNAL DATA"), content.index("--- END EXTERNAL DATA")
@@ -331,3 +332,26 @@ async def test_strangers_remember_nothing_of_ours(
         assert (await charlie.get(f"/board-groups/{group_id}/{path}")).status_code == 404
     assert (await charlie.post(f"/board-groups/{group_id}/memory", json=SAID)).status_code == 404
     assert await sent(transaction) == {}
+
+
+def test_agents_find_memory_by_what_they_mean_to_do() -> None:
+    """1.15, and 5 of the agents' contract."""
+    paths = document(OPERATIONS)["paths"]
+    board, agents = "/api/v1/boards/{board_id}", "/api/v1/agent/boards/{board_id}"
+    for path, method, intent in [
+        (f"{agents}/memory", "get", "agent_board_memory_discovery"),
+        (f"{agents}/memory", "post", "agent_board_memory_record"),
+        (f"{board}/group-memory", "get", "agent_board_group_memory_discovery"),
+        (f"{board}/group-memory", "post", "agent_board_group_memory_record"),
+        (f"{board}/group-memory/stream", "get", "agent_board_group_memory_stream"),
+    ]:
+        operation = paths[path][method]
+        assert operation["x-llm-intent"] == intent
+        assert {"agent-lead", "agent-worker"} <= set(operation["tags"])
+        assert ("agent-main" in operation["tags"]) == path.startswith(agents)
+    for method, deed in [("get", "list"), ("post", "create")]:
+        name = f"{deed}_board_memory_api_v1_agent_boards__board_id__memory_{method}"
+        assert paths[f"{agents}/memory"][method]["operationId"] == name
+    glance = paths[f"{board}/group-snapshot"]["get"]
+    assert {"agent-lead", "agent-worker"} <= set(glance["tags"])
+    assert "x-llm-intent" not in glance
