@@ -13,9 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Invalid
 from models import BoardCustomField, CustomField, CustomFieldValue, FieldType, Task, new_id
+from services.custom_fields.rules import LONGEST_NAME
 from services.custom_fields.values import fault, is_blank
 
 WHERE = "custom_field_values"
+MOST_NAMED = 50  # unknown keys that are told
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def bound_fields(rows: Iterable[Sequence[Any]]) -> list[BoundField]:
 def check(fields: Collection[BoundField], given: Mapping[str, object]) -> None:
     """Raise Invalid if a task of these fields may not hold what is given (contract, 3.5)."""
     known = {field.key: field for field in fields}
-    unknown = sorted(given.keys() - known)
+    unknown = [key[:LONGEST_NAME] for key in sorted(given.keys() - known)[:MOST_NAMED]]
     if unknown:
         reason = "This board has no such custom fields."
         raise Invalid("unknown_custom_fields", reason, field=WHERE, unknown_field_keys=unknown)

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select, text
 
-from kit.errors import Forbidden, NotFound
+from kit.errors import Forbidden, Invalid, NotFound
 from kit.paging import Paging
 from models import CustomFieldValue, Event, EventType, FieldType
 from services import custom_fields, tasks
@@ -129,6 +129,12 @@ async def test_only_admins_of_the_organization_change_a_field(session, world, fi
         await custom_fields.hold(session, world.bobs, field.id)
     with pytest.raises(NotFound):
         await custom_fields.hold(session, world.charlies, field.id)
+
+
+def test_who_sends_nothing_but_unknown_keys_does_not_get_all_of_them_back() -> None:
+    with pytest.raises(Invalid) as refused:
+        custom_fields.check([], dict.fromkeys(["x" * 1_000_000, *map(str, range(10_000))]))
+    assert len(str(refused.value.details)) < 1_000
 
 
 def test_nothing_always_fits() -> None:
