@@ -14,13 +14,12 @@ from services import organizations
 from services.organizations import Grant, HeldMember, MemberDetail, Rights
 
 
-def _role(given: object) -> object:
-    """Read a role as the contract has it: trimmed, in small letters, and blank is a member."""
-    return (given.strip().lower() or Role.MEMBER) if isinstance(given, str) else given
+def _plain(given: object) -> object:
+    return given.strip().lower() if isinstance(given, str) else given
 
 
-GivenRole = Annotated[Role, BeforeValidator(_role)]
-"""A role in a request."""
+GivenRole = Annotated[Role, BeforeValidator(_plain)]
+"""A role in a request. Blanks around it and capitals don't matter (contract, 1.12)."""
 
 
 class OrganizationUserRead(Answer):
