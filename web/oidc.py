@@ -94,7 +94,7 @@ async def _signed_in(request: Request, pending: PendingSignIn, profile: Profile)
     try:
         async with transaction(request) as session:
             user = await identity.external_user(session, profile)
-            await organizations.active(session, user)
+            await organizations.invited(session, user)
             secret = await identity.start_session(session, user, **browser_of(request))
     except Unauthorized as refusal:
         if refusal.code == NOT_CONNECTED:

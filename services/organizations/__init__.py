@@ -10,7 +10,7 @@ from services.organizations.belonging import (
 )
 from services.organizations.deletion import delete_organization, erase, hold_contents
 from services.organizations.edits import create, rename, switch
-from services.organizations.first_contact import active
+from services.organizations.first_contact import active, invited
 from services.organizations.grants import Grant, Rights
 from services.organizations.invites import InviteDraft, invite, pending_invites, revoke_invite
 from services.organizations.lists import MemberDetail
@@ -43,6 +43,7 @@ __all__ = [
     "hold_contents",
     "hold_member",
     "invite",
+    "invited",
     "member",
     "members",
     "membership",

@@ -17,15 +17,21 @@ async def active(session: AsyncSession, user: User) -> Member:
     Where they are no longer a member, their oldest membership takes its place. Who has none comes
     in where they were first invited, if the address is verified, or gets one of their own.
     """
-    return await current(session, user) or await _first(session, user)
+    member = await invited(session, user)
+    if member is None:
+        await create(session, user, name=FIRST_NAME)
+        member = await current(session, user)
+    assert member is not None
+    return member
 
 
-async def _first(session: AsyncSession, user: User) -> Member:
+async def invited(session: AsyncSession, user: User) -> Member | None:
+    """Do the same, but make no organization: None for somebody whom nobody has invited."""
+    member = await current(session, user)
+    if member is not None:
+        return member
     held = await users.hold(session, user)
     member = await current(session, held)
-    if member is None:
-        if not await accept_oldest_invite(session, held):
-            await create(session, held, name=FIRST_NAME)
+    if member is None and await accept_oldest_invite(session, held):
         member = await current(session, held)
-    assert member is not None
     return member

@@ -31,7 +31,7 @@ AnyProvider: TypeAlias = FakeProvider | RealProvider
 def real_provider() -> Iterator[RealProvider]:
     """The real one. It lives as long as the tests do."""
     try:
-        with running() as provider:
+        with running(CALLBACK) as provider:
             yield provider
     except Missing as reason:
         pytest.skip(str(reason))

@@ -1,11 +1,11 @@
-// A real OpenID provider for the tests: node real.mjs <folder of node_modules> <port>
+// A real OpenID provider for the tests: node real.mjs <folder of node_modules> <port> <redirect>
 // It says "ready" when it listens. Whatever name somebody signs in with is who they are.
 // POST /test/rotate takes other keys.
 import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { pathToFileURL } from "node:url";
 
-const [folder, port] = process.argv.slice(2);
+const [folder, port, redirect] = process.argv.slice(2);
 const library = await import(pathToFileURL(`${folder}/oidc-provider/lib/index.js`));
 const issuer = `http://127.0.0.1:${port}`;
 
@@ -18,7 +18,7 @@ function provider() {
   const client = {
     client_id: "mission-control",
     client_secret: "a secret: +/% and more",
-    redirect_uris: ["http://mission.test/sign-in/oidc/callback"],
+    redirect_uris: [redirect],
   };
   const made = new library.Provider(issuer, {
     clients: [client],

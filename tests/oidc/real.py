@@ -52,10 +52,10 @@ def _fetch(folder: Path) -> None:
 
 
 @contextmanager
-def running() -> Generator["RealProvider"]:
-    """Run the provider. Raises Missing."""
+def running(redirect: str) -> Generator["RealProvider"]:
+    """Run the provider, with one client that lives at an address. Raises Missing."""
     packages, port = installed(), free_port()
-    command = ["node", str(SCRIPT), str(packages), str(port)]
+    command = ["node", str(SCRIPT), str(packages), str(port), redirect]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:

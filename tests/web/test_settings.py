@@ -221,3 +221,9 @@ async def test_nobody_tries_passwords_for_ever(alice, with_password) -> None:
     wrong = {"current": "wrong", "new": NEW_PASSWORD}
     tries = [(await alice.post("/settings/password", data=wrong)).status_code for _ in range(11)]
     assert tries == [422] * 10 + [429]
+
+
+async def test_who_has_no_password_is_not_asked_to_change_it(alice) -> None:
+    page = (await alice.get("/settings")).text
+    assert "You sign in through another service" in page
+    assert 'name="current"' not in page
