@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.errors import Forbidden
 from models import Agent, Board, EventType
 from services import agents, boards, events, messages
-from services.messages.texts import Marker
+from services.messages import texts
 
 LEAD_NAME = "Lead Agent"  # of a lead that nobody has named
-KINDS: Mapping[str, Marker] = {
-    "question": Marker.GATEWAY_MAIN_QUESTION,
-    "handoff": Marker.GATEWAY_MAIN_HANDOFF,
+KINDS: Mapping[str, texts.Marker] = {
+    "question": texts.Marker.GATEWAY_MAIN_QUESTION,
+    "handoff": texts.Marker.GATEWAY_MAIN_HANDOFF,
 }
 REPLY_TAGS = ("gateway_main", "lead_reply")
 REPLY_SOURCE = "lead_to_gateway_main"
@@ -107,7 +107,7 @@ async def broadcast(
 def _draft(
     main: Agent, board: Board, lead: Agent, letter: Letter, base_url: str, *, told: bool = True
 ) -> messages.Draft:
-    content = messages.texts.lead_message(
+    content = texts.lead_message(
         KINDS[letter.kind],
         board,
         sender=main.name,

@@ -46,7 +46,9 @@ class Conversation:
     @property
     def waiting_since(self) -> datetime | None:
         """Since when it is the turn of whoever is waited for."""
-        return self.messages[-1].created_at if self.waiting_for else None
+        if not self.waiting_for:
+            return None
+        return self.messages[-1].created_at if self.messages else self.session.created_at
 
 
 async def find(session: AsyncSession, board: Board) -> Conversation | None:
