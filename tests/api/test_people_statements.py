@@ -1,6 +1,6 @@
 """What the costliest changes of people ask of the database: eight statements at most."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ ACCEPT = "/organizations/invites/accept"
 
 
 @contextmanager
-def counted() -> Iterator[list[str]]:
+def counted() -> Generator[list[str]]:
     """Collect what is sent to the database, but for what begins and ends a transaction."""
     sent: list[str] = []
 
