@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, literal, literal_column, null
+from sqlalchemy import ColumnElement, func, literal, literal_column
 
 SIGNS = (
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~¡¿«»\u2039\u203a“”„\u2018\u2019\u201a\u2013—…·•→←\u00a0"
@@ -40,13 +40,7 @@ def query_of(wanted: Sequence[str]) -> ColumnElement[Any]:
     return func.to_tsquery(SIMPLE, literal(" & ".join(f"'{word}':*" for word in wanted)))
 
 
-def words_of(title: Any, text: Any, more: Any = None) -> ColumnElement[Any]:
-    """Make the words of a row, as its index has them: those of the title count for more."""
-    columns = (null() if column is None else column for column in (title, text, more))
-    return func.words_of(*columns)
-
-
-def rank(found: ColumnElement[Any], query: ColumnElement[Any]) -> ColumnElement[Any]:
+def rank(found: Any, query: ColumnElement[Any]) -> ColumnElement[Any]:
     """Make a number that is higher where words stand in the title, close together, or often."""
     return func.ts_rank(WEIGHTS, found, query)
 

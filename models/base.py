@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Enum, Index, MetaData, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Column, Computed, DateTime, Enum, Index, MetaData, Table
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 CONSTRAINT_NAMES = {
@@ -19,6 +19,8 @@ CONSTRAINT_NAMES = {
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
 
+NONE = "NULL::character varying"  # as PostgreSQL writes it, so that the two can be compared
+
 
 def new_id() -> UUID:
     """Make an id that sorts by the millisecond in which it was made (RFC 9562, version 7)."""
@@ -27,14 +29,6 @@ def new_id() -> UUID:
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
-
-
-def words_index(table: str, columns: str) -> Index:
-    """Make the index by which rows are found that have certain words: see kit/words.py.
-
-    `columns` are a title, a text, and more of it; null where there is none.
-    """
-    return Index(f"ix_{table}_words", text(f"words_of({columns})"), postgresql_using="gin")
 
 
 class Base(DeclarativeBase):
@@ -55,3 +49,16 @@ class Base(DeclarativeBase):
     }
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id, sort_order=-1)
+
+
+def searched(model: type[Base], *, title: str = NONE, text: str, more: str = NONE) -> None:
+    """Give a table the words of its rows, by which they are searched: see kit/words.py.
+
+    The database computes them of the columns that are named. They are no attribute of the model:
+    nothing reads them with a row, and nothing writes them.
+    """
+    table = model.__table__
+    assert isinstance(table, Table)
+    computed = Computed(f"words_of({title}, {text}, {more})", persisted=True)
+    table.append_column(Column("words", TSVECTOR, computed))
+    Index(None, table.c.words, postgresql_using="gin")

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from models.base import Base, words_index
+from models.base import Base, searched
 from models.organization import Organization
 
 
@@ -34,7 +34,6 @@ class Board(Base):
     __table_args__ = (
         UniqueConstraint("organization_id", "slug"),
         CheckConstraint("max_agents >= 0", name="max_agents"),
-        words_index("boards", "name, description, objective"),
     )
 
     organization_id: Mapped[UUID] = mapped_column(
@@ -64,3 +63,6 @@ class Board(Base):
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+searched(Board, title="name", text="description", more="objective")

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from models.base import Base, words_index
+from models.base import Base, searched
 from models.board import Board, BoardGroup
 
 
@@ -15,10 +15,7 @@ class Note(Base):
     """What a board remembers: plain notes, and its chat."""
 
     __tablename__ = "board_memory"
-    __table_args__ = (
-        Index(None, "board_id", "is_chat", "created_at"),
-        words_index("board_memory", "null, content, null"),
-    )
+    __table_args__ = (Index(None, "board_id", "is_chat", "created_at"),)
 
     board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
     board: Mapped[Board] = relationship(lazy="raise")
@@ -37,10 +34,7 @@ class GroupNote(Base):
     """What the boards of a group remember together."""
 
     __tablename__ = "board_group_memory"
-    __table_args__ = (
-        Index(None, "board_group_id", "is_chat", "created_at"),
-        words_index("board_group_memory", "null, content, null"),
-    )
+    __table_args__ = (Index(None, "board_group_id", "is_chat", "created_at"),)
 
     board_group_id: Mapped[UUID] = mapped_column(
         ForeignKey("board_groups.id", ondelete="CASCADE"), index=True
@@ -55,3 +49,7 @@ class GroupNote(Base):
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+searched(Note, text="content")
+searched(GroupNote, text="content")

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from models.base import Base, words_index
+from models.base import Base, searched
 
 LIBRARY = "library"  # the address of the directory that ships with the product
 
@@ -27,10 +27,7 @@ class Soul(Base):
     """A character that an agent can take on, as Markdown."""
 
     __tablename__ = "souls"
-    __table_args__ = (
-        UniqueConstraint("directory_id", "handle", "slug"),
-        words_index("souls", "title, content, null"),
-    )
+    __table_args__ = (UniqueConstraint("directory_id", "handle", "slug"),)
 
     directory_id: Mapped[UUID] = mapped_column(
         ForeignKey("soul_directories.id", ondelete="CASCADE")
@@ -42,3 +39,6 @@ class Soul(Base):
     description: Mapped[str]
     content: Mapped[str | None]  # None until somebody asks for it
     fetched_at: Mapped[datetime | None]
+
+
+searched(Soul, title="title", text="content")

@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.agent import Agent
-from models.base import Base, words_index
+from models.base import Base, searched
 from models.board import Board
 
 
@@ -45,7 +45,6 @@ class Task(Base):
         Index(None, "board_id", "assigned_agent_id", "created_at"),
         Index(None, "board_id", "updated_at"),
         Index(None, "board_id", "done_at"),
-        words_index("tasks", "title, description, null"),
         CheckConstraint("status in ('inbox', 'in_progress', 'review', 'done')", name="status"),
     )
 
@@ -101,10 +100,7 @@ class Comment(Base):
     """What a person or an agent said about a task."""
 
     __tablename__ = "task_comments"
-    __table_args__ = (
-        Index(None, "task_id", "created_at"),
-        words_index("task_comments", "null, message, null"),
-    )
+    __table_args__ = (Index(None, "task_id", "created_at"),)
 
     board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
     task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
@@ -126,3 +122,7 @@ class Trash(Base):
     task_id: Mapped[UUID] = mapped_column(unique=True)
     rows: Mapped[dict[str, Any]]  # table name → its rows
     deleted_at: Mapped[datetime] = mapped_column(index=True)
+
+
+searched(Task, title="title", text="description")
+searched(Comment, text="message")

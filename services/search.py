@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.paging import Page, Paging
-from kit.words import Part, marked, query_of, rank, words, words_of
+from kit.words import Part, marked, query_of, rank, words
 from models import Actor, Agent, Board, BoardGroup, Comment, GroupNote, Member, Note, Task
 from services import boards
 
@@ -121,7 +121,7 @@ class _Source:
 
     kind: Kind
     id: Any
-    words: ColumnElement[Any]
+    words: Any
     title: Any
     text: Any
     at: Any
@@ -134,7 +134,7 @@ _SOURCES = (
     _Source(
         kind=Kind.TASK,
         id=Task.id,
-        words=words_of(Task.title, Task.description),
+        words=Task.__table__.c.words,
         title=Task.title,
         text=Task.description,
         at=Task.updated_at,
@@ -144,7 +144,7 @@ _SOURCES = (
     _Source(
         kind=Kind.COMMENT,
         id=Comment.id,
-        words=words_of(None, Comment.message),
+        words=Comment.__table__.c.words,
         title=Task.title,
         text=Comment.message,
         at=Comment.created_at,
@@ -156,7 +156,7 @@ _SOURCES = (
     _Source(
         kind=Kind.MEMORY,
         id=Note.id,
-        words=words_of(None, Note.content),
+        words=Note.__table__.c.words,
         title=Board.name,
         text=Note.content,
         at=Note.updated_at,
@@ -165,7 +165,7 @@ _SOURCES = (
     _Source(
         kind=Kind.MEMORY,
         id=GroupNote.id,
-        words=words_of(None, GroupNote.content),
+        words=GroupNote.__table__.c.words,
         title=BoardGroup.name,
         text=GroupNote.content,
         at=GroupNote.updated_at,
@@ -175,7 +175,7 @@ _SOURCES = (
     _Source(
         kind=Kind.BOARD,
         id=Board.id,
-        words=words_of(Board.name, Board.description, Board.objective),
+        words=Board.__table__.c.words,
         title=Board.name,
         text=func.concat_ws(" ", Board.description, Board.objective),
         at=Board.updated_at,

@@ -1,4 +1,6 @@
-"""Indexes for the search over tasks, comments, memory, boards and souls."""
+"""The words of tasks, comments, memory, boards and souls, and an index on them."""
+
+import re
 
 from alembic import op
 
@@ -13,30 +15,37 @@ SIGNS = (
 )
 LONGEST = 100_000  # characters of a text that are searched; more would not fit into a tsvector
 
-INDEXED = {
-    "tasks": "title, description, null",
-    "task_comments": "null, message, null",
-    "board_memory": "null, content, null",
-    "board_group_memory": "null, content, null",
+NONE = "null::varchar"
+
+SEARCHED = {
+    "tasks": f"title, description, {NONE}",
+    "task_comments": f"{NONE}, message, {NONE}",
+    "board_memory": f"{NONE}, content, {NONE}",
+    "board_group_memory": f"{NONE}, content, {NONE}",
     "boards": "name, description, objective",
-    "souls": "title, content, null",
+    "souls": f"title, content, {NONE}",
 }
 
 
 def apart(text: str) -> str:
     """Return the SQL of a text that is cut off where it is too long, and has blanks for signs."""
-    signs = SIGNS.replace("'", "''")
-    return f"translate(left({text}, {LONGEST}), '{signs}', '{' ' * len(SIGNS)}')"
+    signs = re.sub(r"([\[\]\\^-])", r"\\\1", SIGNS).replace("'", "''")
+    return f"regexp_replace(left({text}, {LONGEST}), '[{signs}]', ' ', 'g')"
 
 
 def upgrade() -> None:
     title = apart("coalesce(title, '')")
     text = apart("coalesce(body, '') || ' ' || coalesce(more, '')")
-    op.execute(
-        "create function words_of(title varchar, body varchar, more varchar) returns tsvector "
-        "language sql immutable parallel safe "
-        f"return setweight(to_tsvector('pg_catalog.simple'::regconfig, {title}), 'A') "
+    signature = "words_of(title varchar, body varchar, more varchar) returns tsvector"
+    words = (
+        f"setweight(to_tsvector('pg_catalog.simple'::regconfig, {title}), 'A') "
         f"|| to_tsvector('pg_catalog.simple'::regconfig, {text})"
     )
-    for table, columns in INDEXED.items():
-        op.execute(f"create index ix_{table}_words on {table} using gin (words_of({columns}))")
+    run = op.get_bind().exec_driver_sql
+    run(f"create function {signature} language sql immutable parallel safe return {words}")
+    for table, columns in SEARCHED.items():
+        run(
+            f"alter table {table} add column words tsvector "
+            f"generated always as (words_of({columns})) stored"
+        )
+        run(f"create index ix_{table}_words on {table} using gin (words)")

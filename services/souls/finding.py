@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, case, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.words import query_of, rank, words, words_of
+from kit.words import query_of, rank, words
 from models import Soul, SoulDirectory
 from models.soul import LIBRARY
 from services.souls.rules import Remote, SoulFound, unreachable
@@ -14,6 +14,7 @@ from services.souls.rules import Remote, SoulFound, unreachable
 LIKE_A_NAME = 1.0  # what a name with all that was typed counts for; a word of a title has 0.6
 IS_OURS = SoulDirectory.address == LIBRARY
 NAME = Soul.handle + "/" + Soul.slug
+WORDS = Soul.__table__.c.words
 
 
 class SoulEntry(NamedTuple):
@@ -70,9 +71,9 @@ def _ways(typed: str) -> tuple[list[Select[Any]], ColumnElement[Any]]:
     ways, score = [select(Soul.id).where(named_so)], case((named_so, LIKE_A_NAME), else_=0.0)
     wanted = words(typed)
     if wanted:
-        having, query = words_of(Soul.title, Soul.content), query_of(wanted)
-        ways.append(select(Soul.id).where(having.bool_op("@@")(query)))
-        score = score + rank(having, query)
+        query = query_of(wanted)
+        ways.append(select(Soul.id).where(WORDS.bool_op("@@")(query)))
+        score = score + rank(WORDS, query)
     return ways, score
 
 

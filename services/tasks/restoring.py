@@ -78,9 +78,12 @@ def _insertion(table: Table) -> Any:
         else:
             needed.append(f"exists ({there})")
     row = f"kept || jsonb_build_object({', '.join(emptied)})"
+    names = [column.name for column in table.columns if column.computed is None]
     statement = (
-        f"insert into {table.name} select (jsonb_populate_record(null::{table.name}, {row})).* "  # noqa: S608
-        f"from jsonb_array_elements(:rows) as kept where {' and '.join(needed)} "
-        "on conflict do nothing"
+        f"insert into {table.name} ({', '.join(names)}) "  # noqa: S608
+        f"select {', '.join(f'back.{name}' for name in names)} "
+        "from jsonb_array_elements(:rows) as kept "
+        f"cross join jsonb_populate_record(null::{table.name}, {row}) as back "
+        f"where {' and '.join(needed)} on conflict do nothing"
     )
     return text(statement).bindparams(bindparam("rows", type_=JSONB))

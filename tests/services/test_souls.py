@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from sqlalchemy import delete, event, text, update
-from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy import delete, event, update
 
 from kit.clock import now
 from kit.errors import Invalid
@@ -20,6 +19,7 @@ from services.souls.finding import found_in
 from services.souls.reading import Listed, Unreadable, described, listed_in, named
 from services.souls.rules import is_name
 from services.souls.shipped import FOLDER, Written, written
+from tests.services.test_search import plan_of, well_known
 
 LONGEST_SOUL = 20_000  # characters that a gateway takes of a file
 PARTS = {"Who you are", "What you never do", "How you report", "When you ask for approval", "Tone"}
@@ -83,12 +83,8 @@ async def test_words_of_souls_are_looked_up_in_their_index(session: Any) -> None
     remote = await souls.look(session, "http://127.0.0.1:1")
     listed = [Listed("somebody", f"soul-{n}") for n in range(3_000)]
     await souls.keep_list(session, remote, listed)
-    await session.execute(text("analyze souls"))
-    sql = found_in(remote, "heron").compile(
-        dialect=asyncpg.dialect(), compile_kwargs={"literal_binds": True}
-    )
-    lines = await (await session.connection()).exec_driver_sql(f"explain {sql}")
-    assert "ix_souls_words" in "\n".join(lines.scalars())
+    await well_known(session, "souls")
+    assert "ix_souls_words" in await plan_of(session, found_in(remote, "heron"))
 
 
 async def test_a_directory_that_did_not_answer_is_left_alone_for_a_moment(session: Any) -> None:
