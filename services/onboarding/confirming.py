@@ -120,4 +120,6 @@ async def _facts(session: AsyncSession, user: User, board: Board) -> _Facts:
 def _lead(board: Board, wanted: Mapping[str, Any], taken: frozenset[str]) -> Agent:
     """Make the lead, under a name that no other agent of the board has."""
     name = agents.free_name(lead_name(wanted), taken)
-    return agents.new_lead(board, agents.AgentDraft(name=name, identity_profile=lead_profile(wanted)))
+    return agents.new_lead(
+        board, agents.AgentDraft(name=name, identity_profile=lead_profile(wanted))
+    )
