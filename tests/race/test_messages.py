@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import Event, EventType, Message, MessageState
+from models import Agent, Event, EventType, Message, MessageState
 from services import messages
 from tests.conftest import Transaction
+from tests.race.waiting import somebody_waits
 from tests.world import World
 
 ROUNDS = 100
@@ -84,3 +85,24 @@ async def test_two_workers_give_a_message_up_once(
     found = await asyncio.gather(*[give_up() for _ in range(4)])
     assert sum(found) == ROUNDS
     assert await times(real_transaction, EventType.MESSAGE_FAILED) == ROUNDS
+
+
+async def test_an_agent_that_goes_while_it_is_written_to_is_passed_over(
+    real_transaction: Transaction, real_world: World
+) -> None:
+    drafts = [
+        messages.Draft(to=agent, content="BOARD CHAT\nHello.")
+        for agent in (real_world.worker, real_world.lead)
+    ]
+
+    async def write() -> None:
+        async with real_transaction() as session:
+            await messages.queue(session, drafts)
+
+    async with real_transaction() as session:
+        await session.execute(delete(Agent).where(Agent.id == real_world.worker.id))
+        writing = asyncio.create_task(write())
+        await somebody_waits(real_transaction)
+    await writing
+    async with real_transaction() as session:
+        assert list(await session.scalars(select(Message.agent_id))) == [real_world.lead.id]

@@ -1,15 +1,17 @@
-"""What it costs the database to tell agents of a change: little, whoever is told."""
+"""Telling agents of a change: when it is done, and what it costs the database."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import Actor, Status, Task
-from services import boards, tasks
+from kit.clock import now
+from models import Actor, Approval, ApprovalStatus, Message, Status, Task
+from services import approvals, boards, tasks
 from tests.world import World
 
 MOST = 7  # statements in a write; one more finds out who calls
@@ -107,6 +109,33 @@ async def test_a_new_task_is_a_few_statements(session: AsyncSession, world: Worl
             board = await boards.hold(session, actor, world.board.id)
             await tasks.create(session, actor, board, draft)
         assert len(sent) <= MOST, [statement[:60] for statement in sent]
+
+
+async def test_the_lead_hears_of_an_answer_once_it_counts(
+    session: AsyncSession, world: World
+) -> None:
+    """An answer that was taken back in time was never given; the worker settles the others."""
+    task = await a_task(session, world)
+    for _ in range(2):
+        session.add_all(world.approval(task))
+    await session.flush()
+    kept, undone = [approval.id for approval in await session.scalars(select(Approval))]
+    approved = ApprovalStatus.APPROVED
+    for id in (kept, undone):
+        await approvals.answer(session, world.alice, id, status=approved, undo_seconds=60)
+    await approvals.undo(session, world.alice, undone)
+    assert await told(session) == []
+    due = update(Approval).where(Approval.id == kept).values(settles_at=now())
+    await session.execute(due)
+    for _ in range(2):
+        await approvals.settle_due(session)
+    assert await told(session) == [(world.lead.id, kept)]
+
+
+async def told(session: AsyncSession) -> list[tuple[UUID, UUID | None]]:
+    """Return who was told of which approval."""
+    rows = await session.execute(select(Message.agent_id, Message.approval_id))
+    return [(agent_id, approval_id) for agent_id, approval_id in rows]
 
 
 def _with_ids(world: World, fields: dict[str, Any]) -> dict[str, Any]:
