@@ -19,9 +19,11 @@ from api.fields import (
 )
 from api.operations import Call, may_answer
 from kit.paging import Page
+from kit.values import LARGEST_WHOLE
 from models import ApprovalStatus, Board
 from services import approvals
 
+Score = Annotated[int, Field(ge=-LARGEST_WHOLE, le=LARGEST_WHOLE)]
 Ids = Annotated[list[UUID], Field(max_length=MOST_IDS)]
 
 
@@ -98,7 +100,7 @@ class ApprovalCreate(Body):
     task_id: UUID | None = None
     task_ids: Ids = []
     payload: JsonObject | None = None
-    rubric_scores: dict[str, int] | None = None
+    rubric_scores: dict[str, Score] | None = None
     status: ApprovalStatus = Field(
         default=ApprovalStatus.PENDING, description="Only `pending`: who asks does not decide."
     )

@@ -107,6 +107,8 @@ def statuses(operation: Operation) -> Sequence[int]:
         found |= {413, 422}
     if operation.reads.query or operation.reads.path:
         found.add(422)
+    if operation.takes_a_key:
+        found |= {409, 422}
     return sorted(found)
 
 

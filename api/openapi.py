@@ -9,12 +9,14 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from api import errors
+from api.error_examples import examples
+from api.examples import SCHEMAS, Examples
+from api.headers import HEADERS, answered, sent
 from api.operations import PREFIX, Operation
 from api.security import SCHEMES, SECURITY
 
 TITLE = "Mission Control API"
 VERSION = "0.1.0"
-SCHEMAS = "#/components/schemas/"
 
 PROBES = {
     "/health": "Say whether the process lives",
@@ -35,9 +37,16 @@ def document(operations: Sequence[Operation], server: str = "/") -> dict[str, An
         "info": {"title": TITLE, "version": VERSION, "description": ABOUT},
         "servers": [{"url": server}],
         "paths": paths,
-        "components": {"schemas": schemas.definitions, "securitySchemes": SCHEMES},
+        "components": {
+            "schemas": schemas.definitions,
+            "headers": HEADERS,
+            "securitySchemes": SCHEMES,
+        },
     }
 
+
+MESSAGE = 'event: task\nid: 17\ndata: {"type":"task.created"}\n\n'
+"""What a stream is made of; the names and the data are told in the descriptions."""
 
 ABOUT = """How agents, and people's scripts, work with Mission Control.
 
@@ -61,10 +70,15 @@ class _Schemas:
                 inputs.append((operation.handler, "serialization", operation.gives))
         self._found, extra = TypeAdapter.json_schemas(inputs, ref_template=SCHEMAS + "{model}")
         self.definitions: dict[str, Any] = extra["$defs"]
+        self._examples = Examples(self.definitions)
 
     def of(self, thing: object, mode: Any = "serialization") -> dict[str, Any]:
         """Return the schema of an answer, by its handler, or of a model."""
         return self._found[thing, mode]
+
+    def content(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return how JSON of a schema is described, with an example of it."""
+        return {"application/json": {"schema": schema, "example": self._examples.of(schema)}}
 
     def fields(self, model: type[BaseModel]) -> tuple[dict[str, Any], set[str]]:
         """Return the schemas of a model's fields, and which of them are required."""
@@ -80,9 +94,17 @@ def _described(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "summary": operation.summary,
         "description": operation.description,
         "operationId": operation.operation_id,
-        "parameters": [*_path_parameters(operation), *_query_parameters(operation, schemas)],
+        "parameters": [
+            *_path_parameters(operation),
+            *_query_parameters(operation, schemas),
+            *sent(operation),
+        ],
         **({"requestBody": _request_body(operation, schemas)} if body else {}),
-        "responses": {"200": _success(operation, schemas), **_failures(operation, schemas)},
+        "responses": {
+            "200": _success(operation, schemas) | answered(200, operation),
+            **_unchanged(operation),
+            **_failures(operation, schemas),
+        },
         "security": SECURITY[operation.caller],
         **operation.hints,
     }
@@ -90,7 +112,7 @@ def _described(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
 
 def _probe(path: str) -> dict[str, Any]:
     ok = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
-    content = {"content": {"application/json": {"schema": ok}}}
+    content = {"content": {"application/json": {"schema": ok, "example": {"ok": True}}}}
     failing = {"503": {"description": "Not now", **content}} if path == "/readyz" else {}
     return {
         "tags": ["health"],
@@ -121,17 +143,22 @@ def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterable[dict[
 def _request_body(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     schema = schemas.of(operation.reads.body, "validation")
     required = not operation.reads.body_is_optional
-    return {"required": required, "content": {"application/json": {"schema": schema}}}
+    return {"required": required, "content": schemas.content(schema)}
 
 
 def _success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     if operation.gives is None:
         return {
             "description": "As it happens",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": MESSAGE}},
         }
-    content = {"application/json": {"schema": schemas.of(operation.handler)}}
-    return {"description": "Done", "content": content}
+    return {"description": "Done", "content": schemas.content(schemas.of(operation.handler))}
+
+
+def _unchanged(operation: Operation) -> dict[str, Any]:
+    if operation.method != "GET" or not operation.has_versions:
+        return {}
+    return {"304": {"description": "It is as you have it", **answered(304, operation)}}
 
 
 def _failures(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
@@ -139,8 +166,12 @@ def _failures(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         str(status): {
             "description": errors.MEANING[status],
             "content": {
-                "application/json": {"schema": schemas.of(errors.model(status, operation))}
+                "application/json": {
+                    "schema": schemas.of(errors.model(status, operation)),
+                    "examples": examples(status, operation),
+                }
             },
+            **answered(status, operation),
         }
         for status in errors.statuses(operation)
     }

@@ -162,6 +162,16 @@ class Operation:
         return marked
 
     @property
+    def takes_a_key(self) -> bool:
+        """Whether it may be sent again under an Idempotency-Key."""
+        return self.method == "POST" and self.caller is not Caller.ANYONE
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether it answers with something that has a version, and so with an ETag."""
+        return "version" in getattr(self._hints["return"], "model_fields", ())
+
+    @property
     def operation_id(self) -> str:
         """The id under which clients know this operation (contract, 1.15)."""
         path = "".join(c if c.isalnum() else "_" for c in f"{PREFIX}{self.path}")

@@ -1,20 +1,25 @@
 """The OpenAPI document says what the API does: no more, no less, and in valid OpenAPI 3.1."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route, Router
 
 from api import errors
 from api.app import OPERATIONS, app, root_routes
 from api.openapi import document
+from tests.api.asking import address_for
 from tests.api.conftest import Caller, Client
 from tests.api.walking import named, things
 from tests.conftest import Transaction
 from tests.world import World
 
+ROOT = Path(__file__).parent.parent.parent
 DOCUMENT = document(OPERATIONS)
 SEED = [
     ("GET", "/api/v1/agent/boards", "list_boards_api_v1_agent_boards_get"),
@@ -76,7 +81,7 @@ def test_what_is_for_agents_carries_what_they_pick_it_by() -> None:
             assert operation[key]
         assert operation["x-negative-guidance"]
         assert operation["x-side-effects"]
-        assert operation["x-required-actor"] in {"any_agent", "board_lead"}
+        assert operation["x-required-actor"] in {"any_agent", "board_lead", "agent_main"}
         [example] = operation["x-routing-policy-examples"]
         assert example["input"]["intent"]
         assert example["decision"]
@@ -118,9 +123,10 @@ async def test_real_answers_are_as_the_document_says(
     async with transaction() as session:
         there = await things(session, world)
     for operation in OPERATIONS:
-        if operation.method != "GET" or operation.gives is None:
+        asks_a_gateway = getattr(operation.handler, "between", False)
+        if operation.method != "GET" or operation.gives is None or asks_a_gateway:
             continue
-        response = await calling(there.insider(operation)).get(there.path(operation))
+        response = await calling(there.insider(operation)).get(address_for(operation, there))
         told = DOCUMENT["paths"][f"/api/v1{operation.path}"]["get"]["responses"]
         assert response.status_code == 200, (named(operation), response.text)
         fits(response.json(), told["200"]["content"]["application/json"]["schema"])
@@ -161,3 +167,98 @@ async def test_the_document_and_its_page_are_served(nobody: Client) -> None:
         assert f"/api/v1{operation.path}" in page.text
     assert "<script>" not in page.text
     assert " style=" not in page.text
+
+
+def test_the_document_is_valid_openapi() -> None:
+    """By the meta-schema of OpenAPI 3.1, which comes with the validator: nothing is fetched."""
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
+
+
+def bodies(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what an operation takes and answers, each with the place where it is described."""
+    described = [("request", operation["requestBody"])] if "requestBody" in operation else []
+    for place, told in [*described, *operation["responses"].items()]:
+        for content in told.get("content", {}).values():
+            yield place, content
+
+
+def test_everything_that_is_taken_and_answered_has_an_example_that_fits() -> None:
+    for method, path, operation in described():
+        for place, content in bodies(operation):
+            several = [one["value"] for one in content.get("examples", {}).values()]
+            examples = several or [content["example"]]
+            assert examples, (method, path, place)
+            for example in examples:
+                fits(example, content["schema"])
+
+
+def test_every_error_has_an_example_with_its_code_in_the_envelope() -> None:
+    for method, path, operation in described():
+        for place, content in bodies(operation):
+            if place.isdecimal() and place >= "400" and path.startswith("/api/v1/"):
+                for code, example in content["examples"].items():
+                    envelope = example["value"]
+                    assert envelope["request_id"]
+                    assert envelope.get("code", "failed") == code, (method, path, place)
+
+
+def test_the_codes_of_the_examples_are_real() -> None:
+    source = "".join(
+        file.read_text()
+        for folder in ("api", "kit", "services")
+        for file in ROOT.glob(f"{folder}/**/*.py")
+        if file.name != "error_examples.py"
+    )
+    codes = {
+        code
+        for _, _, operation in described()
+        for _, content in bodies(operation)
+        for code in content.get("examples", {})
+    }
+    for code in codes - {"failed", "refused"}:
+        assert f'"{code}"' in source or code.startswith("gateway_"), code
+
+
+def parts(schema: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every schema inside of a schema, with the name of its field."""
+    if not isinstance(schema, dict):
+        return
+    yield name, schema
+    for field, inner in schema.get("properties", {}).items():
+        yield from parts(inner, field)
+    for key in ("anyOf", "items", "additionalProperties"):
+        inner = schema.get(key)
+        for one in inner if isinstance(inner, list) else [inner]:
+            yield from parts(one, name)
+
+
+def test_whatever_is_sent_has_a_type_and_limits() -> None:
+    sent = {
+        content["schema"]["$ref"].rpartition("/")[2]
+        for _, _, operation in described()
+        for place, content in bodies(operation)
+        if place == "request"
+    }
+    for model in sent:
+        for name, schema in parts(DOCUMENT["components"]["schemas"][model]):
+            kind, where = schema.get("type"), (model, name, schema)
+            known = {"enum", "const", "format", "pattern", "maxLength"} & schema.keys()
+            assert kind != "string" or known, where
+            assert kind not in ("integer", "number") or "maximum" in schema, where
+            assert kind != "array" or "maxItems" in schema, where
+
+
+def test_headers_are_told_where_they_count() -> None:
+    for method, path, operation in described():
+        if not path.startswith("/api/v1/"):
+            continue
+        names = {one["name"] for one in operation["parameters"] if one["in"] == "header"}
+        answers = operation["responses"]
+        assert all("X-Request-Id" in answer["headers"] for answer in answers.values())
+        assert ("Idempotency-Key" in names) == (method == "POST" and operation["security"] != [])
+        assert ("If-Match" in names) == ("412" in answers)
+        assert ("If-None-Match" in names) == ("304" in answers)
+        assert "429" not in answers or "Retry-After" in answers["429"]["headers"]
+    task = DOCUMENT["paths"]["/api/v1/boards/{board_id}/tasks/{task_id}"]
+    assert "ETag" in task["get"]["responses"]["200"]["headers"]
+    assert "ETag" in task["patch"]["responses"]["200"]["headers"]

@@ -11,7 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.app import OPERATIONS
 from api.auth import Caller
 from api.operations import Operation
-from models import Agent, Approval, BoardGroup, Gateway, Invite, Message, Tag, Task, User
+from kit.clock import now
+from models import (
+    Agent,
+    Approval,
+    BoardGroup,
+    Gateway,
+    Invite,
+    Message,
+    OnboardingSession,
+    Tag,
+    Task,
+    User,
+)
 from tests.remembering import a_group_note, a_note, grouped
 from tests.world import World, a_gateway, a_message, a_tag, an_invite
 
@@ -128,7 +140,8 @@ async def things(session: AsyncSession, world: World) -> Things:
     session.add_all([task, approval, *links, tag, invite, message, others, gateway])
     await session.flush()
     group = await grouped(session, world.board)
-    session.add_all([a_note(world.board, id=NOTE), a_group_note(group, id=NOTE)])
+    begun = OnboardingSession(board_id=world.board.id, created_at=now(), updated_at=now())
+    session.add_all([a_note(world.board, id=NOTE), a_group_note(group, id=NOTE), begun])
     await session.flush()
     return Things(world, task, approval, tag, invite, message, others, group, gateway)
 
