@@ -16,7 +16,6 @@ from models.custom_field import (
 from models.event import Event, EventType
 from models.gateway import Gateway
 from models.idempotency import IdempotencyKey
-from models.idempotency import IdempotencyKey
 from models.identity import ExternalIdentity, PendingSignIn
 from models.invite import Invite, InviteBoardAccess
 from models.memory import GroupNote, Note
@@ -60,7 +59,6 @@ __all__ = [
     "FirstRunLink",
     "Gateway",
     "GroupNote",
-    "IdempotencyKey",
     "IdempotencyKey",
     "Invite",
     "InviteBoardAccess",
