@@ -36,7 +36,7 @@ async def start(session: AsyncSession, user: User, board: Board, *, base_url: st
     """
     found = await find(session, board)
     if found is None or not found.is_open:
-        return await _begin(session, user, board, base_url)
+        return await _begin(session, user, board, base_url, after=found)
     if found.waiting_for == "agent" and found.session.status is OnboardingStatus.ACTIVE:
         last = found.messages[-1]
         text = reminder(board, found.messages, base_url)
@@ -54,7 +54,7 @@ async def restart(
         found.session.status = OnboardingStatus.CANCELLED
         found.session.updated_at = now()
         await session.flush()
-    return await _begin(session, user, board, base_url)
+    return await _begin(session, user, board, base_url, after=found)
 
 
 async def answer(
@@ -109,10 +109,12 @@ async def _continue(
     return Conversation(found.session, [*found.messages, written], found.asked_by)
 
 
-async def _begin(session: AsyncSession, user: User, board: Board, base_url: str) -> Conversation:
+async def _begin(
+    session: AsyncSession, user: User, board: Board, base_url: str, *, after: Conversation | None
+) -> Conversation:
     at = now()
     text = briefing(board, base_url)
-    main = await session.scalar(select(asking(board)))
+    main = after.asked_by if after else await session.scalar(select(asking(board)))
     opened = OnboardingSession(
         id=new_id(),
         board_id=board.id,

@@ -9,6 +9,8 @@ from tests.api.walking import Things
 Example = dict[str, Any]
 Key = tuple[str, str]
 
+FIELD = "/organizations/me/custom-fields/{task_custom_field_definition_id}"
+
 SPECIAL: Mapping[Key, Callable[[Things], Example]] = {
     ("POST", "/organizations"): lambda _: {"name": "A new one"},
     ("PATCH", "/organizations/me/active"): lambda there: {
@@ -18,8 +20,9 @@ SPECIAL: Mapping[Key, Callable[[Things], Example]] = {
     ("PATCH", "/boards/{board_id}"): lambda _: {"name": "Another", "max_agents": 300},
     ("POST", "/boards/{board_id}/approvals"): lambda there: _question(there),
     ("POST", "/agent/boards/{board_id}/approvals"): lambda there: _question(there),
-    ("PATCH", "/boards/{board_id}/tasks/{task_id}"): lambda _: {"title": "Another"},
-    ("PATCH", "/agent/boards/{board_id}/tasks/{task_id}"): lambda _: {"priority": "low"},
+    ("PATCH", "/boards/{board_id}/tasks/{task_id}"): lambda there: _assigned(there),
+    ("PATCH", "/agent/boards/{board_id}/tasks/{task_id}"): lambda there: _assigned(there),
+    ("PATCH", FIELD): lambda _: {"label": "Another"},
 }
 """Where the example of the document would be refused in the tests' world."""
 
@@ -49,8 +52,15 @@ def _of_this_world(example: Example, there: Things) -> Example:
         "board_id": there.world.board.id,
         "task_id": there.task.id,
         "agent_id": there.world.other_worker.id,
+        "board_ids": [str(there.world.board.id)],
     }
-    return example | {name: str(id) for name, id in ids.items() if name in example}
+    return example | {
+        name: id if isinstance(id, list) else str(id) for name, id in ids.items() if name in example
+    }
+
+
+def _assigned(there: Things) -> Example:
+    return {"assigned_agent_id": str(there.world.other_worker.id)}
 
 
 def _question(_there: Things) -> Example:

@@ -100,6 +100,7 @@ async def test_what_is_a_strangers_and_what_never_was_look_alike(
 async def test_an_id_that_is_none_is_refused_with_its_place(
     operation: Operation, calling: Caller, world: World, transaction: Transaction
 ) -> None:
+    """A27.5."""
     async with transaction() as session:
         there = await things(session, world)
     parameter = operation.path.partition("{")[2].partition("}")[0]

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import reach
 from api.app import OPERATIONS
 from api.auth import Caller
 from api.operations import Operation
@@ -15,6 +16,7 @@ from kit.clock import now
 from models import (
     Agent,
     Approval,
+    Board,
     BoardGroup,
     Gateway,
     Invite,
@@ -25,7 +27,7 @@ from models import (
     User,
 )
 from tests.remembering import a_group_note, a_note, grouped
-from tests.world import World, a_gateway, a_message, a_tag, an_invite
+from tests.world import World, a_gateway, a_main, a_message, a_tag, an_invite
 
 TABLES = (
     "activity_events",
@@ -37,6 +39,8 @@ TABLES = (
     "board_group_memory",
     "board_groups",
     "board_memory",
+    "board_onboarding_messages",
+    "board_onboarding_sessions",
     "board_task_custom_fields",
     "boards",
     "gateways",
@@ -73,6 +77,13 @@ def named(operation: Operation) -> str:
     return f"{operation.method} {operation.path}"
 
 
+OF_MAIN = {
+    operation.path
+    for operation in OPERATIONS
+    if operation.reach is reach.asking or operation.hints.get("x-required-actor") == "agent_main"
+}
+"""What only the agent that looks after a gateway may do."""
+
 FIELD = UUID(int=43)
 NOTE = UUID(int=44)  # one on Launch, and one in its group
 
@@ -89,7 +100,8 @@ class Things:
     message: Message  # to the lead
     others_message: Message
     group: BoardGroup
-    gateway: Gateway
+    gateway: Gateway  # of Launch
+    main: Agent  # who looks after it
 
     def path(self, operation: Operation) -> str:
         """Return the path to the things of Launch."""
@@ -117,7 +129,9 @@ class Things:
 
     def insider(self, operation: Operation) -> User | Agent:
         """Return somebody of Tern who may do this."""
-        return self.world.lead if operation.caller is Caller.AGENT else self.world.alice
+        if operation.caller is not Caller.AGENT:
+            return self.world.alice
+        return self.main if operation.path in OF_MAIN else self.world.lead
 
     def strangers(self, operation: Operation) -> list[User | Agent]:
         """Return whoever of Plover could call this."""
@@ -139,11 +153,15 @@ async def things(session: AsyncSession, world: World) -> Things:
     gateway = a_gateway(world.tern)
     session.add_all([task, approval, *links, tag, invite, message, others, gateway])
     await session.flush()
+    main, token = a_main(gateway)
+    session.add_all([main, token])
+    served = update(Board).where(Board.id == world.board.id).values(gateway_id=gateway.id)
+    await session.execute(served.execution_options(synchronize_session=False))
     group = await grouped(session, world.board)
     begun = OnboardingSession(board_id=world.board.id, created_at=now(), updated_at=now())
     session.add_all([a_note(world.board, id=NOTE), a_group_note(group, id=NOTE), begun])
     await session.flush()
-    return Things(world, task, approval, tag, invite, message, others, group, gateway)
+    return Things(world, task, approval, tag, invite, message, others, group, gateway, main)
 
 
 async def everything(session: AsyncSession) -> dict[str, Any]:
