@@ -180,6 +180,7 @@ async def test_messages_are_fetched_and_taken_as_the_guide_tells_it(
 
 
 def test_every_marker_that_agents_go_by_is_one() -> None:
+    """A27.4."""
     section = GUIDE.partition("## Messages to you")[2].partition("\n## ")[0]
     firsts = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     markers = set(re.findall(r"`(.*?)`", " ".join(firsts)))

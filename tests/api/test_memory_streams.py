@@ -33,7 +33,7 @@ async def write(client: Client, path: str, content: str, **more: Any) -> dict[st
 async def test_what_a_board_remembers_is_told_as_it_changes_and_never_twice(
     real_house: ASGIApp, really_calling: Caller, real_world: World
 ) -> None:
-    """9; C21, fixed."""
+    """Point 9. C21, fixed."""
     worker, alice = really_calling(real_world.worker), really_calling(real_world.alice)
     path = f"/boards/{real_world.board.id}/memory"
     async with listening(real_house, real_world.lead, f"{path}/stream") as stream:
@@ -55,7 +55,7 @@ async def test_what_a_board_remembers_is_told_as_it_changes_and_never_twice(
 async def test_who_comes_back_hears_what_was_missed(
     real_house: ASGIApp, really_calling: Caller, real_world: World, real_transaction: Transaction
 ) -> None:
-    """9; R7, fixed: what was stamped earlier and is written later is told too."""
+    """Point 9. R7, fixed: what was stamped earlier and is written later is told too."""
     alice, path = really_calling(real_world.alice), f"/boards/{real_world.board.id}/memory"
     async with listening(real_house, real_world.worker, f"{path}/stream") as stream:
         await write(alice, path, "one")
@@ -102,7 +102,7 @@ async def test_one_may_follow_the_chat_alone_and_what_is_none(
 async def test_what_a_group_remembers_is_told_on_each_of_its_boards(
     real_house: ASGIApp, really_calling: Caller, real_world: World, real_transaction: Transaction
 ) -> None:
-    """9."""
+    """Point 9."""
     async with real_transaction() as session:
         group = await grouped(session, real_world.board, real_world.garden)
         other = await grouped(session, real_world.charlies_board)

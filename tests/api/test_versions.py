@@ -42,9 +42,7 @@ async def thing(request: Any, world: World, transaction: Transaction) -> Thing:
     )
     async with transaction() as session:
         session.add_all([task, note])
-    of_task = [
-        {"assigned_agent_id": str(agent.id)} for agent in (world.worker, world.other_worker)
-    ]
+    of_task = [{"assigned_agent_id": str(agent.id)} for agent in (world.worker, world.other_worker)]
     of_note = {"content": "As it is"}, {"content": "As it will be"}
     return {
         "task": Thing(f"{board}/tasks/{task.id}", *of_task),

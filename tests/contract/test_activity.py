@@ -7,7 +7,7 @@ from tests.world import World
 async def test_agents_see_their_own_and_people_what_they_may_read(
     alice: Client, bob: Client, dana: Client, charlie: Client, worker: Client, world: World
 ) -> None:
-    """39."""
+    """Point 39."""
     for board in (world.board, world.garden):
         path = f"/boards/{board.id}/tasks"
         task = (await alice.post(path, json={"title": f"On {board.name}"})).json()
@@ -36,7 +36,7 @@ async def test_agents_see_their_own_and_people_what_they_may_read(
 async def test_an_event_leads_to_the_page_that_shows_it(
     alice: Client, worker: Client, world: World
 ) -> None:
-    """39, route hints."""
+    """Point 39. Route hints."""
     board, path = str(world.board.id), f"/boards/{world.board.id}"
     task = (await alice.post(f"{path}/tasks", json={"title": "Write"})).json()
     said = await alice.post(f"{path}/tasks/{task['id']}/comments", json={"message": "Hm"})

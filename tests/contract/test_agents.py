@@ -40,7 +40,7 @@ async def test_an_agent_is_created_with_a_token_that_is_shown_once(
 async def test_a_new_token_ends_the_old_one_when_it_is_first_used(
     alice: Client, worker: Client, nobody: Client, world: World
 ) -> None:
-    """Decision 11."""
+    """A27.7. Decision 11."""
     issued = (await alice.post(f"/agents/{world.worker.id}/tokens")).json()
     assert issued["agent_id"] == str(world.worker.id)
     assert (await worker.get("/agent/healthz")).status_code == 200
@@ -125,7 +125,7 @@ async def test_an_admin_checks_in_only_for_agents_of_boards_that_they_may_change
 async def test_heartbeats_say_that_an_agent_is_there(
     alice: Client, worker: Client, world: World, transaction: Transaction
 ) -> None:
-    """2.5, 6.17, 7.5 and 7.6."""
+    """A27.1. 2.5, 6.17, 7.5 and 7.6."""
     async with transaction() as session:
         agent = await session.get_one(Agent, world.worker.id)
         agent.last_seen_at = now() - timedelta(hours=1)
@@ -181,7 +181,7 @@ async def test_a_deleted_agent_is_gone_and_its_work_is_in_the_inbox(
 async def test_an_agent_that_fails_was_there_all_the_same(
     worker: Client, alice: Client, world: World, transaction: Transaction
 ) -> None:
-    """2.4: the original forgets the sign of life of a call that is refused."""
+    """A27.9. 2.4: the original forgets the sign of life of a call that is refused."""
     async with transaction() as session:
         agent = await session.get_one(Agent, world.worker.id)
         agent.last_seen_at = None

@@ -29,7 +29,7 @@ async def a_task(client: Client, world: World, title: str = "Write") -> str:
 async def test_a_question_says_why_and_how_sure_one_is(
     worker: Client, alice: Client, path: str
 ) -> None:
-    """25."""
+    """Point 25."""
     asked = (await worker.post(path, json=ASK)).json()
     assert asked["payload"] == {"reason": "It is ready."}
     assert (asked["status"], asked["confidence"], asked["resolved_at"]) == ("pending", 80.5, None)
@@ -51,7 +51,7 @@ async def test_a_question_says_why_and_how_sure_one_is(
 async def test_for_each_task_one_question_waits_at_most(
     worker: Client, alice: Client, world: World, path: str
 ) -> None:
-    """26."""
+    """Point 26."""
     one, two = await a_task(alice, world), await a_task(alice, world)
     first = (await worker.post(path, json={**ASK, "task_ids": [one, two]})).json()
     again = await worker.post(path, json={**ASK, "task_id": two})
@@ -70,7 +70,7 @@ async def test_for_each_task_one_question_waits_at_most(
 async def test_agents_ask_and_do_not_decide(
     worker: Client, lead: Client, alice: Client, world: World, path: str, status: str
 ) -> None:
-    """27, fixed."""
+    """Point 27. A27.13. Fixed."""
     for agent in (worker, lead):
         for at in (path, f"/agent{path}"):
             decided = await agent.post(at, json={**ASK, "status": status})
@@ -87,7 +87,7 @@ async def test_agents_ask_and_do_not_decide(
 async def test_a_decision_is_told_once_with_who_made_it(
     worker: Client, bob: Client, rita: Client, alice: Client, world: World, path: str
 ) -> None:
-    """28: here the decision is an event; C10 and C11, fixed."""
+    """Point 28. Here the decision is an event; C10 and C11, fixed."""
     asked = (await worker.post(path, json=ASK)).json()
     at = f"{path}/{asked['id']}"
     assert (await rita.patch(at, json={"status": "approved"})).status_code == 403

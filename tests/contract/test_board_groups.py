@@ -130,7 +130,7 @@ async def test_a_group_of_others_is_not_found(
 async def test_boards_outlive_their_group_and_every_agent_hears_of_it_once(
     alice: Client, world: World, transaction: Transaction
 ) -> None:
-    """35; C24, fixed."""
+    """Point 35. C24, fixed."""
     async with transaction() as session:
         group = await grouped(session, world.board, world.garden)
         session.add(a_group_note(group))

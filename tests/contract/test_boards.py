@@ -15,7 +15,7 @@ NEW = {"name": "Spring", "slug": "spring", "description": "What grows", "board_t
 async def test_a_role_by_itself_opens_no_board(
     dana: Client, bob: Client, rita: Client, alice: Client, world: World
 ) -> None:
-    """30."""
+    """Point 30."""
     assert (await dana.get("/boards")).json()["items"] == []
     assert (await dana.get(f"/boards/{world.board.id}")).status_code == 403
     for client in (bob, rita):
@@ -31,7 +31,7 @@ async def test_a_role_by_itself_opens_no_board(
 async def test_a_board_needs_no_gateway_and_takes_none_that_is_not_there(
     alice: Client, bob: Client, world: World
 ) -> None:
-    """34, without gateways: docs/decisions/boards-without-gateways.md."""
+    """Point 34. Without gateways: docs/decisions/boards-without-gateways.md."""
     made = (await alice.post("/boards", json=NEW)).json()
     assert made | NEW == made
     assert (made["gateway_id"], made["max_agents"]) == (None, 1)
@@ -49,7 +49,7 @@ async def test_a_board_needs_no_gateway_and_takes_none_that_is_not_there(
 async def test_a_group_is_one_of_the_same_organization(
     alice: Client, world: World, transaction: Transaction
 ) -> None:
-    """34."""
+    """Point 34."""
     async with transaction() as session:
         ours, theirs = a_group(world.tern.id), a_group(world.plover.id)
         session.add_all([ours, theirs])
@@ -100,7 +100,7 @@ async def test_only_admins_change_rules_and_delete_boards(
 async def test_a_snapshot_shows_all_tasks_and_the_newest_of_the_rest(
     alice: Client, worker: Client, world: World, transaction: Transaction
 ) -> None:
-    """36."""
+    """Point 36."""
     async with transaction() as session:
         board = await session.get_one(Board, world.board.id)
         tasks = [a_task(board, f"Task {number}") for number in range(201)]

@@ -70,7 +70,7 @@ async def test_who_nudges_whom(
 async def test_a_soul_is_written_by_the_lead_and_read_by_its_agent(
     lead: Client, worker: Client, other_worker: Client, world: World
 ) -> None:
-    """6.18, 6.19, W-56: what is written is what is read."""
+    """A27.13. 6.18, 6.19, W-56: a soul is a text, and what is written is what is read."""
     path = f"/agent/boards/{world.board.id}/agents/{world.worker.id}/soul"
     assert (await worker.get(path)).json() == ""
     soul = "# Worker\nYou write {{ short }} sentences."
@@ -109,7 +109,7 @@ async def test_a_lead_lets_a_worker_go(
 async def test_a_lead_asks_the_user_by_way_of_the_gateways_agent(
     lead: Client, master: Client, main: Agent, world: World
 ) -> None:
-    """6.21."""
+    """A27.4. 6.21."""
     path = f"/agent/boards/{world.board.id}/gateway/main/ask-user"
     body = {"content": "May it slip?", "correlation_id": "c-1", "preferred_channel": "phone"}
     asked = (await lead.post(path, json=body)).json()
@@ -197,7 +197,7 @@ async def test_a_broadcast_reaches_every_lead_and_makes_none(
 async def test_who_writes_to_leads(
     master: Client, lead: Client, worker: Client, alice: Client, world: World
 ) -> None:
-    """6.22, 6.23, point 8: the agent of the board's own gateway."""
+    """6.22, 6.23. Point 8: the agent of the board's own gateway."""
     foreign = f"/agent/gateway/boards/{world.charlies_board.id}/lead/message"
     own = f"/agent/gateway/boards/{world.board.id}/lead/message"
     body = {"content": "Hello"}

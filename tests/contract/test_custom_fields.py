@@ -79,7 +79,7 @@ async def test_a_field_is_all_that_was_said_of_it(
 async def test_a_type_has_several_names(
     alice: Client, on_launch: dict[str, Any], alias: str, type: str
 ) -> None:
-    """43."""
+    """Point 43."""
     field = await defined(alice, on_launch, field_type=alias, ui_visibility="If set")
     assert (field["field_type"], field["ui_visibility"]) == (type, "if_set")
     changed = await alice.patch(f"{FIELDS}/{field['id']}", json={"field_type": alias})
@@ -153,7 +153,7 @@ async def test_a_default_must_fit(alice: Client, on_launch: dict[str, Any]) -> N
 async def test_no_two_fields_have_the_same_key(
     alice: Client, charlie: Client, world: World, on_launch: dict[str, Any]
 ) -> None:
-    """43, C16, fixed: 409. Another case is another key, and another organization has its own."""
+    """Point 43. C16, fixed. Another case is another key; each organization has its own."""
     await defined(alice, on_launch)
     clash = await alice.post(FIELDS, json=on_launch)
     assert clash.status_code == 409
@@ -197,7 +197,7 @@ async def test_a_change_names_something_and_never_the_key(
 async def test_tasks_hold_every_field_of_their_board(
     alice: Client, world: World, path: str, on_launch: dict[str, Any]
 ) -> None:
-    """43: defaults on read; the snapshot's cards show them too (C39)."""
+    """Point 43. Defaults on read; the snapshot's cards show them too (C39)."""
     early = await made(alice, path)
     assert early["custom_field_values"] == {}
     field = await defined(alice, on_launch, default_value="M")
@@ -236,7 +236,7 @@ async def test_null_takes_a_value_away(alice: Client, path: str, on_launch: dict
 async def test_unknown_keys_are_named(
     alice: Client, world: World, path: str, on_launch: dict[str, Any]
 ) -> None:
-    """43: fields of other boards are unknown, too."""
+    """Point 43. Fields of other boards are unknown, too."""
     await defined(alice, on_launch)
     await defined(alice, on_launch, field_key="depth", board_ids=[str(world.garden.id)])
     task = await made(alice, path)
@@ -323,7 +323,7 @@ async def test_a_wicked_regular_expression_stops_nobody(
 async def test_what_is_required_says_something(
     alice: Client, worker: Client, path: str, on_launch: dict[str, Any]
 ) -> None:
-    """43, C16: blanks are not enough; a default is, and so is what is stored."""
+    """Point 43. C16: blanks are not enough; a default is, and so is what is stored."""
     early = await made(alice, path)
     field = await defined(alice, on_launch, required=True)
     await defined(alice, on_launch, field_key="area", required=True, field_type="boolean")
@@ -377,7 +377,7 @@ async def test_a_refused_value_changes_nothing(
 
 
 async def test_a_field_in_use_stays(alice: Client, path: str, on_launch: dict[str, Any]) -> None:
-    """43."""
+    """Point 43."""
     field = await defined(alice, on_launch)
     at = f"{FIELDS}/{field['id']}"
     task = await made(alice, path, size="L")
@@ -431,7 +431,7 @@ async def test_a_board_that_loses_a_field_loses_its_values(
 async def test_members_read_fields_and_admins_change_them(
     bob: Client, dana: Client, worker: Client, on_launch: dict[str, Any]
 ) -> None:
-    """2. An admin needs no right on the boards."""
+    """Section 2. An admin needs no right on the boards."""
     field = await defined(dana, on_launch)
     at = f"{FIELDS}/{field['id']}"
     assert (await bob.get(FIELDS)).json() == [field]

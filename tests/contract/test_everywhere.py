@@ -21,7 +21,7 @@ HEADERS = {
 
 
 async def test_the_probe_is_open_and_the_document_tells_roles_and_intents(nobody: Client) -> None:
-    """1."""
+    """Point 1. A27.2."""
     probe = await nobody.get("http://mission.test/healthz")
     assert (probe.status_code, probe.json()) == (200, {"ok": True})
     paths = (await nobody.get("http://mission.test/openapi.json")).json()["paths"]
@@ -33,7 +33,7 @@ async def test_the_probe_is_open_and_the_document_tells_roles_and_intents(nobody
 async def test_every_answer_carries_a_request_id_and_security_headers(
     alice: Client, nobody: Client
 ) -> None:
-    """2. That a 500 does too, tests/api/test_health.py shows."""
+    """Point 2. That a 500 does too, tests/api/test_health.py shows."""
     for client, path in [(alice, "/users/me"), (nobody, "/users/me"), (alice, "/nothing")]:
         response = await client.get(path)
         assert len(response.headers["X-Request-Id"]) == 32
@@ -48,7 +48,7 @@ async def test_every_answer_carries_a_request_id_and_security_headers(
 async def test_every_error_has_the_same_envelope(
     alice: Client, bob: Client, nobody: Client, calling: Caller, world: World
 ) -> None:
-    """3."""
+    """Point 3. A27.1."""
     board = f"/boards/{world.board.id}"
     refused = [
         await nobody.get(board),  # 401
@@ -69,7 +69,7 @@ async def test_every_error_has_the_same_envelope(
 async def test_too_many_wrong_tokens_are_slowed_down(
     house_settings: Settings, transaction: Transaction, world: World
 ) -> None:
-    """3, for 429; it says when to come again (S12)."""
+    """Point 3. For 429; it says when to come again (S12)."""
     settings = house_settings.model_copy(
         update={"rate_limit_failed_auth": 3, "rate_limit_requests": 5}
     )
@@ -98,7 +98,7 @@ async def test_too_many_wrong_tokens_are_slowed_down(
 
 
 async def test_pages_of_a_list_have_bounds(alice: Client, world: World) -> None:
-    """4."""
+    """Point 4. A27.1."""
     path = f"/boards/{world.board.id}/tasks"
     for query in ("limit=0", "limit=201", "offset=-1"):
         assert (await alice.get(f"{path}?{query}")).status_code == 422
@@ -116,7 +116,7 @@ async def test_pages_of_a_list_have_bounds(alice: Client, world: World) -> None:
 async def test_failures_come_in_their_order(
     nobody: Client, charlie: Client, alice: Client, world: World
 ) -> None:
-    """5."""
+    """Point 5."""
     path = f"/boards/{world.board.id}/tasks"
     assert (await nobody.post(path, content=b"{")).status_code == 422
     assert (await nobody.post(path, json={})).status_code == 401
@@ -126,14 +126,14 @@ async def test_failures_come_in_their_order(
 
 
 async def test_a_board_id_that_is_none_is_refused(alice: Client, worker: Client) -> None:
-    """6, fixed."""
+    """Point 6. Fixed."""
     for path in ("/boards/no-id", "/boards/no-id/tasks", "/boards/no-id/approvals"):
         assert (await alice.get(path)).status_code == 422
     assert (await worker.get("/agent/boards/no-id")).status_code == 422
 
 
 async def test_an_agents_header_decides_alone(alice: Client, nobody: Client, world: World) -> None:
-    """7."""
+    """Point 7. A27.1."""
     path = f"/boards/{world.board.id}/tasks"
     assert (await alice.get(path, headers={"X-Agent-Token": "wrong"})).status_code == 401
     assert (await alice.get(path, headers={"X-Agent-Token": "  "})).status_code == 200
@@ -148,7 +148,7 @@ async def test_an_agents_header_decides_alone(alice: Client, nobody: Client, wor
 async def test_agents_stay_on_their_board_and_in_their_organization(
     worker: Client, calling: Caller, world: World, transaction: Transaction
 ) -> None:
-    """8, fixed."""
+    """Point 8. A27.13. Fixed."""
     for path in ("/agent/boards/{}", "/boards/{}/tasks", "/agent/boards/{}/approvals"):
         assert (await worker.get(path.format(world.garden.id))).status_code == 403
         assert (await worker.get(path.format(world.charlies_board.id))).status_code == 404
@@ -175,7 +175,7 @@ async def a_main_agent(transaction: Transaction, world: World) -> Agent:
 async def test_a_stream_has_the_headers_and_frames_of_the_contract(
     real_house: ASGIApp, really_calling: Caller, real_world: World
 ) -> None:
-    """9."""
+    """Point 9."""
     path = f"/boards/{real_world.board.id}/tasks"
     alice = really_calling(real_world.alice)
     async with listening(real_house, real_world.worker, f"{path}/stream") as stream:
@@ -192,7 +192,7 @@ async def test_a_stream_has_the_headers_and_frames_of_the_contract(
 
 
 async def test_a_quiet_stream_is_kept_open_by_a_comment_every_15_seconds() -> None:
-    """9."""
+    """Point 9."""
 
     async def nothing():
         return
@@ -205,14 +205,14 @@ async def test_a_quiet_stream_is_kept_open_by_a_comment_every_15_seconds() -> No
 async def test_since_takes_every_way_to_write_a_time(
     real_house: ASGIApp, real_world: World, since: str
 ) -> None:
-    """9."""
+    """Point 9."""
     path = f"/boards/{real_world.board.id}/tasks/stream?since={since.replace(' ', '%20')}"
     async with listening(real_house, real_world.worker, path) as stream:
         assert stream.status == 200
 
 
 async def test_since_that_is_no_time_is_refused(alice: Client, world: World) -> None:
-    """9; C20, fixed."""
+    """Point 9. C20, fixed."""
     for since in ("yesterday", "2026-13-01", "99999-01-01"):
         response = await alice.get(f"/boards/{world.board.id}/tasks/stream?since={since}")
         assert response.status_code == 422

@@ -43,7 +43,7 @@ def state_of(answer: dict[str, Any]) -> dict[str, str]:
 async def test_a_gateway_is_entered_read_listed_changed_and_removed(
     alice: Client, fake: Fake, world: World
 ) -> None:
-    """9.1 to 9.4."""
+    """A9.1 to A9.4."""
     made = await entered(alice, fake)
     given = new(fake)
     assert made | given | {"token": None} == made
@@ -67,7 +67,7 @@ async def test_a_gateway_is_entered_read_listed_changed_and_removed(
 async def test_with_a_gateway_comes_the_agent_that_looks_after_it(
     alice: Client, fake: Fake, transaction: Transaction
 ) -> None:
-    """9.2, 14.1."""
+    """A27.3. 9.2, 14.1."""
     made = await entered(alice, fake)
     [main] = (await alice.get(f"/agents?gateway_id={made['id']}")).json()["items"]
     assert main["name"] == "Workshop Gateway Agent"
@@ -120,7 +120,7 @@ async def test_no_answer_no_event_and_no_log_ever_tells_a_token(
 async def test_a_gateway_that_cannot_be_reached_is_kept_and_says_what_is_in_the_way(
     alice: Client, fake: Fake
 ) -> None:
-    """W-36, W-46."""
+    """A27.6. W-36, W-46."""
     fake.asks_for_pairing = True
     made = await entered(alice, fake)
     states = state_of(made)
@@ -304,7 +304,7 @@ async def test_for_a_stranger_a_gateway_does_not_exist(
 async def test_a_board_takes_a_gateway_of_its_own_organization_or_none(
     alice: Client, bob: Client, gateway: dict[str, Any], world: World, transaction: Transaction
 ) -> None:
-    """34."""
+    """Point 34."""
     async with transaction() as session:
         theirs, alone = a_gateway(world.plover), a_gateway(world.tern, "Alone")
         session.add_all([theirs, alone])
@@ -343,7 +343,7 @@ async def test_the_agents_of_a_board_are_where_the_board_is(
 async def test_a_gateway_that_boards_are_on_is_not_removed(
     alice: Client, gateway: dict[str, Any], world: World, transaction: Transaction
 ) -> None:
-    """9.4, fixed; W-46."""
+    """A9.4, fixed; W-46."""
     at = f"/gateways/{gateway['id']}"
     refused = await alice.delete(at)
     assert refused.status_code == 409
@@ -360,7 +360,7 @@ async def test_a_gateway_that_boards_are_on_is_not_removed(
 async def test_with_an_organization_go_its_gateways(
     gateway: dict[str, Any], world: World, transaction: Transaction
 ) -> None:
-    """33."""
+    """Point 33."""
     async with transaction() as session:
         await session.execute(delete(Organization).where(Organization.id == world.tern.id))
     async with transaction() as session:
@@ -372,7 +372,7 @@ async def test_with_an_organization_go_its_gateways(
 async def test_the_main_agent_works_on_the_boards_of_its_gateway_alone(
     calling: Caller, gateway: dict[str, Any], world: World, transaction: Transaction
 ) -> None:
-    """8, fixed; W-01."""
+    """Point 8. W-01, fixed."""
     async with transaction() as session:
         main = (await session.scalars(select(Agent).where(Agent.board_id.is_(None)))).one()
         session.add(an_agent_token(main))
@@ -389,7 +389,7 @@ async def test_the_main_agent_works_on_the_boards_of_its_gateway_alone(
 async def test_the_status_of_a_gateway(
     alice: Client, gateway: dict[str, Any], fake: Fake, world: World
 ) -> None:
-    """8; W-52."""
+    """A8; W-52."""
     board = f"board_id={world.board.id}"
     main = {"key": f"agent:mc-gateway-{gateway['id']}:main", "status": "done"}
     fake.methods["sessions.list"] = lambda _: {"sessions": [*SESSIONS, main], "totalCount": 3}
@@ -421,7 +421,7 @@ async def test_the_status_of_a_gateway(
 async def test_the_status_of_an_address_that_is_in_no_row(
     alice: Client, bob: Client, dana: Client, fake: Fake
 ) -> None:
-    """8; W-10: the token is in a header, the query is only for old scripts."""
+    """A8; W-10: the token is in a header, the query is only for old scripts."""
     at = {"gateway_url": fake.url}
     header = {"X-Gateway-Token": TOKEN}
     for query, headers in ((at, header), ({**at, "gateway_token": TOKEN}, {})):
@@ -445,7 +445,7 @@ async def test_the_status_of_an_address_that_is_in_no_row(
 async def test_the_sessions_of_a_gateway_are_looked_at_without_changing_anything(
     alice: Client, gateway: dict[str, Any], fake: Fake, world: World
 ) -> None:
-    """8; W-52. Keys have colons."""
+    """A8; W-52. Keys have colons."""
     board = f"board_id={world.board.id}"
     listed = (await alice.get(f"/gateways/sessions?{board}")).json()
     assert listed == {"sessions": SESSIONS, "main_session": None}
@@ -466,7 +466,7 @@ async def test_the_sessions_of_a_gateway_are_looked_at_without_changing_anything
 async def test_an_older_gateway_may_answer_with_a_bare_list(
     alice: Client, gateway: dict[str, Any], fake: Fake, world: World
 ) -> None:
-    """8."""
+    """A8."""
     fake.methods["sessions.list"] = lambda _: [*SESSIONS, "nonsense", None]
     listed = (await alice.get(f"/gateways/sessions?board_id={world.board.id}")).json()
     assert listed["sessions"] == SESSIONS
@@ -478,7 +478,7 @@ async def test_an_older_gateway_may_answer_with_a_bare_list(
 async def test_something_is_said_in_a_session_and_once_however_often_it_is_sent(
     alice: Client, gateway: dict[str, Any], fake: Fake, world: World
 ) -> None:
-    """8; W-43."""
+    """A8; W-43."""
     at = f"/gateways/sessions/{KEY}/message?board_id={world.board.id}"
     fake.closes = {"chat.send": 1012}
     assert (await alice.post(at, json={"content": " Hello "})).json() == {"ok": True}
@@ -507,7 +507,7 @@ async def test_something_is_said_in_a_session_and_once_however_often_it_is_sent(
 async def test_who_may_not_change_the_board_says_nothing(
     alice: Client, dana: Client, bob: Client, gateway: dict[str, Any], fake: Fake, world: World
 ) -> None:
-    """8; W-22."""
+    """A8; W-22."""
     board = f"board_id={world.board.id}"
     at = f"/gateways/sessions/{KEY}/message?{board}"
     for client in (dana, bob):
@@ -524,7 +524,7 @@ async def test_who_may_not_change_the_board_says_nothing(
 async def test_what_fails_at_a_gateway_is_told_with_a_code(
     alice: Client, gateway: dict[str, Any], fake: Fake, world: World
 ) -> None:
-    """8, 13; W-37."""
+    """A8, 13; W-37."""
     board = f"board_id={world.board.id}"
     paths = ("sessions", f"sessions/{KEY}", f"sessions/{KEY}/history")
 
@@ -546,7 +546,7 @@ async def test_what_fails_at_a_gateway_is_told_with_a_code(
 
 
 async def test_what_can_be_asked_of_gateways_is_listed(alice: Client, charlie: Client) -> None:
-    """8."""
+    """A8."""
     told = (await alice.get("/gateways/commands")).json()
     assert told["protocol_version"] == 4
     assert {"chat.send", "sessions.list", "agents.create"} <= set(told["methods"])

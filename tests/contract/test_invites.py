@@ -146,7 +146,7 @@ async def test_an_invitation_that_is_withdrawn_opens_nothing(
 async def test_who_accepts_is_a_member_with_what_was_promised(
     alice: Client, nora: Client, transaction: Transaction, world: World
 ) -> None:
-    """32."""
+    """Point 32."""
     rows = [{"board_id": str(world.board.id), "can_write": True}]
     made = (await alice.post(INVITES, json={**NORAS, "role": "admin", "board_access": rows})).json()
     member = (await nora.post(ACCEPT, json={"token": made["token"]})).json()
@@ -186,7 +186,7 @@ async def test_who_is_elsewhere_stays_there_until_they_choose(
 async def test_accepting_adds_to_what_a_member_has_and_takes_nothing(
     alice: Client, transaction: Transaction, calling: Caller, world: World
 ) -> None:
-    """32: somebody is invited, and made a member otherwise before they accept."""
+    """Point 32. Somebody is invited, and made a member otherwise before they accept."""
     made = {}
     for name, body in {
         "Nora": {"role": "admin", "all_boards_write": True},
@@ -217,7 +217,7 @@ async def test_accepting_adds_to_what_a_member_has_and_takes_nothing(
 async def test_rights_on_one_board_are_added_up(
     alice: Client, transaction: Transaction, calling: Caller, world: World
 ) -> None:
-    """32."""
+    """Point 32."""
     rows = [
         {"board_id": str(world.board.id), "can_read": False, "can_write": False},
         {"board_id": str(world.garden.id), "can_read": False, "can_write": True},
@@ -278,7 +278,7 @@ async def test_an_invitation_is_for_its_address_alone(
 async def test_a_verified_address_lets_in_where_it_was_invited_first(
     alice: Client, charlie: Client, transaction: Transaction, calling: Caller, world: World
 ) -> None:
-    """29."""
+    """Point 29."""
     await charlie.post(INVITES, json={**NORAS, "role": "admin"})
     await alice.post(INVITES, json=NORAS)
     person = await a_person(transaction, "Nora", email_verified_at=now(), email="NORA@example.com")
@@ -293,7 +293,7 @@ async def test_a_verified_address_lets_in_where_it_was_invited_first(
 async def test_an_address_that_somebody_only_says_is_theirs_lets_nobody_in(
     alice: Client, nora: Client, world: World
 ) -> None:
-    """29; S10, fixed."""
+    """Point 29. S10, fixed."""
     await alice.post(INVITES, json=NORAS)
     await nora.post("/auth/bootstrap")
     [own] = (await nora.get("/organizations/me/list")).json()
@@ -305,7 +305,7 @@ async def test_an_address_that_somebody_only_says_is_theirs_lets_nobody_in(
 async def test_an_invitation_that_has_run_out_lets_nobody_in(
     alice: Client, transaction: Transaction, calling: Caller, world: World
 ) -> None:
-    """29; S9, fixed."""
+    """Point 29. S9, fixed."""
     await alice.post(INVITES, json=NORAS)
     async with transaction() as session:
         await session.execute(update(Invite).values(expires_at=now()))

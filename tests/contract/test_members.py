@@ -102,7 +102,7 @@ async def test_what_is_not_sent_stays(
 
 
 async def test_one_owner_stays(alice: Client, transaction: Transaction, world: World) -> None:
-    """31; S6, fixed."""
+    """Point 31. S6, fixed."""
     last = await alice.patch(at(world.alices), json={"role": "admin"})
     assert (last.status_code, last.json()["code"]) == (422, "last_owner")
     await an_owner_too(transaction, world)
@@ -113,7 +113,7 @@ async def test_one_owner_stays(alice: Client, transaction: Transaction, world: W
 async def test_who_may_be_removed_by_whom(
     alice: Client, dana: Client, bob: Client, transaction: Transaction, world: World
 ) -> None:
-    """31."""
+    """Point 31."""
     olgas = await an_owner_too(transaction, world)
     for client, own in ((alice, world.alices), (dana, world.danas)):
         refused = await client.delete(at(own))
@@ -158,7 +158,7 @@ async def test_who_is_removed_from_their_only_organization_gets_one_of_their_own
 async def test_rights_on_single_boards_open_these_and_no_others(
     dana: Client, rita: Client, world: World
 ) -> None:
-    """30: an admin may look after rights that are not theirs."""
+    """Point 30. An admin may look after rights that are not theirs."""
     launch, garden = f"/boards/{world.board.id}", f"/boards/{world.garden.id}"
     rows = [{"board_id": str(world.garden.id), "can_write": True}]
     changed = await dana.put(f"{at(world.ritas)}/access", json={"board_access": rows})

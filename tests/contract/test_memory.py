@@ -34,7 +34,7 @@ async def events(transaction: Transaction, *kinds: EventType) -> list[Event]:
 async def test_a_note_is_kept_as_it_was_written(
     alice: Client, worker: Client, world: World, transaction: Transaction
 ) -> None:
-    """37, and 3.8."""
+    """Point 37. And 3.8."""
     at = f"/boards/{world.board.id}/memory"
     plain = (await worker.post(at, json={"content": " We ship. ", "tags": ["plan"]})).json()
     assert plain == plain | {
@@ -69,7 +69,7 @@ async def test_notes_that_say_nothing_are_not_shown(
 async def test_the_tag_chat_makes_a_message_that_the_lead_hears(
     worker: Client, world: World, transaction: Transaction, tags: list[str]
 ) -> None:
-    """37."""
+    """Point 37."""
     at = f"/agent/boards/{world.board.id}/memory"
     said = (await worker.post(at, json={"content": "Hello", "tags": tags})).json()
     assert said["is_chat"] is True
@@ -85,7 +85,7 @@ async def test_the_tag_chat_makes_a_message_that_the_lead_hears(
 async def test_a_message_calls_who_is_mentioned_and_never_its_author(
     bob: Client, lead: Client, world: World, transaction: Transaction
 ) -> None:
-    """37; S15."""
+    """Point 37. S15."""
     at = f"/boards/{world.board.id}/memory"
     await bob.post(at, json={"content": "@worker, see me@other.example", "tags": ["chat"]})
     assert await sent(transaction) == {
@@ -125,7 +125,7 @@ async def test_who_writes_is_known_whatever_the_label_says(
 async def test_a_command_reaches_all_agents_out_loud_and_pauses_the_board(
     request: pytest.FixtureRequest, world: World, transaction: Transaction, who: str, alice: Client
 ) -> None:
-    """37; S14, fixed."""
+    """Point 37. S14, fixed."""
     client: Client = request.getfixturevalue(who)
     board, at = f"/boards/{world.board.id}", f"/boards/{world.board.id}/memory"
     assert (await alice.get(board)).json()["paused_at"] is None
@@ -221,7 +221,7 @@ async def test_a_note_of_another_board_is_not_found(
 async def test_a_board_in_no_group_has_an_empty_memory_beside_it(
     worker: Client, alice: Client, world: World
 ) -> None:
-    """38."""
+    """Point 38."""
     at = f"/boards/{world.board.id}/group-memory"
     for client in (worker, alice):
         page = {"items": [], "total": 0, "limit": 200, "offset": 0}
@@ -240,7 +240,7 @@ async def in_a_group(transaction: Transaction, world: World) -> str:
 async def test_boards_of_a_group_remember_together(
     worker: Client, alice: Client, world: World, calling: Caller, transaction: Transaction
 ) -> None:
-    """38, and 3.9."""
+    """Point 38. And 3.9."""
     group_id = await in_a_group(transaction, world)
     ours = f"/boards/{world.board.id}/group-memory"
     note = (await worker.post(ours, json={"content": "We ship together."})).json()
@@ -274,7 +274,7 @@ async def test_boards_of_a_group_remember_together(
 async def test_a_group_tells_leads_whom_it_calls_or_everybody(
     worker: Client, world: World, transaction: Transaction, note: dict[str, Any], kinds: Any
 ) -> None:
-    """38."""
+    """Point 38."""
     await in_a_group(transaction, world)
     said = await worker.post(f"/boards/{world.board.id}/group-memory", json=note)
     everybody = ("Lead", "Other worker", "Gardener")

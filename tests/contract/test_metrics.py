@@ -40,7 +40,7 @@ async def seen(client: Client, **query: Any) -> dict[str, Any]:
 async def test_every_range_has_its_points_and_empty_ones_are_zero(
     dana: Client, range: str, bucket: str, counts: set[int]
 ) -> None:
-    """40, C14: somebody without boards sees as many zeros."""
+    """Point 40. C14: somebody without boards sees as many zeros."""
     shown = await seen(dana, range_key=range)
     assert shown["range"] == range
     for name in SERIES:
@@ -80,7 +80,7 @@ async def test_the_dashboard_has_its_shape_and_shows_a_day_unless_told(
 
 
 async def test_work_shows_where_it_was_done(alice: Client, worker: Client, world: World) -> None:
-    """40; C2 and C13, fixed: what is done counts, is timed, and stood where it stood."""
+    """Point 40. C2 and C13, fixed: what is done counts, is timed, and stood where it stood."""
     tasks = f"/boards/{world.board.id}/tasks"
     task = (await alice.post(tasks, json={"title": "Write"})).json()
     for status in ("in_progress", "done"):
@@ -101,7 +101,7 @@ async def test_work_shows_where_it_was_done(alice: Client, worker: Client, world
 async def test_a_board_that_one_does_not_read_is_refused(
     alice: Client, bob: Client, dana: Client, charlie: Client, world: World
 ) -> None:
-    """40, C14: whether one reads any other or not. What is of others is not there (S24)."""
+    """Point 40. C14: whether one reads any other or not. What is of others is not there (S24)."""
     garden, launch, theirs = world.garden.id, world.board.id, world.charlies_board.id
     for client, board_id, status in [
         (alice, garden, 200),
@@ -121,7 +121,7 @@ async def test_a_board_that_one_does_not_read_is_refused(
 
 
 async def test_agents_and_nobody_see_no_dashboard(worker: Client, nobody: Client) -> None:
-    """2."""
+    """Section 2: for users."""
     for client in (worker, nobody):
         assert (await client.get(PATH)).status_code == 401
 
@@ -129,7 +129,7 @@ async def test_agents_and_nobody_see_no_dashboard(worker: Client, nobody: Client
 async def test_the_newest_ten_questions_wait_there(
     alice: Client, bob: Client, dana: Client, world: World, transaction: Transaction
 ) -> None:
-    """40."""
+    """Point 40."""
     async with transaction() as session:
         board = await session.get_one(Board, world.board.id)
         task = a_task(board, "Ship it")

@@ -217,7 +217,7 @@ async def test_who_may_ask(
     transaction: Transaction,
     world: World,
 ) -> None:
-    """10.4, point 8: the agent of the board's gateway, and nobody else."""
+    """10.4. Point 8: the agent of the board's gateway, and nobody else."""
     gateway = a_gateway(world.tern, name="Elsewhere")
     theirs = a_gateway(world.plover)
     other, foreign = a_main(gateway, "Other"), a_main(theirs, "Foreign")

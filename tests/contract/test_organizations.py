@@ -17,7 +17,7 @@ MINE = "/organizations/me"
 async def test_first_contact_makes_an_organization_of_ones_own(
     calling: Caller, transaction: Transaction, world: World
 ) -> None:
-    """29."""
+    """Point 29."""
     erin, oskar = a_user("Erin"), a_user("Oskar")
     async with transaction() as session:
         session.add_all([erin, oskar, an_api_token(erin), an_api_token(oskar)])
@@ -54,7 +54,7 @@ async def test_only_an_owner_deletes_the_organization(
 async def test_whatever_an_organization_has_goes_with_it_and_nothing_of_others(
     alice: Client, transaction: Transaction, world: World
 ) -> None:
-    """33; C1, fixed: in every table that there is."""
+    """Point 33. C1, fixed: in every table that there is."""
     async with transaction() as session:
         before = await rows_in(session)
         await fill(session, await session.get_one(Member, world.charlies.id))
@@ -80,7 +80,7 @@ async def test_whatever_an_organization_has_goes_with_it_and_nothing_of_others(
 
 
 def test_every_table_is_an_organizations_or_a_persons_or_said_to_be_nobodys() -> None:
-    """33: so that a new table cannot be forgotten."""
+    """Point 33. So that a new table cannot be forgotten."""
     whose = belonging_to("organizations") | belonging_to("users")
     assert {table.name for table in Base.metadata.sorted_tables} == whose | NOBODYS
     scoped = {one.name for one in Base.metadata.sorted_tables if "organization_id" in one.columns}

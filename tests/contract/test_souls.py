@@ -64,7 +64,7 @@ async def names(client: Client, q: str = "", **query: str | int) -> list[str]:
 async def test_the_library_and_the_directory_are_searched_together(
     alice: Client, worker: Client, host: Host
 ) -> None:
-    """41."""
+    """Point 41."""
     everything = await names(alice, limit=100)
     assert everything[-2:] == ["ada/Early_Bird-2", "ada/night-owl"]
     assert everything[0].startswith("mission-control/")
@@ -82,7 +82,7 @@ async def test_the_library_and_the_directory_are_searched_together(
 async def test_an_entry_says_where_all_of_it_is(
     alice: Client, host: Host, house_settings: Settings
 ) -> None:
-    """41."""
+    """Point 41."""
     [theirs] = (await alice.get(SEARCH, params={"q": "night-owl"})).json()["items"]
     assert theirs == {
         "handle": "ada",
@@ -103,7 +103,7 @@ async def test_an_entry_says_where_all_of_it_is(
 async def test_a_soul_is_read_with_and_without_its_ending(
     alice: Client, worker: Client, host: Host
 ) -> None:
-    """41."""
+    """Point 41."""
     for client in (alice, worker):
         for ending in ("", ".md"):
             soul = (await client.get(f"{THEIRS}{ending}")).json()
@@ -126,7 +126,7 @@ async def test_a_soul_is_read_with_and_without_its_ending(
 async def test_a_name_that_is_none_is_refused_in_a_sentence(
     alice: Client, host: Host, path: str
 ) -> None:
-    """41."""
+    """Point 41."""
     response = await alice.get(f"/souls-directory/{path}")
     assert response.status_code == 422
     assert isinstance(response.json()["detail"], str)
@@ -148,7 +148,7 @@ async def test_who_is_not_known_reads_no_souls(nobody: Client, host: Host) -> No
 async def test_without_an_answer_the_library_still_works_and_what_was_never_heard_is_502(
     alice: Client, host: Host
 ) -> None:
-    """41, C31, S16: and no word of what failed, where, or why."""
+    """Point 41. C31, S16: and no word of what failed, where, or why."""
     host.pages = {"/sitemap.xml": Page(status=500), "/api/souls/ada/night-owl.md": Page(status=503)}
     found = (await alice.get(SEARCH, params={"q": "reviewer"})).json()
     assert found["stale"]

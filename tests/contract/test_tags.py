@@ -54,7 +54,7 @@ async def test_a_slug_is_small_letters_digits_and_hyphens(
 async def test_two_tags_do_not_have_the_same_slug(
     alice: Client, charlie: Client, world: World
 ) -> None:
-    """42, R6: the constraint says so, and nobody gets a 500."""
+    """Point 42. R6: the constraint says so, and nobody gets a 500."""
     await made(alice, name="Big words")
     clash = await alice.post("/tags", json={"name": "big  WORDS"})
     assert clash.status_code == 409
@@ -73,7 +73,7 @@ async def test_two_tags_do_not_have_the_same_slug(
 async def test_a_colour_is_kept_as_six_small_hex_digits(
     alice: Client, given: str, kept: str
 ) -> None:
-    """42."""
+    """Point 42."""
     tag = await made(alice, color=given)
     assert tag["color"] == kept
     changed = (await alice.patch(f"/tags/{tag['id']}", json={"color": given.lower()})).json()
@@ -128,7 +128,7 @@ async def test_only_what_is_sent_changes_and_something_must_be(alice: Client) ->
 
 
 async def test_tags_are_counted_as_they_are_on_tasks(alice: Client, world: World) -> None:
-    """42, C17: in the list, in one tag, and in the answer to a change."""
+    """Point 42. C17: in the list, in one tag, and in the answer to a change."""
     one, other = await made(alice, name="Zebra"), await made(alice, name="apple")
     tasks = f"/boards/{world.board.id}/tasks"
     task = {"title": "Write", "tag_ids": [one["id"], other["id"]]}
@@ -156,7 +156,7 @@ async def test_tags_are_counted_as_they_are_on_tasks(alice: Client, world: World
 async def test_members_read_tags_and_admins_change_them(
     bob: Client, dana: Client, worker: Client, alice: Client
 ) -> None:
-    """2."""
+    """Section 2: for users, and changes for admins."""
     tag = await made(dana)
     path = f"/tags/{tag['id']}"
     assert (await bob.get(path)).json() == tag

@@ -46,7 +46,7 @@ async def rules(transaction: Transaction, world: World, **rules: bool) -> None:
 async def test_what_waits_for_another_begins_in_the_inbox_with_nobody(
     alice: Client, lead: Client, world: World, path: str
 ) -> None:
-    """10."""
+    """Point 10."""
     first = await made(alice, path)
     for wrong in ({"status": "in_progress"}, {"assigned_agent_id": str(world.worker.id)}):
         body = {"title": "x", "depends_on_task_ids": [first["id"]], **wrong}
@@ -63,7 +63,7 @@ async def test_what_waits_for_another_begins_in_the_inbox_with_nobody(
 
 
 async def test_dependencies_form_no_circle_and_exist(alice: Client, path: str) -> None:
-    """11."""
+    """Point 11."""
     first = await made(alice, path)
     second = await made(alice, path, depends_on_task_ids=[first["id"]])
     circle = await alice.patch(
@@ -85,7 +85,7 @@ async def test_dependencies_form_no_circle_and_exist(alice: Client, path: str) -
 async def test_a_task_is_claimed_by_status_and_only_once(
     alice: Client, worker: Client, other_worker: Client, world: World, path: str
 ) -> None:
-    """12, fixed: the second one gets a refusal. A thousand at once: tests/race."""
+    """Point 12. Fixed: the second one gets a refusal. A thousand at once: tests/race."""
     task = await made(alice, path)
     claimed = await moved(worker, path, task, status="in_progress")
     assert claimed["assigned_agent_id"] == str(world.worker.id)
@@ -100,7 +100,7 @@ async def test_a_task_is_claimed_by_status_and_only_once(
 async def test_a_worker_leaves_somebody_elses_task_alone_but_for_a_comment(
     alice: Client, worker: Client, world: World, path: str
 ) -> None:
-    """13."""
+    """Point 13."""
     task = await made(alice, path, assigned_agent_id=str(world.other_worker.id))
     for status in ("review", "inbox"):
         response = await worker.patch(f"{path}/{task['id']}", json={"status": status})
@@ -125,7 +125,7 @@ async def test_a_worker_leaves_somebody_elses_task_alone_but_for_a_comment(
 async def test_a_worker_changes_no_other_field(
     alice: Client, worker: Client, path: str, changes: dict[str, Any]
 ) -> None:
-    """14."""
+    """Point 14."""
     task = await made(alice, path)
     response = await worker.patch(f"/agent{path}/{task['id']}", json=changes)
     assert response.status_code == 403
@@ -133,7 +133,7 @@ async def test_a_worker_changes_no_other_field(
 
 
 async def test_review_is_the_leads(alice: Client, worker: Client, world: World, path: str) -> None:
-    """15."""
+    """Point 15."""
     task = await made(alice, path)
     await moved(worker, path, task, status="in_progress")
     reviewed = await moved(worker, path, task, status="review")
@@ -144,7 +144,7 @@ async def test_review_is_the_leads(alice: Client, worker: Client, world: World, 
 async def test_review_needs_a_comment_where_the_board_says_so(
     alice: Client, worker: Client, world: World, transaction: Transaction, path: str
 ) -> None:
-    """16."""
+    """Point 16."""
     await rules(transaction, world, comment_required_for_review=True)
     task = await made(alice, path)
     await moved(worker, path, task, status="in_progress")
@@ -161,7 +161,7 @@ async def test_review_needs_a_comment_where_the_board_says_so(
 async def test_a_lead_judges_and_hands_out(
     alice: Client, lead: Client, worker: Client, world: World, path: str
 ) -> None:
-    """17 and 24: what a lead starts has a beginning (fixed)."""
+    """Point 17. Point 24, fixed: what a lead starts has a beginning."""
     task = await made(alice, path)
     for refused in (
         {"status": "review"},
@@ -185,7 +185,7 @@ async def test_a_lead_judges_and_hands_out(
 async def test_what_a_lead_rejects_goes_back_to_whoever_did_it(
     alice: Client, lead: Client, worker: Client, world: World, path: str
 ) -> None:
-    """18."""
+    """Point 18."""
     task = await made(alice, path)
     await moved(worker, path, task, status="in_progress")
     await moved(worker, path, task, status="review")
@@ -210,7 +210,7 @@ async def test_a_gate_that_is_closed_says_so(
     rule: str,
     status: str,
 ) -> None:
-    """19."""
+    """Point 19."""
     await rules(transaction, world, **{rule: True})
     task = await made(alice, path)
     await moved(worker, path, task, status="in_progress")
@@ -226,7 +226,7 @@ async def test_a_gate_that_is_closed_says_so(
 async def test_reopening_sends_what_had_begun_back_and_completion_is_told(
     alice: Client, worker: Client, world: World, path: str
 ) -> None:
-    """20."""
+    """Point 20."""
     first = await made(alice, path)
     second = await made(alice, path, depends_on_task_ids=[first["id"]])
     await moved(alice, path, first, status="done")
@@ -249,7 +249,7 @@ async def test_reopening_sends_what_had_begun_back_and_completion_is_told(
 async def test_a_lead_comments_where_it_is_asked(
     alice: Client, lead: Client, worker: Client, path: str
 ) -> None:
-    """21."""
+    """Point 21."""
     task = await made(alice, path)
     at = f"{path}/{task['id']}/comments"
     assert (await lead.post(at, json={"message": "Hm."})).status_code == 403
@@ -271,7 +271,7 @@ async def test_a_lead_comments_where_it_is_asked(
 async def test_comments_tell_who_wrote_them_oldest_first(
     alice: Client, worker: Client, rita: Client, world: World, path: str
 ) -> None:
-    """22 is about messages to agents; the rest of 3.10.8 is here (C27, fixed)."""
+    """3.10.8, but for messages to agents; C27, fixed."""
     task = await made(alice, path)
     at = f"{path}/{task['id']}/comments"
     for client, message in ((alice, "  One  "), (worker, "Two")):
@@ -287,7 +287,7 @@ async def test_comments_tell_who_wrote_them_oldest_first(
 async def test_a_deleted_task_takes_its_own_with_it_and_nothing_else(
     alice: Client, worker: Client, lead: Client, world: World, path: str
 ) -> None:
-    """23."""
+    """Point 23."""
     first = await made(alice, path)
     second = await made(alice, path, depends_on_task_ids=[first["id"]])
     await alice.post(f"{path}/{first['id']}/comments", json={"message": "Gone soon"})
@@ -312,7 +312,7 @@ async def test_a_deleted_task_takes_its_own_with_it_and_nothing_else(
 
 
 async def test_repeating_a_start_leaves_its_time(alice: Client, worker: Client, path: str) -> None:
-    """24, fixed."""
+    """Point 24. Fixed."""
     task = await made(alice, path)
     begun = await moved(worker, path, task, status="in_progress")
     again = await moved(worker, path, task, status="in_progress", comment="Still at it.")
@@ -354,7 +354,7 @@ async def test_one_task_is_read_by_its_id(alice: Client, worker: Client, path: s
 async def test_a_task_shows_all_that_the_contract_names(
     alice: Client, worker: Client, transaction: Transaction, world: World, path: str
 ) -> None:
-    """3.10.1, and the times of 1.1 (C19, fixed)."""
+    """A27.1. 3.10.1, and the times of 1.1 (C19, fixed)."""
     tag = Tag(
         id=new_id(),
         organization_id=world.tern.id,

@@ -125,7 +125,7 @@ async def test_whoever_has_a_task_that_a_person_begins_is_woken(
 async def test_a_task_that_comes_to_review_is_put_before_the_lead(
     alice: Client, worker: Client, lead: Client, path: str
 ) -> None:
-    """15."""
+    """Point 15."""
     task = await made(alice, path)
     await changed(worker, path, task, status="in_progress")
     await take_all(lead)
@@ -143,7 +143,7 @@ async def test_what_a_lead_sends_back_asks_its_worker_for_changes(
     transaction: Transaction,
     path: str,
 ) -> None:
-    """18: with the lead's latest comment."""
+    """Point 18. With the lead's latest comment."""
     task = await made(alice, path)
     await changed(worker, path, task, status="in_progress")
     await changed(worker, path, task, status="review")
@@ -164,7 +164,7 @@ async def test_what_a_lead_sends_back_asks_its_worker_for_changes(
 async def test_whom_the_lead_names_gets_what_it_sends_back(
     alice: Client, worker: Client, other_worker: Client, lead: Client, world: World, path: str
 ) -> None:
-    """18, and C4: whoever is named has it."""
+    """Point 18. And C4: whoever is named has it."""
     task = await made(alice, path)
     await changed(worker, path, task, status="in_progress")
     await changed(worker, path, task, status="review")
@@ -250,7 +250,7 @@ async def test_a_comment_reaches_whoever_has_the_task(
 async def test_mentions_call_others_instead_and_authors_are_never_told(
     alice: Client, worker: Client, other_worker: Client, lead: Client, world: World, path: str
 ) -> None:
-    """22."""
+    """Point 22."""
     task = await made(alice, path, assigned_agent_id=str(world.worker.id))
     await take_all(worker, lead)
     said = f"{path}/{task['id']}/comments"
@@ -298,7 +298,7 @@ async def test_a_decision_is_told_to_the_lead_once(
     transaction: Transaction,
     path: str,
 ) -> None:
-    """28."""
+    """Point 28."""
     task = await made(alice, path)
     await take_all(lead)
     asked = f"/boards/{world.board.id}/approvals"
@@ -346,7 +346,7 @@ async def test_without_a_lead_nobody_is_told_what_leads_are_told(
 async def test_the_lead_is_told_which_fields_of_its_board_a_person_has_changed(
     alice: Client, lead: Client, worker: Client, world: World, transaction: Transaction
 ) -> None:
-    """35: any real change, and no other."""
+    """Point 35. Any real change, and no other."""
     board = f"/boards/{world.board.id}"
     changes = {"objective": "Ship it", "success_metrics": {"b": 1, "a": True}}
     for _ in range(2):
@@ -370,7 +370,7 @@ async def test_every_agent_of_the_old_and_the_new_group_is_told_of_a_board_that_
     world: World,
     transaction: Transaction,
 ) -> None:
-    """35."""
+    """Point 35."""
     old, new = a_group("Old", world.tern), a_group("New", world.tern)
     third = a_board("Third", world.tern)
     helper = an_agent("Helper", third)

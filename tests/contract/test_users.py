@@ -62,7 +62,7 @@ async def test_what_one_says_of_oneself_may_be_anything_short_or_nothing(
 async def test_who_leaves_is_gone_with_sign_ins_tokens_and_memberships(
     bob: Client, alice: Client, transaction: Transaction, world: World
 ) -> None:
-    """33; C1, fixed."""
+    """Point 33. C1, fixed."""
     key = {"Idempotency-Key": "once"}
     await bob.post("/organizations/invites/accept", json={"token": "none"}, headers=key)
     await bob.post("/auth/bootstrap", headers=key)
@@ -126,7 +126,7 @@ async def test_who_came_by_invitation_leaves_no_address_behind(
 async def test_organizations_in_which_nobody_else_is_go_too(
     bob: Client, transaction: Transaction, world: World
 ) -> None:
-    """33; C1, fixed: with everything in them."""
+    """Point 33. C1, fixed: with everything in them."""
     mine = (await bob.post("/organizations", json={"name": "Bob's"})).json()
     async with transaction() as session:
         own = select(Member).where(Member.organization_id == mine["id"])

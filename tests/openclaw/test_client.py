@@ -71,6 +71,8 @@ async def test_no_log_tells_a_token_however_much_is_logged(
         await trouble(target(gateway))
     assert TOKEN not in caplog.text
     assert "secret" not in caplog.text
+    told = {record.name for record in caplog.records} - {"asyncio", "websockets.server"}
+    assert told == {"openclaw.connection"} or not told  # and never the library, frame by frame
 
 
 async def test_calls_wait_for_their_own_answers_whatever_the_order(gateway: Fake) -> None:
@@ -182,6 +184,7 @@ async def test_what_a_gateway_refuses_is_told_by_codes(gateway: Fake) -> None:
 async def test_every_way_to_be_turned_away_has_its_name(
     gateway: Fake, behaviour: dict[str, Any], expected: Trouble
 ) -> None:
+    """A27.15."""
     for name, value in behaviour.items():
         setattr(gateway, name, value)
     error = await trouble(target(gateway))
@@ -381,7 +384,7 @@ async def test_a_link_asks_again_when_the_gateway_was_not_ready(gateway: Fake) -
 async def test_a_call_whose_answer_was_lost_is_repeated_only_if_that_is_safe(
     gateway: Fake,
 ) -> None:
-    """W-43: what is sent again carries the same key."""
+    """A27.15. W-43: what is sent again carries the same key."""
     gateway.methods = {"chat.send": lambda params: params["idempotencyKey"]}
     gateway.closes = {"chat.send": 1012}
     key = {"idempotencyKey": "k-1"}
@@ -396,6 +399,7 @@ async def test_a_call_whose_answer_was_lost_is_repeated_only_if_that_is_safe(
 
 
 async def test_a_link_that_was_there_waits_for_its_gateway_to_come_back() -> None:
+    """A27.8. A gateway that restarts is no failure."""
     fake = Fake(methods={"health": lambda _: "well"})
     async with running(fake):
         link = Link(target(fake), budget=QUICK)
@@ -426,6 +430,7 @@ async def test_a_link_gives_up_at_once_where_waiting_does_not_help(gateway: Fake
 
 
 async def test_a_link_never_waits_longer_than_its_budget(gateway: Fake) -> None:
+    """A27.10."""
     gateway.answers = {"health": None}
     async with Link(target(gateway), budget=SHORT) as link:
         with pytest.raises(GatewayError) as caught:
@@ -454,6 +459,7 @@ async def test_a_link_that_is_kept_comes_back_by_itself_when_all_is_mended(gatew
 
 
 async def test_many_callers_share_one_connection(gateway: Fake) -> None:
+    """A27.10."""
     gateway.methods = {"health": lambda _: "well"}
     async with Link(target(gateway), budget=QUICK) as link:
         assert await asyncio.gather(*(link.call("health") for _ in range(20))) == ["well"] * 20

@@ -145,6 +145,7 @@ async def test_a_message_with_the_same_key_is_said_once(gateway: Real) -> None:
 
 
 async def test_after_its_restart_we_are_there_again(gateway: Real) -> None:
+    """A27.15."""
     link = Link(target(gateway), budget=PATIENT)
     heard: list[object] = []
     back = asyncio.Event()

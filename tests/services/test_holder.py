@@ -33,7 +33,8 @@ def carrier() -> Carrier:
 async def holding(carrier: Carrier, transaction: Transaction, **how: Any) -> AsyncGenerator[Holder]:
     """Let a process hold gateways."""
     stop = asyncio.Event()
-    holder = Holder(carrier, transaction, **({"every": 0.05, "budget": QUICK} | how))
+    how = {"every": 0.05, "budget": QUICK} | how
+    holder = Holder(carrier, transaction, **how)
     running = asyncio.create_task(holder.run(stop))
     try:
         yield holder
@@ -45,7 +46,8 @@ async def holding(carrier: Carrier, transaction: Transaction, **how: Any) -> Asy
 async def entered(
     transaction: Transaction, world: World, carrier: Carrier, fake: Fake, **more: Any
 ) -> Gateway:
-    fields = {"name": "Workshop", "url": fake.url, "workspace_root": "/x", "token": TOKEN, **more}
+    fields: dict[str, Any] = {"name": "Workshop", "url": fake.url, "workspace_root": "/x"}
+    fields |= {"token": TOKEN, **more}
     async with transaction() as session:
         return await gateways.create(session, world.alices, carrier, GatewayDraft(**fields))
 
@@ -99,6 +101,7 @@ async def test_what_is_mended_is_known_without_asking(
 async def test_a_gateway_is_held_by_one_process_and_by_the_next_when_that_is_gone(
     real_transaction: Transaction, real_world: World, carrier: Carrier
 ) -> None:
+    """A27.8. One who holds a gateway at a time."""
     async with running(Fake()) as fake:
         gateway = await entered(real_transaction, real_world, carrier, fake)
 

@@ -98,6 +98,7 @@ async def queued(session):
 
 
 async def test_a_job_is_queued_with_the_change_or_not_at_all(real_transaction) -> None:
+    """A27.6."""
     async with real_transaction() as session:
         await enqueue(session, Job.SETTLE_APPROVALS, {"board_id": "none"})
         assert await queued(session) == ["settle_approvals"]
@@ -146,6 +147,7 @@ async def test_an_answer_settles_by_its_job_when_its_time_has_come(
 async def test_what_was_missed_while_no_worker_was_there_is_made_up_for(
     own_settings, real_transaction, real_world
 ) -> None:
+    """A27.6. Nothing depends on the queue alone."""
     silent = real_world.worker.id
     [id] = await ask(real_transaction, real_world)
     async with real_transaction() as session:

@@ -162,6 +162,7 @@ def test_a_change_of_group_names_both_boards_and_the_group(joined: bool, label: 
 
 
 def test_chats_say_where_to_answer() -> None:
+    """A27.2. Where to answer is an address below BASE_URL."""
     board, group = a_board(), BoardGroup(id=new_id(), name="Outdoors")
     chat = texts.board_chat(board, sender="Alice", content="Hi", mentioned=True, base_url=BASE)
     assert chat.startswith("BOARD CHAT MENTION\nBoard: Launch\nFrom: Alice\n")
@@ -175,6 +176,7 @@ def test_chats_say_where_to_answer() -> None:
 
 
 def test_what_a_lead_asks_says_how_the_answer_comes_back() -> None:
+    """A27.4."""
     board = a_board()
     told = texts.ask_user(
         board,

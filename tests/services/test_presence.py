@@ -86,6 +86,7 @@ def test_an_agent_is_offline_after_two_beats_and_ten_minutes_at_least(
 def test_what_is_true_of_an_agent_follows_from_its_word_and_its_silence(
     stored, silent, status
 ) -> None:
+    """A27.9."""
     moment = now()
     agent = Agent(status=stored, last_seen_at=moment - silent if silent else None)
     assert agents.status(agent, moment) == status

@@ -92,6 +92,7 @@ async def test_the_beginning_of_a_token_is_not_enough(session: AsyncSession, wor
 async def test_both_tokens_work_until_the_newer_one_is_used(
     session: AsyncSession, world: World
 ) -> None:
+    """A27.7."""
     old = token_of(world.worker)
     new = await give_token(session, world.worker)
     assert await known(session, old) == "Worker"
@@ -113,6 +114,7 @@ async def test_an_older_token_that_is_used_late_ends_no_newer_one(
 async def test_an_imported_token_is_known_and_becomes_one_of_ours(
     session: AsyncSession, world: World
 ) -> None:
+    """A27.3. PBKDF2, as older agents have it."""
     await give_imported(session, world.worker)
     assert await known(session, IMPORTED) == "Worker"
     agent = await session.get(Agent, world.worker.id, populate_existing=True)
