@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -47,6 +47,7 @@ class Holder:
         carrier: gateways.Carrier,
         transaction: Transaction,
         *,
+        stations: Sequence[gateways.Station] = (),
         every: float = 5.0,
         lease: float = 20.0,
         budget: Budget = PATIENT,
@@ -54,6 +55,7 @@ class Holder:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._carrier = carrier
         self._transaction = transaction
+        self._stations = stations
         self._every = every
         self._lease = timedelta(seconds=lease)
         self._budget = budget
@@ -95,7 +97,9 @@ class Holder:
 
         while True:
             try:
-                await self._carrier.keep(gateway, heard, budget=self._budget)
+                await self._carrier.keep(
+                    gateway, heard, stations=self._stations, budget=self._budget
+                )
             except Refusal as refusal:
                 log.warning("The gateway %s cannot be held: %s", gateway.id, refusal.message)
                 return  # until it is changed

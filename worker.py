@@ -8,7 +8,7 @@ docs/decisions/jobs.md says why it is built like this.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,10 +27,11 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from holder import Holder
 from kit.clock import now
 from kit.database import open_pool
+from kit.doorbell import Doorbell
 from kit.sealing import Seal
 from kit.settings import Settings
 from services import agents, approvals, idempotency, identity, jobs, messages, tasks
-from services.gateways import Carrier
+from services.gateways import Carrier, Station
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
@@ -82,19 +83,30 @@ async def run(settings: Settings, stop: asyncio.Event, *, pace: Pace = Pace()) -
     engine = open_pool(settings, size=2)
     transaction = async_sessionmaker(engine, expire_on_commit=False).begin
     chores = Chores(settings, transaction)
-    holder = Holder(Carrier.of(settings, Seal(settings)), transaction, every=pace.hold)
+    doorbell = Doorbell()
+    carrier = Carrier.of(settings, Seal(settings))
+    stations = stations_for(settings, transaction, doorbell)
+    holder = Holder(carrier, transaction, stations=stations, every=pace.hold)
     logging.getLogger("pgqueuer").addFilter(_is_our_fault)
+    listening = asyncio.create_task(doorbell.listen(settings.dsn))
     working = asyncio.create_task(_keep_working(settings, chores, stop, pace))
     holding = asyncio.create_task(holder.run(stop))
     try:
         await stop.wait()
         await asyncio.wait({working, holding}, timeout=TIME_TO_STOP)
     finally:
-        working.cancel()
-        holding.cancel()
-        await asyncio.wait({working, holding}, timeout=TIME_TO_GIVE_UP)
+        for task in (working, holding, listening):
+            task.cancel()
+        await asyncio.wait({working, holding, listening}, timeout=TIME_TO_GIVE_UP)
         with suppress(TimeoutError):
             await asyncio.wait_for(engine.dispose(), TIME_TO_GIVE_UP)
+
+
+def stations_for(
+    _settings: Settings, _transaction: Transaction, _doorbell: Doorbell
+) -> Sequence[Station]:
+    """Return all that is done for the agents of a gateway, over the connection that is held."""
+    return []
 
 
 class Chores:

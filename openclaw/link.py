@@ -59,6 +59,7 @@ class Link:
         self._hub = Hub()
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
+        self._up = asyncio.Event()
 
     async def __aenter__(self) -> "Link":
         """Use it, and close it."""
@@ -112,6 +113,12 @@ class Link:
             least = self._budget.rest_for_people if error.trouble in OURS else 0
             await asyncio.sleep(max(next(rests), error.retry_after or 0, least))
 
+    async def up(self) -> None:
+        """Wait until there is a connection, without making one: who keeps the link makes it."""
+        while self._connection is None or self._connection.ended is not None:
+            self._up.clear()
+            await self._up.wait()
+
     async def close(self) -> None:
         """End the connection, if there is one."""
         connection, self._connection = self._connection, None
@@ -156,6 +163,7 @@ class Link:
         async with self._connecting:
             if self._connection is None or self._connection.ended is not None:
                 self._connection = await connect(self.target, caps=self._caps, hub=self._hub)
+                self._up.set()
                 log.debug("connected to a gateway")
             return self._connection
 

@@ -1,6 +1,6 @@
 """Gateways: where they are, whether they can be reached, and what is said over them."""
 
-from services.gateways.carrier import IMPATIENT, Carrier
+from services.gateways.carrier import IMPATIENT, Carrier, Station
 from services.gateways.checking import Look, record
 from services.gateways.edits import REACHED_BY, change, create, delete
 from services.gateways.fields import GatewayDraft
@@ -21,6 +21,7 @@ __all__ = [
     "History",
     "Look",
     "Sessions",
+    "Station",
     "change",
     "claim",
     "create",

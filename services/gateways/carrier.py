@@ -4,7 +4,9 @@ Services ask it for a link and don't care where it comes from: today one is made
 is gone when the call is over.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -31,6 +33,20 @@ from openclaw import (
 IMPATIENT = Budget(call=15.0, whole=20.0, longest_rest=2.0)
 """How long a person who has asked something waits."""
 
+
+CAPS = ("tool-events", "exec-approvals")
+"""What who holds a gateway understands. Without the second one no agent there can ask anything."""
+
+REST = 5.0  # seconds after which a station that has failed works on
+
+Station = Callable[[Gateway, Link], Awaitable[None]]
+"""What works over the connection to a gateway for as long as it is held. It ends by cancellation.
+
+It finds out by itself what is to be done, so it may be stopped at any moment, and work on in
+another process. The gateway is as it was when it was claimed: what changes of it is read again.
+"""
+
+log = logging.getLogger(__name__)
 
 GOING = (Trouble.RESTARTING, Trouble.CLOSED)
 """How a connection ends that was well. Trying again tells more."""
@@ -81,12 +97,17 @@ class Carrier:
             raise failed(error, target.url) from error
 
     async def keep(
-        self, gateway: Gateway, heard: Callable[[Ladder], Awaitable[None]], *, budget: Budget
+        self,
+        gateway: Gateway,
+        heard: Callable[[Ladder], Awaitable[None]],
+        *,
+        stations: Sequence[Station] = (),
+        budget: Budget,
     ) -> None:
         """Stay connected to a gateway until cancelled, and tell how the ladder stands each time.
 
-        That a gateway is about to come back is not told: soon it is there, or it is not. Raises
-        Conflict.
+        Meanwhile the stations work over the same connection. That a gateway is about to come back
+        is not told: soon it is there, or it is not. Raises Conflict.
         """
         target = self.target(gateway)
 
@@ -94,7 +115,9 @@ class Carrier:
             if not (isinstance(news, GatewayError) and news.trouble in GOING):
                 await heard(seen(target, news))
 
-        async with Link(target, budget=budget) as link:
+        async with Link(target, caps=CAPS, budget=budget) as link, asyncio.TaskGroup() as group:
+            for station in stations:
+                group.create_task(_work(station, gateway, link))
             await link.keep(hear)
 
     async def climb(self, gateway: Gateway) -> Ladder:
@@ -169,6 +192,16 @@ class Carrier:
 
     def _open(self, sealed: str | None, gateway_id: UUID, name: str) -> str:
         return self._seal.open(sealed, place(gateway_id, name)).decode() if sealed else ""
+
+
+async def _work(station: Station, gateway: Gateway, link: Link) -> None:
+    """Let a station work until cancelled. What goes wrong with one is no trouble to the others."""
+    while True:
+        try:
+            await station(gateway, link)
+        except Exception as error:
+            log.warning("Work for the gateway %s: %s", gateway.id, error, exc_info=True)
+        await asyncio.sleep(REST)
 
 
 def place(gateway_id: UUID, name: str) -> str:

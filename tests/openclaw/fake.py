@@ -68,6 +68,11 @@ class Fake:
     _open: set[ServerConnection] = field(default_factory=set)
 
     @property
+    def times_connected(self) -> int:
+        """How often somebody has asked to be let in."""
+        return len(self.connects)
+
+    @property
     def is_connected(self) -> bool:
         """Whether somebody is."""
         return bool(self._open)

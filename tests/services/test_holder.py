@@ -14,7 +14,7 @@ from holder import Holder
 from kit.clock import now
 from kit.settings import Settings
 from models import Event, EventType, Gateway
-from openclaw import Budget, Guard
+from openclaw import Budget, Guard, Link
 from services import gateways
 from services.gateways import Carrier, GatewayDraft
 from tests.conftest import Transaction
@@ -213,3 +213,30 @@ async def test_the_worker_holds_gateways_and_lets_them_go_when_it_stops(
 async def held_by_the_dead(transaction: Transaction, *, until: Any) -> None:
     async with transaction() as session:
         await session.execute(update(Gateway).values(held_by="the dead", held_until=until))
+
+
+async def test_stations_work_over_the_connection_that_is_held_and_go_on_after_it_was_lost(
+    carrier: Carrier, real_transaction: Transaction, real_world: World
+) -> None:
+    answered: list[int] = []
+
+    async def station(gateway: Gateway, link: Link) -> None:
+        while True:
+            await link.up()
+            await link.call("health", repeatable=True)
+            answered.append(fake.times_connected)
+            await asyncio.sleep(0.02)
+
+    async with running(Fake()) as fake:
+        fake.methods["health"] = lambda _: {"ok": True}
+        await entered(real_transaction, real_world, carrier, fake)
+        async with holding(carrier, real_transaction, stations=[station]):
+            await until(lambda: _is(bool(answered)))
+            await fake.drop(1012)
+            await until(lambda: _is(answered[-1] > 1))
+        assert fake.most_connected == 1
+        assert {"exec-approvals", "tool-events"} == set(fake.connects[0]["caps"])
+
+
+async def _is(true: bool) -> bool:
+    return true
