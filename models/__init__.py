@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from models.agent import Agent, AgentStatus, AgentToken
+from models.agent import Agent, AgentStatus, AgentToken, DesiredState, GatewayLeftover, Step
 from models.approval import Approval, ApprovalStatus, ApprovalTask
 from models.base import Base, new_id
 from models.board import Board, BoardGroup
@@ -52,12 +52,14 @@ __all__ = [
     "Comment",
     "CustomField",
     "CustomFieldValue",
+    "DesiredState",
     "Event",
     "EventType",
     "ExternalIdentity",
     "FieldType",
     "FirstRunLink",
     "Gateway",
+    "GatewayLeftover",
     "GroupNote",
     "IdempotencyKey",
     "Invite",
@@ -78,6 +80,7 @@ __all__ = [
     "Soul",
     "SoulDirectory",
     "Status",
+    "Step",
     "Tag",
     "TagAssignment",
     "Task",

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
@@ -22,11 +22,36 @@ class AgentStatus(StrEnum):
     DELETING = "deleting"
 
 
+class DesiredState(StrEnum):
+    """What an agent's gateway is to do with it."""
+
+    RUNNING = "running"
+    GONE = "gone"
+
+
+class Step(StrEnum):
+    """What is to be done next for an agent on its gateway, in this order, or to be rid of it."""
+
+    CREATE = "create"
+    LISTED = "listed"
+    NAME = "name"
+    FILES = "files"
+    HEARTBEAT = "heartbeat"
+    SCRATCH = "scratch"
+    WAKE = "wake"
+    CHECK_IN = "check_in"
+    REMOVE = "remove"
+
+
 class Agent(Base):
     """A program that works on one board, or, without a board, looks after a gateway.
 
     The board's lead hands out its tasks. `status` is what was last known; what is true now,
     `status_at` says.
+
+    An agent that lives on a gateway is brought there step by step: `generation` counts what was
+    asked for, `observed_generation` is what the gateway has, and `step` is what is to be done
+    next, if anything. docs/decisions/provisioning.md says how.
     """
 
     __tablename__ = "agents"
@@ -62,9 +87,40 @@ class Agent(Base):
     identity_template: Mapped[str | None]
     soul_template: Mapped[str | None]
     is_board_lead: Mapped[bool] = mapped_column(default=False)
+    is_linked: Mapped[bool] = mapped_column(default=False)  # others made it; we write nothing there
     last_seen_at: Mapped[datetime | None]
+    listed_at: Mapped[datetime | None]  # when its gateway had it, as far as we have looked
+    desired_state: Mapped[DesiredState | None]  # None: on no gateway, or linked
+    generation: Mapped[int] = mapped_column(default=0)
+    observed_generation: Mapped[int] = mapped_column(default=0)
+    step: Mapped[Step | None]
+    step_attempts: Mapped[int] = mapped_column(default=0)
+    next_step_at: Mapped[datetime | None]
+    step_deadline_at: Mapped[datetime | None]
+    provision_failure: Mapped[dict[str, Any] | None]  # step, code, reason, command
+    wants_wake: Mapped[bool] = mapped_column(default=False)
+    woken_at: Mapped[datetime | None]
+    wake_attempts: Mapped[int] = mapped_column(default=0)
+    checkin_deadline_at: Mapped[datetime | None]
+    written: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what its gateway got last
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+    @property
+    def gateway_key(self) -> str | None:
+        """The id of this agent on its gateway: the second part of its session's key."""
+        parts = (self.openclaw_session_id or "").split(":")
+        return parts[1] or None if len(parts) > 1 else None
+
+    @property
+    def session_key(self) -> str | None:
+        """The session of this agent on its gateway, if it has one (contract, agents 14.1)."""
+        if self.gateway_id is None:
+            return None
+        if self.board_id is None:
+            return f"agent:mc-gateway-{self.gateway_id}:main"
+        name = f"lead-{self.board_id}" if self.is_board_lead else f"mc-{self.id}"
+        return f"agent:{name}:main"
 
     def status_at(self, moment: datetime, *, offline_after: timedelta) -> str:
         """Return what is true of this agent at a moment (contract, agents 2.5)."""
@@ -86,5 +142,20 @@ class AgentToken(Base):
     agent: Mapped[Agent] = relationship(lazy="raise")
     prefix: Mapped[str] = mapped_column(index=True)
     secret_hash: Mapped[str]  # SHA-256 of the token, in hex
+    sealed: Mapped[str | None]  # the token, where it is written into files on a gateway
     created_at: Mapped[datetime]
     first_used_at: Mapped[datetime | None]
+
+
+class GatewayLeftover(Base):
+    """An agent that is still to be removed from a gateway, while there is no row of it any more."""
+
+    __tablename__ = "gateway_leftovers"
+    __table_args__ = (UniqueConstraint("gateway_id", "agent_key"),)
+
+    gateway_id: Mapped[UUID] = mapped_column(ForeignKey("gateways.id", ondelete="CASCADE"))
+    agent_key: Mapped[str]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[datetime]
+    last_error: Mapped[str | None]
+    created_at: Mapped[datetime]

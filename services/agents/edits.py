@@ -39,6 +39,7 @@ async def create(
         id=new_id(),
         organization_id=board.organization_id,
         board=board,
+        board_id=board.id,
         gateway_id=board.gateway_id,
         status=AgentStatus.PROVISIONING,
         is_board_lead=is_board_lead,
@@ -46,6 +47,7 @@ async def create(
         updated_at=now(),
         **fields,
     )
+    agent.openclaw_session_id = agent.session_key
     session.add(agent)
     token = await add_token(session, agent)
     created = _happened(EventType.AGENT_CREATED, actor, board, agent, lead=is_board_lead)

@@ -12,7 +12,7 @@ from services.agents.fields import CHECKS, AgentDraft
 def new_lead(board: Board, draft: AgentDraft) -> Agent:
     """Make the lead of a board that is held and has none, without a token. Raises Invalid."""
     at = now()
-    return Agent(
+    lead = Agent(
         id=new_id(),
         organization_id=board.organization_id,
         board_id=board.id,
@@ -23,6 +23,8 @@ def new_lead(board: Board, draft: AgentDraft) -> Agent:
         updated_at=at,
         **checked(CHECKS, vars(draft)),
     )
+    lead.openclaw_session_id = lead.session_key
+    return lead
 
 
 def created(actor: Actor, board: Board, agent: Agent) -> events.Happened:
