@@ -203,7 +203,7 @@ async def create_agent_token(call: Call, member: Member, agent: Agent) -> AgentT
 
 async def heartbeat_agent(call: Call, agent: Agent, body: AgentHeartbeat) -> AgentRead:
     """Note that an agent has checked in, and how it says it is."""
-    return await _heartbeat(call, agent, body.status)
+    return AgentRead.of(await _heartbeat(call, agent, body.status), call)
 
 
 @may_answer(403, 404, 409)
@@ -213,11 +213,10 @@ async def heartbeat_or_create_agent(call: Call, body: AgentHeartbeatCreate) -> A
     For an admin, an agent that is not there yet is made, on the board that is named.
     """
     if isinstance(call.actor, Agent):
-        seen, token = call.actor, None
+        seen, token = await _heartbeat(call, call.actor, body.status), None
     else:
-        seen, token = await _named(call, body)
-    read = await _heartbeat(call, seen, body.status)
-    return AgentCreated(**dict(read), token=token)
+        seen, token = await _checked_in(call, body)
+    return AgentCreated(**agent_fields(seen, call), token=token)
 
 
 async def _create(call: Call, body: AgentCreate, board: Board | None) -> AgentCreated:
@@ -228,24 +227,30 @@ async def _create(call: Call, body: AgentCreate, board: Board | None) -> AgentCr
     return AgentCreated(**agent_fields(made, call), token=token)
 
 
-async def _named(call: Call, body: AgentHeartbeatCreate) -> tuple[Agent, str | None]:
+async def _checked_in(call: Call, body: AgentHeartbeatCreate) -> tuple[Agent, str | None]:
     member = await organizations.active(call.session, call.user)
     found = await agents.named(call.session, member, body.name, board_id=body.board_id)
     if found is not None:
         agent, _ = await agents.hold(call.session, member, found.id)
-        return agent, None
+        return await _heartbeat(call, agent, body.status), None
     board = await _board(call, body.board_id)
-    return await agents.create(call.session, call.actor, board, agents.AgentDraft(name=body.name))
+    return await agents.arrive(
+        call.session,
+        call.user,
+        board,
+        body.name,
+        status=body.status,
+        offline_after=call.offline_after,
+    )
 
 
 async def _board(call: Call, board_id: UUID | None) -> Board:
     if board_id is None:
         raise Invalid("board_required", "Say on which board it works.", field="board_id")
-    return await boards.hold(call.session, call.actor, board_id)
+    return await boards.hold_as_admin(call.session, call.actor, board_id)
 
 
-async def _heartbeat(call: Call, agent: Agent, status: str | None) -> AgentRead:
-    seen = await agents.heartbeat(
+async def _heartbeat(call: Call, agent: Agent, status: str | None) -> Agent:
+    return await agents.heartbeat(
         call.session, agent, status=status, offline_after=call.offline_after
     )
-    return AgentRead.of(seen, call)

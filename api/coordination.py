@@ -143,7 +143,7 @@ async def update_agent_soul(call: Call, board: Board, agent_id: UUID, body: Soul
 @may_answer(403, 404)
 async def delete_board_agent(call: Call, board: Board, agent_id: UUID) -> Ok:
     """Let a worker of your board go. Its tasks go back to the inbox."""
-    await agents.delete(call.session, call.agent, agent_id)
+    await agents.let_go(call.session, call.agent, board, agent_id)
     return Ok()
 
 

@@ -1,11 +1,11 @@
 """Agents: they come and go, are known by tokens, and are there or not."""
 
 from services.agents.cadences import set_cadence
-from services.agents.edits import change, create, delete
+from services.agents.edits import arrive, change, create, delete, let_go
 from services.agents.fields import AgentDraft
 from services.agents.finding import get, hold, hold_all, seen, several
 from services.agents.leads import created, free_name, new_lead
-from services.agents.lists import AgentCard, card, cards, for_agent, listed, named, of_board
+from services.agents.lists import AgentCard, card, cards, for_agent, listed, named, newest, of_board
 from services.agents.mains import add_main, happened, remove_main, rename_main
 from services.agents.presence import heartbeat, mark_offline, touch
 from services.agents.rules import OFFLINE_AFTER, State, cadence, offline_after, status
@@ -18,6 +18,7 @@ __all__ = [
     "AgentDraft",
     "State",
     "add_main",
+    "arrive",
     "cadence",
     "card",
     "cards",
@@ -33,10 +34,12 @@ __all__ = [
     "hold",
     "hold_all",
     "issue_token",
+    "let_go",
     "listed",
     "mark_offline",
     "named",
     "new_lead",
+    "newest",
     "of_board",
     "offline_after",
     "on_board",

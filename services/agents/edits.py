@@ -1,19 +1,22 @@
 """Agents come, change and go."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from kit.errors import Conflict, Forbidden, Invalid, NotFound
 from kit.values import checked
-from models import Actor, Agent, AgentStatus, Board, EventType, Member, new_id
+from models import Actor, Agent, AgentStatus, Board, EventType, Member, User, new_id
 from services import boards, events, tasks
 from services.agents.fields import CHECKS, AgentDraft
 from services.agents.finding import hold, moved
+from services.agents.presence import arrived
+from services.agents.rules import OFFLINE_AFTER
 from services.agents.tokens import add_token
 
 
@@ -27,31 +30,33 @@ async def create(
 ) -> tuple[Agent, str]:
     """Make an agent for a board that is held, and return it with its token, which is shown once.
 
-    An admin may, and the board's lead as long as there are fewer workers than `max_agents`. Only
-    an admin makes a lead. Raises Forbidden, Invalid and Conflict.
+    An admin, who holds the board as one, may; and the board's lead as long as there are fewer
+    workers than `max_agents`. Only an admin makes a lead. Raises Forbidden, Invalid and Conflict.
     """
-    await _may_create(session, actor, board, is_board_lead=is_board_lead)
-    fields = checked(CHECKS, vars(draft))
-    await _name_is_free(session, board, fields["name"])
-    if is_board_lead:
-        await _no_other_lead(session, board)
-    agent = Agent(
-        id=new_id(),
-        organization_id=board.organization_id,
-        board=board,
-        board_id=board.id,
-        gateway_id=board.gateway_id,
-        status=AgentStatus.PROVISIONING,
-        is_board_lead=is_board_lead,
-        created_at=now(),
-        updated_at=now(),
-        **fields,
-    )
-    agent.openclaw_session_id = agent.session_key
-    session.add(agent)
+    if isinstance(actor, Agent):
+        await _lead_may_create(session, actor, board, is_board_lead=is_board_lead)
+    agent = await _new(session, board, draft, is_board_lead=is_board_lead)
     token = await add_token(session, agent)
     created = _happened(EventType.AGENT_CREATED, actor, board, agent, lead=is_board_lead)
     await events.record_all(session, [created])
+    return agent, token
+
+
+async def arrive(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    name: str,
+    *,
+    status: str | None = None,
+    offline_after: timedelta = OFFLINE_AFTER,
+) -> tuple[Agent, str]:
+    """Make an agent that checks in before anybody made it; else as `create` does for an admin."""
+    agent = await _new(session, board, AgentDraft(name=name))
+    seen = arrived(agent, board, status=status, offline_after=offline_after)
+    token = await add_token(session, agent)
+    created = _happened(EventType.AGENT_CREATED, user, board, agent, lead=False)
+    await events.record_all(session, [created, *seen])
     return agent, token
 
 
@@ -86,22 +91,38 @@ async def change(
     return agent
 
 
-async def delete(session: AsyncSession, actor: Actor, agent_id: UUID) -> None:
+async def delete(session: AsyncSession, user: User, agent_id: UUID) -> None:
     """Delete an agent, and put its work back into the inbox. One that is not there is no trouble.
 
-    An admin may, and a lead the workers of its own board. Raises Forbidden, and NotFound to a lead
-    that asks for an agent of another board. Raises Conflict if the agent was moved while its board
-    was waited for.
+    An admin may. Raises Forbidden, and Conflict if the agent was moved while its board was waited
+    for.
     """
-    agent = await _of_actor(session, actor, agent_id)
-    if agent is None:
-        return
-    board = await _hold_for_deletion(session, actor, agent)
-    agent = await _of_actor(session, actor, agent_id)
+    board = await boards.hold_of_agent(session, user, agent_id)
+    mine = select(Member.organization_id).where(Member.user_id == user.id)
+    agent = await _found(session, agent_id, Agent.organization_id.in_(mine))
     if agent is None:
         return
     if agent.board_id != (board.id if board else None):
         raise moved()
+    if board is None:
+        await _is_admin_where(session, user.id, agent.organization_id)
+    await _remove(session, user, board, agent)
+
+
+async def let_go(session: AsyncSession, lead: Agent, board: Board, agent_id: UUID) -> None:
+    """Delete a worker of the board that a lead leads, and holds; else as `delete` does.
+
+    Raises Forbidden, and NotFound if the agent works on another board.
+    """
+    own = Agent.organization_id == lead.organization_id
+    agent = await _found(session, agent_id, own)
+    if agent is None:
+        return
+    _check_lets_go(lead, board, agent)
+    await _remove(session, lead, board, agent)
+
+
+async def _remove(session: AsyncSession, actor: Actor, board: Board | None, agent: Agent) -> None:
     news = await tasks.release(session, board, agent) if board else ()
     await session.delete(agent)
     told = tasks.happened(actor, board, news) if board else []
@@ -109,13 +130,33 @@ async def delete(session: AsyncSession, actor: Actor, agent_id: UUID) -> None:
     await events.record_all(session, [*told, gone])
 
 
-async def _may_create(
-    session: AsyncSession, actor: Actor, board: Board, *, is_board_lead: bool
+async def _new(
+    session: AsyncSession, board: Board, draft: AgentDraft, *, is_board_lead: bool = False
+) -> Agent:
+    fields = checked(CHECKS, vars(draft))
+    await _name_is_free(session, board, fields["name"])
+    if is_board_lead:
+        await _no_other_lead(session, board)
+    agent = Agent(
+        id=new_id(),
+        organization_id=board.organization_id,
+        board=board,
+        board_id=board.id,
+        gateway_id=board.gateway_id,
+        status=AgentStatus.PROVISIONING,
+        is_board_lead=is_board_lead,
+        created_at=now(),
+        updated_at=now(),
+        **fields,
+    )
+    agent.openclaw_session_id = agent.session_key
+    session.add(agent)
+    return agent
+
+
+async def _lead_may_create(
+    session: AsyncSession, actor: Agent, board: Board, *, is_board_lead: bool
 ) -> None:
-    if not isinstance(actor, Agent):
-        if not (await boards.access(session, actor, board.id)).is_admin:
-            raise Forbidden("admin_required", "Only an admin of the organization adds agents.")
-        return
     if not actor.is_board_lead or is_board_lead:
         raise Forbidden("lead_required", "Only the board's lead adds agents, and only workers.")
     workers = select(func.count()).where(Agent.board_id == board.id, Agent.is_board_lead.is_(False))
@@ -161,36 +202,19 @@ def _board_wanted(changes: Mapping[str, Any]) -> UUID | None:
     return changes.get("board_id")
 
 
-async def _of_actor(session: AsyncSession, actor: Actor, agent_id: UUID) -> Agent | None:
-    """Return an agent of the actor's organizations, if there is one."""
-    query = select(Agent).where(Agent.id == agent_id)
-    if isinstance(actor, Agent):
-        query = query.where(Agent.organization_id == actor.organization_id)
-    else:
-        mine = select(Member.organization_id).where(Member.user_id == actor.id)
-        query = query.where(Agent.organization_id.in_(mine))
+async def _found(session: AsyncSession, agent_id: UUID, among: ColumnElement[bool]) -> Agent | None:
+    """Return an agent as it is in the database now, if there is one among these."""
+    query = select(Agent).where(Agent.id == agent_id, among)
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
-async def _hold_for_deletion(session: AsyncSession, actor: Actor, agent: Agent) -> Board | None:
-    """Hold the agent's board for who may delete the agent."""
-    if not isinstance(actor, Agent):
-        if agent.board_id is not None:
-            return await boards.hold_as_admin(session, actor, agent.board_id)
-        await _is_admin_where(session, actor.id, agent.organization_id)
-        return None
-    _check_lets_go(actor, agent)
-    assert actor.board_id is not None
-    return await boards.hold(session, actor, actor.board_id)
-
-
-def _check_lets_go(lead: Agent, agent: Agent) -> None:
+def _check_lets_go(lead: Agent, board: Board, agent: Agent) -> None:
     """Raise a refusal unless an agent leads the board on which the other one works."""
-    if not lead.is_board_lead or lead.board_id is None:
+    if not lead.is_board_lead or lead.board_id != board.id:
         raise Forbidden("lead_required", "Only the board's lead lets agents go.")
     if agent.board_id is None:
         raise Forbidden("gateway_main_stays", "The gateway's own agent is not a lead's to let go.")
-    if agent.board_id != lead.board_id:
+    if agent.board_id != board.id:
         raise NotFound("agent_not_found", "There is no such agent on this board.")
     if agent.is_board_lead:
         raise Forbidden("lead_stays", "Only an admin lets the board's lead go.")

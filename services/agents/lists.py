@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Forbidden, NotFound
 from kit.paging import Page, Paging, paged
+from kit.together import Wanted
 from models import Agent, Board, Gateway, Member, Status, Task
 from services import boards, organizations
 from services.agents import rules
@@ -78,13 +79,16 @@ async def named(
 ) -> Agent | None:
     """Return the oldest agent of exactly this name on a board that an admin reads, if there is one.
 
-    Raises Forbidden, and NotFound for a board of another organization.
+    Raises Forbidden.
     """
     organizations.require_admin(member)
-    if board_id is not None:
-        await boards.get(session, member.user, board_id)
     query = select(Agent).where(_seen_by(member, board_id), Agent.name == name)
     return await session.scalar(query.order_by(Agent.created_at, Agent.id).limit(1))
+
+
+def newest(board: Board) -> Wanted[Agent]:
+    """Want the agents of a board, newest first."""
+    return Wanted(_newest(Agent.board_id == board.id), lambda row: row[0])
 
 
 async def of_board(session: AsyncSession, board: Board) -> Sequence[Agent]:

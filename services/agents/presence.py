@@ -52,6 +52,21 @@ async def heartbeat(
     return agent
 
 
+def arrived(
+    agent: Agent, board: Board, *, status: str | None, offline_after: timedelta
+) -> Sequence[events.Happened]:
+    """Let an agent that is yet to be written have checked in, and return what is to be recorded.
+
+    Raises Invalid for a bad word.
+    """
+    moment = now()
+    before = rules.status(agent, moment, offline_after)
+    agent.status = rules.checked_status(status) or AgentStatus.ONLINE
+    agent.last_seen_at = moment
+    after = rules.status(agent, moment, offline_after)
+    return [_change(agent, board, before, after)] if after != before else []
+
+
 async def mark_offline(session: AsyncSession, *, offline_after: timedelta = OFFLINE_AFTER) -> int:
     """Write down which agents have been silent for too long, and say how many they are.
 

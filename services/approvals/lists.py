@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from kit.paging import MOST, Page, Paging, paged_rows
+from kit.together import Wanted
 from models import Approval, ApprovalStatus, ApprovalTask, Board, Member
 from services import boards
 from services.approvals.details import (
@@ -45,6 +46,17 @@ async def listed(
     return await _paged(session, query, paging)
 
 
+def newest(board: Board, *, most: int) -> Wanted[ApprovalDetail]:
+    """Want a board's newest approvals, newest first."""
+    query = _newest_first(rows().where(Approval.board_id == board.id))
+    return Wanted(query.limit(most), from_row)
+
+
+def pending_count(board: Board) -> Wanted[int]:
+    """Want the number of a board's pending approvals."""
+    return Wanted(select(_pending(board).label("pending")), lambda row: row[0])
+
+
 async def several(
     session: AsyncSession, board: Board, approval_ids: Collection[UUID]
 ) -> dict[UUID, ApprovalDetail]:
@@ -57,7 +69,6 @@ async def several(
 async def counts(session: AsyncSession, board: Board, task_ids: Sequence[UUID]) -> Counts:
     """Count a board's pending approvals, and all and pending ones of some of its tasks."""
     pending = Approval.status == ApprovalStatus.PENDING
-    total = select(func.count()).where(Approval.board_id == board.id, pending)
     per_task = (
         select(ApprovalTask.task_id, func.count(), func.count().filter(pending))
         .join(Approval, Approval.id == ApprovalTask.approval_id)
@@ -66,7 +77,7 @@ async def counts(session: AsyncSession, board: Board, task_ids: Sequence[UUID]) 
     )
     found = (await session.execute(per_task)).all() if task_ids else []
     return Counts(
-        pending=await session.scalar(total) or 0,
+        pending=await session.scalar(select(_pending(board))) or 0,
         of_tasks=dict.fromkeys(task_ids, (0, 0)) | {id: (all, open) for id, all, open in found},
     )
 
@@ -121,6 +132,11 @@ async def waiting_by_board(session: AsyncSession, member: Member) -> dict[UUID, 
     query = select(Approval.board_id, func.count()).where(WAITING, _readable(member, None))
     found = await session.execute(query.group_by(Approval.board_id))
     return {board_id: count for board_id, count in found}
+
+
+def _pending(board: Board) -> ColumnElement[int]:
+    pending = Approval.status == ApprovalStatus.PENDING
+    return select(func.count()).where(Approval.board_id == board.id, pending).scalar_subquery()
 
 
 def _newest_first(query: Rows) -> Rows:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, false, literal, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, false, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Forbidden, NotFound, Unauthorized
-from models import Actor, Agent, Board, BoardAccess, Member, Role
+from models import Actor, Agent, Board, BoardAccess, Member, Role, User
 
 
 @dataclass(frozen=True)
@@ -92,18 +93,37 @@ async def hold(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
 
 async def hold_as_admin(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
     """Hold a board for what only the organization's admins may do to it. Raises as `hold` does."""
-    held = await _held(session, actor, board_id)
-    if not (held.can_write and held.is_admin):
-        raise Forbidden("admin_required", "Only an admin who may change this board can do that.")
-    return held.board
+    return _as_admin(await _held(session, actor, board_id))
+
+
+async def hold_of_agent(session: AsyncSession, user: User, agent_id: UUID) -> Board | None:
+    """Hold the board on which an agent works, for an admin. None if it works on none that is seen.
+
+    Raises Forbidden.
+    """
+    its = select(Agent.board_id).where(Agent.id == agent_id).scalar_subquery()
+    row = (await session.execute(_to_hold(user, its))).one_or_none()
+    return _as_admin(_seen(row)) if row is not None else None
 
 
 async def _held(session: AsyncSession, actor: Actor, board_id: UUID) -> Access:
-    query = seen_by(actor).where(Board.id == board_id).with_for_update(key_share=True, of=Board)
-    held = await _one(session, query.execution_options(populate_existing=True))
+    held = await _one(session, _to_hold(actor, board_id))
     if isinstance(actor, Agent):
         await _is_as_before(session, actor)
     return held
+
+
+def _to_hold(
+    actor: Actor, board_id: UUID | ScalarSelect[UUID | None]
+) -> Select[Board, bool, bool, bool]:
+    query = seen_by(actor).where(Board.id == board_id).with_for_update(key_share=True, of=Board)
+    return query.execution_options(populate_existing=True)
+
+
+def _as_admin(held: Access) -> Board:
+    if not (held.can_write and held.is_admin):
+        raise Forbidden("admin_required", "Only an admin who may change this board can do that.")
+    return held.board
 
 
 async def _is_as_before(session: AsyncSession, agent: Agent) -> None:
@@ -124,6 +144,11 @@ async def _one(session: AsyncSession, query: Select[Board, bool, bool, bool]) ->
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFound("board_not_found", "There is no such board.")
+    return _seen(row)
+
+
+def _seen(row: Sequence[Any]) -> Access:
+    """Return what was found, for who may read it. Raises Forbidden."""
     found = Access(*row)
     if not found.can_read:
         raise Forbidden("board_read_forbidden", "You may not read this board.")

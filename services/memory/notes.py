@@ -1,6 +1,6 @@
 """Reading what is remembered, each note with who wrote it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import NotFound
 from kit.paging import Page, Paging, paged_rows
+from kit.together import Wanted
 from models import Agent, Board, GroupNote, Note, User
 from services.memory.places import Kind, Place, on_board
 from services.memory.rules import name_of
@@ -38,10 +39,9 @@ async def listed(
     return (await paged_rows(session, query, paging)).map(lambda row: NoteDetail(*row))
 
 
-async def newest_chat(session: AsyncSession, board: Board, *, most: int) -> Sequence[NoteDetail]:
-    """Return the newest messages of a board's chat, oldest first."""
-    rows = await session.execute(_telling(on_board(board), True).limit(most))
-    return [NoteDetail(*row) for row in rows][::-1]
+def newest_chat(board: Board, *, most: int) -> Wanted[NoteDetail]:
+    """Want the newest messages of a board's chat, newest first."""
+    return Wanted(_telling(on_board(board), True).limit(most), lambda row: NoteDetail(*row))
 
 
 async def one(session: AsyncSession, place: Place, memory_id: UUID) -> NoteDetail:

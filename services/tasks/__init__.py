@@ -6,7 +6,7 @@ from services.tasks.columns import BoardFilters, Column, columns
 from services.tasks.comments import CommentDetail, comment, comments
 from services.tasks.details import TagRef, TaskDetail, TaskRef, detail
 from services.tasks.history import FieldChange, HistoryEntry, history
-from services.tasks.lists import listed
+from services.tasks.lists import listed, newest
 from services.tasks.news import News, happened
 from services.tasks.setbacks import release
 from services.tasks.several import comments_of, details_of
@@ -38,6 +38,7 @@ __all__ = [
     "happened",
     "history",
     "listed",
+    "newest",
     "purge_trash",
     "release",
     "restore",

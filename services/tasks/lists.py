@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.paging import Page, Paging
+from kit.together import Wanted
 from models import Board, Status, Task
 from services.tasks.details import TaskDetail, details, from_row
 
@@ -44,3 +45,8 @@ async def listed(
     else:
         total = await session.scalar(count) or 0
     return Page([from_row(row[:-1]) for row in rows], total, paging.limit, paging.offset)
+
+
+def newest(board: Board) -> Wanted[TaskDetail]:
+    """Want all tasks of a board, newest first."""
+    return Wanted(details(board).order_by(*NEWEST_FIRST), from_row)

@@ -107,7 +107,7 @@ def _work(there: Things, size: int) -> Rows:
                 "board_id": world.board.id,
                 "title": f"Task {n}",
                 "status": Status.IN_PROGRESS if n % 2 else Status.INBOX,
-                "assigned_agent_id": world.other_worker.id if n % 3 else agent_id,
+                "assigned_agent_id": agent_id if n % 3 == 1 else world.other_worker.id,
                 **at,
             }
         )

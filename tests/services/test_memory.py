@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Forbidden, Invalid, NotFound, PreconditionFailed, Refusal
 from kit.paging import Paging
+from kit.together import together
 from models import Actor, Agent, Board, Event, EventType, GroupNote, Message, Note, new_id
 from services import board_groups, boards, memory
 from services.memory import NoteDetail, NoteDraft, Place
@@ -242,13 +243,15 @@ async def test_authors_are_named_while_they_are_there(session: AsyncSession, wor
     assert theirs.author_name is None
 
 
-async def test_the_newest_messages_come_oldest_first(session: AsyncSession, world: World) -> None:
+async def test_the_newest_messages_of_a_chat_come_with_their_authors(
+    session: AsyncSession, world: World
+) -> None:
     place = await place_of(session, world.alice, world.board)
     for content in ("one", "two", "three"):
         await write(session, world.alice, place, content=content)
     await write(session, world.alice, place, content="a plan", tags=["plan"])
-    newest = await memory.newest_chat(session, world.board, most=2)
-    assert [one.note.content for one in newest] == ["two", "three"]
+    [newest] = await together(session, memory.newest_chat(world.board, most=2))
+    assert [one.note.content for one in newest] == ["three", "two"]
     assert newest[0].author_name == "Alice"
 
 

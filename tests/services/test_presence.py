@@ -11,7 +11,7 @@ from sqlalchemy import event, select, update
 from kit.clock import now
 from kit.errors import Invalid
 from models import Agent, Event, EventType
-from services import agents
+from services import agents, boards
 from services.agents import State, rules
 from tests.world import a_task
 
@@ -256,6 +256,23 @@ class TestAHeartbeat:
         agent = await standing(session, world.worker, "updating", HOUR)
         assert (await agents.heartbeat(session, agent)).status == "updating"
         assert await changes(session) == []
+
+    @pytest.mark.parametrize(("word", "status"), [(None, "online"), (" busy ", "busy")])
+    async def test_who_checks_in_before_being_made_is_there_from_the_first(
+        self, session, world, word, status
+    ) -> None:
+        board = await boards.hold_as_admin(session, world.alice, world.board.id)
+        agent, _ = await agents.arrive(session, world.alice, board, "Ada", status=word)
+        await session.refresh(agent)
+        assert (agent.status, agent.last_seen_at is None) == (status, False)
+        told = await session.scalars(select(Event).order_by(Event.seq))
+        assert [event.type for event in told] == [
+            EventType.AGENT_CREATED,
+            EventType.AGENT_STATUS_CHANGED,
+        ]
+        assert await changes(session) == [("provisioning", status)]
+        with pytest.raises(Invalid):
+            await agents.arrive(session, world.alice, board, "Eve", status="deleting")
 
 
 class TestSilence:

@@ -81,6 +81,17 @@ async def test_a_snapshot_has_all_tasks_and_the_newest_of_the_rest(
     )
 
 
+async def test_nothing_is_seen_of_a_board_on_which_nothing_is(
+    session: AsyncSession, world: World
+) -> None:
+    board = await boards.get(session, world.alice, world.garden.id)
+    await session.delete(world.gardener)
+    await session.flush()
+    found = await snapshots.snapshot(session, board)
+    seen = (found.tasks, found.agents, found.approvals, found.chat_messages)
+    assert (seen, found.pending_approvals_count) == (([], [], [], []), 0)
+
+
 async def test_a_snapshot_costs_the_same_however_much_there_is(
     session: AsyncSession, world: World
 ) -> None:
@@ -93,4 +104,4 @@ async def test_a_snapshot_costs_the_same_however_much_there_is(
     await session.flush()
     statements.clear()
     await snapshots.snapshot(session, board)
-    assert len(statements) <= 6
+    assert len(statements) == 1
