@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.openclaw.scripted import MODEL
+
 VERSION = "2026.9.6"
 NODE = "24"
 CACHE = Path.home() / ".cache" / "mission-control" / f"openclaw-{VERSION}"  # some 850 MB
@@ -56,13 +58,19 @@ class Real:
 
 
 @contextmanager
-def gateway(state: Path) -> Generator[Real]:
-    """Let a gateway run. Its agents have a model that nobody serves: here none has to answer."""
+def gateway(
+    state: Path, *, model: str = "http://127.0.0.1:9/v1", exec_mode: str = "full"
+) -> Generator[Real]:
+    """Let a gateway run. Its agents have the model that is served at an address, if one is.
+
+    `exec_mode` says whether they may run commands: `full`, or `ask` for each.
+    """
     _install()
     port, token = _free_port(), secrets.token_hex(24)
     folder = state / "openclaw"
     folder.mkdir(parents=True)
-    (folder / "openclaw.json").write_text(json.dumps(_config(state, port, token)))
+    config = _config(state, port, token, model, exec_mode)
+    (folder / "openclaw.json").write_text(json.dumps(config))
     with (state / "output").open("wb") as output:
         process = subprocess.Popen(
             _openclaw("gateway", "run", "--port", str(port)),
@@ -128,17 +136,17 @@ def _environment(state: Path) -> dict[str, str]:
     }
 
 
-def _config(state: Path, port: int, token: str) -> dict[str, Any]:
+def _config(state: Path, port: int, token: str, url: str, exec_mode: str) -> dict[str, Any]:
     model = {
-        "id": "none",
-        "name": "None",
+        "id": MODEL,
+        "name": "Scripted",
         "reasoning": False,
         "input": ["text"],
         "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
         "contextWindow": 128000,
         "maxTokens": 4096,
     }
-    nowhere = {"baseUrl": "http://127.0.0.1:9/v1", "apiKey": "none", "api": "openai-completions"}
+    provider = {"baseUrl": url, "apiKey": "none", "api": "openai-completions"}
     return {
         "gateway": {
             "mode": "local",
@@ -153,14 +161,15 @@ def _config(state: Path, port: int, token: str) -> dict[str, Any]:
         "telemetry": {"enabled": False},
         "discovery": {"mdns": {"mode": "off"}},
         "logging": {"file": str(state / "gateway.log")},
+        "tools": {"exec": {"host": "gateway", "mode": exec_mode}},
         "models": {
             "mode": "replace",
             "catalogRefresh": {"enabled": False},
-            "providers": {"nowhere": {**nowhere, "models": [model]}},
+            "providers": {"scripted": {**provider, "models": [model]}},
         },
         "agents": {
             "defaults": {
-                "model": {"primary": "nowhere/none"},
+                "model": {"primary": f"scripted/{MODEL}"},
                 "workspace": str(state / "workspace"),
                 "heartbeat": {"every": "0m", "target": "none"},
             }
