@@ -1,0 +1,31 @@
+"""What agents on gateways are told: the files of their workspaces, and how they begin and go on.
+
+`facts_for` finds what there is to say to some agents, in one transaction; `render`, `scratch` and
+`first_message` write it, and need none.
+"""
+
+from services.agent_files.facts import BoardFacts, Facts, Neighbour, Person, Role
+from services.agent_files.loading import facts_for, facts_of
+from services.agent_files.places import session_key, workspace
+from services.agent_files.rendering import LARGEST_USER, NAMES, first_message, render, scratch
+from services.agent_files.rights import asked, may, may_not
+
+__all__ = [
+    "LARGEST_USER",
+    "NAMES",
+    "BoardFacts",
+    "Facts",
+    "Neighbour",
+    "Person",
+    "Role",
+    "asked",
+    "facts_for",
+    "facts_of",
+    "first_message",
+    "may",
+    "may_not",
+    "render",
+    "scratch",
+    "session_key",
+    "workspace",
+]
