@@ -1,6 +1,7 @@
 """A world with much of everything, to see what grows with it."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import insert
@@ -14,10 +15,17 @@ from models import (
     Base,
     Board,
     BoardAccess,
+    BoardCustomField,
+    BoardGroup,
     Comment,
+    CustomField,
     Event,
     EventType,
+    Gateway,
+    GroupNote,
+    Invite,
     Member,
+    Message,
     Note,
     Organization,
     Status,
@@ -32,6 +40,7 @@ from services import souls
 from tests.api.walking import Things, things
 from tests.world import World
 
+DISTANT = datetime(2100, 1, 1, tzinfo=UTC)
 Rows = Mapping[type[Base], Sequence[dict[str, Any]]]
 
 
@@ -43,7 +52,12 @@ async def a_crowd(session: AsyncSession, world: World, size: int) -> Things:
     session.add(world.board)
     await session.flush()
     await souls.look(session, "")  # the first look at a new library brings it in
-    for rows in (_places(there, size), _work(there, size), _around_the_task(there, size)):
+    for rows in (
+        _places(there, size),
+        _work(there, size),
+        _around_the_task(there, size),
+        _at_hand(there, size),
+    ):
         for model, values in rows.items():
             await session.execute(insert(model), values)
     return there
@@ -58,6 +72,7 @@ def _places(there: Things, size: int) -> Rows:
             "organization_id": world.tern.id,
             "name": f"Board {n}",
             "slug": f"board-{n}",
+            "board_group_id": there.group.id,
             "max_agents": 500,
             **at,
         }
@@ -78,7 +93,18 @@ def _places(there: Things, size: int) -> Rows:
         {"organization_member_id": world.alices.id, "board_id": id, "can_write": True, **at}
         for id in board_ids
     ]
+    groups = [
+        {
+            "id": new_id(),
+            "organization_id": world.tern.id,
+            "name": f"Group {n}",
+            "slug": f"group-{n}",
+            **at,
+        }
+        for n in range(size)
+    ]
     return {
+        BoardGroup: groups,
         Organization: [{"id": id, "name": f"O {id}", **at} for id in organization_ids],
         Board: boards,
         User: users,
@@ -111,10 +137,7 @@ def _work(there: Things, size: int) -> Rows:
                 **at,
             }
         )
-    notes = [
-        {"board_id": world.board.id, "content": f"Note {n}", "is_chat": bool(n % 2), **at}
-        for n in range(size)
-    ]
+    said = [{"content": f"Note {n}", "is_chat": bool(n % 2), **at} for n in range(size)]
     waiting = [
         {
             "board_id": world.board.id,
@@ -142,7 +165,8 @@ def _work(there: Things, size: int) -> Rows:
     return {
         Agent: agents,
         Task: tasks,
-        Note: notes,
+        Note: [note | {"board_id": world.board.id} for note in said],
+        GroupNote: [note | {"board_group_id": there.group.id} for note in said],
         TaskDependency: waiting,
         Approval: approvals,
         ApprovalTask: links,
@@ -183,3 +207,47 @@ def _around_the_task(there: Things, size: int) -> Rows:
     ]
     tagged = [{"task_id": there.task.id, "tag_id": tag["id"], "created_at": now()} for tag in tags]
     return {Tag: tags, TagAssignment: tagged, Comment: comments, Event: told}
+
+
+def _at_hand(there: Things, size: int) -> Rows:
+    """What is there of an organization besides: fields, invitations, gateways, messages."""
+    world, at = there.world, {"created_at": now(), "updated_at": now()}
+    own = [{"id": new_id(), "organization_id": world.tern.id, **at} for _ in range(size)]
+    fields = [row | {"field_key": f"key-{n}", "label": f"Field {n}"} for n, row in enumerate(own)]
+    bound = [
+        {
+            "board_id": world.board.id,
+            "task_custom_field_definition_id": field["id"],
+            "created_at": now(),
+        }
+        for field in fields
+    ]
+    invites = [
+        row | {"invited_email": f"{n}@example.com", "token_hash": str(n), "expires_at": DISTANT}
+        for n, row in enumerate(own)
+    ]
+    gateways = [
+        row
+        | {"name": f"G {n}", "url": "ws://127.0.0.1:9", "workspace_root": "/", "sealed_device": "x"}
+        for n, row in enumerate(own)
+    ]
+    messages = [
+        {
+            "organization_id": world.tern.id,
+            "agent_id": agent.id,
+            "board_id": world.board.id,
+            "kind": "BOARD CHAT",
+            "content": "BOARD CHAT",
+            "key": f"crowd-{n}",
+            "created_at": now(),
+        }
+        for n in range(size)
+        for agent in (world.lead, world.other_worker, there.main)
+    ]
+    return {
+        CustomField: fields,
+        BoardCustomField: bound,
+        Invite: invites,
+        Gateway: gateways,
+        Message: messages,
+    }

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 from models import User
 from tests.api.conftest import Caller, Client
 from tests.conftest import Transaction
-from tests.world import World, a_member, a_user, an_api_token
+from tests.world import World, a_gateway, a_main, a_member, a_user, an_api_token
 
 MOST = 8
 INVITES = "/organizations/me/invites"
@@ -98,3 +98,14 @@ async def test_removing_a_member_and_deleting_the_organization(
     await alice.get("/boards")
     await few(alice, "DELETE", f"/organizations/me/members/{world.bobs.id}")
     await few(alice, "DELETE", "/organizations/me")
+
+
+async def test_removing_a_gateway_that_no_board_is_on(
+    alice: Client, world: World, transaction: Transaction
+) -> None:
+    gateway = a_gateway(world.tern)
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        session.add_all(a_main(gateway))
+    await few(alice, "DELETE", f"/gateways/{gateway.id}")

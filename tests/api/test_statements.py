@@ -38,10 +38,10 @@ ANSWERING = [
 """But for streams, and for what asks a gateway: that takes longer than any statement."""
 
 NOT_SIMPLY = {
-    "POST /organizations/invites/accept",  # by who is invited: see test_people_statements.py
+    "POST /organizations/invites/accept",  # by who is invited
     "DELETE /gateways/{gateway_id}",  # of one that no board is on
 }
-"""What the owner of everything cannot do just so."""
+"""What the owner of everything cannot do just so: see test_people_statements.py."""
 
 
 @dataclass(frozen=True)
