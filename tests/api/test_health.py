@@ -86,18 +86,23 @@ async def test_a_house_that_is_closing_is_not_ready(
 async def test_what_nobody_expected_is_told_in_the_envelope_and_nothing_of_it_leaks(
     settings: Settings,
 ) -> None:
+    """S16, S19: with the headers by which a browser lets the page read it."""
+
     @asynccontextmanager
     async def broken() -> AsyncGenerator[None, None]:
         raise ZeroDivisionError("the secret word")
         yield None
 
-    client = client_of(without_database(settings, broken), None)
+    origin = "https://control.example"
+    house = without_database(settings.model_copy(update={"cors_origins": (origin,)}), broken)
+    client = client_of(house, None)
     client.headers["Authorization"] = "Bearer mc_user_somebody-or-other-calls-here"
-    response = await client.get("/boards")
+    response = await client.get("/boards", headers={"Origin": origin})
     assert response.status_code == 500
     assert response.json()["detail"] == "Internal Server Error"
     assert response.json()["request_id"] == response.headers["X-Request-Id"]
     assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Access-Control-Allow-Origin"] == origin
     assert "secret" not in response.text
 
 

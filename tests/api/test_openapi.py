@@ -148,6 +148,7 @@ async def test_real_refusals_are_as_the_document_says(
             if response.status_code != 200:
                 status = str(response.status_code)
                 assert status in told, (named(operation), response.text)
+                assert response.json()["code"], named(operation)
                 fits(response.json(), told[status]["content"]["application/json"]["schema"])
 
 

@@ -1,5 +1,7 @@
 """Every way in, walked through: who has no token stays out, and a stranger finds nothing."""
 
+import logging
+
 import pytest
 
 from api.app import OPERATIONS, root_routes
@@ -7,7 +9,7 @@ from api.operations import Operation
 from tests.api.conftest import Caller, Client
 from tests.api.walking import WITH_IDS, everything, named, things
 from tests.conftest import Transaction
-from tests.world import World, cookie_of
+from tests.world import World, cookie_of, token_of
 
 OPEN_TO_ALL = {"/health", "/healthz", "/readyz", "/openapi.json", "/docs"}
 
@@ -139,3 +141,40 @@ async def test_a_slash_too_many_leads_to_where_it_is_right(alice: Client) -> Non
     assert response.status_code == 307
     assert response.headers["Location"].endswith("/api/v1/boards")
     assert (await alice.get("/nothing/")).status_code == 404
+
+
+@pytest.mark.parametrize("header", ["Authorization", "X-Agent-Token"])
+async def test_no_log_tells_anything_of_a_token(
+    nobody: Client, world: World, caplog: pytest.LogCaptureFixture, header: str
+) -> None:
+    """S23, W-24: neither of a good one nor of one that is refused, however much is logged."""
+    good = [token_of(world.worker), token_of(world.alice)]
+    with caplog.at_level(logging.DEBUG):
+        for token in ["mc_agent_canary", "mc_user_canary", "canary, of elsewhere", *good]:
+            value = f"Bearer {token}" if header == "Authorization" else token
+            for path in ("/boards", f"/boards/{world.board.id}/tasks", "/agent/heartbeat"):
+                await nobody.get(path, headers={header: value})
+            await nobody.post("/agent/heartbeat", headers={header: value})
+    ours = [one for one in caplog.records if one.name.startswith("mission_control")]
+    assert len(ours) >= 20
+    told = " ".join(f"{one.getMessage()} {vars(one)}" for one in ours)
+    assert not [word for word in ("canary", "elsewhere", "the-token-of") if word in told]
+
+
+async def test_who_has_no_token_learns_of_no_id_whether_it_is_one(
+    nobody: Client, world: World, transaction: Transaction
+) -> None:
+    """W-09: whoever calls is looked at first, and then what they name."""
+    async with transaction() as session:
+        there = await things(session, world)
+    for operation in WITH_IDS:
+        path = there.path(operation)
+        ids = {part for part in path.split("/") if len(part) == 36}
+        for none in ("00000000-0000-4000-8000-000000000000", "no-id"):
+            never = path
+            for id in ids:
+                never = never.replace(id, none)
+            answers = [await nobody.request(operation.method, at, json={}) for at in (path, never)]
+            bodies = [{**one.json(), "request_id": ""} for one in answers]
+            assert bodies[0] == bodies[1], named(operation)
+            assert {one.status_code for one in answers} == {401}, named(operation)

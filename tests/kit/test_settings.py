@@ -228,6 +228,17 @@ def test_the_example_names_only_settings_that_exist() -> None:
     assert named <= {name.upper() for name in Settings.model_fields}
 
 
+def test_whoever_copies_the_example_switches_nothing_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S18."""
+    file = tmp_path / "settings.env"
+    file.write_text(EXAMPLE)
+    monkeypatch.setenv("MC_ENV_FILE", str(file))
+    assert Settings.load().model_dump() == Settings().model_dump()
+    assert "SECURITY_HEADER" not in EXAMPLE
+
+
 def test_a_broken_line_of_the_file_stops_the_start_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,8 +101,14 @@ async def test_what_a_draft_names_must_be_there(session, world) -> None:
         TaskDraft(title="A", depends_on_task_ids=[elsewhere.id]),
         TaskDraft(title="A", tag_ids=[theirs.id]),
         TaskDraft(title="A", assigned_agent_id=world.charlies_worker.id),
+        TaskDraft(title="A", assigned_agent_id=new_id()),
     ]
-    missing = [{"missing_task_ids": [str(elsewhere.id)]}, {"missing_tag_ids": [str(theirs.id)]}, {}]
+    missing = [
+        {"missing_task_ids": [str(elsewhere.id)]},
+        {"missing_tag_ids": [str(theirs.id)]},
+        {},
+        {},
+    ]
     for draft, details in zip(drafts, missing, strict=True):
         for actor in (world.alice, world.lead):
             with pytest.raises(NotFound) as refused:
