@@ -141,13 +141,23 @@ class LeadScript(Script):
     async def _review(
         self, task: dict[str, Any], newest: dict[str, Any] | None, waiting: int
     ) -> None:
-        if newest and newest["status"] == "approved":
-            await self.move(task, "done")
-        elif newest and newest["status"] == "rejected" and newest["id"] not in self._sent_back:
+        if newest and newest["status"] == "approved" and await self._is_done(task):
+            return
+        if newest and newest["status"] == "rejected" and newest["id"] not in self._sent_back:
             self._sent_back.add(newest["id"])
             await self.move(task, "inbox")
-        elif (newest is None or newest["status"] == "rejected") and waiting < MOST_WAITING:
+        elif (newest is None or newest["status"] != "pending") and waiting < MOST_WAITING:
             await self._ask(task)
+
+    async def _is_done(self, task: dict[str, Any]) -> bool:
+        """Finish a task, and say whether the approval still counts: a new version needs another."""
+        try:
+            await self.move(task, "done")
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code == httpx2.codes.CONFLICT:
+                return False
+            raise
+        return True
 
     async def _ask(self, task: dict[str, Any]) -> None:
         work = _work(task)

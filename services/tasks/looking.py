@@ -14,6 +14,7 @@ from sqlalchemy import (
     Uuid,
     func,
     null,
+    or_,
     select,
     true,
     union,
@@ -79,7 +80,7 @@ async def look(
         "last_word": row.last_word,
         "assignee": row.wanted,
         "approvals": Approvals(
-            bool(row.pending), row.approved_at, row.rejected_at, row.reopened_at
+            bool(row.pending), row.approved_at, row.rejected_at, row.taken_up_at
         ),
         "fields": custom_fields.bound_fields(row.fields or ()),
     }
@@ -151,7 +152,7 @@ def _facts(board: Board, task_id: UUID, changes: Mapping[str, Any]) -> Select[*t
             _array(_tag_ids(), "tagged"),
             _lead(board).label("lead_id"),
             _last_worker().label("last_worker_id"),
-            _reopened_at().label("reopened_at"),
+            _taken_up_at().label("taken_up_at"),
             Wanted,
             fields.label("fields"),
             linked.c.pending,
@@ -240,10 +241,13 @@ def _last_worker() -> ColumnElement[UUID]:
     return query.correlate(Task).scalar_subquery()
 
 
-def _reopened_at() -> ColumnElement[datetime]:
+def _taken_up_at() -> ColumnElement[datetime]:
+    """Select when the task was last sent back to work that somebody had thought to be finished."""
+    left, entered = Event.data["left"].astext, Event.data["entered"].astext
+    sent_back = (left == Status.REVIEW.value) & (entered != Status.DONE.value)
     query = select(func.max(Event.created_at)).where(
         Event.task_id == Task.id,
         Event.type == EventType.TASK_STATUS_CHANGED,
-        Event.data["left"].astext == Status.DONE.value,
+        or_(left == Status.DONE.value, sent_back),
     )
     return query.correlate(Task).scalar_subquery()

@@ -24,13 +24,13 @@ class Approvals:
     """Where the approvals about a task stand: is one open, and when was it last decided, and how.
 
     An approval opens the way to done as long as nobody has said no since, and as long as the task
-    has not been done and taken up again since.
+    has not been taken up again since, from done or from review: then it is about other work.
     """
 
     pending: bool = False
     approved_at: datetime | None = None
     rejected_at: datetime | None = None
-    reopened_at: datetime | None = None
+    taken_up_at: datetime | None = None
 
     @property
     def open_done(self) -> bool:
@@ -38,7 +38,7 @@ class Approvals:
         if self.approved_at is None:
             return False
         refused = self.rejected_at is not None and self.rejected_at > self.approved_at
-        used_up = self.reopened_at is not None and self.reopened_at >= self.approved_at
+        used_up = self.taken_up_at is not None and self.taken_up_at >= self.approved_at
         return not (refused or used_up)
 
 

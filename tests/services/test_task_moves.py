@@ -229,6 +229,29 @@ async def test_an_approval_opens_done_once(session, world) -> None:
     await done()
 
 
+@pytest.mark.parametrize("to", ["inbox", "in_progress"])
+async def test_an_approval_does_not_count_for_what_is_done_anew_after_it(
+    session, world, to
+) -> None:
+    """C12: a person has agreed to what was there, and not to what comes of it later."""
+    session.add(world.board)
+    world.board.require_approval_for_done = True
+    task = await add(session, world)
+
+    async def move(status) -> None:
+        await tasks.change(session, world.alice, world.board, task.id, {"status": status})
+
+    await move("in_progress")
+    session.add_all(world.approval(task, status=ApprovalStatus.APPROVED))
+    await move("review")
+    for status in (to, "review"):
+        await move(status)
+    with pytest.raises(Conflict, match="approved"):
+        await move("done")
+    session.add_all(world.approval(task, status=ApprovalStatus.APPROVED))
+    await move("done")
+
+
 async def test_a_rejection_that_came_later_closes_done(session, world) -> None:
     session.add(world.board)
     world.board.require_approval_for_done = True

@@ -232,8 +232,8 @@ def test_review_comes_before_done_where_the_board_says_so(world, stands) -> None
         (Approvals(approved_at=EARLIER), None),
         (Approvals(approved_at=EARLIER, rejected_at=now()), "approval_required"),
         (Approvals(approved_at=now(), rejected_at=EARLIER), None),
-        (Approvals(approved_at=EARLIER, reopened_at=now()), "approval_required"),
-        (Approvals(approved_at=now(), reopened_at=EARLIER), None),
+        (Approvals(approved_at=EARLIER, taken_up_at=now()), "approval_required"),
+        (Approvals(approved_at=now(), taken_up_at=EARLIER), None),
     ],
 )
 def test_done_needs_an_approval_that_still_counts(world, approvals, code) -> None:
