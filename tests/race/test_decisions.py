@@ -8,8 +8,8 @@ from sqlalchemy import func, insert, select, update
 
 from kit.clock import now
 from kit.errors import Conflict
-from models import Approval, ApprovalStatus, Event, EventType, new_id
-from services import approvals, boards, messages
+from models import Approval, ApprovalStatus, ApprovalTask, Board, Event, EventType, new_id
+from services import approvals, boards, messages, tasks
 from services.approvals import ApprovalDraft
 from tests.world import a_board, a_member
 
@@ -192,3 +192,41 @@ async def test_lists_of_answers_for_two_organizations_do_not_block_each_other(
         for ids in zip(here, there, nested, garden, strict=True):
             one, other = list(ids[:2]), list(ids[2:])
             assert await asyncio.gather(answer_all(one), answer_all(other)) == [2, 2]
+
+
+async def test_nobody_finishes_a_task_on_an_approval_that_is_taken_away_at_that_moment(
+    real_transaction, real_world
+) -> None:
+    """R9: either the task was done first, or the rejection came first, and it is not done."""
+    world = real_world
+    done, rejected = EventType.TASK_STATUS_CHANGED, EventType.APPROVAL_REJECTED
+    rows = [world.task(f"Task {n}") for n in range(100)]
+    async with real_transaction() as session:
+        session.add_all([await session.merge(task) for task in rows])
+        (await session.get_one(Board, world.board.id)).require_approval_for_done = True
+
+    async def finish(task):
+        async with real_transaction() as session:
+            board = await boards.hold(session, world.worker, world.board.id)
+            await tasks.change(session, world.worker, board, task.id, {"status": "done"})
+
+    async def reject(id):
+        async with real_transaction() as session:
+            board = await boards.hold(session, world.alice, world.board.id)
+            await approvals.decide(session, world.alice, board, id, REJECTED)
+
+    async def told_of(task):
+        told = select(Event.type).where(Event.task_id == task.id, Event.type.in_([done, rejected]))
+        async with real_transaction() as session:
+            return (await session.scalars(told.order_by(Event.seq))).all()
+
+    for n, task in enumerate(rows):
+        approved = {"task_id": task.id, "status": APPROVED, "resolved_at": now()}
+        [id] = await some_questions(real_transaction, world.board, 1, **approved)
+        async with real_transaction() as session:
+            session.add(ApprovalTask(approval_id=id, task_id=task.id, created_at=now()))
+        both = [finish(task), reject(id)]
+        outcomes = await asyncio.gather(*both[:: 1 if n % 2 else -1], return_exceptions=True)
+        refused = [one for one in outcomes if isinstance(one, BaseException)]
+        assert [one.code for one in refused] in ([], ["approval_required"])
+        assert await told_of(task) == ([rejected] if refused else [done, rejected])
