@@ -44,7 +44,7 @@ class AgentGone(Answer):
 
 @may_answer(404)
 async def stream_agents(call: Call, member: Member, query: AgentStreamQuery) -> Response:
-    """Follow the agents of the boards that one may read: who comes, changes, and is there.
+    """Follow the agents of the boards that one may read, and of gateways: who comes, and is there.
 
     Each message is an event `agent` with `agent`. An agent that was deleted is told by an event
     `agent.deleted` with `agent_id`.
@@ -54,7 +54,8 @@ async def stream_agents(call: Call, member: Member, query: AgentStreamQuery) -> 
     async def look(session: Session) -> Rights:
         still = await member_still(session, call.user, organization_id)
         organizations.require_admin(still)
-        return await boards_read(session, still, query.board_id)
+        read = await boards_read(session, still, query.board_id)
+        return read if query.board_id else read | {None}  # a gateway's agent is on no board
 
     channel = Channel("agent", OF_AGENTS, _agents_of(call, organization_id))
     return await follow(call, channel, organization_id, query, look)

@@ -13,13 +13,13 @@ from starlette.types import ASGIApp
 import app
 from kit.doorbell import Doorbell
 from kit.settings import Settings
-from models import BoardAccess, Member, Role
+from models import AgentStatus, BoardAccess, Member, Role
 from services import identity
 from services.events import Feed
 from tests.api.conftest import Caller, client_of
 from tests.api.listening import Listener, listening
 from tests.conftest import Transaction
-from tests.world import World
+from tests.world import World, a_gateway, a_main
 
 ASK = {"action_type": "deploy", "confidence": 80, "payload": {"reason": "It is ready."}}
 
@@ -231,6 +231,33 @@ async def test_agents_are_followed_as_they_come_and_go(
         await alice.delete(f"/agents/{made['id']}")
         gone = await stream.next()
         assert (gone.name, gone.data) == ("agent.deleted", {"agent_id": made["id"]})
+
+
+async def test_the_agents_of_gateways_are_followed_too_and_by_their_admins_alone(
+    real_house: ASGIApp, real_transaction: Transaction, real_world: World
+) -> None:
+    """W-45: an agent that looks after a gateway is on no board."""
+    gateway = a_gateway(real_world.tern)
+    rows = a_main(gateway)
+    rows[0].status, rows[0].last_seen_at = AgentStatus.PROVISIONING, None
+    async with real_transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        session.add_all(rows)
+    of_launch = f"/agents/stream?board_id={real_world.board.id}"
+    async with (
+        listening(real_house, real_world.alice, "/agents/stream") as alices,
+        listening(real_house, real_world.dana, "/agents/stream") as danas,
+        listening(real_house, real_world.alice, of_launch) as of_one_board,
+        listening(real_house, real_world.charlie, "/agents/stream") as charlies,
+    ):
+        await client_of(real_house, rows[0]).post("/agent/heartbeat")
+        for stream in (alices, danas):
+            heard = (await stream.next()).data["agent"]
+            assert (heard["name"], heard["status"]) == (rows[0].name, "online")
+            assert heard["is_gateway_main"] is True
+        for stream in (of_one_board, charlies):
+            assert await stream.hears_nothing()
 
 
 async def test_strangers_follow_nothing(calling: Caller, world: World) -> None:

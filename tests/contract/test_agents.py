@@ -6,7 +6,7 @@ from kit.clock import now
 from models import Agent, AgentStatus, new_id
 from tests.api.conftest import Client
 from tests.conftest import Transaction
-from tests.world import World, an_access
+from tests.world import World, a_member, an_access
 
 
 async def test_an_agent_is_created_with_a_token_that_is_shown_once(
@@ -105,6 +105,34 @@ async def test_an_agent_is_changed_and_its_status_is_its_own(
     assert (await bob.patch(at, json={"name": "Bob's"})).status_code == 403
     moved = (await alice.patch(at, json={"board_id": str(world.garden.id)})).json()
     assert moved["board_id"] == str(world.garden.id)
+
+
+async def test_only_the_boards_own_admins_make_agents_wherever_else_one_is_an_admin(
+    alice: Client, world: World, transaction: Transaction
+) -> None:
+    """W-22: Alice owns the organization in which she works, and elsewhere only changes a board."""
+    theirs = str(world.charlies_board.id)
+    async with transaction() as session:
+        plover, user = await session.merge(world.plover), await session.merge(world.alice)
+        session.add(a_member(plover, user, all_boards_read=True, all_boards_write=True))
+    task = await alice.post(f"/boards/{theirs}/tasks", json={"title": "Write"})
+    assert task.status_code == 200
+    for path in ("/agents", "/agents/heartbeat"):
+        refused = await alice.post(path, json={"name": "Ada", "board_id": theirs})
+        assert (refused.status_code, refused.json()["code"]) == (403, "admin_required")
+
+
+async def test_an_agent_is_looked_for_by_name_in_ones_own_organization(
+    alice: Client, charlie: Client, world: World, transaction: Transaction
+) -> None:
+    """W-49."""
+    async with transaction() as session:
+        for id in (world.worker.id, world.charlies_worker.id):
+            agent = await session.get_one(Agent, id)
+            agent.name, agent.last_seen_at = "Twin", None
+    for client, agent in ((charlie, world.charlies_worker), (alice, world.worker)):
+        seen = (await client.post("/agents/heartbeat", json={"name": "Twin"})).json()
+        assert (seen["id"], seen["token"]) == (str(agent.id), None)
 
 
 async def test_an_admin_checks_in_only_for_agents_of_boards_that_they_may_change(
