@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from models import EventType
@@ -71,6 +71,27 @@ async def test_the_migrations_make_what_the_models_say(settings) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(compare)
     await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("activity_events", ["board_id", "created_at"]),
+        ("activity_events", ["organization_id", "seq"]),
+        ("approvals", ["board_id", "status"]),
+        ("tasks", ["board_id", "updated_at"]),
+        ("tasks", ["board_id", "status", "created_at"]),
+        ("task_comments", ["task_id", "created_at"]),
+        ("board_memory", ["board_id", "is_chat", "created_at"]),
+    ],
+)
+async def test_what_is_asked_of_one_board_is_found_by_an_index(settings, table, columns) -> None:
+    """P11."""
+    engine = create_async_engine(settings.sqlalchemy_url)
+    async with engine.connect() as connection:
+        found = await connection.run_sync(lambda it: inspect(it).get_indexes(table))
+    await engine.dispose()
+    assert columns in [index["column_names"] for index in found]
 
 
 def test_every_kind_of_event_puts_some_part_of_a_page_out_of_date() -> None:
