@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Conflict
-from models import Actor, Board, Message, OnboardingMessage, OnboardingSession
+from models import Actor, Agent, Board, Message, OnboardingMessage, OnboardingSession
 from services import boards, onboarding
 from tests.conftest import Transaction
 from tests.world import World, a_gateway, a_main
@@ -29,7 +29,7 @@ async def one(transaction: Transaction, actor: Actor, board: Board, deed: Deed) 
     return None
 
 
-async def with_a_gateway(transaction: Transaction, world: World) -> Actor:
+async def with_a_gateway(transaction: Transaction, world: World) -> Agent:
     """Put Launch on a gateway, and return the agent that looks after it."""
     gateway = a_gateway(world.tern)
     rows = a_main(gateway)
@@ -38,7 +38,8 @@ async def with_a_gateway(transaction: Transaction, world: World) -> Actor:
         await session.flush()
         session.add_all(rows)
         (await session.get_one(Board, world.board.id)).gateway_id = gateway.id
-    return rows[0]
+    main: Agent = rows[0]
+    return main
 
 
 async def test_a_conversation_that_is_started_twice_at_once_is_one(
