@@ -1,7 +1,5 @@
 """Onboarding, as JSON: the conversation about a board (contract, agents-and-gateways 10)."""
 
-import json
-import re
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -9,18 +7,18 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from api.boards import BoardRead
 from api.fields import Answer, Body, GivenMoment, JsonObject, Moment, Name, Short, Text, Words
+from api.json import unstorable
 from api.operations import Call, may_answer
 from kit.errors import Invalid
 from kit.http import settings_of
 from models import Board, OnboardingRole, OnboardingStatus
 from services import onboarding
 
-FENCED = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n\s*```\s*$", re.DOTALL)
-
 
 class OnboardingMessageRead(Answer):
     """Something that was said. What the agent says is JSON, as text."""
 
+    id: UUID
     role: OnboardingRole
     content: str
     timestamp: Moment = Field(validation_alias="created_at")
@@ -58,31 +56,34 @@ class BoardOnboardingRead(Answer):
         )
 
 
+class ConfirmedBoardRead(BoardRead):
+    """A board whose goal was confirmed, and the lead that it was given."""
+
+    lead_agent_id: UUID | None = Field(description="Null where the board had a lead before.")
+    lead_token: str | None = Field(description="Shown once, and only where no gateway runs it.")
+
+
 class OnboardingStart(Body):
     """Nothing has to be said to start."""
 
 
 class OnboardingAnswer(Body):
-    """An answer: the label of an option, or several in one text, and what was typed besides."""
+    """An answer: the label of an option, or several in one text, and what was typed besides.
+
+    With `question_id` it answers just that question, and is refused if that was answered
+    meanwhile. With `corrects` as well, it takes the place of the answer that was given before.
+    """
 
     example = {"answer": "I'll type it", "other_text": "A book club for the whole street"}
 
     answer: Words
     other_text: Text | None = None
+    question_id: UUID | None = Field(default=None, description="The `id` of the message that asks.")
+    corrects: bool = False
 
 
 def _blank_is_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
-
-
-def _option(value: object) -> object:
-    """Take an option for its label where it is only text, or calls its label something else."""
-    if isinstance(value, str):
-        return {"id": value, "label": value}
-    if isinstance(value, dict):
-        label = value.get("label") or value.get("text") or value.get("value")
-        return {**value, "label": label, "id": str(value.get("id") or label or "")}
-    return value
 
 
 def _metrics(value: object) -> object:
@@ -129,7 +130,8 @@ class LeadAgent(BaseModel):
 class OnboardingSaid(Body):
     """What the agent says: a question with options, or a draft with `status` `complete`.
 
-    A question may also come as plain text, and either as JSON in a text or in a fenced block.
+    A question may also come as plain text, and either as JSON in a text, in a fenced block or
+    between other words.
     """
 
     example = {
@@ -138,7 +140,7 @@ class OnboardingSaid(Body):
     }
 
     question: Annotated[Words | None, BeforeValidator(_blank_is_none)] = None
-    options: list[Annotated[Option, BeforeValidator(_option)]] = Field(
+    options: list[Option] = Field(
         default=[], max_length=50, description="What the person can choose; texts will do."
     )
     status: Literal["complete"] | None = None
@@ -152,15 +154,12 @@ class OnboardingSaid(Body):
     @model_validator(mode="before")
     @classmethod
     def _read(cls, sent: Any) -> Any:
-        """Read JSON out of a text; a text that is none is a question."""
-        if not isinstance(sent, str):
-            return sent
-        fenced = FENCED.match(sent)
-        try:
-            read = json.loads(fenced[1] if fenced else sent)
-        except ValueError:
-            return {"question": sent}
-        return read if isinstance(read, dict) else {"question": sent}
+        """Take a question or a draft out of whatever it comes in."""
+        said = onboarding.understood(sent)
+        fault = unstorable(said) if isinstance(sent, str) else None
+        if fault is not None:
+            raise ValueError(fault[1])
+        return said
 
     def as_said(self) -> dict[str, Any]:
         """Return the same without what is null, as it is kept."""
@@ -244,9 +243,15 @@ async def answer_onboarding(
     call: Call, board: Board, body: OnboardingAnswer
 ) -> BoardOnboardingRead:
     """Answer the agent's question, or send "Additional context" to have the draft rewritten."""
-    found = await onboarding.answer(
-        call.session, call.user, board, body.answer, other=body.other_text
-    )
+    known, text, other = body.question_id, body.answer, body.other_text
+    if body.corrects:
+        if known is None:
+            raise Invalid("question_required", "Say which answer it corrects.", field="question_id")
+        found = await onboarding.correct(call.session, call.user, board, known, text, other=other)
+    else:
+        found = await onboarding.answer(
+            call.session, call.user, board, text, other=other, question_id=known
+        )
     return BoardOnboardingRead.of(found)
 
 
@@ -269,10 +274,17 @@ async def update_onboarding(call: Call, board: Board, body: OnboardingSaid) -> B
 
 
 @may_answer(404, 409)
-async def confirm_onboarding(call: Call, board: Board, body: OnboardingConfirm) -> BoardRead:
+async def confirm_onboarding(
+    call: Call, board: Board, body: OnboardingConfirm
+) -> ConfirmedBoardRead:
     """Make the goal the board's own, and give the board its lead.
 
-    A lead that is to be autonomous may finish tasks without approval, if an admin confirms.
+    A lead that is to be autonomous may finish tasks without approval, if an admin confirms. On a
+    board without a gateway an admin is given the token of the lead, this once.
     """
     confirmed = await onboarding.confirm(call.session, call.user, board, body.goal())
-    return BoardRead.model_validate(confirmed)
+    return ConfirmedBoardRead(
+        **dict(BoardRead.model_validate(confirmed.board)),
+        lead_agent_id=confirmed.lead.id if confirmed.lead else None,
+        lead_token=confirmed.token,
+    )

@@ -10,7 +10,7 @@ from services.agents.mains import add_main, happened, remove_main, rename_main
 from services.agents.presence import heartbeat, mark_offline, touch
 from services.agents.rules import OFFLINE_AFTER, State, cadence, offline_after, status
 from services.agents.souls import on_board, soul, write_soul
-from services.agents.tokens import issue_token
+from services.agents.tokens import add_token, issue_token
 
 __all__ = [
     "OFFLINE_AFTER",
@@ -18,6 +18,7 @@ __all__ = [
     "AgentDraft",
     "State",
     "add_main",
+    "add_token",
     "arrive",
     "cadence",
     "card",

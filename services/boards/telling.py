@@ -29,10 +29,11 @@ async def about_change(
     drafts = []
     if left != board.board_group_id:
         drafts = await _about_groups(session, actor, board, left)
-    return [*drafts, _to_lead(actor, board, moved)]
+    return [*drafts, to_lead(actor, board, moved)]
 
 
-def _to_lead(actor: Actor, board: Board, moved: Mapping[str, Sequence[object]]) -> messages.Draft:
+def to_lead(actor: Actor, board: Board, moved: Mapping[str, Sequence[object]]) -> messages.Draft:
+    """Return what a board's lead is told of a change of it."""
     return messages.Draft(
         to=messages.LeadOf(board),
         content=messages.texts.board_updated(board, moved),

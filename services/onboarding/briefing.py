@@ -43,6 +43,8 @@ need to know, then send a draft.
 - Plain sentences: no lists and no markdown in a question.
 - An answer "Additional context" that comes after your draft is to be worked into it: send the
   draft again.
+- An answer that begins with "Correction to" replaces the one that was given to that question. A
+  question of yours that waits for its answer meanwhile stays open: don't ask it again.
 - Never ask or answer in OpenClaw's chat: the person reads only what you send to the API."""
 
 ENUMS = """\

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from kit.clock import now
 from kit.errors import Conflict, NotFound
@@ -19,8 +21,9 @@ from models import (
     OnboardingStatus,
     Role,
     User,
+    new_id,
 )
-from services import agents, boards, events, users
+from services import agents, boards, events, messages, users
 from services.onboarding.drafts import check_goal, is_autonomous, lead_name, lead_profile
 from services.onboarding.finding import OPEN
 
@@ -40,51 +43,89 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class _Facts:
-    """The conversation that is open, and what decides about the lead."""
+class Confirmed:
+    """A board with its goal, the lead that was made for it, if it had none, and the lead's token.
 
-    session: OnboardingSession
+    There is a token only for a lead that no gateway runs, and only for an admin, who could make
+    one at any time. It is shown once.
+    """
+
+    board: Board
+    lead: Agent | None
+    token: str | None = None
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """A conversation, if there ever was one, and what decides about the lead."""
+
+    session: OnboardingSession | None  # the last one
     by_admin: bool
     has_lead: bool
     names: frozenset[str]  # of the board's agents
 
 
-async def confirm(session: AsyncSession, user: User, board: Board, goal: Goal) -> Board:
+async def confirm(session: AsyncSession, user: User, board: Board, goal: Goal) -> Confirmed:
     """Make a goal the board's own, on a board that is held, and give the board its lead.
 
-    A lead that is there stays as it is. Tasks may be done without approval only if the lead is to
-    be autonomous and an admin confirms; else the board asks for approvals from now on. Raises
-    NotFound without a conversation, Conflict when it is over, and Invalid for a goal that says
-    too little.
+    A lead that is there stays as it is, and is told. Tasks may be done without approval only if
+    the lead is to be autonomous and an admin confirms; else the board asks for approvals from now
+    on. Raises NotFound without a conversation, Conflict when it is over, and Invalid for a goal
+    that says too little.
     """
     facts = await _facts(session, user, board)
+    if facts.session is None:
+        raise NotFound("onboarding_not_found", "No onboarding was started on this board.")
+    if facts.session.status not in OPEN:
+        raise _over(facts.session)
+    return await _settle(session, user, board, goal, facts, facts.session)
+
+
+async def confirm_alone(
+    session: AsyncSession, user: User, board: Board, goal: Goal, *, last: UUID | None
+) -> Confirmed:
+    """Do the same without an agent that asks: no conversation has to be open.
+
+    `last` is the board's last conversation as the person has seen it. Raises Conflict if there is
+    another by now, or if somebody has ended it, and Invalid as `confirm` does.
+    """
+    facts = await _facts(session, user, board)
+    known = facts.session
+    if (known.id if known else None) != last:
+        reason = "Somebody else went on with this onboarding meanwhile. Look at it again."
+        raise Conflict("onboarding_moved_on", reason)
+    if known is None or known.status not in OPEN:
+        known = _opened(board)
+        session.add(known)
+    return await _settle(session, user, board, goal, facts, known)
+
+
+async def _settle(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    goal: Goal,
+    facts: _Facts,
+    conversation: OnboardingSession,
+) -> Confirmed:
     check_goal(vars(goal))
-    draft = facts.session.draft_goal or {}
+    draft = conversation.draft_goal or {}
     lead = goal.lead_agent if goal.lead_agent is not None else draft.get("lead_agent") or {}
     profile = goal.user_profile if goal.user_profile is not None else draft.get("user_profile")
     known = {name: said for name, said in (profile or {}).items() if said is not None}
     await users.set_profile(session, user, known)
-    happened = []
-    if not facts.has_lead:
-        made = _lead(board, lead, facts.names)
-        session.add(made)
-        happened.append(agents.created(user, board, made))
-    facts.session.status = OnboardingStatus.CONFIRMED
-    facts.session.updated_at = now()
+    made = None if facts.has_lead else _lead(board, lead, facts.names)
+    token = await _add(session, made, board, by_admin=facts.by_admin) if made else None
+    conversation.status = OnboardingStatus.CONFIRMED
+    conversation.updated_at = now()
     wanted = {name: getattr(goal, name) for name in GOAL} | {"goal_confirmed": True}
     needs_approval = not (facts.by_admin and is_autonomous(lead))
     changes = wanted | {"goal_source": SOURCE, "require_approval_for_done": needs_approval}
     changed = boards.set_goal(user, board, changes)
-    confirmed = events.Happened(
-        EventType.ONBOARDING_CONFIRMED,
-        user,
-        organization_id=board.organization_id,
-        board=board,
-        data={"name": board.name},
-    )
-    await session.flush()
-    await events.record_all(session, [*happened, *changed, confirmed])
-    return board
+    happened = [agents.created(user, board, made)] if made else []
+    news = [*happened, *changed.happened, _confirmed(user, board)]
+    await messages.queue(session, [] if made else changed.to_lead, happened=news)
+    return Confirmed(board, made, token)
 
 
 GOAL = ("board_type", "objective", "success_metrics", "target_date")
@@ -92,9 +133,12 @@ GOAL = ("board_type", "objective", "success_metrics", "target_date")
 
 async def _facts(session: AsyncSession, user: User, board: Board) -> _Facts:
     of_board = Agent.board_id == board.id
+    last = select(OnboardingSession).where(OnboardingSession.board_id == board.id)
+    last = last.order_by(OnboardingSession.created_at.desc(), OnboardingSession.id.desc()).limit(1)
+    conversation = aliased(OnboardingSession, last.subquery())
     query = (
         select(
-            OnboardingSession,
+            conversation,
             exists().where(
                 Member.user_id == user.id,
                 Member.organization_id == board.organization_id,
@@ -103,18 +147,38 @@ async def _facts(session: AsyncSession, user: User, board: Board) -> _Facts:
             exists().where(of_board, Agent.is_board_lead),
             func.array(select(Agent.name).where(of_board).scalar_subquery()),
         )
-        .where(OnboardingSession.board_id == board.id)
-        .order_by(OnboardingSession.created_at.desc(), OnboardingSession.id.desc())
-        .limit(1)
+        .select_from(Board)
+        .outerjoin(conversation, conversation.board_id == Board.id)
+        .where(Board.id == board.id)
+        .execution_options(populate_existing=True)
     )
-    row = (await session.execute(query)).one_or_none()
-    if row is None:
-        raise NotFound("onboarding_not_found", "No onboarding was started on this board.")
-    conversation, by_admin, has_lead, names = row
-    if conversation.status not in OPEN:
-        reason = "This onboarding is over. Start another to change the goal."
-        raise Conflict("onboarding_over", reason, status=conversation.status.value)
-    return _Facts(conversation, by_admin, has_lead, frozenset(names))
+    found, by_admin, has_lead, names = (await session.execute(query)).one()
+    return _Facts(found, by_admin, has_lead, frozenset(names))
+
+
+def _over(conversation: OnboardingSession) -> Conflict:
+    reason = "This onboarding is over. Start another to change the goal."
+    return Conflict("onboarding_over", reason, status=conversation.status.value)
+
+
+def _opened(board: Board) -> OnboardingSession:
+    """Make a conversation in which nobody asks: a person says all of it."""
+    at = now()
+    return OnboardingSession(
+        id=new_id(),
+        board_id=board.id,
+        status=OnboardingStatus.ACTIVE,
+        created_at=at,
+        updated_at=at,
+    )
+
+
+async def _add(session: AsyncSession, lead: Agent, board: Board, *, by_admin: bool) -> str | None:
+    """Add a lead, and return its token where the person is to bring it there themselves."""
+    session.add(lead)
+    if board.gateway_id is not None or not by_admin:
+        return None
+    return await agents.add_token(session, lead)
 
 
 def _lead(board: Board, wanted: Mapping[str, Any], taken: frozenset[str]) -> Agent:
@@ -122,4 +186,14 @@ def _lead(board: Board, wanted: Mapping[str, Any], taken: frozenset[str]) -> Age
     name = agents.free_name(lead_name(wanted), taken)
     return agents.new_lead(
         board, agents.AgentDraft(name=name, identity_profile=lead_profile(wanted))
+    )
+
+
+def _confirmed(user: User, board: Board) -> events.Happened:
+    return events.Happened(
+        EventType.ONBOARDING_CONFIRMED,
+        user,
+        organization_id=board.organization_id,
+        board=board,
+        data={"name": board.name},
     )

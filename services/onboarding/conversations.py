@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
-from kit.errors import Conflict
+from kit.errors import Conflict, NotFound
 from models import (
     Actor,
     Agent,
@@ -26,6 +26,7 @@ from services import events, messages
 from services.onboarding.briefing import MARKER, answered, briefing, reminder
 from services.onboarding.drafts import check_goal
 from services.onboarding.finding import Conversation, asking, find, get
+from services.onboarding.transcripts import correction
 
 
 async def start(session: AsyncSession, user: User, board: Board, *, base_url: str) -> Conversation:
@@ -41,7 +42,7 @@ async def start(session: AsyncSession, user: User, board: Board, *, base_url: st
         last = found.messages[-1]
         text = reminder(board, found.messages, base_url)
         found.session.updated_at = now()
-        await _tell(session, user, board, found.asked_by, text, key=f"onboarding:{last.id}:again")
+        await tell(session, user, board, found.asked_by, text, key=f"onboarding:{last.id}:again")
     return found
 
 
@@ -57,18 +58,57 @@ async def restart(
     return await _begin(session, user, board, base_url, after=found)
 
 
-async def answer(
-    session: AsyncSession, user: User, board: Board, text: str, *, other: str | None = None
-) -> Conversation:
-    """Answer the agent on a board that is held. Raises NotFound, and Conflict when it is over."""
+async def give_up(session: AsyncSession, user: User, board: Board) -> None:
+    """End the open conversation of a board that is held. Raises NotFound, and Conflict."""
     found = await get(session, board)
-    _check_is_open(found)
-    content = f"{text}: {other.strip()}" if other and other.strip() else text
-    said = _say(session, found.session, OnboardingRole.USER, content)
-    found.session.status = OnboardingStatus.ACTIVE
-    key = f"onboarding:{said.id}"
-    await _tell(session, user, board, found.asked_by, answered(board, content), key=key)
-    return Conversation(found.session, [*found.messages, said], found.asked_by)
+    check_is_open(found)
+    found.session.status = OnboardingStatus.CANCELLED
+    found.session.updated_at = now()
+    await session.flush()
+    await events.record_all(session, [_happened(EventType.ONBOARDING_UPDATED, user, board)])
+
+
+async def answer(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    text: str,
+    *,
+    other: str | None = None,
+    question_id: UUID | None = None,
+) -> Conversation:
+    """Answer the agent on a board that is held; `question_id` is what the person has read.
+
+    Raises NotFound, and Conflict when it is over, or when that question waits no longer.
+    """
+    found = await get(session, board)
+    check_is_open(found)
+    _check_waits(found, question_id)
+    return await _reply(session, user, board, found, _joined(text, other))
+
+
+async def correct(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    question_id: UUID,
+    text: str,
+    *,
+    other: str | None = None,
+) -> Conversation:
+    """Say anew what was answered to a question, on a board that is held. Both stay written.
+
+    A question that waits meanwhile goes on waiting. Raises NotFound, and Conflict when it is over.
+    """
+    found = await get(session, board)
+    check_is_open(found)
+    before = found.transcript.answered_one(question_id)
+    if before is None:
+        raise NotFound("onboarding_answer_not_found", "There is no such answer to change.")
+    given = _joined(text, other)
+    if given == before.answer:
+        return found
+    return await _reply(session, user, board, found, correction(before.question, given))
 
 
 async def ask(
@@ -89,6 +129,20 @@ async def propose(
     return await _continue(session, agent, board, draft, draft=draft)
 
 
+def _joined(text: str, other: str | None) -> str:
+    return f"{text}: {other.strip()}" if other and other.strip() else text
+
+
+async def _reply(
+    session: AsyncSession, user: User, board: Board, found: Conversation, content: str
+) -> Conversation:
+    said = _say(session, found.session, OnboardingRole.USER, content)
+    found.session.status = OnboardingStatus.ACTIVE
+    key = f"onboarding:{said.id}"
+    await tell(session, user, board, found.asked_by, answered(board, content), key=key)
+    return Conversation(found.session, [*found.messages, said], found.asked_by)
+
+
 async def _continue(
     session: AsyncSession,
     agent: Agent,
@@ -98,7 +152,7 @@ async def _continue(
     draft: Mapping[str, Any] | None,
 ) -> Conversation:
     found = await get(session, board)
-    _check_is_open(found)
+    check_is_open(found)
     text = pydantic_core.to_json(said).decode()
     written = _say(session, found.session, OnboardingRole.ASSISTANT, text)
     if draft is not None:
@@ -126,11 +180,11 @@ async def _begin(
     session.add(opened)
     said = _say(session, opened, OnboardingRole.USER, text)
     started = [_happened(EventType.ONBOARDING_STARTED, user, board)]
-    await _tell(session, user, board, main, text, key=f"onboarding:{said.id}", happened=started)
+    await tell(session, user, board, main, text, key=f"onboarding:{said.id}", happened=started)
     return Conversation(opened, [said], main)
 
 
-async def _tell(
+async def tell(
     session: AsyncSession,
     user: User,
     board: Board,
@@ -168,11 +222,23 @@ def _say(
     return said
 
 
-def _check_is_open(found: Conversation) -> None:
+def check_is_open(found: Conversation) -> None:
     """Raise Conflict if the conversation is over."""
     if not found.is_open:
         reason = "This onboarding is over. Start another to go on."
         raise Conflict("onboarding_over", reason, status=found.session.status.value)
+
+
+def _check_waits(found: Conversation, question_id: UUID | None) -> None:
+    """Raise Conflict if a question that somebody has read does not wait for an answer any more."""
+    waits = found.transcript.open
+    if question_id is None or (waits is not None and waits.id == question_id):
+        return
+    answered_one = found.transcript.answered_one(question_id)
+    if answered_one is None:
+        raise Conflict("onboarding_question_over", "The agent has gone on to something else.")
+    reason = f"It was answered meanwhile: “{answered_one.answer}”."
+    raise Conflict("onboarding_question_answered", reason, answer=answered_one.answer)
 
 
 def _happened(type: EventType, actor: Actor, board: Board) -> events.Happened:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 from uuid import UUID
 
@@ -14,10 +15,11 @@ from models import (
     Agent,
     Board,
     OnboardingMessage,
-    OnboardingRole,
     OnboardingSession,
     OnboardingStatus,
 )
+from services.onboarding import transcripts
+from services.onboarding.transcripts import Transcript
 
 OPEN = (OnboardingStatus.ACTIVE, OnboardingStatus.COMPLETED)
 
@@ -40,15 +42,19 @@ class Conversation:
         """Whose turn it is: `agent`, `person`, or None when it is over."""
         if not self.is_open:
             return None
-        answers = self.messages and self.messages[-1].role is OnboardingRole.USER
-        return "agent" if answers and self.asked_by else "person"
+        return self.transcript.next if self.asked_by else "person"
 
     @property
     def waiting_since(self) -> datetime | None:
         """Since when it is the turn of whoever is waited for."""
         if not self.waiting_for:
             return None
-        return self.messages[-1].created_at if self.messages else self.session.created_at
+        return self.transcript.since or self.session.created_at
+
+    @cached_property
+    def transcript(self) -> Transcript:
+        """What was asked and answered."""
+        return transcripts.read(self.messages)
 
 
 async def find(session: AsyncSession, board: Board) -> Conversation | None:

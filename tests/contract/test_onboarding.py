@@ -169,6 +169,10 @@ async def test_a_board_without_a_gateway_is_confirmed_by_a_person_alone(
         '```json\n{"question": "Why?", "options": ["Fun"]}\n```',
         '{"question": "Why?"}',
         "Why?",
+        'Here it is:\n```json\n{"question": "Why?"}\n```\nThanks.',
+        {"question": {"text": "Why?"}, "options": {"1": "Fun"}},
+        {"message": "Why?", "options": "Fun"},
+        {"status": "asking", "question": "Why?", "options": None},
     ],
 )
 async def test_a_question_is_understood_however_it_is_said(
@@ -193,6 +197,11 @@ async def test_a_question_is_understood_however_it_is_said(
         {"status": "complete", "board_type": "goal", "objective": "Launch", "success_metrics": {}},
         {"status": "done", **GOAL},
         {"status": "complete", **GOAL, "lead_agent": {"verbosity": "chatty"}},
+        {"question": "Why?", "options": [[[]]]},
+        '{"question": "Why\\u0000?"}',
+        '{"question": "Why?", "options": ["a\\u0000b"]}',
+        '{"status": "complete", "board_type": "x", "success_metrics": {"a": "\\u0000"}}',
+        " ",
         7,
         None,
     ],
@@ -253,6 +262,52 @@ async def test_who_answers_and_confirms(
         assert (await rita.post(f"{path}/{name}", json=body)).status_code == 403
         assert (await charlie.post(f"{path}/{name}", json=body)).status_code == 404
     assert (await bob.get(path)).json() == opened
+
+
+async def test_an_answer_can_say_which_question_it_answers(
+    bob: Client, asking: Client, world: World
+) -> None:
+    """W-39: somebody who looks at an old question neither answers another one nor is ignored."""
+    path = f"/boards/{world.board.id}/onboarding"
+    await started(bob, world)
+    asked = (await asking.post(f"{path}/agent", json={"question": "What?"})).json()
+    what = asked["messages"][-1]["id"]
+    first = {"answer": "A site", "question_id": what}
+    assert (await bob.post(f"{path}/answer", json=first)).status_code == 200
+    late = await bob.post(f"{path}/answer", json=first | {"answer": "A shop"})
+    assert (late.status_code, late.json()["code"]) == (409, "onboarding_question_answered")
+    assert "“A site”" in late.json()["detail"]
+
+    await asking.post(f"{path}/agent", json={"question": "When?"})
+    anew = first | {"answer": "A shop", "corrects": True}
+    corrected = (await bob.post(f"{path}/answer", json=anew)).json()
+    assert corrected["messages"][-1]["content"] == "Correction to “What?”: A shop"
+    assert [one["content"] for one in corrected["messages"]].count("A site") == 1
+    assert corrected["waiting_for"] == "person"
+    unknown = await bob.post(f"{path}/answer", json={"answer": "Yes", "corrects": True})
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "question_required")
+
+
+async def test_an_admin_is_given_the_token_of_a_lead_without_a_gateway(
+    alice: Client, nobody: Client, world: World
+) -> None:
+    """Decision 11: once, and only there."""
+    garden = f"/boards/{world.garden.id}/onboarding"
+    await alice.post(f"{garden}/start", json={})
+    confirmed = (await alice.post(f"{garden}/confirm", json=GOAL)).json()
+    headers = {"Authorization": f"Bearer {confirmed['lead_token']}"}
+    me = (await nobody.get("/agent/healthz", headers=headers)).json()
+    assert me["agent_id"] == confirmed["lead_agent_id"]
+    assert confirmed["id"] == str(world.garden.id)
+
+
+async def test_a_board_that_has_a_lead_gives_no_token(
+    alice: Client, asking: Client, world: World
+) -> None:
+    await started(alice, world)
+    path = f"/boards/{world.board.id}/onboarding/confirm"
+    confirmed = (await alice.post(path, json=GOAL)).json()
+    assert (confirmed["lead_agent_id"], confirmed["lead_token"]) == (None, None)
 
 
 async def test_what_is_over_is_over(bob: Client, asking: Client, world: World) -> None:

@@ -1,6 +1,7 @@
-"""Two who speak in an onboarding at the same time, with real commits."""
+"""Two who speak in an onboarding, or confirm it, at the same time, with real commits."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -8,11 +9,22 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Conflict
-from models import Actor, Agent, Board, Message, OnboardingMessage, OnboardingSession
+from models import (
+    Actor,
+    Agent,
+    AgentToken,
+    Board,
+    Message,
+    OnboardingMessage,
+    OnboardingSession,
+    User,
+)
 from services import boards, onboarding
+from services.onboarding import Confirmed, Goal
 from tests.conftest import Transaction
-from tests.world import World, a_gateway, a_main
+from tests.world import World, a_board, a_gateway, a_main, an_access
 
+ROUNDS = 30
 BASE = "http://mission.test"
 QUESTION = {"question": "Why?", "options": [{"id": "1", "label": "Fun"}]}
 
@@ -85,3 +97,52 @@ async def test_nothing_is_lost_of_what_two_say_at_once(
     async with real_transaction() as session:
         said = await session.scalars(select(OnboardingMessage.role))
         assert sorted(said) == ["assistant"] * 20 + ["user"] * 21
+
+
+async def confirmed(
+    transaction: Transaction, user: User, board: Board, *, alone: bool
+) -> Confirmed | str:
+    goal = Goal(board_type="general", objective=f"As {user.name} wants it")
+    try:
+        async with transaction() as session:
+            held = await boards.hold(session, user, board.id)
+            if alone:
+                return await onboarding.confirm_alone(session, user, held, goal, last=None)
+            return await onboarding.confirm(session, user, held, goal)
+    except Conflict as refusal:
+        return refusal.code
+
+
+async def test_of_two_people_that_confirm_at_once_one_does_and_there_is_one_lead(
+    real_transaction: Transaction, real_world: World
+) -> None:
+    """W-13: with a conversation that was started, and without."""
+    world = real_world
+    new = [a_board(f"Race {number}", world.tern) for number in range(ROUNDS)]
+    async with real_transaction() as session:
+        session.add_all(new)
+        await session.flush()
+        session.add_all([an_access(world.danas, board, can_write=True) for board in new])
+    for place, board in enumerate(new):
+        alone = place % 2 == 0
+        if not alone:
+            async with real_transaction() as session:
+                held = await boards.hold(session, world.alice, board.id)
+                await onboarding.start(session, world.alice, held, base_url=BASE)
+        heard = await asyncio.gather(
+            confirmed(real_transaction, world.alice, board, alone=alone),
+            confirmed(real_transaction, world.dana, board, alone=alone),
+        )
+        refusals = [one for one in heard if isinstance(one, str)]
+        [done] = [one for one in heard if isinstance(one, Confirmed)]
+        assert refusals == ["onboarding_moved_on" if alone else "onboarding_over"]
+        assert done.token
+
+    ids = [board.id for board in new]
+    async with real_transaction() as session:
+        leads = await session.scalars(select(Agent).where(Agent.board_id.in_(ids)))
+        assert Counter(lead.board_id for lead in leads) == dict.fromkeys(ids, 1)
+        tokens = select(func.count()).join_from(AgentToken, Agent).where(Agent.board_id.in_(ids))
+        assert await session.scalar(tokens) == ROUNDS
+        goals = await session.scalars(select(Board.objective).where(Board.id.in_(ids)))
+        assert all((goal or "").startswith("As ") for goal in goals)
