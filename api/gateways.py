@@ -39,6 +39,7 @@ class GatewayCheck(Answer):
     sentence: str = Field(description="What was seen, and what to do about it.")
     command: str | None = Field(description="What to run on the gateway's machine, if that helps.")
     code: str | None = Field(description="What is wrong, for machines.")
+    since: Moment | None = Field(default=None, description="Since when it stands so.")
 
 
 class GatewayChecks(Answer):

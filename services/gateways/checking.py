@@ -1,6 +1,7 @@
 """Whether a gateway can be reached: looked at without a transaction, and then written down."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,12 +14,14 @@ from openclaw import Ladder
 from services.gateways.carrier import Carrier
 from services.gateways.finding import get
 
+Rung = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Look:
     """What was seen of a gateway at one moment: its ladder, and what it gave us on top of it."""
 
-    checks: list[dict[str, Any]]
+    checks: list[Rung]  # each as in openclaw, and since when it stands so
     at: datetime
     is_well: bool
     gateway_version: str | None
@@ -27,7 +30,8 @@ class Look:
     @classmethod
     async def at_gateway(cls, carrier: Carrier, gateway: Gateway) -> "Look":
         """Go and look. Never inside a transaction. Raises Conflict for secrets out of reach."""
-        return cls.of(carrier, gateway.id, await carrier.climb(gateway))
+        seen = cls.of(carrier, gateway.id, await carrier.climb(gateway))
+        return replace(seen, checks=seen.rungs_after(gateway.checks))
 
     @classmethod
     def of(cls, carrier: Carrier, gateway_id: UUID, ladder: Ladder) -> "Look":
@@ -35,12 +39,17 @@ class Look:
         hello = ladder.hello
         given = hello.device_token if hello else None
         return cls(
-            checks=[asdict(check) for check in ladder.checks],
+            checks=[asdict(check) | {"since": ladder.at.isoformat()} for check in ladder.checks],
             at=ladder.at,
             is_well=ladder.is_well,
             gateway_version=hello.version if hello else None,
             sealed_device_token=carrier.seal(gateway_id, "device_token", given),
         )
+
+    def rungs_after(self, before: Sequence[Rung] | None) -> list[Rung]:
+        """Return the rungs; those that stand as they did before, do so since then."""
+        known = {rung["name"]: rung for rung in before or ()}
+        return [_dated(rung, known.get(rung["name"], {})) for rung in self.checks]
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of a gateway in which this is kept."""
@@ -61,3 +70,8 @@ async def record(session: AsyncSession, member: Member, gateway: Gateway, look: 
     wrote = update(Gateway).where(same).values(**look.columns()).returning(Gateway)
     fresh = await session.scalar(wrote.execution_options(populate_existing=True))
     return fresh or await get(session, member, gateway.id)
+
+
+def _dated(rung: Rung, before: Mapping[str, Any]) -> Rung:
+    is_as_before = all(rung[key] == before.get(key) for key in ("state", "code"))
+    return rung | {"since": before.get("since") or rung["since"]} if is_as_before else rung

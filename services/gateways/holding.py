@@ -42,8 +42,8 @@ async def note(session: AsyncSession, gateway: Gateway, look: Look) -> None:
     row = await session.scalar(query)
     if row is None:
         return
-    is_news = row.checks != look.checks
-    seen: dict[str, Any] = look.columns()
+    seen: dict[str, Any] = look.columns() | {"checks": look.rungs_after(row.checks)}
+    is_news = row.checks != seen["checks"]
     for name, value in seen.items():
         setattr(row, name, value)
     await session.flush()

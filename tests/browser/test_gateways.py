@@ -1,0 +1,92 @@
+"""Connecting a gateway, in a real browser: a fake one listens beside the house."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.home import Home
+from tests.openclaw.fake import TOKEN, Fake, running
+
+SOON = 10.0  # seconds in which what is mended is green
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[Fake]:
+    async with running(Fake()) as fake:
+        yield fake
+
+
+async def enter(page: Page, name: str, fake: Fake, token: str = TOKEN) -> None:
+    """Fill the form in, and go to the page of the gateway."""
+    await page.goto("/gateways/new")
+    await page.get_by_label("Name").fill(name)
+    await page.get_by_label("Address").fill(fake.url)
+    await page.get_by_label("Token", exact=True).fill(token)
+    await page.get_by_role("button", name="Connect").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+
+def state(page: Page):
+    return page.locator("#gateway-now header").get_by_role("status")
+
+
+async def test_what_is_approved_on_the_gateway_turns_green_by_itself(
+    home: Home, fake: Fake
+) -> None:
+    """Market need 1: within ten seconds, without a reload, and nothing is entered again."""
+    fake.asks_for_pairing = True
+    async with home.open("/gateways") as page:
+        await enter(page, "Turns green", fake)
+        await expect(state(page)).to_have_text("Waits to be approved")
+        await expect(page.locator(".step[data-s=fail] pre")).to_have_text(
+            "openclaw devices approve req-123"
+        )
+        await page.evaluate("window.stayed = true")
+        rail = page.locator("#rail a", has_text="Gateways")
+        await expect(rail).to_contain_text("not connected")
+
+        fake.approve()
+        began = time.monotonic()
+        await expect(state(page)).to_have_text("Connected")
+        assert time.monotonic() - began < SOON
+        await expect(page.locator(".step[data-s=done]")).to_have_count(8)
+        assert await page.evaluate("window.stayed")
+
+        fake.refuses = {"code": "UNAVAILABLE", "details": {"reason": "startup-sidecars"}}
+        await fake.drop(4000)
+        await expect(state(page)).to_have_text("It does not let us speak")
+        fake.refuses = None
+        await expect(state(page)).to_have_text("Connected")
+
+
+async def test_a_token_that_is_entered_again_is_tried_at_once(home: Home, fake: Fake) -> None:
+    async with home.open("/gateways") as page:
+        await enter(page, "Wrong token", fake, token="wrong")
+        await expect(state(page)).to_have_text("It refuses the token")
+        await page.get_by_role("link", name="Edit what was entered").click()
+        await expect(page.get_by_label("Token", exact=True)).to_have_value("")
+        await page.get_by_label("Token", exact=True).fill(TOKEN)
+        await page.get_by_role("button", name="Save").click()
+        await expect(state(page)).to_have_text(re.compile("Connected|Not watched"))
+        await expect(state(page)).to_have_text("Connected")
+
+
+async def test_it_works_without_scripts(home: Home, fake: Fake) -> None:
+    fake.asks_for_pairing = True
+    page = await home.tab(java_script_enabled=False)
+    await enter(page, "Without scripts", fake)
+    await expect(page.locator(".step[data-s=fail]")).to_contain_text("Waits to be approved")
+    fake.approve()
+    async with asyncio.timeout(20):
+        while await page.locator(".step[data-s=fail]").count():
+            await page.get_by_role("button", name="Look again").click()
+    await expect(page.locator(".step[data-s=done]")).to_have_count(8)
+    await page.locator("summary", has_text="Remove gateway").click()
+    await page.get_by_role("button", name="Remove Without scripts").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Gateways")
+    await expect(page.get_by_text("Without scripts")).to_have_count(0)
+    await page.context.close()

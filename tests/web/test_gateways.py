@@ -1,0 +1,323 @@
+"""The gateways: their table, one of them with its ladder, a new one, and its end."""
+
+import html
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import select, update
+
+from kit.clock import now
+from models import Agent, Gateway
+from tests.conftest import Transaction
+from tests.openclaw.fake import TOKEN, Fake, running
+from tests.web.conftest import Browsers
+from tests.world import World, a_gateway
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[Fake]:
+    async with running(Fake()) as fake:
+        yield fake
+
+
+@pytest.fixture
+def new(fake: Fake) -> dict[str, str]:
+    return {"name": "Workshop", "url": fake.url, "workspace_root": "/agents", "token": TOKEN}
+
+
+async def entered(browser: httpx2.AsyncClient, new: dict[str, str], **more: str) -> str:
+    """Enter a gateway, and return the address of its page."""
+    made = await browser.post("/gateways", data=new | more)
+    assert made.status_code == 303, made.text
+    return made.headers["Location"]
+
+
+def steps(page: str) -> list[str]:
+    """Return how each rung of the ladder is drawn."""
+    return re.findall(r'<li class="step" data-s="(\w+)">', page)
+
+
+async def test_where_there_is_no_gateway_the_page_says_what_one_is_for(
+    alice: httpx2.AsyncClient,
+) -> None:
+    page = (await alice.get("/gateways")).text
+    assert "No gateways yet." in page
+    assert page.count('href="/gateways/new"') == 2
+
+
+async def test_a_gateway_is_entered_and_all_rungs_are_green(
+    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake
+) -> None:
+    page = (await alice.get(await entered(alice, new))).text
+    assert steps(page) == ["done"] * 8
+    assert "2026.9.6" in page
+    assert fake.times_connected == 1
+
+
+async def test_what_is_in_the_way_is_told_with_the_one_command_that_helps(
+    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake
+) -> None:
+    fake.asks_for_pairing = True
+    address = await entered(alice, new)
+    page = (await alice.get(address)).text
+    assert steps(page) == ["done"] * 6 + ["fail", "todo"]
+    assert 'data-copy="openclaw devices approve req-123"' in page
+    assert "Waits to be approved" in page
+    listed = (await alice.get("/gateways")).text
+    assert 'data-copy="openclaw devices approve req-123"' in listed
+    assert "1 not connected" in listed
+
+    fake.approve()
+    looked = await alice.post(f"{address}/checks")
+    assert (looked.status_code, looked.headers["Location"]) == (303, address)
+    assert steps((await alice.get(address)).text) == ["done"] * 8
+    assert "not connected" not in (await alice.get("/gateways")).text
+
+
+TROUBLES: list[tuple[dict[str, Any], dict[str, str], int, str]] = [
+    ({}, {"url": "ws://127.0.0.1:9"}, 1, "Nobody listens at 127.0.0.1, port 9"),
+    ({}, {"url": "ws://no-such-host.invalid:1"}, 0, "No name server knows no-such-host.invalid"),
+    ({}, {"url": "ws://10.0.0.1:1"}, 0, "GATEWAY_ALLOW_PRIVATE"),
+    ({}, {"token": "wrong"}, 5, "The token is not the gateway's"),
+    ({"protocol": 5}, {}, 4, "The gateway speaks protocol 5, and we speak 4"),
+    ({"grants": ("operator.read",)}, {}, 7, "The gateway lets us in without these rights"),
+    ({"starting": 99}, {}, 3, "The gateway is starting."),
+    ({"upgrade_status": (200, "hello")}, {}, 3, "but it is no gateway"),
+]
+
+
+@pytest.mark.parametrize(("how", "typed", "rung", "sentence"), TROUBLES)
+async def test_every_trouble_is_named_at_its_rung(
+    alice: httpx2.AsyncClient,
+    new: dict[str, str],
+    fake: Fake,
+    how: dict[str, Any],
+    typed: dict[str, str],
+    rung: int,
+    sentence: str,
+) -> None:
+    """Market need 1."""
+    for name, value in how.items():
+        setattr(fake, name, value)
+    page = html.unescape((await alice.get(await entered(alice, new, **typed))).text)
+    assert steps(page).index("fail") == rung
+    assert sentence in page
+    assert "dangerously" not in page
+
+
+async def test_each_rung_tells_since_when_it_stands_so(
+    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake, transaction: Transaction
+) -> None:
+    address = await entered(alice, new)
+    then = now() - timedelta(hours=3)
+    async with transaction() as session:
+        gateway = await session.scalar(select(Gateway))
+        assert gateway
+        gateway.checks = [one | {"since": then.isoformat()} for one in gateway.checks or ()]
+    fake.grants = ()
+    await alice.post(f"{address}/checks")
+    page = (await alice.get(address)).text
+    ages = re.findall(r'data-age="">([^<]+)</time></span>', page)
+    assert ages == ["3 h"] * 7 + ["now"]
+    assert re.search(r"<dt>Last contact</dt><dd><time[^>]*>just now<", page)
+
+
+async def test_a_token_is_never_on_a_page_and_left_blank_stays(
+    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake
+) -> None:
+    address = await entered(alice, new)
+    refused = await alice.post(f"{address}/edit", data=new | {"url": "http://x"})
+    pages = [await alice.get(f"{address}/edit"), await alice.get(address), refused]
+    assert [page.status_code for page in pages] == [200, 200, 422]
+    assert not any(TOKEN in page.text for page in pages)
+    assert re.search(r"Set <time[^>]*>just now</time>\.", pages[0].text)
+
+    saved = await alice.post(f"{address}/edit", data=new | {"token": "", "name": "Shed"})
+    assert saved.status_code == 303
+    page = (await alice.get(address)).text
+    assert "<h1>Shed</h1>" in page
+    assert steps(page) == ["done"] * 8
+    assert fake.times_connected == 1
+
+    await alice.post(f"{address}/edit", data=new | {"token": "", "without_token": "on"})
+    assert "<dt>Token</dt><dd>None</dd>" in (await alice.get(address)).text
+
+
+async def test_a_change_of_how_it_is_reached_is_looked_at(
+    alice: httpx2.AsyncClient, new: dict[str, str]
+) -> None:
+    address = await entered(alice, new, token="wrong")
+    assert steps((await alice.get(address)).text)[5] == "fail"
+    await alice.post(f"{address}/edit", data=new)
+    assert steps((await alice.get(address)).text) == ["done"] * 8
+
+
+async def test_a_gateway_that_nobody_has_looked_at_says_so(
+    alice: httpx2.AsyncClient, world: World, transaction: Transaction
+) -> None:
+    gateway = a_gateway(world.tern)
+    async with transaction() as session:
+        session.add(gateway)
+    page = (await alice.get(f"/gateways/{gateway.id}")).text
+    assert steps(page) == ["todo"] * 8
+    assert "Not looked at yet" in page
+
+
+async def test_connected_is_what_a_worker_is_connected_to(
+    alice: httpx2.AsyncClient, new: dict[str, str], transaction: Transaction
+) -> None:
+    address = await entered(alice, new)
+    assert "Not watched" in (await alice.get(address)).text
+    async with transaction() as session:
+        soon = now() + timedelta(seconds=20)
+        await session.execute(update(Gateway).values(held_by="a worker", held_until=soon))
+    page = (await alice.get(address)).text
+    assert re.search(r"Connected</span></span><span [^>]*>for \d+ s<", page)
+    assert "<dt>Last contact</dt><dd>Now</dd>" in page
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "sentence"),
+    [
+        ({"name": " "}, 422, "Fill this in."),
+        ({"name": "harbour"}, 409, "Another gateway has that name."),
+        ({"url": "http://127.0.0.1"}, 422, "must begin with ws:// or wss://"),
+        ({"url": "ws://me:secret@here"}, 422, "must not hold a name or a password"),
+        ({"workspace_root": ""}, 422, "Fill this in."),
+        ({"token": "a\nb"}, 422, "This is one line"),
+    ],
+)
+async def test_a_gateway_that_cannot_be_is_given_back_as_it_was_typed(
+    alice: httpx2.AsyncClient,
+    new: dict[str, str],
+    world: World,
+    transaction: Transaction,
+    wrong: dict[str, str],
+    status: int,
+    sentence: str,
+) -> None:
+    async with transaction() as session:
+        session.add(a_gateway(world.tern))
+    typed = {"name": "Shed", "workspace_root": "/kept"} | wrong
+    page = await alice.post("/gateways", data=new | typed)
+    assert page.status_code == status
+    assert sentence in page.text
+    if "workspace_root" not in wrong:
+        assert 'value="/kept"' in page.text
+
+
+async def test_a_gateway_is_removed_after_a_second_look(
+    alice: httpx2.AsyncClient, new: dict[str, str]
+) -> None:
+    address = await entered(alice, new)
+    assert "Remove Workshop?" in (await alice.get(address)).text
+    gone = await alice.post(f"{address}/deletions")
+    assert (gone.status_code, gone.headers["Location"]) == (303, "/gateways")
+    assert (await alice.get(address)).status_code == 404
+
+
+async def test_a_gateway_that_serves_boards_stays_and_says_which(
+    alice: httpx2.AsyncClient, dana: httpx2.AsyncClient, new: dict[str, str], world: World
+) -> None:
+    address = await entered(alice, new)
+    put = await alice.post(
+        f"/boards/{world.board.id}/settings",
+        data={"section": "agents", "max_agents": "2", "gateway_id": address.split("/")[-1]},
+    )
+    assert put.status_code == 303
+    page = (await alice.get(address)).text
+    assert f'href="/boards/{world.board.id}"' in page
+    assert "It serves 1 board and 3 agents." in page
+    assert "Remove Workshop?" not in page
+    assert "Other worker" in page
+    refused = await alice.post(f"{address}/deletions")
+    assert refused.status_code == 409
+    assert "Boards are on this gateway" in refused.text
+
+    theirs = (await dana.get(address)).text
+    assert "Boards that you do not read." in theirs
+    assert "Other worker" not in theirs
+
+
+async def test_a_part_of_the_page_is_what_changes(
+    alice: httpx2.AsyncClient, new: dict[str, str]
+) -> None:
+    address = await entered(alice, new)
+    for path, id in (("/gateways", "gateways"), (address, "gateway-now")):
+        part = (await alice.get(path, headers=HTMX)).text
+        assert f'id="{id}"' in part
+        assert "<html" not in part
+    looked = await alice.post(f"{address}/checks", headers=HTMX)
+    assert 'id="gateway-now"' in looked.text
+    assert "<html" not in looked.text
+
+
+async def test_who_looks_too_often_waits_and_loses_nothing_of_what_was_typed(
+    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake, world: World, browsers: Browsers
+) -> None:
+    address = await entered(alice, new)
+    answers = [await alice.post(f"{address}/checks") for _ in range(120)]
+    assert {answer.status_code for answer in answers[:119]} == {303}
+    assert answers[119].status_code == 429
+    connected = fake.times_connected
+    other = await entered(alice, new, name="Shed")
+    assert fake.times_connected == connected
+    assert "Not looked at yet" in (await alice.get(other)).text
+
+
+async def test_only_admins_see_gateways_and_for_strangers_there_are_none(
+    alice: httpx2.AsyncClient,
+    bob: httpx2.AsyncClient,
+    rita: httpx2.AsyncClient,
+    charlie: httpx2.AsyncClient,
+    dana: httpx2.AsyncClient,
+    new: dict[str, str],
+) -> None:
+    address = await entered(alice, new)
+    gets = [address, f"{address}/edit", f"{address}/checks", f"{address}/deletions"]
+    posts = [f"{address}/edit", f"{address}/checks", f"{address}/deletions"]
+    for browser, status in ((bob, 403), (rita, 403), (charlie, 404)):
+        for path in gets:
+            for headers in ({}, HTMX):
+                answer = await browser.get(path, headers=headers)
+                assert answer.status_code == status, path
+                assert "Workshop" not in answer.text
+        for path in posts:
+            assert (await browser.post(path, data=new)).status_code == status
+    for browser in (bob, rita):
+        assert (await browser.get("/gateways")).status_code == 403
+        assert (await browser.get("/gateways/new")).status_code == 403
+        assert (await browser.post("/gateways", data=new)).status_code == 403
+        assert 'href="/gateways"' not in (await browser.get("/agents")).text
+    assert "Workshop" not in (await charlie.get("/gateways")).text
+    assert (await dana.get(address)).status_code == 200
+
+
+async def test_secrets_of_another_key_are_told_and_a_new_token_mends_them(
+    alice: httpx2.AsyncClient, new: dict[str, str], transaction: Transaction
+) -> None:
+    address = await entered(alice, new)
+    async with transaction() as session:
+        await session.execute(update(Gateway).values(sealed_device="-"))
+    refused = await alice.post(f"{address}/checks")
+    assert refused.status_code == 409
+    assert "sealed with another SECRET_KEY" in refused.text
+    await alice.post(f"{address}/edit", data=new)
+    assert steps((await alice.get(address)).text) == ["done"] * 8
+
+
+async def test_the_agent_that_looks_after_it_is_on_its_page(
+    alice: httpx2.AsyncClient, new: dict[str, str], transaction: Transaction
+) -> None:
+    page = (await alice.get(await entered(alice, new))).text
+    async with transaction() as session:
+        main = await session.scalar(select(Agent).where(Agent.name == "Workshop Gateway Agent"))
+    assert main
+    assert f'href="/agents/{main.id}"' in page
+    assert "looks after this gateway" in page
