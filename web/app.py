@@ -19,6 +19,7 @@ from web import (
     bulk,
     comments,
     first_run,
+    gateways,
     home,
     live,
     oidc,
@@ -75,6 +76,21 @@ FOR_MEMBERS: list[Route] = [
     Route("/agents/{agent_id:uuid}/tokens", agents.issue_token, methods=["POST"]),
     Route("/agents/{agent_id:uuid}/tokens", agents.call),
     Route("/agents/{agent_id:uuid}/deletions", agents.delete, methods=["POST"]),
+    Route("/gateways", gateways.index, name="gateways"),
+    Route("/gateways", gateways.create, methods=["POST"]),
+    Route("/gateways/new", gateways.new),
+    *[
+        Route(f"/gateways/{{gateway_id:uuid}}{path}", handler, methods=[method])
+        for path, method, handler in [
+            ("", "GET", gateways.show),
+            ("/edit", "GET", gateways.edit),
+            ("/edit", "POST", gateways.save),
+            ("/checks", "POST", gateways.check),
+            ("/checks", "GET", gateways.show),
+            ("/deletions", "POST", gateways.delete),
+            ("/deletions", "GET", gateways.show),
+        ]
+    ],
     Route("/settings", settings.show, name="settings"),
     Route("/settings/profile", settings.save_profile, methods=["POST"]),
     Route("/settings/profile", settings.show),

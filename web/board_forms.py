@@ -3,6 +3,7 @@
 import json
 from datetime import date, datetime, time, tzinfo
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, Field
 
@@ -87,13 +88,14 @@ class Switches(Rules):
 
 
 class Crew(BaseModel):
-    """How many agents the lead may call in."""
+    """How many agents the lead may call in, and where all of them run."""
 
     max_agents: int = Field(ge=0, le=MOST_AGENTS)
+    gateway_id: Annotated[UUID | None, OrNothing] = None
 
     def changes(self, _board: Board, _zone: tzinfo) -> Changes:
-        """Return what is to be stored."""
-        return self.model_dump()
+        """Return what is to be stored. A gateway that was not asked for stays."""
+        return self.model_dump(exclude_unset=True)
 
 
 SECTIONS: dict[str, type[About | Goal | Switches | Crew]] = {

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from kit.errors import Forbidden, Invalid
 from kit.http import Session, transaction
 from models import Board
-from services import boards, organizations
+from services import boards, gateways, organizations
 from web import ages, forms
 from web import frame as frames
 from web.auth import member_of
@@ -97,6 +97,7 @@ async def _settings(request: Request, form: forms.Form) -> Response:
     async with transaction(request) as session:
         board = await _managed(request, session)
         summaries = await boards.summaries(session, member_of(request))
+        choices = await _gateways(request, session, board)
     return page(
         request,
         "boards/settings.html",
@@ -110,8 +111,19 @@ async def _settings(request: Request, form: forms.Form) -> Response:
         measures=_rows(form, board),
         target_date=day_in(board.target_date, ages.zone(request.user.timezone)),
         rules=RULES,
+        gateways=choices,
         saved=forms.saved_at(request),
     )
+
+
+async def _gateways(request: Request, session: Session, board: Board) -> list[tuple[str, str]]:
+    """Return the gateways on which a board may be put, and that it may be on none."""
+    member = member_of(request)
+    if board.organization_id != member.organization_id:
+        return []
+    found = await gateways.summaries(session, member)
+    known = [(str(one.gateway.id), one.gateway.name) for one in found]
+    return [("", "None: its agents are programs that call"), *known] if known else []
 
 
 def _rules(request: Request, board: Board, form: forms.Form, saved: str) -> Response:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from kit.http import transaction
 from models import Member, Organization, User
-from services import boards, events, organizations
+from services import boards, events, gateways, organizations
 from web.auth import member_of
 
 
@@ -28,6 +28,8 @@ class Rail:
     boards: Sequence[RailBoard]
     agents_online: int
     agents: int
+    gateways: int = 0
+    gateways_down: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,13 @@ async def load(request: Request) -> Frame:
         seen = await events.latest(session, member.organization_id)
         summaries = await boards.summaries(session, member)
         memberships = await organizations.memberships(session, request.auth.user)
+        found = await gateways.counts(session, member) if member.is_admin else (0, 0)
     rail = Rail(
         boards=[RailBoard(one.board.id, one.board.name, one.waiting) for one in summaries],
         agents_online=sum(one.agents_online for one in summaries),
         agents=sum(one.agents for one in summaries),
+        gateways=found[0],
+        gateways_down=found[1],
     )
     organized = [one.organization for one in memberships]
     return Frame(request.auth.user, member, organized, rail, seen)

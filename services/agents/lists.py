@@ -103,17 +103,21 @@ async def cards(
     member: Member,
     *,
     board_id: UUID | None = None,
+    gateway_id: UUID | None = None,
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> Sequence[AgentCard]:
     """Return the agents of the boards that a member reads, by board; the lead first, then by name.
 
-    Raises NotFound or Forbidden for a board that the member may not read.
+    Of one board, or of one gateway, if it is named. Raises NotFound or Forbidden for a board that
+    the member may not read.
     """
     if board_id is not None:
         await boards.get(session, member.user, board_id)
         seen = Agent.board_id == board_id
     else:
         seen = _seen_by(member, None)
+    if gateway_id is not None:
+        seen &= Agent.gateway_id == gateway_id
     query = _with_work().where(seen)
     order = (Board.name, Board.id, Agent.is_board_lead.desc(), Agent.name, Agent.id)
     rows = (await session.execute(query.order_by(*order))).all()

@@ -7,7 +7,9 @@ from services.gateways.fields import GatewayDraft
 from services.gateways.finding import for_board, get, hold, listed, with_url
 from services.gateways.holding import claim, let_go, note
 from services.gateways.inspecting import History, Sessions, history, say, session_of, sessions
+from services.gateways.lists import GatewaySummary, counts, summaries, summary, token_set_at
 from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
+from services.gateways.standing import Standing, in_the_way
 
 __all__ = [
     "EVENTS",
@@ -18,18 +20,22 @@ __all__ = [
     "REACHED_BY",
     "Carrier",
     "GatewayDraft",
+    "GatewaySummary",
     "History",
     "Look",
     "Sessions",
+    "Standing",
     "Station",
     "change",
     "claim",
+    "counts",
     "create",
     "delete",
     "for_board",
     "get",
     "history",
     "hold",
+    "in_the_way",
     "let_go",
     "listed",
     "note",
@@ -37,5 +43,8 @@ __all__ = [
     "say",
     "session_of",
     "sessions",
+    "summaries",
+    "summary",
+    "token_set_at",
     "with_url",
 ]

@@ -72,5 +72,10 @@ async def _one(session: AsyncSession, member: Member, gateway_id: UUID, *, held:
         query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
     gateway = await session.scalar(query)
     if gateway is None:
-        raise NotFound("gateway_not_found", "There is no such gateway.")
+        raise not_found()
     return gateway
+
+
+def not_found() -> NotFound:
+    """Make the answer to who asks for a gateway that is not there, or not for them."""
+    return NotFound("gateway_not_found", "There is no such gateway.")

@@ -66,6 +66,12 @@ class Home:
         self.agents.append(agent)
         return agent
 
+    def gateway(self, name: str, url: str, token: str = "secret") -> dict[str, Any]:
+        """Enter a gateway, which need not be there."""
+        return self.owner.call(
+            "POST", "/gateways", name=name, url=url, workspace_root="/agents", token=token
+        )
+
     def ask(
         self, agent: Api, board: dict[str, Any], task: dict[str, Any], title: str, sure: int = 88
     ) -> Any:

@@ -51,6 +51,10 @@ PAGES = {
     "/agents/{agent_id:uuid}": ["/agents/{agent}"],
     "/agents/{agent_id:uuid}/edit": ["/agents/{agent}/edit"],
     "/agents/{agent_id:uuid}/calls": ["/agents/{agent}/calls"],
+    "/gateways": ["/gateways"],
+    "/gateways/new": ["/gateways/new"],
+    "/gateways/{gateway_id:uuid}": ["/gateways/{gateway}"],
+    "/gateways/{gateway_id:uuid}/edit": ["/gateways/{gateway}/edit"],
     "/settings": ["/settings"],
     "/activity": ["/activity", "/activity?board={empty}"],
     "/approvals": [
@@ -69,6 +73,8 @@ NO_PAGES = {
     "/welcome/organization": "shows what /welcome shows",
     "/boards/{board_id:uuid}/deletions": "shows the settings of the board",
     "/agents/{agent_id:uuid}/tokens": "shows how the agent calls",
+    "/gateways/{gateway_id:uuid}/checks": "shows the gateway",
+    "/gateways/{gateway_id:uuid}/deletions": "shows the gateway",
     "/settings/profile": "shows the settings",
     "/settings/password": "shows the settings",
     "/settings/tokens": "shows the settings",
@@ -173,11 +179,13 @@ def furnish(home: Home) -> dict[str, str]:
     home.owner.client.patch(path, json={"status": "approved"}).raise_for_status()
     asked = home.ask(agent, board, task, f"May I learn {LONG}{LONG}?", sure=40)
     home.ask(agent, board, first, "May I begin?")
+    gateway = home.gateway(f"Gateway of the {LONG}", f"ws://127.0.0.1:9/{LONG[:30]}/{'x' * 200}")
     [me] = home.owner.call("GET", f"/agents?board_id={board['id']}")["items"]
     return {
         "board": board["id"],
         "empty": empty["id"],
         "agent": me["id"],
+        "gateway": gateway["id"],
         "task": task["id"],
         "bare": home.task(empty, "Bare")["id"],
         "approval": asked["id"],
@@ -263,6 +271,16 @@ async def _delete(page: Page, _ids: dict[str, str]) -> None:
     await expect(page.get_by_text("for good?")).to_be_visible()
 
 
+async def _remove(page: Page, _ids: dict[str, str]) -> None:
+    await page.locator("summary", has_text="Remove gateway").click()
+    await expect(page.get_by_text("has to be entered and approved again")).to_be_visible()
+
+
+async def _open_rarely_needed(page: Page, _ids: dict[str, str]) -> None:
+    await page.locator("summary", has_text="Rarely needed").click()
+    await expect(page.get_by_text("Leave it off.")).to_be_visible()
+
+
 Act = Callable[[Page, dict[str, str]], Awaitable[Any]]
 OPENED: dict[str, tuple[str, Act]] = {
     "a task in its drawer": ("/boards/{board}?column=inbox", _open_drawer),
@@ -274,6 +292,8 @@ OPENED: dict[str, tuple[str, Act]] = {
     "doubtful questions": ("/approvals?board={board}", _doubt),
     "a lost connection": ("/boards/{board}", _lose_the_connection),
     "deleting an agent": ("/agents/{agent}", _delete),
+    "removing a gateway": ("/gateways/{gateway}", _remove),
+    "what is rarely needed": ("/gateways/new", _open_rarely_needed),
 }
 
 

@@ -1,11 +1,13 @@
 """The list of boards, a new one, and the settings of one."""
 
 import html
+import re
 
 import pytest
 from sqlalchemy import select
 
 from models import Board
+from tests.world import a_gateway, a_main
 
 HTMX = {"HX-Request": "true"}
 
@@ -251,3 +253,30 @@ async def test_what_people_wrote_is_only_ever_text(alice, world, transaction, se
         page = (await alice.get(path)).text
         assert world.board.name not in page
         assert html.escape(world.board.name, quote=False) in page
+
+
+async def test_an_admin_puts_a_board_on_a_gateway_and_takes_it_off(
+    alice, world, settings_of, transaction, now_in_the_database
+) -> None:
+    assert 'name="gateway_id"' not in (page := (await alice.get(settings_of)).text)
+    assert "Let its agents run on a gateway" in page
+    ours, theirs = a_gateway(world.tern), a_gateway(world.plover, "Lighthouse")
+    async with transaction() as session:
+        session.add_all([ours, theirs])
+        await session.flush()
+        session.add_all([a_main(ours)[0], a_main(theirs)[0]])
+    page = (await alice.get(settings_of)).text
+    assert "Harbour" in page
+    assert "Lighthouse" not in page
+
+    typed = {"section": "agents", "max_agents": "2"}
+    await alice.post(settings_of, data=typed | {"gateway_id": str(ours.id)})
+    assert (await now_in_the_database(world.board)).gateway_id == ours.id
+    assert re.search(rf'value="{ours.id}" selected', (await alice.get(settings_of)).text)
+    await alice.post(settings_of, data=typed)
+    assert (await now_in_the_database(world.board)).gateway_id == ours.id
+    refused = await alice.post(settings_of, data=typed | {"gateway_id": str(theirs.id)})
+    assert refused.status_code == 422
+    assert "There is no such gateway in this organization." in refused.text
+    await alice.post(settings_of, data=typed | {"gateway_id": ""})
+    assert (await now_in_the_database(world.board)).gateway_id is None
