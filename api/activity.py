@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from pydantic import Field
 from starlette.responses import Response
 
 from api.fields import Answer, Following, Moment, Paged
@@ -94,13 +95,13 @@ class CommentMessage(Answer):
 class CommentFilter(Paged):
     """Which comments to list."""
 
-    board_id: UUID | None = None
+    board_id: UUID | None = Field(default=None, description="Only of this board.")
 
 
 class CommentStreamQuery(Following):
     """Which comments to follow."""
 
-    board_id: UUID | None = None
+    board_id: UUID | None = Field(default=None, description="Only of this board.")
 
 
 async def list_activity(call: Call, query: Paged) -> Page[ActivityEventRead]:

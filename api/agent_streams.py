@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from pydantic import Field
 from starlette.responses import Response
 
 from api.agents import AgentRead
@@ -27,7 +28,7 @@ OF_AGENTS = frozenset(
 class AgentStreamQuery(Following):
     """Which agents to follow."""
 
-    board_id: UUID | None = None
+    board_id: UUID | None = Field(default=None, description="Only of this board.")
 
 
 class AgentMessage(Answer):

@@ -135,8 +135,8 @@ class AgentHeartbeatCreate(AgentHeartbeat):
 class AgentFilter(Paged):
     """Which agents to list."""
 
-    board_id: UUID | None = None
-    gateway_id: UUID | None = None
+    board_id: UUID | None = Field(default=None, description="Only of this board.")
+    gateway_id: UUID | None = Field(default=None, description="Only on this gateway.")
 
 
 class AgentChangeQuery(Body):

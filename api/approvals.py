@@ -125,7 +125,7 @@ class ApprovalUpdate(Changes):
 class ApprovalFilter(Paged):
     """Which approvals to list."""
 
-    status: ApprovalStatus | None = None
+    status: ApprovalStatus | None = Field(default=None, description="Only those that stand so.")
 
 
 async def list_approvals(call: Call, board: Board, query: ApprovalFilter) -> Page[ApprovalRead]:

@@ -144,18 +144,21 @@ class GroupSnapshot(Answer):
         )
 
 
+OF_EACH = "How many tasks of each board, at most."
+
+
 class SnapshotQuery(BaseModel):
     """What of a group to show."""
 
     include_done: bool = Field(default=False, description="Tasks that are done, too.")
-    per_board_task_limit: Whole = 5
+    per_board_task_limit: Whole = Field(default=5, description=OF_EACH)
 
 
 class BoardSnapshotQuery(SnapshotQuery):
     """What to show of the group that a board is in."""
 
     include_self: bool = Field(default=False, description="The board itself, too.")
-    per_board_task_limit: int = Field(default=5, ge=0, le=100)
+    per_board_task_limit: int = Field(default=5, ge=0, le=100, description=OF_EACH)
 
 
 async def list_board_groups(call: Call, member: Member, query: Paged) -> Page[BoardGroupRead]:

@@ -118,8 +118,8 @@ class BoardUpdate(Changes):
 class BoardFilter(Paged):
     """Which boards to list."""
 
-    gateway_id: UUID | None = None
-    board_group_id: UUID | None = None
+    gateway_id: UUID | None = Field(default=None, description="Only on this gateway.")
+    board_group_id: UUID | None = Field(default=None, description="Only in this group.")
 
 
 async def list_boards(call: Call, member: Member, query: BoardFilter) -> Page[BoardRead]:

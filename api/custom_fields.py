@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from api.fields import UNSENT, Answer, Body, Moment, Name, Ok, SomeChanges, Text
+from api.fields import UNSENT, Answer, AnyJson, Body, Moment, Name, Ok, SomeChanges, Text
 from api.operations import Call, may_answer
 from models import CustomField, FieldType, Member, Visibility
 from services import custom_fields
@@ -42,7 +42,7 @@ class CustomFieldRead(Answer):
     validation_regex: str | None
     description: str | None
     required: bool
-    default_value: Any = Field(description="What a task holds that was given nothing.")
+    default_value: AnyJson = Field(description="What a task holds that was given nothing.")
     board_ids: list[UUID]
     created_at: Moment
     updated_at: Moment
@@ -72,7 +72,7 @@ class CustomFieldCreate(Body):
     validation_regex: Regex | None = Field(default=None, description=WHOLE)
     description: Text | None = None
     required: bool = Field(default=False, description="A blank text is not enough.")
-    default_value: Any = None
+    default_value: AnyJson = None
     board_ids: BoardIds = Field(description="The boards whose tasks have the field.")
 
 
@@ -96,7 +96,7 @@ class CustomFieldUpdate(SomeChanges):
     validation_regex: Regex | None = Field(default=None, description=WHOLE)
     description: Text | None = None
     required: bool = UNSENT
-    default_value: Any = None
+    default_value: AnyJson = None
     board_ids: BoardIds = Field(default=UNSENT, description=NO_LONGER)
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from api import reach, reach_groups
 from api.auth import Caller
+from api.fields import AnyJson
 from api.operations import Operation, Reach
 
 
@@ -29,7 +30,7 @@ class FieldFault(BaseModel):
     type: str
     loc: list[str | int] = Field(description="`body`, `query` or `path`, then the field.")
     msg: str
-    input: Any = None
+    input: AnyJson = None
     ctx: dict[str, Any] | None = None
 
 

@@ -63,6 +63,16 @@ Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
 Short = Annotated[str, StringConstraints(max_length=LONGEST_NAME)]  # a text of one line
 Whole = Annotated[int, Field(ge=0, le=LARGEST_WHOLE)]
 JsonObject = dict[str, Any]
+AnyJson = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": ["string", "number", "boolean", "object", "array", "null"],
+            "examples": ["text"],
+        }
+    ),
+]
+"""A value of whatever kind JSON has."""
 
 
 UNSENT: Any = None

@@ -4,10 +4,10 @@ Nobody waits for a gateway inside a transaction, and looking changes nothing the
 """
 
 import hashlib
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from api.fields import Answer, Body, JsonObject, Ok, Words
 from api.gateways import LONGEST_TOKEN, LONGEST_URL, carrier_of, knock
@@ -18,7 +18,16 @@ from models import Gateway, Member
 from services import gateways, organizations
 
 TOKEN_HEADER = "X-Gateway-Token"  # noqa: S105 - the name of a header
+LONGEST_KEY = 500  # characters
+KEY = "agent:main:main"
 MOST_MESSAGES = 1_000  # that a gateway gives at once
+
+
+SessionKey = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=LONGEST_KEY),
+    Field(description="The key of the session, as the gateway tells it.", examples=[KEY]),
+]
 
 
 class OfBoard(Body):
@@ -46,8 +55,12 @@ class StatusQuery(Body):
         description="Deprecated: addresses end up in logs. Send the header X-Gateway-Token.",
         json_schema_extra={"deprecated": True},
     )
-    gateway_disable_device_pairing: bool | None = None
-    gateway_allow_insecure_tls: bool | None = None
+    gateway_disable_device_pairing: bool | None = Field(
+        default=None, description="Of an address: come without a device."
+    )
+    gateway_allow_insecure_tls: bool | None = Field(
+        default=None, description="Of an address: believe any certificate."
+    )
 
 
 class GatewayStatus(Answer):
@@ -146,7 +159,7 @@ async def list_gateway_sessions(call: Call, query: OfBoard) -> GatewaySessions:
 
 @may_answer(403, 404, 409, 429, 502)
 @between_transactions
-async def get_gateway_session(call: Call, session_id: str, query: OfBoard) -> GatewaySession:
+async def get_gateway_session(call: Call, session_id: SessionKey, query: OfBoard) -> GatewaySession:
     """Return one session, by its key."""
     gateway = await _gateway(call, query.board_id)
     async with carrier_of(call).link(gateway) as link:
@@ -155,7 +168,9 @@ async def get_gateway_session(call: Call, session_id: str, query: OfBoard) -> Ga
 
 @may_answer(403, 404, 409, 429, 502)
 @between_transactions
-async def get_gateway_history(call: Call, session_id: str, query: HistoryQuery) -> GatewayHistory:
+async def get_gateway_history(
+    call: Call, session_id: SessionKey, query: HistoryQuery
+) -> GatewayHistory:
     """Return what was last said in a session. One that is not there has no history."""
     gateway = await _gateway(call, query.board_id)
     async with carrier_of(call).link(gateway) as link:
@@ -166,7 +181,7 @@ async def get_gateway_history(call: Call, session_id: str, query: HistoryQuery) 
 @may_answer(403, 404, 409, 429, 502)
 @between_transactions
 async def send_gateway_message(
-    call: Call, session_id: str, query: OfBoard, body: GatewayMessage
+    call: Call, session_id: SessionKey, query: OfBoard, body: GatewayMessage
 ) -> Ok:
     """Say something in a session, for those who may change the board.
 
@@ -215,7 +230,7 @@ def _asked_for(
     )
 
 
-def _once(call: Call, session_id: str) -> str:
+def _once(call: Call, session_id: SessionKey) -> str:
     """Return the key by which a gateway knows a message again: the caller's, or a new one."""
     key = key_of(call.request)
     if key is None:

@@ -6,6 +6,7 @@ from typing import Any
 from api.idempotency import HEADER, LONGEST_KEY, REPLAYED
 from api.operations import Operation
 
+LONGEST_LINE = 8_000  # characters of a header that are read
 TAG = '"3-0123456789abcdef"'
 
 KEY = {
@@ -23,7 +24,7 @@ IF_MATCH = {
     "required": False,
     "description": "The ETag that you know, or several: if none is of the present version, nothing "
     "is changed and the answer is 412.",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_LINE},
     "example": TAG,
 }
 IF_NONE_MATCH = {
@@ -31,7 +32,7 @@ IF_NONE_MATCH = {
     "in": "header",
     "required": False,
     "description": "The ETag that you have: if it is still true, the answer is 304.",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_LINE},
     "example": TAG,
 }
 HEADERS: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """Notes and chat of boards and groups, as JSON (contract, people-and-boards 3.8 and 3.9)."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -30,7 +30,7 @@ class MemoryRead(Answer):
 
     id: UUID
     content: str
-    tags: list[Any] | None
+    tags: list[str] | None
     source: str | None = Field(description="A label that its writer chose.")
     is_chat: bool
     created_at: Moment

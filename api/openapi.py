@@ -13,6 +13,7 @@ from api.error_examples import examples
 from api.examples import SCHEMAS, Examples
 from api.headers import HEADERS, answered, sent
 from api.operations import PREFIX, Operation
+from api.parameters import in_path, in_query
 from api.security import SCHEMES, SECURITY
 
 TITLE = "Mission Control API"
@@ -70,7 +71,7 @@ class _Schemas:
                 inputs.append((operation.handler, "serialization", operation.gives))
         self._found, extra = TypeAdapter.json_schemas(inputs, ref_template=SCHEMAS + "{model}")
         self.definitions: dict[str, Any] = extra["$defs"]
-        self._examples = Examples(self.definitions)
+        self.examples = Examples(self.definitions)
 
     def of(self, thing: object, mode: Any = "serialization") -> dict[str, Any]:
         """Return the schema of an answer, by its handler, or of a model."""
@@ -78,7 +79,7 @@ class _Schemas:
 
     def content(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return how JSON of a schema is described, with an example of it."""
-        return {"application/json": {"schema": schema, "example": self._examples.of(schema)}}
+        return {"application/json": {"schema": schema, "example": self.examples.of(schema)}}
 
     def fields(self, model: type[BaseModel]) -> tuple[dict[str, Any], set[str]]:
         """Return the schemas of a model's fields, and which of them are required."""
@@ -95,7 +96,7 @@ def _described(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "description": operation.description,
         "operationId": operation.operation_id,
         "parameters": [
-            *_path_parameters(operation),
+            *in_path(operation, schemas.examples),
             *_query_parameters(operation, schemas),
             *sent(operation),
         ],
@@ -125,19 +126,10 @@ def _probe(path: str) -> dict[str, Any]:
     }
 
 
-def _path_parameters(operation: Operation) -> Iterable[dict[str, Any]]:
-    for name, adapter in operation.reads.path.items():
-        yield {"name": name, "in": "path", "required": True, "schema": adapter.json_schema()}
-
-
 def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterable[dict[str, Any]]:
     if operation.reads.query is None:
-        return
-    fields, required = schemas.fields(operation.reads.query)
-    for name, schema in fields.items():
-        schema = dict(schema)
-        told = {"description": schema.pop("description")} if "description" in schema else {}
-        yield {"name": name, "in": "query", "required": name in required, **told, "schema": schema}
+        return ()
+    return in_query(*schemas.fields(operation.reads.query), schemas.examples)
 
 
 def _request_body(operation: Operation, schemas: _Schemas) -> dict[str, Any]:

@@ -47,7 +47,10 @@ class Searching(Paged):
         "Signs part words and mean nothing else. Without a word, nothing is found.",
     )
     kind: str | None = Field(
-        default=None, description=f"Several with commas between them: {', '.join(Kind)}."
+        default=None,
+        max_length=LONGEST,
+        description=f"Several with commas between them: {', '.join(Kind)}.",
+        examples=["task,comment"],
     )
     limit: int = Field(default=20, ge=1, le=200, description="How many, at most.")
 

@@ -1,8 +1,8 @@
 """The souls directory, as JSON (contract, people-and-boards 3.14)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from api.fields import Answer, Moment
 from api.operations import PREFIX, Call, between_transactions, may_answer
@@ -13,6 +13,15 @@ from services import souls
 LONGEST = 200  # characters of what is typed
 MOST = 100  # souls in one answer
 
+
+def _name(told: str, example: str) -> WithJsonSchema:
+    """Tell of a part of a path that the service looks at (contract, 3.14)."""
+    limits = {"pattern": f"^{souls.NAME}$", "maxLength": souls.LONGEST_NAME}
+    return WithJsonSchema({"type": "string", "description": told, "examples": [example], **limits})
+
+
+Handle = Annotated[str, _name("Who wrote the soul.", "mission-control")]
+Slug = Annotated[str, _name("How the soul is called.", "code-reviewer")]
 Source = Literal["library", "directory"]
 
 
@@ -111,7 +120,7 @@ async def search(call: Call, query: SoulSearch) -> SoulsDirectorySearchResponse:
 
 @may_answer(404, 502)
 @between_transactions
-async def get_markdown(call: Call, handle: str, slug: str) -> SoulsDirectoryMarkdownResponse:
+async def get_markdown(call: Call, handle: Handle, slug: Slug) -> SoulsDirectoryMarkdownResponse:
     """Return a soul as Markdown, for an agent's SOUL.md."""
     souls.check_names(handle, slug)
     async with call.transaction() as session:

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.fields import (
+    LONGEST_NAME,
     MOST_IDS,
     UNSENT,
     Answer,
@@ -147,10 +148,11 @@ class TaskFilter(Paged):
 
     status: str | None = Field(
         default=None,
+        max_length=LONGEST_NAME,
         description="Statuses, with commas between them.",
         examples=["inbox,in_progress"],
     )
-    assigned_agent_id: UUID | None = None
+    assigned_agent_id: UUID | None = Field(default=None, description="Only those it has.")
     unassigned: bool = Field(default=False, description="Only those that nobody has.")
 
     def statuses(self) -> list[Status]:

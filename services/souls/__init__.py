@@ -7,9 +7,11 @@ asked without any, and another keeps what was heard. What is known is served whe
 from services.souls.asking import ask_for_list, ask_for_soul
 from services.souls.finding import SoulEntry, find, search
 from services.souls.keeping import is_first_to_ask, keep_list, keep_soul, look
-from services.souls.rules import Remote, SoulFound, check_names, settled
+from services.souls.rules import LONGEST_NAME, NAME, Remote, SoulFound, check_names, settled
 
 __all__ = [
+    "LONGEST_NAME",
+    "NAME",
     "Remote",
     "SoulEntry",
     "SoulFound",

@@ -9,7 +9,10 @@ from kit.errors import Invalid, NotFound, OutsideFailed
 FRESH = timedelta(hours=1)  # after which what was heard is asked for again (contract, 3.14)
 ONE_ASKS = timedelta(seconds=30)  # while somebody asks, or has just been told nothing, nobody does
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+LONGEST_NAME = 100  # characters of a handle or a slug
+NAME = f"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_NAME - 1}}}"
+
+_NAME = re.compile(NAME)
 
 
 @dataclass(frozen=True)

@@ -249,6 +249,26 @@ def test_whatever_is_sent_has_a_type_and_limits() -> None:
             assert kind != "array" or "maxItems" in schema, where
 
 
+def test_whatever_a_path_a_query_or_a_header_takes_is_told_with_limits_and_an_example() -> None:
+    for method, path, operation in described():
+        for parameter in operation["parameters"]:
+            where = (method, path, parameter)
+            assert parameter["description"], where
+            fits(parameter["example"], parameter["schema"])
+            for _, schema in parts(parameter["schema"]):
+                kind = schema.get("type")
+                limited = {"enum", "const", "format", "pattern", "maxLength"} & schema.keys()
+                assert kind != "string" or limited, where
+                assert kind != "integer" or {"minimum", "maximum"} <= schema.keys(), where
+
+
+def test_whatever_is_answered_has_a_type() -> None:
+    for model, schema in DOCUMENT["components"]["schemas"].items():
+        for name, part in parts(schema):
+            known = {"type", "$ref", "anyOf", "enum", "const", "required"} & part.keys()
+            assert known, (model, name, part)
+
+
 def test_headers_are_told_where_they_count() -> None:
     for method, path, operation in described():
         if not path.startswith("/api/v1/"):
