@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -87,6 +89,7 @@ def build(settings: Settings) -> Starlette:
             web.app.pages,
         ],
         middleware=middleware_for(settings),
+        exception_handlers={HTTPException: no_way},
         lifespan=lifespan,
     )
 
@@ -138,5 +141,13 @@ def middleware_for(settings: Settings) -> list[Middleware]:
 
 async def last_word(request: Request, error: Exception) -> Response:
     """Answer what has failed, each face in its own way."""
-    face = api.app if request.url.path.startswith("/api/") else web.app
-    return await face.failed(request, error)
+    return await _face(request).failed(request, error)
+
+
+async def no_way(request: Request, error: Exception) -> Response:
+    """Answer what leads to neither face, as an address with a line break in it."""
+    return await _face(request).no_route(request, error)
+
+
+def _face(request: Request) -> ModuleType:
+    return api.app if request.url.path.startswith("/api/") else web.app

@@ -162,6 +162,11 @@ pages = Mount(
 )
 
 
+async def no_route(request: Request, error: Exception) -> Response:
+    """Answer an address that no page has, with a page."""
+    return await not_found(request, error)
+
+
 async def failed(request: Request, error: Exception) -> Response:
     """Answer what nobody expected, with a page."""
     return failed_page(request, error)

@@ -123,6 +123,7 @@ async def test_an_id_that_is_none_is_refused_with_its_place(
 async def test_a_path_that_leads_nowhere_answers_in_the_envelope(alice: Client) -> None:
     for method, path, status, reason, code in [
         ("GET", "/nothing", 404, "Not Found", "not_found"),
+        ("GET", "/boards/with%0Aa-break", 404, "Not Found", "not_found"),
         ("PUT", "/boards", 405, "Method Not Allowed", "method_not_allowed"),
         ("DELETE", "/users/me/more", 404, "Not Found", "not_found"),
     ]:

@@ -72,9 +72,10 @@ async def test_nobody_goes_to_an_organization_of_others(charlie, world, wanted) 
 
 
 async def test_an_address_that_does_not_exist_is_told_inside_the_frame(alice, nobody) -> None:
-    page = await alice.get("/no/such/page")
-    assert page.status_code == 404
-    assert 'id="rail"' in page.text
+    for address in ("/no/such/page", "/with%0Aa-break"):
+        page = await alice.get(address)
+        assert page.status_code == 404
+        assert 'id="rail"' in page.text
     assert (await nobody.get("/no/such/page")).status_code == 303
 
 
