@@ -1,10 +1,12 @@
 """What agents on gateways are told: the files of their workspaces, and how they begin and go on.
 
 `facts_for` finds what there is to say to some agents, in one transaction; `render`, `scratch` and
-`first_message` write it, and need none.
+`first_message` write it, and need none. `planned` says what becomes of the files that are there:
+the `content` of what is NEW or CHANGED is to be written, and its `digest` remembered.
 """
 
 from services.agent_files.facts import BoardFacts, Facts, Neighbour, Person, Role
+from services.agent_files.keeping import FileState, Planned, digest, planned, token_in
 from services.agent_files.loading import facts_for, facts_of
 from services.agent_files.places import session_key, workspace
 from services.agent_files.rendering import LARGEST_USER, NAMES, first_message, render, scratch
@@ -15,17 +17,22 @@ __all__ = [
     "NAMES",
     "BoardFacts",
     "Facts",
+    "FileState",
     "Neighbour",
     "Person",
+    "Planned",
     "Role",
     "asked",
+    "digest",
     "facts_for",
     "facts_of",
     "first_message",
     "may",
     "may_not",
+    "planned",
     "render",
     "scratch",
     "session_key",
+    "token_in",
     "workspace",
 ]

@@ -9,14 +9,8 @@ LONGEST_KEY = 64  # characters of an agent's id on a gateway
 
 
 def session_key(agent: Agent) -> str:
-    """Return the key of an agent's main session."""
-    if agent.openclaw_session_id:
-        return agent.openclaw_session_id
-    if agent.board_id is None:
-        return f"agent:mc-gateway-{agent.gateway_id}:main"
-    if agent.is_board_lead:
-        return f"agent:lead-{agent.board_id}:main"
-    return f"agent:mc-{agent.id}:main"
+    """Return the key of an agent's main session, "" if it is on no gateway."""
+    return agent.openclaw_session_id or agent.session_key or ""
 
 
 def workspace(root: str, key: str) -> str:

@@ -7,13 +7,15 @@ longer than any in it. No value is ever rendered as a template.
 import re
 import unicodedata
 
-KEPT = "\t\u200c\u200d"  # besides the tab, what joins signs in some scripts and emoji
+SEEN = "\t\u200c\u200d"  # besides the tab, what joins signs in some scripts and emoji
 BREAKS = re.compile("\r\n|[\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 LONGEST_RUN = 40  # of backticks that are kept
 BACKTICKS = re.compile("`{3,}")
 UNSEEN = {"Cc", "Cf", "Cs"}  # categories of Unicode: controls, and what changes how others are read
 
 CUT = "[…]"
+KEEP = "<!-- Mission Control writes all above this line anew. What you write below it is kept. -->"
+"""The last line of ours in AGENTS.md. What others wrote can not pass for it."""
 
 
 def line(value: object, most: int = 200) -> str:
@@ -58,5 +60,6 @@ def length(text: str) -> int:
 
 
 def _seen(text: str) -> str:
-    """Return a text without the characters that nobody sees."""
-    return "".join(one for one in text if one in KEPT or unicodedata.category(one) not in UNSEEN)
+    """Return a text without the characters that nobody sees, and without our own line."""
+    seen = (one for one in text if one in SEEN or unicodedata.category(one) not in UNSEEN)
+    return "".join(seen).replace("<!-- Mission", "<!- Mission")

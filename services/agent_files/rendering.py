@@ -16,7 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from services.agent_files import rights
 from services.agent_files.facts import BoardFacts, Facts, Neighbour, Person
 from services.agent_files.places import quoted
-from services.agent_files.plain import cut, fenced, line
+from services.agent_files.plain import KEEP, cut, fenced, line
 from services.agent_files.wishes import wishes
 
 NAMES = ("AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "MEMORY.md")
@@ -71,7 +71,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "name": line(facts.name),
         "base_url": facts.base_url.rstrip("/"),
         "token": line(facts.token),
-        "session_key": line(facts.session_key),
+        "keep": KEEP,
         "workspace": line(facts.workspace, 1_200),
         "workspace_quoted": quoted(line(facts.workspace, 1_200)),
         "every": line(facts.every, 20),

@@ -1,23 +1,20 @@
 """The guide for those who write agents: what it says to type works."""
 
-import asyncio
 import json
 import re
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 from sqlalchemy import select
 
-import app
 from kit.settings import Settings
 from models import Board, Message
 from services.messages.texts import Marker
+from tests.api.serving import serving, typed
 from tests.conftest import Transaction
 from tests.remembering import grouped
 from tests.world import World, token_of
@@ -33,38 +30,11 @@ def commands(section: str) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", SECTIONS[section], re.DOTALL)
 
 
-class Server(uvicorn.Server):
-    """A server that leaves the signals of the tests alone."""
-
-    def capture_signals(self) -> Any:
-        return nullcontext()
-
-
 @pytest.fixture
 async def url(own_settings: Settings, real_world: World) -> AsyncIterator[str]:
     """Where a real server answers."""
-    config = uvicorn.Config(app.build(own_settings), port=0, log_config=None)
-    server = Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await serving
-
-
-async def typed(command: str, **variables: str) -> str:
-    """Return what a command prints in a terminal."""
-    process = await asyncio.create_subprocess_exec(
-        *("bash", "-c", command),
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **variables},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    printed, errors = await process.communicate()
-    assert process.returncode in (0, 28), errors.decode()  # 28: a stream, left after a while
-    return printed.decode()
+    async with serving(own_settings) as where:
+        yield where
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the guide's commands are typed with curl")
