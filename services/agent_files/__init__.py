@@ -9,6 +9,7 @@ from services.agent_files.facts import BoardFacts, Facts, Neighbour, Person, Rol
 from services.agent_files.keeping import FileState, Planned, digest, planned, token_in
 from services.agent_files.loading import facts_for, facts_of
 from services.agent_files.places import session_key, workspace
+from services.agent_files.preview import LeadDraft, Preview, preview
 from services.agent_files.rendering import LARGEST_USER, NAMES, first_message, render, scratch
 from services.agent_files.rights import asked, may, may_not
 
@@ -18,9 +19,11 @@ __all__ = [
     "BoardFacts",
     "Facts",
     "FileState",
+    "LeadDraft",
     "Neighbour",
     "Person",
     "Planned",
+    "Preview",
     "Role",
     "asked",
     "digest",
@@ -30,6 +33,7 @@ __all__ = [
     "may",
     "may_not",
     "planned",
+    "preview",
     "render",
     "scratch",
     "session_key",

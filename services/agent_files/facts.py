@@ -68,7 +68,7 @@ class Facts:
     """
 
     role: Role
-    agent_id: UUID
+    agent_id: UUID | None  # None: it is not made yet
     name: str
     base_url: str
     token: str = field(default="", repr=False)

@@ -1,6 +1,7 @@
 """Finding what agents are told: for all agents of a gateway with as many questions as for one."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from uuid import UUID
 
 from sqlalchemy import select
@@ -72,7 +73,7 @@ def board_facts(board: Board, lead: Agent | None) -> BoardFacts:
 
 def person_facts(user: User) -> Person:
     """Return what agents are told of a person."""
-    return Person(**{name: getattr(user, name) for name in Person.__dataclass_fields__})
+    return Person(**{name: getattr(user, name) for name in [one.name for one in fields(Person)]})
 
 
 def texts(profile: Mapping[str, object] | None) -> dict[str, str]:

@@ -27,6 +27,7 @@ SOUL, IDENTITY = 18_000, 6_000  # characters
 OBJECTIVE, METRICS, DESCRIPTION, INSTRUCTIONS = 3_000, 2_000, 1_000, 2_000
 METRIC, TRAIT, SHORT, ABOUT = 500, 400, 80, 1_400
 
+NOT_YET = "(comes with the agent)"
 TEMPLATES = Path(__file__).parent.parent.parent / "templates" / "agent_files"
 
 _environment = ImmutableSandboxedEnvironment(
@@ -67,7 +68,7 @@ def _context(facts: Facts) -> dict[str, Any]:
     most = board.max_agents if board else 0
     return {
         "role": facts.role.value,
-        "id": str(facts.agent_id),
+        "id": str(facts.agent_id or NOT_YET),
         "name": line(facts.name),
         "base_url": facts.base_url.rstrip("/"),
         "token": line(facts.token),

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from models import Board, EventType, Member, User
 from services import agent_files, events
 from tests.conftest import Transaction
-from tests.world import World, a_gateway, a_main
+from tests.world import World, a_gateway, a_main, token_of
 
 BASE_URL = "https://control.example"
 
@@ -68,3 +68,16 @@ async def test_an_agent_works_for_who_confirmed_its_boards_goal_or_else_for_the_
     told = await agent_files.facts_of(session, world.worker, base_url=BASE_URL)
     assert told.person
     assert told.person.name == "Alice"
+
+
+async def test_no_file_holds_the_token_of_another_agent(
+    session: AsyncSession, world: World
+) -> None:
+    crew = [world.lead, world.worker, world.other_worker]
+    tokens = {agent.id: token_of(agent) for agent in crew}
+    told = await agent_files.facts_for(session, crew, base_url=BASE_URL, tokens=tokens)
+    for agent in crew:
+        facts = told[agent.id]
+        texts = [*agent_files.render(facts).values(), agent_files.scratch(facts)]
+        written = "\n".join([*texts, agent_files.first_message(facts)])
+        assert [one.name for one in crew if f"{token_of(one)}\n" in written] == [agent.name]

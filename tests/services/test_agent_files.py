@@ -8,6 +8,8 @@ import pytest
 
 from services import agent_files
 from services.agent_files import BoardFacts, Facts, Person, Role
+from services.messages.texts import Marker
+from tests.world import a_world
 
 BASE_URL = "https://control.example"
 TOKEN = "mc_agent_of-its-own"
@@ -246,3 +248,70 @@ def test_a_diff_shows_that_a_token_was_replaced_and_never_the_token() -> None:
 def test_the_token_of_a_file_is_found() -> None:
     assert agent_files.token_in(agent_files.render(facts())["AGENTS.md"]) == TOKEN
     assert agent_files.token_in(None) == agent_files.token_in("nothing") == ""
+
+
+def test_whoever_decides_about_a_lead_sees_what_it_would_be_told_and_no_token() -> None:
+    world = a_world()
+    world.board.require_review_before_done = True
+    draft = agent_files.LeadDraft(
+        name="Ada",
+        profile={"role": "Board Lead", "autonomy_level": "ask_first"},
+        objective="Launch the new site",
+        success_metrics={"visitors": "1,000"},
+        target_date=datetime(2027, 6, 1, tzinfo=UTC),
+    )
+    shown = agent_files.preview(
+        world.board, world.alice, draft, base_url=BASE_URL, person={"timezone": "Asia/Tokyo"}
+    )
+    assert tuple(shown.files) == agent_files.NAMES
+    told = "\n".join([*shown.files.values(), shown.scratch, shown.first_message])
+    for part in ("Launch the new site", "visitors: 1,000", "2027-06-01", "ask_first", "Asia/Tokyo"):
+        assert part in told
+    assert "mc_agent" not in told
+    assert "Adds workers to this board and lets them go; it has 2 at most." in shown.may
+    assert shown.asked == [
+        "A task is done only once a person has approved it.",
+        "A task goes through review before it is done.",
+    ]
+    for sentence in [*shown.may, *shown.may_not, *shown.asked]:
+        assert sentence in shown.files["AGENTS.md"]
+
+
+def test_a_lead_without_the_right_to_add_workers_is_not_told_how() -> None:
+    told = agent_files.render(facts(Role.LEAD, board=a_board(max_agents=0)))["AGENTS.md"]
+    assert "Adds no workers: the board allows none." in told
+    assert "POST /agent/agents" not in told
+
+
+def test_every_marker_is_explained_to_whom_it_goes() -> None:
+    """A27.4."""
+    told = {role: agent_files.render(facts(role))["AGENTS.md"] for role in Role}
+    of_main = {Marker.ASK_USER}
+    of_workers = {Marker.TASK_ASSIGNED, Marker.CHANGES_REQUESTED}
+    for marker in Marker:
+        role = Role.MAIN if marker in of_main else Role.LEAD
+        role = Role.WORKER if marker in of_workers else role
+        assert f"`{marker}`" in told[role], marker
+    both = {
+        *(Marker.TASK_MENTION, Marker.NEW_TASK_COMMENT, Marker.BOARD_CHAT_MENTION),
+        *(Marker.GROUP_CHAT_MENTION, Marker.GROUP_BROADCAST, Marker.BOARD_GROUP_UPDATED),
+    }
+    for marker in both:
+        assert f"`{marker}`" in told[Role.WORKER], marker
+    for role in (Role.LEAD, Role.WORKER):
+        assert "`/pause`" in told[role]
+    for marker in ("BOARD ONBOARDING REQUEST", "BOARD ONBOARDING ANSWER"):
+        assert marker in told[Role.MAIN]
+
+
+def test_the_agents_of_a_paused_board_are_told_so_each_time_they_are_woken() -> None:
+    paused = facts(board=a_board(is_paused=True))
+    assert "The board is paused" in agent_files.scratch(paused)
+    assert "Paused:" in agent_files.render(paused)["AGENTS.md"]
+    assert "aused" not in agent_files.scratch(facts())
+
+
+def test_how_often_an_agent_is_woken_is_told() -> None:
+    """W-54."""
+    assert "You are woken every 45m." in agent_files.scratch(facts(every="45m"))
+    assert "woken every 45m" in agent_files.first_message(facts(every="45m"))
