@@ -1,4 +1,4 @@
-"""What a lead would be told, and what it may do, before a person decides that there is to be one."""
+"""What a lead would be told, and what it may do, shown before there is one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
