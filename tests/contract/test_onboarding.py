@@ -1,6 +1,7 @@
 """The contract of onboarding (agents-and-gateways 10), without a gateway's help and with it."""
 
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -106,6 +107,23 @@ async def test_the_lead_of_a_confirmed_goal_is_as_the_draft_wants_it(
         "autonomy_level": "autonomous",
         "verbosity": "concise",
     }
+
+
+async def test_what_is_said_in_an_onboarding_is_in_no_log(
+    bob: Client, asking: Client, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """W-24: names, time zones and notes are between the person and the agent."""
+    path = f"/boards/{world.board.id}/onboarding"
+    profile = {"preferred_name": "canary", "timezone": "canary", "notes": "canary"}
+    with caplog.at_level(logging.DEBUG):
+        await started(bob, world)
+        await bob.post(f"{path}/answer", json={"answer": "canary"})
+        draft = {"status": "complete", **GOAL, "user_profile": profile}
+        assert (await asking.post(f"{path}/agent", json=draft)).status_code == 200
+        await bob.post(f"{path}/confirm", json=GOAL | {"user_profile": {"notes": "canary"}})
+    ours = [one for one in caplog.records if one.name.startswith("mission_control")]
+    assert len(ours) >= 4
+    assert not any("canary" in f"{one.getMessage()} {vars(one)}" for one in ours)
 
 
 async def test_a_lead_that_is_there_keeps_its_name(alice: Client, world: World) -> None:

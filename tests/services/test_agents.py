@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from kit.errors import Conflict, Forbidden, Invalid, NotFound
 from kit.paging import Paging
@@ -13,7 +14,7 @@ from models import Agent, AgentToken, Event, EventType, Status, Task, Trash
 from services import agents, boards, identity
 from services.agents import AgentDraft
 from services.agents.fields import CHECKS
-from tests.world import an_access, an_agent, token_of
+from tests.world import a_gateway, a_main, an_access, an_agent, token_of
 
 ALL = Paging()
 
@@ -168,6 +169,22 @@ class TestCreating:
 
         codes = await asyncio.gather(*[one() for _ in range(5)])
         assert sorted(codes, key=str) == [None, *["agent_name_taken"] * 4]
+
+
+async def test_the_database_keeps_one_lead_for_a_board_and_one_main_for_a_gateway(
+    session, world
+) -> None:
+    """C35, W-50: whatever way they come."""
+    gateway = a_gateway(world.tern)
+    session.add(gateway)
+    await session.flush()
+    session.add_all(a_main(gateway))
+    await session.flush()
+    twins = [an_agent("Twin", world.board, is_board_lead=True), a_main(gateway, "Twin")[0]]
+    for twin, index in zip(twins, ("one_lead_per_board", "one_main_per_gateway"), strict=True):
+        with pytest.raises(IntegrityError, match=index):
+            async with session.begin_nested():
+                session.add(twin)
 
 
 class TestTokens:

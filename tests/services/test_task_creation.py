@@ -1,9 +1,9 @@
 """Making tasks: who may, what they are then, and what is refused."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from kit.clock import now
 from kit.errors import Conflict, Forbidden, Invalid, NotFound
@@ -47,6 +47,17 @@ async def test_a_person_makes_a_task(session, world) -> None:
     event = await session.scalar(select(Event).where(Event.task_id == task.id))
     assert (event.type, event.user_id) == (EventType.TASK_CREATED, world.bob.id)
     assert event.data["title"] == "Write"
+
+
+async def test_a_time_is_the_same_in_whatever_zone_the_database_is(session, world) -> None:
+    """C19."""
+    await session.execute(text("set local timezone to 'America/New_York'"))
+    due_at = datetime(2026, 5, 1, 14, tzinfo=timezone(timedelta(hours=2)))
+    draft = TaskDraft(title="Write", due_at=due_at)
+    made = (await tasks.create(session, world.alice, world.board, draft)).task
+    await session.refresh(made)
+    assert made.due_at == due_at
+    assert abs(made.created_at - now()) < timedelta(minutes=1)
 
 
 async def test_a_lead_makes_a_task_for_a_worker(session, world) -> None:
