@@ -61,6 +61,7 @@ def test_no_template_holds_a_script_or_a_style_of_its_own(template: Path) -> Non
 
 
 async def test_the_migrations_make_what_the_models_say(settings) -> None:
+    """C37, W-55."""
     engine = create_async_engine(settings.sqlalchemy_url)
     config = Config(toml_file=ROOT / "pyproject.toml")
 

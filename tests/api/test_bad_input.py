@@ -121,6 +121,7 @@ def refused(response: Any) -> bool:
 async def test_a_field_that_is_wrong_is_refused_with_its_place(
     operation: Operation, calling: Caller, world: World, transaction: Transaction
 ) -> None:
+    """C8, W-47."""
     async with transaction() as session:
         there = await things(session, world)
         before = await everything(session)
@@ -140,6 +141,7 @@ async def test_a_field_that_is_wrong_is_refused_with_its_place(
 async def test_a_field_that_is_missing_is_named(
     calling: Caller, world: World, transaction: Transaction
 ) -> None:
+    """C34."""
     async with transaction() as session:
         there = await things(session, world)
     for operation in BODIES:

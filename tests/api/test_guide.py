@@ -41,6 +41,7 @@ async def url(own_settings: Settings, real_world: World) -> AsyncIterator[str]:
 async def test_the_day_of_an_agent_goes_as_the_guide_tells_it(
     url: str, real_world: World, real_transaction: Transaction
 ) -> None:
+    """W-51."""
     task = real_world.task()
     async with real_transaction() as session:
         board = await session.get_one(Board, real_world.board.id)

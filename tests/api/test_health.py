@@ -47,6 +47,7 @@ async def away(settings: Settings) -> AsyncIterator[Client]:
 
 
 async def test_without_its_database_it_lives_and_is_not_ready(away: Client) -> None:
+    """C32."""
     ready = await away.get("http://mission.test/readyz")
     assert ready.status_code == 503
     assert ready.json() == {"ok": False}
@@ -64,6 +65,8 @@ async def test_without_its_database_the_api_says_so_in_its_envelope(
 
 
 async def test_a_database_that_does_not_answer_is_not_waited_for(settings: Settings) -> None:
+    """C32."""
+
     @asynccontextmanager
     async def stuck() -> AsyncGenerator[None, None]:
         await asyncio.sleep(60)
@@ -79,6 +82,7 @@ async def test_a_database_that_does_not_answer_is_not_waited_for(settings: Setti
 async def test_a_house_that_is_closing_is_not_ready(
     nobody: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """C32."""
     monkeypatch.setattr(AppStatus, "should_exit", True)
     assert (await nobody.get("http://mission.test/readyz")).status_code == 503
 

@@ -135,6 +135,7 @@ async def test_real_answers_are_as_the_document_says(
 async def test_real_refusals_are_as_the_document_says(
     calling: Caller, world: World, transaction: Transaction
 ) -> None:
+    """C33."""
     async with transaction() as session:
         there = await things(session, world)
     answering = [operation for operation in OPERATIONS if operation.gives is not None]
@@ -194,6 +195,7 @@ def test_everything_that_is_taken_and_answered_has_an_example_that_fits() -> Non
 
 
 def test_every_error_has_an_example_with_its_code_in_the_envelope() -> None:
+    """C33."""
     for method, path, operation in described():
         for place, content in bodies(operation):
             if place.isdecimal() and place >= "400" and path.startswith("/api/v1/"):

@@ -30,6 +30,7 @@ TOKENS = (None, "", "mc_user_nobodys", "mc_agent_nobodys", "something", "ünïco
 async def test_who_has_no_token_stays_out(
     nobody: Client, world: World, transaction: Transaction
 ) -> None:
+    """W-09."""
     async with transaction() as session:
         there = await things(session, world)
         before = await everything(session)
@@ -83,6 +84,7 @@ async def test_a_stranger_finds_nothing_and_changes_nothing(
 async def test_what_is_a_strangers_and_what_never_was_look_alike(
     operation: Operation, calling: Caller, world: World, transaction: Transaction
 ) -> None:
+    """S24."""
     async with transaction() as session:
         there = await things(session, world)
     client = calling(there.strangers(operation)[0])
@@ -102,7 +104,7 @@ async def test_what_is_a_strangers_and_what_never_was_look_alike(
 async def test_an_id_that_is_none_is_refused_with_its_place(
     operation: Operation, calling: Caller, world: World, transaction: Transaction
 ) -> None:
-    """A27.5."""
+    """C9, W-47. A27.5."""
     async with transaction() as session:
         there = await things(session, world)
     parameter = operation.path.partition("{")[2].partition("}")[0]

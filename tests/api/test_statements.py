@@ -152,6 +152,7 @@ CASES = [
 async def test_an_operation_asks_little_however_much_there_is(
     operation: Operation, who: int, places: dict[int, Place]
 ) -> None:
+    """P6."""
     _, few = await statements(places[FEW], operation, who)
     _, many = await statements(places[MANY], operation, who)
     most = READS if operation.method == "GET" else WRITES

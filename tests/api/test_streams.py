@@ -27,6 +27,7 @@ ASK = {"action_type": "deploy", "confidence": 80, "payload": {"reason": "It is r
 async def test_a_question_and_its_answer_are_told_as_they_happen(
     real_house: ASGIApp, really_calling: Caller, real_world: World
 ) -> None:
+    """C21."""
     worker, alice = really_calling(real_world.worker), really_calling(real_world.alice)
     path = f"/boards/{real_world.board.id}/approvals"
     async with listening(real_house, real_world.worker, f"{path}/stream") as stream:
@@ -118,6 +119,7 @@ async def titles(stream: Listener, count: int) -> list[str]:
 async def test_who_comes_back_hears_what_was_missed_and_nothing_twice(
     real_house: ASGIApp, really_calling: Caller, real_world: World
 ) -> None:
+    """C20."""
     alice = really_calling(real_world.alice)
     path = f"/boards/{real_world.board.id}/tasks"
     async with listening(real_house, real_world.worker, f"{path}/stream") as stream:
@@ -170,6 +172,7 @@ async def test_since_tells_what_happened_from_that_moment_on_itself_included(
 async def test_a_task_that_was_deleted_meanwhile_is_told_as_gone(
     real_house: ASGIApp, really_calling: Caller, real_world: World
 ) -> None:
+    """C22."""
     alice = really_calling(real_world.alice)
     path = f"/boards/{real_world.board.id}/tasks"
     made = (await alice.post(path, json={"title": "one"})).json()
@@ -185,6 +188,7 @@ async def test_a_task_that_was_deleted_meanwhile_is_told_as_gone(
 async def test_comments_are_followed_across_the_boards_that_one_reads(
     real_house: ASGIApp, really_calling: Caller, real_world: World
 ) -> None:
+    """P3."""
     alice, feed = really_calling(real_world.alice), "/activity/task-comments/stream"
     async with (
         listening(real_house, real_world.alice, feed) as alices,
@@ -219,6 +223,7 @@ async def test_a_board_that_is_new_is_heard_of_at_once(
 async def test_agents_are_followed_as_they_come_and_go(
     real_house: ASGIApp, really_calling: Caller, real_world: World
 ) -> None:
+    """W-45."""
     alice = really_calling(real_world.alice)
     async with listening(real_house, real_world.alice, "/agents/stream") as stream:
         new = {"name": "Ada", "board_id": str(real_world.board.id)}
@@ -275,6 +280,7 @@ async def test_strangers_follow_nothing(calling: Caller, world: World) -> None:
 async def test_who_loses_the_board_hears_no_more_of_it(
     real_house: ASGIApp, really_calling: Caller, real_transaction: Transaction, real_world: World
 ) -> None:
+    """S25."""
     alice, launch = really_calling(real_world.alice), f"/boards/{real_world.board.id}"
     async with (
         listening(real_house, real_world.bob, f"{launch}/tasks/stream") as of_tasks,
@@ -326,6 +332,7 @@ async def test_a_stream_ends_quietly_when_the_database_is_away(
 async def test_who_is_no_admin_any_more_follows_no_agents(
     real_house: ASGIApp, real_transaction: Transaction, real_world: World
 ) -> None:
+    """S25."""
     async with listening(real_house, real_world.alice, "/agents/stream") as stream:
         async with real_transaction() as session:
             member = await session.get_one(Member, real_world.alices.id)

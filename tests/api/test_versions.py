@@ -73,6 +73,7 @@ async def test_a_change_of_the_version_that_one_knows_is_made(client: Client, th
 async def test_who_knows_an_old_version_changes_nothing(
     client: Client, thing: Thing, method: str, transaction: Transaction
 ) -> None:
+    """R2."""
     known = (await client.get(thing.path)).headers["ETag"]
     assert (await client.patch(thing.path, json=thing.change)).status_code == 200
     async with transaction() as session:
@@ -105,6 +106,7 @@ async def test_a_weak_tag_or_none_at_all_never_matches(
 
 
 async def test_without_a_condition_the_last_word_wins(client: Client, thing: Thing) -> None:
+    """R2."""
     for change in (thing.change, thing.other):
         assert (await client.patch(thing.path, json=change)).status_code == 200
 

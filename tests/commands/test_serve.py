@@ -22,6 +22,7 @@ def status(address: str) -> int:
 
 
 def test_it_says_where_it_is_and_how_the_first_owner_comes_in(shared: Installation) -> None:
+    """W-55."""
     assert shared.link.startswith(f"{shared.url}/first-run?link=")
     assert status(f"{shared.url}/healthz") == 200
     assert status(f"{shared.url}/readyz") == 200

@@ -12,7 +12,7 @@ from tests.world import World, a_member, an_access
 async def test_an_agent_is_created_with_a_token_that_is_shown_once(
     alice: Client, nobody: Client, world: World
 ) -> None:
-    """7.2, decision 11."""
+    """W-12. 7.2, decision 11."""
     board = str(world.board.id)
     made = (await alice.post("/agents", json={"name": "  Ada ", "board_id": board})).json()
     assert (made["name"], made["status"], made["board_id"]) == ("Ada", "provisioning", board)
@@ -40,7 +40,7 @@ async def test_an_agent_is_created_with_a_token_that_is_shown_once(
 async def test_a_new_token_ends_the_old_one_when_it_is_first_used(
     alice: Client, worker: Client, nobody: Client, world: World
 ) -> None:
-    """A27.7. Decision 11."""
+    """W-24. A27.7. Decision 11."""
     issued = (await alice.post(f"/agents/{world.worker.id}/tokens")).json()
     assert issued["agent_id"] == str(world.worker.id)
     assert (await worker.get("/agent/healthz")).status_code == 200
@@ -52,7 +52,7 @@ async def test_a_new_token_ends_the_old_one_when_it_is_first_used(
 async def test_who_creates_agents(
     alice: Client, bob: Client, dana: Client, worker: Client, lead: Client, world: World
 ) -> None:
-    """6.5 and 7.2."""
+    """W-12. 6.5 and 7.2."""
     board, garden = str(world.board.id), str(world.garden.id)
     for client in (bob, dana):
         refused = await client.post("/agents", json={"name": "Ada", "board_id": board})

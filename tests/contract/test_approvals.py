@@ -70,7 +70,7 @@ async def test_for_each_task_one_question_waits_at_most(
 async def test_agents_ask_and_do_not_decide(
     worker: Client, lead: Client, alice: Client, world: World, path: str, status: str
 ) -> None:
-    """Point 27. A27.13. Fixed."""
+    """S2, W-03. Point 27. A27.13. Fixed."""
     for agent in (worker, lead):
         for at in (path, f"/agent{path}"):
             decided = await agent.post(at, json={**ASK, "status": status})

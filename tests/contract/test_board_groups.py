@@ -184,7 +184,7 @@ async def test_a_glance_at_a_group_shows_the_boards_that_one_reads(
 async def test_a_cadence_is_set_for_all_agents_of_a_group(
     request: pytest.FixtureRequest, world: World, transaction: Transaction, who: str
 ) -> None:
-    """3.7."""
+    """W-54. 3.7."""
     client: Client = request.getfixturevalue(who)
     async with transaction() as session:
         group = await grouped(session, world.board, world.garden)

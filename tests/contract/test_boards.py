@@ -73,7 +73,7 @@ async def test_a_goal_says_what_it_is_and_how_it_is_measured(alice: Client, worl
 async def test_a_change_takes_what_is_sent_and_refuses_null_where_something_must_be(
     alice: Client, world: World
 ) -> None:
-    """3.6; C8, fixed."""
+    """C29. 3.6; C8, fixed."""
     at = f"/boards/{world.board.id}"
     before = (await alice.get(at)).json()
     changed = (await alice.patch(at, json={"max_agents": 5, "nonsense": 1})).json()

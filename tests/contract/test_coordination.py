@@ -70,7 +70,7 @@ async def test_who_nudges_whom(
 async def test_a_soul_is_written_by_the_lead_and_read_by_its_agent(
     lead: Client, worker: Client, other_worker: Client, world: World
 ) -> None:
-    """A27.13. 6.18, 6.19, W-56: a soul is a text, and what is written is what is read."""
+    """W-04. A27.13. 6.18, 6.19, W-56: a soul is a text, and what is written is what is read."""
     path = f"/agent/boards/{world.board.id}/agents/{world.worker.id}/soul"
     assert (await worker.get(path)).json() == ""
     soul = "# Worker\nYou write {{ short }} sentences."

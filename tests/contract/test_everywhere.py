@@ -33,7 +33,7 @@ async def test_the_probe_is_open_and_the_document_tells_roles_and_intents(nobody
 async def test_every_answer_carries_a_request_id_and_security_headers(
     alice: Client, nobody: Client
 ) -> None:
-    """Point 2. That a 500 does too, tests/api/test_health.py shows."""
+    """S17. Point 2. That a 500 does too, tests/api/test_health.py shows."""
     for client, path in [(alice, "/users/me"), (nobody, "/users/me"), (alice, "/nothing")]:
         response = await client.get(path)
         assert len(response.headers["X-Request-Id"]) == 32
@@ -69,7 +69,7 @@ async def test_every_error_has_the_same_envelope(
 async def test_too_many_wrong_tokens_are_slowed_down(
     house_settings: Settings, transaction: Transaction, world: World
 ) -> None:
-    """Point 3. For 429; it says when to come again (S12)."""
+    """W-06. Point 3. For 429; it says when to come again (S12)."""
     settings = house_settings.model_copy(
         update={"rate_limit_failed_auth": 3, "rate_limit_requests": 5}
     )
@@ -126,7 +126,7 @@ async def test_failures_come_in_their_order(
 
 
 async def test_a_board_id_that_is_none_is_refused(alice: Client, worker: Client) -> None:
-    """Point 6. Fixed."""
+    """C9. Point 6. Fixed."""
     for path in ("/boards/no-id", "/boards/no-id/tasks", "/boards/no-id/approvals"):
         assert (await alice.get(path)).status_code == 422
     assert (await worker.get("/agent/boards/no-id")).status_code == 422
@@ -148,7 +148,7 @@ async def test_an_agents_header_decides_alone(alice: Client, nobody: Client, wor
 async def test_agents_stay_on_their_board_and_in_their_organization(
     worker: Client, calling: Caller, world: World, transaction: Transaction
 ) -> None:
-    """Point 8. A27.13. Fixed."""
+    """S1. Point 8. A27.13. Fixed."""
     for path in ("/agent/boards/{}", "/boards/{}/tasks", "/agent/boards/{}/approvals"):
         assert (await worker.get(path.format(world.garden.id))).status_code == 403
         assert (await worker.get(path.format(world.charlies_board.id))).status_code == 404

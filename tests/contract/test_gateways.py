@@ -372,7 +372,7 @@ async def test_with_an_organization_go_its_gateways(
 async def test_the_main_agent_works_on_the_boards_of_its_gateway_alone(
     calling: Caller, gateway: dict[str, Any], world: World, transaction: Transaction
 ) -> None:
-    """Point 8. W-01, fixed."""
+    """S1. Point 8. W-01, fixed."""
     async with transaction() as session:
         main = (await session.scalars(select(Agent).where(Agent.board_id.is_(None)))).one()
         session.add(an_agent_token(main))
@@ -524,7 +524,7 @@ async def test_who_may_not_change_the_board_says_nothing(
 async def test_what_fails_at_a_gateway_is_told_with_a_code(
     alice: Client, gateway: dict[str, Any], fake: Fake, world: World
 ) -> None:
-    """A8, 13; W-37."""
+    """S16. A8, 13; W-37."""
     board = f"board_id={world.board.id}"
     paths = ("sessions", f"sessions/{KEY}", f"sessions/{KEY}/history")
 

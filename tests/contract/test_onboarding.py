@@ -147,7 +147,7 @@ async def test_only_an_admin_lets_a_lead_finish_without_approval(bob: Client, wo
 async def test_starting_again_goes_on_with_what_is_open(
     bob: Client, asking: Client, world: World
 ) -> None:
-    """W-16, W-39: a reload neither loses the draft nor tells the agent twice."""
+    """W-40. W-16, W-39: a reload neither loses the draft nor tells the agent twice."""
     path = f"/boards/{world.board.id}/onboarding"
     first = await started(bob, world)
     again, once_more = await started(bob, world), await started(bob, world)

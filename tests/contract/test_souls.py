@@ -184,6 +184,7 @@ async def test_a_list_that_is_none_is_no_answer(alice: Client, host: Host, sitem
 
 
 async def test_a_soul_that_is_too_long_is_no_answer(alice: Client, host: Host) -> None:
+    """P13."""
     host.pages["/api/souls/ada/night-owl.md"] = Page(b"x" * 200_001)
     assert (await alice.get(THEIRS)).status_code == 502
 

@@ -161,7 +161,7 @@ async def test_review_needs_a_comment_where_the_board_says_so(
 async def test_a_lead_judges_and_hands_out(
     alice: Client, lead: Client, worker: Client, world: World, path: str
 ) -> None:
-    """Point 17. Point 24, fixed: what a lead starts has a beginning."""
+    """C3. Point 17. Point 24, fixed: what a lead starts has a beginning."""
     task = await made(alice, path)
     for refused in (
         {"status": "review"},
@@ -312,7 +312,7 @@ async def test_a_deleted_task_takes_its_own_with_it_and_nothing_else(
 
 
 async def test_repeating_a_start_leaves_its_time(alice: Client, worker: Client, path: str) -> None:
-    """Point 24. Fixed."""
+    """C5. Point 24. Fixed."""
     task = await made(alice, path)
     begun = await moved(worker, path, task, status="in_progress")
     again = await moved(worker, path, task, status="in_progress", comment="Still at it.")

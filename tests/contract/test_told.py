@@ -111,7 +111,7 @@ async def test_who_gets_a_task_is_told_and_who_takes_it_knows(
 async def test_whoever_has_a_task_that_a_person_begins_is_woken(
     alice: Client, worker: Client, world: World, path: str
 ) -> None:
-    """3.10.6: the message is the wake; the agent's presence is not touched."""
+    """C40. 3.10.6: the message is the wake; the agent's presence is not touched."""
     task = await made(alice, path, assigned_agent_id=str(world.worker.id))
     await take_all(worker)
     await changed(alice, path, task, status="in_progress")

@@ -85,6 +85,7 @@ def _answered(api: Api, path: str, **json: str) -> str | None:
 async def test_what_was_answered_is_there_after_kill_9(
     installation: Installation, victim: str
 ) -> None:
+    """R4."""
     with Api(installation.url, LOCAL_TOKEN) as api:
         board = api.board()
     written = Written()

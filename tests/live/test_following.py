@@ -57,6 +57,7 @@ async def test_a_follower_is_told_what_it_missed_and_then_what_is_new(
 async def test_all_followers_of_an_organization_share_one_reader(
     real_transaction, real_world, feed
 ) -> None:
+    """P2."""
     follow = [feed.follow(real_world.tern.id, 0, every=60) for _ in range(20)]
     first = await happen(real_transaction, real_world)
     assert await asyncio.gather(*map(news, follow)) == [[first]] * 20
@@ -100,6 +101,7 @@ async def test_a_quiet_follower_is_asked_now_and_then_whether_it_may_still_liste
 
 
 async def test_another_organization_is_not_heard(real_transaction, real_world, feed) -> None:
+    """P3."""
     followed = feed.follow(real_world.plover.id, 0, every=0.05)
     await happen(real_transaction, real_world)
     for _ in range(3):
@@ -108,7 +110,7 @@ async def test_another_organization_is_not_heard(real_transaction, real_world, f
 
 
 async def test_events_appear_in_the_order_of_their_numbers(real_transaction, real_world) -> None:
-    """While one transaction has recorded and not committed, another one waits to record."""
+    """R7. While one transaction has recorded and not committed, another one waits to record."""
 
     async def record(commit: asyncio.Event, recorded: asyncio.Event) -> int:
         async with real_transaction() as session:
@@ -159,6 +161,7 @@ async def test_a_number_is_drawn_only_when_its_turn_has_come(real_transaction, r
 async def test_many_that_record_at_once_are_heard_in_the_order_of_their_numbers(
     real_transaction, real_world, feed
 ) -> None:
+    """R7."""
     world = real_world
 
     async def record(actor, several: int) -> None:

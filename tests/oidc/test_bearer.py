@@ -210,6 +210,7 @@ async def client(fake: FakeProvider, clock: Clock) -> AsyncIterator[Provider]:
 
 
 async def test_keys_are_fetched_once_however_many_ask(client: Provider, fake: FakeProvider) -> None:
+    """S22."""
     token = fake.token(fake.claims("nora"))
     found = await asyncio.gather(*[client.bearer(token) for _ in range(50)])
     assert all(found)
@@ -267,6 +268,7 @@ async def test_an_answer_without_end_is_not_read(client: Provider, fake: FakePro
 async def test_who_is_known_is_found_in_one_statement(
     houses: Houses, fake: FakeProvider, settings: Settings, transaction: Transaction
 ) -> None:
+    """P5."""
     house = houses(fake)
     token = fake.token(fake.claims("nora", email="nora@example.com", name="Nora"))
     assert await status_of(house, token) == 200

@@ -69,6 +69,7 @@ def test_some_addresses_are_opened_by_no_setting(ip: str) -> None:
 
 @pytest.mark.parametrize("ip", [*PRIVATE, *LOOPBACK])
 def test_what_is_not_public_has_to_be_allowed(ip: str) -> None:
+    """W-11."""
     assert not NOTHING.allows(ip_address(ip))
     assert EVERYTHING.allows(ip_address(ip))
     assert Guard().allows(ip_address(ip)) is (ip in LOOPBACK)
@@ -153,7 +154,7 @@ async def test_a_name_that_leads_nowhere_is_told() -> None:
 async def test_a_name_that_changes_its_mind_is_not_followed(
     gateway: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was looked at is what is connected to: the name is asked once."""
+    """W-11. What was looked at is what is connected to: the name is asked once."""
     asked: list[str] = []
 
     async def rebinding(address: Address, guard: Guard) -> Any:

@@ -49,6 +49,7 @@ async def test_a_gateway_lets_us_in_and_says_which_rights_we_have(gateway: Fake)
 
 
 async def test_a_token_is_in_no_address_no_header_and_no_repr(gateway: Fake) -> None:
+    """W-10."""
     at = target(gateway, device_token="another secret")
     async with await connect(at) as connection:
         assert TOKEN not in repr(at) + repr(connection.hello)
@@ -76,6 +77,7 @@ async def test_no_log_tells_a_token_however_much_is_logged(
 
 
 async def test_calls_wait_for_their_own_answers_whatever_the_order(gateway: Fake) -> None:
+    """W-44."""
     gateway.methods = {"first": lambda _: {"it": "first"}, "second": lambda _: None}
     gateway.answers = {"held": None}
     async with await connect(target(gateway)) as connection:
@@ -106,6 +108,7 @@ async def test_an_answer_that_nobody_waits_for_any_more_is_passed_over(gateway: 
 
 
 async def test_what_a_gateway_refuses_is_told_by_codes(gateway: Fake) -> None:
+    """W-37."""
     details = {"code": "MISSING_SCOPE", "missingScope": "operator.admin"}
 
     def refuse(params: dict[str, Any]) -> None:
@@ -184,7 +187,7 @@ async def test_what_a_gateway_refuses_is_told_by_codes(gateway: Fake) -> None:
 async def test_every_way_to_be_turned_away_has_its_name(
     gateway: Fake, behaviour: dict[str, Any], expected: Trouble
 ) -> None:
-    """A27.15."""
+    """W-36. A27.15."""
     for name, value in behaviour.items():
         setattr(gateway, name, value)
     error = await trouble(target(gateway))
@@ -193,6 +196,7 @@ async def test_every_way_to_be_turned_away_has_its_name(
 
 
 async def test_a_pairing_request_has_the_id_by_which_it_is_approved(gateway: Fake) -> None:
+    """W-36."""
     gateway.asks_for_pairing = True
     at = target(gateway)
     assert (await trouble(at)).pairing_request == "req-123"
@@ -204,6 +208,7 @@ async def test_a_pairing_request_has_the_id_by_which_it_is_approved(gateway: Fak
 async def test_who_is_silent_is_not_waited_for_for_ever(
     gateway: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """W-32."""
     monkeypatch.setattr(connections, "TO_CHALLENGE", 0.1)
     monkeypatch.setattr(connections, "TO_LET_IN", 0.1)
     gateway.is_silent = True
@@ -293,6 +298,7 @@ async def test_a_frame_that_is_none_ends_the_connection_for_all(
 async def test_what_is_too_large_is_not_taken_and_not_sent(
     gateway: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """W-32."""
     monkeypatch.setattr(dialing, "LARGEST", 100_000)
     gateway.largest = 1_000
     gateway.methods = {"much": lambda _: "x" * 200_000, "health": lambda _: "x" * 90_000}
@@ -430,7 +436,7 @@ async def test_a_link_gives_up_at_once_where_waiting_does_not_help(gateway: Fake
 
 
 async def test_a_link_never_waits_longer_than_its_budget(gateway: Fake) -> None:
-    """A27.10."""
+    """W-32. A27.10."""
     gateway.answers = {"health": None}
     async with Link(target(gateway), budget=SHORT) as link:
         with pytest.raises(GatewayError) as caught:

@@ -38,6 +38,7 @@ async def change(transaction, actor, board, task_id, changes):
 async def test_of_two_agents_that_claim_a_task_at_once_exactly_one_has_it(
     real_transaction, real_world
 ) -> None:
+    """R1."""
     world, start = real_world, {"status": "in_progress"}
     contenders = [world.worker, world.other_worker]
     task_ids = await some_tasks(real_transaction, world.board, ROUNDS)
@@ -61,6 +62,7 @@ async def test_of_two_agents_that_claim_a_task_at_once_exactly_one_has_it(
 async def test_two_that_tie_tasks_together_at_once_never_close_a_circle(
     real_transaction, real_world
 ) -> None:
+    """R3."""
     world = real_world
     task_ids = await some_tasks(real_transaction, world.board, 100)
     for one, other in zip(task_ids[::2], task_ids[1::2], strict=True):

@@ -36,6 +36,8 @@ async def test_the_first_calls_of_somebody_make_one_organization(
 async def test_of_organizations_of_one_name_made_at_once_one_comes_to_be(
     real_transaction: Transaction, real_world: World
 ) -> None:
+    """R6."""
+
     async def make() -> bool:
         try:
             async with real_transaction() as session:

@@ -34,6 +34,7 @@ async def at_once(transaction: Transaction, *deeds: Deed) -> list[Any]:
 async def test_of_two_who_change_the_same_version_of_a_note_one_is_told_to_read_it_again(
     real_transaction: Transaction, real_world: World
 ) -> None:
+    """R2."""
     async with real_transaction() as session:
         note = a_note(real_world.board)
         session.add(note)

@@ -44,6 +44,8 @@ async def test_the_library_is_brought_in_once_however_many_need_it(
 async def test_of_many_who_find_the_list_old_one_asks_for_it(
     real_transaction: Transaction, real_world: World
 ) -> None:
+    """P13."""
+
     async def is_first() -> bool:
         async with real_transaction() as session:
             remote = await souls.look(session, "http://127.0.0.1:1")

@@ -20,6 +20,7 @@ async def tagged(transaction, member, slug):
 
 
 async def test_of_two_tags_with_one_slug_exactly_one_is_made(real_transaction, real_world) -> None:
+    """R6."""
     member = real_world.alices
     for number in range(ROUNDS):
         names = [f"Tag {number}", f"tag-{number}"]

@@ -61,6 +61,7 @@ class TestFields:
 
     @pytest.mark.parametrize("every", ["banana", 10, "10", ""])
     def test_a_cadence_is_a_length_of_time(self, every) -> None:
+        """W-54."""
         with pytest.raises(Invalid) as refused:
             CHECKS["heartbeat_config"]({"every": every}, "heartbeat_config")
         assert refused.value.field == "heartbeat_config"
@@ -123,6 +124,7 @@ class TestCreating:
         await create(session, world.alice, world.board, "Fourth")
 
     async def test_a_board_has_one_agent_of_a_name_in_whatever_letters(self, session, world):
+        """W-47."""
         for name in ("Worker", "wORKER", " worker "):
             with pytest.raises(Conflict) as refused:
                 await create(session, world.alice, world.board, name)
@@ -131,6 +133,7 @@ class TestCreating:
         await create(session, world.alice, world.board, "W%rker")
 
     async def test_a_board_has_one_lead_and_an_admin_says_who(self, session, world) -> None:
+        """C35."""
         with pytest.raises(Conflict) as refused:
             await create(session, world.alice, world.board, is_board_lead=True)
         assert refused.value.code == "board_lead_exists"
@@ -143,6 +146,8 @@ class TestCreating:
     async def test_leads_that_create_at_once_do_not_exceed_the_limit(
         self, real_transaction, real_world
     ) -> None:
+        """R5, W-50."""
+
         async def one(name):
             try:
                 async with real_transaction() as session:
@@ -159,6 +164,8 @@ class TestCreating:
     async def test_names_that_are_taken_at_once_are_taken_once(
         self, real_transaction, real_world
     ) -> None:
+        """W-50."""
+
         async def one():
             try:
                 async with real_transaction() as session:
@@ -174,7 +181,7 @@ class TestCreating:
 async def test_the_database_keeps_one_lead_for_a_board_and_one_main_for_a_gateway(
     session, world
 ) -> None:
-    """C35, W-50: whatever way they come."""
+    """W-48. C35, W-50: whatever way they come."""
     gateway = a_gateway(world.tern)
     session.add(gateway)
     await session.flush()
@@ -259,6 +266,7 @@ class TestChanging:
         assert (await self.change(session, world, world.worker, name="WORKER")).name == "WORKER"
 
     async def test_who_moves_leaves_its_work_behind_and_leads_no_more(self, session, world):
+        """W-48."""
         tasks = {
             status: world.task(status, status=status, assigned_agent_id=world.lead.id)
             for status in Status

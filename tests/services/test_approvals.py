@@ -85,6 +85,7 @@ class TestAsking:
         assert event.data["titles"] == ["Check", "Write"]
 
     async def test_who_asks_is_the_caller_and_nobody_else(self, session, world) -> None:
+        """S4."""
         asked = await request(session, world.alice, world)
         assert (asked.approval.agent_id, asked.approval.requested_by_user_id) == (
             None,
@@ -99,6 +100,7 @@ class TestAsking:
         assert await events(session) == []
 
     async def test_tasks_of_other_boards_are_not_found_and_not_named(self, session, world) -> None:
+        """S3."""
         mine, secret = world.task("Mine"), a_task(world.garden, "Secret")
         session.add_all([mine, secret])
         unknown = uuid4()
@@ -251,6 +253,7 @@ class TestAnsweringOnAPage:
         assert (await session.scalars(select(Comment))).all() == []
 
     async def test_afterwards_it_settles_once_and_the_note_is_a_comment(self, session, world):
+        """C11."""
         task = world.task()
         approval = await add(session, world, task)
         await answer(session, world.bob, approval, REJECTED, note="Not before Friday.")

@@ -113,6 +113,7 @@ async def crowded(session: AsyncSession, world: World) -> list[Board]:
 async def test_a_group_of_many_boards_is_deleted_with_few_statements(
     session: AsyncSession, world: World
 ) -> None:
+    """P12."""
     group = await grouped(session, *await crowded(session, world))
     statements = await counted(session)
     await board_groups.delete(session, world.alice, group.id)

@@ -134,6 +134,7 @@ async def test_a_member_creates_no_board(session: AsyncSession, world: World) ->
 async def test_a_board_has_a_slug_of_its_own(
     session: AsyncSession, world: World, given: dict[str, str], slug: str
 ) -> None:
+    """C30."""
     assert (await create(session, world, **given)).slug == slug
 
 
@@ -196,6 +197,7 @@ WRONG: list[tuple[str, object]] = [
 async def test_what_cannot_be_is_told_by_its_field(
     session: AsyncSession, world: World, field: str, value: object
 ) -> None:
+    """C30."""
     with pytest.raises(Invalid) as refusal:
         await create(session, world, **{field: value})
     assert refusal.value.field == field
@@ -323,6 +325,7 @@ async def test_a_blank_slug_is_made_from_the_name(session: AsyncSession, world: 
 async def test_the_rules_of_a_board_are_for_admins(
     session: AsyncSession, world: World, changes: dict[str, Any]
 ) -> None:
+    """S7."""
     with pytest.raises(Forbidden) as refusal:
         await change(session, world.bob, world.board, **changes)
     assert refusal.value.code == "admin_required"
@@ -362,6 +365,7 @@ async def test_who_may_not_change_a_board_does_not(session: AsyncSession, world:
 async def test_an_admin_deletes_a_board_with_all_that_is_on_it(
     session: AsyncSession, world: World
 ) -> None:
+    """C23, W-53."""
     first, second = world.task("One"), world.task("Two")
     foreign = Approval(
         board_id=world.garden.id,

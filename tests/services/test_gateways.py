@@ -36,6 +36,7 @@ def with_another_key() -> Carrier:
 async def test_what_is_secret_is_sealed_for_its_own_row_and_column(
     session: AsyncSession, world: World, carrier: Carrier
 ) -> None:
+    """W-23."""
     one = await gateways.create(session, world.alices, carrier, DRAFT)
     other = await gateways.create(session, world.alices, carrier, replace(DRAFT, name="Shed"))
     assert carrier.target(one).token == TOKEN
@@ -175,6 +176,8 @@ async def test_what_fails_at_a_gateway_is_a_refusal_with_its_name(carrier: Carri
 async def test_of_two_who_take_a_name_at_once_one_gets_it(
     real_transaction: Transaction, real_world: World, carrier: Carrier
 ) -> None:
+    """W-50."""
+
     async def second() -> Any:
         async with real_transaction() as session:
             return await gateways.create(session, real_world.alices, carrier, DRAFT)

@@ -126,6 +126,7 @@ async def test_the_most_urgent_tasks_of_each_board_come_first(
 
 @pytest.mark.parametrize("most", [0, 1])
 async def test_the_limit_is_for_each_board(session: AsyncSession, world: World, most: int) -> None:
+    """P7."""
     await grouped(session, world.board, world.garden)
     for board in (world.board, world.garden):
         session.add_all([a_task(board, f"Task {n}") for n in range(3)])
@@ -150,6 +151,7 @@ async def test_statuses_that_do_not_occur_are_not_counted(
 async def test_a_group_costs_one_statement_however_many_boards_are_in_it(
     session: AsyncSession, world: World
 ) -> None:
+    """P7."""
     group = await grouped(session, world.board, world.garden)
     session.add_all([a_task(world.board, f"Task {n}") for n in range(50)])
     await session.flush()

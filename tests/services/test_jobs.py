@@ -246,7 +246,7 @@ async def test_two_workers_settle_each_answer_once(
 async def test_the_job_of_a_worker_that_is_killed_is_done_by_the_next(
     own_settings, real_transaction, real_world
 ) -> None:
-    """The first worker is killed while it waits for the board, in the middle of the job."""
+    """W-42. The first worker is killed while it waits for the board, in the middle of the job."""
     [id] = await ask(real_transaction, real_world)
     process = await another_worker(own_settings)
     await until(has_schedules(own_settings))
@@ -290,6 +290,7 @@ async def another_worker(settings):
 async def test_a_job_that_cannot_be_done_is_tried_once_and_put_away(
     own_settings, real_transaction, real_world, caplog
 ) -> None:
+    """W-42."""
     async with real_transaction() as session:
         await enqueue(session, Job.SETTLE_APPROVALS, {"board_id": "no id"})
     [id] = await ask(real_transaction, real_world)
@@ -376,5 +377,6 @@ def has_schedules(settings):
 
 
 def test_the_queue_rings_where_the_worker_listens() -> None:
+    """W-42."""
     migration = (ROOT / "migrations/versions/0002_jobs.py").read_text()
     assert f"'{jobs.CHANNEL}'" in migration

@@ -259,6 +259,7 @@ async def test_the_newest_messages_of_a_chat_come_with_their_authors(
 async def test_telling_many_costs_no_more_than_telling_few(
     session: AsyncSession, world: World, content: str
 ) -> None:
+    """P12."""
     group = await grouped(session, world.board, world.garden)
     session.add_all([an_agent(f"Agent {n}", world.board) for n in range(50)])
     await session.flush()

@@ -6,6 +6,7 @@ from tests.world import a_world, an_agent
 
 
 def test_a_mention_is_a_name_behind_an_at_but_not_in_an_address() -> None:
+    """C28."""
     assert tokens("@Ada, (@grace-hopper) and 请看@lead: hello@example.com") == {
         "ada",
         "grace-hopper",
@@ -30,6 +31,7 @@ def test_an_agent_is_mentioned_by_its_name_its_first_name_or_as_the_lead() -> No
 
 
 def test_a_first_name_that_several_share_is_nobodys() -> None:
+    """C28."""
     board = a_world().board
     one, two = an_agent("Ada One", board), an_agent("Ada Two", board)
     crew: list[Agent] = [one, two, an_agent("Bo", board)]
@@ -40,6 +42,7 @@ def test_a_first_name_that_several_share_is_nobodys() -> None:
 
 
 def test_long_names_and_those_that_begin_with_a_digit_can_be_mentioned() -> None:
+    """C28."""
     board = a_world().board
     long, digit = an_agent("a" * 100, board), an_agent("2nd", board)
     assert mentioned(f"@{'a' * 100}, @2nd?", [long, digit]) == [long, digit]

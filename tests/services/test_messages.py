@@ -111,6 +111,7 @@ async def test_what_happened_is_recorded_before_what_is_said_about_it(
 async def test_messages_and_events_are_two_statements_however_many_there_are(
     session: AsyncSession, world: World
 ) -> None:
+    """P4."""
     connection = (await session.connection()).sync_connection
     sent: list[str] = []
     listen(connection, "before_cursor_execute", lambda *told: sent.append(told[2]))

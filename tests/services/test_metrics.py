@@ -62,6 +62,7 @@ def test_buckets_begin_at_hours_days_mondays_and_firsts(key, first, last) -> Non
 
 
 def test_a_moment_between_two_windows_belongs_to_the_later_one() -> None:
+    """C13."""
     time = timeline(RANGES["24h"], NOON.replace(minute=0))
     assert time.comparison.periods[-1] == time.primary.periods[0] == time.primary.start
     assert len(time.comparison.periods) == len(time.primary.periods) == 25
@@ -131,6 +132,7 @@ async def test_what_was_done_is_counted_where_it_was_done(session, world) -> Non
 
 
 async def test_the_median_is_of_seven_days_whatever_the_range(session, world) -> None:
+    """C13."""
     assert (await shown(session, world)).kpis.median_cycle_time_hours_7d is None
     day = 24 * HOUR
     session.add_all([done(world, n * day, took * HOUR) for n, took in [(2, 1), (3, 5), (6, 9)]])
@@ -285,6 +287,7 @@ async def test_one_sees_the_boards_that_one_reads(session, world) -> None:
 
 
 async def test_all_of_it_is_one_statement(session, world) -> None:
+    """P9."""
     session.add_all([done(world, n * HOUR, HOUR) for n in range(50)])
     await session.flush()
     for key in RANGES:
@@ -305,7 +308,7 @@ async def times(session, world, *changes):
 
 
 async def test_a_task_is_started_once_and_done_for_as_long_as_it_is(session, world) -> None:
-    """C2, C3: by whoever and however it is started."""
+    """W-58. C2, C3: by whoever and however it is started."""
     starts = {"status": "in_progress", "assigned_agent_id": world.worker.id}
     kept = await times(
         session,
@@ -333,6 +336,7 @@ async def test_a_task_is_started_once_and_done_for_as_long_as_it_is(session, wor
 
 
 async def test_a_task_may_be_born_started_or_done(session, world) -> None:
+    """W-58."""
     for status, is_started, is_done in [
         ("inbox", False, False),
         ("in_progress", True, False),

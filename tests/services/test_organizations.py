@@ -44,6 +44,7 @@ async def active_id(session: AsyncSession, user: User) -> object:
 async def test_somebody_works_in_their_active_organization_which_takes_one_statement(
     session: AsyncSession, world: World
 ) -> None:
+    """P5."""
     statements = []
     connection = (await session.connection()).sync_connection
     event.listen(connection, "before_cursor_execute", lambda *told: statements.append(told[2]))
@@ -94,6 +95,7 @@ async def test_who_is_a_member_nowhere_gets_an_organization_of_their_own(
 async def test_everybody_may_have_an_organization_called_personal(
     session: AsyncSession,
 ) -> None:
+    """C26."""
     first, second = await a_newcomer(session), await a_newcomer(session, "Oskar")
     one = await organizations.active(session, first)
     other = await organizations.active(session, second)
@@ -124,6 +126,7 @@ async def test_a_name_that_one_has_already_is_refused_whatever_its_capitals(
 async def test_what_strangers_call_theirs_is_free_to_take(
     session: AsyncSession, world: World
 ) -> None:
+    """S24."""
     made = await organizations.create(session, world.charlie, name="Tern")
     assert made.id != world.tern.id
 

@@ -245,6 +245,7 @@ class TestAHeartbeat:
         "word", ["deleting", " updating ", "x" * 41, "a\nb", "nul\0", "\ud800"]
     )
     async def test_some_words_are_not_for_agents(self, session, world, word) -> None:
+        """W-20."""
         agent = await standing(session, world.worker, "online", MINUTE)
         with pytest.raises(Invalid) as refused:
             await agents.heartbeat(session, agent, status=word)

@@ -82,6 +82,8 @@ async def test_workers_and_other_boards_leads_make_no_tasks(session, world) -> N
 
 
 async def test_a_task_may_begin_in_any_column_as_if_it_had_been_moved_there(session, world) -> None:
+    """C7."""
+
     async def made(status):
         draft = TaskDraft(title="A", status=status, assigned_agent_id=world.worker.id)
         return (await tasks.create(session, world.alice, world.board, draft)).task
@@ -94,6 +96,7 @@ async def test_a_task_may_begin_in_any_column_as_if_it_had_been_moved_there(sess
 
 
 async def test_a_task_is_not_born_past_the_gates_of_its_board(session, world) -> None:
+    """C7."""
     session.add(world.board)
     world.board.require_approval_for_done = world.board.comment_required_for_review = True
     for status, refusal in [(Status.DONE, Conflict), (Status.REVIEW, Invalid)]:
@@ -104,6 +107,7 @@ async def test_a_task_is_not_born_past_the_gates_of_its_board(session, world) ->
 
 
 async def test_what_a_draft_names_must_be_there(session, world) -> None:
+    """S5."""
     theirs = await a_tag(session, world.plover, "Theirs")
     elsewhere = Task(board_id=world.garden.id, title="E", created_at=now(), updated_at=now())
     session.add(elsewhere)
@@ -144,6 +148,7 @@ async def test_what_is_no_field_of_the_board_has_no_value(session, world) -> Non
 
 
 async def test_a_title_is_needed(session, world) -> None:
+    """C30."""
     with pytest.raises(Invalid) as refused:
         await tasks.create(session, world.alice, world.board, TaskDraft(title=" "))
     assert refused.value.field == "title"

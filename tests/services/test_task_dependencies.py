@@ -67,6 +67,7 @@ async def test_tasks_do_not_wait_in_a_circle(session, world) -> None:
 
 
 async def test_a_chain_of_thousands_is_followed_to_its_end(session, world) -> None:
+    """C42."""
     chain = [world.task(str(n)) for n in range(3_000)]
     session.add_all(chain)
     await session.flush()
@@ -111,6 +112,7 @@ async def test_the_dependencies_that_are_sent_decide_whether_a_task_is_blocked(
 
 
 async def test_a_blocked_task_can_still_be_edited(session, world) -> None:
+    """C6."""
     one = await add(session, world, "1")
     two = await add(session, world, "2", after=[one], status=IN_PROGRESS)
     found = await tasks.change(session, world.alice, world.board, two.id, {"title": "Second"})

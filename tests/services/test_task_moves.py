@@ -75,6 +75,7 @@ async def test_a_task_that_is_started_again_keeps_its_start(session, world) -> N
 
 
 async def test_the_lead_reviews_and_a_rejected_task_goes_back_to_its_worker(session, world) -> None:
+    """C4."""
     task = await add(session, world)
     for status in ("in_progress", "review"):
         await tasks.change(session, world.worker, world.board, task.id, {"status": status})
@@ -138,6 +139,7 @@ async def test_a_lead_assigns_and_starts_at_once(session, world) -> None:
 
 @pytest.mark.parametrize("who", ["alice", "lead"])
 async def test_a_task_in_progress_that_is_taken_away_goes_to_the_inbox(session, world, who) -> None:
+    """C43."""
     task = await add(session, world, status=IN_PROGRESS, assigned_agent_id=world.worker.id)
     changes = {"assigned_agent_id": None}
     await tasks.change(session, getattr(world, who), world.board, task.id, changes)
@@ -196,6 +198,7 @@ async def test_review_is_open_to_who_commented_since_they_began(session, world) 
 
 
 async def test_a_refused_change_changes_and_records_nothing(session, world) -> None:
+    """R4."""
     first, second = await add(session, world), await add(session, world)
     position = {"board_id": world.board.id, "created_at": now()}
     session.add(TaskDependency(task=second, depends_on=first, **position))
@@ -210,6 +213,7 @@ async def test_a_refused_change_changes_and_records_nothing(session, world) -> N
 
 
 async def test_an_approval_opens_done_once(session, world) -> None:
+    """C12."""
     session.add(world.board)
     world.board.require_approval_for_done = True
     task, other = await add(session, world), await add(session, world)
@@ -253,6 +257,7 @@ async def test_an_approval_does_not_count_for_what_is_done_anew_after_it(
 
 
 async def test_a_rejection_that_came_later_closes_done(session, world) -> None:
+    """C12."""
     session.add(world.board)
     world.board.require_approval_for_done = True
     task = await add(session, world)

@@ -51,6 +51,7 @@ def refused(wish: Wish) -> Refusal:
 def test_people_and_workers_move_anything_anywhere_on_a_board_that_asks_nothing(
     world, stands, to
 ) -> None:
+    """C36."""
     assert refusal(wish(world, world.alice, stands, status=to)) is None
     for holder in (None, world.worker.id):
         assert refusal(wish(world, world.worker, stands, status=to, held_by=holder)) is None
@@ -58,6 +59,7 @@ def test_people_and_workers_move_anything_anywhere_on_a_board_that_asks_nothing(
 
 @pytest.mark.parametrize(("stands", "to"), MOVES)
 def test_a_lead_only_accepts_rejects_and_starts_what_it_assigns(world, stands, to) -> None:
+    """C36."""
     decides = (stands, to) in {(REVIEW, DONE), (REVIEW, INBOX)}
     assert refusal(wish(world, world.lead, stands, status=to)) == (
         None if decides else "lead_move_forbidden"
@@ -71,6 +73,7 @@ def test_a_lead_only_accepts_rejects_and_starts_what_it_assigns(world, stands, t
 
 @pytest.mark.parametrize(("stands", "to"), MOVES)
 def test_a_worker_does_not_move_the_task_of_another(world, stands, to) -> None:
+    """C36."""
     claimed = stands is to is IN_PROGRESS
     asked = wish(world, world.worker, stands, status=to, held_by=world.other_worker.id)
     refusal_told = refused(asked)
@@ -121,6 +124,7 @@ def test_an_agent_without_a_board_is_judged_like_a_worker(world) -> None:
 
 
 def test_what_a_person_may_do_with_a_task_that_waits(world) -> None:
+    """C6."""
     waits: dict[str, Any] = {"waits_for": [new_id()]}
     assigned = {"assigned_agent_id": world.worker.id, "assignee": world.worker}
     for stands, changes, code in [

@@ -76,6 +76,7 @@ async def a_full_task(session, world):
 
 
 async def test_a_deleted_task_takes_along_what_hung_on_it(session, world) -> None:
+    """C22."""
     task, before, after, _, alone, first, linked = await a_full_task(session, world)
     await tasks.delete(session, world.alice, world.board, task.id)
 

@@ -43,6 +43,7 @@ from services.tasks.values import TaskDraft, checked, checked_comment
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_with_its_field(field, value, code) -> None:
+    """C30."""
     with pytest.raises(Invalid) as refused:
         checked({field: value})
     assert (refused.value.code, refused.value.field) == (code, field)
@@ -95,6 +96,7 @@ def test_null_for_the_custom_fields_is_a_change_of_none_of_them() -> None:
 
 
 def test_a_draft_does_not_say_who_made_the_task() -> None:
+    """S4."""
     assert "created_by_user_id" not in checked(
         TaskDraft(title="A", created_by_user_id=new_id()).fields()
     )

@@ -80,6 +80,7 @@ CASES: Mapping[str, tuple[str, dict[str, Any], dict[str, Any], int]] = {
 async def test_a_change_that_agents_are_told_of_is_a_few_statements(
     session: AsyncSession, world: World, case: str
 ) -> None:
+    """P4."""
     who, fields, changes, told = CASES[case]
     actor: Actor = getattr(world, who)
     task = await a_task(session, world, **_with_ids(world, fields))

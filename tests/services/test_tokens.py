@@ -62,6 +62,7 @@ async def known(session: AsyncSession, token: str) -> str | None:
 async def test_an_agent_is_known_by_its_token_in_one_statement(
     session: AsyncSession, world: World
 ) -> None:
+    """S13, P5, W-05."""
     statements = []
     connection = (await session.connection()).sync_connection
     event.listen(connection, "before_cursor_execute", lambda *told: statements.append(told[2]))
@@ -92,7 +93,7 @@ async def test_the_beginning_of_a_token_is_not_enough(session: AsyncSession, wor
 async def test_both_tokens_work_until_the_newer_one_is_used(
     session: AsyncSession, world: World
 ) -> None:
-    """A27.7."""
+    """W-02. A27.7."""
     old = token_of(world.worker)
     new = await give_token(session, world.worker)
     assert await known(session, old) == "Worker"
@@ -114,7 +115,7 @@ async def test_an_older_token_that_is_used_late_ends_no_newer_one(
 async def test_an_imported_token_is_known_and_becomes_one_of_ours(
     session: AsyncSession, world: World
 ) -> None:
-    """A27.3. PBKDF2, as older agents have it."""
+    """W-05. A27.3. PBKDF2, as older agents have it."""
     await give_imported(session, world.worker)
     assert await known(session, IMPORTED) == "Worker"
     agent = await session.get(Agent, world.worker.id, populate_existing=True)
@@ -162,6 +163,7 @@ async def test_a_hash_that_is_no_hash_fits_nothing(session: AsyncSession, world:
 async def test_slow_hashes_are_computed_beside_the_event_loop_and_never_for_our_own_tokens(
     session: AsyncSession, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """S13."""
     threads = []
     real = secrets.hashlib.pbkdf2_hmac
 

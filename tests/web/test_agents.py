@@ -116,6 +116,7 @@ async def call(browsers, command: str):
 async def test_each_line_of_a_worker_works_as_it_stands(
     alice, browsers, new, world, transaction
 ) -> None:
+    """W-51."""
     async with transaction() as session:
         world.lead.is_board_lead = False
         await session.merge(world.lead)
@@ -132,6 +133,7 @@ async def test_each_line_of_a_worker_works_as_it_stands(
 async def test_each_line_of_a_lead_works_as_it_stands(
     alice, browsers, new, world, transaction
 ) -> None:
+    """W-51."""
     async with transaction() as session:
         world.lead.is_board_lead = False
         await session.merge(world.lead)
