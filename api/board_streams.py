@@ -1,6 +1,7 @@
 """What happens on a board, told as it happens: tasks, comments and approvals."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -33,9 +34,14 @@ OF_APPROVALS = frozenset(
         EventType.APPROVAL_APPROVED,
         EventType.APPROVAL_REJECTED,
         EventType.APPROVAL_REOPENED,
+        EventType.TASK_DELETED,
+        EventType.TASK_RESTORED,
     }
 )
-"""What agents may see of approvals: an answer that can be taken back has not been given yet."""
+"""What agents may see of approvals: an answer that can be taken back has not been given yet.
+
+With a task go the approvals that are about it alone, and they come back with it.
+"""
 
 
 NONE = UUID(int=0)
@@ -72,6 +78,20 @@ class ApprovalMessage(Answer):
             pending_approvals_count=counts.pending,
             task_counts=per_task[0] if len(per_task) == 1 else per_task or None,
         )
+
+
+class GoneApproval(Answer):
+    """Which approval is gone."""
+
+    id: UUID
+
+
+class ApprovalGone(Answer):
+    """What the stream tells of an approval that has gone with its task."""
+
+    approval: GoneApproval
+    pending_approvals_count: int
+    deleted: Literal[True] = True
 
 
 class TaskActivity(Answer):
@@ -116,7 +136,8 @@ async def stream_approvals(call: Call, board: Board, query: Following) -> Respon
     """Follow a board's approvals: what is asked, and what is decided.
 
     Each message is an event `approval` with `approval`, `pending_approvals_count` and, where it is
-    about tasks, `task_counts`: an object for one task, a list for several.
+    about tasks, `task_counts`: an object for one task, a list for several. Of one that has gone
+    with its task, `approval` has only its `id`, and `deleted` is true.
     """
     channel = Channel("approval", OF_APPROVALS, _approvals_of(board), board.id)
     return await _follow_board(call, channel, board, query)
@@ -131,17 +152,36 @@ async def _follow_board(call: Call, channel: Channel, board: Board, query: Follo
 
 def _approvals_of(board: Board) -> Writer:
     async def write(session: Session, heard: Sequence[Event]) -> Mapping[int, bytes]:
-        ids = {event.approval_id for event in heard if event.approval_id}
-        found = await approvals.several(session, board, ids)
+        named = {event.seq: _approvals_in(event) for event in heard}
+        found = await approvals.several(
+            session, board, {id for ids in named.values() for id in ids}
+        )
         task_ids = {id for detail in found.values() for id in detail.task_ids}
         counts = await approvals.counts(session, board, list(task_ids))
-        return {
-            event.seq: frame("approval", event.seq, ApprovalMessage.of(detail, counts))
-            for event in heard
-            if (detail := found.get(event.approval_id or NONE))
-        }
+
+        def frames(event: Event) -> bytes:
+            messages = [_asked(event, id, found, counts) for id in named[event.seq]]
+            return b"".join(frame("approval", event.seq, one) for one in messages if one)
+
+        return {event.seq: told for event in heard if (told := frames(event))}
 
     return write
+
+
+def _approvals_in(event: Event) -> Sequence[UUID]:
+    """Return the approvals that an event is about: one, or those that go with a task."""
+    if event.approval_id is not None:
+        return [event.approval_id]
+    return [UUID(id) for id in event.data.get("approval_ids", ())]
+
+
+def _asked(
+    event: Event, id: UUID, found: Mapping[UUID, approvals.ApprovalDetail], counts: approvals.Counts
+) -> ApprovalMessage | ApprovalGone | None:
+    """Tell of an approval. What is gone by now is told by the deletion of its task alone."""
+    if event.type is EventType.TASK_DELETED:
+        return ApprovalGone(approval=GoneApproval(id=id), pending_approvals_count=counts.pending)
+    return ApprovalMessage.of(found[id], counts) if id in found else None
 
 
 def _tasks_of(board: Board) -> Writer:

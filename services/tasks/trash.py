@@ -92,19 +92,25 @@ async def restore(session: AsyncSession, actor: Actor, board: Board, task_id: UU
         await session.execute(firsts.values(task_id=task_id))
     await session.delete(kept)
     task = await find(session, board, task_id)
-    news = await _back_among_others(session, board, task, rows[Task.__tablename__][0])
+    asked = [row["id"] for row in rows[Approval.__tablename__]]
+    news = await _back_among_others(session, board, task, rows[Task.__tablename__][0], asked)
     await announce(session, actor, board, news)
     return await detail(session, board, task_id)
 
 
 async def _back_among_others(
-    session: AsyncSession, board: Board, task: Task, was: Mapping[str, Any]
+    session: AsyncSession,
+    board: Board,
+    task: Task,
+    was: Mapping[str, Any],
+    asked: Sequence[str],
 ) -> list[News]:
     """Let a task that is back, and those that wait for it, follow what happened without it."""
     at = now()
     task.updated_at = at
     task.version += 1
-    news = [News(EventType.TASK_RESTORED, task, {"entered": task.status.value})]
+    back = {"entered": task.status.value, "approval_ids": asked}
+    news = [News(EventType.TASK_RESTORED, task, back)]
     if await _lost_its_agent(session, board, task, was):
         news.append(left_alone(task, at))
     because: dict[str, object] = {"restored_task_id": str(task.id)}

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import AsyncAdaptedQueuePool, delete, event
@@ -14,7 +15,7 @@ import app
 from kit.doorbell import Doorbell
 from kit.settings import Settings
 from models import AgentStatus, BoardAccess, Member, Role
-from services import identity
+from services import boards, identity, tasks
 from services.events import Feed
 from tests.api.conftest import Caller, client_of
 from tests.api.listening import Listener, listening
@@ -70,6 +71,31 @@ async def test_a_question_about_tasks_tells_how_many_each_has(
             {"task_id": two, **counts},
             {"task_id": one, "approvals_count": 2, "approvals_pending_count": 1},
         ]
+
+
+async def test_approvals_go_and_come_back_with_the_task_that_they_are_about(
+    real_house: ASGIApp,
+    really_calling: Caller,
+    real_transaction: Transaction,
+    real_world: World,
+) -> None:
+    alice, board = really_calling(real_world.alice), f"/boards/{real_world.board.id}"
+    one, two = [
+        (await alice.post(f"{board}/tasks", json={"title": title})).json()["id"]
+        for title in ("one", "two")
+    ]
+    about = [{"task_id": one}, {"task_id": two}, {"action_type": "deploy"}]
+    asked = [(await alice.post(f"{board}/approvals", json={**ASK, **it})).json() for it in about]
+    async with listening(real_house, real_world.worker, f"{board}/approvals/stream") as stream:
+        await alice.delete(f"{board}/tasks/{one}")
+        gone = {"approval": {"id": asked[0]["id"]}, "deleted": True, "pending_approvals_count": 2}
+        assert (await stream.next()).data == gone
+        async with real_transaction() as session:
+            held = await boards.hold(session, real_world.alice, real_world.board.id)
+            await tasks.restore(session, real_world.alice, held, UUID(one))
+        back = (await stream.next()).data
+        assert (back["approval"], back["pending_approvals_count"]) == (asked[0], 3)
+        assert await stream.hears_nothing()
 
 
 async def test_who_loses_the_token_hears_no_more(
