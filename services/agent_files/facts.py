@@ -76,6 +76,7 @@ class Facts:
     identity: str | None = None  # the text that stands in for the usual IDENTITY.md
     soul: str | None = None
     every: str = "10m"
+    is_quiet: bool = True  # its heartbeats ask no model: it hears of what waits by messages alone
     session_key: str = ""
     workspace: str = ""
     board: BoardFacts | None = None  # none of it looks after a gateway

@@ -91,6 +91,7 @@ def _facts(
 ) -> Facts:
     gateway = gateways.get(agent.gateway_id) if agent.gateway_id else None
     key = places.session_key(agent)
+    beats = agent.heartbeat_config or {}
     person = people.get(agent.board_id or agent.id) or people.get(agent.organization_id)
     is_main = agent.board_id is None
     return Facts(
@@ -102,7 +103,8 @@ def _facts(
         profile=texts(agent.identity_profile),
         identity=agent.identity_template,
         soul=agent.soul_template,
-        every=str((agent.heartbeat_config or {}).get("every") or "10m"),
+        every=str(beats.get("every") or "10m"),
+        is_quiet=beats.get("quiet") is not False,
         session_key=key,
         workspace=places.workspace(gateway.workspace_root, key) if gateway else "",
         board=next((board_facts(*one) for one in served if one[0].id == agent.board_id), None),

@@ -76,6 +76,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "workspace": line(facts.workspace, 1_200),
         "workspace_quoted": quoted(line(facts.workspace, 1_200)),
         "every": line(facts.every, 20),
+        "is_quiet": facts.is_quiet,
         "gateway": line(facts.gateway),
         "profile": _profile(facts.profile),
         "instructions": fenced(facts.profile.get("custom_instructions"), INSTRUCTIONS),

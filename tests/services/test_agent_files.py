@@ -313,5 +313,12 @@ def test_the_agents_of_a_paused_board_are_told_so_each_time_they_are_woken() -> 
 
 def test_how_often_an_agent_is_woken_is_told() -> None:
     """W-54."""
-    assert "You are woken every 45m." in agent_files.scratch(facts(every="45m"))
-    assert "woken every 45m" in agent_files.first_message(facts(every="45m"))
+    woken = facts(every="45m", is_quiet=False)
+    assert "You are woken every 45m." in agent_files.scratch(woken)
+    for text in (agent_files.first_message(woken), agent_files.render(woken)["AGENTS.md"]):
+        assert "You are woken every 45m" in text
+    told = everything(facts(every="45m", is_quiet=True)).replace(
+        agent_files.scratch(facts(every="45m")), ""
+    )
+    assert "45m" not in told
+    assert "Mission Control writes to you when something waits for you." in told
