@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
+from api.app import OPERATIONS
 from kit.settings import Settings
 from models import Board, Message
 from services.messages.texts import Marker
@@ -148,6 +149,24 @@ async def test_messages_are_fetched_and_taken_as_the_guide_tells_it(
     taken = json.loads(await typed(take, **where, MESSAGE=message["id"]))
     assert taken["state"] == "acknowledged"
     assert json.loads(await typed(fetch, **where))["items"] == []
+
+
+@pytest.mark.skipif(
+    not (shutil.which("curl") and shutil.which("jq")), reason="agents type with curl and jq"
+)
+async def test_what_is_for_workers_is_picked_as_the_guide_tells_it(url: str) -> None:
+    listing, one = commands("What can be asked at all")
+    lines = [line.split("\t") for line in (await typed(listing, MC=url)).splitlines()]
+    mine = {
+        (operation.method, f"/api/v1{operation.path}", operation.hints.get("x-llm-intent", ""))
+        for operation in OPERATIONS
+        if "agent-worker" in operation.tags
+    }
+    assert {(method, path, intent) for method, path, intent, _ in lines} == mine
+    assert len(lines) == len(mine)
+    told = json.loads(await typed(one, MC=url))
+    assert told["operationId"].startswith("update_task")
+    assert all(told[key] for key in ("use", "not", "effects"))
 
 
 def test_every_marker_that_agents_go_by_is_one() -> None:
