@@ -63,6 +63,8 @@ def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
             return "enum"
         if found.get("items", {}).get("type") == "string" and "format" not in found["items"]:
             return "texts"
+        if isinstance(found.get("type"), list):
+            return "anything"
         if found.get("type") != "null":
             return str(found.get("format", found.get("type", "anything")))
     raise AssertionError(schema)
@@ -72,7 +74,9 @@ SAYS_NOTHING = {"default", "description", "title"}  # of what may be sent
 
 
 def takes_null(schema: dict[str, Any]) -> bool:
-    return {"type": "null"} in schema.get("anyOf", []) or schema.keys() <= SAYS_NOTHING
+    options = [schema, *schema.get("anyOf", [])]
+    nulls = any("null" in one.get("type", ()) for one in options)
+    return nulls or schema.keys() <= SAYS_NOTHING
 
 
 def faults(model: Any) -> Iterator[tuple[str, Any]]:
