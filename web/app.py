@@ -19,6 +19,7 @@ from web import (
     bulk,
     comments,
     first_run,
+    gateway_sessions,
     gateways,
     home,
     live,
@@ -89,6 +90,10 @@ FOR_MEMBERS: list[Route] = [
             ("/checks", "GET", gateways.show),
             ("/deletions", "POST", gateways.delete),
             ("/deletions", "GET", gateways.show),
+            ("/sessions", "GET", gateway_sessions.index),
+            ("/sessions/{key:path}/messages", "POST", gateway_sessions.say),
+            ("/sessions/{key:path}/messages", "GET", gateway_sessions.show),
+            ("/sessions/{key:path}", "GET", gateway_sessions.show),
         ]
     ],
     Route("/settings", settings.show, name="settings"),

@@ -25,14 +25,23 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from kit.clock import now
-from kit.errors import Conflict, Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthorized
+from kit.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    OutsideFailed,
+    Refusal,
+    TooLarge,
+    Unauthorized,
+)
 from kit.http import STATUS_CODES, raw_body
 from kit.text import storable
 
 MOST_FIELDS = 2_000  # values in one form
 ENCODING = "application/x-www-form-urlencoded"
 CLOCK = re.compile(r"\d\d:\d\d")
-OF_FORMS = (Invalid, Conflict, Forbidden, TooLarge, Unauthorized)
+OF_FORMS = (Invalid, Conflict, Forbidden, OutsideFailed, TooLarge, Unauthorized)
 
 Fields = TypeVar("Fields", bound=BaseModel)
 

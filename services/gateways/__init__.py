@@ -9,6 +9,7 @@ from services.gateways.holding import claim, let_go, note
 from services.gateways.inspecting import History, Sessions, history, say, session_of, sessions
 from services.gateways.lists import GatewaySummary, counts, summaries, summary, token_set_at
 from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
+from services.gateways.owners import Owner, Owners, agent_in, owner_of, owners
 from services.gateways.standing import Standing, in_the_way
 
 __all__ = [
@@ -23,9 +24,12 @@ __all__ = [
     "GatewaySummary",
     "History",
     "Look",
+    "Owner",
+    "Owners",
     "Sessions",
     "Standing",
     "Station",
+    "agent_in",
     "change",
     "claim",
     "counts",
@@ -39,6 +43,8 @@ __all__ = [
     "let_go",
     "listed",
     "note",
+    "owner_of",
+    "owners",
     "record",
     "say",
     "session_of",

@@ -29,6 +29,8 @@ class History:
     """What was said in a session, oldest first."""
 
     messages: Sequence[Row]
+    has_more: bool = False  # before the first of them
+    is_working: bool = False  # its agent is in the middle of a turn
 
 
 async def sessions(link: Link, main_key: str | None = None) -> Sessions:
@@ -52,7 +54,14 @@ async def session_of(link: Link, key: str) -> Row:
 async def history(link: Link, key: str, *, limit: int) -> History:
     """Return the last messages of a session; of one that is not there, none."""
     said = await _of_session(link, "chat.history", {"sessionKey": key, "limit": limit})
-    return History(_rows(said, "messages"))
+    told = said if isinstance(said, dict) else {}
+    about = told.get("sessionInfo")
+    works = isinstance(about, dict) and about.get("hasActiveRun") is True
+    return History(
+        _rows(said, "messages"),
+        has_more=told.get("hasMore") is True,
+        is_working=works or isinstance(told.get("inFlightRun"), dict),
+    )
 
 
 async def say(link: Link, key: str, content: str, *, once: str) -> None:

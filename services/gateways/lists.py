@@ -12,7 +12,14 @@ from kit.clock import now
 from models import Agent, Board, Event, EventType, Gateway, Member
 from services import organizations
 from services.gateways.finding import not_found
-from services.gateways.standing import FAILED, Standing, last_contact, standing, stands_so_since
+from services.gateways.standing import (
+    FAILED,
+    Standing,
+    is_watched,
+    last_contact,
+    standing,
+    stands_so_since,
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class GatewaySummary:
     last_contact: datetime | None
     boards: int
     agents: int  # besides the one that looks after it
+    is_watched: bool  # what is known of it is seconds old
 
 
 async def summaries(session: AsyncSession, member: Member) -> Sequence[GatewaySummary]:
@@ -86,4 +94,5 @@ def _summary(gateway: Gateway, boards: int, agents: int) -> GatewaySummary:
         last_contact=last_contact(gateway, at),
         boards=boards,
         agents=agents,
+        is_watched=is_watched(gateway, at),
     )

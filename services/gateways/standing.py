@@ -25,8 +25,12 @@ def standing(gateway: Gateway, moment: datetime) -> Standing:
         return Standing.UNSEEN
     if in_the_way(gateway) is not None:
         return Standing.FAILED
-    is_held = gateway.held_until is not None and gateway.held_until > moment
-    return Standing.CONNECTED if is_held else Standing.UNWATCHED
+    return Standing.CONNECTED if is_watched(gateway, moment) else Standing.UNWATCHED
+
+
+def is_watched(gateway: Gateway, moment: datetime) -> bool:
+    """Say whether a worker stays connected to a gateway, or tries to again and again."""
+    return gateway.held_until is not None and gateway.held_until > moment
 
 
 def in_the_way(gateway: Gateway) -> Mapping[str, Any] | None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from tests.browser.home import Home
 from tests.browser.pages import PHONE, WIDE, faults_of, new_context, scrolls_sideways
+from tests.openclaw.workshop import Workshop, working
 from web.app import pages
 
 LONG = "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichenverleihung"
@@ -54,6 +56,12 @@ PAGES = {
     "/gateways": ["/gateways"],
     "/gateways/new": ["/gateways/new"],
     "/gateways/{gateway_id:uuid}": ["/gateways/{gateway}"],
+    "/gateways/{gateway_id:uuid}/sessions": ["/gateways/{workshop}/sessions"],
+    "/gateways/{gateway_id:uuid}/sessions/{key:path}": [
+        "/gateways/{workshop}/sessions/agent:main:main",
+        "/gateways/{workshop}/sessions/agent:main:main?wait=1",
+        "/gateways/{gateway}/sessions/agent:main:nobody?wait=1",
+    ],
     "/gateways/{gateway_id:uuid}/edit": ["/gateways/{gateway}/edit"],
     "/settings": ["/settings"],
     "/activity": ["/activity", "/activity?board={empty}"],
@@ -75,6 +83,7 @@ NO_PAGES = {
     "/agents/{agent_id:uuid}/tokens": "shows how the agent calls",
     "/gateways/{gateway_id:uuid}/checks": "shows the gateway",
     "/gateways/{gateway_id:uuid}/deletions": "shows the gateway",
+    "/gateways/{gateway_id:uuid}/sessions/{key:path}/messages": "shows the session",
     "/settings/profile": "shows the settings",
     "/settings/password": "shows the settings",
     "/settings/tokens": "shows the settings",
@@ -193,13 +202,33 @@ def furnish(home: Home) -> dict[str, str]:
     }
 
 
+def furnish_workshop(workshop: Workshop) -> None:
+    row = {"key": "agent:main:main", "agentId": "main", "label": LONG, "status": "failed"}
+    tokens = {"totalTokens": 120_000, "contextTokens": 128_000, "updatedAt": 1_795_603_318_964}
+    workshop.sessions[row["key"]] = row | tokens
+    call = {"type": "toolCall", "id": "1", "name": "exec", "arguments": {"command": LONG * 3}}
+    messages = [
+        {"role": "user", "content": TEXT, "timestamp": 1_795_603_318_964},
+        {"role": "assistant", "content": [{"type": "text", "text": TEXT}, call]},
+        {"role": "toolResult", "toolCallId": "1", "content": LONG * 9, "isError": True},
+        {"role": "custom", "content": LONG},
+        {"role": "assistant", "content": [], "stopReason": "error", "errorMessage": LONG * 2},
+    ]
+    said = {"messages": messages, "hasMore": True, "sessionInfo": {"hasActiveRun": True}}
+    workshop.methods["chat.history"] = lambda _: said
+
+
 @pytest.fixture(scope="module")
 async def world(home: Home) -> AsyncIterator[World]:
     ids = furnish(home)
-    windows = [Window.of(await home.tab(viewport=size)) for size in (WIDE, PHONE)]
-    yield World(home, ids, windows)
-    for window in windows:
-        await window.page.context.close()
+    async with working() as workshop:
+        furnish_workshop(workshop)
+        enter = partial(home.gateway, "Workshop", workshop.url, workshop.token)
+        ids["workshop"] = (await asyncio.to_thread(enter))["id"]
+        windows = [Window.of(await home.tab(viewport=size)) for size in (WIDE, PHONE)]
+        yield World(home, ids, windows)
+        for window in windows:
+            await window.page.context.close()
 
 
 @pytest.mark.parametrize("address", [one for many in PAGES.values() for one in many])
@@ -276,6 +305,15 @@ async def _remove(page: Page, _ids: dict[str, str]) -> None:
     await expect(page.get_by_text("has to be entered and approved again")).to_be_visible()
 
 
+async def _hear_sessions(page: Page, _ids: dict[str, str]) -> None:
+    await expect(page.locator("#sessions")).to_contain_text("94%")
+
+
+async def _unfold(page: Page, _ids: dict[str, str]) -> None:
+    await page.locator("#transcript summary").click()
+    await expect(page.get_by_text("It answered:")).to_be_visible()
+
+
 async def _open_rarely_needed(page: Page, _ids: dict[str, str]) -> None:
     await page.locator("summary", has_text="Rarely needed").click()
     await expect(page.get_by_text("Leave it off.")).to_be_visible()
@@ -292,6 +330,8 @@ OPENED: dict[str, tuple[str, Act]] = {
     "doubtful questions": ("/approvals?board={board}", _doubt),
     "a lost connection": ("/boards/{board}", _lose_the_connection),
     "deleting an agent": ("/agents/{agent}", _delete),
+    "sessions of a gateway": ("/gateways/{workshop}/sessions", _hear_sessions),
+    "what a tool was asked": ("/gateways/{workshop}/sessions/agent:main:main", _unfold),
     "removing a gateway": ("/gateways/{gateway}", _remove),
     "what is rarely needed": ("/gateways/new", _open_rarely_needed),
 }

@@ -3,13 +3,16 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.home import Home
-from tests.openclaw.fake import TOKEN, Fake, running
+from tests.openclaw.fake import TOKEN, Fake, Refused, running
+from tests.openclaw.workshop import Workshop, working
 
 SOON = 10.0  # seconds in which what is mended is green
 
@@ -73,6 +76,82 @@ async def test_a_token_that_is_entered_again_is_tried_at_once(home: Home, fake: 
         await page.get_by_role("button", name="Save").click()
         await expect(state(page)).to_have_text(re.compile("Connected|Not watched"))
         await expect(state(page)).to_have_text("Connected")
+
+
+@asynccontextmanager
+async def a_workshop(home: Home, name: str) -> AsyncGenerator[tuple[Workshop, str]]:
+    """A gateway with an agent, and the address of the page about it."""
+    async with working() as workshop:
+        entered = await asyncio.to_thread(home.gateway, name, workshop.url, workshop.token)
+        yield workshop, f"/gateways/{entered['id']}"
+
+
+async def test_a_conversation_with_an_agent_goes_on_by_itself(home: Home) -> None:
+    said = [{"role": "user", "content": f"Line {n}"} for n in range(60)]
+    async with a_workshop(home, "Talks") as (workshop, address), home.open(address) as page:
+        workshop.methods["chat.history"] = lambda _: {
+            "messages": [
+                *said,
+                *[{"role": "user", "content": text} for _, text in workshop.said],
+                *[{"role": "assistant", "content": f"Yes: {text}"} for _, text in answered],
+            ]
+        }
+        answered: list[tuple[str, str]] = []
+        workshop._session("agent:main:main")
+        await page.get_by_role("link", name="Sessions").click()
+        await page.get_by_role("link", name="agent:main:main").click()
+        await expect(page.get_by_text("Line 59")).to_be_in_viewport()
+        await expect(page.get_by_text("Line 1", exact=True)).not_to_be_in_viewport()
+
+        box = page.get_by_label("Message")
+        await box.fill("Are you there?")
+        await box.press("Enter")
+        await expect(page.locator("#transcript").get_by_text("Are you there?")).to_be_in_viewport()
+        await expect(box).to_have_value("")
+        await box.fill("I am writing")
+        answered.extend(workshop.said)
+        await expect(page.get_by_text("Yes: Are you there?")).to_be_in_viewport()
+        await expect(box).to_have_value("I am writing")
+        await box.press("Enter")
+        await expect(page.locator("#transcript").get_by_text("I am writing")).to_be_visible()
+        assert [text for _, text in workshop.said] == ["Are you there?", "I am writing"]
+
+
+async def test_what_a_gateway_did_not_take_stays_in_the_box(home: Home) -> None:
+    async with a_workshop(home, "Refuses") as (workshop, address), home.open(address) as page:
+        await page.goto(f"{address}/sessions/agent%3Amain%3Amain")
+        await expect(page.get_by_text("Nothing was said here yet.")).to_be_visible()
+        send, workshop.methods["chat.send"] = workshop.methods["chat.send"], refuse
+        box = page.get_by_label("Message")
+        await box.fill("Once only")
+        await box.press("Enter")
+        await expect(page.locator("#toasts")).to_contain_text("without these rights")
+        await expect(box).to_have_value("Once only")
+        workshop.methods["chat.send"] = send
+        await box.press("Enter")
+        await expect(page.locator("#transcript")).to_contain_text("Once only")
+        assert len(workshop.said) == 1
+        first, second = [params for method, params in workshop.calls if method == "chat.send"]
+        assert first["idempotencyKey"] == second["idempotencyKey"]
+
+
+def refuse(_params: dict[str, Any]) -> Any:
+    raise Refused("FORBIDDEN", details={"missingScope": "operator.write"})
+
+
+async def test_sessions_are_read_without_scripts(home: Home) -> None:
+    async with a_workshop(home, "Plain talk") as (workshop, address):
+        workshop._session("agent:main:main")
+        page = await home.tab(java_script_enabled=False)
+        await page.goto(f"{address}/sessions")
+        await page.get_by_role("link", name="Ask the gateway").click()
+        await page.get_by_role("link", name="agent:main:main").click()
+        await page.get_by_role("link", name="Ask the gateway").click()
+        await page.get_by_label("Message").fill("Hello from a plain browser")
+        await page.get_by_role("button", name="Send").click()
+        await expect(page.locator("#transcript")).to_contain_text("Hello from a plain browser")
+        assert [text for _, text in workshop.said] == ["Hello from a plain browser"]
+        await page.context.close()
 
 
 async def test_it_works_without_scripts(home: Home, fake: Fake) -> None:

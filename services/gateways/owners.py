@@ -1,0 +1,64 @@
+"""Whose sessions are whose: the agents of ours on a gateway, and what a person may do with each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.errors import Forbidden
+from models import Agent, Gateway, Member
+from services import boards
+
+
+@dataclass(frozen=True)
+class Owner:
+    """An agent of ours on a gateway, and what the person who looks may do on its board."""
+
+    agent: Agent
+    board_name: str | None
+    can_read: bool
+    can_write: bool
+
+
+Owners = Mapping[str, Owner]
+"""The agents of ours on a gateway, by the id that each has there."""
+
+
+async def owners(session: AsyncSession, member: Member, gateway: Gateway) -> Owners:
+    """Return the agents of ours on a gateway. One that is on no board is every admin's."""
+    seen = boards.seen_by(member.user).subquery()
+    query = select(Agent, seen.c.name, seen.c.reads, seen.c.writes)
+    query = query.outerjoin(seen, seen.c.id == Agent.board_id)
+    rows = await session.execute(query.where(Agent.gateway_id == gateway.id))
+    found = [
+        Owner(agent, *_rights(agent, name, reads, writes)) for agent, name, reads, writes in rows
+    ]
+    return {agent_in(one.agent.openclaw_session_id): one for one in found}
+
+
+def agent_in(key: str | None) -> str:
+    """Return the id of the agent whose session a key names; a bare key is the first agent's."""
+    parts = (key or "").split(":")
+    return parts[1] if len(parts) > 2 and parts[0] == "agent" else "main"
+
+
+def owner_of(key: str, known: Owners, *, to_write: bool = False) -> Owner | None:
+    """Return whose session a key names; None if it is nobody's of ours.
+
+    Raises Forbidden to who may not read the board of its agent, or not change it with `to_write`.
+    """
+    owner = known.get(agent_in(key))
+    if owner is not None and not owner.can_read:
+        raise Forbidden("board_read_forbidden", "You may not read this agent's board.")
+    if owner is not None and to_write and not owner.can_write:
+        raise Forbidden("board_write_forbidden", "You may read this agent's board, not change it.")
+    return owner
+
+
+def _rights(
+    agent: Agent, board_name: str | None, reads: bool | None, writes: bool | None
+) -> tuple[str | None, bool, bool]:
+    if agent.board_id is None:
+        return None, True, True
+    return board_name, bool(reads), bool(reads and writes)
