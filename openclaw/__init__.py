@@ -9,15 +9,17 @@ from openclaw.catalogue import EVENTS, METHODS, VERSION
 from openclaw.connection import Connection, connect
 from openclaw.device import Device
 from openclaw.errors import GatewayError, Trouble
+from openclaw.frames import Event
 from openclaw.ladder import NAMES, Check, CheckState, Ladder, climb, seen
 from openclaw.link import Budget, Link
 from openclaw.protocol import PROTOCOLS, SCOPES, Hello, Target
-from openclaw.subscriptions import Subscription
+from openclaw.subscriptions import MISSED, Subscription
 
 __all__ = [
     "EVENTS",
     "LONGEST_URL",
     "METHODS",
+    "MISSED",
     "NAMES",
     "PROTOCOLS",
     "SCOPES",
@@ -29,6 +31,7 @@ __all__ = [
     "CheckState",
     "Connection",
     "Device",
+    "Event",
     "GatewayError",
     "Guard",
     "Hello",

@@ -82,6 +82,16 @@ class Link:
             lambda connection: connection.call(method, params, within=self._budget.call), repeatable
         )
 
+    async def ask(self, method: str, params: Mapping[str, Any] | None = None) -> Any:
+        """Ask once, over the connection that is there. Raises GatewayError.
+
+        It is for who keeps the link up, and has a patience of its own: before it asks again, it
+        looks whether that is still wanted.
+        """
+        if self._connection is None:
+            raise GatewayError(Trouble.CLOSED, "There is no connection at the moment.")
+        return await self._connection.call(method, params, within=self._budget.call)
+
     async def hello(self) -> Hello:
         """Connect unless we are, and return what the gateway said. Raises GatewayError."""
 
