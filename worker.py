@@ -103,10 +103,10 @@ async def run(settings: Settings, stop: asyncio.Event, *, pace: Pace = Pace()) -
 
 
 def stations_for(
-    _settings: Settings, _transaction: Transaction, _doorbell: Doorbell
+    _settings: Settings, transaction: Transaction, doorbell: Doorbell
 ) -> Sequence[Station]:
     """Return all that is done for the agents of a gateway, over the connection that is held."""
-    return []
+    return [messages.carrying(transaction, doorbell)]
 
 
 class Chores:

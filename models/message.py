@@ -16,13 +16,18 @@ class MessageState(StrEnum):
     """Where a message is on its way."""
 
     QUEUED = "queued"  # nobody has it yet
-    SENT = "sent"  # a carrier has handed it over
-    ACKNOWLEDGED = "acknowledged"  # the agent has said that it has it
+    SENT = "sent"  # its agent's gateway has taken it; its turn is not over
+    ACKNOWLEDGED = "acknowledged"  # the agent has it: it has said so, or its turn went well
     FAILED = "failed"  # `last_error` says why; it can be sent again
 
 
 class Message(Base):
-    """Something that an agent is to be told. Its first line is the marker that agents go by."""
+    """Something that an agent is to be told. Its first line is the marker that agents go by.
+
+    To an agent on a gateway it is carried, and begins a turn there. It is sent again under the
+    same `run_id`, which begins no second turn; only where the turn is known to have failed, the
+    message needs another `run`.
+    """
 
     __tablename__ = "agent_messages"
     __table_args__ = (
@@ -30,7 +35,8 @@ class Message(Base):
         Index(None, "agent_id", "state", "seq"),
         Index(None, "state", "next_try_at"),
         CheckConstraint("state in ('queued', 'sent', 'acknowledged', 'failed')", name="state"),
-        CheckConstraint("(state = 'failed') = (last_error is not null)", name="last_error"),
+        CheckConstraint("state <> 'failed' or last_error is not null", name="last_error"),
+        CheckConstraint("run > 0", name="run"),
     )
 
     seq: Mapped[int] = mapped_column(BigInteger, Identity(), unique=True)
@@ -53,11 +59,37 @@ class Message(Base):
     told_as: Mapped[dict[str, Any] | None]  # the events to record once it is sent, or has failed
     state: Mapped[MessageState] = mapped_column(default=MessageState.QUEUED)
     attempts: Mapped[int] = mapped_column(default=0)
-    last_error: Mapped[str | None]
-    next_try_at: Mapped[datetime | None]  # from when on it waits to be carried or fetched
+    run: Mapped[int] = mapped_column(default=1)  # the number of its turn
+    losses: Mapped[int] = mapped_column(default=0)  # how often a gateway took it and lost it
+    last_error: Mapped[str | None]  # why it has failed, or why the last attempt has
+    next_try_at: Mapped[datetime | None]  # since when it waits for what its state names
+    due_at: Mapped[datetime | None]  # before then no carrier looks at it; None: at once
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     acknowledged_at: Mapped[datetime | None]
+
+    @property
+    def run_id(self) -> str:
+        """The key by which a gateway knows its turn."""
+        return str(self.id) if self.run == 1 else f"{self.id}.{self.run}"
+
+    def attempt(self, until: datetime) -> None:
+        """Count an attempt that is about to be made. Until then nobody else makes one."""
+        self.attempts += 1
+        self.due_at = until
+
+    def rest(self, until: datetime, error: str) -> None:
+        """Note that an attempt came to nothing, and why. Until then nobody tries."""
+        self.last_error = error
+        self.due_at = until
+
+    def hand_over(self, at: datetime, look_at: datetime) -> None:
+        """Note that its agent's gateway has taken it, and when to look what came of it."""
+        self.state = MessageState.SENT
+        self.last_error = None
+        self.sent_at = self.sent_at or at
+        self.next_try_at = at
+        self.due_at = look_at
 
     def acknowledge(self, at: datetime) -> None:
         """Note that the agent has it."""
@@ -71,9 +103,20 @@ class Message(Base):
         self.state = MessageState.FAILED
         self.last_error = error
 
+    def lose(self, at: datetime, error: str, *, needs_turn: bool) -> None:
+        """Put back what a gateway had taken and has lost. It may need another turn."""
+        self.state = MessageState.QUEUED
+        self.last_error = error
+        self.next_try_at = at
+        self.due_at = None
+        self.losses += 1
+        self.run += needs_turn
+
     def wait_again(self, at: datetime) -> None:
         """Put it back among those that wait, as if nobody had tried."""
         self.state = MessageState.QUEUED
         self.last_error = None
-        self.attempts = 0
+        self.attempts = self.losses = 0
+        self.sent_at = None
         self.next_try_at = at
+        self.due_at = None

@@ -282,7 +282,7 @@ def a_gateway(organization: Organization, name: str = "Harbour", **fields: Any) 
     )
 
 
-def a_main(gateway: Gateway, name: str = "Harbour master") -> list[Any]:
+def a_main(gateway: Gateway, name: str = "Harbour master", **fields: Any) -> list[Any]:
     """Make the agent that looks after a gateway, and its token; the first row is the agent."""
     main = Agent(
         id=new_id(),
@@ -294,6 +294,7 @@ def a_main(gateway: Gateway, name: str = "Harbour master") -> list[Any]:
         last_seen_at=now(),
         created_at=now(),
         updated_at=now(),
+        **fields,
     )
     return [main, an_agent_token(main)]
 

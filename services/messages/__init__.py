@@ -1,9 +1,11 @@
 """Messages to agents: an outbox, which agents empty by themselves or a carrier empties for them.
 
-`queue` puts messages into it, and `texts` has what they say.
+`queue` puts messages into it, and `texts` has what they say. `carrying` brings them to the agents
+of a gateway that is held.
 """
 
 from services.messages import texts
+from services.messages.carrying import carrying
 from services.messages.fates import BATCH, EVENTS, PATIENCE, acknowledge, give_up, retry
 from services.messages.outbox import Draft, LeadOf, queue
 from services.messages.reading import for_agent, of_agent, several
@@ -15,6 +17,7 @@ __all__ = [
     "Draft",
     "LeadOf",
     "acknowledge",
+    "carrying",
     "for_agent",
     "give_up",
     "of_agent",

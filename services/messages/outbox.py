@@ -124,6 +124,8 @@ FOUND: Mapping[str, Any] = {"agent_id": Agent.id, "organization_id": Agent.organ
 FIRST: Mapping[str, ColumnElement[Any]] = {
     "state": literal(MessageState.QUEUED.value),
     "attempts": literal(0),
+    "run": literal(1),
+    "losses": literal(0),
 }
 """How every message begins."""
 

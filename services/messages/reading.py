@@ -53,3 +53,9 @@ def meant_for(agent: Agent) -> ColumnElement[bool]:
     """Select what is an agent's: what was written to it, but for that of a board it has left."""
     of_board = Message.board_id.is_(None) | (Message.board_id == agent.board_id)
     return (Message.agent_id == agent.id) & (true() if agent.board_id is None else of_board)
+
+
+def of_its_board() -> ColumnElement[bool]:
+    """Select, of messages joined with their agents, what is no longer of a board they have left."""
+    is_on_none = Agent.board_id.is_(None) | Message.board_id.is_(None)
+    return is_on_none | (Message.board_id == Agent.board_id)

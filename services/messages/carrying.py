@@ -1,0 +1,208 @@
+"""Carrying messages to the agents of a gateway, for as long as that is held.
+
+It goes by what is in the database, so it may be cut off anywhere and begun again by another
+process. docs/decisions/carrying.md says how, and what a gateway does with what it gets.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
+from kit.doorbell import Doorbell
+from models import Gateway, MessageState
+from openclaw import MISSED, Event, Link, Subscription
+from services.messages import handovers, turns
+from services.messages.handovers import Letter
+from services.messages.turns import Turn
+
+Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+
+AT_ONCE = 4  # agents that are spoken to at the same time
+LOOK_ANYWAY = 15.0  # seconds
+TRY_AGAIN = 2.0  # seconds after which a gateway is asked again that did not tell
+DEBOUNCE = 0.2  # seconds, in which several rings become one
+
+log = logging.getLogger(__name__)
+
+
+def carrying(
+    transaction: Transaction,
+    doorbell: Doorbell,
+    *,
+    every: float = LOOK_ANYWAY,
+    clock: Callable[[], datetime] = now,
+) -> Callable[[Gateway, Link], Awaitable[None]]:
+    """Make what carries the messages of any gateway that is held: a station."""
+
+    async def carry(gateway: Gateway, link: Link) -> None:
+        with doorbell.hear(str(gateway.organization_id)) as ringing:
+            await _Post(gateway, link, transaction, ringing, clock).run(every)
+
+    return carry
+
+
+class _Post:
+    """The post of one gateway: a lane for each agent that has mail, which ends with the mail."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        link: Link,
+        transaction: Transaction,
+        ringing: asyncio.Event,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._gateway = gateway
+        self._link = link
+        self._transaction = transaction
+        self._ringing = ringing
+        self._clock = clock
+        self._hands = asyncio.Semaphore(AT_ONCE)
+        self._lanes: dict[UUID, bool] = {}  # by agent; whether there was more mail meanwhile
+        self._ends: dict[UUID, tuple[str, Turn]] = {}  # that events told of
+        self._doubtful: set[UUID] = set()  # messages of which an event told too little
+        self._losses = 1  # how often events were lost: before we listened, all were
+        self._minded = 0  # the losses after which all that is out was doubted
+
+    async def run(self, every: float) -> None:
+        """Carry until cancelled."""
+        listening = self._link.subscribe("chat")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(listening))
+                while True:
+                    await self._go_round(group)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._ringing.wait(), every)
+                    await asyncio.sleep(DEBOUNCE)
+        finally:
+            listening.close()
+
+    async def _listen(self, listening: Subscription) -> None:
+        """Hear how turns end. Where events were lost, one has to look at all that is out."""
+        while True:
+            event = await listening.next()
+            if event is MISSED:
+                self._losses += 1
+            elif not self._hear(event):
+                continue
+            self._ringing.set()
+
+    def _hear(self, event: Event) -> bool:
+        """Keep what an event tells of the end of a turn; say whether it does."""
+        said = turns.told(event)
+        message_id = said and _message_id(said[0])
+        if said is None or message_id is None:
+            return False
+        run_id, turn = said
+        if turn is None:
+            self._doubtful.add(message_id)
+        else:
+            self._ends[message_id] = (run_id, turn)
+        return True
+
+    async def _go_round(self, group: asyncio.TaskGroup) -> None:
+        """Write down what was heard, and see that each agent that has mail has its lane."""
+        await self._link.up()
+        self._ringing.clear()
+        await self._note_ends()
+        await self._doubt()
+        async with self._transaction() as session:
+            found = await handovers.agents_with_mail(session, self._gateway.id, self._clock())
+        for agent_id in found:
+            if agent_id not in self._lanes:
+                group.create_task(self._serve(agent_id))
+            self._lanes[agent_id] = agent_id in self._lanes
+
+    async def _note_ends(self) -> None:
+        """Write down how turns ended, but for those that nobody knows yet to have begun."""
+        if not self._ends:
+            return
+        ends, self._ends = self._ends, {}
+        async with self._transaction() as session:
+            early = await handovers.note_ends(session, self._gateway.id, ends, self._clock())
+        self._ends = {id: ends[id] for id in early} | self._ends
+
+    async def _doubt(self) -> None:
+        """Have that looked at of which events told too little, or of which some were lost."""
+        losses, doubtful = self._losses, set(self._doubtful)
+        if losses == self._minded and not doubtful:
+            return
+        only = doubtful if losses == self._minded else None
+        async with self._transaction() as session:
+            await handovers.doubt(session, self._gateway.id, self._clock(), only)
+        self._minded = losses
+        self._doubtful -= doubtful
+
+    async def _serve(self, agent_id: UUID) -> None:
+        """Do all that there is to do for an agent. What goes wrong with one is its own affair."""
+        try:
+            while await self._step(agent_id):
+                pass
+        except Exception as error:
+            log.warning("The mail of agent %s: %s", agent_id, error, exc_info=True)
+        if self._lanes.pop(agent_id):
+            self._ringing.set()
+
+    async def _step(self, agent_id: UUID) -> bool:
+        """Do the next thing for an agent, and rest if need be; say whether there was one."""
+        await self._link.up()
+        async with self._hands:
+            rest = await self._next(agent_id)
+        if rest is None:
+            return False
+        await asyncio.sleep(rest)
+        return True
+
+    async def _next(self, agent_id: UUID) -> float | None:
+        """Look after what an agent was sent, then send what is next; return how long to rest."""
+        await self._doubt()
+        if not await self._look(agent_id):
+            return TRY_AGAIN
+        async with self._transaction() as session:
+            at = self._clock()
+            letter = await handovers.take_out(session, self._gateway.id, agent_id, at)
+        return await self._send(letter) if letter else None
+
+    async def _look(self, agent_id: UUID) -> bool:
+        """Look what became of what an agent was sent; say whether the gateway told."""
+        async with self._transaction() as session:
+            at = self._clock()
+            letters = await handovers.handed_over(session, self._gateway.id, agent_id, at)
+        for letter in letters:
+            message = letter.message
+            turn = await turns.look(self._link, letter.session_key, message.run_id)
+            if turn is None:
+                return False
+            ends = {message.id: (message.run_id, turn)}
+            async with self._transaction() as session:
+                await handovers.note_ends(session, self._gateway.id, ends, self._clock())
+        return True
+
+    async def _send(self, letter: Letter) -> float:
+        """Send a message, write down what came of it, and return how long to rest then."""
+        sent = letter.message
+        turn = await turns.begin(
+            self._link, letter.session_key, sent.content, sent.run_id, deliver=sent.deliver
+        )
+        at = self._clock()
+        async with self._transaction() as session:
+            message = await handovers.note_attempt(session, letter, turn, at)
+        if message.id in self._ends:
+            self._ringing.set()
+        rests = message.state is MessageState.QUEUED and message.due_at is not None
+        return max(0.0, (message.due_at - at).total_seconds()) if rests else 0.0
+
+
+def _message_id(run_id: str) -> UUID | None:
+    """Return the message that a turn was begun with, if it was one of ours."""
+    try:
+        return UUID(run_id.partition(".")[0])
+    except ValueError:
+        return None

@@ -1,0 +1,589 @@
+"""Messages are carried to agents on gateways: once, in order, whatever happens on the way."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
+from kit.doorbell import Doorbell
+from models import (
+    Agent,
+    DesiredState,
+    Event,
+    EventType,
+    Gateway,
+    Message,
+    MessageState,
+    Step,
+)
+from openclaw import Budget, Guard
+from services import messages
+from services.gateways import Carrier, Station
+from tests.conftest import Transaction
+from tests.openclaw.fake import TOKEN, Refused
+from tests.openclaw.talking import Talking, talking
+from tests.openclaw.workshop import After, Before, Fault
+from tests.world import SEAL, World, a_gateway, a_main
+
+QUICK = Budget(call=2.0, first_rest=0.01, longest_rest=0.05, rest_for_people=0.05)
+TOLD, NOT_TOLD = EventType.TASK_ASSIGNEE_NOTIFIED, EventType.TASK_ASSIGNEE_NOTIFY_FAILED
+QUEUED, SENT = MessageState.QUEUED, MessageState.SENT
+ACKNOWLEDGED, FAILED = MessageState.ACKNOWLEDGED, MessageState.FAILED
+
+
+@dataclass
+class Clock:
+    """A clock that a test can put forward."""
+
+    ahead: timedelta = field(default_factory=timedelta)
+
+    def __call__(self) -> datetime:
+        """Say what time it is."""
+        return now() + self.ahead
+
+
+@dataclass
+class Post:
+    """A gateway on which the agents of Launch live, and how one sees what becomes of messages."""
+
+    fake: Talking
+    world: World
+    gateway: Gateway
+    transaction: Transaction
+    clock: Clock = field(default_factory=Clock)
+
+    @asynccontextmanager
+    async def carried(self, doorbell: Doorbell | None = None) -> AsyncGenerator[None]:
+        """Let a worker hold the gateway and carry messages."""
+        bell = doorbell or Doorbell()
+        station = messages.carrying(self.transaction, bell, every=0.05, clock=self.clock)
+        holding = asyncio.create_task(self.hold(station))
+        try:
+            yield
+        finally:
+            holding.cancel()
+            with suppress(asyncio.CancelledError):
+                await holding
+
+    async def hold(self, station: Station) -> None:
+        """Hold the gateway until cancelled, and let a station work over it."""
+
+        async def heard(_ladder: object) -> None:
+            """Tell nobody."""
+
+        await Carrier(SEAL, Guard()).keep(self.gateway, heard, stations=[station], budget=QUICK)
+
+    async def write(self, *contents: str, to: Agent | None = None, **more: Any) -> None:
+        """Write to an agent, the worker unless it is said."""
+        agent = to or self.world.worker
+        drafts = [messages.Draft(to=agent, content=content, **more) for content in contents]
+        async with self.transaction() as session:
+            await messages.queue(session, drafts)
+
+    async def mail(self, agent: Agent | None = None) -> list[Message]:
+        query = select(Message).where(Message.agent_id == (agent or self.world.worker).id)
+        async with self.transaction() as session:
+            return list(await session.scalars(query.order_by(Message.seq)))
+
+    async def states(self, agent: Agent | None = None) -> list[str]:
+        return [message.state for message in await self.mail(agent)]
+
+    async def until(self, *states: MessageState, agent: Agent | None = None) -> list[Message]:
+        """Wait until an agent's messages stand like this, and return them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                while await self.states(agent) != [*states]:
+                    await asyncio.sleep(0.02)
+        assert await self.states(agent) == [*states]
+        return await self.mail(agent)
+
+    async def change(self, what: Any, **values: Any) -> None:
+        """Change a row behind everybody's back."""
+        async with self.transaction() as session:
+            await session.execute(update(type(what)).filter_by(id=what.id).values(**values))
+
+    async def times(self, type: EventType) -> int:
+        async with self.transaction() as session:
+            return len((await session.scalars(select(Event).where(Event.type == type))).all())
+
+    @property
+    def sends(self) -> list[str]:
+        """The keys under which messages were sent, each time."""
+        said = [params for method, params in self.fake.calls if method == "chat.send"]
+        return [params["idempotencyKey"] for params in said]
+
+    @property
+    def looks(self) -> list[str]:
+        """The sessions in which somebody has looked, each time."""
+        said = [params for method, params in self.fake.calls if method == "chat.history"]
+        return [params["sessionKey"] for params in said]
+
+
+def session_of(agent: Agent) -> str:
+    return f"agent:mc-{agent.id}:main"
+
+
+@pytest.fixture
+async def post(real_transaction: Transaction, real_world: World) -> AsyncIterator[Post]:
+    async with talking(is_quick=True) as fake:
+        gateway = a_gateway(real_world.tern, url=fake.url)
+        gateway.sealed_token = SEAL.close(TOKEN, f"gateways.token:{gateway.id}")
+        crew = [real_world.lead, real_world.worker, real_world.other_worker]
+        async with real_transaction() as session:
+            session.add(gateway)
+            await session.flush()
+            for agent in crew:
+                await session.execute(
+                    update(Agent)
+                    .where(Agent.id == agent.id)
+                    .values(
+                        gateway_id=gateway.id,
+                        openclaw_session_id=session_of(agent),
+                        desired_state=DesiredState.RUNNING,
+                        observed_generation=1,
+                    )
+                )
+        fake.entries.update({f"mc-{agent.id}": {} for agent in crew})
+        yield Post(fake, real_world, gateway, real_transaction)
+
+
+async def a_little() -> None:
+    """Wait so long that something would have happened, to show that nothing does."""
+    await asyncio.sleep(0.5)
+
+
+def once(fault: Fault, *, of: str = "chat.send") -> Callable[[str, Any], Fault]:
+    """Make a fault of the next call of a method only."""
+    left = [fault]
+    return lambda method, _: left.pop() if method == of and left else None
+
+
+def always(fault: Fault, *, of: str = "chat.send") -> Callable[[str, Any], Fault]:
+    return lambda method, _: fault if method == of else None
+
+
+async def test_a_message_is_queued_then_sent_and_acknowledged_when_its_turn_has_ended_well(
+    post: Post,
+) -> None:
+    post.fake.is_quick = False
+    await post.write("TASK ASSIGNED\nDo it.", deliver=True, told=TOLD, data={"title": "Report"})
+    async with post.carried():
+        [message] = await post.until(SENT)
+        assert message.sent_at
+        assert (message.attempts, message.acknowledged_at) == (1, None)
+        [send] = [params for method, params in post.fake.calls if method == "chat.send"]
+        assert send == {
+            "sessionKey": session_of(post.world.worker),
+            "message": "TASK ASSIGNED\nDo it.",
+            "deliver": True,
+            "idempotencyKey": str(message.id),
+        }
+        assert await post.times(TOLD) == 1
+        await post.fake.end(message.run_id)
+        [message] = await post.until(ACKNOWLEDGED)
+        assert message.acknowledged_at
+    for type in (EventType.MESSAGE_SENT, EventType.MESSAGE_ACKNOWLEDGED, TOLD):
+        assert await post.times(type) == 1
+
+
+async def test_each_agent_gets_its_messages_in_order(post: Post) -> None:
+    crew = (post.world.lead, post.world.worker, post.world.other_worker)
+    wanted = [f"BOARD CHAT\n{number}" for number in range(10)]
+    for content in wanted:
+        for agent in crew:
+            await post.write(content, to=agent)
+    async with post.carried():
+        for agent in crew:
+            await post.until(*[ACKNOWLEDGED] * 10, agent=agent)
+    for agent in crew:
+        assert post.fake.heard_in(session_of(agent)) == wanted
+    assert len(post.sends) == 30
+
+
+async def test_an_agent_that_hangs_holds_up_nobody_else(post: Post) -> None:
+    def hangs(method: str, params: Any) -> Fault:
+        mine = method == "chat.send" and params["sessionKey"] == session_of(post.world.worker)
+        return Refused("UNAVAILABLE", "Agent database resources are closing") if mine else None
+
+    post.fake.fault = hangs
+    await post.write("BOARD CHAT\nOne.", "BOARD CHAT\nTwo.")
+    await post.write("BOARD CHAT\nHello.", to=post.world.lead)
+    async with post.carried():
+        await post.until(ACKNOWLEDGED, agent=post.world.lead)
+        first, second = await post.mail()
+        assert (first.state, second.state, second.attempts) == (QUEUED, QUEUED, 0)
+        assert first.last_error == "Agent database resources are closing"
+        post.fake.fault = lambda _method, _params: None
+        await post.until(ACKNOWLEDGED, ACKNOWLEDGED)
+    assert post.fake.heard_in(session_of(post.world.worker)) == [
+        "BOARD CHAT\nOne.",
+        "BOARD CHAT\nTwo.",
+    ]
+
+
+async def test_what_is_written_while_the_gateway_is_away_for_ten_minutes_comes_once_and_in_order(
+    post: Post,
+) -> None:
+    """Market need 18."""
+    wanted = [f"BOARD CHAT\n{number}" for number in range(6)]
+    async with post.carried():
+        await post.write(wanted[0])
+        await post.until(ACKNOWLEDGED)
+        post.fake.refuses = {"code": "UNAVAILABLE", "message": "starting", "close": 1013}
+        await post.fake.drop(1012)
+        for minute, content in enumerate(wanted[1:], start=1):
+            post.clock.ahead = timedelta(minutes=2 * minute)
+            await post.write(content)
+            await asyncio.sleep(0.1)
+        waiting = (await post.mail())[1:]
+        assert {(one.state, one.attempts, one.last_error) for one in waiting} == {(QUEUED, 0, None)}
+        post.fake.refuses = None
+        found = await post.until(*[ACKNOWLEDGED] * 6)
+    assert post.fake.heard == wanted
+    assert [one.attempts for one in found] == [1] * 6
+    assert post.sends == [str(one.id) for one in found]
+
+
+@pytest.mark.parametrize("fault", [Before(1012), After(1012), Before(1006), After(1001)])
+async def test_a_connection_that_breaks_in_the_middle_neither_loses_nor_doubles_a_message(
+    post: Post, fault: Fault
+) -> None:
+    """W-43: one key for each logical message."""
+    post.fake.fault = once(fault)
+    wanted = [f"BOARD CHAT\n{number}" for number in range(3)]
+    await post.write(*wanted)
+    async with post.carried():
+        found = await post.until(*[ACKNOWLEDGED] * 3)
+    assert post.fake.heard == wanted
+    assert set(post.sends) == {str(one.id) for one in found}
+
+
+async def test_a_lost_answer_is_asked_for_under_the_same_key(post: Post) -> None:
+    post.fake.is_quick = False
+    post.fake.fault = once(After(1012))
+    await post.write("BOARD CHAT\nHello.", told=TOLD)
+    async with post.carried():
+        [message] = await post.until(SENT)
+    assert post.sends == [str(message.id)] * 2
+    assert post.fake.heard == ["BOARD CHAT\nHello."]
+    assert await post.times(TOLD) == 1
+
+
+async def test_a_turn_that_is_over_before_the_message_is_answered_counts(post: Post) -> None:
+    post.fake.is_hasty = True
+    await post.write("BOARD CHAT\nOne.", "BOARD CHAT\nTwo.")
+    async with post.carried():
+        await post.until(ACKNOWLEDGED, ACKNOWLEDGED)
+    assert not [method for method, _ in post.fake.calls if method == "chat.history"]
+
+
+@dataclass
+class Scissors:
+    """Cuts a worker off at the n-th of the points at which it can be cut off."""
+
+    at: int
+    post: Post
+    points: int = 0
+    worker: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[AsyncSession]:
+        self._point()
+        async with self.post.transaction() as session:
+            yield session
+            self._point()
+        self._point()
+
+    def fault(self, _method: str, _params: Any) -> Fault:
+        self._point()
+        return None
+
+    def _point(self) -> None:
+        self.points += 1
+        if self.points == self.at and self.worker:
+            self.worker.cancel()
+
+
+@pytest.mark.parametrize("at", range(1, 40))
+async def test_a_worker_that_is_cut_off_anywhere_is_followed_by_one_that_goes_on(
+    post: Post, at: int
+) -> None:
+    wanted = [f"BOARD CHAT\n{number}" for number in range(2)]
+    await post.write(*wanted, told=TOLD)
+    scissors = Scissors(at, post)
+    post.fake.fault = scissors.fault
+    station = messages.carrying(scissors.transaction, Doorbell(), every=0.05)
+    scissors.worker = asyncio.create_task(post.hold(station))
+    await asyncio.wait({scissors.worker}, timeout=5)
+    assert scissors.worker.cancelled()
+    post.fake.fault = lambda _method, _params: None
+    post.clock.ahead = timedelta(seconds=11)  # what it had in hand, others may take now
+    async with post.carried():
+        found = await post.until(ACKNOWLEDGED, ACKNOWLEDGED)
+    assert post.fake.heard == wanted
+    assert set(post.sends) == {str(one.id) for one in found}
+    for type in (TOLD, EventType.MESSAGE_SENT, EventType.MESSAGE_ACKNOWLEDGED):
+        assert await post.times(type) == 2
+
+
+async def test_a_turn_that_fails_says_why_and_can_be_begun_again(post: Post) -> None:
+    post.fake.is_quick = False
+    await post.write("TASK ASSIGNED\nDo it.", told=TOLD, failed=NOT_TOLD)
+    async with post.carried():
+        [message] = await post.until(SENT)
+        await post.fake.fail(message.run_id, "LLM request failed: no credit.")
+        [message] = await post.until(FAILED)
+        assert message.last_error == "LLM request failed: no credit."
+        assert await post.times(NOT_TOLD) == 1
+        await a_little()
+        assert len(post.sends) == 1
+        async with post.transaction() as session:
+            await messages.retry(session, post.world.alice, post.world.worker, message.id)
+        [message] = await post.until(SENT)
+        assert message.last_error is None
+        await post.fake.end(message.run_id)
+        await post.until(ACKNOWLEDGED)
+    assert post.sends == [str(message.id), f"{message.id}.2"]
+
+
+async def test_a_turn_that_is_stopped_has_failed(post: Post) -> None:
+    post.fake.is_quick = False
+    await post.write("BOARD CHAT\nHello.")
+    async with post.carried():
+        [message] = await post.until(SENT)
+        await post.fake.stop(message.run_id)
+        [message] = await post.until(FAILED)
+    assert message.last_error == "Its turn was stopped before it was over."
+
+
+async def test_what_the_gateway_refuses_has_failed_and_the_next_goes_on(post: Post) -> None:
+    no = Refused("INVALID_REQUEST", 'Agent "x" no longer exists in configuration')
+    post.fake.fault = once(no)
+    await post.write("BOARD CHAT\nOne.", "BOARD CHAT\nTwo.", failed=NOT_TOLD)
+    async with post.carried():
+        first, _ = await post.until(FAILED, ACKNOWLEDGED)
+    assert first.last_error == f"The gateway refused it: {no}"
+    assert await post.times(NOT_TOLD) == 1
+
+
+async def test_how_a_turn_ended_that_nobody_was_told_of_is_looked_up(post: Post) -> None:
+    """Events are lost whenever the connection is."""
+    post.fake.is_quick = False
+    await post.write("BOARD CHAT\nOne.", "BOARD CHAT\nTwo.", "BOARD CHAT\nThree.")
+    await post.write("BOARD CHAT\nHello.", to=post.world.lead)
+    async with post.carried():
+        one, _, _ = await post.until(SENT, SENT, SENT)
+        [hello] = await post.until(SENT, agent=post.world.lead)
+    await post.fake.end(one.run_id)
+    await post.fake.fail(hello.run_id, "No credit.")
+    async with post.carried():
+        await post.until(ACKNOWLEDGED, ACKNOWLEDGED, ACKNOWLEDGED)
+        [hello] = await post.until(FAILED, agent=post.world.lead)
+    assert hello.last_error == "Agent failed before reply: No credit."
+    assert len(post.sends) == 4
+
+
+async def test_what_a_gateway_had_in_its_transcript_when_it_was_killed_is_not_said_again(
+    post: Post,
+) -> None:
+    post.fake.is_quick = False
+    await post.write("BOARD CHAT\nHello.")
+    async with post.carried():
+        await post.until(SENT)
+        await post.fake.die()
+        await post.until(ACKNOWLEDGED)
+    assert post.fake.heard == ["BOARD CHAT\nHello."]
+
+
+async def test_what_waited_to_be_taken_in_when_a_gateway_was_killed_is_said_in_another_turn(
+    post: Post,
+) -> None:
+    post.fake.is_quick = False
+    wanted = [f"BOARD CHAT\n{number}" for number in range(3)]
+    await post.write(*wanted, told=TOLD)
+    async with post.carried():
+        _, second, third = await post.until(SENT, SENT, SENT)
+        assert post.fake.heard == wanted[:1]
+        await post.fake.die()
+        await post.until(ACKNOWLEDGED, SENT, SENT)
+        await post.fake.end(f"{second.id}.2")
+        await post.until(ACKNOWLEDGED, ACKNOWLEDGED, ACKNOWLEDGED)
+    assert post.fake.heard == wanted
+    assert post.sends[3:] == [f"{second.id}.2", f"{third.id}.2"]
+    assert await post.times(TOLD) == 3
+
+
+async def test_a_message_that_waits_in_the_session_is_not_taken_for_heard(post: Post) -> None:
+    """A gateway may tell of an end before the agent has read what waits for it."""
+    post.fake.is_quick = False
+    await post.write("BOARD CHAT\nOne.", "BOARD CHAT\nTwo.")
+    async with post.carried():
+        one, two = await post.until(SENT, SENT)
+        bare = {"runId": two.run_id, "sessionKey": session_of(post.world.worker), "state": "final"}
+        await post.fake.tell("chat", bare)
+        await a_little()
+        assert await post.states() == [SENT, SENT]
+        await post.fake.end(one.run_id)
+        await post.until(ACKNOWLEDGED, ACKNOWLEDGED)
+
+
+async def test_what_is_silent_for_long_is_looked_at_and_an_agent_at_work_is_left_in_peace(
+    post: Post,
+) -> None:
+    post.fake.is_quick = False
+    await post.write("BOARD CHAT\nHello.")
+    async with post.carried():
+        [message] = await post.until(SENT)
+        await a_little()
+        assert not post.looks
+        for minutes in (11, 22):
+            post.clock.ahead = timedelta(minutes=minutes)
+            await a_little()
+        assert len(post.looks) == 2
+        assert await post.states() == [SENT]
+        post.fake.ends[message.run_id] = {"status": "ok"}
+        del post.fake.active[session_of(post.world.worker)]
+        post.clock.ahead = timedelta(minutes=40)
+        await post.until(ACKNOWLEDGED)
+    assert len(post.sends) == 1
+
+
+async def test_what_a_gateway_has_forgotten_is_said_again_but_not_for_ever(post: Post) -> None:
+    post.fake.is_quick = False
+    await post.write("BOARD CHAT\nHello.", told=TOLD)
+    async with post.carried():
+        for times in range(1, 4):
+            [message] = await post.until(SENT)
+            assert post.sends == [str(message.id)] * times
+            post.fake.transcripts.clear()
+            await post.fake.die()
+            await post.until(*([SENT] if times < 3 else [FAILED]))
+            await a_little()
+        [message] = await post.mail()
+    assert message.last_error == "The gateway knows nothing of it."
+    assert await post.times(TOLD) == 1
+
+
+async def test_what_the_agent_acknowledges_by_itself_is_not_carried_and_stays_acknowledged(
+    post: Post,
+) -> None:
+    post.fake.is_quick = False
+    await post.write("BOARD CHAT\nOne.", "BOARD CHAT\nTwo.", told=TOLD, failed=NOT_TOLD)
+    first, second = await post.mail()
+    async with post.transaction() as session:
+        await messages.acknowledge(session, post.world.worker, first.id)
+    async with post.carried():
+        await post.until(ACKNOWLEDGED, SENT)
+        async with post.transaction() as session:
+            await messages.acknowledge(session, post.world.worker, second.id)
+        await post.fake.fail(second.run_id, "No credit.")
+        await a_little()
+    assert await post.states() == [ACKNOWLEDGED, ACKNOWLEDGED]
+    assert post.sends == [str(second.id)]
+    assert (await post.times(TOLD), await post.times(NOT_TOLD)) == (2, 0)
+
+
+async def test_a_paused_board_hears_only_that_it_is_paused_and_then_all_in_order(
+    post: Post,
+) -> None:
+    board = post.world.board
+    await post.change(board, paused_at=now())
+    await post.write("BOARD CHAT\nOne.", "/pause", "BOARD CHAT\nTwo.")
+    async with post.carried():
+        await post.until(QUEUED, ACKNOWLEDGED, QUEUED)
+        await a_little()
+        assert post.fake.heard == ["/pause"]
+        waiting = await post.mail()
+        assert [one.attempts for one in waiting] == [0, 1, 0]
+        await post.write("/resume")
+        await post.until(QUEUED, ACKNOWLEDGED, QUEUED, ACKNOWLEDGED)
+        await post.change(board, paused_at=None)
+        await post.until(*[ACKNOWLEDGED] * 4)
+    assert post.fake.heard == ["/pause", "/resume", "BOARD CHAT\nOne.", "BOARD CHAT\nTwo."]
+
+
+async def test_a_pause_stops_what_is_being_tried(post: Post) -> None:
+    """No attempt is made without asking whether the board is paused."""
+    post.fake.fault = always(Refused("UNAVAILABLE", "busy"))
+    await post.write("BOARD CHAT\nOne.", "BOARD CHAT\nTwo.")
+    async with post.carried():
+        while not post.sends:
+            await asyncio.sleep(0.01)
+        await post.change(post.world.board, paused_at=now())
+        post.fake.fault = lambda _method, _params: None
+        tried = len(post.sends)
+        await asyncio.sleep(2.5)  # longer than it rests after the first two attempts
+    assert len(post.sends) == tried
+    assert await post.states() == [QUEUED, QUEUED]
+
+
+async def test_an_agent_is_written_to_once_it_is_there_and_has_had_its_first_words(
+    post: Post,
+) -> None:
+    worker = post.world.worker
+    await post.change(worker, observed_generation=0, step=Step.FILES)
+    await post.write("BOARD CHAT\nHello.")
+    async with post.carried():
+        for fields in (
+            {"observed_generation": 1, "step": Step.WAKE},
+            {"observed_generation": 1, "step": Step.CREATE},
+            {"desired_state": DesiredState.GONE, "step": None},
+            {"desired_state": None},
+            {"desired_state": None, "is_linked": True},
+        ):
+            await post.change(worker, **fields)
+            await a_little()
+            assert await post.states() == [QUEUED]
+        await post.change(worker, listed_at=now())
+        await post.until(ACKNOWLEDGED)
+
+
+async def test_what_is_of_a_board_that_an_agent_has_left_is_passed_over(post: Post) -> None:
+    await post.write("BOARD CHAT\nOld.", board=post.world.board)
+    await post.write("BOARD CHAT\nNew.", board=post.world.garden)
+    await post.change(post.world.worker, board_id=post.world.garden.id)
+    async with post.carried():
+        await post.until(QUEUED, ACKNOWLEDGED)
+
+
+async def test_the_agent_that_looks_after_a_gateway_gets_its_messages_too(post: Post) -> None:
+    main, token = a_main(post.gateway, desired_state=DesiredState.RUNNING, observed_generation=1)
+    post.fake.entries[f"mc-gateway-{post.gateway.id}"] = {}
+    async with post.transaction() as session:
+        session.add_all([main, token])
+    await post.write("BOARD ONBOARDING REQUEST\nAsk.", to=main, board=post.world.garden)
+    async with post.carried():
+        await post.until(ACKNOWLEDGED, agent=main)
+    assert post.fake.heard_in(post.gateway.session_key) == ["BOARD ONBOARDING REQUEST\nAsk."]
+
+
+async def test_what_a_gateway_does_not_take_for_too_long_fails(post: Post) -> None:
+    post.fake.fault = always(Refused("UNAVAILABLE", "Model catalog is not ready"))
+    await post.write("BOARD CHAT\nHello.", failed=NOT_TOLD)
+    [message] = await post.mail()
+    await post.change(message, attempts=29)
+    async with post.carried():
+        [message] = await post.until(FAILED)
+    assert message.last_error == "Model catalog is not ready"
+    assert await post.times(NOT_TOLD) == 1
+    assert message.run_id == str(message.id)
+
+
+async def test_what_nobody_could_hand_over_or_find_out_for_seven_days_fails(post: Post) -> None:
+    await post.write("BOARD CHAT\nOne.", "BOARD CHAT\nTwo.")
+    long_ago = now() - timedelta(days=7, seconds=1)
+    first, second = await post.mail()
+    await post.change(first, state=SENT, sent_at=long_ago, next_try_at=long_ago)
+    await post.change(second, next_try_at=long_ago)
+    async with post.transaction() as session:
+        assert await messages.give_up(session) == 2
+    first, second = await post.until(FAILED, FAILED)
+    assert first.last_error == "Nobody could find out for 7 days what has become of it."
+    assert second.last_error == "It could not be handed over for 7 days."
