@@ -208,6 +208,8 @@ async def test_each_agent_gets_its_messages_in_order(post: Post) -> None:
 
 
 async def test_an_agent_that_hangs_holds_up_nobody_else(post: Post) -> None:
+    """P4."""
+
     def hangs(method: str, params: Any) -> Fault:
         mine = method == "chat.send" and params["sessionKey"] == session_of(post.world.worker)
         return Refused("UNAVAILABLE", "Agent database resources are closing") if mine else None
