@@ -6,7 +6,7 @@ the `content` of what is NEW or CHANGED is to be written, and its `digest` remem
 """
 
 from services.agent_files.facts import BoardFacts, Facts, Neighbour, Person, Role
-from services.agent_files.keeping import FileState, Planned, digest, planned, token_in
+from services.agent_files.keeping import SHARED, FileState, Planned, digest, planned, token_in
 from services.agent_files.loading import facts_for, facts_of
 from services.agent_files.places import session_key, workspace
 from services.agent_files.preview import LeadDraft, Preview, preview
@@ -16,6 +16,7 @@ from services.agent_files.rights import asked, may, may_not
 __all__ = [
     "LARGEST_USER",
     "NAMES",
+    "SHARED",
     "BoardFacts",
     "Facts",
     "FileState",

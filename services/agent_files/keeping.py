@@ -28,6 +28,11 @@ class FileState(StrEnum):
     CHANGED = "changed"
     KEPT = "kept"  # the agent has changed it: it stays as it is
 
+    @property
+    def is_written(self) -> bool:
+        """Whether something is to be written."""
+        return self in (FileState.NEW, FileState.CHANGED)
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -43,21 +48,14 @@ class Planned:
 
 
 def planned(
-    ours: Mapping[str, str],
-    there: Mapping[str, str | None],
-    written: Mapping[str, str],
-    *,
-    overwrite: bool = False,
+    ours: Mapping[str, str], there: Mapping[str, str | None], written: Mapping[str, str]
 ) -> list[Planned]:
     """Say what is to become of the files of an agent.
 
     `there` is what the gateway has of them, `written` the digest of what we wrote there last, by
-    name. `overwrite` keeps nothing.
+    name. A file that is there and is not in `written` is taken for the gateway's, and replaced.
     """
-    return [
-        _planned(name, text, there.get(name), None if overwrite else written.get(name), overwrite)
-        for name, text in ours.items()
-    ]
+    return [_planned(name, text, there.get(name), written.get(name)) for name, text in ours.items()]
 
 
 def digest(content: str) -> str:
@@ -71,15 +69,12 @@ def token_in(text: str | None) -> str:
     return found[1].strip() if found else ""
 
 
-def _planned(
-    name: str, ours: str, there: str | None, written: str | None, overwrite: bool
-) -> Planned:
+def _planned(name: str, ours: str, there: str | None, written: str | None) -> Planned:
     if there is None:
         return Planned(name, FileState.NEW, ours, _diff(name, "", ours))
-    is_edited = not overwrite and _is_edited(name, there, written)
+    is_edited = _is_edited(name, there, written)
     if name == SHARED:
-        ours = ours if overwrite else _joined(ours, there, is_edited)
-        is_edited = False
+        ours, is_edited = _joined(ours, there, is_edited), False
     if there == ours:
         return Planned(name, FileState.SAME, ours, "")
     diff = _diff(name, there, ours)

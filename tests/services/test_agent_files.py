@@ -182,9 +182,9 @@ def test_however_much_is_written_about_an_agent_its_files_fit(role: Role) -> Non
     assert sum(sizes) < 60_000
 
 
-def planned(name: str, ours: str, there: str | None, written: str | None, **how: bool) -> Any:
+def planned(name: str, ours: str, there: str | None, written: str | None) -> Any:
     known = {} if written is None else {name: agent_files.digest(written)}
-    [one] = agent_files.planned({name: ours}, {name: there}, known, **how)
+    [one] = agent_files.planned({name: ours}, {name: there}, known)
     return one
 
 
@@ -196,13 +196,10 @@ def test_a_file_that_is_not_there_is_new_and_one_that_is_as_it_should_be_is_left
     assert (same.state, same.diff) == ("same", "")
 
 
-def test_what_an_agent_has_written_itself_is_kept_unless_it_is_to_be_overwritten() -> None:
-    """W-35."""
+def test_what_an_agent_has_written_itself_is_kept() -> None:
     kept = planned("USER.md", "ours 2\n", "ours 1\nSam likes tea\n", "ours 1\n")
     assert (kept.state, kept.content) == ("kept", "ours 1\nSam likes tea\n")
     assert "-Sam likes tea" in kept.diff
-    forced = planned("USER.md", "ours 2\n", "ours 1\nSam likes tea\n", "ours 1\n", overwrite=True)
-    assert (forced.state, forced.content) == ("changed", "ours 2\n")
 
 
 def test_what_is_as_we_left_it_or_as_a_gateway_makes_it_is_written_anew() -> None:
@@ -228,8 +225,6 @@ def test_our_part_of_agents_md_is_always_written_anew_and_the_agents_part_below_
     assert without_line.content == f"{after}\nOnly mine.\n"
     first = planned("AGENTS.md", after, "The gateway's own.\n", None)
     assert first.content == after
-    forced = planned("AGENTS.md", after, edited, before, overwrite=True)
-    assert forced.content == after
 
 
 def test_a_diff_shows_that_a_token_was_replaced_and_never_the_token() -> None:
@@ -237,8 +232,7 @@ def test_a_diff_shows_that_a_token_was_replaced_and_never_the_token() -> None:
         "AGENTS.md",
         "AUTH_TOKEN=mc_agent_new-1\n",
         "AUTH_TOKEN=an older kind\nas mc_agent_old_2 said\n",
-        "",
-        overwrite=True,
+        None,
     )
     assert "-AUTH_TOKEN=mc_agent_… (" in one.diff
     assert "+AUTH_TOKEN=mc_agent_… (" in one.diff
