@@ -1,6 +1,6 @@
 """Approvals, as JSON (contract, people-and-boards 3.11)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -20,11 +20,12 @@ from api.fields import (
 from api.operations import Call, may_answer
 from kit.paging import Page
 from kit.values import LARGEST_WHOLE
-from models import ApprovalStatus, Board
+from models import ApprovalStatus, Board, Member
 from services import approvals
 
 Score = Annotated[int, Field(ge=-LARGEST_WHOLE, le=LARGEST_WHOLE)]
 Ids = Annotated[list[UUID], Field(max_length=MOST_IDS)]
+MOST_AT_ONCE = 200  # decisions
 
 
 class ApprovalRead(Answer):
@@ -126,6 +127,84 @@ class ApprovalFilter(Paged):
     """Which approvals to list."""
 
     status: ApprovalStatus | None = Field(default=None, description="Only those that stand so.")
+
+
+class AllApprovalsFilter(ApprovalFilter):
+    """Which approvals to list, of all boards."""
+
+    board_id: UUID | None = Field(default=None, description="Only of this board.")
+
+
+class Decisions(Body):
+    """The same decision about several approvals."""
+
+    example = {
+        "ids": ["0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"],
+        "status": "approved",
+        "note": "Go ahead.",
+    }
+
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_AT_ONCE)]
+    status: Literal["approved", "rejected"]
+    note: Annotated[str, Field(max_length=approvals.LONGEST_TEXT)] | None = Field(
+        default=None, description="Why. It is posted on the task that each is about, too."
+    )
+
+
+class DecisionRead(Answer):
+    """What has become of one of several decisions."""
+
+    approval_id: UUID
+    approval: ApprovalRead | None = Field(description="As it is now; null if it was refused.")
+    code: str | None = Field(description="Why it was refused, for machines.")
+    detail: str | None = Field(description="The same in a sentence.")
+
+    @classmethod
+    def of(cls, outcome: approvals.Outcome) -> "DecisionRead":
+        """Make one of what the services know."""
+        return cls(
+            approval_id=outcome.approval_id,
+            approval=ApprovalRead.of(outcome.detail) if outcome.detail else None,
+            code=outcome.refusal.code if outcome.refusal else None,
+            detail=outcome.refusal.message if outcome.refusal else None,
+        )
+
+
+class DecisionsRead(Answer):
+    """What has become of several decisions, in the order in which they were sent."""
+
+    decided: int
+    refused: int
+    results: list[DecisionRead]
+
+
+async def list_all_approvals(
+    call: Call, member: Member, query: AllApprovalsFilter
+) -> Page[ApprovalRead]:
+    """List the approvals of all boards that the caller may read, newest first."""
+    found = await approvals.for_member(
+        call.session, member, query.paging, board_id=query.board_id, status=query.status
+    )
+    return found.map(ApprovalRead.of)
+
+
+async def decide_approvals(call: Call, body: Decisions) -> DecisionsRead:
+    """Decide about several approvals at once, on whatever boards, each for itself.
+
+    One that is refused does not stop the others: it was decided already, or is not the caller's
+    to decide about, or is not there.
+    """
+    outcomes = await approvals.answer_many(
+        call.session,
+        call.user,
+        body.ids,
+        status=ApprovalStatus(body.status),
+        note=body.note,
+        undo_seconds=0,
+    )
+    results = [DecisionRead.of(outcome) for outcome in outcomes]
+    refused = sum(result.approval is None for result in results)
+    return DecisionsRead(decided=len(results) - refused, refused=refused, results=results)
 
 
 async def list_approvals(call: Call, board: Board, query: ApprovalFilter) -> Page[ApprovalRead]:

@@ -21,6 +21,7 @@ TASK, APPROVAL = f"{TASKS}/{{task_id}}", f"{ASKED}/{{approval_id}}"
 COMMENTS = f"{TASK}/comments"
 ONBOARDING = f"{BOARD}/onboarding"
 GROUP_TAGS = ["boards", LEAD, WORKER]
+ALL_ASKED = "/approvals"
 TALKS = ["board-onboarding"]
 
 OPERATIONS: list[Op] = [
@@ -48,6 +49,8 @@ OPERATIONS: list[Op] = [
     Op("GET", COMMENTS, comments.list_task_comments, EITHER, ["tasks"], to.reading),
     Op("POST", COMMENTS, comments.create_task_comment, EITHER, ["tasks"], to.writing),
     #
+    Op("GET", ALL_ASKED, approvals.list_all_approvals, USER, ["approvals"], to.belonging),
+    Op("POST", f"{ALL_ASKED}/decisions", approvals.decide_approvals, USER, ["approvals"]),
     Op("GET", ASKED, approvals.list_approvals, EITHER, ["approvals"], to.reading),
     Op("POST", ASKED, approvals.create_approval, EITHER, ["approvals"], to.writing),
     Op("GET", f"{ASKED}/stream", board_streams.stream_approvals, EITHER, ["approvals"], to.reading),

@@ -16,6 +16,7 @@ from services.approvals.lists import (
     decided,
     decided_today,
     detail_for,
+    for_member,
     listed,
     newest,
     pending_count,
@@ -25,10 +26,11 @@ from services.approvals.lists import (
     waiting_count,
 )
 from services.approvals.requests import request
-from services.approvals.rules import ApprovalDraft, question
+from services.approvals.rules import LONGEST_TEXT, ApprovalDraft, question
 from services.approvals.settling import boards_with_due, settle_due
 
 __all__ = [
+    "LONGEST_TEXT",
     "ApprovalDetail",
     "ApprovalDraft",
     "Counts",
@@ -42,6 +44,7 @@ __all__ = [
     "decided",
     "decided_today",
     "detail_for",
+    "for_member",
     "listed",
     "newest",
     "one",

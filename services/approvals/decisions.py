@@ -2,17 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from kit.errors import Conflict, Invalid, Refusal
-from models import ApprovalStatus, Board, EventType, User
+from models import Approval, ApprovalStatus, Board, EventType, User
 from services import boards, events, jobs, messages
 from services.approvals import settling
-from services.approvals.details import ApprovalDetail, board_of, boards_of, not_found, one
+from services.approvals.details import (
+    ApprovalDetail,
+    board_of,
+    boards_of,
+    every,
+    not_found,
+    one,
+    rows,
+)
 from services.approvals.facts import fact, record
 from services.approvals.requests import one_at_a_time
 from services.approvals.rules import checked_text
@@ -66,9 +74,12 @@ async def answer(
     Raises NotFound, Forbidden, and Conflict if somebody has answered before.
     """
     board = await _hold_board_of(session, user, approval_id)
-    detail, happened = await _answer(session, user, board, approval_id, status, note, undo_seconds)
-    drafts = settling.told([detail]) if happened else []
-    await messages.queue(session, drafts, happened=happened)
+    settles_at = _settles_at(undo_seconds)
+    wanted = _Answer(user, status, checked_text(note, "note"), settles_at)
+    detail, happened = await _answer(session, await one(session, board, approval_id), wanted)
+    if happened:
+        await _settle_later(session, [detail], settles_at)
+    await messages.queue(session, settling.told([detail]) if happened else [], happened=happened)
     return detail
 
 
@@ -87,30 +98,28 @@ async def answer_many(
     organization's questions are answered after the other's, since each keeps others from recording
     in it until the commit; the outcomes are in the order of `approval_ids`.
     """
-    held = await _hold_boards_of(session, user, approval_ids)
-    outcomes = {}
+    wanted = _Answer(user, status, checked_text(note, "note"), _settles_at(undo_seconds))
+    asked = await _asked(session, user, approval_ids)
+    outcomes: dict[UUID, Outcome] = {}
+    answered: list[ApprovalDetail] = []
     happened: list[events.Happened] = []
-    drafts: list[messages.Draft] = []
-    for approval_id in sorted(dict.fromkeys(approval_ids), key=lambda one: _turn(held[one])):
-        board = held[approval_id]
+    for approval_id, detail in sorted(asked.items(), key=lambda item: _turn(item[1])):
         try:
-            if isinstance(board, Refusal):
-                raise board
-            detail, facts = await _answer(
-                session, user, board, approval_id, status, note, undo_seconds
-            )
-            outcomes[approval_id] = Outcome(approval_id, detail=detail)
-            happened += facts
-            drafts += settling.told([detail]) if facts else []
+            now_so, facts = await _answer(session, detail, wanted)
         except Refusal as refusal:
             outcomes[approval_id] = Outcome(approval_id, refusal=refusal)
-    await messages.queue(session, drafts, happened=happened)
-    return [outcomes[id] for id in dict.fromkeys(approval_ids)]
+            continue
+        outcomes[approval_id] = Outcome(approval_id, detail=now_so)
+        answered += [now_so] if facts else []
+        happened += facts
+    await _settle_later(session, answered, wanted.settles_at)
+    await messages.queue(session, settling.told(answered), happened=happened)
+    return [outcomes[id] for id in asked]
 
 
-def _turn(held: Board | Refusal) -> tuple[str, ...]:
+def _turn(asked: ApprovalDetail | Refusal) -> tuple[str, ...]:
     """Sort by organization; what is refused comes first, and records nothing."""
-    return () if isinstance(held, Refusal) else (str(held.organization_id),)
+    return () if isinstance(asked, Refusal) else (str(asked.board.organization_id),)
 
 
 async def undo(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:
@@ -134,36 +143,49 @@ async def reopen(session: AsyncSession, user: User, approval_id: UUID) -> Approv
     return await _open_again(session, user, await one(session, board, approval_id))
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What somebody answers, and until when it can be taken back; None: it counts at once."""
+
+    by: User
+    status: ApprovalStatus
+    note: str | None
+    settles_at: datetime | None
+
+
 async def _answer(
-    session: AsyncSession,
-    user: User,
-    board: Board,
-    approval_id: UUID,
-    status: ApprovalStatus,
-    note: str | None,
-    undo_seconds: float,
+    session: AsyncSession, asked: ApprovalDetail | Refusal, wanted: _Answer
 ) -> tuple[ApprovalDetail, list[events.Happened]]:
     """Answer a question, and return what is to be recorded of it."""
-    note = checked_text(note, "note")
-    if status is ApprovalStatus.PENDING:
+    if isinstance(asked, Refusal):
+        raise asked
+    if wanted.status is ApprovalStatus.PENDING:
         raise Invalid("answer_required", "Approve or reject.", field="status")
-    detail = await one(session, board, approval_id)
-    approval = detail.approval
-    if not detail.is_waiting:
-        if (approval.decided_by_user_id, detail.answer) == (user.id, status):
-            return detail, []
-        raise _already_decided(detail)
-    detail = _decided(detail, user, status, note)
-    if undo_seconds <= 0:
+    if not asked.is_waiting:
+        if (asked.approval.decided_by_user_id, asked.answer) == (wanted.by.id, wanted.status):
+            return asked, []
+        raise _already_decided(asked)
+    detail = _decided(asked, wanted.by, wanted.status, wanted.note)
+    if wanted.settles_at is None:
         return detail, [await settling.settled(session, detail)]
-    approval.settles_at = now() + timedelta(seconds=undo_seconds)
-    await jobs.enqueue(
-        session,
-        jobs.Job.SETTLE_APPROVALS,
-        {"board_id": str(board.id)},
-        at=approval.settles_at,
-    )
-    return detail, [fact(EventType.APPROVAL_DECIDED, user, detail, answer=status, note=note)]
+    detail.approval.settles_at = wanted.settles_at
+    told = {"answer": wanted.status, "note": wanted.note}
+    return detail, [fact(EventType.APPROVAL_DECIDED, wanted.by, detail, **told)]
+
+
+def _settles_at(undo_seconds: float) -> datetime | None:
+    return now() + timedelta(seconds=undo_seconds) if undo_seconds > 0 else None
+
+
+async def _settle_later(
+    session: AsyncSession, answered: Sequence[ApprovalDetail], at: datetime | None
+) -> None:
+    """Let the boards be looked after once these answers cannot be taken back any more."""
+    if at is not None:
+        for board_id in sorted({detail.board.id for detail in answered}):
+            await jobs.enqueue(
+                session, jobs.Job.SETTLE_APPROVALS, {"board_id": str(board_id)}, at=at
+            )
 
 
 def _already_decided(detail: ApprovalDetail) -> Conflict:
@@ -221,15 +243,18 @@ async def _hold_board_of(session: AsyncSession, user: User, approval_id: UUID) -
     return await boards.hold(session, user, await board_of(session, user, approval_id))
 
 
-async def _hold_boards_of(
+async def _asked(
     session: AsyncSession, user: User, approval_ids: Sequence[UUID]
-) -> dict[UUID, Board | Refusal]:
-    """Hold the boards of these approvals, in order of id, before anything is recorded."""
+) -> dict[UUID, ApprovalDetail | Refusal]:
+    """Hold the boards of these approvals before anything is recorded, and return each of them."""
     board_ids = await boards_of(session, user, approval_ids)
-    held: dict[UUID, Board | Refusal] = {}
-    for board_id in sorted(set(board_ids.values())):
-        try:
-            held[board_id] = await boards.hold(session, user, board_id)
-        except Refusal as refusal:
-            held[board_id] = refusal
-    return {id: held[board_ids[id]] if id in board_ids else not_found() for id in approval_ids}
+    held = await boards.hold_several(session, user, set(board_ids.values()))
+    query = rows().where(Approval.id.in_(board_ids), Approval.board_id.in_(held))
+    found = await every(session, query.execution_options(populate_existing=True))
+    details = {detail.approval.id: detail for detail in found}
+
+    def of(id: UUID) -> ApprovalDetail | Refusal:
+        board = held.get(board_ids[id]) if id in board_ids else None
+        return board if isinstance(board, Refusal) else details.get(id) or not_found()
+
+    return {id: of(id) for id in approval_ids}

@@ -57,6 +57,21 @@ def pending_count(board: Board) -> Wanted[int]:
     return Wanted(select(_pending(board).label("pending")), lambda row: row[0])
 
 
+async def for_member(
+    session: AsyncSession,
+    member: Member,
+    paging: Paging,
+    *,
+    board_id: UUID | None = None,
+    status: ApprovalStatus | None = None,
+) -> Page[ApprovalDetail]:
+    """Return the approvals of the boards that this member reads, or of one, newest first."""
+    query = rows().where(_readable(member, board_id))
+    if status is not None:
+        query = query.where(Approval.status == status)
+    return await _paged(session, query, paging)
+
+
 async def several(
     session: AsyncSession, board: Board, approval_ids: Collection[UUID]
 ) -> dict[UUID, ApprovalDetail]:

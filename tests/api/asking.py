@@ -22,6 +22,10 @@ SPECIAL: Mapping[Key, Callable[[Things], Example]] = {
     ("POST", "/agent/boards/{board_id}/approvals"): lambda there: _question(there),
     ("PATCH", "/boards/{board_id}/tasks/{task_id}"): lambda there: _assigned(there),
     ("PATCH", "/agent/boards/{board_id}/tasks/{task_id}"): lambda there: _assigned(there),
+    ("POST", "/approvals/decisions"): lambda there: {
+        "ids": [str(there.approval.id)],
+        "status": "approved",
+    },
     ("PATCH", FIELD): lambda _: {"label": "Another"},
 }
 """Where the example of the document would be refused in the tests' world."""

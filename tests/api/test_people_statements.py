@@ -100,6 +100,16 @@ async def test_removing_a_member_and_deleting_the_organization(
     await few(alice, "DELETE", "/organizations/me")
 
 
+async def test_deciding_about_many_costs_no_more_than_about_few(
+    alice: Client, transaction: Transaction, world: World
+) -> None:
+    asked = [world.approval()[0] for _ in range(50)]
+    async with transaction() as session:
+        session.add_all(asked)
+    body = {"ids": [str(one.id) for one in asked], "status": "approved"}
+    await few(alice, "POST", "/approvals/decisions", body)
+
+
 async def test_removing_a_gateway_that_no_board_is_on(
     alice: Client, world: World, transaction: Transaction
 ) -> None:

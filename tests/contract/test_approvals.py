@@ -162,3 +162,75 @@ async def test_an_approval_of_another_board_is_not_found(
     asked = (await worker.post(path, json=ASK)).json()
     other = f"/boards/{world.garden.id}/approvals/{asked['id']}"
     assert (await alice.patch(other, json={"status": "approved"})).status_code == 404
+
+
+EVERYWHERE = "/approvals"
+
+
+async def test_the_questions_of_all_boards_are_one_list(
+    alice: Client, bob: Client, dana: Client, charlie: Client, world: World
+) -> None:
+    asked = [
+        (await alice.post(f"/boards/{board.id}/approvals", json=ASK)).json()
+        for board in (world.board, world.garden)
+    ]
+    launch, garden = [one["id"] for one in asked]
+    path = f"/boards/{world.board.id}/approvals/{launch}"
+    await alice.patch(path, json={"status": "rejected"})
+
+    async def seen(client: Client, query: str = "") -> list[str]:
+        found = (await client.get(f"{EVERYWHERE}?{query}")).json()
+        assert found["total"] == len(found["items"])
+        return [one["id"] for one in found["items"]]
+
+    assert await seen(alice) == [garden, launch]
+    assert await seen(alice, "status=pending") == [garden]
+    assert await seen(alice, f"board_id={world.board.id}") == [launch]
+    assert await seen(bob) == [launch]
+    assert await seen(dana) == await seen(charlie) == []
+    assert await seen(charlie, f"board_id={world.board.id}") == []
+    assert (await alice.get(f"{EVERYWHERE}?status=maybe")).status_code == 422
+
+
+async def test_several_questions_are_decided_at_once_and_each_for_itself(
+    alice: Client, bob: Client, charlie: Client, worker: Client, world: World
+) -> None:
+    paths = [f"/boards/{board.id}/approvals" for board in (world.board, world.board, world.garden)]
+    ids = [(await alice.post(path, json=ASK)).json()["id"] for path in paths]
+    never = str(new_id())
+    body = {"ids": [*ids, never, ids[0]], "status": "approved", "note": "Go ahead."}
+    told = (await bob.post(f"{EVERYWHERE}/decisions", json=body)).json()
+    assert (told["decided"], told["refused"]) == (2, 2)
+    assert [one["approval_id"] for one in told["results"]] == [*ids, never]
+    codes = [None, None, "board_read_forbidden", "approval_not_found"]
+    assert [one["code"] for one in told["results"]] == codes
+    first = told["results"][0]["approval"]
+    assert (first["status"], first["decided_by_name"]) == ("approved", "Bob")
+    assert first["decision_note"] == "Go ahead."
+    listed = (await worker.get(f"{paths[0]}?status=approved")).json()
+    assert listed["total"] == 2
+
+    against = {"ids": ids, "status": "rejected"}
+    again = (await alice.post(f"{EVERYWHERE}/decisions", json=against)).json()
+    decided = ["already_decided", "already_decided", None]
+    assert [one["code"] for one in again["results"]] == decided
+    foreign = (await charlie.post(f"{EVERYWHERE}/decisions", json=against)).json()
+    assert {one["code"] for one in foreign["results"]} == {"approval_not_found"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"ids": [], "status": "approved"},
+        {"ids": [str(new_id())] * 201, "status": "approved"},
+        {"ids": ["no id"], "status": "approved"},
+        {"ids": [str(new_id())], "status": "pending"},
+        {"ids": [str(new_id())], "status": "approved", "note": "x" * 10_001},
+    ],
+)
+async def test_a_decision_about_several_that_makes_no_sense_is_refused(
+    alice: Client, worker: Client, wrong: dict[str, Any]
+) -> None:
+    assert (await alice.post(f"{EVERYWHERE}/decisions", json=wrong)).status_code == 422
+    assert (await worker.post(f"{EVERYWHERE}/decisions", json=wrong)).status_code == 401
