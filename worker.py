@@ -6,58 +6,41 @@ docs/decisions/jobs.md says why it is built like this.
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
 
 import asyncpg
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgPoolDriver
-from pgqueuer.errors import FailingListenerError
-from pgqueuer.models import Job, Schedule
 from pgqueuer.types import Channel
-from sqlalchemy import func, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from chores import LOST, Chores, is_lost
 from holder import Holder
-from kit.clock import now
 from kit.database import open_pool
 from kit.doorbell import Doorbell
 from kit.sealing import Seal
 from kit.settings import Settings
-from services import agents, approvals, idempotency, identity, jobs, messages, tasks
+from services import (
+    gateway_requests,
+    jobs,
+    messages,
+    runs,
+)
 from services.gateways import Carrier, Station
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
 CONNECT_TIMEOUT = 10.0  # seconds
 COMMAND_TIMEOUT = 30.0  # seconds for one statement of the queue's own
-LOCK_TIMEOUT = "5s"  # a chore that waits longer for a board leaves it to the next time
 FIRST_REST = 0.25  # seconds before the database is tried again; each rest is twice as long
 LONGEST_REST = 5.0  # seconds
 TIME_TO_FINISH = 0.8  # seconds for the jobs that are running when the worker is to stop
 TIME_TO_STOP = 1.3  # seconds for that, and for closing what is open
 TIME_TO_GIVE_UP = 0.25  # seconds for what is broken off
-TRASH_KEPT = timedelta(hours=1)
-
-LOST = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.exceptions.OperatorInterventionError,  # it is told to stop, or is not yet ready
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection broke in the middle of something
-    FailingListenerError,
-)
-"""What is raised when the database goes away."""
-
-CLOSED = ("3D000", "55000")
-"""The SQLSTATEs of a database that is not there, or lets nobody in, as while it is restored."""
 
 log = logging.getLogger(__name__)
 
@@ -109,71 +92,6 @@ def stations_for(
     return [messages.carrying(transaction, doorbell)]
 
 
-class Chores:
-    """What there is to do. Each chore finds out by itself what that is at the moment."""
-
-    def __init__(self, settings: Settings, transaction: Transaction) -> None:
-        self.offline_after = timedelta(seconds=settings.agent_offline_after)
-        self._transaction = transaction
-
-    async def catch_up(self) -> None:
-        """Do what should have been done while no worker was there."""
-        await self.settle_all()
-        await self.mark_offline()
-
-    async def settle(self, job: Job) -> None:
-        """Settle what is due on the board that a job names."""
-        await self._settle(UUID(json.loads(job.payload or b"")["board_id"]))
-
-    async def settle_all(self, _schedule: Schedule | None = None) -> None:
-        """Settle what is due, board by board: one that is stuck does not hold up the others."""
-        async with self._patiently() as session:
-            due = await approvals.boards_with_due(session)
-        for board_id in due:
-            try:
-                await self._settle(board_id)
-            except Exception as error:
-                if _is_lost(error):
-                    raise
-                log.warning(
-                    "Answers on board %s could not be settled: %s",
-                    board_id,
-                    error,
-                    exc_info=not isinstance(error, DBAPIError),
-                )
-
-    async def mark_offline(self, _schedule: Schedule | None = None) -> None:
-        """Write down which agents have been silent for too long."""
-        async with self._patiently() as session:
-            await agents.mark_offline(session, offline_after=self.offline_after)
-
-    async def purge(self, _schedule: Schedule | None = None) -> None:
-        """Forget what is kept for a while: deleted tasks, sign-ins, answers, and jobs done."""
-        async with self._patiently() as session:
-            await tasks.purge_trash(session, TRASH_KEPT)
-            await identity.purge_sign_ins(session)
-            await idempotency.purge(session)
-            await jobs.forget(session, now() - jobs.LOG_KEPT)
-
-    async def give_up(self, _schedule: Schedule | None = None) -> None:
-        """Let messages fail that no agent has fetched for too long, some hundreds at a time."""
-        found = messages.BATCH
-        while found == messages.BATCH:
-            async with self._patiently() as session:
-                found = await messages.give_up(session)
-
-    async def _settle(self, board_id: UUID) -> None:
-        async with self._patiently() as session:
-            await approvals.settle_due(session, board_id=board_id)
-
-    @asynccontextmanager
-    async def _patiently(self) -> AsyncGenerator[AsyncSession]:
-        """Open a transaction that does not wait for a lock for ever."""
-        async with self._transaction() as session:
-            await session.execute(select(func.set_config("lock_timeout", LOCK_TIMEOUT, True)))
-            yield session
-
-
 async def _keep_working(
     settings: Settings, chores: Chores, stop: asyncio.Event, pace: Pace
 ) -> None:
@@ -200,7 +118,7 @@ async def _work_until_lost(
         await chores.catch_up()
         await _serve(_queue(pool, chores, pace), stop, pace)
     except Exception as error:
-        if _is_lost(error):
+        if is_lost(error):
             log.warning("The worker has lost the database: %s", error or type(error).__name__)
         else:
             log.exception("The worker has failed.")
@@ -269,18 +187,7 @@ async def _close(pool: asyncpg.Pool) -> None:
         pool.terminate()
 
 
-def _is_lost(error: BaseException | None) -> bool:
-    """Say whether an error means that the database is away, and not that we did wrong."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    while error is not None:
-        if isinstance(error, LOST) or getattr(error, "sqlstate", None) in CLOSED:
-            return True
-        error = error.__cause__
-    return False
-
-
 def _is_our_fault(record: logging.LogRecord) -> bool:
     """Keep out of the log what the queue says at length about a database that is away."""
-    lost = record.exc_info and _is_lost(record.exc_info[1])
+    lost = record.exc_info and is_lost(record.exc_info[1])
     return record.levelno >= logging.ERROR and not lost

@@ -15,7 +15,7 @@ from web.live import STALE_PARTS
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("api", "bin", "kit", "models", "openclaw", "services", "web")
-FILES = [ROOT / "app.py", ROOT / "holder.py", ROOT / "worker.py"] + [
+FILES = [ROOT / f"{name}.py" for name in ("app", "chores", "holder", "worker")] + [
     file for folder in FOLDERS for file in sorted(ROOT.glob(f"{folder}/**/*.py"))
 ]
 PARTS = sorted(ROOT.glob("templates/**/_*.html"))
