@@ -24,12 +24,7 @@ from kit.database import open_pool
 from kit.doorbell import Doorbell
 from kit.sealing import Seal
 from kit.settings import Settings
-from services import (
-    gateway_requests,
-    jobs,
-    messages,
-    runs,
-)
+from services import jobs, messages
 from services.gateways import Carrier, Station
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
