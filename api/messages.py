@@ -6,11 +6,15 @@ from pydantic import Field
 
 from api.fields import Answer, Moment, Paged
 from api.operations import Call, may_answer
+from kit.clock import now
 from kit.paging import Page
-from models import Agent, MessageState
-from services import messages
+from models import Agent, Message, MessageState
+from services import mailboxes, messages
 
-OF_STATE = "`queued`: it waits; `sent`: handed over by a carrier; `acknowledged`; `failed`."
+OF_STATE = (
+    "`queued`: it waits; `sent`: the agent's gateway has it, and its turn is not over; "
+    "`acknowledged`: the agent has it; `failed`."
+)
 
 
 class MessageRead(Answer):
@@ -30,13 +34,41 @@ class MessageRead(Answer):
     acknowledged_at: Moment | None
 
 
+class WaitRead(Answer):
+    """What a message waits for."""
+
+    reason: mailboxes.Reason = Field(
+        description="`agent`: it has to fetch it; `gateway_away`; `agent_starting`; "
+        "`board_paused`; `gateway_busy`: it is asked again; `carrier`: for a moment; "
+        "`turn`: the agent is at work on it."
+    )
+    since: Moment | None
+    sentence: str = Field(examples=["Workshop is away. Nobody listens on port 18789."])
+
+
 class AgentMessageRead(MessageRead):
     """A message to an agent, with what people want to know of it."""
 
     agent_id: UUID
-    last_error: str | None = Field(description="Why it has failed.")
+    last_error: str | None = Field(description="Why it has failed, or the last attempt has.")
     from_agent_id: UUID | None
     from_user_id: UUID | None
+    run_id: str | None = Field(
+        description="The turn that it has begun on the agent's gateway. Null: none yet, or none "
+        "that counts."
+    )
+    waits_for: WaitRead | None
+
+    @classmethod
+    def of(cls, message: Message, mailbox: mailboxes.Mailbox) -> "AgentMessageRead":
+        """Make one of a row."""
+        shown = cls.model_fields.keys() - {"run_id", "waits_for"}
+        has_begun = message.state in (MessageState.SENT, MessageState.ACKNOWLEDGED)
+        return cls(
+            **{name: getattr(message, name) for name in shown},
+            run_id=message.run_id if has_begun and message.attempts else None,
+            waits_for=mailbox.wait_of(message, now()),
+        )
 
 
 class MessageFilter(Paged):
@@ -74,12 +106,13 @@ async def list_agent_messages(
     call: Call, agent: Agent, query: MessageFilter
 ) -> Page[AgentMessageRead]:
     """List what was written to an agent, newest first, for those who read its board."""
+    mailbox = await mailboxes.of_agent(call.session, agent)
     found = await messages.of_agent(call.session, agent, query.paging, state=query.state)
-    return found.map(AgentMessageRead.model_validate)
+    return found.map(lambda message: AgentMessageRead.of(message, mailbox))
 
 
 @may_answer(404, 409)
 async def retry_message(call: Call, agent: Agent, message_id: UUID) -> AgentMessageRead:
     """Send a message that has failed once more, for admins. One that waits is left as it is."""
     waits = await messages.retry(call.session, call.actor, agent, message_id)
-    return AgentMessageRead.model_validate(waits)
+    return AgentMessageRead.of(waits, await mailboxes.of_agent(call.session, agent))

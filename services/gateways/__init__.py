@@ -10,7 +10,7 @@ from services.gateways.inspecting import History, Sessions, history, say, sessio
 from services.gateways.lists import GatewaySummary, counts, summaries, summary, token_set_at
 from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
 from services.gateways.owners import Owner, Owners, agent_in, owner_of, owners
-from services.gateways.standing import Standing, in_the_way
+from services.gateways.standing import Standing, in_the_way, standing, stands_so_since
 
 __all__ = [
     "EVENTS",
@@ -49,6 +49,8 @@ __all__ = [
     "say",
     "session_of",
     "sessions",
+    "standing",
+    "stands_so_since",
     "summaries",
     "summary",
     "token_set_at",

@@ -197,8 +197,18 @@ def _letters(gateway_id: UUID, agent_id: UUID) -> Select[Message, str | None]:
     return with_board.where(Agent.id == agent_id, _is_there(gateway_id))
 
 
+def can_hear(agent: Agent) -> bool:
+    """Say whether an agent that is on a gateway is there, and had its first words."""
+    if agent.openclaw_session_id is None:
+        return False
+    if agent.is_linked:
+        return agent.listed_at is not None
+    is_there = agent.observed_generation > 0 and agent.step not in NOT_THERE
+    return agent.desired_state is DesiredState.RUNNING and is_there
+
+
 def _is_there(gateway_id: UUID) -> ColumnElement[bool]:
-    """Select the agents that a gateway has, and that had their first words."""
+    """Select the agents on a gateway that can hear."""
     is_running = and_(
         Agent.desired_state == DesiredState.RUNNING,
         Agent.observed_generation > 0,

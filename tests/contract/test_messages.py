@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from sqlalchemy import update
+
 from models import Agent, new_id
 from services import messages
 from tests.api.conftest import Caller, Client
 from tests.conftest import Transaction
-from tests.world import World
+from tests.world import World, a_gateway
 
 Json = dict[str, Any]
 
@@ -157,3 +159,34 @@ async def test_deleting_an_agent_deletes_its_messages(
     await write(transaction, world.worker)
     assert (await alice.delete(f"/agents/{world.worker.id}")).status_code == 200
     assert (await alice.get(f"/agents/{world.worker.id}/messages")).status_code == 404
+
+
+async def test_people_see_what_a_message_to_an_agent_on_a_gateway_waits_for(
+    alice: Client, rita: Client, world: World, transaction: Transaction
+) -> None:
+    """Market need 18: delivered, or it is seen that it was not, and why."""
+    gateway = a_gateway(world.tern, "Workshop")
+    since = "2026-11-24T22:28:33.056093+00:00"
+    failed = {"name": "port", "state": "failed", "sentence": "Nobody listens.", "since": since}
+    gateway.checks = [failed]
+    there = {"gateway_id": gateway.id, "desired_state": "running", "observed_generation": 1}
+    there |= {"openclaw_session_id": "agent:mc-1:main"}
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        await session.execute(update(Agent).where(Agent.id == world.worker.id).values(**there))
+    await write(transaction, world.worker)
+    path = f"/agents/{world.worker.id}/messages"
+    [waits] = (await rita.get(path)).json()["items"]
+    assert waits["waits_for"] == {
+        "reason": "gateway_away",
+        "since": "2026-11-24T22:28:33.056093",
+        "sentence": "Workshop is away. Nobody listens.",
+    }
+    assert (waits["state"], waits["attempts"], waits["run_id"]) == ("queued", 0, None)
+    async with transaction() as session:
+        await messages.give_up(session, patience=-messages.PATIENCE)
+    [failed] = (await rita.get(path)).json()["items"]
+    assert failed["waits_for"] is None
+    again = await alice.post(f"{path}/{failed['id']}/retry")
+    assert again.json()["waits_for"] == waits["waits_for"]
