@@ -8,8 +8,6 @@ down_revision = "0016"
 branch_labels = None
 depends_on = None
 
-LAST_ERROR = op.f("ck_agent_messages_last_error")
-
 
 def upgrade() -> None:
     op.add_column("agent_messages", sa.Column("due_at", sa.DateTime(timezone=True), nullable=True))
@@ -17,7 +15,8 @@ def upgrade() -> None:
         column = sa.Column(name, sa.Integer(), nullable=False, server_default=first)
         op.add_column("agent_messages", column)
     op.create_check_constraint(op.f("ck_agent_messages_run"), "agent_messages", "run > 0")
-    op.drop_constraint(LAST_ERROR, "agent_messages", type_="check")
+    last_error = op.f("ck_agent_messages_last_error")
+    op.drop_constraint(last_error, "agent_messages", type_="check")
     op.create_check_constraint(
-        LAST_ERROR, "agent_messages", "state <> 'failed' or last_error is not null"
+        last_error, "agent_messages", "state <> 'failed' or last_error is not null"
     )
