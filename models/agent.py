@@ -68,6 +68,13 @@ class Agent(Base):
             unique=True,
             postgresql_where="board_id is null",
         ),
+        Index(
+            "uq_agents_linked_once",
+            "gateway_id",
+            "openclaw_session_id",
+            unique=True,
+            postgresql_where="is_linked",
+        ),
     )
 
     organization_id: Mapped[UUID] = mapped_column(

@@ -3,6 +3,7 @@
 from api import (
     agent_streams,
     agents,
+    gateway_agents,
     gateway_sessions,
     gateways,
     messages,
@@ -15,6 +16,7 @@ TOKENS = f"{AN_AGENT}/tokens"
 GATES = "/gateways"
 GATE, SESSIONS = f"{GATES}/{{gateway_id}}", f"{GATES}/sessions"
 SESSION = f"{SESSIONS}/{{session_id}}"
+RESIDENTS = f"{GATE}/agents"
 GATE_TAGS, ADMIN = ["gateways"], to.administering
 OUTBOX = f"{AN_AGENT}/messages"
 AGAIN = f"{OUTBOX}/{{message_id}}/retry"
@@ -43,5 +45,7 @@ OPERATIONS: list[Op] = [
     Op("GET", GATE, gateways.get_gateway, USER, GATE_TAGS, to.gateway_in_reach),
     Op("PATCH", GATE, gateways.update_gateway, USER, GATE_TAGS, ADMIN),
     Op("DELETE", GATE, gateways.delete_gateway, USER, GATE_TAGS, ADMIN),
+    Op("GET", RESIDENTS, gateway_agents.list_gateway_agents, USER, GATE_TAGS, to.gateway_in_reach),
+    Op("POST", RESIDENTS, gateway_agents.link_gateway_agent, USER, GATE_TAGS, to.gateway_in_reach),
     Op("POST", f"{GATE}/checks", gateways.check_gateway, USER, GATE_TAGS, to.gateway_in_reach),
 ]

@@ -1,7 +1,7 @@
 """Agents: they come and go, are known by tokens, and are there or not."""
 
 from services.agents.cadences import set_cadence
-from services.agents.edits import arrive, change, create, delete, let_go
+from services.agents.edits import Home, arrive, change, create, delete, let_go, link
 from services.agents.fields import AgentDraft
 from services.agents.finding import get, hold, hold_all, seen, several
 from services.agents.leads import created, free_name, new_lead
@@ -16,6 +16,7 @@ __all__ = [
     "OFFLINE_AFTER",
     "AgentCard",
     "AgentDraft",
+    "Home",
     "State",
     "add_main",
     "add_token",
@@ -36,6 +37,7 @@ __all__ = [
     "hold_all",
     "issue_token",
     "let_go",
+    "link",
     "listed",
     "mark_offline",
     "named",

@@ -1,11 +1,13 @@
 """Agents come, change and go."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
@@ -18,6 +20,14 @@ from services.agents.finding import hold, moved
 from services.agents.presence import arrived
 from services.agents.rules import OFFLINE_AFTER
 from services.agents.tokens import add_token
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where an agent lives that others made: on which gateway, and in which session there."""
+
+    gateway_id: UUID
+    session_key: str
 
 
 async def create(
@@ -39,6 +49,29 @@ async def create(
     token = await add_token(session, agent)
     created = _happened(EventType.AGENT_CREATED, actor, board, agent, lead=is_board_lead)
     await events.record_all(session, [created])
+    return agent, token
+
+
+async def link(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    draft: AgentDraft,
+    home: Home,
+    *,
+    is_board_lead: bool = False,
+) -> tuple[Agent, str]:
+    """Write down an agent that others made on a gateway; else as `create` does for an admin.
+
+    Raises Conflict as well where it is written down already.
+    """
+    agent = await _new(session, board, draft, is_board_lead=is_board_lead, home=home)
+    await _write_linked(session)
+    token = await add_token(session, agent)
+    linked = _happened(
+        EventType.AGENT_CREATED, user, board, agent, lead=is_board_lead, is_linked=True
+    )
+    await events.record_all(session, [linked])
     return agent, token
 
 
@@ -77,7 +110,9 @@ async def change(
         await _name_is_free(session, board, new.get("name", agent.name), besides=agent.id)
     news: Sequence[tasks.News] = ()
     if board is not None and board is not left:
-        new |= {"board_id": board.id, "gateway_id": board.gateway_id, "is_board_lead": False}
+        new |= {"board_id": board.id, "is_board_lead": False}
+        if not agent.is_linked:  # it stays where others made it
+            new["gateway_id"] = board.gateway_id
         news = await tasks.release(session, left, agent) if left else ()
     new = {name: value for name, value in new.items() if getattr(agent, name) != value}
     if not new:
@@ -131,7 +166,12 @@ async def _remove(session: AsyncSession, actor: Actor, board: Board | None, agen
 
 
 async def _new(
-    session: AsyncSession, board: Board, draft: AgentDraft, *, is_board_lead: bool = False
+    session: AsyncSession,
+    board: Board,
+    draft: AgentDraft,
+    *,
+    is_board_lead: bool = False,
+    home: Home | None = None,
 ) -> Agent:
     fields = checked(CHECKS, vars(draft))
     await _name_is_free(session, board, fields["name"])
@@ -149,9 +189,25 @@ async def _new(
         updated_at=now(),
         **fields,
     )
-    agent.openclaw_session_id = agent.session_key
+    if home is None:
+        agent.openclaw_session_id = agent.session_key
+    else:
+        agent.gateway_id, agent.openclaw_session_id = home.gateway_id, home.session_key
+        agent.is_linked = True
     session.add(agent)
     return agent
+
+
+async def _write_linked(session: AsyncSession) -> None:
+    """Write an agent that others made. Who was quicker with the same one has it."""
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        if "uq_agents_linked_once" not in str(error.orig):
+            raise
+        raise Conflict(
+            "agent_already_linked", "This agent is linked already.", field="gateway_agent_id"
+        ) from error
 
 
 async def _lead_may_create(

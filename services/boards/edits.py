@@ -150,8 +150,8 @@ async def _check_gateway(
 
 
 async def _take_along(session: AsyncSession, board: Board) -> None:
-    """Have the board's agents where the board now is."""
-    mine = update(Agent).where(Agent.board_id == board.id)
+    """Have the board's agents where the board now is, but for those that others made elsewhere."""
+    mine = update(Agent).where(Agent.board_id == board.id, Agent.is_linked.is_(False))
     await session.execute(mine.values(gateway_id=board.gateway_id, updated_at=board.updated_at))
 
 

@@ -7,6 +7,7 @@ from services.gateways.fields import GatewayDraft
 from services.gateways.finding import for_board, get, hold, listed, with_url
 from services.gateways.holding import claim, let_go, note
 from services.gateways.inspecting import History, Sessions, history, say, session_of, sessions
+from services.gateways.linking import LinkDraft, Resident, check_board, link_agent, residents
 from services.gateways.lists import GatewaySummary, counts, summaries, summary, token_set_at
 from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
 from services.gateways.owners import Owner, Owners, agent_in, owner_of, owners
@@ -23,14 +24,17 @@ __all__ = [
     "GatewayDraft",
     "GatewaySummary",
     "History",
+    "LinkDraft",
     "Look",
     "Owner",
     "Owners",
+    "Resident",
     "Sessions",
     "Standing",
     "Station",
     "agent_in",
     "change",
+    "check_board",
     "claim",
     "counts",
     "create",
@@ -41,11 +45,13 @@ __all__ = [
     "hold",
     "in_the_way",
     "let_go",
+    "link_agent",
     "listed",
     "note",
     "owner_of",
     "owners",
     "record",
+    "residents",
     "say",
     "session_of",
     "sessions",

@@ -34,12 +34,12 @@ async def owners(session: AsyncSession, member: Member, gateway: Gateway) -> Own
     found = [
         Owner(agent, *_rights(agent, name, reads, writes)) for agent, name, reads, writes in rows
     ]
-    return {agent_in(one.agent.openclaw_session_id): one for one in found}
+    return {one.agent.gateway_key: one for one in found if one.agent.gateway_key}
 
 
-def agent_in(key: str | None) -> str:
+def agent_in(key: str) -> str:
     """Return the id of the agent whose session a key names; a bare key is the first agent's."""
-    parts = (key or "").split(":")
+    parts = key.split(":")
     return parts[1] if len(parts) > 2 and parts[0] == "agent" else "main"
 
 

@@ -1,0 +1,18 @@
+"""An agent that others made on a gateway is linked once."""
+
+from alembic import op
+
+revision = "0019"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index(
+        "uq_agents_linked_once",
+        "agents",
+        ["gateway_id", "openclaw_session_id"],
+        unique=True,
+        postgresql_where="is_linked",
+    )
