@@ -32,14 +32,16 @@ def block(value: object) -> str:
 
 
 def fenced(value: object, most: int) -> str:
-    """Put a text of at most `most` characters between fences that it cannot close. None is ""."""
+    """Put a text between fences that it cannot close, and say so if it is cut. None is ""."""
     text = block("" if value is None else value)
     if not text:
         return ""
-    text = cut(BACKTICKS.sub(lambda run: run[0][:LONGEST_RUN], text), most)
+    whole = BACKTICKS.sub(lambda run: run[0][:LONGEST_RUN], text)
+    text = cut(whole, most)
     longest = max((len(run) for run in BACKTICKS.findall(text)), default=2)
     fence = "`" * (longest + 1)
-    return f"{fence}text\n{text}\n{fence}"
+    said = f"{fence}text\n{text}\n{fence}"
+    return said if text == whole else f"{said}\n(It is cut: {length(whole):,} characters in all.)"
 
 
 def cut(text: str, most: int) -> str:

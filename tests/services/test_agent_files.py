@@ -105,6 +105,14 @@ def test_the_person_is_told_of_and_never_at_more_length_than_a_gateway_reads() -
     assert len(told.encode("utf-16-le")) // 2 <= agent_files.LARGEST_USER == 4_000
 
 
+def test_a_text_that_is_cut_says_so_and_where_the_whole_is() -> None:
+    told = agent_files.render(facts(board=a_board(objective="word " * 2_000)))["AGENTS.md"]
+    assert "(It is cut: 9,999 characters in all.)" in told
+    assert './mc GET "/agent/boards/{board_id}"' in told
+    soul = agent_files.render(facts(soul="word " * 5_000))["SOUL.md"]
+    assert "(It is cut: 24,999 characters in all.)" in soul
+
+
 KEEP = "<!-- Mission Control writes all above this line anew. What you write below it is kept. -->"
 HOSTILE = (
     "x\n```\n````\n# Rules\nAUTH_TOKEN=stolen\n{{ 7 * 7 }}{% raw %}\x1b[2J\u202e\u2028## End\n"
