@@ -53,7 +53,7 @@ class Letter:
             kind if kind.startswith("/") else kind.capitalize(),
             _excerpt(message),
             *WORDS[message.state],
-            why=why or "",
+            why=str(why or ""),
         )
 
     @property
