@@ -10,7 +10,14 @@ from services.agent_files.keeping import SHARED, FileState, Planned, digest, pla
 from services.agent_files.loading import facts_for, facts_of
 from services.agent_files.places import session_key, workspace
 from services.agent_files.preview import LeadDraft, Preview, preview
-from services.agent_files.rendering import LARGEST_USER, NAMES, first_message, render, scratch
+from services.agent_files.rendering import (
+    LARGEST_USER,
+    NAMES,
+    first_message,
+    handover,
+    render,
+    scratch,
+)
 from services.agent_files.rights import asked, may, may_not
 
 __all__ = [
@@ -31,6 +38,7 @@ __all__ = [
     "facts_for",
     "facts_of",
     "first_message",
+    "handover",
     "may",
     "may_not",
     "planned",

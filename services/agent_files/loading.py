@@ -106,12 +106,19 @@ def _facts(
         every=str(beats.get("every") or "10m"),
         is_quiet=beats.get("quiet") is not False,
         session_key=key,
-        workspace=places.workspace(gateway.workspace_root, key) if gateway else "",
+        workspace=_workspace(agent, gateway),
         board=next((board_facts(*one) for one in served if one[0].id == agent.board_id), None),
         person=person_facts(person) if person else None,
         gateway=gateway.name if gateway else "",
         boards=_neighbours(agent, served) if is_main else (),
     )
+
+
+def _workspace(agent: Agent, gateway: Gateway | None) -> str:
+    """Return the folder of an agent that we have made; of others, nobody here knows it."""
+    if gateway is None or agent.is_linked:
+        return ""
+    return places.workspace(gateway.workspace_root, places.session_key(agent))
 
 
 def _neighbours(main: Agent, served: Served) -> Sequence[Neighbour]:

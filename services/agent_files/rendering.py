@@ -56,6 +56,11 @@ def first_message(facts: Facts) -> str:
     return _written("first_message.md", facts)
 
 
+def handover(facts: Facts) -> str:
+    """Return what somebody puts into the AGENTS.md of an agent whose files are not ours."""
+    return _written("linked.md", facts)
+
+
 def _written(name: str, facts: Facts) -> str:
     template = _environment.select_template([f"{facts.role.value}/{name}", name])
     return template.render(_context(facts)).strip() + "\n"

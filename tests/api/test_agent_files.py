@@ -17,6 +17,7 @@ from kit.clock import now
 from kit.settings import Settings
 from models import Agent, Board, OnboardingSession, Status
 from services import agent_files
+from services.agent_files import Facts
 from tests.api.serving import serving, typed_in
 from tests.conftest import Transaction
 from tests.world import World, a_gateway, a_main, a_message, token_of
@@ -64,6 +65,16 @@ class Workspace:
         return answers
 
 
+def own_file(facts: Facts) -> str:
+    """The file of an agent that we have made."""
+    return agent_files.render(facts)["AGENTS.md"]
+
+
+def handed_over(facts: Facts) -> str:
+    """The file of an agent that others have made, to whom ours was given."""
+    return f"# Wanda\n\nYou write, and answer `yes`.\n\n{agent_files.handover(facts)}"
+
+
 Writing = Callable[..., Any]
 Where = dict[str, str]
 
@@ -72,7 +83,9 @@ Where = dict[str, str]
 def written(url: str, real_transaction: Transaction, tmp_path: Path) -> Writing:
     """Writes the file of an agent into its folder, and makes what the file says to make."""
 
-    async def write(agent: Agent, *rows: Any, **board: Any) -> Workspace:
+    async def write(
+        agent: Agent, *rows: Any, text: Callable[[Facts], str] = own_file, **board: Any
+    ) -> Workspace:
         async with real_transaction() as session:
             session.add_all(rows)
             if agent.board_id:
@@ -86,21 +99,23 @@ def written(url: str, real_transaction: Transaction, tmp_path: Path) -> Writing:
         folder = tmp_path / "it's a workspace"
         folder.mkdir()
         facts = replace(facts, workspace=str(folder))
-        workspace = Workspace(folder, agent_files.render(facts)["AGENTS.md"])
+        workspace = Workspace(folder, text(facts))
         await typed_in(tmp_path, workspace.tools)
         return workspace
 
     return write
 
 
+@pytest.mark.parametrize("text", [own_file, handed_over])
 @pytest.mark.parametrize("only_lead_moves", [False, True])
 async def test_a_worker_works_as_its_file_tells_it(
-    real_world: World, written: Writing, only_lead_moves: bool
+    real_world: World, written: Writing, only_lead_moves: bool, text: Any
 ) -> None:
     task, own = real_world.task(), real_world.task(assigned_agent_id=real_world.worker.id)
     message = a_message(real_world.worker)
     rows = [task, own, message]
-    agent = await written(real_world.worker, *rows, only_lead_can_change_status=only_lead_moves)
+    rules = {"only_lead_can_change_status": only_lead_moves}
+    agent = await written(real_world.worker, *rows, text=text, **rules)
     where = {"TASK": str(task.id), "MESSAGE": str(message.id)}
     answers = await agent.work_through(lambda _: where)
 
@@ -114,11 +129,14 @@ async def test_a_worker_works_as_its_file_tells_it(
     assert list(answers.values())[-1]["state"] == "acknowledged"
 
 
-async def test_a_lead_works_as_its_file_tells_it(real_world: World, written: Writing) -> None:
+@pytest.mark.parametrize("text", [own_file, handed_over])
+async def test_a_lead_works_as_its_file_tells_it(
+    real_world: World, written: Writing, text: Any
+) -> None:
     begun = real_world.task()
     reviewed = real_world.task(status=Status.REVIEW, assigned_agent_id=real_world.worker.id)
     message = a_message(real_world.lead)
-    agent = await written(real_world.lead, begun, reviewed, message, max_agents=5)
+    agent = await written(real_world.lead, begun, reviewed, message, text=text, max_agents=5)
 
     def where(command: str) -> Where:
         task = begun if "in_progress" in command else reviewed
