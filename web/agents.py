@@ -10,7 +10,7 @@ from kit.http import Session, transaction
 from kit.paging import Paging
 from services import activity, agents, boards, organizations
 from services.activity import ActivityFilters
-from web import forms, newcomers
+from web import forms, mailboxes, newcomers
 from web import frame as frames
 from web.agent_forms import ChangedAgent, NewAgent
 from web.agent_words import CADENCES, EMOJI, counts, evidence, narrowed
@@ -57,10 +57,11 @@ async def show(request: Request) -> Response:
         lately = await activity.for_member(
             session, member_of(request), Paging(limit=LATELY), ActivityFilters(agent_id=agent_id)
         )
+        mail = {} if frame is None else await mailboxes.mail_of(session, card.agent)
     now: dict[str, Any] = {"one": card, "lately": lately.items, "evidence": evidence}
     if frame is None:
         return render(request, "agents/_now.html", **now)
-    return page(request, "agents/show.html", frame=frame, **now)
+    return page(request, "agents/show.html", frame=frame, **now, **mail)
 
 
 async def edit(request: Request) -> Response:

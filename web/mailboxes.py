@@ -1,5 +1,6 @@
 """The messages of an agent on its page: what each says, and what has become of it."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,9 +21,13 @@ from web.html import render, wants_part
 LATEST = 8  # messages on an agent's page
 LONGEST_EXCERPT = 200  # characters
 
+TASK = "Task: "
+AROUND = re.compile(r"(Board|From|Group|To answer|Body|\w+ Board|[A-Z][\w ]* ID): |---")
+"""The lines of a message that stand around what it says."""
+
 WORDS = {
     MessageState.QUEUED: ("Waiting", "clock", "dim"),
-    MessageState.SENT: ("Sent", "send", ""),
+    MessageState.SENT: ("Sent", "send", "dim"),
     MessageState.ACKNOWLEDGED: ("Acknowledged", "check", "dim"),
     MessageState.FAILED: ("Failed", "circle-x", "danger"),
 }
@@ -44,16 +49,13 @@ class Letter:
     @classmethod
     def of(cls, message: Message, mailbox: Mailbox) -> "Letter":
         """Make one of a row."""
-        wait = mailbox.wait_of(message, now())
-        has_failed = message.state is MessageState.FAILED
-        why = message.last_error if has_failed else wait and wait.sentence
-        kind = message.kind
+        kind, wait = message.kind, mailbox.wait_of(message, now())
         return cls(
             message,
             kind if kind.startswith("/") else kind.capitalize(),
             _excerpt(message),
             *WORDS[message.state],
-            why=str(why or ""),
+            why=(wait.sentence if wait else message.last_error) or "",
         )
 
     @property
@@ -93,6 +95,8 @@ async def _part(request: Request, session: Session) -> Response:
 
 
 def _excerpt(message: Message) -> str:
-    """Return what a message says after its marker, in one line."""
-    said = message.content.removeprefix(message.kind)
-    return " ".join(said.split())[:LONGEST_EXCERPT]
+    """Return in one line what a message is about: the task, or what is said after the labels."""
+    lines = [line.strip() for line in message.content.removeprefix(message.kind).splitlines()]
+    tasks = [line.removeprefix(TASK) for line in lines if line.startswith(TASK)]
+    said = [line for line in lines if line and not AROUND.match(line)]
+    return " ".join(tasks[:1] or said)[:LONGEST_EXCERPT]

@@ -97,6 +97,7 @@ NO_PAGES = {
     "/events": "the live connection",
     "/rail": "a part",
     "/agents/table": "a part",
+    "/agents/{agent_id:uuid}/messages": "a part",
     "/activity/news": "a part",
     "/boards/{board_id:uuid}/columns": "a part",
     "/boards/{board_id:uuid}/crew": "a part",
