@@ -111,6 +111,7 @@ def written(url: str, real_transaction: Transaction, tmp_path: Path) -> Writing:
 async def test_a_worker_works_as_its_file_tells_it(
     real_world: World, written: Writing, only_lead_moves: bool, text: Any
 ) -> None:
+    """W-51."""
     task, own = real_world.task(), real_world.task(assigned_agent_id=real_world.worker.id)
     message = a_message(real_world.worker)
     rows = [task, own, message]
@@ -133,6 +134,7 @@ async def test_a_worker_works_as_its_file_tells_it(
 async def test_a_lead_works_as_its_file_tells_it(
     real_world: World, written: Writing, text: Any
 ) -> None:
+    """W-51."""
     begun = real_world.task()
     reviewed = real_world.task(status=Status.REVIEW, assigned_agent_id=real_world.worker.id)
     message = a_message(real_world.lead)
@@ -160,6 +162,7 @@ async def test_a_lead_works_as_its_file_tells_it(
 async def test_the_agent_of_a_gateway_works_as_its_file_tells_it(
     real_world: World, written: Writing, real_transaction: Transaction
 ) -> None:
+    """W-51."""
     board = real_world.board
     async with real_transaction() as session:
         gateway = a_gateway(real_world.tern)
@@ -181,6 +184,7 @@ async def test_the_agent_of_a_gateway_works_as_its_file_tells_it(
 
 
 async def test_an_agent_can_list_what_its_role_may_ask(real_world: World, written: Writing) -> None:
+    """W-51."""
     agent = await written(real_world.worker)
     listed = (await agent.typed(agent.list)).splitlines()
     assert "POST /api/v1/agent/heartbeat: Check in. No body is read" in listed
