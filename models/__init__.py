@@ -27,6 +27,8 @@ from models.onboarding import (
     OnboardingStatus,
 )
 from models.organization import BoardAccess, Member, Organization, Role
+from models.presence import Presence
+from models.read_marker import ReadKind, ReadMarker
 from models.soul import Soul, SoulDirectory
 from models.tag import Tag, TagAssignment
 from models.task import Comment, Priority, Status, Task, TaskDependency, Trash
@@ -74,7 +76,10 @@ __all__ = [
     "OnboardingStatus",
     "Organization",
     "PendingSignIn",
+    "Presence",
     "Priority",
+    "ReadKind",
+    "ReadMarker",
     "Role",
     "SignIn",
     "Soul",

@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from kit.http import UNKNOWN_EVENT, event_stream, last_event_id, transaction
 from models import Event, EventType
-from services import boards, events, identity, organizations
+from services import boards, events, identity, organizations, presence
+from web import forms
 from web.auth import Viewer, member_of
 
 LOOK_AGAIN = 2.0  # seconds; twice that is the longest that a listener without rights stays
@@ -134,7 +135,7 @@ class _Listener:
 
     viewer: Viewer
     organization_id: UUID
-    board: str | None
+    board_id: UUID | None
 
     def names(self, batch: Iterable[Event], read: Collection[UUID]) -> list[str]:
         """Return the parts of the page that a batch of events puts out of date."""
@@ -144,9 +145,27 @@ class _Listener:
         )
 
     def _shows(self, name: str, event: Event) -> bool:
-        if event.board_id is None or self.board is None:
+        if event.board_id is None or self.board_id is None:
             return True
-        return name not in OF_ONE_BOARD or self.board == str(event.board_id)
+        return name not in OF_ONE_BOARD or self.board_id == event.board_id
+
+
+class _Visit:
+    """A page of a board that is open: so long its reader is there."""
+
+    def __init__(self, listener: _Listener) -> None:
+        self._user = listener.viewer.user
+        self._board_id = listener.board_id
+        self._noted = -presence.NOTED_EVERY
+
+    async def go_on(self, request: Request, read: Collection[UUID]) -> None:
+        """Note it now and then, on a board that may be read."""
+        is_due = time.monotonic() - self._noted >= presence.NOTED_EVERY
+        if self._board_id is None or self._board_id not in read or not is_due:
+            return
+        async with transaction(request) as session:
+            await presence.note(session, self._user, self._board_id)
+        self._noted = time.monotonic()
 
 
 async def stream(request: Request) -> Response:
@@ -156,7 +175,8 @@ async def stream(request: Request) -> Response:
     async with transaction(request) as session:
         latest = await events.latest(session, organization_id)
     seen = latest if seen == UNKNOWN_EVENT else min(seen, latest)  # a backup may be restored
-    listener = _Listener(request.auth, organization_id, request.query_params.get("board"))
+    shown = forms.id_in(request.query_params.get("board"))
+    listener = _Listener(request.auth, organization_id, shown)
     return event_stream(_messages(request, listener, seen))
 
 
@@ -165,6 +185,7 @@ async def _messages(
 ) -> AsyncGenerator[ServerSentEvent, None]:
     read: Collection[UUID] | None = None
     looked = 0.0
+    visit = _Visit(listener)
     yield ServerSentEvent(event="hello", data=str(seen), id=str(seen))
     followed = request.state.feed.follow(listener.organization_id, seen, every=LOOK_AGAIN)
     async with aclosing(followed) as batches:
@@ -174,6 +195,7 @@ async def _messages(
                 looked = time.monotonic()
             if read is None:
                 return
+            await visit.go_on(request, read)
             for message in _told(listener.names(batch, read), batch):
                 yield message
 

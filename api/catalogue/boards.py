@@ -7,6 +7,8 @@ from api import (
     boards,
     comments,
     onboarding,
+    presence,
+    read_markers,
     snapshots,
     tasks,
 )
@@ -22,6 +24,7 @@ COMMENTS = f"{TASK}/comments"
 ONBOARDING = f"{BOARD}/onboarding"
 GROUP_TAGS = ["boards", LEAD, WORKER]
 ALL_ASKED = "/approvals"
+READING = ["read-markers"]
 TALKS = ["board-onboarding"]
 
 OPERATIONS: list[Op] = [
@@ -48,6 +51,11 @@ OPERATIONS: list[Op] = [
     Op("DELETE", TASK, tasks.delete_task, USER, ["tasks"], to.writing),
     Op("GET", COMMENTS, comments.list_task_comments, EITHER, ["tasks"], to.reading),
     Op("POST", COMMENTS, comments.create_task_comment, EITHER, ["tasks"], to.writing),
+    #
+    Op("GET", "/unread", read_markers.list_unread, USER, READING, to.belonging),
+    Op("PUT", f"{BOARD}/read-markers/{{kind}}", read_markers.mark_read, USER, READING, to.reading),
+    Op("PUT", f"{TASK}/read-marker", read_markers.mark_comments_read, USER, READING, to.reading),
+    Op("GET", f"{BOARD}/presence", presence.get_presence, EITHER, ["boards"], to.reading),
     #
     Op("GET", ALL_ASKED, approvals.list_all_approvals, USER, ["approvals"], to.belonging),
     Op("POST", f"{ALL_ASKED}/decisions", approvals.decide_approvals, USER, ["approvals"]),

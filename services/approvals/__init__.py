@@ -11,6 +11,7 @@ from services.approvals.decisions import (
 )
 from services.approvals.details import ApprovalDetail, one
 from services.approvals.lists import (
+    WAITING,
     Counts,
     counts,
     decided,
@@ -31,6 +32,7 @@ from services.approvals.settling import boards_with_due, settle_due
 
 __all__ = [
     "LONGEST_TEXT",
+    "WAITING",
     "ApprovalDetail",
     "ApprovalDraft",
     "Counts",

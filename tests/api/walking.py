@@ -49,6 +49,8 @@ TABLES = (
     "organization_invites",
     "organization_members",
     "organizations",
+    "presences",
+    "read_markers",
     "tag_assignments",
     "tags",
     "task_comments",
@@ -125,7 +127,7 @@ class Things:
             "gateway_id": self.gateway.id,
             "session_id": "agent:main:main",
         }
-        return path.format(**ids, handle="mission-control", slug="board-lead")
+        return path.format(**ids, handle="mission-control", slug="board-lead", kind="chat")
 
     def insider(self, operation: Operation) -> User | Agent:
         """Return somebody of Tern who may do this."""

@@ -11,7 +11,7 @@ from sqlalchemy import delete
 
 import app
 from models import BoardAccess, Member, SignIn, User
-from services import tags, tasks
+from services import boards, presence, tags, tasks
 from tests.world import cookie_of
 from web.auth import COOKIE
 
@@ -173,3 +173,26 @@ async def test_who_loses_access_hears_nothing_after_five_seconds(
 async def test_who_is_not_signed_in_hears_nothing(url) -> None:
     async with httpx2.AsyncClient(base_url=url) as nobody:
         assert (await nobody.get("/events")).status_code == 401
+
+
+async def test_who_has_a_page_of_a_board_open_is_there(url, real_transaction, real_world) -> None:
+    world = real_world
+    of_launch = f"?board={world.board.id}"
+
+    async def there() -> set[str]:
+        async with real_transaction() as session:
+            board = await boards.get(session, world.alice, world.board.id)
+            return {one.user.called for one in await presence.here(session, board)}
+
+    async with (
+        listening(url, world.dana, of_launch),  # who may not read it
+        listening(url, world.charlie, of_launch),
+        listening(url, world.alice),
+        listening(url, world.alice, "?board=none"),
+        listening(url, world.bob, of_launch),
+        listening(url, world.rita, of_launch),
+        asyncio.timeout(PATIENCE),
+    ):
+        while len(await there()) < 2:
+            await asyncio.sleep(0.02)
+        assert await there() == {"Bob", "Rita"}
