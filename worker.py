@@ -24,8 +24,9 @@ from kit.database import open_pool
 from kit.doorbell import Doorbell
 from kit.sealing import Seal
 from kit.settings import Settings
-from services import jobs, messages
+from services import agent_files, jobs, messages
 from services.gateways import Carrier, Station
+from services.provisioning import Reconciler
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
@@ -81,10 +82,12 @@ async def run(settings: Settings, stop: asyncio.Event, *, pace: Pace = Pace()) -
 
 
 def stations_for(
-    _settings: Settings, transaction: Transaction, doorbell: Doorbell
+    settings: Settings, transaction: Transaction, doorbell: Doorbell
 ) -> Sequence[Station]:
     """Return all that is done for the agents of a gateway, over the connection that is held."""
-    return [messages.carrying(transaction, doorbell)]
+    library = agent_files.library(settings.base_url)
+    bringing = Reconciler(transaction, doorbell, Seal(settings), library)
+    return [bringing, messages.carrying(transaction, doorbell)]
 
 
 async def _keep_working(

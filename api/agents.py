@@ -71,7 +71,9 @@ class AgentTokenRead(Answer):
     """A new token of an agent. The older ones die when it is first used."""
 
     agent_id: UUID
-    token: str = Field(description="Shown once.")
+    token: str | None = Field(
+        description="Shown once. Null for an agent on a gateway: it goes into its files there."
+    )
 
 
 class AgentCreate(Body):

@@ -82,6 +82,13 @@ class EventType(StrEnum):
     AGENT_STATUS_CHANGED = "agent.status_changed"
     AGENT_TOKEN_ISSUED = "agent.token_issued"  # noqa: S105
     AGENT_SOUL_UPDATED = "agent.soul.updated"
+    AGENT_PROVISIONED = "agent.provision.direct"
+    AGENT_PROVISION_FAILED = "agent.provision.failed"
+    AGENT_BROUGHT_UP_TO_DATE = "agent.update.direct"
+    AGENT_UPDATE_FAILED = "agent.update.failed"
+    AGENT_WOKEN = "agent.wakeup.sent"
+    AGENT_LOST = "agent.lost"
+    AGENT_DELETE_FAILED = "agent.delete.failed"
     NUDGE_SENT = "agent.nudge.sent"
     NUDGE_FAILED = "agent.nudge.failed"
     ASK_USER_SENT = "gateway.lead.ask_user.sent"

@@ -92,6 +92,11 @@ class Link:
             raise GatewayError(Trouble.CLOSED, "There is no connection at the moment.")
         return await self._connection.call(method, params, within=self._budget.call)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None and self._connection.ended is None
+
     async def hello(self) -> Hello:
         """Connect unless we are, and return what the gateway said. Raises GatewayError."""
 
@@ -125,7 +130,7 @@ class Link:
 
     async def up(self) -> None:
         """Wait until there is a connection, without making one: who keeps the link makes it."""
-        while self._connection is None or self._connection.ended is not None:
+        while not self.is_up:
             self._up.clear()
             await self._up.wait()
 

@@ -88,11 +88,12 @@ async def players(session: AsyncSession, member: Member, names: Sequence[str]) -
     held = await agents.hold_all(session, member, theirs)
     there = cast.where(Agent.board_id.in_(held)).order_by(Agent.board_id, Agent.id)
     now_there = await session.scalars(there.execution_options(populate_existing=True))
-    return [
-        Player(agent.name, agent.board_id, await agents.issue_token(session, member, agent.id))
-        for agent in now_there.all()
-        if agent.board_id is not None
-    ]
+    found = []
+    for agent in now_there.all():
+        token = await agents.issue_token(session, member, agent.id)
+        if agent.board_id is not None and token is not None:  # no script plays who is on a gateway
+            found.append(Player(agent.name, agent.board_id, token))
+    return found
 
 
 async def seen_long_ago(session: AsyncSession, agent: Agent) -> None:

@@ -16,8 +16,11 @@ NOT_YET = (EventType.APPROVAL_DECIDED, EventType.APPROVAL_UNDONE)
 """What no feed tells: an answer that can still be taken back leaves no trace if it is."""
 NEWEST_FIRST = (Event.seq.desc(),)
 
-NOT_TOLD = (*NOT_YET, *messages.EVENTS)
-"""Nor does it tell how messages go from hand to hand: that somebody was told is one event more."""
+NOT_TOLD = (*NOT_YET, *messages.EVENTS, EventType.AGENT_BROUGHT_UP_TO_DATE)
+"""Nor does it tell how messages go from hand to hand: that somebody was told is one event more.
+
+That a gateway has heard of a change is no news either; that it has not, is.
+"""
 
 
 REMEMBERED = (

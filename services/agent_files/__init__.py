@@ -8,6 +8,7 @@ the `content` of what is NEW or CHANGED is to be written, and its `digest` remem
 from services.agent_files.facts import BoardFacts, Facts, Neighbour, Person, Role
 from services.agent_files.keeping import SHARED, FileState, Planned, digest, planned, token_in
 from services.agent_files.loading import facts_for, facts_of
+from services.agent_files.papers import library
 from services.agent_files.places import session_key, workspace
 from services.agent_files.preview import LeadDraft, Preview, preview
 from services.agent_files.rendering import (
@@ -39,6 +40,7 @@ __all__ = [
     "facts_of",
     "first_message",
     "handover",
+    "library",
     "may",
     "may_not",
     "planned",

@@ -1,7 +1,8 @@
 """Agents: they come and go, are known by tokens, and are there or not."""
 
 from services.agents.cadences import set_cadence
-from services.agents.edits import Home, arrive, change, create, delete, let_go, link
+from services.agents.departures import delete, let_go
+from services.agents.edits import Home, arrive, change, create, link
 from services.agents.fields import AgentDraft
 from services.agents.finding import get, hold, hold_all, seen, several
 from services.agents.leads import created, free_name, new_lead

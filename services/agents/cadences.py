@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Invalid
 from models import Actor, Agent, Board, EventType
-from services import events
+from services import events, provisioning
 from services.agents.rules import DEFAULT_HEARTBEAT, duration
 
 LONGEST_EVERY = 20  # characters
@@ -29,7 +29,7 @@ async def set_cadence(
     An agent that does so already is not changed.
     """
     wanted = {"every": checked_every(every), "target": DEFAULT_HEARTBEAT["target"]}
-    happened = []
+    happened, changed = [], []
     for agent, board in crew:
         config = {**DEFAULT_HEARTBEAT, **(agent.heartbeat_config or {}), **wanted}
         if config == agent.heartbeat_config:
@@ -37,6 +37,10 @@ async def set_cadence(
         agent.heartbeat_config = config
         agent.updated_at = now()
         happened.append(_changed(actor, agent, board))
+        changed += [agent.id] if agent.desired_state else []
+    if changed:
+        await session.flush()
+        await provisioning.ask(session, Agent.id.in_(changed))
     await events.record_all(session, happened)
 
 

@@ -1,4 +1,4 @@
-"""Agents come, change and go."""
+"""Agents come and change."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,19 +6,20 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
-from kit.errors import Conflict, Forbidden, Invalid, NotFound
+from kit.errors import Conflict, Forbidden, Invalid
 from kit.values import checked
 from models import Actor, Agent, AgentStatus, Board, EventType, Member, User, new_id
-from services import boards, events, tasks
+from services import events, provisioning, tasks
 from services.agents.fields import CHECKS, AgentDraft
-from services.agents.finding import hold, moved
+from services.agents.finding import hold
 from services.agents.presence import arrived
 from services.agents.rules import OFFLINE_AFTER
+from services.agents.telling import happened
 from services.agents.tokens import add_token
 
 
@@ -37,17 +38,20 @@ async def create(
     draft: AgentDraft,
     *,
     is_board_lead: bool = False,
-) -> tuple[Agent, str]:
+) -> tuple[Agent, str | None]:
     """Make an agent for a board that is held, and return it with its token, which is shown once.
 
+    An agent on a gateway is brought there, and its token is shown to nobody but itself.
     An admin, who holds the board as one, may; and the board's lead as long as there are fewer
     workers than `max_agents`. Only an admin makes a lead. Raises Forbidden, Invalid and Conflict.
     """
     if isinstance(actor, Agent):
         await _lead_may_create(session, actor, board, is_board_lead=is_board_lead)
     agent = await _new(session, board, draft, is_board_lead=is_board_lead)
-    token = await add_token(session, agent)
-    created = _happened(EventType.AGENT_CREATED, actor, board, agent, lead=is_board_lead)
+    token = await _first_token(session, agent)
+    if is_board_lead:
+        await provisioning.ask_crew(session, board)
+    created = happened(EventType.AGENT_CREATED, actor, board, agent, lead=is_board_lead)
     await events.record_all(session, [created])
     return agent, token
 
@@ -68,7 +72,7 @@ async def link(
     agent = await _new(session, board, draft, is_board_lead=is_board_lead, home=home)
     await _write_linked(session)
     token = await add_token(session, agent)
-    linked = _happened(
+    linked = happened(
         EventType.AGENT_CREATED, user, board, agent, lead=is_board_lead, is_linked=True
     )
     await events.record_all(session, [linked])
@@ -83,12 +87,12 @@ async def arrive(
     *,
     status: str | None = None,
     offline_after: timedelta = OFFLINE_AFTER,
-) -> tuple[Agent, str]:
+) -> tuple[Agent, str | None]:
     """Make an agent that checks in before anybody made it; else as `create` does for an admin."""
     agent = await _new(session, board, AgentDraft(name=name))
     seen = arrived(agent, board, status=status, offline_after=offline_after)
-    token = await add_token(session, agent)
-    created = _happened(EventType.AGENT_CREATED, user, board, agent, lead=False)
+    token = await _first_token(session, agent)
+    created = happened(EventType.AGENT_CREATED, user, board, agent, lead=False)
     await events.record_all(session, [created, *seen])
     return agent, token
 
@@ -111,58 +115,41 @@ async def change(
     news: Sequence[tasks.News] = ()
     if board is not None and board is not left:
         new |= {"board_id": board.id, "is_board_lead": False}
-        if not agent.is_linked:  # it stays where others made it
-            new["gateway_id"] = board.gateway_id
         news = await tasks.release(session, left, agent) if left else ()
+    led = agent.is_board_lead
     new = {name: value for name, value in new.items() if getattr(agent, name) != value}
     if not new:
         return agent
     for name, value in new.items():
         setattr(agent, name, value)
     agent.updated_at = now()
+    await session.flush()
+    await _tell_gateways(session, agent, left, board, led=led)
     told = tasks.happened(member.user, left, news) if left else []
-    changed = _happened(EventType.AGENT_UPDATED, member.user, board, agent, changed=sorted(new))
+    changed = happened(EventType.AGENT_UPDATED, member.user, board, agent, changed=sorted(new))
     await events.record_all(session, [*told, changed])
     return agent
 
 
-async def delete(session: AsyncSession, user: User, agent_id: UUID) -> None:
-    """Delete an agent, and put its work back into the inbox. One that is not there is no trouble.
+async def _first_token(session: AsyncSession, agent: Agent) -> str | None:
+    """Give a new agent a token, if somebody has to bring it there."""
+    return None if agent.desired_state else await add_token(session, agent)
 
-    An admin may. Raises Forbidden, and Conflict if the agent was moved while its board was waited
-    for.
+
+async def _tell_gateways(
+    session: AsyncSession, agent: Agent, left: Board | None, board: Board | None, *, led: bool
+) -> None:
+    """Have an agent that was changed, or moved to a board, be on its gateway as it is now.
+
+    Whom it leads, or has led, is told of it as well.
     """
-    board = await boards.hold_of_agent(session, user, agent_id)
-    mine = select(Member.organization_id).where(Member.user_id == user.id)
-    agent = await _found(session, agent_id, Agent.organization_id.in_(mine))
-    if agent is None:
-        return
-    if agent.board_id != (board.id if board else None):
-        raise moved()
-    if board is None:
-        await _is_admin_where(session, user.id, agent.organization_id)
-    await _remove(session, user, board, agent)
-
-
-async def let_go(session: AsyncSession, lead: Agent, board: Board, agent_id: UUID) -> None:
-    """Delete a worker of the board that a lead leads, and holds; else as `delete` does.
-
-    Raises Forbidden, and NotFound if the agent works on another board.
-    """
-    own = Agent.organization_id == lead.organization_id
-    agent = await _found(session, agent_id, own)
-    if agent is None:
-        return
-    _check_lets_go(lead, board, agent)
-    await _remove(session, lead, board, agent)
-
-
-async def _remove(session: AsyncSession, actor: Actor, board: Board | None, agent: Agent) -> None:
-    news = await tasks.release(session, board, agent) if board else ()
-    await session.delete(agent)
-    told = tasks.happened(actor, board, news) if board else []
-    gone = _happened(EventType.AGENT_DELETED, actor, board, agent)
-    await events.record_all(session, [*told, gone])
+    moved: Sequence[Agent] = ()
+    if board is not None and board is not left and (agent.gateway_id or board.gateway_id):
+        moved = await provisioning.move(session, Agent.id == agent.id, board.gateway_id)
+    if led and left is not None:
+        await provisioning.ask_crew(session, left)
+    elif agent.gateway_id is not None and not moved:
+        await provisioning.ask(session, Agent.id == agent.id)
 
 
 async def _new(
@@ -190,7 +177,7 @@ async def _new(
         **fields,
     )
     if home is None:
-        agent.openclaw_session_id = agent.session_key
+        provisioning.begin(agent)
     else:
         agent.gateway_id, agent.openclaw_session_id = home.gateway_id, home.session_key
         agent.is_linked = True
@@ -215,7 +202,9 @@ async def _lead_may_create(
 ) -> None:
     if not actor.is_board_lead or is_board_lead:
         raise Forbidden("lead_required", "Only the board's lead adds agents, and only workers.")
-    workers = select(func.count()).where(Agent.board_id == board.id, Agent.is_board_lead.is_(False))
+    workers = select(func.count()).where(
+        Agent.board_id == board.id, Agent.is_board_lead.is_(False), provisioning.STAYS
+    )
     if (await session.scalar(workers) or 0) >= board.max_agents:
         raise Conflict(
             "max_agents_reached",
@@ -228,7 +217,7 @@ async def _name_is_free(
     session: AsyncSession, board: Board, name: str, *, besides: UUID | None = None
 ) -> None:
     same = select(Agent.id).where(
-        Agent.board_id == board.id, func.lower(Agent.name) == func.lower(name)
+        Agent.board_id == board.id, func.lower(Agent.name) == func.lower(name), provisioning.STAYS
     )
     if any(id != besides for id in await session.scalars(same)):
         raise Conflict(
@@ -256,43 +245,3 @@ def _board_wanted(changes: Mapping[str, Any]) -> UUID | None:
     if "board_id" in changes and changes["board_id"] is None:
         raise Invalid("board_required", "An agent works on a board.", field="board_id")
     return changes.get("board_id")
-
-
-async def _found(session: AsyncSession, agent_id: UUID, among: ColumnElement[bool]) -> Agent | None:
-    """Return an agent as it is in the database now, if there is one among these."""
-    query = select(Agent).where(Agent.id == agent_id, among)
-    return await session.scalar(query.execution_options(populate_existing=True))
-
-
-def _check_lets_go(lead: Agent, board: Board, agent: Agent) -> None:
-    """Raise a refusal unless an agent leads the board on which the other one works."""
-    if not lead.is_board_lead or lead.board_id != board.id:
-        raise Forbidden("lead_required", "Only the board's lead lets agents go.")
-    if agent.board_id is None:
-        raise Forbidden("gateway_main_stays", "The gateway's own agent is not a lead's to let go.")
-    if agent.board_id != board.id:
-        raise NotFound("agent_not_found", "There is no such agent on this board.")
-    if agent.is_board_lead:
-        raise Forbidden("lead_stays", "Only an admin lets the board's lead go.")
-
-
-async def _is_admin_where(session: AsyncSession, user_id: UUID, organization_id: UUID) -> None:
-    query = select(Member).where(
-        Member.user_id == user_id, Member.organization_id == organization_id
-    )
-    member = await session.scalar(query)
-    if member is None or not member.is_admin:
-        raise Forbidden("admin_required", "Only an admin of the organization can do that.")
-
-
-def _happened(
-    type: EventType, actor: Actor, board: Board | None, agent: Agent, **more: object
-) -> events.Happened:
-    return events.Happened(
-        type,
-        actor,
-        organization_id=agent.organization_id,
-        board=board,
-        about=agent,
-        data={"name": agent.name, **more},
-    )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from kit.clock import now
 from kit.values import checked
 from models import Actor, Agent, AgentStatus, Board, EventType, new_id
-from services import events
+from services import events, provisioning
 from services.agents.fields import CHECKS, AgentDraft
 
 
@@ -23,7 +23,7 @@ def new_lead(board: Board, draft: AgentDraft) -> Agent:
         updated_at=at,
         **checked(CHECKS, vars(draft)),
     )
-    lead.openclaw_session_id = lead.session_key
+    provisioning.begin(lead)
     return lead
 
 

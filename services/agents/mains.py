@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from models import Actor, Agent, AgentStatus, EventType, Gateway, new_id
-from services import events
+from services import events, provisioning
 from services.agents.rules import DEFAULT_HEARTBEAT
 
 PROFILE = {
@@ -28,12 +28,12 @@ async def add_main(session: AsyncSession, gateway: Gateway) -> Agent:
         gateway_id=gateway.id,
         name=name_of_main(gateway.name),
         status=AgentStatus.PROVISIONING,
-        openclaw_session_id=gateway.session_key,
         heartbeat_config=dict(DEFAULT_HEARTBEAT),
         identity_profile=dict(PROFILE),
         created_at=at,
         updated_at=at,
     )
+    provisioning.begin(main)
     session.add(main)
     await session.flush()
     return main
@@ -42,6 +42,7 @@ async def add_main(session: AsyncSession, gateway: Gateway) -> Agent:
 async def rename_main(session: AsyncSession, gateway: Gateway, name: str) -> None:
     """Let a gateway's agent be called as the gateway will be, unless people call it otherwise."""
     mine = (Agent.gateway_id == gateway.id) & Agent.board_id.is_(None)
+    await provisioning.ask(session, mine)
     named = update(Agent).where(mine, Agent.name == name_of_main(gateway.name))
     await session.execute(named.values(name=name_of_main(name), updated_at=now()))
 

@@ -9,7 +9,7 @@ from kit.clock import now
 from kit.errors import Forbidden, Invalid
 from kit.values import optional, text
 from models import Agent, Board, EventType
-from services import events
+from services import events, provisioning
 from services.agents.fields import template
 from services.agents.finding import not_found
 
@@ -60,6 +60,8 @@ async def write_soul(
     agent.soul_template = written
     agent.updated_at = now()
     await session.flush()
+    if agent.gateway_id is not None:
+        await provisioning.ask(session, Agent.id == agent.id)
     await events.record(
         session,
         EventType.AGENT_SOUL_UPDATED,

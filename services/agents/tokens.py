@@ -7,18 +7,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.secrets import fingerprint, new_token, prefix
 from models import Agent, AgentToken, EventType, Member
-from services import events
+from services import events, provisioning
 from services.agents.finding import hold
 
 
-async def issue_token(session: AsyncSession, member: Member, agent_id: UUID) -> str:
+async def issue_token(session: AsyncSession, member: Member, agent_id: UUID) -> str | None:
     """Make a token for an agent. The older ones die when this one is first used.
+
+    That of an agent on a gateway is written into its files there, and shown to nobody.
 
     Raises NotFound, Forbidden to who may not change the agent, and Conflict if it is moved
     meanwhile.
     """
     agent, held = await hold(session, member, agent_id)
-    token = await add_token(session, agent)
+    token = None
+    if agent.desired_state is None:
+        token = await add_token(session, agent)
+    else:
+        await provisioning.ask(session, Agent.id == agent.id, rotate=True)
     await events.record(
         session,
         EventType.AGENT_TOKEN_ISSUED,

@@ -1,11 +1,11 @@
 """Creating, changing and deleting boards."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
@@ -13,7 +13,7 @@ from kit.errors import Forbidden, Invalid
 from kit.values import checked
 from kit.versions import Known, check_version
 from models import Actor, Agent, Board, BoardAccess, BoardGroup, EventType, Gateway, Member
-from services import events, messages
+from services import events, messages, provisioning
 from services.boards.access import access
 from services.boards.rules import (
     ADMIN_FIELDS,
@@ -25,6 +25,9 @@ from services.boards.rules import (
 )
 from services.boards.slugs import free_slug, slug_of
 from services.boards.telling import about_change
+
+NOT_TOLD = frozenset({"slug", "board_group_id", "goal_source"})
+"""What is in none of the files that a board's agents have."""
 
 
 async def create(session: AsyncSession, member: Member, draft: BoardDraft) -> Board:
@@ -77,8 +80,7 @@ async def change(
         setattr(board, name, value)
     board.updated_at = now()
     board.version += 1
-    if "gateway_id" in new:
-        await _take_along(session, board)
+    await _tell_gateways(session, board, new.keys())
     happened = _happened(EventType.BOARD_UPDATED, actor, board, changes=moved)
     drafts = await about_change(session, actor, board, moved, left=left)
     await messages.queue(session, drafts, happened=[happened])
@@ -94,6 +96,7 @@ async def delete(session: AsyncSession, actor: Actor, board: Board, *, known: Kn
     if not (held.is_admin and held.can_write):
         raise Forbidden("admin_required", "Only an admin who may change this board can delete it.")
     check_version(known, board.version)
+    await provisioning.leave_behind(session, Agent.board_id == board.id)
     await session.delete(held.board)
     await session.flush()
     await events.record_all(session, [_happened(EventType.BOARD_DELETED, actor, board)])
@@ -149,10 +152,14 @@ async def _check_gateway(
         raise Invalid("gateway_without_agent", reason, field="gateway_id")
 
 
-async def _take_along(session: AsyncSession, board: Board) -> None:
-    """Have the board's agents where the board now is, but for those that others made elsewhere."""
-    mine = update(Agent).where(Agent.board_id == board.id, Agent.is_linked.is_(False))
-    await session.execute(mine.values(gateway_id=board.gateway_id, updated_at=board.updated_at))
+async def _tell_gateways(session: AsyncSession, board: Board, changed: Set[str]) -> None:
+    """Have the board's agents live where the board now is, and be told of what it now is."""
+    if not changed - NOT_TOLD:
+        return
+    await session.flush()
+    if "gateway_id" in changed:
+        await provisioning.move(session, Agent.board_id == board.id, board.gateway_id)
+    await provisioning.ask_crew(session, board)
 
 
 def _let_in(session: AsyncSession, member: Member, board: Board, at: datetime) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Forbidden
 from models import Agent, Board, EventType
-from services import agents, boards, events, messages
+from services import agents, boards, events, messages, provisioning
 from services.messages import texts
 
 LEAD_NAME = "Lead Agent"  # of a lead that nobody has named
@@ -50,7 +50,8 @@ async def message_lead(
 ) -> tuple[Agent, bool]:
     """Write to the lead of a board that is held; return the lead, and whether it was made for this.
 
-    A lead that is there keeps its name and all else (contract, W-38).
+    A lead that is there keeps its name and all else (contract, W-38). One that never came to its
+    gateway is brought there anew.
     """
     _check_is_main(main)
     query = select(Agent).where(Agent.board_id == board.id, Agent.is_board_lead)
@@ -63,6 +64,9 @@ async def message_lead(
         lead = agents.new_lead(board, agents.AgentDraft(name=name))
         session.add(lead)
         happened.append(agents.created(main, board, lead))
+        await session.flush()
+    if lead.desired_state and not lead.observed_generation:
+        await provisioning.ask_crew(session, board)
     await messages.queue(session, [_draft(main, board, lead, letter, base_url)], happened=happened)
     return lead, made
 

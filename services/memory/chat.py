@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from models import Actor, Agent, Board, BoardGroup, EventType
-from services import events, messages
+from services import events, messages, provisioning
 from services.memory.rules import check_may_command, command, is_chat, is_for_all, name_of
 from services.mentions import mentioned
 from services.messages import texts
@@ -49,7 +49,11 @@ async def on_board(session: AsyncSession, board: Board, said: Said) -> Echo | No
     crew = await _others(session, said.by, Board.id == board.id)
     if word is not None:
         drafts = [_draft(said, agent, board, word, deliver=True) for agent, _ in crew]
-        return Echo(drafts, _steered(said.by, board, word))
+        steered = _steered(said.by, board, word)
+        if steered:
+            await session.flush()
+            await provisioning.ask_crew(session, board)
+        return Echo(drafts, steered)
     called = {agent.id for agent in mentioned(said.content, [agent for agent, _ in crew])}
     drafts = [
         _draft(said, agent, board, _board_text(board, said, mentioned=agent.id in called))

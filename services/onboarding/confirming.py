@@ -23,7 +23,7 @@ from models import (
     User,
     new_id,
 )
-from services import agents, boards, events, messages, users
+from services import agents, boards, events, messages, provisioning, users
 from services.onboarding.drafts import check_goal, is_autonomous, lead_name, lead_profile
 from services.onboarding.finding import OPEN
 
@@ -122,6 +122,8 @@ async def _settle(
     needs_approval = not (facts.by_admin and is_autonomous(lead))
     changes = wanted | {"goal_source": SOURCE, "require_approval_for_done": needs_approval}
     changed = boards.set_goal(user, board, changes)
+    await session.flush()
+    await provisioning.ask_crew(session, board)
     happened = [agents.created(user, board, made)] if made else []
     news = [*happened, *changed.happened, _confirmed(user, board)]
     await messages.queue(session, [] if made else changed.to_lead, happened=news)

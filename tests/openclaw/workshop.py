@@ -21,10 +21,7 @@ HEARTBEAT = {
     *("every", "target", "prompt", "model", "session", "activeHours", "timeoutSeconds"),
     *("lightContext", "isolatedSession", "to", "accountId", "directPolicy"),
 }
-WRITES = {
-    *("agents.create", "agents.update", "agents.delete", "agents.files.set", "config.patch"),
-    *("cron.scratch.set", "sessions.patch", "sessions.reset", "chat.send"),
-}
+SEEDED = ("AGENTS.md", "SOUL.md", "USER.md", "BOOTSTRAP.md")  # in every new workspace
 Params = dict[str, Any]
 Lost = int  # the code with which the connection is closed
 
@@ -140,7 +137,7 @@ class Workshop(Fake):
             raise _invalid(f'agent "{key}" already exists')
         workspace = params.get("workspace", key)
         self.entries[key] = {"name": params["name"], "workspace": workspace}
-        self.files[key] = {"AGENTS.md": "The gateway's own.", "BOOTSTRAP.md": "Who am I?"}
+        self.files[key] = dict.fromkeys(SEEDED, "The gateway's own.")
         if self.late:
             self.coming[key] = self.late
         self.changes.append(("agents.create", params))
@@ -189,6 +186,8 @@ class Workshop(Fake):
         key, name = self._here(params), _known_file(params)
         now = self.files[key].get(name)
         expected = params.get("expectedHash")
+        if expected is not None and not re.fullmatch("[0-9a-f]{64}", expected):
+            raise _invalid("invalid agents.files.set params: at /expectedHash")
         if expected and (now is None or _hash(now) != expected):
             details = {"type": "agent_file_conflict", "name": name}
             details |= {} if now is None else {"currentHash": _hash(now)}
@@ -203,11 +202,7 @@ class Workshop(Fake):
         return {**known, "hash": self.hash, "appliedConfigHash": self.hash}
 
     def _patch(self, params: Params) -> Any:
-        if self.patches_left is not None:
-            if self.patches_left <= 0:
-                again = {"retryable": True, "retryAfterMs": 59_000}
-                raise Refused("UNAVAILABLE", "rate limit exceeded for config.patch", **again)
-            self.patches_left -= 1
+        self._count_patch()
         if not params.get("baseHash"):
             raise _invalid("config base hash required")
         if params["baseHash"] != self.hash:
@@ -216,14 +211,29 @@ class Workshop(Fake):
         _check(new)
         if new != self.config:
             self.config = new
+            for key in self.entries:  # an entry makes an agent
+                self.files.setdefault(key, dict.fromkeys(SEEDED, "The gateway's own."))
             self.changes.append(("config.patch", params))
         return {"ok": True, "hash": self.hash, "config": deepcopy(self.config)}
+
+    def _count_patch(self) -> None:
+        if self.patches_left is None:
+            return
+        if self.patches_left <= 0:
+            again = {"retryable": True, "retryAfterMs": 59_000}
+            raise Refused("UNAVAILABLE", "rate limit exceeded for config.patch", **again)
+        self.patches_left -= 1
 
     def _jobs(self, params: Params) -> Any:
         jobs = [
             {"id": f"job of {key}", "agentId": key, "payload": {"kind": "heartbeat"}}
             for key in self.listed()
             if key == params.get("agentId", key) and _beats(self.entries[key])
+        ]
+        jobs += [
+            {"id": f"review of {key}", "agentId": key, "payload": {"kind": "agentTurn"}}
+            for key in self.listed()
+            if key == params.get("agentId", key)
         ]
         return {"jobs": jobs, "total": len(jobs)}
 

@@ -197,6 +197,7 @@ async def test_the_database_keeps_one_lead_for_a_board_and_one_main_for_a_gatewa
 class TestTokens:
     async def test_a_new_token_lives_beside_the_old_one_until_it_is_used(self, session, world):
         new = await agents.issue_token(session, world.alices, world.worker.id)
+        assert new is not None
         assert (await identity.agent_with_token(session, token_of(world.worker))) is not None
         known = await identity.agent_with_token(session, new)
         assert known

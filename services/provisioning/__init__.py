@@ -1,0 +1,32 @@
+"""Provisioning: agents come to their gateways, are kept up to date there, and go.
+
+A change here asks (`ask`, `move`, `leave`); a station at the gateway does it (`Reconciler`), step
+by step, and says in the agent's row how far it came. docs/decisions/provisioning.md says why.
+"""
+
+from services.provisioning.asking import (
+    STAYS,
+    ask,
+    ask_crew,
+    begin,
+    leave,
+    leave_behind,
+    move,
+)
+from services.provisioning.round import Library, Write
+from services.provisioning.station import Reconciler
+from services.provisioning.steps import Papers
+
+__all__ = [
+    "STAYS",
+    "Library",
+    "Papers",
+    "Reconciler",
+    "Write",
+    "ask",
+    "ask_crew",
+    "begin",
+    "leave",
+    "leave_behind",
+    "move",
+]

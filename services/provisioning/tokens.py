@@ -1,0 +1,69 @@
+"""The tokens of agents on gateways: they are written into the agents' files, and shown to nobody.
+
+A token that is new is written there first, and the old one lives until the new one is used.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
+from kit.sealing import Seal, SealBroken
+from kit.secrets import fingerprint, new_token, prefix
+from models import Agent, AgentToken, new_id
+from services.provisioning import rows
+
+
+async def given(
+    session: AsyncSession, seal: Seal, agents: Sequence[Agent]
+) -> dict[UUID, tuple[Agent, str]]:
+    """Return agents as they are now, by id, with the token that each is to have in its files.
+
+    One that has none, or one that cannot be opened any more, gets another. Who is asked for
+    otherwise by now is not among them.
+    """
+    query = select(AgentToken).where(
+        AgentToken.agent_id.in_([agent.id for agent in agents]), AgentToken.sealed.is_not(None)
+    )
+    kept = {str(token.id): _open(seal, token) for token in await session.scalars(query)}
+    found = {}
+    for agent in agents:
+        fresh, token = agent, kept.get(agent.written.get("token", ""))
+        if token is None:
+            fresh, token = await _mint(session, seal, agent)
+        if fresh is not None:
+            found[agent.id] = fresh, token
+    return found
+
+
+async def _mint(session: AsyncSession, seal: Seal, agent: Agent) -> tuple[Agent | None, str]:
+    """Make a token for an agent, and note that it is the one to be written."""
+    id, token = new_id(), new_token("agent")
+    written = {**agent.written, "token": str(id)}
+    fresh = await rows.advance(session, agent, {"written": written})
+    if fresh is not None:
+        row = AgentToken(
+            id=id,
+            agent_id=agent.id,
+            prefix=prefix(token),
+            secret_hash=fingerprint(token),
+            sealed=seal.close(token, place(id)),
+            created_at=now(),
+        )
+        session.add(row)
+        await session.flush()
+    return fresh, token
+
+
+def _open(seal: Seal, token: AgentToken) -> str | None:
+    try:
+        return seal.open(token.sealed or "", place(token.id)).decode()
+    except SealBroken:
+        return None
+
+
+def place(token_id: UUID) -> str:
+    """Name the place that a token is sealed for."""
+    return f"agent_tokens.sealed:{token_id}"
