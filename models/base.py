@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Computed, DateTime, Enum, Index, MetaData, Table
+from sqlalchemy import Column, Computed, DateTime, Enum, Index, MetaData, Table, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -29,6 +29,28 @@ def new_id() -> UUID:
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
+
+
+class Pairs(TypeDecorator[dict[str, Any]]):
+    """A JSON object whose keys stay in their order: JSONB would forget it, but for lists.
+
+    Objects that were written otherwise are read too.
+    """
+
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dict[str, Any] | None, dialect: Any) -> Any:
+        """Write the pairs one after the other."""
+        return None if value is None else [[name, one] for name, one in value.items()]
+
+    def process_result_value(self, value: Any, dialect: Any) -> dict[str, Any] | None:
+        """Make an object of pairs."""
+        return value if value is None else dict(value)
+
+    def compare_values(self, x: Any, y: Any) -> bool:
+        """Say whether nothing has to be written; another order has to be."""
+        return x == y and (x is None or list(x) == list(y))
 
 
 class Base(DeclarativeBase):

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from models.base import Base, searched
+from models.base import Base, Pairs, searched
 from models.organization import Organization
 
 
@@ -49,7 +49,7 @@ class Board(Base):
     )
     board_type: Mapped[str] = mapped_column(default="goal", index=True)
     objective: Mapped[str | None]
-    success_metrics: Mapped[dict[str, Any] | None]
+    success_metrics: Mapped[dict[str, Any] | None] = mapped_column(Pairs)
     target_date: Mapped[datetime | None]
     goal_confirmed: Mapped[bool] = mapped_column(default=False)
     goal_source: Mapped[str | None]

@@ -106,13 +106,20 @@ async def _differences(
     session: AsyncSession, board: Board, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what is to be other than it is. A new slug is one that no other board has."""
-    new = {name: value for name, value in given.items() if value != getattr(board, name)}
+    new = {name: value for name, value in given.items() if _is_other(value, getattr(board, name))}
     if "slug" in new:
         wanted = new.pop("slug") or slug_of(given.get("name", board.name))
         slug = await free_slug(session, board.organization_id, wanted, board_id=board.id)
         if slug != board.slug:
             new["slug"] = slug
     return new
+
+
+def _is_other(value: object, before: object) -> bool:
+    """Say whether a value is another than before; of measures, their order counts too."""
+    if isinstance(value, dict) and isinstance(before, dict):
+        return list(value.items()) != list(before.items())
+    return value != before
 
 
 def _as_it_will_be(board: Board, new: Mapping[str, Any]) -> dict[str, Any]:

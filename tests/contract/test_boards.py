@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import text
+
 from kit.clock import now
 from models import Board, BoardGroup, Note, new_id
 from tests.api.conftest import Client
@@ -175,3 +177,25 @@ def notes(board: Board, number: int) -> list[Note]:
     said = Note(id=new_id(), board=board, content=f"Said {number}", is_chat=True, **times)
     kept = Note(id=new_id(), board=board, content="Kept", is_chat=False, **times)
     return [said, kept]
+
+
+async def test_measures_of_success_keep_their_order(alice: Client, world: World) -> None:
+    path = f"/boards/{world.board.id}"
+    for names in (["visits", "b", "a"], ["a", "visits", "b"]):
+        measures = {name: f"10 {name}" for name in names}
+        changed = (await alice.patch(path, json={"success_metrics": measures})).json()
+        read = (await alice.get(path)).json()
+        assert list(changed["success_metrics"].items()) == list(measures.items())
+        assert list(read["success_metrics"].items()) == list(measures.items())
+    same = (await alice.patch(path, json={"success_metrics": measures})).json()
+    assert same["version"] == read["version"]
+
+
+async def test_measures_that_were_written_as_an_object_are_read(
+    alice: Client, world: World, transaction: Transaction
+) -> None:
+    async with transaction() as session:
+        written = text("""update boards set success_metrics = '{"visits": 10}' where id = :id""")
+        await session.execute(written, {"id": world.board.id})
+    read = (await alice.get(f"/boards/{world.board.id}")).json()
+    assert read["success_metrics"] == {"visits": 10}
