@@ -25,7 +25,9 @@ from services import approvals
 
 Score = Annotated[int, Field(ge=-LARGEST_WHOLE, le=LARGEST_WHOLE)]
 Ids = Annotated[list[UUID], Field(max_length=MOST_IDS)]
+Note = Annotated[str, Field(max_length=approvals.LONGEST_TEXT)]
 MOST_AT_ONCE = 200  # decisions
+WHY = "Why. It is posted on the first of the tasks that it is about, too."
 
 
 class ApprovalRead(Answer):
@@ -118,9 +120,10 @@ class ApprovalCreate(Body):
 class ApprovalUpdate(Changes):
     """A decision, or its withdrawal: back to `pending`."""
 
-    example = {"status": "approved"}
+    example = {"status": "approved", "note": "Go ahead."}
 
     status: ApprovalStatus = UNSENT
+    note: Note | None = Field(default=None, description=f"{WHY} Of a decision only.")
 
 
 class ApprovalFilter(Paged):
@@ -146,9 +149,7 @@ class Decisions(Body):
 
     ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_AT_ONCE)]
     status: Literal["approved", "rejected"]
-    note: Annotated[str, Field(max_length=approvals.LONGEST_TEXT)] | None = Field(
-        default=None, description="Why. It is posted on the task that each is about, too."
-    )
+    note: Note | None = Field(default=None, description=WHY)
 
 
 class DecisionRead(Answer):
@@ -227,6 +228,6 @@ async def update_approval(
     call: Call, board: Board, approval_id: UUID, body: ApprovalUpdate
 ) -> ApprovalRead:
     """Decide about an approval, at once. Only people may."""
-    status = body.changes().get("status")
-    decided = await approvals.decide(call.session, call.user, board, approval_id, status)
+    status, note = body.changes().get("status"), body.note
+    decided = await approvals.decide(call.session, call.user, board, approval_id, status, note=note)
     return ApprovalRead.of(decided)

@@ -41,11 +41,13 @@ async def decide(
     board: Board,
     approval_id: UUID,
     status: ApprovalStatus | None,
+    *,
+    note: str | None = None,
 ) -> ApprovalDetail:
     """Decide at once, on a board that is held. Every way is open, also back to pending.
 
-    What has that status already is left alone, and nothing is recorded. Raises NotFound, and
-    Conflict if it would be the second pending approval of a task.
+    What has that status already is left alone, and nothing is recorded. Raises NotFound, Invalid
+    about the note, and Conflict if it would be the second pending approval of a task.
     """
     detail = await one(session, board, approval_id)
     approval = detail.approval
@@ -56,7 +58,7 @@ async def decide(
     if approval.status is status:
         return detail
     if approval.decided_status is not status:
-        detail = _decided(detail, user, status, note=None)
+        detail = _decided(detail, user, status, checked_text(note, "note"))
     return await settling.settle(session, detail)
 
 

@@ -164,6 +164,21 @@ async def test_an_approval_of_another_board_is_not_found(
     assert (await alice.patch(other, json={"status": "approved"})).status_code == 404
 
 
+async def test_a_decision_may_say_why_and_the_task_keeps_it(
+    alice: Client, worker: Client, world: World, path: str
+) -> None:
+    task = await a_task(alice, world)
+    asked = (await worker.post(path, json={**ASK, "task_id": task})).json()
+    body = {"status": "rejected", "note": " Not on a Friday. "}
+    decided = (await alice.patch(f"{path}/{asked['id']}", json=body)).json()
+    assert (decided["decision_note"], decided["decided_by_name"]) == ("Not on a Friday.", "Alice")
+    comments = (await worker.get(f"/boards/{world.board.id}/tasks/{task}/comments")).json()
+    [said] = comments["items"]
+    assert (said["message"], said["author_name"]) == ("Not on a Friday.", "Alice")
+    again = (await alice.patch(f"{path}/{asked['id']}", json={"status": "pending"})).json()
+    assert (again["status"], again["decision_note"]) == ("pending", None)
+
+
 EVERYWHERE = "/approvals"
 
 
