@@ -44,6 +44,7 @@ class AgentRead(Answer):
     last_seen_at: Moment | None
     created_at: Moment
     updated_at: Moment
+    is_late: bool = Field(description="It is there, and silent for longer than it means to be.")
 
     @classmethod
     def of(cls, agent: Agent, call: Call) -> "AgentRead":
@@ -59,10 +60,12 @@ class AgentCreated(AgentRead):
 
 def agent_fields(agent: Agent, call: Call) -> dict[str, Any]:
     """Return the fields of an AgentRead."""
-    names = AgentRead.model_fields.keys() - {"status", "is_gateway_main"}
+    names = AgentRead.model_fields.keys() - {"status", "is_gateway_main", "is_late"}
+    moment, least = now(), call.offline_after
     return {
         **{name: getattr(agent, name) for name in names},
-        "status": agents.status(agent, now(), call.offline_after),
+        "status": agents.status(agent, moment, least),
+        "is_late": agents.is_late(agent, moment, least),
         "is_gateway_main": agent.board_id is None,
     }
 

@@ -9,7 +9,7 @@ from services.agents.leads import created, free_name, new_lead
 from services.agents.lists import AgentCard, card, cards, for_agent, listed, named, newest, of_board
 from services.agents.mains import add_main, happened, remove_main, rename_main
 from services.agents.presence import heartbeat, mark_offline, touch
-from services.agents.rules import OFFLINE_AFTER, State, cadence, offline_after, status
+from services.agents.rules import OFFLINE_AFTER, State, cadence, is_late, offline_after, status
 from services.agents.souls import on_board, soul, write_soul
 from services.agents.tokens import add_token, issue_token
 
@@ -36,6 +36,7 @@ __all__ = [
     "heartbeat",
     "hold",
     "hold_all",
+    "is_late",
     "issue_token",
     "let_go",
     "link",

@@ -70,20 +70,31 @@ def status(agent: Agent, moment: datetime, least: timedelta = OFFLINE_AFTER) -> 
 def state(
     agent: Agent, moment: datetime, *, working: bool, least: timedelta = OFFLINE_AFTER
 ) -> State:
-    """Return what people see of an agent that has, or has not, a task in progress.
-
-    It is late when it was silent for longer than its cadence, and what we might not have written
-    down because it was seen a moment before.
-    """
+    """Return what people see of an agent that has, or has not, a task in progress."""
     known = status(agent, moment, least)
     if known in (AgentStatus.PROVISIONING, AgentStatus.UPDATING):
         return State.PROVISIONING
     if known in (AgentStatus.OFFLINE, AgentStatus.DELETING) or agent.last_seen_at is None:
         return State.OFFLINE
-    expected = cadence(agent)
-    if expected is not None and moment - agent.last_seen_at > expected + TOUCH_EVERY:
+    if _is_overdue(agent, moment):
         return State.LATE
     return State.WORKING if working else State.IDLE
+
+
+def is_late(agent: Agent, moment: datetime, least: timedelta = OFFLINE_AFTER) -> bool:
+    """Say whether an agent that is still there has been silent for longer than it means to be."""
+    return state(agent, moment, working=False, least=least) is State.LATE
+
+
+def _is_overdue(agent: Agent, moment: datetime) -> bool:
+    """Say whether an agent was silent for longer than its cadence.
+
+    And for what we might not have written down, because it was seen a moment before.
+    """
+    expected = cadence(agent)
+    if expected is None or agent.last_seen_at is None:
+        return False
+    return moment - agent.last_seen_at > expected + TOUCH_EVERY
 
 
 def seen_status(agent: Agent, moment: datetime, least: timedelta = OFFLINE_AFTER) -> str:

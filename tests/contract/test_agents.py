@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from sqlalchemy import update
+
 from kit.clock import now
 from models import Agent, AgentStatus, new_id
 from tests.api.conftest import Client
@@ -148,6 +150,24 @@ async def test_an_admin_checks_in_only_for_agents_of_boards_that_they_may_change
         worker = await session.get(Agent, world.worker.id)
         assert worker
         assert worker.last_seen_at == world.worker.last_seen_at
+
+
+async def test_an_agent_is_late_before_it_is_offline(
+    alice: Client, worker: Client, world: World, transaction: Transaction
+) -> None:
+    """An agent that checks in every hour may be silent for two; after one it is late."""
+    path = f"/agents/{world.worker.id}"
+    await alice.patch(path, json={"heartbeat_config": {"every": "1h"}})
+    for minutes, status, is_late in [(5, "online", False), (70, "online", True)]:
+        async with transaction() as session:
+            seen = update(Agent).where(Agent.id == world.worker.id)
+            await session.execute(seen.values(last_seen_at=now() - timedelta(minutes=minutes)))
+        found = (await alice.get(path)).json()
+        assert (found["status"], found["is_late"]) == (status, is_late)
+    async with transaction() as session:
+        await session.execute(seen.values(last_seen_at=now() - timedelta(minutes=121)))
+    found = (await alice.get(path)).json()
+    assert (found["status"], found["is_late"]) == ("offline", False)
 
 
 async def test_heartbeats_say_that_an_agent_is_there(
