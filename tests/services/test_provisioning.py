@@ -32,6 +32,7 @@ async def test_an_agent_is_known_on_its_gateway_by_a_name_that_never_changes(yar
 
 
 async def test_an_agent_comes_to_its_gateway_is_woken_and_checks_in(yard: Yard) -> None:
+    """W-15."""
     made = await yard.add(heartbeat_config={"every": "30m"})
     await yard.settle()
     agent, key = await yard.row(made), made.gateway_key or ""
@@ -56,6 +57,7 @@ async def test_an_agent_comes_to_its_gateway_is_woken_and_checks_in(yard: Yard) 
 
 
 async def test_asking_fifty_times_makes_one_agent_and_writes_nothing_more(yard: Yard) -> None:
+    """W-07."""
     agent = await yard.there()
     before = list(yard.workshop.changes)
     for _ in range(50):
@@ -92,7 +94,7 @@ class Trap:
 async def test_whatever_call_is_cut_off_it_comes_out_as_if_none_were(
     yard: Yard, fault: Fault
 ) -> None:
-    """Lost before it is done, or after; by a restart, or by another policy: at every call."""
+    """W-26. Lost before it is done, or after; by a restart, or by another policy: at every call."""
     crew = await a_crew(yard)
     yard.workshop.fault = trap(crew, lambda: fault)
     await brought(yard, crew)
@@ -102,7 +104,7 @@ async def test_whatever_call_is_cut_off_it_comes_out_as_if_none_were(
 
 
 async def test_whenever_its_process_dies_another_one_goes_on(yard: Yard) -> None:
-    """The call at which it dies is done, and nobody heard of it."""
+    """W-30. The call at which it dies is done, and nobody heard of it."""
     crew, deaths = await a_crew(yard), 0
 
     def die() -> Fault:
