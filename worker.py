@@ -110,14 +110,14 @@ async def _work_until_lost(
     try:
         pool = await _connect(settings)
     except (asyncpg.PostgresError, *LOST) as error:
-        log.warning("The worker cannot reach the database: %s", error or type(error).__name__)
+        log.warning("The worker cannot reach the database: %r", error)
         return
     try:
         await chores.catch_up()
         await _serve(_queue(pool, chores, pace), stop, pace)
     except Exception as error:
         if is_lost(error):
-            log.warning("The worker has lost the database: %s", error or type(error).__name__)
+            log.warning("The worker has lost the database: %r", error)
         else:
             log.exception("The worker has failed.")
     finally:
