@@ -22,10 +22,6 @@ class NothingThere(CannotFetch):
     """The host answers, and says that there is no such thing."""
 
 
-class Unusable(CannotFetch):
-    """The host answers, but with nothing that is taken."""
-
-
 async def fetch(url: str, *, most: int) -> str:
     """Return the text at an address, of at most `most` bytes. Raises CannotFetch."""
     timeout = httpx2.Timeout(PATIENCE, connect=TO_CONNECT)
@@ -34,13 +30,9 @@ async def fetch(url: str, *, most: int) -> str:
             asyncio.timeout(PATIENCE),
             httpx2.AsyncClient(timeout=timeout, headers=HEADERS) as client,
         ):
-            body = await _followed(client, url, most)
+            return _text(await _followed(client, url, most))
     except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         raise CannotFetch(f"{url}: {type(error).__name__}: {error}") from error
-    try:
-        return _text(body)
-    except ValueError as error:
-        raise Unusable(f"{url}: {error}") from error
 
 
 async def _followed(client: httpx2.AsyncClient, url: str, most: int) -> bytes:
@@ -49,7 +41,7 @@ async def _followed(client: httpx2.AsyncClient, url: str, most: int) -> bytes:
             if not response.has_redirect_location:
                 return await _read(response, most)
             url = _elsewhere(url, response.headers["Location"])
-    raise Unusable(f"{url}: it leads from one address to the next without an end")
+    raise CannotFetch(f"{url}: it leads from one address to the next without an end")
 
 
 def _elsewhere(url: str, location: str) -> str:
@@ -59,7 +51,7 @@ def _elsewhere(url: str, location: str) -> str:
     is_same = (here.scheme, here.netloc) == (there.scheme, there.netloc)
     is_safer = (here.scheme, there.scheme, here.netloc) == ("http", "https", there.netloc)
     if not (is_same or is_safer):
-        raise Unusable(f"{url}: it leads elsewhere, to {target[:200]}")
+        raise CannotFetch(f"{url}: it leads elsewhere, to {target[:200]}")
     return target
 
 
@@ -70,12 +62,12 @@ async def _read(response: httpx2.Response, most: int) -> bytes:
     if response.status_code != 200:
         raise CannotFetch(f"{response.url}: status {response.status_code}")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Unusable(f"{response.url}: it is packed, though it was asked not to be")
+        raise CannotFetch(f"{response.url}: it is packed, though it was asked not to be")
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > most:
-            raise Unusable(f"{response.url}: longer than {most:,} bytes")
+            raise CannotFetch(f"{response.url}: longer than {most:,} bytes")
     return bytes(body)
 
 

@@ -3,6 +3,7 @@
 from api import (
     agent_streams,
     agents,
+    file_sync,
     gateway_agents,
     gateway_sessions,
     gateways,
@@ -19,6 +20,7 @@ SESSION = f"{SESSIONS}/{{session_id}}"
 RESIDENTS = f"{GATE}/agents"
 GATE_TAGS, ADMIN = ["gateways"], to.administering
 OUTBOX = f"{AN_AGENT}/messages"
+SYNC = f"{GATE}/templates/sync"
 AGAIN = f"{OUTBOX}/{{message_id}}/retry"
 
 OPERATIONS: list[Op] = [
@@ -47,5 +49,6 @@ OPERATIONS: list[Op] = [
     Op("DELETE", GATE, gateways.delete_gateway, USER, GATE_TAGS, ADMIN),
     Op("GET", RESIDENTS, gateway_agents.list_gateway_agents, USER, GATE_TAGS, to.gateway_in_reach),
     Op("POST", RESIDENTS, gateway_agents.link_gateway_agent, USER, GATE_TAGS, to.gateway_in_reach),
+    Op("POST", SYNC, file_sync.sync_gateway_templates, USER, GATE_TAGS, to.gateway_in_reach),
     Op("POST", f"{GATE}/checks", gateways.check_gateway, USER, GATE_TAGS, to.gateway_in_reach),
 ]

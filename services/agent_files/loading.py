@@ -10,10 +10,11 @@ from sqlalchemy.orm import aliased
 
 from models import Agent, Board, Event, EventType, Gateway, Member, User
 from models import Role as MemberRole
-from services import boards
+from services import boards, provisioning
 from services.agent_files import places
 from services.agent_files.facts import BoardFacts, Facts, Neighbour, Person, Role
 
+NEVER = "0m"
 Served = Sequence[tuple[Board, Agent | None]]
 """Boards, each with its lead."""
 
@@ -91,7 +92,7 @@ def _facts(
 ) -> Facts:
     gateway = gateways.get(agent.gateway_id) if agent.gateway_id else None
     key = places.session_key(agent)
-    beats = agent.heartbeat_config or {}
+    every = provisioning.every(agent)
     person = people.get(agent.board_id or agent.id) or people.get(agent.organization_id)
     is_main = agent.board_id is None
     return Facts(
@@ -103,8 +104,8 @@ def _facts(
         profile=texts(agent.identity_profile),
         identity=agent.identity_template,
         soul=agent.soul_template,
-        every=str(beats.get("every") or "10m"),
-        is_quiet=beats.get("quiet") is not False,
+        every=every,
+        is_quiet=every == NEVER or provisioning.is_quiet(agent, is_paused=False),
         session_key=key,
         workspace=_workspace(agent, gateway),
         board=next((board_facts(*one) for one in served if one[0].id == agent.board_id), None),

@@ -5,6 +5,7 @@ by step, and says in the agent's row how far it came. docs/decisions/provisionin
 """
 
 from services.provisioning.asking import (
+    MANAGED,
     STAYS,
     ask,
     ask_crew,
@@ -13,11 +14,14 @@ from services.provisioning.asking import (
     leave_behind,
     move,
 )
+from services.provisioning.beats import every, is_quiet
 from services.provisioning.round import Library, Write
 from services.provisioning.station import Reconciler
-from services.provisioning.steps import Papers
+from services.provisioning.steps import Papers, last_written
+from services.provisioning.tokens import known as known_tokens
 
 __all__ = [
+    "MANAGED",
     "STAYS",
     "Library",
     "Papers",
@@ -26,6 +30,10 @@ __all__ = [
     "ask",
     "ask_crew",
     "begin",
+    "every",
+    "is_quiet",
+    "known_tokens",
+    "last_written",
     "leave",
     "leave_behind",
     "move",

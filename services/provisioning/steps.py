@@ -138,7 +138,7 @@ async def write_files(at: At) -> Outcome:
     """Write the files that differ, but for those that the agent has made its own."""
     there = {file: await _there(at, file) for file in at.papers.files}
     known: Mapping[str, Sequence[str]] = at.agent.written.get("files", {})
-    last = _last(at.agent, there, known)
+    last = last_written(at.agent, there)
     plans = at.papers.plan(there, last)
     to_write = [one for one in plans if one.state in ("new", "changed")]
     if to_write:
@@ -218,15 +218,13 @@ async def _there(at: At, file: str) -> str | None:
     return None if about.get("missing") else about.get("content") or ""
 
 
-def _last(
-    agent: Agent, there: Mapping[str, str | None], known: Mapping[str, Sequence[str]]
-) -> dict[str, str]:
+def last_written(agent: Agent, there: Mapping[str, str | None]) -> dict[str, str]:
     """Return the digest of what we wrote last, of each file that we have written.
 
     Where a writing was broken off there are several: then it is the one that is there.
     """
     last = {} if agent.written.get("made") else {FROM_PEOPLE: ""}
-    for file, digests in known.items():
+    for file, digests in agent.written.get("files", {}).items():
         now = fingerprint(there.get(file) or "")
         last[file] = now if now in digests else ""
     return last

@@ -24,18 +24,26 @@ async def given(
     One that has none, or one that cannot be opened any more, gets another. Who is asked for
     otherwise by now is not among them.
     """
-    query = select(AgentToken).where(
-        AgentToken.agent_id.in_([agent.id for agent in agents]), AgentToken.sealed.is_not(None)
-    )
-    kept = {str(token.id): _open(seal, token) for token in await session.scalars(query)}
+    kept = await known(session, seal, agents)
     found = {}
     for agent in agents:
-        fresh, token = agent, kept.get(agent.written.get("token", ""))
+        fresh, token = agent, kept.get(agent.id)
         if token is None:
             fresh, token = await _mint(session, seal, agent)
         if fresh is not None:
             found[agent.id] = fresh, token
     return found
+
+
+async def known(session: AsyncSession, seal: Seal, agents: Sequence[Agent]) -> dict[UUID, str]:
+    """Return the token that each agent is to have in its files, where it can be opened."""
+    query = select(AgentToken).where(
+        AgentToken.agent_id.in_([agent.id for agent in agents]), AgentToken.sealed.is_not(None)
+    )
+    rows_of = {str(token.id): token for token in await session.scalars(query)}
+    chosen = {agent.id: rows_of.get(agent.written.get("token", "")) for agent in agents}
+    opened = {id: _open(seal, row) for id, row in chosen.items() if row is not None}
+    return {id: token for id, token in opened.items() if token is not None}
 
 
 async def _mint(session: AsyncSession, seal: Seal, agent: Agent) -> tuple[Agent | None, str]:

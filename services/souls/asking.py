@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kit.fetching import CannotFetch, NothingThere, Unusable, fetch
+from kit.fetching import CannotFetch, NothingThere, fetch
 from services.souls.reading import Listed, Unreadable, listed_in
 from services.souls.rules import Remote
 
@@ -16,11 +16,10 @@ log = logging.getLogger(__name__)
 
 
 class Heard(NamedTuple):
-    """What was heard of a soul: its content; that there is none; or nothing that can be kept."""
+    """What was heard of a soul: its content; that there is none; or, if neither, nothing."""
 
     content: str | None = None
     is_gone: bool = False
-    is_silence: bool = False  # the directory itself does not answer
 
 
 async def ask_for_list(remote: Remote) -> Sequence[Listed] | None:
@@ -42,4 +41,4 @@ async def ask_for_soul(remote: Remote, handle: str, slug: str) -> Heard:
         return Heard(is_gone=True)
     except CannotFetch as error:
         log.warning("The souls directory did not tell a soul: %s", error)
-        return Heard(is_silence=not isinstance(error, Unusable))
+        return Heard()

@@ -73,8 +73,7 @@ async def keep_soul(
     """Keep what a directory has said of a soul; return what is known of it now."""
     at = now()
     if heard.content is None and not heard.is_gone:
-        if heard.is_silence:
-            await _write_down(session, remote.address, failed_at=at)
+        await _write_down(session, remote.address, failed_at=at)
         return known
     directory_id = await _write_down(session, remote.address, failed_at=None)
     if heard.content is None:

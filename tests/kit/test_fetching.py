@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kit import fetching
-from kit.fetching import CannotFetch, NothingThere, Unusable, fetch
+from kit.fetching import CannotFetch, NothingThere, fetch
 from tests.elsewhere import Host, Page, a_host
 
 
@@ -30,7 +30,7 @@ async def test_what_is_not_there_is_told_apart_from_what_fails(host: Host) -> No
             await fetch(host.address + path, most=100)
     with pytest.raises(CannotFetch, match="status 500") as refused:
         await fetch(f"{host.address}/broken", most=100)
-    assert not isinstance(refused.value, NothingThere | Unusable)
+    assert not isinstance(refused.value, NothingThere)
 
 
 async def test_no_more_is_read_than_was_asked_for(host: Host) -> None:
@@ -38,21 +38,21 @@ async def test_no_more_is_read_than_was_asked_for(host: Host) -> None:
     host.pages["/long"] = Page(b"x" * 5_000_000)
     assert len(await fetch(f"{host.address}/a", most=100)) == 100
     for path, most in (("/a", 99), ("/long", 1_000)):
-        with pytest.raises(Unusable, match="longer than"):
+        with pytest.raises(CannotFetch, match="longer than"):
             await fetch(host.address + path, most=most)
 
 
 async def test_what_is_packed_is_not_unpacked(host: Host) -> None:
     bomb = gzip.compress(b"x" * 10_000_000)
     host.pages["/bomb"] = Page(bomb, headers={"Content-Encoding": "gzip"})
-    with pytest.raises(Unusable, match="packed"):
+    with pytest.raises(CannotFetch, match="packed"):
         await fetch(f"{host.address}/bomb", most=100_000)
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"a\0b"])
 async def test_what_cannot_be_stored_is_refused(host: Host, body: bytes) -> None:
     host.pages["/a"] = Page(body)
-    with pytest.raises(Unusable):
+    with pytest.raises(CannotFetch):
         await fetch(f"{host.address}/a", most=100)
 
 

@@ -1,5 +1,8 @@
 """What is looked up for the files of agents."""
 
+from typing import Any
+
+import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -81,3 +84,25 @@ async def test_no_file_holds_the_token_of_another_agent(
         texts = [*agent_files.render(facts).values(), agent_files.scratch(facts)]
         written = "\n".join([*texts, agent_files.first_message(facts)])
         assert [one.name for one in crew if f"{token_of(one)}\n" in written] == [agent.name]
+
+
+@pytest.mark.parametrize(
+    ("config", "every", "is_quiet"),
+    [
+        (None, "10m", True),
+        ({"every": "45m"}, "45m", True),
+        ({"every": "45m", "quiet": False}, "45m", False),
+        ({"every": "0m", "quiet": False}, "0m", True),
+    ],
+)
+async def test_how_an_agent_hears_of_its_work_is_as_its_gateway_does_it(
+    session: AsyncSession,
+    world: World,
+    config: dict[str, Any] | None,
+    every: str,
+    is_quiet: bool,
+) -> None:
+    """W-54."""
+    world.worker.heartbeat_config = config
+    told = await agent_files.facts_of(session, world.worker, base_url=BASE_URL)
+    assert (told.every, told.is_quiet) == (every, is_quiet)
