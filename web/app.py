@@ -25,6 +25,9 @@ from web import (
     live,
     mailboxes,
     oidc,
+    onboarding,
+    onboarding_launch,
+    onboarding_review,
     rail,
     settings,
     sign_in,
@@ -34,6 +37,7 @@ from web import (
 from web.html import failed_page, not_found, refused
 from web.origin import OwnPagesOnly
 
+SET_UP = "/boards/{board_id:uuid}/onboarding"
 A_TASK = "/boards/{board_id:uuid}/tasks/{task_id:uuid}"
 
 OPEN_TO_ALL: list[Route] = [
@@ -67,6 +71,28 @@ FOR_MEMBERS: list[Route] = [
     Route("/boards/{board_id:uuid}/settings", boards.save, methods=["POST"]),
     Route("/boards/{board_id:uuid}/deletions", boards.delete, methods=["POST"]),
     Route("/boards/{board_id:uuid}/deletions", boards.settings),
+    *[
+        Route(f"{SET_UP}{path}", handler, methods=[method])
+        for path, method, handler in [
+            ("", "GET", onboarding.show),
+            ("", "POST", onboarding.start),
+            ("/answers", "GET", onboarding.show),
+            ("/answers", "POST", onboarding.answer),
+            ("/corrections", "GET", onboarding.show),
+            ("/corrections", "POST", onboarding.correct),
+            ("/reminders", "POST", onboarding.remind),
+            ("/restarts", "POST", onboarding.restart),
+            ("/endings", "POST", onboarding.end),
+            ("/news", "GET", onboarding_review.news),
+            ("/review", "GET", onboarding_review.review),
+            ("/review", "POST", onboarding_review.review),
+            ("/additions", "GET", onboarding_review.review),
+            ("/additions", "POST", onboarding_review.add_context),
+            ("/confirmations", "GET", onboarding_review.review),
+            ("/confirmations", "POST", onboarding_review.confirm),
+            ("/launch", "GET", onboarding_launch.show),
+        ]
+    ],
     Route("/agents", agents.index, name="agents"),
     Route("/agents", agents.create, methods=["POST"], name="create_agent"),
     Route("/agents/table", agents.table),

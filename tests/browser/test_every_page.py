@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import ConsoleMessage, Page, expect
 from starlette.routing import BaseRoute, Mount, Route
 
+from tests.browser import onboardings
 from tests.browser.home import Home
 from tests.browser.pages import PHONE, WIDE, faults_of, new_context, scrolls_sideways
 from tests.openclaw.workshop import Workshop, working
@@ -41,8 +42,30 @@ PAGES = {
         "/boards/{board}?q=nothing+is+called+that",
         "/boards/{empty}",
         "/boards/{empty}?view=list",
+        "/boards/{asked}",
     ],
-    "/boards/{board_id:uuid}/settings": ["/boards/{board}/settings"],
+    "/boards/{board_id:uuid}/settings": [
+        "/boards/{board}/settings",
+        "/boards/{drafted}/settings",
+    ],
+    "/boards/{board_id:uuid}/onboarding": [
+        "/boards/{empty}/onboarding",
+        "/boards/{unasked}/onboarding",
+        "/boards/{waited}/onboarding",
+        "/boards/{asked}/onboarding",
+        "/boards/{asked}/onboarding?again=1",
+        "/boards/{drafted}/onboarding",
+        "/boards/{launched}/onboarding",
+    ],
+    "/boards/{board_id:uuid}/onboarding/review": [
+        "/boards/{empty}/onboarding/review",
+        "/boards/{drafted}/onboarding/review",
+        "/boards/{launched}/onboarding/review",
+    ],
+    "/boards/{board_id:uuid}/onboarding/launch": [
+        "/boards/{alone}/onboarding/launch",
+        "/boards/{launched}/onboarding/launch",
+    ],
     "/boards/{board_id:uuid}/tasks/new": ["/boards/{board}/tasks/new"],
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}": [
         "/boards/{board}/tasks/{task}",
@@ -79,6 +102,11 @@ FOR_STRANGERS = {"/sign-in": ["/sign-in"], "/first-run": ["/first-run", "/first-
 
 NO_PAGES = {
     "/welcome/organization": "shows what /welcome shows",
+    "/boards/{board_id:uuid}/onboarding/answers": "shows how far it is",
+    "/boards/{board_id:uuid}/onboarding/corrections": "shows how far it is",
+    "/boards/{board_id:uuid}/onboarding/additions": "shows the review",
+    "/boards/{board_id:uuid}/onboarding/confirmations": "shows the review",
+    "/boards/{board_id:uuid}/onboarding/news": "a part",
     "/boards/{board_id:uuid}/deletions": "shows the settings of the board",
     "/agents/{agent_id:uuid}/tokens": "shows how the agent calls",
     "/gateways/{gateway_id:uuid}/checks": "shows the gateway",
@@ -200,6 +228,7 @@ def furnish(home: Home) -> dict[str, str]:
         "bare": home.task(empty, "Bare")["id"],
         "approval": asked["id"],
         "decided": decided["id"],
+        **onboardings.furnish(home, gateway, LONG),
     }
 
 
@@ -320,6 +349,26 @@ async def _open_rarely_needed(page: Page, _ids: dict[str, str]) -> None:
     await expect(page.get_by_text("Leave it off.")).to_be_visible()
 
 
+async def _change_an_answer(page: Page, _ids: dict[str, str]) -> None:
+    await page.locator(".change > summary").click()
+    await expect(page.get_by_role("button", name="Change the answer")).to_be_visible()
+
+
+async def _answer_nothing(page: Page, _ids: dict[str, str]) -> None:
+    await page.get_by_role("button", name="Answer", exact=False).last.click()
+    await expect(page.locator("[aria-invalid=true]")).to_have_count(1)
+
+
+async def _begin_again(page: Page, _ids: dict[str, str]) -> None:
+    await page.get_by_role("link", name="Begin again, or stop").click()
+    await expect(page.get_by_role("dialog", name="Begin again?")).to_be_visible()
+
+
+async def _read_a_file(page: Page, _ids: dict[str, str]) -> None:
+    await page.locator("#preview summary").first.click()
+    await expect(page.locator("#preview pre").first).to_be_visible()
+
+
 Act = Callable[[Page, dict[str, str]], Awaitable[Any]]
 OPENED: dict[str, tuple[str, Act]] = {
     "a task in its drawer": ("/boards/{board}?column=inbox", _open_drawer),
@@ -331,6 +380,10 @@ OPENED: dict[str, tuple[str, Act]] = {
     "doubtful questions": ("/approvals?board={board}", _doubt),
     "a lost connection": ("/boards/{board}", _lose_the_connection),
     "deleting an agent": ("/agents/{agent}", _delete),
+    "an answer that is changed": ("/boards/{asked}/onboarding", _change_an_answer),
+    "an answer that says nothing": ("/boards/{asked}/onboarding", _answer_nothing),
+    "beginning again": ("/boards/{asked}/onboarding", _begin_again),
+    "the files of a lead": ("/boards/{drafted}/onboarding/review", _read_a_file),
     "sessions of a gateway": ("/gateways/{workshop}/sessions", _hear_sessions),
     "what a tool was asked": ("/gateways/{workshop}/sessions/agent:main:main", _unfold),
     "removing a gateway": ("/gateways/{gateway}", _remove),
