@@ -79,6 +79,11 @@ PAGES = {
     "/gateways": ["/gateways"],
     "/gateways/new": ["/gateways/new"],
     "/gateways/{gateway_id:uuid}": ["/gateways/{gateway}"],
+    "/gateways/{gateway_id:uuid}/agents": [
+        "/gateways/{workshop}/agents",
+        "/gateways/{workshop}/agents?wait=1",
+        "/gateways/{gateway}/agents?wait=1",
+    ],
     "/gateways/{gateway_id:uuid}/sessions": ["/gateways/{workshop}/sessions"],
     "/gateways/{gateway_id:uuid}/sessions/{key:path}": [
         "/gateways/{workshop}/sessions/agent:main:main",
@@ -233,6 +238,8 @@ def furnish(home: Home) -> dict[str, str]:
 
 
 def furnish_workshop(workshop: Workshop) -> None:
+    workshop.entries["writer"] = {"name": LONG, "workspace": f"/home/{LONG}/{LONG}"}
+    workshop.entries["mc-0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"] = {"name": LONG}
     row = {"key": "agent:main:main", "agentId": "main", "label": LONG, "status": "failed"}
     tokens = {"totalTokens": 120_000, "contextTokens": 128_000, "updatedAt": 1_795_603_318_964}
     workshop.sessions[row["key"]] = row | tokens
@@ -339,6 +346,23 @@ async def _hear_sessions(page: Page, _ids: dict[str, str]) -> None:
     await expect(page.locator("#sessions")).to_contain_text("94%")
 
 
+async def _hear_agents(page: Page, _ids: dict[str, str]) -> None:
+    await expect(page.get_by_role("heading", name="Link agents")).to_be_visible()
+
+
+async def _link_none(page: Page, _ids: dict[str, str]) -> None:
+    await page.get_by_role("button", name="Link", exact=True).click()
+    await expect(page.get_by_text("Choose at least one.")).to_be_visible()
+
+
+async def _link(page: Page, _ids: dict[str, str]) -> None:
+    which = "writer" if page.viewport_size == WIDE else "main"
+    await page.locator(f"[name=agent][value={which}]").check()
+    await page.locator(f"[name='name:{which}']").fill(f"{LONG} {which}")
+    await page.get_by_role("button", name="Link", exact=True).click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Now tell it.")
+
+
 async def _unfold(page: Page, _ids: dict[str, str]) -> None:
     await page.locator("#transcript summary").click()
     await expect(page.get_by_text("It answered:")).to_be_visible()
@@ -386,6 +410,9 @@ OPENED: dict[str, tuple[str, Act]] = {
     "the files of a lead": ("/boards/{drafted}/onboarding/review", _read_a_file),
     "sessions of a gateway": ("/gateways/{workshop}/sessions", _hear_sessions),
     "what a tool was asked": ("/gateways/{workshop}/sessions/agent:main:main", _unfold),
+    "agents to link": ("/gateways/{workshop}/agents", _hear_agents),
+    "linking no agent": ("/gateways/{workshop}/agents?wait=1", _link_none),
+    "an agent that was linked": ("/gateways/{workshop}/agents?wait=1", _link),
     "removing a gateway": ("/gateways/{gateway}", _remove),
     "what is rarely needed": ("/gateways/new", _open_rarely_needed),
 }
