@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 
 from pwdlib import PasswordHash
@@ -10,6 +11,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 PREFIX_LENGTH = 20  # characters of a token that are kept in clear, to find its row by
 MOST_ITERATIONS = 1_000_000  # of an imported PBKDF2 hash; more would be an attack on our processor
+OURS = re.compile(r"(mc_[a-z]+_)[A-Za-z0-9_-]{4,}")
 
 _passwords = PasswordHash((Argon2Hasher(),))
 
@@ -22,6 +24,11 @@ def new_token(kind: str) -> str:
 def prefix(token: str) -> str:
     """Return the part of a token by which its row is found. It leaves 180 bits to guess."""
     return token[:PREFIX_LENGTH]
+
+
+def masked(text: str) -> str:
+    """Return a text in which no token of ours can be read."""
+    return OURS.sub(r"\1***", text)
 
 
 def fingerprint(secret: str) -> str:

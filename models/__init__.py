@@ -15,6 +15,7 @@ from models.custom_field import (
 )
 from models.event import Event, EventType
 from models.gateway import Gateway
+from models.gateway_request import GatewayRequest, RequestKind, RequestState
 from models.idempotency import IdempotencyKey
 from models.identity import ExternalIdentity, PendingSignIn
 from models.invite import Invite, InviteBoardAccess
@@ -29,6 +30,7 @@ from models.onboarding import (
 from models.organization import BoardAccess, Member, Organization, Role
 from models.presence import Presence
 from models.read_marker import ReadKind, ReadMarker
+from models.run import Run, RunStatus
 from models.soul import Soul, SoulDirectory
 from models.tag import Tag, TagAssignment
 from models.task import Comment, Priority, Status, Task, TaskDependency, Trash
@@ -62,6 +64,7 @@ __all__ = [
     "FirstRunLink",
     "Gateway",
     "GatewayLeftover",
+    "GatewayRequest",
     "GroupNote",
     "IdempotencyKey",
     "Invite",
@@ -80,7 +83,11 @@ __all__ = [
     "Priority",
     "ReadKind",
     "ReadMarker",
+    "RequestKind",
+    "RequestState",
     "Role",
+    "Run",
+    "RunStatus",
     "SignIn",
     "Soul",
     "SoulDirectory",

@@ -100,6 +100,13 @@ class EventType(StrEnum):
     MESSAGE_SENT = "message.sent"
     MESSAGE_ACKNOWLEDGED = "message.acknowledged"
     MESSAGE_FAILED = "message.failed"
+    GATEWAY_REQUEST_ASKED = "gateway_request.asked"
+    GATEWAY_REQUEST_ANSWERED = "gateway_request.answered"
+    GATEWAY_REQUEST_DELIVERED = "gateway_request.delivered"
+    GATEWAY_REQUEST_LOST = "gateway_request.lost"
+    GATEWAY_REQUEST_EXPIRED = "gateway_request.expired"
+    GATEWAY_REQUEST_CANCELLED = "gateway_request.cancelled"
+    RUN_CHANGED = "run.changed"
 
 
 class Event(Base):

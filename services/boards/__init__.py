@@ -11,6 +11,7 @@ from services.boards.access import (
     readable,
     readable_ids,
     seen_by,
+    writable,
     writable_ids,
 )
 from services.boards.edits import change, create, delete
@@ -40,5 +41,6 @@ __all__ = [
     "seen_by",
     "set_goal",
     "summaries",
+    "writable",
     "writable_ids",
 ]

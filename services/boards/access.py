@@ -53,6 +53,12 @@ def readable(actor: Actor, organization_id: UUID) -> Select[UUID]:
     return select(seen.c.id).where(seen.c.reads)
 
 
+def writable(actor: Actor) -> Select[UUID]:
+    """Select the ids of all boards that the actor may change."""
+    seen = seen_by(actor).subquery()
+    return select(seen.c.id).where(seen.c.reads, seen.c.writes)
+
+
 async def readable_ids(
     session: AsyncSession, actor: Actor, organization_id: UUID
 ) -> Sequence[UUID]:
@@ -62,8 +68,7 @@ async def readable_ids(
 
 async def writable_ids(session: AsyncSession, actor: Actor) -> Sequence[UUID]:
     """Return the ids of all boards that the actor may change."""
-    seen = seen_by(actor).subquery()
-    return (await session.scalars(select(seen.c.id).where(seen.c.reads, seen.c.writes))).all()
+    return (await session.scalars(writable(actor))).all()
 
 
 async def access(session: AsyncSession, actor: Actor, board_id: UUID) -> Access:
