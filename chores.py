@@ -22,10 +22,12 @@ from kit.settings import Settings
 from services import (
     agents,
     approvals,
+    gateway_requests,
     idempotency,
     identity,
     jobs,
     messages,
+    runs,
     tasks,
 )
 
@@ -85,9 +87,13 @@ class Chores:
                 )
 
     async def mark_offline(self, _schedule: Schedule | None = None) -> None:
-        """Write down which agents have been silent for too long."""
+        """Write down which agents, runs and requests have been left alone for too long."""
         async with self._patiently() as session:
             await agents.mark_offline(session, offline_after=self.offline_after)
+        async with self._patiently() as session:
+            await runs.lose(session)
+        async with self._patiently() as session:
+            await gateway_requests.expire(session)
 
     async def purge(self, _schedule: Schedule | None = None) -> None:
         """Forget what is kept for a while: deleted tasks, sign-ins, answers, and jobs done."""
@@ -96,6 +102,7 @@ class Chores:
             await identity.purge_sign_ins(session)
             await idempotency.purge(session)
             await jobs.forget(session, now() - jobs.LOG_KEPT)
+            await runs.forget(session)
 
     async def give_up(self, _schedule: Schedule | None = None) -> None:
         """Let messages fail that no agent has fetched for too long, some hundreds at a time."""

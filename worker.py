@@ -24,7 +24,7 @@ from kit.database import open_pool
 from kit.doorbell import Doorbell
 from kit.sealing import Seal
 from kit.settings import Settings
-from services import agent_files, jobs, messages
+from services import agent_files, gateway_requests, jobs, messages, runs
 from services.gateways import Carrier, Station
 from services.provisioning import Reconciler
 
@@ -86,8 +86,12 @@ def stations_for(
 ) -> Sequence[Station]:
     """Return all that is done for the agents of a gateway, over the connection that is held."""
     library = agent_files.library(settings.base_url)
-    bringing = Reconciler(transaction, doorbell, Seal(settings), library)
-    return [bringing, messages.carrying(transaction, doorbell)]
+    return [
+        Reconciler(transaction, doorbell, Seal(settings), library),
+        messages.carrying(transaction, doorbell),
+        gateway_requests.Station(transaction, doorbell),
+        runs.Station(transaction),
+    ]
 
 
 async def _keep_working(

@@ -39,6 +39,8 @@ MEMORY = ("memory", "board", "activity")
 ONBOARDING = ("onboarding", "board", "activity")
 GATEWAY = ("gateways", "boards", "rail", "activity")
 MESSAGE = ("messages", "agent-{agent}")
+REQUEST = ("gateway-requests", "agent-{agent}", "rail", "activity")
+RUN = ("runs-{agent}", "runs-{task}")
 TOLD = ("activity",)
 
 STALE_PARTS: dict[EventType, tuple[str, ...]] = {
@@ -128,11 +130,18 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.MESSAGE_SENT: MESSAGE,
     EventType.MESSAGE_ACKNOWLEDGED: MESSAGE,
     EventType.MESSAGE_FAILED: MESSAGE,
+    EventType.GATEWAY_REQUEST_ASKED: REQUEST,
+    EventType.GATEWAY_REQUEST_ANSWERED: REQUEST,
+    EventType.GATEWAY_REQUEST_DELIVERED: ("gateway-requests",),
+    EventType.GATEWAY_REQUEST_LOST: REQUEST,
+    EventType.GATEWAY_REQUEST_EXPIRED: REQUEST,
+    EventType.GATEWAY_REQUEST_CANCELLED: REQUEST,
+    EventType.RUN_CHANGED: RUN,
 }
 """Which parts of pages an event puts out of date. Parts listen for these names."""
 
 
-OF_ONE_BOARD = {"board", "tasks", "onboarding"}
+OF_ONE_BOARD = {"board", "tasks"}
 """The parts that show one board: a page of another board has no use for their names."""
 
 

@@ -9,17 +9,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.paging import Page, Paging, paged_by_id
 from models import Agent, Event, EventType, Member
-from services import boards, messages
+from services import boards, gateway_requests, messages, runs
 from services.activity.entries import Entry, from_row, told
 
 NOT_YET = (EventType.APPROVAL_DECIDED, EventType.APPROVAL_UNDONE)
 """What no feed tells: an answer that can still be taken back leaves no trace if it is."""
 NEWEST_FIRST = (Event.seq.desc(),)
 
-NOT_TOLD = (*NOT_YET, *messages.EVENTS, EventType.AGENT_BROUGHT_UP_TO_DATE)
+NOT_TOLD = (
+    *NOT_YET,
+    *messages.EVENTS,
+    *gateway_requests.EVENTS,
+    *runs.EVENTS,
+    EventType.AGENT_BROUGHT_UP_TO_DATE,
+)
 """Nor does it tell how messages go from hand to hand: that somebody was told is one event more.
 
-That a gateway has heard of a change is no news either; that it has not, is.
+That a gateway has heard of a change, or of an answer, is no news either; that it has not, is. And
+the steps of a run are told where it is shown.
 """
 
 

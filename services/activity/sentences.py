@@ -92,6 +92,13 @@ SENTENCES = {
     EventType.MESSAGE_SENT: "Message to an agent sent: {kind}",
     EventType.MESSAGE_ACKNOWLEDGED: "Message to an agent taken: {kind}",
     EventType.MESSAGE_FAILED: "Message to an agent failed: {error}",
+    EventType.GATEWAY_REQUEST_ASKED: "{name} asks for {asked} ({hash})",
+    EventType.GATEWAY_REQUEST_ANSWERED: "Request of {name} {answer} ({hash})",
+    EventType.GATEWAY_REQUEST_DELIVERED: "Answer delivered to {name} ({hash})",
+    EventType.GATEWAY_REQUEST_LOST: "Request of {name} not settled here: {error}",
+    EventType.GATEWAY_REQUEST_EXPIRED: "Request of {name} expired ({hash})",
+    EventType.GATEWAY_REQUEST_CANCELLED: "Request of {name} taken back ({hash})",
+    EventType.RUN_CHANGED: "{name} works: {status}",
 }
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Conflict, Invalid, Refusal
 from models import Approval, ApprovalStatus, Board, EventType, User
-from services import boards, jobs
+from services import boards, events, jobs, messages
 from services.approvals import settling
 from services.approvals.details import (
     ApprovalDetail,
@@ -78,10 +78,10 @@ async def answer(
     board = await _hold_board_of(session, user, approval_id)
     settles_at = _settles_at(undo_seconds)
     wanted = _Answer(user, status, checked_text(note, "note"), settles_at)
-    detail, news = await _answer(session, await one(session, board, approval_id), wanted)
-    if news is not None:
+    detail, happened = await _answer(session, await one(session, board, approval_id), wanted)
+    if happened:
         await _settle_later(session, [detail], settles_at)
-        await settling.announce(session, [news])
+    await messages.queue(session, settling.told([detail]) if happened else [], happened=happened)
     return detail
 
 
@@ -104,19 +104,18 @@ async def answer_many(
     asked = await _asked(session, user, approval_ids)
     outcomes: dict[UUID, Outcome] = {}
     answered: list[ApprovalDetail] = []
-    told: list[settling.News] = []
+    happened: list[events.Happened] = []
     for approval_id, detail in sorted(asked.items(), key=lambda item: _turn(item[1])):
         try:
-            now_so, news = await _answer(session, detail, wanted)
+            now_so, facts = await _answer(session, detail, wanted)
         except Refusal as refusal:
             outcomes[approval_id] = Outcome(approval_id, refusal=refusal)
             continue
         outcomes[approval_id] = Outcome(approval_id, detail=now_so)
-        if news is not None:
-            answered.append(now_so)
-            told.append(news)
+        answered += [now_so] if facts else []
+        happened += facts
     await _settle_later(session, answered, wanted.settles_at)
-    await settling.announce(session, told)
+    await messages.queue(session, settling.told(answered), happened=happened)
     return [outcomes[id] for id in asked]
 
 
@@ -158,22 +157,22 @@ class _Answer:
 
 async def _answer(
     session: AsyncSession, asked: ApprovalDetail | Refusal, wanted: _Answer
-) -> tuple[ApprovalDetail, settling.News | None]:
-    """Answer a question, and return what is to be announced; nothing, if it was answered so."""
+) -> tuple[ApprovalDetail, list[events.Happened]]:
+    """Answer a question, and return what is to be recorded of it."""
     if isinstance(asked, Refusal):
         raise asked
     if wanted.status is ApprovalStatus.PENDING:
         raise Invalid("answer_required", "Approve or reject.", field="status")
     if not asked.is_waiting:
         if (asked.approval.decided_by_user_id, asked.answer) == (wanted.by.id, wanted.status):
-            return asked, None
+            return asked, []
         raise _already_decided(asked)
     detail = _decided(asked, wanted.by, wanted.status, wanted.note)
     if wanted.settles_at is None:
-        return detail, await settling.settled(session, detail)
+        return detail, [await settling.settled(session, detail)]
     detail.approval.settles_at = wanted.settles_at
     told = {"answer": wanted.status, "note": wanted.note}
-    return detail, settling.News([fact(EventType.APPROVAL_DECIDED, wanted.by, detail, **told)])
+    return detail, [fact(EventType.APPROVAL_DECIDED, wanted.by, detail, **told)]
 
 
 def _settles_at(undo_seconds: float) -> datetime | None:

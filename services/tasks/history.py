@@ -10,12 +10,16 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Agent, Board, Comment, Event, EventType, Tag, Task, User
-from services import messages
+from services import messages, runs
 from services.tasks.comments import CommentDetail, with_authors
 from services.tasks.looking import find
 
 MOST = 200  # entries, the newest
-TOLD_OTHERWISE = (EventType.TASK_COMMENT, *messages.EVENTS)  # comments tell themselves
+TOLD_OTHERWISE = (
+    EventType.TASK_COMMENT,
+    *messages.EVENTS,
+    *runs.EVENTS,
+)  # comments tell themselves
 
 
 class FieldChange(NamedTuple):

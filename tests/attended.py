@@ -1,0 +1,135 @@
+"""A gateway on which the agents of Launch live, and a worker that attends to it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.doorbell import Doorbell
+from kit.settings import Settings
+from models import Agent, Event, EventType, Gateway, GatewayRequest, RequestState, Run
+from openclaw import Budget, Guard
+from services import gateway_requests, runs
+from services.gateways import Carrier
+from tests.conftest import Transaction
+from tests.openclaw.asking import Asking, asking
+from tests.openclaw.fake import TOKEN
+from tests.world import SEAL, World, a_gateway
+
+QUICK = Budget(call=2.0, first_rest=0.01, longest_rest=0.05, rest_for_people=0.05)
+
+
+@dataclass
+class Attended:
+    """The gateway, and how one sees what became of what it told."""
+
+    fake: Asking
+    world: World
+    gateway: Gateway
+    transaction: Transaction
+    settings: Settings
+    doorbell: Doorbell = field(default_factory=Doorbell)
+
+    @asynccontextmanager
+    async def held(self, *, look_anyway: float = 30.0) -> AsyncGenerator[None]:
+        """Let a worker hold the gateway, and attend to it."""
+        stations = [
+            gateway_requests.Station(self.transaction, self.doorbell, look_anyway=look_anyway),
+            runs.Station(self.transaction, look_anyway=look_anyway, write_every=0.05),
+        ]
+
+        async def heard(_ladder: object) -> None:
+            """Tell nobody."""
+
+        carrier = Carrier(SEAL, Guard())
+        keeping = carrier.keep(self.gateway, heard, stations=stations, budget=QUICK)
+        holding = asyncio.create_task(keeping)
+        try:
+            yield
+        finally:
+            holding.cancel()
+            with suppress(asyncio.CancelledError):
+                await holding
+
+    async def requests(self) -> list[GatewayRequest]:
+        async with self.transaction() as session:
+            query = select(GatewayRequest).order_by(GatewayRequest.created_at)
+            return list(await session.scalars(query))
+
+    async def request(self, state: RequestState = RequestState.WAITING) -> GatewayRequest:
+        """Wait until there is a request in a state, and return it."""
+        found = await self.until(lambda: self._in(state))
+        return found[-1]
+
+    async def runs(self) -> list[Run]:
+        async with self.transaction() as session:
+            return list(await session.scalars(select(Run).order_by(Run.started_at)))
+
+    async def run(self, is_so: Callable[[Run], object]) -> Run:
+        """Wait until the last run is so, and return it."""
+
+        async def last() -> list[Run]:
+            return [run for run in (await self.runs())[-1:] if is_so(run)]
+
+        [run] = await self.until(last)
+        return run
+
+    async def until(self, found: Callable[[], Any]) -> Any:
+        """Wait until something is found, and return it."""
+        result = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                while not (result := await found()):
+                    await asyncio.sleep(0.02)
+        assert result, [(one.state, one.error) for one in await self.requests()]
+        return result
+
+    async def events(self, type: EventType) -> list[Event]:
+        async with self.transaction() as session:
+            query = select(Event).where(Event.type == type).order_by(Event.seq)
+            return list(await session.scalars(query))
+
+    async def change(self, what: Any, **values: Any) -> None:
+        """Change a row behind everybody's back."""
+        async with self.transaction() as session:
+            await session.execute(update(type(what)).filter_by(id=what.id).values(**values))
+
+    async def _in(self, state: RequestState) -> list[GatewayRequest]:
+        return [one for one in await self.requests() if one.state is state]
+
+
+def key_of(agent: Agent) -> str:
+    return f"mc-{agent.id}"
+
+
+async def settle_in(session: AsyncSession, world: World, url: str) -> Gateway:
+    """Let the crew of Launch live on a gateway at some address."""
+    gateway = a_gateway(world.tern, url=url)
+    gateway.sealed_token = SEAL.close(TOKEN, f"gateways.token:{gateway.id}")
+    session.add(gateway)
+    await session.flush()
+    for agent in (world.lead, world.worker, world.other_worker):
+        values = {"gateway_id": gateway.id, "openclaw_session_id": f"agent:{key_of(agent)}:main"}
+        await session.execute(update(Agent).where(Agent.id == agent.id).values(**values))
+    return gateway
+
+
+@asynccontextmanager
+async def attended(
+    settings: Settings, transaction: Transaction, world: World
+) -> AsyncGenerator[Attended]:
+    """Let a gateway run on which the crew of Launch live, with a doorbell that rings."""
+    async with asking() as fake:
+        async with transaction() as session:
+            gateway = await settle_in(session, world, fake.url)
+        there = Attended(fake, world, gateway, transaction, settings)
+        listening = asyncio.create_task(there.doorbell.listen(settings.dsn))
+        await asyncio.wait_for(there.doorbell.listening.wait(), 10)
+        yield there
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
