@@ -86,6 +86,7 @@ OF_REACH: dict[Reach | None, set[int]] = {
     reach.agent_in_sight: {403, 404},
     reach.own_agent: {403, 404},
     reach.gateway_in_reach: {403, 404},
+    reach.request_in_reach: {403, 404},
     reach.field_to_change: {403, 404},
     reach.tag_to_read: {404},
     reach.tag_to_change: {403, 404},

@@ -29,6 +29,7 @@ from services import approvals, tasks
 PREFIX = "/api/v1"
 NOT_SENT = {
     "agent",
+    "asked",
     "board",
     "call",
     "field",

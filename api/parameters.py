@@ -11,6 +11,7 @@ NAMED: Mapping[str, str] = {
     "task_id": "task",
     "approval_id": "approval",
     "agent_id": "agent",
+    "request_id": "request of an agent on a gateway",
     "tag_id": "tag",
     "gateway_id": "gateway",
     "group_id": "group of boards",

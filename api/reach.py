@@ -9,7 +9,15 @@ from typing import Any
 from api.operations import Call
 from kit.errors import Forbidden
 from models import Agent
-from services import agents, boards, custom_fields, gateways, organizations, tags
+from services import (
+    agents,
+    boards,
+    custom_fields,
+    gateway_requests,
+    gateways,
+    organizations,
+    tags,
+)
 
 
 async def reading(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,6 +121,11 @@ async def gateway_in_reach(call: Call, path: Mapping[str, Any]) -> dict[str, Any
     reached = await administering(call, path)
     gateway = await gateways.get(call.session, reached["member"], path["gateway_id"])
     return reached | {"gateway": gateway}
+
+
+async def request_in_reach(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Find what an agent on a gateway asks, for those who may answer it."""
+    return {"asked": await gateway_requests.found(call.session, call.user, path["request_id"])}
 
 
 async def own_agent(call: Call, path: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,11 +21,14 @@ from models import (
     BoardCustomField,
     CustomField,
     Gateway,
+    GatewayRequest,
     Invite,
     Member,
     Message,
     Organization,
+    RequestKind,
     Role,
+    Run,
     SignIn,
     Status,
     Tag,
@@ -297,6 +300,48 @@ def a_main(gateway: Gateway, name: str = "Harbour master", **fields: Any) -> lis
         **fields,
     )
     return [main, an_agent_token(main)]
+
+
+def a_request(gateway: Gateway, agent: Agent | None = None, **fields: Any) -> GatewayRequest:
+    """Make a question whether an agent on a gateway may run a command."""
+    id = new_id()
+    defaults = {
+        "kind": RequestKind.EXEC,
+        "exact": "rm -rf build",
+        "cwd": "/agents/work",
+        "allowed_decisions": ["allow-once", "deny"],
+        "asked_at": now(),
+        "expires_at": now() + timedelta(minutes=30),
+        "agent_key": "main",
+        "agent_id": agent.id if agent else None,
+        "board_id": agent.board_id if agent else None,
+    }
+    return GatewayRequest(
+        id=id,
+        organization_id=gateway.organization_id,
+        gateway_id=gateway.id,
+        gateway_name=gateway.name,
+        request_id=f"r-{id}",
+        created_at=now(),
+        **(defaults | fields),
+    )
+
+
+def a_run(gateway: Gateway, agent: Agent, **fields: Any) -> Run:
+    """Make a run of an agent on a gateway, which goes on."""
+    id = new_id()
+    defaults = {"phase": "thinking", "tail": "Let me see.", "tool_calls": []}
+    return Run(
+        id=id,
+        organization_id=gateway.organization_id,
+        gateway_id=gateway.id,
+        agent_id=agent.id,
+        run_id=f"run-{id}",
+        session_key="agent:main:main",
+        started_at=now(),
+        updated_at=now(),
+        **(defaults | fields),
+    )
 
 
 def a_task(board: Board, title: str, **fields: Any) -> Task:

@@ -43,7 +43,6 @@ SCRIPTS = (
     "palette.js",
     "parts.js",
     "reveal.js",
-    "rows.js",
     "select.js",
     "toasts.js",
     "unsaved.js",

@@ -35,16 +35,13 @@ def _a_zone(name: str | None) -> str | None:
     return name
 
 
-Zone = Annotated[Said, AfterValidator(_a_zone)]
-
-
 class You(BaseModel):
     """How a person is called, and where they are."""
 
     name: Said = None
     preferred_name: Said = None
     pronouns: Said = None
-    timezone: Zone = None
+    timezone: Annotated[Said, AfterValidator(_a_zone)] = None
 
 
 class Known(BaseModel):

@@ -9,6 +9,7 @@ from api import (
     onboarding,
     presence,
     read_markers,
+    runs,
     snapshots,
     tasks,
 )
@@ -51,6 +52,7 @@ OPERATIONS: list[Op] = [
     Op("DELETE", TASK, tasks.delete_task, USER, ["tasks"], to.writing),
     Op("GET", COMMENTS, comments.list_task_comments, EITHER, ["tasks"], to.reading),
     Op("POST", COMMENTS, comments.create_task_comment, EITHER, ["tasks"], to.writing),
+    Op("GET", f"{TASK}/runs", runs.list_task_runs, USER, ["tasks"], to.reading),
     #
     Op("GET", "/unread", read_markers.list_unread, USER, READING, to.belonging),
     Op("PUT", f"{BOARD}/read-markers/{{kind}}", read_markers.mark_read, USER, READING, to.reading),

@@ -5,9 +5,11 @@ from api import (
     agents,
     file_sync,
     gateway_agents,
+    gateway_requests,
     gateway_sessions,
     gateways,
     messages,
+    runs,
 )
 from api import reach as to
 from api.catalogue.declaring import EITHER, USER, Op
@@ -18,6 +20,9 @@ GATES = "/gateways"
 GATE, SESSIONS = f"{GATES}/{{gateway_id}}", f"{GATES}/sessions"
 SESSION = f"{SESSIONS}/{{session_id}}"
 RESIDENTS = f"{GATE}/agents"
+ASKED = "/gateway-requests"
+A_REQUEST = f"{ASKED}/{{request_id}}"
+THEIR_TAGS = ["gateway-requests"]
 GATE_TAGS, ADMIN = ["gateways"], to.administering
 OUTBOX = f"{AN_AGENT}/messages"
 SYNC = f"{GATE}/templates/sync"
@@ -35,6 +40,25 @@ OPERATIONS: list[Op] = [
     Op("POST", TOKENS, agents.create_agent_token, USER, ["agents"], to.agent_in_reach),
     Op("GET", OUTBOX, messages.list_agent_messages, USER, ["agents"], to.agent_in_sight),
     Op("POST", AGAIN, messages.retry_message, USER, ["agents"], to.agent_in_reach),
+    Op("GET", f"{AN_AGENT}/runs", runs.list_agent_runs, USER, ["agents"], to.agent_in_sight),
+    #
+    Op("GET", ASKED, gateway_requests.list_gateway_requests, USER, THEIR_TAGS, to.belonging),
+    Op(
+        "GET",
+        A_REQUEST,
+        gateway_requests.get_gateway_request,
+        USER,
+        THEIR_TAGS,
+        to.request_in_reach,
+    ),
+    Op(
+        "POST",
+        f"{A_REQUEST}/answer",
+        gateway_requests.answer_gateway_request,
+        USER,
+        THEIR_TAGS,
+        to.request_in_reach,
+    ),
     #
     Op("GET", f"{GATES}/status", gateway_sessions.get_gateway_status, USER, GATE_TAGS),
     Op("GET", f"{GATES}/commands", gateway_sessions.list_gateway_commands, USER, GATE_TAGS, ADMIN),

@@ -27,6 +27,10 @@ SPECIAL: Mapping[Key, Callable[[Things], Example]] = {
         "status": "approved",
     },
     ("PATCH", FIELD): lambda _: {"label": "Another"},
+    ("POST", "/gateway-requests/{request_id}/answer"): lambda there: {
+        "sha256": there.request.sha256,
+        "decision": "deny",
+    },
 }
 """Where the example of the document would be refused in the tests' world."""
 

@@ -22,12 +22,15 @@ from models import (
     Event,
     EventType,
     Gateway,
+    GatewayRequest,
     GroupNote,
     Invite,
     Member,
     Message,
     Note,
     Organization,
+    RequestKind,
+    Run,
     Status,
     Tag,
     TagAssignment,
@@ -210,7 +213,7 @@ def _around_the_task(there: Things, size: int) -> Rows:
 
 
 def _at_hand(there: Things, size: int) -> Rows:
-    """What is there of an organization besides: fields, invitations, gateways, messages."""
+    """What is there of an organization besides: fields, invitations, gateways, messages, runs."""
     world, at = there.world, {"created_at": now(), "updated_at": now()}
     own = [{"id": new_id(), "organization_id": world.tern.id, **at} for _ in range(size)]
     fields = [row | {"field_key": f"key-{n}", "label": f"Field {n}"} for n, row in enumerate(own)]
@@ -244,10 +247,45 @@ def _at_hand(there: Things, size: int) -> Rows:
         for n in range(size)
         for agent in (world.lead, world.other_worker, there.main)
     ]
+    requests = [
+        {
+            "organization_id": world.tern.id,
+            "gateway_id": there.gateway.id,
+            "gateway_name": "Harbour",
+            "request_id": f"crowd-{n}",
+            "kind": RequestKind.EXEC,
+            "agent_id": world.worker.id,
+            "board_id": world.board.id if n % 2 else None,
+            "run_id": f"crowd-{n}",
+            "exact": f"ls {n}",
+            "allowed_decisions": ["deny"],
+            "asked_at": now(),
+            "expires_at": DISTANT,
+            "created_at": now(),
+        }
+        for n in range(size)
+    ]
+    runs = [
+        {
+            "organization_id": world.tern.id,
+            "gateway_id": there.gateway.id,
+            "agent_id": world.other_worker.id,
+            "task_id": there.task.id,
+            "run_id": f"crowd-{n}",
+            "session_key": "agent:main:main",
+            "tool_calls": [],
+            "tail": "",
+            "started_at": now(),
+            "updated_at": now(),
+        }
+        for n in range(size)
+    ]
     return {
         CustomField: fields,
         BoardCustomField: bound,
         Invite: invites,
         Gateway: gateways,
         Message: messages,
+        GatewayRequest: requests,
+        Run: runs,
     }

@@ -19,6 +19,7 @@ from models import (
     Board,
     BoardGroup,
     Gateway,
+    GatewayRequest,
     Invite,
     Message,
     OnboardingSession,
@@ -27,11 +28,21 @@ from models import (
     User,
 )
 from tests.remembering import a_group_note, a_note, grouped
-from tests.world import World, a_gateway, a_main, a_message, a_tag, an_invite
+from tests.world import (
+    World,
+    a_gateway,
+    a_main,
+    a_message,
+    a_request,
+    a_run,
+    a_tag,
+    an_invite,
+)
 
 TABLES = (
     "activity_events",
     "agent_messages",
+    "agent_runs",
     "agent_tokens",
     "agents",
     "approval_task_links",
@@ -43,6 +54,7 @@ TABLES = (
     "board_onboarding_sessions",
     "board_task_custom_fields",
     "boards",
+    "gateway_requests",
     "gateways",
     "organization_board_access",
     "organization_invite_board_access",
@@ -104,6 +116,7 @@ class Things:
     group: BoardGroup
     gateway: Gateway  # of Launch
     main: Agent  # who looks after it
+    request: GatewayRequest  # of the worker's, on the gateway
 
     def path(self, operation: Operation) -> str:
         """Return the path to the things of Launch."""
@@ -126,6 +139,7 @@ class Things:
             "memory_id": NOTE,
             "gateway_id": self.gateway.id,
             "session_id": "agent:main:main",
+            "request_id": self.request.id,
         }
         return path.format(**ids, handle="mission-control", slug="board-lead", kind="chat")
 
@@ -163,7 +177,12 @@ async def things(session: AsyncSession, world: World) -> Things:
     begun = OnboardingSession(board_id=world.board.id, created_at=now(), updated_at=now())
     session.add_all([a_note(world.board, id=NOTE), a_group_note(group, id=NOTE), begun])
     await session.flush()
-    return Things(world, task, approval, tag, invite, message, others, group, gateway, main)
+    request = a_request(gateway, world.worker)
+    session.add_all([request, a_run(gateway, world.other_worker, task_id=task.id)])
+    await session.flush()
+    return Things(
+        world, task, approval, tag, invite, message, others, group, gateway, main, request
+    )
 
 
 async def everything(session: AsyncSession) -> dict[str, Any]:

@@ -1,0 +1,145 @@
+"""What agents on gateways ask people, and what they do, over the API."""
+
+from typing import Any
+
+import pytest
+
+from kit.clock import now
+from models import Agent, Gateway, GatewayRequest, RequestKind, RequestState, Run, RunStatus, Task
+from tests.api.conftest import Client
+from tests.conftest import Transaction
+from tests.world import World, a_gateway, a_request, a_run
+
+QUESTION = '[{"question":"Which colour?","questionId":"colour","options":[{"label":"Blue"}]}]'
+
+
+@pytest.fixture
+async def gateway(transaction: Transaction, world: World) -> Gateway:
+    gateway = a_gateway(world.tern)
+    async with transaction() as session:
+        session.add(gateway)
+    return gateway
+
+
+async def asked(
+    transaction: Transaction, gateway: Gateway, agent: Agent | None, **fields: Any
+) -> GatewayRequest:
+    request = a_request(gateway, agent, **fields)
+    async with transaction() as session:
+        session.add(request)
+    return request
+
+
+async def test_a_request_says_exactly_what_is_asked_and_by_whom(
+    bob: Client, transaction: Transaction, gateway: Gateway, world: World
+) -> None:
+    request = await asked(transaction, gateway, world.worker, exact="ls  -l\n")
+    found = (await bob.get(f"/gateway-requests/{request.id}")).json()
+    assert found["command"] == "ls  -l\n"
+    assert found["sha256"] == request.sha256
+    assert found["asked_by"] == "Worker"
+    assert found["state"] == "waiting"
+    assert found["allowed_decisions"] == ["allow-once", "deny"]
+    assert found["questions"] == []
+    listed = (await bob.get("/gateway-requests")).json()
+    assert listed["items"] == [found]
+    assert listed["total"] == 1
+    none = (await bob.get(f"/gateway-requests?board_id={world.garden.id}")).json()
+    assert none["total"] == 0
+
+
+async def test_an_answer_is_given_once_and_says_by_whom(
+    bob: Client, alice: Client, transaction: Transaction, gateway: Gateway, world: World
+) -> None:
+    request = await asked(transaction, gateway, world.worker)
+    path, body = f"/gateway-requests/{request.id}/answer", {"sha256": request.sha256}
+    stale = await bob.post(path, json={"sha256": "0" * 64, "decision": "deny"})
+    assert (stale.status_code, stale.json()["code"]) == (409, "request_differs")
+    for bad in ({"decision": "allow-always"}, {"decision": None}, {"answers": {"x": ["y"]}}):
+        assert (await bob.post(path, json=body | bad)).status_code == 422
+    answered = await bob.post(path, json=body | {"decision": "allow-once"})
+    assert answered.status_code == 200
+    assert answered.json()["state"] == "answering"
+    assert answered.json()["answered_by"] == "Bob"
+    again = await bob.post(path, json=body | {"decision": "allow-once"})
+    assert again.json()["answered_at"] == answered.json()["answered_at"]
+    late = await alice.post(path, json=body | {"decision": "deny"})
+    assert late.status_code == 409
+    assert late.json()["code"] == "already_answered"
+    assert late.json()["detail"] == "Bob has answered this already."
+
+
+async def test_questions_are_answered_by_their_ids(
+    bob: Client, transaction: Transaction, gateway: Gateway, world: World
+) -> None:
+    kind = RequestKind.QUESTION
+    request = await asked(transaction, gateway, world.lead, kind=kind, exact=QUESTION)
+    path, body = f"/gateway-requests/{request.id}", {"sha256": request.sha256}
+    assert (await bob.get(path)).json()["questions"][0]["questionId"] == "colour"
+    wrong = await bob.post(f"{path}/answer", json=body | {"answers": {"colour": ["Green"]}})
+    assert wrong.status_code == 422
+    right = await bob.post(f"{path}/answer", json=body | {"answers": {"colour": ["Blue"]}})
+    assert right.json()["answer"] == {"answers": {"colour": ["Blue"]}}
+
+
+@pytest.mark.parametrize(
+    ("name", "on_board", "on_none"), [("rita", 403, 403), ("charlie", 404, 404), ("bob", 200, 403)]
+)
+async def test_who_may_not_change_the_board_does_not_see_what_its_agents_ask(
+    name: str,
+    on_board: int,
+    on_none: int,
+    request: pytest.FixtureRequest,
+    transaction: Transaction,
+    gateway: Gateway,
+    world: World,
+) -> None:
+    client: Client = request.getfixturevalue(name)
+    ours = await asked(transaction, gateway, world.worker)
+    nobodys = await asked(transaction, gateway, None)
+    for one, status in ((ours, on_board), (nobodys, on_none)):
+        answer = await client.get(f"/gateway-requests/{one.id}")
+        assert answer.status_code == status
+        assert ("rm -rf" in answer.text) == (status == 200)
+    total = (await client.get("/gateway-requests")).json()["total"]
+    assert total == (1 if on_board == 200 else 0)
+
+
+async def test_what_is_over_is_told_with_why(
+    alice: Client, transaction: Transaction, gateway: Gateway, world: World
+) -> None:
+    over = {"state": RequestState.LOST, "error": "Somebody answered it.", "ended_at": now()}
+    request = await asked(transaction, gateway, world.worker, **over)
+    found = (await alice.get("/gateway-requests?state=lost")).json()["items"]
+    assert [one["error"] for one in found] == ["Somebody answered it."]
+    body = {"sha256": request.sha256, "decision": "deny"}
+    late = await alice.post(f"/gateway-requests/{request.id}/answer", json=body)
+    assert (late.status_code, late.json()["code"]) == (409, "request_over")
+
+
+async def test_runs_are_listed_by_agent_and_by_task(
+    rita: Client,
+    charlie: Client,
+    transaction: Transaction,
+    gateway: Gateway,
+    world: World,
+) -> None:
+    task: Task = world.task()
+    call: Any = {"id": "c", "name": "exec", "title": "Exec ls", "detail": "ls", "status": "running"}
+    call |= {"started_at": "2026-11-24T22:28:33+00:00", "ended_at": None, "error": None}
+    run: Run = a_run(gateway, world.worker, tool_calls=[call], tool="exec", phase="tool")
+    ended = a_run(gateway, world.worker, status=RunStatus.ENDED, ended_at=now())
+    async with transaction() as session:
+        session.add(task)
+        await session.flush()
+        run.task_id = task.id
+        session.add_all([ended, run])
+    of_agent = (await rita.get(f"/agents/{world.worker.id}/runs")).json()
+    assert [one["id"] for one in of_agent["items"]] == [str(ended.id), str(run.id)]
+    path = f"/boards/{world.board.id}/tasks/{task.id}/runs"
+    [found] = (await rita.get(path)).json()["items"]
+    assert (found["status"], found["phase"], found["tool"]) == ("running", "tool", "exec")
+    assert found["tool_calls"][0]["detail"] == "ls"
+    assert found["tail"] == "Let me see."
+    for one in (path, f"/agents/{world.worker.id}/runs"):
+        assert (await charlie.get(one)).status_code == 404
