@@ -103,14 +103,14 @@ class Message(Base):
         self.state = MessageState.FAILED
         self.last_error = error
 
-    def lose(self, at: datetime, error: str, *, needs_turn: bool) -> None:
-        """Put back what a gateway had taken and has lost. It may need another turn."""
+    def lose(self, at: datetime, error: str) -> None:
+        """Put back what a gateway had taken, and no agent will ever read. It needs another turn."""
         self.state = MessageState.QUEUED
         self.last_error = error
         self.next_try_at = at
         self.due_at = None
         self.losses += 1
-        self.run += needs_turn
+        self.run += 1
 
     def wait_again(self, at: datetime) -> None:
         """Put it back among those that wait, as if nobody had tried."""

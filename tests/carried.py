@@ -43,6 +43,7 @@ class Post:
     gateway: Gateway
     transaction: Transaction
     clock: Clock = field(default_factory=Clock)
+    budget: Budget = QUICK
 
     @asynccontextmanager
     async def carried(self, doorbell: Doorbell | None = None) -> AsyncGenerator[None]:
@@ -63,7 +64,9 @@ class Post:
         async def heard(_ladder: object) -> None:
             """Tell nobody."""
 
-        await Carrier(SEAL, Guard()).keep(self.gateway, heard, stations=[station], budget=QUICK)
+        await Carrier(SEAL, Guard()).keep(
+            self.gateway, heard, stations=[station], budget=self.budget
+        )
 
     async def write(self, *contents: str, to: Agent | None = None, **more: Any) -> None:
         """Write to an agent, the worker unless it is said."""
@@ -80,14 +83,24 @@ class Post:
     async def states(self, agent: Agent | None = None) -> list[str]:
         return [message.state for message in await self.mail(agent)]
 
-    async def until(self, *states: MessageState, agent: Agent | None = None) -> list[Message]:
+    async def until(
+        self, *states: MessageState, agent: Agent | None = None, within: float = 10
+    ) -> list[Message]:
         """Wait until an agent's messages stand like this, and return them."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(within):
                 while await self.states(agent) != [*states]:
                     await asyncio.sleep(0.02)
-        assert await self.states(agent) == [*states]
-        return await self.mail(agent)
+        mail = await self.mail(agent)
+        told = [(one.state, one.attempts, one.run, one.last_error) for one in mail]
+        assert [one.state for one in mail] == [*states], told
+        return mail
+
+    async def sent_as(self, run_id: str, *, times: int = 1) -> None:
+        """Wait until something was sent under a key, so many times."""
+        async with asyncio.timeout(10):
+            while self.sends.count(run_id) < times:
+                await asyncio.sleep(0.02)
 
     async def change(self, what: Any, **values: Any) -> None:
         """Change a row behind everybody's back."""

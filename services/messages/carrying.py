@@ -16,16 +16,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.doorbell import Doorbell
 from models import Gateway, MessageState
-from openclaw import MISSED, Event, Link, Subscription
+from openclaw import Link, Subscription
 from services.messages import handovers, turns
+from services.messages.ears import Ears
 from services.messages.handovers import Letter
-from services.messages.turns import Turn
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
 AT_ONCE = 4  # agents that are spoken to at the same time
 LOOK_ANYWAY = 15.0  # seconds
 TRY_AGAIN = 2.0  # seconds after which a gateway is asked again that did not tell
+REST = 5.0  # seconds after which an agent is served again whose mail has failed
 DEBOUNCE = 0.2  # seconds, in which several rings become one
 
 log = logging.getLogger(__name__)
@@ -65,10 +66,8 @@ class _Post:
         self._clock = clock
         self._hands = asyncio.Semaphore(AT_ONCE)
         self._lanes: dict[UUID, bool] = {}  # by agent; whether there was more mail meanwhile
-        self._ends: dict[UUID, tuple[str, Turn]] = {}  # that events told of
-        self._doubtful: set[UUID] = set()  # messages of which an event told too little
-        self._losses = 1  # how often events were lost: before we listened, all were
-        self._minded = 0  # the losses after which all that is out was doubted
+        self._ears = Ears()
+        self._minded = 0  # the losses of events after which all that is out was doubted
 
     async def run(self, every: float) -> None:
         """Carry until cancelled."""
@@ -85,27 +84,10 @@ class _Post:
             listening.close()
 
     async def _listen(self, listening: Subscription) -> None:
-        """Hear how turns end. Where events were lost, one has to look at all that is out."""
+        """Hear how turns end."""
         while True:
-            event = await listening.next()
-            if event is MISSED:
-                self._losses += 1
-            elif not self._hear(event):
-                continue
-            self._ringing.set()
-
-    def _hear(self, event: Event) -> bool:
-        """Keep what an event tells of the end of a turn; say whether it does."""
-        said = turns.told(event)
-        message_id = said and _message_id(said[0])
-        if said is None or message_id is None:
-            return False
-        run_id, turn = said
-        if turn is None:
-            self._doubtful.add(message_id)
-        else:
-            self._ends[message_id] = (run_id, turn)
-        return True
+            if self._ears.hear(await listening.next()):
+                self._ringing.set()
 
     async def _go_round(self, group: asyncio.TaskGroup) -> None:
         """Write down what was heard, and see that each agent that has mail has its lane."""
@@ -122,23 +104,22 @@ class _Post:
 
     async def _note_ends(self) -> None:
         """Write down how turns ended, but for those that nobody knows yet to have begun."""
-        if not self._ends:
-            return
-        ends, self._ends = self._ends, {}
-        async with self._transaction() as session:
-            early = await handovers.note_ends(session, self._gateway.id, ends, self._clock())
-        self._ends = {id: ends[id] for id in early} | self._ends
+        ends, self._ears.ends = self._ears.ends, {}
+        if ends:
+            async with self._transaction() as session:
+                early = await handovers.note_ends(session, self._gateway.id, ends, self._clock())
+            self._ears.ends = {id: ends[id] for id in early} | self._ears.ends
 
     async def _doubt(self) -> None:
         """Have that looked at of which events told too little, or of which some were lost."""
-        losses, doubtful = self._losses, set(self._doubtful)
+        losses, doubtful = self._ears.losses, set(self._ears.doubtful)
         if losses == self._minded and not doubtful:
             return
         only = doubtful if losses == self._minded else None
         async with self._transaction() as session:
             await handovers.doubt(session, self._gateway.id, self._clock(), only)
         self._minded = losses
-        self._doubtful -= doubtful
+        self._ears.doubtful -= doubtful
 
     async def _serve(self, agent_id: UUID) -> None:
         """Do all that there is to do for an agent. What goes wrong with one is its own affair."""
@@ -147,6 +128,7 @@ class _Post:
                 pass
         except Exception as error:
             log.warning("The mail of agent %s: %s", agent_id, error, exc_info=True)
+            await asyncio.sleep(REST)
         if self._lanes.pop(agent_id):
             self._ringing.set()
 
@@ -176,14 +158,25 @@ class _Post:
             at = self._clock()
             letters = await handovers.handed_over(session, self._gateway.id, agent_id, at)
         for letter in letters:
-            message = letter.message
-            turn = await turns.look(self._link, letter.session_key, message.run_id)
-            if turn is None:
+            message, where = letter.message, letter.session_key
+            seen = await turns.look(self._link, where, message.run_id)
+            if seen is None:
                 return False
+            turn = self._ears.weigh(message.id, message.run_id, where, seen)
+            if turn == turns.UNKNOWN:
+                await self._ask_again(letter)
+                continue
             ends = {message.id: (message.run_id, turn)}
             async with self._transaction() as session:
                 await handovers.note_ends(session, self._gateway.id, ends, self._clock())
         return True
+
+    async def _ask_again(self, letter: Letter) -> None:
+        """Say again what nobody knows to be known: who has it, does not hear it twice."""
+        async with self._transaction() as session:
+            may = await handovers.take_again(session, letter, self._clock())
+        if may:
+            await self._send(letter)
 
     async def _send(self, letter: Letter) -> float:
         """Send a message, write down what came of it, and return how long to rest then."""
@@ -194,15 +187,7 @@ class _Post:
         at = self._clock()
         async with self._transaction() as session:
             message = await handovers.note_attempt(session, letter, turn, at)
-        if message.id in self._ends:
+        if self._ears.has_news_of(message.id, sent.run_id):
             self._ringing.set()
         rests = message.state is MessageState.QUEUED and message.due_at is not None
         return max(0.0, (message.due_at - at).total_seconds()) if rests else 0.0
-
-
-def _message_id(run_id: str) -> UUID | None:
-    """Return the message that a turn was begun with, if it was one of ours."""
-    try:
-        return UUID(run_id.partition(".")[0])
-    except ValueError:
-        return None

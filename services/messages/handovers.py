@@ -17,12 +17,12 @@ from services import events
 from services.messages.fates import happened_to
 from services.messages.reading import of_its_board
 from services.messages.texts import PAUSE, RESUME
-from services.messages.turns import Fate, Turn
+from services.messages.turns import UNKNOWN, Fate, Turn
 
 IN_HAND = timedelta(seconds=10)  # for which an attempt keeps others from making one
 LONGEST_REST = timedelta(seconds=60)  # between two attempts
 MOST_ATTEMPTS = 30  # some 25 minutes of a gateway that is there and takes nothing
-MOST_LOSSES = 3  # of one message that a gateway has taken and knows nothing of
+MOST_LOSSES = 5  # of one message that a gateway has taken and knows nothing of
 LOOK_AGAIN = timedelta(minutes=10)  # after which one looks what became of a message, unasked
 LOOK_SOON = timedelta(seconds=5)  # the same, at the least
 
@@ -97,6 +97,24 @@ async def take_out(
     return Letter(message, session_key or "")
 
 
+async def take_again(session: AsyncSession, letter: Letter, at: datetime) -> bool:
+    """Take a message in hand once more that a gateway has taken, and count the attempt.
+
+    Says whether it may be sent: its gateway may have lost it, so that it would begin a turn.
+    """
+    mine = letter.message
+    query = select(Message).join(Agent, Agent.id == Message.agent_id)
+    query = query.outerjoin(Board, Board.id == Agent.board_id)
+    query = query.where(Message.id == mine.id, Message.state == MessageState.SENT, _may_go())
+    locked = query.with_for_update(of=Message).execution_options(populate_existing=True)
+    message = await session.scalar(locked)
+    if message is None or message.run != mine.run:
+        return False
+    message.attempt(at + IN_HAND)
+    mine.attempts = message.attempts
+    return True
+
+
 async def note_attempt(session: AsyncSession, letter: Letter, turn: Turn, at: datetime) -> Message:
     """Write down what came of an attempt, and return the message as it is then.
 
@@ -107,7 +125,7 @@ async def note_attempt(session: AsyncSession, letter: Letter, turn: Turn, at: da
     if message is None:
         return mine
     is_last = message.attempts == mine.attempts or turn.fate in TAKEN
-    if message.state is MessageState.QUEUED and message.run == mine.run and is_last:
+    if message.run == mine.run and is_last:
         await events.record_all(session, _attempted(message, turn, at))
     return message
 
@@ -138,10 +156,15 @@ async def note_ends(
 
 def _attempted(message: Message, turn: Turn, at: datetime) -> list[events.Happened]:
     """Note what came of an attempt to hand a message over."""
+    if message.state is MessageState.SENT:
+        return _asked_again(message, turn, at)
+    if message.state is not MessageState.QUEUED:
+        return []
     if turn.fate in TAKEN:
         is_news = message.sent_at is None
         message.hand_over(at, at + LOOK_AGAIN)
-        return [*happened_to(message, is_news=is_news), *_looked_at(message, turn, at)]
+        told = happened_to(message, is_news=is_news)
+        return [*told, *_looked_at(message, turn, at)] if turn.fate is Fate.ENDED else told
     if turn.fate is Fate.LOST:
         return _lost(message, turn, at)
     if turn.fate is Fate.FAILED:
@@ -150,9 +173,21 @@ def _attempted(message: Message, turn: Turn, at: datetime) -> list[events.Happen
     return _failed(message, turn) if message.attempts >= MOST_ATTEMPTS else []
 
 
+def _asked_again(message: Message, turn: Turn, at: datetime) -> list[events.Happened]:
+    """Note what a gateway says that was asked again for a message which it had taken.
+
+    If it has taken it anew, it had lost it: that must not go on for ever.
+    """
+    if turn.fate is not Fate.UNKNOWN:
+        message.losses = message.losses + 1 if turn.is_new else 0
+    if message.losses >= MOST_LOSSES:
+        return _failed(message, UNKNOWN)
+    return _looked_at(message, turn, at)
+
+
 def _looked_at(message: Message, turn: Turn, at: datetime) -> list[events.Happened]:
     """Note what was seen of a message that a gateway has taken."""
-    if turn.fate is Fate.RUNNING:
+    if turn.fate in (Fate.RUNNING, Fate.UNKNOWN):
         message.due_at = at + _patience(message, at)
         return []
     if turn.fate is Fate.ENDED:
@@ -162,8 +197,8 @@ def _looked_at(message: Message, turn: Turn, at: datetime) -> list[events.Happen
 
 
 def _lost(message: Message, turn: Turn, at: datetime) -> list[events.Happened]:
-    """Send a message again that a gateway has lost, but not for ever."""
-    message.lose(at, turn.reason, needs_turn=turn.fate is Fate.LOST)
+    """Let a message that no agent will read have another turn, but not for ever."""
+    message.lose(at, turn.reason)
     return _failed(message, turn) if message.losses >= MOST_LOSSES else happened_to(message)
 
 
@@ -178,7 +213,7 @@ def _failed(message: Message, turn: Turn) -> list[events.Happened]:
 def _patience(message: Message, at: datetime) -> timedelta:
     """Return when to look again: the longer it is out, the later."""
     out = at - (message.next_try_at or at)
-    return max(LOOK_SOON, min(out, LOOK_AGAIN))
+    return max(LOOK_SOON, min(out / 4, LOOK_AGAIN))
 
 
 def _rest(attempts: int) -> timedelta:

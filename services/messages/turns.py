@@ -33,13 +33,18 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class Turn:
-    """What has become of a message, and why, where it is no good news."""
+    """What has become of a message, and why, where it is no good news.
+
+    `is_new` says that the gateway has taken it only now.
+    """
 
     fate: Fate
     reason: str = ""
+    is_new: bool = False
 
 
 RUNNING, ENDED = Turn(Fate.RUNNING), Turn(Fate.ENDED)
+BEGUN = Turn(Fate.RUNNING, is_new=True)
 LOST = Turn(Fate.LOST, "The gateway was cut off before the agent could read it.")
 UNKNOWN = Turn(Fate.UNKNOWN, "The gateway knows nothing of it.")
 
@@ -56,7 +61,9 @@ async def begin(link: Link, session_key: str, content: str, run_id: str, *, deli
         said = _object(await link.ask("chat.send", params))
     except GatewayError as error:
         return await _refused(link, session_key, run_id, error)
-    if said.get("status") in ("started", "in_flight"):
+    if said.get("status") == "started":
+        return BEGUN
+    if said.get("status") == "in_flight":
         return RUNNING
     if said.get("status") == "ok":
         found = await look(link, session_key, run_id)

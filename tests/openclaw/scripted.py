@@ -51,7 +51,15 @@ class Run:
     command: str
 
 
-Thought = str | Run
+@dataclass(frozen=True)
+class Refuse:
+    """Answer with an error, after which the turn is over."""
+
+    reason: str
+    status: int = 400
+
+
+Thought = str | Run | Refuse
 Mind = Callable[[Turn], Thought]
 
 
@@ -74,6 +82,8 @@ class Model:
         turn = _turn(asked.get("messages") or [])
         self.turns.append(turn)
         thought = await run_in_threadpool(self.mind, turn)
+        if isinstance(thought, Refuse):
+            return JSONResponse({"error": {"message": thought.reason}}, thought.status)
         if asked.get("stream"):
             return StreamingResponse(
                 _streamed(thought, len(self.turns)), media_type="text/event-stream"
@@ -141,7 +151,7 @@ def _text(message: dict[str, Any]) -> str:
     return "\n".join(part.get("text") or "" for part in content if isinstance(part, dict))
 
 
-def _calls(thought: Thought, number: int) -> list[dict[str, Any]]:
+def _calls(thought: str | Run, number: int) -> list[dict[str, Any]]:
     if isinstance(thought, str):
         return []
     arguments = json.dumps({"command": thought.command})
@@ -153,7 +163,7 @@ def _usage() -> dict[str, int]:
     return {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
 
 
-def _whole(thought: Thought, number: int) -> dict[str, Any]:
+def _whole(thought: str | Run, number: int) -> dict[str, Any]:
     calls = _calls(thought, number)
     text = thought if isinstance(thought, str) else None
     message = {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
@@ -169,7 +179,7 @@ def _whole(thought: Thought, number: int) -> dict[str, Any]:
     }
 
 
-def _streamed(thought: Thought, number: int) -> Iterator[str]:
+def _streamed(thought: str | Run, number: int) -> Iterator[str]:
     base = {"id": f"c-{number}", "object": "chat.completion.chunk", "created": 0, "model": MODEL}
     calls = [{"index": 0, **call} for call in _calls(thought, number)]
     said = {"tool_calls": calls} if calls else {"content": thought}

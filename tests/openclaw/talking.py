@@ -1,6 +1,6 @@
 """A gateway whose agents take turns: what they are told begins one, and it ends as a test wants.
 
-What it says of turns was compared with a real one of version 2026.9.6: tests/openclaw/test_real.py.
+What it says of turns was compared with a real one of version 2026.9.6: test_real_turns.py.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ class Talking(Workshop):
     """Its transcripts outlive a restart; what it remembers of turns does not."""
 
     is_quick: bool = False  # every turn ends well at once
+    is_shy: bool = False  # does not show what it is at
     is_hasty: bool = False  # and is told of before the message is answered
     transcripts: dict[str, list[Params]] = field(default_factory=dict)  # by session
     pending: dict[str, list[Params]] = field(default_factory=dict)  # to be taken in by a turn
@@ -96,8 +97,13 @@ class Talking(Workshop):
             await super()._answer(socket, frame)
             return
         self.calls.append((frame["method"], frame["params"]))
-        said = self._take(frame["params"])
-        await self.end(frame["params"]["idempotencyKey"])
+        params = frame["params"]
+        is_known = self._knows(params["sessionKey"], params["idempotencyKey"])
+        said = self._take(params)
+        if not is_known:
+            await self.end(params["idempotencyKey"])
+        while self._telling:
+            await asyncio.sleep(0)
         answer = {"type": "res", "id": frame["id"], "ok": True, "payload": said}
         await socket.send(json.dumps(answer))
 
@@ -134,13 +140,15 @@ class Talking(Workshop):
             self.pending.setdefault(session, []).append(waiting)
         else:
             self.active[session] = run_id
-            self._hear(session, run_id, content)
+            self.keep(session, run_id, content)
             if self.is_quick:
                 self._later(self.end(run_id))
         return {"runId": run_id, "status": "started"}
 
     def _tell_history(self, params: Params) -> Any:
         session = params["sessionKey"]
+        if self.is_shy:
+            return {"messages": [], "pendingInputs": {"items": []}}
         messages = self.transcripts.get(session, [])[-params["limit"] :]
         running = self.active.get(session)
         return {
@@ -153,7 +161,8 @@ class Talking(Workshop):
         run_id = params["runId"]
         return {"runId": run_id, **self.ends.get(run_id, {"status": "timeout"})}
 
-    def _hear(self, session: str, run_id: str, content: str) -> None:
+    def keep(self, session: str, run_id: str, content: str) -> None:
+        """Write down what an agent is told."""
         kept = {"role": "user", "content": content, "idempotencyKey": f"{run_id}:user"}
         self._keep(session, kept)
 
@@ -170,7 +179,7 @@ class Talking(Workshop):
 
     async def _taken_in(self, session: str, waiting: Params) -> None:
         run_id = waiting["runId"]
-        self._hear(session, run_id, waiting["content"])
+        self.keep(session, run_id, waiting["content"])
         self.ends[run_id] = {"status": "ok"}
         await self._say_of(run_id, "final")
 

@@ -291,7 +291,7 @@ async def test_what_waited_to_be_taken_in_when_a_gateway_was_killed_is_said_in_a
         _, second, third = await post.until(SENT, SENT, SENT)
         assert post.fake.heard == wanted[:1]
         await post.fake.die()
-        await post.until(ACKNOWLEDGED, SENT, SENT)
+        await post.sent_as(f"{third.id}.2")
         await post.fake.end(f"{second.id}.2")
         await post.until(ACKNOWLEDGED, ACKNOWLEDGED, ACKNOWLEDGED)
     assert post.fake.heard == wanted
@@ -311,6 +311,36 @@ async def test_a_message_that_waits_in_the_session_is_not_taken_for_heard(post: 
         assert await post.states() == [SENT, SENT]
         await post.fake.end(one.run_id)
         await post.until(ACKNOWLEDGED, ACKNOWLEDGED)
+
+
+async def test_what_is_told_to_be_over_is_not_lost_though_it_is_written_down_a_moment_later(
+    post: Post,
+) -> None:
+    post.fake.is_quick = False
+    await post.write("BOARD CHAT\nHello.")
+    async with post.carried():
+        [message] = await post.until(SENT)
+        post.fake.transcripts.clear()
+        post.fake.active.clear()
+        told = {"runId": message.run_id, "sessionKey": session_of(post.world.worker)}
+        await post.fake.tell("chat", {**told, "state": "final"})
+        await post.until(ACKNOWLEDGED)
+    assert len(post.sends) == 1
+
+
+async def test_what_is_told_to_be_over_before_the_message_is_answered_is_looked_at(
+    post: Post,
+) -> None:
+    """So it is with what a gateway has said before it was restarted, and is sent again."""
+    post.fake.is_hasty = True
+    await post.write("BOARD CHAT\nHello.")
+    [message] = await post.mail()
+    session = session_of(post.world.worker)
+    post.fake.sessions_of[message.run_id] = session
+    post.fake.keep(session, message.run_id, message.content)
+    async with post.carried():
+        await post.until(ACKNOWLEDGED)
+    assert post.fake.heard == ["BOARD CHAT\nHello."]
 
 
 async def test_what_is_silent_for_long_is_looked_at_and_an_agent_at_work_is_left_in_peace(
@@ -334,17 +364,77 @@ async def test_what_is_silent_for_long_is_looked_at_and_an_agent_at_work_is_left
     assert len(post.sends) == 1
 
 
+async def test_what_a_gateway_is_at_without_showing_it_is_asked_for_by_its_key(
+    post: Post,
+) -> None:
+    post.fake.is_quick = False
+    post.fake.is_shy = True
+    await post.write("BOARD CHAT\nHello.", told=TOLD)
+    async with post.carried():
+        [message] = await post.until(SENT)
+        for times in range(2, 9):
+            await post.fake.drop(1012)
+            await post.sent_as(str(message.id), times=times)
+        [message] = await post.until(SENT)
+        await a_little()
+        await post.fake.end(message.run_id)
+        await post.until(ACKNOWLEDGED)
+    assert post.fake.heard == ["BOARD CHAT\nHello."]
+    assert set(post.sends) == {str(message.id)}
+    for type in (TOLD, EventType.MESSAGE_QUEUED, EventType.MESSAGE_SENT):
+        assert await post.times(type) == 1
+
+
+async def test_on_a_paused_board_nothing_is_said_again_that_a_gateway_may_have_lost(
+    post: Post,
+) -> None:
+    post.fake.is_quick = False
+    await post.write("BOARD CHAT\nHello.")
+    async with post.carried():
+        await post.until(SENT)
+        await post.change(post.world.board, paused_at=now())
+        post.fake.transcripts.clear()
+        await post.fake.die()
+        await a_little()
+        assert len(post.sends) == 1
+        await post.change(post.world.board, paused_at=None)
+        post.clock.ahead = timedelta(minutes=11)
+        [message] = await post.mail()
+        await post.sent_as(str(message.id), times=2)
+
+
+async def test_when_a_turn_ends_one_looks_at_once_what_it_has_taken_in(post: Post) -> None:
+    post.fake.is_quick = False
+    session = session_of(post.world.worker)
+    await post.write("BOARD CHAT\nOne.", "BOARD CHAT\nTwo.")
+    async with post.carried():
+        one, two = await post.until(SENT, SENT)
+        told = {"runId": two.run_id, "sessionKey": session, "state": "final"}
+        await post.fake.tell("chat", told)
+        async with asyncio.timeout(5):
+            while not post.looks:
+                await asyncio.sleep(0.02)
+        await a_little()
+        [waiting] = post.fake.pending.pop(session)
+        post.fake.keep(session, two.run_id, waiting["content"])
+        assert await post.states() == [SENT, SENT]
+        began = now()
+        await post.fake.end(one.run_id)
+        await post.until(ACKNOWLEDGED, ACKNOWLEDGED)
+    assert now() - began < timedelta(seconds=3)
+
+
 async def test_what_a_gateway_has_forgotten_is_said_again_but_not_for_ever(post: Post) -> None:
     post.fake.is_quick = False
     await post.write("BOARD CHAT\nHello.", told=TOLD)
     async with post.carried():
-        for times in range(1, 4):
-            [message] = await post.until(SENT)
-            assert post.sends == [str(message.id)] * times
+        [message] = await post.until(SENT)
+        for times in range(1, 6):
             post.fake.transcripts.clear()
             await post.fake.die()
-            await post.until(*([SENT] if times < 3 else [FAILED]))
-            await a_little()
+            await post.sent_as(str(message.id), times=times + 1)
+        await post.until(FAILED)
+        await a_little()
         [message] = await post.mail()
     assert message.last_error == "The gateway knows nothing of it."
     assert await post.times(TOLD) == 1
