@@ -24,7 +24,7 @@
     const here = document.activeElement?.closest("[data-item]");
     const control = (here && here.querySelector(wanted)) || first([...document.querySelectorAll(wanted)].filter((one) => !one.closest("[data-item]")));
     if (!control || control.disabled) return false;
-    if (control.matches("input, textarea, select")) control.focus();
+    if (control.matches("input:not([type=checkbox], [type=radio]), textarea, select")) control.focus();
     else control.click();
     if (control.localName === "summary") control.parentElement.querySelector(".menu :is(a, button)")?.focus();
     return true;
@@ -39,7 +39,8 @@
     if (key === "z") { const undo = [...document.querySelectorAll("[data-undo]")].pop(); undo?.click(); return Boolean(undo); }
     if (key === "?") { document.getElementById("keys")?.showModal(); return true; }
     if (key === "/") { const field = first(document.querySelectorAll('input[type="search"]')); field?.focus(); return Boolean(field); }
-    return /^[a-z.]$/.test(key) && press(key);
+    if (key === "Enter") return event.target.matches("body, input") && press(key);
+    return /^[a-z0-9.]$/.test(key) && press(key);
   };
 
   addEventListener("keydown", (event) => {

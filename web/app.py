@@ -19,12 +19,16 @@ from web import (
     bulk,
     comments,
     first_run,
+    gateway_agents,
     gateway_sessions,
     gateways,
     home,
     live,
     mailboxes,
     oidc,
+    onboarding,
+    onboarding_launch,
+    onboarding_review,
     rail,
     settings,
     sign_in,
@@ -34,6 +38,7 @@ from web import (
 from web.html import failed_page, not_found, refused
 from web.origin import OwnPagesOnly
 
+SET_UP = "/boards/{board_id:uuid}/onboarding"
 A_TASK = "/boards/{board_id:uuid}/tasks/{task_id:uuid}"
 
 OPEN_TO_ALL: list[Route] = [
@@ -67,6 +72,28 @@ FOR_MEMBERS: list[Route] = [
     Route("/boards/{board_id:uuid}/settings", boards.save, methods=["POST"]),
     Route("/boards/{board_id:uuid}/deletions", boards.delete, methods=["POST"]),
     Route("/boards/{board_id:uuid}/deletions", boards.settings),
+    *[
+        Route(f"{SET_UP}{path}", handler, methods=[method])
+        for path, method, handler in [
+            ("", "GET", onboarding.show),
+            ("", "POST", onboarding.start),
+            ("/answers", "GET", onboarding.show),
+            ("/answers", "POST", onboarding.answer),
+            ("/corrections", "GET", onboarding.show),
+            ("/corrections", "POST", onboarding.correct),
+            ("/reminders", "POST", onboarding.remind),
+            ("/restarts", "POST", onboarding.restart),
+            ("/endings", "POST", onboarding.end),
+            ("/news", "GET", onboarding_review.news),
+            ("/review", "GET", onboarding_review.review),
+            ("/review", "POST", onboarding_review.review),
+            ("/additions", "GET", onboarding_review.review),
+            ("/additions", "POST", onboarding_review.add_context),
+            ("/confirmations", "GET", onboarding_review.review),
+            ("/confirmations", "POST", onboarding_review.confirm),
+            ("/launch", "GET", onboarding_launch.show),
+        ]
+    ],
     Route("/agents", agents.index, name="agents"),
     Route("/agents", agents.create, methods=["POST"], name="create_agent"),
     Route("/agents/table", agents.table),
@@ -97,6 +124,9 @@ FOR_MEMBERS: list[Route] = [
             ("/checks", "GET", gateways.show),
             ("/deletions", "POST", gateways.delete),
             ("/deletions", "GET", gateways.show),
+            ("/agents", "GET", gateway_agents.index),
+            ("/agents", "POST", gateway_agents.link),
+            ("/agents/{agent_id:uuid}/endings", "POST", gateway_agents.unlink),
             ("/sessions", "GET", gateway_sessions.index),
             ("/sessions/{key:path}/messages", "POST", gateway_sessions.say),
             ("/sessions/{key:path}/messages", "GET", gateway_sessions.show),

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from kit.http import Session, settings_of, transaction
 from models import Board
-from services import agents, approvals, boards, tags, tasks
+from services import agents, approvals, boards, onboarding, tags, tasks
 from services.agents import AgentCard
 from services.approvals import ApprovalDetail
 from services.boards import Access
@@ -20,6 +20,7 @@ from web import frame as frames
 from web.auth import member_of
 from web.board_address import NOBODY, BoardAddress
 from web.html import page, render, wants_part
+from web.onboarding_scene import stage_of
 from web.reach import looked_at
 
 DELETED = "Task deleted"
@@ -85,6 +86,7 @@ async def whole(
         shown = await look(request, session, refused)
         if shown["can_write"]:
             shown |= await new_task_choices(session, shown["access"])
+        setting_up = stage_of(await onboarding.find(session, shown["board"]))
     return page(
         request,
         "boards/show.html",
@@ -93,6 +95,7 @@ async def whole(
         form=form or forms.Form(),
         crew=crew.crew_lines(shown["now"].crew, shown["now"].questions),
         toasts=_toasts(request, shown["board"].id),
+        setting_up=setting_up,
         **shown,
     )
 

@@ -1,6 +1,7 @@
 """What people type about a board: when they make one, and in its settings."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, tzinfo
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -21,9 +22,11 @@ Changes = dict[str, object]
 
 
 class NewBoard(Rules):
-    """A board to be."""
+    """A board to be, the gateway that runs its agents, and the boards it is grouped with."""
 
     name: Line
+    gateway_id: Annotated[UUID | None, OrNothing] = None
+    board_group_id: Annotated[UUID | None, OrNothing] = None
     objective: Annotated[Text | None, OrNothing] = None
     description: Text
 
@@ -60,23 +63,13 @@ class Goal(BaseModel):
         kind: Changes = {"board_type": self.board_type} if self._turns(board) else {}
         return kind | {
             "objective": self.objective,
-            "success_metrics": self._metrics(board.success_metrics or {}),
+            "success_metrics": metrics_of(self.measure, self.target, board.success_metrics or {}),
             "target_date": moment_of(self.target_date, MIDNIGHT, zone),
             "goal_confirmed": self.goal_confirmed,
         }
 
     def _turns(self, board: Board) -> bool:
         return self.board_type != board.board_type
-
-    def _metrics(self, before: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the measures that have a name. What was not text stays so if nobody touched it."""
-        typed = {
-            name.strip(): target.strip()
-            for name, target in zip(self.measure, self.target, strict=False)
-            if name.strip()
-        }
-        kept = {name: value for name, value in before.items() if typed.get(name) == as_text(value)}
-        return typed | kept or None
 
 
 class Switches(Rules):
@@ -111,6 +104,19 @@ def measures(board: Board) -> list[tuple[str, str]]:
     """Return a board's measures and their targets as rows of the form, and some blank ones."""
     known = [(name, as_text(value)) for name, value in (board.success_metrics or {}).items()]
     return known + [("", "")] * BLANK_ROWS
+
+
+def metrics_of(
+    measure: Sequence[str], target: Sequence[str], before: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return the measures that have a name. What was not text stays so if nobody touched it."""
+    typed = {
+        name.strip(): target.strip()
+        for name, target in zip(measure, target, strict=False)
+        if name.strip()
+    }
+    kept = {name: value for name, value in before.items() if typed.get(name) == as_text(value)}
+    return typed | kept or None
 
 
 def day_in(moment: datetime | None, zone: tzinfo) -> str:

@@ -1,21 +1,26 @@
 """The boards: all of them, a new one, and the settings of one."""
 
+from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from kit.errors import Forbidden, Invalid
-from kit.http import Session, transaction
+from kit.http import Session, settings_of, transaction
+from kit.paging import Paging
 from models import Board
-from services import boards, gateways, organizations
+from services import board_groups, boards, gateways, onboarding, organizations
 from web import ages, forms
 from web import frame as frames
 from web.auth import member_of
 from web.board_forms import SECTIONS, NewBoard, day_in, measures
 from web.html import page, render, wants_part
+from web.onboarding_scene import stage_of
 from web.reach import looked_at
 from web.rules import RULES
+
+NO_GATEWAY = ("", "None: its agents are programs that call")
 
 
 async def index(request: Request) -> Response:
@@ -35,13 +40,16 @@ async def new(request: Request) -> Response:
 
 
 async def create(request: Request) -> Response:
-    """Create a board, and go there."""
+    """Create a board, and go on with its goal and its lead: a gateway's agent asks for both."""
     form = await forms.read(request)
     with form.refusals():
         wanted = form.into(NewBoard)
         async with transaction(request) as session:
             board = await boards.create(session, member_of(request), wanted.draft())
-        return RedirectResponse(f"/boards/{board.id}", 303)
+            if board.gateway_id is not None:
+                base_url = settings_of(request).base_url
+                await onboarding.start(session, request.user, board, base_url=base_url)
+        return RedirectResponse(f"/boards/{board.id}/onboarding", 303)
     return await _new(request, form)
 
 
@@ -84,7 +92,29 @@ async def delete(request: Request) -> Response:
 async def _new(request: Request, form: forms.Form) -> Response:
     organizations.require_admin(member_of(request))
     frame = await frames.load(request)
-    return page(request, "boards/new.html", frame=frame, status=form.status, form=form, rules=RULES)
+    async with transaction(request) as session:
+        places = await _places(request, session)
+    return page(
+        request,
+        "boards/new.html",
+        frame=frame,
+        status=form.status,
+        form=form,
+        rules=RULES,
+        **places,
+    )
+
+
+async def _places(request: Request, session: Session) -> dict[str, Any]:
+    """Return the gateways and the groups that there are for a new board: the first is chosen."""
+    member = member_of(request)
+    found = await gateways.summaries(session, member)
+    known = [(str(one.gateway.id), one.gateway.name) for one in found]
+    groups = await board_groups.listed(session, member, Paging())
+    return {
+        "gateways": [*known, NO_GATEWAY] if known else [],
+        "groups": [("", "None"), *[(str(one.id), one.name) for one in groups.items]],
+    }
 
 
 async def _settings(request: Request, form: forms.Form) -> Response:
@@ -98,6 +128,7 @@ async def _settings(request: Request, form: forms.Form) -> Response:
         board = await _managed(request, session)
         summaries = await boards.summaries(session, member_of(request))
         choices = await _gateways(request, session, board)
+        setting_up = stage_of(await onboarding.find(session, board))
     return page(
         request,
         "boards/settings.html",
@@ -112,6 +143,7 @@ async def _settings(request: Request, form: forms.Form) -> Response:
         target_date=day_in(board.target_date, ages.zone(request.user.timezone)),
         rules=RULES,
         gateways=choices,
+        setting_up=setting_up,
         saved=forms.saved_at(request),
     )
 
@@ -123,7 +155,7 @@ async def _gateways(request: Request, session: Session, board: Board) -> list[tu
         return []
     found = await gateways.summaries(session, member)
     known = [(str(one.gateway.id), one.gateway.name) for one in found]
-    return [("", "None: its agents are programs that call"), *known] if known else []
+    return [NO_GATEWAY, *known] if known else []
 
 
 def _rules(request: Request, board: Board, form: forms.Form, saved: str) -> Response:

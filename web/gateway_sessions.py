@@ -56,9 +56,9 @@ async def index(request: Request) -> Response:
     """Show the sessions of a gateway; to htmx only the list of them."""
     frame = None if wants_part(request) else await frames.load(request)
     async with transaction(request) as session:
-        one, known = await _known(request, session)
+        one, known = await known_agents(request, session)
     context: dict[str, Any] = {"one": one, "rows": (), "problem": "", "is_told": False}
-    if frame is None or _waits(request):
+    if frame is None or waits(request):
         told, problem = await ask(request, one, gateways.sessions)
         found = rows(told, known) if told else ()
         context |= {"rows": found, "problem": problem, "is_told": True}
@@ -100,7 +100,7 @@ async def _show(request: Request, form: forms.Form) -> Response:
     limit = MOST if request.query_params.get("more") else USUAL
     context: dict[str, Any] = {"talk": talk, "one": talk.one, "form": form, "once": uuid4()}
     context |= {"said": (), "history": None, "problem": "", "limit": limit, "usual": USUAL}
-    if frame is None or _waits(request) or form.sent:
+    if frame is None or waits(request) or form.sent:
         told, problem = await ask(
             request, talk.one, lambda link: gateways.history(link, talk.key, limit=limit)
         )
@@ -108,7 +108,7 @@ async def _show(request: Request, form: forms.Form) -> Response:
         context |= {"said": said, "history": told, "problem": problem}
     if frame is None:
         return render(request, "gateways/_transcript.html", form.status, apart=True, **context)
-    context |= {"status": form.status, "is_told": _waits(request) or form.sent, **WORDS}
+    context |= {"status": form.status, "is_told": waits(request) or form.sent, **WORDS}
     return page(request, "gateways/session.html", frame=frame, **context)
 
 
@@ -131,7 +131,8 @@ async def ask(
         return None, refusal.message
 
 
-async def _known(request: Request, session: Session) -> tuple[GatewaySummary, Owners]:
+async def known_agents(request: Request, session: Session) -> tuple[GatewaySummary, Owners]:
+    """Return the gateway that the address names, and the agents of ours on it."""
     member = member_of(request)
     one = await gateways.summary(session, member, gateway_id_in(request))
     return one, await gateways.owners(session, member, one.gateway)
@@ -139,10 +140,11 @@ async def _known(request: Request, session: Session) -> tuple[GatewaySummary, Ow
 
 async def _talk(request: Request, session: Session, *, to_write: bool = False) -> Talk:
     """Return the session that the address names. Raises NotFound, and Forbidden."""
-    one, known = await _known(request, session)
+    one, known = await known_agents(request, session)
     key: str = request.path_params["key"]
     return Talk(one, key, gateways.owner_of(key, known, to_write=to_write))
 
 
-def _waits(request: Request) -> bool:
+def waits(request: Request) -> bool:
+    """Whether the page is to come with the gateway's answer in it."""
     return bool(request.query_params.get("wait"))

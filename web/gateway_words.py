@@ -37,6 +37,7 @@ BROKEN = {
 STATES = {
     Standing.UNSEEN: ("provisioning", "Not looked at yet"),
     Standing.CONNECTED: ("idle", "Connected"),
+    Standing.ANSWERS: ("idle", "Answers"),
     Standing.UNWATCHED: ("late", "Not watched"),
     Standing.FAILED: ("failed", "Not connected"),
 }
@@ -85,6 +86,8 @@ def evidence(one: GatewaySummary) -> str:
     if one.standing is Standing.CONNECTED:
         return f"for {passed}"
     seen = span(now() - one.gateway.checked_at) if one.gateway.checked_at else "a while"
+    if one.standing is Standing.ANSWERS:
+        return f"looked {seen} ago"
     if one.standing is Standing.UNWATCHED:
         return f"it was well {seen} ago; no worker is connected to it now"
     return f"for {passed}, tried {seen} ago"

@@ -43,6 +43,7 @@ SCRIPTS = (
     "palette.js",
     "parts.js",
     "reveal.js",
+    "rows.js",
     "select.js",
     "toasts.js",
     "unsaved.js",

@@ -141,7 +141,7 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
 """Which parts of pages an event puts out of date. Parts listen for these names."""
 
 
-OF_ONE_BOARD = {"board", "tasks"}
+OF_ONE_BOARD = {"board", "tasks", "onboarding"}
 """The parts that show one board: a page of another board has no use for their names."""
 
 

@@ -92,9 +92,15 @@ async def _desk(
     )
 
 
+def words() -> dict[str, Any]:
+    """Return how times are told in the parts about a newcomer."""
+    return {"clock": clock, "span": span}
+
+
 def shown(newcomer: Newcomer, path: str) -> dict[str, Any]:
     """Return what the parts about a newcomer need. At `path` they ask for themselves again."""
     return {
+        **words(),
         "one": newcomer.card,
         "board": newcomer.board,
         "token": newcomer.token,
@@ -102,8 +108,6 @@ def shown(newcomer: Newcomer, path: str) -> dict[str, Any]:
         "has_task": newcomer.desk.task_id is not None,
         "variable": TOKEN_VARIABLE,
         "some_task": SOME_TASK,
-        "clock": clock,
-        "span": span,
         "path": path,
     }
 

@@ -35,13 +35,16 @@ def _a_zone(name: str | None) -> str | None:
     return name
 
 
+Zone = Annotated[Said, AfterValidator(_a_zone)]
+
+
 class You(BaseModel):
     """How a person is called, and where they are."""
 
     name: Said = None
     preferred_name: Said = None
     pronouns: Said = None
-    timezone: Annotated[Said, AfterValidator(_a_zone)] = None
+    timezone: Zone = None
 
 
 class Known(BaseModel):

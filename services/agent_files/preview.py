@@ -16,7 +16,7 @@ TO_COME = "(comes with the agent, and is never shown)"
 
 @dataclass(frozen=True, kw_only=True)
 class LeadDraft:
-    """A lead to be, and the goal that its board would have."""
+    """A lead to be, where it would live, and the goal that its board would have."""
 
     name: str
     profile: Mapping[str, str] = field(default_factory=dict)
@@ -26,6 +26,9 @@ class LeadDraft:
     success_metrics: Mapping[str, Any] | None = None
     target_date: datetime | None = None
     require_approval_for_done: bool = True
+    gateway: str = ""  # its name
+    session_key: str = ""
+    workspace: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,9 @@ def preview(
         token=TO_COME,
         profile=draft.profile,
         soul=draft.soul,
+        gateway=draft.gateway,
+        session_key=draft.session_key,
+        workspace=draft.workspace,
         board=would_be,
         person=_person(user, person),
     )

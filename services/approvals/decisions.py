@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Conflict, Invalid, Refusal
 from models import Approval, ApprovalStatus, Board, EventType, User
-from services import boards, events, jobs, messages
+from services import boards, jobs
 from services.approvals import settling
 from services.approvals.details import (
     ApprovalDetail,
@@ -78,10 +78,10 @@ async def answer(
     board = await _hold_board_of(session, user, approval_id)
     settles_at = _settles_at(undo_seconds)
     wanted = _Answer(user, status, checked_text(note, "note"), settles_at)
-    detail, happened = await _answer(session, await one(session, board, approval_id), wanted)
-    if happened:
+    detail, news = await _answer(session, await one(session, board, approval_id), wanted)
+    if news is not None:
         await _settle_later(session, [detail], settles_at)
-    await messages.queue(session, settling.told([detail]) if happened else [], happened=happened)
+        await settling.announce(session, [news])
     return detail
 
 
@@ -104,18 +104,19 @@ async def answer_many(
     asked = await _asked(session, user, approval_ids)
     outcomes: dict[UUID, Outcome] = {}
     answered: list[ApprovalDetail] = []
-    happened: list[events.Happened] = []
+    told: list[settling.News] = []
     for approval_id, detail in sorted(asked.items(), key=lambda item: _turn(item[1])):
         try:
-            now_so, facts = await _answer(session, detail, wanted)
+            now_so, news = await _answer(session, detail, wanted)
         except Refusal as refusal:
             outcomes[approval_id] = Outcome(approval_id, refusal=refusal)
             continue
         outcomes[approval_id] = Outcome(approval_id, detail=now_so)
-        answered += [now_so] if facts else []
-        happened += facts
+        if news is not None:
+            answered.append(now_so)
+            told.append(news)
     await _settle_later(session, answered, wanted.settles_at)
-    await messages.queue(session, settling.told(answered), happened=happened)
+    await settling.announce(session, told)
     return [outcomes[id] for id in asked]
 
 
@@ -157,22 +158,22 @@ class _Answer:
 
 async def _answer(
     session: AsyncSession, asked: ApprovalDetail | Refusal, wanted: _Answer
-) -> tuple[ApprovalDetail, list[events.Happened]]:
-    """Answer a question, and return what is to be recorded of it."""
+) -> tuple[ApprovalDetail, settling.News | None]:
+    """Answer a question, and return what is to be announced; nothing, if it was answered so."""
     if isinstance(asked, Refusal):
         raise asked
     if wanted.status is ApprovalStatus.PENDING:
         raise Invalid("answer_required", "Approve or reject.", field="status")
     if not asked.is_waiting:
         if (asked.approval.decided_by_user_id, asked.answer) == (wanted.by.id, wanted.status):
-            return asked, []
+            return asked, None
         raise _already_decided(asked)
     detail = _decided(asked, wanted.by, wanted.status, wanted.note)
     if wanted.settles_at is None:
-        return detail, [await settling.settled(session, detail)]
+        return detail, await settling.settled(session, detail)
     detail.approval.settles_at = wanted.settles_at
     told = {"answer": wanted.status, "note": wanted.note}
-    return detail, [fact(EventType.APPROVAL_DECIDED, wanted.by, detail, **told)]
+    return detail, settling.News([fact(EventType.APPROVAL_DECIDED, wanted.by, detail, **told)])
 
 
 def _settles_at(undo_seconds: float) -> datetime | None:

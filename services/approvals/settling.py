@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
@@ -18,6 +19,15 @@ EVENTS = {
     ApprovalStatus.APPROVED: EventType.APPROVAL_APPROVED,
     ApprovalStatus.REJECTED: EventType.APPROVAL_REJECTED,
 }
+
+
+@dataclass(frozen=True)
+class News:
+    """What is to be recorded of an answer, and what agents are to be told."""
+
+    happened: Sequence[events.Happened] = ()
+    drafts: Sequence[messages.Draft] = ()
+
 
 log = logging.getLogger(__name__)
 
@@ -38,34 +48,33 @@ async def settle_due(session: AsyncSession, *, board_id: UUID | None = None) -> 
     due = rows().where(_due(), Approval.board_id.in_([board.id for board in held]))
     due = due.order_by(Board.organization_id, Board.id, Approval.settles_at, Approval.id)
     found = await every(session, due.execution_options(populate_existing=True))
-    happened = [await settled(session, detail) for detail in found]
-    await messages.queue(session, told(found), happened=happened)
+    await announce(session, [await settled(session, detail) for detail in found])
     return len(found)
 
 
 async def settle(session: AsyncSession, detail: ApprovalDetail) -> ApprovalDetail:
     """Let an answer count, on a board that is held: what was decided becomes the status."""
-    happened = [await settled(session, detail)]
-    await messages.queue(session, told([detail]), happened=happened)
+    await announce(session, [await settled(session, detail)])
     return detail
 
 
-async def settled(session: AsyncSession, detail: ApprovalDetail) -> events.Happened:
-    """Do the same, and return what is to be recorded of it. The lead is still to be told."""
+async def settled(session: AsyncSession, detail: ApprovalDetail) -> News:
+    """Do the same, and return what is to be recorded and told of it."""
     approval = detail.approval
     assert approval.decided_status is not None
     approval.status = approval.decided_status
     approval.resolved_at = now()
     approval.settles_at = None
-    await _post_note(session, detail)
-    type = EVENTS[approval.status]
-    return fact(type, detail.decider, detail, note=approval.decision_note)
+    note = await _posted(session, detail)
+    counts = fact(EVENTS[approval.status], detail.decider, detail, note=approval.decision_note)
+    return News([*note.happened, counts], [*note.drafts, _to_lead(detail)])
 
 
-def told(details: Sequence[ApprovalDetail]) -> list[messages.Draft]:
-    """Return what the leads of boards are told of those answers that count."""
-    counting = [one for one in details if not (one.is_waiting or one.is_settling)]
-    return [_to_lead(detail) for detail in counting]
+async def announce(session: AsyncSession, news: Sequence[News]) -> None:
+    """Record and tell all of this, once everything is changed."""
+    drafts = [draft for one in news for draft in one.drafts]
+    happened = [what for one in news for what in one.happened]
+    await messages.queue(session, drafts, happened=happened)
 
 
 def _to_lead(detail: ApprovalDetail) -> messages.Draft:
@@ -84,16 +93,17 @@ def _to_lead(detail: ApprovalDetail) -> messages.Draft:
     )
 
 
-async def _post_note(session: AsyncSession, detail: ApprovalDetail) -> None:
+async def _posted(session: AsyncSession, detail: ApprovalDetail) -> News:
     """Post the note on the first of the tasks, so that the agent reads why."""
     note, decider = detail.approval.decision_note, detail.decider
     if not (note and decider and detail.tasks):
-        return
+        return News()
     try:
-        async with session.begin_nested():
-            await tasks.comment(session, decider, detail.board, detail.tasks[0].id, note)
+        said = await tasks.remark(session, decider, detail.board, detail.tasks[0].id, note)
     except Refusal as refusal:
         log.warning("a note with a decision was not posted: %s", refusal.message)
+        return News()
+    return News(said.happened, said.drafts)
 
 
 async def _hold_boards_with_due(session: AsyncSession, board_id: UUID | None) -> Sequence[Board]:

@@ -1,13 +1,14 @@
 """How it stands with a gateway, by what was written down of it. Pure: no database, and no clock."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from models import Gateway
 
 OK, FAILED = "ok", "failed"
+JUST_NOW = timedelta(seconds=20)
 
 
 class Standing(StrEnum):
@@ -15,6 +16,7 @@ class Standing(StrEnum):
 
     UNSEEN = "unseen"  # nobody has looked since it was entered, or changed
     CONNECTED = "connected"  # a worker stays connected to it
+    ANSWERS = "answers"  # somebody just looked, and all was well; a worker is yet to come
     UNWATCHED = "unwatched"  # it was well, but no worker stays connected to it now
     FAILED = "failed"  # something is in the way
 
@@ -25,7 +27,10 @@ def standing(gateway: Gateway, moment: datetime) -> Standing:
         return Standing.UNSEEN
     if in_the_way(gateway) is not None:
         return Standing.FAILED
-    return Standing.CONNECTED if is_watched(gateway, moment) else Standing.UNWATCHED
+    if is_watched(gateway, moment):
+        return Standing.CONNECTED
+    seen = gateway.checked_at
+    return Standing.ANSWERS if seen and moment - seen < JUST_NOW else Standing.UNWATCHED
 
 
 def is_watched(gateway: Gateway, moment: datetime) -> bool:
@@ -54,7 +59,7 @@ def last_contact(gateway: Gateway, moment: datetime) -> datetime | None:
     stands = standing(gateway, moment)
     if stands is Standing.CONNECTED:
         return moment
-    if stands is Standing.UNWATCHED:
+    if stands in (Standing.ANSWERS, Standing.UNWATCHED):
         return gateway.checked_at
     if gateway.gateway_version is None:
         return None

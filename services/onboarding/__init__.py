@@ -1,6 +1,6 @@
 """Onboarding: a conversation that turns a goal into a board with a lead."""
 
-from services.onboarding.confirming import Confirmed, Goal, confirm, confirm_alone
+from services.onboarding.confirming import Confirmed, Goal, Seen, confirm, confirm_alone
 from services.onboarding.conversations import (
     answer,
     ask,
@@ -11,21 +11,26 @@ from services.onboarding.conversations import (
     start,
 )
 from services.onboarding.drafts import is_autonomous
-from services.onboarding.finding import Conversation, find, get
+from services.onboarding.finding import Asker, Conversation, asker, find, get
+from services.onboarding.previewing import Preview, preview
 from services.onboarding.reminding import letter, remind
 from services.onboarding.transcripts import CONTEXT, Exchange, Option, Transcript
-from services.onboarding.understanding import understood
+from services.onboarding.understanding import is_typed, understood
 
 __all__ = [
     "CONTEXT",
+    "Asker",
     "Confirmed",
     "Conversation",
     "Exchange",
     "Goal",
     "Option",
+    "Preview",
+    "Seen",
     "Transcript",
     "answer",
     "ask",
+    "asker",
     "confirm",
     "confirm_alone",
     "correct",
@@ -33,7 +38,9 @@ __all__ = [
     "get",
     "give_up",
     "is_autonomous",
+    "is_typed",
     "letter",
+    "preview",
     "propose",
     "remind",
     "restart",

@@ -28,6 +28,7 @@ from services.onboarding.drafts import check_goal, is_autonomous, lead_name, lea
 from services.onboarding.finding import OPEN
 
 SOURCE = "lead_agent_onboarding"
+RULE = "require_approval_for_done"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,21 @@ class Goal:
     target_date: datetime | None = None
     lead_agent: Mapping[str, Any] | None = None
     user_profile: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A board's last conversation, as somebody has seen it: which one, and whether it was open."""
+
+    id: UUID | None = None
+    is_open: bool = False
+
+    @classmethod
+    def of(cls, conversation: OnboardingSession | None) -> "Seen":
+        """Return what there is to see of a conversation, or of none."""
+        if conversation is None:
+            return cls()
+        return cls(conversation.id, conversation.status in OPEN)
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,7 @@ class Confirmed:
 
 
 @dataclass(frozen=True)
-class _Facts:
+class Facts:
     """A conversation, if there ever was one, and what decides about the lead."""
 
     session: OnboardingSession | None  # the last one
@@ -73,7 +89,7 @@ async def confirm(session: AsyncSession, user: User, board: Board, goal: Goal) -
     on. Raises NotFound without a conversation, Conflict when it is over, and Invalid for a goal
     that says too little.
     """
-    facts = await _facts(session, user, board)
+    facts = await facts_of(session, user, board)
     if facts.session is None:
         raise NotFound("onboarding_not_found", "No onboarding was started on this board.")
     if facts.session.status not in OPEN:
@@ -82,22 +98,22 @@ async def confirm(session: AsyncSession, user: User, board: Board, goal: Goal) -
 
 
 async def confirm_alone(
-    session: AsyncSession, user: User, board: Board, goal: Goal, *, last: UUID | None
+    session: AsyncSession, user: User, board: Board, goal: Goal, *, seen: Seen
 ) -> Confirmed:
     """Do the same without an agent that asks: no conversation has to be open.
 
-    `last` is the board's last conversation as the person has seen it. Raises Conflict if there is
-    another by now, or if somebody has ended it, and Invalid as `confirm` does.
+    `seen` is what the person knows of the board's last conversation. Raises Conflict if that is
+    another one by now, or over, and Invalid as `confirm` does.
     """
-    facts = await _facts(session, user, board)
-    known = facts.session
-    if (known.id if known else None) != last:
+    facts = await facts_of(session, user, board)
+    last = facts.session
+    if Seen.of(last) != seen:
         reason = "Somebody else went on with this onboarding meanwhile. Look at it again."
         raise Conflict("onboarding_moved_on", reason)
-    if known is None or known.status not in OPEN:
-        known = _opened(board)
-        session.add(known)
-    return await _settle(session, user, board, goal, facts, known)
+    if last is None or not seen.is_open:
+        last = _opened(board)
+        session.add(last)
+    return await _settle(session, user, board, goal, facts, last)
 
 
 async def _settle(
@@ -105,22 +121,19 @@ async def _settle(
     user: User,
     board: Board,
     goal: Goal,
-    facts: _Facts,
+    facts: Facts,
     conversation: OnboardingSession,
 ) -> Confirmed:
     check_goal(vars(goal))
     draft = conversation.draft_goal or {}
     lead = goal.lead_agent if goal.lead_agent is not None else draft.get("lead_agent") or {}
-    profile = goal.user_profile if goal.user_profile is not None else draft.get("user_profile")
-    known = {name: said for name, said in (profile or {}).items() if said is not None}
-    await users.set_profile(session, user, known)
-    made = None if facts.has_lead else _lead(board, lead, facts.names)
+    await users.set_profile(session, user, known_of(goal, draft))
+    made = None if facts.has_lead else new_lead(board, lead, facts)
     token = await _add(session, made, board, by_admin=facts.by_admin) if made else None
     conversation.status = OnboardingStatus.CONFIRMED
     conversation.updated_at = now()
     wanted = {name: getattr(goal, name) for name in GOAL} | {"goal_confirmed": True}
-    needs_approval = not (facts.by_admin and is_autonomous(lead))
-    changes = wanted | {"goal_source": SOURCE, "require_approval_for_done": needs_approval}
+    changes = wanted | {"goal_source": SOURCE, RULE: asks_for_approval(lead, facts)}
     changed = boards.set_goal(user, board, changes)
     await session.flush()
     await provisioning.ask_crew(session, board)
@@ -133,7 +146,8 @@ async def _settle(
 GOAL = ("board_type", "objective", "success_metrics", "target_date")
 
 
-async def _facts(session: AsyncSession, user: User, board: Board) -> _Facts:
+async def facts_of(session: AsyncSession, user: User, board: Board) -> Facts:
+    """Load what decides about a goal that this person confirms."""
     of_board = Agent.board_id == board.id
     last = select(OnboardingSession).where(OnboardingSession.board_id == board.id)
     last = last.order_by(OnboardingSession.created_at.desc(), OnboardingSession.id.desc()).limit(1)
@@ -155,7 +169,7 @@ async def _facts(session: AsyncSession, user: User, board: Board) -> _Facts:
         .execution_options(populate_existing=True)
     )
     found, by_admin, has_lead, names = (await session.execute(query)).one()
-    return _Facts(found, by_admin, has_lead, frozenset(names))
+    return Facts(found, by_admin, has_lead, frozenset(names))
 
 
 def _over(conversation: OnboardingSession) -> Conflict:
@@ -183,12 +197,22 @@ async def _add(session: AsyncSession, lead: Agent, board: Board, *, by_admin: bo
     return await agents.add_token(session, lead)
 
 
-def _lead(board: Board, wanted: Mapping[str, Any], taken: frozenset[str]) -> Agent:
+def asks_for_approval(lead: Mapping[str, Any], facts: Facts) -> bool:
+    """Say whether tasks need an approval before they are done, with a lead like this."""
+    return not (facts.by_admin and is_autonomous(lead))
+
+
+def known_of(goal: Goal, draft: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of the person: by themselves, or else by the draft."""
+    said = goal.user_profile if goal.user_profile is not None else draft.get("user_profile")
+    return {name: text for name, text in (said or {}).items() if text is not None}
+
+
+def new_lead(board: Board, wanted: Mapping[str, Any], facts: Facts) -> Agent:
     """Make the lead, under a name that no other agent of the board has."""
-    name = agents.free_name(lead_name(wanted), taken)
-    return agents.new_lead(
-        board, agents.AgentDraft(name=name, identity_profile=lead_profile(wanted))
-    )
+    name = agents.free_name(lead_name(wanted), facts.names)
+    draft = agents.AgentDraft(name=name, identity_profile=lead_profile(wanted))
+    return agents.new_lead(board, draft)
 
 
 def _confirmed(user: User, board: Board) -> events.Happened:

@@ -65,7 +65,7 @@ async def give_up(session: AsyncSession, user: User, board: Board) -> None:
     found.session.status = OnboardingStatus.CANCELLED
     found.session.updated_at = now()
     await session.flush()
-    await events.record_all(session, [_happened(EventType.ONBOARDING_UPDATED, user, board)])
+    await events.record_all(session, [updated(user, board)])
 
 
 async def answer(
@@ -159,7 +159,7 @@ async def _continue(
         found.session.draft_goal = pydantic_core.to_jsonable_python(draft)
         found.session.status = OnboardingStatus.COMPLETED
     await session.flush()
-    await events.record_all(session, [_happened(EventType.ONBOARDING_UPDATED, agent, board)])
+    await events.record_all(session, [updated(agent, board)])
     return Conversation(found.session, [*found.messages, written], found.asked_by)
 
 
@@ -202,7 +202,7 @@ async def tell(
         )
         for id in to
     ]
-    news = happened or [_happened(EventType.ONBOARDING_UPDATED, user, board)]
+    news = happened or [updated(user, board)]
     await messages.queue(session, drafts, happened=news)
 
 
@@ -239,6 +239,11 @@ def _check_waits(found: Conversation, question_id: UUID | None) -> None:
         raise Conflict("onboarding_question_over", "The agent has gone on to something else.")
     reason = f"It was answered meanwhile: “{answered_one.answer}”."
     raise Conflict("onboarding_question_answered", reason, answer=answered_one.answer)
+
+
+def updated(actor: Actor, board: Board) -> events.Happened:
+    """Return what is to be recorded of a conversation that goes on."""
+    return _happened(EventType.ONBOARDING_UPDATED, actor, board)
 
 
 def _happened(type: EventType, actor: Actor, board: Board) -> events.Happened:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ScalarSelect, select
@@ -14,6 +14,7 @@ from kit.errors import NotFound
 from models import (
     Agent,
     Board,
+    Gateway,
     OnboardingMessage,
     OnboardingSession,
     OnboardingStatus,
@@ -57,6 +58,13 @@ class Conversation:
         return transcripts.read(self.messages)
 
 
+class Asker(NamedTuple):
+    """Who asks the questions of a board, and the gateway that runs it; without one, nobody."""
+
+    agent: Agent | None = None
+    gateway: Gateway | None = None
+
+
 async def find(session: AsyncSession, board: Board) -> Conversation | None:
     """Return the board's last conversation, if there ever was one."""
     last = (
@@ -84,6 +92,18 @@ async def get(session: AsyncSession, board: Board) -> Conversation:
     if found is None:
         raise NotFound("onboarding_not_found", "No onboarding was started on this board.")
     return found
+
+
+async def asker(session: AsyncSession, board: Board) -> Asker:
+    """Return the agent that looks after the board's gateway, and the gateway."""
+    query = (
+        select(Agent, Gateway)
+        .select_from(Gateway)
+        .outerjoin(Agent, (Agent.gateway_id == Gateway.id) & Agent.board_id.is_(None))
+        .where(Gateway.id == board.gateway_id)
+    )
+    row = (await session.execute(query)).one_or_none()
+    return Asker(*row) if row else Asker()
 
 
 def asking(board: Board) -> ScalarSelect[UUID]:

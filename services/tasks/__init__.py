@@ -3,7 +3,7 @@
 from services.tasks.changes import change, create
 from services.tasks.choices import assignable, dependency_choices
 from services.tasks.columns import BoardFilters, Column, columns
-from services.tasks.comments import CommentDetail, comment, comments
+from services.tasks.comments import CommentDetail, comment, comments, remark
 from services.tasks.details import TagRef, TaskDetail, TaskRef, detail
 from services.tasks.history import FieldChange, HistoryEntry, history
 from services.tasks.lists import listed, newest
@@ -41,5 +41,6 @@ __all__ = [
     "newest",
     "purge_trash",
     "release",
+    "remark",
     "restore",
 ]

@@ -13,9 +13,10 @@ from kit.clock import now
 from kit.errors import Forbidden
 from kit.paging import Page, Paging
 from models import Actor, Agent, Board, Comment, EventType, Status, Task, User, new_id
+from services import events, messages
 from services.mentions import LEAD, mentions, names
 from services.tasks.looking import find, no_such_task
-from services.tasks.news import News, announce
+from services.tasks.news import News, happened
 from services.tasks.telling import about_comment
 from services.tasks.values import checked_comment
 
@@ -78,6 +79,15 @@ async def _count(session: AsyncSession, task: ColumnElement[bool]) -> int:
     return total
 
 
+@dataclass(frozen=True)
+class Remark:
+    """A comment that is written, and what is still to be recorded and told of it."""
+
+    detail: CommentDetail
+    happened: Sequence[events.Happened]
+    drafts: Sequence[messages.Draft]
+
+
 async def comment(
     session: AsyncSession, actor: Actor, board: Board, task_id: UUID, message: object
 ) -> CommentDetail:
@@ -85,6 +95,15 @@ async def comment(
 
     Raises NotFound, Invalid, and Forbidden to a lead that nobody asked.
     """
+    said = await remark(session, actor, board, task_id, message)
+    await messages.queue(session, said.drafts, happened=said.happened)
+    return said.detail
+
+
+async def remark(
+    session: AsyncSession, actor: Actor, board: Board, task_id: UUID, message: object
+) -> Remark:
+    """Do the same, where more is to be recorded with it. What is refused leaves nothing behind."""
     text = checked_comment(message)
     task = await find(session, board, task_id)
     if isinstance(actor, Agent) and actor.is_board_lead:
@@ -92,9 +111,9 @@ async def comment(
     written = say(session, actor, task, text, now())
     news = News(EventType.TASK_COMMENT, task, id=written.id)
     drafts = await about_comment(session, actor, board, written)
-    await announce(session, actor, board, [news], drafts=drafts)
     agent, user = (actor, None) if isinstance(actor, Agent) else (None, actor)
-    return CommentDetail(written, agent, user)
+    detail = CommentDetail(written, agent, user)
+    return Remark(detail, happened(actor, board, [news]), drafts)
 
 
 def say(session: AsyncSession, actor: Actor, task: Task, message: str, at: datetime) -> Comment:

@@ -72,6 +72,15 @@ class Home:
             "POST", "/gateways", name=name, url=url, workspace_root="/agents", token=token
         )
 
+    def asker(self, gateway: dict[str, Any]) -> Api:
+        """Return the agent that looks after a gateway, and asks about its boards."""
+        found = self.owner.call("GET", f"/agents?gateway_id={gateway['id']}")["items"]
+        [main] = [one for one in found if one["is_gateway_main"]]
+        token = self.owner.call("POST", f"/agents/{main['id']}/tokens")["token"]
+        agent = Api(self.installation.url, token)
+        self.agents.append(agent)
+        return agent
+
     def ask(
         self, agent: Api, board: dict[str, Any], task: dict[str, Any], title: str, sure: int = 88
     ) -> Any:

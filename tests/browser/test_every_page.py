@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import ConsoleMessage, Page, expect
 from starlette.routing import BaseRoute, Mount, Route
 
+from tests.browser import onboardings
 from tests.browser.home import Home
 from tests.browser.pages import PHONE, WIDE, faults_of, new_context, scrolls_sideways
 from tests.openclaw.workshop import Workshop, working
@@ -41,8 +42,30 @@ PAGES = {
         "/boards/{board}?q=nothing+is+called+that",
         "/boards/{empty}",
         "/boards/{empty}?view=list",
+        "/boards/{asked}",
     ],
-    "/boards/{board_id:uuid}/settings": ["/boards/{board}/settings"],
+    "/boards/{board_id:uuid}/settings": [
+        "/boards/{board}/settings",
+        "/boards/{drafted}/settings",
+    ],
+    "/boards/{board_id:uuid}/onboarding": [
+        "/boards/{empty}/onboarding",
+        "/boards/{unasked}/onboarding",
+        "/boards/{waited}/onboarding",
+        "/boards/{asked}/onboarding",
+        "/boards/{asked}/onboarding?again=1",
+        "/boards/{drafted}/onboarding",
+        "/boards/{launched}/onboarding",
+    ],
+    "/boards/{board_id:uuid}/onboarding/review": [
+        "/boards/{empty}/onboarding/review",
+        "/boards/{drafted}/onboarding/review",
+        "/boards/{launched}/onboarding/review",
+    ],
+    "/boards/{board_id:uuid}/onboarding/launch": [
+        "/boards/{alone}/onboarding/launch",
+        "/boards/{launched}/onboarding/launch",
+    ],
     "/boards/{board_id:uuid}/tasks/new": ["/boards/{board}/tasks/new"],
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}": [
         "/boards/{board}/tasks/{task}",
@@ -56,6 +79,11 @@ PAGES = {
     "/gateways": ["/gateways"],
     "/gateways/new": ["/gateways/new"],
     "/gateways/{gateway_id:uuid}": ["/gateways/{gateway}"],
+    "/gateways/{gateway_id:uuid}/agents": [
+        "/gateways/{workshop}/agents",
+        "/gateways/{workshop}/agents?wait=1",
+        "/gateways/{gateway}/agents?wait=1",
+    ],
     "/gateways/{gateway_id:uuid}/sessions": ["/gateways/{workshop}/sessions"],
     "/gateways/{gateway_id:uuid}/sessions/{key:path}": [
         "/gateways/{workshop}/sessions/agent:main:main",
@@ -79,6 +107,11 @@ FOR_STRANGERS = {"/sign-in": ["/sign-in"], "/first-run": ["/first-run", "/first-
 
 NO_PAGES = {
     "/welcome/organization": "shows what /welcome shows",
+    "/boards/{board_id:uuid}/onboarding/answers": "shows how far it is",
+    "/boards/{board_id:uuid}/onboarding/corrections": "shows how far it is",
+    "/boards/{board_id:uuid}/onboarding/additions": "shows the review",
+    "/boards/{board_id:uuid}/onboarding/confirmations": "shows the review",
+    "/boards/{board_id:uuid}/onboarding/news": "a part",
     "/boards/{board_id:uuid}/deletions": "shows the settings of the board",
     "/agents/{agent_id:uuid}/tokens": "shows how the agent calls",
     "/gateways/{gateway_id:uuid}/checks": "shows the gateway",
@@ -200,10 +233,13 @@ def furnish(home: Home) -> dict[str, str]:
         "bare": home.task(empty, "Bare")["id"],
         "approval": asked["id"],
         "decided": decided["id"],
+        **onboardings.furnish(home, gateway, LONG),
     }
 
 
 def furnish_workshop(workshop: Workshop) -> None:
+    workshop.entries["writer"] = {"name": LONG, "workspace": f"/home/{LONG}/{LONG}"}
+    workshop.entries["mc-0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"] = {"name": LONG}
     row = {"key": "agent:main:main", "agentId": "main", "label": LONG, "status": "failed"}
     tokens = {"totalTokens": 120_000, "contextTokens": 128_000, "updatedAt": 1_795_603_318_964}
     workshop.sessions[row["key"]] = row | tokens
@@ -310,6 +346,23 @@ async def _hear_sessions(page: Page, _ids: dict[str, str]) -> None:
     await expect(page.locator("#sessions")).to_contain_text("94%")
 
 
+async def _hear_agents(page: Page, _ids: dict[str, str]) -> None:
+    await expect(page.get_by_role("heading", name="Link agents")).to_be_visible()
+
+
+async def _link_none(page: Page, _ids: dict[str, str]) -> None:
+    await page.get_by_role("button", name="Link", exact=True).click()
+    await expect(page.get_by_text("Choose at least one.")).to_be_visible()
+
+
+async def _link(page: Page, _ids: dict[str, str]) -> None:
+    which = "writer" if page.viewport_size == WIDE else "main"
+    await page.locator(f"[name=agent][value={which}]").check()
+    await page.locator(f"[name='name:{which}']").fill(f"{LONG} {which}")
+    await page.get_by_role("button", name="Link", exact=True).click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Now tell it.")
+
+
 async def _unfold(page: Page, _ids: dict[str, str]) -> None:
     await page.locator("#transcript summary").click()
     await expect(page.get_by_text("It answered:")).to_be_visible()
@@ -318,6 +371,26 @@ async def _unfold(page: Page, _ids: dict[str, str]) -> None:
 async def _open_rarely_needed(page: Page, _ids: dict[str, str]) -> None:
     await page.locator("summary", has_text="Rarely needed").click()
     await expect(page.get_by_text("Leave it off.")).to_be_visible()
+
+
+async def _change_an_answer(page: Page, _ids: dict[str, str]) -> None:
+    await page.locator(".change > summary").click()
+    await expect(page.get_by_role("button", name="Change the answer")).to_be_visible()
+
+
+async def _answer_nothing(page: Page, _ids: dict[str, str]) -> None:
+    await page.get_by_role("button", name="Answer", exact=False).last.click()
+    await expect(page.locator("[aria-invalid=true]")).to_have_count(1)
+
+
+async def _begin_again(page: Page, _ids: dict[str, str]) -> None:
+    await page.get_by_role("link", name="Begin again, or stop").click()
+    await expect(page.get_by_role("dialog", name="Begin again?")).to_be_visible()
+
+
+async def _read_a_file(page: Page, _ids: dict[str, str]) -> None:
+    await page.locator("#preview summary").first.click()
+    await expect(page.locator("#preview pre").first).to_be_visible()
 
 
 Act = Callable[[Page, dict[str, str]], Awaitable[Any]]
@@ -331,8 +404,15 @@ OPENED: dict[str, tuple[str, Act]] = {
     "doubtful questions": ("/approvals?board={board}", _doubt),
     "a lost connection": ("/boards/{board}", _lose_the_connection),
     "deleting an agent": ("/agents/{agent}", _delete),
+    "an answer that is changed": ("/boards/{asked}/onboarding", _change_an_answer),
+    "an answer that says nothing": ("/boards/{asked}/onboarding", _answer_nothing),
+    "beginning again": ("/boards/{asked}/onboarding", _begin_again),
+    "the files of a lead": ("/boards/{drafted}/onboarding/review", _read_a_file),
     "sessions of a gateway": ("/gateways/{workshop}/sessions", _hear_sessions),
     "what a tool was asked": ("/gateways/{workshop}/sessions/agent:main:main", _unfold),
+    "agents to link": ("/gateways/{workshop}/agents", _hear_agents),
+    "linking no agent": ("/gateways/{workshop}/agents?wait=1", _link_none),
+    "an agent that was linked": ("/gateways/{workshop}/agents?wait=1", _link),
     "removing a gateway": ("/gateways/{gateway}", _remove),
     "what is rarely needed": ("/gateways/new", _open_rarely_needed),
 }

@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.home import Home
+from tests.installation import Api
 from tests.openclaw.fake import TOKEN, Fake, Refused, running
 from tests.openclaw.workshop import Workshop, working
 
@@ -74,7 +75,7 @@ async def test_a_token_that_is_entered_again_is_tried_at_once(home: Home, fake: 
         await expect(page.get_by_label("Token", exact=True)).to_have_value("")
         await page.get_by_label("Token", exact=True).fill(TOKEN)
         await page.get_by_role("button", name="Save").click()
-        await expect(state(page)).to_have_text(re.compile("Connected|Not watched"))
+        await expect(state(page)).to_have_text(re.compile("Connected|Answers"))
         await expect(state(page)).to_have_text("Connected")
 
 
@@ -151,6 +152,30 @@ async def test_sessions_are_read_without_scripts(home: Home) -> None:
         await page.get_by_role("button", name="Send").click()
         await expect(page.locator("#transcript")).to_contain_text("Hello from a plain browser")
         assert [text for _, text in workshop.said] == ["Hello from a plain browser"]
+        await page.context.close()
+
+
+@pytest.mark.parametrize("with_scripts", [True, False])
+async def test_agents_that_are_there_are_linked_and_unlinked(
+    home: Home, with_scripts: bool
+) -> None:
+    board = home.board(f"Linking {with_scripts}")
+    async with a_workshop(home, f"Links {with_scripts}") as (workshop, address):
+        workshop.entries["writer"] = {"name": "Wanda", "workspace": "/home/wanda"}
+        page = await home.tab(java_script_enabled=with_scripts)
+        await page.goto(f"{address}/agents{'' if with_scripts else '?wait=1'}")
+        await page.get_by_role("checkbox", name="Wanda").check()
+        await page.get_by_label("Board", exact=True).select_option(board["name"])
+        await page.get_by_role("button", name="Link", exact=True).click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("It is here. Now tell it.")
+        token = await page.locator(".copy code").inner_text()
+        with Api(home.installation.url, token) as agent:
+            assert agent.call("POST", "/agent/heartbeat")["name"] == "Wanda"
+        await page.goto(f"{address}/agents?wait=1")
+        await page.locator("summary", has_text="Unlink").click()
+        await page.get_by_role("button", name="Unlink Wanda").click()
+        await expect(page.get_by_role("checkbox", name="Wanda")).to_be_visible()
+        assert not any("writer" in repr(params) for _, params in workshop.changes)
         await page.context.close()
 
 

@@ -79,6 +79,7 @@ async def test_a_board_and_a_task_that_moves(home: Home) -> None:
         await page.get_by_label("Name").fill("Plain work")
         await page.get_by_label("Description").fill("Done by forms")
         await page.get_by_role("button", name="Create board").click()
+        await page.get_by_role("link", name="Finish later").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Plain work")
 
         await page.get_by_role("link", name="New task N").click()

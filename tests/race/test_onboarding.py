@@ -20,7 +20,7 @@ from models import (
     User,
 )
 from services import boards, onboarding
-from services.onboarding import Confirmed, Goal
+from services.onboarding import Confirmed, Goal, Seen
 from tests.conftest import Transaction
 from tests.world import World, a_board, a_gateway, a_main, an_access
 
@@ -107,7 +107,7 @@ async def confirmed(
         async with transaction() as session:
             held = await boards.hold(session, user, board.id)
             if alone:
-                return await onboarding.confirm_alone(session, user, held, goal, last=None)
+                return await onboarding.confirm_alone(session, user, held, goal, seen=Seen())
             return await onboarding.confirm(session, user, held, goal)
     except Conflict as refusal:
         return refusal.code

@@ -1,5 +1,6 @@
 """A conversation that turns a goal into a board with a lead, without the API."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -7,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kit.clock import now
 from kit.errors import Conflict, NotFound
 from models import (
     Agent,
@@ -21,7 +23,7 @@ from models import (
     new_id,
 )
 from services import boards, onboarding
-from services.onboarding import Goal
+from services.onboarding import Goal, Seen
 from tests.world import World, a_gateway, a_main
 
 HERE = "http://mission.test"
@@ -137,7 +139,11 @@ async def test_the_agent_is_reminded_as_often_as_somebody_asks_but_not_of_what_i
         await onboarding.remind(session, world.bob, board, base_url=HERE)
         return len(await outbox(session, main))
 
+    [first] = await outbox(session, main)
+    then = now() + timedelta(hours=1)
+    first.next_try_at = then
     assert await remind() == 1
+    assert (first.next_try_at or then) <= now()
     for count in (2, 3):
         for message in await outbox(session, main):
             message.state, message.last_error = MessageState.FAILED, "It was away."
@@ -175,16 +181,16 @@ async def garden(session: AsyncSession, user: User, world: World) -> Board:
     return await boards.hold(session, user, world.garden.id)
 
 
-async def last_of(session: AsyncSession, board: Board) -> UUID | None:
+async def last_of(session: AsyncSession, board: Board) -> Seen:
     found = await onboarding.find(session, board)
-    return found.session.id if found else None
+    return Seen.of(found.session if found else None)
 
 
 async def test_a_person_alone_needs_no_conversation_to_confirm(
     session: AsyncSession, world: World
 ) -> None:
     board = await garden(session, world.alice, world)
-    done = await onboarding.confirm_alone(session, world.alice, board, GOAL, last=None)
+    done = await onboarding.confirm_alone(session, world.alice, board, GOAL, seen=Seen())
     assert (done.board.goal_confirmed, done.board.objective) == (True, "Launch")
     assert done.lead is not None
     assert done.token is not None
@@ -199,7 +205,7 @@ async def test_the_token_of_a_lead_is_shown_to_admins_only(
     """Decision 11: a lead that a gateway runs gets its token there."""
     await session.delete(await session.get_one(Agent, world.lead.id))
     board = await held(session, world.alice, world)
-    on_gateway = await onboarding.confirm_alone(session, world.alice, board, GOAL, last=None)
+    on_gateway = await onboarding.confirm_alone(session, world.alice, board, GOAL, seen=Seen())
     assert on_gateway.lead is not None
     assert on_gateway.token is None
 
@@ -207,7 +213,7 @@ async def test_the_token_of_a_lead_is_shown_to_admins_only(
     board.gateway_id = None
     await session.flush()
     last = await last_of(session, board)
-    by_bob = await onboarding.confirm_alone(session, world.bob, board, GOAL, last=last)
+    by_bob = await onboarding.confirm_alone(session, world.bob, board, GOAL, seen=last)
     assert by_bob.lead is not None
     assert by_bob.token is None
 
@@ -216,11 +222,12 @@ async def test_who_has_seen_another_conversation_confirms_nothing(
     session: AsyncSession, world: World
 ) -> None:
     board = await garden(session, world.alice, world)
-    await onboarding.confirm_alone(session, world.alice, board, GOAL, last=None)
+    await onboarding.confirm_alone(session, world.alice, board, GOAL, seen=Seen())
     other = Goal(board_type="general", objective="Another")
-    for last in (None, new_id()):
+    last = await last_of(session, board)
+    for seen in (Seen(), Seen(new_id()), Seen(last.id, is_open=True)):
         with pytest.raises(Conflict) as refusal:
-            await onboarding.confirm_alone(session, world.alice, board, other, last=last)
+            await onboarding.confirm_alone(session, world.alice, board, other, seen=seen)
         assert refusal.value.code == "onboarding_moved_on"
     assert board.objective == "Launch"
 
@@ -229,11 +236,11 @@ async def test_a_confirmed_board_is_given_another_goal_and_its_lead_is_told(
     session: AsyncSession, world: World
 ) -> None:
     board = await held(session, world.bob, world)
-    first = await onboarding.confirm_alone(session, world.bob, board, GOAL, last=None)
+    first = await onboarding.confirm_alone(session, world.bob, board, GOAL, seen=Seen())
     assert (first.lead, first.token) == (None, None)
     last = await last_of(session, board)
     other = Goal(board_type="general", objective="Another")
-    await onboarding.confirm_alone(session, world.bob, board, other, last=last)
+    await onboarding.confirm_alone(session, world.bob, board, other, seen=last)
 
     told = await outbox(session, world.lead)
     assert [message.kind for message in told] == ["BOARD UPDATED", "BOARD UPDATED"]
@@ -253,7 +260,7 @@ async def test_a_new_lead_is_not_told_of_the_goal_it_is_made_for(
     session: AsyncSession, world: World
 ) -> None:
     board = await garden(session, world.alice, world)
-    done = await onboarding.confirm_alone(session, world.alice, board, GOAL, last=None)
+    done = await onboarding.confirm_alone(session, world.alice, board, GOAL, seen=Seen())
     assert done.lead is not None
     assert await outbox(session, done.lead) == []
 

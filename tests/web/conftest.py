@@ -10,14 +10,18 @@ from starlette.types import Receive, Scope, Send
 import app
 from kit.doorbell import Doorbell
 from kit.settings import Settings
-from models import User
+from models import Agent, Gateway, User
+from openclaw import Device
 from services import events
 from tests.conftest import Transaction
-from tests.world import World, cookie_of
+from tests.openclaw.fake import TOKEN
+from tests.openclaw.workshop import Workshop, working
+from tests.world import SEAL, World, a_gateway, a_main, cookie_of
 from web.auth import COOKIE
 
 Browsers = Callable[[User | None], httpx2.AsyncClient]
 
+KEY = "agent:mc-1:main"  # of the session of an agent on a gateway
 OUR_OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -84,3 +88,28 @@ def dana(browsers: Browsers, world: World) -> httpx2.AsyncClient:
 def charlie(browsers: Browsers, world: World) -> httpx2.AsyncClient:
     """The browser of Charlie, for whom Tern does not exist."""
     return browsers(world.charlie)
+
+
+@pytest.fixture
+async def workshop() -> AsyncIterator[Workshop]:
+    async with working() as workshop:
+        yield workshop
+
+
+@pytest.fixture
+async def gateway(world: World, workshop: Workshop, transaction: Transaction) -> Gateway:
+    """The gateway of Tern, on which is the worker of Launch, in the session KEY."""
+    gateway = a_gateway(world.tern, "Harbour", url=workshop.url)
+    gateway.sealed_token = SEAL.close(TOKEN, f"gateways.token:{gateway.id}")
+    gateway.sealed_device = SEAL.close(Device.new().seed, f"gateways.device:{gateway.id}")
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        session.add(a_main(gateway)[0])
+        worker = await session.get(Agent, world.worker.id)
+        assert worker
+        worker.gateway_id, worker.openclaw_session_id = gateway.id, KEY
+    workshop.entries["mc-1"] = {"name": "Worker"}
+    for key in (KEY, "agent:main:main"):
+        workshop._session(key)
+    return gateway

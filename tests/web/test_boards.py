@@ -65,7 +65,7 @@ async def test_a_new_board_has_the_rules_that_were_switched_on(alice, transactio
     assert made.status_code == 303
     async with transaction() as session:
         board = await session.scalar(select(Board).where(Board.name == NEW["name"]))
-    assert made.headers["Location"] == f"/boards/{board.id}"
+    assert made.headers["Location"] == f"/boards/{board.id}/onboarding"
     assert (board.objective, board.board_type) == ("Ship 2.4", "goal")
     assert board.require_review_before_done
     assert not board.require_approval_for_done

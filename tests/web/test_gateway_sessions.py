@@ -1,7 +1,6 @@
 """The sessions of a gateway: which there are, what was said in one, and saying something there."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -10,41 +9,15 @@ import httpx2
 import pytest
 
 from kit.clock import now
-from models import Agent, Gateway
-from openclaw import Device
+from models import Gateway
 from tests.conftest import Transaction
-from tests.openclaw.fake import TOKEN, Refused
-from tests.openclaw.workshop import Workshop, working
-from tests.world import SEAL, World, a_gateway, a_main
+from tests.openclaw.fake import Refused
+from tests.openclaw.workshop import Workshop
+from tests.web.conftest import KEY
+from tests.world import World
 
 HTMX = {"HX-Request": "true"}
-KEY = "agent:mc-1:main"
 ONCE = {"once": "5d9f4c1e"}
-
-
-@pytest.fixture
-async def workshop() -> AsyncIterator[Workshop]:
-    async with working() as workshop:
-        yield workshop
-
-
-@pytest.fixture
-async def gateway(world: World, workshop: Workshop, transaction: Transaction) -> Gateway:
-    """The gateway of Tern, on which is the worker of Launch, in the session KEY."""
-    gateway = a_gateway(world.tern, "Harbour", url=workshop.url)
-    gateway.sealed_token = SEAL.close(TOKEN, f"gateways.token:{gateway.id}")
-    gateway.sealed_device = SEAL.close(Device.new().seed, f"gateways.device:{gateway.id}")
-    async with transaction() as session:
-        session.add(gateway)
-        await session.flush()
-        session.add(a_main(gateway)[0])
-        worker = await session.get(Agent, world.worker.id)
-        assert worker
-        worker.gateway_id, worker.openclaw_session_id = gateway.id, KEY
-    workshop.entries["mc-1"] = {"name": "Worker"}
-    for key in (KEY, "agent:main:main"):
-        workshop._session(key)
-    return gateway
 
 
 @pytest.fixture

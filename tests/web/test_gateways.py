@@ -173,7 +173,13 @@ async def test_connected_is_what_a_worker_is_connected_to(
     alice: httpx2.AsyncClient, new: dict[str, str], transaction: Transaction
 ) -> None:
     address = await entered(alice, new)
-    assert "Not watched" in (await alice.get(address)).text
+    assert "Answers" in (await alice.get(address)).text
+    async with transaction() as session:
+        then = now() - timedelta(minutes=5)
+        await session.execute(update(Gateway).values(checked_at=then))
+    page = (await alice.get(address)).text
+    assert "Not watched" in page
+    assert "it was well 5 min ago; no worker is connected to it now" in page
     async with transaction() as session:
         soon = now() + timedelta(seconds=20)
         await session.execute(update(Gateway).values(held_by="a worker", held_until=soon))

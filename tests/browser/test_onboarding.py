@@ -1,0 +1,268 @@
+"""A board is set up in a real browser, with an agent that asks over the real API."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.home import Home
+from tests.browser.onboardings import a_draft, say
+from tests.browser.pages import PHONE
+from tests.installation import Api
+
+
+@pytest.fixture(scope="module")
+def gateway(home: Home) -> dict[str, Any]:
+    """A gateway whose agent is played by the test."""
+    return home.gateway("harbour-1", "ws://127.0.0.1:9")
+
+
+@pytest.fixture(scope="module")
+def asker(home: Home, gateway: dict[str, Any]) -> Api:
+    return home.asker(gateway)
+
+
+def board_in(page: Page) -> dict[str, str]:
+    found = re.search(r"/boards/([0-9a-f-]{36})", page.url)
+    assert found
+    return {"id": found[1]}
+
+
+def told(asker: Api, board: dict[str, str]) -> list[str]:
+    """Return what the agent is told of a board, and take it."""
+    waiting = asker.call("GET", "/agent/messages")["items"]
+    mine = [one for one in waiting if one["board_id"] == board["id"]]
+    for one in mine:
+        asker.call("POST", f"/agent/messages/{one['id']}/ack")
+    return [one["content"] for one in mine]
+
+
+async def describe(page: Page, name: str) -> dict[str, str]:
+    await page.goto("/boards/new")
+    await page.get_by_label("Name").fill(name)
+    await page.get_by_label("Description").fill("All that partners need.")
+    await page.get_by_label("Gateway").select_option("harbour-1")
+    await page.get_by_role("button", name="Create board").click()
+    await expect(page.get_by_text("Thinking about the first question")).to_be_visible()
+    return board_in(page)
+
+
+def own_words(page: Page, question: str) -> Any:
+    """Return where a question that waits is answered in one's own words."""
+    return page.get_by_role("group", name=question).get_by_label("Your own words")
+
+
+def said_so_far(page: Page) -> Any:
+    return page.get_by_role("list", name="Answered so far")
+
+
+async def test_from_the_first_question_to_the_launch(home: Home, asker: Api) -> None:
+    async with home.open("/boards") as page:
+        board = await describe(page, "Partner launch")
+        [briefing] = told(asker, board)
+        assert briefing.startswith("BOARD ONBOARDING REQUEST")
+        assert f"/api/v1/agent/boards/{board['id']}/onboarding" in briefing
+
+        options = ["Partners live", "Tickets", "Something else, I'll type it"]
+        say(asker, board, question="How will you know?", options=options)
+        await expect(page.get_by_role("group", name="How will you know?")).to_be_visible()
+        await expect(page.get_by_label("Your own words")).to_be_hidden()
+        await page.keyboard.press("1")
+        await page.keyboard.press("3")
+        await page.get_by_label("Your own words").fill("Happy partners")
+        await page.get_by_role("button", name="Answer").click()
+        given = "Partners live: Happy partners"
+        await expect(said_so_far(page)).to_contain_text(given)
+        await expect(page.get_by_text("Thinking about the next question")).to_be_visible()
+        assert given in told(asker, board)[0]
+
+        say(asker, board, question="When does it need to be true?")
+        await own_words(page, "When does it need to be true?").fill("By February")
+        await page.keyboard.press("Control+Enter")
+        await expect(said_so_far(page)).to_contain_text("By February")
+        await expect(page.locator("#brief")).to_contain_text("By February")
+
+        await page.locator(".change > summary", has_text="By February").click()
+        await page.locator(".change[open] textarea").fill("31 January 2027")
+        await page.get_by_role("button", name="Change the answer").click()
+        await expect(said_so_far(page)).to_contain_text("31 January 2027 changed")
+        assert "Correction to “When" in told(asker, board)[-1]
+
+        say(asker, board, **a_draft())
+        await page.get_by_role("link", name="Review the draft").click()
+        await _review_and_launch(page, asker, board)
+    await _hears_nothing_more(asker, board)
+
+
+async def _review_and_launch(page: Page, asker: Api, board: dict[str, str]) -> None:
+    preview = page.locator("#preview")
+    await expect(page.get_by_label("Objective")).to_have_value("Ten partners live. ")
+    await expect(preview).to_contain_text("What Ava gets")
+    await page.get_by_label("Name", exact=False).first.fill("Eva")
+    await page.get_by_label("What it decides").select_option("autonomous")
+    await expect(preview).to_contain_text("What Eva gets")
+    await expect(preview).to_contain_text("tasks may be done without an approval")
+    await preview.locator("summary", has_text="IDENTITY.md").click()
+    await expect(preview.get_by_role("group", name="IDENTITY.md")).to_contain_text("Eva")
+
+    await page.get_by_label("More context").fill("Ann decides about money.")
+    page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+    await page.get_by_role("button", name="Send").click()
+    await expect(page.get_by_text("Writing the draft")).to_be_visible()
+    assert "Additional context: Ann decides about money." in told(asker, board)[-1]
+    say(asker, board, **a_draft(objective="Ten partners live, as Ann agrees."))
+    await page.get_by_role("link", name="Review the draft").click()
+    await expect(page.get_by_label("Objective")).to_have_value("Ten partners live, as Ann agrees.")
+
+    measures = page.get_by_role("group", name="Measures")
+    await measures.get_by_role("button", name="Add a measure").click()
+    await page.keyboard.type("Sandboxes")
+    await page.keyboard.press("Tab")
+    await page.keyboard.type("10")
+    await measures.get_by_role("button", name="Remove measure 1").click()
+    await page.get_by_role("button", name="Launch the board").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Ava is coming.")
+    await expect(page.get_by_role("list", name="Launching Partner launch")).to_be_visible()
+
+
+async def _hears_nothing_more(asker: Api, board: dict[str, str]) -> None:
+    path = f"/agent/boards/{board['id']}/onboarding"
+    late = asker.client.post(path, json={"question": "One more?"})
+    assert (late.status_code, late.json()["code"]) == (409, "onboarding_over")
+
+
+async def test_what_is_being_typed_stays_while_things_move(home: Home, asker: Api) -> None:
+    """Two tabs: what one answers, the other sees, and what it has typed is not lost."""
+    async with home.open("/boards") as page:
+        board = await describe(page, "Two tabs")
+        say(asker, board, question="What for?", options=["Fun", "Other"])
+        async with home.open(page.url) as other:
+            await page.get_by_label("Fun").check()
+            await other.get_by_label("Other").check()
+            await other.get_by_label("Your own words").fill("Money")
+            await other.locator("#wanted").get_by_label("Objective").fill("Half a thought")
+            say(asker, board, question="What for?", options=["Fun", "Other", "Fame"])
+            await expect(other.get_by_label("Fame")).to_be_visible()
+            await other.get_by_label("Fame").check()
+            await page.get_by_label("Fame").check()
+            await page.get_by_role("button", name="Answer").click()
+            await expect(said_so_far(other)).to_contain_text("Fame")
+            await expect(other.get_by_text("Thinking about the next question")).to_be_visible()
+            written = other.locator("#wanted").get_by_label("Objective")
+            await expect(written).to_have_value("Half a thought")
+            say(asker, board, question="Until when?")
+            await own_words(other, "Until when?").fill("Until it rai")
+            answered = page.locator(".change > summary")
+            await answered.click()
+            await page.locator(".change[open]").get_by_label("Other").check()
+            await page.get_by_role("button", name="Change the answer").click()
+            await expect(said_so_far(other)).to_contain_text("changed")
+            await expect(own_words(other, "Until when?")).to_have_value("Until it rai")
+
+
+async def test_a_late_answer_is_told_what_was_answered(home: Home, asker: Api) -> None:
+    """A tab that hears nothing answers a question that another one has answered."""
+    async with home.open("/boards") as page:
+        board = await describe(page, "Late")
+        say(asker, board, question="What for?", options=["Fun", "Money"])
+        await page.get_by_label("Money").check()
+        await page.context.set_offline(True)
+        path = f"/boards/{board['id']}/onboarding/answer"
+        home.owner.call("POST", path, answer="Fun")
+        await page.context.set_offline(False)
+        await page.get_by_role("button", name="Answer").click()
+        await expect(said_so_far(page)).to_contain_text("Fun")
+
+
+async def test_a_form_finishes_alone_when_the_agent_is_silent(
+    home: Home, asker: Api, gateway: dict[str, Any]
+) -> None:
+    """W-40: the real minute is waited for, so that nobody has to press anything."""
+    async with home.open("/boards") as page:
+        await describe(page, "Silence")
+        waiting = page.locator("#waiting")
+        await expect(waiting).to_contain_text("Waiting since")
+        await expect(waiting).to_contain_text("That is longer than usual.", timeout=40_000)
+        await expect(waiting).to_contain_text("harbour-1 is not connected: nobody answers.")
+        await waiting.get_by_role("button", name="Ask again").click()
+        await expect(waiting.get_by_role("link", name="Check the gateway")).to_have_attribute(
+            "href", f"/gateways/{gateway['id']}"
+        )
+        await expect(page.locator("#silent")).to_be_visible(timeout=60_000)
+        await page.get_by_role("link", name="Fill in the form").click()
+        form = page.locator("#wanted")
+        await form.get_by_label("A goal, with an end").check()
+        await form.get_by_label("Objective").fill("Go on without")
+        await form.get_by_role("button", name="Review and launch").click()
+        await expect(page.get_by_label("Objective")).to_have_value("Go on without")
+        await page.get_by_role("button", name="Launch the board").click()
+        await expect(page.get_by_text("A goal needs success metrics")).to_be_visible()
+        await page.get_by_label("Measure 1", exact=True).fill("Days")
+        await page.get_by_role("button", name="Launch the board").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Lead Agent is coming.")
+
+
+async def test_without_a_gateway_the_lead_calls_by_itself(home: Home) -> None:
+    async with home.open("/boards/new", viewport=PHONE) as page:
+        await page.get_by_label("Name").fill("By hand")
+        await page.get_by_label("Description").fill("No gateway here")
+        await page.get_by_label("Gateway").select_option("")
+        await page.get_by_role("button", name="Create board").click()
+        await page.get_by_label("Objective").fill("Ship it")
+        await page.locator("[name=name]").fill("Fern")
+        await page.get_by_role("button", name="Review and launch").click()
+        await expect(page.locator("#preview")).to_contain_text("no files are written")
+        await page.get_by_role("button", name="Launch the board").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Fern can call now.")
+        token = re.search(r"mc_agent_[\w-]+", await page.locator("main").inner_text())
+        assert token
+        with Api(home.installation.url, token[0]) as fern:
+            fern.call("POST", "/agent/heartbeat")
+        await expect(page.get_by_text("Fern is here.")).to_be_visible()
+
+
+async def test_the_board_says_that_a_question_waits(home: Home, asker: Api) -> None:
+    async with home.open("/boards") as page:
+        board = await describe(page, "Banner")
+        await page.get_by_role("link", name="Finish later").click()
+        banner = page.locator("#setting-up")
+        await expect(banner).to_contain_text("This board is being set up.")
+        say(asker, board, question="What for?")
+        await expect(banner).to_contain_text("An agent asks you about this board.")
+        await banner.get_by_role("link", name="Answer").click()
+        await page.get_by_role("link", name="Begin again, or stop").click()
+        await page.get_by_role("button", name="Stop, and ask nothing more").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Banner")
+        await expect(banner).to_be_hidden()
+
+
+async def test_all_of_it_works_without_scripts(home: Home, asker: Api) -> None:
+    page = await home.tab(java_script_enabled=False)
+    board = await describe(page, "Plain launch")
+    say(asker, board, question="What for?", options=["Fun", "Other"])
+    await page.reload()
+    await page.get_by_role("button", name="Answer").click()
+    await expect(page.get_by_text("Choose something, or say it in your own words.")).to_be_visible()
+    await page.get_by_label("Other").check()
+    await page.get_by_label("Your own words").fill("Money")
+    await page.get_by_role("button", name="Answer").click()
+    await expect(said_so_far(page)).to_contain_text("Money")
+    await page.locator(".change > summary").click()
+    await page.locator(".change[open]").get_by_label("Fun").check()
+    await page.get_by_role("button", name="Change the answer").click()
+    await expect(said_so_far(page)).to_contain_text("Fun: Money changed")
+
+    await page.get_by_role("link", name="Begin again, or stop").click()
+    await page.get_by_role("button", name="Begin again").click()
+    await expect(page.get_by_text("Thinking about the first question")).to_be_visible()
+    say(asker, board, **a_draft())
+    await page.reload()
+    await page.get_by_role("link", name="Review the draft").click()
+    await page.get_by_label("What it decides").select_option("autonomous")
+    await page.get_by_role("button", name="Show it for what is typed").click()
+    await expect(page.locator("#preview")).to_contain_text("without an approval")
+    await page.get_by_role("button", name="Launch the board").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Ava is coming.")
+    await page.context.close()
