@@ -16,7 +16,7 @@ from models import Agent, Board, DesiredState, Message, MessageState, Step
 from services import events
 from services.messages.fates import happened_to
 from services.messages.reading import of_its_board
-from services.messages.texts import PAUSE, RESUME
+from services.messages.texts import PAUSE, RESUME, WAKE_UP
 from services.messages.turns import UNKNOWN, Fate, Turn
 
 IN_HAND = timedelta(seconds=10)  # for which an attempt keeps others from making one
@@ -29,7 +29,10 @@ LOOK_SOON = timedelta(seconds=5)  # the same, at the least
 TAKEN = (Fate.RUNNING, Fate.ENDED)
 
 COMMANDS = (PAUSE, RESUME)
-"""What agents of a paused board get, and what all get before anything else."""
+"""What agents of a paused board get."""
+
+FIRST = (WAKE_UP, *COMMANDS)
+"""What goes before anything that was written earlier."""
 
 NOT_THERE = (Step.CREATE, Step.LISTED, Step.WAKE)
 """At these steps an agent is not there yet, or has not had its first words."""
@@ -81,13 +84,13 @@ async def take_out(
 ) -> Letter | None:
     """Take the next message for an agent in hand, and count the attempt; None if none may go now.
 
-    The oldest goes first, but for commands; none overtakes another that rests. Whether the board
-    is paused is asked here, at the last moment.
+    The oldest goes first, but for what begins or steers; none overtakes another that rests.
+    Whether the board is paused is asked here, at the last moment.
     """
     query = _letters(gateway_id, agent_id).where(
         Message.state == MessageState.QUEUED, of_its_board(), _may_go()
     )
-    first = query.order_by(Message.kind.in_(COMMANDS).desc(), Message.seq).limit(1)
+    first = query.order_by(Message.kind.in_(FIRST).desc(), Message.seq).limit(1)
     locked = first.with_for_update(of=Message).execution_options(populate_existing=True)
     found = (await session.execute(locked)).one_or_none()
     if found is None or (found[0].due_at is not None and found[0].due_at > at):

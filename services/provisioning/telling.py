@@ -8,8 +8,6 @@ from models import Agent, AgentStatus, DesiredState, EventType, Step
 from services import events, messages
 from services.provisioning.rules import Change
 
-WAKE_UP = "WAKE UP"
-
 
 def of(agent: Agent, change: Change) -> list[events.Happened]:
     """Return what is to be recorded of a change of an agent that stands as it did before it."""
@@ -42,7 +40,7 @@ def hello(agent: Agent, text: str) -> messages.Draft:
     """Make the message with which an agent begins. Each wake is a message of its own."""
     return messages.Draft(
         to=agent.id,
-        kind=WAKE_UP,
+        kind=messages.texts.WAKE_UP,
         content=text,
         key=f"hello:{agent.id}:{agent.generation}:{agent.wake_attempts}",
         deliver=True,

@@ -514,6 +514,14 @@ async def test_an_agent_is_written_to_once_it_is_there_and_has_had_its_first_wor
         await post.until(ACKNOWLEDGED)
 
 
+async def test_an_agent_is_woken_before_it_hears_what_was_written_earlier(post: Post) -> None:
+    await post.write("TASK ASSIGNED\nDo it.")
+    await post.write("You are Ada. Check in.", kind=messages.texts.WAKE_UP)
+    async with post.carried():
+        await post.until(ACKNOWLEDGED, ACKNOWLEDGED)
+    assert post.fake.heard == ["You are Ada. Check in.", "TASK ASSIGNED\nDo it."]
+
+
 async def test_what_is_of_a_board_that_an_agent_has_left_is_passed_over(post: Post) -> None:
     await post.write("BOARD CHAT\nOld.", board=post.world.board)
     await post.write("BOARD CHAT\nNew.", board=post.world.garden)

@@ -2,6 +2,10 @@
 
 from enum import StrEnum
 
+WAKE_UP = "WAKE UP"
+"""The kind of the first message to an agent on a gateway. It has no marker: it is read by nobody
+who knows any yet."""
+
 
 class Marker(StrEnum):
     """What a message is about. The values are part of what gateways and agents know."""
