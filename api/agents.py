@@ -19,6 +19,7 @@ from api.fields import (
     Text,
 )
 from api.operations import Call, may_answer
+from api.provisioning import Bringing, EvidenceRead, ProvisioningRead, standing
 from kit.clock import now
 from kit.errors import Forbidden, Invalid
 from kit.paging import Page
@@ -31,7 +32,9 @@ class AgentRead(Answer):
 
     board_id: UUID | None
     name: str
-    status: str = Field(description="`provisioning`, `online`, `offline`, or the agent's own word.")
+    status: str = Field(
+        description="`provisioning`, `online`, `offline`, `deleting`, or the agent's own word."
+    )
     heartbeat_config: JsonObject | None
     identity_profile: JsonObject | None
     identity_template: str | None
@@ -45,6 +48,13 @@ class AgentRead(Answer):
     created_at: Moment
     updated_at: Moment
     is_late: bool = Field(description="It is there, and silent for longer than it means to be.")
+    is_linked: bool = Field(description="Others made it on its gateway: nothing is written there.")
+    wake_attempts: int = Field(description="How often it was woken since it last checked in.")
+    evidence: EvidenceRead
+    provisioning: ProvisioningRead | None = Field(
+        description="How far it is on its way to its gateway; null where nobody brings it there."
+    )
+    last_provision_error: str | None
 
     @classmethod
     def of(cls, agent: Agent, call: Call) -> "AgentRead":
@@ -55,15 +65,21 @@ class AgentRead(Answer):
 class AgentCreated(AgentRead):
     """An agent that has just been made, and its token, which is never shown again."""
 
-    token: str | None = Field(description="Shown once. Null where the agent was there before.")
+    token: str | None = Field(
+        description="Shown once. Null where the agent was there before, and for one on a gateway:"
+        " it goes into its files there."
+    )
 
 
 def agent_fields(agent: Agent, call: Call) -> dict[str, Any]:
     """Return the fields of an AgentRead."""
-    names = AgentRead.model_fields.keys() - {"status", "is_gateway_main", "is_late"}
     moment, least = now(), call.offline_after
+    told = standing(agent, moment)
+    computed = {"status", "is_gateway_main", "is_late"}
+    names = AgentRead.model_fields.keys() - computed - told.keys()
     return {
         **{name: getattr(agent, name) for name in names},
+        **told,
         "status": agents.status(agent, moment, least),
         "is_late": agents.is_late(agent, moment, least),
         "is_gateway_main": agent.board_id is None,
@@ -150,6 +166,15 @@ class AgentChangeQuery(Body):
     force: bool = Field(default=False, description="Of agents on a gateway only.")
 
 
+class AgentDeletionQuery(Body):
+    """How to delete an agent."""
+
+    force: bool = Field(
+        default=False,
+        description="Forget an agent on a gateway at once; what the gateway has of it stays there.",
+    )
+
+
 @may_answer(404)
 async def list_agents(call: Call, member: Member, query: AgentFilter) -> Page[AgentRead]:
     """List the organization's agents on boards that the caller may read, newest first."""
@@ -194,10 +219,20 @@ async def update_agent(
     return AgentRead.of(await agents.change(call.session, member, agent.id, body.changes()), call)
 
 
-async def delete_agent(call: Call, member: Member, agent_id: UUID) -> Ok:
-    """Delete an agent. Its work goes back to the inbox. One that is gone is no trouble."""
-    await agents.delete(call.session, member.user, agent_id)
+async def delete_agent(call: Call, member: Member, agent_id: UUID, query: AgentDeletionQuery) -> Ok:
+    """Delete an agent. Its work goes back to the inbox. One that is gone is no trouble.
+
+    One on a gateway is removed from there first; until then its status is `deleting`.
+    """
+    await agents.delete(call.session, member.user, agent_id, force=query.force)
     return Ok()
+
+
+@may_answer(409)
+async def bring_agent(call: Call, member: Member, agent: Agent, body: Bringing) -> AgentRead:
+    """Have an agent brought to its gateway once more, as if nothing had been tried."""
+    brought = await agents.bring(call.session, member, agent.id, **body.model_dump())
+    return AgentRead.of(brought, call)
 
 
 async def create_agent_token(call: Call, member: Member, agent: Agent) -> AgentTokenRead:

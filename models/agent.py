@@ -129,14 +129,38 @@ class Agent(Base):
         name = f"lead-{self.board_id}" if self.is_board_lead else f"mc-{self.id}"
         return f"agent:{name}:main"
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it counts as a sign of life that its gateway has it.
+
+        It does where an agent calls only when something waits for it. One that was woken in vain
+        has shown that it is not there, and one whose heart is to beat calls by itself.
+        """
+        if self.listed_at is None or self.provision_failure is not None:
+            return False
+        is_quiet = (self.heartbeat_config or {}).get("quiet") is not False
+        was_there = self.last_seen_at is not None and self.observed_generation > 0
+        return self.is_linked or (is_quiet and was_there)
+
+    @property
+    def known_at(self) -> datetime | None:
+        """When there was the last sign of it: a call of its own, or that its gateway has it."""
+        signs = [self.last_seen_at, self.listed_at if self.is_kept else None]
+        return max((sign for sign in signs if sign is not None), default=None)
+
     def status_at(self, moment: datetime, *, offline_after: timedelta) -> str:
         """Return what is true of this agent at a moment (contract, agents 2.5)."""
+        if self.desired_state is DesiredState.GONE:
+            return AgentStatus.DELETING
         if self.status in (AgentStatus.DELETING, AgentStatus.UPDATING):
             return self.status
-        if self.last_seen_at is None:
-            return AgentStatus.PROVISIONING
-        if moment - self.last_seen_at > offline_after:
+        known_at = self.known_at
+        if known_at is None:
+            return AgentStatus.OFFLINE if self.provision_failure else AgentStatus.PROVISIONING
+        if moment - known_at > offline_after:
             return AgentStatus.OFFLINE
+        if self.is_kept and self.status in (AgentStatus.OFFLINE, AgentStatus.PROVISIONING):
+            return AgentStatus.ONLINE
         return self.status
 
 

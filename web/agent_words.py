@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from services.agents import AgentCard, State
+from services.agents import AgentCard, Sign, State
 from web.ages import reader_zone
 from web.looks import GLYPHS
 
@@ -25,11 +25,16 @@ EMOJI = [(f":{name}:", name.replace("_", " ").capitalize()) for name in GLYPHS]
 
 def evidence(card: AgentCard) -> str:
     """Say how we know an agent's state: "called the API 12 s ago"."""
-    if card.silent_for is None:
+    known, age = card.evidence, card.known_for
+    if known.by is Sign.WAITING:
+        return "its gateway is away"
+    if age is None:
         return "has not called yet"
+    if known.by is Sign.FAILURE:
+        return f"failed {span(age)} ago"
     if card.state is State.OFFLINE:
-        return f"silent for {span(card.silent_for)}"
-    return f"called the API {span(card.silent_for)} ago"
+        return f"silent for {span(age)}"
+    return f"{'called the API' if known.by is Sign.CALL else 'its gateway had it'} {span(age)} ago"
 
 
 def clock(moment: datetime) -> str:

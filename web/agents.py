@@ -15,6 +15,7 @@ from web import frame as frames
 from web.agent_forms import ChangedAgent, NewAgent
 from web.agent_words import CADENCES, EMOJI, counts, evidence, narrowed
 from web.auth import member_of
+from web.bringing import progress
 from web.html import page, render, wants_part
 from web.newcomers import Newcomer
 
@@ -59,6 +60,7 @@ async def show(request: Request) -> Response:
         )
         mail = {} if frame is None else await mailboxes.mail_of(session, card.agent)
     now: dict[str, Any] = {"one": card, "lately": lately.items, "evidence": evidence}
+    now["progress"] = progress(card.agent)
     if frame is None:
         return render(request, "agents/_now.html", **now)
     return page(request, "agents/show.html", frame=frame, **now, **mail)
@@ -83,10 +85,15 @@ async def save(request: Request) -> Response:
 
 
 async def issue_token(request: Request) -> Response:
-    """Give an agent another token, and show it: now, and never again."""
+    """Give an agent another token, and show it: now, and never again.
+
+    That of an agent on a gateway is shown to nobody.
+    """
     agent_id = _agent_id(request)
     async with transaction(request) as session:
         token = await agents.issue_token(session, member_of(request), agent_id)
+        if token is None:
+            return RedirectResponse(f"/agents/{agent_id}", 303)
         newcomer = await newcomers.meet(request, session, agent_id, token)
     return await _first_call(request, newcomer)
 
@@ -102,9 +109,10 @@ async def call(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Delete an agent, and go to the others."""
+    form = await forms.read(request)
     async with transaction(request) as session:
         agent = await agents.get(session, member_of(request), _agent_id(request))
-        await agents.delete(session, request.user, agent.id)
+        await agents.delete(session, request.user, agent.id, force=bool(form.value("force")))
     return RedirectResponse("/agents", 303)
 
 
@@ -166,6 +174,9 @@ async def _boards(request: Request, session: Session) -> list[tuple[UUID, str]]:
 
 
 async def _first_call(request: Request, newcomer: Newcomer) -> Response:
+    """Show how an agent calls. One on a gateway is told that there."""
+    if newcomer.card.agent.desired_state is not None:
+        return RedirectResponse(f"/agents/{newcomer.card.agent.id}", 303)
     frame = await frames.load(request)
     more = newcomers.shown(newcomer, f"/agents/{newcomer.card.agent.id}/calls")
     return page(request, "agents/first_call.html", frame=frame, **more)

@@ -37,6 +37,7 @@ OPERATIONS: list[Op] = [
     Op("PATCH", AN_AGENT, agents.update_agent, USER, ["agents"], to.agent_in_reach),
     Op("DELETE", AN_AGENT, agents.delete_agent, USER, ["agents"], to.administering),
     Op("POST", f"{AN_AGENT}/heartbeat", agents.heartbeat_agent, EITHER, ["agents"], to.own_agent),
+    Op("POST", f"{AN_AGENT}/provisioning", agents.bring_agent, USER, ["agents"], to.agent_in_reach),
     Op("POST", TOKENS, agents.create_agent_token, USER, ["agents"], to.agent_in_reach),
     Op("GET", OUTBOX, messages.list_agent_messages, USER, ["agents"], to.agent_in_sight),
     Op("POST", AGAIN, messages.retry_message, USER, ["agents"], to.agent_in_reach),

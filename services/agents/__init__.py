@@ -1,5 +1,6 @@
 """Agents: they come and go, are known by tokens, and are there or not."""
 
+from services.agents.bringing import bring
 from services.agents.cadences import set_cadence
 from services.agents.departures import delete, let_go
 from services.agents.edits import Home, arrive, change, create, link
@@ -9,7 +10,17 @@ from services.agents.leads import created, free_name, new_lead
 from services.agents.lists import AgentCard, card, cards, for_agent, listed, named, newest, of_board
 from services.agents.mains import add_main, happened, remove_main, rename_main
 from services.agents.presence import heartbeat, mark_offline, touch
-from services.agents.rules import OFFLINE_AFTER, State, cadence, is_late, offline_after, status
+from services.agents.rules import (
+    OFFLINE_AFTER,
+    Evidence,
+    Sign,
+    State,
+    cadence,
+    evidence,
+    is_late,
+    offline_after,
+    status,
+)
 from services.agents.souls import on_board, soul, write_soul
 from services.agents.tokens import add_token, issue_token
 
@@ -17,11 +28,14 @@ __all__ = [
     "OFFLINE_AFTER",
     "AgentCard",
     "AgentDraft",
+    "Evidence",
     "Home",
+    "Sign",
     "State",
     "add_main",
     "add_token",
     "arrive",
+    "bring",
     "cadence",
     "card",
     "cards",
@@ -29,6 +43,7 @@ __all__ = [
     "create",
     "created",
     "delete",
+    "evidence",
     "for_agent",
     "free_name",
     "get",

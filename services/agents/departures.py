@@ -59,12 +59,11 @@ async def _remove(
     news = await tasks.release(session, board, agent) if board else ()
     led = board if agent.is_board_lead else None
     was = rules.status(agent, now())
-    is_to_come = not force and await provisioning.leave(session, agent)
+    is_to_come = await provisioning.leave(session, agent, force=force)
     if led is not None:
         await provisioning.ask_crew(session, led)
     told = tasks.happened(actor, board, news) if board else []
     if not is_to_come:
-        await session.delete(agent)
         told.append(happened(EventType.AGENT_DELETED, actor, board, agent))
     elif was != AgentStatus.DELETING:
         goes = {"from": was, "to": AgentStatus.DELETING}

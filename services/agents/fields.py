@@ -44,6 +44,8 @@ def heartbeat(value: object, field: str) -> dict[str, Any]:
     every = config.get("every")
     if every is not None and not (isinstance(every, str) and duration(every) is not None):
         raise Invalid("heartbeat_invalid", "Say how often as 30s, 10m or 1h.", field=field)
+    if not isinstance(config.get("quiet", True), bool):
+        raise Invalid("heartbeat_invalid", "Quiet is true or false.", field=field)
     return config
 
 

@@ -17,7 +17,7 @@ from models import Agent, Board, Gateway, Member, Status, Task
 from services import boards, organizations
 from services.agents import rules
 from services.agents.finding import in_organization, not_found
-from services.agents.rules import OFFLINE_AFTER, State
+from services.agents.rules import OFFLINE_AFTER, Evidence, State
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class AgentCard:
     state: State
     cadence: timedelta | None  # how often it means to check in
     silent_for: timedelta | None  # None: it was never seen
+    evidence: Evidence
+    known_for: timedelta | None  # how old that is
 
     @property
     def role(self) -> str | None:
@@ -173,6 +175,7 @@ def _with_work() -> Select[Agent, Board, Task]:
 def _card(
     agent: Agent, board: Board | None, task: Task | None, moment: datetime, least: timedelta
 ) -> AgentCard:
+    known = rules.evidence(agent, moment)
     return AgentCard(
         agent=agent,
         board_name=board.name if board else None,
@@ -180,6 +183,8 @@ def _card(
         state=rules.state(agent, moment, working=task is not None, least=least),
         cadence=rules.cadence(agent),
         silent_for=moment - agent.last_seen_at if agent.last_seen_at else None,
+        evidence=known,
+        known_for=moment - known.at if known.at else None,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Update, case, or_, select, update
+from sqlalchemy import ColumnElement, Update, case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -114,11 +114,22 @@ async def _silent(session: AsyncSession, since: datetime) -> Sequence[tuple[Agen
     query = (
         select(Agent, Board)
         .outerjoin(Board, Board.id == Agent.board_id)
-        .where(Agent.last_seen_at < since, Agent.status.not_in(known))
+        .where(Agent.last_seen_at < since, _not_kept(since), Agent.status.not_in(known))
         .with_for_update(of=Agent, key_share=True, skip_locked=True)
         .execution_options(populate_existing=True)
     )
     return [(agent, board) for agent, board in await session.execute(query)]
+
+
+def _not_kept(since: datetime) -> ColumnElement[bool]:
+    """Select agents that their gateways do not have, or for whom that is no sign of life."""
+    quiet = Agent.heartbeat_config["quiet"].astext.is_distinct_from("false")
+    return or_(
+        Agent.listed_at.is_(None),
+        Agent.listed_at < since,
+        Agent.provision_failure.is_not(None),
+        ~quiet,
+    )
 
 
 def _change(agent: Agent, board: Board | None, left: str, entered: str) -> events.Happened:

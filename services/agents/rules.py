@@ -1,6 +1,7 @@
 """How an agent stands, and what it may say of itself. Pure: no database, and no clock."""
 
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -35,6 +36,24 @@ class State(StrEnum):
     LATE = "late"
     OFFLINE = "offline"
     PROVISIONING = "provisioning"
+
+
+class Sign(StrEnum):
+    """By what we know how an agent stands. The values are part of the API."""
+
+    CALL = "call"  # it has called the API
+    GATEWAY = "gateway"  # its gateway has it
+    FAILURE = "failure"  # it could not be brought to its gateway, or does not answer there
+    WAITING = "waiting"  # it was asked for, and its gateway is away
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """By what we know how an agent stands, and of when that is."""
+
+    by: Sign
+    at: datetime | None = None
 
 
 def duration(text: str) -> timedelta | None:
@@ -74,7 +93,7 @@ def state(
     known = status(agent, moment, least)
     if known in (AgentStatus.PROVISIONING, AgentStatus.UPDATING):
         return State.PROVISIONING
-    if known in (AgentStatus.OFFLINE, AgentStatus.DELETING) or agent.last_seen_at is None:
+    if known in (AgentStatus.OFFLINE, AgentStatus.DELETING):
         return State.OFFLINE
     if _is_overdue(agent, moment):
         return State.LATE
@@ -89,12 +108,28 @@ def is_late(agent: Agent, moment: datetime, least: timedelta = OFFLINE_AFTER) ->
 def _is_overdue(agent: Agent, moment: datetime) -> bool:
     """Say whether an agent was silent for longer than its cadence.
 
-    And for what we might not have written down, because it was seen a moment before.
+    And for what we might not have written down, because it was seen a moment before. Who calls only
+    when something waits for it is never overdue.
     """
     expected = cadence(agent)
-    if expected is None or agent.last_seen_at is None:
+    if expected is None or agent.last_seen_at is None or agent.is_kept:
         return False
     return moment - agent.last_seen_at > expected + TOUCH_EVERY
+
+
+def evidence(agent: Agent, moment: datetime) -> Evidence:
+    """Say by what we know how an agent stands: the latest sign, or what is in the way."""
+    known_at, late = agent.known_at, agent.step_deadline_at
+    failure = agent.provision_failure
+    if failure is not None:
+        failed_at = datetime.fromisoformat(failure["at"])
+        if known_at is None or known_at < failed_at:
+            return Evidence(Sign.FAILURE, failed_at)
+    if late is not None and late < moment and (known_at is None or known_at < late):
+        return Evidence(Sign.WAITING, late)
+    if known_at is None:
+        return Evidence(Sign.NOTHING)
+    return Evidence(Sign.CALL if known_at == agent.last_seen_at else Sign.GATEWAY, known_at)
 
 
 def seen_status(agent: Agent, moment: datetime, least: timedelta = OFFLINE_AFTER) -> str:

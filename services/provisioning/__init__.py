@@ -16,6 +16,7 @@ from services.provisioning.asking import (
 )
 from services.provisioning.beats import every, is_quiet
 from services.provisioning.round import Library, Write
+from services.provisioning.rules import State, state
 from services.provisioning.station import Reconciler
 from services.provisioning.steps import Papers, last_written
 from services.provisioning.tokens import known as known_tokens
@@ -26,6 +27,7 @@ __all__ = [
     "Library",
     "Papers",
     "Reconciler",
+    "State",
     "Write",
     "ask",
     "ask_crew",
@@ -37,4 +39,5 @@ __all__ = [
     "leave",
     "leave_behind",
     "move",
+    "state",
 ]

@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
+    FromClause,
     String,
     case,
     cast,
@@ -20,7 +22,7 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
@@ -34,6 +36,9 @@ STAYS = Agent.desired_state.is_distinct_from(DesiredState.GONE)
 
 MANAGED = ("AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md")
 """The files that are ours to keep up to date, unless the agent has changed them."""
+
+WAS_BROUGHT = Agent.desired_state.is_not(None) & Agent.is_linked.is_(False)
+"""Agents of which their gateways may have something of ours."""
 
 KEY = func.split_part(Agent.openclaw_session_id, ":", 2)
 """Agent.gateway_key, in SQL."""
@@ -82,35 +87,51 @@ async def ask_crew(session: AsyncSession, board: Board) -> None:
     await ask(session, or_(Agent.board_id == board.id, main))
 
 
-async def leave(session: AsyncSession, agent: Agent) -> bool:
+async def leave(session: AsyncSession, agent: Agent, *, force: bool = False) -> bool:
     """Have an agent be removed from its gateway, and say whether that is still to come.
 
-    Its tokens are worth nothing from now on. What its gateway never had is gone already.
+    Its tokens are worth nothing from now on. If its gateway never had it, or if it is forced, its
+    row is gone already.
     """
-    if agent.desired_state is None or agent.is_linked:
+    was_there = agent.observed_generation or agent.written
+    if force or agent.desired_state is None or not was_there:
+        await _drop(session, agent, forget=force)
         return False
-    if not (agent.observed_generation or agent.written):
-        await leave_behind(session, Agent.id == agent.id)
-        return False
-    await session.execute(delete(AgentToken).where(AgentToken.agent_id == agent.id))
     left = rules.leaving(now()) | {
         "generation": Agent.generation + 1,
         "status": AgentStatus.DELETING,
         "is_board_lead": False,
     }
-    await _update(session, Agent.id == agent.id, left)
+    its = delete(AgentToken).where(AgentToken.agent_id == agent.id).cte("its_tokens")
+    await _update(session, Agent.id == agent.id, left, besides=its)
     return True
 
 
 async def leave_behind(session: AsyncSession, where: ColumnElement[bool]) -> None:
     """Have agents be removed from their gateways, of which there will be no rows any more."""
+    left = select(Agent.gateway_id, KEY).where(where, WAS_BROUGHT)
+    await session.execute(_left_over(left.with_for_update().subquery("left")))
+
+
+async def _drop(session: AsyncSession, agent: Agent, *, forget: bool) -> None:
+    """Delete the row of an agent. What its gateway may have of it is removed, unless forgotten."""
+    gone = delete(Agent).where(Agent.id == agent.id)
+    session.expunge(agent)
+    if forget or agent.desired_state is None:
+        await session.execute(gone.execution_options(synchronize_session=False))
+        return
+    left = gone.returning(Agent.gateway_id, KEY).cte("gone")
+    await session.execute(_left_over(left).add_cte(left))
+
+
+def _left_over(left: FromClause) -> Insert:
+    """Insert what is left of agents on their gateways."""
     at = now()
-    left = select(
-        func.gen_random_uuid(), Agent.gateway_id, KEY, literal(0), literal(at), literal(at)
-    ).where(where, Agent.desired_state.is_not(None), Agent.is_linked.is_(False), KEY != "")
+    gateway_id, key = left.c
+    rows = select(func.gen_random_uuid(), gateway_id, key, literal(0), literal(at), literal(at))
     columns = ["id", "gateway_id", "agent_key", "attempts", "next_try_at", "created_at"]
-    statement = insert(GatewayLeftover).from_select(columns, left.with_for_update())
-    await session.execute(statement.on_conflict_do_nothing())
+    statement = insert(GatewayLeftover).from_select(columns, rows.where(key != ""))
+    return statement.on_conflict_do_nothing()
 
 
 async def move(
@@ -170,9 +191,15 @@ def _session_key(gateway_id: UUID | None) -> ColumnElement[str | None]:
 
 
 async def _update(
-    session: AsyncSession, where: ColumnElement[bool], values: rules.Change
+    session: AsyncSession,
+    where: ColumnElement[bool],
+    values: rules.Change,
+    *,
+    besides: CTE | None = None,
 ) -> Sequence[Agent]:
     """Change rows in one statement; rows that the session has are as they are now."""
     changed = update(Agent).where(where).values(**values).returning(Agent)
+    if besides is not None:
+        changed = changed.add_cte(besides)
     fresh = changed.execution_options(populate_existing=True, synchronize_session=False)
     return (await session.scalars(fresh)).all()

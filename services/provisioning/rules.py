@@ -6,6 +6,7 @@ Every function returns the columns of the agent's row that change.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from models import Agent, DesiredState, Step
@@ -45,6 +46,30 @@ class Fault:
     after: float | None = None
     counts: bool = True
     is_final: bool = False
+
+
+class State(StrEnum):
+    """How far an agent is on its way to its gateway. The values are part of the API."""
+
+    DONE = "done"
+    WORKING = "working"
+    WAITING = "waiting"  # its gateway is away
+    PAUSED = "paused"  # it is there, and is woken once its board is resumed
+    FAILED = "failed"  # why, the failure says
+    REMOVING = "removing"
+
+
+def state(agent: Agent, moment: datetime) -> State | None:
+    """Say how far an agent is on its way. None: there is none that it could be on."""
+    if agent.desired_state is None:
+        return None
+    if agent.provision_failure is not None:
+        return State.FAILED
+    if agent.step is None:
+        return State.PAUSED if agent.wants_wake else State.DONE
+    if agent.step_deadline_at is not None and agent.step_deadline_at < moment:
+        return State.WAITING
+    return State.REMOVING if agent.desired_state is DesiredState.GONE else State.WORKING
 
 
 def asked(moment: datetime) -> Change:

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Agent, Board, Task
+from services import provisioning
 from services.tasks import dependencies
 from services.tasks.details import TaskRef
 
@@ -14,8 +15,9 @@ MOST = 200  # tasks to choose from
 
 
 async def assignable(session: AsyncSession, board: Board) -> Sequence[Agent]:
-    """Return the agents of a board but for its lead, by name."""
-    query = select(Agent).where(Agent.board_id == board.id, Agent.is_board_lead.is_(False))
+    """Return the agents of a board but for its lead, and for those that go, by name."""
+    workers = (Agent.board_id == board.id) & Agent.is_board_lead.is_(False)
+    query = select(Agent).where(workers, provisioning.STAYS)
     return (await session.scalars(query.order_by(func.lower(Agent.name), Agent.id))).all()
 
 

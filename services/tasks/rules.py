@@ -7,7 +7,7 @@ a task may enter a column is in gates.py.
 """
 
 from kit.errors import Conflict, Forbidden, Invalid, NotFound
-from models import Actor, Agent, Board, Status
+from models import Actor, Agent, Board, DesiredState, Status
 from services import custom_fields
 from services.tasks.gates import GATES, review_needs_a_comment
 from services.tasks.wishes import Kind, Rule, Wish
@@ -119,7 +119,9 @@ def _refuse_if_blocked(wish: Wish) -> None:
 
 
 def an_assignee_exists(wish: Wish) -> None:
-    if wish.changes.get("assigned_agent_id") is not None and wish.assignee is None:
+    assignee = wish.assignee
+    is_there = assignee is not None and assignee.desired_state is not DesiredState.GONE
+    if wish.changes.get("assigned_agent_id") is not None and not is_there:
         raise NotFound("agent_not_found", "There is no such agent.", field="assigned_agent_id")
 
 

@@ -18,6 +18,7 @@ from models import (
     Approval,
     Board,
     BoardGroup,
+    DesiredState,
     Gateway,
     GatewayRequest,
     Invite,
@@ -36,6 +37,7 @@ from tests.world import (
     a_request,
     a_run,
     a_tag,
+    an_agent,
     an_invite,
 )
 
@@ -117,6 +119,7 @@ class Things:
     gateway: Gateway  # of Launch
     main: Agent  # who looks after it
     request: GatewayRequest  # of the worker's, on the gateway
+    brought: Agent  # who was brought there
 
     def path(self, operation: Operation) -> str:
         """Return the path to the things of Launch."""
@@ -125,11 +128,12 @@ class Things:
     def fill(self, path: str) -> str:
         """Return a path with the ids of the things of Launch where it has names for them."""
         own = path.startswith("/agent/")  # of whoever calls
+        brought, other = self.brought, self.world.other_worker
         ids: Mapping[str, UUID | str] = {
             "board_id": self.world.board.id,
             "task_id": self.task.id,
             "approval_id": self.approval.id,
-            "agent_id": self.world.other_worker.id,
+            "agent_id": (brought if path.endswith("/provisioning") else other).id,
             "task_custom_field_definition_id": FIELD,
             "tag_id": self.tag.id,
             "member_id": self.world.bobs.id,
@@ -170,7 +174,9 @@ async def things(session: AsyncSession, world: World) -> Things:
     session.add_all([task, approval, *links, tag, invite, message, others, gateway])
     await session.flush()
     main, token = a_main(gateway)
-    session.add_all([main, token])
+    brought = an_agent("Brought", world.board, gateway_id=gateway.id)
+    brought.desired_state = DesiredState.RUNNING
+    session.add_all([main, token, brought])
     served = update(Board).where(Board.id == world.board.id).values(gateway_id=gateway.id)
     await session.execute(served.execution_options(synchronize_session=False))
     group = await grouped(session, world.board)
@@ -180,9 +186,8 @@ async def things(session: AsyncSession, world: World) -> Things:
     request = a_request(gateway, world.worker)
     session.add_all([request, a_run(gateway, world.other_worker, task_id=task.id)])
     await session.flush()
-    return Things(
-        world, task, approval, tag, invite, message, others, group, gateway, main, request
-    )
+    at = (gateway, main, request, brought)
+    return Things(world, task, approval, tag, invite, message, others, group, *at)
 
 
 async def everything(session: AsyncSession) -> dict[str, Any]:
