@@ -5,10 +5,10 @@ from datetime import timedelta
 from sqlalchemy import update
 
 from kit.clock import now
-from models import Agent, AgentStatus, new_id
+from models import Agent, AgentStatus, DesiredState, Step, new_id
 from tests.api.conftest import Client
 from tests.conftest import Transaction
-from tests.world import World, a_member, an_access
+from tests.world import World, a_gateway, a_member, an_access
 
 
 async def test_an_agent_is_created_with_a_token_that_is_shown_once(
@@ -235,3 +235,29 @@ async def test_an_agent_that_fails_was_there_all_the_same(
         agent.last_seen_at = None
     await worker.post(f"/boards/{world.board.id}/tasks/{new_id()}/comments", json={})
     assert (await alice.get(f"/agents/{world.worker.id}")).json()["status"] == "online"
+
+
+async def test_an_agent_that_was_given_up_says_so_and_why(
+    alice: Client, world: World, transaction: Transaction
+) -> None:
+    """W-28: the original shows it as one that is still to come."""
+    failure = {
+        "step": "check_in",
+        "code": "no_check_in",
+        "reason": "It was woken 3 times and has not called.",
+        "command": "openclaw agents list",
+        "at": now().isoformat(),
+    }
+    async with transaction() as session:
+        gateway = a_gateway(world.tern)
+        session.add(gateway)
+        await session.flush()
+        agent = await session.get_one(Agent, world.worker.id)
+        agent.gateway_id, agent.desired_state = gateway.id, DesiredState.RUNNING
+        agent.step, agent.wake_attempts = Step.CHECK_IN, 3
+        agent.last_seen_at, agent.provision_failure = None, failure
+    seen = (await alice.get(f"/agents/{world.worker.id}")).json()
+    assert (seen["status"], seen["wake_attempts"]) == ("offline", 3)
+    assert seen["last_provision_error"] == failure["reason"]
+    assert seen["provisioning"]["state"] == "failed"
+    assert seen["provisioning"]["failure"]["command"] == failure["command"]

@@ -144,6 +144,7 @@ async def test_who_does_not_check_in_is_woken_again_and_left_as_it_is(yard: Yard
     silent = await yard.row(agent)
     assert silent.provision_failure
     assert silent.provision_failure["code"] == "no_check_in"
+    assert agents.status(silent, yard.moment) == "offline"
     assert yard.workshop.changes == changes
     assert yard.token(agent) == token
     assert len(await yard.messages(agent)) == rules.MOST_WAKES
