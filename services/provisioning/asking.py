@@ -70,7 +70,7 @@ async def ask(
     """
     asked = rules.asked(now()) | {"generation": Agent.generation + 1}
     if wake:
-        asked |= {"wants_wake": True, "checkin_deadline_at": None}
+        asked |= rules.to_be_woken()
     forgotten = [["files", name] for name in MANAGED] if overwrite else []
     if rotate:
         forgotten.append(["token"])

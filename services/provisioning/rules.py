@@ -94,6 +94,8 @@ def onward(agent: Agent, moment: datetime, *, is_paused: bool = False) -> Change
         return done | _woken(agent, moment)
     if agent.step is Step.CHECK_IN:
         return done | nothing() | _awake()
+    if agent.step is Step.LISTED:
+        done["listed_at"] = moment
     return done | _at(ORDER[ORDER.index(agent.step) + 1], moment)
 
 
@@ -148,8 +150,13 @@ def lost(agent: Agent, moment: datetime) -> Change:
         )
         stuck = _failed(agent, fault, moment) | {"step": Step.CREATE, "next_step_at": None}
         return stuck | {"checkin_deadline_at": None}
-    fresh = {"written": {"lost_at": moment.isoformat()}, "wants_wake": True}
-    return {**asked(moment), **fresh, "generation": agent.generation + 1}
+    fresh = {"written": {"lost_at": moment.isoformat()}, "generation": agent.generation + 1}
+    return {**asked(moment), **fresh, **to_be_woken()}
+
+
+def to_be_woken() -> Change:
+    """Have an agent woken, though it was before."""
+    return {"wants_wake": True, "woken_at": None, "checkin_deadline_at": None}
 
 
 def _to_wake(agent: Agent, moment: datetime, *, is_paused: bool) -> Change:

@@ -22,6 +22,7 @@ from services.provisioning.round import HERE, Library, Prepared, Round, Transact
 
 LOOK_ANYWAY = 5.0  # seconds after which we look, though nothing rang
 SETTLE = 0.2  # seconds in which several rings become one
+BREATH = 0.02  # seconds between two rounds, however much there is to do
 LISTED_EVERY = timedelta(seconds=60)  # how often we look whom a gateway has
 
 NEEDS_PAPERS = (Step.CREATE, Step.FILES, Step.SCRATCH, Step.WAKE)
@@ -57,7 +58,7 @@ class Reconciler:
                 more_at = await self.look(gateway.id, link)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(ringing.wait(), self._rest(more_at))
-                await asyncio.sleep(SETTLE)
+                    await asyncio.sleep(SETTLE)
 
     async def take_over(self, gateway_id: UUID) -> None:
         """Begin with a gateway: what nobody was there to do in time gets time again."""
@@ -108,4 +109,4 @@ class Reconciler:
     def _rest(self, more_at: datetime | None) -> float:
         if more_at is None:
             return LOOK_ANYWAY
-        return min(max((more_at - self._clock()).total_seconds(), 0), LOOK_ANYWAY)
+        return min(max((more_at - self._clock()).total_seconds(), BREATH), LOOK_ANYWAY)

@@ -5,14 +5,16 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from models import Agent, EventType, Step
-from services import provisioning
+from services import agents, boards, memory, provisioning
 from tests.conftest import Transaction
 from tests.openclaw.workshop import After, Before, Fault
-from tests.services.yard import Yard, a_yard
+from tests.services.yard import BASE_URL, Yard, a_yard
 from tests.world import World
 
 
@@ -164,3 +166,96 @@ async def is_as_wanted(yard: Yard, agent: Agent) -> None:
         if key in str(params)
     )
     assert set(written.values()) == {1}, written
+
+
+async def test_who_is_to_be_woken_is_woken_though_it_was_before(yard: Yard) -> None:
+    agent = await yard.there()
+    yard.moment += timedelta(minutes=1)
+    async with yard.transaction() as session:
+        await provisioning.ask(session, Agent.id == agent.id, wake=True)
+    await yard.settle()
+    assert (await yard.row(agent)).step is Step.CHECK_IN
+    assert len(await yard.messages(agent)) == 2
+
+
+async def test_on_a_paused_board_nobody_is_woken_until_it_is_resumed(yard: Yard) -> None:
+    loud = {"every": "5m", "quiet": False}
+    first = await yard.there("Loud", heartbeat_config=loud)
+    key = first.gateway_key or ""
+    assert "./mc" in yard.workshop.scratches[key][0]
+    await said(yard, "/pause")
+    second = await yard.add("Second")
+    await yard.settle()
+    second = await yard.row(second)
+    assert provisioning.state(second, yard.moment) is provisioning.State.PAUSED
+    assert [one.kind for one in await yard.messages(second)] == []
+    scratch, _ = yard.workshop.scratches[key]
+    assert [line for line in scratch.splitlines() if not line.startswith("#")] == []
+    await said(yard, "/resume")
+    await yard.settle()
+    assert (await yard.row(second)).step is Step.CHECK_IN
+    assert "WAKE UP" in [one.kind for one in await yard.messages(second)]
+    assert "./mc" in yard.workshop.scratches[key][0]
+
+
+async def said(yard: Yard, command: str) -> None:
+    async with yard.transaction() as session:
+        board = await boards.hold(session, yard.world.alice, yard.world.garden.id)
+        draft = memory.NoteDraft(content=command, tags=["chat"])
+        await memory.write(
+            session, yard.world.alice, memory.on_board(board), draft, base_url=BASE_URL
+        )
+
+
+async def test_a_heartbeat_costs_nothing_unless_it_is_set_otherwise(yard: Yard) -> None:
+    agent = await yard.there()
+    key = agent.gateway_key or ""
+    scratch, _ = yard.workshop.scratches[key]
+    assert [line for line in scratch.splitlines() if not line.startswith("#")] == []
+    never = await yard.there("Never", heartbeat_config={"every": "0m"})
+    assert yard.workshop.entries[never.gateway_key or ""]["heartbeat"]["every"] == "0m"
+    assert never.gateway_key not in yard.workshop.scratches
+
+
+@pytest.mark.parametrize(
+    ("said", "every"),
+    [
+        ({"every": "10m", "target": "last", "includeReasoning": False}, "10m"),
+        ({"every": " 1h30m "}, "5400s"),
+        ({"every": "1d"}, "86400s"),
+        ({"every": "0s"}, "0m"),
+        ({"every": "10ms"}, "1s"),
+        ({"every": "1.5h"}, "5400s"),
+        ({"every": 5}, "10m"),
+        ({"every": "often"}, "10m"),
+        ({}, "10m"),
+        (None, "10m"),
+    ],
+)
+def test_a_cadence_is_told_to_a_gateway_in_its_own_words(said: object, every: str) -> None:
+    assert provisioning.every(Agent(heartbeat_config=said)) == every
+
+
+async def test_one_who_has_called_lately_or_whom_its_gateway_has_is_there(yard: Yard) -> None:
+    agent = await yard.there()
+    assert agents.evidence(agent, yard.moment).by is agents.Sign.CALL
+    for _ in range(30):
+        yard.moment += timedelta(minutes=1)
+        await yard.look()
+    agent = await yard.row(agent)
+    known = agents.evidence(agent, yard.moment)
+    assert (known.by, known.at) == (agents.Sign.GATEWAY, yard.moment)
+    assert agents.status(agent, yard.moment) == "online"
+    later = yard.moment + timedelta(minutes=25)
+    assert agents.status(agent, later) == "offline"
+
+
+async def test_an_agent_comes_back_with_its_gateway(yard: Yard) -> None:
+    agent = await yard.there()
+    async with yard.transaction() as session:
+        await session.execute(update(Agent).values(status="offline", listed_at=None))
+    yard.moment += timedelta(minutes=30)
+    await yard.look()
+    assert (await yard.row(agent)).status == "online"
+    [*_, told] = await yard.events(EventType.AGENT_STATUS_CHANGED)
+    assert (told.agent_id, told.data["to"]) == (agent.id, "online")

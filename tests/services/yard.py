@@ -48,6 +48,7 @@ class Yard:
 
     async def look(self) -> datetime | None:
         """Let the station look once. While the gateway is away, it does not."""
+        self.moment = max(self.moment, now())
         if not self.link.is_up:
             before = self.moment
             try:
