@@ -32,7 +32,9 @@ async def shown(request: Request, *, token: str | None = None, was_late: bool = 
     if not scene.is_confirmed:
         return RedirectResponse(f"/boards/{scene.board.id}/onboarding", 303)
     if frame is None:
-        return render(request, "onboarding/_lead.html", **facts)
+        calls_by_itself = facts["one"] is not None and facts["launch"] is None
+        part = "agents/_arrival.html" if calls_by_itself else "onboarding/_lead.html"
+        return render(request, part, **facts)
     return page(
         request,
         "onboarding/launch.html",

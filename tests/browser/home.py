@@ -1,5 +1,7 @@
 """A house that is lived in: an owner with a browser, a board, and an agent at work."""
 
+import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,7 +11,9 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from tests.browser.pages import new_context
 from tests.installation import LOCAL_TOKEN, Api, Installation
+from tests.openclaw.workshop import Workshop
 
+TOKEN = re.compile(r"AUTH_TOKEN=(mc_agent_[\w-]+)")
 OWNER = {"name": "Olga Ruiz", "email": "olga@example.com", "password": "correct horse battery"}
 
 
@@ -72,12 +76,12 @@ class Home:
             "POST", "/gateways", name=name, url=url, workspace_root="/agents", token=token
         )
 
-    def asker(self, gateway: dict[str, Any]) -> Api:
-        """Return the agent that looks after a gateway, and asks about its boards."""
-        found = self.owner.call("GET", f"/agents?gateway_id={gateway['id']}")["items"]
-        [main] = [one for one in found if one["is_gateway_main"]]
-        token = self.owner.call("POST", f"/agents/{main['id']}/tokens")["token"]
-        agent = Api(self.installation.url, token)
+    async def agent_on(self, workshop: Workshop, key: str) -> Api:
+        """Return an agent of a gateway that calls with the token which it finds in its files."""
+        async with asyncio.timeout(60):
+            while not (found := TOKEN.search(workshop.files.get(key, {}).get("AGENTS.md", ""))):
+                await asyncio.sleep(0.1)
+        agent = Api(self.installation.url, found[1])
         self.agents.append(agent)
         return agent
 

@@ -34,11 +34,10 @@ def a_draft(words: str = "", **more: Any) -> dict[str, Any]:
     } | more
 
 
-def furnish(home: Home, gateway: dict[str, Any], words: str) -> dict[str, str]:
+def furnish(home: Home, agent: Api, gateway_id: str, words: str) -> dict[str, str]:
     """Set boards up as far as each name says, with long words everywhere; return their ids."""
-    agent = home.asker(gateway)
     made = {
-        name: home.board(f"{name} {words}", gateway_id=gateway["id"])
+        name: home.board(f"{name} {words}", gateway_id=gateway_id)
         for name in ("unasked", "waited", "asked", "drafted", "launched")
     }
     for name, board in made.items():

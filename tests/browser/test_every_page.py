@@ -233,7 +233,6 @@ def furnish(home: Home) -> dict[str, str]:
         "bare": home.task(empty, "Bare")["id"],
         "approval": asked["id"],
         "decided": decided["id"],
-        **onboardings.furnish(home, gateway, LONG),
     }
 
 
@@ -262,6 +261,8 @@ async def world(home: Home) -> AsyncIterator[World]:
         furnish_workshop(workshop)
         enter = partial(home.gateway, "Workshop", workshop.url, workshop.token)
         ids["workshop"] = (await asyncio.to_thread(enter))["id"]
+        asker = await home.agent_on(workshop, f"mc-gateway-{ids['workshop']}")
+        ids |= onboardings.furnish(home, asker, ids["workshop"], LONG)
         windows = [Window.of(await home.tab(viewport=size)) for size in (WIDE, PHONE)]
         yield World(home, ids, windows)
         for window in windows:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,17 +12,20 @@ from tests.browser.home import Home
 from tests.browser.onboardings import a_draft, say
 from tests.browser.pages import PHONE
 from tests.installation import Api
+from tests.openclaw.workshop import Workshop, working
 
 
 @pytest.fixture(scope="module")
-def gateway(home: Home) -> dict[str, Any]:
-    """A gateway whose agent is played by the test."""
-    return home.gateway("harbour-1", "ws://127.0.0.1:9")
+async def workshop() -> AsyncIterator[Workshop]:
+    async with working() as workshop:
+        yield workshop
 
 
 @pytest.fixture(scope="module")
-def asker(home: Home, gateway: dict[str, Any]) -> Api:
-    return home.asker(gateway)
+async def asker(home: Home, workshop: Workshop) -> Api:
+    """The agent of a gateway, which the tests play: it knows what its files say."""
+    entered = await asyncio.to_thread(home.gateway, "harbour-1", workshop.url, workshop.token)
+    return await home.agent_on(workshop, f"mc-gateway-{entered['id']}")
 
 
 def board_in(page: Page) -> dict[str, str]:
@@ -39,11 +43,11 @@ def told(asker: Api, board: dict[str, str]) -> list[str]:
     return [one["content"] for one in mine]
 
 
-async def describe(page: Page, name: str) -> dict[str, str]:
+async def describe(page: Page, name: str, gateway: str = "harbour-1") -> dict[str, str]:
     await page.goto("/boards/new")
     await page.get_by_label("Name").fill(name)
     await page.get_by_label("Description").fill("All that partners need.")
-    await page.get_by_label("Gateway").select_option("harbour-1")
+    await page.get_by_label("Gateway").select_option(gateway)
     await page.get_by_role("button", name="Create board").click()
     await expect(page.get_by_text("Thinking about the first question")).to_be_visible()
     return board_in(page)
@@ -58,7 +62,9 @@ def said_so_far(page: Page) -> Any:
     return page.get_by_role("list", name="Answered so far")
 
 
-async def test_from_the_first_question_to_the_launch(home: Home, asker: Api) -> None:
+async def test_from_the_first_question_to_the_launch(
+    home: Home, asker: Api, workshop: Workshop
+) -> None:
     async with home.open("/boards") as page:
         board = await describe(page, "Partner launch")
         [briefing] = told(asker, board)
@@ -93,6 +99,13 @@ async def test_from_the_first_question_to_the_launch(home: Home, asker: Api) -> 
         say(asker, board, **a_draft())
         await page.get_by_role("link", name="Review the draft").click()
         await _review_and_launch(page, asker, board)
+        lead = await home.agent_on(workshop, f"lead-{board['id']}")
+        await expect(page.get_by_text("Ava was woken once.")).to_be_visible()
+        lead.call("POST", "/agent/heartbeat")
+        await expect(page.get_by_text("Ava is here.")).to_be_visible()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Ava leads Partner launch.")
+        files = workshop.files[f"lead-{board['id']}"]
+        assert "Ten partners live, as Ann agrees." in files["AGENTS.md"]
     await _hears_nothing_more(asker, board)
 
 
@@ -176,16 +189,15 @@ async def test_a_late_answer_is_told_what_was_answered(home: Home, asker: Api) -
         await expect(said_so_far(page)).to_contain_text("Fun")
 
 
-async def test_a_form_finishes_alone_when_the_agent_is_silent(
-    home: Home, asker: Api, gateway: dict[str, Any]
-) -> None:
+async def test_a_form_finishes_alone_when_the_agent_is_silent(home: Home) -> None:
     """W-40: the real minute is waited for, so that nobody has to press anything."""
+    gateway = home.gateway("harbour-2", "ws://127.0.0.1:9")
     async with home.open("/boards") as page:
-        await describe(page, "Silence")
+        await describe(page, "Silence", "harbour-2")
         waiting = page.locator("#waiting")
         await expect(waiting).to_contain_text("Waiting since")
         await expect(waiting).to_contain_text("That is longer than usual.", timeout=40_000)
-        await expect(waiting).to_contain_text("harbour-1 is not connected: nobody answers.")
+        await expect(waiting).to_contain_text("harbour-2 is not connected: nobody answers.")
         await waiting.get_by_role("button", name="Ask again").click()
         await expect(waiting.get_by_role("link", name="Check the gateway")).to_have_attribute(
             "href", f"/gateways/{gateway['id']}"

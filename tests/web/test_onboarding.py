@@ -458,6 +458,19 @@ async def test_a_person_alone_launches_a_lead_and_sees_its_token_once(
     assert token not in late.text
 
 
+async def test_a_launch_whose_lead_is_gone_says_so(
+    alice: Browser, garden: str, transaction: Transaction, world: World
+) -> None:
+    await alice.post(f"{garden}/confirmations", data=TYPED)
+    async with transaction() as session:
+        leads = select(Agent).where(Agent.board_id == world.garden.id, Agent.is_board_lead)
+        await session.delete((await session.scalars(leads)).one())
+    for headers in ({}, HTMX):
+        page = await alice.get(f"{garden}/launch", headers=headers)
+        assert page.status_code == 200
+        assert "The board has no lead any more." in words_of(page)
+
+
 async def test_who_is_no_admin_launches_but_gets_no_token(
     bob: Browser, here: str, transaction: Transaction, world: World
 ) -> None:

@@ -95,7 +95,7 @@ def test_a_draft_names_a_day_where_the_person_is(said: object, day: date | None)
 def test_an_answer_is_what_was_ticked_and_what_was_typed(
     choice: list[str], other: str | None, said: tuple[str, str | None]
 ) -> None:
-    assert Answer(question=QUESTION, choice=choice, other=other).said() == said  # ty: ignore
+    assert Answer(question=QUESTION, choice=choice, other=other).said() == said
 
 
 @pytest.mark.parametrize(
