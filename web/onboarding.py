@@ -142,11 +142,18 @@ async def _on(request: Request) -> Response:
 
 
 async def _refused(request: Request, form: forms.Form, what: str) -> Response:
-    """Give an answer back with what is wrong; what else is being typed is left alone."""
+    """Give an answer back with what is wrong; what else is being typed is left alone.
+
+    Of a question that waits no longer the answer comes back as a change of the one that was given.
+    """
     response = await shown(request, form)
     asked = forms.id_in(form.value("question"))
-    if wants_part(request) and form.status == 422 and asked is not None:
+    if not wants_part(request) or asked is None:
+        return response
+    if form.status == 422:
         put_in_place(response, f"#{what}-{asked}")
+    else:
+        response.headers["HX-Reswap"] = "outerHTML"  # a part that is morphed opens nothing
     return response
 
 
