@@ -282,6 +282,22 @@ async def test_who_answers_and_confirms(
     assert (await bob.get(path)).json() == opened
 
 
+async def test_what_the_briefing_says_to_send_is_taken_where_it_says(
+    bob: Client, asking: Client, world: World
+) -> None:
+    """10.2: each example of the message is sent to the address that it names."""
+    await started(bob, world)
+    [told] = await messages_of(asking)
+    lines = dict(line.split(": ", 1) for line in told["content"].splitlines() if ": " in line)
+    address = lines["Ask, and send the draft"].removeprefix("POST ")
+    path = address.removeprefix(f"{lines['Base URL']}/api/v1")
+    for example, status in (("A question", "active"), ("A draft", "completed")):
+        taken = await asking.post(path, json=json.loads(lines[example]))
+        assert taken.status_code == 200, taken.text
+        assert taken.json()["status"] == status
+        assert json.loads(taken.json()["messages"][-1]["content"])
+
+
 async def test_an_answer_can_say_which_question_it_answers(
     bob: Client, asking: Client, world: World
 ) -> None:
