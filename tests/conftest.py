@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -85,7 +85,7 @@ def settings(server: str, template: str) -> Iterator[Settings]:
 
 
 @contextmanager
-def copy_of(template: str, server: str, purpose: str) -> Iterator[Settings]:
+def copy_of(template: str, server: str, purpose: str) -> Generator[Settings]:
     """A database like another one, for as long as the block lasts."""
     name = f"mission_control_{purpose}_{os.getpid()}"
     asyncio.run(_run(server, f'create database "{name}" template "{template}"'))
@@ -110,7 +110,7 @@ async def transaction(settings: Settings) -> AsyncIterator[Transaction]:
 
 
 @asynccontextmanager
-async def undone(settings: Settings) -> AsyncIterator[tuple[AsyncConnection, Transaction]]:
+async def undone(settings: Settings) -> AsyncGenerator[tuple[AsyncConnection, Transaction]]:
     """A connection, and what opens transactions on it; all of that is undone after the block."""
     engine = create_async_engine(settings.sqlalchemy_url)
     async with engine.connect() as connection:
