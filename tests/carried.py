@@ -46,10 +46,12 @@ class Post:
     budget: Budget = QUICK
 
     @asynccontextmanager
-    async def carried(self, doorbell: Doorbell | None = None) -> AsyncGenerator[None]:
+    async def carried(
+        self, doorbell: Doorbell | None = None, *, every: float = 0.05
+    ) -> AsyncGenerator[None]:
         """Let a worker hold the gateway and carry messages."""
         bell = doorbell or Doorbell()
-        station = messages.carrying(self.transaction, bell, every=0.05, clock=self.clock)
+        station = messages.carrying(self.transaction, bell, every=every, clock=self.clock)
         holding = asyncio.create_task(self.hold(station))
         try:
             yield

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from kit.doorbell import Doorbell
-from models import DesiredState, EventType, MessageState, Step
-from services import messages
+from kit.settings import Settings
+from models import Board, DesiredState, EventType, MessageState, Step
+from services import boards, memory, messages
 from tests.carried import Post, a_post, session_of
 from tests.conftest import Transaction
 from tests.openclaw.fake import Refused
@@ -68,6 +69,39 @@ async def test_a_message_is_queued_then_sent_and_acknowledged_when_its_turn_has_
         assert message.acknowledged_at
     for type in (EventType.MESSAGE_SENT, EventType.MESSAGE_ACKNOWLEDGED, TOLD):
         assert await post.times(type) == 1
+
+
+async def test_what_is_written_goes_at_once_and_so_does_what_a_pause_held_up(
+    post: Post, own_settings: Settings
+) -> None:
+    """Nobody waits for the next look: whatever happens rings, and so does the end of a turn."""
+    doorbell, board = Doorbell(), post.world.board
+    listening = asyncio.create_task(doorbell.listen(own_settings.dsn))
+    try:
+        await doorbell.listening.wait()
+        async with post.carried(doorbell, every=60):
+            await a_little()
+            await post.write("BOARD CHAT\nOne.")
+            await post.until(ACKNOWLEDGED)
+            await say(post, board, "/pause")
+            await post.write("BOARD CHAT\nTwo.")
+            await post.until(ACKNOWLEDGED, ACKNOWLEDGED, QUEUED)
+            await say(post, board, "/resume")
+            await post.until(*[ACKNOWLEDGED] * 4)
+    finally:
+        listening.cancel()
+    worker = session_of(post.world.worker)
+    one, two = "BOARD CHAT\nOne.", "BOARD CHAT\nTwo."
+    assert post.fake.heard_in(worker) == [one, "/pause", "/resume", two]
+
+
+async def say(post: Post, board: Board, content: str) -> None:
+    """Let Alice say something in a board's chat."""
+    async with post.transaction() as session:
+        held = await boards.hold(session, post.world.alice, board.id)
+        draft = memory.NoteDraft(content=content, tags=["chat"])
+        place = memory.on_board(held)
+        await memory.write(session, post.world.alice, place, draft, base_url="http://mc")
 
 
 async def test_each_agent_gets_its_messages_in_order(post: Post) -> None:
