@@ -25,6 +25,7 @@ class Talking(Workshop):
     is_quick: bool = False  # every turn ends well at once
     is_shy: bool = False  # does not show what it is at
     is_hasty: bool = False  # and is told of before the message is answered
+    hesitates: float = 0.0  # seconds before that answer
     transcripts: dict[str, list[Params]] = field(default_factory=dict)  # by session
     pending: dict[str, list[Params]] = field(default_factory=dict)  # to be taken in by a turn
     active: dict[str, str] = field(default_factory=dict)  # the turn that runs in a session
@@ -104,6 +105,7 @@ class Talking(Workshop):
             await self.end(params["idempotencyKey"])
         while self._telling:
             await asyncio.sleep(0)
+        await asyncio.sleep(self.hesitates)
         answer = {"type": "res", "id": frame["id"], "ok": True, "payload": said}
         await socket.send(json.dumps(answer))
 

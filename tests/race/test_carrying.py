@@ -2,13 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import product
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
+from kit.doorbell import Doorbell
+from kit.settings import Settings
 from models import Agent, EventType, MessageState
+from services import messages
 from tests.carried import Post, a_post, session_of
 from tests.conftest import Transaction
 from tests.world import World
@@ -45,15 +50,32 @@ async def test_workers_that_all_think_they_hold_a_gateway_say_everything_once_an
         assert await post.times(type) == 3 * ROUNDS
 
 
-async def test_what_is_written_while_an_agents_mail_is_being_carried_is_not_left_lying(
-    post: Post,
+async def test_what_is_written_just_when_it_was_seen_that_there_is_no_more_is_not_left_lying(
+    post: Post, own_settings: Settings
 ) -> None:
-    wanted = [f"BOARD CHAT\n{number}" for number in range(ROUNDS)]
-    async with post.carried():
-        for content in wanted:
-            await post.write(content)
-            await asyncio.sleep(0.03)
-        await post.until(*[MessageState.ACKNOWLEDGED] * ROUNDS)
+    wanted = [f"BOARD CHAT\n{number}" for number in range(6)]
+    left = wanted[1:]
+
+    @asynccontextmanager
+    async def slowly() -> AsyncGenerator[AsyncSession]:
+        """Open a transaction after which the next message is written, if nothing waits then."""
+        async with post.transaction() as session:
+            yield session
+        await asyncio.sleep(0.1)
+        if left and {*await post.states()} == {MessageState.ACKNOWLEDGED}:
+            await post.write(left.pop(0))
+            await asyncio.sleep(0.5)
+
+    doorbell = Doorbell()
+    listening = asyncio.create_task(doorbell.listen(own_settings.dsn))
+    carrying = asyncio.create_task(post.hold(messages.carrying(slowly, doorbell, every=60)))
+    try:
+        await post.write(wanted[0])
+        await post.until(*[MessageState.ACKNOWLEDGED] * 6, within=20)
+    finally:
+        carrying.cancel()
+        listening.cancel()
+        await asyncio.wait({carrying, listening})
     assert post.fake.heard == wanted
 
 

@@ -190,7 +190,7 @@ async def test_a_lost_answer_is_asked_for_under_the_same_key(post: Post) -> None
 
 
 async def test_a_turn_that_is_over_before_the_message_is_answered_counts(post: Post) -> None:
-    post.fake.is_hasty = True
+    post.fake.is_hasty, post.fake.hesitates = True, 0.6
     await post.write("BOARD CHAT\nOne.", "BOARD CHAT\nTwo.")
     async with post.carried():
         await post.until(ACKNOWLEDGED, ACKNOWLEDGED)
@@ -366,7 +366,7 @@ async def test_what_is_told_to_be_over_before_the_message_is_answered_is_looked_
     post: Post,
 ) -> None:
     """So it is with what a gateway has said before it was restarted, and is sent again."""
-    post.fake.is_hasty = True
+    post.fake.is_hasty, post.fake.hesitates = True, 0.6
     await post.write("BOARD CHAT\nHello.")
     [message] = await post.mail()
     session = session_of(post.world.worker)
