@@ -206,3 +206,43 @@ async def test_who_writes_to_leads(
         assert (await client.post(own, json=body)).status_code == status
         everybody = await client.post("/agent/gateway/leads/broadcast", json=body)
         assert everybody.status_code == status
+
+
+async def test_what_is_said_out_loud_on_an_agents_channel_and_what_is_not(
+    master: Client, lead: Client, worker: Client, alice: Client, world: World
+) -> None:
+    """18: the gateway's `deliver`, for each thing that is told."""
+    board = f"/boards/{world.board.id}"
+    task = (await alice.post(f"{board}/tasks", json={"title": "Write"})).json()
+    for client, path, body in (
+        (lead, f"/agent{board}/agents/{world.worker.id}/nudge", {"message": "Go on"}),
+        (lead, f"/agent{board}/gateway/main/ask-user", {"content": "May it slip?"}),
+        (master, f"/agent/gateway{board}/lead/message", {"content": "Hello"}),
+        (master, "/agent/gateway/leads/broadcast", {"content": "All", "kind": "handoff"}),
+        (alice, f"{board}/onboarding/start", {}),
+        (alice, f"{board}/onboarding/answer", {"answer": "Two"}),
+        (alice, f"{board}/tasks/{task['id']}/comments", {"message": "@worker look"}),
+        (alice, f"{board}/memory", {"content": "@worker look", "tags": ["chat"]}),
+        (alice, f"{board}/memory", {"content": "/pause", "tags": ["chat"]}),
+        (alice, f"{board}/memory", {"content": "/resume", "tags": ["chat"]}),
+    ):
+        answer = await client.post(path, json=body)
+        assert answer.status_code == 200, (path, answer.text)
+    worker_id = str(world.worker.id)
+    await alice.patch(f"{board}/tasks/{task['id']}", json={"assigned_agent_id": worker_id})
+    told = [one for client in (master, lead, worker) for one in await messages_of(client)]
+    assert {one["kind"]: one["deliver"] for one in told} == {
+        "NUDGE": True,
+        "LEAD REQUEST: ASK USER": True,
+        "GATEWAY MAIN QUESTION": False,
+        "GATEWAY MAIN HANDOFF": False,
+        "BOARD ONBOARDING REQUEST": False,
+        "BOARD ONBOARDING ANSWER": False,
+        "NEW TASK ADDED": False,
+        "TASK ASSIGNED": False,
+        "TASK MENTION": False,
+        "BOARD CHAT": False,
+        "BOARD CHAT MENTION": False,
+        "/pause": True,
+        "/resume": True,
+    }

@@ -53,7 +53,7 @@ async def test_workers_that_all_think_they_hold_a_gateway_say_everything_once_an
 async def test_what_is_written_just_when_it_was_seen_that_there_is_no_more_is_not_left_lying(
     post: Post, own_settings: Settings
 ) -> None:
-    wanted = [f"BOARD CHAT\n{number}" for number in range(6)]
+    wanted = [f"BOARD CHAT\n{number}" for number in range(ROUNDS)]
     left = wanted[1:]
 
     @asynccontextmanager
@@ -71,7 +71,7 @@ async def test_what_is_written_just_when_it_was_seen_that_there_is_no_more_is_no
     carrying = asyncio.create_task(post.hold(messages.carrying(slowly, doorbell, every=60)))
     try:
         await post.write(wanted[0])
-        await post.until(*[MessageState.ACKNOWLEDGED] * 6, within=20)
+        await post.until(*[MessageState.ACKNOWLEDGED] * ROUNDS, within=40)
     finally:
         carrying.cancel()
         listening.cancel()
