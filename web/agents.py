@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from kit.http import Session, transaction
 from kit.paging import Paging
-from services import activity, agents, boards, organizations
+from services import activity, agents, boards, gateways, organizations
 from services.activity import ActivityFilters
 from web import forms, mailboxes, newcomers
 from web import frame as frames
@@ -59,8 +59,9 @@ async def show(request: Request) -> Response:
             session, member_of(request), Paging(limit=LATELY), ActivityFilters(agent_id=agent_id)
         )
         mail = {} if frame is None else await mailboxes.mail_of(session, card.agent)
+        home = (await gateways.homes(session, [card.agent])).get(card.agent.gateway_id)
     now: dict[str, Any] = {"one": card, "lately": lately.items, "evidence": evidence}
-    now["progress"] = progress(card.agent)
+    now |= {"home": home, "progress": progress(card.agent, home)}
     if frame is None:
         return render(request, "agents/_now.html", **now)
     return page(request, "agents/show.html", frame=frame, **now, **mail)
@@ -127,6 +128,7 @@ async def _list(request: Request) -> dict[str, Any]:
             board_id=board_id,
             offline_after=newcomers.offline_after(request),
         )
+        homes = await gateways.homes(session, [card.agent for card in cards])
     kind, wanted = query.get("state", ""), query.get("q", "")[:200]
     return {
         "cards": narrowed(cards, kind, wanted),
@@ -135,6 +137,7 @@ async def _list(request: Request) -> dict[str, Any]:
         "wanted": wanted,
         "of_board": board_id,
         "evidence": evidence,
+        "progress_of": lambda agent: progress(agent, homes.get(agent.gateway_id)),
     }
 
 

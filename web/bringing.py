@@ -1,5 +1,6 @@
 """Agents on their way to their gateways, as people see it: how far they are, and trying again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -8,56 +9,45 @@ from starlette.responses import RedirectResponse, Response
 
 from kit.clock import now
 from kit.http import transaction
-from models import Agent, Step
-from services import agents, provisioning
-from services.provisioning import State
+from models import Agent, DesiredState, Gateway, Step
+from services import agents
 from web import forms
 from web.auth import member_of
-
-STEPS = {
-    Step.CREATE: "Its gateway is asked to make it.",
-    Step.LISTED: "Its gateway makes it.",
-    Step.NAME: "It is given its name there.",
-    Step.FILES: "Its files are written there.",
-    Step.HEARTBEAT: "Its heartbeat is set there.",
-    Step.SCRATCH: "Its heartbeat is set there.",
-    Step.WAKE: "It is woken.",
-    Step.CHECK_IN: "It was woken, and has to check in.",
-    Step.REMOVE: "It is removed from its gateway.",
-}
-"""What is done for an agent at each step."""
-
-STANDS = {
-    State.DONE: "It is there as it is written here.",
-    State.WAITING: "Its gateway is away: this goes on when that is back.",
-    State.PAUSED: "It is there, and is woken when its board goes on.",
-}
+from web.journey import Stage, stages
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an agent is: a sentence, what failed if anything did, and what can be done."""
+    """How far an agent is on its way to its gateway, and what can be done."""
 
-    words: str
+    gateway: Gateway
+    stages: Sequence[Stage]
     is_leaving: bool
-    failed: str = ""
-    command: str | None = None
-    wakes: bool = False  # trying again wakes it
-    kept: str = ""  # the files that it has changed
+    was_there: bool  # and is only told what has changed
+    wakes: bool  # trying again wakes it
+    kept: str  # the files that it has changed
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to be done."""
+        return all(one.state == "done" for one in self.stages)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether somebody has to see to it."""
+        return any(one.state == "fail" for one in self.stages)
 
 
-def progress(agent: Agent) -> Progress | None:
+def progress(agent: Agent, gateway: Gateway | None) -> Progress | None:
     """Say how far an agent is on its way to its gateway. None: nobody brings it to any."""
-    state = provisioning.state(agent, now())
-    if state is None:
+    if gateway is None or agent.desired_state is None:
         return None
     failure = agent.provision_failure or {}
-    step = STEPS[agent.step] if agent.step else STANDS[State.DONE]
     return Progress(
-        words=STANDS.get(state, step),
-        is_leaving=state is State.REMOVING or agent.step is Step.REMOVE,
-        failed=failure.get("reason", ""),
-        command=failure.get("command"),
+        gateway,
+        stages(agent, gateway, now()),
+        is_leaving=agent.desired_state is DesiredState.GONE,
+        was_there=bool(agent.observed_generation) and agent.last_seen_at is not None,
         wakes=failure.get("step") == Step.CHECK_IN.value,
         kept=", ".join(agent.written.get("kept", [])),
     )

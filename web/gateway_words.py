@@ -93,6 +93,16 @@ def evidence(one: GatewaySummary) -> str:
     return f"for {passed}, tried {seen} ago"
 
 
+def trouble(gateway: Gateway, moment: datetime) -> str:
+    """Say why a gateway takes nothing now, "" if all that we know is that it should."""
+    broken = in_the_way(gateway)
+    if broken is not None:
+        words = BROKEN.get(broken["name"], "")
+        return f"{gateway.name} is not connected: {words[:1].lower()}{words[1:]}."
+    is_held = gateway.held_until is not None and gateway.held_until > moment
+    return "" if is_held else f"No worker is connected to {gateway.name}."
+
+
 def _rung(name: str, title: str, seen: Mapping[str, Any]) -> Rung:
     step = STEPS.get(seen.get("state", ""), "todo")
     since = seen.get("since") if step != "todo" else None

@@ -14,7 +14,8 @@ from services import agents, onboarding
 from services.boards import Access
 from services.onboarding import Asker, Conversation, Transcript
 from web import ages
-from web.onboarding_words import Known, Wait, brief, trouble, wait
+from web.gateway_words import trouble
+from web.onboarding_words import Known, Wait, brief, wait
 from web.reach import looked_at
 
 NOTHING = Transcript([], [], None, "person", None)

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
 from typing import Any
 
-from models import Gateway, Message, MessageState
-from services import gateways
+from models import Message, MessageState
 from services.onboarding import Conversation, Exchange, Transcript
 from web.board_forms import as_text
-from web.gateway_words import BROKEN
 
 SLOW, SILENT = 20, 60  # seconds after which it is told, and after which another way is offered
 
@@ -66,16 +64,6 @@ def wait(
         return None
     seconds = max(0, int((moment - since).total_seconds()))
     return Wait(since, seconds, sent(letter, name, zone))
-
-
-def trouble(gateway: Gateway, moment: datetime) -> str:
-    """Say why a gateway takes nothing now, "" if all that we know is that it should."""
-    broken = gateways.in_the_way(gateway)
-    if broken is not None:
-        words = BROKEN.get(broken["name"], "")
-        return f"{gateway.name} is not connected: {words[:1].lower()}{words[1:]}."
-    is_held = gateway.held_until is not None and gateway.held_until > moment
-    return "" if is_held else f"No worker is connected to {gateway.name}."
 
 
 def sent(letter: Message | None, name: str, zone: tzinfo) -> str:

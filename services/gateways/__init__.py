@@ -4,7 +4,7 @@ from services.gateways.carrier import IMPATIENT, Carrier, Station
 from services.gateways.checking import Look, record
 from services.gateways.edits import REACHED_BY, change, create, delete
 from services.gateways.fields import GatewayDraft
-from services.gateways.finding import for_board, get, hold, listed, with_url
+from services.gateways.finding import for_board, get, hold, homes, listed, with_url
 from services.gateways.holding import claim, let_go, note
 from services.gateways.inspecting import History, Sessions, history, say, session_of, sessions
 from services.gateways.linking import LinkDraft, Resident, check_board, link_agent, residents
@@ -43,6 +43,7 @@ __all__ = [
     "get",
     "history",
     "hold",
+    "homes",
     "in_the_way",
     "let_go",
     "link_agent",

@@ -1,5 +1,6 @@
 """Finding a gateway: of the member's own organization, and by a board that is served by it."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import select
@@ -7,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Forbidden, Invalid, NotFound
 from kit.paging import Page, Paging, paged
-from models import Gateway, Member, User
+from models import Agent, Gateway, Member, User
 from services import boards, organizations
 
 
@@ -52,6 +53,15 @@ async def for_board(
     if gateway is None:
         raise Invalid("gateway_required", "No gateway serves this board.")
     return gateway
+
+
+async def homes(session: AsyncSession, agents: Collection[Agent]) -> dict[UUID, Gateway]:
+    """Return the gateways on which agents live, by their ids, for who may see these agents."""
+    ids = {agent.gateway_id for agent in agents} - {None}
+    if not ids:
+        return {}
+    found = await session.scalars(select(Gateway).where(Gateway.id.in_(ids)))
+    return {gateway.id: gateway for gateway in found}
 
 
 async def with_url(session: AsyncSession, member: Member, url: str) -> Gateway | None:

@@ -16,7 +16,7 @@ from services.provisioning.asking import (
 )
 from services.provisioning.beats import every, is_quiet
 from services.provisioning.round import Library, Write
-from services.provisioning.rules import State, state
+from services.provisioning.rules import Pace, State, pace, state
 from services.provisioning.station import Reconciler
 from services.provisioning.steps import Papers, last_written
 from services.provisioning.tokens import known as known_tokens
@@ -25,6 +25,7 @@ __all__ = [
     "MANAGED",
     "STAYS",
     "Library",
+    "Pace",
     "Papers",
     "Reconciler",
     "State",
@@ -39,5 +40,6 @@ __all__ = [
     "leave",
     "leave_behind",
     "move",
+    "pace",
     "state",
 ]

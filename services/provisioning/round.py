@@ -212,7 +212,8 @@ class Round:
         moment = self._clock()
         if isinstance(outcome, Done):
             onward = rules.onward(one.agent, moment, is_paused=one.is_paused)
-            await self._change(one.agent, onward | {"written": outcome.written})
+            written = rules.noted(one.agent, outcome.written, moment)
+            await self._change(one.agent, onward | {"written": written})
         elif isinstance(outcome, Fault):
             await self._change(one.agent, rules.again(one.agent, moment, outcome))
 

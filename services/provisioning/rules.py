@@ -72,6 +72,14 @@ def state(agent: Agent, moment: datetime) -> State | None:
     return State.REMOVING if agent.desired_state is DesiredState.GONE else State.WORKING
 
 
+@dataclass(frozen=True)
+class Pace:
+    """For how long a step is being taken, with all its attempts, and how long it may be."""
+
+    passed: timedelta
+    limit: timedelta
+
+
 def asked(moment: datetime) -> Change:
     """Begin at the beginning, as if nothing had been tried."""
     return {**_at(Step.CREATE, moment), "provision_failure": None, "wake_attempts": 0}
@@ -214,6 +222,23 @@ def _failed(agent: Agent, fault: Fault, moment: datetime) -> Change:
         "next_step_at": moment + TRY_ANYWAY,
         "step_deadline_at": None,
     }
+
+
+def noted(agent: Agent, written: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
+    """Return what is kept of an agent, with when each step of this time was done."""
+    assert agent.step is not None
+    before = {} if agent.step is Step.CREATE else agent.written.get("done_at", {})
+    return {**written, "done_at": {**before, agent.step.value: moment.isoformat()}}
+
+
+def pace(agent: Agent, moment: datetime) -> Pace | None:
+    """Say for how long an agent's step is being taken. None: nobody counts."""
+    waits = agent.step is Step.CHECK_IN
+    deadline = agent.checkin_deadline_at if waits else agent.step_deadline_at
+    if agent.step is None or deadline is None:
+        return None
+    began = agent.woken_at if waits and agent.woken_at else deadline - TIME_FOR[agent.step]
+    return Pace(max(moment - began, timedelta()), deadline - began)
 
 
 def rest(attempts: int) -> float:

@@ -54,6 +54,8 @@ async def test_an_agent_comes_to_its_gateway_is_woken_and_checks_in(yard: Yard) 
     await yard.settle()
     agent = await yard.row(agent)
     assert (agent.step, agent.wants_wake, agent.wake_attempts) == (None, False, 0)
+    steps = (Step.CREATE, Step.LISTED, Step.NAME, Step.FILES, Step.HEARTBEAT, Step.SCRATCH)
+    assert set(agent.written["done_at"]) == {step.value for step in steps}
     told = await yard.events(EventType.AGENT_PROVISIONED, EventType.AGENT_PROVISION_FAILED)
     assert [event.type for event in told] == [EventType.AGENT_PROVISIONED]
 

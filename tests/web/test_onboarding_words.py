@@ -10,9 +10,10 @@ from kit.clock import now
 from models import Agent, Gateway, Step
 from services.onboarding import Option
 from tests.services.test_onboarding_transcripts import BRIEFING, PERSON, asks, read
+from web.gateway_words import trouble
 from web.launching import launch
 from web.onboarding_forms import OWN, Answer, taken_apart
-from web.onboarding_words import about, brief, drafted_day, trouble
+from web.onboarding_words import about, brief, drafted_day
 
 NEW_YORK = ZoneInfo("America/New_York")
 OPTIONS = [Option("Yes", False), Option("Yes, at once", False), Option("I'll type it", True)]
@@ -144,7 +145,7 @@ def states(lead: Agent, gateway: Gateway | None = None) -> list[str]:
         (a_lead(step=Step.SCRATCH), "done done done now todo todo"),
         (a_lead(step=Step.WAKE), "done done done done now todo"),
         (a_lead(step=Step.CHECK_IN), "done done done done done now"),
-        (a_lead(step=Step.REMOVE), "done now todo todo todo todo"),
+        (a_lead(step=Step.REMOVE), "done now"),
         (a_lead(last_seen_at=MOMENT), "done done done done done done"),
         (
             a_lead(step=Step.FILES, provision_failure={"reason": "No room."}),
