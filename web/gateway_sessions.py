@@ -17,12 +17,12 @@ from starlette.responses import RedirectResponse, Response
 from kit.errors import Refusal
 from kit.http import Session, transaction
 from services import gateways
-from services.gateways import GatewaySummary, Owner, Owners, Standing
+from services.gateways import GatewaySummary, Owner, Owners
 from web import forms
 from web import frame as frames
 from web.auth import member_of
 from web.gateway_rows import rows
-from web.gateways import WORDS, carrier, gateway_id_in
+from web.gateways import WORDS, carrier, gateway_id_in, visit
 from web.html import page, render, wants_part
 from web.transcripts import sayings
 
@@ -123,8 +123,7 @@ async def ask(
     if broken is not None and one.is_watched:
         return None, broken["sentence"]
     try:
-        if one.standing is not Standing.CONNECTED:
-            request.state.limits.gateways.visit(str(one.gateway.organization_id))
+        visit(request, one)
         async with carrier(request).link(one.gateway) as link:
             return await question(link), ""
     except Refusal as refusal:

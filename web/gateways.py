@@ -162,6 +162,12 @@ def carrier(request: Request) -> gateways.Carrier:
     return reaches
 
 
+def visit(request: Request, one: gateways.GatewaySummary) -> None:
+    """Count a visit to a gateway, unless a worker is connected to it anyway. Raises TooMany."""
+    if one.standing is not gateways.Standing.CONNECTED:
+        request.state.limits.gateways.visit(str(one.gateway.organization_id))
+
+
 def gateway_id_in(request: Request) -> UUID:
     """Return the id of the gateway that the address names."""
     gateway_id: UUID = request.path_params["gateway_id"]

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import Approval
+from web.diffs import HUNK, Line, lines
 
-Line = tuple[str, str, str]  # number, sign, text
 SAID_ELSEWHERE = {"reason", "title", "question", "summary", "decision", "description"}
 OF_TASKS = {"task_id", "taskId", "taskID", "task_ids", "taskIds", "taskIDs"}
 CHANGES = {"diff", "patch", "changes"}
-HUNK = re.compile(r"@@ -(\d{1,9})(?:,\d+)? \+(\d{1,9})(?:,\d+)? @@")
-MOST_LINES = 500  # of one change
 MOST_ROWS = 100
 LONGEST_VALUE = 2_000  # characters of a value in a row
 FROM = ("from", "old", "before")
@@ -81,7 +79,7 @@ def text(value: object) -> str:
 def _items(name: str, value: Any) -> Iterator[Print | Row]:
     """Read changes in the shapes in which agents send them."""
     if isinstance(value, str):
-        yield Print("Changes", _lines(value)) if _is_diff(value) else Row(_words(name), text(value))
+        yield Print("Changes", lines(value)) if _is_diff(value) else Row(_words(name), text(value))
     elif isinstance(value, list):
         for item in value:
             yield from _item(item)
@@ -97,7 +95,7 @@ def _item(item: Any) -> Iterator[Print | Row]:
     file = next((str(item[key]) for key in FILES if item.get(key)), "")
     diff = next((item[key] for key in ("diff", "patch") if isinstance(item.get(key), str)), None)
     if diff is not None:
-        yield Print(file or "Changes", _lines(diff))
+        yield Print(file or "Changes", lines(diff))
         return
     name = next((str(item[key]) for key in ("field", "name", "key") if item.get(key)), file)
     yield _from_to(name, item)
@@ -118,26 +116,6 @@ def _is_diff(value: str) -> bool:
     return bool(HUNK.search(value)) or any(
         line.startswith(("+", "-")) for line in value.splitlines()
     )
-
-
-def _lines(diff: str) -> list[Line]:
-    """Read a unified diff. What goes has the number that it had, the rest the one it will have."""
-    lines: list[Line] = []
-    old = new = 1
-    for line in diff.splitlines()[:MOST_LINES]:
-        hunk = HUNK.match(line)
-        if hunk:
-            old, new = int(hunk[1]), int(hunk[2])
-        elif line.startswith(("--- ", "+++ ", "diff ", "index ", "\\ ")):
-            continue
-        elif line.startswith("-"):
-            lines.append((str(old), "-", line[1:]))
-            old += 1
-        else:
-            sign = "+" if line.startswith("+") else " "
-            lines.append((str(new), sign, line[1:]))
-            old, new = old + (sign == " "), new + 1
-    return lines
 
 
 def _raw(approval: Approval) -> list[Row]:

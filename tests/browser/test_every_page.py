@@ -84,6 +84,11 @@ PAGES = {
         "/gateways/{workshop}/agents?wait=1",
         "/gateways/{gateway}/agents?wait=1",
     ],
+    "/gateways/{gateway_id:uuid}/sync": [
+        "/gateways/{workshop}/sync",
+        "/gateways/{workshop}/sync?wait=1",
+        "/gateways/{gateway}/sync?wait=1",
+    ],
     "/gateways/{gateway_id:uuid}/sessions": ["/gateways/{workshop}/sessions"],
     "/gateways/{gateway_id:uuid}/sessions/{key:path}": [
         "/gateways/{workshop}/sessions/agent:main:main",
@@ -116,6 +121,7 @@ NO_PAGES = {
     "/agents/{agent_id:uuid}/tokens": "shows how the agent calls",
     "/gateways/{gateway_id:uuid}/checks": "shows the gateway",
     "/gateways/{gateway_id:uuid}/deletions": "shows the gateway",
+    "/gateways/{gateway_id:uuid}/sync/progress": "a part",
     "/gateways/{gateway_id:uuid}/sessions/{key:path}/messages": "shows the session",
     "/settings/profile": "shows the settings",
     "/settings/password": "shows the settings",
