@@ -40,6 +40,7 @@ FINAL = frozenset({Trouble.MISSING_SCOPE, Trouble.TOO_LARGE})
 NO_PAPERS = Papers("", (), lambda _there, _last: (), "", "")
 UNEXPECTED = Fault("unexpected", "Something went wrong here; the server's log says what.")
 NOT_THERE = Fault("not_listed", "The gateway does not have the agent any more.")
+COMING = Fault("coming", "The gateway may be about to have the agent.", counts=False)
 TAKEN = Fault("place_taken", "Another agent has its place there, and has to be removed first.")
 
 Answer = TypeVar("Answer")
@@ -177,9 +178,11 @@ class Round:
     async def _remove(self, one: Prepared, listed: Listed) -> None:
         """Have an agent removed, and with it its row."""
         key = one.agent.gateway_key or ""
-        removed = await self._asked(lambda: steps.remove(self._link, listed, key))
-        if isinstance(removed, Fault):
-            await self._settle(one, removed)
+        had = await self._asked(lambda: steps.remove(self._link, listed, key))
+        if had is False and rules.may_be_coming(one.agent, self._clock()):
+            had = COMING
+        if isinstance(had, Fault):
+            await self._settle(one, had)
             return
         async with self._transaction() as session:
             if await rows.remove(session, one.agent):
@@ -191,11 +194,13 @@ class Round:
             if not await rows.is_left(session, leftover):
                 return
         key = leftover.agent_key
-        removed = await self._asked(lambda: steps.remove(self._link, listed, key))
+        had = await self._asked(lambda: steps.remove(self._link, listed, key))
+        if had is False and self._clock() < leftover.created_at + rules.COMING:
+            had = COMING
         async with self._transaction() as session:
-            if isinstance(removed, Fault):
+            if isinstance(had, Fault):
                 rest = timedelta(seconds=rules.rest(leftover.attempts + 1))
-                await rows.put_off(session, leftover, removed.reason, self._clock() + rest)
+                await rows.put_off(session, leftover, had.reason, self._clock() + rest)
             else:
                 await rows.forget(session, leftover)
 

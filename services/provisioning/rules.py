@@ -29,6 +29,7 @@ FIRST_REST = 2.0  # seconds before something is tried again; each rest is twice 
 LONGEST_REST = 60.0  # seconds
 TRY_ANYWAY = timedelta(minutes=10)  # after which what has failed is tried again by itself
 MOST_WAKES = 3  # before it is said that an agent does not check in
+COMING = timedelta(seconds=45)  # after which a gateway has what it was asked to make, or never
 LOST_TWICE = timedelta(days=1)  # in which an agent is made anew once, when its gateway has lost it
 
 
@@ -89,6 +90,14 @@ def leaving(moment: datetime) -> Change:
     """Begin to remove an agent."""
     wanted = {"desired_state": DesiredState.GONE, "wants_wake": False, "checkin_deadline_at": None}
     return {**_at(Step.REMOVE, moment), "provision_failure": None, **wanted}
+
+
+def may_be_coming(agent: Agent, moment: datetime) -> bool:
+    """Say whether an agent that its gateway does not have may still be on its way there."""
+    deadline = agent.step_deadline_at
+    if agent.listed_at is not None or deadline is None:
+        return False
+    return moment < deadline - TIME_FOR[Step.REMOVE] + COMING
 
 
 def onward(agent: Agent, moment: datetime, *, is_paused: bool = False) -> Change:
@@ -159,7 +168,7 @@ def lost(agent: Agent, moment: datetime) -> Change:
         stuck = _failed(agent, fault, moment) | {"step": Step.CREATE, "next_step_at": None}
         return stuck | {"checkin_deadline_at": None}
     fresh = {"written": {"lost_at": moment.isoformat()}, "generation": agent.generation + 1}
-    return {**asked(moment), **fresh, **to_be_woken()}
+    return {**asked(moment), **fresh, **to_be_woken(), "listed_at": None}
 
 
 def to_be_woken() -> Change:

@@ -85,7 +85,7 @@ class Reconciler:
         if is_time or work.leftovers or any(one.agent.step not in HERE for one in prepared):
             is_noted = await round.go_there(prepared, note=is_time)
             self._listed_at |= {gateway_id: moment} if is_noted else {}
-        return moment if prepared else work.more_at
+        return moment if prepared or work.leftovers else work.more_at
 
     async def _prepared(self, session: AsyncSession, work: rows.Work) -> Sequence[Prepared]:
         """Find what the agents that are due are to be given."""

@@ -193,13 +193,15 @@ async def heartbeats(link: Link, agents: Sequence[Agent]) -> Sequence[Outcome]:
     return [Done(agent.written) if agent in there else absent for agent in agents]
 
 
-async def remove(link: Link, listed: Listed, key: str) -> None:
-    """Have an agent removed, with its sessions and its files. One that is not there is no trouble.
+async def remove(link: Link, listed: Listed, key: str) -> bool:
+    """Have an agent removed, with its sessions and its files; say whether it was there at all.
 
     The gateway's own first agent has no key of ours and is never removed.
     """
-    if key in listed.names and key != "main":
-        await link.ask("agents.delete", {"agentId": key, "deleteFiles": True})
+    if key not in listed.names or key == "main":
+        return False
+    await link.ask("agents.delete", {"agentId": key, "deleteFiles": True})
+    return True
 
 
 STEPS: Mapping[Step, Callable[[At], Awaitable[Outcome]]] = {

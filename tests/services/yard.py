@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import select, update
 
 from kit.clock import now
@@ -15,7 +16,7 @@ from models import Agent, Board, Event, EventType, Gateway, Message
 from openclaw import Budget, GatewayError, Link
 from services import agent_files, agents, boards
 from services.agents import AgentDraft
-from services.provisioning import Reconciler
+from services.provisioning import Reconciler, asking
 from tests.conftest import Transaction
 from tests.openclaw.fake import target
 from tests.openclaw.workshop import Workshop, working
@@ -26,7 +27,7 @@ BASE_URL = "https://control.example"
 STUCK = 400  # looks after which something goes in circles
 
 
-@dataclass
+@dataclass(repr=False)
 class Yard:
     """A board on a gateway, and what brings its agents there. Nobody waits for the clock."""
 
@@ -36,26 +37,40 @@ class Yard:
     workshop: Workshop
     link: Link
     moment: datetime
+    is_away: bool = False  # so nobody need try to reach it
+    away_since: datetime | None = None
 
     def __post_init__(self) -> None:
         """Take a station."""
         self.station = self.another()
+
+    def __repr__(self) -> str:
+        """Be short, for who tells of what went wrong."""
+        return "a yard"
 
     def another(self) -> Reconciler:
         """Return a station of another process."""
         library = agent_files.library(BASE_URL)
         return Reconciler(self.transaction, Doorbell(), SEAL, library, clock=lambda: self.moment)
 
+    def now(self) -> datetime:
+        """Return what time it is here: hours may pass at once, and none comes back."""
+        self.moment = max(self.moment, now())
+        return self.moment
+
     async def look(self) -> datetime | None:
         """Let the station look once. While the gateway is away, it does not."""
-        self.moment = max(self.moment, now())
+        self.now()
         if not self.link.is_up:
-            before = self.moment
+            self.away_since = self.away_since or self.moment
+            if self.is_away:
+                return None
             try:
                 await self.link.hello()
             except GatewayError:
                 return None
-            await self.station.give_time(self.gateway.id, self.moment - before)
+            await self.station.give_time(self.gateway.id, self.moment - self.away_since)
+            self.away_since = None
         return await self.station.look(self.gateway.id, self.link)
 
     async def settle(self) -> None:
@@ -152,4 +167,7 @@ async def a_yard(transaction: Transaction, world: World, **how: Any) -> AsyncGen
             on = update(Board).where(Board.id == world.garden.id)
             await session.execute(on.values(gateway_id=gateway.id))
         await link.hello()
-        yield Yard(transaction, world, gateway, workshop, link, now())
+        yard = Yard(transaction, world, gateway, workshop, link, now())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asking, "now", yard.now)
+            yield yard
