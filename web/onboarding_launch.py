@@ -54,7 +54,7 @@ async def _facts(
     facts |= {"launch": None, "path": f"/boards/{scene.board.id}/onboarding/launch"}
     if scene.lead is None:
         return facts
-    if scene.asker.gateway is not None and scene.lead.gateway_id is not None:
+    if scene.asker.gateway is not None and scene.lead.desired_state is not None:
         steps = launch(scene.lead, scene.asker.gateway, now())
         card = await newcomers.card_of(request, session, scene.lead.id)
         return facts | {"launch": steps, "one": card}
