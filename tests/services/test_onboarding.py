@@ -275,3 +275,51 @@ async def test_a_draft_that_says_nothing_makes_a_usual_lead(
     done = await onboarding.confirm(session, world.alice, board, GOAL)
     assert done.lead is not None
     assert done.lead.name == "Lead Agent"
+
+
+@pytest.mark.parametrize(
+    ("autonomy", "approval", "asked"),
+    [
+        ("balanced", True, "A task is done only once a person has approved it."),
+        ("autonomous", False, "A task may be done without a person's approval."),
+    ],
+)
+async def test_a_preview_is_what_the_lead_would_get_and_leaves_nothing_behind(
+    session: AsyncSession, main: Agent, world: World, autonomy: str, approval: bool, asked: str
+) -> None:
+    await session.delete(await session.get_one(Agent, world.lead.id))
+    board = await held(session, world.alice, world)
+    lead = {"name": "Worker", "autonomy_level": autonomy}
+    goal = Goal(
+        board_type="goal",
+        objective="Ten partners live",
+        success_metrics={"Partners": "10"},
+        lead_agent=lead,
+        user_profile={"preferred_name": "Al"},
+    )
+    before = (await session.scalars(select(Agent.id))).all()
+    shown = await onboarding.preview(session, world.alice, board, goal, base_url=HERE)
+
+    assert (shown.name, shown.asks_for_approval, shown.on_gateway) == ("Worker 2", approval, True)
+    assert asked in shown.told.asked
+    files = shown.told.files
+    assert "Ten partners live" in files["AGENTS.md"]
+    assert asked in files["AGENTS.md"]
+    assert f"WORKSPACE_PATH=/agents/workspace-lead-{board.id}" in files["AGENTS.md"]
+    assert "Al" in files["USER.md"]
+    await session.flush()
+    assert (await session.scalars(select(Agent.id))).all() == before
+    assert (board.objective, board.goal_confirmed) == (None, False)
+
+    done = await onboarding.confirm_alone(session, world.alice, board, goal, seen=Seen())
+    assert done.lead is not None
+    assert (done.lead.name, board.require_approval_for_done) == ("Worker 2", approval)
+
+
+async def test_only_an_admin_is_shown_a_lead_that_asks_for_no_approval(
+    session: AsyncSession, world: World
+) -> None:
+    board = await held(session, world.bob, world)
+    goal = Goal(board_type="general", lead_agent={"autonomy_level": "autonomous"})
+    shown = await onboarding.preview(session, world.bob, board, goal, base_url=HERE)
+    assert (shown.name, shown.asks_for_approval, shown.on_gateway) == ("Lead", True, False)
