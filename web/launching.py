@@ -25,6 +25,9 @@ class Launch:
         return any(one.state == "fail" for one in self.steps)
 
 
-def launch(lead: Agent, gateway: Gateway, moment: datetime) -> Launch:
+def launch(
+    lead: Agent, gateway: Gateway, moment: datetime, *, confirmed_at: datetime | None = None
+) -> Launch:
     """Return how far a lead is on the way to its first call."""
-    return Launch([Stage("done", "Goal confirmed"), *stages(lead, gateway, moment)])
+    confirmed = Stage("done", "Goal confirmed", at=confirmed_at)
+    return Launch([confirmed, *stages(lead, gateway, moment)])

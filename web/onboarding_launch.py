@@ -55,9 +55,10 @@ async def _facts(
     if scene.lead is None:
         return facts
     if scene.asker.gateway is not None and scene.lead.desired_state is not None:
-        steps = launch(scene.lead, scene.asker.gateway, now())
+        at = scene.found.session.updated_at if scene.found else None
+        steps = launch(scene.lead, scene.asker.gateway, now(), confirmed_at=at)
         card = await newcomers.card_of(request, session, scene.lead.id)
-        return facts | {"launch": steps, "one": card}
+        return facts | newcomers.words() | {"launch": steps, "one": card}
     if member_of(request).is_admin:
         newcomer = await newcomers.meet(request, session, scene.lead.id, token)
         return facts | newcomers.shown(newcomer, facts["path"])

@@ -20,6 +20,7 @@ from models import (
     OnboardingRole,
     OnboardingSession,
     OnboardingStatus,
+    Step,
 )
 from tests.conftest import Transaction
 from tests.services.test_onboarding_transcripts import NONSENSE
@@ -410,6 +411,29 @@ async def test_what_is_confirmed_is_what_was_typed_and_what_the_draft_knows_besi
     assert "Eva is coming." in words_of(launch)
     assert "Eva is made on Harbour" in words_of(launch)
     assert "<html" not in (await alice.get(f"{here}/launch", headers=HTMX)).text
+
+
+async def test_a_launch_that_failed_says_why_and_is_tried_again(
+    alice: Browser, bob: Browser, says: Says, here: str, transaction: Transaction, world: World
+) -> None:
+    await alice.post(here)
+    await says(DRAFT)
+    seen = seen_on(await alice.get(here))
+    await alice.post(f"{here}/confirmations", data=TYPED | seen)
+    failure = {"step": "files", "code": "no_room", "reason": "No room.", "command": "df -h"}
+    failure["at"] = now().isoformat()
+    of_lead = (Agent.board_id == world.board.id) & Agent.is_board_lead
+    async with transaction() as session:
+        failed = {"step": Step.FILES, "provision_failure": failure}
+        await session.execute(update(Agent).where(of_lead).values(**failed))
+    page = await alice.get(f"{here}/launch")
+    assert "Eva needs you." in words_of(page)
+    for words in ("Its files are written No room.", "df -h", "Try again"):
+        assert words in words_of(page)
+    assert "Try again" not in words_of(await bob.get(f"{here}/launch"))
+    again = re.findall(r'action="(/agents/[\w-]+/provisionings)"', page.text)[0]
+    assert (await alice.post(again, data={"wake": "on"})).status_code == 303
+    assert "Eva is coming." in words_of(await alice.get(f"{here}/launch", headers=HTMX))
 
 
 async def test_context_goes_back_to_the_agent_and_another_draft_is_waited_for(
