@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
-from models import Actor, Agent, AgentStatus, EventType, Gateway, new_id
+from models import Actor, Agent, AgentStatus, DesiredState, EventType, Gateway, new_id
 from services import events, provisioning
 from services.agents.rules import DEFAULT_HEARTBEAT
 
@@ -48,8 +48,9 @@ async def rename_main(session: AsyncSession, gateway: Gateway, name: str) -> Non
 
 
 async def remove_main(session: AsyncSession, gateway_id: UUID) -> Sequence[Agent]:
-    """Delete the agent of a gateway, and return it."""
-    query = select(Agent).where(Agent.gateway_id == gateway_id, Agent.board_id.is_(None))
+    """Delete the agent of a gateway, and those that were to go from it; return them."""
+    goes = Agent.board_id.is_(None) | (Agent.desired_state == DesiredState.GONE)
+    query = select(Agent).where(Agent.gateway_id == gateway_id, goes)
     gone = (await session.scalars(query)).all()
     for main in gone:
         await session.delete(main)

@@ -7,6 +7,7 @@ from services.gateways.fields import GatewayDraft
 from services.gateways.finding import for_board, get, hold, homes, listed, with_url
 from services.gateways.holding import claim, let_go, note
 from services.gateways.inspecting import History, Sessions, history, say, session_of, sessions
+from services.gateways.leaving import Leaving, take_leave
 from services.gateways.linking import LinkDraft, Resident, check_board, link_agent, residents
 from services.gateways.lists import GatewaySummary, counts, summaries, summary, token_set_at
 from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
@@ -24,6 +25,7 @@ __all__ = [
     "GatewayDraft",
     "GatewaySummary",
     "History",
+    "Leaving",
     "LinkDraft",
     "Look",
     "Owner",
@@ -60,6 +62,7 @@ __all__ = [
     "stands_so_since",
     "summaries",
     "summary",
+    "take_leave",
     "token_set_at",
     "with_url",
 ]

@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Conflict
 from kit.values import checked
-from models import Agent, Board, EventType, Gateway, Member, new_id
-from services import agents, events, organizations
+from models import Agent, Board, EventType, Gateway, GatewayLeftover, Member, new_id
+from services import agents, events, organizations, provisioning
 from services.gateways.carrier import Carrier
 from services.gateways.fields import CHECKS, GatewayDraft
 from services.gateways.finding import hold
+from services.gateways.leaving import Leaving
 
 REACHED_BY = frozenset({"url", "token", "allow_insecure_tls", "disable_device_pairing"})
 """What decides whether a gateway is reached: with any of it, what was seen before is old."""
@@ -87,24 +88,31 @@ async def change(
     gateway.version += 1
     gateway.updated_at = now()
     await _write(session)
+    if REACHED_BY & set(changed):
+        await provisioning.ask(session, Agent.gateway_id == gateway.id)
     happened = _happened(EventType.GATEWAY_UPDATED, member, gateway, changed=changed)
     await events.record_all(session, [happened])
     return gateway
 
 
-async def delete(session: AsyncSession, member: Member, gateway_id: UUID) -> None:
-    """Remove a gateway, and the agent that looks after it.
+async def delete(session: AsyncSession, member: Member, gateway_id: UUID) -> Leaving:
+    """Remove a gateway, with the agent that looks after it and those that were to go from it.
 
-    Raises NotFound, Forbidden, and Conflict as long as boards or their agents are on it.
+    Return what it may still have of ours: see `take_leave`. Raises NotFound, Forbidden, and
+    Conflict as long as boards or their agents are on it.
     """
     gateway = await hold(session, member, gateway_id)
     await _serves_nobody(session, gateway)
+    left = select(GatewayLeftover.agent_key).where(GatewayLeftover.gateway_id == gateway.id)
+    keys = [*await session.scalars(left)]
     gone = await agents.remove_main(session, gateway.id)
+    keys += [agent.gateway_key for agent in gone if agent.gateway_key]
     await session.delete(gateway)
     await session.flush()
     happened = [_happened(EventType.GATEWAY_DELETED, member, gateway)]
     happened += [agents.happened(EventType.AGENT_DELETED, member.user, main) for main in gone]
     await events.record_all(session, happened)
+    return Leaving(gateway, keys)
 
 
 def _differences(gateway: Gateway, carrier: Carrier, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +160,9 @@ def _name_taken() -> Conflict:
 async def _serves_nobody(session: AsyncSession, gateway: Gateway) -> None:
     served = select(
         select(func.count()).where(Board.gateway_id == gateway.id).scalar_subquery(),
-        exists().where(Agent.gateway_id == gateway.id, Agent.board_id.is_not(None)),
+        exists().where(
+            Agent.gateway_id == gateway.id, Agent.board_id.is_not(None), provisioning.STAYS
+        ),
     )
     boards, has_agents = (await session.execute(served)).one()
     if boards or has_agents:

@@ -18,7 +18,7 @@ from services.provisioning.beats import every, is_quiet
 from services.provisioning.round import Library, Write
 from services.provisioning.rules import Pace, State, pace, state
 from services.provisioning.station import Reconciler
-from services.provisioning.steps import Papers, last_written
+from services.provisioning.steps import Papers, clear, last_written
 from services.provisioning.tokens import known as known_tokens
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "ask",
     "ask_crew",
     "begin",
+    "clear",
     "every",
     "is_quiet",
     "known_tokens",

@@ -14,12 +14,15 @@ from sqlalchemy import ColumnElement, Update, case, delete, func, or_, select, u
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Agent, AgentStatus, Board, DesiredState, Gateway, GatewayLeftover, Step
+from openclaw import Trouble
 from services.provisioning.asking import KEY
 from services.provisioning.rules import TIME_FOR, Change
 
 AT_ONCE = 50  # agents in one look
 LISTED_EVERY = timedelta(seconds=60)
 SURELY_LOST = timedelta(seconds=90)  # since when an agent is not there: two looks have missed it
+
+WENT_AWAY = [trouble.value for trouble in (Trouble.CLOSED, Trouble.RESTARTING)]
 
 IS_OURS = Agent.desired_state.is_not(None) & Agent.is_linked.is_(False)
 
@@ -139,6 +142,17 @@ async def give_time(session: AsyncSession, gateway_id: UUID, by: timedelta) -> N
     """Give all that was to be done at a gateway the time again for which it was away."""
     mine = IS_OURS & (Agent.gateway_id == gateway_id) & Agent.step_deadline_at.is_not(None)
     await session.execute(_postponed(mine, Agent.step_deadline_at + by))
+
+
+async def try_again(session: AsyncSession, gateway_id: UUID, moment: datetime) -> None:
+    """Have what has failed tried again now: its gateway is there anew, and may be mended.
+
+    But for that at which the gateway itself went away: it may do so again.
+    """
+    code = Agent.provision_failure["code"].astext
+    failed = IS_OURS & (Agent.gateway_id == gateway_id) & code.not_in(WENT_AWAY)
+    soon = update(Agent).where(failed, Agent.next_step_at > moment)
+    await session.execute(_quietly(soon.values(next_step_at=moment)))
 
 
 def _postponed(mine: ColumnElement[bool], until: Any) -> Update:

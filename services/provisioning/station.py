@@ -65,10 +65,11 @@ class Reconciler:
         async with self._transaction() as session:
             await rows.take_over(session, gateway_id, self._clock())
 
-    async def give_time(self, gateway_id: UUID, by: timedelta) -> None:
-        """Let the time not count for which a gateway was away."""
+    async def is_back(self, gateway_id: UUID, after: timedelta) -> None:
+        """Begin again with a gateway: the time for which it was away does not count."""
         async with self._transaction() as session:
-            await rows.give_time(session, gateway_id, by)
+            await rows.give_time(session, gateway_id, after)
+            await rows.try_again(session, gateway_id, self._clock())
 
     async def look(self, gateway_id: UUID, link: Link) -> datetime | None:
         """Take the next step of each agent that has one, and say when there will be more."""
@@ -104,7 +105,7 @@ class Reconciler:
     async def _until_up(self, gateway_id: UUID, link: Link) -> None:
         since = self._clock()
         await link.up()
-        await self.give_time(gateway_id, self._clock() - since)
+        await self.is_back(gateway_id, self._clock() - since)
 
     def _rest(self, more_at: datetime | None) -> float:
         if more_at is None:

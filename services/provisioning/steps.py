@@ -204,6 +204,13 @@ async def remove(link: Link, listed: Listed, key: str) -> bool:
     return True
 
 
+async def clear(link: Link, keys: Sequence[str]) -> None:
+    """Have agents removed, those of them that are there."""
+    listed = await Listed.by(link)
+    for key in keys:
+        await remove(link, listed, key)
+
+
 STEPS: Mapping[Step, Callable[[At], Awaitable[Outcome]]] = {
     Step.CREATE: create,
     Step.LISTED: listed,

@@ -1,22 +1,35 @@
 """Agents on gateways: what fails has a name, and who goes is gone from there."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from kit.errors import Conflict
-from models import Agent, AgentStatus, AgentToken, EventType, GatewayLeftover, Status, Step, Task
-from services import agents, boards, provisioning
+from models import (
+    Agent,
+    AgentStatus,
+    AgentToken,
+    EventType,
+    Gateway,
+    GatewayLeftover,
+    Status,
+    Step,
+    Task,
+)
+from openclaw import Guard
+from services import agents, boards, gateways, provisioning
 from services.agents import Sign
+from services.gateways import Carrier
 from services.provisioning import State
 from tests.conftest import Transaction
-from tests.openclaw.fake import Refused
-from tests.openclaw.workshop import Fault
+from tests.openclaw.fake import TOKEN, Refused
+from tests.openclaw.workshop import Before, Fault
 from tests.services.yard import Yard, a_yard
-from tests.world import World, a_task
+from tests.world import SEAL, World, a_task
 
 MINUTE = timedelta(minutes=1)
 
@@ -267,3 +280,50 @@ async def test_who_is_on_no_gateway_cannot_be_brought_to_any(yard: Yard, world: 
         with pytest.raises(Conflict) as refused:
             await agents.bring(session, world.alices, world.worker.id)
     assert refused.value.code == "agent_not_brought"
+
+
+async def test_a_gateway_that_breaks_at_a_step_is_not_broken_again_and_again(yard: Yard) -> None:
+    yard.workshop.fault = lambda method, _: Before(1006) if method == "agents.create" else None
+    agent = await yard.add()
+    await yard.settle()
+    failure = (await yard.row(agent)).provision_failure
+    assert failure
+    assert (failure["step"], failure["code"]) == ("create", "closed")
+    before = len(yard.workshop.connects)
+    yard.moment += MINUTE
+    await yard.settle()
+    await yard.settle()
+    assert len(yard.workshop.connects) == before
+
+
+async def test_what_failed_is_tried_again_when_its_gateway_comes_back(yard: Yard) -> None:
+    yard.workshop.fault = refusing("agents.update")
+    agent = await yard.add()
+    await yard.settle()
+    assert (await yard.row(agent)).provision_failure
+    yard.workshop.fault = nothing
+    await yard.link.close()
+    yard.moment += MINUTE
+    await yard.settle()
+    agent = await yard.row(agent)
+    assert (agent.step, agent.provision_failure) == (Step.CHECK_IN, None)
+
+
+async def test_a_gateway_that_is_removed_here_is_rid_of_our_agents_if_it_is_there(
+    yard: Yard,
+) -> None:
+    agent = await yard.there()
+    carrier = Carrier(SEAL, Guard())
+    async with yard.transaction() as session:
+        sealed = carrier.seal(yard.gateway.id, "token", TOKEN)
+        await session.execute(update(Gateway).values(sealed_token=sealed))
+    await deleted(yard, agent)
+    await yard.change_board(gateway_id=None)
+    assert yard.workshop.listed() == [agent.gateway_key]
+    async with yard.transaction() as session:
+        leaving = await gateways.delete(session, yard.world.alices, yard.gateway.id)
+    assert await yard.found(agent) is None
+    await gateways.take_leave(carrier, leaving)
+    assert yard.workshop.listed() == []
+    yard.workshop.is_silent = True
+    await gateways.take_leave(carrier, replace(leaving, keys=()))

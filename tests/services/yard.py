@@ -69,7 +69,7 @@ class Yard:
                 await self.link.hello()
             except GatewayError:
                 return None
-            await self.station.give_time(self.gateway.id, self.moment - self.away_since)
+            await self.station.is_back(self.gateway.id, self.moment - self.away_since)
             self.away_since = None
         return await self.station.look(self.gateway.id, self.link)
 
