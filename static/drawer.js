@@ -4,8 +4,9 @@
   const drawer = () => document.getElementById("drawer");
   let opener;
   const mark = () => {
+    if (!drawer()) return; // what is current is then none of our business
     for (const item of document.querySelectorAll("[data-item][aria-current]")) item.removeAttribute("aria-current");
-    const shown = drawer()?.dataset.shows;
+    const shown = drawer().dataset.shows;
     document.getElementById(shown ?? "")?.setAttribute("aria-current", "true");
   };
   const close = (address) => {

@@ -33,6 +33,7 @@ class Attended:
     transaction: Transaction
     settings: Settings
     doorbell: Doorbell = field(default_factory=Doorbell)
+    patience: float = 10  # seconds
 
     @asynccontextmanager
     async def held(self, *, look_anyway: float = 30.0) -> AsyncGenerator[None]:
@@ -82,7 +83,7 @@ class Attended:
         """Wait until something is found, and return it."""
         result = None
         with suppress(TimeoutError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(self.patience):
                 while not (result := await found()):
                     await asyncio.sleep(0.02)
         assert result, [(one.state, one.error) for one in await self.requests()]

@@ -330,13 +330,12 @@ def a_request(gateway: Gateway, agent: Agent | None = None, **fields: Any) -> Ga
 def a_run(gateway: Gateway, agent: Agent, **fields: Any) -> Run:
     """Make a run of an agent on a gateway, which goes on."""
     id = new_id()
-    defaults = {"phase": "thinking", "tail": "Let me see.", "tool_calls": []}
+    defaults = {"phase": "thinking", "tail": "Let me see.", "tool_calls": [], "run_id": f"run-{id}"}
     return Run(
         id=id,
         organization_id=gateway.organization_id,
         gateway_id=gateway.id,
         agent_id=agent.id,
-        run_id=f"run-{id}",
         session_key="agent:main:main",
         started_at=now(),
         updated_at=now(),

@@ -10,7 +10,7 @@ from kit.http import Session, transaction
 from kit.paging import Paging
 from services import activity, agents, boards, gateways, organizations
 from services.activity import ActivityFilters
-from web import forms, mailboxes, newcomers
+from web import forms, mailboxes, newcomers, runs
 from web import frame as frames
 from web.agent_forms import ChangedAgent, NewAgent
 from web.agent_words import CADENCES, EMOJI, counts, evidence, narrowed
@@ -60,7 +60,8 @@ async def show(request: Request) -> Response:
         )
         mail = {} if frame is None else await mailboxes.mail_of(session, card.agent)
         home = (await gateways.homes(session, [card.agent])).get(card.agent.gateway_id)
-    now: dict[str, Any] = {"one": card, "lately": lately.items, "evidence": evidence}
+        doing = await runs.doing(request, session, card.agent)
+    now: dict[str, Any] = {"one": card, "lately": lately.items, "evidence": evidence, **doing}
     now |= {"home": home, "progress": progress(card.agent, home)}
     if frame is None:
         return render(request, "agents/_now.html", **now)

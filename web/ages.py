@@ -58,6 +58,15 @@ def age(moment: datetime, ago: bool = False) -> str:
     return f"{words} ago" if ago else words
 
 
+def left(moment: datetime) -> str:
+    """Say how long until then: "in 4 min", "in 2 h"; "any moment" when it is soon, or over."""
+    seconds = int((in_utc(moment) - now()).total_seconds())
+    if seconds < MINUTE:
+        return "any moment"
+    words = f"{seconds // MINUTE} min" if seconds < HOUR else f"{seconds // HOUR} h"
+    return f"in {words}"
+
+
 def absolute(moment: datetime) -> str:
     """Say exactly when, in the reader's time zone: "Tue 24 Nov 2026, 15:02 CET"."""
     local = _local(moment)

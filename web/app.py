@@ -21,6 +21,7 @@ from web import (
     comments,
     first_run,
     gateway_agents,
+    gateway_requests,
     gateway_sessions,
     gateway_sync,
     gateways,
@@ -32,6 +33,7 @@ from web import (
     onboarding_launch,
     onboarding_review,
     rail,
+    runs,
     settings,
     sign_in,
     tasks,
@@ -104,6 +106,7 @@ FOR_MEMBERS: list[Route] = [
     Route("/agents/{agent_id:uuid}/edit", agents.edit),
     Route("/agents/{agent_id:uuid}/edit", agents.save, methods=["POST"]),
     Route("/agents/{agent_id:uuid}/calls", agents.call),
+    Route("/agents/{agent_id:uuid}/runs", runs.of_agent),
     Route("/agents/{agent_id:uuid}/tokens", agents.issue_token, methods=["POST"]),
     Route("/agents/{agent_id:uuid}/tokens", agents.call),
     Route("/agents/{agent_id:uuid}/messages", mailboxes.show),
@@ -169,11 +172,16 @@ FOR_MEMBERS: list[Route] = [
             ("/restorations", "POST", tasks.restore),
             ("/comments", "POST", comments.comment),
             ("/conversation", "GET", comments.show),
+            ("/runs", "GET", runs.of_task),
         ]
     ],
     Route("/activity", activity.show, name="activity"),
     Route("/activity/news", activity.news),
     Route("/approvals", approvals.index, name="approvals"),
+    Route("/approvals/requests/{request_id:uuid}", gateway_requests.show),
+    Route(
+        "/approvals/requests/{request_id:uuid}/answers", gateway_requests.answer, methods=["POST"]
+    ),
     Route("/approvals/answers", bulk.answer_many, methods=["POST"]),
     Route("/approvals/undoings", bulk.undo_many, methods=["POST"]),
     *[

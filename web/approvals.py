@@ -11,12 +11,13 @@ from kit.http import settings_of, transaction
 from models import ApprovalStatus
 from services import approvals
 from services.approvals import ApprovalDetail
-from web import forms, inbox
+from web import forms, inbox_lists
 from web.editors import put_in_place
 from web.html import render, wants_part
-from web.inbox import InboxAddress
+from web.inbox import InboxAddress, Row
 from web.inbox_page import (
     Toast,
+    answered_before,
     asked_in_inbox,
     asked_on_task,
     of_task,
@@ -40,8 +41,7 @@ async def index(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """Show a question in full. One that was answered without scripts can be taken back there."""
-    answered = forms.id_in(request.query_params.get("answered"))
-    toast = await _toast(request, answered) if answered else None
+    toast = await answered_before(request)
     return await shown(request, selected=_id_in(request), view="detail", toast=toast)
 
 
@@ -64,7 +64,8 @@ async def answer(request: Request) -> Response:
                 note=wanted.note,
                 undo_seconds=settings_of(request).approval_undo_seconds,
             )
-            following = await inbox.next_after(request, session, detail)
+            asked_at = detail.approval.created_at
+            following = await inbox_lists.next_after(request, session, asked_at)
         return await _answered(request, form, detail, following)
     return await _again(request, approval_id, form)
 
@@ -104,29 +105,34 @@ async def ask_back(request: Request) -> Response:
 
 
 async def _answered(
-    request: Request, form: forms.Form, detail: ApprovalDetail, following: ApprovalDetail | None
+    request: Request, form: forms.Form, detail: ApprovalDetail, following: Row | None
 ) -> Response:
-    toast, next_id = undo_toast(detail), following.approval.id if following else None
+    toast = undo_toast(detail)
     if not wants_part(request):
-        return _on(request, form, detail, next_id)
+        return _on(form, detail, following)
     if asked_on_task(request):
         return await of_task(request, detail.approval.id, form, toast)
-    view = view_of(request) if next_id else "list"
-    response = await shown(request, selected=next_id, view=view, toast=toast, moved=True)
+    view = view_of(request) if following else "list"
+    response = await shown(
+        request,
+        selected=following.id if following else None,
+        there=bool(following and following.request),
+        view=view,
+        toast=toast,
+        moved=True,
+    )
     if view_of(request) == "detail":
-        path = f"/approvals/{next_id}" if next_id else "/approvals"
+        path = following.path if following else "/approvals"
         response.headers["HX-Push-Url"] = path + InboxAddress.of(request).but(selected="", until=0)
     return response
 
 
-def _on(
-    request: Request, form: forms.Form, detail: ApprovalDetail, next_id: UUID | None
-) -> Response:
+def _on(form: forms.Form, detail: ApprovalDetail, following: Row | None) -> Response:
     """Send a browser without scripts on: to the task where it was asked, or the next question."""
     task_id = forms.id_in(form.value("task"))
     if task_id:
         return RedirectResponse(f"/boards/{detail.board.id}/tasks/{task_id}", 303)
-    here = f"/approvals/{next_id or detail.approval.id}"
+    here = following.path if following else f"/approvals/{detail.approval.id}"
     return RedirectResponse(f"{here}?answered={detail.approval.id}", 303)
 
 
@@ -146,12 +152,6 @@ async def _again(
     response = render(request, "_said.html", form.status, toast=toast)
     response.headers["HX-Trigger"] = "approvals, tasks"
     return response
-
-
-async def _toast(request: Request, approval_id: UUID) -> Toast | None:
-    async with transaction(request) as session:
-        detail = await approvals.detail_for(session, request.auth.member, approval_id)
-    return undo_toast(detail) if detail.is_settling else None
 
 
 def _refusal(form: forms.Form) -> Toast:

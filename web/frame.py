@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from kit.http import transaction
 from models import Member, Organization, User
-from services import boards, events, gateways, organizations
+from services import boards, events, gateway_requests, gateways, organizations
 from web.auth import member_of
 
 
@@ -41,11 +41,12 @@ class Frame:
     organizations: Sequence[Organization]
     rail: Rail
     seen: int
+    needs_elsewhere: int = 0  # what is asked on no board
 
     @property
     def needs(self) -> int:
         """How many questions wait for the person."""
-        return sum(board.needs for board in self.rail.boards)
+        return sum(board.needs for board in self.rail.boards) + self.needs_elsewhere
 
     @property
     def name(self) -> str:
@@ -69,6 +70,7 @@ async def load(request: Request) -> Frame:
         summaries = await boards.summaries(session, member)
         memberships = await organizations.memberships(session, request.auth.user)
         found = await gateways.counts(session, member) if member.is_admin else (0, 0)
+        asked = await gateway_requests.waiting_by_board(session, member) if member.is_admin else {}
     rail = Rail(
         boards=[RailBoard(one.board.id, one.board.name, one.waiting) for one in summaries],
         agents_online=sum(one.agents_online for one in summaries),
@@ -77,4 +79,4 @@ async def load(request: Request) -> Frame:
         gateways_down=found[1],
     )
     organized = [one.organization for one in memberships]
-    return Frame(request.auth.user, member, organized, rail, seen)
+    return Frame(request.auth.user, member, organized, rail, seen, asked.get(None, 0))

@@ -4,12 +4,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from kit.http import transaction
-from services import approvals
+from services import approvals, gateway_requests
 from web.auth import member_of
 
 
 async def home(request: Request) -> Response:
     """Lead to the questions that wait, or, if none does, to the boards."""
     async with transaction(request) as session:
-        waiting = await approvals.waiting_count(session, member_of(request))
+        member = member_of(request)
+        waiting = await approvals.waiting_count(session, member)
+        waiting = waiting or await gateway_requests.waiting_by_board(session, member)
     return RedirectResponse("/approvals" if waiting else "/boards", 303)

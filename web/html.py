@@ -18,6 +18,7 @@ from web import ages, looks
 from web import frame as frames
 from web.assets import asset
 from web.auth import looking_person
+from web.exact import pieces
 from web.frame import Frame
 from web.icons import icon
 from web.markdown import to_html
@@ -85,7 +86,9 @@ FILTERS: dict[str, Any] = {
     "hex": looks.hex_colour,
     "iso": ages.iso,
     "markdown": to_html,
+    "left": ages.left,
     "overdue": ages.overdue,
+    "pieces": pieces,
     "step5": looks.step5,
 }
 """What templates may put a value through: {{ moment | age }}."""

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from kit.http import transaction
 from services import approvals, boards
 from services.approvals import ApprovalDetail
-from web import forms, inbox
+from web import forms, inbox_lists
 from web import frame as frames
 from web.auth import member_of
 from web.html import page, render, wants_part
@@ -22,6 +22,7 @@ async def shown(
     request: Request,
     *,
     selected: UUID | None = None,
+    there: bool = False,
     view: str = "list",
     form: forms.Form | None = None,
     status: int = 200,
@@ -30,13 +31,14 @@ async def shown(
     """Show the lists and a question: as a page, or to htmx as the part that changes.
 
     `more` may hold `toast`, `problems` (by question), `confirm` (questions to look at once more)
-    and `moved` (whether the focus goes to the question that is shown now).
+    and `moved` (whether the focus goes to the question that is shown now). `there` says that the
+    question is asked on a gateway.
     """
-    form, part = form or forms.Form(), wants_part(request)
+    form, part, problems = form or forms.Form(), wants_part(request), more.pop("problems", None)
     frame = None if part else await frames.load(request)
     async with transaction(request) as session:
-        found = await inbox.look(
-            request, session, selected=selected, view=view, problems=more.pop("problems", None)
+        found = await inbox_lists.look(
+            request, session, selected=selected, there=there, view=view, problems=problems
         )
     context: dict[str, Any] = {
         "inbox": found,
@@ -86,6 +88,16 @@ def view_of(request: Request) -> str:
     """Say what a phone shows of the page from which htmx asks: its list, or a question."""
     path = urlsplit(request.headers.get("HX-Current-URL", "")).path
     return "detail" if path.startswith("/approvals/") else "list"
+
+
+async def answered_before(request: Request) -> Toast | None:
+    """Say what was answered on the page before, without scripts, while it can be taken back."""
+    answered = forms.id_in(request.query_params.get("answered"))
+    if answered is None:
+        return None
+    async with transaction(request) as session:
+        detail = await approvals.detail_for(session, member_of(request), answered)
+    return undo_toast(detail) if detail.is_settling else None
 
 
 def undo_toast(detail: ApprovalDetail) -> Toast:

@@ -13,7 +13,7 @@ from models import ApprovalStatus, Board
 from services import agents, approvals, tags, tasks
 from services.activity import NOT_YET
 from services.approvals import ApprovalDetail
-from web import ages, forms
+from web import ages, forms, runs
 from web import frame as frames
 from web.board_address import BoardAddress
 from web.editors import put_in_place
@@ -49,6 +49,7 @@ async def look(
         "due_day": _day(request, detail.task.due_at),
         "questions": await _questions(session, board, task_id),
         "form": form or forms.Form(),
+        **await runs.done_for(request, session, board, task_id),
         **await conversation(request, session, board, task_id),
     }
     if access.can_write:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import NotFound
@@ -19,7 +19,9 @@ from models import (
     ApprovalStatus,
     Board,
     BoardGroup,
+    GatewayRequest,
     Member,
+    RequestState,
     Status,
     Task,
 )
@@ -71,7 +73,7 @@ class BoardSummary:
     board: Board
     can_write: bool
     group_name: str | None
-    waiting: int  # questions that wait for a person
+    waiting: int  # questions that wait for a person, as far as the member sees them
     agents_online: int
     agents: int
     task_counts: Mapping[Status, int]  # every status, also those without tasks
@@ -94,12 +96,13 @@ async def summaries(session: AsyncSession, member: Member) -> Sequence[BoardSumm
 
 def _summary_rows(member: Member) -> Select[*tuple[Any, ...]]:
     seen = seen_by(member.user).where(Board.organization_id == member.organization_id).subquery()
+    asked_there = _number_of(GatewayRequest, GatewayRequest.state == RequestState.WAITING)
     query = (
         select(
             Board,
             seen.c.writes,
             BoardGroup.name,
-            _number_of(Approval, WAITING),
+            _number_of(Approval, WAITING) + case((seen.c.writes, asked_there), else_=0),
             _number_of(Agent, Agent.last_seen_at.is_not(None), Agent.status.not_in(NOT_ONLINE)),
             _number_of(Agent),
         )
@@ -111,8 +114,10 @@ def _summary_rows(member: Member) -> Select[*tuple[Any, ...]]:
     return query
 
 
-def _number_of(kind: type[Approval | Agent], *which: ColumnElement[bool]) -> ScalarSelect[int]:
-    """Count a board's approvals or agents."""
+def _number_of(
+    kind: type[Approval | Agent | GatewayRequest], *which: ColumnElement[bool]
+) -> ScalarSelect[int]:
+    """Count a board's approvals, agents or requests."""
     count = select(func.count()).select_from(kind).where(kind.board_id == Board.id, *which)
     return count.correlate(Board).scalar_subquery()
 

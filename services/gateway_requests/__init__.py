@@ -7,6 +7,7 @@ from services.gateway_requests.keeping import expire
 from services.gateway_requests.lists import (
     answered_since,
     listed,
+    of_run,
     over,
     waiting,
     waiting_by_board,
@@ -24,6 +25,7 @@ __all__ = [
     "expire",
     "found",
     "listed",
+    "of_run",
     "over",
     "said",
     "waiting",

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.paging import MOST, Page, Paging, paged_rows
-from models import GatewayRequest, Member, RequestState
+from models import GatewayRequest, Member, RequestState, Run
 from services.gateway_requests.details import RequestDetail, answerable, from_row, rows
 
 NEWEST_FIRST = (GatewayRequest.created_at.desc(), GatewayRequest.id.desc())
@@ -67,6 +67,14 @@ async def answered_since(
         query = query.where(GatewayRequest.board_id == board_id)
     found = await session.execute(query.order_by(GatewayRequest.answered_at.desc()).limit(MOST))
     return [from_row(row) for row in found]
+
+
+async def of_run(session: AsyncSession, member: Member, run: Run) -> RequestDetail | None:
+    """Return what a run waits for, if this member may answer it."""
+    mine = (GatewayRequest.gateway_id == run.gateway_id) & (GatewayRequest.run_id == run.run_id)
+    query = rows().where(WAITING, mine, answerable(member)).order_by(*NEWEST_FIRST).limit(1)
+    row = (await session.execute(query)).one_or_none()
+    return from_row(row) if row is not None else None
 
 
 async def waiting_by_board(session: AsyncSession, member: Member) -> dict[UUID | None, int]:

@@ -11,6 +11,7 @@ from playwright.async_api import ConsoleMessage, Page, expect
 from starlette.routing import BaseRoute, Mount, Route
 
 from tests.browser import onboardings
+from tests.browser.attended import Beside, beside
 from tests.browser.home import Home
 from tests.browser.pages import PHONE, WIDE, faults_of, new_context, scrolls_sideways
 from tests.openclaw.workshop import Workshop, working
@@ -70,10 +71,11 @@ PAGES = {
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}": [
         "/boards/{board}/tasks/{task}",
         "/boards/{empty}/tasks/{bare}",
+        "/boards/{quay}/tasks/{worked_on}",
     ],
     "/agents": ["/agents", "/agents?board={empty}"],
     "/agents/new": ["/agents/new"],
-    "/agents/{agent_id:uuid}": ["/agents/{agent}"],
+    "/agents/{agent_id:uuid}": ["/agents/{agent}", "/agents/{docker}"],
     "/agents/{agent_id:uuid}/edit": ["/agents/{agent}/edit"],
     "/agents/{agent_id:uuid}/calls": ["/agents/{agent}/calls"],
     "/gateways": ["/gateways"],
@@ -101,7 +103,14 @@ PAGES = {
     "/approvals": [
         "/approvals?board={board}",
         "/approvals?state=decided",
+        "/approvals?state=gateways",
+        "/approvals?board={quay}",
         "/approvals?board={empty}",
+    ],
+    "/approvals/requests/{request_id:uuid}": [
+        "/approvals/requests/{command}",
+        "/approvals/requests/{question}",
+        "/approvals/requests/{over}",
     ],
     "/approvals/{approval_id:uuid}": ["/approvals/{approval}", "/approvals/{decided}"],
 }
@@ -137,10 +146,12 @@ NO_PAGES = {
     "/rail": "a part",
     "/agents/table": "a part",
     "/agents/{agent_id:uuid}/messages": "a part",
+    "/agents/{agent_id:uuid}/runs": "a part",
     "/activity/news": "a part",
     "/boards/{board_id:uuid}/columns": "a part",
     "/boards/{board_id:uuid}/crew": "a part",
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}/conversation": "a part",
+    "/boards/{board_id:uuid}/tasks/{task_id:uuid}/runs": "a part",
 }
 """What else can be got, and why it is no page of its own."""
 
@@ -260,10 +271,43 @@ def furnish_workshop(workshop: Workshop) -> None:
     workshop.methods["chat.history"] = lambda _: said
 
 
+async def furnish_quay(quay: Beside) -> dict[str, str]:
+    """Let an agent on a gateway ask and work."""
+    asked: Any = {"questionId": "port", "header": "Port", "question": f"Which {LONG}?"}
+    asked |= {"options": [{"label": LONG, "description": TEXT}, {"label": "None"}]}
+    asked |= {"isOther": True}
+    many = asked | {"questionId": "ports", "multiSelect": True}
+    over = await quay.request(f"cat {LONG}")
+    await quay.fake.decide(over["request_id"], "deny")
+    command = await quay.request(f"rm -rf {LONG}/{LONG}\n\u202e{LONG}", warningText=TEXT)
+    await quay.fake.ask_person("ask", asked, many, agent=quay.key)
+    task = await asyncio.to_thread(quay.home.task, quay.board, f"Unload {LONG}")
+    change = {"status": "in_progress", "assigned_agent_id": quay.agent["id"]}
+    await asyncio.to_thread(lambda: quay.home.change(quay.board, task, **change))
+    quay.fake.going_on[quay.session] = {"runId": "run-1", "text": "", "events": []}
+    tool = {"kind": "tool", "name": "exec", "title": LONG * 2, "error": LONG * 2}
+    for number in range(3):
+        for phase in ("start", "end"):
+            id = f"c-{number}"
+            step = tool | {"toolCallId": id, "phase": phase, "status": "failed"}
+            await quay.fake.step("run-1", quay.key, "item", **step)
+    await quay.fake.step("run-1", quay.key, "command_output", output=TEXT * 5)
+    await quay.fake.step("run-1", quay.key, "lifecycle", phase="waiting-approval")
+    return {
+        "quay": quay.board["id"],
+        "docker": quay.agent["id"],
+        "worked_on": task["id"],
+        "command": command["id"],
+        "question": (await quay.asked("ask"))["id"],
+        "over": over["id"],
+    }
+
+
 @pytest.fixture(scope="module")
 async def world(home: Home) -> AsyncIterator[World]:
     ids = furnish(home)
-    async with working() as workshop:
+    async with working() as workshop, beside(home, f"Quay of the {LONG}") as quay:
+        ids |= await furnish_quay(quay)
         furnish_workshop(workshop)
         enter = partial(home.gateway, "Workshop", workshop.url, workshop.token)
         ids["workshop"] = (await asyncio.to_thread(enter))["id"]

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.openclaw.fake import Fake, Refused, running
+from tests.openclaw.fake import Refused, running
+from tests.openclaw.workshop import Workshop
 
 BY_US = "Mission Control"
 MINUTES = 60_000  # milliseconds
@@ -21,17 +22,18 @@ def moment(in_minutes: float = 0) -> int:
 
 
 @dataclass
-class Asking(Fake):
+class Asking(Workshop):
     """What is asked there, what became of it, and which runs go on."""
 
     approvals: dict[str, Params] = field(default_factory=dict)
     questions: dict[str, Params] = field(default_factory=dict)
     resolutions: dict[str, str] = field(default_factory=dict)  # of questions
-    sessions: dict[str, Params] = field(default_factory=dict)  # the run that goes on in each
+    going_on: dict[str, Params] = field(default_factory=dict)  # the run in each session
     ends: dict[str, Params] = field(default_factory=dict)  # what is remembered of runs
 
     def __post_init__(self) -> None:
         """Take the calls that this is about."""
+        super().__post_init__()
         self.methods |= {
             "exec.approval.list": lambda _: self._pending(self.approvals),
             "exec.approval.resolve": self._decide,
@@ -173,11 +175,11 @@ class Asking(Fake):
     def _active(self) -> list[Params]:
         return [
             {"key": key, "agentId": key.split(":")[1], "hasActiveRun": True}
-            for key in self.sessions
+            for key in self.going_on
         ]
 
     def _history(self, params: Params) -> Any:
-        run = self.sessions.get(params["sessionKey"])
+        run = self.going_on.get(params["sessionKey"])
         return {"messages": [], **({"inFlightRun": run} if run else {})}
 
     def _wait(self, params: Params) -> Any:

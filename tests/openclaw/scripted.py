@@ -52,6 +52,14 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Use:
+    """Call another tool, and think again."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Refuse:
     """Answer with an error, after which the turn is over."""
 
@@ -59,7 +67,7 @@ class Refuse:
     status: int = 400
 
 
-Thought = str | Run | Refuse
+Thought = str | Run | Use | Refuse
 Mind = Callable[[Turn], Thought]
 
 
@@ -151,11 +159,11 @@ def _text(message: dict[str, Any]) -> str:
     return "\n".join(part.get("text") or "" for part in content if isinstance(part, dict))
 
 
-def _calls(thought: str | Run, number: int) -> list[dict[str, Any]]:
+def _calls(thought: str | Run | Use, number: int) -> list[dict[str, Any]]:
     if isinstance(thought, str):
         return []
-    arguments = json.dumps({"command": thought.command})
-    function = {"name": "exec", "arguments": arguments}
+    use = Use("exec", {"command": thought.command}) if isinstance(thought, Run) else thought
+    function = {"name": use.name, "arguments": json.dumps(use.arguments)}
     return [{"id": f"call_{number}", "type": "function", "function": function}]
 
 
@@ -163,7 +171,7 @@ def _usage() -> dict[str, int]:
     return {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
 
 
-def _whole(thought: str | Run, number: int) -> dict[str, Any]:
+def _whole(thought: str | Run | Use, number: int) -> dict[str, Any]:
     calls = _calls(thought, number)
     text = thought if isinstance(thought, str) else None
     message = {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
@@ -179,7 +187,7 @@ def _whole(thought: str | Run, number: int) -> dict[str, Any]:
     }
 
 
-def _streamed(thought: str | Run, number: int) -> Iterator[str]:
+def _streamed(thought: str | Run | Use, number: int) -> Iterator[str]:
     base = {"id": f"c-{number}", "object": "chat.completion.chunk", "created": 0, "model": MODEL}
     calls = [{"index": 0, **call} for call in _calls(thought, number)]
     said = {"tool_calls": calls} if calls else {"content": thought}

@@ -170,7 +170,7 @@ async def test_what_was_missed_is_taken_up_after_every_connection(there: Attende
         await there.fake.drop(1012)
         there.fake.ends["run-1"] = {"status": "ok", "terminalReply": {"text": "Meanwhile."}}
         item = {"stream": "item", "data": {**TOOL, "phase": "start"}, "ts": moment()}
-        there.fake.sessions[f"agent:{worker}:main"] = {
+        there.fake.going_on[f"agent:{worker}:main"] = {
             "runId": "run-2",
             "text": "Still at it.",
             "startedAt": moment(),
@@ -190,7 +190,7 @@ async def test_another_process_goes_on_with_what_was_written_down(there: Attende
         await begin(there)
         await there.fake.step("run-1", worker, "item", **TOOL, phase="start")
         before = await there.run(lambda run: run.tool == "exec")
-    there.fake.sessions[f"agent:{worker}:main"] = {"runId": "run-1", "text": "", "events": []}
+    there.fake.going_on[f"agent:{worker}:main"] = {"runId": "run-1", "text": "", "events": []}
     there.fake.calls.clear()
     async with there.held():
         await there.until(lambda: _looked(there))
@@ -238,7 +238,7 @@ async def test_a_run_that_tells_nothing_for_long_goes_on_as_long_as_its_gateway_
 ) -> None:
     worker = key_of(there.world.worker)
     async with there.held(look_anyway=0.1):
-        there.fake.sessions[f"agent:{worker}:main"] = {"runId": "run-1", "text": "", "events": []}
+        there.fake.going_on[f"agent:{worker}:main"] = {"runId": "run-1", "text": "", "events": []}
         await begin(there)
         run = await there.run(lambda run: run.status is RUNNING)
         await there.change(run, updated_at=now() - timedelta(minutes=5))

@@ -1,0 +1,270 @@
+"""What agents on gateways ask stands in "Needs you", exactly, and is answered there once."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from kit.clock import now
+from models import Agent, Gateway, GatewayRequest, RequestKind, RequestState
+from tests.conftest import Transaction
+from tests.web.conftest import Browsers
+from tests.world import World, a_gateway, a_request, a_run
+
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#inbox"}
+TWO = """[{"question":"Which colour?","questionId":"colour","isOther":true,
+ "options":[{"label":"Blue"},{"label":"Red","description":"Hot."}]},
+ {"question":"Where?","questionId":"where","multiSelect":true,
+ "options":[{"label":"Here"},{"label":"There"}]}]"""
+SECRET = '[{"question":"The key?","questionId":"key","options":[],"isSecret":true}]'
+
+Ask = Callable[..., Awaitable[GatewayRequest]]
+
+
+@pytest.fixture
+async def gateway(transaction: Transaction, world: World) -> Gateway:
+    gateway = a_gateway(world.tern)
+    async with transaction() as session:
+        session.add(gateway)
+    return gateway
+
+
+@pytest.fixture
+def ask(transaction: Transaction, gateway: Gateway, world: World) -> Ask:
+    async def ask(exact: str = "rm -rf build", agent: Agent | None = None, **fields: Any) -> Any:
+        request = a_request(gateway, agent or world.worker, exact=exact, **fields)
+        async with transaction() as session:
+            session.add(request)
+        return request
+
+    return ask
+
+
+async def stored(transaction: Transaction, request: GatewayRequest) -> GatewayRequest:
+    async with transaction() as session:
+        query = select(GatewayRequest).where(GatewayRequest.id == request.id)
+        found = await session.scalar(query)
+        assert found
+        return found
+
+
+def current(html: str) -> list[str]:
+    return re.findall(r'id="request-([^"]*)"[^>]*aria-current="true"', html)
+
+
+async def test_a_command_is_shown_to_the_character_with_what_it_needs_to_be_judged(
+    alice, ask: Ask
+) -> None:
+    asked = await ask(
+        "\nrm  -rf 'a'\t\u202e<b>\n",
+        context={"path": "/usr/bin/rm", "warning": "Careful."},
+    )
+    for address in ("/approvals", f"/approvals/requests/{asked.id}"):
+        page = (await alice.get(address)).text
+        shown = page.partition("The exact command")[2].partition("</pre>")[0]
+        # HTML drops the first line break of a <pre>: ours, so that the command keeps its own
+        assert re.sub(r"<[^>]*>", "", shown.partition(">\n")[2]) == (
+            "\nrm  -rf &#39;a&#39;\tU+202E&lt;b&gt;\n"
+        )
+        assert "\u202e" not in page
+        for text in (asked.sha256[:12], "/agents/work", "/usr/bin/rm", "Careful.", "Worker"):
+            assert text in page
+        assert "cannot be taken back" in page
+        assert "undoings" not in page
+
+
+async def test_it_counts_in_the_lamp_of_those_who_may_answer(
+    alice, bob, rita, dana, ask: Ask, world: World, transaction: Transaction, gateway: Gateway
+) -> None:
+    await ask()
+    async with transaction() as session:
+        session.add(a_request(gateway, None, exact="whoami"))
+    for browser, needs, here in ((alice, 2, 2), (bob, 1, 1), (rita, 0, 0), (dana, 1, 1)):
+        page = (await browser.get("/approvals")).text
+        assert f'data-needs="{needs}"' in page
+        assert len(re.findall('<li class="ask-row"', page)) == here
+    assert (await alice.get("/")).headers["Location"] == "/approvals"
+    assert (await rita.get("/")).headers["Location"] == "/boards"
+    only = (await alice.get(f"/approvals?board={world.garden.id}")).text
+    assert "Nothing needs you." in only
+
+
+@pytest.mark.parametrize(("name", "status"), [("rita", 403), ("dana", 403), ("charlie", 404)])
+async def test_others_neither_see_nor_answer_it(
+    name: str, status: int, browsers: Browsers, ask: Ask, transaction: Transaction, world: World
+) -> None:
+    browser, asked = browsers(getattr(world, name)), await ask()
+    form = {"sha256": asked.sha256, "decision": "allow-once"}
+    page = await browser.get(f"/approvals/requests/{asked.id}")
+    posted = await browser.post(f"/approvals/requests/{asked.id}/answers", data=form)
+    assert (page.status_code, posted.status_code) == (status, status)
+    assert "rm -rf" not in page.text + posted.text
+    assert (await stored(transaction, asked)).state is RequestState.WAITING
+
+
+async def test_only_what_the_gateway_takes_is_offered(alice, ask: Ask) -> None:
+    asked = await ask(allowed_decisions=["allow-always", "deny"])
+    page = (await alice.get(f"/approvals/requests/{asked.id}")).text
+    offered = re.findall('name="decision" value="([^"]*)"', page)
+    assert offered == ["deny", "allow-always"]
+
+
+async def test_an_answer_stays_in_sight_with_who_gave_it_and_whether_the_gateway_knows(
+    bob, ask: Ask, transaction: Transaction
+) -> None:
+    asked = await ask()
+    path = f"/approvals/requests/{asked.id}"
+    form = {"sha256": asked.sha256, "decision": "allow-once"}
+    answered = await bob.post(f"{path}/answers", data=form, headers=HTMX)
+    assert answered.status_code == 200
+    assert "<b>You allowed it once</b>" in answered.text
+    assert "Harbour has not heard of it yet" in answered.text
+    assert current(answered.text) == [str(asked.id)]
+    assert 'name="decision"' not in answered.text
+    kept = await stored(transaction, asked)
+    assert (kept.state, kept.answered_by) == (RequestState.ANSWERING, "Bob")
+    async with transaction() as session:
+        row = await session.get_one(GatewayRequest, asked.id)
+        row.state, row.delivered_at, row.ended_at = RequestState.ANSWERED, now(), now()
+    page = (await bob.get(path)).text
+    assert "Harbour had the answer" in page
+    assert "You allowed it once" in (await bob.get("/approvals?state=gateways")).text
+
+
+async def test_without_scripts_an_answer_leads_back_to_what_was_asked(bob, ask: Ask) -> None:
+    asked = await ask()
+    path = f"/approvals/requests/{asked.id}"
+    answered = await bob.post(f"{path}/answers", data={"sha256": asked.sha256, "decision": "deny"})
+    assert (answered.status_code, answered.headers["Location"]) == (303, path)
+    assert "<b>You denied it</b>" in (await bob.get(path)).text
+
+
+async def test_who_comes_second_is_told_who_was_first(alice, bob, ask: Ask) -> None:
+    asked = await ask()
+    path = f"/approvals/requests/{asked.id}/answers"
+    await bob.post(path, data={"sha256": asked.sha256, "decision": "deny"})
+    form = {"sha256": asked.sha256, "decision": "allow-once"}
+    for headers in ({}, HTMX):
+        late = await alice.post(path, data=form, headers=headers)
+        assert late.status_code == 409
+        assert "Bob has answered this already. Your answer was not sent." in late.text
+        assert "<b>Bob denied it</b>" in late.text
+
+
+async def test_what_was_not_seen_is_not_answered(bob, ask: Ask, transaction: Transaction) -> None:
+    asked = await ask()
+    for form in ({"decision": "deny"}, {"decision": "deny", "sha256": "0" * 64}):
+        refused = await bob.post(f"/approvals/requests/{asked.id}/answers", data=form)
+        assert refused.status_code == 409
+        assert "This is not what is asked." in refused.text
+    assert (await stored(transaction, asked)).state is RequestState.WAITING
+
+
+async def test_questions_are_answered_by_choice_or_in_ones_own_words(
+    bob, ask: Ask, transaction: Transaction
+) -> None:
+    asked = await ask(TWO, kind=RequestKind.QUESTION)
+    path = f"/approvals/requests/{asked.id}"
+    page = (await bob.get(path)).text
+    assert "It has 2 questions." in page
+    assert len(re.findall('type="radio"', page)) == 2
+    assert len(re.findall('type="checkbox" name="chosen-where"', page)) == 2
+    assert "Hot." in page
+    form = {"sha256": asked.sha256, "chosen-colour": "Blue", "typed-colour": ""}
+    lacking = await bob.post(f"{path}/answers", data=form, headers=HTMX)
+    assert lacking.status_code == 422
+    assert "Answer: Where?" in lacking.text
+    assert 'value="Blue" checked' in lacking.text
+    whole = form | {"typed-colour": "Mauve", "chosen-where": ["Here", "There"]}
+    answered = await bob.post(f"{path}/answers", data=whole, headers=HTMX)
+    assert "Here, There" in answered.text
+    kept = await stored(transaction, asked)
+    assert kept.answer == {"answers": {"colour": ["Mauve"], "where": ["Here", "There"]}}
+
+
+async def test_a_question_can_be_left_unanswered_and_a_secret_has_to_be(
+    bob, ask: Ask, transaction: Transaction
+) -> None:
+    asked = await ask(TWO, kind=RequestKind.QUESTION)
+    form = {"sha256": asked.sha256, "cancel": "1"}
+    answered = await bob.post(f"/approvals/requests/{asked.id}/answers", data=form, headers=HTMX)
+    assert "You left it unanswered" in answered.text
+    secret = await ask(SECRET, kind=RequestKind.QUESTION)
+    page = (await bob.get(f"/approvals/requests/{secret.id}")).text
+    assert "It asks for a secret" in page
+    assert "<textarea" not in page.partition('id="detail"')[2]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"state": RequestState.EXPIRED}, "Nobody answered in time"),
+        ({"state": RequestState.CANCELLED}, "Asked no more"),
+        ({"state": RequestState.LOST, "error": "Gone."}, "Gone."),
+    ],
+)
+async def test_what_is_over_says_how_it_ended(
+    bob, ask: Ask, fields: dict[str, Any], said: str
+) -> None:
+    asked = await ask(ended_at=now(), **fields)
+    page = (await bob.get(f"/approvals/requests/{asked.id}")).text
+    assert said in page
+    assert 'name="decision"' not in page
+    assert "rm -rf build" in (await bob.get("/approvals?state=gateways")).text
+
+
+async def test_answering_a_question_of_an_agent_leads_on_to_what_one_on_a_gateway_asks(
+    bob, ask: Ask, world: World, transaction: Transaction
+) -> None:
+    task = world.task()
+    approval, *links = world.approval(task, payload={"title": "Ship it", "reason": "So."})
+    async with transaction() as session:
+        session.add_all([task, approval, *links])
+    asked = await ask()
+    path = f"/approvals/{approval.id}/answers"
+    answered = await bob.post(path, data={"status": "approved"})
+    where = f"/approvals/requests/{asked.id}?answered={approval.id}"
+    assert answered.headers["Location"] == where
+    page = (await bob.get(where)).text
+    assert f'action="/approvals/{approval.id}/undoings"' in page
+    assert current(page) == [str(asked.id)]
+
+
+async def test_a_run_is_seen_on_the_agents_page_and_on_the_task_with_the_way_to_its_question(
+    bob, rita, ask: Ask, world: World, transaction: Transaction, gateway: Gateway
+) -> None:
+    asked = await ask(run_id="run-1")
+    task = world.task("Publish")
+    call = {"id": "c", "name": "exec", "title": "Exec ls", "detail": "ls -l <b>"}
+    call |= {"started_at": "2026-11-24T22:28:33+00:00", "status": "failed", "error": "No."}
+    run = a_run(gateway, world.worker, run_id="run-1", phase="waiting", tool_calls=[call])
+    run.tail = "\nThe <end>"
+    async with transaction() as session:
+        session.add(task)
+        await session.flush()
+        run.task_id = task.id
+        session.add(run)
+        for row, kind in ((world.worker, Agent), (world.board, type(world.board))):
+            (await session.get_one(kind, row.id)).gateway_id = gateway.id
+    at_task = f"/boards/{world.board.id}/tasks/{task.id}"
+    at_agent = f"/agents/{world.worker.id}"
+    for path in (at_agent, at_task, f"{at_agent}/runs", f"{at_task}/runs"):
+        page = (await bob.get(path)).text
+        for text in ("Waits for a person", "ls -l &lt;b&gt;", "No.", "\n\nThe &lt;end&gt;</pre>"):
+            assert text in page, path
+        assert f'href="/approvals/requests/{asked.id}"' in page
+        assert f'href="/approvals/requests/{asked.id}"' not in (await rita.get(path)).text
+
+
+async def test_a_run_that_is_over_or_lost_says_so(
+    alice, world: World, transaction: Transaction, gateway: Gateway
+) -> None:
+    lost = {"status": "lost", "ended_at": now(), "error": "Nothing was heard of it."}
+    async with transaction() as session:
+        session.add(a_run(gateway, world.worker, **lost))
+        (await session.get_one(Agent, world.worker.id)).gateway_id = gateway.id
+    page = (await alice.get(f"/agents/{world.worker.id}")).text
+    assert "Last at work on its gateway" in page
+    assert '<b>Lost.</b> <span class="sub">Nothing was heard of it.</span>' in page
