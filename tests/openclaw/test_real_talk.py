@@ -179,24 +179,6 @@ async def test_a_question_is_answered_and_the_agent_hears_it(there: Attended, li
     assert "Blue" in run.tail
 
 
-async def test_what_waits_when_a_gateway_is_restarted_is_not_shown_for_ever(
-    there: Attended, link: Link
-) -> None:
-    async with there.held():
-        run_id = await say(link, there, "run: touch before-the-restart")
-        await there.request()
-        await link.call("gateway.restart.request", {})
-        await there.until(lambda: _over(there))
-        run = await ended(there, run_id)
-    assert run.status in (RunStatus.FAILED, RunStatus.ABORTED, RunStatus.LOST)
-
-
 async def _followed(link: Link) -> bool:
     await link.call("health", {}, repeatable=True)
     return True
-
-
-async def _over(there: Attended) -> bool:
-    [request] = await there.requests()
-    over = (RequestState.CANCELLED, RequestState.EXPIRED, RequestState.LOST)
-    return request.state in over
