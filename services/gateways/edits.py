@@ -102,9 +102,7 @@ async def delete(session: AsyncSession, member: Member, gateway_id: UUID) -> Lea
     Conflict as long as boards or their agents are on it.
     """
     gateway = await hold(session, member, gateway_id)
-    await _serves_nobody(session, gateway)
-    left = select(GatewayLeftover.agent_key).where(GatewayLeftover.gateway_id == gateway.id)
-    keys = [*await session.scalars(left)]
+    keys = await _left_there(session, gateway)
     gone = await agents.remove_main(session, gateway.id)
     keys += [agent.gateway_key for agent in gone if agent.gateway_key]
     await session.delete(gateway)
@@ -157,17 +155,21 @@ def _name_taken() -> Conflict:
     return Conflict("gateway_name_taken", "Another gateway has that name.", field="name")
 
 
-async def _serves_nobody(session: AsyncSession, gateway: Gateway) -> None:
+async def _left_there(session: AsyncSession, gateway: Gateway) -> list[str]:
+    """Return the keys of agents that are to go from a gateway. Raises Conflict if it is in use."""
+    left = select(GatewayLeftover.agent_key).where(GatewayLeftover.gateway_id == gateway.id)
     served = select(
         select(func.count()).where(Board.gateway_id == gateway.id).scalar_subquery(),
         exists().where(
             Agent.gateway_id == gateway.id, Agent.board_id.is_not(None), provisioning.STAYS
         ),
+        func.array(left.scalar_subquery()),
     )
-    boards, has_agents = (await session.execute(served)).one()
+    boards, has_agents, keys = (await session.execute(served)).one()
     if boards or has_agents:
         reason = "Boards are on this gateway: give them another one, or none, first."
         raise Conflict("gateway_in_use", reason, boards=boards)
+    return list(keys)
 
 
 def _happened(type: EventType, member: Member, gateway: Gateway, **more: object) -> events.Happened:
