@@ -112,14 +112,16 @@ class _Post:
 
     async def _doubt(self) -> None:
         """Have that looked at of which events told too little, or of which some were lost."""
-        losses, doubtful = self._ears.losses, set(self._ears.doubtful)
-        if losses == self._minded and not doubtful:
+        ears = self._ears
+        losses, doubtful, sessions = ears.losses, set(ears.doubtful), set(ears.sessions)
+        if losses == self._minded and not (doubtful or sessions):
             return
-        only = doubtful if losses == self._minded else None
+        only = (doubtful, sessions) if losses == self._minded else None
         async with self._transaction() as session:
             await handovers.doubt(session, self._gateway.id, self._clock(), only)
         self._minded = losses
-        self._ears.doubtful -= doubtful
+        ears.doubtful -= doubtful
+        ears.sessions -= sessions
 
     async def _serve(self, agent_id: UUID) -> None:
         """Do all that there is to do for an agent. What goes wrong with one is its own affair."""
@@ -157,18 +159,22 @@ class _Post:
         async with self._transaction() as session:
             at = self._clock()
             letters = await handovers.handed_over(session, self._gateway.id, agent_id, at)
-        for letter in letters:
-            message, where = letter.message, letter.session_key
-            seen = await turns.look(self._link, where, message.run_id)
-            if seen is None:
-                return False
-            turn = self._ears.weigh(message.id, message.run_id, where, seen)
-            if turn == turns.UNKNOWN:
-                await self._ask_again(letter)
-                continue
-            ends = {message.id: (message.run_id, turn)}
-            async with self._transaction() as session:
-                await handovers.note_ends(session, self._gateway.id, ends, self._clock())
+        if not letters:
+            return True
+        keys = [letter.message.run_id for letter in letters]
+        found = await turns.look(self._link, letters[0].session_key, keys)
+        if found is None:
+            return False
+        unknown = [one for one in letters if found[one.message.run_id] == turns.UNKNOWN]
+        ends = {
+            one.message.id: (one.message.run_id, found[one.message.run_id])
+            for one in letters
+            if one not in unknown
+        }
+        async with self._transaction() as session:
+            await handovers.note_ends(session, self._gateway.id, ends, self._clock())
+        for letter in unknown:
+            await self._ask_again(letter)
         return True
 
     async def _ask_again(self, letter: Letter) -> None:

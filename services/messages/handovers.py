@@ -22,6 +22,7 @@ from services.messages.turns import UNKNOWN, Fate, Turn
 IN_HAND = timedelta(seconds=10)  # for which an attempt keeps others from making one
 LONGEST_REST = timedelta(seconds=60)  # between two attempts
 MOST_ATTEMPTS = 30  # some 25 minutes of a gateway that is there and takes nothing
+MOST_REFUSALS = 3  # attempts, of which a gateway refuses the last: some refusals pass
 MOST_LOSSES = 5  # of one message that a gateway has taken and knows nothing of
 LOOK_AGAIN = timedelta(minutes=10)  # after which one looks what became of a message, unasked
 LOOK_SOON = timedelta(seconds=5)  # the same, at the least
@@ -60,13 +61,20 @@ async def agents_with_mail(session: AsyncSession, gateway_id: UUID, at: datetime
 
 
 async def doubt(
-    session: AsyncSession, gateway_id: UUID, at: datetime, only: Collection[UUID] | None
+    session: AsyncSession,
+    gateway_id: UUID,
+    at: datetime,
+    only: tuple[Collection[UUID], Collection[str]] | None,
 ) -> None:
-    """Have it looked now what became of messages that are out: of all, or of `only` these."""
+    """Have it looked now what became of messages that are out: of all, or `only` of some.
+
+    Those are some messages, and those that were said in some sessions.
+    """
     here = (Agent.id == Message.agent_id) & (Agent.gateway_id == gateway_id)
     out = update(Message).where(Message.state == MessageState.SENT, here)
     if only is not None:
-        out = out.where(Message.id.in_(only))
+        ids, sessions = only
+        out = out.where(or_(Message.id.in_(ids), Agent.openclaw_session_id.in_(sessions)))
     await session.execute(out.values(due_at=at).execution_options(synchronize_session=False))
 
 
@@ -173,7 +181,7 @@ def _attempted(message: Message, turn: Turn, at: datetime) -> list[events.Happen
     if turn.fate is Fate.FAILED:
         return _failed(message, turn)
     message.rest(at + _rest(message.attempts), turn.reason)
-    return _failed(message, turn) if message.attempts >= MOST_ATTEMPTS else []
+    return _failed(message, turn) if _is_enough(message, turn) else []
 
 
 def _asked_again(message: Message, turn: Turn, at: datetime) -> list[events.Happened]:
@@ -185,12 +193,14 @@ def _asked_again(message: Message, turn: Turn, at: datetime) -> list[events.Happ
         message.losses = message.losses + 1 if turn.is_new else 0
     if message.losses >= MOST_LOSSES:
         return _failed(message, UNKNOWN)
+    if turn.fate is Fate.REFUSED and _is_enough(message, turn):
+        return _failed(message, turn)
     return _looked_at(message, turn, at)
 
 
 def _looked_at(message: Message, turn: Turn, at: datetime) -> list[events.Happened]:
     """Note what was seen of a message that a gateway has taken."""
-    if turn.fate in (Fate.RUNNING, Fate.UNKNOWN):
+    if turn.fate in (Fate.RUNNING, Fate.UNKNOWN, Fate.REFUSED):
         message.due_at = at + _patience(message, at)
         return []
     if turn.fate is Fate.ENDED:
@@ -207,10 +217,15 @@ def _lost(message: Message, turn: Turn, at: datetime) -> list[events.Happened]:
 
 def _failed(message: Message, turn: Turn) -> list[events.Happened]:
     """Let a message fail. A turn that has failed is never begun again."""
-    if turn.fate is Fate.FAILED:
+    if turn.fate in (Fate.FAILED, Fate.REFUSED):
         message.run += 1
     message.fail(turn.reason)
     return happened_to(message)
+
+
+def _is_enough(message: Message, turn: Turn) -> bool:
+    most = MOST_REFUSALS if turn.fate is Fate.REFUSED else MOST_ATTEMPTS
+    return message.attempts >= most
 
 
 def _patience(message: Message, at: datetime) -> timedelta:

@@ -5,7 +5,8 @@ was said. So asking again under the same key begins no second turn, however ofte
 also after the gateway was restarted. docs/decisions/carrying.md tells what was seen.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,8 +18,8 @@ Said = Mapping[str, Any]
 
 MOST_LOOKED_AT = 200  # of what was said last in a session
 STOPPED = "Its turn was stopped before it was over."
-NOT_TAKEN = (Trouble.REJECTED, Trouble.TOO_LARGE)
-"""After these a gateway would say the same once more."""
+CHANGED = re.compile(r"[-_]changed$", re.IGNORECASE)
+"""How the reason ends of a refusal that passes: something of the session was just written."""
 
 
 class Fate(StrEnum):
@@ -26,7 +27,8 @@ class Fate(StrEnum):
 
     RUNNING = "running"  # it is taken, and its turn is not over
     ENDED = "ended"  # the agent has it
-    FAILED = "failed"  # the turn has, or the gateway does not take it
+    FAILED = "failed"  # its turn has, or it can't be sent at all
+    REFUSED = "refused"  # the gateway does not take it
     LOST = "lost"  # it was taken, and no agent will ever read it: it needs another turn
     UNKNOWN = "unknown"  # nobody knows: the same may be asked again
 
@@ -66,20 +68,25 @@ async def begin(link: Link, session_key: str, content: str, run_id: str, *, deli
     if said.get("status") == "in_flight":
         return RUNNING
     if said.get("status") == "ok":
-        found = await look(link, session_key, run_id)
+        found = await _look_at(link, session_key, run_id)
         return ENDED if found is UNKNOWN else found or RUNNING
     return _ended_badly(said)
 
 
-async def look(link: Link, session_key: str, run_id: str) -> Turn | None:
-    """Look in an agent's session what has become of a message; None if the gateway won't tell."""
+async def look(link: Link, session_key: str, keys: Sequence[str]) -> dict[str, Turn] | None:
+    """Look in an agent's session what has become of turns; None if the gateway won't tell."""
     asked = {"sessionKey": session_key, "limit": MOST_LOOKED_AT}
     try:
-        waited = await link.ask("agent.wait", {"runId": run_id, "timeoutMs": 0})
-        history = await link.ask("chat.history", asked)
+        waited = {key: await link.ask("agent.wait", {"runId": key, "timeoutMs": 0}) for key in keys}
+        history = _object(await link.ask("chat.history", asked))
     except GatewayError as error:
-        return UNKNOWN if error.trouble is Trouble.REJECTED else None
-    return fate(_object(history), _object(waited), run_id)
+        return dict.fromkeys(keys, UNKNOWN) if error.trouble is Trouble.REJECTED else None
+    return {key: fate(history, _object(said), key) for key, said in waited.items()}
+
+
+async def _look_at(link: Link, session_key: str, run_id: str) -> Turn | None:
+    seen = await look(link, session_key, [run_id])
+    return seen[run_id] if seen else None
 
 
 def fate(history: Said, waited: Said, run_id: str) -> Turn:
@@ -94,7 +101,8 @@ def fate(history: Said, waited: Said, run_id: str) -> Turn:
         return LOST if is_cut_off else RUNNING
     if waited.get("status") == "error":
         return _ended_badly(waited)
-    if _object(history.get("inFlightRun")).get("runId") == run_id:
+    running = _object(history.get("inFlightRun")).get("runId") == run_id
+    if running or waited.get("status") == "pending":
         return RUNNING
     if waited.get("status") == "ok":
         return ENDED
@@ -122,14 +130,22 @@ def told(event: Event) -> tuple[str, Turn | None] | None:
 
 async def _refused(link: Link, session_key: str, run_id: str, error: GatewayError) -> Turn:
     """Tell what an error means. One that says "not now" may repeat how a turn has ended."""
-    if error.trouble in NOT_TAKEN:
-        return Turn(Fate.FAILED, f"The gateway refused it: {_short(error.message)}")
+    reason = _short(error.message)
+    if error.trouble is Trouble.TOO_LARGE:
+        return Turn(Fate.FAILED, reason)
+    if error.trouble is Trouble.REJECTED and not _passes(error):
+        return Turn(Fate.REFUSED, f"The gateway refused it: {reason}")
     found = None
     if error.trouble is Trouble.UNAVAILABLE:
-        found = await look(link, session_key, run_id)
+        found = await _look_at(link, session_key, run_id)
     if found is None or found.fate is Fate.UNKNOWN:
-        return Turn(Fate.UNKNOWN, _short(error.message))
+        return Turn(Fate.UNKNOWN, reason)
     return found
+
+
+def _passes(error: GatewayError) -> bool:
+    named = [error.details.get(name) for name in ("code", "reason")]
+    return any(isinstance(one, str) and CHANGED.search(one) for one in named)
 
 
 def _traces(history: Said, run_id: str) -> Iterator[Turn]:

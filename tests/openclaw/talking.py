@@ -161,6 +161,8 @@ class Talking(Workshop):
 
     def _wait(self, params: Params) -> Any:
         run_id = params["runId"]
+        if any(one["runId"] == run_id for one in self._waiting(run_id)):
+            return {"runId": run_id, "status": "pending", "timeoutPhase": "queue"}
         return {"runId": run_id, **self.ends.get(run_id, {"status": "timeout"})}
 
     def keep(self, session: str, run_id: str, content: str) -> None:
@@ -175,6 +177,10 @@ class Talking(Workshop):
     def _knows(self, session: str, run_id: str) -> bool:
         said = self.transcripts.get(session, [])
         return any(one["idempotencyKey"] == f"{run_id}:user" for one in said)
+
+    def _waiting(self, run_id: str) -> list[Params]:
+        waiting = self.pending.get(self.sessions_of.get(run_id, ""), [])
+        return [one for one in waiting if one["state"] == "queued"]
 
     def _cut_off(self, session: str) -> list[Params]:
         return [one for one in self.pending.get(session, []) if one["state"] == "interrupted"]

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from models import Agent, DesiredState, Gateway, MessageState
 from openclaw import Budget, Device, Event, Link, Target
 from services.messages import turns
-from services.messages.turns import ENDED, RUNNING, UNKNOWN, Fate
+from services.messages.turns import BEGUN, ENDED, RUNNING, UNKNOWN, Fate
 from tests.carried import Post, session_of
 from tests.conftest import Transaction
 from tests.openclaw import real
@@ -76,7 +76,8 @@ class Talk:
         return await turns.begin(self.link, MAIN, content, run_id, deliver=False)
 
     async def look(self, run_id: str) -> turns.Turn | None:
-        return await turns.look(self.link, MAIN, run_id)
+        seen = await turns.look(self.link, MAIN, [run_id])
+        return seen[run_id] if seen else None
 
     async def listen(self) -> None:
         listening = self.link.subscribe("chat")
@@ -114,7 +115,7 @@ async def talk(gateway: Real) -> AsyncIterator[Talk]:
 
 
 async def test_a_turn_that_ends_well_is_told_and_known_under_its_key(talk: Talk) -> None:
-    assert await talk.say("Hello", "well") == RUNNING
+    assert await talk.say("Hello", "well") == BEGUN
     assert await talk.end_of("well") == ENDED
     assert await talk.say("Hello", "well") == ENDED
     assert await talk.look("well") == ENDED
@@ -122,13 +123,13 @@ async def test_a_turn_that_ends_well_is_told_and_known_under_its_key(talk: Talk)
 
 
 async def test_a_turn_that_fails_is_told_with_its_reason_and_repeats_it(talk: Talk) -> None:
-    assert await talk.say("BAD", "bad") == RUNNING
+    assert await talk.say("BAD", "bad") == BEGUN
     told = await talk.end_of("bad")
     assert told.fate is Fate.FAILED
     assert told.reason
     again = await talk.say("BAD", "bad")
     assert again.fate is Fate.FAILED
-    assert await talk.say("Better", "bad.2") == RUNNING
+    assert await talk.say("Better", "bad.2") == BEGUN
     assert await talk.end_of("bad.2") == ENDED
 
 
@@ -136,8 +137,8 @@ async def test_what_is_said_while_a_turn_runs_is_not_heard_before_the_gateway_sa
     talk: Talk, mind: Mind, model: Model
 ) -> None:
     mind.go_on.clear()
-    assert await talk.say("SLOW", "slow") == RUNNING
-    assert await talk.say("And this", "beside") == RUNNING
+    assert await talk.say("SLOW", "slow") == BEGUN
+    assert await talk.say("And this", "beside") == BEGUN
     assert await talk.say("SLOW", "slow") == RUNNING
     assert await talk.look("slow") == RUNNING
     mind.go_on.set()
@@ -151,7 +152,7 @@ async def test_what_is_said_while_a_turn_runs_is_not_heard_before_the_gateway_sa
 
 async def test_a_turn_that_is_stopped_has_failed(talk: Talk, mind: Mind) -> None:
     mind.go_on.clear()
-    assert await talk.say("SLOW again", "stopped") == RUNNING
+    assert await talk.say("SLOW again", "stopped") == BEGUN
     await asyncio.sleep(1)
     await talk.link.call("chat.abort", {"sessionKey": MAIN, "runId": "stopped"})
     assert await talk.end_of("stopped") == turns.Turn(Fate.FAILED, turns.STOPPED)
@@ -162,21 +163,21 @@ async def test_a_turn_that_is_stopped_has_failed(talk: Talk, mind: Mind) -> None
 async def test_an_agent_that_is_not_there_is_no_passing_trouble(talk: Talk) -> None:
     nobody = "agent:nobody:main"
     refused = await turns.begin(talk.link, nobody, "Hello", "to nobody", deliver=False)
-    assert refused.fate is Fate.FAILED
+    assert refused.fate is Fate.REFUSED
     assert refused.reason.startswith("The gateway refused it: ")
 
 
 async def test_after_a_restart_what_was_said_is_known_and_not_said_again(
     talk: Talk, model: Model
 ) -> None:
-    assert await talk.say("Only once, please", "once") == RUNNING
+    assert await talk.say("Only once, please", "once") == BEGUN
     assert await talk.end_of("once") == ENDED
     await talk.link.call("gateway.restart.request", {"reason": "test"})
     await asyncio.sleep(3)
     await talk.back()
     assert await talk.look("once") == ENDED
     talk.ends.clear()
-    assert await talk.say("Only once, please", "once") == RUNNING
+    assert await talk.say("Only once, please", "once") == BEGUN
     assert await talk.end_of("once") is None
     assert await talk.look("once") == ENDED
     assert len([turn for turn in model.turns if "Only once, please" in turn.told]) == 1
@@ -219,7 +220,7 @@ async def test_messages_are_carried_over_a_gateway_that_restarts_in_between(
                 await asyncio.sleep(2)
                 await talk.link.call("gateway.restart.request", {"reason": "test"})
         for agent in crew:
-            await post.until(*[MessageState.ACKNOWLEDGED] * 6, agent=agent, within=2 * LONG)
+            await post.until(*[MessageState.ACKNOWLEDGED] * 6, agent=agent, within=4 * LONG)
     for agent in crew:
         asked = {"sessionKey": session_of(agent), "limit": 200}
         said = (await talk.link.call("chat.history", asked, repeatable=True))["messages"]

@@ -54,7 +54,7 @@ async def test_what_is_written_just_when_it_was_seen_that_there_is_no_more_is_no
     post: Post, own_settings: Settings
 ) -> None:
     wanted = [f"BOARD CHAT\n{number}" for number in range(ROUNDS)]
-    left = wanted[1:]
+    left, writing = wanted[1:], asyncio.Lock()
 
     @asynccontextmanager
     async def slowly() -> AsyncGenerator[AsyncSession]:
@@ -62,8 +62,11 @@ async def test_what_is_written_just_when_it_was_seen_that_there_is_no_more_is_no
         async with post.transaction() as session:
             yield session
         await asyncio.sleep(0.1)
-        if left and {*await post.states()} == {MessageState.ACKNOWLEDGED}:
-            await post.write(left.pop(0))
+        async with writing:
+            is_time = left and {*await post.states()} == {MessageState.ACKNOWLEDGED}
+            if is_time:
+                await post.write(left.pop(0))
+        if is_time:
             await asyncio.sleep(0.5)
 
     doorbell = Doorbell()

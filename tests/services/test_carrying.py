@@ -276,14 +276,45 @@ async def test_a_turn_that_is_stopped_has_failed(post: Post) -> None:
     assert message.last_error == "Its turn was stopped before it was over."
 
 
-async def test_what_the_gateway_refuses_has_failed_and_the_next_goes_on(post: Post) -> None:
-    no = Refused("INVALID_REQUEST", 'Agent "x" no longer exists in configuration')
-    post.fake.fault = once(no)
+async def test_what_the_gateway_refuses_again_and_again_has_failed_and_the_next_goes_on(
+    post: Post,
+) -> None:
+    no = Refused("INVALID_REQUEST", "send blocked by session policy")
+    post.fake.fault = lambda _, params: no if "One." in params.get("message", "") else None
     await post.write("BOARD CHAT\nOne.", "BOARD CHAT\nTwo.", failed=NOT_TOLD)
     async with post.carried():
         first, _ = await post.until(FAILED, ACKNOWLEDGED)
     assert first.last_error == f"The gateway refused it: {no}"
+    assert first.attempts == 3
+    assert first.run_id == f"{first.id}.2"
     assert await post.times(NOT_TOLD) == 1
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"code": "SESSION_MUTATION_AUTHORIZATION_CHANGED"},
+        {"reason": "session-settings-changed"},
+        {},
+    ],
+)
+async def test_a_refusal_may_pass(post: Post, details: dict[str, str]) -> None:
+    """A gateway refuses what comes just when it writes something else of the session."""
+    post.fake.fault = once(Refused("INVALID_REQUEST", "session changed", details=details))
+    await post.write("BOARD CHAT\nHello.", failed=NOT_TOLD)
+    async with post.carried():
+        [message] = await post.until(ACKNOWLEDGED)
+    assert (message.attempts, message.run, message.last_error) == (2, 1, None)
+    assert await post.times(NOT_TOLD) == 0
+
+
+async def test_what_is_too_large_for_the_gateway_fails_at_once(post: Post) -> None:
+    post.fake.largest = 2_000
+    await post.write("BOARD CHAT\n" + "x" * 3_000, "BOARD CHAT\nTwo.")
+    async with post.carried():
+        first, _ = await post.until(FAILED, ACKNOWLEDGED)
+    assert "too large" in (first.last_error or "")
+    assert len(post.sends) == 1
 
 
 async def test_how_a_turn_ended_that_nobody_was_told_of_is_looked_up(post: Post) -> None:
@@ -345,21 +376,6 @@ async def test_a_message_that_waits_in_the_session_is_not_taken_for_heard(post: 
         assert await post.states() == [SENT, SENT]
         await post.fake.end(one.run_id)
         await post.until(ACKNOWLEDGED, ACKNOWLEDGED)
-
-
-async def test_what_is_told_to_be_over_is_not_lost_though_it_is_written_down_a_moment_later(
-    post: Post,
-) -> None:
-    post.fake.is_quick = False
-    await post.write("BOARD CHAT\nHello.")
-    async with post.carried():
-        [message] = await post.until(SENT)
-        post.fake.transcripts.clear()
-        post.fake.active.clear()
-        told = {"runId": message.run_id, "sessionKey": session_of(post.world.worker)}
-        await post.fake.tell("chat", {**told, "state": "final"})
-        await post.until(ACKNOWLEDGED)
-    assert len(post.sends) == 1
 
 
 async def test_what_is_told_to_be_over_before_the_message_is_answered_is_looked_at(

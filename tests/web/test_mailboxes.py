@@ -5,9 +5,9 @@ import re
 import pytest
 
 from kit.clock import now
-from models import EventType, Message, MessageState
+from models import DesiredState, EventType, Message, MessageState
 from services import messages
-from tests.world import a_message
+from tests.world import a_gateway, a_main, a_message
 from web.live import STALE_PARTS
 
 HTMX = {"HX-Request": "true"}
@@ -128,3 +128,20 @@ async def test_the_part_goes_out_of_date_with_every_turn_a_message_takes(
     assert "boards from:body" in trigger
     for type in (EventType.BOARD_PAUSED, EventType.BOARD_RESUMED):
         assert "boards" in STALE_PARTS[type]
+
+
+async def test_an_admin_sees_what_the_agent_of_a_gateway_is_told(
+    alice, bob, world, transaction
+) -> None:
+    gateway = a_gateway(world.tern, "Workshop")
+    main, token = a_main(gateway, desired_state=DesiredState.RUNNING)
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        session.add_all([main, token])
+    message = await write(transaction, main, "BOARD ONBOARDING REQUEST\nBoard: Launch\n\nAsk.")
+    page = (await alice.get(f"/agents/{main.id}")).text
+    row = row_of(page, message)
+    assert ">Board onboarding request</span>" in row
+    assert "Nobody is connected to Workshop: a worker has to run." in row
+    assert (await bob.get(f"/agents/{main.id}/messages")).status_code == 403
