@@ -168,6 +168,8 @@ async def _left_there(session: AsyncSession, gateway: Gateway) -> list[str]:
     boards, has_agents, keys = (await session.execute(served)).one()
     if boards or has_agents:
         reason = "Boards are on this gateway: give them another one, or none, first."
+        if not boards:
+            reason = "Agents are on this gateway: unlink or delete them first."
         raise Conflict("gateway_in_use", reason, boards=boards)
     return list(keys)
 

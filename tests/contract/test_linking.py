@@ -161,6 +161,7 @@ async def test_a_linked_agent_stays_on_its_gateway_wherever_its_board_goes(
         assert (read["gateway_id"], read["openclaw_session_id"]) == home
     kept = await alice.delete(f"/gateways/{gateway['id']}")
     assert (kept.status_code, kept.json()["code"]) == (409, "gateway_in_use")
+    assert "unlink" in kept.json()["detail"]
 
 
 async def test_that_it_was_linked_is_an_event(

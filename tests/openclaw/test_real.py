@@ -26,8 +26,11 @@ from openclaw import (
     connect,
     protocol,
 )
+from services import gateways
 from tests.openclaw import real
 from tests.openclaw.real import Real
+from web.gateway_rows import rows
+from web.transcripts import sayings
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("MC_TEST_GATEWAY"), reason="a real gateway is asked for with --gateway"
@@ -142,6 +145,26 @@ async def test_a_message_with_the_same_key_is_said_once(gateway: Real) -> None:
         listed = await link.call("sessions.list", {})
         assert [row["key"] for row in listed["sessions"]] == ["agent:main:main"]
         await link.call("chat.abort", {"sessionKey": "agent:main:main"})
+
+
+async def test_its_agents_and_what_is_said_there_are_read_as_pages_show_them(
+    gateway: Real,
+) -> None:
+    key = "agent:main:on-a-page"
+    async with Link(target(gateway), budget=PATIENT) as link:
+        there = await gateways.residents(link)
+        assert [(one.id, one.name, one.is_made_here) for one in there] == [("main", "main", False)]
+        assert there[0].workspace
+        await gateways.say(link, key, "How **far** are you?", once="on-a-page")
+        async with asyncio.timeout(60):
+            while not (said := sayings((await gateways.history(link, key, limit=9)).messages)):
+                await asyncio.sleep(0.2)
+        await link.call("chat.abort", {"sessionKey": key})
+        assert (said[0].by, said[0].text) == ("user", "How **far** are you?")
+        assert said[0].at
+        found = rows(await gateways.sessions(link), {})
+        assert key in [row.key for row in found]
+        assert all(row.at for row in found)
 
 
 async def test_after_its_restart_we_are_there_again(gateway: Real) -> None:
