@@ -106,7 +106,7 @@ async def list_agent_messages(
     call: Call, agent: Agent, query: MessageFilter
 ) -> Page[AgentMessageRead]:
     """List what was written to an agent, newest first, for those who read its board."""
-    mailbox = await mailboxes.of_agent(call.session, agent)
+    mailbox = mailboxes.Mailbox.of(agent)
     found = await messages.of_agent(call.session, agent, query.paging, state=query.state)
     return found.map(lambda message: AgentMessageRead.of(message, mailbox))
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
 from models.board import Board
+from models.gateway import Gateway
 
 
 class AgentStatus(StrEnum):
@@ -85,6 +86,7 @@ class Agent(Base):
     )
     board: Mapped[Board | None] = relationship(lazy="raise")
     gateway_id: Mapped[UUID | None] = mapped_column(ForeignKey("gateways.id"), index=True)
+    gateway: Mapped[Gateway | None] = relationship(lazy="raise")
     name: Mapped[str] = mapped_column(index=True)
     status: Mapped[str] = mapped_column(default=AgentStatus.PROVISIONING, index=True)
     openclaw_session_id: Mapped[str | None] = mapped_column(index=True)

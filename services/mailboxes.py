@@ -41,6 +41,13 @@ class Mailbox:
     gateway: Gateway | None = None
     paused_at: datetime | None = None
 
+    @classmethod
+    def of(cls, agent: Agent) -> "Mailbox":
+        """Make one of an agent that was found with its gateway and its board."""
+        if agent.gateway is None or not (agent.desired_state or agent.is_linked):
+            return cls(agent)
+        return cls(agent, agent.gateway, agent.board.paused_at if agent.board else None)
+
     def wait_of(self, message: Message, moment: datetime) -> Wait | None:
         """Return what a message waits for at a moment; None if it has come to an end."""
         if message.state not in (MessageState.QUEUED, MessageState.SENT):

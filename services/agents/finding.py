@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
 
 from kit.errors import Conflict, Forbidden, NotFound
 from models import Agent, Board, Member, User
@@ -32,12 +33,15 @@ async def get(session: AsyncSession, member: Member, agent_id: UUID) -> Agent:
 async def seen(session: AsyncSession, user: User, agent_id: UUID) -> Agent:
     """Return an agent of the user's organizations, for those who read its board.
 
-    One without a board is for admins. Raises NotFound and Forbidden.
+    It comes with its gateway and its board. One without a board is for admins. Raises NotFound
+    and Forbidden.
     """
     read = boards.seen_by(user).subquery()
     query = select(Agent, Member, read.c.reads).outerjoin(read, read.c.id == Agent.board_id)
     mine = (Member.organization_id == Agent.organization_id) & (Member.user_id == user.id)
-    found = (await session.execute(query.join(Member, mine).where(Agent.id == agent_id))).first()
+    query = query.join(Member, mine).where(Agent.id == agent_id)
+    query = query.options(joinedload(Agent.gateway), joinedload(Agent.board))
+    found = (await session.execute(query.execution_options(populate_existing=True))).first()
     if found is None:
         raise not_found()
     agent, member, reads = found

@@ -1,4 +1,4 @@
-"""What the costliest changes of people ask of the database: eight statements at most."""
+"""What the costliest calls of people ask of the database: at most eight statements, or three."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from models import User
+from models import DesiredState, User
 from tests.api.conftest import Caller, Client
 from tests.conftest import Transaction
-from tests.world import World, a_gateway, a_main, a_member, a_user, an_api_token
+from tests.world import World, a_gateway, a_main, a_member, a_message, a_user, an_api_token
 
-MOST = 8
+MOST, MOST_TO_READ = 8, 3
 INVITES = "/organizations/me/invites"
 ACCEPT = "/organizations/invites/accept"
 
@@ -46,13 +46,15 @@ def scoped(world: World) -> dict[str, Any]:
     return {"board_access": rows}
 
 
-async def few(client: Client, method: str, path: str, body: Any = None) -> None:
+async def few(
+    client: Client, method: str, path: str, body: Any = None, *, most: int = MOST
+) -> None:
     """Call, after a first call that notes when the token was used, and count."""
     await client.patch("/users/me", json={})
     with counted() as sent:
         answer = await client.request(method, path, json=body)
     assert answer.status_code == 200, answer.text
-    assert len(sent) <= MOST, "\n\n".join(one[:150] for one in sent)
+    assert len(sent) <= most, "\n\n".join(one[:150] for one in sent)
 
 
 async def test_inviting_again_to_single_boards(alice: Client, world: World) -> None:
@@ -119,3 +121,17 @@ async def test_removing_a_gateway_that_no_board_is_on(
         await session.flush()
         session.add_all(a_main(gateway))
     await few(alice, "DELETE", f"/gateways/{gateway.id}")
+
+
+async def test_reading_what_an_agent_of_a_gateway_was_told(
+    alice: Client, world: World, transaction: Transaction
+) -> None:
+    gateway = a_gateway(world.tern)
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        main, token = a_main(gateway, desired_state=DesiredState.RUNNING)
+        session.add_all([main, token])
+        await session.flush()
+        session.add(a_message(main))
+    await few(alice, "GET", f"/agents/{main.id}/messages", most=MOST_TO_READ)
