@@ -133,19 +133,22 @@ def _counted(
     kind: ReadKind | None = None,
     task_id: UUID | None = None,
 ) -> Select[*tuple[Any, ...]]:
-    """Select how much is unread in each place, in the order of the fields of `Unread`."""
+    """Select how much is unread in each place, in the order of the fields of `Unread`.
+
+    Where something happened last comes first: no two places share an event.
+    """
     news = _news(user, here)
-    newest = func.max(news.c.created_at)
+    latest_at = func.max(news.c.created_at)
     query = (
         select(
-            *(news.c.board_id, news.c.kind, news.c.task_id, func.count(), newest),
+            *(news.c.board_id, news.c.kind, news.c.task_id, func.count(), latest_at),
             *(ReadMarker.seen_seq, ReadMarker.seen_at),
         )
         .outerjoin(ReadMarker, _marks(user, news))
         .where(news.c.seq > func.coalesce(ReadMarker.seen_seq, 0))
         .group_by(news.c.board_id, news.c.kind, news.c.task_id)
         .group_by(ReadMarker.seen_seq, ReadMarker.seen_at)
-        .order_by(newest.desc(), news.c.board_id, news.c.kind, news.c.task_id)
+        .order_by(func.max(news.c.seq).desc())
     )
     if kind is None:
         return query

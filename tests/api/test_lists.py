@@ -22,7 +22,7 @@ LISTS = [
     if operation.reads.query is not None and issubclass(operation.reads.query, Paged)
 ]
 PAGE = re.compile(r"ORDER BY ((?:(?!ORDER BY).)+?)(?:\s+LIMIT \S+ OFFSET|\) AS place)", re.DOTALL)
-WITH_A_LAST_WORD = re.compile(r"\b(id|seq)( DESC)?$")
+WITH_A_LAST_WORD = re.compile(r"\b(id|seq)\)?( DESC)?$")  # of a thing, or the greatest of a group's
 
 
 async def test_things_of_one_moment_have_an_order_too(settings) -> None:
