@@ -32,7 +32,6 @@ from services import events, gateways
 from web.assets import STATIC, Assets
 
 METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
-TIME_TO_CLOSE = 1.0  # seconds for what is open to the database, when all is to end
 EXPOSED = ["ETag", "Idempotency-Replayed", "X-Total-Count", "X-Limit", "X-Offset"]
 
 
@@ -78,9 +77,9 @@ def build(settings: Settings) -> Starlette:
         if state["provider"] is not None:
             await state["provider"].close()
         listening.cancel()
-        await asyncio.wait({listening}, timeout=TIME_TO_CLOSE)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(engine.dispose(), TIME_TO_CLOSE)
+        with suppress(asyncio.CancelledError):
+            await listening
+        await engine.dispose()
 
     return Starlette(
         routes=[
