@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,9 +14,11 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import NullPool
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
+    AsyncEngine,
     AsyncSession,
     async_sessionmaker,
     create_async_engine,
@@ -112,15 +115,24 @@ async def transaction(settings: Settings) -> AsyncIterator[Transaction]:
 @asynccontextmanager
 async def undone(settings: Settings) -> AsyncGenerator[tuple[AsyncConnection, Transaction]]:
     """A connection, and what opens transactions on it; all of that is undone after the block."""
-    engine = create_async_engine(settings.sqlalchemy_url)
-    async with engine.connect() as connection:
+    async with shared_engine(settings.sqlalchemy_url).connect() as connection:
         everything = await connection.begin()
         transaction = async_sessionmaker(
             connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
         ).begin
-        yield connection, transaction
-        await everything.rollback()
-    await engine.dispose()
+        try:
+            yield connection, transaction
+        finally:
+            await everything.rollback()
+
+
+@cache
+def shared_engine(url: str) -> AsyncEngine:
+    """An engine that all tests share, since what it has compiled once it keeps.
+
+    It has no pool: a connection belongs to the event loop of its test.
+    """
+    return create_async_engine(url, poolclass=NullPool)
 
 
 @pytest.fixture
