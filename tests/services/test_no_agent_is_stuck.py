@@ -284,14 +284,15 @@ async def test_a_board_is_deleted_while_its_gateway_is_away_and_nothing_is_left_
     """C23, W-53."""
     crew = [await yard.there(name) for name in ("Ada", "Bo")]
     tokens = [yard.token(agent) for agent in crew]
-    yard.workshop.fault = lambda _method, _params: Before()
+    yard.is_away = True
+    await yard.link.close()
     async with yard.transaction() as session:
         board = await boards.hold(session, world.alice, world.garden.id)
         await boards.delete(session, world.alice, board)
     await passes(yard, MINUTES)
     assert [await known(yard, token) for token in tokens] == [None, None]
     assert [await yard.found(agent) for agent in crew] == [None, None]
-    yard.workshop.fault = lambda _method, _params: None
+    yard.is_away = False
     await passes(yard, 5 * MINUTES)
     assert not {agent.gateway_key for agent in crew} & set(yard.workshop.listed())
 
