@@ -17,6 +17,8 @@ from services.agent_files.plain import KEEP
 SHARED = "AGENTS.md"  # in which ours and the agent's stand one below the other
 AGENTS_OWN = "MEMORY.md"  # no gateway writes it, so whatever is in it is the agent's
 LONGEST_DIFF = 20_000  # characters
+MOST_LINES = 1_000  # of a text that is compared: twice as many take up to eight times as long
+LONGEST_COMPARED = 200_000  # characters
 TOKEN = re.compile(r"mc_agent_[\w-]+|(?<=^AUTH_TOKEN=).+", re.MULTILINE)
 
 
@@ -98,11 +100,18 @@ def _joined(ours: str, there: str, is_edited: bool) -> str:
 
 
 def _diff(name: str, before: str, after: str) -> str:
-    """Return how two texts differ, without the tokens in them; two tokens still look different."""
-    lines = difflib.unified_diff(
-        _masked(before).splitlines(), _masked(after).splitlines(), name, name, lineterm="", n=2
-    )
-    text = "\n".join(lines)
+    """Return how two texts differ, without the tokens in them; two tokens still look different.
+
+    What an agent has written may be of any length: a text that is too long is not compared.
+    """
+    longest = max(before, after, key=len)
+    if len(longest) > LONGEST_COMPARED:
+        return f"{name} is too long to be compared: it has {len(longest):,} characters."
+    old, new = _masked(before).splitlines(), _masked(after).splitlines()
+    most = max(len(old), len(new))
+    if most > MOST_LINES:
+        return f"{name} is too long to be compared: it has {most:,} lines."
+    text = "\n".join(difflib.unified_diff(old, new, name, name, lineterm="", n=2))
     return text if len(text) <= LONGEST_DIFF else f"{text[:LONGEST_DIFF]}\n…"
 
 

@@ -16,6 +16,7 @@ from services.agent_files import NAMES
 from services.gateways import Carrier
 
 LONGEST_LOOK = 60.0  # seconds for all of them
+LONGEST_FILE = 1_000_000  # characters that are kept of one: so long it is the agent's own anyway
 
 OF_ONE = frozenset({Trouble.REJECTED, Trouble.MALFORMED, Trouble.TOO_LARGE})
 """What goes wrong with one agent alone; all else is the gateway's, and ends the look."""
@@ -84,7 +85,7 @@ async def _file(link: Link, key: str, name: str) -> str | None:
     said = await link.call("agents.files.get", params, repeatable=True)
     about = said.get("file") if isinstance(said, dict) else None
     content = about.get("content") if isinstance(about, dict) else None
-    return content if isinstance(content, str) else None
+    return content[:LONGEST_FILE] if isinstance(content, str) else None
 
 
 def _ids(said: Any) -> set[str]:

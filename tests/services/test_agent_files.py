@@ -247,6 +247,18 @@ def test_a_diff_shows_that_a_token_was_replaced_and_never_the_token() -> None:
     assert not any(token in one.diff for token in ("new-1", "older kind", "old_2"))
 
 
+def test_what_is_too_long_to_be_compared_line_by_line_is_not() -> None:
+    """An agent can write whatever it likes into its files, and nobody waits for that."""
+    there = "".join(f"{number * 7 % 101}\n" for number in range(3_000))
+    kept = planned("SOUL.md", "".join(f"{number % 101}\n" for number in range(300)), there, "a\n")
+    assert (kept.state, kept.content) == ("kept", there)
+    assert kept.diff == "SOUL.md is too long to be compared: it has 3,000 lines."
+    shared = planned("AGENTS.md", f"Goal\n\n{KEEP}\n", f"{KEEP}\n{there}", "a\n")
+    assert "too long" in shared.diff
+    in_one_line = planned("SOUL.md", "ours\n", "x" * 3_000_000, "a\n")
+    assert in_one_line.diff == "SOUL.md is too long to be compared: it has 3,000,000 characters."
+
+
 def test_the_token_of_a_file_is_found() -> None:
     assert agent_files.token_in(agent_files.render(facts())["AGENTS.md"]) == TOKEN
     assert agent_files.token_in(None) == agent_files.token_in("nothing") == ""
