@@ -247,7 +247,9 @@ async def answer_onboarding(
     if body.corrects:
         if known is None:
             raise Invalid("question_required", "Say which answer it corrects.", field="question_id")
-        found = await onboarding.correct(call.session, call.user, board, known, text, other=other)
+        found = await onboarding.correct(
+            call.session, call.user, board, text, other=other, question_id=known
+        )
     else:
         found = await onboarding.answer(
             call.session, call.user, board, text, other=other, question_id=known

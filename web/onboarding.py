@@ -1,5 +1,6 @@
 """Setting up a board: the agent's questions, the person's answers, and a form beside them."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,8 @@ from web.onboarding_scene import Scene, look
 from web.reach import held
 from web.settings import zones
 
+Says = Callable[..., Awaitable[onboarding.Conversation]]
+
 
 async def show(request: Request) -> Response:
     """Show how far the board's onboarding is; to htmx only what was said, and what is known."""
@@ -36,30 +39,12 @@ async def start(request: Request) -> Response:
 
 async def answer(request: Request) -> Response:
     """Answer the question that waits."""
-    form = await forms.read(request)
-    with form.refusals():
-        wanted = form.into(Answer)
-        text, other = wanted.said()
-        async with transaction(request) as session:
-            board, known = await held(request, session), wanted.question
-            await onboarding.answer(
-                session, request.user, board, text, other=other, question_id=known
-            )
-        return await _on(request)
-    return await _refused(request, form, "answer")
+    return await _say(request, onboarding.answer, "answer")
 
 
 async def correct(request: Request) -> Response:
     """Give another answer to a question that was answered before."""
-    form = await forms.read(request)
-    with form.refusals():
-        wanted = form.into(Answer)
-        text, other = wanted.said()
-        async with transaction(request) as session:
-            board, known = await held(request, session), wanted.question
-            await onboarding.correct(session, request.user, board, known, text, other=other)
-        return await _on(request)
-    return await _refused(request, form, "change")
+    return await _say(request, onboarding.correct, "change")
 
 
 async def remind(request: Request) -> Response:
@@ -133,6 +118,19 @@ WORDS: dict[str, Any] = {
 """What the parts of a conversation use."""
 
 
+async def _say(request: Request, say: Says, editor: str) -> Response:
+    """Say what was typed about one question, in a form that is given back in its editor."""
+    form = await forms.read(request)
+    with form.refusals():
+        wanted = form.into(Answer)
+        text, other = wanted.said()
+        async with transaction(request) as session:
+            board, known = await held(request, session), wanted.question
+            await say(session, request.user, board, text, other=other, question_id=known)
+        return await _on(request)
+    return await _refused(request, form, editor)
+
+
 async def _on(request: Request) -> Response:
     """Go on after something was done."""
     if wants_part(request):
@@ -141,7 +139,7 @@ async def _on(request: Request) -> Response:
     return RedirectResponse(_here(board_id), 303)
 
 
-async def _refused(request: Request, form: forms.Form, what: str) -> Response:
+async def _refused(request: Request, form: forms.Form, editor: str) -> Response:
     """Give an answer back with what is wrong; what else is being typed is left alone.
 
     Of a question that waits no longer the answer comes back as a change of the one that was given.
@@ -151,7 +149,7 @@ async def _refused(request: Request, form: forms.Form, what: str) -> Response:
     if not wants_part(request) or asked is None:
         return response
     if form.status == 422:
-        put_in_place(response, f"#{what}-{asked}")
+        put_in_place(response, f"#{editor}-{asked}")
     else:
         response.headers["HX-Reswap"] = "outerHTML"  # a part that is morphed opens nothing
     return response

@@ -91,9 +91,9 @@ async def correct(
     session: AsyncSession,
     user: User,
     board: Board,
-    question_id: UUID,
     text: str,
     *,
+    question_id: UUID,
     other: str | None = None,
 ) -> Conversation:
     """Say anew what was answered to a question, on a board that is held. Both stay written.

@@ -93,7 +93,9 @@ async def test_a_correction_is_added_and_the_agent_is_told(
     [what] = await asked(session, main, board, "What?")
     await onboarding.answer(session, world.bob, board, "A site")
     await asked(session, main, board, "When?")
-    found = await onboarding.correct(session, world.bob, board, what, "Other", other="A shop ")
+    found = await onboarding.correct(
+        session, world.bob, board, "Other", question_id=what, other="A shop "
+    )
 
     assert [one.answer for one in found.transcript.exchanges] == ["Other: A shop", None]
     assert [one.content for one in found.messages if one.content == "A site"]  # it stays written
@@ -101,7 +103,9 @@ async def test_a_correction_is_added_and_the_agent_is_told(
     last = (await outbox(session, main))[-1]
     assert "Correction to “What?”: Other: A shop" in last.content
 
-    same = await onboarding.correct(session, world.bob, board, what, "Other", other="A shop")
+    same = await onboarding.correct(
+        session, world.bob, board, "Other", question_id=what, other="A shop"
+    )
     assert len(same.messages) == len(found.messages)
 
 
@@ -113,7 +117,7 @@ async def test_only_what_was_answered_can_be_corrected(
     [what] = await asked(session, main, board, "What?")
     for id in (what, new_id()):
         with pytest.raises(NotFound):
-            await onboarding.correct(session, world.bob, board, id, "A shop")
+            await onboarding.correct(session, world.bob, board, "A shop", question_id=id)
 
 
 async def test_a_correction_of_a_draft_asks_for_another(
@@ -124,7 +128,7 @@ async def test_a_correction_of_a_draft_asks_for_another(
     [what] = await asked(session, main, board, "What?")
     await onboarding.answer(session, world.bob, board, "A site")
     await onboarding.propose(session, main, board, {"status": "complete", "board_type": "general"})
-    found = await onboarding.correct(session, world.bob, board, what, "A shop")
+    found = await onboarding.correct(session, world.bob, board, "A shop", question_id=what)
     assert (found.session.status, found.waiting_for) == (OnboardingStatus.ACTIVE, "agent")
 
 
