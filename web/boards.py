@@ -40,15 +40,17 @@ async def new(request: Request) -> Response:
 
 
 async def create(request: Request) -> Response:
-    """Create a board, and go on with its goal and its lead: a gateway's agent asks for both."""
+    """Create a board, and go on with its goal and its lead.
+
+    That is begun here also where no agent asks for both: who leaves is led back to it.
+    """
     form = await forms.read(request)
     with form.refusals():
         wanted = form.into(NewBoard)
         async with transaction(request) as session:
             board = await boards.create(session, member_of(request), wanted.draft())
-            if board.gateway_id is not None:
-                base_url = settings_of(request).base_url
-                await onboarding.start(session, request.user, board, base_url=base_url)
+            base_url = settings_of(request).base_url
+            await onboarding.start(session, request.user, board, base_url=base_url)
         return RedirectResponse(f"/boards/{board.id}/onboarding", 303)
     return await _new(request, form)
 
