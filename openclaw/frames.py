@@ -28,11 +28,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a gateway tells without being asked."""
+    """Something that a gateway tells without being asked; `size` is that of its frame."""
 
     name: str
     payload: Mapping[str, Any]
     seq: int | None = None
+    size: int = 0  # characters
 
 
 def request(id: str, method: str, params: Mapping[str, Any], *, largest: int = LARGEST) -> str:
@@ -59,7 +60,7 @@ def read(raw: str | bytes) -> Answer | Event | None:
     if kind == "res":
         return _answer(frame)
     if kind == "event":
-        return _event(frame)
+        return _event(frame, len(raw))
     if not isinstance(kind, str):
         raise _malformed("a frame without a type")
     return None
@@ -84,12 +85,12 @@ def _answer(frame: Mapping[str, Any]) -> Answer:
     return Answer(id, frame.get("payload")) if ok else Answer(id, error=refusal(frame.get("error")))
 
 
-def _event(frame: Mapping[str, Any]) -> Event:
+def _event(frame: Mapping[str, Any], size: int) -> Event:
     name, payload, seq = frame.get("event"), frame.get("payload"), frame.get("seq")
     if not isinstance(name, str):
         raise _malformed("an event without a name")
     seq = seq if isinstance(seq, int) else None
-    return Event(name, payload if isinstance(payload, dict) else {}, seq)
+    return Event(name, payload if isinstance(payload, dict) else {}, seq, size)
 
 
 def _malformed(what: str) -> GatewayError:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from openclaw.frames import Event
 
 MOST_EVENTS = 1_000  # that wait for one listener
+MOST_WAITING = 8_000_000  # characters of all that wait for one listener
 
 MISSED = Event("missed", {})
 """What a listener is told instead of events that it did not get: it has to look for itself."""
@@ -18,7 +19,9 @@ class Subscription:
     def __init__(self, hub: "Hub", names: Collection[str], most: int) -> None:
         self._hub = hub
         self._names = names
-        self._waiting: deque[Event] = deque(maxlen=most)
+        self._most = most
+        self._waiting: deque[Event] = deque()
+        self._size = 0  # characters of all that wait
         self._news = asyncio.Event()
         self._missed = False
 
@@ -30,15 +33,17 @@ class Subscription:
         if self._missed:
             self._missed = False
             return MISSED
-        return self._waiting.popleft()
+        return self._taken()
 
     def put(self, event: Event) -> None:
-        """Add an event, if it is one of those that were wanted. The oldest makes room."""
+        """Add an event, if it is one of those that were wanted. The oldest ones make room."""
         if self._names and event.name not in self._names:
             return
-        if len(self._waiting) == self._waiting.maxlen:
-            self._missed = True
         self._waiting.append(event)
+        self._size += event.size
+        while len(self._waiting) > self._most or self._size > MOST_WAITING:
+            self._taken()
+            self._missed = True
         self._news.set()
 
     def miss(self) -> None:
@@ -49,6 +54,11 @@ class Subscription:
     def close(self) -> None:
         """Listen no more."""
         self._hub.leave(self)
+
+    def _taken(self) -> Event:
+        event = self._waiting.popleft()
+        self._size -= event.size
+        return event
 
 
 class Hub:
