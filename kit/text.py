@@ -15,6 +15,11 @@ def storable(text: str) -> bool:
     return "\0" not in text
 
 
+def mended(text: str) -> str:
+    """Return a text that PostgreSQL can store: what it does not take is replaced."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
 def storable_json(value: object, *, largest: int) -> bool:
     """Say whether PostgreSQL can store a value as JSON, in at most so many characters."""
     try:

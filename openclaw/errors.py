@@ -1,10 +1,16 @@
 """What can go wrong with a gateway: a name for each, found by codes and never by texts."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from kit.text import mended
+
 LONGEST_MESSAGE = 300  # characters of a gateway's own words that are kept
+LONGEST_WAIT = 600.0  # seconds after which we ask again, whatever a gateway wants
+ID = re.compile(r"[a-z0-9][\w.:-]{0,99}", re.ASCII | re.IGNORECASE)
+"""What ids and scopes can be. People copy commands with them into a shell."""
 
 
 class Trouble(StrEnum):
@@ -97,9 +103,9 @@ class GatewayError(Exception):
         details: Mapping[str, Any] | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message[:LONGEST_MESSAGE])
+        self.message = mended(message[:LONGEST_MESSAGE])
+        super().__init__(self.message)
         self.trouble = trouble
-        self.message = message[:LONGEST_MESSAGE]
         self.code = code
         self.details = dict(details or {})
         self.retry_after = retry_after
@@ -107,14 +113,14 @@ class GatewayError(Exception):
     @property
     def pairing_request(self) -> str | None:
         """The id by which the gateway's owner approves our device."""
-        return _text(self.details.get("requestId"))
+        return _id(self.details.get("requestId"))
 
     @property
     def missing_scopes(self) -> list[str]:
         """The rights that were needed and not held."""
         required = self.details.get("requiredScopes")
         found = required if isinstance(required, list) else [self.details.get("missingScope")]
-        return [scope for scope in found if isinstance(scope, str)]
+        return [scope for scope in map(_id, found) if scope is not None]
 
     @property
     def spoken(self) -> int | None:
@@ -129,13 +135,12 @@ def refusal(error: object) -> GatewayError:
     details = said.get("details")
     details = details if isinstance(details, dict) else {}
     code = _text(said.get("code")) or ""
-    after = said.get("retryAfterMs")
     return GatewayError(
         _trouble(code, _text(details.get("code")) or "", details),
         _text(said.get("message")) or "The gateway gave no reason.",
         code=code,
         details=details,
-        retry_after=after / 1000 if isinstance(after, int | float) and after >= 0 else None,
+        retry_after=_seconds(said.get("retryAfterMs")),
     )
 
 
@@ -155,3 +160,13 @@ def _trouble(code: str, detail: str, details: Mapping[str, Any]) -> Trouble:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _id(value: object) -> str | None:
+    return value if isinstance(value, str) and ID.fullmatch(value) else None
+
+
+def _seconds(milliseconds: object) -> float | None:
+    if not isinstance(milliseconds, int | float) or not milliseconds >= 0:
+        return None
+    return min(milliseconds, LONGEST_WAIT * 1000) / 1000

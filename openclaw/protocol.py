@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kit.text import mended, storable
 from openclaw.addresses import Guard
 from openclaw.device import Device
 from openclaw.errors import GatewayError, Trouble
@@ -31,6 +32,8 @@ CLIENT = {
     "mode": "backend",
 }
 LONGEST_NONCE = 1_000  # characters
+LONGEST_VERSION = 100
+LONGEST_TOKEN = 10_000
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,14 @@ class Hello:
             details = {"expectedProtocol": protocol}
             raise GatewayError(Trouble.PROTOCOL_MISMATCH, reason, details=details)
         auth, features = _part(said, "auth"), _part(said, "features")
-        token, largest = auth.get("deviceToken"), _part(said, "policy").get("maxPayload")
+        largest = _part(said, "policy").get("maxPayload")
         return cls(
             protocol=protocol,
-            version=str(_part(said, "server").get("version") or "")[:100],
+            version=mended(str(_part(said, "server").get("version") or "")[:LONGEST_VERSION]),
             scopes=_texts(auth.get("scopes")),
             methods=frozenset(_texts(features.get("methods"))),
             events=frozenset(_texts(features.get("events"))),
-            device_token=token if isinstance(token, str) else "",
+            device_token=_token(auth.get("deviceToken")),
             largest=min(largest, LARGEST) if isinstance(largest, int) else LARGEST,
         )
 
@@ -126,6 +129,11 @@ def connect_params(
 def _part(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = said.get(name)
     return part if isinstance(part, dict) else {}
+
+
+def _token(value: object) -> str:
+    is_one = isinstance(value, str) and len(value) <= LONGEST_TOKEN and storable(value)
+    return str(value) if is_one else ""
 
 
 def _texts(value: object) -> list[str]:
