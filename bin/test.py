@@ -13,7 +13,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 GATEWAY = "--gateway"
 MOST_AT_ONCE = 4  # processes; each brings a PostgreSQL and maybe a browser
-SIDE_BY_SIDE = ("-n", str(min(MOST_AT_ONCE, os.cpu_count() or 1)), "--dist", "loadfile")
+AT_ONCE = min(MOST_AT_ONCE, (os.cpu_count() or 1) + 1)  # some tests only wait
+SIDE_BY_SIDE = ("-n", str(AT_ONCE), "--dist", "loadfile", "--no-loadscope-reorder")
 
 HELP = """\
 usage: ./run test [--gateway] [PYTEST OPTIONS]

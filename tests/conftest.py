@@ -32,8 +32,15 @@ ROOT = Path(__file__).parent.parent
 MEMORY = Path("/dev/shm")  # a disk in memory, where there is one
 ROOMY = 8_000_000_000  # bytes
 TEMPLATE = "mission_control_template"
+LONGEST = ("/test_real", "/durability/", "/browser/", "/live/", "/race/", "/commands/")
 
 Transaction: TypeAlias = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process is left alone with one."""
+    kinds = len(LONGEST)
+    items.sort(key=lambda item: next((n for n in range(kinds) if LONGEST[n] in item.nodeid), kinds))
 
 
 @pytest.fixture(scope="session")
