@@ -25,7 +25,7 @@ from services import gateways
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
-PATIENT = Budget(first_rest=1.0, longest_rest=8.0)
+PATIENT = Budget(first_rest=1.0, longest_rest=7.0)
 TIME_TO_CLOSE = 0.3  # seconds for the connections, when all is to end
 
 log = logging.getLogger(__name__)

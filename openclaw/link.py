@@ -5,7 +5,8 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 from openclaw.connection import Connection, connect
@@ -22,7 +23,7 @@ OURS = frozenset(
         Trouble.RATE_LIMITED,
     }
 )
-"""What is mended here, so that asking the gateway again and again would not help."""
+"""What people have to mend. Gateways count such tries, and lock out who comes too often."""
 
 JITTER = 0.2  # of every rest, so that many who lost one gateway don't come back at once
 
@@ -37,7 +38,7 @@ class Budget:
     whole: float = 45.0  # for a call with all its repetitions, and the connection it needs
     first_rest: float = 0.5  # before something is tried again; each rest is twice as long
     longest_rest: float = 5.0
-    rest_for_people: float = 30.0  # where it is us who have to be mended, and not the gateway
+    rest_for_people: float = 8.6  # from one try to the next, where waiting mends nothing
 
     def rests(self) -> Iterator[float]:
         """Yield how long to wait before each next try."""
@@ -45,6 +46,16 @@ class Budget:
         while True:
             yield rest * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
             rest = min(2 * rest, self.longest_rest)
+
+    def rest_after(self, error: GatewayError, rest: float, took: float) -> float:
+        """Return how long to rest when a try has failed that took so many seconds.
+
+        Where people have to mend something, tries are counted from their beginning: a gateway on
+        our own machine lets who has a wrong token wait for its answer, by up to 5 s.
+        """
+        if error.trouble in OURS:
+            rest = max(self.first_rest, self.rest_for_people - took)
+        return max(rest, error.retry_after or 0)
 
 
 class Link:
@@ -117,6 +128,7 @@ class Link:
         """
         rests = self._budget.rests()
         while True:
+            began = monotonic()
             try:
                 connection = await self._connected()
                 rests = self._budget.rests()
@@ -125,8 +137,8 @@ class Link:
             except GatewayError as refused:
                 error = refused
             await heard(error)
-            least = self._budget.rest_for_people if error.trouble in OURS else 0
-            await asyncio.sleep(max(next(rests), error.retry_after or 0, least))
+            took = monotonic() - began
+            await asyncio.sleep(self._budget.rest_after(error, next(rests), took))
 
     async def up(self) -> None:
         """Wait until there is a connection, without making one: who keeps the link makes it."""
@@ -177,10 +189,19 @@ class Link:
         """Return the connection, made anew if it has ended."""
         async with self._connecting:
             if self._connection is None or self._connection.ended is not None:
-                self._connection = await connect(self.target, caps=self._caps, hub=self._hub)
+                self._connection = await self._connect()
                 self._up.set()
                 log.debug("connected to a gateway")
             return self._connection
+
+    async def _connect(self) -> Connection:
+        """Connect. A device token that was refused once is not tried again: each try is counted."""
+        try:
+            return await connect(self.target, caps=self._caps, hub=self._hub)
+        except GatewayError as error:
+            if error.trouble is Trouble.TOKEN_MISMATCH and self.target.token:
+                self.target = replace(self.target, device_token="")
+            raise
 
 
 class _Again(Exception):
