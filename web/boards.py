@@ -29,9 +29,11 @@ async def index(request: Request) -> Response:
     frame = None if wants_part(request) else await frames.load(request)
     async with transaction(request) as session:
         summaries = await boards.summaries(session, member)
+        set_up = await onboarding.waiting_by_board(session, member)
+    shown: dict[str, Any] = {"summaries": summaries, "set_up": set_up}
     if frame is None:
-        return render(request, "boards/_list.html", summaries=summaries, apart=True)
-    return page(request, "boards/index.html", frame=frame, summaries=summaries)
+        return render(request, "boards/_list.html", apart=True, **shown)
+    return page(request, "boards/index.html", frame=frame, **shown)
 
 
 async def new(request: Request) -> Response:

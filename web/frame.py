@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from kit.http import transaction
 from models import Member, Organization, User
-from services import boards, events, gateway_requests, gateways, organizations
+from services import boards, events, gateway_requests, gateways, onboarding, organizations
 from web.auth import member_of
 
 
@@ -71,8 +71,12 @@ async def load(request: Request) -> Frame:
         memberships = await organizations.memberships(session, request.auth.user)
         found = await gateways.counts(session, member) if member.is_admin else (0, 0)
         asked = await gateway_requests.waiting_by_board(session, member) if member.is_admin else {}
+        set_up = await onboarding.waiting_by_board(session, member)
     rail = Rail(
-        boards=[RailBoard(one.board.id, one.board.name, one.waiting) for one in summaries],
+        boards=[
+            RailBoard(one.board.id, one.board.name, one.waiting + set_up.get(one.board.id, 0))
+            for one in summaries
+        ],
         agents_online=sum(one.agents_online for one in summaries),
         agents=sum(one.agents for one in summaries),
         gateways=found[0],

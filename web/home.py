@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from kit.http import transaction
-from services import approvals, gateway_requests
+from services import approvals, gateway_requests, onboarding
 from web.auth import member_of
 
 
@@ -14,4 +14,5 @@ async def home(request: Request) -> Response:
         member = member_of(request)
         waiting = await approvals.waiting_count(session, member)
         waiting = waiting or await gateway_requests.waiting_by_board(session, member)
+        waiting = waiting or await onboarding.waiting(session, member)
     return RedirectResponse("/approvals" if waiting else "/boards", 303)

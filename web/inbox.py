@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from services.approvals import ApprovalDetail
 from services.gateway_requests import RequestDetail
+from services.onboarding import Waiting
 from services.tasks import TaskDetail
 from web import forms
 from web.payloads import Payload
@@ -61,14 +62,17 @@ class InboxAddress:
 
 @dataclass(frozen=True)
 class Row:
-    """What somebody asks, as it is listed: an agent by the API, or one on a gateway."""
+    """What an agent asks, as it is listed: by the API, on a gateway, or as it sets a board up."""
 
     approval: ApprovalDetail | None = None
     request: RequestDetail | None = None
+    setting_up: Waiting | None = None
 
     @property
     def id(self) -> UUID:
         """The id of what is asked."""
+        if self.setting_up is not None:
+            return self.setting_up.id
         if self.request is not None:
             return self.request.request.id
         assert self.approval is not None
@@ -77,6 +81,8 @@ class Row:
     @property
     def asked_at(self) -> datetime:
         """Since when it waits, for all we know."""
+        if self.setting_up is not None:
+            return self.setting_up.since
         if self.request is not None:
             return self.request.request.created_at
         assert self.approval is not None
@@ -95,6 +101,9 @@ class Row:
     @property
     def path(self) -> str:
         """The address of its page."""
+        if self.setting_up is not None:
+            there = f"/boards/{self.setting_up.board.id}/onboarding"
+            return f"{there}/review" if self.setting_up.wants == "review" else there
         return f"/approvals/requests/{self.id}" if self.request else f"/approvals/{self.id}"
 
 
@@ -134,6 +143,11 @@ class Inbox:
         return self.opened.request if self.opened else None
 
     @property
+    def setting_up(self) -> Waiting | None:
+        """What is shown in full, where an agent that sets a board up asks."""
+        return self.opened.setting_up if self.opened else None
+
+    @property
     def position(self) -> int:
         """Where the selected question stands among those that wait, from 1; 0 if it doesn't."""
         ids = [one.id for one in self.waiting]
@@ -163,5 +177,6 @@ class Inbox:
         return self._again(replace(self.address, until=0))
 
     def _again(self, address: InboxAddress) -> str:
-        selected = str(self.opened.id) if self.opened and self.view == "list" else ""
+        kept = self.opened and self.view == "list" and not self.setting_up
+        selected = str(self.opened.id) if self.opened and kept else ""
         return self.path.partition("?")[0] + address.but(selected=selected)

@@ -11,7 +11,7 @@ from kit.errors import Refusal
 from kit.http import Session
 from kit.paging import Paging
 from models import Member
-from services import approvals, boards, gateway_requests, tasks
+from services import approvals, boards, gateway_requests, onboarding, tasks
 from services.approvals import ApprovalDetail
 from web import ages
 from web.auth import member_of
@@ -63,15 +63,18 @@ async def next_after(request: Request, session: Session, asked_at: datetime) -> 
     address = InboxAddress.of(request)
     waiting = await _waiting(session, member_of(request), address)
     shown, _ = _until(waiting, address.until, None)
+    shown = [one for one in shown if not one.setting_up]  # that is answered on a page of its own
     older = (one for one in shown if one.asked_at < asked_at)
     return next(older, shown[0] if shown else None)
 
 
 async def _waiting(session: Session, member: Member, address: InboxAddress) -> list[Row]:
-    """Return what waits for an answer, here and on gateways, newest first."""
+    """Return what waits for an answer: here, on gateways, where boards are set up; newest first."""
     asked = await approvals.waiting(session, member, board_id=address.board_id)
     there = await gateway_requests.waiting(session, member, board_id=address.board_id)
+    set_up = await onboarding.waiting(session, member, board_id=address.board_id)
     rows = [Row(approval=one) for one in asked] + [Row(request=one) for one in there]
+    rows += [Row(setting_up=one) for one in set_up]
     return sorted(rows, key=lambda row: row.asked_at, reverse=True)
 
 

@@ -124,12 +124,9 @@ def stage_of(found: Conversation | None) -> str | None:
         return "alone"
     if found.waiting_for == "agent":
         return "waiting"
-    if found.transcript.open is not None:
-        return "question"
-    return "draft" if drafted(found) else None
+    return {"answer": "question", "review": "draft", None: None}[found.wants]
 
 
 def drafted(found: Conversation | None) -> Mapping[str, Any]:
     """Return the draft of a conversation, whatever was kept as one."""
-    draft = found.session.draft_goal if found else None
-    return draft if isinstance(draft, Mapping) else {}
+    return found.draft if found else {}

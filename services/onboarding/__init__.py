@@ -16,6 +16,7 @@ from services.onboarding.previewing import Preview, preview
 from services.onboarding.reminding import letter, remind
 from services.onboarding.transcripts import CONTEXT, Exchange, Option, Transcript
 from services.onboarding.understanding import is_typed, understood
+from services.onboarding.waiting import Waiting, waiting, waiting_by_board
 
 __all__ = [
     "CONTEXT",
@@ -28,6 +29,7 @@ __all__ = [
     "Preview",
     "Seen",
     "Transcript",
+    "Waiting",
     "answer",
     "ask",
     "asker",
@@ -46,4 +48,6 @@ __all__ = [
     "restart",
     "start",
     "understood",
+    "waiting",
+    "waiting_by_board",
 ]

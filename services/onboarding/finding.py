@@ -1,10 +1,10 @@
 """Finding the conversation of a board, and who asks the questions in it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ScalarSelect, select
@@ -51,6 +51,21 @@ class Conversation:
         if not self.waiting_for:
             return None
         return self.transcript.since or self.session.created_at
+
+    @property
+    def wants(self) -> Literal["answer", "review"] | None:
+        """What the agent wants of the person: an answer, a look at its draft, or None: nothing."""
+        if self.asked_by is None or self.waiting_for != "person":
+            return None
+        if self.transcript.open is not None:
+            return "answer"
+        return "review" if self.draft else None
+
+    @property
+    def draft(self) -> Mapping[str, Any]:
+        """What the agent proposed last, whatever was kept as that; empty if it did not yet."""
+        draft = self.session.draft_goal
+        return draft if isinstance(draft, Mapping) else {}
 
     @cached_property
     def transcript(self) -> Transcript:
@@ -106,7 +121,8 @@ async def asker(session: AsyncSession, board: Board) -> Asker:
     return Asker(*row) if row else Asker()
 
 
-def asking(board: Board) -> ScalarSelect[UUID]:
-    """Select the id of the agent that looks after the board's gateway."""
+def asking(board: Board | type[Board]) -> ScalarSelect[UUID]:
+    """Select the id of the agent that looks after the gateway of a board, or of each board."""
     mains = select(Agent.id).where(Agent.gateway_id == board.gateway_id, Agent.board_id.is_(None))
-    return mains.order_by(Agent.created_at, Agent.id).limit(1).scalar_subquery()
+    first = mains.order_by(Agent.created_at, Agent.id).limit(1)
+    return first.correlate(Board).scalar_subquery()
