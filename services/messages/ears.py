@@ -4,11 +4,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from kit.text import storable
 from openclaw import MISSED, Event
 from services.messages import turns
 from services.messages.turns import Turn
 
 MOST_OVER = 1_000  # turns of which it is kept that they are over
+MOST_HEARD = 1_000  # of each kind that wait to be written down: beyond that all is doubted
+LONGEST_SESSION = 1_000  # characters of a session's key
 
 
 @dataclass
@@ -26,7 +29,7 @@ class Ears:
 
         The end of any turn is: it may have taken in what waited in its session.
         """
-        if event is MISSED:
+        if event is MISSED or self._is_full:
             self.losses += 1
             self._over.clear()
             return True
@@ -35,7 +38,7 @@ class Ears:
             return False
         run_id, turn = said
         message_id = _message_id(run_id)
-        self.sessions.add(str(event.payload.get("sessionKey")))
+        self.sessions |= _session(event)
         if message_id is None:
             return True
         if turn is not None:
@@ -46,11 +49,22 @@ class Ears:
             self._over.append(run_id)
         return True
 
+    @property
+    def _is_full(self) -> bool:
+        return max(map(len, (self.ends, self.doubtful, self.sessions))) >= MOST_HEARD
+
     def has_news_of(self, message_id: UUID, run_id: str) -> bool:
         """Say whether something was heard of a message before it was known to be sent."""
         if run_id in self._over:
             self.doubtful.add(message_id)
         return message_id in self.ends or message_id in self.doubtful
+
+
+def _session(event: Event) -> set[str]:
+    """Return the session that an event names, if there can be such a one."""
+    key = event.payload.get("sessionKey")
+    is_one = isinstance(key, str) and len(key) <= LONGEST_SESSION and storable(key)
+    return {str(key)} if is_one else set()
 
 
 def _message_id(run_id: str) -> UUID | None:

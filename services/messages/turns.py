@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from kit.secrets import masked
+from kit.text import mended
 from openclaw import Event, GatewayError, Link, Trouble
 from services.messages.texts.parts import SHORT_SNIPPET, one_line, snippet
 
 Said = Mapping[str, Any]
 
 MOST_LOOKED_AT = 200  # of what was said last in a session
+LONGEST_KEY = 200  # characters of a turn's key, if it can be one of ours
 STOPPED = "Its turn was stopped before it was over."
 CHANGED = re.compile(r"[-_]changed$", re.IGNORECASE)
 """How the reason ends of a refusal that passes: something of the session was just written."""
@@ -116,7 +119,7 @@ def told(event: Event) -> tuple[str, Turn | None] | None:
     end: then one has to look, and the second is None.
     """
     said, run_id = event.payload, event.payload.get("runId")
-    if event.name != "chat" or not isinstance(run_id, str):
+    if event.name != "chat" or not isinstance(run_id, str) or len(run_id) > LONGEST_KEY:
         return None
     state = said.get("state")
     if state == "aborted":
@@ -168,7 +171,9 @@ def _ended_badly(said: Said) -> Turn:
 
 
 def _short(reason: str) -> str:
-    return snippet(one_line(reason.partition("\n")[0]), SHORT_SNIPPET)
+    """Return the first line of a gateway's own words, as it can be kept and shown."""
+    first = masked(mended(reason.partition("\n")[0]))
+    return snippet(one_line(first), SHORT_SNIPPET)
 
 
 def _text(message: Said) -> str:
