@@ -16,7 +16,8 @@ from services import events
 from tests.conftest import Transaction
 from tests.openclaw.fake import TOKEN
 from tests.openclaw.workshop import Workshop, working
-from tests.world import SEAL, World, a_gateway, a_main, cookie_of
+from tests.web.onboarding import Says
+from tests.world import SEAL, World, a_gateway, a_main, cookie_of, token_of
 from web.auth import COOKIE
 
 Browsers = Callable[[User | None], httpx2.AsyncClient]
@@ -113,3 +114,45 @@ async def gateway(world: World, workshop: Workshop, transaction: Transaction) ->
     for key in (KEY, "agent:main:main"):
         workshop._session(key)
     return gateway
+
+
+@pytest.fixture
+def here(world: World) -> str:
+    """Where Launch is set up."""
+    return f"/boards/{world.board.id}/onboarding"
+
+
+@pytest.fixture
+def garden(world: World) -> str:
+    """Where a board without a gateway and without a lead is set up."""
+    return f"/boards/{world.garden.id}/onboarding"
+
+
+@pytest.fixture
+async def main(transaction: Transaction, world: World) -> Agent:
+    """The agent of the gateway that serves Launch."""
+    gateway = a_gateway(world.tern)
+    rows = a_main(gateway)
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        session.add_all(rows)
+        board = await session.merge(world.board)
+        board.gateway_id = gateway.id
+        await session.delete(await session.get_one(Agent, world.lead.id))
+    return rows[0]
+
+
+@pytest.fixture
+def says(browsers: Browsers, main: Agent, world: World) -> Says:
+    """Lets the agent say something over the API."""
+    headers = {"Authorization": f"Bearer {token_of(main)}"}
+    api = browsers(None)
+
+    async def say(content: object, status: int = 200) -> dict[str, Any]:
+        path = f"/api/v1/agent/boards/{world.board.id}/onboarding"
+        answer = await api.post(path, json=content, headers=headers)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    return say
