@@ -1,6 +1,12 @@
-"""The contract is tried by the same callers as the API."""
+"""The contract is tried by the same callers as the API, and on a fake gateway."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
 
 from tests.api.conftest import (
+    Client,
     alice,
     bob,
     calling,
@@ -17,6 +23,9 @@ from tests.api.conftest import (
     rita,
     worker,
 )
+from tests.contract.gateways import a_fake, entered
+from tests.openclaw.fake import Fake, running
+from tests.world import World
 
 __all__ = [
     "alice",
@@ -35,3 +44,20 @@ __all__ = [
     "rita",
     "worker",
 ]
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[Fake]:
+    async with running(a_fake()) as fake:
+        yield fake
+
+
+@pytest.fixture
+async def gateway(alice: Client, fake: Fake, world: World) -> dict[str, Any]:
+    """The gateway of Tern, on which is Launch."""
+    made = await entered(alice, fake)
+    put = await alice.patch(f"/boards/{world.board.id}", json={"gateway_id": made["id"]})
+    assert put.status_code == 200
+    fake.connects.clear()
+    fake.calls.clear()
+    return made

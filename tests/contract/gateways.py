@@ -1,4 +1,4 @@
-"""A fake gateway for the contract tests, and how a gateway is entered."""
+"""A fake gateway for the contract tests, how a gateway is entered, and how its checks stand."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ SESSIONS = [
     {"key": "agent:main:main", "sessionId": "s-1", "status": "done"},
     {"key": "agent:lead-1:main", "sessionId": "s-2", "status": "running"},
 ]
+KEY = "agent:lead-1:main"
 MESSAGES = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": []}]
 
 
@@ -35,6 +36,11 @@ async def entered(client: Client, fake: Fake, **fields: Any) -> dict[str, Any]:
     response = await client.post("/gateways", json=new(fake, **fields))
     assert response.status_code == 200, response.text
     return response.json()
+
+
+def state_of(answer: dict[str, Any]) -> dict[str, str]:
+    """Return how each check of a gateway stands."""
+    return {check["name"]: check["state"] for check in answer["checks"]}
 
 
 def _described(params: dict[str, Any]) -> dict[str, Any]:

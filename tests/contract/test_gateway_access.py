@@ -1,0 +1,118 @@
+"""Who reaches a gateway, and what is on it (agents-and-gateways 9; people-and-boards 7)."""
+
+from typing import Any
+
+from sqlalchemy import select
+
+from models import Agent, new_id
+from tests.api.conftest import Caller, Client
+from tests.conftest import Transaction
+from tests.contract.gateways import KEY
+from tests.openclaw.fake import Fake
+from tests.world import World, a_gateway, an_agent_token
+
+
+async def test_only_admins_see_gateways(
+    alice: Client, bob: Client, dana: Client, worker: Client, lead: Client, gateway: dict[str, Any]
+) -> None:
+    at = f"/gateways/{gateway['id']}"
+    assert (await dana.get(at)).status_code == 200
+    for client, status in ((bob, 403), (worker, 401), (lead, 401)):
+        for method, path in (
+            ("GET", "/gateways"),
+            ("POST", "/gateways"),
+            ("GET", at),
+            ("PATCH", at),
+            ("DELETE", at),
+            ("POST", f"{at}/checks"),
+            ("GET", "/gateways/commands"),
+        ):
+            body = {"name": "Mine", "url": "ws://here", "workspace_root": "/x"}
+            answer = await client.request(method, path, json=body)
+            assert answer.status_code == status, (method, path)
+    assert (await alice.get(at)).json() == gateway
+
+
+async def test_for_a_stranger_a_gateway_does_not_exist(
+    alice: Client, charlie: Client, gateway: dict[str, Any], fake: Fake, world: World
+) -> None:
+    at = f"/gateways/{gateway['id']}"
+    for method, path in (
+        ("GET", at),
+        ("PATCH", at),
+        ("DELETE", at),
+        ("POST", f"{at}/checks"),
+        ("GET", f"/agents?gateway_id={gateway['id']}"),
+    ):
+        answer = await charlie.request(method, path, json={"name": "Mine now"})
+        assert answer.status_code == 404, (method, path)
+        assert answer.json()["code"] == "gateway_not_found"
+    assert (await charlie.get("/gateways")).json()["items"] == []
+    theirs = f"/boards/{world.charlies_board.id}"
+    taken = await charlie.patch(theirs, json={"gateway_id": gateway["id"]})
+    assert taken.status_code == 422
+    for path in ("status", "sessions", f"sessions/{KEY}", f"sessions/{KEY}/history"):
+        answer = await charlie.get(f"/gateways/{path}?board_id={world.board.id}")
+        assert answer.status_code == 404, path
+    said = await charlie.post(
+        f"/gateways/sessions/{KEY}/message?board_id={world.board.id}", json={"content": "Hi"}
+    )
+    assert said.status_code == 404
+    assert not fake.connects
+    assert (await alice.get(at)).json() == gateway
+
+
+async def test_a_board_takes_a_gateway_of_its_own_organization_or_none(
+    alice: Client, bob: Client, gateway: dict[str, Any], world: World, transaction: Transaction
+) -> None:
+    """Point 34."""
+    async with transaction() as session:
+        theirs, alone = a_gateway(world.plover), a_gateway(world.tern, "Alone")
+        session.add_all([theirs, alone])
+    new_board = {"name": "Spring", "description": "What grows", "board_type": "general"}
+    for id, status in (
+        (gateway["id"], 200),
+        (None, 200),
+        (str(theirs.id), 422),
+        (str(alone.id), 422),
+        (str(new_id()), 422),
+    ):
+        made = await alice.post("/boards", json={**new_board, "gateway_id": id})
+        assert made.status_code == status, id
+        if status == 422:
+            assert made.json()["detail"][0]["loc"] == ["body", "gateway_id"]
+        changed = await alice.patch(f"/boards/{world.garden.id}", json={"gateway_id": id})
+        assert changed.status_code == status, id
+    assert (await alice.get(f"/boards?gateway_id={gateway['id']}")).json()["total"] == 2
+    away = await bob.patch(f"/boards/{world.board.id}", json={"gateway_id": None})
+    assert away.status_code == 403
+
+
+async def test_the_agents_of_a_board_are_where_the_board_is(
+    alice: Client, gateway: dict[str, Any], world: World
+) -> None:
+    """7.1, 7.4."""
+    found = (await alice.get(f"/agents?gateway_id={gateway['id']}")).json()["items"]
+    assert {agent["name"] for agent in found} == {
+        *("Workshop Gateway Agent", "Lead", "Worker", "Other worker")
+    }
+    await alice.patch(f"/boards/{world.board.id}", json={"gateway_id": None})
+    found = (await alice.get(f"/agents?gateway_id={gateway['id']}")).json()["items"]
+    assert [agent["name"] for agent in found] == ["Workshop Gateway Agent"]
+
+
+async def test_the_main_agent_works_on_the_boards_of_its_gateway_alone(
+    calling: Caller, gateway: dict[str, Any], world: World, transaction: Transaction
+) -> None:
+    """S1. Point 8. W-01, fixed."""
+    async with transaction() as session:
+        main = (await session.scalars(select(Agent).where(Agent.board_id.is_(None)))).one()
+        session.add(an_agent_token(main))
+    client = calling(main)
+    [board] = (await client.get("/agent/boards")).json()["items"]
+    assert board["name"] == "Launch"
+    assert (await client.get(f"/agent/boards/{world.board.id}/tasks")).status_code == 200
+    assert (await client.get(f"/agent/boards/{world.garden.id}")).status_code == 403
+    assert (await client.get(f"/agent/boards/{world.charlies_board.id}")).status_code == 404
+    names = {agent["name"] for agent in (await client.get("/agent/agents")).json()["items"]}
+    assert "Charlie's worker" not in names

@@ -1,0 +1,191 @@
+"""The contract of looking into gateways: their status and sessions (agents-and-gateways 8)."""
+
+from typing import Any
+
+import pytest
+
+from models import new_id
+from tests.api.conftest import Caller, Client
+from tests.contract.gateways import KEY, MESSAGES, SESSIONS, entered, new
+from tests.openclaw.fake import TOKEN, Fake, Refused
+from tests.world import World
+
+
+async def test_the_status_of_a_gateway(
+    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+) -> None:
+    """A8; W-52."""
+    board = f"board_id={world.board.id}"
+    main = {"key": f"agent:mc-gateway-{gateway['id']}:main", "status": "done"}
+    fake.methods["sessions.list"] = lambda _: {"sessions": [*SESSIONS, main], "totalCount": 3}
+    status = (await alice.get(f"/gateways/status?{board}")).json()
+    assert status == {
+        "connected": True,
+        "gateway_url": fake.url,
+        "sessions_count": 3,
+        "sessions": [*SESSIONS, main],
+        "main_session": main,
+        "main_session_error": None,
+        "error": None,
+        "code": None,
+    }
+    assert {method for method, _ in fake.calls} == {"sessions.list"}
+    for behaviour, code in (
+        ({"asks_for_pairing": True, "approved": set()}, "gateway_pairing_required"),
+        ({"token": "new", "takes_device_token": False}, "gateway_token_mismatch"),
+        ({"protocol": 3}, "gateway_protocol_mismatch"),
+    ):
+        for name, value in behaviour.items():
+            setattr(fake, name, value)
+        answer = await alice.get(f"/gateways/status?{board}")
+        assert answer.status_code == 200
+        assert (answer.json()["connected"], answer.json()["code"]) == (False, code)
+        assert answer.json()["error"]
+
+
+async def test_the_status_of_an_address_that_is_in_no_row(
+    alice: Client, bob: Client, dana: Client, fake: Fake
+) -> None:
+    """A8; W-10: the token is in a header, the query is only for old scripts."""
+    at = {"gateway_url": fake.url}
+    header = {"X-Gateway-Token": TOKEN}
+    for query, headers in ((at, header), ({**at, "gateway_token": TOKEN}, {})):
+        answer = await dana.get("/gateways/status", params=query, headers=headers)
+        status = answer.json()
+        assert status["connected"] is True
+        assert status["sessions_count"] == 2
+        assert "device" not in fake.connects[-1]
+    assert (await alice.get("/gateways/status", params=at)).json()["connected"] is False
+    assert (await bob.get("/gateways/status", params=at)).status_code == 403
+    assert (await alice.get("/gateways/status")).status_code == 422
+    made = await entered(alice, fake)
+    fake.connects.clear()
+    await alice.get("/gateways/status", params={**at, "gateway_token": TOKEN})
+    assert fake.connects[0]["device"]
+    await alice.get("/gateways/status", params=at)
+    assert "auth" not in fake.connects[-1]
+    assert made["has_token"]
+
+
+async def test_the_sessions_of_a_gateway_are_looked_at_without_changing_anything(
+    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+) -> None:
+    """A8; W-52. Keys have colons."""
+    board = f"board_id={world.board.id}"
+    listed = (await alice.get(f"/gateways/sessions?{board}")).json()
+    assert listed == {"sessions": SESSIONS, "main_session": None}
+    one = (await alice.get(f"/gateways/sessions/{KEY}?{board}")).json()
+    assert one == {"session": SESSIONS[1]}
+    for key in ("agent:nobody:main", "agent::"):
+        missing = await alice.get(f"/gateways/sessions/{key}?{board}")
+        assert missing.status_code == 404
+        assert missing.json()["code"] == "session_not_found"
+    said = (await alice.get(f"/gateways/sessions/{KEY}/history?{board}")).json()
+    assert said == {"history": MESSAGES}
+    last = (await alice.get(f"/gateways/sessions/{KEY}/history?{board}&limit=1")).json()
+    assert last == {"history": MESSAGES[1:]}
+    reading = {"sessions.list", "sessions.describe", "chat.history"}
+    assert {method for method, _ in fake.calls} == reading
+
+
+async def test_an_older_gateway_may_answer_with_a_bare_list(
+    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+) -> None:
+    """A8."""
+    fake.methods["sessions.list"] = lambda _: [*SESSIONS, "nonsense", None]
+    listed = (await alice.get(f"/gateways/sessions?board_id={world.board.id}")).json()
+    assert listed["sessions"] == SESSIONS
+    fake.methods["sessions.list"] = lambda _: None
+    status = (await alice.get(f"/gateways/status?board_id={world.board.id}")).json()
+    assert (status["connected"], status["sessions_count"]) == (True, 0)
+
+
+async def test_something_is_said_in_a_session_and_once_however_often_it_is_sent(
+    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+) -> None:
+    """A8; W-43."""
+    at = f"/gateways/sessions/{KEY}/message?board_id={world.board.id}"
+    fake.closes = {"chat.send": 1012}
+    assert (await alice.post(at, json={"content": " Hello "})).json() == {"ok": True}
+    [first, again] = [params for _, params in fake.calls]
+    assert first == again
+    assert (first["sessionKey"], first["message"], first["deliver"]) == (KEY, "Hello", False)
+    fake.calls.clear()
+    own = {"Idempotency-Key": "my-own"}
+    sends = fake.methods["chat.send"]
+
+    def refuse(_params: dict[str, Any]) -> None:
+        raise Refused("FORBIDDEN", "no")
+
+    fake.methods["chat.send"] = refuse
+    assert (await alice.post(at, json={"content": "Hello"}, headers=own)).status_code == 502
+    fake.methods["chat.send"] = sends
+    for headers in (own, own, {}):
+        sent = await alice.post(at, json={"content": "Hello"}, headers=headers)
+        assert sent.json() == {"ok": True}
+    failed, done, other = [params["idempotencyKey"] for _, params in fake.calls]
+    assert failed == done
+    assert len({first["idempotencyKey"], done, other}) == 3
+    assert (await alice.post(at, json={"content": " "})).status_code == 422
+
+
+async def test_who_may_not_change_the_board_says_nothing(
+    alice: Client, dana: Client, bob: Client, gateway: dict[str, Any], fake: Fake, world: World
+) -> None:
+    """A8; W-22."""
+    board = f"board_id={world.board.id}"
+    at = f"/gateways/sessions/{KEY}/message?{board}"
+    for client in (dana, bob):
+        assert (await client.post(at, json={"content": "Hello"})).status_code == 403
+        assert (await client.get(f"/gateways/sessions?{board}")).status_code == 403
+    assert not fake.connects
+    garden = f"/gateways/sessions?board_id={world.garden.id}"
+    assert (await alice.get(garden)).status_code == 422
+    assert (await alice.get(garden)).json()["code"] == "gateway_required"
+    assert (await alice.get(f"/gateways/sessions?board_id={new_id()}")).status_code == 404
+    assert (await alice.get("/gateways/sessions")).status_code == 422
+
+
+async def test_what_fails_at_a_gateway_is_told_with_a_code(
+    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+) -> None:
+    """S16. A8, 13; W-37."""
+    board = f"board_id={world.board.id}"
+    paths = ("sessions", f"sessions/{KEY}", f"sessions/{KEY}/history")
+
+    def refuse(_params: dict[str, Any]) -> None:
+        details = {"code": "MISSING_SCOPE", "missingScope": "operator.read"}
+        raise Refused("FORBIDDEN", "no", details=details)
+
+    fake.methods = dict.fromkeys(fake.methods, refuse)
+    for path in paths:
+        answer = await alice.get(f"/gateways/{path}?{board}")
+        assert answer.status_code == 502
+        assert answer.json()["code"] == "gateway_missing_scope"
+        assert "operator.read" in answer.json()["detail"]
+    fake.asks_for_pairing, fake.approved = True, set()
+    answer = await alice.get(f"/gateways/sessions?{board}")
+    assert answer.json()["code"] == "gateway_pairing_required"
+    assert "openclaw devices approve req-123" in answer.json()["detail"]
+    assert TOKEN not in answer.text
+
+
+async def test_what_can_be_asked_of_gateways_is_listed(alice: Client, charlie: Client) -> None:
+    """A8."""
+    told = (await alice.get("/gateways/commands")).json()
+    assert told["protocol_version"] == 4
+    assert {"chat.send", "sessions.list", "agents.create"} <= set(told["methods"])
+    assert "connect.challenge" in told["events"]
+    assert (await charlie.get("/gateways/commands")).json() == told
+
+
+async def test_ports_are_not_tried_out_from_here(
+    calling: Caller, world: World, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W-11."""
+    alice, charlie = calling(world.alice), calling(world.charlie)
+    at = {"gateway_url": "ws://127.0.0.1:9"}
+    answers = [await alice.get("/gateways/status", params=at) for _ in range(121)]
+    assert [answer.status_code for answer in answers] == [200] * 120 + [429]
+    assert (await charlie.get("/gateways/status", params=at)).status_code == 200
+    assert (await alice.post("/gateways", json=new(fake))).status_code == 429
