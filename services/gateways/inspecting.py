@@ -44,15 +44,17 @@ async def sessions(link: Link, main_key: str | None = None) -> Sessions:
 
 async def session_of(link: Link, key: str) -> Row:
     """Return a session by its key. Raises NotFound, and GatewayError."""
-    said = await _of_session(link, "sessions.describe", {"key": key})
-    found = said.get("session") if isinstance(said, dict) else None
-    if not isinstance(found, dict):
+    found = await _described(link, key)
+    if found is None:
         raise _no_session()
     return found
 
 
 async def history(link: Link, key: str, *, limit: int) -> History:
-    """Return the last messages of a session; of one that is not there, none."""
+    """Return the last messages of a session; of one that is not there, none.
+
+    Raises NotFound for a key that is none, and GatewayError.
+    """
     said = await _of_session(link, "chat.history", {"sessionKey": key, "limit": limit})
     told = said if isinstance(said, dict) else {}
     about = told.get("sessionInfo")
@@ -68,20 +70,46 @@ async def say(link: Link, key: str, content: str, *, once: str) -> None:
     """Say something in a session, and start a turn of its agent with it.
 
     `once` is the key by which the gateway knows the message again, so that it is said once however
-    often it has to be sent (W-43). Raises GatewayError.
+    often it has to be sent (W-43). Raises NotFound, and GatewayError.
     """
     params = {"sessionKey": key, "message": content, "deliver": False, "idempotencyKey": once}
     await _of_session(link, "chat.send", params)
 
 
 async def _of_session(link: Link, method: str, params: Mapping[str, Any]) -> Any:
-    """Ask something about a session. A key that is none names no session."""
+    """Ask something about a session. Raises NotFound where there is none, and GatewayError.
+
+    A refusal has one code whatever is wrong: whether it is the session, another question tells.
+    """
     try:
         return await link.call(method, params, repeatable=True)
     except GatewayError as error:
-        if error.trouble is Trouble.REJECTED:
+        if error.trouble is Trouble.REJECTED and not await _is_there(link, params["sessionKey"]):
             raise _no_session() from error
         raise
+
+
+async def _is_there(link: Link, key: str) -> bool:
+    """Whether a gateway has a session, as far as it says so."""
+    try:
+        return await _described(link, key) is not None
+    except GatewayError:
+        return True
+
+
+async def _described(link: Link, key: str) -> Row | None:
+    """Return a session as it is, if it is there. Raises GatewayError.
+
+    All that can be refused of this question is the key: one that is none names no session.
+    """
+    try:
+        said = await link.call("sessions.describe", {"key": key}, repeatable=True)
+    except GatewayError as error:
+        if error.trouble is Trouble.REJECTED:
+            return None
+        raise
+    found = said.get("session") if isinstance(said, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def _rows(said: object, name: str) -> list[Row]:

@@ -75,6 +75,7 @@ class Workshop(Fake):
             "cron.scratch.get": self._scratch,
             "cron.scratch.set": self._set_scratch,
             "sessions.list": self._list_sessions,
+            "sessions.describe": lambda params: {"session": self.sessions.get(params["key"])},
             "sessions.patch": self._patch_session,
             "sessions.reset": self._reset_session,
             "sessions.subscribe": lambda _: {"subscribed": True},

@@ -167,6 +167,23 @@ async def test_a_key_that_is_none_is_no_session(
     assert "The gateway has no such session." in page
 
 
+async def test_what_the_gateway_refuses_to_hear_is_told_in_its_own_words(
+    alice: httpx2.AsyncClient, address: str, workshop: Workshop
+) -> None:
+    def refuse(_params: dict[str, Any]) -> Any:
+        raise Refused("INVALID_REQUEST", "send blocked by session policy")
+
+    workshop.methods["chat.send"] = refuse
+    typed = {"message": "Go on"} | ONCE
+    said = await alice.post(f"{path_of(address)}/messages", data=typed)
+    assert said.status_code == 502
+    assert "send blocked by session policy" in said.text
+    assert "Go on</textarea>" in said.text
+    gone = await alice.post(f"{path_of(address, 'agent:nobody:main')}/messages", data=typed)
+    assert gone.status_code == 404
+    assert "The gateway has no such session." in gone.text
+
+
 async def test_a_session_is_seen_by_who_reads_the_board_of_its_agent(
     dana: httpx2.AsyncClient, address: str, workshop: Workshop, world: World
 ) -> None:
