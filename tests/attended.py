@@ -33,7 +33,7 @@ class Attended:
     transaction: Transaction
     settings: Settings
     doorbell: Doorbell = field(default_factory=Doorbell)
-    patience: float = 10  # seconds
+    patience: float = 30  # seconds
 
     @asynccontextmanager
     async def held(self, *, look_anyway: float = 30.0) -> AsyncGenerator[None]:

@@ -375,7 +375,6 @@ class TestDeleting:
             async with real_transaction() as session:
                 agent = await session.get(Agent, agent_id)
                 if agent is not None:
-                    agent.last_seen_at = None
                     await agents.touch(session, agent)
 
         async def delete(agent_id):
