@@ -83,6 +83,10 @@ class Message(Base):
         self.last_error = error
         self.due_at = until
 
+    def hasten(self) -> None:
+        """Let it be tried at once."""
+        self.due_at = None
+
     def hand_over(self, at: datetime, look_at: datetime) -> None:
         """Note that its agent's gateway has taken it, and when to look what came of it."""
         self.state = MessageState.SENT

@@ -35,7 +35,7 @@ async def remind(session: AsyncSession, user: User, board: Board, *, base_url: s
     found.session.updated_at = now()
     last = await letter(session, board, found)
     if last is not None and last.state is MessageState.QUEUED:
-        last.next_try_at = now()
+        last.hasten()
         await events.record_all(session, [updated(user, board)])
         return found
     text = reminder(board, found.messages, base_url)
