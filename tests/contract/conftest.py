@@ -61,3 +61,9 @@ async def gateway(alice: Client, fake: Fake, world: World) -> dict[str, Any]:
     fake.connects.clear()
     fake.calls.clear()
     return made
+
+
+@pytest.fixture
+def on_launch(world: World) -> dict[str, Any]:
+    """What a field says that tasks of Launch have."""
+    return {"field_key": "size", "board_ids": [str(world.board.id)]}
