@@ -47,6 +47,7 @@ async def create(session: AsyncSession, member: Member, draft: BoardDraft) -> Bo
     session.add(board)
     await session.flush()
     _let_in(session, member, board, at)
+    await provisioning.ask_crew(session, board)
     await events.record_all(session, [_happened(EventType.BOARD_CREATED, member.user, board)])
     return board
 
@@ -74,13 +75,13 @@ async def change(
     check_version(known, board.version)
     if not new:
         return board
-    left = board.board_group_id
+    left, left_gateway = board.board_group_id, board.gateway_id
     moved = {name: [plain(getattr(board, name)), plain(value)] for name, value in new.items()}
     for name, value in new.items():
         setattr(board, name, value)
     board.updated_at = now()
     board.version += 1
-    await _tell_gateways(session, board, new.keys())
+    await _tell_gateways(session, board, new.keys(), left=left_gateway)
     happened = _happened(EventType.BOARD_UPDATED, actor, board, changes=moved)
     drafts = await about_change(session, actor, board, moved, left=left)
     await messages.queue(session, drafts, happened=[happened])
@@ -99,6 +100,7 @@ async def delete(session: AsyncSession, actor: Actor, board: Board, *, known: Kn
     await provisioning.leave_behind(session, Agent.board_id == board.id)
     await session.delete(held.board)
     await session.flush()
+    await provisioning.ask_crew(session, board)
     await events.record_all(session, [_happened(EventType.BOARD_DELETED, actor, board)])
 
 
@@ -159,14 +161,19 @@ async def _check_gateway(
         raise Invalid("gateway_without_agent", reason, field="gateway_id")
 
 
-async def _tell_gateways(session: AsyncSession, board: Board, changed: Set[str]) -> None:
-    """Have the board's agents live where the board now is, and be told of what it now is."""
+async def _tell_gateways(
+    session: AsyncSession, board: Board, changed: Set[str], *, left: UUID | None
+) -> None:
+    """Have the board's agents live where the board now is, and be told of what it now is.
+
+    `left` is the gateway on which it was.
+    """
     if not changed - NOT_TOLD:
         return
     await session.flush()
     if "gateway_id" in changed:
         await provisioning.move(session, Agent.board_id == board.id, board.gateway_id)
-    await provisioning.ask_crew(session, board)
+    await provisioning.ask_crew(session, board, left=left)
 
 
 def _let_in(session: AsyncSession, member: Member, board: Board, at: datetime) -> None:

@@ -79,12 +79,18 @@ async def ask(
     return await _update(session, where & LIVES_THERE, asked)
 
 
-async def ask_crew(session: AsyncSession, board: Board) -> None:
-    """Ask for all who are told of a board: its agents, and who looks after its gateway."""
-    if board.gateway_id is None:
+async def ask_crew(session: AsyncSession, board: Board, *, left: UUID | None = None) -> None:
+    """Ask for all who are told of a board: its agents, and who looks after its gateway.
+
+    Who looks after the gateway that it has left is told as well. Of two such agents the rows are
+    held in order of id, as two boards may change places.
+    """
+    gateways = {board.gateway_id, left} - {None}
+    if not gateways:
         return
-    main = (Agent.gateway_id == board.gateway_id) & Agent.board_id.is_(None)
-    await ask(session, or_(Agent.board_id == board.id, main))
+    main = Agent.gateway_id.in_(gateways) & Agent.board_id.is_(None)
+    mains = select(Agent.id).where(main).order_by(Agent.id).with_for_update(key_share=True)
+    await ask(session, or_(Agent.board_id == board.id, Agent.id.in_(mains)))
 
 
 async def leave(session: AsyncSession, agent: Agent, *, force: bool = False) -> bool:
