@@ -32,7 +32,8 @@ async def bring(
         await provisioning.leave(session, agent)
     else:
         mine = Agent.id == agent.id
-        await provisioning.ask(session, mine, wake=wake, overwrite=overwrite)
+        over = provisioning.MANAGED if overwrite else ()
+        await provisioning.ask(session, mine, wake=wake, overwrite=over)
     board = held[agent.board_id] if agent.board_id else None
     asked = happened(EventType.AGENT_UPDATED, member.user, board, agent, changed=["provisioning"])
     await events.record_all(session, [asked])

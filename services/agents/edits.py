@@ -1,6 +1,6 @@
 """Agents come and change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from services.agents.fields import CHECKS, AgentDraft
 from services.agents.finding import hold
 from services.agents.presence import arrived
 from services.agents.rules import OFFLINE_AFTER
+from services.agents.souls import SOUL_FILE
 from services.agents.telling import happened
 from services.agents.tokens import add_token
 
@@ -102,7 +103,8 @@ async def change(
 ) -> Agent:
     """Change an agent, or move it to another board. Only the keys that are there count.
 
-    Who moves leaves its tasks behind, and leads no more. A change of nothing is not recorded.
+    Who moves leaves its tasks behind, and leads no more. Another soul comes in place of what the
+    agent has made of the one before. A change of nothing is not recorded.
     Raises NotFound, Forbidden, Invalid and Conflict.
     """
     goal = _board_wanted(changes)
@@ -124,7 +126,8 @@ async def change(
         setattr(agent, name, value)
     agent.updated_at = now()
     await session.flush()
-    await _tell_gateways(session, agent, left, board, led=led)
+    over = [SOUL_FILE] if "soul_template" in new else []
+    await _tell_gateways(session, agent, left, board, led=led, overwrite=over)
     told = tasks.happened(member.user, left, news) if left else []
     changed = happened(EventType.AGENT_UPDATED, member.user, board, agent, changed=sorted(new))
     await events.record_all(session, [*told, changed])
@@ -137,7 +140,13 @@ async def _first_token(session: AsyncSession, agent: Agent) -> str | None:
 
 
 async def _tell_gateways(
-    session: AsyncSession, agent: Agent, left: Board | None, board: Board | None, *, led: bool
+    session: AsyncSession,
+    agent: Agent,
+    left: Board | None,
+    board: Board | None,
+    *,
+    led: bool,
+    overwrite: Collection[str],
 ) -> None:
     """Have an agent that was changed, or moved to a board, be on its gateway as it is now.
 
@@ -146,10 +155,11 @@ async def _tell_gateways(
     moved: Sequence[Agent] = ()
     if board is not None and board is not left and (agent.gateway_id or board.gateway_id):
         moved = await provisioning.move(session, Agent.id == agent.id, board.gateway_id)
+    is_told = led and left is not None and not overwrite  # with the others
+    if agent.gateway_id is not None and not moved and not is_told:
+        await provisioning.ask(session, Agent.id == agent.id, overwrite=overwrite)
     if led and left is not None:
         await provisioning.ask_crew(session, left)
-    elif agent.gateway_id is not None and not moved:
-        await provisioning.ask(session, Agent.id == agent.id)
 
 
 async def _new(

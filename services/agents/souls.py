@@ -15,6 +15,9 @@ from services.agents.finding import not_found
 
 LONGEST_REASON = 2_000  # characters
 
+SOUL_FILE = "SOUL.md"
+"""The file that has an agent's soul. Who gives it another one wants it there."""
+
 _note = optional(text(LONGEST_REASON))
 
 
@@ -50,6 +53,7 @@ async def write_soul(
 ) -> Agent:
     """Give an agent of a board that is held another soul. It is plain text, never a program.
 
+    It comes to the agent's gateway in place of what the agent has made of the one before.
     Raises NotFound, and Invalid about the content.
     """
     written = template(content, "content")
@@ -61,7 +65,7 @@ async def write_soul(
     agent.updated_at = now()
     await session.flush()
     if agent.gateway_id is not None:
-        await provisioning.ask(session, Agent.id == agent.id)
+        await provisioning.ask(session, Agent.id == agent.id, overwrite=[SOUL_FILE])
     await events.record(
         session,
         EventType.AGENT_SOUL_UPDATED,

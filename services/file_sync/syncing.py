@@ -81,9 +81,8 @@ async def ask(session: AsyncSession, member: Member, prepared: Prepared, told: R
     wish, here = prepared.wish, Agent.gateway_id == prepared.gateway.id
     made = await _main(session, member, prepared) if prepared.chosen.lacks_main else None
     wanted = here & Agent.id.in_([one.agent.id for one in told.agents])
-    asked = await provisioning.ask(
-        session, wanted, overwrite=wish.overwrite, rotate=wish.rotate_tokens
-    )
+    over = provisioning.MANAGED if wish.overwrite else ()
+    asked = await provisioning.ask(session, wanted, overwrite=over, rotate=wish.rotate_tokens)
     changed = ["files", "token"] if wish.rotate_tokens else ["files"]
     happened = [_happened(member, agent, changed) for agent in asked]
     happened += [agents.happened(EventType.AGENT_CREATED, member.user, made)] if made else []

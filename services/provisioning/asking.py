@@ -3,7 +3,7 @@
 Nothing of it goes over the network: who holds the gateway looks what is asked for, and does it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -59,19 +59,20 @@ async def ask(
     where: ColumnElement[bool],
     *,
     wake: bool = False,
-    overwrite: bool = False,
+    overwrite: Collection[str] = (),
     rotate: bool = False,
 ) -> Sequence[Agent]:
     """Have those of these agents that live on gateways be there as they are written here now.
 
-    `wake` lets them begin at once, by a turn of theirs; `overwrite` writes over what they changed
-    in their files; `rotate` gives them other tokens, of which the old ones live until the new ones
-    are used. Nobody's wake is forgotten by it. Returns these agents as they are now.
+    `wake` lets them begin at once, by a turn of theirs; `overwrite` names the files in which what
+    they changed is written over; `rotate` gives them other tokens, of which the old ones live
+    until the new ones are used. Nobody's wake is forgotten by it. Returns these agents as they
+    are now.
     """
     asked = rules.asked(now()) | {"generation": Agent.generation + 1}
     if wake:
         asked |= rules.to_be_woken()
-    forgotten = [["files", name] for name in MANAGED] if overwrite else []
+    forgotten = [["files", name] for name in overwrite]
     if rotate:
         forgotten.append(["token"])
     if forgotten:

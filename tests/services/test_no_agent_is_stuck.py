@@ -38,7 +38,7 @@ def refusing(*methods: str) -> Any:
     return refuse
 
 
-async def ask(yard: Yard, agent: Agent, **how: bool) -> None:
+async def ask(yard: Yard, agent: Agent, **how: Any) -> None:
     async with yard.transaction() as session:
         await provisioning.ask(session, Agent.id == agent.id, **how)
 
@@ -236,7 +236,7 @@ async def test_what_an_agent_changed_is_kept_until_it_is_to_be_written_over(yard
     agent = await yard.there(soul_template="Be kind.")
     token, ours = yard.token(agent), yard.files(agent)["SOUL.md"]
     yard.files(agent)["SOUL.md"] = "My own."
-    for overwrite, soul in ((False, "My own."), (True, ours)):
+    for overwrite, soul in (((), "My own."), (provisioning.MANAGED, ours)):
         await ask(yard, agent, overwrite=overwrite)
         await yard.settle()
         assert yard.files(agent)["SOUL.md"] == soul
