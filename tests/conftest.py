@@ -59,9 +59,11 @@ def elsewhere() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="mission-control-tests-", dir=where))
     folder.chmod(0o711)
     os.environ |= {"MC_PG_ELSEWHERE": str(folder), "MC_PG_OPTIONS": "fsync=off"}
-    yield folder
-    del os.environ["MC_PG_ELSEWHERE"], os.environ["MC_PG_OPTIONS"]
-    shutil.rmtree(folder)
+    try:
+        yield folder
+    finally:
+        del os.environ["MC_PG_ELSEWHERE"], os.environ["MC_PG_OPTIONS"]
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -74,8 +76,10 @@ def server(elsewhere: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     fast = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     folder = tmp_path_factory.mktemp("postgres") / "data"
     postgres = EmbeddedPostgres(folder, tuning=fast)
-    yield postgres.start()
-    postgres.stop()
+    try:
+        yield postgres.start()
+    finally:
+        postgres.stop()
 
 
 @pytest.fixture(scope="session")
@@ -99,8 +103,10 @@ def copy_of(template: str, server: str, purpose: str) -> Generator[Settings]:
     """A database like another one, for as long as the block lasts."""
     name = f"mission_control_{purpose}_{os.getpid()}"
     asyncio.run(_run(server, f'create database "{name}" template "{template}"'))
-    yield _database(server, name)
-    asyncio.run(_run(server, f'drop database "{name}" with (force)'))
+    try:
+        yield _database(server, name)
+    finally:
+        asyncio.run(_run(server, f'drop database "{name}" with (force)'))
 
 
 @pytest.fixture
@@ -108,8 +114,10 @@ async def own_settings(server: str, template: str) -> AsyncIterator[Settings]:
     """A database for one test alone, where commits are real."""
     name = f"mission_control_own_{os.getpid()}"
     await _run(server, f'create database "{name}" template "{template}"')
-    yield _database(server, name)
-    await _run(server, f'drop database "{name}" with (force)')
+    try:
+        yield _database(server, name)
+    finally:
+        await _run(server, f'drop database "{name}" with (force)')
 
 
 @pytest.fixture
@@ -146,8 +154,10 @@ def shared_engine(url: str) -> AsyncEngine:
 async def real_transaction(own_settings: Settings) -> AsyncIterator[Transaction]:
     """Opens transactions whose commits are real, on a database of the test's own."""
     engine = create_async_engine(own_settings.sqlalchemy_url, pool_size=10)
-    yield async_sessionmaker(engine, expire_on_commit=False).begin
-    await engine.dispose()
+    try:
+        yield async_sessionmaker(engine, expire_on_commit=False).begin
+    finally:
+        await engine.dispose()
 
 
 @pytest.fixture
@@ -181,8 +191,7 @@ async def build_world(transaction: Transaction) -> World:
 
 async def migrate(url: str) -> None:
     """Bring a database to the newest version."""
-    engine = create_async_engine(url)
-    async with engine.begin() as connection:
+    async with shared_engine(url).begin() as connection:
         config = Config(toml_file=ROOT / "pyproject.toml")
 
         def upgrade(sync_connection: object) -> None:
@@ -190,14 +199,15 @@ async def migrate(url: str) -> None:
             command.upgrade(config, "head")
 
         await connection.run_sync(upgrade)
-    await engine.dispose()
 
 
 async def _run(server: str, *statements: str) -> None:
     connection = await asyncpg.connect(server)
-    for statement in statements:
-        await connection.execute(statement)
-    await connection.close()
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 def _database(server: str, name: str) -> Settings:
