@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from tests.browser.furnished import World, furnished
 from tests.browser.home import Home, move_in
 from tests.browser.pages import new_context
 from tests.installation import LOCAL, Installation, free_port
@@ -53,6 +54,13 @@ async def home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> As
     yield home
     home.close()
     installation.stop()
+
+
+@pytest.fixture(scope="module")
+async def world(home: Home, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """What is looked at in one file of tests, with something of everything in it."""
+    async with furnished(home, request.path.stem) as world:
+        yield world
 
 
 @pytest.fixture
