@@ -35,6 +35,6 @@ class ReadMarker(Base):
     kind: Mapped[ReadKind]
     task_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("tasks.id", ondelete="CASCADE"), index=True
-    )  # of comments only
+    )  # of comments only; of those None is how far the board as a whole was looked at
     seen_seq: Mapped[int] = mapped_column(BigInteger)  # the number of the last event that was seen
     seen_at: Mapped[datetime]

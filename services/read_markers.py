@@ -7,7 +7,7 @@ commits; a time would pass by what was written before it and appears after it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -26,10 +26,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from kit.clock import now
 from kit.errors import NotFound
-from kit.paging import Page, Paging, paged_rows
+from kit.paging import MOST, Page, Paging, paged_rows
 from models import (
     Approval,
     Board,
@@ -62,6 +63,13 @@ class Unread:
     seen_at: datetime | None = None
 
 
+class Remark(NamedTuple):
+    """A comment, by its id, and the number of the event that told of it."""
+
+    id: UUID
+    seq: int
+
+
 async def unread(
     session: AsyncSession, member: Member, paging: Paging, *, board_id: UUID | None = None
 ) -> Page[Unread]:
@@ -76,6 +84,49 @@ async def unread(
         here &= Event.board_id == board_id
     query = _counted(member.user, here & (Event.created_at >= member.created_at))
     return (await paged_rows(session, query, paging)).map(lambda row: Unread(*row))
+
+
+async def boards_with_news(session: AsyncSession, member: Member) -> set[UUID]:
+    """Return the boards on which others commented since a member last looked at them.
+
+    A board as a whole is looked at by `mark` for comments, without a task. What was read on its
+    task is no news either.
+    """
+    looked, read = aliased(ReadMarker), aliased(ReadMarker)
+    looked_at = select(looked.seen_seq).where(_is(looked, member.user, Board.id, None))
+    news = (
+        select(Event.id)
+        .outerjoin(read, _is(read, member.user, Event.board_id, Event.task_id))
+        .where(
+            Event.board_id == Board.id,
+            *_comments_of_others(member.user),
+            Event.created_at >= max(member.created_at, now() - RECENT),
+            Event.seq > func.coalesce(looked_at.correlate(Board).scalar_subquery(), 0),
+            Event.seq > func.coalesce(read.seen_seq, 0),
+        )
+        .correlate(Board)
+    )
+    mine = Board.id.in_(boards.readable(member.user, member.organization_id))
+    return set(await session.scalars(select(Board.id).where(mine, news.exists())))
+
+
+async def seen_up_to(session: AsyncSession, user: User, board: Board, task_id: UUID) -> int | None:
+    """Return how far somebody has read what is said about a task, None if they never were there."""
+    marker = _is(ReadMarker, user, board.id, task_id)
+    return await session.scalar(select(ReadMarker.seen_seq).where(marker))
+
+
+async def said_after(
+    session: AsyncSession, user: User, board: Board, task_id: UUID, seq: int
+) -> Sequence[Remark]:
+    """Return what others have said about a task after an event, in order."""
+    query = select(Event.id, Event.seq).where(
+        Event.board_id == board.id,
+        Event.task_id == task_id,
+        Event.seq > seq,
+        *_comments_of_others(user),
+    )
+    return [Remark(*row) for row in await session.execute(query.order_by(Event.seq).limit(MOST))]
 
 
 async def mark(
@@ -155,6 +206,24 @@ def _counted(
     return query.where(news.c.kind == kind, news.c.task_id.is_not_distinct_from(task_id))
 
 
+def _is(marker: type[ReadMarker], user: User, board_id: Any, task_id: Any) -> ColumnElement[bool]:
+    """Say that a marker is the one of a task's comments, or, without a task, of the board's."""
+    return and_(
+        marker.user_id == user.id,
+        marker.board_id == board_id,
+        marker.kind == ReadKind.COMMENTS,
+        marker.task_id.is_(None) if task_id is None else marker.task_id == task_id,
+    )
+
+
+def _comments_of_others(user: User) -> Sequence[ColumnElement[bool]]:
+    return Event.type == EventType.TASK_COMMENT, _of_others(user)
+
+
+def _of_others(user: User) -> ColumnElement[bool]:
+    return or_(Event.user_id.is_(None), Event.user_id != user.id)
+
+
 def _marks(user: User, news: Subquery) -> ColumnElement[bool]:
     return and_(
         ReadMarker.user_id == user.id,
@@ -166,8 +235,7 @@ def _marks(user: User, news: Subquery) -> ColumnElement[bool]:
 
 def _news(user: User, here: ColumnElement[bool]) -> Subquery:
     """Select what others have said and asked lately, as far as it is still there."""
-    of_others = or_(Event.user_id.is_(None), Event.user_id != user.id)
-    recent = here & of_others & (Event.created_at >= now() - RECENT)
+    recent = here & _of_others(user) & (Event.created_at >= now() - RECENT)
     said = _of(ReadKind.COMMENTS, Event.task_id).join(Comment, Comment.id == Event.id)
     note_id = cast(Event.data["memory_id"].astext, Uuid)
     talk = _of(ReadKind.CHAT, cast(null(), Uuid)).join(Note, Note.id == note_id)

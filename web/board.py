@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from kit.http import Session, settings_of, transaction
-from models import Board
-from services import agents, approvals, boards, onboarding, tags, tasks
+from kit.paging import Paging
+from models import Board, ReadKind
+from services import agents, approvals, boards, onboarding, read_markers, tags, tasks
 from services.agents import AgentCard
 from services.approvals import ApprovalDetail
 from services.boards import Access
@@ -106,6 +107,7 @@ async def look(
     """Load what the page shows of the board's tasks."""
     access = await looked_at(request, session)
     board, address = access.board, BoardAddress.of(request)
+    await read_markers.mark(session, request.user, board, ReadKind.COMMENTS)
     now = await look_at_crew(request, session, access)
     found = await tasks.columns(session, request.user, board, address.filters)
     made = cards.in_columns(found, now.questions, now.crew, refused)
@@ -127,8 +129,15 @@ async def look(
         "blocked_count": blocked,
         "agent_filter": _agent_filter(now.crew),
         "tag_filter": await _tag_filter(session, board),
+        "unread": await _unread(request, session, board),
         "refused": refused,
     }
+
+
+async def _unread(request: Request, session: Session, board: Board) -> set[UUID | None]:
+    """Return the tasks about which others said something that the person has not read."""
+    found = await read_markers.unread(session, member_of(request), Paging(), board_id=board.id)
+    return {one.task_id for one in found.items if one.kind is ReadKind.COMMENTS}
 
 
 def _agent_filter(crew: list[AgentCard]) -> list[tuple[str, str]]:

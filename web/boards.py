@@ -10,7 +10,7 @@ from kit.errors import Forbidden, Invalid
 from kit.http import Session, settings_of, transaction
 from kit.paging import Paging
 from models import Board
-from services import board_groups, boards, gateways, onboarding, organizations
+from services import board_groups, boards, gateways, onboarding, organizations, read_markers
 from web import ages, forms
 from web import frame as frames
 from web.auth import member_of
@@ -30,7 +30,8 @@ async def index(request: Request) -> Response:
     async with transaction(request) as session:
         summaries = await boards.summaries(session, member)
         set_up = await onboarding.waiting_by_board(session, member)
-    shown: dict[str, Any] = {"summaries": summaries, "set_up": set_up}
+        news = await read_markers.boards_with_news(session, member)
+    shown: dict[str, Any] = {"summaries": summaries, "set_up": set_up, "news": news}
     if frame is None:
         return render(request, "boards/_list.html", apart=True, **shown)
     return page(request, "boards/index.html", frame=frame, **shown)

@@ -29,7 +29,9 @@ async def show(request: Request) -> Response:
         said = await conversation(request, session, board, detail.task.id)
     address = BoardAddress.of(request)
     context: dict[str, Any] = {"board": board, "task": detail.task, "address": address, **said}
-    return render(request, "comments/_conversation.html", **context)
+    response = render(request, "comments/_conversation.html", **context)
+    said["heard"].tell(response)
+    return response
 
 
 async def comment(request: Request) -> Response:

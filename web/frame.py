@@ -8,7 +8,15 @@ from starlette.requests import Request
 
 from kit.http import transaction
 from models import Member, Organization, User
-from services import boards, events, gateway_requests, gateways, onboarding, organizations
+from services import (
+    boards,
+    events,
+    gateway_requests,
+    gateways,
+    onboarding,
+    organizations,
+    read_markers,
+)
 from web.auth import member_of
 
 
@@ -19,6 +27,7 @@ class RailBoard:
     id: UUID
     name: str
     needs: int
+    has_news: bool = False  # others commented there since the person last looked
 
 
 @dataclass(frozen=True)
@@ -72,9 +81,15 @@ async def load(request: Request) -> Frame:
         found = await gateways.counts(session, member) if member.is_admin else (0, 0)
         asked = await gateway_requests.waiting_by_board(session, member) if member.is_admin else {}
         set_up = await onboarding.waiting_by_board(session, member)
+        news = await read_markers.boards_with_news(session, member)
     rail = Rail(
         boards=[
-            RailBoard(one.board.id, one.board.name, one.waiting + set_up.get(one.board.id, 0))
+            RailBoard(
+                id=one.board.id,
+                name=one.board.name,
+                needs=one.waiting + set_up.get(one.board.id, 0),
+                has_news=one.board.id in news,
+            )
             for one in summaries
         ],
         agents_online=sum(one.agents_online for one in summaries),

@@ -86,7 +86,7 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.TASK_CREATED: TASK,
     EventType.TASK_UPDATED: TASK,
     EventType.TASK_STATUS_CHANGED: TASK,
-    EventType.TASK_COMMENT: ("comments-{task}", "tasks", "activity"),
+    EventType.TASK_COMMENT: ("comments-{task}", "tasks", "news", "activity"),
     EventType.TASK_DELETED: (*TASK, "approvals"),
     EventType.TASK_RESTORED: (*TASK, "approvals"),
     EventType.TASK_LEAD_NOTIFIED: TOLD,

@@ -18,6 +18,7 @@ from web import frame as frames
 from web.board_address import BoardAddress
 from web.editors import put_in_place
 from web.html import page, render, wants_part
+from web.listening import listen
 from web.reach import looked_at, task_id_in
 from web.telling import told
 
@@ -67,6 +68,7 @@ async def conversation(
     request: Request, session: Session, board: Board, task_id: UUID
 ) -> dict[str, Any]:
     """Load what was said about a task, and, unless only that is wanted, what happened to it."""
+    heard = await listen(request, session, board, task_id)
     entries = await tasks.history(session, board, task_id)
     only_comments = request.query_params.get("show") == "comments"
     if only_comments:
@@ -76,6 +78,7 @@ async def conversation(
     return {
         "entries": [told(entry) for entry in entries],
         "only_comments": only_comments,
+        "heard": heard,
         "crew": {agent.id: agent for agent in everybody},
         "lead": next((agent for agent in everybody if agent.is_board_lead), None),
     }
@@ -96,6 +99,7 @@ async def shown(request: Request, form: forms.Form | None = None, *, focus: str 
     async with transaction(request) as session:
         context = await look(request, session, form)
     response = render(request, _template(request), status, **context)
+    context["heard"].tell(response)
     if form and form.status >= 400 and focus:
         put_in_place(response, f"#edit-{focus}")
     return response

@@ -168,3 +168,43 @@ async def test_a_task_that_is_not_on_the_board_is_not_there(session, world, task
         await read_markers.mark(
             session, world.alice, world.board, ReadKind.COMMENTS, task_id=elsewhere.id
         )
+
+
+async def test_a_board_has_news_until_it_is_looked_at_or_all_of_it_is_read(
+    session, world, task
+) -> None:
+    async def news(member: Member) -> list[str]:
+        found = await read_markers.boards_with_news(session, member)
+        assert found <= {world.board.id, world.garden.id}
+        return sorted(one.name for one in (world.board, world.garden) if one.id in found)
+
+    assert await news(world.alices) == []
+    await comment(session, world.bob, world.board, task)
+    for member, names in (
+        (world.alices, ["Launch"]),
+        (world.ritas, ["Launch"]),
+        (world.bobs, []),
+        (world.danas, []),
+        (world.charlies, []),
+    ):
+        assert await news(member) == names
+    await read_markers.mark(session, world.alice, world.board, ReadKind.COMMENTS)
+    await read_markers.mark(session, world.rita, world.board, ReadKind.COMMENTS, task_id=task.id)
+    assert await news(world.alices) == await news(world.ritas) == []
+    assert (ReadKind.COMMENTS, task.id) in await counts(session, world.alices)  # not read, though
+    await comment(session, world.worker, world.board, task)
+    assert await news(world.alices) == await news(world.ritas) == ["Launch"]
+
+
+async def test_what_was_said_before_somebody_came_or_long_ago_is_no_news_of_a_board(
+    session, world, task
+) -> None:
+    await comment(session, world.bob, world.board, task)
+    world.ritas.created_at = now() + timedelta(minutes=1)
+    await session.flush()
+    assert await read_markers.boards_with_news(session, world.ritas) == set()
+    assert await read_markers.boards_with_news(session, world.alices) == {world.board.id}
+    long_ago = now() - read_markers.RECENT - timedelta(minutes=1)
+    world.alices.created_at = long_ago - timedelta(days=1)
+    await session.execute(update(Event).values(created_at=long_ago))
+    assert await read_markers.boards_with_news(session, world.alices) == set()
