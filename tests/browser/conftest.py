@@ -56,10 +56,10 @@ async def home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> As
     installation.stop()
 
 
-@pytest.fixture(scope="module")
-async def world(home: Home, request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    """What is looked at in one file of tests, with something of everything in it."""
-    async with furnished(home, request.path.stem) as world:
+@pytest.fixture(scope="session")
+async def world(home: Home) -> AsyncIterator[World]:
+    """What is looked at: the house, with something of everything in it."""
+    async with furnished(home) as world:
         yield world
 
 

@@ -30,6 +30,10 @@ A [link](https://example.com/{LONG.lower()}/{LONG.lower()}), `{LONG}{LONG}`, and
 """
 
 
+LOOKS: dict[str, tuple[str, ...]] = {"light": (), "dark": ("color-contrast",)}
+"""The themes, with the rules that have to be looked at in each: a theme changes colours only."""
+
+
 @dataclass
 class Window:
     """A browser's page, and what its console complained about."""
@@ -52,9 +56,9 @@ class Window:
         """One heading, nothing to scroll sideways, no fault in either theme, and no complaint."""
         page = self.page
         await expect(page.locator("h1")).to_have_count(1)
-        for theme in ("light", "dark"):
+        for theme, rules in LOOKS.items():
             await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-            assert await faults_of(page) == [], (page.url, page.viewport_size, theme)
+            assert await faults_of(page, *rules) == [], (page.url, page.viewport_size, theme)
         assert not await scrolls_sideways(page), (page.url, page.viewport_size)
         complaints, self.complaints = self.complaints, []
         if status >= 400:  # the browser complains of the page's own status, rightly
@@ -81,7 +85,7 @@ class World:
         await window.looks_well(status)
 
 
-def furnish(home: Home, name: str) -> dict[str, str]:
+def furnish(home: Home) -> dict[str, str]:
     """Put boards into a house, with tasks and questions, and a gateway that nobody answers at."""
     board = home.board(f"Ports of the {LONG}", objective=f"Know all {LONG} by heart")
     empty = home.board("Nothing here yet", description=LONG)
@@ -100,9 +104,7 @@ def furnish(home: Home, name: str) -> dict[str, str]:
     home.owner.client.patch(path, json={"status": "approved"}).raise_for_status()
     asked = home.ask(agent, board, task, f"May I learn {LONG}{LONG}?", sure=40)
     home.ask(agent, board, first, "May I begin?")
-    gateway = home.gateway(
-        f"Gateway of the {LONG}, {name}", f"ws://127.0.0.1:9/{LONG[:30]}/{'x' * 200}"
-    )
+    gateway = home.gateway(f"Gateway of the {LONG}", f"ws://127.0.0.1:9/{LONG[:30]}/{'x' * 200}")
     [me] = home.owner.call("GET", f"/agents?board_id={board['id']}")["items"]
     return {
         "board": board["id"],
@@ -168,13 +170,13 @@ async def furnish_quay(quay: Beside) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def furnished(home: Home, name: str) -> AsyncGenerator[World]:
-    """Furnish a house. No two gateways in it may have the same name, so each time has its own."""
-    ids = furnish(home, name)
-    async with working() as workshop, beside(home, f"Quay of the {LONG}, {name}") as quay:
+async def furnished(home: Home) -> AsyncGenerator[World]:
+    """Furnish a house."""
+    ids = furnish(home)
+    async with working() as workshop, beside(home, f"Quay of the {LONG}") as quay:
         ids |= await furnish_quay(quay)
         furnish_workshop(workshop)
-        enter = partial(home.gateway, f"Workshop, {name}", workshop.url, workshop.token)
+        enter = partial(home.gateway, "Workshop", workshop.url, workshop.token)
         ids["workshop"] = (await asyncio.to_thread(enter))["id"]
         asker = await home.agent_on(workshop, f"mc-gateway-{ids['workshop']}")
         ids |= onboardings.furnish(home, asker, ids["workshop"], LONG)

@@ -22,11 +22,12 @@ async def new_context(
     return context
 
 
-async def faults_of(page: Page) -> list[str]:
-    """Return what axe finds wrong with the page as it stands."""
+async def faults_of(page: Page, *rules: str) -> list[str]:
+    """Return what axe finds wrong with the page as it stands: by all rules, or by these."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE)
-    options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
+    by = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": RULES}
+    options = {"runOnly": by, "resultTypes": ["violations"]}
     found = await page.evaluate("options => axe.run(document, options)", options)
     return [
         f"{fault['id']}: {fault['help']} {node['target']}"
