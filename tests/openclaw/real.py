@@ -1,5 +1,6 @@
 """A real gateway of OpenClaw, for the tests that ask for one: npm installs it once."""
 
+import fcntl
 import json
 import os
 import platform
@@ -91,11 +92,20 @@ def gateway(
 
 
 def _install() -> None:
-    """Install node, of a version that the gateway takes, and the gateway."""
-    if (CACHE / "complete").exists():
-        return
-    shutil.rmtree(CACHE, ignore_errors=True)
-    CACHE.mkdir(parents=True)
+    """Install node, of a version that the gateway takes, and the gateway, if they aren't there.
+
+    One process does that at a time: those that run tests beside it wait, and find it done.
+    """
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    with (CACHE.parent / f"{CACHE.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (CACHE / "complete").exists():
+            shutil.rmtree(CACHE, ignore_errors=True)
+            CACHE.mkdir()
+            _fetch()
+
+
+def _fetch() -> None:
     (CACHE / "package.json").write_text('{"private": true}')
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     node = f"node-{platform.system().lower()}-{machine}@{NODE}"
