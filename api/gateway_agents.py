@@ -68,7 +68,7 @@ class GatewayAgentLink(Body):
 async def list_gateway_agents(call: Call, member: Member, gateway: Gateway) -> GatewayAgents:
     """List the agents that a gateway has now, and which of them are agents here."""
     async with call.transaction() as session:
-        owners = await gateways.owners(session, member, gateway)
+        owners = await gateways.owners(session, call.user, gateway)
     there = await _residents(call, gateway)
     return GatewayAgents(agents=[GatewayAgent.of(one, owners.get(one.id)) for one in there])
 

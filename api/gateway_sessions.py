@@ -4,6 +4,7 @@ Nobody waits for a gateway inside a transaction, and looking changes nothing the
 """
 
 import hashlib
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -112,19 +113,31 @@ class GatewayCommands(Answer):
     gateway_version: str = Field(description="The version of OpenClaw that offers all of this.")
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A gateway whose status is asked about: how it is reached, and whose its sessions are."""
+
+    organization_id: UUID
+    target: Any
+    main_key: str | None = None
+    owners: gateways.Owners = field(default_factory=dict)
+
+
 @may_answer(403, 404, 409, 429)
 @between_transactions
 async def get_gateway_status(call: Call, query: StatusQuery) -> GatewayStatus:
     """Look whether a gateway lets us in. That it does not is an answer, and no error."""
-    organization_id, target, main_key = await _of_query(call, query)
-    knock(call, organization_id)
+    asked = await _of_query(call, query)
+    knock(call, asked.organization_id)
+    target = asked.target
     try:
         async with carrier_of(call).link_to(target) as link:
-            found = await gateways.sessions(link, main_key)
+            told = await gateways.sessions(link, asked.main_key)
     except OutsideFailed as error:
         return GatewayStatus(
             connected=False, gateway_url=target.url, error=error.message, code=error.code
         )
+    found = gateways.readable(told, asked.owners)
     return GatewayStatus(
         connected=True,
         gateway_url=target.url,
@@ -147,10 +160,10 @@ async def list_gateway_commands(call: Call, member: Member) -> GatewayCommands:
 @may_answer(403, 404, 409, 429, 502)
 @between_transactions
 async def list_gateway_sessions(call: Call, query: OfBoard) -> GatewaySessions:
-    """List the sessions of a board's gateway."""
-    gateway = await _gateway(call, query.board_id)
+    """List the sessions of a board's gateway that the caller may read."""
+    gateway, owners = await _reached(call, query.board_id)
     async with carrier_of(call).link(gateway) as link:
-        found = await gateways.sessions(link, gateway.session_key)
+        found = gateways.readable(await gateways.sessions(link, gateway.session_key), owners)
     main = found.main_session
     return GatewaySessions(
         sessions=[dict(row) for row in found.sessions], main_session=dict(main) if main else None
@@ -160,8 +173,8 @@ async def list_gateway_sessions(call: Call, query: OfBoard) -> GatewaySessions:
 @may_answer(403, 404, 409, 429, 502)
 @between_transactions
 async def get_gateway_session(call: Call, session_id: SessionKey, query: OfBoard) -> GatewaySession:
-    """Return one session, by its key."""
-    gateway = await _gateway(call, query.board_id)
+    """Return one session, by its key, to who reads the board of its agent."""
+    gateway = await _of_session(call, session_id, query.board_id)
     async with carrier_of(call).link(gateway) as link:
         return GatewaySession(session=dict(await gateways.session_of(link, session_id)))
 
@@ -172,7 +185,7 @@ async def get_gateway_history(
     call: Call, session_id: SessionKey, query: HistoryQuery
 ) -> GatewayHistory:
     """Return what was last said in a session. One that is not there has no history."""
-    gateway = await _gateway(call, query.board_id)
+    gateway = await _of_session(call, session_id, query.board_id)
     async with carrier_of(call).link(gateway) as link:
         said = await gateways.history(link, session_id, limit=query.limit)
     return GatewayHistory(history=[dict(row) for row in said.messages])
@@ -183,37 +196,53 @@ async def get_gateway_history(
 async def send_gateway_message(
     call: Call, session_id: SessionKey, query: OfBoard, body: GatewayMessage
 ) -> Ok:
-    """Say something in a session, for those who may change the board.
+    """Say something in a session, for those who may change the board, and that of its agent.
 
     With an Idempotency-Key, the same message is said once however often it is sent.
     """
-    gateway = await _gateway(call, query.board_id, to_write=True)
+    gateway = await _of_session(call, session_id, query.board_id, to_write=True)
     async with carrier_of(call).link(gateway) as link:
         await gateways.say(link, session_id, body.content, once=_once(call, session_id))
     return Ok()
 
 
-async def _gateway(call: Call, board_id: UUID, *, to_write: bool = False) -> Gateway:
-    """Return the gateway of a board, and count the visit to it."""
-    async with call.transaction() as session:
-        gateway = await gateways.for_board(session, call.user, board_id, to_write=to_write)
-    knock(call, gateway.organization_id)
+async def _of_session(
+    call: Call, session_id: SessionKey, board_id: UUID, *, to_write: bool = False
+) -> Gateway:
+    """Return the gateway of a board, for those who may look into this session there."""
+    gateway, owners = await _reached(call, board_id, to_write=to_write)
+    gateways.owner_of(session_id, owners, to_write=to_write)
     return gateway
 
 
-async def _of_query(call: Call, query: StatusQuery) -> tuple[UUID, Any, str | None]:
-    """Return whose gateway is asked about, how it is reached, and the key of its main session."""
+async def _reached(
+    call: Call, board_id: UUID, *, to_write: bool = False
+) -> tuple[Gateway, gateways.Owners]:
+    """Return the gateway of a board with the agents of ours there, and count the visit to it."""
+    async with call.transaction() as session:
+        gateway = await gateways.for_board(session, call.user, board_id, to_write=to_write)
+        owners = await gateways.owners(session, call.user, gateway)
+    knock(call, gateway.organization_id)
+    return gateway, owners
+
+
+async def _of_query(call: Call, query: StatusQuery) -> Asked:
+    """Find what is asked about. Raises Invalid where nothing is."""
     carrier = carrier_of(call)
     async with call.transaction() as session:
         if query.gateway_url:
             member = await organizations.active(session, call.user)
             saved = await gateways.with_url(session, member, query.gateway_url)
             target = _asked_for(call, carrier, query, saved)
-            return member.organization_id, target, saved.session_key if saved else None
-        if query.board_id is None:
+            if saved is None:
+                return Asked(member.organization_id, target)
+        elif query.board_id is not None:
+            saved = await gateways.for_board(session, call.user, query.board_id)
+            target = carrier.target(saved)
+        else:
             raise Invalid("board_required", "Name a board, or an address.")
-        found = await gateways.for_board(session, call.user, query.board_id)
-        return found.organization_id, carrier.target(found), found.session_key
+        owners = await gateways.owners(session, call.user, saved)
+        return Asked(saved.organization_id, target, saved.session_key, owners)
 
 
 def _asked_for(

@@ -134,7 +134,7 @@ async def known_agents(request: Request, session: Session) -> tuple[GatewaySumma
     """Return the gateway that the address names, and the agents of ours on it."""
     member = member_of(request)
     one = await gateways.summary(session, member, gateway_id_in(request))
-    return one, await gateways.owners(session, member, one.gateway)
+    return one, await gateways.owners(session, member.user, one.gateway)
 
 
 async def _talk(request: Request, session: Session, *, to_write: bool = False) -> Talk:

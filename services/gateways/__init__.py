@@ -11,7 +11,7 @@ from services.gateways.leaving import Leaving, take_leave
 from services.gateways.linking import LinkDraft, Resident, check_board, link_agent, residents
 from services.gateways.lists import GatewaySummary, counts, summaries, summary, token_set_at
 from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
-from services.gateways.owners import Owner, Owners, agent_in, owner_of, owners
+from services.gateways.owners import Owner, Owners, agent_in, owner_of, owners, readable
 from services.gateways.standing import Standing, in_the_way, standing, stands_so_since
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "note",
     "owner_of",
     "owners",
+    "readable",
     "record",
     "residents",
     "say",

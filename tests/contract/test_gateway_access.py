@@ -1,6 +1,7 @@
 """Who reaches a gateway, and what is on it (agents-and-gateways 9; people-and-boards 7)."""
 
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import select
 
@@ -9,7 +10,7 @@ from tests.api.conftest import Caller, Client
 from tests.conftest import Transaction
 from tests.contract.gateways import KEY
 from tests.openclaw.fake import Fake
-from tests.world import World, a_gateway, an_agent_token
+from tests.world import World, a_gateway, an_access, an_agent_token
 
 
 async def test_only_admins_see_gateways(
@@ -60,6 +61,68 @@ async def test_for_a_stranger_a_gateway_does_not_exist(
     assert said.status_code == 404
     assert not fake.connects
     assert (await alice.get(at)).json() == gateway
+
+
+async def test_who_reads_one_board_of_a_gateway_looks_into_no_session_of_another(
+    alice: Client,
+    dana: Client,
+    gateway: dict[str, Any],
+    fake: Fake,
+    world: World,
+    transaction: Transaction,
+) -> None:
+    """A8. However the key of the session is written: a gateway takes it in any way."""
+    await alice.patch(f"/boards/{world.garden.id}", json={"gateway_id": gateway["id"]})
+    async with transaction() as session:
+        session.add(an_access(world.danas, world.garden, can_write=True))
+    closed, own, of_others = (
+        f"agent:lead-{world.board.id}:main",
+        f"agent:mc-{world.gardener.id}:main",
+        "agent:main:main",
+    )
+    there = [{"key": key} for key in (closed, own, of_others)]
+    fake.methods["sessions.list"] = lambda _: {"sessions": there, "totalCount": 3}
+    fake.methods["sessions.describe"] = lambda params: {"session": params}
+    fake.calls.clear()
+    by_garden = f"board_id={world.garden.id}"
+    lead, _, rest = closed.removeprefix("agent:").partition(":")
+    for key in (closed, closed.upper(), f" {closed} ", f"agent:!{lead}.:{rest}"):
+        at = f"/gateways/sessions/{quote(key)}"
+        assert (await dana.get(f"{at}?{by_garden}")).status_code == 403, key
+        assert (await dana.get(f"{at}/history?{by_garden}")).status_code == 403, key
+        said = await dana.post(f"{at}/message?{by_garden}", json={"content": "Hello"})
+        assert (said.status_code, said.json()["code"]) == (403, "board_read_forbidden"), key
+    assert not fake.calls
+    for path in ("sessions", "status"):
+        listed = (await dana.get(f"/gateways/{path}?{by_garden}")).json()["sessions"]
+        assert [one["key"] for one in listed] == [own, of_others]
+    for key in (own, of_others):
+        at = f"/gateways/sessions/{key}"
+        assert (await dana.get(f"{at}/history?{by_garden}")).status_code == 200
+        said = await dana.post(f"{at}/message?{by_garden}", json={"content": "Hello"})
+        assert said.json() == {"ok": True}
+
+
+async def test_who_only_reads_the_board_of_an_agent_says_nothing_in_its_session(
+    alice: Client,
+    dana: Client,
+    gateway: dict[str, Any],
+    fake: Fake,
+    world: World,
+    transaction: Transaction,
+) -> None:
+    """A8."""
+    await alice.patch(f"/boards/{world.garden.id}", json={"gateway_id": gateway["id"]})
+    async with transaction() as session:
+        session.add(an_access(world.danas, world.garden, can_write=True))
+        session.add(an_access(world.danas, world.board))
+    fake.calls.clear()
+    at, by = f"/gateways/sessions/agent:lead-{world.board.id}:main", f"board_id={world.garden.id}"
+    assert (await dana.get(f"{at}/history?{by}")).status_code == 200
+    fake.calls.clear()
+    said = await dana.post(f"{at}/message?{by}", json={"content": "Hello"})
+    assert (said.status_code, said.json()["code"]) == (403, "board_write_forbidden")
+    assert not fake.calls
 
 
 async def test_a_board_takes_a_gateway_of_its_own_organization_or_none(

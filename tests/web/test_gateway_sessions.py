@@ -191,8 +191,9 @@ async def test_a_session_is_seen_by_who_reads_the_board_of_its_agent(
     assert "On a board that you do not read" in listed
     assert "Worker" not in listed
     assert path_of(address) not in listed
-    for path in (path_of(address), f"{path_of(address)}?wait=1"):
+    for path in (path_of(address), path_of(address, KEY.upper())):
         assert (await dana.get(path)).status_code == 403
+        assert (await dana.get(f"{path}?wait=1")).status_code == 403
     workshop.calls.clear()
     said = await dana.post(f"{path_of(address)}/messages", data={"message": "Hi"} | ONCE)
     assert said.status_code == 403
