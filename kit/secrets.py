@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from typing import Any
 
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -12,6 +13,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 PREFIX_LENGTH = 20  # characters of a token that are kept in clear, to find its row by
 MOST_ITERATIONS = 1_000_000  # of an imported PBKDF2 hash; more would be an attack on our processor
 OURS = re.compile(r"(mc_[a-z]+_)[A-Za-z0-9_-]{4,}")
+DEEPEST = 100  # levels of a value in which tokens are looked for; nobody reads what lies deeper
 
 _passwords = PasswordHash((Argon2Hasher(),))
 
@@ -29,6 +31,20 @@ def prefix(token: str) -> str:
 def masked(text: str) -> str:
     """Return a text in which no token of ours can be read."""
     return OURS.sub(r"\1***", text)
+
+
+def masked_within(value: Any, *, deepest: int = DEEPEST) -> Any:
+    """Return a value of JSON in which no token of ours can be read; what lies too deep is null."""
+    if isinstance(value, str):
+        return masked(value)
+    if not isinstance(value, dict | list):
+        return value
+    if not deepest:
+        return None
+    if isinstance(value, list):
+        return [masked_within(item, deepest=deepest - 1) for item in value]
+    items = value.items()
+    return {masked(name): masked_within(item, deepest=deepest - 1) for name, item in items}
 
 
 def fingerprint(secret: str) -> str:

@@ -1,6 +1,7 @@
 """Looking into a gateway: its sessions, what was said in them, and saying something there.
 
-Nothing here has a transaction: gateways may take their time. Looking changes nothing (W-52).
+Nothing here has a transaction: gateways may take their time. Looking changes nothing (W-52). Who
+looks is shown no token of an agent, though the agent may have shown it: it would let them act.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import NotFound
+from kit.secrets import masked_within
 from openclaw import GatewayError, Link, Trouble
 
 MOST_SESSIONS = 200
@@ -109,13 +111,14 @@ async def _described(link: Link, key: str) -> Row | None:
             return None
         raise
     found = said.get("session") if isinstance(said, dict) else None
-    return found if isinstance(found, dict) else None
+    return masked_within(found) if isinstance(found, dict) else None
 
 
 def _rows(said: object, name: str) -> list[Row]:
     """Return the objects of a list, or of the list that an answer has under a name."""
     found = said.get(name) if isinstance(said, dict) else said
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    rows = found if isinstance(found, list) else []
+    return [masked_within(row) for row in rows if isinstance(row, dict)]
 
 
 def _no_session() -> NotFound:

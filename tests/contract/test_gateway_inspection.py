@@ -8,7 +8,7 @@ from models import new_id
 from tests.api.conftest import Caller, Client
 from tests.contract.gateways import KEY, MESSAGES, SESSIONS, entered, new
 from tests.openclaw.fake import TOKEN, Fake, Refused
-from tests.world import World
+from tests.world import World, token_of
 
 
 async def test_the_status_of_a_gateway(
@@ -86,6 +86,42 @@ async def test_the_sessions_of_a_gateway_are_looked_at_without_changing_anything
     assert last == {"history": MESSAGES[1:]}
     reading = {"sessions.list", "sessions.describe", "chat.history"}
     assert {method for method, _ in fake.calls} == reading
+
+
+async def test_a_token_that_an_agent_has_shown_is_shown_to_nobody_who_looks(
+    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+) -> None:
+    """A8. With it they could act as the agent."""
+    board, token = f"board_id={world.board.id}", token_of(world.worker)
+    call = {"type": "toolCall", "arguments": {"command": f"curl -H 'X-Agent-Token: {token}'"}}
+    said = [{"role": "assistant", "content": [{"type": "text", "text": token}, call]}]
+    about = {"key": KEY, "label": f"AUTH_TOKEN={token}", "usage": [{token: {"last": token}}]}
+    fake.methods |= {
+        "chat.history": lambda _: {"messages": said},
+        "sessions.list": lambda _: {"sessions": [about]},
+        "sessions.describe": lambda _: {"session": about},
+    }
+    for path in ("status", "sessions", f"sessions/{KEY}", f"sessions/{KEY}/history"):
+        answer = await alice.get(f"/gateways/{path}?{board}")
+        assert answer.status_code == 200
+        assert token not in answer.text
+        assert "mc_agent_***" in answer.text
+
+
+async def test_what_nobody_could_read_for_its_depth_is_left_out(
+    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+) -> None:
+    """A8. A model writes what it likes, and what it wrote has to be shown all the same."""
+    arguments: Any = "the innermost"
+    for _ in range(900):
+        arguments = [arguments]
+    said = [{"role": "assistant", "content": arguments}, {"role": "user", "content": "Hello"}]
+    fake.methods["chat.history"] = lambda _: {"messages": said}
+    at = f"/gateways/sessions/{KEY}/history?board_id={world.board.id}"
+    answer = await alice.get(at)
+    assert answer.status_code == 200
+    assert answer.json()["history"][1]["content"] == "Hello"
+    assert "innermost" not in answer.text
 
 
 async def test_an_older_gateway_may_answer_with_a_bare_list(

@@ -14,7 +14,7 @@ from tests.conftest import Transaction
 from tests.openclaw.fake import Refused
 from tests.openclaw.workshop import Workshop
 from tests.web.conftest import KEY
-from tests.world import World
+from tests.world import World, token_of
 
 HTMX = {"HX-Request": "true"}
 ONCE = {"once": "5d9f4c1e"}
@@ -87,6 +87,17 @@ async def test_what_was_said_is_shown_and_tools_are_folded(
     longer = (await alice.get(f"{path_of(address)}?more=1&wait=1")).text
     assert "Show what was said before" not in longer
     assert [params["limit"] for _, params in workshop.calls] == [100, 1000]
+
+
+async def test_a_token_that_an_agent_has_shown_is_not_on_the_page(
+    alice: httpx2.AsyncClient, address: str, workshop: Workshop, world: World
+) -> None:
+    token = token_of(world.worker)
+    said = [{"role": "assistant", "content": f"AUTH_TOKEN={token}"}]
+    workshop.methods["chat.history"] = lambda _: {"messages": said}
+    page = (await alice.get(f"{path_of(address)}?wait=1")).text
+    assert "AUTH_TOKEN=mc_agent_***" in page
+    assert token not in page
 
 
 async def test_something_is_said_once_however_often_it_is_sent(
