@@ -106,7 +106,9 @@ class EventType(StrEnum):
     GATEWAY_REQUEST_LOST = "gateway_request.lost"
     GATEWAY_REQUEST_EXPIRED = "gateway_request.expired"
     GATEWAY_REQUEST_CANCELLED = "gateway_request.cancelled"
+    RUN_STARTED = "run.started"
     RUN_CHANGED = "run.changed"
+    RUN_ENDED = "run.ended"
 
 
 class Event(Base):

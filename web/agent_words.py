@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from models import DesiredState
 from services.agents import AgentCard, Sign, State
 from web.ages import reader_zone
 from web.looks import GLYPHS
@@ -25,16 +26,23 @@ EMOJI = [(f":{name}:", name.replace("_", " ").capitalize()) for name in GLYPHS]
 
 def evidence(card: AgentCard) -> str:
     """Say how we know an agent's state: "called the API 12 s ago"."""
-    known, age = card.evidence, card.known_for
-    if known.by is Sign.WAITING:
+    age, run = card.known_for, card.run
+    if card.agent.desired_state is DesiredState.GONE:
+        return "is being removed"
+    if run is not None and (age is None or run.told_for < age):
+        return f"its gateway told of its work {span(run.told_for)} ago"
+    if card.evidence.by is Sign.WAITING:
         return "its gateway is away"
-    if age is None:
-        return "has not called yet"
-    if known.by is Sign.FAILURE:
-        return f"failed {span(age)} ago"
+    return "has not called yet" if age is None else _last_sign(card, span(age))
+
+
+def _last_sign(card: AgentCard, age: str) -> str:
+    if card.evidence.by is Sign.FAILURE:
+        return f"failed {age} ago"
     if card.state is State.OFFLINE:
-        return f"silent for {span(age)}"
-    return f"{'called the API' if known.by is Sign.CALL else 'its gateway had it'} {span(age)} ago"
+        return f"silent for {age}"
+    by_call = card.evidence.by is Sign.CALL
+    return f"{'called the API' if by_call else 'its gateway had it'} {age} ago"
 
 
 def clock(moment: datetime) -> str:

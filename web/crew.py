@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from models import Agent
+from models import Agent, DesiredState
 from services.agents import AgentCard, State
 from services.approvals import ApprovalDetail
+from services.runs import Phase
 
+NEVER = "Never checked in"
 MINUTE = timedelta(minutes=1)  # before which silence is not counted
 WEEK = timedelta(days=7)  # after which an age is told as a date
 
@@ -33,20 +35,34 @@ def _line(one: AgentCard, *, asks: bool) -> CrewLine:
     agent, seen = one.agent, one.agent.last_seen_at
     if one.state is State.PROVISIONING:
         return CrewLine(agent, one.state, "Starting: no check-in yet")
-    if seen is None or one.silent_for is None:
-        return CrewLine(agent, one.state, "Never checked in")
     if one.state in (State.OFFLINE, State.LATE):
-        return _silent(one, one.silent_for)
-    if asks:
-        return CrewLine(agent, one.state, "Waiting for your answer")
-    if one.task is not None:
-        return CrewLine(agent, one.state, one.task.title)
+        return _silent(one)
+    work = _work(one, asks=asks)
+    if work is not None:
+        return CrewLine(agent, one.state, work)
+    if seen is None:
+        return CrewLine(agent, one.state, NEVER)
     words = "Lead · checked in" if agent.is_board_lead else "Checked in"
     return CrewLine(agent, one.state, words, seen, ago=True)
 
 
-def _silent(one: AgentCard, silent_for: timedelta) -> CrewLine:
-    if silent_for < MINUTE:
+def _work(one: AgentCard, *, asks: bool) -> str | None:
+    """Say what an agent does, or for what it waits. None if it does nothing."""
+    if asks:
+        return "Waiting for your answer"
+    if one.run is not None and one.run.phase == Phase.WAITING:
+        return "Waits for a person's answer"
+    if one.task is not None:
+        return one.task.title
+    return "At work on its gateway" if one.run is not None else None
+
+
+def _silent(one: AgentCard) -> CrewLine:
+    if one.agent.desired_state is DesiredState.GONE:
+        return CrewLine(one.agent, one.state, "Is being removed")
+    if one.silent_for is None:
+        return CrewLine(one.agent, one.state, NEVER)
+    if one.silent_for < MINUTE:
         return CrewLine(one.agent, one.state, "Not there")
-    words = "Silent for" if silent_for < WEEK else "Silent since"
+    words = "Silent for" if one.silent_for < WEEK else "Silent since"
     return CrewLine(one.agent, one.state, words, one.agent.last_seen_at)

@@ -29,7 +29,8 @@ APPROVAL = (
     "rail",
     "activity",
 )
-AGENT = ("agents", "agent-{agent}", "boards", "rail", "activity")
+STATE = ("agents", "agent-{agent}")
+AGENT = (*STATE, "boards", "rail", "activity")
 PEOPLE = ("members", "activity")
 TAGS = ("tags", "tasks", "activity")
 FIELDS = ("custom-fields", "tasks", "activity")
@@ -109,12 +110,12 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.AGENT_CREATED: AGENT,
     EventType.AGENT_UPDATED: AGENT,
     EventType.AGENT_DELETED: (*AGENT, "tasks"),
-    EventType.AGENT_STATUS_CHANGED: ("agents", "agent-{agent}", "rail"),
+    EventType.AGENT_STATUS_CHANGED: (*STATE, "rail"),
     EventType.AGENT_TOKEN_ISSUED: ("agent-{agent}", "activity"),
     EventType.AGENT_SOUL_UPDATED: ("agent-{agent}", "activity"),
     EventType.AGENT_PROVISIONED: AGENT,
     EventType.AGENT_PROVISION_FAILED: AGENT,
-    EventType.AGENT_BROUGHT_UP_TO_DATE: ("agents", "agent-{agent}"),
+    EventType.AGENT_BROUGHT_UP_TO_DATE: STATE,
     EventType.AGENT_UPDATE_FAILED: AGENT,
     EventType.AGENT_WOKEN: ("agent-{agent}", "activity"),
     EventType.AGENT_LOST: AGENT,
@@ -136,7 +137,9 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.GATEWAY_REQUEST_LOST: REQUEST,
     EventType.GATEWAY_REQUEST_EXPIRED: REQUEST,
     EventType.GATEWAY_REQUEST_CANCELLED: REQUEST,
+    EventType.RUN_STARTED: (*RUN, *STATE),
     EventType.RUN_CHANGED: RUN,
+    EventType.RUN_ENDED: (*RUN, *STATE),
 }
 """Which parts of pages an event puts out of date. Parts listen for these names."""
 

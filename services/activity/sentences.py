@@ -98,7 +98,9 @@ SENTENCES = {
     EventType.GATEWAY_REQUEST_LOST: "Request of {name} not settled here: {error}",
     EventType.GATEWAY_REQUEST_EXPIRED: "Request of {name} expired ({hash})",
     EventType.GATEWAY_REQUEST_CANCELLED: "Request of {name} taken back ({hash})",
+    EventType.RUN_STARTED: "{name} is at work on its gateway",
     EventType.RUN_CHANGED: "{name} works: {status}",
+    EventType.RUN_ENDED: "{name} was at work on its gateway: {status}",
 }
 
 

@@ -13,11 +13,19 @@ from kit.clock import now
 from kit.errors import Forbidden, NotFound
 from kit.paging import Page, Paging, paged
 from kit.together import Wanted
-from models import Agent, Board, Gateway, Member, Status, Task
+from models import Agent, Board, Gateway, Member, Run, RunStatus, Status, Task
 from services import boards, organizations
 from services.agents import rules
 from services.agents.finding import in_organization, not_found
 from services.agents.rules import OFFLINE_AFTER, Evidence, State
+
+
+@dataclass(frozen=True)
+class GoingOn:
+    """A run of an agent that goes on at its gateway."""
+
+    phase: str | None  # a word of services.runs.live
+    told_for: timedelta  # since its gateway last told of it
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class AgentCard:
     agent: Agent
     board_name: str | None
     task: Task | None  # the one that it works on
+    run: GoingOn | None
     state: State
     cadence: timedelta | None  # how often it means to check in
     silent_for: timedelta | None  # None: it was never seen
@@ -124,7 +133,7 @@ async def cards(
     order = (Board.name, Board.id, Agent.is_board_lead.desc(), Agent.name, Agent.id)
     rows = (await session.execute(query.order_by(*order))).all()
     moment = now()
-    return [_card(agent, board, task, moment, offline_after) for agent, board, task in rows]
+    return [_card(*row, moment, offline_after) for row in rows]
 
 
 async def card(
@@ -154,8 +163,11 @@ async def _is_of_organization(session: AsyncSession, member: Member, gateway_id:
         raise NotFound("gateway_not_found", "There is no such gateway.")
 
 
-def _with_work() -> Select[Agent, Board, Task]:
-    """Select agents with their board, and the task that each has worked on for the longest."""
+def _with_work() -> Select[Agent, Board, Task, str | None, datetime | None]:
+    """Select agents with their board, and the task that each has worked on for the longest.
+
+    And with the phase of the run that goes on at its gateway, and when that last told of it.
+    """
     work = (
         select(Task.id)
         .where(Task.assigned_agent_id == Agent.id, Task.status == Status.IN_PROGRESS)
@@ -164,23 +176,41 @@ def _with_work() -> Select[Agent, Board, Task]:
         .correlate(Agent)
         .lateral("work")
     )
+    run = (
+        select(Run.phase, Run.updated_at)
+        .where(Run.agent_id == Agent.id, Run.status == RunStatus.RUNNING)
+        .order_by(Run.started_at.desc(), Run.id.desc())
+        .limit(1)
+        .correlate(Agent)
+        .lateral("run")
+    )
     return (
-        select(Agent, Board, Task)
+        select(Agent, Board, Task, run.c.phase, run.c.updated_at)
         .outerjoin(Board, Board.id == Agent.board_id)
         .outerjoin(work, true())
         .outerjoin(Task, Task.id == work.c.id)
+        .outerjoin(run, true())
     )
 
 
 def _card(
-    agent: Agent, board: Board | None, task: Task | None, moment: datetime, least: timedelta
+    agent: Agent,
+    board: Board | None,
+    task: Task | None,
+    phase: str | None,
+    ran_at: datetime | None,
+    moment: datetime,
+    least: timedelta,
 ) -> AgentCard:
     known = rules.evidence(agent, moment)
+    run = GoingOn(phase, moment - ran_at) if ran_at else None
+    working, running = task is not None, run is not None
     return AgentCard(
         agent=agent,
         board_name=board.name if board else None,
         task=task,
-        state=rules.state(agent, moment, working=task is not None, least=least),
+        run=run,
+        state=rules.state(agent, moment, working=working, running=running, least=least),
         cadence=rules.cadence(agent),
         silent_for=moment - agent.last_seen_at if agent.last_seen_at else None,
         evidence=known,

@@ -87,13 +87,26 @@ def status(agent: Agent, moment: datetime, least: timedelta = OFFLINE_AFTER) -> 
 
 
 def state(
-    agent: Agent, moment: datetime, *, working: bool, least: timedelta = OFFLINE_AFTER
+    agent: Agent,
+    moment: datetime,
+    *,
+    working: bool,
+    running: bool = False,
+    least: timedelta = OFFLINE_AFTER,
 ) -> State:
-    """Return what people see of an agent that has, or has not, a task in progress."""
+    """Return what people see of an agent that has, or has not, a task in progress.
+
+    And of one for which a run goes on at its gateway: so long it is at work, whether it calls us or
+    not.
+    """
     known = status(agent, moment, least)
     if known in (AgentStatus.PROVISIONING, AgentStatus.UPDATING):
         return State.PROVISIONING
-    if known in (AgentStatus.OFFLINE, AgentStatus.DELETING):
+    if known == AgentStatus.DELETING:
+        return State.OFFLINE
+    if running:
+        return State.WORKING
+    if known == AgentStatus.OFFLINE:
         return State.OFFLINE
     if _is_overdue(agent, moment):
         return State.LATE

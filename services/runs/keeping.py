@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Boolean, ColumnElement, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -31,11 +31,14 @@ KEPT = timedelta(days=30)  # for which runs are remembered
 EVENTS_KEPT = timedelta(hours=1)  # how long pages may find out what they missed
 BATCH = 500  # runs that are given up in one transaction
 
-EVENTS = frozenset({EventType.RUN_CHANGED})
+EVENTS = frozenset({EventType.RUN_STARTED, EventType.RUN_CHANGED, EventType.RUN_ENDED})
 """What is recorded of runs: for pages that are open, and of no interest in a feed."""
 
 OPEN = (RunStatus.RUNNING, RunStatus.LOST)
 """What may still turn out otherwise. An end is an end."""
+
+IS_NEW: ColumnElement[bool] = literal_column("xmax = 0", Boolean)
+"""Whether an upsert has made a row: nobody has ever locked or changed it."""
 
 CHANGING = ("status", "phase", "tool", "tool_title", "tool_calls", "tail", "tokens", "error")
 CHANGING += ("is_heartbeat", "updated_at", "ended_at")
@@ -91,11 +94,11 @@ async def write(
             index_elements=["gateway_id", "run_id"],
             set_=new | {"task_id": task_id, "started_at": started_at},
             where=Run.status.in_(OPEN),
-        ).returning(Run.run_id, Run.task_id, Run.status)
+        ).returning(Run.run_id, Run.task_id, Run.status, IS_NEW)
     )
     facts = [
-        _changed(gateway.organization_id, found[run_id][1], task_id, status)
-        for run_id, task_id, status in written
+        _told(gateway.organization_id, found[run_id][1], task_id, status, is_new=is_new)
+        for run_id, task_id, status, is_new in written
     ]
     await events.record_all(session, facts)
 
@@ -122,7 +125,7 @@ async def lose(session: AsyncSession, *, after: timedelta = LOST_AFTER) -> int:
         run.status, run.ended_at = RunStatus.LOST, at
         run.error = f"Its gateway has told nothing of it for {_minutes(at - run.updated_at)}."
     facts = [
-        _changed(
+        _told(
             run.organization_id,
             Runner(agent.id, "", agent.name, agent.board_id),
             run.task_id,
@@ -192,11 +195,17 @@ def _row(gateway: Gateway, live: Live, runner: Runner, task_id: UUID | None) -> 
     }
 
 
-def _changed(
-    organization_id: UUID, runner: Runner, task_id: UUID | None, status: RunStatus
+def _told(
+    organization_id: UUID,
+    runner: Runner,
+    task_id: UUID | None,
+    status: RunStatus,
+    *,
+    is_new: bool = False,
 ) -> events.Happened:
+    going_on = EventType.RUN_STARTED if is_new else EventType.RUN_CHANGED
     return events.Happened(
-        EventType.RUN_CHANGED,
+        going_on if status is RunStatus.RUNNING else EventType.RUN_ENDED,
         None,
         organization_id=organization_id,
         board=runner.board_id,

@@ -113,6 +113,23 @@ def test_people_see_who_works_who_is_late_and_who_is_away(stored, silent, workin
     assert rules.state(agent, moment, working=working) is state
 
 
+@pytest.mark.parametrize(
+    ("stored", "silent", "state"),
+    [
+        ("online", MINUTE, State.WORKING),
+        ("online", 11 * MINUTE, State.WORKING),
+        ("online", HOUR, State.WORKING),
+        ("online", None, State.PROVISIONING),
+        ("updating", MINUTE, State.PROVISIONING),
+        ("deleting", MINUTE, State.OFFLINE),
+    ],
+)
+def test_while_its_gateway_tells_of_a_run_an_agent_is_at_work(stored, silent, state) -> None:
+    moment = now()
+    agent = Agent(status=stored, last_seen_at=moment - silent if silent else None)
+    assert rules.state(agent, moment, working=False, running=True) is state
+
+
 def test_an_agent_that_does_not_mean_to_check_in_is_never_late() -> None:
     moment = now()
     agent = Agent(status="online", last_seen_at=moment - 9 * MINUTE)

@@ -79,9 +79,13 @@ async def test_a_run_is_seen_from_its_beginning_to_its_end(there: Attended) -> N
     assert [call["status"] for call in run.tool_calls] == ["completed"]
     assert run.ended_at
     assert run.ended_at >= run.started_at
-    told = await there.events(EventType.RUN_CHANGED)
-    assert told[-1].data == {"name": "Worker", "status": "ended"}
-    assert {event.agent_id for event in told} == {there.world.worker.id}
+    [begun] = await there.events(EventType.RUN_STARTED)
+    [over] = await there.events(EventType.RUN_ENDED)
+    between = await there.events(EventType.RUN_CHANGED)
+    assert over.data == {"name": "Worker", "status": "ended"}
+    assert {event.agent_id for event in (begun, *between, over)} == {there.world.worker.id}
+    assert all(begun.seq < event.seq < over.seq for event in between)
+    assert between
 
 
 @pytest.mark.parametrize(
@@ -297,7 +301,7 @@ async def test_what_pages_were_told_of_steps_is_forgotten_and_old_runs_are(
         run = await there.run(lambda run: run.status is ABORTED)
     async with there.transaction() as session:
         await runs.forget(session)
-    assert await there.events(EventType.RUN_CHANGED)
+    assert await there.events(EventType.RUN_ENDED)
     assert await there.runs()
     long_ago = now() - timedelta(days=31)
     await there.change(run, ended_at=long_ago, started_at=long_ago)
@@ -306,7 +310,7 @@ async def test_what_pages_were_told_of_steps_is_forgotten_and_old_runs_are(
         kept = await session.scalar(select(func.count()).select_from(Event))
         await runs.forget(session)
         left = await session.scalar(select(func.count()).select_from(Event))
-    assert not await there.events(EventType.RUN_CHANGED)
+    assert not await there.events(EventType.RUN_ENDED)
     assert not await there.runs()
     assert left is not None
     assert kept is not None

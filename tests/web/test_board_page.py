@@ -1,11 +1,22 @@
 """The page of a board, as the browsers of its people ask for it."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
 from kit.clock import now
-from models import Board, Priority, Status, Tag, TagAssignment, Task, TaskDependency
+from models import (
+    Agent,
+    Board,
+    DesiredState,
+    Priority,
+    Status,
+    Tag,
+    TagAssignment,
+    Task,
+    TaskDependency,
+)
 from tests.conftest import Transaction
 from tests.world import World, a_member
 
@@ -148,6 +159,16 @@ async def test_the_crew_says_what_each_agent_does(alice, here, transaction, worl
 
     assert "Lead · checked in" in crew
     assert "Write the &lt;script&gt;" in crew
+
+
+async def test_who_is_being_removed_is_not_called_silent(alice, here, transaction, world) -> None:
+    async with transaction() as session:
+        worker = await session.get_one(Agent, world.worker.id)
+        worker.desired_state, worker.last_seen_at = DesiredState.GONE, now() - timedelta(hours=1)
+    for path in (f"{here}/crew", f"/agents/{world.worker.id}"):
+        page = (await alice.get(path)).text
+        assert "is being removed" in page.lower(), path
+        assert "silent for" not in page.lower(), path
 
 
 async def test_a_moved_card_comes_back_in_its_new_column(alice, here, task) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -256,6 +257,29 @@ async def test_a_run_is_seen_on_the_agents_page_and_on_the_task_with_the_way_to_
             assert text in page, path
         assert f'href="/approvals/requests/{asked.id}"' in page
         assert f'href="/approvals/requests/{asked.id}"' not in (await rita.get(path)).text
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [("thinking", "At work on its gateway"), ("waiting", "Waits for a person&#39;s answer")],
+)
+async def test_whom_its_gateway_tells_to_be_at_work_is_not_called_idle(
+    alice, world: World, transaction: Transaction, gateway: Gateway, phase: str, words: str
+) -> None:
+    run = a_run(gateway, world.worker, phase=phase)
+    async with transaction() as session:
+        session.add(run)
+        worker = await session.get_one(Agent, world.worker.id)
+        worker.gateway_id, worker.status = gateway.id, "online"
+        worker.last_seen_at = now() - timedelta(minutes=8)
+    page = (await alice.get(f"/agents/{world.worker.id}")).text
+    assert "its gateway told of its work" in page
+    assert "Nothing." not in page
+    assert "Working" in page
+    assert "Idle" not in page
+    crew = (await alice.get(f"/boards/{world.board.id}/crew")).text
+    assert words in crew
+    assert "(working)" in crew
 
 
 async def test_a_run_that_is_over_or_lost_says_so(
