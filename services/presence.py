@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import case, literal, select
+from sqlalchemy import ColumnElement, and_, case, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -49,12 +49,22 @@ async def note(session: AsyncSession, user: User, board_id: UUID) -> None:
     )
 
 
+async def ids_here(session: AsyncSession, board_id: UUID) -> set[UUID]:
+    """Return who has a page of a board open now that the caller may read, by their ids."""
+    query = select(Presence.user_id).where(_is_here(board_id))
+    return set(await session.scalars(query))
+
+
 async def here(session: AsyncSession, board: Board) -> Sequence[Visitor]:
     """Return who has a page of a board open now, the first who came first."""
     query = (
         select(User, Presence.since)
         .join(Presence, Presence.user_id == User.id)
-        .where(Presence.board_id == board.id, Presence.seen_at >= now() - GONE_AFTER)
+        .where(_is_here(board.id))
         .order_by(Presence.since, User.id)
     )
     return [Visitor(*row) for row in await session.execute(query)]
+
+
+def _is_here(board_id: UUID) -> ColumnElement[bool]:
+    return and_(Presence.board_id == board_id, Presence.seen_at >= now() - GONE_AFTER)

@@ -16,7 +16,7 @@ from services.agents import AgentCard
 from services.approvals import ApprovalDetail
 from services.boards import Access
 from services.tasks import BoardFilters
-from web import cards, crew, forms
+from web import cards, crew, forms, presence
 from web import frame as frames
 from web.auth import member_of
 from web.board_address import NOBODY, BoardAddress
@@ -88,6 +88,7 @@ async def whole(
         if shown["can_write"]:
             shown |= await new_task_choices(session, shown["access"])
         setting_up = stage_of(await onboarding.find(session, shown["board"]))
+        others = await presence.others(request, session, shown["board"])
     return page(
         request,
         "boards/show.html",
@@ -97,6 +98,7 @@ async def whole(
         crew=crew.crew_lines(shown["now"].crew, shown["now"].questions),
         toasts=_toasts(request, shown["board"].id),
         setting_up=setting_up,
+        others=others,
         **shown,
     )
 

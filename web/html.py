@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
@@ -125,24 +124,22 @@ def page(
     template: str,
     *,
     frame: Frame | None = None,
-    board_id: UUID | None = None,
     status: int = 200,
     **context: object,
 ) -> Response:
     """Answer with a page. Without a frame it stands alone: for those who are not signed in.
 
-    With one, it listens to what happens after `frame.seen`: on one board, if `board_id` is given.
+    With one, it listens to what happens after `frame.seen`; who looks at a page whose address is
+    a board's is there for as long as it listens.
     """
-    around = framed(request, frame, board_id)
-    return render(request, template, status, **{**around, **context})
+    return render(request, template, status, **{**framed(request, frame), **context})
 
 
-def framed(
-    request: Request, frame: Frame | None, board_id: UUID | None = None
-) -> Mapping[str, Any]:
+def framed(request: Request, frame: Frame | None) -> Mapping[str, Any]:
     """Return what the templates of the frame need: the rail, the bar of phones, the page around."""
     live_url = None
     if frame is not None:
+        board_id = request.path_params.get("board_id")
         live_url = f"/events?after={frame.seen}" + (f"&board={board_id}" if board_id else "")
     return {
         "viewer": frame,

@@ -10,11 +10,12 @@ from sse_starlette import ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kit.http import UNKNOWN_EVENT, event_stream, last_event_id, transaction
+from kit.http import UNKNOWN_EVENT, Session, event_stream, last_event_id, transaction
 from models import Event, EventType
-from services import boards, events, identity, organizations, presence
+from services import boards, events, identity, organizations
 from web import forms
 from web.auth import Viewer, member_of
+from web.presence import Visit
 
 LOOK_AGAIN = 2.0  # seconds; twice that is the longest that a listener without rights stays
 
@@ -169,24 +170,6 @@ class _Listener:
         return name not in OF_ONE_BOARD or self.board_id == event.board_id
 
 
-class _Visit:
-    """A page of a board that is open: so long its reader is there."""
-
-    def __init__(self, listener: _Listener) -> None:
-        self._user = listener.viewer.user
-        self._board_id = listener.board_id
-        self._noted = -presence.NOTED_EVERY
-
-    async def go_on(self, request: Request, read: Collection[UUID]) -> None:
-        """Note it now and then, on a board that may be read."""
-        is_due = time.monotonic() - self._noted >= presence.NOTED_EVERY
-        if self._board_id is None or self._board_id not in read or not is_due:
-            return
-        async with transaction(request) as session:
-            await presence.note(session, self._user, self._board_id)
-        self._noted = time.monotonic()
-
-
 async def stream(request: Request) -> Response:
     """Stream the names of parts as they go out of date, from the last event the page has seen."""
     seen = last_event_id(request)
@@ -204,17 +187,20 @@ async def _messages(
 ) -> AsyncGenerator[ServerSentEvent, None]:
     read: Collection[UUID] | None = None
     looked = 0.0
-    visit = _Visit(listener)
+    visit = Visit(listener.viewer.user, listener.board_id)
     yield ServerSentEvent(event="hello", data=str(seen), id=str(seen))
     followed = request.state.feed.follow(listener.organization_id, seen, every=LOOK_AGAIN)
     async with aclosing(followed) as batches:
         async for batch in batches:
             if time.monotonic() - looked >= LOOK_AGAIN or _may_change_rights(batch):
-                read = await _boards_read(request, listener)
+                async with transaction(request) as session:
+                    read = await _boards_read(session, listener)
+                    has_changed = read is not None and await visit.go_on(session, read)
                 looked = time.monotonic()
+                if has_changed:
+                    yield ServerSentEvent(event="presence", data="")
             if read is None:
                 return
-            await visit.go_on(request, read)
             for message in _told(listener.names(batch, read), batch):
                 yield message
 
@@ -237,13 +223,12 @@ def _may_change_rights(batch: Iterable[Event]) -> bool:
     return any(event.type in (EventType.BOARD_CREATED, EventType.BOARD_DELETED) for event in batch)
 
 
-async def _boards_read(request: Request, listener: _Listener) -> Collection[UUID] | None:
+async def _boards_read(session: Session, listener: _Listener) -> Collection[UUID] | None:
     """Return the boards that the page may hear of, or None if it may not listen any more."""
     viewer, organization_id = listener.viewer, listener.organization_id
-    async with transaction(request) as session:
-        if not await identity.still_signed_in(session, viewer.sign_in.id):
-            return None
-        member = await organizations.membership(session, viewer.user, organization_id)
-        if member is None:
-            return None
-        return set(await boards.readable_ids(session, viewer.user, organization_id))
+    if not await identity.still_signed_in(session, viewer.sign_in.id):
+        return None
+    member = await organizations.membership(session, viewer.user, organization_id)
+    if member is None:
+        return None
+    return set(await boards.readable_ids(session, viewer.user, organization_id))

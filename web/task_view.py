@@ -13,7 +13,7 @@ from models import ApprovalStatus, Board
 from services import agents, approvals, tags, tasks
 from services.activity import NOT_YET
 from services.approvals import ApprovalDetail
-from web import ages, forms, runs
+from web import ages, forms, presence, runs
 from web import frame as frames
 from web.board_address import BoardAddress
 from web.editors import put_in_place
@@ -95,6 +95,7 @@ async def shown(request: Request, form: forms.Form | None = None, *, focus: str 
         frame = await frames.load(request)
         async with transaction(request) as session:
             context = await look(request, session, form)
+            context["others"] = await presence.others(request, session, context["board"])
         return page(request, "tasks/show.html", frame=frame, status=status, **context)
     async with transaction(request) as session:
         context = await look(request, session, form)

@@ -117,6 +117,7 @@ NO_PAGES = {
     "/activity/news": "a part",
     "/boards/{board_id:uuid}/columns": "a part",
     "/boards/{board_id:uuid}/crew": "a part",
+    "/boards/{board_id:uuid}/presence": "a part",
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}/conversation": "a part",
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}/runs": "a part",
 }

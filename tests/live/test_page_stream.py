@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import httpx2
 import pytest
 import uvicorn
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 import app
-from models import BoardAccess, Member, SignIn, User
+from kit.clock import now
+from models import BoardAccess, Member, Presence, SignIn, User
 from services import boards, presence, tags, tasks
 from tests.world import cookie_of
 from web.auth import COOKIE
@@ -196,3 +198,27 @@ async def test_who_has_a_page_of_a_board_open_is_there(url, real_transaction, re
         while len(await there()) < 2:
             await asyncio.sleep(0.02)
         assert await there() == {"Bob", "Rita"}
+
+
+async def test_a_page_of_a_board_hears_when_somebody_comes_and_when_they_are_gone(
+    url, real_transaction, real_world
+) -> None:
+    world = real_world
+    of_launch = f"?board={world.board.id}"
+    silent = now() - presence.GONE_AFTER - timedelta(seconds=1)
+    async with (
+        listening(url, world.dana, of_launch) as dana,  # who may not read it
+        listening(url, world.charlie, of_launch) as charlie,
+        listening(url, world.alice) as elsewhere,
+        listening(url, world.alice, of_launch) as page,
+    ):
+        await page.hears("presence")  # how it is as the page begins to listen
+        async with real_transaction() as session:
+            await presence.note(session, world.bob, world.board.id)
+        await page.hears("presence")
+        async with real_transaction() as session:
+            gone = update(Presence).where(Presence.user_id == world.bob.id)
+            await session.execute(gone.values(seen_at=silent))
+        await page.hears("presence")
+        for other in (dana, charlie, elsewhere):
+            assert other.names.empty()
