@@ -14,6 +14,7 @@ from openclaw.ladder import NAMES, Check, CheckState, Ladder, climb, seen
 from openclaw.link import Budget, Link
 from openclaw.protocol import PROTOCOLS, SCOPES, Hello, Target
 from openclaw.subscriptions import MISSED, Subscription
+from openclaw.watching import watch
 
 __all__ = [
     "EVENTS",
@@ -45,4 +46,5 @@ __all__ = [
     "connect",
     "parse",
     "seen",
+    "watch",
 ]

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Collection
+from contextlib import suppress
 
 from openclaw.frames import Event
 
@@ -34,6 +35,17 @@ class Subscription:
             self._missed = False
             return MISSED
         return self._taken()
+
+    async def before(self, moment: float) -> Event | None:
+        """Return the next event, but None once a moment of the loop's clock has come.
+
+        It is for who has to look for itself now and then, however much it is told.
+        """
+        if asyncio.get_running_loop().time() < moment:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(moment):
+                    return await self.next()
+        return None
 
     def put(self, event: Event) -> None:
         """Add an event, if it is one of those that were wanted. The oldest ones make room."""

@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.doorbell import Doorbell
 from models import Gateway, GatewayRequest, RequestKind
-from openclaw import MISSED, Event, GatewayError, Link
+from openclaw import Event, GatewayError, Link, watch
 from services.gateway_requests import asking, keeping
 from services.gateway_requests.reading import one
 
-LOOK_ANYWAY = 20.0  # seconds between two looks at what a gateway lists, if it tells nothing
+LOOK_ANYWAY = 20.0  # seconds between two looks at what a gateway lists, however much it tells
 SETTLE = 0.2  # seconds in which several rings become one
 REST = 1.0  # seconds after a look that a gateway has not answered
 
@@ -33,8 +33,7 @@ log = logging.getLogger(__name__)
 class Station:
     """Brings what gateways ask before people, and their answers to gateways.
 
-    What a gateway lists is the truth: it is read after every connection, wherever events were
-    missed, and every few seconds, because a gateway drops events for whom it finds too slow.
+    What a gateway lists is the truth; events only tell of it sooner.
     """
 
     def __init__(
@@ -51,29 +50,17 @@ class Station:
             group.create_task(self._tell(gateway, link))
 
     async def _hear(self, gateway: Gateway, link: Link) -> None:
-        heard = link.subscribe(*KINDS)
-        event = MISSED
-        try:
-            while True:
-                await link.up()
-                try:
-                    await self._take(gateway, link, event)
-                except GatewayError as error:
-                    log.info("what gateway %s asks is not known: %s", gateway.id, error)
-                    event = MISSED
-                    await asyncio.sleep(REST)
-                    continue
-                event = MISSED
-                with suppress(TimeoutError):
-                    event = await asyncio.wait_for(heard.next(), self._look_anyway)
-        finally:
-            heard.close()
-
-    async def _take(self, gateway: Gateway, link: Link, event: Event) -> None:
-        if event is MISSED:
+        async def look(_has_missed: bool) -> None:
             for kind in RequestKind:
                 await self._look(gateway, link, kind)
-            return
+
+        async def take(event: Event) -> None:
+            await self._take(gateway, link, event)
+
+        every = self._look_anyway
+        await watch(link, KINDS, look=look, take=take, every=every, rest=lambda _: REST)
+
+    async def _take(self, gateway: Gateway, link: Link, event: Event) -> None:
         kind = KINDS[event.name]
         if event.name.endswith(".resolved"):
             await self._settle(gateway, link, kind, str(event.payload.get("id") or ""))

@@ -5,7 +5,6 @@ changes that people wait for: another phase, a tool that is called, the end.
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,13 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from models import Gateway, RunStatus
-from openclaw import MISSED, Event, GatewayError, Link, Trouble
+from openclaw import Event, GatewayError, Link, Trouble, watch
 from services.runs import asking, keeping
 from services.runs.keeping import OPEN, Runner
 from services.runs.live import ENDS, OF_LIFECYCLE, Live, moment
 
 NAMES = ("agent", "chat", "session.tool", "sessions.changed")
-LOOK_ANYWAY = 20.0  # seconds between two looks at which runs go on, if nothing is told
+LOOK_ANYWAY = 20.0  # seconds between two looks at which runs go on, however much is told
 WRITE_EVERY = 1.0  # seconds between two writes for one run
 REST = 1.0  # seconds after a look that a gateway has not answered
 LOOK_AGAIN = 5.0  # seconds between two looks whether an agent is ours
@@ -32,8 +31,6 @@ NO_MORE = (Trouble.REJECTED, Trouble.MISSING_SCOPE)
 NOBODY_KNOWS = "It is over, and its gateway does not know how it ended."
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
-
-log = logging.getLogger(__name__)
 
 
 class Station:
@@ -54,28 +51,13 @@ class Station:
         """Follow a gateway's runs until cancelled."""
         desk = Desk(self._transaction, gateway, link)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._hear(desk, gateway, link))
+            looks = {"every": self._look_anyway, "rest": self._rest}
+            group.create_task(watch(link, NAMES, look=desk.look, take=desk.take, **looks))
             group.create_task(desk.write_on(self._write_every))
 
-    async def _hear(self, desk: "Desk", gateway: Gateway, link: Link) -> None:
-        heard = link.subscribe(*NAMES)
-        event = MISSED
-        try:
-            while True:
-                await link.up()
-                try:
-                    await (desk.look() if event is MISSED else desk.take(event))
-                except GatewayError as error:
-                    log.info("the runs of gateway %s are not known: %s", gateway.id, error)
-                    event = MISSED
-                    stays = error.trouble in NO_MORE
-                    await asyncio.sleep(self._look_anyway if stays else REST)
-                    continue
-                event = MISSED
-                with suppress(TimeoutError):
-                    event = await asyncio.wait_for(heard.next(), self._look_anyway)
-        finally:
-            heard.close()
+    def _rest(self, error: GatewayError) -> float:
+        """Return how long to wait after a refusal, in seconds: some of them stay."""
+        return self._look_anyway if error.trouble in NO_MORE else REST
 
 
 class Desk:
@@ -87,18 +69,24 @@ class Desk:
         self._link = link
         self._lives: dict[str, Live] = {}
         self._over: deque[str] = deque(maxlen=REMEMBERED)
+        self._heard: set[str] = set()  # runs of which something was told since the last look
         self._runners: dict[str, Runner] = {}
         self._looked = float("-inf")
         self._written: dict[str, float] = {}
         self._news = asyncio.Event()
 
-    async def look(self) -> None:
-        """See which runs go on, take up what was missed of them, and end what is over."""
+    async def look(self, has_missed: bool) -> None:
+        """See which runs go on, take up what was missed of them, and end what is over.
+
+        Where nothing was missed, a run goes on of which something was told since the last look,
+        though the gateway may not list it yet.
+        """
+        spared, self._heard = set() if has_missed else self._heard, set()
         await asking.subscribe(self._link)
         await self._take_up()
         going_on = await self._catch_up()
         for live in list(self._lives.values()):
-            if live.is_running and live.run_id not in going_on:
+            if live.is_running and live.run_id not in going_on | spared:
                 await self._end(live)
         async with self._transaction() as session:
             await keeping.confirm(session, self._gateway.id, going_on)
@@ -110,6 +98,7 @@ class Desk:
         live = await self._live(said) if isinstance(said.get("runId"), str) else None
         if live is None:
             return
+        self._heard.add(live.run_id)
         if event.name == "sessions.changed":
             await self._take_phase(live, said)
         else:

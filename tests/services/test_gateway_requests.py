@@ -116,6 +116,22 @@ async def test_events_that_a_gateway_drops_are_made_up_for_by_looking(there: Att
         await there.request(EXPIRED)
 
 
+async def test_what_was_dropped_is_found_however_much_else_is_asked(there: Attended) -> None:
+    async def tell() -> None:
+        while True:
+            await there.fake.ask("a-2", "ls", key_of(there.world.other_worker))
+            await asyncio.sleep(0.005)
+
+    async with there.held(look_anyway=0.1):
+        await there.until(lambda: _connected(there))
+        talking = asyncio.create_task(tell())
+        await there.request()
+        await there.fake.ask("a-1", "ls", key_of(there.world.worker), silently=True)
+        await there.until(lambda: _several(there, WAITING, WAITING))
+        talking.cancel()
+        await asyncio.wait({talking})
+
+
 async def test_an_answer_waits_for_a_gateway_that_is_away_and_is_told_when_it_is_back(
     there: Attended,
 ) -> None:

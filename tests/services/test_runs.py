@@ -1,7 +1,8 @@
 """What agents on gateways do is seen while they do it, and never said of one that does nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -44,6 +45,23 @@ async def begin(there: Attended, run_id: str = "run-1") -> str:
     await there.until(listened)
     await there.fake.step(run_id, worker, "lifecycle", phase="start", startedAt=moment())
     return worker
+
+
+@asynccontextmanager
+async def telling(there: Attended, agent: str, run_id: str) -> AsyncGenerator[None]:
+    """Let a run tell something all the time."""
+
+    async def tell() -> None:
+        while True:
+            await there.fake.step(run_id, agent, "assistant", text="Word by word", delta="word")
+            await asyncio.sleep(0.005)
+
+    talking = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        talking.cancel()
+        await asyncio.wait({talking})
 
 
 async def test_a_run_is_seen_from_its_beginning_to_its_end(there: Attended) -> None:
@@ -249,6 +267,42 @@ async def test_a_run_that_tells_nothing_for_long_goes_on_as_long_as_its_gateway_
         await there.run(lambda run: run.updated_at > now() - timedelta(minutes=1))
     async with there.transaction() as session:
         assert await runs.lose(session) == 0
+
+
+async def test_a_run_that_tells_nothing_goes_on_however_much_others_tell(there: Attended) -> None:
+    world = there.world
+    silent, talks = key_of(world.worker), key_of(world.other_worker)
+    there.fake.going_on[f"agent:{silent}:main"] = {"runId": "run-1", "text": "", "events": []}
+    async with there.held(look_anyway=0.5):
+        await begin(there)
+        run = await there.run(lambda run: run.status is RUNNING)
+
+        async def is_confirmed() -> bool:
+            [one] = [one for one in await there.runs() if one.id == run.id]
+            return one.updated_at > now() - timedelta(minutes=1)
+
+        async with telling(there, talks, "run-2"):
+            await there.until(lambda: _several(there, RUNNING, RUNNING))
+            await there.change(run, updated_at=now() - timedelta(minutes=5))
+            await there.until(is_confirmed)
+
+
+async def test_a_run_that_is_told_of_goes_on_though_its_gateway_does_not_list_it(
+    there: Attended,
+) -> None:
+    """A list may be older than what was told since."""
+    async with there.held(look_anyway=0.1):
+        await begin(there)
+        await there.run(lambda run: run.status is RUNNING)
+        there.fake.calls.clear()
+        async with telling(there, key_of(there.world.worker), "run-1"):
+
+            async def looked_thrice() -> bool:
+                return [method for method, _ in there.fake.calls].count("sessions.list") > 2
+
+            await there.until(looked_thrice)
+        told = await there.events(EventType.RUN_CHANGED)
+    assert {event.data["status"] for event in told} == {"running"}
 
 
 async def test_a_heartbeat_is_a_run_too_though_less_is_told_of_it(there: Attended) -> None:
