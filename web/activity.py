@@ -82,7 +82,7 @@ async def _look(request: Request, session: Session) -> dict[str, Any]:
     """Load the rows. Raises NotFound or Forbidden for a board that the person may not read."""
     member, address = member_of(request), replace(FeedAddress.of(request), after=0)
     found = await activity.for_member(session, member, Paging(ROWS), address.filters)
-    lines = [line(entry, request.user) for entry in found.items]
+    lines = [line(entry, member) for entry in found.items]
     newest = lines[0].event.seq if lines else 0
     return {
         "address": address,

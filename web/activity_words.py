@@ -5,9 +5,18 @@ from datetime import date, tzinfo
 from uuid import UUID
 
 from kit.clock import now
-from models import Event, EventType, Status, User
+from models import Event, EventType, Member, RequestKind, Status
 from services.activity import Entry
 from web.telling import because_of_another
+
+REQUESTS = (
+    EventType.GATEWAY_REQUEST_ASKED,
+    EventType.GATEWAY_REQUEST_ANSWERED,
+    EventType.GATEWAY_REQUEST_LOST,
+    EventType.GATEWAY_REQUEST_EXPIRED,
+    EventType.GATEWAY_REQUEST_CANCELLED,
+)
+"""What agents ask on their gateways. Who may not see a command reads its hash."""
 
 KINDS: dict[str, tuple[str, tuple[EventType, ...]]] = {
     "questions": (
@@ -18,6 +27,7 @@ KINDS: dict[str, tuple[str, tuple[EventType, ...]]] = {
             EventType.APPROVAL_REJECTED,
             EventType.APPROVAL_REOPENED,
             EventType.APPROVAL_ASKED_BACK,
+            *REQUESTS,
         ),
     ),
     "tasks": (
@@ -39,9 +49,26 @@ KINDS: dict[str, tuple[str, tuple[EventType, ...]]] = {
             EventType.AGENT_DELETED,
             EventType.AGENT_STATUS_CHANGED,
             EventType.AGENT_TOKEN_ISSUED,
+            EventType.AGENT_SOUL_UPDATED,
+            EventType.AGENT_PROVISION_FAILED,
+            EventType.AGENT_UPDATE_FAILED,
+            EventType.AGENT_DELETE_FAILED,
+            EventType.AGENT_LOST,
+            EventType.NUDGE_SENT,
+            EventType.ASK_USER_SENT,
         ),
     ),
-    "boards": ("Boards", (EventType.BOARD_CREATED, EventType.BOARD_UPDATED)),
+    "boards": (
+        "Boards",
+        (
+            EventType.BOARD_CREATED,
+            EventType.BOARD_UPDATED,
+            EventType.BOARD_PAUSED,
+            EventType.BOARD_RESUMED,
+            EventType.ONBOARDING_STARTED,
+            EventType.ONBOARDING_CONFIRMED,
+        ),
+    ),
 }
 """The kinds of things in the feed. An answer that can still be taken back is none yet."""
 
@@ -69,9 +96,34 @@ DEEDS = {
     EventType.AGENT_UPDATED: "changed the agent",
     EventType.AGENT_DELETED: "removed the agent",
     EventType.AGENT_TOKEN_ISSUED: "made a token for",
+    EventType.AGENT_SOUL_UPDATED: "changed the soul of",
+    EventType.AGENT_PROVISION_FAILED: "cannot come to its gateway",
+    EventType.AGENT_UPDATE_FAILED: "cannot be brought up to date on its gateway",
+    EventType.AGENT_DELETE_FAILED: "cannot be removed from its gateway",
+    EventType.AGENT_LOST: "was lost by its gateway, and is made anew",
+    EventType.NUDGE_SENT: "nudged",
+    EventType.ASK_USER_SENT: "has a question for a person",
+    EventType.GATEWAY_REQUEST_ASKED: "asks for",
+    EventType.GATEWAY_REQUEST_LOST: "was not answered here:",
+    EventType.GATEWAY_REQUEST_EXPIRED: "had no answer in time:",
+    EventType.GATEWAY_REQUEST_CANCELLED: "asks no more for",
     EventType.BOARD_CREATED: "made the board",
     EventType.BOARD_UPDATED: "changed the board",
+    EventType.BOARD_PAUSED: "paused the agents of",
+    EventType.BOARD_RESUMED: "let the agents go on:",
+    EventType.ONBOARDING_STARTED: "began to set up",
+    EventType.ONBOARDING_CONFIRMED: "confirmed the goal of",
 }
+
+OF_ITSELF = (
+    EventType.AGENT_STATUS_CHANGED,
+    EventType.AGENT_PROVISION_FAILED,
+    EventType.AGENT_UPDATE_FAILED,
+    EventType.AGENT_DELETE_FAILED,
+    EventType.AGENT_LOST,
+    EventType.ASK_USER_SENT,
+)
+"""What tells of the agent that it happened to, and of nothing else."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +145,12 @@ class Line:
         return self.entry.event
 
 
-def line(entry: Entry, viewer: User) -> Line:
+def line(entry: Entry, viewer: Member) -> Line:
     """Tell an event."""
     event = entry.event
     by_person = event.user_id is not None
-    itself = event.type is EventType.AGENT_STATUS_CHANGED
-    who = "You" if event.user_id == viewer.id else entry.actor_name or "Somebody"
+    itself = event.type in OF_ITSELF
+    who = "You" if event.user_id == viewer.user_id else entry.actor_name or "Somebody"
     because = because_of_another(event)
     return Line(
         entry=entry,
@@ -106,7 +158,7 @@ def line(entry: Entry, viewer: User) -> Line:
         by_agent=None if by_person else event.agent_id,
         deed=_deed(event, because),
         about="" if itself else _about(entry),
-        href="" if itself else _href(event),
+        href="" if itself else _href(event, viewer),
         body=_body(entry),
         sure=_sure(event),
     )
@@ -139,17 +191,33 @@ def _deed(event: Event, because: str) -> str:
         return f"is {str(event.data.get('to', 'changed')).replace('_', ' ')}"
     if event.type is EventType.APPROVAL_REQUESTED and event.user_id:
         return "asked:"
+    if event.type is EventType.GATEWAY_REQUEST_ANSWERED:
+        return f"{event.data.get('answer') or 'answered'}:"
     return DEEDS.get(event.type, "did something")
 
 
 def _about(entry: Entry) -> str:
     data = entry.event.data
+    if entry.event.type in REQUESTS:
+        return _asked(entry.event)
     found = data.get("question") or data.get("title") or data.get("name") or entry.board_name
     return str(found or "")
 
 
-def _href(event: Event) -> str:
-    """Return the page of what it is about, "" if there is none (any more)."""
+def _asked(event: Event) -> str:
+    data = event.data
+    if event.type is not EventType.GATEWAY_REQUEST_ANSWERED:
+        return f"{data.get('asked')} ({data.get('hash')})"
+    if data.get("kind") == RequestKind.QUESTION:
+        return f"a question of {data.get('name')}"
+    return f"{data.get('asked')} ({data.get('hash')}), for {data.get('name')}"
+
+
+def _href(event: Event, viewer: Member) -> str:
+    """Return the page of what it is about, "" if the reader has none (any more)."""
+    if event.type in REQUESTS:
+        sees = viewer.is_admin or viewer.all_boards_write
+        return f"/approvals/requests/{event.data.get('request_id')}" if sees else ""
     if event.approval_id:
         return f"/approvals/{event.approval_id}"
     if event.type.startswith("agent."):
@@ -165,7 +233,8 @@ def _body(entry: Entry) -> str:
     if entry.event.type is EventType.TASK_COMMENT:
         title = f"Comment on a task: {entry.task_title or ''}"
         return "" if entry.message == title else entry.message
-    note = entry.event.data.get("note")
+    data = entry.event.data
+    note = data.get("note") or data.get("reason") or data.get("error")
     return note if isinstance(note, str) else ""
 
 

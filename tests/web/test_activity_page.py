@@ -1,10 +1,12 @@
 """The feed of what happened, as people read it."""
 
 import re
+from functools import partial
 
 import pytest
 
-from models import Status, Task
+from models import EventType, Status, Task
+from services import events
 from tests.conftest import Transaction
 from tests.world import World
 
@@ -36,6 +38,23 @@ async def test_what_happened_is_told_newest_first(alice, bob, here) -> None:
     assert said < started
     assert "Write &lt;i&gt;it&lt;/i&gt;" in feed
     assert "<script>alert" not in feed
+
+
+async def test_who_paused_a_board_and_what_befell_an_agent_is_told(
+    alice, transaction, world
+) -> None:
+    here = partial(events.Happened, organization_id=world.tern.id, board=world.board.id)
+    failure = {"name": "Worker", "reason": "The gateway says *no*."}
+    happened = [
+        here(EventType.BOARD_PAUSED, world.alice, data={"name": "Launch"}),
+        here(EventType.AGENT_PROVISION_FAILED, None, about=world.worker.id, data=failure),
+    ]
+    async with transaction() as session:
+        await events.record_all(session, happened)
+    feed = (await alice.get("/activity")).text
+    assert "<b>You</b> paused the agents of" in feed
+    assert "<b>Worker</b> cannot come to its gateway" in feed
+    assert "The gateway says <em>no</em>." in feed
 
 
 async def test_kinds_boards_and_agents_narrow_it(alice, here, world) -> None:
