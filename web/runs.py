@@ -79,7 +79,7 @@ async def done_for(
     request: Request, session: Session, board: Board, task_id: UUID
 ) -> dict[str, Any]:
     """Load what agents do for a task on their gateways, or what was done last."""
-    found = await runs.for_task(session, board, task_id) if board.gateway_id else []
+    found = await runs.for_task(session, board, task_id)
     works: Sequence[Work] = [
         Work(run, agent, await _asked(request, session, run)) for run, agent in found
     ]
