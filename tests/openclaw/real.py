@@ -59,18 +59,13 @@ class Real:
 
 
 @contextmanager
-def gateway(
-    state: Path, *, model: str = "http://127.0.0.1:9/v1", exec_mode: str = "full"
-) -> Generator[Real]:
-    """Let a gateway run. Its agents have the model that is served at an address, if one is.
-
-    `exec_mode` says whether they may run commands: `full`, or `ask` for each.
-    """
+def gateway(state: Path, *, model: str) -> Generator[Real]:
+    """Let a gateway run. Its agents have the model that is served at an address."""
     _install()
     port, token = _free_port(), secrets.token_hex(24)
     folder = state / "openclaw"
     folder.mkdir(parents=True)
-    config = _config(state, port, token, model, exec_mode)
+    config = _config(state, port, token, model)
     (folder / "openclaw.json").write_text(json.dumps(config))
     with (state / "output").open("wb") as output:
         process = subprocess.Popen(
@@ -146,7 +141,7 @@ def _environment(state: Path) -> dict[str, str]:
     }
 
 
-def _config(state: Path, port: int, token: str, url: str, exec_mode: str) -> dict[str, Any]:
+def _config(state: Path, port: int, token: str, url: str) -> dict[str, Any]:
     model = {
         "id": MODEL,
         "name": "Scripted",
@@ -171,7 +166,7 @@ def _config(state: Path, port: int, token: str, url: str, exec_mode: str) -> dic
         "telemetry": {"enabled": False},
         "discovery": {"mdns": {"mode": "off"}},
         "logging": {"file": str(state / "gateway.log")},
-        "tools": {"exec": {"host": "gateway", "mode": exec_mode}},
+        "tools": {"exec": {"host": "gateway", "mode": "full"}},
         "models": {
             "mode": "replace",
             "catalogRefresh": {"enabled": False},

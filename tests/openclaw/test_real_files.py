@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from openclaw import Budget, Device, Link, Target
 from services import agent_files
 from tests.api.serving import serving
 from tests.conftest import Transaction
-from tests.openclaw import real, scripted
 from tests.openclaw.real import Real
 from tests.openclaw.scripted import Model, Run, Thought, Turn
 from tests.world import World, a_gateway, token_of
@@ -24,18 +22,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 LONG = "Every word of this objective has to arrive. " * 60  # some 2,600 characters
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[Model]:
-    with scripted.thinking() as model:
-        yield model
-
-
-@pytest.fixture(scope="module")
-def gateway(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
-    with real.gateway(tmp_path_factory.mktemp("gateway"), model=model.url) as running:
-        yield running
 
 
 def begins(turn: Turn) -> Thought:
@@ -49,7 +35,7 @@ def begins(turn: Turn) -> Thought:
 
 
 async def test_an_agent_reads_its_files_to_the_last_word_and_checks_in_as_they_say(
-    gateway: Real,
+    real_gateway: Real,
     model: Model,
     own_settings: Settings,
     real_world: World,
@@ -69,7 +55,7 @@ async def test_an_agent_reads_its_files_to_the_last_word_and_checks_in_as_they_s
         worker.soul_template = "You count every word. " * 500
     async with (
         serving(own_settings) as url,
-        Link(_target(gateway), budget=Budget(whole=120)) as link,
+        Link(_target(real_gateway), budget=Budget(whole=120)) as link,
     ):
         async with real_transaction() as session:
             worker = await session.get_one(Agent, real_world.worker.id)
@@ -86,20 +72,23 @@ async def test_an_agent_reads_its_files_to_the_last_word_and_checks_in_as_they_s
         }
         await link.call("chat.send", params, repeatable=True)
         async with asyncio.timeout(90):
-            while not (model.turns and len(model.turns[-1].results) > 1):
+            while not (turns := _of(model, key)) or len(turns[-1].results) < 2:
                 await asyncio.sleep(0.1)
         history = await link.call("chat.history", {"sessionKey": facts.session_key, "limit": 50})
 
-    [turn, *_] = [one for one in model.turns if one.agent == key]
     for text in agent_files.render(facts).values():
         for line in filter(None, text.split("\n")):
-            assert line in turn.system, line
-    checked_in = model.turns[-1].results[-1]
+            assert line in turns[0].system, line
+    checked_in = turns[-1].results[-1]
     assert f'"id":"{worker.id}"' in checked_in
     assert str(root) in checked_in
     assert token_of(worker) not in str(history)
     async with real_transaction() as session:
         assert (await session.get_one(Agent, worker.id)).last_seen_at is not None
+
+
+def _of(model: Model, key: str) -> list[Turn]:
+    return [turn for turn in model.turns if turn.agent == key]
 
 
 def _target(gateway: Real) -> Target:

@@ -1,9 +1,10 @@
 """What agents of a real gateway ask, and what they do: `./run test --gateway`."""
 
 import asyncio
+import json
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from services import gateway_requests
 from services.gateway_requests import Wish
 from tests.attended import Attended, key_of, settle_in
 from tests.conftest import Transaction
-from tests.openclaw import real, scripted
+from tests.openclaw import scripted
 from tests.openclaw.asking import Asking
 from tests.openclaw.real import Real
 from tests.openclaw.scripted import Model, Thought, Turn, Use
@@ -42,18 +43,10 @@ def obedient(turn: Turn) -> Thought:
     return "Nothing to do."
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[Model]:
-    with scripted.thinking() as model:
-        model.mind = obedient
-        yield model
-
-
-@pytest.fixture(scope="module")
-def gateway(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
-    folder = tmp_path_factory.mktemp("gateway")
-    with real.gateway(folder, model=model.url, exec_mode="ask") as running:
-        yield running
+@pytest.fixture
+def gateway(real_gateway: Real, model: Model) -> Real:
+    model.mind = obedient
+    return real_gateway
 
 
 @pytest.fixture
@@ -80,12 +73,20 @@ async def there(
     async with asyncio.timeout(LONG):
         while key not in str(await link.call("agents.list", {}, repeatable=True)):
             await asyncio.sleep(0.2)
+    await ask_first(link, key)
     there = Attended(Asking(), real_world, row, real_transaction, own_settings, patience=LONG)
     listening = asyncio.create_task(there.doorbell.listen(own_settings.dsn))
     await asyncio.wait_for(there.doorbell.listening.wait(), 10)
     yield there
     listening.cancel()
     await asyncio.wait({listening})
+
+
+async def ask_first(link: Link, key: str) -> None:
+    """Let an agent run no command that a person has not allowed."""
+    mode = {"agents": {"entries": {key: {"tools": {"exec": {"mode": "ask"}}}}}}
+    config = await link.call("config.get", {}, repeatable=True)
+    await link.call("config.patch", {"raw": json.dumps(mode), "baseHash": config["hash"]})
 
 
 async def say(link: Link, there: Attended, text: str) -> str:

@@ -6,7 +6,7 @@ What the fake says of turns in tests/openclaw/talking.py has to be what this one
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -20,9 +20,8 @@ from services.messages import turns
 from services.messages.turns import BEGUN, ENDED, RUNNING, UNKNOWN, Fate
 from tests.carried import Post, session_of
 from tests.conftest import Transaction
-from tests.openclaw import real
 from tests.openclaw.real import Real
-from tests.openclaw.scripted import Model, Refuse, Thought, Turn, thinking
+from tests.openclaw.scripted import Model, Refuse, Thought, Turn
 from tests.openclaw.talking import Talking
 from tests.world import SEAL, World, a_gateway
 
@@ -47,22 +46,15 @@ class Mind:
         return Refuse("no credit") if "BAD" in turn.told else f"I heard: {turn.told[:60]}"
 
 
-@pytest.fixture(scope="module")
-def mind() -> Mind:
-    return Mind()
+@pytest.fixture
+def mind(model: Model) -> Mind:
+    model.mind = mind = Mind()
+    return mind
 
 
-@pytest.fixture(scope="module")
-def model(mind: Mind) -> Iterator[Model]:
-    with thinking() as model:
-        model.mind = mind
-        yield model
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[Real]:
-    with real.gateway(tmp_path_factory.mktemp("gateway"), model=model.url) as running:
-        yield running
+@pytest.fixture
+def gateway(real_gateway: Real, mind: Mind) -> Real:
+    return real_gateway
 
 
 @dataclass
@@ -95,9 +87,12 @@ class Talk:
                     return found[0]
                 await asyncio.sleep(0.05)
 
-    async def back(self) -> None:
-        """Wait until the gateway is there again."""
+    async def restarted(self) -> None:
+        """Have the gateway restart, and wait until it is there again."""
+        await self.link.call("gateway.restart.request", {"reason": "test"})
         async with asyncio.timeout(2 * LONG):
+            while self.link.is_up:
+                await asyncio.sleep(0.05)
             while await self.look("nothing") is None:
                 await asyncio.sleep(0.5)
                 await self.link.hello()
@@ -150,10 +145,10 @@ async def test_what_is_said_while_a_turn_runs_is_not_heard_before_the_gateway_sa
     assert [turn.told for turn in model.turns if "And this" in turn.told]
 
 
-async def test_a_turn_that_is_stopped_has_failed(talk: Talk, mind: Mind) -> None:
+async def test_a_turn_that_is_stopped_has_failed(talk: Talk, mind: Mind, model: Model) -> None:
     mind.go_on.clear()
     assert await talk.say("SLOW again", "stopped") == BEGUN
-    await asyncio.sleep(1)
+    await until_thought_of(model, "SLOW again")
     await talk.link.call("chat.abort", {"sessionKey": MAIN, "runId": "stopped"})
     assert await talk.end_of("stopped") == turns.Turn(Fate.FAILED, turns.STOPPED)
     assert await talk.say("SLOW again", "stopped") == turns.Turn(Fate.FAILED, turns.STOPPED)
@@ -172,9 +167,7 @@ async def test_after_a_restart_what_was_said_is_known_and_not_said_again(
 ) -> None:
     assert await talk.say("Only once, please", "once") == BEGUN
     assert await talk.end_of("once") == ENDED
-    await talk.link.call("gateway.restart.request", {"reason": "test"})
-    await asyncio.sleep(3)
-    await talk.back()
+    await talk.restarted()
     assert await talk.look("once") == ENDED
     talk.ends.clear()
     assert await talk.say("Only once, please", "once") == BEGUN
@@ -205,7 +198,11 @@ async def crew(
 
 
 async def test_messages_are_carried_over_a_gateway_that_restarts_in_between(
-    talk: Talk, crew: list[Agent], real_transaction: Transaction, real_world: World
+    talk: Talk,
+    crew: list[Agent],
+    real_transaction: Transaction,
+    real_world: World,
+    model: Model,
 ) -> None:
     """Market need 18, and W-43: once, and in order."""
     async with real_transaction() as session:
@@ -217,7 +214,7 @@ async def test_messages_are_carried_over_a_gateway_that_restarts_in_between(
         for content, agent in product(wanted, crew):
             await post.write(content, to=agent)
             if content == wanted[3] and agent is crew[0]:
-                await asyncio.sleep(2)
+                await until_thought_of(model, wanted[0])
                 await talk.link.call("gateway.restart.request", {"reason": "test"})
         for agent in crew:
             await post.until(*[MessageState.ACKNOWLEDGED] * 6, agent=agent, within=4 * LONG)
@@ -226,6 +223,13 @@ async def test_messages_are_carried_over_a_gateway_that_restarts_in_between(
         said = (await talk.link.call("chat.history", asked, repeatable=True))["messages"]
         heard = [one["content"] for one in said if one["role"] == "user"]
         assert [text for text in heard if text.startswith("BOARD CHAT")] == wanted
+
+
+async def until_thought_of(model: Model, told: str) -> None:
+    """Wait until the model is asked about something."""
+    async with asyncio.timeout(LONG):
+        while not any(told in turn.told for turn in model.turns):
+            await asyncio.sleep(0.05)
 
 
 async def until_listed(link: Link, keys: list[str]) -> None:
