@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.doorbell import Doorbell
 from kit.settings import Settings
-from models import Agent, Event, EventType, Gateway, GatewayRequest, RequestState, Run
+from models import Agent, Event, EventType, Gateway, GatewayRequest, RequestState, Run, User
 from openclaw import Budget, Guard
 from services import gateway_requests, runs
+from services.gateway_requests import RequestDetail, Wish
 from services.gateways import Carrier
 from tests.conftest import Transaction
 from tests.openclaw.asking import Asking, asking
@@ -66,6 +67,36 @@ class Attended:
         found = await self.until(lambda: self._in(state))
         return found[-1]
 
+    async def shown(self, request: GatewayRequest) -> GatewayRequest:
+        """Return a request as it is now."""
+        [found] = [one for one in await self.requests() if one.id == request.id]
+        return found
+
+    async def several(self, *states: RequestState) -> list[GatewayRequest]:
+        """Return all requests if they are in these states, else none."""
+        found = await self.requests()
+        return found if [one.state for one in found] == [*states] else []
+
+    async def asked(
+        self, id: str = "a-1", *, agent: str | None = None, command: str = "ls", **more: Any
+    ) -> GatewayRequest:
+        """Let something be asked, and the gateway be left alone again."""
+        agent = agent or key_of(self.world.worker)
+        await self.fake.ask(id, command, agent, silently=True, **more)
+        async with self.held():
+            found = await self.until(lambda: self._of(id))
+        return found[0]
+
+    async def answer(self, user: User, request: GatewayRequest, **wish: Any) -> RequestDetail:
+        """Answer a request as somebody who has seen it."""
+        whole = Wish(**{"sha256": request.sha256} | wish)
+        async with self.transaction() as session:
+            return await gateway_requests.answer(session, user, request.id, whole)
+
+    async def listened(self) -> bool:
+        """Whether somebody has asked the gateway what it asks."""
+        return any(method == "question.list" for method, _ in self.fake.calls)
+
     async def runs(self) -> list[Run]:
         async with self.transaction() as session:
             return list(await session.scalars(select(Run).order_by(Run.started_at)))
@@ -98,6 +129,9 @@ class Attended:
         """Change a row behind everybody's back."""
         async with self.transaction() as session:
             await session.execute(update(type(what)).filter_by(id=what.id).values(**values))
+
+    async def _of(self, id: str) -> list[GatewayRequest]:
+        return [one for one in await self.requests() if one.request_id == id]
 
     async def _in(self, state: RequestState) -> list[GatewayRequest]:
         return [one for one in await self.requests() if one.state is state]

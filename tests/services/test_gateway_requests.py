@@ -11,12 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from kit.clock import now
-from kit.errors import Conflict, Forbidden, Invalid, NotFound
+from kit.errors import Conflict, Forbidden, NotFound
 from kit.paging import Paging
 from kit.settings import Settings
-from models import EventType, GatewayRequest, RequestKind, RequestState, User
+from models import EventType, RequestKind, RequestState
 from services import gateway_requests
-from services.gateway_requests import Wish
 from services.gateway_requests.reading import one as read
 from tests.attended import Attended, attended, key_of
 from tests.conftest import Transaction
@@ -47,23 +46,11 @@ def hash_of(said: str) -> str:
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-async def answer(there: Attended, user: User, request: GatewayRequest, **wish: Any) -> Any:
-    wish = {"sha256": request.sha256} | wish
-    async with there.transaction() as session:
-        return await gateway_requests.answer(session, user, request.id, Wish(**wish))
-
-
-async def shown(there: Attended, request: GatewayRequest) -> GatewayRequest:
-    """Return a request as it is now."""
-    [found] = [one for one in await there.requests() if one.id == request.id]
-    return found
-
-
 async def test_a_command_is_asked_about_exactly_answered_once_and_run(there: Attended) -> None:
     """Market need 11."""
     world = there.world
     async with there.held():
-        await there.until(lambda: _connected(there))
+        await there.until(there.listened)
         await there.fake.ask("a-1", COMMAND, key_of(world.worker), warningText="Careful.")
         request = await there.request()
         assert (request.command, request.exact) == (COMMAND, COMMAND)
@@ -73,7 +60,7 @@ async def test_a_command_is_asked_about_exactly_answered_once_and_run(there: Att
         assert request.context == {"host": "gateway", "path": "/usr/bin/rm", "warning": "Careful."}
         assert request.allowed_decisions == [ONCE, DENY]
         assert request.expires_at > now() + timedelta(minutes=29)
-        await answer(there, world.bob, request, decision=ONCE)
+        await there.answer(world.bob, request, decision=ONCE)
         request = await there.request(ANSWERED)
         assert there.fake.approvals["a-1"]["decision"] == ONCE
     assert (request.answered_by, request.answered_by_user_id) == ("Bob", world.bob.id)
@@ -100,7 +87,7 @@ async def test_what_was_asked_while_nobody_listened_is_found_after_every_connect
         await there.fake.ask("a-2", "ls two", worker, silently=True)
         await there.fake.decide("a-1", DENY)
         there.fake.refuses = None
-        first, second = await there.until(lambda: _several(there, LOST, WAITING))
+        first, second = await there.until(lambda: there.several(LOST, WAITING))
     assert (first.answer, first.answered_by) == ({"decision": DENY}, "Somebody's phone")
     assert first.answered_by_user_id is None
     assert first.error == "Somebody's phone answered it."
@@ -109,7 +96,7 @@ async def test_what_was_asked_while_nobody_listened_is_found_after_every_connect
 
 async def test_events_that_a_gateway_drops_are_made_up_for_by_looking(there: Attended) -> None:
     async with there.held(look_anyway=0.1):
-        await there.until(lambda: _connected(there))
+        await there.until(there.listened)
         await there.fake.ask("a-1", "ls", key_of(there.world.worker), silently=True)
         await there.request()
         there.fake.approvals["a-1"] |= {"status": "expired", "reason": "timeout"}
@@ -123,197 +110,42 @@ async def test_what_was_dropped_is_found_however_much_else_is_asked(there: Atten
             await asyncio.sleep(0.005)
 
     async with there.held(look_anyway=0.1):
-        await there.until(lambda: _connected(there))
+        await there.until(there.listened)
         talking = asyncio.create_task(tell())
         await there.request()
         await there.fake.ask("a-1", "ls", key_of(there.world.worker), silently=True)
-        await there.until(lambda: _several(there, WAITING, WAITING))
+        await there.until(lambda: there.several(WAITING, WAITING))
         talking.cancel()
         await asyncio.wait({talking})
 
 
-async def test_an_answer_waits_for_a_gateway_that_is_away_and_is_told_when_it_is_back(
-    there: Attended,
-) -> None:
-    await there.fake.ask("a-1", "ls", key_of(there.world.worker), silently=True)
-    async with there.held():
-        request = await there.request()
-    await answer(there, there.world.alice, request, decision=DENY)
-    assert (await shown(there, request)).state is RequestState.ANSWERING
-    assert there.fake.approvals["a-1"]["status"] == "pending"
-    async with there.held():
-        request = await there.request(ANSWERED)
-    assert there.fake.approvals["a-1"]["status"] == "denied"
-
-
-async def test_who_stops_between_telling_and_noting_tells_again_and_does_no_harm(
-    there: Attended,
-) -> None:
-    """The gateway had the answer, and the process died before it wrote that down."""
-    await there.fake.ask("a-1", "ls", key_of(there.world.worker), silently=True)
-    await there.fake.ask_person("q-1", COLOUR)
-    async with there.held():
-        command, question = await there.until(lambda: _several(there, WAITING, WAITING))
-    await answer(there, there.world.alice, command, decision=ONCE)
-    await answer(there, there.world.alice, question, answers={"colour": ["Blue"]})
-    there.fake._settle("a-1", ONCE, "Mission Control")
-    told = {"id": "q-1", "answers": {"answers": {"colour": ["Blue"]}}}
-    there.fake._answer_question({**told, "resolutionId": str(question.id)})
-    async with there.held():
-        await there.until(lambda: _several(there, ANSWERED, ANSWERED))
-
-
-async def test_who_answers_on_the_gateway_first_has_answered(there: Attended) -> None:
-    worker = key_of(there.world.worker)
-    await there.fake.ask("a-1", "ls", worker, silently=True)
-    async with there.held():
-        request = await there.request()
-    await answer(there, there.world.bob, request, decision=ONCE)
-    there.fake._settle("a-1", DENY, "Somebody's phone")
-    async with there.held():
-        request = await there.request(LOST)
-    assert request.error == "Somebody's phone had answered it before."
-    assert (request.answer, request.answered_by) == ({"decision": ONCE}, "Bob")
-    assert request.delivered_at is None
-
-
 async def test_what_ends_without_an_answer_says_so(there: Attended) -> None:
     async with there.held():
-        await there.until(lambda: _connected(there))
+        await there.until(there.listened)
         for id in ("a-1", "a-2", "a-3"):
             await there.fake.ask(id, f"ls {id}", key_of(there.world.worker))
-        await there.until(lambda: _several(there, WAITING, WAITING, WAITING))
+        await there.until(lambda: there.several(WAITING, WAITING, WAITING))
         await there.fake.end("a-1", "expired", "timeout")
         await there.fake.end("a-2", "cancelled", "run-aborted")
-        await there.until(lambda: _several(there, EXPIRED, CANCELLED, WAITING))
+        await there.until(lambda: there.several(EXPIRED, CANCELLED, WAITING))
         there.fake.forget()
         await there.fake.drop(1012)
-        found = await there.until(lambda: _several(there, EXPIRED, CANCELLED, LOST))
+        found = await there.until(lambda: there.several(EXPIRED, CANCELLED, LOST))
     assert found[2].error == "The gateway knows nothing of it any more."
     assert len(await there.events(EventType.GATEWAY_REQUEST_EXPIRED)) == 1
     assert len(await there.events(EventType.GATEWAY_REQUEST_CANCELLED)) == 1
     assert len(await there.events(EventType.GATEWAY_REQUEST_LOST)) == 1
 
 
-async def test_an_answer_that_a_gateway_refuses_is_lost_and_says_why(there: Attended) -> None:
-    await there.fake.ask("a-1", "ls", key_of(there.world.worker), silently=True)
-    async with there.held():
-        request = await there.request()
-    await answer(there, there.world.bob, request, decision=ONCE)
-    there.fake.approvals["a-1"]["request"]["allowedDecisions"] = [DENY]
-    async with there.held():
-        request = await there.request(LOST)
-    assert request.error == "The gateway does not take the answer: not any more"
-
-
-async def test_an_answer_is_not_told_to_a_gateway_that_asks_something_else_under_the_same_id(
-    there: Attended,
-) -> None:
-    await there.fake.ask("a-1", "ls", key_of(there.world.worker), silently=True)
-    async with there.held():
-        request = await there.request()
-    await answer(there, there.world.bob, request, decision=ONCE)
-    there.fake.approvals["a-1"]["request"]["command"] = "ls "
-    async with there.held():
-        request = await there.request(LOST)
-    assert request.error == "The gateway asks something else now, so it was not told the answer."
-    assert there.fake.approvals["a-1"]["status"] == "pending"
-
-
-async def test_questions_are_answered_with_what_is_offered_or_said(there: Attended) -> None:
-    free = {"questionId": "why", "header": "Why", "question": "Why?", "options": []}
-    many = {**COLOUR, "questionId": "many", "multiSelect": True, "isOther": True}
-    async with there.held():
-        await there.until(lambda: _connected(there))
-        await there.fake.ask_person("q-1", COLOUR, free, many, agent=key_of(there.world.lead))
-        request = await there.request()
-        assert request.questions == [COLOUR, free, many]
-        assert (request.kind, request.command) == (RequestKind.QUESTION, None)
-        good = {"colour": ["Blue"], "why": [" Because. "], "many": ["Red", "Green", ""]}
-        for bad in (
-            {},
-            {"colour": ["Green"]},
-            {"colour": ["Blue", "Red"]},
-            {"why": ["  "]},
-            {"other": ["x"]},
-        ):
-            with pytest.raises(Invalid):
-                await answer(there, there.world.bob, request, answers=bad and good | bad)
-        with pytest.raises(Invalid):
-            await answer(there, there.world.bob, request, decision=ONCE)
-        await answer(there, there.world.bob, request, answers=good)
-        await there.request(ANSWERED)
-    kept = there.fake.questions["q-1"]
-    expected = {"colour": ["Blue"], "why": ["Because."], "many": ["Red", "Green"]}
-    assert kept["answers"] == {"answers": expected}
-    assert kept["resolvedBy"] == "Bob (Mission Control)"
-
-
-async def test_a_question_may_be_left_unanswered(there: Attended) -> None:
-    async with there.held():
-        await there.until(lambda: _connected(there))
-        await there.fake.ask_person("q-1", COLOUR)
-        await answer(there, there.world.alice, await there.request(), cancel=True)
-        request = await there.request(ANSWERED)
-    assert there.fake.questions["q-1"]["status"] == "cancelled"
-    assert request.answer == {"cancel": True}
-
-
-async def test_a_secret_is_not_answered_here(there: Attended) -> None:
-    async with there.held():
-        await there.until(lambda: _connected(there))
-        await there.fake.ask_person("q-1", {**COLOUR, "options": [], "isSecret": True})
-        request = await there.request()
-    with pytest.raises(Conflict) as refused:
-        await answer(there, there.world.alice, request, answers={"colour": ["hush"]})
-    assert refused.value.code == "request_secret"
-
-
-async def test_an_answer_counts_only_for_what_was_seen(there: Attended) -> None:
-    request = await asked(there)
-    with pytest.raises(Conflict) as refused:
-        await answer(there, there.world.bob, request, sha256=hash_of("ls "), decision=ONCE)
-    assert refused.value.code == "request_differs"
-    with pytest.raises(Invalid):
-        await answer(there, there.world.bob, request, decision="allow-always")
-    assert (await shown(there, request)).state is WAITING
-
-
-async def test_of_two_who_answer_at_once_exactly_one_has(there: Attended) -> None:
-    for number in range(8):
-        request = await asked(there, f"a-{number}")
-        tries = [
-            answer(there, user, request, decision=decision)
-            for user, decision in ((there.world.alice, ONCE), (there.world.bob, DENY))
-        ]
-        results = await asyncio.gather(*tries, return_exceptions=True)
-        [lost] = [one for one in results if isinstance(one, Exception)]
-        assert isinstance(lost, Conflict)
-        assert lost.code == "already_answered"
-        kept = await shown(there, request)
-        assert lost.details["by"] == kept.answered_by
-    events = await there.events(EventType.GATEWAY_REQUEST_ANSWERED)
-    assert len(events) == 8
-
-
-async def test_saying_the_same_again_changes_nothing(there: Attended) -> None:
-    request = await asked(there)
-    for _ in range(2):
-        await answer(there, there.world.bob, request, decision=ONCE)
-    with pytest.raises(Conflict):
-        await answer(there, there.world.bob, request, decision=DENY)
-    assert len(await there.events(EventType.GATEWAY_REQUEST_ANSWERED)) == 1
-
-
 async def test_only_who_may_change_the_board_sees_and_answers(there: Attended) -> None:
-    world, request = there.world, await asked(there)
+    world, request = there.world, await there.asked()
     for user, refusal in (
         (world.rita, Forbidden),
         (world.dana, Forbidden),
         (world.charlie, NotFound),
     ):
         with pytest.raises(refusal):
-            await answer(there, user, request, decision=ONCE)
+            await there.answer(user, request, decision=ONCE)
     async with there.transaction() as session:
         for member, count in ((world.alices, 1), (world.bobs, 1), (world.ritas, 0)):
             assert len(await gateway_requests.waiting(session, member)) == count
@@ -322,34 +154,34 @@ async def test_only_who_may_change_the_board_sees_and_answers(there: Attended) -
 
 
 async def test_what_an_agent_of_nobodys_asks_is_for_admins(there: Attended) -> None:
-    world, request = there.world, await asked(there, agent="main")
+    world, request = there.world, await there.asked(agent="main")
     assert (request.agent_id, request.board_id, request.agent_key) == (None, None, "main")
     with pytest.raises(Forbidden):
-        await answer(there, world.bob, request, decision=ONCE)
+        await there.answer(world.bob, request, decision=ONCE)
     with pytest.raises(NotFound):
-        await answer(there, world.charlie, request, decision=ONCE)
+        await there.answer(world.charlie, request, decision=ONCE)
     async with there.transaction() as session:
         assert await gateway_requests.waiting_by_board(session, world.danas) == {None: 1}
         assert await gateway_requests.waiting_by_board(session, world.bobs) == {}
-    await answer(there, world.dana, request, decision=ONCE)
+    await there.answer(world.dana, request, decision=ONCE)
 
 
 async def test_what_nobody_answers_in_time_expires_even_if_the_gateway_never_comes_back(
     there: Attended,
 ) -> None:
     late: Any = {"times": {"createdAtMs": moment(-31), "expiresAtMs": moment(-2)}}
-    waits, given = await asked(there, "a-1", **late), await asked(there, "a-2", **late)
-    await asked(there, "a-3")
-    await answer(there, there.world.bob, given, decision=ONCE)
+    waits, given = await there.asked("a-1", **late), await there.asked("a-2", **late)
+    await there.asked("a-3")
+    await there.answer(there.world.bob, given, decision=ONCE)
     async with there.transaction() as session:
         assert await gateway_requests.expire(session) == 2
     async with there.transaction() as session:
         assert await gateway_requests.expire(session) == 0
-    assert (await shown(there, waits)).state is EXPIRED
-    given = await shown(there, given)
+    assert (await there.shown(waits)).state is EXPIRED
+    given = await there.shown(given)
     assert (given.state, given.error) == (EXPIRED, "It expired before the answer arrived.")
     with pytest.raises(Conflict) as refused:
-        await answer(there, there.world.bob, waits, decision=ONCE)
+        await there.answer(there.world.bob, waits, decision=ONCE)
     assert refused.value.code == "request_over"
 
 
@@ -367,20 +199,20 @@ async def test_what_nobody_answers_in_time_expires_even_if_the_gateway_never_com
 async def test_what_was_asked_and_answered_cannot_be_rewritten(
     there: Attended, change: dict[str, Any]
 ) -> None:
-    request = await asked(there)
-    await answer(there, there.world.bob, request, decision=ONCE)
+    request = await there.asked()
+    await there.answer(there.world.bob, request, decision=ONCE)
     with pytest.raises(DBAPIError, match="is never changed"):
         await there.change(request, **change)
 
 
 async def test_what_was_answered_outlives_who_answered_and_the_gateway(there: Attended) -> None:
-    world, request = there.world, await asked(there)
-    await answer(there, world.bob, request, decision=ONCE)
+    world, request = there.world, await there.asked()
+    await there.answer(world.bob, request, decision=ONCE)
     async with there.transaction() as session:
         await session.execute(text("update agents set gateway_id = null"))
         await session.execute(text("delete from gateways"))
         await session.execute(text("delete from users where name = 'Bob'"))
-    kept = await shown(there, request)
+    kept = await there.shown(request)
     assert (kept.gateway_id, kept.answered_by_user_id) == (None, None)
     assert (kept.gateway_name, kept.answered_by, kept.sha256) == ("Harbour", "Bob", hash_of("ls"))
 
@@ -422,9 +254,9 @@ async def test_only_what_a_gateway_offers_can_be_decided() -> None:
 
 
 async def test_lists_are_narrowed_by_state_board_and_gateway(there: Attended) -> None:
-    world, request = there.world, await asked(there)
-    await asked(there, "a-2", agent="main")
-    await answer(there, world.alice, request, decision=ONCE)
+    world, request = there.world, await there.asked()
+    await there.asked("a-2", agent="main")
+    await there.answer(world.alice, request, decision=ONCE)
 
     async def found(**filters: Any) -> int:
         async with there.transaction() as session:
@@ -436,26 +268,3 @@ async def test_lists_are_narrowed_by_state_board_and_gateway(there: Attended) ->
     assert await found(board_id=world.board.id) == 1
     assert await found(board_id=world.garden.id) == 0
     assert await found(gateway_id=there.gateway.id) == 2
-
-
-async def asked(
-    there: Attended, id: str = "a-1", *, agent: str | None = None, **more: Any
-) -> GatewayRequest:
-    """Let something be asked, and the gateway be left alone again."""
-    await there.fake.ask(id, "ls", agent or key_of(there.world.worker), silently=True, **more)
-    async with there.held():
-        found = await there.until(lambda: _of(there, id))
-    return found[0]
-
-
-async def _of(there: Attended, id: str) -> list[GatewayRequest]:
-    return [one for one in await there.requests() if one.request_id == id]
-
-
-async def _connected(there: Attended) -> bool:
-    return any(method == "question.list" for method, _ in there.fake.calls)
-
-
-async def _several(there: Attended, *states: RequestState) -> list[GatewayRequest]:
-    found = await there.requests()
-    return found if [one.state for one in found] == [*states] else []
