@@ -47,13 +47,21 @@ class GatewayRequestRead(Answer):
     agent_key: str | None
     session_key: str | None
     run_id: str | None
-    command: str | None = Field(description="To the byte. Null for questions.")
+    command: str | None = Field(
+        description="To the byte, but for tokens of ours, which are masked. Null for questions."
+    )
     cwd: str | None
     context: JsonObject | None = Field(
         description="What else the gateway says of a command: `host`, `path`, `warning`."
     )
-    questions: list[JsonObject] = Field(description="As the gateway tells them.")
-    sha256: str = Field(description="Of the command, or of the questions as compact JSON.")
+    questions: list[JsonObject] = Field(
+        description="As the gateway tells them, but for tokens of ours."
+    )
+    sha256: str = Field(
+        description="Of the command, or of the questions as compact JSON: of every byte, also of "
+        "what is masked here."
+    )
+    is_masked: bool = Field(description="Whether a token of ours in it is masked.")
     allowed_decisions: list[str] = Field(description="What the gateway takes for a command.")
     state: RequestState = Field(description=OF_STATE)
     asked_at: Moment

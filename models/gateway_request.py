@@ -1,12 +1,13 @@
 """What agents on gateways ask people for: leave to run a command, and answers to questions."""
 
+import hashlib
 import json
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
@@ -33,9 +34,9 @@ class RequestState(StrEnum):
 class GatewayRequest(Base):
     """Something that an agent on a gateway asks a person.
 
-    `exact` is what is asked, to the byte: a command, or questions as JSON. The database computes
-    `sha256` of it, and a trigger of its own keeps both as they are for ever, as well as what was
-    answered, by whom and when.
+    `exact` is what is asked, a command or questions as JSON, with tokens of ours masked; `sha256`
+    is of every byte of it, as it was asked. A trigger of the database keeps both as they are for
+    ever, as well as what was answered, by whom and when.
     """
 
     __tablename__ = "gateway_requests"
@@ -57,8 +58,6 @@ class GatewayRequest(Base):
         CheckConstraint("state <> 'waiting' or answered_at is null", name="waiting"),
     )
 
-    __mapper_args__ = {"eager_defaults": True}  # an update does not forget the hash
-
     organization_id: Mapped[UUID] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
@@ -74,7 +73,7 @@ class GatewayRequest(Base):
     session_key: Mapped[str | None]
     run_id: Mapped[str | None]
     exact: Mapped[str]
-    sha256: Mapped[str] = mapped_column(Computed("sha256_of(exact)", persisted=True))
+    sha256: Mapped[str]
     cwd: Mapped[str | None]
     context: Mapped[dict[str, Any] | None]  # what else the gateway says of a command
     allowed_decisions: Mapped[list[Any]]
@@ -91,6 +90,11 @@ class GatewayRequest(Base):
     ended_at: Mapped[datetime | None]  # since when nobody waits for an answer any more
     error: Mapped[str | None]  # why it has come to nothing, in words
     created_at: Mapped[datetime]
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether a token of ours stood in what is asked, where it is masked now."""
+        return hashlib.sha256(self.exact.encode()).hexdigest() != self.sha256
 
     @property
     def command(self) -> str | None:

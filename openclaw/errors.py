@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from kit.secrets import masked
 from kit.text import mended
 
 LONGEST_MESSAGE = 300  # characters of a gateway's own words that are kept
@@ -103,7 +104,7 @@ class GatewayError(Exception):
         details: Mapping[str, Any] | None = None,
         retry_after: float | None = None,
     ) -> None:
-        self.message = mended(message[:LONGEST_MESSAGE])
+        self.message = mended(masked(message)[:LONGEST_MESSAGE])
         super().__init__(self.message)
         self.trouble = trouble
         self.code = code

@@ -89,9 +89,9 @@ class Attended:
 
     async def answer(self, user: User, request: GatewayRequest, **wish: Any) -> RequestDetail:
         """Answer a request as somebody who has seen it."""
-        whole = Wish(**{"sha256": request.sha256} | wish)
+        wish.setdefault("sha256", request.sha256)
         async with self.transaction() as session:
-            return await gateway_requests.answer(session, user, request.id, whole)
+            return await gateway_requests.answer(session, user, request.id, Wish(**wish))
 
     async def listened(self) -> bool:
         """Whether somebody has asked the gateway what it asks."""

@@ -304,10 +304,10 @@ def a_main(gateway: Gateway, name: str = "Harbour master", **fields: Any) -> lis
 
 def a_request(gateway: Gateway, agent: Agent | None = None, **fields: Any) -> GatewayRequest:
     """Make a question whether an agent on a gateway may run a command."""
-    id = new_id()
+    id, exact = new_id(), fields.setdefault("exact", "rm -rf build")
     defaults = {
         "kind": RequestKind.EXEC,
-        "exact": "rm -rf build",
+        "sha256": fingerprint(exact),
         "cwd": "/agents/work",
         "allowed_decisions": ["allow-once", "deny"],
         "asked_at": now(),

@@ -57,7 +57,7 @@ async def tell(link: Link, request: GatewayRequest) -> Fate:
     """
     waiting = await listed(link, request.kind) or {}
     shown = waiting.get(request.request_id)
-    if shown is not None and shown.exact != request.exact:
+    if shown is not None and shown.sha256 != request.sha256:
         raise Refused("The gateway asks something else now, so it was not told the answer.")
     try:
         await _resolve(link, request)

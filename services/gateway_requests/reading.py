@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from kit.secrets import fingerprint, masked
 from kit.text import storable
 from models import RequestKind
 
@@ -23,11 +24,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as the gateway tells it. `exact` is what is asked, to the byte."""
+    """A request as the gateway tells it, but for tokens of ours: those are masked.
+
+    `sha256` is of what is asked to the byte, with what is masked in `exact`.
+    """
 
     request_id: str
     kind: RequestKind
     exact: str
+    sha256: str
     asked_at: datetime
     expires_at: datetime
     agent_key: str | None = None
@@ -73,8 +78,9 @@ def _command(said: Mapping[str, Any]) -> Asked | None:
         "path": _line(request.get("resolvedPath")),
         "warning": _text(request.get("warningText"), LONGEST_WARNING),
     }
-    more = {"cwd": _line(request.get("cwd")), "allowed_decisions": _decisions(request)}
-    known = {name: value for name, value in context.items() if value}
+    cwd = masked(_line(request.get("cwd")) or "") or None
+    more = {"cwd": cwd, "allowed_decisions": _decisions(request)}
+    known = {name: masked(value) for name, value in context.items() if value}
     return _asked(said, request, RequestKind.EXEC, command, context=known or None, **more)
 
 
@@ -96,7 +102,8 @@ def _asked(
     return Asked(
         request_id=id,
         kind=kind,
-        exact=exact,
+        exact=masked(exact),
+        sha256=fingerprint(exact),
         asked_at=asked_at,
         expires_at=expires_at,
         agent_key=key_of(whose.get("agentId"), whose.get("sessionKey")),

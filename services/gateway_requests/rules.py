@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from kit.errors import Conflict, Invalid
+from kit.secrets import masked_within
 from kit.values import words
 from models import GatewayRequest, RequestKind, RequestState, User
 
@@ -87,10 +88,15 @@ def meet(request: GatewayRequest, fate: Fate, at: datetime) -> bool:
         return True
     request.state, request.error = _state(fate, at >= request.expires_at), _error(fate, given)
     if fate.is_answered and not given:
-        request.answer = dict(fate.answer or {})
+        request.answer = _kept(request, fate.answer or {})
         request.answered_by = fate.by or "Somebody on the gateway"
         request.answered_at = at
     return False
+
+
+def _kept(request: GatewayRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what we keep of an answer that was given on the gateway: nothing that is secret."""
+    return {"answers": {}} if is_secret(request) else masked_within(dict(answer))
 
 
 def _is_ours(fate: Fate, request: GatewayRequest) -> bool:

@@ -37,6 +37,7 @@ async def test_a_request_says_exactly_what_is_asked_and_by_whom(
     found = (await bob.get(f"/gateway-requests/{request.id}")).json()
     assert found["command"] == "ls  -l\n"
     assert found["sha256"] == request.sha256
+    assert not found["is_masked"]
     assert found["asked_by"] == "Worker"
     assert found["state"] == "waiting"
     assert found["allowed_decisions"] == ["allow-once", "deny"]

@@ -31,6 +31,14 @@ def test_what_a_gateway_says_can_be_kept() -> None:
     assert storable(GatewayError(Trouble.REJECTED, "\0").message)
 
 
+def test_what_a_gateway_says_is_kept_without_tokens_of_ours() -> None:
+    said = "Exec denied: curl -H mc_agent_abcdefgh"
+    error = refusal({"code": "INVALID_REQUEST", "message": said})
+    assert str(error) == error.message == "Exec denied: curl -H mc_agent_***"
+    cut = "x" * (LONGEST_MESSAGE - 12) + " mc_agent_abcdefgh"
+    assert "abc" not in GatewayError(Trouble.REJECTED, cut).message
+
+
 @pytest.mark.parametrize(
     ("said", "after"),
     [

@@ -11,7 +11,7 @@ from kit.settings import Settings
 from models import EventType, RequestKind, RequestState
 from tests.attended import Attended, attended, key_of
 from tests.conftest import Transaction
-from tests.world import World
+from tests.world import World, token_of
 
 ONCE, DENY = "allow-once", "deny"
 WAITING, ANSWERED = RequestState.WAITING, RequestState.ANSWERED
@@ -104,6 +104,35 @@ async def test_an_answer_is_not_told_to_a_gateway_that_asks_something_else_under
         request = await there.request(LOST)
     assert request.error == "The gateway asks something else now, so it was not told the answer."
     assert there.fake.approvals["a-1"]["status"] == "pending"
+
+
+async def test_an_answer_is_not_told_for_another_token_under_the_same_mask(
+    there: Attended,
+) -> None:
+    world = there.world
+    request = await there.asked(command=f"login {token_of(world.worker)}")
+    await there.answer(world.bob, request, decision=ONCE)
+    there.fake.approvals["a-1"]["request"]["command"] = f"login {token_of(world.lead)}"
+    async with there.held():
+        await there.request(LOST)
+    assert there.fake.approvals["a-1"]["status"] == "pending"
+
+
+async def test_of_an_answer_that_was_given_on_the_gateway_no_secret_is_kept(
+    there: Attended,
+) -> None:
+    token, free = token_of(there.world.worker), {**COLOUR, "options": []}
+    await there.fake.ask_person("q-1", {**free, "isSecret": True})
+    await there.fake.ask_person("q-2", free)
+    async with there.held():
+        await there.until(lambda: there.several(WAITING, WAITING))
+    for id, said in (("q-1", "hush"), ("q-2", f"With {token}.")):
+        answers = {"answers": {"colour": [said]}}
+        there.fake._answer_question({"id": id, "answers": answers, "resolvedBy": "A phone"})
+    async with there.held():
+        secret, told = await there.until(lambda: there.several(LOST, LOST))
+    assert (secret.answer, secret.answered_by) == ({"answers": {}}, "A phone")
+    assert told.answer == {"answers": {"colour": ["With mc_agent_***."]}}
 
 
 async def test_questions_are_answered_with_what_is_offered_or_said(there: Attended) -> None:

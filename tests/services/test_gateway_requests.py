@@ -14,13 +14,13 @@ from kit.clock import now
 from kit.errors import Conflict, Forbidden, NotFound
 from kit.paging import Paging
 from kit.settings import Settings
-from models import EventType, RequestKind, RequestState
+from models import EventType, GatewayRequest, RequestKind, RequestState
 from services import gateway_requests
 from services.gateway_requests.reading import one as read
 from tests.attended import Attended, attended, key_of
 from tests.conftest import Transaction
 from tests.openclaw.asking import moment
-from tests.world import World
+from tests.world import World, token_of
 
 COMMAND = "rm -rf 'build'  --  ./out\n# then nothing"
 ONCE, DENY = "allow-once", "deny"
@@ -185,10 +185,55 @@ async def test_what_nobody_answers_in_time_expires_even_if_the_gateway_never_com
     assert refused.value.code == "request_over"
 
 
+async def test_a_token_in_what_is_asked_is_kept_nowhere_and_the_hash_is_of_every_byte(
+    there: Attended,
+) -> None:
+    token, other = token_of(there.world.worker), token_of(there.world.lead)
+    command = f"curl -H 'X-Agent-Token: {token}' {there.gateway.url}"
+    context = {"cwd": f"/{token}", "resolvedPath": f"/bin/{token}", "warningText": f"{token}!"}
+    request = await there.asked(command=command, **context)
+    assert request.command == f"curl -H 'X-Agent-Token: mc_agent_***' {there.gateway.url}"
+    assert request.sha256 == hash_of(command)
+    assert request.is_masked
+    assert not (await there.asked("a-2")).is_masked
+    await there.fake.ask_person("q-1", {**COLOUR, "question": f"Is {token} or {other} blue?"})
+    async with there.held():
+        [*_, question] = await there.until(lambda: there.several(WAITING, WAITING, WAITING))
+        assert question.questions[0]["question"] == "Is mc_agent_*** or mc_agent_*** blue?"
+        assert question.is_masked
+        for one in (request, question):
+            wish = {"decision": ONCE} if one is request else {"answers": {"colour": ["Blue"]}}
+            await there.answer(there.world.alice, one, **wish)
+        await there.until(lambda: there.several(ANSWERED, WAITING, ANSWERED))
+    for table in ("gateway_requests", "activity_events"):
+        async with there.transaction() as session:
+            rows = await session.scalars(text(f"select one::text from {table} as one"))
+            kept = "\n".join(rows)
+        assert hash_of(command) in kept
+        assert token not in kept
+        assert other not in kept
+
+
+async def test_code_that_is_older_writes_down_a_request_and_its_hash_is_made(
+    there: Attended,
+) -> None:
+    """While a new version is started the old one goes on, and tells no hash."""
+    request = await there.asked()
+    columns = [one.name for one in GatewayRequest.__table__.columns]
+    new = {"id": "gen_random_uuid()", "request_id": "'a-2'", "exact": "'ls -l'", "sha256": "null"}
+    values = ", ".join(new.get(name, name) for name in columns)
+    copied = f"insert into gateway_requests ({', '.join(columns)}) select {values}"
+    async with there.transaction() as session:
+        await session.execute(text(f"{copied} from gateway_requests"))
+    [made] = [one for one in await there.requests() if one.id != request.id]
+    assert (made.exact, made.sha256) == ("ls -l", hash_of("ls -l"))
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"exact": "ls -l"},
+        {"sha256": "0" * 64},
         {"cwd": "/"},
         {"request_id": "a-2"},
         {"answer": {"decision": DENY}},

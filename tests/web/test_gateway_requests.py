@@ -76,6 +76,15 @@ async def test_a_command_is_shown_to_the_character_with_what_it_needs_to_be_judg
         assert "undoings" not in page
 
 
+async def test_that_a_token_is_masked_is_said_where_it_is(alice, ask: Ask) -> None:
+    masked = await ask("curl mc_agent_***", sha256="a" * 64)
+    as_it_is = await ask("curl mc_agent_***")
+    page = (await alice.get(f"/approvals/requests/{masked.id}")).text
+    assert "A token of ours stands in it, and is masked here." in page
+    page = (await alice.get(f"/approvals/requests/{as_it_is.id}")).text
+    assert "A token of ours" not in page
+
+
 async def test_it_counts_in_the_lamp_of_those_who_may_answer(
     alice, bob, rita, dana, ask: Ask, world: World, transaction: Transaction, gateway: Gateway
 ) -> None:
