@@ -15,8 +15,9 @@ from web import frame as frames
 from web.agent_words import clock, span
 from web.editors import put_in_place
 from web.html import page, render, wants_part
-from web.onboarding_forms import OWN, WISHES, Answer, before, rows, taken_apart
+from web.onboarding_forms import OWN, Answer, before, rows, taken_apart
 from web.onboarding_scene import Scene, look
+from web.onboarding_words import WISHES
 from web.reach import held
 from web.settings import zones
 

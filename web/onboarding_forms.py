@@ -12,49 +12,12 @@ from services.onboarding import Goal, Option, Seen, is_typed
 from web.ages import moment_of
 from web.board_forms import BLANK_ROWS, MIDNIGHT, as_text, day_in, metrics_of
 from web.forms import Form, Line, OrNothing, Switch, Text
-from web.onboarding_words import drafted_day, part
+from web.onboarding_words import WISHES, drafted_day, part
 from web.settings import Zone
 
 OWN = "own"  # the choice that the page itself offers: none of what the agent offers
 Said = Annotated[Line | None, OrNothing]
 Told = Annotated[Text | None, OrNothing]
-
-WISHES: dict[str, tuple[str, list[tuple[str, str]]]] = {
-    "autonomy_level": (
-        "What it decides",
-        [
-            ("ask_first", "Asks before it does anything"),
-            ("balanced", "Decides what is small"),
-            ("autonomous", "Decides on its own"),
-        ],
-    ),
-    "verbosity": (
-        "How much it writes",
-        [
-            ("concise", "A few sentences"),
-            ("balanced", "With reasons"),
-            ("detailed", "With all details"),
-        ],
-    ),
-    "output_format": (
-        "How it writes",
-        [
-            ("bullets", "Lists of points"),
-            ("mixed", "Paragraphs and lists"),
-            ("narrative", "Connected paragraphs"),
-        ],
-    ),
-    "update_cadence": (
-        "When it reports",
-        [
-            ("asap", "As soon as something changes"),
-            ("hourly", "Every hour"),
-            ("daily", "Every day"),
-            ("weekly", "Every week"),
-        ],
-    ),
-}
-"""What can be chosen of how a lead works: its name, and each value in words."""
 
 PROFILE = ("preferred_name", "pronouns", "timezone", "notes", "context")
 

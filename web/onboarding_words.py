@@ -30,7 +30,42 @@ ABOUT: Sequence[tuple[str, re.Pattern[str]]] = (
 )
 """What a question is about, by the first pattern that is found in it."""
 
-OWN_WISHES = ("autonomy_level", "verbosity", "output_format", "update_cadence")
+WISHES: dict[str, tuple[str, list[tuple[str, str]]]] = {
+    "autonomy_level": (
+        "What it decides",
+        [
+            ("ask_first", "Asks before it does anything"),
+            ("balanced", "Decides what is small"),
+            ("autonomous", "Decides on its own"),
+        ],
+    ),
+    "verbosity": (
+        "How much it writes",
+        [
+            ("concise", "A few sentences"),
+            ("balanced", "With reasons"),
+            ("detailed", "With all details"),
+        ],
+    ),
+    "output_format": (
+        "How it writes",
+        [
+            ("bullets", "Lists of points"),
+            ("mixed", "Paragraphs and lists"),
+            ("narrative", "Connected paragraphs"),
+        ],
+    ),
+    "update_cadence": (
+        "When it reports",
+        [
+            ("asap", "As soon as something changes"),
+            ("hourly", "Every hour"),
+            ("daily", "Every day"),
+            ("weekly", "Every week"),
+        ],
+    ),
+}
+"""What can be chosen of how a lead works: its name, and each value in words."""
 
 Known = list[tuple[str, list[str]]]
 """Headings, each with what is known under it."""
@@ -106,7 +141,7 @@ def _drafted(draft: Mapping[str, Any], zone: tzinfo) -> dict[str, list[str]]:
     metrics, lead = part(draft, "success_metrics"), part(draft, "lead_agent")
     profile = part(lead, "identity_profile")
     who = filter(None, [as_text(lead.get("name") or ""), as_text(profile.get("role") or "")])
-    wishes = [as_text(lead[name]).replace("_", " ") for name in OWN_WISHES if lead.get(name)]
+    wishes = [_wish(name, lead[name]) for name in WISHES if lead.get(name)]
     wishes += [as_text(lead["custom_instructions"])] if lead.get("custom_instructions") else []
     day = drafted_day(draft.get("target_date"), zone)
     return {
@@ -116,6 +151,12 @@ def _drafted(draft: Mapping[str, Any], zone: tzinfo) -> dict[str, list[str]]:
         LEAD: [", ".join(who)] if lead else [],
         WORK: wishes,
     }
+
+
+def _wish(name: str, value: object) -> str:
+    """Say a wish in the words in which it can be chosen."""
+    said = as_text(value)
+    return dict(WISHES[name][1]).get(said, said)
 
 
 def part(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -56,13 +56,13 @@ def test_the_brief_of_a_draft_is_the_draft() -> None:
         "objective": "Ten partners",
         "success_metrics": {"Live": 10},
         "target_date": "2027-01-31T00:00:00Z",
-        "lead_agent": {"name": "Ava", "autonomy_level": "ask_first", "verbosity": None},
+        "lead_agent": {"name": "Ava", "autonomy_level": "ask_first", "verbosity": "as Ava likes"},
     }
     known = dict(brief(read(), draft, NEW_YORK))
     assert known["Measures"] == ["Live: 10"]
     assert known["Target date"] == ["31 January 2027"]
     assert known["Board lead"] == ["Ava"]
-    assert known["How it works with you"] == ["ask first"]
+    assert known["How it works with you"] == ["Asks before it does anything", "as Ava likes"]
 
 
 @pytest.mark.parametrize(
