@@ -1,11 +1,11 @@
 """Gateways: where they are, whether they can be reached, and what is said over them."""
 
 from services.gateways.carrier import IMPATIENT, Carrier, Station
-from services.gateways.checking import Look, record
+from services.gateways.checking import Look, note, record
 from services.gateways.edits import REACHED_BY, change, create, delete
 from services.gateways.fields import GatewayDraft
 from services.gateways.finding import for_board, get, hold, homes, listed, with_url
-from services.gateways.holding import claim, let_go, note
+from services.gateways.holding import claim, let_go
 from services.gateways.inspecting import History, Sessions, history, say, session_of, sessions
 from services.gateways.leaving import Leaving, take_leave
 from services.gateways.linking import LinkDraft, Resident, check_board, link_agent, residents

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import Gateway, Member
+from models import EventType, Gateway, Member
 from openclaw import Ladder
+from services import events
 from services.gateways.carrier import Carrier
 from services.gateways.finding import get
 
@@ -62,14 +63,41 @@ class Look:
 
 
 async def record(session: AsyncSession, member: Member, gateway: Gateway, look: Look) -> Gateway:
-    """Write down what was seen, unless the gateway was changed meanwhile, and return it as it is.
+    """Write down what a person saw, as `note` does, and return the gateway as it is.
 
-    What is seen of a gateway is no change of it: its version stays. Raises NotFound if it is gone.
+    Raises NotFound if it is gone.
     """
-    same = (Gateway.id == gateway.id) & (Gateway.version == gateway.version)
-    wrote = update(Gateway).where(same).values(**look.columns()).returning(Gateway)
-    fresh = await session.scalar(wrote.execution_options(populate_existing=True))
-    return fresh or await get(session, member, gateway.id)
+    return await note(session, gateway, look) or await get(session, member, gateway.id)
+
+
+async def note(session: AsyncSession, gateway: Gateway, look: Look) -> Gateway | None:
+    """Write down what was seen, and return the gateway as it is; None if it was changed meanwhile.
+
+    What is seen of a gateway is no change of it: its version stays. That it stands as before is no
+    event.
+    """
+    query = select(Gateway).where(Gateway.id == gateway.id, Gateway.version == gateway.version)
+    query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    row = await session.scalar(query)
+    if row is None:
+        return None
+    seen = look.columns() | {"checks": look.rungs_after(row.checks)}
+    is_news = row.checks != seen["checks"]
+    for name, value in seen.items():
+        setattr(row, name, value)
+    await session.flush()
+    if is_news:
+        await events.record_all(session, [_stands_otherwise(row)])
+    return row
+
+
+def _stands_otherwise(gateway: Gateway) -> events.Happened:
+    return events.Happened(
+        EventType.GATEWAY_UPDATED,
+        None,
+        organization_id=gateway.organization_id,
+        data={"gateway_id": str(gateway.id), "name": gateway.name, "changed": ["checks"]},
+    )
 
 
 def _dated(rung: Rung, before: Mapping[str, Any]) -> Rung:

@@ -98,6 +98,19 @@ async def test_what_was_seen_is_not_written_over_what_was_changed_meanwhile(
         await gateways.record(session, world.alices, before, look)
 
 
+async def test_what_somebody_sees_of_a_gateway_is_told_to_all_who_have_it_open(
+    session: AsyncSession, world: World, carrier: Carrier
+) -> None:
+    gateway = await gateways.create(session, world.alices, carrier, DRAFT)
+    query = select(Event).where(Event.type == EventType.GATEWAY_UPDATED)
+    for _ in range(2):
+        look = await Look.at_gateway(carrier, gateway)
+        gateway = await gateways.record(session, world.alices, gateway, look)
+    [event] = await session.scalars(query)
+    assert event.data["changed"] == ["checks"]
+    assert event.user_id is None
+
+
 async def test_a_device_token_is_kept_until_there_is_a_newer_one(
     session: AsyncSession, world: World, carrier: Carrier
 ) -> None:
