@@ -49,7 +49,7 @@ another process. The gateway is as it was when it was claimed: what changes of i
 log = logging.getLogger(__name__)
 
 GOING = (Trouble.RESTARTING, Trouble.CLOSED)
-"""How a connection ends that was well. Trying again tells more."""
+"""How a connection ends that was well. Trying again tells more: what fails so is no such end."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,13 @@ class Carrier:
         Meanwhile the stations work over the same connection. That a gateway is about to come back
         is not told: soon it is there, or it is not. Raises Conflict.
         """
-        target = self.target(gateway)
+        target, was_well = self.target(gateway), False
 
         async def hear(news: Hello | GatewayError) -> None:
-            if not (isinstance(news, GatewayError) and news.trouble in GOING):
+            nonlocal was_well
+            ends = was_well and isinstance(news, GatewayError) and news.trouble in GOING
+            was_well = isinstance(news, Hello)
+            if not ends:
                 await heard(seen(target, news))
 
         async with Link(target, caps=CAPS, budget=budget) as link, asyncio.TaskGroup() as group:

@@ -52,6 +52,7 @@ class Fake:
     refuses: dict[str, Any] | None = None  # the error that it answers to whoever connects
     first: str | bytes | None = None  # what it sends instead of its challenge
     is_silent: bool = False  # sends nothing at all
+    turns_away: int | None = None  # the code with which it closes on whoever comes, without a word
     is_mute: bool = False  # never answers `connect`
     hello: dict[str, Any] = field(default_factory=dict)  # what the hello has besides
     methods: dict[str, Method] = field(default_factory=dict)
@@ -98,6 +99,9 @@ class Fake:
         self.requests.append(f"{socket.request.path} {socket.request.headers}")
         if self.is_silent:
             await socket.wait_closed()
+            return
+        if self.turns_away is not None:
+            await socket.close(self.turns_away)
             return
         challenge = {"nonce": "n-0nce", "ts": TS}
         event = {"type": "event", "event": "connect.challenge", "payload": challenge}

@@ -98,6 +98,29 @@ async def test_what_is_mended_is_known_without_asking(
     assert all(event.data["changed"] == ["checks"] and event.user_id is None for event in told)
 
 
+@pytest.mark.parametrize("code", [1012, 1000])
+async def test_a_gateway_that_takes_nobody_back_is_not_said_to_be_connected(
+    real_transaction: Transaction, real_world: World, carrier: Carrier, code: int
+) -> None:
+    """As a proxy does whose gateway is gone: it takes every connection, and closes it."""
+    async with running(Fake()) as fake:
+        gateway = await entered(real_transaction, real_world, carrier, fake)
+
+        async def is_stuck_at(rung: str) -> bool:
+            return failed(await row(real_transaction, gateway)) == rung
+
+        async with holding(carrier, real_transaction):
+            await until(lambda: is_stuck_at("nothing"))
+            await fake.drop(1012)
+            await until(lambda: _is(fake.times_connected > 1))
+            assert await is_stuck_at("nothing")
+            fake.turns_away = code
+            await fake.drop(1012)
+            await until(lambda: is_stuck_at("handshake"))
+            fake.turns_away = None
+            await until(lambda: is_stuck_at("nothing"))
+
+
 async def test_a_gateway_is_held_by_one_process_and_by_the_next_when_that_is_gone(
     real_transaction: Transaction, real_world: World, carrier: Carrier
 ) -> None:
