@@ -10,7 +10,7 @@ from openclaw.connection import Connection, connect
 from openclaw.device import Device
 from openclaw.errors import GatewayError, Trouble
 from openclaw.frames import Event
-from openclaw.ladder import NAMES, Check, CheckState, Ladder, climb, seen
+from openclaw.ladder import NAMES, Check, CheckState, Ladder, climb, locked, seen
 from openclaw.link import Budget, Link
 from openclaw.protocol import PROTOCOLS, SCOPES, Hello, Target
 from openclaw.subscriptions import MISSED, Subscription
@@ -44,6 +44,7 @@ __all__ = [
     "advise",
     "climb",
     "connect",
+    "locked",
     "parse",
     "seen",
     "watch",

@@ -54,7 +54,7 @@ class Check:
     state: CheckState
     sentence: str
     command: str | None = None
-    code: str | None = None  # the trouble
+    code: str | None = None  # what is wrong: a trouble, or a refusal of ours
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,13 @@ class Ladder:
     def failed(self) -> Check | None:
         """What has to be mended first."""
         return next((one for one in self.checks if one.state is CheckState.FAILED), None)
+
+
+def locked(sentence: str, code: str) -> Ladder:
+    """Return how the ladder stands to whom the key to the token is lacking: nobody goes."""
+    checks = [Check(name, CheckState.UNKNOWN, NOT_LOOKED_AT) for name in NAMES]
+    checks[NAMES.index("token")] = Check("token", CheckState.FAILED, sentence, code=code)
+    return Ladder(checks, now())
 
 
 def seen(target: Target, news: Hello | GatewayError) -> Ladder:

@@ -34,6 +34,9 @@ BROKEN = {
 }
 """How a gateway stands by the rung that is broken."""
 
+BROKEN_BY_US = {"gateway_secrets_unreadable": "Its token cannot be opened here"}
+"""The same by the code of what is wrong, where the gateway has no part in it."""
+
 STATES = {
     Standing.UNSEEN: ("provisioning", "Not looked at yet"),
     Standing.CONNECTED: ("idle", "Connected"),
@@ -75,7 +78,7 @@ def state(one: GatewaySummary) -> tuple[str, str]:
     """Return the glyph and the words for how a gateway stands."""
     glyph, words = STATES[one.standing]
     broken = in_the_way(one.gateway)
-    return glyph, BROKEN.get(broken["name"], words) if broken else words
+    return glyph, _broken(broken) if broken else words
 
 
 def evidence(one: GatewaySummary) -> str:
@@ -97,10 +100,14 @@ def trouble(gateway: Gateway, moment: datetime) -> str:
     """Say why a gateway takes nothing now, "" if all that we know is that it should."""
     broken = in_the_way(gateway)
     if broken is not None:
-        words = BROKEN.get(broken["name"], "")
+        words = _broken(broken)
         return f"{gateway.name} is not connected: {words[:1].lower()}{words[1:]}."
     is_held = gateway.held_until is not None and gateway.held_until > moment
     return "" if is_held else f"No worker is connected to {gateway.name}."
+
+
+def _broken(rung: Mapping[str, Any]) -> str:
+    return BROKEN_BY_US.get(rung.get("code") or "") or BROKEN.get(rung["name"], "")
 
 
 def _rung(name: str, title: str, seen: Mapping[str, Any]) -> Rung:
@@ -108,7 +115,7 @@ def _rung(name: str, title: str, seen: Mapping[str, Any]) -> Rung:
     since = seen.get("since") if step != "todo" else None
     return Rung(
         name,
-        BROKEN[name] if step == "fail" else title,
+        _broken(seen) if step == "fail" else title,
         step,
         sentence=seen["sentence"] if step == "fail" or (since and name in SAYS_MORE) else "",
         command=seen.get("command"),

@@ -27,6 +27,7 @@ from openclaw import (
     Trouble,
     advise,
     climb,
+    locked,
     seen,
 )
 
@@ -107,9 +108,13 @@ class Carrier:
         """Stay connected to a gateway until cancelled, and tell how the ladder stands each time.
 
         Meanwhile the stations work over the same connection. That a gateway is about to come back
-        is not told: soon it is there, or it is not. Raises Conflict.
+        is not told: soon it is there, or it is not. Raises Conflict, once that is told.
         """
-        target, was_well = self.target(gateway), False
+        try:
+            target, was_well = self.target(gateway), False
+        except Conflict as refusal:
+            await heard(locked(refusal.message, refusal.code))
+            raise
 
         async def hear(news: Hello | GatewayError) -> None:
             nonlocal was_well

@@ -195,11 +195,18 @@ async def test_what_is_changed_is_reached_anew_and_what_is_removed_is_left(
             await until(is_left)
 
 
-async def test_secrets_that_cannot_be_opened_hold_up_no_other_gateway(
+async def test_secrets_that_cannot_be_opened_are_told_and_hold_up_no_other_gateway(
     real_transaction: Transaction, real_world: World, carrier: Carrier
 ) -> None:
+    """As after a backup was restored without its key: what was well before is not well now."""
     async with running(Fake()) as fake:
         broken = await entered(real_transaction, real_world, carrier, fake)
+
+        async def is_stuck_at(rung: str) -> bool:
+            return failed(await row(real_transaction, broken)) == rung
+
+        async with holding(carrier, real_transaction):
+            await until(lambda: is_stuck_at("nothing"))
         async with real_transaction() as session:
             values = update(Gateway).where(Gateway.id == broken.id).values(sealed_device="-")
             await session.execute(values)
@@ -210,7 +217,18 @@ async def test_secrets_that_cannot_be_opened_hold_up_no_other_gateway(
 
         async with holding(carrier, real_transaction):
             await until(is_seen)
-        assert failed(await row(real_transaction, broken)) is None
+            await until(lambda: is_stuck_at("token"))
+            found = await row(real_transaction, broken)
+            assert found
+            assert gateways.standing(found, now()) is gateways.Standing.FAILED
+            rung = gateways.in_the_way(found)
+            assert rung
+            assert rung["code"] == "gateway_secrets_unreadable"
+            assert "SECRET_KEY" in rung["sentence"]
+            async with real_transaction() as session:
+                given = {"token": TOKEN}
+                await gateways.change(session, real_world.alices, carrier, broken.id, given)
+            await until(lambda: is_stuck_at("nothing"))
 
 
 async def test_the_worker_holds_gateways_and_lets_them_go_when_it_stops(

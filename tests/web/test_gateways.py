@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy import select, update
 
 from kit.clock import now
 from models import Agent, Gateway
+from openclaw import locked
 from tests.conftest import Transaction
 from tests.openclaw.fake import TOKEN, Fake, running
 from tests.web.conftest import Browsers
@@ -109,6 +111,22 @@ async def test_every_trouble_is_named_at_its_rung(
     assert steps(page).index("fail") == rung
     assert sentence in page
     assert "dangerously" not in page
+
+
+async def test_a_token_that_cannot_be_opened_here_is_not_said_to_be_refused_there(
+    alice: httpx2.AsyncClient, new: dict[str, str], transaction: Transaction
+) -> None:
+    address = await entered(alice, new)
+    ladder = locked("Enter the token again.", "gateway_secrets_unreadable")
+    async with transaction() as session:
+        gateway = await session.scalar(select(Gateway))
+        assert gateway
+        gateway.checks = [asdict(one) for one in ladder.checks]
+    for path in (address, "/gateways"):
+        page = (await alice.get(path)).text
+        assert "Its token cannot be opened here" in page
+        assert "It refuses the token" not in page
+        assert "Enter the token again." in page
 
 
 async def test_each_rung_tells_since_when_it_stands_so(
