@@ -18,11 +18,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
+from kit.sealing import Seal
 from kit.settings import Settings
 from services import (
     agents,
     approvals,
     gateway_requests,
+    gateways,
     idempotency,
     identity,
     jobs,
@@ -59,6 +61,7 @@ class Chores:
     def __init__(self, settings: Settings, transaction: Transaction) -> None:
         self.offline_after = timedelta(seconds=settings.agent_offline_after)
         self._transaction = transaction
+        self._carrier = gateways.Carrier.of(settings, Seal(settings))
 
     async def catch_up(self) -> None:
         """Do what should have been done while no worker was there."""
@@ -110,6 +113,10 @@ class Chores:
         while found == messages.BATCH:
             async with self._patiently() as session:
                 found = await messages.give_up(session)
+
+    async def leave_gateways(self, _schedule: Schedule | None = None) -> None:
+        """Have agents of ours removed from gateways that are known here no more."""
+        await gateways.take_leave(self._patiently, self._carrier)
 
     async def _settle(self, board_id: UUID) -> None:
         async with self._patiently() as session:

@@ -49,6 +49,7 @@ class Pace:
     offline: int = 10
     purge: int = 600
     give_up: int = 600
+    leave: int = 10
     hold: float = 5.0  # which gateways are free to be held
     poll: float = 5.0  # the queue itself
     lost: float = 10.0  # after which the job of a worker that has died is done by another
@@ -148,6 +149,7 @@ def _queue(pool: asyncpg.Pool, chores: Chores, pace: Pace) -> PgQueuer:
         ("agents_offline", chores.mark_offline, pace.offline),
         ("purge", chores.purge, pace.purge),
         ("messages", chores.give_up, pace.give_up),
+        ("gateways_left", chores.leave_gateways, pace.leave),
     ):
         queue.schedule(name, _every(seconds), clean_old=True)(chore)
     return queue

@@ -146,15 +146,12 @@ async def update_gateway(
 
 
 @may_answer(404, 409)
-@between_transactions
 async def delete_gateway(call: Call, member: Member, gateway_id: UUID) -> Ok:
     """Remove a gateway that no board is on, with the agent that looks after it.
 
-    If the gateway is there, it is asked to remove that agent as well.
+    The gateway is asked afterwards to remove what it has of ours, for seven days if it is away.
     """
-    async with call.transaction() as session:
-        leaving = await gateways.delete(session, member, gateway_id)
-    await gateways.take_leave(carrier_of(call), leaving)
+    await gateways.delete(call.session, member, gateway_id)
     return Ok()
 
 

@@ -77,7 +77,8 @@ async def get_mine(call: Call, member: Member) -> OrganizationRead:
 async def delete_mine(call: Call, member: Member) -> Ok:
     """Delete the organization in which the caller works, with everything in it. For its owners.
 
-    This cannot be undone.
+    This cannot be undone. Its gateways are asked afterwards to remove the agents that were brought
+    there, for seven days if they are away.
     """
     await organizations.delete_organization(call.session, member)
     return Ok()

@@ -84,9 +84,26 @@ def database(settings: Settings) -> str:
                     f"it is at version {version}, and this checkout at {newest}: ./run migrate"
                 )
             state = "empty, ./run fills it" if version == "none" else f"at version {version}"
-            return f"{name_of(settings) if settings.database_url else 'our own'}, {state}"
+            left = await _to_be_left(reached) if version == newest else ""
+            return f"{name_of(settings) if settings.database_url else 'our own'}, {state}{left}"
 
     return asyncio.run(look())
+
+
+async def _to_be_left(settings: Settings) -> str:
+    """Name the gateways that were removed here and still have agents of ours."""
+    import asyncpg
+
+    connection = await asyncpg.connect(settings.dsn)
+    try:
+        found = await connection.fetch("select url, last_error from gateway_departures order by id")
+    finally:
+        await connection.close()
+    return "".join(
+        f"\n        agents of ours are still to be removed from {row['url']}:"
+        f" {row['last_error'] or 'it is asked in a moment'}"
+        for row in found
+    )
 
 
 def port(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from models.custom_field import (
     Visibility,
 )
 from models.event import Event, EventType
-from models.gateway import Gateway
+from models.gateway import Gateway, GatewayDeparture, Reached
 from models.gateway_request import GatewayRequest, RequestKind, RequestState
 from models.idempotency import IdempotencyKey
 from models.identity import ExternalIdentity, PendingSignIn
@@ -63,6 +63,7 @@ __all__ = [
     "FieldType",
     "FirstRunLink",
     "Gateway",
+    "GatewayDeparture",
     "GatewayLeftover",
     "GatewayRequest",
     "GroupNote",
@@ -81,6 +82,7 @@ __all__ = [
     "PendingSignIn",
     "Presence",
     "Priority",
+    "Reached",
     "ReadKind",
     "ReadMarker",
     "RequestKind",

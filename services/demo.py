@@ -105,7 +105,9 @@ async def seen_long_ago(session: AsyncSession, agent: Agent) -> None:
 
 async def remove(session: AsyncSession) -> bool:
     """Remove the demo with all that belongs to it. Says whether there was one."""
-    gone = delete(Organization).where(Organization.is_demo).returning(Organization.id)
-    removed = (await session.scalars(gone)).all()
+    demos = select(Organization.id).where(Organization.is_demo)
+    removed = (await session.scalars(demos)).all()
+    await organizations.hold_contents(session, removed)
+    await organizations.erase(session, removed)
     await session.execute(delete(User).where(User.clerk_user_id == GUIDE))
     return bool(removed)

@@ -13,6 +13,7 @@ from models import Base, Member, new_id
 
 NOBODYS = {
     "first_run_links",
+    "gateway_departures",
     "idempotency_keys",
     "organizations",
     "pending_sign_ins",

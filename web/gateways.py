@@ -93,8 +93,7 @@ async def delete(request: Request) -> Response:
     form = await forms.read(request)
     with form.refusals():
         async with transaction(request) as session:
-            leaving = await gateways.delete(session, member_of(request), gateway_id_in(request))
-        await gateways.take_leave(carrier(request), leaving)
+            await gateways.delete(session, member_of(request), gateway_id_in(request))
         return RedirectResponse("/gateways", 303)
     return await _show(request, form)
 

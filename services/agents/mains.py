@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
@@ -50,12 +50,8 @@ async def rename_main(session: AsyncSession, gateway: Gateway, name: str) -> Non
 async def remove_main(session: AsyncSession, gateway_id: UUID) -> Sequence[Agent]:
     """Delete the agent of a gateway, and those that were to go from it; return them."""
     goes = Agent.board_id.is_(None) | (Agent.desired_state == DesiredState.GONE)
-    query = select(Agent).where(Agent.gateway_id == gateway_id, goes)
-    gone = (await session.scalars(query)).all()
-    for main in gone:
-        await session.delete(main)
-    await session.flush()
-    return gone
+    gone = delete(Agent).where(Agent.gateway_id == gateway_id, goes).returning(Agent)
+    return (await session.scalars(gone)).all()
 
 
 def happened(type: EventType, actor: Actor, agent: Agent) -> events.Happened:

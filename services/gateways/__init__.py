@@ -7,7 +7,7 @@ from services.gateways.fields import GatewayDraft
 from services.gateways.finding import for_board, get, hold, homes, listed, with_url
 from services.gateways.holding import claim, let_go
 from services.gateways.inspecting import History, Sessions, history, say, session_of, sessions
-from services.gateways.leaving import Leaving, take_leave
+from services.gateways.leaving import take_leave
 from services.gateways.linking import LinkDraft, Resident, check_board, link_agent, residents
 from services.gateways.lists import GatewaySummary, counts, summaries, summary, token_set_at
 from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
@@ -25,7 +25,6 @@ __all__ = [
     "GatewayDraft",
     "GatewaySummary",
     "History",
-    "Leaving",
     "LinkDraft",
     "Look",
     "Owner",

@@ -14,7 +14,7 @@ from uuid import UUID
 from kit.errors import Conflict, OutsideFailed
 from kit.sealing import Seal, SealBroken
 from kit.settings import Settings
-from models import Gateway
+from models import Gateway, Reached
 from openclaw import (
     Budget,
     Device,
@@ -80,7 +80,7 @@ class Carrier:
         return cls(seal, Guard(settings.gateway_allow_private))
 
     @asynccontextmanager
-    async def link(self, gateway: Gateway) -> AsyncGenerator[Link]:
+    async def link(self, gateway: Reached) -> AsyncGenerator[Link]:
         """Give a link to a gateway. What goes wrong with it is raised as OutsideFailed.
 
         Never open one inside a transaction: a gateway may take its time.
@@ -132,7 +132,7 @@ class Carrier:
         """See whether a gateway can be reached, and what is in the way."""
         return await climb(self.target(gateway))
 
-    def target(self, gateway: Gateway) -> Target:
+    def target(self, gateway: Reached) -> Target:
         """Return how a gateway is reached. Raises Conflict where its secrets cannot be opened."""
         opened = self.opened(gateway)
         return Target(
@@ -165,7 +165,7 @@ class Carrier:
         device = self.opened(like).device if like and not hidden else None
         return Target(url, token, device, allow_insecure_tls=bool(insecure), guard=self._guard)
 
-    def opened(self, gateway: Gateway) -> Secrets:
+    def opened(self, gateway: Reached) -> Secrets:
         """Open what is sealed in a gateway's row. Raises Conflict."""
         try:
             return Secrets(

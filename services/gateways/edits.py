@@ -11,12 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.clock import now
 from kit.errors import Conflict
 from kit.values import checked
-from models import Agent, Board, EventType, Gateway, GatewayLeftover, Member, new_id
+from models import Agent, Board, EventType, Gateway, Member, new_id
 from services import agents, events, organizations, provisioning
 from services.gateways.carrier import Carrier
 from services.gateways.fields import CHECKS, GatewayDraft
 from services.gateways.finding import hold
-from services.gateways.leaving import Leaving
 
 REACHED_BY = frozenset({"url", "token", "allow_insecure_tls", "disable_device_pairing"})
 """What decides whether a gateway is reached: with any of it, what was seen before is old."""
@@ -95,22 +94,21 @@ async def change(
     return gateway
 
 
-async def delete(session: AsyncSession, member: Member, gateway_id: UUID) -> Leaving:
+async def delete(session: AsyncSession, member: Member, gateway_id: UUID) -> None:
     """Remove a gateway, with the agent that looks after it and those that were to go from it.
 
-    Return what it may still have of ours: see `take_leave`. Raises NotFound, Forbidden, and
-    Conflict as long as boards or their agents are on it.
+    What it has of ours is removed there afterwards: see `take_leave`. Raises NotFound, Forbidden,
+    and Conflict as long as boards or their agents are on it.
     """
     gateway = await hold(session, member, gateway_id)
-    keys = await _left_there(session, gateway)
+    await _check_serves_nobody(session, gateway)
+    await session.execute(provisioning.departing(Gateway.id == gateway.id))
     gone = await agents.remove_main(session, gateway.id)
-    keys += [agent.gateway_key for agent in gone if agent.gateway_key]
     await session.delete(gateway)
     await session.flush()
     happened = [_happened(EventType.GATEWAY_DELETED, member, gateway)]
     happened += [agents.happened(EventType.AGENT_DELETED, member.user, main) for main in gone]
     await events.record_all(session, happened)
-    return Leaving(gateway, keys)
 
 
 def _differences(gateway: Gateway, carrier: Carrier, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,23 +153,20 @@ def _name_taken() -> Conflict:
     return Conflict("gateway_name_taken", "Another gateway has that name.", field="name")
 
 
-async def _left_there(session: AsyncSession, gateway: Gateway) -> list[str]:
-    """Return the keys of agents that are to go from a gateway. Raises Conflict if it is in use."""
-    left = select(GatewayLeftover.agent_key).where(GatewayLeftover.gateway_id == gateway.id)
+async def _check_serves_nobody(session: AsyncSession, gateway: Gateway) -> None:
+    """Raise Conflict as long as a gateway is in use."""
     served = select(
         select(func.count()).where(Board.gateway_id == gateway.id).scalar_subquery(),
         exists().where(
             Agent.gateway_id == gateway.id, Agent.board_id.is_not(None), provisioning.STAYS
         ),
-        func.array(left.scalar_subquery()),
     )
-    boards, has_agents, keys = (await session.execute(served)).one()
+    boards, has_agents = (await session.execute(served)).one()
     if boards or has_agents:
         reason = "Boards are on this gateway: give them another one, or none, first."
         if not boards:
             reason = "Agents are on this gateway: unlink or delete them first."
         raise Conflict("gateway_in_use", reason, boards=boards)
-    return list(keys)
 
 
 def _happened(type: EventType, member: Member, gateway: Gateway, **more: object) -> events.Happened:

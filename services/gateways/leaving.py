@@ -1,42 +1,66 @@
-"""Leaving a gateway that is removed here: our agents go from it, if it is there to be asked."""
+"""Leaving gateways that are removed here: our agents go from each as soon as it is there."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import now
 from kit.errors import Refusal
-from models import Gateway
-from openclaw import GatewayError
+from models import GatewayDeparture
 from services import provisioning
 from services.gateways.carrier import Carrier
-from services.gateways.standing import in_the_way
 
-TO_LEAVE = 10.0  # seconds
+Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+
+TO_LEAVE = 20.0  # seconds for one try
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Leaving:
-    """A gateway that is removed here, and what it may still have of ours: the keys of agents."""
+async def take_leave(
+    transaction: Transaction, carrier: Carrier, *, clock: Callable[[], datetime] = now
+) -> None:
+    """Have our agents removed from all gateways that are to be left and are due.
 
-    gateway: Gateway
-    keys: Sequence[str]
-
-
-async def take_leave(carrier: Carrier, leaving: Leaving) -> None:
-    """Have our agents removed from a gateway that we shall not know any more.
-
-    Nobody waits long for that: their tokens are worth nothing already. Never call it inside a
-    transaction.
+    It may be broken off anywhere, and done by several at once. Each is tried for seven days.
     """
-    gateway = leaving.gateway
-    if not leaving.keys or in_the_way(gateway) is not None:
-        return
+    async with transaction() as session:
+        given_up = await provisioning.give_up(session, clock())
+        due = await provisioning.departures(session, clock())
+    for one in given_up:
+        keys = ", ".join(one.agent_keys)
+        log.warning("Agents may be left on the gateway %s: %s (%s)", one.url, keys, one.last_error)
+    await asyncio.gather(*[_leave(transaction, carrier, one, clock) for one in due])
+
+
+async def _leave(
+    transaction: Transaction,
+    carrier: Carrier,
+    departure: GatewayDeparture,
+    clock: Callable[[], datetime],
+) -> None:
+    """Have our agents removed from one gateway, and write down what came of it."""
+    asked_at = clock()
+    error = await _in_the_way(carrier, departure)
+    async with transaction() as session:
+        await provisioning.departed(session, departure, asked_at, error)
+
+
+async def _in_the_way(carrier: Carrier, departure: GatewayDeparture) -> str | None:
+    """Have our agents removed from a gateway; if not all of them go, say what was in the way."""
     try:
-        async with asyncio.timeout(TO_LEAVE), carrier.link(gateway) as link:
+        async with asyncio.timeout(TO_LEAVE), carrier.link(departure) as link:
             await link.hello()
-            await provisioning.clear(link, leaving.keys)
-    except (Refusal, GatewayError, TimeoutError) as error:
-        log.warning("Agents may be left on the gateway %s: %s", gateway.id, error)
+            await provisioning.clear(link, departure.agent_keys)
+    except Refusal as refusal:
+        return refusal.message
+    except TimeoutError:
+        return f"It did not answer in {TO_LEAVE:g} s."
+    except Exception:
+        log.exception("Leaving the gateway %s", departure.url)
+        return "Something went wrong here; the server's log says what."
+    return None

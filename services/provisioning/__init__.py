@@ -15,6 +15,7 @@ from services.provisioning.asking import (
     move,
 )
 from services.provisioning.beats import every, is_quiet
+from services.provisioning.leaving import departed, departing, departures, give_up
 from services.provisioning.round import Library, Write
 from services.provisioning.rules import Pace, State, pace, state
 from services.provisioning.station import Reconciler
@@ -34,7 +35,11 @@ __all__ = [
     "ask_crew",
     "begin",
     "clear",
+    "departed",
+    "departing",
+    "departures",
     "every",
+    "give_up",
     "is_quiet",
     "known_tokens",
     "last_written",

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from kit.secrets import fingerprint
 from models import Agent, Step
-from openclaw import Link
+from openclaw import GatewayError, Link
 from services.provisioning import beats
 from services.provisioning.rules import Fault
 
@@ -205,10 +205,18 @@ async def remove(link: Link, listed: Listed, key: str) -> bool:
 
 
 async def clear(link: Link, keys: Sequence[str]) -> None:
-    """Have agents removed, those of them that are there."""
-    listed = await Listed.by(link)
+    """Have agents removed, those of them that are there.
+
+    One that does not go keeps no other: what was in its way is raised in the end.
+    """
+    listed, in_the_way = await Listed.by(link), None
     for key in keys:
-        await remove(link, listed, key)
+        try:
+            await remove(link, listed, key)
+        except GatewayError as error:
+            in_the_way = error
+    if in_the_way is not None:
+        raise in_the_way
 
 
 STEPS: Mapping[Step, Callable[[At], Awaitable[Outcome]]] = {

@@ -4,9 +4,9 @@ import logging
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, text
+from sqlalchemy import select, text
 
-from models import Agent, Board, Event, EventType, Gateway, Organization
+from models import Agent, Board, Event, EventType, Gateway, GatewayDeparture
 from tests.api.conftest import Client
 from tests.conftest import Transaction
 from tests.contract.gateways import entered, new, state_of
@@ -246,13 +246,17 @@ async def test_a_gateway_that_boards_are_on_is_not_removed(
     assert set(last) == {EventType.GATEWAY_DELETED, EventType.AGENT_DELETED}
 
 
-async def test_with_an_organization_go_its_gateways(
-    gateway: dict[str, Any], world: World, transaction: Transaction
+async def test_with_an_organization_go_its_gateways_and_nobody_waits_for_them(
+    alice: Client, gateway: dict[str, Any], fake: Fake, world: World, transaction: Transaction
 ) -> None:
-    """Point 33."""
-    async with transaction() as session:
-        await session.execute(delete(Organization).where(Organization.id == world.tern.id))
+    """Point 33. W-46: what is ours there is removed afterwards, so it may be away."""
+    asked = len(fake.requests)
+    assert (await alice.delete("/organizations/me")).json() == {"ok": True}
+    assert len(fake.requests) == asked
     async with transaction() as session:
         for model in (Gateway, Board, Agent):
             mine = model.organization_id == world.tern.id
             assert await session.scalar(select(model.id).where(mine)) is None
+        [left] = await session.scalars(select(GatewayDeparture))
+    assert f"mc-gateway-{gateway['id']}" in left.agent_keys
+    assert len(left.agent_keys) == 4

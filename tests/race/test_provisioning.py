@@ -2,19 +2,26 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.doorbell import Doorbell
-from models import Agent, EventType, Step
-from openclaw import Link
-from services import agent_files, agents
+from kit.errors import Refusal
+from models import Agent, EventType, Gateway, GatewayDeparture, Step
+from openclaw import Guard, Link
+from services import agent_files, agents, gateways, organizations
+from services.gateways import Carrier
 from services.provisioning import Reconciler
 from tests.conftest import Transaction
-from tests.openclaw.fake import target
+from tests.openclaw.fake import TOKEN, target
+from tests.openclaw.workshop import Fault
 from tests.services.yard import BASE_URL, QUICK, Yard, a_yard
-from tests.world import SEAL, World
+from tests.world import SEAL, World, a_gateway, a_main
 
 CREW = 4
 
@@ -65,3 +72,68 @@ async def test_who_is_deleted_while_it_comes_is_not_left_there(yard: Yard) -> No
         await yard.settle()
         assert await yard.found(agent) is None
     assert yard.workshop.listed() == []
+
+
+@pytest.mark.parametrize("calls", [1, 6, 11, 18, 27])
+async def test_an_organization_that_goes_while_its_agents_come_leaves_none_there(
+    yard: Yard, calls: int
+) -> None:
+    for number in range(3):
+        await yard.add(f"Writer {number}")
+    is_time = asyncio.Event()
+
+    def count(_method: str, _params: Any) -> Fault:
+        if len(yard.workshop.calls) >= calls:
+            is_time.set()
+        return None
+
+    async def delete() -> None:
+        await is_time.wait()
+        async with yard.transaction() as session:
+            await organizations.delete_organization(session, yard.world.alices)
+
+    carrier = Carrier(SEAL, Guard(), budget=QUICK)
+    async with yard.transaction() as session:
+        sealed = carrier.seal(yard.gateway.id, "token", TOKEN)
+        await session.execute(update(Gateway).values(sealed_token=sealed))
+    yard.workshop.fault = count
+    async with asyncio.timeout(30):
+        await asyncio.gather(yard.settle(), delete())
+    for _ in range(3):
+        await gateways.take_leave(yard.transaction, carrier, clock=yard.now)
+        yard.moment += timedelta(minutes=2)
+    assert yard.workshop.entries == {}
+    async with yard.transaction() as session:
+        assert await session.scalar(select(GatewayDeparture)) is None
+
+
+async def test_an_organization_goes_while_its_gateways_go_and_are_looked_at(
+    real_transaction: Transaction, real_world: World
+) -> None:
+    """Nobody waits for the deletion while it waits for them."""
+    world, carrier = real_world, Carrier(SEAL, Guard())
+    rows = [a_gateway(world.tern, f"Harbour {number}") for number in range(12)]
+    async with real_transaction() as session:
+        session.add_all(rows)
+        await session.flush()
+        session.add_all([row for gateway in rows for row in a_main(gateway)])
+
+    async def remove(session: AsyncSession, gateway: Gateway) -> None:
+        await gateways.delete(session, world.alices, gateway.id)
+
+    async def rename(session: AsyncSession, gateway: Gateway) -> None:
+        changes = {"name": f"New {gateway.name}"}
+        await gateways.change(session, world.alices, carrier, gateway.id, changes)
+
+    async def goes(session: AsyncSession, _gateway: Gateway) -> None:
+        found = await organizations.membership(session, world.alice, world.tern.id)
+        assert found is not None
+        await organizations.delete_organization(session, found)
+
+    async def do(deed: Callable[[AsyncSession, Gateway], Awaitable[None]], to: Gateway) -> None:
+        async with real_transaction() as session:
+            await deed(session, to)
+
+    deeds = [do(deed, to) for to, deed in zip(rows, [remove, rename] * 6, strict=True)]
+    ended = await asyncio.gather(*deeds, do(goes, rows[0]), return_exceptions=True)
+    assert all(one is None or isinstance(one, Refusal) for one in ended), ended

@@ -371,7 +371,7 @@ def has_schedules(settings):
         connection = await asyncpg.connect(settings.dsn)
         count = await connection.fetchval("select count(*) from pgqueuer_schedules")
         await connection.close()
-        return count == 4
+        return count == 5
 
     return it_has
 

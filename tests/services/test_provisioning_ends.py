@@ -1,12 +1,11 @@
 """Agents on gateways: what fails has a name, and who goes is gone from there."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from kit.errors import Conflict
 from models import (
@@ -14,22 +13,19 @@ from models import (
     AgentStatus,
     AgentToken,
     EventType,
-    Gateway,
     GatewayLeftover,
     Status,
     Step,
     Task,
 )
-from openclaw import Guard
-from services import agents, boards, gateways, provisioning
+from services import agents, boards, provisioning
 from services.agents import Sign
-from services.gateways import Carrier
 from services.provisioning import State
 from tests.conftest import Transaction
-from tests.openclaw.fake import TOKEN, Refused
+from tests.openclaw.fake import Refused
 from tests.openclaw.workshop import Before, Fault
 from tests.services.yard import Yard, a_yard
-from tests.world import SEAL, World, a_task
+from tests.world import World, a_task
 
 MINUTE = timedelta(minutes=1)
 
@@ -307,23 +303,3 @@ async def test_what_failed_is_tried_again_when_its_gateway_comes_back(yard: Yard
     await yard.settle()
     agent = await yard.row(agent)
     assert (agent.step, agent.provision_failure) == (Step.CHECK_IN, None)
-
-
-async def test_a_gateway_that_is_removed_here_is_rid_of_our_agents_if_it_is_there(
-    yard: Yard,
-) -> None:
-    agent = await yard.there()
-    carrier = Carrier(SEAL, Guard())
-    async with yard.transaction() as session:
-        sealed = carrier.seal(yard.gateway.id, "token", TOKEN)
-        await session.execute(update(Gateway).values(sealed_token=sealed))
-    await deleted(yard, agent)
-    await yard.change_board(gateway_id=None)
-    assert yard.workshop.listed() == [agent.gateway_key]
-    async with yard.transaction() as session:
-        leaving = await gateways.delete(session, yard.world.alices, yard.gateway.id)
-    assert await yard.found(agent) is None
-    await gateways.take_leave(carrier, leaving)
-    assert yard.workshop.listed() == []
-    yard.workshop.is_silent = True
-    await gateways.take_leave(carrier, replace(leaving, keys=()))

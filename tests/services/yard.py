@@ -16,7 +16,7 @@ from models import Agent, Board, Event, EventType, Gateway, Message
 from openclaw import Budget, GatewayError, Link
 from services import agent_files, agents, boards
 from services.agents import AgentDraft
-from services.provisioning import Reconciler, asking
+from services.provisioning import Reconciler, asking, leaving
 from tests.conftest import Transaction
 from tests.openclaw.fake import target
 from tests.openclaw.workshop import Workshop, working
@@ -170,4 +170,5 @@ async def a_yard(transaction: Transaction, world: World, **how: Any) -> AsyncGen
         yard = Yard(transaction, world, gateway, workshop, link, now())
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(asking, "now", yard.now)
+            patch.setattr(leaving, "now", yard.now)
             yield yard
