@@ -143,6 +143,17 @@ async def test_dependencies_come_and_go_one_by_one(alice, here, transaction, wor
     assert "waits for this" in other
 
 
+async def test_a_task_that_can_wait_for_nothing_says_so(alice, here, transaction, world) -> None:
+    def told(page: str) -> str:
+        return page.split('id="task-dependencies"')[1].split("</section>")[0]
+
+    assert "Nothing." in told((await alice.get(here)).text)
+    await keep(transaction, world.task("Another"))
+    page = told((await alice.get(here)).text)
+    assert "Wait for another task" in page
+    assert "Nothing." not in page
+
+
 async def test_a_circle_is_told_beside_the_field(alice, here, transaction, world, task) -> None:
     other = world.task("Other")
     waits = TaskDependency(board_id=world.board.id, task=other, depends_on=task, created_at=now())
