@@ -100,7 +100,7 @@ async def delete(session: AsyncSession, member: Member, gateway_id: UUID) -> Non
     What it has of ours is removed there afterwards: see `take_leave`. Raises NotFound, Forbidden,
     and Conflict as long as boards or their agents are on it.
     """
-    gateway = await hold(session, member, gateway_id)
+    gateway = await hold(session, member, gateway_id, to_delete=True)
     await _check_serves_nobody(session, gateway)
     await session.execute(provisioning.departing(Gateway.id == gateway.id))
     gone = await agents.remove_main(session, gateway.id)

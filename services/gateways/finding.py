@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.errors import Forbidden, Invalid, NotFound
@@ -24,12 +24,18 @@ async def get(session: AsyncSession, member: Member, gateway_id: UUID) -> Gatewa
 
     Raises Forbidden, and NotFound.
     """
-    return await _one(session, member, gateway_id, held=False)
+    return await _found(session, _named(member, gateway_id))
 
 
-async def hold(session: AsyncSession, member: Member, gateway_id: UUID) -> Gateway:
-    """Return a gateway that nobody else can change until the commit. Raises as `get` does."""
-    return await _one(session, member, gateway_id, held=True)
+async def hold(
+    session: AsyncSession, member: Member, gateway_id: UUID, *, to_delete: bool = False
+) -> Gateway:
+    """Return a gateway that nobody else can change until the commit. Raises as `get` does.
+
+    Held `to_delete`, nothing is put on it meanwhile: no board, and no agent.
+    """
+    held = _named(member, gateway_id).with_for_update(key_share=not to_delete)
+    return await _found(session, held.execution_options(populate_existing=True))
 
 
 async def for_board(
@@ -73,13 +79,15 @@ async def with_url(session: AsyncSession, member: Member, url: str) -> Gateway |
     return await session.scalar(query.order_by(Gateway.created_at, Gateway.id).limit(1))
 
 
-async def _one(session: AsyncSession, member: Member, gateway_id: UUID, *, held: bool) -> Gateway:
+def _named(member: Member, gateway_id: UUID) -> Select[Gateway]:
+    """Select a gateway of the member's organization, for its admins. Raises Forbidden."""
     organizations.require_admin(member)
-    query = select(Gateway).where(
+    return select(Gateway).where(
         Gateway.id == gateway_id, Gateway.organization_id == member.organization_id
     )
-    if held:
-        query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+
+
+async def _found(session: AsyncSession, query: Select[Gateway]) -> Gateway:
     gateway = await session.scalar(query)
     if gateway is None:
         raise not_found()
