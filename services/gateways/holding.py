@@ -13,12 +13,14 @@ from models import Gateway
 async def claim(session: AsyncSession, holder: str, lease: timedelta) -> Sequence[Gateway]:
     """Hold every gateway that nobody else holds, for as long as the lease, and return them.
 
-    Who claims again in time keeps what it has. Of two who claim at once, one gets it.
+    Who claims again in time keeps what it has. Of two who claim at once, one gets it. Who writes
+    down something that is of a gateway, as a run, is not waited for: a lease would be over by then.
     """
     at = now()
     free = or_(Gateway.held_by == holder, Gateway.held_until.is_(None), Gateway.held_until < at)
-    ids = select(Gateway.id).where(free).order_by(Gateway.id).with_for_update()
-    held = update(Gateway).where(Gateway.id.in_(ids)).values(held_by=holder, held_until=at + lease)
+    ids = select(Gateway.id).where(free).order_by(Gateway.id)
+    mine = Gateway.id.in_(ids.with_for_update(key_share=True))
+    held = update(Gateway).where(mine).values(held_by=holder, held_until=at + lease)
     fresh = held.returning(Gateway).execution_options(populate_existing=True)
     return (await session.scalars(fresh)).all()
 

@@ -10,7 +10,7 @@ from models import Gateway
 from services import boards, gateways
 from tests.conftest import Transaction
 from tests.race.waiting import somebody_waits
-from tests.world import World, a_gateway, a_main
+from tests.world import World, a_gateway, a_main, a_run
 
 
 @pytest.fixture
@@ -57,3 +57,14 @@ async def test_a_gateway_to_which_a_board_comes_while_it_is_removed_stays(
     with pytest.raises(Conflict) as refused:
         await racing
     assert refused.value.code == "gateway_in_use"
+
+
+async def test_a_gateway_is_claimed_while_somebody_writes_down_a_run_on_it(
+    real_transaction: Transaction, real_world: World, gateway: Gateway
+) -> None:
+    async with real_transaction() as writing:
+        writing.add(a_run(gateway, real_world.worker))
+        await writing.flush()
+        async with asyncio.timeout(5), real_transaction() as session:
+            [mine] = await gateways.claim(session, "a worker", timedelta(seconds=20))
+    assert (mine.id, mine.held_by) == (gateway.id, "a worker")
