@@ -93,6 +93,8 @@ class Round:
         if isinstance(listed, Fault):
             for one in due:
                 await self._settle(one, listed)
+            for leftover in self._work.leftovers:
+                await self._put_off(leftover, listed)
             return False
         if note:
             await self._note(listed)
@@ -197,12 +199,16 @@ class Round:
         had = await self._asked(lambda: steps.remove(self._link, listed, key))
         if had is False and self._clock() < leftover.created_at + rules.COMING:
             had = COMING
+        if isinstance(had, Fault):
+            await self._put_off(leftover, had)
+            return
         async with self._transaction() as session:
-            if isinstance(had, Fault):
-                rest = timedelta(seconds=rules.rest(leftover.attempts + 1))
-                await rows.put_off(session, leftover, had.reason, self._clock() + rest)
-            else:
-                await rows.forget(session, leftover)
+            await rows.forget(session, leftover)
+
+    async def _put_off(self, leftover: GatewayLeftover, fault: Fault) -> None:
+        rest = timedelta(seconds=rules.rest(leftover.attempts + 1))
+        async with self._transaction() as session:
+            await rows.put_off(session, leftover, fault.reason, self._clock() + rest)
 
     async def _miss(self, one: Prepared) -> None:
         """Look again for an agent that the gateway had a moment ago; make it anew if it is gone."""

@@ -19,7 +19,6 @@ from services.provisioning.asking import KEY
 from services.provisioning.rules import TIME_FOR, Change
 
 AT_ONCE = 50  # agents in one look
-LISTED_EVERY = timedelta(seconds=60)
 SURELY_LOST = timedelta(seconds=90)  # since when an agent is not there: two looks have missed it
 
 WENT_AWAY = [trouble.value for trouble in (Trouble.CLOSED, Trouble.RESTARTING)]

@@ -230,6 +230,29 @@ async def test_a_gateway_that_does_not_let_go_is_named_and_the_agent_can_be_forg
     assert yard.workshop.listed() == [agent.gateway_key]
 
 
+async def test_a_gateway_that_tells_nobody_whom_it_has_is_not_asked_all_the_time_what_is_left(
+    yard: Yard,
+) -> None:
+    agent = await yard.there()
+    async with yard.transaction() as session:
+        board = await boards.hold(session, yard.world.alice, yard.world.garden.id)
+        await boards.delete(session, yard.world.alice, board)
+    yard.workshop.fault = refusing("agents.list")
+    for _ in range(8):
+        await yard.look()
+        yard.moment += MINUTE
+    await yard.look()
+    more_at = await yard.look()
+    assert more_at is not None
+    assert more_at > yard.moment
+    assert await count(yard, GatewayLeftover) == 1
+    yard.workshop.fault = nothing
+    yard.moment += MINUTE
+    await yard.settle()
+    assert await count(yard, GatewayLeftover) == 0
+    assert agent.gateway_key not in yard.workshop.listed()
+
+
 async def test_who_never_came_is_gone_at_once(yard: Yard) -> None:
     agent = await yard.add()
     await deleted(yard, agent)
