@@ -18,6 +18,7 @@ from services.provisioning.rules import COMING
 AT_ONCE = 20  # gateways in one look
 FIRST_REST = timedelta(seconds=30)  # longer than a try takes; each rest is twice as long
 LONGEST_REST = timedelta(minutes=10)
+MOST_DOUBLED = 10  # times; PostgreSQL knows no interval as long as that of a few days of tries
 PATIENCE = timedelta(days=7)  # after which nobody tries any more
 
 HOW = tuple(Reached.__annotations__)
@@ -56,7 +57,8 @@ async def departures(session: AsyncSession, moment: datetime) -> Sequence[Gatewa
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
     )
-    rest = func.least(FIRST_REST * func.power(2, GatewayDeparture.attempts), LONGEST_REST)
+    doubled = func.power(2, func.least(GatewayDeparture.attempts, MOST_DOUBLED))
+    rest = func.least(FIRST_REST * doubled, LONGEST_REST)
     tried = {
         "attempts": GatewayDeparture.attempts + 1,
         "next_try_at": literal(moment) + cast(rest, Interval),

@@ -104,6 +104,20 @@ async def test_agents_of_an_organization_that_is_deleted_go_and_who_was_linked_s
     assert sorted(gone) == sorted(departure.agent_keys)
 
 
+async def test_a_gateway_that_was_tried_for_days_is_tried_on_and_holds_up_no_other(
+    yard: Yard,
+) -> None:
+    await yard.there()
+    await delete_organization(yard)
+    async with yard.transaction() as session:
+        await session.execute(update(GatewayDeparture).values(attempts=1_000))
+    await take_leave(yard)
+    [departure] = await departures(yard.transaction)
+    assert departure.attempts == 1_001
+    assert departure.next_try_at == yard.moment + timedelta(minutes=10)
+    assert yard.workshop.listed() == []
+
+
 async def test_an_organization_goes_though_its_gateway_is_away_which_is_rid_of_all_when_back(
     yard: Yard,
 ) -> None:
