@@ -60,9 +60,10 @@ class Holder:
         self._lease = timedelta(seconds=lease)
         self._budget = budget
         self._held: dict[UUID, Held] = {}
+        self._ours_until = float("-inf")  # on the loop's clock: what is held, and no longer
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Hold gateways until `stop` is set. While the database is away, none is held."""
+        """Hold gateways until `stop` is set. While the database is away, none is held for long."""
         try:
             while not stop.is_set():
                 await self._look()
@@ -72,13 +73,21 @@ class Holder:
             await self._let_go()
 
     async def _look(self) -> None:
-        """Claim what is free, go to what is new or changed, and leave what is no longer ours."""
+        """Claim what is free, go to what is new or changed, and leave what is no longer ours.
+
+        A look that fails cuts no connection as long as the next one may still be in time.
+        """
+        began = asyncio.get_running_loop().time()
         try:
             async with self._transaction() as session:
                 mine = await gateways.claim(session, self.name, self._lease)
         except Exception as error:
-            log.warning("No gateway is held: %s", error, exc_info=not is_outage(error))
+            log.warning("No gateway is claimed: %s", error, exc_info=not is_outage(error))
+            if began + self._every < self._ours_until:
+                return
             mine = []
+        else:
+            self._ours_until = began + self._lease.total_seconds()
         versions = {gateway.id: gateway.version for gateway in mine}
         stale = [id for id, held in self._held.items() if versions.get(id) != held.version]
         await self._leave(stale)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 import worker
 from holder import Holder
@@ -249,6 +250,38 @@ async def test_the_worker_holds_gateways_and_lets_them_go_when_it_stops(
         found = await row(real_transaction, gateway)
         assert found
         assert found.held_by is None
+
+
+async def test_one_look_that_fails_cuts_no_connection_and_all_that_do_leave_the_gateways(
+    real_transaction: Transaction, real_world: World, carrier: Carrier
+) -> None:
+    is_away, failures = False, 0
+
+    @asynccontextmanager
+    async def transaction() -> AsyncGenerator[AsyncSession]:
+        nonlocal failures
+        if is_away:
+            failures += 1
+            raise ConnectionError("There is no database.")
+        async with real_transaction() as session:
+            yield session
+
+    async with running(Fake()) as fake:
+        gateway = await entered(real_transaction, real_world, carrier, fake)
+
+        async def is_seen() -> bool:
+            return failed(await row(real_transaction, gateway)) == "nothing"
+
+        async with holding(carrier, transaction, lease=5.0):
+            await until(is_seen)
+            is_away = True
+            await until(lambda: _is(failures >= 2))
+            assert fake.is_connected
+            is_away = False
+            await asyncio.sleep(0.2)
+            assert (fake.is_connected, fake.times_connected) == (True, 1)
+            is_away = True
+            await until(lambda: _is(not fake.is_connected))
 
 
 async def held_by_the_dead(transaction: Transaction, *, until: Any) -> None:
