@@ -9,6 +9,8 @@ import pytest
 from kit.errors import Conflict, Invalid
 from kit.settings import Settings
 from models import EventType, RequestKind, RequestState
+from services import gateway_requests
+from services.gateway_requests import Wish
 from tests.attended import Attended, attended, key_of
 from tests.conftest import Transaction
 from tests.world import World, token_of
@@ -186,9 +188,10 @@ async def test_a_secret_is_not_answered_here(there: Attended) -> None:
 
 async def test_an_answer_counts_only_for_what_was_seen(there: Attended) -> None:
     request = await there.asked()
-    with pytest.raises(Conflict) as refused:
-        await there.answer(there.world.bob, request, sha256=hash_of("ls "), decision=ONCE)
-    assert refused.value.code == "request_differs"
+    for other in (hash_of("ls "), request.sha256[:-1] + "g", ""):
+        with pytest.raises(Conflict) as refused:
+            await there.answer(there.world.bob, request, sha256=other, decision=ONCE)
+        assert refused.value.code == "request_differs"
     with pytest.raises(Invalid):
         await there.answer(there.world.bob, request, decision="allow-always")
     assert (await there.shown(request)).state is WAITING
@@ -211,10 +214,25 @@ async def test_of_two_who_answer_at_once_exactly_one_has(there: Attended) -> Non
     assert len(events) == 8
 
 
+async def test_who_has_looked_before_another_answered_answers_nothing(there: Attended) -> None:
+    """Whoever answers on a page has the request loaded before they come to hold it."""
+    world, request = there.world, await there.asked()
+    wish = Wish(request.sha256, decision=DENY)
+    async with there.transaction() as session:
+        await gateway_requests.found(session, world.alice, request.id)
+        await there.answer(world.bob, request, decision=ONCE)
+        with pytest.raises(Conflict) as refused:
+            await gateway_requests.answer(session, world.alice, request.id, wish)
+    assert refused.value.details["by"] == "Bob"
+    assert (await there.shown(request)).answer == {"decision": ONCE}
+
+
 async def test_saying_the_same_again_changes_nothing(there: Attended) -> None:
     request = await there.asked()
     for _ in range(2):
         await there.answer(there.world.bob, request, decision=ONCE)
-    with pytest.raises(Conflict):
-        await there.answer(there.world.bob, request, decision=DENY)
+    for user, decision in ((there.world.bob, DENY), (there.world.alice, ONCE)):
+        with pytest.raises(Conflict) as refused:
+            await there.answer(user, request, decision=decision)
+        assert refused.value.details["by"] == "Bob"
     assert len(await there.events(EventType.GATEWAY_REQUEST_ANSWERED)) == 1

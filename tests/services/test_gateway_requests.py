@@ -60,12 +60,14 @@ async def test_a_command_is_asked_about_exactly_answered_once_and_run(there: Att
         assert request.context == {"host": "gateway", "path": "/usr/bin/rm", "warning": "Careful."}
         assert request.allowed_decisions == [ONCE, DENY]
         assert request.expires_at > now() + timedelta(minutes=29)
+        before = now()
         await there.answer(world.bob, request, decision=ONCE)
         request = await there.request(ANSWERED)
         assert there.fake.approvals["a-1"]["decision"] == ONCE
     assert (request.answered_by, request.answered_by_user_id) == ("Bob", world.bob.id)
     assert request.answered_at
     assert request.delivered_at
+    assert before < request.answered_at < request.delivered_at < now()
     assert request.answer == {"decision": ONCE}
     [asked] = await there.events(EventType.GATEWAY_REQUEST_ASKED)
     [told] = await there.events(EventType.GATEWAY_REQUEST_ANSWERED)
@@ -85,11 +87,14 @@ async def test_what_was_asked_while_nobody_listened_is_found_after_every_connect
         there.fake.refuses = {"code": "UNAVAILABLE", "message": "starting", "close": 1013}
         await there.fake.drop(1012)
         await there.fake.ask("a-2", "ls two", worker, silently=True)
+        before = now()
         await there.fake.decide("a-1", DENY)
         there.fake.refuses = None
         first, second = await there.until(lambda: there.several(LOST, WAITING))
     assert (first.answer, first.answered_by) == ({"decision": DENY}, "Somebody's phone")
     assert first.answered_by_user_id is None
+    assert first.answered_at
+    assert before < first.answered_at < now()
     assert first.error == "Somebody's phone answered it."
     assert second.command == "ls two"
 
@@ -132,6 +137,7 @@ async def test_what_ends_without_an_answer_says_so(there: Attended) -> None:
         await there.fake.drop(1012)
         found = await there.until(lambda: there.several(EXPIRED, CANCELLED, LOST))
     assert found[2].error == "The gateway knows nothing of it any more."
+    assert {(one.answer, one.answered_by, one.answered_at) for one in found} == {(None, None, None)}
     assert len(await there.events(EventType.GATEWAY_REQUEST_EXPIRED)) == 1
     assert len(await there.events(EventType.GATEWAY_REQUEST_CANCELLED)) == 1
     assert len(await there.events(EventType.GATEWAY_REQUEST_LOST)) == 1
@@ -248,6 +254,13 @@ async def test_what_was_asked_and_answered_cannot_be_rewritten(
     await there.answer(there.world.bob, request, decision=ONCE)
     with pytest.raises(DBAPIError, match="is never changed"):
         await there.change(request, **change)
+
+
+async def test_nobody_can_be_made_to_have_answered_instead(there: Attended) -> None:
+    request = await there.asked()
+    await there.answer(there.world.bob, request, decision=ONCE)
+    with pytest.raises(DBAPIError, match="is never changed"):
+        await there.change(request, answered_by_user_id=there.world.alice.id)
 
 
 async def test_what_was_answered_outlives_who_answered_and_the_gateway(there: Attended) -> None:

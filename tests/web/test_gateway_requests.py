@@ -73,6 +73,7 @@ async def test_a_command_is_shown_to_the_character_with_what_it_needs_to_be_judg
         for text in (asked.sha256[:12], "/agents/work", "/usr/bin/rm", "Careful.", "Worker"):
             assert text in page
         assert "cannot be taken back" in page
+        assert f'name="sha256" value="{asked.sha256}"' in page
         assert "undoings" not in page
 
 
@@ -179,6 +180,7 @@ async def test_questions_are_answered_by_choice_or_in_ones_own_words(
     path = f"/approvals/requests/{asked.id}"
     page = (await bob.get(path)).text
     assert "It has 2 questions." in page
+    assert f'name="sha256" value="{asked.sha256}"' in page
     assert len(re.findall('type="radio"', page)) == 2
     assert len(re.findall('type="checkbox" name="chosen-where"', page)) == 2
     assert "Hot." in page
