@@ -35,6 +35,7 @@ class Attended:
     settings: Settings
     doorbell: Doorbell = field(default_factory=Doorbell)
     patience: float = 30  # seconds
+    budget: Budget = QUICK
 
     @asynccontextmanager
     async def held(self, *, look_anyway: float = 30.0) -> AsyncGenerator[None]:
@@ -48,7 +49,7 @@ class Attended:
             """Tell nobody."""
 
         carrier = Carrier(SEAL, Guard())
-        keeping = carrier.keep(self.gateway, heard, stations=stations, budget=QUICK)
+        keeping = carrier.keep(self.gateway, heard, stations=stations, budget=self.budget)
         holding = asyncio.create_task(keeping)
         try:
             yield

@@ -14,6 +14,9 @@ OVER = ("APPROVAL_ALREADY_RESOLVED", "APPROVAL_NOT_FOUND", "QUESTION_NOT_FOUND")
 OVER += ("QUESTION_ALREADY_TERMINAL",)
 """Why a gateway takes no answer any more, in its `details.reason`."""
 
+CLOSING = ("gateway-restarting", "gateway-suspending")
+"""Why a gateway tells nothing any more that still takes answers: it waits for them, to stop."""
+
 NO_MORE = (Trouble.REJECTED, Trouble.MISSING_SCOPE)
 """What does not pass by asking again."""
 
@@ -49,15 +52,15 @@ async def fate(link: Link, kind: RequestKind, request_id: str) -> Fate | None:
     return _of_approval(row) if kind is RequestKind.EXEC else _of_question(row)
 
 
-async def tell(link: Link, request: GatewayRequest) -> Fate:
+async def tell(link: Link, request: GatewayRequest, heard: str | None) -> Fate:
     """Tell a gateway the answer to a request, and return what has become of it.
 
-    Before that it has to show the very same as was answered. The gateway knows an answer again, so
-    telling it twice does no harm. Raises Refused.
+    Before that it has to show the very same as was answered. While it is about to stop it shows
+    nothing; then what was `heard` of it last counts, the hash of what it asked under this id. The
+    gateway knows an answer again, so telling it twice does no harm. Raises Refused.
     """
-    waiting = await listed(link, request.kind) or {}
-    shown = waiting.get(request.request_id)
-    if shown is not None and shown.sha256 != request.sha256:
+    shown = await _shown(link, request, heard)
+    if shown is not None and shown != request.sha256:
         raise Refused("The gateway asks something else now, so it was not told the answer.")
     try:
         await _resolve(link, request)
@@ -68,6 +71,18 @@ async def tell(link: Link, request: GatewayRequest) -> Fate:
             raise Refused(f"The gateway does not take the answer: {error.message}") from None
         raise
     return Fate(is_answered=True, answer=request.answer, by=request.answered_by)
+
+
+async def _shown(link: Link, request: GatewayRequest, heard: str | None) -> str | None:
+    """Return the hash of what a gateway asks under an id; None where it asks nothing there."""
+    try:
+        waiting = await listed(link, request.kind) or {}
+    except GatewayError as error:
+        if heard is not None and error.details.get("reason") in CLOSING:
+            return heard
+        raise
+    asked = waiting.get(request.request_id)
+    return asked.sha256 if asked else None
 
 
 async def _resolve(link: Link, request: GatewayRequest) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -42,6 +44,7 @@ class Station:
         self._transaction = transaction
         self._doorbell = doorbell
         self._look_anyway = look_anyway
+        self._heard: defaultdict[tuple[UUID, RequestKind], dict[str, str]] = defaultdict(dict)
 
     async def __call__(self, gateway: Gateway, link: Link) -> None:
         """Work for a gateway until cancelled."""
@@ -66,6 +69,8 @@ class Station:
             await self._settle(gateway, link, kind, str(event.payload.get("id") or ""))
             return
         asked = one(kind, event.payload)
+        if asked:
+            self._heard[gateway.id, kind][asked.request_id] = asked.sha256
         async with self._transaction() as session:
             await keeping.write_down(session, gateway, [asked] if asked else [])
 
@@ -74,6 +79,7 @@ class Station:
         listed = await asking.listed(link, kind)
         if listed is None:
             return
+        self._heard[gateway.id, kind] = {id: asked.sha256 for id, asked in listed.items()}
         async with self._transaction() as session:
             await keeping.write_down(session, gateway, list(listed.values()))
             gone = await keeping.waiting(session, gateway.id, kind, besides=listed.keys())
@@ -103,8 +109,9 @@ class Station:
 
     async def _deliver(self, gateway: Gateway, link: Link, request: GatewayRequest) -> bool:
         """Tell a gateway one answer. While it is away the answer waits, and False is returned."""
+        heard = self._heard[gateway.id, request.kind].get(request.request_id)
         try:
-            fate = await asking.tell(link, request)
+            fate = await asking.tell(link, request, heard)
         except asking.Refused as refused:
             async with self._transaction() as session:
                 await keeping.refuse(session, request, str(refused))

@@ -30,6 +30,7 @@ class Asking(Workshop):
     resolutions: dict[str, str] = field(default_factory=dict)  # of questions
     going_on: dict[str, Params] = field(default_factory=dict)  # the run in each session
     ends: dict[str, Params] = field(default_factory=dict)  # what is remembered of runs
+    is_closing: bool = False  # it was told to stop: it waits for answers, and tells nothing
 
     def __post_init__(self) -> None:
         """Take the calls that this is about."""
@@ -110,6 +111,7 @@ class Asking(Workshop):
         await self.run("agent", run_id, agent, stream=stream, data=data, isHeartbeat=False)
 
     def _pending(self, rows: dict[str, Params]) -> list[Params]:
+        self._unless_closing()
         pending = [row for row in rows.values() if row["status"] == "pending"]
         names = {"status"} if rows is self.approvals else set()
         return [
@@ -117,10 +119,16 @@ class Asking(Workshop):
         ]
 
     def _approval(self, params: Params) -> Params:
+        self._unless_closing()
         found = self.approvals.get(params["id"])
         if found is None:
             raise _over("APPROVAL_NOT_FOUND")
         return found
+
+    def _unless_closing(self) -> None:
+        if self.is_closing:
+            why = {"reason": "gateway-restarting", "phase": "accepting"}
+            raise Refused("UNAVAILABLE", "unavailable during gateway restart", details=why)
 
     def _decide(self, params: Params) -> Any:
         found = self.approvals.get(params["id"])

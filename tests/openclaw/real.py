@@ -40,10 +40,46 @@ QUIET = {
 class Real:
     """A gateway that runs, and its command line."""
 
-    url: str
     port: int
     token: str
     state: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it takes calls. What it knew before it knows again."""
+        with (self.state / "output").open("ab") as output:
+            self.process = subprocess.Popen(
+                _openclaw("gateway", "run", "--port", str(self.port)),
+                env=_environment(self.state),
+                stdout=output,
+                stderr=output,
+            )
+        _wait_until_ready(self.process, self.port, self.state)
+
+    def tell_to_stop(self) -> None:
+        """Tell it to stop, which it does once its agents have finished what they are at."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def stop(self) -> None:
+        """Stop it, and don't wait for long for what its agents are at."""
+        self.tell_to_stop()
+        if self.process is not None:
+            try:
+                self.process.wait(TO_STOP)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """Kill it as kill -9 does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
 
     def run(self, *command: str) -> str:
         """Run `openclaw …` as the gateway's owner does, and return what it prints."""
@@ -62,28 +98,16 @@ class Real:
 def gateway(state: Path, *, model: str) -> Generator[Real]:
     """Let a gateway run. Its agents have the model that is served at an address."""
     _install()
-    port, token = _free_port(), secrets.token_hex(24)
+    real = Real(_free_port(), secrets.token_hex(24), state)
     folder = state / "openclaw"
     folder.mkdir(parents=True)
-    config = _config(state, port, token, model)
+    config = _config(state, real.port, real.token, model)
     (folder / "openclaw.json").write_text(json.dumps(config))
-    with (state / "output").open("wb") as output:
-        process = subprocess.Popen(
-            _openclaw("gateway", "run", "--port", str(port)),
-            env=_environment(state),
-            stdout=output,
-            stderr=output,
-        )
-        try:
-            _wait_until_ready(process, port, state)
-            yield Real(f"ws://127.0.0.1:{port}", port, token, state)
-        finally:
-            process.terminate()
-            try:
-                process.wait(TO_STOP)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    try:
+        real.start()
+        yield real
+    finally:
+        real.stop()
 
 
 def _install() -> None:

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from kit.errors import Conflict
 from kit.settings import Settings
-from models import RequestState, Run, RunStatus, User
-from openclaw import Budget, Device, Link, Target
-from services import gateway_requests
-from services.gateway_requests import Wish
+from models import GatewayRequest, RequestState, Run, RunStatus
+from openclaw import Budget, Device, GatewayError, Link, Target, Trouble
 from tests.attended import Attended, key_of, settle_in
 from tests.conftest import Transaction
 from tests.openclaw import scripted
@@ -27,6 +26,7 @@ pytestmark = pytest.mark.skipif(
     not os.environ.get("MC_TEST_GATEWAY"), reason="a real gateway is asked for with --gateway"
 )
 
+PATIENT = Budget(first_rest=0.05, longest_rest=0.5)
 LONG = 60  # seconds for whatever a real gateway does
 COLOUR: Any = {"id": "colour", "header": "Colour", "question": "Which colour?"}
 COLOUR |= {"options": [{"label": "Blue"}, {"label": "Red"}]}
@@ -74,7 +74,9 @@ async def there(
         while key not in str(await link.call("agents.list", {}, repeatable=True)):
             await asyncio.sleep(0.2)
     await ask_first(link, key)
-    there = Attended(Asking(), real_world, row, real_transaction, own_settings, patience=LONG)
+    there = Attended(
+        Asking(), real_world, row, real_transaction, own_settings, patience=LONG, budget=PATIENT
+    )
     listening = asyncio.create_task(there.doorbell.listen(own_settings.dsn))
     await asyncio.wait_for(there.doorbell.listening.wait(), 10)
     yield there
@@ -89,20 +91,13 @@ async def ask_first(link: Link, key: str) -> None:
     await link.call("config.patch", {"raw": json.dumps(mode), "baseHash": config["hash"]})
 
 
-async def say(link: Link, there: Attended, text: str) -> str:
+async def say(link: Link, there: Attended, text: str, *, session: str = "main") -> str:
     """Say something to the worker, and return the id of its run."""
     run_id = f"{text.replace(' ', '-')}-{key_of(there.world.worker)}"
-    params = {"sessionKey": f"agent:{key_of(there.world.worker)}:main", "message": text}
+    params = {"sessionKey": f"agent:{key_of(there.world.worker)}:{session}", "message": text}
     said = {**params, "deliver": False, "idempotencyKey": run_id}
     await link.call("chat.send", said, repeatable=True)
     return run_id
-
-
-async def answer(there: Attended, user: User, **wish: Any) -> None:
-    request = await there.request()
-    async with there.transaction() as session:
-        whole = Wish(request.sha256, **wish)
-        await gateway_requests.answer(session, user, request.id, whole)
 
 
 async def ended(there: Attended, run_id: str) -> Run:
@@ -122,7 +117,7 @@ async def test_a_command_waits_for_a_person_and_runs_once_it_is_allowed(
         assert request.allowed_decisions == ["allow-once", "deny"]
         await there.run(lambda run: run.phase == "waiting")
         assert not made.exists()
-        await answer(there, world.bob, decision="allow-once")
+        await there.answer(world.bob, request, decision="allow-once")
         request = await there.request(RequestState.ANSWERED)
         run = await ended(there, run_id)
     assert made.exists()
@@ -139,7 +134,7 @@ async def test_a_command_that_is_denied_does_not_run_and_the_agent_goes_on(
     made = tmp_path / "made"
     async with there.held():
         run_id = await say(link, there, f"run: touch {made}")
-        await answer(there, there.world.alice, decision="deny")
+        await there.answer(there.world.alice, await there.request(), decision="deny")
         await there.request(RequestState.ANSWERED)
         run = await ended(there, run_id)
     assert run.status is RunStatus.ENDED
@@ -173,11 +168,60 @@ async def test_a_question_is_answered_and_the_agent_hears_it(there: Attended, li
         request = await there.request()
         assert [one["question"] for one in request.questions] == ["Which colour?"]
         await there.run(lambda run: run.phase == "waiting")
-        await answer(there, there.world.bob, answers={"colour": ["Blue"]})
+        await there.answer(there.world.bob, request, answers={"colour": ["Blue"]})
         await there.request(RequestState.ANSWERED)
         run = await ended(there, run_id)
     assert run.status is RunStatus.ENDED
     assert "Blue" in run.tail
+
+
+async def test_what_waits_when_a_gateway_stops_is_answered_until_it_is_gone_and_then_by_nobody(
+    there: Attended, gateway: Real, link: Link, tmp_path: Path
+) -> None:
+    """Told to stop it waits for answers; of what waits when it is killed nothing ever runs."""
+    world, made = there.world, [tmp_path / name for name in "abc"]
+    async with there.held():
+        runs = [await say(link, there, f"run: touch {path}", session=path.name) for path in made]
+        asked = await there.until(lambda: there.several(*[RequestState.WAITING] * 3))
+        in_time, late, silent = (
+            next(one for one in asked if one.command == f"touch {path}") for path in made
+        )
+        gateway.tell_to_stop()
+        await there.until(lambda: is_closing(link))
+        await there.answer(world.bob, in_time, decision="allow-once")
+        await there.request(RequestState.ANSWERED)
+        await there.until(lambda: asyncio.to_thread(made[0].exists))
+        gateway.kill()
+        await there.answer(world.bob, late, decision="allow-once")
+        await asyncio.to_thread(gateway.start)
+        await there.until(lambda: are_cancelled(there, late, silent))
+        with pytest.raises(Conflict) as refused:
+            await there.answer(world.bob, silent, decision="allow-once")
+        await there.until(lambda: are_over(there, runs))
+    late, silent = await there.shown(late), await there.shown(silent)
+    assert (late.answered_by, late.delivered_at) == ("Bob", None)
+    assert late.error == "It was asked no more before the answer arrived."
+    assert (silent.answer, silent.answered_by, silent.answered_at) == (None, None, None)
+    assert refused.value.code == "request_over"
+    assert [path.exists() for path in made] == [True, False, False]
+
+
+async def is_closing(link: Link) -> bool:
+    try:
+        await link.ask("health", {})
+    except GatewayError as error:
+        return error.trouble is Trouble.UNAVAILABLE
+    return False
+
+
+async def are_cancelled(there: Attended, *requests: GatewayRequest) -> bool:
+    states = {(await there.shown(one)).state for one in requests}
+    return states == {RequestState.CANCELLED}
+
+
+async def are_over(there: Attended, run_ids: list[str]) -> bool:
+    over = {run.run_id for run in await there.runs() if run.status != RunStatus.RUNNING}
+    return over >= {*run_ids}
 
 
 async def _followed(link: Link) -> bool:

@@ -120,6 +120,40 @@ async def test_an_answer_is_not_told_for_another_token_under_the_same_mask(
     assert there.fake.approvals["a-1"]["status"] == "pending"
 
 
+async def test_a_gateway_that_is_about_to_stop_is_told_the_answers_for_which_it_waits(
+    there: Attended,
+) -> None:
+    await there.fake.ask("a-1", "ls", key_of(there.world.worker), silently=True)
+    async with there.held():
+        await there.until(there.listened)
+        await there.fake.ask_person("q-1", COLOUR)
+        command, question = await there.until(lambda: there.several(WAITING, WAITING))
+        there.fake.is_closing = True
+        await there.answer(there.world.alice, command, decision=ONCE)
+        await there.answer(there.world.alice, question, answers={"colour": ["Blue"]})
+        await there.until(lambda: there.several(ANSWERED, ANSWERED))
+    assert there.fake.approvals["a-1"]["decision"] == ONCE
+    assert there.fake.questions["q-1"]["status"] == "answered"
+
+
+async def test_a_gateway_that_is_about_to_stop_is_told_nothing_to_what_it_was_not_heard_asking(
+    there: Attended,
+) -> None:
+    """It may have been started anew since, and what it asks now nobody has seen."""
+    request = await there.asked()
+    await there.answer(there.world.alice, request, decision=ONCE)
+    there.fake.is_closing = True
+    there.fake.calls.clear()
+
+    async def asked_often() -> bool:
+        return [method for method, _ in there.fake.calls].count("exec.approval.list") > 3
+
+    async with there.held():
+        await there.until(asked_often)
+    assert (await there.shown(request)).state is RequestState.ANSWERING
+    assert there.fake.approvals["a-1"]["status"] == "pending"
+
+
 async def test_of_an_answer_that_was_given_on_the_gateway_no_secret_is_kept(
     there: Attended,
 ) -> None:
