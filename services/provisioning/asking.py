@@ -83,15 +83,13 @@ async def ask(
 async def ask_crew(session: AsyncSession, board: Board, *, left: UUID | None = None) -> None:
     """Ask for all who are told of a board: its agents, and who looks after its gateway.
 
-    Who looks after the gateway that it has left is told as well. Of two such agents the rows are
-    held in order of id, as two boards may change places.
+    Who looks after the gateway that it has left is told as well.
     """
     gateways = {board.gateway_id, left} - {None}
     if not gateways:
         return
-    main = Agent.gateway_id.in_(gateways) & Agent.board_id.is_(None)
-    mains = select(Agent.id).where(main).order_by(Agent.id).with_for_update(key_share=True)
-    await ask(session, or_(Agent.board_id == board.id, Agent.id.in_(mains)))
+    mains = Agent.gateway_id.in_(gateways) & Agent.board_id.is_(None)
+    await ask(session, or_(Agent.board_id == board.id, mains))
 
 
 async def leave(session: AsyncSession, agent: Agent, *, force: bool = False) -> bool:
@@ -117,7 +115,8 @@ async def leave(session: AsyncSession, agent: Agent, *, force: bool = False) -> 
 async def leave_behind(session: AsyncSession, where: ColumnElement[bool]) -> None:
     """Have agents be removed from their gateways, of which there will be no rows any more."""
     left = select(Agent.gateway_id, KEY).where(where, WAS_BROUGHT)
-    await session.execute(_left_over(left.with_for_update().subquery("left")))
+    held = left.order_by(Agent.id).with_for_update()
+    await session.execute(_left_over(held.subquery("left")))
 
 
 async def _drop(session: AsyncSession, agent: Agent, *, forget: bool) -> None:
@@ -197,6 +196,16 @@ def _session_key(gateway_id: UUID | None) -> ColumnElement[str | None]:
     return case((Agent.is_board_lead, lead), else_=worker)
 
 
+def in_order(where: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Select agents, and hold them in order of id.
+
+    Boards, gateways and who looks after these change the rows of many agents at once: in any other
+    order two of them would wait for each other.
+    """
+    held = select(Agent.id).where(where).order_by(Agent.id).with_for_update(key_share=True)
+    return Agent.id.in_(held)
+
+
 async def _update(
     session: AsyncSession,
     where: ColumnElement[bool],
@@ -205,7 +214,7 @@ async def _update(
     besides: CTE | None = None,
 ) -> Sequence[Agent]:
     """Change rows in one statement; rows that the session has are as they are now."""
-    changed = update(Agent).where(where).values(**values).returning(Agent)
+    changed = update(Agent).where(in_order(where)).values(**values).returning(Agent)
     if besides is not None:
         changed = changed.add_cte(besides)
     fresh = changed.execution_options(populate_existing=True, synchronize_session=False)

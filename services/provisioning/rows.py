@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Agent, AgentStatus, Board, DesiredState, Gateway, GatewayLeftover, Step
 from openclaw import Trouble
-from services.provisioning.asking import KEY
+from services.provisioning.asking import KEY, in_order
 from services.provisioning.rules import TIME_FOR, Change
 
 AT_ONCE = 50  # agents in one look
@@ -111,7 +111,7 @@ async def seen(
     """Note which agents a gateway has, and return those that are back by that."""
     here = (Agent.gateway_id == gateway_id) & KEY.in_(keys)
     here &= Agent.desired_state.is_distinct_from(DesiredState.GONE)
-    await session.execute(_quietly(update(Agent).where(here).values(listed_at=moment)))
+    await session.execute(_quietly(update(Agent).where(in_order(here)).values(listed_at=moment)))
     well = (Agent.status == AgentStatus.OFFLINE) & Agent.provision_failure.is_(None)
     back = here & well & Agent.last_seen_at.is_not(None) & (Agent.observed_generation > 0)
     online = update(Agent).where(back).values(status=AgentStatus.ONLINE).returning(Agent)
@@ -150,7 +150,7 @@ async def try_again(session: AsyncSession, gateway_id: UUID, moment: datetime) -
     """
     code = Agent.provision_failure["code"].astext
     failed = IS_OURS & (Agent.gateway_id == gateway_id) & code.not_in(WENT_AWAY)
-    soon = update(Agent).where(failed, Agent.next_step_at > moment)
+    soon = update(Agent).where(in_order(failed & (Agent.next_step_at > moment)))
     await session.execute(_quietly(soon.values(next_step_at=moment)))
 
 
@@ -165,7 +165,7 @@ def _postponed(mine: ColumnElement[bool], until: Any) -> Update:
         "next_step_at": if_waiting(Agent.next_step_at),
         "checkin_deadline_at": if_waiting(Agent.checkin_deadline_at),
     }
-    return _quietly(update(Agent).where(mine).values(**moved))
+    return _quietly(update(Agent).where(in_order(mine)).values(**moved))
 
 
 def _has_called() -> ColumnElement[bool]:

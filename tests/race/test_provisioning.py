@@ -10,16 +10,18 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kit.clock import now
 from kit.doorbell import Doorbell
 from kit.errors import Refusal
 from models import Agent, EventType, Gateway, GatewayDeparture, Step
 from openclaw import Guard, Link
-from services import agent_files, agents, gateways, organizations
+from services import agent_files, agents, gateways, organizations, provisioning
 from services.gateways import Carrier
-from services.provisioning import Reconciler
+from services.provisioning import Reconciler, rows
 from tests.conftest import Transaction
 from tests.openclaw.fake import TOKEN, target
 from tests.openclaw.workshop import Fault
+from tests.race.waiting import somebody_waits
 from tests.services.yard import BASE_URL, QUICK, Yard, a_yard
 from tests.world import SEAL, World, a_gateway, a_main
 
@@ -57,6 +59,36 @@ async def test_of_three_stations_at_one_gateway_each_agent_is_made_and_woken_onc
     made = Counter(method for method, _ in yard.workshop.changes)
     assert (made["agents.create"], made["agents.delete"]) == (len(crew), 0)
     assert len(await yard.events(EventType.AGENT_PROVISIONED)) == len(crew)
+
+
+async def test_who_asks_for_all_agents_waits_for_the_first_of_them_and_holds_none_meanwhile(
+    yard: Yard,
+) -> None:
+    """Else two that do so would wait for each other, and one would fail."""
+    crew = sorted([await yard.add(f"Writer {number}") for number in range(3)], key=lambda a: a.id)
+    first, *others = [one.id for one in crew]
+    keys = [one.gateway_key or "" for one in crew]
+    here = Agent.gateway_id == yard.gateway.id
+
+    async def ask() -> None:
+        async with yard.transaction() as session:
+            await provisioning.ask(session, here)
+
+    async def note() -> None:
+        async with yard.transaction() as session:
+            await rows.seen(session, yard.gateway.id, keys, now())
+
+    for work in (ask, note):
+        async with yard.transaction() as session:  # so that it is the last that a scan finds
+            await session.execute(update(Agent).where(Agent.id == first).values(name="Writer"))
+        async with yard.transaction() as session:
+            await session.execute(select(Agent.id).where(Agent.id == first).with_for_update())
+            racing = asyncio.create_task(work())
+            await somebody_waits(yard.transaction)
+            query = select(Agent.id).where(Agent.id.in_(others))
+            free = await session.scalars(query.with_for_update(skip_locked=True))
+            assert set(free) == set(others)
+        await racing
 
 
 async def test_who_is_deleted_while_it_comes_is_not_left_there(yard: Yard) -> None:
