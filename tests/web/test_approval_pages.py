@@ -157,6 +157,14 @@ async def test_who_comes_second_is_told_who_was_first(alice, bob, ask, headers) 
     assert "<b>Bob rejected</b>" in late.text
 
 
+async def test_who_has_an_answer_asked_and_asks_no_more(alice, ask, world) -> None:
+    decided = {"status": ApprovalStatus.APPROVED, "decided_by_user_id": world.bob.id}
+    over = await ask("First", agent_id=world.worker.id, **decided)
+    waiting = await ask("Second", agent_id=world.worker.id)
+    assert "<b>Worker</b> asked" in (await alice.get(f"/approvals/{over.id}")).text
+    assert "<b>Worker</b> asks" in (await alice.get(f"/approvals/{waiting.id}")).text
+
+
 async def test_a_decided_question_can_be_reopened(alice, ask, transaction, world) -> None:
     first = await ask("First", status=ApprovalStatus.APPROVED, decided_by_user_id=world.bob.id)
     page = (await alice.get(f"/approvals/{first.id}")).text
