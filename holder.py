@@ -75,19 +75,22 @@ class Holder:
     async def _look(self) -> None:
         """Claim what is free, go to what is new or changed, and leave what is no longer ours.
 
-        A look that fails cuts no connection as long as the next one may still be in time.
+        A look that fails cuts no connection as long as the next one may still be in time, and none
+        takes longer than what it holds is ours.
         """
-        began = asyncio.get_running_loop().time()
+        clock, lease = asyncio.get_running_loop().time, self._lease.total_seconds()
+        began = clock()
+        in_time = self._ours_until if self._held else began + lease
         try:
-            async with self._transaction() as session:
+            async with asyncio.timeout_at(in_time), self._transaction() as session:
                 mine = await gateways.claim(session, self.name, self._lease)
         except Exception as error:
             log.warning("No gateway is claimed: %s", error, exc_info=not is_outage(error))
-            if began + self._every < self._ours_until:
+            if clock() + self._every < self._ours_until:
                 return
             mine = []
         else:
-            self._ours_until = began + self._lease.total_seconds()
+            self._ours_until = began + lease
         versions = {gateway.id: gateway.version for gateway in mine}
         stale = [id for id, held in self._held.items() if versions.get(id) != held.version]
         await self._leave(stale)

@@ -284,6 +284,58 @@ async def test_one_look_that_fails_cuts_no_connection_and_all_that_do_leave_the_
             await until(lambda: _is(not fake.is_connected))
 
 
+async def test_who_has_lost_a_gateway_to_another_leaves_it_and_works_there_no_more(
+    real_transaction: Transaction, real_world: World, carrier: Carrier
+) -> None:
+    """As after a sleep that was longer than the lease."""
+    async with at_work(real_transaction, real_world, carrier) as (fake, gateway):
+        await held_by_the_dead(real_transaction, until=now() + timedelta(minutes=1))
+        await works_there_no_more(fake)
+        found = await row(real_transaction, gateway)
+        assert found
+        assert found.held_by == "the dead"
+
+
+async def test_who_cannot_renew_its_lease_leaves(
+    real_transaction: Transaction, real_world: World, carrier: Carrier
+) -> None:
+    async with (
+        at_work(real_transaction, real_world, carrier, lease=1.0) as (fake, gateway),
+        real_transaction() as session,
+    ):
+        held = select(Gateway).where(Gateway.id == gateway.id).with_for_update()
+        await session.execute(held)
+        await works_there_no_more(fake)
+
+
+@asynccontextmanager
+async def at_work(
+    transaction: Transaction, world: World, carrier: Carrier, **how: Any
+) -> AsyncGenerator[tuple[Fake, Gateway]]:
+    """Let a process hold a gateway, and a station ask it for something again and again."""
+
+    async def station(_gateway: Gateway, link: Link) -> None:
+        while True:
+            await link.up()
+            with suppress(GatewayError):
+                await link.ask("health")
+            await asyncio.sleep(0.02)
+
+    async with running(Fake()) as fake:
+        fake.methods["health"] = lambda _: {"ok": True}
+        gateway = await entered(transaction, world, carrier, fake)
+        async with holding(carrier, transaction, stations=[station], **how):
+            await until(lambda: _is(bool(fake.calls)))
+            yield fake, gateway
+
+
+async def works_there_no_more(fake: Fake) -> None:
+    await until(lambda: _is(not fake.is_connected))
+    calls, times = len(fake.calls), fake.times_connected
+    await asyncio.sleep(0.3)
+    assert (len(fake.calls), fake.times_connected) == (calls, times)
+
+
 async def held_by_the_dead(transaction: Transaction, *, until: Any) -> None:
     async with transaction() as session:
         await session.execute(update(Gateway).values(held_by="the dead", held_until=until))
