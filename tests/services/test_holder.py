@@ -308,6 +308,21 @@ async def test_who_cannot_renew_its_lease_leaves(
         await works_there_no_more(fake)
 
 
+async def test_who_stops_lets_go_of_what_it_holds_and_of_nothing_else(
+    real_transaction: Transaction, real_world: World, carrier: Carrier
+) -> None:
+    async with at_work(real_transaction, real_world, carrier) as (fake, gateway):
+        theirs = await entered(real_transaction, real_world, carrier, fake, name="Shed")
+        async with real_transaction() as session:
+            taken = {"held_by": "another", "held_until": now() + timedelta(minutes=1)}
+            its = update(Gateway).where(Gateway.id == theirs.id)
+            await session.execute(its.values(**taken))
+    found, other = [await row(real_transaction, one) for one in (gateway, theirs)]
+    assert found
+    assert other
+    assert (found.held_by, other.held_by) == (None, "another")
+
+
 @asynccontextmanager
 async def at_work(
     transaction: Transaction, world: World, carrier: Carrier, **how: Any
