@@ -1,5 +1,6 @@
 """What agents on gateways ask people, and what they do, over the API."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -49,10 +50,11 @@ async def test_a_request_says_exactly_what_is_asked_and_by_whom(
     assert none["total"] == 0
 
 
-async def test_an_answer_is_given_once_and_says_by_whom(
+async def test_an_answer_is_given_once_and_says_by_whom_and_when(
     bob: Client, alice: Client, transaction: Transaction, gateway: Gateway, world: World
 ) -> None:
-    request = await asked(transaction, gateway, world.worker)
+    long_ago = now() - timedelta(minutes=20)
+    request = await asked(transaction, gateway, world.worker, asked_at=long_ago)
     path, body = f"/gateway-requests/{request.id}/answer", {"sha256": request.sha256}
     stale = await bob.post(path, json={"sha256": "0" * 64, "decision": "deny"})
     assert (stale.status_code, stale.json()["code"]) == (409, "request_differs")
@@ -62,6 +64,9 @@ async def test_an_answer_is_given_once_and_says_by_whom(
     assert answered.status_code == 200
     assert answered.json()["state"] == "answering"
     assert answered.json()["answered_by"] == "Bob"
+    assert answered.json()["answered_by_user_id"] == str(world.bob.id)
+    at = datetime.fromisoformat(answered.json()["answered_at"])
+    assert now() - timedelta(minutes=10) < at.astimezone(UTC) <= now()
     again = await bob.post(path, json=body | {"decision": "allow-once"})
     assert again.json()["answered_at"] == answered.json()["answered_at"]
     late = await alice.post(path, json=body | {"decision": "deny"})

@@ -253,11 +253,12 @@ async def test_who_has_looked_before_another_answered_answers_nothing(there: Att
     world, request = there.world, await there.asked()
     wish = Wish(request.sha256, decision=DENY)
     async with there.transaction() as session:
-        await gateway_requests.found(session, world.alice, request.id)
+        seen = await gateway_requests.found(session, world.alice, request.id)
+        assert seen.is_waiting
         await there.answer(world.bob, request, decision=ONCE)
         with pytest.raises(Conflict) as refused:
             await gateway_requests.answer(session, world.alice, request.id, wish)
-    assert refused.value.details["by"] == "Bob"
+    assert refused.value.details["by"] == seen.request.answered_by == "Bob"
     assert (await there.shown(request)).answer == {"decision": ONCE}
 
 

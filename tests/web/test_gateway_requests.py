@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from models import Agent, Gateway, GatewayRequest, RequestKind, RequestState
 from tests.conftest import Transaction
 from tests.web.conftest import Browsers
 from tests.world import World, a_gateway, a_request
+from web.ages import iso
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#inbox"}
 TWO = """[{"question":"Which colour?","questionId":"colour","isOther":true,
@@ -125,7 +127,7 @@ async def test_only_what_the_gateway_takes_is_offered(alice, ask: Ask) -> None:
 async def test_an_answer_stays_in_sight_with_who_gave_it_and_whether_the_gateway_knows(
     bob, ask: Ask, transaction: Transaction
 ) -> None:
-    asked = await ask()
+    asked = await ask(asked_at=now() - timedelta(minutes=20))
     path = f"/approvals/requests/{asked.id}"
     form = {"sha256": asked.sha256, "decision": "allow-once"}
     answered = await bob.post(f"{path}/answers", data=form, headers=HTMX)
@@ -136,6 +138,8 @@ async def test_an_answer_stays_in_sight_with_who_gave_it_and_whether_the_gateway
     assert 'name="decision"' not in answered.text
     kept = await stored(transaction, asked)
     assert (kept.state, kept.answered_by) == (RequestState.ANSWERING, "Bob")
+    assert kept.answered_at
+    assert f'<b>You allowed it once</b> <time datetime="{iso(kept.answered_at)}"' in answered.text
     async with transaction() as session:
         row = await session.get_one(GatewayRequest, asked.id)
         row.state, row.delivered_at, row.ended_at = RequestState.ANSWERED, now(), now()
