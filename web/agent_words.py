@@ -30,24 +30,29 @@ def evidence(card: AgentCard) -> str:
     if card.agent.desired_state is DesiredState.GONE:
         return "is being removed"
     if run is not None and (age is None or run.told_for < age):
-        return f"its gateway told of its work {span(run.told_for)} ago"
+        return f"its gateway told of its work {ago(run.told_for)}"
     if card.evidence.by is Sign.WAITING:
         return "its gateway is away"
-    return "has not called yet" if age is None else _last_sign(card, span(age))
+    return "has not called yet" if age is None else _last_sign(card, age)
 
 
-def _last_sign(card: AgentCard, age: str) -> str:
+def _last_sign(card: AgentCard, age: timedelta) -> str:
     if card.evidence.by is Sign.FAILURE:
-        return f"failed {age} ago"
+        return f"failed {ago(age)}"
     if card.state is State.OFFLINE:
-        return f"silent for {age}"
+        return f"silent for {span(age)}"
     by_call = card.evidence.by is Sign.CALL
-    return f"{'called the API' if by_call else 'its gateway had it'} {age} ago"
+    return f"{'called the API' if by_call else 'its gateway had it'} {ago(age)}"
 
 
 def clock(moment: datetime) -> str:
     """Say what the clock showed where the reader is: "14:06"."""
     return f"{moment.astimezone(reader_zone.get()):%H:%M}"
+
+
+def ago(time: timedelta) -> str:
+    """Say how long ago something was: "12 s ago"."""
+    return f"{span(time)} ago" if time >= timedelta(seconds=1) else "just now"
 
 
 def span(time: timedelta) -> str:

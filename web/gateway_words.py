@@ -8,7 +8,7 @@ from typing import Any
 from kit.clock import now
 from models import Gateway
 from services.gateways import GatewaySummary, Standing, in_the_way
-from web.agent_words import span
+from web.agent_words import ago, span
 
 RUNGS = {
     "address": "The address leads somewhere",
@@ -88,12 +88,12 @@ def evidence(one: GatewaySummary) -> str:
     passed = span(now() - one.since) if one.since else "a while"
     if one.standing is Standing.CONNECTED:
         return f"for {passed}"
-    seen = span(now() - one.gateway.checked_at) if one.gateway.checked_at else "a while"
+    seen = ago(now() - one.gateway.checked_at) if one.gateway.checked_at else "a while ago"
     if one.standing is Standing.ANSWERS:
-        return f"looked {seen} ago"
+        return f"looked {seen}"
     if one.standing is Standing.UNWATCHED:
-        return f"it was well {seen} ago; no worker is connected to it now"
-    return f"for {passed}, tried {seen} ago"
+        return f"it was well {seen}; no worker is connected to it now"
+    return f"for {passed}, tried {seen}"
 
 
 def trouble(gateway: Gateway, moment: datetime) -> str:

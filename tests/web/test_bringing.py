@@ -145,7 +145,7 @@ async def test_an_agent_that_is_there_says_so_and_folds_how_it_came(
     assert "On Harbour it is as it is written here." in page
     assert "It has changed SOUL.md by itself" in page
     assert drawn(page) == ["done"] * 5
-    assert re.search(r"(called the API 1\d s|its gateway had it \d s) ago", page)
+    assert re.search(r"(called the API 1\d s ago|its gateway had it (just now|\d s ago))", page)
 
 
 async def test_one_that_leaves_is_shown_leaving_and_may_be_forgotten(

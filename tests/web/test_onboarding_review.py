@@ -35,7 +35,7 @@ async def test_the_draft_is_a_form_that_says_what_it_comes_to(
     await says(DRAFT)
     assert "The draft is ready." in words_of(await alice.get(here))
     page = await alice.get(f"{here}/review")
-    assert "Harbour master drafted this from your 1 answer" in words_of(page)
+    assert "Harbour master drafted this from your answer" in words_of(page)
     for shown in (
         ">\nTen partners live</textarea>",
         'name="target" aria-label="Target of measure 2" placeholder="Target" value="10"',
