@@ -7,7 +7,7 @@ from typing import Any
 
 from kit.clock import now
 from models import Gateway
-from services.gateways import GatewaySummary, Standing, in_the_way
+from services.gateways import GatewaySummary, Standing, in_the_way, is_watched
 from web.agent_words import ago, span
 
 RUNGS = {
@@ -102,8 +102,7 @@ def trouble(gateway: Gateway, moment: datetime) -> str:
     if broken is not None:
         words = _broken(broken)
         return f"{gateway.name} is not connected: {words[:1].lower()}{words[1:]}."
-    is_held = gateway.held_until is not None and gateway.held_until > moment
-    return "" if is_held else f"No worker is connected to {gateway.name}."
+    return "" if is_watched(gateway, moment) else f"No worker is connected to {gateway.name}."
 
 
 def _broken(rung: Mapping[str, Any]) -> str:

@@ -16,7 +16,6 @@ from web import forms
 from web.payloads import Payload
 
 LOW = 80  # of 100: whoever is less sure is looked at once more
-MOST_TASKS = 5  # of which the detail says what waits for them
 DECIDED = 50  # answers on a page
 OVER = ("decided", "gateways")
 MICROSECONDS = 1_000_000

@@ -8,7 +8,7 @@ from services.agents.fields import AgentDraft
 from services.agents.finding import get, hold, hold_all, seen, several
 from services.agents.leads import created, free_name, new_lead
 from services.agents.lists import AgentCard, card, cards, for_agent, listed, named, newest, of_board
-from services.agents.mains import add_main, happened, remove_main, rename_main
+from services.agents.mains import add_main, remove_main, rename_main
 from services.agents.presence import heartbeat, mark_offline, touch
 from services.agents.rules import (
     OFFLINE_AFTER,
@@ -22,6 +22,7 @@ from services.agents.rules import (
     status,
 )
 from services.agents.souls import on_board, soul, write_soul
+from services.agents.telling import happened
 from services.agents.tokens import add_token, issue_token
 
 __all__ = [

@@ -9,6 +9,7 @@ from kit.errors import Invalid
 from models import Actor, Agent, Board, EventType
 from services import events, provisioning
 from services.agents.rules import DEFAULT_HEARTBEAT, duration
+from services.agents.telling import happened
 
 LONGEST_EVERY = 20  # characters
 
@@ -29,27 +30,17 @@ async def set_cadence(
     An agent that does so already is not changed.
     """
     wanted = {"every": checked_every(every), "target": DEFAULT_HEARTBEAT["target"]}
-    happened, changed = [], []
+    news, changed = [], []
     for agent, board in crew:
         config = {**DEFAULT_HEARTBEAT, **(agent.heartbeat_config or {}), **wanted}
         if config == agent.heartbeat_config:
             continue
         agent.heartbeat_config = config
         agent.updated_at = now()
-        happened.append(_changed(actor, agent, board))
+        fields = ["heartbeat_config"]
+        news.append(happened(EventType.AGENT_UPDATED, actor, board, agent, changed=fields))
         changed += [agent.id] if agent.desired_state else []
     if changed:
         await session.flush()
         await provisioning.ask(session, Agent.id.in_(changed))
-    await events.record_all(session, happened)
-
-
-def _changed(actor: Actor, agent: Agent, board: Board) -> events.Happened:
-    return events.Happened(
-        EventType.AGENT_UPDATED,
-        actor,
-        organization_id=agent.organization_id,
-        board=board,
-        about=agent,
-        data={"name": agent.name, "changed": ["heartbeat_config"]},
-    )
+    await events.record_all(session, news)

@@ -7,6 +7,7 @@ from kit.values import checked
 from models import Actor, Agent, AgentStatus, Board, EventType, new_id
 from services import events, provisioning
 from services.agents.fields import CHECKS, AgentDraft
+from services.agents.telling import happened
 
 
 def new_lead(board: Board, draft: AgentDraft) -> Agent:
@@ -29,14 +30,8 @@ def new_lead(board: Board, draft: AgentDraft) -> Agent:
 
 def created(actor: Actor, board: Board, agent: Agent) -> events.Happened:
     """Return what is to be recorded of an agent that was made for a board."""
-    return events.Happened(
-        EventType.AGENT_CREATED,
-        actor,
-        organization_id=board.organization_id,
-        board=board,
-        about=agent,
-        data={"name": agent.name, "lead": agent.is_board_lead},
-    )
+    lead = agent.is_board_lead
+    return happened(EventType.AGENT_CREATED, actor, board, agent, lead=lead)
 
 
 def free_name(wanted: str, taken: Iterable[str]) -> str:

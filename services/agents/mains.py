@@ -7,8 +7,8 @@ from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
-from models import Actor, Agent, AgentStatus, DesiredState, EventType, Gateway, new_id
-from services import events, provisioning
+from models import Agent, AgentStatus, DesiredState, Gateway, new_id
+from services import provisioning
 from services.agents.rules import DEFAULT_HEARTBEAT
 
 PROFILE = {
@@ -52,17 +52,6 @@ async def remove_main(session: AsyncSession, gateway_id: UUID) -> Sequence[Agent
     goes = Agent.board_id.is_(None) | (Agent.desired_state == DesiredState.GONE)
     gone = delete(Agent).where(Agent.gateway_id == gateway_id, goes).returning(Agent)
     return (await session.scalars(gone)).all()
-
-
-def happened(type: EventType, actor: Actor, agent: Agent) -> events.Happened:
-    """Tell what happened to an agent that is on no board."""
-    return events.Happened(
-        type,
-        actor,
-        organization_id=agent.organization_id,
-        about=agent,
-        data={"name": agent.name},
-    )
 
 
 def name_of_main(name: str) -> str:

@@ -12,6 +12,7 @@ from models import Agent, AgentStatus, Board, EventType
 from services import events
 from services.agents import rules
 from services.agents.rules import OFFLINE_AFTER, TOUCH_EVERY
+from services.agents.telling import happened
 
 NOT_TOUCHED = (AgentStatus.UPDATING, AgentStatus.DELETING)
 AWAY = (AgentStatus.PROVISIONING, AgentStatus.OFFLINE)
@@ -133,11 +134,5 @@ def _not_kept(since: datetime) -> ColumnElement[bool]:
 
 
 def _change(agent: Agent, board: Board | None, left: str, entered: str) -> events.Happened:
-    return events.Happened(
-        EventType.AGENT_STATUS_CHANGED,
-        None,
-        organization_id=agent.organization_id,
-        board=board,
-        about=agent,
-        data={"name": agent.name, "from": left, "to": entered},
-    )
+    moves = {"from": left, "to": entered}
+    return happened(EventType.AGENT_STATUS_CHANGED, None, board, agent, **moves)

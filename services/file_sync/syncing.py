@@ -84,8 +84,11 @@ async def ask(session: AsyncSession, member: Member, prepared: Prepared, told: R
     over = provisioning.MANAGED if wish.overwrite else ()
     asked = await provisioning.ask(session, wanted, overwrite=over, rotate=wish.rotate_tokens)
     changed = ["files", "token"] if wish.rotate_tokens else ["files"]
-    happened = [_happened(member, agent, changed) for agent in asked]
-    happened += [agents.happened(EventType.AGENT_CREATED, member.user, made)] if made else []
+    person, updated = member.user, EventType.AGENT_UPDATED
+    happened = [
+        agents.happened(updated, person, agent.board_id, agent, changed=changed) for agent in asked
+    ]
+    happened += [agents.happened(EventType.AGENT_CREATED, person, None, made)] if made else []
     await events.record_all(session, happened)
     ids = {agent.id for agent in asked}
     left = [one for one in told.agents if one.agent.id in ids]
@@ -144,14 +147,3 @@ async def _reset(link: Link, gateway: Gateway, agent: Agent) -> list[Mishap]:
             raise
         return [Mishap(advise(error, gateway.url).sentence, agent)]
     return []
-
-
-def _happened(member: Member, agent: Agent, changed: Sequence[str]) -> events.Happened:
-    return events.Happened(
-        EventType.AGENT_UPDATED,
-        member.user,
-        organization_id=agent.organization_id,
-        board=agent.board_id,
-        about=agent,
-        data={"name": agent.name, "changed": changed},
-    )

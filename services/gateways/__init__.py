@@ -12,7 +12,13 @@ from services.gateways.linking import LinkDraft, Resident, check_board, link_age
 from services.gateways.lists import GatewaySummary, counts, summaries, summary, token_set_at
 from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
 from services.gateways.owners import Owner, Owners, agent_in, owner_of, owners, readable
-from services.gateways.standing import Standing, in_the_way, standing, stands_so_since
+from services.gateways.standing import (
+    Standing,
+    in_the_way,
+    is_watched,
+    standing,
+    stands_so_since,
+)
 
 __all__ = [
     "EVENTS",
@@ -46,6 +52,7 @@ __all__ = [
     "hold",
     "homes",
     "in_the_way",
+    "is_watched",
     "let_go",
     "link_agent",
     "listed",

@@ -53,7 +53,7 @@ async def create(
         session,
         [
             _happened(EventType.GATEWAY_CREATED, member, gateway),
-            agents.happened(EventType.AGENT_CREATED, member.user, main),
+            agents.happened(EventType.AGENT_CREATED, member.user, None, main),
         ],
     )
     return gateway
@@ -107,7 +107,7 @@ async def delete(session: AsyncSession, member: Member, gateway_id: UUID) -> Non
     await session.delete(gateway)
     await session.flush()
     happened = [_happened(EventType.GATEWAY_DELETED, member, gateway)]
-    happened += [agents.happened(EventType.AGENT_DELETED, member.user, main) for main in gone]
+    happened += [agents.happened(EventType.AGENT_DELETED, member.user, None, main) for main in gone]
     await events.record_all(session, happened)
 
 
