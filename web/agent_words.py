@@ -8,7 +8,7 @@ from services.agents import AgentCard, Sign, State
 from web.ages import reader_zone
 from web.looks import GLYPHS
 
-TROUBLE = (State.LATE, State.OFFLINE)
+TROUBLE = (State.LATE, State.OFFLINE, State.AWAY)
 KINDS = (
     ("", "All", tuple(State)),
     ("working", "Working", (State.WORKING,)),
@@ -29,6 +29,8 @@ def evidence(card: AgentCard) -> str:
     age, run = card.known_for, card.run
     if card.agent.desired_state is DesiredState.GONE:
         return "is being removed"
+    if card.away_for is not None:
+        return f"not known for {span(card.away_for)}"
     if run is not None and (age is None or run.told_for < age):
         return f"its gateway told of its work {ago(run.told_for)}"
     if card.evidence.by is Sign.WAITING:

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from kit.clock import now
 from kit.http import transaction
 from models import Agent, DesiredState, Gateway, Step
-from services import agents
+from services import agents, gateways
 from web import forms
 from web.auth import member_of
 from web.journey import Stage, stages
@@ -21,6 +21,7 @@ class Progress:
     """How far an agent is on its way to its gateway, and what can be done."""
 
     gateway: Gateway
+    is_away: bool
     stages: Sequence[Stage]
     is_leaving: bool
     was_there: bool  # and is only told what has changed
@@ -45,6 +46,7 @@ def progress(agent: Agent, gateway: Gateway | None) -> Progress | None:
     failure = agent.provision_failure or {}
     return Progress(
         gateway,
+        gateways.away_since(gateway, now()) is not None,
         stages(agent, gateway, now()),
         is_leaving=agent.desired_state is DesiredState.GONE,
         was_there=bool(agent.observed_generation) and agent.last_seen_at is not None,

@@ -35,6 +35,8 @@ def _line(one: AgentCard, *, asks: bool) -> CrewLine:
     agent, seen = one.agent, one.agent.last_seen_at
     if one.state is State.PROVISIONING:
         return CrewLine(agent, one.state, "Starting: no check-in yet")
+    if one.state is State.AWAY:
+        return CrewLine(agent, one.state, "Its gateway is away")
     if one.state in (State.OFFLINE, State.LATE):
         return _silent(one)
     work = _work(one, asks=asks)

@@ -33,8 +33,8 @@ GLYPHS = {
 }
 """Which icon is drawn for the name of an emoji that an agent's profile holds."""
 
-STATE_GLYPHS = {"online": "idle", "updating": "provisioning", "deleting": "paused"}
-STATE_NAMES = {"provisioning": "Starting", "online": "Online", "updating": "Updating"}
+STATE_GLYPHS = {"online": "idle", "updating": "provisioning", "deleting": "paused", "away": "late"}
+STATE_NAMES = {"provisioning": "Starting", "away": "Gateway away"}
 KNOWN_STATES = {"working", "idle", "late", "offline", "provisioning", "paused", "failed"}
 
 

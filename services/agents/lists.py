@@ -14,7 +14,7 @@ from kit.errors import Forbidden, NotFound
 from kit.paging import Page, Paging, paged
 from kit.together import Wanted
 from models import Agent, Board, Gateway, Member, Run, RunStatus, Status, Task
-from services import boards, organizations
+from services import boards, organizations, standing
 from services.agents import rules
 from services.agents.finding import in_organization, not_found
 from services.agents.rules import OFFLINE_AFTER, Evidence, State
@@ -36,6 +36,7 @@ class AgentCard:
     board_name: str | None
     task: Task | None  # the one that it works on
     run: GoingOn | None
+    away_for: timedelta | None  # since its gateway is away, and it has not called either
     state: State
     cadence: timedelta | None  # how often it means to check in
     silent_for: timedelta | None  # None: it was never seen
@@ -163,10 +164,10 @@ async def _is_of_organization(session: AsyncSession, member: Member, gateway_id:
         raise NotFound("gateway_not_found", "There is no such gateway.")
 
 
-def _with_work() -> Select[Agent, Board, Task, str | None, datetime | None]:
+def _with_work() -> Select[Agent, Board, Task, Gateway, str | None, datetime | None]:
     """Select agents with their board, and the task that each has worked on for the longest.
 
-    And with the phase of the run that goes on at its gateway, and when that last told of it.
+    And with their gateway, the phase of the run that goes on there, and when that last told of it.
     """
     work = (
         select(Task.id)
@@ -185,10 +186,11 @@ def _with_work() -> Select[Agent, Board, Task, str | None, datetime | None]:
         .lateral("run")
     )
     return (
-        select(Agent, Board, Task, run.c.phase, run.c.updated_at)
+        select(Agent, Board, Task, Gateway, run.c.phase, run.c.updated_at)
         .outerjoin(Board, Board.id == Agent.board_id)
         .outerjoin(work, true())
         .outerjoin(Task, Task.id == work.c.id)
+        .outerjoin(Gateway, Gateway.id == Agent.gateway_id)
         .outerjoin(run, true())
     )
 
@@ -197,6 +199,7 @@ def _card(
     agent: Agent,
     board: Board | None,
     task: Task | None,
+    gateway: Gateway | None,
     phase: str | None,
     ran_at: datetime | None,
     moment: datetime,
@@ -204,18 +207,27 @@ def _card(
 ) -> AgentCard:
     known = rules.evidence(agent, moment)
     run = GoingOn(phase, moment - ran_at) if ran_at else None
-    working, running = task is not None, run is not None
+    away = _away_for(agent, gateway, moment)
+    doing = {"working": task is not None, "running": run is not None, "away": away is not None}
     return AgentCard(
         agent=agent,
         board_name=board.name if board else None,
         task=task,
         run=run,
-        state=rules.state(agent, moment, working=working, running=running, least=least),
+        away_for=away,
+        state=rules.state(agent, moment, **doing, least=least),
         cadence=rules.cadence(agent),
         silent_for=moment - agent.last_seen_at if agent.last_seen_at else None,
         evidence=known,
         known_for=moment - known.at if known.at else None,
     )
+
+
+def _away_for(agent: Agent, gateway: Gateway | None, moment: datetime) -> timedelta | None:
+    since = standing.away_since(gateway, moment) if gateway else None
+    if since is None or (agent.last_seen_at is not None and agent.last_seen_at > since):
+        return None
+    return moment - since
 
 
 def _seen_by(member: Member, board_id: UUID | None) -> ColumnElement[bool]:

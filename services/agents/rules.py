@@ -36,6 +36,7 @@ class State(StrEnum):
     LATE = "late"
     OFFLINE = "offline"
     PROVISIONING = "provisioning"
+    AWAY = "away"  # its gateway is, so nobody knows
 
 
 class Sign(StrEnum):
@@ -92,25 +93,32 @@ def state(
     *,
     working: bool,
     running: bool = False,
+    away: bool = False,
     least: timedelta = OFFLINE_AFTER,
 ) -> State:
     """Return what people see of an agent that has, or has not, a task in progress.
 
     And of one for which a run goes on at its gateway: so long it is at work, whether it calls us or
-    not.
+    not. While its gateway is `away`, and the agent has not called since, all that was known of it
+    counts no more.
     """
     known = status(agent, moment, least)
-    if known in (AgentStatus.PROVISIONING, AgentStatus.UPDATING):
-        return State.PROVISIONING
     if known == AgentStatus.DELETING:
         return State.OFFLINE
-    if running:
-        return State.WORKING
-    if known == AgentStatus.OFFLINE:
+    if away:
+        return State.AWAY
+    if known in (AgentStatus.PROVISIONING, AgentStatus.UPDATING):
+        return State.PROVISIONING
+    if known == AgentStatus.OFFLINE and not running:
         return State.OFFLINE
-    if _is_overdue(agent, moment):
+    return _work(agent, moment, working=working, running=running)
+
+
+def _work(agent: Agent, moment: datetime, *, working: bool, running: bool) -> State:
+    """Return what people see of an agent that is there."""
+    if not running and _is_overdue(agent, moment):
         return State.LATE
-    return State.WORKING if working else State.IDLE
+    return State.WORKING if working or running else State.IDLE
 
 
 def is_late(agent: Agent, moment: datetime, least: timedelta = OFFLINE_AFTER) -> bool:

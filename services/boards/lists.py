@@ -19,12 +19,14 @@ from models import (
     ApprovalStatus,
     Board,
     BoardGroup,
+    Gateway,
     GatewayRequest,
     Member,
     RequestState,
     Status,
     Task,
 )
+from services import standing
 from services.boards.access import readable, seen_by
 
 BY_NAME = (func.lower(Board.name), Board.created_at.desc(), Board.id)
@@ -103,7 +105,7 @@ def _summary_rows(member: Member) -> Select[*tuple[Any, ...]]:
             seen.c.writes,
             BoardGroup.name,
             _number_of(Approval, WAITING) + case((seen.c.writes, asked_there), else_=0),
-            _number_of(Agent, Agent.last_seen_at.is_not(None), Agent.status.not_in(NOT_ONLINE)),
+            _number_of(Agent, *_is_online()),
             _number_of(Agent),
         )
         .join(seen, seen.c.id == Board.id)
@@ -112,6 +114,14 @@ def _summary_rows(member: Member) -> Select[*tuple[Any, ...]]:
         .order_by(*BY_NAME)
     )
     return query
+
+
+def _is_online() -> tuple[ColumnElement[bool], ...]:
+    """Say which agents are there as far as is known; of a gateway that is away nothing is."""
+    calls = Agent.last_seen_at.is_not(None) & Agent.status.not_in(NOT_ONLINE)
+    listed = Agent.is_linked & Agent.listed_at.is_not(None)
+    broken = select(Gateway.id).where(Gateway.checks.contains([{"state": standing.FAILED}]))
+    return (calls | listed, Agent.gateway_id.is_(None) | Agent.gateway_id.not_in(broken))
 
 
 def _number_of(

@@ -12,8 +12,9 @@ from services.gateways.linking import LinkDraft, Resident, check_board, link_age
 from services.gateways.lists import GatewaySummary, counts, summaries, summary, token_set_at
 from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
 from services.gateways.owners import Owner, Owners, agent_in, owner_of, owners, readable
-from services.gateways.standing import (
+from services.standing import (
     Standing,
+    away_since,
     in_the_way,
     is_watched,
     standing,
@@ -40,6 +41,7 @@ __all__ = [
     "Standing",
     "Station",
     "agent_in",
+    "away_since",
     "change",
     "check_board",
     "claim",

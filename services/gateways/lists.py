@@ -12,7 +12,7 @@ from kit.clock import now
 from models import Agent, Board, Event, EventType, Gateway, Member
 from services import organizations
 from services.gateways.finding import not_found
-from services.gateways.standing import (
+from services.standing import (
     FAILED,
     Standing,
     is_watched,

@@ -13,7 +13,7 @@ from kit.errors import Invalid
 from models import Agent, Event, EventType
 from services import agents, boards
 from services.agents import State, rules
-from tests.world import a_task
+from tests.world import a_gateway, a_task
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
@@ -386,6 +386,45 @@ class TestCards:
         assert [one.agent.name for one in await agents.cards(session, world.charlies)] == [
             "Charlie's worker"
         ]
+
+    @pytest.mark.parametrize(
+        ("called_ago", "state"),
+        [(MINUTE, State.AWAY), (timedelta(), State.IDLE), (None, State.AWAY)],
+    )
+    async def test_while_its_gateway_is_away_only_a_call_tells_that_an_agent_is_there(
+        self, session, world, called_ago, state
+    ) -> None:
+        moment = now()
+        broken = {"name": "port", "state": "failed", "since": str(moment - MINUTE / 2)}
+        gateway = a_gateway(world.tern, checks=[broken], checked_at=moment)
+        session.add(gateway)
+        await session.flush()
+        await standing(session, world.worker, "online", called_ago)
+        worker = await session.get_one(Agent, world.worker.id)
+        worker.gateway_id, worker.listed_at = gateway.id, moment - MINUTE
+        await session.flush()
+
+        card = await agents.card(session, world.alices, world.worker.id)
+
+        assert card.state is state
+
+    async def test_a_gateway_that_is_away_takes_its_agents_from_those_who_are_online(
+        self, session, world
+    ) -> None:
+        async def online() -> int:
+            boards_seen = await boards.summaries(session, world.alices)
+            return sum(one.agents_online for one in boards_seen)
+
+        gateway = a_gateway(world.tern, checks=[{"name": "port", "state": "ok"}])
+        session.add(gateway)
+        await session.flush()
+        worker = await standing(session, world.worker, "provisioning", None)
+        worker.gateway_id, worker.is_linked, worker.listed_at = gateway.id, True, now()
+        await session.flush()
+        before = await online()
+        gateway.checks = [{"name": "port", "state": "failed"}]
+        await session.flush()
+        assert await online() == before - 1
 
     async def test_a_card_tells_what_the_agent_says_that_it_is(self, session, world) -> None:
         card = await agents.card(session, world.ritas, world.worker.id)

@@ -160,3 +160,21 @@ async def test_one_that_leaves_is_shown_leaving_and_may_be_forgotten(
     assert "Forget it here, and leave it there" in page
     await alice.post(f"/agents/{agent.id}/deletions", data={"force": "on"})
     assert (await alice.get(f"/agents/{agent.id}")).status_code == 404
+
+
+async def test_while_the_gateway_is_away_nothing_is_said_that_nobody_can_know(
+    alice: httpx2.AsyncClient, agent: Agent, world: World, transaction: Transaction
+) -> None:
+    seen = now() - timedelta(minutes=2)
+    there = {"step": None, "observed_generation": 1, "wants_wake": False, "last_seen_at": seen}
+    await now_has(transaction, agent, **there, listed_at=seen)
+    broken = {"name": "port", "state": "failed", "since": str(now() - timedelta(minutes=1))}
+    async with transaction() as session:
+        gateway = await session.get_one(Gateway, agent.gateway_id)
+        gateway.checks, gateway.checked_at = [broken], now()
+    page = (await alice.get(f"/agents/{agent.id}")).text
+    assert "Gateway away" in page
+    assert "not known for 1 min" in page
+    assert "Harbour is away. On it the agent was as it is written here." in page
+    assert "Its gateway is away" in (await alice.get(f"/boards/{agent.board_id}/crew")).text
+    assert "Gateway away" in (await alice.get("/agents?state=trouble")).text

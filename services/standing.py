@@ -9,6 +9,7 @@ from models import Gateway
 
 OK, FAILED = "ok", "failed"
 JUST_NOW = timedelta(seconds=20)
+BETWEEN_WORKERS = timedelta(minutes=1)  # while one goes and the next one comes
 
 
 class Standing(StrEnum):
@@ -49,6 +50,15 @@ def stands_so_since(gateway: Gateway) -> datetime | None:
     failed = in_the_way(gateway)
     moments = _moments([failed] if failed else gateway.checks or [])
     return max(moments, default=None)
+
+
+def away_since(gateway: Gateway, moment: datetime) -> datetime | None:
+    """Return since when nobody here can know how its agents are; None if one can."""
+    stands, seen = standing(gateway, moment), gateway.checked_at
+    if stands is Standing.FAILED:
+        return stands_so_since(gateway)
+    is_left = stands is Standing.UNWATCHED and seen and moment - seen > BETWEEN_WORKERS
+    return seen if is_left else None
 
 
 def last_contact(gateway: Gateway, moment: datetime) -> datetime | None:
