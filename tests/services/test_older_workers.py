@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.doorbell import Doorbell
-from models import Agent, Step
+from models import Agent, GatewayLeftover, Step
 from services import agent_files, agents, provisioning
 from services.provisioning import Reconciler
 from tests.conftest import Transaction
@@ -133,3 +134,19 @@ async def test_what_could_be_taken_for_another_s_is_not_written_for_who_is_not_w
 
     await overtaken(yard, then).look(yard.gateway.id, yard.link)
     assert yard.workshop.changes[before[0] :] == []
+
+
+async def test_a_worker_that_was_overtaken_does_not_remove_who_has_the_place_by_now(
+    yard: Yard,
+) -> None:
+    """Two leads of a board, one after the other, have one key on their gateway."""
+    old = await yard.there("Ada", is_board_lead=True)
+    left = {"gateway_id": yard.gateway.id, "agent_key": old.gateway_key}
+    async with yard.transaction() as session:
+        session.add(GatewayLeftover(**left, next_try_at=yard.moment, created_at=yard.moment))
+        await session.execute(delete(Agent).where(Agent.id == old.id))
+    new = await yard.add("Ada", is_board_lead=True)
+    assert new.gateway_key == old.gateway_key
+    await overtaken(yard, yard.settle).look(yard.gateway.id, yard.link)
+    assert yard.workshop.listed() == [new.gateway_key]
+    assert [method for method, _ in yard.workshop.changes].count("agents.delete") == 1
