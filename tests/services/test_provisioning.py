@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -16,6 +17,8 @@ from tests.conftest import Transaction
 from tests.openclaw.workshop import After, Before, Fault
 from tests.services.yard import BASE_URL, Yard, a_yard
 from tests.world import World
+
+READS = {"agents.list", "agents.files.get", "config.get", "cron.list", "cron.scratch.get"}
 
 
 @pytest.fixture
@@ -63,15 +66,61 @@ async def test_an_agent_comes_to_its_gateway_is_woken_and_checks_in(yard: Yard) 
 async def test_asking_fifty_times_makes_one_agent_and_writes_nothing_more(yard: Yard) -> None:
     """W-07."""
     agent = await yard.there()
-    before = list(yard.workshop.changes)
+    before, asked = list(yard.workshop.changes), len(yard.workshop.calls)
     for _ in range(50):
         async with yard.transaction() as session:
             await provisioning.ask(session, Agent.id == agent.id)
         await yard.settle()
     assert yard.workshop.changes == before
+    assert {method for method, _ in yard.workshop.calls[asked:]} == READS
     assert yard.workshop.listed() == [agent.gateway_key]
     after = await yard.row(agent)
     assert after.observed_generation == after.generation == agent.generation + 50
+
+
+async def test_what_we_wrote_is_ours_to_write_anew_though_nobody_heard_that_it_was_written(
+    yard: Yard,
+) -> None:
+    """Only what an agent has made of a file is its own."""
+    agent, is_lost = await yard.there(), False
+
+    async def call(name: str) -> None:
+        async with yard.transaction() as session:
+            await agents.change(session, yard.world.alices, agent.id, {"name": name})
+
+    def lose_the_answer(method: str, params: Any) -> Fault:
+        nonlocal is_lost
+        is_it = method == "agents.files.set" and params["name"] == "IDENTITY.md" and not is_lost
+        is_lost = is_lost or is_it
+        return After() if is_it else None
+
+    yard.workshop.fault = lose_the_answer
+    await call("Rewriter")
+    for _ in range(40):
+        if not is_lost:
+            yard.moment = max(yard.moment, await yard.look() or yard.moment)
+    assert is_lost
+    assert "Rewriter" in yard.files(agent)["IDENTITY.md"]
+    for name in ("Editor", "Printer"):
+        await call(name)
+        await yard.settle()
+        assert name in yard.files(agent)["IDENTITY.md"]
+
+
+async def test_what_an_agent_writes_while_we_are_about_to_write_stays(yard: Yard) -> None:
+    agent = await yard.there()
+
+    def be_quicker(method: str, params: Any) -> Fault:
+        if method == "agents.files.set" and params["name"] == "IDENTITY.md":
+            yard.files(agent)["IDENTITY.md"] = "I am my own."
+        return None
+
+    yard.workshop.fault = be_quicker
+    async with yard.transaction() as session:
+        await agents.change(session, yard.world.alices, agent.id, {"name": "Editor"})
+    await yard.settle()
+    assert yard.files(agent)["IDENTITY.md"] == "I am my own."
+    assert (await yard.row(agent)).provision_failure is None
 
 
 @dataclass
