@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from kit.errors import Refusal
-from models import Approval, ApprovalStatus, Board, EventType
+from models import Agent, Approval, ApprovalStatus, Board, EventType
 from services import events, messages, tasks
 from services.approvals.details import ApprovalDetail, every, rows
 from services.approvals.facts import fact
@@ -67,7 +67,7 @@ async def settled(session: AsyncSession, detail: ApprovalDetail) -> News:
     approval.settles_at = None
     note = await _posted(session, detail)
     counts = fact(EVENTS[approval.status], detail.decider, detail, note=approval.decision_note)
-    return News([*note.happened, counts], [*note.drafts, _to_lead(detail)])
+    return News([*note.happened, counts], [*note.drafts, _to_lead(detail), *_to_asker(detail)])
 
 
 async def announce(session: AsyncSession, news: Sequence[News]) -> None:
@@ -78,18 +78,29 @@ async def announce(session: AsyncSession, news: Sequence[News]) -> None:
 
 
 def _to_lead(detail: ApprovalDetail) -> messages.Draft:
+    return replace(
+        _told(detail, messages.LeadOf(detail.board)),
+        told=EventType.APPROVAL_LEAD_NOTIFIED,
+        failed=EventType.APPROVAL_LEAD_NOTIFY_FAILED,
+        data={"question": detail.question, "status": detail.approval.status},
+    )
+
+
+def _to_asker(detail: ApprovalDetail) -> Sequence[messages.Draft]:
+    """Tell whoever asked, too. A lead that has asked is told once: by the key it is the same."""
+    return [_told(detail, detail.agent)] if detail.agent else []
+
+
+def _told(detail: ApprovalDetail, to: Agent | messages.LeadOf) -> messages.Draft:
     approval = detail.approval
     return messages.Draft(
-        to=messages.LeadOf(detail.board),
+        to=to,
         content=messages.texts.approval_resolved(detail.board, approval, detail.task_ids),
         key=f"approval:{approval.id}:{approval.resolved_at}",
         board=detail.board,
         task=detail.task_ids[0] if detail.task_ids else None,
         approval=approval,
         sender=detail.decider,
-        told=EventType.APPROVAL_LEAD_NOTIFIED,
-        failed=EventType.APPROVAL_LEAD_NOTIFY_FAILED,
-        data={"question": detail.question, "status": approval.status},
     )
 
 

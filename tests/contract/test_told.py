@@ -314,11 +314,24 @@ async def test_a_decision_is_told_to_the_lead_once(
     )
     assert (message["approval_id"], message["task_id"]) == (approval["id"], task["id"])
     await take_all(lead)
+    [to_worker] = await mail(worker)  # who asked waits for it
+    assert to_worker["content"] == message["content"]
+    await take_all(worker)
     told = [(EventType.APPROVAL_LEAD_NOTIFIED, world.lead.id)]
     assert await recorded(transaction, EventType.APPROVAL_LEAD_NOTIFIED) == told
     await alice.patch(one, json={"status": "pending"})
     assert await kinds(lead) == []
     await alice.patch(one, json={"status": "rejected"})
+    assert await kinds(lead) == ["APPROVAL RESOLVED"]
+
+
+async def test_a_lead_that_asked_itself_is_told_once(
+    alice: Client, lead: Client, world: World
+) -> None:
+    asked = f"/boards/{world.board.id}/approvals"
+    ask = {"action_type": "deploy", "confidence": 80, "payload": {"reason": "It is ready."}}
+    approval = (await lead.post(asked, json=ask)).json()
+    await alice.patch(f"{asked}/{approval['id']}", json={"status": "approved"})
     assert await kinds(lead) == ["APPROVAL RESOLVED"]
 
 
