@@ -26,6 +26,7 @@ from web import (
     gateway_sync,
     gateways,
     home,
+    invites,
     live,
     mailboxes,
     oidc,
@@ -53,11 +54,14 @@ OPEN_TO_ALL: list[Route] = [
     Route("/sign-in", sign_in.sign_in, methods=["POST"]),
     Route("/sign-in/oidc", oidc.leave, name="sign_in_elsewhere"),
     Route(oidc.CALLBACK, oidc.come_back),
+    Route("/invite", invites.show, name="invite"),
+    Route("/invite", invites.join, methods=["POST"]),
 ]
 
 FOR_PEOPLE: list[Route] = [
     Route("/sign-out", sign_in.sign_out, methods=["POST"], name="sign_out"),
     Route("/organizations/active", rail.switch, methods=["POST"], name="switch_organization"),
+    Route("/invite/acceptances", invites.accept, methods=["POST"]),
     Route("/welcome", welcome.show, name="welcome"),
     Route("/welcome/organization", welcome.name_organization, methods=["POST"]),
     Route("/welcome/organization", welcome.show),

@@ -1,6 +1,6 @@
 """Organizations: which one somebody works in, who belongs to them, and how they come and go."""
 
-from services.organizations.acceptance import accept_invite, open_invite
+from services.organizations.acceptance import accept_invite, is_for, open_invite
 from services.organizations.belonging import (
     current,
     current_id,
@@ -44,6 +44,7 @@ __all__ = [
     "hold_member",
     "invite",
     "invited",
+    "is_for",
     "member",
     "members",
     "membership",

@@ -20,8 +20,13 @@ async def open_invite(session: AsyncSession, token: str) -> Invite:
     """Return the invitation of a token with its organization, to look at. Raises NotFound."""
     found = await session.scalar(_with_token(token)) if storable(token) else None
     if found is None:
-        raise _dead()
+        raise await _dead(session, token)
     return found
+
+
+def is_for(invite: Invite, user: User) -> bool:
+    """Say whether an invitation is for this person."""
+    return (user.email or "").lower() == invite.invited_email
 
 
 async def accept_invite(session: AsyncSession, user: User, token: str) -> MemberDetail:
@@ -32,9 +37,9 @@ async def accept_invite(session: AsyncSession, user: User, token: str) -> Member
     """
     found = await _hold(session, user, _with_token(token)) if storable(token) else None
     if found is None:
-        raise _dead()
+        raise await _dead(session, token)
     invite, held = found
-    if (held.email or "").lower() != invite.invited_email:
+    if not is_for(invite, held):
         reason = "This invitation is for another e-mail address than yours."
         raise Forbidden("invite_for_another", reason)
     return await _take_up(session, held, invite)
@@ -121,5 +126,14 @@ def _alive() -> Select[Invite]:
     )
 
 
-def _dead() -> NotFound:
-    return NotFound("invite_not_found", "This invitation was used, withdrawn, or has run out.")
+async def _dead(session: AsyncSession, token: str) -> NotFound:
+    """Make the answer to who has a token that lets nobody in: it says why, if that is known."""
+    row = None
+    if storable(token):
+        there = select(Invite.accepted_at).where(Invite.token_hash == fingerprint(token))
+        row = (await session.execute(there)).one_or_none()
+    reason = "This invitation was withdrawn or replaced, or a part of its link is missing."
+    if row is not None:
+        used, over = "This invitation was used.", "This invitation has run out. Ask for a new one."
+        reason = used if row.accepted_at else over
+    return NotFound("invite_not_found", reason)

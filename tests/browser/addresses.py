@@ -85,7 +85,11 @@ PAGES = {
 }
 """The pages of people who are signed in, by their routes, each at the addresses that are opened."""
 OTHERS = ["/docs", "/there-is-no-such-page"]
-FOR_STRANGERS = {"/sign-in": ["/sign-in"], "/first-run": ["/first-run", "/first-run?token=old"]}
+FOR_STRANGERS = {
+    "/sign-in": ["/sign-in"],
+    "/first-run": ["/first-run", "/first-run?token=old"],
+    "/invite": ["/invite?token=old"],
+}
 NO_PAGES = {
     "/welcome/organization": "shows what /welcome shows",
     "/boards/{board_id:uuid}/onboarding/answers": "shows how far it is",

@@ -1,0 +1,115 @@
+"""Invitations by their links: somebody comes in with a new account, or with the one they have."""
+
+from urllib.parse import quote
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from kit.client_ip import household
+from kit.errors import NotFound
+from kit.http import transaction
+from models import Invite
+from services import accounts, identity, organizations
+from web import forms
+from web.auth import keep_signed_in, looking_person
+from web.html import page
+from web.sign_in import browser_of
+
+DEAD = 410
+TO_NOBODY_ELSE = {"Referrer-Policy": "same-origin"}
+"""Tells no other site the token. With `no-referrer`, forms would not say that they are ours."""
+
+
+class Newcomer(BaseModel):
+    """Who comes in with a new account."""
+
+    name: forms.Line
+    password: forms.Secret
+
+
+async def show(request: Request) -> Response:
+    """Show what a link invites to, and how to come in. Raises TooMany."""
+    return await _show(request, request.query_params.get("token", ""), forms.Form())
+
+
+async def join(request: Request) -> Response:
+    """Make an account for whoever is invited, who is signed in from then on. Raises TooMany."""
+    form = await forms.read(request)
+    token = form.value("token")
+    limit, key = request.state.limits.crowds, _key(request)
+    try:
+        with form.refusals():
+            wanted = form.into(Newcomer)
+            await _opened(request, token)
+            limit.visit(key)
+            kept = await identity.hashed(wanted.password, "password")
+            async with transaction(request) as session:
+                user, _ = await accounts.join(session, token, name=wanted.name, password_hash=kept)
+                secret = await identity.start_session(session, user, **browser_of(request))
+            limit.take_back(key)
+            return keep_signed_in(request, RedirectResponse("/", 303), secret)
+    except NotFound as refusal:
+        return _closed(request, refusal)
+    return await _show(request, token, form)
+
+
+async def accept(request: Request) -> Response:
+    """Let in who is signed in, and show them where they have come. Raises TooMany."""
+    form = await forms.read(request)
+    token = form.value("token")
+    try:
+        with form.refusals():
+            await _opened(request, token)
+            async with transaction(request) as session:
+                joined = await organizations.accept_invite(session, request.user, token)
+                organization_id = joined.member.organization_id
+                await organizations.switch(session, request.user, organization_id)
+            return RedirectResponse("/", 303)
+    except NotFound as refusal:
+        return _closed(request, refusal)
+    return await _show(request, token, form)
+
+
+async def _opened(request: Request, token: str) -> Invite:
+    """Return what a link invites to. Those that open nothing count: raises NotFound or TooMany."""
+    limit, key = request.state.limits.crowds, _key(request)
+    limit.check(key)
+    try:
+        async with transaction(request) as session:
+            return await organizations.open_invite(session, token)
+    except NotFound:
+        limit.count(key)
+        raise
+
+
+async def _show(request: Request, token: str, form: forms.Form) -> Response:
+    try:
+        invite = await _opened(request, token)
+    except NotFound as refusal:
+        return _closed(request, refusal)
+    viewer = await looking_person(request)
+    response = page(
+        request,
+        "invites/show.html",
+        status=form.status,
+        form=form,
+        token=token,
+        invite=invite,
+        person=viewer.user if viewer else None,
+        is_theirs=viewer is not None and organizations.is_for(invite, viewer.user),
+        back=quote(f"/invite?token={token}"),
+        shortest=identity.SHORTEST_PASSWORD,
+    )
+    response.headers.update(TO_NOBODY_ELSE)
+    return response
+
+
+def _closed(request: Request, refusal: NotFound) -> Response:
+    response = page(request, "invites/closed.html", status=DEAD, reason=refusal.message)
+    response.headers.update(TO_NOBODY_ELSE)
+    return response
+
+
+def _key(request: Request) -> str:
+    return f"invitation {household(browser_of(request)['ip'])}"
