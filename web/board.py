@@ -16,7 +16,7 @@ from services.agents import AgentCard
 from services.approvals import ApprovalDetail
 from services.boards import Access
 from services.tasks import BoardFilters
-from web import cards, crew, forms, presence
+from web import cards, crew, forms, pauses, presence
 from web import frame as frames
 from web.auth import member_of
 from web.board_address import NOBODY, BoardAddress
@@ -61,7 +61,7 @@ async def line_up(request: Request) -> Response:
     async with transaction(request) as session:
         access = await looked_at(request, session)
         now = await look_at_crew(request, session, access)
-    lines = crew.crew_lines(now.crew, now.questions)
+    lines = crew.crew_lines(access.board, now.crew, now.questions)
     is_admin = access.is_admin and access.can_write
     return render(request, "boards/_crew.html", board=access.board, crew=lines, is_admin=is_admin)
 
@@ -89,16 +89,18 @@ async def whole(
             shown |= await new_task_choices(session, shown["access"])
         setting_up = stage_of(await onboarding.find(session, shown["board"]))
         others = await presence.others(request, session, shown["board"])
+        paused_by = await pauses.paused_by(request, session, shown["board"])
     return page(
         request,
         "boards/show.html",
         frame=frame,
         status=status,
         form=form or forms.Form(),
-        crew=crew.crew_lines(shown["now"].crew, shown["now"].questions),
+        crew=crew.crew_lines(shown["board"], shown["now"].crew, shown["now"].questions),
         toasts=_toasts(request, shown["board"].id),
         setting_up=setting_up,
         others=others,
+        paused_by=paused_by,
         **shown,
     )
 

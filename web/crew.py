@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from models import Agent, DesiredState
+from models import Agent, Board, DesiredState
 from services.agents import AgentCard, State
 from services.approvals import ApprovalDetail
 from services.runs import Phase
 
+PAUSED = "paused"
 NEVER = "Never checked in"
 MINUTE = timedelta(minutes=1)  # before which silence is not counted
 WEEK = timedelta(days=7)  # after which an age is told as a date
@@ -25,13 +26,16 @@ class CrewLine:
     ago: bool = False
 
 
-def crew_lines(crew: Sequence[AgentCard], questions: Sequence[ApprovalDetail]) -> list[CrewLine]:
+def crew_lines(
+    board: Board, crew: Sequence[AgentCard], questions: Sequence[ApprovalDetail]
+) -> list[CrewLine]:
     """Say of each agent of a board what people want to know first."""
     asking = {question.approval.agent_id for question in questions}
-    return [_line(one, asks=one.agent.id in asking) for one in crew]
+    is_paused = board.paused_at is not None
+    return [_line(one, asks=one.agent.id in asking, is_paused=is_paused) for one in crew]
 
 
-def _line(one: AgentCard, *, asks: bool) -> CrewLine:
+def _line(one: AgentCard, *, asks: bool, is_paused: bool) -> CrewLine:
     agent, seen = one.agent, one.agent.last_seen_at
     if one.state is State.PROVISIONING:
         return CrewLine(agent, one.state, "Starting: no check-in yet")
@@ -39,6 +43,8 @@ def _line(one: AgentCard, *, asks: bool) -> CrewLine:
         return CrewLine(agent, one.state, "Its gateway is away")
     if one.state in (State.OFFLINE, State.LATE):
         return _silent(one)
+    if is_paused and one.run is None:
+        return CrewLine(agent, PAUSED, f"Paused · {one.task.title}" if one.task else "Paused")
     work = _work(one, asks=asks)
     if work is not None:
         return CrewLine(agent, one.state, work)

@@ -27,6 +27,7 @@ class RailBoard:
     id: UUID
     name: str
     needs: int
+    is_paused: bool = False
     has_news: bool = False  # others commented there since the person last looked
 
 
@@ -88,6 +89,7 @@ async def load(request: Request) -> Frame:
                 id=one.board.id,
                 name=one.board.name,
                 needs=one.waiting + set_up.get(one.board.id, 0),
+                is_paused=one.board.paused_at is not None,
                 has_news=one.board.id in news,
             )
             for one in summaries

@@ -20,6 +20,7 @@ from web.presence import Visit
 LOOK_AGAIN = 2.0  # seconds; twice that is the longest that a listener without rights stays
 
 BOARD = ("boards", "rail", "activity")
+PAUSED = (*BOARD, "pauses", "agents")
 TASK = ("tasks", "task-{task}", "boards", "agents", "activity")
 APPROVAL = (
     "approvals",
@@ -71,8 +72,8 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.BOARD_CREATED: BOARD,
     EventType.BOARD_UPDATED: (*BOARD, "board", "tasks"),
     EventType.BOARD_DELETED: (*BOARD, "board", "approvals", "agents"),
-    EventType.BOARD_PAUSED: (*BOARD, "board", "agents"),
-    EventType.BOARD_RESUMED: (*BOARD, "board", "agents"),
+    EventType.BOARD_PAUSED: PAUSED,
+    EventType.BOARD_RESUMED: PAUSED,
     EventType.BOARD_MEMORY_CREATED: MEMORY,
     EventType.BOARD_MEMORY_UPDATED: MEMORY,
     EventType.BOARD_MEMORY_DELETED: MEMORY,
@@ -145,7 +146,7 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
 """Which parts of pages an event puts out of date. Parts listen for these names."""
 
 
-OF_ONE_BOARD = {"board", "tasks", "onboarding"}
+OF_ONE_BOARD = {"board", "pauses", "tasks", "onboarding"}
 """The parts that show one board: a page of another board has no use for their names."""
 
 

@@ -3,7 +3,8 @@
 from services.memory.edits import change, delete, write
 from services.memory.notes import NoteDetail, hold, listed, newest_chat, one, several
 from services.memory.places import BOARD, GROUP, Kind, Place, in_group, in_group_of, on_board
-from services.memory.rules import LONGEST_TAG, MOST_TAGS, NoteDraft
+from services.memory.rules import LONGEST_TAG, MOST_TAGS, NoteDraft, name_of
+from services.memory.steering import paused_by, steer
 
 __all__ = [
     "BOARD",
@@ -20,9 +21,12 @@ __all__ = [
     "in_group",
     "in_group_of",
     "listed",
+    "name_of",
     "newest_chat",
     "on_board",
     "one",
+    "paused_by",
     "several",
+    "steer",
     "write",
 ]

@@ -122,6 +122,7 @@ NO_PAGES = {
     "/boards/{board_id:uuid}/columns": "a part",
     "/boards/{board_id:uuid}/crew": "a part",
     "/boards/{board_id:uuid}/presence": "a part",
+    "/boards/{board_id:uuid}/pauses": "a part",
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}/conversation": "a part",
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}/runs": "a part",
 }
