@@ -36,7 +36,7 @@ def crew_lines(
 
 
 def _line(one: AgentCard, *, asks: bool, is_paused: bool) -> CrewLine:
-    agent, seen = one.agent, one.agent.last_seen_at
+    agent = one.agent
     if one.state is State.PROVISIONING:
         return CrewLine(agent, one.state, "Starting: no check-in yet")
     if one.state is State.AWAY:
@@ -46,8 +46,11 @@ def _line(one: AgentCard, *, asks: bool, is_paused: bool) -> CrewLine:
     if is_paused and one.run is None:
         return CrewLine(agent, PAUSED, f"Paused · {one.task.title}" if one.task else "Paused")
     work = _work(one, asks=asks)
-    if work is not None:
-        return CrewLine(agent, one.state, work)
+    return CrewLine(agent, one.state, work) if work is not None else _resting(one)
+
+
+def _resting(one: AgentCard) -> CrewLine:
+    agent, seen = one.agent, one.agent.last_seen_at
     if seen is None:
         return CrewLine(agent, one.state, NEVER)
     words = "Lead · checked in" if agent.is_board_lead else "Checked in"
