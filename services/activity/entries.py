@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Agent, Board, Comment, Event, EventType, User
 from services.activity.sentences import sentence
+from services.events import of_gone
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ class Entry:
 def told() -> Select[*tuple[Any, ...]]:
     """Select events, each with what `from_row` makes an Entry of."""
     said = (Comment.id == Event.id) & (Event.type == EventType.TASK_COMMENT)
+    name = func.coalesce(Agent.name, of_gone(Event.agent_id))
     return (
-        select(Event, Comment.message, Board.name, Agent.name, User)
+        select(Event, Comment.message, Board.name, name, User)
         .outerjoin(Comment, said)
         .outerjoin(Board, Board.id == Event.board_id)
         .outerjoin(Agent, Agent.id == Event.agent_id)

@@ -20,6 +20,9 @@ from services.tasks.news import News, happened
 from services.tasks.telling import about_comment
 from services.tasks.values import checked_comment
 
+AUTHORED = (Comment, Agent, User, events.author_of(Comment.id))
+"""The columns of a CommentDetail."""
+
 
 @dataclass(frozen=True)
 class CommentDetail:
@@ -28,13 +31,14 @@ class CommentDetail:
     comment: Comment
     agent: Agent | None
     user: User | None
+    gone: str | None = None  # how the agent was called that wrote it, and is gone
 
     @property
     def author_name(self) -> str | None:
         """How the author is called."""
         if self.agent is not None:
             return self.agent.name
-        return self.user.called if self.user is not None else None
+        return self.user.called if self.user is not None else self.gone
 
 
 async def comments(
@@ -42,7 +46,7 @@ async def comments(
 ) -> Page[CommentDetail]:
     """Return what was said about a task, oldest first. Raises NotFound."""
     here = (Task.id == task_id) & (Task.board_id == board.id)
-    query = _with_authors(select(Comment, Agent, User, func.count(Comment.id).over()), here)
+    query = _with_authors(select(*AUTHORED, func.count(Comment.id).over()), here)
     query = query.order_by(Comment.created_at, Comment.id)
     rows = (await session.execute(query.limit(paging.limit).offset(paging.offset))).all()
     said = [CommentDetail(*row[:-1]) for row in rows if row[0] is not None]
@@ -52,7 +56,7 @@ async def comments(
 
 def with_authors(task: Task) -> Select[*tuple[Any, ...]]:
     """Select a task's comments, each with the agent or the person who wrote it."""
-    said = _with_authors(select(Comment, Agent, User), Task.id == task.id)
+    said = _with_authors(select(*AUTHORED), Task.id == task.id)
     return said.where(Comment.id.is_not(None))
 
 

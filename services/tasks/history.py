@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Agent, Board, Comment, Event, EventType, Tag, Task, User
-from services import messages, runs
+from services import events, messages, runs
 from services.tasks.comments import CommentDetail, with_authors
 from services.tasks.looking import find
 
@@ -55,10 +55,10 @@ async def history(
     """Return the newest comments and events of a task, oldest first. Raises NotFound."""
     task = await find(session, board, task_id)
     said = await session.execute(_newest(with_authors(task), Comment, limit))
-    entries = [_comment_entry(CommentDetail(comment, agent, user)) for comment, agent, user in said]
+    entries = [_comment_entry(CommentDetail(*row)) for row in said]
     happened = (await session.execute(_newest(_events(task), Event, limit))).all()
     names = await _names(session, board, [event for event, *_ in happened])
-    entries += [_event_entry(event, agent, user, names) for event, agent, user in happened]
+    entries += [_event_entry(event, name, user, names) for event, name, user in happened]
     entries.sort(key=lambda entry: entry.at)
     return entries[-limit:]
 
@@ -71,7 +71,7 @@ def _newest(
 
 def _events(task: Task) -> Select[*tuple[Any, ...]]:
     return (
-        select(Event, Agent, User)
+        select(Event, func.coalesce(Agent.name, events.of_gone(Event.agent_id)), User)
         .outerjoin(Agent, Agent.id == Event.agent_id)
         .outerjoin(User, User.id == Event.user_id)
         .where(Event.task_id == task.id, Event.type.not_in(TOLD_OTHERWISE))
@@ -91,12 +91,12 @@ def _comment_entry(detail: CommentDetail) -> HistoryEntry:
 
 
 def _event_entry(
-    event: Event, agent: Agent | None, user: User | None, names: Mapping[str, str]
+    event: Event, name: str | None, user: User | None, names: Mapping[str, str]
 ) -> HistoryEntry:
     changes = event.data.get("changes", {})
     return HistoryEntry(
         at=event.created_at,
-        author_name=agent.name if agent else user.called if user else None,
+        author_name=name or (user.called if user else None),
         by_agent=event.agent_id is not None,
         agent_id=event.agent_id,
         user_id=event.user_id,

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Agent, Board, Comment, Task, User
-from services.tasks.comments import CommentDetail
+from services.tasks.comments import AUTHORED, CommentDetail
 from services.tasks.details import TaskDetail, details, from_row
 
 
@@ -24,7 +24,7 @@ async def comments_of(
 ) -> dict[UUID, CommentDetail]:
     """Return those of these comments that are on the board, each with who wrote it."""
     query = (
-        select(Comment, Agent, User)
+        select(*AUTHORED)
         .outerjoin(Agent, Agent.id == Comment.agent_id)
         .outerjoin(User, User.id == Comment.user_id)
         .where(Comment.board_id == board.id, Comment.id.in_(comment_ids))

@@ -226,6 +226,18 @@ async def test_a_deleted_agent_is_gone_and_its_work_is_in_the_inbox(
     assert (left["status"], left["assigned_agent_id"]) == ("inbox", None)
 
 
+async def test_what_an_agent_did_stays_with_its_name_when_it_is_gone(
+    alice: Client, worker: Client, world: World
+) -> None:
+    path = f"/boards/{world.board.id}/tasks"
+    task = (await alice.post(path, json={"title": "Write"})).json()
+    await worker.patch(f"{path}/{task['id']}", json={"status": "in_progress"})
+    await worker.post(f"{path}/{task['id']}/comments", json={"message": "Half done"})
+    assert (await alice.delete(f"/agents/{world.worker.id}")).json() == {"ok": True}
+    [said] = (await alice.get(f"{path}/{task['id']}/comments")).json()["items"]
+    assert (said["agent_id"], said["author_name"]) == (None, "Worker")
+
+
 async def test_an_agent_that_fails_was_there_all_the_same(
     worker: Client, alice: Client, world: World, transaction: Transaction
 ) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from uuid import UUID
 
 import pytest
 
@@ -55,6 +56,22 @@ async def test_who_paused_a_board_and_what_befell_an_agent_is_told(
     assert "<b>You</b> paused the agents of" in feed
     assert "<b>Worker</b> cannot come to its gateway" in feed
     assert "The gateway says <em>no</em>." in feed
+
+
+async def test_who_is_gone_is_still_called_by_name(alice, here, transaction, world) -> None:
+    by_worker = partial(
+        events.Happened, organization_id=world.tern.id, board=world.board.id, about=world.worker
+    )
+    moved = {"title": "Write", "left": "inbox", "entered": "in_progress"}
+    async with transaction() as session:
+        task_id = here.rpartition("/")[2]
+        happened = by_worker(EventType.TASK_STATUS_CHANGED, None, task=UUID(task_id), data=moved)
+        await events.record_all(session, [happened])
+    await alice.post(f"/agents/{world.worker.id}/deletions")
+    for page in ("/activity", here):
+        told = (await alice.get(page)).text
+        assert "<b>Worker</b>" in told, page
+        assert "Somebody" not in told, page
 
 
 async def test_kinds_boards_and_agents_narrow_it(alice, here, world) -> None:
