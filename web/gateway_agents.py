@@ -1,7 +1,7 @@
 """The agents that a gateway has: linking those that others made, and unlinking them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from kit.errors import NotFound, Refusal
-from kit.http import Session, settings_of, transaction
+from kit.http import Session, transaction
 from models import Agent
-from services import agent_files, agents, boards, gateways
+from services import agents, boards, gateways
 from services.gateways import GatewaySummary, LinkDraft, Owner, Owners, Resident
-from web import forms
+from web import forms, newcomers
 from web import frame as frames
 from web.auth import member_of
 from web.gateway_sessions import ask, known_agents, waits
@@ -118,10 +118,8 @@ async def _link(
         if refusal.field in OF_ONE:
             refusal.field = f"name:{draft.gateway_agent_id}"
         raise
-    base_url = settings_of(request).base_url
-    facts = await agent_files.facts_of(session, agent, base_url=base_url, token=token)
     workspace = resident_of[draft.gateway_agent_id].workspace
-    told = agent_files.handover(replace(facts, workspace=workspace or ""))
+    told = await newcomers.handover(request, session, agent, token, workspace=workspace or "")
     return Linked(agent, workspace, token, told)
 
 

@@ -1,6 +1,6 @@
 """Agents that are new: making one, giving it a token, and waiting for its first call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from kit.errors import NotFound
 from kit.http import Session, settings_of
 from kit.paging import Paging
 from models import Agent, Board, Status
-from services import agents, boards, tasks
+from services import agent_files, agents, boards, tasks
 from services.agents import AgentCard
 from services.tasks import TaskDraft
 from web.agent_forms import NewAgent
@@ -29,6 +29,7 @@ class Newcomer:
     card: AgentCard
     board: Board
     desk: Desk
+    handover: str = ""  # the lines for the AGENTS.md of one that is linked, with its token
 
     @property
     def token(self) -> str | None:
@@ -59,7 +60,18 @@ async def meet(
         raise NotFound("agent_not_found", "This agent works on no board.")
     card = await card_of(request, session, agent_id)
     board = await boards.get(session, request.user, agent.board_id)
-    return Newcomer(card, board, await _desk(request, session, board, agent, token))
+    desk = await _desk(request, session, board, agent, token)
+    lines = await handover(request, session, agent, token) if token and agent.is_linked else ""
+    return Newcomer(card, board, desk, lines)
+
+
+async def handover(
+    request: Request, session: Session, agent: Agent, token: str, *, workspace: str = ""
+) -> str:
+    """Return what is to be given to an agent that is linked, so that it knows how to act here."""
+    base_url = settings_of(request).base_url
+    facts = await agent_files.facts_of(session, agent, base_url=base_url, token=token)
+    return agent_files.handover(replace(facts, workspace=workspace))
 
 
 async def card_of(request: Request, session: Session, agent_id: UUID) -> AgentCard:
@@ -104,6 +116,7 @@ def shown(newcomer: Newcomer, path: str) -> dict[str, Any]:
         "one": newcomer.card,
         "board": newcomer.board,
         "token": newcomer.token,
+        "handover": newcomer.handover,
         "calls": newcomer.desk.calls(),
         "has_task": newcomer.desk.task_id is not None,
         "variable": TOKEN_VARIABLE,

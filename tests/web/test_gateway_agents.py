@@ -91,6 +91,19 @@ async def test_what_is_ticked_is_linked_and_each_token_is_shown_once_with_what_t
     assert after.count("</svg>Linked</span>") == 2
 
 
+async def test_with_another_token_the_lines_for_a_linked_agent_are_shown_again(
+    alice: httpx2.AsyncClient, address: str, typed: dict[str, Any], transaction: Transaction
+) -> None:
+    [before] = tokens((await alice.post(address, data=typed)).text)
+    [wanda] = await linked(transaction)
+    page = html.unescape((await alice.post(f"/agents/{wanda.id}/tokens")).text)
+    [token] = set(re.findall(r"AUTH_TOKEN=(mc_agent_[\w-]+)", page))
+    assert token != before
+    assert "AGENT_NAME=Wanda" in page
+    again = (await alice.get(f"/agents/{wanda.id}/tokens")).text
+    assert "AUTH_TOKEN=" not in again
+
+
 async def test_a_linked_agent_may_lead(
     alice: httpx2.AsyncClient, address: str, typed: dict[str, Any], transaction: Transaction
 ) -> None:
