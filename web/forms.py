@@ -88,6 +88,7 @@ class Form:
         self.values = dict(values or {})
         self.errors: dict[str, str] = {}
         self.problem = ""
+        self.code = ""  # of what was refused
         self.status = 200
 
     def value(self, name: str, before: object = "") -> str:
@@ -139,7 +140,7 @@ class Form:
             self._keep(refusal, beside)
 
     def _keep(self, refusal: Refusal, beside: str) -> None:
-        self.status = STATUS_CODES[type(refusal)]
+        self.status, self.code = STATUS_CODES[type(refusal)], refusal.code
         if refusal.code == "form_invalid":
             return
         field = refusal.field or beside

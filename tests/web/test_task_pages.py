@@ -205,6 +205,22 @@ async def test_a_refused_status_is_told_beside_the_status(
     assert "a task is reviewed before it is done" in refused.text.split("task-props")[1]
 
 
+async def test_who_would_finish_a_task_that_needs_an_approval_can_ask_for_one_there(
+    alice, here, transaction, world
+) -> None:
+    world.board.require_approval_for_done = True
+    async with transaction() as session:
+        await session.merge(world.board)
+    done = {"status": "done"}
+    page = (await alice.post(f"{here}/changes", data=done)).text
+    assert f'action="{here}/questions"' in page
+    asked = await alice.post(f"{here}/questions", follow_redirects=True)
+    assert "Is “" in asked.text
+    again = (await alice.post(f"{here}/changes", data=done)).text
+    assert "It is asked already" in again
+    assert f'action="{here}/questions"' not in again
+
+
 async def test_an_unknown_agent_is_told_beside_the_assignee(alice, here) -> None:
     refused = await alice.post(f"{here}/changes", data={"assigned_agent_id": str(new_id())})
 
