@@ -11,6 +11,7 @@ COMMANDS = {
     "backup": "write all data into a file",
     "restore": "replace all data by that of a file",
     "link": "print a new link for the first owner",
+    "password": "print a link with which somebody who cannot sign in chooses another password",
     "worker": "do the background jobs in a process of their own",
     "migrate": "bring the database to this version",
     "doctor": "look whether everything is as it must be",

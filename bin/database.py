@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -10,6 +11,9 @@ import asyncpg
 from bin.command import CannotGoOn, say
 from kit.postgres import EmbeddedPostgres
 from kit.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 OLDEST = 150_000  # PostgreSQL 15
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -38,6 +42,20 @@ async def opened(
             yield settings.with_database(dsn)
     finally:
         await asyncio.to_thread(postgres.stop)
+
+
+@asynccontextmanager
+async def transaction(settings: Settings) -> "AsyncGenerator[AsyncSession, None]":
+    """Open a transaction in the database of these settings, with a connection of its own."""
+    from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_async_engine(settings.sqlalchemy_url, poolclass=NullPool)
+    try:
+        async with AsyncSession(engine) as session, session.begin():
+            yield session
+    finally:
+        await engine.dispose()
 
 
 async def look_at(settings: Settings) -> None:

@@ -37,18 +37,12 @@ async def _print_link(settings: Settings) -> None:
 
 async def first_run_link(settings: Settings) -> str | None:
     """Make a link for the first owner, the only one that works. None if there is an owner."""
-    from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-    from sqlalchemy.pool import NullPool
-
+    from bin.database import transaction
     from services import identity
 
-    engine = create_async_engine(settings.sqlalchemy_url, poolclass=NullPool)
-    try:
-        async with AsyncSession(engine) as session, session.begin():
-            secret = await identity.first_run_link(session)
-            return f"{settings.base_url}/first-run?link={secret}" if secret else None
-    finally:
-        await engine.dispose()
+    async with transaction(settings) as session:
+        secret = await identity.first_run_link(session)
+    return f"{settings.base_url}/first-run?link={secret}" if secret else None
 
 
 if __name__ == "__main__":

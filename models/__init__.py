@@ -34,7 +34,7 @@ from models.run import Run, RunStatus
 from models.soul import Soul, SoulDirectory
 from models.tag import Tag, TagAssignment
 from models.task import Comment, Priority, Status, Task, TaskDependency, Trash
-from models.user import ApiToken, FirstRunLink, SignIn, User
+from models.user import ApiToken, FirstRunLink, PasswordLink, SignIn, User
 
 Actor: TypeAlias = User | Agent
 """Whoever does things: a person, by pages or scripts, or an agent, by the API."""
@@ -79,6 +79,7 @@ __all__ = [
     "OnboardingSession",
     "OnboardingStatus",
     "Organization",
+    "PasswordLink",
     "PendingSignIn",
     "Presence",
     "Priority",

@@ -19,6 +19,8 @@ class EventType(StrEnum):
     MEMBER_JOINED = "member.joined"
     MEMBER_UPDATED = "member.updated"
     MEMBER_REMOVED = "member.removed"
+    MEMBER_PASSWORD_LINKED = "member.password_linked"  # noqa: S105
+    MEMBER_PASSWORD_CHANGED = "member.password_changed"  # noqa: S105
     INVITE_CREATED = "invite.created"
     INVITE_REVOKED = "invite.revoked"
     TAG_CREATED = "tag.created"

@@ -67,6 +67,17 @@ class ApiToken(Base):
     last_used_at: Mapped[datetime | None]
 
 
+class PasswordLink(Base):
+    """The one link by which somebody who cannot sign in chooses another password."""
+
+    __tablename__ = "password_links"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), unique=True)
+    secret_hash: Mapped[str] = mapped_column(unique=True)  # SHA-256, in hex
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class FirstRunLink(Base):
     """The one link by which the first owner comes in. Once it is used, no other is ever made."""
 

@@ -33,6 +33,7 @@ from web import (
     onboarding,
     onboarding_launch,
     onboarding_review,
+    passwords,
     pauses,
     presence,
     rail,
@@ -57,6 +58,8 @@ OPEN_TO_ALL: list[Route] = [
     Route(oidc.CALLBACK, oidc.come_back),
     Route("/invite", invites.show, name="invite"),
     Route("/invite", invites.join, methods=["POST"]),
+    Route("/password", passwords.show, name="password"),
+    Route("/password", passwords.choose, methods=["POST"]),
 ]
 
 FOR_PEOPLE: list[Route] = [

@@ -6,19 +6,14 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from kit.client_ip import household
 from kit.errors import NotFound
 from kit.http import transaction
 from models import Invite
 from services import accounts, identity, organizations
 from web import forms
 from web.auth import keep_signed_in, looking_person
-from web.html import page
+from web.one_time import closed, limit_of, looked_up, private_page
 from web.sign_in import browser_of
-
-DEAD = 410
-TO_NOBODY_ELSE = {"Referrer-Policy": "same-origin"}
-"""Tells no other site the token. With `no-referrer`, forms would not say that they are ours."""
 
 
 class Newcomer(BaseModel):
@@ -37,7 +32,7 @@ async def join(request: Request) -> Response:
     """Make an account for whoever is invited, who is signed in from then on. Raises TooMany."""
     form = await forms.read(request)
     token = form.value("token")
-    limit, key = request.state.limits.crowds, _key(request)
+    limit, key = limit_of(request)
     try:
         with form.refusals():
             wanted = form.into(Newcomer)
@@ -50,7 +45,7 @@ async def join(request: Request) -> Response:
             limit.take_back(key)
             return keep_signed_in(request, RedirectResponse("/", 303), secret)
     except NotFound as refusal:
-        return _closed(request, refusal)
+        return closed(request, refusal)
     return await _show(request, token, form)
 
 
@@ -67,29 +62,23 @@ async def accept(request: Request) -> Response:
                 await organizations.switch(session, request.user, organization_id)
             return RedirectResponse("/", 303)
     except NotFound as refusal:
-        return _closed(request, refusal)
+        return closed(request, refusal)
     return await _show(request, token, form)
 
 
 async def _opened(request: Request, token: str) -> Invite:
     """Return what a link invites to. Those that open nothing count: raises NotFound or TooMany."""
-    limit, key = request.state.limits.crowds, _key(request)
-    limit.check(key)
-    try:
-        async with transaction(request) as session:
-            return await organizations.open_invite(session, token)
-    except NotFound:
-        limit.count(key)
-        raise
+    async with looked_up(request), transaction(request) as session:
+        return await organizations.open_invite(session, token)
 
 
 async def _show(request: Request, token: str, form: forms.Form) -> Response:
     try:
         invite = await _opened(request, token)
     except NotFound as refusal:
-        return _closed(request, refusal)
+        return closed(request, refusal)
     viewer = await looking_person(request)
-    response = page(
+    return private_page(
         request,
         "invites/show.html",
         status=form.status,
@@ -101,15 +90,3 @@ async def _show(request: Request, token: str, form: forms.Form) -> Response:
         back=quote(f"/invite?token={token}"),
         shortest=identity.SHORTEST_PASSWORD,
     )
-    response.headers.update(TO_NOBODY_ELSE)
-    return response
-
-
-def _closed(request: Request, refusal: NotFound) -> Response:
-    response = page(request, "invites/closed.html", status=DEAD, reason=refusal.message)
-    response.headers.update(TO_NOBODY_ELSE)
-    return response
-
-
-def _key(request: Request) -> str:
-    return f"invitation {household(browser_of(request)['ip'])}"

@@ -52,6 +52,8 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.MEMBER_JOINED: PEOPLE,
     EventType.MEMBER_UPDATED: PEOPLE,
     EventType.MEMBER_REMOVED: PEOPLE,
+    EventType.MEMBER_PASSWORD_LINKED: PEOPLE,
+    EventType.MEMBER_PASSWORD_CHANGED: PEOPLE,
     EventType.INVITE_CREATED: PEOPLE,
     EventType.INVITE_REVOKED: PEOPLE,
     EventType.TAG_CREATED: TAGS,

@@ -27,6 +27,8 @@ PEOPLE = (
     EventType.MEMBER_JOINED,
     EventType.MEMBER_UPDATED,
     EventType.MEMBER_REMOVED,
+    EventType.MEMBER_PASSWORD_LINKED,
+    EventType.MEMBER_PASSWORD_CHANGED,
     EventType.INVITE_CREATED,
     EventType.INVITE_REVOKED,
 )

@@ -11,6 +11,8 @@ SENTENCES = {
     EventType.MEMBER_JOINED: "Member joined: {name}",
     EventType.MEMBER_UPDATED: "Member changed: {name}",
     EventType.MEMBER_REMOVED: "Member removed: {name}",
+    EventType.MEMBER_PASSWORD_LINKED: "Link for another password made: {name}",
+    EventType.MEMBER_PASSWORD_CHANGED: "Password changed by a link: {name}",
     EventType.INVITE_CREATED: "Invited: {email}",
     EventType.INVITE_REVOKED: "Invitation withdrawn: {email}",
     EventType.TAG_CREATED: "Tag created: {name}",

@@ -21,7 +21,9 @@ from services.identity.passwords import (
     hashed,
     kept_password,
     kept_password_of,
+    set_password,
     sign_in,
+    user_with_email,
 )
 from services.identity.pending import (
     Departure,
@@ -79,11 +81,13 @@ __all__ = [
     "reopening_first_run",
     "revoke_api_token",
     "sessions_of",
+    "set_password",
     "sign_in",
     "sign_out",
     "signed_in",
     "start_session",
     "still_signed_in",
+    "user_with_email",
     "user_with_token",
     "wait_for_password",
 ]

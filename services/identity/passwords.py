@@ -14,7 +14,12 @@ from kit.text import storable
 from kit.values import is_email
 from models import User
 from services import users
-from services.identity.sessions import DAYS, end_other_sessions, start_session
+from services.identity.sessions import (
+    DAYS,
+    end_other_sessions,
+    end_sessions,
+    start_session,
+)
 
 SHORTEST_PASSWORD = 10  # characters
 LONGEST_PASSWORD = 200
@@ -42,9 +47,17 @@ class Proven:
     hash: str
 
 
+async def user_with_email(session: AsyncSession, email: str) -> User | None:
+    """Return whoever has an e-mail address here."""
+    wanted = email.strip().lower()
+    if not is_email(wanted):
+        return None
+    return await session.scalar(select(User).where(func.lower(User.email) == wanted))
+
+
 async def kept_password(session: AsyncSession, *, email: str) -> Kept:
     """Return what is kept of the password that belongs to an e-mail address."""
-    user = await _with_email(session, email)
+    user = await user_with_email(session, email)
     return _kept(user) if user else Kept(None, NOBODYS)
 
 
@@ -107,6 +120,14 @@ async def change_password(
     await end_other_sessions(session, user, keep=keep)
 
 
+async def set_password(session: AsyncSession, held: User, *, new_hash: str) -> None:
+    """Give a held person another password, and end all their sessions."""
+    held.password_hash = new_hash
+    held.updated_at = now()
+    await session.flush()
+    await end_sessions(session, held)
+
+
 async def hashed(password: str, field: str) -> str:
     """Return what is to be kept of a new password. It takes a while: not inside a transaction.
 
@@ -147,10 +168,3 @@ def _wrong_credentials() -> Unauthorized:
 
 def _not_yours() -> Invalid:
     return Invalid("wrong_password", "This is not your password.", field="current")
-
-
-async def _with_email(session: AsyncSession, email: str) -> User | None:
-    wanted = email.strip().lower()
-    if not is_email(wanted):
-        return None
-    return await session.scalar(select(User).where(func.lower(User.email) == wanted))

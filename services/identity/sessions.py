@@ -11,7 +11,7 @@ from sqlalchemy.orm import contains_eager
 from kit.clock import now
 from kit.errors import NotFound
 from kit.secrets import fingerprint, new_token
-from models import PendingSignIn, SignIn, User
+from models import PasswordLink, PendingSignIn, SignIn, User
 
 DAYS = 30  # that a session lasts, unless the settings say otherwise
 SEEN_AGAIN = timedelta(minutes=1)  # between two notes of when a browser was last seen
@@ -83,6 +83,11 @@ async def end_other_sessions(session: AsyncSession, user: User, *, keep: UUID) -
     await session.execute(delete(SignIn).where(SignIn.user_id == user.id, SignIn.id != keep))
 
 
+async def end_sessions(session: AsyncSession, user: User) -> None:
+    """End all sessions of this person's."""
+    await session.execute(delete(SignIn).where(SignIn.user_id == user.id))
+
+
 async def sign_out(session: AsyncSession, cookie_secret: str) -> None:
     """End the session that a cookie belongs to, if there is one."""
     await session.execute(delete(SignIn).where(SignIn.secret_hash == fingerprint(cookie_secret)))
@@ -93,6 +98,6 @@ def _note(words: str | None) -> str | None:
 
 
 async def purge_sign_ins(session: AsyncSession) -> None:
-    """Forget the sessions that are over, and the sign-ins that nobody can finish any more."""
-    for row in (SignIn, PendingSignIn):
+    """Forget the sessions and links that are over, and what nobody can finish any more."""
+    for row in (SignIn, PendingSignIn, PasswordLink):
         await session.execute(delete(row).where(row.expires_at <= now()))

@@ -89,6 +89,7 @@ FOR_STRANGERS = {
     "/sign-in": ["/sign-in"],
     "/first-run": ["/first-run", "/first-run?token=old"],
     "/invite": ["/invite?token=old"],
+    "/password": ["/password?link=old"],
 }
 NO_PAGES = {
     "/welcome/organization": "shows what /welcome shows",

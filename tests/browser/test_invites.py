@@ -27,7 +27,7 @@ async def test_a_newcomer_comes_in_by_the_link(home: Home, size, scripts: bool) 
     await expect(page.get_by_role("button", name="Create account")).to_have_count(0)
 
     await page.goto(link)
-    await expect(page.locator("h1")).to_have_text("This invitation opens nothing.")
+    await expect(page.locator("h1")).to_have_text("This link opens nothing.")
     if scripts:
         await window.looks_well(410)
     again = home.owner.call("POST", "/organizations/me/invites", invited_email=f"x{email}")
