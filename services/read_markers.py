@@ -48,6 +48,7 @@ from models import (
 from services import approvals, boards, events
 
 RECENT = timedelta(days=30)  # what happened before that is no news to anybody
+NOTE_ID = cast(Event.data["memory_id"].astext, Uuid)  # of an event that tells of a note
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Unread:
 
 
 class Remark(NamedTuple):
-    """A comment, by its id, and the number of the event that told of it."""
+    """A comment or a message, by its id, and the number of the event that told of it."""
 
     id: UUID
     seq: int
@@ -110,9 +111,16 @@ async def boards_with_news(session: AsyncSession, member: Member) -> set[UUID]:
     return set(await session.scalars(select(Board.id).where(mine, news.exists())))
 
 
-async def seen_up_to(session: AsyncSession, user: User, board: Board, task_id: UUID) -> int | None:
-    """Return how far somebody has read what is said about a task, None if they never were there."""
-    marker = _is(ReadMarker, user, board.id, task_id)
+async def seen_up_to(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    task_id: UUID | None = None,
+    *,
+    kind: ReadKind = ReadKind.COMMENTS,
+) -> int | None:
+    """Return how far somebody has read in one place, None if they never were there."""
+    marker = _is(ReadMarker, user, board.id, task_id, kind)
     return await session.scalar(select(ReadMarker.seen_seq).where(marker))
 
 
@@ -125,6 +133,21 @@ async def said_after(
         Event.task_id == task_id,
         Event.seq > seq,
         *_comments_of_others(user),
+    )
+    return [Remark(*row) for row in await session.execute(query.order_by(Event.seq).limit(MOST))]
+
+
+async def chatted_after(
+    session: AsyncSession, user: User, board: Board, seq: int
+) -> Sequence[Remark]:
+    """Return what others have said in a board's chat after an event, in order."""
+    query = select(Note.id, Event.seq).join(Note, Note.id == NOTE_ID)
+    query = query.where(
+        Event.board_id == board.id,
+        Event.type == EventType.BOARD_MEMORY_CREATED,
+        Event.seq > seq,
+        Note.is_chat,
+        _of_others(user),
     )
     return [Remark(*row) for row in await session.execute(query.order_by(Event.seq).limit(MOST))]
 
@@ -206,12 +229,18 @@ def _counted(
     return query.where(news.c.kind == kind, news.c.task_id.is_not_distinct_from(task_id))
 
 
-def _is(marker: type[ReadMarker], user: User, board_id: Any, task_id: Any) -> ColumnElement[bool]:
+def _is(
+    marker: type[ReadMarker],
+    user: User,
+    board_id: Any,
+    task_id: Any,
+    kind: ReadKind = ReadKind.COMMENTS,
+) -> ColumnElement[bool]:
     """Say that a marker is the one of a task's comments, or, without a task, of the board's."""
     return and_(
         marker.user_id == user.id,
         marker.board_id == board_id,
-        marker.kind == ReadKind.COMMENTS,
+        marker.kind == kind,
         marker.task_id.is_(None) if task_id is None else marker.task_id == task_id,
     )
 
@@ -237,8 +266,7 @@ def _news(user: User, here: ColumnElement[bool]) -> Subquery:
     """Select what others have said and asked lately, as far as it is still there."""
     recent = here & _of_others(user) & (Event.created_at >= now() - RECENT)
     said = _of(ReadKind.COMMENTS, Event.task_id).join(Comment, Comment.id == Event.id)
-    note_id = cast(Event.data["memory_id"].astext, Uuid)
-    talk = _of(ReadKind.CHAT, cast(null(), Uuid)).join(Note, Note.id == note_id)
+    talk = _of(ReadKind.CHAT, cast(null(), Uuid)).join(Note, Note.id == NOTE_ID)
     asked = _of(ReadKind.APPROVALS, cast(null(), Uuid))
     asked = asked.join(Approval, Approval.id == Event.approval_id)
     parts: Sequence[Select[Any]] = (

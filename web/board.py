@@ -16,7 +16,7 @@ from services.agents import AgentCard
 from services.approvals import ApprovalDetail
 from services.boards import Access
 from services.tasks import BoardFilters
-from web import cards, crew, forms, pauses, presence
+from web import cards, chat, crew, forms, pauses, presence
 from web import frame as frames
 from web.auth import member_of
 from web.board_address import NOBODY, BoardAddress
@@ -89,6 +89,7 @@ async def whole(
             shown |= await new_task_choices(session, shown["access"])
         setting_up = stage_of(await onboarding.find(session, shown["board"]))
         others = await presence.others(request, session, shown["board"])
+        chat_news = await chat.news_of(request, session, shown["board"])
         paused_by = await pauses.paused_by(request, session, shown["board"])
     return page(
         request,
@@ -101,6 +102,7 @@ async def whole(
         setting_up=setting_up,
         others=others,
         paused_by=paused_by,
+        chat_news=chat_news,
         **shown,
     )
 

@@ -38,7 +38,7 @@ TAGS = ("tags", "tasks", "activity")
 FIELDS = ("custom-fields", "tasks", "activity")
 GROUP = ("board-groups", "boards", "rail", "activity")
 GROUP_MEMORY = ("group-memory", "activity")
-MEMORY = ("memory", "board", "activity")
+MEMORY = ("memory", "activity")
 ONBOARDING = ("onboarding", "board", "boards", "rail", "activity")
 GATEWAY = ("gateways", "agents", "boards", "rail", "activity")
 MESSAGE = ("messages", "agent-{agent}")
@@ -148,7 +148,7 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
 """Which parts of pages an event puts out of date. Parts listen for these names."""
 
 
-OF_ONE_BOARD = {"board", "pauses", "tasks", "onboarding"}
+OF_ONE_BOARD = {"board", "memory", "pauses", "tasks", "onboarding"}
 """The parts that show one board: a page of another board has no use for their names."""
 
 

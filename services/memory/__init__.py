@@ -3,11 +3,12 @@
 from services.memory.edits import change, delete, write
 from services.memory.notes import NoteDetail, hold, listed, newest_chat, one, several
 from services.memory.places import BOARD, GROUP, Kind, Place, in_group, in_group_of, on_board
-from services.memory.rules import LONGEST_TAG, MOST_TAGS, NoteDraft, name_of
+from services.memory.rules import CHAT, LONGEST_TAG, MOST_TAGS, NoteDraft, name_of
 from services.memory.steering import paused_by, steer
 
 __all__ = [
     "BOARD",
+    "CHAT",
     "GROUP",
     "LONGEST_TAG",
     "MOST_TAGS",

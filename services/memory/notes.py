@@ -13,7 +13,7 @@ from kit.paging import Page, Paging, paged_rows
 from kit.together import Wanted
 from models import Agent, Board, GroupNote, Note, User
 from services.memory.places import Kind, Place, on_board
-from services.memory.rules import name_of
+from services.memory.rules import command, name_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class NoteDetail:
         """How the author is called."""
         author = self.agent or self.user
         return name_of(author) if author else None
+
+    @property
+    def is_command(self) -> bool:
+        """Whether it is a command, which goes to all agents of its board."""
+        return self.note.is_chat and command(self.note.content) is not None
 
 
 async def listed(

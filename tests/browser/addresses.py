@@ -36,6 +36,8 @@ PAGES = {
         "/boards/{alone}/onboarding/launch",
         "/boards/{launched}/onboarding/launch",
     ],
+    "/boards/{board_id:uuid}/chat": ["/boards/{board}/chat", "/boards/{empty}/chat"],
+    "/boards/{board_id:uuid}/notes": ["/boards/{board}/notes", "/boards/{empty}/notes"],
     "/boards/{board_id:uuid}/tasks/new": ["/boards/{board}/tasks/new"],
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}": [
         "/boards/{board}/tasks/{task}",
@@ -124,6 +126,7 @@ NO_PAGES = {
     "/boards/{board_id:uuid}/crew": "a part",
     "/boards/{board_id:uuid}/presence": "a part",
     "/boards/{board_id:uuid}/pauses": "a part",
+    "/boards/{board_id:uuid}/chat/news": "a part",
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}/conversation": "a part",
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}/runs": "a part",
 }

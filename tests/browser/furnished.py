@@ -99,6 +99,11 @@ def furnish(home: Home) -> dict[str, str]:
     for each in (first, task):
         path = f"/agent/boards/{board['id']}/tasks/{each['id']}/comments"
         agent.call("POST", path, message=TEXT)
+    for content, tags in [(TEXT, ["chat"]), (TEXT, ["decision", LONG[:60]])]:
+        agent.call("POST", f"/agent/boards/{board['id']}/memory", content=content, tags=tags)
+    for content in (TEXT, "/pause", "/resume"):
+        path = f"/boards/{board['id']}/memory"
+        home.owner.call("POST", path, content=content, tags=["chat"])
     decided = home.ask(agent, board, done, f"Was {LONG} learnt?")
     path = f"/boards/{board['id']}/approvals/{decided['id']}"
     home.owner.client.patch(path, json={"status": "approved"}).raise_for_status()
