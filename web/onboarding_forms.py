@@ -42,7 +42,11 @@ class Answer(BaseModel):
 
     @model_validator(mode="after")
     def _says_something(self) -> "Answer":
-        if not self.ticked and not self.typed:
+        if self.typed:
+            return self
+        if any(map(is_typed, self.ticked)):
+            raise ValueError("Type it.")
+        if not self.ticked:
             raise ValueError("Choose something, or say it in your own words.")
         return self
 

@@ -120,6 +120,22 @@ async def test_an_answer_that_says_nothing_comes_back(
     assert "Question 1 of 6 to 10." in words_of(await bob.get(here))
 
 
+@pytest.mark.parametrize("more", [[], ["Balanced"]])
+async def test_an_option_that_asks_for_words_is_no_answer_without_them(
+    bob: Browser, says: Says, here: str, more: list[str]
+) -> None:
+    await bob.post(here)
+    await says(QUESTION)
+    question = asked_in(await bob.get(here))
+    empty = {"question": question, "choice": [QUESTION["options"][2], *more], "other": " "}
+    for headers in ({}, HTMX):
+        back = await bob.post(f"{here}/answers", data=empty, headers=headers)
+        assert back.status_code == 422
+        assert "Type it." in words_of(back)
+        assert 'aria-invalid="true"' in back.text
+    assert "Question 1 of 6 to 10." in words_of(await bob.get(here))
+
+
 async def test_who_answers_in_a_second_tab_is_told_and_loses_nothing(
     alice: Browser, bob: Browser, says: Says, here: str
 ) -> None:
