@@ -10,6 +10,7 @@ from openclaw.protocol import PROTOCOLS
 
 INSIDE_A_CONTAINER = Path("/.dockerenv")
 STATUS = "openclaw gateway status"
+START = "openclaw gateway run"  # `status` only looks
 TO_READ_IT = 'grep token "$(openclaw config file)"'  # `openclaw config get` hides it
 
 
@@ -28,15 +29,16 @@ SAID: Mapping[Trouble, Advice] = {
     ),
     Trouble.DNS: Advice("No name server knows {host}: look at how it is spelled."),
     Trouble.REFUSED: Advice(
-        "Nobody listens at {host}, port {port}: start the gateway, or correct the port.", STATUS
+        "Nobody listens at {host}, port {port}: start the gateway, or correct the port.", START
     ),
     Trouble.UNREACHABLE: Advice(
         "{host}, port {port} does not answer: a firewall may be in between, or it is switched off.",
         STATUS,
     ),
     Trouble.TLS: Advice("{message} Use a certificate that is trusted here, or allow this one."),
+    Trouble.NO_TLS: Advice("{message} Begin the address with ws://, not with wss://."),
     Trouble.NOT_A_GATEWAY: Advice(
-        "Somebody answers at {host}, port {port}, but it is no gateway. {message}", STATUS
+        "Somebody answers at {host}, port {port}, but it is no gateway. {message}"
     ),
     Trouble.PROXY_UNTRUSTED: Advice(
         "The gateway does not trust the proxy in front of it: name the proxy's address there.",

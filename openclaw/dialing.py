@@ -112,16 +112,16 @@ async def _upgraded(
 def _in_the_way(error: Exception, *, is_secure: bool) -> GatewayError:
     """Say what kept a connection from becoming a WebSocket."""
     if isinstance(error, ssl.SSLError):
-        return GatewayError(Trouble.TLS, _tls_reason(error))
+        return _no_trust(error)
     if isinstance(error, InvalidStatus):
         return _no_gateway(error)
     if isinstance(error, TimeoutError):
         return GatewayError(Trouble.TIMEOUT, "Somebody is there, and does not answer.")
     if isinstance(error, OSError):
         if is_secure:  # cut while TLS was agreed on: afterwards it is no OSError
-            return GatewayError(Trouble.TLS, NO_TLS)
+            return GatewayError(Trouble.NO_TLS, NO_TLS)
         return GatewayError(Trouble.CLOSED, "The connection was cut before it was open.")
-    return GatewayError(Trouble.NOT_A_GATEWAY, "Who answers there is no gateway.")
+    return GatewayError(Trouble.NOT_A_GATEWAY, "It opens no WebSocket.")
 
 
 def _trust(everybody: bool) -> ssl.SSLContext:
@@ -132,10 +132,11 @@ def _trust(everybody: bool) -> ssl.SSLContext:
     return context
 
 
-def _tls_reason(error: ssl.SSLError) -> str:
+def _no_trust(error: ssl.SSLError) -> GatewayError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"The certificate is not trusted: {error.verify_message}."
-    return NO_TLS
+        reason = f"The certificate is not trusted: {error.verify_message}."
+        return GatewayError(Trouble.TLS, reason)
+    return GatewayError(Trouble.NO_TLS, NO_TLS)
 
 
 def _no_gateway(error: InvalidStatus) -> GatewayError:

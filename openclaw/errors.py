@@ -23,6 +23,7 @@ class Trouble(StrEnum):
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
     TLS = "tls"
+    NO_TLS = "no_tls"
     NOT_A_GATEWAY = "not_a_gateway"
     PROXY_UNTRUSTED = "proxy_untrusted"
     ORIGIN_REFUSED = "origin_refused"

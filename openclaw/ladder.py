@@ -23,6 +23,7 @@ RUNGS: Mapping[Trouble, str] = {
     Trouble.REFUSED: "port",
     Trouble.UNREACHABLE: "port",
     Trouble.TLS: "tls",
+    Trouble.NO_TLS: "tls",
     Trouble.PROTOCOL_MISMATCH: "protocol",
     Trouble.TOKEN_MISSING: "token",
     Trouble.TOKEN_MISMATCH: "token",

@@ -34,8 +34,13 @@ BROKEN = {
 }
 """How a gateway stands by the rung that is broken."""
 
-BROKEN_BY_US = {"gateway_secrets_unreadable": "Its token cannot be opened here"}
-"""The same by the code of what is wrong, where the gateway has no part in it."""
+BROKEN_BY = {
+    "address_forbidden": "Its address is not allowed here",
+    "no_tls": "It does not speak TLS",
+    "not_a_gateway": "It is no gateway",
+    "gateway_secrets_unreadable": "Its token cannot be opened here",
+}
+"""The same by the code of what is wrong, where that says more than its rung."""
 
 STATES = {
     Standing.UNSEEN: ("provisioning", "Not looked at yet"),
@@ -47,7 +52,8 @@ STATES = {
 """The glyph and the words for how a gateway stands."""
 
 STEPS = {"ok": "done", "failed": "fail"}  # how each state of a rung is drawn
-MENDED_HERE = {"address", "tls", "token"}
+MENDED_HERE = {"address", "port", "tls", "token"}
+NOT_IT = {"not_a_gateway", "malformed", "timeout", "closed"}  # who answers may be somebody else
 SAYS_MORE = {"address", "port", "tls", "protocol"}  # when all is well there
 
 
@@ -61,11 +67,12 @@ class Rung:
     sentence: str
     command: str | None
     since: datetime | None
+    code: str | None = None
 
     @property
     def is_mended_here(self) -> bool:
         """Whether what is wrong may be wrong in what was entered."""
-        return self.name in MENDED_HERE
+        return self.name in MENDED_HERE or self.code in NOT_IT
 
 
 def rungs(gateway: Gateway) -> Sequence[Rung]:
@@ -106,7 +113,7 @@ def trouble(gateway: Gateway, moment: datetime) -> str:
 
 
 def _broken(rung: Mapping[str, Any]) -> str:
-    return BROKEN_BY_US.get(rung.get("code") or "") or BROKEN.get(rung["name"], "")
+    return BROKEN_BY.get(rung.get("code") or "") or BROKEN.get(rung["name"], "")
 
 
 def _rung(name: str, title: str, seen: Mapping[str, Any]) -> Rung:
@@ -119,4 +126,5 @@ def _rung(name: str, title: str, seen: Mapping[str, Any]) -> Rung:
         sentence=seen["sentence"] if step == "fail" or (since and name in SAYS_MORE) else "",
         command=seen.get("command"),
         since=datetime.fromisoformat(since) if since else None,
+        code=seen.get("code"),
     )

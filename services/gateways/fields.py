@@ -1,5 +1,6 @@
 """What the fields of a gateway may hold. Nothing here asks the network."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from kit.values import Check, optional, trimmed, words, yes_or_no
 LONGEST_NAME = 200  # characters
 LONGEST_PATH = 1_000
 LONGEST_TOKEN = 4_000
+AS_IN_THE_CONFIG = re.compile(r"""["']?token["']?\s*:\s*(["'])(?P<token>.*)\1\s*,?""")
+"""The line that `grep token` prints, which people copy whole."""
+
 
 _name = words(LONGEST_NAME)
 _path = words(LONGEST_PATH)
@@ -50,9 +54,10 @@ def url(value: object, field: str) -> str:
 
 
 def token(value: object, field: str) -> str | None:
-    """Check a token. A blank one is none."""
-    text = _token(value, field) or None
-    return text and _one_line(text, field)
+    """Check a token. A blank one is none; of its line in the config only the token is taken."""
+    text = _token(value, field) or ""
+    line = AS_IN_THE_CONFIG.fullmatch(text)
+    return _one_line(line["token"].strip() if line else text, field) or None
 
 
 CHECKS: Mapping[str, Check] = {

@@ -52,7 +52,7 @@ async def test_where_all_is_well_every_rung_says_so(gateway: Fake) -> None:
         ({"protocol": 9}, "protocol", "openclaw update", "protocol 9, and we speak 4"),
         ({"starting": 1}, "handshake", None, "starting"),
         ({"first": "nonsense"}, "handshake", "openclaw gateway status", "no JSON"),
-        ({"upgrade_status": (404, "")}, "handshake", "openclaw gateway status", "404"),
+        ({"upgrade_status": (404, "")}, "handshake", None, "404"),
         (with_a_refusal("CONTROL_UI_ORIGIN_NOT_ALLOWED"), "handshake", None, "Origin"),
         (with_a_refusal("DEVICE_AUTH_NONCE_MISMATCH"), "device", "openclaw devices list", "sign"),
         (with_a_refusal("DEVICE_IDENTITY_REQUIRED"), "device", None, "device"),
@@ -142,6 +142,14 @@ async def test_who_does_not_speak_tls_is_told_so(gateway: Fake) -> None:
     assert states(ladder) == up_to("tls")
     assert ladder.failed
     assert "does not speak TLS" in ladder.failed.sentence
+    assert "ws://, not with wss://" in ladder.failed.sentence
+    assert "certificate" not in ladder.failed.sentence
+
+
+async def test_where_nobody_listens_the_command_starts_a_gateway() -> None:
+    ladder = await climb(Target("ws://127.0.0.1:9", TOKEN))
+    assert ladder.failed
+    assert ladder.failed.command == "openclaw gateway run"
 
 
 async def test_of_who_is_silent_behind_tls_nothing_is_claimed(

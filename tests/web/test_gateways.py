@@ -113,6 +113,47 @@ async def test_every_trouble_is_named_at_its_rung(
     assert "dangerously" not in page
 
 
+EDITED = [
+    ({}, {"url": "ws://127.0.0.1:9"}, "Nobody answers"),
+    ({}, {"url": "ws://10.0.0.1:1"}, "Its address is not allowed here"),
+    ({"upgrade_status": (200, "hello")}, {}, "It is no gateway"),
+]
+
+
+@pytest.mark.parametrize(("how", "typed", "title"), EDITED)
+async def test_what_may_be_wrong_in_what_was_entered_is_named_and_can_be_edited(
+    alice: httpx2.AsyncClient,
+    new: dict[str, str],
+    fake: Fake,
+    how: dict[str, Any],
+    typed: dict[str, str],
+    title: str,
+) -> None:
+    for name, value in how.items():
+        setattr(fake, name, value)
+    page = (await alice.get(await entered(alice, new, **typed))).text
+    assert title in page
+    assert "Edit what was entered" in page
+
+
+async def test_what_passes_by_itself_is_not_said_to_be_wrong_in_what_was_entered(
+    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake
+) -> None:
+    fake.starting = 99
+    assert "Edit what was entered" not in (await alice.get(await entered(alice, new))).text
+
+
+LINES = ['"token": "{}"', '        "token": "{}",', "token: '{}',"]
+
+
+@pytest.mark.parametrize("line", LINES)
+async def test_of_the_line_that_holds_the_token_only_the_token_is_taken(
+    alice: httpx2.AsyncClient, new: dict[str, str], line: str
+) -> None:
+    page = (await alice.get(await entered(alice, new, token=line.format(TOKEN)))).text
+    assert steps(page) == ["done"] * 8
+
+
 async def test_a_token_that_cannot_be_opened_here_is_not_said_to_be_refused_there(
     alice: httpx2.AsyncClient, new: dict[str, str], transaction: Transaction
 ) -> None:
