@@ -22,7 +22,7 @@ from web.auth import member_of
 
 @dataclass(frozen=True)
 class RailBoard:
-    """A board in the rail, and how many of its questions wait."""
+    """A board in the rail, and how many of its questions wait for the person to answer."""
 
     id: UUID
     name: str
@@ -88,7 +88,7 @@ async def load(request: Request) -> Frame:
             RailBoard(
                 id=one.board.id,
                 name=one.board.name,
-                needs=one.waiting + set_up.get(one.board.id, 0),
+                needs=one.waiting + set_up.get(one.board.id, 0) if one.can_write else 0,
                 is_paused=one.board.paused_at is not None,
                 has_news=one.board.id in news,
             )

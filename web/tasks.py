@@ -21,7 +21,7 @@ from web.task_forms import Changes, Move, NewTask
 from web.task_view import EDITORS, shown
 
 SURE = 100.0  # of 100: how sure a person is who asks
-NOT_YOURS = "You can read this board. Ask an owner to change it."
+NOT_YOURS = "You can read this board, not change it. An admin of the organization can let you."
 
 
 async def show(request: Request) -> Response:

@@ -343,7 +343,7 @@ async def test_who_only_reads_sees_questions_but_no_answers(rita, ask, transacti
 
     page = (await rita.get(f"/approvals/{first.id}")).text
     assert selected(page) == "First?"
-    assert "Ask an owner to answer." in page
+    assert "Whoever may change it can answer." in page
     assert 'value="approved"' not in page
     assert "data-pick " not in page
 

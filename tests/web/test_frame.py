@@ -22,13 +22,14 @@ async def test_the_rail_lists_the_boards_that_the_person_reads(alice, bob, charl
     assert str(world.charlies_board.id) not in rail
 
 
-async def test_the_lamp_counts_what_waits_on_the_boards_that_the_person_reads(
-    alice, bob, charlie, transaction, world
+async def test_the_lamp_counts_what_the_person_may_answer(
+    alice, bob, rita, charlie, transaction, world
 ) -> None:
     async with transaction() as session:
         session.add_all([*world.approval(), *world.approval()])
     assert lamps((await alice.get("/rail")).text) == ["2", "2"]
     assert lamps((await bob.get("/rail")).text) == ["2", "2"]
+    assert lamps((await rita.get("/rail")).text) == ["0"]
     assert lamps((await charlie.get("/rail")).text) == ["0"]
 
 

@@ -272,7 +272,7 @@ async def test_readers_look_on_and_strangers_find_nothing(
     await says(QUESTION)
     page = await rita.get(here)
     assert "How much may it decide?" in page.text
-    assert "Ask an owner to answer." in words_of(page)
+    assert "Whoever may change it can answer." in words_of(page)
     assert "<form" not in page.text.partition('id="content"')[2].partition("</main>")[0]
     for path in PATHS:
         assert (await rita.get(f"{here}{path}")).status_code in (200, 303)

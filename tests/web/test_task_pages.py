@@ -315,8 +315,9 @@ async def test_without_htmx_a_deleted_task_can_be_brought_back_too(
     assert (await alice.post(f"{here}/restorations")).headers["Location"] == here
 
 
-async def test_who_only_reads_sees_no_forms(rita, here) -> None:
+async def test_who_only_reads_sees_no_forms_and_is_told_why(rita, here) -> None:
     page = (await rita.get(here)).text
+    assert "You can read this board, not comment on it." in page
 
     assert "Write the &lt;script&gt;" in page
     for path in ("/changes", "/comments", "/deletions"):
