@@ -10,7 +10,7 @@ from starlette.requests import Request
 from kit.clock import now
 from kit.http import Session
 from models import Agent, Board, Message, OnboardingStatus
-from services import agents, onboarding
+from services import agents, gateways, onboarding
 from services.boards import Access
 from services.onboarding import Asker, Conversation, Transcript
 from web import ages
@@ -57,6 +57,12 @@ class Scene:
     def trouble(self) -> str:
         """Why the gateway takes nothing now, "" if nothing is known to be in the way."""
         return trouble(self.asker.gateway, now()) if self.asker.gateway else ""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the gateway is known not to be reached, so that nobody thinks about anything."""
+        gateway = self.asker.gateway
+        return gateway is not None and gateways.in_the_way(gateway) is not None
 
     @cached_property
     def talk(self) -> Transcript:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from kit.clock import now
-from models import Agent, Message, MessageState, OnboardingMessage, OnboardingSession
+from models import Agent, Gateway, Message, MessageState, OnboardingMessage, OnboardingSession
 from tests.conftest import Transaction
 from tests.web.onboarding import HTMX, QUESTION, TYPED, Browser, Says, asked_in, words_of
 
@@ -217,6 +217,44 @@ async def test_who_waits_is_told_for_how_long_and_what_else_there_is(
         for words in does_not:
             assert words not in words_of(page)
     assert f'href="/gateways/{main.gateway_id}"' in page.text or seconds == 3
+
+
+async def stands(transaction: Transaction, *checks: dict[str, str]) -> None:
+    """Let a worker be connected to every gateway, and have seen this."""
+    async with transaction() as session:
+        held = now() + timedelta(minutes=1)
+        there = {"checks": list(checks), "held_by": "a worker", "held_until": held}
+        await session.execute(update(Gateway).values(there))
+
+
+async def test_that_the_gateway_is_away_is_said_at_once_with_the_form_instead(
+    alice: Browser, main: Agent, here: str, transaction: Transaction
+) -> None:
+    await alice.post(here)
+    await stands(transaction, {"name": "port", "state": "failed", "sentence": "Nobody listens."})
+    page = await alice.get(here)
+    for words in (
+        "The first question comes when the gateway is back",
+        "Harbour is not connected: nobody answers.",
+        "The gateway is away.",
+        "Fill in the form",
+        "Check the gateway",
+    ):
+        assert words in words_of(page)
+    assert "Thinking about" not in page.text
+    assert 'class="typing"' not in page.text
+
+
+async def test_who_fails_on_a_gateway_that_is_well_is_looked_at_itself(
+    alice: Browser, main: Agent, here: str, transaction: Transaction
+) -> None:
+    await alice.post(here)
+    await stands(transaction, {"name": "port", "state": "ok", "sentence": "It answers."})
+    failed = {"state": MessageState.FAILED, "last_error": "The model failed."}
+    await waiting_for(transaction, 30, **failed)
+    page = await alice.get(here)
+    assert "Check the gateway" not in words_of(page)
+    assert f'href="/agents/{main.id}"' in page.text
 
 
 @pytest.mark.parametrize(
