@@ -31,9 +31,7 @@ class Said(BaseModel):
 async def show(request: Request) -> Response:
     """Show the chat of a board; to htmx only what was said."""
     if wants_part(request):
-        async with transaction(request) as session:
-            context = await _heard(request, session)
-        return render(request, "chat/_talk.html", **context)
+        return await _talk(request, "chat/_talk.html")
     return await _shown(request, forms.Form())
 
 
@@ -44,11 +42,13 @@ async def say(request: Request) -> Response:
     with form.refusals():
         draft = NoteDraft(content=form.into(Said).content, tags=[memory.CHAT])
         async with transaction(request) as session:
-            place = memory.on_board(await held(request, session))
+            board = await held(request, session)
+            place = memory.on_board(board)
             await memory.write(session, request.user, place, draft, base_url=base_url)
+            unheard = await agents.misses_lead(session, board, draft.content)
         if wants_part(request):
-            return await show(request)
-        return RedirectResponse(f"{request.url.path}#say", 303)
+            return await _talk(request, "chat/_said.html", unheard=unheard)
+        return RedirectResponse(f"{request.url.path}{'?unheard=1' if unheard else ''}#say", 303)
     return await _shown(request, form)
 
 
@@ -78,6 +78,12 @@ async def notes(request: Request) -> Response:
     return page(request, "chat/notes.html", frame=frame, **context)
 
 
+async def _talk(request: Request, template: str, **more: object) -> Response:
+    async with transaction(request) as session:
+        context = await _heard(request, session)
+    return render(request, template, **context, **more)
+
+
 async def _shown(request: Request, form: forms.Form) -> Response:
     """Show the page of the chat with a form that came back; to htmx only the form."""
     frame = await frames.load(request)
@@ -85,6 +91,7 @@ async def _shown(request: Request, form: forms.Form) -> Response:
         context = await _heard(request, session)
         board = context["board"]
         context["others"] = await presence.others(request, session, board)
+        context["unheard"] = "unheard" in request.query_params
         context["paused_by"] = await pauses.paused_by(request, session, board)
     if wants_part(request):
         response = render(request, "chat/_say.html", form.status, form=form, **context)

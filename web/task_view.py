@@ -50,6 +50,7 @@ async def look(
         "due_day": _day(request, detail.task.due_at),
         "questions": await _questions(session, board, task_id),
         "form": form or forms.Form(),
+        "unheard": "unheard" in request.query_params,
         **await runs.done_for(request, session, board, task_id),
         **await conversation(request, session, board, task_id),
     }

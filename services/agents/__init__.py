@@ -6,7 +6,7 @@ from services.agents.departures import delete, let_go
 from services.agents.edits import Home, arrive, change, create, link
 from services.agents.fields import AgentDraft
 from services.agents.finding import get, hold, hold_all, seen, several
-from services.agents.leads import created, free_name, new_lead
+from services.agents.leads import created, free_name, misses_lead, new_lead
 from services.agents.lists import AgentCard, card, cards, for_agent, listed, named, newest, of_board
 from services.agents.mains import add_main, remove_main, rename_main
 from services.agents.presence import heartbeat, mark_offline, touch
@@ -58,6 +58,7 @@ __all__ = [
     "link",
     "listed",
     "mark_offline",
+    "misses_lead",
     "named",
     "new_lead",
     "newest",

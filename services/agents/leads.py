@@ -1,6 +1,9 @@
-"""Leads that come with a board's goal."""
+"""Leads that come with a board's goal, and boards without one."""
 
 from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.clock import now
 from kit.values import checked
@@ -8,6 +11,7 @@ from models import Actor, Agent, AgentStatus, Board, EventType, new_id
 from services import events, provisioning
 from services.agents.fields import CHECKS, AgentDraft
 from services.agents.telling import happened
+from services.mentions import LEAD, tokens
 
 
 def new_lead(board: Board, draft: AgentDraft) -> Agent:
@@ -41,3 +45,11 @@ def free_name(wanted: str, taken: Iterable[str]) -> str:
     while name.lower() in names:
         name, number = f"{wanted} {number}", number + 1
     return name
+
+
+async def misses_lead(session: AsyncSession, board: Board, text: str) -> bool:
+    """Say whether a text calls the lead of a board that has none."""
+    if LEAD not in tokens(text):
+        return False
+    lead = select(Agent.id).where(Agent.board_id == board.id, Agent.is_board_lead)
+    return await session.scalar(lead) is None

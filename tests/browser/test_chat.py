@@ -70,3 +70,25 @@ async def test_the_chat_works_without_scripts(home: Home) -> None:
         await expect(page.get_by_role("log")).to_contain_text("Ahoy")
         await page.get_by_role("link", name="Notes").click()
         await expect(page.get_by_text("No notes yet.")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+async def test_that_there_is_no_lead_to_hear_is_said_at_the_box(home: Home, size) -> None:
+    board = home.board("Quay")
+    task = home.task(board, "Load the ship")
+    here = f"/boards/{board['id']}"
+    boxes = {f"{here}/chat": "Message", f"{here}/tasks/{task['id']}": "Comment"}
+    for address, label in boxes.items():
+        async with home.open(address, viewport=size) as page:
+            box = page.get_by_label(label, exact=True)
+            for words, told in [("What now, @lead?", 1), ("Ahoy there", 0), ("Well, @lead?", 1)]:
+                await box.fill(words)
+                await page.get_by_role("button", name="Send").click()
+                await expect(page.get_by_text(words)).to_be_visible()
+                await expect(page.get_by_text("@lead reached nobody")).to_have_count(told)
+            for theme in ("light", "dark"):
+                await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
+                assert await faults_of(page) == []
+            if SHOTS:
+                await page.screenshot(path=f"{SHOTS}/unheard-{label}-{size['width']}.png")
+            assert not await scrolls_sideways(page)

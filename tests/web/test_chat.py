@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy import select
 
-from models import Actor, Board, Message, Note
+from models import Actor, Agent, Board, Message, Note
 from services import boards, memory
 from tests.conftest import Transaction
 from tests.web.test_board_page import HTMX
@@ -156,3 +156,30 @@ async def test_a_stranger_finds_no_chat(charlie, dana, here, says, transaction) 
     assert (await charlie.post(f"{here}/chat", data={"content": "Hello"})).status_code == 404
     async with transaction() as session:
         assert len((await session.scalars(select(Note))).all()) == 1
+
+
+async def test_who_calls_a_lead_that_there_is_not_is_told_at_the_box(
+    alice, here, transaction, world
+) -> None:
+    words = "@lead reached nobody"
+    task = world.task()
+    async with transaction() as session:
+        session.add(task)
+    boxes = {f"{here}/chat": "content", f"{here}/tasks/{task.id}/comments": "message"}
+    for headers in ({}, HTMX):
+        for path, field in boxes.items():
+            data = {field: "What now, @lead?"}
+            answer = await alice.post(path, data=data, headers=headers, follow_redirects=True)
+            assert answer.status_code == 200
+            assert words not in answer.text, path
+
+    async with transaction() as session:
+        await session.delete(await session.get_one(Agent, world.lead.id))
+    for headers in ({}, HTMX):
+        for path, field in boxes.items():
+            for said, is_missed in [("What now, @lead?", True), ("Nothing", False)]:
+                answer = await alice.post(
+                    path, data={field: said}, headers=headers, follow_redirects=True
+                )
+                assert answer.status_code == 200
+                assert (words in answer.text) == is_missed, path
