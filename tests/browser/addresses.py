@@ -69,6 +69,7 @@ PAGES = {
         "/gateways/{gateway}/sessions/agent:main:nobody?wait=1",
     ],
     "/gateways/{gateway_id:uuid}/edit": ["/gateways/{gateway}/edit"],
+    "/people": ["/people"],
     "/settings": ["/settings"],
     "/activity": ["/activity", "/activity?board={empty}"],
     "/approvals": [
@@ -106,6 +107,7 @@ NO_PAGES = {
     "/gateways/{gateway_id:uuid}/deletions": "shows the gateway",
     "/gateways/{gateway_id:uuid}/sync/progress": "a part",
     "/gateways/{gateway_id:uuid}/sessions/{key:path}/messages": "shows the session",
+    "/people/invites": "shows the people",
     "/settings/profile": "shows the settings",
     "/settings/password": "shows the settings",
     "/settings/tokens": "shows the settings",

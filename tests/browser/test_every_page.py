@@ -14,7 +14,7 @@ from tests.browser.home import Home
 from tests.browser.pages import PHONE, WIDE, new_context
 from web.app import pages
 
-REST = ("/welcome", "/agents", "/settings", "/activity")
+REST = ("/welcome", "/agents", "/people", "/settings", "/activity")
 
 
 def routes_of(route: BaseRoute) -> Iterator[Route]:
