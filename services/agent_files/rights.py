@@ -17,7 +17,7 @@ LEAD = (
     "Pauses and resumes the agents of this board.",
 )
 NO_WORKERS = "Adds no workers: the board allows none."
-WORKERS = "Adds workers to this board and lets them go; it has {most} at most."
+WORKERS = "Adds workers to this board, {most} at most at any time, and lets them go."
 LEAD_NEVER = (
     "Does no worker's task itself, and moves tasks only out of review or into work.",
     "Changes neither the board's goal nor its rules, and sees no other board's tasks beyond its"

@@ -282,7 +282,7 @@ def test_whoever_decides_about_a_lead_sees_what_it_would_be_told_and_no_token() 
     for part in ("Launch the new site", "visitors: 1,000", "2027-06-01", "ask_first", "Asia/Tokyo"):
         assert part in told
     assert "mc_agent" not in told
-    assert "Adds workers to this board and lets them go; it has 2 at most." in shown.may
+    assert "Adds workers to this board, 2 at most at any time, and lets them go." in shown.may
     assert shown.asked == [
         "A task is done only once a person has approved it.",
         "A task goes through review before it is done.",

@@ -54,6 +54,8 @@ async def test_the_draft_is_a_form_that_says_what_it_comes_to(
         assert shown in page.text, shown
     assert "mc_agent_" not in page.text
 
+    assert "You can change that in the board" in words_of(page)
+
     part = await alice.post(f"{here}/review", data=TYPED, headers=HTMX)
     assert "<html" not in part.text
     assert "Because Eva decides on its own" in words_of(part)
