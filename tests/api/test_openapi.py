@@ -164,6 +164,7 @@ async def test_the_document_and_its_page_are_served(nobody: Client) -> None:
     assert served.headers["Content-Type"] == "application/json"
     assert served.json()["paths"].keys() == DOCUMENT["paths"].keys()
     page = await nobody.get("http://mission.test/docs")
+    assert "<code>X-Request-Id</code>" in page.text
     assert page.headers["Content-Type"].startswith("text/html")
     for operation in OPERATIONS:
         assert f"/api/v1{operation.path}" in page.text
