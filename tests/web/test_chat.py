@@ -143,7 +143,7 @@ async def test_a_reader_reads_and_is_told_why_there_is_no_box(rita, here, says) 
     page = (await rita.get(f"{here}/chat")).text
     assert "For everybody" in page
     assert "<textarea" not in page
-    assert "Ask an owner to change it" in page
+    assert "An admin of the organization can let you" in page
     assert (await rita.get(f"{here}/notes")).status_code == 200
     assert (await rita.post(f"{here}/chat", data={"content": "Hello"})).status_code == 403
 
