@@ -77,13 +77,19 @@ async def open_runs(
 async def write(
     session: AsyncSession, gateway: Gateway, lives: Iterable[tuple[Live, Runner]]
 ) -> None:
-    """Write down how runs stand, and tell it to pages. What is over stays as it was."""
+    """Write down how runs stand, and tell it to pages. What is over stays as it was.
+
+    Runs of agents that are gone by now are left out: they went with their agents.
+    """
     found = {live.run_id: (live, runner) for live, runner in lives}
+    in_hand = await _in_hand(session, {runner.id for _, runner in found.values()})
+    found = {run_id: one for run_id, one in found.items() if one[1].id in in_hand}
     if not found:
         return
+    told = await _told_of(session, found)
     rows = [
-        _row(gateway, live, runner, await _task_of(session, live, runner))
-        for live, runner in found.values()
+        _row(gateway, live, runner, told.get((runner.id, _id(run_id)), in_hand[runner.id]))
+        for run_id, (live, runner) in found.items()
     ]
     statement = insert(Run).values(rows)
     new = {name: statement.excluded[name] for name in CHANGING}
@@ -145,21 +151,29 @@ async def forget(session: AsyncSession) -> None:
     await session.execute(delete(Run).where(Run.ended_at < at - KEPT))
 
 
-async def _task_of(session: AsyncSession, live: Live, runner: Runner) -> UUID | None:
-    """Return what a run is about: its message says so, or it is what the agent has in hand."""
-    told = (
+async def _in_hand(session: AsyncSession, agent_ids: Collection[UUID]) -> dict[UUID, UUID | None]:
+    """Return which task each of these agents has in hand, of those that are still there.
+
+    None of them goes before the transaction is over.
+    """
+    task = (
         select(Task.id)
-        .join(Message, Message.task_id == Task.id)
-        .where(Message.agent_id == runner.id, Message.id == _id(live.run_id))
-    )
-    in_hand = (
-        select(Task.id)
-        .where(Task.assigned_agent_id == runner.id, Task.status == Status.IN_PROGRESS)
+        .where(Task.assigned_agent_id == Agent.id, Task.status == Status.IN_PROGRESS)
         .order_by(Task.in_progress_at, Task.id)
         .limit(1)
     )
-    either = func.coalesce(told.scalar_subquery(), in_hand.scalar_subquery())
-    return await session.scalar(select(either))
+    there = select(Agent.id, task.scalar_subquery()).where(Agent.id.in_(agent_ids))
+    held = there.order_by(Agent.id).with_for_update(read=True, key_share=True, of=Agent)
+    return {agent_id: task_id for agent_id, task_id in await session.execute(held)}
+
+
+async def _told_of(
+    session: AsyncSession, run_ids: Iterable[str]
+) -> dict[tuple[UUID, UUID | None], UUID]:
+    """Return of which tasks the messages tell that have begun runs, by agent and message."""
+    query = select(Message.agent_id, Message.id, Task.id).join(Task, Task.id == Message.task_id)
+    query = query.where(Message.id.in_({_id(one) for one in run_ids} - {None}))
+    return {(agent_id, id): task_id for agent_id, id, task_id in await session.execute(query)}
 
 
 def _id(text: str) -> UUID | None:
