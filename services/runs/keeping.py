@@ -65,10 +65,10 @@ async def runners(session: AsyncSession, gateway_id: UUID) -> dict[str, Runner]:
 async def open_runs(
     session: AsyncSession, gateway_id: UUID, run_ids: Collection[str] | None = None
 ) -> Sequence[Run]:
-    """Return the runs of a gateway that go on for all we know, or of some ids what is known."""
+    """Return a gateway's runs that go on for all we know, oldest first, or those of some ids."""
     query = select(Run).where(Run.gateway_id == gateway_id)
     if run_ids is None:
-        query = query.where(Run.status == RunStatus.RUNNING)
+        query = query.where(Run.status == RunStatus.RUNNING).order_by(Run.started_at, Run.id)
     else:
         query = query.where(Run.run_id.in_(run_ids))
     return (await session.scalars(query)).all()

@@ -26,9 +26,11 @@ WRITE_EVERY = 1.0  # seconds between two writes for one run
 REST = 1.0  # seconds after a look that a gateway has not answered
 LOOK_AGAIN = 5.0  # seconds between two looks whether an agent is ours
 REMEMBERED = 500  # runs that are over, of which something may still be told
+MOST = 200  # runs followed at once: a gateway may tell of ever new ones
 ENDS_OF_CHAT = ("final", "error", "aborted")  # told also of what another run has taken in
 NO_MORE = (Trouble.REJECTED, Trouble.MISSING_SCOPE)
 NOBODY_KNOWS = "It is over, and its gateway does not know how it ended."
+TOO_MANY = f"Its gateway told of more than {MOST} runs at once, and the oldest are not followed."
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
@@ -112,9 +114,10 @@ class Desk:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), every)
             self._news.clear()
-            await self._write(every)
+            await self.write(every)
 
-    async def _write(self, every: float) -> None:
+    async def write(self, every: float) -> None:
+        """Write down what is new of those runs of which nothing was written for so many seconds."""
         clock = time.monotonic()
         due = [
             live
@@ -145,6 +148,7 @@ class Desk:
         for row in rows:
             if row.run_id not in self._lives and row.agent_id in known:
                 self._lives[row.run_id] = Live.of(row, known[row.agent_id].key)
+        self._give_up()
 
     async def _catch_up(self) -> set[str]:
         """Let runs take what was missed of them, and return the ids of those that go on."""
@@ -183,6 +187,7 @@ class Desk:
                 self._over.append(run_id)
                 return None
             self._lives[run_id] = live
+            self._give_up()
         return self._lives[run_id]
 
     async def _meet(self, run_id: str, key: str, said: Mapping[str, Any]) -> Live | None:
@@ -204,6 +209,13 @@ class Desk:
     async def _load_runners(self, session: AsyncSession) -> None:
         self._runners = await keeping.runners(session, self._gateway.id)
         self._looked = time.monotonic()
+
+    def _give_up(self) -> None:
+        """Give up the oldest of too many runs for good: taken up again, each puts out another."""
+        running = [live for live in self._lives.values() if live.is_running]
+        for live in running[:-MOST]:
+            live.end(RunStatus.LOST, now(), TOO_MANY)
+            self._over.append(live.run_id)
 
     def _forget(self, live: Live) -> None:
         """Let go of a run that is over. One that was lost may be found again."""

@@ -1,13 +1,15 @@
 """How runs are written down, all that changed at once."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select, update
 
 from kit.clock import now
-from models import Agent, Run, Status, new_id
-from services.runs import keeping
+from models import Agent, Run, RunStatus, Status, new_id
+from openclaw import Event, Link, Target
+from services.runs import keeping, station
 from services.runs.keeping import Runner
 from services.runs.live import Live
 from tests.api.test_people_statements import counted
+from tests.attended import key_of
 from tests.conftest import Transaction
 from tests.world import World, a_gateway, a_message
 
@@ -51,3 +53,27 @@ async def test_many_runs_are_written_as_cheaply_as_one_each_with_its_task(
         assert len(for_many) == len(for_one)
         about = await session.scalars(select(Run.task_id).order_by(Run.started_at))
         assert [*about] == [*[task.id for task in told], in_hand.id, in_hand.id, None]
+
+
+async def test_of_ever_new_runs_the_newest_are_followed_and_the_oldest_are_given_up(
+    transaction: Transaction, world: World
+) -> None:
+    gateway = a_gateway(world.tern)
+    key = key_of(world.worker)
+    async with transaction() as session:
+        session.add(gateway)
+        mine = update(Agent).where(Agent.id == world.worker.id)
+        session_key = f"agent:{key}:main"
+        await session.execute(mine.values(gateway_id=gateway.id, openclaw_session_id=session_key))
+    desk = station.Desk(transaction, gateway, Link(Target("ws://127.0.0.1:9")))
+    started = {"stream": "lifecycle", "data": {"phase": "start"}}
+    for number in [*range(station.MOST + 2), 0]:
+        said = {"runId": f"run-{number}", "agentId": key, **started}
+        await desk.take(Event("agent", said))
+    await desk.write(0.0)
+    async with transaction() as session:
+        query = select(Run.run_id, Run.error).where(Run.status == RunStatus.LOST)
+        lost = {tuple(row) for row in await session.execute(query.order_by(Run.run_id))}
+        assert lost == {("run-0", station.TOO_MANY), ("run-1", station.TOO_MANY)}
+        running = select(func.count()).where(Run.status == RunStatus.RUNNING)
+        assert await session.scalar(running) == station.MOST
