@@ -31,7 +31,7 @@ def happened(
         about=request.agent_id,
         data={
             "request_id": str(request.id),
-            "gateway_id": str(request.gateway_id),
+            "gateway_id": str(request.gateway_id) if request.gateway_id else None,
             "kind": request.kind.value,
             "name": name,
             "asked": ASKED[request.kind],

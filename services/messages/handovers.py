@@ -19,6 +19,7 @@ from services.messages.reading import of_its_board
 from services.messages.texts import PAUSE, RESUME, WAKE_UP
 from services.messages.turns import UNKNOWN, Fate, Turn
 
+LOOKED_AT = 20  # messages at a time of which it is looked what became: each costs a call
 IN_HAND = timedelta(seconds=10)  # for which an attempt keeps others from making one
 LONGEST_REST = timedelta(seconds=60)  # between two attempts
 MOST_ATTEMPTS = 30  # some 25 minutes of a gateway that is there and takes nothing
@@ -81,10 +82,15 @@ async def doubt(
 async def handed_over(
     session: AsyncSession, gateway_id: UUID, agent_id: UUID, at: datetime
 ) -> Sequence[Letter]:
-    """Return those messages to an agent of which one has to look what became, oldest first."""
+    """Return those messages to an agent of which one has to look what became, oldest first.
+
+    At most LOOKED_AT of them, each of which costs a call: those that were looked at the longest
+    ago, so that all have their turn.
+    """
     query = _letters(gateway_id, agent_id).where(Message.state == MessageState.SENT, _is_due(at))
-    found = await session.execute(query.order_by(Message.seq))
-    return [Letter(message, session_key or "") for message, session_key in found]
+    longest_ago = query.order_by(Message.due_at.nulls_first(), Message.seq).limit(LOOKED_AT)
+    found = [(message, key or "") for message, key in await session.execute(longest_ago)]
+    return [Letter(*row) for row in sorted(found, key=lambda row: row[0].seq)]
 
 
 async def take_out(
