@@ -23,24 +23,27 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
+from xdist.remote import Producer
 
 from kit.postgres import EmbeddedPostgres
 from kit.settings import Settings
+from tests.side_by_side import ByFile, longest_first
 from tests.world import KEY, World, a_world
 
 ROOT = Path(__file__).parent.parent
 MEMORY = Path("/dev/shm")  # a disk in memory, where there is one
 ROOMY = 8_000_000_000  # bytes
 TEMPLATE = "mission_control_template"
-LONGEST = ("/test_real", "/durability/", "/browser/", "/live/", "/race/", "/commands/")
 
 Transaction: TypeAlias = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no process is left alone with one."""
-    kinds = len(LONGEST)
-    items.sort(key=lambda item: next((n for n in range(kinds) if LONGEST[n] in item.nodeid), kinds))
+    longest_first(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile | None:
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ async def test_it_turns_us_away_with_the_codes_that_we_know(
         ladder = await climb(target(gateway))
     assert stuck_at(ladder) == ("protocol", "protocol_mismatch")
     secure = target(gateway, url=gateway.url.replace("ws:", "wss:"))
-    assert stuck_at(await climb(secure)) == ("tls", "tls")
+    assert stuck_at(await climb(secure)) == ("tls", "no_tls")
 
 
 async def test_from_elsewhere_a_device_has_to_be_approved_once(gateway: Real) -> None:
