@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.browser.furnished import World, furnished
+from tests.browser.furnished import World, furnished, looked_at
 from tests.browser.home import Home, move_in
 from tests.browser.pages import new_context
 from tests.installation import LOCAL, Installation, free_port
@@ -57,9 +57,16 @@ async def home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> As
 
 
 @pytest.fixture(scope="session")
-async def world(home: Home) -> AsyncIterator[World]:
+async def furniture(home: Home) -> AsyncIterator[dict[str, str]]:
+    """Something of everything in the house: the ids, by what it is."""
+    async with furnished(home) as ids:
+        yield ids
+
+
+@pytest.fixture(scope="module")
+async def world(home: Home, furniture: dict[str, str]) -> AsyncIterator[World]:
     """What is looked at: the house, with something of everything in it."""
-    async with furnished(home) as world:
+    async with looked_at(home, furniture) as world:
         yield world
 
 

@@ -175,8 +175,8 @@ async def furnish_quay(quay: Beside) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def furnished(home: Home) -> AsyncGenerator[World]:
-    """Furnish a house."""
+async def furnished(home: Home) -> AsyncGenerator[dict[str, str]]:
+    """Furnish a house, and return the ids of what is in it, by what it is."""
     ids = furnish(home)
     async with working() as workshop, beside(home, f"Quay of the {LONG}") as quay:
         ids |= await furnish_quay(quay)
@@ -185,9 +185,15 @@ async def furnished(home: Home) -> AsyncGenerator[World]:
         ids["workshop"] = (await asyncio.to_thread(enter))["id"]
         asker = await home.agent_on(workshop, f"mc-gateway-{ids['workshop']}")
         ids |= onboardings.furnish(home, asker, ids["workshop"], LONG)
-        windows = [Window.of(await home.tab(viewport=size)) for size in (WIDE, PHONE)]
-        try:
-            yield World(home, ids, windows)
-        finally:
-            for window in windows:
-                await window.page.context.close()
+        yield ids
+
+
+@asynccontextmanager
+async def looked_at(home: Home, ids: dict[str, str]) -> AsyncGenerator[World]:
+    """Open two windows of a house. An open page goes on listening, so they are closed again."""
+    windows = [Window.of(await home.tab(viewport=size)) for size in (WIDE, PHONE)]
+    try:
+        yield World(home, ids, windows)
+    finally:
+        for window in windows:
+            await window.page.context.close()

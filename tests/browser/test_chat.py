@@ -1,15 +1,12 @@
 """The chat of a board, in a browser."""
 
 import asyncio
-import os
 
 import pytest
 from playwright.async_api import expect
 
 from tests.browser.home import Home
 from tests.browser.pages import PHONE, WIDE, faults_of, scrolls_sideways
-
-SHOTS = os.environ.get("SHOTS")
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
@@ -41,8 +38,6 @@ async def test_people_and_agents_talk_and_see_it_at_once(home: Home, size) -> No
         for theme in ("light", "dark"):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await faults_of(page) == []
-            if SHOTS:
-                await page.screenshot(path=f"{SHOTS}/chat-{size['width']}-{theme}.png")
         assert not await scrolls_sideways(page)
 
 
@@ -89,6 +84,4 @@ async def test_that_there_is_no_lead_to_hear_is_said_at_the_box(home: Home, size
             for theme in ("light", "dark"):
                 await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
                 assert await faults_of(page) == []
-            if SHOTS:
-                await page.screenshot(path=f"{SHOTS}/unheard-{label}-{size['width']}.png")
             assert not await scrolls_sideways(page)

@@ -1,6 +1,5 @@
 """Pausing the agents of a board: it asks first, and whoever looks at the board sees it."""
 
-import os
 import re
 
 import pytest
@@ -9,8 +8,6 @@ from playwright.async_api import expect
 from tests.browser.furnished import LOOKS
 from tests.browser.home import Home
 from tests.browser.pages import PHONE, WIDE, faults_of, scrolls_sideways
-
-SHOTS = os.environ.get("SHOTS")
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
@@ -36,8 +33,6 @@ async def test_pausing_asks_first_and_is_seen_at_once_by_everybody(home: Home, s
         for theme in LOOKS:
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await faults_of(page) == []
-            if SHOTS:
-                await page.screenshot(path=f"{SHOTS}/paused-{size['width']}-{theme}.png")
         assert not await scrolls_sideways(page)
 
         await page.get_by_role("button", name="Resume").click()
