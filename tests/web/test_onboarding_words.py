@@ -87,7 +87,6 @@ def test_a_draft_names_a_day_where_the_person_is(said: object, day: date | None)
         (["Yes"], "not counted", ("Yes", None)),
         (["Yes", "I'll type it"], "but", ("Yes", "but")),
         (["I'll type it"], "Mine", ("Mine", None)),
-        (["I'll type it"], None, ("I'll type it", None)),
         ([OWN], "Mine", ("Mine", None)),
         (["Yes", OWN], "but", ("Yes", "but")),
         ([], "Mine", ("Mine", None)),
