@@ -7,13 +7,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from kit.errors import NotFound
-from kit.http import transaction
-from models import Invite
+from kit.http import Session, transaction
+from models import Invite, User
 from services import accounts, identity, organizations
 from web import forms
-from web.auth import keep_signed_in, looking_person
-from web.one_time import closed, limit_of, looked_up, private_page
-from web.sign_in import browser_of
+from web.auth import looking_person
+from web.one_time import closed, let_in, looked_up, private_page
 
 
 class Newcomer(BaseModel):
@@ -32,18 +31,16 @@ async def join(request: Request) -> Response:
     """Make an account for whoever is invited, who is signed in from then on. Raises TooMany."""
     form = await forms.read(request)
     token = form.value("token")
-    limit, key = limit_of(request)
+
+    async def join_as(session: Session, kept: str) -> User:
+        user, _ = await accounts.join(session, token, name=wanted.name, password_hash=kept)
+        return user
+
     try:
         with form.refusals():
             wanted = form.into(Newcomer)
             await _opened(request, token)
-            limit.visit(key)
-            kept = await identity.hashed(wanted.password, "password")
-            async with transaction(request) as session:
-                user, _ = await accounts.join(session, token, name=wanted.name, password_hash=kept)
-                secret = await identity.start_session(session, user, **browser_of(request))
-            limit.take_back(key)
-            return keep_signed_in(request, RedirectResponse("/", 303), secret)
+            return await let_in(request, wanted.password, join_as)
     except NotFound as refusal:
         return closed(request, refusal)
     return await _show(request, token, form)

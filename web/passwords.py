@@ -2,16 +2,14 @@
 
 from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from kit.errors import NotFound
 from kit.http import transaction
 from models import User
 from services import accounts, identity
 from web import forms
-from web.auth import keep_signed_in
-from web.one_time import closed, limit_of, looked_up, private_page
-from web.sign_in import browser_of
+from web.one_time import closed, let_in, looked_up, private_page
 
 
 class Password(BaseModel):
@@ -29,18 +27,15 @@ async def choose(request: Request) -> Response:
     """Take the password; only who has chosen it is signed in from then on. Raises TooMany."""
     form = await forms.read(request)
     link = form.value("link")
-    limit, key = limit_of(request)
     try:
         with form.refusals():
             wanted = form.into(Password)
             await _person(request, link)
-            limit.visit(key)
-            kept = await identity.hashed(wanted.password, "password")
-            async with transaction(request) as session:
-                user = await accounts.choose_password(session, link, new_hash=kept)
-                secret = await identity.start_session(session, user, **browser_of(request))
-            limit.take_back(key)
-            return keep_signed_in(request, RedirectResponse("/", 303), secret)
+            return await let_in(
+                request,
+                wanted.password,
+                lambda session, kept: accounts.choose_password(session, link, new_hash=kept),
+            )
     except NotFound as refusal:
         return closed(request, refusal)
     return await _show(request, link, form)
