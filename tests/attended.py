@@ -1,6 +1,7 @@
 """A gateway on which the agents of Launch live, and a worker that attends to it."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,17 +12,38 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.doorbell import Doorbell
 from kit.settings import Settings
-from models import Agent, Event, EventType, Gateway, GatewayRequest, RequestState, Run, User
+from models import (
+    Agent,
+    Event,
+    EventType,
+    Gateway,
+    GatewayRequest,
+    RequestState,
+    Run,
+    RunStatus,
+    User,
+)
 from openclaw import Budget, Guard
 from services import gateway_requests, runs
 from services.gateway_requests import RequestDetail, Wish
 from services.gateways import Carrier
 from tests.conftest import Transaction
-from tests.openclaw.asking import Asking, asking
+from tests.openclaw.asking import Asking, asking, moment
 from tests.openclaw.fake import TOKEN
 from tests.world import SEAL, World, a_gateway
 
 QUICK = Budget(call=2.0, first_rest=0.01, longest_rest=0.05, rest_for_people=0.05)
+COLOUR = {
+    "questionId": "colour",
+    "header": "Colour",
+    "question": "Which colour?",
+    "options": [{"label": "Blue"}, {"label": "Red", "description": "hot"}],
+}
+"""A question that an agent asks."""
+
+
+def hash_of(said: str) -> str:
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 @dataclass
@@ -140,6 +162,24 @@ class Attended:
 
 def key_of(agent: Agent) -> str:
     return f"mc-{agent.id}"
+
+
+async def begin(there: Attended, run_id: str = "run-1") -> str:
+    """Let the worker begin a run, once somebody listens; return its name on the gateway."""
+    worker = key_of(there.world.worker)
+
+    async def listened() -> bool:
+        return any(method == "sessions.list" for method, _ in there.fake.calls)
+
+    await there.until(listened)
+    await there.fake.step(run_id, worker, "lifecycle", phase="start", startedAt=moment())
+    return worker
+
+
+async def several(there: Attended, *statuses: RunStatus) -> list[Run]:
+    """Return all runs if they stand so, oldest first; else none."""
+    found = await there.runs()
+    return found if [one.status for one in found] == [*statuses] else []
 
 
 async def settle_in(session: AsyncSession, world: World, url: str) -> Gateway:

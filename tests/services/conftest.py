@@ -1,9 +1,11 @@
-"""A gateway on which the agents of Launch live, for the tests of what is carried to them."""
+"""Gateways on which the agents of Launch live: what they are told, what they ask and do."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
+from kit.settings import Settings
+from tests.attended import Attended, attended
 from tests.carried import Post, a_post
 from tests.conftest import Transaction
 from tests.world import World
@@ -13,3 +15,11 @@ from tests.world import World
 async def post(real_transaction: Transaction, real_world: World) -> AsyncIterator[Post]:
     async with a_post(real_transaction, real_world) as post:
         yield post
+
+
+@pytest.fixture
+async def there(
+    own_settings: Settings, real_transaction: Transaction, real_world: World
+) -> AsyncIterator[Attended]:
+    async with attended(own_settings, real_transaction, real_world) as there:
+        yield there

@@ -1,41 +1,19 @@
 """What people answer to agents on gateways: once, to what they saw, and the gateway is told."""
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator
 
 import pytest
 
 from kit.errors import Conflict, Invalid
-from kit.settings import Settings
 from models import EventType, RequestKind, RequestState
 from services import gateway_requests
 from services.gateway_requests import Wish
-from tests.attended import Attended, attended, key_of
-from tests.conftest import Transaction
-from tests.world import World, token_of
+from tests.attended import COLOUR, Attended, hash_of, key_of
+from tests.world import token_of
 
 ONCE, DENY = "allow-once", "deny"
 WAITING, ANSWERED = RequestState.WAITING, RequestState.ANSWERED
 LOST, EXPIRED, CANCELLED = RequestState.LOST, RequestState.EXPIRED, RequestState.CANCELLED
-COLOUR = {
-    "questionId": "colour",
-    "header": "Colour",
-    "question": "Which colour?",
-    "options": [{"label": "Blue"}, {"label": "Red", "description": "hot"}],
-}
-
-
-@pytest.fixture
-async def there(
-    own_settings: Settings, real_transaction: Transaction, real_world: World
-) -> AsyncIterator[Attended]:
-    async with attended(own_settings, real_transaction, real_world) as there:
-        yield there
-
-
-def hash_of(said: str) -> str:
-    return hashlib.sha256(said.encode()).hexdigest()
 
 
 async def test_an_answer_waits_for_a_gateway_that_is_away_and_is_told_when_it_is_back(

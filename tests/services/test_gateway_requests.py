@@ -1,8 +1,6 @@
 """What agents on gateways ask people: it is shown exactly, answered once, and told to them."""
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,37 +11,17 @@ from sqlalchemy.exc import DBAPIError
 from kit.clock import now
 from kit.errors import Conflict, Forbidden, NotFound
 from kit.paging import Paging
-from kit.settings import Settings
 from models import EventType, GatewayRequest, RequestKind, RequestState
 from services import gateway_requests
 from services.gateway_requests.reading import one as read
-from tests.attended import Attended, attended, key_of
-from tests.conftest import Transaction
+from tests.attended import COLOUR, Attended, hash_of, key_of
 from tests.openclaw.asking import moment
-from tests.world import World, token_of
+from tests.world import token_of
 
 COMMAND = "rm -rf 'build'  --  ./out\n# then nothing"
 ONCE, DENY = "allow-once", "deny"
 WAITING, ANSWERED = RequestState.WAITING, RequestState.ANSWERED
 LOST, EXPIRED, CANCELLED = RequestState.LOST, RequestState.EXPIRED, RequestState.CANCELLED
-COLOUR = {
-    "questionId": "colour",
-    "header": "Colour",
-    "question": "Which colour?",
-    "options": [{"label": "Blue"}, {"label": "Red", "description": "hot"}],
-}
-
-
-@pytest.fixture
-async def there(
-    own_settings: Settings, real_transaction: Transaction, real_world: World
-) -> AsyncIterator[Attended]:
-    async with attended(own_settings, real_transaction, real_world) as there:
-        yield there
-
-
-def hash_of(said: str) -> str:
-    return hashlib.sha256(said.encode()).hexdigest()
 
 
 async def test_a_command_is_asked_about_exactly_answered_once_and_run(there: Attended) -> None:
