@@ -26,6 +26,13 @@
     if (box) last = box;
     update(list);
   });
+  // While [data-hold] asks for a second look, what comes live does not take it away.
+  const hold = (event) => {
+    const { sourceElement, request } = event.detail.ctx;
+    if (request.method === "GET" && sourceElement.id === "inbox" && sourceElement.querySelector("[data-hold]")) event.preventDefault();
+  };
+  document.addEventListener("htmx:before:request", hold);
+  document.addEventListener("htmx:before:swap", hold);
   document.addEventListener("htmx:after:swap", updateAll);
   updateAll();
 })();

@@ -216,6 +216,12 @@ async def test_who_is_not_sure_is_looked_at_once_more(home: Home) -> None:
         sure = page.locator("#detail")
         await expect(sure.locator("h2")).to_have_text("Approve 2, of which 2 are under 80?")
         assert asked.statuses() == ["pending", "pending"]
+        before = await needs(page)
+        for number, question in enumerate(("Three?", "Four?"), 1):  # what comes takes nothing away
+            home.ask(asked.agent, asked.board, home.task(asked.board, question), question)
+            await expect(page.locator("#rail")).to_have_attribute(
+                "data-needs", str(before + number)
+            )
         await sure.get_by_role("button", name="Approve 2").click()
         await said(page, "2 approved")
         await page.keyboard.press("z")
