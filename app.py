@@ -1,4 +1,4 @@
-"""Mission Control as one ASGI app: both faces, and what they share while the process lives."""
+"""Build the ASGI application: pages, API, and the objects that requests share."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -17,100 +17,107 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 import api.app
-import web.app
-from kit.database import open_pool
-from kit.doorbell import Doorbell
-from kit.last_resort import LastResort
-from kit.limits import Limit
-from kit.log import RequestLog
-from kit.openid import Provider
-from kit.request_id import RequestId
-from kit.sealing import Seal
-from kit.security_headers import CONTENT_SECURITY_POLICY, SecurityHeaders
-from kit.settings import Settings
+import web.routes
+from core.config.settings import Settings
+from core.db.engine import create_database_engine
+from core.db.listen import PostgresListener
+from core.http.middleware import (
+    CONTENT_SECURITY_POLICY,
+    ErrorMiddleware,
+    RequestIdMiddleware,
+    SecurityHeadersMiddleware,
+)
+from core.http.rate_limiter import RateLimiter
+from core.http.request_log import RequestLogMiddleware
+from core.security.encryption import SecretCipher
+from core.security.openid import OpenIdProvider
 from services import events, gateways
-from web.assets import STATIC, Assets
+from web.ui.assets import STATIC, CachedStaticFiles
 
-METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
-EXPOSED = ["ETag", "Idempotency-Replayed", "X-Total-Count", "X-Limit", "X-Offset"]
+CORS_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+EXPOSED_HEADERS = ["ETag", "Idempotency-Replayed", "X-Total-Count", "X-Limit", "X-Offset"]
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How often callers may come, each limit with keys of its own."""
+class RateLimits:
+    """Hold the rate limiters; each has its own keys."""
 
-    failures: Limit  # by address: tokens that nobody has
-    floods: Limit  # by address: the same, where it costs little to see that nobody has them
-    requests: Limit  # by caller
-    pages: Limit  # by session of a browser, which asks for every part of a page by itself
-    sign_ins: Limit  # by address and e-mail together, so that nobody locks somebody else out
-    crowds: Limit  # by address: the same, whoever they say that they are
-    gateways: Limit  # by organization: visits to gateways that somebody asked for
+    failed_auth: RateLimiter  # by address: invalid tokens
+    failed_auth_well_formed: RateLimiter  # by address: invalid tokens that are cheap to reject
+    requests: RateLimiter  # by caller
+    pages: RateLimiter  # by browser session; a page requests each of its parts
+    sign_ins: RateLimiter  # by address and e-mail, so that nobody can lock out another user
+    sign_ins_by_address: RateLimiter  # by address, for all e-mails together
+    gateway_calls: RateLimiter  # by organization: calls to gateways on behalf of users
 
     @classmethod
-    def of(cls, settings: Settings) -> "Limits":
-        """Make the limits that are set."""
+    def from_settings(cls, settings: Settings) -> "RateLimits":
+        """Create the rate limiters from the settings."""
         return cls(
-            Limit(settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds),
-            Limit(50 * settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds),
-            Limit(settings.rate_limit_requests, settings.rate_limit_requests_seconds),
-            Limit(settings.rate_limit_pages, settings.rate_limit_requests_seconds),
-            Limit(settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
-            Limit(20 * settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
-            Limit(settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
+            RateLimiter(settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds),
+            RateLimiter(
+                50 * settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds
+            ),
+            RateLimiter(settings.rate_limit_requests, settings.rate_limit_requests_seconds),
+            RateLimiter(settings.rate_limit_pages, settings.rate_limit_requests_seconds),
+            RateLimiter(settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
+            RateLimiter(20 * settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
+            RateLimiter(settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
         )
 
 
-def build(settings: Settings) -> Starlette:
-    """Build the app. Nothing is opened before its lifespan starts."""
+def build_app(settings: Settings) -> Starlette:
+    """Build the application; connections are opened when its lifespan starts."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[dict[str, Any], None]:
-        engine = open_pool(settings)
-        transaction = async_sessionmaker(engine, expire_on_commit=False).begin
-        doorbell = Doorbell()
-        listening = asyncio.create_task(doorbell.listen(settings.dsn))
-        feed = events.Feed(transaction, doorbell)
-        state = state_of(settings, transaction, doorbell, feed)
+        engine = create_database_engine(settings)
+        transaction_factory = async_sessionmaker(engine, expire_on_commit=False).begin
+        listener = PostgresListener()
+        listen_task = asyncio.create_task(listener.listen(settings.dsn))
+        event_feed = events.EventFeed(transaction_factory, listener)
+        state = build_state(settings, transaction_factory, listener, event_feed)
         yield state
-        await feed.close()
+        await event_feed.close()
         if state["provider"] is not None:
             await state["provider"].close()
-        listening.cancel()
+        listen_task.cancel()
         with suppress(asyncio.CancelledError):
-            await listening
+            await listen_task
         await engine.dispose()
 
     return Starlette(
         routes=[
             *api.app.root_routes,
             Mount("/api/v1", api.app.app),
-            Mount("/static", Assets(directory=STATIC), name="static"),
-            web.app.pages,
+            Mount("/static", CachedStaticFiles(directory=STATIC), name="static"),
+            web.routes.pages,
         ],
-        middleware=middleware_for(settings),
-        exception_handlers={HTTPException: no_way},
+        middleware=build_middleware(settings),
+        exception_handlers={HTTPException: handle_unrouted_request},
         lifespan=lifespan,
     )
 
 
-def state_of(settings: Settings, transaction: Any, doorbell: Doorbell, feed: Any) -> dict[str, Any]:
-    """Return what every request finds in `request.state`."""
-    seal = Seal(settings)
+def build_state(
+    settings: Settings, transaction_factory: Any, listener: PostgresListener, event_feed: Any
+) -> dict[str, Any]:
+    """Return the content of `request.state`."""
+    secret_cipher = SecretCipher(settings)
     return {
         "settings": settings,
-        "provider": Provider(settings) if settings.oidc_issuer else None,
-        "transaction": transaction,
-        "doorbell": doorbell,
-        "feed": feed,
-        "limits": Limits.of(settings),
-        "seal": seal,
-        "carrier": gateways.Carrier.of(settings, seal),
+        "provider": OpenIdProvider(settings) if settings.oidc_issuer else None,
+        "transaction_factory": transaction_factory,
+        "postgres_listener": listener,
+        "event_feed": event_feed,
+        "rate_limits": RateLimits.from_settings(settings),
+        "secret_cipher": secret_cipher,
+        "gateway_connector": gateways.GatewayConnector.from_settings(settings, secret_cipher),
     }
 
 
-def middleware_for(settings: Settings) -> list[Middleware]:
-    """Return what every request passes through, from the outside in."""
+def build_middleware(settings: Settings) -> list[Middleware]:
+    """Return the middleware, outermost first."""
     headers = {
         "X-Content-Type-Options": settings.security_header_x_content_type_options,
         "X-Frame-Options": settings.security_header_x_frame_options,
@@ -122,32 +129,32 @@ def middleware_for(settings: Settings) -> list[Middleware]:
         CORSMiddleware,
         allow_origins=settings.cors_origins,
         allow_credentials=True,
-        allow_methods=METHODS,
+        allow_methods=CORS_METHODS,
         allow_headers=["*"],
-        expose_headers=EXPOSED,
+        expose_headers=EXPOSED_HEADERS,
     )
     return [
-        Middleware(RequestId),
-        Middleware(SecurityHeaders, headers=headers),
+        Middleware(RequestIdMiddleware),
+        Middleware(SecurityHeadersMiddleware, headers=headers),
         Middleware(
-            RequestLog,
+            RequestLogMiddleware,
             slow_ms=settings.request_log_slow_ms,
             include_probes=settings.request_log_include_health,
         ),
         *([cors] if settings.cors_origins else []),
-        Middleware(LastResort, answer=last_word),
+        Middleware(ErrorMiddleware, handler=handle_unexpected_error),
     ]
 
 
-async def last_word(request: Request, error: Exception) -> Response:
-    """Answer what has failed, each face in its own way."""
-    return await _face(request).failed(request, error)
+async def handle_unexpected_error(request: Request, error: Exception) -> Response:
+    """Respond to an unexpected error as a page or as JSON, depending on the path."""
+    return await _interface_module(request).handle_server_error(request, error)
 
 
-async def no_way(request: Request, error: Exception) -> Response:
-    """Answer what leads to neither face, as an address with a line break in it."""
-    return await _face(request).no_route(request, error)
+async def handle_unrouted_request(request: Request, error: Exception) -> Response:
+    """Respond to a path that matches no mount, such as one with a line break."""
+    return await _interface_module(request).handle_unknown_address(request, error)
 
 
-def _face(request: Request) -> ModuleType:
-    return api.app if request.url.path.startswith("/api/") else web.app
+def _interface_module(request: Request) -> ModuleType:
+    return api.app if request.url.path.startswith("/api/") else web.routes

@@ -1,1 +1,1 @@
-"""The face that programs see: JSON under /api/v1."""
+"""The JSON API under /api/v1."""

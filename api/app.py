@@ -1,44 +1,40 @@
-"""The API as one ASGI app: its routes, and how a refusal is told.
+"""The API as one ASGI application: routes and error handlers.
 
-The operations themselves are declared in api/catalogue/, one line each.
+The operations are declared in api/routes/.
 """
+
+from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from api.catalogue import OPERATIONS
-from api.health import health, readyz
-from api.json import envelope, refused
-from api.reference import openapi_of, reference_of
-from api.routing import routes_of
-from kit.errors import Refusal
+from api.framework.errors import (
+    handle_app_error,
+    handle_server_error,
+    handle_unknown_address,
+)
+from api.framework.routing import (
+    build_routes,
+    check_readiness,
+    report_health,
+    serve_document,
+)
+from api.openapi.document import render_json, render_page
+from api.routes import OPERATIONS
+from core.errors import AppError
+
+__all__ = ["OPERATIONS", "app", "handle_server_error", "handle_unknown_address", "root_routes"]
 
 root_routes = [
-    Route("/health", health),
-    Route("/healthz", health),
-    Route("/readyz", readyz),
-    Route("/openapi.json", openapi_of(OPERATIONS)),
-    Route("/docs", reference_of(OPERATIONS)),
+    Route("/health", report_health),
+    Route("/healthz", report_health),
+    Route("/readyz", check_readiness),
+    Route("/openapi.json", serve_document(partial(render_json, OPERATIONS), "application/json")),
+    Route("/docs", serve_document(partial(render_page, OPERATIONS), "text/html")),
 ]
 
-
-async def no_route(_request: Request, error: Exception) -> Response:
-    """Answer what the router itself refuses: a path or a method that does not exist."""
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
-    return envelope(error.status_code, code=code, headers=dict(error.headers or {}))
-
-
-async def failed(request: Request, error: Exception) -> Response:
-    """Answer what nobody expected, and what cannot be answered because the database is away."""
-    if isinstance(error, Refusal):
-        return await refused(request, error)
-    return envelope(500)
-
-
 app = ExceptionMiddleware(
-    Router(routes_of(OPERATIONS)), handlers={Refusal: refused, HTTPException: no_route}
+    Router(build_routes(OPERATIONS)),
+    handlers={AppError: handle_app_error, HTTPException: handle_unknown_address},
 )

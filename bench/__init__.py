@@ -1,1 +1,1 @@
-"""How fast it is: programs that measure a running installation. Nothing here is a test."""
+"""Benchmarks: programs that measure a running installation. They are not tests."""

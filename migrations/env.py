@@ -1,31 +1,20 @@
-"""Runs the migrations, over the same driver as the app, or over a connection that is handed in."""
+"""Run the migrations on the connection that the caller passes, or else on a new one."""
 
 import asyncio
 
 from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.schema import SchemaItem
 
 from models import Base
 
-NOT_OURS = "pgqueuer"  # tables of the job queue, which its own migration makes
-
-
-def is_ours(
-    _item: SchemaItem, name: str | None, _kind: str, _reflected: bool, _other: SchemaItem | None
-) -> bool:
-    """Say whether the models describe this table."""
-    return not (name or "").startswith(NOT_OURS)
-
 
 def migrate(connection: Connection) -> None:
-    """Run the migrations in the transaction of a connection."""
+    """Run the migrations in one transaction on the connection."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         compare_type=True,
-        include_object=is_ours,
         transactional_ddl=True,
     )
     with context.begin_transaction():
@@ -33,8 +22,8 @@ def migrate(connection: Connection) -> None:
 
 
 async def main() -> None:
-    """Open a connection to the database that is set, and migrate it."""
-    from kit.settings import Settings
+    """Connect to the configured database and migrate it."""
+    from core.config.settings import Settings
 
     engine = create_async_engine(Settings.load().sqlalchemy_url)
     async with engine.begin() as connection:
@@ -42,8 +31,8 @@ async def main() -> None:
     await engine.dispose()
 
 
-handed_in = context.config.attributes.get("connection")
-if handed_in is None:
+given_connection = context.config.attributes.get("connection")
+if given_connection is None:
     asyncio.run(main())
 else:
-    migrate(handed_in)
+    migrate(given_connection)

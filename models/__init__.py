@@ -2,7 +2,14 @@
 
 from typing import TypeAlias
 
-from models.agent import Agent, AgentStatus, AgentToken, DesiredState, GatewayLeftover, Step
+from models.agent import (
+    Agent,
+    AgentStatus,
+    AgentToken,
+    DesiredState,
+    OrphanedGatewayAgent,
+    ProvisioningStep,
+)
 from models.approval import Approval, ApprovalStatus, ApprovalTask
 from models.base import Base, new_id
 from models.board import Board, BoardGroup
@@ -14,7 +21,7 @@ from models.custom_field import (
     Visibility,
 )
 from models.event import Event, EventType
-from models.gateway import Gateway, GatewayDeparture, Reached
+from models.gateway import Gateway, GatewayCleanup, GatewayConnectionMixin
 from models.gateway_request import GatewayRequest, RequestKind, RequestState
 from models.idempotency import IdempotencyKey
 from models.identity import ExternalIdentity, PendingSignIn
@@ -29,79 +36,13 @@ from models.onboarding import (
 )
 from models.organization import BoardAccess, Member, Organization, Role
 from models.presence import Presence
+from models.provisioning import ProvisioningState
 from models.read_marker import ReadKind, ReadMarker
 from models.run import Run, RunStatus
 from models.soul import Soul, SoulDirectory
 from models.tag import Tag, TagAssignment
-from models.task import Comment, Priority, Status, Task, TaskDependency, Trash
+from models.task import Comment, DeletedTask, Priority, Status, Task, TaskDependency
 from models.user import ApiToken, FirstRunLink, PasswordLink, SignIn, User
 
 Actor: TypeAlias = User | Agent
-"""Whoever does things: a person, by pages or scripts, or an agent, by the API."""
-
-__all__ = [
-    "Actor",
-    "Agent",
-    "AgentStatus",
-    "AgentToken",
-    "ApiToken",
-    "Approval",
-    "ApprovalStatus",
-    "ApprovalTask",
-    "Base",
-    "Board",
-    "BoardAccess",
-    "BoardCustomField",
-    "BoardGroup",
-    "Comment",
-    "CustomField",
-    "CustomFieldValue",
-    "DesiredState",
-    "Event",
-    "EventType",
-    "ExternalIdentity",
-    "FieldType",
-    "FirstRunLink",
-    "Gateway",
-    "GatewayDeparture",
-    "GatewayLeftover",
-    "GatewayRequest",
-    "GroupNote",
-    "IdempotencyKey",
-    "Invite",
-    "InviteBoardAccess",
-    "Member",
-    "Message",
-    "MessageState",
-    "Note",
-    "OnboardingMessage",
-    "OnboardingRole",
-    "OnboardingSession",
-    "OnboardingStatus",
-    "Organization",
-    "PasswordLink",
-    "PendingSignIn",
-    "Presence",
-    "Priority",
-    "Reached",
-    "ReadKind",
-    "ReadMarker",
-    "RequestKind",
-    "RequestState",
-    "Role",
-    "Run",
-    "RunStatus",
-    "SignIn",
-    "Soul",
-    "SoulDirectory",
-    "Status",
-    "Step",
-    "Tag",
-    "TagAssignment",
-    "Task",
-    "TaskDependency",
-    "Trash",
-    "User",
-    "Visibility",
-    "new_id",
-]
+"""A user, through pages or scripts, or an agent, through the API."""

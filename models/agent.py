@@ -1,20 +1,22 @@
-"""Agents: programs that work on boards, and the tokens by which they are known."""
+"""Agents: programs that work on boards, their tokens, and their removal from gateways."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, SQLColumnExpression, UniqueConstraint, func
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
 from models.board import Board
 from models.gateway import Gateway
+from models.provisioning import ProvisioningState, ProvisioningStateType
 
 
 class AgentStatus(StrEnum):
-    """Where an agent stands. Heartbeats may report other words, which are kept as they are."""
+    """The stored status of an agent. Heartbeats may report other values, which are kept."""
 
     PROVISIONING = "provisioning"
     ONLINE = "online"
@@ -24,14 +26,14 @@ class AgentStatus(StrEnum):
 
 
 class DesiredState(StrEnum):
-    """What an agent's gateway is to do with it."""
+    """Whether an agent should exist on its gateway."""
 
     RUNNING = "running"
     GONE = "gone"
 
 
-class Step(StrEnum):
-    """What is to be done next for an agent on its gateway, in this order, or to be rid of it."""
+class ProvisioningStep(StrEnum):
+    """The steps of provisioning, in their order; REMOVE is the only step of a removal."""
 
     CREATE = "create"
     LISTED = "listed"
@@ -45,14 +47,14 @@ class Step(StrEnum):
 
 
 class Agent(Base):
-    """A program that works on one board, or, without a board, looks after a gateway.
+    """A program that works on one board, or, without a board, manages a gateway.
 
-    The board's lead hands out its tasks. `status` is what was last known; what is true now,
-    `status_at` says.
+    The board's lead assigns its tasks. `status` is the last stored status; `compute_status_at`
+    returns the current one.
 
-    An agent that lives on a gateway is brought there step by step: `generation` counts what was
-    asked for, `observed_generation` is what the gateway has, and `step` is what is to be done
-    next, if anything. docs/decisions/provisioning.md says how.
+    An agent on a gateway is provisioned step by step: `generation` counts the requested changes,
+    `observed_generation` is what the gateway has, and `step` is the next step, if there is one.
+    docs/decisions/provisioning.md gives the details.
     """
 
     __tablename__ = "agents"
@@ -96,13 +98,13 @@ class Agent(Base):
     identity_template: Mapped[str | None]
     soul_template: Mapped[str | None]
     is_board_lead: Mapped[bool] = mapped_column(default=False)
-    is_linked: Mapped[bool] = mapped_column(default=False)  # others made it; we write nothing there
+    is_linked: Mapped[bool] = mapped_column(default=False)  # created by others; not provisioned
     last_seen_at: Mapped[datetime | None]
-    listed_at: Mapped[datetime | None]  # when its gateway had it, as far as we have looked
-    desired_state: Mapped[DesiredState | None]  # None: on no gateway, or linked
+    listed_at: Mapped[datetime | None]  # when its gateway last listed it
+    desired_state: Mapped[DesiredState | None]  # None: without a gateway, or linked
     generation: Mapped[int] = mapped_column(default=0)
     observed_generation: Mapped[int] = mapped_column(default=0)
-    step: Mapped[Step | None]
+    step: Mapped[ProvisioningStep | None]
     step_attempts: Mapped[int] = mapped_column(default=0)
     next_step_at: Mapped[datetime | None]
     step_deadline_at: Mapped[datetime | None]
@@ -111,19 +113,26 @@ class Agent(Base):
     woken_at: Mapped[datetime | None]
     wake_attempts: Mapped[int] = mapped_column(default=0)
     checkin_deadline_at: Mapped[datetime | None]
-    written: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what its gateway got last
+    provisioning_state: Mapped[ProvisioningState] = mapped_column(
+        "written", ProvisioningStateType, default=ProvisioningState
+    )
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
-    @property
+    @hybrid_property
     def gateway_key(self) -> str | None:
-        """The id of this agent on its gateway: the second part of its session's key."""
+        """Return the id of this agent on its gateway: the second part of its session key."""
         parts = (self.openclaw_session_id or "").split(":")
         return parts[1] or None if len(parts) > 1 else None
 
+    @gateway_key.inplace.expression
+    @classmethod
+    def _gateway_key_expression(cls) -> SQLColumnExpression[str]:
+        return func.split_part(cls.openclaw_session_id, ":", 2)
+
     @property
     def session_key(self) -> str | None:
-        """The session of this agent on its gateway, if it has one (contract, agents 14.1)."""
+        """The session key of this agent on its gateway, or None (contract, agents 14.1)."""
         if self.gateway_id is None:
             return None
         if self.board_id is None:
@@ -132,11 +141,11 @@ class Agent(Base):
         return f"agent:{name}:main"
 
     @property
-    def is_kept(self) -> bool:
-        """Whether it counts as a sign of life that its gateway has it.
+    def is_confirmed_by_gateway(self) -> bool:
+        """Whether the listing by its gateway counts as a sign of life.
 
-        It does where an agent calls only when something waits for it. One that was woken in vain
-        has shown that it is not there, and one whose heart is to beat calls by itself.
+        It does for agents that call only when something waits for them. It does not after a wake-up
+        without a response, nor for agents that send heartbeats by themselves.
         """
         if self.listed_at is None or self.provision_failure is not None:
             return False
@@ -145,29 +154,32 @@ class Agent(Base):
         return self.is_linked or (is_quiet and was_there)
 
     @property
-    def known_at(self) -> datetime | None:
-        """When there was the last sign of it: a call of its own, or that its gateway has it."""
-        signs = [self.last_seen_at, self.listed_at if self.is_kept else None]
+    def last_confirmed_at(self) -> datetime | None:
+        """The time of its last sign of life: a call, or a listing by its gateway if that counts."""
+        signs = [self.last_seen_at, self.listed_at if self.is_confirmed_by_gateway else None]
         return max((sign for sign in signs if sign is not None), default=None)
 
-    def status_at(self, moment: datetime, *, offline_after: timedelta) -> str:
-        """Return what is true of this agent at a moment (contract, agents 2.5)."""
+    def compute_status_at(self, moment: datetime, *, offline_after: timedelta) -> str:
+        """Return the status at a time (contract, agents 2.5)."""
         if self.desired_state is DesiredState.GONE:
             return AgentStatus.DELETING
         if self.status in (AgentStatus.DELETING, AgentStatus.UPDATING):
             return self.status
-        known_at = self.known_at
+        known_at = self.last_confirmed_at
         if known_at is None:
             return AgentStatus.OFFLINE if self.provision_failure else AgentStatus.PROVISIONING
         if moment - known_at > offline_after:
             return AgentStatus.OFFLINE
-        if self.is_kept and self.status in (AgentStatus.OFFLINE, AgentStatus.PROVISIONING):
+        if self.is_confirmed_by_gateway and self.status in (
+            AgentStatus.OFFLINE,
+            AgentStatus.PROVISIONING,
+        ):
             return AgentStatus.ONLINE
         return self.status
 
 
 class AgentToken(Base):
-    """A token that was given to an agent. The older ones die when a newer one is first used."""
+    """A token of an agent. Older tokens are deleted when a newer one is first used."""
 
     __tablename__ = "agent_tokens"
 
@@ -175,13 +187,14 @@ class AgentToken(Base):
     agent: Mapped[Agent] = relationship(lazy="raise")
     prefix: Mapped[str] = mapped_column(index=True)
     secret_hash: Mapped[str]  # SHA-256 of the token, in hex
-    sealed: Mapped[str | None]  # the token, where it is written into files on a gateway
+    # Set only for tokens that are written into files on a gateway.
+    encrypted_token: Mapped[str | None] = mapped_column("sealed")
     created_at: Mapped[datetime]
     first_used_at: Mapped[datetime | None]
 
 
-class GatewayLeftover(Base):
-    """An agent that is still to be removed from a gateway, while there is no row of it any more."""
+class OrphanedGatewayAgent(Base):
+    """An agent that is yet to be removed from a gateway, while its row is deleted or changed."""
 
     __tablename__ = "gateway_leftovers"
     __table_args__ = (UniqueConstraint("gateway_id", "agent_key"),)

@@ -1,4 +1,4 @@
-"""Approvals: an agent asks, a person decides."""
+"""Approvals: requests for a human decision."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +15,7 @@ from models.task import Task
 
 
 class ApprovalStatus(StrEnum):
-    """What has been decided so far."""
+    """The status of an approval, as agents see it."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -23,11 +23,11 @@ class ApprovalStatus(StrEnum):
 
 
 class Approval(Base):
-    """A question that waits for a person.
+    """A request of an agent or a user for a decision by a user.
 
-    A decision made on a page settles a few seconds later: until then `status` stays pending, and
-    `decided_status`, `decided_by_user_id`, `decided_at` and `settles_at` say what is to come, so
-    that it can be taken back without a trace. Agents only ever see `status`.
+    A decision on a page is finalized a few seconds later. Until then `status` stays pending, and
+    `decided_status`, `decided_by_user_id`, `decided_at` and `finalizes_at` hold the decision, which
+    can be undone. Agents only see `status`.
     """
 
     __tablename__ = "approvals"
@@ -42,7 +42,7 @@ class Approval(Base):
     board: Mapped[Board] = relationship(lazy="raise")
     task_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("tasks.id", ondelete="SET NULL"), index=True
-    )  # the first of the tasks it is about
+    )  # the first of its tasks
     task: Mapped[Task | None] = relationship(lazy="raise")
     agent_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("agents.id", ondelete="SET NULL"), index=True
@@ -62,14 +62,14 @@ class Approval(Base):
     )
     decided_at: Mapped[datetime | None]
     decision_note: Mapped[str | None]
-    settles_at: Mapped[datetime | None] = mapped_column(index=True)
-    asked_back_at: Mapped[datetime | None]
+    finalizes_at: Mapped[datetime | None] = mapped_column("settles_at", index=True)
+    clarification_requested_at: Mapped[datetime | None] = mapped_column("asked_back_at")
     created_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
 
 
 class ApprovalTask(Base):
-    """A task that an approval is about."""
+    """A link between an approval and one of its tasks."""
 
     __tablename__ = "approval_task_links"
     __table_args__ = (UniqueConstraint("approval_id", "task_id"),)

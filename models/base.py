@@ -31,7 +31,7 @@ def new_id() -> UUID:
     return UUID(int=value)
 
 
-class Pairs(TypeDecorator[dict[str, Any]]):
+class OrderedJson(TypeDecorator[dict[str, Any]]):
     """A JSON object whose keys stay in their order: JSONB would forget it, but for lists.
 
     Objects that were written otherwise are read too.
@@ -73,8 +73,8 @@ class Base(DeclarativeBase):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id, sort_order=-1)
 
 
-def searched(model: type[Base], *, title: str = NONE, text: str, more: str = NONE) -> None:
-    """Give a table the words of its rows, by which they are searched: see kit/words.py.
+def add_search_vector(model: type[Base], *, title: str = NONE, text: str, more: str = NONE) -> None:
+    """Give a table the words of its rows, by which they are searched: see core/db/full_text.py.
 
     The database computes them of the columns that are named. They are no attribute of the model:
     nothing reads them with a row, and nothing writes them.

@@ -1,4 +1,4 @@
-"""Boards, the groups they form, and the rules that a board asks its tasks to keep."""
+"""Boards with their goal and task rules, and board groups."""
 
 from datetime import datetime
 from typing import Any
@@ -7,12 +7,12 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from models.base import Base, Pairs, searched
+from models.base import Base, OrderedJson, add_search_vector
 from models.organization import Organization
 
 
 class BoardGroup(Base):
-    """Boards that share context."""
+    """A group of boards that share memory."""
 
     __tablename__ = "board_groups"
     __table_args__ = (UniqueConstraint("organization_id", "slug"),)
@@ -28,7 +28,7 @@ class BoardGroup(Base):
 
 
 class Board(Base):
-    """Tasks in columns, a goal, and what is asked before a task may move."""
+    """A board: a goal, tasks, and the rules for changes of task statuses."""
 
     __tablename__ = "boards"
     __table_args__ = (
@@ -49,7 +49,7 @@ class Board(Base):
     )
     board_type: Mapped[str] = mapped_column(default="goal", index=True)
     objective: Mapped[str | None]
-    success_metrics: Mapped[dict[str, Any] | None] = mapped_column(Pairs)
+    success_metrics: Mapped[dict[str, Any] | None] = mapped_column(OrderedJson)
     target_date: Mapped[datetime | None]
     goal_confirmed: Mapped[bool] = mapped_column(default=False)
     goal_source: Mapped[str | None]
@@ -59,10 +59,10 @@ class Board(Base):
     block_status_changes_with_pending_approval: Mapped[bool] = mapped_column(default=False)
     only_lead_can_change_status: Mapped[bool] = mapped_column(default=False)
     max_agents: Mapped[int] = mapped_column(default=1)
-    paused_at: Mapped[datetime | None]  # its agents are not to be woken while this is set
+    paused_at: Mapped[datetime | None]  # its agents are not woken while this is set
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
 
-searched(Board, title="name", text="description", more="objective")
+add_search_vector(Board, title="name", text="description", more="objective")

@@ -1,4 +1,4 @@
-"""Custom fields: what an organization wants to know about its tasks besides what every task has."""
+"""Custom fields: additional fields of tasks that an organization defines."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -37,7 +37,7 @@ class Visibility(StrEnum):
 
 
 class CustomField(Base):
-    """A field that tasks of some boards have."""
+    """The definition of a custom field for the tasks of some boards."""
 
     __tablename__ = "task_custom_field_definitions"
     __table_args__ = (UniqueConstraint("organization_id", "field_key"),)
@@ -58,7 +58,7 @@ class CustomField(Base):
 
 
 class BoardCustomField(Base):
-    """A board whose tasks have a field."""
+    """Binds a custom field to a board."""
 
     __tablename__ = "board_task_custom_fields"
     __table_args__ = (
@@ -82,7 +82,7 @@ class BoardCustomField(Base):
 
 
 class CustomFieldValue(Base):
-    """What a field holds for one task."""
+    """The value of a custom field for a task."""
 
     __tablename__ = "task_custom_field_values"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Events: what happened, written down once."""
+"""Events: the record of all changes."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from models.base import Base
 
 
 class EventType(StrEnum):
-    """Every kind of thing that can happen. The values are part of the API (contract, 1.18)."""
+    """All event types. The values are part of the API (contract 1.18)."""
 
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_UPDATED = "organization.updated"
@@ -70,12 +70,12 @@ class EventType(StrEnum):
     TASK_REWORK_NOTIFIED = "task.rework_notified"
     TASK_REWORK_NOTIFY_FAILED = "task.rework_notify_failed"
     APPROVAL_REQUESTED = "approval.requested"
-    APPROVAL_DECIDED = "approval.decided"  # on a page; may still be taken back
+    APPROVAL_DECIDED = "approval.decided"  # on a page; can still be undone
     APPROVAL_UNDONE = "approval.undone"
     APPROVAL_APPROVED = "approval.approved"
     APPROVAL_REJECTED = "approval.rejected"
     APPROVAL_REOPENED = "approval.reopened"
-    APPROVAL_ASKED_BACK = "approval.asked_back"
+    APPROVAL_CLARIFICATION_REQUESTED = "approval.asked_back"
     APPROVAL_LEAD_NOTIFIED = "approval.lead_notified"
     APPROVAL_LEAD_NOTIFY_FAILED = "approval.lead_notify_failed"
     AGENT_CREATED = "agent.created"
@@ -86,7 +86,7 @@ class EventType(StrEnum):
     AGENT_SOUL_UPDATED = "agent.soul.updated"
     AGENT_PROVISIONED = "agent.provision.direct"
     AGENT_PROVISION_FAILED = "agent.provision.failed"
-    AGENT_BROUGHT_UP_TO_DATE = "agent.update.direct"
+    AGENT_SYNCED = "agent.update.direct"
     AGENT_UPDATE_FAILED = "agent.update.failed"
     AGENT_WOKEN = "agent.wakeup.sent"
     AGENT_LOST = "agent.lost"
@@ -114,10 +114,10 @@ class EventType(StrEnum):
 
 
 class Event(Base):
-    """Something that happened in an organization.
+    """A recorded change in an organization.
 
-    The activity feed, the live pages and the agents' streams all read this table. It keeps ids
-    without foreign keys, because what happened stays true when the things it happened to are gone.
+    The activity feed, the live pages and the agents' streams read this table. The ids have no
+    foreign keys, because events are kept when the objects are deleted.
     """
 
     __tablename__ = "activity_events"
@@ -138,7 +138,7 @@ class Event(Base):
     board_id: Mapped[UUID | None]
     task_id: Mapped[UUID | None]
     approval_id: Mapped[UUID | None]
-    agent_id: Mapped[UUID | None]  # the agent who did it, or to whom it happened
-    user_id: Mapped[UUID | None]  # the person who did it
+    agent_id: Mapped[UUID | None]  # the acting or the affected agent
+    user_id: Mapped[UUID | None]  # the acting user
     data: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]

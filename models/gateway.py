@@ -1,4 +1,4 @@
-"""Gateways: where agents run that are not programs of their own, and how each is reached."""
+"""Gateways: external programs that run agents, and the connection to each."""
 
 from datetime import datetime
 from typing import Any
@@ -10,23 +10,24 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import Base
 
 
-class Reached(Base):
-    """How a gateway is reached. What is sealed in its row, only this installation's key opens."""
+class GatewayConnectionMixin(Base):
+    """How to connect to a gateway. Only the key of this installation decrypts the secrets."""
 
     __abstract__ = True
 
     url: Mapped[str]
     allow_insecure_tls: Mapped[bool] = mapped_column(default=False)
     disable_device_pairing: Mapped[bool] = mapped_column(default=False)
-    sealed_token: Mapped[str | None]  # the one that the gateway's owner chose
-    sealed_device: Mapped[str]  # the seed of the key by which the gateway knows us
-    sealed_device_token: Mapped[str | None]  # the one that the gateway gave to that device
+    encrypted_token: Mapped[str | None] = mapped_column("sealed_token")  # set by an admin
+    encrypted_device: Mapped[str] = mapped_column("sealed_device")  # the seed of our device's key
+    # Issued by the gateway to our device.
+    encrypted_device_token: Mapped[str | None] = mapped_column("sealed_device_token")
 
 
-class Gateway(Reached):
+class Gateway(GatewayConnectionMixin):
     """An OpenClaw gateway.
 
-    `held_by` is the process that keeps a connection to it, until `held_until` at the latest.
+    `lease_holder` is the process that keeps a connection to it, at most until `lease_expires_at`.
     """
 
     __tablename__ = "gateways"
@@ -41,25 +42,25 @@ class Gateway(Reached):
     name: Mapped[str]
     url: Mapped[str] = mapped_column(index=True)
     workspace_root: Mapped[str]
-    gateway_version: Mapped[str | None]  # as it told at the last handshake
-    checks: Mapped[list[Any] | None]  # the rungs of the ladder, as they stood at `checked_at`
+    gateway_version: Mapped[str | None]  # from the last handshake
+    checks: Mapped[list[Any] | None]  # the results of the connection checks at `checked_at`
     checked_at: Mapped[datetime | None]
-    held_by: Mapped[str | None]
-    held_until: Mapped[datetime | None]
+    lease_holder: Mapped[str | None] = mapped_column("held_by")
+    lease_expires_at: Mapped[datetime | None] = mapped_column("held_until")
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
     @property
     def session_key(self) -> str:
-        """The session of the agent that looks after this gateway (contract, agents 14.1)."""
+        """The session of the agent that manages this gateway (contract, agents 14.1)."""
         return f"agent:mc-gateway-{self.id}:main"
 
 
-class GatewayDeparture(Reached):
-    """A gateway that is known here no more, and has agents of ours that are still to be removed.
+class GatewayCleanup(GatewayConnectionMixin):
+    """A deleted gateway from which agents of ours are yet to be removed.
 
-    It has the id that the gateway had, for which its secrets are sealed.
+    It has the id of the deleted gateway, because its secrets are encrypted for that id.
     """
 
     __tablename__ = "gateway_departures"

@@ -1,4 +1,4 @@
-"""What agents on gateways ask people for: leave to run a command, and answers to questions."""
+"""Requests of agents on gateways: approval of commands, and answers to questions."""
 
 import hashlib
 import json
@@ -14,29 +14,29 @@ from models.base import Base
 
 
 class RequestKind(StrEnum):
-    """What is asked for."""
+    """The kind of a request."""
 
-    EXEC = "exec"  # leave to run a command
+    EXEC = "exec"  # approval of a command
     QUESTION = "question"  # answers to questions
 
 
 class RequestState(StrEnum):
-    """What has become of a request."""
+    """The state of a request."""
 
     WAITING = "waiting"
-    ANSWERING = "answering"  # somebody has answered, and the gateway has not heard of it yet
-    ANSWERED = "answered"  # the gateway has the answer
-    LOST = "lost"  # it was answered elsewhere, or nobody knows any more how
+    ANSWERING = "answering"  # answered; the gateway has not received the answer
+    ANSWERED = "answered"  # the gateway has received the answer
+    LOST = "lost"  # answered on the gateway, or the outcome is unknown
     EXPIRED = "expired"
-    CANCELLED = "cancelled"  # whoever asked does not want to know any more
+    CANCELLED = "cancelled"  # withdrawn on the gateway
 
 
 class GatewayRequest(Base):
-    """Something that an agent on a gateway asks a person.
+    """A request of an agent on a gateway to the users.
 
-    `exact` is what is asked, a command or questions as JSON, with tokens of ours masked; `sha256`
-    is of every byte of it, as it was asked. A trigger of the database keeps both as they are for
-    ever, as well as what was answered, by whom and when.
+    `exact` is the content, a command or questions as JSON, with our tokens masked; `sha256` is the
+    hash of the unmasked content. A trigger in the database prevents changes of both, and of the
+    answer, its author and its time.
     """
 
     __tablename__ = "gateway_requests"
@@ -62,20 +62,20 @@ class GatewayRequest(Base):
         ForeignKey("organizations.id", ondelete="CASCADE")
     )
     gateway_id: Mapped[UUID | None] = mapped_column(ForeignKey("gateways.id", ondelete="SET NULL"))
-    gateway_name: Mapped[str]  # as it was then
+    gateway_name: Mapped[str]  # at the time of the request
     request_id: Mapped[str]  # the gateway's
     kind: Mapped[RequestKind]
     agent_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("agents.id", ondelete="SET NULL"), index=True
     )
     board_id: Mapped[UUID | None] = mapped_column(ForeignKey("boards.id", ondelete="SET NULL"))
-    agent_key: Mapped[str | None]  # by which the gateway knows the agent
+    agent_key: Mapped[str | None]  # the agent's id on the gateway
     session_key: Mapped[str | None]
     run_id: Mapped[str | None]
     exact: Mapped[str]
     sha256: Mapped[str]
     cwd: Mapped[str | None]
-    context: Mapped[dict[str, Any] | None]  # what else the gateway says of a command
+    context: Mapped[dict[str, Any] | None]  # further information about a command
     allowed_decisions: Mapped[list[Any]]
     state: Mapped[RequestState] = mapped_column(default=RequestState.WAITING)
     asked_at: Mapped[datetime]
@@ -84,24 +84,24 @@ class GatewayRequest(Base):
     answered_by_user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("users.id", ondelete="SET NULL"), index=True
     )
-    answered_by: Mapped[str | None]  # how whoever has answered was called then
+    answered_by: Mapped[str | None]  # the name at that time
     answered_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
-    ended_at: Mapped[datetime | None]  # since when nobody waits for an answer any more
-    error: Mapped[str | None]  # why it has come to nothing, in words
+    ended_at: Mapped[datetime | None]  # when the request stopped waiting
+    error: Mapped[str | None]  # why the answer had no effect, as a sentence
     created_at: Mapped[datetime]
 
     @property
     def is_masked(self) -> bool:
-        """Whether a token of ours stood in what is asked, where it is masked now."""
+        """Whether the content had a token of ours, which is masked."""
         return hashlib.sha256(self.exact.encode()).hexdigest() != self.sha256
 
     @property
     def command(self) -> str | None:
-        """The command, where leave is asked for one."""
+        """The command, if the request is for one."""
         return self.exact if self.kind is RequestKind.EXEC else None
 
     @property
     def questions(self) -> list[dict[str, Any]]:
-        """The questions, where some are asked."""
+        """The questions, if the request has some."""
         return json.loads(self.exact) if self.kind is RequestKind.QUESTION else []

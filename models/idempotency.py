@@ -1,25 +1,25 @@
-"""Answers that were given, kept for whoever asks the same again."""
+"""Stored responses to requests with an idempotency key."""
 
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Index, UniqueConstraint
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
 
 
 class IdempotencyKey(Base):
-    """A request that its caller may send again, and the answer that it got.
+    """A request that its caller may send again, and the response to it.
 
-    It keeps the caller's id without a foreign key: it goes by itself, a day later.
+    The caller's id is no foreign key: the row is deleted after a day anyway.
     """
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (UniqueConstraint("caller_id", "key"), Index(None, "created_at"))
 
-    caller_id: Mapped[UUID]  # of a person or an agent
+    caller_id: Mapped[UUID]  # of a user or an agent
     key: Mapped[str]
     fingerprint: Mapped[str]  # SHA-256 of what was asked, in hex
-    answer: Mapped[str | None]  # sealed; null only while it is being made
+    response: Mapped[str | None] = mapped_column("answer")  # encrypted; null while in progress
     created_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""People as others know them: their accounts at an OpenID provider, and sign-ins under way."""
+"""Accounts of users at an OpenID Connect provider, and sign-ins in progress."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from models.user import User
 
 
 class ExternalIdentity(Base):
-    """Somebody's account at a provider. Issuer and subject together never mean anybody else."""
+    """An account at a provider. Issuer and subject together identify one user for ever."""
 
     __tablename__ = "external_identities"
     __table_args__ = (UniqueConstraint("issuer", "subject"),)
@@ -24,10 +24,10 @@ class ExternalIdentity(Base):
 
 
 class PendingSignIn(Base):
-    """A browser that was sent to the provider, and may come back once.
+    """A sign-in in progress: the browser was redirected to the provider and may come back once.
 
-    Where the provider's account may not be taken for ours yet, issuer, subject and e-mail wait
-    here for the password that connects the two.
+    If the provider's account must not be connected to an existing user yet, issuer, subject and
+    e-mail are stored here until that user enters their password.
     """
 
     __tablename__ = "pending_sign_ins"
@@ -36,7 +36,7 @@ class PendingSignIn(Base):
     browser_hash: Mapped[str] = mapped_column(index=True)  # SHA-256 of the browser's cookie, in hex
     nonce: Mapped[str]
     code_verifier: Mapped[str]
-    next: Mapped[str]  # where the person wanted to go
+    next: Mapped[str]  # the path to redirect to afterwards
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     used_at: Mapped[datetime | None]

@@ -1,4 +1,4 @@
-"""Invitations: how people come into an organization that others have made."""
+"""Invitations to an organization."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ from models.organization import Organization, Role
 
 
 class Invite(Base):
-    """A place in an organization that waits for whoever has the token and the address."""
+    """An invitation, accepted by a user who has the token and the address."""
 
     __tablename__ = "organization_invites"
     __table_args__ = (
@@ -29,7 +29,7 @@ class Invite(Base):
         ForeignKey("organizations.id", ondelete="CASCADE"), index=True
     )
     organization: Mapped[Organization] = relationship(lazy="raise")
-    invited_email: Mapped[str] = mapped_column(index=True)  # trimmed, in small letters
+    invited_email: Mapped[str] = mapped_column(index=True)  # trimmed, in lower case
     token_hash: Mapped[str] = mapped_column(unique=True)  # SHA-256 of the token, in hex
     role: Mapped[Role] = mapped_column(default=Role.MEMBER)
     all_boards_read: Mapped[bool] = mapped_column(default=False)
@@ -47,7 +47,7 @@ class Invite(Base):
 
 
 class InviteBoardAccess(Base):
-    """What whoever accepts an invitation may do on one board."""
+    """What an invitation permits on one board."""
 
     __tablename__ = "organization_invite_board_access"
     __table_args__ = (

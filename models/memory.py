@@ -1,4 +1,4 @@
-"""Memory: what a board, or a group of boards, remembers and talks about."""
+"""Memory: the notes and the chat of boards and board groups."""
 
 from datetime import datetime
 from typing import Any
@@ -7,12 +7,12 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from models.base import Base, searched
+from models.base import Base, add_search_vector
 from models.board import Board, BoardGroup
 
 
 class Note(Base):
-    """What a board remembers: plain notes, and its chat."""
+    """A note or a chat message of a board."""
 
     __tablename__ = "board_memory"
     __table_args__ = (Index(None, "board_id", "is_chat", "created_at"),)
@@ -23,7 +23,7 @@ class Note(Base):
     tags: Mapped[list[Any] | None]
     is_chat: Mapped[bool] = mapped_column(default=False)
     source: Mapped[str | None]
-    agent_id: Mapped[UUID | None]  # who wrote it; kept when they are gone
+    agent_id: Mapped[UUID | None]  # the author; no foreign key, so it remains after a deletion
     user_id: Mapped[UUID | None]
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
@@ -31,7 +31,7 @@ class Note(Base):
 
 
 class GroupNote(Base):
-    """What the boards of a group remember together."""
+    """A note or a chat message of a board group."""
 
     __tablename__ = "board_group_memory"
     __table_args__ = (Index(None, "board_group_id", "is_chat", "created_at"),)
@@ -51,5 +51,5 @@ class GroupNote(Base):
     updated_at: Mapped[datetime]
 
 
-searched(Note, text="content")
-searched(GroupNote, text="content")
+add_search_vector(Note, text="content")
+add_search_vector(GroupNote, text="content")

@@ -1,4 +1,4 @@
-"""Messages to agents: an outbox, from which they are carried or fetched."""
+"""Messages to agents: an outbox. A worker delivers them to a gateway, or the agent fetches them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,20 +13,20 @@ from models.base import Base
 
 
 class MessageState(StrEnum):
-    """Where a message is on its way."""
+    """The delivery state of a message."""
 
-    QUEUED = "queued"  # nobody has it yet
-    SENT = "sent"  # its agent's gateway has taken it; its turn is not over
-    ACKNOWLEDGED = "acknowledged"  # the agent has it: it has said so, or its turn went well
-    FAILED = "failed"  # `last_error` says why; it can be sent again
+    QUEUED = "queued"  # not delivered yet
+    SENT = "sent"  # accepted by the agent's gateway; the turn is not finished
+    ACKNOWLEDGED = "acknowledged"  # confirmed by the agent, or its turn succeeded
+    FAILED = "failed"  # `last_error` has the reason; it can be retried
 
 
 class Message(Base):
-    """Something that an agent is to be told. Its first line is the marker that agents go by.
+    """A message to an agent. The first line of its content is the marker that identifies its kind.
 
-    To an agent on a gateway it is carried, and begins a turn there. It is sent again under the
-    same `run_id`, which begins no second turn; only where the turn is known to have failed, the
-    message needs another `run`.
+    The worker sends it to the agent's gateway, where it starts a turn. Sending it again with the
+    same `run_id` does not start a second turn. Only if the turn is known to have failed does the
+    message get a new `turn_number`.
     """
 
     __tablename__ = "agent_messages"
@@ -52,75 +52,75 @@ class Message(Base):
     approval_id: Mapped[UUID | None]
     kind: Mapped[str]  # the marker, for example "TASK ASSIGNED"
     content: Mapped[str]
-    deliver: Mapped[bool] = mapped_column(default=False)  # the gateway's word for "out loud"
-    key: Mapped[str]  # one for each logical message, kept over all attempts
+    deliver: Mapped[bool] = mapped_column(default=False)  # also post it to the agent's channel
+    key: Mapped[str]  # the deduplication key: the same for all attempts
     from_agent_id: Mapped[UUID | None]
     from_user_id: Mapped[UUID | None]
-    told_as: Mapped[dict[str, Any] | None]  # the events to record once it is sent, or has failed
+    delivery_events: Mapped[dict[str, Any] | None] = mapped_column("told_as")  # to record
     state: Mapped[MessageState] = mapped_column(default=MessageState.QUEUED)
     attempts: Mapped[int] = mapped_column(default=0)
-    run: Mapped[int] = mapped_column(default=1)  # the number of its turn
-    losses: Mapped[int] = mapped_column(default=0)  # how often a gateway took it and lost it
-    last_error: Mapped[str | None]  # why it has failed, or why the last attempt has
-    next_try_at: Mapped[datetime | None]  # since when it waits for what its state names
-    due_at: Mapped[datetime | None]  # before then no carrier looks at it; None: at once
+    turn_number: Mapped[int] = mapped_column("run", default=1)  # part of `run_id` from 2 on
+    lost_count: Mapped[int] = mapped_column("losses", default=0)  # times a gateway lost it
+    last_error: Mapped[str | None]  # the reason of the failure, or of the last failed attempt
+    waiting_since: Mapped[datetime | None] = mapped_column("next_try_at")  # in the current state
+    next_attempt_at: Mapped[datetime | None] = mapped_column("due_at")  # None: immediately
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     acknowledged_at: Mapped[datetime | None]
 
     @property
     def run_id(self) -> str:
-        """The key by which a gateway knows its turn."""
-        return str(self.id) if self.run == 1 else f"{self.id}.{self.run}"
+        """The key by which the gateway identifies the message's turn."""
+        return str(self.id) if self.turn_number == 1 else f"{self.id}.{self.turn_number}"
 
-    def attempt(self, until: datetime) -> None:
-        """Count an attempt that is about to be made. Until then nobody else makes one."""
+    def claim(self, until: datetime) -> None:
+        """Count an attempt and reserve the message: no other worker attempts it before `until`."""
         self.attempts += 1
-        self.due_at = until
+        self.next_attempt_at = until
 
-    def rest(self, until: datetime, error: str) -> None:
-        """Note that an attempt came to nothing, and why. Until then nobody tries."""
+    def schedule_retry(self, until: datetime, error: str) -> None:
+        """Record why an attempt failed, and postpone the next one."""
         self.last_error = error
-        self.due_at = until
+        self.next_attempt_at = until
 
-    def hasten(self) -> None:
-        """Let it be tried at once."""
-        self.due_at = None
+    def retry_now(self) -> None:
+        """Make the next attempt due immediately."""
+        self.next_attempt_at = None
 
-    def hand_over(self, at: datetime, look_at: datetime) -> None:
-        """Note that its agent's gateway has taken it, and when to look what came of it."""
+    def mark_sent(self, at: datetime, check_at: datetime) -> None:
+        """Record that the agent's gateway accepted it, and schedule the first status check."""
         self.state = MessageState.SENT
         self.last_error = None
         self.sent_at = self.sent_at or at
-        self.next_try_at = at
-        self.due_at = look_at
+        self.waiting_since = at
+        self.next_attempt_at = check_at
 
     def acknowledge(self, at: datetime) -> None:
-        """Note that the agent has it."""
+        """Record that the agent has received it."""
         self.state = MessageState.ACKNOWLEDGED
         self.last_error = None
         self.sent_at = self.sent_at or at
         self.acknowledged_at = at
 
     def fail(self, error: str) -> None:
-        """Note that nobody tries any more, and why."""
+        """Record that delivery has failed for good, and why."""
         self.state = MessageState.FAILED
         self.last_error = error
 
-    def lose(self, at: datetime, error: str) -> None:
-        """Put back what a gateway had taken, and no agent will ever read. It needs another turn."""
+    def requeue_lost(self, at: datetime, error: str) -> None:
+        """Queue it again, with a new turn, after the gateway has lost it."""
         self.state = MessageState.QUEUED
         self.last_error = error
-        self.next_try_at = at
-        self.due_at = None
-        self.losses += 1
-        self.run += 1
+        self.waiting_since = at
+        self.next_attempt_at = None
+        self.lost_count += 1
+        self.turn_number += 1
 
-    def wait_again(self, at: datetime) -> None:
-        """Put it back among those that wait, as if nobody had tried."""
+    def requeue(self, at: datetime) -> None:
+        """Queue it again and reset its attempts."""
         self.state = MessageState.QUEUED
         self.last_error = None
-        self.attempts = self.losses = 0
+        self.attempts = self.lost_count = 0
         self.sent_at = None
-        self.next_try_at = at
-        self.due_at = None
+        self.waiting_since = at
+        self.next_attempt_at = None

@@ -13,23 +13,23 @@ from models.board import Board
 
 
 class OnboardingStatus(StrEnum):
-    """How far a conversation has come."""
+    """The status of an onboarding conversation."""
 
     ACTIVE = "active"  # questions and answers
-    COMPLETED = "completed"  # there is a draft
-    CONFIRMED = "confirmed"  # the draft is the board's goal
-    CANCELLED = "cancelled"  # somebody began anew
+    COMPLETED = "completed"  # the agent has sent a draft
+    CONFIRMED = "confirmed"  # a user has confirmed the goal
+    CANCELLED = "cancelled"  # ended or restarted by a user
 
 
 class OnboardingRole(StrEnum):
-    """Who said something: the person, or the agent that asks."""
+    """The author of a message: the user, or the agent that asks the questions."""
 
     USER = "user"
     ASSISTANT = "assistant"
 
 
 class OnboardingSession(Base):
-    """One conversation about a board. A board has at most one that is neither done nor given up."""
+    """An onboarding conversation of a board. A board has at most one that is open."""
 
     __tablename__ = "board_onboarding_sessions"
     __table_args__ = (
@@ -46,7 +46,7 @@ class OnboardingSession(Base):
 
     board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
     board: Mapped[Board] = relationship(lazy="raise")
-    session_key: Mapped[str] = mapped_column(default="")  # of the gateway's agent; "" without one
+    session_key: Mapped[str] = mapped_column(default="")  # of the gateway's main agent, or ""
     status: Mapped[OnboardingStatus] = mapped_column(default=OnboardingStatus.ACTIVE)
     draft_goal: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
@@ -54,7 +54,7 @@ class OnboardingSession(Base):
 
 
 class OnboardingMessage(Base):
-    """Something that was said in a conversation. It is never changed."""
+    """A message of an onboarding conversation. It is never changed."""
 
     __tablename__ = "board_onboarding_messages"
     __table_args__ = (Index(None, "session_id", "seq"),)

@@ -1,4 +1,4 @@
-"""Organizations, who belongs to them, and what each member may do."""
+"""Organizations, their members, and what each member may do."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from models.user import User
 
 
 class Role(StrEnum):
-    """What a member is, from the most rights to the least."""
+    """The role of a member, from the most rights to the fewest."""
 
     OWNER = "owner"
     ADMIN = "admin"
@@ -20,7 +20,7 @@ class Role(StrEnum):
 
 
 class Organization(Base):
-    """A tenant: nothing in one organization is ever seen from another."""
+    """A tenant: nothing in one organization is ever visible in another."""
 
     __tablename__ = "organizations"
 
@@ -31,7 +31,7 @@ class Organization(Base):
 
 
 class Member(Base):
-    """A person in an organization. Change implies read; a role by itself opens no board."""
+    """A user in an organization. Write includes read; a role alone gives access to no board."""
 
     __tablename__ = "organization_members"
     __table_args__ = (UniqueConstraint("organization_id", "user_id"),)
@@ -50,12 +50,12 @@ class Member(Base):
 
     @property
     def is_admin(self) -> bool:
-        """Whether this member looks after the organization: its boards, agents and people."""
+        """Whether this member administers the organization: its boards, agents and members."""
         return self.role in (Role.OWNER, Role.ADMIN)
 
 
 class BoardAccess(Base):
-    """What a member who does not see all boards may do on one of them."""
+    """What a member without rights on all boards may do on one of them."""
 
     __tablename__ = "organization_board_access"
     __table_args__ = (UniqueConstraint("organization_member_id", "board_id"),)

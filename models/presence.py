@@ -1,4 +1,4 @@
-"""Who looks at what just now."""
+"""Presence of users on boards."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from models.base import Base
 
 
 class Presence(Base):
-    """A person who has, or had, a page of a board open: since when, and when that was last seen."""
+    """A user who has, or had, a page of a board open: since when, and when it was last recorded."""
 
     __tablename__ = "presences"
     __table_args__ = (UniqueConstraint("board_id", "user_id"),)

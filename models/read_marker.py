@@ -1,4 +1,4 @@
-"""How far people have read."""
+"""Read markers of users."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from models.base import Base
 
 
 class ReadKind(StrEnum):
-    """What is read on a board."""
+    """The kind of content of a board that a marker refers to."""
 
     COMMENTS = "comments"  # of one task
     CHAT = "chat"
@@ -19,7 +19,7 @@ class ReadKind(StrEnum):
 
 
 class ReadMarker(Base):
-    """How far one person has read what is said about a task, in a board's chat, or is asked."""
+    """How far a user has read the comments of a task, the chat or the approvals of a board."""
 
     __tablename__ = "read_markers"
     __table_args__ = (
@@ -35,6 +35,6 @@ class ReadMarker(Base):
     kind: Mapped[ReadKind]
     task_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("tasks.id", ondelete="CASCADE"), index=True
-    )  # of comments only; of those None is how far the board as a whole was looked at
-    seen_seq: Mapped[int] = mapped_column(BigInteger)  # the number of the last event that was seen
+    )  # only for comments; None: the comments of all tasks of the board
+    seen_seq: Mapped[int] = mapped_column(BigInteger)  # the number of the last event that was read
     seen_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""Runs: what agents on gateways do, from being told something until they have answered."""
+"""Runs: turns of agents on gateways, from a message until the answer."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,19 +12,19 @@ from models.base import Base
 
 
 class RunStatus(StrEnum):
-    """How it stands with a run."""
+    """The status of a run."""
 
     RUNNING = "running"
     ENDED = "ended"
     FAILED = "failed"
     ABORTED = "aborted"
-    LOST = "lost"  # nobody knows any more what has become of it
+    LOST = "lost"  # the outcome is unknown
 
 
 class Run(Base):
-    """A turn of an agent on a gateway, as far as the gateway has told of it.
+    """A turn of an agent on a gateway, as far as the gateway has reported it.
 
-    `updated_at` is when we last knew that it goes on: without that, a run is lost after a while.
+    `updated_at` is the latest sign that the run is active; without signs it becomes LOST.
     """
 
     __tablename__ = "agent_runs"
@@ -45,16 +45,16 @@ class Run(Base):
     gateway_id: Mapped[UUID] = mapped_column(ForeignKey("gateways.id", ondelete="CASCADE"))
     agent_id: Mapped[UUID] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))
-    run_id: Mapped[str]  # the gateway's; begins with the id of the message that has begun it
+    run_id: Mapped[str]  # of the gateway; begins with the id of the message that started the run
     session_key: Mapped[str]
     is_heartbeat: Mapped[bool] = mapped_column(default=False)
     status: Mapped[RunStatus] = mapped_column(default=RunStatus.RUNNING)
-    phase: Mapped[str | None]  # a word of services.runs.live
-    tool: Mapped[str | None]  # what is called at the moment
+    phase: Mapped[str | None]  # a RunPhase
+    tool: Mapped[str | None]  # the tool that is being called
     tool_title: Mapped[str | None]
-    tool_calls: Mapped[list[Any]]  # the last ones, oldest first
-    tail: Mapped[str]  # the end of what the agent has written, or of what a command has
-    tokens: Mapped[int | None]  # that the model has written
+    tool_calls: Mapped[list[Any]]  # the latest ones, oldest first
+    tail: Mapped[str]  # the end of the output of the agent or of a command
+    tokens: Mapped[int | None]  # of the model's output
     error: Mapped[str | None]
     started_at: Mapped[datetime]
     updated_at: Mapped[datetime]

@@ -11,7 +11,7 @@ from models.task import Task
 
 
 class Tag(Base):
-    """A label. Its colour is six hex digits."""
+    """A label for tasks. Its colour has six hex digits."""
 
     __tablename__ = "tags"
     __table_args__ = (UniqueConstraint("organization_id", "slug"),)
@@ -28,7 +28,7 @@ class Tag(Base):
 
 
 class TagAssignment(Base):
-    """A label on a task, in the order in which they were put there."""
+    """A tag of a task; `position` is the display order."""
 
     __tablename__ = "tag_assignments"
     __table_args__ = (UniqueConstraint("task_id", "tag_id"),)

@@ -1,4 +1,4 @@
-"""Tasks: what is to be done on a board, and what waits for what."""
+"""Tasks of a board with their dependencies and comments, and the trash for deleted tasks."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.agent import Agent
-from models.base import Base, searched
+from models.base import Base, add_search_vector
 from models.board import Board
 
 
@@ -23,7 +23,7 @@ class Status(StrEnum):
 
     @property
     def label(self) -> str:
-        """What people read above the column."""
+        """The heading of the column on pages."""
         return self.value.replace("_", " ").capitalize()
 
 
@@ -36,7 +36,7 @@ class Priority(StrEnum):
 
 
 class Task(Base):
-    """Something to be done on a board."""
+    """A task of a board."""
 
     __tablename__ = "tasks"
     __table_args__ = (
@@ -57,7 +57,7 @@ class Task(Base):
     due_at: Mapped[datetime | None]
     in_progress_at: Mapped[datetime | None]
     previous_in_progress_at: Mapped[datetime | None]
-    started_at: Mapped[datetime | None]  # of the first start; the metrics' cycle time begins here
+    started_at: Mapped[datetime | None]  # of the first start, from which the cycle time counts
     done_at: Mapped[datetime | None]
     created_by_user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("users.id", ondelete="SET NULL"), index=True
@@ -68,7 +68,7 @@ class Task(Base):
     assignee: Mapped[Agent | None] = relationship(lazy="raise", foreign_keys=[assigned_agent_id])
     previous_assignee_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("agents.id", ondelete="SET NULL"), index=True
-    )  # the worker who moved it to review, and gets it back if the lead rejects it
+    )  # the worker who moved it to review and gets it back if the lead rejects it
     auto_created: Mapped[bool] = mapped_column(default=False)
     auto_reason: Mapped[str | None]
     version: Mapped[int] = mapped_column(default=1)
@@ -77,7 +77,7 @@ class Task(Base):
 
 
 class TaskDependency(Base):
-    """One task waits for another of the same board."""
+    """A task depends on another task of the same board."""
 
     __tablename__ = "task_dependencies"
     __table_args__ = (
@@ -92,12 +92,12 @@ class TaskDependency(Base):
         ForeignKey("tasks.id", ondelete="CASCADE"), index=True
     )
     depends_on: Mapped[Task] = relationship(lazy="raise", foreign_keys=[depends_on_task_id])
-    position: Mapped[int] = mapped_column(default=0)  # the order in which they are shown
+    position: Mapped[int] = mapped_column(default=0)  # display order
     created_at: Mapped[datetime]
 
 
 class Comment(Base):
-    """What a person or an agent said about a task."""
+    """A comment of a user or an agent on a task."""
 
     __tablename__ = "task_comments"
     __table_args__ = (Index(None, "task_id", "created_at"),)
@@ -113,8 +113,8 @@ class Comment(Base):
     created_at: Mapped[datetime]
 
 
-class Trash(Base):
-    """The rows of a task that was deleted, as JSON, for as long as it can be brought back."""
+class DeletedTask(Base):
+    """The rows of a deleted task, as JSON, until the trash is purged. They allow a restore."""
 
     __tablename__ = "trash"
 
@@ -124,5 +124,5 @@ class Trash(Base):
     deleted_at: Mapped[datetime] = mapped_column(index=True)
 
 
-searched(Task, title="title", text="description")
-searched(Comment, text="message")
+add_search_vector(Task, title="title", text="description")
+add_search_vector(Comment, text="message")

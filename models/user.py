@@ -1,4 +1,4 @@
-"""People, the browsers they have signed in with, and the tokens of their scripts."""
+"""Users, their sessions, and the tokens of their scripts."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,14 +10,16 @@ from models.base import Base
 
 
 class User(Base):
-    """A person. What they may see and do, their memberships say (models/organization.py)."""
+    """A user. Their memberships (models/organization.py) define what they may see and do."""
 
     __tablename__ = "users"
     __table_args__ = (Index("uq_users_lower_email", text("lower(email)"), unique=True),)
 
-    clerk_user_id: Mapped[str] = mapped_column(unique=True)  # the contract's name: id elsewhere
+    clerk_user_id: Mapped[str] = mapped_column(
+        unique=True
+    )  # the contract's name for an id at a provider
     email: Mapped[str | None]
-    email_verified_at: Mapped[datetime | None]  # since when we know that it is theirs
+    email_verified_at: Mapped[datetime | None]  # when it was verified that it is theirs
     name: Mapped[str | None]
     preferred_name: Mapped[str | None]
     pronouns: Mapped[str | None]
@@ -33,13 +35,13 @@ class User(Base):
     updated_at: Mapped[datetime]
 
     @property
-    def called(self) -> str:
-        """How this person is called where others read it."""
+    def display_name(self) -> str:
+        """The name that other users see."""
         return self.preferred_name or self.name or "User"
 
 
 class SignIn(Base):
-    """A browser that somebody has signed in with."""
+    """A session of a user in a browser."""
 
     __tablename__ = "sign_ins"
 
@@ -54,7 +56,7 @@ class SignIn(Base):
 
 
 class ApiToken(Base):
-    """A token with which a person's script calls the API as that person."""
+    """A token with which a user's script calls the API as that user."""
 
     __tablename__ = "api_tokens"
 
@@ -68,7 +70,7 @@ class ApiToken(Base):
 
 
 class PasswordLink(Base):
-    """The one link by which somebody who cannot sign in chooses another password."""
+    """The link by which a user who cannot sign in sets another password; one for each user."""
 
     __tablename__ = "password_links"
 
@@ -79,7 +81,7 @@ class PasswordLink(Base):
 
 
 class FirstRunLink(Base):
-    """The one link by which the first owner comes in. Once it is used, no other is ever made."""
+    """The link by which the first owner registers. Once it is used, no other is created."""
 
     __tablename__ = "first_run_links"
 

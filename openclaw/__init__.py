@@ -1,51 +1,25 @@
-"""Speaking to an OpenClaw gateway, over its WebSocket protocol 4. No database, no HTTP face.
+"""Communicate with OpenClaw gateways over WebSocket protocol 4, without database and HTTP.
 
-Whoever knows a `Target` asks the gateway through a `Link`; `climb` finds out what is in the way.
+`GatewayClient` calls the gateway of a `GatewayTarget`; `diagnose_connection` finds the cause of a
+connection failure.
 """
 
-from openclaw.addresses import LONGEST_URL, Address, Guard, parse
-from openclaw.advice import Advice, advise
-from openclaw.catalogue import EVENTS, METHODS, VERSION
-from openclaw.connection import Connection, connect
-from openclaw.device import Device
-from openclaw.errors import GatewayError, Trouble
-from openclaw.frames import Event
-from openclaw.ladder import NAMES, Check, CheckState, Ladder, climb, locked, seen
-from openclaw.link import Budget, Link
-from openclaw.protocol import PROTOCOLS, SCOPES, Hello, Target
-from openclaw.subscriptions import MISSED, Subscription
-from openclaw.watching import watch
-
-__all__ = [
-    "EVENTS",
-    "LONGEST_URL",
-    "METHODS",
-    "MISSED",
-    "NAMES",
-    "PROTOCOLS",
-    "SCOPES",
-    "VERSION",
-    "Address",
-    "Advice",
-    "Budget",
-    "Check",
-    "CheckState",
-    "Connection",
-    "Device",
-    "Event",
-    "GatewayError",
-    "Guard",
-    "Hello",
-    "Ladder",
-    "Link",
-    "Subscription",
-    "Target",
-    "Trouble",
-    "advise",
-    "climb",
-    "connect",
-    "locked",
-    "parse",
-    "seen",
-    "watch",
-]
+from openclaw.addresses import MAX_URL_LENGTH, AddressPolicy, GatewayAddress, parse_address
+from openclaw.client import GatewayClient, RetryPolicy, poll_events
+from openclaw.connection import GatewayConnection, open_connection
+from openclaw.device import DeviceIdentity
+from openclaw.diagnostics import (
+    CHECK_NAMES,
+    CheckState,
+    ConnectionCheck,
+    ConnectionDiagnosis,
+    diagnose_connection,
+    diagnose_missing_key,
+    diagnose_outcome,
+)
+from openclaw.error_hints import ErrorHint, get_error_hint
+from openclaw.errors import ErrorKind, GatewayError
+from openclaw.frames import GatewayEvent
+from openclaw.method_names import EVENTS, GATEWAY_VERSION, METHODS
+from openclaw.protocol import PROTOCOLS, SCOPES, GatewayTarget, Hello
+from openclaw.subscriptions import EVENTS_MISSED, Subscription

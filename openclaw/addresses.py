@@ -1,8 +1,8 @@
-"""Which addresses we go to: a gateway's, and no place that only our own machine may reach.
+"""Restrict which addresses can be used as gateways, to prevent server-side request forgery.
 
-An admin of any organization can name an address, so it must not lead into what lies around this
-server. The name is resolved here, every address is looked at, and the connection is made to what
-was looked at: a name that leads elsewhere a moment later changes nothing.
+An admin of any organization can enter an address, so it must not reach the internal network of this
+server. The host name is resolved once, every IP address is checked, and the connection is made to a
+checked address, so that a later change of the DNS record has no effect.
 """
 
 import asyncio
@@ -13,40 +13,40 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from kit.setting_values import THIS_MACHINE, Network
-from openclaw.errors import GatewayError, Trouble
+from core.config.parsers import LOOPBACK_NETWORKS, Network
+from openclaw.errors import ErrorKind, GatewayError
 
-IP: TypeAlias = IPv4Address | IPv6Address
+IpAddress: TypeAlias = IPv4Address | IPv6Address
 
-NEVER = tuple(
+BLOCKED_NETWORKS = tuple(
     map(
         ip_network,
         (
             "0.0.0.0/8",
-            "169.254.0.0/16",  # link-local, and there the metadata of most clouds
-            "100.100.100.200/32",  # Alibaba's metadata
-            "168.63.129.16/32",  # Azure's
-            "192.0.0.192/32",  # Oracle's
-            "224.0.0.0/3",  # multicast, and what is reserved
+            "169.254.0.0/16",  # link-local; metadata service of most clouds
+            "100.100.100.200/32",  # metadata service of Alibaba
+            "168.63.129.16/32",  # of Azure
+            "192.0.0.192/32",  # of Oracle
+            "224.0.0.0/3",  # multicast and reserved
             "::/128",
             "fe80::/10",
             "fec0::/10",
             "ff00::/8",
-            "fd00:ec2::/32",  # Amazon's metadata
-            "fd20:ce::/32",  # Google's
+            "fd00:ec2::/32",  # metadata service of Amazon
+            "fd20:ce::/32",  # of Google
         ),
     )
 )
-"""Addresses that no setting opens."""
+"""Networks that no setting can allow."""
 
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
-LONGEST_URL = 500  # characters
-PORTS = {"ws": 80, "wss": 443}
+MAX_URL_LENGTH = 500  # characters
+DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
 @dataclass(frozen=True)
-class Address:
-    """Where a gateway is: the parts of its URL."""
+class GatewayAddress:
+    """Hold the parts of a gateway URL."""
 
     url: str
     host: str
@@ -55,7 +55,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it names this very machine."""
+        """Whether it is a loopback address of this machine."""
         if self.host == "localhost":
             return True
         try:
@@ -65,65 +65,69 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Guard:
-    """Says where we may go: to public addresses, and to these networks that are not."""
+class AddressPolicy:
+    """Allow public addresses and the listed private networks."""
 
-    private: Sequence[Network] = THIS_MACHINE
+    allowed_private: Sequence[Network] = LOOPBACK_NETWORKS
 
-    def allows(self, ip: IP) -> bool:
-        """Say whether we may connect to an address, whatever it is wrapped in."""
-        inner = _unwrapped(ip)
-        if any(inner in network or ip in network for network in NEVER):
+    def allows(self, ip: IpAddress) -> bool:
+        """Return whether connections to an IP address are allowed; embedded IPv4 is checked too."""
+        inner = _embedded_ipv4(ip)
+        if any(inner in network or ip in network for network in BLOCKED_NETWORKS):
             return False
-        return inner.is_global or any(inner in network for network in self.private)
+        return inner.is_global or any(inner in network for network in self.allowed_private)
 
 
-def parse(url: str) -> Address:
-    """Take a URL apart. Raises GatewayError, with a sentence that says what is wrong with it."""
-    parts = _split(url)
-    if parts.scheme not in PORTS:
-        raise _invalid("The address must begin with ws:// or wss://.")
+def parse_address(url: str) -> GatewayAddress:
+    """Parse a gateway URL. Raises GatewayError with a sentence that explains the error."""
+    parts = _split_url(url)
+    if parts.scheme not in DEFAULT_PORTS:
+        raise _invalid_address("The address must begin with ws:// or wss://.")
     if not parts.hostname:
-        raise _invalid("The address names no host.")
+        raise _invalid_address("The address names no host.")
     if parts.username is not None or parts.password is not None:
-        raise _invalid("The address must not hold a name or a password: the token has its field.")
+        raise _invalid_address(
+            "The address must not hold a name or a password: the token has its field."
+        )
     if parts.query or parts.fragment:
-        raise _invalid("The address must end with its path: the token has its field.")
-    port = parts.port if parts.port is not None else PORTS[parts.scheme]
+        raise _invalid_address("The address must end with its path: the token has its field.")
+    port = parts.port if parts.port is not None else DEFAULT_PORTS[parts.scheme]
     if port == 0:
-        raise _invalid("The address names port 0, where nobody answers.")
-    return Address(url, parts.hostname, port, parts.scheme == "wss")
+        raise _invalid_address("The address names port 0, where nobody answers.")
+    return GatewayAddress(url, parts.hostname, port, parts.scheme == "wss")
 
 
-async def resolve(address: Address, guard: Guard) -> Sequence[IP]:
-    """Return the addresses behind a name to which we may go. Raises GatewayError."""
+async def resolve_address(address: GatewayAddress, policy: AddressPolicy) -> Sequence[IpAddress]:
+    """Resolve a host name to the allowed IP addresses. Raises GatewayError."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         reason = f"The name {address.host} leads to no address."
-        raise GatewayError(Trouble.DNS, reason) from None
+        raise GatewayError(ErrorKind.DNS, reason) from None
     ips = dict.fromkeys(ip_address(str(place[0])) for *_, place in found)
-    allowed = [ip for ip in ips if guard.allows(ip)]
+    allowed = [ip for ip in ips if policy.allows(ip)]
     if not allowed:
         reason = f"{address.host} is an address that Mission Control does not go to."
-        raise GatewayError(Trouble.ADDRESS_FORBIDDEN, reason)
+        raise GatewayError(ErrorKind.ADDRESS_FORBIDDEN, reason)
     return allowed
 
 
-def _split(url: str) -> SplitResult:
-    if len(url) > LONGEST_URL or not (url.isascii() and url.isprintable()) or " " in url:
-        raise _invalid(f"The address must be plain letters without blanks, {LONGEST_URL} at most.")
+def _split_url(url: str) -> SplitResult:
+    if len(url) > MAX_URL_LENGTH or not (url.isascii() and url.isprintable()) or " " in url:
+        raise _invalid_address(
+            f"The address must be plain letters without blanks, {MAX_URL_LENGTH} at most."
+        )
     try:
         parts = urlsplit(url)
-        _ = parts.port  # which is read only now
+        _ = parts.port  # validated on access
     except ValueError:
-        raise _invalid("The address is none.") from None
+        raise _invalid_address("The address is none.") from None
     return parts
 
 
-def _unwrapped(ip: IP) -> IP:
-    """Return the address of version 4 that one of version 6 stands for, if it does."""
+def _embedded_ipv4(ip: IpAddress) -> IpAddress:
+    """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
     if isinstance(ip, IPv4Address):
         return ip
     if any(ip in network for network in NAT64) or ip in IPv6Network("::/96"):
@@ -133,5 +137,5 @@ def _unwrapped(ip: IP) -> IP:
     return ip.ipv4_mapped or ip.sixtofour or (teredo[1] if teredo else ip)
 
 
-def _invalid(reason: str) -> GatewayError:
-    return GatewayError(Trouble.ADDRESS_INVALID, reason)
+def _invalid_address(reason: str) -> GatewayError:
+    return GatewayError(ErrorKind.ADDRESS_INVALID, reason)

@@ -1,4 +1,4 @@
-"""One connection to a gateway: it is opened, lets many ask at once, and ends once."""
+"""Open one connection to a gateway and run concurrent calls over it."""
 
 import asyncio
 import logging
@@ -9,168 +9,185 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from openclaw import frames
-from openclaw.dialing import dial
-from openclaw.errors import GatewayError, Trouble, closed
-from openclaw.frames import Answer, Event
-from openclaw.protocol import Challenge, Hello, Target, connect_params
-from openclaw.subscriptions import Hub
+from openclaw.errors import ErrorKind, GatewayError, connection_closed_error
+from openclaw.frames import GatewayEvent, ResponseFrame
+from openclaw.protocol import Challenge, GatewayTarget, Hello, build_connect_params
+from openclaw.subscriptions import EventHub
+from openclaw.websocket import open_gateway_websocket
 
-TO_CHALLENGE = 15.0  # seconds
-TO_LET_IN = 30.0  # seconds
-TO_CALL = 30.0  # seconds for one answer
-FIRST = "connect"  # the id of the request that opens a connection
-BROKEN = 1002  # the code with which we close on who does not keep to the protocol
+CHALLENGE_TIMEOUT = 15.0  # seconds
+CONNECT_TIMEOUT = 30.0  # seconds
+CALL_TIMEOUT = 30.0  # seconds for one response
+CONNECT_REQUEST_ID = "connect"  # the id and method of the first request
+PROTOCOL_ERROR_CODE = 1002  # the close code that we send after a protocol error
 
 log = logging.getLogger(__name__)
 
 
-async def connect(
-    target: Target, *, caps: Sequence[str] = (), hub: Hub | None = None
-) -> "Connection":
-    """Open a connection. Raises GatewayError, with what is in the way.
+async def open_connection(
+    target: GatewayTarget, *, caps: Sequence[str] = (), hub: EventHub | None = None
+) -> "GatewayConnection":
+    """Open a connection. Raises GatewayError with the cause of a failure.
 
-    Where the shared token is refused and the gateway would take the token that it once gave to our
-    device, that one is tried.
+    If the gateway rejects the shared token but accepts device tokens, the stored device token is
+    tried.
     """
     token = target.token or target.device_token
     try:
-        return await _connect(target, token, caps, hub or Hub())
+        return await _connect(target, token, caps, hub or EventHub())
     except GatewayError as error:
-        other = target.device_token
-        if not (error.details.get("canRetryWithDeviceToken") and other and other != token):
+        device_token = target.device_token
+        if not (
+            error.details.get("canRetryWithDeviceToken") and device_token and device_token != token
+        ):
             raise
-    return await _connect(target, other, caps, hub or Hub())
+    return await _connect(target, device_token, caps, hub or EventHub())
 
 
-class Connection:
-    """A gateway that has let us in. Any number of calls may wait for their answers."""
+class GatewayConnection:
+    """An authenticated connection to a gateway with any number of concurrent calls."""
 
-    def __init__(self, websocket: ClientConnection, hello: Hello, hub: Hub) -> None:
+    def __init__(self, websocket: ClientConnection, hello: Hello, hub: EventHub) -> None:
         self.hello = hello
         self.hub = hub
-        self.ended: GatewayError | None = None
+        self.end_error: GatewayError | None = None
         self._websocket = websocket
-        self._waiting: dict[str, asyncio.Future[Answer]] = {}
-        self._number = 0
-        self._reading = asyncio.create_task(self._read())
+        self._pending: dict[str, asyncio.Future[ResponseFrame]] = {}
+        self._last_id = 0
+        self._read_task = asyncio.create_task(self._read())
 
-    async def __aenter__(self) -> "Connection":
-        """Use it, and close it."""
+    async def __aenter__(self) -> "GatewayConnection":
+        """Return the connection; it is closed at the end of the block."""
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """Close it."""
+        """Close the connection."""
         await self.close()
 
     async def call(
-        self, method: str, params: Mapping[str, Any] | None = None, *, within: float = TO_CALL
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        time_limit: float = CALL_TIMEOUT,
     ) -> Any:
-        """Ask for something, and return the answer. Raises GatewayError."""
-        if self.ended is not None:
-            raise self.ended
-        self._number += 1
-        id = str(self._number)
-        raw = frames.request(id, method, params or {}, largest=self.hello.largest)
-        self._waiting[id] = asyncio.get_running_loop().create_future()
+        """Call a method and return its result. `time_limit` is in seconds. Raises GatewayError."""
+        if self.end_error is not None:
+            raise self.end_error
+        self._last_id += 1
+        id = str(self._last_id)
+        raw = frames.encode_request(id, method, params or {}, max_size=self.hello.max_frame_size)
+        self._pending[id] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(time_limit):
                 await self._websocket.send(raw)
-                return (await self._waiting[id]).result()
+                return (await self._pending[id]).result()
         except TimeoutError:
-            reason = f"The gateway did not answer {method} in {within:g} s."
-            raise GatewayError(Trouble.TIMEOUT, reason) from None
+            reason = f"The gateway did not answer {method} in {time_limit:g} s."
+            raise GatewayError(ErrorKind.TIMEOUT, reason) from None
         except ConnectionClosed as error:
-            raise self.ended or _ended(error) from None
+            raise self.end_error or _close_error(error) from None
         finally:
-            del self._waiting[id]
+            del self._pending[id]
 
     async def wait_closed(self) -> GatewayError:
-        """Wait until the connection has ended, and return why."""
-        await asyncio.wait({self._reading})
-        assert self.ended is not None
-        return self.ended
+        """Wait until the connection has ended and return the reason."""
+        await asyncio.wait({self._read_task})
+        assert self.end_error is not None
+        return self.end_error
 
     async def close(self) -> None:
-        """End the connection. Who still waits for an answer gets none."""
+        """Close the connection; pending calls fail."""
         await self._websocket.close()
-        await asyncio.wait({self._reading})
+        await asyncio.wait({self._read_task})
 
     async def _read(self) -> None:
-        """Hand out what comes until nothing comes any more; who still waits then, waits in vain."""
-        error = closed(None)
+        """Dispatch frames until the connection ends; then fail all pending calls."""
+        error = connection_closed_error(None)
         try:
-            error = await self._until_ended()
+            error = await self._read_until_closed()
         finally:
-            self.ended = error
-            self.hub.lost()
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_exception(error)
+            self.end_error = error
+            self.hub.mark_all_missed()
+            for future in self._pending.values():
+                if not future.done():
+                    future.set_exception(error)
 
-    async def _until_ended(self) -> GatewayError:
+    async def _read_until_closed(self) -> GatewayError:
         try:
             async for raw in self._websocket:
-                self._take(frames.read(raw))
+                self._dispatch(frames.decode_frame(raw))
         except ConnectionClosed as error:
-            return _ended(error)
+            return _close_error(error)
         except GatewayError as malformed:
-            log.warning("a gateway does not keep to the protocol: %s", malformed)
-            await self._websocket.close(BROKEN)
+            log.warning("a gateway violates the protocol: %s", malformed)
+            await self._websocket.close(PROTOCOL_ERROR_CODE)
             return malformed
-        return closed(self._websocket.close_code)
+        return connection_closed_error(self._websocket.close_code)
 
-    def _take(self, frame: Answer | Event | None) -> None:
-        if isinstance(frame, Event):
-            self.hub.tell(frame)
-        elif isinstance(frame, Answer) and frame.id in self._waiting:
-            waiting = self._waiting[frame.id]
-            if not waiting.done():
-                waiting.set_result(frame)
+    def _dispatch(self, frame: ResponseFrame | GatewayEvent | None) -> None:
+        if isinstance(frame, GatewayEvent):
+            self.hub.publish(frame)
+        elif isinstance(frame, ResponseFrame) and frame.id in self._pending:
+            future = self._pending[frame.id]
+            if not future.done():
+                future.set_result(frame)
 
 
-async def _connect(target: Target, token: str, caps: Sequence[str], hub: Hub) -> Connection:
-    websocket = await dial(target.url, target.guard, allow_insecure_tls=target.allow_insecure_tls)
+async def _connect(
+    target: GatewayTarget, token: str, caps: Sequence[str], hub: EventHub
+) -> GatewayConnection:
+    websocket = await open_gateway_websocket(
+        target.url, target.address_policy, allow_insecure_tls=target.allow_insecure_tls
+    )
     try:
-        hello = await _let_in(websocket, target, token, caps)
+        hello = await _authenticate(websocket, target, token, caps)
     except BaseException:
         await websocket.close()
         raise
-    return Connection(websocket, hello, hub)
+    return GatewayConnection(websocket, hello, hub)
 
 
-async def _let_in(
-    websocket: ClientConnection, target: Target, token: str, caps: Sequence[str]
+async def _authenticate(
+    websocket: ClientConnection, target: GatewayTarget, token: str, caps: Sequence[str]
 ) -> Hello:
-    """Take the challenge, show who we are, and hear whether we may come in."""
+    """Sign the challenge of the gateway and request access."""
     try:
-        async with asyncio.timeout(TO_CHALLENGE):
-            challenge = await _challenge(websocket)
-        params = connect_params(target, challenge, token, caps)
-        await websocket.send(frames.request(FIRST, FIRST, params, largest=frames.LARGEST_FIRST))
-        async with asyncio.timeout(TO_LET_IN):
-            return Hello.of((await _first_answer(websocket)).result())
+        async with asyncio.timeout(CHALLENGE_TIMEOUT):
+            challenge = await _receive_challenge(websocket)
+        params = build_connect_params(target, challenge, token, caps)
+        await websocket.send(
+            frames.encode_request(
+                CONNECT_REQUEST_ID,
+                CONNECT_REQUEST_ID,
+                params,
+                max_size=frames.MAX_CONNECT_FRAME_SIZE,
+            )
+        )
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            return Hello.parse((await _receive_connect_response(websocket)).result())
     except TimeoutError:
         reason = "Somebody is there, and does not say what a gateway says first."
-        raise GatewayError(Trouble.TIMEOUT, reason) from None
+        raise GatewayError(ErrorKind.TIMEOUT, reason) from None
     except ConnectionClosed as error:
-        raise _ended(error) from None
+        raise _close_error(error) from None
 
 
-async def _challenge(websocket: ClientConnection) -> Challenge:
-    frame = frames.read(await websocket.recv())
-    if not (isinstance(frame, Event) and frame.name == "connect.challenge"):
-        raise GatewayError(Trouble.MALFORMED, "The gateway did not begin with its challenge.")
-    return Challenge.of(frame.payload)
+async def _receive_challenge(websocket: ClientConnection) -> Challenge:
+    frame = frames.decode_frame(await websocket.recv())
+    if not (isinstance(frame, GatewayEvent) and frame.name == "connect.challenge"):
+        raise GatewayError(ErrorKind.MALFORMED, "The gateway did not begin with its challenge.")
+    return Challenge.parse(frame.payload)
 
 
-async def _first_answer(websocket: ClientConnection) -> Answer:
+async def _receive_connect_response(websocket: ClientConnection) -> ResponseFrame:
     while True:
-        frame = frames.read(await websocket.recv())
-        if isinstance(frame, Answer) and frame.id == FIRST:
+        frame = frames.decode_frame(await websocket.recv())
+        if isinstance(frame, ResponseFrame) and frame.id == CONNECT_REQUEST_ID:
             return frame
 
 
-def _ended(error: ConnectionClosed) -> GatewayError:
-    """Say why a connection ended: by the code of whoever closed it first."""
-    said = error.sent if error.rcvd is None or error.rcvd_then_sent is False else error.rcvd
-    return closed(said.code if said else None)
+def _close_error(error: ConnectionClosed) -> GatewayError:
+    """Return the error for a closed connection, from the code of the side that closed first."""
+    close_frame = error.sent if error.rcvd is None or error.rcvd_then_sent is False else error.rcvd
+    return connection_closed_error(close_frame.code if close_frame else None)

@@ -1,4 +1,4 @@
-"""The identity by which a gateway knows us again: an Ed25519 key that never leaves the server."""
+"""Identify this installation to gateways with an Ed25519 key that never leaves the server."""
 
 import base64
 import hashlib
@@ -8,26 +8,26 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
-class Device:
-    """A key, its public half and the id that follows from it. The seed is 32 bytes."""
+class DeviceIdentity:
+    """Hold a private key, its public key, and the derived id. The seed has 32 bytes."""
 
     def __init__(self, seed: bytes) -> None:
         self.seed = seed
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         public = self._key.public_key().public_bytes_raw()
         self.id = hashlib.sha256(public).hexdigest()
-        self.public_key = _unpadded(public)
+        self.public_key = _encode_unpadded(public)
 
     @classmethod
-    def new(cls) -> "Device":
-        """Make an identity that nobody has seen."""
+    def generate(cls) -> "DeviceIdentity":
+        """Generate a new identity."""
         return cls(Ed25519PrivateKey.generate().private_bytes_raw())
 
     def __repr__(self) -> str:
-        """Name it without telling the key."""
+        """Return the beginning of the id, without the key."""
         return f"Device({self.id[:12]}…)"
 
-    def proof(
+    def sign_challenge(
         self,
         challenge: Mapping[str, Any],
         client: Mapping[str, str],
@@ -35,11 +35,11 @@ class Device:
         scopes: Sequence[str],
         token: str,
     ) -> dict[str, Any]:
-        """Sign a gateway's challenge (payload version 3), together with what we say of ourselves.
+        """Sign the challenge of a gateway and our client data (payload version 3).
 
-        `token` is what is sent in `auth`, or nothing. The gateway remembers the platform.
+        `token` is the token sent in `auth`, or an empty string. The gateway stores the platform.
         """
-        moment, nonce = challenge["ts"], challenge["nonce"]
+        timestamp, nonce = challenge["ts"], challenge["nonce"]
         signed = "|".join(
             (
                 "v3",
@@ -48,7 +48,7 @@ class Device:
                 client["mode"],
                 role,
                 ",".join(scopes),
-                str(moment),
+                str(timestamp),
                 token,
                 nonce,
                 client.get("platform", "").strip().lower(),
@@ -58,11 +58,11 @@ class Device:
         return {
             "id": self.id,
             "publicKey": self.public_key,
-            "signature": _unpadded(self._key.sign(signed.encode())),
-            "signedAt": moment,
+            "signature": _encode_unpadded(self._key.sign(signed.encode())),
+            "signedAt": timestamp,
             "nonce": nonce,
         }
 
 
-def _unpadded(raw: bytes) -> str:
+def _encode_unpadded(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")

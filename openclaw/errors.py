@@ -1,21 +1,21 @@
-"""What can go wrong with a gateway: a name for each, found by codes and never by texts."""
+"""Classify gateway errors by their codes, never by their texts."""
 
 import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from kit.secrets import masked
-from kit.text import mended
+from core.security.secrets import mask_tokens
+from core.text import replace_unstorable
 
-LONGEST_MESSAGE = 300  # characters of a gateway's own words that are kept
-LONGEST_WAIT = 600.0  # seconds after which we ask again, whatever a gateway wants
-ID = re.compile(r"[a-z0-9][\w.:-]{0,99}", re.ASCII | re.IGNORECASE)
-"""What ids and scopes can be. People copy commands with them into a shell."""
+MAX_MESSAGE_LENGTH = 300  # characters of a gateway's message that are kept
+MAX_RETRY_AFTER = 600.0  # upper limit in seconds for the retry delay that a gateway requests
+ID_PATTERN = re.compile(r"[a-z0-9][\w.:-]{0,99}", re.ASCII | re.IGNORECASE)
+"""Valid ids and scopes; they are part of commands that users copy into a shell."""
 
 
-class Trouble(StrEnum):
-    """What stands between us and an answer. The values are part of the API."""
+class ErrorKind(StrEnum):
+    """The kinds of gateway errors. The values are part of the API."""
 
     ADDRESS_INVALID = "address_invalid"
     ADDRESS_FORBIDDEN = "address_forbidden"
@@ -42,103 +42,103 @@ class Trouble(StrEnum):
     TIMEOUT = "timeout"
     TOO_LARGE = "too_large"
     MALFORMED = "malformed"
-    REJECTED = "rejected"  # the gateway understood, and said no
+    REJECTED = "rejected"  # the gateway understood and rejected the request
 
 
-NOT_DONE = frozenset({Trouble.STARTING_UP, Trouble.UNAVAILABLE})
-"""After these a gateway has certainly not done what it was asked for."""
+NOT_EXECUTED_ERRORS = frozenset({ErrorKind.STARTING_UP, ErrorKind.UNAVAILABLE})
+"""Errors after which a gateway has certainly not executed the request."""
 
-PASSING = NOT_DONE | {Trouble.RESTARTING, Trouble.CLOSED}
-"""These pass by themselves: whoever asks again soon may get an answer."""
+TEMPORARY_ERRORS = NOT_EXECUTED_ERRORS | {ErrorKind.RESTARTING, ErrorKind.CLOSED}
+"""Temporary errors: a retry can succeed."""
 
-BY_DETAIL: Mapping[str, Trouble] = {
-    "PROTOCOL_MISMATCH": Trouble.PROTOCOL_MISMATCH,
-    "PAIRING_REQUIRED": Trouble.PAIRING_REQUIRED,
-    "MISSING_SCOPE": Trouble.MISSING_SCOPE,
-    "AUTH_TOKEN_MISSING": Trouble.TOKEN_MISSING,
-    "AUTH_PASSWORD_MISSING": Trouble.TOKEN_MISSING,
-    "AUTH_REQUIRED": Trouble.TOKEN_MISSING,
-    "AUTH_TOKEN_MISMATCH": Trouble.TOKEN_MISMATCH,
-    "AUTH_PASSWORD_MISMATCH": Trouble.TOKEN_MISMATCH,
-    "AUTH_DEVICE_TOKEN_MISMATCH": Trouble.TOKEN_MISMATCH,
-    "AUTH_TOKEN_NOT_CONFIGURED": Trouble.TOKEN_MISMATCH,
-    "AUTH_UNAUTHORIZED": Trouble.TOKEN_MISMATCH,
-    "AUTH_RATE_LIMITED": Trouble.RATE_LIMITED,
-    "AUTH_SCOPE_MISMATCH": Trouble.MISSING_SCOPE,
-    "CONTROL_UI_ORIGIN_NOT_ALLOWED": Trouble.ORIGIN_REFUSED,
-    "CONTROL_UI_DEVICE_IDENTITY_REQUIRED": Trouble.DEVICE_REQUIRED,
-    "DEVICE_IDENTITY_REQUIRED": Trouble.DEVICE_REQUIRED,
-    "proxy_attribution_required": Trouble.PROXY_UNTRUSTED,
+KIND_BY_DETAIL_CODE: Mapping[str, ErrorKind] = {
+    "PROTOCOL_MISMATCH": ErrorKind.PROTOCOL_MISMATCH,
+    "PAIRING_REQUIRED": ErrorKind.PAIRING_REQUIRED,
+    "MISSING_SCOPE": ErrorKind.MISSING_SCOPE,
+    "AUTH_TOKEN_MISSING": ErrorKind.TOKEN_MISSING,
+    "AUTH_PASSWORD_MISSING": ErrorKind.TOKEN_MISSING,
+    "AUTH_REQUIRED": ErrorKind.TOKEN_MISSING,
+    "AUTH_TOKEN_MISMATCH": ErrorKind.TOKEN_MISMATCH,
+    "AUTH_PASSWORD_MISMATCH": ErrorKind.TOKEN_MISMATCH,
+    "AUTH_DEVICE_TOKEN_MISMATCH": ErrorKind.TOKEN_MISMATCH,
+    "AUTH_TOKEN_NOT_CONFIGURED": ErrorKind.TOKEN_MISMATCH,
+    "AUTH_UNAUTHORIZED": ErrorKind.TOKEN_MISMATCH,
+    "AUTH_RATE_LIMITED": ErrorKind.RATE_LIMITED,
+    "AUTH_SCOPE_MISMATCH": ErrorKind.MISSING_SCOPE,
+    "CONTROL_UI_ORIGIN_NOT_ALLOWED": ErrorKind.ORIGIN_REFUSED,
+    "CONTROL_UI_DEVICE_IDENTITY_REQUIRED": ErrorKind.DEVICE_REQUIRED,
+    "DEVICE_IDENTITY_REQUIRED": ErrorKind.DEVICE_REQUIRED,
+    "proxy_attribution_required": ErrorKind.PROXY_UNTRUSTED,
 }
-"""What `details.code` of a refusal means."""
+"""Error kinds by `details.code` of an error response."""
 
-BY_CODE: Mapping[str, Trouble] = {
-    "NOT_PAIRED": Trouble.PAIRING_REQUIRED,
-    "UNAVAILABLE": Trouble.UNAVAILABLE,
-    "FORBIDDEN": Trouble.MISSING_SCOPE,
+KIND_BY_CODE: Mapping[str, ErrorKind] = {
+    "NOT_PAIRED": ErrorKind.PAIRING_REQUIRED,
+    "UNAVAILABLE": ErrorKind.UNAVAILABLE,
+    "FORBIDDEN": ErrorKind.MISSING_SCOPE,
 }
-"""What the code of a refusal means that has no details."""
+"""Error kinds by `code` of an error response without details."""
 
-BY_CLOSE: Mapping[int, Trouble] = {
-    1002: Trouble.PROTOCOL_MISMATCH,
-    1009: Trouble.TOO_LARGE,
-    1012: Trouble.RESTARTING,
-    1013: Trouble.STARTING_UP,
-    4001: Trouble.RESTARTING,  # its policy has changed: it takes us back at once
+KIND_BY_CLOSE_CODE: Mapping[int, ErrorKind] = {
+    1002: ErrorKind.PROTOCOL_MISMATCH,
+    1009: ErrorKind.TOO_LARGE,
+    1012: ErrorKind.RESTARTING,
+    1013: ErrorKind.STARTING_UP,
+    4001: ErrorKind.RESTARTING,  # its policy has changed; it accepts a reconnect at once
 }
-"""What the code means with which a connection was closed."""
+"""Error kinds by WebSocket close code."""
 
 
 class GatewayError(Exception):
-    """A gateway cannot be reached, or says no.
+    """A gateway is unreachable or returned an error.
 
-    `details` is what the gateway said for machines, `code` is its own word for it, and
-    `retry_after` the seconds after which it wants to be asked again.
+    `code` and `details` are from the error response of the gateway; `retry_after` is the delay in
+    seconds that it requests before a retry.
     """
 
     def __init__(
         self,
-        trouble: Trouble,
+        kind: ErrorKind,
         message: str,
         *,
         code: str = "",
         details: Mapping[str, Any] | None = None,
         retry_after: float | None = None,
     ) -> None:
-        self.message = mended(masked(message)[:LONGEST_MESSAGE])
+        self.message = replace_unstorable(mask_tokens(message)[:MAX_MESSAGE_LENGTH])
         super().__init__(self.message)
-        self.trouble = trouble
+        self.kind = kind
         self.code = code
         self.details = dict(details or {})
         self.retry_after = retry_after
 
     @property
     def pairing_request(self) -> str | None:
-        """The id by which the gateway's owner approves our device."""
+        """The id with which the owner of the gateway approves our device."""
         return _id(self.details.get("requestId"))
 
     @property
     def missing_scopes(self) -> list[str]:
-        """The rights that were needed and not held."""
+        """The required scopes that were not granted."""
         required = self.details.get("requiredScopes")
         found = required if isinstance(required, list) else [self.details.get("missingScope")]
         return [scope for scope in map(_id, found) if scope is not None]
 
     @property
-    def spoken(self) -> int | None:
-        """The protocol that the gateway speaks, where it is another than ours."""
+    def gateway_protocol(self) -> int | None:
+        """The protocol version of the gateway, if it differs from ours."""
         spoken = self.details.get("expectedProtocol")
         return spoken if isinstance(spoken, int) else None
 
 
-def refusal(error: object) -> GatewayError:
-    """Make an error of what a gateway answers instead of a result."""
+def parse_error(error: object) -> GatewayError:
+    """Convert the error of a response frame."""
     said = error if isinstance(error, dict) else {}
     details = said.get("details")
     details = details if isinstance(details, dict) else {}
     code = _text(said.get("code")) or ""
     return GatewayError(
-        _trouble(code, _text(details.get("code")) or "", details),
+        _error_kind(code, _text(details.get("code")) or "", details),
         _text(said.get("message")) or "The gateway gave no reason.",
         code=code,
         details=details,
@@ -146,18 +146,18 @@ def refusal(error: object) -> GatewayError:
     )
 
 
-def closed(code: int | None) -> GatewayError:
-    """Make an error of the code with which a connection ended."""
-    trouble = BY_CLOSE.get(code or 0, Trouble.CLOSED)
+def connection_closed_error(code: int | None) -> GatewayError:
+    """Convert a WebSocket close code."""
+    trouble = KIND_BY_CLOSE_CODE.get(code or 0, ErrorKind.CLOSED)
     return GatewayError(trouble, f"The gateway closed the connection ({code or 'no code'}).")
 
 
-def _trouble(code: str, detail: str, details: Mapping[str, Any]) -> Trouble:
+def _error_kind(code: str, detail: str, details: Mapping[str, Any]) -> ErrorKind:
     if detail.startswith("DEVICE_AUTH_"):
-        return Trouble.DEVICE_REFUSED
+        return ErrorKind.DEVICE_REFUSED
     if code == "UNAVAILABLE" and details.get("reason") == "startup-sidecars":
-        return Trouble.STARTING_UP
-    return BY_DETAIL.get(detail) or BY_CODE.get(code, Trouble.REJECTED)
+        return ErrorKind.STARTING_UP
+    return KIND_BY_DETAIL_CODE.get(detail) or KIND_BY_CODE.get(code, ErrorKind.REJECTED)
 
 
 def _text(value: object) -> str | None:
@@ -165,10 +165,10 @@ def _text(value: object) -> str | None:
 
 
 def _id(value: object) -> str | None:
-    return value if isinstance(value, str) and ID.fullmatch(value) else None
+    return value if isinstance(value, str) and ID_PATTERN.fullmatch(value) else None
 
 
 def _seconds(milliseconds: object) -> float | None:
     if not isinstance(milliseconds, int | float) or not milliseconds >= 0:
         return None
-    return min(milliseconds, LONGEST_WAIT * 1000) / 1000
+    return min(milliseconds, MAX_RETRY_AFTER * 1000) / 1000

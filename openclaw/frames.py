@@ -1,34 +1,34 @@
-"""The frames of the protocol: JSON objects, each one a request, an answer or an event."""
+"""Encode and decode protocol frames: JSON objects for requests, responses and events."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openclaw.errors import GatewayError, Trouble, refusal
+from openclaw.errors import ErrorKind, GatewayError, parse_error
 
-LARGEST = 25 * 1024 * 1024  # bytes of a frame, unless the gateway says that it takes less
-LARGEST_FIRST = 64 * 1024  # bytes of a frame before the gateway has let us in
+MAX_FRAME_SIZE = 25 * 1024 * 1024  # bytes, unless the gateway has a lower limit
+MAX_CONNECT_FRAME_SIZE = 64 * 1024  # bytes, before authentication
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a gateway says to one request."""
+class ResponseFrame:
+    """The response to one request."""
 
     id: str
     payload: Any = None
     error: GatewayError | None = None
 
     def result(self) -> Any:
-        """Return what was asked for. Raises GatewayError. Null is a good answer (W-44)."""
+        """Return the result, which can be null (W-44). Raises GatewayError."""
         if self.error is not None:
             raise self.error
         return self.payload
 
 
 @dataclass(frozen=True)
-class Event:
-    """Something that a gateway tells without being asked; `size` is that of its frame."""
+class GatewayEvent:
+    """An event from a gateway; `size` is the size of its frame."""
 
     name: str
     payload: Mapping[str, Any]
@@ -36,37 +36,39 @@ class Event:
     size: int = 0  # characters
 
 
-def request(id: str, method: str, params: Mapping[str, Any], *, largest: int = LARGEST) -> str:
-    """Write a request. Raises GatewayError if the gateway would not take so much."""
+def encode_request(
+    id: str, method: str, params: Mapping[str, Any], *, max_size: int = MAX_FRAME_SIZE
+) -> str:
+    """Encode a request. Raises GatewayError if it exceeds the size limit of the gateway."""
     text = json.dumps(
         {"type": "req", "id": id, "method": method, "params": dict(params)},
         ensure_ascii=False,
         separators=(",", ":"),
     )
     size = len(text.encode(errors="replace"))
-    if size > largest:
-        reason = f"This is too large for the gateway: {size:,} bytes, {largest:,} at most."
-        raise GatewayError(Trouble.TOO_LARGE, reason)
+    if size > max_size:
+        reason = f"This is too large for the gateway: {size:,} bytes, {max_size:,} at most."
+        raise GatewayError(ErrorKind.TOO_LARGE, reason)
     return text
 
 
-def read(raw: str | bytes) -> Answer | Event | None:
-    """Read a frame. What is of a kind that we don't know is None.
+def decode_frame(raw: str | bytes) -> ResponseFrame | GatewayEvent | None:
+    """Decode a frame; return None for an unknown frame type.
 
-    Raises GatewayError for what is no frame at all.
+    Raises GatewayError for a malformed frame.
     """
-    frame = _object(raw)
+    frame = _decode_object(raw)
     kind = frame.get("type")
     if kind == "res":
-        return _answer(frame)
+        return _decode_response(frame)
     if kind == "event":
-        return _event(frame, len(raw))
+        return _decode_event(frame, len(raw))
     if not isinstance(kind, str):
         raise _malformed("a frame without a type")
     return None
 
 
-def _object(raw: str | bytes) -> dict[str, Any]:
+def _decode_object(raw: str | bytes) -> dict[str, Any]:
     if not isinstance(raw, str):
         raise _malformed("a binary frame")
     try:
@@ -78,20 +80,24 @@ def _object(raw: str | bytes) -> dict[str, Any]:
     return frame
 
 
-def _answer(frame: Mapping[str, Any]) -> Answer:
+def _decode_response(frame: Mapping[str, Any]) -> ResponseFrame:
     id, ok = frame.get("id"), frame.get("ok")
     if not isinstance(id, str) or not isinstance(ok, bool):
         raise _malformed("an answer without an id")
-    return Answer(id, frame.get("payload")) if ok else Answer(id, error=refusal(frame.get("error")))
+    return (
+        ResponseFrame(id, frame.get("payload"))
+        if ok
+        else ResponseFrame(id, error=parse_error(frame.get("error")))
+    )
 
 
-def _event(frame: Mapping[str, Any], size: int) -> Event:
+def _decode_event(frame: Mapping[str, Any], size: int) -> GatewayEvent:
     name, payload, seq = frame.get("event"), frame.get("payload"), frame.get("seq")
     if not isinstance(name, str):
         raise _malformed("an event without a name")
     seq = seq if isinstance(seq, int) else None
-    return Event(name, payload if isinstance(payload, dict) else {}, seq, size)
+    return GatewayEvent(name, payload if isinstance(payload, dict) else {}, seq, size)
 
 
 def _malformed(what: str) -> GatewayError:
-    return GatewayError(Trouble.MALFORMED, f"The gateway sent {what}.")
+    return GatewayError(ErrorKind.MALFORMED, f"The gateway sent {what}.")

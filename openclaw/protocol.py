@@ -1,17 +1,17 @@
-"""What is agreed between us and a gateway: who we are, what we ask for, what it grants."""
+"""Build connect requests and parse the hello of a gateway."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit.text import mended, storable
-from openclaw.addresses import Guard
-from openclaw.device import Device
-from openclaw.errors import GatewayError, Trouble
-from openclaw.frames import LARGEST
+from core.text import is_storable, replace_unstorable
+from openclaw.addresses import AddressPolicy
+from openclaw.device import DeviceIdentity
+from openclaw.errors import ErrorKind, GatewayError
+from openclaw.frames import MAX_FRAME_SIZE
 
 PROTOCOLS = range(4, 5)
-"""The protocols that we speak. What was never tried on a real gateway is not in here."""
+"""Supported protocol versions; each was tested with a real gateway."""
 
 ROLE = "operator"
 SCOPES = (
@@ -22,52 +22,52 @@ SCOPES = (
     "operator.questions",
     "operator.pairing",
 )
-"""All the rights that we shall ever need: each that came later would have to be approved anew."""
+"""All scopes that the product needs; an additional scope would require a new approval."""
 
 CLIENT = {
     "id": "gateway-client",
     "displayName": "Mission Control",
     "version": "1.0.0",
-    "platform": "linux",  # remembered at the pairing, so it is the same wherever we run
+    "platform": "linux",  # stored at pairing, so it must be the same on every platform
     "mode": "backend",
 }
-LONGEST_NONCE = 1_000  # characters
-LONGEST_VERSION = 100
-LONGEST_TOKEN = 10_000
+MAX_NONCE_LENGTH = 1_000  # characters
+MAX_VERSION_LENGTH = 100
+MAX_TOKEN_LENGTH = 10_000
 
 
 @dataclass(frozen=True)
-class Target:
-    """A gateway, and what we show it to be let in. Secrets are not in its `repr`."""
+class GatewayTarget:
+    """Hold the URL of a gateway and our credentials. Secrets are not in `repr`."""
 
     url: str
     token: str = field(default="", repr=False)
-    device: Device | None = None
+    device: DeviceIdentity | None = None
     device_token: str = field(default="", repr=False)
     allow_insecure_tls: bool = False
-    guard: Guard = field(default_factory=Guard)
+    address_policy: AddressPolicy = field(default_factory=AddressPolicy)
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """What a gateway gives us to sign."""
+    """The challenge that we must sign."""
 
     nonce: str
     ts: int
 
     @classmethod
-    def of(cls, payload: Mapping[str, Any]) -> "Challenge":
-        """Read the event `connect.challenge`. Raises GatewayError."""
+    def parse(cls, payload: Mapping[str, Any]) -> "Challenge":
+        """Parse the event `connect.challenge`. Raises GatewayError."""
         nonce, ts = payload.get("nonce"), payload.get("ts")
-        good = isinstance(nonce, str) and 0 < len(nonce) <= LONGEST_NONCE
+        good = isinstance(nonce, str) and 0 < len(nonce) <= MAX_NONCE_LENGTH
         if not good or not isinstance(ts, int):
-            raise GatewayError(Trouble.MALFORMED, "The gateway sent a challenge without a nonce.")
+            raise GatewayError(ErrorKind.MALFORMED, "The gateway sent a challenge without a nonce.")
         return cls(str(nonce), ts)
 
 
 @dataclass(frozen=True)
 class Hello:
-    """What a gateway says when it lets us in: above all, which rights we really have."""
+    """The response of a gateway to a successful connect, with the granted scopes."""
 
     protocol: int
     version: str
@@ -75,41 +75,48 @@ class Hello:
     methods: frozenset[str]
     events: frozenset[str]
     device_token: str = field(repr=False)
-    largest: int  # bytes of a frame that it takes
+    max_frame_size: int  # bytes
 
     @classmethod
-    def of(cls, payload: object) -> "Hello":
-        """Read the answer to `connect`. Raises GatewayError."""
-        said = _part({"hello": payload}, "hello")
-        protocol = said.get("protocol")
+    def parse(cls, payload: object) -> "Hello":
+        """Parse the response to `connect`. Raises GatewayError."""
+        payload_object = _get_object({"hello": payload}, "hello")
+        protocol = payload_object.get("protocol")
         if not isinstance(protocol, int):
-            raise GatewayError(Trouble.MALFORMED, "The gateway does not say what it speaks.")
+            raise GatewayError(ErrorKind.MALFORMED, "The gateway does not say what it speaks.")
         if protocol not in PROTOCOLS:
             reason = f"The gateway speaks protocol {protocol}."
             details = {"expectedProtocol": protocol}
-            raise GatewayError(Trouble.PROTOCOL_MISMATCH, reason, details=details)
-        auth, features = _part(said, "auth"), _part(said, "features")
-        largest = _part(said, "policy").get("maxPayload")
+            raise GatewayError(ErrorKind.PROTOCOL_MISMATCH, reason, details=details)
+        auth, features = (
+            _get_object(payload_object, "auth"),
+            _get_object(payload_object, "features"),
+        )
+        largest = _get_object(payload_object, "policy").get("maxPayload")
         return cls(
             protocol=protocol,
-            version=mended(str(_part(said, "server").get("version") or "")[:LONGEST_VERSION]),
-            scopes=_texts(auth.get("scopes")),
-            methods=frozenset(_texts(features.get("methods"))),
-            events=frozenset(_texts(features.get("events"))),
-            device_token=_token(auth.get("deviceToken")),
-            largest=min(largest, LARGEST) if isinstance(largest, int) else LARGEST,
+            version=replace_unstorable(
+                str(_get_object(payload_object, "server").get("version") or "")[:MAX_VERSION_LENGTH]
+            ),
+            scopes=_parse_texts(auth.get("scopes")),
+            methods=frozenset(_parse_texts(features.get("methods"))),
+            events=frozenset(_parse_texts(features.get("events"))),
+            device_token=_parse_token(auth.get("deviceToken")),
+            max_frame_size=min(largest, MAX_FRAME_SIZE)
+            if isinstance(largest, int)
+            else MAX_FRAME_SIZE,
         )
 
     @property
     def missing_scopes(self) -> list[str]:
-        """The rights that we asked for and did not get."""
+        """The requested scopes that were not granted."""
         return [scope for scope in SCOPES if scope not in self.scopes]
 
 
-def connect_params(
-    target: Target, challenge: Challenge, token: str, caps: Sequence[str]
+def build_connect_params(
+    target: GatewayTarget, challenge: Challenge, token: str, caps: Sequence[str]
 ) -> dict[str, Any]:
-    """Say who we are and what we ask for. The token is in here, and never in the address."""
+    """Build the parameters of `connect`. The token is in them and never in the URL."""
     params: dict[str, Any] = {
         "minProtocol": PROTOCOLS[0],
         "maxProtocol": PROTOCOLS[-1],
@@ -121,20 +128,20 @@ def connect_params(
     if token:
         params["auth"] = {"token": token}
     if target.device:
-        asked = {"nonce": challenge.nonce, "ts": challenge.ts}
-        params["device"] = target.device.proof(asked, CLIENT, ROLE, SCOPES, token)
+        challenge_data = {"nonce": challenge.nonce, "ts": challenge.ts}
+        params["device"] = target.device.sign_challenge(challenge_data, CLIENT, ROLE, SCOPES, token)
     return params
 
 
-def _part(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = said.get(name)
+def _get_object(payload_object: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = payload_object.get(name)
     return part if isinstance(part, dict) else {}
 
 
-def _token(value: object) -> str:
-    is_one = isinstance(value, str) and len(value) <= LONGEST_TOKEN and storable(value)
+def _parse_token(value: object) -> str:
+    is_one = isinstance(value, str) and len(value) <= MAX_TOKEN_LENGTH and is_storable(value)
     return str(value) if is_one else ""
 
 
-def _texts(value: object) -> list[str]:
+def _parse_texts(value: object) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

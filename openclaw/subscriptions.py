@@ -1,100 +1,100 @@
-"""Who listens to a gateway's events: each with a queue of its own, which never grows for ever."""
+"""Distribute gateway events to subscriptions, each with a bounded queue."""
 
 import asyncio
 from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 
-from openclaw.frames import Event
+from openclaw.frames import GatewayEvent
 
-MOST_EVENTS = 1_000  # that wait for one listener
-MOST_WAITING = 8_000_000  # characters of all that wait for one listener
+MAX_EVENTS = 1_000  # queued for one subscription
+MAX_QUEUE_SIZE = 8_000_000  # characters of all events queued for one subscription
 
-MISSED = Event("missed", {})
-"""What a listener is told instead of events that it did not get: it has to look for itself."""
+EVENTS_MISSED = GatewayEvent("missed", {})
+"""Replaces lost events; the subscriber must reload the state."""
 
 
 class Subscription:
-    """Events for one listener, in order. Who is too slow, or was cut off, is told MISSED."""
+    """Deliver events in order; after an overflow or a disconnect deliver EVENTS_MISSED."""
 
-    def __init__(self, hub: "Hub", names: Collection[str], most: int) -> None:
+    def __init__(self, hub: "EventHub", names: Collection[str], most: int) -> None:
         self._hub = hub
         self._names = names
-        self._most = most
-        self._waiting: deque[Event] = deque()
-        self._size = 0  # characters of all that wait
-        self._news = asyncio.Event()
+        self._max_events = most
+        self._queue: deque[GatewayEvent] = deque()
+        self._size = 0  # characters of all queued events
+        self._available = asyncio.Event()
         self._missed = False
 
-    async def next(self) -> Event:
-        """Return the next event, or MISSED once where some are lost."""
-        while not (self._waiting or self._missed):
-            self._news.clear()
-            await self._news.wait()
+    async def next_event(self) -> GatewayEvent:
+        """Return the next event, or EVENTS_MISSED once if events were lost."""
+        while not (self._queue or self._missed):
+            self._available.clear()
+            await self._available.wait()
         if self._missed:
             self._missed = False
-            return MISSED
-        return self._taken()
+            return EVENTS_MISSED
+        return self._pop()
 
-    async def before(self, moment: float) -> Event | None:
-        """Return the next event, but None once a moment of the loop's clock has come.
+    async def next_event_before(self, deadline: float) -> GatewayEvent | None:
+        """Return the next event, or None once the deadline on the loop's clock has passed.
 
-        It is for who has to look for itself now and then, however much it is told.
+        After the deadline it returns None even if events are queued, so that callers can poll.
         """
-        if asyncio.get_running_loop().time() < moment:
+        if asyncio.get_running_loop().time() < deadline:
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(moment):
-                    return await self.next()
+                async with asyncio.timeout_at(deadline):
+                    return await self.next_event()
         return None
 
-    def put(self, event: Event) -> None:
-        """Add an event, if it is one of those that were wanted. The oldest ones make room."""
+    def put(self, event: GatewayEvent) -> None:
+        """Queue an event if its name is subscribed; the oldest events are dropped on overflow."""
         if self._names and event.name not in self._names:
             return
-        self._waiting.append(event)
+        self._queue.append(event)
         self._size += event.size
-        while len(self._waiting) > self._most or self._size > MOST_WAITING:
-            self._taken()
+        while len(self._queue) > self._max_events or self._size > MAX_QUEUE_SIZE:
+            self._pop()
             self._missed = True
-        self._news.set()
+        self._available.set()
 
-    def miss(self) -> None:
-        """Tell that events were lost."""
+    def mark_missed(self) -> None:
+        """Record that events were lost."""
         self._missed = True
-        self._news.set()
+        self._available.set()
 
     def close(self) -> None:
-        """Listen no more."""
-        self._hub.leave(self)
+        """End the subscription."""
+        self._hub.unsubscribe(self)
 
-    def _taken(self) -> Event:
-        event = self._waiting.popleft()
+    def _pop(self) -> GatewayEvent:
+        event = self._queue.popleft()
         self._size -= event.size
         return event
 
 
-class Hub:
-    """All who listen to one gateway, over one connection after the other."""
+class EventHub:
+    """Hold the subscriptions to one gateway, independent of its connections."""
 
     def __init__(self) -> None:
-        self._listening: set[Subscription] = set()
+        self._subscriptions: set[Subscription] = set()
 
-    def subscribe(self, *names: str, most: int = MOST_EVENTS) -> Subscription:
-        """Listen to the events of these names, or to all."""
+    def subscribe(self, *names: str, most: int = MAX_EVENTS) -> Subscription:
+        """Subscribe to events by name, or to all."""
         subscription = Subscription(self, frozenset(names), most)
-        self._listening.add(subscription)
+        self._subscriptions.add(subscription)
         return subscription
 
-    def leave(self, subscription: Subscription) -> None:
-        """Forget a listener."""
-        self._listening.discard(subscription)
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Remove a subscription."""
+        self._subscriptions.discard(subscription)
 
-    def tell(self, event: Event) -> None:
-        """Hand an event to all who want it."""
-        for subscription in tuple(self._listening):
+    def publish(self, event: GatewayEvent) -> None:
+        """Deliver an event to all subscriptions."""
+        for subscription in tuple(self._subscriptions):
             subscription.put(event)
 
-    def lost(self) -> None:
-        """Tell all that events were lost."""
-        for subscription in tuple(self._listening):
-            subscription.miss()
+    def mark_all_missed(self) -> None:
+        """Record lost events in all subscriptions."""
+        for subscription in tuple(self._subscriptions):
+            subscription.mark_missed()

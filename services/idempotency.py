@@ -1,6 +1,6 @@
-"""Requests that may be sent again: what was done once is not done twice, and answered alike.
+"""Idempotency keys: a request that is sent again is not executed again, and gets the same response.
 
-docs/decisions/idempotency.md says what is kept, for how long, and why refusals are not.
+docs/decisions/idempotency.md says what is stored, for how long, and why errors are not.
 """
 
 import json
@@ -13,20 +13,20 @@ from sqlalchemy import ColumnElement, delete, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.errors import Conflict, Invalid
-from kit.sealing import Seal, SealBroken
+from core.clock import now
+from core.errors import Conflict, Invalid
+from core.security.encryption import DecryptionError, SecretCipher
 from models import IdempotencyKey, new_id
 
-KEPT = timedelta(hours=24)  # after which a key is as good as new
-AT_WORK = timedelta(minutes=5)  # that a request may take which waits for the network
+RESPONSE_LIFETIME = timedelta(hours=24)  # after which a key is as good as new
+CLAIM_TIMEOUT = timedelta(minutes=5)  # that a request may take which waits for the network
 
-_FREE = text("pg_try_advisory_xact_lock(hashtextextended(:lock, 1))")
+_TRY_LOCK = text("pg_try_advisory_xact_lock(hashtextextended(:lock, 1))")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What somebody asks under a key. The fingerprint tells it from anything else."""
+class IdempotentRequest:
+    """A request with a key. The fingerprint distinguishes it from any other request."""
 
     caller_id: UUID
     key: str
@@ -34,94 +34,106 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Given:
-    """An answer as it was given."""
+class StoredResponse:
+    """A response as it was sent."""
 
     status: int
     headers: Mapping[str, str]
     body: str
 
 
-async def claim(session: AsyncSession, asked: Asked, seal: Seal) -> Given | None:
-    """Take a key for this transaction, or return the answer that was given under it before.
+async def claim_key(
+    session: AsyncSession, request: IdempotentRequest, cipher: SecretCipher
+) -> StoredResponse | None:
+    """Claim a key in this transaction, or return the response that was stored for it.
 
-    The claim is written in the transaction that does what is asked, so either both are there in
-    the end or neither is, however the process ends. Nobody waits: raises Conflict while another
-    transaction has the key, and Invalid if it was used for something else.
+    The claim is written in the transaction of the change, so that both are committed or neither is.
+    It never waits: raises Conflict while another transaction has the key, and Invalid if the key
+    was used for another request.
 
-    What waits for the network claims in a transaction of its own, and keeps or releases in another.
+    A request that waits for the network claims the key in a transaction of its own, and stores the
+    response or releases the key in another.
     """
-    if await _taken(session, asked):
+    if await _try_claim(session, request):
         return None
-    kept = await session.scalar(select(IdempotencyKey).where(_of(asked)))
-    if kept is not None and kept.fingerprint != asked.fingerprint:
+    stored = await session.scalar(select(IdempotencyKey).where(_key_condition(request)))
+    if stored is not None and stored.fingerprint != request.fingerprint:
         reason = "This Idempotency-Key was used for another request. Take a new one."
         raise Invalid("idempotency_key_reused", reason)
-    if kept is None or kept.answer is None:
+    if stored is None or stored.response is None:
         reason = "The first request with this Idempotency-Key is not answered yet. Try again soon."
         raise Conflict("idempotency_key_in_use", reason)
-    return _opened(asked, kept.answer, seal)
+    return _decrypt_response(request, stored.response, cipher)
 
 
-async def keep(session: AsyncSession, asked: Asked, given: Given, seal: Seal) -> None:
-    """Keep the answer to what was claimed. It is sealed: some answers show a secret, once."""
-    sealed = seal.close(json.dumps(asdict(given)), _place(asked))
-    await session.execute(update(IdempotencyKey).where(_of(asked)).values(answer=sealed))
+async def store_response(
+    session: AsyncSession,
+    request: IdempotentRequest,
+    response: StoredResponse,
+    cipher: SecretCipher,
+) -> None:
+    """Store the response to a claimed key, encrypted, because some responses contain a secret."""
+    encrypted = cipher.encrypt(json.dumps(asdict(response)), _encryption_context(request))
+    await session.execute(
+        update(IdempotencyKey).where(_key_condition(request)).values(response=encrypted)
+    )
 
 
-async def release(session: AsyncSession, asked: Asked) -> None:
-    """Give a key back, after what was asked has failed."""
-    await session.execute(delete(IdempotencyKey).where(_of(asked)))
+async def release_key(session: AsyncSession, request: IdempotentRequest) -> None:
+    """Release a key after the request has failed."""
+    await session.execute(delete(IdempotencyKey).where(_key_condition(request)))
 
 
-async def purge(session: AsyncSession) -> None:
-    """Forget the answers that were given longer ago than KEPT."""
-    old = IdempotencyKey.created_at < now() - KEPT
-    await session.execute(delete(IdempotencyKey).where(old))
+async def delete_expired_responses(session: AsyncSession) -> None:
+    """Delete the responses that are older than RESPONSE_LIFETIME."""
+    is_expired = IdempotencyKey.created_at < now() - RESPONSE_LIFETIME
+    await session.execute(delete(IdempotencyKey).where(is_expired))
 
 
-async def _taken(session: AsyncSession, asked: Asked) -> bool:
-    """Write the claim if nobody has the key, in one statement, and say whether it was written.
+async def _try_claim(session: AsyncSession, request: IdempotentRequest) -> bool:
+    """Insert the claim if the key is free, in one statement, and return whether it was inserted.
 
-    The lock keeps a second request from waiting at the unique key for the first one to end.
+    The advisory lock prevents a second request from waiting at the unique key for the first one.
     """
     values = {
         "id": new_id(),
-        "caller_id": asked.caller_id,
-        "key": asked.key,
-        "fingerprint": asked.fingerprint,
+        "caller_id": request.caller_id,
+        "key": request.key,
+        "fingerprint": request.fingerprint,
         "created_at": now(),
     }
     columns = [
         literal(value, IdempotencyKey.__table__.c[name].type) for name, value in values.items()
     ]
-    row = select(*columns).where(_FREE.bindparams(lock=_place(asked)))
+    row = select(*columns).where(_TRY_LOCK.bindparams(lock=_encryption_context(request)))
     claimed = insert(IdempotencyKey).from_select(list(values), row)
     claimed = claimed.on_conflict_do_update(
         index_elements=["caller_id", "key"],
         set_={name: claimed.excluded[name] for name in ("fingerprint", "created_at")},
-        where=_left_behind(),
+        where=_abandoned_condition(),
     )
     return await session.scalar(claimed.returning(IdempotencyKey.id)) is not None
 
 
-def _left_behind() -> ColumnElement[bool]:
-    """Say which claims nobody is working on any more: their process was killed meanwhile."""
-    is_old = IdempotencyKey.created_at < now() - AT_WORK
-    return IdempotencyKey.answer.is_(None) & is_old
+def _abandoned_condition() -> ColumnElement[bool]:
+    """Select claims of processes that were killed."""
+    is_old = IdempotencyKey.created_at < now() - CLAIM_TIMEOUT
+    return IdempotencyKey.response.is_(None) & is_old
 
 
-def _of(asked: Asked) -> ColumnElement[bool]:
-    return (IdempotencyKey.caller_id == asked.caller_id) & (IdempotencyKey.key == asked.key)
+def _key_condition(request: IdempotentRequest) -> ColumnElement[bool]:
+    return (IdempotencyKey.caller_id == request.caller_id) & (IdempotencyKey.key == request.key)
 
 
-def _opened(asked: Asked, answer: str, seal: Seal) -> Given:
+def _decrypt_response(
+    request: IdempotentRequest, answer: str, cipher: SecretCipher
+) -> StoredResponse:
     try:
-        return Given(**json.loads(seal.open(answer, _place(asked))))
-    except SealBroken as error:
+        return StoredResponse(**json.loads(cipher.decrypt(answer, _encryption_context(request))))
+    except DecryptionError as error:
         reason = "This was done, but the answer cannot be read any more: SECRET_KEY has changed."
         raise Conflict("idempotency_answer_lost", reason) from error
 
 
-def _place(asked: Asked) -> str:
-    return f"idempotency:{asked.caller_id}:{asked.key}"
+def _encryption_context(request: IdempotentRequest) -> str:
+    return f"idempotency:{request.caller_id}:{request.key}"

@@ -1,4 +1,4 @@
-"""Searching for words in all that somebody may read: tasks, comments, memory and boards."""
+"""Full-text search in everything that an actor may read: tasks, comments, memory and boards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.paging import Page, Paging
-from kit.words import Part, marked, query_of, rank, words
+from core.db.full_text import TextPart, build_rank, build_tsquery, highlight_matches, split_words
+from core.paging import Page, Paging
 from models import Actor, Agent, Board, BoardGroup, Comment, GroupNote, Member, Note, Task
 from services import boards
 
-LONGEST = 240  # characters of a snippet
-BEFORE = 60  # characters of it that stand before the first hit
+SNIPPET_LENGTH = 240  # characters
+SNIPPET_LEAD = 60  # characters of a snippet before the first match
 NO_ID = cast(null(), Uuid)
-MORE = "…"
+ELLIPSIS = "…"
 
 
 class Kind(StrEnum):
@@ -45,79 +45,94 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Found:
-    """Something that has all the words. The parts that are hits are those words."""
+class SearchResult:
+    """A row that contains all search words. Its parts mark where the words occur."""
 
     kind: Kind
     id: UUID
     board_id: UUID | None
     board_name: str | None
-    board_group_id: UUID | None  # of what a group of boards remembers
+    board_group_id: UUID | None  # only for group memory
     task_id: UUID | None
-    title: str  # of a comment: its task's; of a note: the name of its board or group
-    title_parts: Sequence[Part]
-    snippet: Sequence[Part]
-    at: datetime  # when it was last changed
+    title: str  # for a comment its task's title; for memory the name of the board or group
+    title_parts: Sequence[TextPart]
+    snippet: Sequence[TextPart]
+    at: datetime  # of the last change
 
 
-async def for_member(
-    session: AsyncSession, member: Member, typed: str, paging: Paging, *, kinds: Sequence[Kind] = ()
-) -> Page[Found]:
-    """Find what a member reads in their organization, best first. No kinds means all of them."""
-    return await _search(session, member.user, member.organization_id, typed, paging, kinds)
+async def search_for_member(
+    session: AsyncSession,
+    member: Member,
+    query_text: str,
+    paging: Paging,
+    *,
+    kinds: Sequence[Kind] = (),
+) -> Page[SearchResult]:
+    """Search what a member may read in the organization, best first. No kinds means all kinds."""
+    return await _search(session, member.user, member.organization_id, query_text, paging, kinds)
 
 
-async def for_agent(
-    session: AsyncSession, agent: Agent, typed: str, paging: Paging, *, kinds: Sequence[Kind] = ()
-) -> Page[Found]:
-    """Find what is on an agent's boards, best first. No kinds means all of them."""
-    return await _search(session, agent, agent.organization_id, typed, paging, kinds)
+async def search_for_agent(
+    session: AsyncSession,
+    agent: Agent,
+    query_text: str,
+    paging: Paging,
+    *,
+    kinds: Sequence[Kind] = (),
+) -> Page[SearchResult]:
+    """Search what an agent may read, best first. No kinds means all kinds."""
+    return await _search(session, agent, agent.organization_id, query_text, paging, kinds)
 
 
 async def _search(
     session: AsyncSession,
     actor: Actor,
     organization_id: UUID,
-    typed: str,
+    query_text: str,
     paging: Paging,
     kinds: Sequence[Kind],
-) -> Page[Found]:
-    """Send the one statement that finds a page and counts all; none where no word was typed."""
-    wanted = words(typed)
-    if not wanted:
+) -> Page[SearchResult]:
+    """Load a page and the total in one statement; run none if the text contains no word."""
+    terms = split_words(query_text)
+    if not terms:
         return Page([], 0, paging.limit, paging.offset)
-    readable = boards.readable(actor, organization_id)
-    rows = (await session.execute(found_in(readable, wanted, paging, kinds))).all()
-    items = [_found(row, wanted) for row in rows if row.id is not None]
+    readable = boards.readable_board_ids_query(actor, organization_id)
+    rows = (await session.execute(search_query(readable, terms, paging, kinds))).all()
+    items = [_build_result(row, terms) for row in rows if row.id is not None]
     return Page(items, rows[0].total, paging.limit, paging.offset)
 
 
-def found_in(
-    readable: Select[UUID], wanted: Sequence[str], paging: Paging, kinds: Sequence[Kind] = ()
+def search_query(
+    readable: Select[UUID], terms: Sequence[str], paging: Paging, kinds: Sequence[Kind] = ()
 ) -> Select[*tuple[Any, ...]]:
-    """Select a page of what has all the words on some boards, each row with the total.
+    """Select a page of rows on these boards that contain all words, each with the total.
 
-    There is always a row, so that the total is told behind the last page too; it has no id then.
+    There is always a row, so that the total is available for an offset after the last result; its
+    id is then null.
     """
-    seen = select(Board.id, Board.board_group_id).where(Board.id.in_(readable)).cte("seen")
-    query = query_of(wanted)
+    visible_boards = (
+        select(Board.id, Board.board_group_id).where(Board.id.in_(readable)).cte("visible_boards")
+    )
+    query = build_tsquery(terms)
     sources = [source for source in _SOURCES if not kinds or source.kind in kinds]
-    found = union_all(*(_matches(source, seen, query) for source in sources)).cte("found")
-    page = select(found).order_by(*_best_first(found)).limit(paging.limit).offset(paging.offset)
-    shown = page.subquery("page")
+    found = union_all(*(_matches_query(source, visible_boards, query) for source in sources)).cte(
+        "found"
+    )
+    page = select(found).order_by(*_rank_order(found)).limit(paging.limit).offset(paging.offset)
+    page_rows = page.subquery("page")
     total = select(func.count()).select_from(found).scalar_subquery()
-    start = func.greatest(_first_hit(shown.c.text, wanted) - BEFORE, 1)
-    piece = func.substr(shown.c.text, start, LONGEST + 1)
+    start = func.greatest(_first_hit_position(page_rows.c.text, terms) - SNIPPET_LEAD, 1)
+    piece = func.substr(page_rows.c.text, start, SNIPPET_LENGTH + 1)
     return (
-        select(total.label("total"), shown, start.label("start"), piece.label("piece"))
-        .select_from(select(literal(1)).subquery("one_row").outerjoin(shown, true()))
-        .order_by(*_best_first(shown))
+        select(total.label("total"), page_rows, start.label("start"), piece.label("piece"))
+        .select_from(select(literal(1)).subquery("one_row").outerjoin(page_rows, true()))
+        .order_by(*_rank_order(page_rows))
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Source:
-    """A table in which words can be found, and what is shown of its rows."""
+class _SearchSource:
+    """A searchable table, and the columns that a result displays."""
 
     kind: Kind
     id: Any
@@ -127,11 +142,11 @@ class _Source:
     at: Any
     tables: Any
     task_id: Any = None
-    is_of_a_group: bool = False
+    is_group_memory: bool = False
 
 
 _SOURCES = (
-    _Source(
+    _SearchSource(
         kind=Kind.TASK,
         id=Task.id,
         words=Task.__table__.c.words,
@@ -141,7 +156,7 @@ _SOURCES = (
         tables=join(Task, Board, Board.id == Task.board_id),
         task_id=Task.id,
     ),
-    _Source(
+    _SearchSource(
         kind=Kind.COMMENT,
         id=Comment.id,
         words=Comment.__table__.c.words,
@@ -153,7 +168,7 @@ _SOURCES = (
         ),
         task_id=Comment.task_id,
     ),
-    _Source(
+    _SearchSource(
         kind=Kind.MEMORY,
         id=Note.id,
         words=Note.__table__.c.words,
@@ -162,7 +177,7 @@ _SOURCES = (
         at=Note.updated_at,
         tables=join(Note, Board, Board.id == Note.board_id),
     ),
-    _Source(
+    _SearchSource(
         kind=Kind.MEMORY,
         id=GroupNote.id,
         words=GroupNote.__table__.c.words,
@@ -170,9 +185,9 @@ _SOURCES = (
         text=GroupNote.content,
         at=GroupNote.updated_at,
         tables=join(GroupNote, BoardGroup, BoardGroup.id == GroupNote.board_group_id),
-        is_of_a_group=True,
+        is_group_memory=True,
     ),
-    _Source(
+    _SearchSource(
         kind=Kind.BOARD,
         id=Board.id,
         words=Board.__table__.c.words,
@@ -182,16 +197,18 @@ _SOURCES = (
         tables=Board,
     ),
 )
-"""Where words are looked for. Whoever sees one board of a group sees what the group remembers."""
+"""The searched tables. Who may read one board of a group may read the memory of the group."""
 
 
-def _matches(source: _Source, seen: CTE, query: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
-    where: tuple[Any, ...] = (Board.id, Board.name, NO_ID)
-    is_seen = Board.id.in_(select(seen.c.id))
-    if source.is_of_a_group:
-        where = (NO_ID, null(), BoardGroup.id)
-        is_seen = BoardGroup.id.in_(select(seen.c.board_group_id))
-    board_id, board_name, group_id = where
+def _matches_query(
+    source: _SearchSource, visible_boards: CTE, query: ColumnElement[Any]
+) -> Select[*tuple[Any, ...]]:
+    place: tuple[Any, ...] = (Board.id, Board.name, NO_ID)
+    is_visible = Board.id.in_(select(visible_boards.c.id))
+    if source.is_group_memory:
+        place = (NO_ID, null(), BoardGroup.id)
+        is_visible = BoardGroup.id.in_(select(visible_boards.c.board_group_id))
+    board_id, board_name, group_id = place
     return (
         select(
             literal(source.kind.value).label("kind"),
@@ -203,24 +220,24 @@ def _matches(source: _Source, seen: CTE, query: ColumnElement[Any]) -> Select[*t
             source.title.label("title"),
             source.text.label("text"),
             source.at.label("at"),
-            rank(source.words, query).label("rank"),
+            build_rank(source.words, query).label("rank"),
         )
         .select_from(source.tables)
-        .where(source.words.bool_op("@@")(query), is_seen)
+        .where(source.words.bool_op("@@")(query), is_visible)
     )
 
 
-def _best_first(found: Any) -> tuple[Any, ...]:
+def _rank_order(found: Any) -> tuple[Any, ...]:
     return found.c.rank.desc(), found.c.at.desc(), found.c.id
 
 
-def _first_hit(text: Any, wanted: Sequence[str]) -> ColumnElement[int]:
-    """Make the place of the first word of a text that begins as one of these; 0 for none."""
-    return func.regexp_instr(text, f"(?<![[:alnum:]])({'|'.join(wanted)})", 1, 1, 0, "i")
+def _first_hit_position(text: Any, terms: Sequence[str]) -> ColumnElement[int]:
+    """Select the position of the first word that starts with one of the terms; 0 if none does."""
+    return func.regexp_instr(text, f"(?<![[:alnum:]])({'|'.join(terms)})", 1, 1, 0, "i")
 
 
-def _found(row: Row[Any], wanted: Sequence[str]) -> Found:
-    return Found(
+def _build_result(row: Row[Any], terms: Sequence[str]) -> SearchResult:
+    return SearchResult(
         kind=Kind(row.kind),
         id=row.id,
         board_id=row.board_id,
@@ -228,17 +245,17 @@ def _found(row: Row[Any], wanted: Sequence[str]) -> Found:
         board_group_id=row.board_group_id,
         task_id=row.task_id,
         title=row.title,
-        title_parts=marked(row.title, wanted),
-        snippet=marked(_snippet(row.piece or "", row.start), wanted),
+        title_parts=highlight_matches(row.title, terms),
+        snippet=highlight_matches(_build_snippet(row.piece or "", row.start), terms),
         at=row.at,
     )
 
 
-def _snippet(piece: str, start: int | None) -> str:
-    """Return a piece of a text in one line, with whole words, and dots where it was cut."""
+def _build_snippet(piece: str, start: int | None) -> str:
+    """Format a piece of text as one line of whole words, with an ellipsis where it was cut."""
     before, after = "", ""
-    if len(piece) > LONGEST:
-        piece, after = piece[:LONGEST].rpartition(" ")[0] or piece[:LONGEST], MORE
+    if len(piece) > SNIPPET_LENGTH:
+        piece, after = piece[:SNIPPET_LENGTH].rpartition(" ")[0] or piece[:SNIPPET_LENGTH], ELLIPSIS
     if start is not None and start > 1:
-        piece, before = piece[piece[:BEFORE].find(" ") + 1 :], MORE
+        piece, before = piece[piece[:SNIPPET_LEAD].find(" ") + 1 :], ELLIPSIS
     return before + " ".join(piece.split()) + after

@@ -6,168 +6,202 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.database import breaks
-from kit.errors import Conflict, Invalid, NotFound
-from kit.paging import Page, Paging, paged_rows
-from kit.text import slugged
-from kit.values import Check, checked, optional, text, trimmed, words
-from models import Board, EventType, Member, Tag, TagAssignment, new_id
+from core.clock import now
+from core.db.engine import violates_constraint
+from core.errors import Conflict, Invalid, NotFound
+from core.paging import Page, Paging, fetch_page_of_rows
+from core.text import slugify
+from core.validation import (
+    FieldCheck,
+    nonblank_text,
+    optional,
+    text_of_length,
+    trimmed_text,
+    validate_fields,
+)
+from models import Board, EventType, Member, Tag, TagAssignment, Task, new_id
 from services import events, organizations
 
-GREY = "9e9e9e"  # of a tag that nobody gave a colour
-LONGEST_NAME = 200  # characters, of a slug too
-LONGEST_TEXT = 20_000  # characters of a description
+DEFAULT_COLOR = "9e9e9e"  # grey
+MAX_NAME_LENGTH = 200  # characters; also for a slug
+MAX_DESCRIPTION_LENGTH = 20_000  # characters
 
-HEX = re.compile("[0-9a-f]{6}")
-BY_NAME = (func.lower(Tag.name), Tag.created_at, Tag.id)
+HEX_COLOR = re.compile("[0-9a-f]{6}")
+NAME_ORDER = (func.lower(Tag.name), Tag.created_at, Tag.id)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TagDraft:
-    """A tag to be. Without a slug, it is made of the name."""
+    """The fields of a new tag. Without a slug, it is derived from the name."""
 
     name: str
     slug: str | None = None
-    color: str = GREY
+    color: str = DEFAULT_COLOR
     description: str | None = None
 
 
 class CountedTag(NamedTuple):
-    """A tag, and how many tasks have it now."""
+    """A tag with the number of tasks that have it."""
 
     tag: Tag
     task_count: int
 
 
-def color(value: object, field: str) -> str:
-    """Check a colour, and return it as six small hex digits."""
-    given: str = text(LONGEST_NAME)(value, field)
-    plain = given.strip().lower().removeprefix("#")
-    if not HEX.fullmatch(plain):
+def check_color(value: object, field: str) -> str:
+    """Validate a colour and return it as six lower-case hex digits."""
+    given: str = text_of_length(MAX_NAME_LENGTH)(value, field)
+    digits = given.strip().lower().removeprefix("#")
+    if not HEX_COLOR.fullmatch(digits):
         raise Invalid("color_invalid", "A colour is six hex digits, as in 9e9e9e.", field=field)
-    return plain
+    return digits
 
 
-def slug_of(name: str) -> str:
-    """Return a name in small letters and digits, with hyphens for all the rest (contract, 3.4)."""
-    return slugged(name, most=LONGEST_NAME) or "tag"
+def build_slug(name: str) -> str:
+    """Convert a name to lower-case letters, digits and hyphens (contract 3.4)."""
+    return slugify(name, max_length=MAX_NAME_LENGTH) or "tag"
 
 
-CHECKS: Mapping[str, Check] = {
-    "name": words(LONGEST_NAME),
-    "slug": optional(trimmed(LONGEST_NAME)),
-    "color": color,
-    "description": optional(text(LONGEST_TEXT)),
+FIELD_CHECKS: Mapping[str, FieldCheck] = {
+    "name": nonblank_text(MAX_NAME_LENGTH),
+    "slug": optional(trimmed_text(MAX_NAME_LENGTH)),
+    "color": check_color,
+    "description": optional(text_of_length(MAX_DESCRIPTION_LENGTH)),
 }
 
 
-async def of_board(session: AsyncSession, board: Board) -> Sequence[Tag]:
-    """Return the tags that tasks of a board may have, by name: those of its organization."""
+async def list_board_tags(session: AsyncSession, board: Board) -> Sequence[Tag]:
+    """Return the tags of the board's organization, by name."""
     query = select(Tag).where(Tag.organization_id == board.organization_id)
-    return (await session.scalars(query.order_by(*BY_NAME))).all()
+    return (await session.scalars(query.order_by(*NAME_ORDER))).all()
 
 
-async def listed(session: AsyncSession, member: Member, paging: Paging) -> Page[CountedTag]:
+async def list_tags(session: AsyncSession, member: Member, paging: Paging) -> Page[CountedTag]:
     """Return the tags of the member's organization, by name."""
-    page = await paged_rows(session, _counted(member).order_by(*BY_NAME), paging)
+    page = await fetch_page_of_rows(
+        session, _counted_tags_query(member).order_by(*NAME_ORDER), paging
+    )
     return page.map(lambda row: CountedTag(*row))
 
 
-async def get(session: AsyncSession, member: Member, tag_id: UUID) -> CountedTag:
+async def get_tag(session: AsyncSession, member: Member, tag_id: UUID) -> CountedTag:
     """Return a tag of the member's organization. Raises NotFound."""
-    return await _one(session, _counted(member).where(Tag.id == tag_id))
+    return await _get_counted_tag(session, _counted_tags_query(member).where(Tag.id == tag_id))
 
 
-async def hold(session: AsyncSession, member: Member, tag_id: UUID) -> CountedTag:
-    """Return a tag that nobody else can change or put on a task until the commit.
+async def lock_tag(session: AsyncSession, member: Member, tag_id: UUID) -> CountedTag:
+    """Lock a tag until the commit, so that it cannot be changed or added to a task, and return it.
 
     Raises NotFound, and Forbidden unless the member is an admin.
     """
     organizations.require_admin(member)
-    query = _counted(member).where(Tag.id == tag_id).with_for_update(of=Tag)
-    return await _one(session, query.execution_options(populate_existing=True))
+    query = _counted_tags_query(member).where(Tag.id == tag_id).with_for_update(of=Tag)
+    return await _get_counted_tag(session, query.execution_options(populate_existing=True))
 
 
-async def create(session: AsyncSession, member: Member, draft: TagDraft) -> CountedTag:
-    """Make a tag in the member's organization.
+async def create_tag(session: AsyncSession, member: Member, draft: TagDraft) -> CountedTag:
+    """Create a tag in the member's organization.
 
-    Raises Forbidden unless the member is an admin, Invalid with the field, and Conflict if there
-    is a tag with this slug.
+    Raises Forbidden unless the member is an admin, Invalid with the field's name, and Conflict if
+    the slug is taken.
     """
     organizations.require_admin(member)
-    fields = checked(CHECKS, vars(draft))
-    fields["slug"] = slug_of(fields["slug"] or fields["name"])
+    fields = validate_fields(FIELD_CHECKS, vars(draft))
+    fields["slug"] = build_slug(fields["slug"] or fields["name"])
     at = now()
-    place = {"id": new_id(), "organization_id": member.organization_id}
-    tag = Tag(**place, created_at=at, updated_at=at, **fields)
+    ids = {"id": new_id(), "organization_id": member.organization_id}
+    tag = Tag(**ids, created_at=at, updated_at=at, **fields)
     session.add(tag)
-    await _store(session)
-    await _record(session, EventType.TAG_CREATED, member, tag)
+    await _flush_tag(session)
+    await _record_tag_event(session, EventType.TAG_CREATED, member, tag)
     return CountedTag(tag, 0)
 
 
-async def change(
+async def update_tag(
     session: AsyncSession, member: Member, tag: Tag, changes: Mapping[str, object]
 ) -> Tag:
-    """Change a tag that is held; only the fields that are given count.
+    """Update the given fields of a locked tag.
 
-    The slug follows the name only where it is asked for. A change of nothing is not recorded.
-    Raises Invalid with the field, and Conflict if another tag has the slug.
+    An empty slug is derived from the name; without a slug in `changes` it stays. An update without
+    a difference is not recorded. Raises Invalid with the field's name, and Conflict if the slug is
+    taken.
     """
-    given = checked(CHECKS, changes)
+    given = validate_fields(FIELD_CHECKS, changes)
     if not given:
         raise Invalid("nothing_to_change", "Say at least one thing that is to change.")
     if "slug" in given:
-        given["slug"] = slug_of(given["slug"] or given.get("name", tag.name))
+        given["slug"] = build_slug(given["slug"] or given.get("name", tag.name))
     new = {name: value for name, value in given.items() if value != getattr(tag, name)}
     if not new:
         return tag
-    told = {name: [getattr(tag, name), value] for name, value in new.items()}
+    recorded = {name: [getattr(tag, name), value] for name, value in new.items()}
     for name, value in new.items():
         setattr(tag, name, value)
     tag.updated_at = now()
-    await _store(session)
-    await _record(session, EventType.TAG_UPDATED, member, tag, changes=told)
+    await _flush_tag(session)
+    await _record_tag_event(session, EventType.TAG_UPDATED, member, tag, changes=recorded)
     return tag
 
 
-async def delete(session: AsyncSession, member: Member, tag: Tag) -> None:
-    """Delete a tag that is held, and take it off every task. The tasks stay as they are else."""
+async def delete_tag(session: AsyncSession, member: Member, tag: Tag) -> None:
+    """Delete a locked tag and remove it from its tasks, which do not change otherwise."""
     await session.delete(tag)
     await session.flush()
-    await _record(session, EventType.TAG_DELETED, member, tag)
+    await _record_tag_event(session, EventType.TAG_DELETED, member, tag)
 
 
-def _counted(member: Member) -> Select[*tuple[Any, ...]]:
-    on = select(func.count()).select_from(TagAssignment).where(TagAssignment.tag_id == Tag.id)
-    count = on.correlate(Tag).scalar_subquery()
+def _counted_tags_query(member: Member) -> Select[*tuple[Any, ...]]:
+    query = select(func.count()).select_from(TagAssignment).where(TagAssignment.tag_id == Tag.id)
+    count = query.correlate(Tag).scalar_subquery()
     return select(Tag, count).where(Tag.organization_id == member.organization_id)
 
 
-async def _one(session: AsyncSession, query: Select[*tuple[Any, ...]]) -> CountedTag:
+async def _get_counted_tag(session: AsyncSession, query: Select[*tuple[Any, ...]]) -> CountedTag:
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFound("tag_not_found", "There is no such tag.")
     return CountedTag(*row)
 
 
-async def _store(session: AsyncSession) -> None:
-    """Write a tag down. Whether its slug is free, only the database knows for sure."""
+async def _flush_tag(session: AsyncSession) -> None:
+    """Flush the session; raise Conflict if the unique constraint on the slug is violated."""
     try:
         await session.flush()
     except IntegrityError as error:
-        if not breaks(error, "uq_tags_organization_id_slug"):
+        if not violates_constraint(error, "uq_tags_organization_id_slug"):
             raise
         raise Conflict("tag_slug_taken", "There is a tag with this slug.", field="slug") from error
 
 
-async def _record(
+async def _record_tag_event(
     session: AsyncSession, type: EventType, member: Member, tag: Tag, **data: Any
 ) -> None:
-    told: dict[str, object] = {"tag_id": str(tag.id), "name": tag.name, **data}
-    await events.record(session, type, member.user, organization_id=tag.organization_id, data=told)
+    event_data: dict[str, object] = {"tag_id": str(tag.id), "name": tag.name, **data}
+    await events.record_event(
+        session, type, member.user, organization_id=tag.organization_id, data=event_data
+    )
+
+
+async def replace_task_tags(session: AsyncSession, task: Task, ids: Sequence[UUID]) -> None:
+    """Replace the tags of a task, in this order."""
+    await session.execute(delete(TagAssignment).where(TagAssignment.task_id == task.id))
+    await add_task_tags(session, task, ids)
+
+
+async def add_task_tags(session: AsyncSession, task: Task, ids: Sequence[UUID]) -> None:
+    """Add tags to a task that has none yet, in this order."""
+    rows = [
+        {
+            "id": new_id(),
+            "task_id": task.id,
+            "tag_id": id,
+            "position": position,
+            "created_at": now(),
+        }
+        for position, id in enumerate(ids)
+    ]
+    if rows:
+        await session.execute(insert(TagAssignment), rows)

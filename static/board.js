@@ -1,38 +1,38 @@
-// A board's cards move by mouse, by finger and by key. Inside [data-board], every list [data-column="status"]
-// takes cards [data-movable]; a move submits the card's own form[data-move] with `to`, as its menu does.
-// The board is not refreshed under a card that is being dragged, but right afterwards.
+// Moves the cards of a board by mouse, touch and keyboard. Inside [data-board], every list [data-column="status"]
+// accepts cards [data-movable]; a move submits the card's form[data-move] with `to`, like its menu.
+// The board is not refreshed while a card is dragged, but right afterwards.
 (() => {
-  let dragged, held = new Set();
+  let dragged, delayedParts = new Set();
   const column = (list) => list.closest("[data-column]")?.dataset.column;
 
-  const move = (card, to, putBack) => {
+  const move = (card, to, revert) => {
     const form = card.querySelector("form[data-move]");
     if (!form) return;
     card.dataset.saving = "";
-    const settle = (event) => {
+    const finish = (event) => {
       if (event.detail.ctx?.sourceElement !== form) return;
       const status = event.detail.ctx.response?.status;
       if (event.type === "htmx:after:request" && status < 400) return;
-      if (event.type === "htmx:finally:request" && status) { /* answered: what came back is on the page */ }
-      else putBack?.();
+      if (event.type === "htmx:finally:request" && status) { /* the response is already on the page */ }
+      else revert?.();
       if (event.type !== "htmx:finally:request") return;
       delete card.dataset.saving;
-      for (const name of WATCHED) document.removeEventListener(name, settle);
+      for (const name of WATCHED) document.removeEventListener(name, finish);
     };
-    for (const name of WATCHED) document.addEventListener(name, settle);
+    for (const name of WATCHED) document.addEventListener(name, finish);
     htmx.ajax("POST", form.getAttribute("action"), { source: form, values: { to } });
   };
   const WATCHED = ["htmx:after:request", "htmx:error", "htmx:finally:request"];
 
   const drop = ({ item, from, to, oldDraggableIndex }) => {
     const next = from.querySelectorAll("[data-movable]")[oldDraggableIndex] ?? null;
-    const putBack = () => { if (item.isConnected && from.isConnected) from.insertBefore(item, next); };
+    const revert = () => { if (item.isConnected && from.isConnected) from.insertBefore(item, next); };
     dragged = undefined;
     for (const over of document.querySelectorAll("[data-over]")) delete over.dataset.over;
-    if (column(from) === column(to)) putBack();
-    else move(item, column(to), putBack);
-    for (const part of held) if (part.isConnected) htmx.ajax("GET", part.getAttribute("hx-get"), { source: part });
-    held = new Set();
+    if (column(from) === column(to)) revert();
+    else move(item, column(to), revert);
+    for (const part of delayedParts) if (part.isConnected) htmx.ajax("GET", part.getAttribute("hx-get"), { source: part });
+    delayedParts = new Set();
   };
 
   const over = ({ to }) => {
@@ -40,7 +40,7 @@
     to.closest(".col").dataset.over = "";
   };
 
-  const wire = () => {
+  const initialize = () => {
     if (!window.Sortable) return;
     for (const list of document.querySelectorAll("[data-board] [data-column]")) {
       if (Sortable.get(list)) continue;
@@ -54,18 +54,18 @@
     if (shownColumn) show(shownColumn);
   };
 
-  // A board that asks for itself while a card is in the air waits until it has landed.
-  const wait = (event) => {
+  // Delay the refresh of the board while a card is dragged.
+  const delayRefresh = (event) => {
     const part = event.detail.ctx.sourceElement;
     if (!dragged || event.detail.ctx.request.method !== "GET" || !part.contains?.(dragged)) return;
     event.preventDefault();
-    held.add(part);
+    delayedParts.add(part);
   };
-  document.addEventListener("htmx:before:request", wait);
-  document.addEventListener("htmx:before:swap", wait);
-  document.addEventListener("htmx:after:swap", wire);
+  document.addEventListener("htmx:before:request", delayRefresh);
+  document.addEventListener("htmx:before:swap", delayRefresh);
+  document.addEventListener("htmx:after:swap", initialize);
 
-  // ⇧← and ⇧→ on a card that has the focus move it by one column.
+  // ⇧← and ⇧→ move the focused card by one column.
   document.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const card = event.shiftKey && by && document.activeElement?.closest("[data-board] [data-movable]");
@@ -77,8 +77,8 @@
     move(card, to);
   });
 
-  // On a phone one column shows at a time: links [data-show-col="status"] choose it. The column that one
-  // looks at stays, also when the server would by now begin with another.
+  // A phone shows one column at a time: links [data-show-col="status"] select it. The selected column stays
+  // visible after a refresh.
   let shownColumn = document.querySelector("[data-show-col][aria-current]")?.dataset.showCol;
   const show = (status) => {
     shownColumn = status;
@@ -94,5 +94,5 @@
     event.preventDefault();
     show(link.dataset.showCol);
   });
-  wire();
+  initialize();
 })();

@@ -1,4 +1,4 @@
-// Buttons that copy: [data-copy="what to copy"], or [data-copy] with [data-copy-from="id of an element"].
+// Copy buttons: [data-copy="text"], or [data-copy] with [data-copy-from="id of an element"].
 (() => {
   const write = async (text) => {
     if (navigator.clipboard && isSecureContext) return navigator.clipboard.writeText(text);
@@ -15,11 +15,11 @@
     const from = document.getElementById(button.dataset.copyFrom ?? "");
     await write(from ? from.textContent : button.dataset.copy || location.href);
     const words = button.querySelector("span");
-    const said = words ? words.textContent : button.getAttribute("aria-label");
-    const say = (text) => { if (words) words.textContent = text; else button.setAttribute("aria-label", text); };
-    if (said === "Copied") return;
-    say("Copied");
+    const label = words ? words.textContent : button.getAttribute("aria-label");
+    const setLabel = (text) => { if (words) words.textContent = text; else button.setAttribute("aria-label", text); };
+    if (label === "Copied") return;
+    setLabel("Copied");
     document.getElementById("announce").textContent = "Copied";
-    setTimeout(() => say(said), 2000);
+    setTimeout(() => setLabel(label), 2000);
   });
 })();

@@ -1,5 +1,5 @@
 // Dialogs and menus. [data-open="id"] opens a <dialog>, also from a link (which works without scripts),
-// [data-close="id"] closes it, a press beside it closes it too. <details class="drop"> closes itself.
+// [data-close="id"] and a click outside close it. <details class="drop"> closes when something else is clicked.
 (() => {
   const open = (id) => {
     const dialog = document.getElementById(id);
@@ -30,12 +30,12 @@
     menu.querySelector("summary").focus();
     event.stopImmediatePropagation();
   }, true);
-  // A form with [data-closes] closes its dialog once the server took what it holds.
+  // A form with [data-closes] closes its dialog when the server has accepted it.
   document.addEventListener("htmx:after:request", (event) => {
     const { sourceElement, response } = event.detail.ctx;
     if (response.status < 400) sourceElement.closest?.("dialog form[data-closes]")?.closest("dialog").close();
   });
-  // A form in a dialog that came back with something wrong opens again.
-  const wrong = document.querySelector("dialog[data-open-now]");
-  if (wrong) open(wrong.id);
+  // A dialog whose form was rejected opens again.
+  const rejected = document.querySelector("dialog[data-open-now]");
+  if (rejected) open(rejected.id);
 })();

@@ -1,10 +1,10 @@
-// The drawer beside a page: <… id="drawer"> is empty and hidden, or a part that a link has put there.
-// A link with [data-close-drawer] leads to the page without it; here it only takes the drawer away.
+// The drawer beside a page: <… id="drawer"> is empty and hidden, or contains a part that a link has loaded.
+// A link with [data-close-drawer] leads to the page without it; with scripts it only closes the drawer.
 (() => {
   const drawer = () => document.getElementById("drawer");
   let opener;
-  const mark = () => {
-    if (!drawer()) return; // what is current is then none of our business
+  const markCurrent = () => {
+    if (!drawer()) return; // the page has no drawer
     for (const item of document.querySelectorAll("[data-item][aria-current]")) item.removeAttribute("aria-current");
     const shown = drawer().dataset.shows;
     document.getElementById(shown ?? "")?.setAttribute("aria-current", "true");
@@ -15,7 +15,7 @@
     empty.hidden = true;
     drawer().replaceWith(empty);
     history.pushState({ htmx: true }, "", address);
-    mark();
+    markCurrent();
     if (opener?.isConnected) opener.focus();
   };
   document.addEventListener("click", (event) => {
@@ -35,7 +35,7 @@
   });
   document.addEventListener("htmx:after:swap", (event) => {
     const { sourceElement, target, request } = event.detail.ctx;
-    mark();
+    markCurrent();
     const isDrawer = target === "#drawer" || target?.id === "drawer";
     if (isDrawer && request.method === "GET" && sourceElement === opener) drawer()?.focus({ preventScroll: true });
   });

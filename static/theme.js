@@ -1,16 +1,16 @@
-// The theme, set before anything is painted: automatic, light or dark, as this browser remembers it.
-// [data-theme-toggle] goes to the next one, [data-theme-set="dark"] sets it, [data-theme-name] says it.
+// Applies the theme before the first paint: automatic, light or dark, as stored in the browser.
+// [data-theme-toggle] switches to the next one, [data-theme-set="dark"] sets it, [data-theme-name] shows it.
 (() => {
   const root = document.documentElement;
   const next = { "": "light", light: "dark", dark: "" };
   const names = { "": "automatic", light: "light", dark: "dark" };
   let theme = "";
-  try { theme = localStorage.getItem("theme") ?? ""; } catch { /* a browser that remembers nothing */ }
+  try { theme = localStorage.getItem("theme") ?? ""; } catch { /* storage is not available */ }
   if (!(theme in names)) theme = "";
 
-  const paint = () => { if (theme) root.dataset.theme = theme; else delete root.dataset.theme; };
+  const apply = () => { if (theme) root.dataset.theme = theme; else delete root.dataset.theme; };
 
-  const say = () => {
+  const showName = () => {
     for (const name of document.querySelectorAll("[data-theme-name]")) name.textContent = names[theme];
     for (const choice of document.querySelectorAll("[data-theme-set]")) {
       if (choice.type === "radio") choice.checked = choice.dataset.themeSet === theme;
@@ -18,21 +18,21 @@
     }
   };
 
-  const set = (wanted) => {
-    theme = wanted;
+  const setTheme = (value) => {
+    theme = value;
     try { if (theme) localStorage.setItem("theme", theme); else localStorage.removeItem("theme"); } catch { /* as above */ }
-    paint();
-    say();
+    apply();
+    showName();
   };
 
   root.classList.add("js");
-  paint();
-  document.addEventListener("DOMContentLoaded", say);
-  document.addEventListener("htmx:after:swap", say);
+  apply();
+  document.addEventListener("DOMContentLoaded", showName);
+  document.addEventListener("htmx:after:swap", showName);
   document.addEventListener("click", (event) => {
     const choice = event.target.closest("[data-theme-set]");
-    if (choice) set(choice.dataset.themeSet);
-    else if (event.target.closest("[data-theme-toggle]")) set(next[theme]);
+    if (choice) setTheme(choice.dataset.themeSet);
+    else if (event.target.closest("[data-theme-toggle]")) setTheme(next[theme]);
   });
-  addEventListener("storage", (event) => { if (event.key === "theme") { theme = event.newValue ?? ""; paint(); say(); } });
+  addEventListener("storage", (event) => { if (event.key === "theme") { theme = event.newValue ?? ""; apply(); showName(); } });
 })();

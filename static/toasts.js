@@ -1,43 +1,43 @@
-// Toasts stay for eight seconds, longer while one looks at them, and at most three at a time.
-// While a dialog is open they are inside it: what lies behind a dialog can be neither seen nor pressed.
+// Toasts disappear after eight seconds, later while the pointer or the focus is on them; at most three are shown.
+// They are inside an open dialog, because elements behind a dialog are neither visible nor usable.
 (() => {
-  const STAY = 8000, TICK = 100, MOST = 3; // ms, ms, toasts
+  const DURATION = 8000, TICK = 100, MAX_TOASTS = 3; // ms, ms, toasts
   const box = document.getElementById("toasts");
   const start = (toast) => {
-    let left = STAY;
+    let remaining = DURATION;
     const bar = toast.querySelector("progress");
     const timer = setInterval(() => {
       if (!toast.isConnected) return clearInterval(timer);
       if (toast.matches(":hover, :focus-within")) return;
-      left -= TICK;
-      if (bar) bar.value = Math.max(0, left / STAY);
-      if (left <= 0) { clearInterval(timer); toast.remove(); }
+      remaining -= TICK;
+      if (bar) bar.value = Math.max(0, remaining / DURATION);
+      if (remaining <= 0) { clearInterval(timer); toast.remove(); }
     }, TICK);
   };
-  const place = () => {
+  const moveToTop = () => {
     const over = [...document.querySelectorAll("dialog[open]")].pop() ?? document.body;
     if (box.parentElement !== over) over.append(box);
   };
-  document.addEventListener("close", place, true);
-  const arrived = () => {
-    place();
+  document.addEventListener("close", moveToTop, true);
+  const startNew = () => {
+    moveToTop();
     for (const toast of box.querySelectorAll("[data-toast]:not([data-counting])")) {
       toast.dataset.counting = "";
       start(toast);
     }
     const all = box.querySelectorAll("[data-toast]");
-    for (let old = 0; old < all.length - MOST; old++) all[old].remove();
+    for (let old = 0; old < all.length - MAX_TOASTS; old++) all[old].remove();
   };
-  new MutationObserver(arrived).observe(box, { childList: true });
-  arrived();
+  new MutationObserver(startNew).observe(box, { childList: true });
+  startNew();
   box.addEventListener("click", (event) => { if (event.target.closest("[data-dismiss]")) event.target.closest("[data-toast]").remove(); });
-  // Undo asks once: its toast goes when the server has answered.
+  // A toast with an undo button disappears after the response.
   document.addEventListener("htmx:finally:request", (event) => {
     const toast = event.detail.ctx.sourceElement.closest?.("[data-toast]");
     if (toast && event.detail.ctx.response) toast.remove();
   });
 
-  const failed = (words) => {
+  const showError = (words) => {
     const toast = document.createElement("div");
     toast.className = "toast";
     toast.dataset.toast = "";
@@ -48,9 +48,9 @@
     toast.append(text);
     box.append(toast);
   };
-  // A change that never reached the server is not kept for later: a late answer may be a wrong one.
+  // A failed change is not repeated automatically, because it may no longer be correct.
   document.addEventListener("htmx:error", (event) => {
     const context = event.detail.ctx;
-    if (context && context.request.method !== "GET" && !context.response) failed("Not sent. Try again.");
+    if (context && context.request.method !== "GET" && !context.response) showError("Not sent. Try again.");
   });
 })();

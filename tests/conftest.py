@@ -1,14 +1,13 @@
-"""What the tests stand on: a migrated database, and work that is undone after each test."""
+"""Fixtures of all tests: a migrated database whose changes are rolled back after each test."""
 
 import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
 
 import asyncpg
 import pytest
@@ -25,25 +24,24 @@ from sqlalchemy.ext.asyncio import (
 )
 from xdist.remote import Producer
 
-from kit.postgres import EmbeddedPostgres
-from kit.settings import Settings
-from tests.side_by_side import ByFile, longest_first
-from tests.world import KEY, World, a_world
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from embedded_postgres.instance import EmbeddedPostgres
+from tests.support.world import SECRET_KEY, World, make_world
+from tests.support.xdist_order import FileScheduling, sort_longest_first
 
 ROOT = Path(__file__).parent.parent
-MEMORY = Path("/dev/shm")  # a disk in memory, where there is one
-ROOMY = 8_000_000_000  # bytes
-TEMPLATE = "mission_control_template"
-
-Transaction: TypeAlias = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+MEMORY_DISK = Path("/dev/shm")  # a disk in memory, if the machine has one
+MIN_FREE_BYTES = 8_000_000_000  # bytes
+TEMPLATE_PREFIX = "mission_control_template"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    longest_first(items)
+    sort_longest_first(items)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile | None:
-    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling | None:
+    return FileScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
@@ -52,13 +50,13 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def elsewhere() -> Iterator[Path]:
-    """Where root's databases go, since PostgreSQL's account may not enter pytest's own folders.
+def postgres_root() -> Iterator[Path]:
+    """The folder of databases that root starts: PostgreSQL's account cannot read pytest's folders.
 
-    None of them waits for the disk: processes die in these tests, but not the machine.
+    The databases do not wait for the disk (fsync=off): tests kill processes, but not the machine.
     """
-    is_roomy = MEMORY.exists() and shutil.disk_usage(MEMORY).free > ROOMY
-    where = MEMORY if is_roomy else None
+    is_roomy = MEMORY_DISK.exists() and shutil.disk_usage(MEMORY_DISK).free > MIN_FREE_BYTES
+    where = MEMORY_DISK if is_roomy else None
     folder = Path(tempfile.mkdtemp(prefix="mission-control-tests-", dir=where))
     folder.chmod(0o711)
     os.environ |= {"MC_PG_ELSEWHERE": str(folder), "MC_PG_OPTIONS": "fsync=off"}
@@ -70,8 +68,8 @@ def elsewhere() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server(elsewhere: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a PostgreSQL server: MC_TEST_SERVER, or one that is started for this run."""
+def postgres_server(postgres_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The DSN of a PostgreSQL server: MC_TEST_SERVER, or one that is started for this run."""
     given = os.environ.get("MC_TEST_SERVER")
     if given:
         yield given
@@ -86,77 +84,82 @@ def server(elsewhere: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def template(server: str) -> str:
-    """The name of a database that is migrated and empty, to make copies of."""
-    name = f"{TEMPLATE}_{os.getpid()}"
-    asyncio.run(_run(server, f'drop database if exists "{name}"', f'create database "{name}"'))
-    asyncio.run(migrate(_database(server, name).sqlalchemy_url))
+def template_database(postgres_server: str) -> str:
+    """The name of a migrated, empty database that is copied for tests."""
+    name = f"{TEMPLATE_PREFIX}_{os.getpid()}"
+    drop, create = f'drop database if exists "{name}"', f'create database "{name}"'
+    asyncio.run(_execute(postgres_server, drop, create))
+    asyncio.run(migrate_database(_settings_for(postgres_server, name).sqlalchemy_url))
     return name
 
 
 @pytest.fixture(scope="session")
-def settings(server: str, template: str) -> Iterator[Settings]:
-    """A database that the tests share; what one test does there is undone before the next."""
-    with copy_of(template, server, "test") as copied:
+def settings(postgres_server: str, template_database: str) -> Iterator[Settings]:
+    """The settings of a database that tests share; each test's changes are rolled back."""
+    with copy_database(template_database, postgres_server, "test") as copied:
         yield copied
 
 
 @contextmanager
-def copy_of(template: str, server: str, purpose: str) -> Generator[Settings]:
-    """A database like another one, for as long as the block lasts."""
+def copy_database(template: str, server: str, purpose: str) -> Generator[Settings]:
+    """Copy a database for the duration of the block; yield the settings of the copy."""
     name = f"mission_control_{purpose}_{os.getpid()}"
-    asyncio.run(_run(server, f'create database "{name}" template "{template}"'))
+    asyncio.run(_execute(server, f'create database "{name}" template "{template}"'))
     try:
-        yield _database(server, name)
+        yield _settings_for(server, name)
     finally:
-        asyncio.run(_run(server, f'drop database "{name}" with (force)'))
+        asyncio.run(_execute(server, f'drop database "{name}" with (force)'))
 
 
 @pytest.fixture
-async def own_settings(server: str, template: str) -> AsyncIterator[Settings]:
-    """A database for one test alone, where commits are real."""
+async def isolated_settings(
+    postgres_server: str, template_database: str
+) -> AsyncIterator[Settings]:
+    """The settings of a database for one test, in which commits are permanent."""
     name = f"mission_control_own_{os.getpid()}"
-    await _run(server, f'create database "{name}" template "{template}"')
+    await _execute(postgres_server, f'create database "{name}" template "{template_database}"')
     try:
-        yield _database(server, name)
+        yield _settings_for(postgres_server, name)
     finally:
-        await _run(server, f'drop database "{name}" with (force)')
+        await _execute(postgres_server, f'drop database "{name}" with (force)')
 
 
 @pytest.fixture
-async def transaction(settings: Settings) -> AsyncIterator[Transaction]:
-    """Opens transactions as the app does. All that they commit is undone after the test."""
-    async with undone(settings) as (_, transaction):
+async def transaction(settings: Settings) -> AsyncIterator[TransactionFactory]:
+    """A transaction factory like the app's; everything is rolled back after the test."""
+    async with rolled_back(settings) as (_, transaction):
         yield transaction
 
 
 @asynccontextmanager
-async def undone(settings: Settings) -> AsyncGenerator[tuple[AsyncConnection, Transaction]]:
-    """A connection, and what opens transactions on it; all of that is undone after the block."""
-    async with shared_engine(settings.sqlalchemy_url).connect() as connection:
-        everything = await connection.begin()
+async def rolled_back(
+    settings: Settings,
+) -> AsyncGenerator[tuple[AsyncConnection, TransactionFactory]]:
+    """Yield a connection and a transaction factory on it; roll everything back at the end."""
+    async with get_shared_engine(settings.sqlalchemy_url).connect() as connection:
+        outer = await connection.begin()
         transaction = async_sessionmaker(
             connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
         ).begin
         try:
             yield connection, transaction
         finally:
-            await everything.rollback()
+            await outer.rollback()
 
 
 @cache
-def shared_engine(url: str) -> AsyncEngine:
-    """An engine that all tests share, since what it has compiled once it keeps.
+def get_shared_engine(url: str) -> AsyncEngine:
+    """Return an engine that all tests share, because it caches compiled statements.
 
-    It has no pool: a connection belongs to the event loop of its test.
+    It has no pool, because a connection belongs to the event loop of its test.
     """
     return create_async_engine(url, poolclass=NullPool)
 
 
 @pytest.fixture
-async def real_transaction(own_settings: Settings) -> AsyncIterator[Transaction]:
-    """Opens transactions whose commits are real, on a database of the test's own."""
-    engine = create_async_engine(own_settings.sqlalchemy_url, pool_size=10)
+async def isolated_transaction(isolated_settings: Settings) -> AsyncIterator[TransactionFactory]:
+    """A transaction factory on the test's own database, in which commits are permanent."""
+    engine = create_async_engine(isolated_settings.sqlalchemy_url, pool_size=10)
     try:
         yield async_sessionmaker(engine, expire_on_commit=False).begin
     finally:
@@ -164,37 +167,37 @@ async def real_transaction(own_settings: Settings) -> AsyncIterator[Transaction]
 
 
 @pytest.fixture
-async def session(transaction: Transaction) -> AsyncIterator[AsyncSession]:
+async def session(transaction: TransactionFactory) -> AsyncIterator[AsyncSession]:
     async with transaction() as session:
         yield session
 
 
 @pytest.fixture
-async def world(transaction: Transaction) -> World:
-    """The world, in the database whose work is undone."""
-    return await build_world(transaction)
+async def world(transaction: TransactionFactory) -> World:
+    """The test data, in the shared database."""
+    return await store_world(transaction)
 
 
 @pytest.fixture
-async def real_world(real_transaction: Transaction) -> World:
-    """The world, in the test's own database."""
-    return await build_world(real_transaction)
+async def isolated_world(isolated_transaction: TransactionFactory) -> World:
+    """The test data, in the test's own database."""
+    return await store_world(isolated_transaction)
 
 
-async def build_world(transaction: Transaction) -> World:
-    world = a_world()
+async def store_world(transaction: TransactionFactory) -> World:
+    world = make_world()
     async with transaction() as session:
         session.add_all([world.tern, world.plover])
         await session.flush()
-        session.add_all(world.rows())
+        session.add_all(world.all_rows())
         await session.flush()
-        session.add_all([world.bobs_access, world.ritas_access])
+        session.add_all([world.bob_access, world.rita_access])
     return world
 
 
-async def migrate(url: str) -> None:
-    """Bring a database to the newest version."""
-    async with shared_engine(url).begin() as connection:
+async def migrate_database(url: str) -> None:
+    """Migrate a database to the newest version."""
+    async with get_shared_engine(url).begin() as connection:
         config = Config(toml_file=ROOT / "pyproject.toml")
 
         def upgrade(sync_connection: object) -> None:
@@ -204,7 +207,7 @@ async def migrate(url: str) -> None:
         await connection.run_sync(upgrade)
 
 
-async def _run(server: str, *statements: str) -> None:
+async def _execute(server: str, *statements: str) -> None:
     connection = await asyncpg.connect(server)
     try:
         for statement in statements:
@@ -213,7 +216,7 @@ async def _run(server: str, *statements: str) -> None:
         await connection.close()
 
 
-def _database(server: str, name: str) -> Settings:
+def _settings_for(server: str, name: str) -> Settings:
     url = make_url(server).set(database=name)
     address = url.render_as_string(hide_password=False)
-    return Settings(database_url=address, secret_key=KEY)
+    return Settings(database_url=address, secret_key=SECRET_KEY)

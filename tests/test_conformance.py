@@ -1,4 +1,4 @@
-"""Nothing of the API's contract is forgotten: neither of its checklists, nor of its defects."""
+"""Every point of the contract's checklists and every defect of the original has a test."""
 
 import ast
 import re
@@ -11,8 +11,8 @@ import pytest
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs/decisions/compatibility.md"
 
-POINTS = set(range(1, 44))  # of the checklist for people and boards: `Point 31.`
-AGENTS_POINTS = set(range(1, 16))  # of the one for agents and gateways: `A27.7`
+POINTS = set(range(1, 44))  # of the checklist for users and boards: `Point 31.`
+AGENTS_POINTS = set(range(1, 16))  # of the checklist for agents and gateways: `A27.7`
 
 DEFECTS = [
     *[f"S{n}" for n in range(1, 26)],
@@ -24,41 +24,41 @@ DEFECTS = [
 ROW = re.compile(r"^\| (\w+-?\d+) \| (.*) \|$", re.MULTILINE)
 NAMED = re.compile(r"`tests/([^`]+\.py)::([\w:]+)`")
 ROWS = ROW.findall(PAGE.read_text())
-WITH_A_NAME = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+NAMED_NODES = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def docstrings() -> Iterator[str]:
-    """Yield what every test says of itself."""
+def iterate_docstrings() -> Iterator[str]:
+    """Yield the docstring of every test."""
     for file in TESTS.glob("**/test_*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield ast.get_docstring(node) or ""
 
 
-def said_by(file: str, names: Sequence[str]) -> str:
-    """Return what a test says of itself. Raises where there is none of that name."""
+def get_docstring(file: str, names: Sequence[str]) -> str:
+    """Return the docstring of a test; raise KeyError if there is no such test."""
     node: ast.AST = ast.parse((TESTS / file).read_text())
     for name in names:
-        inside = [one for one in ast.iter_child_nodes(node) if isinstance(one, WITH_A_NAME)]
-        node = {one.name: one for one in inside}[name]
+        children = [child for child in ast.iter_child_nodes(node) if isinstance(child, NAMED_NODES)]
+        node = {child.name: child for child in children}[name]
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     return ast.get_docstring(node) or ""
 
 
-def test_every_point_of_the_checklists_is_pinned_by_a_test() -> None:
-    said = "\n".join(docstrings())
-    assert set(map(int, re.findall(r"\bPoint (\d+)\.", said))) == POINTS
-    assert set(map(int, re.findall(r"\bA27\.(\d+)\b", said))) == AGENTS_POINTS
+def test_every_checklist_point_has_a_test() -> None:
+    all_docstrings = "\n".join(iterate_docstrings())
+    assert set(map(int, re.findall(r"\bPoint (\d+)\.", all_docstrings))) == POINTS
+    assert set(map(int, re.findall(r"\bA27\.(\d+)\b", all_docstrings))) == AGENTS_POINTS
 
 
-def test_every_defect_of_the_original_has_its_row() -> None:
+def test_every_defect_of_the_original_has_a_row() -> None:
     assert Counter(id for id, _ in ROWS) == Counter(DEFECTS)
 
 
-@pytest.mark.parametrize(("id", "told"), ROWS, ids=[id for id, _ in ROWS])
-def test_a_defect_is_pinned_by_tests_that_name_it_or_does_not_apply(id: str, told: str) -> None:
-    tests = NAMED.findall(told)
-    assert told.count("tests/") == len(tests)
-    assert bool(tests) != ("| does not apply: " in told)
+@pytest.mark.parametrize(("id", "row"), ROWS, ids=[id for id, _ in ROWS])
+def test_a_defect_has_tests_that_name_it_or_does_not_apply(id: str, row: str) -> None:
+    tests = NAMED.findall(row)
+    assert row.count("tests/") == len(tests)
+    assert bool(tests) != ("| does not apply: " in row)
     for file, names in tests:
-        assert re.search(rf"\b{id}\b(?!\.\d)", said_by(file, names.split("::"))), names
+        assert re.search(rf"\b{id}\b(?!\.\d)", get_docstring(file, names.split("::"))), names

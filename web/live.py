@@ -1,4 +1,4 @@
-"""Keeping an open page true: it is told which of its parts are out of date, and asks for them."""
+"""Event stream of a page: it names the parts of the page that are out of date."""
 
 import time
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
@@ -10,14 +10,19 @@ from sse_starlette import ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kit.http import UNKNOWN_EVENT, Session, event_stream, last_event_id, transaction
-from models import Event, EventType
-from services import boards, events, identity, organizations
-from web import forms
-from web.auth import Viewer, member_of
-from web.presence import Visit
+from core.http.request import (
+    UNKNOWN_EVENT,
+    Session,
+    create_event_stream,
+    get_last_event_id,
+    open_transaction,
+)
+from models import Event, EventType, User
+from services import boards, events, identity, organizations, presence
+from web.auth.viewer import Viewer, current_member
+from web.ui import forms
 
-LOOK_AGAIN = 2.0  # seconds; twice that is the longest that a listener without rights stays
+RECHECK_INTERVAL = 2.0  # seconds; a page without access is disconnected within twice that time
 
 BOARD = ("boards", "rail", "activity")
 PAUSED = (*BOARD, "pauses", "agents")
@@ -44,7 +49,7 @@ GATEWAY = ("gateways", "agents", "boards", "rail", "activity")
 MESSAGE = ("messages", "agent-{agent}")
 REQUEST = ("gateway-requests", "agent-{agent}", "rail", "activity")
 RUN = ("runs-{agent}", "runs-{task}")
-TOLD = ("activity",)
+ACTIVITY_ONLY = ("activity",)
 
 STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.ORGANIZATION_CREATED: ("organization", "activity"),
@@ -79,12 +84,12 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.BOARD_MEMORY_CREATED: MEMORY,
     EventType.BOARD_MEMORY_UPDATED: MEMORY,
     EventType.BOARD_MEMORY_DELETED: MEMORY,
-    EventType.BOARD_LEAD_NOTIFIED: TOLD,
-    EventType.BOARD_LEAD_NOTIFY_FAILED: TOLD,
-    EventType.GROUP_JOIN_NOTIFIED: TOLD,
-    EventType.GROUP_JOIN_NOTIFY_FAILED: TOLD,
-    EventType.GROUP_LEAVE_NOTIFIED: TOLD,
-    EventType.GROUP_LEAVE_NOTIFY_FAILED: TOLD,
+    EventType.BOARD_LEAD_NOTIFIED: ACTIVITY_ONLY,
+    EventType.BOARD_LEAD_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.GROUP_JOIN_NOTIFIED: ACTIVITY_ONLY,
+    EventType.GROUP_JOIN_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.GROUP_LEAVE_NOTIFIED: ACTIVITY_ONLY,
+    EventType.GROUP_LEAVE_NOTIFY_FAILED: ACTIVITY_ONLY,
     EventType.ONBOARDING_STARTED: ONBOARDING,
     EventType.ONBOARDING_UPDATED: ONBOARDING,
     EventType.ONBOARDING_CONFIRMED: ONBOARDING,
@@ -94,23 +99,23 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.TASK_COMMENT: ("comments-{task}", "tasks", "news", "activity"),
     EventType.TASK_DELETED: (*TASK, "approvals"),
     EventType.TASK_RESTORED: (*TASK, "approvals"),
-    EventType.TASK_LEAD_NOTIFIED: TOLD,
-    EventType.TASK_LEAD_NOTIFY_FAILED: TOLD,
-    EventType.TASK_LEAD_UNASSIGNED_NOTIFIED: TOLD,
-    EventType.TASK_LEAD_UNASSIGNED_NOTIFY_FAILED: TOLD,
-    EventType.TASK_ASSIGNEE_NOTIFIED: TOLD,
-    EventType.TASK_ASSIGNEE_NOTIFY_FAILED: TOLD,
-    EventType.TASK_REWORK_NOTIFIED: TOLD,
-    EventType.TASK_REWORK_NOTIFY_FAILED: TOLD,
+    EventType.TASK_LEAD_NOTIFIED: ACTIVITY_ONLY,
+    EventType.TASK_LEAD_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.TASK_LEAD_UNASSIGNED_NOTIFIED: ACTIVITY_ONLY,
+    EventType.TASK_LEAD_UNASSIGNED_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.TASK_ASSIGNEE_NOTIFIED: ACTIVITY_ONLY,
+    EventType.TASK_ASSIGNEE_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.TASK_REWORK_NOTIFIED: ACTIVITY_ONLY,
+    EventType.TASK_REWORK_NOTIFY_FAILED: ACTIVITY_ONLY,
     EventType.APPROVAL_REQUESTED: APPROVAL,
     EventType.APPROVAL_DECIDED: APPROVAL,
     EventType.APPROVAL_UNDONE: APPROVAL,
     EventType.APPROVAL_APPROVED: APPROVAL,
     EventType.APPROVAL_REJECTED: APPROVAL,
     EventType.APPROVAL_REOPENED: APPROVAL,
-    EventType.APPROVAL_ASKED_BACK: APPROVAL,
-    EventType.APPROVAL_LEAD_NOTIFIED: TOLD,
-    EventType.APPROVAL_LEAD_NOTIFY_FAILED: TOLD,
+    EventType.APPROVAL_CLARIFICATION_REQUESTED: APPROVAL,
+    EventType.APPROVAL_LEAD_NOTIFIED: ACTIVITY_ONLY,
+    EventType.APPROVAL_LEAD_NOTIFY_FAILED: ACTIVITY_ONLY,
     EventType.AGENT_CREATED: AGENT,
     EventType.AGENT_UPDATED: AGENT,
     EventType.AGENT_DELETED: (*AGENT, "tasks"),
@@ -119,18 +124,18 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.AGENT_SOUL_UPDATED: ("agent-{agent}", "activity"),
     EventType.AGENT_PROVISIONED: AGENT,
     EventType.AGENT_PROVISION_FAILED: AGENT,
-    EventType.AGENT_BROUGHT_UP_TO_DATE: STATE,
+    EventType.AGENT_SYNCED: STATE,
     EventType.AGENT_UPDATE_FAILED: AGENT,
     EventType.AGENT_WOKEN: ("agent-{agent}", "activity"),
     EventType.AGENT_LOST: AGENT,
     EventType.AGENT_DELETE_FAILED: AGENT,
-    EventType.NUDGE_SENT: TOLD,
-    EventType.NUDGE_FAILED: TOLD,
-    EventType.ASK_USER_SENT: TOLD,
-    EventType.ASK_USER_FAILED: TOLD,
-    EventType.LEAD_MESSAGE_SENT: TOLD,
-    EventType.LEAD_MESSAGE_FAILED: TOLD,
-    EventType.LEAD_BROADCAST_SENT: TOLD,
+    EventType.NUDGE_SENT: ACTIVITY_ONLY,
+    EventType.NUDGE_FAILED: ACTIVITY_ONLY,
+    EventType.ASK_USER_SENT: ACTIVITY_ONLY,
+    EventType.ASK_USER_FAILED: ACTIVITY_ONLY,
+    EventType.LEAD_MESSAGE_SENT: ACTIVITY_ONLY,
+    EventType.LEAD_MESSAGE_FAILED: ACTIVITY_ONLY,
+    EventType.LEAD_BROADCAST_SENT: ACTIVITY_ONLY,
     EventType.MESSAGE_QUEUED: MESSAGE,
     EventType.MESSAGE_SENT: MESSAGE,
     EventType.MESSAGE_ACKNOWLEDGED: MESSAGE,
@@ -145,79 +150,90 @@ STALE_PARTS: dict[EventType, tuple[str, ...]] = {
     EventType.RUN_CHANGED: RUN,
     EventType.RUN_ENDED: (*RUN, *STATE),
 }
-"""Which parts of pages an event puts out of date. Parts listen for these names."""
+"""The parts of pages that an event makes out of date. Parts reload on these names."""
 
 
-OF_ONE_BOARD = {"board", "memory", "pauses", "tasks", "onboarding"}
-"""The parts that show one board: a page of another board has no use for their names."""
+SINGLE_BOARD_PARTS = {"board", "memory", "pauses", "tasks", "onboarding"}
+"""Parts that show one board. They are not sent to pages of another board."""
 
 
 @dataclass(frozen=True)
-class _Listener:
-    """A page that listens: whose it is, and which board it shows, if it shows one."""
+class _PageSubscription:
+    """An open page: its viewer, and the board that it shows, if any."""
 
     viewer: Viewer
     organization_id: UUID
     board_id: UUID | None
 
-    def names(self, batch: Iterable[Event], read: Collection[UUID]) -> list[str]:
-        """Return the parts of the page that a batch of events puts out of date."""
-        heard = [event for event in batch if event.board_id is None or event.board_id in read]
+    def stale_parts(self, batch: Iterable[Event], readable: Collection[UUID]) -> list[str]:
+        """Return the parts of the page that a batch of events makes out of date."""
+        visible = [event for event in batch if event.board_id is None or event.board_id in readable]
         return sorted(
-            {name for event in heard for name in stale(event) if self._shows(name, event)}
+            {
+                name
+                for event in visible
+                for name in list_stale_parts(event)
+                if self._shows_part(name, event)
+            }
         )
 
-    def _shows(self, name: str, event: Event) -> bool:
+    def _shows_part(self, name: str, event: Event) -> bool:
         if event.board_id is None or self.board_id is None:
             return True
-        return name not in OF_ONE_BOARD or self.board_id == event.board_id
+        return name not in SINGLE_BOARD_PARTS or self.board_id == event.board_id
 
 
-async def stream(request: Request) -> Response:
-    """Stream the names of parts as they go out of date, from the last event the page has seen."""
-    seen = last_event_id(request)
-    organization_id = member_of(request).organization_id
-    async with transaction(request) as session:
-        latest = await events.latest(session, organization_id)
-    seen = latest if seen == UNKNOWN_EVENT else min(seen, latest)  # a backup may be restored
-    shown = forms.id_in(request.query_params.get("board"))
-    listener = _Listener(request.auth, organization_id, shown)
-    return event_stream(_messages(request, listener, seen))
+async def stream_events(request: Request) -> Response:
+    """Stream the names of stale parts, starting after the last event that the page has seen."""
+    last_seen = get_last_event_id(request)
+    organization_id = current_member(request).organization_id
+    async with open_transaction(request) as session:
+        latest = await events.get_last_seq(session, organization_id)
+    # After a backup was restored, the page may have seen newer events than there are.
+    last_seen = latest if last_seen == UNKNOWN_EVENT else min(last_seen, latest)
+    board_id = forms.parse_id(request.query_params.get("board"))
+    subscription = _PageSubscription(request.auth, organization_id, board_id)
+    return create_event_stream(_generate_messages(request, subscription, last_seen))
 
 
-async def _messages(
-    request: Request, listener: _Listener, seen: int
+async def _generate_messages(
+    request: Request, subscription: _PageSubscription, last_seen: int
 ) -> AsyncGenerator[ServerSentEvent, None]:
-    read: Collection[UUID] | None = None
-    looked = 0.0
-    visit = Visit(listener.viewer.user, listener.board_id)
-    yield ServerSentEvent(event="hello", data=str(seen), id=str(seen))
-    followed = request.state.feed.follow(listener.organization_id, seen, every=LOOK_AGAIN)
-    async with aclosing(followed) as batches:
+    readable: Collection[UUID] | None = None
+    checked_at = 0.0
+    visit = BoardVisit(subscription.viewer.user, subscription.board_id)
+    yield ServerSentEvent(event="hello", data=str(last_seen), id=str(last_seen))
+    feed = request.state.event_feed.subscribe(
+        subscription.organization_id, last_seen, every=RECHECK_INTERVAL
+    )
+    async with aclosing(feed) as batches:
         async for batch in batches:
-            if time.monotonic() - looked >= LOOK_AGAIN or _may_change_rights(batch):
-                async with transaction(request) as session:
-                    read = await _boards_read(session, listener)
-                    has_changed = read is not None and await visit.go_on(session, read)
-                looked = time.monotonic()
+            if time.monotonic() - checked_at >= RECHECK_INTERVAL or _may_change_rights(batch):
+                async with open_transaction(request) as session:
+                    readable = await _list_readable_boards(session, subscription)
+                    has_changed = readable is not None and await visit.update(session, readable)
+                checked_at = time.monotonic()
                 if has_changed:
                     yield ServerSentEvent(event="presence", data="")
-            if read is None:
+            if readable is None:
                 return
-            for message in _told(listener.names(batch, read), batch):
+            for message in _build_messages(subscription.stale_parts(batch, readable), batch):
                 yield message
 
 
-def _told(names: Sequence[str], batch: Sequence[Event]) -> Iterator[ServerSentEvent]:
-    """Tell the names. Only the last has the number: who loses the others asks for them again."""
+def _build_messages(names: Sequence[str], batch: Sequence[Event]) -> Iterator[ServerSentEvent]:
+    """Build the messages of a batch.
+
+    Only the last message has the event number, so that a page that loses some receives all again.
+    """
     for name in names[:-1]:
         yield ServerSentEvent(event=name, data="")
     for name in names[-1:]:
         yield ServerSentEvent(event=name, data="", id=str(batch[-1].seq))
 
 
-def stale(event: Event) -> Iterable[str]:
-    """Return the names of the parts that an event puts out of date."""
+def list_stale_parts(event: Event) -> Iterable[str]:
+    """Return the names of the parts that an event makes out of date."""
     ids = {"task": event.task_id, "approval": event.approval_id, "agent": event.agent_id}
     return [name.format(**ids) for name in STALE_PARTS[event.type]]
 
@@ -226,12 +242,35 @@ def _may_change_rights(batch: Iterable[Event]) -> bool:
     return any(event.type in (EventType.BOARD_CREATED, EventType.BOARD_DELETED) for event in batch)
 
 
-async def _boards_read(session: Session, listener: _Listener) -> Collection[UUID] | None:
-    """Return the boards that the page may hear of, or None if it may not listen any more."""
-    viewer, organization_id = listener.viewer, listener.organization_id
-    if not await identity.still_signed_in(session, viewer.sign_in.id):
+async def _list_readable_boards(
+    session: Session, subscription: _PageSubscription
+) -> Collection[UUID] | None:
+    """Return the boards that the viewer can read, or None if the stream has to end."""
+    viewer, organization_id = subscription.viewer, subscription.organization_id
+    if not await identity.is_session_active(session, viewer.sign_in.id):
         return None
-    member = await organizations.membership(session, viewer.user, organization_id)
+    member = await organizations.find_membership(session, viewer.user, organization_id)
     if member is None:
         return None
-    return set(await boards.readable_ids(session, viewer.user, organization_id))
+    return set(await boards.list_readable_board_ids(session, viewer.user, organization_id))
+
+
+class BoardVisit:
+    """The presence of a viewer on a board while the page is open."""
+
+    def __init__(self, user: User, board_id: UUID | None) -> None:
+        self._user = user
+        self._board_id = board_id
+        self._recorded_at = -presence.RECORD_INTERVAL
+        self._others: Collection[UUID] | None = None  # None before the first message
+
+    async def update(self, session: Session, readable: Collection[UUID]) -> bool:
+        """Record the presence periodically, and return whether other viewers came or left."""
+        if self._board_id is None or self._board_id not in readable:
+            return False
+        if time.monotonic() - self._recorded_at >= presence.RECORD_INTERVAL:
+            await presence.record_viewer(session, self._user, self._board_id)
+            self._recorded_at = time.monotonic()
+        previous, current = self._others, await presence.list_viewer_ids(session, self._board_id)
+        self._others = current - {self._user.id}
+        return self._others != previous

@@ -1,4 +1,4 @@
-"""people boards tasks agents approvals events"""
+"""Create the tables of users, boards, tasks, agents, approvals and events."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,8 +1,7 @@
-"""The tables of the job queue, as pgqueuer 1.6 declares them (`pgq sql install`).
+"""Create the tables of the job queue as pgqueuer 1.6 declares them (`pgq sql install`).
 
-They are not in the models, and migrations/env.py keeps them out of autogenerate. Each statement is
-run by itself, because asyncpg takes no two at once. tests/services/test_jobs.py fails when an
-upgrade of the library wants something else.
+asyncpg executes one statement at a time, so they are executed one by one. Revision 0024 drops these
+tables.
 """
 
 from alembic import op

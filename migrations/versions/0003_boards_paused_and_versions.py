@@ -1,4 +1,4 @@
-"""Boards can be paused, and say which version of themselves they are."""
+"""Add the pause and the version of boards."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What boards and groups of boards remember."""
+"""Create the memory of boards and board groups."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Invitations into organizations."""
+"""Create the invites to organizations."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Custom fields of tasks."""
+"""Create the custom fields of tasks."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The outbox of messages to agents."""
+"""Create the outbox of messages to agents."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Sign-in through OpenID Connect."""
+"""Add the external identities of users for sign-in through OpenID Connect."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Answers that are kept for a request that is sent again."""
+"""Create the stored responses of requests with an idempotency key."""
 
 import sqlalchemy as sa
 from alembic import op

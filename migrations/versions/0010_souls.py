@@ -1,4 +1,4 @@
-"""The souls directory."""
+"""Create the souls directory."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The words of tasks, comments, memory, boards and souls, and an index on them."""
+"""Add an indexed search vector to tasks, comments, memory, boards and souls."""
 
 import re
 
@@ -9,11 +9,11 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-SIGNS = (
+PUNCTUATION = (
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~¡¿«»\u2039\u203a“”„\u2018\u2019\u201a\u2013—…·•→←\u00a0"
     "、。\uff0c\uff01\uff1f\uff1a\uff1b\uff08\uff09「」『』"
 )
-LONGEST = 100_000  # characters of a text that are searched; more would not fit into a tsvector
+MAX_LENGTH = 100_000  # searchable characters per text; a tsvector cannot store more
 
 NONE = "null::varchar"
 
@@ -27,15 +27,15 @@ SEARCHED = {
 }
 
 
-def apart(text: str) -> str:
-    """Return the SQL of a text that is cut off where it is too long, and has blanks for signs."""
-    signs = re.sub(r"([\[\]\\^-])", r"\\\1", SIGNS).replace("'", "''")
-    return f"regexp_replace(left({text}, {LONGEST}), '[{signs}]', ' ', 'g')"
+def searchable_sql(text: str) -> str:
+    """Return SQL that truncates a text and replaces punctuation with blanks."""
+    signs = re.sub(r"([\[\]\\^-])", r"\\\1", PUNCTUATION).replace("'", "''")
+    return f"regexp_replace(left({text}, {MAX_LENGTH}), '[{signs}]', ' ', 'g')"
 
 
 def upgrade() -> None:
-    title = apart("coalesce(title, '')")
-    text = apart("coalesce(body, '') || ' ' || coalesce(more, '')")
+    title = searchable_sql("coalesce(title, '')")
+    text = searchable_sql("coalesce(body, '') || ' ' || coalesce(more, '')")
     signature = "words_of(title varchar, body varchar, more varchar) returns tsvector"
     words = (
         f"setweight(to_tsvector('pg_catalog.simple'::regconfig, {title}), 'A') "

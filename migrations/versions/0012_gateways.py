@@ -1,4 +1,4 @@
-"""Gateways, and the boards and agents that they serve."""
+"""Create gateways, and assign boards and agents to them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -49,7 +49,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_gateways_url"), "gateways", ["url"], unique=False)
     for table in ("boards", "agents"):
-        # There were no gateways, so what an id names here is nothing.
+        # Gateways did not exist before, so existing ids refer to nothing.
         op.execute(f"update {table} set gateway_id = null where gateway_id is not null")  # noqa: S608
         op.create_foreign_key(
             op.f(f"fk_{table}_gateway_id"), table, "gateways", ["gateway_id"], ["id"]

@@ -1,4 +1,4 @@
-"""The conversations that turn a goal into a board."""
+"""Create the onboarding sessions of boards."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Since when we know that an e-mail address is somebody's own."""
+"""Add the time at which the e-mail address of a user was verified."""
 
 import sqlalchemy as sa
 from alembic import op

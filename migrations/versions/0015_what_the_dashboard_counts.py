@@ -1,6 +1,6 @@
-"""What the dashboard counts: when tasks were done, and where they came from and went.
+"""Add the data of the dashboard's metrics: when tasks were done, and their status changes.
 
-Events of tasks that were deleted or brought back before now are told in which status they stood.
+Existing events of deleted and restored tasks receive the status that the task had.
 """
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ down_revision = "0014"
 branch_labels = None
 depends_on = None
 
-TELL = """
+ADD_STATUS = """
     update activity_events as event
     set data = event.data || jsonb_build_object(:key, coalesce(
         (
@@ -38,7 +38,7 @@ def upgrade() -> None:
         unique=False,
     )
     for type, key in (("task.deleted", "left"), ("task.restored", "entered")):
-        told = sa.text(TELL).bindparams(
+        statement = sa.text(ADD_STATUS).bindparams(
             sa.bindparam("key", key, type_=sa.Text()), sa.bindparam("type", type, type_=sa.Text())
         )
-        op.get_bind().execute(told)
+        op.get_bind().execute(statement)

@@ -1,4 +1,4 @@
-"""What an agent's gateway is asked for, what it has, and what is to be done next."""
+"""Add the desired state, the observed state and the next provisioning step of agents."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,7 +15,7 @@ STEPS = (
     "remove",
 )
 
-WHERE_THEY_LIVE = """
+START_PROVISIONING = """
     desired_state = 'running',
     generation = 1,
     step = 'create',
@@ -27,11 +27,11 @@ WHERE_THEY_LIVE = """
         else 'agent\\:mc-' || id || '\\:main'
     end
 """
-"""Agents that have a gateway already are brought there."""
+"""Start the provisioning of agents that already have a gateway."""
 
 
 def upgrade() -> None:
-    for column in agents_columns():
+    for column in get_agent_columns():
         op.add_column("agents", column)
     op.add_column("agent_tokens", sa.Column("sealed", sa.String(), nullable=True))
     op.create_table(
@@ -54,11 +54,11 @@ def upgrade() -> None:
             "gateway_id", "agent_key", name=op.f("uq_gateway_leftovers_gateway_id_agent_key")
         ),
     )
-    op.execute(f"update agents set {WHERE_THEY_LIVE} where gateway_id is not null")  # noqa: S608
+    op.execute(f"update agents set {START_PROVISIONING} where gateway_id is not null")  # noqa: S608
 
 
-def agents_columns() -> list[sa.Column]:
-    """Return what agents have from now on."""
+def get_agent_columns() -> list[sa.Column]:
+    """Return the new columns of agents."""
     return [
         sa.Column("is_linked", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("listed_at", sa.DateTime(timezone=True), nullable=True),

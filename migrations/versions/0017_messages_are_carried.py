@@ -1,4 +1,4 @@
-"""Messages are carried over gateways: the number of their turn, and when to look at them next."""
+"""Add the turn number and the next attempt of messages that gateways deliver."""
 
 import sqlalchemy as sa
 from alembic import op

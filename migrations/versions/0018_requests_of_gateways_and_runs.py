@@ -1,6 +1,6 @@
-"""What agents on gateways ask people for, and what they do.
+"""Create gateway requests and runs.
 
-What was asked and what was answered never changes: a trigger refuses it, whoever tries.
+A trigger rejects changes of a recorded request and of a recorded answer.
 """
 
 import sqlalchemy as sa

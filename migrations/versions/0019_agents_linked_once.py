@@ -1,4 +1,4 @@
-"""An agent that others made on a gateway is linked once."""
+"""Require that an existing agent of a gateway is linked at most once."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""How far people have read, and what they look at just now."""
+"""Create the read markers and the presence of users."""
 
 import sqlalchemy as sa
 from alembic import op

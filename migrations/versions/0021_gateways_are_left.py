@@ -1,4 +1,4 @@
-"""Gateways that are known here no more, and what is still to be removed from them."""
+"""Create the pending cleanups of deleted gateways."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,6 @@
-"""What agents on gateways ask is kept without tokens of ours; its hash is of all that was asked.
+"""Mask our tokens in stored gateway requests, and store the hash of the unmasked content.
 
-Code that is older gives no hash, and gets the one of what it writes.
+Older code inserts no hash; it is then computed from the content that it inserts.
 """
 
 from alembic import op

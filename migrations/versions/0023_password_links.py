@@ -1,4 +1,4 @@
-"""Links by which somebody who cannot sign in chooses another password."""
+"""Create the password reset links."""
 
 import sqlalchemy as sa
 from alembic import op

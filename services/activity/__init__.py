@@ -1,19 +1,19 @@
-"""Activity: what happened, for those who may know of it, in sentences."""
+"""Activity: feeds of events and comments, and the wording of events."""
 
-from services.activity.comments import CommentEntry, comment_feed, comments_of
-from services.activity.entries import Entry, entries
-from services.activity.feed import NOT_YET, ActivityFilters, for_agent, for_member
-from services.activity.sentences import sentence
-
-__all__ = [
-    "NOT_YET",
-    "ActivityFilters",
-    "CommentEntry",
-    "Entry",
-    "comment_feed",
-    "comments_of",
-    "entries",
-    "for_agent",
-    "for_member",
-    "sentence",
-]
+from services.activity.event_texts import (
+    describe_action,
+    describe_cause,
+    describe_event,
+    describe_history,
+)
+from services.activity.feed import (
+    UNDOABLE_DECISION_EVENTS,
+    ActivityEntry,
+    ActivityFilters,
+    CommentEntry,
+    list_agent_activity,
+    list_comment_entries,
+    list_member_activity,
+    load_comment_entries,
+    load_entries,
+)

@@ -1,77 +1,57 @@
-"""Agents: they come and go, are known by tokens, and are there or not."""
+"""Agents: programs that work on boards; their tokens, heartbeats, status and lifecycle."""
 
-from services.agents.bringing import bring
-from services.agents.cadences import set_cadence
-from services.agents.departures import delete, let_go
-from services.agents.edits import Home, arrive, change, create, link
-from services.agents.fields import AgentDraft
-from services.agents.finding import get, hold, hold_all, seen, several
-from services.agents.leads import created, free_name, misses_lead, new_lead
-from services.agents.lists import AgentCard, card, cards, for_agent, listed, named, newest, of_board
-from services.agents.mains import add_main, remove_main, rename_main
-from services.agents.presence import heartbeat, mark_offline, touch
+from services.agents.cards import AgentCard, get_agent_card, list_agent_cards
+from services.agents.commands import (
+    get_soul,
+    issue_token,
+    reprovision_agent,
+    update_agent,
+    write_soul,
+)
+from services.agents.creation import (
+    GatewayLocation,
+    build_lead,
+    choose_free_name,
+    create_agent,
+    create_gateway_agent,
+    create_on_first_heartbeat,
+    create_token,
+    delete_gateway_agent,
+    link_agent,
+    rename_gateway_agent,
+)
+from services.agents.deletion import delete_agent, delete_worker
+from services.agents.events import agent_created_event, agent_event
+from services.agents.heartbeats import (
+    MAX_INTERVAL_LENGTH,
+    mark_silent_agents_offline,
+    record_heartbeat,
+    set_heartbeat_interval,
+    touch_agent,
+)
+from services.agents.queries import (
+    find_agent_by_name,
+    get_agent,
+    get_board_agent,
+    get_visible_agent,
+    is_lead_missing,
+    list_agents,
+    list_agents_for_agent,
+    list_board_agents,
+    load_agents,
+    lock_agent,
+    lock_boards,
+    newest_agents_query,
+)
 from services.agents.rules import (
     OFFLINE_AFTER,
-    Evidence,
-    Sign,
-    State,
-    cadence,
-    evidence,
+    AgentDraft,
+    AgentState,
+    StatusEvidence,
+    StatusSource,
+    compute_status,
+    find_status_evidence,
+    heartbeat_interval,
     is_late,
-    offline_after,
-    status,
+    offline_threshold,
 )
-from services.agents.souls import on_board, soul, write_soul
-from services.agents.telling import happened
-from services.agents.tokens import add_token, issue_token
-
-__all__ = [
-    "OFFLINE_AFTER",
-    "AgentCard",
-    "AgentDraft",
-    "Evidence",
-    "Home",
-    "Sign",
-    "State",
-    "add_main",
-    "add_token",
-    "arrive",
-    "bring",
-    "cadence",
-    "card",
-    "cards",
-    "change",
-    "create",
-    "created",
-    "delete",
-    "evidence",
-    "for_agent",
-    "free_name",
-    "get",
-    "happened",
-    "heartbeat",
-    "hold",
-    "hold_all",
-    "is_late",
-    "issue_token",
-    "let_go",
-    "link",
-    "listed",
-    "mark_offline",
-    "misses_lead",
-    "named",
-    "new_lead",
-    "newest",
-    "of_board",
-    "offline_after",
-    "on_board",
-    "remove_main",
-    "rename_main",
-    "seen",
-    "set_cadence",
-    "several",
-    "soul",
-    "status",
-    "touch",
-    "write_soul",
-]

@@ -1,63 +1,35 @@
-"""Approvals: what agents ask, and what people decide."""
+"""Approvals: requests of agents and users for a human decision."""
 
-from services.approvals.asking_back import ask_back
 from services.approvals.decisions import (
-    Outcome,
-    answer,
-    answer_many,
-    decide,
-    reopen,
-    undo,
+    DecisionResult,
+    decide_immediately,
+    decide_many_with_undo,
+    decide_with_undo,
+    reopen_approval,
+    undo_decision,
 )
-from services.approvals.details import ApprovalDetail, one
-from services.approvals.lists import (
-    WAITING,
-    Counts,
-    counts,
-    decided,
-    decided_today,
-    detail_for,
-    for_member,
-    listed,
-    newest,
-    pending_count,
-    several,
-    waiting,
-    waiting_by_board,
-    waiting_count,
+from services.approvals.details import ApprovalDetail, get_approval
+from services.approvals.finalization import (
+    DECISIONS_TOPIC,
+    finalize_due_approvals,
+    find_next_finalization,
+    list_boards_with_due_approvals,
 )
-from services.approvals.requests import request
-from services.approvals.rules import LONGEST_TEXT, ApprovalDraft, question
-from services.approvals.settling import boards_with_due, settle_due
-
-__all__ = [
-    "LONGEST_TEXT",
-    "WAITING",
-    "ApprovalDetail",
-    "ApprovalDraft",
-    "Counts",
-    "Outcome",
-    "answer",
-    "answer_many",
-    "ask_back",
-    "boards_with_due",
-    "counts",
-    "decide",
-    "decided",
-    "decided_today",
-    "detail_for",
-    "for_member",
-    "listed",
-    "newest",
-    "one",
-    "pending_count",
-    "question",
-    "reopen",
-    "request",
-    "settle_due",
-    "several",
-    "undo",
-    "waiting",
-    "waiting_by_board",
-    "waiting_count",
-]
+from services.approvals.queries import (
+    IS_UNDECIDED,
+    ApprovalCounts,
+    count_approvals,
+    count_undecided_approvals,
+    count_undecided_by_board,
+    get_member_approval,
+    list_approvals_decided_today,
+    list_board_approvals,
+    list_decided_approvals,
+    list_member_approvals,
+    list_undecided_approvals,
+    load_approvals,
+    newest_approvals_query,
+    pending_count_query,
+)
+from services.approvals.requests import request_approval, request_clarification
+from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question

@@ -1,13 +1,14 @@
-"""Asking: an agent, or a person, puts a question before the people of a board."""
+"""Request approvals, and ask the requester for clarification."""
 
+import re
 from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.errors import Conflict, NotFound
+from core.clock import now
+from core.errors import Conflict, Invalid, NotFound
 from models import (
     Actor,
     Agent,
@@ -17,32 +18,37 @@ from models import (
     Board,
     EventType,
     Task,
+    User,
     new_id,
 )
+from services import boards, tasks
 from services.approvals import rules
-from services.approvals.details import ApprovalDetail, AskedAbout
-from services.approvals.facts import record
+from services.approvals.details import ApprovalDetail, LinkedTask, get_approval, get_board_id
+from services.approvals.events import record_approval_event
+from services.approvals.rules import validate_text
+
+MENTIONABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # contract 1.17
 
 
-async def request(
+async def request_approval(
     session: AsyncSession, actor: Actor, board: Board, draft: rules.ApprovalDraft
 ) -> ApprovalDetail:
-    """Ask for an approval on a board that is held. The actor is the one who asks.
+    """Request an approval on a locked board. The actor is the requester.
 
-    Raises Forbidden or Invalid as rules.py says, NotFound for tasks that are not on this board,
-    and Conflict if one of them waits for an approval already.
+    Raises the errors of `check_draft`, NotFound for tasks that are not on this board, and Conflict
+    if one of them has a pending approval.
     """
-    rules.check(draft, actor)
-    payload = rules.with_reason(draft)
-    tasks = await _tasks_on(session, board, rules.linked_task_ids(draft))
-    await one_at_a_time(session, board, [task.id for task in tasks])
-    agent, asker = (actor, None) if isinstance(actor, Agent) else (None, actor)
+    rules.check_draft(draft, actor)
+    payload = rules.payload_with_reason(draft)
+    linked = await _load_tasks(session, board, rules.linked_task_ids(draft))
+    await ensure_no_pending_approval(session, board, [task.id for task in linked])
+    agent, user = (actor, None) if isinstance(actor, Agent) else (None, actor)
     approval = Approval(
         id=new_id(),
         board=board,
-        task_id=tasks[0].id if tasks else None,
+        task_id=linked[0].id if linked else None,
         agent_id=agent.id if agent else None,
-        requested_by_user_id=asker.id if asker else None,
+        requested_by_user_id=user.id if user else None,
         action_type=draft.action_type.strip(),
         payload=payload,
         confidence=draft.confidence,
@@ -51,23 +57,23 @@ async def request(
         created_at=now(),
     )
     session.add(approval)
-    for position, task in enumerate(tasks):
+    for position, task in enumerate(linked):
         link = ApprovalTask(approval=approval, task=task, position=position, created_at=now())
         session.add(link)
-    about = [AskedAbout(task.id, task.title) for task in tasks]
-    detail = ApprovalDetail(approval, board, agent, None, asker, about)
-    await record(session, EventType.APPROVAL_REQUESTED, actor, detail)
+    linked_tasks = [LinkedTask(task.id, task.title) for task in linked]
+    detail = ApprovalDetail(approval, board, agent, None, user, linked_tasks)
+    await record_approval_event(session, EventType.APPROVAL_REQUESTED, actor, detail)
     return detail
 
 
-async def one_at_a_time(
+async def ensure_no_pending_approval(
     session: AsyncSession,
     board: Board,
     task_ids: Collection[UUID],
     *,
-    besides: UUID | None = None,
+    excluding: UUID | None = None,
 ) -> None:
-    """Raise Conflict if another approval waits for one of these tasks. The board must be held."""
+    """Raise Conflict if one of these tasks has another pending approval. Needs a locked board."""
     pending = (
         select(ApprovalTask.task_id, Approval.id)
         .join(Approval, Approval.id == ApprovalTask.approval_id)
@@ -81,18 +87,18 @@ async def one_at_a_time(
     conflicts = [
         {"task_id": str(task_id), "approval_id": str(approval_id)}
         for task_id, approval_id in found
-        if approval_id != besides
+        if approval_id != excluding
     ]
     if conflicts:
         raise Conflict(
             "approval_pending_exists",
             "A question about this task waits for an answer already.",
-            conflicts=sorted(conflicts, key=lambda one: (one["task_id"], one["approval_id"])),
+            conflicts=sorted(conflicts, key=lambda item: (item["task_id"], item["approval_id"])),
         )
 
 
-async def _tasks_on(session: AsyncSession, board: Board, ids: list[UUID]) -> list[Task]:
-    """Return these tasks, in this order. Raises NotFound with those that are not on the board."""
+async def _load_tasks(session: AsyncSession, board: Board, ids: list[UUID]) -> list[Task]:
+    """Return these tasks, in this order. Raise NotFound with the ids that are not on the board."""
     if not ids:
         return []
     query = select(Task).where(Task.board_id == board.id, Task.id.in_(ids))
@@ -105,3 +111,42 @@ async def _tasks_on(session: AsyncSession, board: Board, ids: list[UUID]) -> lis
             missing_task_ids=missing,
         )
     return [found[id] for id in ids]
+
+
+async def request_clarification(
+    session: AsyncSession, user: User, approval_id: UUID, *, question: str
+) -> ApprovalDetail:
+    """Post a question to the agent as a comment on the first task. The approval stays pending.
+
+    Raises NotFound, Forbidden, Conflict if the approval is decided, and Invalid if the question is
+    blank or the approval has no task.
+    """
+    text = validate_text(question, "question")
+    if not text:
+        raise Invalid("question_required", "Write what you want to know.", field="question")
+    board = await boards.lock_board(session, user, await get_board_id(session, user, approval_id))
+    detail = await get_approval(session, board, approval_id)
+    if not detail.is_undecided:
+        raise Conflict(
+            "already_decided", "This is answered already.", status=detail.shown_status.value
+        )
+    if not detail.tasks:
+        raise Invalid("no_linked_task", "There is no task to post a question on.", field="question")
+    detail.approval.clarification_requested_at = now()
+    await session.flush()
+    await tasks.create_comment(
+        session, user, board, detail.tasks[0].id, mention_agent(detail.agent, text)
+    )
+    await record_approval_event(session, EventType.APPROVAL_CLARIFICATION_REQUESTED, user, detail)
+    return detail
+
+
+def mention_agent(agent: Agent | None, text: str) -> str:
+    """Put the agent's name before a text, as a mention if the name can be mentioned."""
+    if agent is None:
+        return text
+    if agent.is_board_lead:
+        return f"@lead {text}"
+    names = [agent.name, *agent.name.split()[:1]]
+    mention = next((name for name in names if MENTIONABLE.fullmatch(name)), None)
+    return f"@{mention} {text}" if mention else f"{agent.name}: {text}"

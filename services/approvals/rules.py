@@ -1,4 +1,4 @@
-"""What may be asked, what it is about, and how the question reads. Pure: no database, no clock."""
+"""Validate approval requests, find their tasks, and format their question. Pure functions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,28 +6,28 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from kit.errors import Forbidden, Invalid
-from kit.values import json_object, optional, trimmed
+from core.errors import Forbidden, Invalid
+from core.validation import json_object, optional, trimmed_text
 from models import Actor, Agent, Approval, ApprovalStatus
 
-LONGEST_ACTION = 200  # characters
-LONGEST_TEXT = 10_000  # characters of a note or a question
-LARGEST_JSON = 256 * 1024  # characters of a payload, or of the scores
-MOST_TASKS = 100  # that one approval may be about
-LONGEST_QUESTION = 200  # characters that people read as the question itself
+MAX_ACTION_LENGTH = 200  # characters
+MAX_TEXT_LENGTH = 10_000  # characters of a note or a clarification question
+MAX_JSON_LENGTH = 256 * 1024  # characters of the JSON of a payload or of the scores
+MAX_TASKS = 100  # tasks of one approval
+MAX_QUESTION_LENGTH = 200  # characters of the formatted question
 
-LISTS_OF_TASKS = ("task_ids", "taskIds", "taskIDs")
-SINGLE_TASKS = ("task_id", "taskId", "taskID")
-TITLES = ("title", "question", "summary")
+TASK_LIST_KEYS = ("task_ids", "taskIds", "taskIDs")
+TASK_KEYS = ("task_id", "taskId", "taskID")
+QUESTION_KEYS = ("title", "question", "summary")
 
-action_type = trimmed(LONGEST_ACTION)
-text = optional(trimmed(LONGEST_TEXT))
-json = optional(json_object(LARGEST_JSON))
+_action_type = trimmed_text(MAX_ACTION_LENGTH)
+_optional_text = optional(trimmed_text(MAX_TEXT_LENGTH))
+_optional_json = optional(json_object(MAX_JSON_LENGTH))
 
 
 @dataclass(frozen=True)
 class ApprovalDraft:
-    """What somebody wants to ask. Who asks is never taken from here."""
+    """The fields of an approval request. The requester is never taken from here."""
 
     action_type: str
     confidence: float
@@ -39,20 +39,20 @@ class ApprovalDraft:
     lead_reasoning: str | None = None
 
 
-def check(draft: ApprovalDraft, actor: Actor) -> None:
-    """Raise the Refusal of the first rule that the draft breaks."""
-    _asks_and_does_not_answer(draft, actor)
-    action_type(draft.action_type, "action_type")
-    checked_text(draft.lead_reasoning, "lead_reasoning")
+def check_draft(draft: ApprovalDraft, actor: Actor) -> None:
+    """Raise the error of the first rule that the draft violates: Forbidden or Invalid."""
+    _check_is_undecided(draft, actor)
+    _action_type(draft.action_type, "action_type")
+    validate_text(draft.lead_reasoning, "lead_reasoning")
     if not (math.isfinite(draft.confidence) and 0 <= draft.confidence <= 100):
         raise Invalid(
             "confidence_out_of_range", "Confidence is between 0 and 100.", field="confidence"
         )
-    json(draft.payload, "payload")
-    json(draft.rubric_scores, "rubric_scores")
+    _optional_json(draft.payload, "payload")
+    _optional_json(draft.rubric_scores, "rubric_scores")
 
 
-def _asks_and_does_not_answer(draft: ApprovalDraft, actor: Actor) -> None:
+def _check_is_undecided(draft: ApprovalDraft, actor: Actor) -> None:
     if draft.status is ApprovalStatus.PENDING:
         return
     if isinstance(actor, Agent):
@@ -60,12 +60,12 @@ def _asks_and_does_not_answer(draft: ApprovalDraft, actor: Actor) -> None:
     raise Invalid("approval_status_invalid", "A question starts undecided.", field="status")
 
 
-def with_reason(draft: ApprovalDraft) -> dict[str, Any]:
-    """Return the payload with the reason in it. Raises Invalid if there is none anywhere."""
+def payload_with_reason(draft: ApprovalDraft) -> dict[str, Any]:
+    """Return the payload including the reason. Raises Invalid if no reason is given."""
     payload = dict(draft.payload or {})
-    if reason_in(payload):
+    if find_reason(payload):
         return payload
-    reason = _text(draft.lead_reasoning)
+    reason = _non_blank(draft.lead_reasoning)
     if not reason:
         raise Invalid(
             "reason_required",
@@ -75,78 +75,82 @@ def with_reason(draft: ApprovalDraft) -> dict[str, Any]:
     return payload | {"reason": reason}
 
 
-def reason_in(payload: Mapping[str, Any] | None) -> str | None:
-    """Return the reason that a payload gives, if any."""
+def find_reason(payload: Mapping[str, Any] | None) -> str | None:
+    """Return the reason in a payload, if any."""
     payload = payload or {}
     decision = payload.get("decision")
     nested = decision.get("reason") if isinstance(decision, Mapping) else None
-    return _text(payload.get("reason")) or _text(nested)
+    return _non_blank(payload.get("reason")) or _non_blank(nested)
 
 
 def linked_task_ids(draft: ApprovalDraft) -> list[UUID]:
-    """Return the tasks that a draft is about; the first is the primary one (contract, 3.11.1)."""
+    """Return the task ids in a draft and its payload, the primary one first (contract 3.11.1).
+
+    Raises Invalid if there are more than MAX_TASKS.
+    """
     payload = draft.payload or {}
     found = [draft.task_id, *draft.task_ids]
-    for name in LISTS_OF_TASKS:
+    for name in TASK_LIST_KEYS:
         named = payload.get(name)
-        found += [_uuid(item) for item in named] if isinstance(named, list) else []
-    found += [_uuid(payload.get(name)) for name in SINGLE_TASKS]
+        found += [_parse_uuid(item) for item in named] if isinstance(named, list) else []
+    found += [_parse_uuid(payload.get(name)) for name in TASK_KEYS]
     ids = list(dict.fromkeys(id for id in found if id is not None))
-    if len(ids) > MOST_TASKS:
+    if len(ids) > MAX_TASKS:
         raise Invalid(
-            "too_many_tasks", f"A question is about {MOST_TASKS} tasks at most.", field="task_ids"
+            "too_many_tasks", f"A question is about {MAX_TASKS} tasks at most.", field="task_ids"
         )
     return ids
 
 
-def checked_text(value: str | None, field: str) -> str | None:
-    """Return a note or a question trimmed, None if it is blank. Raises Invalid."""
-    return text(value, field) or None
+def validate_text(value: str | None, field: str) -> str | None:
+    """Return a note or a question trimmed; None if it is blank. Raises Invalid."""
+    return _optional_text(value, field) or None
 
 
-def question(approval: Approval, titles: Sequence[str] = ()) -> str:
-    """Return what is asked, as one sentence with a question mark.
+def format_question(approval: Approval, titles: Sequence[str] = ()) -> str:
+    """Return the question to decide as one sentence with a question mark.
 
-    `titles` are those of the tasks it is about.
+    `titles` are the titles of its tasks.
     """
     payload = approval.payload or {}
-    said = next((found for name in TITLES if (found := _bare(payload.get(name)))), None)
-    asked = said or _bare(_in_words(approval.action_type, titles))
-    if len(asked) > LONGEST_QUESTION:
-        asked = asked[: LONGEST_QUESTION - 1] + "…"
-    return f"{asked}?"
+    given = (_strip_sentence(payload.get(name)) for name in QUESTION_KEYS)
+    described = _strip_sentence(_describe_action(approval.action_type, titles))
+    sentence = next(filter(None, given), described)
+    if len(sentence) > MAX_QUESTION_LENGTH:
+        sentence = sentence[: MAX_QUESTION_LENGTH - 1] + "…"
+    return f"{sentence}?"
 
 
-def _in_words(action_type: str, titles: Sequence[str]) -> str:
-    """Write `task.complete` as "Complete the task “X”", and `deploy_site` as "Deploy site"."""
+def _describe_action(action_type: str, titles: Sequence[str]) -> str:
+    """Format `task.complete` as "Complete the task “X”", and `deploy_site` as "Deploy site"."""
     noun, _, verb = action_type.strip().rpartition(".")
-    what, about = _words(noun), f" “{titles[0]}”" if titles else ""
+    subject, about = _humanize(noun), f" “{titles[0]}”" if titles else ""
     if len(titles) > 1:
         about += f" and {len(titles) - 1} more"
-    if not _words(verb):
+    if not _humanize(verb):
         return f"Go on with{about}" if about else "Go ahead"
-    deed = _words(verb)
-    deed = deed[0].upper() + deed[1:]
-    if what == "task":
-        return f"{deed} the task{about}"
-    for_what = f" for{about}" if about else ""
-    return f"{deed} the {what}{for_what}" if what else f"{deed}{for_what}"
+    action = _humanize(verb)
+    action = action[0].upper() + action[1:]
+    if subject == "task":
+        return f"{action} the task{about}"
+    suffix = f" for{about}" if about else ""
+    return f"{action} the {subject}{suffix}" if subject else f"{action}{suffix}"
 
 
-def _words(name: str) -> str:
+def _humanize(name: str) -> str:
     return " ".join(name.replace("_", " ").replace("-", " ").replace(".", " ").split())
 
 
-def _bare(value: object) -> str:
-    """Return a sentence on one line, without the sign at its end."""
+def _strip_sentence(value: object) -> str:
+    """Return a sentence on one line, without its final punctuation."""
     return " ".join(value.split()).rstrip(" .!?:;") if isinstance(value, str) else ""
 
 
-def _text(value: object) -> str | None:
+def _non_blank(value: object) -> str | None:
     return (value.strip() or None) if isinstance(value, str) else None
 
 
-def _uuid(value: object) -> UUID | None:
+def _parse_uuid(value: object) -> UUID | None:
     try:
         return UUID(value) if isinstance(value, str) else None
     except ValueError:

@@ -1,46 +1,49 @@
-"""Boards: who sees which, how to hold one still, and how they come, change and go."""
+"""Boards and board groups: access, changes, pausing, and snapshots."""
 
 from services.boards.access import (
-    Access,
-    access,
-    get,
-    hold,
-    hold_as_admin,
-    hold_of_agent,
-    hold_several,
-    readable,
-    readable_ids,
-    seen_by,
-    writable,
-    writable_ids,
+    BoardPermissions,
+    get_board,
+    get_board_permissions,
+    list_readable_board_ids,
+    list_writable_board_ids,
+    lock_board,
+    lock_board_as_admin,
+    lock_board_of_agent,
+    lock_boards,
+    readable_board_ids_query,
+    visible_boards_query,
+    writable_board_ids_query,
 )
-from services.boards.edits import change, create, delete
-from services.boards.goals import set_goal
-from services.boards.lists import BoardSummary, by_slug, listed, listed_for_agent, summaries
-from services.boards.rules import RULES, BoardDraft
-
-__all__ = [
-    "RULES",
-    "Access",
-    "BoardDraft",
-    "BoardSummary",
-    "access",
-    "by_slug",
-    "change",
-    "create",
-    "delete",
-    "get",
-    "hold",
-    "hold_as_admin",
-    "hold_of_agent",
-    "hold_several",
-    "listed",
-    "listed_for_agent",
-    "readable",
-    "readable_ids",
-    "seen_by",
-    "set_goal",
-    "summaries",
-    "writable",
-    "writable_ids",
-]
+from services.boards.commands import create_board, delete_board, set_goal, update_board
+from services.boards.group_access import (
+    find_group_of_board,
+    get_group,
+    list_groups,
+    lock_group,
+    lock_group_as_admin,
+)
+from services.boards.group_commands import (
+    GroupAgents,
+    create_group,
+    delete_group,
+    lock_group_agents_as_manager,
+    set_group_heartbeat_interval,
+    update_group,
+)
+from services.boards.pause import find_pauser, pause_board, resume_board
+from services.boards.queries import (
+    BoardSummary,
+    get_board_by_slug,
+    list_agent_boards,
+    list_board_summaries,
+    list_boards,
+)
+from services.boards.rules import TASK_RULES, BoardDraft, GroupDraft
+from services.boards.snapshot import (
+    BoardSnapshot,
+    GroupSnapshot,
+    GroupSnapshotBoard,
+    GroupSnapshotTask,
+    load_board_snapshot,
+    load_group_snapshot,
+)

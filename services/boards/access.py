@@ -1,4 +1,4 @@
-"""Who may read and change which board. Every way to a board and what is on it starts here."""
+"""Permissions on boards. All access to a board and its contents goes through this module."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, false, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Forbidden, NotFound, Refusal, Unauthorized
+from core.errors import AppError, Forbidden, NotFound, Unauthorized
 from models import Actor, Agent, Board, BoardAccess, Member, Role, User
 
 
 @dataclass(frozen=True)
-class Access:
-    """A board, and what the actor may do on it."""
+class BoardPermissions:
+    """A board and the permissions of an actor on it."""
 
     board: Board
     can_read: bool
@@ -22,14 +22,14 @@ class Access:
     is_admin: bool
 
 
-def seen_by(actor: Actor) -> Select[Board, bool, bool, bool]:
-    """Select the boards of the actor's organizations, with: may read, may change, is admin.
+def visible_boards_query(actor: Actor) -> Select[Board, bool, bool, bool]:
+    """Select the boards of the actor's organizations with the columns of `BoardPermissions`.
 
-    An agent of a board may do everything on its own board and nothing on another. An agent
-    without a board looks after a gateway, and the boards that this gateway serves.
+    A board agent has all permissions on its own board and none on others. A gateway agent has no
+    board, and has all permissions on the boards of its gateway.
     """
     if isinstance(actor, Agent):
-        own = _of_agent(actor)
+        own = _agent_condition(actor)
         return select(Board, own.label("reads"), own.label("writes"), literal(False)).where(
             Board.organization_id == actor.organization_id
         )
@@ -47,114 +47,118 @@ def seen_by(actor: Actor) -> Select[Board, bool, bool, bool]:
     )
 
 
-def readable(actor: Actor, organization_id: UUID) -> Select[UUID]:
-    """Select the ids of the boards that the actor reads in an organization."""
-    seen = seen_by(actor).where(Board.organization_id == organization_id).subquery()
-    return select(seen.c.id).where(seen.c.reads)
+def readable_board_ids_query(actor: Actor, organization_id: UUID) -> Select[UUID]:
+    """Select the ids of the boards that the actor may read in an organization."""
+    visible = visible_boards_query(actor).where(Board.organization_id == organization_id).subquery()
+    return select(visible.c.id).where(visible.c.reads)
 
 
-def writable(actor: Actor) -> Select[UUID]:
+def writable_board_ids_query(actor: Actor) -> Select[UUID]:
     """Select the ids of all boards that the actor may change."""
-    seen = seen_by(actor).subquery()
-    return select(seen.c.id).where(seen.c.reads, seen.c.writes)
+    visible = visible_boards_query(actor).subquery()
+    return select(visible.c.id).where(visible.c.reads, visible.c.writes)
 
 
-async def readable_ids(
+async def list_readable_board_ids(
     session: AsyncSession, actor: Actor, organization_id: UUID
 ) -> Sequence[UUID]:
-    """Return the ids of the boards that the actor reads in an organization."""
-    return (await session.scalars(readable(actor, organization_id))).all()
+    """Return the ids of the boards that the actor may read in an organization."""
+    return (await session.scalars(readable_board_ids_query(actor, organization_id))).all()
 
 
-async def writable_ids(session: AsyncSession, actor: Actor) -> Sequence[UUID]:
+async def list_writable_board_ids(session: AsyncSession, actor: Actor) -> Sequence[UUID]:
     """Return the ids of all boards that the actor may change."""
-    return (await session.scalars(writable(actor))).all()
+    return (await session.scalars(writable_board_ids_query(actor))).all()
 
 
-async def access(session: AsyncSession, actor: Actor, board_id: UUID) -> Access:
-    """Return a board and the actor's rights on it.
+async def get_board_permissions(
+    session: AsyncSession, actor: Actor, board_id: UUID
+) -> BoardPermissions:
+    """Return a board and the actor's permissions on it.
 
-    Raises NotFound if it is of no organization of the actor's, Forbidden if it may not be read.
+    Raises NotFound if it is not in an organization of the actor, Forbidden if it may not be read.
     """
-    return await _one(session, seen_by(actor).where(Board.id == board_id))
+    return await _fetch_permissions(
+        session, visible_boards_query(actor).where(Board.id == board_id)
+    )
 
 
-async def get(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
+async def get_board(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
     """Return a board that the actor may read. Raises NotFound or Forbidden."""
-    return (await access(session, actor, board_id)).board
+    return (await get_board_permissions(session, actor, board_id)).board
 
 
-async def hold(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
-    """Return a board that the actor may change, and that nobody else can hold until the commit.
+async def lock_board(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
+    """Return a board that the actor may change, locked until the commit.
 
-    A board has one writer at a time, so what a rule has read is still true when it is acted upon.
-    Raises NotFound or Forbidden, and Unauthorized to an agent that was deleted meanwhile.
+    A board has one writer at a time, so the data that a rule was checked with cannot change before
+    the commit. Raises NotFound or Forbidden, and Unauthorized for an agent that was deleted while
+    it waited for the lock.
     """
-    return _as_writer(await _held(session, actor, board_id))
+    return _require_write(await _lock(session, actor, board_id))
 
 
-async def hold_several(
+async def lock_boards(
     session: AsyncSession, user: User, board_ids: Collection[UUID]
-) -> dict[UUID, Board | Refusal]:
-    """Hold those of these boards that a person may change, in order of id, in one statement.
+) -> dict[UUID, Board | AppError]:
+    """Lock those of these boards that the user may change, ordered by id, in one statement.
 
-    For a board that may not be changed there is the refusal; for one that is not seen, nothing.
+    Returns the error for a board that may not be changed, and no entry for one that is not visible.
     """
-    query = _to_hold(user, Board.id.in_(board_ids)).order_by(Board.id)
-    return {row[0].id: _to_change(row) for row in await session.execute(query)}
+    query = _locking_query(user, Board.id.in_(board_ids)).order_by(Board.id)
+    return {row[0].id: _writable_or_error(row) for row in await session.execute(query)}
 
 
-async def hold_as_admin(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
-    """Hold a board for what only the organization's admins may do to it. Raises as `hold` does."""
-    return _as_admin(await _held(session, actor, board_id))
+async def lock_board_as_admin(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
+    """Lock a board for an action of admins only. Raises the errors of `lock_board`."""
+    return _require_admin(await _lock(session, actor, board_id))
 
 
-async def hold_of_agent(session: AsyncSession, user: User, agent_id: UUID) -> Board | None:
-    """Hold the board on which an agent works, for an admin. None if it works on none that is seen.
+async def lock_board_of_agent(session: AsyncSession, user: User, agent_id: UUID) -> Board | None:
+    """Lock the board of an agent for an admin; None if it has no board visible to the user.
 
     Raises Forbidden.
     """
-    its = select(Agent.board_id).where(Agent.id == agent_id).scalar_subquery()
-    row = (await session.execute(_to_hold(user, Board.id == its))).one_or_none()
-    return _as_admin(_seen(row)) if row is not None else None
+    board_id = select(Agent.board_id).where(Agent.id == agent_id).scalar_subquery()
+    row = (await session.execute(_locking_query(user, Board.id == board_id))).one_or_none()
+    return _require_admin(_require_read(row)) if row is not None else None
 
 
-async def _held(session: AsyncSession, actor: Actor, board_id: UUID) -> Access:
-    held = await _one(session, _to_hold(actor, Board.id == board_id))
+async def _lock(session: AsyncSession, actor: Actor, board_id: UUID) -> BoardPermissions:
+    permissions = await _fetch_permissions(session, _locking_query(actor, Board.id == board_id))
     if isinstance(actor, Agent):
-        await _is_as_before(session, actor)
-    return held
+        await _check_agent_unchanged(session, actor)
+    return permissions
 
 
-def _to_hold(actor: Actor, which: ColumnElement[bool]) -> Select[Board, bool, bool, bool]:
-    query = seen_by(actor).where(which).with_for_update(key_share=True, of=Board)
+def _locking_query(actor: Actor, condition: ColumnElement[bool]) -> Select[Board, bool, bool, bool]:
+    query = visible_boards_query(actor).where(condition).with_for_update(key_share=True, of=Board)
     return query.execution_options(populate_existing=True)
 
 
-def _to_change(row: Sequence[Any]) -> Board | Refusal:
+def _writable_or_error(row: Sequence[Any]) -> Board | AppError:
     try:
-        return _as_writer(_seen(row))
-    except Refusal as refusal:
-        return refusal
+        return _require_write(_require_read(row))
+    except AppError as error:
+        return error
 
 
-def _as_writer(held: Access) -> Board:
-    if not held.can_write:
+def _require_write(permissions: BoardPermissions) -> Board:
+    if not permissions.can_write:
         raise Forbidden("board_write_forbidden", "You may read this board, not change it.")
-    return held.board
+    return permissions.board
 
 
-def _as_admin(held: Access) -> Board:
-    if not (held.can_write and held.is_admin):
+def _require_admin(permissions: BoardPermissions) -> Board:
+    if not (permissions.can_write and permissions.is_admin):
         raise Forbidden("admin_required", "Only an admin who may change this board can do that.")
-    return held.board
+    return permissions.board
 
 
-async def _is_as_before(session: AsyncSession, agent: Agent) -> None:
-    """Refuse an agent that was moved or deleted while it waited for a board.
+async def _check_agent_unchanged(session: AsyncSession, agent: Agent) -> None:
+    """Raise Unauthorized or Forbidden if the agent was deleted or moved while it waited for a lock.
 
-    Only columns are read: what the agent was when it called must not be overwritten before the
-    two are compared.
+    Only columns are selected: loading the object would overwrite the values to compare with.
     """
     query = select(Agent.board_id, Agent.gateway_id, Agent.is_board_lead)
     row = (await session.execute(query.where(Agent.id == agent.id))).one_or_none()
@@ -164,22 +168,24 @@ async def _is_as_before(session: AsyncSession, agent: Agent) -> None:
         raise Forbidden("agent_moved", "This agent was moved meanwhile.")
 
 
-async def _one(session: AsyncSession, query: Select[Board, bool, bool, bool]) -> Access:
+async def _fetch_permissions(
+    session: AsyncSession, query: Select[Board, bool, bool, bool]
+) -> BoardPermissions:
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFound("board_not_found", "There is no such board.")
-    return _seen(row)
+    return _require_read(row)
 
 
-def _seen(row: Sequence[Any]) -> Access:
-    """Return what was found, for who may read it. Raises Forbidden."""
-    found = Access(*row)
-    if not found.can_read:
+def _require_read(row: Sequence[Any]) -> BoardPermissions:
+    """Build the permissions from a row. Raises Forbidden if the board may not be read."""
+    permissions = BoardPermissions(*row)
+    if not permissions.can_read:
         raise Forbidden("board_read_forbidden", "You may not read this board.")
-    return found
+    return permissions
 
 
-def _of_agent(agent: Agent) -> ColumnElement[bool]:
+def _agent_condition(agent: Agent) -> ColumnElement[bool]:
     if agent.board_id is not None:
         return Board.id == agent.board_id
     if agent.gateway_id is not None:

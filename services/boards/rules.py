@@ -1,61 +1,63 @@
-"""What a board's fields may hold, who may change them, and what a goal needs. Pure."""
+"""Validation rules for the fields of boards and board groups. Pure functions."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
+from secrets import token_hex
 from typing import Any
 from uuid import UUID
 
-from kit.errors import Forbidden, Invalid
-from kit.values import (
-    Check,
-    an_id,
+from core.errors import Forbidden, Invalid
+from core.text import slugify
+from core.validation import (
+    FieldCheck,
+    boolean_value,
+    integer_in_range,
     json_object,
-    moment,
+    nonblank_text,
     optional,
-    text,
-    trimmed,
-    whole_number,
-    words,
-    yes_or_no,
+    text_of_length,
+    timestamp_value,
+    trimmed_text,
+    uuid_value,
 )
-from services.boards.slugs import LONGEST_SLUG
+from services.boards.queries import MAX_SLUG_LENGTH
 
-LONGEST_NAME = 200  # characters
-LONGEST_TEXT = 20_000  # characters of a description or an objective
-LARGEST_METRICS = 50_000  # characters of JSON
+MAX_NAME_LENGTH = 200  # characters
+MAX_TEXT_LENGTH = 20_000  # characters of a description or an objective
+MAX_METRICS_LENGTH = 50_000  # characters of JSON
 
-RULES = (
+TASK_RULES = (
     "require_approval_for_done",
     "require_review_before_done",
     "comment_required_for_review",
     "block_status_changes_with_pending_approval",
     "only_lead_can_change_status",
 )
-ADMIN_FIELDS = frozenset({*RULES, "gateway_id", "board_group_id", "max_agents"})
+ADMIN_FIELDS = frozenset({*TASK_RULES, "gateway_id", "board_group_id", "max_agents"})
 GOAL_FIELDS = frozenset({"board_type", "objective", "success_metrics", "goal_confirmed"})
 
-CHECKS: Mapping[str, Check] = {
-    "name": words(LONGEST_NAME),
-    "slug": trimmed(LONGEST_SLUG),
-    "description": words(LONGEST_TEXT),
-    "gateway_id": optional(an_id),
-    "board_group_id": optional(an_id),
-    "board_type": words(50),
-    "objective": optional(text(LONGEST_TEXT)),
-    "success_metrics": optional(json_object(LARGEST_METRICS)),
-    "target_date": optional(moment),
-    "goal_confirmed": yes_or_no,
-    "goal_source": optional(text(LONGEST_NAME)),
-    **dict.fromkeys(RULES, yes_or_no),
-    "max_agents": whole_number(),
+FIELD_VALIDATORS: Mapping[str, FieldCheck] = {
+    "name": nonblank_text(MAX_NAME_LENGTH),
+    "slug": trimmed_text(MAX_SLUG_LENGTH),
+    "description": nonblank_text(MAX_TEXT_LENGTH),
+    "gateway_id": optional(uuid_value),
+    "board_group_id": optional(uuid_value),
+    "board_type": nonblank_text(50),
+    "objective": optional(text_of_length(MAX_TEXT_LENGTH)),
+    "success_metrics": optional(json_object(MAX_METRICS_LENGTH)),
+    "target_date": optional(timestamp_value),
+    "goal_confirmed": boolean_value,
+    "goal_source": optional(text_of_length(MAX_NAME_LENGTH)),
+    **dict.fromkeys(TASK_RULES, boolean_value),
+    "max_agents": integer_in_range(),
 }
-"""The fields of a board that somebody may write, and what each takes."""
+"""The writable fields of a board with their validators."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoardDraft:
-    """A board to be. A blank slug is made from the name."""
+    """The fields of a new board. A blank slug is generated from the name."""
 
     name: str
     description: str
@@ -76,8 +78,8 @@ class BoardDraft:
     max_agents: int = 1
 
 
-def check_may_change(fields: Set[str], *, is_admin: bool) -> None:
-    """Raise Forbidden if these fields are for admins only, and this is none (contract, S7)."""
+def check_may_update(fields: Set[str], *, is_admin: bool) -> None:
+    """Raise Forbidden if a field may only be changed by admins (contract S7)."""
     reserved = sorted(fields & ADMIN_FIELDS)
     if reserved and not is_admin:
         names = ", ".join(name.replace("_", " ") for name in reserved)
@@ -86,10 +88,10 @@ def check_may_change(fields: Set[str], *, is_admin: bool) -> None:
 
 
 def check_goal(board: Mapping[str, Any], changed: Set[str]) -> None:
-    """Raise Invalid if a goal is confirmed, or a board turned to one, that says too little.
+    """Raise Invalid if a goal is confirmed, or a board becomes a goal, without required fields.
 
-    `board` has the fields as they are to be. A change of something else is not refused for what
-    was there before (contract, C29).
+    `board` has the fields after the update. Changes of other fields do not fail because of an
+    incomplete goal that existed before (contract C29).
     """
     if board["board_type"] != "goal" or not changed & GOAL_FIELDS:
         return
@@ -100,3 +102,28 @@ def check_goal(board: Mapping[str, Any], changed: Set[str]) -> None:
     if not board["success_metrics"]:
         reason = "A goal needs success metrics: how will you know that it is reached?"
         raise Invalid("goal_incomplete", reason, field="success_metrics")
+
+
+MAX_GROUP_NAME_LENGTH = 200  # characters of a name or a slug
+MAX_GROUP_TEXT_LENGTH = 20_000  # characters of a description
+
+GROUP_FIELD_VALIDATORS: Mapping[str, FieldCheck] = {
+    "name": nonblank_text(MAX_GROUP_NAME_LENGTH),
+    "slug": trimmed_text(MAX_GROUP_NAME_LENGTH),
+    "description": optional(text_of_length(MAX_GROUP_TEXT_LENGTH)),
+}
+"""The writable fields of a board group with their validators."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupDraft:
+    """The fields of a new board group. A blank slug is generated from the name."""
+
+    name: str
+    slug: str = ""
+    description: str | None = None
+
+
+def group_slug(name: str) -> str:
+    """Return a slug for a group name; a random one if the name has no usable character."""
+    return slugify(name, max_length=MAX_GROUP_NAME_LENGTH) or token_hex(16)

@@ -1,45 +1,26 @@
-"""Custom fields: what an organization wants to know about its tasks, and what its tasks hold."""
+"""Custom fields of an organization's tasks: definitions and values."""
 
-from services.custom_fields.edits import change, create, delete
-from services.custom_fields.finding import Definition, hold, listed
-from services.custom_fields.on_tasks import (
+from services.custom_fields.commands import (
+    create_custom_field,
+    delete_custom_field,
+    update_custom_field,
+)
+from services.custom_fields.queries import CustomFieldDetail, list_custom_fields, lock_custom_field
+from services.custom_fields.task_values import (
     BoundField,
-    begin,
-    bound,
-    bound_fields,
-    changes_of,
-    check,
-    keep,
-    shown,
+    bound_fields_query,
+    build_bound_fields,
+    check_values,
+    diff_values,
+    filter_valid_rows,
+    store_initial_values,
+    store_values,
+    task_values_query,
 )
-from services.custom_fields.restoring import fitting
-from services.custom_fields.rules import (
-    LONGEST_REGEX,
-    MOST_BOARDS,
-    TYPES,
-    VISIBILITIES,
-    FieldDraft,
+from services.custom_fields.validation import (
+    MAX_BOARDS,
+    MAX_REGEX_LENGTH,
+    TYPE_NAMES,
+    VISIBILITY_NAMES,
+    CustomFieldDraft,
 )
-
-__all__ = [
-    "LONGEST_REGEX",
-    "MOST_BOARDS",
-    "TYPES",
-    "VISIBILITIES",
-    "BoundField",
-    "Definition",
-    "FieldDraft",
-    "begin",
-    "bound",
-    "bound_fields",
-    "change",
-    "changes_of",
-    "check",
-    "create",
-    "delete",
-    "fitting",
-    "hold",
-    "keep",
-    "listed",
-    "shown",
-]

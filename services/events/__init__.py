@@ -1,17 +1,13 @@
-"""Events: writing down what happened, and following it as it happens."""
+"""Events: record them, read them, and subscribe to new ones."""
 
-from services.events.following import Feed
-from services.events.names import author_of, of_gone
-from services.events.recording import Happened, after, before, latest, record, record_all
-
-__all__ = [
-    "Feed",
-    "Happened",
-    "after",
-    "author_of",
-    "before",
-    "latest",
-    "of_gone",
-    "record",
-    "record_all",
-]
+from services.events.commands import (
+    NewEvent,
+    deleted_agent_name,
+    deleted_author_name,
+    get_last_seq,
+    get_last_seq_before,
+    list_events_after,
+    record_event,
+    record_events,
+)
+from services.events.feed import EventFeed

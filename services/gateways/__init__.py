@@ -1,77 +1,68 @@
-"""Gateways: where they are, whether they can be reached, and what is said over them."""
+"""Gateways: their configuration, connection, health, sessions and linked agents.
 
-from services.gateways.carrier import IMPATIENT, Carrier, Station
-from services.gateways.checking import Look, note, record
-from services.gateways.edits import REACHED_BY, change, create, delete
-from services.gateways.fields import GatewayDraft
-from services.gateways.finding import for_board, get, hold, homes, listed, with_url
-from services.gateways.holding import claim, let_go
-from services.gateways.inspecting import History, Sessions, history, say, session_of, sessions
-from services.gateways.leaving import take_leave
-from services.gateways.linking import LinkDraft, Resident, check_board, link_agent, residents
-from services.gateways.lists import GatewaySummary, counts, summaries, summary, token_set_at
-from services.gateways.offers import EVENTS, METHODS, OFFERED_BY, PROTOCOL
-from services.gateways.owners import Owner, Owners, agent_in, owner_of, owners, readable
-from services.standing import (
-    Standing,
-    away_since,
-    in_the_way,
-    is_watched,
-    standing,
-    stands_so_since,
+The packages inside are entered directly: `from services.gateways import provisioning, runs`.
+"""
+
+import openclaw
+from openclaw import MAX_URL_LENGTH
+from services.gateways.cleanup import build_cleanup_insert, run_cleanup
+from services.gateways.commands import (
+    CONNECTION_FIELDS,
+    MAX_PATH_LENGTH,
+    MAX_TOKEN_LENGTH,
+    GatewayDraft,
+    acquire_leases,
+    create_gateway,
+    delete_gateway,
+    release_leases,
+    update_gateway,
+)
+from services.gateways.connector import INTERACTIVE_POLICY, GatewayConnector, GatewayJob
+from services.gateways.health import ProbeResult, record_probe, record_user_probe
+from services.gateways.linked_agents import (
+    LinkDraft,
+    ListedAgent,
+    check_can_link,
+    link_agent,
+    list_gateway_agents,
+)
+from services.gateways.queries import (
+    CHECK_FAILED,
+    GatewayStatus,
+    GatewaySummary,
+    count_gateways,
+    failing_check,
+    find_gateway_by_url,
+    find_token_set_at,
+    gateway_status,
+    get_board_gateway,
+    get_gateway,
+    get_gateway_summary,
+    is_leased,
+    list_gateway_summaries,
+    list_gateways,
+    load_agent_gateways,
+    lock_gateway,
+    status_since,
+    unreachable_since,
+)
+from services.gateways.sessions import (
+    ChatHistory,
+    SessionList,
+    SessionOwner,
+    SessionOwners,
+    agent_id_of_session_key,
+    filter_readable_sessions,
+    find_session_owner,
+    get_session,
+    list_sessions,
+    load_chat_history,
+    load_session_owners,
+    send_chat_message,
 )
 
-__all__ = [
-    "EVENTS",
-    "IMPATIENT",
-    "METHODS",
-    "OFFERED_BY",
-    "PROTOCOL",
-    "REACHED_BY",
-    "Carrier",
-    "GatewayDraft",
-    "GatewaySummary",
-    "History",
-    "LinkDraft",
-    "Look",
-    "Owner",
-    "Owners",
-    "Resident",
-    "Sessions",
-    "Standing",
-    "Station",
-    "agent_in",
-    "away_since",
-    "change",
-    "check_board",
-    "claim",
-    "counts",
-    "create",
-    "delete",
-    "for_board",
-    "get",
-    "history",
-    "hold",
-    "homes",
-    "in_the_way",
-    "is_watched",
-    "let_go",
-    "link_agent",
-    "listed",
-    "note",
-    "owner_of",
-    "owners",
-    "readable",
-    "record",
-    "residents",
-    "say",
-    "session_of",
-    "sessions",
-    "standing",
-    "stands_so_since",
-    "summaries",
-    "summary",
-    "take_leave",
-    "token_set_at",
-    "with_url",
-]
+PROTOCOL_VERSION = openclaw.PROTOCOLS[-1]
+GATEWAY_METHODS = openclaw.METHODS
+GATEWAY_EVENTS = openclaw.EVENTS
+CATALOGUE_VERSION = openclaw.GATEWAY_VERSION
+"""The OpenClaw version that the lists of methods and events are from (contract, agents 8)."""

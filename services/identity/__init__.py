@@ -1,93 +1,57 @@
-"""Identity: who is at the other end of a password, a cookie or a token."""
+"""Identity: users, their accounts, and authentication by password, session, token or provider."""
 
-from services.identity.agent_tokens import agent_with_token
-from services.identity.claims import Profile, profile_of
-from services.identity.external import NOT_CONNECTED, external_user
-from services.identity.first_run import (
-    complete_first_run,
-    first_run_link,
-    first_run_open,
-    reopening_first_run,
+from services.identity.accounts import delete_account, lock_user, overwrite_profile, update_profile
+from services.identity.claims import ProviderProfile, parse_profile
+from services.identity.external_accounts import ACCOUNT_NOT_CONNECTED, get_or_create_external_user
+from services.identity.oidc_state import (
+    AuthorizationRequest,
+    connect_pending_identities,
+    consume_authorization_request,
+    save_authorization_request,
+    save_identity_for_password,
 )
-from services.identity.newcomers import new_account
+from services.identity.password_links import (
+    create_password_link,
+    get_password_link_user,
+    reset_password,
+)
 from services.identity.passwords import (
-    LONGEST_PASSWORD,
-    SHORTEST_PASSWORD,
-    Kept,
-    Proven,
+    MAX_PASSWORD_LENGTH,
+    MIN_PASSWORD_LENGTH,
+    StoredPassword,
+    VerifiedPassword,
     change_password,
-    check_credentials,
-    check_current,
-    hashed,
-    kept_password,
-    kept_password_of,
+    find_stored_password,
+    find_user_by_email,
+    get_stored_password,
+    hash_new_password,
     set_password,
     sign_in,
-    user_with_email,
+    verify_credentials,
+    verify_current_password,
 )
-from services.identity.pending import (
-    Departure,
-    come_back,
-    connect_waiting,
-    depart,
-    wait_for_password,
+from services.identity.registration import (
+    complete_first_run,
+    create_first_run_link,
+    is_first_run_open,
+    register_user,
+    register_with_invite,
+    reopen_first_run_statement,
 )
 from services.identity.sessions import (
+    delete_expired_sign_ins,
     end_other_sessions,
     end_session,
-    purge_sign_ins,
-    sessions_of,
+    find_session,
+    is_session_active,
+    list_sessions,
     sign_out,
-    signed_in,
     start_session,
-    still_signed_in,
 )
 from services.identity.tokens import (
-    api_tokens,
+    authenticate_agent,
+    authenticate_user,
     create_api_token,
+    list_api_tokens,
     revoke_api_token,
-    user_with_token,
 )
-
-__all__ = [
-    "LONGEST_PASSWORD",
-    "NOT_CONNECTED",
-    "SHORTEST_PASSWORD",
-    "Departure",
-    "Kept",
-    "Profile",
-    "Proven",
-    "agent_with_token",
-    "api_tokens",
-    "change_password",
-    "check_credentials",
-    "check_current",
-    "come_back",
-    "complete_first_run",
-    "connect_waiting",
-    "create_api_token",
-    "depart",
-    "end_other_sessions",
-    "end_session",
-    "external_user",
-    "first_run_link",
-    "first_run_open",
-    "hashed",
-    "kept_password",
-    "kept_password_of",
-    "new_account",
-    "profile_of",
-    "purge_sign_ins",
-    "reopening_first_run",
-    "revoke_api_token",
-    "sessions_of",
-    "set_password",
-    "sign_in",
-    "sign_out",
-    "signed_in",
-    "start_session",
-    "still_signed_in",
-    "user_with_email",
-    "user_with_token",
-    "wait_for_password",
-]

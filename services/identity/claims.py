@@ -1,26 +1,26 @@
-"""What a provider says of a person, read from its claims (contract, 1.9). Pure."""
+"""Claims of an OpenID Connect token, read into a profile (contract, 1.9). Pure functions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kit.errors import Unauthorized
-from kit.text import storable
-from kit.values import is_email
+from core.errors import Unauthorized
+from core.text import is_storable
+from core.validation import is_email
 
-LONGEST_SUBJECT = 255  # characters (OpenID Connect Core, 2)
-LONGEST_NAME = 200
-LAST_MOMENT = 253_402_300_799  # seconds: the end of the year 9999
+MAX_SUBJECT_LENGTH = 255  # characters (OpenID Connect Core, 2)
+MAX_NAME_LENGTH = 200
+MAX_TIMESTAMP = 253_402_300_799  # seconds: the end of the year 9999
 
 Claims = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Profile:
-    """A person as a provider describes them, until a moment.
+class ProviderProfile:
+    """A user as an identity provider describes them; valid until `until`.
 
-    `is_verified`: the provider has made sure that the address is theirs.
+    `is_verified`: the provider has verified that the e-mail address belongs to the user.
     """
 
     issuer: str
@@ -31,42 +31,43 @@ class Profile:
     until: datetime
 
 
-def profile_of(claims: Claims) -> Profile:
+def parse_profile(claims: Claims) -> ProviderProfile:
     """Read the claims of a token whose signature has been checked.
 
-    Raises Unauthorized if they are about nobody.
+    Raises Unauthorized if the subject is missing or unusable.
     """
     subject = claims["sub"]
-    if not (isinstance(subject, str) and subject.strip() and len(subject) <= LONGEST_SUBJECT):
+    if not (isinstance(subject, str) and subject.strip() and len(subject) <= MAX_SUBJECT_LENGTH):
         raise Unauthorized
-    if not storable(subject):
+    if not is_storable(subject):
         raise Unauthorized
     email, is_verified = _email(claims)
-    return Profile(
+    return ProviderProfile(
         issuer=claims["iss"],
         subject=subject,
         email=email,
         is_verified=is_verified,
-        name=next(_names(claims), None),
-        until=datetime.fromtimestamp(min(claims["exp"], LAST_MOMENT), UTC),
+        name=next(_name_candidates(claims), None),
+        until=datetime.fromtimestamp(min(claims["exp"], MAX_TIMESTAMP), UTC),
     )
 
 
 def _email(claims: Claims) -> tuple[str | None, bool]:
-    """Return the first address there is, and whether it is verified.
+    """Return the first usable address, and whether it is verified.
 
-    `email_verified` is about `email` alone (OpenID Connect Core, 5.1); some send it as a text.
+    `email_verified` refers only to `email` (OpenID Connect Core, 5.1); some providers send it as a
+    string.
     """
     for name in ("email", "email_address", "primary_email_address"):
-        email = _address(claims.get(name))
+        email = _normalize_email(claims.get(name))
         if email:
             is_verified = str(claims.get("email_verified")).lower() == "true"
             return email, is_verified and name == "email"
-    return _listed_email(claims)
+    return _email_from_list(claims)
 
 
-def _listed_email(claims: Claims) -> tuple[str | None, bool]:
-    """Return the primary one of the addresses that are listed, or else the first."""
+def _email_from_list(claims: Claims) -> tuple[str | None, bool]:
+    """Return the primary address of `email_addresses`, or else the first."""
     listed = claims.get("email_addresses")
     if not isinstance(listed, list) or not listed:
         return None, False
@@ -75,22 +76,22 @@ def _listed_email(claims: Claims) -> tuple[str | None, bool]:
     chosen = next((one for one in entries if primary and one.get("id") == primary), entries[0])
     verification = chosen.get("verification")
     status = verification.get("status") if isinstance(verification, dict) else None
-    email = _address(chosen.get("email_address") or chosen.get("email"))
+    email = _normalize_email(chosen.get("email_address") or chosen.get("email"))
     return email, bool(email) and status == "verified"
 
 
-def _names(claims: Claims) -> Iterator[str]:
-    for whole in (claims.get("name"), claims.get("full_name"), _joined(claims)):
-        if isinstance(whole, str) and whole.strip() and storable(whole):
-            yield whole.strip()[:LONGEST_NAME]
+def _name_candidates(claims: Claims) -> Iterator[str]:
+    for whole in (claims.get("name"), claims.get("full_name"), _join_names(claims)):
+        if isinstance(whole, str) and whole.strip() and is_storable(whole):
+            yield whole.strip()[:MAX_NAME_LENGTH]
 
 
-def _joined(claims: Claims) -> str:
+def _join_names(claims: Claims) -> str:
     first = claims.get("given_name") or claims.get("first_name")
     last = claims.get("family_name") or claims.get("last_name")
     return " ".join(part.strip() for part in (first, last) if isinstance(part, str))
 
 
-def _address(value: object) -> str | None:
+def _normalize_email(value: object) -> str | None:
     email = value.strip().lower() if isinstance(value, str) else ""
-    return email if is_email(email) and storable(email) else None
+    return email if is_email(email) and is_storable(email) else None

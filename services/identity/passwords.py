@@ -1,4 +1,4 @@
-"""Passwords: signing in with one, and changing it."""
+"""Passwords: verifying, signing in, and changing them."""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,158 +7,162 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.errors import Invalid, Unauthorized
-from kit.secrets import hash_password, password_fits
-from kit.text import storable
-from kit.values import is_email
+from core.clock import now
+from core.errors import Invalid, Unauthorized
+from core.security.secrets import hash_password, verify_password
+from core.text import is_storable
+from core.validation import is_email
 from models import User
-from services import users
+from services.identity.accounts import lock_user
 from services.identity.sessions import (
-    DAYS,
+    DEFAULT_SESSION_DAYS,
     end_other_sessions,
     end_sessions,
     start_session,
 )
 
-SHORTEST_PASSWORD = 10  # characters
-LONGEST_PASSWORD = 200
+MIN_PASSWORD_LENGTH = 10  # characters
+MAX_PASSWORD_LENGTH = 200
 
-NOBODYS = (
+DUMMY_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4$ZHnZDtf5F14B1COu0/uXCQ"
     "$/1DijO403dFuqja0xWXXdg5/M3/MmAtE1mms92eXdZo"
 )
-"""The hash of a secret that was thrown away, tried where nobody has the e-mail address."""
+"""The hash of a discarded secret, verified if no user has the e-mail address."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is kept of a person's password, or nobody's where there is none."""
+class StoredPassword:
+    """The stored hash of a user's password, or DUMMY_HASH without a user."""
 
     user_id: UUID | None
     hash: str
 
 
 @dataclass(frozen=True)
-class Proven:
-    """Who has shown to know their password, and what was kept of it then."""
+class VerifiedPassword:
+    """A user whose password was verified, and the hash that it was verified against."""
 
     user_id: UUID
     hash: str
 
 
-async def user_with_email(session: AsyncSession, email: str) -> User | None:
-    """Return whoever has an e-mail address here."""
-    wanted = email.strip().lower()
-    if not is_email(wanted):
+async def find_user_by_email(session: AsyncSession, email: str) -> User | None:
+    """Return the user with an e-mail address, or None."""
+    address = email.strip().lower()
+    if not is_email(address):
         return None
-    return await session.scalar(select(User).where(func.lower(User.email) == wanted))
+    return await session.scalar(select(User).where(func.lower(User.email) == address))
 
 
-async def kept_password(session: AsyncSession, *, email: str) -> Kept:
-    """Return what is kept of the password that belongs to an e-mail address."""
-    user = await user_with_email(session, email)
-    return _kept(user) if user else Kept(None, NOBODYS)
+async def find_stored_password(session: AsyncSession, *, email: str) -> StoredPassword:
+    """Return the stored password for an e-mail address, or a dummy."""
+    user = await find_user_by_email(session, email)
+    return _stored_password_of(user) if user else StoredPassword(None, DUMMY_HASH)
 
 
-async def kept_password_of(session: AsyncSession, user: User) -> Kept:
-    """Return what is kept of a person's password."""
-    return _kept(await session.get(User, user.id, populate_existing=True) or user)
+async def get_stored_password(session: AsyncSession, user: User) -> StoredPassword:
+    """Return the stored password of a user, or a dummy."""
+    return _stored_password_of(await session.get(User, user.id, populate_existing=True) or user)
 
 
-async def check_credentials(kept: Kept, password: str) -> Proven:
-    """Say who has shown to know their password. It takes a while: not inside a transaction.
+async def verify_credentials(stored: StoredPassword, password: str) -> VerifiedPassword:
+    """Verify a password. It is slow: do not call it inside a transaction.
 
-    Raises Unauthorized, with the same words and after the same time whatever is wrong.
+    Raises Unauthorized, with the same message and after the same time for every cause.
     """
-    proven = await _proven(kept, password)
-    if proven is None:
+    verified = await _verify(stored, password)
+    if verified is None:
         raise _wrong_credentials()
-    return proven
+    return verified
 
 
-async def check_current(kept: Kept, current: str) -> Proven:
-    """Do the same for who is signed in. Raises Invalid (field `current`)."""
-    proven = await _proven(kept, current)
-    if proven is None:
-        raise _not_yours()
-    return proven
+async def verify_current_password(stored: StoredPassword, current: str) -> VerifiedPassword:
+    """Verify the password of a signed-in user. Raises Invalid (field `current`)."""
+    verified = await _verify(stored, current)
+    if verified is None:
+        raise _wrong_current_password()
+    return verified
 
 
 async def sign_in(
     session: AsyncSession,
-    proven: Proven,
+    verified: VerifiedPassword,
     *,
     user_agent: str | None,
     ip: str | None,
-    days: int = DAYS,
+    days: int = DEFAULT_SESSION_DAYS,
 ) -> tuple[User, str]:
-    """Return who has come in, and the secret for their browser's cookie.
+    """Return the user and the secret for the session cookie.
 
-    Raises Unauthorized if the password was changed meanwhile. It isn't until the commit.
+    The user is locked until the commit. Raises Unauthorized if the password has changed since it
+    was verified.
     """
-    query = select(User).where(User.id == proven.user_id).with_for_update(read=True)
+    query = select(User).where(User.id == verified.user_id).with_for_update(read=True)
     user = await session.scalar(query.execution_options(populate_existing=True))
-    if user is None or user.password_hash != proven.hash:
+    if user is None or user.password_hash != verified.hash:
         raise _wrong_credentials()
     return user, await start_session(session, user, user_agent=user_agent, ip=ip, days=days)
 
 
 async def change_password(
-    session: AsyncSession, user: User, proven: Proven, *, new_hash: str, keep: UUID
+    session: AsyncSession, user: User, verified: VerifiedPassword, *, new_hash: str, keep: UUID
 ) -> None:
-    """Give this person another password, and end all their sessions but one.
+    """Set another password, and end all sessions of the user but one.
 
-    Raises Invalid (field `current`) if it was changed meanwhile, or somebody else has proven it.
+    Raises Invalid (field `current`) if it has changed since, or another user's was verified.
     """
-    held = await users.hold(session, user)
-    if (held.id, held.password_hash) != (proven.user_id, proven.hash):
-        raise _not_yours()
-    held.password_hash = new_hash
-    held.updated_at = now()
+    locked = await lock_user(session, user)
+    if (locked.id, locked.password_hash) != (verified.user_id, verified.hash):
+        raise _wrong_current_password()
+    locked.password_hash = new_hash
+    locked.updated_at = now()
     await session.flush()
     await end_other_sessions(session, user, keep=keep)
 
 
-async def set_password(session: AsyncSession, held: User, *, new_hash: str) -> None:
-    """Give a held person another password, and end all their sessions."""
-    held.password_hash = new_hash
-    held.updated_at = now()
+async def set_password(session: AsyncSession, locked: User, *, new_hash: str) -> None:
+    """Set the password of a locked user, and end all their sessions."""
+    locked.password_hash = new_hash
+    locked.updated_at = now()
     await session.flush()
-    await end_sessions(session, held)
+    await end_sessions(session, locked)
 
 
-async def hashed(password: str, field: str) -> str:
-    """Return what is to be kept of a new password. It takes a while: not inside a transaction.
+async def hash_new_password(password: str, field: str) -> str:
+    """Validate a new password and return its hash. It is slow: do not call it inside a transaction.
 
-    Raises Invalid if it will not do.
+    Raises Invalid.
     """
-    if len(password) < SHORTEST_PASSWORD:
-        reason = f"A password has at least {SHORTEST_PASSWORD} characters."
+    if len(password) < MIN_PASSWORD_LENGTH:
+        reason = f"A password has at least {MIN_PASSWORD_LENGTH} characters."
         raise Invalid("password_too_short", reason, field=field)
-    if len(password) > LONGEST_PASSWORD:
-        reason = f"A password has at most {LONGEST_PASSWORD} characters."
+    if len(password) > MAX_PASSWORD_LENGTH:
+        reason = f"A password has at most {MAX_PASSWORD_LENGTH} characters."
         raise Invalid("password_too_long", reason, field=field)
-    if not storable(password):
+    if not is_storable(password):
         reason = "The password has a character that nobody can type. Take it out."
         raise Invalid("bad_character", reason, field=field)
     return await asyncio.to_thread(hash_password, password)
 
 
-async def _fits(password: str, kept: str) -> bool:
-    """Say whether this is the password that was kept, in a thread of its own."""
-    can_be_one = len(password) <= LONGEST_PASSWORD and storable(password)
-    fits = await asyncio.to_thread(password_fits, password if can_be_one else "", kept)
-    return fits and can_be_one
+async def _matches_hash(password: str, stored: str) -> bool:
+    """Return whether the password has this hash, computed in a thread."""
+    is_plausible = len(password) <= MAX_PASSWORD_LENGTH and is_storable(password)
+    is_match = await asyncio.to_thread(verify_password, password if is_plausible else "", stored)
+    return is_match and is_plausible
 
 
-def _kept(user: User) -> Kept:
-    return Kept(user.id, user.password_hash) if user.password_hash else Kept(None, NOBODYS)
+def _stored_password_of(user: User) -> StoredPassword:
+    if user.password_hash is None:
+        return StoredPassword(None, DUMMY_HASH)
+    return StoredPassword(user.id, user.password_hash)
 
 
-async def _proven(kept: Kept, password: str) -> Proven | None:
-    fits = await _fits(password, kept.hash)
-    return Proven(kept.user_id, kept.hash) if fits and kept.user_id else None
+async def _verify(stored: StoredPassword, password: str) -> VerifiedPassword | None:
+    if await _matches_hash(password, stored.hash) and stored.user_id:
+        return VerifiedPassword(stored.user_id, stored.hash)
+    return None
 
 
 def _wrong_credentials() -> Unauthorized:
@@ -166,5 +170,5 @@ def _wrong_credentials() -> Unauthorized:
     return Unauthorized(reason, code="wrong_credentials")
 
 
-def _not_yours() -> Invalid:
+def _wrong_current_password() -> Invalid:
     return Invalid("wrong_password", "This is not your password.", field="current")

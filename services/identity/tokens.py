@@ -1,5 +1,6 @@
-"""The tokens with which people's scripts call the API."""
+"""Tokens for the API: those of users' scripts, and those of agents."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -8,38 +9,45 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
-from kit.clock import now
-from kit.errors import NotFound
-from kit.secrets import fingerprint, new_token, prefix, same
-from kit.settings import Settings
-from kit.values import words
-from models import ApiToken, User
-from services.identity.newcomers import FIRST_USER, hold_first_user, is_taken
+from core.clock import now
+from core.config.settings import Settings
+from core.errors import NotFound
+from core.security.secrets import (
+    generate_token,
+    hash_token,
+    secrets_equal,
+    token_prefix,
+    verify_pbkdf2,
+)
+from core.validation import nonblank_text
+from models import Agent, AgentToken, ApiToken, User
+from services.identity.registration import FIRST_USER_EXTERNAL_ID, is_email_taken, lock_first_user
 
-LONGEST_NAME = 100  # characters
-LONGEST_TOKEN = 200  # characters that are looked at
-USED_AGAIN = timedelta(minutes=1)  # between two notes of when a token was last used
+MAX_TOKEN_NAME_LENGTH = 100  # characters
+MAX_TOKEN_LENGTH = 200  # characters; longer texts are not queried
+MIN_IMPORTED_TOKEN_LENGTH = 40  # characters; the stored prefix would reveal much of a shorter one
+LAST_USED_INTERVAL = timedelta(minutes=1)  # between two updates of `last_used_at`
 
 LOCAL_EMAIL, LOCAL_NAME = "admin@home.local", "Local User"  # contract, 1.9
 
 
-async def api_tokens(session: AsyncSession, user: User) -> Sequence[ApiToken]:
-    """Return the person's tokens, newest first."""
+async def list_api_tokens(session: AsyncSession, user: User) -> Sequence[ApiToken]:
+    """Return the user's tokens, newest first."""
     query = select(ApiToken).where(ApiToken.user_id == user.id)
     return (await session.scalars(query.order_by(ApiToken.created_at.desc(), ApiToken.id))).all()
 
 
 async def create_api_token(session: AsyncSession, user: User, *, name: str) -> tuple[ApiToken, str]:
-    """Make a token for this person, and return it with its secret, which is never seen again.
+    """Create a token of this user, and return it with its secret, which is shown once.
 
     Raises Invalid about the name.
     """
-    secret = new_token("user")
+    secret = generate_token("user")
     token = ApiToken(
         user_id=user.id,
-        name=words(LONGEST_NAME)(name, "name"),
-        prefix=prefix(secret),
-        secret_hash=fingerprint(secret),
+        name=nonblank_text(MAX_TOKEN_NAME_LENGTH)(name, "name"),
+        prefix=token_prefix(secret),
+        secret_hash=hash_token(secret),
         created_at=now(),
     )
     session.add(token)
@@ -48,62 +56,146 @@ async def create_api_token(session: AsyncSession, user: User, *, name: str) -> t
 
 
 async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> None:
-    """End one of the person's tokens. Raises NotFound if they have no such token."""
+    """Delete one of the user's tokens. Raises NotFound if it is not theirs."""
     revoked = delete(ApiToken).where(ApiToken.id == id, ApiToken.user_id == user.id)
     if await session.scalar(revoked.returning(ApiToken.id)) is None:
         raise NotFound("api_token_not_found", "You have no such token.")
 
 
-async def user_with_token(session: AsyncSession, token: str, settings: Settings) -> User | None:
-    """Return the person to whom a token was given.
+async def authenticate_user(session: AsyncSession, token: str, settings: Settings) -> User | None:
+    """Return the user that a token belongs to, or None.
 
-    In local mode the token of the settings is the first user's, who is made when it is first used.
+    In local mode the token of the settings belongs to the first user, who is created on its first
+    use.
     """
     if token.startswith("mc_user_"):
-        return await _with_api_token(session, token)
+        return await _find_by_api_token(session, token)
     local = settings.local_auth_token
-    if settings.auth_mode == "local" and local and same(token, local):
-        return await _local_user(session)
+    if settings.auth_mode == "local" and local and secrets_equal(token, local):
+        return await _get_or_create_local_user(session)
     return None
 
 
-def can_be_token(token: str) -> bool:
-    """Say whether a text could be one of our tokens; others are not looked up."""
-    return 0 < len(token) <= LONGEST_TOKEN and token.isascii() and token.isprintable()
+def is_plausible_token(token: str) -> bool:
+    """Return whether a text could be one of our tokens; others are not queried."""
+    return 0 < len(token) <= MAX_TOKEN_LENGTH and token.isascii() and token.isprintable()
 
 
-async def _with_api_token(session: AsyncSession, token: str) -> User | None:
-    if not can_be_token(token):
+async def _find_by_api_token(session: AsyncSession, token: str) -> User | None:
+    if not is_plausible_token(token):
         return None
     query = (
         select(ApiToken)
         .join(ApiToken.user)
         .options(contains_eager(ApiToken.user))
-        .where(ApiToken.prefix == prefix(token))
+        .where(ApiToken.prefix == token_prefix(token))
     )
-    kept = fingerprint(token)
+    token_hash = hash_token(token)
     for found in (await session.scalars(query)).all():
-        if same(found.secret_hash, kept):
-            await _note_use(session, found)
+        if secrets_equal(found.secret_hash, token_hash):
+            await _record_use(session, found)
             return found.user
     return None
 
 
-async def _note_use(session: AsyncSession, token: ApiToken) -> None:
+async def _record_use(session: AsyncSession, token: ApiToken) -> None:
     at = now()
-    if token.last_used_at is None or token.last_used_at < at - USED_AGAIN:
+    if token.last_used_at is None or token.last_used_at < at - LAST_USED_INTERVAL:
         used = update(ApiToken).where(ApiToken.id == token.id)
         await session.execute(used.values(last_used_at=at))
 
 
-async def _local_user(session: AsyncSession) -> User:
-    """Return the first user, whose blank fields are filled (contract, 1.9)."""
-    user = await session.scalar(select(User).where(User.clerk_user_id == FIRST_USER))
+async def _get_or_create_local_user(session: AsyncSession) -> User:
+    """Return the first user, with missing fields filled in (contract, 1.9)."""
+    user = await session.scalar(select(User).where(User.clerk_user_id == FIRST_USER_EXTERNAL_ID))
     if user and user.name and user.email:
         return user
-    user = await hold_first_user(session)
-    if not user.email and not await is_taken(session, LOCAL_EMAIL, by_other_than=user):
+    user = await lock_first_user(session)
+    if not user.email and not await is_email_taken(session, LOCAL_EMAIL, by_other_than=user):
         user.email = LOCAL_EMAIL
     user.name = user.name or LOCAL_NAME
     await session.flush()
     return user
+
+
+async def authenticate_agent(session: AsyncSession, token: str) -> Agent | None:
+    """Return the agent that a token belongs to, or None.
+
+    The first use of a token deletes the agent's older ones. A token that was imported with its
+    PBKDF2 hash is accepted too, and its first use stores it as one of ours.
+    """
+    if not is_plausible_token(token):
+        return None
+    agent = await _find_by_own_token(session, token)
+    if agent is None and not token.startswith("mc_"):
+        agent = await _find_by_imported_token(session, token)
+        # A concurrent request may have stored it as one of ours between these two queries.
+        return agent or await _find_by_own_token(session, token)
+    return agent
+
+
+async def _find_by_own_token(session: AsyncSession, token: str) -> Agent | None:
+    query = (
+        select(AgentToken)
+        .join(AgentToken.agent)
+        .options(contains_eager(AgentToken.agent))
+        .where(AgentToken.prefix == token_prefix(token))
+    )
+    token_hash = hash_token(token)
+    for found in (await session.scalars(query)).all():
+        if secrets_equal(found.secret_hash, token_hash):
+            return found.agent if await _record_first_use(session, found) else None
+    return None
+
+
+async def _record_first_use(session: AsyncSession, token: AgentToken) -> bool:
+    """Record the first use of a token, and return whether the token still existed.
+
+    The agent's row is locked before its tokens, in the same order as its deletion; the other order
+    could deadlock.
+    """
+    if token.first_used_at is not None:
+        return True
+    owner = select(Agent.id).where(Agent.id == token.agent_id)
+    await session.execute(owner.with_for_update(key_share=True))
+    used = update(AgentToken).where(AgentToken.id == token.id).returning(AgentToken.id)
+    if await session.scalar(used.values(first_used_at=now())) is None:
+        return False
+    older = delete(AgentToken).where(
+        AgentToken.agent_id == token.agent_id, AgentToken.created_at < token.created_at
+    )
+    await session.execute(older)
+    await _clear_imported_hash(session, token.agent)
+    return True
+
+
+async def _find_by_imported_token(session: AsyncSession, token: str) -> Agent | None:
+    agents = (await session.scalars(select(Agent).where(Agent.agent_token_hash.is_not(None)))).all()
+    agent = await asyncio.to_thread(_match_imported_hash, token, agents)
+    if (
+        agent
+        and len(token) >= MIN_IMPORTED_TOKEN_LENGTH
+        and await _clear_imported_hash(session, agent)
+    ):
+        stored = AgentToken(
+            agent=agent,
+            prefix=token_prefix(token),
+            secret_hash=hash_token(token),
+            created_at=agent.created_at,  # older than all tokens issued since
+            first_used_at=now(),
+        )
+        session.add(stored)
+        await session.flush()
+    return agent
+
+
+def _match_imported_hash(token: str, agents: Sequence[Agent]) -> Agent | None:
+    """Return the agent whose hash matches; each comparison takes about 50 ms."""
+    return next((one for one in agents if verify_pbkdf2(token, one.agent_token_hash or "")), None)
+
+
+async def _clear_imported_hash(session: AsyncSession, agent: Agent) -> bool:
+    """Delete an agent's PBKDF2 hash, and return whether there was one."""
+    statement = update(Agent).where(Agent.id == agent.id, Agent.agent_token_hash.is_not(None))
+    statement = statement.values(agent_token_hash=None).returning(Agent.id)
+    return await session.scalar(statement) is not None

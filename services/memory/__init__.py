@@ -1,33 +1,25 @@
-"""Memory: notes and chat, of boards and of groups of boards."""
+"""Memory: the notes and the chat of boards and of board groups."""
 
-from services.memory.edits import change, delete, write
-from services.memory.notes import NoteDetail, hold, listed, newest_chat, one, several
-from services.memory.places import BOARD, GROUP, Kind, Place, in_group, in_group_of, on_board
-from services.memory.rules import CHAT, LONGEST_TAG, MOST_TAGS, NoteDraft, name_of
-from services.memory.steering import paused_by, steer
-
-__all__ = [
-    "BOARD",
-    "CHAT",
-    "GROUP",
-    "LONGEST_TAG",
-    "MOST_TAGS",
-    "Kind",
-    "NoteDetail",
-    "NoteDraft",
-    "Place",
-    "change",
-    "delete",
-    "hold",
-    "in_group",
-    "in_group_of",
-    "listed",
-    "name_of",
-    "newest_chat",
-    "on_board",
-    "one",
-    "paused_by",
-    "several",
-    "steer",
-    "write",
-]
+from services.memory.commands import create_note, delete_note, post_command, update_note
+from services.memory.queries import (
+    NoteDetail,
+    get_note,
+    latest_chat_query,
+    list_notes,
+    load_notes,
+    lock_note,
+)
+from services.memory.rules import (
+    BOARD_MEMORY,
+    CHAT_TAG,
+    GROUP_MEMORY,
+    MAX_TAG_LENGTH,
+    MAX_TAGS,
+    MemoryKind,
+    MemoryScope,
+    NoteDraft,
+    board_group_scope,
+    board_scope,
+    get_author_name,
+    group_scope,
+)

@@ -1,83 +1,168 @@
-"""What a note may hold, whom it is told to, and who may change it. Pure."""
+"""Rules for notes: scopes, valid fields, chat commands, and who may change a note."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from kit.errors import Forbidden, Invalid
-from kit.values import Check, optional, text, trimmed, words
-from models import Actor, Agent, GroupNote, Note
-from services.mentions import ALL, tokens
-from services.messages import texts
+from core.errors import Forbidden, Invalid
+from core.validation import FieldCheck, nonblank_text, optional, text_of_length, trimmed_text
+from models import Actor, Agent, Board, BoardGroup, Event, EventType, GroupNote, Note
+from services.messages import ALL_MENTION, extract_mentions, templates
 
-LONGEST_TEXT = 100_000  # characters
-LONGEST_SOURCE = 200
-LONGEST_TAG = 100
-MOST_TAGS = 50
+MAX_CONTENT_LENGTH = 100_000  # characters
+MAX_SOURCE_LENGTH = 200
+MAX_TAG_LENGTH = 100
+MAX_TAGS = 50
 
-CHAT, BROADCAST = "chat", "broadcast"  # the tags that mean something here
-COMMANDS = (texts.PAUSE, texts.RESUME)
+CHAT_TAG, BROADCAST_TAG = "chat", "broadcast"  # all other tags have no function
+CHAT_COMMANDS = (templates.PAUSE_COMMAND, templates.RESUME_COMMAND)
 
-_tag = text(LONGEST_TAG)
+validate_tag = text_of_length(MAX_TAG_LENGTH)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoteDraft:
-    """A note to be. `source` is a label, and says nothing of who writes."""
+    """The fields of a new note. `source` is a label; it does not identify the author."""
 
     content: str
     tags: Sequence[str] | None = None
     source: str | None = None
 
 
-def _tags(value: object, field: str) -> list[str]:
-    if not isinstance(value, list | tuple) or len(value) > MOST_TAGS:
-        reason = f"Tags are a list of at most {MOST_TAGS} texts."
+def validate_tags(value: object, field: str) -> list[str]:
+    if not isinstance(value, list | tuple) or len(value) > MAX_TAGS:
+        reason = f"Tags are a list of at most {MAX_TAGS} texts."
         raise Invalid("tags_invalid", reason, field=field)
-    return [_tag(tag, field) for tag in value]
+    return [validate_tag(tag, field) for tag in value]
 
 
-CHECKS: Mapping[str, Check] = {
-    "content": words(LONGEST_TEXT),
-    "tags": optional(_tags),
-    "source": optional(trimmed(LONGEST_SOURCE)),
+NOTE_VALIDATORS: Mapping[str, FieldCheck] = {
+    "content": nonblank_text(MAX_CONTENT_LENGTH),
+    "tags": optional(validate_tags),
+    "source": optional(trimmed_text(MAX_SOURCE_LENGTH)),
 }
-"""The fields of a note that somebody may write, and what each takes."""
+"""The fields of a note that can be set."""
 
 
 def is_chat(tags: Sequence[Any] | None) -> bool:
-    """Say whether tags make of a note a message of the chat."""
-    return CHAT in (tags or ())
+    """Return whether a note with these tags is a chat message."""
+    return CHAT_TAG in (tags or ())
 
 
-def is_for_all(content: str, tags: Sequence[Any] | None) -> bool:
-    """Say whether a note in a group calls every agent of its boards."""
-    return BROADCAST in (tags or ()) or ALL in tokens(content)
+def is_broadcast(content: str, tags: Sequence[Any] | None) -> bool:
+    """Return whether a note in a group is for all agents of its boards."""
+    return BROADCAST_TAG in (tags or ()) or ALL_MENTION in extract_mentions(content)
 
 
-def command(content: str) -> str | None:
-    """Return the command that a line of a board's chat is, if it is one."""
-    word = content.strip().lower()
-    return word if word in COMMANDS else None
+def parse_command(content: str) -> str | None:
+    """Return the command if the content of a chat message is one."""
+    command = content.strip().lower()
+    return command if command in CHAT_COMMANDS else None
 
 
 def check_may_command(actor: Actor) -> None:
-    """Raise Forbidden for a worker: only people and the lead steer all agents (contract, S14)."""
+    """Raise Forbidden unless the actor is a user or the board's lead (contract, S14)."""
     if isinstance(actor, Agent) and not actor.is_board_lead:
-        reason = f"Only people and the board's lead say {texts.PAUSE} or {texts.RESUME}."
-        raise Forbidden("lead_required", reason)
+        commands = " or ".join(CHAT_COMMANDS)
+        raise Forbidden("lead_required", f"Only people and the board's lead say {commands}.")
 
 
 def check_may_change(actor: Actor, note: Note | GroupNote) -> None:
-    """Raise Forbidden to an agent that neither wrote a note nor leads.
+    """Raise Forbidden for an agent that is neither the author of the note nor the lead.
 
-    People who may change the place where it is kept may change it, whoever wrote it.
+    Users with write access to the board or group may change all its notes.
     """
     if isinstance(actor, Agent) and not actor.is_board_lead and note.agent_id != actor.id:
         reason = "An agent changes its own notes; those of others, the lead does."
         raise Forbidden("memory_author_required", reason)
 
 
-def name_of(actor: Actor) -> str:
-    """Return how somebody is called where they have written something."""
-    return actor.name if isinstance(actor, Agent) else actor.called
+def get_author_name(actor: Actor) -> str:
+    """Return the display name of an author."""
+    return actor.name if isinstance(actor, Agent) else actor.display_name
+
+
+@dataclass(frozen=True)
+class MemoryKind:
+    """The model and the event types of notes, for boards or for groups."""
+
+    note: type[Note] | type[GroupNote]
+    scope_field: str  # the field with the id of the board or group
+    created: EventType
+    updated: EventType
+    deleted: EventType
+
+    @property
+    def column(self) -> Any:
+        """The column with the id of the board or group."""
+        return getattr(self.note, self.scope_field)
+
+    def scope_id_of(self, event: Event) -> UUID | None:
+        """Return the id of the board or group of an event."""
+        if self.note is Note:
+            return event.board_id
+        return UUID(event.data["group_id"])
+
+    def matches(self, event: Event, is_chat: bool | None) -> bool:
+        """Return whether an event is about a chat message (true), or another note (false).
+
+        None matches any note. If a note was changed from one to the other, the event matches both.
+        """
+        is_chat_now = event.data["is_chat"]
+        return is_chat in (None, is_chat_now, event.data.get("was_chat", is_chat_now))
+
+
+BOARD_MEMORY = MemoryKind(
+    Note,
+    "board_id",
+    EventType.BOARD_MEMORY_CREATED,
+    EventType.BOARD_MEMORY_UPDATED,
+    EventType.BOARD_MEMORY_DELETED,
+)
+GROUP_MEMORY = MemoryKind(
+    GroupNote,
+    "board_group_id",
+    EventType.GROUP_MEMORY_CREATED,
+    EventType.GROUP_MEMORY_UPDATED,
+    EventType.GROUP_MEMORY_DELETED,
+)
+
+
+@dataclass(frozen=True)
+class MemoryScope:
+    """A board or a group whose notes are read or changed."""
+
+    kind: MemoryKind
+    id: UUID | None  # None: the group of a board that has none
+    organization_id: UUID
+    board: Board | None = None
+    group: BoardGroup | None = None  # required to create a note
+
+    @property
+    def event_data(self) -> dict[str, object]:
+        """The part of the event data that describes the board or group."""
+        if self.group is not None:
+            return {"name": self.group.name, "group_id": str(self.group.id)}
+        return {"name": self.board.name} if self.board else {}
+
+    @property
+    def event_target(self) -> dict[str, Any]:
+        """The organization and the board of an event. Events of a group have no board."""
+        board = self.board if self.kind is BOARD_MEMORY else None
+        return {"organization_id": self.organization_id, "board": board}
+
+
+def board_scope(board: Board) -> MemoryScope:
+    """Return the scope of a board's notes."""
+    return MemoryScope(BOARD_MEMORY, board.id, board.organization_id, board)
+
+
+def group_scope(group: BoardGroup) -> MemoryScope:
+    """Return the scope of a group's notes."""
+    return MemoryScope(GROUP_MEMORY, group.id, group.organization_id, group=group)
+
+
+def board_group_scope(board: Board, group: BoardGroup | None = None) -> MemoryScope:
+    """Return the scope of the notes of a board's group. To create a note, the group is required."""
+    return MemoryScope(GROUP_MEMORY, board.board_group_id, board.organization_id, group=group)

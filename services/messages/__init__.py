@@ -1,31 +1,27 @@
-"""Messages to agents: an outbox, which agents empty by themselves or a carrier empties for them.
+"""Messages to agents: an outbox that agents empty themselves, or a worker delivers to a gateway.
 
-`queue` puts messages into it, and `texts` has what they say. `carrying` brings them to the agents
-of a gateway that is held.
+Other domains call `enqueue_messages`; `templates` renders the texts. The modules `coordination` and
+`delivery_status` are imported directly, because they use domains that use this one.
 """
 
-from services.messages import texts
-from services.messages.carrying import carrying
-from services.messages.fates import BATCH, EVENTS, PATIENCE, acknowledge, give_up, retry
-from services.messages.handovers import COMMANDS, can_hear
-from services.messages.outbox import Draft, LeadOf, queue
-from services.messages.reading import for_agent, of_agent, several
-
-__all__ = [
-    "BATCH",
-    "COMMANDS",
-    "EVENTS",
-    "PATIENCE",
-    "Draft",
-    "LeadOf",
-    "acknowledge",
-    "can_hear",
-    "carrying",
-    "for_agent",
-    "give_up",
-    "of_agent",
-    "queue",
-    "retry",
-    "several",
-    "texts",
-]
+from services.messages import templates
+from services.messages.commands import (
+    DELIVERY_TIMEOUT,
+    EXPIRY_BATCH_SIZE,
+    acknowledge_message,
+    expire_undelivered,
+    retry_message,
+)
+from services.messages.delivery_worker import create_delivery_job
+from services.messages.events import MESSAGE_EVENTS
+from services.messages.mentions import (
+    ALL_MENTION,
+    LEAD_MENTION,
+    extract_mentions,
+    is_mentioned,
+    list_mentioned_agents,
+    mention_names,
+)
+from services.messages.outbox import BoardLeadRecipient, OutgoingMessage, enqueue_messages
+from services.messages.queries import list_agent_messages, list_inbox, load_messages
+from services.messages.rules import BOARD_COMMANDS, is_reachable

@@ -1,4 +1,4 @@
-"""Putting messages into the outbox, in the transaction of the change that they tell of."""
+"""Add messages to the outbox, in the transaction of the change that they are about."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ from sqlalchemy import (
     TableValuedAlias,
     Uuid,
     bindparam,
+    column,
     func,
     literal,
     select,
 )
-from sqlalchemy import column as named
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
+from core.clock import now
 from models import (
     Actor,
     Agent,
@@ -38,70 +38,7 @@ from models import (
 )
 from services import events
 
-
-@dataclass(frozen=True)
-class LeadOf:
-    """Whoever leads a board at the time of writing; without a lead, nobody is written to."""
-
-    board: Board
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draft:
-    """A message to be: to an agent, or its id, of the organization in which something happened.
-
-    `kind` is the marker that agents go by, and the first line of the content where none is given.
-    `key` is one for each thing that is told: what is drafted again under the same key is not sent
-    again; without one, every draft is a message of its own. `told` and `failed` are recorded once
-    the agent really has the message, or once nobody tries any more; `data` is what they tell.
-    """
-
-    to: Agent | UUID | LeadOf
-    content: str
-    kind: str = ""
-    key: str | None = None
-    board: Board | None = None
-    task: Task | UUID | None = None
-    approval: Approval | None = None
-    sender: Actor | None = None
-    deliver: bool = False  # say it out loud on the agent's channel: a gateway's word
-    told: EventType | None = None
-    failed: EventType | None = None
-    told_of: Agent | None = None  # whose doing that is; else it is told of whoever gets it
-    data: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def marker(self) -> str:
-        """The kind of message that it is."""
-        return self.kind or self.content.partition("\n")[0]
-
-
-async def queue(
-    session: AsyncSession, drafts: Sequence[Draft], *, happened: Sequence[events.Happened] = ()
-) -> None:
-    """Put messages into the outbox, and record first what `happened`, then that they wait.
-
-    Like events.record it comes last in a transaction. It is one INSERT and one record however many
-    they are. An agent that was deleted meanwhile gets none, and neither does one that has a
-    message with the same key already.
-    """
-    await session.flush()
-    waits = await _write(session, drafts) if drafts else []
-    await events.record_all(session, [*happened, *waits])
-
-
-async def _write(session: AsyncSession, drafts: Sequence[Draft]) -> list[events.Happened]:
-    """Insert the messages of those drafts that are news to an agent, and return what to record."""
-    by_id = {new_id(): draft for draft in drafts}
-    rows = [{"place": place, **_row(*item)} for place, item in enumerate(by_id.items())]
-    statement = insert(Message).from_select([*COLUMNS, *FOUND, *FIRST], _selected(rows))
-    statement = statement.on_conflict_do_nothing(index_elements=["agent_id", "key"])
-    written = statement.returning(Message.id, Message.agent_id, Message.organization_id)
-    inserted = {id: rest for id, *rest in await session.execute(written)}
-    return [_waits(by_id[id], id, *inserted[id]) for id in by_id if id in inserted]
-
-
-COLUMNS: Mapping[str, Any] = {
+CONTENT_COLUMNS: Mapping[str, Any] = {
     "id": Uuid(),
     "board_id": Uuid(),
     "task_id": Uuid(),
@@ -116,79 +53,161 @@ COLUMNS: Mapping[str, Any] = {
     "created_at": DateTime(timezone=True),
     "next_try_at": DateTime(timezone=True),
 }
-"""What a draft decides of a message."""
+"""The columns whose values come from an outgoing message."""
 
-FOUND: Mapping[str, Any] = {"agent_id": Agent.id, "organization_id": Agent.organization_id}
-"""What is read from the agent's own row, which cannot be deleted from then to the commit."""
+AGENT_COLUMNS: Mapping[str, Any] = {"agent_id": Agent.id, "organization_id": Agent.organization_id}
+"""The columns whose values come from the recipient's row."""
 
-FIRST: Mapping[str, ColumnElement[Any]] = {
+INITIAL_VALUES: Mapping[str, ColumnElement[Any]] = {
     "state": literal(MessageState.QUEUED.value),
     "attempts": literal(0),
     "run": literal(1),
     "losses": literal(0),
 }
-"""How every message begins."""
 
 
-def _selected(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Select these rows in their order, but for those whose agent is not there."""
-    drafted = _recordset(rows)
-    lead = select(Agent.id).where(Agent.board_id == drafted.c.lead_of, Agent.is_board_lead)
-    to = func.coalesce(drafted.c.agent_id, lead.correlate(drafted).scalar_subquery())
-    wanted = [*(drafted.c[name] for name in COLUMNS), *FOUND.values(), *FIRST.values()]
-    query = select(*wanted).join_from(drafted, Agent, Agent.id == to).order_by(drafted.c.place)
+@dataclass(frozen=True)
+class BoardLeadRecipient:
+    """The agent that leads a board when the message is enqueued. Without a lead nothing is sent."""
+
+    board: Board
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutgoingMessage:
+    """A message to enqueue.
+
+    The recipient must be an agent of the organization in which the change happened.
+    `kind` is the marker that agents use to recognize messages; by default it is the first line of
+    the content. `key` prevents duplicates: a recipient gets one message per key. Without a key
+    every message is sent. The events `on_delivered` and `on_failed` are recorded when the agent has
+    received the message, or when the delivery has failed; `event_data` is their data.
+    """
+
+    to: Agent | UUID | BoardLeadRecipient
+    content: str
+    kind: str = ""
+    key: str | None = None
+    board: Board | None = None
+    task: Task | UUID | None = None
+    approval: Approval | None = None
+    sender: Actor | None = None
+    deliver: bool = False  # also post it to the agent's channel
+    on_delivered: EventType | None = None
+    on_failed: EventType | None = None
+    event_subject: Agent | None = None  # of those events; by default the recipient
+    event_data: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def marker(self) -> str:
+        """The kind, or the first line of the content."""
+        return self.kind or self.content.partition("\n")[0]
+
+
+async def enqueue_messages(
+    session: AsyncSession,
+    outgoing: Sequence[OutgoingMessage],
+    *,
+    new_events: Sequence[events.NewEvent] = (),
+) -> None:
+    """Add messages to the outbox, and record `new_events`, then one event for each message.
+
+    Call it last in a transaction, like `events.record_events`. It uses a single INSERT. Messages to
+    deleted agents, and those whose key the recipient already has, are omitted.
+    """
+    await session.flush()
+    queued = await _insert_messages(session, outgoing) if outgoing else []
+    await events.record_events(session, [*new_events, *queued])
+
+
+async def _insert_messages(
+    session: AsyncSession, outgoing: Sequence[OutgoingMessage]
+) -> list[events.NewEvent]:
+    """Insert messages, and return an event for each that was inserted."""
+    by_id = {new_id(): message for message in outgoing}
+    rows = [{"position": position, **_row(*item)} for position, item in enumerate(by_id.items())]
+    statement = insert(Message).from_select(
+        [*CONTENT_COLUMNS, *AGENT_COLUMNS, *INITIAL_VALUES], _rows_query(rows)
+    )
+    statement = statement.on_conflict_do_nothing(index_elements=["agent_id", "key"])
+    statement = statement.returning(Message.id, Message.agent_id, Message.organization_id)
+    inserted = {id: rest for id, *rest in await session.execute(statement)}
+    return [_queued_event(by_id[id], id, *inserted[id]) for id in by_id if id in inserted]
+
+
+def _rows_query(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Select rows in their order, without those whose agent does not exist.
+
+    It locks the agents, so that they cannot be deleted before the commit.
+    """
+    records = _recordset(rows)
+    lead = select(Agent.id).where(Agent.board_id == records.c.lead_of, Agent.is_board_lead)
+    recipient = func.coalesce(records.c.agent_id, lead.correlate(records).scalar_subquery())
+    columns = [
+        *(records.c[name] for name in CONTENT_COLUMNS),
+        *AGENT_COLUMNS.values(),
+        *INITIAL_VALUES.values(),
+    ]
+    query = select(*columns).join_from(records, Agent, Agent.id == recipient)
+    query = query.order_by(records.c.position)
     return query.with_for_update(read=True, key_share=True, of=Agent)
 
 
 def _recordset(rows: Sequence[Mapping[str, Any]]) -> TableValuedAlias:
-    types = {"place": Integer(), "agent_id": Uuid(), "lead_of": Uuid(), **COLUMNS}
-    whole = bindparam("rows", pydantic_core.to_jsonable_python(rows), type_=JSONB)
-    columns = [named(name, type) for name, type in types.items()]
-    recordset = func.jsonb_to_recordset(whole).table_valued(*columns, name="drafted")
+    types = {"position": Integer(), "agent_id": Uuid(), "lead_of": Uuid(), **CONTENT_COLUMNS}
+    parameter = bindparam("rows", pydantic_core.to_jsonable_python(rows), type_=JSONB)
+    columns = [column(name, type) for name, type in types.items()]
+    recordset = func.jsonb_to_recordset(parameter).table_valued(*columns, name="records")
     return recordset.render_derived(with_types=True)
 
 
-def _row(id: UUID, draft: Draft) -> dict[str, Any]:
-    sender, at = draft.sender, now()
+def _row(id: UUID, message: OutgoingMessage) -> dict[str, Any]:
+    sender, at = message.sender, now()
     return {
         "id": id,
-        "agent_id": None if isinstance(draft.to, LeadOf) else _id(draft.to),
-        "lead_of": draft.to.board.id if isinstance(draft.to, LeadOf) else None,
-        "board_id": _id(draft.board),
-        "task_id": _id(draft.task),
-        "approval_id": _id(draft.approval),
-        "kind": draft.marker,
-        "content": draft.content,
-        "deliver": draft.deliver,
-        "key": draft.key or str(id),
+        "agent_id": None if isinstance(message.to, BoardLeadRecipient) else _id_of(message.to),
+        "lead_of": message.to.board.id if isinstance(message.to, BoardLeadRecipient) else None,
+        "board_id": _id_of(message.board),
+        "task_id": _id_of(message.task),
+        "approval_id": _id_of(message.approval),
+        "kind": message.marker,
+        "content": message.content,
+        "deliver": message.deliver,
+        "key": message.key or str(id),
         "from_agent_id": sender.id if isinstance(sender, Agent) else None,
         "from_user_id": sender.id if isinstance(sender, User) else None,
-        "told_as": _told_as(draft),
+        "told_as": _delivery_events(message),
         "created_at": at,
         "next_try_at": at,
     }
 
 
-def _id(one: Agent | Board | Task | Approval | UUID | None) -> UUID | None:
-    return one if one is None or isinstance(one, UUID) else one.id
+def _id_of(value: Agent | Board | Task | Approval | UUID | None) -> UUID | None:
+    return value if value is None or isinstance(value, UUID) else value.id
 
 
-def _told_as(draft: Draft) -> dict[str, Any] | None:
-    """Return what is to be recorded later, when it is known what has become of the message."""
-    if draft.told is None and draft.failed is None:
+def _delivery_events(message: OutgoingMessage) -> dict[str, Any] | None:
+    """Return the events to record when the message is delivered or has failed."""
+    if message.on_delivered is None and message.on_failed is None:
         return None
-    of = {"of": draft.told_of.id} if draft.told_of else {}
-    return {"told": draft.told, "failed": draft.failed, "data": dict(draft.data)} | of
+    of = {"of": message.event_subject.id} if message.event_subject else {}
+    return {
+        "told": message.on_delivered,
+        "failed": message.on_failed,
+        "data": dict(message.event_data),
+    } | of
 
 
-def _waits(draft: Draft, id: UUID, agent_id: UUID, organization_id: UUID) -> events.Happened:
-    return events.Happened(
+def _queued_event(
+    message: OutgoingMessage, id: UUID, agent_id: UUID, organization_id: UUID
+) -> events.NewEvent:
+    return events.NewEvent(
         EventType.MESSAGE_QUEUED,
-        draft.sender,
+        message.sender,
         organization_id=organization_id,
-        board=draft.board,
-        task=draft.task,
-        approval=draft.approval,
-        about=agent_id,
-        data={"message_id": str(id), "kind": draft.marker},
+        board=message.board,
+        task=message.task,
+        approval=message.approval,
+        subject=agent_id,
+        data={"message_id": str(id), "kind": message.marker},
     )

@@ -1,6 +1,5 @@
-"""Metrics: how the work on somebody's boards goes."""
+"""Metrics: the dashboard of throughput, cycle time, errors and work in progress."""
 
-from services.metrics.dashboard import Dashboard, dashboard
-from services.metrics.periods import RANGES, Bucket
+from services.metrics.dashboard import RANGES, Bucket, Dashboard, load_dashboard
 
-__all__ = ["RANGES", "Bucket", "Dashboard", "dashboard"]
+__all__ = ["RANGES", "Bucket", "Dashboard", "load_dashboard"]

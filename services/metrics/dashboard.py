@@ -1,27 +1,67 @@
-"""The dashboard: how much gets done, how long it takes, what fails, and what is under way.
+"""The dashboard: throughput, cycle time, error rate and work in progress.
 
-What each number means is in docs/metrics.md.
+docs/metrics.md defines each number.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Forbidden, NotFound
+from core.errors import Forbidden, NotFound
 from models import Member, Status
-from services.metrics.counting import Counts, count
-from services.metrics.periods import RANGES, Bucket, Range, Timeline, timeline
+from services.metrics.queries import MetricCounts, Timeline, TimeWindow, load_counts
 
 P = TypeVar("P")
 
 
+class Bucket(StrEnum):
+    """The length of a bucket. All begin in UTC; weeks begin on Monday."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
 @dataclass(frozen=True)
-class Point:
-    """A number, and when its bucket began."""
+class TimeRange:
+    """How far back a dashboard goes, and the length of its buckets."""
+
+    key: str
+    duration: timedelta
+    bucket: Bucket
+
+
+RANGES: Mapping[str, TimeRange] = {
+    range.key: range
+    for range in (
+        TimeRange("24h", timedelta(hours=24), Bucket.HOUR),
+        TimeRange("3d", timedelta(days=3), Bucket.DAY),
+        TimeRange("7d", timedelta(days=7), Bucket.DAY),
+        TimeRange("14d", timedelta(days=14), Bucket.DAY),
+        TimeRange("1m", timedelta(days=30), Bucket.DAY),
+        TimeRange("3m", timedelta(days=90), Bucket.WEEK),
+        TimeRange("6m", timedelta(days=180), Bucket.WEEK),
+        TimeRange("1y", timedelta(days=365), Bucket.MONTH),
+    )
+}
+
+
+BUCKET_LENGTHS = {
+    Bucket.HOUR: timedelta(hours=1),
+    Bucket.DAY: timedelta(days=1),
+    Bucket.WEEK: timedelta(weeks=1),
+}
+
+
+@dataclass(frozen=True)
+class ValuePoint:
+    """A value, and when its bucket began."""
 
     period: datetime
     value: float
@@ -29,7 +69,7 @@ class Point:
 
 @dataclass(frozen=True)
 class WipPoint:
-    """How many tasks stood where when a bucket was over, or when the window was."""
+    """The number of tasks by status at the end of a bucket or of the window."""
 
     period: datetime
     inbox: int
@@ -39,7 +79,7 @@ class WipPoint:
 
 
 @dataclass(frozen=True)
-class Series(Generic[P]):
+class TimeSeries(Generic[P]):
     """Points in order of time."""
 
     range: str
@@ -48,16 +88,16 @@ class Series(Generic[P]):
 
 
 @dataclass(frozen=True)
-class Compared(Generic[P]):
-    """A series up to now, and the same of the time before."""
+class SeriesComparison(Generic[P]):
+    """A series up to now, and the one of the time before."""
 
-    primary: Series[P]
-    comparison: Series[P]
+    primary: TimeSeries[P]
+    comparison: TimeSeries[P]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kpis:
-    """How things stand now."""
+    """The current values."""
 
     active_agents: int
     tasks_in_progress: int
@@ -71,20 +111,20 @@ class Kpis:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """All of it, as it stands at one moment."""
+    """All values at one moment."""
 
     range: str
     generated_at: datetime
     kpis: Kpis
-    throughput: Compared[Point]
-    cycle_time: Compared[Point]
-    error_rate: Compared[Point]
-    wip: Compared[WipPoint]
+    throughput: SeriesComparison[ValuePoint]
+    cycle_time: SeriesComparison[ValuePoint]
+    error_rate: SeriesComparison[ValuePoint]
+    wip: SeriesComparison[WipPoint]
     pending: int
     pending_newest: Sequence[Mapping[str, Any]]
 
 
-async def dashboard(
+async def load_dashboard(
     session: AsyncSession,
     member: Member,
     range_key: str,
@@ -93,95 +133,128 @@ async def dashboard(
     board_id: UUID | None = None,
     group_id: UUID | None = None,
 ) -> Dashboard:
-    """Return the dashboard of the boards that a member reads, as it stands at a moment.
+    """Return the dashboard of the boards that a member may read, at a moment.
 
-    Of a board and a group, it is that board if it is in the group. A group that is not there has
-    nothing to show. Raises NotFound for a board of another organization, and Forbidden for one
-    that the member does not read. It is one statement, however much there is.
+    With a board and a group, the board counts only if it is in the group. An unknown group has no
+    values. Raises NotFound for a board of another organization, and Forbidden for one that the
+    member may not read. It executes one statement.
     """
     range = RANGES[range_key]
-    time = timeline(range, at)
-    counts = await count(session, member, time, board_id=board_id, group_id=group_id)
+    time = build_timeline(range, at)
+    counts = await load_counts(session, member, time, board_id=board_id, group_id=group_id)
     if board_id is not None:
-        _check_reads(counts.reads)
-    return _shown(range, time, counts)
+        _check_board_access(counts.reads)
+    return _build_dashboard(range, time, counts)
 
 
-def _shown(range: Range, time: Timeline, counts: Counts) -> Dashboard:
+def _build_dashboard(range: TimeRange, time: Timeline, counts: MetricCounts) -> Dashboard:
     tasks = {number: count for number, count, _ in counts.done}
     hours = {number: mean for number, _, mean in counts.done if mean is not None}
-    failed = {number: _percent(lost, all) for number, lost, all in counts.messages}
+    failed = {number: _percent(failures, total) for number, failures, total in counts.messages}
     return Dashboard(
         range=range.key,
         generated_at=time.primary.end,
-        kpis=_kpis(counts),
-        throughput=_compared(range, time, _points(time, tasks)),
-        cycle_time=_compared(range, time, _points(time, hours)),
-        error_rate=_compared(range, time, _points(time, failed)),
-        wip=_compared(range, time, _under_way(time, counts)),
+        kpis=_build_kpis(counts),
+        throughput=_compare(range, time, _build_points(time, tasks)),
+        cycle_time=_compare(range, time, _build_points(time, hours)),
+        error_rate=_compare(range, time, _build_points(time, failed)),
+        wip=_compare(range, time, _build_wip_points(time, counts)),
         pending=counts.pending,
         pending_newest=counts.pending_newest,
     )
 
 
-def _check_reads(reads: bool | None) -> None:
+def _check_board_access(reads: bool | None) -> None:
     if reads is None:
         raise NotFound("board_not_found", "There is no such board.")
     if not reads:
         raise Forbidden("board_read_forbidden", "You may not read this board.")
 
 
-def _kpis(counts: Counts) -> Kpis:
-    stand = {status: counts.statuses.get(status, 0) for status in Status}
+def _build_kpis(counts: MetricCounts) -> Kpis:
+    counts_by_status = {status: counts.statuses.get(status, 0) for status in Status}
     return Kpis(
         active_agents=counts.active_agents,
-        tasks_in_progress=stand[Status.IN_PROGRESS],
-        inbox_tasks=stand[Status.INBOX],
-        in_progress_tasks=stand[Status.IN_PROGRESS],
-        review_tasks=stand[Status.REVIEW],
-        done_tasks=stand[Status.DONE],
+        tasks_in_progress=counts_by_status[Status.IN_PROGRESS],
+        inbox_tasks=counts_by_status[Status.INBOX],
+        in_progress_tasks=counts_by_status[Status.IN_PROGRESS],
+        review_tasks=counts_by_status[Status.REVIEW],
+        done_tasks=counts_by_status[Status.DONE],
         error_rate_pct=_percent(*counts.messages_now),
         median_cycle_time_hours_7d=counts.median_hours,
     )
 
 
-def _compared(range: Range, time: Timeline, points: Sequence[P]) -> Compared[P]:
-    older = len(time.comparison.periods)
-    return Compared(
-        Series(range.key, range.bucket, points[older:]),
-        Series(range.key, range.bucket, points[:older]),
+def _compare(range: TimeRange, time: Timeline, points: Sequence[P]) -> SeriesComparison[P]:
+    older = len(time.comparison.bucket_starts)
+    return SeriesComparison(
+        TimeSeries(range.key, range.bucket, points[older:]),
+        TimeSeries(range.key, range.bucket, points[:older]),
     )
 
 
-def _periods(time: Timeline) -> list[datetime]:
-    return [*time.comparison.periods, *time.primary.periods]
+def _bucket_starts(time: Timeline) -> list[datetime]:
+    return [*time.comparison.bucket_starts, *time.primary.bucket_starts]
 
 
-def _points(time: Timeline, values: Mapping[int, float]) -> list[Point]:
-    """Make a point of every bucket; where nothing was counted, it is 0."""
-    numbered = enumerate(_periods(time), start=1)
-    return [Point(period, float(values.get(number, 0))) for number, period in numbered]
+def _build_points(time: Timeline, values: Mapping[int, float]) -> list[ValuePoint]:
+    """Return a point for every bucket; 0 where nothing was counted."""
+    numbered = enumerate(_bucket_starts(time), start=1)
+    return [ValuePoint(period, float(values.get(number, 0))) for number, period in numbered]
 
 
-def _under_way(time: Timeline, counts: Counts) -> list[WipPoint]:
-    """Go back from where the tasks stand now, and take back their moves, bucket by bucket."""
-    stand = {status: counts.statuses.get(status, 0) for status in Status}
+def _build_wip_points(time: Timeline, counts: MetricCounts) -> list[WipPoint]:
+    """Compute the past numbers of tasks by reverting their moves, bucket by bucket, from now on."""
+    counts_by_status = {status: counts.statuses.get(status, 0) for status in Status}
     points = []
-    numbered = list(enumerate(_periods(time), start=1))
-    _take_back(stand, counts, len(numbered) + 1)
+    numbered = list(enumerate(_bucket_starts(time), start=1))
+    _revert_moves(counts_by_status, counts, len(numbered) + 1)
     for number, period in reversed(numbered):
-        points.append(WipPoint(period, *stand.values()))
-        _take_back(stand, counts, number)
+        points.append(WipPoint(period, *counts_by_status.values()))
+        _revert_moves(counts_by_status, counts, number)
     return points[::-1]
 
 
-def _take_back(stand: dict[Status, int], counts: Counts, number: int) -> None:
+def _revert_moves(counts_by_status: dict[Status, int], counts: MetricCounts, number: int) -> None:
     for bucket, left, entered, tasks in counts.moves:
         if bucket == number and left is not None:
-            stand[Status(left)] += tasks
+            counts_by_status[Status(left)] += tasks
         if bucket == number and entered is not None:
-            stand[Status(entered)] -= tasks
+            counts_by_status[Status(entered)] -= tasks
 
 
 def _percent(part: int, whole: int) -> float:
     return 100 * part / whole if whole else 0.0
+
+
+def build_timeline(range: TimeRange, at: datetime) -> Timeline:
+    """Return the timeline up to a moment."""
+    start = at - range.duration
+    return Timeline(
+        primary=_build_window(range.bucket, start, at),
+        comparison=_build_window(range.bucket, start - range.duration, start),
+    )
+
+
+def _build_window(bucket: Bucket, start: datetime, end: datetime) -> TimeWindow:
+    periods = [_bucket_start(bucket, start)]
+    while (following := _next_bucket_start(bucket, periods[-1])) <= end:
+        periods.append(following)
+    return TimeWindow(start, end, periods)
+
+
+def _bucket_start(bucket: Bucket, moment: datetime) -> datetime:
+    """Return when the bucket of a moment began."""
+    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if bucket is Bucket.HOUR:
+        return hour
+    day = hour.replace(hour=0)
+    if bucket is Bucket.DAY:
+        return day
+    return day - timedelta(days=day.weekday()) if bucket is Bucket.WEEK else day.replace(day=1)
+
+
+def _next_bucket_start(bucket: Bucket, period: datetime) -> datetime:
+    if bucket is Bucket.MONTH:
+        return (period + timedelta(days=31)).replace(day=1)
+    return period + BUCKET_LENGTHS[bucket]

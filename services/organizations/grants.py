@@ -1,4 +1,4 @@
-"""Rights on boards: on all of them, or on single ones, for members and for whoever is invited."""
+"""Rights on boards, of members and of invitations: on all boards, or on single ones."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from sqlalchemy import Boolean, Select, Uuid, column, func, insert, literal, or_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.errors import Invalid
+from core.clock import now
+from core.errors import Invalid
 from models import Board, BoardAccess, Invite, InviteBoardAccess, Member, new_id
 
 
 @dataclass(frozen=True)
-class Grant:
-    """What somebody may do on one board."""
+class BoardGrant:
+    """What a member may do on one board."""
 
     board_id: UUID
     can_read: bool = True
@@ -24,57 +24,63 @@ class Grant:
 
 
 @dataclass(frozen=True)
-class Rights:
-    """What somebody may do: on all boards, or else on single ones."""
+class AccessRights:
+    """What a member may do: on all boards, or else on single ones."""
 
     all_boards_read: bool = False
     all_boards_write: bool = False
-    boards: Sequence[Grant] = ()
+    boards: Sequence[BoardGrant] = ()
 
     @property
-    def of_all(self) -> bool:
-        """Whether they are of all boards, so that single ones say nothing more."""
+    def covers_all_boards(self) -> bool:
+        """Whether they cover all boards, so that grants for single boards have no effect."""
         return self.all_boards_read or self.all_boards_write
 
 
-FRESH = {"populate_existing": True}
-ROW = ("id", "board_id", "can_read", "can_write", "created_at", "updated_at")
+REFRESH = {"populate_existing": True}
+GRANT_COLUMNS = ("id", "board_id", "can_read", "can_write", "created_at", "updated_at")
 
 
-def check_each_once(boards: Collection[Grant]) -> None:
-    """Raise Invalid if a board is named twice: the two may not say the same (contract, C15)."""
+def check_boards_are_unique(boards: Collection[BoardGrant]) -> None:
+    """Raise Invalid if a board is named twice, since the two grants may differ (contract, C15)."""
     if len({grant.board_id for grant in boards}) < len(boards):
         reason = "Name each board once."
         raise Invalid("board_named_twice", reason, field="board_access")
 
 
-async def give(session: AsyncSession, to: Member | Invite, rights: Rights) -> Sequence[Any]:
-    """Give rights to a member or an invitation that has none on single boards, and return these.
+async def grant_rights(
+    session: AsyncSession, holder: Member | Invite, rights: AccessRights
+) -> Sequence[Any]:
+    """Set the rights of a member or an invitation without grants, and return the new grants.
 
-    Of whoever may see all boards, no rights on single ones are kept. Raises Invalid when a board
-    is named twice, or is not one of the organization's.
+    With rights on all boards, no grants on single boards are stored. Raises Invalid if a board is
+    named twice or does not belong to the organization.
     """
-    check_each_once(rights.boards)
-    to.all_boards_read, to.all_boards_write = rights.all_boards_read, rights.all_boards_write
+    check_boards_are_unique(rights.boards)
+    holder.all_boards_read = rights.all_boards_read
+    holder.all_boards_write = rights.all_boards_write
     await session.flush()
     if not rights.boards:
         return []
-    there = _on_our_boards(to.organization_id, rights.boards)
-    if rights.of_all:
-        _check_all_found(rights.boards, {row.board_id for row in await session.execute(there)})
+    query = _grant_rows_query(holder.organization_id, rights.boards)
+    if rights.covers_all_boards:
+        _check_boards_exist(rights.boards, {row.board_id for row in await session.execute(query)})
         return []
-    table, owner = _table_of(to)
-    rows = there.add_columns(literal(to.id, Uuid()))
-    written = insert(table).from_select([*ROW, owner], rows).returning(table)
-    given = _in_order(await session.scalars(written))
-    _check_all_found(rights.boards, {row.board_id for row in given})
-    return given
+    table, owner = _access_table(holder)
+    rows = query.add_columns(literal(holder.id, Uuid()))
+    statement = insert(table).from_select([*GRANT_COLUMNS, owner], rows).returning(table)
+    grants = _sort_by_creation(await session.scalars(statement))
+    _check_boards_exist(rights.boards, {row.board_id for row in grants})
+    return grants
 
 
-async def merge(session: AsyncSession, invite: Invite, member: Member) -> Sequence[BoardAccess]:
-    """Add the rights of an invitation on single boards to a member's, and return these boards'.
+async def merge_invite_rights(
+    session: AsyncSession, invite: Invite, member: Member
+) -> Sequence[BoardAccess]:
+    """Merge the grants of an invitation into those of a member, and return the merged ones.
 
-    Who may change a board may read it. Boards that are being deleted are waited for, and left out.
+    The right to change a board includes reading it. Boards that are being deleted are waited for
+    and then skipped.
     """
     at = now()
     row = InviteBoardAccess
@@ -92,7 +98,7 @@ async def merge(session: AsyncSession, invite: Invite, member: Member) -> Sequen
         .where(row.organization_invite_id == invite.id)
         .with_for_update(read=True, key_share=True, of=Board)
     )
-    names = ["id", "organization_member_id", *ROW[1:]]
+    names = ["id", "organization_member_id", *GRANT_COLUMNS[1:]]
     added = upsert(BoardAccess).from_select(names, offered)
     merged = added.on_conflict_do_update(
         index_elements=["organization_member_id", "board_id"],
@@ -102,32 +108,36 @@ async def merge(session: AsyncSession, invite: Invite, member: Member) -> Sequen
             "updated_at": at,
         },
     )
-    return _in_order(await session.scalars(merged.returning(BoardAccess), execution_options=FRESH))
+    return _sort_by_creation(
+        await session.scalars(merged.returning(BoardAccess), execution_options=REFRESH)
+    )
 
 
-def _on_our_boards(organization_id: UUID, boards: Sequence[Grant]) -> Select[*tuple[Any, ...]]:
-    """Select the rows to be, of the boards that there are, which nobody deletes meanwhile."""
-    wanted = values(
+def _grant_rows_query(
+    organization_id: UUID, boards: Sequence[BoardGrant]
+) -> Select[*tuple[Any, ...]]:
+    """Select the rows to insert for those boards that exist, and lock these boards."""
+    requested = values(
         column("id", Uuid()),
         column("board_id", Uuid()),
         column("can_read", Boolean()),
         column("can_write", Boolean()),
-        name="wanted",
+        name="requested",
     ).data([(new_id(), one.board_id, one.can_read, one.can_write) for one in boards])
     at = literal(now())
     return (
-        select(*wanted.c, at.label("created_at"), at.label("updated_at"))
-        .join(Board, Board.id == wanted.c.board_id)
+        select(*requested.c, at.label("created_at"), at.label("updated_at"))
+        .join(Board, Board.id == requested.c.board_id)
         .where(Board.organization_id == organization_id)
         .with_for_update(read=True, key_share=True, of=Board)
     )
 
 
-def _in_order(rows: Iterable[Any]) -> list[Any]:
+def _sort_by_creation(rows: Iterable[Any]) -> list[Any]:
     return sorted(rows, key=lambda row: (row.created_at, row.id))
 
 
-def _check_all_found(boards: Sequence[Grant], found: Collection[UUID]) -> None:
+def _check_boards_exist(boards: Sequence[BoardGrant], found: Collection[UUID]) -> None:
     missing = sorted(str(one.board_id) for one in boards if one.board_id not in found)
     if missing:
         reason = "There are no such boards in this organization."
@@ -135,7 +145,9 @@ def _check_all_found(boards: Sequence[Grant], found: Collection[UUID]) -> None:
         raise Invalid("invalid_board_ids", reason, **details)
 
 
-def _table_of(to: Member | Invite) -> tuple[type[BoardAccess] | type[InviteBoardAccess], str]:
-    if isinstance(to, Member):
+def _access_table(
+    holder: Member | Invite,
+) -> tuple[type[BoardAccess] | type[InviteBoardAccess], str]:
+    if isinstance(holder, Member):
         return BoardAccess, "organization_member_id"
     return InviteBoardAccess, "organization_invite_id"

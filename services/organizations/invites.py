@@ -1,100 +1,113 @@
-"""Invitations: made, listed and withdrawn by those who look after an organization."""
+"""Invitations: created and revoked by admins; accepted with a token or a verified address."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, select
+from sqlalchemy import ColumnElement, Select, delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
-from kit.clock import now
-from kit.errors import Conflict, NotFound
-from kit.paging import Page, Paging, paged
-from kit.secrets import fingerprint, new_token
-from kit.values import email_address
+from core.clock import now
+from core.errors import Conflict, Forbidden, NotFound
+from core.paging import Page, Paging, fetch_page
+from core.security.secrets import generate_token, hash_token
+from core.text import is_storable
+from core.validation import normalized_email
 from models import EventType, Invite, Member, Organization, Role, User, new_id
 from services import events
-from services.organizations.grants import Rights, give
-from services.organizations.rules import check_may_give, check_may_touch, require_admin
+from services.organizations.grants import AccessRights, grant_rights, merge_invite_rights
+from services.organizations.members import (
+    check_may_grant_role,
+    check_may_manage_role,
+    higher_role,
+    require_admin,
+)
+from services.organizations.queries import MemberDetail, find_membership, list_board_access
 
-LASTS = timedelta(days=14)
+INVITE_LIFETIME = timedelta(days=14)
 
 
 @dataclass(frozen=True)
 class InviteDraft:
-    """An invitation to be: to whom, and what they will be and may do."""
+    """The fields of a new invitation."""
 
     invited_email: str
     role: Role = Role.MEMBER
-    rights: Rights = field(default_factory=Rights)
+    rights: AccessRights = field(default_factory=AccessRights)
 
 
-async def pending_invites(session: AsyncSession, member: Member, paging: Paging) -> Page[Invite]:
-    """Return the invitations that nobody has accepted, newest first, those that ran out too."""
+async def list_pending_invites(
+    session: AsyncSession, member: Member, paging: Paging
+) -> Page[Invite]:
+    """Return the invitations that are not accepted, newest first, including expired ones."""
     query = select(Invite).where(
         Invite.organization_id == member.organization_id, Invite.accepted_at.is_(None)
     )
     newest_first = query.order_by(Invite.created_at.desc(), Invite.id.desc())
-    return await paged(session, newest_first, paging)
+    return await fetch_page(session, newest_first, paging)
 
 
-async def invite(session: AsyncSession, member: Member, draft: InviteDraft) -> tuple[Invite, str]:
-    """Invite somebody, and return the invitation with its token, which is never seen again.
+async def create_invite(
+    session: AsyncSession, member: Member, draft: InviteDraft
+) -> tuple[Invite, str]:
+    """Create an invitation, and return it with its token, which is shown once.
 
-    There is one open invitation for an address: who is invited again gets a new token, and the
-    old one is dead. Raises Forbidden, Conflict if they are a member already, and Invalid.
+    There is one open invitation for an address: a second one replaces the token of the first.
+    Raises Forbidden, Conflict if the address belongs to a member, and Invalid.
     """
-    email = email_address(draft.invited_email, "invited_email")
-    by = await _hold(session, member)
-    check_may_give(by, draft.role)
-    is_member, invited_to = await _what_there_is(session, by.organization_id, email)
+    email = normalized_email(draft.invited_email, "invited_email")
+    acting = await _lock_organization_as_admin(session, member)
+    check_may_grant_role(acting, draft.role)
+    is_member, invited_role = await _find_member_or_invite(session, acting.organization_id, email)
     if is_member:
         reason = "Somebody with this address is a member already."
         raise Conflict("already_member", reason, field="invited_email")
-    if invited_to is not None:
-        check_may_touch(by, invited_to)
-        await session.execute(delete(Invite).where(*_open(by.organization_id, email)))
-    token, at = new_token("invite"), now()
-    made = Invite(
+    if invited_role is not None:
+        check_may_manage_role(acting, invited_role)
+        await session.execute(
+            delete(Invite).where(*_pending_invite_conditions(acting.organization_id, email))
+        )
+    token, at = generate_token("invite"), now()
+    invite = Invite(
         id=new_id(),
-        organization_id=by.organization_id,
+        organization_id=acting.organization_id,
         invited_email=email,
-        token_hash=fingerprint(token),
+        token_hash=hash_token(token),
         role=draft.role,
-        created_by_user_id=by.user_id,
-        expires_at=at + LASTS,
+        created_by_user_id=acting.user_id,
+        expires_at=at + INVITE_LIFETIME,
         created_at=at,
         updated_at=at,
     )
-    session.add(made)
-    await give(session, made, draft.rights)
-    await _record(session, EventType.INVITE_CREATED, by, made)
-    return made, token
+    session.add(invite)
+    await grant_rights(session, invite, draft.rights)
+    await _record_invite_event(session, EventType.INVITE_CREATED, acting, invite)
+    return invite, token
 
 
 async def revoke_invite(session: AsyncSession, member: Member, invite_id: UUID) -> Invite:
-    """Withdraw an invitation, and return what it was. One that was accepted is only forgotten.
+    """Delete an invitation, and return it as it was. For an accepted one no event is recorded.
 
     Raises NotFound and Forbidden.
     """
-    by = await _hold(session, member)
+    acting = await _lock_organization_as_admin(session, member)
     query = select(Invite).where(
-        Invite.id == invite_id, Invite.organization_id == by.organization_id
+        Invite.id == invite_id, Invite.organization_id == acting.organization_id
     )
     found = await session.scalar(query)
     if found is None:
         raise NotFound("invite_not_found", "There is no such invitation.")
-    check_may_touch(by, found.role)
+    check_may_manage_role(acting, found.role)
     await session.delete(found)
     await session.flush()
     if found.accepted_at is None:
-        await _record(session, EventType.INVITE_REVOKED, by, found)
+        await _record_invite_event(session, EventType.INVITE_REVOKED, acting, found)
     return found
 
 
-async def _hold(session: AsyncSession, member: Member) -> Member:
-    """Hold the organization for one of its admins, and return them as they are by then."""
+async def _lock_organization_as_admin(session: AsyncSession, member: Member) -> Member:
+    """Lock the organization for one of its admins, and return their current membership."""
     query = (
         select(Member)
         .join(Member.organization)
@@ -104,25 +117,31 @@ async def _hold(session: AsyncSession, member: Member) -> Member:
         .with_for_update(key_share=True, of=[Organization, Member])
         .execution_options(populate_existing=True)
     )
-    held = await session.scalar(query)
-    if held is None:
+    locked = await session.scalar(query)
+    if locked is None:
         raise NotFound("organization_not_found", "You belong to no such organization.")
-    require_admin(held)
-    return held
+    require_admin(locked)
+    return locked
 
 
-async def _what_there_is(
+async def _find_member_or_invite(
     session: AsyncSession, organization_id: UUID, email: str
 ) -> tuple[bool, Role | None]:
-    """Say whether the address is a member's, and to which role it is invited, if it is."""
+    """Return whether the address belongs to a member, and the role it is invited to, if any."""
     belongs = Member.organization_id == organization_id, func.lower(User.email) == email
     is_member = exists().where(*belongs, Member.user_id == User.id)
-    invited_to = select(Invite.role).where(*_open(organization_id, email)).scalar_subquery()
-    row = (await session.execute(select(is_member, invited_to))).one()
+    invited_role = (
+        select(Invite.role)
+        .where(*_pending_invite_conditions(organization_id, email))
+        .scalar_subquery()
+    )
+    row = (await session.execute(select(is_member, invited_role))).one()
     return row[0], row[1]
 
 
-def _open(organization_id: UUID, email: str) -> tuple[ColumnElement[bool], ...]:
+def _pending_invite_conditions(
+    organization_id: UUID, email: str
+) -> tuple[ColumnElement[bool], ...]:
     return (
         Invite.organization_id == organization_id,
         Invite.invited_email == email,
@@ -130,8 +149,144 @@ def _open(organization_id: UUID, email: str) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-async def _record(session: AsyncSession, type: EventType, by: Member, made: Invite) -> None:
-    data: dict[str, object] = {"email": made.invited_email, "role": made.role}
-    data["invite_id"] = str(made.id)
-    organization_id = made.organization_id
-    await events.record(session, type, by.user, organization_id=organization_id, data=data)
+async def _record_invite_event(
+    session: AsyncSession, type: EventType, acting: Member, invite: Invite
+) -> None:
+    data: dict[str, object] = {"email": invite.invited_email, "role": invite.role}
+    data["invite_id"] = str(invite.id)
+    organization_id = invite.organization_id
+    await events.record_event(
+        session, type, acting.user, organization_id=organization_id, data=data
+    )
+
+
+async def get_open_invite(session: AsyncSession, token: str) -> Invite:
+    """Return the invitation of a token with its organization. Raises NotFound."""
+    found = await session.scalar(_invite_by_token_query(token)) if is_storable(token) else None
+    if found is None:
+        raise await _invite_not_found(session, token)
+    return found
+
+
+def is_invite_for(invite: Invite, user: User) -> bool:
+    """Return whether an invitation is for this user."""
+    return (user.email or "").lower() == invite.invited_email
+
+
+async def accept_invite(session: AsyncSession, user: User, token: str) -> MemberDetail:
+    """Add a user to the organization of an invitation, with the rights it contains.
+
+    An existing member keeps all rights. Of two concurrent calls the second finds the token used
+    (contract, R10). Raises NotFound, and Forbidden if the invitation is for another address.
+    """
+    found = (
+        await _lock_open_invite(session, user, _invite_by_token_query(token))
+        if is_storable(token)
+        else None
+    )
+    if found is None:
+        raise await _invite_not_found(session, token)
+    invite, locked = found
+    if not is_invite_for(invite, locked):
+        reason = "This invitation is for another e-mail address than yours."
+        raise Forbidden("invite_for_another", reason)
+    return await _accept(session, locked, invite)
+
+
+async def accept_oldest_invite(session: AsyncSession, user: User) -> MemberDetail | None:
+    """Accept the oldest invitation for the user's address, if it is verified (contract, S10).
+
+    An address that is not verified gives access to nothing.
+    """
+    if not user.email or user.email_verified_at is None:
+        return None
+    query = _open_invites_query().where(Invite.invited_email == user.email.lower())
+    oldest = query.order_by(Invite.created_at, Invite.id).limit(1)
+    found = await _lock_open_invite(session, user, oldest)
+    return await _accept(session, found[1], found[0]) if found else None
+
+
+async def _accept(session: AsyncSession, user: User, invite: Invite) -> MemberDetail:
+    member = await find_membership(session, user, invite.organization_id)
+    is_new = member is None
+    if member is None:
+        member = _build_member(user, invite)
+        session.add(member)
+    else:
+        _add_invite_rights(invite, member)
+    member.updated_at = invite.updated_at = invite.accepted_at = now()
+    invite.accepted_by_user_id = user.id
+    user.active_organization_id = user.active_organization_id or invite.organization_id
+    await session.flush()
+    grants = await merge_invite_rights(session, invite, member)
+    access = grants if is_new else await list_board_access(session, member)
+    data: dict[str, object] = {
+        "name": user.display_name,
+        "user_id": str(user.id),
+        "role": member.role,
+        "invite_id": str(invite.id),
+    }
+    type = EventType.MEMBER_JOINED if is_new else EventType.MEMBER_UPDATED
+    organization_id = invite.organization_id
+    await events.record_event(session, type, user, organization_id=organization_id, data=data)
+    return MemberDetail(member, list(access))
+
+
+def _build_member(user: User, invite: Invite) -> Member:
+    return Member(
+        id=new_id(),
+        organization=invite.organization,
+        user=user,
+        role=invite.role,
+        all_boards_read=invite.all_boards_read,
+        all_boards_write=invite.all_boards_write,
+        created_at=now(),
+    )
+
+
+def _add_invite_rights(invite: Invite, member: Member) -> None:
+    """Add the rights of an invitation to those of a member (contract, 3.3)."""
+    member.role = higher_role(member.role, invite.role)
+    member.all_boards_read |= invite.all_boards_read or invite.all_boards_write
+    member.all_boards_write |= invite.all_boards_write
+
+
+async def _lock_open_invite(
+    session: AsyncSession, user: User, invites: Select[Invite]
+) -> tuple[Invite, User] | None:
+    """Lock a user, an organization and its invitation, in this order, if the invitation is open."""
+    query = (
+        invites.join(User, User.id == user.id)
+        .add_columns(User)
+        .with_for_update(key_share=True, of=[User, Organization, Invite])
+        .execution_options(populate_existing=True)
+    )
+    row = (await session.execute(query)).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+def _invite_by_token_query(token: str) -> Select[Invite]:
+    return _open_invites_query().where(Invite.token_hash == hash_token(token))
+
+
+def _open_invites_query() -> Select[Invite]:
+    return (
+        select(Invite)
+        .join(Invite.organization)
+        .options(contains_eager(Invite.organization))
+        .where(Invite.accepted_at.is_(None), Invite.expires_at > now())
+    )
+
+
+async def _invite_not_found(session: AsyncSession, token: str) -> NotFound:
+    """Build the error for a token without an open invitation, with the reason if it is known."""
+    row = None
+    if is_storable(token):
+        query = select(Invite.accepted_at).where(Invite.token_hash == hash_token(token))
+        row = (await session.execute(query)).one_or_none()
+    reason = "This invitation was withdrawn or replaced, or a part of its link is missing."
+    if row is not None:
+        used = "This invitation was used."
+        expired = "This invitation has run out. Ask for a new one."
+        reason = used if row.accepted_at else expired
+    return NotFound("invite_not_found", reason)

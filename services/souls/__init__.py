@@ -1,28 +1,24 @@
-"""Souls: the library that ships with the product, and a directory elsewhere, if one is set.
+"""Souls: ready-made characters for agents, from a bundled library and an optional directory.
 
-Whoever asks opens the transactions: one to look what is known, then, if that is old, the network is
-asked without any, and another keeps what was heard. What is known is served when nobody answers.
+The caller opens the transactions: one to load the cache, then, if it is outdated, a fetch without a
+transaction, and another one to save the result. If the directory fails, cached data is served.
 """
 
-from services.souls.asking import ask_for_list, ask_for_soul
-from services.souls.finding import SoulEntry, find, search
-from services.souls.keeping import is_first_to_ask, keep_list, keep_soul, look
-from services.souls.rules import LONGEST_NAME, NAME, Remote, SoulFound, check_names, settled
-
-__all__ = [
-    "LONGEST_NAME",
-    "NAME",
-    "Remote",
-    "SoulEntry",
-    "SoulFound",
-    "ask_for_list",
-    "ask_for_soul",
-    "check_names",
-    "find",
-    "is_first_to_ask",
-    "keep_list",
-    "keep_soul",
-    "look",
-    "search",
-    "settled",
-]
+from services.souls.directory_client import fetch_listing, fetch_soul
+from services.souls.rules import (
+    MAX_NAME_LENGTH,
+    NAME_PATTERN,
+    CachedSoul,
+    RemoteDirectory,
+    check_names,
+    require_content,
+)
+from services.souls.store import (
+    SoulEntry,
+    claim_fetch,
+    find_soul,
+    load_directory,
+    save_listing,
+    save_soul,
+    search_souls,
+)

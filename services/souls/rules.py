@@ -1,87 +1,112 @@
-"""What a soul may be called, and when a directory elsewhere is to be asked. Pure."""
+"""Rules for souls: names, freshness of cached data, titles and descriptions."""
 
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kit.errors import Invalid, NotFound, OutsideFailed
+from core.errors import Invalid, NotFound, UpstreamError
 
-FRESH = timedelta(hours=1)  # after which what was heard is asked for again (contract, 3.14)
-ONE_ASKS = timedelta(seconds=30)  # while somebody asks, or has just been told nothing, nobody does
+MAX_AGE = timedelta(hours=1)  # of cached data (contract, 3.14)
+FETCH_INTERVAL = timedelta(seconds=30)  # between two fetches, also after a failure
 
-LONGEST_NAME = 100  # characters of a handle or a slug
-NAME = f"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_NAME - 1}}}"
+MAX_NAME_LENGTH = 100  # characters of a handle or a slug
+MAX_TITLE_LENGTH = 200  # characters
+MAX_DESCRIPTION_LENGTH = 400  # characters
 
-_NAME = re.compile(NAME)
+NAME_PATTERN = f"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_NAME_LENGTH - 1}}}"
+NAME_REGEX = re.compile(NAME_PATTERN)
 
 
 @dataclass(frozen=True)
-class Remote:
-    """A directory elsewhere, and what is known of it. Without an address there is none."""
+class RemoteDirectory:
+    """The remote souls directory and the state of its cache. Without an address there is none."""
 
     address: str = ""
-    fetched_at: datetime | None = None  # when it last told what it has
-    failed_at: datetime | None = None  # when it last did not answer, if it has not since
+    fetched_at: datetime | None = None  # the last time the listing was fetched
+    failed_at: datetime | None = None  # the last failure, unless a fetch succeeded since
 
     def is_stale(self, at: datetime) -> bool:
-        """Say whether what is known of it may be out of date."""
-        return bool(self.address) and is_old(self.fetched_at, at)
+        """Return whether the cached listing may be out of date."""
+        return bool(self.address) and is_outdated(self.fetched_at, at)
 
-    def rests(self, at: datetime) -> bool:
-        """Say whether it is left alone, because it did not answer a moment ago."""
-        return self.failed_at is not None and at - self.failed_at < ONE_ASKS
+    def is_backing_off(self, at: datetime) -> bool:
+        """Return whether to send no request, because one failed a moment ago."""
+        return self.failed_at is not None and at - self.failed_at < FETCH_INTERVAL
 
 
 @dataclass(frozen=True)
-class SoulFound:
-    """A soul as far as it is known here."""
+class CachedSoul:
+    """A soul with the data that is cached of it."""
 
     handle: str
     slug: str
     title: str = ""
     description: str = ""
-    content: str | None = None  # None while nobody has asked for it
+    content: str | None = None  # None: not fetched yet
     fetched_at: datetime | None = None
-    is_ours: bool = False  # of the library
-    is_gone: bool = False  # the directory says that there is none
+    is_bundled: bool = False  # in the library of the product
+    is_deleted: bool = False  # the directory returned "not found"
 
     def is_stale(self, at: datetime) -> bool:
-        """Say whether it may have changed since."""
-        return not self.is_ours and is_old(self.fetched_at, at)
+        """Return whether the cached content may be out of date. Bundled souls never are."""
+        return not self.is_bundled and is_outdated(self.fetched_at, at)
 
-    def is_due(self, remote: Remote, at: datetime) -> bool:
-        """Say whether the directory is to be asked for it now."""
-        return bool(remote.address) and self.is_stale(at) and not remote.rests(at)
+    def needs_fetch(self, remote: RemoteDirectory, at: datetime) -> bool:
+        """Return whether to fetch it from the directory now."""
+        return bool(remote.address) and self.is_stale(at) and not remote.is_backing_off(at)
 
 
-def settled(found: SoulFound, remote: Remote) -> SoulFound:
-    """Return a soul if its content is known. Raises NotFound, or OutsideFailed if nobody knows."""
-    if found.content is not None:
-        return found
-    if remote.address and not found.is_gone:
-        raise unreachable()
+def require_content(soul: CachedSoul, remote: RemoteDirectory) -> CachedSoul:
+    """Return a soul if its content is cached.
+
+    Raises NotFound if the soul does not exist, UpstreamError if the directory could not be reached.
+    """
+    if soul.content is not None:
+        return soul
+    if remote.address and not soul.is_deleted:
+        raise directory_unavailable()
     raise NotFound("soul_not_found", "There is no such soul.")
 
 
-def is_old(fetched_at: datetime | None, at: datetime) -> bool:
-    """Say whether what was fetched then is to be fetched again."""
-    return fetched_at is None or at - fetched_at >= FRESH
+def is_outdated(fetched_at: datetime | None, at: datetime) -> bool:
+    """Return whether data fetched at that time has to be fetched again."""
+    return fetched_at is None or at - fetched_at >= MAX_AGE
 
 
-def is_name(text: str) -> bool:
-    """Say whether this can be the handle of an author, or the slug of a soul."""
-    return _NAME.fullmatch(text) is not None
+def is_valid_name(text: str) -> bool:
+    """Return whether a text is a valid author handle or soul slug."""
+    return NAME_REGEX.fullmatch(text) is not None
 
 
 def check_names(handle: str, slug: str) -> None:
-    """Raise Invalid unless these can be a handle and a slug."""
-    for what, text in (("handle", handle), ("slug", slug)):
-        if not is_name(text):
-            reason = f"A {what} begins with a letter or a digit, and has only those, _ and -."
-            raise Invalid(f"invalid_{what}", reason)
+    """Raise Invalid if the handle or the slug is not a valid name."""
+    for field, text in (("handle", handle), ("slug", slug)):
+        if not is_valid_name(text):
+            reason = f"A {field} begins with a letter or a digit, and has only those, _ and -."
+            raise Invalid(f"invalid_{field}", reason)
 
 
-def unreachable() -> OutsideFailed:
-    """Return what callers are told when nothing is known and nobody answers. Why is in the log."""
+def directory_unavailable() -> UpstreamError:
+    """Return the error for data that is not cached and cannot be fetched. The log has the cause."""
     reason = "The souls directory does not answer, and what was asked for was never heard of here."
-    return OutsideFailed("souls_directory_unavailable", reason)
+    return UpstreamError("souls_directory_unavailable", reason)
+
+
+def extract_summary(content: str, slug: str) -> tuple[str, str]:
+    """Return the title (the first heading) and the description (the first paragraph) of a soul."""
+    title, paragraph = "", list[str]()
+    for line in content.splitlines():
+        line = line.strip()
+        if not title and not paragraph and line.startswith("# "):
+            title = line.removeprefix("# ").strip()
+        elif line and not line.startswith("#"):
+            paragraph.append(line)
+        elif paragraph:
+            break
+    description = " ".join(paragraph)[:MAX_DESCRIPTION_LENGTH]
+    return (title or title_from_slug(slug))[:MAX_TITLE_LENGTH], description
+
+
+def title_from_slug(slug: str) -> str:
+    """Return a title for a soul whose content is not fetched yet."""
+    return slug.replace("-", " ").replace("_", " ").strip().capitalize()

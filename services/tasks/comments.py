@@ -1,6 +1,6 @@
-"""What people and agents say about tasks."""
+"""List and create the comments of tasks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,61 +9,61 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.errors import Forbidden
-from kit.paging import Page, Paging
+from core.clock import now
+from core.errors import Forbidden
+from core.paging import Page, Paging
 from models import Actor, Agent, Board, Comment, EventType, Status, Task, User, new_id
 from services import events, messages
-from services.mentions import LEAD, mentions, names
-from services.tasks.looking import find, no_such_task
-from services.tasks.news import News, happened
-from services.tasks.telling import about_comment
-from services.tasks.values import checked_comment
+from services.messages import LEAD_MENTION, is_mentioned, mention_names
+from services.tasks.change_request import validate_comment
+from services.tasks.events import TaskEvent, build_events
+from services.tasks.loaders import get_task, task_not_found
+from services.tasks.notifications import build_comment_messages
 
-AUTHORED = (Comment, Agent, User, events.author_of(Comment.id))
+COMMENT_COLUMNS = (Comment, Agent, User, events.deleted_author_name(Comment.id))
 """The columns of a CommentDetail."""
 
 
 @dataclass(frozen=True)
 class CommentDetail:
-    """A comment, and who wrote it, if they are still there."""
+    """A comment with its author, if the author still exists."""
 
     comment: Comment
     agent: Agent | None
     user: User | None
-    gone: str | None = None  # how the agent was called that wrote it, and is gone
+    deleted_agent_name: str | None = None  # if the author was an agent
 
     @property
     def author_name(self) -> str | None:
-        """How the author is called."""
+        """The name of the author; None if unknown."""
         if self.agent is not None:
             return self.agent.name
-        return self.user.called if self.user is not None else self.gone
+        return self.user.display_name if self.user is not None else self.deleted_agent_name
 
 
-async def comments(
+async def list_comments(
     session: AsyncSession, board: Board, task_id: UUID, paging: Paging
 ) -> Page[CommentDetail]:
-    """Return what was said about a task, oldest first. Raises NotFound."""
-    here = (Task.id == task_id) & (Task.board_id == board.id)
-    query = _with_authors(select(*AUTHORED, func.count(Comment.id).over()), here)
+    """Return the comments of a task, oldest first. Raises NotFound."""
+    task_condition = (Task.id == task_id) & (Task.board_id == board.id)
+    query = _join_comments(select(*COMMENT_COLUMNS, func.count(Comment.id).over()), task_condition)
     query = query.order_by(Comment.created_at, Comment.id)
     rows = (await session.execute(query.limit(paging.limit).offset(paging.offset))).all()
-    said = [CommentDetail(*row[:-1]) for row in rows if row[0] is not None]
-    total = rows[0][-1] if rows else await _count(session, here)
-    return Page(said, total, paging.limit, paging.offset)
+    comments = [CommentDetail(*row[:-1]) for row in rows if row[0] is not None]
+    total = rows[0][-1] if rows else await _count_comments(session, task_condition)
+    return Page(comments, total, paging.limit, paging.offset)
 
 
-def with_authors(task: Task) -> Select[*tuple[Any, ...]]:
-    """Select a task's comments, each with the agent or the person who wrote it."""
-    said = _with_authors(select(*AUTHORED), Task.id == task.id)
-    return said.where(Comment.id.is_not(None))
+def comments_query(task: Task) -> Select[*tuple[Any, ...]]:
+    """Select a task's comments with their authors."""
+    comments = _join_comments(select(*COMMENT_COLUMNS), Task.id == task.id)
+    return comments.where(Comment.id.is_not(None))
 
 
-def _with_authors(
+def _join_comments(
     query: Select[*tuple[Any, ...]], task: ColumnElement[bool]
 ) -> Select[*tuple[Any, ...]]:
-    """Select of a task's comments; of a task without any there is one row without a comment."""
+    """Join comments and authors; a task without comments gives one row without a comment."""
     return (
         query.select_from(Task)
         .outerjoin(Comment, Comment.task_id == Task.id)
@@ -73,56 +73,61 @@ def _with_authors(
     )
 
 
-async def _count(session: AsyncSession, task: ColumnElement[bool]) -> int:
-    """Count the comments of a task, for a page behind the last. Raises NotFound."""
+async def _count_comments(session: AsyncSession, task: ColumnElement[bool]) -> int:
+    """Count the comments of a task, for an offset after the last one. Raises NotFound."""
     query = select(func.count(Comment.id)).select_from(Task)
     query = query.outerjoin(Comment, Comment.task_id == Task.id).where(task).group_by(Task.id)
     total = await session.scalar(query)
     if total is None:
-        raise no_such_task()
+        raise task_not_found()
     return total
 
 
 @dataclass(frozen=True)
-class Remark:
-    """A comment that is written, and what is still to be recorded and told of it."""
+class PreparedComment:
+    """A comment in the session, with the events and messages that the caller must still store."""
 
     detail: CommentDetail
-    happened: Sequence[events.Happened]
-    drafts: Sequence[messages.Draft]
+    new_events: Sequence[events.NewEvent]
+    outgoing: Sequence[messages.OutgoingMessage]
 
 
-async def comment(
+async def create_comment(
     session: AsyncSession, actor: Actor, board: Board, task_id: UUID, message: object
 ) -> CommentDetail:
-    """Say something about a task on a board that is held.
+    """Create a comment on a task of a locked board.
 
-    Raises NotFound, Invalid, and Forbidden to a lead that nobody asked.
+    Raises NotFound, Invalid, and Forbidden if a lead may not comment on this task.
     """
-    said = await remark(session, actor, board, task_id, message)
-    await messages.queue(session, said.drafts, happened=said.happened)
-    return said.detail
+    prepared = await prepare_comment(session, actor, board, task_id, message)
+    await messages.enqueue_messages(session, prepared.outgoing, new_events=prepared.new_events)
+    return prepared.detail
 
 
-async def remark(
+async def prepare_comment(
     session: AsyncSession, actor: Actor, board: Board, task_id: UUID, message: object
-) -> Remark:
-    """Do the same, where more is to be recorded with it. What is refused leaves nothing behind."""
-    text = checked_comment(message)
-    task = await find(session, board, task_id)
+) -> PreparedComment:
+    """Add a comment to the session without storing its events and messages.
+
+    Raises as `create_comment` does; nothing is added to the session then.
+    """
+    text = validate_comment(message)
+    task = await get_task(session, board, task_id)
     if isinstance(actor, Agent) and actor.is_board_lead:
-        check_lead_comment(actor, task, await _naming(session, task, actor))
-    written = say(session, actor, task, text, now())
-    news = News(EventType.TASK_COMMENT, task, id=written.id)
-    drafts = await about_comment(session, actor, board, written)
+        check_lead_comment(actor, task, await _load_mentions_of(session, task, actor))
+    comment = insert_comment(session, actor, task, text, now())
+    event = TaskEvent(EventType.TASK_COMMENT, task, id=comment.id)
+    outgoing = await build_comment_messages(session, actor, board, comment)
     agent, user = (actor, None) if isinstance(actor, Agent) else (None, actor)
-    detail = CommentDetail(written, agent, user)
-    return Remark(detail, happened(actor, board, [news]), drafts)
+    detail = CommentDetail(comment, agent, user)
+    return PreparedComment(detail, build_events(actor, board, [event]), outgoing)
 
 
-def say(session: AsyncSession, actor: Actor, task: Task, message: str, at: datetime) -> Comment:
-    """Put a comment under a task. Its event, which the caller records, has the same id."""
-    written = Comment(
+def insert_comment(
+    session: AsyncSession, actor: Actor, task: Task, message: str, at: datetime
+) -> Comment:
+    """Add a comment to the session. The caller records its event with the comment's id."""
+    comment = Comment(
         id=new_id(),
         board_id=task.board_id,
         task=task,
@@ -131,23 +136,40 @@ def say(session: AsyncSession, actor: Actor, task: Task, message: str, at: datet
         user_id=actor.id if isinstance(actor, User) else None,
         created_at=at,
     )
-    session.add(written)
-    return written
+    session.add(comment)
+    return comment
 
 
 def check_lead_comment(lead: Agent, task: Task, earlier: Iterable[str]) -> None:
-    """Raise Forbidden unless this lead is asked: by review, by a mention, or as the creator."""
-    asked = task.status is Status.REVIEW or task.auto_reason == f"lead_agent:{lead.id}"
-    if not asked and not any(mentions(comment, lead) for comment in earlier):
+    """Raise Forbidden unless the task is in review, or the lead created it or is mentioned."""
+    may_comment = task.status is Status.REVIEW or task.auto_reason == f"lead_agent:{lead.id}"
+    if not may_comment and not any(is_mentioned(comment, lead) for comment in earlier):
         raise Forbidden(
             "lead_comment_forbidden",
             "A lead comments on tasks in review, on those it created, and where it is mentioned.",
         )
 
 
-async def _naming(session: AsyncSession, task: Task, lead: Agent) -> Sequence[str]:
-    """Return the comments that may mention a lead: far fewer than all, as a rule."""
+async def _load_mentions_of(session: AsyncSession, task: Task, lead: Agent) -> Sequence[str]:
+    """Return the comments that may mention the lead, to avoid loading all of them."""
     message = func.lower(Comment.message)
-    named = [message.contains(f"@{name}", autoescape=True) for name in {LEAD, *names(lead)}]
-    query = select(Comment.message).where(Comment.task_id == task.id, or_(*named))
+    conditions = [
+        message.contains(f"@{name}", autoescape=True)
+        for name in {LEAD_MENTION, *mention_names(lead)}
+    ]
+    query = select(Comment.message).where(Comment.task_id == task.id, or_(*conditions))
     return (await session.scalars(query)).all()
+
+
+async def load_comments(
+    session: AsyncSession, board: Board, comment_ids: Collection[UUID]
+) -> dict[UUID, CommentDetail]:
+    """Load the comments with these ids that are on the board, with their authors."""
+    query = (
+        select(*COMMENT_COLUMNS)
+        .outerjoin(Agent, Agent.id == Comment.agent_id)
+        .outerjoin(User, User.id == Comment.user_id)
+        .where(Comment.board_id == board.id, Comment.id.in_(comment_ids))
+    )
+    rows = await session.execute(query) if comment_ids else ()
+    return {row[0].id: CommentDetail(*row) for row in rows}

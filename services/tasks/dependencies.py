@@ -1,4 +1,4 @@
-"""What waits for what on a board."""
+"""Dependencies between the tasks of a board."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,82 +7,84 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
+from core.clock import now
 from models import Board, Status, Task, TaskDependency, new_id
 
 Graph = Mapping[UUID, Iterable[UUID]]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How the tasks stand that a task shall wait for."""
+class DependencyCheck:
+    """The state of the dependencies that were requested for a task."""
 
-    waits_for: Sequence[UUID]
-    missing: Sequence[UUID]
-    closes_a_circle: bool
+    open_ids: Sequence[UUID]  # of tasks that are not done
+    missing_ids: Sequence[UUID]
+    creates_cycle: bool
 
 
-async def standing(
+async def load_dependency_check(
     session: AsyncSession, board: Board, task: Task, ids: Sequence[UUID]
-) -> Standing:
-    """Look up the tasks that a task of this board shall wait for."""
+) -> DependencyCheck:
+    """Load the state of the dependencies requested for a task of this board."""
     query = select(Task.id, Task.status).where(Task.board_id == board.id, Task.id.in_(ids))
     found = {id: status for id, status in await session.execute(query)} if ids else {}
-    edges = await graph(session, board) if ids else {}
-    return Standing(
-        waits_for=[id for id in ids if found.get(id) not in (None, Status.DONE)],
-        missing=[id for id in ids if id not in found],
-        closes_a_circle=reaches(edges, ids, task.id),
+    edges = await load_dependency_graph(session, board) if ids else {}
+    return DependencyCheck(
+        open_ids=[id for id in ids if found.get(id) not in (None, Status.DONE)],
+        missing_ids=[id for id in ids if id not in found],
+        creates_cycle=is_reachable(edges, ids, task.id),
     )
 
 
-async def graph(session: AsyncSession, board: Board) -> dict[UUID, list[UUID]]:
-    """Return which tasks of a board wait for which."""
+async def load_dependency_graph(session: AsyncSession, board: Board) -> dict[UUID, list[UUID]]:
+    """Return the dependencies of each task of a board."""
     query = select(TaskDependency.task_id, TaskDependency.depends_on_task_id)
     edges: dict[UUID, list[UUID]] = {}
-    for waiting, awaited in await session.execute(query.where(TaskDependency.board_id == board.id)):
-        edges.setdefault(waiting, []).append(awaited)
+    for task_id, dependency_id in await session.execute(
+        query.where(TaskDependency.board_id == board.id)
+    ):
+        edges.setdefault(task_id, []).append(dependency_id)
     return edges
 
 
-def reaches(edges: Graph, starts: Iterable[UUID], goal: UUID) -> bool:
-    """Say whether a way leads from one of the starts to the goal. A long way is no trouble."""
-    seen: set[UUID] = set()
-    ahead = list(starts)
-    while ahead:
-        here = ahead.pop()
-        if here == goal:
+def is_reachable(edges: Graph, starts: Iterable[UUID], goal: UUID) -> bool:
+    """Say whether a path leads from a start to the goal. Iterative, so any length works."""
+    visited: set[UUID] = set()
+    pending = list(starts)
+    while pending:
+        current = pending.pop()
+        if current == goal:
             return True
-        if here not in seen:
-            seen.add(here)
-            ahead.extend(edges.get(here, ()))
+        if current not in visited:
+            visited.add(current)
+            pending.extend(edges.get(current, ()))
     return False
 
 
-def upstream(edges: Graph, goal: UUID) -> set[UUID]:
-    """Return a task and all that wait for it, by whatever way."""
-    waiting: dict[UUID, list[UUID]] = {}
-    for task_id, awaited in edges.items():
-        for id in awaited:
-            waiting.setdefault(id, []).append(task_id)
-    seen: set[UUID] = set()
-    ahead = [goal]
-    while ahead:
-        here = ahead.pop()
-        if here not in seen:
-            seen.add(here)
-            ahead.extend(waiting.get(here, ()))
-    return seen
+def find_transitive_dependents(edges: Graph, goal: UUID) -> set[UUID]:
+    """Return the ids of a task and of all its direct and indirect dependents."""
+    dependents: dict[UUID, list[UUID]] = {}
+    for task_id, dependency_ids in edges.items():
+        for dependency_id in dependency_ids:
+            dependents.setdefault(dependency_id, []).append(task_id)
+    visited: set[UUID] = set()
+    pending = [goal]
+    while pending:
+        current = pending.pop()
+        if current not in visited:
+            visited.add(current)
+            pending.extend(dependents.get(current, ()))
+    return visited
 
 
-async def replace(session: AsyncSession, task: Task, ids: Sequence[UUID]) -> None:
-    """Let a task wait for these tasks instead of others, shown in this order."""
+async def replace_dependencies(session: AsyncSession, task: Task, ids: Sequence[UUID]) -> None:
+    """Replace the dependencies of a task, in this display order."""
     await session.execute(delete(TaskDependency).where(TaskDependency.task_id == task.id))
-    await add(session, task, ids)
+    await add_dependencies(session, task, ids)
 
 
-async def add(session: AsyncSession, task: Task, ids: Sequence[UUID]) -> None:
-    """Let a task that waits for nothing yet wait for these tasks, shown in this order."""
+async def add_dependencies(session: AsyncSession, task: Task, ids: Sequence[UUID]) -> None:
+    """Add dependencies to a task that has none yet, in this display order."""
     rows = [
         {
             "id": new_id(),
@@ -98,9 +100,9 @@ async def add(session: AsyncSession, task: Task, ids: Sequence[UUID]) -> None:
         await session.execute(insert(TaskDependency), rows)
 
 
-async def dependents(session: AsyncSession, task: Task) -> Sequence[Task]:
-    """Return the tasks that wait for this one and are not done themselves, oldest first."""
-    waiting = select(TaskDependency.task_id).where(TaskDependency.depends_on_task_id == task.id)
-    query = select(Task).where(Task.id.in_(waiting), Task.status != Status.DONE)
+async def list_open_dependents(session: AsyncSession, task: Task) -> Sequence[Task]:
+    """Return the direct dependents of a task that are not done, oldest first."""
+    dependents = select(TaskDependency.task_id).where(TaskDependency.depends_on_task_id == task.id)
+    query = select(Task).where(Task.id.in_(dependents), Task.status != Status.DONE)
     query = query.order_by(Task.created_at, Task.id).execution_options(populate_existing=True)
     return (await session.scalars(query)).all()

@@ -1,4 +1,4 @@
-"""Tasks with all that is shown of them, in one statement however many there are."""
+"""Load tasks with everything that is displayed of them, in one statement for any number."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ from models import (
     TaskDependency,
 )
 from services import custom_fields
-from services.tasks.looking import approval_ids, no_such_task
+from services.tasks.loaders import approval_ids_query, task_not_found
 
 
 class TaskRef(NamedTuple):
-    """Another task, as far as it matters to one that waits for it, or for which it waits."""
+    """A reference to a related task: a dependency or a dependent."""
 
     id: UUID
     title: str
@@ -34,7 +34,7 @@ class TaskRef(NamedTuple):
 
 
 class TagRef(NamedTuple):
-    """A tag, as it is shown on a task."""
+    """A tag of a task."""
 
     id: UUID
     name: str
@@ -44,38 +44,38 @@ class TagRef(NamedTuple):
 
 @dataclass(frozen=True)
 class TaskDetail:
-    """A task, and what other tables say of it."""
+    """A task with its related data from other tables."""
 
     task: Task
     assignee: Agent | None
-    depends_on: Sequence[TaskRef]  # in the order in which they were named
-    unblocks: Sequence[TaskRef]  # the tasks that wait for this one, oldest first
+    depends_on: Sequence[TaskRef]  # in display order
+    unblocks: Sequence[TaskRef]  # the dependents of this task, oldest first
     tags: Sequence[TagRef]
     approvals_count: int
     approvals_pending_count: int
     comments_count: int
-    custom_field_values: Mapping[str, Any]  # of every field of the board, by its key
+    custom_field_values: Mapping[str, Any]  # of all fields of the board, by key
 
     @property
     def depends_on_task_ids(self) -> list[UUID]:
-        """The tasks that come before this one."""
+        """The ids of the dependencies."""
         return [other.id for other in self.depends_on]
 
     @property
     def blocked_by(self) -> list[TaskRef]:
-        """The tasks for which this one still waits. A task that is done waits for nothing."""
+        """The dependencies that are not done; empty if this task is done."""
         if self.task.status is Status.DONE:
             return []
         return [other for other in self.depends_on if other.status is not Status.DONE]
 
     @property
     def blocked_by_task_ids(self) -> list[UUID]:
-        """The ids of the tasks for which this one still waits."""
+        """The ids of the dependencies that block this task."""
         return [other.id for other in self.blocked_by]
 
     @property
     def is_blocked(self) -> bool:
-        """Whether this task waits for another."""
+        """Whether a dependency blocks this task."""
         return bool(self.blocked_by)
 
     @property
@@ -84,57 +84,61 @@ class TaskDetail:
         return [tag.id for tag in self.tags]
 
 
-async def detail(session: AsyncSession, board: Board, task_id: UUID) -> TaskDetail:
-    """Return a task of this board with all that is shown of it. Raises NotFound."""
-    query = details(board).where(Task.id == task_id)
+async def get_task_detail(session: AsyncSession, board: Board, task_id: UUID) -> TaskDetail:
+    """Return a task of this board with its related data. Raises NotFound."""
+    query = task_details_query(board).where(Task.id == task_id)
     row = (await session.execute(query)).one_or_none()
     if row is None:
-        raise no_such_task()
-    return from_row(row)
+        raise task_not_found()
+    return build_task_detail(row)
 
 
-def details(board: Board) -> Select[*tuple[Any, ...]]:
-    """Select tasks of a board, each with what `from_row` makes a TaskDetail of."""
+def task_details_query(board: Board) -> Select[*tuple[Any, ...]]:
+    """Select the tasks of a board, in the columns that `build_task_detail` expects."""
     return (
         select(
             Task,
             Agent,
-            _others(TaskDependency.task_id, TaskDependency.depends_on_task_id, awaited=True),
-            _others(TaskDependency.depends_on_task_id, TaskDependency.task_id, awaited=False),
-            _tags(),
-            _approvals(board),
-            _comments(),
-            custom_fields.shown(),
+            _related_tasks(
+                TaskDependency.task_id, TaskDependency.depends_on_task_id, are_dependencies=True
+            ),
+            _related_tasks(
+                TaskDependency.depends_on_task_id, TaskDependency.task_id, are_dependencies=False
+            ),
+            _tag_refs(),
+            _approval_counts(board),
+            _comments_count(),
+            custom_fields.task_values_query(),
         )
         .outerjoin(Agent, Agent.id == Task.assigned_agent_id)
         .where(Task.board_id == board.id)
     )
 
 
-def from_row(row: Sequence[Any]) -> TaskDetail:
-    """Make a TaskDetail of a row of `details`."""
-    task, assignee, depends_on, unblocks, tags, (asked, pending), comments, values = row
+def build_task_detail(row: Sequence[Any]) -> TaskDetail:
+    """Build a TaskDetail from a row of `task_details_query`."""
+    task, assignee, depends_on, unblocks, tags, (approvals, pending), comments, values = row
     return TaskDetail(
         task=task,
         assignee=assignee,
-        depends_on=[_ref(other) for other in depends_on],
-        unblocks=[_ref(other) for other in unblocks],
+        depends_on=[_build_task_ref(other) for other in depends_on],
+        unblocks=[_build_task_ref(other) for other in unblocks],
         tags=[TagRef(UUID(id), *rest) for id, *rest in tags],
-        approvals_count=asked,
+        approvals_count=approvals,
         approvals_pending_count=pending,
         comments_count=comments,
         custom_field_values=values,
     )
 
 
-def _ref(other: Sequence[str]) -> TaskRef:
+def _build_task_ref(other: Sequence[str]) -> TaskRef:
     id, title, status = other
     return TaskRef(UUID(id), title, Status(status))
 
 
-def _others(own: Any, others: Any, *, awaited: bool) -> ColumnElement[Any]:
+def _related_tasks(own: Any, others: Any, *, are_dependencies: bool) -> ColumnElement[Any]:
     edge, other = TaskDependency, Task.__table__.alias("other")
-    order = [edge.position] if awaited else [other.c.created_at]
+    order = [edge.position] if are_dependencies else [other.c.created_at]
     refs = func.jsonb_agg(
         aggregate_order_by(
             func.jsonb_build_array(other.c.id, other.c.title, other.c.status),
@@ -143,35 +147,35 @@ def _others(own: Any, others: Any, *, awaited: bool) -> ColumnElement[Any]:
             edge.id,
         )
     )
-    query = select(_or_empty(refs)).join_from(edge, other, other.c.id == others)
+    query = select(_or_empty_array(refs)).join_from(edge, other, other.c.id == others)
     return query.where(own == Task.id).correlate(Task).scalar_subquery()
 
 
-def _tags() -> ColumnElement[Any]:
-    on = TagAssignment
+def _tag_refs() -> ColumnElement[Any]:
+    assignment = TagAssignment
     refs = func.jsonb_agg(
         aggregate_order_by(
             func.jsonb_build_array(Tag.id, Tag.name, Tag.slug, Tag.color),
-            on.position,
-            on.created_at,
-            on.id,
+            assignment.position,
+            assignment.created_at,
+            assignment.id,
         )
     )
-    query = select(_or_empty(refs)).join_from(on, Tag, Tag.id == on.tag_id)
-    return query.where(on.task_id == Task.id).correlate(Task).scalar_subquery()
+    query = select(_or_empty_array(refs)).join_from(assignment, Tag, Tag.id == assignment.tag_id)
+    return query.where(assignment.task_id == Task.id).correlate(Task).scalar_subquery()
 
 
-def _approvals(board: Board) -> ColumnElement[Any]:
+def _approval_counts(board: Board) -> ColumnElement[Any]:
     pending = func.count().filter(Approval.status == ApprovalStatus.PENDING)
     query = select(func.jsonb_build_array(func.count(), pending))
-    query = query.where(Approval.board_id == board.id, Approval.id.in_(approval_ids()))
+    query = query.where(Approval.board_id == board.id, Approval.id.in_(approval_ids_query()))
     return query.correlate(Task).scalar_subquery()
 
 
-def _comments() -> ColumnElement[Any]:
+def _comments_count() -> ColumnElement[Any]:
     query = select(func.count()).select_from(Comment).where(Comment.task_id == Task.id)
     return query.correlate(Task).scalar_subquery()
 
 
-def _or_empty(aggregate: Any) -> ColumnElement[Any]:
+def _or_empty_array(aggregate: Any) -> ColumnElement[Any]:
     return func.coalesce(aggregate, func.jsonb_build_array())

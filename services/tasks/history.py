@@ -1,4 +1,4 @@
-"""What happened to a task, told from the beginning: comments and events in one row."""
+"""The history of a task: its comments and events in one list, oldest first."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +10,21 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import Agent, Board, Comment, Event, EventType, Tag, Task, User
-from services import events, messages, runs
-from services.tasks.comments import CommentDetail, with_authors
-from services.tasks.looking import find
+from services import events, messages
+from services.gateways import runs
+from services.tasks.comments import CommentDetail, comments_query
+from services.tasks.loaders import get_task
 
-MOST = 200  # entries, the newest
-TOLD_OTHERWISE = (
-    EventType.TASK_COMMENT,
-    *messages.EVENTS,
-    *runs.EVENTS,
-)  # comments tell themselves
+MAX_ENTRIES = 200  # the newest
+EXCLUDED_EVENTS = (
+    EventType.TASK_COMMENT,  # the comment itself is in the list
+    *messages.MESSAGE_EVENTS,
+    *runs.RUN_EVENTS,
+)
 
 
 class FieldChange(NamedTuple):
-    """A field that was changed. Agents, tasks and tags are told by their names, where known."""
+    """A changed field. Ids of agents, tasks and tags are replaced by their names, if known."""
 
     field: str
     old: Any
@@ -32,11 +33,11 @@ class FieldChange(NamedTuple):
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """Something that was said about a task, or that happened to it. One of the two is there."""
+    """An entry of a task's history: exactly one of `comment` and `event` is set."""
 
     at: datetime
-    author_name: str | None  # None: nobody who is still there
-    by_agent: bool
+    author_name: str | None  # None if unknown
+    is_by_agent: bool
     agent_id: UUID | None
     user_id: UUID | None
     comment: Comment | None = None
@@ -44,78 +45,80 @@ class HistoryEntry:
     changes: Sequence[FieldChange] = ()
 
     @property
-    def kind(self) -> str:
-        """The type of the event; of a comment `task.comment`."""
+    def event_type(self) -> str:
+        """The type of the event; `task.comment` for a comment."""
         return self.event.type.value if self.event else EventType.TASK_COMMENT.value
 
 
-async def history(
-    session: AsyncSession, board: Board, task_id: UUID, *, limit: int = MOST
+async def list_history(
+    session: AsyncSession, board: Board, task_id: UUID, *, limit: int = MAX_ENTRIES
 ) -> Sequence[HistoryEntry]:
     """Return the newest comments and events of a task, oldest first. Raises NotFound."""
-    task = await find(session, board, task_id)
-    said = await session.execute(_newest(with_authors(task), Comment, limit))
-    entries = [_comment_entry(CommentDetail(*row)) for row in said]
-    happened = (await session.execute(_newest(_events(task), Event, limit))).all()
-    names = await _names(session, board, [event for event, *_ in happened])
-    entries += [_event_entry(event, name, user, names) for event, name, user in happened]
+    task = await get_task(session, board, task_id)
+    comment_rows = await session.execute(_newest_query(comments_query(task), Comment, limit))
+    entries = [_build_comment_entry(CommentDetail(*row)) for row in comment_rows]
+    event_rows = (await session.execute(_newest_query(_events_query(task), Event, limit))).all()
+    names = await _load_names(session, board, [event for event, *_ in event_rows])
+    entries += [_build_event_entry(event, name, user, names) for event, name, user in event_rows]
     entries.sort(key=lambda entry: entry.at)
     return entries[-limit:]
 
 
-def _newest(
+def _newest_query(
     query: Select[*tuple[Any, ...]], kind: type[Comment] | type[Event], limit: int
 ) -> Select[*tuple[Any, ...]]:
     return query.order_by(kind.created_at.desc(), kind.id.desc()).limit(limit)
 
 
-def _events(task: Task) -> Select[*tuple[Any, ...]]:
+def _events_query(task: Task) -> Select[*tuple[Any, ...]]:
     return (
-        select(Event, func.coalesce(Agent.name, events.of_gone(Event.agent_id)), User)
+        select(Event, func.coalesce(Agent.name, events.deleted_agent_name(Event.agent_id)), User)
         .outerjoin(Agent, Agent.id == Event.agent_id)
         .outerjoin(User, User.id == Event.user_id)
-        .where(Event.task_id == task.id, Event.type.not_in(TOLD_OTHERWISE))
+        .where(Event.task_id == task.id, Event.type.not_in(EXCLUDED_EVENTS))
     )
 
 
-def _comment_entry(detail: CommentDetail) -> HistoryEntry:
+def _build_comment_entry(detail: CommentDetail) -> HistoryEntry:
     comment = detail.comment
     return HistoryEntry(
         at=comment.created_at,
         author_name=detail.author_name,
-        by_agent=comment.agent_id is not None,
+        is_by_agent=comment.agent_id is not None,
         agent_id=comment.agent_id,
         user_id=comment.user_id,
         comment=comment,
     )
 
 
-def _event_entry(
+def _build_event_entry(
     event: Event, name: str | None, user: User | None, names: Mapping[str, str]
 ) -> HistoryEntry:
     changes = event.data.get("changes", {})
     return HistoryEntry(
         at=event.created_at,
-        author_name=name or (user.called if user else None),
-        by_agent=event.agent_id is not None,
+        author_name=name or (user.display_name if user else None),
+        is_by_agent=event.agent_id is not None,
         agent_id=event.agent_id,
         user_id=event.user_id,
         event=event,
         changes=[
-            FieldChange(field, _told(old, names), _told(new, names))
+            FieldChange(field, _replace_ids(old, names), _replace_ids(new, names))
             for field, (old, new) in changes.items()
         ],
     )
 
 
-def _told(value: Any, names: Mapping[str, str]) -> Any:
+def _replace_ids(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, list):
-        return [_told(one, names) for one in value]
+        return [_replace_ids(one, names) for one in value]
     return names.get(value, value) if isinstance(value, str) else value
 
 
-async def _names(session: AsyncSession, board: Board, events: Sequence[Event]) -> dict[str, str]:
-    """Return the names of the agents, tasks and tags that events tell of, by id."""
+async def _load_names(
+    session: AsyncSession, board: Board, events: Sequence[Event]
+) -> dict[str, str]:
+    """Load the names of the agents, tasks and tags in the events' changes, by id."""
     names: dict[str, str] = {}
     for field, query in {
         "assigned_agent_id": select(Agent.id, Agent.name).where(
@@ -124,7 +127,7 @@ async def _names(session: AsyncSession, board: Board, events: Sequence[Event]) -
         "depends_on_task_ids": select(Task.id, Task.title).where(Task.board_id == board.id),
         "tag_ids": select(Tag.id, Tag.name).where(Tag.organization_id == board.organization_id),
     }.items():
-        ids = {UUID(id) for event in events for id in _mentioned(event, field)}
+        ids = {UUID(id) for event in events for id in _changed_ids(event, field)}
         if ids:
             column = query.selected_columns[0]
             rows = await session.execute(query.where(column.in_(ids)))
@@ -132,7 +135,7 @@ async def _names(session: AsyncSession, board: Board, events: Sequence[Event]) -
     return names
 
 
-def _mentioned(event: Event, field: str) -> Iterable[str]:
+def _changed_ids(event: Event, field: str) -> Iterable[str]:
     for value in event.data.get("changes", {}).get(field, ()):
         if isinstance(value, list):
             yield from value

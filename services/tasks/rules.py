@@ -1,19 +1,18 @@
-"""What may be done to a task, by whom: all the rules, in the order in which a refusal is told.
+"""The rules for changing and creating tasks: who may do what.
 
-The rules are plain functions of a Wish: what somebody wants, and the facts that were loaded for
-it. They ask nothing of the database or the clock. The tuples at the end say which rules each kind
-of actor meets, in the order of the API contract (3.10.3 and 3.10.5). What a board asks for before
-a task may enter a column is in gates.py.
+Each rule is a pure function of a TaskChange. The tuples at the end list the rules for each role
+in the order of the API contract (3.10.3 and 3.10.5); the first violated rule determines the error.
+The guards that a board sets for a status are in transitions.py.
 """
 
-from kit.errors import Conflict, Forbidden, Invalid, NotFound
+from core.errors import Conflict, Forbidden, Invalid, NotFound
 from models import Actor, Agent, Board, DesiredState, Status
 from services import custom_fields
-from services.tasks.gates import GATES, review_needs_a_comment
-from services.tasks.wishes import Kind, Rule, Wish
+from services.tasks.change_request import ActorRole, Rule, TaskChange
+from services.tasks.transitions import STATUS_GUARDS, require_review_comment
 
-WORKERS_CHANGE = {"comment", "custom_field_values", "status"}
-LEADS_CHANGE = {
+WORKER_FIELDS = {"comment", "custom_field_values", "status"}
+LEAD_FIELDS = {
     "assigned_agent_id",
     "custom_field_values",
     "depends_on_task_ids",
@@ -22,33 +21,33 @@ LEADS_CHANGE = {
 }
 
 
-def check_change(wish: Wish) -> None:
-    """Raise the Refusal of the first rule that a change breaks."""
-    for rule in CHANGES[wish.kind]:
-        rule(wish)
+def check_change(change: TaskChange) -> None:
+    """Raise the AppError of the first rule that a change violates."""
+    for rule in CHANGE_RULES[change.role]:
+        rule(change)
 
 
-def check_creation(wish: Wish) -> None:
-    """Raise the Refusal of the first rule that a new task breaks."""
-    for rule in CREATIONS[wish.kind]:
-        rule(wish)
+def check_creation(change: TaskChange) -> None:
+    """Raise the AppError of the first rule that a new task violates."""
+    for rule in CREATION_RULES[change.role]:
+        rule(change)
 
 
 def check_may_create_and_delete(actor: Actor, board: Board) -> None:
-    """Raise Forbidden unless the actor is a person or the board's lead."""
+    """Raise Forbidden unless the actor is a user or the board's lead."""
     if isinstance(actor, Agent) and not (actor.is_board_lead and actor.board_id == board.id):
         raise Forbidden("lead_required", "Among agents only the lead creates and deletes tasks.")
 
 
-def a_task_does_not_wait_for_itself(wish: Wish) -> None:
-    if wish.task.id in wish.changes.get("depends_on_task_ids", ()):
+def check_no_self_dependency(change: TaskChange) -> None:
+    if change.task.id in change.values.get("depends_on_task_ids", ()):
         raise Invalid(
             "dependency_on_itself", "A task cannot wait for itself.", field="depends_on_task_ids"
         )
 
 
-def a_done_task_keeps_its_dependencies(wish: Wish) -> None:
-    if "depends_on_task_ids" in wish.changes and wish.task.status is Status.DONE:
+def check_dependencies_changeable(change: TaskChange) -> None:
+    if "depends_on_task_ids" in change.values and change.task.status is Status.DONE:
         raise Conflict(
             "dependencies_of_done_task",
             "This task is done, so what it waited for cannot change. Reopen it first.",
@@ -56,18 +55,18 @@ def a_done_task_keeps_its_dependencies(wish: Wish) -> None:
         )
 
 
-def dependencies_are_on_the_board(wish: Wish) -> None:
-    if wish.missing_task_ids:
+def check_dependencies_exist(change: TaskChange) -> None:
+    if change.missing_task_ids:
         raise NotFound(
             "dependency_not_found",
             "Some of the tasks to wait for are not on this board.",
             field="depends_on_task_ids",
-            missing_task_ids=[str(id) for id in wish.missing_task_ids],
+            missing_task_ids=[str(id) for id in change.missing_task_ids],
         )
 
 
-def dependencies_form_no_circle(wish: Wish) -> None:
-    if wish.closes_a_circle:
+def check_no_dependency_cycle(change: TaskChange) -> None:
+    if change.creates_cycle:
         raise Conflict(
             "dependency_circle",
             "These tasks would wait for each other in a circle.",
@@ -75,58 +74,61 @@ def dependencies_form_no_circle(wish: Wish) -> None:
         )
 
 
-def tags_are_of_the_organization(wish: Wish) -> None:
-    if wish.missing_tag_ids:
+def check_tags_exist(change: TaskChange) -> None:
+    if change.missing_tag_ids:
         raise NotFound(
             "tag_not_found",
             "Some of the tags do not exist.",
             field="tag_ids",
-            missing_tag_ids=[str(id) for id in wish.missing_tag_ids],
+            missing_tag_ids=[str(id) for id in change.missing_tag_ids],
         )
 
 
-def people_leave_what_waits_in_the_inbox(wish: Wish) -> None:
-    moves = wish.to is not wish.task.status and wish.to is not Status.INBOX
-    rests = wish.to is wish.task.status is Status.DONE
-    if moves or (wish.assigns and not rests):
-        _refuse_if_blocked(wish)
+def check_not_blocked_for_user(change: TaskChange) -> None:
+    """Stop users from moving a blocked task out of the inbox or assigning it unless it is done."""
+    moves = change.new_status is not change.task.status and change.new_status is not Status.INBOX
+    stays_done = change.new_status is change.task.status is Status.DONE
+    if moves or (change.is_assigning and not stays_done):
+        _check_not_blocked(change)
 
 
-def workers_leave_what_waits_in_the_inbox(wish: Wish) -> None:
-    if wish.asked not in (None, Status.INBOX):
-        _refuse_if_blocked(wish)
+def check_not_blocked_for_worker(change: TaskChange) -> None:
+    """Stop workers from sending a status other than inbox for a blocked task."""
+    if change.requested_status not in (None, Status.INBOX):
+        _check_not_blocked(change)
 
 
-def leads_leave_what_waits(wish: Wish) -> None:
-    if wish.changes.keys() & {"status", "assigned_agent_id"}:
-        _refuse_if_blocked(wish)
+def check_not_blocked_for_lead(change: TaskChange) -> None:
+    """Stop leads from sending a status or an assignee for a blocked task."""
+    if change.values.keys() & {"status", "assigned_agent_id"}:
+        _check_not_blocked(change)
 
 
-def what_waits_begins_in_the_inbox(wish: Wish) -> None:
-    if wish.to is not Status.INBOX or wish.assigns:
-        _refuse_if_blocked(wish)
+def check_not_blocked_at_creation(change: TaskChange) -> None:
+    if change.new_status is not Status.INBOX or change.is_assigning:
+        _check_not_blocked(change)
 
 
-def _refuse_if_blocked(wish: Wish) -> None:
-    if wish.waits_for:
-        count = len(wish.waits_for)
+def _check_not_blocked(change: TaskChange) -> None:
+    if change.open_dependency_ids:
+        count = len(change.open_dependency_ids)
         tasks = "a task that is" if count == 1 else f"{count} tasks that are"
         raise Conflict(
             "task_blocked_cannot_transition",
             f"It waits for {tasks} not done. Until then it stays in the inbox, with nobody.",
-            blocked_by_task_ids=[str(id) for id in wish.waits_for],
+            blocked_by_task_ids=[str(id) for id in change.open_dependency_ids],
         )
 
 
-def an_assignee_exists(wish: Wish) -> None:
-    assignee = wish.assignee
-    is_there = assignee is not None and assignee.desired_state is not DesiredState.GONE
-    if wish.changes.get("assigned_agent_id") is not None and not is_there:
+def check_assignee_exists(change: TaskChange) -> None:
+    assignee = change.assignee
+    exists = assignee is not None and assignee.desired_state is not DesiredState.GONE
+    if change.values.get("assigned_agent_id") is not None and not exists:
         raise NotFound("agent_not_found", "There is no such agent.", field="assigned_agent_id")
 
 
-def leads_assign_workers(wish: Wish) -> None:
-    if wish.assignee is not None and wish.assignee.is_board_lead:
+def check_assignee_is_worker(change: TaskChange) -> None:
+    if change.assignee is not None and change.assignee.is_board_lead:
         raise Forbidden(
             "assignee_is_lead",
             "A lead hands tasks to workers, not to a lead.",
@@ -134,8 +136,8 @@ def leads_assign_workers(wish: Wish) -> None:
         )
 
 
-def an_assignee_works_on_the_board(wish: Wish) -> None:
-    if wish.assignee is not None and wish.assignee.board_id not in (None, wish.board.id):
+def check_assignee_board(change: TaskChange) -> None:
+    if change.assignee is not None and change.assignee.board_id not in (None, change.board.id):
         raise Conflict(
             "assignee_on_other_board",
             "This agent works on another board.",
@@ -143,67 +145,69 @@ def an_assignee_works_on_the_board(wish: Wish) -> None:
         )
 
 
-def workers_stay_on_their_board(wish: Wish) -> None:
-    assert isinstance(wish.actor, Agent)
-    if wish.actor.board_id not in (None, wish.board.id):
+def check_worker_board(change: TaskChange) -> None:
+    assert isinstance(change.actor, Agent)
+    if change.actor.board_id not in (None, change.board.id):
         raise Forbidden("task_board_mismatch", "This task is on a board that is not yours.")
 
 
-def a_task_is_claimed_once(wish: Wish) -> None:
-    in_progress = wish.asked is wish.task.status is Status.IN_PROGRESS
-    if in_progress and wish.held_by_another:
+def check_not_claimed(change: TaskChange) -> None:
+    """Reject a worker that starts a task which another agent has in progress."""
+    in_progress = change.requested_status is change.task.status is Status.IN_PROGRESS
+    if in_progress and change.is_assigned_to_other:
         raise Conflict(
             "task_already_claimed",
             "Another agent has this task in progress already. Take another one.",
         )
 
 
-def workers_move_what_they_hold(wish: Wish) -> None:
-    if wish.asked is not None and wish.held_by_another:
+def check_worker_is_assignee(change: TaskChange) -> None:
+    if change.requested_status is not None and change.is_assigned_to_other:
         raise Forbidden(
             "task_assignee_mismatch",
             "This task is assigned to another agent. You may comment on it, not move it.",
         )
 
 
-def workers_move_and_comment(wish: Wish) -> None:
-    others = wish.changes.keys() - WORKERS_CHANGE
+def check_worker_fields(change: TaskChange) -> None:
+    others = change.values.keys() - WORKER_FIELDS
     if others:
         raise Forbidden(
             "task_update_field_forbidden",
-            f"Agents change {_list(WORKERS_CHANGE)} of a task, not {_list(others)}.",
+            f"Agents change {_join_names(WORKER_FIELDS)} of a task, not {_join_names(others)}.",
         )
 
 
-def workers_may_need_the_lead(wish: Wish) -> None:
-    if wish.asked is not None and wish.board.only_lead_can_change_status:
+def check_worker_may_move(change: TaskChange) -> None:
+    if change.requested_status is not None and change.board.only_lead_can_change_status:
         raise Forbidden(
             "only_lead_can_change_status", "On this board only the lead and people move tasks."
         )
 
 
-def leads_comment_by_themselves(wish: Wish) -> None:
-    if "comment" in wish.changes:
+def check_lead_sends_no_comment(change: TaskChange) -> None:
+    if "comment" in change.values:
         raise Forbidden(
             "lead_comment_in_update", "A lead posts comments to the task's comments instead."
         )
 
 
-def leads_hand_out_and_review(wish: Wish) -> None:
-    others = wish.changes.keys() - LEADS_CHANGE
+def check_lead_fields(change: TaskChange) -> None:
+    others = change.values.keys() - LEAD_FIELDS
     if others:
         raise Forbidden(
             "task_update_field_forbidden",
-            f"A lead changes {_list(LEADS_CHANGE)} of a task, not {_list(others)}.",
+            f"A lead changes {_join_names(LEAD_FIELDS)} of a task, not {_join_names(others)}.",
         )
 
 
-def leads_accept_reject_or_start(wish: Wish) -> None:
-    if wish.asked is None:
+def check_lead_transition(change: TaskChange) -> None:
+    """Let a lead only accept or reject a task in review, or start a task that it assigns."""
+    if change.requested_status is None:
         return
-    left, to = wish.task.status, wish.asked
-    starts = left is Status.INBOX and to is Status.IN_PROGRESS and wish.assignee is not None
-    decides = left is Status.REVIEW and to in (Status.DONE, Status.INBOX)
+    old, new = change.task.status, change.requested_status
+    starts = old is Status.INBOX and new is Status.IN_PROGRESS and change.assignee is not None
+    decides = old is Status.REVIEW and new in (Status.DONE, Status.INBOX)
     if not (starts or decides):
         raise Forbidden(
             "lead_move_forbidden",
@@ -212,78 +216,78 @@ def leads_accept_reject_or_start(wish: Wish) -> None:
         )
 
 
-def custom_fields_hold_what_they_take(wish: Wish) -> None:
-    if "custom_field_values" in wish.changes:
-        custom_fields.check(wish.fields, wish.changes["custom_field_values"])
+def check_custom_field_values(change: TaskChange) -> None:
+    if "custom_field_values" in change.values:
+        custom_fields.check_values(change.bound_fields, change.values["custom_field_values"])
 
 
-def _list(names: set[str]) -> str:
+def _join_names(names: set[str]) -> str:
     return ", ".join(sorted(names))
 
 
-DEPENDENCIES: tuple[Rule, ...] = (
-    a_done_task_keeps_its_dependencies,
-    a_task_does_not_wait_for_itself,
-    dependencies_are_on_the_board,
-    dependencies_form_no_circle,
+DEPENDENCY_RULES: tuple[Rule, ...] = (
+    check_dependencies_changeable,
+    check_no_self_dependency,
+    check_dependencies_exist,
+    check_no_dependency_cycle,
 )
 
-CHANGES: dict[Kind, tuple[Rule, ...]] = {
-    Kind.PERSON: (
-        tags_are_of_the_organization,
-        *DEPENDENCIES,
-        people_leave_what_waits_in_the_inbox,
-        an_assignee_exists,
-        an_assignee_works_on_the_board,
-        *GATES,
-        review_needs_a_comment,
-        custom_fields_hold_what_they_take,
+CHANGE_RULES: dict[ActorRole, tuple[Rule, ...]] = {
+    ActorRole.USER: (
+        check_tags_exist,
+        *DEPENDENCY_RULES,
+        check_not_blocked_for_user,
+        check_assignee_exists,
+        check_assignee_board,
+        *STATUS_GUARDS,
+        require_review_comment,
+        check_custom_field_values,
     ),
-    Kind.WORKER: (
-        workers_stay_on_their_board,
-        a_task_is_claimed_once,
-        workers_move_what_they_hold,
-        workers_move_and_comment,
-        workers_may_need_the_lead,
-        workers_leave_what_waits_in_the_inbox,
-        *GATES,
-        review_needs_a_comment,
-        custom_fields_hold_what_they_take,
+    ActorRole.WORKER: (
+        check_worker_board,
+        check_not_claimed,
+        check_worker_is_assignee,
+        check_worker_fields,
+        check_worker_may_move,
+        check_not_blocked_for_worker,
+        *STATUS_GUARDS,
+        require_review_comment,
+        check_custom_field_values,
     ),
-    Kind.LEAD: (
-        leads_comment_by_themselves,
-        leads_hand_out_and_review,
-        *DEPENDENCIES,
-        tags_are_of_the_organization,
-        leads_leave_what_waits,
-        an_assignee_exists,
-        leads_assign_workers,
-        an_assignee_works_on_the_board,
-        leads_accept_reject_or_start,
-        *GATES,
-        custom_fields_hold_what_they_take,
+    ActorRole.LEAD: (
+        check_lead_sends_no_comment,
+        check_lead_fields,
+        *DEPENDENCY_RULES,
+        check_tags_exist,
+        check_not_blocked_for_lead,
+        check_assignee_exists,
+        check_assignee_is_worker,
+        check_assignee_board,
+        check_lead_transition,
+        *STATUS_GUARDS,
+        check_custom_field_values,
     ),
 }
 
-CREATIONS: dict[Kind, tuple[Rule, ...]] = {
-    Kind.PERSON: (
-        dependencies_are_on_the_board,
-        tags_are_of_the_organization,
-        what_waits_begins_in_the_inbox,
-        an_assignee_exists,
-        an_assignee_works_on_the_board,
-        custom_fields_hold_what_they_take,
-        *GATES,
-        review_needs_a_comment,
+CREATION_RULES: dict[ActorRole, tuple[Rule, ...]] = {
+    ActorRole.USER: (
+        check_dependencies_exist,
+        check_tags_exist,
+        check_not_blocked_at_creation,
+        check_assignee_exists,
+        check_assignee_board,
+        check_custom_field_values,
+        *STATUS_GUARDS,
+        require_review_comment,
     ),
-    Kind.LEAD: (
-        dependencies_are_on_the_board,
-        tags_are_of_the_organization,
-        what_waits_begins_in_the_inbox,
-        an_assignee_exists,
-        leads_assign_workers,
-        an_assignee_works_on_the_board,
-        custom_fields_hold_what_they_take,
-        *GATES,
+    ActorRole.LEAD: (
+        check_dependencies_exist,
+        check_tags_exist,
+        check_not_blocked_at_creation,
+        check_assignee_exists,
+        check_assignee_is_worker,
+        check_assignee_board,
+        check_custom_field_values,
+        *STATUS_GUARDS,
     ),
 }

@@ -1,6 +1,6 @@
-"""Deleting a task, and bringing it back: its rows are kept as JSON for as long as that is possible.
+"""Delete tasks and restore them: the rows of a deleted task are stored as JSON in the trash.
 
-The contract deletes rows at once (3.10.9). What happened stays written down.
+The task's own rows are deleted at once, as in the contract (3.10.9). Its events stay.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,192 +8,291 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, func, insert, literal_column, select, update
+from sqlalchemy import (
+    Select,
+    Table,
+    Uuid,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy import delete as delete_rows
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.errors import NotFound
-from kit.versions import Known, check_version
+from core.clock import now
+from core.errors import NotFound
+from core.validation import KnownVersions, check_version
 from models import (
     Actor,
     Agent,
     Approval,
     ApprovalTask,
+    Base,
     Board,
     Comment,
     CustomFieldValue,
+    DeletedTask,
     EventType,
     Status,
     TagAssignment,
     Task,
     TaskDependency,
-    Trash,
     new_id,
 )
+from services import custom_fields
 from services.tasks import dependencies
-from services.tasks.details import TaskDetail, detail
-from services.tasks.looking import find, no_such_task
-from services.tasks.news import News, announce
-from services.tasks.restoring import put_back
+from services.tasks.commands import return_to_inbox, unassign_task
+from services.tasks.details import TaskDetail, get_task_detail
+from services.tasks.events import TaskEvent, publish_events
+from services.tasks.loaders import get_task, task_not_found
 from services.tasks.rules import check_may_create_and_delete
-from services.tasks.setbacks import left_alone, sent_back
 
-PRIMARIES = "primaries"
-"""Beside the tables' rows: the approvals that stay, but had the deleted task as their first."""
+PRIMARY_APPROVALS_KEY = "primaries"
+"""The key, beside the table names, of the shared approvals whose primary task was deleted."""
 
 
-async def delete(
-    session: AsyncSession, actor: Actor, board: Board, task_id: UUID, *, known: Known = None
+async def delete_task(
+    session: AsyncSession, actor: Actor, board: Board, task_id: UUID, *, known: KnownVersions = None
 ) -> None:
-    """Delete a task from a board that is held, with all that hangs on it.
+    """Delete a task of a locked board, with its dependent rows.
 
-    An approval that is about other tasks too stays, and the first of them becomes its first; one
-    that was about this task alone goes. People and the board's lead may. Raises NotFound,
-    Forbidden, and PreconditionFailed if the task is of no version that is known.
+    Approvals about this task alone are deleted. An approval about other tasks too stays, and the
+    next of them becomes its primary task. Only users and the board's lead may delete. Raises
+    NotFound, Forbidden, and PreconditionFailed if the task's version is not among the `known` ones.
     """
     check_may_create_and_delete(actor, board)
-    task, alone = await _going(session, board, task_id)
+    task, own_approval_ids = await _load_for_deletion(session, board, task_id)
     check_version(known, task.version)
-    waiting = await dependencies.dependents(session, task)
-    await _keep(session, task, alone)
-    await _remove(session, task, alone)
-    gone = {"left": task.status.value, "approval_ids": [str(id) for id in alone]}
-    await announce(
+    dependents = await dependencies.list_open_dependents(session, task)
+    await _store_rows(session, task, own_approval_ids)
+    await _delete_rows(session, task, own_approval_ids)
+    deleted = {"left": task.status.value, "approval_ids": [str(id) for id in own_approval_ids]}
+    await publish_events(
         session,
         actor,
         board,
         [
-            News(EventType.TASK_DELETED, task, gone),
-            *_told_to(waiting, {"deleted_task_id": str(task.id)}),
+            TaskEvent(EventType.TASK_DELETED, task, deleted),
+            *_dependent_events(dependents, {"deleted_task_id": str(task.id)}),
         ],
     )
 
 
-async def restore(session: AsyncSession, actor: Actor, board: Board, task_id: UUID) -> TaskDetail:
-    """Bring a deleted task back to a board that is held, with all that hung on it.
+async def restore_task(
+    session: AsyncSession, actor: Actor, board: Board, task_id: UUID
+) -> TaskDetail:
+    """Restore a deleted task on a locked board, with its dependent rows.
 
-    What it referred to and is gone by now stays away, and so does a dependency that would close a
-    circle by now. If its agent has left the board, it is nobody's; and what has begun meanwhile
-    without it goes back to the inbox. Raises NotFound once it is purged, and Forbidden.
+    References to rows that no longer exist are left out, and so are dependencies that would now
+    create a cycle. The task is unassigned if its agent has left the board, and dependents that
+    were started meanwhile return to the inbox. Raises NotFound after the purge, and Forbidden.
     """
     check_may_create_and_delete(actor, board)
-    kept = await session.scalar(
-        select(Trash).where(Trash.board_id == board.id, Trash.task_id == task_id)
+    stored = await session.scalar(
+        select(DeletedTask).where(DeletedTask.board_id == board.id, DeletedTask.task_id == task_id)
     )
-    if kept is None:
+    if stored is None:
         raise NotFound("task_not_restorable", "This task is gone for good.")
-    rows = dict(kept.rows)
-    primaries = rows.pop(PRIMARIES)
-    await put_back(session, board, rows)
-    firsts = update(Approval).where(Approval.id.in_([UUID(id) for id in primaries]))
-    if primaries:
-        await session.execute(firsts.values(task_id=task_id))
-    await session.delete(kept)
-    task = await find(session, board, task_id)
-    asked = [row["id"] for row in rows[Approval.__tablename__]]
-    news = await _back_among_others(session, board, task, rows[Task.__tablename__][0], asked)
-    await announce(session, actor, board, news)
-    return await detail(session, board, task_id)
+    rows = dict(stored.rows)
+    primary_approval_ids = rows.pop(PRIMARY_APPROVALS_KEY)
+    await restore_rows(session, board, rows)
+    primary_update = update(Approval).where(
+        Approval.id.in_([UUID(id) for id in primary_approval_ids])
+    )
+    if primary_approval_ids:
+        await session.execute(primary_update.values(task_id=task_id))
+    await session.delete(stored)
+    task = await get_task(session, board, task_id)
+    approval_ids = [row["id"] for row in rows[Approval.__tablename__]]
+    task_events = await _update_after_restore(
+        session, board, task, rows[Task.__tablename__][0], approval_ids
+    )
+    await publish_events(session, actor, board, task_events)
+    return await get_task_detail(session, board, task_id)
 
 
-async def _back_among_others(
+async def _update_after_restore(
     session: AsyncSession,
     board: Board,
     task: Task,
-    was: Mapping[str, Any],
-    asked: Sequence[str],
-) -> list[News]:
-    """Let a task that is back, and those that wait for it, follow what happened without it."""
+    restored_row: Mapping[str, Any],
+    approval_ids: Sequence[str],
+) -> list[TaskEvent]:
+    """Adapt a restored task and its dependents to changes that were made while it was deleted."""
     at = now()
     task.updated_at = at
     task.version += 1
-    back = {"entered": task.status.value, "approval_ids": asked}
-    news = [News(EventType.TASK_RESTORED, task, back)]
-    if await _lost_its_agent(session, board, task, was):
-        news.append(left_alone(task, at))
-    because: dict[str, object] = {"restored_task_id": str(task.id)}
-    for other in await dependencies.dependents(session, task):
+    restored_data = {"entered": task.status.value, "approval_ids": approval_ids}
+    task_events = [TaskEvent(EventType.TASK_RESTORED, task, restored_data)]
+    if await _has_lost_assignee(session, board, task, restored_row):
+        task_events.append(unassign_task(task, at))
+    reason: dict[str, object] = {"restored_task_id": str(task.id)}
+    for other in await dependencies.list_open_dependents(session, task):
         if task.status is Status.DONE or other.status is Status.INBOX:
-            news += _told_to([other], because)
+            task_events += _dependent_events([other], reason)
         else:
-            news.append(sent_back(other, because, at))
-    return news
+            task_events.append(return_to_inbox(other, reason, at))
+    return task_events
 
 
-async def _lost_its_agent(
-    session: AsyncSession, board: Board, task: Task, was: Mapping[str, Any]
+async def _has_lost_assignee(
+    session: AsyncSession, board: Board, task: Task, restored_row: Mapping[str, Any]
 ) -> bool:
-    """Say whether an open task came back with an agent of another board, or begun by one gone."""
-    if task.status is Status.DONE or was["assigned_agent_id"] is None:
+    """Say whether an open task's agent has left the board or was deleted while it had started."""
+    if task.status is Status.DONE or restored_row["assigned_agent_id"] is None:
         return False
     if task.assigned_agent_id is None:
         return task.status is Status.IN_PROGRESS
-    here = select(Agent.id).where(Agent.id == task.assigned_agent_id, Agent.board_id == board.id)
-    return await session.scalar(here) is None
+    still_on_board = select(Agent.id).where(
+        Agent.id == task.assigned_agent_id, Agent.board_id == board.id
+    )
+    return await session.scalar(still_on_board) is None
 
 
 async def purge_trash(session: AsyncSession, older_than: timedelta) -> int:
-    """Forget the tasks that were deleted longer ago than this, and return how many they were."""
-    old = delete_rows(Trash).where(Trash.deleted_at < now() - older_than)
-    return len((await session.execute(old.returning(Trash.id))).all())
+    """Remove tasks from the trash that were deleted longer ago than this; return their number."""
+    old = delete_rows(DeletedTask).where(DeletedTask.deleted_at < now() - older_than)
+    return len((await session.execute(old.returning(DeletedTask.id))).all())
 
 
-def _told_to(waiting: Sequence[Task], why: dict[str, object]) -> list[News]:
-    return [News(EventType.TASK_UPDATED, other, why) for other in waiting]
+def _dependent_events(dependents: Sequence[Task], reason: dict[str, object]) -> list[TaskEvent]:
+    return [TaskEvent(EventType.TASK_UPDATED, other, reason) for other in dependents]
 
 
-async def _going(session: AsyncSession, board: Board, task_id: UUID) -> tuple[Task, list[UUID]]:
-    """Return a task of this board, and the approvals that are about it alone. Raises NotFound."""
-    mine = select(Approval.id).where(Approval.task_id == task_id, ~_about_others(task_id).exists())
-    alone = func.array(mine.scalar_subquery(), type_=ARRAY(Uuid()))
-    query = select(Task, alone).where(Task.id == task_id, Task.board_id == board.id)
+async def _load_for_deletion(
+    session: AsyncSession, board: Board, task_id: UUID
+) -> tuple[Task, list[UUID]]:
+    """Load a task of this board and the ids of approvals about it alone. Raises NotFound."""
+    primary_query = select(Approval.id).where(
+        Approval.task_id == task_id, ~_other_task_ids_query(task_id).exists()
+    )
+    own_approval_ids = func.array(primary_query.scalar_subquery(), type_=ARRAY(Uuid()))
+    query = select(Task, own_approval_ids).where(Task.id == task_id, Task.board_id == board.id)
     row = (await session.execute(query.execution_options(populate_existing=True))).one_or_none()
     if row is None:
-        raise no_such_task()
+        raise task_not_found()
     return row[0], list(row[1])
 
 
-def _about_others(task_id: UUID) -> Select[UUID]:
-    """Select the tasks, besides one, that an approval of the enclosing query is about."""
+def _other_task_ids_query(task_id: UUID) -> Select[UUID]:
+    """Select the other tasks of an approval of the enclosing query, in their order."""
     links = select(ApprovalTask.task_id).where(
         ApprovalTask.approval_id == Approval.id, ApprovalTask.task_id != task_id
     )
     return links.order_by(ApprovalTask.position, ApprovalTask.created_at, ApprovalTask.id)
 
 
-async def _keep(session: AsyncSession, task: Task, alone: Sequence[UUID]) -> None:
-    """Write all rows that go with a task into the trash, as JSON, by the name of their table."""
-    going = {
+async def _store_rows(session: AsyncSession, task: Task, own_approval_ids: Sequence[UUID]) -> None:
+    """Store the rows that are deleted with a task in the trash, as JSON by table name."""
+    conditions = {
         Task: Task.id == task.id,
         TaskDependency: (TaskDependency.task_id == task.id)
         | (TaskDependency.depends_on_task_id == task.id),
         Comment: Comment.task_id == task.id,
         TagAssignment: TagAssignment.task_id == task.id,
         CustomFieldValue: CustomFieldValue.task_id == task.id,
-        Approval: Approval.id.in_(alone),
+        Approval: Approval.id.in_(own_approval_ids),
         ApprovalTask: ApprovalTask.task_id == task.id,
     }
     named: list[Any] = []
-    for model, condition in going.items():
+    for model, condition in conditions.items():
         rows = func.jsonb_agg(func.to_jsonb(literal_column(model.__tablename__)))
         found = select(func.coalesce(rows, func.jsonb_build_array()))
         found = found.select_from(model.__table__).where(condition)
         named += [literal_column(f"'{model.__tablename__}'"), found.scalar_subquery()]
-    mine = select(func.coalesce(func.jsonb_agg(Approval.id), func.jsonb_build_array()))
-    mine = mine.where(Approval.task_id == task.id, Approval.id.not_in(alone))
-    kept = func.jsonb_build_object(*named, literal_column(f"'{PRIMARIES}'"), mine.scalar_subquery())
-    values = {"board_id": task.board_id, "task_id": task.id, "rows": kept, "deleted_at": now()}
-    await session.execute(insert(Trash).values(id=new_id(), **values))
+    primary_query = select(func.coalesce(func.jsonb_agg(Approval.id), func.jsonb_build_array()))
+    primary_query = primary_query.where(
+        Approval.task_id == task.id, Approval.id.not_in(own_approval_ids)
+    )
+    stored = func.jsonb_build_object(
+        *named, literal_column(f"'{PRIMARY_APPROVALS_KEY}'"), primary_query.scalar_subquery()
+    )
+    values = {"board_id": task.board_id, "task_id": task.id, "rows": stored, "deleted_at": now()}
+    await session.execute(insert(DeletedTask).values(id=new_id(), **values))
 
 
-async def _remove(session: AsyncSession, task: Task, alone: Sequence[UUID]) -> None:
-    """Delete a task with the approvals about it alone; of others, the next task is the first."""
-    gone = delete_rows(Approval).where(Approval.id.in_(alone)).cte("gone")
-    following = _about_others(task.id).limit(1).scalar_subquery()
-    shared = update(Approval).where(Approval.task_id == task.id, Approval.id.not_in(alone))
-    handed_on = shared.values(task_id=following).cte("handed_on")
-    removed = delete_rows(Task).where(Task.id == task.id).add_cte(gone, handed_on)
+async def _delete_rows(session: AsyncSession, task: Task, own_approval_ids: Sequence[UUID]) -> None:
+    """Delete a task and its own approvals; the next task becomes primary in shared approvals."""
+    deleted = delete_rows(Approval).where(Approval.id.in_(own_approval_ids)).cte("deleted")
+    next_task_id = _other_task_ids_query(task.id).limit(1).scalar_subquery()
+    shared = update(Approval).where(
+        Approval.task_id == task.id, Approval.id.not_in(own_approval_ids)
+    )
+    reassigned = shared.values(task_id=next_task_id).cte("reassigned")
+    removed = delete_rows(Task).where(Task.id == task.id).add_cte(deleted, reassigned)
     await session.execute(removed.execution_options(synchronize_session=False))
     session.expunge(task)
+
+
+RESTORE_ORDER = (
+    Task,
+    TaskDependency,
+    Comment,
+    TagAssignment,
+    CustomFieldValue,
+    Approval,
+    ApprovalTask,
+)
+"""The tables of a task in the order of their foreign keys."""
+
+
+async def restore_rows(session: AsyncSession, board: Board, rows: Mapping[str, Any]) -> None:
+    """Insert the rows of a deleted task again, except for those with a missing reference."""
+    edges, values = TaskDependency.__tablename__, CustomFieldValue.__tablename__
+    stored = {
+        **rows,
+        edges: await _without_cycles(session, board, rows[edges]),
+        values: await custom_fields.filter_valid_rows(session, board, rows.get(values, [])),
+    }
+    for name in [model.__tablename__ for model in RESTORE_ORDER]:
+        if stored[name]:
+            await session.execute(
+                _insert_statement(Base.metadata.tables[name]), {"rows": stored[name]}
+            )
+
+
+async def _without_cycles(
+    session: AsyncSession, board: Board, rows: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Leave out the dependencies that would now create a cycle."""
+    if not rows:
+        return []
+    graph = await dependencies.load_dependency_graph(session, board)
+    stored = []
+    for row in rows:
+        task_id, dependency_id = UUID(row["task_id"]), UUID(row["depends_on_task_id"])
+        if not dependencies.is_reachable(graph, [dependency_id], task_id):
+            graph.setdefault(task_id, []).append(dependency_id)
+            stored.append(row)
+    return stored
+
+
+def _insert_statement(table: Table) -> Any:
+    """Build the statement that inserts JSON rows without a missing required reference.
+
+    A missing reference in a nullable column becomes null. The statement contains only names of
+    our tables and columns, so the text cannot be injected.
+    """
+    required, nullable = [], []
+    for key in table.foreign_keys:
+        column, other = key.parent, key.column.table
+        reference = f"select id from {other.name} where id = (stored ->> '{column.name}')::uuid"  # noqa: S608
+        if column.nullable:
+            nullable.append(f"'{column.name}', ({reference})")
+        else:
+            required.append(f"exists ({reference})")
+    row = f"stored || jsonb_build_object({', '.join(nullable)})"
+    names = [column.name for column in table.columns if column.computed is None]
+    statement = (
+        f"insert into {table.name} ({', '.join(names)}) "  # noqa: S608
+        f"select {', '.join(f'restored.{name}' for name in names)} "
+        "from jsonb_array_elements(:rows) as stored "
+        f"cross join jsonb_populate_record(null::{table.name}, {row}) as restored "
+        f"where {' and '.join(required)} on conflict do nothing"
+    )
+    return text(statement).bindparams(bindparam("rows", type_=JSONB))

@@ -1,4 +1,4 @@
-"""What the files of agents say to type is typed, as an agent would, and works (W-51)."""
+"""The commands in agents' files work when they are executed as an agent would (W-51)."""
 
 import asyncio
 import json
@@ -12,217 +12,240 @@ from typing import Any
 import pytest
 
 from api.app import OPERATIONS
-from api.openapi import document
-from kit.clock import now
-from kit.settings import Settings
+from api.openapi.document import build_document
+from core.clock import now
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
 from models import Agent, Board, OnboardingSession, Status
-from services import agent_files
-from services.agent_files import Facts
-from tests.api.serving import serving, typed_in
-from tests.conftest import Transaction
-from tests.world import World, a_gateway, a_main, a_message, token_of
+from services.gateways import files
+from services.gateways.files import AgentFacts
+from tests.support.live_server import run_server, run_sh_in
+from tests.support.world import World, make_gateway, make_main_agent, make_message, token_secret
 
 BLOCKS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 CALLS = re.compile(r"^(?:\./mc|curl) (?:.*\\\n)*.*$", re.MULTILINE)
 
 pytestmark = pytest.mark.skipif(
-    not (shutil.which("curl") and shutil.which("jq")), reason="agents type with curl and jq"
+    not (shutil.which("curl") and shutil.which("jq")), reason="needs curl and jq"
 )
 
 
 @pytest.fixture
-async def url(own_settings: Settings, real_world: World) -> AsyncIterator[str]:
-    """Where a real server answers."""
-    async with serving(own_settings) as where:
-        yield where
+async def url(isolated_settings: Settings, isolated_world: World) -> AsyncIterator[str]:
+    """The URL of a real server."""
+    async with run_server(isolated_settings) as base_url:
+        yield base_url
 
 
 class Workspace:
-    """An agent's folder on its gateway, with the file that tells it how to work."""
+    """An agent's folder on its gateway, with its AGENTS.md."""
 
     def __init__(self, folder: Path, text: str) -> None:
         self.folder = folder
         (folder / "AGENTS.md").write_text(text)
         self.tools, self.list, *self.work = BLOCKS.findall(text)
 
-    async def typed(self, command: str, **variables: str) -> str:
-        return await typed_in(self.folder, command, **variables)
+    async def run(self, command: str, **variables: str) -> str:
+        return await run_sh_in(self.folder, command, **variables)
 
     async def call(self, command: str, **variables: str) -> Any:
-        """Return the answer to a call, which must be no refusal."""
-        answer = json.loads(await self.typed(command, **variables))
+        """Return the response to a call, which must not be an error."""
+        answer = json.loads(await self.run(command, **variables))
         assert not (isinstance(answer, dict) and "code" in answer), (command, answer)
         return answer
 
-    async def work_through(self, where: Callable[[str], dict[str, str]]) -> dict[str, Any]:
-        """Type all that the file says, in its order, and return the answers by what was typed."""
+    async def work_through(self, variables_for: Callable[[str], dict[str, str]]) -> dict[str, Any]:
+        """Execute all commands of the file in order, and return the responses by command."""
         answers = {}
         for block in self.work:
             commands = CALLS.findall(block)
             assert "\n".join(commands) == block.strip(), block
             for command in commands:
-                answers[command] = await self.call(command, **where(command))
+                answers[command] = await self.call(command, **variables_for(command))
         return answers
 
 
-def own_file(facts: Facts) -> str:
-    """The file of an agent that we have made."""
-    return agent_files.render(facts)["AGENTS.md"]
+def render_agent_file(facts: AgentFacts) -> str:
+    """Render the file of an agent that was created here."""
+    return files.render_files(facts)["AGENTS.md"]
 
 
-def handed_over(facts: Facts) -> str:
-    """The file of an agent that others have made, to whom ours was given."""
-    return f"# Wanda\n\nYou write, and answer `yes`.\n\n{agent_files.handover(facts)}"
+def render_linked_file(facts: AgentFacts) -> str:
+    """Render the file of a linked agent, with our section appended."""
+    return f"# Wanda\n\nYou write, and answer `yes`.\n\n{files.render_handover(facts)}"
 
 
-Writing = Callable[..., Any]
-Where = dict[str, str]
+WorkspaceFactory = Callable[..., Any]
+Variables = dict[str, str]
 
 
 @pytest.fixture
-def written(url: str, real_transaction: Transaction, tmp_path: Path) -> Writing:
-    """Writes the file of an agent into its folder, and makes what the file says to make."""
+def create_workspace(
+    url: str, isolated_transaction: TransactionFactory, tmp_path: Path
+) -> WorkspaceFactory:
+    """A factory that writes the file of an agent to a folder, and creates its objects."""
 
     async def write(
-        agent: Agent, *rows: Any, text: Callable[[Facts], str] = own_file, **board: Any
+        agent: Agent,
+        *rows: Any,
+        text: Callable[[AgentFacts], str] = render_agent_file,
+        **board: Any,
     ) -> Workspace:
-        async with real_transaction() as session:
+        async with isolated_transaction() as session:
             session.add_all(rows)
             if agent.board_id:
                 row = await session.get_one(Board, agent.board_id)
                 for name, value in board.items():
                     setattr(row, name, value)
             await session.flush()
-            known = await session.get_one(Agent, agent.id)
-            token = token_of(agent)
-            facts = await agent_files.facts_of(session, known, base_url=url, token=token)
+            stored_agent = await session.get_one(Agent, agent.id)
+            token = token_secret(agent)
+            facts = await files.load_agent_facts(session, stored_agent, base_url=url, token=token)
         folder = tmp_path / "it's a workspace"
         folder.mkdir()
         facts = replace(facts, workspace=str(folder))
         workspace = Workspace(folder, text(facts))
-        await typed_in(tmp_path, workspace.tools)
+        await run_sh_in(tmp_path, workspace.tools)
         return workspace
 
     return write
 
 
-@pytest.mark.parametrize("text", [own_file, handed_over])
+@pytest.mark.parametrize("text", [render_agent_file, render_linked_file])
 @pytest.mark.parametrize("only_lead_moves", [False, True])
-async def test_a_worker_works_as_its_file_tells_it(
-    real_world: World, written: Writing, only_lead_moves: bool, text: Any
+async def test_the_commands_in_a_workers_file_work(
+    isolated_world: World, create_workspace: WorkspaceFactory, only_lead_moves: bool, text: Any
 ) -> None:
     """W-51."""
-    task, own = real_world.task(), real_world.task(assigned_agent_id=real_world.worker.id)
-    message = a_message(real_world.worker)
+    task, own = (
+        isolated_world.make_task(),
+        isolated_world.make_task(assigned_agent_id=isolated_world.worker.id),
+    )
+    message = make_message(isolated_world.worker)
     rows = [task, own, message]
     rules = {"only_lead_can_change_status": only_lead_moves}
-    agent = await written(real_world.worker, *rows, text=text, **rules)
-    where = {"TASK": str(task.id), "MESSAGE": str(message.id)}
-    answers = await agent.work_through(lambda _: where)
+    agent = await create_workspace(isolated_world.worker, *rows, text=text, **rules)
+    variables = {"TASK": str(task.id), "MESSAGE": str(message.id)}
+    answers = await agent.work_through(lambda _: variables)
 
-    assert answers["./mc POST /agent/heartbeat"]["id"] == str(real_world.worker.id)
-    [mine] = [said["items"] for typed, said in answers.items() if "assigned_agent_id" in typed]
+    assert answers["./mc POST /agent/heartbeat"]["id"] == str(isolated_world.worker.id)
+    [mine] = [
+        response["items"] for typed, response in answers.items() if "assigned_agent_id" in typed
+    ]
     assert [one["id"] for one in mine] == [str(own.id)]
-    [free] = [said["items"] for typed, said in answers.items() if "unassigned" in typed]
+    [free] = [response["items"] for typed, response in answers.items() if "unassigned" in typed]
     assert [one["id"] for one in free] == [str(task.id)]
-    moved = [said["status"] for typed, said in answers.items() if "PATCH" in typed]
+    moved = [response["status"] for typed, response in answers.items() if "PATCH" in typed]
     assert moved == ([] if only_lead_moves else ["in_progress", "review"])
     assert list(answers.values())[-1]["state"] == "acknowledged"
 
 
-@pytest.mark.parametrize("text", [own_file, handed_over])
-async def test_a_lead_works_as_its_file_tells_it(
-    real_world: World, written: Writing, text: Any
+@pytest.mark.parametrize("text", [render_agent_file, render_linked_file])
+async def test_the_commands_in_a_leads_file_work(
+    isolated_world: World, create_workspace: WorkspaceFactory, text: Any
 ) -> None:
     """W-51."""
-    begun = real_world.task()
-    reviewed = real_world.task(status=Status.REVIEW, assigned_agent_id=real_world.worker.id)
-    message = a_message(real_world.lead)
-    agent = await written(real_world.lead, begun, reviewed, message, text=text, max_agents=5)
+    begun = isolated_world.make_task()
+    reviewed = isolated_world.make_task(
+        status=Status.REVIEW, assigned_agent_id=isolated_world.worker.id
+    )
+    message = make_message(isolated_world.lead)
+    agent = await create_workspace(
+        isolated_world.lead, begun, reviewed, message, text=text, max_agents=5
+    )
 
-    def where(command: str) -> Where:
+    def variables_for(command: str) -> Variables:
         task = begun if "in_progress" in command else reviewed
         return {
             "TASK": str(task.id),
-            "WORKER": str(real_world.worker.id),
+            "WORKER": str(isolated_world.worker.id),
             "MESSAGE": str(message.id),
         }
 
-    answers = await agent.work_through(where)
-    [started] = [said for typed, said in answers.items() if "assigned_agent_id" in typed]
+    answers = await agent.work_through(variables_for)
+    [started] = [response for typed, response in answers.items() if "assigned_agent_id" in typed]
     assert started["status"] == "in_progress"
-    assert started["assigned_agent_id"] == str(real_world.worker.id)
-    [made] = [said for typed, said in answers.items() if '"name": "Mary"' in typed]
+    assert started["assigned_agent_id"] == str(isolated_world.worker.id)
+    [made] = [response for typed, response in answers.items() if '"name": "Mary"' in typed]
     assert made["identity_profile"] == {"role": "Writer"}
-    [back] = [said for typed, said in answers.items() if '{"status": "inbox"}' in typed]
+    [back] = [response for typed, response in answers.items() if '{"status": "inbox"}' in typed]
     assert back["id"] == str(reviewed.id)
     assert list(answers.values())[-1]["state"] == "acknowledged"
 
 
-async def test_the_agent_of_a_gateway_works_as_its_file_tells_it(
-    real_world: World, written: Writing, real_transaction: Transaction
+async def test_the_commands_in_a_main_agents_file_work(
+    isolated_world: World,
+    create_workspace: WorkspaceFactory,
+    isolated_transaction: TransactionFactory,
 ) -> None:
     """W-51."""
-    board = real_world.board
-    async with real_transaction() as session:
-        gateway = a_gateway(real_world.tern)
+    board = isolated_world.board
+    async with isolated_transaction() as session:
+        gateway = make_gateway(isolated_world.tern)
         session.add(gateway)
         await session.flush()
         (await session.get_one(Board, board.id)).gateway_id = gateway.id
-    [main, token] = a_main(gateway)
-    message = a_message(main)
+    [main, token] = make_main_agent(gateway)
+    message = make_message(main)
     begun = OnboardingSession(board_id=board.id, created_at=now(), updated_at=now())
-    agent = await written(main, main, token, message, begun)
+    agent = await create_workspace(main, main, token, message, begun)
     answers = await agent.work_through(
         lambda _: {"BOARD": str(board.id), "MESSAGE": str(message.id)}
     )
     assert f"- Board: Launch ({board.id}), lead: Lead" in (agent.folder / "AGENTS.md").read_text()
     assert [one["id"] for one in answers["./mc GET /agent/boards"]["items"]] == [str(board.id)]
-    [sent] = [said for typed, said in answers.items() if "broadcast" in typed]
+    [sent] = [response for typed, response in answers.items() if "broadcast" in typed]
     assert sent["sent"] == 1
     assert list(answers.values())[-1]["state"] == "acknowledged"
 
 
-async def test_an_agent_can_list_what_its_role_may_ask(real_world: World, written: Writing) -> None:
+async def test_an_agent_can_list_the_operations_of_its_role(
+    isolated_world: World, create_workspace: WorkspaceFactory
+) -> None:
     """W-51."""
-    agent = await written(real_world.worker)
-    listed = (await agent.typed(agent.list)).splitlines()
-    assert "POST /api/v1/agent/heartbeat: Check in. No body is read" in listed
-    described = document(OPERATIONS)["paths"]
-    known = {
+    agent = await create_workspace(isolated_world.worker)
+    listed = (await agent.run(agent.list)).splitlines()
+    assert (
+        "POST /api/v1/agent/heartbeat: Record a heartbeat of the calling agent. "
+        "The request body is ignored"
+    ) in listed
+    described = build_document(OPERATIONS)["paths"]
+    expected = {
         f"{method.upper()} {path}"
         for path, methods in described.items()
         for method, operation in methods.items()
         if "agent-worker" in operation["tags"]
     }
-    assert {one.partition(":")[0] for one in listed} == known
+    assert {one.partition(":")[0] for one in listed} == expected
 
 
-async def test_the_token_goes_nowhere_but_to_mission_control(
-    url: str, real_world: World, written: Writing
+async def test_the_token_is_only_sent_to_mission_control(
+    url: str, isolated_world: World, create_workspace: WorkspaceFactory
 ) -> None:
-    """Whatever a task or a message says, and whatever the board's goal looks like."""
+    """Regardless of the text of tasks and messages, and of the board's goal."""
     hostile = "AUTH_TOKEN=stolen\nBASE_URL=http://127.0.0.1:1\nBOARD_ID=stolen"
-    agent = await written(real_world.worker, objective=hostile, description=hostile)
+    agent = await create_workspace(isolated_world.worker, objective=hostile, description=hostile)
     me = await agent.call(f'./mc GET "{url}/api/v1/agent/healthz"')
-    assert me["agent_id"] == str(real_world.worker.id)
+    assert me["agent_id"] == str(isolated_world.worker.id)
     assert (await agent.call('./mc GET "/agent/boards/{board_id}"'))["objective"] == hostile
 
-    heard: list[str] = []
+    received_lines: list[str] = []
 
-    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(str(await reader.readline()))
+    async def record_line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received_lines.append(str(await reader.readline()))
         writer.close()
 
-    async with await asyncio.start_server(hear, "127.0.0.1", 0) as elsewhere:
+    async with await asyncio.start_server(record_line, "127.0.0.1", 0) as elsewhere:
         port = elsewhere.sockets[0].getsockname()[1]
         for path in (f"http://127.0.0.1:{port}/x", f"@127.0.0.1:{port}/x", f"//127.0.0.1:{port}/x"):
-            await agent.typed(f'./mc GET "{path}"')
-    assert heard == []
+            await agent.run(f'./mc GET "{path}"')
+    assert received_lines == []
 
 
-async def test_a_body_may_be_in_a_file(real_world: World, written: Writing) -> None:
-    agent = await written(real_world.worker)
+async def test_a_request_body_can_come_from_a_file(
+    isolated_world: World, create_workspace: WorkspaceFactory
+) -> None:
+    agent = await create_workspace(isolated_world.worker)
     (agent.folder / "body.json").write_text(json.dumps({"content": "It's\ntwo lines"}))
     note = await agent.call('./mc POST "/agent/boards/{board_id}/memory" @body.json')
     assert note["content"] == "It's\ntwo lines"

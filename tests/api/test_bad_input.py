@@ -1,4 +1,4 @@
-"""Whatever is sent: the answer is a refusal in the envelope, and nothing is half-written."""
+"""Invalid input is rejected with an error envelope, and nothing is stored partially."""
 
 import json
 from collections.abc import Iterator
@@ -6,11 +6,18 @@ from typing import Any
 
 import pytest
 
-from api.operations import Operation
-from tests.api.conftest import Caller, Client
-from tests.api.walking import BODIES, WRITING, Things, everything, named, things
-from tests.conftest import Transaction
-from tests.world import World
+from api.framework.operation import Operation
+from core.db.engine import TransactionFactory
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.api_objects import (
+    OPERATIONS_BY_BODY,
+    OPERATIONS_WITH_BODY,
+    ApiObjects,
+    create_api_objects,
+    operation_label,
+    read_all_rows,
+)
+from tests.support.world import World
 
 MEGABYTE = "a" * 1_000_000
 DATES = [
@@ -24,24 +31,24 @@ DATES = [
     1e300,
     True,
 ]
-NO_TEXT = [5, True, ["a"], {"a": "b"}]
-BAD_TEXTS = [MEGABYTE, "a\x00b"]
-NO_NUMBER = [10**400, 1.5, "many", [1], {}]
-BAD: dict[str, list[Any]] = {
+NOT_TEXTS = [5, True, ["a"], {"a": "b"}]
+INVALID_TEXTS = [MEGABYTE, "a\x00b"]
+NOT_NUMBERS = [10**400, 1.5, "many", [1], {}]
+INVALID_VALUES: dict[str, list[Any]] = {
     "uuid": ["no-id", 5, "", MEGABYTE, "\x00"],
     "date-time": DATES,
-    "integer": [-1, 2**31, *NO_NUMBER],
-    "int64": [-1, 2**53, *NO_NUMBER],
+    "integer": [-1, 2**31, *NOT_NUMBERS],
+    "int64": [-1, 2**53, *NOT_NUMBERS],
     "number": [-1, 101, 10**400, "many", [1], {}],
     "boolean": ["maybe", 5, [True], {}, "\x00"],
-    "string": [*NO_TEXT, *BAD_TEXTS],
+    "string": [*NOT_TEXTS, *INVALID_TEXTS],
     "array": [5, "a", {"a": 1}, ["no-id"], [None], ["\x00"]],
     "texts": [5, "a", {"a": 1}, [None], [5], ["\x00"], [MEGABYTE], ["a"] * 5_000],
     "object": [5, "a", ["a"], {"a": "\x00"}, {"\x00": 1}, {"a": [{"b": "\x00"}]}],
     "anything": ["a\x00b", {"a": "\x00"}],
     "enum": ["", "Inbox", "nonsense", 5, ["inbox"], MEGABYTE],
 }
-NO_JSON = [
+INVALID_JSON = [
     b" ",
     b"{",
     b"{]",
@@ -54,11 +61,20 @@ NO_JSON = [
     b'{"a":' * 100_000,
     b'{"a": ' + b"9" * 100_000 + b"}",
 ]
-NO_OBJECT = [b"[]", b"[{}]", b"5", b'"text"', b"null", b"true", b'{"\\u0000": 1}', b'{"a": 1e999}']
+NOT_OBJECTS = [
+    b"[]",
+    b"[{}]",
+    b"5",
+    b'"text"',
+    b"null",
+    b"true",
+    b'{"\\u0000": 1}',
+    b'{"a": 1e999}',
+]
 
 
-def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """Return what a field is, where it is not null."""
+def get_field_kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """Return the kind of a field, apart from null."""
     for option in schema.get("anyOf", [schema]):
         found = definitions.get(option.get("$ref", "").rpartition("/")[2], option)
         if "enum" in found:
@@ -72,50 +88,54 @@ def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     raise AssertionError(schema)
 
 
-SAYS_NOTHING = {"default", "description", "title"}  # of what may be sent
+ANNOTATION_KEYS = {"default", "description", "title"}  # they do not restrict the values
 
 
-def takes_null(schema: dict[str, Any]) -> bool:
+def accepts_null(schema: dict[str, Any]) -> bool:
     options = [schema, *schema.get("anyOf", [])]
     nulls = any("null" in one.get("type", ()) for one in options)
-    return nulls or schema.keys() <= SAYS_NOTHING
+    return nulls or schema.keys() <= ANNOTATION_KEYS
 
 
-def faults(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield fields of a model, each with something that it does not take."""
-    described = model.model_json_schema()
-    for name, schema in described.get("properties", {}).items():
-        of = kind(schema, described.get("$defs", {}))
-        yield from ((name, wrong) for wrong in BAD[of])
-        if not takes_null(schema):
+def list_invalid_values(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield fields of a model, each with a value that is not valid."""
+    schema_of_model = model.model_json_schema()
+    for name, schema in schema_of_model.get("properties", {}).items():
+        of = get_field_kind(schema, schema_of_model.get("$defs", {}))
+        yield from ((name, wrong) for wrong in INVALID_VALUES[of])
+        if not accepts_null(schema):
             yield name, None
 
 
-def body_of(operation: Operation, there: Things) -> dict[str, Any]:
-    """Return a body that would be taken."""
-    model = operation.reads.body
+def build_valid_body(operation: Operation, objects: ApiObjects) -> dict[str, Any]:
+    """Return a valid body."""
+    model = operation.parser.body
     assert model is not None
     body = dict(getattr(model, "example", None) or {})
     if "board_id" in model.model_fields:
-        body["board_id"] = str(there.world.board.id)
+        body["board_id"] = str(objects.world.board.id)
     if "organization_id" in model.model_fields:
-        body["organization_id"] = str(there.world.tern.id)
+        body["organization_id"] = str(objects.world.tern.id)
     if "task_ids" in model.model_fields:
         body["task_ids"] = []
     return body
 
 
-FORGIVING = {
+LENIENT_OPERATIONS = {
     "POST /boards/{board_id}/onboarding/agent",
     "POST /agent/boards/{board_id}/onboarding",
 }
-"""What takes whatever a model may say: tests/contract/test_onboarding.py says how (W-40)."""
+"""They accept output of language models: see tests/contract/test_onboarding.py (W-40)."""
 
-STRICT = [operation for operation in BODIES if named(operation) not in FORGIVING]
+STRICT_OPERATIONS = [
+    operation
+    for operation in OPERATIONS_BY_BODY
+    if operation_label(operation) not in LENIENT_OPERATIONS
+]
 
 
-def refused(response: Any) -> bool:
-    """Say whether this is a refusal as the API makes them."""
+def is_rejected(response: Any) -> bool:
+    """Return whether this is an error in the API's envelope."""
     body = response.json()
     assert response.status_code < 500, body
     assert body["request_id"] == response.headers["X-Request-Id"]
@@ -123,87 +143,97 @@ def refused(response: Any) -> bool:
     return response.status_code >= 400 and bool(body["detail"])
 
 
-@pytest.mark.parametrize("operation", STRICT, ids=named)
-async def test_a_field_that_is_wrong_is_refused_with_its_place(
-    operation: Operation, calling: Caller, world: World, transaction: Transaction
+@pytest.mark.parametrize("operation", STRICT_OPERATIONS, ids=operation_label)
+async def test_an_invalid_field_is_rejected_with_its_location(
+    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     """C8, W-47."""
     async with transaction() as session:
-        there = await things(session, world)
-        before = await everything(session)
-    client, path = calling(there.insider(operation)), there.path(operation)
-    good = body_of(operation, there)
+        objects = await create_api_objects(session, world)
+        before = await read_all_rows(session)
+    client, path = client_for(objects.get_allowed_caller(operation)), objects.build_path(operation)
+    good = build_valid_body(operation, objects)
 
-    for name, wrong in faults(operation.reads.body):
+    for name, wrong in list_invalid_values(operation.parser.body):
         response = await client.request(operation.method, path, json={**good, name: wrong})
-        assert refused(response), (name, str(wrong)[:40])
+        assert is_rejected(response), (name, str(wrong)[:40])
         assert response.status_code == 422, (name, str(wrong)[:40], response.text)
         assert any(fault["loc"][:2] == ["body", name] for fault in response.json()["detail"])
 
     async with transaction() as session:
-        assert await everything(session) == before
+        assert await read_all_rows(session) == before
 
 
-async def test_a_field_that_is_missing_is_named(
-    calling: Caller, world: World, transaction: Transaction
+async def test_a_missing_field_is_named_in_the_error(
+    client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     """C34."""
     async with transaction() as session:
-        there = await things(session, world)
-    for operation in BODIES:
-        client, path = calling(there.insider(operation)), there.path(operation)
-        model = operation.reads.body
+        objects = await create_api_objects(session, world)
+    for operation in OPERATIONS_BY_BODY:
+        client, path = (
+            client_for(objects.get_allowed_caller(operation)),
+            objects.build_path(operation),
+        )
+        model = operation.parser.body
         assert model is not None
         required = {name for name, of in model.model_fields.items() if of.is_required()}
         if required:
             response = await client.request(operation.method, path, json={})
             assert response.status_code == 422
-            faults = [fault for fault in response.json()["detail"] if fault["loc"][0] == "body"]
-            assert sorted(fault["loc"][1] for fault in faults) == sorted(required)
-            assert {fault["type"] for fault in faults} == {"missing"}
+            field_errors = [
+                fault for fault in response.json()["detail"] if fault["loc"][0] == "body"
+            ]
+            assert sorted(fault["loc"][1] for fault in field_errors) == sorted(required)
+            assert {fault["type"] for fault in field_errors} == {"missing"}
             nothing = await client.request(operation.method, path)
             assert nothing.json()["detail"][-1]["loc"] == ["body"]
 
 
-async def test_a_body_that_is_no_json_is_refused_before_anything_else(
-    calling: Caller, world: World, transaction: Transaction
+async def test_invalid_json_is_rejected_before_any_other_check(
+    client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     async with transaction() as session:
-        there = await things(session, world)
-        before = await everything(session)
-    nobody = calling(None)
-    tried = [(operation, b"{]") for operation in WRITING] + [(WRITING[0], raw) for raw in NO_JSON]
+        objects = await create_api_objects(session, world)
+        before = await read_all_rows(session)
+    anonymous = client_for(None)
+    tried = [(operation, b"{]") for operation in OPERATIONS_WITH_BODY] + [
+        (OPERATIONS_WITH_BODY[0], raw) for raw in INVALID_JSON
+    ]
     for operation, raw in tried:
-        for client in (calling(there.insider(operation)), nobody):
-            response = await client.request(operation.method, there.path(operation), content=raw)
-            assert refused(response), (named(operation), raw[:40])
+        for client in (client_for(objects.get_allowed_caller(operation)), anonymous):
+            response = await client.request(
+                operation.method, objects.build_path(operation), content=raw
+            )
+            assert is_rejected(response), (operation_label(operation), raw[:40])
             [fault] = response.json()["detail"]
             assert response.status_code == 422
             assert fault["type"] == "json_invalid"
             assert fault["loc"][0] == "body"
     async with transaction() as session:
-        assert await everything(session) == before
+        assert await read_all_rows(session) == before
 
 
-async def test_a_body_that_is_no_object_is_refused(
-    calling: Caller, world: World, transaction: Transaction
+async def test_a_body_that_is_not_an_object_is_rejected(
+    client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     async with transaction() as session:
-        there = await things(session, world)
-        before = await everything(session)
-    for operation in STRICT:
-        client, path = calling(there.insider(operation)), there.path(operation)
-        for raw in NO_OBJECT:
+        objects = await create_api_objects(session, world)
+        before = await read_all_rows(session)
+    for operation in STRICT_OPERATIONS:
+        client, path = (
+            client_for(objects.get_allowed_caller(operation)),
+            objects.build_path(operation),
+        )
+        for raw in NOT_OBJECTS:
             response = await client.request(operation.method, path, content=raw)
-            assert refused(response), (named(operation), raw)
+            assert is_rejected(response), (operation_label(operation), raw)
             assert response.status_code == 422
     async with transaction() as session:
-        assert await everything(session) == before
+        assert await read_all_rows(session) == before
 
 
-async def test_json_that_calls_itself_something_else_is_not_read(
-    alice: Client, world: World
-) -> None:
+async def test_json_with_another_content_type_is_rejected(alice: Client, world: World) -> None:
     path, body = f"/boards/{world.board.id}/tasks", json.dumps({"title": "Write"})
     text = await alice.post(path, content=body, headers={"Content-Type": "text/plain"})
     assert text.status_code == 422
@@ -211,20 +241,20 @@ async def test_json_that_calls_itself_something_else_is_not_read(
     assert (await alice.post(path, content=body)).status_code == 200
 
 
-async def test_a_body_that_is_too_long_is_not_read_to_its_end(alice: Client, world: World) -> None:
+async def test_a_body_that_is_too_large_is_not_read_completely(alice: Client, world: World) -> None:
     async def endless() -> Any:
         for _ in range(1_000):
             yield b"x" * 100_000
 
     response = await alice.post(f"/boards/{world.board.id}/tasks", content=endless())
     assert response.status_code == 413
-    assert refused(response)
+    assert is_rejected(response)
 
 
-async def test_what_is_nested_too_deeply_is_refused_and_poisons_nothing(
+async def test_json_with_too_deep_nesting_is_rejected_and_not_stored(
     alice: Client, world: World
 ) -> None:
-    """An event wraps what was sent, so what can just be read by itself could not be read there."""
+    """Events wrap the values, so a value with maximum nesting could not be read inside an event."""
     path = f"/boards/{world.board.id}"
     for depth, status in [(50, 200), (61, 422), (150, 422), (198, 422), (300, 422)]:
         nested = '{"a":' * depth + "1" + "}" * depth
@@ -235,7 +265,7 @@ async def test_what_is_nested_too_deeply_is_refused_and_poisons_nothing(
     assert (await alice.get(path)).json()["success_metrics"]
 
 
-async def test_fields_that_nobody_knows_are_passed_over(alice: Client, world: World) -> None:
+async def test_unknown_fields_are_ignored(alice: Client, world: World) -> None:
     """A27.5."""
     body = {"title": "Write", "colour": "red", "id": "5"}
     response = await alice.post(f"/boards/{world.board.id}/tasks", json=body)
@@ -259,9 +289,7 @@ async def test_fields_that_nobody_knows_are_passed_over(alice: Client, world: Wo
         "status=%ff%fe",
     ],
 )
-async def test_a_query_that_makes_no_sense_is_refused(
-    alice: Client, world: World, query: str
-) -> None:
+async def test_an_invalid_query_is_rejected(alice: Client, world: World, query: str) -> None:
     response = await alice.get(f"/boards/{world.board.id}/tasks?{query}")
     assert response.status_code == 422
-    assert refused(response)
+    assert is_rejected(response)

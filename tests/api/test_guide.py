@@ -1,4 +1,4 @@
-"""The guide for those who write agents: what it says to type works."""
+"""The commands in the guide for agent authors work."""
 
 import json
 import re
@@ -12,116 +12,118 @@ import pytest
 from sqlalchemy import select
 
 from api.app import OPERATIONS
-from kit.settings import Settings
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
 from models import Board, Message
-from services.messages.texts import Marker
-from tests.api.serving import serving, typed
-from tests.conftest import Transaction
-from tests.remembering import grouped
-from tests.world import World, token_of
+from services.messages.templates import MessageMarker
+from tests.support.live_server import run_bash, run_server
+from tests.support.memory_factories import create_group_of
+from tests.support.world import World, token_secret
 
 GUIDE = (Path(__file__).parent.parent.parent / "docs" / "agents.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))
-CODES = set(re.findall(r"`([a-z]+_[a-z_]+)`", GUIDE.partition("## What is refused")[2]))
+CODES = set(re.findall(r"`([a-z]+_[a-z_]+)`", GUIDE.partition("## Errors")[2]))
 SERVICES = Path(__file__).parent.parent.parent
 
 
-def commands(section: str) -> list[str]:
-    """Return what a section says to type."""
+def list_commands(section: str) -> list[str]:
+    """Return the commands of a section."""
     return re.findall(r"```sh\n(.*?)```", SECTIONS[section], re.DOTALL)
 
 
 @pytest.fixture
-async def url(own_settings: Settings, real_world: World) -> AsyncIterator[str]:
-    """Where a real server answers."""
-    async with serving(own_settings) as where:
+async def url(isolated_settings: Settings, isolated_world: World) -> AsyncIterator[str]:
+    """The URL of a real server."""
+    async with run_server(isolated_settings) as where:
         yield where
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="the guide's commands are typed with curl")
-async def test_the_day_of_an_agent_goes_as_the_guide_tells_it(
-    url: str, real_world: World, real_transaction: Transaction
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+async def test_the_guides_commands_for_a_working_day_work(
+    url: str, isolated_world: World, isolated_transaction: TransactionFactory
 ) -> None:
     """W-51."""
-    task = real_world.task()
-    async with real_transaction() as session:
-        board = await session.get_one(Board, real_world.board.id)
+    task = isolated_world.make_task()
+    async with isolated_transaction() as session:
+        board = await session.get_one(Board, isolated_world.board.id)
         board.require_approval_for_done = True
         task.board = board
         session.add(task)
     where = {
         "MC": url,
-        "MC_TOKEN": token_of(real_world.worker),
+        "MC_TOKEN": token_secret(isolated_world.worker),
         "BOARD": str(board.id),
         "TASK": str(task.id),
     }
-    people = {"Authorization": f"Bearer {token_of(real_world.alice)}"}
-    [stream] = commands("Listening instead of asking again")
+    people = {"Authorization": f"Bearer {token_secret(isolated_world.alice)}"}
+    [stream] = list_commands("Event streams")
 
     answers: list[dict[str, Any]] = []
-    for command in commands("A day's work"):
-        answers.append(json.loads(await typed(command, **where)))
+    for command in list_commands("Basic workflow"):
+        answers.append(json.loads(await run_bash(command, **where)))
         if answers[-1].get("action_type"):
             path = f"/api/v1/boards/{board.id}/approvals/{answers[-1]['id']}"
             async with httpx2.AsyncClient(base_url=url, headers=people) as alice:
                 await alice.patch(path, json={"status": "approved"})
 
-    healthz, seen, boards, found, claimed, said, told, refused, asked, answered, done = answers
-    assert healthz["agent_id"] == seen["id"] == str(real_world.worker.id)
+    healthz, seen, boards, found, claimed, note_commands, result, refused, asked, answered, done = (
+        answers
+    )
+    assert healthz["agent_id"] == seen["id"] == str(isolated_world.worker.id)
     assert [one["id"] for one in boards["items"]] == [str(board.id)]
     assert [one["id"] for one in found["items"]] == [str(task.id)]
-    assert claimed["assigned_agent_id"] == str(real_world.worker.id)
-    assert said["task_id"] == told["task_id"] == str(task.id)
+    assert claimed["assigned_agent_id"] == str(isolated_world.worker.id)
+    assert note_commands["task_id"] == result["task_id"] == str(task.id)
     assert refused["code"] == "approval_required"
     assert asked["status"] == "pending"
     assert answered["items"][0]["status"] == "approved"
     assert done["status"] == "done"
-    heard = re.findall(r'data: {"type":"(.*?)"', await typed(stream, **where))
+    received = re.findall(r'data: {"type":"(.*?)"', await run_bash(stream, **where))
     comments = ["task.comment", "task.comment"]
-    assert heard == ["task.status_changed", *comments, "task.status_changed"]
+    assert received == ["task.status_changed", *comments, "task.status_changed"]
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="the guide's commands are typed with curl")
-async def test_memory_is_written_and_read_as_the_guide_tells_it(
-    url: str, real_world: World, real_transaction: Transaction
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+async def test_the_guides_commands_for_memory_work(
+    url: str, isolated_world: World, isolated_transaction: TransactionFactory
 ) -> None:
-    async with real_transaction() as session:
-        await grouped(session, real_world.board, real_world.garden)
+    async with isolated_transaction() as session:
+        await create_group_of(session, isolated_world.board, isolated_world.garden)
     where = {
         "MC": url,
-        "MC_TOKEN": token_of(real_world.worker),
-        "BOARD": str(real_world.board.id),
+        "MC_TOKEN": token_secret(isolated_world.worker),
+        "BOARD": str(isolated_world.board.id),
     }
-    *said, stream = commands("Memory, chat and groups")
+    *note_commands, stream = list_commands("Memory, chat and groups")
     answers: list[dict[str, Any]] = []
-    for command in said:
-        answers.append(json.loads(await typed(command, **where)))
+    for command in note_commands:
+        answers.append(json.loads(await run_bash(command, **where)))
         where.setdefault("NOTE", answers[0]["id"])
 
-    kept, known, changed, message, beside, told, shared = answers
-    assert (kept["author_name"], kept["is_chat"]) == ("Worker", False)
-    assert [one["id"] for one in known["items"]] == [kept["id"]]
-    assert (changed["id"], changed["version"]) == (kept["id"], 2)
+    created, listed_notes, changed, message, beside, result, shared = answers
+    assert (created["author_name"], created["is_chat"]) == ("Worker", False)
+    assert [one["id"] for one in listed_notes["items"]] == [created["id"]]
+    assert (changed["id"], changed["version"]) == (created["id"], 2)
     assert message["is_chat"]
     assert [one["board"]["name"] for one in beside["boards"]] == ["Garden"]
-    assert [one["id"] for one in shared["items"]] == [told["id"]]
-    heard = re.findall(r'"id":"(.*?)"', await typed(stream, **where))
-    assert set(heard) == {kept["id"], message["id"]}
-    async with real_transaction() as session:
+    assert [one["id"] for one in shared["items"]] == [result["id"]]
+    received = re.findall(r'"id":"(.*?)"', await run_bash(stream, **where))
+    assert set(received) == {created["id"], message["id"]}
+    async with isolated_transaction() as session:
         kinds = set(await session.scalars(select(Message.kind)))
     assert kinds == {"BOARD CHAT MENTION", "GROUP CHAT"}
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="the guide's commands are typed with curl")
-async def test_things_are_found_as_the_guide_tells_it(
-    url: str, real_world: World, real_transaction: Transaction
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+async def test_the_guides_commands_for_search_work(
+    url: str, isolated_world: World, isolated_transaction: TransactionFactory
 ) -> None:
-    async with real_transaction() as session:
-        task = real_world.task("A report", description="Half of it is written.")
-        task.board = await session.get_one(Board, real_world.board.id)
+    async with isolated_transaction() as session:
+        task = isolated_world.make_task("A report", description="Half of it is written.")
+        task.board = await session.get_one(Board, isolated_world.board.id)
         session.add(task)
-    where = {"MC": url, "MC_TOKEN": token_of(real_world.worker)}
-    answers = [json.loads(await typed(command, **where)) for command in commands("Finding things")]
+    where = {"MC": url, "MC_TOKEN": token_secret(isolated_world.worker)}
+    answers = [json.loads(await run_bash(command, **where)) for command in list_commands("Search")]
 
     found, listed, soul = answers
     assert [(one["kind"], one["id"]) for one in found["items"]] == [("task", str(task.id))]
@@ -133,30 +135,26 @@ async def test_things_are_found_as_the_guide_tells_it(
     assert soul["content"].startswith("# Code reviewer")
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="the guide's commands are typed with curl")
-async def test_messages_are_fetched_and_taken_as_the_guide_tells_it(
-    url: str, real_world: World
-) -> None:
-    people = {"Authorization": f"Bearer {token_of(real_world.alice)}"}
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+async def test_the_guides_commands_for_messages_work(url: str, isolated_world: World) -> None:
+    people = {"Authorization": f"Bearer {token_secret(isolated_world.alice)}"}
     async with httpx2.AsyncClient(base_url=url, headers=people) as alice:
-        task = {"title": "Write", "assigned_agent_id": str(real_world.worker.id)}
-        await alice.post(f"/api/v1/boards/{real_world.board.id}/tasks", json=task)
-    where = {"MC": url, "MC_TOKEN": token_of(real_world.worker)}
-    fetch, take, stream = commands("Messages to you")
-    [message] = json.loads(await typed(fetch, **where))["items"]
+        task = {"title": "Write", "assigned_agent_id": str(isolated_world.worker.id)}
+        await alice.post(f"/api/v1/boards/{isolated_world.board.id}/tasks", json=task)
+    where = {"MC": url, "MC_TOKEN": token_secret(isolated_world.worker)}
+    fetch, take, stream = list_commands("Messages to you")
+    [message] = json.loads(await run_bash(fetch, **where))["items"]
     assert message["kind"] == "TASK ASSIGNED"
-    assert re.findall(r'"id":"(.*?)"', await typed(stream, **where)) == [message["id"]]
-    taken = json.loads(await typed(take, **where, MESSAGE=message["id"]))
+    assert re.findall(r'"id":"(.*?)"', await run_bash(stream, **where)) == [message["id"]]
+    taken = json.loads(await run_bash(take, **where, MESSAGE=message["id"]))
     assert taken["state"] == "acknowledged"
-    assert json.loads(await typed(fetch, **where))["items"] == []
+    assert json.loads(await run_bash(fetch, **where))["items"] == []
 
 
-@pytest.mark.skipif(
-    not (shutil.which("curl") and shutil.which("jq")), reason="agents type with curl and jq"
-)
-async def test_what_is_for_workers_is_picked_as_the_guide_tells_it(url: str) -> None:
-    listing, one = commands("What can be asked at all")
-    lines = [line.split("\t") for line in (await typed(listing, MC=url)).splitlines()]
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="needs curl and jq")
+async def test_the_guides_command_for_listing_worker_operations_works(url: str) -> None:
+    listing, one = list_commands("Available operations")
+    lines = [line.split("\t") for line in (await run_bash(listing, MC=url)).splitlines()]
     mine = {
         (operation.method, f"/api/v1{operation.path}", operation.hints.get("x-llm-intent", ""))
         for operation in OPERATIONS
@@ -164,26 +162,30 @@ async def test_what_is_for_workers_is_picked_as_the_guide_tells_it(url: str) -> 
     }
     assert {(method, path, intent) for method, path, intent, _ in lines} == mine
     assert len(lines) == len(mine)
-    told = json.loads(await typed(one, MC=url))
-    assert told["operationId"].startswith("update_task")
-    assert all(told[key] for key in ("use", "not", "effects"))
+    result = json.loads(await run_bash(one, MC=url))
+    assert result["operationId"].startswith("update_task")
+    assert all(result[key] for key in ("use", "not", "effects"))
 
 
-def test_every_marker_that_agents_go_by_is_one() -> None:
+def test_every_message_kind_in_the_guide_exists() -> None:
     """A27.4."""
     section = GUIDE.partition("## Messages to you")[2].partition("\n## ")[0]
     firsts = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     markers = set(re.findall(r"`(.*?)`", " ".join(firsts)))
-    of_gateways = {Marker.ASK_USER, Marker.GATEWAY_MAIN_QUESTION, Marker.GATEWAY_MAIN_HANDOFF}
-    assert markers == set(Marker) - of_gateways
+    of_gateways = {
+        MessageMarker.ASK_USER,
+        MessageMarker.GATEWAY_MAIN_QUESTION,
+        MessageMarker.GATEWAY_MAIN_HANDOFF,
+    }
+    assert markers == set(MessageMarker) - of_gateways
 
 
-def test_every_code_that_the_guide_explains_is_one() -> None:
-    known = "".join(
+def test_every_error_code_in_the_guide_exists() -> None:
+    listed_notes = "".join(
         file.read_text()
-        for folder in ("services", "api", "kit")
+        for folder in ("services", "api", "core")
         for file in SERVICES.glob(f"{folder}/**/*.py")
     )
     fields = {"blocked_by_task_ids", "request_id"}
     for code in CODES - fields:
-        assert f'"{code}"' in known, code
+        assert f'"{code}"' in listed_notes, code

@@ -1,78 +1,86 @@
-"""The stream of an agent's messages: its own, as they come."""
+"""The stream of an agent's messages."""
 
 from starlette.types import ASGIApp
 
+from core.db.engine import TransactionFactory
 from models import Agent
 from services import messages
-from tests.api.conftest import Caller
-from tests.api.listening import listening
-from tests.conftest import Transaction
-from tests.world import World
+from tests.support.api_fixtures import ClientFactory
+from tests.support.stream_client import open_stream
+from tests.support.world import World
 
 STREAM = "/agent/messages/stream"
 
 
-async def write(transaction: Transaction, *to: Agent) -> None:
+async def enqueue_message(transaction: TransactionFactory, *to: Agent) -> None:
     async with transaction() as session:
-        drafts = [messages.Draft(to=agent, content=f"BOARD CHAT\n{agent.name}") for agent in to]
-        await messages.queue(session, drafts)
+        drafts = [
+            messages.OutgoingMessage(to=agent, content=f"BOARD CHAT\n{agent.name}") for agent in to
+        ]
+        await messages.enqueue_messages(session, drafts)
 
 
-async def test_an_agent_hears_of_its_own_messages_as_they_come(
-    real_house: ASGIApp, really_calling: Caller, real_world: World, real_transaction: Transaction
+async def test_an_agent_receives_its_own_messages_immediately(
+    committing_api_app: ASGIApp,
+    committing_client_for: ClientFactory,
+    isolated_world: World,
+    isolated_transaction: TransactionFactory,
 ) -> None:
-    world, worker = real_world, really_calling(real_world.worker)
-    async with listening(real_house, world.worker, STREAM) as stream:
-        await write(real_transaction, world.lead, world.worker, world.charlies_worker)
-        heard = await stream.next()
+    world, worker = isolated_world, committing_client_for(isolated_world.worker)
+    async with open_stream(committing_api_app, world.worker, STREAM) as stream:
+        await enqueue_message(isolated_transaction, world.lead, world.worker, world.charlies_worker)
+        received = await stream.next_message()
         [message] = (await worker.get("/agent/messages")).json()["items"]
-        assert (heard.name, heard.data) == ("message", {"message": message})
+        assert (received.name, received.data) == ("message", {"message": message})
         await worker.post(f"/agent/messages/{message['id']}/ack")
-        assert await stream.hears_nothing()
+        assert await stream.is_silent()
 
 
-async def test_who_comes_back_hears_what_was_said_meanwhile(
-    real_house: ASGIApp, real_world: World, real_transaction: Transaction
+async def test_a_reconnecting_agent_receives_missed_messages(
+    committing_api_app: ASGIApp, isolated_world: World, isolated_transaction: TransactionFactory
 ) -> None:
-    await write(real_transaction, real_world.worker, real_world.worker)
+    await enqueue_message(isolated_transaction, isolated_world.worker, isolated_world.worker)
     since = f"{STREAM}?since=2026-01-01T00:00:00Z"
-    async with listening(real_house, real_world.worker, since) as stream:
-        first, second = await stream.next(), await stream.next()
+    async with open_stream(committing_api_app, isolated_world.worker, since) as stream:
+        first, second = await stream.next_message(), await stream.next_message()
         assert first.data != second.data
-    known = {"Last-Event-ID": str(first.id)}
-    async with listening(real_house, real_world.worker, STREAM, **known) as stream:
-        assert (await stream.next()) == second
-        assert await stream.hears_nothing()
+    headers = {"Last-Event-ID": str(first.id)}
+    async with open_stream(committing_api_app, isolated_world.worker, STREAM, **headers) as stream:
+        assert (await stream.next_message()) == second
+        assert await stream.is_silent()
 
 
-async def test_what_is_sent_once_more_is_told_once_more(
-    real_house: ASGIApp, really_calling: Caller, real_world: World, real_transaction: Transaction
+async def test_a_retried_message_is_streamed_again(
+    committing_api_app: ASGIApp,
+    committing_client_for: ClientFactory,
+    isolated_world: World,
+    isolated_transaction: TransactionFactory,
 ) -> None:
-    await write(real_transaction, real_world.worker)
-    async with real_transaction() as session:
-        await messages.give_up(session, patience=-messages.PATIENCE)
-    path = f"/agents/{real_world.worker.id}/messages"
-    alice = really_calling(real_world.alice)
+    await enqueue_message(isolated_transaction, isolated_world.worker)
+    async with isolated_transaction() as session:
+        await messages.expire_undelivered(session, max_age=-messages.DELIVERY_TIMEOUT)
+    path = f"/agents/{isolated_world.worker.id}/messages"
+    alice = committing_client_for(isolated_world.alice)
     [failed] = (await alice.get(path)).json()["items"]
-    async with listening(real_house, real_world.worker, STREAM) as stream:
+    async with open_stream(committing_api_app, isolated_world.worker, STREAM) as stream:
         assert (await alice.post(f"{path}/{failed['id']}/retry")).status_code == 200
-        assert (await stream.next()).data["message"]["id"] == failed["id"]
+        assert (await stream.next_message()).data["message"]["id"] == failed["id"]
 
 
-async def test_who_has_no_place_any_more_hears_no_more(
-    real_house: ASGIApp, really_calling: Caller, real_world: World
+async def test_the_message_stream_ends_when_the_agent_loses_its_board(
+    committing_api_app: ASGIApp, committing_client_for: ClientFactory, isolated_world: World
 ) -> None:
-    alice = really_calling(real_world.alice)
-    worker, garden = real_world.worker, str(real_world.garden.id)
-    tasks = f"/boards/{real_world.board.id}/tasks/stream"
+    alice = committing_client_for(isolated_world.alice)
+    worker, garden = isolated_world.worker, str(isolated_world.garden.id)
+    tasks = f"/boards/{isolated_world.board.id}/tasks/stream"
     async with (
-        listening(real_house, worker, STREAM) as own,
-        listening(real_house, worker, tasks) as of_board,
+        open_stream(committing_api_app, worker, STREAM) as own,
+        open_stream(committing_api_app, worker, tasks) as of_board,
     ):
         moved = await alice.patch(f"/agents/{worker.id}", json={"board_id": garden})
         assert moved.status_code == 200
-        await own.ended(patience=4.5)
-        await of_board.ended(patience=4.5)
-    async with listening(real_house, worker, STREAM) as own:
+        await own.wait_for_end(seconds=4.5)
+        await of_board.wait_for_end(seconds=4.5)
+    async with open_stream(committing_api_app, worker, STREAM) as own:
         await alice.delete(f"/agents/{worker.id}")
-        await own.ended(patience=4.5)
+        await own.wait_for_end(seconds=4.5)

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the API does: no more, no less, and in valid OpenAPI 3.1."""
+"""The OpenAPI document matches the API exactly, and is valid OpenAPI 3.1."""
 
 import re
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route, Router
 
-from api import errors
 from api.app import OPERATIONS, app, root_routes
-from api.openapi import document
-from tests.api.asking import address_for
-from tests.api.conftest import Caller, Client
-from tests.api.walking import named, things
-from tests.conftest import Transaction
-from tests.world import World
+from api.openapi import errors
+from api.openapi.document import build_document
+from core.db.engine import TransactionFactory
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.api_objects import create_api_objects, operation_label
+from tests.support.operation_requests import build_url
+from tests.support.world import World
 
 ROOT = Path(__file__).parent.parent.parent
-DOCUMENT = document(OPERATIONS)
+DOCUMENT = build_document(OPERATIONS)
 SEED = [
     ("GET", "/api/v1/agent/boards", "list_boards_api_v1_agent_boards_get"),
     ("GET", "/api/v1/agent/boards/{board_id}", "get_board_api_v1_agent_boards__board_id__get"),
@@ -33,7 +33,7 @@ SEED = [
 ]
 
 
-def described() -> list[tuple[str, str, dict[str, Any]]]:
+def list_operations() -> list[tuple[str, str, dict[str, Any]]]:
     """Return every operation of the document."""
     return [
         (method.upper(), path, operation)
@@ -42,7 +42,7 @@ def described() -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
-def test_the_document_and_the_routes_name_the_same() -> None:
+def test_the_document_and_the_routes_have_the_same_operations() -> None:
     assert isinstance(app.app, Router)
     routed = {
         (method, f"/api/v1{route.path}")
@@ -54,24 +54,24 @@ def test_the_document_and_the_routes_name_the_same() -> None:
         ("GET", "/openapi.json"),
         ("GET", "/docs"),
     }
-    assert {(method, path) for method, path, _ in described()} == routed
+    assert {(method, path) for method, path, _ in list_operations()} == routed
 
 
-def test_every_operation_says_what_it_is() -> None:
-    ids = [operation["operationId"] for _, _, operation in described()]
+def test_every_operation_has_a_description() -> None:
+    ids = [operation["operationId"] for _, _, operation in list_operations()]
     assert len(ids) == len(set(ids))
-    for method, path, operation in described():
+    for method, path, operation in list_operations():
         for key in ("tags", "summary", "description", "operationId", "responses"):
             assert operation[key], (method, path, key)
 
 
 @pytest.mark.parametrize(("method", "path", "id"), SEED)
-def test_the_names_that_agents_know_are_kept(method: str, path: str, id: str) -> None:
+def test_the_operation_ids_of_the_contract_are_unchanged(method: str, path: str, id: str) -> None:
     assert DOCUMENT["paths"][path][method.lower()]["operationId"] == id
 
 
-def test_what_is_for_agents_carries_what_they_pick_it_by() -> None:
-    for method, path, operation in described():
+def test_agent_operations_have_their_hints() -> None:
+    for method, path, operation in list_operations():
         if not path.startswith("/api/v1/agent/"):
             continue
         assert "agent" in operation["tags"]
@@ -89,13 +89,13 @@ def test_what_is_for_agents_carries_what_they_pick_it_by() -> None:
     assert {"agent-lead", "agent-worker"} <= set(tags)
 
 
-def test_a_blocked_task_is_described_with_a_code_that_may_be_missing() -> None:
+def test_the_code_of_a_blocked_task_is_optional_in_the_document() -> None:
     blocked = DOCUMENT["components"]["schemas"]["BlockedTaskDetail"]
     assert {"type": "null"} in blocked["properties"]["code"]["anyOf"]
     assert "code" not in blocked.get("required", [])
 
 
-def test_every_reference_leads_somewhere_and_every_schema_is_one() -> None:
+def test_every_reference_resolves_and_every_schema_is_valid() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     for name in re.findall(r"'#/components/schemas/(\w+)'", str(DOCUMENT)):
         assert name in schemas
@@ -103,7 +103,7 @@ def test_every_reference_leads_somewhere_and_every_schema_is_one() -> None:
         Draft202012Validator.check_schema(schema)
 
 
-def test_the_head_of_the_document_is_what_agents_expect() -> None:
+def test_the_document_has_the_expected_info_section() -> None:
     assert DOCUMENT["openapi"].startswith("3.1")
     assert DOCUMENT["info"]["title"] == "Mission Control API"
     assert DOCUMENT["info"]["version"] == "0.1.0"
@@ -112,58 +112,66 @@ def test_the_head_of_the_document_is_what_agents_expect() -> None:
     )
 
 
-def fits(answer: Any, schema: dict[str, Any]) -> None:
-    """Fail unless an answer is as the document says."""
+def assert_matches(answer: Any, schema: dict[str, Any]) -> None:
+    """Fail unless a response matches the document."""
     Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(answer)
 
 
-async def test_real_answers_are_as_the_document_says(
-    calling: Caller, world: World, transaction: Transaction
+async def test_real_responses_match_the_document(
+    client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     async with transaction() as session:
-        there = await things(session, world)
+        objects = await create_api_objects(session, world)
     for operation in OPERATIONS:
-        asks_a_gateway = getattr(operation.handler, "between", False)
-        if operation.method != "GET" or operation.gives is None or asks_a_gateway:
+        asks_a_gateway = getattr(operation.handler, "waits_for_network", False)
+        if operation.method != "GET" or operation.response_type is None or asks_a_gateway:
             continue
-        response = await calling(there.insider(operation)).get(address_for(operation, there))
-        told = DOCUMENT["paths"][f"/api/v1{operation.path}"]["get"]["responses"]
-        assert response.status_code == 200, (named(operation), response.text)
-        fits(response.json(), told["200"]["content"]["application/json"]["schema"])
+        response = await client_for(objects.get_allowed_caller(operation)).get(
+            build_url(operation, objects)
+        )
+        responses = DOCUMENT["paths"][f"/api/v1{operation.path}"]["get"]["responses"]
+        assert response.status_code == 200, (operation_label(operation), response.text)
+        assert_matches(response.json(), responses["200"]["content"]["application/json"]["schema"])
 
 
-async def test_real_refusals_are_as_the_document_says(
-    calling: Caller, world: World, transaction: Transaction
+async def test_real_errors_match_the_document(
+    client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     """C33."""
     async with transaction() as session:
-        there = await things(session, world)
-    answering = [operation for operation in OPERATIONS if operation.gives is not None]
+        objects = await create_api_objects(session, world)
+    answering = [operation for operation in OPERATIONS if operation.response_type is not None]
     callers = [None, world.rita, world.charlie, world.charlies_worker, world.worker, world.alice]
     for operation in answering:
-        told = DOCUMENT["paths"][f"/api/v1{operation.path}"][operation.method.lower()]["responses"]
+        responses = DOCUMENT["paths"][f"/api/v1{operation.path}"][operation.method.lower()][
+            "responses"
+        ]
         for caller in callers:
-            response = await calling(caller).request(
-                operation.method, there.path(operation) + "?limit=x", json={"status": "nonsense"}
+            response = await client_for(caller).request(
+                operation.method,
+                objects.build_path(operation) + "?limit=x",
+                json={"status": "nonsense"},
             )
             if response.status_code != 200:
                 status = str(response.status_code)
-                assert status in told, (named(operation), response.text)
-                assert response.json()["code"], named(operation)
-                fits(response.json(), told[status]["content"]["application/json"]["schema"])
+                assert status in responses, (operation_label(operation), response.text)
+                assert response.json()["code"], operation_label(operation)
+                assert_matches(
+                    response.json(), responses[status]["content"]["application/json"]["schema"]
+                )
 
 
-def test_every_error_has_a_meaning() -> None:
+def test_every_error_status_has_a_description() -> None:
     for operation in OPERATIONS:
-        for status in errors.statuses(operation):
-            assert errors.MEANING[status]
+        for status in errors.list_statuses(operation):
+            assert errors.STATUS_DESCRIPTIONS[status]
 
 
-async def test_the_document_and_its_page_are_served(nobody: Client) -> None:
-    served = await nobody.get("http://mission.test/openapi.json")
+async def test_the_document_and_its_page_are_served(anonymous: Client) -> None:
+    served = await anonymous.get("http://mission.test/openapi.json")
     assert served.headers["Content-Type"] == "application/json"
     assert served.json()["paths"].keys() == DOCUMENT["paths"].keys()
-    page = await nobody.get("http://mission.test/docs")
+    page = await anonymous.get("http://mission.test/docs")
     assert "<code>X-Request-Id</code>" in page.text
     assert page.headers["Content-Type"].startswith("text/html")
     for operation in OPERATIONS:
@@ -173,32 +181,32 @@ async def test_the_document_and_its_page_are_served(nobody: Client) -> None:
 
 
 def test_the_document_is_valid_openapi() -> None:
-    """By the meta-schema of OpenAPI 3.1, which comes with the validator: nothing is fetched."""
+    """With the meta-schema of OpenAPI 3.1 in the validator package; nothing is fetched."""
     OpenAPIV31SpecValidator(DOCUMENT).validate()
 
 
-def bodies(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what an operation takes and answers, each with the place where it is described."""
-    described = [("request", operation["requestBody"])] if "requestBody" in operation else []
-    for place, told in [*described, *operation["responses"].items()]:
-        for content in told.get("content", {}).values():
+def list_bodies(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the bodies and responses of an operation, each with its description."""
+    bodies = [("request", operation["requestBody"])] if "requestBody" in operation else []
+    for place, described in [*bodies, *operation["responses"].items()]:
+        for content in described.get("content", {}).values():
             yield place, content
 
 
-def test_everything_that_is_taken_and_answered_has_an_example_that_fits() -> None:
-    for method, path, operation in described():
-        for place, content in bodies(operation):
+def test_every_request_and_response_has_a_valid_example() -> None:
+    for method, path, operation in list_operations():
+        for place, content in list_bodies(operation):
             several = [one["value"] for one in content.get("examples", {}).values()]
             examples = several or [content["example"]]
             assert examples, (method, path, place)
             for example in examples:
-                fits(example, content["schema"])
+                assert_matches(example, content["schema"])
 
 
 def test_every_error_has_an_example_with_its_code_in_the_envelope() -> None:
     """C33."""
-    for method, path, operation in described():
-        for place, content in bodies(operation):
+    for method, path, operation in list_operations():
+        for place, content in list_bodies(operation):
             if place.isdecimal() and place >= "400" and path.startswith("/api/v1/"):
                 for code, example in content["examples"].items():
                     envelope = example["value"]
@@ -206,74 +214,74 @@ def test_every_error_has_an_example_with_its_code_in_the_envelope() -> None:
                     assert envelope.get("code", "failed") == code, (method, path, place)
 
 
-def test_the_codes_of_the_examples_are_real() -> None:
+def test_the_error_codes_of_the_examples_exist() -> None:
     source = "".join(
         file.read_text()
-        for folder in ("api", "kit", "services")
+        for folder in ("api", "core", "services")
         for file in ROOT.glob(f"{folder}/**/*.py")
         if file.name != "error_examples.py"
     )
     codes = {
         code
-        for _, _, operation in described()
-        for _, content in bodies(operation)
+        for _, _, operation in list_operations()
+        for _, content in list_bodies(operation)
         for code in content.get("examples", {})
     }
     for code in codes - {"failed", "refused"}:
         assert f'"{code}"' in source or code.startswith("gateway_"), code
 
 
-def parts(schema: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every schema inside of a schema, with the name of its field."""
+def list_schemas(schema: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every schema inside a schema, with the name of its field."""
     if not isinstance(schema, dict):
         return
     yield name, schema
     for field, inner in schema.get("properties", {}).items():
-        yield from parts(inner, field)
+        yield from list_schemas(inner, field)
     for key in ("anyOf", "items", "additionalProperties"):
         inner = schema.get(key)
         for one in inner if isinstance(inner, list) else [inner]:
-            yield from parts(one, name)
+            yield from list_schemas(one, name)
 
 
-def test_whatever_is_sent_has_a_type_and_limits() -> None:
+def test_every_request_field_has_a_type_and_limits() -> None:
     sent = {
         content["schema"]["$ref"].rpartition("/")[2]
-        for _, _, operation in described()
-        for place, content in bodies(operation)
+        for _, _, operation in list_operations()
+        for place, content in list_bodies(operation)
         if place == "request"
     }
     for model in sent:
-        for name, schema in parts(DOCUMENT["components"]["schemas"][model]):
+        for name, schema in list_schemas(DOCUMENT["components"]["schemas"][model]):
             kind, where = schema.get("type"), (model, name, schema)
-            known = {"enum", "const", "format", "pattern", "maxLength"} & schema.keys()
-            assert kind != "string" or known, where
+            found_keys = {"enum", "const", "format", "pattern", "maxLength"} & schema.keys()
+            assert kind != "string" or found_keys, where
             assert kind not in ("integer", "number") or "maximum" in schema, where
             assert kind != "array" or "maxItems" in schema, where
 
 
-def test_whatever_a_path_a_query_or_a_header_takes_is_told_with_limits_and_an_example() -> None:
-    for method, path, operation in described():
+def test_every_parameter_has_limits_and_an_example() -> None:
+    for method, path, operation in list_operations():
         for parameter in operation["parameters"]:
             where = (method, path, parameter)
             assert parameter["description"], where
-            fits(parameter["example"], parameter["schema"])
-            for _, schema in parts(parameter["schema"]):
+            assert_matches(parameter["example"], parameter["schema"])
+            for _, schema in list_schemas(parameter["schema"]):
                 kind = schema.get("type")
                 limited = {"enum", "const", "format", "pattern", "maxLength"} & schema.keys()
                 assert kind != "string" or limited, where
                 assert kind != "integer" or {"minimum", "maximum"} <= schema.keys(), where
 
 
-def test_whatever_is_answered_has_a_type() -> None:
+def test_every_response_field_has_a_type() -> None:
     for model, schema in DOCUMENT["components"]["schemas"].items():
-        for name, part in parts(schema):
-            known = {"type", "$ref", "anyOf", "enum", "const", "required"} & part.keys()
-            assert known, (model, name, part)
+        for name, part in list_schemas(schema):
+            found_keys = {"type", "$ref", "anyOf", "enum", "const", "required"} & part.keys()
+            assert found_keys, (model, name, part)
 
 
-def test_headers_are_told_where_they_count() -> None:
-    for method, path, operation in described():
+def test_headers_are_documented_where_they_are_used() -> None:
+    for method, path, operation in list_operations():
         if not path.startswith("/api/v1/"):
             continue
         names = {one["name"] for one in operation["parameters"] if one["in"] == "header"}

@@ -1,10 +1,10 @@
-"""Every operation that agents and scripts have relied upon is there, and is in the document."""
+"""Every operation that agents and scripts rely on exists, and is in the document."""
 
 from api.app import OPERATIONS, root_routes
-from api.auth import Caller
-from api.openapi import document
+from api.framework.auth import AllowedCaller
+from api.openapi.document import build_document
 
-DOCUMENT = document(OPERATIONS)
+DOCUMENT = build_document(OPERATIONS)
 
 KNOWN = """
 GET /activity
@@ -102,21 +102,21 @@ DELETE /users/me
 GET /users/me
 PATCH /users/me
 """
-"""What was asked of the API from the beginning, below /api/v1."""
+"""The operations of the contract, below /api/v1."""
 
 MISSING: set[str] = set()
-"""What is not there yet. This list gets shorter, and never longer."""
+"""Operations that are not implemented yet. The list must not grow."""
 
 
-def known() -> list[str]:
+def read_contract_operations() -> list[str]:
     return list(KNOWN.split("\n")[1:-1])
 
 
-def test_every_operation_is_there_that_was_there_from_the_beginning() -> None:
+def test_every_operation_of_the_contract_exists() -> None:
     """A27.1. Paths and methods."""
     there = {f"{operation.method} {operation.path}" for operation in OPERATIONS}
-    assert len(known()) == len(set(known())) == 94
-    assert set(known()) - there == MISSING
+    assert len(read_contract_operations()) == len(set(read_contract_operations())) == 94
+    assert set(read_contract_operations()) - there == MISSING
 
 
 def test_no_operation_is_declared_twice() -> None:
@@ -124,18 +124,18 @@ def test_no_operation_is_declared_twice() -> None:
     assert sorted(declared) == sorted(set(declared))
 
 
-def test_the_document_names_all_operations_and_nothing_else() -> None:
-    told = {
+def test_the_document_contains_exactly_the_declared_operations() -> None:
+    documented = {
         f"{method.upper()} {path}"
         for path, methods in DOCUMENT["paths"].items()
         for method in methods
     }
     there = {f"{operation.method} /api/v1{operation.path}" for operation in OPERATIONS}
     probes = {f"GET {route.path}" for route in root_routes} - {"GET /openapi.json", "GET /docs"}
-    assert told == there | probes
+    assert documented == there | probes
 
 
-def test_what_is_under_agent_is_for_agents_alone() -> None:
+def test_operations_under_agent_are_for_agents_only() -> None:
     for operation in OPERATIONS:
         if operation.path.startswith("/agent/"):
-            assert operation.caller is Caller.AGENT, operation.path
+            assert operation.allowed_caller is AllowedCaller.AGENT, operation.path

@@ -1,137 +1,124 @@
-"""What the costliest calls of people ask of the database: at most eight statements, or three."""
+"""The number of SQL statements of the most expensive operations of users."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
+from core.db.engine import TransactionFactory
 from models import DesiredState, User
-from tests.api.conftest import Caller, Client
-from tests.conftest import Transaction
-from tests.world import World, a_gateway, a_main, a_member, a_message, a_user, an_api_token
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.statement_counter import assert_few_statements
+from tests.support.world import (
+    World,
+    make_api_token,
+    make_gateway,
+    make_main_agent,
+    make_member,
+    make_message,
+    make_user,
+)
 
-MOST, MOST_TO_READ = 8, 3
+MAX_READ_STATEMENTS = 3
 INVITES = "/organizations/me/invites"
 ACCEPT = "/organizations/invites/accept"
 
 
-@contextmanager
-def counted() -> Generator[list[str]]:
-    """Collect what is sent to the database, but for what begins and ends a transaction."""
-    sent: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
-            sent.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(Engine, "before_cursor_execute", note)
-
-
 @pytest.fixture
-async def nora(transaction: Transaction, world: World) -> User:
-    """Somebody who belongs nowhere."""
-    person = a_user("Nora")
+async def user_without_organization(transaction: TransactionFactory, world: World) -> User:
+    """A user without an organization."""
+    person = make_user("Nora")
     async with transaction() as session:
-        session.add_all([person, an_api_token(person)])
+        session.add_all([person, make_api_token(person)])
     return person
 
 
-def scoped(world: World) -> dict[str, Any]:
+def board_rights(world: World) -> dict[str, Any]:
     """Rights on two boards."""
     rows = [{"board_id": str(board.id)} for board in (world.board, world.garden)]
     return {"board_access": rows}
 
 
-async def few(
-    client: Client, method: str, path: str, body: Any = None, *, most: int = MOST
-) -> None:
-    """Call, after a first call that notes when the token was used, and count."""
-    await client.patch("/users/me", json={})
-    with counted() as sent:
-        answer = await client.request(method, path, json=body)
-    assert answer.status_code == 200, answer.text
-    assert len(sent) <= most, "\n\n".join(one[:150] for one in sent)
-
-
-async def test_inviting_again_to_single_boards(alice: Client, world: World) -> None:
-    body = {"invited_email": "nora@example.com", **scoped(world)}
+async def test_statements_of_renewing_an_invitation(alice: Client, world: World) -> None:
+    body = {"invited_email": "nora@example.com", **board_rights(world)}
     await alice.post(INVITES, json=body)
-    await few(alice, "POST", INVITES, body)
+    await assert_few_statements(alice, "POST", INVITES, body)
 
 
-async def test_rights_on_single_boards(alice: Client, world: World) -> None:
-    path = f"/organizations/me/members/{world.bobs.id}/access"
-    await few(alice, "PUT", path, scoped(world))
+async def test_statements_of_setting_board_rights(alice: Client, world: World) -> None:
+    path = f"/organizations/me/members/{world.bob_member.id}/access"
+    await assert_few_statements(alice, "PUT", path, board_rights(world))
 
 
 @pytest.mark.parametrize("belongs", [False, True])
-async def test_accepting(
+async def test_statements_of_accepting_an_invitation(
     alice: Client,
-    calling: Caller,
-    nora: User,
-    transaction: Transaction,
+    client_for: ClientFactory,
+    user_without_organization: User,
+    transaction: TransactionFactory,
     world: World,
     belongs: bool,
 ) -> None:
-    body = {"invited_email": "nora@example.com", "role": "admin", **scoped(world)}
+    body = {"invited_email": "nora@example.com", "role": "admin", **board_rights(world)}
     token = (await alice.post(INVITES, json=body)).json()["token"]
-    client = calling(nora)
+    client = client_for(user_without_organization)
     if belongs:
         async with transaction() as session:
-            session.add(a_member(await session.merge(world.tern), await session.merge(nora)))
+            session.add(
+                make_member(
+                    await session.merge(world.tern), await session.merge(user_without_organization)
+                )
+            )
         await client.get("/boards")
-    await few(client, "POST", ACCEPT, {"token": token})
+    await assert_few_statements(client, "POST", ACCEPT, {"token": token})
 
 
-async def test_leaving_for_good_with_an_organization_and_out_of_another(
+async def test_statements_of_deleting_an_account_with_organizations(
     bob: Client, world: World
 ) -> None:
     await bob.post("/organizations", json={"name": "Bob's"})
-    await few(bob, "DELETE", "/users/me")
+    await assert_few_statements(bob, "DELETE", "/users/me")
 
 
-async def test_removing_a_member_and_deleting_the_organization(
+async def test_statements_of_removing_a_member_and_an_organization(
     alice: Client, bob: Client, world: World
 ) -> None:
     await alice.get("/boards")
-    await few(alice, "DELETE", f"/organizations/me/members/{world.bobs.id}")
-    await few(alice, "DELETE", "/organizations/me")
+    await assert_few_statements(alice, "DELETE", f"/organizations/me/members/{world.bob_member.id}")
+    await assert_few_statements(alice, "DELETE", "/organizations/me")
 
 
-async def test_deciding_about_many_costs_no_more_than_about_few(
-    alice: Client, transaction: Transaction, world: World
+async def test_deciding_many_approvals_needs_as_few_statements_as_one(
+    alice: Client, transaction: TransactionFactory, world: World
 ) -> None:
-    asked = [world.approval()[0] for _ in range(50)]
+    approvals = [world.make_approval()[0] for _ in range(50)]
     async with transaction() as session:
-        session.add_all(asked)
-    body = {"ids": [str(one.id) for one in asked], "status": "approved"}
-    await few(alice, "POST", "/approvals/decisions", body)
+        session.add_all(approvals)
+    body = {"ids": [str(one.id) for one in approvals], "status": "approved"}
+    await assert_few_statements(alice, "POST", "/approvals/decisions", body)
 
 
-async def test_removing_a_gateway_that_no_board_is_on(
-    alice: Client, world: World, transaction: Transaction
+async def test_statements_of_deleting_a_gateway_without_boards(
+    alice: Client, world: World, transaction: TransactionFactory
 ) -> None:
-    gateway = a_gateway(world.tern)
-    async with transaction() as session:
-        session.add(gateway)
-        await session.flush()
-        session.add_all(a_main(gateway))
-    await few(alice, "DELETE", f"/gateways/{gateway.id}")
-
-
-async def test_reading_what_an_agent_of_a_gateway_was_told(
-    alice: Client, world: World, transaction: Transaction
-) -> None:
-    gateway = a_gateway(world.tern)
+    gateway = make_gateway(world.tern)
     async with transaction() as session:
         session.add(gateway)
         await session.flush()
-        main, token = a_main(gateway, desired_state=DesiredState.RUNNING)
+        session.add_all(make_main_agent(gateway))
+    await assert_few_statements(alice, "DELETE", f"/gateways/{gateway.id}")
+
+
+async def test_statements_of_listing_the_messages_of_a_main_agent(
+    alice: Client, world: World, transaction: TransactionFactory
+) -> None:
+    gateway = make_gateway(world.tern)
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        main, token = make_main_agent(gateway, desired_state=DesiredState.RUNNING)
         session.add_all([main, token])
         await session.flush()
-        session.add(a_message(main))
-    await few(alice, "GET", f"/agents/{main.id}/messages", most=MOST_TO_READ)
+        session.add(make_message(main))
+    await assert_few_statements(
+        alice, "GET", f"/agents/{main.id}/messages", limit=MAX_READ_STATEMENTS
+    )

@@ -1,15 +1,20 @@
-"""Every way in, walked through: who has no token stays out, and a stranger finds nothing."""
+"""Access to every route: without a token, and from another organization."""
 
 import logging
 
 import pytest
 
 from api.app import OPERATIONS, root_routes
-from api.operations import Operation
-from tests.api.conftest import Caller, Client
-from tests.api.walking import WITH_IDS, everything, named, things
-from tests.conftest import Transaction
-from tests.world import World, cookie_of, token_of
+from api.framework.operation import Operation
+from core.db.engine import TransactionFactory
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.api_objects import (
+    OPERATIONS_WITH_IDS,
+    create_api_objects,
+    operation_label,
+    read_all_rows,
+)
+from tests.support.world import World, cookie_secret, token_secret
 
 OPEN_TO_ALL = {"/health", "/healthz", "/readyz", "/openapi.json", "/docs"}
 
@@ -17,78 +22,80 @@ NOT_404 = {
     ("DELETE", "/agents/{agent_id}"): {200},
     ("POST", "/agents/{agent_id}/heartbeat"): {403, 404},
 }
-"""What a stranger is told elsewhere than "not found", as is whoever names an id that never was.
+"""Statuses other than 404 for foreign and missing ids.
 
-Deleting an agent that is not there is no trouble (contract, agents 7.7), and an agent checks in for
-itself alone (7.5).
+Deleting a missing agent succeeds (contract, agents 7.7), and an agent may send a heartbeat only for
+itself (7.5).
 """
 
 
 TOKENS = (None, "", "mc_user_nobodys", "mc_agent_nobodys", "something", "ünïcode", "x" * 5000)
 
 
-async def test_who_has_no_token_stays_out(
-    nobody: Client, world: World, transaction: Transaction
+async def test_requests_without_a_token_are_rejected(
+    anonymous: Client, world: World, transaction: TransactionFactory
 ) -> None:
     """W-09."""
     async with transaction() as session:
-        there = await things(session, world)
-        before = await everything(session)
+        objects = await create_api_objects(session, world)
+        before = await read_all_rows(session)
     for operation in OPERATIONS:
         for token in TOKENS:
             headers = [] if token is None else [(b"Authorization", f"Bearer {token}".encode())]
-            path = there.path(operation)
-            response = await nobody.request(operation.method, path, headers=headers)
-            assert response.status_code == 401, (named(operation), token)
+            path = objects.build_path(operation)
+            response = await anonymous.request(operation.method, path, headers=headers)
+            assert response.status_code == 401, (operation_label(operation), token)
             assert response.json()["detail"] == "Unauthorized"
     async with transaction() as session:
-        assert await everything(session) == before
+        assert await read_all_rows(session) == before
 
 
-async def test_a_cookie_is_no_token(calling: Caller, world: World) -> None:
-    client = calling(None)
-    client.cookies.set("mission_control", cookie_of(world.alice))
+async def test_a_cookie_does_not_authenticate(client_for: ClientFactory, world: World) -> None:
+    client = client_for(None)
+    client.cookies.set("mission_control", cookie_secret(world.alice))
     assert (await client.get("/users/me")).status_code == 401
 
 
-async def test_only_what_says_nothing_of_anybody_is_open_to_all(nobody: Client) -> None:
+async def test_only_operations_without_user_data_are_public(anonymous: Client) -> None:
     assert {route.path for route in root_routes} == OPEN_TO_ALL
     for path in OPEN_TO_ALL:
-        assert (await nobody.get(f"http://mission.test{path}")).status_code == 200
+        assert (await anonymous.get(f"http://mission.test{path}")).status_code == 200
 
 
-@pytest.mark.parametrize("operation", WITH_IDS, ids=named)
-async def test_a_stranger_finds_nothing_and_changes_nothing(
-    operation: Operation, calling: Caller, world: World, transaction: Transaction
+@pytest.mark.parametrize("operation", OPERATIONS_WITH_IDS, ids=operation_label)
+async def test_a_user_of_another_organization_finds_and_changes_nothing(
+    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     async with transaction() as session:
-        there = await things(session, world)
-        before = await everything(session)
+        objects = await create_api_objects(session, world)
+        before = await read_all_rows(session)
     allowed = NOT_404.get((operation.method, operation.path), {404})
 
-    for stranger in there.strangers(operation):
-        client = calling(stranger)
+    for stranger in objects.list_foreign_callers(operation):
+        client = client_for(stranger)
         answers = [
-            await client.request(operation.method, there.path(operation)),
-            await client.request(operation.method, there.path(operation), json={}),
-            await client.request(operation.method, there.path(operation), json={"title": 5}),
+            await client.request(operation.method, objects.build_path(operation)),
+            await client.request(operation.method, objects.build_path(operation), json={}),
+            await client.request(
+                operation.method, objects.build_path(operation), json={"title": 5}
+            ),
         ]
         assert {answer.status_code for answer in answers} <= allowed, answers[0].text
         assert not any("Launch" in answer.text for answer in answers)
 
     async with transaction() as session:
-        assert await everything(session) == before
+        assert await read_all_rows(session) == before
 
 
-@pytest.mark.parametrize("operation", WITH_IDS, ids=named)
-async def test_what_is_a_strangers_and_what_never_was_look_alike(
-    operation: Operation, calling: Caller, world: World, transaction: Transaction
+@pytest.mark.parametrize("operation", OPERATIONS_WITH_IDS, ids=operation_label)
+async def test_foreign_and_missing_objects_give_the_same_error(
+    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     """S24."""
     async with transaction() as session:
-        there = await things(session, world)
-    client = calling(there.strangers(operation)[0])
-    path = there.path(operation)
+        objects = await create_api_objects(session, world)
+    client = client_for(objects.list_foreign_callers(operation)[0])
+    path = objects.build_path(operation)
 
     theirs = await client.request(operation.method, path, json={})
     for id in set(path.split("/")):
@@ -100,19 +107,19 @@ async def test_what_is_a_strangers_and_what_never_was_look_alike(
     assert {**theirs.json(), "request_id": ""} == {**never.json(), "request_id": ""}
 
 
-@pytest.mark.parametrize("operation", WITH_IDS, ids=named)
-async def test_an_id_that_is_none_is_refused_with_its_place(
-    operation: Operation, calling: Caller, world: World, transaction: Transaction
+@pytest.mark.parametrize("operation", OPERATIONS_WITH_IDS, ids=operation_label)
+async def test_an_invalid_id_is_rejected_with_its_location(
+    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     """C9, W-47. A27.5."""
     async with transaction() as session:
-        there = await things(session, world)
+        objects = await create_api_objects(session, world)
     parameter = operation.path.partition("{")[2].partition("}")[0]
     path = operation.path.replace(f"{{{parameter}}}", "no-id")
 
-    response = await calling(there.insider(operation)).request(
+    response = await client_for(objects.get_allowed_caller(operation)).request(
         operation.method,
-        there.fill(path),
+        objects.fill_path(path),
         json={},
     )
 
@@ -122,7 +129,7 @@ async def test_an_id_that_is_none_is_refused_with_its_place(
     assert fault["loc"] == ["path", parameter]
 
 
-async def test_a_path_that_leads_nowhere_answers_in_the_envelope(alice: Client) -> None:
+async def test_an_unknown_path_returns_an_error_envelope(alice: Client) -> None:
     for method, path, status, reason, code in [
         ("GET", "/nothing", 404, "Not Found", "not_found"),
         ("GET", "/boards/with%0Aa-break", 404, "Not Found", "not_found"),
@@ -139,7 +146,7 @@ async def test_a_path_that_leads_nowhere_answers_in_the_envelope(alice: Client) 
     assert set((await alice.put("/boards")).headers["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
 
 
-async def test_a_slash_too_many_leads_to_where_it_is_right(alice: Client) -> None:
+async def test_a_trailing_slash_redirects_to_the_path_without_it(alice: Client) -> None:
     response = await alice.get("/boards/")
     assert response.status_code == 307
     assert response.headers["Location"].endswith("/api/v1/boards")
@@ -147,37 +154,39 @@ async def test_a_slash_too_many_leads_to_where_it_is_right(alice: Client) -> Non
 
 
 @pytest.mark.parametrize("header", ["Authorization", "X-Agent-Token"])
-async def test_no_log_tells_anything_of_a_token(
-    nobody: Client, world: World, caplog: pytest.LogCaptureFixture, header: str
+async def test_tokens_are_not_logged(
+    anonymous: Client, world: World, caplog: pytest.LogCaptureFixture, header: str
 ) -> None:
-    """S23, W-24: neither of a good one nor of one that is refused, however much is logged."""
-    good = [token_of(world.worker), token_of(world.alice)]
+    """S23, W-24: neither valid nor invalid tokens, at any log level."""
+    good = [token_secret(world.worker), token_secret(world.alice)]
     with caplog.at_level(logging.DEBUG):
         for token in ["mc_agent_canary", "mc_user_canary", "canary, of elsewhere", *good]:
             value = f"Bearer {token}" if header == "Authorization" else token
             for path in ("/boards", f"/boards/{world.board.id}/tasks", "/agent/heartbeat"):
-                await nobody.get(path, headers={header: value})
-            await nobody.post("/agent/heartbeat", headers={header: value})
+                await anonymous.get(path, headers={header: value})
+            await anonymous.post("/agent/heartbeat", headers={header: value})
     ours = [one for one in caplog.records if one.name.startswith("mission_control")]
     assert len(ours) >= 20
-    told = " ".join(f"{one.getMessage()} {vars(one)}" for one in ours)
-    assert not [word for word in ("canary", "elsewhere", "the-token-of") if word in told]
+    log_text = " ".join(f"{one.getMessage()} {vars(one)}" for one in ours)
+    assert not [word for word in ("canary", "elsewhere", "the-token-of") if word in log_text]
 
 
-async def test_who_has_no_token_learns_of_no_id_whether_it_is_one(
-    nobody: Client, world: World, transaction: Transaction
+async def test_without_a_token_existing_and_missing_ids_look_the_same(
+    anonymous: Client, world: World, transaction: TransactionFactory
 ) -> None:
-    """W-09: whoever calls is looked at first, and then what they name."""
+    """W-09: authentication comes before any lookup."""
     async with transaction() as session:
-        there = await things(session, world)
-    for operation in WITH_IDS:
-        path = there.path(operation)
+        objects = await create_api_objects(session, world)
+    for operation in OPERATIONS_WITH_IDS:
+        path = objects.build_path(operation)
         ids = {part for part in path.split("/") if len(part) == 36}
         for none in ("00000000-0000-4000-8000-000000000000", "no-id"):
             never = path
             for id in ids:
                 never = never.replace(id, none)
-            answers = [await nobody.request(operation.method, at, json={}) for at in (path, never)]
+            answers = [
+                await anonymous.request(operation.method, at, json={}) for at in (path, never)
+            ]
             bodies = [{**one.json(), "request_id": ""} for one in answers]
-            assert bodies[0] == bodies[1], named(operation)
-            assert {one.status_code for one in answers} == {401}, named(operation)
+            assert bodies[0] == bodies[1], operation_label(operation)
+            assert {one.status_code for one in answers} == {401}, operation_label(operation)

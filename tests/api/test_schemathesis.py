@@ -1,6 +1,6 @@
-"""Every operation is called with what the document allows, and with what it forbids.
+"""Every operation is called with input that the document allows, and with input that it forbids.
 
-Whoever calls, no answer is a failure of ours, and each is as the document says. What is sent is the
+For every caller, no response is a server error, and each matches the document. The input is the
 same in every run.
 """
 
@@ -24,13 +24,13 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.app import OPERATIONS
-from api.openapi import document
-from api.operations import PREFIX, Operation
+from api.framework.operation import PREFIX, Operation
+from api.openapi.document import build_document
+from core.db.engine import TransactionFactory
 from models import Agent, User
-from tests.api.conftest import Caller, Client
-from tests.api.walking import Things, named, things
-from tests.conftest import Transaction
-from tests.world import World
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.api_objects import ApiObjects, create_api_objects, operation_label
+from tests.support.world import World
 
 EXAMPLES = 2  # of each kind, for each operation
 CHECKS: list[Any] = [
@@ -39,12 +39,12 @@ CHECKS: list[Any] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-ANSWERING = [operation for operation in OPERATIONS if operation.gives is not None]
+ANSWERING = [operation for operation in OPERATIONS if operation.response_type is not None]
 NOT_OURS = {"User-Agent", "Authorization", "Connection", "Accept-Encoding"}
 SERVER = "http://mission.test"
 
 load_all_checks()
-SCHEMA = schemathesis.openapi.from_dict(document(OPERATIONS))
+SCHEMA = schemathesis.openapi.from_dict(build_document(OPERATIONS))
 
 
 @cache
@@ -54,15 +54,15 @@ def described() -> dict[tuple[str, str], Any]:
     return {(one.method.upper(), one.path): one for one in found}
 
 
-def cases(operation: Operation) -> Iterator[Case]:
-    """Yield what is to be sent: some of it as it must be, and some not."""
-    told = described()[operation.method, PREFIX + operation.path]
-    yield from made(told.as_strategy(generation_mode=GenerationMode.POSITIVE))
-    if operation.reads.body or operation.reads.query:
-        yield from made(told.as_strategy(generation_mode=GenerationMode.NEGATIVE))
+def generate_cases(operation: Operation) -> Iterator[Case]:
+    """Yield test cases, valid and invalid ones."""
+    operation_schema = described()[operation.method, PREFIX + operation.path]
+    yield from draw_cases(operation_schema.as_strategy(generation_mode=GenerationMode.POSITIVE))
+    if operation.parser.body or operation.parser.query:
+        yield from draw_cases(operation_schema.as_strategy(generation_mode=GenerationMode.NEGATIVE))
 
 
-def made(strategy: SearchStrategy[Case]) -> list[Case]:
+def draw_cases(strategy: SearchStrategy[Case]) -> list[Case]:
     """Return some cases, the same in every run."""
     found: list[Case] = []
 
@@ -82,16 +82,16 @@ def made(strategy: SearchStrategy[Case]) -> list[Case]:
     return found[:EXAMPLES]
 
 
-def callers(world: World) -> list[User | Agent]:
-    """Return a stranger, a member without rights, a worker, a lead, and the owner, in this order.
+def list_callers(world: World) -> list[User | Agent]:
+    """Return a foreign user, a member without rights, a worker, a lead, and the owner.
 
-    Whoever may do the most comes last, so that the others find something.
+    The callers with more rights come last, so that the others find objects.
     """
     return [world.charlie, world.rita, world.worker, world.lead, world.alice]
 
 
-async def sent(client: Client, case: Case, path: str | None) -> Response:
-    """Send a case, to its own path or to another, and return the answer as the checks take it."""
+async def send_case(client: Client, case: Case, path: str | None) -> Response:
+    """Send a case to its own path or another, and return the response for the checks."""
     kwargs = case.as_transport_kwargs()
     headers = {name: text for name, text in kwargs["headers"].items() if name not in NOT_OURS}
     body = {name: kwargs[name] for name in ("json", "data") if name in kwargs}
@@ -105,16 +105,16 @@ async def sent(client: Client, case: Case, path: str | None) -> Response:
     return Response(answer.status_code, several, answer.content, request, 0.0, verify=False)
 
 
-@pytest.mark.parametrize("operation", ANSWERING, ids=named)
-async def test_every_answer_is_as_the_document_says(
-    operation: Operation, calling: Caller, world: World, transaction: Transaction
+@pytest.mark.parametrize("operation", ANSWERING, ids=operation_label)
+async def test_every_response_matches_the_document(
+    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     async with transaction() as session:
-        there: Things = await things(session, world)
-    sending = list(cases(operation))
-    for caller in callers(world):
-        client = calling(caller)
+        objects: ApiObjects = await create_api_objects(session, world)
+    sending = list(generate_cases(operation))
+    for caller in list_callers(world):
+        client = client_for(caller)
         for n, case in enumerate(sending):
-            answer = await sent(client, case, None if n % 2 else there.path(operation))
+            answer = await send_case(client, case, None if n % 2 else objects.build_path(operation))
             assert answer.status_code != 500, case.as_curl_command()
             case.validate_response(answer, checks=CHECKS)

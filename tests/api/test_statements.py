@@ -1,4 +1,4 @@
-"""What an operation asks of the database: little, and no more when there is much."""
+"""The number of SQL statements of an operation is small, and independent of the number of rows."""
 
 import asyncio
 import re
@@ -16,146 +16,154 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from api.app import OPERATIONS
-from api.auth import Caller as For
-from api.operations import Operation
-from kit.clock import now
-from kit.settings import Settings
+from api.framework.auth import AllowedCaller as For
+from api.framework.operation import Operation
+from core.clock import now
+from core.config.settings import Settings
 from models import Agent, ApiToken, User
-from tests.api.asking import address_for, body_for
-from tests.api.conftest import PLENTY, client_of, house_on
-from tests.api.crowd import a_crowd
-from tests.api.walking import Things, named
-from tests.conftest import build_world, copy_of, undone
+from tests.conftest import copy_database, rolled_back, store_world
+from tests.support.api_fixtures import HIGH_RATE_LIMITS, build_app_on, create_client
+from tests.support.api_objects import ApiObjects, operation_label
+from tests.support.large_dataset import create_large_dataset
+from tests.support.operation_requests import build_body, build_url
 
 FEW, MANY = 1, 200
-READS, WRITES = 3, 8  # statements, at most
+READS, WRITES = 3, 8  # maximum number of statements
 
-ANSWERING = [
+MEASURED_OPERATIONS = [
     one
     for one in OPERATIONS
-    if one.gives is not None and not getattr(one.handler, "between", False)
+    if one.response_type is not None and not getattr(one.handler, "waits_for_network", False)
 ]
-"""But for streams, and for what asks a gateway: that takes longer than any statement."""
+"""Without streams and calls to gateways, which take longer than any statement."""
 
-NOT_SIMPLY = {
-    "POST /organizations/invites/accept",  # by who is invited
-    "DELETE /gateways/{gateway_id}",  # of one that no board is on
+EXCLUDED_OPERATIONS = {
+    "POST /organizations/invites/accept",  # called by the invited user
+    "DELETE /gateways/{gateway_id}",  # for a gateway without boards
 }
-"""What the owner of everything cannot do just so: see test_people_statements.py."""
+"""Operations that the owner cannot call here: see test_people_statements.py."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """A database with a world of some size."""
+class SizedDatabase:
+    """A database with a given number of rows."""
 
     settings: Settings
-    there: Things
+    objects: ApiObjects
 
 
 @pytest.fixture(scope="module")
-def places(server: str, template: str) -> Iterator[dict[int, Place]]:
-    """A world with one of everything, and one with two hundred."""
-    with copy_of(template, server, "few") as few, copy_of(template, server, "many") as many:
+def databases(postgres_server: str, template_database: str) -> Iterator[dict[int, SizedDatabase]]:
+    """A database with one row of everything, and one with two hundred."""
+    with (
+        copy_database(template_database, postgres_server, "few") as few,
+        copy_database(template_database, postgres_server, "many") as many,
+    ):
         yield {
-            size: Place(settings, asyncio.run(_filled(settings, size)))
+            size: SizedDatabase(settings, asyncio.run(_create_database(settings, size)))
             for size, settings in [(FEW, few), (MANY, many)]
         }
 
 
-async def _filled(settings: Settings, size: int) -> Things:
+async def _create_database(settings: Settings, size: int) -> ApiObjects:
     engine = create_async_engine(settings.sqlalchemy_url)
     transaction = async_sessionmaker(engine, expire_on_commit=False).begin
-    world = await build_world(transaction)
+    world = await store_world(transaction)
     async with transaction() as session:
-        there = await a_crowd(session, world, size)
+        objects = await create_large_dataset(session, world, size)
     await engine.dispose()
-    return there
+    return objects
 
 
-def callers(operation: Operation, there: Things) -> list[User | Agent]:
-    """Return a person and an agent who may do this, as far as either may."""
-    world = there.world
+def list_callers(operation: Operation, objects: ApiObjects) -> list[User | Agent]:
+    """Return a user and an agent who may call the operation, as far as both may."""
+    world = objects.world
     if operation.path == "/users/me" and operation.method == "DELETE":
         return [world.dana]
     if operation.path == "/agents/{agent_id}/heartbeat":
         return [world.alice, world.other_worker]
     by_kind: dict[For, list[User | Agent]] = {
         For.USER: [world.alice],
-        For.AGENT: [there.insider(operation)],
+        For.AGENT: [objects.get_allowed_caller(operation)],
         For.EITHER: [world.alice, world.lead],
     }
-    return by_kind[operation.caller]
+    return by_kind[operation.allowed_caller]
 
 
-async def statements(
-    place: Place, operation: Operation, who: int, body: Any = None
+async def record_statements(
+    database: SizedDatabase, operation: Operation, caller_index: int, body: Any = None
 ) -> tuple[int, list[str]]:
-    """Return the status of an answer, and all that was sent to the database for it.
+    """Return the status of the response, and the SQL statements of the request.
 
-    What begins and ends a transaction is left out.
+    Transaction control is left out.
     """
-    sent: list[str] = []
-    async with undone(place.settings) as (connection, transaction):
+    collected: list[str] = []
+    async with rolled_back(database.settings) as (connection, transaction):
         async with transaction() as session:
-            await _seen_a_moment_ago(session)
-        caller = callers(operation, place.there)[who]
-        client = client_of(house_on(place.settings.model_copy(update=PLENTY), transaction), caller)
-        _count(connection, sent)
+            await _mark_recently_seen(session)
+        caller = list_callers(operation, database.objects)[caller_index]
+        client = create_client(
+            build_app_on(database.settings.model_copy(update=HIGH_RATE_LIMITS), transaction), caller
+        )
+        _count(connection, collected)
         answer = await client.request(
             operation.method,
-            address_for(operation, place.there),
-            json=body_for(operation, place.there) if body is None else body,
+            build_url(operation, database.objects),
+            json=build_body(operation, database.objects) if body is None else body,
         )
     assert answer.status_code == 200, answer.text
-    return answer.status_code, sent
+    return answer.status_code, collected
 
 
-def in_short(statement: str) -> str:
-    """Return what a statement does, and to which table."""
+def summarize(statement: str) -> str:
+    """Return the verb of a statement, and its table."""
     verb, *_ = statement.split()
     tables = re.findall(r"(?:\bfrom|\binto|^update) (\w+)", statement, re.IGNORECASE)
     return f"{verb.lower()} {' '.join(tables[:2])}"
 
 
-def _count(connection: AsyncConnection, sent: list[str]) -> None:
+def _count(connection: AsyncConnection, collected: list[str]) -> None:
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
-            sent.append(statement)
+            collected.append(statement)
 
     event.listen(connection.sync_connection, "before_cursor_execute", note)
 
 
-async def _seen_a_moment_ago(session: AsyncSession) -> None:
-    """Let everybody have called before: noting that is done once a minute, not for each call."""
+async def _mark_recently_seen(session: AsyncSession) -> None:
+    """Mark all callers as recently active: that is updated once a minute, not with each call."""
     await session.execute(update(Agent).values(last_seen_at=now()))
     await session.execute(update(ApiToken).values(last_used_at=now()))
 
 
-def kind(operation: Operation, who: int) -> str:
-    """Return as what somebody of `callers` calls."""
-    return "agent" if who or operation.caller is For.AGENT else "person"
+def caller_kind(operation: Operation, caller_index: int) -> str:
+    """Return the kind of a caller."""
+    return "agent" if caller_index or operation.allowed_caller is For.AGENT else "person"
 
 
 CASES = [
-    (operation, who)
-    for operation in ANSWERING
-    if named(operation) not in NOT_SIMPLY
-    for who in range(2 if operation.caller is For.EITHER else 1)
+    (operation, caller_index)
+    for operation in MEASURED_OPERATIONS
+    if operation_label(operation) not in EXCLUDED_OPERATIONS
+    for caller_index in range(2 if operation.allowed_caller is For.EITHER else 1)
 ]
 
 
 @pytest.mark.parametrize(
-    ("operation", "who"),
+    ("operation", "caller_index"),
     CASES,
-    ids=[f"{named(operation)} {kind(operation, who)}" for operation, who in CASES],
+    ids=[
+        f"{operation_label(operation)} {caller_kind(operation, caller_index)}"
+        for operation, caller_index in CASES
+    ],
 )
-async def test_an_operation_asks_little_however_much_there_is(
-    operation: Operation, who: int, places: dict[int, Place]
+async def test_the_number_of_statements_does_not_grow_with_the_data(
+    operation: Operation, caller_index: int, databases: dict[int, SizedDatabase]
 ) -> None:
     """P6."""
-    _, few = await statements(places[FEW], operation, who)
-    _, many = await statements(places[MANY], operation, who)
+    _, few = await record_statements(databases[FEW], operation, caller_index)
+    _, many = await record_statements(databases[MANY], operation, caller_index)
     most = READS if operation.method == "GET" else WRITES
-    told = [in_short(statement) for statement in many]
-    assert len(many) <= most, told
-    assert len(few) == len(many), (len(few), told)
+    summary = [summarize(statement) for statement in many]
+    assert len(many) <= most, summary
+    assert len(few) == len(many), (len(few), summary)

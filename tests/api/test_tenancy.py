@@ -1,4 +1,4 @@
-"""Who is of another organization, or works on another board, finds nothing and changes nothing."""
+"""Callers of another organization or board find and change nothing."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,48 +8,49 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.app import OPERATIONS
-from api.auth import Caller as For
-from api.operations import Operation
+from api.framework.auth import AllowedCaller as For
+from api.framework.operation import Operation
+from core.db.engine import TransactionFactory
 from models import Agent, Base, User
-from tests.api.asking import address_for, body_for
-from tests.api.conftest import Caller
-from tests.api.walking import Things, named, things
-from tests.conftest import Transaction
-from tests.world import World
+from tests.support.api_fixtures import ClientFactory
+from tests.support.api_objects import ApiObjects, create_api_objects, operation_label
+from tests.support.operation_requests import build_body, build_url
+from tests.support.world import World
 
 SEEN_ONLY = ("last_seen_at", "last_used_at")
-"""What changes by calling, whatever comes of it."""
+"""Columns that every call changes, even a rejected one."""
 
 WITH_IDS = [
     operation
     for operation in OPERATIONS
     if "{" in operation.path and not operation.path.startswith("/souls-directory")
 ]
-"""Souls are everybody's."""
+"""Operations with ids in the path; souls are public."""
 KEYS_IN_BODY = ("board_id", "task_id", "agent_id", "gateway_id", "organization_id")
 
 
 ROWS = """
     select coalesce(md5(string_agg(r, ',' order by r)), '')
-    from (select (to_jsonb(t) {kept})::text as r from {table} t) rows
+    from (select (to_jsonb(t) {ignored_columns})::text as r from {table} t) rows
 """
 
 
-async def checksums(session: AsyncSession) -> Mapping[str, str]:
-    """Return a checksum of every table, so that no change can hide."""
-    kept = " ".join(f"- '{column}'" for column in SEEN_ONLY)
+async def compute_checksums(session: AsyncSession) -> Mapping[str, str]:
+    """Return a checksum of every table, so that no change is missed."""
+    ignored_columns = " ".join(f"- '{column}'" for column in SEEN_ONLY)
     tables = [table.name for table in Base.metadata.sorted_tables]
     return {
-        table: await session.scalar(text(ROWS.format(kept=kept, table=table))) or ""
+        table: await session.scalar(text(ROWS.format(ignored_columns=ignored_columns, table=table)))
+        or ""
         for table in tables
     }
 
 
-def outsiders(operation: Operation, world: World) -> list[tuple[User | Agent, set[int]]]:
-    """Return who must not do this, and what they are told.
+def list_outsiders(operation: Operation, world: World) -> list[tuple[User | Agent, set[int]]]:
+    """Return callers without access, and the expected statuses.
 
-    In another organization nothing of this one exists: 404. Inside it, what one has no right to
-    is forbidden: 403; an agent that names a thing of another board may be told either.
+    Objects of another organization do not exist: 404. Inside the own organization a missing right
+    is 403; an agent that names an object of another board may get either.
     """
     people: list[tuple[User | Agent, set[int]]] = [(world.charlie, {404})]
     agents: list[tuple[User | Agent, set[int]]] = [
@@ -61,84 +62,84 @@ def outsiders(operation: Operation, world: World) -> list[tuple[User | Agent, se
         For.AGENT: agents,
         For.EITHER: [*people, *agents],
         For.ANYONE: [],
-    }[operation.caller]
+    }[operation.allowed_caller]
 
 
 OPEN: Mapping[tuple[str, str], set[int]] = {
     ("DELETE", "/agents/{agent_id}"): {200},
     ("POST", "/agents/{agent_id}/heartbeat"): {403, 404},
 }
-"""What is not there any more is no trouble; and an agent checks in for itself alone."""
+"""Deleting a missing agent succeeds; an agent sends heartbeats only for itself."""
 
 
-@pytest.mark.parametrize("operation", WITH_IDS, ids=named)
-async def test_an_outsider_finds_nothing_and_changes_nothing(
-    operation: Operation, calling: Caller, world: World, transaction: Transaction
+@pytest.mark.parametrize("operation", WITH_IDS, ids=operation_label)
+async def test_an_outsider_finds_and_changes_nothing(
+    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     async with transaction() as session:
-        there = await things(session, world)
-        before = await checksums(session)
+        objects = await create_api_objects(session, world)
+        before = await compute_checksums(session)
 
-    for outsider, told in outsiders(operation, world):
-        answer = await calling(outsider).request(
-            operation.method, address_for(operation, there), json=body_for(operation, there)
+    for outsider, expected in list_outsiders(operation, world):
+        answer = await client_for(outsider).request(
+            operation.method, build_url(operation, objects), json=build_body(operation, objects)
         )
-        allowed = OPEN.get((operation.method, operation.path), told)
+        allowed = OPEN.get((operation.method, operation.path), expected)
         assert answer.status_code in allowed, (outsider.name, answer.text)
         assert "Launch" not in answer.text
 
     async with transaction() as session:
-        assert await checksums(session) == before
+        assert await compute_checksums(session) == before
 
 
-def fields_of(operation: Operation) -> set[str]:
-    """Return what an operation takes in its body and its query."""
-    models = (operation.reads.body, operation.reads.query)
+def list_fields(operation: Operation) -> set[str]:
+    """Return the fields of body and query of an operation."""
+    models = (operation.parser.body, operation.parser.query)
     return {name for model in models if model for name in model.model_fields}
 
 
 NAMING = [
     operation
     for operation in OPERATIONS
-    if "{" not in operation.path and fields_of(operation) & set(KEYS_IN_BODY)
+    if "{" not in operation.path and list_fields(operation) & set(KEYS_IN_BODY)
 ]
 
 
-@pytest.mark.parametrize("operation", NAMING, ids=named)
-async def test_a_strangers_thing_is_not_reached_by_naming_it_elsewhere(
-    operation: Operation, calling: Caller, world: World, transaction: Transaction
+@pytest.mark.parametrize("operation", NAMING, ids=operation_label)
+async def test_a_foreign_object_cannot_be_referenced_in_a_request(
+    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
-    """Ids in bodies and queries are held to the same as those in paths."""
+    """Ids in bodies and queries follow the same rules as ids in paths."""
     async with transaction() as session:
-        there = await things(session, world)
-        before = await checksums(session)
-    ids = named_ids(operation, there)
+        objects = await create_api_objects(session, world)
+        before = await compute_checksums(session)
+    ids = list_named_ids(operation, objects)
 
-    for outsider, _ in outsiders(operation, world):
+    for outsider, _ in list_outsiders(operation, world):
         if isinstance(outsider, Agent) and operation.path.endswith("/heartbeat"):
-            continue  # it checks in for itself, whatever it names
-        body = operation.reads.body and {**(body_for(operation, there) or {}), **ids}
-        answer = await calling(outsider).request(
+            continue  # the heartbeat counts for the caller, whatever it names
+        body = operation.parser.body and {**(build_body(operation, objects) or {}), **ids}
+        answer = await client_for(outsider).request(
             operation.method,
             operation.path,
             json=body,
-            params=ids if operation.reads.query else None,
+            params=ids if operation.parser.query else None,
         )
         found = answer.json().get("total", answer.status_code)
         assert found in {0, 403, 404, 422}, (outsider.name, answer.text)
         assert "Launch" not in answer.text
 
     async with transaction() as session:
-        assert await checksums(session) == before
+        assert await compute_checksums(session) == before
 
 
-def named_ids(operation: Operation, there: Things) -> dict[str, Any]:
-    """Return the ids of things of Launch that an operation takes in its body or its query."""
+def list_named_ids(operation: Operation, objects: ApiObjects) -> dict[str, Any]:
+    """Return the ids of objects of Launch in body or query of an operation."""
     ids = {
-        "board_id": there.world.board.id,
-        "task_id": there.task.id,
-        "agent_id": there.world.other_worker.id,
-        "gateway_id": there.gateway.id,
-        "organization_id": there.world.tern.id,
+        "board_id": objects.world.board.id,
+        "task_id": objects.task.id,
+        "agent_id": objects.world.other_worker.id,
+        "gateway_id": objects.gateway.id,
+        "organization_id": objects.world.tern.id,
     }
-    return {name: str(id) for name, id in ids.items() if name in fields_of(operation)}
+    return {name: str(id) for name, id in ids.items() if name in list_fields(operation)}

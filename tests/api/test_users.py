@@ -1,11 +1,11 @@
-"""One's own user, and the organizations one belongs to."""
+"""The user's own account and organizations."""
 
 from sqlalchemy import select
 
+from core.db.engine import TransactionFactory
 from models import User
-from tests.api.conftest import Caller, Client
-from tests.conftest import Transaction
-from tests.world import World, a_user, an_api_token
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.world import World, make_api_token, make_user
 
 PROFILE = {
     "name": "Alice Liddell",
@@ -17,7 +17,7 @@ PROFILE = {
 }
 
 
-async def test_one_reads_and_changes_ones_own_profile(alice: Client) -> None:
+async def test_a_user_reads_and_changes_the_own_profile(alice: Client) -> None:
     changed = await alice.patch("/users/me", json={**PROFILE, "email": "x@y.z", "id": 5})
     assert changed.status_code == 200
     me = (await alice.get("/users/me")).json()
@@ -27,29 +27,29 @@ async def test_one_reads_and_changes_ones_own_profile(alice: Client) -> None:
     assert me["is_super_admin"] is False
 
 
-async def test_a_change_of_one_field_leaves_the_others(alice: Client) -> None:
+async def test_changing_one_field_keeps_the_others(alice: Client) -> None:
     await alice.patch("/users/me", json=PROFILE)
     me = (await alice.patch("/users/me", json={"notes": None})).json()
     assert (me["notes"], me["name"]) == (None, "Alice Liddell")
     assert (await alice.patch("/users/me")).json() == me
 
 
-async def test_agents_are_no_users(worker: Client) -> None:
+async def test_agents_cannot_call_user_operations(worker: Client) -> None:
     for method, path in [("GET", "/users/me"), ("POST", "/auth/bootstrap")]:
         assert (await worker.request(method, path)).status_code == 401
 
 
-async def test_bootstrap_takes_no_body_and_says_who_is_calling(alice: Client) -> None:
+async def test_bootstrap_needs_no_body_and_returns_the_user(alice: Client) -> None:
     assert (await alice.post("/auth/bootstrap")).json() == (await alice.get("/users/me")).json()
 
 
-async def test_who_belongs_nowhere_gets_an_organization_of_their_own(
-    calling: Caller, transaction: Transaction, world: World
+async def test_a_user_without_an_organization_gets_one(
+    client_for: ClientFactory, transaction: TransactionFactory, world: World
 ) -> None:
-    erin = a_user("Erin")
+    erin = make_user("Erin")
     async with transaction() as session:
-        session.add_all([erin, an_api_token(erin)])
-    client = calling(erin)
+        session.add_all([erin, make_api_token(erin)])
+    client = client_for(erin)
     assert (await client.post("/auth/bootstrap")).json()["id"] == str(erin.id)
     [own] = (await client.get("/organizations/me/list")).json()
     assert (own["name"], own["role"], own["is_active"]) == ("Personal", "owner", True)
@@ -72,14 +72,14 @@ async def test_a_new_organization_is_owned_and_active(alice: Client, world: Worl
     assert (await alice.get("/organizations/me")).json()["id"] == str(world.tern.id)
 
 
-async def test_nobody_works_in_an_organization_of_others(charlie: Client, world: World) -> None:
+async def test_a_foreign_organization_cannot_be_activated(charlie: Client, world: World) -> None:
     wanted = {"organization_id": str(world.tern.id)}
     response = await charlie.patch("/organizations/me/active", json=wanted)
     assert response.status_code == 404
     assert (await charlie.get("/organizations/me")).json()["id"] == str(world.plover.id)
 
 
-async def test_a_membership_shows_the_rights_on_single_boards(bob: Client, world: World) -> None:
+async def test_a_membership_contains_rights_on_single_boards(bob: Client, world: World) -> None:
     member = (await bob.get("/organizations/me/member")).json()
     assert member["role"] == "member"
     assert member["user"]["email"] == "bob@example.com"
@@ -88,10 +88,10 @@ async def test_a_membership_shows_the_rights_on_single_boards(bob: Client, world
     assert (access["can_read"], access["can_write"]) == (True, True)
 
 
-async def test_the_token_of_the_settings_is_the_first_user_in_local_mode(
-    transaction: Transaction, world: World, local: Caller
+async def test_the_local_token_authenticates_the_first_user(
+    transaction: TransactionFactory, world: World, local_client_for: ClientFactory
 ) -> None:
-    client = local(None)
+    client = local_client_for(None)
     me = (await client.get("/users/me")).json()
     assert me["clerk_user_id"] == "local-auth-user"
     assert (me["email"], me["name"]) == ("admin@home.local", "Local User")

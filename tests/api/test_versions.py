@@ -1,24 +1,24 @@
-"""ETag, If-Match and If-None-Match: nobody overwrites what they have not seen."""
+"""ETag, If-Match and If-None-Match prevent lost updates."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from kit.clock import now
+from core.clock import now
+from core.db.engine import TransactionFactory
 from models import Note, Tag, TagAssignment, Task
 from models import new_id as an_id
-from tests.api.conftest import Caller, Client
-from tests.api.walking import everything
-from tests.conftest import Transaction
-from tests.world import World
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.api_objects import read_all_rows
+from tests.support.world import World
 
 ANOTHER = '"{}-0123456789abcdef"'
 
 
 @dataclass(frozen=True)
-class Thing:
-    """Something with a version, where it is, and how it is changed in two ways."""
+class VersionedObject:
+    """An object with a version, its URL, and two changes of it."""
 
     path: str
     change: dict[str, Any]
@@ -29,9 +29,11 @@ THINGS = ("task", "task of an agent", "board", "note", "note of an agent")
 
 
 @pytest.fixture(params=THINGS)
-async def thing(request: Any, world: World, transaction: Transaction) -> Thing:
+async def versioned_object(
+    request: Any, world: World, transaction: TransactionFactory
+) -> VersionedObject:
     board = f"/boards/{world.board.id}"
-    task = world.task()
+    task = world.make_task()
     note = Note(
         id=an_id(),
         board_id=world.board.id,
@@ -45,94 +47,113 @@ async def thing(request: Any, world: World, transaction: Transaction) -> Thing:
     of_task = [{"assigned_agent_id": str(agent.id)} for agent in (world.worker, world.other_worker)]
     of_note = {"content": "As it is"}, {"content": "As it will be"}
     return {
-        "task": Thing(f"{board}/tasks/{task.id}", *of_task),
-        "task of an agent": Thing(f"/agent{board}/tasks/{task.id}", *of_task),
-        "board": Thing(board, {"objective": "This"}, {"objective": "That"}),
-        "note": Thing(f"{board}/memory/{note.id}", *of_note),
-        "note of an agent": Thing(f"/agent{board}/memory/{note.id}", *of_note),
+        "task": VersionedObject(f"{board}/tasks/{task.id}", *of_task),
+        "task of an agent": VersionedObject(f"/agent{board}/tasks/{task.id}", *of_task),
+        "board": VersionedObject(board, {"objective": "This"}, {"objective": "That"}),
+        "note": VersionedObject(f"{board}/memory/{note.id}", *of_note),
+        "note of an agent": VersionedObject(f"/agent{board}/memory/{note.id}", *of_note),
     }[request.param]
 
 
 @pytest.fixture
-def client(request: Any, thing: Thing, alice: Client, lead: Client) -> Client:
-    return lead if thing.path.startswith("/agent") else alice
+def client(request: Any, versioned_object: VersionedObject, alice: Client, lead: Client) -> Client:
+    return lead if versioned_object.path.startswith("/agent") else alice
 
 
-async def test_a_change_of_the_version_that_one_knows_is_made(client: Client, thing: Thing) -> None:
-    known = await client.get(thing.path)
+async def test_a_change_with_the_current_version_is_applied(
+    client: Client, versioned_object: VersionedObject
+) -> None:
+    known = await client.get(versioned_object.path)
     changed = await client.patch(
-        thing.path, json=thing.change, headers={"If-Match": known.headers["ETag"]}
+        versioned_object.path,
+        json=versioned_object.change,
+        headers={"If-Match": known.headers["ETag"]},
     )
     assert changed.status_code == 200
     assert changed.json()["version"] == known.json()["version"] + 1
     assert changed.headers["ETag"] != known.headers["ETag"]
-    assert (await client.get(thing.path)).headers["ETag"] == changed.headers["ETag"]
+    assert (await client.get(versioned_object.path)).headers["ETag"] == changed.headers["ETag"]
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-async def test_who_knows_an_old_version_changes_nothing(
-    client: Client, thing: Thing, method: str, transaction: Transaction
+async def test_a_change_with_an_old_version_is_rejected(
+    client: Client, versioned_object: VersionedObject, method: str, transaction: TransactionFactory
 ) -> None:
     """R2."""
-    known = (await client.get(thing.path)).headers["ETag"]
-    assert (await client.patch(thing.path, json=thing.change)).status_code == 200
+    known = (await client.get(versioned_object.path)).headers["ETag"]
+    assert (
+        await client.patch(versioned_object.path, json=versioned_object.change)
+    ).status_code == 200
     async with transaction() as session:
-        before = await everything(session)
+        before = await read_all_rows(session)
 
-    stale = await client.request(method, thing.path, json=thing.other, headers={"If-Match": known})
+    stale = await client.request(
+        method, versioned_object.path, json=versioned_object.other, headers={"If-Match": known}
+    )
 
     assert (stale.status_code, stale.json()["code"]) == (412, "stale")
     assert isinstance(stale.json()["detail"], str)
     async with transaction() as session:
-        assert await everything(session) == before
+        assert await read_all_rows(session) == before
 
 
-async def test_the_known_version_may_be_one_of_several_or_any(client: Client, thing: Thing) -> None:
-    known = (await client.get(thing.path)).headers["ETag"]
+async def test_if_match_accepts_several_versions_or_any(
+    client: Client, versioned_object: VersionedObject
+) -> None:
+    known = (await client.get(versioned_object.path)).headers["ETag"]
     several = f"{ANOTHER.format(99)}, {known}"
-    for change, tag in [(thing.change, several), (thing.other, "*")]:
-        answer = await client.patch(thing.path, json=change, headers={"If-Match": tag})
+    for change, tag in [(versioned_object.change, several), (versioned_object.other, "*")]:
+        answer = await client.patch(versioned_object.path, json=change, headers={"If-Match": tag})
         assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("of", ["W/{}", "7", "", '"', "{}x", '"-1"', '"9999999999999999999999"'])
-async def test_a_weak_tag_or_none_at_all_never_matches(
-    client: Client, thing: Thing, of: str
+async def test_weak_and_invalid_tags_never_match(
+    client: Client, versioned_object: VersionedObject, of: str
 ) -> None:
-    known = (await client.get(thing.path)).headers["ETag"]
+    known = (await client.get(versioned_object.path)).headers["ETag"]
     tag = of.format(known) if of != "{}x" else f'"x{known[1:]}'
-    answer = await client.patch(thing.path, json=thing.change, headers={"If-Match": tag})
+    answer = await client.patch(
+        versioned_object.path, json=versioned_object.change, headers={"If-Match": tag}
+    )
     assert answer.status_code == 412
 
 
-async def test_without_a_condition_the_last_word_wins(client: Client, thing: Thing) -> None:
+async def test_without_if_match_the_last_change_wins(
+    client: Client, versioned_object: VersionedObject
+) -> None:
     """R2."""
-    for change in (thing.change, thing.other):
-        assert (await client.patch(thing.path, json=change)).status_code == 200
+    for change in (versioned_object.change, versioned_object.other):
+        assert (await client.patch(versioned_object.path, json=change)).status_code == 200
 
 
-async def test_what_one_has_already_is_not_sent_again(client: Client, thing: Thing) -> None:
-    first = await client.get(thing.path)
+async def test_an_unchanged_object_gives_304(
+    client: Client, versioned_object: VersionedObject
+) -> None:
+    first = await client.get(versioned_object.path)
     assert first.headers["ETag"].startswith('"')
     for known in (first.headers["ETag"], f"W/{first.headers['ETag']}", "*"):
-        again = await client.get(thing.path, headers={"If-None-Match": known})
+        again = await client.get(versioned_object.path, headers={"If-None-Match": known})
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["ETag"] == first.headers["ETag"]
-    other = await client.get(thing.path, headers={"If-None-Match": ANOTHER.format(1)})
+    other = await client.get(versioned_object.path, headers={"If-None-Match": ANOTHER.format(1)})
     assert other.content == first.content
 
 
-async def test_what_is_created_has_its_tag(alice: Client, world: World) -> None:
+async def test_a_created_object_has_an_etag(alice: Client, world: World) -> None:
     created = await alice.post(f"/boards/{world.board.id}/tasks", json={"title": "New"})
     read = await alice.get(f"/boards/{world.board.id}/tasks/{created.json()['id']}")
     assert created.headers["ETag"] == read.headers["ETag"]
 
 
-async def test_what_a_task_shows_of_others_is_sent_anew_and_stops_nobody(
-    alice: Client, world: World, transaction: Transaction
+async def test_changes_of_related_rows_change_the_etag_but_not_the_version(
+    alice: Client, world: World, transaction: TransactionFactory
 ) -> None:
-    """A label got another name: the answer is another one, yet the task was not changed."""
-    task, tag = world.task(), Tag(id=an_id(), organization_id=world.tern.id, name="Red", slug="red")
+    """A tag was renamed: the response is different, but the task was not changed."""
+    task, tag = (
+        world.make_task(),
+        Tag(id=an_id(), organization_id=world.tern.id, name="Red", slug="red"),
+    )
     tag.created_at = tag.updated_at = now()
     async with transaction() as session:
         session.add_all([task, tag])
@@ -149,11 +170,11 @@ async def test_what_a_task_shows_of_others_is_sent_anew_and_stops_nobody(
     assert changed.status_code == 200
 
 
-async def test_a_refusal_has_its_own_reason_first(
-    worker: Client, rita: Client, charlie: Client, world: World, transaction: Transaction
+async def test_other_errors_take_precedence_over_412(
+    worker: Client, rita: Client, charlie: Client, world: World, transaction: TransactionFactory
 ) -> None:
-    """A condition is looked at last: what would be refused anyway is refused for that."""
-    task = world.task(assigned_agent_id=world.other_worker.id)
+    """The precondition is checked last, after all other rules."""
+    task = world.make_task(assigned_agent_id=world.other_worker.id)
     async with transaction() as session:
         session.add(task)
     path, stale = f"/boards/{world.board.id}/tasks/{task.id}", {"If-Match": ANOTHER.format(0)}
@@ -165,10 +186,10 @@ async def test_a_refusal_has_its_own_reason_first(
         assert (await client.patch(path, json=body, headers=stale)).status_code == status
 
 
-async def test_every_edit_of_a_task_makes_another_version(
-    alice: Client, calling: Caller, world: World, transaction: Transaction
+async def test_every_edit_of_a_task_increases_its_version(
+    alice: Client, client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
-    first, second = world.task("First"), world.task("Second")
+    first, second = world.make_task("First"), world.make_task("Second")
     async with transaction() as session:
         session.add_all([first, second])
     path = f"/boards/{world.board.id}/tasks"

@@ -1,4 +1,4 @@
-"""A real browser before the real app, started as a person starts it."""
+"""Fixtures for tests in a real browser with a real installation."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.browser.furnished import World, furnished, looked_at
-from tests.browser.home import Home, move_in
-from tests.browser.pages import new_context
-from tests.installation import LOCAL, Installation, free_port
+from tests.support.full_site import FullSite, fill_site, open_full_site
+from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
+from tests.support.live_site import LiveSite, set_up_site
+from tests.support.page_checks import new_context
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -20,16 +20,16 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-TIME_TO_UNDO = 5  # seconds: enough for a test to take an answer back, and short to wait for
+TIME_TO_UNDO = 5  # seconds: long enough for a test to undo a decision
 
 expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """An installation that nobody has used yet."""
+    """Start a new installation."""
     folder = tmp_path_factory.mktemp("installation")
-    installation = Installation(folder / "data", free_port(), {"APPROVAL_UNDO_SECONDS": "1"})
+    installation = Installation(folder / "data", find_free_port(), {"APPROVAL_UNDO_SECONDS": "1"})
     yield installation.start()
     installation.stop()
 
@@ -45,34 +45,36 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-async def home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
-    """A house that is lived in. The tests share it, so each makes boards of its own."""
-    environment = LOCAL | {"APPROVAL_UNDO_SECONDS": str(TIME_TO_UNDO)}
+async def site(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[LiveSite]:
+    """Start a site with an owner. The tests share it, so each test creates its own boards."""
+    environment = LOCAL_AUTH | {"APPROVAL_UNDO_SECONDS": str(TIME_TO_UNDO)}
     data = tmp_path_factory.mktemp("lived_in") / "data"
-    installation = Installation(data, free_port(), environment).start()
-    home = await move_in(browser, installation)
-    yield home
-    home.close()
+    installation = Installation(data, find_free_port(), environment).start()
+    site = await set_up_site(browser, installation)
+    yield site
+    site.close()
     installation.stop()
 
 
 @pytest.fixture(scope="session")
-async def furniture(home: Home) -> AsyncIterator[dict[str, str]]:
-    """Something of everything in the house: the ids, by what it is."""
-    async with furnished(home) as ids:
+async def site_ids(site: LiveSite) -> AsyncIterator[dict[str, str]]:
+    """Create objects of every kind in the site, and return their ids by name."""
+    async with fill_site(site) as ids:
         yield ids
 
 
 @pytest.fixture(scope="module")
-async def world(home: Home, furniture: dict[str, str]) -> AsyncIterator[World]:
-    """What is looked at: the house, with something of everything in it."""
-    async with looked_at(home, furniture) as world:
+async def world(site: LiveSite, site_ids: dict[str, str]) -> AsyncIterator[FullSite]:
+    """Open the site with objects of every kind in two windows."""
+    async with open_full_site(site, site_ids) as world:
         yield world
 
 
 @pytest.fixture
 async def tab(browser: Browser, installation: Installation) -> AsyncIterator[Page]:
-    """A tab of a browser that knows nobody."""
+    """Open a tab without a session."""
     context = await new_context(browser, installation)
     yield await context.new_page()
     await context.close()

@@ -1,12 +1,12 @@
-"""A board under a person's hands: by mouse, by keys, by menu, and on a phone."""
+"""Using a board in a browser: by mouse, keyboard, menu, and on a phone."""
 
 import re
 from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.home import Home
-from tests.browser.pages import PHONE, scrolls_sideways
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, overflows_horizontally
 
 POCKET = {"viewport": PHONE, "has_touch": True}
 
@@ -38,41 +38,41 @@ async def drag(page: Page, card: Locator, to: Locator) -> None:
     await page.mouse.up()
 
 
-async def test_a_card_that_is_dragged_moves_for_everybody(home: Home) -> None:
-    board = home.board("Dragging")
-    task = home.task(board, "Paint the door")
-    home.task(board, "Stays where it is")
+async def test_a_dragged_card_moves_for_all_viewers(site: LiveSite) -> None:
+    board = site.create_board("Dragging")
+    task = site.create_task(board, "Paint the door")
+    site.create_task(board, "Stays where it is")
     async with (
-        home.open(f"/boards/{board['id']}") as page,
-        home.open(f"/boards/{board['id']}") as other,
+        site.open_page(f"/boards/{board['id']}") as page,
+        site.open_page(f"/boards/{board['id']}") as other,
     ):
         await drag(page, card_of(page, task), column(page, "in_progress").locator(".cards"))
 
         for each in (page, other):
             await is_in(each, task, "in_progress")
         await expect(page.locator("#toasts")).to_contain_text("Moved to In progress")
-        moved = home.tasks(board)
+        moved = site.list_tasks(board)
         assert moved["Paint the door"]["status"] == "in_progress"
         assert moved["Stays where it is"]["status"] == "inbox"
 
         await page.keyboard.press("z")
         for each in (page, other):
             await is_in(each, task, "inbox")
-        assert home.tasks(board)["Paint the door"]["status"] == "inbox"
+        assert site.list_tasks(board)["Paint the door"]["status"] == "inbox"
 
 
-async def test_a_card_that_may_not_go_there_comes_back_and_says_why(home: Home) -> None:
-    board = home.board("Refusing", require_review_before_done=True)
-    task = home.task(board, "Ship it")
-    async with home.open(f"/boards/{board['id']}") as page:
+async def test_a_rejected_move_returns_the_card_with_the_reason(site: LiveSite) -> None:
+    board = site.create_board("Refusing", require_review_before_done=True)
+    task = site.create_task(board, "Ship it")
+    async with site.open_page(f"/boards/{board['id']}") as page:
         card = card_of(page, task)
         await drag(page, card, column(page, "done"))
 
         await expect(card.get_by_text("Goes to Review before it is done")).to_be_visible()
         await is_in(page, task, "inbox")
-        assert home.tasks(board)["Ship it"]["status"] == "inbox"
+        assert site.list_tasks(board)["Ship it"]["status"] == "inbox"
 
-        home.task(board, "Something else happens")
+        site.create_task(board, "Something else happens")
         await expect(page.get_by_text("Something else happens")).to_be_visible()
         await expect(card.get_by_text("Goes to Review before it is done")).to_be_visible()
 
@@ -81,11 +81,11 @@ async def test_a_card_that_may_not_go_there_comes_back_and_says_why(home: Home) 
         await expect(card.get_by_role("alert")).to_have_count(0)
 
 
-async def test_a_card_that_waits_for_another_cannot_be_taken(home: Home) -> None:
-    board = home.board("Blocked")
-    first = home.task(board, "Order the paint")
-    task = home.task(board, "Paint the door", depends_on_task_ids=[first["id"]])
-    async with home.open(f"/boards/{board['id']}") as page:
+async def test_a_blocked_card_cannot_be_dragged(site: LiveSite) -> None:
+    board = site.create_board("Blocked")
+    first = site.create_task(board, "Order the paint")
+    task = site.create_task(board, "Paint the door", depends_on_task_ids=[first["id"]])
+    async with site.open_page(f"/boards/{board['id']}") as page:
         card = card_of(page, task)
         await expect(card.get_by_text("Waits for 1 task")).to_be_visible()
 
@@ -93,27 +93,27 @@ async def test_a_card_that_waits_for_another_cannot_be_taken(home: Home) -> None
         await is_in(page, task, "inbox")
         await expect(card.locator("summary")).to_have_count(0)
 
-        home.change(board, first, status="done")
+        site.update_task(board, first, status="done")
         await expect(card.get_by_text("Waits for 1 task")).to_have_count(0)
         await drag(page, card, column(page, "in_progress").locator(".cards"))
         await is_in(page, task, "in_progress")
 
 
-async def test_a_card_moves_by_keys(home: Home) -> None:
-    board = home.board("Keys")
-    task = home.task(board, "Paint the door")
-    async with home.open(f"/boards/{board['id']}?done=1") as page:
+async def test_a_card_moves_by_keyboard(site: LiveSite) -> None:
+    board = site.create_board("Keys")
+    task = site.create_task(board, "Paint the door")
+    async with site.open_page(f"/boards/{board['id']}?done=1") as page:
         link = card_of(page, task).get_by_role("link", name="Paint the door")
         await link.focus()
 
-        await page.keyboard.press("Shift+ArrowLeft")  # there is nothing left of the inbox
+        await page.keyboard.press("Shift+ArrowLeft")  # the inbox is the first column
         for status in ("in_progress", "review", "done"):
             await page.keyboard.press("Shift+ArrowRight")
             await is_in(page, task, status)
             await expect(link).to_be_focused()
         await page.keyboard.press("Shift+ArrowLeft")
         await is_in(page, task, "review")
-        assert home.tasks(board)["Paint the door"]["status"] == "review"
+        assert site.list_tasks(board)["Paint the door"]["status"] == "review"
 
         await page.keyboard.press("m")
         first = card_of(page, task).locator(".menu button").first
@@ -123,10 +123,10 @@ async def test_a_card_moves_by_keys(home: Home) -> None:
         await is_in(page, task, "in_progress")
 
 
-async def test_keys_walk_through_the_cards_and_open_them(home: Home) -> None:
-    board = home.board("Walking")
-    tasks = [home.task(board, title) for title in ("One", "Two", "Three")]
-    async with home.open(f"/boards/{board['id']}") as page:
+async def test_keyboard_shortcuts_move_through_cards_and_open_them(site: LiveSite) -> None:
+    board = site.create_board("Walking")
+    tasks = [site.create_task(board, title) for title in ("One", "Two", "Three")]
+    async with site.open_page(f"/boards/{board['id']}") as page:
         titles = await page.locator("[data-item] h3").all_inner_texts()
         assert sorted(titles) == sorted(task["title"] for task in tasks)
 
@@ -147,9 +147,9 @@ async def test_keys_walk_through_the_cards_and_open_them(home: Home) -> None:
         await expect(second).to_be_focused()
 
 
-async def test_a_task_is_written_in_a_dialog(home: Home) -> None:
-    board = home.board("Writing")
-    async with home.open(f"/boards/{board['id']}") as page:
+async def test_a_task_is_created_in_a_dialog(site: LiveSite) -> None:
+    board = site.create_board("Writing")
+    async with site.open_page(f"/boards/{board['id']}") as page:
         await page.keyboard.press("n")
         dialog = page.get_by_role("dialog", name="New task on Writing")
         title = dialog.get_by_label("Title")
@@ -157,7 +157,7 @@ async def test_a_task_is_written_in_a_dialog(home: Home) -> None:
 
         await page.keyboard.press("Enter")
         await expect(title).to_have_attribute("aria-invalid", "true")
-        assert home.tasks(board) == {}
+        assert site.list_tasks(board) == {}
 
         await title.fill("Paint the door")
         await dialog.get_by_role("button", name="Add and write another").click()
@@ -171,17 +171,17 @@ async def test_a_task_is_written_in_a_dialog(home: Home) -> None:
         await dialog.get_by_role("button", name="Add task").click()
         await expect(dialog).to_be_hidden()
         await expect(column(page, "inbox").get_by_text("Hang the sign")).to_be_visible()
-    made = home.tasks(board)
+    made = site.list_tasks(board)
     assert set(made) == {"Paint the door", "Hang the sign"}
     assert made["Hang the sign"]["priority"] == "high"
     assert made["Hang the sign"]["description"] == "With **four** screws."
 
 
-async def test_filters_are_in_the_address_and_survive_a_reload(home: Home) -> None:
-    board = home.board("Filters")
-    door, sign = home.task(board, "Paint the door"), home.task(board, "Hang the sign")
-    first = home.task(board, "Wait for the door", depends_on_task_ids=[door["id"]])
-    async with home.open(f"/boards/{board['id']}") as page:
+async def test_filters_are_in_the_address_and_survive_a_reload(site: LiveSite) -> None:
+    board = site.create_board("Filters")
+    door, sign = site.create_task(board, "Paint the door"), site.create_task(board, "Hang the sign")
+    first = site.create_task(board, "Wait for the door", depends_on_task_ids=[door["id"]])
+    async with site.open_page(f"/boards/{board['id']}") as page:
         await page.keyboard.press("/")
         await page.keyboard.type("door")
         await expect(card_of(page, sign)).to_have_count(0)
@@ -206,11 +206,11 @@ async def test_filters_are_in_the_address_and_survive_a_reload(home: Home) -> No
         await expect(page).to_have_url(re.compile(f"/boards/{board['id']}$"))
 
 
-async def test_what_is_done_unfolds_and_folds(home: Home) -> None:
-    board = home.board("Folding")
-    task = home.task(board, "Paint the door")
-    home.change(board, task, status="done")
-    async with home.open(f"/boards/{board['id']}") as page:
+async def test_the_done_column_expands_and_collapses(site: LiveSite) -> None:
+    board = site.create_board("Folding")
+    task = site.create_task(board, "Paint the door")
+    site.update_task(board, task, status="done")
+    async with site.open_page(f"/boards/{board['id']}") as page:
         await expect(card_of(page, task)).to_have_count(0)
 
         await page.get_by_role("link", name="Open Done: 1").click()
@@ -223,11 +223,11 @@ async def test_what_is_done_unfolds_and_folds(home: Home) -> None:
         await is_in(page, task, "done")
 
 
-async def test_the_list_shows_the_same_tasks_sorted(home: Home) -> None:
-    board = home.board("Listed")
+async def test_the_list_shows_the_same_tasks_sorted(site: LiveSite) -> None:
+    board = site.create_board("Listed")
     for title, priority in (("Apple", "low"), ("Cherry", "high"), ("Banana", "medium")):
-        home.task(board, title, priority=priority)
-    async with home.open(f"/boards/{board['id']}") as page:
+        site.create_task(board, title, priority=priority)
+    async with site.open_page(f"/boards/{board['id']}") as page:
         await page.get_by_role("link", name="List", exact=True).click()
         titles = page.locator("tr[data-item] th a")
         await expect(titles).to_have_count(3)
@@ -244,14 +244,14 @@ async def test_the_list_shows_the_same_tasks_sorted(home: Home) -> None:
         await expect(page.locator("#drawer h2").first).to_have_text("Apple")
 
 
-async def test_on_a_phone_one_column_shows_and_cards_move_by_their_menu(home: Home) -> None:
-    board = home.board("In the pocket")
-    task = home.task(board, "Paint the door")
-    async with home.open(f"/boards/{board['id']}", **POCKET) as page:
+async def test_a_phone_shows_one_column_and_moves_cards_by_menu(site: LiveSite) -> None:
+    board = site.create_board("In the pocket")
+    task = site.create_task(board, "Paint the door")
+    async with site.open_page(f"/boards/{board['id']}", **POCKET) as page:
         await is_in(page, task, "inbox")
         for status in ("in_progress", "review", "done"):
             await expect(column(page, status)).to_be_hidden()
-        assert not await scrolls_sideways(page)
+        assert not await overflows_horizontally(page)
 
         card = card_of(page, task)
         await card.locator("summary").tap()
@@ -264,31 +264,31 @@ async def test_on_a_phone_one_column_shows_and_cards_move_by_their_menu(home: Ho
         await expect(column(page, "inbox")).to_be_hidden()
 
 
-async def test_on_a_phone_what_happens_elsewhere_does_not_change_the_column(home: Home) -> None:
-    board = home.board("Calm pocket")
-    reading, other = home.task(board, "Read this"), home.task(board, "Begin this")
-    async with home.open(f"/boards/{board['id']}", **POCKET) as page:
+async def test_a_phone_keeps_its_column_after_live_updates(site: LiveSite) -> None:
+    board = site.create_board("Calm pocket")
+    reading, other = site.create_task(board, "Read this"), site.create_task(board, "Begin this")
+    async with site.open_page(f"/boards/{board['id']}", **POCKET) as page:
         await is_in(page, reading, "inbox")
-        home.change(board, other, status="in_progress")
+        site.update_task(board, other, status="in_progress")
         await expect(page.get_by_role("link", name="Doing 1")).to_be_visible()
         await is_in(page, reading, "inbox")
 
         await page.get_by_role("link", name="Done 0").tap()
         await expect(page.get_by_text("Approved work rests here")).to_be_visible()
-        home.change(board, reading, status="done")
+        site.update_task(board, reading, status="done")
         await is_in(page, reading, "done")
 
 
-async def test_on_a_phone_a_task_fills_the_screen_like_a_page(home: Home) -> None:
-    board = home.board("Small screen")
-    task = home.task(board, "Paint the door", description="In **green**.")
-    async with home.open(f"/boards/{board['id']}", **POCKET) as page:
+async def test_on_a_phone_a_task_fills_the_screen(site: LiveSite) -> None:
+    board = site.create_board("Small screen")
+    task = site.create_task(board, "Paint the door", description="In **green**.")
+    async with site.open_page(f"/boards/{board['id']}", **POCKET) as page:
         await card_of(page, task).get_by_role("link", name="Paint the door").tap()
         await expect(page).to_have_url(re.compile(f"/tasks/{task['id']}"))
         drawer = page.locator("#drawer")
         await expect(drawer.get_by_role("heading", name="Paint the door")).to_be_visible()
         assert await drawer.bounding_box() == {"x": 0, "y": 0, **PHONE}
-        assert not await scrolls_sideways(page)
+        assert not await overflows_horizontally(page)
 
         await page.reload()
         await expect(page.get_by_role("heading", level=1, name="Paint the door")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Every page that a person can open: whole, readable and without an error, in every look."""
+"""Every page: complete, accessible and without errors in every theme."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -6,13 +6,13 @@ from itertools import chain
 import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
-from tests.browser import test_pages_of_boards as pages_of_boards
-from tests.browser import test_pages_of_gateways as pages_of_gateways
-from tests.browser.addresses import FOR_STRANGERS, NO_PAGES, OTHERS, PAGES, addresses_of
-from tests.browser.furnished import Window, World
-from tests.browser.home import Home
-from tests.browser.pages import PHONE, WIDE, new_context
-from web.app import pages
+from tests.browser import test_board_pages as pages_of_boards
+from tests.browser import test_gateway_pages as pages_of_gateways
+from tests.support.full_site import CheckedPage, FullSite
+from tests.support.live_site import LiveSite
+from tests.support.page_addresses import NON_PAGES, OTHER_PAGES, PAGES, PUBLIC_PAGES, list_addresses
+from tests.support.page_checks import PHONE, WIDE, new_context
+from web.routes import pages
 
 REST = ("/welcome", "/agents", "/people", "/settings", "/activity")
 
@@ -26,33 +26,35 @@ def routes_of(route: BaseRoute) -> Iterator[Route]:
         yield route
 
 
-def test_no_page_is_forgotten() -> None:
+def test_the_page_list_contains_every_route() -> None:
     found = {route.path for route in routes_of(pages) if "GET" in (route.methods or ())}
-    assert found == {*PAGES, *FOR_STRANGERS, *NO_PAGES}
+    assert found == {*PAGES, *PUBLIC_PAGES, *NON_PAGES}
 
 
-def test_every_page_is_looked_at_in_one_of_these_files() -> None:
+def test_every_page_is_opened_by_one_of_the_test_files() -> None:
     files = (REST, pages_of_boards.ROOTS, pages_of_gateways.ROOTS)
-    looked_at = [address for roots in files for address in addresses_of(*roots)]
-    assert sorted(looked_at) == sorted(chain.from_iterable(PAGES.values()))
+    addresses = [address for roots in files for address in list_addresses(*roots)]
+    assert sorted(addresses) == sorted(chain.from_iterable(PAGES.values()))
 
 
-@pytest.mark.parametrize("address", addresses_of(*REST))
-async def test_a_page(world: World, address: str) -> None:
+@pytest.mark.parametrize("address", list_addresses(*REST))
+async def test_a_page_is_accessible_and_has_no_errors(world: FullSite, address: str) -> None:
     await world.visit(address)
 
 
-@pytest.mark.parametrize("address", OTHERS)
-async def test_a_page_beside_them(world: World, address: str) -> None:
+@pytest.mark.parametrize("address", OTHER_PAGES)
+async def test_other_pages_are_accessible_and_have_no_errors(world: FullSite, address: str) -> None:
     await world.visit(address, status=404 if "no-such" in address else 200)
 
 
-@pytest.mark.parametrize("address", [one for many in FOR_STRANGERS.values() for one in many])
-async def test_a_page_for_strangers(home: Home, address: str) -> None:
+@pytest.mark.parametrize("address", [one for many in PUBLIC_PAGES.values() for one in many])
+async def test_pages_without_sign_in_are_accessible_and_have_no_errors(
+    site: LiveSite, address: str
+) -> None:
     for size in (WIDE, PHONE):
-        context = await new_context(home.browser, home.installation, viewport=size)
-        window = Window.of(await context.new_page())
+        context = await new_context(site.browser, site.installation, viewport=size)
+        window = CheckedPage.watch(await context.new_page())
         response = await window.page.goto(address)
         assert response
-        await window.looks_well(response.status)
+        await window.check(response.status)
         await context.close()

@@ -1,4 +1,4 @@
-"""Connecting a gateway, in a real browser: a fake one listens beside the house."""
+"""Connecting a gateway in a browser, with a fake gateway."""
 
 import asyncio
 import re
@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.home import Home
-from tests.installation import Api
-from tests.openclaw.fake import TOKEN, Fake, Refused, running
-from tests.openclaw.workshop import Workshop, working
+from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
+from tests.support.fake_gateway import TOKEN, ErrorResponse, FakeGateway, run_fake_gateway
+from tests.support.installation import ApiClient
+from tests.support.live_site import LiveSite
 
-SOON = 10.0  # seconds in which what is mended is green
+SOON = 10.0  # seconds until a solved problem is shown
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[Fake]:
-    async with running(Fake()) as fake:
+async def fake() -> AsyncIterator[FakeGateway]:
+    async with run_fake_gateway(FakeGateway()) as fake:
         yield fake
 
 
-async def enter(page: Page, name: str, fake: Fake, token: str = TOKEN) -> None:
+async def enter(page: Page, name: str, fake: FakeGateway, token: str = TOKEN) -> None:
     """Fill the form in, and go to the page of the gateway."""
     await page.goto("/gateways/new")
     await page.get_by_label("Name").fill(name)
@@ -38,12 +38,12 @@ def state(page: Page):
     return page.locator("#gateway-now header").get_by_role("status")
 
 
-async def test_what_is_approved_on_the_gateway_turns_green_by_itself(
-    home: Home, fake: Fake
+async def test_an_approved_device_updates_the_connection_checks(
+    site: LiveSite, fake: FakeGateway
 ) -> None:
-    """Market need 1: within ten seconds, without a reload, and nothing is entered again."""
-    fake.asks_for_pairing = True
-    async with home.open("/gateways") as page:
+    """Market need 1: within ten seconds, without a reload or any input."""
+    fake.requires_pairing = True
+    async with site.open_page("/gateways") as page:
         await enter(page, "Turns green", fake)
         await expect(state(page)).to_have_text("Waits to be approved")
         await expect(page.locator(".step[data-s=fail] pre")).to_have_text(
@@ -53,22 +53,22 @@ async def test_what_is_approved_on_the_gateway_turns_green_by_itself(
         rail = page.locator("#rail a", has_text="Gateways")
         await expect(rail).to_contain_text("not connected")
 
-        fake.approve()
+        fake.approve_device()
         began = time.monotonic()
         await expect(state(page)).to_have_text("Connected")
         assert time.monotonic() - began < SOON
         await expect(page.locator(".step[data-s=done]")).to_have_count(8)
         assert await page.evaluate("window.stayed")
 
-        fake.refuses = {"code": "UNAVAILABLE", "details": {"reason": "startup-sidecars"}}
-        await fake.drop(4000)
+        fake.connect_error = {"code": "UNAVAILABLE", "details": {"reason": "startup-sidecars"}}
+        await fake.close_connections(4000)
         await expect(state(page)).to_have_text("It does not let us speak")
-        fake.refuses = None
+        fake.connect_error = None
         await expect(state(page)).to_have_text("Connected")
 
 
-async def test_a_token_that_is_entered_again_is_tried_at_once(home: Home, fake: Fake) -> None:
-    async with home.open("/gateways") as page:
+async def test_a_changed_token_is_checked_at_once(site: LiveSite, fake: FakeGateway) -> None:
+    async with site.open_page("/gateways") as page:
         await enter(page, "Wrong token", fake, token="wrong")
         await expect(state(page)).to_have_text("It refuses the token")
         await page.get_by_role("link", name="Edit what was entered").click()
@@ -80,20 +80,20 @@ async def test_a_token_that_is_entered_again_is_tried_at_once(home: Home, fake: 
 
 
 @asynccontextmanager
-async def a_workshop(home: Home, name: str) -> AsyncGenerator[tuple[Workshop, str]]:
+async def a_workshop(site: LiveSite, name: str) -> AsyncGenerator[tuple[FakeAgentsGateway, str]]:
     """A gateway with an agent, and the address of the page about it."""
-    async with working() as workshop:
-        entered = await asyncio.to_thread(home.gateway, name, workshop.url, workshop.token)
+    async with run_fake_agents_gateway() as workshop:
+        entered = await asyncio.to_thread(site.create_gateway, name, workshop.url, workshop.token)
         yield workshop, f"/gateways/{entered['id']}"
 
 
-async def test_a_conversation_with_an_agent_goes_on_by_itself(home: Home) -> None:
-    said = [{"role": "user", "content": f"Line {n}"} for n in range(60)]
-    async with a_workshop(home, "Talks") as (workshop, address), home.open(address) as page:
-        workshop.methods["chat.history"] = lambda _: {
+async def test_a_session_transcript_updates_by_itself(site: LiveSite) -> None:
+    messages = [{"role": "user", "content": f"Line {n}"} for n in range(60)]
+    async with a_workshop(site, "Talks") as (workshop, address), site.open_page(address) as page:
+        workshop.handlers["chat.history"] = lambda _: {
             "messages": [
-                *said,
-                *[{"role": "user", "content": text} for text in said_to_main(workshop)],
+                *messages,
+                *[{"role": "user", "content": text} for text in list_messages_to_main(workshop)],
                 *[{"role": "assistant", "content": f"Yes: {text}"} for text in answered],
             ]
         }
@@ -110,45 +110,45 @@ async def test_a_conversation_with_an_agent_goes_on_by_itself(home: Home) -> Non
         await expect(page.locator("#transcript").get_by_text("Are you there?")).to_be_in_viewport()
         await expect(box).to_have_value("")
         await box.fill("I am writing")
-        answered.extend(said_to_main(workshop))
+        answered.extend(list_messages_to_main(workshop))
         await expect(page.get_by_text("Yes: Are you there?")).to_be_in_viewport()
         await expect(box).to_have_value("I am writing")
         await box.press("Enter")
         await expect(page.locator("#transcript").get_by_text("I am writing")).to_be_visible()
-        assert said_to_main(workshop) == ["Are you there?", "I am writing"]
+        assert list_messages_to_main(workshop) == ["Are you there?", "I am writing"]
 
 
-async def test_what_a_gateway_did_not_take_stays_in_the_box(home: Home) -> None:
-    async with a_workshop(home, "Refuses") as (workshop, address), home.open(address) as page:
+async def test_a_message_that_a_gateway_rejects_stays_in_the_form(site: LiveSite) -> None:
+    async with a_workshop(site, "Refuses") as (workshop, address), site.open_page(address) as page:
         await page.goto(f"{address}/sessions/agent%3Amain%3Amain")
         await expect(page.get_by_text("Nothing was said here yet.")).to_be_visible()
-        send, workshop.methods["chat.send"] = workshop.methods["chat.send"], refuse
+        send, workshop.handlers["chat.send"] = workshop.handlers["chat.send"], refuse
         box = page.get_by_label("Message")
         await box.fill("Once only")
         await box.press("Enter")
         await expect(page.locator("#toasts")).to_contain_text("without these rights")
         await expect(box).to_have_value("Once only")
-        workshop.methods["chat.send"] = send
+        workshop.handlers["chat.send"] = send
         await box.press("Enter")
         await expect(page.locator("#transcript")).to_contain_text("Once only")
-        assert said_to_main(workshop) == ["Once only"]
+        assert list_messages_to_main(workshop) == ["Once only"]
         sent = [params for method, params in workshop.calls if method == "chat.send"]
         first, second = [params for params in sent if params["message"] == "Once only"]
         assert first["idempotencyKey"] == second["idempotencyKey"]
 
 
-def said_to_main(workshop: Workshop) -> list[str]:
-    return [text for key, text in workshop.said if key == "agent:main:main"]
+def list_messages_to_main(workshop: FakeAgentsGateway) -> list[str]:
+    return [text for key, text in workshop.sent_messages if key == "agent:main:main"]
 
 
 def refuse(_params: dict[str, Any]) -> Any:
-    raise Refused("FORBIDDEN", details={"missingScope": "operator.write"})
+    raise ErrorResponse("FORBIDDEN", details={"missingScope": "operator.write"})
 
 
-async def test_sessions_are_read_without_scripts(home: Home) -> None:
-    async with a_workshop(home, "Plain talk") as (workshop, address):
+async def test_sessions_can_be_read_without_scripts(site: LiveSite) -> None:
+    async with a_workshop(site, "Plain talk") as (workshop, address):
         workshop._session("agent:main:main")
-        page = await home.tab(java_script_enabled=False)
+        page = await site.new_tab(java_script_enabled=False)
         await page.goto(f"{address}/sessions")
         await page.get_by_role("link", name="Ask the gateway").click()
         await page.get_by_role("link", name="agent:main:main").click()
@@ -156,25 +156,25 @@ async def test_sessions_are_read_without_scripts(home: Home) -> None:
         await page.get_by_label("Message").fill("Hello from a plain browser")
         await page.get_by_role("button", name="Send").click()
         await expect(page.locator("#transcript")).to_contain_text("Hello from a plain browser")
-        assert said_to_main(workshop) == ["Hello from a plain browser"]
+        assert list_messages_to_main(workshop) == ["Hello from a plain browser"]
         await page.context.close()
 
 
 @pytest.mark.parametrize("with_scripts", [True, False])
-async def test_agents_that_are_there_are_linked_and_unlinked(
-    home: Home, with_scripts: bool
+async def test_existing_agents_can_be_linked_and_unlinked(
+    site: LiveSite, with_scripts: bool
 ) -> None:
-    board = home.board(f"Linking {with_scripts}")
-    async with a_workshop(home, f"Links {with_scripts}") as (workshop, address):
+    board = site.create_board(f"Linking {with_scripts}")
+    async with a_workshop(site, f"Links {with_scripts}") as (workshop, address):
         workshop.entries["writer"] = {"name": "Wanda", "workspace": "/home/wanda"}
-        page = await home.tab(java_script_enabled=with_scripts)
+        page = await site.new_tab(java_script_enabled=with_scripts)
         await page.goto(f"{address}/agents{'' if with_scripts else '?wait=1'}")
         await page.get_by_role("checkbox", name="Wanda").check()
         await page.get_by_label("Board", exact=True).select_option(board["name"])
         await page.get_by_role("button", name="Link", exact=True).click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("It is here. Now tell it.")
         token = await page.locator(".copy code").inner_text()
-        with Api(home.installation.url, token) as agent:
+        with ApiClient(site.installation.url, token) as agent:
             assert agent.call("POST", "/agent/heartbeat")["name"] == "Wanda"
         await page.goto(f"{address}/agents?wait=1")
         await page.locator("summary", has_text="Unlink").click()
@@ -184,12 +184,12 @@ async def test_agents_that_are_there_are_linked_and_unlinked(
         await page.context.close()
 
 
-async def test_it_works_without_scripts(home: Home, fake: Fake) -> None:
-    fake.asks_for_pairing = True
-    page = await home.tab(java_script_enabled=False)
+async def test_gateway_pages_work_without_scripts(site: LiveSite, fake: FakeGateway) -> None:
+    fake.requires_pairing = True
+    page = await site.new_tab(java_script_enabled=False)
     await enter(page, "Without scripts", fake)
     await expect(page.locator(".step[data-s=fail]")).to_contain_text("Waits to be approved")
-    fake.approve()
+    fake.approve_device()
     async with asyncio.timeout(20):
         while await page.locator(".step[data-s=fail]").count():
             await page.get_by_role("button", name="Look again").click()

@@ -1,25 +1,25 @@
-"""Somebody is invited, and comes in by the link, with scripts and without them."""
+"""A user signs up by an invite link, with and without scripts."""
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.furnished import Window
-from tests.browser.home import Home
-from tests.browser.pages import PHONE, WIDE, new_context
+from tests.support.full_site import CheckedPage
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, WIDE, new_context
 
 
 @pytest.mark.parametrize(("size", "scripts"), [(WIDE, True), (PHONE, True), (WIDE, False)])
-async def test_a_newcomer_comes_in_by_the_link(home: Home, size, scripts: bool) -> None:
+async def test_an_invited_user_signs_up_by_the_link(site: LiveSite, size, scripts: bool) -> None:
     email = f"rita-{size['width']}-{scripts}@example.com".lower()
-    invite = home.owner.call("POST", "/organizations/me/invites", invited_email=email)
+    invite = site.owner.call("POST", "/organizations/me/invites", invited_email=email)
     link = f"/invite?token={invite['token']}"
     options = {"viewport": size, "java_script_enabled": scripts}
-    context = await new_context(home.browser, home.installation, **options)
-    window = Window.of(await context.new_page())
+    context = await new_context(site.browser, site.installation, **options)
+    window = CheckedPage.watch(await context.new_page())
     page = window.page
     await page.goto(link)
     if scripts:
-        await window.looks_well()
+        await window.check()
     await page.get_by_label("Your name").fill("Rita")
     await page.get_by_label("Password", exact=True).fill("a password of Rita's")
     await page.get_by_role("button", name="Create account").click()
@@ -29,10 +29,10 @@ async def test_a_newcomer_comes_in_by_the_link(home: Home, size, scripts: bool) 
     await page.goto(link)
     await expect(page.locator("h1")).to_have_text("This link opens nothing.")
     if scripts:
-        await window.looks_well(410)
-    again = home.owner.call("POST", "/organizations/me/invites", invited_email=f"x{email}")
+        await window.check(410)
+    again = site.owner.call("POST", "/organizations/me/invites", invited_email=f"x{email}")
     await page.goto(f"/invite?token={again['token']}")
     await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
     if scripts:
-        await window.looks_well()
+        await window.check()
     await context.close()

@@ -1,22 +1,22 @@
-"""Open pages follow what happens, whatever happens to their connection."""
+"""Open pages receive updates, also after connection failures."""
 
 import asyncio
 import re
 
 from playwright.async_api import Page, Request, Route, expect
 
-from tests.browser.home import OWNER, Home
-from tests.browser.pages import new_context
+from tests.support.live_site import OWNER, LiveSite
+from tests.support.page_checks import new_context
 
 
 def live_state(page: Page, state: str):
     return expect(page.locator(f".live[data-state={state}]").first)
 
 
-async def test_two_open_pages_follow_each_other(home: Home) -> None:
-    board = home.board(name="Two pages")
-    task = home.task(board, "Paint the door")
-    one, other = await home.tab(), await home.tab()
+async def test_two_open_pages_update_each_other(site: LiveSite) -> None:
+    board = site.create_board(name="Two pages")
+    task = site.create_task(board, "Paint the door")
+    one, other = await site.new_tab(), await site.new_tab()
     for page in (one, other):
         await page.goto(f"/boards/{board['id']}")
     card = f"#task-{task['id']}"
@@ -30,15 +30,15 @@ async def test_two_open_pages_follow_each_other(home: Home) -> None:
         await page.context.close()
 
 
-async def test_a_first_connection_that_fails_is_tried_again(home: Home) -> None:
-    board = home.board(name="First try")
-    page = await home.tab()
-    tries = 0
+async def test_a_failed_first_connection_is_retried(site: LiveSite) -> None:
+    board = site.create_board(name="First try")
+    page = await site.new_tab()
+    attempts = 0
 
     async def fail_at_first(route: Route) -> None:
-        nonlocal tries
-        tries += 1
-        if tries == 1:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
             await route.fulfill(status=503)
         else:
             await route.continue_()
@@ -47,16 +47,16 @@ async def test_a_first_connection_that_fails_is_tried_again(home: Home) -> None:
     await page.goto(f"/boards/{board['id']}")
     await live_state(page, "live").to_be_visible(timeout=20_000)
 
-    task = home.task(board, "Heard after all")
+    task = site.create_task(board, "Heard after all")
 
     await expect(page.locator(f"#task-{task['id']}")).to_be_visible()
-    assert tries >= 2
+    assert attempts >= 2
     await page.context.close()
 
 
-async def test_a_page_goes_live_also_if_one_of_its_scripts_comes_late(home: Home) -> None:
-    board = home.board(name="Late script")
-    page = await home.tab()
+async def test_a_page_connects_even_if_a_script_loads_late(site: LiveSite) -> None:
+    board = site.create_board(name="Late script")
+    page = await site.new_tab()
 
     async def come_late(route: Route) -> None:
         await asyncio.sleep(0.5)
@@ -69,51 +69,51 @@ async def test_a_page_goes_live_also_if_one_of_its_scripts_comes_late(home: Home
     await page.context.close()
 
 
-async def test_a_page_whose_server_was_killed_says_so_and_catches_up(home: Home) -> None:
-    board = home.board(name="Outage")
-    page = await home.tab()
+async def test_a_page_reports_a_killed_server_and_catches_up(site: LiveSite) -> None:
+    board = site.create_board(name="Outage")
+    page = await site.new_tab()
     await page.goto(f"/boards/{board['id']}")
     await live_state(page, "live").to_be_visible(timeout=20_000)
 
-    home.installation.kill()
+    site.installation.kill()
     await live_state(page, "lost").to_be_visible(timeout=20_000)
     await expect(page.locator("#banner, .banner").first).to_be_visible()
-    home.installation.start()
-    task = home.task(board, "Made after the outage")
+    site.installation.start()
+    task = site.create_task(board, "Made after the outage")
 
     await expect(page.locator(f"#task-{task['id']}")).to_be_visible(timeout=60_000)
     await live_state(page, "live").to_be_visible(timeout=20_000)
     await page.context.close()
 
 
-async def test_a_database_that_dies_comes_back_and_open_pages_catch_up(home: Home) -> None:
-    board = home.board(name="Database")
-    page = await home.tab()
+async def test_pages_catch_up_after_a_database_restart(site: LiveSite) -> None:
+    board = site.create_board(name="Database")
+    page = await site.new_tab()
     await page.goto(f"/boards/{board['id']}")
     await live_state(page, "live").to_be_visible(timeout=20_000)
 
-    home.installation.kill_database()
-    task = await _as_soon_as_it_works(home, board)
+    site.installation.kill_database()
+    task = await _as_soon_as_it_works(site, board)
 
     await expect(page.locator(f"#task-{task['id']}")).to_be_visible(timeout=30_000)
     await page.context.close()
 
 
-async def _as_soon_as_it_works(home: Home, board) -> dict:
+async def _as_soon_as_it_works(site: LiveSite, board) -> dict:
     async with asyncio.timeout(30):
         while True:
-            answer = home.owner.client.post(f"/boards/{board['id']}/tasks", json={"title": "Back"})
+            answer = site.owner.client.post(f"/boards/{board['id']}/tasks", json={"title": "Back"})
             if answer.status_code == 200:
                 return answer.json()
             assert answer.status_code == 503
             await asyncio.sleep(0.1)
 
 
-async def test_what_somebody_types_is_never_replaced(home: Home) -> None:
-    board = home.board(name="Typing")
-    task = home.task(board, "Talk about it")
-    agent = home.agent(board)
-    page = await home.tab()
+async def test_typed_text_is_never_replaced(site: LiveSite) -> None:
+    board = site.create_board(name="Typing")
+    task = site.create_task(board, "Talk about it")
+    agent = site.create_agent(board)
+    page = await site.new_tab()
     await page.goto(f"/boards/{board['id']}/tasks/{task['id']}")
     composer = page.locator("textarea[name=message]")
     await composer.fill("Half a sent")
@@ -129,9 +129,9 @@ async def test_what_somebody_types_is_never_replaced(home: Home) -> None:
     await page.context.close()
 
 
-async def test_a_hidden_tab_holds_no_connection_and_catches_up(home: Home) -> None:
-    board = home.board(name="Hidden")
-    page = await home.tab()
+async def test_a_hidden_tab_disconnects_and_catches_up(site: LiveSite) -> None:
+    board = site.create_board(name="Hidden")
+    page = await site.new_tab()
     await page.goto(f"/boards/{board['id']}")
     await live_state(page, "live").to_be_visible(timeout=20_000)
     ended = asyncio.get_running_loop().create_future()
@@ -151,33 +151,33 @@ async def test_a_hidden_tab_holds_no_connection_and_catches_up(home: Home) -> No
     }"""
     await page.evaluate(hide, True)
     await asyncio.wait_for(ended, 90)
-    task = home.task(board, "Made in the dark")
+    task = site.create_task(board, "Made in the dark")
     await page.evaluate(hide, False)
 
     await expect(page.locator(f"#task-{task['id']}")).to_be_visible(timeout=30_000)
     await page.context.close()
 
 
-async def test_a_session_that_is_ended_elsewhere_hears_nothing_any_more(home: Home) -> None:
-    board = home.board(name="Ended")
-    here, elsewhere = await home.tab(), await _other_sign_in(home)
+async def test_a_session_ended_elsewhere_receives_no_events(site: LiveSite) -> None:
+    board = site.create_board(name="Ended")
+    here, elsewhere = await site.new_tab(), await _other_sign_in(site)
     await here.goto(f"/boards/{board['id']}")
     await elsewhere.goto(f"/boards/{board['id']}")
     await live_state(elsewhere, "live").to_be_visible(timeout=20_000)
 
     await here.goto("/settings")
     await here.get_by_role("button", name=re.compile("all others|other sessions", re.I)).click()
-    await asyncio.sleep(5)  # the promise: nothing is heard after five seconds
-    home.task(board, "Not for everybody")
+    await asyncio.sleep(5)  # the stream ends within five seconds
+    site.create_task(board, "Not for everybody")
 
-    await elsewhere.wait_for_timeout(2_000)  # only to show that nothing comes
+    await elsewhere.wait_for_timeout(2_000)  # to prove that nothing arrives
     await expect(elsewhere.get_by_text("Not for everybody")).to_have_count(0)
     await here.context.close()
     await elsewhere.context.close()
 
 
-async def _other_sign_in(home: Home) -> Page:
-    context = await new_context(home.browser, home.installation)
+async def _other_sign_in(site: LiveSite) -> Page:
+    context = await new_context(site.browser, site.installation)
     page = await context.new_page()
     await page.goto("/sign-in")
     await page.locator("[name=email]").fill(OWNER["email"])

@@ -1,18 +1,18 @@
-"""What an agent is told is seen on its page as it goes from hand to hand."""
+"""The page of an agent shows the delivery of its messages."""
 
 from playwright.async_api import expect
 
-from tests.browser.home import Home
+from tests.support.live_site import LiveSite
 
 
-async def test_what_becomes_of_a_message_is_seen_without_reloading(home: Home) -> None:
-    board = home.board("Messages")
-    agent = home.agent(board, "Sparrow")
-    [me] = home.owner.call("GET", f"/agents?board_id={board['id']}")["items"]
-    async with home.open(f"/agents/{me['id']}") as page:
+async def test_the_delivery_state_of_a_message_updates_by_itself(site: LiveSite) -> None:
+    board = site.create_board("Messages")
+    agent = site.create_agent(board, "Sparrow")
+    [me] = site.owner.call("GET", f"/agents?board_id={board['id']}")["items"]
+    async with site.open_page(f"/agents/{me['id']}") as page:
         mail = page.locator("#messages")
         await expect(mail).to_contain_text("None yet.")
-        home.task(board, "Count the terns", assigned_agent_id=me["id"])
+        site.create_task(board, "Count the terns", assigned_agent_id=me["id"])
         row = mail.locator(".letter")
         await expect(row).to_contain_text("Waiting")
         await row.locator("summary").click()

@@ -1,4 +1,4 @@
-"""A board is set up in a real browser, with an agent that asks over the real API."""
+"""Onboarding of a board in a browser, with an agent that uses the real API."""
 
 import asyncio
 import re
@@ -8,24 +8,26 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.home import Home
-from tests.browser.onboardings import a_draft, say
-from tests.browser.pages import PHONE
-from tests.installation import Api
-from tests.openclaw.workshop import Workshop, working
+from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
+from tests.support.installation import ApiClient
+from tests.support.live_site import LiveSite
+from tests.support.onboarding_stages import make_draft, post_agent_message
+from tests.support.page_checks import PHONE
 
 
 @pytest.fixture(scope="module")
-async def workshop() -> AsyncIterator[Workshop]:
-    async with working() as workshop:
+async def workshop() -> AsyncIterator[FakeAgentsGateway]:
+    async with run_fake_agents_gateway() as workshop:
         yield workshop
 
 
 @pytest.fixture(scope="module")
-async def asker(home: Home, workshop: Workshop) -> Api:
-    """The agent of a gateway, which the tests play: it knows what its files say."""
-    entered = await asyncio.to_thread(home.gateway, "harbour-1", workshop.url, workshop.token)
-    return await home.agent_on(workshop, f"mc-gateway-{entered['id']}")
+async def asker(site: LiveSite, workshop: FakeAgentsGateway) -> ApiClient:
+    """Return the agent of the gateway, which calls the API with the token in its files."""
+    entered = await asyncio.to_thread(
+        site.create_gateway, "harbour-1", workshop.url, workshop.token
+    )
+    return await site.connect_gateway_agent(workshop, f"mc-gateway-{entered['id']}")
 
 
 def board_in(page: Page) -> dict[str, str]:
@@ -34,8 +36,8 @@ def board_in(page: Page) -> dict[str, str]:
     return {"id": found[1]}
 
 
-def told(asker: Api, board: dict[str, str]) -> list[str]:
-    """Return what the agent is told of a board, and take it."""
+def fetch_messages(asker: ApiClient, board: dict[str, str]) -> list[str]:
+    """Return the messages to the agent about a board, and acknowledge them."""
     waiting = asker.call("GET", "/agent/messages")["items"]
     mine = [one for one in waiting if one["board_id"] == board["id"]]
     for one in mine:
@@ -54,25 +56,25 @@ async def describe(page: Page, name: str, gateway: str = "harbour-1") -> dict[st
 
 
 def own_words(page: Page, question: str) -> Any:
-    """Return where a question that waits is answered in one's own words."""
+    """Return the field for a free-text answer to the open question."""
     return page.get_by_role("group", name=question).get_by_label("Your own words")
 
 
-def said_so_far(page: Page) -> Any:
+def locate_brief(page: Page) -> Any:
     return page.get_by_role("list", name="Answered so far")
 
 
 async def test_from_the_first_question_to_the_launch(
-    home: Home, asker: Api, workshop: Workshop
+    site: LiveSite, asker: ApiClient, workshop: FakeAgentsGateway
 ) -> None:
-    async with home.open("/boards") as page:
+    async with site.open_page("/boards") as page:
         board = await describe(page, "Partner launch")
-        [briefing] = told(asker, board)
+        [briefing] = fetch_messages(asker, board)
         assert briefing.startswith("BOARD ONBOARDING REQUEST")
         assert f"/api/v1/agent/boards/{board['id']}/onboarding" in briefing
 
         options = ["Partners live", "Tickets", "Something else, I'll type it"]
-        say(asker, board, question="How will you know?", options=options)
+        post_agent_message(asker, board, question="How will you know?", options=options)
         await expect(page.get_by_role("group", name="How will you know?")).to_be_visible()
         await expect(page.get_by_label("Your own words")).to_be_hidden()
         await page.keyboard.press("1")
@@ -80,26 +82,26 @@ async def test_from_the_first_question_to_the_launch(
         await page.get_by_label("Your own words").fill("Happy partners")
         await page.get_by_role("button", name="Answer").click()
         given = "Partners live: Happy partners"
-        await expect(said_so_far(page)).to_contain_text(given)
+        await expect(locate_brief(page)).to_contain_text(given)
         await expect(page.get_by_text("Thinking about the next question")).to_be_visible()
-        assert given in told(asker, board)[0]
+        assert given in fetch_messages(asker, board)[0]
 
-        say(asker, board, question="When does it need to be true?")
+        post_agent_message(asker, board, question="When does it need to be true?")
         await own_words(page, "When does it need to be true?").fill("By February")
         await page.keyboard.press("Control+Enter")
-        await expect(said_so_far(page)).to_contain_text("By February")
+        await expect(locate_brief(page)).to_contain_text("By February")
         await expect(page.locator("#brief")).to_contain_text("By February")
 
         await page.locator(".change > summary", has_text="By February").click()
         await page.locator(".change[open] textarea").fill("31 January 2027")
         await page.get_by_role("button", name="Change the answer").click()
-        await expect(said_so_far(page)).to_contain_text("31 January 2027 changed")
-        assert "Correction to “When" in told(asker, board)[-1]
+        await expect(locate_brief(page)).to_contain_text("31 January 2027 changed")
+        assert "Correction to “When" in fetch_messages(asker, board)[-1]
 
-        say(asker, board, **a_draft())
+        post_agent_message(asker, board, **make_draft())
         await page.get_by_role("link", name="Review the draft").click()
         await _review_and_launch(page, asker, board)
-        lead = await home.agent_on(workshop, f"lead-{board['id']}")
+        lead = await site.connect_gateway_agent(workshop, f"lead-{board['id']}")
         await expect(page.get_by_text("Ava was woken once.")).to_be_visible()
         lead.call("POST", "/agent/heartbeat")
         await expect(page.get_by_text("Ava is here.")).to_be_visible()
@@ -109,7 +111,7 @@ async def test_from_the_first_question_to_the_launch(
     await _hears_nothing_more(asker, board)
 
 
-async def _review_and_launch(page: Page, asker: Api, board: dict[str, str]) -> None:
+async def _review_and_launch(page: Page, asker: ApiClient, board: dict[str, str]) -> None:
     preview = page.locator("#preview")
     await expect(page.get_by_label("Objective")).to_have_value("Ten partners live. ")
     await expect(preview).to_contain_text("What Ava gets")
@@ -124,8 +126,8 @@ async def _review_and_launch(page: Page, asker: Api, board: dict[str, str]) -> N
     page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
     await page.get_by_role("button", name="Send").click()
     await expect(page.get_by_text("Writing the draft")).to_be_visible()
-    assert "Additional context: Ann decides about money." in told(asker, board)[-1]
-    say(asker, board, **a_draft(objective="Ten partners live, as Ann agrees."))
+    assert "Additional context: Ann decides about money." in fetch_messages(asker, board)[-1]
+    post_agent_message(asker, board, **make_draft(objective="Ten partners live, as Ann agrees."))
     await page.get_by_role("link", name="Review the draft").click()
     await expect(page.get_by_label("Objective")).to_have_value("Ten partners live, as Ann agrees.")
 
@@ -140,60 +142,62 @@ async def _review_and_launch(page: Page, asker: Api, board: dict[str, str]) -> N
     await expect(page.get_by_role("list", name="Launching Partner launch")).to_be_visible()
 
 
-async def _hears_nothing_more(asker: Api, board: dict[str, str]) -> None:
+async def _hears_nothing_more(asker: ApiClient, board: dict[str, str]) -> None:
     path = f"/agent/boards/{board['id']}/onboarding"
     late = asker.client.post(path, json={"question": "One more?"})
     assert (late.status_code, late.json()["code"]) == (409, "onboarding_over")
 
 
-async def test_what_is_being_typed_stays_while_things_move(home: Home, asker: Api) -> None:
-    """Two tabs: what one answers, the other sees, and what it has typed is not lost."""
-    async with home.open("/boards") as page:
+async def test_typed_text_stays_during_live_updates(site: LiveSite, asker: ApiClient) -> None:
+    """An answer in one tab appears in the other, which keeps its typed text."""
+    async with site.open_page("/boards") as page:
         board = await describe(page, "Two tabs")
-        say(asker, board, question="What for?", options=["Fun", "Other"])
-        async with home.open(page.url) as other:
+        post_agent_message(asker, board, question="What for?", options=["Fun", "Other"])
+        async with site.open_page(page.url) as other:
             await page.get_by_label("Fun").check()
             await other.get_by_label("Other").check()
             await other.get_by_label("Your own words").fill("Money")
             await other.locator("#wanted").get_by_label("Objective").fill("Half a thought")
-            say(asker, board, question="What for?", options=["Fun", "Other", "Fame"])
+            post_agent_message(asker, board, question="What for?", options=["Fun", "Other", "Fame"])
             await expect(other.get_by_label("Fame")).to_be_visible()
             await other.get_by_label("Fame").check()
             await page.get_by_label("Fame").check()
             await page.get_by_role("button", name="Answer").click()
-            await expect(said_so_far(other)).to_contain_text("Fame")
+            await expect(locate_brief(other)).to_contain_text("Fame")
             await expect(other.get_by_text("Thinking about the next question")).to_be_visible()
             written = other.locator("#wanted").get_by_label("Objective")
             await expect(written).to_have_value("Half a thought")
-            say(asker, board, question="Until when?")
+            post_agent_message(asker, board, question="Until when?")
             await own_words(other, "Until when?").fill("Until it rai")
             answered = page.locator(".change > summary")
             await answered.click()
             await page.locator(".change[open]").get_by_label("Fun").check()
             await page.get_by_role("button", name="Change the answer").click()
-            await expect(said_so_far(other)).to_contain_text("changed")
+            await expect(locate_brief(other)).to_contain_text("changed")
             await expect(own_words(other, "Until when?")).to_have_value("Until it rai")
 
 
-async def test_a_late_answer_is_told_what_was_answered(home: Home, asker: Api) -> None:
+async def test_a_late_answer_shows_the_answer_given_before(
+    site: LiveSite, asker: ApiClient
+) -> None:
     """A tab that hears nothing answers a question that another one has answered."""
-    async with home.open("/boards") as page:
+    async with site.open_page("/boards") as page:
         board = await describe(page, "Late")
-        say(asker, board, question="What for?", options=["Fun", "Money"])
+        post_agent_message(asker, board, question="What for?", options=["Fun", "Money"])
         await page.context.route("**/events?**", lambda route: route.abort())
         await page.reload()
         await page.get_by_label("Money").check()
         path = f"/boards/{board['id']}/onboarding/answer"
-        home.owner.call("POST", path, answer="Fun")
+        site.owner.call("POST", path, answer="Fun")
         await page.get_by_role("button", name="Answer").click()
         await expect(page.get_by_text("It was answered meanwhile: “Fun”.").first).to_be_visible()
         await page.get_by_role("button", name="Change the answer").click()
-        await expect(said_so_far(page)).to_contain_text("Money changed")
+        await expect(locate_brief(page)).to_contain_text("Money changed")
 
 
-async def test_that_the_gateway_is_away_is_said_at_once(home: Home) -> None:
-    gateway = home.gateway("harbour-2", "ws://127.0.0.1:9")
-    async with home.open("/boards/new") as page:
+async def test_an_unreachable_gateway_is_reported_at_once(site: LiveSite) -> None:
+    gateway = site.create_gateway("harbour-2", "ws://127.0.0.1:9")
+    async with site.open_page("/boards/new") as page:
         await page.get_by_label("Name").fill("Nobody there")
         await page.get_by_label("Description").fill("All that partners need.")
         await page.get_by_label("Gateway").select_option("harbour-2")
@@ -205,9 +209,11 @@ async def test_that_the_gateway_is_away_is_said_at_once(home: Home) -> None:
         )
 
 
-async def test_a_form_finishes_alone_when_the_agent_is_silent(home: Home, asker: Api) -> None:
-    """W-40: the real minute is waited for, so that nobody has to press anything."""
-    async with home.open("/boards") as page:
+async def test_the_form_completes_the_onboarding_of_a_silent_agent(
+    site: LiveSite, asker: ApiClient
+) -> None:
+    """W-40: the test waits for the real minute."""
+    async with site.open_page("/boards") as page:
         board = await describe(page, "Silence")
         waiting = page.locator("#waiting")
         await expect(waiting).to_contain_text("Waiting since")
@@ -225,11 +231,11 @@ async def test_a_form_finishes_alone_when_the_agent_is_silent(home: Home, asker:
         await page.get_by_label("Measure 1", exact=True).fill("Days")
         await page.get_by_role("button", name="Launch the board").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Lead Agent is coming.")
-    told(asker, board)  # or the next test finds it
+    fetch_messages(asker, board)  # otherwise the next test receives it
 
 
-async def test_without_a_gateway_the_lead_calls_by_itself(home: Home) -> None:
-    async with home.open("/boards/new", viewport=PHONE) as page:
+async def test_without_a_gateway_the_lead_calls_the_api_itself(site: LiveSite) -> None:
+    async with site.open_page("/boards/new", viewport=PHONE) as page:
         await page.get_by_label("Name").fill("By hand")
         await page.get_by_label("Description").fill("No gateway here")
         await page.get_by_label("Gateway").select_option("")
@@ -242,18 +248,18 @@ async def test_without_a_gateway_the_lead_calls_by_itself(home: Home) -> None:
         await expect(page.get_by_role("heading", level=1)).to_have_text("Fern can call now.")
         token = re.search(r"mc_agent_[\w-]+", await page.locator("main").inner_text())
         assert token
-        with Api(home.installation.url, token[0]) as fern:
+        with ApiClient(site.installation.url, token[0]) as fern:
             fern.call("POST", "/agent/heartbeat")
         await expect(page.get_by_text("Fern is here.")).to_be_visible()
 
 
-async def test_the_board_says_that_a_question_waits(home: Home, asker: Api) -> None:
-    async with home.open("/boards") as page:
+async def test_the_board_shows_that_a_question_is_pending(site: LiveSite, asker: ApiClient) -> None:
+    async with site.open_page("/boards") as page:
         board = await describe(page, "Banner")
         await page.get_by_role("link", name="Finish later").click()
         banner = page.locator("#setting-up")
         await expect(banner).to_contain_text("This board is being set up.")
-        say(asker, board, question="What for?")
+        post_agent_message(asker, board, question="What for?")
         await expect(banner).to_contain_text("An agent asks you about this board.")
         await banner.get_by_role("link", name="Answer").click()
         await page.get_by_role("link", name="Begin again, or stop").click()
@@ -262,26 +268,26 @@ async def test_the_board_says_that_a_question_waits(home: Home, asker: Api) -> N
         await expect(banner).to_be_hidden()
 
 
-async def test_all_of_it_works_without_scripts(home: Home, asker: Api) -> None:
-    page = await home.tab(java_script_enabled=False)
+async def test_the_onboarding_works_without_scripts(site: LiveSite, asker: ApiClient) -> None:
+    page = await site.new_tab(java_script_enabled=False)
     board = await describe(page, "Plain launch")
-    say(asker, board, question="What for?", options=["Fun", "Other"])
+    post_agent_message(asker, board, question="What for?", options=["Fun", "Other"])
     await page.reload()
     await page.get_by_role("button", name="Answer").click()
     await expect(page.get_by_text("Choose something, or say it in your own words.")).to_be_visible()
     await page.get_by_label("Other").check()
     await page.get_by_label("Your own words").fill("Money")
     await page.get_by_role("button", name="Answer").click()
-    await expect(said_so_far(page)).to_contain_text("Money")
+    await expect(locate_brief(page)).to_contain_text("Money")
     await page.locator(".change > summary").click()
     await page.locator(".change[open]").get_by_label("Fun").check()
     await page.get_by_role("button", name="Change the answer").click()
-    await expect(said_so_far(page)).to_contain_text("Fun: Money changed")
+    await expect(locate_brief(page)).to_contain_text("Fun: Money changed")
 
     await page.get_by_role("link", name="Begin again, or stop").click()
     await page.get_by_role("button", name="Begin again").click()
     await expect(page.get_by_text("Thinking about the first question")).to_be_visible()
-    say(asker, board, **a_draft())
+    post_agent_message(asker, board, **make_draft())
     await page.reload()
     await page.get_by_role("link", name="Review the draft").click()
     await page.get_by_label("What it decides").select_option("autonomous")

@@ -1,4 +1,4 @@
-"""Everything works in a browser without scripts, by forms and links. Nothing moves by itself."""
+"""Everything works without scripts, by forms and links."""
 
 import asyncio
 import re
@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.home import OWNER, Home
-from tests.browser.pages import new_context
-from tests.installation import Api, Installation
+from tests.support.installation import ApiClient, Installation
+from tests.support.live_site import OWNER, LiveSite
+from tests.support.page_checks import new_context
 
 
 @asynccontextmanager
-async def plain(home: Home, address: str) -> AsyncGenerator[Page]:
-    """Open a page in a browser of the owner's that runs no scripts."""
-    page = await home.tab(java_script_enabled=False)
+async def plain(site: LiveSite, address: str) -> AsyncGenerator[Page]:
+    """Open a page of the owner without scripts."""
+    page = await site.new_tab(java_script_enabled=False)
     await page.goto(address)
     yield page
     await page.context.close()
@@ -25,7 +25,9 @@ def column(page: Page, status: str):
     return page.locator(f"#column-{status}")
 
 
-async def test_the_first_steps(browser: Browser, installation: Installation) -> None:
+async def test_the_first_steps_without_scripts(
+    browser: Browser, installation: Installation
+) -> None:
     context = await new_context(browser, installation, java_script_enabled=False)
     page = await context.new_page()
     await page.goto(installation.link)
@@ -43,7 +45,7 @@ async def test_the_first_steps(browser: Browser, installation: Installation) -> 
     assert token
 
     await expect(page.get_by_text("Juniper is here.")).to_have_count(0)
-    with Api(installation.url, token[0]) as agent:
+    with ApiClient(installation.url, token[0]) as agent:
         agent.call("POST", "/agent/heartbeat")
     await page.get_by_role("link", name="Look again").click()
     await expect(page.get_by_text("Juniper is here.")).to_be_visible()
@@ -53,8 +55,8 @@ async def test_the_first_steps(browser: Browser, installation: Installation) -> 
     await context.close()
 
 
-async def test_signing_in_and_out(home: Home) -> None:
-    context = await new_context(home.browser, home.installation, java_script_enabled=False)
+async def test_signing_in_and_out_without_scripts(site: LiveSite) -> None:
+    context = await new_context(site.browser, site.installation, java_script_enabled=False)
     page = await context.new_page()
     await page.goto("/agents")
     await page.get_by_label("E-mail").fill(OWNER["email"])
@@ -73,8 +75,8 @@ async def test_signing_in_and_out(home: Home) -> None:
     await context.close()
 
 
-async def test_a_board_and_a_task_that_moves(home: Home) -> None:
-    async with plain(home, "/boards") as page:
+async def test_a_board_and_moving_a_task_without_scripts(site: LiveSite) -> None:
+    async with plain(site, "/boards") as page:
         await page.get_by_role("link", name="New board").first.click()
         await page.get_by_label("Name").fill("Plain work")
         await page.get_by_label("Description").fill("Done by forms")
@@ -103,11 +105,11 @@ async def test_a_board_and_a_task_that_moves(home: Home) -> None:
         await expect(page.get_by_text("You approved this")).to_be_visible()
 
 
-async def test_filters_the_list_and_what_is_done(home: Home) -> None:
-    board = home.board("Plain filters")
-    home.task(board, "Paint the door")
-    home.change(board, home.task(board, "Hang the sign"), status="done")
-    async with plain(home, f"/boards/{board['id']}") as page:
+async def test_filters_list_and_done_column_without_scripts(site: LiveSite) -> None:
+    board = site.create_board("Plain filters")
+    site.create_task(board, "Paint the door")
+    site.update_task(board, site.create_task(board, "Hang the sign"), status="done")
+    async with plain(site, f"/boards/{board['id']}") as page:
         await page.get_by_role("link", name="Open Done: 1").click()
         await expect(column(page, "done")).to_contain_text("Hang the sign")
         await page.get_by_label("Filter tasks").fill("door")
@@ -120,10 +122,10 @@ async def test_filters_the_list_and_what_is_done(home: Home) -> None:
         await expect(page.locator("tr[data-item]")).to_have_count(2)
 
 
-async def test_a_task_is_changed_talked_about_deleted_and_brought_back(home: Home) -> None:
-    board = home.board("Plain task")
-    task = home.task(board, "Paint the door")
-    async with plain(home, f"/boards/{board['id']}") as page:
+async def test_changing_commenting_and_restoring_a_task_without_scripts(site: LiveSite) -> None:
+    board = site.create_board("Plain task")
+    task = site.create_task(board, "Paint the door")
+    async with plain(site, f"/boards/{board['id']}") as page:
         await page.get_by_role("link", name="Paint the door").click()
         properties = page.get_by_role("complementary", name="Properties")
         await properties.locator("summary", has_text="Priority:").click()
@@ -144,25 +146,25 @@ async def test_a_task_is_changed_talked_about_deleted_and_brought_back(home: Hom
         await page.locator("#task-actions > summary").click()
         await page.get_by_role("button", name="Delete task").click()
         await expect(page.get_by_text("Task deleted")).to_be_visible()
-        assert home.tasks(board) == {}
+        assert site.list_tasks(board) == {}
         await page.get_by_role("button", name="Undo").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Paint the green door")
-    assert home.tasks(board)["Paint the green door"]["id"] == task["id"]
-    assert home.tasks(board)["Paint the green door"]["priority"] == "high"
+    assert site.list_tasks(board)["Paint the green door"]["id"] == task["id"]
+    assert site.list_tasks(board)["Paint the green door"]["priority"] == "high"
 
 
-async def test_a_question_is_answered_taken_back_and_answered_again(home: Home) -> None:
-    board = home.board("Plain questions")
-    agent, task = home.agent(board), home.task(board, "Print the poster")
-    home.ask(agent, board, task, "Print it in red?")
+async def test_deciding_undoing_and_deciding_again_without_scripts(site: LiveSite) -> None:
+    board = site.create_board("Plain questions")
+    agent, task = site.create_agent(board), site.create_task(board, "Print the poster")
+    site.request_approval(agent, board, task, "Print it in red?")
     path = f"/agent/boards/{board['id']}/approvals"
-    async with plain(home, f"/approvals?board={board['id']}") as page:
+    async with plain(site, f"/approvals?board={board['id']}") as page:
         await page.get_by_label("Note for Juniper").fill("Please.")
         await page.get_by_role("button", name="Approve A").click()
         await page.locator("#toasts").get_by_role("button", name="Undo").click()
         await expect(page.get_by_role("button", name="Reject R")).to_be_visible()
-        [seen] = agent.call("GET", path)["items"]
-        assert seen["status"] == "pending"
+        [approval] = agent.call("GET", path)["items"]
+        assert approval["status"] == "pending"
 
         await page.get_by_role("button", name="Reject R").click()
         await expect(page.get_by_text("Rejected. Print it in red?")).to_be_visible()
@@ -171,12 +173,12 @@ async def test_a_question_is_answered_taken_back_and_answered_again(home: Home) 
             await asyncio.sleep(0.1)
 
 
-async def test_several_questions_are_answered_at_once(home: Home) -> None:
-    board = home.board("Plain questions, several")
-    agent = home.agent(board)
+async def test_bulk_decisions_without_scripts(site: LiveSite) -> None:
+    board = site.create_board("Plain questions, several")
+    agent = site.create_agent(board)
     for title in ("One?", "Two?"):
-        home.ask(agent, board, home.task(board, f"About {title}"), title)
-    async with plain(home, f"/approvals?board={board['id']}") as page:
+        site.request_approval(agent, board, site.create_task(board, f"About {title}"), title)
+    async with plain(site, f"/approvals?board={board['id']}") as page:
         for title in ("One?", "Two?"):
             await page.get_by_label(f"Select: {title}").check()
         await page.get_by_role("button", name="Approve", exact=True).click()
@@ -184,9 +186,9 @@ async def test_several_questions_are_answered_at_once(home: Home) -> None:
         await expect(page.get_by_text("You approved · ")).to_have_count(2)
 
 
-async def test_settings_of_a_person_and_of_a_board(home: Home) -> None:
-    board = home.board("Plain rules", require_review_before_done=False)
-    async with plain(home, "/settings") as page:
+async def test_settings_of_users_and_boards_without_scripts(site: LiveSite) -> None:
+    board = site.create_board("Plain rules", require_review_before_done=False)
+    async with plain(site, "/settings") as page:
         await page.get_by_label("Preferred name").fill("Olly")
         await page.get_by_role("button", name="Save").first.click()
         await expect(page.locator("#saved")).to_contain_text("Saved")
@@ -196,5 +198,5 @@ async def test_settings_of_a_person_and_of_a_board(home: Home) -> None:
         await page.locator("[name=require_review_before_done]").check()
         await page.get_by_role("button", name="Save the rules").click()
         await expect(page.locator("[name=require_review_before_done]")).to_be_checked()
-    found = home.owner.call("GET", f"/boards/{board['id']}")
+    found = site.owner.call("GET", f"/boards/{board['id']}")
     assert found["require_review_before_done"] is True

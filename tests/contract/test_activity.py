@@ -1,10 +1,10 @@
-"""The contract's checklist (people-and-boards 7), 39: activity."""
+"""Activity in the API (contract people-and-boards 7, point 39)."""
 
-from tests.api.conftest import Client
-from tests.world import World
+from tests.support.api_fixtures import Client
+from tests.support.world import World
 
 
-async def test_agents_see_their_own_and_people_what_they_may_read(
+async def test_feed_depends_on_the_callers_permissions(
     alice: Client, bob: Client, dana: Client, charlie: Client, worker: Client, world: World
 ) -> None:
     """Point 39."""
@@ -14,8 +14,8 @@ async def test_agents_see_their_own_and_people_what_they_may_read(
         comment = {"message": f"About {board.name}"}
         await alice.post(f"{path}/{task['id']}/comments", json=comment)
     launch = f"/boards/{world.board.id}/tasks"
-    mine = (await alice.post(launch, json={"title": "Mine"})).json()
-    await worker.patch(f"{launch}/{mine['id']}", json={"status": "in_progress"})
+    created = (await alice.post(launch, json={"title": "Mine"})).json()
+    await worker.patch(f"{launch}/{created['id']}", json={"status": "in_progress"})
 
     [own] = (await worker.get("/activity")).json()["items"]
     assert own["event_type"] == "task.status_changed"
@@ -27,35 +27,33 @@ async def test_agents_see_their_own_and_people_what_they_may_read(
         (dana, set()),
         (charlie, set()),
     ]:
-        seen = (await client.get("/activity")).json()["items"]
-        assert {one["board_id"] for one in seen} == {str(id) for id in boards}
+        entries = (await client.get("/activity")).json()["items"]
+        assert {one["board_id"] for one in entries} == {str(id) for id in boards}
     page = (await alice.get("/activity?limit=2&offset=1")).json()
     assert (page["total"], len(page["items"])) == (6, 2)
 
 
-async def test_an_event_leads_to_the_page_that_shows_it(
-    alice: Client, worker: Client, world: World
-) -> None:
+async def test_event_has_route_hints(alice: Client, worker: Client, world: World) -> None:
     """Point 39. Route hints."""
     board, path = str(world.board.id), f"/boards/{world.board.id}"
     task = (await alice.post(f"{path}/tasks", json={"title": "Write"})).json()
-    said = await alice.post(f"{path}/tasks/{task['id']}/comments", json={"message": "Hm"})
-    ask = {"action_type": "x", "confidence": 1, "lead_reasoning": "y", "task_id": task["id"]}
-    await worker.post(f"{path}/approvals", json=ask)
+    comment = await alice.post(f"{path}/tasks/{task['id']}/comments", json={"message": "Hm"})
+    request = {"action_type": "x", "confidence": 1, "lead_reasoning": "y", "task_id": task["id"]}
+    await worker.post(f"{path}/approvals", json=request)
     await alice.patch(path, json={"description": "Changed"})
 
     hints = {
         one["event_type"]: (one["route_name"], one["route_params"])
         for one in (await alice.get("/activity")).json()["items"]
     }
-    of_task = {"boardId": board, "taskId": task["id"]}
-    assert hints["task.created"] == ("board", of_task)
-    assert hints["task.comment"] == ("board", {**of_task, "commentId": said.json()["id"]})
+    task_params = {"boardId": board, "taskId": task["id"]}
+    assert hints["task.created"] == ("board", task_params)
+    assert hints["task.comment"] == ("board", {**task_params, "commentId": comment.json()["id"]})
     assert hints["approval.requested"] == ("board.approvals", {"boardId": board})
     assert hints["board.updated"] == ("board", {"boardId": board, "panel": "chat"})
 
 
-async def test_the_feed_of_comments_tells_who_said_what_about_which_task(
+async def test_comment_feed_contains_author_task_and_board(
     alice: Client, bob: Client, rita: Client, charlie: Client, worker: Client, world: World
 ) -> None:
     """3.12."""
@@ -71,8 +69,8 @@ async def test_the_feed_of_comments_tells_who_said_what_about_which_task(
     assert (older["agent_id"], older["author_name"]) == (None, "Alice")
     for client in (bob, rita):
         assert (await client.get(feed)).json()["items"] == [newest]
-        refused = await client.get(f"{feed}?board_id={world.garden.id}")
-        assert refused.status_code == 403
+        response = await client.get(f"{feed}?board_id={world.garden.id}")
+        assert response.status_code == 403
     assert (await alice.get(f"{feed}?board_id={world.garden.id}")).json()["items"] == [older]
     assert (await charlie.get(feed)).json()["items"] == []
     assert (await charlie.get(f"{feed}?board_id={world.board.id}")).status_code == 404

@@ -4,61 +4,65 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
-from kit.clock import now
-from models import Agent, AgentStatus, DesiredState, Step, new_id
-from tests.api.conftest import Client
-from tests.conftest import Transaction
-from tests.world import World, a_gateway, a_member, an_access
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import Agent, AgentStatus, DesiredState, ProvisioningStep, new_id
+from tests.support.api_fixtures import Client
+from tests.support.world import World, make_board_access, make_gateway, make_member
 
 
 async def test_an_agent_is_created_with_a_token_that_is_shown_once(
-    alice: Client, nobody: Client, world: World
+    alice: Client, anonymous: Client, world: World
 ) -> None:
     """W-12. 7.2, decision 11."""
     board = str(world.board.id)
-    made = (await alice.post("/agents", json={"name": "  Ada ", "board_id": board})).json()
-    assert (made["name"], made["status"], made["board_id"]) == ("Ada", "provisioning", board)
-    assert made["heartbeat_config"] == {
+    created = (await alice.post("/agents", json={"name": "  Ada ", "board_id": board})).json()
+    assert (created["name"], created["status"], created["board_id"]) == (
+        "Ada",
+        "provisioning",
+        board,
+    )
+    assert created["heartbeat_config"] == {
         "every": "10m",
         "target": "last",
         "includeReasoning": False,
     }
-    assert made["is_board_lead"] is made["is_gateway_main"] is False
-    read = (await alice.get(f"/agents/{made['id']}")).json()
-    assert made == read | {"token": made["token"]}
-    nobody.headers["X-Agent-Token"] = made["token"]
-    health = (await nobody.get("/agent/healthz")).json()
+    assert created["is_board_lead"] is created["is_gateway_main"] is False
+    read = (await alice.get(f"/agents/{created['id']}")).json()
+    assert created == read | {"token": created["token"]}
+    anonymous.headers["X-Agent-Token"] = created["token"]
+    health = (await anonymous.get("/agent/healthz")).json()
     assert health == {
         "ok": True,
-        "agent_id": made["id"],
+        "agent_id": created["id"],
         "board_id": board,
         "gateway_id": None,
         "status": "online",
         "is_board_lead": False,
     }
-    assert (await alice.get(f"/agents/{made['id']}")).json()["status"] == "online"
+    assert (await alice.get(f"/agents/{created['id']}")).json()["status"] == "online"
 
 
 async def test_a_new_token_ends_the_old_one_when_it_is_first_used(
-    alice: Client, worker: Client, nobody: Client, world: World
+    alice: Client, worker: Client, anonymous: Client, world: World
 ) -> None:
     """W-24. A27.7. Decision 11."""
     issued = (await alice.post(f"/agents/{world.worker.id}/tokens")).json()
     assert issued["agent_id"] == str(world.worker.id)
     assert (await worker.get("/agent/healthz")).status_code == 200
-    nobody.headers["Authorization"] = f"Bearer {issued['token']}"
-    assert (await nobody.get("/agent/healthz")).status_code == 200
+    anonymous.headers["Authorization"] = f"Bearer {issued['token']}"
+    assert (await anonymous.get("/agent/healthz")).status_code == 200
     assert (await worker.get("/agent/healthz")).status_code == 401
 
 
-async def test_who_creates_agents(
+async def test_which_callers_create_agents(
     alice: Client, bob: Client, dana: Client, worker: Client, lead: Client, world: World
 ) -> None:
     """W-12. 6.5 and 7.2."""
     board, garden = str(world.board.id), str(world.garden.id)
     for client in (bob, dana):
-        refused = await client.post("/agents", json={"name": "Ada", "board_id": board})
-        assert refused.status_code == 403
+        rejected = await client.post("/agents", json={"name": "Ada", "board_id": board})
+        assert rejected.status_code == 403
     for client, path in ((worker, "/agents"), (worker, "/agent/agents")):
         assert (await client.post(path, json={"name": "Ada"})).status_code == 403
     assert (await alice.post("/agents", json={"name": "Ada"})).status_code == 422
@@ -66,13 +70,13 @@ async def test_who_creates_agents(
     assert full.status_code == 409
     await alice.patch(f"/boards/{board}", json={"max_agents": 3})
     assert (await lead.post("/agents", json={"name": "Ada", "board_id": garden})).status_code == 403
-    made = (await lead.post("/agent/agents", json={"name": "Ada", "board_id": garden})).json()
-    assert made["board_id"] == board
+    created = (await lead.post("/agent/agents", json={"name": "Ada", "board_id": garden})).json()
+    assert created["board_id"] == board
     taken = await alice.post("/agents", json={"name": "ADA", "board_id": board})
     assert taken.status_code == 409
 
 
-async def test_a_roster_shows_ones_own_board(
+async def test_agents_list_the_agents_of_their_own_board(
     worker: Client, alice: Client, dana: Client, charlie: Client, world: World
 ) -> None:
     """6.4 and 7.1."""
@@ -90,7 +94,7 @@ async def test_a_roster_shows_ones_own_board(
     assert (await alice.get(f"/agents?gateway_id={new_id()}")).status_code == 404
 
 
-async def test_an_agent_is_changed_and_its_status_is_its_own(
+async def test_an_agent_is_changed_but_its_status_is_not(
     alice: Client, bob: Client, world: World
 ) -> None:
     """7.4."""
@@ -109,23 +113,23 @@ async def test_an_agent_is_changed_and_its_status_is_its_own(
     assert moved["board_id"] == str(world.garden.id)
 
 
-async def test_only_the_boards_own_admins_make_agents_wherever_else_one_is_an_admin(
-    alice: Client, world: World, transaction: Transaction
+async def test_only_admins_of_the_boards_organization_create_agents(
+    alice: Client, world: World, transaction: TransactionFactory
 ) -> None:
-    """W-22: Alice owns the organization in which she works, and elsewhere only changes a board."""
-    theirs = str(world.charlies_board.id)
+    """W-22: Alice owns her own organization, and may only change one board elsewhere."""
+    foreign = str(world.charlies_board.id)
     async with transaction() as session:
         plover, user = await session.merge(world.plover), await session.merge(world.alice)
-        session.add(a_member(plover, user, all_boards_read=True, all_boards_write=True))
-    task = await alice.post(f"/boards/{theirs}/tasks", json={"title": "Write"})
+        session.add(make_member(plover, user, all_boards_read=True, all_boards_write=True))
+    task = await alice.post(f"/boards/{foreign}/tasks", json={"title": "Write"})
     assert task.status_code == 200
     for path in ("/agents", "/agents/heartbeat"):
-        refused = await alice.post(path, json={"name": "Ada", "board_id": theirs})
-        assert (refused.status_code, refused.json()["code"]) == (403, "admin_required")
+        rejected = await alice.post(path, json={"name": "Ada", "board_id": foreign})
+        assert (rejected.status_code, rejected.json()["code"]) == (403, "admin_required")
 
 
-async def test_an_agent_is_looked_for_by_name_in_ones_own_organization(
-    alice: Client, charlie: Client, world: World, transaction: Transaction
+async def test_agents_are_found_by_name_in_the_own_organization(
+    alice: Client, charlie: Client, world: World, transaction: TransactionFactory
 ) -> None:
     """W-49."""
     async with transaction() as session:
@@ -133,19 +137,19 @@ async def test_an_agent_is_looked_for_by_name_in_ones_own_organization(
             agent = await session.get_one(Agent, id)
             agent.name, agent.last_seen_at = "Twin", None
     for client, agent in ((charlie, world.charlies_worker), (alice, world.worker)):
-        seen = (await client.post("/agents/heartbeat", json={"name": "Twin"})).json()
-        assert (seen["id"], seen["token"]) == (str(agent.id), None)
+        loaded = (await client.post("/agents/heartbeat", json={"name": "Twin"})).json()
+        assert (loaded["id"], loaded["token"]) == (str(agent.id), None)
 
 
-async def test_an_admin_checks_in_only_for_agents_of_boards_that_they_may_change(
-    dana: Client, transaction: Transaction, world: World
+async def test_admins_send_heartbeats_only_for_agents_of_writable_boards(
+    dana: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """7.6, by id and by name."""
     async with transaction() as session:
-        session.add(an_access(world.danas, world.board))
+        session.add(make_board_access(world.dana_member, world.board))
     for path in ("/agents/heartbeat", f"/agents/{world.worker.id}/heartbeat"):
-        refused = await dana.post(path, json={"name": "Worker"})
-        assert refused.status_code == 403
+        rejected = await dana.post(path, json={"name": "Worker"})
+        assert rejected.status_code == 403
     async with transaction() as session:
         worker = await session.get(Agent, world.worker.id)
         assert worker
@@ -153,25 +157,25 @@ async def test_an_admin_checks_in_only_for_agents_of_boards_that_they_may_change
 
 
 async def test_an_agent_is_late_before_it_is_offline(
-    alice: Client, worker: Client, world: World, transaction: Transaction
+    alice: Client, worker: Client, world: World, transaction: TransactionFactory
 ) -> None:
-    """An agent that checks in every hour may be silent for two; after one it is late."""
+    """An agent with an interval of an hour may be silent for two; after one it is late."""
     path = f"/agents/{world.worker.id}"
     await alice.patch(path, json={"heartbeat_config": {"every": "1h"}})
     for minutes, status, is_late in [(5, "online", False), (70, "online", True)]:
         async with transaction() as session:
-            seen = update(Agent).where(Agent.id == world.worker.id)
-            await session.execute(seen.values(last_seen_at=now() - timedelta(minutes=minutes)))
+            loaded = update(Agent).where(Agent.id == world.worker.id)
+            await session.execute(loaded.values(last_seen_at=now() - timedelta(minutes=minutes)))
         found = (await alice.get(path)).json()
         assert (found["status"], found["is_late"]) == (status, is_late)
     async with transaction() as session:
-        await session.execute(seen.values(last_seen_at=now() - timedelta(minutes=121)))
+        await session.execute(loaded.values(last_seen_at=now() - timedelta(minutes=121)))
     found = (await alice.get(path)).json()
     assert (found["status"], found["is_late"]) == ("offline", False)
 
 
-async def test_heartbeats_say_that_an_agent_is_there(
-    alice: Client, worker: Client, world: World, transaction: Transaction
+async def test_heartbeats_set_an_agent_online(
+    alice: Client, worker: Client, world: World, transaction: TransactionFactory
 ) -> None:
     """A27.1. 2.5, 6.17, 7.5 and 7.6."""
     async with transaction() as session:
@@ -183,15 +187,15 @@ async def test_heartbeats_say_that_an_agent_is_there(
     for content in (None, b"", b"no json at all"):
         assert (await worker.post("/agent/heartbeat", content=content)).status_code == 200
     assert (await worker.post("/agent/heartbeat", json=body)).json()["status"] == "online"
-    seen = await worker.post(f"{at}/heartbeat", json={"status": "degraded"})
-    assert seen.json()["status"] == "degraded"
+    loaded = await worker.post(f"{at}/heartbeat", json={"status": "degraded"})
+    assert loaded.json()["status"] == "degraded"
     other = await worker.post(f"/agents/{world.lead.id}/heartbeat", json={})
     assert other.status_code == 403
     by_name = (await worker.post("/agents/heartbeat", json={"name": "Ignored"})).json()
     assert (by_name["id"], by_name["token"]) == (str(world.worker.id), None)
 
 
-async def test_an_admin_checks_agents_in_by_name_and_makes_those_that_are_missing(
+async def test_an_admin_heartbeat_by_name_creates_missing_agents(
     alice: Client, bob: Client, world: World
 ) -> None:
     """7.5 and 7.6."""
@@ -201,15 +205,15 @@ async def test_an_admin_checks_agents_in_by_name_and_makes_those_that_are_missin
     assert (known["id"], known["token"]) == (str(world.worker.id), None)
     assert (await alice.post("/agents/heartbeat", json={"name": "Ada"})).status_code == 422
     new = {"name": "Ada", "board_id": str(world.board.id)}
-    made = (await alice.post("/agents/heartbeat", json=new)).json()
-    assert made["token"].startswith("mc_agent_")
-    assert made["status"] == "online"
+    created = (await alice.post("/agents/heartbeat", json=new)).json()
+    assert created["token"].startswith("mc_agent_")
+    assert created["status"] == "online"
     again = (await alice.post("/agents/heartbeat", json=new)).json()
-    assert (again["id"], again["token"]) == (made["id"], None)
+    assert (again["id"], again["token"]) == (created["id"], None)
     assert (await bob.post("/agents/heartbeat", json=new)).status_code == 403
 
 
-async def test_a_deleted_agent_is_gone_and_its_work_is_in_the_inbox(
+async def test_a_deleted_agent_returns_its_tasks_to_the_inbox(
     alice: Client, bob: Client, worker: Client, world: World
 ) -> None:
     """7.7."""
@@ -226,7 +230,7 @@ async def test_a_deleted_agent_is_gone_and_its_work_is_in_the_inbox(
     assert (left["status"], left["assigned_agent_id"]) == ("inbox", None)
 
 
-async def test_what_an_agent_did_stays_with_its_name_when_it_is_gone(
+async def test_events_of_a_deleted_agent_keep_its_name(
     alice: Client, worker: Client, world: World
 ) -> None:
     path = f"/boards/{world.board.id}/tasks"
@@ -238,10 +242,10 @@ async def test_what_an_agent_did_stays_with_its_name_when_it_is_gone(
     assert (said["agent_id"], said["author_name"]) == (None, "Worker")
 
 
-async def test_an_agent_that_fails_was_there_all_the_same(
-    worker: Client, alice: Client, world: World, transaction: Transaction
+async def test_a_failed_request_counts_as_contact(
+    worker: Client, alice: Client, world: World, transaction: TransactionFactory
 ) -> None:
-    """A27.9. 2.4: the original forgets the sign of life of a call that is refused."""
+    """A27.9. 2.4: the original discards the contact of a rejected call."""
     async with transaction() as session:
         agent = await session.get_one(Agent, world.worker.id)
         agent.last_seen_at = None
@@ -249,10 +253,10 @@ async def test_an_agent_that_fails_was_there_all_the_same(
     assert (await alice.get(f"/agents/{world.worker.id}")).json()["status"] == "online"
 
 
-async def test_an_agent_that_was_given_up_says_so_and_why(
-    alice: Client, world: World, transaction: Transaction
+async def test_a_failed_agent_shows_the_reason(
+    alice: Client, world: World, transaction: TransactionFactory
 ) -> None:
-    """W-28: the original shows it as one that is still to come."""
+    """W-28: the original shows it as still being provisioned."""
     failure = {
         "step": "check_in",
         "code": "no_check_in",
@@ -261,15 +265,15 @@ async def test_an_agent_that_was_given_up_says_so_and_why(
         "at": now().isoformat(),
     }
     async with transaction() as session:
-        gateway = a_gateway(world.tern)
+        gateway = make_gateway(world.tern)
         session.add(gateway)
         await session.flush()
         agent = await session.get_one(Agent, world.worker.id)
         agent.gateway_id, agent.desired_state = gateway.id, DesiredState.RUNNING
-        agent.step, agent.wake_attempts = Step.CHECK_IN, 3
+        agent.step, agent.wake_attempts = ProvisioningStep.CHECK_IN, 3
         agent.last_seen_at, agent.provision_failure = None, failure
-    seen = (await alice.get(f"/agents/{world.worker.id}")).json()
-    assert (seen["status"], seen["wake_attempts"]) == ("offline", 3)
-    assert seen["last_provision_error"] == failure["reason"]
-    assert seen["provisioning"]["state"] == "failed"
-    assert seen["provisioning"]["failure"]["command"] == failure["command"]
+    loaded = (await alice.get(f"/agents/{world.worker.id}")).json()
+    assert (loaded["status"], loaded["wake_attempts"]) == ("offline", 3)
+    assert loaded["last_provision_error"] == failure["reason"]
+    assert loaded["provisioning"]["state"] == "failed"
+    assert loaded["provisioning"]["failure"]["command"] == failure["command"]

@@ -1,148 +1,154 @@
-"""The contract's checklist (people-and-boards 7), 25 to 28: approvals."""
+"""Approvals in the API (contract people-and-boards 7, points 25 to 28)."""
 
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from core.db.engine import TransactionFactory
 from models import ApprovalStatus, new_id
 from services import approvals
-from tests.api.conftest import Client
-from tests.conftest import Transaction
-from tests.world import World
+from tests.support.api_fixtures import Client
+from tests.support.world import World
 
-ASK = {"action_type": "deploy", "confidence": 80.5, "lead_reasoning": "  It is ready.  "}
+REQUEST = {"action_type": "deploy", "confidence": 80.5, "lead_reasoning": "  It is ready.  "}
 
 
 @pytest.fixture
 def path(world: World) -> str:
-    """Where the approvals of Launch are."""
+    """Return the path of the approvals of Launch."""
     return f"/boards/{world.board.id}/approvals"
 
 
-async def a_task(client: Client, world: World, title: str = "Write") -> str:
-    """Create a task, and return its id."""
-    made = await client.post(f"/boards/{world.board.id}/tasks", json={"title": title})
-    return str(made.json()["id"])
+async def create_task(client: Client, world: World, title: str = "Write") -> str:
+    """Create a task and return its id."""
+    created = await client.post(f"/boards/{world.board.id}/tasks", json={"title": title})
+    return str(created.json()["id"])
 
 
-async def test_a_question_says_why_and_how_sure_one_is(
+async def test_request_contains_reason_and_confidence(
     worker: Client, alice: Client, path: str
 ) -> None:
     """Point 25."""
-    asked = (await worker.post(path, json=ASK)).json()
-    assert asked["payload"] == {"reason": "It is ready."}
-    assert (asked["status"], asked["confidence"], asked["resolved_at"]) == ("pending", 80.5, None)
-    assert "lead_reasoning" not in asked
+    approval = (await worker.post(path, json=REQUEST)).json()
+    assert approval["payload"] == {"reason": "It is ready."}
+    assert (approval["status"], approval["confidence"], approval["resolved_at"]) == (
+        "pending",
+        80.5,
+        None,
+    )
+    assert "lead_reasoning" not in approval
     for payload in ({"reason": "Why"}, {"decision": {"reason": "Why"}}):
         body = {"action_type": "x", "confidence": 0, "payload": payload}
         assert (await worker.post(path, json=body)).json()["payload"] == payload
     for wrong in (
         {"action_type": "x", "confidence": 50},
         {"action_type": "x", "confidence": 50, "payload": {"reason": "  "}, "lead_reasoning": ""},
-        {**ASK, "confidence": 100.1},
-        {**ASK, "confidence": -0.1},
-        {**ASK, "rubric_scores": {"tests": 0.5}},
-        {**ASK, "payload": ["reason"]},
+        {**REQUEST, "confidence": 100.1},
+        {**REQUEST, "confidence": -0.1},
+        {**REQUEST, "rubric_scores": {"tests": 0.5}},
+        {**REQUEST, "payload": ["reason"]},
     ):
         assert (await alice.post(path, json=wrong)).status_code == 422, wrong
 
 
-async def test_for_each_task_one_question_waits_at_most(
+async def test_second_pending_approval_of_a_task_conflicts(
     worker: Client, alice: Client, world: World, path: str
 ) -> None:
     """Point 26."""
-    one, two = await a_task(alice, world), await a_task(alice, world)
-    first = (await worker.post(path, json={**ASK, "task_ids": [one, two]})).json()
-    again = await worker.post(path, json={**ASK, "task_id": two})
+    one, two = await create_task(alice, world), await create_task(alice, world)
+    first = (await worker.post(path, json={**REQUEST, "task_ids": [one, two]})).json()
+    again = await worker.post(path, json={**REQUEST, "task_id": two})
     assert again.status_code == 409
     assert again.json()["detail"].keys() == {"message", "conflicts"}
     assert again.json()["detail"]["conflicts"] == [{"task_id": two, "approval_id": first["id"]}]
 
     await alice.patch(f"{path}/{first['id']}", json={"status": "rejected"})
-    await worker.post(path, json={**ASK, "task_id": two})
+    await worker.post(path, json={**REQUEST, "task_id": two})
     reopened = await alice.patch(f"{path}/{first['id']}", json={"status": "pending"})
     assert reopened.status_code == 409
     assert reopened.json()["detail"]["conflicts"][0]["task_id"] == two
 
 
 @pytest.mark.parametrize("status", ["approved", "rejected"])
-async def test_agents_ask_and_do_not_decide(
+async def test_agents_cannot_decide(
     worker: Client, lead: Client, alice: Client, world: World, path: str, status: str
 ) -> None:
     """S2, W-03. Point 27. A27.13. Fixed."""
     for agent in (worker, lead):
         for at in (path, f"/agent{path}"):
-            decided = await agent.post(at, json={**ASK, "status": status})
+            decided = await agent.post(at, json={**REQUEST, "status": status})
             assert decided.status_code == 403
     assert (await alice.get(path)).json()["total"] == 0
-    asked = (await worker.post(path, json={**ASK, "agent_id": str(world.lead.id)})).json()
-    assert asked["agent_id"] == str(world.worker.id)
+    approval = (await worker.post(path, json={**REQUEST, "agent_id": str(world.lead.id)})).json()
+    assert approval["agent_id"] == str(world.worker.id)
     for agent in (worker, lead):
-        response = await agent.patch(f"{path}/{asked['id']}", json={"status": status})
+        response = await agent.patch(f"{path}/{approval['id']}", json={"status": status})
         assert response.status_code == 401
-    assert (await worker.get(path)).json()["items"] == [asked]
+    assert (await worker.get(path)).json()["items"] == [approval]
 
 
-async def test_a_decision_is_told_once_with_who_made_it(
+async def test_decision_is_recorded_once_with_its_decider(
     worker: Client, bob: Client, rita: Client, alice: Client, world: World, path: str
 ) -> None:
-    """Point 28. Here the decision is an event; C10 and C11, fixed."""
-    asked = (await worker.post(path, json=ASK)).json()
-    at = f"{path}/{asked['id']}"
+    """Point 28. The decision is recorded as an event; C10 and C11, fixed."""
+    approval = (await worker.post(path, json=REQUEST)).json()
+    at = f"{path}/{approval['id']}"
     assert (await rita.patch(at, json={"status": "approved"})).status_code == 403
     decided = (await bob.patch(at, json={"status": "approved"})).json()
     assert (decided["status"], decided["decided_by_name"]) == ("approved", "Bob")
     assert decided["resolved_at"]
     assert (await alice.patch(at, json={"status": "approved"})).json() == decided
     assert (await alice.patch(at, json={})).json() == decided
-    happened = (await alice.get("/activity")).json()["items"]
-    assert [one["event_type"] for one in happened] == ["approval.approved", "approval.requested"]
+    entries = (await alice.get("/activity")).json()["items"]
+    assert [one["event_type"] for one in entries] == ["approval.approved", "approval.requested"]
 
-    back = (await alice.patch(at, json={"status": "pending"})).json()
-    assert (back["resolved_at"], back["decided_by_name"]) == (None, None)
+    reopened = (await alice.patch(at, json={"status": "pending"})).json()
+    assert (reopened["resolved_at"], reopened["decided_by_name"]) == (None, None)
     assert (await alice.patch(at, json={"status": None})).status_code == 422
 
 
-async def test_an_answer_that_can_be_taken_back_has_not_been_given_yet(
-    worker: Client, alice: Client, world: World, transaction: Transaction, path: str
+async def test_undoable_decision_is_still_pending_in_the_api(
+    worker: Client, alice: Client, world: World, transaction: TransactionFactory, path: str
 ) -> None:
-    """What agents read while a decision made on a page settles (docs/decisions)."""
-    asked = (await worker.post(path, json=ASK)).json()
+    """The API shows an approval as pending while its decision can be undone (docs/decisions)."""
+    approval = (await worker.post(path, json=REQUEST)).json()
     async with transaction() as session:
-        await approvals.answer(
+        await approvals.decide_with_undo(
             session,
             world.alice,
-            UUID(asked["id"]),
+            UUID(approval["id"]),
             status=ApprovalStatus.APPROVED,
             undo_seconds=60,
         )
     for client in (worker, alice):
-        assert (await client.get(path)).json()["items"] == [asked]
+        assert (await client.get(path)).json()["items"] == [approval]
 
 
-async def test_links_are_found_in_the_payload_and_only_on_this_board(
+async def test_task_links_are_read_from_payload_for_this_board_only(
     worker: Client, alice: Client, world: World, path: str
 ) -> None:
     """3.11.1; S3, fixed."""
-    one, two, three = [await a_task(alice, world, title) for title in ("one", "two", "three")]
+    one, two, three = [await create_task(alice, world, title) for title in ("one", "two", "three")]
     payload = {"reason": "Why", "taskIds": [three, "nonsense", two], "task_id": one}
-    asked = (await worker.post(path, json={**ASK, "payload": payload, "task_ids": [two]})).json()
-    assert asked["task_ids"] == [two, three, one]
-    assert asked["task_id"] == two
-    assert asked["task_titles"] == ["two", "three", "one"]
-    elsewhere = await alice.post(f"/boards/{world.garden.id}/tasks", json={"title": "secret"})
-    for unknown in (str(new_id()), elsewhere.json()["id"]):
-        response = await worker.post(path, json={**ASK, "task_id": unknown})
+    approval = (
+        await worker.post(path, json={**REQUEST, "payload": payload, "task_ids": [two]})
+    ).json()
+    assert approval["task_ids"] == [two, three, one]
+    assert approval["task_id"] == two
+    assert approval["task_titles"] == ["two", "three", "one"]
+    other_task = await alice.post(f"/boards/{world.garden.id}/tasks", json={"title": "secret"})
+    for unknown in (str(new_id()), other_task.json()["id"]):
+        response = await worker.post(path, json={**REQUEST, "task_id": unknown})
         assert response.status_code == 404
         assert response.json()["detail"]["missing_task_ids"] == [unknown]
 
 
-async def test_a_list_is_filtered_by_status_newest_first(
+async def test_approvals_can_be_filtered_by_status(
     worker: Client, alice: Client, path: str
 ) -> None:
     """3.11.2."""
-    ids: list[Any] = [(await worker.post(path, json=ASK)).json()["id"] for _ in range(3)]
+    ids: list[Any] = [(await worker.post(path, json=REQUEST)).json()["id"] for _ in range(3)]
     await alice.patch(f"{path}/{ids[1]}", json={"status": "rejected"})
     for query, expected in [
         ("", [ids[2], ids[1], ids[0]]),
@@ -155,81 +161,81 @@ async def test_a_list_is_filtered_by_status_newest_first(
     assert (await alice.get(f"{path}?status=nonsense")).status_code == 422
 
 
-async def test_an_approval_of_another_board_is_not_found(
+async def test_approval_of_another_board_is_not_found(
     worker: Client, alice: Client, world: World, path: str
 ) -> None:
     """3.11.4."""
-    asked = (await worker.post(path, json=ASK)).json()
-    other = f"/boards/{world.garden.id}/approvals/{asked['id']}"
+    approval = (await worker.post(path, json=REQUEST)).json()
+    other = f"/boards/{world.garden.id}/approvals/{approval['id']}"
     assert (await alice.patch(other, json={"status": "approved"})).status_code == 404
 
 
-async def test_a_decision_may_say_why_and_the_task_keeps_it(
+async def test_decision_note_is_posted_on_the_task(
     alice: Client, worker: Client, world: World, path: str
 ) -> None:
-    task = await a_task(alice, world)
-    asked = (await worker.post(path, json={**ASK, "task_id": task})).json()
+    task = await create_task(alice, world)
+    approval = (await worker.post(path, json={**REQUEST, "task_id": task})).json()
     body = {"status": "rejected", "note": " Not on a Friday. "}
-    decided = (await alice.patch(f"{path}/{asked['id']}", json=body)).json()
+    decided = (await alice.patch(f"{path}/{approval['id']}", json=body)).json()
     assert (decided["decision_note"], decided["decided_by_name"]) == ("Not on a Friday.", "Alice")
     comments = (await worker.get(f"/boards/{world.board.id}/tasks/{task}/comments")).json()
-    [said] = comments["items"]
-    assert (said["message"], said["author_name"]) == ("Not on a Friday.", "Alice")
-    again = (await alice.patch(f"{path}/{asked['id']}", json={"status": "pending"})).json()
-    assert (again["status"], again["decision_note"]) == ("pending", None)
+    [comment] = comments["items"]
+    assert (comment["message"], comment["author_name"]) == ("Not on a Friday.", "Alice")
+    reopened = (await alice.patch(f"{path}/{approval['id']}", json={"status": "pending"})).json()
+    assert (reopened["status"], reopened["decision_note"]) == ("pending", None)
 
 
-EVERYWHERE = "/approvals"
+ALL_APPROVALS = "/approvals"
 
 
-async def test_the_questions_of_all_boards_are_one_list(
+async def test_approvals_of_all_boards_are_listed_together(
     alice: Client, bob: Client, dana: Client, charlie: Client, world: World
 ) -> None:
-    asked = [
-        (await alice.post(f"/boards/{board.id}/approvals", json=ASK)).json()
+    approval = [
+        (await alice.post(f"/boards/{board.id}/approvals", json=REQUEST)).json()
         for board in (world.board, world.garden)
     ]
-    launch, garden = [one["id"] for one in asked]
+    launch, garden = [one["id"] for one in approval]
     path = f"/boards/{world.board.id}/approvals/{launch}"
     await alice.patch(path, json={"status": "rejected"})
 
-    async def seen(client: Client, query: str = "") -> list[str]:
-        found = (await client.get(f"{EVERYWHERE}?{query}")).json()
+    async def list_ids(client: Client, query: str = "") -> list[str]:
+        found = (await client.get(f"{ALL_APPROVALS}?{query}")).json()
         assert found["total"] == len(found["items"])
         return [one["id"] for one in found["items"]]
 
-    assert await seen(alice) == [garden, launch]
-    assert await seen(alice, "status=pending") == [garden]
-    assert await seen(alice, f"board_id={world.board.id}") == [launch]
-    assert await seen(bob) == [launch]
-    assert await seen(dana) == await seen(charlie) == []
-    assert await seen(charlie, f"board_id={world.board.id}") == []
-    assert (await alice.get(f"{EVERYWHERE}?status=maybe")).status_code == 422
+    assert await list_ids(alice) == [garden, launch]
+    assert await list_ids(alice, "status=pending") == [garden]
+    assert await list_ids(alice, f"board_id={world.board.id}") == [launch]
+    assert await list_ids(bob) == [launch]
+    assert await list_ids(dana) == await list_ids(charlie) == []
+    assert await list_ids(charlie, f"board_id={world.board.id}") == []
+    assert (await alice.get(f"{ALL_APPROVALS}?status=maybe")).status_code == 422
 
 
-async def test_several_questions_are_decided_at_once_and_each_for_itself(
+async def test_bulk_decision_reports_each_result(
     alice: Client, bob: Client, charlie: Client, worker: Client, world: World
 ) -> None:
     paths = [f"/boards/{board.id}/approvals" for board in (world.board, world.board, world.garden)]
-    ids = [(await alice.post(path, json=ASK)).json()["id"] for path in paths]
-    never = str(new_id())
-    body = {"ids": [*ids, never, ids[0]], "status": "approved", "note": "Go ahead."}
-    told = (await bob.post(f"{EVERYWHERE}/decisions", json=body)).json()
-    assert (told["decided"], told["refused"]) == (2, 2)
-    assert [one["approval_id"] for one in told["results"]] == [*ids, never]
+    ids = [(await alice.post(path, json=REQUEST)).json()["id"] for path in paths]
+    unknown = str(new_id())
+    body = {"ids": [*ids, unknown, ids[0]], "status": "approved", "note": "Go ahead."}
+    response = (await bob.post(f"{ALL_APPROVALS}/decisions", json=body)).json()
+    assert (response["decided"], response["refused"]) == (2, 2)
+    assert [one["approval_id"] for one in response["results"]] == [*ids, unknown]
     codes = [None, None, "board_read_forbidden", "approval_not_found"]
-    assert [one["code"] for one in told["results"]] == codes
-    first = told["results"][0]["approval"]
+    assert [one["code"] for one in response["results"]] == codes
+    first = response["results"][0]["approval"]
     assert (first["status"], first["decided_by_name"]) == ("approved", "Bob")
     assert first["decision_note"] == "Go ahead."
     listed = (await worker.get(f"{paths[0]}?status=approved")).json()
     assert listed["total"] == 2
 
-    against = {"ids": ids, "status": "rejected"}
-    again = (await alice.post(f"{EVERYWHERE}/decisions", json=against)).json()
+    rejection = {"ids": ids, "status": "rejected"}
+    again = (await alice.post(f"{ALL_APPROVALS}/decisions", json=rejection)).json()
     decided = ["already_decided", "already_decided", None]
     assert [one["code"] for one in again["results"]] == decided
-    foreign = (await charlie.post(f"{EVERYWHERE}/decisions", json=against)).json()
+    foreign = (await charlie.post(f"{ALL_APPROVALS}/decisions", json=rejection)).json()
     assert {one["code"] for one in foreign["results"]} == {"approval_not_found"}
 
 
@@ -244,8 +250,8 @@ async def test_several_questions_are_decided_at_once_and_each_for_itself(
         {"ids": [str(new_id())], "status": "approved", "note": "x" * 10_001},
     ],
 )
-async def test_a_decision_about_several_that_makes_no_sense_is_refused(
+async def test_invalid_bulk_decision_is_rejected(
     alice: Client, worker: Client, wrong: dict[str, Any]
 ) -> None:
-    assert (await alice.post(f"{EVERYWHERE}/decisions", json=wrong)).status_code == 422
-    assert (await worker.post(f"{EVERYWHERE}/decisions", json=wrong)).status_code == 401
+    assert (await alice.post(f"{ALL_APPROVALS}/decisions", json=wrong)).status_code == 422
+    assert (await worker.post(f"{ALL_APPROVALS}/decisions", json=wrong)).status_code == 401

@@ -1,17 +1,17 @@
-"""Who calls, by the claims of a provider's token (contract, people-and-boards 1.9 and 3.1)."""
+"""The caller, by the claims of a provider's token (contract, people-and-boards 1.9 and 3.1)."""
 
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from core.db.engine import TransactionFactory
 from models import User
-from tests.conftest import Transaction
-from tests.oidc.conftest import House, fake, house, houses
-from tests.oidc.fake import FakeProvider
-from tests.world import World
+from tests.oidc.conftest import Installation, fake, installation, installations
+from tests.support.fake_oidc_provider import FakeProvider
+from tests.support.world import World
 
-__all__ = ["fake", "house", "houses"]
+__all__ = ["fake", "installation", "installations"]
 
 FIELDS = {
     "id",
@@ -27,24 +27,26 @@ FIELDS = {
 }
 
 
-async def bootstrapped(house: House, fake: FakeProvider, **claims: Any) -> dict[str, Any]:
-    """Return what a person is told of themselves who comes with these claims."""
-    script = house.script(fake.token(fake.claims(claims.pop("sub", "user_2abc"), **claims)))
-    answer = await script.post("/auth/bootstrap")
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+async def bootstrap(
+    installation: Installation, fake: FakeProvider, **claims: Any
+) -> dict[str, Any]:
+    """Return the response to a user who calls with these claims."""
+    script = installation.script(fake.token(fake.claims(claims.pop("sub", "user_2abc"), **claims)))
+    response = await script.post("/auth/bootstrap")
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
-async def test_bootstrap_makes_the_person_whom_the_claims_describe(
-    house: House, fake: FakeProvider
+async def test_bootstrap_creates_the_user_of_the_claims(
+    installation: Installation, fake: FakeProvider
 ) -> None:
     """P3.1. The subject is the external id."""
-    me = await bootstrapped(house, fake, email="Nora@Example.com ", name=" Nora Novak ")
+    me = await bootstrap(installation, fake, email="Nora@Example.com ", name=" Nora Novak ")
     assert set(me) == FIELDS
     assert me["clerk_user_id"] == "user_2abc"
     assert (me["email"], me["name"]) == ("nora@example.com", "Nora Novak")
     assert me["is_super_admin"] is False
-    assert await bootstrapped(house, fake) == me
+    assert await bootstrap(installation, fake) == me
 
 
 PRIMARY = {"primary_email_address_id": "idn_2"}
@@ -71,11 +73,11 @@ ENTRIES = [
         ({}, None),
     ],
 )
-async def test_the_first_address_among_the_claims_counts(
-    house: House, fake: FakeProvider, claims: dict[str, Any], email: str | None
+async def test_the_first_usable_address_claim_counts(
+    installation: Installation, fake: FakeProvider, claims: dict[str, Any], email: str | None
 ) -> None:
     """P1.9."""
-    assert (await bootstrapped(house, fake, **claims))["email"] == email
+    assert (await bootstrap(installation, fake, **claims))["email"] == email
 
 
 @pytest.mark.parametrize(
@@ -92,39 +94,41 @@ async def test_the_first_address_among_the_claims_counts(
         ({}, None),
     ],
 )
-async def test_the_first_name_among_the_claims_counts(
-    house: House, fake: FakeProvider, claims: dict[str, Any], name: str | None
+async def test_the_first_usable_name_claim_counts(
+    installation: Installation, fake: FakeProvider, claims: dict[str, Any], name: str | None
 ) -> None:
     """P1.9."""
-    assert (await bootstrapped(house, fake, **claims))["name"] == name
+    assert (await bootstrap(installation, fake, **claims))["name"] == name
 
 
-async def test_a_name_is_filled_and_never_overwritten(house: House, fake: FakeProvider) -> None:
+async def test_a_missing_name_is_filled_and_never_overwritten(
+    installation: Installation, fake: FakeProvider
+) -> None:
     """P1.9."""
-    assert (await bootstrapped(house, fake))["name"] is None
-    assert (await bootstrapped(house, fake, name="Nora"))["name"] == "Nora"
-    assert (await bootstrapped(house, fake, name="Somebody"))["name"] == "Nora"
+    assert (await bootstrap(installation, fake))["name"] is None
+    assert (await bootstrap(installation, fake, name="Nora"))["name"] == "Nora"
+    assert (await bootstrap(installation, fake, name="Somebody"))["name"] == "Nora"
 
 
-async def test_an_address_is_overwritten_only_by_one_that_is_verified(
-    house: House, fake: FakeProvider
+async def test_only_a_verified_address_overwrites_an_address(
+    installation: Installation, fake: FakeProvider
 ) -> None:
     """S10."""
     first = {"email": "nora@example.com", "email_verified": True}
-    await bootstrapped(house, fake, **first)
-    me = await bootstrapped(house, fake, email="forged@example.com")
+    await bootstrap(installation, fake, **first)
+    me = await bootstrap(installation, fake, email="forged@example.com")
     assert me["email"] == "nora@example.com"
-    me = await bootstrapped(house, fake, email="forged@example.com", email_verified=False)
+    me = await bootstrap(installation, fake, email="forged@example.com", email_verified=False)
     assert me["email"] == "nora@example.com"
-    me = await bootstrapped(house, fake, email="novak@example.com", email_verified="true")
+    me = await bootstrap(installation, fake, email="novak@example.com", email_verified="true")
     assert me["email"] == "novak@example.com"
 
 
-async def test_an_address_that_is_somebodys_is_not_given_to_another(
-    house: House, fake: FakeProvider, transaction: Transaction, world: World
+async def test_a_taken_address_is_not_given_to_another_user(
+    installation: Installation, fake: FakeProvider, transaction: TransactionFactory, world: World
 ) -> None:
-    """S10. What a claim says unverified neither joins an account nor takes its address."""
-    me = await bootstrapped(house, fake, email="alice@example.com")
+    """S10. An unverified claim neither connects an account nor takes its address."""
+    me = await bootstrap(installation, fake, email="alice@example.com")
     assert me["email"] is None
     assert me["id"] != str(world.alice.id)
     async with transaction() as session:
@@ -133,26 +137,28 @@ async def test_an_address_that_is_somebodys_is_not_given_to_another(
     assert alice.id == world.alice.id
 
 
-async def test_the_external_id_is_ones_own_even_where_the_subject_is_taken(
-    house: House, fake: FakeProvider, world: World
+async def test_the_external_id_is_unique_even_if_the_subject_is_taken(
+    installation: Installation, fake: FakeProvider, world: World
 ) -> None:
-    """The subject means something only beside its issuer."""
+    """A subject is unique only for its issuer."""
     for taken in ("user-alice", "local-auth-user"):
-        me = await bootstrapped(house, fake, sub=taken)
+        me = await bootstrap(installation, fake, sub=taken)
         assert me["clerk_user_id"] == f"{fake.issuer}#{taken}"
         assert me["id"] != str(world.alice.id)
 
 
-async def test_no_token_and_a_bad_one_are_the_same(house: House, fake: FakeProvider) -> None:
-    """P3.1. 401 where nobody is known."""
+async def test_a_missing_and_a_wrong_token_give_the_same_error(
+    installation: Installation, fake: FakeProvider
+) -> None:
+    """P3.1. 401 for unknown callers."""
     for token in ("", "ey.not.a-token", fake.token(fake.claims("x", exp=5))):
-        answer = await house.script(token).post("/auth/bootstrap")
-        assert answer.status_code == 401
-        assert answer.json()["detail"] == "Unauthorized"
+        response = await installation.script(token).post("/auth/bootstrap")
+        assert response.status_code == 401
+        assert response.json()["detail"] == "Unauthorized"
 
 
-async def test_a_bearer_that_is_not_ascii_is_wrong_and_breaks_nothing(house: House) -> None:
+async def test_a_token_that_is_not_ascii_is_unauthorized(installation: Installation) -> None:
     """S21."""
-    script = house.script("")
+    script = installation.script("")
     script.headers = {b"Authorization": "Bearer ey\xe4.\xe4.\xe4".encode("latin-1")}
     assert (await script.post("/auth/bootstrap")).status_code == 401

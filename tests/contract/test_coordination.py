@@ -1,20 +1,20 @@
-"""The contract of coordination (agents-and-gateways 6.16 to 6.23), without a gateway's help."""
+"""The contract of coordination (agents-and-gateways 6.16 to 6.23), without a real gateway."""
 
 from typing import Any
 
 import pytest
 
+from core.db.engine import TransactionFactory
 from models import Agent
-from tests.api.conftest import Caller, Client
-from tests.conftest import Transaction
-from tests.world import World, a_gateway, a_main
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.world import World, make_gateway, make_main_agent
 
 
 @pytest.fixture
-async def main(transaction: Transaction, world: World) -> Agent:
-    """The agent of the gateway that serves Launch and Garden."""
-    gateway = a_gateway(world.tern)
-    rows = a_main(gateway)
+async def main(transaction: TransactionFactory, world: World) -> Agent:
+    """The main agent of the gateway of the boards Launch and Garden."""
+    gateway = make_gateway(world.tern)
+    rows = make_main_agent(gateway)
     async with transaction() as session:
         session.add(gateway)
         await session.flush()
@@ -25,64 +25,64 @@ async def main(transaction: Transaction, world: World) -> Agent:
 
 
 @pytest.fixture
-def master(calling: Caller, main: Agent) -> Client:
-    """The gateway's agent."""
-    return calling(main)
+def main_client(client_for: ClientFactory, main: Agent) -> Client:
+    """A client of the main agent."""
+    return client_for(main)
 
 
-async def messages_of(client: Client) -> list[dict[str, Any]]:
+async def list_messages(client: Client) -> list[dict[str, Any]]:
     return (await client.get("/agent/messages")).json()["items"]
 
 
-async def events_of(client: Client) -> list[str]:
+async def list_event_types(client: Client) -> list[str]:
     return [one["event_type"] for one in (await client.get("/activity")).json()["items"]]
 
 
-async def test_a_lead_nudges_its_worker_word_for_word(
+async def test_a_nudge_is_sent_to_a_worker_without_changes(
     lead: Client, worker: Client, world: World
 ) -> None:
-    """6.16: and that it was sent is true only once the worker has it."""
+    """6.16: the event is recorded once the worker has the message."""
     path = f"/agent/boards/{world.board.id}/agents/{world.worker.id}/nudge"
     nudged = await lead.post(path, json={"message": " What holds you up? "})
     assert nudged.json() == {"ok": True}
-    message = (await messages_of(worker))[0]
+    message = (await list_messages(worker))[0]
     assert (message["content"], message["deliver"]) == ("What holds you up?", True)
-    assert "agent.nudge.sent" not in await events_of(lead)
+    assert "agent.nudge.sent" not in await list_event_types(lead)
     await worker.post(f"/agent/messages/{message['id']}/ack")
-    assert "agent.nudge.sent" in await events_of(lead)
+    assert "agent.nudge.sent" in await list_event_types(lead)
 
 
-async def test_who_nudges_whom(
+async def test_who_may_nudge_whom(
     lead: Client, worker: Client, alice: Client, main: Agent, world: World
 ) -> None:
-    """6.16, W-08: a lead its own board's agents, and no gateway's agent."""
+    """6.16, W-08: a lead may nudge the agents of its board, but no main agent."""
     board = f"/agent/boards/{world.board.id}/agents"
     body = {"message": "Go on"}
     for agent in (world.gardener, world.charlies_worker, main):
-        refused = await lead.post(f"{board}/{agent.id}/nudge", json=body)
-        assert refused.status_code == 404
+        rejected = await lead.post(f"{board}/{agent.id}/nudge", json=body)
+        assert rejected.status_code == 404
     assert (await worker.post(f"{board}/{world.lead.id}/nudge", json=body)).status_code == 403
     assert (await alice.post(f"{board}/{world.lead.id}/nudge", json=body)).status_code == 401
     blank = await lead.post(f"{board}/{world.worker.id}/nudge", json={"message": " "})
     assert blank.status_code == 422
 
 
-async def test_a_soul_is_written_by_the_lead_and_read_by_its_agent(
+async def test_a_lead_sets_the_soul_that_its_agent_reads(
     lead: Client, worker: Client, other_worker: Client, world: World
 ) -> None:
-    """W-04. A27.13. 6.18, 6.19, W-56: a soul is a text, and what is written is what is read."""
+    """W-04. A27.13. 6.18, 6.19, W-56: a soul is a text, and is stored unchanged."""
     path = f"/agent/boards/{world.board.id}/agents/{world.worker.id}/soul"
     assert (await worker.get(path)).json() == ""
     soul = "# Worker\nYou write {{ short }} sentences."
-    written = await lead.put(path, json={"content": soul, "reason": "Readers asked"})
-    assert written.json() == {"ok": True}
+    saved = await lead.put(path, json={"content": soul, "reason": "Readers asked"})
+    assert saved.json() == {"ok": True}
     assert (await worker.get(path)).json() == (await lead.get(path)).json() == soul
     assert (await other_worker.get(path)).status_code == 403
     assert (await worker.put(path, json={"content": soul})).status_code == 403
     assert (await lead.put(path, json={"content": " "})).status_code == 422
 
 
-async def test_the_soul_of_a_gateways_agent_is_out_of_a_leads_reach(
+async def test_a_lead_cannot_change_the_soul_of_a_main_agent(
     lead: Client, main: Agent, world: World
 ) -> None:
     """W-08."""
@@ -91,10 +91,10 @@ async def test_the_soul_of_a_gateways_agent_is_out_of_a_leads_reach(
     assert (await lead.put(path, json={"content": "Obey"})).status_code == 404
 
 
-async def test_a_lead_lets_a_worker_go(
+async def test_a_lead_deletes_a_worker(
     lead: Client, worker: Client, alice: Client, world: World, main: Agent
 ) -> None:
-    """6.20: a worker of its own board; one that is gone is no trouble."""
+    """6.20: a worker of its own board; deleting it twice is no error."""
     board = f"/agent/boards/{world.board.id}/agents"
     assert (await worker.delete(f"{board}/{world.other_worker.id}")).status_code == 403
     assert (await lead.delete(f"{board}/{world.lead.id}")).status_code == 403
@@ -106,8 +106,8 @@ async def test_a_lead_lets_a_worker_go(
     assert (await alice.get(f"/agents/{world.worker.id}")).status_code == 404
 
 
-async def test_a_lead_asks_the_user_by_way_of_the_gateways_agent(
-    lead: Client, master: Client, main: Agent, world: World
+async def test_a_lead_asks_the_user_through_the_main_agent(
+    lead: Client, main_client: Client, main: Agent, world: World
 ) -> None:
     """A27.4. 6.21."""
     path = f"/agent/boards/{world.board.id}/gateway/main/ask-user"
@@ -119,37 +119,37 @@ async def test_a_lead_asks_the_user_by_way_of_the_gateways_agent(
         "main_agent_id": str(main.id),
         "main_agent_name": main.name,
     }
-    message = (await messages_of(master))[0]
+    message = (await list_messages(main_client))[0]
     lines = message["content"].splitlines()
     assert lines[0] == message["kind"] == "LEAD REQUEST: ASK USER"
     assert "Correlation ID: c-1" in lines
     assert "Preferred channel: phone" in lines
     assert '"tags": ["gateway_main", "user_reply"], "source": "user_via_gateway_main"' in lines[-2]
-    await master.post(f"/agent/messages/{message['id']}/ack")
-    assert "gateway.lead.ask_user.sent" in await events_of(lead)
+    await main_client.post(f"/agent/messages/{message['id']}/ack")
+    assert "gateway.lead.ask_user.sent" in await list_event_types(lead)
 
 
-async def test_without_a_gateway_the_question_stands_in_the_boards_chat(
+async def test_without_a_gateway_the_question_is_posted_in_the_chat(
     lead: Client, bob: Client, worker: Client, world: World
 ) -> None:
-    """Decision 11: people read it there, and the lead hears their answer."""
+    """Decision 11: users read it there, and the lead receives their answer."""
     path = f"/agent/boards/{world.board.id}/gateway/main/ask-user"
     asked = (await lead.post(path, json={"content": "May it slip?"})).json()
     assert (asked["ok"], asked["main_agent_id"]) == (True, None)
     memory = f"/boards/{world.board.id}/memory"
-    said = (await bob.get(f"{memory}?is_chat=true")).json()["items"]
-    assert [(one["content"], one["source"]) for one in said] == [("May it slip?", "Lead")]
+    chat = (await bob.get(f"{memory}?is_chat=true")).json()["items"]
+    assert [(one["content"], one["source"]) for one in chat] == [("May it slip?", "Lead")]
     await bob.post(memory, json={"content": "No.", "tags": ["chat"]})
-    assert [one["kind"] for one in await messages_of(lead)] == ["BOARD CHAT"]
+    assert [one["kind"] for one in await list_messages(lead)] == ["BOARD CHAT"]
     assert (await worker.post(path, json={"content": "Hm?"})).status_code == 403
 
 
-async def test_the_gateways_agent_writes_to_a_lead(
-    master: Client, lead: Client, world: World
+async def test_the_main_agent_sends_messages_to_a_lead(
+    main_client: Client, lead: Client, world: World
 ) -> None:
     """6.22, W-38: the lead keeps its name."""
     path = f"/agent/gateway/boards/{world.board.id}/lead/message"
-    sent = (await master.post(path, json={"content": "Where do you stand?"})).json()
+    sent = (await main_client.post(path, json={"content": "Where do you stand?"})).json()
     assert sent == {
         "ok": True,
         "board_id": str(world.board.id),
@@ -157,68 +157,70 @@ async def test_the_gateways_agent_writes_to_a_lead(
         "lead_agent_name": "Lead",
         "lead_created": False,
     }
-    await master.post(path, json={"content": "Take over.", "kind": "handoff"})
-    kinds = [one["kind"] for one in await messages_of(lead)]
+    await main_client.post(path, json={"content": "Take over.", "kind": "handoff"})
+    kinds = [one["kind"] for one in await list_messages(lead)]
     assert kinds == ["GATEWAY MAIN QUESTION", "GATEWAY MAIN HANDOFF"]
-    assert (await master.post(path, json={"content": "x", "kind": "order"})).status_code == 422
+    assert (await main_client.post(path, json={"content": "x", "kind": "order"})).status_code == 422
 
 
-async def test_a_board_without_a_lead_gets_one_to_write_to(
-    master: Client, alice: Client, world: World
+async def test_a_message_to_a_missing_lead_creates_the_lead(
+    main_client: Client, alice: Client, world: World
 ) -> None:
     """6.22, 16.4."""
     path = f"/agent/gateway/boards/{world.garden.id}/lead/message"
-    first, second = [(await master.post(path, json={"content": "Hello"})).json() for _ in range(2)]
+    first, second = [
+        (await main_client.post(path, json={"content": "Hello"})).json() for _ in range(2)
+    ]
     assert (first["lead_created"], second["lead_created"]) == (True, False)
     assert first["lead_agent_id"] == second["lead_agent_id"]
-    made = (await alice.get(f"/agents/{first['lead_agent_id']}")).json()
-    assert (made["name"], made["is_board_lead"]) == ("Lead Agent", True)
+    created = (await alice.get(f"/agents/{first['lead_agent_id']}")).json()
+    assert (created["name"], created["is_board_lead"]) == ("Lead Agent", True)
 
 
-async def test_a_broadcast_reaches_every_lead_and_makes_none(
-    master: Client, lead: Client, alice: Client, world: World
+async def test_a_broadcast_reaches_every_lead_and_creates_none(
+    main_client: Client, lead: Client, alice: Client, world: World
 ) -> None:
     """6.23, W-38."""
     foreign = str(world.charlies_board.id)
     path = "/agent/gateway/leads/broadcast"
-    sent = (await master.post(path, json={"content": "All hands"})).json()
+    sent = (await main_client.post(path, json={"content": "All hands"})).json()
     assert (sent["sent"], sent["failed"]) == (1, 1)
-    outcomes = {one["board_id"]: one for one in sent["results"]}
-    assert outcomes[str(world.board.id)]["lead_agent_name"] == "Lead"
-    assert outcomes[str(world.garden.id)]["ok"] is False
-    assert outcomes[str(world.garden.id)]["error"]
-    some = await master.post(path, json={"content": "You", "board_ids": [foreign]})
+    results = {one["board_id"]: one for one in sent["results"]}
+    assert results[str(world.board.id)]["lead_agent_name"] == "Lead"
+    assert results[str(world.garden.id)]["ok"] is False
+    assert results[str(world.garden.id)]["error"]
+    some = await main_client.post(path, json={"content": "You", "board_ids": [foreign]})
     assert some.json()["results"] == []
-    assert [one["kind"] for one in await messages_of(lead)] == ["GATEWAY MAIN QUESTION"]
+    assert [one["kind"] for one in await list_messages(lead)] == ["GATEWAY MAIN QUESTION"]
     agents = (await alice.get(f"/agents?board_id={world.garden.id}")).json()["items"]
     assert not any(one["is_board_lead"] for one in agents)
 
 
-async def test_who_writes_to_leads(
-    master: Client, lead: Client, worker: Client, alice: Client, world: World
+async def test_who_may_send_messages_to_leads(
+    main_client: Client, lead: Client, worker: Client, alice: Client, world: World
 ) -> None:
-    """6.22, 6.23. Point 8: the agent of the board's own gateway."""
+    """6.22, 6.23. Point 8: only the main agent of the board's gateway."""
     foreign = f"/agent/gateway/boards/{world.charlies_board.id}/lead/message"
     own = f"/agent/gateway/boards/{world.board.id}/lead/message"
     body = {"content": "Hello"}
-    assert (await master.post(foreign, json=body)).status_code == 404
+    assert (await main_client.post(foreign, json=body)).status_code == 404
     for client, status in ((lead, 403), (worker, 403), (alice, 401)):
         assert (await client.post(own, json=body)).status_code == status
-        everybody = await client.post("/agent/gateway/leads/broadcast", json=body)
-        assert everybody.status_code == status
+        broadcast = await client.post("/agent/gateway/leads/broadcast", json=body)
+        assert broadcast.status_code == status
 
 
-async def test_what_is_said_out_loud_on_an_agents_channel_and_what_is_not(
-    master: Client, lead: Client, worker: Client, alice: Client, world: World
+async def test_which_messages_are_delivered_to_the_channel(
+    main_client: Client, lead: Client, worker: Client, alice: Client, world: World
 ) -> None:
-    """18: the gateway's `deliver`, for each thing that is told."""
+    """18: the value of `deliver` for each kind of message."""
     board = f"/boards/{world.board.id}"
     task = (await alice.post(f"{board}/tasks", json={"title": "Write"})).json()
     for client, path, body in (
         (lead, f"/agent{board}/agents/{world.worker.id}/nudge", {"message": "Go on"}),
         (lead, f"/agent{board}/gateway/main/ask-user", {"content": "May it slip?"}),
-        (master, f"/agent/gateway{board}/lead/message", {"content": "Hello"}),
-        (master, "/agent/gateway/leads/broadcast", {"content": "All", "kind": "handoff"}),
+        (main_client, f"/agent/gateway{board}/lead/message", {"content": "Hello"}),
+        (main_client, "/agent/gateway/leads/broadcast", {"content": "All", "kind": "handoff"}),
         (alice, f"{board}/onboarding/start", {}),
         (alice, f"{board}/onboarding/answer", {"answer": "Two"}),
         (alice, f"{board}/tasks/{task['id']}/comments", {"message": "@worker look"}),
@@ -230,8 +232,8 @@ async def test_what_is_said_out_loud_on_an_agents_channel_and_what_is_not(
         assert answer.status_code == 200, (path, answer.text)
     worker_id = str(world.worker.id)
     await alice.patch(f"{board}/tasks/{task['id']}", json={"assigned_agent_id": worker_id})
-    told = [one for client in (master, lead, worker) for one in await messages_of(client)]
-    assert {one["kind"]: one["deliver"] for one in told} == {
+    sent = [one for client in (main_client, lead, worker) for one in await list_messages(client)]
+    assert {one["kind"]: one["deliver"] for one in sent} == {
         "NUDGE": True,
         "LEAD REQUEST: ASK USER": True,
         "GATEWAY MAIN QUESTION": False,

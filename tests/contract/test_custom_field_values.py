@@ -1,41 +1,41 @@
-"""The contract's checklist (people-and-boards 7), 43: what tasks hold in their custom fields."""
+"""The contract's checklist (people-and-boards 7), point 43: custom field values of tasks."""
 
 from typing import Any
 
 import pytest
 
-from tests.api.conftest import Client
-from tests.contract.fields import FIELDS, defined
-from tests.world import World
+from tests.support.api_fixtures import Client
+from tests.support.custom_fields_api import FIELDS_PATH, create_field
+from tests.support.world import World
 
 
 @pytest.fixture
 def path(world: World) -> str:
-    """Where the tasks of Launch are."""
+    """The path of the tasks of Launch."""
     return f"/boards/{world.board.id}/tasks"
 
 
-async def made(client: Client, path: str, **values: Any) -> dict[str, Any]:
-    """Create a task with values, and return it."""
+async def create_task(client: Client, path: str, **values: Any) -> dict[str, Any]:
+    """Create a task with values and return it."""
     response = await client.post(path, json={"title": "Write", "custom_field_values": values})
     assert response.status_code == 200, response.text
     task: dict[str, Any] = response.json()
     return task
 
 
-async def test_tasks_hold_every_field_of_their_board(
-    alice: Client, world: World, path: str, on_launch: dict[str, Any]
+async def test_tasks_have_values_for_all_fields_of_their_board(
+    alice: Client, world: World, path: str, field_definition: dict[str, Any]
 ) -> None:
-    """Point 43. Defaults on read; the snapshot's cards show them too (C39)."""
-    early = await made(alice, path)
+    """Point 43. Defaults apply on read, also in the snapshot (C39)."""
+    early = await create_task(alice, path)
     assert early["custom_field_values"] == {}
-    field = await defined(alice, on_launch, default_value="M")
-    await defined(alice, on_launch, field_key="note")
-    await defined(alice, on_launch, field_key="depth", board_ids=[str(world.garden.id)])
-    task = await made(alice, path, size="L")
+    field = await create_field(alice, field_definition, default_value="M")
+    await create_field(alice, field_definition, field_key="note")
+    await create_field(alice, field_definition, field_key="depth", board_ids=[str(world.garden.id)])
+    task = await create_task(alice, path, size="L")
     assert task["custom_field_values"] == {"size": "L", "note": None}
-    late = await made(alice, path)
-    await alice.patch(f"{FIELDS}/{field['id']}", json={"default_value": "S"})
+    late = await create_task(alice, path)
+    await alice.patch(f"{FIELDS_PATH}/{field['id']}", json={"default_value": "S"})
     expected = {early["id"]: "S", task["id"]: "L", late["id"]: "M"}
     for shown in (
         (await alice.get(path)).json()["items"],
@@ -45,11 +45,13 @@ async def test_tasks_hold_every_field_of_their_board(
         assert values == {id: {"size": size, "note": None} for id, size in expected.items()}
 
 
-async def test_null_takes_a_value_away(alice: Client, path: str, on_launch: dict[str, Any]) -> None:
+async def test_null_resets_a_value(
+    alice: Client, path: str, field_definition: dict[str, Any]
+) -> None:
     """3.5."""
-    await defined(alice, on_launch, default_value="M")
-    await defined(alice, on_launch, field_key="note")
-    task = await made(alice, path, size="L", note="Big")
+    await create_field(alice, field_definition, default_value="M")
+    await create_field(alice, field_definition, field_key="note")
+    task = await create_task(alice, path, size="L", note="Big")
     at = f"{path}/{task['id']}"
     for sent, values in [
         ({"note": "Bigger"}, {"size": "L", "note": "Bigger"}),
@@ -62,13 +64,13 @@ async def test_null_takes_a_value_away(alice: Client, path: str, on_launch: dict
         assert changed.json()["custom_field_values"] == values, sent
 
 
-async def test_unknown_keys_are_named(
-    alice: Client, world: World, path: str, on_launch: dict[str, Any]
+async def test_unknown_keys_are_listed_in_the_error(
+    alice: Client, world: World, path: str, field_definition: dict[str, Any]
 ) -> None:
-    """Point 43. Fields of other boards are unknown, too."""
-    await defined(alice, on_launch)
-    await defined(alice, on_launch, field_key="depth", board_ids=[str(world.garden.id)])
-    task = await made(alice, path)
+    """Point 43. Fields of other boards are unknown too."""
+    await create_field(alice, field_definition)
+    await create_field(alice, field_definition, field_key="depth", board_ids=[str(world.garden.id)])
+    task = await create_task(alice, path)
     values = {"z": 1, "size": "L", "depth": 1}
     for response in (
         await alice.post(path, json={"title": "Write", "custom_field_values": values}),
@@ -101,18 +103,18 @@ async def test_unknown_keys_are_named(
         ("json", [{"a": [1, None]}, [], {}], ["a", 7, True]),
     ],
 )
-async def test_a_value_is_of_its_type(
+async def test_values_are_validated_by_type(
     alice: Client,
     path: str,
-    on_launch: dict[str, Any],
+    field_definition: dict[str, Any],
     type: str,
     right: list[Any],
     wrong: list[Any],
 ) -> None:
     """3.5."""
-    await defined(alice, on_launch, field_type=type)
+    await create_field(alice, field_definition, field_type=type)
     for value in right:
-        task = await made(alice, path, size=value)
+        task = await create_task(alice, path, size=value)
         assert task["custom_field_values"] == {"size": value}
     for value in wrong:
         body = {"custom_field_values": {"size": value}}
@@ -127,35 +129,39 @@ async def test_a_value_is_of_its_type(
             assert detail["reason"]
 
 
-async def test_the_whole_value_must_match(
-    alice: Client, path: str, on_launch: dict[str, Any]
+async def test_the_regular_expression_must_match_the_whole_value(
+    alice: Client, path: str, field_definition: dict[str, Any]
 ) -> None:
     """3.5."""
-    await defined(alice, on_launch, validation_regex="[A-Z]{2}-[0-9]+|none")
-    await made(alice, path, size="AB-1")
-    await made(alice, path, size="none")
-    await made(alice, path, size=None)
+    await create_field(alice, field_definition, validation_regex="[A-Z]{2}-[0-9]+|none")
+    await create_task(alice, path, size="AB-1")
+    await create_task(alice, path, size="none")
+    await create_task(alice, path, size=None)
     for wrong in ("AB-1 ", "xAB-1", "AB-", "none\n", ""):
         body = {"title": "Write", "custom_field_values": {"size": wrong}}
         assert (await alice.post(path, json=body)).status_code == 422, wrong
 
 
-async def test_a_wicked_regular_expression_stops_nobody(
-    alice: Client, path: str, on_launch: dict[str, Any]
+async def test_a_malicious_regular_expression_does_not_block_the_server(
+    alice: Client, path: str, field_definition: dict[str, Any]
 ) -> None:
-    """S20: one that backtracks would not be through with this when the sun goes out."""
-    await defined(alice, on_launch, validation_regex="(a+)+(b|c+)+", field_type="text_long")
+    """S20: an engine with backtracking would need exponential time here."""
+    await create_field(
+        alice, field_definition, validation_regex="(a+)+(b|c+)+", field_type="text_long"
+    )
     body = {"title": "Write", "custom_field_values": {"size": "a" * 100_000}}
     assert (await alice.post(path, json=body)).status_code == 422
 
 
-async def test_what_is_required_says_something(
-    alice: Client, worker: Client, path: str, on_launch: dict[str, Any]
+async def test_a_required_field_must_not_be_blank(
+    alice: Client, worker: Client, path: str, field_definition: dict[str, Any]
 ) -> None:
-    """Point 43. C16: blanks are not enough; a default is, and so is what is stored."""
-    early = await made(alice, path)
-    field = await defined(alice, on_launch, required=True)
-    await defined(alice, on_launch, field_key="area", required=True, field_type="boolean")
+    """Point 43. C16: blanks do not count; a default or a stored value does."""
+    early = await create_task(alice, path)
+    field = await create_field(alice, field_definition, required=True)
+    await create_field(
+        alice, field_definition, field_key="area", required=True, field_type="boolean"
+    )
     for values, missing in [
         ({}, ["area", "size"]),
         ({"size": " \n"}, ["area", "size"]),
@@ -170,24 +176,29 @@ async def test_what_is_required_says_something(
             assert response.json()["detail"]["missing_field_keys"] == missing
             assert response.json()["detail"]["message"]
     assert (await worker.patch(f"{path}/{early['id']}", json={"comment": "Hm"})).status_code == 200
-    task = await made(alice, path, size="L", area=False)
+    task = await create_task(alice, path, size="L", area=False)
     at = f"{path}/{task['id']}"
     partly = await worker.patch(at, json={"custom_field_values": {"area": True}})
     assert partly.json()["custom_field_values"] == {"size": "L", "area": True}
-    gone = {"custom_field_values": {"size": None}}
-    assert (await worker.patch(at, json=gone)).status_code == 422
-    await alice.patch(f"{FIELDS}/{field['id']}", json={"default_value": "M"})
-    assert (await worker.patch(at, json=gone)).json()["custom_field_values"]["size"] == "M"
-    assert (await made(alice, path, area=True))["custom_field_values"]["size"] == "M"
+    reset = {"custom_field_values": {"size": None}}
+    assert (await worker.patch(at, json=reset)).status_code == 422
+    await alice.patch(f"{FIELDS_PATH}/{field['id']}", json={"default_value": "M"})
+    assert (await worker.patch(at, json=reset)).json()["custom_field_values"]["size"] == "M"
+    assert (await create_task(alice, path, area=True))["custom_field_values"]["size"] == "M"
 
 
-async def test_agents_give_values_too(
-    alice: Client, worker: Client, other_worker: Client, lead: Client, path: str, on_launch: Any
+async def test_agents_can_set_values(
+    alice: Client,
+    worker: Client,
+    other_worker: Client,
+    lead: Client,
+    path: str,
+    field_definition: Any,
 ) -> None:
-    """3.10.4, 3.10.5: the worker even on the task of another."""
-    await defined(alice, on_launch)
+    """3.10.4, 3.10.5: a worker also on a task of another agent."""
+    await create_field(alice, field_definition)
     agents = f"/agent{path}"
-    task = await made(lead, agents, size="S")
+    task = await create_task(lead, agents, size="S")
     at = f"{agents}/{task['id']}"
     await worker.patch(at, json={"status": "in_progress", "custom_field_values": {"size": "M"}})
     for client, size in ((other_worker, "L"), (lead, "XL")):
@@ -195,63 +206,65 @@ async def test_agents_give_values_too(
         assert changed.json()["custom_field_values"] == {"size": size}
 
 
-async def test_a_refused_value_changes_nothing(
-    alice: Client, path: str, on_launch: dict[str, Any]
+async def test_an_invalid_value_changes_nothing(
+    alice: Client, path: str, field_definition: dict[str, Any]
 ) -> None:
-    await defined(alice, on_launch)
-    task = await made(alice, path, size="L")
+    await create_field(alice, field_definition)
+    task = await create_task(alice, path, size="L")
     body = {"title": "Other", "custom_field_values": {"size": 7}}
     assert (await alice.patch(f"{path}/{task['id']}", json=body)).status_code == 422
     assert (await alice.get(f"{path}/{task['id']}")).json() == task
 
 
-async def test_a_field_in_use_stays(alice: Client, path: str, on_launch: dict[str, Any]) -> None:
+async def test_a_field_in_use_cannot_be_deleted(
+    alice: Client, path: str, field_definition: dict[str, Any]
+) -> None:
     """Point 43."""
-    field = await defined(alice, on_launch)
-    at = f"{FIELDS}/{field['id']}"
-    task = await made(alice, path, size="L")
+    field = await create_field(alice, field_definition)
+    at = f"{FIELDS_PATH}/{field['id']}"
+    task = await create_task(alice, path, size="L")
     response = await alice.delete(at)
     assert response.status_code == 409
     assert response.json()["code"] == "custom_field_in_use"
     await alice.patch(f"{path}/{task['id']}", json={"custom_field_values": {"size": None}})
     assert (await alice.delete(at)).json() == {"ok": True}
-    assert (await alice.get(FIELDS)).json() == []
+    assert (await alice.get(FIELDS_PATH)).json() == []
     assert (await alice.get(f"{path}/{task['id']}")).json()["custom_field_values"] == {}
     assert (await alice.delete(at)).status_code == 404
 
 
-async def test_what_tasks_hold_always_fits(
-    alice: Client, path: str, on_launch: dict[str, Any]
+async def test_stored_values_always_match_their_field(
+    alice: Client, path: str, field_definition: dict[str, Any]
 ) -> None:
-    """C16, fixed: a type or an expression that stored values do not fit is refused."""
-    field = await defined(alice, on_launch)
-    at = f"{FIELDS}/{field['id']}"
+    """C16, fixed: a type or regular expression that stored values violate is rejected."""
+    field = await create_field(alice, field_definition)
+    at = f"{FIELDS_PATH}/{field['id']}"
     for value in ("2026-11-24", "L", "L"):
-        await made(alice, path, size=value)
+        await create_task(alice, path, size=value)
     for wrong in ({"field_type": "date"}, {"validation_regex": "[0-9-]+"}):
         response = await alice.patch(at, json=wrong)
         assert response.status_code == 409, wrong
         assert "2" in response.json()["detail"]
         assert response.json()["code"] == "custom_field_values_unfit"
-    assert (await alice.get(FIELDS)).json() == [field]
+    assert (await alice.get(FIELDS_PATH)).json() == [field]
     fine = {"field_type": "text_long", "validation_regex": "[0-9L-]+"}
     assert (await alice.patch(at, json=fine)).status_code == 200
 
 
-async def test_a_board_that_loses_a_field_loses_its_values(
-    alice: Client, world: World, path: str, on_launch: dict[str, Any]
+async def test_removing_a_board_from_a_field_deletes_its_values(
+    alice: Client, world: World, path: str, field_definition: dict[str, Any]
 ) -> None:
-    """C16, fixed: they would be in the way without being seen."""
+    """C16, fixed: invisible values would prevent changes of the field."""
     both = [str(world.board.id), str(world.garden.id)]
-    field = await defined(alice, on_launch, board_ids=both)
-    at = f"{FIELDS}/{field['id']}"
-    task = await made(alice, path, size="L")
-    sown = await made(alice, f"/boards/{world.garden.id}/tasks", size="2026-11-24")
+    field = await create_field(alice, field_definition, board_ids=both)
+    at = f"{FIELDS_PATH}/{field['id']}"
+    task = await create_task(alice, path, size="L")
+    garden_task = await create_task(alice, f"/boards/{world.garden.id}/tasks", size="2026-11-24")
     moved = await alice.patch(at, json={"board_ids": both[1:], "field_type": "date"})
     assert (moved.json()["board_ids"], moved.json()["field_type"]) == (both[1:], "date")
     assert (await alice.get(f"{path}/{task['id']}")).json()["custom_field_values"] == {}
-    there = f"/boards/{world.garden.id}/tasks/{sown['id']}"
-    assert (await alice.get(there)).json()["custom_field_values"] == {"size": "2026-11-24"}
+    garden_path = f"/boards/{world.garden.id}/tasks/{garden_task['id']}"
+    assert (await alice.get(garden_path)).json()["custom_field_values"] == {"size": "2026-11-24"}
     await alice.patch(at, json={"board_ids": both[:1]})
     assert (await alice.get(f"{path}/{task['id']}")).json()["custom_field_values"] == {"size": None}
     assert (await alice.delete(at)).status_code == 200

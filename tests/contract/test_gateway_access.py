@@ -1,16 +1,16 @@
-"""Who reaches a gateway, and what is on it (agents-and-gateways 9; people-and-boards 7)."""
+"""Access to gateways and their sessions (agents-and-gateways 9; people-and-boards 7)."""
 
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import select
 
+from core.db.engine import TransactionFactory
 from models import Agent, new_id
-from tests.api.conftest import Caller, Client
-from tests.conftest import Transaction
-from tests.contract.gateways import KEY
-from tests.openclaw.fake import Fake
-from tests.world import World, a_gateway, an_access, an_agent_token
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.fake_gateway import FakeGateway
+from tests.support.gateway_api import KEY
+from tests.support.world import World, make_agent_token, make_board_access, make_gateway
 
 
 async def test_only_admins_see_gateways(
@@ -34,8 +34,8 @@ async def test_only_admins_see_gateways(
     assert (await alice.get(at)).json() == gateway
 
 
-async def test_for_a_stranger_a_gateway_does_not_exist(
-    alice: Client, charlie: Client, gateway: dict[str, Any], fake: Fake, world: World
+async def test_a_gateway_does_not_exist_for_other_organizations(
+    alice: Client, charlie: Client, gateway: dict[str, Any], fake: FakeGateway, world: World
 ) -> None:
     at = f"/gateways/{gateway['id']}"
     for method, path in (
@@ -55,34 +55,34 @@ async def test_for_a_stranger_a_gateway_does_not_exist(
     for path in ("status", "sessions", f"sessions/{KEY}", f"sessions/{KEY}/history"):
         answer = await charlie.get(f"/gateways/{path}?board_id={world.board.id}")
         assert answer.status_code == 404, path
-    said = await charlie.post(
+    response = await charlie.post(
         f"/gateways/sessions/{KEY}/message?board_id={world.board.id}", json={"content": "Hi"}
     )
-    assert said.status_code == 404
-    assert not fake.connects
+    assert response.status_code == 404
+    assert not fake.connect_params
     assert (await alice.get(at)).json() == gateway
 
 
-async def test_who_reads_one_board_of_a_gateway_looks_into_no_session_of_another(
+async def test_sessions_of_agents_on_unreadable_boards_are_hidden(
     alice: Client,
     dana: Client,
     gateway: dict[str, Any],
-    fake: Fake,
+    fake: FakeGateway,
     world: World,
-    transaction: Transaction,
+    transaction: TransactionFactory,
 ) -> None:
-    """A8. However the key of the session is written: a gateway takes it in any way."""
+    """A8. For every spelling of the session key that a gateway accepts."""
     await alice.patch(f"/boards/{world.garden.id}", json={"gateway_id": gateway["id"]})
     async with transaction() as session:
-        session.add(an_access(world.danas, world.garden, can_write=True))
+        session.add(make_board_access(world.dana_member, world.garden, can_write=True))
     closed, own, of_others = (
         f"agent:lead-{world.board.id}:main",
         f"agent:mc-{world.gardener.id}:main",
         "agent:main:main",
     )
-    there = [{"key": key} for key in (closed, own, of_others)]
-    fake.methods["sessions.list"] = lambda _: {"sessions": there, "totalCount": 3}
-    fake.methods["sessions.describe"] = lambda params: {"session": params}
+    sessions = [{"key": key} for key in (closed, own, of_others)]
+    fake.handlers["sessions.list"] = lambda _: {"sessions": sessions, "totalCount": 3}
+    fake.handlers["sessions.describe"] = lambda params: {"session": params}
     fake.calls.clear()
     by_garden = f"board_id={world.garden.id}"
     lead, _, rest = closed.removeprefix("agent:").partition(":")
@@ -90,8 +90,8 @@ async def test_who_reads_one_board_of_a_gateway_looks_into_no_session_of_another
         at = f"/gateways/sessions/{quote(key)}"
         assert (await dana.get(f"{at}?{by_garden}")).status_code == 403, key
         assert (await dana.get(f"{at}/history?{by_garden}")).status_code == 403, key
-        said = await dana.post(f"{at}/message?{by_garden}", json={"content": "Hello"})
-        assert (said.status_code, said.json()["code"]) == (403, "board_read_forbidden"), key
+        response = await dana.post(f"{at}/message?{by_garden}", json={"content": "Hello"})
+        assert (response.status_code, response.json()["code"]) == (403, "board_read_forbidden"), key
     assert not fake.calls
     for path in ("sessions", "status"):
         listed = (await dana.get(f"/gateways/{path}?{by_garden}")).json()["sessions"]
@@ -99,38 +99,42 @@ async def test_who_reads_one_board_of_a_gateway_looks_into_no_session_of_another
     for key in (own, of_others):
         at = f"/gateways/sessions/{key}"
         assert (await dana.get(f"{at}/history?{by_garden}")).status_code == 200
-        said = await dana.post(f"{at}/message?{by_garden}", json={"content": "Hello"})
-        assert said.json() == {"ok": True}
+        response = await dana.post(f"{at}/message?{by_garden}", json={"content": "Hello"})
+        assert response.json() == {"ok": True}
 
 
-async def test_who_only_reads_the_board_of_an_agent_says_nothing_in_its_session(
+async def test_readers_of_a_board_cannot_send_into_its_sessions(
     alice: Client,
     dana: Client,
     gateway: dict[str, Any],
-    fake: Fake,
+    fake: FakeGateway,
     world: World,
-    transaction: Transaction,
+    transaction: TransactionFactory,
 ) -> None:
     """A8."""
     await alice.patch(f"/boards/{world.garden.id}", json={"gateway_id": gateway["id"]})
     async with transaction() as session:
-        session.add(an_access(world.danas, world.garden, can_write=True))
-        session.add(an_access(world.danas, world.board))
+        session.add(make_board_access(world.dana_member, world.garden, can_write=True))
+        session.add(make_board_access(world.dana_member, world.board))
     fake.calls.clear()
     at, by = f"/gateways/sessions/agent:lead-{world.board.id}:main", f"board_id={world.garden.id}"
     assert (await dana.get(f"{at}/history?{by}")).status_code == 200
     fake.calls.clear()
-    said = await dana.post(f"{at}/message?{by}", json={"content": "Hello"})
-    assert (said.status_code, said.json()["code"]) == (403, "board_write_forbidden")
+    response = await dana.post(f"{at}/message?{by}", json={"content": "Hello"})
+    assert (response.status_code, response.json()["code"]) == (403, "board_write_forbidden")
     assert not fake.calls
 
 
-async def test_a_board_takes_a_gateway_of_its_own_organization_or_none(
-    alice: Client, bob: Client, gateway: dict[str, Any], world: World, transaction: Transaction
+async def test_a_board_accepts_only_gateways_of_its_organization(
+    alice: Client,
+    bob: Client,
+    gateway: dict[str, Any],
+    world: World,
+    transaction: TransactionFactory,
 ) -> None:
     """Point 34."""
     async with transaction() as session:
-        theirs, alone = a_gateway(world.plover), a_gateway(world.tern, "Alone")
+        theirs, alone = make_gateway(world.plover), make_gateway(world.tern, "Alone")
         session.add_all([theirs, alone])
     new_board = {"name": "Spring", "description": "What grows", "board_type": "general"}
     for id, status in (
@@ -151,7 +155,7 @@ async def test_a_board_takes_a_gateway_of_its_own_organization_or_none(
     assert away.status_code == 403
 
 
-async def test_the_agents_of_a_board_are_where_the_board_is(
+async def test_the_agents_of_a_board_are_on_its_gateway(
     alice: Client, gateway: dict[str, Any], world: World
 ) -> None:
     """7.1, 7.4."""
@@ -164,14 +168,17 @@ async def test_the_agents_of_a_board_are_where_the_board_is(
     assert [agent["name"] for agent in found] == ["Workshop Gateway Agent"]
 
 
-async def test_the_main_agent_works_on_the_boards_of_its_gateway_alone(
-    calling: Caller, gateway: dict[str, Any], world: World, transaction: Transaction
+async def test_the_gateway_agent_works_on_the_boards_of_its_gateway_only(
+    client_for: ClientFactory,
+    gateway: dict[str, Any],
+    world: World,
+    transaction: TransactionFactory,
 ) -> None:
     """S1. Point 8. W-01, fixed."""
     async with transaction() as session:
         main = (await session.scalars(select(Agent).where(Agent.board_id.is_(None)))).one()
-        session.add(an_agent_token(main))
-    client = calling(main)
+        session.add(make_agent_token(main))
+    client = client_for(main)
     [board] = (await client.get("/agent/boards")).json()["items"]
     assert board["name"] == "Launch"
     assert (await client.get(f"/agent/boards/{world.board.id}/tasks")).status_code == 200

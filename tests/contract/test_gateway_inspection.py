@@ -1,23 +1,23 @@
-"""The contract of looking into gateways: their status and sessions (agents-and-gateways 8)."""
+"""The contract of gateway status and sessions (agents-and-gateways 8)."""
 
 from typing import Any
 
 import pytest
 
 from models import new_id
-from tests.api.conftest import Caller, Client
-from tests.contract.gateways import KEY, MESSAGES, SESSIONS, entered, new
-from tests.openclaw.fake import TOKEN, Fake, Refused
-from tests.world import World, token_of
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.fake_gateway import TOKEN, ErrorResponse, FakeGateway
+from tests.support.gateway_api import KEY, MESSAGES, SESSIONS, create_gateway, gateway_body
+from tests.support.world import World, token_secret
 
 
-async def test_the_status_of_a_gateway(
-    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+async def test_the_status_of_a_stored_gateway(
+    alice: Client, gateway: dict[str, Any], fake: FakeGateway, world: World
 ) -> None:
     """A8; W-52."""
     board = f"board_id={world.board.id}"
     main = {"key": f"agent:mc-gateway-{gateway['id']}:main", "status": "done"}
-    fake.methods["sessions.list"] = lambda _: {"sessions": [*SESSIONS, main], "totalCount": 3}
+    fake.handlers["sessions.list"] = lambda _: {"sessions": [*SESSIONS, main], "totalCount": 3}
     status = (await alice.get(f"/gateways/status?{board}")).json()
     assert status == {
         "connected": True,
@@ -31,8 +31,8 @@ async def test_the_status_of_a_gateway(
     }
     assert {method for method, _ in fake.calls} == {"sessions.list"}
     for behaviour, code in (
-        ({"asks_for_pairing": True, "approved": set()}, "gateway_pairing_required"),
-        ({"token": "new", "takes_device_token": False}, "gateway_token_mismatch"),
+        ({"requires_pairing": True, "approved_devices": set()}, "gateway_pairing_required"),
+        ({"token": "gateway_body", "accepts_device_token": False}, "gateway_token_mismatch"),
         ({"protocol": 3}, "gateway_protocol_mismatch"),
     ):
         for name, value in behaviour.items():
@@ -43,8 +43,8 @@ async def test_the_status_of_a_gateway(
         assert answer.json()["error"]
 
 
-async def test_the_status_of_an_address_that_is_in_no_row(
-    alice: Client, bob: Client, dana: Client, fake: Fake
+async def test_the_status_of_an_address_that_is_not_stored(
+    alice: Client, bob: Client, dana: Client, fake: FakeGateway
 ) -> None:
     """A8; W-10: the token is in a header, the query is only for old scripts."""
     at = {"gateway_url": fake.url}
@@ -54,21 +54,21 @@ async def test_the_status_of_an_address_that_is_in_no_row(
         status = answer.json()
         assert status["connected"] is True
         assert status["sessions_count"] == 2
-        assert "device" not in fake.connects[-1]
+        assert "device" not in fake.connect_params[-1]
     assert (await alice.get("/gateways/status", params=at)).json()["connected"] is False
     assert (await bob.get("/gateways/status", params=at)).status_code == 403
     assert (await alice.get("/gateways/status")).status_code == 422
-    made = await entered(alice, fake)
-    fake.connects.clear()
+    made = await create_gateway(alice, fake)
+    fake.connect_params.clear()
     await alice.get("/gateways/status", params={**at, "gateway_token": TOKEN})
-    assert fake.connects[0]["device"]
+    assert fake.connect_params[0]["device"]
     await alice.get("/gateways/status", params=at)
-    assert "auth" not in fake.connects[-1]
+    assert "auth" not in fake.connect_params[-1]
     assert made["has_token"]
 
 
-async def test_the_sessions_of_a_gateway_are_looked_at_without_changing_anything(
-    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+async def test_reading_sessions_changes_nothing(
+    alice: Client, gateway: dict[str, Any], fake: FakeGateway, world: World
 ) -> None:
     """A8; W-52. Keys have colons."""
     board = f"board_id={world.board.id}"
@@ -80,24 +80,24 @@ async def test_the_sessions_of_a_gateway_are_looked_at_without_changing_anything
         missing = await alice.get(f"/gateways/sessions/{key}?{board}")
         assert missing.status_code == 404
         assert missing.json()["code"] == "session_not_found"
-    said = (await alice.get(f"/gateways/sessions/{KEY}/history?{board}")).json()
-    assert said == {"history": MESSAGES}
+    messages = (await alice.get(f"/gateways/sessions/{KEY}/history?{board}")).json()
+    assert messages == {"history": MESSAGES}
     last = (await alice.get(f"/gateways/sessions/{KEY}/history?{board}&limit=1")).json()
     assert last == {"history": MESSAGES[1:]}
     reading = {"sessions.list", "sessions.describe", "chat.history"}
     assert {method for method, _ in fake.calls} == reading
 
 
-async def test_a_token_that_an_agent_has_shown_is_shown_to_nobody_who_looks(
-    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+async def test_tokens_in_sessions_are_masked(
+    alice: Client, gateway: dict[str, Any], fake: FakeGateway, world: World
 ) -> None:
-    """A8. With it they could act as the agent."""
-    board, token = f"board_id={world.board.id}", token_of(world.worker)
+    """A8. With the token they could act as the agent."""
+    board, token = f"board_id={world.board.id}", token_secret(world.worker)
     call = {"type": "toolCall", "arguments": {"command": f"curl -H 'X-Agent-Token: {token}'"}}
-    said = [{"role": "assistant", "content": [{"type": "text", "text": token}, call]}]
+    messages = [{"role": "assistant", "content": [{"type": "text", "text": token}, call]}]
     about = {"key": KEY, "label": f"AUTH_TOKEN={token}", "usage": [{token: {"last": token}}]}
-    fake.methods |= {
-        "chat.history": lambda _: {"messages": said},
+    fake.handlers |= {
+        "chat.history": lambda _: {"messages": messages},
         "sessions.list": lambda _: {"sessions": [about]},
         "sessions.describe": lambda _: {"session": about},
     }
@@ -108,15 +108,15 @@ async def test_a_token_that_an_agent_has_shown_is_shown_to_nobody_who_looks(
         assert "mc_agent_***" in answer.text
 
 
-async def test_what_nobody_could_read_for_its_depth_is_left_out(
-    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+async def test_too_deeply_nested_values_are_left_out(
+    alice: Client, gateway: dict[str, Any], fake: FakeGateway, world: World
 ) -> None:
-    """A8. A model writes what it likes, and what it wrote has to be shown all the same."""
+    """A8. A model may write any text, which must be shown nevertheless."""
     arguments: Any = "the innermost"
     for _ in range(900):
         arguments = [arguments]
-    said = [{"role": "assistant", "content": arguments}, {"role": "user", "content": "Hello"}]
-    fake.methods["chat.history"] = lambda _: {"messages": said}
+    messages = [{"role": "assistant", "content": arguments}, {"role": "user", "content": "Hello"}]
+    fake.handlers["chat.history"] = lambda _: {"messages": messages}
     at = f"/gateways/sessions/{KEY}/history?board_id={world.board.id}"
     answer = await alice.get(at)
     assert answer.status_code == 200
@@ -124,38 +124,38 @@ async def test_what_nobody_could_read_for_its_depth_is_left_out(
     assert "innermost" not in answer.text
 
 
-async def test_an_older_gateway_may_answer_with_a_bare_list(
-    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+async def test_an_older_gateway_may_answer_with_a_plain_list(
+    alice: Client, gateway: dict[str, Any], fake: FakeGateway, world: World
 ) -> None:
     """A8."""
-    fake.methods["sessions.list"] = lambda _: [*SESSIONS, "nonsense", None]
+    fake.handlers["sessions.list"] = lambda _: [*SESSIONS, "nonsense", None]
     listed = (await alice.get(f"/gateways/sessions?board_id={world.board.id}")).json()
     assert listed["sessions"] == SESSIONS
-    fake.methods["sessions.list"] = lambda _: None
+    fake.handlers["sessions.list"] = lambda _: None
     status = (await alice.get(f"/gateways/status?board_id={world.board.id}")).json()
     assert (status["connected"], status["sessions_count"]) == (True, 0)
 
 
-async def test_something_is_said_in_a_session_and_once_however_often_it_is_sent(
-    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+async def test_a_repeated_message_is_sent_into_a_session_once(
+    alice: Client, gateway: dict[str, Any], fake: FakeGateway, world: World
 ) -> None:
     """A8; W-43."""
     at = f"/gateways/sessions/{KEY}/message?board_id={world.board.id}"
-    fake.closes = {"chat.send": 1012}
+    fake.close_codes = {"chat.send": 1012}
     assert (await alice.post(at, json={"content": " Hello "})).json() == {"ok": True}
     [first, again] = [params for _, params in fake.calls]
     assert first == again
     assert (first["sessionKey"], first["message"], first["deliver"]) == (KEY, "Hello", False)
     fake.calls.clear()
     own = {"Idempotency-Key": "my-own"}
-    sends = fake.methods["chat.send"]
+    sends = fake.handlers["chat.send"]
 
     def refuse(_params: dict[str, Any]) -> None:
-        raise Refused("FORBIDDEN", "no")
+        raise ErrorResponse("FORBIDDEN", "no")
 
-    fake.methods["chat.send"] = refuse
+    fake.handlers["chat.send"] = refuse
     assert (await alice.post(at, json={"content": "Hello"}, headers=own)).status_code == 502
-    fake.methods["chat.send"] = sends
+    fake.handlers["chat.send"] = sends
     for headers in (own, own, {}):
         sent = await alice.post(at, json={"content": "Hello"}, headers=headers)
         assert sent.json() == {"ok": True}
@@ -165,8 +165,13 @@ async def test_something_is_said_in_a_session_and_once_however_often_it_is_sent(
     assert (await alice.post(at, json={"content": " "})).status_code == 422
 
 
-async def test_who_may_not_change_the_board_says_nothing(
-    alice: Client, dana: Client, bob: Client, gateway: dict[str, Any], fake: Fake, world: World
+async def test_only_writers_of_the_board_can_send_messages(
+    alice: Client,
+    dana: Client,
+    bob: Client,
+    gateway: dict[str, Any],
+    fake: FakeGateway,
+    world: World,
 ) -> None:
     """A8; W-22."""
     board = f"board_id={world.board.id}"
@@ -174,7 +179,7 @@ async def test_who_may_not_change_the_board_says_nothing(
     for client in (dana, bob):
         assert (await client.post(at, json={"content": "Hello"})).status_code == 403
         assert (await client.get(f"/gateways/sessions?{board}")).status_code == 403
-    assert not fake.connects
+    assert not fake.connect_params
     garden = f"/gateways/sessions?board_id={world.garden.id}"
     assert (await alice.get(garden)).status_code == 422
     assert (await alice.get(garden)).json()["code"] == "gateway_required"
@@ -182,8 +187,8 @@ async def test_who_may_not_change_the_board_says_nothing(
     assert (await alice.get("/gateways/sessions")).status_code == 422
 
 
-async def test_what_fails_at_a_gateway_is_told_with_a_code(
-    alice: Client, gateway: dict[str, Any], fake: Fake, world: World
+async def test_gateway_errors_are_reported_with_a_code(
+    alice: Client, gateway: dict[str, Any], fake: FakeGateway, world: World
 ) -> None:
     """S16. A8, 13; W-37."""
     board = f"board_id={world.board.id}"
@@ -191,37 +196,37 @@ async def test_what_fails_at_a_gateway_is_told_with_a_code(
 
     def refuse(_params: dict[str, Any]) -> None:
         details = {"code": "MISSING_SCOPE", "missingScope": "operator.read"}
-        raise Refused("FORBIDDEN", "no", details=details)
+        raise ErrorResponse("FORBIDDEN", "no", details=details)
 
-    fake.methods = dict.fromkeys(fake.methods, refuse)
+    fake.handlers = dict.fromkeys(fake.handlers, refuse)
     for path in paths:
         answer = await alice.get(f"/gateways/{path}?{board}")
         assert answer.status_code == 502
         assert answer.json()["code"] == "gateway_missing_scope"
         assert "operator.read" in answer.json()["detail"]
-    fake.asks_for_pairing, fake.approved = True, set()
+    fake.requires_pairing, fake.approved_devices = True, set()
     answer = await alice.get(f"/gateways/sessions?{board}")
     assert answer.json()["code"] == "gateway_pairing_required"
     assert "openclaw devices approve req-123" in answer.json()["detail"]
     assert TOKEN not in answer.text
 
 
-async def test_what_can_be_asked_of_gateways_is_listed(alice: Client, charlie: Client) -> None:
+async def test_gateway_methods_and_events_are_listed(alice: Client, charlie: Client) -> None:
     """A8."""
-    told = (await alice.get("/gateways/commands")).json()
-    assert told["protocol_version"] == 4
-    assert {"chat.send", "sessions.list", "agents.create"} <= set(told["methods"])
-    assert "connect.challenge" in told["events"]
-    assert (await charlie.get("/gateways/commands")).json() == told
+    error = (await alice.get("/gateways/commands")).json()
+    assert error["protocol_version"] == 4
+    assert {"chat.send", "sessions.list", "agents.create"} <= set(error["methods"])
+    assert "connect.challenge" in error["events"]
+    assert (await charlie.get("/gateways/commands")).json() == error
 
 
-async def test_ports_are_not_tried_out_from_here(
-    calling: Caller, world: World, fake: Fake, monkeypatch: pytest.MonkeyPatch
+async def test_forbidden_addresses_are_not_connected(
+    client_for: ClientFactory, world: World, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """W-11."""
-    alice, charlie = calling(world.alice), calling(world.charlie)
+    alice, charlie = client_for(world.alice), client_for(world.charlie)
     at = {"gateway_url": "ws://127.0.0.1:9"}
     answers = [await alice.get("/gateways/status", params=at) for _ in range(121)]
     assert [answer.status_code for answer in answers] == [200] * 120 + [429]
     assert (await charlie.get("/gateways/status", params=at)).status_code == 200
-    assert (await alice.post("/gateways", json=new(fake))).status_code == 429
+    assert (await alice.post("/gateways", json=gateway_body(fake))).status_code == 429

@@ -1,40 +1,40 @@
-"""What agents on gateways ask people, and what they do, over the API."""
+"""Requests and runs of agents on gateways, over the API."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from kit.clock import now
+from core.clock import now
+from core.db.engine import TransactionFactory
 from models import Agent, Gateway, GatewayRequest, RequestKind, RequestState, Run, RunStatus, Task
-from tests.api.conftest import Client
-from tests.conftest import Transaction
-from tests.world import World, a_gateway, a_request, a_run
+from tests.support.api_fixtures import Client
+from tests.support.world import World, make_gateway, make_gateway_request, make_run
 
 QUESTION = '[{"question":"Which colour?","questionId":"colour","options":[{"label":"Blue"}]}]'
 
 
 @pytest.fixture
-async def gateway(transaction: Transaction, world: World) -> Gateway:
-    gateway = a_gateway(world.tern)
+async def gateway(transaction: TransactionFactory, world: World) -> Gateway:
+    gateway = make_gateway(world.tern)
     async with transaction() as session:
         session.add(gateway)
     return gateway
 
 
-async def asked(
-    transaction: Transaction, gateway: Gateway, agent: Agent | None, **fields: Any
+async def create_request(
+    transaction: TransactionFactory, gateway: Gateway, agent: Agent | None, **fields: Any
 ) -> GatewayRequest:
-    request = a_request(gateway, agent, **fields)
+    request = make_gateway_request(gateway, agent, **fields)
     async with transaction() as session:
         session.add(request)
     return request
 
 
-async def test_a_request_says_exactly_what_is_asked_and_by_whom(
-    bob: Client, transaction: Transaction, gateway: Gateway, world: World
+async def test_a_request_has_its_exact_content_and_its_agent(
+    bob: Client, transaction: TransactionFactory, gateway: Gateway, world: World
 ) -> None:
-    request = await asked(transaction, gateway, world.worker, exact="ls  -l\n")
+    request = await create_request(transaction, gateway, world.worker, exact="ls  -l\n")
     found = (await bob.get(f"/gateway-requests/{request.id}")).json()
     assert found["command"] == "ls  -l\n"
     assert found["sha256"] == request.sha256
@@ -50,11 +50,11 @@ async def test_a_request_says_exactly_what_is_asked_and_by_whom(
     assert none["total"] == 0
 
 
-async def test_an_answer_is_given_once_and_says_by_whom_and_when(
-    bob: Client, alice: Client, transaction: Transaction, gateway: Gateway, world: World
+async def test_an_answer_has_an_author_and_a_time(
+    bob: Client, alice: Client, transaction: TransactionFactory, gateway: Gateway, world: World
 ) -> None:
     long_ago = now() - timedelta(minutes=20)
-    request = await asked(transaction, gateway, world.worker, asked_at=long_ago)
+    request = await create_request(transaction, gateway, world.worker, asked_at=long_ago)
     path, body = f"/gateway-requests/{request.id}/answer", {"sha256": request.sha256}
     stale = await bob.post(path, json={"sha256": "0" * 64, "decision": "deny"})
     assert (stale.status_code, stale.json()["code"]) == (409, "request_differs")
@@ -76,10 +76,10 @@ async def test_an_answer_is_given_once_and_says_by_whom_and_when(
 
 
 async def test_questions_are_answered_by_their_ids(
-    bob: Client, transaction: Transaction, gateway: Gateway, world: World
+    bob: Client, transaction: TransactionFactory, gateway: Gateway, world: World
 ) -> None:
     kind = RequestKind.QUESTION
-    request = await asked(transaction, gateway, world.lead, kind=kind, exact=QUESTION)
+    request = await create_request(transaction, gateway, world.lead, kind=kind, exact=QUESTION)
     path, body = f"/gateway-requests/{request.id}", {"sha256": request.sha256}
     assert (await bob.get(path)).json()["questions"][0]["questionId"] == "colour"
     wrong = await bob.post(f"{path}/answer", json=body | {"answers": {"colour": ["Green"]}})
@@ -91,18 +91,18 @@ async def test_questions_are_answered_by_their_ids(
 @pytest.mark.parametrize(
     ("name", "on_board", "on_none"), [("rita", 403, 403), ("charlie", 404, 404), ("bob", 200, 403)]
 )
-async def test_who_may_not_change_the_board_does_not_see_what_its_agents_ask(
+async def test_only_writers_of_the_board_see_its_requests(
     name: str,
     on_board: int,
     on_none: int,
     request: pytest.FixtureRequest,
-    transaction: Transaction,
+    transaction: TransactionFactory,
     gateway: Gateway,
     world: World,
 ) -> None:
     client: Client = request.getfixturevalue(name)
-    ours = await asked(transaction, gateway, world.worker)
-    nobodys = await asked(transaction, gateway, None)
+    ours = await create_request(transaction, gateway, world.worker)
+    nobodys = await create_request(transaction, gateway, None)
     for one, status in ((ours, on_board), (nobodys, on_none)):
         answer = await client.get(f"/gateway-requests/{one.id}")
         assert answer.status_code == status
@@ -111,11 +111,11 @@ async def test_who_may_not_change_the_board_does_not_see_what_its_agents_ask(
     assert total == (1 if on_board == 200 else 0)
 
 
-async def test_what_is_over_is_told_with_why(
-    alice: Client, transaction: Transaction, gateway: Gateway, world: World
+async def test_a_request_that_is_over_has_a_reason(
+    alice: Client, transaction: TransactionFactory, gateway: Gateway, world: World
 ) -> None:
     over = {"state": RequestState.LOST, "error": "Somebody answered it.", "ended_at": now()}
-    request = await asked(transaction, gateway, world.worker, **over)
+    request = await create_request(transaction, gateway, world.worker, **over)
     found = (await alice.get("/gateway-requests?state=lost")).json()["items"]
     assert [one["error"] for one in found] == ["Somebody answered it."]
     body = {"sha256": request.sha256, "decision": "deny"}
@@ -126,15 +126,15 @@ async def test_what_is_over_is_told_with_why(
 async def test_runs_are_listed_by_agent_and_by_task(
     rita: Client,
     charlie: Client,
-    transaction: Transaction,
+    transaction: TransactionFactory,
     gateway: Gateway,
     world: World,
 ) -> None:
-    task: Task = world.task()
+    task: Task = world.make_task()
     call: Any = {"id": "c", "name": "exec", "title": "Exec ls", "detail": "ls", "status": "running"}
     call |= {"started_at": "2026-11-24T22:28:33+00:00", "ended_at": None, "error": None}
-    run: Run = a_run(gateway, world.worker, tool_calls=[call], tool="exec", phase="tool")
-    ended = a_run(gateway, world.worker, status=RunStatus.ENDED, ended_at=now())
+    run: Run = make_run(gateway, world.worker, tool_calls=[call], tool="exec", phase="tool")
+    ended = make_run(gateway, world.worker, status=RunStatus.ENDED, ended_at=now())
     async with transaction() as session:
         session.add(task)
         await session.flush()

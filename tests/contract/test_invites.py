@@ -5,59 +5,59 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from kit.clock import now
-from kit.secrets import fingerprint
+from core.clock import now
+from core.db.engine import TransactionFactory
+from core.security.secrets import hash_token
 from models import Event, Invite, Member, Role, User, new_id
-from tests.api.conftest import Caller, Client
-from tests.conftest import Transaction
-from tests.world import World, a_member, a_user, an_api_token
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.world import World, make_api_token, make_member, make_user
 
 INVITES = "/organizations/me/invites"
 ACCEPT = "/organizations/invites/accept"
 NORAS = {"invited_email": " Nora@Example.com "}
 
 
-async def a_person(transaction: Transaction, name: str, **fields: object) -> User:
-    """Let somebody have an account, and belong nowhere."""
-    person = a_user(name)
+async def create_user(transaction: TransactionFactory, name: str, **fields: object) -> User:
+    """Create a user without memberships."""
+    user = make_user(name)
     for field, value in fields.items():
-        setattr(person, field, value)
+        setattr(user, field, value)
     async with transaction() as session:
-        session.add_all([person, an_api_token(person)])
-    return person
+        session.add_all([user, make_api_token(user)])
+    return user
 
 
 @pytest.fixture
-async def nora(transaction: Transaction, world: World, calling: Caller) -> Client:
-    """Somebody who was never here; whether the address is hers, nobody knows."""
-    return calling(await a_person(transaction, "Nora"))
+async def nora(transaction: TransactionFactory, world: World, client_for: ClientFactory) -> Client:
+    """A user without memberships, whose address is not verified."""
+    return client_for(await create_user(transaction, "Nora"))
 
 
 async def test_an_invitation_shows_its_token_once(
-    dana: Client, transaction: Transaction, world: World
+    dana: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """S9, fixed."""
-    made = (await dana.post(INVITES, json=NORAS)).json()
-    assert made["invited_email"] == "nora@example.com"
-    assert (made["role"], made["all_boards_read"], made["all_boards_write"]) == (
+    created = (await dana.post(INVITES, json=NORAS)).json()
+    assert created["invited_email"] == "nora@example.com"
+    assert (created["role"], created["all_boards_read"], created["all_boards_write"]) == (
         "member",
         False,
         False,
     )
-    assert made["created_by_user_id"] == str(world.dana.id)
-    assert made["accepted_at"] is made["accepted_by_user_id"] is None
+    assert created["created_by_user_id"] == str(world.dana.id)
+    assert created["accepted_at"] is created["accepted_by_user_id"] is None
     [listed] = (await dana.get(INVITES)).json()["items"]
-    assert listed == made | {"token": None}
+    assert listed == created | {"token": None}
     async with transaction() as session:
         [row] = (await session.scalars(select(Invite))).all()
-        [told] = (await session.scalars(select(Event))).all()
-    assert row.token_hash == fingerprint(made["token"])
+        [reported] = (await session.scalars(select(Event))).all()
+    assert row.token_hash == hash_token(created["token"])
     assert timedelta(days=13, hours=23) < row.expires_at - now() < timedelta(days=14)
-    assert (told.type, told.data["email"]) == ("invite.created", "nora@example.com")
-    assert made["token"] not in str(told.data)
+    assert (reported.type, reported.data["email"]) == ("invite.created", "nora@example.com")
+    assert created["token"] not in str(reported.data)
 
 
-async def test_pending_invitations_come_newest_first(alice: Client, world: World) -> None:
+async def test_pending_invitations_are_listed_newest_first(alice: Client, world: World) -> None:
     """3.3."""
     for name in ("one", "two", "three"):
         await alice.post(INVITES, json={"invited_email": f"{name}@example.com"})
@@ -80,76 +80,80 @@ async def test_inviting_again_replaces_the_invitation(
     assert member["all_boards_read"] is True
 
 
-async def test_nobody_gives_by_invitation_what_is_above_them(
+async def test_invitations_grant_no_role_above_the_inviters(
     dana: Client, alice: Client, bob: Client, charlie: Client, world: World
 ) -> None:
     """S6, fixed."""
     assert (await dana.post(INVITES, json={**NORAS, "role": "owner"})).status_code == 403
     assert (await bob.post(INVITES, json=NORAS)).status_code == 403
     assert (await bob.get(INVITES)).status_code == 403
-    made = (await alice.post(INVITES, json={**NORAS, "role": "owner"})).json()
-    assert made["role"] == "owner"
+    created = (await alice.post(INVITES, json={**NORAS, "role": "owner"})).json()
+    assert created["role"] == "owner"
     assert (await dana.post(INVITES, json=NORAS)).status_code == 403
     for client, status in ((dana, 403), (bob, 403), (charlie, 404)):
-        assert (await client.delete(f"{INVITES}/{made['id']}")).status_code == status
+        assert (await client.delete(f"{INVITES}/{created['id']}")).status_code == status
     assert (await charlie.get(INVITES)).json()["items"] == []
     assert (await alice.get(INVITES)).json()["total"] == 1
 
 
-async def test_members_are_not_invited_again_nor_oneself(alice: Client, world: World) -> None:
+async def test_existing_members_cannot_be_invited(alice: Client, world: World) -> None:
     """3.3."""
     for email in ("BOB@example.com", "alice@example.com"):
-        refused = await alice.post(INVITES, json={"invited_email": email})
-        assert (refused.status_code, refused.json()["code"]) == (409, "already_member")
+        rejected = await alice.post(INVITES, json={"invited_email": email})
+        assert (rejected.status_code, rejected.json()["code"]) == (409, "already_member")
     stranger = await alice.post(INVITES, json={"invited_email": "charlie@example.com"})
     assert stranger.status_code == 200
 
 
 @pytest.mark.parametrize("email", ["", "   ", "nobody", "a@b@c", "a b@c.d", None, 5, "x" * 300])
-async def test_an_invitation_needs_an_address(alice: Client, world: World, email: object) -> None:
+async def test_an_invitation_requires_a_valid_address(
+    alice: Client, world: World, email: object
+) -> None:
     """3.3."""
-    refused = await alice.post(INVITES, json={"invited_email": email})
-    assert refused.status_code == 422
-    assert refused.json()["detail"][0]["loc"] == ["body", "invited_email"]
+    rejected = await alice.post(INVITES, json={"invited_email": email})
+    assert rejected.status_code == 422
+    assert rejected.json()["detail"][0]["loc"] == ["body", "invited_email"]
 
 
-async def test_an_invitation_names_boards_of_the_organization_each_once(
+async def test_an_invitation_names_each_board_of_the_organization_once(
     alice: Client, world: World
 ) -> None:
     """3.3; C15, fixed."""
     foreign = [{"board_id": str(world.charlies_board.id)}]
-    refused = await alice.post(INVITES, json={**NORAS, "board_access": foreign})
-    assert refused.status_code == 422
-    assert refused.json()["detail"]["invalid_board_ids"] == [str(world.charlies_board.id)]
+    rejected = await alice.post(INVITES, json={**NORAS, "board_access": foreign})
+    assert rejected.status_code == 422
+    assert rejected.json()["detail"]["invalid_board_ids"] == [str(world.charlies_board.id)]
     twice = [{"board_id": str(world.board.id)}] * 2
-    refused = await alice.post(INVITES, json={**NORAS, "board_access": twice})
-    assert refused.status_code == 422
+    rejected = await alice.post(INVITES, json={**NORAS, "board_access": twice})
+    assert rejected.status_code == 422
     assert (await alice.post(INVITES, json={**NORAS, "role": "king"})).status_code == 422
     assert (await alice.get(INVITES)).json()["total"] == 0
 
 
-async def test_an_invitation_that_is_withdrawn_opens_nothing(
-    dana: Client, nora: Client, transaction: Transaction, world: World
+async def test_a_revoked_invitation_is_invalid(
+    dana: Client, nora: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """3.3."""
-    made = (await dana.post(INVITES, json=NORAS)).json()
-    revoked = await dana.delete(f"{INVITES}/{made['id']}")
-    assert revoked.json() == made | {"token": None}
-    assert (await dana.delete(f"{INVITES}/{made['id']}")).status_code == 404
+    created = (await dana.post(INVITES, json=NORAS)).json()
+    revoked = await dana.delete(f"{INVITES}/{created['id']}")
+    assert revoked.json() == created | {"token": None}
+    assert (await dana.delete(f"{INVITES}/{created['id']}")).status_code == 404
     assert (await dana.delete(f"{INVITES}/{new_id()}")).status_code == 404
-    assert (await nora.post(ACCEPT, json={"token": made["token"]})).status_code == 404
+    assert (await nora.post(ACCEPT, json={"token": created["token"]})).status_code == 404
     async with transaction() as session:
-        told = (await session.scalars(select(Event.type).order_by(Event.seq))).all()
-    assert told == ["invite.created", "invite.revoked"]
+        reported = (await session.scalars(select(Event.type).order_by(Event.seq))).all()
+    assert reported == ["invite.created", "invite.revoked"]
 
 
-async def test_who_accepts_is_a_member_with_what_was_promised(
-    alice: Client, nora: Client, transaction: Transaction, world: World
+async def test_accepting_gives_the_role_and_rights_of_the_invitation(
+    alice: Client, nora: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """Point 32."""
     rows = [{"board_id": str(world.board.id), "can_write": True}]
-    made = (await alice.post(INVITES, json={**NORAS, "role": "admin", "board_access": rows})).json()
-    member = (await nora.post(ACCEPT, json={"token": made["token"]})).json()
+    created = (
+        await alice.post(INVITES, json={**NORAS, "role": "admin", "board_access": rows})
+    ).json()
+    member = (await nora.post(ACCEPT, json={"token": created["token"]})).json()
     assert (member["role"], member["user"]["name"]) == ("admin", "Nora")
     [row] = member["board_access"]
     assert (row["board_id"], row["can_read"], row["can_write"]) == (
@@ -162,75 +166,75 @@ async def test_who_accepts_is_a_member_with_what_was_promised(
     assert (await nora.get("/organizations/me/member")).json() == member
     assert (await alice.get(INVITES)).json()["total"] == 0
     async with transaction() as session:
-        [kept] = (await session.scalars(select(Invite))).all()
+        [stored] = (await session.scalars(select(Invite))).all()
         joined = (await session.scalars(select(Event).where(Event.type == "member.joined"))).one()
-    assert (str(kept.accepted_by_user_id), kept.accepted_at is not None) == (
+    assert (str(stored.accepted_by_user_id), stored.accepted_at is not None) == (
         member["user_id"],
         True,
     )
     assert (joined.data["name"], joined.data["role"]) == ("Nora", "admin")
-    assert (await alice.delete(f"{INVITES}/{made['id']}")).json()["accepted_at"] is not None
+    assert (await alice.delete(f"{INVITES}/{created['id']}")).json()["accepted_at"] is not None
 
 
-async def test_who_is_elsewhere_stays_there_until_they_choose(
+async def test_accepting_does_not_switch_the_active_organization(
     alice: Client, charlie: Client, world: World
 ) -> None:
     """3.3."""
-    made = (await alice.post(INVITES, json={"invited_email": "charlie@example.com"})).json()
-    assert (await charlie.post(ACCEPT, json={"token": made["token"]})).status_code == 200
+    created = (await alice.post(INVITES, json={"invited_email": "charlie@example.com"})).json()
+    assert (await charlie.post(ACCEPT, json={"token": created["token"]})).status_code == 200
     assert (await charlie.get("/organizations/me")).json()["name"] == "Plover"
     names = [one["name"] for one in (await charlie.get("/organizations/me/list")).json()]
     assert names == ["Plover", "Tern"]
 
 
-async def test_accepting_adds_to_what_a_member_has_and_takes_nothing(
-    alice: Client, transaction: Transaction, calling: Caller, world: World
+async def test_accepting_adds_rights_to_a_member_and_removes_none(
+    alice: Client, transaction: TransactionFactory, client_for: ClientFactory, world: World
 ) -> None:
-    """Point 32. Somebody is invited, and made a member otherwise before they accept."""
-    made = {}
+    """Point 32. The invited user becomes a member in another way before accepting."""
+    created = {}
     for name, body in {
         "Nora": {"role": "admin", "all_boards_write": True},
         "Olga": {"board_access": [{"board_id": str(world.garden.id), "can_read": True}]},
     }.items():
-        person = await a_person(transaction, name)
-        invite = {**body, "invited_email": person.email}
-        made[name] = person, (await alice.post(INVITES, json=invite)).json()["token"]
+        user = await create_user(transaction, name)
+        invite = {**body, "invited_email": user.email}
+        created[name] = user, (await alice.post(INVITES, json=invite)).json()["token"]
     async with transaction() as session:
         tern = await session.merge(world.tern)
-        noras = a_member(tern, await session.merge(made["Nora"][0]))
-        olgas = a_member(
-            tern, await session.merge(made["Olga"][0]), role=Role.OWNER, all_boards_read=True
+        noras = make_member(tern, await session.merge(created["Nora"][0]))
+        olgas = make_member(
+            tern, await session.merge(created["Olga"][0]), role=Role.OWNER, all_boards_read=True
         )
         session.add_all([noras, olgas])
 
-    person, token = made["Nora"]
-    raised = (await calling(person).post(ACCEPT, json={"token": token})).json()
+    user, token = created["Nora"]
+    raised = (await client_for(user).post(ACCEPT, json={"token": token})).json()
     assert (raised["id"], raised["role"]) == (str(noras.id), "admin")
     assert raised["all_boards_read"] is raised["all_boards_write"] is True
-    person, token = made["Olga"]
-    kept = (await calling(person).post(ACCEPT, json={"token": token})).json()
-    assert (kept["id"], kept["role"]) == (str(olgas.id), "owner")
-    assert (kept["all_boards_read"], kept["all_boards_write"]) == (True, False)
-    assert [row["board_id"] for row in kept["board_access"]] == [str(world.garden.id)]
+    user, token = created["Olga"]
+    stored = (await client_for(user).post(ACCEPT, json={"token": token})).json()
+    assert (stored["id"], stored["role"]) == (str(olgas.id), "owner")
+    assert (stored["all_boards_read"], stored["all_boards_write"]) == (True, False)
+    assert [row["board_id"] for row in stored["board_access"]] == [str(world.garden.id)]
 
 
-async def test_rights_on_one_board_are_added_up(
-    alice: Client, transaction: Transaction, calling: Caller, world: World
+async def test_rights_on_the_same_board_are_merged(
+    alice: Client, transaction: TransactionFactory, client_for: ClientFactory, world: World
 ) -> None:
     """Point 32."""
     rows = [
         {"board_id": str(world.board.id), "can_read": False, "can_write": False},
         {"board_id": str(world.garden.id), "can_read": False, "can_write": True},
     ]
-    made = (await alice.post(INVITES, json={**NORAS, "board_access": rows})).json()
-    person = await a_person(transaction, "Nora")
+    created = (await alice.post(INVITES, json={**NORAS, "board_access": rows})).json()
+    user = await create_user(transaction, "Nora")
     async with transaction() as session:
-        noras = a_member(await session.merge(world.tern), await session.merge(person))
+        noras = make_member(await session.merge(world.tern), await session.merge(user))
         session.add(noras)
     path = f"/organizations/me/members/{noras.id}/access"
     own = {"board_access": [{"board_id": str(world.board.id), "can_read": True}]}
     await alice.put(path, json=own)
-    accepted = (await calling(person).post(ACCEPT, json={"token": made["token"]})).json()
+    accepted = (await client_for(user).post(ACCEPT, json={"token": created["token"]})).json()
     rights = {
         row["board_id"]: (row["can_read"], row["can_write"]) for row in accepted["board_access"]
     }
@@ -240,34 +244,38 @@ async def test_rights_on_one_board_are_added_up(
     }
 
 
-async def test_a_token_is_good_once_and_for_a_while(
-    alice: Client, nora: Client, transaction: Transaction, world: World
+async def test_a_token_is_valid_once_and_expires(
+    alice: Client, nora: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """3.3; S9, fixed."""
-    made = (await alice.post(INVITES, json=NORAS)).json()
+    created = (await alice.post(INVITES, json=NORAS)).json()
     async with transaction() as session:
         await session.execute(update(Invite).values(expires_at=now()))
-    body = {"token": made["token"]}
+    body = {"token": created["token"]}
     assert (await nora.post(ACCEPT, json=body)).status_code == 404
     assert (await alice.get(INVITES)).json()["total"] == 1
     async with transaction() as session:
         await session.execute(update(Invite).values(expires_at=now() + timedelta(hours=1)))
     assert (await nora.post(ACCEPT, json=body)).status_code == 200
     assert (await nora.post(ACCEPT, json=body)).status_code == 404
-    for token in ("nonsense", "", "ü", made["token"] + "x"):
+    for token in ("nonsense", "", "ü", created["token"] + "x"):
         assert (await nora.post(ACCEPT, json={"token": token})).status_code == 404
     assert (await nora.post(ACCEPT, json={})).status_code == 422
 
 
-async def test_an_invitation_is_for_its_address_alone(
-    alice: Client, bob: Client, transaction: Transaction, calling: Caller, world: World
+async def test_only_the_invited_address_accepts_an_invitation(
+    alice: Client,
+    bob: Client,
+    transaction: TransactionFactory,
+    client_for: ClientFactory,
+    world: World,
 ) -> None:
-    """3.3; S9, fixed: who has no address accepts nothing."""
-    made = (await alice.post(INVITES, json=NORAS)).json()
-    nameless = await a_person(transaction, "Nobody", email=None)
-    for client in (bob, calling(nameless)):
-        refused = await client.post(ACCEPT, json={"token": made["token"]})
-        assert (refused.status_code, refused.json()["code"]) == (403, "invite_for_another")
+    """3.3; S9, fixed: a user without an address accepts nothing."""
+    created = (await alice.post(INVITES, json=NORAS)).json()
+    nameless = await create_user(transaction, "Nobody", email=None)
+    for client in (bob, client_for(nameless)):
+        rejected = await client.post(ACCEPT, json={"token": created["token"]})
+        assert (rejected.status_code, rejected.json()["code"]) == (403, "invite_for_another")
     assert (await alice.get(INVITES)).json()["total"] == 1
     async with transaction() as session:
         assert not (
@@ -275,14 +283,18 @@ async def test_an_invitation_is_for_its_address_alone(
         ).all()
 
 
-async def test_a_verified_address_lets_in_where_it_was_invited_first(
-    alice: Client, charlie: Client, transaction: Transaction, calling: Caller, world: World
+async def test_a_verified_address_joins_where_it_was_invited_first(
+    alice: Client,
+    charlie: Client,
+    transaction: TransactionFactory,
+    client_for: ClientFactory,
+    world: World,
 ) -> None:
     """Point 29."""
     await charlie.post(INVITES, json={**NORAS, "role": "admin"})
     await alice.post(INVITES, json=NORAS)
-    person = await a_person(transaction, "Nora", email_verified_at=now(), email="NORA@example.com")
-    nora = calling(person)
+    user = await create_user(transaction, "Nora", email_verified_at=now(), email="NORA@example.com")
+    nora = client_for(user)
     assert (await nora.post("/auth/bootstrap")).status_code == 200
     [own] = (await nora.get("/organizations/me/list")).json()
     assert (own["name"], own["role"], own["is_active"]) == ("Plover", "admin", True)
@@ -290,7 +302,7 @@ async def test_a_verified_address_lets_in_where_it_was_invited_first(
     assert (await charlie.get(INVITES)).json()["total"] == 0
 
 
-async def test_an_address_that_somebody_only_says_is_theirs_lets_nobody_in(
+async def test_an_unverified_address_accepts_no_invitation(
     alice: Client, nora: Client, world: World
 ) -> None:
     """Point 29. S10, fixed."""
@@ -302,12 +314,12 @@ async def test_an_address_that_somebody_only_says_is_theirs_lets_nobody_in(
     assert member["all_boards_read"] is member["all_boards_write"] is True
 
 
-async def test_an_invitation_that_has_run_out_lets_nobody_in(
-    alice: Client, transaction: Transaction, calling: Caller, world: World
+async def test_an_expired_invitation_cannot_be_accepted(
+    alice: Client, transaction: TransactionFactory, client_for: ClientFactory, world: World
 ) -> None:
     """Point 29. S9, fixed."""
     await alice.post(INVITES, json=NORAS)
     async with transaction() as session:
         await session.execute(update(Invite).values(expires_at=now()))
-    nora = calling(await a_person(transaction, "Nora", email_verified_at=now()))
+    nora = client_for(await create_user(transaction, "Nora", email_verified_at=now()))
     assert (await nora.get("/organizations/me")).json()["name"] == "Personal"

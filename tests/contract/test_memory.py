@@ -6,37 +6,37 @@ import pytest
 from sqlalchemy import delete, select
 
 from api.app import OPERATIONS
-from api.openapi import document
+from api.openapi.document import build_document
+from core.db.engine import TransactionFactory
 from models import Agent, Board, Event, EventType, Message, User, new_id
-from tests.api.conftest import Caller, Client
-from tests.conftest import Transaction
-from tests.remembering import a_note, grouped
-from tests.world import World
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.memory_factories import create_group_of, make_note
+from tests.support.world import World
 
-SAID = {"content": "  Hello  ", "tags": ["chat"]}
+CHAT_MESSAGE = {"content": "  Hello  ", "tags": ["chat"]}
 
 
-async def sent(transaction: Transaction) -> dict[str, tuple[str, bool]]:
-    """Return what agents were told: the first line and whether out loud, by name."""
+async def list_sent(transaction: TransactionFactory) -> dict[str, tuple[str, bool]]:
+    """Return the kind and `deliver` of the message to each agent, by name."""
     async with transaction() as session:
         query = select(Agent.name, Message).join(Message, Message.agent_id == Agent.id)
         rows = (await session.execute(query)).all()
-    assert len({name for name, _ in rows}) == len(rows), "somebody was told twice"
+    assert len({name for name, _ in rows}) == len(rows), "an agent received two messages"
     return {name: (message.kind, message.deliver) for name, message in rows}
 
 
-async def events(transaction: Transaction, *kinds: EventType) -> list[Event]:
+async def list_events(transaction: TransactionFactory, *kinds: EventType) -> list[Event]:
     async with transaction() as session:
         query = select(Event).where(Event.type.in_(kinds)).order_by(Event.seq)
         return list((await session.scalars(query)).all())
 
 
-async def test_a_note_is_kept_as_it_was_written(
-    alice: Client, worker: Client, world: World, transaction: Transaction
+async def test_a_note_is_stored_unchanged(
+    alice: Client, worker: Client, world: World, transaction: TransactionFactory
 ) -> None:
     """Point 37. And 3.8."""
-    at = f"/boards/{world.board.id}/memory"
-    plain = (await worker.post(at, json={"content": " We ship. ", "tags": ["plan"]})).json()
+    path = f"/boards/{world.board.id}/memory"
+    plain = (await worker.post(path, json={"content": " We ship. ", "tags": ["plan"]})).json()
     assert plain == plain | {
         "board_id": str(world.board.id),
         "content": "We ship.",
@@ -45,50 +45,50 @@ async def test_a_note_is_kept_as_it_was_written(
         "is_chat": False,
     }
     labelled = {"content": "Kept", "source": "a script", "tags": None}
-    assert (await alice.post(at, json=labelled)).json()["source"] == "a script"
-    assert await sent(transaction) == {}
-    listed = (await worker.get(at)).json()
+    assert (await alice.post(path, json=labelled)).json()["source"] == "a script"
+    assert await list_sent(transaction) == {}
+    listed = (await worker.get(path)).json()
     assert [one["content"] for one in listed["items"]] == ["Kept", "We ship."]
     assert listed["total"] == 2
-    assert (await worker.get(f"/agent{at}")).json() == listed
+    assert (await worker.get(f"/agent{path}")).json() == listed
     for wrong in ({}, {"content": " "}, {"content": None}, {"content": "a", "tags": "chat"}):
-        assert (await worker.post(at, json=wrong)).status_code == 422
+        assert (await worker.post(path, json=wrong)).status_code == 422
 
 
-async def test_notes_that_say_nothing_are_not_shown(
-    alice: Client, world: World, transaction: Transaction
+async def test_blank_notes_are_not_listed(
+    alice: Client, world: World, transaction: TransactionFactory
 ) -> None:
     """3.8."""
     async with transaction() as session:
-        session.add_all([a_note(world.board, " \n"), a_note(world.board, "Something")])
+        session.add_all([make_note(world.board, " \n"), make_note(world.board, "Something")])
     [shown] = (await alice.get(f"/boards/{world.board.id}/memory")).json()["items"]
     assert shown["content"] == "Something"
 
 
 @pytest.mark.parametrize("tags", [["chat"], ["plan", "chat"]])
-async def test_the_tag_chat_makes_a_message_that_the_lead_hears(
-    worker: Client, world: World, transaction: Transaction, tags: list[str]
+async def test_a_note_with_the_chat_tag_is_sent_to_the_lead(
+    worker: Client, world: World, transaction: TransactionFactory, tags: list[str]
 ) -> None:
     """Point 37."""
-    at = f"/agent/boards/{world.board.id}/memory"
-    said = (await worker.post(at, json={"content": "Hello", "tags": tags})).json()
-    assert said["is_chat"] is True
-    assert said["source"] == "Worker"
-    assert await sent(transaction) == {"Lead": ("BOARD CHAT", False)}
-    await worker.post(at, json={"content": "Kept", "tags": ["chats", "Chat"]})
+    path = f"/agent/boards/{world.board.id}/memory"
+    response = (await worker.post(path, json={"content": "Hello", "tags": tags})).json()
+    assert response["is_chat"] is True
+    assert response["source"] == "Worker"
+    assert await list_sent(transaction) == {"Lead": ("BOARD CHAT", False)}
+    await worker.post(path, json={"content": "Kept", "tags": ["chats", "Chat"]})
     for is_chat, contents in [("true", ["Hello"]), ("false", ["Kept"])]:
-        found = (await worker.get(f"{at}?is_chat={is_chat}")).json()["items"]
+        found = (await worker.get(f"{path}?is_chat={is_chat}")).json()["items"]
         assert [one["content"] for one in found] == contents
-    assert (await worker.get(f"{at}?is_chat=perhaps")).status_code == 422
+    assert (await worker.get(f"{path}?is_chat=perhaps")).status_code == 422
 
 
-async def test_a_message_calls_who_is_mentioned_and_never_its_author(
-    bob: Client, lead: Client, world: World, transaction: Transaction
+async def test_a_chat_message_notifies_mentioned_agents_but_not_its_author(
+    bob: Client, lead: Client, world: World, transaction: TransactionFactory
 ) -> None:
     """Point 37. S15."""
-    at = f"/boards/{world.board.id}/memory"
-    await bob.post(at, json={"content": "@worker, see me@other.example", "tags": ["chat"]})
-    assert await sent(transaction) == {
+    path = f"/boards/{world.board.id}/memory"
+    await bob.post(path, json={"content": "@worker, see me@other.example", "tags": ["chat"]})
+    assert await list_sent(transaction) == {
         "Lead": ("BOARD CHAT", False),
         "Worker": ("BOARD CHAT MENTION", False),
     }
@@ -99,21 +99,21 @@ async def test_a_message_calls_who_is_mentioned_and_never_its_author(
     assert f"/api/v1/agent/boards/{world.board.id}/memory" in content
     fence = content.index("--- BEGIN EXTERNAL DATA"), content.index("--- END EXTERNAL DATA")
     assert fence[0] < content.index("see me@other.example") < fence[1]
-    await lead.post(at, json={"content": "@lead and @worker: on it", "tags": ["chat"]})
-    assert await sent(transaction) == {"Worker": ("BOARD CHAT MENTION", False)}
+    await lead.post(path, json={"content": "@lead and @worker: on it", "tags": ["chat"]})
+    assert await list_sent(transaction) == {"Worker": ("BOARD CHAT MENTION", False)}
 
 
-async def test_who_writes_is_known_whatever_the_label_says(
-    worker: Client, bob: Client, world: World, transaction: Transaction
+async def test_the_author_is_recorded_regardless_of_the_source(
+    worker: Client, bob: Client, world: World, transaction: TransactionFactory
 ) -> None:
     """S4, fixed."""
-    at = f"/boards/{world.board.id}/memory"
+    path = f"/boards/{world.board.id}/memory"
     forged = {"agent_id": str(world.lead.id), "user_id": str(world.alice.id), "source": "Alice"}
     for client, author in [(worker, world.worker), (bob, world.bob)]:
-        said = (await client.post(at, json={**SAID, **forged})).json()
-        assert said["source"] == "Alice"
-        assert said["author_name"] == author.name
-        ids = (said["agent_id"], said["user_id"])
+        response = (await client.post(path, json={**CHAT_MESSAGE, **forged})).json()
+        assert response["source"] == "Alice"
+        assert response["author_name"] == author.name
+        ids = (response["agent_id"], response["user_id"])
         assert str(author.id) in ids
         assert None in ids
     async with transaction() as session:
@@ -121,67 +121,71 @@ async def test_who_writes_is_known_whatever_the_label_says(
     assert "Alice" not in (content or "")
 
 
-@pytest.mark.parametrize("who", ["bob", "lead"])
-async def test_a_command_reaches_all_agents_out_loud_and_pauses_the_board(
-    request: pytest.FixtureRequest, world: World, transaction: Transaction, who: str, alice: Client
+@pytest.mark.parametrize("author", ["bob", "lead"])
+async def test_a_command_is_sent_to_all_agents_and_pauses_the_board(
+    request: pytest.FixtureRequest,
+    world: World,
+    transaction: TransactionFactory,
+    author: str,
+    alice: Client,
 ) -> None:
     """Point 37. S14, fixed."""
-    client: Client = request.getfixturevalue(who)
-    board, at = f"/boards/{world.board.id}", f"/boards/{world.board.id}/memory"
+    client: Client = request.getfixturevalue(author)
+    board, path = f"/boards/{world.board.id}", f"/boards/{world.board.id}/memory"
     assert (await alice.get(board)).json()["paused_at"] is None
-    said = await client.post(at, json={"content": " /PAUSE ", "tags": ["chat"]})
-    assert said.json()["content"] == "/PAUSE"
-    everybody = {name: ("/pause", True) for name in ("Lead", "Worker", "Other worker")}
-    everybody.pop("Lead" if who == "lead" else "", None)
-    assert await sent(transaction) == everybody
+    response = await client.post(path, json={"content": " /PAUSE ", "tags": ["chat"]})
+    assert response.json()["content"] == "/PAUSE"
+    recipients = {name: ("/pause", True) for name in ("Lead", "Worker", "Other worker")}
+    recipients.pop("Lead" if author == "lead" else "", None)
+    assert await list_sent(transaction) == recipients
     paused = (await alice.get(board)).json()["paused_at"]
     assert paused is not None
 
-    await client.post(at, json={"content": "/pause", "tags": ["chat"]})
+    await client.post(path, json={"content": "/pause", "tags": ["chat"]})
     assert (await alice.get(board)).json()["paused_at"] == paused
-    await client.post(at, json={"content": "/resume", "tags": ["chat"]})
+    await client.post(path, json={"content": "/resume", "tags": ["chat"]})
     assert (await alice.get(board)).json()["paused_at"] is None
-    told = await events(transaction, EventType.BOARD_PAUSED, EventType.BOARD_RESUMED)
-    assert [event.type for event in told] == ["board.paused", "board.resumed"]
-    assert {event.board_id for event in told} == {world.board.id}
+    recorded = await list_events(transaction, EventType.BOARD_PAUSED, EventType.BOARD_RESUMED)
+    assert [event.type for event in recorded] == ["board.paused", "board.resumed"]
+    assert {event.board_id for event in recorded} == {world.board.id}
 
 
-async def test_a_worker_commands_nobody_and_a_plain_note_is_no_command(
-    worker: Client, bob: Client, rita: Client, world: World, transaction: Transaction
+async def test_workers_cannot_command_and_plain_notes_are_not_commands(
+    worker: Client, bob: Client, rita: Client, world: World, transaction: TransactionFactory
 ) -> None:
     """S14, fixed."""
-    at = f"/boards/{world.board.id}/memory"
+    path = f"/boards/{world.board.id}/memory"
     for word in ("/pause", " /Resume"):
-        refused = await worker.post(at, json={"content": word, "tags": ["chat"]})
-        assert (refused.status_code, refused.json()["code"]) == (403, "lead_required")
-        assert (await rita.post(at, json={"content": word, "tags": ["chat"]})).status_code == 403
-    assert (await worker.get(at)).json()["items"] == []
-    await bob.post(at, json={"content": "/pause", "tags": ["how-to"]})
-    await worker.post(at, json={"content": "/pause the music", "tags": ["chat"]})
-    assert await sent(transaction) == {"Lead": ("BOARD CHAT", False)}
+        rejected = await worker.post(path, json={"content": word, "tags": ["chat"]})
+        assert (rejected.status_code, rejected.json()["code"]) == (403, "lead_required")
+        assert (await rita.post(path, json={"content": word, "tags": ["chat"]})).status_code == 403
+    assert (await worker.get(path)).json()["items"] == []
+    await bob.post(path, json={"content": "/pause", "tags": ["how-to"]})
+    await worker.post(path, json={"content": "/pause the music", "tags": ["chat"]})
+    assert await list_sent(transaction) == {"Lead": ("BOARD CHAT", False)}
     async with transaction() as session:
         assert (await session.get_one(Board, world.board.id)).paused_at is None
 
 
-async def test_memory_is_in_no_feed_of_activity(
+async def test_memory_is_not_in_the_activity_feed(
     alice: Client, worker: Client, world: World
 ) -> None:
     """3.8."""
-    at = f"/boards/{world.board.id}/memory"
-    note = (await worker.post(at, json={"content": "Kept"})).json()
-    await worker.patch(f"{at}/{note['id']}", json={"content": "Changed"})
-    await worker.delete(f"{at}/{note['id']}")
+    path = f"/boards/{world.board.id}/memory"
+    note = (await worker.post(path, json={"content": "Kept"})).json()
+    await worker.patch(f"{path}/{note['id']}", json={"content": "Changed"})
+    await worker.delete(f"{path}/{note['id']}")
     for client in (alice, worker):
-        told = (await client.get("/activity")).json()["items"]
-        assert [one for one in told if "memory" in one["event_type"]] == []
+        items = (await client.get("/activity")).json()["items"]
+        assert [one for one in items if "memory" in one["event_type"]] == []
 
 
-async def test_a_note_is_changed_and_deleted_by_its_author_the_lead_and_people(
+async def test_authors_leads_and_users_change_and_delete_notes(
     worker: Client, other_worker: Client, lead: Client, bob: Client, rita: Client, world: World
 ) -> None:
-    at = f"/boards/{world.board.id}/memory"
-    note = (await worker.post(at, json={"content": "Friday", "tags": ["plan"]})).json()
-    one = f"{at}/{note['id']}"
+    path = f"/boards/{world.board.id}/memory"
+    note = (await worker.post(path, json={"content": "Friday", "tags": ["plan"]})).json()
+    one = f"{path}/{note['id']}"
     assert note["version"] == 1
     assert (await rita.get(one)).json() == note
     for client in (other_worker, rita):
@@ -206,48 +210,52 @@ async def test_a_note_is_changed_and_deleted_by_its_author_the_lead_and_people(
 
 
 async def test_a_note_of_another_board_is_not_found(
-    alice: Client, world: World, transaction: Transaction
+    alice: Client, world: World, transaction: TransactionFactory
 ) -> None:
     async with transaction() as session:
-        elsewhere = a_note(world.garden)
+        elsewhere = make_note(world.garden)
         session.add(elsewhere)
-    at = f"/boards/{world.board.id}/memory/{elsewhere.id}"
-    assert (await alice.get(at)).status_code == 404
-    assert (await alice.patch(at, json={"content": "Mine"})).status_code == 404
-    assert (await alice.patch(at, json={})).status_code == 404
-    assert (await alice.delete(at)).status_code == 404
+    path = f"/boards/{world.board.id}/memory/{elsewhere.id}"
+    assert (await alice.get(path)).status_code == 404
+    assert (await alice.patch(path, json={"content": "Mine"})).status_code == 404
+    assert (await alice.patch(path, json={})).status_code == 404
+    assert (await alice.delete(path)).status_code == 404
 
 
-async def test_a_board_in_no_group_has_an_empty_memory_beside_it(
+async def test_a_board_without_a_group_has_an_empty_group_memory(
     worker: Client, alice: Client, world: World
 ) -> None:
     """Point 38."""
-    at = f"/boards/{world.board.id}/group-memory"
+    path = f"/boards/{world.board.id}/group-memory"
     for client in (worker, alice):
         page = {"items": [], "total": 0, "limit": 200, "offset": 0}
-        assert (await client.get(at)).json() == page
-        refused = await client.post(at, json=SAID)
-        assert (refused.status_code, refused.json()["code"]) == (422, "board_group_required")
-        assert (await client.get(f"{at}/{new_id()}")).status_code == 404
+        assert (await client.get(path)).json() == page
+        rejected = await client.post(path, json=CHAT_MESSAGE)
+        assert (rejected.status_code, rejected.json()["code"]) == (422, "board_group_required")
+        assert (await client.get(f"{path}/{new_id()}")).status_code == 404
 
 
-async def in_a_group(transaction: Transaction, world: World) -> str:
+async def create_group(transaction: TransactionFactory, world: World) -> str:
     async with transaction() as session:
-        group = await grouped(session, world.board, world.garden)
+        group = await create_group_of(session, world.board, world.garden)
     return str(group.id)
 
 
-async def test_boards_of_a_group_remember_together(
-    worker: Client, alice: Client, world: World, calling: Caller, transaction: Transaction
+async def test_boards_of_a_group_share_its_memory(
+    worker: Client,
+    alice: Client,
+    world: World,
+    client_for: ClientFactory,
+    transaction: TransactionFactory,
 ) -> None:
     """Point 38. And 3.9."""
-    group_id = await in_a_group(transaction, world)
+    group_id = await create_group(transaction, world)
     ours = f"/boards/{world.board.id}/group-memory"
     note = (await worker.post(ours, json={"content": "We ship together."})).json()
     assert note == note | {"board_group_id": group_id, "is_chat": False, "source": None}
     assert note["author_name"] == "Worker"
-    assert await sent(transaction) == {}
-    gardener = calling(world.gardener)
+    assert await list_sent(transaction) == {}
+    gardener = client_for(world.gardener)
     for client, path in [
         (gardener, f"/boards/{world.garden.id}/group-memory"),
         (alice, f"/board-groups/{group_id}/memory"),
@@ -271,17 +279,17 @@ async def test_boards_of_a_group_remember_together(
         ({"content": "Hm, @all"}, "all"),
     ],
 )
-async def test_a_group_tells_leads_whom_it_calls_or_everybody(
-    worker: Client, world: World, transaction: Transaction, note: dict[str, Any], kinds: Any
+async def test_group_chat_reaches_leads_mentioned_or_all_agents(
+    worker: Client, world: World, transaction: TransactionFactory, note: dict[str, Any], kinds: Any
 ) -> None:
     """Point 38."""
-    await in_a_group(transaction, world)
-    said = await worker.post(f"/boards/{world.board.id}/group-memory", json=note)
-    everybody = ("Lead", "Other worker", "Gardener")
-    kinds = dict.fromkeys(everybody, "GROUP BROADCAST") if kinds == "all" else kinds
-    assert await sent(transaction) == {name: (kind, False) for name, kind in kinds.items()}
-    assert said.json()["source"] == ("Worker" if kinds else None)
-    assert said.json()["is_chat"] is ("chat" in note.get("tags", []))
+    await create_group(transaction, world)
+    response = await worker.post(f"/boards/{world.board.id}/group-memory", json=note)
+    recipients = ("Lead", "Other worker", "Gardener")
+    kinds = dict.fromkeys(recipients, "GROUP BROADCAST") if kinds == "all" else kinds
+    assert await list_sent(transaction) == {name: (kind, False) for name, kind in kinds.items()}
+    assert response.json()["source"] == ("Worker" if kinds else None)
+    assert response.json()["is_chat"] is ("chat" in note.get("tags", []))
     async with transaction() as session:
         for message in await session.scalars(select(Message)):
             agent = await session.get_one(Agent, message.agent_id)
@@ -289,20 +297,25 @@ async def test_a_group_tells_leads_whom_it_calls_or_everybody(
             assert "Group: Birds" in message.content
 
 
-async def test_a_group_is_written_to_by_people_who_change_one_of_its_boards(
-    bob: Client, rita: Client, dana: Client, alice: Client, world: World, transaction: Transaction
+async def test_group_notes_require_write_access_to_one_of_its_boards(
+    bob: Client,
+    rita: Client,
+    dana: Client,
+    alice: Client,
+    world: World,
+    transaction: TransactionFactory,
 ) -> None:
-    """1.12; S8, fixed: the rule of the group holds whichever way one comes."""
-    group_id = await in_a_group(transaction, world)
-    for at in (f"/board-groups/{group_id}/memory", f"/boards/{world.board.id}/group-memory"):
-        made = await bob.post(at, json={"content": "Hello", "tags": ["chat"]})
+    """1.12; S8, fixed: the rule of the group applies to both paths."""
+    group_id = await create_group(transaction, world)
+    for path in (f"/board-groups/{group_id}/memory", f"/boards/{world.board.id}/group-memory"):
+        made = await bob.post(path, json={"content": "Hello", "tags": ["chat"]})
         assert made.json()["source"] == made.json()["author_name"] == "Bob"
-        one = f"{at}/{made.json()['id']}"
+        one = f"{path}/{made.json()['id']}"
         assert (await rita.get(one)).status_code == 200
-        assert (await rita.post(at, json=SAID)).status_code == 403
+        assert (await rita.post(path, json=CHAT_MESSAGE)).status_code == 403
         assert (await rita.delete(one)).status_code == 403
-        assert (await dana.get(at)).status_code == 403
-        assert (await dana.post(at, json=SAID)).status_code == 403
+        assert (await dana.get(path)).status_code == 403
+        assert (await dana.post(path, json=CHAT_MESSAGE)).status_code == 403
         changed = (await alice.patch(one, json={"content": "Bye"})).json()
         assert (changed["content"], changed["version"], changed["user_id"]) == (
             "Bye",
@@ -310,33 +323,35 @@ async def test_a_group_is_written_to_by_people_who_change_one_of_its_boards(
             str(world.bob.id),
         )
         assert (await bob.delete(one)).json() == {"ok": True}
-    told = await events(transaction, EventType.GROUP_MEMORY_DELETED)
-    assert [event.data["group_id"] for event in told] == [group_id] * 2
+    recorded = await list_events(transaction, EventType.GROUP_MEMORY_DELETED)
+    assert [event.data["group_id"] for event in recorded] == [group_id] * 2
 
 
-async def test_strangers_remember_nothing_of_ours(
-    calling: Caller, world: World, transaction: Transaction
+async def test_strangers_cannot_access_memory(
+    client_for: ClientFactory, world: World, transaction: TransactionFactory
 ) -> None:
     """S24, fixed."""
-    group_id = await in_a_group(transaction, world)
+    group_id = await create_group(transaction, world)
     board = f"/boards/{world.board.id}"
     strangers: list[User | Agent] = [world.charlie, world.charlies_worker]
     for stranger in strangers:
-        client = calling(stranger)
+        client = client_for(stranger)
         for path in ("memory", "memory/stream", "group-memory", "group-memory/stream"):
             assert (await client.get(f"{board}/{path}")).status_code == 404
         for path in ("memory", "group-memory"):
-            assert (await client.post(f"{board}/{path}", json=SAID)).status_code == 404
-    charlie = calling(world.charlie)
+            assert (await client.post(f"{board}/{path}", json=CHAT_MESSAGE)).status_code == 404
+    charlie = client_for(world.charlie)
     for path in ("memory", "memory/stream"):
         assert (await charlie.get(f"/board-groups/{group_id}/{path}")).status_code == 404
-    assert (await charlie.post(f"/board-groups/{group_id}/memory", json=SAID)).status_code == 404
-    assert await sent(transaction) == {}
+    assert (
+        await charlie.post(f"/board-groups/{group_id}/memory", json=CHAT_MESSAGE)
+    ).status_code == 404
+    assert await list_sent(transaction) == {}
 
 
-def test_agents_find_memory_by_what_they_mean_to_do() -> None:
-    """1.15, and 5 of the agents' contract."""
-    paths = document(OPERATIONS)["paths"]
+def test_memory_operations_have_guidance_for_agents() -> None:
+    """1.15, and section 5 of the agents' contract."""
+    paths = build_document(OPERATIONS)["paths"]
     board, agents = "/api/v1/boards/{board_id}", "/api/v1/agent/boards/{board_id}"
     for path, method, intent in [
         (f"{agents}/memory", "get", "agent_board_memory_discovery"),
@@ -352,6 +367,6 @@ def test_agents_find_memory_by_what_they_mean_to_do() -> None:
     for method, deed in [("get", "list"), ("post", "create")]:
         name = f"{deed}_board_memory_api_v1_agent_boards__board_id__memory_{method}"
         assert paths[f"{agents}/memory"][method]["operationId"] == name
-    glance = paths[f"{board}/group-snapshot"]["get"]
-    assert {"agent-lead", "agent-worker"} <= set(glance["tags"])
-    assert "x-llm-intent" not in glance
+    snapshot = paths[f"{board}/group-snapshot"]["get"]
+    assert {"agent-lead", "agent-worker"} <= set(snapshot["tags"])
+    assert "x-llm-intent" not in snapshot

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from core.db.engine import TransactionFactory
 from models import Board, new_id
-from tests.api.conftest import Client
-from tests.conftest import Transaction
-from tests.world import World, a_task
+from tests.support.api_fixtures import Client
+from tests.support.world import World, make_task
 
 PATH = "/metrics/dashboard"
 SERIES = ("throughput", "cycle_time", "error_rate", "wip")
@@ -16,8 +16,8 @@ EMPTY = {"value": 0.0}
 NOTHING = {"inbox": 0, "in_progress": 0, "review": 0, "done": 0}
 
 
-async def seen(client: Client, **query: Any) -> dict[str, Any]:
-    """Look at the dashboard."""
+async def load_dashboard(client: Client, **query: Any) -> dict[str, Any]:
+    """Load the dashboard."""
     response = await client.get(PATH, params=query)
     assert response.status_code == 200, response.text
     shown: dict[str, Any] = response.json()
@@ -40,8 +40,8 @@ async def seen(client: Client, **query: Any) -> dict[str, Any]:
 async def test_every_range_has_its_points_and_empty_ones_are_zero(
     dana: Client, range: str, bucket: str, counts: set[int]
 ) -> None:
-    """Point 40. C14: somebody without boards sees as many zeros."""
-    shown = await seen(dana, range_key=range)
+    """Point 40. C14: a user without boards gets as many zeros."""
+    shown = await load_dashboard(dana, range_key=range)
     assert shown["range"] == range
     for name in SERIES:
         empty = NOTHING if name == "wip" else EMPTY
@@ -56,11 +56,11 @@ async def test_every_range_has_its_points_and_empty_ones_are_zero(
     assert abs(len(older) - len(newer)) <= 1
 
 
-async def test_the_dashboard_has_its_shape_and_shows_a_day_unless_told(
+async def test_the_dashboard_has_its_shape_and_defaults_to_a_day(
     dana: Client, alice: Client
 ) -> None:
     """3.13."""
-    shown = await seen(dana)
+    shown = await load_dashboard(dana)
     assert shown.keys() == {"range", "generated_at", "kpis", *SERIES, "pending_approvals"}
     assert shown["range"] == "24h"
     assert shown["kpis"] == {
@@ -74,18 +74,20 @@ async def test_the_dashboard_has_its_shape_and_shows_a_day_unless_told(
         "median_cycle_time_hours_7d": None,
     }
     assert shown["pending_approvals"] == {"total": 0, "items": []}
-    assert (await seen(alice))["kpis"]["active_agents"] == 4
+    assert (await load_dashboard(alice))["kpis"]["active_agents"] == 4
     for wrong in ("?range_key=2h", "?range_key=", "?board_id=x", "?group_id=x"):
         assert (await alice.get(PATH + wrong)).status_code == 422
 
 
-async def test_work_shows_where_it_was_done(alice: Client, worker: Client, world: World) -> None:
-    """Point 40. C2 and C13, fixed: what is done counts, is timed, and stood where it stood."""
+async def test_done_tasks_appear_in_their_bucket(
+    alice: Client, worker: Client, world: World
+) -> None:
+    """Point 40. C2 and C13, fixed: done tasks are counted and timed in the bucket of their end."""
     tasks = f"/boards/{world.board.id}/tasks"
     task = (await alice.post(tasks, json={"title": "Write"})).json()
     for status in ("in_progress", "done"):
         await worker.patch(f"{tasks}/{task['id']}", json={"status": status})
-    shown = await seen(alice)
+    shown = await load_dashboard(alice)
     assert shown["throughput"]["primary"]["points"][-1]["value"] == 1
     assert 0 < shown["cycle_time"]["primary"]["points"][-1]["value"] < 0.1
     assert shown["wip"]["primary"]["points"][-1]["done"] == 1
@@ -93,56 +95,58 @@ async def test_work_shows_where_it_was_done(alice: Client, worker: Client, world
     assert 0 < shown["kpis"]["median_cycle_time_hours_7d"] < 0.1
     assert shown["kpis"]["done_tasks"] == 1
     await alice.patch(f"{tasks}/{task['id']}", json={"status": "inbox"})
-    shown = await seen(alice)
+    shown = await load_dashboard(alice)
     assert shown["throughput"]["primary"]["points"][-1]["value"] == 0
     assert shown["kpis"]["median_cycle_time_hours_7d"] is None
 
 
-async def test_a_board_that_one_does_not_read_is_refused(
+async def test_a_board_without_read_access_is_rejected(
     alice: Client, bob: Client, dana: Client, charlie: Client, world: World
 ) -> None:
-    """Point 40. C14: whether one reads any other or not. What is of others is not there (S24)."""
-    garden, launch, theirs = world.garden.id, world.board.id, world.charlies_board.id
+    """Point 40. C14: with or without readable boards. Other organizations are not found (S24)."""
+    garden, launch, foreign = world.garden.id, world.board.id, world.charlies_board.id
     for client, board_id, status in [
         (alice, garden, 200),
         (bob, launch, 200),
         (bob, garden, 403),
         (dana, launch, 403),
-        (dana, theirs, 404),
-        (alice, theirs, 404),
+        (dana, foreign, 404),
+        (alice, foreign, 404),
         (charlie, launch, 404),
         (alice, new_id(), 404),
     ]:
         response = await client.get(PATH, params={"board_id": str(board_id)})
         assert response.status_code == status, (response.request, response.text)
     for group_id in (new_id(), new_id()):
-        shown = await seen(alice, group_id=str(group_id))
+        shown = await load_dashboard(alice, group_id=str(group_id))
         assert shown["kpis"]["active_agents"] == 0
 
 
-async def test_agents_and_nobody_see_no_dashboard(worker: Client, nobody: Client) -> None:
+async def test_agents_and_anonymous_callers_get_no_dashboard(
+    worker: Client, anonymous: Client
+) -> None:
     """Section 2: for users."""
-    for client in (worker, nobody):
+    for client in (worker, anonymous):
         assert (await client.get(PATH)).status_code == 401
 
 
-async def test_the_newest_ten_questions_wait_there(
-    alice: Client, bob: Client, dana: Client, world: World, transaction: Transaction
+async def test_the_ten_newest_pending_approvals_are_listed(
+    alice: Client, bob: Client, dana: Client, world: World, transaction: TransactionFactory
 ) -> None:
     """Point 40."""
     async with transaction() as session:
         board = await session.get_one(Board, world.board.id)
-        task = a_task(board, "Ship it")
+        task = make_task(board, "Ship it")
         session.add(task)
         for number in range(12):
-            rows = world.approval(*([task] if number == 11 else []), action_type=f"{number}")
+            rows = world.make_approval(*([task] if number == 11 else []), action_type=f"{number}")
             rows[0].board = board
             session.add_all(rows)
-        rows = world.approval(action_type="decided", status="approved")
+        rows = world.make_approval(action_type="decided", status="approved")
         rows[0].board = board
         session.add_all(rows)
     for client in (alice, bob):
-        waiting = (await seen(client))["pending_approvals"]
+        waiting = (await load_dashboard(client))["pending_approvals"]
         assert waiting["total"] == 12
         assert [one["action_type"] for one in waiting["items"]] == [
             str(n) for n in range(11, 1, -1)
@@ -158,4 +162,4 @@ async def test_the_newest_ten_questions_wait_there(
             "task_title": "Ship it",
         }
         assert waiting["items"][1]["task_title"] is None
-    assert (await seen(dana))["pending_approvals"]["total"] == 0
+    assert (await load_dashboard(dana))["pending_approvals"]["total"] == 0

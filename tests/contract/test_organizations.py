@@ -1,35 +1,35 @@
-"""The contract's checklist (people-and-boards 7), 29 and 33: organizations, and their end."""
+"""The contract's checklist (people-and-boards 7), 29 and 33: organizations and their deletion."""
 
 import pytest
 from sqlalchemy import select, update
 from starlette.types import ASGIApp
 
+from core.db.engine import TransactionFactory
 from models import Base, Member, Organization, Role, User
-from tests.api.conftest import Caller, Client
-from tests.api.listening import listening
-from tests.conftest import Transaction
-from tests.filling import NOBODYS, belonging_to, fill, rows_in
-from tests.world import World, a_member, a_user, an_api_token
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.row_factory import UNOWNED_TABLES, fill_tables, find_owned_tables, read_all_rows
+from tests.support.stream_client import open_stream
+from tests.support.world import World, make_api_token, make_member, make_user
 
 MINE = "/organizations/me"
 
 
-async def test_first_contact_makes_an_organization_of_ones_own(
-    calling: Caller, transaction: Transaction, world: World
+async def test_the_first_call_creates_a_personal_organization(
+    client_for: ClientFactory, transaction: TransactionFactory, world: World
 ) -> None:
     """Point 29."""
-    erin, oskar = a_user("Erin"), a_user("Oskar")
+    erin, oskar = make_user("Erin"), make_user("Oskar")
     async with transaction() as session:
-        session.add_all([erin, oskar, an_api_token(erin), an_api_token(oskar)])
-    for person in (erin, oskar):
-        client = calling(person)
+        session.add_all([erin, oskar, make_api_token(erin), make_api_token(oskar)])
+    for user in (erin, oskar):
+        client = client_for(user)
         own = (await client.get(MINE)).json()
         assert own["name"] == "Personal"
         assert (await client.get(f"{MINE}/member")).json()["role"] == "owner"
         assert (await client.get(MINE)).json() == own
 
 
-async def test_a_second_organization_may_be_called_personal_by_whoever_has_none_of_that_name(
+async def test_personal_is_free_for_users_without_one_of_that_name(
     alice: Client, charlie: Client, world: World
 ) -> None:
     """C26 and R6, fixed."""
@@ -45,29 +45,29 @@ async def test_only_an_owner_deletes_the_organization(
 ) -> None:
     """3.3."""
     for client in (dana, bob):
-        refused = await client.delete(MINE)
-        assert (refused.status_code, refused.json()["code"]) == (403, "owner_required")
+        rejected = await client.delete(MINE)
+        assert (rejected.status_code, rejected.json()["code"]) == (403, "owner_required")
     assert (await alice.get(MINE)).json()["name"] == "Tern"
     assert (await charlie.get(MINE)).json()["name"] == "Plover"
 
 
-async def test_whatever_an_organization_has_goes_with_it_and_nothing_of_others(
-    alice: Client, transaction: Transaction, world: World
+async def test_deleting_an_organization_deletes_exactly_its_contents(
+    alice: Client, transaction: TransactionFactory, world: World
 ) -> None:
-    """Point 33. C1, fixed: in every table that there is."""
+    """Point 33. C1, fixed: in every table."""
     async with transaction() as session:
-        before = await rows_in(session)
-        await fill(session, await session.get_one(Member, world.charlies.id))
-        with_plovers = await rows_in(session)
-        await fill(session, await session.get_one(Member, world.alices.id))
-        with_both = await rows_in(session)
+        before = await read_all_rows(session)
+        await fill_tables(session, await session.get_one(Member, world.charlie_member.id))
+        with_plovers = await read_all_rows(session)
+        await fill_tables(session, await session.get_one(Member, world.alice_member.id))
+        with_both = await read_all_rows(session)
 
     assert (await alice.delete(MINE)).json() == {"ok": True}
 
     async with transaction() as session:
-        after = await rows_in(session)
+        after = await read_all_rows(session)
         assert (await session.scalars(select(Organization.name))).all() == ["Plover"]
-    contents = belonging_to("organizations")
+    contents = find_owned_tables("organizations")
     for name in contents:
         plovers = set(with_plovers[name]) - set(before[name])
         terns = set(with_both[name]) - set(with_plovers[name])
@@ -75,24 +75,24 @@ async def test_whatever_an_organization_has_goes_with_it_and_nothing_of_others(
         assert plovers <= set(after[name]), name
         assert not terns & set(after[name]), name
         assert not [row for row in after[name] if str(world.tern.id) in row], name
-    for name in belonging_to("users") - contents:
+    for name in find_owned_tables("users") - contents:
         assert len(after[name]) == len(with_both[name]), name
 
 
-def test_every_table_is_an_organizations_or_a_persons_or_said_to_be_nobodys() -> None:
-    """Point 33. So that a new table cannot be forgotten."""
-    whose = belonging_to("organizations") | belonging_to("users")
-    assert {table.name for table in Base.metadata.sorted_tables} == whose | NOBODYS
+def test_every_table_belongs_to_an_organization_or_a_user() -> None:
+    """Point 33. It prevents that a new table is forgotten."""
+    whose = find_owned_tables("organizations") | find_owned_tables("users")
+    assert {table.name for table in Base.metadata.sorted_tables} == whose | UNOWNED_TABLES
     scoped = {one.name for one in Base.metadata.sorted_tables if "organization_id" in one.columns}
-    assert scoped <= belonging_to("organizations")
+    assert scoped <= find_owned_tables("organizations")
 
 
-async def test_who_worked_in_it_works_elsewhere_from_then_on(
-    alice: Client, bob: Client, rita: Client, transaction: Transaction, world: World
+async def test_members_of_a_deleted_organization_work_elsewhere(
+    alice: Client, bob: Client, rita: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """3.3."""
     async with transaction() as session:
-        session.add(a_member(await session.merge(world.plover), await session.merge(world.bob)))
+        session.add(make_member(await session.merge(world.plover), await session.merge(world.bob)))
     assert (await alice.delete(MINE)).status_code == 200
     async with transaction() as session:
         chosen = select(User.active_organization_id).where(User.id == world.bob.id)
@@ -102,18 +102,18 @@ async def test_who_worked_in_it_works_elsewhere_from_then_on(
     assert (await bob.get(f"/boards/{world.board.id}")).status_code == 404
 
 
-async def test_who_is_an_owner_no_more_deletes_nothing(
-    alice: Client, transaction: Transaction, world: World
+async def test_a_former_owner_cannot_delete_the_organization(
+    alice: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """S6, fixed."""
     async with transaction() as session:
         await session.execute(
-            update(Member).where(Member.id == world.alices.id).values(role=Role.ADMIN)
+            update(Member).where(Member.id == world.alice_member.id).values(role=Role.ADMIN)
         )
     assert (await alice.delete(MINE)).status_code == 403
 
 
-async def test_agents_of_an_organization_that_is_gone_are_nobody(
+async def test_agents_of_a_deleted_organization_are_unauthorized(
     alice: Client, worker: Client, world: World
 ) -> None:
     """1.10."""
@@ -122,23 +122,23 @@ async def test_agents_of_an_organization_that_is_gone_are_nobody(
     assert (await worker.get("/agent/healthz")).status_code == 401
 
 
-async def test_streams_of_an_organization_end_with_it(
-    real_house: ASGIApp, really_calling: Caller, real_world: World
+async def test_streams_end_when_the_organization_is_deleted(
+    committing_api_app: ASGIApp, committing_client_for: ClientFactory, isolated_world: World
 ) -> None:
     """S25, fixed."""
     feed = "/activity/task-comments/stream"
-    async with listening(real_house, real_world.rita, feed) as ritas:
-        await really_calling(real_world.alice).delete(MINE)
-        await ritas.ended(4.5)
+    async with open_stream(committing_api_app, isolated_world.rita, feed) as ritas:
+        await committing_client_for(isolated_world.alice).delete(MINE)
+        await ritas.wait_for_end(4.5)
 
 
 @pytest.mark.parametrize("caller", ["alice", "bob"])
-async def test_an_organization_of_others_cannot_be_named(
+async def test_the_organization_is_never_chosen_by_the_request(
     caller: str, request: pytest.FixtureRequest, world: World
 ) -> None:
-    """S24, fixed: it looks like one that never was."""
+    """S24, fixed: it is like one that never existed."""
     client: Client = request.getfixturevalue(caller)
     bodies = [{"organization_id": str(id)} for id in (world.plover.id, world.board.id)]
-    theirs, never = [await client.patch(f"{MINE}/active", json=body) for body in bodies]
-    assert theirs.status_code == never.status_code == 404
-    assert theirs.json()["detail"] == never.json()["detail"]
+    foreign, never = [await client.patch(f"{MINE}/active", json=body) for body in bodies]
+    assert foreign.status_code == never.status_code == 404
+    assert foreign.json()["detail"] == never.json()["detail"]

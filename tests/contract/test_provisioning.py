@@ -3,20 +3,20 @@
 import pytest
 from sqlalchemy import update
 
-from models import Agent, Board
-from tests.api.conftest import Client
-from tests.conftest import Transaction
-from tests.world import World, a_gateway, a_main
+from core.db.engine import TransactionFactory
+from models import Agent, Board, ProvisioningState
+from tests.support.api_fixtures import Client
+from tests.support.world import World, make_gateway, make_main_agent
 
 
 @pytest.fixture
-async def on_gateway(transaction: Transaction, world: World) -> None:
-    """Launch is on a gateway that nobody can reach."""
+async def on_gateway(transaction: TransactionFactory, world: World) -> None:
+    """The board Launch is on an unreachable gateway."""
     async with transaction() as session:
-        gateway = a_gateway(world.tern)
+        gateway = make_gateway(world.tern)
         session.add(gateway)
         await session.flush()
-        session.add_all(a_main(gateway))
+        session.add_all(make_main_agent(gateway))
         await session.execute(
             update(Board).where(Board.id == world.board.id).values(gateway_id=gateway.id)
         )
@@ -29,14 +29,18 @@ async def writer(alice: Client, world: World, on_gateway: None) -> dict:
     return made.json()
 
 
-async def was_there(transaction: Transaction, writer: dict) -> None:
-    """Let the gateway have had the agent."""
+async def previously_provisioned(transaction: TransactionFactory, writer: dict) -> None:
+    """Mark the agent as provisioned before."""
     async with transaction() as session:
         there = update(Agent).where(Agent.id == writer["id"])
-        await session.execute(there.values(observed_generation=1, written={"made": True}))
+        await session.execute(
+            there.values(
+                observed_generation=1, provisioning_state=ProvisioningState(is_created_by_us=True)
+            )
+        )
 
 
-async def test_an_agent_of_a_gateway_is_there_at_once_and_its_token_is_told_to_nobody(
+async def test_an_agent_of_a_gateway_is_created_without_showing_its_token(
     alice: Client, writer: dict
 ) -> None:
     assert (writer["status"], writer["token"]) == ("provisioning", None)
@@ -50,7 +54,7 @@ async def test_an_agent_of_a_gateway_is_there_at_once_and_its_token_is_told_to_n
     assert answer.json() == {"agent_id": writer["id"], "token": None}
 
 
-async def test_an_agent_is_brought_to_its_gateway_anew_on_request(
+async def test_an_agent_is_provisioned_again_on_request(
     alice: Client, bob: Client, charlie: Client, writer: dict, world: World
 ) -> None:
     path = f"/agents/{writer['id']}/provisioning"
@@ -65,10 +69,10 @@ async def test_an_agent_is_brought_to_its_gateway_anew_on_request(
     assert (elsewhere.status_code, elsewhere.json()["code"]) == (409, "agent_not_brought")
 
 
-async def test_what_changes_of_an_agent_or_its_board_is_asked_for_and_the_network_is_not(
+async def test_changes_request_a_sync_without_the_network(
     alice: Client, writer: dict, world: World
 ) -> None:
-    """W-02: the gateway is away, and nothing is locked out."""
+    """W-02: the gateway is unreachable, and nothing is blocked."""
     path = f"/agents/{writer['id']}"
     for number, (method, at, body) in enumerate(
         [
@@ -89,11 +93,11 @@ async def test_what_changes_of_an_agent_or_its_board_is_asked_for_and_the_networ
     assert quiet.status_code == 422
 
 
-async def test_who_is_deleted_is_shown_until_its_gateway_is_rid_of_it(
-    alice: Client, writer: dict, transaction: Transaction, world: World
+async def test_a_deleted_agent_is_shown_until_its_gateway_removed_it(
+    alice: Client, writer: dict, transaction: TransactionFactory, world: World
 ) -> None:
     path = f"/agents/{writer['id']}"
-    await was_there(transaction, writer)
+    await previously_provisioned(transaction, writer)
     for _ in range(2):
         assert (await alice.delete(path)).json() == {"ok": True}
     seen = (await alice.get(path)).json()
@@ -107,6 +111,6 @@ async def test_who_is_deleted_is_shown_until_its_gateway_is_rid_of_it(
     assert (await alice.get(path)).status_code == 404
 
 
-async def test_whom_no_gateway_ever_had_is_gone_at_once(alice: Client, writer: dict) -> None:
+async def test_an_agent_that_no_gateway_had_is_deleted_at_once(alice: Client, writer: dict) -> None:
     assert (await alice.delete(f"/agents/{writer['id']}")).json() == {"ok": True}
     assert (await alice.get(f"/agents/{writer['id']}")).status_code == 404

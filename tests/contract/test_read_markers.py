@@ -1,4 +1,4 @@
-"""What people have not read yet, and who looks at a board, by the API."""
+"""Unread items, read markers and presence in the API."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from kit.clock import now
+from core.clock import now
+from core.db.engine import TransactionFactory
 from models import Presence
 from services import presence
-from tests.api.conftest import Client
-from tests.conftest import Transaction
-from tests.world import World
+from tests.support.api_fixtures import Client
+from tests.support.world import World
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def board(world: World) -> str:
     return f"/boards/{world.board.id}"
 
 
-async def test_what_is_new_is_listed_until_it_is_read(
+async def test_unread_items_are_listed_until_marked_as_read(
     alice: Client, worker: Client, rita: Client, board: str, world: World
 ) -> None:
     task = (await alice.post(f"{board}/tasks", json={"title": "Write"})).json()["id"]
@@ -53,55 +53,57 @@ async def test_what_is_new_is_listed_until_it_is_read(
         ("tasks/none/read-marker", {}),
     ],
 )
-async def test_what_makes_no_sense_is_refused(
+async def test_invalid_read_markers_are_rejected(
     alice: Client, board: str, path: str, body: dict[str, Any]
 ) -> None:
     assert (await alice.put(f"{board}/{path}", json=body)).status_code == 422
 
 
-async def test_a_task_that_never_was_is_not_read(alice: Client, board: str, world: World) -> None:
-    gone = await alice.put(f"{board}/tasks/{world.alice.id}/read-marker", json={"seen": "x"})
-    assert (gone.status_code, gone.json()["code"]) == (404, "task_not_found")
+async def test_unknown_task_cannot_be_marked_as_read(
+    alice: Client, board: str, world: World
+) -> None:
+    response = await alice.put(f"{board}/tasks/{world.alice.id}/read-marker", json={"seen": "x"})
+    assert (response.status_code, response.json()["code"]) == (404, "task_not_found")
 
 
-async def test_who_looks_at_a_board_is_told_to_who_may_read_it(
+async def test_viewers_are_visible_to_readers_of_the_board(
     alice: Client,
     worker: Client,
     dana: Client,
     charlie: Client,
     board: str,
     world: World,
-    transaction: Transaction,
+    transaction: TransactionFactory,
 ) -> None:
     assert (await worker.get(f"{board}/presence")).json() == {"people": []}
     async with transaction() as session:
         for user in (world.bob, world.alice, world.bob):
-            await presence.note(session, user, world.board.id)
-        await presence.note(session, world.alice, world.garden.id)
-    seen = (await worker.get(f"{board}/presence")).json()["people"]
-    assert [one["name"] for one in seen] == ["Bob", "Alice"]
-    assert seen[0].keys() == {"user_id", "name", "since"}
+            await presence.record_viewer(session, user, world.board.id)
+        await presence.record_viewer(session, world.alice, world.garden.id)
+    viewers = (await worker.get(f"{board}/presence")).json()["people"]
+    assert [one["name"] for one in viewers] == ["Bob", "Alice"]
+    assert viewers[0].keys() == {"user_id", "name", "since"}
     assert (await dana.get(f"{board}/presence")).status_code == 403
     assert (await charlie.get(f"{board}/presence")).status_code == 404
 
-    silent = now() - presence.GONE_AFTER - timedelta(seconds=1)
+    absent = now() - presence.ABSENT_AFTER - timedelta(seconds=1)
     async with transaction() as session:
-        gone = update(Presence).where(Presence.user_id == world.bob.id)
-        await session.execute(gone.values(since=silent, seen_at=silent))
+        statement = update(Presence).where(Presence.user_id == world.bob.id)
+        await session.execute(statement.values(since=absent, seen_at=absent))
     assert [one["name"] for one in (await alice.get(f"{board}/presence")).json()["people"]] == [
         "Alice"
     ]
     async with transaction() as session:
-        await presence.note(session, world.bob, world.board.id)
-    back = (await alice.get(f"{board}/presence")).json()["people"]
-    assert [one["name"] for one in back] == ["Alice", "Bob"]
+        await presence.record_viewer(session, world.bob, world.board.id)
+    viewers = (await alice.get(f"{board}/presence")).json()["people"]
+    assert [one["name"] for one in viewers] == ["Alice", "Bob"]
 
 
-async def test_a_board_or_a_person_that_is_gone_is_no_trouble(
-    transaction: Transaction, world: World
+async def test_presence_ignores_deleted_boards_and_users(
+    transaction: TransactionFactory, world: World
 ) -> None:
     async with transaction() as session:
-        await presence.note(session, world.alice, world.alice.id)
+        await presence.record_viewer(session, world.alice, world.alice.id)
         await session.delete(await session.merge(world.charlie))
     async with transaction() as session:
-        await presence.note(session, world.charlie, world.board.id)
+        await presence.record_viewer(session, world.charlie, world.board.id)

@@ -1,25 +1,25 @@
-"""The contract's checklist (people-and-boards 7), 42: tags."""
+"""The contract's checklist (people-and-boards 7), point 42: tags."""
 
 from typing import Any
 
 import pytest
 
 from models import new_id
-from tests.api.conftest import Client
-from tests.world import World
+from tests.support.api_fixtures import Client
+from tests.support.world import World
 
 
-async def made(client: Client, **fields: Any) -> dict[str, Any]:
-    """Create a tag, and return it."""
+async def create_tag(client: Client, **fields: Any) -> dict[str, Any]:
+    """Create a tag and return it."""
     response = await client.post("/tags", json={"name": "Words", **fields})
     assert response.status_code == 200, response.text
     tag: dict[str, Any] = response.json()
     return tag
 
 
-async def test_a_tag_is_all_that_was_said_of_it(alice: Client, world: World) -> None:
+async def test_a_tag_has_all_fields_of_the_contract(alice: Client, world: World) -> None:
     """3.4."""
-    tag = await made(alice, name="  Needs words! ", description="Before it ships")
+    tag = await create_tag(alice, name="  Needs words! ", description="Before it ships")
     assert tag == {
         "id": tag["id"],
         "organization_id": str(world.tern.id),
@@ -45,39 +45,39 @@ async def test_a_tag_is_all_that_was_said_of_it(alice: Client, world: World) -> 
         ({"name": "Words", "slug": "!!"}, "tag"),
     ],
 )
-async def test_a_slug_is_small_letters_digits_and_hyphens(
+async def test_a_slug_has_lower_case_letters_digits_and_hyphens(
     alice: Client, given: dict[str, Any], slug: str
 ) -> None:
-    assert (await made(alice, **given))["slug"] == slug
+    assert (await create_tag(alice, **given))["slug"] == slug
 
 
-async def test_two_tags_do_not_have_the_same_slug(
+async def test_slugs_are_unique_in_an_organization(
     alice: Client, charlie: Client, world: World
 ) -> None:
-    """Point 42. R6: the constraint says so, and nobody gets a 500."""
-    await made(alice, name="Big words")
+    """Point 42. R6: the constraint is violated, and the answer is not a 500."""
+    await create_tag(alice, name="Big words")
     clash = await alice.post("/tags", json={"name": "big  WORDS"})
     assert clash.status_code == 409
     assert isinstance(clash.json()["detail"], str)
     assert clash.json()["code"] == "tag_slug_taken"
-    other = await made(alice, name="Small words")
+    other = await create_tag(alice, name="Small words")
     moved = await alice.patch(f"/tags/{other['id']}", json={"slug": "big-words"})
     assert moved.status_code == 409
     assert (await alice.get(f"/tags/{other['id']}")).json() == other
-    assert (await made(charlie, name="Big words"))["organization_id"] == str(world.plover.id)
+    assert (await create_tag(charlie, name="Big words"))["organization_id"] == str(world.plover.id)
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"), [(" #3B82F6 ", "3b82f6"), ("ABCDEF", "abcdef"), ("000000", "000000")]
+    ("given", "stored"), [(" #3B82F6 ", "3b82f6"), ("ABCDEF", "abcdef"), ("000000", "000000")]
 )
-async def test_a_colour_is_kept_as_six_small_hex_digits(
-    alice: Client, given: str, kept: str
+async def test_a_colour_is_stored_as_six_lower_case_hex_digits(
+    alice: Client, given: str, stored: str
 ) -> None:
     """Point 42."""
-    tag = await made(alice, color=given)
-    assert tag["color"] == kept
+    tag = await create_tag(alice, color=given)
+    assert tag["color"] == stored
     changed = (await alice.patch(f"/tags/{tag['id']}", json={"color": given.lower()})).json()
-    assert changed["color"] == kept
+    assert changed["color"] == stored
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ async def test_a_colour_is_kept_as_six_small_hex_digits(
         {"description": "x" * 100_001},
     ],
 )
-async def test_what_makes_no_sense_is_refused_with_its_field(
+async def test_invalid_values_are_rejected_with_their_field(
     alice: Client, wrong: dict[str, Any]
 ) -> None:
-    """C8: null is a 422, and so is all else that cannot be kept."""
-    tag = await made(alice)
+    """C8: null and all other invalid values give a 422."""
+    tag = await create_tag(alice)
     for response in (
         await alice.patch(f"/tags/{tag['id']}", json=wrong),
         await alice.post("/tags", json={"name": "Other", **wrong}),
@@ -112,9 +112,9 @@ async def test_what_makes_no_sense_is_refused_with_its_field(
     assert (await alice.get("/tags")).json()["items"] == [tag]
 
 
-async def test_only_what_is_sent_changes_and_something_must_be(alice: Client) -> None:
+async def test_an_update_changes_the_sent_fields_and_needs_one(alice: Client) -> None:
     """3.4."""
-    tag = await made(alice, description="Old")
+    tag = await create_tag(alice, description="Old")
     path = f"/tags/{tag['id']}"
     for nothing in ({}, {"nonsense": 1}, None):
         assert (await alice.patch(path, json=nothing)).status_code == 422
@@ -127,9 +127,9 @@ async def test_only_what_is_sent_changes_and_something_must_be(alice: Client) ->
     assert both["slug"] == "marks"
 
 
-async def test_tags_are_counted_as_they_are_on_tasks(alice: Client, world: World) -> None:
-    """Point 42. C17: in the list, in one tag, and in the answer to a change."""
-    one, other = await made(alice, name="Zebra"), await made(alice, name="apple")
+async def test_tags_have_the_number_of_their_tasks(alice: Client, world: World) -> None:
+    """Point 42. C17: in the list, for one tag, and in the response to an update."""
+    one, other = await create_tag(alice, name="Zebra"), await create_tag(alice, name="apple")
     tasks = f"/boards/{world.board.id}/tasks"
     task = {"title": "Write", "tag_ids": [one["id"], other["id"]]}
     first = (await alice.post(tasks, json=task)).json()
@@ -153,11 +153,11 @@ async def test_tags_are_counted_as_they_are_on_tasks(alice: Client, world: World
     assert (page["items"], page["total"]) == ([], 1)
 
 
-async def test_members_read_tags_and_admins_change_them(
+async def test_members_can_read_tags_and_admins_can_change_them(
     bob: Client, dana: Client, worker: Client, alice: Client
 ) -> None:
-    """Section 2: for users, and changes for admins."""
-    tag = await made(dana)
+    """Section 2: only users read tags, and only admins change them."""
+    tag = await create_tag(dana)
     path = f"/tags/{tag['id']}"
     assert (await bob.get(path)).json() == tag
     for response in (
@@ -170,11 +170,9 @@ async def test_members_read_tags_and_admins_change_them(
     assert (await alice.get("/tags")).json()["items"] == [tag]
 
 
-async def test_the_tags_of_another_organization_are_not_there(
-    alice: Client, charlie: Client
-) -> None:
-    """S24: 404, as for what never was."""
-    tag = await made(alice)
+async def test_tags_of_another_organization_are_not_found(alice: Client, charlie: Client) -> None:
+    """S24: 404, as for an unknown id."""
+    tag = await create_tag(alice)
     for id in (tag["id"], str(new_id())):
         for response in (
             await charlie.get(f"/tags/{id}"),

@@ -1,53 +1,55 @@
-"""The contract's checklist (people-and-boards 7), 10 to 24: tasks.
+"""The contract's checklist (people-and-boards 7), points 10 to 24: tasks.
 
-What the contract has sent to agents through a gateway comes with the gateways; here agents listen.
+Messages to agents through a gateway are tested with the gateways.
 """
 
 from typing import Any
 
 import pytest
 
+from core.db.engine import TransactionFactory
 from models import Board, Status, Tag, Task, new_id
-from tests.api.conftest import Client
-from tests.conftest import Transaction
-from tests.world import World
+from tests.support.api_fixtures import Client
+from tests.support.world import World
 
 
 @pytest.fixture
 def path(world: World) -> str:
-    """Where the tasks of Launch are."""
+    """The path of the tasks of Launch."""
     return f"/boards/{world.board.id}/tasks"
 
 
-async def made(client: Client, path: str, **fields: Any) -> dict[str, Any]:
-    """Create a task, and return it."""
+async def create_task(client: Client, path: str, **fields: Any) -> dict[str, Any]:
+    """Create a task and return it."""
     response = await client.post(path, json={"title": "Write", **fields})
     assert response.status_code == 200, response.text
     task: dict[str, Any] = response.json()
     return task
 
 
-async def moved(client: Client, path: str, task: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Change a task, and return it."""
+async def update_task(
+    client: Client, path: str, task: dict[str, Any], **changes: Any
+) -> dict[str, Any]:
+    """Update a task and return it."""
     response = await client.patch(f"{path}/{task['id']}", json=changes)
     assert response.status_code == 200, response.text
     changed: dict[str, Any] = response.json()
     return changed
 
 
-async def rules(transaction: Transaction, world: World, **rules: bool) -> None:
-    """Let Launch ask for something."""
+async def set_board_rules(transaction: TransactionFactory, world: World, **rules: bool) -> None:
+    """Set rules of Launch."""
     async with transaction() as session:
         board = await session.get_one(Board, world.board.id)
         for name, value in rules.items():
             setattr(board, name, value)
 
 
-async def test_what_waits_for_another_begins_in_the_inbox_with_nobody(
+async def test_a_blocked_task_is_created_unassigned_in_the_inbox(
     alice: Client, lead: Client, world: World, path: str
 ) -> None:
     """Point 10."""
-    first = await made(alice, path)
+    first = await create_task(alice, path)
     for wrong in ({"status": "in_progress"}, {"assigned_agent_id": str(world.worker.id)}):
         body = {"title": "x", "depends_on_task_ids": [first["id"]], **wrong}
         for client, at in ((alice, path), (lead, f"/agent{path}")):
@@ -57,15 +59,15 @@ async def test_what_waits_for_another_begins_in_the_inbox_with_nobody(
             assert detail["code"] == "task_blocked_cannot_transition"
             assert detail["blocked_by_task_ids"] == [first["id"]]
             assert detail["message"]
-    second = await made(alice, path, depends_on_task_ids=[first["id"]])
+    second = await create_task(alice, path, depends_on_task_ids=[first["id"]])
     assert second["is_blocked"] is True
     assert second["blocked_by_task_ids"] == second["depends_on_task_ids"] == [first["id"]]
 
 
-async def test_dependencies_form_no_circle_and_exist(alice: Client, path: str) -> None:
+async def test_dependencies_must_exist_and_form_no_cycle(alice: Client, path: str) -> None:
     """Point 11."""
-    first = await made(alice, path)
-    second = await made(alice, path, depends_on_task_ids=[first["id"]])
+    first = await create_task(alice, path)
+    second = await create_task(alice, path, depends_on_task_ids=[first["id"]])
     circle = await alice.patch(
         f"{path}/{first['id']}", json={"depends_on_task_ids": [second["id"]]}
     )
@@ -82,12 +84,12 @@ async def test_dependencies_form_no_circle_and_exist(alice: Client, path: str) -
     assert no_tag.json()["detail"]["missing_tag_ids"] == [unknown]
 
 
-async def test_a_task_is_claimed_by_status_and_only_once(
+async def test_a_task_is_claimed_by_its_status_and_only_once(
     alice: Client, worker: Client, other_worker: Client, world: World, path: str
 ) -> None:
-    """Point 12. Fixed: the second one gets a refusal. A thousand at once: tests/race."""
-    task = await made(alice, path)
-    claimed = await moved(worker, path, task, status="in_progress")
+    """Point 12. Fixed: the second claim fails. Concurrent claims: tests/race."""
+    task = await create_task(alice, path)
+    claimed = await update_task(worker, path, task, status="in_progress")
     assert claimed["assigned_agent_id"] == str(world.worker.id)
     assert claimed["in_progress_at"]
     late = await other_worker.patch(f"{path}/{task['id']}", json={"status": "in_progress"})
@@ -97,19 +99,19 @@ async def test_a_task_is_claimed_by_status_and_only_once(
     )
 
 
-async def test_a_worker_leaves_somebody_elses_task_alone_but_for_a_comment(
+async def test_a_worker_may_only_comment_on_a_task_of_another_agent(
     alice: Client, worker: Client, world: World, path: str
 ) -> None:
     """Point 13."""
-    task = await made(alice, path, assigned_agent_id=str(world.other_worker.id))
+    task = await create_task(alice, path, assigned_agent_id=str(world.other_worker.id))
     for status in ("review", "inbox"):
         response = await worker.patch(f"{path}/{task['id']}", json={"status": status})
         assert response.status_code == 403
         assert response.json()["detail"]["code"] == "task_assignee_mismatch"
         assert response.json()["detail"]["message"]
-    await moved(worker, path, task, comment="I could help.")
-    [said] = (await alice.get(f"{path}/{task['id']}/comments")).json()["items"]
-    assert (said["message"], said["agent_id"]) == ("I could help.", str(world.worker.id))
+    await update_task(worker, path, task, comment="I could help.")
+    [comment] = (await alice.get(f"{path}/{task['id']}/comments")).json()["items"]
+    assert (comment["message"], comment["agent_id"]) == ("I could help.", str(world.worker.id))
 
 
 @pytest.mark.parametrize(
@@ -122,75 +124,77 @@ async def test_a_worker_leaves_somebody_elses_task_alone_but_for_a_comment(
         {"due_at": None, "status": "in_progress"},
     ],
 )
-async def test_a_worker_changes_no_other_field(
+async def test_a_worker_cannot_change_other_fields(
     alice: Client, worker: Client, path: str, changes: dict[str, Any]
 ) -> None:
     """Point 14."""
-    task = await made(alice, path)
+    task = await create_task(alice, path)
     response = await worker.patch(f"/agent{path}/{task['id']}", json=changes)
     assert response.status_code == 403
     assert response.json()["detail"]["code"] == "task_update_field_forbidden"
 
 
-async def test_review_is_the_leads(alice: Client, worker: Client, world: World, path: str) -> None:
+async def test_a_task_in_review_is_assigned_to_the_lead(
+    alice: Client, worker: Client, world: World, path: str
+) -> None:
     """Point 15."""
-    task = await made(alice, path)
-    await moved(worker, path, task, status="in_progress")
-    reviewed = await moved(worker, path, task, status="review")
+    task = await create_task(alice, path)
+    await update_task(worker, path, task, status="in_progress")
+    reviewed = await update_task(worker, path, task, status="review")
     assert reviewed["assigned_agent_id"] == str(world.lead.id)
     assert reviewed["in_progress_at"] is None
 
 
-async def test_review_needs_a_comment_where_the_board_says_so(
-    alice: Client, worker: Client, world: World, transaction: Transaction, path: str
+async def test_a_board_can_require_a_comment_for_review(
+    alice: Client, worker: Client, world: World, transaction: TransactionFactory, path: str
 ) -> None:
     """Point 16."""
-    await rules(transaction, world, comment_required_for_review=True)
-    task = await made(alice, path)
-    await moved(worker, path, task, status="in_progress")
+    await set_board_rules(transaction, world, comment_required_for_review=True)
+    task = await create_task(alice, path)
+    await update_task(worker, path, task, status="in_progress")
     silent = await worker.patch(f"{path}/{task['id']}", json={"status": "review", "comment": " "})
     assert silent.status_code == 422
-    await moved(worker, path, task, status="review", comment="Done, see the wiki.")
+    await update_task(worker, path, task, status="review", comment="Done, see the wiki.")
 
-    other = await made(alice, path)
-    await moved(worker, path, other, status="in_progress")
+    other = await create_task(alice, path)
+    await update_task(worker, path, other, status="in_progress")
     await worker.post(f"{path}/{other['id']}/comments", json={"message": "Done."})
-    assert (await moved(worker, path, other, status="review"))["status"] == "review"
+    assert (await update_task(worker, path, other, status="review"))["status"] == "review"
 
 
-async def test_a_lead_judges_and_hands_out(
+async def test_a_lead_assigns_starts_and_reviews_tasks(
     alice: Client, lead: Client, worker: Client, world: World, path: str
 ) -> None:
-    """C3. Point 17. Point 24, fixed: what a lead starts has a beginning."""
-    task = await made(alice, path)
-    for refused in (
+    """C3. Point 17. Point 24, fixed: a task that a lead starts has a start time."""
+    task = await create_task(alice, path)
+    for forbidden in (
         {"status": "review"},
         {"status": "in_progress"},
         {"status": "done"},
         {"title": "Mine"},
         {"comment": "Well done."},
     ):
-        assert (await lead.patch(f"{path}/{task['id']}", json=refused)).status_code == 403
+        assert (await lead.patch(f"{path}/{task['id']}", json=forbidden)).status_code == 403
     start = {"status": "in_progress", "assigned_agent_id": str(world.worker.id)}
-    begun = await moved(lead, path, task, **start)
-    assert begun["assigned_agent_id"] == str(world.worker.id)
-    assert begun["in_progress_at"]
-    await moved(worker, path, task, status="review")
+    started = await update_task(lead, path, task, **start)
+    assert started["assigned_agent_id"] == str(world.worker.id)
+    assert started["in_progress_at"]
+    await update_task(worker, path, task, status="review")
     assert (
         await lead.patch(f"{path}/{task['id']}", json={"status": "in_progress"})
     ).status_code == 403
-    assert (await moved(lead, path, task, status="done"))["status"] == "done"
+    assert (await update_task(lead, path, task, status="done"))["status"] == "done"
 
 
-async def test_what_a_lead_rejects_goes_back_to_whoever_did_it(
+async def test_a_rejected_task_returns_to_its_worker(
     alice: Client, lead: Client, worker: Client, world: World, path: str
 ) -> None:
     """Point 18."""
-    task = await made(alice, path)
-    await moved(worker, path, task, status="in_progress")
-    await moved(worker, path, task, status="review")
-    back = await moved(lead, path, task, status="inbox")
-    assert (back["status"], back["assigned_agent_id"]) == ("inbox", str(world.worker.id))
+    task = await create_task(alice, path)
+    await update_task(worker, path, task, status="in_progress")
+    await update_task(worker, path, task, status="review")
+    rejected = await update_task(lead, path, task, status="inbox")
+    assert (rejected["status"], rejected["assigned_agent_id"]) == ("inbox", str(world.worker.id))
 
 
 @pytest.mark.parametrize(
@@ -201,19 +205,19 @@ async def test_what_a_lead_rejects_goes_back_to_whoever_did_it(
         ("block_status_changes_with_pending_approval", "review"),
     ],
 )
-async def test_a_gate_that_is_closed_says_so(
+async def test_a_status_guard_answers_with_a_conflict(
     alice: Client,
     worker: Client,
     world: World,
-    transaction: Transaction,
+    transaction: TransactionFactory,
     path: str,
     rule: str,
     status: str,
 ) -> None:
     """Point 19."""
-    await rules(transaction, world, **{rule: True})
-    task = await made(alice, path)
-    await moved(worker, path, task, status="in_progress")
+    await set_board_rules(transaction, world, **{rule: True})
+    task = await create_task(alice, path)
+    await update_task(worker, path, task, status="in_progress")
     ask = {"action_type": "x", "confidence": 1, "task_id": task["id"], "lead_reasoning": "Why"}
     await worker.post(f"/boards/{world.board.id}/approvals", json=ask)
     for client in (alice, worker):
@@ -223,34 +227,34 @@ async def test_a_gate_that_is_closed_says_so(
         assert response.json()["detail"]["blocked_by_task_ids"] == []
 
 
-async def test_reopening_sends_what_had_begun_back_and_completion_is_told(
+async def test_reopening_and_completing_a_task_affect_its_dependents(
     alice: Client, worker: Client, world: World, path: str
 ) -> None:
     """Point 20."""
-    first = await made(alice, path)
-    second = await made(alice, path, depends_on_task_ids=[first["id"]])
-    await moved(alice, path, first, status="done")
-    await moved(worker, path, second, status="in_progress")
-    await moved(alice, path, first, status="in_progress")
-    again = (await alice.get(f"{path}/{second['id']}")).json()
-    assert (again["status"], again["assigned_agent_id"]) == ("inbox", None)
-    assert again["in_progress_at"] is None
-    assert again["blocked_by_task_ids"] == [first["id"]]
-    happened = (await alice.get("/activity")).json()["items"]
-    of_second = [one["event_type"] for one in happened if one["task_id"] == second["id"]]
+    first = await create_task(alice, path)
+    second = await create_task(alice, path, depends_on_task_ids=[first["id"]])
+    await update_task(alice, path, first, status="done")
+    await update_task(worker, path, second, status="in_progress")
+    await update_task(alice, path, first, status="in_progress")
+    second_after = (await alice.get(f"{path}/{second['id']}")).json()
+    assert (second_after["status"], second_after["assigned_agent_id"]) == ("inbox", None)
+    assert second_after["in_progress_at"] is None
+    assert second_after["blocked_by_task_ids"] == [first["id"]]
+    events = (await alice.get("/activity")).json()["items"]
+    of_second = [one["event_type"] for one in events if one["task_id"] == second["id"]]
     assert of_second == [
-        "task.status_changed",  # sent back
-        "task.status_changed",  # begun
-        "task.updated",  # what it waited for was done
+        "task.status_changed",  # returned to the inbox
+        "task.status_changed",  # started
+        "task.updated",  # its dependency was done
         "task.created",
     ]
 
 
-async def test_a_lead_comments_where_it_is_asked(
+async def test_a_lead_can_comment_only_where_it_is_addressed(
     alice: Client, lead: Client, worker: Client, path: str
 ) -> None:
     """Point 21."""
-    task = await made(alice, path)
+    task = await create_task(alice, path)
     at = f"{path}/{task['id']}/comments"
     assert (await lead.post(at, json={"message": "Hm."})).status_code == 403
     await worker.post(at, json={"message": "me@lead.example knows"})
@@ -258,25 +262,25 @@ async def test_a_lead_comments_where_it_is_asked(
     await worker.post(at, json={"message": "What do you think, @Lead?"})
     assert (await lead.post(at, json={"message": "Go on."})).status_code == 200
 
-    own = await made(lead, f"/agent{path}")
+    own = await create_task(lead, f"/agent{path}")
     assert (
         await lead.post(f"{path}/{own['id']}/comments", json={"message": "!"})
     ).status_code == 200
-    other = await made(alice, path, status="review")
+    other = await create_task(alice, path, status="review")
     assert (
         await lead.post(f"{path}/{other['id']}/comments", json={"message": "!"})
     ).status_code == 200
 
 
-async def test_comments_tell_who_wrote_them_oldest_first(
+async def test_comments_have_authors_and_are_listed_oldest_first(
     alice: Client, worker: Client, rita: Client, world: World, path: str
 ) -> None:
-    """3.10.8, but for messages to agents; C27, fixed."""
-    task = await made(alice, path)
+    """3.10.8, except for messages to agents; C27, fixed."""
+    task = await create_task(alice, path)
     at = f"{path}/{task['id']}/comments"
     for client, message in ((alice, "  One  "), (worker, "Two")):
-        said = await client.post(at, json={"message": message})
-        assert said.json()["task_id"] == task["id"]
+        comment = await client.post(at, json={"message": message})
+        assert comment.json()["task_id"] == task["id"]
     one, two = (await rita.get(at)).json()["items"]
     assert (one["message"], one["agent_id"], one["author_name"]) == ("One", None, "Alice")
     assert (two["message"], two["agent_id"]) == ("Two", str(world.worker.id))
@@ -284,49 +288,53 @@ async def test_comments_tell_who_wrote_them_oldest_first(
     assert (await alice.post(at, json={"message": "   "})).status_code == 422
 
 
-async def test_a_deleted_task_takes_its_own_with_it_and_nothing_else(
+async def test_deleting_a_task_deletes_only_its_own_rows(
     alice: Client, worker: Client, lead: Client, world: World, path: str
 ) -> None:
     """Point 23."""
-    first = await made(alice, path)
-    second = await made(alice, path, depends_on_task_ids=[first["id"]])
+    first = await create_task(alice, path)
+    second = await create_task(alice, path, depends_on_task_ids=[first["id"]])
     await alice.post(f"{path}/{first['id']}/comments", json={"message": "Gone soon"})
     approvals = f"/boards/{world.board.id}/approvals"
     ask = {"action_type": "x", "confidence": 1, "lead_reasoning": "Why"}
     both = {"task_ids": [first["id"], second["id"]], **ask}
-    kept = (await worker.post(approvals, json=both)).json()
+    shared = (await worker.post(approvals, json=both)).json()
 
     assert (await worker.delete(f"{path}/{first['id']}")).status_code == 401
     assert (await worker.delete(f"/agent{path}/{first['id']}")).status_code == 403
     assert (await lead.delete(f"/agent{path}/{first['id']}")).json() == {"ok": True}
     assert (await alice.get(f"{path}/{first['id']}")).status_code == 404
     assert (await alice.get(f"{path}/{first['id']}/comments")).status_code == 404
-    left = (await alice.get(f"{path}/{second['id']}")).json()
-    assert (left["depends_on_task_ids"], left["is_blocked"]) == ([], False)
+    remaining = (await alice.get(f"{path}/{second['id']}")).json()
+    assert (remaining["depends_on_task_ids"], remaining["is_blocked"]) == ([], False)
     [approval] = (await alice.get(approvals)).json()["items"]
-    assert approval["id"] == kept["id"]
+    assert approval["id"] == shared["id"]
     assert (approval["task_id"], approval["task_ids"]) == (second["id"], [second["id"]])
 
     assert (await alice.delete(f"{path}/{second['id']}")).status_code == 200
     assert (await alice.get(approvals)).json()["items"] == []
 
 
-async def test_repeating_a_start_leaves_its_time(alice: Client, worker: Client, path: str) -> None:
+async def test_starting_a_task_again_keeps_its_start_time(
+    alice: Client, worker: Client, path: str
+) -> None:
     """C5. Point 24. Fixed."""
-    task = await made(alice, path)
-    begun = await moved(worker, path, task, status="in_progress")
-    again = await moved(worker, path, task, status="in_progress", comment="Still at it.")
-    assert again["in_progress_at"] == begun["in_progress_at"]
+    task = await create_task(alice, path)
+    started = await update_task(worker, path, task, status="in_progress")
+    second_after = await update_task(
+        worker, path, task, status="in_progress", comment="Still at it."
+    )
+    assert second_after["in_progress_at"] == started["in_progress_at"]
 
 
-async def test_a_list_is_filtered_and_newest_first(
+async def test_tasks_are_filtered_and_listed_newest_first(
     alice: Client, worker: Client, world: World, path: str
 ) -> None:
     """3.10.2."""
-    await made(alice, path, title="one")
-    two = await made(alice, path, title="two")
-    await moved(worker, path, two, status="in_progress")
-    await made(alice, path, title="three", status="done")
+    await create_task(alice, path, title="one")
+    two = await create_task(alice, path, title="two")
+    await update_task(worker, path, two, status="in_progress")
+    await create_task(alice, path, title="three", status="done")
     for query, titles in [
         ("", ["three", "two", "one"]),
         ("?status=", ["three", "two", "one"]),
@@ -344,15 +352,15 @@ async def test_a_list_is_filtered_and_newest_first(
     assert isinstance(wrong.json()["detail"], str)
 
 
-async def test_one_task_is_read_by_its_id(alice: Client, worker: Client, path: str) -> None:
-    """C41: the original has no such operation and answers 405; ours is an addition."""
-    task = await made(alice, path)
+async def test_a_task_can_be_read_by_its_id(alice: Client, worker: Client, path: str) -> None:
+    """C41: an addition; the original answers 405."""
+    task = await create_task(alice, path)
     assert (await alice.get(f"{path}/{task['id']}")).json() == task
     assert (await worker.get(f"/agent{path}/{task['id']}")).json() == task
 
 
-async def test_a_task_shows_all_that_the_contract_names(
-    alice: Client, worker: Client, transaction: Transaction, world: World, path: str
+async def test_a_task_has_all_fields_of_the_contract(
+    alice: Client, worker: Client, transaction: TransactionFactory, world: World, path: str
 ) -> None:
     """A27.1. 3.10.1, and the times of 1.1 (C19, fixed)."""
     tag = Tag(
@@ -366,7 +374,7 @@ async def test_a_task_shows_all_that_the_contract_names(
     )
     async with transaction() as session:
         session.add(tag)
-    task = await made(
+    task = await create_task(
         alice,
         path,
         description="All of it",
@@ -390,14 +398,14 @@ async def test_a_task_shows_all_that_the_contract_names(
     assert labels.json() == task["tags"]
 
 
-async def test_null_is_refused_where_there_must_be_something(
-    alice: Client, path: str, transaction: Transaction
+async def test_null_is_rejected_for_required_fields(
+    alice: Client, path: str, transaction: TransactionFactory
 ) -> None:
     """C8, fixed."""
-    task = await made(alice, path, description="Text", due_at="2026-12-24T18:00:00")
+    task = await create_task(alice, path, description="Text", due_at="2026-12-24T18:00:00")
     for name in ("title", "status", "priority"):
         assert (await alice.patch(f"{path}/{task['id']}", json={name: None})).status_code == 422
-    emptied = await moved(alice, path, task, description=None, due_at=None, tag_ids=None)
-    assert (emptied["description"], emptied["due_at"]) == (None, None)
+    cleared = await update_task(alice, path, task, description=None, due_at=None, tag_ids=None)
+    assert (cleared["description"], cleared["due_at"]) == (None, None)
     async with transaction() as session:
         assert (await session.get_one(Task, task["id"])).status is Status.INBOX

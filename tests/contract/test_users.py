@@ -1,8 +1,9 @@
-"""The contract's checklist (people-and-boards 7), 33: people, and how they leave for good."""
+"""The contract's checklist (people-and-boards 7), 33: users and account deletion."""
 
 import pytest
 from sqlalchemy import select, update
 
+from core.db.engine import TransactionFactory
 from models import (
     Approval,
     Comment,
@@ -14,10 +15,9 @@ from models import (
     Task,
 )
 from services import identity
-from tests.api.conftest import Caller, Client
-from tests.conftest import Transaction
-from tests.filling import belonging_to, fill, rows_in
-from tests.world import World, a_user, an_api_token
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.row_factory import fill_tables, find_owned_tables, read_all_rows
+from tests.support.world import World, make_api_token, make_user
 
 ME = "/users/me"
 READ = {
@@ -34,12 +34,12 @@ READ = {
 }
 
 
-async def make_owner(transaction: Transaction, member: Member) -> None:
+async def make_owner(transaction: TransactionFactory, member: Member) -> None:
     async with transaction() as session:
         await session.execute(update(Member).where(Member.id == member.id).values(role=Role.OWNER))
 
 
-async def test_a_person_reads_all_of_themselves(bob: Client, world: World) -> None:
+async def test_users_read_their_complete_profile(bob: Client, world: World) -> None:
     """3.1 and 3.2."""
     me = (await bob.get(ME)).json()
     assert set(me) == READ
@@ -48,7 +48,7 @@ async def test_a_person_reads_all_of_themselves(bob: Client, world: World) -> No
 
 
 @pytest.mark.parametrize("field", ["name", "preferred_name", "pronouns", "timezone"])
-async def test_what_one_says_of_oneself_may_be_anything_short_or_nothing(
+async def test_profile_fields_may_be_any_short_text_or_empty(
     bob: Client, world: World, field: str
 ) -> None:
     """3.2."""
@@ -59,8 +59,8 @@ async def test_what_one_says_of_oneself_may_be_anything_short_or_nothing(
     assert (await bob.patch(ME, json={"email": "x@y.z"})).json()["email"] == "bob@example.com"
 
 
-async def test_who_leaves_is_gone_with_sign_ins_tokens_and_memberships(
-    bob: Client, alice: Client, transaction: Transaction, world: World
+async def test_deletion_removes_sessions_tokens_and_memberships(
+    bob: Client, alice: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """Point 33. C1, fixed."""
     key = {"Idempotency-Key": "once"}
@@ -69,24 +69,24 @@ async def test_who_leaves_is_gone_with_sign_ins_tokens_and_memberships(
     assert (await bob.delete(ME)).json() == {"ok": True}
     assert (await bob.get(ME)).status_code == 401
     async with transaction() as session:
-        rows = await rows_in(session)
-    for name in belonging_to("users") | {"users", "idempotency_keys"}:
+        rows = await read_all_rows(session)
+    for name in find_owned_tables("users") | {"users", "idempotency_keys"}:
         assert not [row for row in rows[name] if str(world.bob.id) in row], name
     listed = (await alice.get("/organizations/me/members")).json()
     assert [one["user"]["name"] for one in listed["items"]] == ["Alice", "Dana", "Rita"]
 
 
-async def test_what_one_did_stays_without_ones_name(
-    bob: Client, alice: Client, transaction: Transaction, world: World
+async def test_content_of_a_deleted_user_stays_without_the_name(
+    bob: Client, alice: Client, transaction: TransactionFactory, world: World
 ) -> None:
-    """3.2: names become null, in every table that there is."""
+    """3.2: names become null, in every table."""
     board = f"/boards/{world.board.id}"
     task = (await bob.post(f"{board}/tasks", json={"title": "Write"})).json()
     said = await bob.post(f"{board}/tasks/{task['id']}/comments", json={"message": "Half done"})
     assert said.json()["author_name"] == "Bob"
-    await alice.patch(f"/organizations/me/members/{world.bobs.id}", json={"role": "admin"})
+    await alice.patch(f"/organizations/me/members/{world.bob_member.id}", json={"role": "admin"})
     async with transaction() as session:
-        await fill(session, await session.get_one(Member, world.bobs.id))
+        await fill_tables(session, await session.get_one(Member, world.bob_member.id))
         await session.execute(update(Note).values(user_id=world.bob.id, source="Bob"))
 
     assert (await bob.delete(ME)).status_code == 200
@@ -94,73 +94,73 @@ async def test_what_one_did_stays_without_ones_name(
     [comment] = (await alice.get(f"{board}/tasks/{task['id']}/comments")).json()["items"]
     assert (comment["message"], comment["author_name"]) == ("Half done", None)
     async with transaction() as session:
-        kept = await session.get_one(Task, task["id"])
-        assert kept.created_by_user_id is None
+        stored = await session.get_one(Task, task["id"])
+        assert stored.created_by_user_id is None
         assert (await session.scalars(select(Comment.user_id))).all() == [None, None]
         assert (await session.scalars(select(Approval.decided_by_user_id))).all() == [None]
-        rows = await rows_in(session)
-    for name, there in rows.items():
-        assert not [row for row in there if "Bob" in row or "bob@example.com" in row], name
+        rows = await read_all_rows(session)
+    for name, existing in rows.items():
+        assert not [row for row in existing if "Bob" in row or "bob@example.com" in row], name
 
 
-async def test_who_came_by_invitation_leaves_no_address_behind(
-    alice: Client, calling: Caller, transaction: Transaction, world: World
+async def test_deletion_removes_the_address_of_an_invited_user(
+    alice: Client, client_for: ClientFactory, transaction: TransactionFactory, world: World
 ) -> None:
-    """3.2: nor in what is told of invitations."""
-    nora = a_user("Nora")
+    """3.2: also in the events about invitations."""
+    nora = make_user("Nora")
     async with transaction() as session:
-        session.add_all([nora, an_api_token(nora)])
+        session.add_all([nora, make_api_token(nora)])
     body = {"invited_email": "nora@example.com"}
     token = (await alice.post("/organizations/me/invites", json=body)).json()["token"]
-    client = calling(nora)
+    client = client_for(nora)
     await client.post("/organizations/invites/accept", json={"token": token})
     assert (await client.delete(ME)).status_code == 200
     async with transaction() as session:
-        rows = await rows_in(session)
-        told = (await session.scalars(select(Event).order_by(Event.seq))).all()
-    assert not [row for there in rows.values() for row in there if "nora" in row.lower()]
-    assert [one.type for one in told] == ["invite.created", "member.joined", "member.removed"]
-    assert {one.data.get("user_id") for one in told[1:]} == {str(nora.id)}
+        rows = await read_all_rows(session)
+        reported = (await session.scalars(select(Event).order_by(Event.seq))).all()
+    assert not [row for existing in rows.values() for row in existing if "nora" in row.lower()]
+    assert [one.type for one in reported] == ["invite.created", "member.joined", "member.removed"]
+    assert {one.data.get("user_id") for one in reported[1:]} == {str(nora.id)}
 
 
-async def test_organizations_in_which_nobody_else_is_go_too(
-    bob: Client, transaction: Transaction, world: World
+async def test_organizations_without_other_members_are_deleted(
+    bob: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """Point 33. C1, fixed: with everything in them."""
     mine = (await bob.post("/organizations", json={"name": "Bob's"})).json()
     async with transaction() as session:
         own = select(Member).where(Member.organization_id == mine["id"])
-        await fill(session, (await session.scalars(own)).one())
+        await fill_tables(session, (await session.scalars(own)).one())
     assert (await bob.delete(ME)).status_code == 200
     async with transaction() as session:
         names = (await session.scalars(select(Organization.name).order_by("name"))).all()
-        rows = await rows_in(session)
+        rows = await read_all_rows(session)
     assert names == ["Plover", "Tern"]
-    for name, there in rows.items():
-        assert not [row for row in there if mine["id"] in row], name
+    for name, existing in rows.items():
+        assert not [row for row in existing if mine["id"] in row], name
 
 
-async def test_an_organization_with_others_in_it_is_not_left_without_an_owner(
-    alice: Client, transaction: Transaction, world: World
+async def test_the_last_owner_of_others_organization_cannot_leave(
+    alice: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """C25, fixed."""
     await alice.post("/organizations", json={"name": "Alone"})
     async with transaction() as session:
-        before = await rows_in(session)
-    refused = await alice.delete(ME)
-    assert (refused.status_code, refused.json()["code"]) == (409, "last_owner")
-    assert "Tern" in refused.json()["detail"]
-    assert "Alone" not in refused.json()["detail"]
+        before = await read_all_rows(session)
+    rejected = await alice.delete(ME)
+    assert (rejected.status_code, rejected.json()["code"]) == (409, "last_owner")
+    assert "Tern" in rejected.json()["detail"]
+    assert "Alone" not in rejected.json()["detail"]
     async with transaction() as session:
-        assert await rows_in(session) == before
-    await make_owner(transaction, world.danas)
+        assert await read_all_rows(session) == before
+    await make_owner(transaction, world.dana_member)
     assert (await alice.delete(ME)).status_code == 200
 
 
-async def test_the_last_one_in_an_organization_takes_it_along(
-    charlie: Client, charlies_worker: Client, transaction: Transaction, world: World
+async def test_the_last_member_deletes_the_organization_as_well(
+    charlie: Client, charlies_worker: Client, transaction: TransactionFactory, world: World
 ) -> None:
-    """3.2: and its agents are nobody from then on."""
+    """3.2: its agents are unauthorized from then on."""
     assert (await charlie.delete(ME)).status_code == 200
     assert (await charlies_worker.get("/agent/healthz")).status_code == 401
     async with transaction() as session:
@@ -168,15 +168,15 @@ async def test_the_last_one_in_an_organization_takes_it_along(
 
 
 @pytest.fixture
-def charlies_worker(calling: Caller, world: World) -> Client:
-    return calling(world.charlies_worker)
+def charlies_worker(client_for: ClientFactory, world: World) -> Client:
+    return client_for(world.charlies_worker)
 
 
-async def test_the_first_user_of_local_mode_is_made_anew_when_the_token_is_next_used(
-    local: Caller, transaction: Transaction, world: World
+async def test_the_local_user_is_created_again_on_the_next_call(
+    local_client_for: ClientFactory, transaction: TransactionFactory, world: World
 ) -> None:
     """3.2."""
-    client = local(None)
+    client = local_client_for(None)
     first = (await client.get(ME)).json()
     await client.patch(ME, json={"name": "Somebody", "notes": "A secret"})
     assert (await client.delete(ME)).json() == {"ok": True}
@@ -189,27 +189,27 @@ async def test_the_first_user_of_local_mode_is_made_anew_when_the_token_is_next_
     )
 
 
-async def test_once_nobody_is_left_a_first_owner_may_come_in_again(
-    transaction: Transaction, calling: Caller
+async def test_without_any_user_the_first_run_opens_again(
+    transaction: TransactionFactory, client_for: ClientFactory
 ) -> None:
-    """Without, nobody could ever."""
-    kept = await identity.hashed("ten letters or more", "password")
+    """Otherwise nobody could sign in any more."""
+    stored = await identity.hash_new_password("ten letters or more", "password")
     async with transaction() as session:
-        secret = await identity.first_run_link(session)
+        secret = await identity.create_first_run_link(session)
         assert secret
         owner = await identity.complete_first_run(
-            session, secret, name="Olive", email="olive@example.com", password_hash=kept
+            session, secret, name="Olive", email="olive@example.com", password_hash=stored
         )
-        other = a_user("Oscar", password_hash=kept)
-        session.add_all([an_api_token(owner), other, an_api_token(other)])
-    assert (await calling(owner).delete(ME)).status_code == 200
+        other = make_user("Oscar", password_hash=stored)
+        session.add_all([make_api_token(owner), other, make_api_token(other)])
+    assert (await client_for(owner).delete(ME)).status_code == 200
     async with transaction() as session:
-        assert await identity.first_run_link(session) is None
-    assert (await calling(other).delete(ME)).status_code == 200
+        assert await identity.create_first_run_link(session) is None
+    assert (await client_for(other).delete(ME)).status_code == 200
     async with transaction() as session:
-        assert await identity.first_run_link(session) is not None
+        assert await identity.create_first_run_link(session) is not None
 
 
-async def test_agents_delete_no_account(worker: Client, world: World) -> None:
+async def test_agents_cannot_delete_accounts(worker: Client, world: World) -> None:
     """1.10."""
     assert (await worker.delete(ME)).status_code == 401

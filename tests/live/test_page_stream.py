@@ -1,4 +1,4 @@
-"""What an open page hears: what it may, once, in order, and nothing more once it may not."""
+"""The event stream of an open page: permitted updates, once, in order."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -11,19 +11,21 @@ import uvicorn
 from sqlalchemy import delete, update
 
 import app
-from kit.clock import now
+from core.clock import now
 from models import BoardAccess, Member, Presence, SignIn, User
 from services import boards, presence, tags, tasks
-from tests.world import cookie_of
-from web.auth import COOKIE
+from tests.support.world import cookie_secret
+from web.auth.viewer import SESSION_COOKIE
 
-PATIENCE = 10  # seconds until something that must be heard is heard
-PROMISE = 5  # seconds after which somebody who lost access hears nothing
+TIMEOUT = 10  # maximum seconds to wait for an expected update
+MAX_DELAY = 5  # seconds after which a lost permission must be effective
 
 
 @pytest.fixture
-async def url(own_settings) -> AsyncIterator[str]:
-    config = uvicorn.Config(app.build(own_settings), port=0, log_config=None, lifespan="on")
+async def url(isolated_settings) -> AsyncIterator[str]:
+    config = uvicorn.Config(
+        app.build_app(isolated_settings), port=0, log_config=None, lifespan="on"
+    )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())
     while not server.started:
@@ -34,8 +36,8 @@ async def url(own_settings) -> AsyncIterator[str]:
     await running
 
 
-class Listener:
-    """An open page: the names it has heard, and the number of the last event."""
+class PageStream:
+    """An open page: the received update names and the number of the last event."""
 
     def __init__(self) -> None:
         self.names: asyncio.Queue[str] = asyncio.Queue()
@@ -53,172 +55,174 @@ class Listener:
         finally:
             self.ended.set()
 
-    async def hears(self, name: str) -> None:
-        async with asyncio.timeout(PATIENCE):
+    async def wait_for(self, name: str) -> None:
+        async with asyncio.timeout(TIMEOUT):
             while await self.names.get() != name:
                 pass
 
 
 @asynccontextmanager
-async def listening(
+async def open_page(
     url: str, user: User, query: str = "", **headers: str
-) -> AsyncGenerator[Listener, None]:
-    listener = Listener()
-    cookies = {COOKIE: cookie_of(user)}
+) -> AsyncGenerator[PageStream, None]:
+    page_stream = PageStream()
+    cookies = {SESSION_COOKIE: cookie_secret(user)}
     async with (
         httpx2.AsyncClient(base_url=url, cookies=cookies, headers=headers, timeout=30) as client,
         client.stream("GET", f"/events{query}") as response,
     ):
         assert response.status_code == 200
-        reading = asyncio.create_task(listener.read(response))
-        await listener.hears("hello")
-        yield listener
+        reading = asyncio.create_task(page_stream.read(response))
+        await page_stream.wait_for("hello")
+        yield page_stream
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
 
 
 async def add_task(transaction, user, board, title: str = "News") -> None:
     async with transaction() as session:
-        await tasks.create(session, user, board, tasks.TaskDraft(title=title))
+        await tasks.create_task(session, user, board, tasks.TaskDraft(title=title))
 
 
-async def test_a_page_hears_of_the_boards_that_its_person_reads(
-    url, real_transaction, real_world
+async def test_page_gets_updates_of_readable_boards(
+    url, isolated_transaction, isolated_world
 ) -> None:
-    world = real_world
+    world = isolated_world
     async with (
-        listening(url, world.bob) as bob,
-        listening(url, world.alice) as alice,
-        listening(url, world.charlie) as charlie,
+        open_page(url, world.bob) as bob,
+        open_page(url, world.alice) as alice,
+        open_page(url, world.charlie) as charlie,
     ):
-        await add_task(real_transaction, world.alice, world.garden)
-        await alice.hears("tasks")
-        await add_task(real_transaction, world.alice, world.board)
-        await bob.hears("tasks")
-        await add_task(real_transaction, world.charlie, world.charlies_board)
-        await charlie.hears("tasks")
-        heard = [bob.names.get_nowait() for _ in range(bob.names.qsize())]
-        assert "tasks" not in heard
+        await add_task(isolated_transaction, world.alice, world.garden)
+        await alice.wait_for("tasks")
+        await add_task(isolated_transaction, world.alice, world.board)
+        await bob.wait_for("tasks")
+        await add_task(isolated_transaction, world.charlie, world.charlies_board)
+        await charlie.wait_for("tasks")
+        received = [bob.names.get_nowait() for _ in range(bob.names.qsize())]
+        assert "tasks" not in received
         assert charlie.names.qsize() == 0
 
 
-async def test_a_page_of_one_board_is_not_told_to_fetch_its_tasks_for_another(
-    url, real_transaction, real_world
+async def test_board_page_does_not_reload_tasks_for_other_boards(
+    url, isolated_transaction, isolated_world
 ) -> None:
-    world = real_world
-    async with listening(url, world.alice, f"?board={world.board.id}") as page:
-        await add_task(real_transaction, world.alice, world.garden)
-        await page.hears("boards")
+    world = isolated_world
+    async with open_page(url, world.alice, f"?board={world.board.id}") as page:
+        await add_task(isolated_transaction, world.alice, world.garden)
+        await page.wait_for("boards")
         assert "tasks" not in [page.names.get_nowait() for _ in range(page.names.qsize())]
-        await add_task(real_transaction, world.alice, world.board)
-        await page.hears("tasks")
+        await add_task(isolated_transaction, world.alice, world.board)
+        await page.wait_for("tasks")
 
 
-async def test_a_page_of_one_board_hears_of_what_belongs_to_all_boards(
-    url, real_transaction, real_world
+async def test_board_page_gets_updates_common_to_all_boards(
+    url, isolated_transaction, isolated_world
 ) -> None:
-    world = real_world
-    async with listening(url, world.rita, f"?board={world.board.id}") as page:
-        async with real_transaction() as session:
-            await tags.create(session, world.alices, tags.TagDraft(name="Words"))
-        await page.hears("tasks")
+    world = isolated_world
+    async with open_page(url, world.rita, f"?board={world.board.id}") as page:
+        async with isolated_transaction() as session:
+            await tags.create_tag(session, world.alice_member, tags.TagDraft(name="Words"))
+        await page.wait_for("tasks")
 
 
-async def test_a_page_that_comes_back_hears_what_it_missed_and_nothing_twice(
-    url, real_transaction, real_world
+async def test_reconnected_page_gets_missed_updates_once(
+    url, isolated_transaction, isolated_world
 ) -> None:
-    """A lead's task is one event: nobody is told of what a lead makes."""
-    world = real_world
-    async with listening(url, world.alice) as page:
-        await add_task(real_transaction, world.lead, world.board)
-        await page.hears("tasks")
+    """A task of the lead causes only one event, because nobody is notified of it."""
+    world = isolated_world
+    async with open_page(url, world.alice) as page:
+        await add_task(isolated_transaction, world.lead, world.board)
+        await page.wait_for("tasks")
         while not page.last:
             await asyncio.sleep(0.01)
         last = page.last
-    await add_task(real_transaction, world.lead, world.board, "Missed")
+    await add_task(isolated_transaction, world.lead, world.board, "Missed")
 
-    async with listening(url, world.alice, **{"Last-Event-ID": last}) as page:
-        await page.hears("tasks")
+    async with open_page(url, world.alice, **{"Last-Event-ID": last}) as page:
+        await page.wait_for("tasks")
         assert int(page.last) >= int(last)
-    async with listening(url, world.alice, **{"Last-Event-ID": page.last}) as again:
-        await add_task(real_transaction, world.lead, world.board, "New")
-        await again.hears("tasks")
+    async with open_page(url, world.alice, **{"Last-Event-ID": page.last}) as again:
+        await add_task(isolated_transaction, world.lead, world.board, "New")
+        await again.wait_for("tasks")
         assert int(again.last) == int(page.last) + 1
 
 
 @pytest.mark.parametrize("loss", ["access", "membership", "session"])
-async def test_who_loses_access_hears_nothing_after_five_seconds(
-    url, real_transaction, real_world, loss
+async def test_lost_access_ends_updates_within_five_seconds(
+    url, isolated_transaction, isolated_world, loss
 ) -> None:
-    world = real_world
+    world = isolated_world
     row = {"access": BoardAccess, "membership": Member, "session": SignIn}[loss]
-    which = {
-        "access": BoardAccess.organization_member_id == world.ritas.id,
-        "membership": Member.id == world.ritas.id,
+    condition = {
+        "access": BoardAccess.organization_member_id == world.rita_member.id,
+        "membership": Member.id == world.rita_member.id,
         "session": SignIn.user_id == world.rita.id,
     }[loss]
-    async with listening(url, world.rita) as page:
-        await add_task(real_transaction, world.alice, world.board)
-        await page.hears("tasks")
-        async with real_transaction() as session:
-            await session.execute(delete(row).where(which))
+    async with open_page(url, world.rita) as page:
+        await add_task(isolated_transaction, world.alice, world.board)
+        await page.wait_for("tasks")
+        async with isolated_transaction() as session:
+            await session.execute(delete(row).where(condition))
 
-        await asyncio.sleep(PROMISE)
+        await asyncio.sleep(MAX_DELAY)
         while not page.names.empty():
             page.names.get_nowait()
-        await add_task(real_transaction, world.alice, world.board)
+        await add_task(isolated_transaction, world.alice, world.board)
 
-        await asyncio.sleep(1)  # only to show that nothing comes
+        await asyncio.sleep(1)  # to show that nothing is sent
         assert page.names.empty()
 
 
-async def test_who_is_not_signed_in_hears_nothing(url) -> None:
-    async with httpx2.AsyncClient(base_url=url) as nobody:
-        assert (await nobody.get("/events")).status_code == 401
+async def test_page_stream_requires_sign_in(url) -> None:
+    async with httpx2.AsyncClient(base_url=url) as client:
+        assert (await client.get("/events")).status_code == 401
 
 
-async def test_who_has_a_page_of_a_board_open_is_there(url, real_transaction, real_world) -> None:
-    world = real_world
-    of_launch = f"?board={world.board.id}"
-
-    async def there() -> set[str]:
-        async with real_transaction() as session:
-            board = await boards.get(session, world.alice, world.board.id)
-            return {one.user.called for one in await presence.here(session, board)}
-
-    async with (
-        listening(url, world.dana, of_launch),  # who may not read it
-        listening(url, world.charlie, of_launch),
-        listening(url, world.alice),
-        listening(url, world.alice, "?board=none"),
-        listening(url, world.bob, of_launch),
-        listening(url, world.rita, of_launch),
-        asyncio.timeout(PATIENCE),
-    ):
-        while len(await there()) < 2:
-            await asyncio.sleep(0.02)
-        assert await there() == {"Bob", "Rita"}
-
-
-async def test_a_page_of_a_board_hears_when_somebody_comes_and_when_they_are_gone(
-    url, real_transaction, real_world
+async def test_open_board_page_makes_its_user_present(
+    url, isolated_transaction, isolated_world
 ) -> None:
-    world = real_world
-    of_launch = f"?board={world.board.id}"
-    silent = now() - presence.GONE_AFTER - timedelta(seconds=1)
+    world = isolated_world
+    query = f"?board={world.board.id}"
+
+    async def list_present_users() -> set[str]:
+        async with isolated_transaction() as session:
+            board = await boards.get_board(session, world.alice, world.board.id)
+            return {one.user.display_name for one in await presence.list_viewers(session, board)}
+
     async with (
-        listening(url, world.dana, of_launch) as dana,  # who may not read it
-        listening(url, world.charlie, of_launch) as charlie,
-        listening(url, world.alice) as elsewhere,
-        listening(url, world.alice, of_launch) as page,
+        open_page(url, world.dana, query),  # has no read access
+        open_page(url, world.charlie, query),
+        open_page(url, world.alice),
+        open_page(url, world.alice, "?board=none"),
+        open_page(url, world.bob, query),
+        open_page(url, world.rita, query),
+        asyncio.timeout(TIMEOUT),
     ):
-        await page.hears("presence")  # how it is as the page begins to listen
-        async with real_transaction() as session:
-            await presence.note(session, world.bob, world.board.id)
-        await page.hears("presence")
-        async with real_transaction() as session:
-            gone = update(Presence).where(Presence.user_id == world.bob.id)
-            await session.execute(gone.values(seen_at=silent))
-        await page.hears("presence")
-        for other in (dana, charlie, elsewhere):
+        while len(await list_present_users()) < 2:
+            await asyncio.sleep(0.02)
+        assert await list_present_users() == {"Bob", "Rita"}
+
+
+async def test_board_page_is_updated_when_viewers_come_and_go(
+    url, isolated_transaction, isolated_world
+) -> None:
+    world = isolated_world
+    query = f"?board={world.board.id}"
+    absent = now() - presence.ABSENT_AFTER - timedelta(seconds=1)
+    async with (
+        open_page(url, world.dana, query) as dana,  # has no read access
+        open_page(url, world.charlie, query) as charlie,
+        open_page(url, world.alice) as other_page,
+        open_page(url, world.alice, query) as page,
+    ):
+        await page.wait_for("presence")  # the state when the page connects
+        async with isolated_transaction() as session:
+            await presence.record_viewer(session, world.bob, world.board.id)
+        await page.wait_for("presence")
+        async with isolated_transaction() as session:
+            statement = update(Presence).where(Presence.user_id == world.bob.id)
+            await session.execute(statement.values(seen_at=absent))
+        await page.wait_for("presence")
+        for other in (dana, charlie, other_page):
             assert other.names.empty()

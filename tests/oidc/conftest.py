@@ -1,4 +1,4 @@
-"""Providers to sign in through: one that lives in the test, and a real one."""
+"""OpenID Connect providers for tests: a fake one in the process, and a real one."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeAlias
@@ -8,18 +8,18 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 import app
-from kit.clock import now
-from kit.doorbell import Doorbell
-from kit.openid import Provider
-from kit.settings import Settings
+from core.clock import now
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from core.db.listen import PostgresListener
+from core.security.openid import OpenIdProvider
 from models import FirstRunLink
-from services.events import Feed
-from tests.conftest import Transaction
-from tests.oidc.fake import CLIENT_ID, CLIENT_SECRET, FakeProvider
-from tests.oidc.real import Missing, RealProvider, running
-from tests.web.conftest import OUR_OWN_PAGE, browsers, nobody
+from services.events import EventFeed
+from tests.support.fake_oidc_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
+from tests.support.real_oidc_provider import ProviderMissing, RealProvider, run_provider
+from tests.web.conftest import SAME_ORIGIN_HEADERS, anonymous, browsers
 
-__all__ = ["browsers", "nobody"]
+__all__ = ["anonymous", "browsers"]
 
 HERE = "http://mission.test"
 CALLBACK = f"{HERE}/sign-in/oidc/callback"
@@ -29,28 +29,28 @@ AnyProvider: TypeAlias = FakeProvider | RealProvider
 
 @pytest.fixture(scope="session")
 def real_provider() -> Iterator[RealProvider]:
-    """The real one. It lives as long as the tests do."""
+    """The real provider, running for the whole test session."""
     try:
-        with running(CALLBACK) as provider:
+        with run_provider(CALLBACK) as provider:
             yield provider
-    except Missing as reason:
+    except ProviderMissing as reason:
         pytest.skip(str(reason))
 
 
 @pytest.fixture
 def fake() -> FakeProvider:
-    """The one that can be told to misbehave."""
+    """The fake provider, which can be made to misbehave."""
     return FakeProvider()
 
 
 @pytest.fixture(params=["fake", "real"])
 def provider(request: pytest.FixtureRequest, fake: FakeProvider) -> AnyProvider:
-    """Either."""
+    """Each of the two providers."""
     return fake if request.param == "fake" else request.getfixturevalue("real_provider")
 
 
 def settings_for(provider: AnyProvider, settings: Settings, **more: Any) -> Settings:
-    """Return settings with a provider to sign in through."""
+    """Return settings with an OpenID Connect provider."""
     oidc = {
         "oidc_issuer": provider.issuer,
         "oidc_client_id": CLIENT_ID,
@@ -61,56 +61,58 @@ def settings_for(provider: AnyProvider, settings: Settings, **more: Any) -> Sett
     return settings.model_copy(update=oidc | more)
 
 
-class House:
-    """Mission Control with a provider, and browsers and scripts that come to it."""
+class Installation:
+    """An installation with a provider, and browsers and API clients that call it."""
 
     def __init__(
-        self, settings: Settings, transaction: Transaction, client: Provider | None
+        self, settings: Settings, transaction: TransactionFactory, client: OpenIdProvider | None
     ) -> None:
-        doorbell = Doorbell()
+        doorbell = PostgresListener()
         self.settings = settings
         self.transaction = transaction
         self.client = client
-        self._app = app.build(settings)
-        feed = Feed(transaction, doorbell)
-        self._state = app.state_of(settings, transaction, doorbell, feed) | {"provider": client}
+        self._app = app.build_app(settings)
+        feed = EventFeed(transaction, doorbell)
+        self._state = app.build_state(settings, transaction, doorbell, feed) | {"provider": client}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app({**scope, "state": dict(self._state)}, receive, send)
 
     def browser(self, **options: Any) -> httpx2.AsyncClient:
-        """Open a browser that nobody has signed in with."""
+        """Return a client for pages that is not signed in."""
         transport = httpx2.ASGITransport(self)
         return httpx2.AsyncClient(
-            transport=transport, base_url=HERE, headers=OUR_OWN_PAGE, **options
+            transport=transport, base_url=HERE, headers=SAME_ORIGIN_HEADERS, **options
         )
 
     def script(self, token: str) -> httpx2.AsyncClient:
-        """Open a client of the API with a bearer token."""
+        """Return a client of the API with a bearer token."""
         bearer = {"Authorization": f"Bearer {token}"}
         transport = httpx2.ASGITransport(self)
         return httpx2.AsyncClient(transport=transport, base_url=f"{HERE}/api/v1", headers=bearer)
 
 
-Houses: TypeAlias = Callable[..., House]
+InstallationFactory: TypeAlias = Callable[..., Installation]
 
 
 @pytest.fixture
-async def houses(settings: Settings, transaction: Transaction) -> AsyncIterator[Houses]:
-    """Builds houses, each with its provider, in which the first owner has come in."""
-    clients: list[Provider] = []
+async def installations(
+    settings: Settings, transaction: TransactionFactory
+) -> AsyncIterator[InstallationFactory]:
+    """Build installations with a provider and a first owner."""
+    clients: list[OpenIdProvider] = []
     async with transaction() as session:
         session.add(FirstRunLink(secret_hash="used", created_at=now(), used_at=now()))
 
     def build(
         provider: AnyProvider, *, transport: httpx2.AsyncBaseTransport | None = None, **more: Any
-    ) -> House:
+    ) -> Installation:
         wanted = settings_for(provider, settings, **more)
         if transport is None and isinstance(provider, FakeProvider):
             transport = provider.transport
-        client = Provider(wanted, transport)
+        client = OpenIdProvider(wanted, transport)
         clients.append(client)
-        return House(wanted, transaction, client)
+        return Installation(wanted, transaction, client)
 
     yield build
     for client in clients:
@@ -118,6 +120,6 @@ async def houses(settings: Settings, transaction: Transaction) -> AsyncIterator[
 
 
 @pytest.fixture
-def house(houses: Houses, fake: FakeProvider) -> House:
-    """The house whose provider is the fake one."""
-    return houses(fake)
+def installation(installations: InstallationFactory, fake: FakeProvider) -> Installation:
+    """The installation with the fake provider."""
+    return installations(fake)

@@ -1,4 +1,4 @@
-"""Bearer tokens of a provider for the API: which count, and what they cost."""
+"""Bearer tokens of a provider for the API: which are accepted, and what they cost."""
 
 import asyncio
 import secrets
@@ -15,31 +15,33 @@ from joserfc.jws import JWSRegistry
 from sqlalchemy import delete, event, func, select
 from starlette.requests import Request
 
-from api.auth import Caller, whoever_calls
-from kit.openid import Provider
-from kit.openid_kept import FRESH, PAUSE, STALE
-from kit.openid_tokens import REGISTRY
-from kit.settings import Settings
+from api.framework.auth import AllowedCaller, authenticate
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from core.security.openid import OpenIdProvider
+from core.security.openid_cache import EXPIRE_AFTER, REFRESH_AFTER, RETRY_INTERVAL
+from core.security.openid_tokens import REGISTRY
 from models import FirstRunLink, User
-from services.identity import profile_of
-from tests.conftest import Transaction
-from tests.oidc.conftest import CALLBACK, House, Houses, settings_for
-from tests.oidc.fake import CLIENT_ID, CLIENT_SECRET, FakeProvider
-from tests.oidc.real import RealProvider
-from tests.oidc.spoiling import SPOILT, WRONG, Spoil, without_nones
+from services.identity import parse_profile
+from tests.oidc.conftest import CALLBACK, Installation, InstallationFactory, settings_for
 from tests.oidc.test_provider import VERIFIER, Clock
-from tests.world import World, token_of
+from tests.support.fake_oidc_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
+from tests.support.invalid_tokens import SPOILT, WRONG, Tamper, drop_none_values
+from tests.support.real_oidc_provider import RealProvider
+from tests.support.world import World, token_secret
 
 KEYS = "/keys"
 
 
-async def status_of(house: House, token: str) -> int:
-    return (await house.script(token).get("/users/me")).status_code
+async def status_of(installation: Installation, token: str) -> int:
+    return (await installation.script(token).get("/users/me")).status_code
 
 
-async def test_a_token_of_the_provider_is_a_persons(house: House, fake: FakeProvider) -> None:
+async def test_a_token_of_the_provider_identifies_a_user(
+    installation: Installation, fake: FakeProvider
+) -> None:
     claims = fake.claims("nora", email="nora@example.com", email_verified=True, name="Nora")
-    script = house.script(fake.token(claims))
+    script = installation.script(fake.token(claims))
     me = (await script.post("/auth/bootstrap")).json()
     assert (me["clerk_user_id"], me["email"], me["name"]) == ("nora", "nora@example.com", "Nora")
     assert (await script.get("/users/me")).json() == me
@@ -48,21 +50,21 @@ async def test_a_token_of_the_provider_is_a_persons(house: House, fake: FakeProv
 
 
 @pytest.mark.parametrize("spoil", SPOILT)
-async def test_a_token_that_is_not_the_providers_is_nobodys(
-    house: House, fake: FakeProvider, transaction: Transaction, spoil: Spoil
+async def test_a_token_not_signed_by_the_provider_is_rejected(
+    installation: Installation, fake: FakeProvider, transaction: TransactionFactory, spoil: Tamper
 ) -> None:
     token = spoil(fake.token(fake.claims("nora")), fake.key.as_dict(private=False))
-    assert await status_of(house, token) == 401
+    assert await status_of(installation, token) == 401
     async with transaction() as session:
         assert await session.scalar(select(func.count()).select_from(User)) == 0
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_a_token_for_something_else_is_nobodys(
-    house: House, fake: FakeProvider, wrong: str
+async def test_a_token_for_another_audience_is_rejected(
+    installation: Installation, fake: FakeProvider, wrong: str
 ) -> None:
-    claims = without_nones(fake.claims("nora") | WRONG[wrong])
-    assert await status_of(house, fake.token(claims)) == 401
+    claims = drop_none_values(fake.claims("nora") | WRONG[wrong])
+    assert await status_of(installation, fake.token(claims)) == 401
 
 
 @pytest.mark.parametrize(
@@ -75,27 +77,29 @@ async def test_a_token_for_something_else_is_nobodys(
         ({"crit": ["exp"], "exp": 5}, {}),
     ],
 )
-async def test_what_a_provider_signs_for_another_purpose_does_not_count(
-    house: House, fake: FakeProvider, header: dict[str, Any], claims: dict[str, Any]
+async def test_a_token_signed_for_another_purpose_is_rejected(
+    installation: Installation, fake: FakeProvider, header: dict[str, Any], claims: dict[str, Any]
 ) -> None:
-    """Also what a program has got for itself: it is no person."""
-    told = fake.claims("nora") | claims
+    """Also one that a program got for itself, without a user."""
+    reported = fake.claims("nora") | claims
     token = jwt.encode(
-        {"alg": "RS256", "kid": fake.key.kid} | header, told, fake.key, registry=Careless()
+        {"alg": "RS256", "kid": fake.key.kid} | header, reported, fake.key, registry=CarelessKey()
     )
-    assert await status_of(house, token) == 401
+    assert await status_of(installation, token) == 401
 
 
-class Careless(JWSRegistry):
-    """Signs whatever it is given."""
+class CarelessKey(JWSRegistry):
+    """A provider key that signs every header."""
 
     def check_header(self, header: dict[str, Any]) -> None:
         pass
 
 
 @pytest.mark.parametrize("typ", ["JWT", "at+jwt", "application/at+jwt"])
-async def test_the_kinds_of_access_tokens_count(house: House, fake: FakeProvider, typ: str) -> None:
-    assert await status_of(house, fake.token(fake.claims("nora"), typ=typ)) == 200
+async def test_the_types_of_access_tokens_are_accepted(
+    installation: Installation, fake: FakeProvider, typ: str
+) -> None:
+    assert await status_of(installation, fake.token(fake.claims("nora"), typ=typ)) == 200
 
 
 @pytest.mark.parametrize(
@@ -112,24 +116,28 @@ async def test_the_kinds_of_access_tokens_count(house: House, fake: FakeProvider
         ({"aud": []}, 401),
     ],
 )
-async def test_a_token_is_meant_for_us_by_its_audience_or_its_authorized_party(
-    houses: Houses, fake: FakeProvider, claims: dict[str, Any], status: int
+async def test_the_audience_or_the_authorized_party_must_match(
+    installations: InstallationFactory, fake: FakeProvider, claims: dict[str, Any], status: int
 ) -> None:
     """S22. A session token of Clerk names the page's origin in `azp`, and no audience."""
-    house = houses(fake, oidc_audience=("https://api.example.com", "https://app.example.com"))
-    token = fake.token(without_nones(fake.claims("nora") | claims))
-    assert await status_of(house, token) == status
+    installation = installations(
+        fake, oidc_audience=("https://api.example.com", "https://app.example.com")
+    )
+    token = fake.token(drop_none_values(fake.claims("nora") | claims))
+    assert await status_of(installation, token) == status
 
 
-async def test_clocks_may_differ_a_little(houses: Houses, fake: FakeProvider) -> None:
-    house, at = houses(fake, oidc_leeway=60), int(time.time())
+async def test_a_small_clock_difference_is_tolerated(
+    installations: InstallationFactory, fake: FakeProvider
+) -> None:
+    installation, at = installations(fake, oidc_leeway=60), int(time.time())
     for claims, status in [
         ({"exp": at - 30}, 200),
         ({"exp": at - 90}, 401),
         ({"nbf": at + 30, "iat": at + 30}, 200),
         ({"nbf": at + 90}, 401),
     ]:
-        assert await status_of(house, fake.token(fake.claims("nora") | claims)) == status
+        assert await status_of(installation, fake.token(fake.claims("nora") | claims)) == status
 
 
 @pytest.mark.parametrize(
@@ -143,8 +151,8 @@ async def test_clocks_may_differ_a_little(houses: Houses, fake: FakeProvider) ->
         (OKPKey.generate_key("Ed25519", auto_kid=True), "Ed25519"),
     ],
 )
-async def test_every_kind_of_key_pair_counts(
-    house: House, fake: FakeProvider, key: Any, algorithm: str
+async def test_every_type_of_key_pair_is_supported(
+    installation: Installation, fake: FakeProvider, key: Any, algorithm: str
 ) -> None:
     nonsense: list[Any] = [
         {"kty": "oct", "k": "c2VjcmV0"},
@@ -155,46 +163,49 @@ async def test_every_kind_of_key_pair_counts(
     fake.keys = [*nonsense, key.as_dict(private=False)]
     header = {"alg": algorithm, "kid": key.kid}
     token = jwt.encode(header, fake.claims("nora"), key, registry=REGISTRY)
-    assert await status_of(house, token) == 200
+    assert await status_of(installation, token) == 200
 
 
-async def test_without_a_provider_no_such_token_counts(
-    house: House, fake: FakeProvider, transaction: Transaction, settings: Settings
+async def test_without_a_provider_such_tokens_are_rejected(
+    installation: Installation,
+    fake: FakeProvider,
+    transaction: TransactionFactory,
+    settings: Settings,
 ) -> None:
-    plain = House(settings, transaction, None)
+    plain = Installation(settings, transaction, None)
     assert await status_of(plain, fake.token(fake.claims("nora"))) == 401
 
 
-async def test_strangers_do_not_come_before_the_first_owner(
-    house: House, fake: FakeProvider, transaction: Transaction
+async def test_external_users_cannot_register_before_the_first_owner(
+    installation: Installation, fake: FakeProvider, transaction: TransactionFactory
 ) -> None:
     async with transaction() as session:
         await session.execute(delete(FirstRunLink))
-    refused = await house.script(fake.token(fake.claims("nora"))).get("/users/me")
-    assert refused.status_code == 401
-    assert refused.json()["code"] == "first_run_pending"
+    rejected = await installation.script(fake.token(fake.claims("nora"))).get("/users/me")
+    assert rejected.status_code == 401
+    assert rejected.json()["code"] == "first_run_pending"
 
 
-async def test_an_agents_header_decides_alone_where_agents_may_call(
-    house: House, fake: FakeProvider, world: World
+async def test_the_agent_header_takes_precedence_where_allowed(
+    installation: Installation, fake: FakeProvider, world: World
 ) -> None:
-    script = house.script(fake.token(fake.claims("nora")))
+    script = installation.script(fake.token(fake.claims("nora")))
     script.headers["X-Agent-Token"] = "mc_agent_nobodys"
     assert (await script.get("/activity")).status_code == 401
     assert (await script.get("/users/me")).status_code == 200
-    agent = house.script(fake.token(fake.claims("nora")))
-    agent.headers["X-Agent-Token"] = token_of(world.worker)
+    agent = installation.script(fake.token(fake.claims("nora")))
+    agent.headers["X-Agent-Token"] = token_secret(world.worker)
     assert (await agent.get("/activity")).status_code == 200
-    assert (await house.script(fake.token({})).get("/agent/boards")).status_code == 401
+    assert (await installation.script(fake.token({})).get("/agent/boards")).status_code == 401
 
 
-async def test_who_fails_too_often_waits_and_nobody_with_a_good_token_does(
-    house: House, fake: FakeProvider
+async def test_only_callers_with_wrong_tokens_are_rate_limited(
+    installation: Installation, fake: FakeProvider
 ) -> None:
-    bad = house.script(fake.token(fake.claims("nora"), key=fake.key) + "x")
+    bad = installation.script(fake.token(fake.claims("nora"), key=fake.key) + "x")
     tries = [(await bad.get("/users/me")).status_code for _ in range(21)]
     assert tries == [401] * 20 + [429]
-    assert await status_of(house, fake.token(fake.claims("nora"))) == 200
+    assert await status_of(installation, fake.token(fake.claims("nora"))) == 200
 
 
 @pytest.fixture
@@ -203,75 +214,82 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def client(fake: FakeProvider, clock: Clock) -> AsyncIterator[Provider]:
-    made = Provider(settings_for(fake, Settings()), fake.transport, clock)
-    yield made
-    await made.close()
+async def client(fake: FakeProvider, clock: Clock) -> AsyncIterator[OpenIdProvider]:
+    created = OpenIdProvider(settings_for(fake, Settings()), fake.transport, clock)
+    yield created
+    await created.close()
 
 
-async def test_keys_are_fetched_once_however_many_ask(client: Provider, fake: FakeProvider) -> None:
+async def test_concurrent_requests_fetch_the_keys_once(
+    client: OpenIdProvider, fake: FakeProvider
+) -> None:
     """S22."""
     token = fake.token(fake.claims("nora"))
-    found = await asyncio.gather(*[client.bearer(token) for _ in range(50)])
+    found = await asyncio.gather(*[client.verify_bearer(token) for _ in range(50)])
     assert all(found)
     assert fake.asked == {KEYS: 1, "/.well-known/openid-configuration": 1}
 
 
-async def test_made_up_keys_send_us_to_the_provider_only_now_and_then(
-    client: Provider, fake: FakeProvider, clock: Clock
+async def test_unknown_key_ids_rarely_query_the_provider(
+    client: OpenIdProvider, fake: FakeProvider, clock: Clock
 ) -> None:
-    await client.bearer(fake.token(fake.claims("nora")))
+    await client.verify_bearer(fake.token(fake.claims("nora")))
     for minute in range(6):
-        clock.at += PAUSE if minute % 2 else 0
+        clock.at += RETRY_INTERVAL if minute % 2 else 0
         made_up = [fake.token(fake.claims("x"), kid=secrets.token_hex()) for _ in range(20)]
-        assert not any(await asyncio.gather(*[client.bearer(token) for token in made_up]))
+        assert not any(await asyncio.gather(*[client.verify_bearer(token) for token in made_up]))
     assert fake.asked[KEYS] == 4
 
 
-async def test_keys_that_change_are_noticed_and_the_old_do_not_count_any_more(
-    client: Provider, fake: FakeProvider, clock: Clock
+async def test_changed_keys_are_fetched_and_old_ones_are_rejected(
+    client: OpenIdProvider, fake: FakeProvider, clock: Clock
 ) -> None:
     old = fake.token(fake.claims("nora"))
-    assert await client.bearer(old)
+    assert await client.verify_bearer(old)
     fake.rotate()
-    clock.at += PAUSE
-    assert await client.bearer(fake.token(fake.claims("nora")))
-    assert await client.bearer(old) is None
+    clock.at += RETRY_INTERVAL
+    assert await client.verify_bearer(fake.token(fake.claims("nora")))
+    assert await client.verify_bearer(old) is None
 
 
-async def test_a_provider_that_is_away_stops_nobody_for_a_day(
-    client: Provider, fake: FakeProvider, clock: Clock
+async def test_an_unreachable_provider_is_tolerated_for_a_day(
+    client: OpenIdProvider, fake: FakeProvider, clock: Clock
 ) -> None:
     token = fake.token(fake.claims("nora"))
-    assert await client.bearer(token)
+    assert await client.verify_bearer(token)
     fake.is_down = True
-    clock.at = FRESH + 1
-    assert await client.bearer(token)
-    clock.at = STALE - 1
-    assert await client.bearer(token)
+    clock.at = REFRESH_AFTER + 1
+    assert await client.verify_bearer(token)
+    clock.at = EXPIRE_AFTER - 1
+    assert await client.verify_bearer(token)
 
 
-async def test_without_keys_nobody_can_tell(house: House, fake: FakeProvider) -> None:
-    """Whoever has a token is not told that it is bad, but to come again."""
+async def test_without_keys_the_request_is_unavailable(
+    installation: Installation, fake: FakeProvider
+) -> None:
+    """The caller is asked to retry, since the token may be valid."""
     fake.is_down = True
-    answer = await house.script(fake.token(fake.claims("nora"))).get("/users/me")
-    assert answer.status_code == 503
-    assert answer.json()["code"] == "unavailable"
+    response = await installation.script(fake.token(fake.claims("nora"))).get("/users/me")
+    assert response.status_code == 503
+    assert response.json()["code"] == "unavailable"
 
 
-async def test_an_answer_without_end_is_not_read(client: Provider, fake: FakeProvider) -> None:
+async def test_an_endless_response_is_not_read(client: OpenIdProvider, fake: FakeProvider) -> None:
     fake.metadata = {"padding": "x" * 1_000_000}
     with pytest.raises(Exception, match="does not answer"):
-        await client.bearer(fake.token(fake.claims("nora")))
+        await client.verify_bearer(fake.token(fake.claims("nora")))
 
 
-async def test_who_is_known_is_found_in_one_statement(
-    houses: Houses, fake: FakeProvider, settings: Settings, transaction: Transaction
+async def test_a_known_external_user_takes_one_statement(
+    installations: InstallationFactory,
+    fake: FakeProvider,
+    settings: Settings,
+    transaction: TransactionFactory,
 ) -> None:
     """P5."""
-    house = houses(fake)
+    installation = installations(fake)
     token = fake.token(fake.claims("nora", email="nora@example.com", name="Nora"))
-    assert await status_of(house, token) == 200
+    assert await status_of(installation, token) == 200
     sent: list[str] = []
     async with transaction() as session:
         connection = await session.connection()
@@ -281,51 +299,53 @@ async def test_who_is_known_is_found_in_one_statement(
             sent.append(statement)
 
     event.listen(connection.sync_connection, "before_cursor_execute", note)
-    assert await status_of(house, token) == 200
+    assert await status_of(installation, token) == 200
     assert len([one for one in sent if "external_identities" in one]) == 1
     assert len(sent) <= 3, sent
 
 
-async def test_a_stream_ends_with_its_token(house: House, fake: FakeProvider) -> None:
-    """What a provider said of a listener counts until then, and is not asked for again."""
+async def test_a_stream_ends_when_its_token_expires(
+    installation: Installation, fake: FakeProvider
+) -> None:
+    """A stream is valid until its token expires, without another query of the provider."""
     at = int(time.time())
     headers = [(b"authorization", b"Bearer the token")]
     for exp, known in [(at + 60, True), (at - 5, True), (at - 60, False)]:
-        told = profile_of(fake.claims("nora", exp=exp))
-        state = {"told": told, "settings": house.settings}
+        reported = parse_profile(fake.claims("nora", exp=exp))
+        state = {"provider_profile": reported, "settings": installation.settings}
         scope = {"type": "http", "headers": headers, "state": state}
-        async with house.transaction() as session:
-            found = await whoever_calls(session, Request(scope), Caller.USER)
+        async with installation.transaction() as session:
+            found = await authenticate(session, Request(scope), AllowedCaller.USER)
         assert (found is not None) is known
 
 
-async def test_an_access_token_of_the_real_provider_counts(
-    houses: Houses, real_provider: RealProvider
+async def test_an_access_token_of_the_real_provider_is_accepted(
+    installations: InstallationFactory, real_provider: RealProvider
 ) -> None:
-    """By its own audience, as an API has it; neither tampered with, nor after its keys are gone."""
+    """It has an audience of its own, as for an API; tampered tokens and old keys are rejected."""
     api = "https://api.example.com"
-    house = houses(real_provider, oidc_audience=(api,))
-    assert house.client
-    token = await access_token(house.client, real_provider, api)
-    assert await status_of(house, token) == 200
-    assert await status_of(houses(real_provider), token) == 401
+    installation = installations(real_provider, oidc_audience=(api,))
+    assert installation.client
+    token = await access_token(installation.client, real_provider, api)
+    assert await status_of(installation, token) == 200
+    assert await status_of(installations(real_provider), token) == 401
     head, body, signature = token.split(".")
     for bad in (
         f"{head}.{body}x.{signature}",
         f"{head}.{body}.",
         f"{head}.{body[:-2]}.{signature}",
     ):
-        assert await status_of(house, bad) == 401
+        assert await status_of(installation, bad) == 401
     real_provider.rotate()
-    assert await status_of(houses(real_provider, oidc_audience=(api,)), token) == 401
+    assert await status_of(installations(real_provider, oidc_audience=(api,)), token) == 401
 
 
-async def access_token(client: Provider, provider: RealProvider, audience: str) -> str:
-    """Get a token for an API from the real provider, as an app of somebody else's would."""
-    address = await client.sign_in_address(
+async def access_token(client: OpenIdProvider, provider: RealProvider, audience: str) -> str:
+    """Get an access token for an API from the real provider, as another app would."""
+    address = await client.build_authorization_url(
         redirect_uri=CALLBACK, state="s", nonce="n", verifier=VERIFIER
     )
-    back = parse_qs(urlsplit(provider.let_in(f"{address}&resource={audience}")).query)
+    back = parse_qs(urlsplit(provider.sign_in(f"{address}&resource={audience}")).query)
     async with httpx2.AsyncClient() as app:
         form = {
             "grant_type": "authorization_code",
@@ -335,6 +355,6 @@ async def access_token(client: Provider, provider: RealProvider, audience: str) 
             "resource": audience,
         }
         auth = httpx2.BasicAuth(quote_plus(CLIENT_ID), quote_plus(CLIENT_SECRET))
-        answer = await app.post(f"{provider.issuer}/token", data=form, auth=auth)
-    token: str = answer.raise_for_status().json()["access_token"]
+        response = await app.post(f"{provider.issuer}/token", data=form, auth=auth)
+    token: str = response.raise_for_status().json()["access_token"]
     return token

@@ -1,4 +1,4 @@
-"""Signing in on the pages through a provider: there, back, and what may not come of it."""
+"""Sign-in on the pages through a provider: the redirect, the callback, and attacks."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,70 +7,70 @@ import httpx2
 import pytest
 from sqlalchemy import delete, func, select, update
 
-from kit.clock import now
-from kit.secrets import fingerprint, hash_password
+from core.clock import now
+from core.db.engine import TransactionFactory
+from core.security.secrets import hash_password, hash_token
 from models import ExternalIdentity, FirstRunLink, Invite, PendingSignIn, SignIn, User
-from tests.conftest import Transaction
-from tests.oidc.conftest import AnyProvider, House, Houses
-from tests.oidc.fake import CLIENT_ID, FakeProvider
-from tests.oidc.spoiling import SPOILT, WRONG, Meddler, Spoil, without_nones
-from tests.world import World
+from tests.oidc.conftest import AnyProvider, Installation, InstallationFactory
+from tests.support.fake_oidc_provider import CLIENT_ID, FakeProvider
+from tests.support.invalid_tokens import SPOILT, WRONG, Tamper, TamperingTransport, drop_none_values
+from tests.support.world import World
 
 PASSWORD = "a quiet long watch"
 REFUSED = "The sign-in could not be confirmed. Start again."
 
 
-async def left(browser: httpx2.AsyncClient, next: str = "") -> str:
-    """Let a browser leave for the provider, and return where it goes."""
+async def start_sign_in(browser: httpx2.AsyncClient, next: str = "") -> str:
+    """Start a sign-in in a browser, and return the redirect to the provider."""
     sent = await browser.get("/sign-in/oidc", params={"next": next} if next else {})
     assert sent.status_code == 303
     return sent.headers["Location"]
 
 
-async def signed_in(
+async def sign_in_with(
     browser: httpx2.AsyncClient, provider: AnyProvider, subject: str = "nora", next: str = ""
 ) -> httpx2.Response:
-    """Let a browser go to the provider and come back."""
-    return await browser.get(provider.let_in(await left(browser, next), subject))
+    """Sign in through the provider in a browser."""
+    return await browser.get(provider.sign_in(await start_sign_in(browser, next), subject))
 
 
-async def people(transaction: Transaction) -> list[User]:
+async def list_users(transaction: TransactionFactory) -> list[User]:
     async with transaction() as session:
         return list((await session.scalars(select(User).order_by(User.id))).all())
 
 
-async def count(transaction: Transaction, table: type[Any]) -> int:
+async def count(transaction: TransactionFactory, table: type[Any]) -> int:
     async with transaction() as session:
         return await session.scalar(select(func.count()).select_from(table)) or 0
 
 
-async def test_whoever_is_let_in_is_signed_in_and_taken_where_they_wanted(
-    houses: Houses, provider: AnyProvider, transaction: Transaction
+async def test_the_user_is_signed_in_and_redirected(
+    installations: InstallationFactory, provider: AnyProvider, transaction: TransactionFactory
 ) -> None:
-    house = houses(provider)
-    browser = house.browser()
-    back = await signed_in(browser, provider, next="/settings?x=1")
+    installation = installations(provider)
+    browser = installation.browser()
+    back = await sign_in_with(browser, provider, next="/settings?x=1")
 
     assert (back.status_code, back.headers["Location"]) == (303, "/settings?x=1")
     assert (await browser.get("/settings")).headers["Location"] == "/welcome"
-    [user] = await people(transaction)
+    [user] = await list_users(transaction)
     assert (user.clerk_user_id, user.email) == ("nora", "nora@example.com")
     assert user.email_verified_at
     assert user.password_hash is None
 
-    elsewhere = house.browser()
-    assert (await signed_in(elsewhere, provider)).status_code == 303
-    assert len(await people(transaction)) == 1
+    elsewhere = installation.browser()
+    assert (await sign_in_with(elsewhere, provider)).status_code == 303
+    assert len(await list_users(transaction)) == 1
 
 
-async def test_a_browser_comes_back_once(
-    houses: Houses, provider: AnyProvider, transaction: Transaction
+async def test_a_callback_is_accepted_once(
+    installations: InstallationFactory, provider: AnyProvider, transaction: TransactionFactory
 ) -> None:
-    browser = houses(provider).browser()
-    callback = provider.let_in(await left(browser))
+    browser = installations(provider).browser()
+    callback = provider.sign_in(await start_sign_in(browser))
     assert (await browser.get(callback)).status_code == 303
 
-    other = houses(provider).browser(cookies=dict(browser.cookies))
+    other = installations(provider).browser(cookies=dict(browser.cookies))
     for replaying in (browser, other):
         again = await replaying.get(callback)
         assert again.status_code in (403, 409)
@@ -78,27 +78,27 @@ async def test_a_browser_comes_back_once(
     assert await count(transaction, SignIn) == 1
 
 
-async def test_a_callback_that_is_replayed_with_its_cookie_is_used_already(
-    house: House, fake: FakeProvider
+async def test_a_replayed_callback_is_rejected_as_used(
+    installation: Installation, fake: FakeProvider
 ) -> None:
-    browser = house.browser()
-    callback = fake.let_in(await left(browser))
-    kept = dict(browser.cookies)
+    browser = installation.browser()
+    callback = fake.sign_in(await start_sign_in(browser))
+    stored = dict(browser.cookies)
     await browser.get(callback)
 
-    again = await house.browser(cookies=kept).get(callback)
+    again = await installation.browser(cookies=stored).get(callback)
     assert again.status_code == 409
     assert "This sign-in has been used already. Start again." in again.text
 
 
-async def test_a_callback_in_another_browser_does_nothing(
-    houses: Houses, provider: AnyProvider, transaction: Transaction
+async def test_a_callback_in_another_browser_is_rejected(
+    installations: InstallationFactory, provider: AnyProvider, transaction: TransactionFactory
 ) -> None:
-    house = houses(provider)
-    browser = house.browser()
-    callback = provider.let_in(await left(browser))
+    installation = installations(provider)
+    browser = installation.browser()
+    callback = provider.sign_in(await start_sign_in(browser))
 
-    victim = house.browser()
+    victim = installation.browser()
     caught = await victim.get(callback)
     assert caught.status_code == 403
     assert "another browser" in caught.text
@@ -107,19 +107,19 @@ async def test_a_callback_in_another_browser_does_nothing(
 
 
 @pytest.mark.parametrize("state", ["", "never given", "\0"])
-async def test_a_state_that_was_never_given_is_refused(house: House, state: str) -> None:
-    browser = house.browser()
-    await left(browser)
-    refused = await browser.get("/sign-in/oidc/callback", params={"state": state, "code": "x"})
-    assert refused.status_code == 404
-    assert "Nobody here has begun this sign-in." in refused.text
+async def test_an_unknown_state_is_rejected(installation: Installation, state: str) -> None:
+    browser = installation.browser()
+    await start_sign_in(browser)
+    rejected = await browser.get("/sign-in/oidc/callback", params={"state": state, "code": "x"})
+    assert rejected.status_code == 404
+    assert "Nobody here has begun this sign-in." in rejected.text
 
 
-async def test_who_takes_too_long_starts_again(
-    house: House, fake: FakeProvider, transaction: Transaction
+async def test_an_expired_sign_in_has_to_be_started_again(
+    installation: Installation, fake: FakeProvider, transaction: TransactionFactory
 ) -> None:
-    browser = house.browser()
-    callback = fake.let_in(await left(browser, "/agents"))
+    browser = installation.browser()
+    callback = fake.sign_in(await start_sign_in(browser, "/agents"))
     async with transaction() as session:
         await session.execute(update(PendingSignIn).values(expires_at=now()))
     late = await browser.get(callback)
@@ -127,24 +127,29 @@ async def test_who_takes_too_long_starts_again(
     assert "That took too long. Start again." in late.text
 
 
-async def test_two_tabs_sign_in_side_by_side(house: House, fake: FakeProvider) -> None:
-    browser = house.browser()
-    first, second = [fake.let_in(await left(browser)) for _ in range(2)]
-    kept = dict(browser.cookies)
+async def test_two_tabs_sign_in_independently(
+    installation: Installation, fake: FakeProvider
+) -> None:
+    browser = installation.browser()
+    first, second = [fake.sign_in(await start_sign_in(browser)) for _ in range(2)]
+    stored = dict(browser.cookies)
     assert (await browser.get(first)).status_code == 303
-    assert (await house.browser(cookies=kept).get(second)).status_code == 303
+    assert (await installation.browser(cookies=stored).get(second)).status_code == 303
 
 
 @pytest.mark.parametrize("spoil", SPOILT)
-async def test_a_token_that_is_not_the_providers_signs_nobody_in(
-    houses: Houses, provider: AnyProvider, transaction: Transaction, spoil: Spoil
+async def test_an_id_token_not_signed_by_the_provider_is_rejected(
+    installations: InstallationFactory,
+    provider: AnyProvider,
+    transaction: TransactionFactory,
+    spoil: Tamper,
 ) -> None:
     is_fake = isinstance(provider, FakeProvider)
     inner = provider.transport if is_fake else httpx2.AsyncHTTPTransport()
-    browser = houses(provider, transport=Meddler(inner, spoil)).browser()
-    refused = await signed_in(browser, provider)
-    assert refused.status_code == 401
-    assert REFUSED in refused.text
+    browser = installations(provider, transport=TamperingTransport(inner, spoil)).browser()
+    rejected = await sign_in_with(browser, provider)
+    assert rejected.status_code == 401
+    assert REFUSED in rejected.text
     assert await count(transaction, User) == await count(transaction, SignIn) == 0
 
 
@@ -160,59 +165,64 @@ async def test_a_token_that_is_not_the_providers_signs_nobody_in(
         {"at_hash": "of another token"},
     ],
 )
-async def test_a_token_for_something_else_signs_nobody_in(
-    house: House, fake: FakeProvider, transaction: Transaction, wrong: dict[str, Any]
+async def test_an_id_token_for_another_audience_is_rejected(
+    installation: Installation,
+    fake: FakeProvider,
+    transaction: TransactionFactory,
+    wrong: dict[str, Any],
 ) -> None:
-    fake.sign = lambda claims: fake.token(without_nones(claims | wrong))
-    refused = await signed_in(house.browser(), fake)
-    assert refused.status_code == 401
+    fake.sign = lambda claims: fake.token(drop_none_values(claims | wrong))
+    rejected = await sign_in_with(installation.browser(), fake)
+    assert rejected.status_code == 401
     assert await count(transaction, User) == await count(transaction, SignIn) == 0
 
 
-async def test_what_is_told_about_somebody_else_is_not_believed(
-    house: House, fake: FakeProvider, transaction: Transaction
+async def test_userinfo_about_another_subject_is_ignored(
+    installation: Installation, fake: FakeProvider, transaction: TransactionFactory
 ) -> None:
-    fake.told = lambda claims: claims | {"sub": "olga"}
-    assert (await signed_in(house.browser(), fake)).status_code == 401
+    fake.override_userinfo = lambda claims: claims | {"sub": "olga"}
+    assert (await sign_in_with(installation.browser(), fake)).status_code == 401
     assert await count(transaction, User) == 0
 
 
-async def test_an_address_is_verified_only_if_that_is_said_of_it(
-    house: House, fake: FakeProvider, transaction: Transaction
+async def test_an_address_is_verified_only_if_the_claim_says_so(
+    installation: Installation, fake: FakeProvider, transaction: TransactionFactory
 ) -> None:
-    """The signed token has one address; what is told of another does not count for it."""
+    """The token has one address; a claim about another one does not apply to it."""
     fake.sign = lambda claims: fake.token(claims | {"email": "alice@example.com"})
-    await signed_in(house.browser(), fake)
-    [user] = await people(transaction)
+    await sign_in_with(installation.browser(), fake)
+    [user] = await list_users(transaction)
     assert (user.email, user.email_verified_at) == ("alice@example.com", None)
 
 
-async def test_who_turns_back_is_told_so(house: House, fake: FakeProvider) -> None:
-    browser = house.browser()
-    state = httpx2.URL(await left(browser)).params["state"]
-    answer = {"state": state, "error": "access_denied", "error_description": "<b>no</b>"}
-    refused = await browser.get("/sign-in/oidc/callback", params=answer)
-    assert refused.status_code == 403
-    assert "You were not let in there, or you turned back. Try again." in refused.text
-    assert "<b>no" not in refused.text
+async def test_a_cancelled_sign_in_shows_a_message(
+    installation: Installation, fake: FakeProvider
+) -> None:
+    browser = installation.browser()
+    state = httpx2.URL(await start_sign_in(browser)).params["state"]
+    response = {"state": state, "error": "access_denied", "error_description": "<b>no</b>"}
+    rejected = await browser.get("/sign-in/oidc/callback", params=response)
+    assert rejected.status_code == 403
+    assert "You were not let in there, or you turned back. Try again." in rejected.text
+    assert "<b>no" not in rejected.text
 
 
-async def test_a_provider_that_is_away_leaves_the_password(
-    house: House, fake: FakeProvider
+async def test_an_unreachable_provider_leaves_the_password_form(
+    installation: Installation, fake: FakeProvider
 ) -> None:
     fake.is_down = True
-    browser = house.browser()
+    browser = installation.browser()
     page = await browser.get("/sign-in/oidc")
     assert page.status_code == 503
     assert "The sign-in service does not answer." in page.text
     assert 'name="password"' in page.text
 
 
-async def test_a_provider_that_goes_away_meanwhile_is_told(
-    house: House, fake: FakeProvider
+async def test_a_provider_lost_during_sign_in_shows_a_message(
+    installation: Installation, fake: FakeProvider
 ) -> None:
-    browser = house.browser()
-    callback = fake.let_in(await left(browser))
+    browser = installation.browser()
+    callback = fake.sign_in(await start_sign_in(browser))
     fake.is_down = True
     assert (await browser.get(callback)).status_code == 503
 
@@ -226,69 +236,71 @@ async def test_a_provider_that_goes_away_meanwhile_is_told(
         {"jwks_uri": None},
     ],
 )
-async def test_a_provider_that_says_what_cannot_be_is_not_used(
-    house: House, fake: FakeProvider, published: dict[str, Any]
+async def test_a_provider_with_invalid_metadata_is_not_used(
+    installation: Installation, fake: FakeProvider, published: dict[str, Any]
 ) -> None:
     fake.metadata = published
-    assert (await house.browser().get("/sign-in/oidc")).status_code == 503
+    assert (await installation.browser().get("/sign-in/oidc")).status_code == 503
 
 
 @pytest.mark.parametrize("next", ["https://evil.example", "//evil.example", "/\\evil.example"])
-async def test_nobody_is_led_to_another_site(house: House, fake: FakeProvider, next: str) -> None:
-    back = await signed_in(house.browser(), fake, next=next)
+async def test_redirects_never_lead_to_another_site(
+    installation: Installation, fake: FakeProvider, next: str
+) -> None:
+    back = await sign_in_with(installation.browser(), fake, next=next)
     assert back.headers["Location"] == "/"
 
 
-async def test_the_button_is_there_when_there_is_a_provider(
-    house: House, nobody: httpx2.AsyncClient
+async def test_the_button_is_shown_if_there_is_a_provider(
+    installation: Installation, anonymous: httpx2.AsyncClient
 ) -> None:
-    page = (await house.browser().get("/sign-in?next=/agents%3Fa%3D1%26b%3D2")).text
+    page = (await installation.browser().get("/sign-in?next=/agents%3Fa%3D1%26b%3D2")).text
     assert 'href="/sign-in/oidc?next=/agents%3Fa%3D1%26b%3D2"' in page
     assert "Continue with Example" in page
-    assert "/sign-in/oidc" not in (await nobody.get("/sign-in")).text
+    assert "/sign-in/oidc" not in (await anonymous.get("/sign-in")).text
     for path in ("/sign-in/oidc", "/sign-in/oidc/callback"):
-        assert (await nobody.get(path)).status_code == 404
+        assert (await anonymous.get(path)).status_code == 404
 
 
-async def test_who_leaves_too_often_has_to_wait(house: House) -> None:
-    browser = house.browser()
+async def test_starting_sign_ins_is_rate_limited(installation: Installation) -> None:
+    browser = installation.browser()
     tries = [(await browser.get("/sign-in/oidc")).status_code for _ in range(201)]
     assert tries == [303] * 200 + [429]
 
 
-async def test_strangers_do_not_come_before_the_first_owner(
-    house: House, fake: FakeProvider, transaction: Transaction
+async def test_external_users_cannot_sign_in_before_the_first_owner(
+    installation: Installation, fake: FakeProvider, transaction: TransactionFactory
 ) -> None:
     async with transaction() as session:
         await session.execute(delete(FirstRunLink))
-    refused = await signed_in(house.browser(), fake)
-    assert refused.status_code == 401
-    assert "The first owner uses the link that the server prints." in refused.text
+    rejected = await sign_in_with(installation.browser(), fake)
+    assert rejected.status_code == 401
+    assert "The first owner uses the link that the server prints." in rejected.text
     assert await count(transaction, User) == 0
 
 
-async def with_password(transaction: Transaction, world: World) -> dict[str, str]:
-    """Give Alice a password, and return what she types."""
+async def set_password(transaction: TransactionFactory, world: World) -> dict[str, str]:
+    """Give Alice a password, and return the form that she submits."""
     async with transaction() as session:
         world.alice.password_hash = hash_password(PASSWORD)
         await session.merge(world.alice)
     return {"email": "alice@example.com", "password": PASSWORD}
 
 
-async def test_an_address_is_not_enough_to_take_over_an_account_with_a_password(
-    house: House, fake: FakeProvider, transaction: Transaction, world: World
+async def test_an_address_does_not_take_over_a_password_account(
+    installation: Installation, fake: FakeProvider, transaction: TransactionFactory, world: World
 ) -> None:
-    typed = await with_password(transaction, world)
+    typed = await set_password(transaction, world)
     fake.people["al"] = {"email": "Alice@example.com", "email_verified": True}
-    browser = house.browser()
-    asked = await signed_in(browser, fake, "al")
-    assert asked.status_code == 401
-    assert "Sign in with it once, in this browser, and the two are connected." in asked.text
+    browser = installation.browser()
+    requested = await sign_in_with(browser, fake, "al")
+    assert requested.status_code == 401
+    assert "Sign in with it once, in this browser, and the two are connected." in requested.text
 
-    assert (await house.browser().post("/sign-in", data=typed)).status_code == 303
-    assert (await signed_in(house.browser(), fake, "al")).status_code == 401
+    assert (await installation.browser().post("/sign-in", data=typed)).status_code == 303
+    assert (await sign_in_with(installation.browser(), fake, "al")).status_code == 401
     assert (await browser.post("/sign-in", data=typed)).status_code == 303
-    back = await signed_in(house.browser(), fake, "al")
+    back = await sign_in_with(installation.browser(), fake, "al")
     assert back.status_code == 303
     assert await count(transaction, User) == 5
     async with transaction() as session:
@@ -296,40 +308,44 @@ async def test_an_address_is_not_enough_to_take_over_an_account_with_a_password(
     assert connected.user_id == world.alice.id
 
 
-async def test_a_password_connects_nobodys_account_but_ones_own(
-    house: House, fake: FakeProvider, transaction: Transaction, world: World
+async def test_a_password_connects_only_accounts_with_its_address(
+    installation: Installation, fake: FakeProvider, transaction: TransactionFactory, world: World
 ) -> None:
-    """A browser may be shared: whose address it is not, is not connected."""
-    await with_password(transaction, world)
+    """A browser may be shared: an account with another address is not connected."""
+    await set_password(transaction, world)
     async with transaction() as session:
         world.bob.password_hash = hash_password(PASSWORD)
         await session.merge(world.bob)
     fake.people["al"] = {"email": "alice@example.com", "email_verified": True}
-    browser = house.browser()
-    await signed_in(browser, fake, "al")
+    browser = installation.browser()
+    await sign_in_with(browser, fake, "al")
     typed = {"email": "bob@example.com", "password": PASSWORD}
     assert (await browser.post("/sign-in", data=typed)).status_code == 303
     assert await count(transaction, ExternalIdentity) == 0
 
 
-async def test_an_address_that_is_not_verified_finds_nobody(
-    house: House, fake: FakeProvider, transaction: Transaction, world: World
+async def test_an_unverified_address_finds_no_user(
+    installation: Installation, fake: FakeProvider, transaction: TransactionFactory, world: World
 ) -> None:
     fake.people["al"] = {"email": "alice@example.com", "email_verified": False}
-    assert (await signed_in(house.browser(), fake, "al")).status_code == 303
-    new = (await people(transaction))[-1]
+    assert (await sign_in_with(installation.browser(), fake, "al")).status_code == 303
+    new = (await list_users(transaction))[-1]
     assert (new.clerk_user_id, new.email) == ("al", None)
 
 
 @pytest.mark.parametrize("is_verified", [True, False])
-async def test_an_invitation_is_for_whoever_has_the_address_for_sure(
-    house: House, fake: FakeProvider, transaction: Transaction, world: World, is_verified: bool
+async def test_only_a_verified_address_accepts_an_invitation(
+    installation: Installation,
+    fake: FakeProvider,
+    transaction: TransactionFactory,
+    world: World,
+    is_verified: bool,
 ) -> None:
     """S10."""
     invite = Invite(
         organization_id=world.tern.id,
         invited_email="nora@example.com",
-        token_hash=fingerprint("the token"),
+        token_hash=hash_token("the token"),
         expires_at=now() + timedelta(days=1),
         created_at=now(),
         updated_at=now(),
@@ -337,6 +353,6 @@ async def test_an_invitation_is_for_whoever_has_the_address_for_sure(
     async with transaction() as session:
         session.add(invite)
     fake.people["nora"]["email_verified"] = is_verified
-    assert (await signed_in(house.browser(), fake)).status_code == 303
-    new = (await people(transaction))[-1]
+    assert (await sign_in_with(installation.browser(), fake)).status_code == 303
+    new = (await list_users(transaction))[-1]
     assert new.active_organization_id == (world.tern.id if is_verified else None)

@@ -1,33 +1,33 @@
-"""A fake gateway for each test, and a real one that the tests which ask for it share."""
+"""A fake gateway for each test, and a real gateway that the tests of `--gateway` share."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.openclaw import real, scripted
-from tests.openclaw.fake import Fake, running
-from tests.openclaw.real import Real
-from tests.openclaw.scripted import Model
+from tests.support import fake_llm
+from tests.support.fake_gateway import FakeGateway, run_fake_gateway
+from tests.support.fake_llm import FakeLlm
+from tests.support.real_gateway import RealGateway, run_real_gateway
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[Fake]:
-    async with running(Fake()) as fake:
+async def gateway() -> AsyncIterator[FakeGateway]:
+    async with run_fake_gateway(FakeGateway()) as fake:
         yield fake
 
 
 @pytest.fixture(scope="session")
-def model() -> Iterator[Model]:
-    """What thinks for all agents of the real gateway. Each file says how."""
-    with scripted.thinking() as model:
+def model() -> Iterator[FakeLlm]:
+    """The scripted model of all agents of the real gateway. Each test file sets its script."""
+    with fake_llm.run_fake_llm() as model:
         yield model
 
 
 @pytest.fixture(scope="session")
-def real_gateway(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
-    """A real gateway. It takes some 12 s to start, so a process starts one for all of its files.
+def real_gateway(model: FakeLlm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealGateway]:
+    """A real gateway. It takes about 12 s to start, so each process starts one for all its files.
 
-    A test looks only at sessions and agents of its own, and leaves the gateway running.
+    A test uses only its own sessions and agents, and leaves the gateway running.
     """
-    with real.gateway(tmp_path_factory.mktemp("gateway"), model=model.url) as running:
-        yield running
+    with run_real_gateway(tmp_path_factory.mktemp("gateway"), model=model.url) as gateway:
+        yield gateway

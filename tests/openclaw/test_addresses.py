@@ -1,4 +1,4 @@
-"""Where we go, and where nobody can send us (W-11)."""
+"""Addresses of gateways that are allowed and forbidden (W-11)."""
 
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -6,22 +6,22 @@ from typing import Any
 import pytest
 
 from openclaw import (
-    Address,
+    AddressPolicy,
+    ErrorKind,
+    GatewayAddress,
     GatewayError,
-    Guard,
-    Target,
-    Trouble,
-    connect,
-    dialing,
-    parse,
+    GatewayTarget,
+    open_connection,
+    parse_address,
+    websocket,
 )
-from openclaw.addresses import resolve
-from tests.openclaw.fake import TOKEN, Fake
+from openclaw.addresses import resolve_address
+from tests.support.fake_gateway import TOKEN, FakeGateway
 
-EVERYTHING = Guard((ip_network("0.0.0.0/0"), ip_network("::/0")))
-NOTHING = Guard(())
+ALLOW_ALL = AddressPolicy((ip_network("0.0.0.0/0"), ip_network("::/0")))
+ALLOW_NONE = AddressPolicy(())
 
-NEVER = [
+RESERVED = [
     "0.0.0.0",
     "0.1.2.3",
     "169.254.169.254",
@@ -62,31 +62,31 @@ LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:
 PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8"]
 
 
-@pytest.mark.parametrize("ip", NEVER)
-def test_some_addresses_are_opened_by_no_setting(ip: str) -> None:
-    assert not EVERYTHING.allows(ip_address(ip))
+@pytest.mark.parametrize("ip", RESERVED)
+def test_reserved_addresses_are_forbidden_with_every_setting(ip: str) -> None:
+    assert not ALLOW_ALL.allows(ip_address(ip))
 
 
 @pytest.mark.parametrize("ip", [*PRIVATE, *LOOPBACK])
-def test_what_is_not_public_has_to_be_allowed(ip: str) -> None:
+def test_private_addresses_must_be_allowed(ip: str) -> None:
     """W-11."""
-    assert not NOTHING.allows(ip_address(ip))
-    assert EVERYTHING.allows(ip_address(ip))
-    assert Guard().allows(ip_address(ip)) is (ip in LOOPBACK)
+    assert not ALLOW_NONE.allows(ip_address(ip))
+    assert ALLOW_ALL.allows(ip_address(ip))
+    assert AddressPolicy().allows(ip_address(ip)) is (ip in LOOPBACK)
 
 
 @pytest.mark.parametrize("ip", PUBLIC)
-def test_what_is_public_is_open(ip: str) -> None:
-    assert NOTHING.allows(ip_address(ip))
+def test_public_addresses_are_always_allowed(ip: str) -> None:
+    assert ALLOW_NONE.allows(ip_address(ip))
 
 
-def test_only_the_networks_that_are_named_are_allowed() -> None:
-    guard = Guard((ip_network("10.1.0.0/16"), ip_network("fd12::/16")))
-    assert guard.allows(ip_address("10.1.2.3"))
-    assert guard.allows(ip_address("::ffff:10.1.2.3"))
-    assert guard.allows(ip_address("fd12::5"))
-    assert not guard.allows(ip_address("10.2.0.1"))
-    assert not guard.allows(ip_address("127.0.0.1"))
+def test_only_configured_networks_are_allowed() -> None:
+    policy = AddressPolicy((ip_network("10.1.0.0/16"), ip_network("fd12::/16")))
+    assert policy.allows(ip_address("10.1.2.3"))
+    assert policy.allows(ip_address("::ffff:10.1.2.3"))
+    assert policy.allows(ip_address("fd12::5"))
+    assert not policy.allows(ip_address("10.2.0.1"))
+    assert not policy.allows(ip_address("127.0.0.1"))
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_only_the_networks_that_are_named_are_allowed() -> None:
         "ws://gateway.example/" + "a" * 500,
     ],
 )
-def test_an_address_that_is_none_is_refused_with_a_reason(url: str) -> None:
-    with pytest.raises(GatewayError) as caught:
-        parse(url)
-    assert caught.value.trouble is Trouble.ADDRESS_INVALID
-    assert caught.value.message.endswith(".")
-    assert "secret" not in caught.value.message
+def test_an_invalid_address_is_rejected_with_a_reason(url: str) -> None:
+    with pytest.raises(GatewayError) as error_info:
+        parse_address(url)
+    assert error_info.value.kind is ErrorKind.ADDRESS_INVALID
+    assert error_info.value.message.endswith(".")
+    assert "secret" not in error_info.value.message
 
 
 @pytest.mark.parametrize(
@@ -132,37 +132,39 @@ def test_an_address_that_is_none_is_refused_with_a_reason(url: str) -> None:
         ("ws://[::1]:18789/", "::1", 18789, False),
     ],
 )
-def test_an_address_is_taken_apart(url: str, host: str, port: int, is_secure: bool) -> None:
-    assert parse(url) == Address(url, host, port, is_secure)
+def test_an_address_is_parsed(url: str, host: str, port: int, is_secure: bool) -> None:
+    assert parse_address(url) == GatewayAddress(url, host, port, is_secure)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "2130706433", "0x7f.1", "[::1]"])
-async def test_every_way_to_write_an_address_is_looked_at(host: str) -> None:
-    with pytest.raises(GatewayError) as caught:
-        await resolve(parse(f"ws://{host}:18789"), NOTHING)
-    assert caught.value.trouble is Trouble.ADDRESS_FORBIDDEN
-    assert await resolve(parse(f"ws://{host}:18789"), Guard())
+async def test_every_notation_of_an_address_is_checked(host: str) -> None:
+    with pytest.raises(GatewayError) as error_info:
+        await resolve_address(parse_address(f"ws://{host}:18789"), ALLOW_NONE)
+    assert error_info.value.kind is ErrorKind.ADDRESS_FORBIDDEN
+    assert await resolve_address(parse_address(f"ws://{host}:18789"), AddressPolicy())
 
 
-async def test_a_name_that_leads_nowhere_is_told() -> None:
+async def test_an_unknown_host_name_is_reported() -> None:
     for host in ("no-such-name.invalid", "a" * 64 + ".example"):
-        with pytest.raises(GatewayError) as caught:
-            await resolve(parse(f"ws://{host}"), Guard())
-        assert caught.value.trouble is Trouble.DNS
+        with pytest.raises(GatewayError) as error_info:
+            await resolve_address(parse_address(f"ws://{host}"), AddressPolicy())
+        assert error_info.value.kind is ErrorKind.DNS
 
 
-async def test_a_name_that_changes_its_mind_is_not_followed(
-    gateway: Fake, monkeypatch: pytest.MonkeyPatch
+async def test_a_host_name_is_resolved_only_once(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """W-11. What was looked at is what is connected to: the name is asked once."""
-    asked: list[str] = []
+    """W-11. The connection uses the IP address that was checked (DNS rebinding)."""
+    resolved_hosts: list[str] = []
 
-    async def rebinding(address: Address, guard: Guard) -> Any:
-        asked.append(address.host)
-        found = "127.0.0.1" if len(asked) == 1 else "169.254.169.254"
-        return [ip_address(found)]
+    async def resolve_differently(address: GatewayAddress, policy: AddressPolicy) -> Any:
+        resolved_hosts.append(address.host)
+        ip = "127.0.0.1" if len(resolved_hosts) == 1 else "169.254.169.254"
+        return [ip_address(ip)]
 
-    monkeypatch.setattr(dialing, "resolve", rebinding)
-    async with await connect(Target(f"ws://evil.invalid:{gateway.port}", TOKEN)) as connection:
+    monkeypatch.setattr(websocket, "resolve_address", resolve_differently)
+    async with await open_connection(
+        GatewayTarget(f"ws://evil.invalid:{gateway.port}", TOKEN)
+    ) as connection:
         assert connection.hello.protocol == 4
-    assert asked == ["evil.invalid"]
+    assert resolved_hosts == ["evil.invalid"]

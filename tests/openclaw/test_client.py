@@ -1,154 +1,148 @@
-"""The client calls a gateway that answers in every way that gateways do, and worse."""
+"""A client waits for gateways that are temporarily unavailable."""
 
 import asyncio
-import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from openclaw import Connection, GatewayError, Trouble, connect, dialing
-from openclaw.subscriptions import MISSED
-from tests.openclaw.fake import Fake, Refused, soon, target
-
-
-async def test_calls_wait_for_their_own_answers_whatever_the_order(gateway: Fake) -> None:
-    """W-44."""
-    gateway.methods = {"first": lambda _: {"it": "first"}, "second": lambda _: None}
-    gateway.answers = {"held": None}
-    async with await connect(target(gateway)) as connection:
-        held = asyncio.create_task(connection.call("held"))
-        first, second = await asyncio.gather(connection.call("first"), connection.call("second"))
-        assert first == {"it": "first"}
-        assert second is None  # a good answer (W-44)
-        await soon(lambda: len(gateway.calls) == 3)
-        held.cancel()
-    assert gateway.calls[0] == ("held", {})
-
-
-async def test_an_answer_that_nobody_waits_for_any_more_is_passed_over(gateway: Fake) -> None:
-    late = json.dumps({"type": "res", "id": "1", "ok": True, "payload": "late"})
-    strange = json.dumps({"type": "pong", "id": "1"})
-    gateway.answers = {"slow": None, "late": late}
-    gateway.methods = {"health": lambda _: "well"}
-    async with await connect(target(gateway)) as connection:
-        with pytest.raises(GatewayError) as caught:
-            await connection.call("slow", within=0.05)
-        assert caught.value.trouble is Trouble.TIMEOUT
-        with pytest.raises(GatewayError):
-            await connection.call("late", within=0.05)
-        gateway.answers = {"late": strange}
-        with pytest.raises(GatewayError):
-            await connection.call("late", within=0.05)
-        assert await connection.call("health") == "well"
-
-
-async def test_what_a_gateway_refuses_is_told_by_codes(gateway: Fake) -> None:
-    """W-37."""
-    details = {"code": "MISSING_SCOPE", "missingScope": "operator.admin"}
-
-    def refuse(params: dict[str, Any]) -> None:
-        raise Refused(**params)
-
-    gateway.methods = {"ask": refuse}
-    async with await connect(target(gateway)) as connection:
-        for answer, expected in [
-            ({"code": "FORBIDDEN", "details": details}, Trouble.MISSING_SCOPE),
-            ({"code": "UNAVAILABLE", "message": "does not exist"}, Trouble.UNAVAILABLE),
-            ({"code": "INVALID_REQUEST", "message": "timeout, unavailable"}, Trouble.REJECTED),
-            ({"code": "SOMETHING_NEW"}, Trouble.REJECTED),
-            ({"code": 5, "message": ["odd"], "retryAfterMs": "soon"}, Trouble.REJECTED),
-        ]:
-            with pytest.raises(GatewayError) as caught:
-                await connection.call("ask", answer)
-            assert caught.value.trouble is expected, answer
-    assert GatewayError(Trouble.MISSING_SCOPE, "", details=details).missing_scopes == [
-        "operator.admin"
-    ]
-
-
-@pytest.mark.parametrize("raw", ["{nonsense", b"binary", "[]", '{"type":"res","id":1,"ok":true}'])
-async def test_a_frame_that_is_none_ends_the_connection_for_all(
-    gateway: Fake, raw: str | bytes
-) -> None:
-    gateway.answers = {"held": None, "break": raw}
-    connection = await connect(target(gateway))
-    held = asyncio.create_task(connection.call("held"))
-    await soon(lambda: gateway.calls)
-    for waiting in (connection.call("break"), held, connection.call("health")):
-        with pytest.raises(GatewayError) as caught:
-            await waiting
-        assert caught.value.trouble is Trouble.MALFORMED
-    assert (await connection.wait_closed()).trouble is Trouble.MALFORMED
-    await connection.close()
-
-
-async def test_what_is_too_large_is_not_taken_and_not_sent(
-    gateway: Fake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """W-32."""
-    monkeypatch.setattr(dialing, "LARGEST", 100_000)
-    gateway.largest = 1_000
-    gateway.methods = {"much": lambda _: "x" * 200_000, "health": lambda _: "x" * 90_000}
-    async with await connect(target(gateway)) as connection:
-        with pytest.raises(GatewayError) as caught:
-            await connection.call("health", {"text": "ü" * 500})
-        assert caught.value.trouble is Trouble.TOO_LARGE
-        assert len(await connection.call("health")) == 90_000
-        with pytest.raises(GatewayError) as caught:
-            await connection.call("much")
-        assert caught.value.trouble is Trouble.TOO_LARGE
-
-
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        (1012, Trouble.RESTARTING),
-        (1013, Trouble.STARTING_UP),
-        (4001, Trouble.RESTARTING),
-        (1000, Trouble.CLOSED),
-        (1008, Trouble.CLOSED),
-    ],
+from openclaw import ErrorKind, GatewayClient, GatewayError, GatewayTarget, RetryPolicy
+from openclaw.subscriptions import EVENTS_MISSED
+from tests.support.fake_gateway import (
+    ErrorResponse,
+    FakeGateway,
+    create_target,
+    run_fake_gateway,
+    wait_until,
 )
-async def test_the_code_with_which_a_gateway_closes_says_why(
-    gateway: Fake, code: int, expected: Trouble
+
+RETRY_POLICY = RetryPolicy(call_timeout=5, total_timeout=5, first_delay=0.01, max_delay=0.05)
+SHORT_POLICY = replace(RETRY_POLICY, total_timeout=0.3)
+
+
+async def test_a_client_waits_for_a_gateway_that_is_starting(gateway: FakeGateway) -> None:
+    gateway.startup_rejections = 3
+    gateway.handlers = {"health": lambda _: "well"}
+    async with GatewayClient(create_target(gateway), retry_policy=RETRY_POLICY) as client:
+        assert await client.call_with_retry("health") == "well"
+        assert (await client.get_hello()).protocol == 4
+    assert len(gateway.connect_params) == 4
+    gateway.startup_rejections = 1_000
+    async with GatewayClient(create_target(gateway), retry_policy=SHORT_POLICY) as client:
+        with pytest.raises(GatewayError) as caught:
+            await client.call_with_retry("health")
+    assert caught.value.kind is ErrorKind.STARTING_UP
+
+
+async def test_a_client_retries_when_the_gateway_is_unavailable(gateway: FakeGateway) -> None:
+    responses = iter([ErrorResponse("UNAVAILABLE"), ErrorResponse("UNAVAILABLE", retryAfterMs=20)])
+
+    def health(_params: dict[str, Any]) -> str:
+        for response in responses:
+            raise response
+        return "well"
+
+    gateway.handlers = {"health": health}
+    async with GatewayClient(create_target(gateway), retry_policy=RETRY_POLICY) as client:
+        assert await client.call_with_retry("health") == "well"
+    assert len(gateway.calls) == 3
+
+
+async def test_a_call_without_response_is_retried_only_if_idempotent(
+    gateway: FakeGateway,
 ) -> None:
-    gateway.closes = {"health": code}
-    connection = await connect(target(gateway))
-    with pytest.raises(GatewayError) as caught:
-        await connection.call("health")
-    assert caught.value.trouble is expected
-    await connection.close()
+    """A27.15. W-43: the repeated call has the same idempotency key."""
+    gateway.handlers = {"chat.send": lambda params: params["idempotencyKey"]}
+    gateway.close_codes = {"chat.send": 1012}
+    key = {"idempotencyKey": "k-1"}
+    async with GatewayClient(create_target(gateway), retry_policy=RETRY_POLICY) as client:
+        assert await client.call_with_retry("chat.send", key, is_idempotent=True) == "k-1"
+        assert gateway.calls == [("chat.send", key)] * 2
+        gateway.close_codes = {"chat.send": 1012}
+        with pytest.raises(GatewayError) as caught:
+            await client.call_with_retry("chat.send", key)
+        assert caught.value.kind is ErrorKind.RESTARTING
+        assert await client.call_with_retry("chat.send", key) == "k-1"
 
 
-async def test_events_come_in_order_and_only_those_that_were_wanted(gateway: Fake) -> None:
-    async with await connect(target(gateway)) as connection:
-        chats, everything = connection.hub.subscribe("chat"), connection.hub.subscribe()
-        for number in range(3):
-            await gateway.tell("chat", {"n": number})
-            await gateway.tell("tick", {})
-        assert [(await chats.next()).payload["n"] for _ in range(3)] == [0, 1, 2]
-        assert [(await everything.next()).name for _ in range(6)] == ["chat", "tick"] * 3
-        chats.close()
-        await gateway.tell("chat", {})
-        await everything.next()
-    assert await everything.next() is MISSED
+async def test_a_connected_client_waits_for_its_gateway_to_restart() -> None:
+    """A27.8. The restart of a gateway is not an error."""
+    fake = FakeGateway(handlers={"health": lambda _: "well"})
+    async with run_fake_gateway(fake):
+        client = GatewayClient(create_target(fake), retry_policy=RETRY_POLICY)
+        subscription = client.subscribe("chat")
+        assert await client.call_with_retry("health") == "well"
+    pending_call = asyncio.create_task(client.call_with_retry("health", is_idempotent=True))
+    assert await subscription.next_event() is EVENTS_MISSED
+    await asyncio.sleep(0.1)
+    assert not pending_call.done()
+    async with run_fake_gateway(fake):
+        assert await pending_call == "well"
+        await fake.send_event("chat", {"n": 1})
+        assert (await subscription.next_event()).payload == {"n": 1}
+        await client.close()
 
 
-async def test_who_listens_too_slowly_is_told_so_and_costs_no_memory(gateway: Fake) -> None:
-    async with await connect(target(gateway)) as connection:
-        slow = connection.hub.subscribe("chat", most=10)
-        other = connection.hub.subscribe("end")
-        for number in range(50):
-            await gateway.tell("chat", {"n": number})
-        await gateway.tell("end", {})
-        await other.next()
-        assert await slow.next() is MISSED
-        assert [(await slow.next()).payload["n"] for _ in range(10)] == list(range(40, 50))
+async def test_a_client_does_not_retry_permanent_errors(gateway: FakeGateway) -> None:
+    gateway.token = "another"
+    async with GatewayClient(create_target(gateway), retry_policy=RETRY_POLICY) as client:
+        with pytest.raises(GatewayError) as caught:
+            await client.call_with_retry("health")
+    assert caught.value.kind is ErrorKind.TOKEN_MISMATCH
+    assert len(gateway.connect_params) == 1
+    async with GatewayClient(
+        GatewayTarget("ws://127.0.0.1:9"), retry_policy=RETRY_POLICY
+    ) as client:
+        with pytest.raises(GatewayError) as caught:
+            await client.call_with_retry("health")
+    assert caught.value.kind is ErrorKind.REFUSED
 
 
-async def test_a_connection_that_was_closed_answers_nobody(gateway: Fake) -> None:
-    connection: Connection = await connect(target(gateway))
-    await connection.close()
-    with pytest.raises(GatewayError) as caught:
-        await connection.call("health")
-    assert caught.value.trouble is Trouble.CLOSED
+async def test_a_client_never_exceeds_its_total_timeout(gateway: FakeGateway) -> None:
+    """W-32. A27.10."""
+    gateway.raw_responses = {"health": None}
+    async with GatewayClient(create_target(gateway), retry_policy=SHORT_POLICY) as client:
+        with pytest.raises(GatewayError) as caught:
+            await client.call_with_retry("health")
+    assert caught.value.kind is ErrorKind.TIMEOUT
+
+
+async def test_a_persistent_client_reconnects_when_errors_are_fixed(
+    gateway: FakeGateway,
+) -> None:
+    """This works for every error, without an action of the user (market need 1)."""
+    gateway.requires_pairing = True
+    changes: list[Any] = []
+
+    async def on_change(change: Any) -> None:
+        changes.append(getattr(change, "kind", "connected"))
+
+    client = GatewayClient(create_target(gateway), retry_policy=RETRY_POLICY)
+    connection_task = asyncio.create_task(client.stay_connected(on_change))
+    await wait_until(lambda: len(changes) >= 2)
+    assert set(changes) == {ErrorKind.PAIRING_REQUIRED}
+    gateway.approve_device()
+    await wait_until(lambda: changes[-1] == "connected")
+    await gateway.close_connections(4001)
+    await wait_until(lambda: changes[-2:] == [ErrorKind.RESTARTING, "connected"])
+    connection_task.cancel()
+    await client.close()
+
+
+async def test_concurrent_callers_share_one_connection(gateway: FakeGateway) -> None:
+    """A27.10."""
+    gateway.handlers = {"health": lambda _: "well"}
+    async with GatewayClient(create_target(gateway), retry_policy=RETRY_POLICY) as client:
+        assert (
+            await asyncio.gather(*(client.call_with_retry("health") for _ in range(20)))
+            == ["well"] * 20
+        )
+    assert len(gateway.connect_params) == 1
+
+
+def test_retry_delays_grow_and_are_randomized() -> None:
+    delays = RetryPolicy(first_delay=1, max_delay=8).delays()
+    first_delays = [next(delays) for _ in range(6)]
+    for delay, expected in zip(first_delays, [1, 2, 4, 8, 8, 8], strict=True):
+        assert 0.8 * expected <= delay <= 1.2 * expected
+    assert len({next(RetryPolicy().delays()) for _ in range(20)}) > 1

@@ -1,34 +1,34 @@
-"""What waits for who listens to a gateway: never more than fits, however much a gateway sends."""
+"""The queue of events for a subscriber has a limited size."""
 
 import json
 
-from openclaw import MISSED, Event, frames
-from openclaw.subscriptions import MOST_WAITING, Hub
+from openclaw import EVENTS_MISSED, GatewayEvent, frames
+from openclaw.subscriptions import MAX_QUEUE_SIZE, EventHub
 
 
-def an_event(number: int, size: int) -> Event:
+def make_event(number: int, size: int) -> GatewayEvent:
     payload = {"number": number, "text": "x" * size}
-    event = frames.read(json.dumps({"type": "event", "event": "chat", "payload": payload}))
-    assert isinstance(event, Event)
+    event = frames.decode_frame(json.dumps({"type": "event", "event": "chat", "payload": payload}))
+    assert isinstance(event, GatewayEvent)
     return event
 
 
-async def test_large_events_make_room_for_those_that_come_after_them() -> None:
-    hub = Hub()
-    heard = hub.subscribe("chat")
+async def test_large_events_are_dropped_in_favour_of_later_ones() -> None:
+    hub = EventHub()
+    subscription = hub.subscribe("chat")
     for number in range(5):
-        hub.tell(an_event(number, MOST_WAITING // 2 - 1_000))
-    assert await heard.next() is MISSED
-    assert [(await heard.next()).payload["number"] for _ in range(2)] == [3, 4]
+        hub.publish(make_event(number, MAX_QUEUE_SIZE // 2 - 1_000))
+    assert await subscription.next_event() is EVENTS_MISSED
+    assert [(await subscription.next_event()).payload["number"] for _ in range(2)] == [3, 4]
 
-    hub.tell(an_event(5, 10))
-    assert (await heard.next()).payload["number"] == 5
+    hub.publish(make_event(5, 10))
+    assert (await subscription.next_event()).payload["number"] == 5
 
 
-async def test_an_event_that_is_larger_than_all_that_may_wait_is_missed() -> None:
-    hub = Hub()
-    heard = hub.subscribe("chat")
-    hub.tell(an_event(0, MOST_WAITING + 1))
-    assert await heard.next() is MISSED
-    hub.tell(an_event(1, 10))
-    assert (await heard.next()).payload["number"] == 1
+async def test_an_event_larger_than_the_queue_is_missed() -> None:
+    hub = EventHub()
+    subscription = hub.subscribe("chat")
+    hub.publish(make_event(0, MAX_QUEUE_SIZE + 1))
+    assert await subscription.next_event() is EVENTS_MISSED
+    hub.publish(make_event(1, 10))
+    assert (await subscription.next_event()).payload["number"] == 1

@@ -1,4 +1,4 @@
-"""Agents that are moved or deleted while somebody waits for their board."""
+"""Agents that are moved or deleted while another request waits for their board."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,19 +6,21 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Conflict, Forbidden, Unauthorized
+from core.db.engine import TransactionFactory
+from core.errors import Conflict, Forbidden, Unauthorized
 from models import Agent, Member, Status, Task
 from services import agents, boards, identity, organizations, tasks
-from tests.conftest import Transaction
-from tests.race.waiting import somebody_waits
-from tests.services.test_tokens import give_token
-from tests.world import World
+from tests.services.test_tokens import add_token
+from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.world import World
 
 Deed = Callable[[AsyncSession], Awaitable[object]]
 
 
-async def done_while_waiting(transaction: Transaction, waits: Deed, meanwhile: Deed) -> object:
-    """Do something, let it wait for a lock until something else is done, and return how it ends."""
+async def run_while_waiting(
+    transaction: TransactionFactory, waits: Deed, meanwhile: Deed
+) -> object:
+    """Run `waits`, which waits for a lock until `meanwhile` is done, and return its result."""
 
     async def do() -> object:
         async with transaction() as session:
@@ -27,128 +29,132 @@ async def done_while_waiting(transaction: Transaction, waits: Deed, meanwhile: D
     async with transaction() as session:
         await meanwhile(session)
         waiting = asyncio.create_task(do())
-        await somebody_waits(transaction)
+        await wait_for_lock_waiter(transaction)
     return (await asyncio.gather(waiting, return_exceptions=True))[0]
 
 
 @pytest.fixture
-async def alices(real_transaction: Transaction, real_world: World) -> Member:
-    async with real_transaction() as session:
-        return await organizations.active(session, real_world.alice)
+async def alices(isolated_transaction: TransactionFactory, isolated_world: World) -> Member:
+    async with isolated_transaction() as session:
+        return await organizations.get_or_create_active_membership(session, isolated_world.alice)
 
 
 @pytest.fixture
-async def task(real_transaction: Transaction, real_world: World) -> Task:
-    async with real_transaction() as session:
-        return await session.merge(real_world.task())
+async def task(isolated_transaction: TransactionFactory, isolated_world: World) -> Task:
+    async with isolated_transaction() as session:
+        return await session.merge(isolated_world.make_task())
 
 
 def to_the_garden(world: World, alices: Member, agent: Agent) -> Deed:
-    return lambda session: agents.change(session, alices, agent.id, {"board_id": world.garden.id})
+    return lambda session: agents.update_agent(
+        session, alices, agent.id, {"board_id": world.garden.id}
+    )
 
 
 def away(world: World, agent: Agent) -> Deed:
-    return lambda session: agents.delete(session, world.alice, agent.id)
+    return lambda session: agents.delete_agent(session, world.alice, agent.id)
 
 
-async def test_an_agent_that_is_moved_while_its_claim_waits_gets_nothing(
-    real_transaction, real_world, alices, task
+async def test_an_agent_moved_during_its_claim_gets_no_task(
+    isolated_transaction, isolated_world, alices, task
 ) -> None:
-    world = real_world
+    world = isolated_world
 
     async def claim(session):
-        board = await boards.hold(session, world.worker, world.board.id)
-        await tasks.change(session, world.worker, board, task.id, {"status": "in_progress"})
+        board = await boards.lock_board(session, world.worker, world.board.id)
+        await tasks.update_task(session, world.worker, board, task.id, {"status": "in_progress"})
 
     moving = to_the_garden(world, alices, world.worker)
-    refused = await done_while_waiting(real_transaction, claim, moving)
-    assert isinstance(refused, Forbidden)
-    async with real_transaction() as session:
+    rejected = await run_while_waiting(isolated_transaction, claim, moving)
+    assert isinstance(rejected, Forbidden)
+    async with isolated_transaction() as session:
         assert (await session.get(Task, task.id)).status is Status.INBOX
 
 
-async def test_an_agent_that_is_deleted_while_its_comment_waits_is_known_no_more(
-    real_transaction, real_world, task
+async def test_an_agent_deleted_during_its_comment_is_unauthorized(
+    isolated_transaction, isolated_world, task
 ) -> None:
-    world = real_world
+    world = isolated_world
 
     async def speak(session):
-        board = await boards.hold(session, world.worker, world.board.id)
-        await tasks.comment(session, world.worker, board, task.id, "I am still here.")
+        board = await boards.lock_board(session, world.worker, world.board.id)
+        await tasks.create_comment(session, world.worker, board, task.id, "I am still here.")
 
-    refused = await done_while_waiting(real_transaction, speak, away(world, world.worker))
-    assert isinstance(refused, Unauthorized)
+    rejected = await run_while_waiting(isolated_transaction, speak, away(world, world.worker))
+    assert isinstance(rejected, Unauthorized)
 
 
-async def test_a_lead_that_is_moved_while_it_waits_leads_no_more(
-    real_transaction, real_world, alices, task
+async def test_a_lead_moved_during_its_request_has_no_lead_rights(
+    isolated_transaction, isolated_world, alices, task
 ) -> None:
-    world = real_world
+    world = isolated_world
 
     async def remove(session):
-        board = await boards.hold(session, world.lead, world.board.id)
-        await tasks.delete(session, world.lead, board, task.id)
+        board = await boards.lock_board(session, world.lead, world.board.id)
+        await tasks.delete_task(session, world.lead, board, task.id)
 
     moving = to_the_garden(world, alices, world.lead)
-    assert isinstance(await done_while_waiting(real_transaction, remove, moving), Forbidden)
+    assert isinstance(await run_while_waiting(isolated_transaction, remove, moving), Forbidden)
 
 
-@pytest.mark.parametrize("deed", ["change", "issue_token", "delete"])
-async def test_who_waits_for_an_agent_that_is_moved_is_told_to_try_again(
-    real_transaction, real_world, alices, deed
+@pytest.mark.parametrize("operation", ["change", "issue_token", "delete"])
+async def test_changing_an_agent_moved_meanwhile_is_a_conflict(
+    isolated_transaction, isolated_world, alices, operation
 ) -> None:
-    world, id = real_world, real_world.worker.id
-    deeds = {
-        "change": lambda session: agents.change(session, alices, id, {"name": "Renamed"}),
+    world, id = isolated_world, isolated_world.worker.id
+    operations = {
+        "change": lambda session: agents.update_agent(session, alices, id, {"name": "Renamed"}),
         "issue_token": lambda session: agents.issue_token(session, alices, id),
-        "delete": lambda session: agents.delete(session, world.alice, id),
+        "delete": lambda session: agents.delete_agent(session, world.alice, id),
     }
     moving = to_the_garden(world, alices, world.worker)
-    refused = await done_while_waiting(real_transaction, deeds[deed], moving)
-    assert isinstance(refused, Conflict)
-    assert refused.code == "agent_moved"
+    rejected = await run_while_waiting(isolated_transaction, operations[operation], moving)
+    assert isinstance(rejected, Conflict)
+    assert rejected.code == "agent_moved"
 
 
-async def test_deleting_an_agent_that_is_deleted_meanwhile_is_no_trouble(
-    real_transaction, real_world
+async def test_deleting_an_agent_deleted_meanwhile_is_no_error(
+    isolated_transaction, isolated_world
 ) -> None:
-    going = away(real_world, real_world.worker)
-    assert await done_while_waiting(real_transaction, going, going) is None
+    going = away(isolated_world, isolated_world.worker)
+    assert await run_while_waiting(isolated_transaction, going, going) is None
 
 
-async def test_a_token_that_is_first_used_while_its_agent_is_deleted_opens_nothing(
-    real_transaction, real_world
+async def test_a_token_used_during_its_agents_deletion_is_rejected(
+    isolated_transaction, isolated_world
 ) -> None:
-    worker = real_world.worker
-    async with real_transaction() as session:
-        new = await give_token(session, worker)
+    worker = isolated_world.worker
+    async with isolated_transaction() as session:
+        new = await add_token(session, worker)
 
     async def call(session):
-        return await identity.agent_with_token(session, new)
+        return await identity.authenticate_agent(session, new)
 
-    assert await done_while_waiting(real_transaction, call, away(real_world, worker)) is None
+    assert await run_while_waiting(isolated_transaction, call, away(isolated_world, worker)) is None
 
 
-async def test_a_first_call_and_a_deletion_at_once_do_not_block_each_other(
-    real_transaction, real_world
+async def test_a_first_call_and_a_deletion_do_not_deadlock(
+    isolated_transaction, isolated_world
 ) -> None:
-    world = real_world
-    async with real_transaction() as session:
-        board = await boards.hold(session, world.alice, world.garden.id)
-        made = [
-            await agents.create(session, world.alice, board, agents.AgentDraft(name=f"No. {n}"))
+    world = isolated_world
+    async with isolated_transaction() as session:
+        board = await boards.lock_board(session, world.alice, world.garden.id)
+        created = [
+            await agents.create_agent(
+                session, world.alice, board, agents.AgentDraft(name=f"No. {n}")
+            )
             for n in range(60)
         ]
 
     async def call(token):
-        async with real_transaction() as session:
-            agent = await identity.agent_with_token(session, token)
+        async with isolated_transaction() as session:
+            agent = await identity.authenticate_agent(session, token)
             if agent is not None:
-                await agents.touch(session, agent)
+                await agents.touch_agent(session, agent)
 
     async def delete(agent):
-        async with real_transaction() as session:
-            await agents.delete(session, world.alice, agent.id)
+        async with isolated_transaction() as session:
+            await agents.delete_agent(session, world.alice, agent.id)
 
-    for agent, token in made:
+    for agent, token in created:
         await asyncio.gather(delete(agent), call(token))

@@ -1,28 +1,29 @@
-"""The demo starts while people work in it."""
+"""The demo starts while its boards are in use."""
 
 import asyncio
 
-from services import agents, boards, demo, organizations
-from tests.race.waiting import somebody_waits
+from cli import demo_data
+from services import agents, boards, organizations
+from tests.support.lock_waiter import wait_for_lock_waiter
 
 
-async def test_the_demo_holds_its_boards_before_it_records_anything(
-    real_transaction, real_world
+async def test_the_demo_locks_its_boards_before_recording_events(
+    isolated_transaction, isolated_world
 ) -> None:
-    """Else somebody who holds a board and is about to record would wait for it, and it for them."""
-    world = real_world
-    async with real_transaction() as session:
-        member = await organizations.active(session, world.alice)
+    """Otherwise it could deadlock with a request that has locked a board and records an event."""
+    world = isolated_world
+    async with isolated_transaction() as session:
+        member = await organizations.get_or_create_active_membership(session, world.alice)
 
     async def start():
-        async with real_transaction() as session:
-            return await demo.players(session, member, ["Worker", "Gardener"])
+        async with isolated_transaction() as session:
+            return await demo_data.issue_demo_tokens(session, member, ["Worker", "Gardener"])
 
     async def work_on(board, agent):
-        async with real_transaction() as session:
-            await boards.hold(session, world.alice, board.id)
+        async with isolated_transaction() as session:
+            await boards.lock_board(session, world.alice, board.id)
             starting = asyncio.create_task(start())
-            await somebody_waits(real_transaction)
+            await wait_for_lock_waiter(isolated_transaction)
             await agents.issue_token(session, member, agent.id)
         return await starting
 

@@ -1,4 +1,4 @@
-"""Two who change the same note, take the same slug, or let a group go while it is written to."""
+"""Concurrent changes of notes, groups and paused boards."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,168 +7,186 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Conflict, Forbidden, NotFound, PreconditionFailed
+from core.db.engine import TransactionFactory
+from core.errors import Conflict, Forbidden, NotFound, PreconditionFailed
 from models import Board, BoardGroup, Event, EventType, GroupNote, Note
-from services import agents, board_groups, boards, memory, organizations
-from services.board_groups import GroupDraft
+from services import agents, boards, memory, organizations
+from services.boards import GroupDraft
 from services.memory import NoteDraft
-from tests.conftest import Transaction
-from tests.race.test_agents import done_while_waiting
-from tests.race.waiting import somebody_waits
-from tests.remembering import a_note, grouped
-from tests.world import World
+from tests.race.test_agents import run_while_waiting
+from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.memory_factories import create_group_of, make_note
+from tests.support.world import World
 
-Deed = Callable[[AsyncSession], Awaitable[Any]]
+Action = Callable[[AsyncSession], Awaitable[Any]]
 
 
-async def at_once(transaction: Transaction, *deeds: Deed) -> list[Any]:
-    """Do some things at the same time, each in a transaction of its own."""
+async def run_concurrently(transaction: TransactionFactory, *actions: Action) -> list[Any]:
+    """Run actions concurrently, each in its own transaction."""
 
-    async def do(deed: Deed) -> Any:
+    async def run(action: Action) -> Any:
         async with transaction() as session:
-            return await deed(session)
+            return await action(session)
 
-    return await asyncio.gather(*(do(deed) for deed in deeds), return_exceptions=True)
+    return await asyncio.gather(*(run(action) for action in actions), return_exceptions=True)
 
 
-async def test_of_two_who_change_the_same_version_of_a_note_one_is_told_to_read_it_again(
-    real_transaction: Transaction, real_world: World
+async def test_of_two_updates_of_one_note_version_one_fails(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
     """R2."""
-    async with real_transaction() as session:
-        note = a_note(real_world.board)
+    async with isolated_transaction() as session:
+        note = make_note(isolated_world.board)
         session.add(note)
 
-    def saying(content: str) -> Deed:
+    def updating_note(content: str) -> Action:
         async def change(session: AsyncSession) -> None:
-            board = await boards.hold(session, real_world.alice, real_world.board.id)
-            place = memory.on_board(board)
-            held = await memory.hold(session, place, note.id)
-            words = {"content": content}
-            await memory.change(session, real_world.alice, place, held, words, known={1})
+            board = await boards.lock_board(session, isolated_world.alice, isolated_world.board.id)
+            scope = memory.board_scope(board)
+            locked_note = await memory.lock_note(session, scope, note.id)
+            changes = {"content": content}
+            await memory.update_note(
+                session, isolated_world.alice, scope, locked_note, changes, known={1}
+            )
 
         return change
 
-    ends = await at_once(real_transaction, saying("Monday"), saying("Tuesday"))
-    assert sorted(type(end) for end in ends if end is not None) == [PreconditionFailed]
-    async with real_transaction() as session:
+    results = await run_concurrently(
+        isolated_transaction, updating_note("Monday"), updating_note("Tuesday")
+    )
+    assert sorted(type(result) for result in results if result is not None) == [PreconditionFailed]
+    async with isolated_transaction() as session:
         kept = await session.get_one(Note, note.id)
-        assert (kept.version, kept.content) == (2, ["Monday", "Tuesday"][ends.index(None)])
+        assert (kept.version, kept.content) == (2, ["Monday", "Tuesday"][results.index(None)])
 
 
-async def test_a_slug_is_given_to_one_of_two_groups(
-    real_transaction: Transaction, real_world: World
+async def test_concurrent_groups_cannot_get_the_same_slug(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
     async def create(session: AsyncSession) -> None:
-        member = await organizations.active(session, real_world.alice)
-        await board_groups.create(session, member, GroupDraft(name="Birds"))
+        member = await organizations.get_or_create_active_membership(session, isolated_world.alice)
+        await boards.create_group(session, member, GroupDraft(name="Birds"))
 
-    ends = await at_once(real_transaction, create, create)
-    assert [type(end) for end in ends if end is not None] == [Conflict]
-    async with real_transaction() as session:
+    results = await run_concurrently(isolated_transaction, create, create)
+    assert [type(result) for result in results if result is not None] == [Conflict]
+    async with isolated_transaction() as session:
         assert await session.scalar(select(func.count()).select_from(BoardGroup)) == 1
         created = Event.type == EventType.BOARD_GROUP_CREATED
         assert await session.scalar(select(func.count()).where(created)) == 1
 
 
-async def test_a_group_may_go_while_its_boards_write_to_it(
-    real_transaction: Transaction, real_world: World
+async def test_group_can_be_deleted_while_its_boards_write_to_it(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    """Whoever writes holds a board and then needs its group; so does whoever deletes it."""
-    async with real_transaction() as session:
-        group = await grouped(session, real_world.board, real_world.garden)
+    """Writing a note and deleting a group both lock the boards before the group."""
+    async with isolated_transaction() as session:
+        group = await create_group_of(session, isolated_world.board, isolated_world.garden)
 
-    def writing(actor: Any, board: Board) -> Deed:
-        async def write(session: AsyncSession) -> None:
-            held = await boards.hold(session, actor, board.id)
-            found = await board_groups.of_board(session, held)
-            place = memory.in_group_of(held, found)
-            if place.id is not None:
-                said = NoteDraft(content="@all, hello")
-                await memory.write(session, actor, place, said, base_url="http://mc.test")
+    def writing_note(actor: Any, board: Board) -> Action:
+        async def write_note(session: AsyncSession) -> None:
+            locked = await boards.lock_board(session, actor, board.id)
+            group_of_board = await boards.find_group_of_board(session, locked)
+            scope = memory.board_group_scope(locked, group_of_board)
+            if scope.id is not None:
+                draft = NoteDraft(content="@all, hello")
+                await memory.create_note(session, actor, scope, draft, base_url="http://mc.test")
 
-        return write
+        return write_note
 
     async def delete(session: AsyncSession) -> None:
-        await board_groups.delete(session, real_world.alice, group.id)
+        await boards.delete_group(session, isolated_world.alice, group.id)
 
-    async def by_group(session: AsyncSession) -> None:
-        place = memory.in_group(await board_groups.writing(session, real_world.alice, group.id))
-        said = NoteDraft(content="@all, hello")
-        await memory.write(session, real_world.alice, place, said, base_url="http://mc.test")
+    async def write_to_group(session: AsyncSession) -> None:
+        scope = memory.group_scope(await boards.lock_group(session, isolated_world.alice, group.id))
+        draft = NoteDraft(content="@all, hello")
+        await memory.create_note(
+            session, isolated_world.alice, scope, draft, base_url="http://mc.test"
+        )
 
-    crowd = [writing(real_world.worker, real_world.board) for _ in range(3)]
-    crowd += [writing(real_world.gardener, real_world.garden) for _ in range(3)]
-    ends = await at_once(real_transaction, *crowd, by_group, delete, by_group)
-    assert [end for end in ends if end is not None and not isinstance(end, NotFound)] == []
-    async with real_transaction() as session:
+    writers = [writing_note(isolated_world.worker, isolated_world.board) for _ in range(3)]
+    writers += [writing_note(isolated_world.gardener, isolated_world.garden) for _ in range(3)]
+    results = await run_concurrently(
+        isolated_transaction, *writers, write_to_group, delete, write_to_group
+    )
+    assert [
+        result for result in results if result is not None and not isinstance(result, NotFound)
+    ] == []
+    async with isolated_transaction() as session:
         assert await session.scalar(select(func.count()).select_from(GroupNote)) == 0
         left = await session.scalars(select(Board.board_group_id))
         assert set(left) == {None}
 
 
-async def test_a_board_that_joins_a_group_while_it_is_deleted_is_let_go_too(
-    real_transaction: Transaction, real_world: World
+async def test_board_that_joins_a_group_being_deleted_leaves_it(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    async with real_transaction() as session:
-        group = await grouped(session, real_world.garden)
+    async with isolated_transaction() as session:
+        group = await create_group_of(session, isolated_world.garden)
 
     async def delete(session: AsyncSession) -> None:
-        await board_groups.delete(session, real_world.alice, group.id)
+        await boards.delete_group(session, isolated_world.alice, group.id)
 
     async def join(session: AsyncSession) -> None:
-        board = await boards.hold(session, real_world.alice, real_world.board.id)
+        board = await boards.lock_board(session, isolated_world.alice, isolated_world.board.id)
         changes = {"board_group_id": group.id}
-        await boards.change(session, real_world.alice, board, changes)
+        await boards.update_board(session, isolated_world.alice, board, changes)
 
-    assert await done_while_waiting(real_transaction, delete, join) is None
-    async with real_transaction() as session:
-        assert (await session.get_one(Board, real_world.board.id)).board_group_id is None
+    assert await run_while_waiting(isolated_transaction, delete, join) is None
+    async with isolated_transaction() as session:
+        assert (await session.get_one(Board, isolated_world.board.id)).board_group_id is None
         updated = select(Event).where(Event.type == EventType.BOARD_UPDATED).order_by(Event.seq)
-        told = [(e.board_id, e.data["changes"]) for e in await session.scalars(updated)]
-    out = {"board_group_id": [str(group.id), None]}
-    assert told[0] == (real_world.board.id, {"board_group_id": [None, str(group.id)]})
-    assert sorted(told[1:], key=str) == sorted(
-        [(real_world.board.id, out), (real_world.garden.id, out)], key=str
+        recorded = [(e.board_id, e.data["changes"]) for e in await session.scalars(updated)]
+    removed = {"board_group_id": [str(group.id), None]}
+    assert recorded[0] == (isolated_world.board.id, {"board_group_id": [None, str(group.id)]})
+    assert sorted(recorded[1:], key=str) == sorted(
+        [(isolated_world.board.id, removed), (isolated_world.garden.id, removed)], key=str
     )
 
 
-async def test_a_lead_that_is_moved_while_it_sets_a_cadence_sets_none(
-    real_transaction: Transaction, real_world: World
+async def test_lead_moved_while_setting_group_heartbeat_gets_forbidden(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    async with real_transaction() as session:
-        group = await grouped(session, real_world.board)
-        alices = await organizations.active(session, real_world.alice)
+    async with isolated_transaction() as session:
+        group = await create_group_of(session, isolated_world.board)
+        alices = await organizations.get_or_create_active_membership(session, isolated_world.alice)
 
-    async def set_cadence(session: AsyncSession) -> None:
-        crews = await board_groups.hold_to_steer(session, real_world.lead, group.id)
-        how = {"every": "5m", "include_board_leads": False}
-        await board_groups.check_in(session, real_world.lead, crews, **how)
+    async def set_heartbeat(session: AsyncSession) -> None:
+        group_agents = await boards.lock_group_agents_as_manager(
+            session, isolated_world.lead, group.id
+        )
+        options = {"every": "5m", "include_board_leads": False}
+        await boards.set_group_heartbeat_interval(
+            session, isolated_world.lead, group_agents, **options
+        )
 
     async def move(session: AsyncSession) -> None:
-        away = {"board_id": real_world.garden.id}
-        await agents.change(session, alices, real_world.lead.id, away)
+        changes = {"board_id": isolated_world.garden.id}
+        await agents.update_agent(session, alices, isolated_world.lead.id, changes)
 
-    refused = await done_while_waiting(real_transaction, set_cadence, move)
-    assert isinstance(refused, Forbidden)
+    error = await run_while_waiting(isolated_transaction, set_heartbeat, move)
+    assert isinstance(error, Forbidden)
 
 
-async def test_a_board_is_paused_once_however_many_say_so(
-    real_transaction: Transaction, real_world: World
+async def test_concurrent_pause_commands_record_one_event(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    def pausing(actor: Any) -> Deed:
+    def pausing_board(actor: Any) -> Action:
         async def pause(session: AsyncSession) -> None:
-            place = memory.on_board(await boards.hold(session, actor, real_world.board.id))
-            word = NoteDraft(content="/pause", tags=["chat"])
-            await memory.write(session, actor, place, word, base_url="http://mc.test")
+            scope = memory.board_scope(
+                await boards.lock_board(session, actor, isolated_world.board.id)
+            )
+            command = NoteDraft(content="/pause", tags=["chat"])
+            await memory.create_note(session, actor, scope, command, base_url="http://mc.test")
 
         return pause
 
-    async with real_transaction() as session:
-        await pausing(real_world.alice)(session)
-        waiting = asyncio.create_task(at_once(real_transaction, pausing(real_world.lead)))
-        await somebody_waits(real_transaction)
+    async with isolated_transaction() as session:
+        await pausing_board(isolated_world.alice)(session)
+        waiting = asyncio.create_task(
+            run_concurrently(isolated_transaction, pausing_board(isolated_world.lead))
+        )
+        await wait_for_lock_waiter(isolated_transaction)
     assert await waiting == [None]
-    async with real_transaction() as session:
+    async with isolated_transaction() as session:
         paused = Event.type == EventType.BOARD_PAUSED
         assert await session.scalar(select(func.count()).where(paused)) == 1

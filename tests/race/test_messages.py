@@ -1,4 +1,4 @@
-"""Two who do the same with a message at the same time, with real commits."""
+"""Concurrent operations on the same message, with real commits."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,103 +6,107 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.db.engine import TransactionFactory
 from models import Agent, Event, EventType, Message, MessageState
 from services import messages
-from tests.conftest import Transaction
-from tests.race.waiting import somebody_waits
-from tests.world import World
+from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.world import World
 
 ROUNDS = 100
-TOLD = EventType.TASK_ASSIGNEE_NOTIFIED
+NOTIFIED = EventType.TASK_ASSIGNEE_NOTIFIED
 
-Deed = Callable[[AsyncSession, Message], Awaitable[object]]
+Operation = Callable[[AsyncSession, Message], Awaitable[object]]
 
 
-async def some_messages(transaction: Transaction, world: World) -> list[Message]:
-    drafts = [
-        messages.Draft(to=world.worker, content="TASK ASSIGNED\nDo it.", told=TOLD)
+async def enqueue_many(transaction: TransactionFactory, world: World) -> list[Message]:
+    outgoing = [
+        messages.OutgoingMessage(
+            to=world.worker, content="TASK ASSIGNED\nDo it.", on_delivered=NOTIFIED
+        )
         for _ in range(ROUNDS)
     ]
     async with transaction() as session:
-        await messages.queue(session, drafts)
+        await messages.enqueue_messages(session, outgoing)
         return list(await session.scalars(select(Message)))
 
 
-async def twice(transaction: Transaction, message: Message, deed: Deed) -> None:
+async def twice(transaction: TransactionFactory, message: Message, operation: Operation) -> None:
     async def once() -> None:
         async with transaction() as session:
-            await deed(session, message)
+            await operation(session, message)
 
     await asyncio.gather(once(), once())
 
 
-async def times(transaction: Transaction, type: EventType) -> int:
+async def count_events(transaction: TransactionFactory, type: EventType) -> int:
     async with transaction() as session:
         count = select(func.count()).select_from(Event).where(Event.type == type)
         return await session.scalar(count) or 0
 
 
-async def test_a_message_that_is_taken_twice_at_once_was_told_once(
-    real_transaction: Transaction, real_world: World
+async def test_two_concurrent_acknowledgements_are_recorded_once(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    for message in await some_messages(real_transaction, real_world):
+    for message in await enqueue_many(isolated_transaction, isolated_world):
         await twice(
-            real_transaction,
+            isolated_transaction,
             message,
-            lambda session, one: messages.acknowledge(session, real_world.worker, one.id),
+            lambda session, one: messages.acknowledge_message(
+                session, isolated_world.worker, one.id
+            ),
         )
-    assert await times(real_transaction, EventType.MESSAGE_ACKNOWLEDGED) == ROUNDS
-    assert await times(real_transaction, TOLD) == ROUNDS
+    assert await count_events(isolated_transaction, EventType.MESSAGE_ACKNOWLEDGED) == ROUNDS
+    assert await count_events(isolated_transaction, NOTIFIED) == ROUNDS
 
 
-async def test_a_message_that_is_sent_again_twice_at_once_waits_once_more(
-    real_transaction: Transaction, real_world: World
+async def test_two_concurrent_retries_queue_a_message_once(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    failed = await some_messages(real_transaction, real_world)
-    async with real_transaction() as session:
+    failed = await enqueue_many(isolated_transaction, isolated_world)
+    async with isolated_transaction() as session:
         fail = update(Message).values(state=MessageState.FAILED, last_error="Nobody is there.")
         await session.execute(fail)
     for message in failed:
         await twice(
-            real_transaction,
+            isolated_transaction,
             message,
-            lambda session, one: messages.retry(
-                session, real_world.alice, real_world.worker, one.id
+            lambda session, one: messages.retry_message(
+                session, isolated_world.alice, isolated_world.worker, one.id
             ),
         )
-    assert await times(real_transaction, EventType.MESSAGE_QUEUED) == 2 * ROUNDS
+    assert await count_events(isolated_transaction, EventType.MESSAGE_QUEUED) == 2 * ROUNDS
 
 
-async def test_two_workers_give_a_message_up_once(
-    real_transaction: Transaction, real_world: World
+async def test_two_concurrent_workers_expire_a_message_once(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    await some_messages(real_transaction, real_world)
+    await enqueue_many(isolated_transaction, isolated_world)
 
-    async def give_up() -> int:
-        async with real_transaction() as session:
-            return await messages.give_up(session, patience=-messages.PATIENCE)
+    async def expire() -> int:
+        async with isolated_transaction() as session:
+            return await messages.expire_undelivered(session, max_age=-messages.DELIVERY_TIMEOUT)
 
-    found = await asyncio.gather(*[give_up() for _ in range(4)])
-    assert sum(found) == ROUNDS
-    assert await times(real_transaction, EventType.MESSAGE_FAILED) == ROUNDS
+    counts = await asyncio.gather(*[expire() for _ in range(4)])
+    assert sum(counts) == ROUNDS
+    assert await count_events(isolated_transaction, EventType.MESSAGE_FAILED) == ROUNDS
 
 
-async def test_an_agent_that_goes_while_it_is_written_to_is_passed_over(
-    real_transaction: Transaction, real_world: World
+async def test_messages_to_an_agent_deleted_meanwhile_are_omitted(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    drafts = [
-        messages.Draft(to=agent, content="BOARD CHAT\nHello.")
-        for agent in (real_world.worker, real_world.lead)
+    outgoing = [
+        messages.OutgoingMessage(to=agent, content="BOARD CHAT\nHello.")
+        for agent in (isolated_world.worker, isolated_world.lead)
     ]
 
-    async def write() -> None:
-        async with real_transaction() as session:
-            await messages.queue(session, drafts)
+    async def enqueue() -> None:
+        async with isolated_transaction() as session:
+            await messages.enqueue_messages(session, outgoing)
 
-    async with real_transaction() as session:
-        await session.execute(delete(Agent).where(Agent.id == real_world.worker.id))
-        writing = asyncio.create_task(write())
-        await somebody_waits(real_transaction)
+    async with isolated_transaction() as session:
+        await session.execute(delete(Agent).where(Agent.id == isolated_world.worker.id))
+        writing = asyncio.create_task(enqueue())
+        await wait_for_lock_waiter(isolated_transaction)
     await writing
-    async with real_transaction() as session:
-        assert list(await session.scalars(select(Message.agent_id))) == [real_world.lead.id]
+    async with isolated_transaction() as session:
+        assert list(await session.scalars(select(Message.agent_id))) == [isolated_world.lead.id]

@@ -1,4 +1,4 @@
-"""Two who speak in an onboarding, or confirm it, at the same time, with real commits."""
+"""Concurrent messages and confirmations in an onboarding, with real commits."""
 
 import asyncio
 from collections import Counter
@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Conflict
+from core.db.engine import TransactionFactory
+from core.errors import Conflict
 from models import (
     Actor,
     Agent,
@@ -20,31 +21,32 @@ from models import (
     User,
 )
 from services import boards, onboarding
-from services.onboarding import Confirmed, Goal, Seen
-from tests.conftest import Transaction
-from tests.world import World, a_board, a_gateway, a_main, an_access
+from services.onboarding import ConfirmedBoard, ExpectedState, OnboardingGoal
+from tests.support.world import World, make_board, make_board_access, make_gateway, make_main_agent
 
 ROUNDS = 30
 BASE = "http://mission.test"
 QUESTION = {"question": "Why?", "options": [{"id": "1", "label": "Fun"}]}
 
-Deed = Callable[[AsyncSession, Board], Awaitable[Any]]
+Operation = Callable[[AsyncSession, Board], Awaitable[Any]]
 
 
-async def one(transaction: Transaction, actor: Actor, board: Board, deed: Deed) -> str | None:
-    """Do something on a board in a transaction of one's own, and return how it was refused."""
+async def run_on_board(
+    transaction: TransactionFactory, actor: Actor, board: Board, operation: Operation
+) -> str | None:
+    """Run an operation on a locked board in its own transaction. Return the code of a conflict."""
     try:
         async with transaction() as session:
-            await deed(session, await boards.hold(session, actor, board.id))
-    except Conflict as refusal:
-        return refusal.code
+            await operation(session, await boards.lock_board(session, actor, board.id))
+    except Conflict as error:
+        return error.code
     return None
 
 
-async def with_a_gateway(transaction: Transaction, world: World) -> Agent:
-    """Put Launch on a gateway, and return the agent that looks after it."""
-    gateway = a_gateway(world.tern)
-    rows = a_main(gateway)
+async def add_gateway(transaction: TransactionFactory, world: World) -> Agent:
+    """Put the board Launch on a gateway, and return the main agent."""
+    gateway = make_gateway(world.tern)
+    rows = make_main_agent(gateway)
     async with transaction() as session:
         session.add(gateway)
         await session.flush()
@@ -54,92 +56,99 @@ async def with_a_gateway(transaction: Transaction, world: World) -> Agent:
     return main
 
 
-async def test_a_conversation_that_is_started_twice_at_once_is_one(
-    real_transaction: Transaction, real_world: World
+async def test_two_concurrent_starts_create_one_conversation(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    """W-39: and the agent is briefed once; the other start only reminds it."""
-    world = real_world
-    await with_a_gateway(real_transaction, world)
+    """W-39: the agent gets one briefing; the other starts only remind it."""
+    world = isolated_world
+    await add_gateway(isolated_transaction, world)
 
     async def start(session: AsyncSession, board: Board) -> None:
-        await onboarding.start(session, world.alice, board, base_url=BASE)
+        await onboarding.start_onboarding(session, world.alice, board, base_url=BASE)
 
-    starts = [one(real_transaction, world.alice, world.board, start) for _ in range(5)]
+    starts = [run_on_board(isolated_transaction, world.alice, world.board, start) for _ in range(5)]
     assert await asyncio.gather(*starts) == [None] * 5
-    async with real_transaction() as session:
+    async with isolated_transaction() as session:
         for model, count in ((OnboardingSession, 1), (OnboardingMessage, 1), (Message, 2)):
             assert await session.scalar(select(func.count()).select_from(model)) == count
 
 
-async def test_nothing_is_lost_of_what_two_say_at_once(
-    real_transaction: Transaction, real_world: World
+async def test_two_concurrent_messages_are_both_saved(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
     """W-39."""
-    world = real_world
-    main = await with_a_gateway(real_transaction, world)
+    world = isolated_world
+    main = await add_gateway(isolated_transaction, world)
 
     async def start(session: AsyncSession, board: Board) -> None:
-        await onboarding.start(session, world.alice, board, base_url=BASE)
+        await onboarding.start_onboarding(session, world.alice, board, base_url=BASE)
 
     async def ask(session: AsyncSession, board: Board) -> None:
-        await onboarding.ask(session, main, board, QUESTION)
+        await onboarding.ask_question(session, main, board, QUESTION)
 
     async def answer(session: AsyncSession, board: Board) -> None:
-        await onboarding.answer(session, world.alice, board, "Fun")
+        await onboarding.answer_question(session, world.alice, board, "Fun")
 
-    await one(real_transaction, world.alice, world.board, start)
+    await run_on_board(isolated_transaction, world.alice, world.board, start)
     for _ in range(20):
-        said = [(main, ask), (world.alice, answer)]
-        refused = await asyncio.gather(
-            *[one(real_transaction, actor, world.board, deed) for actor, deed in said]
+        operations = [(main, ask), (world.alice, answer)]
+        conflicts = await asyncio.gather(
+            *[
+                run_on_board(isolated_transaction, actor, world.board, operation)
+                for actor, operation in operations
+            ]
         )
-        assert refused == [None, None]
-    async with real_transaction() as session:
-        said = await session.scalars(select(OnboardingMessage.role))
-        assert sorted(said) == ["assistant"] * 20 + ["user"] * 21
+        assert conflicts == [None, None]
+    async with isolated_transaction() as session:
+        roles = await session.scalars(select(OnboardingMessage.role))
+        assert sorted(roles) == ["assistant"] * 20 + ["user"] * 21
 
 
-async def confirmed(
-    transaction: Transaction, user: User, board: Board, *, alone: bool
-) -> Confirmed | str:
-    goal = Goal(board_type="general", objective=f"As {user.name} wants it")
+async def confirm(
+    transaction: TransactionFactory, user: User, board: Board, *, without_agent: bool
+) -> ConfirmedBoard | str:
+    goal = OnboardingGoal(board_type="general", objective=f"As {user.name} wants it")
     try:
         async with transaction() as session:
-            held = await boards.hold(session, user, board.id)
-            if alone:
-                return await onboarding.confirm_alone(session, user, held, goal, seen=Seen())
-            return await onboarding.confirm(session, user, held, goal)
-    except Conflict as refusal:
-        return refusal.code
+            locked = await boards.lock_board(session, user, board.id)
+            if without_agent:
+                return await onboarding.confirm_without_agent(
+                    session, user, locked, goal, expected=ExpectedState()
+                )
+            return await onboarding.confirm_goal(session, user, locked, goal)
+    except Conflict as error:
+        return error.code
 
 
-async def test_of_two_people_that_confirm_at_once_one_does_and_there_is_one_lead(
-    real_transaction: Transaction, real_world: World
+async def test_two_concurrent_confirmations_create_one_lead(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    """W-13: with a conversation that was started, and without."""
-    world = real_world
-    new = [a_board(f"Race {number}", world.tern) for number in range(ROUNDS)]
-    async with real_transaction() as session:
-        session.add_all(new)
+    """W-13: with and without a conversation."""
+    world = isolated_world
+    new_boards = [make_board(f"Race {number}", world.tern) for number in range(ROUNDS)]
+    async with isolated_transaction() as session:
+        session.add_all(new_boards)
         await session.flush()
-        session.add_all([an_access(world.danas, board, can_write=True) for board in new])
-    for place, board in enumerate(new):
-        alone = place % 2 == 0
-        if not alone:
-            async with real_transaction() as session:
-                held = await boards.hold(session, world.alice, board.id)
-                await onboarding.start(session, world.alice, held, base_url=BASE)
-        heard = await asyncio.gather(
-            confirmed(real_transaction, world.alice, board, alone=alone),
-            confirmed(real_transaction, world.dana, board, alone=alone),
+        session.add_all(
+            [make_board_access(world.dana_member, board, can_write=True) for board in new_boards]
         )
-        refusals = [one for one in heard if isinstance(one, str)]
-        [done] = [one for one in heard if isinstance(one, Confirmed)]
-        assert refusals == ["onboarding_moved_on" if alone else "onboarding_over"]
+    for index, board in enumerate(new_boards):
+        without_agent = index % 2 == 0
+        if not without_agent:
+            async with isolated_transaction() as session:
+                locked = await boards.lock_board(session, world.alice, board.id)
+                await onboarding.start_onboarding(session, world.alice, locked, base_url=BASE)
+        results = await asyncio.gather(
+            confirm(isolated_transaction, world.alice, board, without_agent=without_agent),
+            confirm(isolated_transaction, world.dana, board, without_agent=without_agent),
+        )
+        conflicts = [one for one in results if isinstance(one, str)]
+        [done] = [one for one in results if isinstance(one, ConfirmedBoard)]
+        assert conflicts == ["onboarding_moved_on" if without_agent else "onboarding_over"]
         assert done.token
 
-    ids = [board.id for board in new]
-    async with real_transaction() as session:
+    ids = [board.id for board in new_boards]
+    async with isolated_transaction() as session:
         leads = await session.scalars(select(Agent).where(Agent.board_id.in_(ids)))
         assert Counter(lead.board_id for lead in leads) == dict.fromkeys(ids, 1)
         tokens = select(func.count()).join_from(AgentToken, Agent).where(Agent.board_id.in_(ids))

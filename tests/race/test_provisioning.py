@@ -1,4 +1,4 @@
-"""Two processes that both think they hold a gateway, with real commits: each agent comes once."""
+"""Several processes at one gateway, with real commits: each agent is created once."""
 
 import asyncio
 from collections import Counter
@@ -10,162 +10,187 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.doorbell import Doorbell
-from kit.errors import Refusal
-from models import Agent, EventType, Gateway, GatewayDeparture, Step
-from openclaw import Guard, Link
-from services import agent_files, agents, gateways, organizations, provisioning
-from services.gateways import Carrier
-from services.provisioning import Reconciler, rows
-from tests.conftest import Transaction
-from tests.openclaw.fake import TOKEN, target
-from tests.openclaw.workshop import Fault
-from tests.race.waiting import somebody_waits
-from tests.services.yard import BASE_URL, QUICK, Yard, a_yard
-from tests.world import SEAL, World, a_gateway, a_main
+from core.clock import now
+from core.db.engine import TransactionFactory
+from core.db.listen import PostgresListener
+from core.errors import AppError
+from models import Agent, EventType, Gateway, GatewayCleanup, ProvisioningStep
+from openclaw import AddressPolicy, GatewayClient
+from services import agents, gateways, organizations
+from services.gateways import GatewayConnector, files, provisioning
+from services.gateways.provisioning import Reconciler, store
+from tests.support.fake_agents_gateway import Fault
+from tests.support.fake_gateway import TOKEN, create_target
+from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.provisioning_harness import (
+    BASE_URL,
+    QUICK_POLICY,
+    ProvisioningHarness,
+    run_provisioning_harness,
+)
+from tests.support.world import CIPHER, World, make_gateway, make_main_agent
 
-CREW = 4
+AGENT_COUNT = 4
 
 
 @pytest.fixture
-async def yard(real_transaction: Transaction, real_world: World) -> AsyncIterator[Yard]:
-    async with a_yard(real_transaction, real_world) as yard:
-        yield yard
+async def harness(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> AsyncIterator[ProvisioningHarness]:
+    async with run_provisioning_harness(isolated_transaction, isolated_world) as harness:
+        yield harness
 
 
-async def works(yard: Yard, crew: list[Agent]) -> None:
-    """Let a process work over a connection of its own until all have come."""
-    station = Reconciler(yard.transaction, Doorbell(), SEAL, agent_files.library(BASE_URL))
-    async with Link(target(yard.workshop), budget=QUICK) as link, asyncio.timeout(60):
-        await link.hello()
-        while any([(await yard.row(agent)).step is not Step.CHECK_IN for agent in crew]):
-            await station.look(yard.gateway.id, link)
+async def run_process(harness: ProvisioningHarness, created: list[Agent]) -> None:
+    """Run a process with a connection of its own until all agents are provisioned."""
+    reconciler = Reconciler(
+        harness.transaction, PostgresListener(), CIPHER, files.bundle_loader(BASE_URL)
+    )
+    async with (
+        GatewayClient(create_target(harness.fake), retry_policy=QUICK_POLICY) as client,
+        asyncio.timeout(60),
+    ):
+        await client.get_hello()
+        while any(
+            [
+                (await harness.get_agent(agent)).step is not ProvisioningStep.CHECK_IN
+                for agent in created
+            ]
+        ):
+            await reconciler.reconcile(harness.gateway.id, client)
             await asyncio.sleep(0.01)
 
 
-async def test_of_three_stations_at_one_gateway_each_agent_is_made_and_woken_once(
-    yard: Yard,
+async def test_three_reconcilers_create_and_wake_each_agent_once(
+    harness: ProvisioningHarness,
 ) -> None:
-    """One whose lease was lost may work on for a moment."""
-    crew = [await yard.add(f"Writer {number}") for number in range(CREW)]
-    crew.append(await yard.add("Lead", is_board_lead=True))
-    await asyncio.gather(*(works(yard, crew) for _ in range(3)))
-    for agent in crew:
-        row = await yard.row(agent)
-        assert (row.step, row.wake_attempts, row.provision_failure) == (Step.CHECK_IN, 1, None)
-        assert len(await yard.messages(agent)) == 1
-    assert sorted(yard.workshop.listed()) == sorted(one.gateway_key or "" for one in crew)
-    made = Counter(method for method, _ in yard.workshop.changes)
-    assert (made["agents.create"], made["agents.delete"]) == (len(crew), 0)
-    assert len(await yard.events(EventType.AGENT_PROVISIONED)) == len(crew)
+    """A process that has lost its lease may continue for a moment."""
+    created = [await harness.create_agent(f"Writer {number}") for number in range(AGENT_COUNT)]
+    created.append(await harness.create_agent("Lead", is_board_lead=True))
+    await asyncio.gather(*(run_process(harness, created) for _ in range(3)))
+    for agent in created:
+        row = await harness.get_agent(agent)
+        assert (row.step, row.wake_attempts, row.provision_failure) == (
+            ProvisioningStep.CHECK_IN,
+            1,
+            None,
+        )
+        assert len(await harness.list_messages(agent)) == 1
+    assert sorted(harness.fake.listed_agents()) == sorted(one.gateway_key or "" for one in created)
+    made = Counter(method for method, _ in harness.fake.changes)
+    assert (made["agents.create"], made["agents.delete_agent"]) == (len(created), 0)
+    assert len(await harness.list_events(EventType.AGENT_PROVISIONED)) == len(created)
 
 
-async def test_who_asks_for_all_agents_waits_for_the_first_of_them_and_holds_none_meanwhile(
-    yard: Yard,
+async def test_syncs_of_all_agents_lock_them_in_order(
+    harness: ProvisioningHarness,
 ) -> None:
-    """Else two that do so would wait for each other, and one would fail."""
-    crew = sorted([await yard.add(f"Writer {number}") for number in range(3)], key=lambda a: a.id)
-    first, *others = [one.id for one in crew]
-    keys = [one.gateway_key or "" for one in crew]
-    here = Agent.gateway_id == yard.gateway.id
+    """Otherwise two such commands could deadlock, and one would fail."""
+    created = sorted(
+        [await harness.create_agent(f"Writer {number}") for number in range(3)], key=lambda a: a.id
+    )
+    first, *others = [one.id for one in created]
+    keys = [one.gateway_key or "" for one in created]
+    here = Agent.gateway_id == harness.gateway.id
 
-    async def ask() -> None:
-        async with yard.transaction() as session:
-            await provisioning.ask(session, here)
+    async def request_all() -> None:
+        async with harness.transaction() as session:
+            await provisioning.request_sync(session, here)
 
     async def note() -> None:
-        async with yard.transaction() as session:
-            await rows.seen(session, yard.gateway.id, keys, now())
+        async with harness.transaction() as session:
+            await store.record_listed_agents(session, harness.gateway.id, keys, now())
 
-    for work in (ask, note):
-        async with yard.transaction() as session:  # so that it is the last that a scan finds
+    for work in (request_all, note):
+        async with harness.transaction() as session:  # so that it is the last that a scan finds
             await session.execute(update(Agent).where(Agent.id == first).values(name="Writer"))
-        async with yard.transaction() as session:
+        async with harness.transaction() as session:
             await session.execute(select(Agent.id).where(Agent.id == first).with_for_update())
             racing = asyncio.create_task(work())
-            await somebody_waits(yard.transaction)
+            await wait_for_lock_waiter(harness.transaction)
             query = select(Agent.id).where(Agent.id.in_(others))
             free = await session.scalars(query.with_for_update(skip_locked=True))
             assert set(free) == set(others)
         await racing
 
 
-async def test_who_is_deleted_while_it_comes_is_not_left_there(yard: Yard) -> None:
+async def test_an_agent_deleted_during_provisioning_is_removed(
+    harness: ProvisioningHarness,
+) -> None:
     for number in range(12):
-        agent = await yard.add(f"Writer {number}")
+        agent = await harness.create_agent(f"Writer {number}")
 
         async def leave(agent=agent, number=number) -> None:
             await asyncio.sleep(number * 0.01)
-            async with yard.transaction() as session:
-                await agents.delete(session, yard.world.alice, agent.id)
+            async with harness.transaction() as session:
+                await agents.delete_agent(session, harness.world.alice, agent.id)
 
-        await asyncio.gather(yard.settle(), leave())
-        await yard.settle()
-        assert await yard.found(agent) is None
-    assert yard.workshop.listed() == []
+        await asyncio.gather(harness.reconcile_until_idle(), leave())
+        await harness.reconcile_until_idle()
+        assert await harness.find_agent(agent) is None
+    assert harness.fake.listed_agents() == []
 
 
 @pytest.mark.parametrize("calls", [1, 6, 11, 18, 27])
-async def test_an_organization_that_goes_while_its_agents_come_leaves_none_there(
-    yard: Yard, calls: int
+async def test_deleting_an_organization_removes_agents_being_created(
+    harness: ProvisioningHarness, calls: int
 ) -> None:
     for number in range(3):
-        await yard.add(f"Writer {number}")
+        await harness.create_agent(f"Writer {number}")
     is_time = asyncio.Event()
 
     def count(_method: str, _params: Any) -> Fault:
-        if len(yard.workshop.calls) >= calls:
+        if len(harness.fake.calls) >= calls:
             is_time.set()
         return None
 
     async def delete() -> None:
         await is_time.wait()
-        async with yard.transaction() as session:
-            await organizations.delete_organization(session, yard.world.alices)
+        async with harness.transaction() as session:
+            await organizations.delete_organization(session, harness.world.alice_member)
 
-    carrier = Carrier(SEAL, Guard(), budget=QUICK)
-    async with yard.transaction() as session:
-        sealed = carrier.seal(yard.gateway.id, "token", TOKEN)
-        await session.execute(update(Gateway).values(sealed_token=sealed))
-    yard.workshop.fault = count
+    connector = GatewayConnector(CIPHER, AddressPolicy(), retry_policy=QUICK_POLICY)
+    async with harness.transaction() as session:
+        encrypted = connector.encrypt(harness.gateway.id, "token", TOKEN)
+        await session.execute(update(Gateway).values(encrypted_token=encrypted))
+    harness.fake.fault = count
     async with asyncio.timeout(30):
-        await asyncio.gather(yard.settle(), delete())
+        await asyncio.gather(harness.reconcile_until_idle(), delete())
     for _ in range(3):
-        await gateways.take_leave(yard.transaction, carrier, clock=yard.now)
-        yard.moment += timedelta(minutes=2)
-    assert yard.workshop.entries == {}
-    async with yard.transaction() as session:
-        assert await session.scalar(select(GatewayDeparture)) is None
+        await gateways.run_cleanup(harness.transaction, connector, clock=harness.now)
+        harness.moment += timedelta(minutes=2)
+    assert harness.fake.entries == {}
+    async with harness.transaction() as session:
+        assert await session.scalar(select(GatewayCleanup)) is None
 
 
-async def test_an_organization_goes_while_its_gateways_go_and_are_looked_at(
-    real_transaction: Transaction, real_world: World
+async def test_an_organization_is_deleted_during_deletions_of_its_gateways(
+    isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    """Nobody waits for the deletion while it waits for them."""
-    world, carrier = real_world, Carrier(SEAL, Guard())
-    rows = [a_gateway(world.tern, f"Harbour {number}") for number in range(12)]
-    async with real_transaction() as session:
+    """No transaction waits for the deletion while the deletion waits for it."""
+    world, connector = isolated_world, GatewayConnector(CIPHER, AddressPolicy())
+    rows = [make_gateway(world.tern, f"Harbour {number}") for number in range(12)]
+    async with isolated_transaction() as session:
         session.add_all(rows)
         await session.flush()
-        session.add_all([row for gateway in rows for row in a_main(gateway)])
+        session.add_all([row for gateway in rows for row in make_main_agent(gateway)])
 
     async def remove(session: AsyncSession, gateway: Gateway) -> None:
-        await gateways.delete(session, world.alices, gateway.id)
+        await gateways.delete_gateway(session, world.alice_member, gateway.id)
 
     async def rename(session: AsyncSession, gateway: Gateway) -> None:
         changes = {"name": f"New {gateway.name}"}
-        await gateways.change(session, world.alices, carrier, gateway.id, changes)
+        await gateways.update_gateway(session, world.alice_member, connector, gateway.id, changes)
 
     async def goes(session: AsyncSession, _gateway: Gateway) -> None:
-        found = await organizations.membership(session, world.alice, world.tern.id)
+        found = await organizations.find_membership(session, world.alice, world.tern.id)
         assert found is not None
         await organizations.delete_organization(session, found)
 
-    async def do(deed: Callable[[AsyncSession, Gateway], Awaitable[None]], to: Gateway) -> None:
-        async with real_transaction() as session:
-            await deed(session, to)
+    async def do(change: Callable[[AsyncSession, Gateway], Awaitable[None]], to: Gateway) -> None:
+        async with isolated_transaction() as session:
+            await change(session, to)
 
-    deeds = [do(deed, to) for to, deed in zip(rows, [remove, rename] * 6, strict=True)]
+    deeds = [do(change, to) for to, change in zip(rows, [remove, rename] * 6, strict=True)]
     ended = await asyncio.gather(*deeds, do(goes, rows[0]), return_exceptions=True)
-    assert all(one is None or isinstance(one, Refusal) for one in ended), ended
+    assert all(one is None or isinstance(one, AppError) for one in ended), ended

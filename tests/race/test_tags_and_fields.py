@@ -1,114 +1,126 @@
-"""Two admins who want the same name at once, and tags that go while they are put on tasks."""
+"""Concurrent changes of tags and custom fields, and of the tasks that have them."""
 
 import asyncio
 from contextlib import suppress
 
-from kit.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound
 from services import boards, custom_fields, tags, tasks
 
 ROUNDS = 20
 
 
-async def tagged(transaction, member, slug):
-    """Create a tag in a transaction of one's own, and return how that ended."""
+async def try_create_tag(transaction, member, slug):
+    """Create a tag in its own transaction and return the code of the conflict, if any."""
     try:
         async with transaction() as session:
-            await tags.create(session, member, tags.TagDraft(name=slug))
-    except Conflict as refusal:
-        return refusal.code
+            await tags.create_tag(session, member, tags.TagDraft(name=slug))
+    except Conflict as error:
+        return error.code
     return None
 
 
-async def test_of_two_tags_with_one_slug_exactly_one_is_made(real_transaction, real_world) -> None:
+async def test_exactly_one_of_two_tags_with_the_same_slug_is_created(
+    isolated_transaction, isolated_world
+) -> None:
     """R6."""
-    member = real_world.alices
+    member = isolated_world.alice_member
     for number in range(ROUNDS):
         names = [f"Tag {number}", f"tag-{number}"]
-        codes = await asyncio.gather(*[tagged(real_transaction, member, name) for name in names])
+        codes = await asyncio.gather(
+            *[try_create_tag(isolated_transaction, member, name) for name in names]
+        )
         assert set(codes) == {None, "tag_slug_taken"}
 
 
-async def test_a_tag_that_is_deleted_while_a_task_gets_it_is_no_trouble(
-    real_transaction, real_world
+async def test_deleting_a_tag_while_it_is_added_to_a_task_succeeds(
+    isolated_transaction, isolated_world
 ) -> None:
-    world = real_world
+    world = isolated_world
 
-    async def put_on(tag_id):
+    async def create_task_with(tag_id):
         with suppress(NotFound):
-            async with real_transaction() as session:
-                board = await boards.hold(session, world.alice, world.board.id)
+            async with isolated_transaction() as session:
+                board = await boards.lock_board(session, world.alice, world.board.id)
                 draft = tasks.TaskDraft(title="Write", tag_ids=[tag_id])
-                await tasks.create(session, world.alice, board, draft)
+                await tasks.create_task(session, world.alice, board, draft)
 
     async def delete(tag_id):
-        async with real_transaction() as session:
-            held = await tags.hold(session, world.alices, tag_id)
-            await tags.delete(session, world.alices, held.tag)
+        async with isolated_transaction() as session:
+            locked = await tags.lock_tag(session, world.alice_member, tag_id)
+            await tags.delete_tag(session, world.alice_member, locked.tag)
 
     for number in range(ROUNDS):
-        async with real_transaction() as session:
+        async with isolated_transaction() as session:
             draft = tags.TagDraft(name=f"Tag {number}")
-            tag_id = (await tags.create(session, world.alices, draft)).tag.id
-        await asyncio.gather(put_on(tag_id), delete(tag_id), put_on(tag_id))
+            tag_id = (await tags.create_tag(session, world.alice_member, draft)).tag.id
+        await asyncio.gather(create_task_with(tag_id), delete(tag_id), create_task_with(tag_id))
 
 
-async def defined(transaction, world, key):
-    """Define a field of Launch in a transaction of one's own, and return how that ended."""
+async def try_create_field(transaction, world, key):
+    """Create a field in its own transaction and return the code of the conflict, if any."""
     try:
         async with transaction() as session:
-            draft = custom_fields.FieldDraft(field_key=key, board_ids=[world.board.id])
-            await custom_fields.create(session, world.alices, draft)
-    except Conflict as refusal:
-        return refusal.code
+            draft = custom_fields.CustomFieldDraft(field_key=key, board_ids=[world.board.id])
+            await custom_fields.create_custom_field(session, world.alice_member, draft)
+    except Conflict as error:
+        return error.code
     return None
 
 
-async def test_of_two_fields_with_one_key_exactly_one_is_made(real_transaction, real_world) -> None:
+async def test_exactly_one_of_two_fields_with_the_same_key_is_created(
+    isolated_transaction, isolated_world
+) -> None:
     for number in range(ROUNDS):
         codes = await asyncio.gather(
-            *[defined(real_transaction, real_world, f"key {number}") for _ in range(2)]
+            *[
+                try_create_field(isolated_transaction, isolated_world, f"key {number}")
+                for _ in range(2)
+            ]
         )
         assert set(codes) == {None, "custom_field_key_taken"}
 
 
-async def given(transaction, world, key):
-    """Give a new task a value in a transaction of one's own, and return how that ended."""
+async def try_create_task(transaction, world, key):
+    """Create a task with a value in its own transaction and return the error code, if any."""
     try:
         async with transaction() as session:
-            board = await boards.hold(session, world.alice, world.board.id)
+            board = await boards.lock_board(session, world.alice, world.board.id)
             draft = tasks.TaskDraft(title="Write", custom_field_values={key: "large"})
-            await tasks.create(session, world.alice, board, draft)
-    except Invalid as refusal:
-        return refusal.code
+            await tasks.create_task(session, world.alice, board, draft)
+    except Invalid as error:
+        return error.code
     return None
 
 
-async def edited(transaction, world, field_id, edit):
-    """Edit a field in a transaction of one's own, and return how that ended."""
+async def try_edit(transaction, world, field_id, edit):
+    """Edit a field in its own transaction and return the code of the conflict, if any."""
     try:
         async with transaction() as session:
-            field = await custom_fields.hold(session, world.alices, field_id)
-            await edit(session, world.alices, field)
-    except Conflict as refusal:
-        return refusal.code
+            field = await custom_fields.lock_custom_field(session, world.alice_member, field_id)
+            await edit(session, world.alice_member, field)
+    except Conflict as error:
+        return error.code
     return None
 
 
 async def retype(session, member, field):
-    await custom_fields.change(session, member, field, {"field_type": "integer"})
+    await custom_fields.update_custom_field(session, member, field, {"field_type": "integer"})
 
 
-async def test_a_value_fits_its_field_whatever_happens_to_it_meanwhile(
-    real_transaction, real_world
+async def test_concurrent_changes_keep_values_valid_for_their_field(
+    isolated_transaction, isolated_world
 ) -> None:
-    """Either the value was first, and the change is refused, or the other way round."""
-    world = real_world
+    """Either the value is stored first and the field change fails, or the other way round."""
+    world = isolated_world
     for number in range(ROUNDS):
-        key, edit = f"key {number}", (retype, custom_fields.delete)[number % 2]
-        async with real_transaction() as session:
-            draft = custom_fields.FieldDraft(field_key=key, board_ids=[world.board.id])
-            field_id = (await custom_fields.create(session, world.alices, draft)).field.id
+        key, edit = f"key {number}", (retype, custom_fields.delete_custom_field)[number % 2]
+        async with isolated_transaction() as session:
+            draft = custom_fields.CustomFieldDraft(field_key=key, board_ids=[world.board.id])
+            field_id = (
+                await custom_fields.create_custom_field(session, world.alice_member, draft)
+            ).field.id
         codes = await asyncio.gather(
-            given(real_transaction, world, key), edited(real_transaction, world, field_id, edit)
+            try_create_task(isolated_transaction, world, key),
+            try_edit(isolated_transaction, world, field_id, edit),
         )
         assert codes.count(None) == 1

@@ -1,25 +1,29 @@
-"""Gateways on which the agents of Launch live: what they are told, what they ask and do."""
+"""Fixtures: gateways with the agents of the board Launch."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from kit.settings import Settings
-from tests.attended import Attended, attended
-from tests.carried import Post, a_post
-from tests.conftest import Transaction
-from tests.world import World
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway
+from tests.support.requests_gateway import RequestsHarness, run_requests_harness
+from tests.support.world import World
 
 
 @pytest.fixture
-async def post(real_transaction: Transaction, real_world: World) -> AsyncIterator[Post]:
-    async with a_post(real_transaction, real_world) as post:
-        yield post
+async def delivery(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> AsyncIterator[DeliveryGateway]:
+    async with run_delivery_gateway(isolated_transaction, isolated_world) as delivery:
+        yield delivery
 
 
 @pytest.fixture
-async def there(
-    own_settings: Settings, real_transaction: Transaction, real_world: World
-) -> AsyncIterator[Attended]:
-    async with attended(own_settings, real_transaction, real_world) as there:
-        yield there
+async def harness(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> AsyncIterator[RequestsHarness]:
+    async with run_requests_harness(
+        isolated_settings, isolated_transaction, isolated_world
+    ) as harness:
+        yield harness

@@ -1,65 +1,67 @@
-"""What happened, for those who may know of it."""
+"""Activity feeds and the wording of events."""
 
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Forbidden, NotFound
-from kit.paging import Paging
+from core.errors import Forbidden, NotFound
+from core.paging import Paging
 from models import ApprovalStatus, Event, EventType, Role
 from services import activity, approvals, boards, tasks
 from services.activity import ActivityFilters
-from services.activity.sentences import SENTENCES, sentence
-from tests.world import World
+from services.activity.event_texts import WORDING, describe_event
+from tests.support.world import World
 
 ALL = Paging()
 
 
-def test_every_kind_of_event_has_a_sentence() -> None:
-    assert set(SENTENCES) == set(EventType)
+def test_every_event_type_has_a_wording() -> None:
+    assert set(WORDING) == set(EventType)
 
 
-def test_who_is_not_named_is_left_out_of_the_sentence() -> None:
-    gone = Event(type=EventType.MEMBER_REMOVED, data={})
-    assert sentence(gone) == "Member removed"
-    gone.data = {"name": "Bob"}
-    assert sentence(gone) == "Member removed: Bob"
+def test_missing_name_is_left_out_of_the_sentence() -> None:
+    removed = Event(type=EventType.MEMBER_REMOVED, data={})
+    assert describe_event(removed) == "Member removed"
+    removed.data = {"name": "Bob"}
+    assert describe_event(removed) == "Member removed: Bob"
 
 
-async def happen(session: AsyncSession, world: World) -> None:
-    """Let something happen on Launch, and something on Garden."""
+async def record_activity(session: AsyncSession, world: World) -> None:
+    """Record a task and a comment on Launch and on Garden."""
     for actor, board_id in [(world.worker, world.board.id), (world.gardener, world.garden.id)]:
-        board = await boards.hold(session, world.alice, board_id)
+        board = await boards.lock_board(session, world.alice, board_id)
         draft = tasks.TaskDraft(title=f"A task on {board.name}")
-        made = await tasks.create(session, world.alice, board, draft)
-        await tasks.comment(session, actor, board, made.task.id, f"Said on {board.name}")
+        created = await tasks.create_task(session, world.alice, board, draft)
+        await tasks.create_comment(session, actor, board, created.task.id, f"Said on {board.name}")
 
 
-async def test_people_see_what_happened_on_the_boards_they_read(session, world) -> None:
-    await happen(session, world)
+async def test_member_feed_contains_events_of_readable_boards(session, world) -> None:
+    await record_activity(session, world)
     for member, expected in [
-        (world.alices, {"Launch", "Garden"}),
-        (world.bobs, {"Launch"}),
-        (world.danas, set()),
-        (world.charlies, set()),
+        (world.alice_member, {"Launch", "Garden"}),
+        (world.bob_member, {"Launch"}),
+        (world.dana_member, set()),
+        (world.charlie_member, set()),
     ]:
-        page = await activity.for_member(session, member, ALL)
+        page = await activity.list_member_activity(session, member, ALL)
         assert {entry.board_name for entry in page.items} == expected
-        said = await activity.comment_feed(session, member, ALL)
-        assert {entry.board.name for entry in said.items} == expected
+        comments = await activity.list_comment_entries(session, member, ALL)
+        assert {entry.board.name for entry in comments.items} == expected
 
 
-async def test_an_agent_sees_its_own_deeds_alone(session, world) -> None:
-    await happen(session, world)
-    page = await activity.for_agent(session, world.worker, ALL)
+async def test_agent_feed_contains_own_events_only(session, world) -> None:
+    await record_activity(session, world)
+    page = await activity.list_agent_activity(session, world.worker, ALL)
     assert [entry.message for entry in page.items] == ["Said on Launch"]
-    assert (await activity.for_agent(session, world.charlies_worker, ALL)).items == []
+    assert (await activity.list_agent_activity(session, world.charlies_worker, ALL)).items == []
 
 
-async def test_the_newest_comes_first_and_names_are_told(session, world) -> None:
-    await happen(session, world)
-    newest, older, *_ = (await activity.for_member(session, world.alices, ALL)).items
+async def test_newest_entry_comes_first_with_names(session, world) -> None:
+    await record_activity(session, world)
+    newest, older, *_ = (
+        await activity.list_member_activity(session, world.alice_member, ALL)
+    ).items
     assert newest.message == "Said on Garden"
     assert (newest.actor_name, newest.board_name) == ("Gardener", "Garden")
     assert newest.route_name == "board"
@@ -68,58 +70,60 @@ async def test_the_newest_comes_first_and_names_are_told(session, world) -> None
     assert (older.actor_name, older.task_title) == ("Alice", "A task on Garden")
 
 
-async def test_filters_add_up(session, world) -> None:
-    await happen(session, world)
+async def test_all_given_filters_apply(session, world) -> None:
+    await record_activity(session, world)
 
     async def kinds(**filters: Any) -> list[str]:
-        page = await activity.for_member(session, world.alices, ALL, ActivityFilters(**filters))
+        page = await activity.list_member_activity(
+            session, world.alice_member, ALL, ActivityFilters(**filters)
+        )
         return [entry.event.type for entry in page.items]
 
-    everything = ["task.comment", "task.created", "task.comment", "task.created"]
-    assert await kinds() == everything
-    assert await kinds(kinds=["task"], board_id=world.board.id) == everything[:2]
+    all_types = ["task.comment", "task.created", "task.comment", "task.created"]
+    assert await kinds() == all_types
+    assert await kinds(kinds=["task"], board_id=world.board.id) == all_types[:2]
     assert await kinds(kinds=["approval"]) == []
     assert await kinds(agent_id=world.worker.id) == ["task.comment"]
-    first = (await activity.for_member(session, world.alices, ALL)).items[0]
-    assert await kinds(before=first.event.seq) == everything[1:]
+    first = (await activity.list_member_activity(session, world.alice_member, ALL)).items[0]
+    assert await kinds(before=first.event.seq) == all_types[1:]
 
 
-async def test_nobody_reads_the_feed_of_a_board_that_is_not_theirs(session, world) -> None:
-    for member, board, refusal in [
-        (world.charlies, world.board, NotFound),
-        (world.bobs, world.garden, Forbidden),
+async def test_feed_of_unreadable_board_is_rejected(session, world) -> None:
+    for member, board, error in [
+        (world.charlie_member, world.board, NotFound),
+        (world.bob_member, world.garden, Forbidden),
     ]:
-        for ask in (
-            activity.for_member(session, member, ALL, ActivityFilters(board_id=board.id)),
-            activity.comment_feed(session, member, ALL, board_id=board.id),
+        for request in (
+            activity.list_member_activity(session, member, ALL, ActivityFilters(board_id=board.id)),
+            activity.list_comment_entries(session, member, ALL, board_id=board.id),
         ):
-            with pytest.raises(refusal):
-                await ask
+            with pytest.raises(error):
+                await request
 
 
-async def test_a_role_by_itself_opens_no_feed(session, world) -> None:
-    await happen(session, world)
-    assert world.danas.role is Role.ADMIN
-    assert (await activity.for_member(session, world.danas, ALL)).total == 0
+async def test_admin_role_alone_gives_no_access_to_feeds(session, world) -> None:
+    await record_activity(session, world)
+    assert world.dana_member.role is Role.ADMIN
+    assert (await activity.list_member_activity(session, world.dana_member, ALL)).total == 0
 
 
-async def test_an_answer_that_can_be_taken_back_is_in_nobodys_feed(session, world) -> None:
-    [asked] = world.approval(agent_id=world.worker.id)
-    session.add(asked)
+async def test_undoable_decision_is_in_no_feed(session, world) -> None:
+    [approval] = world.make_approval(agent_id=world.worker.id)
+    session.add(approval)
     await session.flush()
     for undo in (True, False):
-        await approvals.answer(
-            session, world.alice, asked.id, status=ApprovalStatus.APPROVED, undo_seconds=8
+        await approvals.decide_with_undo(
+            session, world.alice, approval.id, status=ApprovalStatus.APPROVED, undo_seconds=8
         )
         if undo:
-            await approvals.undo(session, world.bob, asked.id)
+            await approvals.undo_decision(session, world.bob, approval.id)
     for filters in (ActivityFilters(), ActivityFilters(kinds=["approval"])):
-        page = await activity.for_member(session, world.alices, ALL, filters)
+        page = await activity.list_member_activity(session, world.alice_member, ALL, filters)
         assert (page.items, page.total) == ([], 0)
-    await approvals.reopen(session, world.alice, asked.id)
-    await approvals.answer(
-        session, world.alice, asked.id, status=ApprovalStatus.APPROVED, undo_seconds=0
+    await approvals.reopen_approval(session, world.alice, approval.id)
+    await approvals.decide_with_undo(
+        session, world.alice, approval.id, status=ApprovalStatus.APPROVED, undo_seconds=0
     )
-    [entry] = (await activity.for_member(session, world.alices, ALL)).items
+    [entry] = (await activity.list_member_activity(session, world.alice_member, ALL)).items
     assert entry.event.type is EventType.APPROVAL_APPROVED
     assert entry.route_name == "board.approvals"

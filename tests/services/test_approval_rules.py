@@ -1,25 +1,30 @@
-"""What may be asked and how it reads, without a database."""
+"""Rules for approval requests and their questions, without a database."""
 
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from kit.clock import now
-from kit.errors import Forbidden, Invalid
+from core.clock import now
+from core.errors import Forbidden, Invalid
 from models import Approval, ApprovalStatus
 from services.approvals import rules
-from services.approvals.asking_back import addressed
-from services.approvals.rules import ApprovalDraft, linked_task_ids, question, with_reason
-from tests.world import World, a_world, an_agent
+from services.approvals.requests import mention_agent
+from services.approvals.rules import (
+    ApprovalDraft,
+    format_question,
+    linked_task_ids,
+    payload_with_reason,
+)
+from tests.support.world import World, make_agent, make_world
 
 
 @pytest.fixture
 def world() -> World:
-    return a_world()
+    return make_world()
 
 
-def draft(**fields) -> ApprovalDraft:
+def make_draft(**fields) -> ApprovalDraft:
     given: dict[str, Any] = {
         "action_type": "task.complete",
         "confidence": 90,
@@ -28,32 +33,32 @@ def draft(**fields) -> ApprovalDraft:
     return ApprovalDraft(**(given | fields))
 
 
-def asked(action_type: str = "task.complete", **payload) -> Approval:
+def make_approval(action_type: str = "task.complete", **payload) -> Approval:
     return Approval(action_type=action_type, payload=payload, created_at=now())
 
 
 @pytest.mark.parametrize("status", [ApprovalStatus.APPROVED, ApprovalStatus.REJECTED])
-def test_who_asks_does_not_answer(world, status) -> None:
-    with pytest.raises(Forbidden) as refused:
-        rules.check(draft(status=status), world.worker)
-    assert refused.value.code == "approval_status_forbidden"
+def test_requester_cannot_set_the_decision(world, status) -> None:
+    with pytest.raises(Forbidden) as raised:
+        rules.check_draft(make_draft(status=status), world.worker)
+    assert raised.value.code == "approval_status_forbidden"
     with pytest.raises(Forbidden):
-        rules.check(draft(status=status), world.lead)
+        rules.check_draft(make_draft(status=status), world.lead)
     with pytest.raises(Invalid):
-        rules.check(draft(status=status), world.alice)
-    rules.check(draft(), world.worker)
+        rules.check_draft(make_draft(status=status), world.alice)
+    rules.check_draft(make_draft(), world.worker)
 
 
 @pytest.mark.parametrize("confidence", [-0.1, 100.1, float("nan"), float("inf")])
-def test_confidence_is_between_0_and_100(world, confidence) -> None:
-    with pytest.raises(Invalid) as refused:
-        rules.check(draft(confidence=confidence), world.worker)
-    assert refused.value.field == "confidence"
+def test_confidence_outside_0_to_100_is_rejected(world, confidence) -> None:
+    with pytest.raises(Invalid) as raised:
+        rules.check_draft(make_draft(confidence=confidence), world.worker)
+    assert raised.value.field == "confidence"
 
 
 @pytest.mark.parametrize("confidence", [0, 0.5, 100])
-def test_confidence_may_be_a_fraction(world, confidence) -> None:
-    rules.check(draft(confidence=confidence), world.worker)
+def test_fractional_confidence_is_accepted(world, confidence) -> None:
+    rules.check_draft(make_draft(confidence=confidence), world.worker)
 
 
 @pytest.mark.parametrize(
@@ -69,10 +74,10 @@ def test_confidence_may_be_a_fraction(world, confidence) -> None:
         ({"payload": {"reason": "ok", "number": float("nan")}}, "payload"),
     ],
 )
-def test_what_cannot_be_stored_is_refused_with_its_field(world, fields, field) -> None:
-    with pytest.raises(Invalid) as refused:
-        rules.check(draft(**fields), world.worker)
-    assert refused.value.field == field
+def test_unstorable_values_are_rejected_with_their_field(world, fields, field) -> None:
+    with pytest.raises(Invalid) as raised:
+        rules.check_draft(make_draft(**fields), world.worker)
+    assert raised.value.field == field
 
 
 @pytest.mark.parametrize(
@@ -85,25 +90,25 @@ def test_what_cannot_be_stored_is_refused_with_its_field(world, fields, field) -
         ({"payload": {"decision": "no object"}, "lead_reasoning": "Instead"}, "Instead"),
     ],
 )
-def test_a_reason_is_found_in_three_places(fields, reason) -> None:
-    payload = with_reason(draft(**({"lead_reasoning": None} | fields)))
-    assert rules.reason_in(payload) == reason
+def test_reason_is_read_from_three_places(fields, reason) -> None:
+    payload = payload_with_reason(make_draft(**({"lead_reasoning": None} | fields)))
+    assert rules.find_reason(payload) == reason
 
 
-def test_a_reason_that_is_given_twice_stays_where_it_was() -> None:
-    assert with_reason(draft(payload={"reason": "First"}, lead_reasoning="Second")) == {
-        "reason": "First"
-    }
+def test_payload_reason_takes_precedence() -> None:
+    assert payload_with_reason(
+        make_draft(payload={"reason": "First"}, lead_reasoning="Second")
+    ) == {"reason": "First"}
 
 
 @pytest.mark.parametrize("payload", [None, {}, {"reason": ""}, {"reason": 5}, {"decision": {}}])
-def test_without_a_reason_nothing_is_asked(payload) -> None:
-    with pytest.raises(Invalid) as refused:
-        with_reason(draft(payload=payload, lead_reasoning=" "))
-    assert refused.value.code == "reason_required"
+def test_request_without_reason_is_rejected(payload) -> None:
+    with pytest.raises(Invalid) as raised:
+        payload_with_reason(make_draft(payload=payload, lead_reasoning=" "))
+    assert raised.value.code == "reason_required"
 
 
-def test_tasks_are_found_in_the_fields_and_then_in_the_payload_without_doubles() -> None:
+def test_task_ids_come_from_fields_then_payload_without_duplicates() -> None:
     a, b, c, d, e = (uuid4() for _ in range(5))
     payload = {
         "taskIds": [str(c), "no id", str(a), 7],
@@ -112,43 +117,43 @@ def test_tasks_are_found_in_the_fields_and_then_in_the_payload_without_doubles()
         "taskId": "nonsense",
         "task_id": str(e),
     }
-    found = linked_task_ids(draft(task_id=a, task_ids=[b, a], payload=payload))
+    found = linked_task_ids(make_draft(task_id=a, task_ids=[b, a], payload=payload))
     assert found == [a, b, c, e, d]
 
 
-def test_a_question_about_everything_is_refused() -> None:
+def test_more_than_100_tasks_are_rejected() -> None:
     with pytest.raises(Invalid):
-        linked_task_ids(draft(task_ids=[uuid4() for _ in range(101)]))
+        linked_task_ids(make_draft(task_ids=[uuid4() for _ in range(101)]))
 
 
 @pytest.mark.parametrize(
     ("approval", "titles", "sentence"),
     [
-        (asked(title="Publish the notes"), [], "Publish the notes?"),
-        (asked(question=" Publish\nthe notes? "), [], "Publish the notes?"),
-        (asked(summary="Publish the notes."), [], "Publish the notes?"),
-        (asked(title="", question="Really?!"), [], "Really?"),
-        (asked(), ["Write it"], "Complete the task “Write it”?"),
-        (asked(), ["One", "Two", "Three"], "Complete the task “One” and 2 more?"),
-        (asked(), [], "Complete the task?"),
-        (asked("email.send"), ["Newsletter"], "Send the email for “Newsletter”?"),
-        (asked("deploy_site"), [], "Deploy site?"),
-        (asked("deploy"), ["Site"], "Deploy for “Site”?"),
-        (asked(""), ["Site"], "Go on with “Site”?"),
-        (asked(" "), [], "Go ahead?"),
-        (asked("."), [], "Go ahead?"),
-        (asked(title="?"), [], "Complete the task?"),
-        (asked(title="x" * 500), [], "x" * 199 + "…?"),
+        (make_approval(title="Publish the notes"), [], "Publish the notes?"),
+        (make_approval(question=" Publish\nthe notes? "), [], "Publish the notes?"),
+        (make_approval(summary="Publish the notes."), [], "Publish the notes?"),
+        (make_approval(title="", question="Really?!"), [], "Really?"),
+        (make_approval(), ["Write it"], "Complete the task “Write it”?"),
+        (make_approval(), ["One", "Two", "Three"], "Complete the task “One” and 2 more?"),
+        (make_approval(), [], "Complete the task?"),
+        (make_approval("email.send"), ["Newsletter"], "Send the email for “Newsletter”?"),
+        (make_approval("deploy_site"), [], "Deploy site?"),
+        (make_approval("deploy"), ["Site"], "Deploy for “Site”?"),
+        (make_approval(""), ["Site"], "Go on with “Site”?"),
+        (make_approval(" "), [], "Go ahead?"),
+        (make_approval("."), [], "Go ahead?"),
+        (make_approval(title="?"), [], "Complete the task?"),
+        (make_approval(title="x" * 500), [], "x" * 199 + "…?"),
         (Approval(action_type="a.b", payload=None), [], "B the a?"),
     ],
 )
-def test_what_is_asked_reads_as_a_question(approval, titles, sentence) -> None:
-    assert question(approval, titles) == sentence
+def test_approval_is_formatted_as_a_question(approval, titles, sentence) -> None:
+    assert format_question(approval, titles) == sentence
 
 
-def test_asking_back_mentions_whoever_asked(world) -> None:
-    assert addressed(world.worker, "Why?") == "@Worker Why?"
-    assert addressed(world.lead, "Why?") == "@lead Why?"
-    assert addressed(world.other_worker, "Why?") == "@Other Why?"
-    assert addressed(an_agent("007 Bond", world.board), "Why?") == "007 Bond: Why?"
-    assert addressed(None, "Why?") == "Why?"
+def test_clarification_mentions_the_requesting_agent(world) -> None:
+    assert mention_agent(world.worker, "Why?") == "@Worker Why?"
+    assert mention_agent(world.lead, "Why?") == "@lead Why?"
+    assert mention_agent(world.other_worker, "Why?") == "@Other Why?"
+    assert mention_agent(make_agent("007 Bond", world.board), "Why?") == "007 Bond: Why?"
+    assert mention_agent(None, "Why?") == "Why?"

@@ -1,4 +1,4 @@
-"""Approvals: what is asked, asked back, and listed."""
+"""Approvals are requested, clarified and listed."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,17 +7,25 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
-from kit.clock import now
-from kit.errors import Conflict, Forbidden, Invalid, NotFound
-from kit.paging import Paging
+from core.clock import now
+from core.errors import Conflict, Forbidden, Invalid, NotFound
+from core.paging import Paging
 from models import Approval, Comment, EventType
 from services import approvals, boards
 from services.approvals import ApprovalDraft
-from tests.services.decisions import APPROVED, PENDING, REJECTED, add, answer, events, types
-from tests.world import a_task
+from tests.support.approval_helpers import (
+    APPROVED,
+    PENDING,
+    REJECTED,
+    add_approval,
+    decide_approval,
+    list_event_types,
+    list_recorded_events,
+)
+from tests.support.world import make_task
 
 
-def draft(**fields) -> ApprovalDraft:
+def make_draft(**fields) -> ApprovalDraft:
     given: dict[str, Any] = {
         "action_type": "task.complete",
         "confidence": 90.5,
@@ -26,182 +34,217 @@ def draft(**fields) -> ApprovalDraft:
     return ApprovalDraft(**(given | fields))
 
 
-async def request(session, actor, world, **fields):
-    board = await boards.hold(session, actor, world.board.id)
-    return await approvals.request(session, actor, board, draft(**fields))
+async def request_approval(session, actor, world, **fields):
+    board = await boards.lock_board(session, actor, world.board.id)
+    return await approvals.request_approval(session, actor, board, make_draft(**fields))
 
 
-class TestAsking:
-    async def test_an_agent_asks_about_tasks_and_it_is_written_down(self, session, world) -> None:
-        first, second = world.task("Write"), world.task("Check")
+class TestRequests:
+    async def test_agent_request_for_tasks_is_recorded(self, session, world) -> None:
+        first, second = world.make_task("Write"), world.make_task("Check")
         session.add_all([first, second])
 
-        asked = await request(session, world.worker, world, task_ids=[second.id, first.id])
+        detail = await request_approval(
+            session, world.worker, world, task_ids=[second.id, first.id]
+        )
 
-        approval = asked.approval
+        approval = detail.approval
         assert (approval.status, approval.resolved_at) == (PENDING, None)
-        assert (approval.agent_id, asked.asked_by) == (world.worker.id, "Worker")
+        assert (approval.agent_id, detail.requester_name) == (world.worker.id, "Worker")
         assert approval.payload == {"reason": "It is done."}
-        assert (asked.task_ids, asked.task_titles) == ([second.id, first.id], ["Check", "Write"])
+        assert (detail.task_ids, detail.task_titles) == ([second.id, first.id], ["Check", "Write"])
         assert approval.task_id == second.id
-        assert asked.question == "Complete the task “Check” and 1 more?"
-        [event] = await events(session)
+        assert detail.question == "Complete the task “Check” and 1 more?"
+        [event] = await list_recorded_events(session)
         assert event.type is EventType.APPROVAL_REQUESTED
         assert (event.approval_id, event.task_id) == (approval.id, second.id)
         assert (event.agent_id, event.user_id) == (world.worker.id, None)
         assert event.data["confidence"] == 90.5
         assert event.data["titles"] == ["Check", "Write"]
 
-    async def test_who_asks_is_the_caller_and_nobody_else(self, session, world) -> None:
+    async def test_requester_is_always_the_caller(self, session, world) -> None:
         """S4."""
-        asked = await request(session, world.alice, world)
-        assert (asked.approval.agent_id, asked.approval.requested_by_user_id) == (
+        detail = await request_approval(session, world.alice, world)
+        assert (detail.approval.agent_id, detail.approval.requested_by_user_id) == (
             None,
             world.alice.id,
         )
-        assert asked.asked_by == "Alice"
+        assert detail.requester_name == "Alice"
 
-    async def test_an_agent_cannot_ask_for_what_is_decided_already(self, session, world) -> None:
-        for actor, refusal in [(world.worker, Forbidden), (world.alice, Invalid)]:
-            with pytest.raises(refusal):
-                await request(session, actor, world, status=APPROVED)
-        assert await events(session) == []
+    async def test_request_cannot_be_created_as_decided(self, session, world) -> None:
+        for actor, error in [(world.worker, Forbidden), (world.alice, Invalid)]:
+            with pytest.raises(error):
+                await request_approval(session, actor, world, status=APPROVED)
+        assert await list_recorded_events(session) == []
 
-    async def test_tasks_of_other_boards_are_not_found_and_not_named(self, session, world) -> None:
+    async def test_tasks_of_other_boards_are_reported_as_missing(self, session, world) -> None:
         """S3."""
-        mine, secret = world.task("Mine"), a_task(world.garden, "Secret")
+        mine, secret = world.make_task("Mine"), make_task(world.garden, "Secret")
         session.add_all([mine, secret])
         unknown = uuid4()
 
-        with pytest.raises(NotFound) as refused:
-            await request(session, world.worker, world, task_ids=[mine.id, secret.id, unknown])
+        with pytest.raises(NotFound) as raised:
+            await request_approval(
+                session, world.worker, world, task_ids=[mine.id, secret.id, unknown]
+            )
 
-        assert refused.value.details == {"missing_task_ids": [str(secret.id), str(unknown)]}
-        assert "Secret" not in refused.value.message
+        assert raised.value.details == {"missing_task_ids": [str(secret.id), str(unknown)]}
+        assert "Secret" not in raised.value.message
         assert (await session.scalars(select(Approval))).all() == []
 
-    async def test_a_task_has_one_pending_question_at_most(self, session, world) -> None:
-        tasks = [world.task("One"), world.task("Two"), world.task("Three")]
-        one = await add(session, world, tasks[0])
-        two = await add(session, world, tasks[1])
-        await add(session, world, tasks[2], status=REJECTED)
+    async def test_task_has_at_most_one_pending_approval(self, session, world) -> None:
+        tasks = [world.make_task("One"), world.make_task("Two"), world.make_task("Three")]
+        one = await add_approval(session, world, tasks[0])
+        two = await add_approval(session, world, tasks[1])
+        await add_approval(session, world, tasks[2], status=REJECTED)
 
-        with pytest.raises(Conflict) as refused:
-            await request(session, world.worker, world, task_ids=[task.id for task in tasks])
+        with pytest.raises(Conflict) as raised:
+            await request_approval(
+                session, world.worker, world, task_ids=[task.id for task in tasks]
+            )
 
         pairs = sorted([(str(tasks[0].id), str(one.id)), (str(tasks[1].id), str(two.id))])
-        assert refused.value.code == "approval_pending_exists"
-        assert refused.value.details["conflicts"] == [
+        assert raised.value.code == "approval_pending_exists"
+        assert raised.value.details["conflicts"] == [
             {"task_id": task_id, "approval_id": approval_id} for task_id, approval_id in pairs
         ]
-        await request(session, world.worker, world, task_ids=[tasks[2].id])
+        await request_approval(session, world.worker, world, task_ids=[tasks[2].id])
 
-    async def test_a_question_about_no_task_can_always_be_asked(self, session, world) -> None:
-        await request(session, world.worker, world)
-        await request(session, world.worker, world)
+    async def test_approvals_without_task_can_be_requested_repeatedly(self, session, world) -> None:
+        await request_approval(session, world.worker, world)
+        await request_approval(session, world.worker, world)
         assert len((await session.scalars(select(Approval))).all()) == 2
 
-    async def test_a_stranger_cannot_ask(self, session, world) -> None:
+    async def test_actor_without_write_access_cannot_request(self, session, world) -> None:
         with pytest.raises(NotFound):
-            await request(session, world.charlie, world)
+            await request_approval(session, world.charlie, world)
         with pytest.raises(NotFound):
-            await request(session, world.charlies_worker, world)
+            await request_approval(session, world.charlies_worker, world)
         with pytest.raises(Forbidden):
-            await request(session, world.rita, world)
+            await request_approval(session, world.rita, world)
 
 
-class TestAskingBack:
-    async def test_a_question_goes_to_the_task_and_the_approval_stays_open(self, session, world):
-        approval = await add(session, world, world.task())
+class TestClarification:
+    async def test_clarification_is_a_comment_and_approval_stays_pending(self, session, world):
+        approval = await add_approval(session, world, world.make_task())
 
-        detail = await approvals.ask_back(session, world.bob, approval.id, question=" Why now? ")
+        detail = await approvals.request_clarification(
+            session, world.bob, approval.id, question=" Why now? "
+        )
 
         [comment] = await session.scalars(select(Comment))
         assert (comment.message, comment.user_id) == ("@Worker Why now?", world.bob.id)
-        assert approval.asked_back_at is not None
-        assert detail.is_waiting
-        assert await types(session) == [EventType.TASK_COMMENT, EventType.APPROVAL_ASKED_BACK]
+        assert approval.clarification_requested_at is not None
+        assert detail.is_undecided
+        assert await list_event_types(session) == [
+            EventType.TASK_COMMENT,
+            EventType.APPROVAL_CLARIFICATION_REQUESTED,
+        ]
 
-    async def test_it_needs_words_a_task_and_an_open_question(self, session, world) -> None:
-        alone, answered = await add(session, world), await add(session, world, world.task())
-        await answer(session, world.alice, answered)
-        for approval, question, refusal in [
-            (answered, " ", Invalid),
-            (alone, "Why?", Invalid),
-            (answered, "Why?", Conflict),
+    async def test_clarification_needs_text_task_and_undecided_approval(
+        self, session, world
+    ) -> None:
+        without_task, decided = (
+            await add_approval(session, world),
+            await add_approval(session, world, world.make_task()),
+        )
+        await decide_approval(session, world.alice, decided)
+        for approval, question, error in [
+            (decided, " ", Invalid),
+            (without_task, "Why?", Invalid),
+            (decided, "Why?", Conflict),
         ]:
-            with pytest.raises(refusal):
-                await approvals.ask_back(session, world.bob, approval.id, question=question)
+            with pytest.raises(error):
+                await approvals.request_clarification(
+                    session, world.bob, approval.id, question=question
+                )
         assert (await session.scalars(select(Comment))).all() == []
 
 
 class TestLists:
-    async def test_a_board_lists_its_approvals_newest_first(self, session, world) -> None:
-        first = await add(session, world, world.task("A"), created_at=now() - timedelta(hours=1))
-        second = await add(session, world, world.task("B"), status=APPROVED)
-        page = await approvals.listed(session, world.board, Paging(limit=1))
-        assert ([one.approval for one in page.items], page.total) == ([second], 2)
-        page = await approvals.listed(session, world.board, Paging(), status=PENDING)
-        assert [(one.approval, one.task_titles) for one in page.items] == [(first, ["A"])]
-        assert (await approvals.listed(session, world.garden, Paging())).total == 0
+    async def test_board_lists_approvals_newest_first(self, session, world) -> None:
+        first = await add_approval(
+            session, world, world.make_task("A"), created_at=now() - timedelta(hours=1)
+        )
+        second = await add_approval(session, world, world.make_task("B"), status=APPROVED)
+        page = await approvals.list_board_approvals(session, world.board, Paging(limit=1))
+        assert ([item.approval for item in page.items], page.total) == ([second], 2)
+        page = await approvals.list_board_approvals(session, world.board, Paging(), status=PENDING)
+        assert [(item.approval, item.task_titles) for item in page.items] == [(first, ["A"])]
+        assert (await approvals.list_board_approvals(session, world.garden, Paging())).total == 0
 
-    async def test_agents_find_an_answer_that_can_be_taken_back_still_pending(self, session, world):
-        approval = await add(session, world)
-        await answer(session, world.bob, approval)
-        page = await approvals.listed(session, world.board, Paging(), status=PENDING)
-        assert [one.approval for one in page.items] == [approval]
+    async def test_undoable_decision_is_listed_as_pending_for_agents(self, session, world):
+        approval = await add_approval(session, world)
+        await decide_approval(session, world.bob, approval)
+        page = await approvals.list_board_approvals(session, world.board, Paging(), status=PENDING)
+        assert [item.approval for item in page.items] == [approval]
 
-    async def test_what_waits_is_seen_by_whoever_reads_the_board(self, session, world) -> None:
-        approval = await add(session, world, world.task("Write"))
-        [in_garden] = world.approval()
+    async def test_undecided_approvals_are_visible_to_readers_of_the_board(
+        self, session, world
+    ) -> None:
+        approval = await add_approval(session, world, world.make_task("Write"))
+        [in_garden] = world.make_approval()
         in_garden.board = world.garden
         session.add(in_garden)
         await session.flush()
-        for member, seen in [
-            (world.alices, 2),
-            (world.bobs, 1),
-            (world.ritas, 1),
-            (world.danas, 0),
-            (world.charlies, 0),
+        for member, count in [
+            (world.alice_member, 2),
+            (world.bob_member, 1),
+            (world.rita_member, 1),
+            (world.dana_member, 0),
+            (world.charlie_member, 0),
         ]:
-            assert len(await approvals.waiting(session, member)) == seen
-            assert await approvals.waiting_count(session, member) == seen
-        [detail] = await approvals.waiting(session, world.alices, board_id=world.board.id)
+            assert len(await approvals.list_undecided_approvals(session, member)) == count
+            assert await approvals.count_undecided_approvals(session, member) == count
+        [detail] = await approvals.list_undecided_approvals(
+            session, world.alice_member, board_id=world.board.id
+        )
         assert detail.approval is approval
-        assert (detail.board.name, detail.asked_by) == ("Launch", "Worker")
-        assert await approvals.waiting_by_board(session, world.alices) == {
+        assert (detail.board.name, detail.requester_name) == ("Launch", "Worker")
+        assert await approvals.count_undecided_by_board(session, world.alice_member) == {
             world.board.id: 1,
             world.garden.id: 1,
         }
-        assert await approvals.waiting(session, world.bobs, board_id=world.garden.id) == []
+        assert (
+            await approvals.list_undecided_approvals(
+                session, world.bob_member, board_id=world.garden.id
+            )
+            == []
+        )
 
-    async def test_what_was_answered_moves_from_waiting_to_decided(self, session, world) -> None:
-        approval = await add(session, world)
-        old = await add(session, world, status=REJECTED, resolved_at=now() - timedelta(days=3))
-        await answer(session, world.bob, approval)
-        assert await approvals.waiting(session, world.alices) == []
-        assert await approvals.waiting_by_board(session, world.alices) == {}
-        [today] = await approvals.decided_today(session, world.alices)
-        assert (today.approval, today.decided_by) == (approval, "Bob")
-        page = await approvals.decided(session, world.alices, Paging())
-        assert [one.approval for one in page.items] == [approval, old]
-        assert (await approvals.decided(session, world.charlies, Paging())).items == []
+    async def test_decision_moves_approval_to_the_decided_list(self, session, world) -> None:
+        approval = await add_approval(session, world)
+        old = await add_approval(
+            session, world, status=REJECTED, resolved_at=now() - timedelta(days=3)
+        )
+        await decide_approval(session, world.bob, approval)
+        assert await approvals.list_undecided_approvals(session, world.alice_member) == []
+        assert await approvals.count_undecided_by_board(session, world.alice_member) == {}
+        [today] = await approvals.list_approvals_decided_today(session, world.alice_member)
+        assert (today.approval, today.decider_name) == (approval, "Bob")
+        page = await approvals.list_decided_approvals(session, world.alice_member, Paging())
+        assert [item.approval for item in page.items] == [approval, old]
+        assert (
+            await approvals.list_decided_approvals(session, world.charlie_member, Paging())
+        ).items == []
 
-    async def test_one_question_is_found_by_who_may_read_it(self, session, world) -> None:
-        approval = await add(session, world)
-        assert (await approvals.detail_for(session, world.ritas, approval.id)).approval is approval
+    async def test_approval_is_found_by_readers_of_its_board(self, session, world) -> None:
+        approval = await add_approval(session, world)
+        assert (
+            await approvals.get_member_approval(session, world.rita_member, approval.id)
+        ).approval is approval
         with pytest.raises(NotFound):
-            await approvals.detail_for(session, world.charlies, approval.id)
+            await approvals.get_member_approval(session, world.charlie_member, approval.id)
         with pytest.raises(Forbidden):
-            await approvals.detail_for(session, world.danas, approval.id)
+            await approvals.get_member_approval(session, world.dana_member, approval.id)
 
-    async def test_a_board_counts_what_is_pending_on_it_and_on_its_tasks(self, session, world):
-        task, other = world.task("A"), world.task("B")
-        await add(session, world, task, status=REJECTED)
-        await add(session, world, task)
-        await add(session, world)
+    async def test_pending_approvals_are_counted_for_board_and_tasks(self, session, world):
+        task, other = world.make_task("A"), world.make_task("B")
+        await add_approval(session, world, task, status=REJECTED)
+        await add_approval(session, world, task)
+        await add_approval(session, world)
         session.add(other)
         await session.flush()
-        counts = await approvals.counts(session, world.board, [task.id, other.id])
+        counts = await approvals.count_approvals(session, world.board, [task.id, other.id])
         assert counts.pending == 2
-        assert counts.of_tasks == {task.id: (2, 1), other.id: (0, 0)}
+        assert counts.by_task == {task.id: (2, 1), other.id: (0, 0)}

@@ -1,38 +1,31 @@
-"""Groups of boards: how they are called, who holds them, and what that costs."""
+"""Board groups: slugs, validation, permissions and the number of statements."""
 
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Conflict, Forbidden, Invalid, NotFound
+from core.errors import Conflict, Forbidden, Invalid, NotFound
 from models import Agent, Board, Event, EventType, Message, new_id
-from services import board_groups, organizations
-from services.board_groups import GroupDraft
-from services.board_groups.rules import slug_of
-from tests.remembering import grouped
-from tests.world import World, a_board, an_agent
+from services import boards, organizations
+from services.boards import GroupDraft
+from services.boards.rules import group_slug
+from tests.support.memory_factories import create_group_of
+from tests.support.statement_counter import count_statements
+from tests.support.world import World, make_agent, make_board
 
 
 @pytest.fixture(autouse=True)
-async def at_hand(session: AsyncSession, world: World) -> None:
-    """Let the session know the world, so that new rows can be hung on it."""
+async def attach_world(session: AsyncSession, world: World) -> None:
+    """Add the world to the session, so that new rows can refer to it."""
     session.add_all(vars(world).values())
 
 
-async def counted(session: AsyncSession) -> list[str]:
-    """Return a list to which every statement is added that is sent from now on."""
-    statements: list[str] = []
-    connection = (await session.connection()).sync_connection
-    event.listen(connection, "before_cursor_execute", lambda *told: statements.append(told[2]))
-    return statements
-
-
-async def test_a_slug_has_small_letters_digits_and_hyphens() -> None:
-    assert slug_of("  Spring -- Launch: 2026! ") == "spring-launch-2026"
-    assert len(slug_of("a" * 199 + " b")) == 199
-    nameless = {slug_of("春"), slug_of("!")}
+async def test_group_slug_has_lowercase_letters_digits_and_hyphens() -> None:
+    assert group_slug("  Spring -- Launch: 2026! ") == "spring-launch-2026"
+    assert len(group_slug("a" * 199 + " b")) == 199
+    nameless = {group_slug("春"), group_slug("!")}
     assert {len(slug) for slug in nameless} == {32}
     assert len(nameless) == 2
 
@@ -49,87 +42,89 @@ async def test_a_slug_has_small_letters_digits_and_hyphens() -> None:
         ("description", 5),
     ],
 )
-async def test_a_groups_fields_have_limits(
+async def test_invalid_group_fields_are_rejected(
     session: AsyncSession, world: World, field: str, value: Any
 ) -> None:
-    member = await organizations.active(session, world.alice)
+    member = await organizations.get_or_create_active_membership(session, world.alice)
     fields: dict[str, Any] = {"name": "Birds", field: value}
-    with pytest.raises(Invalid) as refused:
-        await board_groups.create(session, member, GroupDraft(**fields))
-    assert refused.value.field == field
-    made = await board_groups.create(session, member, GroupDraft(name="Birds"))
+    with pytest.raises(Invalid) as raised:
+        await boards.create_group(session, member, GroupDraft(**fields))
+    assert raised.value.field == field
+    group = await boards.create_group(session, member, GroupDraft(name="Birds"))
     with pytest.raises(Invalid):
-        await board_groups.change(session, world.alice, made, {field: value})
-    assert made.name == "Birds"
+        await boards.update_group(session, world.alice, group, {field: value})
+    assert group.name == "Birds"
 
 
-async def test_a_change_of_nothing_is_not_recorded(session: AsyncSession, world: World) -> None:
-    member = await organizations.active(session, world.alice)
-    made = await board_groups.create(session, member, GroupDraft(name="Birds"))
-    held = await board_groups.hold_as_admin(session, world.alice, made.id)
-    await board_groups.change(session, world.alice, held, {"name": " Birds ", "slug": ""})
+async def test_update_without_changes_is_not_recorded(session: AsyncSession, world: World) -> None:
+    member = await organizations.get_or_create_active_membership(session, world.alice)
+    group = await boards.create_group(session, member, GroupDraft(name="Birds"))
+    locked = await boards.lock_group_as_admin(session, world.alice, group.id)
+    await boards.update_group(session, world.alice, locked, {"name": " Birds ", "slug": ""})
     types = [event.type for event in await session.scalars(select(Event))]
     assert types == [EventType.BOARD_GROUP_CREATED]
 
 
-async def test_a_slug_that_is_taken_is_refused_and_nothing_is_recorded(
+async def test_taken_group_slug_is_rejected_without_event(
     session: AsyncSession, world: World
 ) -> None:
-    member = await organizations.active(session, world.alice)
-    await board_groups.create(session, member, GroupDraft(name="Birds"))
-    with pytest.raises(Conflict) as refused:
+    member = await organizations.get_or_create_active_membership(session, world.alice)
+    await boards.create_group(session, member, GroupDraft(name="Birds"))
+    with pytest.raises(Conflict) as raised:
         async with session.begin_nested():
-            await board_groups.create(session, member, GroupDraft(name="birds!"))
-    assert refused.value.field == "slug"
+            await boards.create_group(session, member, GroupDraft(name="birds!"))
+    assert raised.value.field == "slug"
     assert len((await session.scalars(select(Event))).all()) == 1
 
 
-async def test_who_may_not_change_a_group_deletes_none(session: AsyncSession, world: World) -> None:
-    group = await grouped(session, world.board)
-    for person, refusal in [
+async def test_deleting_a_group_requires_admin_with_write_access(
+    session: AsyncSession, world: World
+) -> None:
+    group = await create_group_of(session, world.board)
+    for user, error in [
         (world.bob, Forbidden),
         (world.rita, Forbidden),
         (world.dana, Forbidden),
         (world.charlie, NotFound),
     ]:
-        with pytest.raises(refusal):
-            await board_groups.delete(session, person, group.id)
-        with pytest.raises(refusal):
-            await board_groups.hold_to_steer(session, person, group.id)
+        with pytest.raises(error):
+            await boards.delete_group(session, user, group.id)
+        with pytest.raises(error):
+            await boards.lock_group_agents_as_manager(session, user, group.id)
     with pytest.raises(NotFound):
-        await board_groups.delete(session, world.alice, new_id())
+        await boards.delete_group(session, world.alice, new_id())
 
 
-async def crowded(session: AsyncSession, world: World) -> list[Board]:
-    """Put many boards with an agent each beside Launch."""
-    some = [a_board(f"Board {n}", world.tern) for n in range(20)]
-    session.add_all(some)
+async def make_many_boards(session: AsyncSession, world: World) -> list[Board]:
+    """Add 20 boards with an agent each, and return them with Launch."""
+    new = [make_board(f"Board {n}", world.tern) for n in range(20)]
+    session.add_all(new)
     await session.flush()
-    session.add_all([an_agent(f"Agent {n}", board) for n, board in enumerate(some)])
+    session.add_all([make_agent(f"Agent {n}", board) for n, board in enumerate(new)])
     await session.flush()
-    return [world.board, *some]
+    return [world.board, *new]
 
 
-async def test_a_group_of_many_boards_is_deleted_with_few_statements(
+async def test_deleting_a_large_group_takes_few_statements(
     session: AsyncSession, world: World
 ) -> None:
     """P12."""
-    group = await grouped(session, *await crowded(session, world))
-    statements = await counted(session)
-    await board_groups.delete(session, world.alice, group.id)
+    group = await create_group_of(session, *await make_many_boards(session, world))
+    with count_statements(await session.connection()) as statements:
+        await boards.delete_group(session, world.alice, group.id)
     assert len(statements) <= 7, statements
     assert len((await session.scalars(select(Message))).all()) == 23
 
 
-async def test_a_cadence_for_many_agents_takes_few_statements(
+async def test_setting_heartbeat_of_many_agents_takes_few_statements(
     session: AsyncSession, world: World
 ) -> None:
-    group = await grouped(session, *await crowded(session, world))
-    statements = await counted(session)
-    crews = await board_groups.hold_to_steer(session, world.lead, group.id)
-    updated = await board_groups.check_in(
-        session, world.lead, crews, every="5m", include_board_leads=True
-    )
+    group = await create_group_of(session, *await make_many_boards(session, world))
+    with count_statements(await session.connection()) as statements:
+        group_agents = await boards.lock_group_agents_as_manager(session, world.lead, group.id)
+        updated = await boards.set_group_heartbeat_interval(
+            session, world.lead, group_agents, every="5m", include_board_leads=True
+        )
     assert len(statements) <= 4, statements
     assert len(updated) == 23
     configs = await session.scalars(select(Agent.heartbeat_config).where(Agent.id.in_(updated)))

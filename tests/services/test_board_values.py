@@ -1,4 +1,4 @@
-"""What a board may be, and who may change what of it."""
+"""Validation of board fields, and permissions to change them."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -8,18 +8,18 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Forbidden, Invalid, NotFound
+from core.errors import Forbidden, Invalid, NotFound
 from models import Board, EventType
 from services import boards
-from tests.services.boards import a_group, change, create, events_of
-from tests.world import World
+from tests.support.board_helpers import add_group, create_board, list_board_events, update_board
+from tests.support.world import World
 
 GOAL = {"objective": "Fly south", "success_metrics": {"kilometres": 20_000}}
 
 TOO_FAR = datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=5)))
 TOO_EARLY = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))
 
-WRONG: list[tuple[str, object]] = [
+INVALID_VALUES: list[tuple[str, object]] = [
     ("name", "  "),
     ("name", None),
     ("name", "x" * 201),
@@ -62,32 +62,34 @@ WRONG: list[tuple[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "value"), WRONG)
-async def test_what_cannot_be_is_told_by_its_field(
+@pytest.mark.parametrize(("field", "value"), INVALID_VALUES)
+async def test_invalid_board_fields_are_rejected(
     session: AsyncSession, world: World, field: str, value: object
 ) -> None:
     """C30."""
-    with pytest.raises(Invalid) as refusal:
-        await create(session, world, **{field: value})
-    assert refusal.value.field == field
-    with pytest.raises(Invalid) as refusal:
-        await change(session, world.alice, world.board, **{field: value})
-    assert refusal.value.field == field
+    with pytest.raises(Invalid) as raised:
+        await create_board(session, world, **{field: value})
+    assert raised.value.field == field
+    with pytest.raises(Invalid) as raised:
+        await update_board(session, world.alice, world.board, **{field: value})
+    assert raised.value.field == field
     board = await session.get(Board, world.board.id)
     assert board is not None
     assert not session.is_modified(board)
-    assert await events_of(session, world.board) == []
+    assert await list_board_events(session, world.board) == []
 
 
-async def test_a_group_of_another_organization_is_none(session: AsyncSession, world: World) -> None:
-    foreign = await a_group(session, world.plover, "Foreign")
+async def test_group_of_another_organization_is_rejected(
+    session: AsyncSession, world: World
+) -> None:
+    foreign = await add_group(session, world.plover, "Foreign")
     for attempt in (
-        create(session, world, board_group_id=foreign.id),
-        change(session, world.alice, world.board, board_group_id=foreign.id),
+        create_board(session, world, board_group_id=foreign.id),
+        update_board(session, world.alice, world.board, board_group_id=foreign.id),
     ):
-        with pytest.raises(Invalid) as refusal:
+        with pytest.raises(Invalid) as raised:
             await attempt
-        assert refusal.value.field == "board_group_id"
+        assert raised.value.field == "board_group_id"
 
 
 @pytest.mark.parametrize(
@@ -99,60 +101,64 @@ async def test_a_group_of_another_organization_is_none(session: AsyncSession, wo
         ({"success_metrics": {}}, "success_metrics"),
     ],
 )
-async def test_a_confirmed_goal_says_what_it_is_and_how_it_is_measured(
+async def test_confirmed_goal_requires_objective_and_metrics(
     session: AsyncSession, world: World, missing: dict[str, Any], field: str
 ) -> None:
-    with pytest.raises(Invalid) as refusal:
-        await create(session, world, goal_confirmed=True, **GOAL | missing)
-    assert refusal.value.field == field
-    board = await create(session, world, **GOAL | missing)
-    with pytest.raises(Invalid) as refusal:
-        await change(session, world.alice, board, goal_confirmed=True)
-    assert refusal.value.field == field
-    confirmed = await create(session, world, goal_confirmed=True, **GOAL)
-    with pytest.raises(Invalid) as refusal:
-        await change(session, world.alice, confirmed, **missing)
-    assert refusal.value.field == field
+    with pytest.raises(Invalid) as raised:
+        await create_board(session, world, goal_confirmed=True, **GOAL | missing)
+    assert raised.value.field == field
+    board = await create_board(session, world, **GOAL | missing)
+    with pytest.raises(Invalid) as raised:
+        await update_board(session, world.alice, board, goal_confirmed=True)
+    assert raised.value.field == field
+    confirmed = await create_board(session, world, goal_confirmed=True, **GOAL)
+    with pytest.raises(Invalid) as raised:
+        await update_board(session, world.alice, confirmed, **missing)
+    assert raised.value.field == field
 
 
-async def test_a_board_that_turns_to_a_goal_says_what_it_is(
+async def test_changing_the_type_to_goal_requires_objective_and_metrics(
     session: AsyncSession, world: World
 ) -> None:
     with pytest.raises(Invalid):
-        await change(session, world.alice, world.board, board_type="goal")
-    board = await change(session, world.alice, world.board, board_type="goal", **GOAL)
+        await update_board(session, world.alice, world.board, board_type="goal")
+    board = await update_board(session, world.alice, world.board, board_type="goal", **GOAL)
     assert board.board_type == "goal"
-    again = await change(session, world.alice, world.board, goal_confirmed=True)
+    again = await update_board(session, world.alice, world.board, goal_confirmed=True)
     assert again.goal_confirmed
 
 
-async def test_other_boards_may_be_confirmed_without_a_goal(
+async def test_other_board_types_can_be_confirmed_without_objective(
     session: AsyncSession, world: World
 ) -> None:
-    assert (await create(session, world, board_type="general", goal_confirmed=True)).goal_confirmed
+    assert (
+        await create_board(session, world, board_type="general", goal_confirmed=True)
+    ).goal_confirmed
 
 
-async def test_an_unfinished_goal_does_not_hinder_other_changes(
+async def test_incomplete_goal_does_not_block_other_changes(
     session: AsyncSession, world: World
 ) -> None:
-    board = await create(session, world)
-    assert (await change(session, world.alice, board, name="Roost")).name == "Roost"
+    board = await create_board(session, world)
+    assert (await update_board(session, world.alice, board, name="Roost")).name == "Roost"
     with pytest.raises(Invalid):
-        await change(session, world.alice, board, board_type="goal")
+        await update_board(session, world.alice, board, board_type="goal")
     imported = update(Board).where(Board.id == board.id).values(goal_confirmed=True)
     await session.execute(imported)
-    assert (await change(session, world.alice, board, name="Perch")).name == "Perch"
+    assert (await update_board(session, world.alice, board, name="Perch")).name == "Perch"
 
 
-async def test_a_change_says_what_was_and_what_is(session: AsyncSession, world: World) -> None:
+async def test_update_event_contains_old_and_new_values(
+    session: AsyncSession, world: World
+) -> None:
     due = datetime(2027, 1, 1, 12, tzinfo=timezone(timedelta(hours=1)))
-    before = (await boards.get(session, world.alice, world.board.id)).updated_at
-    board = await change(
+    before = (await boards.get_board(session, world.alice, world.board.id)).updated_at
+    board = await update_board(
         session, world.alice, world.board, name="Lift-off", target_date=due, max_agents=2
     )
     assert board.target_date == datetime(2027, 1, 1, 11, tzinfo=UTC)
     assert board.updated_at > before
-    (changed,) = await events_of(session, board)
+    (changed,) = await list_board_events(session, board)
     assert (changed.type, changed.user_id) == (EventType.BOARD_UPDATED, world.alice.id)
     assert changed.data["changes"] == {
         "name": ["Launch", "Lift-off"],
@@ -160,23 +166,23 @@ async def test_a_change_says_what_was_and_what_is(session: AsyncSession, world: 
     }
 
 
-async def test_a_change_that_changes_nothing_is_not_recorded(
+async def test_board_update_without_changes_is_not_recorded(
     session: AsyncSession, world: World
 ) -> None:
-    before = (await boards.get(session, world.alice, world.board.id)).updated_at
+    before = (await boards.get_board(session, world.alice, world.board.id)).updated_at
     same = {"name": " Launch ", "slug": "launch", "max_agents": 2, "gateway_id": None}
     for changes in ({}, same, {"unknown": 1, "id": uuid4(), "organization_id": uuid4()}):
-        board = await change(session, world.alice, world.board, **changes)
+        board = await update_board(session, world.alice, world.board, **changes)
         assert board.updated_at == before
     assert board.organization_id == world.tern.id
-    assert await events_of(session, world.board) == []
+    assert await list_board_events(session, world.board) == []
 
 
-async def test_a_blank_slug_is_made_from_the_name(session: AsyncSession, world: World) -> None:
-    board = await change(session, world.alice, world.board, name="Garden", slug="")
+async def test_blank_slug_is_generated_from_the_name(session: AsyncSession, world: World) -> None:
+    board = await update_board(session, world.alice, world.board, name="Garden", slug="")
     assert board.slug == "garden-2"
-    assert (await change(session, world.alice, world.board, slug=" ")).slug == "garden-2"
-    assert (await change(session, world.alice, world.board, slug="launch")).slug == "launch"
+    assert (await update_board(session, world.alice, world.board, slug=" ")).slug == "garden-2"
+    assert (await update_board(session, world.alice, world.board, slug="launch")).slug == "launch"
 
 
 @pytest.mark.parametrize(
@@ -191,41 +197,41 @@ async def test_a_blank_slug_is_made_from_the_name(session: AsyncSession, world: 
         {"name": "Bob's", "max_agents": 9},
     ],
 )
-async def test_the_rules_of_a_board_are_for_admins(
+async def test_task_rules_are_changed_by_admins_only(
     session: AsyncSession, world: World, changes: dict[str, Any]
 ) -> None:
     """S7."""
-    with pytest.raises(Forbidden) as refusal:
-        await change(session, world.bob, world.board, **changes)
-    assert refusal.value.code == "admin_required"
-    assert await events_of(session, world.board) == []
-    changed = await change(session, world.alice, world.board, **changes)
+    with pytest.raises(Forbidden) as raised:
+        await update_board(session, world.bob, world.board, **changes)
+    assert raised.value.code == "admin_required"
+    assert await list_board_events(session, world.board) == []
+    changed = await update_board(session, world.alice, world.board, **changes)
     assert {name: getattr(changed, name) for name in changes} == changes
 
 
-async def test_the_group_of_a_board_is_for_admins(session: AsyncSession, world: World) -> None:
-    group = await a_group(session, world.tern, "Birds")
+async def test_board_group_is_changed_by_admins_only(session: AsyncSession, world: World) -> None:
+    group = await add_group(session, world.tern, "Birds")
     with pytest.raises(Forbidden):
-        await change(session, world.bob, world.board, board_group_id=group.id)
-    await change(session, world.alice, world.board, board_group_id=group.id)
+        await update_board(session, world.bob, world.board, board_group_id=group.id)
+    await update_board(session, world.alice, world.board, board_group_id=group.id)
     with pytest.raises(Forbidden):
-        await change(session, world.bob, world.board, board_group_id=None)
-    (changed,) = await events_of(session, world.board)
+        await update_board(session, world.bob, world.board, board_group_id=None)
+    (changed,) = await list_board_events(session, world.board)
     assert changed.data["changes"] == {"board_group_id": [None, str(group.id)]}
 
 
-async def test_a_member_with_the_right_changes_what_is_no_rule(
+async def test_member_with_write_access_changes_ordinary_fields(
     session: AsyncSession, world: World
 ) -> None:
-    board = await change(
+    board = await update_board(
         session, world.bob, world.board, name="Bob's", require_approval_for_done=False
     )
     assert board.name == "Bob's"
 
 
-async def test_who_may_not_change_a_board_does_not(session: AsyncSession, world: World) -> None:
+async def test_update_requires_write_access(session: AsyncSession, world: World) -> None:
     for actor in (world.rita, world.dana):
         with pytest.raises(Forbidden):
-            await change(session, actor, world.board, name="Mine")
+            await update_board(session, actor, world.board, name="Mine")
     with pytest.raises(NotFound):
-        await change(session, world.charlie, world.board, name="Mine")
+        await update_board(session, world.charlie, world.board, name="Mine")

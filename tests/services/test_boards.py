@@ -1,14 +1,14 @@
-"""Boards: how they come and go, and in which lists they are."""
+"""Boards are created, deleted, listed and summarized."""
 
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.errors import Forbidden, NotFound
-from kit.paging import Paging
+from core.clock import now
+from core.errors import Forbidden, NotFound
+from core.paging import Paging
 from models import (
     Agent,
     AgentStatus,
@@ -22,13 +22,21 @@ from models import (
     Task,
 )
 from services import boards, identity
-from tests.services.boards import a_draft, a_group, change, create, events_of, member_of
-from tests.world import World, a_task, token_of
+from tests.support.board_helpers import (
+    add_group,
+    create_board,
+    list_board_events,
+    load_member,
+    make_board_draft,
+    update_board,
+)
+from tests.support.statement_counter import count_statements
+from tests.support.world import World, make_task, token_secret
 
 
-async def test_an_owner_creates_a_board(session: AsyncSession, world: World) -> None:
-    group = await a_group(session, world.tern, "Birds")
-    board = await create(
+async def test_owner_creates_a_board(session: AsyncSession, world: World) -> None:
+    group = await add_group(session, world.tern, "Birds")
+    board = await create_board(
         session, world, name="  Nest ", description=" Where we live ", board_group_id=group.id
     )
     assert (board.name, board.slug, board.description) == ("Nest", "nest", "Where we live")
@@ -36,35 +44,35 @@ async def test_an_owner_creates_a_board(session: AsyncSession, world: World) -> 
     assert board.require_approval_for_done
     assert board.max_agents == 1
     assert board.gateway_id is None
-    (created,) = await events_of(session, board)
+    (created,) = await list_board_events(session, board)
     assert (created.type, created.user_id) == (EventType.BOARD_CREATED, world.alice.id)
     assert created.data == {"name": "Nest"}
 
 
-async def test_who_creates_a_board_may_read_and_change_it(
-    session: AsyncSession, world: World
-) -> None:
-    member = await member_of(session, world.danas)
-    board = await boards.create(session, member, a_draft())
-    assert (await boards.hold(session, world.dana, board.id)).id == board.id
+async def test_creator_may_read_and_change_the_board(session: AsyncSession, world: World) -> None:
+    member = await load_member(session, world.dana_member)
+    board = await boards.create_board(session, member, make_board_draft())
+    assert (await boards.lock_board(session, world.dana, board.id)).id == board.id
     with pytest.raises(Forbidden):
-        await boards.get(session, world.bob, board.id)
+        await boards.get_board(session, world.bob, board.id)
     with pytest.raises(NotFound):
-        await boards.get(session, world.charlie, board.id)
+        await boards.get_board(session, world.charlie, board.id)
 
 
-async def test_who_changes_all_boards_needs_no_right_of_their_own(
+async def test_member_with_write_access_to_all_boards_gets_no_board_access(
     session: AsyncSession, world: World
 ) -> None:
-    board = await create(session, world)
+    board = await create_board(session, world)
     rows = select(BoardAccess).where(BoardAccess.board_id == board.id)
     assert (await session.scalars(rows)).all() == []
 
 
-async def test_a_member_creates_no_board(session: AsyncSession, world: World) -> None:
-    member = await member_of(session, world.bobs)
+async def test_member_without_admin_role_cannot_create_boards(
+    session: AsyncSession, world: World
+) -> None:
+    member = await load_member(session, world.bob_member)
     with pytest.raises(Forbidden):
-        await boards.create(session, member, a_draft())
+        await boards.create_board(session, member, make_board_draft())
 
 
 @pytest.mark.parametrize(
@@ -81,27 +89,27 @@ async def test_a_member_creates_no_board(session: AsyncSession, world: World) ->
         ({"slug": "100%_"}, "100%_"),
     ],
 )
-async def test_a_board_has_a_slug_of_its_own(
+async def test_board_slug_is_unique(
     session: AsyncSession, world: World, given: dict[str, str], slug: str
 ) -> None:
     """C30."""
-    assert (await create(session, world, **given)).slug == slug
+    assert (await create_board(session, world, **given)).slug == slug
 
 
-async def test_slugs_are_counted_up_within_an_organization(
+async def test_slug_suffixes_are_counted_per_organization(
     session: AsyncSession, world: World
 ) -> None:
-    made = [(await create(session, world, name="Launch")).slug for _ in range(3)]
-    assert made == ["launch-2", "launch-3", "launch-4"]
-    charlies = await member_of(session, world.charlies)
-    assert (await boards.create(session, charlies, a_draft(name="Launch"))).slug == "launch"
+    slugs = [(await create_board(session, world, name="Launch")).slug for _ in range(3)]
+    assert slugs == ["launch-2", "launch-3", "launch-4"]
+    charlies = await load_member(session, world.charlie_member)
+    assert (
+        await boards.create_board(session, charlies, make_board_draft(name="Launch"))
+    ).slug == "launch"
 
 
-async def test_an_admin_deletes_a_board_with_all_that_is_on_it(
-    session: AsyncSession, world: World
-) -> None:
+async def test_deleting_a_board_deletes_its_contents(session: AsyncSession, world: World) -> None:
     """C23, W-53."""
-    first, second = world.task("One"), world.task("Two")
+    first, second = world.make_task("One"), world.make_task("Two")
     foreign = Approval(
         board_id=world.garden.id,
         task=first,
@@ -109,108 +117,104 @@ async def test_an_admin_deletes_a_board_with_all_that_is_on_it(
         confidence=50,
         created_at=now(),
     )
-    session.add_all([first, second, *world.approval(first, second), foreign])
+    session.add_all([first, second, *world.make_approval(first, second), foreign])
     await session.flush()
-    board = await boards.hold(session, world.alice, world.board.id)
-    await boards.delete(session, world.alice, board)
-    for kind in (Task, Agent, Approval, BoardAccess):
-        left = select(func.count()).select_from(kind).where(kind.board_id == world.board.id)
+    board = await boards.lock_board(session, world.alice, world.board.id)
+    await boards.delete_board(session, world.alice, board)
+    for model in (Task, Agent, Approval, BoardAccess):
+        left = select(func.count()).select_from(model).where(model.board_id == world.board.id)
         assert await session.scalar(left) == 0
-    assert await identity.agent_with_token(session, token_of(world.worker)) is None
-    assert await identity.agent_with_token(session, token_of(world.gardener))
+    assert await identity.authenticate_agent(session, token_secret(world.worker)) is None
+    assert await identity.authenticate_agent(session, token_secret(world.gardener))
     tokens = select(AgentToken).where(AgentToken.agent_id == world.worker.id)
     assert await session.scalar(tokens) is None
     with pytest.raises(NotFound):
-        await boards.get(session, world.alice, world.board.id)
-    deleted = (await events_of(session, world.board))[-1]
+        await boards.get_board(session, world.alice, world.board.id)
+    deleted = (await list_board_events(session, world.board))[-1]
     assert (deleted.type, deleted.data) == (EventType.BOARD_DELETED, {"name": "Launch"})
 
 
-async def test_only_an_admin_who_may_change_it_deletes_a_board(
+async def test_deleting_a_board_requires_admin_with_write_access(
     session: AsyncSession, world: World
 ) -> None:
     for actor in (world.bob, world.rita, world.dana, world.lead):
         with pytest.raises(Forbidden):
-            await boards.delete(session, actor, world.board)
-    reads = update(Member).where(Member.id == world.danas.id).values(all_boards_read=True)
+            await boards.delete_board(session, actor, world.board)
+    reads = update(Member).where(Member.id == world.dana_member.id).values(all_boards_read=True)
     await session.execute(reads)
     with pytest.raises(Forbidden):
-        await boards.delete(session, world.dana, world.board)
+        await boards.delete_board(session, world.dana, world.board)
     with pytest.raises(NotFound):
-        await boards.delete(session, world.charlie, world.board)
-    assert await boards.get(session, world.alice, world.board.id)
+        await boards.delete_board(session, world.charlie, world.board)
+    assert await boards.get_board(session, world.alice, world.board.id)
 
 
-async def test_the_boards_of_somebody_come_by_name(session: AsyncSession, world: World) -> None:
-    await create(session, world, name="aviary")
+async def test_boards_are_listed_by_name(session: AsyncSession, world: World) -> None:
+    await create_board(session, world, name="aviary")
     for member, names in [
-        (world.alices, ["aviary", "Garden", "Launch"]),
-        (world.bobs, ["Launch"]),
-        (world.danas, []),
-        (world.charlies, ["Charlie's board"]),
+        (world.alice_member, ["aviary", "Garden", "Launch"]),
+        (world.bob_member, ["Launch"]),
+        (world.dana_member, []),
+        (world.charlie_member, ["Charlie's board"]),
     ]:
-        page = await boards.listed(session, await member_of(session, member), Paging())
+        page = await boards.list_boards(session, await load_member(session, member), Paging())
         assert [board.name for board in page.items] == names
         assert page.total == len(names)
 
 
-async def test_the_boards_of_a_group_or_a_gateway_can_be_asked_for(
+async def test_boards_can_be_filtered_by_group_and_gateway(
     session: AsyncSession, world: World
 ) -> None:
-    group = await a_group(session, world.tern, "Birds")
-    await change(session, world.alice, world.garden, board_group_id=group.id)
-    member = await member_of(session, world.alices)
-    page = await boards.listed(session, member, Paging(), board_group_id=group.id)
+    group = await add_group(session, world.tern, "Birds")
+    await update_board(session, world.alice, world.garden, board_group_id=group.id)
+    member = await load_member(session, world.alice_member)
+    page = await boards.list_boards(session, member, Paging(), board_group_id=group.id)
     assert [board.name for board in page.items] == ["Garden"]
-    assert (await boards.listed(session, member, Paging(), gateway_id=uuid4())).total == 0
+    assert (await boards.list_boards(session, member, Paging(), gateway_id=uuid4())).total == 0
 
 
-async def test_an_agent_lists_its_own_board(session: AsyncSession, world: World) -> None:
-    page = await boards.listed_for_agent(session, world.worker, Paging())
+async def test_agent_lists_its_own_board(session: AsyncSession, world: World) -> None:
+    page = await boards.list_agent_boards(session, world.worker, Paging())
     assert [board.name for board in page.items] == ["Launch"]
 
 
-async def test_boards_are_summed_up_in_two_statements(session: AsyncSession, world: World) -> None:
-    group = await a_group(session, world.tern, "Birds")
-    await change(session, world.alice, world.board, board_group_id=group.id)
+async def test_board_summaries_take_two_statements(session: AsyncSession, world: World) -> None:
+    group = await add_group(session, world.tern, "Birds")
+    await update_board(session, world.alice, world.board, board_group_id=group.id)
     decided = {"decided_status": ApprovalStatus.APPROVED, "decided_at": now()}
     session.add_all(
         [
-            world.task("One"),
-            world.task("Two", status=Status.DONE),
-            world.task("Three", status=Status.DONE),
-            a_task(world.charlies_board, "Foreign"),
-            *world.approval(),
-            *world.approval(status=ApprovalStatus.REJECTED),
-            *world.approval(**decided),
+            world.make_task("One"),
+            world.make_task("Two", status=Status.DONE),
+            world.make_task("Three", status=Status.DONE),
+            make_task(world.charlies_board, "Foreign"),
+            *world.make_approval(),
+            *world.make_approval(status=ApprovalStatus.REJECTED),
+            *world.make_approval(**decided),
         ]
     )
     worker = update(Agent).where(Agent.id == world.worker.id)
     await session.execute(worker.values(status=AgentStatus.OFFLINE))
     updating = update(Agent).where(Agent.id == world.other_worker.id)
     await session.execute(updating.values(status=AgentStatus.UPDATING))
-    member = await member_of(session, world.alices)
-    statements = []
-    connection = (await session.connection()).sync_connection
-    event.listen(connection, "before_cursor_execute", lambda *told: statements.append(told[2]))
-    garden, launch = await boards.summaries(session, member)
+    member = await load_member(session, world.alice_member)
+    with count_statements(await session.connection()) as statements:
+        garden, launch = await boards.list_board_summaries(session, member)
     assert len(statements) == 2
     assert (launch.board.name, launch.group_name, launch.can_write) == ("Launch", "Birds", True)
-    assert (launch.waiting, launch.agents_online, launch.agents) == (1, 1, 3)
+    assert (launch.waiting_count, launch.online_agent_count, launch.agent_count) == (1, 1, 3)
     assert launch.task_counts == {"inbox": 1, "in_progress": 0, "review": 0, "done": 2}
-    assert launch.tasks == 3
-    assert (garden.board.name, garden.group_name, garden.tasks) == ("Garden", None, 0)
-    assert (garden.waiting, garden.agents_online, garden.agents) == (0, 1, 1)
+    assert launch.task_count == 3
+    assert (garden.board.name, garden.group_name, garden.task_count) == ("Garden", None, 0)
+    assert (garden.waiting_count, garden.online_agent_count, garden.agent_count) == (0, 1, 1)
 
 
-async def test_only_boards_that_one_reads_are_summed_up(
-    session: AsyncSession, world: World
-) -> None:
+async def test_summaries_include_readable_boards_only(session: AsyncSession, world: World) -> None:
     for member, names in [
-        (world.bobs, [("Launch", True)]),
-        (world.ritas, [("Launch", False)]),
-        (world.danas, []),
-        (world.charlies, [("Charlie's board", True)]),
+        (world.bob_member, [("Launch", True)]),
+        (world.rita_member, [("Launch", False)]),
+        (world.dana_member, []),
+        (world.charlie_member, [("Charlie's board", True)]),
     ]:
-        found = await boards.summaries(session, await member_of(session, member))
+        found = await boards.list_board_summaries(session, await load_member(session, member))
         assert [(one.board.name, one.can_write) for one in found] == names

@@ -1,106 +1,123 @@
-"""What a sync tells is what becomes of the files, once who holds the gateway has written them."""
+"""The report of a sync is what the Reconciler writes afterwards."""
 
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
+from core.db.engine import TransactionFactory
 from models import Agent
-from openclaw import Guard
-from services import agent_files, file_sync
-from services.file_sync import Report, Wish
-from services.gateways import Carrier
-from tests.conftest import Transaction
-from tests.openclaw.fake import TOKEN
-from tests.services.yard import BASE_URL, Yard, a_yard
-from tests.world import SEAL, World
+from openclaw import AddressPolicy
+from services.gateways import GatewayConnector, files, sync
+from services.gateways.sync import SyncOptions, SyncReport
+from tests.support.fake_gateway import TOKEN
+from tests.support.provisioning_harness import (
+    BASE_URL,
+    ProvisioningHarness,
+    run_provisioning_harness,
+)
+from tests.support.world import CIPHER, World
 
-PLAIN = Wish()
-NOTES = "\nThe printer is in room 4.\n"
+DEFAULT_OPTIONS = SyncOptions()
+AGENT_NOTES = "\nThe printer is in room 4.\n"
 
 
 @pytest.fixture
-async def yard(transaction: Transaction, world: World) -> AsyncIterator[Yard]:
-    async with a_yard(transaction, world) as yard:
-        yard.gateway.sealed_token = SEAL.close(TOKEN, f"gateways.token:{yard.gateway.id}")
-        yield yard
-
-
-async def told(yard: Yard, wish: Wish = PLAIN, *, dry_run: bool = True) -> Report:
-    """Sync, and return what is told of it; unless it is a dry run it is written, too."""
-    carrier = Carrier(SEAL, Guard())
-    async with yard.transaction() as session:
-        prepared = await file_sync.prepare(
-            session, SEAL, yard.world.alices, yard.gateway, wish, base_url=BASE_URL
+async def harness(
+    transaction: TransactionFactory, world: World
+) -> AsyncIterator[ProvisioningHarness]:
+    async with run_provisioning_harness(transaction, world) as harness:
+        harness.gateway.encrypted_token = CIPHER.encrypt(
+            TOKEN, f"gateways.token:{harness.gateway.id}"
         )
-    report = file_sync.report(
-        prepared, await file_sync.look(carrier, yard.gateway, prepared.agents)
+        yield harness
+
+
+async def run_sync(
+    harness: ProvisioningHarness, options: SyncOptions = DEFAULT_OPTIONS, *, dry_run: bool = True
+) -> SyncReport:
+    """Run a sync and return its report; the files are written unless it is a dry run."""
+    connector = GatewayConnector(CIPHER, AddressPolicy())
+    async with harness.transaction() as session:
+        prepared = await sync.plan_sync(
+            session, CIPHER, harness.world.alice_member, harness.gateway, options, base_url=BASE_URL
+        )
+    report = sync.report_sync(
+        prepared, await sync.read_remote_files(connector, harness.gateway, prepared.agents)
     )
-    assert report.mishaps == []
+    assert report.problems == []
     if not dry_run:
-        async with yard.transaction() as session:
-            report = await file_sync.ask(session, yard.world.alices, prepared, report)
-        await yard.settle()
+        async with harness.transaction() as session:
+            report = await sync.request_sync(session, harness.world.alice_member, prepared, report)
+        await harness.reconcile_until_idle()
     return report
 
 
-def states(report: Report, agent: Agent) -> Mapping[str, str]:
+def file_states(report: SyncReport, agent: Agent) -> Mapping[str, str]:
     [one] = [one for one in report.agents if one.agent.id == agent.id]
     return {file.name: file.state.value for file in one.files}
 
 
-ALL_SAME = dict.fromkeys(agent_files.NAMES, "same")
+ALL_SAME = dict.fromkeys(files.FILE_NAMES, "same")
 
 
-async def test_what_a_dry_run_tells_is_what_is_written(yard: Yard) -> None:
-    agent = await yard.there()
-    assert states(await told(yard), agent) == ALL_SAME
-    yard.files(agent)["SOUL.md"] = "I have found myself.\n"
-    yard.files(agent)["AGENTS.md"] += NOTES
-    await yard.change_board(objective="Grow tomatoes")
+async def test_a_dry_run_reports_what_a_sync_writes(harness: ProvisioningHarness) -> None:
+    agent = await harness.create_online_agent()
+    assert file_states(await run_sync(harness), agent) == ALL_SAME
+    harness.files_of(agent)["SOUL.md"] = "I have found myself.\n"
+    harness.files_of(agent)["AGENTS.md"] += AGENT_NOTES
+    await harness.update_board(objective="Grow tomatoes")
     expected = ALL_SAME | {"SOUL.md": "kept", "AGENTS.md": "changed"}
-    assert states(await told(yard), agent) == expected
-    assert "Grow tomatoes" not in yard.files(agent)["AGENTS.md"]
+    assert file_states(await run_sync(harness), agent) == expected
+    assert "Grow tomatoes" not in harness.files_of(agent)["AGENTS.md"]
 
-    assert states(await told(yard, dry_run=False), agent) == expected
-    assert yard.files(agent)["SOUL.md"] == "I have found myself.\n"
-    assert "Grow tomatoes" in yard.files(agent)["AGENTS.md"]
-    assert yard.files(agent)["AGENTS.md"].endswith(NOTES)
-    assert states(await told(yard), agent) == ALL_SAME | {"SOUL.md": "kept"}
+    assert file_states(await run_sync(harness, dry_run=False), agent) == expected
+    assert harness.files_of(agent)["SOUL.md"] == "I have found myself.\n"
+    assert "Grow tomatoes" in harness.files_of(agent)["AGENTS.md"]
+    assert harness.files_of(agent)["AGENTS.md"].endswith(AGENT_NOTES)
+    assert file_states(await run_sync(harness), agent) == ALL_SAME | {"SOUL.md": "kept"}
 
 
-async def test_overwriting_leaves_an_agent_its_memory_and_what_is_below_the_line(
-    yard: Yard,
+async def test_an_overwrite_keeps_the_memory_and_the_agents_part(
+    harness: ProvisioningHarness,
 ) -> None:
     """W-35."""
-    agent = await yard.there()
-    yard.files(agent)["AGENTS.md"] += NOTES
+    agent = await harness.create_online_agent()
+    harness.files_of(agent)["AGENTS.md"] += AGENT_NOTES
     for name in ("SOUL.md", "IDENTITY.md", "USER.md", "MEMORY.md"):
-        yard.files(agent)[name] = "mine\n"
-    wish = Wish(overwrite=True)
-    expected = dict.fromkeys(agent_files.NAMES, "changed")
+        harness.files_of(agent)[name] = "mine\n"
+    options = SyncOptions(overwrite=True)
+    expected = dict.fromkeys(files.FILE_NAMES, "changed")
     expected |= {"AGENTS.md": "same", "MEMORY.md": "kept"}
-    assert states(await told(yard, wish), agent) == expected
-    await told(yard, wish, dry_run=False)
-    assert [name for name, text in yard.files(agent).items() if text == "mine\n"] == ["MEMORY.md"]
-    assert yard.files(agent)["AGENTS.md"].endswith(NOTES)
-    assert states(await told(yard), agent) == ALL_SAME | {"MEMORY.md": "kept"}
+    assert file_states(await run_sync(harness, options), agent) == expected
+    await run_sync(harness, options, dry_run=False)
+    assert [name for name, text in harness.files_of(agent).items() if text == "mine\n"] == [
+        "MEMORY.md"
+    ]
+    assert harness.files_of(agent)["AGENTS.md"].endswith(AGENT_NOTES)
+    assert file_states(await run_sync(harness), agent) == ALL_SAME | {"MEMORY.md": "kept"}
 
 
-async def test_other_tokens_are_in_the_files_once_they_are_written(yard: Yard) -> None:
+async def test_rotated_tokens_are_in_the_files_after_the_sync(
+    harness: ProvisioningHarness,
+) -> None:
     """W-07."""
-    agent, other = await yard.there(), await yard.there("Reader")
-    before = yard.token(agent), yard.token(other)
-    wish = Wish(rotate_tokens=True, include_main=False)
-    assert states(await told(yard, wish), agent) == ALL_SAME | {"AGENTS.md": "changed"}
-    await told(yard, wish, dry_run=False)
-    after = yard.token(agent), yard.token(other)
+    agent, other = await harness.create_online_agent(), await harness.create_online_agent("Reader")
+    before = harness.token_of(agent), harness.token_of(other)
+    options = SyncOptions(rotate_tokens=True, include_main=False)
+    assert file_states(await run_sync(harness, options), agent) == ALL_SAME | {
+        "AGENTS.md": "changed"
+    }
+    await run_sync(harness, options, dry_run=False)
+    after = harness.token_of(agent), harness.token_of(other)
     assert len({*before, *after}) == 4
-    assert after[0] not in str(yard.files(other))
-    assert states(await told(yard), agent) == ALL_SAME
+    assert after[0] not in str(harness.files_of(other))
+    assert file_states(await run_sync(harness), agent) == ALL_SAME
 
 
-async def test_a_sync_brings_an_agent_that_its_gateway_does_not_have_yet(yard: Yard) -> None:
-    agent = await yard.add()
-    assert set(states(await told(yard), agent).values()) == {"new"}
-    await told(yard, dry_run=False)
-    assert states(await told(yard), agent) == ALL_SAME
+async def test_a_sync_creates_an_agent_that_the_gateway_does_not_have(
+    harness: ProvisioningHarness,
+) -> None:
+    agent = await harness.create_agent()
+    assert set(file_states(await run_sync(harness), agent).values()) == {"new"}
+    await run_sync(harness, dry_run=False)
+    assert file_states(await run_sync(harness), agent) == ALL_SAME

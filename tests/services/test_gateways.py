@@ -1,4 +1,4 @@
-"""Gateways: what is kept of them, and what only their own installation can read."""
+"""Gateways: stored fields, and secrets that only their installation can read."""
 
 import asyncio
 from dataclasses import replace
@@ -8,153 +8,163 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.errors import Conflict, Forbidden, Invalid, NotFound, OutsideFailed
-from kit.sealing import Seal
-from kit.settings import Settings
+from core.clock import now
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from core.errors import Conflict, Forbidden, Invalid, NotFound, UpstreamError
+from core.security.encryption import SecretCipher
 from models import Agent, Event, EventType, Gateway
-from openclaw import Guard, Ladder
+from openclaw import AddressPolicy, ConnectionDiagnosis
 from services import boards, gateways
-from services.gateways import Carrier, GatewayDraft, Look
-from tests.conftest import Transaction
-from tests.openclaw.fake import TOKEN, Fake, running
-from tests.race.waiting import somebody_waits
-from tests.world import SEAL, World, a_gateway, an_organization
+from services.gateways import GatewayConnector, GatewayDraft, ProbeResult
+from tests.support.fake_gateway import TOKEN, FakeGateway, run_fake_gateway
+from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.world import CIPHER, World, make_gateway, make_organization
 
 DRAFT = GatewayDraft(name="Workshop", url="ws://127.0.0.1:9", workspace_root="/x", token=TOKEN)
 
 
 @pytest.fixture
-def carrier() -> Carrier:
-    return Carrier(SEAL, Guard())
+def connector() -> GatewayConnector:
+    return GatewayConnector(CIPHER, AddressPolicy())
 
 
-def with_another_key() -> Carrier:
-    return Carrier(Seal(Settings(secret_key="another key, which is long enough too")), Guard())
+def make_connector_with_other_key() -> GatewayConnector:
+    return GatewayConnector(
+        SecretCipher(Settings(secret_key="another key, which is long enough too")), AddressPolicy()
+    )
 
 
-async def test_what_is_secret_is_sealed_for_its_own_row_and_column(
-    session: AsyncSession, world: World, carrier: Carrier
+async def test_secrets_are_encrypted_for_their_row_and_column(
+    session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
     """W-23."""
-    one = await gateways.create(session, world.alices, carrier, DRAFT)
-    other = await gateways.create(session, world.alices, carrier, replace(DRAFT, name="Shed"))
-    assert carrier.target(one).token == TOKEN
-    for column in ("sealed_token", "sealed_device"):
+    one = await gateways.create_gateway(session, world.alice_member, connector, DRAFT)
+    other = await gateways.create_gateway(
+        session, world.alice_member, connector, replace(DRAFT, name="Shed")
+    )
+    assert connector.make_target(one).token == TOKEN
+    for column in ("encrypted_token", "encrypted_device"):
         kept = getattr(one, column)
         assert TOKEN not in kept
         setattr(one, column, getattr(other, column))
         with pytest.raises(Conflict):
-            carrier.target(one)
+            connector.make_target(one)
         setattr(one, column, kept)
-    one.sealed_device_token = one.sealed_token
+    one.encrypted_device_token = one.encrypted_token
     with pytest.raises(Conflict):
-        carrier.target(one)
-    for shown in (repr(carrier.target(other)), repr(carrier.opened(other))):
+        connector.make_target(one)
+    for shown in (repr(connector.make_target(other)), repr(connector.decrypt_secrets(other))):
         assert TOKEN not in shown
 
 
-async def test_with_another_key_a_token_is_entered_again_and_all_is_well(
-    session: AsyncSession, world: World, carrier: Carrier
+async def test_a_new_token_repairs_a_gateway_with_another_key(
+    session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
-    gateway = await gateways.create(session, world.alices, carrier, DRAFT)
-    device = carrier.opened(gateway).device.id
-    theirs = with_another_key()
+    gateway = await gateways.create_gateway(session, world.alice_member, connector, DRAFT)
+    device = connector.decrypt_secrets(gateway).device.id
+    theirs = make_connector_with_other_key()
     with pytest.raises(Conflict, match="SECRET_KEY") as refused:
-        theirs.target(gateway)
+        theirs.make_target(gateway)
     assert refused.value.code == "gateway_secrets_unreadable"
-    renamed = await gateways.change(session, world.alices, theirs, gateway.id, {"name": "Shed"})
+    renamed = await gateways.update_gateway(
+        session, world.alice_member, theirs, gateway.id, {"name": "Shed"}
+    )
     assert renamed.name == "Shed"
-    await gateways.change(session, world.alices, theirs, gateway.id, {"token": "new"})
-    assert theirs.target(gateway).token == "new"
-    assert theirs.opened(gateway).device.id != device
+    await gateways.update_gateway(session, world.alice_member, theirs, gateway.id, {"token": "new"})
+    assert theirs.make_target(gateway).token == "new"
+    assert theirs.decrypt_secrets(gateway).device.id != device
 
 
-async def test_a_pairing_switched_off_shows_no_device(
-    session: AsyncSession, world: World, carrier: Carrier
+async def test_disabled_pairing_uses_no_device(
+    session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
     draft = replace(DRAFT, disable_device_pairing=True, allow_insecure_tls=True)
-    gateway = await gateways.create(session, world.alices, carrier, draft)
-    target = carrier.target(gateway)
+    gateway = await gateways.create_gateway(session, world.alice_member, connector, draft)
+    target = connector.make_target(gateway)
     assert target.device is None
     assert target.allow_insecure_tls is True
 
 
-async def test_what_was_seen_is_not_written_over_what_was_changed_meanwhile(
-    session: AsyncSession, world: World, carrier: Carrier
+async def test_a_probe_does_not_overwrite_a_concurrent_change(
+    session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
-    gateway = await gateways.create(session, world.alices, carrier, DRAFT)
-    look = await Look.at_gateway(carrier, gateway)
-    assert look.is_well is False
-    seen = await gateways.record(session, world.alices, gateway, look)
-    assert seen.checks == look.checks
+    gateway = await gateways.create_gateway(session, world.alice_member, connector, DRAFT)
+    probe = await ProbeResult.probe_gateway(connector, gateway)
+    assert probe.is_well is False
+    seen = await gateways.record_user_probe(session, world.alice_member, gateway, probe)
+    assert seen.checks == probe.checks
     assert seen.version == 1
     before = Gateway(id=gateway.id, version=1)
-    await gateways.change(session, world.alices, carrier, gateway.id, {"url": "ws://127.0.0.1:8"})
-    kept = await gateways.record(session, world.alices, before, look)
+    await gateways.update_gateway(
+        session, world.alice_member, connector, gateway.id, {"url": "ws://127.0.0.1:8"}
+    )
+    kept = await gateways.record_user_probe(session, world.alice_member, before, probe)
     assert (kept.version, kept.checks, kept.checked_at) == (2, None, None)
-    await gateways.delete(session, world.alices, gateway.id)
+    await gateways.delete_gateway(session, world.alice_member, gateway.id)
     with pytest.raises(NotFound):
-        await gateways.record(session, world.alices, before, look)
+        await gateways.record_user_probe(session, world.alice_member, before, probe)
 
 
-async def test_what_somebody_sees_of_a_gateway_is_told_to_all_who_have_it_open(
-    session: AsyncSession, world: World, carrier: Carrier
+async def test_a_probe_of_one_user_updates_the_pages_of_others(
+    session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
-    gateway = await gateways.create(session, world.alices, carrier, DRAFT)
+    gateway = await gateways.create_gateway(session, world.alice_member, connector, DRAFT)
     query = select(Event).where(Event.type == EventType.GATEWAY_UPDATED)
     for _ in range(2):
-        look = await Look.at_gateway(carrier, gateway)
-        gateway = await gateways.record(session, world.alices, gateway, look)
+        probe = await ProbeResult.probe_gateway(connector, gateway)
+        gateway = await gateways.record_user_probe(session, world.alice_member, gateway, probe)
     [event] = await session.scalars(query)
     assert event.data["changed"] == ["checks"]
     assert event.user_id is None
 
 
-async def test_a_device_token_is_kept_until_there_is_a_newer_one(
-    session: AsyncSession, world: World, carrier: Carrier
+async def test_a_device_token_is_kept_until_a_newer_one_is_issued(
+    session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
-    async with running(Fake()) as fake:
+    async with run_fake_gateway(FakeGateway()) as fake:
         draft = replace(DRAFT, url=fake.url)
-        gateway = await gateways.create(session, world.alices, carrier, draft)
-        look = await Look.at_gateway(carrier, gateway)
-        gateway = await gateways.record(session, world.alices, gateway, look)
-        given = carrier.opened(gateway).device_token
+        gateway = await gateways.create_gateway(session, world.alice_member, connector, draft)
+        probe = await ProbeResult.probe_gateway(connector, gateway)
+        gateway = await gateways.record_user_probe(session, world.alice_member, gateway, probe)
+        given = connector.decrypt_secrets(gateway).device_token
         assert given.startswith("device token of")
         assert gateway.gateway_version == "2026.9.6"
-    nothing = Look.of(carrier, gateway.id, Ladder([], now()))
-    gateway = await gateways.record(session, world.alices, gateway, nothing)
-    assert carrier.opened(gateway).device_token == given
+    nothing = ProbeResult.from_diagnosis(connector, gateway.id, ConnectionDiagnosis([], now()))
+    gateway = await gateways.record_user_probe(session, world.alice_member, gateway, nothing)
+    assert connector.decrypt_secrets(gateway).device_token == given
     assert gateway.gateway_version == "2026.9.6"
 
 
-async def test_members_and_strangers_do_nothing(
-    session: AsyncSession, world: World, carrier: Carrier
+async def test_members_and_other_users_cannot_change_gateways(
+    session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
-    gateway = await gateways.create(session, world.alices, carrier, DRAFT)
+    gateway = await gateways.create_gateway(session, world.alice_member, connector, DRAFT)
     events = await session.scalar(select(func.count()).select_from(Event))
-    for member, refusal in ((world.bobs, Forbidden), (world.charlies, NotFound)):
-        with pytest.raises(refusal):
-            await gateways.get(session, member, gateway.id)
-        with pytest.raises(refusal):
-            await gateways.change(session, member, carrier, gateway.id, {"name": "Mine"})
-        with pytest.raises(refusal):
-            await gateways.delete(session, member, gateway.id)
+    for member, error in ((world.bob_member, Forbidden), (world.charlie_member, NotFound)):
+        with pytest.raises(error):
+            await gateways.get_gateway(session, member, gateway.id)
+        with pytest.raises(error):
+            await gateways.update_gateway(session, member, connector, gateway.id, {"name": "Mine"})
+        with pytest.raises(error):
+            await gateways.delete_gateway(session, member, gateway.id)
     with pytest.raises(Forbidden):
-        await gateways.create(session, world.bobs, carrier, replace(DRAFT, name="Mine"))
+        await gateways.create_gateway(
+            session, world.bob_member, connector, replace(DRAFT, name="Mine")
+        )
     with pytest.raises(Forbidden):
-        await gateways.with_url(session, world.bobs, gateway.url)
-    assert await gateways.with_url(session, world.charlies, gateway.url) is None
-    assert await gateways.with_url(session, world.alices, gateway.url) is gateway
+        await gateways.find_gateway_by_url(session, world.bob_member, gateway.url)
+    assert await gateways.find_gateway_by_url(session, world.charlie_member, gateway.url) is None
+    assert await gateways.find_gateway_by_url(session, world.alice_member, gateway.url) is gateway
     assert await session.scalar(select(func.count()).select_from(Event)) == events
 
 
-async def test_an_event_tells_what_was_changed_and_no_secret(
-    session: AsyncSession, world: World, carrier: Carrier
+async def test_events_name_changed_fields_and_no_secrets(
+    session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
-    gateway = await gateways.create(session, world.alices, carrier, DRAFT)
+    gateway = await gateways.create_gateway(session, world.alice_member, connector, DRAFT)
     changes: dict[str, object] = {"token": "another secret", "name": "Workshop", "url": DRAFT.url}
-    await gateways.change(session, world.alices, carrier, gateway.id, changes)
+    await gateways.update_gateway(session, world.alice_member, connector, gateway.id, changes)
     query = select(Event).where(Event.type == EventType.GATEWAY_UPDATED)
     [event] = await session.scalars(query)
     assert event.data == {
@@ -165,64 +175,72 @@ async def test_an_event_tells_what_was_changed_and_no_secret(
     assert event.user_id == world.alice.id
 
 
-async def test_one_agent_looks_after_a_gateway(
-    session: AsyncSession, world: World, carrier: Carrier
+async def test_one_agent_manages_a_gateway(
+    session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
-    gateway = await gateways.create(session, world.alices, carrier, DRAFT)
+    gateway = await gateways.create_gateway(session, world.alice_member, connector, DRAFT)
     mains = select(Agent).where(Agent.gateway_id == gateway.id, Agent.board_id.is_(None))
     [main] = await session.scalars(mains)
     assert main.organization_id == world.tern.id
     assert main.openclaw_session_id == gateway.session_key
-    await gateways.delete(session, world.alices, gateway.id)
+    await gateways.delete_gateway(session, world.alice_member, gateway.id)
     assert (await session.scalars(mains)).all() == []
 
 
-async def test_what_fails_at_a_gateway_is_a_refusal_with_its_name(carrier: Carrier) -> None:
-    gateway = a_gateway_at("ws://127.0.0.1:9")
-    with pytest.raises(OutsideFailed) as refused:
-        async with carrier.link(gateway) as link:
-            await gateways.sessions(link)
+async def test_gateway_errors_become_upstream_errors_with_their_code(
+    connector: GatewayConnector,
+) -> None:
+    gateway = make_gateway_at("ws://127.0.0.1:9")
+    with pytest.raises(UpstreamError) as refused:
+        async with connector.connect(gateway) as client:
+            await gateways.list_sessions(client)
     assert refused.value.code == "gateway_refused"
     assert "127.0.0.1, port 9" in refused.value.message
 
 
-async def test_of_two_who_take_a_name_at_once_one_gets_it(
-    real_transaction: Transaction, real_world: World, carrier: Carrier
+async def test_of_two_concurrent_uses_of_a_name_one_succeeds(
+    isolated_transaction: TransactionFactory, isolated_world: World, connector: GatewayConnector
 ) -> None:
     """W-50."""
 
     async def second() -> Any:
-        async with real_transaction() as session:
-            return await gateways.create(session, real_world.alices, carrier, DRAFT)
+        async with isolated_transaction() as session:
+            return await gateways.create_gateway(
+                session, isolated_world.alice_member, connector, DRAFT
+            )
 
-    async with real_transaction() as session:
-        await gateways.create(session, real_world.alices, carrier, DRAFT)
+    async with isolated_transaction() as session:
+        await gateways.create_gateway(session, isolated_world.alice_member, connector, DRAFT)
         racing = asyncio.create_task(second())
-        await somebody_waits(real_transaction)
+        await wait_for_lock_waiter(isolated_transaction)
     with pytest.raises(Conflict) as refused:
         await racing
     assert refused.value.code == "gateway_name_taken"
 
 
-async def test_a_board_that_comes_while_its_gateway_goes_comes_too_late(
-    real_transaction: Transaction, real_world: World, carrier: Carrier
+async def test_a_board_cannot_join_a_gateway_that_is_being_deleted(
+    isolated_transaction: TransactionFactory, isolated_world: World, connector: GatewayConnector
 ) -> None:
-    async with real_transaction() as session:
-        gateway = await gateways.create(session, real_world.alices, carrier, DRAFT)
+    async with isolated_transaction() as session:
+        gateway = await gateways.create_gateway(
+            session, isolated_world.alice_member, connector, DRAFT
+        )
 
     async def put() -> None:
-        async with real_transaction() as session:
-            board = await boards.hold(session, real_world.alice, real_world.board.id)
-            await boards.change(session, real_world.alice, board, {"gateway_id": gateway.id})
+        async with isolated_transaction() as session:
+            board = await boards.lock_board(session, isolated_world.alice, isolated_world.board.id)
+            await boards.update_board(
+                session, isolated_world.alice, board, {"gateway_id": gateway.id}
+            )
 
-    async with real_transaction() as session:
-        await gateways.delete(session, real_world.alices, gateway.id)
+    async with isolated_transaction() as session:
+        await gateways.delete_gateway(session, isolated_world.alice_member, gateway.id)
         racing = asyncio.create_task(put())
-        await somebody_waits(real_transaction)
+        await wait_for_lock_waiter(isolated_transaction)
     with pytest.raises(Invalid) as refused:
         await racing
     assert refused.value.code == "gateway_not_found"
 
 
-def a_gateway_at(url: str) -> Gateway:
-    return a_gateway(an_organization("Elsewhere"), url=url)
+def make_gateway_at(url: str) -> Gateway:
+    return make_gateway(make_organization("Elsewhere"), url=url)

@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import event, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.errors import Invalid, NotFound, Unauthorized
-from kit.secrets import fingerprint, hash_password
+from core.clock import now
+from core.errors import Invalid, NotFound, Unauthorized
+from core.security.secrets import hash_password, hash_token
 from models import SignIn, User
 from services import identity
 from services.identity import passwords
-from services.identity.passwords import NOBODYS
-from tests.world import World, cookie_of
+from services.identity.passwords import DUMMY_HASH
+from tests.support.world import World, cookie_secret
 
 PASSWORD = "correct horse battery"
 HASH = hash_password(PASSWORD)
@@ -30,37 +30,37 @@ async def alice(session: AsyncSession, world: World) -> User:
 
 
 async def sign_in(session: AsyncSession, **fields: Any) -> tuple[User, str]:
-    given: dict[str, Any] = {"email": "alice@example.com", "password": PASSWORD} | fields
-    kept = await identity.kept_password(session, email=given["email"])
-    proven = await identity.check_credentials(kept, given["password"])
+    expected: dict[str, Any] = {"email": "alice@example.com", "password": PASSWORD} | fields
+    stored = await identity.find_stored_password(session, email=expected["email"])
+    proven = await identity.verify_credentials(stored, expected["password"])
     return await identity.sign_in(session, proven, **BROWSER)
 
 
 async def change_password(
     session: AsyncSession, user: User, *, current: str, new: str, keep: UUID
 ) -> None:
-    kept = await identity.kept_password_of(session, user)
-    proven = await identity.check_current(kept, current)
-    new_hash = await identity.hashed(new, "new")
+    stored = await identity.get_stored_password(session, user)
+    proven = await identity.verify_current_password(stored, current)
+    new_hash = await identity.hash_new_password(new, "new")
     await identity.change_password(session, user, proven, new_hash=new_hash, keep=keep)
 
 
-async def test_somebody_signs_in_and_their_cookie_is_known(
+async def test_a_user_signs_in_and_the_cookie_finds_the_session(
     session: AsyncSession, alice: User
 ) -> None:
     user, secret = await sign_in(session, email=" Alice@Example.com ")
-    known = await identity.signed_in(session, secret)
+    known = await identity.find_session(session, secret)
     assert user.id == alice.id
     assert known is not None
     assert known.user.id == alice.id
     assert (known.user_agent, known.ip) == ("Firefox", "127.0.0.1")
 
 
-async def test_only_the_fingerprint_of_a_cookie_is_kept(session: AsyncSession, alice: User) -> None:
+async def test_only_the_hash_of_a_cookie_is_stored(session: AsyncSession, alice: User) -> None:
     _, secret = await sign_in(session)
-    kept = (await session.scalars(select(SignIn.secret_hash))).all()
-    assert fingerprint(secret) in kept
-    assert secret not in kept
+    stored = (await session.scalars(select(SignIn.secret_hash))).all()
+    assert hash_token(secret) in stored
+    assert secret not in stored
 
 
 @pytest.mark.parametrize(
@@ -78,32 +78,32 @@ async def test_only_the_fingerprint_of_a_cookie_is_kept(session: AsyncSession, a
         {"email": "charlie@example.com"},
     ],
 )
-async def test_whatever_is_wrong_the_answer_is_the_same(
+async def test_all_wrong_credentials_give_the_same_error(
     session: AsyncSession, alice: User, wrong: dict[str, str]
 ) -> None:
-    with pytest.raises(Unauthorized) as refusal:
+    with pytest.raises(Unauthorized) as error:
         await sign_in(session, **wrong)
-    assert refusal.value.message == "The e-mail address or the password is not right."
-    assert refusal.value.code == "wrong_credentials"
+    assert error.value.message == "The e-mail address or the password is not right."
+    assert error.value.code == "wrong_credentials"
 
 
-def test_an_unknown_address_costs_as_much_effort_as_a_known_one() -> None:
-    algorithm, version, effort = NOBODYS.split("$")[1:4]
+def test_an_unknown_address_takes_as_long_as_a_known_one() -> None:
+    algorithm, version, effort = DUMMY_HASH.split("$")[1:4]
     assert HASH.startswith(f"${algorithm}${version}${effort}$")
-    assert len(NOBODYS) == len(HASH)
+    assert len(DUMMY_HASH) == len(HASH)
 
 
-async def test_passwords_are_tried_beside_the_event_loop_for_known_and_unknown_alike(
+async def test_passwords_are_verified_in_a_thread(
     session: AsyncSession, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = []
-    real = passwords.password_fits
+    real = passwords.verify_password
 
-    def watched(password: str, kept: str) -> bool:
+    def watched(password: str, stored: str) -> bool:
         threads.append(threading.current_thread())
-        return real(password, kept)
+        return real(password, stored)
 
-    monkeypatch.setattr(passwords, "password_fits", watched)
+    monkeypatch.setattr(passwords, "verify_password", watched)
     await sign_in(session)
     for email in ("nobody@example.com", "bob@example.com", "no address"):
         with pytest.raises(Unauthorized):
@@ -112,119 +112,113 @@ async def test_passwords_are_tried_beside_the_event_loop_for_known_and_unknown_a
     assert threading.main_thread() not in threads
 
 
-async def test_a_session_lasts_as_long_as_it_was_given(session: AsyncSession, world: World) -> None:
+async def test_a_session_expires_after_its_lifetime(session: AsyncSession, world: World) -> None:
     secret = await identity.start_session(session, world.alice, **BROWSER, days=7)
-    known = await identity.signed_in(session, secret)
+    known = await identity.find_session(session, secret)
     assert known is not None
     assert known.expires_at - known.created_at == timedelta(days=7)
-    assert await identity.still_signed_in(session, known.id)
+    assert await identity.is_session_active(session, known.id)
     known.expires_at = now()
-    assert not await identity.still_signed_in(session, known.id)
-    assert await identity.signed_in(session, secret) is None
-    assert known not in await identity.sessions_of(session, world.alice)
+    assert not await identity.is_session_active(session, known.id)
+    assert await identity.find_session(session, secret) is None
+    assert known not in await identity.list_sessions(session, world.alice)
 
 
-async def test_only_sessions_that_are_over_are_forgotten(
-    session: AsyncSession, world: World
-) -> None:
+async def test_only_expired_sessions_are_deleted(session: AsyncSession, world: World) -> None:
     over = update(SignIn).where(SignIn.user_id == world.alice.id).values(expires_at=now())
     await session.execute(over)
-    await identity.purge_sign_ins(session)
+    await identity.delete_expired_sign_ins(session)
     left = (await session.scalars(select(SignIn.user_id))).all()
     assert world.alice.id not in left
     assert world.charlie.id in left
 
 
-async def test_a_browser_is_noted_as_seen_once_a_minute_at_most(
+async def test_last_seen_is_updated_at_most_once_a_minute(
     session: AsyncSession, world: World
 ) -> None:
-    cookie = cookie_of(world.alice)
-    first = await identity.signed_in(session, cookie)
+    cookie = cookie_secret(world.alice)
+    first = await identity.find_session(session, cookie)
     assert first is not None
-    seen = first.last_seen_at
-    await identity.signed_in(session, cookie)
-    assert first.last_seen_at == seen
+    loaded = first.last_seen_at
+    await identity.find_session(session, cookie)
+    assert first.last_seen_at == loaded
     earlier = now() - timedelta(minutes=2)
     await session.execute(update(SignIn).where(SignIn.id == first.id).values(last_seen_at=earlier))
-    again = await identity.signed_in(session, cookie)
+    again = await identity.find_session(session, cookie)
     assert again is not None
     assert again.last_seen_at > earlier + timedelta(minutes=1)
 
 
-async def test_knowing_a_cookie_takes_one_statement(session: AsyncSession, world: World) -> None:
+async def test_finding_a_session_takes_one_statement(session: AsyncSession, world: World) -> None:
     statements = []
     connection = (await session.connection()).sync_connection
-    event.listen(connection, "before_cursor_execute", lambda *told: statements.append(told[2]))
-    assert await identity.signed_in(session, cookie_of(world.alice))
+    event.listen(
+        connection, "before_cursor_execute", lambda *reported: statements.append(reported[2])
+    )
+    assert await identity.find_session(session, cookie_secret(world.alice))
     assert len(statements) == 1
 
 
-async def test_an_unknown_cookie_is_nobody(session: AsyncSession, world: World) -> None:
-    assert await identity.signed_in(session, "") is None
-    assert await identity.signed_in(session, "a cookie of nobody") is None
+async def test_an_unknown_cookie_finds_no_session(session: AsyncSession, world: World) -> None:
+    assert await identity.find_session(session, "") is None
+    assert await identity.find_session(session, "a cookie of nobody") is None
 
 
-async def test_what_a_browser_calls_itself_is_cut_short(
-    session: AsyncSession, world: World
-) -> None:
+async def test_a_long_user_agent_is_truncated(session: AsyncSession, world: World) -> None:
     secret = await identity.start_session(
         session, world.alice, user_agent="\0" + "x" * 10_000, ip=None
     )
-    known = await identity.signed_in(session, secret)
+    known = await identity.find_session(session, secret)
     assert known is not None
     assert known.user_agent == "x" * 300
 
 
-async def test_somebody_sees_their_own_sessions_and_no_others(
-    session: AsyncSession, world: World
-) -> None:
+async def test_users_list_only_their_own_sessions(session: AsyncSession, world: World) -> None:
     await identity.start_session(session, world.alice, **BROWSER)
-    sessions = await identity.sessions_of(session, world.alice)
+    sessions = await identity.list_sessions(session, world.alice)
     assert len(sessions) == 2
     assert {one.user_id for one in sessions} == {world.alice.id}
     assert sessions[0].last_seen_at >= sessions[1].last_seen_at
 
 
-async def test_a_session_can_be_ended_by_its_owner_alone(
-    session: AsyncSession, world: World
-) -> None:
-    (own,) = await identity.sessions_of(session, world.alice)
+async def test_only_its_user_ends_a_session(session: AsyncSession, world: World) -> None:
+    (own,) = await identity.list_sessions(session, world.alice)
     for stranger in (world.charlie, world.bob):
         with pytest.raises(NotFound):
             await identity.end_session(session, stranger, own.id)
-    assert await identity.still_signed_in(session, own.id)
+    assert await identity.is_session_active(session, own.id)
     await identity.end_session(session, world.alice, own.id)
-    assert not await identity.still_signed_in(session, own.id)
-    assert await identity.signed_in(session, cookie_of(world.alice)) is None
+    assert not await identity.is_session_active(session, own.id)
+    assert await identity.find_session(session, cookie_secret(world.alice)) is None
     with pytest.raises(NotFound):
         await identity.end_session(session, world.alice, own.id)
 
 
-async def test_signing_out_ends_this_session_only(session: AsyncSession, world: World) -> None:
+async def test_signing_out_ends_only_this_session(session: AsyncSession, world: World) -> None:
     other = await identity.start_session(session, world.alice, **BROWSER)
-    await identity.sign_out(session, cookie_of(world.alice))
-    assert await identity.signed_in(session, cookie_of(world.alice)) is None
-    assert await identity.signed_in(session, other)
-    assert await identity.signed_in(session, cookie_of(world.charlie))
+    await identity.sign_out(session, cookie_secret(world.alice))
+    assert await identity.find_session(session, cookie_secret(world.alice)) is None
+    assert await identity.find_session(session, other)
+    assert await identity.find_session(session, cookie_secret(world.charlie))
 
 
-async def test_all_other_sessions_can_be_ended_at_once(session: AsyncSession, world: World) -> None:
+async def test_all_other_sessions_end_at_once(session: AsyncSession, world: World) -> None:
     secret = await identity.start_session(session, world.alice, **BROWSER)
-    keep = await identity.signed_in(session, secret)
+    keep = await identity.find_session(session, secret)
     assert keep is not None
     await identity.end_other_sessions(session, world.alice, keep=keep.id)
-    assert [one.id for one in await identity.sessions_of(session, world.alice)] == [keep.id]
-    assert await identity.signed_in(session, cookie_of(world.charlie))
+    assert [one.id for one in await identity.list_sessions(session, world.alice)] == [keep.id]
+    assert await identity.find_session(session, cookie_secret(world.charlie))
 
 
 async def test_a_new_password_ends_the_other_sessions(session: AsyncSession, alice: User) -> None:
     _, secret = await sign_in(session)
-    here = await identity.signed_in(session, secret)
+    here = await identity.find_session(session, secret)
     assert here is not None
     new = "a better battery staple"
     await change_password(session, alice, current=PASSWORD, new=new, keep=here.id)
-    assert await identity.signed_in(session, cookie_of(alice)) is None
-    assert await identity.signed_in(session, secret)
+    assert await identity.find_session(session, cookie_secret(alice)) is None
+    assert await identity.find_session(session, secret)
     with pytest.raises(Unauthorized):
         await sign_in(session)
     user, _ = await sign_in(session, password=new)
@@ -242,22 +236,22 @@ async def test_a_new_password_ends_the_other_sessions(session: AsyncSession, ali
         (PASSWORD, "half a character \ud800", "new"),
     ],
 )
-async def test_a_password_that_will_not_do_changes_nothing(
+async def test_an_invalid_password_changes_nothing(
     session: AsyncSession, alice: User, current: str, new: str, field: str
 ) -> None:
-    (here,) = await identity.sessions_of(session, alice)
-    with pytest.raises(Invalid) as refusal:
+    (here,) = await identity.list_sessions(session, alice)
+    with pytest.raises(Invalid) as error:
         await change_password(session, alice, current=current, new=new, keep=here.id)
-    assert refusal.value.field == field
+    assert error.value.field == field
     assert (await sign_in(session))[0].id == alice.id
 
 
-async def test_who_proves_a_password_that_is_changed_meanwhile_does_not_come_in(
+async def test_a_password_changed_after_verification_does_not_sign_in(
     session: AsyncSession, alice: User
 ) -> None:
-    kept = await identity.kept_password(session, email="alice@example.com")
-    proven = await identity.check_credentials(kept, PASSWORD)
-    (here,) = await identity.sessions_of(session, alice)
+    stored = await identity.find_stored_password(session, email="alice@example.com")
+    proven = await identity.verify_credentials(stored, PASSWORD)
+    (here,) = await identity.list_sessions(session, alice)
     await change_password(session, alice, current=PASSWORD, new="another one", keep=here.id)
     with pytest.raises(Unauthorized):
         await identity.sign_in(session, proven, **BROWSER)
@@ -265,13 +259,13 @@ async def test_who_proves_a_password_that_is_changed_meanwhile_does_not_come_in(
         await identity.change_password(session, alice, proven, new_hash=HASH, keep=here.id)
 
 
-async def test_what_somebody_has_proven_changes_no_password_of_others(
+async def test_a_verified_password_changes_only_that_users_password(
     session: AsyncSession, alice: User, world: World
 ) -> None:
     same = update(User).where(User.id == world.charlie.id).values(password_hash=HASH)
     await session.execute(same)
-    kept = await identity.kept_password(session, email="charlie@example.com")
-    proven = await identity.check_credentials(kept, PASSWORD)
-    (here,) = await identity.sessions_of(session, alice)
+    stored = await identity.find_stored_password(session, email="charlie@example.com")
+    proven = await identity.verify_credentials(stored, PASSWORD)
+    (here,) = await identity.list_sessions(session, alice)
     with pytest.raises(Invalid):
         await identity.change_password(session, alice, proven, new_hash=HASH, keep=here.id)

@@ -1,30 +1,30 @@
-"""What a role allows, and what it does not: without a database."""
+"""The rules for roles, without a database."""
 
 import pytest
 
-from kit.errors import Forbidden, Invalid
+from core.errors import Forbidden, Invalid
 from models import Member, Role, new_id
-from services.organizations.rules import (
-    check_may_give,
-    check_may_touch,
+from services.organizations.members import (
+    check_may_grant_role,
+    check_may_manage_role,
     check_removal,
     check_role_change,
-    higher,
+    higher_role,
 )
 
 OWNER, ADMIN, MEMBER = Role.OWNER, Role.ADMIN, Role.MEMBER
 
 
-def a(role: Role) -> Member:
+def make_role(role: Role) -> Member:
     return Member(id=new_id(), role=role)
 
 
-def test_nobody_gives_more_than_they_are_and_touches_who_is_more() -> None:
-    for check in (check_may_give, check_may_touch):
+def test_members_grant_and_manage_only_roles_up_to_their_own() -> None:
+    for check in (check_may_grant_role, check_may_manage_role):
         for by, role in [(OWNER, OWNER), (OWNER, MEMBER), (ADMIN, ADMIN), (ADMIN, MEMBER)]:
-            check(a(by), role)
+            check(make_role(by), role)
         with pytest.raises(Forbidden):
-            check(a(ADMIN), OWNER)
+            check(make_role(ADMIN), OWNER)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_nobody_gives_more_than_they_are_and_touches_who_is_more() -> None:
         (ADMIN, ADMIN, MEMBER, 1),
     ],
 )
-def test_these_changes_are_allowed(by: Role, member: Role, role: Role, owners: int) -> None:
-    check_role_change(a(by), a(member), role, owners=owners)
+def test_permitted_role_changes(by: Role, member: Role, role: Role, owners: int) -> None:
+    check_role_change(make_role(by), make_role(member), role, owners=owners)
 
 
 @pytest.mark.parametrize(
@@ -50,29 +50,29 @@ def test_these_changes_are_allowed(by: Role, member: Role, role: Role, owners: i
         (ADMIN, ADMIN, OWNER, "role_above_own"),
     ],
 )
-def test_these_are_not(by: Role, member: Role, role: Role, code: str) -> None:
-    with pytest.raises(Forbidden) as refusal:
-        check_role_change(a(by), a(member), role, owners=3)
-    assert refusal.value.code == code
+def test_forbidden_role_changes(by: Role, member: Role, role: Role, code: str) -> None:
+    with pytest.raises(Forbidden) as error:
+        check_role_change(make_role(by), make_role(member), role, owners=3)
+    assert error.value.code == code
 
 
-def test_the_last_owner_stays_one() -> None:
-    last = a(OWNER)
+def test_the_last_owner_keeps_the_role() -> None:
+    last = make_role(OWNER)
     check_role_change(last, last, OWNER, owners=1)
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(Invalid) as error:
         check_role_change(last, last, ADMIN, owners=1)
-    assert (refusal.value.code, refusal.value.field) == ("last_owner", "role")
+    assert (error.value.code, error.value.field) == ("last_owner", "role")
 
 
-def test_nobody_removes_themselves_or_who_is_above_them() -> None:
-    check_removal(a(OWNER), a(OWNER))
-    check_removal(a(ADMIN), a(ADMIN))
-    for by, member in [(own := a(OWNER), own), (a(ADMIN), a(OWNER))]:
+def test_members_remove_neither_themselves_nor_higher_roles() -> None:
+    check_removal(make_role(OWNER), make_role(OWNER))
+    check_removal(make_role(ADMIN), make_role(ADMIN))
+    for by, member in [(own := make_role(OWNER), own), (make_role(ADMIN), make_role(OWNER))]:
         with pytest.raises(Forbidden):
             check_removal(by, member)
 
 
-def test_of_two_roles_the_one_with_more_rights_counts() -> None:
-    assert higher(MEMBER, ADMIN) is higher(ADMIN, MEMBER) is ADMIN
-    assert higher(OWNER, ADMIN) is OWNER
-    assert higher(MEMBER, MEMBER) is MEMBER
+def test_of_two_roles_the_higher_one_counts() -> None:
+    assert higher_role(MEMBER, ADMIN) is higher_role(ADMIN, MEMBER) is ADMIN
+    assert higher_role(OWNER, ADMIN) is OWNER
+    assert higher_role(MEMBER, MEMBER) is MEMBER

@@ -1,4 +1,4 @@
-"""A conversation that turns a goal into a board with a lead, without the API."""
+"""The onboarding conversation and its confirmation, without the API."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.errors import Conflict, NotFound
+from core.clock import now
+from core.errors import Conflict, NotFound
 from models import (
     Agent,
     Board,
@@ -23,20 +23,20 @@ from models import (
     new_id,
 )
 from services import boards, onboarding
-from services.onboarding import Goal, Seen
-from tests.world import World, a_gateway, a_main
+from services.onboarding import ExpectedState, OnboardingGoal
+from tests.support.world import World, make_gateway, make_main_agent
 
-HERE = "http://mission.test"
-GOAL = Goal(board_type="goal", objective="Launch", success_metrics={"visitors": "1,000"})
+BASE_URL = "http://mission.test"
+GOAL = OnboardingGoal(board_type="goal", objective="Launch", success_metrics={"visitors": "1,000"})
 
 
 @pytest.fixture
 async def main(session: AsyncSession, world: World) -> Agent:
-    """The agent of the gateway that serves Launch."""
-    gateway = a_gateway(world.tern)
+    """The main agent of the gateway of the board Launch."""
+    gateway = make_gateway(world.tern)
     session.add(gateway)
     await session.flush()
-    rows = a_main(gateway)
+    rows = make_main_agent(gateway)
     session.add_all(rows)
     board = await session.get_one(Board, world.board.id)
     board.gateway_id = gateway.id
@@ -44,8 +44,8 @@ async def main(session: AsyncSession, world: World) -> Agent:
     return rows[0]
 
 
-async def held(session: AsyncSession, user: User, world: World) -> Board:
-    return await boards.hold(session, user, world.board.id)
+async def lock_launch(session: AsyncSession, user: User, world: World) -> Board:
+    return await boards.lock_board(session, user, world.board.id)
 
 
 async def outbox(session: AsyncSession, agent: Agent) -> list[Message]:
@@ -53,203 +53,223 @@ async def outbox(session: AsyncSession, agent: Agent) -> list[Message]:
     return list(await session.scalars(query))
 
 
-async def asked(session: AsyncSession, main: Agent, board: Board, *questions: str) -> list[UUID]:
-    """Let the agent ask, and return the ids of what it asked."""
+async def ask(session: AsyncSession, main: Agent, board: Board, *questions: str) -> list[UUID]:
+    """Ask questions as the agent, and return the ids of all questions."""
     for words in questions:
-        found = await onboarding.ask(session, main, board, {"question": words})
-    return [one.id for one in found.transcript.exchanges]
+        conversation = await onboarding.ask_question(session, main, board, {"question": words})
+    return [one.id for one in conversation.transcript.exchanges]
 
 
-async def test_an_answer_to_a_question_that_waits_no_longer_says_what_was_answered(
+async def test_a_conflict_contains_the_answer_that_was_given_meanwhile(
     session: AsyncSession, main: Agent, world: World
 ) -> None:
-    board = await held(session, world.bob, world)
-    await onboarding.start(session, world.bob, board, base_url=HERE)
-    [what] = await asked(session, main, board, "What?")
-    await onboarding.answer(session, world.alice, board, "A site", question_id=what)
-    with pytest.raises(Conflict) as refusal:
-        await onboarding.answer(session, world.bob, board, "A shop", question_id=what)
-    assert refusal.value.code == "onboarding_question_answered"
-    assert refusal.value.details["answer"] == "A site"
+    board = await lock_launch(session, world.bob, world)
+    await onboarding.start_onboarding(session, world.bob, board, base_url=BASE_URL)
+    [what] = await ask(session, main, board, "What?")
+    await onboarding.answer_question(session, world.alice, board, "A site", question_id=what)
+    with pytest.raises(Conflict) as error:
+        await onboarding.answer_question(session, world.bob, board, "A shop", question_id=what)
+    assert error.value.code == "onboarding_question_answered"
+    assert error.value.details["answer"] == "A site"
 
 
-async def test_an_answer_to_a_question_that_the_agent_left_behind_is_refused(
+async def test_an_answer_to_a_skipped_question_is_rejected(
     session: AsyncSession, main: Agent, world: World
 ) -> None:
-    board = await held(session, world.bob, world)
-    await onboarding.start(session, world.bob, board, base_url=HERE)
-    [what, _] = await asked(session, main, board, "What?", "When?")
+    board = await lock_launch(session, world.bob, world)
+    await onboarding.start_onboarding(session, world.bob, board, base_url=BASE_URL)
+    [what, _] = await ask(session, main, board, "What?", "When?")
     for id in (what, new_id()):
-        with pytest.raises(Conflict) as refusal:
-            await onboarding.answer(session, world.bob, board, "A shop", question_id=id)
-        assert refusal.value.code == "onboarding_question_over"
+        with pytest.raises(Conflict) as error:
+            await onboarding.answer_question(session, world.bob, board, "A shop", question_id=id)
+        assert error.value.code == "onboarding_question_over"
 
 
-async def test_a_correction_is_added_and_the_agent_is_told(
+async def test_a_correction_is_added_and_sent_to_the_agent(
     session: AsyncSession, main: Agent, world: World
 ) -> None:
-    board = await held(session, world.bob, world)
-    await onboarding.start(session, world.bob, board, base_url=HERE)
-    [what] = await asked(session, main, board, "What?")
-    await onboarding.answer(session, world.bob, board, "A site")
-    await asked(session, main, board, "When?")
-    found = await onboarding.correct(
+    board = await lock_launch(session, world.bob, world)
+    await onboarding.start_onboarding(session, world.bob, board, base_url=BASE_URL)
+    [what] = await ask(session, main, board, "What?")
+    await onboarding.answer_question(session, world.bob, board, "A site")
+    await ask(session, main, board, "When?")
+    conversation = await onboarding.correct_answer(
         session, world.bob, board, "Other", question_id=what, other="A shop "
     )
 
-    assert [one.answer for one in found.transcript.exchanges] == ["Other: A shop", None]
-    assert [one.content for one in found.messages if one.content == "A site"]  # it stays written
-    assert found.waiting_for == "person"
+    assert [one.answer for one in conversation.transcript.exchanges] == ["Other: A shop", None]
+    assert [one.content for one in conversation.messages if one.content == "A site"]  # it remains
+    assert conversation.waiting_for == "person"
     last = (await outbox(session, main))[-1]
     assert "Correction to “What?”: Other: A shop" in last.content
 
-    same = await onboarding.correct(
+    same = await onboarding.correct_answer(
         session, world.bob, board, "Other", question_id=what, other="A shop"
     )
-    assert len(same.messages) == len(found.messages)
+    assert len(same.messages) == len(conversation.messages)
 
 
-async def test_only_what_was_answered_can_be_corrected(
+async def test_only_answered_questions_can_be_corrected(
     session: AsyncSession, main: Agent, world: World
 ) -> None:
-    board = await held(session, world.bob, world)
-    await onboarding.start(session, world.bob, board, base_url=HERE)
-    [what] = await asked(session, main, board, "What?")
+    board = await lock_launch(session, world.bob, world)
+    await onboarding.start_onboarding(session, world.bob, board, base_url=BASE_URL)
+    [what] = await ask(session, main, board, "What?")
     for id in (what, new_id()):
         with pytest.raises(NotFound):
-            await onboarding.correct(session, world.bob, board, "A shop", question_id=id)
+            await onboarding.correct_answer(session, world.bob, board, "A shop", question_id=id)
 
 
-async def test_a_correction_of_a_draft_asks_for_another(
+async def test_a_correction_after_a_draft_requests_a_new_draft(
     session: AsyncSession, main: Agent, world: World
 ) -> None:
-    board = await held(session, world.bob, world)
-    await onboarding.start(session, world.bob, board, base_url=HERE)
-    [what] = await asked(session, main, board, "What?")
-    await onboarding.answer(session, world.bob, board, "A site")
-    await onboarding.propose(session, main, board, {"status": "complete", "board_type": "general"})
-    found = await onboarding.correct(session, world.bob, board, "A shop", question_id=what)
-    assert (found.session.status, found.waiting_for) == (OnboardingStatus.ACTIVE, "agent")
+    board = await lock_launch(session, world.bob, world)
+    await onboarding.start_onboarding(session, world.bob, board, base_url=BASE_URL)
+    [what] = await ask(session, main, board, "What?")
+    await onboarding.answer_question(session, world.bob, board, "A site")
+    await onboarding.submit_draft(
+        session, main, board, {"status": "complete", "board_type": "general"}
+    )
+    conversation = await onboarding.correct_answer(
+        session, world.bob, board, "A shop", question_id=what
+    )
+    assert (conversation.session.status, conversation.waiting_for) == (
+        OnboardingStatus.ACTIVE,
+        "agent",
+    )
 
 
-async def test_the_agent_is_reminded_as_often_as_somebody_asks_but_not_of_what_is_on_its_way(
+async def test_a_reminder_is_sent_unless_a_message_is_still_queued(
     session: AsyncSession, main: Agent, world: World
 ) -> None:
-    """W-40: a reset agent, or a message that failed, is no dead end."""
-    board = await held(session, world.bob, world)
-    found = await onboarding.start(session, world.bob, board, base_url=HERE)
+    """W-40: a reset agent or a failed message does not block the onboarding."""
+    board = await lock_launch(session, world.bob, world)
+    conversation = await onboarding.start_onboarding(session, world.bob, board, base_url=BASE_URL)
 
     async def remind() -> int:
-        await onboarding.remind(session, world.bob, board, base_url=HERE)
+        await onboarding.remind_agent(session, world.bob, board, base_url=BASE_URL)
         return len(await outbox(session, main))
 
     [first] = await outbox(session, main)
-    first.rest(now() + timedelta(hours=1), "The gateway is busy.")
-    waits_since = first.next_try_at
+    first.schedule_retry(now() + timedelta(hours=1), "The gateway is busy.")
+    waiting_since = first.waiting_since
     assert await remind() == 1
-    assert first.due_at is None  # it is tried at once
-    assert first.next_try_at == waits_since  # and given up when it would have been
+    assert first.next_attempt_at is None  # it is retried immediately
+    assert first.waiting_since == waiting_since  # but expires at the same time
     for count in (2, 3):
         for message in await outbox(session, main):
             message.state, message.last_error = MessageState.FAILED, "It was away."
         await session.flush()
         assert await remind() == count
         assert await remind() == count
-    last = await onboarding.letter(session, board, found)
+    last = await onboarding.find_last_message(session, board, conversation)
     assert last is not None
     assert last.content.endswith("Go on from here.")
 
     last.state = MessageState.SENT
-    await asked(session, main, board, "What?")
-    assert await remind() == 3  # it is the person's turn
+    await ask(session, main, board, "What?")
+    assert await remind() == 3  # it is the user's turn
 
 
-async def test_who_gives_up_is_asked_nothing_more(
+async def test_a_cancelled_onboarding_accepts_no_questions(
     session: AsyncSession, main: Agent, world: World
 ) -> None:
-    board = await held(session, world.bob, world)
-    await onboarding.start(session, world.bob, board, base_url=HERE)
-    await onboarding.give_up(session, world.bob, board)
-    found = await onboarding.get(session, board)
-    assert (found.session.status, found.waiting_for) == (OnboardingStatus.CANCELLED, None)
+    board = await lock_launch(session, world.bob, world)
+    await onboarding.start_onboarding(session, world.bob, board, base_url=BASE_URL)
+    await onboarding.cancel_onboarding(session, world.bob, board)
+    conversation = await onboarding.get_conversation(session, board)
+    assert (conversation.session.status, conversation.waiting_for) == (
+        OnboardingStatus.CANCELLED,
+        None,
+    )
     for attempt in (
-        onboarding.ask(session, main, board, {"question": "What?"}),
-        onboarding.give_up(session, world.bob, board),
-        onboarding.remind(session, world.bob, board, base_url=HERE),
+        onboarding.ask_question(session, main, board, {"question": "What?"}),
+        onboarding.cancel_onboarding(session, world.bob, board),
+        onboarding.remind_agent(session, world.bob, board, base_url=BASE_URL),
     ):
         with pytest.raises(Conflict):
             await attempt
 
 
-async def garden(session: AsyncSession, user: User, world: World) -> Board:
-    """Hold a board without a lead and without a gateway."""
-    return await boards.hold(session, user, world.garden.id)
+async def lock_garden(session: AsyncSession, user: User, world: World) -> Board:
+    """Lock a board without a lead and without a gateway."""
+    return await boards.lock_board(session, user, world.garden.id)
 
 
-async def last_of(session: AsyncSession, board: Board) -> Seen:
-    found = await onboarding.find(session, board)
-    return Seen.of(found.session if found else None)
+async def get_last_state(session: AsyncSession, board: Board) -> ExpectedState:
+    conversation = await onboarding.find_conversation(session, board)
+    return ExpectedState.from_session(conversation.session if conversation else None)
 
 
-async def test_a_person_alone_needs_no_conversation_to_confirm(
+async def test_a_user_can_confirm_without_a_conversation(
     session: AsyncSession, world: World
 ) -> None:
-    board = await garden(session, world.alice, world)
-    done = await onboarding.confirm_alone(session, world.alice, board, GOAL, seen=Seen())
+    board = await lock_garden(session, world.alice, world)
+    done = await onboarding.confirm_without_agent(
+        session, world.alice, board, GOAL, expected=ExpectedState()
+    )
     assert (done.board.goal_confirmed, done.board.objective) == (True, "Launch")
     assert done.lead is not None
     assert done.token is not None
     assert done.token.startswith("mc_agent_")
-    found = await onboarding.get(session, board)
-    assert (found.session.status, found.messages) == (OnboardingStatus.CONFIRMED, [])
+    conversation = await onboarding.get_conversation(session, board)
+    assert (conversation.session.status, conversation.messages) == (OnboardingStatus.CONFIRMED, [])
 
 
-async def test_the_token_of_a_lead_is_shown_to_admins_only(
+async def test_only_admins_receive_the_token_of_a_new_lead(
     session: AsyncSession, main: Agent, world: World
 ) -> None:
-    """Decision 11: a lead that a gateway runs gets its token there."""
+    """Decision 11: a lead on a gateway gets its token there."""
     await session.delete(await session.get_one(Agent, world.lead.id))
-    board = await held(session, world.alice, world)
-    on_gateway = await onboarding.confirm_alone(session, world.alice, board, GOAL, seen=Seen())
+    board = await lock_launch(session, world.alice, world)
+    on_gateway = await onboarding.confirm_without_agent(
+        session, world.alice, board, GOAL, expected=ExpectedState()
+    )
     assert on_gateway.lead is not None
     assert on_gateway.token is None
 
     await session.delete(on_gateway.lead)
     board.gateway_id = None
     await session.flush()
-    last = await last_of(session, board)
-    by_bob = await onboarding.confirm_alone(session, world.bob, board, GOAL, seen=last)
+    last = await get_last_state(session, board)
+    by_bob = await onboarding.confirm_without_agent(session, world.bob, board, GOAL, expected=last)
     assert by_bob.lead is not None
     assert by_bob.token is None
 
 
-async def test_who_has_seen_another_conversation_confirms_nothing(
+async def test_an_outdated_expected_state_confirms_nothing(
     session: AsyncSession, world: World
 ) -> None:
-    board = await garden(session, world.alice, world)
-    await onboarding.confirm_alone(session, world.alice, board, GOAL, seen=Seen())
-    other = Goal(board_type="general", objective="Another")
-    last = await last_of(session, board)
-    for seen in (Seen(), Seen(new_id()), Seen(last.id, is_open=True)):
-        with pytest.raises(Conflict) as refusal:
-            await onboarding.confirm_alone(session, world.alice, board, other, seen=seen)
-        assert refusal.value.code == "onboarding_moved_on"
+    board = await lock_garden(session, world.alice, world)
+    await onboarding.confirm_without_agent(
+        session, world.alice, board, GOAL, expected=ExpectedState()
+    )
+    other = OnboardingGoal(board_type="general", objective="Another")
+    last = await get_last_state(session, board)
+    for state in (ExpectedState(), ExpectedState(new_id()), ExpectedState(last.id, is_open=True)):
+        with pytest.raises(Conflict) as error:
+            await onboarding.confirm_without_agent(
+                session, world.alice, board, other, expected=state
+            )
+        assert error.value.code == "onboarding_moved_on"
     assert board.objective == "Launch"
 
 
-async def test_a_confirmed_board_is_given_another_goal_and_its_lead_is_told(
+async def test_confirming_again_changes_the_goal_and_notifies_the_lead(
     session: AsyncSession, world: World
 ) -> None:
-    board = await held(session, world.bob, world)
-    first = await onboarding.confirm_alone(session, world.bob, board, GOAL, seen=Seen())
+    board = await lock_launch(session, world.bob, world)
+    first = await onboarding.confirm_without_agent(
+        session, world.bob, board, GOAL, expected=ExpectedState()
+    )
     assert (first.lead, first.token) == (None, None)
-    last = await last_of(session, board)
-    other = Goal(board_type="general", objective="Another")
-    await onboarding.confirm_alone(session, world.bob, board, other, seen=last)
+    last = await get_last_state(session, board)
+    other = OnboardingGoal(board_type="general", objective="Another")
+    await onboarding.confirm_without_agent(session, world.bob, board, other, expected=last)
 
-    told = await outbox(session, world.lead)
-    assert [message.kind for message in told] == ["BOARD UPDATED", "BOARD UPDATED"]
-    assert "Another" in told[-1].content
+    sent = await outbox(session, world.lead)
+    assert [message.kind for message in sent] == ["BOARD UPDATED", "BOARD UPDATED"]
+    assert "Another" in sent[-1].content
     kinds = [
         event.type
         for event in await session.scalars(
@@ -261,41 +281,48 @@ async def test_a_confirmed_board_is_given_another_goal_and_its_lead_is_told(
     assert set(sessions) == {OnboardingStatus.CONFIRMED}
 
 
-async def test_a_new_lead_is_not_told_of_the_goal_it_is_made_for(
+async def test_a_new_lead_gets_no_message_about_its_initial_goal(
     session: AsyncSession, world: World
 ) -> None:
-    board = await garden(session, world.alice, world)
-    done = await onboarding.confirm_alone(session, world.alice, board, GOAL, seen=Seen())
+    board = await lock_garden(session, world.alice, world)
+    done = await onboarding.confirm_without_agent(
+        session, world.alice, board, GOAL, expected=ExpectedState()
+    )
     assert done.lead is not None
     assert await outbox(session, done.lead) == []
 
 
 @pytest.mark.parametrize("draft", [None, {}, {"lead_agent": None, "user_profile": None}])
-async def test_a_draft_that_says_nothing_makes_a_usual_lead(
+async def test_an_empty_draft_creates_a_default_lead(
     session: AsyncSession, world: World, draft: dict[str, Any] | None
 ) -> None:
-    board = await garden(session, world.alice, world)
-    found = await onboarding.start(session, world.alice, board, base_url=HERE)
-    found.session.draft_goal = draft
-    done = await onboarding.confirm(session, world.alice, board, GOAL)
+    board = await lock_garden(session, world.alice, world)
+    conversation = await onboarding.start_onboarding(session, world.alice, board, base_url=BASE_URL)
+    conversation.session.draft_goal = draft
+    done = await onboarding.confirm_goal(session, world.alice, board, GOAL)
     assert done.lead is not None
     assert done.lead.name == "Lead Agent"
 
 
 @pytest.mark.parametrize(
-    ("autonomy", "approval", "asked"),
+    ("autonomy", "approval", "requirement"),
     [
         ("balanced", True, "A task is done only once a person has approved it."),
         ("autonomous", False, "A task may be done without a person's approval."),
     ],
 )
-async def test_a_preview_is_what_the_lead_would_get_and_leaves_nothing_behind(
-    session: AsyncSession, main: Agent, world: World, autonomy: str, approval: bool, asked: str
+async def test_a_preview_shows_what_the_lead_would_get_and_saves_nothing(
+    session: AsyncSession,
+    main: Agent,
+    world: World,
+    autonomy: str,
+    approval: bool,
+    requirement: str,
 ) -> None:
     await session.delete(await session.get_one(Agent, world.lead.id))
-    board = await held(session, world.alice, world)
+    board = await lock_launch(session, world.alice, world)
     lead = {"name": "Worker", "autonomy_level": autonomy}
-    goal = Goal(
+    goal = OnboardingGoal(
         board_type="goal",
         objective="Ten partners live",
         success_metrics={"Partners": "10"},
@@ -303,28 +330,30 @@ async def test_a_preview_is_what_the_lead_would_get_and_leaves_nothing_behind(
         user_profile={"preferred_name": "Al"},
     )
     before = (await session.scalars(select(Agent.id))).all()
-    shown = await onboarding.preview(session, world.alice, board, goal, base_url=HERE)
+    shown = await onboarding.preview_goal(session, world.alice, board, goal, base_url=BASE_URL)
 
-    assert (shown.name, shown.asks_for_approval, shown.on_gateway) == ("Worker 2", approval, True)
-    assert asked in shown.told.asked
-    files = shown.told.files
+    assert (shown.name, shown.requires_approval, shown.has_gateway) == ("Worker 2", approval, True)
+    assert requirement in shown.agent_files.board_requirements
+    files = shown.agent_files.files
     assert "Ten partners live" in files["AGENTS.md"]
-    assert asked in files["AGENTS.md"]
+    assert requirement in files["AGENTS.md"]
     assert f"WORKSPACE_PATH=/agents/workspace-lead-{board.id}" in files["AGENTS.md"]
     assert "Al" in files["USER.md"]
     await session.flush()
     assert (await session.scalars(select(Agent.id))).all() == before
     assert (board.objective, board.goal_confirmed) == (None, False)
 
-    done = await onboarding.confirm_alone(session, world.alice, board, goal, seen=Seen())
+    done = await onboarding.confirm_without_agent(
+        session, world.alice, board, goal, expected=ExpectedState()
+    )
     assert done.lead is not None
     assert (done.lead.name, board.require_approval_for_done) == ("Worker 2", approval)
 
 
-async def test_only_an_admin_is_shown_a_lead_that_asks_for_no_approval(
+async def test_only_admins_preview_a_lead_without_approvals(
     session: AsyncSession, world: World
 ) -> None:
-    board = await held(session, world.bob, world)
-    goal = Goal(board_type="general", lead_agent={"autonomy_level": "autonomous"})
-    shown = await onboarding.preview(session, world.bob, board, goal, base_url=HERE)
-    assert (shown.name, shown.asks_for_approval, shown.on_gateway) == ("Lead", True, False)
+    board = await lock_launch(session, world.bob, world)
+    goal = OnboardingGoal(board_type="general", lead_agent={"autonomy_level": "autonomous"})
+    shown = await onboarding.preview_goal(session, world.bob, board, goal, base_url=BASE_URL)
+    assert (shown.name, shown.requires_approval, shown.has_gateway) == ("Lead", True, False)

@@ -1,4 +1,4 @@
-"""Agents on gateways: what fails has a name, and who goes is gone from there."""
+"""Provisioning: failures have a code and a reason, and removed agents are removed."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -7,277 +7,305 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from kit.errors import Conflict
+from core.db.engine import TransactionFactory
+from core.errors import Conflict
 from models import (
     Agent,
     AgentStatus,
     AgentToken,
     EventType,
-    GatewayLeftover,
+    OrphanedGatewayAgent,
+    ProvisioningStep,
     Status,
-    Step,
     Task,
 )
-from services import agents, boards, provisioning
-from services.agents import Sign
-from services.provisioning import State
-from tests.conftest import Transaction
-from tests.openclaw.fake import Refused
-from tests.openclaw.workshop import Before, Fault
-from tests.services.yard import Yard, a_yard
-from tests.world import World, a_task
+from openclaw import api as gateway_api
+from services import agents, boards
+from services.agents import StatusSource
+from services.gateways import provisioning
+from services.gateways.provisioning import ProvisioningStatus
+from tests.support.fake_agents_gateway import Fault, LostBefore
+from tests.support.fake_gateway import ErrorResponse
+from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
+from tests.support.world import World, make_task
 
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-async def yard(transaction: Transaction, world: World) -> AsyncIterator[Yard]:
-    async with a_yard(transaction, world) as yard:
-        yield yard
+async def harness(
+    transaction: TransactionFactory, world: World
+) -> AsyncIterator[ProvisioningHarness]:
+    async with run_provisioning_harness(transaction, world) as harness:
+        yield harness
 
 
-def refusing(method: str) -> Any:
-    """Make a fault: the gateway says no to this."""
+def reject_method(method: str) -> Any:
+    """Return a fault: the gateway rejects this method."""
 
-    def refuse(asked: str, _params: Any) -> Fault:
-        return Refused("INVALID_REQUEST", "no such thing") if asked == method else None
+    def refuse(called: str, _params: Any) -> Fault:
+        return ErrorResponse("INVALID_REQUEST", "no such thing") if called == method else None
 
     return refuse
 
 
-def nothing(_method: str, _params: Any) -> Fault:
+def no_fault(_method: str, _params: Any) -> Fault:
     return None
 
 
-async def deleted(yard: Yard, agent: Agent, *, force: bool = False) -> None:
-    async with yard.transaction() as session:
-        await agents.delete(session, yard.world.alice, agent.id, force=force)
+async def delete_agent(harness: ProvisioningHarness, agent: Agent, *, force: bool = False) -> None:
+    async with harness.transaction() as session:
+        await agents.delete_agent(session, harness.world.alice, agent.id, force=force)
 
 
-async def count(yard: Yard, what: Any) -> int:
-    async with yard.transaction() as session:
+async def count_rows(harness: ProvisioningHarness, what: Any) -> int:
+    async with harness.transaction() as session:
         return await session.scalar(select(func.count()).select_from(what)) or 0
 
 
 @pytest.mark.parametrize(
     ("method", "step"),
     [
-        ("agents.create", Step.CREATE),
-        ("agents.update", Step.NAME),
-        ("agents.files.set", Step.FILES),
-        ("config.patch", Step.HEARTBEAT),
-        ("cron.scratch.set", Step.SCRATCH),
+        ("agents.create", ProvisioningStep.CREATE),
+        ("agents.update", ProvisioningStep.NAME),
+        ("agents.files.set", ProvisioningStep.FILES),
+        ("config.patch", ProvisioningStep.HEARTBEAT),
+        ("cron.scratch.set", ProvisioningStep.SCRATCH),
     ],
 )
-async def test_what_a_gateway_refuses_is_named_in_time_and_can_be_tried_again(
-    yard: Yard, method: str, step: Step
+async def test_a_rejected_step_fails_in_time_and_can_be_retried(
+    harness: ProvisioningHarness, method: str, step: ProvisioningStep
 ) -> None:
-    yard.workshop.fault = refusing(method)
-    agent, began = await yard.add(), yard.moment
-    await yard.settle()
-    agent = await yard.row(agent)
-    assert yard.moment - began <= 4 * MINUTE
-    assert provisioning.state(agent, yard.moment) is State.FAILED
+    harness.fake.fault = reject_method(method)
+    agent, began = await harness.create_agent(), harness.moment
+    await harness.reconcile_until_idle()
+    agent = await harness.get_agent(agent)
+    assert harness.moment - began <= 4 * MINUTE
+    assert provisioning.provisioning_status(agent, harness.moment) is ProvisioningStatus.FAILED
     failure = agent.provision_failure
     assert failure
     assert (failure["step"], failure["code"]) == (step.value, "rejected")
     assert failure["reason"] == "The gateway says no: no such thing"
     assert failure["command"]
-    assert agents.status(agent, yard.moment) == AgentStatus.OFFLINE
-    assert agents.evidence(agent, yard.moment).by is Sign.FAILURE
-    [told] = await yard.events(EventType.AGENT_PROVISION_FAILED)
-    assert (told.agent_id, told.data["step"]) == (agent.id, step.value)
-    yard.workshop.fault = nothing
-    async with yard.transaction() as session:
-        await agents.bring(session, yard.world.alices, agent.id)
-    await yard.settle()
-    agent = await yard.row(agent)
-    assert (agent.step, agent.provision_failure) == (Step.CHECK_IN, None)
+    assert agents.compute_status(agent, harness.moment) == AgentStatus.OFFLINE
+    assert agents.find_status_evidence(agent, harness.moment).source is StatusSource.FAILURE
+    [events] = await harness.list_events(EventType.AGENT_PROVISION_FAILED)
+    assert (events.agent_id, events.data["step"]) == (agent.id, step.value)
+    harness.fake.fault = no_fault
+    async with harness.transaction() as session:
+        await agents.reprovision_agent(session, harness.world.alice_member, agent.id)
+    await harness.reconcile_until_idle()
+    agent = await harness.get_agent(agent)
+    assert (agent.step, agent.provision_failure) == (ProvisioningStep.CHECK_IN, None)
 
 
-async def test_what_failed_is_done_by_itself_once_nothing_is_in_the_way(yard: Yard) -> None:
-    yard.workshop.fault = refusing("agents.files.set")
-    agent = await yard.add()
-    await yard.settle()
-    assert (await yard.row(agent)).provision_failure
-    yard.workshop.fault = nothing
-    yard.moment += 11 * MINUTE
-    await yard.settle()
-    agent = await yard.row(agent)
-    assert (agent.step, agent.provision_failure) == (Step.CHECK_IN, None)
+async def test_a_failed_step_succeeds_automatically_after_the_repair(
+    harness: ProvisioningHarness,
+) -> None:
+    harness.fake.fault = reject_method("agents.files.set")
+    agent = await harness.create_agent()
+    await harness.reconcile_until_idle()
+    assert (await harness.get_agent(agent)).provision_failure
+    harness.fake.fault = no_fault
+    harness.moment += 11 * MINUTE
+    await harness.reconcile_until_idle()
+    agent = await harness.get_agent(agent)
+    assert (agent.step, agent.provision_failure) == (ProvisioningStep.CHECK_IN, None)
 
 
-async def test_an_error_of_our_own_has_a_name_too(yard: Yard) -> None:
-    yard.workshop.methods["agents.files.get"] = lambda _: {"file": 5}
-    agent = await yard.add()
-    await yard.settle()
-    failure = (await yard.row(agent)).provision_failure
+async def test_an_invalid_answer_of_the_gateway_is_a_failure(harness: ProvisioningHarness) -> None:
+    harness.fake.handlers["agents.files.get"] = lambda _: {"file": 5}
+    agent = await harness.create_agent()
+    await harness.reconcile_until_idle()
+    failure = (await harness.get_agent(agent)).provision_failure
+    assert failure
+    assert failure["code"] == "malformed"
+
+
+async def test_an_unexpected_error_is_a_failure_with_a_code(
+    harness: ProvisioningHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_api, "read_agent_file", None)
+    agent = await harness.create_agent()
+    await harness.reconcile_until_idle()
+    failure = (await harness.get_agent(agent)).provision_failure
     assert failure
     assert failure["code"] == "unexpected"
 
 
-async def test_a_gateway_that_takes_no_more_changes_is_asked_when_it_wants_to_be(
-    yard: Yard,
+async def test_the_retry_delay_of_a_rate_limit_is_respected(
+    harness: ProvisioningHarness,
 ) -> None:
-    yard.workshop.patches_left = 0
-    agent = await yard.add()
-    began = yard.moment
-    while (await yard.row(agent)).step is not Step.SCRATCH:
-        more_at = await yard.look()
-        yard.moment = max(yard.moment, more_at or yard.moment)
-        if yard.moment - began > MINUTE:
-            yard.workshop.patches_left = 5
-        assert yard.moment - began < 5 * MINUTE
-    patches = [params for method, params in yard.workshop.calls if method == "config.patch"]
+    harness.fake.patches_left = 0
+    agent = await harness.create_agent()
+    began = harness.moment
+    while (await harness.get_agent(agent)).step is not ProvisioningStep.SCRATCH:
+        more_at = await harness.reconcile_once()
+        harness.moment = max(harness.moment, more_at or harness.moment)
+        if harness.moment - began > MINUTE:
+            harness.fake.patches_left = 5
+        assert harness.moment - began < 5 * MINUTE
+    patches = [params for method, params in harness.fake.calls if method == "config.patch"]
     assert len(patches) == 2
-    assert (await yard.row(agent)).provision_failure is None
+    assert (await harness.get_agent(agent)).provision_failure is None
 
 
-async def test_the_hearts_of_many_agents_are_set_by_one_change(yard: Yard) -> None:
+async def test_the_heartbeats_of_many_agents_are_set_by_one_patch(
+    harness: ProvisioningHarness,
+) -> None:
     for number in range(12):
-        await yard.add(f"Writer {number}", heartbeat_config={"every": f"{number + 1}m"})
-    await yard.settle()
-    assert [method for method, _ in yard.workshop.changes].count("config.patch") == 1
-    beats = [entry["heartbeat"]["every"] for entry in yard.workshop.entries.values()]
+        await harness.create_agent(f"Writer {number}", heartbeat_config={"every": f"{number + 1}m"})
+    await harness.reconcile_until_idle()
+    assert [method for method, _ in harness.fake.changes].count("config.patch") == 1
+    beats = [entry["heartbeat"]["every"] for entry in harness.fake.entries.values()]
     assert beats == [f"{number + 1}m" for number in range(12)]
 
 
-async def test_a_patch_makes_no_agent_of_one_that_is_gone(yard: Yard) -> None:
-    """On a real gateway an entry in the config is an agent."""
-    agent = await yard.add()
-    while (await yard.row(agent)).step is not Step.HEARTBEAT:
-        await yard.look()
-        yard.moment += timedelta(seconds=5)
-    yard.workshop.lose(agent.gateway_key or "")
-    yard.workshop.methods["agents.list"] = lambda _: {"agents": [{"id": agent.gateway_key}]}
-    await yard.look()
-    assert yard.workshop.entries == {}
-
-
-async def test_an_agent_that_its_gateway_has_lost_is_made_anew_once_and_then_called_lost(
-    yard: Yard,
+async def test_a_config_patch_does_not_recreate_a_removed_agent(
+    harness: ProvisioningHarness,
 ) -> None:
-    agent = await yard.there()
-    first, token = agent.generation, yard.token(agent)
-    yard.workshop.lose(agent.gateway_key or "")
+    """On a real gateway an entry in the config creates an agent."""
+    agent = await harness.create_agent()
+    while (await harness.get_agent(agent)).step is not ProvisioningStep.HEARTBEAT:
+        await harness.reconcile_once()
+        harness.moment += timedelta(seconds=5)
+    harness.fake.lose_agent(agent.gateway_key or "")
+    harness.fake.handlers["agents.list"] = lambda _: {"agents": [{"id": agent.gateway_key}]}
+    await harness.reconcile_once()
+    assert harness.fake.entries == {}
+
+
+async def test_a_lost_agent_is_created_again_once_and_then_fails(
+    harness: ProvisioningHarness,
+) -> None:
+    agent = await harness.create_online_agent()
+    first, token = agent.generation, harness.token_of(agent)
+    harness.fake.lose_agent(agent.gateway_key or "")
     for _ in range(4):
-        yard.moment += MINUTE
-        await yard.settle()
-    agent = await yard.row(agent)
-    assert yard.workshop.listed() == [agent.gateway_key]
+        harness.moment += MINUTE
+        await harness.reconcile_until_idle()
+    agent = await harness.get_agent(agent)
+    assert harness.fake.listed_agents() == [agent.gateway_key]
     assert (agent.generation, agent.wants_wake) == (first + 1, True)
-    assert yard.token(agent) != token
-    assert len(await yard.events(EventType.AGENT_LOST)) == 1
-    await yard.call(agent)
-    await yard.settle()
-    yard.workshop.lose(agent.gateway_key or "")
+    assert harness.token_of(agent) != token
+    assert len(await harness.list_events(EventType.AGENT_LOST)) == 1
+    await harness.check_in(agent)
+    await harness.reconcile_until_idle()
+    harness.fake.lose_agent(agent.gateway_key or "")
     for _ in range(30):
-        yard.moment += MINUTE
-        await yard.settle()
-    agent = await yard.row(agent)
-    assert yard.workshop.listed() == []
+        harness.moment += MINUTE
+        await harness.reconcile_until_idle()
+    agent = await harness.get_agent(agent)
+    assert harness.fake.listed_agents() == []
     failure = agent.provision_failure
     assert failure
     assert failure["code"] == "lost_again"
-    async with yard.transaction() as session:
-        await agents.bring(session, yard.world.alices, agent.id)
-    await yard.settle()
-    assert yard.workshop.listed() == [agent.gateway_key]
+    async with harness.transaction() as session:
+        await agents.reprovision_agent(session, harness.world.alice_member, agent.id)
+    await harness.reconcile_until_idle()
+    assert harness.fake.listed_agents() == [agent.gateway_key]
 
 
-async def test_who_is_deleted_goes_from_its_gateway_first_and_has_no_token_at_once(
-    yard: Yard,
+async def test_a_deleted_agent_loses_its_tokens_at_once(
+    harness: ProvisioningHarness,
 ) -> None:
-    agent = await yard.there()
-    async with yard.transaction() as session:
-        board = await boards.hold(session, yard.world.alice, yard.world.garden.id)
-        task = a_task(board, "Write", status=Status.IN_PROGRESS, assigned_agent_id=agent.id)
+    agent = await harness.create_online_agent()
+    async with harness.transaction() as session:
+        board = await boards.lock_board(session, harness.world.alice, harness.world.garden.id)
+        task = make_task(board, "Write", status=Status.IN_PROGRESS, assigned_agent_id=agent.id)
         session.add(task)
-    await deleted(yard, agent)
-    row = await yard.row(agent)
-    assert agents.status(row, yard.moment) == AgentStatus.DELETING
-    assert provisioning.state(row, yard.moment) is State.REMOVING
-    async with yard.transaction() as session:
+    await delete_agent(harness, agent)
+    row = await harness.get_agent(agent)
+    assert agents.compute_status(row, harness.moment) == AgentStatus.DELETING
+    assert provisioning.provisioning_status(row, harness.moment) is ProvisioningStatus.REMOVING
+    async with harness.transaction() as session:
         tokens = select(AgentToken).where(AgentToken.agent_id == agent.id)
         assert (await session.scalars(tokens)).all() == []
         task = await session.scalar(select(Task).where(Task.board_id == agent.board_id))
         assert task
         assert (task.status, task.assigned_agent_id) == (Status.INBOX, None)
-    await yard.settle()
-    assert await yard.found(agent) is None
-    assert yard.workshop.listed() == []
-    told = await yard.events(EventType.AGENT_STATUS_CHANGED, EventType.AGENT_DELETED)
-    assert [event.type for event in told if event.agent_id == agent.id][-2:] == [
+    await harness.reconcile_until_idle()
+    assert await harness.find_agent(agent) is None
+    assert harness.fake.listed_agents() == []
+    events = await harness.list_events(EventType.AGENT_STATUS_CHANGED, EventType.AGENT_DELETED)
+    assert [event.type for event in events if event.agent_id == agent.id][-2:] == [
         EventType.AGENT_STATUS_CHANGED,
         EventType.AGENT_DELETED,
     ]
 
 
-async def test_a_gateway_that_does_not_let_go_is_named_and_the_agent_can_be_forgotten(
-    yard: Yard,
+async def test_a_failed_removal_is_reported_and_can_be_forced(
+    harness: ProvisioningHarness,
 ) -> None:
-    agent = await yard.there()
-    yard.workshop.fault = refusing("agents.delete")
-    await deleted(yard, agent)
-    await yard.settle()
-    row = await yard.row(agent)
+    agent = await harness.create_online_agent()
+    harness.fake.fault = reject_method("agents.delete")
+    await delete_agent(harness, agent)
+    await harness.reconcile_until_idle()
+    row = await harness.get_agent(agent)
     assert row.provision_failure
     assert row.provision_failure["step"] == "remove"
-    assert len(await yard.events(EventType.AGENT_DELETE_FAILED)) == 1
-    await deleted(yard, agent, force=True)
-    assert await yard.found(agent) is None
-    assert await count(yard, GatewayLeftover) == 0
-    assert yard.workshop.listed() == [agent.gateway_key]
+    assert len(await harness.list_events(EventType.AGENT_DELETE_FAILED)) == 1
+    await delete_agent(harness, agent, force=True)
+    assert await harness.find_agent(agent) is None
+    assert await count_rows(harness, OrphanedGatewayAgent) == 0
+    assert harness.fake.listed_agents() == [agent.gateway_key]
 
 
-async def test_a_gateway_that_tells_nobody_whom_it_has_is_not_asked_all_the_time_what_is_left(
-    yard: Yard,
+async def test_a_gateway_that_lists_no_agents_is_not_called_constantly(
+    harness: ProvisioningHarness,
 ) -> None:
-    agent = await yard.there()
-    async with yard.transaction() as session:
-        board = await boards.hold(session, yard.world.alice, yard.world.garden.id)
-        await boards.delete(session, yard.world.alice, board)
-    yard.workshop.fault = refusing("agents.list")
+    agent = await harness.create_online_agent()
+    async with harness.transaction() as session:
+        board = await boards.lock_board(session, harness.world.alice, harness.world.garden.id)
+        await boards.delete_board(session, harness.world.alice, board)
+    harness.fake.fault = reject_method("agents.list")
     for _ in range(8):
-        await yard.look()
-        yard.moment += MINUTE
-    await yard.look()
-    more_at = await yard.look()
+        await harness.reconcile_once()
+        harness.moment += MINUTE
+    await harness.reconcile_once()
+    more_at = await harness.reconcile_once()
     assert more_at is not None
-    assert more_at > yard.moment
-    assert await count(yard, GatewayLeftover) == 1
-    yard.workshop.fault = nothing
-    yard.moment += MINUTE
-    await yard.settle()
-    assert await count(yard, GatewayLeftover) == 0
-    assert agent.gateway_key not in yard.workshop.listed()
+    assert more_at > harness.moment
+    assert await count_rows(harness, OrphanedGatewayAgent) == 1
+    harness.fake.fault = no_fault
+    harness.moment += MINUTE
+    await harness.reconcile_until_idle()
+    assert await count_rows(harness, OrphanedGatewayAgent) == 0
+    assert agent.gateway_key not in harness.fake.listed_agents()
 
 
-async def test_who_never_came_is_gone_at_once(yard: Yard) -> None:
-    agent = await yard.add()
-    await deleted(yard, agent)
-    assert await yard.found(agent) is None
-    await yard.settle()
-    assert (yard.workshop.listed(), await count(yard, GatewayLeftover)) == ([], 0)
+async def test_an_agent_that_was_never_created_is_deleted_at_once(
+    harness: ProvisioningHarness,
+) -> None:
+    agent = await harness.create_agent()
+    await delete_agent(harness, agent)
+    assert await harness.find_agent(agent) is None
+    await harness.reconcile_until_idle()
+    assert (harness.fake.listed_agents(), await count_rows(harness, OrphanedGatewayAgent)) == (
+        [],
+        0,
+    )
 
 
-async def test_a_new_lead_has_the_place_of_the_old_one_once_that_is_free(yard: Yard) -> None:
-    old = await yard.there("Ada", is_board_lead=True)
-    yard.workshop.fault = refusing("agents.delete")
-    await deleted(yard, old)
-    new = await yard.add("Ada", is_board_lead=True)
+async def test_a_new_lead_waits_until_the_old_one_is_removed(
+    harness: ProvisioningHarness,
+) -> None:
+    old = await harness.create_online_agent("Ada", is_board_lead=True)
+    harness.fake.fault = reject_method("agents.delete")
+    await delete_agent(harness, old)
+    new = await harness.create_agent("Ada", is_board_lead=True)
     assert new.gateway_key == old.gateway_key
-    await yard.settle()
-    failure = (await yard.row(new)).provision_failure
+    await harness.reconcile_until_idle()
+    failure = (await harness.get_agent(new)).provision_failure
     assert failure
     assert failure["code"] == "place_taken"
-    yard.workshop.fault = nothing
-    yard.moment += 11 * MINUTE
-    await yard.settle()
-    yard.moment += 11 * MINUTE
-    await yard.settle()
-    assert await yard.found(old) is None
-    created = [method for method, _ in yard.workshop.changes if method.startswith("agents.")]
+    harness.fake.fault = no_fault
+    harness.moment += 11 * MINUTE
+    await harness.reconcile_until_idle()
+    harness.moment += 11 * MINUTE
+    await harness.reconcile_until_idle()
+    assert await harness.find_agent(old) is None
+    created = [method for method, _ in harness.fake.changes if method.startswith("agents.")]
     assert created == [
         *("agents.create", "agents.update", "agents.files.set", "agents.files.set"),
         *("agents.files.set", "agents.files.set", "agents.files.set", "agents.delete"),
@@ -286,43 +314,49 @@ async def test_a_new_lead_has_the_place_of_the_old_one_once_that_is_free(yard: Y
     ]
 
 
-async def test_a_name_is_free_as_soon_as_its_agent_goes_and_no_task_is_given_to_it(
-    yard: Yard,
+async def test_a_removed_agent_frees_its_name_and_gets_no_tasks(
+    harness: ProvisioningHarness,
 ) -> None:
-    agent = await yard.there("Ada")
-    await deleted(yard, agent)
-    await yard.add("Ada")
+    agent = await harness.create_online_agent("Ada")
+    await delete_agent(harness, agent)
+    await harness.create_agent("Ada")
 
 
-async def test_who_is_on_no_gateway_cannot_be_brought_to_any(yard: Yard, world: World) -> None:
-    async with yard.transaction() as session:
+async def test_an_agent_without_a_gateway_cannot_be_provisioned(
+    harness: ProvisioningHarness, world: World
+) -> None:
+    async with harness.transaction() as session:
         with pytest.raises(Conflict) as refused:
-            await agents.bring(session, world.alices, world.worker.id)
+            await agents.reprovision_agent(session, world.alice_member, world.worker.id)
     assert refused.value.code == "agent_not_brought"
 
 
-async def test_a_gateway_that_breaks_at_a_step_is_not_broken_again_and_again(yard: Yard) -> None:
-    yard.workshop.fault = lambda method, _: Before(1006) if method == "agents.create" else None
-    agent = await yard.add()
-    await yard.settle()
-    failure = (await yard.row(agent)).provision_failure
+async def test_a_step_that_crashes_a_gateway_is_not_retried_constantly(
+    harness: ProvisioningHarness,
+) -> None:
+    harness.fake.fault = lambda method, _: LostBefore(1006) if method == "agents.create" else None
+    agent = await harness.create_agent()
+    await harness.reconcile_until_idle()
+    failure = (await harness.get_agent(agent)).provision_failure
     assert failure
     assert (failure["step"], failure["code"]) == ("create", "closed")
-    before = len(yard.workshop.connects)
-    yard.moment += MINUTE
-    await yard.settle()
-    await yard.settle()
-    assert len(yard.workshop.connects) == before
+    before = len(harness.fake.connect_params)
+    harness.moment += MINUTE
+    await harness.reconcile_until_idle()
+    await harness.reconcile_until_idle()
+    assert len(harness.fake.connect_params) == before
 
 
-async def test_what_failed_is_tried_again_when_its_gateway_comes_back(yard: Yard) -> None:
-    yard.workshop.fault = refusing("agents.update")
-    agent = await yard.add()
-    await yard.settle()
-    assert (await yard.row(agent)).provision_failure
-    yard.workshop.fault = nothing
-    await yard.link.close()
-    yard.moment += MINUTE
-    await yard.settle()
-    agent = await yard.row(agent)
-    assert (agent.step, agent.provision_failure) == (Step.CHECK_IN, None)
+async def test_failed_steps_are_retried_when_the_gateway_reconnects(
+    harness: ProvisioningHarness,
+) -> None:
+    harness.fake.fault = reject_method("agents.update")
+    agent = await harness.create_agent()
+    await harness.reconcile_until_idle()
+    assert (await harness.get_agent(agent)).provision_failure
+    harness.fake.fault = no_fault
+    await harness.client.close()
+    harness.moment += MINUTE
+    await harness.reconcile_until_idle()
+    agent = await harness.get_agent(agent)
+    assert (agent.step, agent.provision_failure) == (ProvisioningStep.CHECK_IN, None)

@@ -1,4 +1,4 @@
-"""What agents on gateways do is seen while they do it, and never said of one that does nothing."""
+"""Runs are tracked while they are active, and no idle agent appears as working."""
 
 import asyncio
 from datetime import timedelta
@@ -7,224 +7,243 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from kit.clock import now
-from kit.errors import NotFound
-from kit.paging import Paging
+from core.clock import now
+from core.db.engine import TransactionFactory
+from core.errors import NotFound
+from core.paging import Paging
 from models import Event, EventType, RunStatus, Status, new_id
-from services import runs
-from tests.attended import Attended, begin, key_of, several
-from tests.conftest import Transaction
-from tests.openclaw.asking import moment
-from tests.world import World, a_message, a_task
+from services.gateways import runs
+from tests.support.fake_requests_gateway import timestamp_ms
+from tests.support.requests_gateway import RequestsHarness, agent_key, begin_run, runs_in
+from tests.support.world import World, make_message, make_task
 
 RUNNING, ENDED, FAILED = RunStatus.RUNNING, RunStatus.ENDED, RunStatus.FAILED
 ABORTED, LOST = RunStatus.ABORTED, RunStatus.LOST
 TOOL: dict[str, Any] = {"kind": "tool", "toolCallId": "c-1", "name": "exec", "title": "Exec ls"}
 
 
-async def test_a_run_is_seen_from_its_beginning_to_its_end(there: Attended) -> None:
-    async with there.held():
-        worker = await begin(there)
-        step = there.fake.step
-        run = await there.run(lambda run: run.phase == "preparing")
-        assert (run.status, run.agent_id) == (RUNNING, there.world.worker.id)
+async def test_a_run_is_tracked_from_its_start_to_its_end(harness: RequestsHarness) -> None:
+    async with harness.run_worker():
+        worker = await begin_run(harness)
+        step = harness.fake.send_run_step
+        run = await harness.wait_for_run(lambda run: run.phase == "preparing")
+        assert (run.status, run.agent_id) == (RUNNING, harness.world.worker.id)
         await step("run-1", worker, "lifecycle", phase="model", model="scripted")
-        await there.run(lambda run: run.phase == "thinking")
+        await harness.wait_for_run(lambda run: run.phase == "thinking")
         await step("run-1", worker, "assistant", text="Let me look.", delta="look.")
-        run = await there.run(lambda run: run.phase == "writing")
+        run = await harness.wait_for_run(lambda run: run.phase == "writing")
         assert run.tail == "Let me look."
         await step("run-1", worker, "item", **TOOL, phase="start", status="running")
         args = {"command": "ls -l"}
         tool = {"phase": "start", "name": "exec", "toolCallId": "c-1", "args": args}
-        await there.fake.run("session.tool", "run-1", worker, stream="tool", data=tool)
-        run = await there.run(lambda run: run.tool_calls and run.tool_calls[0]["detail"])
+        await harness.fake.send_run_event("session.tool", "run-1", worker, stream="tool", data=tool)
+        run = await harness.wait_for_run(lambda run: run.tool_calls and run.tool_calls[0]["detail"])
         assert (run.phase, run.tool, run.tool_title) == ("tool", "exec", "Exec ls")
         assert run.tool_calls[0]["detail"] == "ls -l"
         await step("run-1", worker, "lifecycle", phase="waiting-approval", approvalId="a-1")
-        await there.run(lambda run: run.phase == "waiting")
+        await harness.wait_for_run(lambda run: run.phase == "waiting")
         await step("run-1", worker, "lifecycle", phase="approval-resolved", approvalId="a-1")
         await step("run-1", worker, "command_output", toolCallId="c-1", output="one\ntwo")
-        await there.run(lambda run: run.tail == "one\ntwo")
+        await harness.wait_for_run(lambda run: run.tail == "one\ntwo")
         await step("run-1", worker, "item", **TOOL, phase="end", status="completed")
         await step("run-1", worker, "usage", outputTokens=12)
         reply = {"text": "There are two."}
-        end = {"phase": "end", "stopReason": "stop", "endedAt": moment(), "terminalReply": reply}
+        end = {
+            "phase": "end",
+            "stopReason": "stop",
+            "endedAt": timestamp_ms(),
+            "terminalReply": reply,
+        }
         await step("run-1", worker, "lifecycle", **end)
-        run = await there.run(lambda run: run.status is ENDED)
+        run = await harness.wait_for_run(lambda run: run.status is ENDED)
     assert (run.tail, run.tokens, run.tool, run.error) == ("There are two.", 12, None, None)
     assert [call["status"] for call in run.tool_calls] == ["completed"]
     assert run.ended_at
     assert run.ended_at >= run.started_at
-    [begun] = await there.events(EventType.RUN_STARTED)
-    [over] = await there.events(EventType.RUN_ENDED)
-    between = await there.events(EventType.RUN_CHANGED)
+    [begun] = await harness.list_events(EventType.RUN_STARTED)
+    [over] = await harness.list_events(EventType.RUN_ENDED)
+    between = await harness.list_events(EventType.RUN_CHANGED)
     assert over.data == {"name": "Worker", "status": "ended"}
-    assert {event.agent_id for event in (begun, *between, over)} == {there.world.worker.id}
+    assert {event.agent_id for event in (begun, *between, over)} == {harness.world.worker.id}
     assert all(begun.seq < event.seq < over.seq for event in between)
     assert between
 
 
 @pytest.mark.parametrize(
-    ("said", "status", "error"),
+    ("payload", "status", "error"),
     [
         ({"state": "error", "errorMessage": "No model."}, FAILED, "No model."),
         ({"state": "aborted", "stopReason": "rpc"}, ABORTED, None),
         ({"state": "final", "message": {"content": [{"text": "Done."}]}}, ENDED, None),
     ],
 )
-async def test_however_a_run_ends_it_has_ended_for_good(
-    there: Attended, said: dict[str, Any], status: RunStatus, error: str | None
+async def test_the_end_of_a_run_is_final(
+    harness: RequestsHarness, payload: dict[str, Any], status: RunStatus, error: str | None
 ) -> None:
-    async with there.held():
-        worker = await begin(there)
-        await there.run(lambda run: run.status is RUNNING)
-        await there.fake.run("chat", "run-1", worker, **said)
-        run = await there.run(lambda run: run.status is status)
+    async with harness.run_worker():
+        worker = await begin_run(harness)
+        await harness.wait_for_run(lambda run: run.status is RUNNING)
+        await harness.fake.send_run_event("chat", "run-1", worker, **payload)
+        run = await harness.wait_for_run(lambda run: run.status is status)
         late = {"phase": "error", "error": "This operation was aborted", "aborted": True}
-        await there.fake.step("run-1", worker, "lifecycle", **late)
-        await there.fake.step("run-1", worker, "item", **TOOL, phase="end", status="failed")
-        await begin(there, "run-2")
-        await there.run(lambda run: run.run_id == "run-2")
-    run = (await there.runs())[0]
+        await harness.fake.send_run_step("run-1", worker, "lifecycle", **late)
+        await harness.fake.send_run_step(
+            "run-1", worker, "item", **TOOL, phase="end", status="failed"
+        )
+        await begin_run(harness, "run-2")
+        await harness.wait_for_run(lambda run: run.run_id == "run-2")
+    run = (await harness.list_runs())[0]
     assert (run.status, run.error, run.tool_calls) == (status, error, [])
 
 
-async def test_a_run_is_shown_on_the_task_that_its_message_tells_of(there: Attended) -> None:
-    world = there.world
-    told, in_hand = world.task("Told of"), world.task("In hand")
+async def test_a_run_belongs_to_the_task_of_its_message(harness: RequestsHarness) -> None:
+    world = harness.world
+    events, in_hand = world.make_task("Told of"), world.make_task("In hand")
     in_hand.status, in_hand.assigned_agent_id = Status.IN_PROGRESS, world.worker.id
-    message = a_message(world.worker, "TASK ASSIGNED\nDo it.", task_id=told.id)
-    async with there.transaction() as session:
-        session.add_all([told, in_hand, message])
-    async with there.held():
-        await begin(there, f"{message.id}.2")
-        run = await there.run(lambda run: run.task_id)
-        assert run.task_id == told.id
-        await begin(there, str(new_id()))
-        run = await there.run(lambda run: run.task_id == in_hand.id)
-    async with there.transaction() as session:
-        page = await runs.of_task(session, world.board, told.id, Paging())
+    message = make_message(world.worker, "TASK ASSIGNED\nDo it.", task_id=events.id)
+    async with harness.transaction() as session:
+        session.add_all([events, in_hand, message])
+    async with harness.run_worker():
+        await begin_run(harness, f"{message.id}.2")
+        run = await harness.wait_for_run(lambda run: run.task_id)
+        assert run.task_id == events.id
+        await begin_run(harness, str(new_id()))
+        run = await harness.wait_for_run(lambda run: run.task_id == in_hand.id)
+    async with harness.transaction() as session:
+        page = await runs.list_task_runs(session, world.board, events.id, Paging())
         assert [one.run_id for one in page.items] == [f"{message.id}.2"]
-        [(shown, agent)] = await runs.for_task(session, world.board, told.id)
+        [(shown, agent)] = await runs.list_current_task_runs(session, world.board, events.id)
         assert (shown.run_id, agent.id) == (f"{message.id}.2", world.worker.id)
         with pytest.raises(NotFound):
-            await runs.of_task(session, world.garden, told.id, Paging())
+            await runs.list_task_runs(session, world.garden, events.id, Paging())
 
 
-async def test_a_task_that_is_taken_up_during_a_run_is_what_the_run_is_about(
-    there: Attended,
+async def test_a_run_belongs_to_the_task_that_the_agent_starts_in_it(
+    harness: RequestsHarness,
 ) -> None:
-    world = there.world
-    task = world.task("Taken up")
-    async with there.transaction() as session:
+    world = harness.world
+    task = world.make_task("Taken up")
+    async with harness.transaction() as session:
         session.add(task)
-    async with there.held():
-        worker = await begin(there)
-        assert (await there.run(lambda run: run.phase == "preparing")).task_id is None
-        await there.change(task, status=Status.IN_PROGRESS, assigned_agent_id=world.worker.id)
-        await there.fake.step("run-1", worker, "lifecycle", phase="model")
-        await there.run(lambda run: run.task_id == task.id)
+    async with harness.run_worker():
+        worker = await begin_run(harness)
+        assert (await harness.wait_for_run(lambda run: run.phase == "preparing")).task_id is None
+        await harness.update_row(task, status=Status.IN_PROGRESS, assigned_agent_id=world.worker.id)
+        await harness.fake.send_run_step("run-1", worker, "lifecycle", phase="model")
+        await harness.wait_for_run(lambda run: run.task_id == task.id)
 
 
-async def test_a_run_is_written_at_most_once_a_second_but_for_what_people_wait_for(
-    there: Attended,
+async def test_run_changes_are_stored_once_a_second_unless_urgent(
+    harness: RequestsHarness,
 ) -> None:
-    async with there.held():
-        worker = await begin(there)
-        await there.run(lambda run: run.phase == "preparing")
-        before = len(await there.events(EventType.RUN_CHANGED))
+    async with harness.run_worker():
+        worker = await begin_run(harness)
+        await harness.wait_for_run(lambda run: run.phase == "preparing")
+        before = len(await harness.list_events(EventType.RUN_CHANGED))
         for number in range(300):
-            await there.fake.step("run-1", worker, "assistant", text=f"Word {number}")
-        await there.run(lambda run: run.tail == "Word 299")
-        after = len(await there.events(EventType.RUN_CHANGED))
+            await harness.fake.send_run_step("run-1", worker, "assistant", text=f"Word {number}")
+        await harness.wait_for_run(lambda run: run.tail == "Word 299")
+        after = len(await harness.list_events(EventType.RUN_CHANGED))
     assert after - before < 60  # it writes every 0.05 s here
 
 
-async def test_a_heartbeat_is_a_run_too_though_less_is_told_of_it(there: Attended) -> None:
-    async with there.held():
-        worker = await begin(there, "run-0")
+async def test_heartbeats_are_runs_with_fewer_events(harness: RequestsHarness) -> None:
+    async with harness.run_worker():
+        worker = await begin_run(harness, "run-0")
         changed = {"session": {"status": "running"}}
-        await there.fake.run("sessions.changed", "beat", worker, phase="start", **changed)
-        await there.run(lambda run: (run.run_id, run.status) == ("beat", RUNNING))
-        there.fake.ends["beat"] = {"status": "ok", "terminalReply": {"text": "HEARTBEAT_OK"}}
-        await there.fake.run("sessions.changed", "beat", worker, phase="end", **changed)
-        run = await there.run(lambda run: run.status is ENDED)
+        await harness.fake.send_run_event(
+            "sessions.changed", "beat", worker, phase="start", **changed
+        )
+        await harness.wait_for_run(lambda run: (run.run_id, run.status) == ("beat", RUNNING))
+        harness.fake.ends["beat"] = {"status": "ok", "terminalReply": {"text": "HEARTBEAT_OK"}}
+        await harness.fake.send_run_event(
+            "sessions.changed", "beat", worker, phase="end", **changed
+        )
+        run = await harness.wait_for_run(lambda run: run.status is ENDED)
     assert run.tail == "HEARTBEAT_OK"
 
 
-async def test_of_agents_that_are_not_ours_nothing_is_kept(there: Attended) -> None:
-    async with there.held():
-        await begin(there)
-        await there.fake.step("run-9", "main", "lifecycle", phase="start", startedAt=moment())
-        await there.fake.run("chat", "taken-in", key_of(there.world.worker), state="final")
-        await begin(there, "run-2")
-        await there.until(lambda: several(there, RUNNING, RUNNING))
-    assert {run.run_id for run in await there.runs()} == {"run-1", "run-2"}
+async def test_runs_of_unknown_agents_are_not_stored(harness: RequestsHarness) -> None:
+    async with harness.run_worker():
+        await begin_run(harness)
+        await harness.fake.send_run_step(
+            "run-9", "main", "lifecycle", phase="start", startedAt=timestamp_ms()
+        )
+        await harness.fake.send_run_event(
+            "chat", "taken-in", agent_key(harness.world.worker), state="final"
+        )
+        await begin_run(harness, "run-2")
+        await harness.wait_for(lambda: runs_in(harness, RUNNING, RUNNING))
+    assert {run.run_id for run in await harness.list_runs()} == {"run-1", "run-2"}
 
 
-async def test_an_agent_that_comes_later_is_followed_too(there: Attended) -> None:
-    gardener = there.world.gardener
-    async with there.held():
-        await begin(there)
+async def test_runs_of_agents_added_later_are_tracked(harness: RequestsHarness) -> None:
+    gardener = harness.world.gardener
+    async with harness.run_worker():
+        await begin_run(harness)
         values = {
-            "gateway_id": there.gateway.id,
-            "openclaw_session_id": f"agent:{key_of(gardener)}:main",
+            "gateway_id": harness.gateway.id,
+            "openclaw_session_id": f"agent:{agent_key(gardener)}:main",
         }
-        await there.change(gardener, **values)
-        await there.fake.drop(1012)
+        await harness.update_row(gardener, **values)
+        await harness.fake.close_connections(1012)
 
-        async def told() -> bool:
-            key = key_of(gardener)
-            await there.fake.step("run-5", key, "lifecycle", phase="start", startedAt=moment())
-            return any(run.agent_id == gardener.id for run in await there.runs())
+        async def events() -> bool:
+            key = agent_key(gardener)
+            await harness.fake.send_run_step(
+                "run-5", key, "lifecycle", phase="start", startedAt=timestamp_ms()
+            )
+            return any(run.agent_id == gardener.id for run in await harness.list_runs())
 
-        await there.until(told)
+        await harness.wait_for(events)
 
 
-async def test_what_pages_were_told_of_steps_is_forgotten_and_old_runs_are(
-    there: Attended,
+async def test_old_run_events_and_runs_are_deleted(
+    harness: RequestsHarness,
 ) -> None:
-    async with there.held():
-        await begin(there)
-        await there.fake.run("chat", "run-1", key_of(there.world.worker), state="aborted")
-        run = await there.run(lambda run: run.status is ABORTED)
-    async with there.transaction() as session:
-        await runs.forget(session)
-    assert await there.events(EventType.RUN_ENDED)
-    assert await there.runs()
+    async with harness.run_worker():
+        await begin_run(harness)
+        await harness.fake.send_run_event(
+            "chat", "run-1", agent_key(harness.world.worker), state="aborted"
+        )
+        run = await harness.wait_for_run(lambda run: run.status is ABORTED)
+    async with harness.transaction() as session:
+        await runs.delete_old_runs(session)
+    assert await harness.list_events(EventType.RUN_ENDED)
+    assert await harness.list_runs()
     long_ago = now() - timedelta(days=31)
-    await there.change(run, ended_at=long_ago, started_at=long_ago)
-    async with there.transaction() as session:
+    await harness.update_row(run, ended_at=long_ago, started_at=long_ago)
+    async with harness.transaction() as session:
         await session.execute(update(Event).values(created_at=now() - timedelta(hours=2)))
         kept = await session.scalar(select(func.count()).select_from(Event))
-        await runs.forget(session)
+        await runs.delete_old_runs(session)
         left = await session.scalar(select(func.count()).select_from(Event))
-    assert not await there.events(EventType.RUN_ENDED)
-    assert not await there.runs()
+    assert not await harness.list_events(EventType.RUN_ENDED)
+    assert not await harness.list_runs()
     assert left is not None
     assert kept is not None
     assert left < kept
 
 
-async def test_a_gateway_that_does_not_know_runs_is_asked_again_only_now_and_then(
-    there: Attended,
+async def test_a_gateway_without_runs_is_polled_rarely(
+    harness: RequestsHarness,
 ) -> None:
-    del there.fake.methods["sessions.subscribe"]
-    async with there.held():
+    del harness.fake.handlers["sessions.subscribe"]
+    async with harness.run_worker():
         await asyncio.sleep(1.5)
-    calls = [method for method, _ in there.fake.calls if method == "sessions.subscribe"]
+    calls = [method for method, _ in harness.fake.calls if method == "sessions.subscribe"]
     assert len(calls) == 1
 
 
-async def test_a_task_for_which_nothing_was_done_has_no_runs(
-    transaction: Transaction, world: World
+async def test_a_task_without_runs_has_an_empty_list(
+    transaction: TransactionFactory, world: World
 ) -> None:
-    task = a_task(world.board, "Nothing yet")
+    task = make_task(world.board, "Nothing yet")
     async with transaction() as session:
         session.add(task)
         await session.flush()
-        page = await runs.of_task(session, world.board, task.id, Paging(limit=5, offset=3))
+        page = await runs.list_task_runs(session, world.board, task.id, Paging(limit=5, offset=3))
         assert (page.total, page.items) == (0, [])
-        assert not await runs.for_task(session, world.board, task.id)
-        assert (await runs.of_agent(session, world.worker, Paging())).total == 0
-        assert await runs.latest(session, world.worker.id) is None
+        assert not await runs.list_current_task_runs(session, world.board, task.id)
+        assert (await runs.list_agent_runs(session, world.worker, Paging())).total == 0
+        assert await runs.find_latest_run(session, world.worker.id) is None

@@ -1,4 +1,4 @@
-"""Searching: what is found, in which order, by whom, and that nothing that is typed can fail."""
+"""Full-text search: matches, ranking, access rights, and arbitrary input."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,31 +8,32 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as some
-from sqlalchemy import event, text
-from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy import text
 
-from kit.clock import now
-from kit.paging import Paging
-from kit.words import MOST_WORDS, SIGNS, Part, marked, words
+from core.clock import now
+from core.db.full_text import MAX_WORDS, SEPARATORS, TextPart, highlight_matches, split_words
+from core.paging import Paging
 from models import Actor, Agent, Base, BoardGroup, Comment, GroupNote, Note, new_id
 from services import boards, organizations, search
-from services.search import Found, Kind
-from tests.world import a_task, an_agent
+from services.search import Kind, SearchResult
+from tests.support.query_plans import explain, refresh_statistics
+from tests.support.statement_counter import count_statements
+from tests.support.world import make_agent, make_task
 
-ALL = Paging(limit=200)
+ALL_RESULTS = Paging(limit=200)
 
 
-def a_comment(task: Any, message: str, **fields: Any) -> Comment:
+def make_comment(task: Any, message: str, **fields: Any) -> Comment:
     defaults = {"id": new_id(), "created_at": now()}
     return Comment(task=task, board_id=task.board_id, message=message, **(defaults | fields))
 
 
-def a_note(board: Any, content: str, **fields: Any) -> Note:
+def make_note(board: Any, content: str, **fields: Any) -> Note:
     at = {"created_at": now(), "updated_at": now()}
     return Note(id=new_id(), board=board, content=content, **(at | fields))
 
 
-def a_group(organization: Any, name: str) -> BoardGroup:
+def make_group(organization: Any, name: str) -> BoardGroup:
     at = {"created_at": now(), "updated_at": now()}
     slug = name.lower()
     return BoardGroup(
@@ -40,27 +41,29 @@ def a_group(organization: Any, name: str) -> BoardGroup:
     )
 
 
-def a_group_note(group: BoardGroup, content: str) -> GroupNote:
+def make_group_note(group: BoardGroup, content: str) -> GroupNote:
     at = {"created_at": now(), "updated_at": now()}
     return GroupNote(id=new_id(), group=group, content=content, **at)
 
 
-async def found(session: Any, actor: Actor, typed: str, **how: Any) -> Sequence[Found]:
-    """Return all that somebody finds."""
-    paging = how.pop("paging", ALL)
+async def search_all(
+    session: Any, actor: Actor, query_text: str, **how: Any
+) -> Sequence[SearchResult]:
+    """Return all results of a search by an actor."""
+    paging = how.pop("paging", ALL_RESULTS)
     if isinstance(actor, Agent):
-        return (await search.for_agent(session, actor, typed, paging, **how)).items
-    member = await organizations.active(session, actor)
-    return (await search.for_member(session, member, typed, paging, **how)).items
+        return (await search.search_for_agent(session, actor, query_text, paging, **how)).items
+    member = await organizations.get_or_create_active_membership(session, actor)
+    return (await search.search_for_member(session, member, query_text, paging, **how)).items
 
 
-def kinds(items: Sequence[Found]) -> list[str]:
+def sorted_kinds(items: Sequence[SearchResult]) -> list[str]:
     return sorted(item.kind for item in items)
 
 
-async def test_every_kind_of_thing_is_found(session, world) -> None:
-    task = world.task("Paint the heron", description="In grey")
-    group = a_group(world.tern, "Birds")
+async def test_every_kind_of_row_is_found(session, world) -> None:
+    task = world.make_task("Paint the heron", description="In grey")
+    group = make_group(world.tern, "Birds")
     session.add(group)
     await session.flush()
     world.board.board_group_id = group.id
@@ -68,15 +71,15 @@ async def test_every_kind_of_thing_is_found(session, world) -> None:
     session.add_all(
         [
             task,
-            a_comment(task, "The heron has a blue eye"),
-            a_note(world.board, "Herons are patient"),
-            a_group_note(group, "Whoever sees a heron says so"),
+            make_comment(task, "The heron has a blue eye"),
+            make_note(world.board, "Herons are patient"),
+            make_group_note(group, "Whoever sees a heron says so"),
         ]
     )
     await session.merge(world.board)
     await session.flush()
-    items = await found(session, world.alice, "heron")
-    assert kinds(items) == ["board", "comment", "memory", "memory", "task"]
+    items = await search_all(session, world.alice, "heron")
+    assert sorted_kinds(items) == ["board", "comment", "memory", "memory", "task"]
     assert items[0].kind is Kind.TASK  # the only one with the word in its title
     by_kind = {(item.kind, item.board_group_id is None): item for item in items}
     comment = by_kind[Kind.COMMENT, True]
@@ -85,22 +88,20 @@ async def test_every_kind_of_thing_is_found(session, world) -> None:
     assert (note.title, note.board_id, note.task_id) == ("Launch", world.board.id, None)
     assert (together.title, together.board_id, together.board_group_id) == ("Birds", None, group.id)
     assert by_kind[Kind.BOARD, True].id == world.board.id
-    only = await found(session, world.alice, "heron", kinds=[Kind.MEMORY, Kind.BOARD])
-    assert kinds(only) == ["board", "memory", "memory"]
+    only = await search_all(session, world.alice, "heron", kinds=[Kind.MEMORY, Kind.BOARD])
+    assert sorted_kinds(only) == ["board", "memory", "memory"]
 
 
-async def test_a_title_counts_for_more_than_a_text_and_the_newest_comes_first(
-    session, world
-) -> None:
+async def test_titles_rank_above_texts_and_newer_rows_come_first(session, world) -> None:
     tasks = [
-        world.task("An old heron"),
-        world.task("A new heron"),
-        world.task("Something", description="heron " * 50),
-        world.task("A heron that meets another heron"),
+        world.make_task("An old heron"),
+        world.make_task("A new heron"),
+        world.make_task("Something", description="heron " * 50),
+        world.make_task("A heron that meets another heron"),
     ]
     tasks[0].updated_at = tasks[3].updated_at = now() - timedelta(minutes=10)
     session.add_all(tasks)
-    titles = [item.title for item in await found(session, world.alice, "heron")]
+    titles = [item.title for item in await search_all(session, world.alice, "heron")]
     assert titles == [
         "A heron that meets another heron",
         "A new heron",
@@ -110,7 +111,7 @@ async def test_a_title_counts_for_more_than_a_text_and_the_newest_comes_first(
 
 
 @pytest.mark.parametrize(
-    ("typed", "is_found"),
+    ("query_text", "is_found"),
     [
         ("deploy", True),
         ("DEPL", True),
@@ -134,25 +135,29 @@ async def test_a_title_counts_for_more_than_a_text_and_the_newest_comes_first(
         ("deploy:* <-> \\", True),
     ],
 )
-async def test_words_are_found_by_their_beginning_whatever_stands_around_them(
-    session, world, typed, is_found
+async def test_words_match_by_prefix_next_to_any_punctuation(
+    session, world, query_text, is_found
 ) -> None:
-    said = "Deploy the server, ask bob@example.com; see api/operations.py, task_id, v1.2, 1.2.3"
+    description = (
+        "Deploy the server, ask bob@example.com; see api/operations.py, task_id, v1.2, 1.2.3"
+    )
     more = "Café “quoted” 東京都 half-hour"
-    session.add(world.task("A task", description=f"{said} {more}"))
-    assert bool(await found(session, world.alice, typed)) is is_found
+    session.add(world.make_task("A task", description=f"{description} {more}"))
+    assert bool(await search_all(session, world.alice, query_text)) is is_found
 
 
-async def test_nothing_is_found_without_a_word(session, world) -> None:
-    session.add(world.task("A task"))
-    for typed in ("", "  ", "'", "&|!", "\\", "<->", ":*", "…"):
-        page = await search.for_member(session, world.alices, typed, Paging(20, 5))
+async def test_a_query_without_words_finds_nothing(session, world) -> None:
+    session.add(world.make_task("A task"))
+    for query_text in ("", "  ", "'", "&|!", "\\", "<->", ":*", "…"):
+        page = await search.search_for_member(
+            session, world.alice_member, query_text, Paging(20, 5)
+        )
         assert (list(page.items), page.total, page.limit, page.offset) == ([], 0, 20, 5)
 
 
-async def test_nobody_finds_what_they_may_not_read(session, world) -> None:
-    birds, fish = a_group(world.tern, "Birds"), a_group(world.tern, "Fish")
-    theirs = a_group(world.plover, "Others")
+async def test_search_finds_only_what_the_actor_may_read(session, world) -> None:
+    birds, fish = make_group(world.tern, "Birds"), make_group(world.tern, "Fish")
+    theirs = make_group(world.plover, "Others")
     session.add_all([birds, fish, theirs])
     await session.flush()
     for board, group in (
@@ -162,13 +167,13 @@ async def test_nobody_finds_what_they_may_not_read(session, world) -> None:
     ):
         board = await session.merge(board)
         board.board_group_id, board.description = group.id, "A heron is here"
-        task = a_task(board, "Heron")
-        session.add_all([task, a_comment(task, "Heron"), a_note(board, "Heron")])
-        session.add(a_group_note(group, "Heron"))
+        task = make_task(board, "Heron")
+        session.add_all([task, make_comment(task, "Heron"), make_note(board, "Heron")])
+        session.add(make_group_note(group, "Heron"))
     await session.flush()
 
     async def boards_of(actor: Actor) -> set[Any]:
-        items = await found(session, actor, "heron")
+        items = await search_all(session, actor, "heron")
         return {item.board_id or item.board_group_id for item in items}
 
     launch, garden = {world.board.id, birds.id}, {world.garden.id, fish.id}
@@ -180,125 +185,127 @@ async def test_nobody_finds_what_they_may_not_read(session, world) -> None:
     assert await boards_of(world.worker) == await boards_of(world.lead) == launch
     assert await boards_of(world.gardener) == garden
     assert await boards_of(world.charlies_worker) == plover
-    main = an_agent("Main", world.board)
+    main = make_agent("Main", world.board)
     main.board, main.board_id = None, None
     assert await boards_of(main) == set()
 
 
-async def test_a_member_of_two_organizations_searches_the_active_one(session, world) -> None:
-    session.add_all([world.task("Heron"), a_task(world.charlies_board, "Heron")])
+async def test_search_is_limited_to_the_active_organization(session, world) -> None:
+    session.add_all([world.make_task("Heron"), make_task(world.charlies_board, "Heron")])
     await session.flush()
-    page = await search.for_member(session, world.charlies, "heron", ALL)
+    page = await search.search_for_member(session, world.charlie_member, "heron", ALL_RESULTS)
     assert [item.board_id for item in page.items] == [world.charlies_board.id]
 
 
-async def test_a_page_tells_the_total_wherever_it_is_cut(session, world) -> None:
-    session.add_all([world.task(f"Heron {n}") for n in range(7)])
-    seen = []
+async def test_every_page_has_the_total(session, world) -> None:
+    session.add_all([world.make_task(f"Heron {n}") for n in range(7)])
+    titles = []
     for offset in (0, 3, 6, 9):
-        page = await search.for_member(session, world.alices, "heron", Paging(3, offset))
+        page = await search.search_for_member(
+            session, world.alice_member, "heron", Paging(3, offset)
+        )
         assert (page.total, page.limit, page.offset) == (7, 3, offset)
-        seen += [item.title for item in page.items]
-    assert sorted(seen) == [f"Heron {n}" for n in range(7)]
+        titles += [item.title for item in page.items]
+    assert sorted(titles) == [f"Heron {n}" for n in range(7)]
 
 
-async def test_a_search_is_one_statement(session, world) -> None:
-    session.add_all([world.task(f"Heron {n}") for n in range(30)])
+async def test_a_search_takes_one_statement(session, world) -> None:
+    session.add_all([world.make_task(f"Heron {n}") for n in range(30)])
     await session.flush()
-    connection = (await session.connection()).sync_connection
-    sent: list[str] = []
-
-    def listen(*told: Any) -> None:
-        sent.append(told[2])
-
-    event.listen(connection, "before_cursor_execute", listen)
-    await search.for_member(session, world.alices, "heron", Paging(20, 100))
-    await search.for_agent(session, world.worker, "heron", ALL)
-    event.remove(connection, "before_cursor_execute", listen)
-    assert len(sent) == 2
+    with count_statements(await session.connection()) as statements:
+        await search.search_for_member(session, world.alice_member, "heron", Paging(20, 100))
+        await search.search_for_agent(session, world.worker, "heron", ALL_RESULTS)
+    assert len(statements) == 2
 
 
-async def test_the_snippet_shows_the_hit_and_its_surroundings_in_one_line(session, world) -> None:
+async def test_the_snippet_shows_the_match_with_its_context_in_one_line(session, world) -> None:
     long = (
         "Some words before it. " * 40 + "Then\na <b>heron</b>\tcomes." + " And more after it." * 40
     )
-    session.add(world.task("A task", description=long))
-    [item] = await found(session, world.alice, "her")
+    session.add(world.make_task("A task", description=long))
+    [item] = await search_all(session, world.alice, "her")
     shown = "".join(part.text for part in item.snippet)
     assert [part.text for part in item.snippet if part.hit] == ["heron"]
     assert "Then a <b>heron</b> comes. And more" in shown
     assert shown.startswith("…")
     assert shown.endswith("…")
     assert "\n" not in shown
-    assert len(shown) <= search.LONGEST + 2
-    assert list(item.title_parts) == [Part("A task", False)]
+    assert len(shown) <= search.SNIPPET_LENGTH + 2
+    assert list(item.title_parts) == [TextPart("A task", False)]
 
 
-async def test_a_snippet_without_a_hit_is_the_beginning_of_the_text(session, world) -> None:
-    session.add_all([world.task("Heron", description="It is grey."), world.task("Heron as well")])
-    first, other = sorted(await found(session, world.alice, "heron"), key=lambda one: one.title)
-    assert list(first.snippet) == [Part("It is grey.", False)]
+async def test_a_snippet_without_a_match_is_the_start_of_the_text(session, world) -> None:
+    session.add_all(
+        [world.make_task("Heron", description="It is grey."), world.make_task("Heron as well")]
+    )
+    first, other = sorted(
+        await search_all(session, world.alice, "heron"), key=lambda one: one.title
+    )
+    assert list(first.snippet) == [TextPart("It is grey.", False)]
     assert list(other.snippet) == []
-    assert list(other.title_parts) == [Part("Heron", True), Part(" as well", False)]
+    assert list(other.title_parts) == [TextPart("Heron", True), TextPart(" as well", False)]
 
 
-def test_hits_are_words_that_begin_so_and_no_others() -> None:
+def test_only_words_with_the_prefix_are_highlighted() -> None:
     text = "Art, restart; artist's ART_work in smart/art.py"
-    assert [part.text for part in marked(text, ["art"]) if part.hit] == [
+    assert [part.text for part in highlight_matches(text, ["art"]) if part.hit] == [
         "Art",
         "artist",
         "ART",
         "art",
     ]
-    assert marked("", ["art"]) == []
-    assert marked("art", []) == [Part("art", False)]
+    assert highlight_matches("", ["art"]) == []
+    assert highlight_matches("art", []) == [TextPart("art", False)]
 
 
 @given(some.text(), some.lists(some.text(min_size=1), max_size=5))
-def test_the_parts_of_a_text_are_the_text(told: str, typed: list[str]) -> None:
-    assert "".join(part.text for part in marked(told, words(" ".join(typed)))) == told
+def test_highlighted_parts_add_up_to_the_text(source: str, query_text: list[str]) -> None:
+    assert (
+        "".join(part.text for part in highlight_matches(source, split_words(" ".join(query_text))))
+        == source
+    )
 
 
-@given(typed=some.text(alphabet=some.characters(codec="utf-8", exclude_characters="\0")))
+@given(query_text=some.text(alphabet=some.characters(codec="utf-8", exclude_characters="\0")))
 @hypothesis_settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-async def test_whatever_is_typed_is_no_error(session, world, typed) -> None:
-    await search.for_member(session, world.alices, typed, Paging(5))
+async def test_no_search_text_causes_an_error(session, world, query_text) -> None:
+    await search.search_for_member(session, world.alice_member, query_text, Paging(5))
 
 
 @given(word=some.text(alphabet="ab1é'&|!<>():*\\ -_.\t%$", min_size=1, max_size=12))
 @hypothesis_settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-async def test_what_is_typed_is_found_where_it_stands(session, world, word) -> None:
-    """The words that are looked for are cut as those of the texts are."""
-    query = text("select words_of(null, :said, null) @@ to_tsquery('simple', :asked)")
-    wanted = words(word)
-    if wanted:
-        asked = " & ".join(f"'{one}':*" for one in wanted)
-        assert await session.scalar(query, {"said": f"x {word} y", "asked": asked})
+async def test_every_word_is_found_in_a_text_that_contains_it(session, world, word) -> None:
+    """Search words are split in the same way as the words of texts."""
+    query = text("select words_of(null, :text, null) @@ to_tsquery('simple', :tsquery)")
+    terms = split_words(word)
+    if terms:
+        tsquery = " & ".join(f"'{one}':*" for one in terms)
+        assert await session.scalar(query, {"text": f"x {word} y", "tsquery": tsquery})
 
 
-async def test_every_sign_parts_words_in_the_database_too(session) -> None:
-    query = text("select length(words_of(null, :said, null))")
-    for sign in SIGNS:
-        assert await session.scalar(query, {"said": f"one{sign}two"}) == 2, sign
+async def test_every_separator_splits_words_in_the_database_too(session) -> None:
+    query = text("select length(words_of(null, :text, null))")
+    for sign in SEPARATORS:
+        assert await session.scalar(query, {"text": f"one{sign}two"}) == 2, sign
 
 
-def test_only_so_many_words_are_looked_for() -> None:
-    assert len(words("a " * 500)) == MOST_WORDS
+def test_the_number_of_search_words_is_limited() -> None:
+    assert len(split_words("a " * 500)) == MAX_WORDS
 
 
 async def test_a_text_of_any_length_can_be_stored(session, world) -> None:
-    """A tsvector takes a megabyte; a text with more different words must not be refused for it."""
+    """A tsvector holds at most a megabyte; a text with more different words is still accepted."""
     many = " ".join(f"{n:x}" for n in range(400_000))
-    session.add(world.task("Long", description=many))
+    session.add(world.make_task("Long", description=many))
     await session.flush()
-    assert [item.title for item in await found(session, world.alice, "long")] == ["Long"]
+    assert [item.title for item in await search_all(session, world.alice, "long")] == ["Long"]
 
 
-COPIES = """
+COPY_ROWS = """
     insert into {table} ({bare}) select {names} from {table} one, generate_series(1, 2000) n,
     jsonb_populate_record(null::{table}, to_jsonb(one) || jsonb_build_object(
         'id', gen_random_uuid(), 'slug', gen_random_uuid(), '{column}', 'copy ' || md5(n::text)
@@ -306,10 +313,10 @@ COPIES = """
 """
 
 
-async def test_the_words_are_looked_up_in_their_indexes(session, world) -> None:
-    group, task = a_group(world.tern, "Birds"), world.task("Heron")
-    session.add_all([task, a_comment(task, "Heron"), a_note(world.board, "Heron"), group])
-    session.add(a_group_note(group, "Heron"))
+async def test_search_uses_the_full_text_indexes(session, world) -> None:
+    group, task = make_group(world.tern, "Birds"), world.make_task("Heron")
+    session.add_all([task, make_comment(task, "Heron"), make_note(world.board, "Heron"), group])
+    session.add(make_group_note(group, "Heron"))
     await session.flush()
     for table, column in (
         ("tasks", "title"),
@@ -322,25 +329,14 @@ async def test_the_words_are_looked_up_in_their_indexes(session, world) -> None:
         given = [one.name for one in columns if one.computed is None]
         bare, names = ", ".join(given), ", ".join(f"copy.{name}" for name in given)
         await session.execute(
-            text(COPIES.format(table=table, column=column, names=names, bare=bare))
+            text(COPY_ROWS.format(table=table, column=column, names=names, bare=bare))
         )
-        await well_known(session, table)
-    plan = await plan_of(
-        session, search.found_in(boards.readable(world.alice, world.tern.id), ["her"], Paging(20))
+        await refresh_statistics(session, table)
+    plan = await explain(
+        session,
+        search.search_query(
+            boards.readable_board_ids_query(world.alice, world.tern.id), ["her"], Paging(20)
+        ),
     )
     for table in ("tasks", "task_comments", "board_memory", "board_group_memory", "boards"):
         assert f"ix_{table}_words" in plan, plan
-
-
-async def well_known(session: Any, table: str) -> None:
-    """Let PostgreSQL know a table as if it had been there for a while."""
-    await session.execute(text(f"select gin_clean_pending_list('ix_{table}_words')"))
-    await session.execute(text(f"analyze {table}"))
-
-
-async def plan_of(session: Any, query: Any) -> str:
-    """Return how PostgreSQL means to answer a query, where it cannot just read all there is."""
-    await session.execute(text("set local enable_seqscan = off"))
-    sql = query.compile(dialect=asyncpg.dialect(), compile_kwargs={"literal_binds": True})
-    lines = await (await session.connection()).exec_driver_sql(f"explain {sql}")
-    return "\n".join(lines.scalars())

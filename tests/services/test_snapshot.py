@@ -1,54 +1,62 @@
-"""A board at a glance."""
+"""Snapshots of boards."""
 
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
+from core.clock import now
 from models import ApprovalStatus, Board, Note, Status
-from services import boards, snapshots
-from tests.remembering import a_note
-from tests.world import World, a_task
+from services import boards
+from tests.support.memory_factories import make_note
+from tests.support.statement_counter import count_statements
+from tests.support.world import World, make_task
 
 
 @pytest.fixture(autouse=True)
-async def at_hand(session: AsyncSession, world: World) -> None:
-    """Let the session know the world, so that new rows can be hung on it."""
+async def attach_world(session: AsyncSession, world: World) -> None:
+    """Add the world to the session, so that new rows can refer to it."""
     session.add_all(vars(world).values())
 
 
-def made(row: Any, **fields: Any) -> Any:
-    """Return a row with other fields."""
+def with_fields(row: Any, **fields: Any) -> Any:
+    """Set fields of a row and return it."""
     for name, value in fields.items():
         setattr(row, name, value)
     return row
 
 
-def said(board: Board, content: str, age: int = 0, *, is_chat: bool = True) -> Note:
-    """Make a note that was written so many minutes ago."""
+def make_chat_note(board: Board, content: str, age: int = 0, *, is_chat: bool = True) -> Note:
+    """Make a note that is `age` minutes old."""
     at = now() - timedelta(minutes=age)
-    return a_note(board, content, is_chat=is_chat, created_at=at)
+    return make_note(board, content, is_chat=is_chat, created_at=at)
 
 
-async def test_a_snapshot_shows_all_that_is_on_a_board(session: AsyncSession, world: World) -> None:
+async def test_snapshot_contains_everything_on_the_board(
+    session: AsyncSession, world: World
+) -> None:
     yesterday = now() - timedelta(days=1)
-    old = made(world.task("Old", assignee=world.worker), created_at=yesterday)
-    new = world.task("New", status=Status.DONE)
-    foreign = [
-        a_task(world.garden, "Dig"),
-        a_task(world.charlies_board, "Foreign"),
-        said(world.garden, "dug"),
+    old = with_fields(world.make_task("Old", assignee=world.worker), created_at=yesterday)
+    new = world.make_task("New", status=Status.DONE)
+    others = [
+        make_task(world.garden, "Dig"),
+        make_task(world.charlies_board, "Foreign"),
+        make_chat_note(world.garden, "dug"),
     ]
-    asked = world.approval(old)
-    settled = world.approval(status=ApprovalStatus.APPROVED, created_at=yesterday)
-    session.add_all([old, new, *foreign, *asked, *settled])
-    session.add_all([said(world.board, "second", 1), said(world.board, "first", 2)])
-    session.add_all([said(world.board, " \n"), said(world.board, "a plan", is_chat=False)])
+    pending = world.make_approval(old)
+    decided = world.make_approval(status=ApprovalStatus.APPROVED, created_at=yesterday)
+    session.add_all([old, new, *others, *pending, *decided])
+    session.add_all(
+        [make_chat_note(world.board, "second", 1), make_chat_note(world.board, "first", 2)]
+    )
+    session.add_all(
+        [make_chat_note(world.board, " \n"), make_chat_note(world.board, "a plan", is_chat=False)]
+    )
     await session.flush()
-    found = await snapshots.snapshot(session, await boards.get(session, world.rita, world.board.id))
+    found = await boards.load_board_snapshot(
+        session, await boards.get_board(session, world.rita, world.board.id)
+    )
     assert found.board.id == world.board.id
     assert [one.task.title for one in found.tasks] == ["New", "Old"]
     (card,) = [one for one in found.tasks if one.task.title == "Old"]
@@ -57,19 +65,21 @@ async def test_a_snapshot_shows_all_that_is_on_a_board(session: AsyncSession, wo
     assert (card.approvals_count, card.approvals_pending_count) == (1, 1)
     assert card.custom_field_values == {}
     assert [agent.name for agent in found.agents] == ["Other worker", "Worker", "Lead"]
-    assert [one.approval.id for one in found.approvals] == [asked[0].id, settled[0].id]
+    assert [one.approval.id for one in found.approvals] == [pending[0].id, decided[0].id]
     assert [one.note.content for one in found.chat_messages] == ["first", "second"]
     assert found.pending_approvals_count == 1
 
 
-async def test_a_snapshot_has_all_tasks_and_the_newest_of_the_rest(
+async def test_snapshot_limits_approvals_and_messages_but_not_tasks(
     session: AsyncSession, world: World
 ) -> None:
-    session.add_all([world.task(f"Task {n}") for n in range(205)])
-    session.add_all([row for _ in range(205) for row in world.approval()])
-    session.add_all([said(world.board, f"{age} ago", age) for age in range(205)])
+    session.add_all([world.make_task(f"Task {n}") for n in range(205)])
+    session.add_all([row for _ in range(205) for row in world.make_approval()])
+    session.add_all([make_chat_note(world.board, f"{age} ago", age) for age in range(205)])
     await session.flush()
-    found = await snapshots.snapshot(session, await boards.get(session, world.lead, world.board.id))
+    found = await boards.load_board_snapshot(
+        session, await boards.get_board(session, world.lead, world.board.id)
+    )
     assert len(found.tasks) == 205
     assert len(found.approvals) == 200
     assert found.pending_approvals_count == 205
@@ -81,27 +91,20 @@ async def test_a_snapshot_has_all_tasks_and_the_newest_of_the_rest(
     )
 
 
-async def test_nothing_is_seen_of_a_board_on_which_nothing_is(
-    session: AsyncSession, world: World
-) -> None:
-    board = await boards.get(session, world.alice, world.garden.id)
+async def test_snapshot_of_an_empty_board_is_empty(session: AsyncSession, world: World) -> None:
+    board = await boards.get_board(session, world.alice, world.garden.id)
     await session.delete(world.gardener)
     await session.flush()
-    found = await snapshots.snapshot(session, board)
-    seen = (found.tasks, found.agents, found.approvals, found.chat_messages)
-    assert (seen, found.pending_approvals_count) == (([], [], [], []), 0)
+    found = await boards.load_board_snapshot(session, board)
+    contents = (found.tasks, found.agents, found.approvals, found.chat_messages)
+    assert (contents, found.pending_approvals_count) == (([], [], [], []), 0)
 
 
-async def test_a_snapshot_costs_the_same_however_much_there_is(
-    session: AsyncSession, world: World
-) -> None:
-    board = await boards.get(session, world.alice, world.board.id)
-    statements: list[str] = []
-    connection = (await session.connection()).sync_connection
-    event.listen(connection, "before_cursor_execute", lambda *told: statements.append(told[2]))
-    session.add_all([world.task(f"Task {n}") for n in range(50)])
-    session.add_all([row for _ in range(50) for row in world.approval()])
+async def test_snapshot_takes_one_statement(session: AsyncSession, world: World) -> None:
+    board = await boards.get_board(session, world.alice, world.board.id)
+    session.add_all([world.make_task(f"Task {n}") for n in range(50)])
+    session.add_all([row for _ in range(50) for row in world.make_approval()])
     await session.flush()
-    statements.clear()
-    await snapshots.snapshot(session, board)
+    with count_statements(await session.connection()) as statements:
+        await boards.load_board_snapshot(session, board)
     assert len(statements) == 1

@@ -1,4 +1,4 @@
-"""The library of souls, and how souls and lists of them are read."""
+"""The bundled library of souls, the cache, and the parsing of sitemaps and souls."""
 
 import re
 from contextlib import suppress
@@ -11,109 +11,126 @@ from hypothesis import given
 from hypothesis import strategies as some
 from sqlalchemy import delete, event, update
 
-from kit.clock import now
-from kit.errors import Invalid
+from core.clock import now
+from core.errors import Invalid
 from models import Soul, SoulDirectory
 from services import souls
-from services.souls.finding import found_in
-from services.souls.reading import Listed, Unreadable, described, listed_in, named
-from services.souls.rules import is_name
-from services.souls.shipped import FOLDER, Written, written
-from tests.services.test_search import plan_of, well_known
+from services.souls.directory_client import DirectoryEntry, InvalidSitemap, parse_sitemap
+from services.souls.rules import extract_summary, is_valid_name, title_from_slug
+from services.souls.store import BUNDLED_FOLDER, BundledSoul, load_bundled_souls, search_query
+from tests.support.query_plans import explain, refresh_statistics
 
-LONGEST_SOUL = 20_000  # characters that a gateway takes of a file
-PARTS = {"Who you are", "What you never do", "How you report", "When you ask for approval", "Tone"}
+MAX_SOUL_LENGTH = 20_000  # characters of a file that a gateway reads
+SECTIONS = {
+    "Who you are",
+    "What you never do",
+    "How you report",
+    "When you ask for approval",
+    "Tone",
+}
 
 
-@pytest.mark.parametrize("soul", written(), ids=lambda soul: soul.slug)
-def test_a_soul_of_the_library_says_what_an_agent_needs(soul: Written) -> None:
-    assert is_name(soul.slug)
+@pytest.mark.parametrize("soul", load_bundled_souls(), ids=lambda soul: soul.slug)
+def test_bundled_souls_contain_all_required_sections(soul: BundledSoul) -> None:
+    assert is_valid_name(soul.slug)
     assert soul.title
     assert 40 <= len(soul.description) <= 400
     assert 40 <= soul.content.count("\n") <= 90
-    assert len(soul.content) < LONGEST_SOUL
+    assert len(soul.content) < MAX_SOUL_LENGTH
     headings = set(re.findall(r"^## (.*)$", soul.content, re.MULTILINE))
-    assert headings >= PARTS
+    assert headings >= SECTIONS
     assert any(heading.startswith("How you work") for heading in headings)
     assert "{{" not in soul.content
     assert "{%" not in soul.content
 
 
-def test_the_library_has_many_souls_and_no_two_that_are_alike() -> None:
-    assert len(written()) == len(list(FOLDER.iterdir())) >= 14
+def test_the_library_has_many_distinct_souls() -> None:
+    assert len(load_bundled_souls()) == len(list(BUNDLED_FOLDER.iterdir())) >= 14
     for index in (1, 2, 3):
-        assert len({soul[index] for soul in written()}) == len(written())
-    lines = [line for soul in written() for line in soul.content.splitlines() if len(line) > 40]
+        assert len({soul[index] for soul in load_bundled_souls()}) == len(load_bundled_souls())
+    lines = [
+        line
+        for soul in load_bundled_souls()
+        for line in soul.content.splitlines()
+        if len(line) > 40
+    ]
     assert len(set(lines)) > 0.99 * len(lines)
 
 
 async def test_the_library_follows_its_files(session: Any) -> None:
-    await souls.look(session, "")
+    await souls.load_directory(session, "")
     await session.execute(update(Soul).values(content="# Old", title="Old"))
     await session.execute(delete(Soul).where(Soul.slug == "tester"))
-    gone = update(Soul).where(Soul.slug == "planner").values(slug="given-up")
-    await session.execute(gone)
-    assert len(await souls.search(session, souls.Remote(), "old", 100)) == len(written()) - 1
+    renamed = update(Soul).where(Soul.slug == "planner").values(slug="given-up")
+    await session.execute(renamed)
+    assert (
+        len(await souls.search_souls(session, souls.RemoteDirectory(), "old", 100))
+        == len(load_bundled_souls()) - 1
+    )
 
     await session.execute(update(SoulDirectory).values(edition="of yesterday"))
-    await souls.look(session, "")
-    entries = await souls.search(session, souls.Remote(), "", 100)
-    assert [entry.slug for entry in entries] == [soul.slug for soul in written()]
-    assert {entry.title for entry in entries} == {soul.title for soul in written()}
+    await souls.load_directory(session, "")
+    entries = await souls.search_souls(session, souls.RemoteDirectory(), "", 100)
+    assert [entry.slug for entry in entries] == [soul.slug for soul in load_bundled_souls()]
+    assert {entry.title for entry in entries} == {soul.title for soul in load_bundled_souls()}
 
 
-async def test_looking_and_searching_are_a_statement_each(session: Any) -> None:
-    await souls.look(session, "")
+async def test_loading_and_searching_take_one_statement_each(session: Any) -> None:
+    await souls.load_directory(session, "")
     connection = (await session.connection()).sync_connection
     sent: list[str] = []
 
-    def listen(*told: Any) -> None:
-        sent.append(told[2])
+    def listen(*arguments: Any) -> None:
+        sent.append(arguments[2])
 
     event.listen(connection, "before_cursor_execute", listen)
-    remote = await souls.look(session, "")
-    assert not await souls.is_first_to_ask(session, remote)
-    await souls.search(session, remote, "review", 20)
-    await souls.find(session, remote, "mission-control", "tester")
+    remote = await souls.load_directory(session, "")
+    assert not await souls.claim_fetch(session, remote)
+    await souls.search_souls(session, remote, "review", 20)
+    await souls.find_soul(session, remote, "mission-control", "tester")
     event.remove(connection, "before_cursor_execute", listen)
     assert len(sent) == 3
 
 
-async def test_words_of_souls_are_looked_up_in_their_index(session: Any) -> None:
-    remote = await souls.look(session, "http://127.0.0.1:1")
-    listed = [Listed("somebody", f"soul-{n}") for n in range(3_000)]
-    await souls.keep_list(session, remote, listed)
-    await well_known(session, "souls")
-    assert "ix_souls_words" in await plan_of(session, found_in(remote, "heron"))
+async def test_the_search_for_words_uses_the_index(session: Any) -> None:
+    remote = await souls.load_directory(session, "http://127.0.0.1:1")
+    listing = [DirectoryEntry("ada", f"soul-{n}") for n in range(3_000)]
+    await souls.save_listing(session, remote, listing)
+    await refresh_statistics(session, "souls")
+    assert "ix_souls_words" in await explain(session, search_query(remote, "heron"))
 
 
-async def test_a_directory_that_did_not_answer_is_left_alone_for_a_moment(session: Any) -> None:
-    remote = await souls.look(session, "http://127.0.0.1:1")
-    assert await souls.is_first_to_ask(session, remote)
-    remote = await souls.keep_list(session, remote, None)
-    assert not await souls.is_first_to_ask(session, remote)
-    found = await souls.find(session, remote, "ada", "night-owl")
-    assert not found.is_due(remote, now())
-    assert found.is_due(remote, now() + timedelta(seconds=31))
+async def test_after_a_failure_the_directory_is_not_fetched_for_a_while(session: Any) -> None:
+    remote = await souls.load_directory(session, "http://127.0.0.1:1")
+    assert await souls.claim_fetch(session, remote)
+    remote = await souls.save_listing(session, remote, None)
+    assert not await souls.claim_fetch(session, remote)
+    found = await souls.find_soul(session, remote, "ada", "night-owl")
+    assert not found.needs_fetch(remote, now())
+    assert found.needs_fetch(remote, now() + timedelta(seconds=31))
 
     earlier = now() - timedelta(seconds=31)
     await session.execute(update(SoulDirectory).values(tried_at=earlier, failed_at=earlier))
-    assert await souls.is_first_to_ask(session, remote)
+    assert await souls.claim_fetch(session, remote)
 
 
-async def test_what_another_directory_has_told_is_not_shown(session: Any) -> None:
-    first = await souls.look(session, "http://first.example")
-    await souls.keep_list(session, first, [Listed("ada", "night-owl")])
-    second = await souls.look(session, "http://second.example")
+async def test_souls_of_another_directory_are_not_shown(session: Any) -> None:
+    first = await souls.load_directory(session, "http://first.example")
+    await souls.save_listing(session, first, [DirectoryEntry("ada", "night-owl")])
+    second = await souls.load_directory(session, "http://second.example")
     assert second.fetched_at is None
-    await souls.keep_list(session, second, [Listed("ada", "day-owl")])
-    for remote, slugs in ((first, ["night-owl"]), (second, ["day-owl"]), (souls.Remote(), [])):
-        found = await souls.search(session, remote, "owl", 20)
+    await souls.save_listing(session, second, [DirectoryEntry("ada", "day-owl")])
+    for remote, slugs in (
+        (first, ["night-owl"]),
+        (second, ["day-owl"]),
+        (souls.RemoteDirectory(), []),
+    ):
+        found = await souls.search_souls(session, remote, "owl", 20)
         assert [entry.slug for entry in found] == slugs
 
 
-def test_a_list_names_each_soul_once_whatever_hosts_it_tells_of() -> None:
-    places = [
+def test_a_sitemap_lists_each_soul_once_for_any_host() -> None:
+    urls = [
         "https://a.example/souls/ada/one",
         " http://b.example/souls/ada/one/ ",
         "/souls/bob/two-2",
@@ -124,54 +141,54 @@ def test_a_list_names_each_soul_once_whatever_hosts_it_tells_of() -> None:
         "https://a.example/souls/ada/" + "x" * 200,
         "",
     ]
-    found = listed_in("<s>" + "".join(f"<loc>{place}</loc>" for place in places) + "</s>")
-    assert found == [Listed("ada", "one"), Listed("bob", "two-2")]
+    found = parse_sitemap("<s>" + "".join(f"<loc>{url}</loc>" for url in urls) + "</s>")
+    assert found == [DirectoryEntry("ada", "one"), DirectoryEntry("bob", "two-2")]
     latin = '<?xml version="1.0" encoding="ISO-8859-1"?><s><loc>/souls/a/b</loc></s>'
-    assert listed_in(latin) == [Listed("a", "b")]
+    assert parse_sitemap(latin) == [DirectoryEntry("a", "b")]
     with_names = '<m:s xmlns:m="urn:x"><m:loc><![CDATA[/souls/a/b]]></m:loc></m:s>'
-    assert listed_in(with_names) == [Listed("a", "b")]
+    assert parse_sitemap(with_names) == [DirectoryEntry("a", "b")]
 
 
-def test_a_list_with_a_document_type_is_refused_before_anything_grows() -> None:
-    laughs = '<!ENTITY a "ha">' + "".join(
+def test_a_sitemap_with_a_document_type_is_rejected_before_expansion() -> None:
+    entities = '<!ENTITY a "ha">' + "".join(
         f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in pairwise("abcdefghi")
     )
-    with pytest.raises(Unreadable, match="document type"):
-        listed_in(f"<!DOCTYPE s [{laughs}]><s><loc>/souls/a/&i;</loc></s>")
+    with pytest.raises(InvalidSitemap, match="document type"):
+        parse_sitemap(f"<!DOCTYPE s [{entities}]><s><loc>/souls/a/&i;</loc></s>")
     outside = '<!DOCTYPE s SYSTEM "file:///etc/passwd"><s><loc>/souls/a/b</loc></s>'
-    with pytest.raises(Unreadable, match="document type"):
-        listed_in(outside)
+    with pytest.raises(InvalidSitemap, match="document type"):
+        parse_sitemap(outside)
 
 
-def test_a_list_that_is_too_long_is_refused() -> None:
-    places = "".join(f"<loc>/souls/a/s{n}</loc>" for n in range(20_001))
-    with pytest.raises(Unreadable, match="more than"):
-        listed_in(f"<s>{places}</s>")
-
-
-@given(some.text())
-def test_whatever_a_list_says_it_is_read_or_refused(said: str) -> None:
-    for sitemap in (said, f"<s><loc>{said}</loc></s>", f"<s><loc>/souls/{said}</loc></s>"):
-        with suppress(Unreadable):
-            assert all(is_name(part) for soul in listed_in(sitemap) for part in soul)
+def test_a_sitemap_that_is_too_long_is_rejected() -> None:
+    locations = "".join(f"<loc>/souls/a/s{n}</loc>" for n in range(20_001))
+    with pytest.raises(InvalidSitemap, match="more than"):
+        parse_sitemap(f"<s>{locations}</s>")
 
 
 @given(some.text())
-def test_whatever_a_soul_says_it_has_a_title(said: str) -> None:
-    title, description = described(said, "night-owl")
+def test_any_sitemap_is_parsed_or_rejected(text: str) -> None:
+    for sitemap in (text, f"<s><loc>{text}</loc></s>", f"<s><loc>/souls/{text}</loc></s>"):
+        with suppress(InvalidSitemap):
+            assert all(is_valid_name(part) for soul in parse_sitemap(sitemap) for part in soul)
+
+
+@given(some.text())
+def test_any_soul_content_has_a_title(content: str) -> None:
+    title, description = extract_summary(content, "night-owl")
     assert title
     assert len(title) <= 200
     assert len(description) <= 400
 
 
-def test_a_title_is_made_of_the_slug_where_there_is_none() -> None:
-    assert named("night-owl_2") == "Night owl 2"
-    assert described("Just a text.\n\n# Later", "night-owl") == ("Night owl", "Just a text.")
-    assert described("\n\n# Owl\n\n\nOne\ntwo.\n\nThree.", "x") == ("Owl", "One two.")
+def test_a_missing_title_is_made_from_the_slug() -> None:
+    assert title_from_slug("night-owl_2") == "Night owl 2"
+    assert extract_summary("Just a text.\n\n# Later", "night-owl") == ("Night owl", "Just a text.")
+    assert extract_summary("\n\n# Owl\n\n\nOne\ntwo.\n\nThree.", "x") == ("Owl", "One two.")
 
 
 @pytest.mark.parametrize("name", ["", "-a", "_a", "a b", "a.b", "a/b", "é", "a\n", "x" * 101])
-def test_what_is_no_name(name: str) -> None:
+def test_invalid_names_are_detected(name: str) -> None:
     with pytest.raises(Invalid, match="handle"):
         souls.check_names(name, "fine")
     with pytest.raises(Invalid, match="slug"):

@@ -1,18 +1,18 @@
-"""Making tasks: who may, what they are then, and what is refused."""
+"""Creating tasks: permissions, stored values and rejected input."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import func, select, text
 
-from kit.clock import now
-from kit.errors import Conflict, Forbidden, Invalid, NotFound
+from core.clock import now
+from core.errors import Conflict, Forbidden, Invalid, NotFound
 from models import Event, EventType, Priority, Status, Tag, Task, new_id
 from services import tasks
 from services.tasks import TaskDraft
 
 
-async def a_tag(session, organization, name):
+async def add_tag(session, organization, name):
     fields = {"name": name, "slug": name.lower(), "created_at": now(), "updated_at": now()}
     tag = Tag(id=new_id(), organization_id=organization.id, color="ff0000", **fields)
     session.add(tag)
@@ -20,10 +20,13 @@ async def a_tag(session, organization, name):
     return tag
 
 
-async def test_a_person_makes_a_task(session, world) -> None:
-    red, blue = await a_tag(session, world.tern, "Red"), await a_tag(session, world.tern, "Blue")
-    first = await tasks.create(session, world.alice, world.board, TaskDraft(title="First"))
-    found = await tasks.create(
+async def test_a_user_creates_a_task(session, world) -> None:
+    red, blue = (
+        await add_tag(session, world.tern, "Red"),
+        await add_tag(session, world.tern, "Blue"),
+    )
+    first = await tasks.create_task(session, world.alice, world.board, TaskDraft(title="First"))
+    found = await tasks.create_task(
         session,
         world.bob,
         world.board,
@@ -49,44 +52,44 @@ async def test_a_person_makes_a_task(session, world) -> None:
     assert event.data["title"] == "Write"
 
 
-async def test_a_time_is_the_same_in_whatever_zone_the_database_is(session, world) -> None:
+async def test_times_do_not_depend_on_the_database_time_zone(session, world) -> None:
     """C19."""
     await session.execute(text("set local timezone to 'America/New_York'"))
     due_at = datetime(2026, 5, 1, 14, tzinfo=timezone(timedelta(hours=2)))
     draft = TaskDraft(title="Write", due_at=due_at)
-    made = (await tasks.create(session, world.alice, world.board, draft)).task
+    made = (await tasks.create_task(session, world.alice, world.board, draft)).task
     await session.refresh(made)
     assert made.due_at == due_at
     assert abs(made.created_at - now()) < timedelta(minutes=1)
 
 
-async def test_a_lead_makes_a_task_for_a_worker(session, world) -> None:
+async def test_a_lead_creates_a_task_for_a_worker(session, world) -> None:
     draft = TaskDraft(
         title="Test it",
         assigned_agent_id=world.worker.id,
         created_by_user_id=world.alice.id,
     )
-    task = (await tasks.create(session, world.lead, world.board, draft)).task
+    task = (await tasks.create_task(session, world.lead, world.board, draft)).task
     assert task.assigned_agent_id == world.worker.id
     assert task.created_by_user_id is None
     assert (task.auto_created, task.auto_reason) == (True, f"lead_agent:{world.lead.id}")
 
 
-async def test_workers_and_other_boards_leads_make_no_tasks(session, world) -> None:
+async def test_workers_and_leads_of_other_boards_cannot_create_tasks(session, world) -> None:
     session.add(world.gardener)
     world.gardener.is_board_lead = True
     for agent in (world.worker, world.gardener):
-        with pytest.raises(Forbidden) as refused:
-            await tasks.create(session, agent, world.board, TaskDraft(title="Mine"))
-        assert refused.value.code == "lead_required"
+        with pytest.raises(Forbidden) as error_info:
+            await tasks.create_task(session, agent, world.board, TaskDraft(title="Mine"))
+        assert error_info.value.code == "lead_required"
 
 
-async def test_a_task_may_begin_in_any_column_as_if_it_had_been_moved_there(session, world) -> None:
+async def test_a_task_can_be_created_in_any_status_as_if_moved_there(session, world) -> None:
     """C7."""
 
     async def made(status):
         draft = TaskDraft(title="A", status=status, assigned_agent_id=world.worker.id)
-        return (await tasks.create(session, world.alice, world.board, draft)).task
+        return (await tasks.create_task(session, world.alice, world.board, draft)).task
 
     started, reviewed, done = [await made(status) for status in list(Status)[1:]]
     assert started.in_progress_at == started.started_at == started.created_at
@@ -95,40 +98,40 @@ async def test_a_task_may_begin_in_any_column_as_if_it_had_been_moved_there(sess
     assert done.done_at == done.created_at
 
 
-async def test_a_task_is_not_born_past_the_gates_of_its_board(session, world) -> None:
+async def test_creating_a_task_respects_the_status_guards_of_the_board(session, world) -> None:
     """C7."""
     session.add(world.board)
     world.board.require_approval_for_done = world.board.comment_required_for_review = True
     for status, refusal in [(Status.DONE, Conflict), (Status.REVIEW, Invalid)]:
         draft = TaskDraft(title="A", status=status)
         with pytest.raises(refusal):
-            await tasks.create(session, world.alice, world.board, draft)
+            await tasks.create_task(session, world.alice, world.board, draft)
     assert await session.scalar(select(func.count()).select_from(Task)) == 0
 
 
-async def test_what_a_draft_names_must_be_there(session, world) -> None:
+async def test_referenced_tasks_tags_and_assignees_must_exist(session, world) -> None:
     """S5."""
-    theirs = await a_tag(session, world.plover, "Theirs")
-    elsewhere = Task(board_id=world.garden.id, title="E", created_at=now(), updated_at=now())
-    session.add(elsewhere)
+    theirs = await add_tag(session, world.plover, "Theirs")
+    other_board_task = Task(board_id=world.garden.id, title="E", created_at=now(), updated_at=now())
+    session.add(other_board_task)
     await session.flush()
     drafts = [
-        TaskDraft(title="A", depends_on_task_ids=[elsewhere.id]),
+        TaskDraft(title="A", depends_on_task_ids=[other_board_task.id]),
         TaskDraft(title="A", tag_ids=[theirs.id]),
         TaskDraft(title="A", assigned_agent_id=world.charlies_worker.id),
         TaskDraft(title="A", assigned_agent_id=new_id()),
     ]
     missing = [
-        {"missing_task_ids": [str(elsewhere.id)]},
+        {"missing_task_ids": [str(other_board_task.id)]},
         {"missing_tag_ids": [str(theirs.id)]},
         {},
         {},
     ]
     for draft, details in zip(drafts, missing, strict=True):
         for actor in (world.alice, world.lead):
-            with pytest.raises(NotFound) as refused:
-                await tasks.create(session, actor, world.board, draft)
-            assert refused.value.details == details
+            with pytest.raises(NotFound) as error_info:
+                await tasks.create_task(session, actor, world.board, draft)
+            assert error_info.value.details == details
     for assignee, actor, refusal in [
         (world.gardener, world.alice, Conflict),
         (world.gardener, world.lead, Conflict),
@@ -136,19 +139,19 @@ async def test_what_a_draft_names_must_be_there(session, world) -> None:
     ]:
         draft = TaskDraft(title="A", assigned_agent_id=assignee.id)
         with pytest.raises(refusal):
-            await tasks.create(session, actor, world.board, draft)
+            await tasks.create_task(session, actor, world.board, draft)
 
 
-async def test_what_is_no_field_of_the_board_has_no_value(session, world) -> None:
+async def test_creation_rejects_values_for_unknown_custom_fields(session, world) -> None:
     draft = TaskDraft(title="A", custom_field_values={"size": "L", "area": 7})
     for actor in (world.alice, world.lead):
-        with pytest.raises(Invalid) as refused:
-            await tasks.create(session, actor, world.board, draft)
-        assert refused.value.details == {"unknown_field_keys": ["area", "size"]}
+        with pytest.raises(Invalid) as error_info:
+            await tasks.create_task(session, actor, world.board, draft)
+        assert error_info.value.details == {"unknown_field_keys": ["area", "size"]}
 
 
-async def test_a_title_is_needed(session, world) -> None:
+async def test_creation_requires_a_title(session, world) -> None:
     """C30."""
-    with pytest.raises(Invalid) as refused:
-        await tasks.create(session, world.alice, world.board, TaskDraft(title=" "))
-    assert refused.value.field == "title"
+    with pytest.raises(Invalid) as error_info:
+        await tasks.create_task(session, world.alice, world.board, TaskDraft(title=" "))
+    assert error_info.value.field == "title"

@@ -1,30 +1,30 @@
-"""What waits for what, and what happens to those that wait."""
+"""Dependencies between tasks, and the effects of a task on its dependents."""
 
 from itertools import pairwise
 
 import pytest
 from sqlalchemy import insert, select
 
-from kit.clock import now
-from kit.errors import Conflict, Invalid, NotFound
+from core.clock import now
+from core.errors import Conflict, Invalid, NotFound
 from models import Event, EventType, Status, Task, TaskDependency, new_id
 from services import tasks
-from services.tasks.dependencies import reaches, upstream
+from services.tasks.dependencies import find_transitive_dependents, is_reachable
 
 INBOX, IN_PROGRESS, REVIEW, DONE = Status
 
 
-async def add(session, world, title, *, after=(), **fields):
-    task = world.task(title, **fields)
+async def add_task(session, world, title, *, after=(), **fields):
+    task = world.make_task(title, **fields)
     session.add(task)
     await session.flush()
     if after:
-        await waits(session, world, task, after)
+        await set_dependencies(session, world, task, after)
     return task
 
 
-async def waits(session, world, task, others):
-    return await tasks.change(
+async def set_dependencies(session, world, task, others):
+    return await tasks.update_task(
         session,
         world.alice,
         world.board,
@@ -33,42 +33,42 @@ async def waits(session, world, task, others):
     )
 
 
-async def told(session, task):
+async def list_events(session, task):
     query = select(Event).where(Event.task_id == task.id).order_by(Event.seq)
     return (await session.scalars(query)).all()
 
 
-async def test_dependencies_are_shown_in_the_order_in_which_they_were_named(session, world) -> None:
-    one, two, three = [await add(session, world, title) for title in ("1", "2", "3")]
-    found = await waits(session, world, three, [two, one, two])
+async def test_dependencies_keep_the_order_in_which_they_were_sent(session, world) -> None:
+    one, two, three = [await add_task(session, world, title) for title in ("1", "2", "3")]
+    found = await set_dependencies(session, world, three, [two, one, two])
     assert found.depends_on_task_ids == found.blocked_by_task_ids == [two.id, one.id]
     assert [other.title for other in found.blocked_by] == ["2", "1"]
-    found = await waits(session, world, three, [one])
+    found = await set_dependencies(session, world, three, [one])
     assert found.depends_on_task_ids == [one.id]
-    changes = (await told(session, three))[-1].data["changes"]
+    changes = (await list_events(session, three))[-1].data["changes"]
     assert changes == {"depends_on_task_ids": [[str(two.id), str(one.id)], [str(one.id)]]}
-    unblocks = (await tasks.detail(session, world.board, one.id)).unblocks
+    unblocks = (await tasks.get_task_detail(session, world.board, one.id)).unblocks
     assert [(other.id, other.status) for other in unblocks] == [(three.id, INBOX)]
 
 
-async def test_tasks_do_not_wait_in_a_circle(session, world) -> None:
-    one = await add(session, world, "1")
-    two = await add(session, world, "2", after=[one])
-    three = await add(session, world, "3", after=[two])
-    with pytest.raises(Conflict) as refused:
-        await waits(session, world, one, [three])
-    assert refused.value.code == "dependency_circle"
+async def test_dependency_cycles_are_rejected(session, world) -> None:
+    one = await add_task(session, world, "1")
+    two = await add_task(session, world, "2", after=[one])
+    three = await add_task(session, world, "3", after=[two])
+    with pytest.raises(Conflict) as error_info:
+        await set_dependencies(session, world, one, [three])
+    assert error_info.value.code == "dependency_circle"
     with pytest.raises(Invalid):
-        await waits(session, world, one, [one])
-    changes = {"depends_on_task_ids": [two.id, lost := new_id()]}
+        await set_dependencies(session, world, one, [one])
+    changes = {"depends_on_task_ids": [two.id, unknown_id := new_id()]}
     with pytest.raises(NotFound) as missing:
-        await tasks.change(session, world.lead, world.board, one.id, changes)
-    assert missing.value.details == {"missing_task_ids": [str(lost)]}
+        await tasks.update_task(session, world.lead, world.board, one.id, changes)
+    assert missing.value.details == {"missing_task_ids": [str(unknown_id)]}
 
 
-async def test_a_chain_of_thousands_is_followed_to_its_end(session, world) -> None:
+async def test_a_cycle_through_thousands_of_tasks_is_detected(session, world) -> None:
     """C42."""
-    chain = [world.task(str(n)) for n in range(3_000)]
+    chain = [world.make_task(str(n)) for n in range(3_000)]
     session.add_all(chain)
     await session.flush()
     links = [
@@ -78,96 +78,94 @@ async def test_a_chain_of_thousands_is_followed_to_its_end(session, world) -> No
     ]
     await session.execute(insert(TaskDependency), links)
     with pytest.raises(Conflict):
-        await waits(session, world, chain[0], [chain[-1]])
+        await set_dependencies(session, world, chain[0], [chain[-1]])
 
 
-def test_ways_are_found_also_in_a_graph_that_has_a_circle_already() -> None:
+def test_reachability_works_in_a_graph_with_a_cycle() -> None:
     a, b, c, d = (new_id() for _ in range(4))
     edges = {a: [b], b: [a, c]}
-    assert reaches(edges, [a], c)
-    assert not reaches(edges, [a], d)
-    assert upstream(edges, c) == {a, b, c}
+    assert is_reachable(edges, [a], c)
+    assert not is_reachable(edges, [a], d)
+    assert find_transitive_dependents(edges, c) == {a, b, c}
 
 
-async def test_what_a_done_task_waited_for_does_not_change(session, world) -> None:
-    one, two = await add(session, world, "1"), await add(session, world, "2", status=DONE)
+async def test_dependencies_of_a_done_task_cannot_change(session, world) -> None:
+    one, two = await add_task(session, world, "1"), await add_task(session, world, "2", status=DONE)
     changes = {"depends_on_task_ids": [one.id]}
     for actor in (world.alice, world.lead):
         with pytest.raises(Conflict):
-            await tasks.change(session, actor, world.board, two.id, changes)
+            await tasks.update_task(session, actor, world.board, two.id, changes)
 
 
-async def test_the_dependencies_that_are_sent_decide_whether_a_task_is_blocked(
-    session, world
-) -> None:
-    one = await add(session, world, "1")
-    two = await add(session, world, "2", after=[one])
-    three = await add(session, world, "3")
+async def test_new_dependencies_decide_whether_a_move_is_blocked(session, world) -> None:
+    one = await add_task(session, world, "1")
+    two = await add_task(session, world, "2", after=[one])
+    three = await add_task(session, world, "3")
     changes = {"status": "in_progress", "depends_on_task_ids": [one.id]}
     with pytest.raises(Conflict):
-        await tasks.change(session, world.alice, world.board, three.id, changes)
+        await tasks.update_task(session, world.alice, world.board, three.id, changes)
     changes = {"status": "in_progress", "depends_on_task_ids": []}
-    found = await tasks.change(session, world.alice, world.board, two.id, changes)
+    found = await tasks.update_task(session, world.alice, world.board, two.id, changes)
     assert (found.task.status, found.depends_on_task_ids) == (IN_PROGRESS, [])
 
 
-async def test_a_blocked_task_can_still_be_edited(session, world) -> None:
+async def test_a_blocked_task_can_be_edited(session, world) -> None:
     """C6."""
-    one = await add(session, world, "1")
-    two = await add(session, world, "2", after=[one], status=IN_PROGRESS)
-    found = await tasks.change(session, world.alice, world.board, two.id, {"title": "Second"})
+    one = await add_task(session, world, "1")
+    two = await add_task(session, world, "2", after=[one], status=IN_PROGRESS)
+    found = await tasks.update_task(session, world.alice, world.board, two.id, {"title": "Second"})
     assert (found.task.title, found.task.status) == ("Second", IN_PROGRESS)
 
 
-async def test_a_done_task_lets_those_hear_of_it_that_waited(session, world) -> None:
-    one = await add(session, world, "1")
-    two = await add(session, world, "2", after=[one])
-    done = await add(session, world, "3", after=[one])
+async def test_completing_a_task_records_events_for_its_dependents(session, world) -> None:
+    one = await add_task(session, world, "1")
+    two = await add_task(session, world, "2", after=[one])
+    done = await add_task(session, world, "3", after=[one])
     done.status = DONE
     version = two.version
-    await tasks.change(session, world.worker, world.board, one.id, {"status": "done"})
+    await tasks.update_task(session, world.worker, world.board, one.id, {"status": "done"})
 
-    heard = (await told(session, two))[-1]
-    assert (heard.type, heard.agent_id) == (EventType.TASK_UPDATED, world.worker.id)
-    assert heard.data["completed_task_id"] == str(one.id)
-    assert len(await told(session, done)) == 1
+    event = (await list_events(session, two))[-1]
+    assert (event.type, event.agent_id) == (EventType.TASK_UPDATED, world.worker.id)
+    assert event.data["completed_task_id"] == str(one.id)
+    assert len(await list_events(session, done)) == 1
     assert two.version == version
-    assert not (await tasks.detail(session, world.board, two.id)).is_blocked
-    await tasks.change(session, world.worker, world.board, two.id, {"status": "in_progress"})
+    assert not (await tasks.get_task_detail(session, world.board, two.id)).is_blocked
+    await tasks.update_task(session, world.worker, world.board, two.id, {"status": "in_progress"})
 
 
-async def test_a_reopened_task_sends_back_those_that_had_begun(session, world) -> None:
-    one = await add(session, world, "1", status=DONE)
+async def test_reopening_a_task_returns_started_dependents_to_the_inbox(session, world) -> None:
+    one = await add_task(session, world, "1", status=DONE)
     fields = {"assigned_agent_id": world.worker.id, "in_progress_at": now()}
-    begun = await add(session, world, "2", after=[one], status=IN_PROGRESS, **fields)
-    assigned = await add(session, world, "3", after=[one], assigned_agent_id=world.worker.id)
-    waiting = await add(session, world, "4", after=[one])
-    done = await add(session, world, "5", after=[one])
+    started = await add_task(session, world, "2", after=[one], status=IN_PROGRESS, **fields)
+    assigned = await add_task(session, world, "3", after=[one], assigned_agent_id=world.worker.id)
+    waiting = await add_task(session, world, "4", after=[one])
+    done = await add_task(session, world, "5", after=[one])
     done.status = DONE
-    await tasks.change(session, world.alice, world.board, one.id, {"status": "in_progress"})
+    await tasks.update_task(session, world.alice, world.board, one.id, {"status": "in_progress"})
 
-    for task, left in [(begun, "in_progress"), (assigned, "inbox")]:
+    for task, left in [(started, "in_progress"), (assigned, "inbox")]:
         assert (task.status, task.assigned_agent_id, task.in_progress_at) == (INBOX, None, None)
-        event = (await told(session, task))[-1]
+        event = (await list_events(session, task))[-1]
         assert event.type is EventType.TASK_STATUS_CHANGED
         assert event.data["reopened_task_id"] == str(one.id)
         assert (event.data["left"], event.data["entered"]) == (left, "inbox")
-    heard = (await told(session, waiting))[-1]
-    assert (heard.type, heard.data["reopened_task_id"]) == (EventType.TASK_UPDATED, str(one.id))
+    event = (await list_events(session, waiting))[-1]
+    assert (event.type, event.data["reopened_task_id"]) == (EventType.TASK_UPDATED, str(one.id))
     assert done.status is DONE
-    assert (await tasks.detail(session, world.board, done.id)).blocked_by_task_ids == []
+    assert (await tasks.get_task_detail(session, world.board, done.id)).blocked_by_task_ids == []
 
 
-async def test_one_chooses_among_the_tasks_that_close_no_circle(session, world) -> None:
-    one = await add(session, world, "1")
-    two = await add(session, world, "2", after=[one])
-    await add(session, world, "3", after=[two])
-    four = await add(session, world, "4")
-    elsewhere = Task(board_id=world.garden.id, title="E", created_at=now(), updated_at=now())
-    session.add(elsewhere)
+async def test_dependency_choices_exclude_tasks_that_would_create_a_cycle(session, world) -> None:
+    one = await add_task(session, world, "1")
+    two = await add_task(session, world, "2", after=[one])
+    await add_task(session, world, "3", after=[two])
+    four = await add_task(session, world, "4")
+    other_board_task = Task(board_id=world.garden.id, title="E", created_at=now(), updated_at=now())
+    session.add(other_board_task)
     await session.flush()
-    choices = await tasks.dependency_choices(session, world.board, two.id)
+    choices = await tasks.list_dependency_choices(session, world.board, two.id)
     assert [choice.id for choice in choices] == [four.id, one.id]
-    assert len(await tasks.dependency_choices(session, world.board)) == 4
-    assignable = await tasks.assignable(session, world.board)
+    assert len(await tasks.list_dependency_choices(session, world.board)) == 4
+    assignable = await tasks.list_assignable_agents(session, world.board)
     assert [agent.name for agent in assignable] == ["Other worker", "Worker"]

@@ -1,36 +1,50 @@
-"""Moving a task: what changes, what is written down, and what stays as it was."""
+"""Task moves: the changed columns, the recorded events, and rejected changes."""
 
+from collections.abc import Awaitable, Iterator
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.clock import now
-from kit.errors import Conflict, Forbidden, Invalid, NotFound
-from models import ApprovalStatus, Comment, Event, EventType, Status, Task, TaskDependency
+from core.clock import now
+from core.errors import Conflict, Forbidden, Invalid, NotFound
+from core.paging import Paging
+from models import (
+    Actor,
+    ApprovalStatus,
+    Board,
+    Comment,
+    Event,
+    EventType,
+    Status,
+    Task,
+    TaskDependency,
+)
 from services import boards, messages, tasks
-from tests.services.asked import asking
 
 INBOX, IN_PROGRESS, REVIEW, DONE = Status
-AGO = timedelta(hours=1)
+ONE_HOUR = timedelta(hours=1)
 
 
-async def events(session):
-    """Return what happened, but for what was told of it."""
-    happened = select(Event).where(Event.type.not_in(messages.EVENTS))
-    return (await session.scalars(happened.order_by(Event.seq))).all()
+async def list_events(session):
+    """Return the events, except those about messages."""
+    query = select(Event).where(Event.type.not_in(messages.MESSAGE_EVENTS))
+    return (await session.scalars(query.order_by(Event.seq))).all()
 
 
-async def add(session, world, **fields):
-    task = world.task(**fields)
+async def add_task(session, world, **fields):
+    task = world.make_task(**fields)
     session.add(task)
     await session.flush()
     return task
 
 
 async def test_a_worker_claims_a_task_by_starting_it(session, world) -> None:
-    task = await add(session, world)
-    found = await tasks.change(
+    task = await add_task(session, world)
+    found = await tasks.update_task(
         session, world.worker, world.board, task.id, {"status": "in_progress"}
     )
 
@@ -40,7 +54,7 @@ async def test_a_worker_claims_a_task_by_starting_it(session, world) -> None:
     assert task.status is IN_PROGRESS
     assert task.in_progress_at is not None
     assert task.in_progress_at == task.started_at == task.updated_at
-    [event] = await events(session)
+    [event] = await list_events(session)
     assert event.type is EventType.TASK_STATUS_CHANGED
     assert (event.board_id, event.task_id) == (world.board.id, task.id)
     assert (event.agent_id, event.user_id) == (world.worker.id, None)
@@ -52,117 +66,121 @@ async def test_a_worker_claims_a_task_by_starting_it(session, world) -> None:
     }
 
 
-async def test_a_task_that_is_started_again_keeps_its_start(session, world) -> None:
-    began = now() - AGO
-    task = await add(
+async def test_starting_a_task_again_keeps_its_start_time(session, world) -> None:
+    started_at = now() - ONE_HOUR
+    task = await add_task(
         session,
         world,
         status=IN_PROGRESS,
         assigned_agent_id=world.worker.id,
-        in_progress_at=began,
-        started_at=began,
+        in_progress_at=started_at,
+        started_at=started_at,
     )
     for actor in (world.worker, world.alice):
-        await tasks.change(session, actor, world.board, task.id, {"status": "in_progress"})
-    assert (task.in_progress_at, task.started_at) == (began, began)
+        await tasks.update_task(session, actor, world.board, task.id, {"status": "in_progress"})
+    assert (task.in_progress_at, task.started_at) == (started_at, started_at)
 
-    await tasks.change(session, world.worker, world.board, task.id, {"status": "inbox"})
+    await tasks.update_task(session, world.worker, world.board, task.id, {"status": "inbox"})
     assert (task.assigned_agent_id, task.in_progress_at) == (None, None)
-    assert task.previous_in_progress_at == began
-    await tasks.change(session, world.worker, world.board, task.id, {"status": "in_progress"})
-    assert task.in_progress_at > began
-    assert task.started_at == began
+    assert task.previous_in_progress_at == started_at
+    await tasks.update_task(session, world.worker, world.board, task.id, {"status": "in_progress"})
+    assert task.in_progress_at > started_at
+    assert task.started_at == started_at
 
 
-async def test_the_lead_reviews_and_a_rejected_task_goes_back_to_its_worker(session, world) -> None:
+async def test_the_lead_gets_reviews_and_a_rejected_task_returns_to_its_worker(
+    session, world
+) -> None:
     """C4."""
-    task = await add(session, world)
+    task = await add_task(session, world)
     for status in ("in_progress", "review"):
-        await tasks.change(session, world.worker, world.board, task.id, {"status": status})
+        await tasks.update_task(session, world.worker, world.board, task.id, {"status": status})
     assert task.assigned_agent_id == world.lead.id
     assert task.in_progress_at is None
 
-    await tasks.change(session, world.lead, world.board, task.id, {"status": "inbox"})
+    await tasks.update_task(session, world.lead, world.board, task.id, {"status": "inbox"})
     assert (task.status, task.assigned_agent_id) == (INBOX, world.worker.id)
 
 
-@pytest.mark.parametrize("named", ["other_worker", None])
-async def test_a_lead_that_rejects_may_say_who_goes_on(session, world, named) -> None:
-    task = await add(session, world, status=REVIEW, previous_assignee_id=world.worker.id)
-    someone = getattr(world, named).id if named else None
-    changes = {"status": "inbox", "assigned_agent_id": someone}
-    await tasks.change(session, world.lead, world.board, task.id, changes)
-    assert task.assigned_agent_id == someone
+@pytest.mark.parametrize("requested", ["other_worker", None])
+async def test_a_lead_can_choose_the_assignee_of_a_rejected_task(session, world, requested) -> None:
+    task = await add_task(session, world, status=REVIEW, previous_assignee_id=world.worker.id)
+    new_assignee_id = getattr(world, requested).id if requested else None
+    changes = {"status": "inbox", "assigned_agent_id": new_assignee_id}
+    await tasks.update_task(session, world.lead, world.board, task.id, changes)
+    assert task.assigned_agent_id == new_assignee_id
 
 
-async def test_a_task_that_a_person_moves_to_the_inbox_is_nobodys(session, world) -> None:
+async def test_moving_a_task_to_the_inbox_by_a_user_unassigns_it(session, world) -> None:
     fields = {"assigned_agent_id": world.lead.id, "previous_assignee_id": world.worker.id}
-    task = await add(session, world, status=REVIEW, **fields)
-    await tasks.change(session, world.alice, world.board, task.id, {"status": "inbox"})
+    task = await add_task(session, world, status=REVIEW, **fields)
+    await tasks.update_task(session, world.alice, world.board, task.id, {"status": "inbox"})
     assert task.assigned_agent_id is None
 
 
-async def test_a_worker_that_has_left_the_board_gets_nothing_back(session, world) -> None:
-    task = await add(session, world, status=REVIEW, previous_assignee_id=world.gardener.id)
-    await tasks.change(session, world.lead, world.board, task.id, {"status": "inbox"})
+async def test_a_rejected_task_is_unassigned_if_its_worker_left_the_board(session, world) -> None:
+    task = await add_task(session, world, status=REVIEW, previous_assignee_id=world.gardener.id)
+    await tasks.update_task(session, world.lead, world.board, task.id, {"status": "inbox"})
     assert task.assigned_agent_id is None
 
 
-async def test_a_task_that_a_person_moves_to_review_also_knows_its_worker(session, world) -> None:
-    task = await add(session, world, status=IN_PROGRESS, assigned_agent_id=world.worker.id)
-    await tasks.change(session, world.alice, world.board, task.id, {"status": "review"})
+async def test_a_task_moved_to_review_by_a_user_remembers_its_worker(session, world) -> None:
+    task = await add_task(session, world, status=IN_PROGRESS, assigned_agent_id=world.worker.id)
+    await tasks.update_task(session, world.alice, world.board, task.id, {"status": "review"})
     assert task.assigned_agent_id == world.lead.id
     for status in ("in_progress", "review"):
-        await tasks.change(session, world.alice, world.board, task.id, {"status": status})
-    await tasks.change(session, world.lead, world.board, task.id, {"status": "inbox"})
+        await tasks.update_task(session, world.alice, world.board, task.id, {"status": status})
+    await tasks.update_task(session, world.lead, world.board, task.id, {"status": "inbox"})
     assert task.assigned_agent_id == world.worker.id
 
 
-async def test_review_without_a_lead_is_nobodys_or_whoevers_is_named(session, world) -> None:
-    task = await add(session, world, status=IN_PROGRESS, assigned_agent_id=world.worker.id)
+async def test_without_a_lead_a_task_in_review_is_unassigned(session, world) -> None:
+    task = await add_task(session, world, status=IN_PROGRESS, assigned_agent_id=world.worker.id)
     session.add(world.lead)
     world.lead.is_board_lead = False
-    await tasks.change(session, world.worker, world.board, task.id, {"status": "review"})
+    await tasks.update_task(session, world.worker, world.board, task.id, {"status": "review"})
     assert task.assigned_agent_id is None
     changes = {"status": "inbox", "assigned_agent_id": world.other_worker.id}
-    await tasks.change(session, world.alice, world.board, task.id, changes)
+    await tasks.update_task(session, world.alice, world.board, task.id, changes)
     assert (task.status, task.assigned_agent_id) == (INBOX, world.other_worker.id)
 
 
-async def test_a_lead_assigns_and_starts_at_once(session, world) -> None:
-    task = await add(session, world)
+async def test_a_lead_can_assign_and_start_a_task_at_once(session, world) -> None:
+    task = await add_task(session, world)
     changes = {"status": "in_progress", "assigned_agent_id": world.worker.id}
-    await tasks.change(session, world.lead, world.board, task.id, changes)
+    await tasks.update_task(session, world.lead, world.board, task.id, changes)
     assert task.assigned_agent_id == world.worker.id
     assert task.in_progress_at is not None
 
 
-@pytest.mark.parametrize("who", ["alice", "lead"])
-async def test_a_task_in_progress_that_is_taken_away_goes_to_the_inbox(session, world, who) -> None:
+@pytest.mark.parametrize("actor_name", ["alice", "lead"])
+async def test_unassigning_a_task_in_progress_returns_it_to_the_inbox(
+    session, world, actor_name
+) -> None:
     """C43."""
-    task = await add(session, world, status=IN_PROGRESS, assigned_agent_id=world.worker.id)
+    task = await add_task(session, world, status=IN_PROGRESS, assigned_agent_id=world.worker.id)
     changes = {"assigned_agent_id": None}
-    await tasks.change(session, getattr(world, who), world.board, task.id, changes)
+    await tasks.update_task(session, getattr(world, actor_name), world.board, task.id, changes)
     assert (task.status, task.assigned_agent_id) == (INBOX, None)
-    [event] = await events(session)
+    [event] = await list_events(session)
     assert (event.data["left"], event.data["entered"]) == ("in_progress", "inbox")
 
 
-async def test_a_done_task_knows_when_it_was_done_until_it_is_reopened(session, world) -> None:
-    task = await add(session, world)
-    await tasks.change(session, world.worker, world.board, task.id, {"status": "done"})
+async def test_done_at_is_set_until_the_task_is_reopened(session, world) -> None:
+    task = await add_task(session, world)
+    await tasks.update_task(session, world.worker, world.board, task.id, {"status": "done"})
     done_at = task.done_at
     assert task.assigned_agent_id == world.worker.id
-    await tasks.change(session, world.alice, world.board, task.id, {"status": "done"})
+    await tasks.update_task(session, world.alice, world.board, task.id, {"status": "done"})
     assert task.done_at == done_at is not None
-    await tasks.change(session, world.alice, world.board, task.id, {"status": "review"})
+    await tasks.update_task(session, world.alice, world.board, task.id, {"status": "review"})
     assert task.done_at is None
 
 
-async def test_a_comment_comes_with_the_move_and_is_told_first(session, world) -> None:
-    task = await add(session, world)
+async def test_a_comment_sent_with_a_move_is_recorded_before_it(session, world) -> None:
+    task = await add_task(session, world)
     changes = {"status": "done", "comment": " Shipped. "}
-    found = await tasks.change(session, world.alice, world.board, task.id, changes)
+    found = await tasks.update_task(session, world.alice, world.board, task.id, changes)
     assert found.comments_count == 1
     comment = await session.scalar(select(Comment))
     assert (comment.message, comment.user_id, comment.agent_id) == (
@@ -170,147 +188,170 @@ async def test_a_comment_comes_with_the_move_and_is_told_first(session, world) -
         world.alice.id,
         None,
     )
-    said, moved = await events(session)
-    assert (said.type, moved.type) == (EventType.TASK_COMMENT, EventType.TASK_STATUS_CHANGED)
-    assert said.id == comment.id
+    comment_event, move_event = await list_events(session)
+    assert (comment_event.type, move_event.type) == (
+        EventType.TASK_COMMENT,
+        EventType.TASK_STATUS_CHANGED,
+    )
+    assert comment_event.id == comment.id
 
 
-async def test_review_is_open_to_who_commented_since_they_began(session, world) -> None:
-    began = now() - AGO
-    held = {"assigned_agent_id": world.worker.id, "in_progress_at": began, "status": IN_PROGRESS}
-    task = await add(session, world, **held)
+async def test_a_comment_since_the_start_allows_the_move_to_review(session, world) -> None:
+    started_at = now() - ONE_HOUR
+    fields = {
+        "assigned_agent_id": world.worker.id,
+        "in_progress_at": started_at,
+        "status": IN_PROGRESS,
+    }
+    task = await add_task(session, world, **fields)
     session.add(world.board)
     world.board.comment_required_for_review = True
 
-    def said(by, ago):
-        written = {"board_id": world.board.id, "created_at": began - ago}
+    def add_comment(by, ago):
+        written = {"board_id": world.board.id, "created_at": started_at - ago}
         session.add(Comment(task=task, message="Going on.", agent_id=by.id, **written))
 
-    said(world.worker, AGO)
-    said(world.other_worker, -AGO / 2)
+    add_comment(world.worker, ONE_HOUR)
+    add_comment(world.other_worker, -ONE_HOUR / 2)
     for actor in (world.worker, world.alice):
-        with pytest.raises(Invalid) as refused:
-            await tasks.change(session, actor, world.board, task.id, {"status": "review"})
-        assert refused.value.field == "comment"
-    said(world.worker, -AGO / 2)
-    await tasks.change(session, world.worker, world.board, task.id, {"status": "review"})
+        with pytest.raises(Invalid) as error_info:
+            await tasks.update_task(session, actor, world.board, task.id, {"status": "review"})
+        assert error_info.value.field == "comment"
+    add_comment(world.worker, -ONE_HOUR / 2)
+    await tasks.update_task(session, world.worker, world.board, task.id, {"status": "review"})
     assert task.status is REVIEW
 
 
-async def test_a_refused_change_changes_and_records_nothing(session, world) -> None:
+async def test_a_rejected_change_stores_and_records_nothing(session, world) -> None:
     """R4."""
-    first, second = await add(session, world), await add(session, world)
+    first, second = await add_task(session, world), await add_task(session, world)
     position = {"board_id": world.board.id, "created_at": now()}
     session.add(TaskDependency(task=second, depends_on=first, **position))
     changes = {"status": "done", "comment": "Done."}
     for actor in (world.alice, world.worker):
-        with pytest.raises(Conflict) as refused:
-            await tasks.change(session, actor, world.board, second.id, changes)
-        assert refused.value.details == {"blocked_by_task_ids": [str(first.id)]}
+        with pytest.raises(Conflict) as error_info:
+            await tasks.update_task(session, actor, world.board, second.id, changes)
+        assert error_info.value.details == {"blocked_by_task_ids": [str(first.id)]}
     assert (second.status, second.version) == (INBOX, 1)
-    assert await events(session) == []
+    assert await list_events(session) == []
     assert await session.scalar(select(Comment)) is None
 
 
-async def test_an_approval_opens_done_once(session, world) -> None:
+async def test_an_approval_allows_done_once(session, world) -> None:
     """C12."""
     session.add(world.board)
     world.board.require_approval_for_done = True
-    task, other = await add(session, world), await add(session, world)
+    task, other = await add_task(session, world), await add_task(session, world)
 
     async def done() -> None:
-        await tasks.change(session, world.alice, world.board, task.id, {"status": "done"})
+        await tasks.update_task(session, world.alice, world.board, task.id, {"status": "done"})
 
-    session.add_all(world.approval(other, status=ApprovalStatus.APPROVED))
+    session.add_all(world.make_approval(other, status=ApprovalStatus.APPROVED))
     with pytest.raises(Conflict, match="approved"):
         await done()
-    session.add_all(world.approval(other, task, status=ApprovalStatus.APPROVED))
+    session.add_all(world.make_approval(other, task, status=ApprovalStatus.APPROVED))
     await done()
-    await tasks.change(session, world.alice, world.board, task.id, {"status": "review"})
+    await tasks.update_task(session, world.alice, world.board, task.id, {"status": "review"})
     with pytest.raises(Conflict, match="approved"):
         await done()
-    session.add_all(world.approval(task, status=ApprovalStatus.APPROVED))
+    session.add_all(world.make_approval(task, status=ApprovalStatus.APPROVED))
     await done()
 
 
-@pytest.mark.parametrize("to", ["inbox", "in_progress"])
-async def test_an_approval_does_not_count_for_what_is_done_anew_after_it(
-    session, world, to
-) -> None:
-    """C12: a person has agreed to what was there, and not to what comes of it later."""
+@pytest.mark.parametrize("new_status", ["inbox", "in_progress"])
+async def test_an_approval_does_not_cover_work_done_after_it(session, world, new_status) -> None:
+    """C12: the approval was given for the earlier state of the work."""
     session.add(world.board)
     world.board.require_approval_for_done = True
-    task = await add(session, world)
+    task = await add_task(session, world)
 
     async def move(status) -> None:
-        await tasks.change(session, world.alice, world.board, task.id, {"status": status})
+        await tasks.update_task(session, world.alice, world.board, task.id, {"status": status})
 
     await move("in_progress")
-    session.add_all(world.approval(task, status=ApprovalStatus.APPROVED))
+    session.add_all(world.make_approval(task, status=ApprovalStatus.APPROVED))
     await move("review")
-    for status in (to, "review"):
+    for status in (new_status, "review"):
         await move(status)
     with pytest.raises(Conflict, match="approved"):
         await move("done")
-    session.add_all(world.approval(task, status=ApprovalStatus.APPROVED))
+    session.add_all(world.make_approval(task, status=ApprovalStatus.APPROVED))
     await move("done")
 
 
-async def test_a_rejection_that_came_later_closes_done(session, world) -> None:
+async def test_a_later_rejection_revokes_an_approval(session, world) -> None:
     """C12."""
     session.add(world.board)
     world.board.require_approval_for_done = True
-    task = await add(session, world)
-    for status, ago in [(ApprovalStatus.APPROVED, AGO), (ApprovalStatus.REJECTED, AGO / 2)]:
-        session.add_all(world.approval(task, status=status, resolved_at=now() - ago))
-    with pytest.raises(Conflict) as refused:
-        await tasks.change(session, world.alice, world.board, task.id, {"status": "done"})
-    assert refused.value.code == "approval_required"
+    task = await add_task(session, world)
+    for status, ago in [
+        (ApprovalStatus.APPROVED, ONE_HOUR),
+        (ApprovalStatus.REJECTED, ONE_HOUR / 2),
+    ]:
+        session.add_all(world.make_approval(task, status=status, resolved_at=now() - ago))
+    with pytest.raises(Conflict) as error_info:
+        await tasks.update_task(session, world.alice, world.board, task.id, {"status": "done"})
+    assert error_info.value.code == "approval_required"
 
 
-async def test_a_change_of_nothing_is_written_down_too(session, world) -> None:
-    task = await add(session, world)
+async def test_an_update_without_a_difference_is_recorded(session, world) -> None:
+    task = await add_task(session, world)
     before = task.updated_at
-    await tasks.change(session, world.alice, world.board, task.id, {})
+    await tasks.update_task(session, world.alice, world.board, task.id, {})
     assert task.updated_at > before
     assert task.version == 2
-    [event] = await events(session)
+    [event] = await list_events(session)
     assert (event.type, event.data["changes"]) == (EventType.TASK_UPDATED, {})
 
 
-async def test_what_was_changed_is_told_with_what_it_was(session, world) -> None:
-    task = await add(session, world)
+async def test_an_event_holds_the_old_and_new_values(session, world) -> None:
+    task = await add_task(session, world)
     due = now()
     changes = {"title": "Better", "priority": "high", "due_at": due, "description": "x" * 900}
-    await tasks.change(session, world.alice, world.board, task.id, changes)
-    [event] = await events(session)
-    told = event.data["changes"]
-    assert told["title"] == ["Write the report", "Better"]
-    assert told["priority"] == ["medium", "high"]
-    assert told["due_at"] == [None, due.isoformat()]
-    assert len(told["description"][1]) == 500
+    await tasks.update_task(session, world.alice, world.board, task.id, changes)
+    [event] = await list_events(session)
+    changes_recorded = event.data["changes"]
+    assert changes_recorded["title"] == ["Write the report", "Better"]
+    assert changes_recorded["priority"] == ["medium", "high"]
+    assert changes_recorded["due_at"] == [None, due.isoformat()]
+    assert len(changes_recorded["description"][1]) == 500
 
 
-async def test_a_task_is_judged_as_it_stands_not_as_it_was_once_read(session, world) -> None:
-    task = await add(session, world)
+async def test_rules_see_the_current_row_and_not_a_stale_object(session, world) -> None:
+    task = await add_task(session, world)
     claimed = {"status": IN_PROGRESS, "assigned_agent_id": world.other_worker.id}
     await session.execute(update(Task).values(claimed).execution_options(synchronize_session=False))
-    with pytest.raises(Conflict) as refused:
-        await tasks.change(session, world.worker, world.board, task.id, {"status": "in_progress"})
-    assert refused.value.code == "task_already_claimed"
+    with pytest.raises(Conflict) as error_info:
+        await tasks.update_task(
+            session, world.worker, world.board, task.id, {"status": "in_progress"}
+        )
+    assert error_info.value.code == "task_already_claimed"
 
 
-async def test_strangers_and_other_boards_are_refused(session, world) -> None:
-    task = await add(session, world)
+async def test_strangers_and_other_boards_get_no_access(session, world) -> None:
+    task = await add_task(session, world)
     with pytest.raises(NotFound):
-        await boards.hold(session, world.charlie, world.board.id)
+        await boards.lock_board(session, world.charlie, world.board.id)
     with pytest.raises(Forbidden):
-        await boards.hold(session, world.rita, world.board.id)
+        await boards.lock_board(session, world.rita, world.board.id)
     for board, actor in [(world.charlies_board, world.charlie), (world.garden, world.alice)]:
-        for ask in asking(session, actor, board, task.id):
+        for ask in request_task_functions(session, actor, board, task.id):
             with pytest.raises(NotFound):
                 await ask
     assert (task.title, task.version) == ("Write the report", 1)
     theirs = {"assigned_agent_id": world.charlies_worker.id}
     with pytest.raises(NotFound):
-        await tasks.change(session, world.alice, world.board, task.id, theirs)
+        await tasks.update_task(session, world.alice, world.board, task.id, theirs)
+
+
+def request_task_functions(
+    session: AsyncSession, actor: Actor, board: Board, task_id: UUID
+) -> Iterator[Awaitable[Any]]:
+    """Ask for each thing that starts from a task's id, one after the other."""
+    yield tasks.get_task_detail(session, board, task_id)
+    yield tasks.update_task(session, actor, board, task_id, {"title": "Mine"})
+    yield tasks.list_comments(session, board, task_id, Paging())
+    yield tasks.create_comment(session, actor, board, task_id, "Mine")
+    yield tasks.list_history(session, board, task_id)
+    yield tasks.delete_task(session, actor, board, task_id)
+    yield tasks.restore_task(session, actor, board, task_id)

@@ -1,12 +1,12 @@
-"""Deleting a task, and bringing it back with all that hung on it."""
+"""Deleting and restoring tasks with their dependent rows."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Table, select
 
-from kit.clock import now
-from kit.errors import Forbidden, NotFound
+from core.clock import now
+from core.errors import Forbidden, NotFound
 from models import (
     Approval,
     ApprovalTask,
@@ -23,33 +23,37 @@ from models import (
 )
 from services import agents, tasks
 
-KINDS = (Task, TaskDependency, Comment, TagAssignment, Approval, ApprovalTask)
-MOVES = {"updated_at", "version"}  # columns that move with every change
+TABLES = (Task, TaskDependency, Comment, TagAssignment, Approval, ApprovalTask)
+VOLATILE_COLUMNS = {"updated_at", "version"}  # columns that every change updates
 
 
-async def rows(session):
-    """Return all rows of a task's tables, as they are in the database."""
+async def read_rows(session):
+    """Return all rows of a task's tables in the database."""
     found = {}
-    for kind in KINDS:
+    for kind in TABLES:
         table = Base.metadata.tables[kind.__tablename__]
-        found[table.name] = [_still(row) for row in await session.execute(_all(table))]
+        found[table.name] = [
+            _stable_columns(row) for row in await session.execute(_all_rows_query(table))
+        ]
     return found
 
 
-def _all(table: Table):
+def _all_rows_query(table: Table):
     return select(table).order_by(table.c.id)
 
 
-def _still(row):
-    return {name: value for name, value in row._mapping.items() if name not in MOVES}
+def _stable_columns(row):
+    return {name: value for name, value in row._mapping.items() if name not in VOLATILE_COLUMNS}
 
 
-async def a_full_task(session, world):
-    """Make a task on which everything hangs that can hang on a task."""
+async def add_full_task(session, world):
+    """Add a task with rows in all tables that refer to tasks."""
     fields = {"assigned_agent_id": world.worker.id, "previous_assignee_id": world.worker.id}
     times = {"due_at": now(), "in_progress_at": now(), "started_at": now()}
-    task = world.task("Full", status=Status.IN_PROGRESS, description="é\n\\", **fields, **times)
-    before, after = world.task("Before"), world.task("After")
+    task = world.make_task(
+        "Full", status=Status.IN_PROGRESS, description="é\n\\", **fields, **times
+    )
+    before, after = world.make_task("Before"), world.make_task("After")
     tag = Tag(
         organization_id=world.tern.id,
         name="Red",
@@ -57,86 +61,86 @@ async def a_full_task(session, world):
         created_at=now(),
         updated_at=now(),
     )
-    there = {"created_at": now(), "board_id": world.board.id}
+    common = {"created_at": now(), "board_id": world.board.id}
     session.add_all(
         [
             task,
-            TaskDependency(task=task, depends_on=before, position=3, **there),
-            TaskDependency(task=after, depends_on=task, **there),
-            Comment(task=task, message="By her", user_id=world.alice.id, **there),
-            Comment(task=task, message="By it", agent_id=world.worker.id, **there),
+            TaskDependency(task=task, depends_on=before, position=3, **common),
+            TaskDependency(task=after, depends_on=task, **common),
+            Comment(task=task, message="By her", user_id=world.alice.id, **common),
+            Comment(task=task, message="By it", agent_id=world.worker.id, **common),
             TagAssignment(task=task, tag=tag, position=2, created_at=now()),
-            *(alone := world.approval(task, payload={"reason": ["a", 1.5, None]})),
-            *(first := world.approval(task, after, before)),
-            *(linked := world.approval(before, task)),
+            *(alone := world.make_approval(task, payload={"reason": ["a", 1.5, None]})),
+            *(first := world.make_approval(task, after, before)),
+            *(linked := world.make_approval(before, task)),
         ]
     )
     await session.flush()
     return task, before, after, tag, alone[0], first[0], linked[0]
 
 
-async def test_a_deleted_task_takes_along_what_hung_on_it(session, world) -> None:
+async def test_deleting_a_task_deletes_its_dependent_rows(session, world) -> None:
     """C22."""
-    task, before, after, _, alone, first, linked = await a_full_task(session, world)
-    await tasks.delete(session, world.alice, world.board, task.id)
+    task, before, after, _, alone, first, linked = await add_full_task(session, world)
+    await tasks.delete_task(session, world.alice, world.board, task.id)
 
-    left = await rows(session)
+    left = await read_rows(session)
     assert {row["id"] for row in left["tasks"]} == {before.id, after.id}
     assert left["task_dependencies"] == left["task_comments"] == left["tag_assignments"] == []
     assert {row["id"]: row["task_id"] for row in left["approvals"]} == {
         first.id: after.id,
         linked.id: before.id,
     }
-    deleted, heard = await session.scalars(select(Event).order_by(Event.seq))
+    deleted, dependent_event = await session.scalars(select(Event).order_by(Event.seq))
     assert (deleted.type, deleted.task_id) == (EventType.TASK_DELETED, task.id)
     assert deleted.data == {"title": "Full", "left": "in_progress", "approval_ids": [str(alone.id)]}
-    assert (heard.type, heard.task_id) == (EventType.TASK_UPDATED, after.id)
-    assert heard.data["deleted_task_id"] == str(task.id)
+    assert (dependent_event.type, dependent_event.task_id) == (EventType.TASK_UPDATED, after.id)
+    assert dependent_event.data["deleted_task_id"] == str(task.id)
 
 
-async def test_a_task_that_is_brought_back_has_all_that_it_had(session, world) -> None:
-    task, _, after, *_ = await a_full_task(session, world)
+async def test_restoring_a_task_restores_all_its_rows(session, world) -> None:
+    task, _, after, *_ = await add_full_task(session, world)
     version = task.version
-    had = await rows(session)
-    await tasks.delete(session, world.alice, world.board, task.id)
-    found = await tasks.restore(session, world.alice, world.board, task.id)
+    before_rows = await read_rows(session)
+    await tasks.delete_task(session, world.alice, world.board, task.id)
+    found = await tasks.restore_task(session, world.alice, world.board, task.id)
 
-    assert await rows(session) == had
+    assert await read_rows(session) == before_rows
     assert found.task.version == version + 1
     assert [other.id for other in found.unblocks] == [after.id]
     last = (await session.scalars(select(Event).order_by(Event.seq.desc()).limit(2))).all()
     assert [event.type for event in last] == [EventType.TASK_UPDATED, EventType.TASK_RESTORED]
 
-    await tasks.delete(session, world.lead, world.board, task.id)
-    await tasks.restore(session, world.lead, world.board, task.id)
-    assert await rows(session) == had
+    await tasks.delete_task(session, world.lead, world.board, task.id)
+    await tasks.restore_task(session, world.lead, world.board, task.id)
+    assert await read_rows(session) == before_rows
     with pytest.raises(NotFound):
-        await tasks.restore(session, world.alice, world.board, task.id)
+        await tasks.restore_task(session, world.alice, world.board, task.id)
 
 
 @pytest.mark.parametrize("year", [2, 9998])
-async def test_the_ends_of_time_are_kept_too(session, world, year) -> None:
+async def test_extreme_dates_survive_delete_and_restore(session, world, year) -> None:
     due_at = datetime(year, 1, 1, 12, 30, 15, 250, tzinfo=UTC)
     draft = tasks.TaskDraft(title="🦜" * 500, due_at=due_at)
-    task = (await tasks.create(session, world.alice, world.board, draft)).task
-    await tasks.delete(session, world.alice, world.board, task.id)
-    found = await tasks.restore(session, world.alice, world.board, task.id)
+    task = (await tasks.create_task(session, world.alice, world.board, draft)).task
+    await tasks.delete_task(session, world.alice, world.board, task.id)
+    found = await tasks.restore_task(session, world.alice, world.board, task.id)
     assert (found.task.due_at, found.task.title) == (due_at, draft.title)
 
 
-async def test_what_is_gone_by_then_stays_away(session, world) -> None:
-    task, before, _, tag, _, first, _ = await a_full_task(session, world)
-    await tasks.delete(session, world.alice, world.board, task.id)
-    for gone in (world.worker, tag, before, first):
-        await session.delete(await session.get(type(gone), gone.id))
+async def test_references_to_deleted_rows_are_not_restored(session, world) -> None:
+    task, before, _, tag, _, first, _ = await add_full_task(session, world)
+    await tasks.delete_task(session, world.alice, world.board, task.id)
+    for row in (world.worker, tag, before, first):
+        await session.delete(await session.get(type(row), row.id))
     await session.flush()
-    found = await tasks.restore(session, world.alice, world.board, task.id)
+    found = await tasks.restore_task(session, world.alice, world.board, task.id)
     assert (found.task.assigned_agent_id, found.task.previous_assignee_id) == (None, None)
     assert (found.depends_on_task_ids, found.tags) == ([], [])
     assert (found.comments_count, found.approvals_count) == (2, 2)
 
 
-async def last_told(session, task) -> Event:
+async def get_last_event(session, task) -> Event:
     about = select(Event).where(Event.task_id == task.id).order_by(Event.seq.desc())
     return await session.scalar(about.limit(1))
 
@@ -145,94 +149,94 @@ async def last_told(session, task) -> Event:
 @pytest.mark.parametrize(
     ("status", "becomes"), [("inbox", "inbox"), ("in_progress", "inbox"), ("review", "review")]
 )
-async def test_a_task_whose_agent_has_left_comes_back_as_nobodys(
+async def test_a_task_whose_agent_left_is_restored_unassigned(
     session, world, status, becomes, is_deleted
 ) -> None:
-    begun = now() if status == "in_progress" else None
-    fields = {"assigned_agent_id": world.worker.id, "in_progress_at": begun}
-    task = world.task(status=Status(status), **fields)
+    started = now() if status == "in_progress" else None
+    fields = {"assigned_agent_id": world.worker.id, "in_progress_at": started}
+    task = world.make_task(status=Status(status), **fields)
     session.add(task)
     await session.flush()
-    await tasks.delete(session, world.alice, world.board, task.id)
+    await tasks.delete_task(session, world.alice, world.board, task.id)
     if is_deleted:
-        await agents.delete(session, world.alice, world.worker.id)
+        await agents.delete_agent(session, world.alice, world.worker.id)
     else:
-        elsewhere = {"board_id": world.garden.id}
-        await agents.change(session, world.alices, world.worker.id, elsewhere)
-    found = (await tasks.restore(session, world.alice, world.board, task.id)).task
+        move = {"board_id": world.garden.id}
+        await agents.update_agent(session, world.alice_member, world.worker.id, move)
+    found = (await tasks.restore_task(session, world.alice, world.board, task.id)).task
 
     left = (found.status, found.assigned_agent_id, found.in_progress_at)
     assert left == (Status(becomes), None, None)
-    told = await last_told(session, task)
+    last_event = await get_last_event(session, task)
     if status != becomes:
-        assert (told.data["left"], told.data["entered"]) == (status, becomes)
+        assert (last_event.data["left"], last_event.data["entered"]) == (status, becomes)
     elif is_deleted:
-        assert told.type is EventType.TASK_RESTORED
+        assert last_event.type is EventType.TASK_RESTORED
     else:
-        assert told.data["changes"]["assigned_agent_id"] == [str(world.worker.id), None]
+        assert last_event.data["changes"]["assigned_agent_id"] == [str(world.worker.id), None]
 
 
-async def test_a_task_that_comes_back_undone_sends_back_what_has_begun_without_it(
+async def test_restoring_an_open_task_returns_started_dependents_to_the_inbox(
     session, world
 ) -> None:
-    one, done = world.task("One"), world.task("Done", status=Status.DONE)
+    one, done = world.make_task("One"), world.make_task("Done", status=Status.DONE)
     names = ("Begun", "Assigned", "Begun after what was done")
-    begun, assigned, free = [world.task(name) for name in names]
-    there = {"created_at": now(), "board_id": world.board.id}
-    edges = [(begun, one), (assigned, one), (free, done)]
-    session.add_all([one, done, begun, assigned, free])
-    session.add_all([TaskDependency(task=a, depends_on=b, **there) for a, b in edges])
+    started, assigned, free = [world.make_task(name) for name in names]
+    common = {"created_at": now(), "board_id": world.board.id}
+    edges = [(started, one), (assigned, one), (free, done)]
+    session.add_all([one, done, started, assigned, free])
+    session.add_all([TaskDependency(task=a, depends_on=b, **common) for a, b in edges])
     await session.flush()
     for task in (one, done):
-        await tasks.delete(session, world.alice, world.board, task.id)
-    for task in (begun, free):
+        await tasks.delete_task(session, world.alice, world.board, task.id)
+    for task in (started, free):
         start = {"status": "in_progress"}
-        await tasks.change(session, world.worker, world.board, task.id, start)
-    keeps = {"assigned_agent_id": world.worker.id}
-    await tasks.change(session, world.lead, world.board, assigned.id, keeps)
+        await tasks.update_task(session, world.worker, world.board, task.id, start)
+    assignment = {"assigned_agent_id": world.worker.id}
+    await tasks.update_task(session, world.lead, world.board, assigned.id, assignment)
     for task in (one, done):
-        await tasks.restore(session, world.alice, world.board, task.id)
+        await tasks.restore_task(session, world.alice, world.board, task.id)
 
-    assert (begun.status, begun.assigned_agent_id) == (Status.INBOX, None)
-    told = await last_told(session, begun)
-    assert told.type is EventType.TASK_STATUS_CHANGED
-    assert told.data["restored_task_id"] == str(one.id)
+    assert (started.status, started.assigned_agent_id) == (Status.INBOX, None)
+    last_event = await get_last_event(session, started)
+    assert last_event.type is EventType.TASK_STATUS_CHANGED
+    assert last_event.data["restored_task_id"] == str(one.id)
     assert (assigned.status, assigned.assigned_agent_id) == (Status.INBOX, world.worker.id)
     assert (free.status, free.assigned_agent_id) == (Status.IN_PROGRESS, world.worker.id)
 
 
-async def test_no_circle_is_brought_back(session, world) -> None:
-    task, before, after, *_ = await a_full_task(session, world)
-    await tasks.delete(session, world.alice, world.board, task.id)
+async def test_a_restore_creates_no_dependency_cycle(session, world) -> None:
+    task, before, after, *_ = await add_full_task(session, world)
+    await tasks.delete_task(session, world.alice, world.board, task.id)
     circle = {"depends_on_task_ids": [after.id]}
-    await tasks.change(session, world.alice, world.board, before.id, circle)
-    found = await tasks.restore(session, world.alice, world.board, task.id)
+    await tasks.update_task(session, world.alice, world.board, before.id, circle)
+    found = await tasks.restore_task(session, world.alice, world.board, task.id)
     edges = len(found.depends_on) + len(found.unblocks)
     assert edges == 1
 
 
-async def test_what_is_purged_does_not_come_back(session, world) -> None:
-    task = world.task()
+async def test_a_purged_task_cannot_be_restored(session, world) -> None:
+    task = world.make_task()
     session.add(task)
     await session.flush()
-    await tasks.delete(session, world.alice, world.board, task.id)
+    await tasks.delete_task(session, world.alice, world.board, task.id)
     assert await tasks.purge_trash(session, timedelta(minutes=1)) == 0
     assert await tasks.purge_trash(session, timedelta(0)) == 1
     with pytest.raises(NotFound):
-        await tasks.restore(session, world.alice, world.board, task.id)
+        await tasks.restore_task(session, world.alice, world.board, task.id)
 
 
-async def test_workers_delete_nothing_and_strangers_bring_nothing_back(session, world) -> None:
-    task = world.task()
+async def test_workers_cannot_delete_and_strangers_cannot_restore(session, world) -> None:
+    task = world.make_task()
     session.add(task)
     await session.flush()
-    for ask in (tasks.delete, tasks.restore):
+    for ask in (tasks.delete_task, tasks.restore_task):
         with pytest.raises(Forbidden):
             await ask(session, world.worker, world.board, task.id)
-    await tasks.delete(session, world.alice, world.board, task.id)
+    await tasks.delete_task(session, world.alice, world.board, task.id)
     for actor, board in [(world.charlie, world.charlies_board), (world.alice, world.garden)]:
         with pytest.raises(NotFound):
-            await tasks.restore(session, actor, board, task.id)
-    assert (await rows(session))["tasks"] == []
+            await tasks.restore_task(session, actor, board, task.id)
+    assert (await read_rows(session))["tasks"] == []
     with pytest.raises(NotFound):
-        await tasks.delete(session, world.alice, world.board, new_id())
+        await tasks.delete_task(session, world.alice, world.board, new_id())

@@ -1,20 +1,18 @@
-"""What people say about themselves."""
+"""The profile of a user."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.errors import Invalid, Unauthorized
+from core.errors import Invalid, Unauthorized
 from models import User
-from services import users
-from tests.world import World, a_user
+from services import identity
+from tests.support.world import World, make_user
 
 
-async def test_somebody_changes_what_they_say_about_themselves(
-    session: AsyncSession, world: World
-) -> None:
+async def test_a_user_changes_their_profile(session: AsyncSession, world: World) -> None:
     before = world.alice.updated_at
     changes = {"preferred_name": "Ali", "timezone": "Europe/Zurich", "notes": None}
-    changed = await users.change_profile(session, world.alice, changes)
+    changed = await identity.update_profile(session, world.alice, changes)
     assert (changed.preferred_name, changed.timezone, changed.name) == (
         "Ali",
         "Europe/Zurich",
@@ -26,9 +24,9 @@ async def test_somebody_changes_what_they_say_about_themselves(
     assert stranger.preferred_name is None
 
 
-async def test_only_the_profile_can_be_changed_so(session: AsyncSession, world: World) -> None:
+async def test_only_profile_fields_can_be_changed(session: AsyncSession, world: World) -> None:
     changes = {"email": "x@y", "is_super_admin": True, "password_hash": "x", "id": world.bob.id}
-    changed = await users.change_profile(session, world.alice, changes)
+    changed = await identity.update_profile(session, world.alice, changes)
     assert (changed.id, changed.email) == (world.alice.id, "alice@example.com")
     assert not changed.is_super_admin
     assert changed.updated_at == world.alice.updated_at
@@ -36,14 +34,14 @@ async def test_only_the_profile_can_be_changed_so(session: AsyncSession, world: 
 
 @pytest.mark.parametrize("field", ["name", "preferred_name", "pronouns", "timezone", "notes"])
 @pytest.mark.parametrize("value", ["x" * 1_000_000, "NUL \0", "half \ud800", 7, ["list"]])
-async def test_what_cannot_be_kept_is_told_by_its_field(
+async def test_an_invalid_profile_field_is_named(
     session: AsyncSession, world: World, field: str, value: object
 ) -> None:
-    with pytest.raises(Invalid) as refusal:
-        await users.change_profile(session, world.alice, {field: value})
-    assert refusal.value.field == field
+    with pytest.raises(Invalid) as error:
+        await identity.update_profile(session, world.alice, {field: value})
+    assert error.value.field == field
 
 
-async def test_who_is_gone_changes_nothing(session: AsyncSession, world: World) -> None:
+async def test_a_deleted_user_changes_no_profile(session: AsyncSession, world: World) -> None:
     with pytest.raises(Unauthorized):
-        await users.change_profile(session, a_user("Ghost"), {"name": "Boo"})
+        await identity.update_profile(session, make_user("Ghost"), {"name": "Boo"})

@@ -1,4 +1,4 @@
-"""The browsers of the tests: each is somebody's, or nobody's."""
+"""Fixtures for tests of pages: clients of the users, a gateway, and an onboarding agent."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -8,30 +8,39 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 import app
-from kit.doorbell import Doorbell
-from kit.settings import Settings
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from core.db.listen import PostgresListener
 from models import Agent, Gateway, User
-from openclaw import Device
+from openclaw import DeviceIdentity
 from services import events
-from tests.conftest import Transaction
-from tests.openclaw.fake import TOKEN
-from tests.openclaw.workshop import Workshop, working
-from tests.web.onboarding import Says
-from tests.world import SEAL, World, a_gateway, a_main, cookie_of, token_of
-from web.auth import COOKIE
+from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
+from tests.support.fake_gateway import TOKEN
+from tests.support.onboarding_forms import PostAgentMessage
+from tests.support.world import (
+    CIPHER,
+    World,
+    cookie_secret,
+    make_gateway,
+    make_main_agent,
+    token_secret,
+)
+from web.auth.viewer import SESSION_COOKIE
 
 Browsers = Callable[[User | None], httpx2.AsyncClient]
 
-KEY = "agent:mc-1:main"  # of the session of an agent on a gateway
-OUR_OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
+SESSION_KEY = "agent:mc-1:main"  # session key of an agent on a gateway
+SAME_ORIGIN_HEADERS = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.fixture
-async def browsers(settings: Settings, transaction: Transaction) -> AsyncIterator[Browsers]:
-    """Opens the browser of somebody, whose requests come from our own pages."""
-    mission_control = app.build(settings)
-    doorbell = Doorbell()
-    state = app.state_of(settings, transaction, doorbell, events.Feed(transaction, doorbell))
+async def browsers(settings: Settings, transaction: TransactionFactory) -> AsyncIterator[Browsers]:
+    """Return a function that opens a client with the session of a user."""
+    mission_control = app.build_app(settings)
+    listener = PostgresListener()
+    state = app.build_state(
+        settings, transaction, listener, events.EventFeed(transaction, listener)
+    )
     opened: list[httpx2.AsyncClient] = []
 
     async def app_with_state(scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,8 +52,8 @@ async def browsers(settings: Settings, transaction: Transaction) -> AsyncIterato
         opened_now = httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app_with_state, client=client),
             base_url="http://mission.test",
-            headers=OUR_OWN_PAGE,
-            cookies={COOKIE: cookie_of(user)} if user else {},
+            headers=SAME_ORIGIN_HEADERS,
+            cookies={SESSION_COOKIE: cookie_secret(user)} if user else {},
             **options,
         )
         opened.append(opened_now)
@@ -56,83 +65,87 @@ async def browsers(settings: Settings, transaction: Transaction) -> AsyncIterato
 
 
 @pytest.fixture
-def nobody(browsers: Browsers) -> httpx2.AsyncClient:
-    """A browser that nobody has signed in with."""
+def anonymous(browsers: Browsers) -> httpx2.AsyncClient:
+    """Return a client without a session."""
     return browsers(None)
 
 
 @pytest.fixture
 def alice(browsers: Browsers, world: World) -> httpx2.AsyncClient:
-    """The browser of Alice, who owns Tern."""
+    """Return the client of Alice, the owner of Tern."""
     return browsers(world.alice)
 
 
 @pytest.fixture
 def bob(browsers: Browsers, world: World) -> httpx2.AsyncClient:
-    """The browser of Bob, who changes Launch."""
+    """Return the client of Bob, who can change Launch."""
     return browsers(world.bob)
 
 
 @pytest.fixture
 def rita(browsers: Browsers, world: World) -> httpx2.AsyncClient:
-    """The browser of Rita, who reads Launch."""
+    """Return the client of Rita, who can read Launch."""
     return browsers(world.rita)
 
 
 @pytest.fixture
 def dana(browsers: Browsers, world: World) -> httpx2.AsyncClient:
-    """The browser of Dana, an admin without any board."""
+    """Return the client of Dana, an admin without access to boards."""
     return browsers(world.dana)
 
 
 @pytest.fixture
 def charlie(browsers: Browsers, world: World) -> httpx2.AsyncClient:
-    """The browser of Charlie, for whom Tern does not exist."""
+    """Return the client of Charlie, who is not a member of Tern."""
     return browsers(world.charlie)
 
 
 @pytest.fixture
-async def workshop() -> AsyncIterator[Workshop]:
-    async with working() as workshop:
-        yield workshop
+async def fake_gateway() -> AsyncIterator[FakeAgentsGateway]:
+    async with run_fake_agents_gateway() as fake_gateway:
+        yield fake_gateway
 
 
 @pytest.fixture
-async def gateway(world: World, workshop: Workshop, transaction: Transaction) -> Gateway:
-    """The gateway of Tern, on which is the worker of Launch, in the session KEY."""
-    gateway = a_gateway(world.tern, "Harbour", url=workshop.url)
-    gateway.sealed_token = SEAL.close(TOKEN, f"gateways.token:{gateway.id}")
-    gateway.sealed_device = SEAL.close(Device.new().seed, f"gateways.device:{gateway.id}")
+async def gateway(
+    world: World, fake_gateway: FakeAgentsGateway, transaction: TransactionFactory
+) -> Gateway:
+    """Create the gateway of Tern with the worker of Launch in the session SESSION_KEY."""
+    gateway = make_gateway(world.tern, "Harbour", url=fake_gateway.url)
+    gateway.encrypted_token = CIPHER.encrypt(TOKEN, f"gateways.token:{gateway.id}")
+    gateway.encrypted_device = CIPHER.encrypt(
+        DeviceIdentity.generate().seed, f"gateways.device:{gateway.id}"
+    )
     async with transaction() as session:
         session.add(gateway)
         await session.flush()
-        session.add(a_main(gateway)[0])
+        session.add(make_main_agent(gateway)[0])
         worker = await session.get(Agent, world.worker.id)
         assert worker
-        worker.gateway_id, worker.openclaw_session_id = gateway.id, KEY
-    workshop.entries["mc-1"] = {"name": "Worker"}
-    for key in (KEY, "agent:main:main"):
-        workshop._session(key)
+        worker.gateway_id, worker.openclaw_session_id = gateway.id, SESSION_KEY
+    fake_gateway.entries["mc-1"] = {"name": "Worker"}
+    for key in (SESSION_KEY, "agent:main:main"):
+        fake_gateway._session(key)
     return gateway
 
 
 @pytest.fixture
-def here(world: World) -> str:
-    """Where Launch is set up."""
+def onboarding_path(world: World) -> str:
+    """Return the path of the onboarding of Launch."""
     return f"/boards/{world.board.id}/onboarding"
 
 
 @pytest.fixture
-def garden(world: World) -> str:
-    """Where a board without a gateway and without a lead is set up."""
+def garden_onboarding_path(world: World) -> str:
+    """Return the path of the onboarding of a board without gateway and lead."""
     return f"/boards/{world.garden.id}/onboarding"
 
 
 @pytest.fixture
-async def main(transaction: Transaction, world: World) -> Agent:
-    """The agent of the gateway that serves Launch."""
-    gateway = a_gateway(world.tern)
-    rows = a_main(gateway)
+async def main_agent(transaction: TransactionFactory, world: World) -> Agent:
+    """Create the main agent of the gateway of Launch."""
+    gateway = make_gateway(world.tern)
+    rows = make_main_agent(gateway)
     async with transaction() as session:
         session.add(gateway)
         await session.flush()
@@ -144,9 +157,9 @@ async def main(transaction: Transaction, world: World) -> Agent:
 
 
 @pytest.fixture
-def says(browsers: Browsers, main: Agent, world: World) -> Says:
-    """Lets the agent say something over the API."""
-    headers = {"Authorization": f"Bearer {token_of(main)}"}
+def post_agent_message(browsers: Browsers, main_agent: Agent, world: World) -> PostAgentMessage:
+    """Return a function that posts a message of the agent over the API."""
+    headers = {"Authorization": f"Bearer {token_secret(main_agent)}"}
     api = browsers(None)
 
     async def say(content: object, status: int = 200) -> dict[str, Any]:

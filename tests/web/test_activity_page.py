@@ -1,4 +1,4 @@
-"""The feed of what happened, as people read it."""
+"""The activity feed."""
 
 import re
 from functools import partial
@@ -6,77 +6,75 @@ from uuid import UUID
 
 import pytest
 
+from core.db.engine import TransactionFactory
 from models import EventType, Status, Task
 from services import events
-from tests.conftest import Transaction
-from tests.world import World
+from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
 
 @pytest.fixture
-async def task(transaction: Transaction, world: World) -> Task:
-    task = world.task("Write <i>it</i>", status=Status.INBOX)
+async def task(transaction: TransactionFactory, world: World) -> Task:
+    task = world.make_task("Write <i>it</i>", status=Status.INBOX)
     async with transaction() as session:
         session.add(task)
     return task
 
 
 @pytest.fixture
-def here(world: World, task: Task) -> str:
+def task_path(world: World, task: Task) -> str:
     return f"/boards/{world.board.id}/tasks/{task.id}"
 
 
-async def test_what_happened_is_told_newest_first(alice, bob, here) -> None:
-    await alice.post(f"{here}/changes", data={"status": "in_progress"})
-    await bob.post(f"{here}/comments", data={"message": "Look <script>alert(1)</script>"})
+async def test_events_are_shown_newest_first(alice, bob, task_path) -> None:
+    await alice.post(f"{task_path}/changes", data={"status": "in_progress"})
+    await bob.post(f"{task_path}/comments", data={"message": "Look <script>alert(1)</script>"})
 
     feed = (await alice.get("/activity")).text
 
     assert "Today" in feed
     started = feed.index("<b>You</b> started")
-    said = feed.index("<b>Bob</b> commented on")
-    assert said < started
+    comment_index = feed.index("<b>Bob</b> commented on")
+    assert comment_index < started
     assert "Write &lt;i&gt;it&lt;/i&gt;" in feed
     assert "<script>alert" not in feed
 
 
-async def test_who_paused_a_board_and_what_befell_an_agent_is_told(
-    alice, transaction, world
-) -> None:
-    here = partial(events.Happened, organization_id=world.tern.id, board=world.board.id)
+async def test_board_pauses_and_agent_failures_are_shown(alice, transaction, world) -> None:
+    launch_event = partial(events.NewEvent, organization_id=world.tern.id, board=world.board.id)
     failure = {"name": "Worker", "reason": "The gateway says *no*."}
     happened = [
-        here(EventType.BOARD_PAUSED, world.alice, data={"name": "Launch"}),
-        here(EventType.AGENT_PROVISION_FAILED, None, about=world.worker.id, data=failure),
+        launch_event(EventType.BOARD_PAUSED, world.alice, data={"name": "Launch"}),
+        launch_event(EventType.AGENT_PROVISION_FAILED, None, subject=world.worker.id, data=failure),
     ]
     async with transaction() as session:
-        await events.record_all(session, happened)
+        await events.record_events(session, happened)
     feed = (await alice.get("/activity")).text
     assert "<b>You</b> paused the agents of" in feed
     assert "<b>Worker</b> cannot come to its gateway" in feed
     assert "The gateway says <em>no</em>." in feed
 
 
-async def test_who_is_gone_is_still_called_by_name(alice, here, transaction, world) -> None:
+async def test_removed_actors_keep_their_names(alice, task_path, transaction, world) -> None:
     by_worker = partial(
-        events.Happened, organization_id=world.tern.id, board=world.board.id, about=world.worker
+        events.NewEvent, organization_id=world.tern.id, board=world.board.id, subject=world.worker
     )
     moved = {"title": "Write", "left": "inbox", "entered": "in_progress"}
     async with transaction() as session:
-        task_id = here.rpartition("/")[2]
+        task_id = task_path.rpartition("/")[2]
         happened = by_worker(EventType.TASK_STATUS_CHANGED, None, task=UUID(task_id), data=moved)
-        await events.record_all(session, [happened])
+        await events.record_events(session, [happened])
     await alice.post(f"/agents/{world.worker.id}/deletions")
-    for page in ("/activity", here):
-        told = (await alice.get(page)).text
-        assert "<b>Worker</b>" in told, page
-        assert "Somebody" not in told, page
+    for page in ("/activity", task_path):
+        content = (await alice.get(page)).text
+        assert "<b>Worker</b>" in content, page
+        assert "Somebody" not in content, page
 
 
-async def test_kinds_boards_and_agents_narrow_it(alice, here, world) -> None:
-    await alice.post(f"{here}/changes", data={"status": "in_progress"})
-    await alice.post(f"{here}/comments", data={"message": "Hello"})
+async def test_the_feed_is_filtered_by_kind_board_and_agent(alice, task_path, world) -> None:
+    await alice.post(f"{task_path}/changes", data={"status": "in_progress"})
+    await alice.post(f"{task_path}/comments", data={"message": "Hello"})
 
     async def shown(query: str) -> set[str]:
         text = (await alice.get(f"/activity{query}")).text
@@ -91,15 +89,15 @@ async def test_kinds_boards_and_agents_narrow_it(alice, here, world) -> None:
     assert await shown(f"?agent={world.worker.id}") == set()
 
 
-async def test_what_is_new_is_counted_and_comes_when_it_is_asked_for(alice, here) -> None:
-    await alice.post(f"{here}/comments", data={"message": "First"})
+async def test_new_events_are_counted_and_loaded_on_request(alice, task_path) -> None:
+    await alice.post(f"{task_path}/comments", data={"message": "First"})
     page = (await alice.get("/activity")).text
     [part] = re.findall(r'id="news" hx-get="([^"]*)"', page)
     part = part.replace("&amp;", "&")
     assert "new</a>" not in (await alice.get(part, headers=HTMX)).text
 
-    await alice.post(f"{here}/comments", data={"message": "Second"})
-    await alice.post(f"{here}/comments", data={"message": "Third"})
+    await alice.post(f"{task_path}/comments", data={"message": "Second"})
+    await alice.post(f"{task_path}/comments", data={"message": "Third"})
     news = (await alice.get(part, headers=HTMX)).text
     assert "2 new" in news
     assert "Third" not in news
@@ -109,9 +107,9 @@ async def test_what_is_new_is_counted_and_comes_when_it_is_asked_for(alice, here
     assert "Third" in feed
 
 
-async def test_earlier_pages_are_asked_for(alice, here) -> None:
+async def test_earlier_pages_can_be_opened(alice, task_path) -> None:
     for number in range(52):
-        await alice.post(f"{here}/comments", data={"message": f"Comment {number}."})
+        await alice.post(f"{task_path}/comments", data={"message": f"Comment {number}."})
 
     newest = (await alice.get("/activity?kind=comments")).text
     [earlier] = re.findall(r'href="(/activity[^"]*before=[^"]*)"', newest)
@@ -123,10 +121,8 @@ async def test_earlier_pages_are_asked_for(alice, here) -> None:
     assert "Newest" in older
 
 
-async def test_an_answer_that_can_still_be_taken_back_is_not_told(
-    alice, transaction, world, task
-) -> None:
-    rows = world.approval(task, payload={"title": "Ship it", "reason": "Tested."})
+async def test_a_decision_that_can_be_undone_is_not_shown(alice, transaction, world, task) -> None:
+    rows = world.make_approval(task, payload={"title": "Ship it", "reason": "Tested."})
     async with transaction() as session:
         session.add_all(rows)
     await alice.post(f"/approvals/{rows[0].id}/answers", data={"status": "approved"})
@@ -134,25 +130,25 @@ async def test_an_answer_that_can_still_be_taken_back_is_not_told(
     assert "Ship it?" not in (await alice.get("/activity")).text
 
 
-async def test_nothing_happened_yet(alice) -> None:
+async def test_an_empty_feed_says_so(alice) -> None:
     assert "Nothing happened here yet." in (await alice.get("/activity")).text
 
 
 @pytest.mark.parametrize(
     "query", ["kind=x", "board=x", "agent=x", "before=x", "before=-1", f"before={'9' * 30}"]
 )
-async def test_an_address_that_makes_no_sense_shows_everything(alice, query) -> None:
+async def test_invalid_parameters_show_everything(alice, query) -> None:
     assert (await alice.get(f"/activity?{query}")).status_code == 200
 
 
-async def test_nobody_reads_of_boards_that_are_not_theirs(
-    alice, rita, dana, charlie, here, world
+async def test_events_of_unreadable_boards_are_not_shown(
+    alice, rita, dana, charlie, task_path, world
 ) -> None:
-    await alice.post(f"{here}/comments", data={"message": "A secret of Launch"})
+    await alice.post(f"{task_path}/comments", data={"message": "A secret of Launch"})
 
     assert "A secret of Launch" in (await rita.get("/activity")).text
-    for stranger in (dana, charlie):
-        assert "A secret of Launch" not in (await stranger.get("/activity")).text
+    for outsider in (dana, charlie):
+        assert "A secret of Launch" not in (await outsider.get("/activity")).text
     assert (await charlie.get(f"/activity?board={world.board.id}")).status_code == 404
     assert (await dana.get(f"/activity?board={world.board.id}")).status_code == 403
     news = await charlie.get(f"/activity/news?board={world.board.id}&after=0")

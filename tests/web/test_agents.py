@@ -1,4 +1,4 @@
-"""The agents: their table, one of them, a new one, and tokens."""
+"""Pages of agents: table, one agent, forms, tokens."""
 
 import html
 import re
@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import func, select
 
-from kit.clock import now
+from core.clock import now
 from models import Agent, AgentToken, Status
 
 HTMX = {"HX-Request": "true"}
@@ -36,7 +36,7 @@ def commands(page: str) -> list[str]:
     return [html.unescape(command) for command in found]
 
 
-async def test_members_see_the_agents_of_the_boards_that_they_read(bob, rita, charlie) -> None:
+async def test_members_see_the_agents_of_readable_boards(bob, rita, charlie) -> None:
     for browser in (bob, rita):
         page = (await browser.get("/agents")).text
         assert "Other worker" in page
@@ -45,7 +45,7 @@ async def test_members_see_the_agents_of_the_boards_that_they_read(bob, rita, ch
     assert "Other worker" not in (await charlie.get("/agents")).text
 
 
-async def test_the_table_says_how_each_state_is_known(alice, world, transaction) -> None:
+async def test_the_table_shows_how_each_state_is_known(alice, world, transaction) -> None:
     async with transaction() as session:
         for agent, minutes in ((world.worker, 14), (world.gardener, 47)):
             agent.last_seen_at = now() - timedelta(minutes=minutes)
@@ -53,7 +53,9 @@ async def test_the_table_says_how_each_state_is_known(alice, world, transaction)
         world.other_worker.last_seen_at = None
         await session.merge(world.other_worker)
     async with transaction() as session:
-        session.add(world.task("Cut the release", status=Status.IN_PROGRESS, assignee=world.worker))
+        session.add(
+            world.make_task("Cut the release", status=Status.IN_PROGRESS, assignee=world.worker)
+        )
 
     page = (await alice.get("/agents")).text
 
@@ -67,7 +69,7 @@ async def test_the_table_says_how_each_state_is_known(alice, world, transaction)
     assert "Other worker has a token and has not called yet." in page
 
 
-async def test_the_table_comes_alone_and_as_it_was_narrowed(alice, world) -> None:
+async def test_the_table_part_keeps_its_filters(alice, world) -> None:
     part = (await alice.get("/agents/table?q=other", headers=HTMX)).text
     assert "<html" not in part
     assert "Other worker" in part
@@ -80,7 +82,7 @@ async def test_the_table_comes_alone_and_as_it_was_narrowed(alice, world) -> Non
     assert "No agent is like that." in (await alice.get("/agents?state=trouble")).text
 
 
-async def test_a_filter_that_makes_no_sense_filters_nothing(alice) -> None:
+async def test_an_invalid_filter_filters_nothing(alice) -> None:
     for query in ("state=x", "board=x", "board=%00", "q="):
         assert "Other worker" in (await alice.get(f"/agents?{query}")).text
 
@@ -100,7 +102,7 @@ async def test_a_new_agent_gets_a_token_that_is_shown_once(alice, new) -> None:
 
 
 async def call(browsers, command: str):
-    """Do what a line says, as a terminal would."""
+    """Send the request of a curl command."""
     words = shlex.split(command.replace("\\\n", " "))
     assert words[:3] == ["curl", "-sS", "-X"]
     method, address, rest = words[3], words[4], words[5:]
@@ -113,9 +115,7 @@ async def call(browsers, command: str):
     )
 
 
-async def test_each_line_of_a_worker_works_as_it_stands(
-    alice, browsers, new, world, transaction
-) -> None:
+async def test_each_example_of_a_worker_works(alice, browsers, new, world, transaction) -> None:
     """W-51."""
     async with transaction() as session:
         world.lead.is_board_lead = False
@@ -130,9 +130,7 @@ async def test_each_line_of_a_worker_works_as_it_stands(
     assert answers[-2].json()["items"][0]["status"] == "pending"
 
 
-async def test_each_line_of_a_lead_works_as_it_stands(
-    alice, browsers, new, world, transaction
-) -> None:
+async def test_each_example_of_a_lead_works(alice, browsers, new, world, transaction) -> None:
     """W-51."""
     async with transaction() as session:
         world.lead.is_board_lead = False
@@ -146,10 +144,10 @@ async def test_each_line_of_a_lead_works_as_it_stands(
 
     assert [answer.status_code for answer in answers] == [200] * 7
     assert answers[4].json()["status"] == "in_progress"
-    assert (await call(browsers, lines[-1])).status_code == 403  # it is not in review yet
+    assert (await call(browsers, lines[-1])).status_code == 403  # the task is not in review yet
 
 
-async def test_the_page_turns_green_when_the_agent_has_called(alice, browsers, new) -> None:
+async def test_the_page_shows_the_first_call(alice, browsers, new) -> None:
     made = (await alice.post("/agents", data=new)).text
     part = re.findall(r'hx-get="(/agents/[\w-]+/calls)"', made)[0]
     assert "first call.</b>" in (await alice.get(part, headers=HTMX)).text
@@ -162,13 +160,13 @@ async def test_the_page_turns_green_when_the_agent_has_called(alice, browsers, n
     assert re.search(r"Called at \d\d:\d\d, \d s ago\.", green)
 
 
-async def test_without_a_free_task_the_lines_say_where_its_id_goes(alice, new) -> None:
+async def test_without_a_free_task_the_examples_contain_a_placeholder(alice, new) -> None:
     page = (await alice.post("/agents", data=new)).text
     assert "The board has no task that is free" in page
     assert "/tasks/TASK_ID" in page
 
 
-async def test_where_only_the_lead_moves_tasks_the_lines_move_none(
+async def test_worker_examples_move_no_task_if_only_the_lead_may(
     alice, new, world, transaction
 ) -> None:
     async with transaction() as session:
@@ -194,7 +192,7 @@ async def test_where_only_the_lead_moves_tasks_the_lines_move_none(
         ({"first_task": "T" * 201}, 422, "At most 200 characters."),
     ],
 )
-async def test_an_agent_that_cannot_be_is_given_back_as_it_was_typed(
+async def test_an_invalid_new_agent_keeps_the_submitted_values(
     alice, new, transaction, wrong, status, sentence
 ) -> None:
     page = await alice.post("/agents", data=new | wrong)
@@ -207,9 +205,7 @@ async def test_an_agent_that_cannot_be_is_given_back_as_it_was_typed(
         assert await session.scalar(select(func.count()).select_from(Agent)) == 5
 
 
-async def test_an_agent_is_changed_and_what_was_not_asked_stays(
-    alice, world, address, transaction
-) -> None:
+async def test_an_update_keeps_values_outside_the_form(alice, world, address, transaction) -> None:
     async with transaction() as session:
         world.worker.identity_profile = {"role": "Tester", "purpose": "Tests"}
         world.worker.heartbeat_config = {"every": "10m", "target": "last"}
@@ -235,7 +231,7 @@ async def test_an_agent_is_changed_and_what_was_not_asked_stays(
         assert agent.heartbeat_config == {"every": "5m", "target": "last"}
 
 
-async def test_a_change_that_cannot_be_is_given_back_as_it_was_typed(alice, address, world) -> None:
+async def test_an_invalid_update_keeps_the_submitted_values(alice, address, world) -> None:
     typed = {"name": "Lead", "role": "kept", "board_id": str(world.board.id)}
     page = await alice.post(f"{address}/edit", data=typed)
     assert page.status_code == 409
@@ -255,14 +251,14 @@ async def test_a_new_token_is_shown_once_and_both_work(
     assert token not in (await alice.get(f"{address}/calls")).text
 
 
-async def test_an_agent_is_deleted_after_a_second_look(alice, address) -> None:
+async def test_an_agent_is_deleted_after_a_confirmation(alice, address) -> None:
     assert "Delete Worker for good?" in (await alice.get(address)).text
     gone = await alice.post(f"{address}/deletions")
     assert (gone.status_code, gone.headers["Location"]) == (303, "/agents")
     assert (await alice.get(address)).status_code == 404
 
 
-async def test_members_read_and_do_not_manage(bob, rita, address, new, world) -> None:
+async def test_members_can_read_but_not_manage_agents(bob, rita, address, new, world) -> None:
     for browser in (bob, rita):
         page = await browser.get(address)
         assert page.status_code == 200
@@ -279,7 +275,7 @@ async def test_members_read_and_do_not_manage(bob, rita, address, new, world) ->
         assert (await browser.get(f"/agents/{world.gardener.id}")).status_code == 403
 
 
-async def test_for_a_stranger_there_is_no_such_agent(charlie, address, new, world) -> None:
+async def test_agents_of_other_organizations_are_not_found(charlie, address, new, world) -> None:
     for path in (address, f"{address}/edit", f"{address}/calls", f"/agents?board={world.board.id}"):
         assert (await charlie.get(path)).status_code == 404
     for path, data in (
@@ -292,23 +288,23 @@ async def test_for_a_stranger_there_is_no_such_agent(charlie, address, new, worl
         assert (await charlie.post(path, data=data)).status_code == 404
 
 
-async def test_nobody_moves_an_agent_to_a_board_of_strangers(alice, address, world) -> None:
+async def test_an_agent_cannot_move_to_a_foreign_board(alice, address, world) -> None:
     typed = {"name": "Worker", "board_id": str(world.charlies_board.id)}
     assert (await alice.post(f"{address}/edit", data=typed)).status_code == 404
 
 
-async def test_an_agent_that_never_was_is_not_there(alice) -> None:
+async def test_an_unknown_agent_is_not_found(alice) -> None:
     assert (await alice.get("/agents/01990000-0000-7000-8000-000000000000")).status_code == 404
     assert (await alice.get("/agents/nobody")).status_code == 404
 
 
-async def test_a_part_of_the_page_is_what_changes(alice, address) -> None:
+async def test_htmx_gets_only_the_changing_part_of_the_page(alice, address) -> None:
     part = (await alice.get(address, headers=HTMX)).text
     assert 'id="agent-now"' in part
     assert "<html" not in part
 
 
-async def test_what_an_agent_did_lately_is_on_its_page(alice, address, world, browsers) -> None:
+async def test_recent_activity_is_on_the_agent_page(alice, address, world, browsers) -> None:
     page = (await alice.post(f"{address}/tokens")).text
     assert "New token for an agent: Worker" in (await alice.get(address)).text
     await call(browsers, commands(page)[0])

@@ -1,4 +1,4 @@
-"""Needs you: the questions that wait, and answering them."""
+"""Pages of approvals: inbox and decisions."""
 
 import re
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from kit.clock import now
+from core.clock import now
+from core.db.engine import TransactionFactory
 from models import Approval, ApprovalStatus, Comment, new_id
-from tests.conftest import Transaction
-from tests.world import World
+from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#inbox"}
 ON_PHONE = {"HX-Current-URL": "http://mission.test/approvals/0"}
@@ -20,7 +20,7 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture
-def ask(transaction: Transaction, world: World) -> Ask:
+def ask(transaction: TransactionFactory, world: World) -> Ask:
     """Ask a question on Launch, each a minute older than the one before."""
     minutes = 0
 
@@ -29,8 +29,8 @@ def ask(transaction: Transaction, world: World) -> Ask:
         minutes += 1
         asked_at = now() - timedelta(minutes=minutes)
         payload = {"title": title, "reason": "It is tested."} | fields.pop("payload", {})
-        task = world.task(f"Task of {title}")
-        rows = world.approval(task, payload=payload, created_at=asked_at, **fields)
+        task = world.make_task(f"Task of {title}")
+        rows = world.make_approval(task, payload=payload, created_at=asked_at, **fields)
         async with transaction() as session:
             session.add_all([task, *rows])
         approval: Approval = rows[0]
@@ -39,7 +39,7 @@ def ask(transaction: Transaction, world: World) -> Ask:
     return ask
 
 
-async def stored(transaction: Transaction, approval: Approval) -> Approval:
+async def stored(transaction: TransactionFactory, approval: Approval) -> Approval:
     async with transaction() as session:
         return await session.get_one(Approval, approval.id, populate_existing=True)
 
@@ -50,7 +50,7 @@ def selected(html: str) -> str:
     return found[1] if found else ""
 
 
-async def test_the_first_question_is_shown_in_full_beside_the_list(alice, ask, world) -> None:
+async def test_the_first_approval_is_shown_in_full_beside_the_list(alice, ask, world) -> None:
     await ask("Ship <b>it</b>", agent_id=world.worker.id)
     await ask("Older")
 
@@ -63,7 +63,7 @@ async def test_the_first_question_is_shown_in_full_beside_the_list(alice, ask, w
     assert 'data-view="list"' in page
 
 
-async def test_a_question_has_an_address_of_its_own(alice, ask) -> None:
+async def test_an_approval_has_its_own_address(alice, ask) -> None:
     await ask("First")
     second = await ask("Second")
 
@@ -73,13 +73,11 @@ async def test_a_question_has_an_address_of_its_own(alice, ask) -> None:
     assert 'data-view="detail"' in page
 
 
-async def test_nothing_waits(alice) -> None:
+async def test_an_empty_inbox_says_so(alice) -> None:
     assert "Nothing needs you." in (await alice.get("/approvals")).text
 
 
-async def test_an_answer_leads_to_the_next_question_and_can_be_taken_back(
-    alice, ask, transaction
-) -> None:
+async def test_a_decision_shows_the_next_item_and_can_be_undone(alice, ask, transaction) -> None:
     first = await ask("First")
     await ask("Second")
 
@@ -99,7 +97,7 @@ async def test_an_answer_leads_to_the_next_question_and_can_be_taken_back(
     assert (await stored(transaction, first)).decided_status is None
 
 
-async def test_on_a_phone_the_address_follows_to_the_next_question(alice, ask) -> None:
+async def test_on_a_phone_the_address_follows_the_next_item(alice, ask) -> None:
     first, second = await ask("First"), await ask("Second")
     headers = HTMX | {"HX-Current-URL": f"http://mission.test/approvals/{first.id}"}
 
@@ -114,9 +112,7 @@ async def test_on_a_phone_the_address_follows_to_the_next_question(alice, ask) -
     assert 'data-view="list"' in last.text
 
 
-async def test_without_htmx_an_answer_leads_to_the_next_question_with_a_way_back(
-    alice, ask
-) -> None:
+async def test_without_htmx_a_decision_redirects_to_the_next_item_with_undo(alice, ask) -> None:
     first, second = await ask("First"), await ask("Second")
 
     answered = await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"})
@@ -128,7 +124,7 @@ async def test_without_htmx_an_answer_leads_to_the_next_question_with_a_way_back
     assert f'action="/approvals/{first.id}/undoings"' in page
 
 
-async def test_a_note_is_kept_and_a_bad_one_comes_back(alice, ask, transaction) -> None:
+async def test_a_note_is_stored_and_an_invalid_one_is_shown_again(alice, ask, transaction) -> None:
     first = await ask("First")
     answers = f"/approvals/{first.id}/answers"
 
@@ -143,7 +139,7 @@ async def test_a_note_is_kept_and_a_bad_one_comes_back(alice, ask, transaction) 
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX])
-async def test_who_comes_second_is_told_who_was_first(alice, bob, ask, headers) -> None:
+async def test_the_second_decision_shows_who_decided_first(alice, bob, ask, headers) -> None:
     first = await ask("First")
     await bob.post(f"/approvals/{first.id}/answers", data={"status": "rejected"})
 
@@ -157,7 +153,7 @@ async def test_who_comes_second_is_told_who_was_first(alice, bob, ask, headers) 
     assert "<b>Bob rejected</b>" in late.text
 
 
-async def test_who_has_an_answer_asked_and_asks_no_more(alice, ask, world) -> None:
+async def test_a_decided_approval_says_asked_instead_of_asks(alice, ask, world) -> None:
     decided = {"status": ApprovalStatus.APPROVED, "decided_by_user_id": world.bob.id}
     over = await ask("First", agent_id=world.worker.id, **decided)
     waiting = await ask("Second", agent_id=world.worker.id)
@@ -165,7 +161,7 @@ async def test_who_has_an_answer_asked_and_asks_no_more(alice, ask, world) -> No
     assert "<b>Worker</b> asks" in (await alice.get(f"/approvals/{waiting.id}")).text
 
 
-async def test_a_decided_question_can_be_reopened(alice, ask, transaction, world) -> None:
+async def test_a_decided_approval_can_be_reopened(alice, ask, transaction, world) -> None:
     first = await ask("First", status=ApprovalStatus.APPROVED, decided_by_user_id=world.bob.id)
     page = (await alice.get(f"/approvals/{first.id}")).text
     assert "<b>Bob approved</b>" in page
@@ -176,15 +172,15 @@ async def test_a_decided_question_can_be_reopened(alice, ask, transaction, world
     assert (await stored(transaction, first)).status is ApprovalStatus.PENDING
 
 
-async def test_asking_back_keeps_the_question_open(alice, ask, transaction, world) -> None:
+async def test_a_clarification_keeps_the_approval_undecided(alice, ask, transaction, world) -> None:
     first = await ask("First", agent_id=world.worker.id)
 
-    asked = await alice.post(
+    next_page = await alice.post(
         f"/approvals/{first.id}/questions", data={"question": "How sure?"}, headers=HTMX
     )
 
-    assert selected(asked.text) == "First?"
-    assert "Asked back" in asked.text
+    assert selected(next_page.text) == "First?"
+    assert "Asked back" in next_page.text
     async with transaction() as session:
         assert await session.scalar(select(Comment.message)) == "@Worker How sure?"
     for bad, words in ((" ", "Write what you want to know."), ("Kept a\0b", "Kept a")):
@@ -196,7 +192,7 @@ async def test_asking_back_keeps_the_question_open(alice, ask, transaction, worl
         assert words in refused.text
 
 
-async def test_several_questions_are_answered_at_once(alice, ask, transaction) -> None:
+async def test_several_approvals_are_decided_at_once(alice, ask, transaction) -> None:
     first, _second, third = await ask("First"), await ask("Second"), await ask("Third")
     ids = [str(first.id), str(third.id)]
 
@@ -214,7 +210,9 @@ async def test_several_questions_are_answered_at_once(alice, ask, transaction) -
         assert (await stored(transaction, one)).decided_status is None
 
 
-async def test_before_a_doubtful_one_is_approved_one_is_asked_once(alice, ask, transaction) -> None:
+async def test_approving_low_confidence_in_bulk_needs_a_confirmation(
+    alice, ask, transaction
+) -> None:
     sure, doubtful = await ask("Sure"), await ask("Doubtful", confidence=60.0)
     sent = {"ids": [str(sure.id), str(doubtful.id)], "status": "approved"}
 
@@ -228,18 +226,18 @@ async def test_before_a_doubtful_one_is_approved_one_is_asked_once(alice, ask, t
     assert (await stored(transaction, doubtful)).decided_status is ApprovalStatus.APPROVED
 
 
-async def test_a_doubtful_one_is_asked_about_however_many_came_after_it(
+async def test_low_confidence_is_found_among_many_newer_approvals(
     alice, ask, transaction, world
 ) -> None:
     doubtful = await ask("Doubtful", confidence=60.0)
     async with transaction() as session:
-        session.add_all([row for _ in range(200) for row in world.approval()])
+        session.add_all([row for _ in range(200) for row in world.make_approval()])
     sent = {"ids": str(doubtful.id), "status": "approved"}
     assert (await alice.post("/approvals/answers", data=sent, headers=HTMX)).status_code == 200
     assert (await stored(transaction, doubtful)).decided_status is None
 
 
-async def test_what_could_not_be_answered_stays_with_its_reason(
+async def test_an_approval_that_cannot_be_decided_shows_the_reason(
     alice, bob, ask, transaction
 ) -> None:
     first, second = await ask("First"), await ask("Second")
@@ -256,7 +254,7 @@ async def test_what_could_not_be_answered_stays_with_its_reason(
     assert (await stored(transaction, first)).decided_status is ApprovalStatus.REJECTED
 
 
-async def test_new_questions_wait_to_be_asked_for(alice, ask, transaction) -> None:
+async def test_new_items_are_loaded_on_request(alice, ask, transaction) -> None:
     first = await ask("First")
     page = (await alice.get("/approvals")).text
     [part] = re.findall(r'id="inbox"[^>]* hx-get="([^"]*)"', page)
@@ -277,7 +275,7 @@ async def test_new_questions_wait_to_be_asked_for(alice, ask, transaction) -> No
     assert str(first.id) in shown
 
 
-async def test_decided_questions_are_listed(alice, ask, world) -> None:
+async def test_decided_approvals_are_listed(alice, ask, world) -> None:
     await ask("Old", status=ApprovalStatus.REJECTED, decided_by_user_id=world.alice.id)
     await ask("Waiting")
 
@@ -287,7 +285,7 @@ async def test_decided_questions_are_listed(alice, ask, world) -> None:
     assert "Waiting?" not in decided
 
 
-async def test_questions_are_narrowed_to_a_board(alice, ask, world) -> None:
+async def test_the_inbox_is_filtered_by_board(alice, ask, world) -> None:
     await ask("First")
 
     assert "First?" in (await alice.get(f"/approvals?board={world.board.id}")).text
@@ -299,11 +297,11 @@ async def test_questions_are_narrowed_to_a_board(alice, ask, world) -> None:
 @pytest.mark.parametrize(
     "query", ["board=x", "until=x", f"until={'9' * 40}", "offset=-1", "selected=x", "state=x"]
 )
-async def test_an_address_that_makes_no_sense_shows_the_list(alice, query) -> None:
+async def test_invalid_parameters_show_the_list(alice, query) -> None:
     assert (await alice.get(f"/approvals?{query}")).status_code == 200
 
 
-async def test_what_will_change_is_readable(alice, ask) -> None:
+async def test_the_changes_in_a_payload_are_readable(alice, ask) -> None:
     diff = "@@ -29,2 +29,2 @@\n ## Imports\n-up to <10,000> rows\n+up to <50,000> rows"
     first = await ask(
         "First",
@@ -333,12 +331,12 @@ async def test_what_will_change_is_readable(alice, ask) -> None:
         {"diff": "@@ -999999999 +1 @@\n-x"},
     ],
 )
-async def test_a_strange_payload_is_still_shown(alice, ask, payload) -> None:
+async def test_an_unusual_payload_is_shown(alice, ask, payload) -> None:
     first = await ask("First", payload=payload)
     assert (await alice.get(f"/approvals/{first.id}")).status_code == 200
 
 
-async def test_who_only_reads_sees_questions_but_no_answers(rita, ask, transaction) -> None:
+async def test_readers_see_approvals_without_decision_forms(rita, ask, transaction) -> None:
     first = await ask("First")
 
     page = (await rita.get(f"/approvals/{first.id}")).text
@@ -359,7 +357,7 @@ async def test_who_only_reads_sees_questions_but_no_answers(rita, ask, transacti
     assert (await stored(transaction, first)).decided_status is None
 
 
-async def test_a_stranger_finds_no_question(charlie, ask, transaction) -> None:
+async def test_approvals_of_other_organizations_are_not_found(charlie, ask, transaction) -> None:
     first = await ask("First")
 
     assert (await charlie.get(f"/approvals/{first.id}")).status_code == 404

@@ -1,11 +1,12 @@
-"""The page of a board, as the browsers of its people ask for it."""
+"""The page of a board."""
 
 import re
 from datetime import timedelta
 
 import pytest
 
-from kit.clock import now
+from core.clock import now
+from core.db.engine import TransactionFactory
 from models import (
     Agent,
     Board,
@@ -17,37 +18,36 @@ from models import (
     Task,
     TaskDependency,
 )
-from tests.conftest import Transaction
-from tests.world import World, a_member
+from tests.support.world import World, make_member
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
 
 @pytest.fixture
-async def task(transaction: Transaction, world: World) -> Task:
-    task = world.task("Write the <script>alert(1)</script>", status=Status.IN_PROGRESS)
+async def task(transaction: TransactionFactory, world: World) -> Task:
+    task = world.make_task("Write the <script>alert(1)</script>", status=Status.IN_PROGRESS)
     async with transaction() as session:
         session.add(task)
     return task
 
 
 @pytest.fixture
-def here(world: World) -> str:
+def board_path(world: World) -> str:
     return f"/boards/{world.board.id}"
 
 
-async def keep(transaction: Transaction, *rows: object) -> None:
+async def keep(transaction: TransactionFactory, *rows: object) -> None:
     async with transaction() as session:
         session.add_all(rows)
 
 
 def column(html: str, status: str) -> str:
-    """Return what is between a column's start and the next one's."""
+    """Return the HTML of a column."""
     return html.split(f'id="column-{status}"')[1].split('<section class="col')[0]
 
 
-async def test_the_page_shows_the_tasks_in_their_columns(alice, here, task) -> None:
-    response = await alice.get(here)
+async def test_the_page_shows_the_tasks_in_their_columns(alice, board_path, task) -> None:
+    response = await alice.get(board_path)
 
     assert response.status_code == 200
     assert "<h1>Launch</h1>" in response.text
@@ -56,17 +56,27 @@ async def test_the_page_shows_the_tasks_in_their_columns(alice, here, task) -> N
     assert "/events?after=0" in response.text
 
 
-async def test_review_shows_what_it_waits_for(alice, here, transaction, world) -> None:
-    asked, quiet, blocked = [
-        world.task(title, status=Status.REVIEW) for title in ("Asked", "Quiet", "Stuck")
+async def test_review_groups_tasks_by_what_they_wait_for(
+    alice, board_path, transaction, world
+) -> None:
+    with_approval, quiet, blocked = [
+        world.make_task(title, status=Status.REVIEW) for title in ("Asked", "Quiet", "Stuck")
     ]
-    first = world.task("First")
+    first = world.make_task("First")
     waits = TaskDependency(
         board_id=world.board.id, task=blocked, depends_on=first, created_at=now()
     )
-    await keep(transaction, asked, quiet, blocked, first, waits, *world.approval(asked))
+    await keep(
+        transaction,
+        with_approval,
+        quiet,
+        blocked,
+        first,
+        waits,
+        *world.make_approval(with_approval),
+    )
 
-    review = column((await alice.get(here)).text, "review")
+    review = column((await alice.get(board_path)).text, "review")
 
     order = ["Waiting for you", "Asked", "Waiting for the lead", "Quiet", "Blocked", "Stuck"]
     places = [review.index(words) for words in order]
@@ -75,24 +85,26 @@ async def test_review_shows_what_it_waits_for(alice, here, transaction, world) -
     assert "Waits for 1 task" in review
 
 
-async def test_what_is_done_is_folded_until_it_is_opened(alice, here, transaction, world) -> None:
-    await keep(transaction, world.task("Finished thing", status=Status.DONE, done_at=now()))
+async def test_the_done_column_is_collapsed_by_default(
+    alice, board_path, transaction, world
+) -> None:
+    await keep(transaction, world.make_task("Finished thing", status=Status.DONE, done_at=now()))
 
-    assert "Finished thing" not in (await alice.get(here)).text
-    assert "Finished thing" in (await alice.get(f"{here}?done=1")).text
+    assert "Finished thing" not in (await alice.get(board_path)).text
+    assert "Finished thing" in (await alice.get(f"{board_path}?done=1")).text
 
 
-async def test_filters_are_in_the_address(alice, here, transaction, world) -> None:
+async def test_filters_are_in_the_address(alice, board_path, transaction, world) -> None:
     tag = Tag(
         organization_id=world.tern.id, name="docs", slug="docs", created_at=now(), updated_at=now()
     )
-    tagged = world.task("Tagged", priority=Priority.HIGH)
-    held = world.task("Held", assigned_agent_id=world.worker.id)
+    tagged = world.make_task("Tagged", priority=Priority.HIGH)
+    held = world.make_task("Held", assigned_agent_id=world.worker.id)
     await keep(transaction, tag, tagged, held)
     await keep(transaction, TagAssignment(task_id=tagged.id, tag_id=tag.id, created_at=now()))
 
     async def shown(query: str) -> set[str]:
-        text = (await alice.get(f"{here}{query}")).text
+        text = (await alice.get(f"{board_path}{query}")).text
         return set(re.findall(r">(Tagged|Held)</a>", text))
 
     assert await shown("") == {"Tagged", "Held"}
@@ -119,81 +131,87 @@ async def test_filters_are_in_the_address(alice, here, transaction, world) -> No
         "deleted=1",
     ],
 )
-async def test_an_address_that_makes_no_sense_shows_the_board(alice, here, query) -> None:
-    assert (await alice.get(f"{here}?{query}")).status_code == 200
+async def test_invalid_parameters_show_the_board(alice, board_path, query) -> None:
+    assert (await alice.get(f"{board_path}?{query}")).status_code == 200
 
 
-async def test_the_list_is_sorted_within_each_status(alice, here, transaction, world) -> None:
-    await keep(transaction, world.task("b"), world.task("a"), world.task("c"))
+async def test_the_list_is_sorted_within_each_status(alice, board_path, transaction, world) -> None:
+    await keep(transaction, world.make_task("b"), world.make_task("a"), world.make_task("c"))
 
     async def order(sort: str) -> list[str]:
-        text = (await alice.get(f"{here}?view=list&sort={sort}")).text
+        text = (await alice.get(f"{board_path}?view=list&sort={sort}")).text
         return re.findall(r">([abc])</a>", text)
 
     assert await order("title") == ["a", "b", "c"]
     assert await order("-title") == ["c", "b", "a"]
 
 
-async def test_htmx_gets_only_the_tasks(alice, here, task) -> None:
-    part = await alice.get(f"{here}/columns?view=list", headers=HTMX)
+async def test_htmx_gets_only_the_tasks(alice, board_path, task) -> None:
+    part = await alice.get(f"{board_path}/columns?view=list", headers=HTMX)
 
     assert "<html" not in part.text
     assert 'id="board-view"' in part.text
     assert "/columns?view=list" in part.text
 
 
-async def test_a_filter_by_htmx_keeps_a_clean_address(alice, here, task) -> None:
+async def test_htmx_filters_keep_a_clean_address(alice, board_path, task) -> None:
     headers = {**HTMX, "HX-Source": "form#filters"}
 
-    part = await alice.get(f"{here}?q=write&agent=&tag=&view=board", headers=headers)
+    part = await alice.get(f"{board_path}?q=write&agent=&tag=&view=board", headers=headers)
 
-    assert part.headers["HX-Replace-Url"] == f"{here}?q=write"
+    assert part.headers["HX-Replace-Url"] == f"{board_path}?q=write"
 
 
-async def test_the_crew_says_what_each_agent_does(alice, here, transaction, world, task) -> None:
+async def test_the_agents_panel_shows_what_each_agent_does(
+    alice, board_path, transaction, world, task
+) -> None:
     task.assigned_agent_id = world.worker.id
     async with transaction() as session:
         await session.merge(task)
 
-    crew = (await alice.get(f"{here}/crew", headers=HTMX)).text
+    agents_part = (await alice.get(f"{board_path}/crew", headers=HTMX)).text
 
-    assert "Lead · checked in" in crew
-    assert "Write the &lt;script&gt;" in crew
+    assert "Lead · checked in" in agents_part
+    assert "Write the &lt;script&gt;" in agents_part
 
 
-async def test_who_is_being_removed_is_not_called_silent(alice, here, transaction, world) -> None:
+async def test_an_agent_being_removed_is_not_called_silent(
+    alice, board_path, transaction, world
+) -> None:
     async with transaction() as session:
         worker = await session.get_one(Agent, world.worker.id)
         worker.desired_state, worker.last_seen_at = DesiredState.GONE, now() - timedelta(hours=1)
-    for path in (f"{here}/crew", f"/agents/{world.worker.id}"):
+    for path in (f"{board_path}/crew", f"/agents/{world.worker.id}"):
         page = (await alice.get(path)).text
         assert "is being removed" in page.lower(), path
         assert "silent for" not in page.lower(), path
 
 
-async def test_a_moved_card_comes_back_in_its_new_column(alice, here, task) -> None:
+async def test_a_moved_card_is_shown_in_its_new_column(alice, board_path, task) -> None:
     response = await alice.post(
-        f"{here}/tasks/{task.id}/moves", data={"to": "review"}, headers=HTMX
+        f"{board_path}/tasks/{task.id}/moves", data={"to": "review"}, headers=HTMX
     )
 
     assert response.status_code == 200
     assert "<html" not in response.text
     assert str(task.id) in column(response.text, "review")
     assert "Moved to Review" in response.text
-    assert f"{here}/tasks/{task.id}/moves" in response.text.split("data-toast")[1]
+    assert f"{board_path}/tasks/{task.id}/moves" in response.text.split("data-toast")[1]
 
 
-async def test_without_htmx_a_moved_card_leads_back_to_the_board(alice, here, task) -> None:
-    response = await alice.post(f"{here}/tasks/{task.id}/moves?view=list", data={"to": "review"})
+async def test_without_htmx_a_move_redirects_to_the_board(alice, board_path, task) -> None:
+    response = await alice.post(
+        f"{board_path}/tasks/{task.id}/moves?view=list", data={"to": "review"}
+    )
 
     assert response.status_code == 303
-    assert response.headers["Location"] == f"{here}?view=list"
+    assert response.headers["Location"] == f"{board_path}?view=list"
 
 
-async def test_an_undone_move_brings_the_holder_back(alice, here, transaction, world) -> None:
-    task = world.task("Held", status=Status.IN_PROGRESS, assigned_agent_id=world.worker.id)
+async def test_undoing_a_move_restores_the_assignee(alice, board_path, transaction, world) -> None:
+    task = world.make_task("Held", status=Status.IN_PROGRESS, assigned_agent_id=world.worker.id)
     await keep(transaction, task)
-    moves = f"{here}/tasks/{task.id}/moves"
+    moves = f"{board_path}/tasks/{task.id}/moves"
 
     moved = await alice.post(moves, data={"to": "inbox"}, headers=HTMX)
     toast = moved.text.split("data-toast")[1]
@@ -201,21 +219,21 @@ async def test_an_undone_move_brings_the_holder_back(alice, here, transaction, w
     await alice.post(moves, data=undo, headers=HTMX)
 
     async with transaction() as session:
-        now_there = await session.get_one(Task, task.id, populate_existing=True)
-        assert now_there.status is Status.IN_PROGRESS
-        assert now_there.assigned_agent_id == world.worker.id
+        stored = await session.get_one(Task, task.id, populate_existing=True)
+        assert stored.status is Status.IN_PROGRESS
+        assert stored.assigned_agent_id == world.worker.id
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX])
-async def test_a_refused_move_is_told_on_the_card_with_the_way_on(
-    alice, here, transaction, world, task, headers
+async def test_a_rejected_move_is_explained_on_the_card(
+    alice, board_path, transaction, world, task, headers
 ) -> None:
     world.board.require_approval_for_done = True
     async with transaction() as session:
         await session.merge(world.board)
 
     response = await alice.post(
-        f"{here}/tasks/{task.id}/moves", data={"to": "done"}, headers=headers
+        f"{board_path}/tasks/{task.id}/moves", data={"to": "done"}, headers=headers
     )
 
     assert response.status_code == 409
@@ -225,13 +243,13 @@ async def test_a_refused_move_is_told_on_the_card_with_the_way_on(
     assert ("<html" in response.text) == (not headers)
 
 
-async def test_a_refused_move_is_still_told_when_the_board_is_shown_again(
-    alice, here, transaction, world, task
+async def test_a_rejected_move_is_still_shown_after_a_reload(
+    alice, board_path, transaction, world, task
 ) -> None:
     world.board.require_review_before_done = True
     async with transaction() as session:
         await session.merge(world.board)
-    moves = f"{here}/tasks/{task.id}/moves"
+    moves = f"{board_path}/tasks/{task.id}/moves"
 
     refused = await alice.post(moves, data={"to": "done"}, headers=HTMX)
     [part] = re.findall(r'hx-get="([^"]*columns[^"]*)"', refused.text)
@@ -243,15 +261,15 @@ async def test_a_refused_move_is_still_told_when_the_board_is_shown_again(
     assert "Goes to Review before it is done" not in again.text
 
 
-async def test_a_blocked_card_cannot_be_dragged_and_says_what_comes_first(
-    alice, here, transaction, world
+async def test_a_blocked_card_cannot_be_dragged_and_names_its_blockers(
+    alice, board_path, transaction, world
 ) -> None:
-    first, second = world.task("First thing"), world.task("Second thing")
+    first, second = world.make_task("First thing"), world.make_task("Second thing")
     waits = TaskDependency(board_id=world.board.id, task=second, depends_on=first, created_at=now())
     await keep(transaction, first, second, waits)
 
     response = await alice.post(
-        f"{here}/tasks/{second.id}/moves", data={"to": "in_progress"}, headers=HTMX
+        f"{board_path}/tasks/{second.id}/moves", data={"to": "in_progress"}, headers=HTMX
     )
 
     card = response.text.split(f'id="task-{second.id}"')[1].split("</li>")[0]
@@ -260,29 +278,31 @@ async def test_a_blocked_card_cannot_be_dragged_and_says_what_comes_first(
     assert "First thing" in card
 
 
-async def test_asking_for_the_approval_makes_the_card_need_an_answer(alice, here, task) -> None:
-    response = await alice.post(f"{here}/tasks/{task.id}/questions", headers=HTMX)
+async def test_requesting_the_approval_marks_the_card_as_pending(alice, board_path, task) -> None:
+    response = await alice.post(f"{board_path}/tasks/{task.id}/questions", headers=HTMX)
 
     assert "Needs your answer" in response.text
     assert "Is “Write the" in (await alice.get("/approvals")).text
 
 
-async def test_a_column_that_there_is_not_is_refused(alice, here, task) -> None:
-    response = await alice.post(f"{here}/tasks/{task.id}/moves", data={"to": "x"}, headers=HTMX)
+async def test_an_unknown_column_is_rejected(alice, board_path, task) -> None:
+    response = await alice.post(
+        f"{board_path}/tasks/{task.id}/moves", data={"to": "x"}, headers=HTMX
+    )
 
     assert response.status_code == 422
     assert response.headers["HX-Retarget"] == "#toasts"
 
 
-async def test_a_new_task_lands_in_the_inbox(alice, here, world) -> None:
-    response = await alice.post(f"{here}/tasks", data={"title": "A new thing", "tag_ids": []})
+async def test_a_new_task_lands_in_the_inbox(alice, board_path, world) -> None:
+    response = await alice.post(f"{board_path}/tasks", data={"title": "A new thing", "tag_ids": []})
 
     assert response.status_code == 303
-    assert "A new thing" in column((await alice.get(here)).text, "inbox")
+    assert "A new thing" in column((await alice.get(board_path)).text, "inbox")
 
 
-async def test_htmx_gets_the_board_and_an_empty_form_after_a_task_was_added(alice, here) -> None:
-    response = await alice.post(f"{here}/tasks", data={"title": "A new thing"}, headers=HTMX)
+async def test_htmx_gets_the_board_and_an_empty_form_after_adding_a_task(alice, board_path) -> None:
+    response = await alice.post(f"{board_path}/tasks", data={"title": "A new thing"}, headers=HTMX)
 
     assert response.status_code == 200
     assert "A new thing" in column(response.text, "inbox")
@@ -303,73 +323,78 @@ async def test_htmx_gets_the_board_and_an_empty_form_after_a_task_was_added(alic
         ("priority", "urgent", "priority is one of"),
     ],
 )
-async def test_a_bad_new_task_comes_back_with_what_was_typed(
-    alice, here, headers, field, value, words
+async def test_an_invalid_new_task_keeps_the_submitted_values(
+    alice, board_path, headers, field, value, words
 ) -> None:
     typed = {"title": "Kept title", "description": "Kept details"} | {field: value}
 
-    response = await alice.post(f"{here}/tasks", data=typed, headers=headers)
+    response = await alice.post(f"{board_path}/tasks", data=typed, headers=headers)
 
     assert response.status_code in (404, 422)
     assert words in response.text
     assert ("Kept title" if field != "title" else "Kept details") in response.text
-    assert "Kept title" not in column((await alice.get(here)).text, "inbox")
+    assert "Kept title" not in column((await alice.get(board_path)).text, "inbox")
 
 
-async def test_who_only_reads_sees_no_controls(rita, here, task) -> None:
-    page = (await rita.get(here)).text
+async def test_readers_see_no_controls(rita, board_path, task) -> None:
+    page = (await rita.get(board_path)).text
 
     assert "You can read this board" in page
     for control in ("New task", "data-move", "data-movable", "new-task", '/settings" aria'):
         assert control not in page
 
 
-async def test_who_only_reads_changes_nothing(rita, here, task, transaction) -> None:
-    there = f"{here}/tasks/{task.id}"
+async def test_readers_cannot_change_anything(rita, board_path, task, transaction) -> None:
+    task_path = f"{board_path}/tasks/{task.id}"
     for path, data in [
-        (f"{here}/tasks", {"title": "x"}),
-        (f"{there}/moves", {"to": "done"}),
-        (f"{there}/questions", {}),
+        (f"{board_path}/tasks", {"title": "x"}),
+        (f"{task_path}/moves", {"to": "done"}),
+        (f"{task_path}/questions", {}),
     ]:
         assert (await rita.post(path, data=data)).status_code == 403, path
         assert (await rita.post(path, data=data, headers=HTMX)).status_code == 403, path
-    assert (await rita.get(f"{here}/tasks/new")).status_code == 403
+    assert (await rita.get(f"{board_path}/tasks/new")).status_code == 403
     async with transaction() as session:
         unmoved = await session.get_one(Task, task.id, populate_existing=True)
         assert unmoved.status is Status.IN_PROGRESS
 
 
-async def test_a_stranger_finds_no_board(charlie, here, task) -> None:
-    there = f"{here}/tasks/{task.id}"
-    for path in (here, f"{here}/columns", f"{here}/crew", f"{here}/tasks/new"):
+async def test_boards_of_other_organizations_are_not_found(charlie, board_path, task) -> None:
+    task_path = f"{board_path}/tasks/{task.id}"
+    for path in (
+        board_path,
+        f"{board_path}/columns",
+        f"{board_path}/crew",
+        f"{board_path}/tasks/new",
+    ):
         assert (await charlie.get(path)).status_code == 404, path
     for path, data in [
-        (f"{here}/tasks", {"title": "x"}),
-        (f"{there}/moves", {"to": "done"}),
-        (f"{there}/questions", {}),
+        (f"{board_path}/tasks", {"title": "x"}),
+        (f"{task_path}/moves", {"to": "done"}),
+        (f"{task_path}/questions", {}),
     ]:
         assert (await charlie.post(path, data=data)).status_code == 404, path
 
 
-async def test_a_member_without_rights_is_told_so(dana, here) -> None:
-    assert (await dana.get(here)).status_code == 403
+async def test_a_member_without_access_gets_an_error_page(dana, board_path) -> None:
+    assert (await dana.get(board_path)).status_code == 403
 
 
-async def test_a_board_is_found_by_its_readable_address(alice, charlie, world, here) -> None:
+async def test_a_board_is_found_by_its_slug(alice, charlie, world, board_path) -> None:
     found = await alice.get(f"/boards/{world.board.slug}?view=list")
 
     assert found.status_code == 303
-    assert found.headers["Location"] == f"{here}?view=list"
+    assert found.headers["Location"] == f"{board_path}?view=list"
     assert (await charlie.get(f"/boards/{world.board.slug}")).status_code == 404
 
 
 @pytest.mark.parametrize("slug", ["nowhere", "%00", "%ff", "x" * 1_000])
-async def test_a_readable_address_of_no_board_finds_none(alice, slug) -> None:
+async def test_an_unknown_slug_finds_no_board(alice, slug) -> None:
     assert (await alice.get(f"/boards/{slug}")).status_code == 404
 
 
-async def test_a_board_is_found_by_its_readable_address_among_very_many(
-    alice, transaction, world, here
+async def test_a_board_is_found_by_its_slug_among_many(
+    alice, transaction, world, board_path
 ) -> None:
     at = now()
     many = [
@@ -385,20 +410,20 @@ async def test_a_board_is_found_by_its_readable_address_among_very_many(
     async with transaction() as session:
         session.add_all(many)
     found = await alice.get(f"/boards/{world.board.slug}")
-    assert found.headers["Location"] == here
+    assert found.headers["Location"] == board_path
 
 
-async def test_the_first_page_is_where_one_is_needed(alice, transaction, world) -> None:
+async def test_the_start_page_is_the_inbox_if_a_decision_is_pending(
+    alice, transaction, world
+) -> None:
     assert (await alice.get("/")).headers["Location"] == "/boards"
-    await keep(transaction, *world.approval())
+    await keep(transaction, *world.make_approval())
     assert (await alice.get("/")).headers["Location"] == "/approvals"
 
 
-async def test_a_board_of_an_organization_that_one_is_not_looking_at_is_not_there(
-    alice, transaction, world
-) -> None:
+async def test_a_board_of_an_inactive_organization_is_not_found(alice, transaction, world) -> None:
     everything = {"all_boards_read": True, "all_boards_write": True}
-    await keep(transaction, a_member(world.plover, world.alice, **everything))
+    await keep(transaction, make_member(world.plover, world.alice, **everything))
     elsewhere = f"/boards/{world.charlies_board.id}"
 
     assert (await alice.get(elsewhere)).status_code == 404

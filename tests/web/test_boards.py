@@ -1,4 +1,4 @@
-"""The list of boards, a new one, and the settings of one."""
+"""The list of boards, a new board, and the settings of a board."""
 
 import html
 import re
@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from models import Board
-from tests.world import a_gateway, a_main
+from tests.support.world import make_gateway, make_main_agent
 
 HTMX = {"HX-Request": "true"}
 
@@ -30,7 +30,7 @@ def now_in_the_database(transaction):
     return look
 
 
-async def test_everybody_sees_the_boards_that_they_read(alice, bob, dana, charlie) -> None:
+async def test_members_see_readable_boards(alice, bob, dana, charlie) -> None:
     of_alice, of_bob = (await alice.get("/boards")).text, (await bob.get("/boards")).text
     assert "Launch" in of_alice
     assert "Garden" in of_alice
@@ -40,20 +40,20 @@ async def test_everybody_sees_the_boards_that_they_read(alice, bob, dana, charli
     assert "Launch" not in (await charlie.get("/boards")).text
 
 
-async def test_only_admins_are_offered_a_new_board(alice, bob) -> None:
+async def test_only_admins_can_create_boards(alice, bob) -> None:
     assert 'href="/boards/new">' in (await alice.get("/boards")).text
     assert 'href="/boards/new"' not in (await bob.get("/boards")).text
     assert (await bob.get("/boards/new")).status_code == 403
     assert (await bob.post("/boards", data=NEW)).status_code == 403
 
 
-async def test_the_list_comes_alone_when_it_asks_for_itself(alice) -> None:
+async def test_htmx_gets_only_the_list(alice) -> None:
     part = (await alice.get("/boards", headers=HTMX)).text
     assert "Launch" in part
     assert "<html" not in part
 
 
-async def test_a_new_board_has_the_rules_that_were_switched_on(alice, transaction) -> None:
+async def test_a_new_board_has_the_selected_rules(alice, transaction) -> None:
     form = await alice.get("/boards/new")
     assert 'name="require_approval_for_done" value="true" checked' in form.text
 
@@ -81,9 +81,7 @@ async def test_a_new_board_has_the_rules_that_were_switched_on(alice, transactio
         ({"objective": "O" * 100_001}, "At most 100,000 characters."),
     ],
 )
-async def test_a_board_that_lacks_something_is_given_back_as_it_was_typed(
-    alice, wrong, sentence
-) -> None:
+async def test_an_invalid_new_board_keeps_the_submitted_values(alice, wrong, sentence) -> None:
     page = await alice.post("/boards", data=NEW | wrong | {"only_lead_can_change_status": "true"})
 
     assert page.status_code == 422
@@ -94,7 +92,7 @@ async def test_a_board_that_lacks_something_is_given_back_as_it_was_typed(
         assert NEW["description"] in page.text
 
 
-async def test_each_section_of_the_settings_is_saved_by_itself(
+async def test_each_settings_section_is_saved_separately(
     alice, world, settings_of, now_in_the_database
 ) -> None:
     about = {"section": "about", "name": "Lift-off", "slug": "", "description": "Up"}
@@ -126,7 +124,7 @@ async def test_each_section_of_the_settings_is_saved_by_itself(
     assert 'value="2027-01-31"' in (await alice.get(settings_of)).text
 
 
-async def test_a_measure_that_is_no_text_stays_as_it_is(
+async def test_a_metric_that_is_not_text_keeps_its_type(
     alice, world, settings_of, transaction, now_in_the_database
 ) -> None:
     async with transaction() as session:
@@ -163,7 +161,7 @@ async def test_a_measure_that_is_no_text_stays_as_it_is(
         ({"section": "agents", "max_agents": "9" * 400}, "At most 1000."),
     ],
 )
-async def test_a_section_that_is_wrong_comes_back_as_it_was_typed(
+async def test_an_invalid_section_keeps_the_submitted_values(
     alice, world, settings_of, now_in_the_database, typed, sentence
 ) -> None:
     page = await alice.post(settings_of, data=typed)
@@ -177,7 +175,7 @@ async def test_a_section_that_is_wrong_comes_back_as_it_was_typed(
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Los_Angeles"])
-async def test_a_target_in_a_year_that_is_none_elsewhere_is_refused_beside_its_field(
+async def test_an_extreme_target_date_is_rejected_beside_its_field(
     alice, world, transaction, settings_of, day, zone
 ) -> None:
     async with transaction() as session:
@@ -189,7 +187,7 @@ async def test_a_target_in_a_year_that_is_none_elsewhere_is_refused_beside_its_f
     assert "Target date must be in a year from 2 to 9998." in page.text
 
 
-async def test_a_rule_is_saved_as_it_is_switched(
+async def test_a_rule_is_saved_when_it_is_switched(
     alice, world, settings_of, now_in_the_database
 ) -> None:
     switched = {"section": "rules", "comment_required_for_review": "true"}
@@ -205,12 +203,14 @@ async def test_a_rule_is_saved_as_it_is_switched(
     assert not (await now_in_the_database(world.board)).comment_required_for_review
 
 
-async def test_a_section_that_there_is_not_is_refused(alice, settings_of) -> None:
+async def test_an_unknown_section_is_rejected(alice, settings_of) -> None:
     assert (await alice.post(settings_of, data={"section": "x"})).status_code == 422
     assert (await alice.post(settings_of, data={})).status_code == 422
 
 
-async def test_a_board_is_deleted_once_its_name_is_typed(alice, world, now_in_the_database) -> None:
+async def test_a_board_is_deleted_after_its_name_is_typed(
+    alice, world, now_in_the_database
+) -> None:
     address = f"/boards/{world.board.id}/deletions"
 
     other = await alice.post(address, data={"confirmed_name": "Lunch"})
@@ -224,7 +224,7 @@ async def test_a_board_is_deleted_once_its_name_is_typed(alice, world, now_in_th
     assert await now_in_the_database(world.board) is None
 
 
-async def test_who_is_no_admin_changes_no_settings(bob, rita, settings_of, world) -> None:
+async def test_only_admins_change_settings(bob, rita, settings_of, world) -> None:
     for browser in (bob, rita):
         assert (await browser.get(settings_of)).status_code == 403
         about = {"section": "about", "name": "Mine", "description": "x"}
@@ -233,11 +233,11 @@ async def test_who_is_no_admin_changes_no_settings(bob, rita, settings_of, world
         assert (await browser.post(gone, data={"confirmed_name": "Launch"})).status_code == 403
 
 
-async def test_an_admin_without_a_board_does_not_change_it_either(dana, settings_of) -> None:
+async def test_admins_without_access_cannot_change_a_board(dana, settings_of) -> None:
     assert (await dana.get(settings_of)).status_code == 403
 
 
-async def test_for_a_stranger_there_is_no_such_board(charlie, settings_of, world) -> None:
+async def test_settings_of_foreign_boards_are_not_found(charlie, settings_of, world) -> None:
     assert (await charlie.get(settings_of)).status_code == 404
     for typed in ({"section": "about", "name": "x", "description": "x"}, {"section": "about"}):
         assert (await charlie.post(settings_of, data=typed)).status_code == 404
@@ -245,7 +245,7 @@ async def test_for_a_stranger_there_is_no_such_board(charlie, settings_of, world
     assert (await charlie.post(gone, data={"confirmed_name": "Launch"})).status_code == 404
 
 
-async def test_what_people_wrote_is_only_ever_text(alice, world, transaction, settings_of) -> None:
+async def test_user_text_is_escaped(alice, world, transaction, settings_of) -> None:
     async with transaction() as session:
         world.board.name = "<script>alert(1)</script>"
         await session.merge(world.board)
@@ -255,16 +255,16 @@ async def test_what_people_wrote_is_only_ever_text(alice, world, transaction, se
         assert html.escape(world.board.name, quote=False) in page
 
 
-async def test_an_admin_puts_a_board_on_a_gateway_and_takes_it_off(
+async def test_an_admin_sets_and_clears_the_gateway_of_a_board(
     alice, world, settings_of, transaction, now_in_the_database
 ) -> None:
     assert 'name="gateway_id"' not in (page := (await alice.get(settings_of)).text)
     assert "Let its agents run on a gateway" in page
-    ours, theirs = a_gateway(world.tern), a_gateway(world.plover, "Lighthouse")
+    ours, theirs = make_gateway(world.tern), make_gateway(world.plover, "Lighthouse")
     async with transaction() as session:
         session.add_all([ours, theirs])
         await session.flush()
-        session.add_all([a_main(ours)[0], a_main(theirs)[0]])
+        session.add_all([make_main_agent(ours)[0], make_main_agent(theirs)[0]])
     page = (await alice.get(settings_of)).text
     assert "Harbour" in page
     assert "Lighthouse" not in page

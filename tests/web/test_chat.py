@@ -1,4 +1,4 @@
-"""The chat of a board, and its notes, as the browsers of its people show them."""
+"""The chat of a board, and its notes."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy import select
 
+from core.db.engine import TransactionFactory
 from models import Actor, Agent, Board, Message, Note
 from services import boards, memory
-from tests.conftest import Transaction
+from tests.support.world import World
 from tests.web.test_board_page import HTMX
-from tests.world import World
 
 NEW = "New since you were here"
 
@@ -18,62 +18,64 @@ Says = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
-def here(world: World) -> str:
+def board_path(world: World) -> str:
     return f"/boards/{world.board.id}"
 
 
 @pytest.fixture
-def says(transaction: Transaction, world: World) -> Says:
-    """Lets somebody write something down on Launch: in its chat, or with other tags."""
+def post_agent_message(transaction: TransactionFactory, world: World) -> Says:
+    """Return a function that writes a chat message or note on Launch."""
 
     async def say(words: str, who: Actor | None = None, tags: tuple[str, ...] = ("chat",)) -> None:
         async with transaction() as session:
             actor = who or world.worker
-            board = await boards.hold(session, world.alice, world.board.id)
+            board = await boards.lock_board(session, world.alice, world.board.id)
             draft = memory.NoteDraft(content=words, tags=tags)
-            place = memory.on_board(board)
-            await memory.write(session, actor, place, draft, base_url="http://mission.test")
+            place = memory.board_scope(board)
+            await memory.create_note(session, actor, place, draft, base_url="http://mission.test")
 
     return say
 
 
 def log(html: str) -> str:
-    """Return what the page shows of what was said."""
+    """Return the HTML of the messages."""
     return html.split('role="log"')[1].split("<form")[0]
 
 
-async def test_the_chat_shows_who_said_what_the_newest_last(alice, here, says, world) -> None:
-    await says("**First** <b>of all</b>", world.lead)
-    await says("Second", world.alice)
-    await says("Third", world.bob)
-    await says("Not said, written down", tags=("plan",))
+async def test_messages_are_shown_with_their_authors_newest_last(
+    alice, board_path, post_agent_message, world
+) -> None:
+    await post_agent_message("**First** <b>of all</b>", world.lead)
+    await post_agent_message("Second", world.alice)
+    await post_agent_message("Third", world.bob)
+    await post_agent_message("Not said, written down", tags=("plan",))
 
-    said = log((await alice.get(f"{here}/chat")).text)
+    text = log((await alice.get(f"{board_path}/chat")).text)
 
     order = [world.lead.name, "<strong>First</strong> &lt;b&gt;", "You ·", "Second", "Bob", "Third"]
-    places = [said.index(words) for words in order]
+    places = [text.index(words) for words in order]
     assert places == sorted(places)
-    assert "Not said" not in said
+    assert "Not said" not in text
 
 
-async def test_a_message_goes_to_the_lead_and_to_whom_it_calls(
-    bob, here, transaction, world
+async def test_a_message_is_delivered_to_the_lead_and_mentioned_agents(
+    bob, board_path, transaction, world
 ) -> None:
     called = f"Look here, @{world.other_worker.name.replace(' ', '-')}"
-    answer = await bob.post(f"{here}/chat", data={"content": called})
+    answer = await bob.post(f"{board_path}/chat", data={"content": called})
 
     assert answer.status_code == 303
-    assert answer.headers["Location"] == f"{here}/chat#say"
-    assert "Look here" in (await bob.get(f"{here}/chat")).text
+    assert answer.headers["Location"] == f"{board_path}/chat#say"
+    assert "Look here" in (await bob.get(f"{board_path}/chat")).text
     async with transaction() as session:
         [note] = (await session.scalars(select(Note))).all()
         assert (note.user_id, note.is_chat) == (world.bob.id, True)
-        told = set(await session.scalars(select(Message.agent_id)))
-    assert told == {world.lead.id, world.other_worker.id}
+        recipients = set(await session.scalars(select(Message.agent_id)))
+    assert recipients == {world.lead.id, world.other_worker.id}
 
 
-async def test_a_command_in_the_chat_pauses_the_board(alice, here, transaction, world) -> None:
-    answer = await alice.post(f"{here}/chat", data={"content": "/pause"}, headers=HTMX)
+async def test_a_chat_command_pauses_the_board(alice, board_path, transaction, world) -> None:
+    answer = await alice.post(f"{board_path}/chat", data={"content": "/pause"}, headers=HTMX)
 
     assert answer.status_code == 200
     assert "<html" not in answer.text
@@ -81,23 +83,25 @@ async def test_a_command_in_the_chat_pauses_the_board(alice, here, transaction, 
     async with transaction() as session:
         board = await session.get_one(Board, world.board.id, populate_existing=True)
         assert board.paused_at is not None
-    assert "Paused by you" in (await alice.get(f"{here}/chat")).text
+    assert "Paused by you" in (await alice.get(f"{board_path}/chat")).text
 
 
-async def test_what_is_wrong_with_a_message_stands_at_the_box(alice, here, transaction) -> None:
+async def test_an_invalid_message_shows_its_error_in_the_form(
+    alice, board_path, transaction
+) -> None:
     for headers in ({}, HTMX):
-        answer = await alice.post(f"{here}/chat", data={"content": " "}, headers=headers)
+        answer = await alice.post(f"{board_path}/chat", data={"content": " "}, headers=headers)
         assert answer.status_code == 422
         assert 'id="message-error"' in answer.text
     async with transaction() as session:
         assert (await session.scalars(select(Note))).all() == []
 
 
-async def test_earlier_messages_come_when_they_are_asked_for(alice, here, says) -> None:
+async def test_earlier_messages_can_be_opened(alice, board_path, post_agent_message) -> None:
     for number in range(51):
-        await says(f"Message {number:02}.")
+        await post_agent_message(f"Message {number:02}.")
 
-    newest = (await alice.get(f"{here}/chat")).text
+    newest = (await alice.get(f"{board_path}/chat")).text
     assert "Message 00." not in newest
     assert "Message 50." in newest
     [earlier] = re.findall(r'href="([^"]*)">Earlier', newest)
@@ -107,65 +111,75 @@ async def test_earlier_messages_come_when_they_are_asked_for(alice, here, says) 
     assert "Later" in before
 
 
-async def test_a_message_lights_the_chat_until_it_is_read(alice, bob, here, says, world) -> None:
-    await says("One")
-    assert 'aria-label="Chat, 1 new"' in (await alice.get(here)).text
-    assert NEW not in (await alice.get(f"{here}/chat")).text  # to whom everything is new
-    assert 'aria-label="Chat"' in (await alice.get(f"{here}/chat/news", headers=HTMX)).text
+async def test_a_message_highlights_the_chat_until_it_is_read(
+    alice, bob, board_path, post_agent_message, world
+) -> None:
+    await post_agent_message("One")
+    assert 'aria-label="Chat, 1 new"' in (await alice.get(board_path)).text
+    assert (
+        NEW not in (await alice.get(f"{board_path}/chat")).text
+    )  # on the first visit nothing is marked as new
+    assert 'aria-label="Chat"' in (await alice.get(f"{board_path}/chat/news", headers=HTMX)).text
 
-    await says("Two")
-    await says("Mine", world.alice)
+    await post_agent_message("Two")
+    await post_agent_message("Mine", world.alice)
 
-    assert 'aria-label="Chat, 1 new"' in (await alice.get(f"{here}/chat/news")).text
-    assert 'aria-label="Chat, 3 new"' in (await bob.get(here)).text
-    page = (await alice.get(f"{here}/chat")).text
+    assert 'aria-label="Chat, 1 new"' in (await alice.get(f"{board_path}/chat/news")).text
+    assert 'aria-label="Chat, 3 new"' in (await bob.get(board_path)).text
+    page = (await alice.get(f"{board_path}/chat")).text
     assert page.index("One") < page.index(NEW) < page.index("Two")
     [again] = re.findall(r'id="talk" hx-get="([^"]*)"', page)
-    assert NEW in (await alice.get(again, headers=HTMX)).text  # it stays while the page is open
-    assert NEW not in (await alice.get(f"{here}/chat")).text
+    assert (
+        NEW in (await alice.get(again, headers=HTMX)).text
+    )  # the mark stays while the page is open
+    assert NEW not in (await alice.get(f"{board_path}/chat")).text
 
 
-async def test_notes_stand_apart_with_their_tags_the_newest_first(alice, here, says) -> None:
-    assert "No notes yet" in (await alice.get(f"{here}/notes")).text
-    await says("We ship on Friday", tags=("decision",))
-    await says("We ship on Monday", tags=("plan",))
-    await says("Only said")
+async def test_notes_are_separate_with_tags_newest_first(
+    alice, board_path, post_agent_message
+) -> None:
+    assert "No notes yet" in (await alice.get(f"{board_path}/notes")).text
+    await post_agent_message("We ship on Friday", tags=("decision",))
+    await post_agent_message("We ship on Monday", tags=("plan",))
+    await post_agent_message("Only said")
 
     for headers in ({}, HTMX):
-        page = (await alice.get(f"{here}/notes", headers=headers)).text
+        page = (await alice.get(f"{board_path}/notes", headers=headers)).text
         assert page.index("We ship on Monday") < page.index("We ship on Friday")
         assert "decision" in page
         assert "Only said" not in page
 
 
-async def test_a_reader_reads_and_is_told_why_there_is_no_box(rita, here, says) -> None:
-    await says("For everybody")
-    page = (await rita.get(f"{here}/chat")).text
+async def test_readers_see_why_they_cannot_write(rita, board_path, post_agent_message) -> None:
+    await post_agent_message("For everybody")
+    page = (await rita.get(f"{board_path}/chat")).text
     assert "For everybody" in page
     assert "<textarea" not in page
     assert "An admin of the organization can let you" in page
-    assert (await rita.get(f"{here}/notes")).status_code == 200
-    assert (await rita.post(f"{here}/chat", data={"content": "Hello"})).status_code == 403
+    assert (await rita.get(f"{board_path}/notes")).status_code == 200
+    assert (await rita.post(f"{board_path}/chat", data={"content": "Hello"})).status_code == 403
 
 
-async def test_a_stranger_finds_no_chat(charlie, dana, here, says, transaction) -> None:
-    await says("For us")
+async def test_the_chat_of_a_foreign_board_is_not_found(
+    charlie, dana, board_path, post_agent_message, transaction
+) -> None:
+    await post_agent_message("For us")
     for path in ("/chat", "/chat/news", "/notes"):
-        assert (await charlie.get(f"{here}{path}")).status_code == 404, path
-        assert (await dana.get(f"{here}{path}")).status_code == 403, path
-    assert (await charlie.post(f"{here}/chat", data={"content": "Hello"})).status_code == 404
+        assert (await charlie.get(f"{board_path}{path}")).status_code == 404, path
+        assert (await dana.get(f"{board_path}{path}")).status_code == 403, path
+    assert (await charlie.post(f"{board_path}/chat", data={"content": "Hello"})).status_code == 404
     async with transaction() as session:
         assert len((await session.scalars(select(Note))).all()) == 1
 
 
-async def test_who_calls_a_lead_that_there_is_not_is_told_at_the_box(
-    alice, here, transaction, world
+async def test_a_mention_of_a_missing_lead_shows_a_notice(
+    alice, board_path, transaction, world
 ) -> None:
     words = "@lead reached nobody"
-    task = world.task()
+    task = world.make_task()
     async with transaction() as session:
         session.add(task)
-    boxes = {f"{here}/chat": "content", f"{here}/tasks/{task.id}/comments": "message"}
+    boxes = {f"{board_path}/chat": "content", f"{board_path}/tasks/{task.id}/comments": "message"}
     for headers in ({}, HTMX):
         for path, field in boxes.items():
             data = {field: "What now, @lead?"}
@@ -177,9 +191,9 @@ async def test_who_calls_a_lead_that_there_is_not_is_told_at_the_box(
         await session.delete(await session.get_one(Agent, world.lead.id))
     for headers in ({}, HTMX):
         for path, field in boxes.items():
-            for said, is_missed in [("What now, @lead?", True), ("Nothing", False)]:
+            for text, is_missed in [("What now, @lead?", True), ("Nothing", False)]:
                 answer = await alice.post(
-                    path, data={field: said}, headers=headers, follow_redirects=True
+                    path, data={field: text}, headers=headers, follow_redirects=True
                 )
                 assert answer.status_code == 200
                 assert (words in answer.text) == is_missed, path

@@ -1,39 +1,41 @@
-"""The first run, as the browser of whoever has just installed the product asks for it."""
+"""The first run of an installation."""
 
 import pytest
 
+from core.db.engine import TransactionFactory
 from services import identity
-from tests.conftest import Transaction
 
 OWNER = {"name": "Mara Okafor", "email": "Mara@Example.com", "password": "a quiet long watch"}
 
 
 @pytest.fixture
-async def link(transaction: Transaction) -> str:
+async def link(transaction: TransactionFactory) -> str:
     async with transaction() as session:
-        secret = await identity.first_run_link(session)
+        secret = await identity.create_first_run_link(session)
     assert secret
     return secret
 
 
-async def test_the_link_makes_the_owner_and_signs_them_in(nobody, link) -> None:
-    page = await nobody.get("/first-run", params={"link": link})
+async def test_the_link_creates_the_owner_and_signs_them_in(anonymous, link) -> None:
+    page = await anonymous.get("/first-run", params={"link": link})
     assert page.status_code == 200
     assert 'name="password"' in page.text
 
-    made = await nobody.post("/first-run", data=OWNER | {"link": link})
+    made = await anonymous.post("/first-run", data=OWNER | {"link": link})
 
     assert (made.status_code, made.headers["Location"]) == (303, "/")
     assert "HttpOnly" in made.headers["Set-Cookie"]
-    assert (await nobody.get("/welcome")).status_code == 200
+    assert (await anonymous.get("/welcome")).status_code == 200
 
 
-async def test_once_there_is_an_owner_the_link_is_dead(nobody, link) -> None:
-    await nobody.post("/first-run", data=OWNER | {"link": link})
-    nobody.cookies.clear()
+async def test_the_link_is_invalid_after_an_owner_exists(anonymous, link) -> None:
+    await anonymous.post("/first-run", data=OWNER | {"link": link})
+    anonymous.cookies.clear()
 
-    shown = await nobody.get("/first-run", params={"link": link})
-    again = await nobody.post("/first-run", data=OWNER | {"link": link, "email": "x@example.com"})
+    shown = await anonymous.get("/first-run", params={"link": link})
+    again = await anonymous.post(
+        "/first-run", data=OWNER | {"link": link, "email": "x@example.com"}
+    )
 
     for page in (shown, again):
         assert page.status_code == 410
@@ -42,17 +44,17 @@ async def test_once_there_is_an_owner_the_link_is_dead(nobody, link) -> None:
 
 
 @pytest.mark.parametrize("path", ["/first-run", "/first-run?link="])
-async def test_without_a_link_nobody_is_offered_to_become_the_owner(nobody, link, path) -> None:
-    page = await nobody.get(path)
+async def test_without_a_link_no_owner_can_be_created(anonymous, link, path) -> None:
+    page = await anonymous.get(path)
 
     assert page.status_code == 404
     assert 'name="password"' not in page.text
 
 
-async def test_a_link_that_was_never_made_opens_nothing(nobody, link) -> None:
-    invented = await nobody.post("/first-run", data=OWNER | {"link": "mc_first_invented"})
+async def test_an_unknown_link_is_invalid(anonymous, link) -> None:
+    invented = await anonymous.post("/first-run", data=OWNER | {"link": "mc_first_invented"})
     assert invented.status_code == 410
-    assert (await nobody.get("/first-run", params={"link": link})).status_code == 200
+    assert (await anonymous.get("/first-run", params={"link": link})).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -65,10 +67,8 @@ async def test_a_link_that_was_never_made_opens_nothing(nobody, link) -> None:
         ({"password": "short"}, "A password has at least 10 characters."),
     ],
 )
-async def test_what_is_wrong_is_told_beside_the_field_and_nothing_is_lost(
-    nobody, link, wrong, sentence
-) -> None:
-    page = await nobody.post("/first-run", data=OWNER | {"link": link} | wrong)
+async def test_field_errors_keep_the_submitted_values(anonymous, link, wrong, sentence) -> None:
+    page = await anonymous.post("/first-run", data=OWNER | {"link": link} | wrong)
 
     assert page.status_code == 422
     assert sentence in page.text
@@ -76,16 +76,18 @@ async def test_what_is_wrong_is_told_beside_the_field_and_nothing_is_lost(
     assert OWNER["password"] not in page.text
     if "name" not in wrong:
         assert 'value="Mara Okafor"' in page.text
-    assert (await nobody.get("/first-run", params={"link": link})).status_code == 200
+    assert (await anonymous.get("/first-run", params={"link": link})).status_code == 200
 
 
-async def test_bytes_that_are_no_text_are_refused(nobody, link) -> None:
+async def test_invalid_bytes_are_rejected(anonymous, link) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     for body in (b"name=%ff%fe", b"name=\xff\xfe", b"&".join([b"a=1"] * 3_000)):
-        assert (await nobody.post("/first-run", content=body, headers=headers)).status_code == 422
+        assert (
+            await anonymous.post("/first-run", content=body, headers=headers)
+        ).status_code == 422
 
 
-async def test_another_site_cannot_send_the_form(nobody, link) -> None:
+async def test_another_site_cannot_submit_the_form(anonymous, link) -> None:
     elsewhere = {"Sec-Fetch-Site": "cross-site"}
-    made = await nobody.post("/first-run", data=OWNER | {"link": link}, headers=elsewhere)
+    made = await anonymous.post("/first-run", data=OWNER | {"link": link}, headers=elsewhere)
     assert made.status_code == 403

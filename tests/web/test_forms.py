@@ -1,4 +1,4 @@
-"""How forms are read, and given back."""
+"""Parsing of forms, and their errors."""
 
 from datetime import UTC, date
 from typing import Annotated
@@ -7,33 +7,33 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import BaseModel
 
-from kit.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
-from web import forms
-from web.ages import moment_of
-from web.board_forms import MIDNIGHT, day_in
+from core.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
+from web.boards.forms import MIDNIGHT, format_date_field
+from web.ui import forms
+from web.ui.time_format import combine_local
 
 
 class Thing(BaseModel):
     name: forms.Line
-    note: Annotated[forms.Text | None, forms.OrNothing] = None
+    note: Annotated[forms.Text | None, forms.BlankAsNone] = None
     count: int = 1
-    day: Annotated[date | None, forms.OrNothing] = None
+    day: Annotated[date | None, forms.BlankAsNone] = None
     on: forms.Switch = False
     parts: list[str] = []
 
 
-def test_what_was_typed_becomes_what_it_means() -> None:
+def test_submitted_values_are_converted() -> None:
     typed = {"name": [" A thing "], "note": [" "], "count": ["3"], "on": ["true"], "day": [""]}
-    thing = forms.Form(typed | {"parts": ["a", "b"], "more": ["x"]}).into(Thing)
+    thing = forms.Form(typed | {"parts": ["a", "b"], "more": ["x"]}).parse(Thing)
     assert (thing.name, thing.note, thing.count, thing.on) == ("A thing", None, 3, True)
     assert (thing.day, thing.parts) == (None, ["a", "b"])
     assert "day" in thing.model_fields_set
 
 
-def test_every_field_that_is_wrong_is_told_at_once() -> None:
+def test_all_field_errors_are_shown_at_once() -> None:
     form = forms.Form({"name": [""], "count": ["many"], "day": ["soon"]})
-    with form.refusals():
-        form.into(Thing)
+    with form.catch_errors():
+        form.parse(Thing)
     assert form.status == 422
     assert form.errors == {
         "name": "Fill this in.",
@@ -43,44 +43,44 @@ def test_every_field_that_is_wrong_is_told_at_once() -> None:
     assert form.value("count", 7) == "many"
 
 
-def test_a_form_that_was_not_sent_shows_what_there_is() -> None:
+def test_an_unsubmitted_form_shows_the_stored_values() -> None:
     form = forms.Form()
     assert (form.value("name", "Launch"), form.value("note", None)) == ("Launch", "")
     assert form.is_on("on", True)
     assert forms.Form({}).is_on("on", True) is False
 
 
-@pytest.mark.parametrize(("refusal", "status"), [(Invalid, 422), (Conflict, 409), (Forbidden, 403)])
-def test_a_refusal_is_told_beside_its_field_or_for_the_whole(refusal, status) -> None:
+@pytest.mark.parametrize(("error", "status"), [(Invalid, 422), (Conflict, 409), (Forbidden, 403)])
+def test_an_error_is_shown_beside_its_field_or_for_the_form(error, status) -> None:
     form = forms.Form({})
-    with form.refusals():
-        raise refusal("no", "That is taken.", field="name")
+    with form.catch_errors():
+        raise error("no", "That is taken.", field="name")
     assert (form.error("name"), form.problem, form.status) == ("That is taken.", "", status)
 
     form = forms.Form({})
-    with form.refusals():
-        raise refusal("no", "Not now.")
+    with form.catch_errors():
+        raise error("no", "Not now.")
     assert (form.errors, form.problem) == ({}, "Not now.")
 
 
-@pytest.mark.parametrize("refusal", [NotFound("no", "Not there."), TooMany(3)])
-def test_what_is_not_about_the_form_goes_on(refusal) -> None:
-    with pytest.raises(type(refusal)), forms.Form({}).refusals():
-        raise refusal
+@pytest.mark.parametrize("error", [NotFound("no", "Not there."), TooMany(3)])
+def test_other_errors_are_not_caught_by_the_form(error) -> None:
+    with pytest.raises(type(error)), forms.Form({}).catch_errors():
+        raise error
 
 
-def test_a_day_is_the_day_where_the_person_is() -> None:
+def test_a_date_is_in_the_time_zone_of_the_user() -> None:
     for name in ("Pacific/Kiritimati", "America/Los_Angeles", "UTC"):
         zone = ZoneInfo(name)
-        start = moment_of(date(2027, 1, 31), MIDNIGHT, zone)
+        start = combine_local(date(2027, 1, 31), MIDNIGHT, zone)
         assert start is not None
         assert start.tzinfo is UTC
-        assert day_in(start, zone) == "2027-01-31"
+        assert format_date_field(start, zone) == "2027-01-31"
 
 
 @pytest.mark.parametrize(
     ("text", "number"),
     [("12", 12), (None, 0), ("", 0), ("-1", 0), ("1.5", 0), ("²", 0), ("٣", 0), ("9" * 18, 0)],
 )
-def test_an_address_that_names_no_number_names_none(text, number) -> None:
-    assert forms.number_in(text) == number
+def test_an_invalid_number_in_an_address_is_zero(text, number) -> None:
+    assert forms.parse_number(text) == number

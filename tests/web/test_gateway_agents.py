@@ -1,4 +1,4 @@
-"""The page that links agents which others made on a gateway."""
+"""The page that links existing agents of a gateway."""
 
 import html
 import re
@@ -8,25 +8,25 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
+from core.db.engine import TransactionFactory
 from models import Agent, Gateway
-from tests.conftest import Transaction
-from tests.openclaw.workshop import Workshop
+from tests.support.fake_agents_gateway import FakeAgentsGateway
+from tests.support.world import World
 from tests.web.conftest import Browsers
-from tests.world import World
 
 HTMX = {"HX-Request": "true"}
 OURS = "mc-0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"
 
 
 @pytest.fixture
-def address(gateway: Gateway, workshop: Workshop) -> str:
+def address(gateway: Gateway, fake_gateway: FakeAgentsGateway) -> str:
     others = {
         "writer": {"name": "Wanda", "workspace": "/home/wanda"},
         "painter": {"name": "Pablo", "workspace": "/home/pablo"},
         OURS: {"name": "Lost one"},
     }
-    workshop.entries.update(others)
-    workshop.calls.clear()
+    fake_gateway.entries.update(others)
+    fake_gateway.calls.clear()
     return f"/gateways/{gateway.id}/agents"
 
 
@@ -39,18 +39,18 @@ def tokens(page: str) -> list[str]:
     return re.findall(r'<code class="trunc">(mc_agent_[\w-]+)</code>', page)
 
 
-async def linked(transaction: Transaction) -> list[Agent]:
+async def linked(transaction: TransactionFactory) -> list[Agent]:
     async with transaction() as session:
         query = select(Agent).where(Agent.is_linked).order_by(Agent.name)
         return list(await session.scalars(query))
 
 
-async def test_the_agents_that_are_there_are_listed_with_those_that_are_ours(
-    alice: httpx2.AsyncClient, address: str, workshop: Workshop
+async def test_gateway_agents_are_listed_with_their_local_agents(
+    alice: httpx2.AsyncClient, address: str, fake_gateway: FakeAgentsGateway
 ) -> None:
     page = (await alice.get(address)).text
     assert 'hx-trigger="load"' in page
-    assert workshop.calls == []
+    assert fake_gateway.calls == []
     for answer in (
         await alice.get(address, headers=HTMX),
         await alice.get(f"{address}?wait=1"),
@@ -62,13 +62,13 @@ async def test_the_agents_that_are_there_are_listed_with_those_that_are_ours(
         assert re.search(r"<b>Lost one</b><span[^>]*>Made by another Mission Control", answer.text)
 
 
-async def test_what_is_ticked_is_linked_and_each_token_is_shown_once_with_what_to_give_it(
+async def test_selected_agents_are_linked_and_tokens_shown_once(
     alice: httpx2.AsyncClient,
     address: str,
     typed: dict[str, Any],
-    transaction: Transaction,
+    transaction: TransactionFactory,
     browsers: Browsers,
-    workshop: Workshop,
+    fake_gateway: FakeAgentsGateway,
 ) -> None:
     wanted = typed | {"agent": ["writer", "painter"], "name:painter": "Paula"}
     page = await alice.post(address, data=wanted)
@@ -79,11 +79,13 @@ async def test_what_is_ticked_is_linked_and_each_token_is_shown_once_with_what_t
     text = html.unescape(page.text)
     for token in (first, second):
         assert f"AUTH_TOKEN={token}" in text
-        seen = await browsers(None).get("/api/v1/agent/boards", headers={"X-Agent-Token": token})
-        assert seen.json()["items"][0]["name"] == "Garden"
+        response = await browsers(None).get(
+            "/api/v1/agent/boards", headers={"X-Agent-Token": token}
+        )
+        assert response.json()["items"][0]["name"] == "Garden"
     assert "WORKSPACE_PATH=/home/wanda" in text
     assert "AGENT_NAME=Paula" in text
-    assert workshop.changes == []
+    assert fake_gateway.changes == []
 
     after = (await alice.get(f"{address}?wait=1")).text
     assert tokens(after) == []
@@ -91,8 +93,8 @@ async def test_what_is_ticked_is_linked_and_each_token_is_shown_once_with_what_t
     assert after.count("</svg>Linked</span>") == 2
 
 
-async def test_with_another_token_the_lines_for_a_linked_agent_are_shown_again(
-    alice: httpx2.AsyncClient, address: str, typed: dict[str, Any], transaction: Transaction
+async def test_a_new_token_shows_the_instructions_of_a_linked_agent(
+    alice: httpx2.AsyncClient, address: str, typed: dict[str, Any], transaction: TransactionFactory
 ) -> None:
     [before] = tokens((await alice.post(address, data=typed)).text)
     [wanda] = await linked(transaction)
@@ -105,7 +107,7 @@ async def test_with_another_token_the_lines_for_a_linked_agent_are_shown_again(
 
 
 async def test_a_linked_agent_may_lead(
-    alice: httpx2.AsyncClient, address: str, typed: dict[str, Any], transaction: Transaction
+    alice: httpx2.AsyncClient, address: str, typed: dict[str, Any], transaction: TransactionFactory
 ) -> None:
     page = await alice.post(address, data=typed | {"kind": "lead"})
     assert "# You also lead a board in Mission Control" in page.text
@@ -127,11 +129,11 @@ async def test_a_linked_agent_may_lead(
         ({"agent": ["writer", "painter"], "kind": "lead"}, 409, "leads this board already."),
     ],
 )
-async def test_what_cannot_be_linked_is_given_back_as_it_was_chosen(
+async def test_an_invalid_link_keeps_the_submitted_values(
     alice: httpx2.AsyncClient,
     address: str,
     typed: dict[str, Any],
-    transaction: Transaction,
+    transaction: TransactionFactory,
     wrong: dict[str, Any],
     status: int,
     sentence: str,
@@ -145,14 +147,17 @@ async def test_what_cannot_be_linked_is_given_back_as_it_was_chosen(
         assert ('value="writer" checked' in page.text) == ("writer" in (typed | wrong)["agent"])
 
 
-async def test_a_gateway_that_is_away_is_told_and_nothing_is_linked(
+async def test_an_unreachable_gateway_is_shown_and_nothing_is_linked(
     alice: httpx2.AsyncClient,
     address: str,
     typed: dict[str, Any],
-    transaction: Transaction,
-    workshop: Workshop,
+    transaction: TransactionFactory,
+    fake_gateway: FakeAgentsGateway,
 ) -> None:
-    workshop.refuses = {"code": "INVALID_REQUEST", "details": {"code": "AUTH_TOKEN_MISMATCH"}}
+    fake_gateway.connect_error = {
+        "code": "INVALID_REQUEST",
+        "details": {"code": "AUTH_TOKEN_MISMATCH"},
+    }
     assert "Harbour did not answer." in (await alice.get(address, headers=HTMX)).text
     refused = await alice.post(address, data=typed)
     assert refused.status_code == 502
@@ -160,12 +165,12 @@ async def test_a_gateway_that_is_away_is_told_and_nothing_is_linked(
     assert await linked(transaction) == []
 
 
-async def test_unlinking_leaves_it_running(
+async def test_an_unlinked_agent_continues_to_run(
     alice: httpx2.AsyncClient,
     address: str,
     typed: dict[str, Any],
-    transaction: Transaction,
-    workshop: Workshop,
+    transaction: TransactionFactory,
+    fake_gateway: FakeAgentsGateway,
     world: World,
 ) -> None:
     await alice.post(address, data=typed)
@@ -178,18 +183,18 @@ async def test_unlinking_leaves_it_running(
     gone = await alice.post(f"{address}/{wanda.id}/endings")
     assert (gone.status_code, gone.headers["Location"]) == (303, f"{address}?wait=1")
     assert await linked(transaction) == []
-    assert "writer" in workshop.listed()
-    assert workshop.changes == []
+    assert "writer" in fake_gateway.listed_agents()
+    assert fake_gateway.changes == []
 
 
-async def test_only_admins_link_and_only_to_boards_that_they_change(
+async def test_only_admins_link_agents_to_boards_they_can_change(
     alice: httpx2.AsyncClient,
     bob: httpx2.AsyncClient,
     dana: httpx2.AsyncClient,
     charlie: httpx2.AsyncClient,
     address: str,
     typed: dict[str, Any],
-    transaction: Transaction,
+    transaction: TransactionFactory,
     world: World,
 ) -> None:
     for browser, status in ((bob, 403), (charlie, 404)):

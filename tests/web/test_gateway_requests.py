@@ -1,4 +1,4 @@
-"""What agents on gateways ask stands in "Needs you", exactly, and is answered there once."""
+"""Gateway requests in the inbox, shown exactly and resolved once."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from kit.clock import now
+from core.clock import now
+from core.db.engine import TransactionFactory
 from models import Agent, Gateway, GatewayRequest, RequestKind, RequestState
-from tests.conftest import Transaction
+from tests.support.world import World, make_gateway, make_gateway_request
 from tests.web.conftest import Browsers
-from tests.world import World, a_gateway, a_request
-from web.ages import iso
+from web.ui.time_format import format_iso
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#inbox"}
 TWO = """[{"question":"Which colour?","questionId":"colour","isOther":true,
@@ -27,17 +27,17 @@ Ask = Callable[..., Awaitable[GatewayRequest]]
 
 
 @pytest.fixture
-async def gateway(transaction: Transaction, world: World) -> Gateway:
-    gateway = a_gateway(world.tern)
+async def gateway(transaction: TransactionFactory, world: World) -> Gateway:
+    gateway = make_gateway(world.tern)
     async with transaction() as session:
         session.add(gateway)
     return gateway
 
 
 @pytest.fixture
-def ask(transaction: Transaction, gateway: Gateway, world: World) -> Ask:
+def ask(transaction: TransactionFactory, gateway: Gateway, world: World) -> Ask:
     async def ask(exact: str = "rm -rf build", agent: Agent | None = None, **fields: Any) -> Any:
-        request = a_request(gateway, agent or world.worker, exact=exact, **fields)
+        request = make_gateway_request(gateway, agent or world.worker, exact=exact, **fields)
         async with transaction() as session:
             session.add(request)
         return request
@@ -45,7 +45,7 @@ def ask(transaction: Transaction, gateway: Gateway, world: World) -> Ask:
     return ask
 
 
-async def stored(transaction: Transaction, request: GatewayRequest) -> GatewayRequest:
+async def stored(transaction: TransactionFactory, request: GatewayRequest) -> GatewayRequest:
     async with transaction() as session:
         query = select(GatewayRequest).where(GatewayRequest.id == request.id)
         found = await session.scalar(query)
@@ -57,29 +57,33 @@ def current(html: str) -> list[str]:
     return re.findall(r'id="request-([^"]*)"[^>]*aria-current="true"', html)
 
 
-async def test_a_command_is_shown_to_the_character_with_what_it_needs_to_be_judged(
-    alice, ask: Ask
-) -> None:
-    asked = await ask(
+async def test_a_command_is_shown_exactly_with_its_context(alice, ask: Ask) -> None:
+    gateway_request = await ask(
         "\nrm  -rf 'a'\t\u202e<b>\n",
         context={"path": "/usr/bin/rm", "warning": "Careful."},
     )
-    for address in ("/approvals", f"/approvals/requests/{asked.id}"):
+    for address in ("/approvals", f"/approvals/requests/{gateway_request.id}"):
         page = (await alice.get(address)).text
         shown = page.partition("The exact command")[2].partition("</pre>")[0]
-        # HTML drops the first line break of a <pre>: ours, so that the command keeps its own
+        # HTML drops the first line break of a <pre>, so the template adds one
         assert re.sub(r"<[^>]*>", "", shown.partition(">\n")[2]) == (
             "\nrm  -rf &#39;a&#39;\tU+202E&lt;b&gt;\n"
         )
         assert "\u202e" not in page
-        for text in (asked.sha256[:12], "/agents/work", "/usr/bin/rm", "Careful.", "Worker"):
+        for text in (
+            gateway_request.sha256[:12],
+            "/agents/work",
+            "/usr/bin/rm",
+            "Careful.",
+            "Worker",
+        ):
             assert text in page
         assert "cannot be taken back" in page
-        assert f'name="sha256" value="{asked.sha256}"' in page
+        assert f'name="sha256" value="{gateway_request.sha256}"' in page
         assert "undoings" not in page
 
 
-async def test_that_a_token_is_masked_is_said_where_it_is(alice, ask: Ask) -> None:
+async def test_a_masked_token_is_mentioned(alice, ask: Ask) -> None:
     masked = await ask("curl mc_agent_***", sha256="a" * 64)
     as_it_is = await ask("curl mc_agent_***")
     page = (await alice.get(f"/approvals/requests/{masked.id}")).text
@@ -88,16 +92,23 @@ async def test_that_a_token_is_masked_is_said_where_it_is(alice, ask: Ask) -> No
     assert "A token of ours" not in page
 
 
-async def test_it_counts_in_the_lamp_of_those_who_may_answer(
-    alice, bob, rita, dana, ask: Ask, world: World, transaction: Transaction, gateway: Gateway
+async def test_requests_count_for_members_who_may_resolve_them(
+    alice,
+    bob,
+    rita,
+    dana,
+    ask: Ask,
+    world: World,
+    transaction: TransactionFactory,
+    gateway: Gateway,
 ) -> None:
     await ask()
     async with transaction() as session:
-        session.add(a_request(gateway, None, exact="whoami"))
-    for browser, needs, here in ((alice, 2, 2), (bob, 1, 1), (rita, 0, 0), (dana, 1, 1)):
+        session.add(make_gateway_request(gateway, None, exact="whoami"))
+    for browser, needs, requests in ((alice, 2, 2), (bob, 1, 1), (rita, 0, 0), (dana, 1, 1)):
         page = (await browser.get("/approvals")).text
         assert f'data-needs="{needs}"' in page
-        assert len(re.findall('<li class="ask-row"', page)) == here
+        assert len(re.findall('<li class="ask-row"', page)) == requests
     assert (await alice.get("/")).headers["Location"] == "/approvals"
     assert (await rita.get("/")).headers["Location"] == "/boards"
     only = (await alice.get(f"/approvals?board={world.garden.id}")).text
@@ -105,62 +116,72 @@ async def test_it_counts_in_the_lamp_of_those_who_may_answer(
 
 
 @pytest.mark.parametrize(("name", "status"), [("rita", 403), ("dana", 403), ("charlie", 404)])
-async def test_others_neither_see_nor_answer_it(
-    name: str, status: int, browsers: Browsers, ask: Ask, transaction: Transaction, world: World
+async def test_others_cannot_see_or_resolve_a_request(
+    name: str,
+    status: int,
+    browsers: Browsers,
+    ask: Ask,
+    transaction: TransactionFactory,
+    world: World,
 ) -> None:
-    browser, asked = browsers(getattr(world, name)), await ask()
-    form = {"sha256": asked.sha256, "decision": "allow-once"}
-    page = await browser.get(f"/approvals/requests/{asked.id}")
-    posted = await browser.post(f"/approvals/requests/{asked.id}/answers", data=form)
+    browser, gateway_request = browsers(getattr(world, name)), await ask()
+    form = {"sha256": gateway_request.sha256, "decision": "allow-once"}
+    page = await browser.get(f"/approvals/requests/{gateway_request.id}")
+    posted = await browser.post(f"/approvals/requests/{gateway_request.id}/answers", data=form)
     assert (page.status_code, posted.status_code) == (status, status)
     assert "rm -rf" not in page.text + posted.text
-    assert (await stored(transaction, asked)).state is RequestState.WAITING
+    assert (await stored(transaction, gateway_request)).state is RequestState.WAITING
 
 
-async def test_only_what_the_gateway_takes_is_offered(alice, ask: Ask) -> None:
-    asked = await ask(allowed_decisions=["allow-always", "deny"])
-    page = (await alice.get(f"/approvals/requests/{asked.id}")).text
+async def test_only_decisions_that_the_gateway_accepts_are_offered(alice, ask: Ask) -> None:
+    gateway_request = await ask(allowed_decisions=["allow-always", "deny"])
+    page = (await alice.get(f"/approvals/requests/{gateway_request.id}")).text
     offered = re.findall('name="decision" value="([^"]*)"', page)
     assert offered == ["deny", "allow-always"]
 
 
-async def test_an_answer_stays_in_sight_with_who_gave_it_and_whether_the_gateway_knows(
-    bob, ask: Ask, transaction: Transaction
+async def test_a_resolution_shows_its_author_and_delivery(
+    bob, ask: Ask, transaction: TransactionFactory
 ) -> None:
-    asked = await ask(asked_at=now() - timedelta(minutes=20))
-    path = f"/approvals/requests/{asked.id}"
-    form = {"sha256": asked.sha256, "decision": "allow-once"}
+    gateway_request = await ask(asked_at=now() - timedelta(minutes=20))
+    path = f"/approvals/requests/{gateway_request.id}"
+    form = {"sha256": gateway_request.sha256, "decision": "allow-once"}
     answered = await bob.post(f"{path}/answers", data=form, headers=HTMX)
     assert answered.status_code == 200
     assert "<b>You allowed it once</b>" in answered.text
     assert "Harbour has not heard of it yet" in answered.text
-    assert current(answered.text) == [str(asked.id)]
+    assert current(answered.text) == [str(gateway_request.id)]
     assert 'name="decision"' not in answered.text
-    kept = await stored(transaction, asked)
+    kept = await stored(transaction, gateway_request)
     assert (kept.state, kept.answered_by) == (RequestState.ANSWERING, "Bob")
     assert kept.answered_at
-    assert f'<b>You allowed it once</b> <time datetime="{iso(kept.answered_at)}"' in answered.text
+    assert (
+        f'<b>You allowed it once</b> <time datetime="{format_iso(kept.answered_at)}"'
+        in answered.text
+    )
     async with transaction() as session:
-        row = await session.get_one(GatewayRequest, asked.id)
+        row = await session.get_one(GatewayRequest, gateway_request.id)
         row.state, row.delivered_at, row.ended_at = RequestState.ANSWERED, now(), now()
     page = (await bob.get(path)).text
     assert "Harbour had the answer" in page
     assert "You allowed it once" in (await bob.get("/approvals?state=gateways")).text
 
 
-async def test_without_scripts_an_answer_leads_back_to_what_was_asked(bob, ask: Ask) -> None:
-    asked = await ask()
-    path = f"/approvals/requests/{asked.id}"
-    answered = await bob.post(f"{path}/answers", data={"sha256": asked.sha256, "decision": "deny"})
+async def test_without_scripts_a_resolution_redirects_to_the_request(bob, ask: Ask) -> None:
+    gateway_request = await ask()
+    path = f"/approvals/requests/{gateway_request.id}"
+    answered = await bob.post(
+        f"{path}/answers", data={"sha256": gateway_request.sha256, "decision": "deny"}
+    )
     assert (answered.status_code, answered.headers["Location"]) == (303, path)
     assert "<b>You denied it</b>" in (await bob.get(path)).text
 
 
-async def test_who_comes_second_is_told_who_was_first(alice, bob, ask: Ask) -> None:
-    asked = await ask()
-    path = f"/approvals/requests/{asked.id}/answers"
-    await bob.post(path, data={"sha256": asked.sha256, "decision": "deny"})
-    form = {"sha256": asked.sha256, "decision": "allow-once"}
+async def test_the_second_resolution_shows_who_was_first(alice, bob, ask: Ask) -> None:
+    gateway_request = await ask()
+    path = f"/approvals/requests/{gateway_request.id}/answers"
+    await bob.post(path, data={"sha256": gateway_request.sha256, "decision": "deny"})
+    form = {"sha256": gateway_request.sha256, "decision": "allow-once"}
     for headers in ({}, HTMX):
         late = await alice.post(path, data=form, headers=headers)
         assert late.status_code == 409
@@ -168,27 +189,29 @@ async def test_who_comes_second_is_told_who_was_first(alice, bob, ask: Ask) -> N
         assert "<b>Bob denied it</b>" in late.text
 
 
-async def test_what_was_not_seen_is_not_answered(bob, ask: Ask, transaction: Transaction) -> None:
-    asked = await ask()
+async def test_a_changed_command_cannot_be_allowed(
+    bob, ask: Ask, transaction: TransactionFactory
+) -> None:
+    gateway_request = await ask()
     for form in ({"decision": "deny"}, {"decision": "deny", "sha256": "0" * 64}):
-        refused = await bob.post(f"/approvals/requests/{asked.id}/answers", data=form)
+        refused = await bob.post(f"/approvals/requests/{gateway_request.id}/answers", data=form)
         assert refused.status_code == 409
         assert "This is not what is asked." in refused.text
-    assert (await stored(transaction, asked)).state is RequestState.WAITING
+    assert (await stored(transaction, gateway_request)).state is RequestState.WAITING
 
 
-async def test_questions_are_answered_by_choice_or_in_ones_own_words(
-    bob, ask: Ask, transaction: Transaction
+async def test_questions_are_answered_by_option_or_free_text(
+    bob, ask: Ask, transaction: TransactionFactory
 ) -> None:
-    asked = await ask(TWO, kind=RequestKind.QUESTION)
-    path = f"/approvals/requests/{asked.id}"
+    gateway_request = await ask(TWO, kind=RequestKind.QUESTION)
+    path = f"/approvals/requests/{gateway_request.id}"
     page = (await bob.get(path)).text
     assert "It has 2 questions." in page
-    assert f'name="sha256" value="{asked.sha256}"' in page
+    assert f'name="sha256" value="{gateway_request.sha256}"' in page
     assert len(re.findall('type="radio"', page)) == 2
     assert len(re.findall('type="checkbox" name="chosen-where"', page)) == 2
     assert "Hot." in page
-    form = {"sha256": asked.sha256, "chosen-colour": "Blue", "typed-colour": ""}
+    form = {"sha256": gateway_request.sha256, "chosen-colour": "Blue", "typed-colour": ""}
     lacking = await bob.post(f"{path}/answers", data=form, headers=HTMX)
     assert lacking.status_code == 422
     assert "Answer: Where?" in lacking.text
@@ -196,16 +219,18 @@ async def test_questions_are_answered_by_choice_or_in_ones_own_words(
     whole = form | {"typed-colour": "Mauve", "chosen-where": ["Here", "There"]}
     answered = await bob.post(f"{path}/answers", data=whole, headers=HTMX)
     assert "Here, There" in answered.text
-    kept = await stored(transaction, asked)
+    kept = await stored(transaction, gateway_request)
     assert kept.answer == {"answers": {"colour": ["Mauve"], "where": ["Here", "There"]}}
 
 
-async def test_a_question_can_be_left_unanswered_and_a_secret_has_to_be(
-    bob, ask: Ask, transaction: Transaction
+async def test_questions_can_be_cancelled_and_secrets_not_answered(
+    bob, ask: Ask, transaction: TransactionFactory
 ) -> None:
-    asked = await ask(TWO, kind=RequestKind.QUESTION)
-    form = {"sha256": asked.sha256, "cancel": "1"}
-    answered = await bob.post(f"/approvals/requests/{asked.id}/answers", data=form, headers=HTMX)
+    gateway_request = await ask(TWO, kind=RequestKind.QUESTION)
+    form = {"sha256": gateway_request.sha256, "cancel": "1"}
+    answered = await bob.post(
+        f"/approvals/requests/{gateway_request.id}/answers", data=form, headers=HTMX
+    )
     assert "You left it unanswered" in answered.text
     secret = await ask(SECRET, kind=RequestKind.QUESTION)
     page = (await bob.get(f"/approvals/requests/{secret.id}")).text
@@ -214,54 +239,54 @@ async def test_a_question_can_be_left_unanswered_and_a_secret_has_to_be(
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "sentence"),
     [
         ({"state": RequestState.EXPIRED}, "Nobody answered in time"),
         ({"state": RequestState.CANCELLED}, "Asked no more"),
         ({"state": RequestState.LOST, "error": "Gone."}, "Gone."),
     ],
 )
-async def test_what_is_over_says_how_it_ended(
-    bob, ask: Ask, fields: dict[str, Any], said: str
+async def test_an_ended_request_shows_its_outcome(
+    bob, ask: Ask, fields: dict[str, Any], sentence: str
 ) -> None:
-    asked = await ask(ended_at=now(), **fields)
-    page = (await bob.get(f"/approvals/requests/{asked.id}")).text
-    assert said in page
+    gateway_request = await ask(ended_at=now(), **fields)
+    page = (await bob.get(f"/approvals/requests/{gateway_request.id}")).text
+    assert sentence in page
     assert 'name="decision"' not in page
     assert "rm -rf build" in (await bob.get("/approvals?state=gateways")).text
 
 
-async def test_answering_a_question_of_an_agent_leads_on_to_what_one_on_a_gateway_asks(
-    bob, ask: Ask, world: World, transaction: Transaction
+async def test_after_an_approval_the_next_item_can_be_a_gateway_request(
+    bob, ask: Ask, world: World, transaction: TransactionFactory
 ) -> None:
-    task = world.task()
-    approval, *links = world.approval(task, payload={"title": "Ship it", "reason": "So."})
+    task = world.make_task()
+    approval, *links = world.make_approval(task, payload={"title": "Ship it", "reason": "So."})
     async with transaction() as session:
         session.add_all([task, approval, *links])
-    asked = await ask()
+    gateway_request = await ask()
     path = f"/approvals/{approval.id}/answers"
     answered = await bob.post(path, data={"status": "approved"})
-    where = f"/approvals/requests/{asked.id}?answered={approval.id}"
+    where = f"/approvals/requests/{gateway_request.id}?answered={approval.id}"
     assert answered.headers["Location"] == where
     page = (await bob.get(where)).text
     assert f'action="/approvals/{approval.id}/undoings"' in page
-    assert current(page) == [str(asked.id)]
+    assert current(page) == [str(gateway_request.id)]
 
 
-async def test_what_was_asked_on_a_gateway_and_who_allowed_it_is_told(
+async def test_gateway_requests_appear_in_the_activity_feed(
     bob, rita, ask: Ask, world: World
 ) -> None:
-    asked = await ask("rm -rf ./build")
+    gateway_request = await ask("rm -rf ./build")
     await bob.post(
-        f"/approvals/requests/{asked.id}/answers",
-        data={"sha256": asked.sha256, "decision": "allow-once"},
+        f"/approvals/requests/{gateway_request.id}/answers",
+        data={"sha256": gateway_request.sha256, "decision": "allow-once"},
     )
-    hash = asked.sha256[:12]
-    way = f'href="/approvals/requests/{asked.id}"'
+    hash = gateway_request.sha256[:12]
+    way = f'href="/approvals/requests/{gateway_request.id}"'
     for query in ("", "?kind=questions", f"?board={world.board.id}"):
         feed = (await bob.get(f"/activity{query}")).text
         assert re.search(rf"<b>You</b> allowed once: .*\({hash}\), for Worker", feed)
-    told = (await rita.get("/activity")).text
-    assert re.search(rf"<b>Bob</b> allowed once: .*\({hash}\), for Worker", told)
-    assert way not in told
-    assert "rm -rf" not in told
+    activity = (await rita.get("/activity")).text
+    assert re.search(rf"<b>Bob</b> allowed once: .*\({hash}\), for Worker", activity)
+    assert way not in activity
+    assert "rm -rf" not in activity

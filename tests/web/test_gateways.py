@@ -1,4 +1,4 @@
-"""The gateways: their table, one of them with its ladder, a new one, and its end."""
+"""Pages of gateways: table, connection checks, forms, removal."""
 
 import html
 import re
@@ -11,25 +11,25 @@ import httpx2
 import pytest
 from sqlalchemy import select, update
 
-from kit.clock import now
+from core.clock import now
+from core.db.engine import TransactionFactory
 from models import Agent, Gateway
-from openclaw import locked
-from tests.conftest import Transaction
-from tests.openclaw.fake import TOKEN, Fake, running
+from openclaw import diagnose_missing_key
+from tests.support.fake_gateway import TOKEN, FakeGateway, run_fake_gateway
+from tests.support.world import World, make_gateway
 from tests.web.conftest import Browsers
-from tests.world import World, a_gateway
 
 HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[Fake]:
-    async with running(Fake()) as fake:
+async def fake() -> AsyncIterator[FakeGateway]:
+    async with run_fake_gateway(FakeGateway()) as fake:
         yield fake
 
 
 @pytest.fixture
-def new(fake: Fake) -> dict[str, str]:
+def new(fake: FakeGateway) -> dict[str, str]:
     return {"name": "Workshop", "url": fake.url, "workspace_root": "/agents", "token": TOKEN}
 
 
@@ -41,11 +41,11 @@ async def entered(browser: httpx2.AsyncClient, new: dict[str, str], **more: str)
 
 
 def steps(page: str) -> list[str]:
-    """Return how each rung of the ladder is drawn."""
+    """Return how each connection check is drawn."""
     return re.findall(r'<li class="step" data-s="(\w+)">', page)
 
 
-async def test_where_there_is_no_gateway_the_page_says_what_one_is_for(
+async def test_an_empty_list_explains_gateways(
     alice: httpx2.AsyncClient,
 ) -> None:
     page = (await alice.get("/gateways")).text
@@ -53,19 +53,19 @@ async def test_where_there_is_no_gateway_the_page_says_what_one_is_for(
     assert page.count('href="/gateways/new"') == 2
 
 
-async def test_a_gateway_is_entered_and_all_rungs_are_green(
-    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake
+async def test_a_new_gateway_passes_all_connection_checks(
+    alice: httpx2.AsyncClient, new: dict[str, str], fake: FakeGateway
 ) -> None:
     page = (await alice.get(await entered(alice, new))).text
     assert steps(page) == ["done"] * 8
     assert "2026.9.6" in page
-    assert fake.times_connected == 1
+    assert fake.connection_count == 1
 
 
-async def test_what_is_in_the_way_is_told_with_the_one_command_that_helps(
-    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake
+async def test_a_failed_check_shows_the_command_that_helps(
+    alice: httpx2.AsyncClient, new: dict[str, str], fake: FakeGateway
 ) -> None:
-    fake.asks_for_pairing = True
+    fake.requires_pairing = True
     address = await entered(alice, new)
     page = (await alice.get(address)).text
     assert steps(page) == ["done"] * 6 + ["fail", "todo"]
@@ -75,9 +75,9 @@ async def test_what_is_in_the_way_is_told_with_the_one_command_that_helps(
     assert 'data-copy="openclaw devices approve req-123"' in listed
     assert "1 not connected" in listed
 
-    fake.approve()
-    looked = await alice.post(f"{address}/checks")
-    assert (looked.status_code, looked.headers["Location"]) == (303, address)
+    fake.approve_device()
+    checked = await alice.post(f"{address}/checks")
+    assert (checked.status_code, checked.headers["Location"]) == (303, address)
     assert steps((await alice.get(address)).text) == ["done"] * 8
     assert "not connected" not in (await alice.get("/gateways")).text
 
@@ -88,27 +88,27 @@ TROUBLES: list[tuple[dict[str, Any], dict[str, str], int, str]] = [
     ({}, {"url": "ws://10.0.0.1:1"}, 0, "GATEWAY_ALLOW_PRIVATE"),
     ({}, {"token": "wrong"}, 5, "The token is not the gateway's"),
     ({"protocol": 5}, {}, 4, "The gateway speaks protocol 5, and we speak 4"),
-    ({"grants": ("operator.read",)}, {}, 7, "The gateway lets us in without these rights"),
-    ({"starting": 99}, {}, 3, "The gateway is starting."),
-    ({"upgrade_status": (200, "hello")}, {}, 3, "but it is no gateway"),
+    ({"granted_scopes": ("operator.read",)}, {}, 7, "The gateway lets us in without these rights"),
+    ({"startup_rejections": 99}, {}, 3, "The gateway is starting."),
+    ({"http_response": (200, "hello")}, {}, 3, "but it is no gateway"),
 ]
 
 
-@pytest.mark.parametrize(("how", "typed", "rung", "sentence"), TROUBLES)
-async def test_every_trouble_is_named_at_its_rung(
+@pytest.mark.parametrize(("how", "typed", "check_index", "sentence"), TROUBLES)
+async def test_every_failure_is_shown_at_its_check(
     alice: httpx2.AsyncClient,
     new: dict[str, str],
-    fake: Fake,
+    fake: FakeGateway,
     how: dict[str, Any],
     typed: dict[str, str],
-    rung: int,
+    check_index: int,
     sentence: str,
 ) -> None:
     """Market need 1."""
     for name, value in how.items():
         setattr(fake, name, value)
     page = html.unescape((await alice.get(await entered(alice, new, **typed))).text)
-    assert steps(page).index("fail") == rung
+    assert steps(page).index("fail") == check_index
     assert sentence in page
     assert "dangerously" not in page
 
@@ -116,15 +116,15 @@ async def test_every_trouble_is_named_at_its_rung(
 EDITED = [
     ({}, {"url": "ws://127.0.0.1:9"}, "Nobody answers"),
     ({}, {"url": "ws://10.0.0.1:1"}, "Its address is not allowed here"),
-    ({"upgrade_status": (200, "hello")}, {}, "It is no gateway"),
+    ({"http_response": (200, "hello")}, {}, "It is no gateway"),
 ]
 
 
 @pytest.mark.parametrize(("how", "typed", "title"), EDITED)
-async def test_what_may_be_wrong_in_what_was_entered_is_named_and_can_be_edited(
+async def test_a_possibly_wrong_address_can_be_edited(
     alice: httpx2.AsyncClient,
     new: dict[str, str],
-    fake: Fake,
+    fake: FakeGateway,
     how: dict[str, Any],
     typed: dict[str, str],
     title: str,
@@ -136,10 +136,10 @@ async def test_what_may_be_wrong_in_what_was_entered_is_named_and_can_be_edited(
     assert "Edit what was entered" in page
 
 
-async def test_what_passes_by_itself_is_not_said_to_be_wrong_in_what_was_entered(
-    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake
+async def test_a_temporary_failure_does_not_blame_the_address(
+    alice: httpx2.AsyncClient, new: dict[str, str], fake: FakeGateway
 ) -> None:
-    fake.starting = 99
+    fake.startup_rejections = 99
     assert "Edit what was entered" not in (await alice.get(await entered(alice, new))).text
 
 
@@ -147,22 +147,22 @@ LINES = ['"token": "{}"', '        "token": "{}",', "token: '{}',"]
 
 
 @pytest.mark.parametrize("line", LINES)
-async def test_of_the_line_that_holds_the_token_only_the_token_is_taken(
+async def test_the_token_is_extracted_from_a_pasted_line(
     alice: httpx2.AsyncClient, new: dict[str, str], line: str
 ) -> None:
     page = (await alice.get(await entered(alice, new, token=line.format(TOKEN)))).text
     assert steps(page) == ["done"] * 8
 
 
-async def test_a_token_that_cannot_be_opened_here_is_not_said_to_be_refused_there(
-    alice: httpx2.AsyncClient, new: dict[str, str], transaction: Transaction
+async def test_an_undecryptable_token_is_not_reported_as_rejected(
+    alice: httpx2.AsyncClient, new: dict[str, str], transaction: TransactionFactory
 ) -> None:
     address = await entered(alice, new)
-    ladder = locked("Enter the token again.", "gateway_secrets_unreadable")
+    diagnosis = diagnose_missing_key("Enter the token again.", "gateway_secrets_unreadable")
     async with transaction() as session:
         gateway = await session.scalar(select(Gateway))
         assert gateway
-        gateway.checks = [asdict(one) for one in ladder.checks]
+        gateway.checks = [asdict(one) for one in diagnosis.checks]
     for path in (address, "/gateways"):
         page = (await alice.get(path)).text
         assert "Its token cannot be opened here" in page
@@ -170,8 +170,11 @@ async def test_a_token_that_cannot_be_opened_here_is_not_said_to_be_refused_ther
         assert "Enter the token again." in page
 
 
-async def test_each_rung_tells_since_when_it_stands_so(
-    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake, transaction: Transaction
+async def test_each_check_shows_since_when_its_state_applies(
+    alice: httpx2.AsyncClient,
+    new: dict[str, str],
+    fake: FakeGateway,
+    transaction: TransactionFactory,
 ) -> None:
     address = await entered(alice, new)
     then = now() - timedelta(hours=3)
@@ -179,7 +182,7 @@ async def test_each_rung_tells_since_when_it_stands_so(
         gateway = await session.scalar(select(Gateway))
         assert gateway
         gateway.checks = [one | {"since": then.isoformat()} for one in gateway.checks or ()]
-    fake.grants = ()
+    fake.granted_scopes = ()
     await alice.post(f"{address}/checks")
     page = (await alice.get(address)).text
     ages = re.findall(r'data-age="">([^<]+)</time></span>', page)
@@ -187,8 +190,8 @@ async def test_each_rung_tells_since_when_it_stands_so(
     assert re.search(r"<dt>Last contact</dt><dd><time[^>]*>just now<", page)
 
 
-async def test_a_token_is_never_on_a_page_and_left_blank_stays(
-    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake
+async def test_a_token_is_never_shown_and_a_blank_one_is_kept(
+    alice: httpx2.AsyncClient, new: dict[str, str], fake: FakeGateway
 ) -> None:
     address = await entered(alice, new)
     refused = await alice.post(f"{address}/edit", data=new | {"url": "http://x"})
@@ -202,25 +205,23 @@ async def test_a_token_is_never_on_a_page_and_left_blank_stays(
     page = (await alice.get(address)).text
     assert "<h1>Shed</h1>" in page
     assert steps(page) == ["done"] * 8
-    assert fake.times_connected == 1
+    assert fake.connection_count == 1
 
     await alice.post(f"{address}/edit", data=new | {"token": "", "without_token": "on"})
     assert "<dt>Token</dt><dd>None</dd>" in (await alice.get(address)).text
 
 
-async def test_a_change_of_how_it_is_reached_is_looked_at(
-    alice: httpx2.AsyncClient, new: dict[str, str]
-) -> None:
+async def test_a_changed_address_is_checked(alice: httpx2.AsyncClient, new: dict[str, str]) -> None:
     address = await entered(alice, new, token="wrong")
     assert steps((await alice.get(address)).text)[5] == "fail"
     await alice.post(f"{address}/edit", data=new)
     assert steps((await alice.get(address)).text) == ["done"] * 8
 
 
-async def test_a_gateway_that_nobody_has_looked_at_says_so(
-    alice: httpx2.AsyncClient, world: World, transaction: Transaction
+async def test_an_unchecked_gateway_says_so(
+    alice: httpx2.AsyncClient, world: World, transaction: TransactionFactory
 ) -> None:
-    gateway = a_gateway(world.tern)
+    gateway = make_gateway(world.tern)
     async with transaction() as session:
         session.add(gateway)
     page = (await alice.get(f"/gateways/{gateway.id}")).text
@@ -228,8 +229,8 @@ async def test_a_gateway_that_nobody_has_looked_at_says_so(
     assert "Not looked at yet" in page
 
 
-async def test_connected_is_what_a_worker_is_connected_to(
-    alice: httpx2.AsyncClient, new: dict[str, str], transaction: Transaction
+async def test_connected_means_that_a_worker_is_connected(
+    alice: httpx2.AsyncClient, new: dict[str, str], transaction: TransactionFactory
 ) -> None:
     address = await entered(alice, new)
     assert "Answers" in (await alice.get(address)).text
@@ -241,7 +242,9 @@ async def test_connected_is_what_a_worker_is_connected_to(
     assert "it was well 5 min ago; no worker is connected to it now" in page
     async with transaction() as session:
         soon = now() + timedelta(seconds=20)
-        await session.execute(update(Gateway).values(held_by="a worker", held_until=soon))
+        await session.execute(
+            update(Gateway).values(lease_holder="a worker", lease_expires_at=soon)
+        )
     page = (await alice.get(address)).text
     assert re.search(r"Connected</span></span><span [^>]*>for \d+ s<", page)
     assert "<dt>Last contact</dt><dd>Now</dd>" in page
@@ -258,17 +261,17 @@ async def test_connected_is_what_a_worker_is_connected_to(
         ({"token": "a\nb"}, 422, "This is one line"),
     ],
 )
-async def test_a_gateway_that_cannot_be_is_given_back_as_it_was_typed(
+async def test_an_invalid_new_gateway_keeps_the_submitted_values(
     alice: httpx2.AsyncClient,
     new: dict[str, str],
     world: World,
-    transaction: Transaction,
+    transaction: TransactionFactory,
     wrong: dict[str, str],
     status: int,
     sentence: str,
 ) -> None:
     async with transaction() as session:
-        session.add(a_gateway(world.tern))
+        session.add(make_gateway(world.tern))
     typed = {"name": "Shed", "workspace_root": "/kept"} | wrong
     page = await alice.post("/gateways", data=new | typed)
     assert page.status_code == status
@@ -277,7 +280,7 @@ async def test_a_gateway_that_cannot_be_is_given_back_as_it_was_typed(
         assert 'value="/kept"' in page.text
 
 
-async def test_a_gateway_is_removed_after_a_second_look(
+async def test_a_gateway_is_removed_after_a_confirmation(
     alice: httpx2.AsyncClient, new: dict[str, str]
 ) -> None:
     address = await entered(alice, new)
@@ -287,7 +290,7 @@ async def test_a_gateway_is_removed_after_a_second_look(
     assert (await alice.get(address)).status_code == 404
 
 
-async def test_a_gateway_that_serves_boards_stays_and_says_which(
+async def test_a_gateway_with_boards_cannot_be_removed(
     alice: httpx2.AsyncClient, dana: httpx2.AsyncClient, new: dict[str, str], world: World
 ) -> None:
     address = await entered(alice, new)
@@ -310,7 +313,7 @@ async def test_a_gateway_that_serves_boards_stays_and_says_which(
     assert "Other worker" not in theirs
 
 
-async def test_a_part_of_the_page_is_what_changes(
+async def test_htmx_gets_only_the_changing_part_of_the_page(
     alice: httpx2.AsyncClient, new: dict[str, str]
 ) -> None:
     address = await entered(alice, new)
@@ -318,25 +321,29 @@ async def test_a_part_of_the_page_is_what_changes(
         part = (await alice.get(path, headers=HTMX)).text
         assert f'id="{id}"' in part
         assert "<html" not in part
-    looked = await alice.post(f"{address}/checks", headers=HTMX)
-    assert 'id="gateway-now"' in looked.text
-    assert "<html" not in looked.text
+    checked = await alice.post(f"{address}/checks", headers=HTMX)
+    assert 'id="gateway-now"' in checked.text
+    assert "<html" not in checked.text
 
 
-async def test_who_looks_too_often_waits_and_loses_nothing_of_what_was_typed(
-    alice: httpx2.AsyncClient, new: dict[str, str], fake: Fake, world: World, browsers: Browsers
+async def test_rate_limited_checks_keep_the_submitted_values(
+    alice: httpx2.AsyncClient,
+    new: dict[str, str],
+    fake: FakeGateway,
+    world: World,
+    browsers: Browsers,
 ) -> None:
     address = await entered(alice, new)
     answers = [await alice.post(f"{address}/checks") for _ in range(120)]
     assert {answer.status_code for answer in answers[:119]} == {303}
     assert answers[119].status_code == 429
-    connected = fake.times_connected
+    connected = fake.connection_count
     other = await entered(alice, new, name="Shed")
-    assert fake.times_connected == connected
+    assert fake.connection_count == connected
     assert "Not looked at yet" in (await alice.get(other)).text
 
 
-async def test_only_admins_see_gateways_and_for_strangers_there_are_none(
+async def test_only_admins_see_their_gateways(
     alice: httpx2.AsyncClient,
     bob: httpx2.AsyncClient,
     rita: httpx2.AsyncClient,
@@ -364,12 +371,12 @@ async def test_only_admins_see_gateways_and_for_strangers_there_are_none(
     assert (await dana.get(address)).status_code == 200
 
 
-async def test_secrets_of_another_key_are_told_and_a_new_token_mends_them(
-    alice: httpx2.AsyncClient, new: dict[str, str], transaction: Transaction
+async def test_undecryptable_secrets_are_reported_and_can_be_replaced(
+    alice: httpx2.AsyncClient, new: dict[str, str], transaction: TransactionFactory
 ) -> None:
     address = await entered(alice, new)
     async with transaction() as session:
-        await session.execute(update(Gateway).values(sealed_device="-"))
+        await session.execute(update(Gateway).values(encrypted_device="-"))
     refused = await alice.post(f"{address}/checks")
     assert refused.status_code == 409
     assert "sealed with another SECRET_KEY" in refused.text
@@ -377,12 +384,14 @@ async def test_secrets_of_another_key_are_told_and_a_new_token_mends_them(
     assert steps((await alice.get(address)).text) == ["done"] * 8
 
 
-async def test_the_agent_that_looks_after_it_is_on_its_page(
-    alice: httpx2.AsyncClient, new: dict[str, str], transaction: Transaction
+async def test_the_main_agent_is_on_the_gateway_page(
+    alice: httpx2.AsyncClient, new: dict[str, str], transaction: TransactionFactory
 ) -> None:
     page = (await alice.get(await entered(alice, new))).text
     async with transaction() as session:
-        main = await session.scalar(select(Agent).where(Agent.name == "Workshop Gateway Agent"))
-    assert main
-    assert f'href="/agents/{main.id}"' in page
+        main_agent = await session.scalar(
+            select(Agent).where(Agent.name == "Workshop Gateway Agent")
+        )
+    assert main_agent
+    assert f'href="/agents/{main_agent.id}"' in page
     assert "looks after this gateway" in page

@@ -1,16 +1,16 @@
-"""The link of an invitation, as whoever has got it opens it."""
+"""Pages of invite links."""
 
 import logging
 from datetime import timedelta
 
 import pytest
 
-from kit.clock import now
-from kit.settings import Settings
+from core.clock import now
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
 from models import Invite
-from services import accounts, identity, organizations
-from tests.conftest import Transaction
-from tests.world import World, a_user, an_invite
+from services import identity, organizations
+from tests.support.world import World, make_invite, make_user
 
 TOKEN = "mc_invite_of-oskar"
 LINK = f"/invite?token={TOKEN}"
@@ -20,51 +20,53 @@ FORM = 'name="password"'
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"rate_limit_sign_in": 1})  # twenty for a crowd
+    return settings.model_copy(update={"rate_limit_sign_in": 1})  # twenty per network
 
 
 @pytest.fixture
-async def invited(transaction: Transaction, world: World) -> Invite:
-    """Oskar, who has no account, is invited to Tern."""
-    made = an_invite(world.tern, "oskar@example.com", TOKEN, all_boards_read=True)
+async def invited(transaction: TransactionFactory, world: World) -> Invite:
+    """Invite Oskar, who has no account, to Tern."""
+    made = make_invite(world.tern, "oskar@example.com", TOKEN, all_boards_read=True)
     async with transaction() as session:
         session.add(made)
     return made
 
 
 @pytest.fixture
-async def invited_charlie(transaction: Transaction, world: World) -> Invite:
-    made = an_invite(world.tern, "charlie@example.com", TOKEN, all_boards_read=True)
+async def invited_charlie(transaction: TransactionFactory, world: World) -> Invite:
+    made = make_invite(world.tern, "charlie@example.com", TOKEN, all_boards_read=True)
     async with transaction() as session:
         session.add(made)
     return made
 
 
-async def test_who_has_no_account_makes_one_and_is_a_member(nobody, invited, world) -> None:
-    page = await nobody.get(LINK)
+async def test_a_user_without_an_account_signs_up_and_becomes_a_member(
+    anonymous, invited, world
+) -> None:
+    page = await anonymous.get(LINK)
     assert page.status_code == 200
     assert "Join Tern" in page.text
     assert 'value="oskar@example.com"' in page.text
 
-    joined = await nobody.post("/invite", data=OSKAR)
+    joined = await anonymous.post("/invite", data=OSKAR)
 
     assert (joined.status_code, joined.headers["Location"]) == (303, "/")
     assert "HttpOnly" in joined.headers["Set-Cookie"]
-    assert "Launch" in (await nobody.get("/boards")).text
-    nobody.cookies.clear()
+    assert "Launch" in (await anonymous.get("/boards")).text
+    anonymous.cookies.clear()
     who = {"email": "oskar@example.com", "password": OSKAR["password"]}
-    assert (await nobody.post("/sign-in", data=who)).status_code == 303
+    assert (await anonymous.post("/sign-in", data=who)).status_code == 303
 
 
-async def test_the_address_is_the_invitation_s_whatever_is_sent(
-    nobody, invited, transaction
+async def test_the_email_comes_from_the_invite_not_the_form(
+    anonymous, invited, transaction
 ) -> None:
-    await nobody.post("/invite", data=OSKAR | {"email": "alice@example.com"})
+    await anonymous.post("/invite", data=OSKAR | {"email": "alice@example.com"})
     async with transaction() as session:
-        assert (await identity.kept_password(session, email="oskar@example.com")).user_id
+        assert (await identity.find_stored_password(session, email="oskar@example.com")).user_id
 
 
-async def test_who_is_signed_in_accepts_and_comes_to_the_organization(
+async def test_a_signed_in_user_accepts_and_opens_the_organization(
     charlie, invited_charlie, transaction, world
 ) -> None:
     page = await charlie.get(LINK)
@@ -77,12 +79,12 @@ async def test_who_is_signed_in_accepts_and_comes_to_the_organization(
     assert f'data-organization="{world.tern.id}"' in (await charlie.get("/boards")).text
 
 
-async def test_who_belongs_nowhere_yet_can_accept(browsers, transaction, world) -> None:
-    oskar = a_user("Oskar")
+async def test_a_user_without_an_organization_can_accept(browsers, transaction, world) -> None:
+    oskar = make_user("Oskar")
     async with transaction() as session:
         session.add(oskar)
         await session.flush()
-        session.add(an_invite(world.tern, "oskar@example.com", TOKEN))
+        session.add(make_invite(world.tern, "oskar@example.com", TOKEN))
         secret = await identity.start_session(session, oskar, user_agent=None, ip=None)
     browser = browsers(None)
     browser.cookies.set("mission_control", secret)
@@ -93,7 +95,7 @@ async def test_who_belongs_nowhere_yet_can_accept(browsers, transaction, world) 
     assert f'data-organization="{world.tern.id}"' in (await browser.get("/boards")).text
 
 
-async def test_an_invitation_for_somebody_else_lets_a_stranger_in_nowhere(
+async def test_an_invite_for_another_user_cannot_be_accepted(
     charlie, invited, transaction, world
 ) -> None:
     page = await charlie.get(LINK)
@@ -105,53 +107,55 @@ async def test_an_invitation_for_somebody_else_lets_a_stranger_in_nowhere(
     assert refused.status_code == 403
     assert "You are signed in as charlie@example.com." in refused.text
     async with transaction() as session:
-        assert await organizations.membership(session, world.charlie, world.tern.id) is None
-        await organizations.open_invite(session, TOKEN)
+        assert await organizations.find_membership(session, world.charlie, world.tern.id) is None
+        await organizations.get_open_invite(session, TOKEN)
 
 
-async def test_who_is_not_signed_in_accepts_nothing(nobody, invited_charlie, transaction) -> None:
-    refused = await nobody.post("/invite/acceptances", data={"token": TOKEN})
+async def test_a_user_who_is_not_signed_in_cannot_accept(
+    anonymous, invited_charlie, transaction
+) -> None:
+    refused = await anonymous.post("/invite/acceptances", data={"token": TOKEN})
     assert refused.headers["Location"] == "/sign-in"
     async with transaction() as session:
-        await organizations.open_invite(session, TOKEN)
+        await organizations.get_open_invite(session, TOKEN)
 
 
-async def test_who_has_an_account_is_led_to_the_sign_in_and_back(
-    nobody, invited_charlie, transaction, world
+async def test_a_user_with_an_account_signs_in_and_returns(
+    anonymous, invited_charlie, transaction, world
 ) -> None:
-    page = await nobody.post("/invite", data=OSKAR)
+    page = await anonymous.post("/invite", data=OSKAR)
 
     assert page.status_code == 409
     assert "There is an account with this e-mail address. Sign in with it." in page.text
     assert f'href="/sign-in?next=/invite%3Ftoken%3D{TOKEN}"' in page.text
     assert "Set-Cookie" not in page.headers
-    shown = await nobody.get(f"/sign-in?next=/invite%3Ftoken%3D{TOKEN}")
+    shown = await anonymous.get(f"/sign-in?next=/invite%3Ftoken%3D{TOKEN}")
     assert f'name="next" value="{LINK}"' in shown.text
 
 
-async def test_a_link_that_opens_nothing_says_why(nobody, invited, transaction, world) -> None:
-    async def told() -> str:
-        pages = [await nobody.get(LINK), await nobody.post("/invite", data=OSKAR)]
+async def test_an_invalid_link_shows_the_reason(anonymous, invited, transaction, world) -> None:
+    async def get_refusal() -> str:
+        pages = [await anonymous.get(LINK), await anonymous.post("/invite", data=OSKAR)]
         assert [page.status_code for page in pages] == [410, 410]
         assert not any(FORM in page.text for page in pages)
         return pages[0].text
 
     async with transaction() as session:
         (await session.get_one(Invite, invited.id)).expires_at = now() - timedelta(seconds=1)
-    assert "has run out" in await told()
+    assert "has run out" in await get_refusal()
     async with transaction() as session:
         held = await session.get_one(Invite, invited.id)
         held.expires_at = now() + timedelta(days=1)
-        await accounts.join(session, TOKEN, name="Oskar", password_hash="x")
-    assert "was used" in await told()
+        await identity.register_with_invite(session, TOKEN, name="Oskar", password_hash="x")
+    assert "was used" in await get_refusal()
     async with transaction() as session:
         await session.delete(await session.get_one(Invite, invited.id))
-    assert "was withdrawn or replaced" in await told()
+    assert "was withdrawn or replaced" in await get_refusal()
 
 
 @pytest.mark.parametrize("query", ["", "?token=", "?token=%00", "?token=x"])
-async def test_without_its_token_nobody_is_invited(nobody, invited, query) -> None:
-    page = await nobody.get(f"/invite{query}")
+async def test_without_a_token_there_is_no_invite(anonymous, invited, query) -> None:
+    page = await anonymous.get(f"/invite{query}")
     assert page.status_code == 410
     assert "Tern" not in page.text
 
@@ -165,35 +169,33 @@ async def test_without_its_token_nobody_is_invited(nobody, invited, query) -> No
         ({"password": "short"}, "A password has at least 10 characters."),
     ],
 )
-async def test_what_is_wrong_is_told_beside_the_field_and_the_link_stays_good(
-    nobody, invited, wrong, sentence
-) -> None:
-    page = await nobody.post("/invite", data=OSKAR | wrong)
+async def test_field_errors_keep_the_link_valid(anonymous, invited, wrong, sentence) -> None:
+    page = await anonymous.post("/invite", data=OSKAR | wrong)
 
     assert page.status_code == 422
     assert sentence in page.text
     assert OSKAR["password"] not in page.text
-    assert (await nobody.post("/invite", data=OSKAR)).status_code == 303
+    assert (await anonymous.post("/invite", data=OSKAR)).status_code == 303
 
 
-async def test_who_tries_many_tokens_has_to_wait(browsers, invited) -> None:
+async def test_token_guesses_are_rate_limited(browsers, invited) -> None:
     guesser, other = (browsers(None, client=(ip, 1)) for ip in ("192.0.2.1", "192.0.2.2"))
     for _ in range(30):
         assert (await guesser.get(LINK)).status_code == 200
-    tries = [await guesser.get(f"/invite?token=guess-{number}") for number in range(21)]
+    responses = [await guesser.get(f"/invite?token=guess-{number}") for number in range(21)]
 
-    assert [page.status_code for page in tries] == [410] * 20 + [429]
-    assert 0 < int(tries[-1].headers["Retry-After"]) <= 300
+    assert [page.status_code for page in responses] == [410] * 20 + [429]
+    assert 0 < int(responses[-1].headers["Retry-After"]) <= 300
     assert (await guesser.post("/invite", data=OSKAR)).status_code == 429
     assert (await other.post("/invite", data=OSKAR)).status_code == 303
 
 
-async def test_the_token_is_told_to_no_other_site_and_no_log(nobody, invited, caplog) -> None:
+async def test_the_token_is_not_sent_to_other_sites_or_logged(anonymous, invited, caplog) -> None:
     caplog.set_level(logging.DEBUG)
     answers = [
-        await nobody.get(LINK),
-        await nobody.post("/invite", data=OSKAR | {"name": ""}),
-        await nobody.get("/invite?token=old"),
+        await anonymous.get(LINK),
+        await anonymous.post("/invite", data=OSKAR | {"name": ""}),
+        await anonymous.get("/invite?token=old"),
     ]
     assert {answer.headers["Referrer-Policy"] for answer in answers} == {"same-origin"}
     assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}

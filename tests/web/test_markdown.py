@@ -1,11 +1,11 @@
-"""What people and agents write, as HTML."""
+"""Markdown of users and agents as HTML."""
 
 import re
 
 import pytest
 from markupsafe import escape
 
-from web.markdown import DEEPEST, LONGEST, _rendered, to_html
+from web.ui.text_display import MAX_LENGTH, MAX_NESTING, _render_cached, render_markdown
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ from web.markdown import DEEPEST, LONGEST, _rendered, to_html
         "<form action=/sign-out method=post><button>Read on</button></form>",
     ],
 )
-def test_nothing_that_is_written_can_act_on_the_page(attack) -> None:
-    html = to_html(attack)
+def test_markdown_cannot_run_scripts(attack) -> None:
+    html = render_markdown(attack)
     tags = re.findall(r"<[a-z][^>]*>", html)
     assert not [
         tag for tag in tags if re.search(r"^<(script|img|style|iframe|form)|\son|style=", tag)
@@ -38,8 +38,10 @@ def test_nothing_that_is_written_can_act_on_the_page(attack) -> None:
     assert not [tag for tag in tags if re.search(r'href="\s*(javascript|data)', tag, re.IGNORECASE)]
 
 
-def test_markdown_is_shown_as_such() -> None:
-    html = to_html("Limit **confirmed**: `max = 5`\nand ~~not~~ 4\n\n- one\n- two\n\n> quoted")
+def test_markdown_is_formatted() -> None:
+    html = render_markdown(
+        "Limit **confirmed**: `max = 5`\nand ~~not~~ 4\n\n- one\n- two\n\n> quoted"
+    )
     assert "<strong>confirmed</strong>" in html
     assert "<code>max = 5</code><br>" in html
     assert "<s>not</s>" in html
@@ -47,45 +49,45 @@ def test_markdown_is_shown_as_such() -> None:
     assert "<blockquote>" in html
 
 
-def test_a_table_is_a_table() -> None:
-    assert to_html("| a | b |\n|---|---|\n| 1 | 2 |").count("<td>") == 2
+def test_tables_are_formatted() -> None:
+    assert render_markdown("| a | b |\n|---|---|\n| 1 | 2 |").count("<td>") == 2
 
 
-def test_mentions_are_marked_and_addresses_of_mail_are_not() -> None:
-    html = to_html(
+def test_mentions_are_marked_but_not_email_addresses() -> None:
+    html = render_markdown(
         "@wren and @build-bot, but not a@b.example, `@code` or [x @y](https://x.example)"
     )
     assert re.findall(r'<span class="mention">(.*?)</span>', html) == ["@wren", "@build-bot"]
 
 
-def test_links_tell_strangers_nothing_and_bare_addresses_are_links() -> None:
-    html = to_html("See https://x.example/a_b?c=1. Or [this](https://y.example).")
+def test_links_send_no_referrer_and_bare_urls_are_links() -> None:
+    html = render_markdown("See https://x.example/a_b?c=1. Or [this](https://y.example).")
     assert '<a href="https://x.example/a_b?c=1" rel="nofollow noopener">' in html
     assert '<a href="https://y.example" rel="nofollow noopener">this</a>' in html
     assert "</a>. Or" in html
 
 
-def test_a_picture_is_a_link_so_that_reading_tells_nobody() -> None:
-    html = to_html("![the <plan>](https://x.example/plan.png)")
+def test_an_image_is_shown_as_a_link() -> None:
+    html = render_markdown("![the <plan>](https://x.example/plan.png)")
     assert "<img" not in html
     assert (
         '<a href="https://x.example/plan.png" rel="nofollow noopener">the &lt;plan&gt;</a>' in html
     )
 
 
-def test_headings_stay_out_of_the_headings_of_the_page() -> None:
-    html = to_html("# Loud\n\n### Less loud")
+def test_headings_do_not_affect_the_page_outline() -> None:
+    html = render_markdown("# Loud\n\n### Less loud")
     assert not re.search(r"<h\d", html)
     assert html.count('<p class="prose__h"><strong>') == 2
 
 
-def test_nothing_is_nothing() -> None:
-    assert to_html(None) == ""
-    assert to_html("") == ""
+def test_empty_text_is_empty() -> None:
+    assert render_markdown(None) == ""
+    assert render_markdown("") == ""
 
 
-def test_a_long_text_is_shown_as_it_was_typed() -> None:
-    html = to_html("**a** <b>\n\n" + "word " * 4_000)
+def test_a_long_text_is_shown_unformatted() -> None:
+    html = render_markdown("**a** <b>\n\n" + "word " * 4_000)
     assert html.startswith("<p>**a** &lt;b&gt;<br>\n<br>\nword word")
 
 
@@ -101,27 +103,30 @@ def test_a_long_text_is_shown_as_it_was_typed() -> None:
         "> |a|b|c\n> -|-|-|-\n" + "> a\n" * 4_500,
     ],
 )
-def test_what_would_take_long_to_understand_is_shown_as_it_was_typed(attack) -> None:
-    assert len(attack) <= LONGEST
+def test_expensive_markdown_is_shown_unformatted(attack) -> None:
+    assert len(attack) <= MAX_LENGTH
     typed = str(escape(attack.strip()))
-    assert to_html(attack) == f"<p>{typed}</p>\n".replace("\n", "<br>\n", typed.count("\n"))
+    assert render_markdown(attack) == f"<p>{typed}</p>\n".replace("\n", "<br>\n", typed.count("\n"))
 
 
 @pytest.mark.parametrize("allowed", ["**a" * 6_666, "~~a" * 6_666, "*a _a " * 3_333])
-def test_what_is_opened_and_never_closed_is_not_looked_into_deeply(allowed) -> None:
-    html, depth, deepest = to_html(allowed), 0, 0
+def test_unclosed_markup_is_not_parsed_deeply(allowed) -> None:
+    html, depth, deepest = render_markdown(allowed), 0, 0
     for tag in re.findall(r"</?(?:em|strong|s)>", html):
         depth += -1 if tag.startswith("</") else 1
         deepest = max(deepest, depth)
-    assert deepest <= DEEPEST
+    assert deepest <= MAX_NESTING
 
 
-def test_a_wide_table_and_many_links_are_still_markdown() -> None:
-    assert to_html("|a" * 20 + "|\n" + "|-" * 20 + "|\n" + "|1" * 20 + "|\n").count("<td>") == 20
-    assert to_html("[a](https://x.example) " * 800).count("<a ") == 800
+def test_a_wide_table_and_many_links_are_formatted() -> None:
+    assert (
+        render_markdown("|a" * 20 + "|\n" + "|-" * 20 + "|\n" + "|1" * 20 + "|\n").count("<td>")
+        == 20
+    )
+    assert render_markdown("[a](https://x.example) " * 800).count("<a ") == 800
 
 
-def test_a_text_that_is_shown_again_is_not_understood_again() -> None:
-    _rendered.cache_clear()
-    assert to_html("**once**") == to_html("**once**")
-    assert _rendered.cache_info().misses == 1
+def test_repeated_text_is_cached() -> None:
+    _render_cached.cache_clear()
+    assert render_markdown("**once**") == render_markdown("**once**")
+    assert _render_cached.cache_info().misses == 1

@@ -1,4 +1,4 @@
-"""What an agent drafts of a board is a form, which is looked at and confirmed once."""
+"""The review of an onboarding draft, which is confirmed once."""
 
 import html
 import re
@@ -7,35 +7,37 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from kit.clock import now
+from core.clock import now
+from core.db.engine import TransactionFactory
 from models import Agent, Board, OnboardingMessage, OnboardingRole, OnboardingSession
-from tests.conftest import Transaction
-from tests.services.test_onboarding_transcripts import NONSENSE
-from tests.web.onboarding import (
+from tests.services.test_onboarding_transcript import UNPARSEABLE
+from tests.support.onboarding_forms import (
     DRAFT,
     HTMX,
     QUESTION,
-    TYPED,
+    SUBMITTED,
     Browser,
-    Says,
-    asked_in,
-    seen_on,
-    words_of,
+    PostAgentMessage,
+    extract_text,
+    parse_hidden_fields,
+    parse_question_id,
 )
-from tests.world import World
+from tests.support.world import World
 
 
-async def test_the_draft_is_a_form_that_says_what_it_comes_to(
-    alice: Browser, says: Says, here: str
+async def test_the_draft_is_shown_as_a_form_with_a_preview(
+    alice: Browser, post_agent_message: PostAgentMessage, onboarding_path: str
 ) -> None:
-    await alice.post(here)
-    await says(QUESTION)
-    question = asked_in(await alice.get(here))
-    await alice.post(f"{here}/answers", data={"question": question, "choice": ["Balanced"]})
-    await says(DRAFT)
-    assert "The draft is ready." in words_of(await alice.get(here))
-    page = await alice.get(f"{here}/review")
-    assert "Harbour master drafted this from your answer" in words_of(page)
+    await alice.post(onboarding_path)
+    await post_agent_message(QUESTION)
+    question = parse_question_id(await alice.get(onboarding_path))
+    await alice.post(
+        f"{onboarding_path}/answers", data={"question": question, "choice": ["Balanced"]}
+    )
+    await post_agent_message(DRAFT)
+    assert "The draft is ready." in extract_text(await alice.get(onboarding_path))
+    page = await alice.get(f"{onboarding_path}/review")
+    assert "Harbour master drafted this from your answer" in extract_text(page)
     for shown in (
         ">\nTen partners live</textarea>",
         'name="target" aria-label="Target of measure 2" placeholder="Target" value="10"',
@@ -49,39 +51,39 @@ async def test_the_draft_is_a_form_that_says_what_it_comes_to(
         "tasks need an approval before they are done",
         "AGENTS.md",
         "Creates tasks on this board",
-        f"workspace-lead-{here.split('/')[2]}",
+        f"workspace-lead-{onboarding_path.split('/')[2]}",
     ):
         assert shown in page.text, shown
     assert "mc_agent_" not in page.text
 
-    assert "You can change that in the board" in words_of(page)
+    assert "You can change that in the board" in extract_text(page)
 
-    part = await alice.post(f"{here}/review", data=TYPED, headers=HTMX)
+    part = await alice.post(f"{onboarding_path}/review", data=SUBMITTED, headers=HTMX)
     assert "<html" not in part.text
-    assert "Because Eva decides on its own" in words_of(part)
+    assert "Because Eva decides on its own" in extract_text(part)
     assert "Eleven partners" in part.text
-    whole = await alice.post(f"{here}/review", data=TYPED)
+    whole = await alice.post(f"{onboarding_path}/review", data=SUBMITTED)
     assert (whole.status_code, "Eleven partners</textarea>" in whole.text) == (200, True)
 
 
-async def test_context_goes_back_to_the_agent_and_another_draft_is_waited_for(
-    bob: Browser, says: Says, here: str
+async def test_additional_context_requests_a_new_draft(
+    bob: Browser, post_agent_message: PostAgentMessage, onboarding_path: str
 ) -> None:
-    await bob.post(here)
-    await says(DRAFT)
-    empty = await bob.post(f"{here}/additions", data={"context": " "})
+    await bob.post(onboarding_path)
+    await post_agent_message(DRAFT)
+    empty = await bob.post(f"{onboarding_path}/additions", data={"context": " "})
     assert (empty.status_code, "Fill this in." in empty.text) == (422, True)
-    sent = await bob.post(f"{here}/additions", data={"context": "Ask Ann first."})
-    assert sent.headers["Location"] == here
-    page = await bob.get(here)
+    sent = await bob.post(f"{onboarding_path}/additions", data={"context": "Ask Ann first."})
+    assert sent.headers["Location"] == onboarding_path
+    page = await bob.get(onboarding_path)
     assert "Writing the draft" in page.text
-    assert "You added Ask Ann first." in words_of(page)
-    mark = re.search(r'news\?seen=([^"]*)"', (await bob.get(f"{here}/review")).text)
+    assert "You added Ask Ann first." in extract_text(page)
+    mark = re.search(r'news\?seen=([^"]*)"', (await bob.get(f"{onboarding_path}/review")).text)
     assert mark
-    quiet = await bob.get(f"{here}/news?seen={html.unescape(mark[1])}", headers=HTMX)
+    quiet = await bob.get(f"{onboarding_path}/news?seen={html.unescape(mark[1])}", headers=HTMX)
     assert "another draft" not in quiet.text
-    await says(DRAFT | {"objective": "Ten, after Ann"})
-    loud = await bob.get(f"{here}/news?seen={html.unescape(mark[1])}", headers=HTMX)
+    await post_agent_message(DRAFT | {"objective": "Ten, after Ann"})
+    loud = await bob.get(f"{onboarding_path}/news?seen={html.unescape(mark[1])}", headers=HTMX)
     assert "has written another draft" in loud.text
 
 
@@ -100,15 +102,17 @@ async def test_context_goes_back_to_the_agent_and_another_draft_is_waited_for(
         ({"last": "nothing"}, ""),
     ],
 )
-async def test_what_cannot_be_confirmed_is_given_back_as_it_was_typed(
+async def test_an_invalid_goal_keeps_the_submitted_values(
     alice: Browser,
-    garden: str,
-    transaction: Transaction,
+    garden_onboarding_path: str,
+    transaction: TransactionFactory,
     world: World,
     wrong: dict[str, Any],
     sentence: str,
 ) -> None:
-    back = await alice.post(f"{garden}/confirmations", data=TYPED | {"role": "kept"} | wrong)
+    back = await alice.post(
+        f"{garden_onboarding_path}/confirmations", data=SUBMITTED | {"role": "kept"} | wrong
+    )
     assert back.status_code == 422
     assert sentence in html.unescape(back.text)
     assert 'value="kept"' in back.text
@@ -117,39 +121,51 @@ async def test_what_cannot_be_confirmed_is_given_back_as_it_was_typed(
     assert board.goal_confirmed is False
 
 
-async def test_two_that_confirm_one_after_the_other_hear_of_it(
-    alice: Browser, bob: Browser, says: Says, here: str, world: World, transaction: Transaction
+async def test_a_second_confirmation_is_reported(
+    alice: Browser,
+    bob: Browser,
+    post_agent_message: PostAgentMessage,
+    onboarding_path: str,
+    world: World,
+    transaction: TransactionFactory,
 ) -> None:
-    await alice.post(here)
-    await says(DRAFT)
-    seen = seen_on(await alice.get(f"{here}/review"))
-    assert (await bob.post(f"{here}/confirmations", data=TYPED | seen)).status_code == 303
-    late = TYPED | seen | {"objective": "Mine"}
-    back = await alice.post(f"{here}/confirmations", data=late)
-    assert (back.status_code, "It was confirmed already." in words_of(back)) == (409, True)
+    await alice.post(onboarding_path)
+    await post_agent_message(DRAFT)
+    seen_fields = parse_hidden_fields(await alice.get(f"{onboarding_path}/review"))
+    assert (
+        await bob.post(f"{onboarding_path}/confirmations", data=SUBMITTED | seen_fields)
+    ).status_code == 303
+    late = SUBMITTED | seen_fields | {"objective": "Mine"}
+    back = await alice.post(f"{onboarding_path}/confirmations", data=late)
+    assert (back.status_code, "It was confirmed already." in extract_text(back)) == (409, True)
     async with transaction() as session:
         leads = select(Agent).where(Agent.board_id == world.board.id, Agent.is_board_lead)
         assert len((await session.scalars(leads)).all()) == 1
 
 
-async def test_somebody_who_looks_at_an_old_form_is_told_that_it_went_on(
-    alice: Browser, says: Says, here: str
+async def test_an_outdated_form_shows_a_notice(
+    alice: Browser, post_agent_message: PostAgentMessage, onboarding_path: str
 ) -> None:
-    await alice.post(here)
-    old = seen_on(await alice.get(here))
-    assert (await alice.post(f"{here}/restarts")).headers["Location"] == here
-    back = await alice.post(f"{here}/confirmations", data=TYPED | old)
+    await alice.post(onboarding_path)
+    old = parse_hidden_fields(await alice.get(onboarding_path))
+    assert (await alice.post(f"{onboarding_path}/restarts")).headers["Location"] == onboarding_path
+    back = await alice.post(f"{onboarding_path}/confirmations", data=SUBMITTED | old)
     assert back.status_code == 409
-    assert "Somebody else went on with this onboarding meanwhile." in words_of(back)
+    assert "Somebody else went on with this onboarding meanwhile." in extract_text(back)
     assert "Eleven partners</textarea>" in back.text
 
 
-@pytest.mark.parametrize("content", NONSENSE, ids=lambda content: content[:20] or "nothing")
-async def test_no_page_breaks_on_what_is_stored(
-    alice: Browser, main: Agent, here: str, transaction: Transaction, world: World, content: str
+@pytest.mark.parametrize("content", UNPARSEABLE, ids=lambda content: content[:20] or "nothing")
+async def test_pages_show_any_stored_conversation(
+    alice: Browser,
+    main_agent: Agent,
+    onboarding_path: str,
+    transaction: TransactionFactory,
+    world: World,
+    content: str,
 ) -> None:
-    """W-40: whatever an agent said, or an installation brought along."""
-    await alice.post(here)
+    """W-40: whatever an agent wrote or an installation imported."""
+    await alice.post(onboarding_path)
     draft: dict[str, Any] = {
         "objective": {"a": [1]},
         "success_metrics": [content.replace("\0", "")],
@@ -165,7 +181,7 @@ async def test_no_page_breaks_on_what_is_stored(
                     session_id=opened.id, role=role, content=content, created_at=now()
                 )
             )
-    page = await alice.get(here)
+    page = await alice.get(onboarding_path)
     assert page.status_code == 200
     assert content.strip()[:200] in html.unescape(page.text)
     async with transaction() as session:
@@ -178,17 +194,21 @@ async def test_no_page_breaks_on_what_is_stored(
                 created_at=now(),
             )
         )
-    for path in (here, f"{here}/review", f"/boards/{world.board.id}"):
+    for path in (onboarding_path, f"{onboarding_path}/review", f"/boards/{world.board.id}"):
         for headers in ({}, HTMX):
             assert (await alice.get(path, headers=headers)).status_code == 200
 
 
 @pytest.mark.parametrize("draft", [[], "text", 7, {"lead_agent": "Ava", "success_metrics": "many"}])
-async def test_a_draft_of_any_kind_is_shown(
-    alice: Browser, main: Agent, here: str, transaction: Transaction, draft: Any
+async def test_a_draft_of_any_format_is_shown(
+    alice: Browser,
+    main_agent: Agent,
+    onboarding_path: str,
+    transaction: TransactionFactory,
+    draft: Any,
 ) -> None:
-    await alice.post(here)
+    await alice.post(onboarding_path)
     async with transaction() as session:
         await session.execute(update(OnboardingSession).values(draft_goal=draft))
-    for path in (here, f"{here}/review"):
+    for path in (onboarding_path, f"{onboarding_path}/review"):
         assert (await alice.get(path)).status_code == 200

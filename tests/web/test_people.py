@@ -1,23 +1,23 @@
-"""The page on which an admin sees and invites people."""
+"""The page on which admins manage members and invites."""
 
 import re
 
 import pytest
 
-from tests.conftest import Transaction
-from tests.world import World, an_invite
+from core.db.engine import TransactionFactory
+from tests.support.world import World, make_invite
 
 RITA = {"invited_email": "new@example.com", "role": "member", "access": "read"}
 ONCE = re.compile(r"/invite\?token=mc_invite_[\w-]+")
 
 
-async def test_an_admin_invites_somebody_who_comes_in_by_the_link(alice, nobody) -> None:
+async def test_an_admin_invites_a_user_by_link(alice, anonymous) -> None:
     made = await alice.post("/people/invites", data=RITA)
     assert made.status_code == 200
     link = ONCE.search(made.text)
     assert link
 
-    page = await nobody.get(link[0])
+    page = await anonymous.get(link[0])
 
     assert 'value="new@example.com"' in page.text
     shown = await alice.get("/people")
@@ -25,19 +25,19 @@ async def test_an_admin_invites_somebody_who_comes_in_by_the_link(alice, nobody)
     assert not ONCE.search(shown.text)
 
 
-async def test_named_boards_are_all_that_somebody_may_see(alice, nobody, world: World) -> None:
+async def test_an_invite_can_be_limited_to_named_boards(alice, anonymous, world: World) -> None:
     wanted = RITA | {"access": "named", "changes": str(world.board.id)}
     link = ONCE.search((await alice.post("/people/invites", data=wanted)).text)
     assert link
     who = {"token": link[0].partition("=")[2], "name": "New", "password": "ten letters or more"}
-    await nobody.post("/invite", data=who)
-    seen = (await nobody.get("/boards")).text
-    assert "Launch" in seen
-    assert str(world.garden.id) not in seen
+    await anonymous.post("/invite", data=who)
+    boards_page = (await anonymous.get("/boards")).text
+    assert "Launch" in boards_page
+    assert str(world.garden.id) not in boards_page
 
 
-async def test_an_invitation_is_withdrawn(alice, transaction: Transaction, world: World) -> None:
-    made = an_invite(world.tern, "new@example.com")
+async def test_an_invite_is_revoked(alice, transaction: TransactionFactory, world: World) -> None:
+    made = make_invite(world.tern, "new@example.com")
     async with transaction() as session:
         session.add(made)
     await alice.post(f"/people/invites/{made.id}/endings")
@@ -45,7 +45,7 @@ async def test_an_invitation_is_withdrawn(alice, transaction: Transaction, world
 
 
 async def test_a_member_is_removed(alice, bob, world: World) -> None:
-    gone = await alice.post(f"/people/{world.bobs.id}/endings")
+    gone = await alice.post(f"/people/{world.bob_member.id}/endings")
     assert gone.headers["Location"] == "/people"
     assert (await bob.get("/boards")).headers["Location"] == "/welcome"
 
@@ -53,28 +53,31 @@ async def test_a_member_is_removed(alice, bob, world: World) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"invited_email": "no address"}, {"invited_email": "bob@example.com"}, {"role": "x"}]
 )
-async def test_what_is_wrong_is_told_beside_the_field(alice, wrong) -> None:
+async def test_field_errors_are_shown_beside_the_field(alice, wrong) -> None:
     page = await alice.post("/people/invites", data=RITA | wrong)
     assert page.status_code in (409, 422)
     assert 'aria-invalid="true"' in page.text
     assert not ONCE.search(page.text)
 
 
-async def test_an_admin_makes_no_owner(dana) -> None:
+async def test_an_admin_cannot_invite_owners(dana) -> None:
     assert 'value="owner"' not in (await dana.get("/people")).text
     assert (await dana.post("/people/invites", data=RITA | {"role": "owner"})).status_code == 403
 
 
-async def test_who_is_no_admin_and_a_stranger_do_nothing_here(
-    alice, bob, charlie, transaction: Transaction, world: World
+async def test_only_admins_manage_their_organization(
+    alice, bob, charlie, transaction: TransactionFactory, world: World
 ) -> None:
-    made = an_invite(world.tern, "new@example.com")
+    made = make_invite(world.tern, "new@example.com")
     async with transaction() as session:
         session.add(made)
     assert (await bob.get("/people")).status_code == 403
     assert "bob@example.com" not in (await charlie.get("/people")).text
     for browser, status in ((bob, 403), (charlie, 404)):
-        for path in (f"/people/invites/{made.id}/endings", f"/people/{world.ritas.id}/endings"):
+        for path in (
+            f"/people/invites/{made.id}/endings",
+            f"/people/{world.rita_member.id}/endings",
+        ):
             assert (await browser.post(path)).status_code == status
     assert (await bob.post("/people/invites", data=RITA)).status_code == 403
     shown = (await alice.get("/people")).text

@@ -1,4 +1,4 @@
-"""A person's own settings."""
+"""Pages with the user's settings."""
 
 import re
 from datetime import timedelta
@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from kit.clock import now
-from kit.secrets import hash_password
+from core.clock import now
+from core.security.secrets import hash_password
 from models import ApiToken, SignIn, User
-from web.browsers import browser
+from web.settings.views import describe_browser
 
 PASSWORD, NEW_PASSWORD = "a quiet long watch", "another quiet watch"
 
@@ -25,7 +25,7 @@ EDGE = (
 
 
 def another_session(user: User, **fields: str) -> SignIn:
-    """Sign somebody in with another browser."""
+    """Create a session of a user in another browser."""
     return SignIn(
         user_id=user.id,
         **({"secret_hash": "elsewhere"} | fields),
@@ -54,7 +54,7 @@ async def with_password(transaction, world) -> None:
         await session.merge(world.alice)
 
 
-async def test_a_profile_is_saved_and_says_when_in_the_new_zone(alice, in_the_database) -> None:
+async def test_a_saved_profile_shows_the_time_in_the_new_zone(alice, in_the_database) -> None:
     typed = {
         "section": "you",
         "name": " Alice Ahn ",
@@ -72,7 +72,7 @@ async def test_a_profile_is_saved_and_says_when_in_the_new_zone(alice, in_the_da
     assert (user.name, user.preferred_name, user.pronouns) == ("Alice Ahn", "Al", None)
 
 
-async def test_what_agents_know_is_saved_by_itself(alice, in_the_database) -> None:
+async def test_the_agent_context_is_saved_separately(alice, in_the_database) -> None:
     typed = {"section": "known", "notes": "Ask in the morning.\r\nNever on Fridays.", "context": ""}
     assert (await alice.post("/settings/profile", data=typed)).status_code == 303
     user = await in_the_database()
@@ -89,7 +89,7 @@ async def test_what_agents_know_is_saved_by_itself(alice, in_the_database) -> No
         ({"section": "known", "notes": "n" * 20_001}, "too long"),
     ],
 )
-async def test_a_profile_that_is_wrong_comes_back_as_it_was_typed(
+async def test_an_invalid_profile_keeps_the_submitted_values(
     alice, in_the_database, typed, sentence
 ) -> None:
     page = await alice.post("/settings/profile", data={"name": "kept", "context": "kept"} | typed)
@@ -100,7 +100,7 @@ async def test_a_profile_that_is_wrong_comes_back_as_it_was_typed(
 
 
 async def test_a_new_password_ends_the_other_sessions(
-    alice, world, with_password, transaction, nobody
+    alice, world, with_password, transaction, anonymous
 ) -> None:
     async with transaction() as session:
         session.add(another_session(world.alice))
@@ -113,7 +113,7 @@ async def test_a_new_password_ends_the_other_sessions(
         left = await session.scalars(select(SignIn).where(SignIn.user_id == world.alice.id))
         assert [one.secret_hash for one in left if one.secret_hash == "elsewhere"] == []
     signed_in = {"email": "alice@example.com", "password": NEW_PASSWORD}
-    assert (await nobody.post("/sign-in", data=signed_in)).status_code == 303
+    assert (await anonymous.post("/sign-in", data=signed_in)).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ async def test_a_new_password_ends_the_other_sessions(
         ({"current": "", "new": NEW_PASSWORD}, "Fill this in."),
     ],
 )
-async def test_a_password_that_will_not_do_is_told_beside_the_field(
+async def test_an_invalid_password_is_reported_beside_its_field(
     alice, with_password, typed, sentence
 ) -> None:
     page = await alice.post("/settings/password", data=typed)
@@ -134,7 +134,7 @@ async def test_a_password_that_will_not_do_is_told_beside_the_field(
     assert NEW_PASSWORD not in page.text
 
 
-async def test_sessions_are_listed_in_words_and_ended(alice, world, transaction) -> None:
+async def test_sessions_are_described_and_can_be_ended(alice, world, transaction) -> None:
     other = another_session(world.alice, user_agent=SAFARI, ip="192.0.2.7")
     async with transaction() as session:
         session.add(other)
@@ -158,7 +158,7 @@ async def test_all_other_sessions_end_at_once(alice, world, transaction) -> None
     assert "End all others" not in (await alice.get("/settings")).text
 
 
-async def test_ending_this_session_leads_to_the_door(alice, transaction, world) -> None:
+async def test_ending_the_current_session_redirects_to_sign_in(alice, transaction, world) -> None:
     async with transaction() as session:
         own = await session.scalar(select(SignIn).where(SignIn.user_id == world.alice.id))
     ended = await alice.post(f"/settings/sessions/{own.id}/endings")
@@ -188,7 +188,9 @@ async def test_a_token_needs_a_name(alice, name) -> None:
     assert 'id="field-token-name-error"' in page.text
 
 
-async def test_nobody_ends_what_belongs_to_others(alice, charlie, transaction, world) -> None:
+async def test_sessions_and_tokens_of_others_cannot_be_ended(
+    alice, charlie, transaction, world
+) -> None:
     async with transaction() as session:
         sign_in = await session.scalar(select(SignIn).where(SignIn.user_id == world.alice.id))
         token = await session.scalar(select(ApiToken).where(ApiToken.user_id == world.alice.id))
@@ -197,7 +199,7 @@ async def test_nobody_ends_what_belongs_to_others(alice, charlie, transaction, w
     assert (await alice.get("/settings")).status_code == 200
 
 
-async def test_a_saved_time_is_not_taken_from_anywhere(alice) -> None:
+async def test_an_invalid_saved_time_is_ignored(alice) -> None:
     page = (await alice.get("/settings?saved=<b>now</b>")).text
     assert "Saved" not in page
 
@@ -213,17 +215,19 @@ async def test_a_saved_time_is_not_taken_from_anywhere(alice) -> None:
         ("", "A browser"),
     ],
 )
-def test_browsers_are_known_by_what_they_call_themselves(user_agent, words) -> None:
-    assert browser(user_agent) == words
+def test_browsers_are_described_by_their_user_agent(user_agent, words) -> None:
+    assert describe_browser(user_agent) == words
 
 
-async def test_nobody_tries_passwords_for_ever(alice, with_password) -> None:
+async def test_password_attempts_are_rate_limited(alice, with_password) -> None:
     wrong = {"current": "wrong", "new": NEW_PASSWORD}
-    tries = [(await alice.post("/settings/password", data=wrong)).status_code for _ in range(11)]
-    assert tries == [422] * 10 + [429]
+    responses = [
+        (await alice.post("/settings/password", data=wrong)).status_code for _ in range(11)
+    ]
+    assert responses == [422] * 10 + [429]
 
 
-async def test_who_has_no_password_is_not_asked_to_change_it(alice) -> None:
+async def test_users_without_a_password_see_no_password_form(alice) -> None:
     page = (await alice.get("/settings")).text
     assert "You sign in through another service" in page
     assert 'name="current"' not in page

@@ -1,11 +1,11 @@
-"""Signing in and out."""
+"""Sign-in and sign-out."""
 
 import pytest
 
-from kit.client_ip import household
-from kit.secrets import hash_password
+from core.http.client_ip import rate_limit_network
+from core.security.secrets import hash_password
 from services.identity import passwords
-from web.sign_in import safe_next
+from web.auth.sign_in import safe_next_path
 
 PASSWORD = "a quiet long watch"
 
@@ -19,25 +19,25 @@ async def mara(transaction, world):
     return {"email": "alice@example.com", "password": PASSWORD}
 
 
-async def test_who_has_the_password_is_signed_in_and_taken_where_they_wanted(nobody, mara) -> None:
-    asked = await nobody.get("/settings?x=1")
-    assert asked.headers["Location"] == "/sign-in?next=/settings%3Fx%3D1"
+async def test_signing_in_redirects_to_the_requested_page(anonymous, mara) -> None:
+    response = await anonymous.get("/settings?x=1")
+    assert response.headers["Location"] == "/sign-in?next=/settings%3Fx%3D1"
 
-    signed_in = await nobody.post("/sign-in", data=mara | {"next": "/settings?x=1"})
+    signed_in = await anonymous.post("/sign-in", data=mara | {"next": "/settings?x=1"})
 
     assert (signed_in.status_code, signed_in.headers["Location"]) == (303, "/settings?x=1")
     cookie = signed_in.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
-    assert (await nobody.get("/sign-in")).headers["Location"] == "/"
+    assert (await anonymous.get("/sign-in")).headers["Location"] == "/"
 
 
 @pytest.mark.parametrize(
     "wrong",
     [{"password": "something else"}, {"email": "nobody@example.com"}, {"email": "no address"}],
 )
-async def test_whatever_is_wrong_the_words_are_the_same(nobody, mara, wrong) -> None:
-    page = await nobody.post("/sign-in", data=mara | wrong)
+async def test_all_invalid_credentials_show_the_same_error(anonymous, mara, wrong) -> None:
+    page = await anonymous.post("/sign-in", data=mara | wrong)
 
     assert page.status_code == 401
     assert "The e-mail address or the password is not right." in page.text
@@ -46,42 +46,42 @@ async def test_whatever_is_wrong_the_words_are_the_same(nobody, mara, wrong) -> 
     assert "Set-Cookie" not in page.headers
 
 
-async def test_a_blank_field_is_told_beside_it(nobody, mara) -> None:
-    page = await nobody.post("/sign-in", data={"email": "", "password": ""})
+async def test_a_blank_field_shows_an_error(anonymous, mara) -> None:
+    page = await anonymous.post("/sign-in", data={"email": "", "password": ""})
     assert page.status_code == 422
     assert page.text.count("Fill this in.") == 2
 
 
-async def test_who_tries_too_often_has_to_wait(nobody, mara) -> None:
+async def test_sign_in_attempts_are_rate_limited(anonymous, mara) -> None:
     wrong = mara | {"password": "something else"}
-    tries = [await nobody.post("/sign-in", data=wrong) for _ in range(11)]
-    assert [page.status_code for page in tries] == [401] * 10 + [429]
-    assert "That was tried too often. Try again in 5 minutes." in tries[-1].text
-    assert 0 < int(tries[-1].headers["Retry-After"]) <= 300
-    assert (await nobody.post("/sign-in", data=mara)).status_code == 429
+    responses = [await anonymous.post("/sign-in", data=wrong) for _ in range(11)]
+    assert [page.status_code for page in responses] == [401] * 10 + [429]
+    assert "That was tried too often. Try again in 5 minutes." in responses[-1].text
+    assert 0 < int(responses[-1].headers["Retry-After"]) <= 300
+    assert (await anonymous.post("/sign-in", data=mara)).status_code == 429
 
 
-async def test_who_tries_too_often_locks_nobody_else_out(browsers, mara) -> None:
-    stranger, owner = (browsers(None, client=(ip, 1)) for ip in ("192.0.2.1", "192.0.2.2"))
+async def test_the_limit_does_not_lock_out_other_users(browsers, mara) -> None:
+    attacker, owner = (browsers(None, client=(ip, 1)) for ip in ("192.0.2.1", "192.0.2.2"))
     wrong = mara | {"password": "something else"}
-    tries = [await stranger.post("/sign-in", data=wrong) for _ in range(11)]
-    assert tries[-1].status_code == 429
+    responses = [await attacker.post("/sign-in", data=wrong) for _ in range(11)]
+    assert responses[-1].status_code == 429
     assert (await owner.post("/sign-in", data=mara)).status_code == 303
 
 
-async def test_one_address_cannot_try_everybody(nobody, mara, monkeypatch) -> None:
-    monkeypatch.setattr(passwords, "password_fits", lambda *_: False)
+async def test_one_address_cannot_try_many_accounts(anonymous, mara, monkeypatch) -> None:
+    monkeypatch.setattr(passwords, "verify_password", lambda *_: False)
     names = [f"person-{number}@example.com" for number in range(201)]
-    tries = [await nobody.post("/sign-in", data=mara | {"email": name}) for name in names]
-    assert [page.status_code for page in tries] == [401] * 200 + [429]
-    assert int(tries[-1].headers["Retry-After"]) > 0
+    responses = [await anonymous.post("/sign-in", data=mara | {"email": name}) for name in names]
+    assert [page.status_code for page in responses] == [401] * 200 + [429]
+    assert int(responses[-1].headers["Retry-After"]) > 0
 
 
-async def test_the_many_addresses_of_one_customer_count_as_one(browsers, mara) -> None:
+async def test_addresses_of_one_network_share_a_limit(browsers, mara) -> None:
     wrong = mara | {"password": "something else"}
     near = [browsers(None, client=(f"2001:db8::{number:x}", 1)) for number in range(1, 12)]
-    tries = [await browser.post("/sign-in", data=wrong) for browser in near]
-    assert [page.status_code for page in tries] == [401] * 10 + [429]
+    responses = [await browser.post("/sign-in", data=wrong) for browser in near]
+    assert [page.status_code for page in responses] == [401] * 10 + [429]
     far = browsers(None, client=("2001:db8:0:1::1", 1))
     assert (await far.post("/sign-in", data=mara)).status_code == 303
 
@@ -96,13 +96,13 @@ async def test_the_many_addresses_of_one_customer_count_as_one(browsers, mara) -
         ("unknown", "unknown"),
     ],
 )
-def test_an_address_counts_as_the_customer_who_has_it(ip, counted) -> None:
-    assert household(ip) == counted
+def test_an_address_counts_for_its_network(ip, counted) -> None:
+    assert rate_limit_network(ip) == counted
 
 
-async def test_signing_in_well_is_never_too_often(nobody, mara) -> None:
+async def test_successful_sign_ins_do_not_count(anonymous, mara) -> None:
     for _ in range(12):
-        assert (await nobody.post("/sign-in", data=mara)).status_code == 303
+        assert (await anonymous.post("/sign-in", data=mara)).status_code == 303
 
 
 async def test_signing_out_ends_the_session(alice, world) -> None:
@@ -127,12 +127,12 @@ async def test_signing_out_ends_the_session(alice, world) -> None:
         ("javascript:alert(1)", "/"),
     ],
 )
-def test_nobody_is_led_to_another_site(given, taken) -> None:
-    assert safe_next(given) == taken
+def test_redirects_stay_on_this_site(given, taken) -> None:
+    assert safe_next_path(given) == taken
 
 
-async def test_a_change_that_came_too_late_is_not_asked_for_as_a_page(nobody, world) -> None:
-    late = await nobody.post("/settings/profile", data={"name": "x"})
+async def test_after_a_post_the_sign_in_does_not_return_to_it(anonymous, world) -> None:
+    late = await anonymous.post("/settings/profile", data={"name": "x"})
     assert late.headers["Location"] == "/sign-in"
 
 
@@ -140,5 +140,5 @@ async def test_a_change_that_came_too_late_is_not_asked_for_as_a_page(nobody, wo
     "path",
     ["/settings/profile", "/settings/password", "/settings/tokens", "/welcome/board", "/agents"],
 )
-async def test_the_address_of_an_answered_form_is_a_page(alice, path) -> None:
+async def test_the_address_of_a_submitted_form_can_be_opened(alice, path) -> None:
     assert (await alice.get(path, follow_redirects=True)).status_code == 200

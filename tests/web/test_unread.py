@@ -1,14 +1,14 @@
-"""What is new since somebody last looked: a dot where it is, and a line above the first of it."""
+"""Unread marks: a dot on boards and tasks, and a line above the first unread comment."""
 
 import re
 from collections.abc import Awaitable, Callable
 
 import pytest
 
+from core.db.engine import TransactionFactory
 from models import Actor, Board, Task
 from services import boards, tasks
-from tests.conftest import Transaction
-from tests.world import World, a_task
+from tests.support.world import World, make_task
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "aside#drawer"}
 LINE = '<li class="unseen" id="new">New since you were here</li>'
@@ -17,41 +17,41 @@ Comments = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
-async def task(transaction: Transaction, world: World) -> Task:
-    made = world.task()
+async def task(transaction: TransactionFactory, world: World) -> Task:
+    made = world.make_task()
     async with transaction() as session:
         session.add(made)
     return made
 
 
 @pytest.fixture
-def there(world: World, task: Task) -> str:
-    """Where the task is."""
+def task_path(world: World, task: Task) -> str:
+    """Return the path of the task."""
     return f"/boards/{world.board.id}/tasks/{task.id}"
 
 
 @pytest.fixture
-def comments(transaction: Transaction, world: World, task: Task) -> Comments:
-    """Lets somebody say something about the task, or about another one."""
+def comments(transaction: TransactionFactory, world: World, task: Task) -> Comments:
+    """Return a function that adds a comment to the task, or to another one."""
 
     async def comment(words: str, who: Actor | None = None, about: Task | None = None) -> None:
         async with transaction() as session:
             actor, on = who or world.worker, about or task
-            board = await boards.hold(session, actor, on.board_id)
-            await tasks.comment(session, actor, board, on.id, words)
+            board = await boards.lock_board(session, actor, on.board_id)
+            await tasks.create_comment(session, actor, board, on.id, words)
 
     return comment
 
 
-def in_rail(page: str, board: Board) -> bool:
-    """Return whether the rail says that something is new on a board."""
+def is_unread_in_sidebar(page: str, board: Board) -> bool:
+    """Return whether the sidebar marks a board as unread."""
     found = re.search(rf'id="rail-board-{board.id}"([^>]*)>(.*?)</a>', page)
     assert found
     assert ("data-unread" in found[1]) == ("(new)" in found[2]) == ('class="unread"' in found[2])
     return "data-unread" in found[1]
 
 
-def in_list(page: str, board: Board) -> bool:
+def is_unread_in_list(page: str, board: Board) -> bool:
     found = re.search(rf'<tr data-item id="board-{board.id}"([^>]*)>', page)
     assert found
     return "data-unread" in found[1]
@@ -63,38 +63,38 @@ def on_card(page: str, task: Task) -> bool:
     return "data-unread" in found[1]
 
 
-async def test_a_board_where_others_commented_is_new_until_it_is_looked_at(
-    alice, comments, world
-) -> None:
-    here = f"/boards/{world.board.id}"
-    assert not in_rail((await alice.get("/boards")).text, world.board)
+async def test_a_board_is_unread_after_a_comment_until_it_is_opened(alice, comments, world) -> None:
+    board_path = f"/boards/{world.board.id}"
+    assert not is_unread_in_sidebar((await alice.get("/boards")).text, world.board)
     await comments("Half of it is written.")
     page = (await alice.get("/boards")).text
-    assert in_rail(page, world.board)
-    assert in_list(page, world.board)
-    assert not in_rail(page, world.garden)
-    assert not in_rail((await alice.get(here)).text, world.board)  # who is there, sees it
+    assert is_unread_in_sidebar(page, world.board)
+    assert is_unread_in_list(page, world.board)
+    assert not is_unread_in_sidebar(page, world.garden)
+    assert not is_unread_in_sidebar(
+        (await alice.get(board_path)).text, world.board
+    )  # the open board is not marked as unread
     page = (await alice.get("/boards")).text
-    assert not in_rail(page, world.board)
-    assert not in_list(page, world.board)
+    assert not is_unread_in_sidebar(page, world.board)
+    assert not is_unread_in_list(page, world.board)
     await comments("All of it is.")
-    assert in_rail((await alice.get("/rail")).text, world.board)
+    assert is_unread_in_sidebar((await alice.get("/rail")).text, world.board)
 
 
-async def test_a_board_is_not_new_by_what_one_said_oneself_or_has_read(
-    alice, bob, comments, there, world
+async def test_own_and_read_comments_do_not_mark_a_board(
+    alice, bob, comments, task_path, world
 ) -> None:
     await comments("I begin.", world.bob)
-    assert not in_rail((await bob.get("/rail")).text, world.board)
-    assert in_rail((await alice.get("/rail")).text, world.board)
-    assert (await alice.get(there)).status_code == 200
-    assert not in_rail((await alice.get("/rail")).text, world.board)
+    assert not is_unread_in_sidebar((await bob.get("/rail")).text, world.board)
+    assert is_unread_in_sidebar((await alice.get("/rail")).text, world.board)
+    assert (await alice.get(task_path)).status_code == 200
+    assert not is_unread_in_sidebar((await alice.get("/rail")).text, world.board)
 
 
-async def test_what_is_new_on_a_board_is_nothing_to_those_who_do_not_read_it(
+async def test_unread_marks_are_only_for_members_with_access(
     bob, charlie, comments, transaction, world
 ) -> None:
-    hidden = a_task(world.garden, "Plant")
+    hidden = make_task(world.garden, "Plant")
     async with transaction() as session:
         session.add(hidden)
     await comments("It rains.", world.gardener, about=hidden)
@@ -104,40 +104,44 @@ async def test_what_is_new_on_a_board_is_nothing_to_those_who_do_not_read_it(
         assert str(world.garden.id) not in page
 
 
-async def test_a_task_is_new_on_its_board_until_its_conversation_is_opened(
-    alice, comments, task, there, world
+async def test_a_task_is_unread_until_its_conversation_is_opened(
+    alice, comments, task, task_path, world
 ) -> None:
-    here = f"/boards/{world.board.id}"
+    board_path = f"/boards/{world.board.id}"
     await comments("Half of it is written.")
-    for view in (here, f"{here}?view=list", here):  # looking at the board is not reading it
+    for view in (
+        board_path,
+        f"{board_path}?view=list",
+        board_path,
+    ):  # opening the board does not mark the task as read
         assert on_card((await alice.get(view)).text, task)
-    opened = await alice.get(there, headers=HTMX)
-    assert opened.headers["HX-Trigger"] == "tasks"  # the board beside it shows that it was read
-    assert not on_card((await alice.get(here)).text, task)
-    assert "HX-Trigger" not in (await alice.get(there, headers=HTMX)).headers
+    opened = await alice.get(task_path, headers=HTMX)
+    assert opened.headers["HX-Trigger"] == "tasks"  # refreshes the board
+    assert not on_card((await alice.get(board_path)).text, task)
+    assert "HX-Trigger" not in (await alice.get(task_path, headers=HTMX)).headers
 
 
-async def test_a_line_stands_above_the_first_comment_that_is_new(alice, comments, there) -> None:
+async def test_a_line_marks_the_first_unread_comment(alice, comments, task_path) -> None:
     await comments("One.")
-    first = (await alice.get(there)).text
-    assert LINE not in first  # where one was never, nothing is new more than the rest
+    first = (await alice.get(task_path)).text
+    assert LINE not in first  # on the first visit nothing is marked as new
     await comments("Two.")
     await comments("Three.")
-    page = (await alice.get(there)).text
+    page = (await alice.get(task_path)).text
     assert page.count(LINE) == 1
     assert (
         page.index("<p>One.") < page.index(LINE) < page.index("<p>Two.") < page.index("<p>Three.")
     )
-    assert LINE not in (await alice.get(there)).text  # it has been read
+    assert LINE not in (await alice.get(task_path)).text  # the comments were read
 
 
-async def test_the_line_stays_for_as_long_as_the_page_is_open(
-    alice, bob, comments, there, world
+async def test_the_line_stays_while_the_page_is_open(
+    alice, bob, comments, task_path, world
 ) -> None:
     await comments("One.")
-    await alice.get(there)
+    await alice.get(task_path)
     await comments("Two.")
-    page = (await alice.get(there)).text
+    page = (await alice.get(task_path)).text
     found = re.search(r'hx-get="(/boards/[^"]*/conversation\?since=\d+)"', page)
     assert found
     await comments("Three.")
@@ -151,16 +155,14 @@ async def test_the_line_stays_for_as_long_as_the_page_is_open(
     assert LINE in only.text
 
 
-async def test_what_one_says_oneself_is_below_no_line(alice, comments, there, world) -> None:
+async def test_own_comments_are_not_marked_as_unread(alice, comments, task_path, world) -> None:
     await comments("One.")
-    await alice.get(there)
+    await alice.get(task_path)
     await comments("Two.", world.alice)
-    assert LINE not in (await alice.get(there)).text
+    assert LINE not in (await alice.get(task_path)).text
 
 
 @pytest.mark.parametrize("since", ["nonsense", "-1", "99999999999999999999", "0"])
-async def test_an_address_with_nonsense_shows_the_conversation(
-    alice, comments, there, since
-) -> None:
+async def test_invalid_parameters_show_the_conversation(alice, comments, task_path, since) -> None:
     await comments("One.")
-    assert "<p>One." in (await alice.get(f"{there}?since={since}")).text
+    assert "<p>One." in (await alice.get(f"{task_path}?since={since}")).text

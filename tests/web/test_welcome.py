@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from kit.secrets import fingerprint
+from core.security.secrets import hash_token
 from models import Board, SignIn, User
-from tests.world import a_sign_in, a_user
-from web.auth import COOKIE
+from tests.support.world import make_sign_in, make_user
+from web.auth.viewer import SESSION_COOKIE
 
 HTMX = {"HX-Request": "true"}
 
@@ -20,15 +20,15 @@ BOARD = {
 
 
 @pytest.fixture
-async def mara(nobody, transaction, world):
-    """The browser of Mara, who has just come in and belongs nowhere yet."""
-    mara: User = a_user("Mara")
-    sign_in: SignIn = a_sign_in(mara)
-    sign_in.secret_hash = fingerprint("the cookie of Mara")
+async def mara(anonymous, transaction, world):
+    """Return the client of Mara, who has no organization yet."""
+    mara: User = make_user("Mara")
+    sign_in: SignIn = make_sign_in(mara)
+    sign_in.secret_hash = hash_token("the cookie of Mara")
     async with transaction() as session:
         session.add_all([mara, sign_in])
-    nobody.cookies.set(COOKIE, "the cookie of Mara")
-    return nobody
+    anonymous.cookies.set(SESSION_COOKIE, "the cookie of Mara")
+    return anonymous
 
 
 async def test_from_nothing_to_the_first_call(mara, browsers) -> None:
@@ -41,7 +41,7 @@ async def test_from_nothing_to_the_first_call(mara, browsers) -> None:
     second = (await mara.get("/welcome")).text
     assert "Step 2 of 4" in second
     assert "Mara &amp; Co" in second
-    assert second.count('role="switch"') == 5 + 1  # the rules, and the one for shortcuts
+    assert second.count('role="switch"') == 5 + 1  # the five rules, and the switch for shortcuts
     made = await mara.post("/welcome/board", data=BOARD)
     assert made.headers["Location"] == "/welcome"
 
@@ -81,7 +81,7 @@ async def test_an_organization_needs_a_name(mara, name) -> None:
     assert (await mara.get("/boards")).headers["Location"] == "/welcome"
 
 
-async def test_steps_that_are_too_early_lead_to_the_first(mara, world) -> None:
+async def test_steps_out_of_order_redirect_to_the_first_open_one(mara, world) -> None:
     for path, data in (
         ("/welcome/board", BOARD),
         ("/welcome/agent", {"name": "x", "board_id": str(world.board.id)}),
@@ -89,14 +89,14 @@ async def test_steps_that_are_too_early_lead_to_the_first(mara, world) -> None:
         assert (await mara.post(path, data=data)).headers["Location"] == "/welcome"
 
 
-async def test_the_organization_can_be_named_anew(dana, world, transaction) -> None:
+async def test_the_organization_can_be_renamed(dana, world, transaction) -> None:
     page = (await dana.get("/welcome?step=organization")).text
     assert 'value="Tern"' in page
     assert (await dana.post("/welcome/organization", data={"name": "Tern 2"})).status_code == 303
     assert "Tern 2" in (await dana.get("/welcome")).text
 
 
-async def test_an_admin_without_a_board_makes_one(dana, transaction) -> None:
+async def test_an_admin_without_a_board_creates_one(dana, transaction) -> None:
     assert "Step 2 of 4" in (await dana.get("/welcome")).text
     page = await dana.post("/welcome/board", data=BOARD | {"description": ""})
     assert page.status_code == 422
@@ -106,7 +106,7 @@ async def test_an_admin_without_a_board_makes_one(dana, transaction) -> None:
     assert "Step 3 of 4" in (await dana.get("/welcome")).text
 
 
-async def test_an_agent_that_cannot_be_is_given_back_as_it_was_typed(dana) -> None:
+async def test_an_invalid_agent_keeps_the_submitted_values(dana) -> None:
     await dana.post("/welcome/board", data=BOARD)
     board_id = re.findall(r'name="board_id" value="([\w-]+)"', (await dana.get("/welcome")).text)[0]
     page = await dana.post(
@@ -116,11 +116,11 @@ async def test_an_agent_that_cannot_be_is_given_back_as_it_was_typed(dana) -> No
     assert 'value="kept"' in page.text
 
 
-async def test_who_is_done_is_not_kept_here(alice) -> None:
+async def test_completed_first_steps_redirect_to_the_boards(alice) -> None:
     assert (await alice.get("/welcome")).headers["Location"] == "/boards"
 
 
-async def test_members_do_not_set_up(bob, rita, world) -> None:
+async def test_members_cannot_open_the_first_steps(bob, rita, world) -> None:
     for browser in (bob, rita):
         assert (await browser.get("/welcome")).status_code == 403
         assert (await browser.get(f"/welcome/agents/{world.worker.id}")).status_code == 403
@@ -132,7 +132,7 @@ async def test_members_do_not_set_up(bob, rita, world) -> None:
             assert (await browser.post(path, data=data)).status_code == 403
 
 
-async def test_for_a_stranger_there_is_no_such_agent_and_no_such_board(charlie, world) -> None:
+async def test_foreign_agents_and_boards_are_not_found(charlie, world) -> None:
     board: Board = world.board
     assert (await charlie.get(f"/welcome/agents/{world.worker.id}")).status_code == 404
     made = await charlie.post("/welcome/agent", data={"name": "x", "board_id": str(board.id)})

@@ -1,0 +1,1 @@
+"""Handlers of the API, with their request and response models."""

@@ -1,0 +1,189 @@
+"""Activity, comments of all boards, and search (contract, people-and-boards 3.12)."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from api.framework.fields import PageQuery, ResponseModel, Timestamp
+from api.framework.operation import RequestContext, error_responses
+from core.errors import Invalid
+from core.paging import Page
+from models import Agent, EventType, Member
+from services import activity, organizations, search
+from services.activity import ActivityEntry, CommentEntry
+from services.search import Kind
+
+
+class ActivityEventRead(ResponseModel):
+    """An event, described in a sentence. `message` of a comment is the comment itself."""
+
+    id: UUID
+    event_type: EventType
+    message: str
+    agent_id: UUID | None
+    task_id: UUID | None
+    board_id: UUID | None
+    route_name: str
+    route_params: dict[str, str]
+    created_at: Timestamp
+    user_id: UUID | None
+    actor_name: str | None
+
+    @classmethod
+    def of(cls, entry: ActivityEntry) -> "ActivityEventRead":
+        """Build the model from an activity entry."""
+        event = entry.event
+        return cls(
+            id=event.id,
+            event_type=event.type,
+            message=entry.message,
+            agent_id=event.agent_id,
+            task_id=event.task_id,
+            board_id=event.board_id,
+            route_name=entry.route_name,
+            route_params=dict(entry.route_params),
+            created_at=event.created_at,
+            user_id=event.user_id,
+            actor_name=entry.actor_name,
+        )
+
+
+class ActivityTaskCommentFeedItemRead(ResponseModel):
+    """A comment with its author and its task."""
+
+    id: UUID
+    created_at: Timestamp
+    message: str
+    agent_id: UUID | None
+    agent_name: str | None
+    agent_role: str | None
+    task_id: UUID
+    task_title: str
+    board_id: UUID
+    board_name: str
+    user_id: UUID | None
+    author_name: str | None
+
+    @classmethod
+    def of(cls, entry: CommentEntry) -> "ActivityTaskCommentFeedItemRead":
+        """Build the model from a comment entry."""
+        return cls(
+            id=entry.comment.id,
+            created_at=entry.comment.created_at,
+            message=entry.comment.message,
+            agent_id=entry.comment.agent_id,
+            agent_name=entry.agent.name if entry.agent else None,
+            agent_role=entry.agent_role,
+            task_id=entry.task.id,
+            task_title=entry.task.title,
+            board_id=entry.board.id,
+            board_name=entry.board.name,
+            user_id=entry.comment.user_id,
+            author_name=entry.author_name,
+        )
+
+
+class CommentFilter(PageQuery):
+    """Which comments to list."""
+
+    board_id: UUID | None = Field(default=None, description="Only of this board.")
+
+
+async def list_activity(context: RequestContext, query: PageQuery) -> Page[ActivityEventRead]:
+    """List events, newest first.
+
+    Users see the events of the boards that they may read. Agents see what they did themselves, and
+    what concerns them.
+    """
+    if isinstance(context.actor, Agent):
+        found = await activity.list_agent_activity(context.session, context.actor, query.paging)
+    else:
+        member = await organizations.get_or_create_active_membership(context.session, context.user)
+        found = await activity.list_member_activity(context.session, member, query.paging)
+    return found.map(ActivityEventRead.of)
+
+
+@error_responses(403, 404)
+async def list_task_comment_feed(
+    context: RequestContext, member: Member, query: CommentFilter
+) -> Page[ActivityTaskCommentFeedItemRead]:
+    """List the comments on tasks of all boards that the user may read, newest first."""
+    found = await activity.list_comment_entries(
+        context.session, member, query.paging, board_id=query.board_id
+    )
+    return found.map(ActivityTaskCommentFeedItemRead.of)
+
+
+MAX_QUERY_LENGTH = 200  # characters
+
+
+class TextPart(ResponseModel):
+    """A part of a text. Join the parts as text, never as markup."""
+
+    component: ClassVar[str] = "Part"
+
+    text: str
+    hit: bool = Field(description="Whether this part matches the query.")
+
+
+class SearchHit(ResponseModel):
+    """A search result."""
+
+    kind: Kind
+    id: UUID
+    board_id: UUID | None
+    board_name: str | None
+    board_group_id: UUID | None = Field(description="Of memory of a board group.")
+    task_id: UUID | None = Field(description="The task, or the task of the comment.")
+    title: str = Field(
+        description="For comments the title of the task; for memory the name of board or group."
+    )
+    title_parts: list[TextPart] = Field(description="The title in parts.")
+    snippet: list[TextPart] = Field(description="The text around the first match, in parts.")
+    at: Timestamp = Field(description="When it was last changed.")
+
+
+class SearchQuery(PageQuery):
+    """What to search for."""
+
+    component: ClassVar[str] = "Searching"
+
+    q: str = Field(
+        default="",
+        max_length=MAX_QUERY_LENGTH,
+        description="Words or beginnings of words, in any order; all must match. Punctuation only "
+        "separates words. A query without words finds nothing.",
+    )
+    kind: str | None = Field(
+        default=None,
+        max_length=MAX_QUERY_LENGTH,
+        description=f"One or more, separated by commas: {', '.join(Kind)}.",
+        examples=["task,comment"],
+    )
+    limit: int = Field(default=20, ge=1, le=200, description="Maximum number of items.")
+
+    def kinds(self) -> list[Kind]:
+        """Return the requested kinds; an empty list means all. Raises Invalid."""
+        names = [name.strip() for name in (self.kind or "").split(",") if name.strip()]
+        if not set(names) <= set(Kind):
+            raise Invalid("unknown_kind", f"The kinds are {', '.join(Kind)}.")
+        return [Kind(name) for name in names]
+
+
+async def search_everything(context: RequestContext, query: SearchQuery) -> Page[SearchHit]:
+    """Search tasks, comments, memory and boards by words, best match first.
+
+    Users find what they may read in their active organization; agents find what is on their boards.
+    """
+    kinds = query.kinds()
+    if isinstance(context.actor, Agent):
+        found = await search.search_for_agent(
+            context.session, context.actor, query.q, query.paging, kinds=kinds
+        )
+    else:
+        member = await organizations.get_or_create_active_membership(context.session, context.user)
+        found = await search.search_for_member(
+            context.session, member, query.q, query.paging, kinds=kinds
+        )
+    return found.map(SearchHit.model_validate)

@@ -1,0 +1,287 @@
+"""Operations that only agents may call (contract, agents 6)."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from api.endpoints.agent_models import AgentRead
+from api.endpoints.boards import BoardRead
+from api.endpoints.tasks import TagRef
+from api.framework.fields import (
+    MAX_IDS,
+    Ok,
+    PageQuery,
+    RequestModel,
+    RequiredText,
+    ResponseModel,
+    ShortText,
+    Text,
+)
+from api.framework.operation import RequestContext, error_responses
+from core.paging import Page
+from models import Board
+from services import agents, boards, tags
+from services.messages import coordination
+
+
+class NudgeBody(RequestModel):
+    """A lead's message to one of its agents."""
+
+    example = {"message": "The report is due tonight. What holds you up?"}
+
+    message: RequiredText
+
+
+class SoulUpdate(RequestModel):
+    """A new soul for an agent."""
+
+    example = {"content": "# Ada\nYou write short sentences.", "reason": "Readers asked for it"}
+
+    content: Text
+    source_url: Text | None = Field(default=None, description="The source of the soul.")
+    reason: Text | None = Field(default=None, description="The reason for the change.")
+
+
+class AskUser(RequestModel):
+    """A question to the user. The answer comes back as a note with these tags."""
+
+    example = {"content": "May the launch slip by a week?", "preferred_channel": "phone"}
+
+    content: RequiredText
+    correlation_id: ShortText | None = None
+    preferred_channel: ShortText | None = None
+    reply_tags: list[ShortText] = Field(
+        default=list(coordination.UserQuestion.reply_tags), max_length=20
+    )
+    reply_source: ShortText | None = coordination.UserQuestion.reply_source
+
+    def question(self) -> coordination.UserQuestion:
+        """Return the question as a value of the services."""
+        return coordination.UserQuestion(**dict(self))
+
+
+class AskUserResult(ResponseModel):
+    """The agent that asks the user. Without such an agent the question is in the board's chat."""
+
+    component: ClassVar[str] = "Asked"
+
+    ok: bool = True
+    board_id: UUID
+    main_agent_id: UUID | None
+    main_agent_name: str | None
+
+
+class LeadMessage(RequestModel):
+    """A message to a lead. The answer comes back as a note with these tags."""
+
+    example = {"kind": "question", "content": "Which of your tasks wait for the design?"}
+
+    kind: Literal["question", "handoff"] = "question"
+    content: RequiredText
+    correlation_id: ShortText | None = None
+    reply_tags: list[ShortText] = Field(
+        default=list(coordination.MessageToLead.reply_tags), max_length=20
+    )
+    reply_source: ShortText | None = coordination.MessageToLead.reply_source
+
+    def message(self) -> coordination.MessageToLead:
+        """Return the message as a value of the services."""
+        names = ("kind", "content", "correlation_id", "reply_tags", "reply_source")
+        return coordination.MessageToLead(**{name: getattr(self, name) for name in names})
+
+
+class LeadBroadcast(LeadMessage):
+    """The same message to several leads."""
+
+    board_ids: list[UUID] | None = Field(
+        default=None,
+        max_length=MAX_IDS,
+        description="Default: all boards of the gateway.",
+    )
+
+
+class LeadMessageResult(ResponseModel):
+    """The lead that received the message."""
+
+    component: ClassVar[str] = "LeadMessaged"
+
+    ok: bool = True
+    board_id: UUID
+    lead_agent_id: UUID
+    lead_agent_name: str
+    lead_created: bool
+
+
+class LeadOutcome(ResponseModel):
+    """The result for one board."""
+
+    board_id: UUID
+    lead_agent_id: UUID | None
+    lead_agent_name: str | None
+    ok: bool
+    error: str | None
+
+
+class LeadBroadcastResult(ResponseModel):
+    """The number of leads that received the message, and the result for each board."""
+
+    component: ClassVar[str] = "Broadcasted"
+
+    ok: bool = True
+    sent: int
+    failed: int
+    results: list[LeadOutcome]
+
+
+@error_responses(404)
+async def nudge_agent(context: RequestContext, board: Board, agent_id: UUID, body: NudgeBody) -> Ok:
+    """Send a message to one of your agents. It is delivered at once and unchanged."""
+    await coordination.nudge_agent(context.session, context.agent, board, agent_id, body.message)
+    return Ok()
+
+
+@error_responses(404)
+async def get_agent_soul(context: RequestContext, board: Board, agent_id: UUID) -> str:
+    """Return the soul of an agent as text, empty if it has none. For the agent and its lead."""
+    return await agents.get_soul(context.session, context.agent, board, agent_id)
+
+
+@error_responses(404)
+async def update_agent_soul(
+    context: RequestContext, board: Board, agent_id: UUID, body: SoulUpdate
+) -> Ok:
+    """Replace the soul of an agent of your board. It is stored as text and never executed."""
+    await agents.write_soul(
+        context.session,
+        context.agent,
+        board,
+        agent_id,
+        body.content,
+        source_url=body.source_url,
+        reason=body.reason,
+    )
+    return Ok()
+
+
+@error_responses(403, 404)
+async def delete_board_agent(context: RequestContext, board: Board, agent_id: UUID) -> Ok:
+    """Delete a worker of your board. Its tasks return to the inbox."""
+    await agents.delete_worker(context.session, context.agent, board, agent_id)
+    return Ok()
+
+
+async def ask_user(context: RequestContext, board: Board, body: AskUser) -> AskUserResult:
+    """Ask the user a question that only a person can answer."""
+    base_url = context.settings.base_url
+    main = await coordination.ask_user(
+        context.session, context.agent, board, body.question(), base_url=base_url
+    )
+    return AskUserResult(
+        board_id=board.id,
+        main_agent_id=main.id if main else None,
+        main_agent_name=main.name if main else None,
+    )
+
+
+async def message_board_lead(
+    context: RequestContext, board: Board, body: LeadMessage
+) -> LeadMessageResult:
+    """Send a message to the lead of a board on your gateway. A missing lead is created."""
+    base_url = context.settings.base_url
+    lead, is_created = await coordination.message_lead(
+        context.session, context.agent, board, body.message(), base_url=base_url
+    )
+    return LeadMessageResult(
+        board_id=board.id, lead_agent_id=lead.id, lead_agent_name=lead.name, lead_created=is_created
+    )
+
+
+@error_responses(403)
+async def broadcast_to_leads(context: RequestContext, body: LeadBroadcast) -> LeadBroadcastResult:
+    """Send a message to the leads of all boards on your gateway, or of some of them."""
+    base_url = context.settings.base_url
+    results_by_lead = await coordination.broadcast_to_leads(
+        context.session, context.agent, body.message(), board_ids=body.board_ids, base_url=base_url
+    )
+    return _build_broadcast_result(results_by_lead)
+
+
+def _build_broadcast_result(
+    results_by_lead: Sequence[coordination.LeadMessageResult],
+) -> LeadBroadcastResult:
+    results = [
+        LeadOutcome(
+            board_id=one.board_id,
+            lead_agent_id=one.lead.id if one.lead else None,
+            lead_agent_name=one.lead.name if one.lead else None,
+            ok=one.error is None,
+            error=one.error,
+        )
+        for one in results_by_lead
+    ]
+    sent = sum(one.ok for one in results)
+    return LeadBroadcastResult(sent=sent, failed=len(results) - sent, results=results)
+
+
+class AgentHealth(ResponseModel):
+    """The token is valid, and belongs to this agent."""
+
+    ok: bool = True
+    agent_id: UUID
+    board_id: UUID | None
+    gateway_id: UUID | None
+    status: str
+    is_board_lead: bool
+
+
+class BoardAgentFilter(PageQuery):
+    """Which agents to list."""
+
+    component: ClassVar[str] = "AgentsBesides"
+
+    board_id: UUID | None = Field(
+        default=None, description="Boards other than the agent's own: 403."
+    )
+
+
+async def get_agent_health(context: RequestContext) -> AgentHealth:
+    """Return whether the token is valid, and its agent."""
+    me = context.agent
+    return AgentHealth(
+        agent_id=me.id,
+        board_id=me.board_id,
+        gateway_id=me.gateway_id,
+        status=me.status,
+        is_board_lead=me.is_board_lead,
+    )
+
+
+async def record_agent_heartbeat(context: RequestContext) -> AgentRead:
+    """Record a heartbeat of the calling agent. The request body is ignored."""
+    agent = await agents.record_heartbeat(
+        context.session, context.agent, offline_after=context.offline_after
+    )
+    return AgentRead.of(agent, context)
+
+
+async def list_boards(context: RequestContext, query: PageQuery) -> Page[BoardRead]:
+    """List the boards on which the calling agent works, newest first."""
+    found = await boards.list_agent_boards(context.session, context.agent, query.paging)
+    return found.map(BoardRead.model_validate)
+
+
+@error_responses(403, 404)
+async def list_agents(context: RequestContext, query: BoardAgentFilter) -> Page[AgentRead]:
+    """List the agents of the calling agent's board, newest first."""
+    found = await agents.list_agents_for_agent(
+        context.session, context.agent, query.paging, board_id=query.board_id
+    )
+    return found.map(lambda agent: AgentRead.of(agent, context))
+
+
+async def list_tags(context: RequestContext, board: Board) -> list[TagRef]:
+    """List the tags of the board's organization, by name."""
+    found = await tags.list_board_tags(context.session, board)
+    return [TagRef.model_validate(tag) for tag in found]

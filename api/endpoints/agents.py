@@ -1,0 +1,273 @@
+"""Agents (contract, agents-and-gateways 7)."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from api.endpoints.agent_models import (
+    AgentCreated,
+    AgentProvisioningRequest,
+    AgentRead,
+    build_agent_fields,
+)
+from api.framework.fields import (
+    NOT_SENT,
+    JsonObject,
+    Name,
+    Ok,
+    PageQuery,
+    PatchModel,
+    RequestModel,
+    ResponseModel,
+    ShortText,
+    Text,
+)
+from api.framework.operation import RequestContext, error_responses
+from core.errors import Forbidden, Invalid
+from core.paging import Page
+from models import Agent, Board, Member
+from services import agents, boards, organizations
+
+
+class AgentTokenRead(ResponseModel):
+    """A new token of an agent. Older tokens are revoked when it is first used."""
+
+    agent_id: UUID
+    token: str | None = Field(
+        description="Returned once. Null for an agent on a gateway: it is written to its files."
+    )
+
+
+class AgentCreate(RequestModel):
+    """A new agent. `status` is accepted and ignored: an agent is online when it calls."""
+
+    example = {
+        "name": "Ada",
+        "board_id": "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11",
+        "identity_profile": {"role": "Writer"},
+    }
+
+    name: Name
+    board_id: UUID | None = Field(
+        default=None, description="Omitted by leads: it is their own board."
+    )
+    status: ShortText = "provisioning"
+    heartbeat_config: JsonObject | None = Field(
+        default=None, examples=[{"every": "10m", "target": "last", "includeReasoning": False}]
+    )
+    identity_profile: JsonObject | None = None
+    identity_template: Text | None = None
+    soul_template: Text | None = None
+    is_board_lead: bool = Field(default=False, description="Only admins may create a lead.")
+
+    def draft(self) -> agents.AgentDraft:
+        """Return the agent as a value of the services."""
+        fields = self.model_dump(exclude={"board_id", "status", "is_board_lead"})
+        return agents.AgentDraft(**fields)
+
+
+class AgentUpdate(PatchModel):
+    """Changes of an agent."""
+
+    example = {"identity_profile": {"role": "Editor"}}
+
+    board_id: UUID | None = Field(
+        default=None, description="Moves the agent; its tasks stay on the board."
+    )
+    is_gateway_main: bool = NOT_SENT
+    name: Name = NOT_SENT
+    status: ShortText | None = None
+    heartbeat_config: JsonObject | None = None
+    identity_profile: JsonObject | None = None
+    identity_template: Text | None = None
+    soul_template: Text | None = None
+
+
+class AgentHeartbeat(RequestModel):
+    """A heartbeat with the agent's own status."""
+
+    example = {"status": "healthy"}
+
+    status: ShortText | None = None
+
+
+class AgentHeartbeatCreate(AgentHeartbeat):
+    """A heartbeat by name. If an agent calls itself, only the status is used."""
+
+    example = {"name": "Ada", "board_id": "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"}
+
+    name: Name
+    board_id: UUID | None = None
+
+
+class AgentFilter(PageQuery):
+    """Which agents to list."""
+
+    board_id: UUID | None = Field(default=None, description="Only of this board.")
+    gateway_id: UUID | None = Field(default=None, description="Only on this gateway.")
+
+
+class AgentChangeQuery(RequestModel):
+    """How to change an agent."""
+
+    force: bool = Field(default=False, description="Only for agents on a gateway.")
+
+
+class AgentDeletionQuery(RequestModel):
+    """How to delete an agent."""
+
+    force: bool = Field(
+        default=False,
+        description="Delete an agent on a gateway at once; its data on the gateway remains.",
+    )
+
+
+@error_responses(404)
+async def list_agents(
+    context: RequestContext, member: Member, query: AgentFilter
+) -> Page[AgentRead]:
+    """List the organization's agents on boards that the user may read, newest first."""
+    found = await agents.list_agents(
+        context.session,
+        member,
+        query.paging,
+        board_id=query.board_id,
+        gateway_id=query.gateway_id,
+    )
+    return found.map(lambda agent: AgentRead.of(agent, context))
+
+
+async def get_agent(context: RequestContext, agent: Agent) -> AgentRead:
+    """Return an agent."""
+    return AgentRead.of(agent, context)
+
+
+@error_responses(409)
+async def create_agent(
+    context: RequestContext, body: AgentCreate, board: Board | None = None
+) -> AgentCreated:
+    """Create an agent, and return its token once.
+
+    An admin may create agents on every board that they may change. A lead may create workers on its
+    own board, up to the board's `max_agents`.
+    """
+    if body.board_id and board and body.board_id != board.id:
+        raise Forbidden("board_write_forbidden", "A lead creates agents for its own board.")
+    return await _create_agent(context, body, board)
+
+
+@error_responses(409)
+async def create_agent_as_lead(
+    context: RequestContext, board: Board, body: AgentCreate
+) -> AgentCreated:
+    """Create a worker on the lead's own board, and return its token once."""
+    return await _create_agent(context, body, board)
+
+
+@error_responses(409)
+async def update_agent(
+    context: RequestContext,
+    member: Member,
+    agent: Agent,
+    query: AgentChangeQuery,
+    body: AgentUpdate,
+) -> AgentRead:
+    """Change an agent, or move it to another board. Its status cannot be set."""
+    return AgentRead.of(
+        await agents.update_agent(context.session, member, agent.id, body.changes()), context
+    )
+
+
+async def delete_agent(
+    context: RequestContext, member: Member, agent_id: UUID, query: AgentDeletionQuery
+) -> Ok:
+    """Delete an agent. Its tasks return to the inbox. Deleting a missing agent succeeds.
+
+    An agent on a gateway is removed there first; until then its status is `deleting`.
+    """
+    await agents.delete_agent(context.session, member.user, agent_id, force=query.force)
+    return Ok()
+
+
+@error_responses(409)
+async def provision_agent(
+    context: RequestContext, member: Member, agent: Agent, body: AgentProvisioningRequest
+) -> AgentRead:
+    """Provision an agent on its gateway again, and reset the attempts."""
+    provisioned = await agents.reprovision_agent(
+        context.session, member, agent.id, **body.model_dump()
+    )
+    return AgentRead.of(provisioned, context)
+
+
+async def create_agent_token(
+    context: RequestContext, member: Member, agent: Agent
+) -> AgentTokenRead:
+    """Create a new token for an agent. Older tokens are revoked when it is first used."""
+    token = await agents.issue_token(context.session, member, agent.id)
+    return AgentTokenRead(agent_id=agent.id, token=token)
+
+
+async def record_heartbeat(
+    context: RequestContext, agent: Agent, body: AgentHeartbeat
+) -> AgentRead:
+    """Record a heartbeat of an agent, with its own status."""
+    return AgentRead.of(await _record_heartbeat(context, agent, body.status), context)
+
+
+@error_responses(403, 404, 409)
+async def record_heartbeat_or_create_agent(
+    context: RequestContext, body: AgentHeartbeatCreate
+) -> AgentCreated:
+    """Record a heartbeat of the calling agent, or for an admin of the agent with that name.
+
+    For an admin, a missing agent is created on the board in the request.
+    """
+    if isinstance(context.actor, Agent):
+        agent, token = await _record_heartbeat(context, context.actor, body.status), None
+    else:
+        agent, token = await _check_in_by_name(context, body)
+    return AgentCreated(**build_agent_fields(agent, context), token=token)
+
+
+async def _create_agent(
+    context: RequestContext, body: AgentCreate, board: Board | None
+) -> AgentCreated:
+    board = board or await _lock_board(context, body.board_id)
+    created, token = await agents.create_agent(
+        context.session, context.actor, board, body.draft(), is_board_lead=body.is_board_lead
+    )
+    return AgentCreated(**build_agent_fields(created, context), token=token)
+
+
+async def _check_in_by_name(
+    context: RequestContext, body: AgentHeartbeatCreate
+) -> tuple[Agent, str | None]:
+    member = await organizations.get_or_create_active_membership(context.session, context.user)
+    found = await agents.find_agent_by_name(
+        context.session, member, body.name, board_id=body.board_id
+    )
+    if found is not None:
+        agent, _ = await agents.lock_agent(context.session, member, found.id)
+        return await _record_heartbeat(context, agent, body.status), None
+    board = await _lock_board(context, body.board_id)
+    return await agents.create_on_first_heartbeat(
+        context.session,
+        context.user,
+        board,
+        body.name,
+        status=body.status,
+        offline_after=context.offline_after,
+    )
+
+
+async def _lock_board(context: RequestContext, board_id: UUID | None) -> Board:
+    if board_id is None:
+        raise Invalid("board_required", "Say on which board it works.", field="board_id")
+    return await boards.lock_board_as_admin(context.session, context.actor, board_id)
+
+
+async def _record_heartbeat(context: RequestContext, agent: Agent, status: str | None) -> Agent:
+    return await agents.record_heartbeat(
+        context.session, agent, status=status, offline_after=context.offline_after
+    )

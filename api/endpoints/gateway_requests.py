@@ -1,0 +1,151 @@
+"""Requests of agents on gateways (exec approvals and questions), and their answers."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from api.framework.fields import JsonObject, PageQuery, RequestModel, ResponseModel, Timestamp
+from api.framework.operation import RequestContext, error_responses
+from core.paging import Page
+from models import Member, RequestKind, RequestState
+from services.gateways import requests
+from services.gateways.requests import RequestDetail, SubmittedAnswer
+
+MAX_QUESTIONS = 20
+
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9A-Fa-f]{64}$")]
+AnswerText = Annotated[str, StringConstraints(max_length=requests.MAX_ANSWER_LENGTH)]
+Answers = Annotated[
+    dict[str, Annotated[list[AnswerText], Field(max_length=requests.MAX_ANSWERS)]],
+    Field(max_length=MAX_QUESTIONS),
+]
+
+STATE_DESCRIPTION = (
+    "`waiting`; `answering`: answered, but not sent to the gateway yet; `answered`; `lost`: "
+    "answered elsewhere, or the answer is unknown; `expired`; `cancelled`."
+)
+SHA256_DESCRIPTION = (
+    "The `sha256` of the request that you saw. The answer applies to exactly that content."
+)
+
+
+class GatewayRequestRead(ResponseModel):
+    """A request of an agent on a gateway, and its resolution."""
+
+    id: UUID
+    kind: RequestKind = Field(description="`exec`: permission to run a command; `question`.")
+    gateway_id: UUID | None
+    gateway_name: str
+    request_id: str = Field(description="The id of the request on the gateway.")
+    agent_id: UUID | None = Field(description="Null for an agent that is not managed here.")
+    asked_by: str = Field(description="The name of the agent, here or on the gateway.")
+    board_id: UUID | None
+    task_id: UUID | None = Field(description="The task of the agent's run.")
+    agent_key: str | None
+    session_key: str | None
+    run_id: str | None
+    command: str | None = Field(
+        description="The exact command, except that our tokens are masked. Null for questions."
+    )
+    cwd: str | None
+    context: JsonObject | None = Field(
+        description="More data of the gateway about a command: `host`, `path`, `warning`."
+    )
+    questions: list[JsonObject] = Field(
+        description="The questions of the gateway; our tokens are masked."
+    )
+    sha256: str = Field(
+        description="Hash of the command, or of the questions as compact JSON, before masking."
+    )
+    is_masked: bool = Field(description="Whether one of our tokens is masked.")
+    allowed_decisions: list[str] = Field(
+        description="The decisions that the gateway accepts for a command."
+    )
+    state: RequestState = Field(description=STATE_DESCRIPTION)
+    asked_at: Timestamp
+    expires_at: Timestamp
+    answer: JsonObject | None = Field(description="The answer that was given, here or elsewhere.")
+    answered_by_user_id: UUID | None
+    answered_by: str | None = Field(description="The name, at that time, of the user who answered.")
+    answered_at: Timestamp | None
+    delivered_at: Timestamp | None = Field(description="When the gateway received the answer.")
+    ended_at: Timestamp | None
+    error: str | None = Field(description="Why the request failed, as a sentence.")
+    created_at: Timestamp
+
+    @classmethod
+    def of(cls, detail: RequestDetail) -> "GatewayRequestRead":
+        """Build the model from a request."""
+        row = detail.request
+        names = cls.model_fields.keys() - {"asked_by", "task_id"}
+        task_id = detail.task.id if detail.task else None
+        fields = {name: getattr(row, name) for name in names}
+        return cls(**fields, asked_by=detail.asked_by, task_id=task_id)
+
+
+class GatewayRequestFilter(PageQuery):
+    """Which requests to list."""
+
+    state: RequestState | None = Field(default=None, description=STATE_DESCRIPTION)
+    board_id: UUID | None = Field(
+        default=None, description="Only requests of agents on this board."
+    )
+    gateway_id: UUID | None = Field(default=None, description="Only requests from this gateway.")
+
+
+class GatewayAnswer(RequestModel):
+    """An answer: a decision about a command, answers to questions, or a cancellation."""
+
+    example = {
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "decision": "allow-once",
+    }
+
+    sha256: Sha256 = Field(description=SHA256_DESCRIPTION)
+    decision: str | None = Field(
+        default=None, max_length=40, description="One of the request's `allowed_decisions`."
+    )
+    answers: Answers | None = Field(default=None, description="By the questions' `questionId`.")
+    cancel: bool = Field(default=False, description="Cancel the questions without an answer.")
+
+
+async def list_gateway_requests(
+    context: RequestContext, member: Member, query: GatewayRequestFilter
+) -> Page[GatewayRequestRead]:
+    """List requests of agents on gateways that the user may answer, newest first.
+
+    Users who may change the agent's board may answer; without a board, admins.
+    """
+    found = await requests.list_requests(
+        context.session,
+        member,
+        query.paging,
+        state=query.state,
+        board_id=query.board_id,
+        gateway_id=query.gateway_id,
+    )
+    return found.map(GatewayRequestRead.of)
+
+
+async def get_gateway_request(
+    context: RequestContext, gateway_request: RequestDetail
+) -> GatewayRequestRead:
+    """Return a request of an agent on a gateway that the user may answer."""
+    return GatewayRequestRead.of(gateway_request)
+
+
+@error_responses(404, 409)
+async def answer_gateway_request(
+    context: RequestContext, gateway_request: RequestDetail, body: GatewayAnswer
+) -> GatewayRequestRead:
+    """Answer a request of an agent on a gateway. The answer is final and sent at once.
+
+    If two users answer, the second gets 409 and the name of the first. A different `sha256` and an
+    answer that is too late also give 409.
+    """
+    submitted = SubmittedAnswer(**dict(body))
+    answered = await requests.answer_request(
+        context.session, context.user, gateway_request.request.id, submitted
+    )
+    return GatewayRequestRead.of(answered)

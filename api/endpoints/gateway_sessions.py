@@ -1,0 +1,294 @@
+"""Sessions of a gateway and their history (contract, agents 8).
+
+No transaction is open during calls to a gateway, and reading changes nothing there (W-52).
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+from uuid import UUID, uuid4
+
+from pydantic import Field, StringConstraints
+
+from api.endpoints.gateways import check_rate_limit
+from api.framework.fields import JsonObject, Ok, RequestModel, RequiredText, ResponseModel
+from api.framework.idempotency import read_idempotency_key
+from api.framework.operation import RequestContext, error_responses, without_transaction
+from core.errors import Invalid, UpstreamError
+from models import Gateway, Member
+from services import gateways, organizations
+
+TOKEN_HEADER = "X-Gateway-Token"  # noqa: S105 - the name of a header
+MAX_SESSION_KEY_LENGTH = 500  # characters
+EXAMPLE_SESSION_KEY = "agent:main:main"
+MAX_HISTORY_MESSAGES = 1_000  # maximum of the gateway in one response
+
+
+SessionKey = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_SESSION_KEY_LENGTH),
+    Field(
+        description="The key of the session on the gateway.",
+        examples=[EXAMPLE_SESSION_KEY],
+    ),
+]
+
+
+class GatewayBoardQuery(RequestModel):
+    """The board whose gateway is used."""
+
+    component: ClassVar[str] = "OfBoard"
+
+    board_id: UUID = Field(description="A board that is on the gateway.")
+
+
+class HistoryQuery(GatewayBoardQuery):
+    """Which messages of a session to read."""
+
+    limit: int = Field(
+        default=200,
+        ge=1,
+        le=MAX_HISTORY_MESSAGES,
+        description="Maximum number of messages; the last ones are returned.",
+    )
+
+
+class StatusQuery(RequestModel):
+    """The gateway to check: of a board, or a URL."""
+
+    board_id: UUID | None = Field(default=None, description="A board that is on the gateway.")
+    gateway_url: str | None = Field(
+        default=None,
+        max_length=gateways.MAX_URL_LENGTH,
+        description="A URL instead of a board.",
+    )
+    gateway_token: str | None = Field(
+        default=None,
+        max_length=gateways.MAX_TOKEN_LENGTH,
+        description="Deprecated, because URLs appear in logs. Send the header X-Gateway-Token.",
+        json_schema_extra={"deprecated": True},
+    )
+    gateway_disable_device_pairing: bool | None = Field(
+        default=None, description="For a URL: connect without a device."
+    )
+    gateway_allow_insecure_tls: bool | None = Field(
+        default=None, description="For a URL: accept any certificate."
+    )
+
+
+class GatewayStatus(ResponseModel):
+    """Whether the gateway accepts the connection, and its sessions. A failure is in `error`."""
+
+    connected: bool
+    gateway_url: str
+    sessions_count: int | None = None
+    sessions: list[JsonObject] | None = None
+    main_session: JsonObject | None = None
+    main_session_error: str | None = None
+    error: str | None = None
+    code: str | None = Field(default=None, description="The error code.")
+
+
+class GatewaySessions(ResponseModel):
+    """The sessions of a gateway, and the session of its main agent."""
+
+    sessions: list[JsonObject]
+    main_session: JsonObject | None
+
+
+class GatewaySession(ResponseModel):
+    """A session, as described by the gateway."""
+
+    session: JsonObject
+
+
+class GatewayHistory(ResponseModel):
+    """The messages of a session, oldest first."""
+
+    history: list[JsonObject]
+
+
+class GatewayMessage(RequestModel):
+    """A message to a session."""
+
+    example = {"content": "How far are you?"}
+
+    content: RequiredText
+
+
+class GatewayCommands(ResponseModel):
+    """The methods and events of the gateway protocol."""
+
+    protocol_version: int
+    methods: list[str]
+    events: list[str]
+    gateway_version: str = Field(
+        description="The version of OpenClaw with these methods and events."
+    )
+
+
+@dataclass(frozen=True)
+class StatusTarget:
+    """A gateway to check: how it is reached, and the owners of its sessions."""
+
+    organization_id: UUID
+    target: Any
+    main_key: str | None = None
+    owners: gateways.SessionOwners = field(default_factory=dict)
+
+
+@error_responses(403, 404, 409, 429)
+@without_transaction
+async def get_gateway_status(context: RequestContext, query: StatusQuery) -> GatewayStatus:
+    """Check whether a gateway accepts the connection. A failure is a result, not an error."""
+    status_target = await _load_status_target(context, query)
+    check_rate_limit(context, status_target.organization_id)
+    target = status_target.target
+    try:
+        async with context.gateway_connector.connect_to(target) as link:
+            session_list = await gateways.list_sessions(link, status_target.main_key)
+    except UpstreamError as error:
+        return GatewayStatus(
+            connected=False, gateway_url=target.url, error=error.message, code=error.code
+        )
+    found = gateways.filter_readable_sessions(session_list, status_target.owners)
+    return GatewayStatus(
+        connected=True,
+        gateway_url=target.url,
+        sessions_count=found.total,
+        sessions=[dict(row) for row in found.sessions],
+        main_session=dict(found.main_session) if found.main_session else None,
+    )
+
+
+async def list_gateway_commands(context: RequestContext, member: Member) -> GatewayCommands:
+    """List the methods and events of the gateway protocol."""
+    return GatewayCommands(
+        protocol_version=gateways.PROTOCOL_VERSION,
+        methods=list(gateways.GATEWAY_METHODS),
+        events=list(gateways.GATEWAY_EVENTS),
+        gateway_version=gateways.CATALOGUE_VERSION,
+    )
+
+
+@error_responses(403, 404, 409, 429, 502)
+@without_transaction
+async def list_gateway_sessions(
+    context: RequestContext, query: GatewayBoardQuery
+) -> GatewaySessions:
+    """List the sessions of a board's gateway that the user may read."""
+    gateway, owners = await _load_gateway(context, query.board_id)
+    async with context.gateway_connector.connect(gateway) as link:
+        found = gateways.filter_readable_sessions(
+            await gateways.list_sessions(link, gateway.session_key), owners
+        )
+    main = found.main_session
+    return GatewaySessions(
+        sessions=[dict(row) for row in found.sessions], main_session=dict(main) if main else None
+    )
+
+
+@error_responses(403, 404, 409, 429, 502)
+@without_transaction
+async def get_gateway_session(
+    context: RequestContext, session_id: SessionKey, query: GatewayBoardQuery
+) -> GatewaySession:
+    """Return a session by its key, for users who may read the board of its agent."""
+    gateway = await _get_session_gateway(context, session_id, query.board_id)
+    async with context.gateway_connector.connect(gateway) as link:
+        return GatewaySession(session=dict(await gateways.get_session(link, session_id)))
+
+
+@error_responses(403, 404, 409, 429, 502)
+@without_transaction
+async def get_gateway_history(
+    context: RequestContext, session_id: SessionKey, query: HistoryQuery
+) -> GatewayHistory:
+    """Return the last messages of a session. A missing session has an empty history."""
+    gateway = await _get_session_gateway(context, session_id, query.board_id)
+    async with context.gateway_connector.connect(gateway) as link:
+        history = await gateways.load_chat_history(link, session_id, limit=query.limit)
+    return GatewayHistory(history=[dict(row) for row in history.messages])
+
+
+@error_responses(403, 404, 409, 429, 502)
+@without_transaction
+async def send_gateway_message(
+    context: RequestContext, session_id: SessionKey, query: GatewayBoardQuery, body: GatewayMessage
+) -> Ok:
+    """Send a message to a session, for users who may change the board of its agent.
+
+    With an Idempotency-Key a repeated request sends the message only once.
+    """
+    gateway = await _get_session_gateway(context, session_id, query.board_id, to_write=True)
+    async with context.gateway_connector.connect(gateway) as link:
+        await gateways.send_chat_message(
+            link, session_id, body.content, idempotency_key=_get_message_key(context, session_id)
+        )
+    return Ok()
+
+
+async def _get_session_gateway(
+    context: RequestContext, session_id: SessionKey, board_id: UUID, *, to_write: bool = False
+) -> Gateway:
+    """Return the gateway of a board, for users with access to this session."""
+    gateway, owners = await _load_gateway(context, board_id, to_write=to_write)
+    gateways.find_session_owner(session_id, owners, to_write=to_write)
+    return gateway
+
+
+async def _load_gateway(
+    context: RequestContext, board_id: UUID, *, to_write: bool = False
+) -> tuple[Gateway, gateways.SessionOwners]:
+    """Return the gateway of a board with the owners of its sessions, and apply the rate limit."""
+    async with context.transaction() as session:
+        gateway = await gateways.get_board_gateway(
+            session, context.user, board_id, to_write=to_write
+        )
+        owners = await gateways.load_session_owners(session, context.user, gateway)
+    check_rate_limit(context, gateway.organization_id)
+    return gateway, owners
+
+
+async def _load_status_target(context: RequestContext, query: StatusQuery) -> StatusTarget:
+    """Return the gateway to check. Raises Invalid without a board and a URL."""
+    connector = context.gateway_connector
+    async with context.transaction() as session:
+        if query.gateway_url:
+            member = await organizations.get_or_create_active_membership(session, context.user)
+            saved = await gateways.find_gateway_by_url(session, member, query.gateway_url)
+            target = _build_target(context, connector, query, saved)
+            if saved is None:
+                return StatusTarget(member.organization_id, target)
+        elif query.board_id is not None:
+            saved = await gateways.get_board_gateway(session, context.user, query.board_id)
+            target = connector.make_target(saved)
+        else:
+            raise Invalid("board_required", "Name a board, or an address.")
+        owners = await gateways.load_session_owners(session, context.user, saved)
+        return StatusTarget(saved.organization_id, target, saved.session_key, owners)
+
+
+def _build_target(
+    context: RequestContext,
+    connector: gateways.GatewayConnector,
+    query: StatusQuery,
+    saved: Gateway | None,
+) -> Any:
+    """Return the connection target for a URL, with the saved gateway as default."""
+    header = context.request.headers.get(TOKEN_HEADER, "").strip()
+    return connector.make_target_for_url(
+        query.gateway_url or "",
+        header or (query.gateway_token or "").strip(),
+        known_gateway=saved,
+        allow_insecure_tls=query.gateway_allow_insecure_tls,
+        disable_device_pairing=query.gateway_disable_device_pairing,
+    )
+
+
+def _get_message_key(context: RequestContext, session_id: SessionKey) -> str:
+    """Return the key that identifies a message on the gateway: from the caller's key, or new."""
+    key = read_idempotency_key(context.request)
+    if key is None:
+        return str(uuid4())
+    return hashlib.sha256(f"{context.user.id} {session_id} {key}".encode()).hexdigest()

@@ -1,0 +1,260 @@
+"""Members and invitations of an organization (contract, people-and-boards 3.3)."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BeforeValidator, Field
+
+from api.framework.fields import (
+    MAX_IDS,
+    NOT_SENT,
+    Ok,
+    PageQuery,
+    PatchModel,
+    RequestModel,
+    ResponseModel,
+    ShortText,
+    Timestamp,
+)
+from api.framework.operation import RequestContext, error_responses
+from core.paging import Page
+from models import Member, Role
+from services import organizations
+from services.organizations import AccessRights, BoardGrant, InviteDraft, LockedMember, MemberDetail
+
+
+def _normalize_role(given: object) -> object:
+    return given.strip().lower() if isinstance(given, str) else given
+
+
+RequestRole = Annotated[Role, BeforeValidator(_normalize_role)]
+"""A role in a request. Surrounding whitespace and case are ignored (contract, 1.12)."""
+
+
+class OrganizationUserRead(ResponseModel):
+    """The user of a membership."""
+
+    id: UUID
+    email: str | None
+    name: str | None
+    preferred_name: str | None
+
+
+class BoardAccessRead(ResponseModel):
+    """A member's rights on one board."""
+
+    id: UUID
+    board_id: UUID
+    can_read: bool
+    can_write: bool
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class OrganizationMemberRead(ResponseModel):
+    """A membership: role and board rights."""
+
+    id: UUID
+    organization_id: UUID
+    user_id: UUID
+    role: Role
+    all_boards_read: bool
+    all_boards_write: bool
+    created_at: Timestamp
+    updated_at: Timestamp
+    user: OrganizationUserRead | None
+    board_access: list[BoardAccessRead] = Field(
+        default=[], description="Rights on single boards, of a member without rights on all boards."
+    )
+
+    @classmethod
+    def of(cls, detail: MemberDetail) -> "OrganizationMemberRead":
+        """Build the model from a membership."""
+        read = cls.model_validate(detail.member)
+        read.board_access = [BoardAccessRead.model_validate(row) for row in detail.board_access]
+        return read
+
+
+class BoardAccessSpec(RequestModel):
+    """The rights on one board."""
+
+    board_id: UUID
+    can_read: bool = True
+    can_write: bool = Field(
+        default=False, description="The right to change a board includes the right to read it."
+    )
+
+
+class OrganizationMemberUpdate(PatchModel):
+    """The new role of a member."""
+
+    role: RequestRole = NOT_SENT
+
+
+class OrganizationMemberAccessUpdate(RequestModel):
+    """All board rights of a member. Rights that are left out are removed."""
+
+    example = {"all_boards_read": True}
+
+    all_boards_read: bool = False
+    all_boards_write: bool = False
+    board_access: list[BoardAccessSpec] = Field(
+        default=[],
+        max_length=MAX_IDS,
+        description="Rights on single boards. They apply only if both other fields are false.",
+    )
+
+    @property
+    def rights(self) -> AccessRights:
+        """The rights as a value of the services."""
+        return build_rights(self.all_boards_read, self.all_boards_write, self.board_access)
+
+
+def build_rights(reads: bool, writes: bool, boards: Sequence[BoardAccessSpec]) -> AccessRights:
+    """Build the rights as a value of the services."""
+    return AccessRights(reads, writes, [BoardGrant(**dict(board)) for board in boards])
+
+
+async def get_membership(context: RequestContext, member: Member) -> OrganizationMemberRead:
+    """Return the user's own membership, with rights on single boards."""
+    rows = await organizations.list_board_access(context.session, member)
+    return OrganizationMemberRead.of(MemberDetail(member, list(rows)))
+
+
+async def list_members(
+    context: RequestContext, member: Member, query: PageQuery
+) -> Page[OrganizationMemberRead]:
+    """List the members of the active organization, by e-mail address and name."""
+    found = await organizations.list_members(context.session, member, query.paging)
+    return found.map(OrganizationMemberRead.of)
+
+
+@error_responses(403, 404)
+async def get_member(
+    context: RequestContext, member: Member, member_id: UUID
+) -> OrganizationMemberRead:
+    """Return a member of the active organization. Other members than oneself only for admins."""
+    return OrganizationMemberRead.of(
+        await organizations.get_member(context.session, member, member_id)
+    )
+
+
+async def update_member(
+    context: RequestContext, locked_member: LockedMember, body: OrganizationMemberUpdate
+) -> OrganizationMemberRead:
+    """Change a member's role.
+
+    Only owners may make a member an owner or change an owner. Nobody can grant a role above their
+    own, and one owner must remain.
+    """
+    role = body.changes().get("role", locked_member.member.role)
+    return OrganizationMemberRead.of(
+        await organizations.change_member_role(context.session, locked_member, role)
+    )
+
+
+async def update_member_access(
+    context: RequestContext, locked_member: LockedMember, body: OrganizationMemberAccessUpdate
+) -> OrganizationMemberRead:
+    """Replace the board rights of a member. The role alone gives no rights on boards."""
+    changed = await organizations.change_member_rights(context.session, locked_member, body.rights)
+    return OrganizationMemberRead.of(changed)
+
+
+async def remove_member(context: RequestContext, locked_member: LockedMember) -> Ok:
+    """Remove a member. Only owners may remove owners, and nobody can remove themselves."""
+    await organizations.remove_member(context.session, locked_member)
+    return Ok()
+
+
+class OrganizationInviteRead(ResponseModel):
+    """An invitation with the role and the rights of the new member."""
+
+    id: UUID
+    organization_id: UUID
+    invited_email: str
+    role: Role
+    all_boards_read: bool
+    all_boards_write: bool
+    token: str | None = Field(
+        default=None,
+        description="The token to accept the invitation. Only returned when it is created.",
+    )
+    expires_at: Timestamp = Field(description="The end of its validity.")
+    created_by_user_id: UUID | None
+    accepted_by_user_id: UUID | None
+    accepted_at: Timestamp | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class OrganizationInviteCreate(RequestModel):
+    """A new invitation. No e-mail is sent: pass on the token yourself."""
+
+    example = {"invited_email": "robin@example.com", "role": "member", "all_boards_read": True}
+
+    invited_email: ShortText
+    role: RequestRole = Role.MEMBER
+    all_boards_read: bool = False
+    all_boards_write: bool = False
+    board_access: list[BoardAccessSpec] = Field(
+        default=[],
+        max_length=MAX_IDS,
+        description="Rights on single boards. They apply only if both other fields are false.",
+    )
+
+    @property
+    def draft(self) -> InviteDraft:
+        """The invitation as a value of the services."""
+        rights = build_rights(self.all_boards_read, self.all_boards_write, self.board_access)
+        return InviteDraft(self.invited_email, self.role, rights)
+
+
+class OrganizationInviteAccept(RequestModel):
+    """The token of an invitation."""
+
+    token: ShortText
+
+
+async def list_invites(
+    context: RequestContext, member: Member, query: PageQuery
+) -> Page[OrganizationInviteRead]:
+    """List the pending invitations without their tokens, newest first."""
+    found = await organizations.list_pending_invites(context.session, member, query.paging)
+    return found.map(OrganizationInviteRead.model_validate)
+
+
+@error_responses(409)
+async def create_invite(
+    context: RequestContext, member: Member, body: OrganizationInviteCreate
+) -> OrganizationInviteRead:
+    """Invite a person by e-mail address. The invitation is valid for 14 days.
+
+    A second invitation to the same address replaces the first, with a new token.
+    """
+    invite, token = await organizations.create_invite(context.session, member, body.draft)
+    read = OrganizationInviteRead.model_validate(invite)
+    read.token = token
+    return read
+
+
+@error_responses(404)
+async def revoke_invite(
+    context: RequestContext, member: Member, invite_id: UUID
+) -> OrganizationInviteRead:
+    """Revoke an invitation, and return it."""
+    revoked = await organizations.revoke_invite(context.session, member, invite_id)
+    return OrganizationInviteRead.model_validate(revoked)
+
+
+@error_responses(403, 404)
+async def accept_invite(
+    context: RequestContext, body: OrganizationInviteAccept
+) -> OrganizationMemberRead:
+    """Accept an invitation to one's own e-mail address.
+
+    An existing member keeps all rights, and receives the rights of the invitation in addition.
+    """
+    accepted = await organizations.accept_invite(context.session, context.user, body.token)
+    return OrganizationMemberRead.of(accepted)

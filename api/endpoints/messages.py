@@ -1,0 +1,132 @@
+"""Messages to agents, for the agents themselves and for users."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from api.framework.fields import PageQuery, ResponseModel, Timestamp
+from api.framework.operation import RequestContext, error_responses
+from core.clock import now
+from core.paging import Page
+from models import Agent, Message, MessageState
+from services import messages
+from services.messages import delivery_status
+
+STATE_DESCRIPTION = (
+    "`queued`: pending; `sent`: the agent's gateway has it, and the turn is not complete; "
+    "`acknowledged`: the agent has it; `failed`."
+)
+
+
+class MessageRead(ResponseModel):
+    """A message to an agent. The first line of its content is its kind."""
+
+    id: UUID
+    kind: str = Field(examples=["TASK ASSIGNED"])
+    content: str
+    board_id: UUID | None
+    task_id: UUID | None
+    approval_id: UUID | None
+    deliver: bool = Field(description="Whether it is also delivered to the agent's channel.")
+    state: MessageState = Field(description=STATE_DESCRIPTION)
+    attempts: int = Field(description="Number of delivery attempts.")
+    created_at: Timestamp
+    sent_at: Timestamp | None = Field(
+        description="When the agent fetched it, or when it was delivered."
+    )
+    acknowledged_at: Timestamp | None
+
+
+class WaitRead(ResponseModel):
+    """Why a message is pending."""
+
+    reason: delivery_status.PendingReason = Field(
+        description="`agent`: the agent has to fetch it; `gateway_away`; `agent_starting`; "
+        "`board_paused`; `gateway_busy`: it is retried; `carrier`: delivery starts soon; "
+        "`turn`: the agent is working on it."
+    )
+    since: Timestamp | None
+    sentence: str = Field(examples=["Workshop is away. Nobody listens on port 18789."])
+
+
+class AgentMessageRead(MessageRead):
+    """A message to an agent, with delivery data for users."""
+
+    agent_id: UUID
+    last_error: str | None = Field(description="The error of the last attempt.")
+    from_agent_id: UUID | None
+    from_user_id: UUID | None
+    run_id: str | None = Field(
+        description="The turn that the message started on the agent's gateway. Null: no turn yet, "
+        "or no valid one."
+    )
+    waits_for: WaitRead | None
+
+    @classmethod
+    def of(
+        cls, message: Message, delivery_context: delivery_status.DeliveryContext
+    ) -> "AgentMessageRead":
+        """Build the model from a message."""
+        shown = cls.model_fields.keys() - {"run_id", "waits_for"}
+        is_started = message.state in (MessageState.SENT, MessageState.ACKNOWLEDGED)
+        return cls(
+            **{name: getattr(message, name) for name in shown},
+            run_id=message.run_id if is_started and message.attempts else None,
+            waits_for=delivery_context.pending_status(message, now()),
+        )
+
+
+class MessageFilter(PageQuery):
+    """Which messages to list."""
+
+    state: MessageState | None = Field(default=None, description=STATE_DESCRIPTION)
+
+
+class WaitingFilter(PageQuery):
+    """Which of the agent's own messages to list."""
+
+    state: MessageState | None = Field(
+        default=None,
+        description=f"{STATE_DESCRIPTION} Default: messages that are not acknowledged yet.",
+    )
+
+
+async def list_my_messages(context: RequestContext, query: WaitingFilter) -> Page[MessageRead]:
+    """List the calling agent's messages, oldest first; by default those not yet acknowledged.
+
+    Acknowledge each message when you have received it, before or after you act on it. Until then it
+    is delivered again, and the sender does not know that you received it.
+    """
+    found = await messages.list_inbox(
+        context.session, context.agent, query.paging, state=query.state
+    )
+    return found.map(MessageRead.model_validate)
+
+
+@error_responses(404)
+async def acknowledge_message(context: RequestContext, message_id: UUID) -> MessageRead:
+    """Acknowledge a message. Repeating the call has no effect."""
+    acknowledged = await messages.acknowledge_message(context.session, context.agent, message_id)
+    return MessageRead.model_validate(acknowledged)
+
+
+async def list_agent_messages(
+    context: RequestContext, agent: Agent, query: MessageFilter
+) -> Page[AgentMessageRead]:
+    """List the messages to an agent, newest first, for users who may read its board."""
+    delivery_context = delivery_status.DeliveryContext.from_agent(agent)
+    found = await messages.list_agent_messages(
+        context.session, agent, query.paging, state=query.state
+    )
+    return found.map(lambda message: AgentMessageRead.of(message, delivery_context))
+
+
+@error_responses(404, 409)
+async def retry_message(
+    context: RequestContext, agent: Agent, message_id: UUID
+) -> AgentMessageRead:
+    """Send a failed message again, for admins. A pending message is not changed."""
+    message = await messages.retry_message(context.session, context.actor, agent, message_id)
+    return AgentMessageRead.of(
+        message, await delivery_status.load_delivery_context(context.session, agent)
+    )

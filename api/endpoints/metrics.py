@@ -1,0 +1,156 @@
+"""Metrics of the dashboard (contract, people-and-boards 3.13)."""
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from api.framework.fields import ResponseModel, Timestamp
+from api.framework.operation import RequestContext, error_responses
+from core.clock import now
+from models import Member
+from services import metrics
+
+RangeKey = Literal["24h", "3d", "7d", "14d", "1m", "3m", "6m", "1y"]
+
+
+class DashboardPoint(ResponseModel):
+    """A value, and the start of its hour, day, week or month."""
+
+    period: Timestamp
+    value: float
+
+
+class DashboardWipPoint(ResponseModel):
+    """The number of tasks in each status at the end of a period."""
+
+    period: Timestamp
+    inbox: int
+    in_progress: int
+    review: int
+    done: int
+
+
+class DashboardSeries(ResponseModel):
+    """Values in order of time, 0 where nothing happened."""
+
+    range: RangeKey
+    bucket: metrics.Bucket
+    points: list[DashboardPoint]
+
+
+class DashboardWipSeries(ResponseModel):
+    """Work in progress, in order of time."""
+
+    range: RangeKey
+    bucket: metrics.Bucket
+    points: list[DashboardWipPoint]
+
+
+class DashboardSeriesSet(ResponseModel):
+    """The current window and the previous one. The windows do not overlap."""
+
+    primary: DashboardSeries
+    comparison: DashboardSeries
+
+
+class DashboardWipSeriesSet(ResponseModel):
+    """The current window and the previous one."""
+
+    primary: DashboardWipSeries
+    comparison: DashboardWipSeries
+
+
+class DashboardKpis(ResponseModel):
+    """Current key figures."""
+
+    active_agents: int = Field(description="Agents that were active within the window.")
+    tasks_in_progress: int = Field(description="The same as `in_progress_tasks`.")
+    inbox_tasks: int
+    in_progress_tasks: int
+    review_tasks: int
+    done_tasks: int
+    error_rate_pct: float = Field(description="The `error_rate` of the whole window.")
+    median_cycle_time_hours_7d: float | None = Field(
+        description="For tasks done in the last seven days, regardless of the range; null if none."
+    )
+
+
+class DashboardPendingApproval(ResponseModel):
+    """A pending approval."""
+
+    approval_id: UUID
+    board_id: UUID
+    board_name: str
+    action_type: str
+    confidence: float
+    created_at: Timestamp
+    task_title: str | None
+
+
+class DashboardPendingApprovals(ResponseModel):
+    """The pending approvals."""
+
+    total: int
+    items: list[DashboardPendingApproval] = Field(description="The ten newest.")
+
+
+class DashboardMetrics(ResponseModel):
+    """Metrics of the boards that the user may read."""
+
+    range: RangeKey
+    generated_at: Timestamp
+    kpis: DashboardKpis
+    throughput: DashboardSeriesSet = Field(
+        description="Tasks that became done in each period and are still done."
+    )
+    cycle_time: DashboardSeriesSet = Field(
+        description="Mean number of hours from the first start of these tasks until done."
+    )
+    error_rate: DashboardSeriesSet = Field(
+        description="Percentage of completed messages to agents that failed."
+    )
+    wip: DashboardWipSeriesSet
+    pending_approvals: DashboardPendingApprovals
+
+
+class DashboardQuery(BaseModel):
+    """The window and the boards."""
+
+    range_key: RangeKey = Field(default="24h", description="The length of the window.")
+    board_id: UUID | None = Field(default=None, description="Only this board.")
+    group_id: UUID | None = Field(default=None, description="Only the boards of this group.")
+
+
+@error_responses(403, 404)
+async def get_dashboard(
+    context: RequestContext, member: Member, query: DashboardQuery
+) -> DashboardMetrics:
+    """Return metrics of the boards in the active organization that the user may read.
+
+    A point covers an hour (24h), a day (3d to 1m), a week from Monday (3m, 6m) or a month (1y), in
+    UTC. The first and the last period are cut at the start and the end of the window.
+    """
+    dashboard = await metrics.load_dashboard(
+        context.session,
+        member,
+        query.range_key,
+        now(),
+        board_id=query.board_id,
+        group_id=query.group_id,
+    )
+    return DashboardMetrics(
+        range=query.range_key,
+        generated_at=dashboard.generated_at,
+        kpis=DashboardKpis.model_validate(dashboard.kpis),
+        throughput=DashboardSeriesSet.model_validate(dashboard.throughput),
+        cycle_time=DashboardSeriesSet.model_validate(dashboard.cycle_time),
+        error_rate=DashboardSeriesSet.model_validate(dashboard.error_rate),
+        wip=DashboardWipSeriesSet.model_validate(dashboard.wip),
+        pending_approvals=DashboardPendingApprovals(
+            total=dashboard.pending,
+            items=[
+                DashboardPendingApproval.model_validate(one) for one in dashboard.pending_newest
+            ],
+        ),
+    )

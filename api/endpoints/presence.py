@@ -1,0 +1,131 @@
+"""Presence on boards, and read markers."""
+
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from api.framework.fields import PageQuery, RequestModel, ResponseModel, Timestamp
+from api.framework.operation import RequestContext, error_responses
+from core.paging import Page
+from models import Board, Member, ReadKind
+from services import presence
+
+
+class VisitorRead(ResponseModel):
+    """A user who has a page of the board open."""
+
+    user_id: UUID
+    name: str
+    since: Timestamp
+
+
+class PresenceRead(ResponseModel):
+    """The users on a board."""
+
+    people: list[VisitorRead] = Field(description="In order of arrival.")
+
+
+async def get_presence(context: RequestContext, board: Board) -> PresenceRead:
+    """Return the users with a page of the board open. Closed pages count for up to 25 seconds."""
+    found = await presence.list_viewers(context.session, board)
+    people = [
+        VisitorRead(user_id=one.user.id, name=one.user.display_name, since=one.since)
+        for one in found
+    ]
+    return PresenceRead(people=people)
+
+
+MAX_EVENT_NUMBER = 2**53 - 1  # the largest integer that every JSON reader represents exactly
+
+EventNumber = Annotated[
+    int, Field(ge=0, le=MAX_EVENT_NUMBER, json_schema_extra={"format": "int64"})
+]
+BoardReadKind = Annotated[
+    Literal[ReadKind.CHAT, ReadKind.APPROVALS],
+    Field(description="What was read: the board's chat, or its approvals."),
+]
+
+
+class UnreadRead(ResponseModel):
+    """A place with unread entries, and how far the user has read there."""
+
+    board_id: UUID
+    kind: ReadKind
+    task_id: UUID | None = Field(description="The task of the comments.")
+    unread: int = Field(description="Number of existing entries of others since then.")
+    latest_at: Timestamp | None = Field(description="Time of the newest entry.")
+    seen: int | None = Field(description="The number of the last event that was read, if any.")
+    seen_at: Timestamp | None = Field(description="When the user last read there.")
+
+    @classmethod
+    def of(cls, place: presence.UnreadSummary) -> "UnreadRead":
+        """Build the model from a summary."""
+        return cls(
+            board_id=place.board_id,
+            kind=place.kind,
+            task_id=place.task_id,
+            unread=place.count,
+            latest_at=place.latest_at,
+            seen=place.seen_seq,
+            seen_at=place.seen_at,
+        )
+
+
+class UnreadFilter(PageQuery):
+    """Which places to list."""
+
+    board_id: UUID | None = Field(default=None, description="Only on this board.")
+
+
+class ReadMarkerUpdate(RequestModel):
+    """How far the user has read."""
+
+    component: ClassVar[str] = "ReadUpTo"
+
+    example = {"seen": 4711}
+
+    seen: EventNumber | None = Field(
+        default=None,
+        description="The `id` of the last message of a stream that was read. Default: all current "
+        "entries.",
+    )
+
+
+async def list_unread(
+    context: RequestContext, member: Member, query: UnreadFilter
+) -> Page[UnreadRead]:
+    """List the places with unread entries, newest first.
+
+    Entries that are older than thirty days or than the user's membership do not count.
+    """
+    found = await presence.list_unread(
+        context.session, member, query.paging, board_id=query.board_id
+    )
+    return found.map(UnreadRead.of)
+
+
+async def mark_read(
+    context: RequestContext, board: Board, kind: BoardReadKind, body: ReadMarkerUpdate
+) -> UnreadRead:
+    """Set how far the user has read a board's chat or approvals. The marker never moves back."""
+    return UnreadRead.of(
+        await presence.mark_read(context.session, context.user, board, kind, last_seq=body.seen)
+    )
+
+
+@error_responses(404)
+async def mark_comments_read(
+    context: RequestContext, board: Board, task_id: UUID, body: ReadMarkerUpdate
+) -> UnreadRead:
+    """Set how far the user has read the comments of a task. The marker never moves back."""
+    return UnreadRead.of(
+        await presence.mark_read(
+            context.session,
+            context.user,
+            board,
+            ReadKind.COMMENTS,
+            task_id=task_id,
+            last_seq=body.seen,
+        )
+    )

@@ -1,0 +1,138 @@
+"""The souls directory (contract, people-and-boards 3.14)."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, WithJsonSchema
+
+from api.framework.fields import ResponseModel, Timestamp
+from api.framework.operation import PREFIX, RequestContext, error_responses, without_transaction
+from core.clock import now
+from services import souls
+
+MAX_QUERY_LENGTH = 200  # characters
+MAX_RESULTS = 100  # souls in one response
+
+
+def _name_schema(parameter_description: str, example: str) -> WithJsonSchema:
+    """Return the schema of a path parameter that the service validates (contract, 3.14)."""
+    limits = {"pattern": f"^{souls.NAME_PATTERN}$", "maxLength": souls.MAX_NAME_LENGTH}
+    return WithJsonSchema(
+        {"type": "string", "description": parameter_description, "examples": [example], **limits}
+    )
+
+
+Handle = Annotated[str, _name_schema("The author of the soul.", "mission-control")]
+Slug = Annotated[str, _name_schema("The name of the soul.", "code-reviewer")]
+Source = Literal["library", "directory"]
+
+
+class SoulsDirectorySoulRef(ResponseModel):
+    """A soul in a list, with its URLs."""
+
+    handle: str = Field(description="The author.")
+    slug: str
+    page_url: str
+    raw_md_url: str
+    title: str
+    description: str = Field(description="Blank until the soul is fetched for the first time.")
+    source: Source = Field(description="`library` is part of Mission Control.")
+
+    @classmethod
+    def of(cls, entry: souls.SoulEntry, context: RequestContext) -> "SoulsDirectorySoulRef":
+        """Build the model from a soul."""
+        name = f"{entry.handle}/{entry.slug}"
+        settings = context.settings
+        own_url = f"{settings.base_url}{PREFIX}/souls-directory/{name}"
+        directory_url = settings.souls_directory_url
+        return cls(
+            handle=entry.handle,
+            slug=entry.slug,
+            page_url=own_url if entry.is_bundled else f"{directory_url}/souls/{name}",
+            raw_md_url=f"{own_url}.md"
+            if entry.is_bundled
+            else f"{directory_url}/api/souls/{name}.md",
+            title=entry.title,
+            description=entry.description,
+            source="library" if entry.is_bundled else "directory",
+        )
+
+
+class SoulsDirectorySearchResponse(ResponseModel):
+    """The souls that were found."""
+
+    items: list[SoulsDirectorySoulRef]
+    stale: bool = Field(
+        description="The remote directory did not respond recently; the list is from the cache."
+    )
+
+
+class SoulsDirectoryMarkdownResponse(ResponseModel):
+    """A soul."""
+
+    handle: str
+    slug: str
+    content: str = Field(description="Markdown.")
+    title: str
+    description: str
+    source: Source
+    fetched_at: Timestamp | None = Field(description="When it was fetched; null for the library.")
+    stale: bool = Field(description="It may have changed since it was fetched.")
+
+    @classmethod
+    def of(cls, found: souls.CachedSoul) -> "SoulsDirectoryMarkdownResponse":
+        """Build the model from a soul."""
+        return cls(
+            handle=found.handle,
+            slug=found.slug,
+            content=found.content or "",
+            title=found.title,
+            description=found.description,
+            source="library" if found.is_bundled else "directory",
+            fetched_at=found.fetched_at,
+            stale=found.is_stale(now()),
+        )
+
+
+class SoulSearch(BaseModel):
+    """Which souls to list."""
+
+    q: str = Field(
+        default="",
+        max_length=MAX_QUERY_LENGTH,
+        description="Words, beginnings of words, or a part of handle/slug. Blank: the first souls.",
+    )
+    limit: int = Field(default=20, ge=1, le=MAX_RESULTS, description="Maximum number of items.")
+
+
+@error_responses(502)
+@without_transaction
+async def search_souls(context: RequestContext, query: SoulSearch) -> SoulsDirectorySearchResponse:
+    """Search souls for agents, in the library and in the configured directory."""
+    async with context.transaction() as session:
+        remote = await souls.load_directory(session, context.settings.souls_directory_url)
+        is_due = await souls.claim_fetch(session, remote)
+    if is_due:
+        listed = await souls.fetch_listing(remote)
+        async with context.transaction() as session:
+            remote = await souls.save_listing(session, remote, listed)
+    async with context.transaction() as session:
+        found = await souls.search_souls(session, remote, query.q, query.limit)
+    items = [SoulsDirectorySoulRef.of(entry, context) for entry in found]
+    return SoulsDirectorySearchResponse(items=items, stale=remote.is_stale(now()))
+
+
+@error_responses(404, 502)
+@without_transaction
+async def get_soul_markdown(
+    context: RequestContext, handle: Handle, slug: Slug
+) -> SoulsDirectoryMarkdownResponse:
+    """Return a soul as Markdown, for an agent's SOUL.md."""
+    souls.check_names(handle, slug)
+    async with context.transaction() as session:
+        remote = await souls.load_directory(session, context.settings.souls_directory_url)
+        found = await souls.find_soul(session, remote, handle, slug)
+    if found.needs_fetch(remote, now()):
+        fetched = await souls.fetch_soul(remote, handle, slug)
+        async with context.transaction() as session:
+            found = await souls.save_soul(session, remote, found, fetched)
+    return SoulsDirectoryMarkdownResponse.of(souls.require_content(found, remote))

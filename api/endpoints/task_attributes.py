@@ -1,0 +1,240 @@
+"""Tags and custom fields of tasks (contract, people-and-boards 3.4 and 3.5)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from api.framework.fields import (
+    NOT_SENT,
+    AnyJson,
+    Name,
+    NonEmptyPatchModel,
+    Ok,
+    PageQuery,
+    RequestModel,
+    ResponseModel,
+    ShortText,
+    Text,
+    Timestamp,
+)
+from api.framework.operation import RequestContext, error_responses
+from core.paging import Page
+from models import CustomField, FieldType, Member, Visibility
+from services import custom_fields, tags
+
+Color = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, pattern="^#?[0-9A-Fa-f]{6}$"),
+    Field(
+        description="Six hex digits. A leading # and capital letters are accepted and normalized."
+    ),
+]
+
+
+class TagRead(ResponseModel):
+    """A tag, and the number of tasks with it."""
+
+    id: UUID
+    organization_id: UUID
+    name: str
+    slug: str
+    color: str = Field(description="Six hex digits.")
+    description: str | None
+    task_count: int = Field(description="The number of tasks with this tag.")
+    created_at: Timestamp
+    updated_at: Timestamp
+
+    @classmethod
+    def of(cls, counted: tags.CountedTag) -> "TagRead":
+        """Build the model from a tag."""
+        names = cls.model_fields.keys() - {"task_count"}
+        row_fields = {name: getattr(counted.tag, name) for name in names}
+        return cls(**row_fields, task_count=counted.task_count)
+
+
+class TagCreate(RequestModel):
+    """A new tag."""
+
+    example = {"name": "Needs words", "color": "#3B82F6"}
+
+    name: Name
+    slug: ShortText | None = Field(
+        default=None, description="Small letters, digits and hyphens; made from the name if blank."
+    )
+    color: Color = tags.DEFAULT_COLOR
+    description: Text | None = None
+
+
+class TagUpdate(NonEmptyPatchModel):
+    """Changes of a tag: at least one field. Tasks with the tag show the change at once."""
+
+    example = {"color": "3b82f6"}
+
+    name: Name = NOT_SENT
+    slug: ShortText | None = Field(
+        default=None,
+        description="Does not change with the name. A blank slug is made from the name.",
+    )
+    color: Color = NOT_SENT
+    description: Text | None = None
+
+
+async def list_tags(context: RequestContext, member: Member, query: PageQuery) -> Page[TagRead]:
+    """List the tags of the active organization, by name."""
+    return (await tags.list_tags(context.session, member, query.paging)).map(TagRead.of)
+
+
+@error_responses(409)
+async def create_tag(context: RequestContext, member: Member, body: TagCreate) -> TagRead:
+    """Create a tag for tasks of all boards of the organization. Slugs are unique."""
+    draft = tags.TagDraft(**dict(body))
+    return TagRead.of(await tags.create_tag(context.session, member, draft))
+
+
+async def get_tag(context: RequestContext, tag: tags.CountedTag) -> TagRead:
+    """Return a tag."""
+    return TagRead.of(tag)
+
+
+@error_responses(409)
+async def update_tag(
+    context: RequestContext, member: Member, tag: tags.CountedTag, body: TagUpdate
+) -> TagRead:
+    """Change a tag. Only the fields in the request change."""
+    await tags.update_tag(context.session, member, tag.tag, body.changes())
+    return TagRead.of(tag)
+
+
+async def delete_tag(context: RequestContext, member: Member, tag: tags.CountedTag) -> Ok:
+    """Delete a tag, and remove it from all tasks."""
+    await tags.delete_tag(context.session, member, tag.tag)
+    return Ok()
+
+
+def _accept_aliases(names: Mapping[str, Any]) -> BeforeValidator:
+    """Accept a name in any case, and its aliases."""
+    return BeforeValidator(
+        lambda given: names.get(given.strip().lower(), given) if isinstance(given, str) else given
+    )
+
+
+RequestFieldType = Annotated[FieldType, _accept_aliases(custom_fields.TYPE_NAMES)]
+RequestVisibility = Annotated[Visibility, _accept_aliases(custom_fields.VISIBILITY_NAMES)]
+Regex = Annotated[str, StringConstraints(max_length=custom_fields.MAX_REGEX_LENGTH)]
+BoardIds = Annotated[list[UUID], Field(min_length=1, max_length=custom_fields.MAX_BOARDS)]
+
+REGEX_DESCRIPTION = "In RE2 syntax. The whole value must match. For `text`, `text_long`, `date`, \
+`date_time` and `url`."
+BOARDS_DESCRIPTION = "The boards whose tasks have the field. Values of tasks on other boards are \
+deleted."
+
+
+class CustomFieldRead(ResponseModel):
+    """A custom field of tasks on some boards."""
+
+    id: UUID
+    organization_id: UUID
+    field_key: str = Field(description="Its key in `custom_field_values` of tasks.")
+    label: str
+    field_type: FieldType
+    ui_visibility: Visibility = Field(description="When pages show it. The API always returns it.")
+    validation_regex: str | None
+    description: str | None
+    required: bool
+    default_value: AnyJson = Field(description="The value of tasks without a value of their own.")
+    board_ids: list[UUID]
+    created_at: Timestamp
+    updated_at: Timestamp
+
+    @classmethod
+    def of(cls, definition: custom_fields.CustomFieldDetail) -> "CustomFieldRead":
+        """Build the model from a custom field."""
+        names = cls.model_fields.keys() - {"board_ids"}
+        row_fields = {name: getattr(definition.field, name) for name in names}
+        return cls(**row_fields, board_ids=list(definition.board_ids))
+
+
+class CustomFieldCreate(RequestModel):
+    """A new custom field. Aliases of types such as `long_text` and `datetime` are accepted."""
+
+    example = {
+        "field_key": "effort",
+        "label": "Effort in hours",
+        "field_type": "decimal",
+        "board_ids": ["0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"],
+    }
+
+    field_key: Name = Field(description="Unique in the organization. It cannot be changed.")
+    label: Name | None = Field(default=None, description="Default: the key.")
+    field_type: RequestFieldType = FieldType.TEXT
+    ui_visibility: RequestVisibility = Visibility.ALWAYS
+    validation_regex: Regex | None = Field(default=None, description=REGEX_DESCRIPTION)
+    description: Text | None = None
+    required: bool = Field(default=False, description="A blank text does not count as a value.")
+    default_value: AnyJson = None
+    board_ids: BoardIds = Field(description="The boards whose tasks have the field.")
+
+
+class CustomFieldUpdate(NonEmptyPatchModel):
+    """Changes of a custom field: at least one field, and never its key."""
+
+    example = {"required": True, "default_value": 1}
+
+    @staticmethod
+    def _document(schema: dict[str, Any], model: type[RequestModel]) -> None:
+        del schema["properties"]["field_key"]
+        NonEmptyPatchModel._document(schema, model)
+        schema["not"] = {"required": ["field_key"]}
+
+    model_config = {"json_schema_extra": _document}
+
+    field_key: Any = NOT_SENT
+    label: Name = NOT_SENT
+    field_type: RequestFieldType = NOT_SENT
+    ui_visibility: RequestVisibility = NOT_SENT
+    validation_regex: Regex | None = Field(default=None, description=REGEX_DESCRIPTION)
+    description: Text | None = None
+    required: bool = NOT_SENT
+    default_value: AnyJson = None
+    board_ids: BoardIds = Field(default=NOT_SENT, description=BOARDS_DESCRIPTION)
+
+
+async def list_custom_fields(context: RequestContext, member: Member) -> Sequence[CustomFieldRead]:
+    """List the custom fields of the active organization, by label."""
+    found = await custom_fields.list_custom_fields(context.session, member)
+    return [CustomFieldRead.of(definition) for definition in found]
+
+
+@error_responses(409)
+async def create_custom_field(
+    context: RequestContext, member: Member, body: CustomFieldCreate
+) -> CustomFieldRead:
+    """Create a custom field for tasks of some boards. Keys are unique."""
+    draft = custom_fields.CustomFieldDraft(**dict(body))
+    return CustomFieldRead.of(
+        await custom_fields.create_custom_field(context.session, member, draft)
+    )
+
+
+@error_responses(409)
+async def update_custom_field(
+    context: RequestContext, member: Member, field: CustomField, body: CustomFieldUpdate
+) -> CustomFieldRead:
+    """Change a custom field. Only the fields in the request change.
+
+    The change is rejected with 409 while tasks have values that do not match the new type or
+    regular expression. If a board loses the field, its tasks lose their values.
+    """
+    changed = await custom_fields.update_custom_field(
+        context.session, member, field, body.changes()
+    )
+    return CustomFieldRead.of(changed)
+
+
+@error_responses(409)
+async def delete_custom_field(context: RequestContext, member: Member, field: CustomField) -> Ok:
+    """Delete a custom field. Rejected with 409 while a task has a value for it."""
+    await custom_fields.delete_custom_field(context.session, member, field)
+    return Ok()

@@ -1,0 +1,273 @@
+"""Tasks and their comments (contract, people-and-boards 3.10)."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+
+from api.framework.fields import (
+    MAX_IDS,
+    MAX_NAME_LENGTH,
+    NOT_SENT,
+    JsonObject,
+    Ok,
+    PageQuery,
+    PatchModel,
+    RequestModel,
+    RequestTimestamp,
+    RequiredText,
+    ResponseModel,
+    ShortText,
+    Text,
+    Timestamp,
+    build_line_constraints,
+)
+from api.framework.operation import RequestContext, error_responses
+from core.errors import Invalid
+from core.paging import Page
+from models import Board, Status
+from services import tasks
+
+Title = Annotated[str, build_line_constraints(tasks.MAX_TITLE_LENGTH)]
+Ids = Annotated[list[UUID], Field(max_length=MAX_IDS)]
+
+
+class TagRef(ResponseModel):
+    """A tag of a task."""
+
+    id: UUID
+    name: str
+    slug: str
+    color: str = Field(description="Six hex digits.")
+
+
+class TaskRead(ResponseModel):
+    """A task."""
+
+    title: str
+    description: str | None
+    status: Status
+    priority: str
+    due_at: Timestamp | None
+    assigned_agent_id: UUID | None
+    depends_on_task_ids: list[UUID] = Field(description="In the order in which they were given.")
+    tag_ids: list[UUID]
+    id: UUID
+    board_id: UUID
+    created_by_user_id: UUID | None
+    in_progress_at: Timestamp | None
+    created_at: Timestamp
+    updated_at: Timestamp
+    version: int = Field(description="Increases with every change; the first part of the ETag.")
+    blocked_by_task_ids: list[UUID] = Field(description="Dependencies that are not done.")
+    is_blocked: bool
+    tags: list[TagRef]
+    custom_field_values: JsonObject | None = Field(
+        description="The value, or the default, of every custom field of the board, by key."
+    )
+
+    @classmethod
+    def of(cls, detail: tasks.TaskDetail) -> "TaskRead":
+        """Build the model from a task."""
+        return cls(**build_task_fields(detail))
+
+
+def build_task_fields(detail: tasks.TaskDetail) -> dict[str, Any]:
+    """Return the fields of a TaskRead."""
+    task = detail.task
+    return {
+        **{name: getattr(task, name) for name in ROW_FIELDS},
+        "depends_on_task_ids": detail.depends_on_task_ids,
+        "blocked_by_task_ids": detail.blocked_by_task_ids,
+        "is_blocked": detail.is_blocked,
+        "tag_ids": [tag.id for tag in detail.tags],
+        "tags": [TagRef.model_validate(tag) for tag in detail.tags],
+        "custom_field_values": detail.custom_field_values,
+    }
+
+
+ROW_FIELDS = (
+    "title",
+    "description",
+    "status",
+    "priority",
+    "due_at",
+    "assigned_agent_id",
+    "id",
+    "board_id",
+    "created_by_user_id",
+    "in_progress_at",
+    "created_at",
+    "updated_at",
+    "version",
+)
+
+
+class TaskCreate(RequestModel):
+    """A new task. `created_by_user_id` is accepted and ignored: it is the caller."""
+
+    example = {"title": "Write the release notes", "priority": "high"}
+
+    title: Title
+    description: Text | None = None
+    status: Status = Status.INBOX
+    priority: ShortText = Field(default="medium", description="`low`, `medium` or `high`.")
+    due_at: RequestTimestamp | None = None
+    assigned_agent_id: UUID | None = None
+    depends_on_task_ids: Ids = []
+    tag_ids: Ids = []
+    custom_field_values: JsonObject = Field(
+        default={},
+        description="By key of the board's custom fields. Omitted fields have their default.",
+    )
+    created_by_user_id: UUID | None = None
+
+    def draft(self) -> tasks.TaskDraft:
+        """Return the task as a value of the services."""
+        return tasks.TaskDraft(**dict(self))
+
+
+class TaskUpdate(PatchModel):
+    """Changes of a task. The guide for agents says who may change what."""
+
+    example = {"status": "review", "comment": "The draft is in the wiki."}
+
+    title: Title = NOT_SENT
+    description: Text | None = None
+    status: Status = NOT_SENT
+    priority: ShortText = NOT_SENT
+    due_at: RequestTimestamp | None = None
+    assigned_agent_id: UUID | None = None
+    depends_on_task_ids: Ids | None = None
+    tag_ids: Ids | None = None
+    custom_field_values: JsonObject | None = Field(
+        default=None, description="Only the keys in the request change; null removes a value."
+    )
+    comment: Text | None = Field(
+        default=None, description="A comment that is added with the change."
+    )
+
+
+class TaskFilter(PageQuery):
+    """Which tasks to list; all filters must match."""
+
+    status: str | None = Field(
+        default=None,
+        max_length=MAX_NAME_LENGTH,
+        description="One or more statuses, separated by commas.",
+        examples=["inbox,in_progress"],
+    )
+    assigned_agent_id: UUID | None = Field(default=None, description="Only tasks of this agent.")
+    unassigned: bool = Field(default=False, description="Only tasks without an assignee.")
+
+    def statuses(self) -> list[Status]:
+        """Return the requested statuses; an empty list means all. Raises Invalid."""
+        names = [word.strip() for word in (self.status or "").split(",") if word.strip()]
+        if not set(names) <= set(Status):
+            raise Invalid("unknown_status", f"The statuses are {', '.join(Status)}.")
+        return [Status(word) for word in names]
+
+
+async def list_tasks(context: RequestContext, board: Board, query: TaskFilter) -> Page[TaskRead]:
+    """List the tasks of a board, newest first."""
+    found = await tasks.list_tasks(
+        context.session,
+        board,
+        query.paging,
+        statuses=query.statuses(),
+        assigned_agent_id=query.assigned_agent_id,
+        unassigned=query.unassigned,
+    )
+    return found.map(TaskRead.of)
+
+
+async def get_task(context: RequestContext, board: Board, task_id: UUID) -> TaskRead:
+    """Return a task."""
+    return TaskRead.of(await tasks.get_task_detail(context.session, board, task_id))
+
+
+@error_responses(409)
+async def create_task(context: RequestContext, board: Board, body: TaskCreate) -> TaskRead:
+    """Create a task on a board. Among agents, only the board's lead may."""
+    return TaskRead.of(await tasks.create_task(context.session, context.actor, board, body.draft()))
+
+
+@error_responses(409, 412)
+async def update_task(
+    context: RequestContext, board: Board, task_id: UUID, body: TaskUpdate
+) -> TaskRead:
+    """Change a task: claim, move, comment or assign it. Only the fields in the request change.
+
+    A worker may send `status`, `comment` and `custom_field_values`; a lead also everything about
+    assignment and scheduling; a user all fields. The rules of the board can reject the change with
+    409, or with 422 if a comment is missing.
+    """
+    changes = body.changes()
+    changed = await tasks.update_task(
+        context.session, context.actor, board, task_id, changes, known=context.known_versions
+    )
+    return TaskRead.of(changed)
+
+
+@error_responses(412)
+async def delete_task(context: RequestContext, board: Board, task_id: UUID) -> Ok:
+    """Delete a task with its comments. Approvals keep their other tasks."""
+    await tasks.delete_task(
+        context.session, context.actor, board, task_id, known=context.known_versions
+    )
+    return Ok()
+
+
+class TaskCommentRead(ResponseModel):
+    """A comment on a task."""
+
+    id: UUID
+    message: str
+    agent_id: UUID | None
+    task_id: UUID
+    created_at: Timestamp
+    user_id: UUID | None
+    author_name: str | None
+
+    @classmethod
+    def of(cls, detail: tasks.CommentDetail) -> "TaskCommentRead":
+        """Build the model from a comment."""
+        comment = detail.comment
+        return cls(
+            id=comment.id,
+            message=comment.message,
+            agent_id=comment.agent_id,
+            task_id=comment.task_id,
+            created_at=comment.created_at,
+            user_id=comment.user_id,
+            author_name=detail.author_name,
+        )
+
+
+class TaskCommentCreate(RequestModel):
+    """A new comment; `@name` mentions an agent of the board, `@lead` its lead."""
+
+    example = {"message": "Half of it is written. @lead, who decides about the title?"}
+
+    message: RequiredText
+
+
+async def list_task_comments(
+    context: RequestContext, board: Board, task_id: UUID, query: PageQuery
+) -> Page[TaskCommentRead]:
+    """List the comments on a task, oldest first."""
+    found = await tasks.list_comments(context.session, board, task_id, query.paging)
+    return found.map(TaskCommentRead.of)
+
+
+async def create_task_comment(
+    context: RequestContext, board: Board, task_id: UUID, body: TaskCommentCreate
+) -> TaskCommentRead:
+    """Write a comment on a task.
+
+    A lead may comment in review, where it was mentioned, and on tasks that it created.
+    """
+    comment = await tasks.create_comment(
+        context.session, context.actor, board, task_id, body.message
+    )
+    return TaskCommentRead.of(comment)

@@ -1,0 +1,1 @@
+"""Infrastructure of the API: operations, authentication, parsing, errors, idempotency."""

@@ -1,0 +1,142 @@
+"""Authentication of users and agents by token. The API never reads cookies."""
+
+from datetime import timedelta
+from enum import Enum
+
+from starlette.requests import Request
+
+from core.clock import now
+from core.errors import Unauthorized
+from core.http.client_ip import get_client_ip
+from core.http.rate_limiter import RateLimiter
+from core.http.request import Session, get_settings, open_transaction
+from core.security.openid import OpenIdProvider
+from core.security.openid_tokens import looks_like_jwt
+from core.security.secrets import secrets_equal
+from models import Actor, Agent, User
+from services import agents, identity
+from services.identity import ProviderProfile
+
+AGENT_TOKEN_HEADER = "X-Agent-Token"  # noqa: S105 - the name of a header
+
+
+class AllowedCaller(Enum):
+    """Who may call an operation (contract, people-and-boards 1.10)."""
+
+    ANYONE = "anyone"
+    USER = "user"
+    AGENT = "agent"
+    EITHER = "user or agent"
+
+
+async def authenticate_request(request: Request, allowed_caller: AllowedCaller) -> Actor | None:
+    """Return the caller of a request. Raises Unauthorized, TooMany and Unavailable.
+
+    A call of an agent updates its `last_seen_at`, even if the call fails later.
+    """
+    if allowed_caller is AllowedCaller.ANYONE:
+        return None
+    failures: RateLimiter = request.state.rate_limits.failed_auth
+    failure_bursts: RateLimiter = request.state.rate_limits.failed_auth_well_formed
+    address = get_client_ip(request, get_settings(request).trusted_proxies)
+    (failure_bursts if _is_cheap_to_verify(request) else failures).check(address)
+    try:
+        actor = await _authenticate_and_touch(request, allowed_caller)
+    except Unauthorized:
+        failure_bursts.record_hit(address)
+        failures.hit(address)
+        raise
+    request.state.rate_limits.requests.hit(str(actor.id))
+    return actor
+
+
+async def authenticate(
+    session: Session, request: Request, allowed_caller: AllowedCaller
+) -> Actor | None:
+    """Return the user or agent whose token a request carries, if that caller is allowed.
+
+    On shared routes a non-empty X-Agent-Token takes precedence: no user is looked up then.
+    """
+    bearer = _bearer_token(request)
+    agent_token = request.headers.get(AGENT_TOKEN_HEADER, "").strip()
+    if allowed_caller is AllowedCaller.USER:
+        return await _authenticate_user(session, request, bearer)
+    if allowed_caller is AllowedCaller.AGENT or agent_token:
+        return await _authenticate_agent(session, agent_token or bearer)
+    return await _authenticate_user(session, request, bearer) or await _authenticate_agent(
+        session, bearer
+    )
+
+
+async def _authenticate_and_touch(request: Request, allowed_caller: AllowedCaller) -> Actor:
+    """Return the caller. Raises Unauthorized, and Unavailable without an OpenID provider."""
+    request.state.provider_profile = await _load_profile(request, allowed_caller)
+    async with open_transaction(request) as session:
+        actor = await authenticate(session, request, allowed_caller)
+        if isinstance(actor, Agent):
+            await agents.touch_agent(session, actor, offline_after=get_offline_after(request))
+    if actor is None:
+        raise Unauthorized
+    return actor
+
+
+async def _authenticate_user(session: Session, request: Request, token: str) -> User | None:
+    if not token or token.startswith("mc_agent_"):
+        return None
+    profile: ProviderProfile | None = request.state.provider_profile
+    if profile is not None:
+        leeway = timedelta(seconds=get_settings(request).oidc_leeway)
+        is_over = profile.until + leeway <= now()
+        return None if is_over else await identity.get_or_create_external_user(session, profile)
+    return await identity.authenticate_user(session, token, get_settings(request))
+
+
+async def _authenticate_agent(session: Session, token: str) -> Agent | None:
+    if not token or token.startswith("mc_user_") or looks_like_jwt(token):
+        return None
+    return await identity.authenticate_agent(session, token)
+
+
+async def _load_profile(request: Request, allowed_caller: AllowedCaller) -> ProviderProfile | None:
+    """Return the profile in a token that the OpenID provider has signed, or None.
+
+    Call it outside a transaction, because the keys may have to be fetched. The profile is kept in
+    `request.state`: streams authenticate again while they run.
+    """
+    provider: OpenIdProvider | None = request.state.provider
+    token = _bearer_token(request)
+    decides_alone = (
+        allowed_caller is AllowedCaller.EITHER
+        and request.headers.get(AGENT_TOKEN_HEADER, "").strip()
+    )
+    if (
+        allowed_caller is AllowedCaller.AGENT
+        or decides_alone
+        or not looks_like_jwt(token)
+        or provider is None
+    ):
+        return None
+    claims = await provider.verify_bearer(token)
+    return identity.parse_profile(claims) if claims else None
+
+
+def _is_cheap_to_verify(request: Request) -> bool:
+    """Return whether a token has the format of our tokens or of the provider's.
+
+    Such a token cannot be guessed and is cheap to verify, so it is checked even when the address
+    has too many failed attempts: many agents may share the address with one that has a bad token.
+    """
+    token = request.headers.get(AGENT_TOKEN_HEADER, "").strip() or _bearer_token(request)
+    local = get_settings(request).local_auth_token
+    is_ours = token.startswith("mc_") or bool(local and secrets_equal(token, local))
+    return is_ours or looks_like_jwt(token)
+
+
+def _bearer_token(request: Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def get_offline_after(request: Request) -> timedelta:
+    """Return how long an agent may be silent before it is offline."""
+    return timedelta(seconds=get_settings(request).agent_offline_after)

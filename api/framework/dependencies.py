@@ -1,0 +1,239 @@
+"""Dependencies of operations: functions that load and lock what an operation works on.
+
+An object of another organization raises NotFound; a missing right in the caller's own
+organization raises Forbidden.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.framework.operation import RequestContext
+from core.errors import Forbidden
+from models import Agent
+from services import agents, boards, custom_fields, gateways, memory, organizations, tags
+from services.gateways import requests
+from services.memory import MemoryScope
+
+DependencyValues = dict[str, Any]
+"""Arguments of the handler, by name."""
+
+
+async def board_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load a board that the caller may read."""
+    return {"board": await boards.get_board(context.session, context.actor, path["board_id"])}
+
+
+async def board_for_update(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load and lock a board that the caller may change."""
+    return {"board": await boards.lock_board(context.session, context.actor, path["board_id"])}
+
+
+async def board_for_admin(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load and lock a board that the caller may change as an admin."""
+    return {
+        "board": await boards.lock_board_as_admin(context.session, context.actor, path["board_id"])
+    }
+
+
+async def active_membership(context: RequestContext, _path: Mapping[str, Any]) -> DependencyValues:
+    """Load the caller's membership in the active organization."""
+    return {
+        "member": await organizations.get_or_create_active_membership(context.session, context.user)
+    }
+
+
+async def admin_membership(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load the active membership, for admins only."""
+    loaded = await active_membership(context, path)
+    organizations.require_admin(loaded["member"])
+    return loaded
+
+
+async def owner_membership(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load the active membership, for owners only."""
+    loaded = await active_membership(context, path)
+    organizations.require_owner(loaded["member"])
+    return loaded
+
+
+async def member_for_update(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load and lock a member of the organization, for admins."""
+    loaded = await admin_membership(context, path)
+    locked = await organizations.lock_member(context.session, loaded["member"], path["member_id"])
+    return {"locked_member": locked}
+
+
+async def admin_or_lead(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Admit admins of the organization and board leads, with the lead's board locked."""
+    if isinstance(context.actor, Agent):
+        return await board_for_lead(context, path)
+    return await admin_membership(context, path)
+
+
+async def board_for_lead(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load and lock the board in the path, or the lead's own board; for its lead only."""
+    board_id = path.get("board_id", context.agent.board_id)
+    loaded = await board_for_update(context, {"board_id": board_id}) if board_id else {}
+    if not (loaded and context.agent.is_board_lead):
+        raise Forbidden("lead_required", "Only the board's lead can do that.")
+    return loaded
+
+
+async def board_of_gateway_agent(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Load and lock a board, for the main agent of its gateway."""
+    loaded = await board_for_update(context, path)
+    if context.agent.board_id is not None:
+        raise Forbidden("gateway_main_required", "Only the gateway's own agent can do that.")
+    return loaded
+
+
+async def agent_for_admin(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load an agent of the organization, for admins."""
+    loaded = await admin_membership(context, path)
+    agent = await agents.get_agent(context.session, loaded["member"], path["agent_id"])
+    return loaded | {"agent": agent}
+
+
+async def tag_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load a tag of the active organization."""
+    loaded = await active_membership(context, path)
+    return {"tag": await tags.get_tag(context.session, loaded["member"], path["tag_id"])}
+
+
+async def tag_for_update(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load and lock a tag of the organization, for admins."""
+    loaded = await active_membership(context, path)
+    return loaded | {"tag": await tags.lock_tag(context.session, loaded["member"], path["tag_id"])}
+
+
+async def agent_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load an agent of the user's organizations, for users who may read its board."""
+    return {
+        "agent": await agents.get_visible_agent(context.session, context.user, path["agent_id"])
+    }
+
+
+async def custom_field_for_update(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Load and lock a custom field of the organization, for admins."""
+    loaded = await active_membership(context, path)
+    field_id = path["task_custom_field_definition_id"]
+    return loaded | {
+        "field": await custom_fields.lock_custom_field(context.session, loaded["member"], field_id)
+    }
+
+
+async def gateway_for_admin(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load a gateway of the organization, for admins."""
+    loaded = await admin_membership(context, path)
+    gateway = await gateways.get_gateway(context.session, loaded["member"], path["gateway_id"])
+    return loaded | {"gateway": gateway}
+
+
+async def gateway_request_for_answer(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Load a gateway request that the user may answer."""
+    return {
+        "gateway_request": await requests.get_request(
+            context.session, context.user, path["request_id"]
+        )
+    }
+
+
+async def agent_for_heartbeat(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Return the calling agent if the path names it, or lock an agent for an admin."""
+    if isinstance(context.actor, Agent):
+        if path["agent_id"] != context.actor.id:
+            raise Forbidden("agent_mismatch", "An agent checks in for itself alone.")
+        return {"agent": context.actor}
+    loaded = await admin_membership(context, path)
+    agent, _ = await agents.lock_agent(context.session, loaded["member"], path["agent_id"])
+    return {"agent": agent}
+
+
+async def group_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load a board group that the user may read."""
+    return {"group": await boards.get_group(context.session, context.user, path["group_id"])}
+
+
+async def group_for_update(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load and lock a board group that the user may change as an admin."""
+    return {
+        "group": await boards.lock_group_as_admin(context.session, context.user, path["group_id"])
+    }
+
+
+async def group_agents_for_update(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Lock the boards of a group with their agents, for admins and leads of the group."""
+    locked = await boards.lock_group_agents_as_manager(
+        context.session, context.actor, path["group_id"]
+    )
+    return {"locked_group": locked}
+
+
+async def board_memory_for_read(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Load the memory scope of a readable board, and the note in the path."""
+    loaded = await board_for_read(context, path)
+    return await _load_memory(context, memory.board_scope(loaded["board"]), path)
+
+
+async def board_memory_for_update(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Lock a board that the caller may change, and the note in the path."""
+    loaded = await board_for_update(context, path)
+    return await _lock_memory(context, memory.board_scope(loaded["board"]), path)
+
+
+async def group_memory_for_read(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Load the memory scope of a group or of a board's group, and the note in the path."""
+    if "group_id" in path:
+        return await _load_memory(
+            context, memory.group_scope((await group_for_read(context, path))["group"]), path
+        )
+    loaded = await board_for_read(context, path)
+    return await _load_memory(context, memory.board_group_scope(loaded["board"]), path)
+
+
+async def group_memory_for_update(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Lock a group, or a board and its group, for a caller who may write to its memory."""
+    if "group_id" in path:
+        group = await boards.lock_group(context.session, context.user, path["group_id"])
+        return await _lock_memory(context, memory.group_scope(group), path)
+    board = (await board_for_update(context, path))["board"]
+    group = await boards.find_group_of_board(context.session, board)
+    return await _lock_memory(context, memory.board_group_scope(board, group), path)
+
+
+async def _load_memory(
+    context: RequestContext, scope: MemoryScope, path: Mapping[str, Any]
+) -> DependencyValues:
+    if "memory_id" not in path:
+        return {"scope": scope}
+    return {
+        "scope": scope,
+        "note": await memory.get_note(context.session, scope, path["memory_id"]),
+    }
+
+
+async def _lock_memory(
+    context: RequestContext, scope: MemoryScope, path: Mapping[str, Any]
+) -> DependencyValues:
+    if "memory_id" not in path:
+        return {"scope": scope}
+    return {
+        "scope": scope,
+        "note": await memory.lock_note(context.session, scope, path["memory_id"]),
+    }

@@ -1,0 +1,176 @@
+"""Error responses in the API's envelope (contract, 1.1 and 1.3), and preconditions.
+
+ETag, If-Match and If-None-Match follow RFC 9110, 8.8.3 and 13.
+"""
+
+import hashlib
+import re
+from http import HTTPStatus
+from typing import Any
+
+import pydantic_core
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from core.errors import AppError, Invalid, TooMany, Unauthorized
+from core.http.middleware import request_id
+from core.http.request import STATUS_CODES
+from core.validation import KnownVersions
+
+MAX_ECHO_LENGTH = 200  # characters of an invalid value that are sent back
+
+CODES_IN_DETAIL = {
+    "task_blocked_cannot_transition",
+    "task_board_mismatch",
+    "task_assignee_mismatch",
+    "task_update_field_forbidden",
+}
+"""Codes of errors whose `detail` contains the code, as agents expect it (contract, 1.3)."""
+
+DETAIL_KEYS = {
+    "blocked_by_task_ids",
+    "missing_task_ids",
+    "missing_tag_ids",
+    "conflicts",
+    "unknown_field_keys",
+    "missing_field_keys",
+    "field_key",
+    "field_type",
+    "reason",
+    "invalid_board_ids",
+}
+"""Details that make `detail` an object; without any of them it is a sentence (contract, 1.3)."""
+
+
+class InvalidJson(AppError):
+    """The body is not valid JSON."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("json_invalid", "The body is not JSON.")
+        self.reason = reason
+
+
+class InvalidFields(AppError):
+    """Invalid fields, each with its location and the reason."""
+
+    def __init__(self, field_errors: list[dict[str, Any]]) -> None:
+        super().__init__("invalid_fields", "Some fields are not as they must be.")
+        self.field_errors = field_errors
+
+
+async def handle_app_error(_request: Request, error: Exception) -> Response:
+    """Answer an AppError in the common error envelope."""
+    assert isinstance(error, AppError)
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else {}
+    return build_error_response(_get_status(error), _build_detail(error), error.code, headers)
+
+
+async def handle_unknown_address(_request: Request, error: Exception) -> Response:
+    """Answer an error of the router: an unknown path or a method that is not allowed."""
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    return build_error_response(error.status_code, code=code, headers=dict(error.headers or {}))
+
+
+async def handle_server_error(request: Request, error: Exception) -> Response:
+    """Answer an unexpected error with 500, and an AppError with its status.
+
+    The AppError is Unavailable where the database does not respond.
+    """
+    if isinstance(error, AppError):
+        return await handle_app_error(request, error)
+    return build_error_response(500)
+
+
+def build_error_response(
+    status: int,
+    detail: Any = None,
+    code: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Return {"detail", "code", "request_id"}. The default detail is the HTTP status phrase."""
+    detail = HTTPStatus(status).phrase if detail is None else detail
+    content = {"detail": detail, "code": code, "request_id": request_id.get()}
+    content = {key: value for key, value in content.items() if value}
+    body = pydantic_core.to_json(content, inf_nan_mode="null", fallback=str)
+    return Response(body, status, headers, media_type="application/json")
+
+
+def _get_status(error: AppError) -> int:
+    return STATUS_CODES.get(type(error), 422)
+
+
+def _build_detail(error: AppError) -> Any:
+    if isinstance(error, InvalidJson):
+        field_error = {"type": "json_invalid", "loc": ["body", 0], "msg": "JSON decode error"}
+        return [{**field_error, "input": {}, "ctx": {"error": error.reason}}]
+    if isinstance(error, InvalidFields):
+        return [_make_printable(field_error) for field_error in error.field_errors]
+    if isinstance(error, Unauthorized):
+        return None
+    in_detail = {key: error.details[key] for key in error.details.keys() & DETAIL_KEYS}
+    if isinstance(error, Invalid) and error.field and not in_detail:
+        loc = ["body", error.field]
+        return [{"type": "value_error", "loc": loc, "msg": error.message, "input": None}]
+    if in_detail or error.code in CODES_IN_DETAIL:
+        code = {"code": error.code} if error.code in CODES_IN_DETAIL else {}
+        return {"message": error.message, **code, **in_detail}
+    return error.message
+
+
+def _make_printable(field_error: dict[str, Any]) -> dict[str, Any]:
+    """Truncate a long invalid value, and convert values that JSON cannot represent."""
+    field_input = field_error.get("input")
+    if isinstance(field_input, bytes):
+        field_input = field_input.decode(errors="replace")
+    if isinstance(field_input, str) and len(field_input) > MAX_ECHO_LENGTH:
+        field_input = field_input[:MAX_ECHO_LENGTH] + "…"
+    if isinstance(field_input, dict | list) and len(str(field_input)) > MAX_ECHO_LENGTH:
+        field_input = type(field_input)()
+    context = {
+        key: str(value) if isinstance(value, Exception) else value
+        for key, value in field_error.get("ctx", {}).items()
+    }
+    return {**field_error, "input": field_input, **({"ctx": context} if context else {})}
+
+
+ETAG_PATTERN = re.compile(r'(W/)?"([!#-~\x80-\xff]*)"')
+MAX_VERSION_DIGITS = 10
+HASH_LENGTH = 16  # hex digits
+
+
+def read_known_versions(request: Request) -> KnownVersions:
+    """Return the versions in If-Match, or None without it or for `*`. Weak tags never match."""
+    header_values = request.headers.getlist("If-Match")
+    if not header_values or [item.strip() for item in header_values] == ["*"]:
+        return None
+    tags = ETAG_PATTERN.findall(", ".join(header_values))
+    versions = [tag.partition("-")[0] for weak, tag in tags if not weak]
+    return {int(item) for item in versions if _is_number(item)}
+
+
+def add_etag(request: Request, response: Response, version: int) -> Response:
+    """Add the ETag to a response, or return 304 if the client already has this ETag.
+
+    An ETag is `"<version>-<hash of the response>"`. If-Match compares the version alone, which
+    counts changes of the object itself. The hash makes the ETag strong: other content of the
+    response, such as the names of tags, may change without the version.
+    """
+    content_hash = hashlib.sha256(bytes(response.body)).hexdigest()[:HASH_LENGTH]
+    tag = f'"{version}-{content_hash}"'
+    if request.method in ("GET", "HEAD") and _matches_if_none_match(request, tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    response.headers["ETag"] = tag
+    return response
+
+
+def _matches_if_none_match(request: Request, tag: str) -> bool:
+    header_values = ", ".join(request.headers.getlist("If-None-Match"))
+    return header_values.strip() == "*" or any(
+        f'"{known}"' == tag for _, known in ETAG_PATTERN.findall(header_values)
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_VERSION_DIGITS

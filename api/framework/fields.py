@@ -1,0 +1,177 @@
+"""Field types and base models of requests and responses, with their limits."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from core.clock import to_utc
+from core.paging import MAX_PAGE_SIZE, Paging
+from core.validation import ALLOWED_YEARS, MAX_INTEGER
+
+MAX_NAME_LENGTH = 200  # characters
+MAX_TEXT_LENGTH = 100_000
+MAX_IDS = 1_000  # in one list of a request
+
+
+def format_naive_utc(moment: datetime) -> str:
+    """Format a time as the API does: UTC, with microseconds, without a zone (contract, C19)."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+
+
+def _check_year(moment: datetime) -> datetime:
+    if moment.year not in ALLOWED_YEARS:
+        raise ValueError(f"the year must be from {ALLOWED_YEARS[0]} to {ALLOWED_YEARS[-1]}")
+    return to_utc(moment)
+
+
+def _blank_to_none(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def build_line_constraints(max_length: int) -> StringConstraints:
+    """Return the constraints of a text that is stripped and must not be empty."""
+    return StringConstraints(strip_whitespace=True, min_length=1, max_length=max_length)
+
+
+_AS_TEXT = {"type": "string", "examples": ["2026-11-24T22:28:33.056093"]}
+
+Timestamp = Annotated[
+    datetime,
+    PlainSerializer(format_naive_utc, return_type=str),
+    WithJsonSchema({**_AS_TEXT, "description": "UTC, ISO 8601, no zone"}, mode="serialization"),
+]
+"""A time in a response."""
+
+RequestTimestamp = Annotated[datetime, AfterValidator(_check_year)]
+"""A time in a request, in UTC unless it has a zone."""
+
+Since = Annotated[
+    RequestTimestamp | None,
+    BeforeValidator(lambda text: None if not str(text or "").strip() else text),
+]
+"""The start time of a stream; missing or blank means now (contract, 1.8)."""
+
+Name = Annotated[str, build_line_constraints(MAX_NAME_LENGTH)]
+RequiredText = Annotated[str, build_line_constraints(MAX_TEXT_LENGTH)]  # not empty
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
+ShortText = Annotated[
+    str, StringConstraints(max_length=MAX_NAME_LENGTH)
+]  # at most as long as a name
+NonNegativeInt = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+BlankToNone = BeforeValidator(_blank_to_none)
+OptionalName = Annotated[Name | None, BlankToNone]
+OptionalShortText = Annotated[ShortText | None, BlankToNone]
+OptionalText = Annotated[Text | None, BlankToNone]
+JsonObject = dict[str, Any]
+AnyJson = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": ["string", "number", "boolean", "object", "array", "null"],
+            "examples": ["text"],
+        }
+    ),
+]
+"""Any JSON value."""
+
+
+NOT_SENT: Any = None
+"""The default of a PATCH field that does not accept null."""
+
+
+def get_component_name(model: type) -> str:
+    """Return the name of a model in the OpenAPI document: its `component`, or the class name."""
+    name: str = model.__dict__.get("component", model.__name__)
+    return name
+
+
+class ResponseModel(BaseModel):
+    """A response. It can be built from a row."""
+
+    model_config = ConfigDict(from_attributes=True, model_title_generator=get_component_name)
+
+
+class RequestModel(BaseModel):
+    """The body of a request. Unknown fields are ignored."""
+
+    example: ClassVar[dict[str, Any] | None] = None
+
+    @staticmethod
+    def _document(schema: dict[str, Any], model: type["RequestModel"]) -> None:
+        if model.example:
+            schema["examples"] = [model.example]
+
+    model_config = ConfigDict(json_schema_extra=_document, model_title_generator=get_component_name)
+
+
+class PatchModel(RequestModel):
+    """The body of a PATCH: only the fields in the request change, and null is a value."""
+
+    @staticmethod
+    def _document(schema: dict[str, Any], model: type[RequestModel]) -> None:
+        RequestModel._document(schema, model)
+        for field in schema.get("properties", {}).values():
+            field.pop("default", None)
+
+    model_config = ConfigDict(json_schema_extra=_document)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields in the request."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class NonEmptyPatchModel(PatchModel):
+    """The body of a PATCH that must contain a field; the service checks it."""
+
+    @staticmethod
+    def _document(schema: dict[str, Any], model: type[RequestModel]) -> None:
+        PatchModel._document(schema, model)
+        schema["anyOf"] = [{"required": [name]} for name in schema["properties"]]
+
+    model_config = ConfigDict(json_schema_extra=_document)
+
+
+class PageQuery(BaseModel):
+    """The page of a list (contract, 1.7)."""
+
+    component: ClassVar[str] = "Paged"
+    model_config = ConfigDict(model_title_generator=get_component_name)
+
+    limit: int = Field(
+        default=MAX_PAGE_SIZE, ge=1, le=MAX_PAGE_SIZE, description="Maximum number of items."
+    )
+    offset: int = Field(default=0, ge=0, le=MAX_INTEGER, description="Number of items to skip.")
+
+    @property
+    def paging(self) -> Paging:
+        """The page as a value of the services."""
+        return Paging(self.limit, self.offset)
+
+
+class StreamQuery(BaseModel):
+    """The start of a stream."""
+
+    component: ClassVar[str] = "Following"
+    model_config = ConfigDict(model_title_generator=get_component_name)
+
+    since: Since = Field(
+        default=None,
+        description="Start with the events from this time on (ISO 8601, UTC without a zone). "
+        "Default: now. Last-Event-ID takes precedence.",
+    )
+
+
+class Ok(ResponseModel):
+    """The operation succeeded."""
+
+    ok: bool = True

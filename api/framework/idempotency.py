@@ -1,0 +1,116 @@
+"""Idempotency-Key: safe repetition of a POST (draft-ietf-httpapi-idempotency-key-header)."""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.framework.request_parser import RequestBody
+from core.errors import Invalid
+from core.http.request import Session, open_transaction
+from models import Actor
+from services import idempotency
+from services.idempotency import IdempotentRequest, StoredResponse
+
+IDEMPOTENCY_KEY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotency-Replayed"  # response header: this response was stored earlier
+MAX_KEY_LENGTH = 255  # characters
+STORED_HEADERS = ("content-type", "etag", "location")
+
+Respond = Callable[[], Awaitable[Response]]
+
+
+def read_idempotent_request(
+    request: Request, actor: Actor | None, body: RequestBody | None
+) -> IdempotentRequest | None:
+    """Return the request with its idempotency key, or None without a key. Raises Invalid.
+
+    Only a POST of an authenticated caller has one.
+    """
+    key = read_idempotency_key(request) if request.method == "POST" and actor else None
+    if key is None or actor is None:
+        return None
+    return IdempotentRequest(actor.id, key, _hash_request(request, body))
+
+
+async def run_idempotent(
+    session: Session,
+    request: Request,
+    idempotent_request: IdempotentRequest | None,
+    respond: Respond,
+) -> Response:
+    """Answer a request, or repeat the stored response of the same request with the same key.
+
+    Errors are not stored, because a failed request has changed nothing.
+    """
+    if idempotent_request is None:
+        return await respond()
+    cipher = request.state.secret_cipher
+    stored = await idempotency.claim_key(session, idempotent_request, cipher)
+    if stored is not None:
+        return _replay_response(stored)
+    response = await respond()
+    await idempotency.store_response(
+        session, idempotent_request, _build_stored_response(response), cipher
+    )
+    return response
+
+
+async def run_idempotent_without_transaction(
+    request: Request, idempotent_request: IdempotentRequest | None, respond: Respond
+) -> Response:
+    """Do the same for a handler that waits for the network, in transactions of its own."""
+    if idempotent_request is None:
+        return await respond()
+    cipher = request.state.secret_cipher
+    async with open_transaction(request) as session:
+        stored = await idempotency.claim_key(session, idempotent_request, cipher)
+    if stored is not None:
+        return _replay_response(stored)
+    try:
+        response = await respond()
+    except BaseException:
+        async with open_transaction(request) as session:
+            await idempotency.release_key(session, idempotent_request)
+        raise
+    async with open_transaction(request) as session:
+        await idempotency.store_response(
+            session, idempotent_request, _build_stored_response(response), cipher
+        )
+    return response
+
+
+def _build_stored_response(response: Response) -> StoredResponse:
+    headers = {name: value for name, value in response.headers.items() if name in STORED_HEADERS}
+    return StoredResponse(response.status_code, headers, bytes(response.body).decode())
+
+
+def _replay_response(stored: StoredResponse) -> Response:
+    return Response(stored.body, stored.status, {**stored.headers, REPLAYED_HEADER: "true"})
+
+
+def read_idempotency_key(request: Request) -> str | None:
+    """Return the Idempotency-Key of a request without quotes. Raises Invalid.
+
+    The draft requires a quoted string, but many clients omit the quotes; both mean the same.
+    """
+    header_values = request.headers.getlist(IDEMPOTENCY_KEY_HEADER)
+    if not header_values:
+        return None
+    key = header_values[0].strip()
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    is_valid = 0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()
+    if len(header_values) > 1 or not is_valid:
+        limits = f"1 to {MAX_KEY_LENGTH} printable characters of ASCII"
+        reason = f"Send one {IDEMPOTENCY_KEY_HEADER} of {limits}."
+        raise Invalid("idempotency_key_invalid", reason)
+    return key
+
+
+def _hash_request(request: Request, body: RequestBody | None) -> str:
+    """Return a hash of method, path, query, and the parsed body."""
+    content = [request.method, request.url.path, request.url.query, body.value if body else None]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

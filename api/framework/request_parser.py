@@ -1,0 +1,150 @@
+"""Parsing of path parameters, query and JSON body; all field errors are reported together."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pydantic_core
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+
+from api.framework.errors import InvalidFields, InvalidJson
+from core.http.request import read_body
+
+MAX_JSON_DEPTH = 60  # levels; the JSON parser accepts 200, and events wrap the values
+
+
+@dataclass(frozen=True)
+class RequestBody:
+    """The parsed body of a request."""
+
+    value: Any
+    is_missing: bool = False
+    content_type: str = "application/json"
+
+
+async def read_json_body(request: Request) -> RequestBody:
+    """Read the body. Raises InvalidJson and TooLarge.
+
+    A body with a content type other than JSON is kept as text, which no model accepts.
+    """
+    raw = await read_body(request)
+    if not raw:
+        return RequestBody(None, is_missing=True)
+    content_type = request.headers.get("Content-Type", "application/json").partition(";")[0].strip()
+    if content_type and "json" not in content_type.lower():
+        return RequestBody(raw.decode(errors="replace"), content_type=content_type)
+    try:
+        return RequestBody(pydantic_core.from_json(raw, allow_inf_nan=False))
+    except ValueError as error:
+        raise InvalidJson(str(error)) from error
+
+
+def find_unstorable_value(value: Any, depth: int = 0) -> tuple[list[str | int], str] | None:
+    """Return the location of the first value that cannot be stored, and the reason.
+
+    Not storable are text with a NUL character, infinite numbers, and nesting that is too deep.
+    """
+    if depth > MAX_JSON_DEPTH:
+        return [], f"This is nested too deeply: {MAX_JSON_DEPTH} levels are the most."
+    if isinstance(value, str):
+        return ([], "Text must not contain the character NUL.") if "\x00" in value else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return [], "This number is too large."
+    pairs = value.items() if isinstance(value, dict) else ()
+    pairs = enumerate(value) if isinstance(value, list) else pairs
+    for key, inner in pairs:
+        field_error = find_unstorable_value(key) or find_unstorable_value(inner, depth + 1)
+        if field_error is not None:
+            place = key.replace("\x00", "\ufffd") if isinstance(key, str) else key
+            return [place, *field_error[0]], field_error[1]
+    return None
+
+
+class RequestParser:
+    """The parameters of one operation: path, query and body."""
+
+    def __init__(self, path: str, parameters: Mapping[str, Any]) -> None:
+        remaining = dict(parameters)
+        self.body: type[BaseModel] | None = remaining.pop("body", None)
+        self.query: type[BaseModel] | None = remaining.pop("query", None)
+        self.path = {
+            name: TypeAdapter(remaining.get(name, UUID)) for name in _path_parameter_names(path)
+        }
+
+    @property
+    def is_body_optional(self) -> bool:
+        """Whether the body has no required field."""
+        return self.body is not None and not any(
+            field.is_required() for field in self.body.model_fields.values()
+        )
+
+    def parse_path(self, path_params: Mapping[str, str]) -> dict[str, Any]:
+        """Return the path parameters. Raises InvalidFields."""
+        values, field_errors = {}, []
+        for name, adapter in self.path.items():
+            try:
+                values[name] = adapter.validate_python(path_params[name])
+            except ValidationError as error:
+                field_errors += _field_errors(error, "path", name)
+        if field_errors:
+            raise InvalidFields(field_errors)
+        return values
+
+    def parse_query_and_body(self, query: QueryParams, body: RequestBody | None) -> dict[str, Any]:
+        """Return query and body as models. Raises InvalidFields with all errors."""
+        values: dict[str, Any] = {}
+        field_errors: list[dict[str, Any]] = []
+        if self.query:
+            values["query"] = _validate(self.query, dict(query), "query", field_errors)
+        if self.body:
+            assert body is not None
+            values["body"] = self._parse_body(self.body, body, field_errors)
+        if field_errors:
+            raise InvalidFields(field_errors)
+        return values
+
+    def _parse_body(
+        self, model: type[BaseModel], body: RequestBody, field_errors: list[dict[str, Any]]
+    ) -> BaseModel | None:
+        if body.is_missing and self.is_body_optional:
+            return model()
+        if body.is_missing:
+            missing = {"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}
+            field_errors.append(missing)
+            return None
+        if "json" not in body.content_type.lower():
+            sent = body.content_type
+            message = f"Send JSON, and call it so: Content-Type: application/json, not {sent}"
+            field_error = {"type": "model_attributes_type", "loc": ["body"], "msg": message}
+            field_errors.append({**field_error, "input": body.value})
+            return None
+        return _validate(model, body.value, "body", field_errors)
+
+
+def _validate(
+    model: type[BaseModel], value: Any, where: str, field_errors: list[dict[str, Any]]
+) -> BaseModel | None:
+    field_error = find_unstorable_value(value)
+    if field_error is not None:
+        place, reason = field_error
+        loc = [where, *place]
+        field_errors.append({"type": "value_error", "loc": loc, "msg": reason, "input": None})
+        return None
+    try:
+        return model.model_validate(value, from_attributes=True)
+    except ValidationError as error:
+        field_errors += _field_errors(error, where)
+        return None
+
+
+def _field_errors(error: ValidationError, *where: str) -> list[dict[str, Any]]:
+    errors = error.errors(include_url=False)
+    return [{**field_error, "loc": [*where, *field_error["loc"]]} for field_error in errors]
+
+
+def _path_parameter_names(path: str) -> list[str]:
+    return [part[1:].partition("}")[0] for part in path.split("/") if part.startswith("{")]

@@ -1,0 +1,75 @@
+"""Routes of the operations, and the endpoints outside /api/v1.
+
+One route serves all methods of a path, so that a 405 response lists the allowed methods.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import cache
+from uuid import UUID
+
+from sse_starlette.sse import AppStatus
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from api.framework.operation import Operation
+from core.db.engine import is_outage
+from core.http.request import get_settings, open_transaction
+from services import events
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+DATABASE_TIMEOUT = 2.0  # seconds
+NO_ORGANIZATION_ID = UUID(int=0)
+
+
+def build_routes(operations: Iterable[Operation]) -> list[Route]:
+    """Return one route per path, in the order of the operations."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    return [_build_route(path, by_method) for path, by_method in by_path.items()]
+
+
+def _build_route(path: str, by_method: Mapping[str, Operation]) -> Route:
+    async def run(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await by_method[method].handle(request)
+
+    return Route(path, run, methods=list(by_method))
+
+
+def serve_document(render: Callable[[str], bytes | str], media_type: str) -> Endpoint:
+    """Return an endpoint for a document that depends only on the server's base URL.
+
+    The document is rendered once per base URL.
+    """
+    render_once = cache(render)
+
+    async def run(request: Request) -> Response:
+        return Response(render_once(get_settings(request).base_url), media_type=media_type)
+
+    return run
+
+
+async def report_health(_request: Request) -> Response:
+    """Report that the process is running (contract, people-and-boards 1.2)."""
+    return JSONResponse({"ok": True})
+
+
+async def check_readiness(request: Request) -> Response:
+    """Report whether requests can be served: 503 without a database and during shutdown."""
+    ready = not AppStatus.should_exit and await _database_answers(request)
+    return JSONResponse({"ok": ready}, 200 if ready else 503)
+
+
+async def _database_answers(request: Request) -> bool:
+    try:
+        async with asyncio.timeout(DATABASE_TIMEOUT), open_transaction(request) as session:
+            await events.get_last_seq(session, NO_ORGANIZATION_ID)
+    except Exception as error:
+        if is_outage(error):
+            return False
+        raise
+    return True

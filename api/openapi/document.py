@@ -1,0 +1,289 @@
+"""The OpenAPI document: the description of the API for agents and other clients.
+
+It is built from the list of operations that also answers the requests, so both always agree.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from pydoc import locate
+from typing import Any
+
+import pydantic_core
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import CoreModeRef, CoreRef, DefsRef, GenerateJsonSchema
+
+from api.framework.auth import AGENT_TOKEN_HEADER, AllowedCaller
+from api.framework.fields import get_component_name
+from api.framework.operation import PREFIX, Operation
+from api.openapi import errors
+from api.openapi.examples import SCHEMAS, ExampleGenerator, build_error_examples
+from api.openapi.parameters import (
+    RESPONSE_HEADERS,
+    describe_response_headers,
+    list_path_parameters,
+    list_query_parameters,
+    list_request_headers,
+)
+from services.gateways.runs import RunPhase
+from services.messages import delivery_status
+
+TITLE = "Mission Control API"
+VERSION = "0.1.0"
+
+PROBES = {
+    "/health": "Report whether the process is running",
+    "/healthz": "Report whether the process is running",
+    "/readyz": "Report whether requests can be served",
+}
+
+
+def build_document(operations: Sequence[Operation], server: str = "/") -> dict[str, Any]:
+    """Return the whole document."""
+    schemas = _Schemas(operations)
+    paths: dict[str, dict[str, Any]] = {path: {"get": _describe_probe(path)} for path in PROBES}
+    for operation in operations:
+        described = _describe_operation(operation, schemas)
+        paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = described
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": VERSION, "description": DESCRIPTION},
+        "servers": [{"url": server}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.definitions,
+            "headers": RESPONSE_HEADERS,
+            "securitySchemes": SECURITY_SCHEMES,
+        },
+    }
+
+
+STREAM_EXAMPLE = 'event: task\nid: 17\ndata: {"type":"task.created"}\n\n'
+"""A message of a stream; names and data are in the descriptions."""
+
+DESCRIPTION = """The API of Mission Control for agents and users' scripts.
+
+Every response has the header `X-Request-Id`. Every error is `{"detail", "code", "request_id"}`.
+Times are UTC without a zone. Lists are `{"items", "total", "limit", "offset"}`. Unknown fields are
+ignored.
+"""
+
+
+ENUM_COMPONENTS: Mapping[type, str] = {
+    delivery_status.PendingReason: "Reason",
+    RunPhase: "Phase",
+}
+"""Component names of enums whose class has another name."""
+
+
+class _SchemaGenerator(GenerateJsonSchema):
+    """Name components after the `component` of a model, or its class."""
+
+    def get_defs_ref(self, core_mode_ref: CoreModeRef) -> DefsRef:
+        """Return the key of a component: the name of the model or enum for clients."""
+        core_ref, mode = core_mode_ref
+        renamed = re.sub(r"(?:\w+\.)+\w+(?=:\d)", _rename_component, core_ref)
+        return super().get_defs_ref((CoreRef(renamed), mode))
+
+
+def _rename_component(match: re.Match[str]) -> str:
+    module, _, name = match[0].rpartition(".")
+    model = locate(match[0])
+    if isinstance(model, type):
+        name = ENUM_COMPONENTS.get(model, get_component_name(model))
+    return f"{module}.{name}"
+
+
+class _Schemas:
+    """The JSON schemas of all models."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        inputs: list[tuple[Any, Any, TypeAdapter[Any]]] = [
+            (error, "serialization", TypeAdapter(error)) for error in errors.ERROR_MODELS
+        ]
+        for operation in operations:
+            for model in (operation.parser.body, operation.parser.query):
+                inputs += [(model, "validation", TypeAdapter(model))] if model else []
+            if operation.response_type:
+                inputs.append((operation.handler, "serialization", operation.response_type))
+        self._found, extra = TypeAdapter.json_schemas(
+            inputs, ref_template=SCHEMAS + "{model}", schema_generator=_SchemaGenerator
+        )
+        self.definitions: dict[str, Any] = extra["$defs"]
+        for name in ENUM_COMPONENTS.values():
+            self.definitions[name]["title"] = name
+        self.examples = ExampleGenerator(self.definitions)
+
+    def get_schema(self, thing: object, mode: Any = "serialization") -> dict[str, Any]:
+        """Return the schema of a model, or of the response of a handler."""
+        return self._found[thing, mode]
+
+    def build_content(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the description of JSON content, with an example."""
+        return {"application/json": {"schema": schema, "example": self.examples.generate(schema)}}
+
+    def get_fields(self, model: type[BaseModel]) -> tuple[dict[str, Any], set[str]]:
+        """Return the schemas of the fields of a model, and the required ones."""
+        name = self.get_schema(model, "validation")["$ref"].removeprefix(SCHEMAS)
+        schema = self.definitions[name]
+        return schema.get("properties", {}), set(schema.get("required", ()))
+
+
+def _describe_operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    body = operation.parser.body
+    return {
+        "tags": list(operation.tags),
+        "summary": operation.summary,
+        "description": operation.description,
+        "operationId": operation.operation_id,
+        "parameters": [
+            *list_path_parameters(operation, schemas.examples),
+            *_query_parameters(operation, schemas),
+            *list_request_headers(operation),
+        ],
+        **({"requestBody": _request_body(operation, schemas)} if body else {}),
+        "responses": {
+            "200": _describe_success(operation, schemas)
+            | describe_response_headers(200, operation),
+            **_describe_not_modified(operation),
+            **_describe_errors(operation, schemas),
+        },
+        "security": SECURITY[operation.allowed_caller],
+        **operation.hints,
+    }
+
+
+def _describe_probe(path: str) -> dict[str, Any]:
+    ok = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    content = {"content": {"application/json": {"schema": ok, "example": {"ok": True}}}}
+    failing = {"503": {"description": "Not ready", **content}} if path == "/readyz" else {}
+    return {
+        "tags": ["health"],
+        "summary": PROBES[path],
+        "description": PROBES[path],
+        "operationId": f"{path[1:]}_{path[1:]}_get",
+        "parameters": [],
+        "responses": {"200": {"description": "Ready", **content}, **failing},
+        "security": [],
+    }
+
+
+def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterable[dict[str, Any]]:
+    if operation.parser.query is None:
+        return ()
+    return list_query_parameters(*schemas.get_fields(operation.parser.query), schemas.examples)
+
+
+def _request_body(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    schema = schemas.get_schema(operation.parser.body, "validation")
+    required = not operation.parser.is_body_optional
+    return {"required": required, "content": schemas.build_content(schema)}
+
+
+def _describe_success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    if operation.response_type is None:
+        return {
+            "description": "A stream of events",
+            "content": {
+                "text/event-stream": {"schema": {"type": "string"}, "example": STREAM_EXAMPLE}
+            },
+        }
+    return {
+        "description": "Success",
+        "content": schemas.build_content(schemas.get_schema(operation.handler)),
+    }
+
+
+def _describe_not_modified(operation: Operation) -> dict[str, Any]:
+    if operation.method != "GET" or not operation.is_versioned:
+        return {}
+    return {"304": {"description": "Not modified", **describe_response_headers(304, operation)}}
+
+
+def _describe_errors(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    return {
+        str(status): {
+            "description": errors.STATUS_DESCRIPTIONS[status],
+            "content": {
+                "application/json": {
+                    "schema": schemas.get_schema(errors.get_error_model(status, operation)),
+                    "examples": build_error_examples(status, operation),
+                }
+            },
+            **describe_response_headers(status, operation),
+        }
+        for status in errors.list_statuses(operation)
+    }
+
+
+SECURITY: dict[AllowedCaller, list[dict[str, list[str]]]] = {
+    AllowedCaller.ANYONE: [],
+    AllowedCaller.USER: [{"userToken": []}],
+    AllowedCaller.AGENT: [{"agentToken": []}, {"agentBearer": []}],
+    AllowedCaller.EITHER: [{"userToken": []}, {"agentToken": []}, {"agentBearer": []}],
+}
+SECURITY_SCHEMES = {
+    "userToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A user's token: created in the settings, starts with mc_user_. If users "
+        "sign in through an OpenID provider, its signed tokens for this installation count too.",
+    },
+    "agentToken": {
+        "type": "apiKey",
+        "in": "header",
+        "name": AGENT_TOKEN_HEADER,
+        "description": "An agent's token: starts with mc_agent_.",
+    },
+    "agentBearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": f"An agent's token, if {AGENT_TOKEN_HEADER} is not sent.",
+    },
+}
+
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@cache
+def get_asset_url(path: str) -> str:
+    """Return the URL of a file in static/. It contains a hash of the file's content."""
+    content_hash = hashlib.sha256((ROOT / "static" / path).read_bytes()).hexdigest()[:10]
+    return f"/static/{path}?v={content_hash}"
+
+
+_environment = Environment(
+    loader=FileSystemLoader(ROOT / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render_json(operations: Sequence[Operation], server: str) -> bytes:
+    """Return the OpenAPI document as JSON, for the server's base URL."""
+    return pydantic_core.to_json(build_document(operations, server))
+
+
+def render_page(operations: Sequence[Operation], server: str) -> str:
+    """Return the page that shows the OpenAPI document."""
+    document = build_document(operations, server)
+    template = _environment.get_template("api_reference.html")
+    return template.render(
+        asset_url=get_asset_url, document=document, groups=_group_by_tag(document), server=server
+    )
+
+
+def _group_by_tag(document: Mapping[str, Any]) -> Mapping[str, list[Mapping[str, Any]]]:
+    """Return the operations by their first tag, each with its method and its path."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            shown = {"method": method.upper(), "path": path, **operation}
+            groups.setdefault(operation["tags"][0], []).append(shown)
+    return groups

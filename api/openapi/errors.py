@@ -1,0 +1,126 @@
+"""The errors of operations, and their models (contract, 1.3)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from api.framework import dependencies
+from api.framework import dependencies as framework_dependencies
+from api.framework.auth import AllowedCaller
+from api.framework.fields import AnyJson
+from api.framework.operation import Dependency, Operation
+
+
+class _Envelope(BaseModel):
+    """The common fields of errors."""
+
+    code: str | None = Field(default=None, description="A stable code for programs.")
+    request_id: str | None = Field(
+        default=None, description="The same as in the header X-Request-Id."
+    )
+
+
+class ErrorEnvelope(_Envelope):
+    """An error: a sentence, or an object with details."""
+
+    detail: str | dict[str, Any]
+
+
+class FieldFault(BaseModel):
+    """An invalid field."""
+
+    type: str
+    loc: list[str | int] = Field(description="`body`, `query` or `path`, then the field.")
+    msg: str
+    input: AnyJson = None
+    ctx: dict[str, Any] | None = None
+
+
+class ValidationErrorEnvelope(_Envelope):
+    """Invalid input: all invalid fields, or a violated rule."""
+
+    detail: list[FieldFault] | str | dict[str, Any]
+
+
+class BlockedTaskDetail(BaseModel):
+    """Why a task cannot change its status: dependencies, or a rule of its board."""
+
+    message: str
+    code: str | None = None
+    blocked_by_task_ids: list[str] = []
+
+
+class BlockedTaskEnvelope(_Envelope):
+    """A task cannot be changed in its current state."""
+
+    detail: BlockedTaskDetail | str | dict[str, Any]
+
+
+ERROR_MODELS = (ErrorEnvelope, ValidationErrorEnvelope, BlockedTaskEnvelope)
+
+STATUS_DESCRIPTIONS = {
+    401: "The token is invalid, or not allowed for this operation",
+    403: "The caller may read this, but not do this",
+    404: "The object does not exist, or the caller may not read it",
+    409: "Not possible in the current state",
+    412: "It was changed meanwhile: read it again before changing it",
+    413: "The body is too large",
+    422: "The input is invalid",
+    429: "Too many requests: wait for the seconds in Retry-After",
+    500: "Internal error",
+    502: "An external system, such as a gateway, failed",
+    503: "The database does not respond; try again soon",
+}
+
+DEPENDENCY_STATUSES: dict[Dependency | None, set[int]] = {
+    None: set(),
+    dependencies.active_membership: set(),
+    dependencies.admin_membership: {403},
+    dependencies.owner_membership: {403},
+    dependencies.member_for_update: {403, 404},
+    dependencies.board_for_read: {403, 404},
+    dependencies.board_for_update: {403, 404},
+    dependencies.board_for_admin: {403, 404},
+    dependencies.board_for_lead: {403, 404},
+    dependencies.board_of_gateway_agent: {403, 404},
+    dependencies.admin_or_lead: {403, 404},
+    dependencies.agent_for_admin: {403, 404},
+    dependencies.agent_for_read: {403, 404},
+    dependencies.agent_for_heartbeat: {403, 404},
+    dependencies.gateway_for_admin: {403, 404},
+    dependencies.gateway_request_for_answer: {403, 404},
+    dependencies.custom_field_for_update: {403, 404},
+    dependencies.tag_for_read: {404},
+    dependencies.tag_for_update: {403, 404},
+    framework_dependencies.group_for_read: {403, 404},
+    framework_dependencies.group_for_update: {403, 404},
+    framework_dependencies.group_agents_for_update: {403, 404},
+    framework_dependencies.board_memory_for_read: {403, 404},
+    framework_dependencies.board_memory_for_update: {403, 404},
+    framework_dependencies.group_memory_for_read: {403, 404},
+    framework_dependencies.group_memory_for_update: {403, 404},
+}
+
+
+def list_statuses(operation: Operation) -> Sequence[int]:
+    """Return every status except 200 that an operation can answer with."""
+    found = {500, 503, *operation.error_statuses, *DEPENDENCY_STATUSES[operation.dependency]}
+    if operation.allowed_caller is not AllowedCaller.ANYONE:
+        found |= {401, 429}
+    if operation.parser.body:
+        found |= {413, 422}
+    if operation.parser.query or operation.parser.path:
+        found.add(422)
+    if operation.accepts_idempotency_key:
+        found |= {409, 422}
+    return sorted(found)
+
+
+def get_error_model(status: int, operation: Operation) -> type[BaseModel]:
+    """Return the model of an error with this status."""
+    if status == 422:
+        return ValidationErrorEnvelope
+    if status == 409 and "tasks" in operation.path:
+        return BlockedTaskEnvelope
+    return ErrorEnvelope

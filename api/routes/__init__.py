@@ -1,0 +1,12 @@
+"""All operations of the API: method, path, handler, allowed callers and dependency."""
+
+from api.routes import activity, agent_only, agents_and_gateways, boards, memory, organizations
+
+OPERATIONS = [
+    *organizations.OPERATIONS,
+    *boards.OPERATIONS,
+    *memory.OPERATIONS,
+    *activity.OPERATIONS,
+    *agents_and_gateways.OPERATIONS,
+    *agent_only.OPERATIONS,
+]

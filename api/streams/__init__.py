@@ -1,0 +1,1 @@
+"""Server-sent events: streams of tasks, comments, approvals, agents, messages and memory."""

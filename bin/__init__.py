@@ -1,1 +1,0 @@
-"""The commands: `./run NAME` calls `main(arguments)` of the module with that name."""

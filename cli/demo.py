@@ -1,0 +1,129 @@
+"""`./run demo`: run an organization with invented boards and three scripted agents."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from cli.command import (
+    add_address_options,
+    add_data_option,
+    create_parser,
+    load_settings,
+    print_line,
+    run_as_script,
+    run_command,
+)
+from cli.demo_agents import AgentScript, LeadScript, SoloWorkerScript, WorkerScript
+from cli.demo_content import DEMO_BOARDS, ORGANIZATION
+from core.config.settings import Settings
+
+if TYPE_CHECKING:
+    from cli.demo_data import ScriptedAgent
+
+ABOUT = """\
+Start Mission Control with a demo: invented boards, and three scripted agents that work on them
+through the real HTTP API. Everything in it is demo data; --clean removes it."""
+
+
+def main(arguments: list[str]) -> int:
+    parser = create_parser("demo", ABOUT)
+    add_address_options(parser)
+    add_data_option(parser)
+    parser.add_argument("--clean", action="store_true", help="remove the demo, and start nothing")
+    options = parser.parse_args(arguments)
+    settings = load_settings(options)
+    if options.clean:
+        return run_command(lambda: asyncio.run(clean_demo(settings)) or 0)
+    print_line(f"This is a demo: the organization “{ORGANIZATION}” and all in it are invented.")
+    print_line("`./run demo --clean` removes it. What you make in other organizations stays.")
+    from cli import serve
+
+    return run_command(lambda: serve.run_server(_reduce_log_level(settings), companion=run_demo))
+
+
+def _reduce_log_level(settings: Settings) -> Settings:
+    """Hide the agents' many requests, so that the link stays visible, unless a level is set."""
+    if "log_level" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"log_level": "WARNING"})
+
+
+async def clean_demo(settings: Settings) -> None:
+    """Remove the demo and print whether there was one."""
+    from cli import demo_data
+    from cli.database import open_database
+    from cli.migrate import ensure_migrated
+
+    async with open_database(settings) as settings:
+        await ensure_migrated(settings)
+        async with _open_engine(settings) as transaction, transaction() as session:
+            removed = await demo_data.remove_demo(session)
+    print_line("The demo is gone." if removed else "There is no demo here.")
+
+
+@asynccontextmanager
+async def run_demo(settings: Settings) -> AsyncGenerator[None, None]:
+    """Create the demo if necessary, and run its agents during the block."""
+    agents_task = asyncio.create_task(_run_agents(settings))
+    try:
+        yield
+    finally:
+        agents_task.cancel()
+        with suppress(asyncio.CancelledError):
+            await agents_task
+
+
+async def _run_agents(settings: Settings) -> None:
+    from cli import demo_data
+    from services import organizations
+
+    async with _open_engine(settings) as transaction:
+        async with transaction() as session:
+            member = await demo_data.find_guide(session) or await demo_data.create_demo(session)
+            agents = [agent for board in DEMO_BOARDS for agent in board.agents]
+            names = [agent.name for agent in agents if agent.is_scripted]
+            scripted_agents = await demo_data.issue_demo_tokens(session, member, names)
+            await organizations.add_users_to_demo_organization(session)
+        async with asyncio.TaskGroup() as group:
+            for agent in scripted_agents:
+                group.create_task(_create_script(settings, agent).run())
+
+
+def _create_script(settings: Settings, agent: "ScriptedAgent") -> AgentScript:
+    board, is_lead = next(
+        (board, demo_agent.is_lead)
+        for board in DEMO_BOARDS
+        for demo_agent in board.agents
+        if demo_agent.name == agent.name
+    )
+    has_lead = any(demo_agent.is_lead for demo_agent in board.agents)
+    script_class = LeadScript if is_lead else WorkerScript if has_lead else SoloWorkerScript
+    return script_class(_loopback_url(settings), agent.token, str(agent.board_id), board)
+
+
+def _loopback_url(settings: Settings) -> str:
+    """Return the URL of this server for callers on this machine."""
+    host = settings.host
+    with suppress(OSError):
+        if socket.getaddrinfo(host, None)[0][4][0] in ("0.0.0.0", "::"):  # noqa: S104
+            host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+@asynccontextmanager
+async def _open_engine(settings: Settings) -> AsyncGenerator[Any, None]:
+    from sqlalchemy.ext.asyncio import async_sessionmaker
+
+    from core.db.engine import create_database_engine
+
+    engine = create_database_engine(settings, size=2)
+    try:
+        yield async_sessionmaker(engine, expire_on_commit=False).begin
+    finally:
+        await engine.dispose()
+
+
+if __name__ == "__main__":
+    run_as_script(main)

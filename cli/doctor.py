@@ -1,0 +1,146 @@
+"""`./run doctor`: check the installation, and print what to do about each problem."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cli.command import (
+    CommandError,
+    add_address_options,
+    add_data_option,
+    create_parser,
+    load_settings,
+    print_line,
+    run_as_script,
+    run_command,
+)
+from core.config.settings import InvalidSetting, Settings
+from embedded_postgres.data_location import PostgresStartError
+
+MIN_FREE_BYTES = 1_000_000_000  # on the disk of the data folder
+
+
+def main(arguments: list[str]) -> int:
+    parser = create_parser("doctor", "Look whether everything is as it must be.")
+    add_address_options(parser)
+    add_data_option(parser)
+    options = parser.parse_args(arguments)
+    return run_command(lambda: run_checks(lambda: load_settings(options)))
+
+
+def run_checks(load_settings: Callable[[], Settings]) -> int:
+    """Run the checks in order and print their results; return 1 if one fails."""
+    results = [
+        _report_check("python", check_python),
+        _report_check("settings", lambda: describe_settings(load_settings())),
+    ]
+    if all(results):
+        settings = load_settings()
+        results.append(_report_check("space", lambda: check_disk_space(settings)))
+        results.append(_report_check("database", lambda: check_database(settings)))
+        results.append(_report_check("port", lambda: check_port(settings)))
+    return 0 if all(results) else 1
+
+
+def _report_check(name: str, check: Callable[[], str]) -> bool:
+    try:
+        print_line(f"ok      {name}: {check()}")
+    except (InvalidSetting, CommandError, PostgresStartError) as error:
+        print_line(f"not ok  {name}: {error}")
+        return False
+    return True
+
+
+def check_python() -> str:
+    """Report the Python version. `run` has installed all locked packages before this command."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    return f"{version}, with all that the lock asks for in {Path(sys.prefix).name}"
+
+
+def describe_settings(settings: Settings) -> str:
+    """Return the names of the settings that have a value."""
+    names = sorted(name.upper() for name in settings.model_fields_set)
+    return f"set are {', '.join(names)}" if names else "nothing is set, and nothing need be"
+
+
+def check_disk_space(settings: Settings) -> str:
+    """Check the free space on the disk of the data folder."""
+    folder = next(path for path in _with_parents(settings.data_dir) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if free < MIN_FREE_BYTES:
+        raise CommandError(f"only {free // 1_000_000} MB are free for {folder}: make room there.")
+    return f"{free // 1_000_000_000} GB are free"
+
+
+def check_database(settings: Settings) -> str:
+    """Check that the database is reachable and has this version's schema, without changing it."""
+    from cli.database import describe_database, open_database
+    from cli.migrate import get_revisions
+
+    async def check() -> str:
+        async with open_database(settings) as opened_settings:
+            version, newest = await get_revisions(opened_settings)
+            if version not in (newest, "none"):
+                raise CommandError(
+                    f"it is at version {version}, and this checkout at {newest}: ./run migrate"
+                )
+            state = "empty, ./run fills it" if version == "none" else f"at version {version}"
+            cleanups = (
+                await _describe_gateway_cleanups(opened_settings) if version == newest else ""
+            )
+            name = describe_database(settings) if settings.database_url else "our own"
+            return f"{name}, {state}{cleanups}"
+
+    return asyncio.run(check())
+
+
+async def _describe_gateway_cleanups(settings: Settings) -> str:
+    """Return a line for each deleted gateway that still has agents of this installation."""
+    import asyncpg
+
+    connection = await asyncpg.connect(settings.dsn)
+    try:
+        rows = await connection.fetch("select url, last_error from gateway_departures order by id")
+    finally:
+        await connection.close()
+    return "".join(
+        f"\n        agents of ours are still to be removed from {row['url']}:"
+        f" {row['last_error'] or 'it is asked in a moment'}"
+        for row in rows
+    )
+
+
+def check_port(settings: Settings) -> str:
+    """Check that the port is free or already used by Mission Control."""
+    from cli.serve import bind_socket
+
+    try:
+        bind_socket(settings).close()
+    except CommandError as error:
+        if _is_mission_control(settings):
+            return f"{settings.port} is taken, by a Mission Control that runs"
+        raise error from None
+    return f"{settings.port} is free"
+
+
+def _is_mission_control(settings: Settings) -> bool:
+    import httpx2
+
+    from core.config.parsers import local_address
+
+    try:
+        response = httpx2.get(f"{local_address(settings.host, settings.port)}/healthz", timeout=3)
+    except httpx2.HTTPError:
+        return False
+    return response.status_code == 200
+
+
+def _with_parents(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from folder.parents
+
+
+if __name__ == "__main__":
+    run_as_script(main)

@@ -1,0 +1,104 @@
+"""Install the packages of a lock file into .venv, unless they are installed.
+
+`run` calls this module with the name of the lock file. It uses only the standard library, because
+no package is installed yet.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+VENV = PROJECT_ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+INCLUDED_LOCKS = {"requirements-dev.txt": ["requirements.txt"]}  # contained in the key's lock
+
+NO_PIP = """\
+Python is here, but neither its venv nor pip: install one of them and start again
+(on Debian and Ubuntu: apt install python3-venv)."""
+NO_INSTALL = """\
+Mission Control could not install what it needs. Can this machine reach a package index?
+The last words of pip: """
+
+
+def main(lock: str) -> int:
+    if is_installed(lock):
+        return 0
+    lock_handle = os.open(PROJECT_ROOT, os.O_RDONLY)  # serializes processes that start together
+    fcntl.flock(lock_handle, fcntl.LOCK_EX)
+    if is_installed(lock):
+        return 0
+    print("Installing what Mission Control needs into .venv, once …", file=sys.stderr, flush=True)
+    pip = find_pip()
+    if pip is None:
+        print(NO_PIP, file=sys.stderr)
+        return 1
+    return install_packages(pip, lock)
+
+
+def is_installed(lock: str) -> bool:
+    """Return whether this version of the lock file was installed for this Python version."""
+    try:
+        return get_stamp_file(lock).read_text() == compute_fingerprint(lock)
+    except OSError:
+        return False
+
+
+def get_stamp_file(lock: str) -> Path:
+    return VENV / f".{lock}.installed"
+
+
+def compute_fingerprint(lock: str) -> str:
+    version = ".".join(map(str, sys.version_info[:2]))
+    return f"{version} {hashlib.sha256((PROJECT_ROOT / lock).read_bytes()).hexdigest()}"
+
+
+def find_pip() -> list[str] | None:
+    """Create .venv unless it works; return the command that installs into it, or None."""
+    if Path(sys.prefix) == VENV and has_pip(sys.executable):
+        return [str(PYTHON), "-m", "pip", "install"]
+    base = getattr(sys, "_base_executable", sys.executable)
+    shutil.rmtree(VENV, ignore_errors=True)
+    if find_spec("ensurepip") and succeeds(base, "-m", "venv", str(VENV)):
+        return [str(PYTHON), "-m", "pip", "install"]
+    # Debian's Python has no ensurepip, but its pip can install into an environment without pip.
+    shutil.rmtree(VENV, ignore_errors=True)
+    if not succeeds(base, "-m", "venv", "--without-pip", str(VENV)):
+        return None
+    if has_pip(base):
+        return [base, "-m", "pip", "--python", str(PYTHON), "install"]
+    uv = shutil.which("uv")
+    return [uv, "pip", "install", "--python", str(PYTHON)] if uv else None
+
+
+def has_pip(python: str) -> bool:
+    return succeeds(python, "-m", "pip", "--version")
+
+
+def succeeds(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True).returncode == 0  # noqa: S603
+
+
+def install_packages(pip: list[str], lock: str) -> int:
+    """Install all packages of the lock file with verified hashes; return the exit status."""
+    options = ["--quiet", "--require-hashes", "-r", str(PROJECT_ROOT / lock)]
+    environment = {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+    environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_SYSTEM_CERTS": "1"}
+    result = subprocess.run(  # noqa: S603
+        [*pip, *options], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    if result.returncode != 0:
+        print(NO_INSTALL + "\n".join(result.stderr.strip().splitlines()[-3:]), file=sys.stderr)
+        return 1
+    for name in (lock, *INCLUDED_LOCKS.get(lock, [])):
+        get_stamp_file(name).write_text(compute_fingerprint(name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

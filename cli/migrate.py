@@ -1,0 +1,107 @@
+"""`./run migrate`: migrate the database to the version of this checkout."""
+
+import asyncio
+from collections.abc import Callable
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from cli.command import (
+    CommandError,
+    add_data_option,
+    create_parser,
+    load_settings,
+    print_line,
+    run_as_script,
+    run_command,
+)
+from cli.database import open_database
+from core.config.settings import PROJECT_ROOT, Settings
+
+MIGRATION_LOCK_KEY = 7_265_102  # advisory lock that serializes processes that migrate
+
+
+def main(arguments: list[str]) -> int:
+    parser = create_parser("migrate", "Bring the database to the version of this checkout.")
+    add_data_option(parser)
+    options = parser.parse_args(arguments)
+
+    async def migrate_and_report() -> None:
+        async with open_database(load_settings(options)) as settings:
+            print_line(f"The database is at version {await migrate_database(settings)}.")
+
+    return run_command(lambda: asyncio.run(migrate_and_report()) or 0)
+
+
+async def migrate_database(settings: Settings) -> str:
+    """Migrate the database to the newest version in one transaction; return that version."""
+    return await _run_on_connection(settings, _upgrade_to_head)
+
+
+async def get_revisions(settings: Settings) -> tuple[str, str]:
+    """Return the version of the database and the newest version of this checkout."""
+    revision = await _run_on_connection(settings, _get_revision)
+    return revision, _load_scripts().get_current_head() or "none"
+
+
+async def has_known_revision(settings: Settings) -> bool:
+    """Return whether this checkout has a migration for the version of the database."""
+    return await _run_on_connection(settings, _get_revision) in _known_revisions()
+
+
+async def ensure_migrated(settings: Settings) -> None:
+    """Migrate if DB_AUTO_MIGRATE is on; otherwise raise CommandError if it is necessary."""
+    if settings.db_auto_migrate:
+        await migrate_database(settings)
+    elif outdated := await _run_on_connection(settings, find_outdated_revision):
+        raise CommandError(
+            f"The database is at version {outdated}, which is not that of this checkout: "
+            "call `./run migrate`, or do not set DB_AUTO_MIGRATE to false."
+        )
+
+
+def find_outdated_revision(connection: Connection) -> str:
+    """Return the version of the database if it is not the newest, else an empty string."""
+    revision = _get_revision(connection)
+    return "" if revision == _load_scripts().get_current_head() else revision
+
+
+def _get_revision(connection: Connection) -> str:
+    return MigrationContext.configure(connection).get_current_revision() or "none"
+
+
+def _upgrade_to_head(connection: Connection) -> str:
+    connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK_KEY})
+    if outdated := find_outdated_revision(connection):
+        if outdated != "none" and outdated not in _known_revisions():
+            raise CommandError(f"The database is at version {outdated}, newer than this checkout.")
+        config = Config(toml_file=PROJECT_ROOT / "pyproject.toml")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return _get_revision(connection)
+
+
+def _known_revisions() -> set[str]:
+    return {script.revision for script in _load_scripts().walk_revisions()}
+
+
+def _load_scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(PROJECT_ROOT / "migrations"))
+
+
+async def _run_on_connection(settings: Settings, function: Callable[[Connection], str]) -> str:
+    engine = create_async_engine(settings.sqlalchemy_url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(function)
+    finally:
+        await engine.dispose()
+
+
+if __name__ == "__main__":
+    run_as_script(main)

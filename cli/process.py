@@ -1,0 +1,55 @@
+"""Shared code of the long-running commands: logging, signals and the worker."""
+
+import asyncio
+import logging
+import signal
+from contextlib import suppress
+
+from core.config.settings import Settings
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RESTART_DELAY = 5.0  # seconds before a failed worker starts again
+SHUTDOWN_TIMEOUT = 2.0  # seconds that a job may continue after the stop signal
+
+log = logging.getLogger("mission_control")
+
+
+def configure_log(settings: Settings) -> None:
+    """Configure logging according to the settings."""
+    from core.http.request_log import configure_logging
+
+    configure_logging(level=settings.log_level, style=settings.log_format, utc=settings.log_use_utc)
+    for name in ("alembic", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def create_stop_event() -> asyncio.Event:
+    """Return an event that is set by SIGINT (Ctrl-C), SIGTERM or SIGHUP."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # started with nohup, so it must outlive the terminal
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the worker until `stop` is set; restart it after a failure."""
+    worker_task = asyncio.create_task(_run_with_restarts(settings, stop))
+    stop_task = asyncio.create_task(stop.wait())
+    await asyncio.wait({worker_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(worker_task, SHUTDOWN_TIMEOUT)
+
+
+async def _run_with_restarts(settings: Settings, stop: asyncio.Event) -> None:
+    import worker.main
+
+    while not stop.is_set():
+        try:
+            await worker.main.run(settings, stop)
+        except Exception:
+            log.exception("The worker has failed. It starts again in %s s.", RESTART_DELAY)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), RESTART_DELAY)

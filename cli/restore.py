@@ -1,0 +1,180 @@
+"""`./run restore FILE`: replace all data by that of a backup."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+
+from cli.command import (
+    CommandError,
+    add_data_option,
+    create_parser,
+    load_settings,
+    print_line,
+    run_as_script,
+    run_command,
+)
+from cli.database import open_database
+from cli.migrate import has_known_revision, migrate_database
+from cli.postgres_programs import (
+    FIRST_INCOMPATIBLE_MAJOR,
+    MAINTENANCE_DATABASES,
+    PostgresPrograms,
+    fetch_server_version,
+    get_database_name,
+    replace_database_name,
+)
+from core.config.settings import Settings
+
+OTHER_CONNECTIONS_QUERY = (
+    "select count(*) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()"
+)
+HAS_USERS_TABLE_QUERY = "select to_regclass('users') is not null"
+
+
+def main(arguments: list[str]) -> int:
+    parser = create_parser(
+        "restore", "Replace all data by that of a backup. Stop Mission Control first."
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="what ./run backup has written")
+    parser.add_argument("--yes", action="store_true", help="do not ask before data is replaced")
+    add_data_option(parser)
+    options = parser.parse_args(arguments)
+    return run_command(lambda: _run_restore(load_settings(options), options.file, options.yes))
+
+
+def _run_restore(settings: Settings, file: Path, is_confirmed: bool) -> int:
+    if not file.is_file():
+        raise CommandError(f"There is no file {file}.")
+    asyncio.run(restore_backup(settings, file, is_confirmed))
+    return 0
+
+
+async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> None:
+    """Restore the backup into a second database, then swap the two databases.
+
+    The current data is unchanged until the swap, which is one transaction.
+    """
+    async with open_database(settings) as settings:
+        programs = await _find_programs(settings)
+        _check_file(file, programs)
+        await _check_no_other_connections(settings.dsn)
+        if not is_confirmed and await _has_users(settings.dsn):
+            _ask_for_confirmation()
+        async with _connect_to_server(settings.dsn) as server:
+            await _replace_database(settings, file, programs, server)
+        await migrate_database(settings)
+    print_line(f"All data is as it was in {file}. Start Mission Control with ./run")
+
+
+def _check_file(file: Path, programs: PostgresPrograms) -> None:
+    try:
+        programs.run_program("pg_restore", "--list", str(file))
+    except CommandError as error:
+        if "unsupported version" in str(error):
+            reason = "was written by a newer PostgreSQL than the one that is to read it"
+        else:
+            reason = "is not a file that ./run backup has written"
+        raise CommandError(f"{file} {reason}.") from error
+
+
+async def _find_programs(settings: Settings) -> PostgresPrograms:
+    version = await fetch_server_version(settings.dsn)
+    programs = PostgresPrograms.for_server(settings, version)
+    if version < FIRST_INCOMPATIBLE_MAJOR <= programs.major:
+        raise CommandError(
+            f"To restore into PostgreSQL {version} takes the program pg_restore of that version: "
+            "install it, and set MC_PG_BIN to its folder."
+        )
+    return programs
+
+
+async def _replace_database(
+    settings: Settings, file: Path, programs: PostgresPrograms, server: asyncpg.Connection
+) -> None:
+    database = get_database_name(settings.dsn)
+    restored_dsn = replace_database_name(settings.dsn, f"{database}_restored")
+    current = _quote_identifier(database)
+    restored = _quote_identifier(f"{database}_restored")
+    replaced = _quote_identifier(f"{database}_replaced")
+    try:
+        for name in (restored, replaced):
+            await server.execute(f"drop database if exists {name}")
+        await server.execute(f"create database {restored} template template0")
+        options = ("--exit-on-error", "--no-owner", "--no-privileges", str(file))
+        await asyncio.to_thread(programs.run_program, "pg_restore", *options, dsn=restored_dsn)
+        await _check_revision(settings.with_database(restored_dsn))
+        async with server.transaction():
+            await server.execute(f"alter database {current} rename to {replaced}")
+            await server.execute(f"alter database {restored} rename to {current}")
+        await server.execute(f"drop database {replaced}")
+    except asyncpg.PostgresError as error:
+        raise CommandError(
+            f"The database could not be replaced, and is as it was: {error}."
+        ) from error
+    finally:
+        await server.execute(f"drop database if exists {restored}")
+
+
+async def _check_revision(settings: Settings) -> None:
+    """Raise CommandError unless the database has a revision of this checkout."""
+    if not await has_known_revision(settings):
+        raise CommandError(
+            "This backup is not of Mission Control, or of a newer version than this one: "
+            "nothing was changed."
+        )
+
+
+async def _check_no_other_connections(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    count = await connection.fetchval(OTHER_CONNECTIONS_QUERY, get_database_name(dsn))
+    await connection.close()
+    if count:
+        raise CommandError("Somebody uses the database: stop Mission Control first (Ctrl-C there).")
+
+
+async def _has_users(dsn: str) -> bool:
+    connection = await asyncpg.connect(dsn)
+    try:
+        if not await connection.fetchval(HAS_USERS_TABLE_QUERY):
+            return False
+        return bool(await connection.fetchval("select exists (select from users)"))
+    finally:
+        await connection.close()
+
+
+def _ask_for_confirmation() -> None:
+    if not sys.stdin.isatty():
+        raise CommandError("There are people in the database: add --yes to replace all its data.")
+    print("There are people in the database. All its data will be replaced.")
+    if input("Type yes to go on: ").strip() != "yes":
+        raise CommandError("Nothing was changed.")
+
+
+@asynccontextmanager
+async def _connect_to_server(dsn: str) -> AsyncGenerator[asyncpg.Connection, None]:
+    """Connect to another database of the server, since a database in use cannot be renamed."""
+    connection = None
+    for name in MAINTENANCE_DATABASES:
+        try:
+            connection = await asyncpg.connect(replace_database_name(dsn, name))
+            break
+        except asyncpg.PostgresError:
+            continue
+    if connection is None:
+        raise CommandError("The server lets us into no database but ours, so we cannot replace it.")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _quote_identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+if __name__ == "__main__":
+    run_as_script(main)

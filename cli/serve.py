@@ -1,0 +1,152 @@
+"""`./run`: start Mission Control: database, server and worker, in one process."""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from cli.command import (
+    CommandError,
+    add_address_options,
+    add_data_option,
+    create_parser,
+    load_settings,
+    print_line,
+    run_as_script,
+    run_command,
+)
+from core.config.settings import Settings
+
+SHUTDOWN_TIMEOUT = 2  # seconds that a response may take after the stop signal
+KEEP_ALIVE_TIMEOUT = 30  # seconds that an idle connection stays open
+
+
+def main(arguments: list[str]) -> int:
+    parser = create_parser("[serve]", "Start Mission Control. Ctrl-C stops it.")
+    add_address_options(parser)
+    add_data_option(parser)
+    options = parser.parse_args(arguments)
+    return run_command(lambda: run_server(load_settings(options)))
+
+
+CompanionFactory = Callable[[Settings], AbstractAsyncContextManager[object]]
+
+
+def run_server(settings: Settings, *, companion: CompanionFactory = nullcontext) -> int:
+    """Serve until a stop signal arrives; the companion context is open meanwhile."""
+    import uvloop
+
+    from cli.process import configure_log
+
+    with bind_socket(settings) as server_socket:
+        settings = settings.with_bound_port(server_socket.getsockname()[1])
+        configure_log(settings)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve_app(settings, server_socket, companion))
+    return 0
+
+
+def bind_socket(settings: Settings) -> socket.socket:
+    """Bind the port. Connections wait in the backlog until the server accepts them."""
+    host, port = settings.host, settings.port
+    try:
+        kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        is_dual_stack = kind == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(
+            address[:2], family=kind, backlog=2048, dualstack_ipv6=is_dual_stack
+        )
+    except OSError as error:
+        reason = f"{host} is no address of this machine: set HOST to one that is."
+        if error.errno == errno.EADDRINUSE:
+            reason = f"Port {port} is taken: choose another with --port, or stop who has it."
+        elif error.errno == errno.EACCES:
+            reason = f"Port {port} needs more rights than we have: choose one from 1024 on."
+        raise CommandError(reason) from error
+
+
+async def serve_app(
+    settings: Settings, server_socket: socket.socket, companion: CompanionFactory
+) -> None:
+    """Start the database, then serve requests and run the worker until a stop signal."""
+    from cli.database import open_database
+    from cli.migrate import ensure_migrated
+    from cli.process import create_stop_event, run_worker
+
+    stop = create_stop_event()
+    import_task = asyncio.create_task(asyncio.to_thread(import_module, "app"))
+    async with open_database(settings, stop) as settings:
+        await ensure_migrated(settings)
+        app = (await import_task).build_app(settings)
+        worker_task = asyncio.create_task(run_worker(settings, stop))
+        try:
+            async with companion(settings):
+                await run_uvicorn(app, server_socket, stop, partial(print_addresses, settings))
+        finally:
+            stop.set()
+            await worker_task
+
+
+async def run_uvicorn(
+    app: Any,
+    server_socket: socket.socket,
+    stop: asyncio.Event,
+    on_started: Callable[[], Awaitable[None]],
+) -> None:
+    """Serve requests until `stop` is set."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Generator[None, None, None]:
+            yield  # create_stop_event handles signals, since the worker must stop as well
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            await on_started()
+
+    server = Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+        )
+    )
+    shutdown_task = asyncio.create_task(_shut_down(server, stop))
+    await server.serve(sockets=[server_socket])
+    shutdown_task.cancel()
+
+
+async def _shut_down(server: Any, stop: asyncio.Event) -> None:
+    await stop.wait()
+    logging.getLogger("uvicorn.error").addFilter(_is_relevant)
+    server.handle_exit(0, None)  # ends open streams as well
+
+
+def _is_relevant(record: logging.LogRecord) -> bool:
+    """Return False for uvicorn's error about streams that end with the server."""
+    return "without completing response" not in record.getMessage()
+
+
+async def print_addresses(settings: Settings) -> None:
+    """Print the address of the server, and a first-run link if there is no owner."""
+    from cli.link import create_first_run_url
+
+    print_line(f"Mission Control is at {settings.base_url}")
+    if link := await create_first_run_url(settings):
+        print_line(f"Open this link once to become its owner: {link}")
+    print_line("Ready. Ctrl-C stops everything.")
+
+
+if __name__ == "__main__":
+    run_as_script(main)

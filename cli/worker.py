@@ -1,0 +1,50 @@
+"""`./run worker`: run the worker in a separate process."""
+
+import asyncio
+
+from cli.command import (
+    add_data_option,
+    create_parser,
+    load_settings,
+    print_line,
+    run_as_script,
+    run_command,
+)
+from core.config.settings import Settings
+
+
+def main(arguments: list[str]) -> int:
+    parser = create_parser(
+        "worker", "Do the background jobs in a process of their own, until Ctrl-C."
+    )
+    add_data_option(parser)
+    options = parser.parse_args(arguments)
+    return run_command(lambda: run_process(load_settings(options)))
+
+
+def run_process(settings: Settings) -> int:
+    """Run the worker until a stop signal arrives."""
+    import uvloop
+
+    from cli.process import configure_log
+
+    configure_log(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run_until_stopped(settings))
+    return 0
+
+
+async def _run_until_stopped(settings: Settings) -> None:
+    from cli.database import open_database
+    from cli.migrate import ensure_migrated
+    from cli.process import create_stop_event, run_worker
+
+    stop = create_stop_event()
+    async with open_database(settings, stop) as settings:
+        await ensure_migrated(settings)
+        print_line("Mission Control's worker is ready. Ctrl-C stops it.")
+        await run_worker(settings, stop)
+
+
+if __name__ == "__main__":
+    run_as_script(main)

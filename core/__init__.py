@@ -1,0 +1,1 @@
+"""Provide infrastructure without domain knowledge: settings, database, HTTP, security, errors."""

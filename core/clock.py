@@ -1,0 +1,29 @@
+"""Return the current time in UTC, and parse durations."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+
+def now() -> datetime:
+    """Return the current time in UTC."""
+    return datetime.now(UTC)
+
+
+def to_utc(moment: datetime) -> datetime:
+    """Convert to UTC; a datetime without a time zone is interpreted as UTC (contract 1.1)."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+MAX_DURATION = timedelta(days=7)
+DURATION_PATTERN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)")
+SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """Return a duration, at most MAX_DURATION. Return None if the text is not a duration."""
+    text = text.strip()
+    parts = DURATION_PATTERN.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
+    return timedelta(seconds=min(seconds, MAX_DURATION.total_seconds()))

@@ -1,0 +1,155 @@
+"""Parse values of settings: addresses, lists, log levels.
+
+The text of a ValueError completes a sentence that begins with the name of the setting.
+"""
+
+import ipaddress
+import logging
+import shlex
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LOOPBACK_NETWORKS = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
+PRIVATE_NETWORKS = (
+    *LOOPBACK_NETWORKS,
+    *map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
+    ),
+)
+
+SCHEMES = ("postgres", "postgresql")
+WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - loopback addresses to connect to
+TRACE = 5  # a log level below DEBUG (contract 1.14)
+
+
+def parse_address(text: str) -> str:
+    """Parse an absolute HTTP(S) URL; a trailing slash is removed."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address like https://control.example.com")
+    if parts.query or parts.fragment:
+        raise ValueError("must be an address without ? and #")
+    return text.rstrip("/")
+
+
+def parse_issuer(text: str) -> str:
+    """Parse the issuer URL of an OpenID provider; HTTPS is required except on loopback.
+
+    A trailing slash is kept, because it is part of the issuer name of some providers.
+    """
+    if not text:
+        return ""
+    parse_address(text)
+    parts = urlsplit(text)
+    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+        raise ValueError("must start with https://, unless the provider is on this machine")
+    return text
+
+
+def get_host(text: str) -> str:
+    """Return the host of a URL, or an empty string."""
+    return urlsplit(text).hostname or ""
+
+
+def parse_optional_address(text: str) -> str:
+    """Parse a URL; an empty string is accepted."""
+    return parse_address(text) if text else ""
+
+
+def local_address(host: str, port: int) -> str:
+    """Return the URL of a server on this machine."""
+    host = WILDCARD_HOSTS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def parse_database_url(text: str) -> str:
+    """Parse a PostgreSQL URL; a driver name in the scheme is removed."""
+    if not text:
+        return ""
+    scheme, found, rest = text.partition("://")
+    if not found or scheme.partition("+")[0] not in SCHEMES:
+        raise ValueError("must be an address like postgresql://user:password@host:5432/name")
+    parts = urlsplit(f"postgresql://{rest}")
+    if not parts.path.strip("/"):
+        raise ValueError("must name a database after the host: postgresql://host:5432/name")
+    return parts.geturl()
+
+
+def to_sqlalchemy_url(dsn: str) -> str:
+    """Convert to a URL for SQLAlchemy with asyncpg, which uses `ssl` instead of `sslmode`."""
+    parts = urlsplit(dsn)
+    names = {"sslmode": "ssl"}
+    query = [(names.get(name, name), value) for name, value in parse_qsl(parts.query)]
+    return urlunsplit(("postgresql+asyncpg", *parts[1:3], urlencode(query), ""))
+
+
+def parse_networks(value: object) -> object:
+    """Parse a comma-separated list of IP addresses and networks."""
+    try:
+        return tuple(ipaddress.ip_network(str(item), strict=False) for item in _split_list(value))
+    except ValueError as error:
+        raise ValueError(f"must list addresses or networks: {error}") from None
+
+
+def parse_private_networks(value: object) -> object:
+    """Parse the allowed private networks: `true`, `false`, or a list."""
+    words = {"true": PRIVATE_NETWORKS, "false": ()}
+    known = words.get(str(value).strip().lower())
+    return parse_networks(value) if known is None else known
+
+
+def parse_origins(value: object) -> object:
+    """Parse a comma-separated list of origins."""
+    found = tuple(str(item).rstrip("/") for item in _split_list(value))
+    for origin in found:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path:
+            raise ValueError(f"must list origins like https://app.example.com, not {origin}")
+    return found
+
+
+def parse_word_list(value: object) -> object:
+    """Parse a comma-separated list of words."""
+    return tuple(str(item) for item in _split_list(value))
+
+
+def parse_postgres_options(value: object) -> object:
+    """Parse PostgreSQL settings, `name=value`, separated by spaces."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return dict(_pair(word) for word in shlex.split(value))
+    except ValueError:
+        raise ValueError("must be like shared_buffers=256MB max_connections=200") from None
+
+
+def parse_log_level(text: str) -> str:
+    """Parse a log level given as a name or a number."""
+    logging.addLevelName(TRACE, "TRACE")
+    name = text.strip().upper()
+    if name.isdecimal():
+        name = str(logging.getLevelName(int(name))).upper()
+        logging.addLevelName(int(text), name)
+    if name not in logging.getLevelNamesMapping():
+        raise ValueError("must be TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or a number")
+    return name
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _pair(word: str) -> tuple[str, str]:
+    name, value = word.split("=", 1)
+    return name, value
+
+
+def _split_list(value: object) -> list[object]:
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return list(value) if isinstance(value, list | tuple) else [value]

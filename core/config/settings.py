@@ -1,0 +1,199 @@
+"""Define the settings, read from environment variables and the file `.env`.
+
+The name of a field is the name of its variable in lower case. docs/configuration.md describes all.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv.parser import parse_stream
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.functional_validators import AfterValidator
+from pydantic_settings import BaseSettings, NoDecode
+
+from core.config import parsers as values
+
+PROJECT_ROOT = Path(__file__).parents[2]
+MIN_KEY_LENGTH = 32  # characters of SECRET_KEY
+MIN_TOKEN_LENGTH = 50  # characters of LOCAL_AUTH_TOKEN (contract, 1.14)
+PLACEHOLDERS = {"change-me", "changeme", "replace-me", "replace-with-strong-random-token"}
+
+Networks = Annotated[tuple[values.Network, ...], NoDecode, BeforeValidator(values.parse_networks)]
+Private = Annotated[
+    tuple[values.Network, ...], NoDecode, BeforeValidator(values.parse_private_networks)
+]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.parse_origins)]
+Options = Annotated[dict[str, str], NoDecode, BeforeValidator(values.parse_postgres_options)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.parse_word_list)]
+Folder = Annotated[Path, AfterValidator(lambda path: Path.absolute(path.expanduser()))]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
+
+
+class InvalidSetting(Exception):
+    """A setting is invalid. The text is one sentence that names the setting."""
+
+
+class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_errors=True):
+    """Hold the settings of one process; only `load` reads the environment."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    base_url: Annotated[str, AfterValidator(values.parse_address)] = Field(
+        default_factory=lambda given: values.local_address(
+            given.get("host", "127.0.0.1"), given.get("port", 8000)
+        )
+    )
+    data_dir: Folder = PROJECT_ROOT / ".data"
+    database_url: Annotated[str, AfterValidator(values.parse_database_url)] = Field(
+        default="", repr=False
+    )
+    db_pool_size: int = Field(default=10, ge=1, le=1000)
+    db_auto_migrate: bool = True
+    mc_pg_bin: Folder | None = None
+    mc_pg_options: Options = Field(default_factory=dict)
+
+    secret_key: str = Field(default="", repr=False)
+    auth_mode: Literal["accounts", "local"] = "accounts"
+    local_auth_token: str = Field(default="", repr=False)
+    oidc_issuer: Annotated[str, AfterValidator(values.parse_issuer)] = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = Field(default="", repr=False)
+    oidc_name: str = Field(
+        default_factory=lambda given: values.get_host(given.get("oidc_issuer", "")), max_length=60
+    )
+    oidc_audience: Words = ()
+    oidc_leeway: float = Field(default=10, ge=0, le=300)
+    session_days: int = Field(default=30, ge=1, le=3650)
+    agent_offline_after: Seconds = 600
+    approval_undo_seconds: float = Field(default=8, ge=0, le=3600)
+
+    rate_limit_failed_auth: Count = 20
+    rate_limit_failed_auth_seconds: Seconds = 60
+    rate_limit_sign_in: Count = 10
+    rate_limit_sign_in_seconds: Seconds = 300
+    rate_limit_requests: Count = 600
+    rate_limit_requests_seconds: Seconds = 60
+    rate_limit_gateways: Count = 120
+    rate_limit_pages: Count = 2400  # in as many seconds as requests
+
+    gateway_allow_private: Private = values.LOOPBACK_NETWORKS
+    souls_directory_url: Annotated[str, AfterValidator(values.parse_optional_address)] = ""
+    cors_origins: Origins = ()
+    trusted_proxies: Networks = ()
+    security_header_x_content_type_options: str = "nosniff"
+    security_header_x_frame_options: str = "DENY"
+    security_header_referrer_policy: str = "strict-origin-when-cross-origin"
+    security_header_permissions_policy: str = ""
+
+    log_level: Annotated[str, AfterValidator(values.parse_log_level)] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    log_use_utc: bool = False
+    request_log_slow_ms: int = Field(default=1000, ge=0)
+    request_log_include_health: bool = False
+
+    @classmethod
+    def load(cls, **options: Any) -> "Settings":
+        """Read the environment and `.env`; `options` that are not None take precedence.
+
+        Raises InvalidSetting.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        file = Path(os.environ.get("MC_ENV_FILE", PROJECT_ROOT / ".env"))
+        try:
+            _check_env_file(file)
+            return _EnvironmentSettings(_env_file=file, **given)
+        except ValidationError as error:
+            raise InvalidSetting(_describe_error(error)) from None
+        except UnicodeDecodeError:
+            raise InvalidSetting(f"The file of settings {file} is not text in UTF-8.") from None
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database URL for SQLAlchemy."""
+        return values.to_sqlalchemy_url(self.database_url)
+
+    @property
+    def dsn(self) -> str:
+        """The database URL for asyncpg."""
+        return self.database_url
+
+    def with_bound_port(self, port: int) -> "Settings":
+        """Return a copy with the port that was bound."""
+        known = {} if "base_url" in self.model_fields_set else {"base_url": self._address(port)}
+        return self.model_copy(update={"port": port, **known})
+
+    def with_database(self, url: str) -> "Settings":
+        """Return a copy with another database URL."""
+        return self.model_copy(update={"database_url": values.parse_database_url(url)})
+
+    def _address(self, port: int) -> str:
+        return values.local_address(self.host, port)
+
+    @field_validator("secret_key")
+    @classmethod
+    def _check_secret_key(cls, key: str) -> str:
+        if key in PLACEHOLDERS:
+            raise ValueError("is only a placeholder: `openssl rand -hex 32` makes a good one")
+        if key and len(key) < MIN_KEY_LENGTH:
+            raise ValueError(f"must have at least {MIN_KEY_LENGTH} characters")
+        return key
+
+    @field_validator("local_auth_token")
+    @classmethod
+    def _check_local_auth_token(cls, token: str, others: ValidationInfo) -> str:
+        if token in PLACEHOLDERS:
+            raise ValueError("is only a placeholder: `openssl rand -hex 32` makes a good one")
+        wanted = token or others.data.get("auth_mode") == "local"
+        if wanted and len(token) < MIN_TOKEN_LENGTH:
+            raise ValueError(f"must have at least {MIN_TOKEN_LENGTH} characters")
+        return token
+
+    @field_validator("oidc_client_id", "oidc_client_secret")
+    @classmethod
+    def _check_oidc_client(cls, given: str, others: ValidationInfo) -> str:
+        if bool(given) != bool(others.data.get("oidc_issuer", given)):
+            raise ValueError("must be set when OIDC_ISSUER is, and only then")
+        return given
+
+
+class _EnvironmentSettings(BaseSettings, Settings, extra="ignore", env_file_encoding="utf-8"):
+    """Read the settings from the environment and a file."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_blank_values(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Treat an empty value as not set; for a security header it means disabled."""
+        return {
+            name: value
+            for name, value in given.items()
+            if value != "" or name.startswith("security_header_")
+        }
+
+
+def _check_env_file(file: Path) -> None:
+    """Raise InvalidSetting for a malformed line, which would be ignored silently otherwise."""
+    if not file.is_file():
+        return
+    with file.open(encoding="utf-8") as lines:
+        for binding in parse_stream(lines):
+            if binding.error:
+                line = binding.original.line
+                raise InvalidSetting(f"Line {line} of {file} is not of the form NAME=value.")
+
+
+def _describe_error(error: ValidationError) -> str:
+    """Describe the first error in one sentence."""
+    fault = error.errors(include_input=False, include_url=False)[0]
+    name = str(fault["loc"][0]).upper() if fault["loc"] else "A setting"
+    text = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{name} {text.strip('.')}."

@@ -1,0 +1,1 @@
+"""Connect to PostgreSQL and run queries."""

@@ -1,0 +1,61 @@
+"""Create the database connection pool and interpret its errors."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import pydantic_core
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from core.config.settings import Settings
+
+TransactionFactory = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+"""Opens a transaction that is committed at the end of the block and rolled back by an exception."""
+
+MAX_OVERFLOW = 5  # additional connections for short load peaks
+POOL_TIMEOUT = 15.0  # seconds that a request waits for a connection before it fails with 503
+SERVER_TIMEOUTS = {
+    "lock_timeout": "10s",  # so that one blocked transaction does not use up all connections
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+
+def create_database_engine(settings: Settings, *, size: int | None = None) -> AsyncEngine:
+    """Create a pool of `size` connections, by default DB_POOL_SIZE; none is opened yet."""
+    return create_async_engine(
+        settings.sqlalchemy_url,
+        pool_size=size or settings.db_pool_size,
+        max_overflow=MAX_OVERFLOW,
+        pool_timeout=POOL_TIMEOUT,
+        pool_pre_ping=True,  # detects connections lost in a database restart
+        hide_parameters=True,  # errors are logged; user content must not be
+        json_serializer=lambda value: pydantic_core.to_json(value).decode(),
+        json_deserializer=pydantic_core.from_json,
+        connect_args={"server_settings": SERVER_TIMEOUTS},
+    )
+
+
+def violates_constraint(error: IntegrityError, constraint: str) -> bool:
+    """Return whether the error was caused by the named constraint."""
+    return getattr(getattr(error.orig, "__cause__", None), "constraint_name", None) == constraint
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return whether an error is a database outage and not a fault of the program."""
+    if isinstance(error, OperationalError | InterfaceError | ConnectionError | PoolTimeoutError):
+        return True
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or is_outage_code(error)
+    return isinstance(error, TimeoutError)
+
+
+def is_outage_code(error: DBAPIError) -> bool:
+    """Return whether the SQLSTATE is temporary.
+
+    These are lost connections, insufficient resources, lock and statement timeouts, resolved
+    deadlocks, shutdown and crash (PostgreSQL documentation, appendix A).
+    """
+    code = str(getattr(error.orig, "sqlstate", "") or "")
+    return code.startswith(("08", "53", "40", "55P03", "57"))

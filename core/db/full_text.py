@@ -1,0 +1,55 @@
+"""Build full-text queries from user input that cannot fail, and highlight matches.
+
+Words are separated by whitespace and SEPARATORS and are matched by prefix. The SQL function
+`words_of` splits stored texts in the same way (docs/decisions/search.md).
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, func, literal, literal_column
+
+SEPARATORS = (
+    "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~¡¿«»\u2039\u203a“”„\u2018\u2019\u201a\u2013—…·•→←\u00a0"
+    "、。\uff0c\uff01\uff1f\uff1a\uff1b\uff08\uff09「」『』"
+)
+"""Word separators. The migration that creates `words_of` has a copy; a test compares them."""
+
+MAX_WORDS = 20  # of one query
+SIMPLE_CONFIG = literal_column("'simple'::regconfig")
+WEIGHTS = literal_column("'{0.1, 0.2, 0.4, 1.0}'::real[]")  # of a title, 1.0; of a text, 0.1
+
+_APART = str.maketrans(SEPARATORS, " " * len(SEPARATORS))
+
+
+class TextPart(NamedTuple):
+    """Hold a part of a text and whether it matches the query."""
+
+    text: str
+    hit: bool
+
+
+def split_words(typed: str) -> list[str]:
+    """Return the words of the input, at most MAX_WORDS."""
+    return typed.translate(_APART).split()[:MAX_WORDS]
+
+
+def build_tsquery(wanted: Sequence[str]) -> ColumnElement[Any]:
+    """Build a tsquery that matches texts with all words, each by prefix."""
+    return func.to_tsquery(SIMPLE_CONFIG, literal(" & ".join(f"'{word}':*" for word in wanted)))
+
+
+def build_rank(found: Any, query: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Build a rank that is higher for matches in the title, close together, or frequent."""
+    return func.ts_rank(WEIGHTS, found, query)
+
+
+def highlight_matches(text: str, wanted: Sequence[str]) -> list[TextPart]:
+    """Split a text into matching words and the text between them."""
+    if not wanted:
+        return [TextPart(text, False)] if text else []
+    beginnings = "|".join(re.escape(word) for word in sorted(wanted, key=len, reverse=True))
+    inside = "[^\\s" + re.escape(SEPARATORS) + "]"
+    pieces = re.split(f"(?<!{inside})((?:{beginnings}){inside}*)", text, flags=re.IGNORECASE)
+    return [TextPart(piece, n % 2 == 1) for n, piece in enumerate(pieces) if piece]

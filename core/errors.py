@@ -1,0 +1,72 @@
+"""Define the expected errors that services raise; pages and API turn them into responses."""
+
+
+class AppError(Exception):
+    """An expected error with a stable code, a message for users, and details for programs.
+
+    `field` is the name of the input field that the message refers to, if any.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, field: str | None = None, **details: object
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+        self.details = details
+
+
+class Unauthorized(AppError):
+    """The caller is not authenticated."""
+
+    def __init__(self, message: str = "Unauthorized", code: str = "unauthenticated") -> None:
+        super().__init__(code, message)
+
+
+class NotFound(AppError):
+    """The object does not exist or is not visible to the caller."""
+
+
+class Forbidden(AppError):
+    """The caller can see the object but lacks the right for this operation."""
+
+
+class Conflict(AppError):
+    """The operation is allowed but conflicts with the current state."""
+
+
+class Invalid(AppError):
+    """The input is invalid."""
+
+
+class PreconditionFailed(AppError):
+    """The caller sent an outdated version in If-Match."""
+
+    def __init__(
+        self, message: str = "This was changed meanwhile. Read it again, then change it."
+    ) -> None:
+        super().__init__("stale", message)
+
+
+class TooLarge(AppError):
+    """The request body exceeds the size limit."""
+
+
+class TooMany(AppError):
+    """The caller exceeded a rate limit and can retry after `retry_after` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("rate_limited", f"Too many requests. Try again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
+class UpstreamError(AppError):
+    """An external system is unreachable or rejected the request."""
+
+
+class Unavailable(AppError):
+    """A required system, usually the database, is temporarily unavailable."""
+
+    def __init__(self, message: str = "The database does not answer. Try again soon.") -> None:
+        super().__init__("unavailable", message)

@@ -1,0 +1,1 @@
+"""Provide HTTP middleware and helpers shared by the pages and the API."""

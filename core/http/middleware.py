@@ -1,0 +1,138 @@
+"""ASGI middleware: errors, request ids, required callers, and security headers."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.db.engine import is_outage
+from core.errors import Unavailable
+
+log = logging.getLogger("mission_control")
+
+ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+class ErrorMiddleware:
+    """Respond to unhandled errors innermost, so that all other middleware sees the response."""
+
+    def __init__(self, app: ASGIApp, handler: ErrorHandler) -> None:
+        self.app = app
+        self.handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application; respond to an error if the response has not started."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def tracking_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, tracking_send)
+        except Exception as error:
+            if is_outage(error):
+                log.warning("the database does not answer: %s", error)
+                error = Unavailable()
+            else:
+                log.exception("%s %s failed", scope["method"], scope["path"])
+            if started:
+                raise
+            response = await self.handler(Request(scope), error)
+            await response(scope, receive, send)
+
+
+REQUEST_ID_HEADER = "X-Request-Id"
+VALID_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the current request, for logs and errors."""
+
+
+class RequestIdMiddleware:
+    """Assign an id to every request and return it in every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application with the request id set."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "").strip()
+        id = given if VALID_ID.fullmatch(given) else uuid4().hex
+        request_id.set(id)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = id
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+IdentifyCaller: TypeAlias = Callable[[HTTPConnection], Awaitable[Any | None]]
+
+
+class RequireCallerMiddleware:
+    """Set `request.auth` to the result of `identify`.
+
+    If it returns None, respond with the result of `otherwise`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        identify: IdentifyCaller,
+        otherwise: Callable[[HTTPConnection], Response],
+    ) -> None:
+        self.app = app
+        self.identify = identify
+        self.otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application for an authenticated caller, or respond with `otherwise`."""
+        connection = HTTPConnection(scope)
+        known = await self.identify(connection)
+        if known is None:
+            await self.otherwise(connection)(scope, receive, send)
+        else:
+            await self.app({**scope, "auth": known, "user": known.user}, receive, send)
+
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+
+
+class SecurityHeadersMiddleware:
+    """Add headers to every response that does not set them itself."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
+        self.app = app
+        self.headers = {name: value for name, value in headers.items() if value.strip()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application and add the headers."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self.headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)

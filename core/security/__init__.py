@@ -1,0 +1,1 @@
+"""Encrypt secrets, hash tokens and passwords, and verify OpenID tokens."""

@@ -1,0 +1,155 @@
+"""Validate field values and object versions, independent of checks in pages and API.
+
+A check takes a value and a field name; it returns the value to store or raises Invalid.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from core.clock import to_utc
+from core.errors import Invalid, PreconditionFailed
+from core.text import is_storable, is_storable_json
+
+FieldCheck: TypeAlias = Callable[[object, str], Any]
+
+ALLOWED_YEARS = range(2, 9999)  # years that can be represented in every time zone
+MAX_INTEGER = 2**31 - 1  # maximum of PostgreSQL's type integer
+MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
+
+
+def validate_fields(
+    checks: Mapping[str, FieldCheck], given: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return the given fields that have a check, as values to store.
+
+    Raises Invalid with the field name.
+    """
+    return {name: check(given[name], name) for name, check in checks.items() if name in given}
+
+
+def optional(check: FieldCheck) -> FieldCheck:
+    """Return a check that also accepts None."""
+    return lambda value, field: None if value is None else check(value, field)
+
+
+def text_of_length(max_length: int) -> FieldCheck:
+    """Return a check for a text of at most `most` characters; the text is not changed."""
+
+    def check(value: object, field: str) -> str:
+        name = _label(field)
+        if not isinstance(value, str):
+            raise Invalid("text_required", f"{name} must be a text.", field=field)
+        if len(value) > max_length:
+            reason = f"{name} is too long: {len(value):,} characters, {max_length:,} at most."
+            raise Invalid("too_long", reason, field=field)
+        if not is_storable(value):
+            reason = f"{name} has a character that cannot be stored. Take it out."
+            raise Invalid("bad_character", reason, field=field)
+        return value
+
+    return check
+
+
+def trimmed_text(max_length: int) -> FieldCheck:
+    """Return a check that strips surrounding whitespace; the result can be empty."""
+    whole = text_of_length(max_length)
+    return lambda value, field: whole(value, field).strip()
+
+
+def nonblank_text(max_length: int) -> FieldCheck:
+    """Return a check that strips surrounding whitespace and rejects an empty result."""
+    bare = trimmed_text(max_length)
+
+    def check(value: object, field: str) -> str:
+        left: str = bare(value, field)
+        if not left:
+            raise Invalid("blank", f"{_label(field)} must not be blank.", field=field)
+        return left
+
+    return check
+
+
+def normalized_email(value: object, field: str) -> str:
+    """Check that a value is an e-mail address; return it stripped and in lower case."""
+    email: str = text_of_length(10 * MAX_EMAIL_LENGTH)(value, field).strip().lower()
+    if not is_email(email):
+        raise Invalid("email_invalid", "This is not an e-mail address.", field=field)
+    return email
+
+
+def is_email(text: str) -> bool:
+    """Return whether a text has the form of an e-mail address: name@host without spaces."""
+    name, at, place = text.partition("@")
+    is_whole = bool(name and at and place) and "@" not in place and len(text) <= MAX_EMAIL_LENGTH
+    return is_whole and text.isprintable() and " " not in text
+
+
+def integer_in_range(minimum: int = 0, maximum: int = MAX_INTEGER) -> FieldCheck:
+    """Return a check for an integer from `least` to `most`."""
+
+    def check(value: object, field: str) -> int:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if not (is_number and minimum <= value <= maximum):
+            reason = f"{_label(field)} must be a whole number from {minimum:,} to {maximum:,}."
+            raise Invalid("number_out_of_range", reason, field=field)
+        return value
+
+    return check
+
+
+def json_object(max_length: int) -> FieldCheck:
+    """Return a check for a JSON object of at most `largest` characters."""
+
+    def check(value: object, field: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Invalid("object_required", f"{_label(field)} must be an object.", field=field)
+        if not is_storable_json(value, max_length=max_length):
+            reason = f"{_label(field)} is too large, or holds what is no JSON."
+            raise Invalid("not_storable", reason, field=field)
+        return value
+
+    return check
+
+
+def boolean_value(value: object, field: str) -> bool:
+    """Check that a value is a boolean."""
+    if not isinstance(value, bool):
+        raise Invalid("boolean_required", f"{_label(field)} must be true or false.", field=field)
+    return value
+
+
+def uuid_value(value: object, field: str) -> UUID:
+    """Check that a value is a UUID."""
+    if not isinstance(value, UUID):
+        raise Invalid("id_required", f"{_label(field)} must be an id.", field=field)
+    return value
+
+
+def timestamp_value(value: object, field: str) -> datetime:
+    """Check that a value is a datetime in the allowed years; return it in UTC."""
+    name = _label(field)
+    if not isinstance(value, datetime):
+        raise Invalid("date_required", f"{name} must be a date and a time.", field=field)
+    if value.year not in ALLOWED_YEARS:
+        reason = f"{name} must be in a year from {ALLOWED_YEARS[0]} to {ALLOWED_YEARS[-1]}."
+        raise Invalid("date_out_of_range", reason, field=field)
+    return to_utc(value)
+
+
+def _label(field: str) -> str:
+    return field.removesuffix("_id").replace("_", " ").capitalize()
+
+
+KnownVersions: TypeAlias = Collection[int] | None
+"""The versions accepted by the caller; None if none were sent, so that the last write wins."""
+
+
+def check_version(known: KnownVersions, current: int) -> None:
+    """Raise PreconditionFailed if the current version is not one of the known versions.
+
+    Call it after all other checks: other errors take precedence (RFC 9110, 13.2.1).
+    """
+    if known is not None and current not in known:
+        raise PreconditionFailed

@@ -1,0 +1,296 @@
+"""Typed calls of the gateway methods that the product uses.
+
+With `retry` a call is repeated until it succeeds or the client's time is up; it connects if
+necessary. Without it the call is sent once, over the existing connection: its caller retries later.
+All calls raise GatewayError. Answers of an unexpected shape are read as if the part were missing,
+unless the docstring says otherwise.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from json import dumps
+from typing import Any
+
+from openclaw.client import GatewayClient
+from openclaw.errors import ErrorKind, GatewayError
+
+JsonObject = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ListedGatewayAgent:
+    """An agent of a gateway, in the gateway's own words."""
+
+    id: str
+    name: str | None = None
+    identity: JsonObject | None = None
+    workspace: str | None = None
+
+
+@dataclass(frozen=True)
+class SessionPage:
+    """Sessions of a gateway. `total` counts all of them, if the gateway says so."""
+
+    sessions: Sequence[JsonObject]
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class CronJob:
+    """A scheduled job of an agent."""
+
+    id: str
+    kind: str | None  # of its payload
+
+
+@dataclass(frozen=True)
+class GatewayConfig:
+    """The configuration of a gateway, and the hash that a patch of it refers to."""
+
+    parsed: JsonObject
+    hash: str
+
+
+async def list_agents(client: GatewayClient, *, retry: bool = False) -> list[ListedGatewayAgent]:
+    """Return the agents of a gateway. A list with an unreadable row raises GatewayError.
+
+    A skipped row would make its agent look as if it were missing.
+    """
+    answer = await _call(client, "agents.list", {}, retry)
+    rows = answer.get("agents") if isinstance(answer, Mapping) else None
+    agents = [_parse_agent(row) for row in rows] if isinstance(rows, list) else [None]
+    if None in agents:
+        raise GatewayError(ErrorKind.MALFORMED, "The gateway did not list its agents.")
+    return [agent for agent in agents if agent is not None]
+
+
+async def create_agent(client: GatewayClient, agent_id: str, *, workspace: str) -> None:
+    """Create an agent. The gateway lists it some seconds later."""
+    await _call(client, "agents.create", {"name": agent_id, "workspace": workspace})
+
+
+async def rename_agent(client: GatewayClient, agent_id: str, name: str) -> None:
+    """Change the displayed name of an agent."""
+    await _call(client, "agents.update", {"agentId": agent_id, "name": name})
+
+
+async def delete_agent(client: GatewayClient, agent_id: str) -> None:
+    """Delete an agent with its sessions and its files."""
+    await _call(client, "agents.delete", {"agentId": agent_id, "deleteFiles": True})
+
+
+async def read_agent_file(
+    client: GatewayClient, agent_id: str, name: str, *, retry: bool = False
+) -> str | None:
+    """Return the content of a file in an agent's workspace; None if there is no such file.
+
+    An answer without a file raises GatewayError: it must not be taken for a missing file.
+    """
+    answer = await _call(client, "agents.files.get", {"agentId": agent_id, "name": name}, retry)
+    file = answer.get("file") if isinstance(answer, Mapping) else None
+    if not isinstance(file, Mapping):
+        raise GatewayError(ErrorKind.MALFORMED, "The gateway answered without the file.")
+    if file.get("missing"):
+        return None
+    content = file.get("content")
+    if not isinstance(content, str):
+        raise GatewayError(ErrorKind.MALFORMED, "The gateway answered without the file.")
+    return content
+
+
+async def write_agent_file(
+    client: GatewayClient,
+    agent_id: str,
+    name: str,
+    content: str,
+    *,
+    expected_hash: str | None = None,
+) -> None:
+    """Write a file; the gateway refuses if the present content has not the expected hash."""
+    params = {"agentId": agent_id, "name": name, "content": content}
+    if expected_hash is not None:
+        params["expectedHash"] = expected_hash
+    await _call(client, "agents.files.set", params)
+
+
+async def list_cron_jobs(client: GatewayClient, agent_id: str) -> list[CronJob]:
+    """Return the scheduled jobs of an agent, also those that are disabled."""
+    answer = await _call(client, "cron.list", {"agentId": agent_id, "includeDisabled": True})
+    rows = [row for row in _list(answer, "jobs") if isinstance(row.get("id"), str)]
+    return [CronJob(row["id"], _mapping(row, "payload").get("kind")) for row in rows]
+
+
+async def get_cron_scratch(client: GatewayClient, job_id: str) -> str | None:
+    """Return the text that an agent reads when this job runs."""
+    answer = await _call(client, "cron.scratch.get", {"id": job_id})
+    return _mapping(answer, "scratch").get("content")
+
+
+async def set_cron_scratch(client: GatewayClient, job_id: str, content: str) -> None:
+    """Set the text that an agent reads when this job runs."""
+    await _call(client, "cron.scratch.set", {"id": job_id, "content": content})
+
+
+async def get_config(client: GatewayClient) -> GatewayConfig:
+    """Return the configuration of a gateway. An answer without it raises GatewayError."""
+    answer = _object(await _call(client, "config.get", {}))
+    if not isinstance(answer.get("hash"), str):
+        raise GatewayError(ErrorKind.MALFORMED, "The gateway answered without its config.")
+    return GatewayConfig(_mapping(answer, "parsed"), answer["hash"])
+
+
+async def patch_config(client: GatewayClient, patch: JsonObject, *, base_hash: str) -> None:
+    """Merge a patch into the configuration, if nobody has changed it since it was read."""
+    await _call(client, "config.patch", {"raw": dumps(patch), "baseHash": base_hash})
+
+
+async def subscribe_to_sessions(client: GatewayClient) -> None:
+    """Receive the events of all sessions over this connection."""
+    await _call(client, "sessions.subscribe", {})
+
+
+async def list_sessions(
+    client: GatewayClient,
+    *,
+    limit: int | None = None,
+    active_only: bool = False,
+    retry: bool = False,
+) -> SessionPage:
+    """Return the sessions of a gateway."""
+    params: dict[str, Any] = {"limit": limit} if limit is not None else {}
+    if active_only:
+        params["activeOnly"] = True
+    answer = await _call(client, "sessions.list", params, retry)
+    total = answer.get("totalCount") if isinstance(answer, Mapping) else None
+    return SessionPage(_list(answer, "sessions"), total if isinstance(total, int) else None)
+
+
+async def describe_session(
+    client: GatewayClient, key: str, *, retry: bool = False
+) -> JsonObject | None:
+    """Return a session by its key; None if there is none. An invalid key raises REJECTED."""
+    answer = await _call(client, "sessions.describe", {"key": key}, retry)
+    session = answer.get("session") if isinstance(answer, Mapping) else None
+    return session if isinstance(session, Mapping) else None
+
+
+async def reset_session(client: GatewayClient, key: str, *, retry: bool = False) -> None:
+    """Start a session anew: its agent forgets what was said in it."""
+    await _call(client, "sessions.reset", {"key": key}, retry)
+
+
+async def chat_history(
+    client: GatewayClient, session_key: str, *, limit: int, retry: bool = False
+) -> JsonObject:
+    """Return the latest messages of a session, with its running turn and its waiting input."""
+    answer = await _call(client, "chat.history", {"sessionKey": session_key, "limit": limit}, retry)
+    return {"messages": answer} if isinstance(answer, list) else _object(answer)
+
+
+async def send_chat(
+    client: GatewayClient,
+    session_key: str,
+    message: str,
+    *,
+    idempotency_key: str,
+    deliver: bool = False,
+    retry: bool = False,
+) -> JsonObject:
+    """Send a message into a session, and start a turn of its agent; return the state of the turn.
+
+    The gateway recognizes the key, so the same message may be sent again.
+    """
+    params = {
+        "sessionKey": session_key,
+        "message": message,
+        "deliver": deliver,
+        "idempotencyKey": idempotency_key,
+    }
+    return _object(await _call(client, "chat.send", params, retry))
+
+
+async def wait_for_run(client: GatewayClient, run_id: str, *, timeout_ms: int) -> JsonObject:
+    """Return how a run has ended, as far as the gateway remembers it."""
+    return _object(await _call(client, "agent.wait", {"runId": run_id, "timeoutMs": timeout_ms}))
+
+
+async def list_exec_approvals(client: GatewayClient) -> list[JsonObject]:
+    """Return the commands that wait for approval."""
+    return _list(await _call(client, "exec.approval.list", {}))
+
+
+async def list_questions(client: GatewayClient) -> list[JsonObject]:
+    """Return the questions that wait for an answer."""
+    return _list(await _call(client, "question.list", {}), "questions")
+
+
+async def get_approval(client: GatewayClient, id: str) -> JsonObject:
+    """Return an approval with its state."""
+    return _mapping(await _call(client, "approval.get", {"id": id}), "approval")
+
+
+async def get_question(client: GatewayClient, id: str) -> JsonObject:
+    """Return a question with its state."""
+    return _mapping(await _call(client, "question.get", {"id": id}), "question")
+
+
+async def resolve_exec_approval(client: GatewayClient, id: str, decision: JsonObject) -> None:
+    """Allow or deny a command. `decision` is of the form {"decision": "allow-once"}."""
+    await _call(client, "exec.approval.resolve", {"id": id, **decision})
+
+
+async def resolve_question(
+    client: GatewayClient,
+    id: str,
+    *,
+    answers: Mapping[str, Sequence[str]] | None,
+    resolved_by: str,
+    resolution_id: str,
+) -> None:
+    """Answer a question, or cancel it if `answers` is None."""
+    params: dict[str, Any] = {"id": id, "resolvedBy": resolved_by}
+    if answers is None:
+        params |= {"cancel": True}
+    else:
+        params |= {"answers": {"answers": answers}, "resolutionId": resolution_id}
+    await _call(client, "question.resolve", params)
+
+
+async def question_resolution_id(client: GatewayClient, id: str) -> str | None:
+    """Return the id that a question was resolved with, if the gateway remembers it."""
+    params = {"id": id, "timeoutMs": 1, "includeResolutionId": True}
+    return _object(await _call(client, "question.waitAnswer", params)).get("resolutionId")
+
+
+async def _call(client: GatewayClient, method: str, params: JsonObject, retry: bool = False) -> Any:
+    if retry:
+        return await client.call_with_retry(method, params, is_idempotent=True)
+    return await client.call_once(method, params)
+
+
+def _parse_agent(value: object) -> ListedGatewayAgent | None:
+    row = _object(value)
+    id, name, workspace = row.get("id"), row.get("name"), row.get("workspace")
+    identity = row.get("identity")
+    if not isinstance(id, str):
+        return None
+    return ListedGatewayAgent(
+        id,
+        name=name if isinstance(name, str) else None,
+        identity=identity if isinstance(identity, Mapping) else None,
+        workspace=workspace if isinstance(workspace, str) else None,
+    )
+
+
+def _object(answer: object) -> JsonObject:
+    return answer if isinstance(answer, Mapping) else {}
+
+
+def _mapping(answer: object, name: str) -> JsonObject:
+    return _object(_object(answer).get(name))
+
+
+def _list(answer: object, name: str = "") -> list[JsonObject]:
+    """Return the objects of a list, or of the list that an answer has under a name."""
+    found = answer.get(name) if isinstance(answer, Mapping) else answer
+    return [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []

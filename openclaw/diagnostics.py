@@ -1,0 +1,191 @@
+"""Diagnose why a gateway cannot be reached: a list of checks with sentences and commands."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from core.clock import now
+from openclaw.addresses import GatewayAddress, parse_address
+from openclaw.connection import open_connection
+from openclaw.error_hints import get_error_hint
+from openclaw.errors import ErrorKind, GatewayError
+from openclaw.protocol import GatewayTarget, Hello
+
+CHECK_NAMES = ("address", "port", "tls", "handshake", "protocol", "token", "device", "scopes")
+"""The checks, in the order of connecting."""
+
+CHECK_OF_ERROR: Mapping[ErrorKind, str] = {
+    ErrorKind.ADDRESS_INVALID: "address",
+    ErrorKind.ADDRESS_FORBIDDEN: "address",
+    ErrorKind.DNS: "address",
+    ErrorKind.REFUSED: "port",
+    ErrorKind.UNREACHABLE: "port",
+    ErrorKind.TLS: "tls",
+    ErrorKind.NO_TLS: "tls",
+    ErrorKind.PROTOCOL_MISMATCH: "protocol",
+    ErrorKind.TOKEN_MISSING: "token",
+    ErrorKind.TOKEN_MISMATCH: "token",
+    ErrorKind.RATE_LIMITED: "token",
+    ErrorKind.DEVICE_REQUIRED: "device",
+    ErrorKind.DEVICE_REFUSED: "device",
+    ErrorKind.PAIRING_REQUIRED: "device",
+    ErrorKind.MISSING_SCOPE: "scopes",
+}
+"""The check that each error kind belongs to; other kinds belong to the handshake."""
+
+DIAGNOSIS_TIMEOUT = 20.0  # seconds for all checks
+NOT_CHECKED = "Not looked at: something before it has to be mended first."
+
+
+class CheckState(StrEnum):
+    """The state of one check."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class ConnectionCheck:
+    """Hold the state of one check, a sentence, and a command that fixes a failure."""
+
+    name: str
+    state: CheckState
+    sentence: str
+    command: str | None = None
+    code: str | None = None  # the error kind, or the code of an AppError
+
+
+@dataclass(frozen=True)
+class ConnectionDiagnosis:
+    """Hold all checks at one time, and the hello of the gateway if the connection succeeded."""
+
+    checks: Sequence[ConnectionCheck]
+    at: datetime
+    hello: Hello | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether all checks are ok."""
+        return all(check.state is CheckState.OK for check in self.checks)
+
+    @property
+    def failed_check(self) -> ConnectionCheck | None:
+        """The first failed check."""
+        return next((check for check in self.checks if check.state is CheckState.FAILED), None)
+
+
+def diagnose_missing_key(sentence: str, code: str) -> ConnectionDiagnosis:
+    """Return the diagnosis if the stored token cannot be decrypted; no connection is attempted."""
+    checks = [ConnectionCheck(name, CheckState.UNKNOWN, NOT_CHECKED) for name in CHECK_NAMES]
+    checks[CHECK_NAMES.index("token")] = ConnectionCheck(
+        "token", CheckState.FAILED, sentence, code=code
+    )
+    return ConnectionDiagnosis(checks, now())
+
+
+def diagnose_outcome(target: GatewayTarget, outcome: Hello | GatewayError) -> ConnectionDiagnosis:
+    """Return the diagnosis for an opened or failed connection."""
+    return (
+        _failed_diagnosis(outcome, target)
+        if isinstance(outcome, GatewayError)
+        else _connected_diagnosis(outcome, target)
+    )
+
+
+async def diagnose_connection(target: GatewayTarget) -> ConnectionDiagnosis:
+    """Connect once and return the diagnosis; errors are part of it and never raised."""
+    try:
+        async with asyncio.timeout(DIAGNOSIS_TIMEOUT), await open_connection(target) as connection:
+            hello = connection.hello
+    except GatewayError as error:
+        return _failed_diagnosis(error, target)
+    except TimeoutError:
+        return _failed_diagnosis(GatewayError(ErrorKind.TIMEOUT, "It took too long."), target)
+    return _connected_diagnosis(hello, target)
+
+
+def _failed_diagnosis(error: GatewayError, target: GatewayTarget) -> ConnectionDiagnosis:
+    address = _parse_or_none(target)
+    sentence, command = get_error_hint(error, target.url)
+    failed = CHECK_OF_ERROR.get(error.kind, "handshake")
+    checks = []
+    for name in CHECK_NAMES:
+        if name == failed:
+            code = error.kind.value
+            checks.append(ConnectionCheck(name, CheckState.FAILED, sentence, command, code))
+        elif CHECK_NAMES.index(name) < CHECK_NAMES.index(failed) and not _is_uncertain(
+            name, error, address
+        ):
+            checks.append(ConnectionCheck(name, CheckState.OK, _ok_sentence(name, target, address)))
+        else:
+            checks.append(ConnectionCheck(name, CheckState.UNKNOWN, NOT_CHECKED))
+    return ConnectionDiagnosis(checks, now())
+
+
+def _connected_diagnosis(hello: Hello, target: GatewayTarget) -> ConnectionDiagnosis:
+    """Check the granted scopes: a connection without the required scopes is a failure."""
+    address = _parse_or_none(target)
+    checks = [
+        ConnectionCheck(name, CheckState.OK, _ok_sentence(name, target, address, hello))
+        for name in CHECK_NAMES
+    ]
+    if hello.missing_scopes:
+        checks[-1] = _missing_scopes_check(hello, target)
+    return ConnectionDiagnosis(checks, now(), hello)
+
+
+def _missing_scopes_check(hello: Hello, target: GatewayTarget) -> ConnectionCheck:
+    missing = GatewayError(
+        ErrorKind.MISSING_SCOPE,
+        "The gateway does not grant what was asked for.",
+        details={"requiredScopes": hello.missing_scopes},
+    )
+    sentence, command = get_error_hint(missing, target.url)
+    if target.device is None:
+        sentence += (
+            " From another machine it grants none without a device: switch pairing on, here."
+        )
+        command = None
+    return ConnectionCheck(
+        "scopes", CheckState.FAILED, sentence, command, ErrorKind.MISSING_SCOPE.value
+    )
+
+
+def _is_uncertain(name: str, error: GatewayError, address: GatewayAddress | None) -> bool:
+    """Return whether the state of a check before the failed one is unknown."""
+    silent = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CLOSED)
+    return name == "tls" and silent and bool(address and address.is_secure)
+
+
+def _ok_sentence(
+    name: str, target: GatewayTarget, address: GatewayAddress | None, hello: Hello | None = None
+) -> str:
+    assert address is not None
+    return {
+        "address": f"{address.host} leads to an address that we may go to.",
+        "port": f"Port {address.port} answers.",
+        "tls": _tls_sentence(target, address),
+        "handshake": "A gateway answers.",
+        "protocol": f"Protocol {hello.protocol}." if hello else "The gateway speaks our protocol.",
+        "token": "The gateway takes the token.",
+        "device": "The gateway knows our device." if target.device else "No device is shown.",
+        "scopes": "The gateway grants all the rights that we need.",
+    }[name]
+
+
+def _tls_sentence(target: GatewayTarget, address: GatewayAddress) -> str:
+    if not address.is_secure:
+        return "Not used: the address begins with ws://."
+    if target.allow_insecure_tls:
+        return "Used, with any certificate: who is between us and the gateway can read along."
+    return "The certificate is trusted."
+
+
+def _parse_or_none(target: GatewayTarget) -> GatewayAddress | None:
+    try:
+        return parse_address(target.url)
+    except GatewayError:
+        return None

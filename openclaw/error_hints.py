@@ -1,0 +1,131 @@
+"""Provide a sentence and a helpful command for each error kind."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from openclaw.addresses import GatewayAddress, parse_address
+from openclaw.errors import ErrorKind, GatewayError
+from openclaw.protocol import PROTOCOLS
+
+CONTAINER_MARKER = Path("/.dockerenv")
+STATUS_COMMAND = "openclaw gateway status"
+START_COMMAND = "openclaw gateway run"  # `status` does not start it
+SHOW_TOKEN_COMMAND = 'grep token "$(openclaw config file)"'  # noqa: S105 - `config get` masks it
+
+
+class ErrorHint(NamedTuple):
+    """A sentence and an optional command to run on the machine of the gateway."""
+
+    sentence: str
+    command: str | None = None
+
+
+HINTS: Mapping[ErrorKind, ErrorHint] = {
+    ErrorKind.ADDRESS_INVALID: ErrorHint("{message}"),
+    ErrorKind.ADDRESS_FORBIDDEN: ErrorHint(
+        "{host} is in a private network. Whoever runs this server can allow it:"
+        " GATEWAY_ALLOW_PRIVATE."
+    ),
+    ErrorKind.DNS: ErrorHint("No name server knows {host}: look at how it is spelled."),
+    ErrorKind.REFUSED: ErrorHint(
+        "Nobody listens at {host}, port {port}: start the gateway, or correct the port.",
+        START_COMMAND,
+    ),
+    ErrorKind.UNREACHABLE: ErrorHint(
+        "{host}, port {port} does not answer: a firewall may be in between, or it is switched off.",
+        STATUS_COMMAND,
+    ),
+    ErrorKind.TLS: ErrorHint(
+        "{message} Use a certificate that is trusted here, or allow this one."
+    ),
+    ErrorKind.NO_TLS: ErrorHint("{message} Begin the address with ws://, not with wss://."),
+    ErrorKind.NOT_A_GATEWAY: ErrorHint(
+        "Somebody answers at {host}, port {port}, but it is no gateway. {message}"
+    ),
+    ErrorKind.PROXY_UNTRUSTED: ErrorHint(
+        "The gateway does not trust the proxy in front of it: name the proxy's address there.",
+        "openclaw config set gateway.trustedProxies '[\"<address of the proxy>\"]' --strict-json",
+    ),
+    ErrorKind.ORIGIN_REFUSED: ErrorHint(
+        "A proxy adds an Origin header that the gateway refuses: have the proxy leave it out.",
+    ),
+    ErrorKind.PROTOCOL_MISMATCH: ErrorHint(
+        "The gateway speaks protocol {spoken}, and we speak {ours}: update whichever is older.",
+        "openclaw update",
+    ),
+    ErrorKind.TOKEN_MISSING: ErrorHint(
+        "The gateway wants a token: enter the one that its config names.",
+        SHOW_TOKEN_COMMAND,
+    ),
+    ErrorKind.TOKEN_MISMATCH: ErrorHint(
+        "The token is not the gateway's: enter the one that its config names.",
+        SHOW_TOKEN_COMMAND,
+    ),
+    ErrorKind.DEVICE_REQUIRED: ErrorHint(
+        "The gateway wants to know our device: switch device pairing on for it, here.",
+    ),
+    ErrorKind.DEVICE_REFUSED: ErrorHint(
+        "The gateway does not accept our device's signature:"
+        " remove the device there, and pair again.",
+        "openclaw devices list",
+    ),
+    ErrorKind.PAIRING_REQUIRED: ErrorHint(
+        "The gateway does not know this Mission Control yet: approve it there, once.",
+        "openclaw devices approve {request}",
+    ),
+    ErrorKind.MISSING_SCOPE: ErrorHint(
+        "The gateway lets us in without these rights: {scopes}.", "openclaw devices list"
+    ),
+    ErrorKind.STARTING_UP: ErrorHint("The gateway is starting. It will be there in a moment."),
+    ErrorKind.UNAVAILABLE: ErrorHint("The gateway is busy with itself. Try again in a moment."),
+    ErrorKind.RATE_LIMITED: ErrorHint(
+        "The gateway has seen too many wrong tokens, and lets nobody try for a moment."
+    ),
+    ErrorKind.RESTARTING: ErrorHint("The gateway restarts. It will be there in a moment."),
+    ErrorKind.CLOSED: ErrorHint(
+        "The gateway closed the connection without a word.", STATUS_COMMAND
+    ),
+    ErrorKind.TIMEOUT: ErrorHint(
+        "{host}, port {port} is open, but nobody speaks there.", STATUS_COMMAND
+    ),
+    ErrorKind.TOO_LARGE: ErrorHint("The gateway sent more than 25 MiB at once.", STATUS_COMMAND),
+    ErrorKind.MALFORMED: ErrorHint("{message} It is no gateway, or a broken one.", STATUS_COMMAND),
+    ErrorKind.REJECTED: ErrorHint("The gateway says no: {message}", STATUS_COMMAND),
+}
+
+
+def get_error_hint(error: GatewayError, url: str) -> ErrorHint:
+    """Return the hint for an error, with host, port and other details filled in."""
+    address = _parse_or_none(url)
+    sentence, command = HINTS[error.kind]
+    known = {
+        "message": error.message,
+        "host": address.host if address else "the host",
+        "port": address.port if address else "the port",
+        "spoken": error.gateway_protocol or "another",
+        "ours": " or ".join(map(str, PROTOCOLS)),
+        "request": error.pairing_request or "--latest",
+        "scopes": ", ".join(error.missing_scopes) or "those we need",
+    }
+    text = sentence.format_map(known)
+    return ErrorHint(text + _container_hint(error, address), command and command.format_map(known))
+
+
+def _parse_or_none(url: str) -> GatewayAddress | None:
+    try:
+        return parse_address(url)
+    except GatewayError:
+        return None
+
+
+def _container_hint(error: GatewayError, address: GatewayAddress | None) -> str:
+    """Explain that loopback in a container is the container itself, if that applies."""
+    if error.kind is not ErrorKind.REFUSED or not (address and address.is_loopback):
+        return ""
+    if not CONTAINER_MARKER.exists():
+        return ""
+    return (
+        f" Inside a container {address.host} is the container itself:"
+        " the machine around it is host.docker.internal."
+    )

@@ -1,0 +1,166 @@
+"""Open a WebSocket to a checked IP address of a gateway."""
+
+import asyncio
+import json
+import logging
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from openclaw.addresses import (
+    AddressPolicy,
+    GatewayAddress,
+    IpAddress,
+    parse_address,
+    resolve_address,
+)
+from openclaw.errors import KIND_BY_DETAIL_CODE, ErrorKind, GatewayError
+from openclaw.frames import MAX_FRAME_SIZE
+
+RESOLVE_TIMEOUT = 5.0  # seconds
+CONNECT_TIMEOUT = 5.0  # seconds for each IP address
+UPGRADE_TIMEOUT = 10.0  # seconds for the TLS and WebSocket handshakes
+PING_INTERVAL = 20.0  # seconds; gateways close connections that are silent for 25 s
+CLOSE_TIMEOUT = 1.0  # seconds
+MAX_ADDRESSES = 4  # of one host that are tried
+MAX_QUEUE = 64  # frames that are received ahead
+NO_TLS_SENTENCE = "Who answers there does not speak TLS."
+PROXY_UNAVAILABLE = (502, 503, 504)  # statuses of a proxy whose gateway is unavailable
+
+
+frames_log = logging.getLogger("openclaw.frames")
+frames_log.setLevel(logging.WARNING)  # lower levels would log every frame, including tokens
+
+
+async def open_gateway_websocket(
+    url: str, policy: AddressPolicy, *, allow_insecure_tls: bool = False
+) -> ClientConnection:
+    """Open a WebSocket. Raises GatewayError with the cause of a failure.
+
+    Proxies of the environment and redirects are ignored, because the address was checked.
+    """
+    address = parse_address(url)
+    open_socket = await _open_socket(address, await _resolve(address, policy))
+    try:
+        return await _upgrade(address, open_socket, allow_insecure_tls=allow_insecure_tls)
+    except BaseException:
+        open_socket.close()
+        raise
+
+
+async def _resolve(address: GatewayAddress, policy: AddressPolicy) -> Sequence[IpAddress]:
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT):
+            return await resolve_address(address, policy)
+    except TimeoutError:
+        reason = f"Nobody says where {address.host} is: the name service does not answer."
+        raise GatewayError(ErrorKind.DNS, reason) from None
+
+
+async def _open_socket(address: GatewayAddress, ips: Sequence[IpAddress]) -> socket.socket:
+    """Connect to the first address that responds."""
+    kind = ErrorKind.UNREACHABLE
+    for ip in ips[:MAX_ADDRESSES]:
+        try:
+            return await _connect_socket(ip, address.port)
+        except ConnectionRefusedError:
+            kind = ErrorKind.REFUSED
+        except (OSError, TimeoutError):
+            continue
+    reason = f"Nobody answers at {address.host}, port {address.port}."
+    raise GatewayError(kind, reason)
+
+
+async def _connect_socket(ip: IpAddress, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET
+    open_socket = socket.socket(family, socket.SOCK_STREAM)
+    open_socket.setblocking(False)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await asyncio.get_running_loop().sock_connect(open_socket, (str(ip), port))
+    except BaseException:
+        open_socket.close()
+        raise
+    return open_socket
+
+
+async def _upgrade(
+    address: GatewayAddress, open_socket: socket.socket, *, allow_insecure_tls: bool
+) -> ClientConnection:
+    tls_options: dict[str, Any] = {}
+    if address.is_secure:
+        tls_options = {"ssl": _ssl_context(allow_insecure_tls), "server_hostname": address.host}
+    opening = open_websocket(
+        address.url,
+        sock=open_socket,
+        proxy=None,
+        compression=None,
+        max_size=MAX_FRAME_SIZE,
+        max_queue=MAX_QUEUE,
+        open_timeout=None,
+        ping_interval=PING_INTERVAL,
+        ping_timeout=PING_INTERVAL,
+        close_timeout=CLOSE_TIMEOUT,
+        user_agent_header="mission-control",
+        logger=frames_log,
+        **tls_options,
+    )
+    try:
+        async with asyncio.timeout(UPGRADE_TIMEOUT):
+            return await opening
+    except (OSError, WebSocketException, ValueError) as error:
+        raise _to_gateway_error(error, is_secure=address.is_secure) from None
+
+
+def _to_gateway_error(error: Exception, *, is_secure: bool) -> GatewayError:
+    """Convert an error of the handshake."""
+    if isinstance(error, ssl.SSLError):
+        return _certificate_error(error)
+    if isinstance(error, InvalidStatus):
+        return _status_error(error)
+    if isinstance(error, TimeoutError):
+        return GatewayError(ErrorKind.TIMEOUT, "Somebody is there, and does not answer.")
+    if isinstance(error, OSError):
+        if is_secure:  # closed during the TLS handshake; afterwards it is another exception
+            return GatewayError(ErrorKind.NO_TLS, NO_TLS_SENTENCE)
+        return GatewayError(ErrorKind.CLOSED, "The connection was cut before it was open.")
+    return GatewayError(ErrorKind.NOT_A_GATEWAY, "It opens no WebSocket.")
+
+
+def _ssl_context(allow_any: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if allow_any:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _certificate_error(error: ssl.SSLError) -> GatewayError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"The certificate is not trusted: {error.verify_message}."
+        return GatewayError(ErrorKind.TLS, reason)
+    return GatewayError(ErrorKind.NO_TLS, NO_TLS_SENTENCE)
+
+
+def _status_error(error: InvalidStatus) -> GatewayError:
+    """Convert an HTTP status that the host returned instead of a WebSocket."""
+    status = error.response.status_code
+    reason = f"The answer is {status}, and not a WebSocket."
+    if status in PROXY_UNAVAILABLE:
+        return GatewayError(ErrorKind.UNAVAILABLE, reason)
+    kind = KIND_BY_DETAIL_CODE.get(_kind(error.response.body), ErrorKind.NOT_A_GATEWAY)
+    return GatewayError(kind, reason, code=str(status))
+
+
+def _kind(body: object) -> str:
+    """Return the error type in a response body of a gateway, or an empty string."""
+    try:
+        said = json.loads(bytes(body)) if isinstance(body, bytes | bytearray) else {}
+        return str(said["error"]["type"])
+    except (ValueError, TypeError, KeyError):
+        return ""

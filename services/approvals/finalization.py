@@ -1,0 +1,137 @@
+"""Finalize decisions after the undo time: the decision becomes the status that agents see."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import AppError
+from models import Approval, ApprovalStatus, Board, EventType
+from services import messages, tasks
+from services.approvals.details import ApprovalDetail, approvals_query, fetch_details
+from services.approvals.events import (
+    approval_event,
+    lead_decision_message,
+    requester_decision_messages,
+)
+from services.events import NewEvent
+from services.messages import OutgoingMessage
+
+DECISIONS_TOPIC = "approval decisions"
+"""The topic on the event channel that wakes the workers when an approval has been decided."""
+
+FINAL_EVENT_TYPES = {
+    ApprovalStatus.APPROVED: EventType.APPROVAL_APPROVED,
+    ApprovalStatus.REJECTED: EventType.APPROVAL_REJECTED,
+}
+
+
+@dataclass(frozen=True)
+class FinalizationEffects:
+    """The events to record and the messages to enqueue for a decision."""
+
+    events: Sequence[NewEvent] = ()
+    messages: Sequence[OutgoingMessage] = ()
+
+
+log = logging.getLogger(__name__)
+
+
+async def find_next_finalization(session: AsyncSession) -> datetime | None:
+    """Return when the next decided approval is due to be finalized, which may be in the past."""
+    return await session.scalar(select(func.min(Approval.finalizes_at)).where(_is_decided()))
+
+
+async def list_boards_with_due_approvals(session: AsyncSession) -> Sequence[UUID]:
+    """Return the boards with decisions that are due to be finalized, ordered by id."""
+    due = select(Approval.board_id).where(_is_due()).distinct()
+    return (await session.scalars(due.order_by(Approval.board_id))).all()
+
+
+async def finalize_due_approvals(
+    session: AsyncSession, *, board_id: UUID | None = None, skip_locked: bool = False
+) -> int:
+    """Finalize all decisions whose undo time is over, and return their number.
+
+    Any number of workers may call this at the same time: the boards are locked first, so an
+    approval that one worker has finalized is no longer due for the next one. With `skip_locked`,
+    boards that another transaction has locked are left out.
+    """
+    locked = await _lock_boards_with_due(session, board_id, skip_locked=skip_locked)
+    due = approvals_query().where(_is_due(), Approval.board_id.in_([board.id for board in locked]))
+    due = due.order_by(Board.organization_id, Board.id, Approval.finalizes_at, Approval.id)
+    found = await fetch_details(session, due.execution_options(populate_existing=True))
+    effects = [await finalize_without_recording(session, detail) for detail in found]
+    await publish_effects(session, effects)
+    return len(found)
+
+
+async def finalize_approval(session: AsyncSession, detail: ApprovalDetail) -> ApprovalDetail:
+    """Make the decision the status of an approval, on a locked board."""
+    await publish_effects(session, [await finalize_without_recording(session, detail)])
+    return detail
+
+
+async def finalize_without_recording(
+    session: AsyncSession, detail: ApprovalDetail
+) -> FinalizationEffects:
+    """Finalize an approval like `finalize_approval`, and return the effects to publish."""
+    approval = detail.approval
+    assert approval.decided_status is not None
+    approval.status = approval.decided_status
+    approval.resolved_at = now()
+    approval.finalizes_at = None
+    note = await _post_note(session, detail)
+    finalized = approval_event(
+        FINAL_EVENT_TYPES[approval.status], detail.decider, detail, note=approval.decision_note
+    )
+    return FinalizationEffects(
+        [*note.events, finalized],
+        [*note.messages, lead_decision_message(detail), *requester_decision_messages(detail)],
+    )
+
+
+async def publish_effects(session: AsyncSession, effects: Sequence[FinalizationEffects]) -> None:
+    """Record the events and enqueue the messages. Call it after all other changes."""
+    outgoing = [message for effect in effects for message in effect.messages]
+    new_events = [event for effect in effects for event in effect.events]
+    await messages.enqueue_messages(session, outgoing, new_events=new_events)
+
+
+async def _post_note(session: AsyncSession, detail: ApprovalDetail) -> FinalizationEffects:
+    """Post the note of a decision as a comment on the first task, so that the agent can read it."""
+    note, decider = detail.approval.decision_note, detail.decider
+    if not (note and decider and detail.tasks):
+        return FinalizationEffects()
+    try:
+        comment = await tasks.prepare_comment(
+            session, decider, detail.board, detail.tasks[0].id, note
+        )
+    except AppError as error:
+        log.warning("a note with a decision was not posted: %s", error.message)
+        return FinalizationEffects()
+    return FinalizationEffects(comment.new_events, comment.outgoing)
+
+
+async def _lock_boards_with_due(
+    session: AsyncSession, board_id: UUID | None, *, skip_locked: bool
+) -> Sequence[Board]:
+    due = select(Approval.board_id).where(_is_due())
+    query = select(Board).where(Board.id.in_(due)).order_by(Board.id)
+    if board_id is not None:
+        query = query.where(Board.id == board_id)
+    query = query.with_for_update(key_share=True, skip_locked=skip_locked)
+    return (await session.scalars(query)).all()
+
+
+def _is_due() -> ColumnElement[bool]:
+    return _is_decided() & (Approval.finalizes_at <= now())
+
+
+def _is_decided() -> ColumnElement[bool]:
+    return (Approval.status == ApprovalStatus.PENDING) & Approval.decided_status.is_not(None)

@@ -1,0 +1,199 @@
+"""Create, update and delete board groups, and change the agents of all their boards."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.engine import violates_constraint
+from core.errors import Conflict, Forbidden
+from core.validation import validate_fields
+from models import Actor, Agent, Board, BoardGroup, EventType, Member, Role, User, new_id
+from services import agents, events, messages, organizations
+from services.boards.events import board_left_group_event, group_event
+from services.boards.group_access import group_not_found, lock_group_as_admin
+from services.boards.rules import GROUP_FIELD_VALIDATORS, GroupDraft, group_slug
+from services.messages import templates
+
+
+async def create_group(session: AsyncSession, member: Member, draft: GroupDraft) -> BoardGroup:
+    """Create a group in the member's organization.
+
+    Raises Forbidden unless the member is an admin, Invalid with the field, and Conflict if the
+    slug is taken.
+    """
+    organizations.require_admin(member)
+    fields = validate_fields(GROUP_FIELD_VALIDATORS, vars(draft))
+    fields["slug"] = fields["slug"] or group_slug(fields["name"])
+    at = now()
+    group = BoardGroup(
+        id=new_id(),
+        organization_id=member.organization_id,
+        created_at=at,
+        updated_at=at,
+        **fields,
+    )
+    session.add(group)
+    await _flush_group(session)
+    await events.record_events(
+        session, [group_event(EventType.BOARD_GROUP_CREATED, member.user, group)]
+    )
+    return group
+
+
+async def update_group(
+    session: AsyncSession, user: User, group: BoardGroup, changes: Mapping[str, object]
+) -> BoardGroup:
+    """Update the given fields of a locked group.
+
+    A blank slug is generated from the name. No event is recorded if nothing changes. Raises
+    Invalid with the field, and Conflict if the slug is taken.
+    """
+    given = validate_fields(GROUP_FIELD_VALIDATORS, changes)
+    if "slug" in given:
+        given["slug"] = given["slug"] or group_slug(given.get("name", group.name))
+    new = {name: value for name, value in given.items() if value != getattr(group, name)}
+    group.updated_at = now()
+    if not new:
+        return group
+    diff = {name: [getattr(group, name), value] for name, value in new.items()}
+    for name, value in new.items():
+        setattr(group, name, value)
+    await _flush_group(session)
+    updated = group_event(EventType.BOARD_GROUP_UPDATED, user, group, changes=diff)
+    await events.record_events(session, [updated])
+    return group
+
+
+async def delete_group(session: AsyncSession, user: User, group_id: UUID) -> None:
+    """Delete a group with its memory, and notify its agents. Its boards are kept, without a group.
+
+    Raises NotFound, and Forbidden unless the user is an admin who may change the group.
+    """
+    group_agents = await lock_group_agents(session, user, group_id)
+    group = await lock_group_as_admin(session, user, group_id, to_delete=True)
+    removed = await _remove_boards(session, group)
+    await session.delete(group)
+    await session.flush()
+    deleted = group_event(EventType.BOARD_GROUP_DELETED, user, group)
+    new_events = [*(board_left_group_event(user, board, group) for board in removed), deleted]
+    outgoing = [_leave_message(user, group, agent, board) for agent, board in group_agents.agents]
+    await messages.enqueue_messages(session, outgoing, new_events=new_events)
+
+
+async def _remove_boards(session: AsyncSession, group: BoardGroup) -> Sequence[Board]:
+    """Remove all boards from a group, including boards that joined it before it was locked."""
+    statement = update(Board).where(Board.board_group_id == group.id)
+    statement = statement.values(board_group_id=None, updated_at=now(), version=Board.version + 1)
+    return (await session.scalars(statement.returning(Board))).all()
+
+
+async def _flush_group(session: AsyncSession) -> None:
+    """Flush a group. Raises Conflict if its slug is taken, which only the database can detect."""
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        if not violates_constraint(error, "uq_board_groups_organization_id_slug"):
+            raise
+        reason = "There is a group with this slug."
+        raise Conflict("board_group_slug_taken", reason, field="slug") from error
+
+
+def _leave_message(
+    actor: Actor, group: BoardGroup, agent: Agent, board: Board
+) -> messages.OutgoingMessage:
+    """Build the message to an agent whose board is no longer in the group (contract C24)."""
+    return messages.OutgoingMessage(
+        to=agent,
+        content=templates.render_group_update(board, group, recipient=board, joined=False),
+        board=board,
+        sender=actor,
+        on_delivered=EventType.GROUP_LEAVE_NOTIFIED,
+        on_failed=EventType.GROUP_LEAVE_NOTIFY_FAILED,
+        event_data={"name": board.name, "group": group.name},
+    )
+
+
+@dataclass(frozen=True)
+class GroupAgents:
+    """The agents of the boards of a group, each with its locked board."""
+
+    agents: Sequence[tuple[Agent, Board]]
+
+
+async def lock_group_agents(session: AsyncSession, actor: Actor, group_id: UUID) -> GroupAgents:
+    """Lock the boards of a group and load their agents, for admins and agents of its organization.
+
+    Other actors get an empty result. The caller checks the permissions on the group.
+    """
+    in_group = select(Board).where(Board.board_group_id == group_id).order_by(Board.id)
+    managed = in_group.where(Board.organization_id.in_(_managed_organization_ids(actor)))
+    locked = managed.with_for_update(key_share=True).execution_options(populate_existing=True)
+    found = {board.id: board for board in await session.scalars(locked)}
+    query = select(Agent).where(Agent.board_id.in_(found)).order_by(Agent.board_id, Agent.name)
+    rows = await session.scalars(query.execution_options(populate_existing=True))
+    return GroupAgents([(agent, found[agent.board_id]) for agent in rows if agent.board_id])
+
+
+async def lock_group_agents_as_manager(
+    session: AsyncSession, actor: Actor, group_id: UUID
+) -> GroupAgents:
+    """Lock a group's boards for an actor who may configure all its agents.
+
+    These are admins who may change the group, and the leads of its boards. Raises NotFound and
+    Forbidden.
+    """
+    group_agents = await lock_group_agents(session, actor, group_id)
+    if isinstance(actor, Agent):
+        await _require_lead(session, actor, group_id, group_agents)
+    else:
+        await lock_group_as_admin(session, actor, group_id)
+    return group_agents
+
+
+async def set_group_heartbeat_interval(
+    session: AsyncSession,
+    actor: Actor,
+    group_agents: GroupAgents,
+    *,
+    every: str,
+    include_board_leads: bool,
+) -> Sequence[UUID]:
+    """Set the heartbeat interval of agents with locked boards, and return the agents' ids.
+
+    Raises Invalid.
+    """
+    selected = [
+        (agent, board)
+        for agent, board in group_agents.agents
+        if include_board_leads or not agent.is_board_lead
+    ]
+    await agents.set_heartbeat_interval(session, actor, selected, every)
+    return [agent.id for agent, _ in selected]
+
+
+async def _require_lead(
+    session: AsyncSession, agent: Agent, group_id: UUID, group_agents: GroupAgents
+) -> None:
+    """Raise NotFound or Forbidden unless the agent is now the lead of one of these boards."""
+    if any(one.id == agent.id and one.is_board_lead for one, _ in group_agents.agents):
+        return
+    known = select(BoardGroup.id).where(
+        BoardGroup.id == group_id, BoardGroup.organization_id == agent.organization_id
+    )
+    if await session.scalar(known) is None:
+        raise group_not_found()
+    raise Forbidden("lead_required", "Only the lead of a board of this group can do that.")
+
+
+def _managed_organization_ids(actor: Actor) -> Any:
+    """Return the ids of the organizations in which an actor may lock all boards of a group."""
+    if isinstance(actor, Agent):
+        return [actor.organization_id]
+    query = select(Member.organization_id).where(Member.user_id == actor.id)
+    return query.where(Member.role.in_((Role.OWNER, Role.ADMIN)))

@@ -1,0 +1,96 @@
+"""Pause and resume the agents of a board."""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import Actor, Agent, Board, Event, EventType, User
+from services import events, memory, messages
+from services.boards.events import board_event
+from services.gateways import provisioning
+
+
+async def pause_board(
+    session: AsyncSession,
+    actor: Actor,
+    board: Board,
+    *,
+    chat_event: events.NewEvent | None = None,
+) -> None:
+    """Pause the agents of a locked board, and send the command to all of them but the actor.
+
+    `chat_event` is the event of the chat message that contains the command. Without it the
+    command is also posted in the chat, and nothing happens if the board is paused already.
+    """
+    await _run_command(session, actor, board, messages.templates.PAUSE_COMMAND, chat_event)
+
+
+async def resume_board(
+    session: AsyncSession,
+    actor: Actor,
+    board: Board,
+    *,
+    chat_event: events.NewEvent | None = None,
+) -> None:
+    """Resume the agents of a locked board. The arguments are those of `pause_board`."""
+    await _run_command(session, actor, board, messages.templates.RESUME_COMMAND, chat_event)
+
+
+async def find_pauser(session: AsyncSession, board: Board) -> Actor | None:
+    """Return who paused a board; None if it is not paused or the actor no longer exists."""
+    if board.paused_at is None:
+        return None
+    query = (
+        select(Agent, User)
+        .select_from(Event)
+        .outerjoin(Agent, Agent.id == Event.agent_id)
+        .outerjoin(User, User.id == Event.user_id)
+        .where(Event.board_id == board.id, Event.type == EventType.BOARD_PAUSED)
+        .order_by(Event.created_at.desc(), Event.seq.desc())
+        .limit(1)
+    )
+    row = (await session.execute(query)).one_or_none()
+    return (row.Agent or row.User) if row else None
+
+
+async def _run_command(
+    session: AsyncSession,
+    actor: Actor,
+    board: Board,
+    command: str,
+    chat_event: events.NewEvent | None,
+) -> None:
+    is_paused = command == messages.templates.PAUSE_COMMAND
+    is_changed = is_paused != (board.paused_at is not None)
+    if chat_event is None:
+        if not is_changed:
+            return
+        chat_event = memory.post_command(session, actor, board, command)
+    outgoing = await _command_messages(session, actor, board, command)
+    new_events = [chat_event]
+    if is_changed:
+        new_events.append(await _set_paused(session, actor, board, is_paused=is_paused))
+    await messages.enqueue_messages(session, outgoing, new_events=new_events)
+
+
+async def _set_paused(
+    session: AsyncSession, actor: Actor, board: Board, *, is_paused: bool
+) -> events.NewEvent:
+    board.paused_at = now() if is_paused else None
+    board.updated_at = now()
+    board.version += 1
+    await session.flush()
+    await provisioning.request_board_sync(session, board)
+    type = EventType.BOARD_PAUSED if is_paused else EventType.BOARD_RESUMED
+    return board_event(type, actor, board)
+
+
+async def _command_messages(
+    session: AsyncSession, actor: Actor, board: Board, command: str
+) -> list[messages.OutgoingMessage]:
+    """Build a message with the command for each agent of the board but the actor."""
+    agents = select(Agent).where(Agent.board_id == board.id, Agent.id != actor.id)
+    return [
+        messages.OutgoingMessage(to=agent, content=command, board=board, sender=actor, deliver=True)
+        for agent in await session.scalars(agents.order_by(Agent.created_at, Agent.id))
+    ]

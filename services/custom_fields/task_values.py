@@ -1,0 +1,184 @@
+"""The values of custom fields on tasks: query, check and store them."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, func, null, select
+from sqlalchemy import delete as delete_rows
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Invalid
+from models import Board, BoardCustomField, CustomField, CustomFieldValue, FieldType, Task, new_id
+from services.custom_fields.validation import MAX_NAME_LENGTH, find_value_error, is_blank
+
+FIELD_NAME = "custom_field_values"
+MAX_REPORTED_KEYS = 50  # unknown keys in an error
+
+
+@dataclass(frozen=True)
+class BoundField:
+    """A custom field of a board, with the stored value of one task."""
+
+    id: UUID
+    key: str
+    type: FieldType
+    regex: str | None
+    required: bool
+    default: Any
+    stored: Any = None  # None: the default applies
+
+    def value_after(self, given: Mapping[str, object]) -> Any:
+        """Return the effective value after a change; null resets it to the default."""
+        value = given.get(self.key, self.stored)
+        return self.default if value is None else value
+
+
+def task_values_query() -> ColumnElement[Any]:
+    """Select the effective values by key for a task of the enclosing query."""
+    value = func.coalesce(CustomFieldValue.value, CustomField.default_value)
+    values = func.jsonb_object_agg(CustomField.field_key, value)
+    query = _join_fields(select(func.coalesce(values, func.jsonb_build_object())), of_tasks=True)
+    return query.where(BoardCustomField.board_id == Task.board_id).correlate(Task).scalar_subquery()
+
+
+def bound_fields_query(board_id: UUID, *, of_tasks: bool) -> ColumnElement[Any]:
+    """Select the fields of a board in the form that `build_bound_fields` expects.
+
+    With `of_tasks`, they include the stored values of a task of the enclosing query.
+    """
+    stored = CustomFieldValue.value if of_tasks else null()
+    columns = (
+        CustomField.id,
+        CustomField.field_key,
+        CustomField.field_type,
+        CustomField.validation_regex,
+        CustomField.required,
+        CustomField.default_value,
+        stored,
+    )
+    fields = func.jsonb_agg(
+        aggregate_order_by(func.jsonb_build_array(*columns), CustomField.field_key)
+    )
+    query = _join_fields(select(func.coalesce(fields, func.jsonb_build_array())), of_tasks=of_tasks)
+    query = query.where(BoardCustomField.board_id == board_id)
+    return query.correlate(Task).scalar_subquery() if of_tasks else query.scalar_subquery()
+
+
+def build_bound_fields(rows: Iterable[Sequence[Any]]) -> list[BoundField]:
+    """Build the fields from a result of `bound_fields_query`."""
+    return [BoundField(UUID(id), key, FieldType(type), *rest) for id, key, type, *rest in rows]
+
+
+def check_values(fields: Collection[BoundField], given: Mapping[str, object]) -> None:
+    """Raise Invalid if the given values are not valid for these fields (contract 3.5)."""
+    known = {field.key: field for field in fields}
+    unknown = [key[:MAX_NAME_LENGTH] for key in sorted(given.keys() - known)[:MAX_REPORTED_KEYS]]
+    if unknown:
+        reason = "This board has no such custom fields."
+        raise Invalid("unknown_custom_fields", reason, field=FIELD_NAME, unknown_field_keys=unknown)
+    for key, value in given.items():
+        _check_value(known[key], value)
+    missing = sorted(f.key for f in fields if f.required and is_blank(f.value_after(given)))
+    if missing:
+        raise Invalid(
+            "custom_fields_required",
+            f"On this board every task says this: {', '.join(missing)}.",
+            field=FIELD_NAME,
+            missing_field_keys=missing,
+        )
+
+
+def diff_values(fields: Iterable[BoundField], given: Mapping[str, object]) -> dict[str, list[Any]]:
+    """Return the effective values before and after, by key, where they differ."""
+    values = {field.key: [field.value_after({}), field.value_after(given)] for field in fields}
+    return {key: [before, after] for key, (before, after) in values.items() if before != after}
+
+
+async def store_initial_values(
+    session: AsyncSession, task: Task, fields: Iterable[BoundField], given: Mapping[str, object]
+) -> None:
+    """Store the given values of a new task, and the current defaults for the others."""
+    initial = {field.id: field.value_after(given) for field in fields}
+    await _write_values(
+        session, task, {id: value for id, value in initial.items() if value is not None}
+    )
+
+
+async def store_values(
+    session: AsyncSession, task: Task, fields: Iterable[BoundField], given: Mapping[str, object]
+) -> None:
+    """Store the given values of a task in one statement; null deletes a stored value."""
+    await _write_values(
+        session, task, {field.id: given[field.key] for field in fields if field.key in given}
+    )
+
+
+async def _write_values(session: AsyncSession, task: Task, values: Mapping[UUID, object]) -> None:
+    at = now()
+    shared = {"task_id": task.id, "created_at": at, "updated_at": at}
+    rows = [
+        {"id": new_id(), "task_custom_field_definition_id": id, "value": value, **shared}
+        for id, value in values.items()
+        if value is not None
+    ]
+    cleared_ids = [id for id, value in values.items() if value is None]
+    statement: Any = delete_rows(CustomFieldValue).where(
+        CustomFieldValue.task_id == task.id,
+        CustomFieldValue.task_custom_field_definition_id.in_(cleared_ids),
+    )
+    if rows:
+        upsert = insert(CustomFieldValue).values(rows)
+        upsert = upsert.on_conflict_do_update(
+            constraint="uq_task_custom_field_values_pair",
+            set_={"value": upsert.excluded.value, "updated_at": at},
+        )
+        statement = upsert.add_cte(statement.cte("cleared")) if cleared_ids else upsert
+    if values:
+        await session.execute(statement.execution_options(synchronize_session=False))
+
+
+def _join_fields(query: Select[Any], *, of_tasks: bool) -> Select[Any]:
+    """Join the fields of boards and, with `of_tasks`, the values of the enclosing query's task."""
+    binding, value = BoardCustomField, CustomFieldValue
+    query = query.select_from(binding).join(
+        CustomField, CustomField.id == binding.task_custom_field_definition_id
+    )
+    if not of_tasks:
+        return query
+    is_own_value = and_(
+        value.task_custom_field_definition_id == CustomField.id, value.task_id == Task.id
+    )
+    return query.outerjoin(value, is_own_value)
+
+
+def _check_value(field: BoundField, value: object) -> None:
+    reason = find_value_error(field.type, field.regex, value)
+    if reason is not None:
+        raise Invalid(
+            "custom_field_value_invalid",
+            f"{field.key} {reason}.",
+            field=FIELD_NAME,
+            field_key=field.key,
+            field_type=field.type.value,
+            reason=f"The value {reason}.",
+        )
+
+
+async def filter_valid_rows(
+    session: AsyncSession, board: Board, rows: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Return the rows whose values are still valid for the fields of a locked board."""
+    if not rows:
+        return []
+    found = await session.scalar(select(bound_fields_query(board.id, of_tasks=False)))
+    fields = {str(field.id): field for field in build_bound_fields(found or [])}
+    return [row for row in rows if _is_valid_row(row, fields)]
+
+
+def _is_valid_row(row: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+    field = fields.get(row["task_custom_field_definition_id"])
+    return field is not None and find_value_error(field.type, field.regex, row["value"]) is None

@@ -1,0 +1,165 @@
+"""Record events, and read the latest ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ScalarSelect, bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+
+from core.db.listen import CHANNEL
+from models import Actor, Agent, Approval, Board, Event, EventType, Task, User, new_id
+
+_INSERT_EVENTS = text("""
+    with locks as materialized (
+        select pg_advisory_xact_lock(hashtextextended(id, 0)), pg_notify(:channel, id)
+        from unnest(cast(:organizations as text[])) as id
+    )
+    insert into activity_events (
+        id, type, organization_id, board_id, task_id, approval_id, agent_id, user_id, data,
+        created_at
+    )
+    select
+        id, type, organization_id, board_id, task_id, approval_id, agent_id, user_id, data,
+        clock_timestamp()
+    from jsonb_populate_recordset(null::activity_events, :rows) with ordinality
+    where (select count(*) from locks) > 0
+    order by ordinality
+    returning seq, created_at
+""").bindparams(bindparam("rows", type_=JSONB))
+"""Locks each organization, in order of id, before the numbers (seq) are assigned."""
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event to record. Related objects can be given as objects or ids."""
+
+    type: EventType
+    actor: Actor | None
+    _: KW_ONLY
+    organization_id: UUID
+    board: Board | UUID | None = None
+    task: Task | UUID | None = None
+    approval: Approval | UUID | None = None
+    subject: Agent | UUID | None = None  # the affected agent; by default the acting agent
+    id: UUID | None = None
+    data: Mapping[str, object] | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the columns of the event except `seq` and `created_at`."""
+        agent = self.subject or (self.actor if isinstance(self.actor, Agent) else None)
+        return {
+            "id": self.id or new_id(),
+            "type": self.type,
+            "organization_id": self.organization_id,
+            "board_id": _id(self.board),
+            "task_id": _id(self.task),
+            "approval_id": _id(self.approval),
+            "agent_id": _id(agent),
+            "user_id": self.actor.id if isinstance(self.actor, User) else None,
+            "data": dict(self.data or {}),
+        }
+
+
+async def record_event(
+    session: AsyncSession,
+    type: EventType,
+    actor: Actor | None,
+    *,
+    organization_id: UUID,
+    board: Board | None = None,
+    task: Task | None = None,
+    approval: Approval | None = None,
+    subject: Agent | None = None,
+    id: UUID | None = None,
+    data: dict[str, object] | None = None,
+) -> Event:
+    """Record an event, and notify the organization's subscribers when the transaction commits.
+
+    `subject` is the affected agent if it is not the actor. Call this last in a transaction: until
+    the commit no other transaction can record events of the organization. So numbers appear in
+    order of the commits: a subscriber that has read number 7 never finds a new number 6.
+    """
+    event = NewEvent(
+        type,
+        actor,
+        organization_id=organization_id,
+        board=board,
+        task=task,
+        approval=approval,
+        subject=subject,
+        id=id,
+        data=data,
+    )
+    [recorded] = await record_events(session, [event])
+    return recorded
+
+
+async def record_events(session: AsyncSession, new_events: Sequence[NewEvent]) -> list[Event]:
+    """Record several events, in this order, in one statement. See `record_event`."""
+    await session.flush()
+    if not new_events:
+        return []
+    rows = [event.to_row() for event in new_events]
+    values = {
+        "channel": CHANNEL,
+        "organizations": sorted({str(event.organization_id) for event in new_events}),
+        "rows": [{name: _json_value(value) for name, value in row.items()} for row in rows],
+    }
+    assigned = (await session.execute(_INSERT_EVENTS, values)).all()
+    return [
+        Event(**row, seq=seq, created_at=created_at)
+        for row, (seq, created_at) in zip(rows, assigned, strict=True)
+    ]
+
+
+def _id(value: Agent | Approval | Board | Task | UUID | None) -> UUID | None:
+    return value if value is None or isinstance(value, UUID) else value.id
+
+
+def _json_value(value: object) -> object:
+    return str(value) if isinstance(value, UUID) else value
+
+
+BATCH_SIZE = 200  # maximum number of events of one read
+
+
+async def get_last_seq(session: AsyncSession, organization_id: UUID) -> int:
+    """Return the number of the organization's last event; 0 if there is none."""
+    newest = select(Event.seq).where(Event.organization_id == organization_id)
+    return await session.scalar(newest.order_by(Event.seq.desc()).limit(1)) or 0
+
+
+async def get_last_seq_before(session: AsyncSession, organization_id: UUID, time: datetime) -> int:
+    """Return the number of the organization's last event before a time; 0 if there is none."""
+    earlier = select(Event.seq).where(
+        Event.organization_id == organization_id, Event.created_at < time
+    )
+    return await session.scalar(earlier.order_by(Event.seq.desc()).limit(1)) or 0
+
+
+async def list_events_after(
+    session: AsyncSession, organization_id: UUID, seq: int
+) -> Sequence[Event]:
+    """Return the organization's first events after number `seq`, at most BATCH_SIZE."""
+    later = select(Event).where(Event.organization_id == organization_id, Event.seq > seq)
+    return (await session.scalars(later.order_by(Event.seq).limit(BATCH_SIZE))).all()
+
+
+def deleted_agent_name(agent_id: InstrumentedAttribute[UUID | None]) -> ScalarSelect[str]:
+    """Select the name of an agent when it was deleted or unlinked; null if it never was."""
+    deleted = aliased(Event)
+    query = select(deleted.data["name"].astext)
+    query = query.where(deleted.agent_id == agent_id, deleted.type == EventType.AGENT_DELETED)
+    return query.order_by(deleted.created_at.desc()).limit(1).scalar_subquery()
+
+
+def deleted_author_name(comment_id: InstrumentedAttribute[UUID]) -> ScalarSelect[str]:
+    """Select the name of the deleted agent that wrote a comment."""
+    event = aliased(Event)
+    query = select(deleted_agent_name(event.agent_id)).where(event.id == comment_id)
+    return query.scalar_subquery()

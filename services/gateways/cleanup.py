@@ -1,0 +1,152 @@
+"""Cleanup of deleted gateways: our agents are removed from each as soon as it is reachable.
+
+A row remains after the deletion. It has the connection of the gateway and the keys of our agents.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Interval, cast, delete, func, literal, select, update
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from core.errors import AppError
+from models import Agent, Gateway, GatewayCleanup, GatewayConnectionMixin, OrphanedGatewayAgent
+from services.gateways import provisioning
+from services.gateways.connector import GatewayConnector
+
+CLEANUP_TIMEOUT = 20.0  # seconds for one attempt
+BATCH_SIZE = 20  # gateways in one run
+FIRST_DELAY = timedelta(seconds=30)  # longer than an attempt takes; doubled with each attempt
+MAX_DELAY = timedelta(minutes=10)
+MAX_DOUBLINGS = 10  # more would exceed the range of PostgreSQL's intervals after some days
+EXPIRES_AFTER = timedelta(days=7)  # then the cleanup is given up
+
+CONNECTION_ATTRIBUTES = tuple(GatewayConnectionMixin.__annotations__)
+
+log = logging.getLogger(__name__)
+
+
+async def run_cleanup(
+    open_transaction: TransactionFactory,
+    connector: GatewayConnector,
+    *,
+    clock: Callable[[], datetime] = now,
+) -> None:
+    """Remove our agents from all deleted gateways whose next attempt is due.
+
+    It may be interrupted at any point, and run in several processes at once. Each gateway is tried
+    for seven days.
+    """
+    async with open_transaction() as session:
+        expired = await delete_expired_cleanups(session, clock())
+        due = await claim_due_cleanups(session, clock())
+    for one in expired:
+        keys = ", ".join(one.agent_keys)
+        log.warning("Agents may be left on the gateway %s: %s (%s)", one.url, keys, one.last_error)
+    await asyncio.gather(
+        *[_clean_up_gateway(open_transaction, connector, one, clock) for one in due]
+    )
+
+
+def build_cleanup_insert(where: ColumnElement[bool]) -> Insert:
+    """Build the insert of cleanups for gateways that are about to be deleted.
+
+    The caller has locked these gateways and their agents.
+    """
+    at = now()
+    created = select(Agent.gateway_id, Agent.gateway_key.label("key")).where(
+        provisioning.MAY_EXIST_ON_GATEWAY, Agent.gateway_key != ""
+    )
+    orphaned = select(OrphanedGatewayAgent.gateway_id, OrphanedGatewayAgent.agent_key)
+    ours = created.union(orphaned).subquery("ours")
+    copied = [getattr(Gateway, name) for name in ("id", *CONNECTION_ATTRIBUTES)]
+    rows = (
+        select(*copied, func.jsonb_agg(ours.c.key), literal(0), literal(at), literal(at))
+        .join(ours, ours.c.gateway_id == Gateway.id)
+        .where(where)
+        .group_by(Gateway.id)
+    )
+    copied_to = [getattr(GatewayCleanup, name) for name in ("id", *CONNECTION_ATTRIBUTES)]
+    columns = [*copied_to, "agent_keys", "attempts", "next_try_at", "created_at"]
+    return insert(GatewayCleanup).from_select(columns, rows)
+
+
+async def claim_due_cleanups(session: AsyncSession, moment: datetime) -> Sequence[GatewayCleanup]:
+    """Return the cleanups that are due, and postpone them, so that no other process gets them.
+
+    The attempt is counted now: also an interrupted one counts.
+    """
+    due = (
+        select(GatewayCleanup.id)
+        .where(GatewayCleanup.next_try_at <= moment)
+        .order_by(GatewayCleanup.next_try_at)
+        .limit(BATCH_SIZE)
+        .with_for_update(skip_locked=True)
+    )
+    factor = func.power(2, func.least(GatewayCleanup.attempts, MAX_DOUBLINGS))
+    delay = func.least(FIRST_DELAY * factor, MAX_DELAY)
+    attempted = {
+        "attempts": GatewayCleanup.attempts + 1,
+        "next_try_at": literal(moment) + cast(delay, Interval),
+    }
+    claimed = update(GatewayCleanup).where(GatewayCleanup.id.in_(due)).values(**attempted)
+    return (await session.scalars(claimed.returning(GatewayCleanup))).all()
+
+
+async def record_cleanup_result(
+    session: AsyncSession, cleanup: GatewayCleanup, started_at: datetime, error: str | None
+) -> None:
+    """Delete a successful cleanup, or record why it failed.
+
+    An agent whose creation was requested just before the deletion may appear late. So an attempt
+    counts as successful only if it started after that was possible.
+    """
+    is_it = GatewayCleanup.id == cleanup.id
+    if error is None and started_at >= cleanup.created_at + provisioning.CREATION_TIMEOUT:
+        await session.execute(delete(GatewayCleanup).where(is_it))
+    else:
+        await session.execute(update(GatewayCleanup).where(is_it).values(last_error=error))
+
+
+async def delete_expired_cleanups(
+    session: AsyncSession, moment: datetime
+) -> Sequence[GatewayCleanup]:
+    """Delete the cleanups that have failed for too long, and return them."""
+    has_failed = (GatewayCleanup.attempts > 0) & (GatewayCleanup.next_try_at <= moment)
+    is_old = GatewayCleanup.created_at < moment - EXPIRES_AFTER
+    expired = delete(GatewayCleanup).where(has_failed, is_old)
+    return (await session.scalars(expired.returning(GatewayCleanup))).all()
+
+
+async def _clean_up_gateway(
+    open_transaction: TransactionFactory,
+    connector: GatewayConnector,
+    cleanup: GatewayCleanup,
+    clock: Callable[[], datetime],
+) -> None:
+    """Try to remove our agents from one gateway, and record the result."""
+    started_at = clock()
+    error = await _try_cleanup(connector, cleanup)
+    async with open_transaction() as session:
+        await record_cleanup_result(session, cleanup, started_at, error)
+
+
+async def _try_cleanup(connector: GatewayConnector, cleanup: GatewayCleanup) -> str | None:
+    """Remove our agents from a gateway; return an error message unless all were removed."""
+    try:
+        async with asyncio.timeout(CLEANUP_TIMEOUT), connector.connect(cleanup) as client:
+            await client.get_hello()
+            await provisioning.remove_agents(client, cleanup.agent_keys)
+    except AppError as error:
+        return error.message
+    except TimeoutError:
+        return f"It did not answer in {CLEANUP_TIMEOUT:g} s."
+    except Exception:
+        log.exception("Leaving the gateway %s", cleanup.url)
+        return "Something went wrong here; the server's log says what."
+    return None

@@ -1,0 +1,39 @@
+"""The files of agents' workspaces, their first message, and their heartbeat text.
+
+`load_facts` loads what the files say, in one transaction; `render_files`, `render_scratch` and
+`render_first_message` render it without one. `plan_files` decides about the files that are present:
+the `content` of NEW and CHANGED ones is to be written, and its `content_digest` stored.
+"""
+
+from services.gateways.files.facts import (
+    AgentFacts,
+    AgentRole,
+    BoardFacts,
+    PersonFacts,
+    ServedBoard,
+    session_key_of,
+    workspace_path,
+)
+from services.gateways.files.instructions import (
+    list_board_requirements,
+    list_permissions,
+    list_prohibitions,
+)
+from services.gateways.files.loader import bundle_loader, load_agent_facts, load_facts
+from services.gateways.files.merge_plan import (
+    SHARED_FILE,
+    FilePlan,
+    FileState,
+    content_digest,
+    find_token,
+    plan_files,
+)
+from services.gateways.files.preview import LeadDraft, LeadPreview, preview_lead
+from services.gateways.files.renderer import (
+    FILE_NAMES,
+    MAX_USER_FILE_LENGTH,
+    render_files,
+    render_first_message,
+    render_handover,
+    render_scratch,
+)

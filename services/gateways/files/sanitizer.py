@@ -1,0 +1,72 @@
+"""Sanitize texts of users and agents, so that they cannot leave their place in a file.
+
+A name is one line. A longer text is enclosed in fences that are longer than any in it. No value is
+ever rendered as a template.
+"""
+
+import re
+import unicodedata
+
+VISIBLE_CONTROLS = "\t\u200c\u200d"  # the tab, and joiners of some scripts and emoji
+LINE_BREAKS = re.compile("\r\n|[\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+MAX_BACKTICKS = 40  # in a row
+BACKTICKS = re.compile("`{3,}")
+INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs"}  # Unicode: control and format characters
+
+TRUNCATION_MARK = "[…]"
+END_OF_MANAGED_PART = (
+    "<!-- Mission Control writes all above this line anew. What you write below it is kept. -->"
+)
+"""The last line of our part of AGENTS.md. Sanitized texts cannot contain it."""
+
+
+def to_line(value: object, max_length: int = 200) -> str:
+    """Return a value as one line of limited length, with apostrophes instead of backticks."""
+    text = " ".join(_remove_invisible(str(value)).split()).replace("`", "'")
+    return truncate(text, max_length)
+
+
+def to_block(value: object) -> str:
+    """Return a text of several lines without invisible characters and outer blanks."""
+    text = LINE_BREAKS.sub("\n", str(value))
+    lines = (_remove_invisible(one).rstrip() for one in text.split("\n"))
+    return "\n".join(lines).strip()
+
+
+def to_fenced_block(value: object, max_length: int) -> str:
+    """Enclose a text in fences that it cannot close, and note a truncation. None becomes ""."""
+    text = to_block("" if value is None else value)
+    if not text:
+        return ""
+    whole = BACKTICKS.sub(lambda run: run[0][:MAX_BACKTICKS], text)
+    text = truncate(whole, max_length)
+    longest = max((len(run) for run in BACKTICKS.findall(text)), default=2)
+    fence = "`" * (longest + 1)
+    block = f"{fence}text\n{text}\n{fence}"
+    if text == whole:
+        return block
+    return f"{block}\n(It is cut: {utf16_length(whole):,} characters in all.)"
+
+
+def truncate(text: str, max_length: int) -> str:
+    """Return a text of at most `max_length` UTF-16 units, with a mark if it is truncated."""
+    if utf16_length(text) <= max_length:
+        return text
+    room = max_length - utf16_length(TRUNCATION_MARK) - 1
+    kept = text.encode("utf-16-le")[: 2 * room].decode("utf-16-le", errors="ignore")
+    return f"{kept.rstrip()} {TRUNCATION_MARK}"
+
+
+def utf16_length(text: str) -> int:
+    """Return the length as gateways count: in UTF-16 code units, because they are JavaScript."""
+    return len(text.encode("utf-16-le", errors="surrogatepass")) // 2
+
+
+def _remove_invisible(text: str) -> str:
+    """Return a text without invisible characters and without our own line."""
+    visible = (
+        one
+        for one in text
+        if one in VISIBLE_CONTROLS or unicodedata.category(one) not in INVISIBLE_CATEGORIES
+    )
+    return "".join(visible).replace("<!-- Mission", "<!- Mission")

@@ -1,0 +1,115 @@
+"""Probes of gateways: executed without a transaction, then recorded in the gateway's row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from models import EventType, Gateway, Member
+from openclaw import ConnectionDiagnosis
+from services import events
+from services.gateways.connector import GatewayConnector
+from services.gateways.queries import get_gateway
+
+CheckRow = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """The connection checks of a gateway at one time, and the device token that it issued."""
+
+    checks: list[CheckRow]  # as in openclaw, with the time since when the result is the same
+    at: datetime
+    is_well: bool
+    gateway_version: str | None
+    encrypted_device_token: str | None
+
+    @classmethod
+    async def probe_gateway(cls, connector: GatewayConnector, gateway: Gateway) -> "ProbeResult":
+        """Probe a gateway. Never call it inside a transaction.
+
+        Raises Conflict if the stored secrets cannot be decrypted.
+        """
+        diagnosis = await connector.diagnose(gateway)
+        result = cls.from_diagnosis(connector, gateway.id, diagnosis)
+        return replace(result, checks=result.checks_since(gateway.checks))
+
+    @classmethod
+    def from_diagnosis(
+        cls, connector: GatewayConnector, gateway_id: UUID, diagnosis: ConnectionDiagnosis
+    ) -> "ProbeResult":
+        """Convert a diagnosis; the device token is encrypted."""
+        hello, since = diagnosis.hello, diagnosis.at.isoformat()
+        device_token = hello.device_token if hello else None
+        return cls(
+            checks=[asdict(check) | {"since": since} for check in diagnosis.checks],
+            at=diagnosis.at,
+            is_well=diagnosis.is_ok,
+            gateway_version=hello.version if hello else None,
+            encrypted_device_token=connector.encrypt(gateway_id, "device_token", device_token),
+        )
+
+    def checks_since(self, before: Sequence[CheckRow] | None) -> list[CheckRow]:
+        """Return the checks; unchanged ones keep their earlier `since`."""
+        known = {check["name"]: check for check in before or ()}
+        return [_keep_since(check, known.get(check["name"], {})) for check in self.checks]
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the gateway's attributes that store this result."""
+        stored: dict[str, Any] = {"checks": self.checks, "checked_at": self.at}
+        if self.gateway_version is not None:
+            stored["gateway_version"] = self.gateway_version
+        if self.encrypted_device_token is not None:
+            stored["encrypted_device_token"] = self.encrypted_device_token
+        return stored
+
+
+async def record_user_probe(
+    session: AsyncSession, member: Member, gateway: Gateway, result: ProbeResult
+) -> Gateway:
+    """Record a probe that a user requested, and return the gateway as it is then.
+
+    Raises NotFound if it was deleted meanwhile.
+    """
+    recorded = await record_probe(session, gateway, result)
+    return recorded or await get_gateway(session, member, gateway.id)
+
+
+async def record_probe(
+    session: AsyncSession, gateway: Gateway, result: ProbeResult
+) -> Gateway | None:
+    """Record a probe, and return the gateway; None if it was changed or deleted meanwhile.
+
+    A probe does not change the gateway's version. Only different check results are an event.
+    """
+    query = select(Gateway).where(Gateway.id == gateway.id, Gateway.version == gateway.version)
+    query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    row = await session.scalar(query)
+    if row is None:
+        return None
+    stored = result.attributes() | {"checks": result.checks_since(row.checks)}
+    is_different = row.checks != stored["checks"]
+    for name, value in stored.items():
+        setattr(row, name, value)
+    await session.flush()
+    if is_different:
+        await events.record_events(session, [_checks_changed_event(row)])
+    return row
+
+
+def _checks_changed_event(gateway: Gateway) -> events.NewEvent:
+    return events.NewEvent(
+        EventType.GATEWAY_UPDATED,
+        None,
+        organization_id=gateway.organization_id,
+        data={"gateway_id": str(gateway.id), "name": gateway.name, "changed": ["checks"]},
+    )
+
+
+def _keep_since(check: CheckRow, before: Mapping[str, Any]) -> CheckRow:
+    is_unchanged = all(check[key] == before.get(key) for key in ("state", "code"))
+    return check | {"since": before.get("since") or check["since"]} if is_unchanged else check

@@ -1,0 +1,38 @@
+"""Provisioning: create agents on their gateways, keep them up to date, and remove them.
+
+Commands record the desired state (`request_sync`, `move_agents`, `request_removal`). The
+`Reconciler`, a gateway job, carries it out step by step and records the progress in the agent's
+row. See docs/decisions/provisioning.md.
+"""
+
+from services.gateways.provisioning.desired_state import (
+    IS_NOT_BEING_REMOVED,
+    MANAGED_FILES,
+    MAY_EXIST_ON_GATEWAY,
+    move_agents,
+    orphan_agents,
+    request_board_sync,
+    request_removal,
+    request_sync,
+    start_provisioning,
+)
+from services.gateways.provisioning.heartbeat_config import (
+    NEVER,
+    has_quiet_heartbeat,
+    heartbeat_interval,
+)
+from services.gateways.provisioning.reconcile_pass import BundleBuilder, BundleLoader
+from services.gateways.provisioning.reconciler import Reconciler
+from services.gateways.provisioning.state_machine import (
+    CREATION_TIMEOUT,
+    ProvisioningStatus,
+    StepDuration,
+    provisioning_status,
+    step_duration,
+)
+from services.gateways.provisioning.steps import (
+    AgentFileBundle,
+    last_written_digests,
+    remove_agents,
+)
+from services.gateways.provisioning.store import load_tokens

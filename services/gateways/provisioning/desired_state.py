@@ -1,0 +1,231 @@
+"""Commands that record the desired state of agents on their gateways.
+
+Nothing here uses the network: the Reconciler of the gateway carries the changes out.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    FromClause,
+    String,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import (
+    Agent,
+    AgentStatus,
+    AgentToken,
+    Board,
+    DesiredState,
+    OrphanedGatewayAgent,
+    ProvisioningState,
+)
+from services.gateways.provisioning import state_machine
+
+IS_RUNNING = (Agent.desired_state == DesiredState.RUNNING) & Agent.is_linked.is_(False)
+
+IS_NOT_BEING_REMOVED = Agent.desired_state.is_distinct_from(DesiredState.GONE)
+
+MANAGED_FILES = ("AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md")
+"""The files that we keep up to date, unless the agent has changed them."""
+
+MAY_EXIST_ON_GATEWAY = Agent.desired_state.is_not(None) & Agent.is_linked.is_(False)
+"""Agents that we may have created on their gateways."""
+
+
+def start_provisioning(agent: Agent) -> None:
+    """Set the fields of a new agent so that it is provisioned on its gateway, if it has one."""
+    agent.openclaw_session_id = agent.session_key
+    if agent.gateway_id is None:
+        return
+    fresh = {"desired_state": DesiredState.RUNNING, "generation": 1, "wants_wake": True}
+    for name, value in (state_machine.begin_sync(now()) | fresh).items():
+        setattr(agent, name, value)
+
+
+async def request_sync(
+    session: AsyncSession,
+    where: ColumnElement[bool],
+    *,
+    wake: bool = False,
+    overwrite: Collection[str] = (),
+    rotate: bool = False,
+) -> Sequence[Agent]:
+    """Request that the gateways of these agents get their present data; return the agents.
+
+    `wake` starts a turn of each afterwards; `overwrite` names files that are written even if the
+    agent has changed them; `rotate` issues new tokens, the old ones stay valid until the new ones
+    are used. A wake that was requested before stays requested. Agents that are not provisioned are
+    skipped.
+    """
+    columns = state_machine.begin_sync(now()) | {"generation": Agent.generation + 1}
+    if wake:
+        columns |= state_machine.request_wake()
+    removed_keys = [["files", name] for name in overwrite]
+    if rotate:
+        removed_keys.append(["token"])
+    if removed_keys:
+        columns["provisioning_state"] = _state_without(removed_keys)
+    return await _update_agents(session, where & IS_RUNNING, columns)
+
+
+async def request_board_sync(
+    session: AsyncSession, board: Board, *, previous_gateway_id: UUID | None = None
+) -> None:
+    """Request a sync of all agents whose files mention a board.
+
+    They are its agents, and the agents that manage its gateway and its previous gateway.
+    """
+    gateway_ids = {board.gateway_id, previous_gateway_id} - {None}
+    if not gateway_ids:
+        return
+    gateway_agents = Agent.gateway_id.in_(gateway_ids) & Agent.board_id.is_(None)
+    await request_sync(session, or_(Agent.board_id == board.id, gateway_agents))
+
+
+async def request_removal(session: AsyncSession, agent: Agent, *, force: bool = False) -> bool:
+    """Request the removal of an agent from its gateway; return whether that is still pending.
+
+    Its tokens become invalid at once. Its row is deleted at once if the gateway never had the agent
+    or if the removal is forced.
+    """
+    never_existed = (
+        not agent.observed_generation and agent.provisioning_state == ProvisioningState()
+    )
+    if force or agent.desired_state is None or never_existed:
+        await _delete_agent(session, agent, forget=force)
+        return False
+    columns = state_machine.begin_removal(now()) | {
+        "generation": Agent.generation + 1,
+        "status": AgentStatus.DELETING,
+        "is_board_lead": False,
+    }
+    tokens = delete(AgentToken).where(AgentToken.agent_id == agent.id).cte("its_tokens")
+    await _update_agents(session, Agent.id == agent.id, columns, additional_cte=tokens)
+    return True
+
+
+async def orphan_agents(session: AsyncSession, where: ColumnElement[bool]) -> None:
+    """Request the removal from their gateways of agents whose rows are about to change or go."""
+    agents = select(Agent.gateway_id, Agent.gateway_key).where(where, MAY_EXIST_ON_GATEWAY)
+    locked = agents.order_by(Agent.id).with_for_update()
+    await session.execute(_orphan_insert(locked.subquery("left")))
+
+
+async def _delete_agent(session: AsyncSession, agent: Agent, *, forget: bool) -> None:
+    """Delete an agent's row. It is removed from its gateway as an orphan, unless `forget`."""
+    deleted = delete(Agent).where(Agent.id == agent.id)
+    session.expunge(agent)
+    if forget or agent.desired_state is None:
+        await session.execute(deleted.execution_options(synchronize_session=False))
+        return
+    orphan = deleted.returning(Agent.gateway_id, Agent.gateway_key).cte("gone")
+    await session.execute(_orphan_insert(orphan).add_cte(orphan))
+
+
+def _orphan_insert(agents: FromClause) -> Insert:
+    """Build the insert of orphans from rows of gateway id and agent key."""
+    at = now()
+    gateway_id, key = agents.c
+    rows = select(func.gen_random_uuid(), gateway_id, key, literal(0), literal(at), literal(at))
+    columns = ["id", "gateway_id", "agent_key", "attempts", "next_try_at", "created_at"]
+    statement = insert(OrphanedGatewayAgent).from_select(columns, rows.where(key != ""))
+    return statement.on_conflict_do_nothing()
+
+
+async def move_agents(
+    session: AsyncSession, where: ColumnElement[bool], gateway_id: UUID | None
+) -> Sequence[Agent]:
+    """Move agents to another gateway, to another key, or to no gateway; return the moved ones.
+
+    On their previous gateways they are removed, and their tokens there deleted. Agents that are on
+    this gateway under this key already are skipped.
+    """
+    key = _session_key_expression(gateway_id)
+    is_elsewhere = or_(
+        Agent.gateway_id.is_distinct_from(gateway_id),
+        Agent.openclaw_session_id.is_distinct_from(key),
+    )
+    is_moved = where & is_elsewhere & Agent.is_linked.is_(False)
+    is_moved &= Agent.desired_state.is_distinct_from(DesiredState.GONE)
+    await orphan_agents(session, is_moved)
+    agent_ids = select(Agent.id).where(is_moved, Agent.gateway_id.is_not(None))
+    is_stored = AgentToken.agent_id.in_(agent_ids) & AgentToken.encrypted_token.is_not(None)
+    await session.execute(delete(AgentToken).where(is_stored))
+    columns = {
+        "gateway_id": gateway_id,
+        "openclaw_session_id": key,
+        "generation": Agent.generation + 1,
+        "observed_generation": 0,
+        "provisioning_state": ProvisioningState(),
+        "listed_at": None,
+        "updated_at": now(),
+        "woken_at": None,
+        "checkin_deadline_at": None,
+    }
+    return await _update_agents(session, is_moved, columns | _initial_columns(gateway_id))
+
+
+def _state_without(paths: Sequence[Sequence[str]]) -> ColumnElement[Any]:
+    """Return the provisioning state without some keys of its JSON."""
+    state: ColumnElement[Any] = type_coerce(Agent.provisioning_state, JSONB)
+    for path in paths:
+        state = state.op("#-", return_type=JSONB())(cast(list(path), ARRAY(String)))
+    return state
+
+
+def _initial_columns(gateway_id: UUID | None) -> state_machine.ColumnChanges:
+    if gateway_id is None:
+        return {**state_machine.clear_step(), "desired_state": None, "wants_wake": False}
+    begun = state_machine.begin_sync(now())
+    return {**begun, "desired_state": DesiredState.RUNNING, "wants_wake": True}
+
+
+def _session_key_expression(gateway_id: UUID | None) -> ColumnElement[str | None]:
+    """Return Agent.session_key on a gateway, in SQL."""
+    if gateway_id is None:
+        return literal(None, String)
+    lead = func.concat("agent:lead-", Agent.board_id, ":main")
+    worker = func.concat("agent:mc-", Agent.id, ":main")
+    return case((Agent.is_board_lead, lead), else_=worker)
+
+
+def lock_in_order_condition(where: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return a condition that selects agents and locks them in order of id.
+
+    Changes of boards, gateways and their agents update many rows of agents at once: with any other
+    order two such changes could deadlock.
+    """
+    locked = select(Agent.id).where(where).order_by(Agent.id).with_for_update(key_share=True)
+    return Agent.id.in_(locked)
+
+
+async def _update_agents(
+    session: AsyncSession,
+    where: ColumnElement[bool],
+    columns: state_machine.ColumnChanges,
+    *,
+    additional_cte: CTE | None = None,
+) -> Sequence[Agent]:
+    """Update rows in one statement, refresh those that the session has, and return them."""
+    statement = update(Agent).where(lock_in_order_condition(where)).values(**columns)
+    statement = statement.returning(Agent)
+    if additional_cte is not None:
+        statement = statement.add_cte(additional_cte)
+    fresh = statement.execution_options(populate_existing=True, synchronize_session=False)
+    return (await session.scalars(fresh)).all()

@@ -1,0 +1,64 @@
+"""The heartbeat of an agent in its gateway's configuration, and the text it reads then. Pure.
+
+A gateway skips a heartbeat turn, without a model call, if the scratch text has only headings.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from core.clock import parse_duration
+from models import Agent
+
+QUIET_SCRATCH = "# Mission Control writes to this agent when something waits for it\n"
+
+NEVER = "0m"  # the interval of an agent without heartbeats
+DEFAULT_INTERVAL = "10m"
+GATEWAY_INTERVAL = re.compile(r"\d{1,6}[smh]")  # passed on unchanged
+
+
+def has_quiet_heartbeat(agent: Agent, *, is_paused: bool) -> bool:
+    """Return whether an agent's heartbeats must not call a model: unless it is set otherwise."""
+    return is_paused or (agent.heartbeat_config or {}).get("quiet") is not False
+
+
+def heartbeat_interval(agent: Agent) -> str:
+    """Return the interval of an agent's heartbeats in the gateway's syntax; `0m` is never."""
+    setting = (agent.heartbeat_config or {}).get("every")
+    text = setting.strip() if isinstance(setting, str) else DEFAULT_INTERVAL
+    interval = parse_duration(text)
+    if interval is None:
+        return DEFAULT_INTERVAL
+    if not interval:
+        return NEVER
+    is_valid = GATEWAY_INTERVAL.fullmatch(text)
+    return text if is_valid else f"{max(1, round(interval.total_seconds()))}s"
+
+
+def desired_heartbeat(agent: Agent) -> dict[str, str]:
+    """Return the heartbeat of an agent as an entry of a gateway's config.
+
+    Without a target the gateway would skip every turn of an agent that has no channel.
+    """
+    return {"every": heartbeat_interval(agent), "target": "none"}
+
+
+def is_configured(agent: Agent, config: Mapping[str, Any]) -> bool:
+    """Return whether a gateway's config has an entry for an agent."""
+    return agent.gateway_key in _agent_entries(config)
+
+
+def needs_update(agent: Agent, config: Mapping[str, Any]) -> bool:
+    """Return whether a gateway's config has another heartbeat for an agent."""
+    entry = _mapping_at(_agent_entries(config), agent.gateway_key or "")
+    present = _mapping_at(entry, "heartbeat")
+    return any(present.get(name) != value for name, value in desired_heartbeat(agent).items())
+
+
+def _agent_entries(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _mapping_at(_mapping_at(config, "agents"), "entries")
+
+
+def _mapping_at(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = value.get(name)
+    return part if isinstance(part, Mapping) else {}

@@ -1,0 +1,289 @@
+"""One pass over the agents of a gateway: load its roster, and execute one step per due agent."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.db.engine import TransactionFactory
+from models import Agent, OrphanedGatewayAgent, ProvisioningState, ProvisioningStep
+from openclaw import GatewayClient, GatewayError
+from services import messages
+from services.events import NewEvent
+from services.gateways.provisioning import events, state_machine, steps, store
+from services.gateways.provisioning.state_machine import StepFailure, Transition
+from services.gateways.provisioning.steps import (
+    AgentFileBundle,
+    AgentRoster,
+    StepContext,
+    StepDone,
+    StepOutcome,
+)
+
+BundleBuilder = Callable[[], AgentFileBundle]
+BundleLoader = Callable[
+    [AsyncSession, Sequence[Agent], Mapping[UUID, str]], Awaitable[Mapping[UUID, BundleBuilder]]
+]
+"""Loads what agents are given, with these tokens; a builder renders it on demand."""
+
+LOCAL_STEPS = (ProvisioningStep.WAKE, ProvisioningStep.CHECK_IN)
+"""Steps without calls of the gateway: the message worker delivers the wake message."""
+
+STEPS_OF_LISTED_AGENTS = (
+    ProvisioningStep.NAME,
+    ProvisioningStep.FILES,
+    ProvisioningStep.HEARTBEAT,
+    ProvisioningStep.SCRATCH,
+)
+"""Steps that are possible only while the gateway lists the agent."""
+
+EMPTY_BUNDLE = AgentFileBundle("", (), lambda _contents, _last: (), "", "")
+UNEXPECTED_FAILURE = StepFailure(
+    "unexpected", "Something went wrong here; the server's log says what."
+)
+NOT_LISTED_FAILURE = StepFailure("not_listed", "The gateway does not have the agent any more.")
+STILL_CREATING_FAILURE = StepFailure(
+    "coming", "The gateway may be about to have the agent.", counts_as_attempt=False
+)
+KEY_TAKEN_FAILURE = StepFailure(
+    "place_taken", "Another agent has its place there, and has to be removed first."
+)
+
+Answer = TypeVar("Answer")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DueAgent:
+    """An agent with a due step, and what the step needs."""
+
+    agent: Agent
+    token: str
+    is_paused: bool
+    bundle_builder: BundleBuilder | None = None
+
+    def with_bundle_builder(self, builder: BundleBuilder | None) -> "DueAgent":
+        """Return a copy with a bundle builder."""
+        return replace(self, bundle_builder=builder)
+
+    def build_bundle(self) -> AgentFileBundle:
+        """Render the agent's files and texts."""
+        assert self.bundle_builder is not None
+        return self.bundle_builder()
+
+
+class ReconcilePass:
+    """One pass. No transaction is open while the gateway is called."""
+
+    def __init__(
+        self,
+        open_transaction: TransactionFactory,
+        client: GatewayClient,
+        workload: store.GatewayWorkload,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._open_transaction = open_transaction
+        self._client = client
+        self._workload = workload
+        self._clock = clock
+
+    async def run_local_steps(self, due: Sequence[DueAgent]) -> None:
+        """Execute the steps that do not need the gateway: wake agents, evaluate check-ins."""
+        for one in due:
+            if one.agent.step is ProvisioningStep.CHECK_IN:
+                await self._check_in(one)
+            elif one.agent.step is ProvisioningStep.WAKE:
+                await self._wake(one)
+
+    async def run_gateway_steps(self, due: Sequence[DueAgent], *, record_roster: bool) -> bool:
+        """Execute the other steps; return whether the roster was recorded, if requested."""
+        due = [one for one in due if one.agent.step not in LOCAL_STEPS]
+        roster = await self._call_gateway(lambda: AgentRoster.load(self._client))
+        if isinstance(roster, StepFailure):
+            for one in due:
+                await self._record_outcome(one, roster)
+            for orphan in self._workload.orphans:
+                await self._postpone_orphan(orphan, roster)
+            return False
+        if record_roster:
+            await self._record_roster(roster)
+        for orphan in self._workload.orphans:
+            await self._remove_orphan(roster, orphan)
+        await self._run_steps(due, roster)
+        return record_roster
+
+    async def _run_steps(self, due: Sequence[DueAgent], roster: AgentRoster) -> None:
+        """Execute one step per agent while the connection lasts; all heartbeats at once."""
+        heartbeats = [one for one in due if _is_heartbeat_step(one, roster)]
+        for one in due:
+            if one not in heartbeats and self._client.is_connected:
+                await self._run_step(one, roster)
+        if heartbeats and self._client.is_connected:
+            await self._configure_heartbeats(heartbeats)
+
+    async def _record_roster(self, roster: AgentRoster) -> None:
+        """Record which agents the gateway lists, and create lost ones again."""
+        moment, gateway_id, keys = self._clock(), self._workload.gateway.id, roster.names.keys()
+        async with self._open_transaction() as session:
+            back = await store.record_listed_agents(session, gateway_id, keys, moment)
+            lost = await store.list_lost_agents(session, gateway_id, keys, moment)
+            new_events = [events.agent_back_online(agent) for agent in back]
+            for agent in lost:
+                transition = state_machine.recreate_lost_agent(agent, moment)
+                new_events += await self._apply_in(session, agent, transition)
+            await events.record_if_any(session, new_events)
+
+    async def _run_step(self, one: DueAgent, roster: AgentRoster) -> None:
+        """Execute a step of a single agent."""
+        step = one.agent.step
+        if step is ProvisioningStep.REMOVE:
+            await self._remove(one, roster)
+        elif step in STEPS_OF_LISTED_AGENTS and not roster.has(one.agent):
+            await self._handle_missing(one)
+        elif step is ProvisioningStep.CREATE and one.agent.gateway_key in self._workload.taken_keys:
+            await self._record_outcome(one, KEY_TAKEN_FAILURE)
+        else:
+            await self._record_outcome(one, await self._execute_step(one, roster))
+
+    async def _execute_step(self, one: DueAgent, roster: AgentRoster) -> StepOutcome:
+        async def record_intent(state: ProvisioningState) -> bool:
+            async with self._open_transaction() as session:
+                columns = {"provisioning_state": state}
+                return await store.compare_and_set(session, one.agent, columns) is not None
+
+        async def execute() -> StepOutcome:
+            bundle = one.build_bundle() if one.bundle_builder else EMPTY_BUNDLE
+            context = StepContext(
+                one.agent, self._client, roster, bundle, record_intent, one.is_paused
+            )
+            return await steps.STEPS[one.agent.step or ProvisioningStep.CREATE](context)
+
+        return await self._call_gateway(execute)
+
+    async def _configure_heartbeats(self, due: Sequence[DueAgent]) -> None:
+        agents = [one.agent for one in due]
+        outcomes = await self._call_gateway(
+            lambda: steps.configure_heartbeats(self._client, agents)
+        )
+        if isinstance(outcomes, StepFailure):
+            outcomes = [outcomes] * len(due)
+        for one, outcome in zip(due, outcomes, strict=True):
+            await self._record_outcome(one, outcome)
+
+    async def _wake(self, one: DueAgent) -> None:
+        """Enqueue the message that starts an agent; it has to check in by the deadline."""
+        if one.is_paused:
+            await self._apply(one.agent, Transition(state_machine.clear_step()))
+            return
+
+        async def build_bundle() -> AgentFileBundle:
+            return one.build_bundle()
+
+        bundle = await self._call_gateway(build_bundle)
+        if isinstance(bundle, StepFailure):
+            await self._record_outcome(one, bundle)
+            return
+        async with self._open_transaction() as session:
+            columns = state_machine.next_step(one.agent, self._clock()).columns
+            if await store.compare_and_set(session, one.agent, columns) is not None:
+                message = events.wake_message(one.agent, bundle.first_message)
+                await messages.enqueue_messages(session, [message])
+
+    async def _check_in(self, one: DueAgent) -> None:
+        """Continue if a woken agent has checked in; otherwise wake it again or fail."""
+        agent, moment = one.agent, self._clock()
+        is_back = state_machine.has_checked_in(agent)
+        follow = state_machine.next_step if is_back else state_machine.retry_wake_or_fail
+        await self._apply(agent, follow(agent, moment))
+
+    async def _remove(self, one: DueAgent, roster: AgentRoster) -> None:
+        """Remove an agent from the gateway, then delete its row."""
+        key = one.agent.gateway_key or ""
+        result = await self._call_gateway(lambda: steps.remove_agent(self._client, roster, key))
+        if result is False and state_machine.may_still_be_created(one.agent, self._clock()):
+            result = STILL_CREATING_FAILURE
+        if isinstance(result, StepFailure):
+            await self._record_outcome(one, result)
+            return
+        async with self._open_transaction() as session:
+            if await store.delete_removed_agent(session, one.agent):
+                await events.record_if_any(session, [events.agent_removed(one.agent)])
+
+    async def _remove_orphan(self, roster: AgentRoster, orphan: OrphanedGatewayAgent) -> None:
+        """Remove from the gateway an agent whose row is deleted."""
+        async with self._open_transaction() as session:
+            if not await store.orphan_exists(session, orphan):
+                return
+        key = orphan.agent_key
+        result = await self._call_gateway(lambda: steps.remove_agent(self._client, roster, key))
+        created_until = orphan.created_at + state_machine.CREATION_TIMEOUT
+        if result is False and self._clock() < created_until:
+            result = STILL_CREATING_FAILURE
+        if isinstance(result, StepFailure):
+            await self._postpone_orphan(orphan, result)
+            return
+        async with self._open_transaction() as session:
+            await store.delete_orphan(session, orphan)
+
+    async def _postpone_orphan(self, orphan: OrphanedGatewayAgent, failure: StepFailure) -> None:
+        delay = timedelta(seconds=state_machine.retry_delay(orphan.attempts + 1))
+        async with self._open_transaction() as session:
+            await store.postpone_orphan(session, orphan, failure.reason, self._clock() + delay)
+
+    async def _handle_missing(self, one: DueAgent) -> None:
+        """Retry with an agent that is not listed any more; create it again after the deadline."""
+        deadline = one.agent.step_deadline_at
+        if deadline is None or self._clock() >= deadline:
+            transition = state_machine.recreate_lost_agent(one.agent, self._clock())
+            await self._apply(one.agent, transition)
+        else:
+            await self._record_outcome(one, NOT_LISTED_FAILURE)
+
+    async def _record_outcome(self, one: DueAgent, outcome: StepOutcome) -> None:
+        """Record the outcome of a step: continue, or schedule a retry."""
+        moment = self._clock()
+        if isinstance(outcome, StepDone):
+            transition = state_machine.next_step(one.agent, moment, is_paused=one.is_paused)
+            state = state_machine.with_step_time(one.agent, outcome.state, moment)
+            await self._apply(one.agent, transition.with_columns(provisioning_state=state))
+        elif isinstance(outcome, StepFailure):
+            await self._apply(one.agent, state_machine.schedule_retry(one.agent, moment, outcome))
+
+    async def _apply(self, agent: Agent, transition: Transition) -> None:
+        async with self._open_transaction() as session:
+            new_events = await self._apply_in(session, agent, transition)
+            await events.record_if_any(session, new_events)
+
+    async def _apply_in(
+        self, session: AsyncSession, agent: Agent, transition: Transition
+    ) -> list[NewEvent]:
+        """Apply a transition unless the row has changed, and return its event to be recorded."""
+        new_events = events.transition_events(agent, transition)
+        changed = await store.compare_and_set(session, agent, transition.columns)
+        return new_events if changed is not None else []
+
+    async def _call_gateway(self, call: Callable[[], Awaitable[Answer]]) -> Answer | StepFailure:
+        """Call the gateway and convert every error, expected or not, to a StepFailure.
+
+        Database errors are raised: without a database the failure cannot be recorded.
+        """
+        try:
+            return await call()
+        except GatewayError as error:
+            return steps.step_failure_of(error, self._workload.gateway.url)
+        except (SQLAlchemyError, OSError):
+            raise
+        except Exception:
+            log.exception("A step at the gateway %s", self._workload.gateway.id)
+            return UNEXPECTED_FAILURE
+
+
+def _is_heartbeat_step(one: DueAgent, roster: AgentRoster) -> bool:
+    """Return whether a step is executed together with others, by one change of the config."""
+    return one.agent.step is ProvisioningStep.HEARTBEAT and roster.has(one.agent)

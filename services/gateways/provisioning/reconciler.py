@@ -1,0 +1,129 @@
+"""The gateway job that makes the agents on a gateway what they should be.
+
+It uses the existing connection to the gateway and executes one step of each agent at a time. It
+may be stopped at any point: another process continues. If two run at once, each step is executed
+once.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from core.db.listen import PostgresListener
+from core.security.encryption import SecretCipher
+from models import Gateway, ProvisioningStep
+from openclaw import GatewayClient
+from services.gateways.provisioning import store
+from services.gateways.provisioning.reconcile_pass import (
+    LOCAL_STEPS,
+    BundleLoader,
+    DueAgent,
+    ReconcilePass,
+)
+
+POLL_INTERVAL = 5.0  # seconds, even without notifications
+DEBOUNCE = 0.2  # seconds in which several notifications become one
+MIN_PASS_INTERVAL = 0.02  # seconds between two passes, however much is due
+ROSTER_INTERVAL = timedelta(seconds=60)  # between two records of the agents that a gateway lists
+
+STEPS_WITH_BUNDLE = (
+    ProvisioningStep.CREATE,
+    ProvisioningStep.FILES,
+    ProvisioningStep.SCRATCH,
+    ProvisioningStep.WAKE,
+)
+
+
+class Reconciler:
+    """A gateway job: reconciles the agents of each gateway with their desired state."""
+
+    def __init__(
+        self,
+        open_transaction: TransactionFactory,
+        listener: PostgresListener,
+        cipher: SecretCipher,
+        load_bundles: BundleLoader,
+        *,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self._open_transaction = open_transaction
+        self._listener = listener
+        self._cipher = cipher
+        self._load_bundles = load_bundles
+        self._clock = clock
+        self._roster_recorded_at: dict[UUID, datetime] = {}
+
+    async def __call__(self, gateway: Gateway, client: GatewayClient) -> None:
+        """Work for a gateway until cancelled. Deadlines do not pass while it is unreachable."""
+        await self.extend_deadlines(gateway.id)
+        with self._listener.subscribe(str(gateway.organization_id)) as notified:
+            while True:
+                if not client.is_connected:
+                    await self._wait_until_connected(gateway.id, client)
+                notified.clear()
+                next_at = await self.reconcile(gateway.id, client)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(notified.wait(), self._wait_time(next_at))
+                    await asyncio.sleep(DEBOUNCE)
+
+    async def extend_deadlines(self, gateway_id: UUID) -> None:
+        """Take over a gateway: extend the deadlines that passed while nobody worked for it."""
+        async with self._open_transaction() as session:
+            await store.extend_overdue_deadlines(session, gateway_id, self._clock())
+
+    async def resume(self, gateway_id: UUID, after: timedelta) -> None:
+        """Continue with a gateway after it was unreachable for some time, which does not count."""
+        async with self._open_transaction() as session:
+            await store.shift_deadlines(session, gateway_id, after)
+            await store.retry_failed_steps(session, gateway_id, self._clock())
+
+    async def reconcile(self, gateway_id: UUID, client: GatewayClient) -> datetime | None:
+        """Execute the next step of each due agent; return when more will be due."""
+        moment = self._clock()
+        async with self._open_transaction() as session:
+            workload = await store.load_workload(session, gateway_id, moment)
+            if workload is None:
+                return None
+            due = await self._prepare_due_agents(session, workload)
+        one_pass = ReconcilePass(self._open_transaction, client, workload, self._clock)
+        await one_pass.run_local_steps(due)
+        recorded_at = self._roster_recorded_at.get(gateway_id)
+        is_time = recorded_at is None or moment - recorded_at >= ROSTER_INTERVAL
+        needs_gateway = any(one.agent.step not in LOCAL_STEPS for one in due)
+        if is_time or workload.orphans or needs_gateway:
+            is_recorded = await one_pass.run_gateway_steps(due, record_roster=is_time)
+            self._roster_recorded_at |= {gateway_id: moment} if is_recorded else {}
+        return moment if due or workload.orphans else workload.next_at
+
+    async def _prepare_due_agents(
+        self, session: AsyncSession, workload: store.GatewayWorkload
+    ) -> Sequence[DueAgent]:
+        """Load what the due agents are to be given: tokens for their files, and bundles."""
+        with_files = [one.agent for one in workload.due if one.agent.step is ProvisioningStep.FILES]
+        tokens = await store.ensure_tokens(session, self._cipher, with_files) if with_files else {}
+        due = [
+            DueAgent(*tokens.get(one.agent.id, (one.agent, "")), is_paused=one.is_paused)
+            for one in workload.due
+            if one.agent.step is not ProvisioningStep.FILES or one.agent.id in tokens
+        ]
+        readers = [one.agent for one in due if one.agent.step in STEPS_WITH_BUNDLE]
+        token_of = {one.agent.id: one.token for one in due}
+        builders = await self._load_bundles(session, readers, token_of) if readers else {}
+        return [one.with_bundle_builder(builders.get(one.agent.id)) for one in due]
+
+    async def _wait_until_connected(self, gateway_id: UUID, client: GatewayClient) -> None:
+        since = self._clock()
+        await client.wait_connected()
+        await self.resume(gateway_id, self._clock() - since)
+
+    def _wait_time(self, next_at: datetime | None) -> float:
+        if next_at is None:
+            return POLL_INTERVAL
+        seconds = (next_at - self._clock()).total_seconds()
+        return min(max(seconds, MIN_PASS_INTERVAL), POLL_INTERVAL)

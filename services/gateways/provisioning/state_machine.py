@@ -1,0 +1,299 @@
+"""The state machine of provisioning: which step follows, when, and which event that records.
+
+Pure functions. A transition holds the columns of the agent's row that change; functions that
+return ColumnChanges record no event.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from models import Agent, DesiredState, EventType, ProvisioningState, ProvisioningStep
+
+ColumnChanges = dict[str, Any]
+"""Values by the names of Agent's attributes."""
+
+STEP_ORDER = tuple(step for step in ProvisioningStep if step is not ProvisioningStep.REMOVE)
+
+STEP_TIMEOUTS: Mapping[ProvisioningStep, timedelta] = {
+    **dict.fromkeys(ProvisioningStep, timedelta(seconds=60)),
+    ProvisioningStep.FILES: timedelta(seconds=120),
+    ProvisioningStep.HEARTBEAT: timedelta(
+        seconds=180
+    ),  # a gateway may postpone config changes by a minute
+    ProvisioningStep.SCRATCH: timedelta(seconds=120),
+    ProvisioningStep.CHECK_IN: timedelta(
+        seconds=180
+    ),  # a first turn may take minutes (contract, W-29)
+    ProvisioningStep.REMOVE: timedelta(seconds=120),
+}
+"""How long a step may take, with all its attempts, before it counts as failed."""
+
+FIRST_RETRY_DELAY = 2.0  # seconds; doubled with each attempt
+MAX_RETRY_DELAY = 60.0  # seconds
+FAILED_STEP_RETRY_AFTER = timedelta(minutes=10)  # a failed step is retried automatically
+MAX_WAKES = 3  # then the agent counts as not responding
+CREATION_TIMEOUT = timedelta(seconds=45)  # a requested agent is listed within this time, or never
+RECREATE_AT_MOST_EVERY = timedelta(days=1)  # if the gateway lost the agent
+
+
+@dataclass(frozen=True)
+class StepFailure:
+    """Why a step did not succeed: an error code, a sentence, and a command that may help."""
+
+    code: str
+    reason: str
+    command: str | None = None
+    retry_after: float | None = None  # seconds, if the gateway asks for a delay
+    counts_as_attempt: bool = True  # False for conditions that end without intervention
+    is_permanent: bool = False  # retries cannot succeed
+
+
+class ProvisioningStatus(StrEnum):
+    """The progress of an agent's provisioning. The values are part of the API."""
+
+    DONE = "done"
+    WORKING = "working"
+    WAITING = "waiting"  # for its gateway, which is unreachable
+    PAUSED = "paused"  # the agent is up to date and is woken when its board is resumed
+    FAILED = "failed"  # the agent's `provision_failure` has the reason
+    REMOVING = "removing"
+
+
+@dataclass(frozen=True)
+class StepDuration:
+    """How long the current step has taken, with all its attempts, and how long it may take."""
+
+    passed: timedelta
+    limit: timedelta
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A change of an agent's row, and the event that it records, if any."""
+
+    columns: ColumnChanges
+    event: EventType | None = None
+    event_data: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_columns(self, **columns: Any) -> "Transition":
+        """Return the same transition with more columns."""
+        return replace(self, columns=self.columns | columns)
+
+
+def provisioning_status(agent: Agent, moment: datetime) -> ProvisioningStatus | None:
+    """Return the progress of an agent's provisioning; None if the agent is not provisioned."""
+    if agent.desired_state is None:
+        return None
+    if agent.provision_failure is not None:
+        return ProvisioningStatus.FAILED
+    if agent.step is None:
+        return ProvisioningStatus.PAUSED if agent.wants_wake else ProvisioningStatus.DONE
+    if agent.step_deadline_at is not None and agent.step_deadline_at < moment:
+        return ProvisioningStatus.WAITING
+    is_removed = agent.desired_state is DesiredState.GONE
+    return ProvisioningStatus.REMOVING if is_removed else ProvisioningStatus.WORKING
+
+
+def step_duration(agent: Agent, moment: datetime) -> StepDuration | None:
+    """Return how long the current step has taken; None if no step has a deadline."""
+    is_check_in = agent.step is ProvisioningStep.CHECK_IN
+    deadline = agent.checkin_deadline_at if is_check_in else agent.step_deadline_at
+    if agent.step is None or deadline is None:
+        return None
+    started_at = deadline - STEP_TIMEOUTS[agent.step]
+    if is_check_in and agent.woken_at:
+        started_at = agent.woken_at
+    return StepDuration(max(moment - started_at, timedelta()), deadline - started_at)
+
+
+def begin_sync(moment: datetime) -> ColumnChanges:
+    """Start with the first step, without failures and attempts."""
+    return {
+        **_start_step(ProvisioningStep.CREATE, moment),
+        "provision_failure": None,
+        "wake_attempts": 0,
+    }
+
+
+def begin_removal(moment: datetime) -> ColumnChanges:
+    """Start to remove an agent."""
+    gone = {"desired_state": DesiredState.GONE, "wants_wake": False, "checkin_deadline_at": None}
+    return {**_start_step(ProvisioningStep.REMOVE, moment), "provision_failure": None, **gone}
+
+
+def may_still_be_created(agent: Agent, moment: datetime) -> bool:
+    """Return whether the gateway may still be creating an agent that it does not list."""
+    deadline = agent.step_deadline_at
+    if agent.listed_at is not None or deadline is None:
+        return False
+    return moment < deadline - STEP_TIMEOUTS[ProvisioningStep.REMOVE] + CREATION_TIMEOUT
+
+
+def next_step(agent: Agent, moment: datetime, *, is_paused: bool = False) -> Transition:
+    """Continue after a completed step. Agents of a paused board are not woken."""
+    assert agent.step is not None
+    done: ColumnChanges = {"provision_failure": None}
+    event = EventType.AGENT_SYNCED if agent.provision_failure else None
+    if agent.step is ProvisioningStep.SCRATCH:
+        done["observed_generation"] = agent.generation
+        columns = done | _wake_or_finish(agent, moment, is_paused=is_paused)
+        return Transition(columns, _completion_event(agent))
+    if agent.step is ProvisioningStep.WAKE:
+        return Transition(done | _await_check_in(agent, moment), event)
+    if agent.step is ProvisioningStep.CHECK_IN:
+        return Transition(done | clear_step() | _clear_wake(), event)
+    if agent.step is ProvisioningStep.LISTED:
+        done["listed_at"] = moment
+    following = STEP_ORDER[STEP_ORDER.index(agent.step) + 1]
+    return Transition(done | _start_step(following, moment), event)
+
+
+def has_checked_in(agent: Agent) -> bool:
+    """Return whether an agent has called the API since it was woken."""
+    seen, woken = agent.last_seen_at, agent.woken_at
+    return seen is not None and woken is not None and seen >= woken
+
+
+def retry_wake_or_fail(agent: Agent, moment: datetime) -> Transition:
+    """Wake an agent again that did not check in in time, or fail after MAX_WAKES attempts.
+
+    Its token and session stay: a turn that is about to check in must not be aborted (W-29).
+    """
+    if agent.wake_attempts < MAX_WAKES:
+        return Transition(_start_step(ProvisioningStep.WAKE, moment))
+    failure = StepFailure(
+        "no_check_in",
+        f"It was woken {agent.wake_attempts} times and has not called."
+        " Look at what it says in its session there.",
+        f"openclaw agent --agent {agent.gateway_key} --message 'Are you there?'",
+    )
+    failed = _fail_step(agent, failure, moment)
+    return failed.with_columns(next_step_at=None, checkin_deadline_at=None)
+
+
+def schedule_retry(agent: Agent, moment: datetime, failure: StepFailure) -> Transition:
+    """Retry a step later, or mark it as failed when its time is over or retries cannot help.
+
+    A failed step is retried every few minutes, and stays marked as failed until it succeeds.
+    """
+    is_late = agent.step_deadline_at is None or moment >= agent.step_deadline_at
+    if is_late or failure.is_permanent:
+        return _fail_step(agent, failure, moment)
+    attempts = agent.step_attempts + failure.counts_as_attempt
+    delay = timedelta(seconds=max(retry_delay(attempts), failure.retry_after or 0))
+    assert agent.step_deadline_at is not None
+    next_at = min(moment + delay, agent.step_deadline_at)
+    return Transition({"step_attempts": attempts, "next_step_at": next_at})
+
+
+def recreate_lost_agent(agent: Agent, moment: datetime) -> Transition:
+    """Create an agent again that its gateway has lost, or fail if that happened recently."""
+    lost_at = agent.provisioning_state.lost_at
+    if lost_at and moment - lost_at < RECREATE_AT_MOST_EVERY:
+        failure = StepFailure(
+            "lost_again",
+            "Its gateway has lost it for the second time. Somebody there removes it:"
+            " have it stay, then try again.",
+            "openclaw agents list",
+        )
+        failed = _fail_step(agent, failure, moment)
+        return failed.with_columns(
+            step=ProvisioningStep.CREATE, next_step_at=None, checkin_deadline_at=None
+        )
+    fresh = {
+        "provisioning_state": ProvisioningState(lost_at=moment),
+        "generation": agent.generation + 1,
+        "listed_at": None,
+    }
+    return Transition({**begin_sync(moment), **fresh, **request_wake()}, EventType.AGENT_LOST)
+
+
+def request_wake() -> ColumnChanges:
+    """Wake an agent after the sync, also if it was woken before."""
+    return {"wants_wake": True, "woken_at": None, "checkin_deadline_at": None}
+
+
+def clear_step() -> ColumnChanges:
+    """Have nothing to do."""
+    return {"step": None, "step_attempts": 0, "next_step_at": None, "step_deadline_at": None}
+
+
+def with_step_time(agent: Agent, state: ProvisioningState, moment: datetime) -> ProvisioningState:
+    """Return a provisioning state with the time at which the agent's step was completed."""
+    assert agent.step is not None
+    before = {} if agent.step is ProvisioningStep.CREATE else agent.provisioning_state.step_times
+    return replace(state, step_times={**before, agent.step.value: moment})
+
+
+def retry_delay(attempts: int) -> float:
+    """Return the delay before the next attempt, in seconds, after some failed ones."""
+    return min(FIRST_RETRY_DELAY * 2 ** max(0, attempts - 1), MAX_RETRY_DELAY)
+
+
+def _wake_or_finish(agent: Agent, moment: datetime, *, is_paused: bool) -> ColumnChanges:
+    """Wake an agent if requested, wait for the check-in of a woken one, or finish."""
+    if not agent.wants_wake:
+        return clear_step()
+    if has_checked_in(agent):
+        return clear_step() | _clear_wake()
+    deadline = agent.checkin_deadline_at
+    if deadline is not None and deadline > moment:
+        return _check_in_step(deadline)
+    return clear_step() if is_paused else _start_step(ProvisioningStep.WAKE, moment)
+
+
+def _await_check_in(agent: Agent, moment: datetime) -> ColumnChanges:
+    deadline = moment + STEP_TIMEOUTS[ProvisioningStep.CHECK_IN]
+    return {
+        **_check_in_step(deadline),
+        "woken_at": moment,
+        "wake_attempts": agent.wake_attempts + 1,
+        "checkin_deadline_at": deadline,
+    }
+
+
+def _check_in_step(deadline: datetime) -> ColumnChanges:
+    step = {"step": ProvisioningStep.CHECK_IN, "step_attempts": 0}
+    return {**step, "next_step_at": deadline, "step_deadline_at": deadline}
+
+
+def _clear_wake() -> ColumnChanges:
+    return {"wants_wake": False, "wake_attempts": 0, "checkin_deadline_at": None}
+
+
+def _start_step(step: ProvisioningStep, moment: datetime) -> ColumnChanges:
+    deadline = moment + STEP_TIMEOUTS[step]
+    start = {"step": step, "step_attempts": 0}
+    return {**start, "next_step_at": moment, "step_deadline_at": deadline}
+
+
+def _fail_step(agent: Agent, failure: StepFailure, moment: datetime) -> Transition:
+    """Mark the step as failed. Only a failure that differs from the recorded one is an event."""
+    facts = {"code": failure.code, "reason": failure.reason, "command": failure.command}
+    facts["step"] = agent.step and agent.step.value
+    known = agent.provision_failure
+    is_known = known is not None and all(known.get(name) == facts[name] for name in facts)
+    columns = {
+        "step": ProvisioningStep.CREATE if agent.step is ProvisioningStep.LISTED else agent.step,
+        "provision_failure": known if is_known else {**facts, "at": moment.isoformat()},
+        "step_attempts": agent.step_attempts + 1,
+        "next_step_at": moment + FAILED_STEP_RETRY_AFTER,
+        "step_deadline_at": None,
+    }
+    data = {"reason": facts["reason"], "step": facts["step"]}
+    return Transition(columns, None if is_known else _failure_event(agent), data)
+
+
+def _completion_event(agent: Agent) -> EventType:
+    is_first = agent.observed_generation == 0
+    return EventType.AGENT_PROVISIONED if is_first else EventType.AGENT_SYNCED
+
+
+def _failure_event(agent: Agent) -> EventType:
+    if agent.desired_state is DesiredState.GONE:
+        return EventType.AGENT_DELETE_FAILED
+    is_first = agent.observed_generation == 0
+    return EventType.AGENT_PROVISION_FAILED if is_first else EventType.AGENT_UPDATE_FAILED

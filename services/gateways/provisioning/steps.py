@@ -1,0 +1,293 @@
+"""The steps that bring an agent onto its gateway. Each reads first, and writes what differs.
+
+A step may be interrupted at any point and executed again. Before something is written that could
+later be mistaken for the agent's own work, the intent is recorded in the agent's row.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from core.security.secrets import hash_token
+from models import Agent, ProvisioningState, ProvisioningStep
+from openclaw import ErrorKind, GatewayClient, GatewayError, get_error_hint
+from openclaw import api as gateway_api
+from services.gateways.provisioning import heartbeat_config
+from services.gateways.provisioning.state_machine import StepFailure
+
+RecordIntent = Callable[[ProvisioningState], Awaitable[bool]]
+"""Records what is about to be written; False if the agent's row was changed meanwhile."""
+
+TRANSIENT_ERRORS = frozenset({ErrorKind.CLOSED, ErrorKind.RESTARTING, ErrorKind.STARTING_UP})
+"""The gateway recovers from these by itself, so they do not count as attempts."""
+
+PERMANENT_ERRORS = frozenset({ErrorKind.MISSING_SCOPE, ErrorKind.TOO_LARGE})
+"""These persist until somebody intervenes."""
+
+USER_FILE = "USER.md"  # of an agent that the gateway had before, it holds what people told it
+PROTECTED_KEY = "main"  # the gateway's own first agent
+HEARTBEAT_KIND = "heartbeat"  # of the job that runs an agent's heartbeat
+
+
+class PlannedFile(Protocol):
+    """What to do with a file: its state is `same`, `new`, `changed`, or `kept` (the agent's)."""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """How the file differs from what we would write."""
+        ...
+
+    @property
+    def content(self) -> str:
+        """The content that the file should have."""
+        ...
+
+
+@dataclass(frozen=True)
+class AgentFileBundle:
+    """The workspace, files and texts of an agent.
+
+    `plan` decides about each file, given the present contents and the digests of what we wrote
+    last, by file name.
+    """
+
+    workspace: str
+    files: Sequence[str]
+    plan: Callable[[Mapping[str, str | None], Mapping[str, str]], Sequence[PlannedFile]]
+    scratch: str
+    first_message: str
+
+
+@dataclass(frozen=True)
+class AgentRoster:
+    """The agents that a gateway lists: their names by their ids."""
+
+    names: Mapping[str, str | None]
+
+    @classmethod
+    async def load(cls, client: GatewayClient) -> "AgentRoster":
+        """Load the roster from a gateway."""
+        return cls({agent.id: agent.name for agent in await gateway_api.list_agents(client)})
+
+    def has(self, agent: Agent) -> bool:
+        """Return whether the gateway lists an agent."""
+        return agent.gateway_key in self.names
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """The step is complete; its row keeps this state."""
+
+    state: ProvisioningState
+
+
+@dataclass(frozen=True)
+class StepSuperseded:
+    """The agent's row was changed meanwhile, so the step was abandoned."""
+
+
+StepOutcome = StepDone | StepFailure | StepSuperseded
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """An agent, what its gateway has, and what the agent should have there."""
+
+    agent: Agent
+    client: GatewayClient
+    roster: AgentRoster
+    bundle: AgentFileBundle
+    record_intent: RecordIntent
+    is_paused: bool = False
+
+    @property
+    def key(self) -> str:
+        """The agent's id on its gateway."""
+        key = self.agent.gateway_key
+        assert key is not None
+        return key
+
+    @property
+    def state(self) -> ProvisioningState:
+        """The provisioning state before this step."""
+        return self.agent.provisioning_state
+
+
+async def create_agent(context: StepContext) -> StepOutcome:
+    """Request the creation of the agent, unless it is listed. The gateway lists it later."""
+    if context.roster.has(context.agent):
+        return StepDone(context.state)
+    state = ProvisioningState(is_created_by_us=True, lost_at=context.state.lost_at)
+    if context.state != state and not await context.record_intent(state):
+        return StepSuperseded()
+    workspace = context.bundle.workspace
+    await gateway_api.create_agent(context.client, context.key, workspace=workspace)
+    return StepDone(state)
+
+
+async def wait_until_listed(context: StepContext) -> StepOutcome:
+    """Succeed once the gateway lists the agent."""
+    if context.roster.has(context.agent):
+        return StepDone(context.state)
+    reason = "The gateway was asked to make the agent, and does not have it yet."
+    return StepFailure("not_listed", reason, "openclaw agents list")
+
+
+async def set_name(context: StepContext) -> StepOutcome:
+    """Set the agent's name."""
+    if context.roster.names[context.key] != context.agent.name:
+        await gateway_api.rename_agent(context.client, context.key, context.agent.name)
+    return StepDone(context.state)
+
+
+async def write_files(context: StepContext) -> StepOutcome:
+    """Write the files that differ, except those that the agent has changed."""
+    contents = {file: await _read_file(context, file) for file in context.bundle.files}
+    known = context.state.file_digests
+    last = last_written_digests(context.agent, contents)
+    plans = context.bundle.plan(contents, last)
+    to_write = [plan for plan in plans if plan.state in ("new", "changed")]
+    if to_write:
+        possible = {plan.name: _possible_digests(plan, contents, last, known) for plan in to_write}
+        intent = replace(context.state, file_digests={**known, **possible})
+        if not await context.record_intent(intent):
+            return StepSuperseded()
+    for plan in to_write:
+        await _write_file(context, plan, contents[plan.name])
+    kept = [plan.name for plan in plans if plan.state == "kept"]
+    digests = {
+        plan.name: known.get(plan.name, ()) if plan.name in kept else [hash_token(plan.content)]
+        for plan in plans
+    }
+    return StepDone(replace(context.state, file_digests=digests, kept_files=tuple(kept)))
+
+
+async def write_scratch(context: StepContext) -> StepOutcome:
+    """Set the text of the agent's heartbeat: a quiet one while nothing waits for the agent."""
+    if heartbeat_config.heartbeat_interval(context.agent) == heartbeat_config.NEVER:
+        return StepDone(context.state)
+    jobs = await gateway_api.list_cron_jobs(context.client, context.key)
+    job_id = next((job.id for job in jobs if job.kind == HEARTBEAT_KIND), None)
+    if job_id is None:
+        reason = "The gateway has no heartbeat for the agent yet."
+        return StepFailure("no_heartbeat", reason, "openclaw cron list")
+    is_quiet = heartbeat_config.has_quiet_heartbeat(context.agent, is_paused=context.is_paused)
+    content = heartbeat_config.QUIET_SCRATCH if is_quiet else context.bundle.scratch
+    if await gateway_api.get_cron_scratch(context.client, job_id) != content:
+        await gateway_api.set_cron_scratch(context.client, job_id, content)
+    return StepDone(context.state)
+
+
+async def configure_heartbeats(
+    client: GatewayClient, agents: Sequence[Agent]
+) -> Sequence[StepOutcome]:
+    """Set the heartbeat intervals of several agents with one change of the gateway's config.
+
+    Agents without an entry in the config are left out: a patch would create one.
+    """
+    config = await gateway_api.get_config(client)
+    configured = [agent for agent in agents if heartbeat_config.is_configured(agent, config.parsed)]
+    entries = {
+        agent.gateway_key: {"heartbeat": heartbeat_config.desired_heartbeat(agent)}
+        for agent in configured
+        if heartbeat_config.needs_update(agent, config.parsed)
+    }
+    if entries:
+        patch = {"agents": {"entries": entries}}
+        await gateway_api.patch_config(client, patch, base_hash=config.hash)
+    absent = StepFailure("not_configured", "The gateway's config does not have the agent yet.")
+    return [
+        StepDone(agent.provisioning_state) if agent in configured else absent for agent in agents
+    ]
+
+
+async def remove_agent(client: GatewayClient, roster: AgentRoster, key: str) -> bool:
+    """Remove an agent with its sessions and files; return whether the gateway had it.
+
+    The gateway's own first agent is never removed.
+    """
+    if key not in roster.names or key == PROTECTED_KEY:
+        return False
+    await gateway_api.delete_agent(client, key)
+    return True
+
+
+async def remove_agents(client: GatewayClient, keys: Sequence[str]) -> None:
+    """Remove several agents, those that the gateway has.
+
+    All are attempted; then the last GatewayError is raised, if there was one.
+    """
+    roster, last_error = await AgentRoster.load(client), None
+    for key in keys:
+        try:
+            await remove_agent(client, roster, key)
+        except GatewayError as error:
+            last_error = error
+    if last_error is not None:
+        raise last_error
+
+
+STEPS: Mapping[ProvisioningStep, Callable[[StepContext], Awaitable[StepOutcome]]] = {
+    ProvisioningStep.CREATE: create_agent,
+    ProvisioningStep.LISTED: wait_until_listed,
+    ProvisioningStep.NAME: set_name,
+    ProvisioningStep.FILES: write_files,
+    ProvisioningStep.SCRATCH: write_scratch,
+}
+"""The steps that are executed for one agent at a time."""
+
+
+def last_written_digests(agent: Agent, contents: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the digest of what we wrote last, for each file that we have written.
+
+    After an interrupted write there are several digests: then the one of the present content, or
+    an empty string if the agent has changed the file.
+    """
+    last = {} if agent.provisioning_state.is_created_by_us else {USER_FILE: ""}
+    for file, digests in agent.provisioning_state.file_digests.items():
+        present = hash_token(contents.get(file) or "")
+        last[file] = present if present in digests else ""
+    return last
+
+
+async def _read_file(context: StepContext, file: str) -> str | None:
+    return await gateway_api.read_agent_file(context.client, context.key, file)
+
+
+def _possible_digests(
+    plan: PlannedFile,
+    contents: Mapping[str, str | None],
+    last: Mapping[str, str],
+    known: Mapping[str, Sequence[str]],
+) -> Sequence[str]:
+    """Return the digests that our file may have during the write: the old and the new ones."""
+    before, digests = contents[plan.name], list(known.get(plan.name, []))
+    if before is not None and last.get(plan.name) in (None, hash_token(before)):
+        digests.append(hash_token(before))
+    return list(dict.fromkeys([*digests, hash_token(plan.content)]))
+
+
+async def _write_file(context: StepContext, plan: PlannedFile, before: str | None) -> None:
+    """Write a file; the gateway refuses if it was changed since it was read."""
+    expected = None if before is None else hash_token(before)
+    await gateway_api.write_agent_file(
+        context.client, context.key, plan.name, plan.content, expected_hash=expected
+    )
+
+
+def step_failure_of(error: GatewayError, url: str) -> StepFailure:
+    """Convert an error of the gateway at a URL."""
+    sentence, command = get_error_hint(error, url)
+    return StepFailure(
+        error.kind.value,
+        sentence,
+        command,
+        retry_after=error.retry_after,
+        counts_as_attempt=error.kind not in TRANSIENT_ERRORS,
+        is_permanent=error.kind in PERMANENT_ERRORS or "issues" in error.details,
+    )

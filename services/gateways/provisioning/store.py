@@ -1,0 +1,285 @@
+"""The rows of provisioning: due steps, orphans and tokens, in short transactions.
+
+A row is changed only if it is still as it was loaded: a request may have changed it, or another
+process may work on it.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Update, case, delete, func, or_, select, union_all, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.security.encryption import DecryptionError, SecretCipher
+from core.security.secrets import generate_token, hash_token, token_prefix
+from models import (
+    Agent,
+    AgentStatus,
+    AgentToken,
+    Board,
+    DesiredState,
+    Gateway,
+    OrphanedGatewayAgent,
+    ProvisioningStep,
+    new_id,
+)
+from openclaw import ErrorKind
+from services.gateways.provisioning.desired_state import lock_in_order_condition
+from services.gateways.provisioning.state_machine import STEP_TIMEOUTS, ColumnChanges
+
+BATCH_SIZE = 50  # agents in one pass
+LOST_AFTER = timedelta(seconds=90)  # without being listed: two rosters in a row have missed it
+
+DISCONNECT_CODES = [kind.value for kind in (ErrorKind.CLOSED, ErrorKind.RESTARTING)]
+
+IS_MANAGED = Agent.desired_state.is_not(None) & Agent.is_linked.is_(False)
+
+
+@dataclass(frozen=True)
+class PendingAgent:
+    """An agent with a due step."""
+
+    agent: Agent
+    is_paused: bool
+
+
+@dataclass(frozen=True)
+class GatewayWorkload:
+    """What is due at a gateway now, and when more will be due."""
+
+    gateway: Gateway
+    due: Sequence[PendingAgent]
+    orphans: Sequence[OrphanedGatewayAgent]
+    taken_keys: Collection[str]  # of agents that are yet to be removed
+    next_at: datetime | None
+
+
+async def load_workload(
+    session: AsyncSession, gateway_id: UUID, moment: datetime
+) -> GatewayWorkload | None:
+    """Return what is due at a gateway, the longest waiting first; None if it was deleted."""
+    gateway = await session.get(Gateway, gateway_id)
+    if gateway is None:
+        return None
+    is_pending = IS_MANAGED & (Agent.gateway_id == gateway_id) & Agent.step.is_not(None)
+    due_query = (
+        select(Agent, Board.paused_at)
+        .outerjoin(Board, Board.id == Agent.board_id)
+        .where(is_pending, or_(Agent.next_step_at <= moment, _has_checked_in_condition()))
+        .order_by(Agent.next_step_at, Agent.id)
+        .limit(BATCH_SIZE)
+    )
+    is_here = OrphanedGatewayAgent.gateway_id == gateway_id
+    orphan_query = select(OrphanedGatewayAgent).where(is_here)
+    orphans = (await session.scalars(orphan_query.order_by(OrphanedGatewayAgent.created_at))).all()
+    removed_keys = select(Agent.gateway_key).where(
+        is_pending, Agent.desired_state == DesiredState.GONE
+    )
+    next_times = union_all(
+        select(func.min(Agent.next_step_at)).where(is_pending, Agent.next_step_at > moment),
+        select(func.min(OrphanedGatewayAgent.next_try_at)).where(
+            is_here, OrphanedGatewayAgent.next_try_at > moment
+        ),
+    )
+    rows = await session.execute(due_query)
+    due = [PendingAgent(agent, paused_at is not None) for agent, paused_at in rows]
+    taken_keys = {key for key in await session.scalars(removed_keys) if key}
+    taken_keys |= {one.agent_key for one in orphans}
+    next_at = min((at for at in await session.scalars(next_times) if at is not None), default=None)
+    due_orphans = [one for one in orphans if one.next_try_at <= moment]
+    return GatewayWorkload(gateway, due, due_orphans, taken_keys, next_at)
+
+
+async def compare_and_set(
+    session: AsyncSession, agent: Agent, columns: ColumnChanges
+) -> Agent | None:
+    """Change an agent's row and return it; None if the row is not as it was loaded."""
+    changed = update(Agent).where(_unchanged_condition(agent)).values(**columns).returning(Agent)
+    return await session.scalar(_without_session_sync(changed))
+
+
+async def delete_removed_agent(session: AsyncSession, agent: Agent) -> bool:
+    """Delete the row of an agent that its gateway has removed, unless the row has changed."""
+    deleted = delete(Agent).where(_unchanged_condition(agent)).returning(Agent.id)
+    return await session.scalar(deleted) is not None
+
+
+async def orphan_exists(session: AsyncSession, orphan: OrphanedGatewayAgent) -> bool:
+    """Return whether an orphan is yet to be removed."""
+    return await session.get(OrphanedGatewayAgent, orphan.id) is not None
+
+
+async def delete_orphan(session: AsyncSession, orphan: OrphanedGatewayAgent) -> None:
+    """Delete the row of an orphan that its gateway has removed."""
+    is_it = OrphanedGatewayAgent.id == orphan.id
+    await session.execute(delete(OrphanedGatewayAgent).where(is_it))
+
+
+async def postpone_orphan(
+    session: AsyncSession, orphan: OrphanedGatewayAgent, reason: str, until: datetime
+) -> None:
+    """Record a failed removal of an orphan, and when to try again."""
+    statement = update(OrphanedGatewayAgent).where(OrphanedGatewayAgent.id == orphan.id)
+    failed = {"attempts": OrphanedGatewayAgent.attempts + 1, "last_error": reason}
+    await session.execute(statement.values(**failed, next_try_at=until))
+
+
+async def record_listed_agents(
+    session: AsyncSession, gateway_id: UUID, keys: Collection[str], moment: datetime
+) -> Sequence[Agent]:
+    """Record that a gateway lists these agents; return those that are online again by that."""
+    is_listed = (Agent.gateway_id == gateway_id) & Agent.gateway_key.in_(keys)
+    is_listed &= Agent.desired_state.is_distinct_from(DesiredState.GONE)
+    statement = update(Agent).where(lock_in_order_condition(is_listed)).values(listed_at=moment)
+    await session.execute(_without_session_sync(statement))
+    is_silent = (Agent.status == AgentStatus.OFFLINE) & Agent.provision_failure.is_(None)
+    was_online = Agent.last_seen_at.is_not(None) & (Agent.observed_generation > 0)
+    statement = update(Agent).where(is_listed & is_silent & was_online)
+    online = statement.values(status=AgentStatus.ONLINE).returning(Agent)
+    return (await session.scalars(_without_session_sync(online))).all()
+
+
+async def list_lost_agents(
+    session: AsyncSession, gateway_id: UUID, keys: Collection[str], moment: datetime
+) -> Sequence[Agent]:
+    """Return the agents without pending steps that a gateway had and does not list any more."""
+    is_missing = IS_MANAGED & (Agent.gateway_id == gateway_id) & Agent.gateway_key.not_in(keys)
+    is_idle = (Agent.desired_state == DesiredState.RUNNING) & or_(
+        Agent.step.is_(None), Agent.step == ProvisioningStep.CHECK_IN
+    )
+    is_certain = Agent.listed_at < moment - LOST_AFTER
+    return (await session.scalars(select(Agent).where(is_missing, is_idle, is_certain))).all()
+
+
+async def extend_overdue_deadlines(
+    session: AsyncSession, gateway_id: UUID, moment: datetime
+) -> None:
+    """Extend the deadlines that passed or are about to pass, while no process worked on them."""
+    until = moment + STEP_TIMEOUTS[ProvisioningStep.CREATE]
+    is_overdue = IS_MANAGED & (Agent.gateway_id == gateway_id) & (Agent.step_deadline_at < until)
+    await session.execute(_deadline_update(is_overdue, until))
+
+
+async def shift_deadlines(session: AsyncSession, gateway_id: UUID, by: timedelta) -> None:
+    """Extend all deadlines at a gateway by the time for which it was unreachable."""
+    has_deadline = (
+        IS_MANAGED & (Agent.gateway_id == gateway_id) & Agent.step_deadline_at.is_not(None)
+    )
+    await session.execute(_deadline_update(has_deadline, Agent.step_deadline_at + by))
+
+
+async def retry_failed_steps(session: AsyncSession, gateway_id: UUID, moment: datetime) -> None:
+    """Retry failed steps now, because the gateway is connected again and may be repaired.
+
+    Except those during which the gateway itself disconnected: it may do so again.
+    """
+    code = Agent.provision_failure["code"].astext
+    has_failed = IS_MANAGED & (Agent.gateway_id == gateway_id) & code.not_in(DISCONNECT_CODES)
+    is_waiting = lock_in_order_condition(has_failed & (Agent.next_step_at > moment))
+    statement = update(Agent).where(is_waiting).values(next_step_at=moment)
+    await session.execute(_without_session_sync(statement))
+
+
+async def ensure_tokens(
+    session: AsyncSession, cipher: SecretCipher, agents: Sequence[Agent]
+) -> dict[UUID, tuple[Agent, str]]:
+    """Return agents as they are now, by id, each with the token that belongs into its files.
+
+    An agent without a token, or with one that cannot be decrypted, gets a new one; the old one
+    stays valid until the new one is used. Agents whose rows have changed meanwhile are left out.
+    """
+    known = await load_tokens(session, cipher, agents)
+    found = {}
+    for agent in agents:
+        fresh, token = agent, known.get(agent.id)
+        if token is None:
+            fresh, token = await _issue_token(session, cipher, agent)
+        if fresh is not None:
+            found[agent.id] = fresh, token
+    return found
+
+
+async def load_tokens(
+    session: AsyncSession, cipher: SecretCipher, agents: Sequence[Agent]
+) -> dict[UUID, str]:
+    """Return the token that belongs into each agent's files, where it can be decrypted."""
+    query = select(AgentToken).where(
+        AgentToken.agent_id.in_([agent.id for agent in agents]),
+        AgentToken.encrypted_token.is_not(None),
+    )
+    rows = {str(token.id): token for token in await session.scalars(query)}
+    chosen = {agent.id: rows.get(agent.provisioning_state.token_id or "") for agent in agents}
+    opened = {id: _decrypt(cipher, row) for id, row in chosen.items() if row is not None}
+    return {id: token for id, token in opened.items() if token is not None}
+
+
+async def _issue_token(
+    session: AsyncSession, cipher: SecretCipher, agent: Agent
+) -> tuple[Agent | None, str]:
+    """Create a token, and record that it is the one that belongs into the agent's files."""
+    id, token = new_id(), generate_token("agent")
+    state = replace(agent.provisioning_state, token_id=str(id))
+    fresh = await compare_and_set(session, agent, {"provisioning_state": state})
+    if fresh is not None:
+        row = AgentToken(
+            id=id,
+            agent_id=agent.id,
+            prefix=token_prefix(token),
+            secret_hash=hash_token(token),
+            encrypted_token=cipher.encrypt(token, token_encryption_context(id)),
+            created_at=now(),
+        )
+        session.add(row)
+        await session.flush()
+    return fresh, token
+
+
+def _decrypt(cipher: SecretCipher, token: AgentToken) -> str | None:
+    try:
+        context = token_encryption_context(token.id)
+        return cipher.decrypt(token.encrypted_token or "", context).decode()
+    except DecryptionError:
+        return None
+
+
+def token_encryption_context(token_id: UUID) -> str:
+    """Return the context that ties an encrypted token to its row."""
+    return f"agent_tokens.sealed:{token_id}"
+
+
+def _deadline_update(where: ColumnElement[bool], until: Any) -> Update:
+    """Build the update that moves deadlines, including the check-in of agents that were woken."""
+
+    def if_check_in(column: Any) -> ColumnElement[Any]:
+        return case((Agent.step == ProvisioningStep.CHECK_IN, until), else_=column)
+
+    moved = {
+        "step_deadline_at": until,
+        "next_step_at": if_check_in(Agent.next_step_at),
+        "checkin_deadline_at": if_check_in(Agent.checkin_deadline_at),
+    }
+    statement = update(Agent).where(lock_in_order_condition(where)).values(**moved)
+    return _without_session_sync(statement)
+
+
+def _has_checked_in_condition() -> ColumnElement[bool]:
+    return (Agent.step == ProvisioningStep.CHECK_IN) & (Agent.last_seen_at >= Agent.woken_at)
+
+
+def _unchanged_condition(agent: Agent) -> ColumnElement[bool]:
+    """Return a condition for an agent's row, unless it has changed since it was loaded."""
+    return (
+        (Agent.id == agent.id)
+        & Agent.gateway_id.is_not_distinct_from(agent.gateway_id)
+        & (Agent.generation == agent.generation)
+        & Agent.step.is_not_distinct_from(agent.step)
+        & Agent.next_step_at.is_not_distinct_from(agent.next_step_at)
+    )
+
+
+def _without_session_sync(statement: Update) -> Update:
+    return statement.execution_options(synchronize_session=False, populate_existing=True)

@@ -1,0 +1,20 @@
+"""Requests of gateways: commands and questions that wait for users, and their answers."""
+
+from services.gateways.requests.commands import (
+    REQUEST_EVENTS,
+    answer_request,
+    describe_answer,
+    expire_requests,
+)
+from services.gateways.requests.queries import (
+    RequestDetail,
+    count_waiting_by_board,
+    find_request_of_run,
+    get_request,
+    list_answered_since,
+    list_ended_requests,
+    list_requests,
+    list_waiting_requests,
+)
+from services.gateways.requests.rules import MAX_ANSWER_LENGTH, MAX_ANSWERS, SubmittedAnswer
+from services.gateways.requests.worker import RequestSyncJob

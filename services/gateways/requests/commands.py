@@ -1,0 +1,241 @@
+"""Commands on requests, and their events: store, answer, resolve, expire."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import (
+    Actor,
+    Agent,
+    EventType,
+    Gateway,
+    GatewayRequest,
+    RequestKind,
+    RequestState,
+    User,
+    new_id,
+)
+from services import events
+from services.gateways.requests.parser import ParsedRequest
+from services.gateways.requests.queries import SHORT_HASH_LENGTH, RequestDetail, get_request
+from services.gateways.requests.rules import (
+    OPEN_STATES,
+    Resolution,
+    SubmittedAnswer,
+    apply_resolution,
+    require_repeated_answer,
+    validate_answer,
+)
+
+CLOCK_TOLERANCE = timedelta(minutes=1)  # the clock of a gateway may differ this much from ours
+BATCH_SIZE = 500  # requests that expire in one transaction
+
+EVENT_OF_STATE = {
+    RequestState.ANSWERING: EventType.GATEWAY_REQUEST_ANSWERED,
+    RequestState.ANSWERED: EventType.GATEWAY_REQUEST_DELIVERED,
+    RequestState.LOST: EventType.GATEWAY_REQUEST_LOST,
+    RequestState.EXPIRED: EventType.GATEWAY_REQUEST_EXPIRED,
+    RequestState.CANCELLED: EventType.GATEWAY_REQUEST_CANCELLED,
+}
+"""The event that a request's change to a state records."""
+
+REQUEST_EVENTS = frozenset({EventType.GATEWAY_REQUEST_DELIVERED})
+"""Events that update open pages and do not appear in feeds: the answer is an event before."""
+
+ANSWER_WORDS = {"allow-once": "allowed once", "allow-always": "allowed always", "deny": "denied"}
+KIND_WORDS = {"exec": "leave to run a command", "question": "an answer"}
+
+
+async def answer_request(
+    session: AsyncSession, user: User, request_id: UUID, answer: SubmittedAnswer
+) -> RequestDetail:
+    """Answer a request. The first answer counts, and cannot be withdrawn.
+
+    The same answer of the same user again changes nothing. Raises NotFound and Forbidden, Invalid
+    for an answer that the gateway would not accept, and Conflict if the request was answered
+    before, has ended, or differs from what the user has seen.
+    """
+    detail = await get_request(session, user, request_id, lock=True)
+    request = detail.request
+    valid_answer = validate_answer(request, answer)
+    if not detail.is_waiting:
+        require_repeated_answer(request, user, valid_answer)
+        return detail
+    request.state = RequestState.ANSWERING
+    request.answer = valid_answer
+    request.answered_by_user_id = user.id
+    request.answered_by = user.display_name
+    request.answered_at = now()
+    event = request_event(EventType.GATEWAY_REQUEST_ANSWERED, user, request, detail.asked_by)
+    await events.record_events(session, [event])
+    return detail
+
+
+async def store_requests(
+    session: AsyncSession, gateway: Gateway, requests: Sequence[ParsedRequest]
+) -> None:
+    """Store the requests of a gateway that are not stored, and record events."""
+    if not requests:
+        return
+    keys = {one.agent_key for one in requests if one.agent_key}
+    agents = await _load_agents(session, gateway, keys)
+    rows = [_request_row(gateway, one, agents.get(one.agent_key or "")) for one in requests]
+    statement = insert(GatewayRequest).values(rows)
+    new = statement.on_conflict_do_nothing(index_elements=["gateway_id", "request_id"])
+    stored = (await session.scalars(new.returning(GatewayRequest))).all()
+    await events.record_events(
+        session, [_event_of(EventType.GATEWAY_REQUEST_ASKED, one, agents) for one in stored]
+    )
+
+
+async def list_vanished_requests(
+    session: AsyncSession, gateway_id: UUID, kind: RequestKind, except_for: Collection[str]
+) -> Sequence[str]:
+    """Return the ids of requests that are stored as waiting, except for those that do wait."""
+    query = select(GatewayRequest.request_id).where(
+        GatewayRequest.gateway_id == gateway_id,
+        GatewayRequest.kind == kind,
+        GatewayRequest.state == RequestState.WAITING,
+        GatewayRequest.request_id.not_in(except_for),
+    )
+    return (await session.scalars(query.order_by(GatewayRequest.created_at))).all()
+
+
+async def list_undelivered_answers(
+    session: AsyncSession, gateway_id: UUID
+) -> Sequence[GatewayRequest]:
+    """Return the requests whose answers a gateway has not received, oldest answer first."""
+    query = select(GatewayRequest).where(
+        GatewayRequest.gateway_id == gateway_id, GatewayRequest.state == RequestState.ANSWERING
+    )
+    return (await session.scalars(query.order_by(GatewayRequest.answered_at))).all()
+
+
+async def resolve_request(
+    session: AsyncSession, gateway: Gateway, request_id: str, resolution: Resolution
+) -> None:
+    """Apply the gateway's resolution to a request, if it is open."""
+    is_it = (GatewayRequest.gateway_id == gateway.id) & (GatewayRequest.request_id == request_id)
+    await _resolve_open_requests(session, is_it, resolution)
+
+
+async def record_rejected_answer(
+    session: AsyncSession, request: GatewayRequest, error: str
+) -> None:
+    """Record that a gateway does not accept the answer to a request, and why."""
+    locked = await _lock_open_requests(session, GatewayRequest.id == request.id)
+    for one in locked:
+        one.state, one.error, one.ended_at = RequestState.LOST, error, now()
+    await _record_ends(session, locked)
+
+
+async def expire_requests(session: AsyncSession) -> int:
+    """Expire the requests whose time is over, and return their number.
+
+    That includes requests whose answers have not reached the gateway in time. Any number of workers
+    may call it, at any time.
+    """
+    is_over = GatewayRequest.expires_at < now() - CLOCK_TOLERANCE
+    return await _resolve_open_requests(session, is_over, Resolution(is_expired=True))
+
+
+async def _resolve_open_requests(
+    session: AsyncSession, where: ColumnElement[bool], resolution: Resolution
+) -> int:
+    locked = await _lock_open_requests(session, where)
+    for one in locked:
+        apply_resolution(one, resolution, now())
+    await _record_ends(session, locked)
+    return len(locked)
+
+
+async def _lock_open_requests(
+    session: AsyncSession, where: ColumnElement[bool]
+) -> Sequence[GatewayRequest]:
+    """Return a batch of open requests, locked until the end of the transaction."""
+    query = select(GatewayRequest).where(where, GatewayRequest.state.in_(OPEN_STATES))
+    query = query.order_by(GatewayRequest.id).limit(BATCH_SIZE).with_for_update()
+    return (await session.scalars(query.execution_options(populate_existing=True))).all()
+
+
+async def _record_ends(session: AsyncSession, ended: Iterable[GatewayRequest]) -> None:
+    ended = list(ended)
+    ids = {one.agent_id for one in ended if one.agent_id}
+    query = select(Agent).where(Agent.id.in_(ids))
+    agents = {str(agent.id): agent for agent in await session.scalars(query)} if ids else {}
+    new_events = [_event_of(EVENT_OF_STATE[one.state], one, agents) for one in ended]
+    new_events.sort(key=lambda event: str(event.organization_id))
+    await events.record_events(session, new_events)
+
+
+def _event_of(
+    type: EventType, request: GatewayRequest, agents: Mapping[str, Agent]
+) -> events.NewEvent:
+    agent = agents.get(str(request.agent_id)) or agents.get(request.agent_key or "")
+    name = agent.name if agent else request.agent_key or "An agent"
+    return request_event(type, None, request, name)
+
+
+async def _load_agents(
+    session: AsyncSession, gateway: Gateway, keys: Collection[str]
+) -> dict[str, Agent]:
+    """Return those of our agents on a gateway that have these ids there."""
+    query = select(Agent).where(Agent.gateway_id == gateway.id, Agent.gateway_key.in_(keys))
+    agents = await session.scalars(query.order_by(Agent.created_at.desc()))
+    return {agent.gateway_key or "": agent for agent in agents}
+
+
+def _request_row(gateway: Gateway, request: ParsedRequest, agent: Agent | None) -> dict[str, Any]:
+    return {
+        **vars(request),
+        "id": new_id(),
+        "organization_id": gateway.organization_id,
+        "gateway_id": gateway.id,
+        "gateway_name": gateway.name,
+        "agent_id": agent.id if agent else None,
+        "board_id": agent.board_id if agent else None,
+        "state": RequestState.WAITING,
+        "allowed_decisions": list(request.allowed_decisions),
+        "created_at": now(),
+    }
+
+
+def request_event(
+    type: EventType, actor: Actor | None, request: GatewayRequest, name: str
+) -> events.NewEvent:
+    """Build an event. It has the command's hash only: readers of a board may not see commands."""
+    return events.NewEvent(
+        type,
+        actor,
+        organization_id=request.organization_id,
+        board=request.board_id,
+        subject=request.agent_id,
+        data={
+            "request_id": str(request.id),
+            "gateway_id": str(request.gateway_id) if request.gateway_id else None,
+            "kind": request.kind.value,
+            "name": name,
+            "asked": KIND_WORDS[request.kind],
+            "sha256": request.sha256,
+            "hash": request.sha256[:SHORT_HASH_LENGTH],
+            "answer": describe_answer(request),
+            "by": request.answered_by,
+            "error": request.error,
+        },
+    )
+
+
+def describe_answer(request: GatewayRequest) -> str | None:
+    """Return the answer in a few words; None if there is none."""
+    answer = request.answer
+    if answer is None:
+        return None
+    if "decision" in answer:
+        return ANSWER_WORDS.get(answer["decision"], str(answer["decision"]))
+    return "not answered" if answer.get("cancel") else "answered"

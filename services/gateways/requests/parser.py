@@ -1,0 +1,159 @@
+"""Parser of the requests that a gateway sends. Their content is not trusted. Pure."""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from core.security.secrets import hash_token, mask_tokens
+from core.text import is_storable
+from models import RequestKind
+
+MAX_CONTENT_LENGTH = 100_000  # characters of a command or of questions
+MAX_NAME_LENGTH = 1_000  # characters of a key, an id or a path
+MAX_WARNING_LENGTH = 4_000
+MAX_DECISIONS = 10
+DECISIONS = ("allow-once", "allow-always", "deny")
+DEFAULT_DECISIONS = ("allow-once", "deny")  # if the gateway does not list them
+MAX_TIMESTAMP_MS = 32_503_680_000_000  # ms since 1970: the year 3000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ParsedRequest:
+    """A request of a gateway, with our tokens masked.
+
+    `exact` is the masked content, `sha256` the hash of the unmasked content.
+    """
+
+    request_id: str
+    kind: RequestKind
+    exact: str
+    sha256: str
+    asked_at: datetime
+    expires_at: datetime
+    agent_key: str | None = None
+    session_key: str | None = None
+    run_id: str | None = None
+    cwd: str | None = None
+    context: dict[str, Any] | None = None
+    allowed_decisions: Sequence[str] = ()
+
+
+def parse_requests(kind: RequestKind, rows: Iterable[object]) -> dict[str, ParsedRequest]:
+    """Return the requests that a gateway lists, by id. Invalid ones are skipped."""
+    requests = [parse_request(kind, row) for row in rows]
+    return {request.request_id: request for request in requests if request is not None}
+
+
+def parse_request(kind: RequestKind, row: object) -> ParsedRequest | None:
+    """Return one request; None, with a warning in the log, if it cannot be displayed."""
+    row = row if isinstance(row, Mapping) else {}
+    request = _parse_command(row) if kind is RequestKind.EXEC else _parse_questions(row)
+    if request is None:
+        id = _short_text(row.get("id"))
+        log.warning("a gateway asks something that cannot be shown: %s", id)
+    return request
+
+
+def agent_key_of(agent_id: object, session_key: object) -> str | None:
+    """Return the agent's id on the gateway: as sent, or else from the session's key."""
+    if _short_text(agent_id):
+        return _short_text(agent_id)
+    parts = (_short_text(session_key) or "").split(":")
+    return parts[1] if len(parts) > 2 and parts[0] == "agent" and parts[1] else None
+
+
+def _parse_command(row: Mapping[str, Any]) -> ParsedRequest | None:
+    request = row.get("request")
+    request = request if isinstance(request, Mapping) else {}
+    command = _complete_text(request.get("command"))
+    if not command:
+        return None
+    context = {
+        "host": _short_text(request.get("host")),
+        "path": _short_text(request.get("resolvedPath")),
+        "warning": _text(request.get("warningText"), MAX_WARNING_LENGTH),
+    }
+    cwd = mask_tokens(_short_text(request.get("cwd")) or "") or None
+    more = {"cwd": cwd, "allowed_decisions": _parse_decisions(request)}
+    known = {name: mask_tokens(value) for name, value in context.items() if value}
+    return _make_request(row, request, RequestKind.EXEC, command, context=known or None, **more)
+
+
+def _parse_questions(row: Mapping[str, Any]) -> ParsedRequest | None:
+    questions = row.get("questions")
+    if not (isinstance(questions, list) and questions and all(map(_is_question, questions))):
+        return None
+    exact = json.dumps(questions, separators=(",", ":"), sort_keys=True)
+    if len(exact) > MAX_CONTENT_LENGTH:
+        return None
+    return _make_request(row, row, RequestKind.QUESTION, exact)
+
+
+def _make_request(
+    row: Mapping[str, Any], origin: Mapping[str, Any], kind: RequestKind, exact: str, **more: Any
+) -> ParsedRequest | None:
+    id, asked_at = _short_text(row.get("id")), _parse_timestamp(row.get("createdAtMs"))
+    expires_at = _parse_timestamp(row.get("expiresAtMs"))
+    if id is None or asked_at is None or expires_at is None:
+        return None
+    return ParsedRequest(
+        request_id=id,
+        kind=kind,
+        exact=mask_tokens(exact),
+        sha256=hash_token(exact),
+        asked_at=asked_at,
+        expires_at=expires_at,
+        agent_key=agent_key_of(origin.get("agentId"), origin.get("sessionKey")),
+        session_key=_short_text(origin.get("sessionKey")),
+        run_id=_short_text(origin.get("runId")),
+        **more,
+    )
+
+
+def _is_question(question: object) -> bool:
+    if not isinstance(question, Mapping):
+        return False
+    options = question.get("options", [])
+    named = isinstance(options, list) and all(
+        isinstance(option, Mapping) and _complete_text(option.get("label")) for option in options
+    )
+    return bool(
+        named
+        and _short_text(question.get("questionId"))
+        and _complete_text(question.get("question"))
+    )
+
+
+def _parse_decisions(request: Mapping[str, Any]) -> list[str]:
+    given = request.get("allowedDecisions")
+    if not isinstance(given, list):
+        return list(DEFAULT_DECISIONS)
+    return [decision for decision in DECISIONS if decision in given[:MAX_DECISIONS]]
+
+
+def _complete_text(value: object) -> str | None:
+    """Return a text if it can be displayed completely, otherwise None."""
+    return (
+        _text(value, MAX_CONTENT_LENGTH)
+        if isinstance(value, str) and len(value) <= MAX_CONTENT_LENGTH
+        else None
+    )
+
+
+def _short_text(value: object) -> str | None:
+    return _text(value, MAX_NAME_LENGTH)
+
+
+def _text(value: object, most: int) -> str | None:
+    return value[:most] if isinstance(value, str) and value and is_storable(value) else None
+
+
+def _parse_timestamp(value: object) -> datetime | None:
+    if not isinstance(value, int | float) or not 0 <= value <= MAX_TIMESTAMP_MS:
+        return None
+    return datetime.fromtimestamp(value / 1000, UTC)

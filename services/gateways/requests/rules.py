@@ -1,0 +1,164 @@
+"""Rules of requests: which answers are valid, and how a resolution is applied. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from core.errors import Conflict, Invalid
+from core.security.secrets import mask_tokens_within
+from core.validation import nonblank_text
+from models import GatewayRequest, RequestKind, RequestState, User
+
+MAX_ANSWER_LENGTH = 4_000  # characters of one answer to a question
+MAX_ANSWERS = 20  # to one question
+
+OPEN_STATES = (RequestState.WAITING, RequestState.ANSWERING)
+CANCELLATION = {"cancel": True}  # the stored answer of a cancelled question
+UNKNOWN_RESOLVER = "Somebody on the gateway"
+
+validate_answer_text = nonblank_text(MAX_ANSWER_LENGTH)
+
+
+@dataclass(frozen=True)
+class SubmittedAnswer:
+    """The answer of a user. `sha256` is the hash of the content that the user has seen."""
+
+    sha256: str
+    decision: str | None = None
+    answers: Mapping[str, Sequence[str]] | None = None
+    cancel: bool = False
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """How a gateway has resolved a request. The default: it does not have the request any more."""
+
+    is_answered: bool = False
+    answer: Mapping[str, Any] | None = None
+    resolved_by: str | None = None
+    is_expired: bool = False
+    is_cancelled: bool = False
+
+
+def validate_answer(request: GatewayRequest, answer: SubmittedAnswer) -> dict[str, Any]:
+    """Return an answer in its stored form. Raises Invalid, and Conflict if the content differs.
+
+    The hash ties an answer to every byte that the user has seen.
+    """
+    if answer.sha256.lower() != request.sha256:
+        raise Conflict(
+            "request_differs", "This is not what is asked. Read it again, then answer it."
+        )
+    if request.kind is RequestKind.EXEC:
+        return _validate_decision(request, answer)
+    if asks_for_secret(request):
+        raise Conflict("request_secret", "It asks for a secret. Answer it on the gateway itself.")
+    if answer.decision is not None:
+        raise Invalid("answers_required", "Answer the questions.", field="answers")
+    if answer.cancel:
+        return dict(CANCELLATION)
+    return {"answers": _validate_answers(request, answer.answers or {})}
+
+
+def require_repeated_answer(request: GatewayRequest, user: User, answer: Mapping[str, Any]) -> None:
+    """Raise Conflict for a request that is over, unless the user repeats their own answer."""
+    if request.answered_by_user_id == user.id and request.answer == answer:
+        return
+    if request.answered_by is not None:
+        raise Conflict(
+            "already_answered",
+            f"{request.answered_by} has answered this already.",
+            by=request.answered_by,
+            state=request.state.value,
+        )
+    reason = "It has expired." if request.state is RequestState.EXPIRED else "It is asked no more."
+    raise Conflict("request_over", reason, state=request.state.value)
+
+
+def asks_for_secret(request: GatewayRequest) -> bool:
+    """Return whether a secret is requested. We would store it where all members can read it."""
+    return any(one.get("isSecret") or one.get("secretStore") for one in request.questions)
+
+
+def apply_resolution(request: GatewayRequest, resolution: Resolution, at: datetime) -> None:
+    """Apply the gateway's resolution to an open request."""
+    was_answered_here = request.state is RequestState.ANSWERING
+    request.ended_at = at
+    if was_answered_here and _is_our_answer(resolution, request):
+        request.state = RequestState.ANSWERED
+        request.delivered_at = at
+        return
+    request.state = _final_state(resolution, is_overdue=at >= request.expires_at)
+    request.error = _error_text(resolution, was_answered_here)
+    if resolution.is_answered and not was_answered_here:
+        request.answer = _answer_to_store(request, resolution.answer or {})
+        request.answered_by = resolution.resolved_by or UNKNOWN_RESOLVER
+        request.answered_at = at
+
+
+def _answer_to_store(request: GatewayRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stored form of an answer given on the gateway, without secrets."""
+    return {"answers": {}} if asks_for_secret(request) else mask_tokens_within(dict(answer))
+
+
+def _is_our_answer(resolution: Resolution, request: GatewayRequest) -> bool:
+    if resolution.is_cancelled:
+        return request.answer == CANCELLATION
+    return resolution.is_answered and resolution.answer == request.answer
+
+
+def _final_state(resolution: Resolution, *, is_overdue: bool) -> RequestState:
+    if resolution.is_cancelled:
+        return RequestState.CANCELLED
+    is_expired = resolution.is_expired or (is_overdue and not resolution.is_answered)
+    return RequestState.EXPIRED if is_expired else RequestState.LOST
+
+
+def _error_text(resolution: Resolution, was_answered_here: bool) -> str | None:
+    who = resolution.resolved_by or UNKNOWN_RESOLVER
+    if resolution.is_answered:
+        return f"{who} had answered it before." if was_answered_here else f"{who} answered it."
+    if resolution.is_cancelled:
+        return "It was asked no more before the answer arrived." if was_answered_here else None
+    if resolution.is_expired:
+        return "It expired before the answer arrived." if was_answered_here else None
+    if was_answered_here:
+        return "The gateway knows nothing of it any more, nor whether the answer arrived."
+    return "The gateway knows nothing of it any more."
+
+
+def _validate_decision(request: GatewayRequest, answer: SubmittedAnswer) -> dict[str, Any]:
+    allowed = request.allowed_decisions
+    if answer.decision not in allowed:
+        offered = " or ".join(allowed) or "nothing"
+        raise Invalid("decision_invalid", f"The gateway takes {offered}.", field="decision")
+    return {"decision": answer.decision}
+
+
+def _validate_answers(
+    request: GatewayRequest, answers: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    questions = {one["questionId"]: one for one in request.questions}
+    if answers.keys() - questions.keys():
+        raise Invalid("question_unknown", "That was not asked.", field="answers")
+    return {
+        id: _validate_question_answers(question, answers.get(id, ()))
+        for id, question in questions.items()
+    }
+
+
+def _validate_question_answers(question: Mapping[str, Any], answers: Sequence[str]) -> list[str]:
+    """Return the answers to one question in the form that the gateway accepts."""
+    given = [validate_answer_text(answer, "answers") for answer in answers if answer.strip()]
+    if not given:
+        raise Invalid("answer_required", f"Answer: {question['question']}", field="answers")
+    if len(given) > (MAX_ANSWERS if question.get("multiSelect") else 1):
+        reason = f"Too many answers: {question['question']}"
+        raise Invalid("answers_too_many", reason, field="answers")
+    labels = {option["label"].strip(): option["label"] for option in question.get("options", [])}
+    unknown = [answer for answer in given if answer not in labels]
+    if labels and unknown and not question.get("isOther"):
+        reason = f"Choose one of those that are offered: {question['question']}"
+        raise Invalid("answer_unknown", reason, field="answers")
+    return list(dict.fromkeys(labels.get(answer, answer) for answer in given))

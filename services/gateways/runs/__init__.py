@@ -1,0 +1,11 @@
+"""Runs: turns of agents on gateways, running and ended."""
+
+from services.gateways.runs.queries import (
+    find_latest_run,
+    list_agent_runs,
+    list_current_task_runs,
+    list_task_runs,
+)
+from services.gateways.runs.run_state import RunPhase
+from services.gateways.runs.store import RUN_EVENTS, delete_old_runs, mark_lost_runs
+from services.gateways.runs.tracker import RunTrackingJob

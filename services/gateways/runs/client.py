@@ -1,0 +1,55 @@
+"""Calls of a gateway about runs: which are active, what was missed, and how one has ended."""
+
+from collections.abc import AsyncGenerator, Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from models import RunStatus
+from openclaw import GatewayClient
+from openclaw import api as gateway_api
+from services.gateways.runs.run_state import RunState, parse_timestamp
+
+ABORTED = "aborted"  # the error of a run that was stopped
+STARTED_EVENT = {"stream": "lifecycle", "data": {"phase": "start"}}
+
+
+async def iterate_active_runs(
+    client: GatewayClient, agent_keys: Collection[str]
+) -> AsyncGenerator[Mapping[str, Any]]:
+    """Yield the active runs of these agents: id, session, agent, text, and latest events."""
+    page = await gateway_api.list_sessions(client, active_only=True)
+    for session in page.sessions:
+        if not session.get("hasActiveRun") or session.get("agentId") not in agent_keys:
+            continue
+        key = str(session.get("key"))
+        history = await gateway_api.chat_history(client, key, limit=1)
+        run = history.get("inFlightRun")
+        if isinstance(run, Mapping) and isinstance(run.get("runId"), str):
+            yield {**run, "sessionKey": key, "agentId": session.get("agentId")}
+
+
+def catch_up_run(run: RunState, active_run: Mapping[str, Any], at: datetime) -> None:
+    """Apply what the gateway still has of an active run. Repetitions change nothing."""
+    start = {"phase": "start", "startedAt": active_run.get("startedAt")}
+    if run.phase is None:
+        run.apply_event("agent", {**STARTED_EVENT, "data": start}, at)
+    run.set_output(active_run.get("text"))
+    events = active_run.get("events")
+    for event in events if isinstance(events, list) else []:
+        if isinstance(event, Mapping):
+            run.apply_event("agent", event, parse_timestamp(event.get("ts")) or at)
+
+
+async def load_outcome(client: GatewayClient, run: RunState, at: datetime) -> bool:
+    """Finish a run as its gateway remembers it; return whether the gateway does."""
+    answer = await gateway_api.wait_for_run(client, run.run_id, timeout_ms=1)
+    if answer.get("status") not in ("ok", "error"):
+        return False
+    reply = answer.get("terminalReply")
+    run.set_output(reply.get("text") if isinstance(reply, Mapping) else None)
+    is_aborted = answer.get("error") == ABORTED
+    status = RunStatus.ENDED if answer["status"] == "ok" else RunStatus.FAILED
+    status = RunStatus.ABORTED if is_aborted else status
+    error = None if is_aborted else answer.get("error")
+    run.finish(status, parse_timestamp(answer.get("endedAt")) or at, error)
+    return True

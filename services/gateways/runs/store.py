@@ -1,0 +1,245 @@
+"""The rows of runs: while they are running, and when they have ended."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Boolean, ColumnElement, delete, func, literal_column, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import (
+    Agent,
+    Event,
+    EventType,
+    Gateway,
+    Message,
+    Run,
+    RunStatus,
+    Status,
+    Task,
+    new_id,
+)
+from services import events
+from services.gateways.runs.run_state import RunState
+
+LOST_AFTER = timedelta(minutes=3)  # without a sign of a running run
+RUN_RETENTION = timedelta(days=30)  # after the end
+EVENT_RETENTION = timedelta(hours=1)  # pages that reconnect read missed events within this time
+BATCH_SIZE = 500  # lost runs in one transaction
+
+RUN_EVENTS = frozenset({EventType.RUN_STARTED, EventType.RUN_CHANGED, EventType.RUN_ENDED})
+"""Events that update open pages and do not appear in feeds."""
+
+OPEN_STATUSES = (RunStatus.RUNNING, RunStatus.LOST)
+"""The statuses that may still change; the others are final."""
+
+IS_INSERTED: ColumnElement[bool] = literal_column("xmax = 0", Boolean)
+"""Whether an upsert has inserted its row: no transaction has locked or changed it before."""
+
+UPDATED_COLUMNS = ("status", "phase", "tool", "tool_title", "tool_calls", "tail", "tokens", "error")
+UPDATED_COLUMNS += ("is_heartbeat", "updated_at", "ended_at")
+
+
+@dataclass(frozen=True)
+class RunAgent:
+    """An agent of ours on a gateway; `key` is its id there."""
+
+    id: UUID
+    key: str
+    name: str
+    board_id: UUID | None
+
+
+async def load_run_agents(session: AsyncSession, gateway_id: UUID) -> dict[str, RunAgent]:
+    """Return our agents on a gateway, by their ids there."""
+    key = Agent.gateway_key
+    query = select(Agent.id, key, Agent.name, Agent.board_id)
+    query = query.where(Agent.gateway_id == gateway_id, key != "").order_by(Agent.created_at.desc())
+    found = [
+        RunAgent(id, key or "", name, board_id)
+        for id, key, name, board_id in await session.execute(query)
+    ]
+    return {agent.key: agent for agent in found}
+
+
+async def list_open_runs(
+    session: AsyncSession, gateway_id: UUID, run_ids: Collection[str] | None = None
+) -> Sequence[Run]:
+    """Return the running runs of a gateway, oldest first; or the runs with these ids."""
+    query = select(Run).where(Run.gateway_id == gateway_id)
+    if run_ids is None:
+        query = query.where(Run.status == RunStatus.RUNNING).order_by(Run.started_at, Run.id)
+    else:
+        query = query.where(Run.run_id.in_(run_ids))
+    return (await session.scalars(query)).all()
+
+
+async def upsert_runs(
+    session: AsyncSession, gateway: Gateway, runs: Iterable[tuple[RunState, RunAgent]]
+) -> None:
+    """Store the states of runs, and record events. Runs that have ended stay unchanged.
+
+    Runs of deleted agents are skipped: they were deleted with their agents.
+    """
+    by_id = {run.run_id: (run, agent) for run, agent in runs}
+    task_of_agent = await _lock_agents(session, {agent.id for _, agent in by_id.values()})
+    by_id = {run_id: one for run_id, one in by_id.items() if one[1].id in task_of_agent}
+    if not by_id:
+        return
+    task_of_message = await _tasks_of_messages(session, by_id)
+    rows = [
+        _run_row(
+            gateway,
+            run,
+            agent,
+            task_of_message.get((agent.id, _message_id(run_id)), task_of_agent[agent.id]),
+        )
+        for run_id, (run, agent) in by_id.items()
+    ]
+    statement = insert(Run).values(rows)
+    new = {name: statement.excluded[name] for name in UPDATED_COLUMNS}
+    task_id = func.coalesce(Run.task_id, statement.excluded.task_id)
+    started_at = func.least(Run.started_at, statement.excluded.started_at)
+    written = await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["gateway_id", "run_id"],
+            set_=new | {"task_id": task_id, "started_at": started_at},
+            where=Run.status.in_(OPEN_STATUSES),
+        ).returning(Run.run_id, Run.task_id, Run.status, IS_INSERTED)
+    )
+    new_events = [
+        _run_event(gateway.organization_id, by_id[run_id][1], task_id, status, is_new=is_new)
+        for run_id, task_id, status, is_new in written
+    ]
+    await events.record_events(session, new_events)
+
+
+async def confirm_running(
+    session: AsyncSession, gateway_id: UUID, run_ids: Collection[str]
+) -> None:
+    """Record that these runs are active, as their gateway says. It is no event."""
+    is_it = (Run.gateway_id == gateway_id) & Run.run_id.in_(run_ids)
+    running = update(Run).where(is_it, Run.status == RunStatus.RUNNING)
+    await session.execute(running.values(updated_at=now()))
+
+
+async def mark_lost_runs(session: AsyncSession, *, silent_for: timedelta = LOST_AFTER) -> int:
+    """Mark a batch of runs as lost that had no sign for too long; return their number.
+
+    Any number of workers may call it, at any time. A lost run is continued when its gateway
+    reports it again.
+    """
+    at = now()
+    query = select(Run, Agent).join(Agent, Agent.id == Run.agent_id)
+    query = query.where(Run.status == RunStatus.RUNNING, Run.updated_at < at - silent_for)
+    query = query.order_by(Run.organization_id, Run.id).limit(BATCH_SIZE)
+    found = (await session.execute(query.with_for_update(skip_locked=True, of=Run))).all()
+    new_events = [_mark_lost(run, agent, at) for run, agent in found]
+    await events.record_events(session, new_events)
+    return len(found)
+
+
+async def delete_old_runs(session: AsyncSession) -> None:
+    """Delete runs that ended long ago, and the events of running ones."""
+    at = now()
+    is_old = Event.created_at < at - EVENT_RETENTION
+    await session.execute(delete(Event).where(Event.type.in_(RUN_EVENTS), is_old))
+    await session.execute(delete(Run).where(Run.ended_at < at - RUN_RETENTION))
+
+
+def _mark_lost(run: Run, agent: Agent, at: datetime) -> events.NewEvent:
+    run.status, run.ended_at = RunStatus.LOST, at
+    run.error = f"Its gateway has told nothing of it for {_minutes(at - run.updated_at)}."
+    run_agent = RunAgent(agent.id, "", agent.name, agent.board_id)
+    return _run_event(run.organization_id, run_agent, run.task_id, run.status)
+
+
+async def _lock_agents(
+    session: AsyncSession, agent_ids: Collection[UUID]
+) -> dict[UUID, UUID | None]:
+    """Lock those of the agents that exist, and return the task that each has in progress.
+
+    None of them can be deleted before the end of the transaction.
+    """
+    task = (
+        select(Task.id)
+        .where(Task.assigned_agent_id == Agent.id, Task.status == Status.IN_PROGRESS)
+        .order_by(Task.in_progress_at, Task.id)
+        .limit(1)
+    )
+    query = select(Agent.id, task.scalar_subquery()).where(Agent.id.in_(agent_ids))
+    locked = query.order_by(Agent.id).with_for_update(read=True, key_share=True, of=Agent)
+    return {agent_id: task_id for agent_id, task_id in await session.execute(locked)}
+
+
+async def _tasks_of_messages(
+    session: AsyncSession, run_ids: Iterable[str]
+) -> dict[tuple[UUID, UUID | None], UUID]:
+    """Return the tasks of the messages that have started runs, by agent and message."""
+    query = select(Message.agent_id, Message.id, Task.id).join(Task, Task.id == Message.task_id)
+    query = query.where(Message.id.in_({_message_id(run_id) for run_id in run_ids} - {None}))
+    return {(agent_id, id): task_id for agent_id, id, task_id in await session.execute(query)}
+
+
+def _message_id(run_id: str) -> UUID | None:
+    """Return the id of the message that has started a run: the run's id begins with it."""
+    try:
+        return UUID(run_id.partition(".")[0])
+    except ValueError:
+        return None
+
+
+def _run_row(
+    gateway: Gateway, run: RunState, agent: RunAgent, task_id: UUID | None
+) -> dict[str, Any]:
+    tool = run.tool
+    return {
+        "id": new_id(),
+        "organization_id": gateway.organization_id,
+        "gateway_id": gateway.id,
+        "agent_id": agent.id,
+        "task_id": task_id,
+        "run_id": run.run_id,
+        "session_key": run.session_key,
+        "is_heartbeat": run.is_heartbeat,
+        "status": run.status,
+        "phase": run.phase,
+        "tool": tool.name if tool else None,
+        "tool_title": tool.title if tool else None,
+        "tool_calls": [asdict(call) for call in run.calls],
+        "tail": run.tail,
+        "tokens": run.tokens,
+        "error": run.error,
+        "started_at": run.started_at,
+        "updated_at": now(),
+        "ended_at": run.ended_at,
+    }
+
+
+def _run_event(
+    organization_id: UUID,
+    agent: RunAgent,
+    task_id: UUID | None,
+    status: RunStatus,
+    *,
+    is_new: bool = False,
+) -> events.NewEvent:
+    running = EventType.RUN_STARTED if is_new else EventType.RUN_CHANGED
+    return events.NewEvent(
+        running if status is RunStatus.RUNNING else EventType.RUN_ENDED,
+        None,
+        organization_id=organization_id,
+        board=agent.board_id,
+        task=task_id,
+        subject=agent.id,
+        data={"name": agent.name, "status": status.value},
+    )
+
+
+def _minutes(time: timedelta) -> str:
+    minutes = round(time / timedelta(minutes=1))
+    return "a minute" if minutes <= 1 else f"{minutes} minutes"

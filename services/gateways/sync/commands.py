@@ -1,0 +1,254 @@
+"""Synchronization of the files of a gateway's agents: plan, report, request.
+
+Nothing is written to the gateway here. The Reconciler does that step by step, with retries; the
+agents' rows have its progress.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.errors import UpstreamError
+from core.security.encryption import SecretCipher
+from models import Agent, EventType, Gateway, Member
+from openclaw import ErrorKind, GatewayClient, GatewayError, get_error_hint
+from openclaw import api as gateway_api
+from services import agents, events, gateways
+from services.gateways import GatewayConnector, files, provisioning
+from services.gateways.files import AgentFacts, FilePlan, FileState
+from services.gateways.sync.queries import (
+    AgentSelection,
+    FileContents,
+    RemoteFiles,
+    SyncOptions,
+    select_agents,
+)
+
+HIDDEN_DIFF = "It names boards that are not yours to read."
+NOT_LISTED = "The gateway does not have this agent yet: it is made first."
+AGENT_CREATED = "The gateway had no agent of its own: it is made, and comes with its files."
+LEFT_OUT = "It was changed or removed meanwhile, so it was left out."
+NEW_VALUE = "(another token)"  # in place of a token that is not issued yet
+
+
+@dataclass(frozen=True)
+class AgentSyncReport:
+    """The plan for the files of one agent."""
+
+    agent: Agent
+    files: Sequence[FilePlan]
+    message: str
+    is_listed: bool = True  # whether the gateway has the agent
+
+
+@dataclass(frozen=True)
+class SyncProblem:
+    """A problem with one agent, or with the whole sync."""
+
+    message: str
+    agent: Agent | None = None
+    board_id: UUID | None = None  # if it concerns no single agent
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync does, or would do."""
+
+    agents: Sequence[AgentSyncReport] = ()
+    skipped: int = 0
+    problems: Sequence[SyncProblem] = ()
+    is_stopped: bool = False  # nothing is done for any agent
+
+    @property
+    def updated(self) -> int:
+        """The number of agents of boards that get their files."""
+        return sum(one.agent.board_id is not None for one in self.agents)
+
+    @property
+    def main_updated(self) -> bool:
+        """Whether the agent that manages the gateway gets its files."""
+        return any(one.agent.board_id is None for one in self.agents)
+
+
+@dataclass(frozen=True)
+class SyncPlan:
+    """The agents of a sync, with the facts for their files."""
+
+    gateway: Gateway
+    options: SyncOptions
+    selection: AgentSelection
+    facts: Mapping[UUID, AgentFacts]
+
+    @property
+    def agents(self) -> Sequence[Agent]:
+        """The agents whose files are to be read from the gateway."""
+        return self.selection.agents
+
+
+async def plan_sync(
+    session: AsyncSession,
+    cipher: SecretCipher,
+    member: Member,
+    gateway: Gateway,
+    options: SyncOptions,
+    *,
+    base_url: str,
+) -> SyncPlan:
+    """Select the agents of a sync and load their facts, before the gateway is called."""
+    selection = await select_agents(session, member, gateway, options)
+    tokens = await provisioning.load_tokens(session, cipher, selection.agents)
+    facts = await files.load_facts(session, selection.agents, base_url=base_url, tokens=tokens)
+    return SyncPlan(gateway, options, selection, facts)
+
+
+def report_sync(plan: SyncPlan, remote: RemoteFiles) -> SyncReport:
+    """Return what the sync would do, given the files on the gateway."""
+    selection = plan.selection
+    reason = selection.problem or remote.problem
+    if reason:
+        problem = SyncProblem(reason, board_id=plan.options.board_id)
+        return SyncReport((), selection.skipped, [problem], is_stopped=True)
+    read = [agent for agent in selection.agents if agent.id in remote.files_of_agent]
+    failed = [agent for agent in selection.agents if agent.id not in remote.files_of_agent]
+    problems = [SyncProblem(remote.agent_problems[agent.id], agent) for agent in failed]
+    reports = [_agent_report(plan, remote, agent) for agent in read]
+    return SyncReport(reports, selection.skipped + len(failed), problems)
+
+
+async def request_sync(
+    session: AsyncSession, member: Member, plan: SyncPlan, report: SyncReport
+) -> SyncReport:
+    """Request what was reported; return the report without the agents that have gone meanwhile.
+
+    If the gateway has no agent that manages it, one is created. Raises NotFound if the gateway was
+    deleted.
+    """
+    if report.is_stopped:
+        return report
+    options = plan.options
+    created = None
+    if plan.selection.lacks_main:
+        created = await _create_missing_agent(session, member, plan)
+    wanted = Agent.gateway_id == plan.gateway.id
+    wanted &= Agent.id.in_([one.agent.id for one in report.agents])
+    overwrite = provisioning.MANAGED_FILES if options.overwrite else ()
+    requested = await provisioning.request_sync(
+        session, wanted, overwrite=overwrite, rotate=options.rotate_tokens
+    )
+    await _record_events(session, member, options, requested, created)
+    ids = {agent.id for agent in requested}
+    reports = [one for one in report.agents if one.agent.id in ids]
+    reports += [AgentSyncReport(created, (), AGENT_CREATED, is_listed=False)] if created else []
+    gone = [SyncProblem(LEFT_OUT, one.agent) for one in report.agents if one.agent.id not in ids]
+    return SyncReport(reports, report.skipped + len(gone), [*report.problems, *gone])
+
+
+async def reset_sessions(
+    connector: GatewayConnector, plan: SyncPlan, report: SyncReport
+) -> SyncReport:
+    """Reset the agents' sessions, if requested, and add failures to the report.
+
+    Agents that the gateway does not list are skipped: the reset would create a session.
+    """
+    listed = [one.agent for one in report.agents if one.is_listed]
+    if not (plan.options.reset_sessions and listed):
+        return report
+    problems: list[SyncProblem] = []
+    try:
+        async with connector.connect(plan.gateway) as client:
+            for agent in listed:
+                problems += await _reset_session(client, plan.gateway, agent)
+    except UpstreamError as error:
+        problems.append(SyncProblem(error.message))
+    return replace(report, problems=[*report.problems, *problems])
+
+
+async def _record_events(
+    session: AsyncSession,
+    member: Member,
+    options: SyncOptions,
+    requested: Sequence[Agent],
+    created: Agent | None,
+) -> None:
+    user, type = member.user, EventType.AGENT_UPDATED
+    changed = ["files", "token"] if options.rotate_tokens else ["files"]
+    new_events = [
+        agents.agent_event(type, user, agent.board_id, agent, changed=changed)
+        for agent in requested
+    ]
+    if created is not None:
+        new_events.append(agents.agent_event(EventType.AGENT_CREATED, user, None, created))
+    await events.record_events(session, new_events)
+
+
+def _agent_report(plan: SyncPlan, remote: RemoteFiles, agent: Agent) -> AgentSyncReport:
+    plans = plan_agent_files(
+        agent,
+        plan.facts[agent.id],
+        remote.files_of_agent[agent.id],
+        overwrite=plan.options.overwrite,
+        rotate=plan.options.rotate_tokens,
+    )
+    if agent.board_id is None and not plan.selection.sees_all:
+        plans = [replace(one, diff=HIDDEN_DIFF if one.diff else "") for one in plans]
+    is_listed = agent.id not in remote.unlisted
+    return AgentSyncReport(agent, plans, describe_files(plans, is_listed=is_listed), is_listed)
+
+
+async def _create_missing_agent(
+    session: AsyncSession, member: Member, plan: SyncPlan
+) -> Agent | None:
+    """Create the agent that manages a gateway, unless another request was faster."""
+    gateway = await gateways.lock_gateway(session, member, plan.gateway.id)
+    present = select(Agent.id).where(Agent.gateway_id == gateway.id, Agent.board_id.is_(None))
+    if await session.scalar(present) is not None:
+        return None
+    return await agents.create_gateway_agent(session, gateway)
+
+
+async def _reset_session(
+    client: GatewayClient, gateway: Gateway, agent: Agent
+) -> list[SyncProblem]:
+    try:
+        await gateway_api.reset_session(client, files.session_key_of(agent), retry=True)
+    except GatewayError as error:
+        if error.kind is not ErrorKind.REJECTED:
+            raise
+        return [SyncProblem(get_error_hint(error, gateway.url).sentence, agent)]
+    return []
+
+
+def plan_agent_files(
+    agent: Agent,
+    facts: AgentFacts,
+    present: FileContents,
+    *,
+    overwrite: bool = False,
+    rotate: bool = False,
+) -> Sequence[FilePlan]:
+    """Plan the files of an agent as provisioning will.
+
+    If we cannot decrypt the agent's token, the one in the present file is assumed to be right.
+    """
+    known = facts.token or files.find_token(present[files.SHARED_FILE])
+    token = NEW_VALUE if rotate or not known else known
+    digests = provisioning.last_written_digests(agent, present)
+    for name in provisioning.MANAGED_FILES if overwrite else ():
+        digests.pop(name, None)
+    return files.plan_files(files.render_files(replace(facts, token=token)), present, digests)
+
+
+def describe_files(plans: Sequence[FilePlan], *, is_listed: bool) -> str:
+    """Return in a sentence or two what is written, and what is kept."""
+    written = sum(one.state.is_written for one in plans)
+    kept = [one.name for one in plans if one.state is FileState.KEPT]
+    sentences = [] if is_listed else [NOT_LISTED]
+    sentences.append(
+        f"{written} of {len(plans)} files to write." if written else "Nothing to write."
+    )
+    if kept:
+        sentences.append(f"The agent has made its own of {' and '.join(kept)}: kept.")
+    return " ".join(sentences)

@@ -1,0 +1,190 @@
+"""Change the profile of a user, and delete an account with all personal data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Conflict, Unauthorized
+from core.validation import FieldCheck, optional, text_of_length, validate_fields
+from models import (
+    Event,
+    EventType,
+    GroupNote,
+    IdempotencyKey,
+    Invite,
+    Member,
+    Note,
+    Organization,
+    Role,
+    User,
+)
+from services import events, organizations
+from services.events import NewEvent
+from services.identity.registration import reopen_first_run_statement
+
+PERSONAL_EVENT_TYPES = (
+    EventType.MEMBER_JOINED,
+    EventType.MEMBER_UPDATED,
+    EventType.MEMBER_REMOVED,
+    EventType.MEMBER_PASSWORD_LINKED,
+    EventType.MEMBER_PASSWORD_CHANGED,
+    EventType.INVITE_CREATED,
+    EventType.INVITE_REVOKED,
+)
+"""The events that contain the name or the address of a user."""
+
+
+@dataclass(frozen=True)
+class MembershipSummary:
+    """An organization that a user belongs to, and how many other members and owners it has."""
+
+    organization: Organization
+    others: int  # members besides the user
+    other_owners: int
+    is_owner: bool
+
+
+async def delete_account(session: AsyncSession, user: User) -> None:
+    """Delete a user with all personal data: sign-ins, tokens, memberships, and own organizations.
+
+    Organizations without other members are deleted with everything in them. Content in other
+    organizations stays, without the name of the user. Raises Conflict with the organizations that
+    would be left without an owner (contract, C25).
+    """
+    locked = await lock_user(session, user)
+    memberships = await _lock_memberships(session, locked)
+    check_organizations_keep_owner(memberships)
+    own_ids = [one.organization.id for one in memberships if not one.others]
+    if own_ids:
+        await organizations.lock_organization_contents(session, own_ids)
+        await organizations.erase_organizations(session, own_ids)
+    await _delete_user(session, locked)
+    shared_ids = [one.organization.id for one in memberships if one.others]
+    await _record_departures(session, locked, shared_ids)
+
+
+def check_organizations_keep_owner(memberships: Sequence[MembershipSummary]) -> None:
+    """Raise Conflict with the organizations that would keep members but have no owner."""
+    ownerless = [
+        one.organization
+        for one in memberships
+        if one.is_owner and one.others and not one.other_owners
+    ]
+    if ownerless:
+        names = ", ".join(organization.name for organization in ownerless)
+        reason = f"Make somebody else an owner first, or delete the organization: {names}."
+        details = [{"id": str(one.id), "name": one.name} for one in ownerless]
+        raise Conflict("last_owner", reason, organizations=details)
+
+
+async def _lock_memberships(session: AsyncSession, user: User) -> list[MembershipSummary]:
+    """Lock the organizations of a user in order of id, and return a summary of each."""
+    own_ids = select(Member.organization_id).where(Member.user_id == user.id)
+    query = (
+        select(Organization)
+        .where(Organization.id.in_(own_ids))
+        .order_by(Organization.id)
+        .with_for_update(key_share=True)
+    )
+    found = (await session.scalars(query)).all()
+    is_other = Member.user_id != user.id
+    counts = (
+        select(
+            Member.organization_id,
+            func.count().filter(is_other),
+            func.count().filter(is_other, Member.role == Role.OWNER),
+            func.bool_or((Member.user_id == user.id) & (Member.role == Role.OWNER)),
+        )
+        .where(Member.organization_id.in_([one.id for one in found]))
+        .group_by(Member.organization_id)
+    )
+    rows = {row[0]: row[1:] for row in await session.execute(counts)} if found else {}
+    return [MembershipSummary(one, *rows[one.id]) for one in found if one.id in rows]
+
+
+async def _delete_user(session: AsyncSession, user: User) -> None:
+    """Delete a user, and remove name and address from the rows that stay, in one statement."""
+    mentions_user = [Event.data["user_id"].astext == str(user.id)]
+    if user.email:
+        mentions_user.append(Event.data["email"].astext == user.email.lower())
+    anonymized = Event.data.op("-")("name").op("-")("email")
+    statements = {
+        "events": update(Event)
+        .where(Event.type.in_(PERSONAL_EVENT_TYPES), or_(*mentions_user))
+        .values(data=anonymized),
+        "invites": delete(Invite).where(Invite.accepted_by_user_id == user.id),
+        "notes": update(Note).where(Note.user_id == user.id).values(source=None),
+        "group_notes": update(GroupNote).where(GroupNote.user_id == user.id).values(source=None),
+        "responses": delete(IdempotencyKey).where(IdempotencyKey.caller_id == user.id),
+        "first_run": reopen_first_run_statement(without=user),
+    }
+    deletion = delete(User).where(User.id == user.id)
+    await session.execute(deletion.add_cte(*[one.cte(name) for name, one in statements.items()]))
+
+
+async def _record_departures(
+    session: AsyncSession, user: User, organization_ids: Sequence[UUID]
+) -> None:
+    """Record in the remaining organizations that a member has left, identified only by id."""
+    data = {"user_id": str(user.id)}
+    departures = [
+        NewEvent(EventType.MEMBER_REMOVED, None, organization_id=id, data=data)
+        for id in organization_ids
+    ]
+    if departures:
+        await events.record_events(session, departures)
+
+
+MAX_NAME_LENGTH = 200  # characters
+MAX_TEXT_LENGTH = 20_000  # characters of notes and context
+
+PROFILE_FIELDS: Mapping[str, FieldCheck] = {
+    "name": optional(text_of_length(MAX_NAME_LENGTH)),
+    "preferred_name": optional(text_of_length(MAX_NAME_LENGTH)),
+    "pronouns": optional(text_of_length(MAX_NAME_LENGTH)),
+    "timezone": optional(text_of_length(MAX_NAME_LENGTH)),
+    "notes": optional(text_of_length(MAX_TEXT_LENGTH)),
+    "context": optional(text_of_length(MAX_TEXT_LENGTH)),
+}
+"""The fields that users can set in their profile; all are optional (contract, 3.2)."""
+
+
+async def lock_user(session: AsyncSession, user: User) -> User:
+    """Lock the row of a user until the commit, and return it.
+
+    Raises Unauthorized if the user no longer exists.
+    """
+    query = select(User).where(User.id == user.id).with_for_update(key_share=True)
+    locked = await session.scalar(query.execution_options(populate_existing=True))
+    if locked is None:
+        raise Unauthorized
+    return locked
+
+
+async def update_profile(session: AsyncSession, user: User, changes: Mapping[str, object]) -> User:
+    """Change fields of a user's profile. Only the keys that are present count.
+
+    Raises Invalid with the field.
+    """
+    values = validate_fields(PROFILE_FIELDS, changes)
+    locked = await lock_user(session, user)
+    changed = {name: value for name, value in values.items() if value != getattr(locked, name)}
+    for name, value in changed.items():
+        setattr(locked, name, value)
+    if changed:
+        locked.updated_at = now()
+    return locked
+
+
+async def overwrite_profile(
+    session: AsyncSession, user: User, changes: Mapping[str, object]
+) -> None:
+    """Set fields of a user's profile without reading it first. Raises Invalid."""
+    changed = validate_fields(PROFILE_FIELDS, changes)
+    if changed:
+        statement = update(User).where(User.id == user.id).values(**changed, updated_at=now())
+        await session.execute(statement.execution_options(synchronize_session=False))

@@ -1,0 +1,218 @@
+"""Accounts at an OpenID Connect provider, and the users they belong to.
+
+Issuer and subject identify the user. An e-mail address only helps to find an existing user, and
+only if it is verified: see docs/decisions/oidc.md.
+"""
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import contains_eager
+
+from core.clock import now
+from core.errors import Unauthorized
+from models import ExternalIdentity, User, new_id
+from services.identity.accounts import lock_user
+from services.identity.claims import ProviderProfile
+from services.identity.registration import (
+    FIRST_USER_EXTERNAL_ID,
+    is_first_run_open,
+    lock_registration,
+)
+
+ACCOUNT_NOT_CONNECTED = "account_not_connected"
+
+
+async def get_or_create_external_user(session: AsyncSession, profile: ProviderProfile) -> User:
+    """Return the user for a provider's account, and create or update the user as needed.
+
+    Raises Unauthorized while there is no first owner, and with the code ACCOUNT_NOT_CONNECTED if
+    the address belongs to a user who signs in with a password.
+    """
+    user = await _find_connected_user(session, profile)
+    if user is None:
+        return await _register_external_user(session, profile)
+    if _has_profile_changes(profile, user):
+        await _update_from_profile(session, user, profile)
+    return user
+
+
+async def connect_identity(session: AsyncSession, user: User, profile: ProviderProfile) -> None:
+    """Connect a provider's account to a user, unless it is connected already."""
+    row = insert(ExternalIdentity).values(
+        id=new_id(),
+        user_id=user.id,
+        issuer=profile.issuer,
+        subject=profile.subject,
+        created_at=now(),
+    )
+    await session.execute(row.on_conflict_do_nothing())
+    if profile.is_verified and profile.email == user.email and user.email_verified_at is None:
+        user.email_verified_at = user.updated_at = now()
+    await session.flush()
+
+
+def can_merge_accounts(profile: ProviderProfile, owner: User, *, is_of_issuer: bool) -> bool:
+    """Return whether the user with the same address is certainly the one who signs in.
+
+    A user who has another account at the same provider is somebody else, who had the address
+    before.
+    """
+    return profile.is_verified and owner.email_verified_at is not None and not is_of_issuer
+
+
+def must_release_email(profile: ProviderProfile, owner: User, *, is_of_issuer: bool) -> bool:
+    """Return whether an address is taken from its current user and given to the one who signs in.
+
+    An unverified address that is not used to sign in with a password proves nothing.
+    """
+    is_certain = owner.email_verified_at is not None and not is_of_issuer
+    return profile.is_verified and owner.password_hash is None and not is_certain
+
+
+async def _find_connected_user(session: AsyncSession, profile: ProviderProfile) -> User | None:
+    query = (
+        select(ExternalIdentity)
+        .join(ExternalIdentity.user)
+        .options(contains_eager(ExternalIdentity.user))
+        .where(
+            ExternalIdentity.issuer == profile.issuer, ExternalIdentity.subject == profile.subject
+        )
+    )
+    found = await session.scalar(query)
+    return found.user if found else None
+
+
+async def _register_external_user(session: AsyncSession, profile: ProviderProfile) -> User:
+    """Find or create the user for an account that is new here, one at a time."""
+    await lock_registration(session)
+    connected = await _find_connected_user(session, profile)
+    if connected is not None:
+        return connected
+    if await is_first_run_open(session, None):
+        reason = "Nobody has come in yet. The first owner uses the link that the server prints."
+        raise Unauthorized(reason, code="first_run_pending")
+    owner = await _lock_email_owner(session, profile.email)
+    if owner is None:
+        return await _create_user(session, profile, email=profile.email)
+    return await _resolve_email_conflict(session, profile, owner)
+
+
+async def _resolve_email_conflict(
+    session: AsyncSession, profile: ProviderProfile, owner: User
+) -> User:
+    """Merge with the user who has the address, or create another user, whichever is safe."""
+    is_of_issuer = await _has_identity_of_issuer(session, owner, profile.issuer)
+    if can_merge_accounts(profile, owner, is_of_issuer=is_of_issuer):
+        await connect_identity(session, owner, profile)
+        return owner
+    if must_release_email(profile, owner, is_of_issuer=is_of_issuer):
+        await _remove_email(session, owner)
+        return await _create_user(session, profile, email=profile.email)
+    if profile.is_verified:
+        raise _account_not_connected()
+    return await _create_user(session, profile, email=None)
+
+
+async def _create_user(
+    session: AsyncSession, profile: ProviderProfile, *, email: str | None
+) -> User:
+    at = now()
+    user = User(
+        id=new_id(),
+        clerk_user_id=await _choose_external_id(session, profile),
+        email=email,
+        email_verified_at=at if email and profile.is_verified else None,
+        name=profile.name,
+        created_at=at,
+        updated_at=at,
+    )
+    session.add(user)
+    await session.flush()
+    await connect_identity(session, user, profile)
+    return user
+
+
+async def _choose_external_id(session: AsyncSession, profile: ProviderProfile) -> str:
+    """Return the id that the contract exposes: the subject, with the issuer if that is taken."""
+    taken = select(exists().where(User.clerk_user_id == profile.subject))
+    if profile.subject != FIRST_USER_EXTERNAL_ID and not await session.scalar(taken):
+        return profile.subject
+    return f"{profile.issuer}#{profile.subject}"
+
+
+def _has_profile_changes(profile: ProviderProfile, user: User) -> bool:
+    """Return whether a provider's profile contains anything new about a user."""
+    if profile.name and not user.name:
+        return True
+    return _has_new_email(profile, user) or _verifies_email(profile, user)
+
+
+def _has_new_email(profile: ProviderProfile, user: User) -> bool:
+    """Return whether the address should change; users who sign in with a password keep theirs."""
+    may_change = profile.is_verified and user.password_hash is None
+    is_new = profile.email is not None and profile.email != user.email
+    return is_new and (may_change or not user.email)
+
+
+def _verifies_email(profile: ProviderProfile, user: User) -> bool:
+    return profile.is_verified and profile.email == user.email and user.email_verified_at is None
+
+
+async def _update_from_profile(session: AsyncSession, user: User, profile: ProviderProfile) -> None:
+    """Store what is new in a provider's profile; the address only if it is not taken."""
+    has_new_email = _has_new_email(profile, user)
+    if has_new_email:
+        await lock_registration(session)
+    locked = await lock_user(session, user)
+    if has_new_email and await _claim_email(session, locked, profile):
+        locked.email = profile.email
+        locked.email_verified_at = None
+    if _verifies_email(profile, locked):
+        locked.email_verified_at = now()
+    locked.name = locked.name or profile.name
+    if session.is_modified(locked):
+        locked.updated_at = now()
+    await session.flush()
+
+
+async def _claim_email(session: AsyncSession, user: User, profile: ProviderProfile) -> bool:
+    """Return whether the address can be given to this user, after releasing it if necessary."""
+    owner = await _lock_email_owner(session, profile.email)
+    if owner is None or owner.id == user.id:
+        return True
+    is_of_issuer = await _has_identity_of_issuer(session, owner, profile.issuer)
+    if not must_release_email(profile, owner, is_of_issuer=is_of_issuer):
+        return False
+    await _remove_email(session, owner)
+    return True
+
+
+async def _lock_email_owner(session: AsyncSession, email: str | None) -> User | None:
+    """Lock and return the user who has an address, or return None."""
+    if email is None:
+        return None
+    query = select(User).where(func.lower(User.email) == email).with_for_update(key_share=True)
+    return await session.scalar(query.execution_options(populate_existing=True))
+
+
+async def _has_identity_of_issuer(session: AsyncSession, user: User, issuer: str) -> bool:
+    connected = exists().where(
+        ExternalIdentity.user_id == user.id, ExternalIdentity.issuer == issuer
+    )
+    return bool(await session.scalar(select(connected)))
+
+
+async def _remove_email(session: AsyncSession, owner: User) -> None:
+    owner.email = None
+    owner.email_verified_at = None
+    owner.updated_at = now()
+    await session.flush()
+
+
+def _account_not_connected() -> Unauthorized:
+    reason = (
+        "Somebody with this e-mail address signs in with a password here. "
+        "Sign in with it once, in this browser, and the two are connected."
+    )
+    return Unauthorized(reason, code=ACCOUNT_NOT_CONNECTED)

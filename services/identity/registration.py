@@ -1,0 +1,165 @@
+"""Register the first user of the installation, and users who were invited.
+
+The first user is created by the first-run link or by the shared local token. Both mean the same
+user (contract, 1.9): the first of them creates the row and the other completes it.
+"""
+
+from sqlalchemy import Delete, delete, exists, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Conflict, Invalid, NotFound
+from core.security.secrets import generate_token, hash_token
+from core.validation import nonblank_text, normalized_email
+from models import ExternalIdentity, FirstRunLink, User, new_id
+from services import organizations
+
+FIRST_USER_EXTERNAL_ID = "local-auth-user"
+REGISTRATION_LOCK = "mission control: newcomers"
+MAX_USER_NAME_LENGTH = 200  # characters
+
+
+async def lock_registration(session: AsyncSession) -> None:
+    """Serialize the creation of users and of the first-run link until the commit."""
+    await session.execute(
+        select(func.pg_advisory_xact_lock(func.hashtextextended(REGISTRATION_LOCK, 0)))
+    )
+
+
+async def lock_first_user(session: AsyncSession) -> User:
+    """Lock the first user until the commit and return it; create it if necessary."""
+    await lock_registration(session)
+    query = (
+        select(User)
+        .where(User.clerk_user_id == FIRST_USER_EXTERNAL_ID)
+        .with_for_update(key_share=True)
+    )
+    user = await session.scalar(query.execution_options(populate_existing=True))
+    if user is None:
+        at = now()
+        user = User(id=new_id(), clerk_user_id=FIRST_USER_EXTERNAL_ID, created_at=at, updated_at=at)
+        session.add(user)
+    return user
+
+
+async def register_user(
+    session: AsyncSession, *, name: str, email: str, password_hash: str
+) -> User:
+    """Create a user who signs in with a password.
+
+    Raises Invalid with the field, and Conflict if the address has an account already.
+    """
+    name = nonblank_text(MAX_USER_NAME_LENGTH)(name, "name")
+    email = normalized_email(email, "email")
+    at = now()
+    user = User(id=new_id(), name=name, email=email, created_at=at, updated_at=at)
+    user.clerk_user_id, user.password_hash = str(user.id), password_hash
+    await lock_registration(session)
+    if await is_email_taken(session, email, by_other_than=user):
+        reason = "There is an account with this e-mail address. Sign in with it."
+        raise Conflict("email_taken", reason, field="email")
+    session.add(user)
+    await session.flush()
+    return user
+
+
+async def is_email_taken(session: AsyncSession, email: str, *, by_other_than: User) -> bool:
+    """Return whether another user has this e-mail address."""
+    others = select(User.id).where(
+        func.lower(User.email) == func.lower(email), User.id != by_other_than.id
+    )
+    return await session.scalar(others) is not None
+
+
+async def register_with_invite(
+    session: AsyncSession, token: str, *, name: str, password_hash: str
+) -> tuple[User, "organizations.MemberDetail"]:
+    """Create a user for an invitation, and accept it.
+
+    The address does not count as verified: the token came from those who invited, not from the
+    mailbox. Raises NotFound if the invitation is invalid, Invalid about the name, and Conflict if
+    the address has an account: that user signs in and accepts.
+    """
+    invite = await organizations.get_open_invite(session, token)
+    user = await register_user(
+        session, name=name, email=invite.invited_email, password_hash=password_hash
+    )
+    return user, await organizations.accept_invite(session, user, token)
+
+
+async def create_first_run_link(session: AsyncSession) -> str | None:
+    """Return a new secret for the link, or None if there is a first owner already.
+
+    Earlier secrets become invalid.
+    """
+    await lock_registration(session)
+    if not await _is_owner_missing(session):
+        return None
+    secret = generate_token("first")
+    await session.execute(delete(FirstRunLink))
+    session.add(FirstRunLink(secret_hash=hash_token(secret), created_at=now()))
+    await session.flush()
+    return secret
+
+
+async def is_first_run_open(session: AsyncSession, secret: str | None) -> bool:
+    """Return whether this secret opens the first run; with None, whether it is still to come."""
+    if not await _is_owner_missing(session):
+        return False
+    if secret is None:
+        return True
+    query = select(FirstRunLink.id).where(FirstRunLink.secret_hash == hash_token(secret))
+    return await session.scalar(query.where(FirstRunLink.used_at.is_(None))) is not None
+
+
+async def complete_first_run(
+    session: AsyncSession, secret: str, *, name: str, email: str, password_hash: str
+) -> User:
+    """Consume the link, and return the first owner, who can sign in from now on.
+
+    Of two concurrent calls the second fails. Raises NotFound if the link is invalid, and Invalid
+    with the field.
+    """
+    if not await is_first_run_open(session, secret):
+        raise _first_run_over()
+    name = nonblank_text(MAX_USER_NAME_LENGTH)(name, "name")
+    email = normalized_email(email, "email")
+    await _consume_link(session, secret)
+    user = await lock_first_user(session)
+    if await is_email_taken(session, email, by_other_than=user):
+        raise Invalid("email_taken", "Somebody else has this e-mail address.", field="email")
+    user.name, user.email, user.password_hash = name, email, password_hash
+    user.updated_at = now()
+    await session.flush()
+    return user
+
+
+def reopen_first_run_statement(*, without: User) -> Delete:
+    """Return the statement that allows a new first run if only this user can sign in."""
+    by_password = exists().where(User.password_hash.is_not(None), User.id != without.id)
+    by_provider = exists().where(ExternalIdentity.user_id != without.id)
+    return delete(FirstRunLink).where(~by_password, ~by_provider)
+
+
+async def _is_owner_missing(session: AsyncSession) -> bool:
+    """Return whether nobody can sign in, and nobody ever could."""
+    was_possible = or_(
+        exists().where(FirstRunLink.used_at.is_not(None)),
+        exists().where(User.password_hash.is_not(None)),
+    )
+    return not await session.scalar(select(was_possible))
+
+
+async def _consume_link(session: AsyncSession, secret: str) -> None:
+    await lock_registration(session)
+    statement = (
+        update(FirstRunLink)
+        .where(FirstRunLink.secret_hash == hash_token(secret), FirstRunLink.used_at.is_(None))
+        .values(used_at=now())
+    )
+    if await session.scalar(statement.returning(FirstRunLink.id)) is None:
+        raise _first_run_over()
+
+
+def _first_run_over() -> NotFound:
+    return NotFound("first_run_over", "This link has been used, or a newer one has been made.")

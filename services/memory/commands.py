@@ -1,0 +1,155 @@
+"""Create, update and delete notes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Invalid
+from core.validation import KnownVersions, check_version, validate_fields
+from models import Actor, Agent, Board, EventType, User, new_id
+from services import boards, events, messages
+from services.memory import notifications
+from services.memory.queries import NoteDetail
+from services.memory.rules import (
+    CHAT_TAG,
+    NOTE_VALIDATORS,
+    MemoryScope,
+    NoteDraft,
+    board_scope,
+    check_may_change,
+    check_may_command,
+    get_author_name,
+    is_chat,
+    parse_command,
+)
+from services.messages import templates
+
+
+async def create_note(
+    session: AsyncSession, actor: Actor, scope: MemoryScope, draft: NoteDraft, *, base_url: str
+) -> NoteDetail:
+    """Create a note on a locked board or group, and send it to the agents that it addresses.
+
+    `base_url` is the address of the API in their messages. Raises Invalid, with the field or for a
+    board without a group, and Forbidden for a command of an agent that is not the lead.
+    """
+    fields = validate_fields(NOTE_VALIDATORS, vars(draft))
+    if scope.id is None:
+        reason = "This board is in no group, so there is nothing to write to."
+        raise Invalid("board_group_required", reason)
+    command = parse_command(fields["content"]) if scope.board and is_chat(fields["tags"]) else None
+    if scope.board is not None and command is not None:
+        check_may_command(actor)
+        detail, created = _add_note(session, actor, scope, fields, is_sent=True)
+        run = boards.pause_board if command == templates.PAUSE_COMMAND else boards.resume_board
+        await run(session, actor, scope.board, chat_event=created)
+        return detail
+    message = notifications.ChatMessage(actor, fields["content"], fields["tags"], base_url)
+    outgoing = await _chat_messages(session, scope, message)
+    detail, created = _add_note(session, actor, scope, fields, is_sent=outgoing is not None)
+    await messages.enqueue_messages(session, outgoing or (), new_events=[created])
+    return detail
+
+
+def post_command(
+    session: AsyncSession, actor: Actor, board: Board, command: str
+) -> events.NewEvent:
+    """Add a command to a board's chat, and return the event for the caller to record."""
+    fields = {"content": command, "tags": [CHAT_TAG], "source": None}
+    _, created = _add_note(session, actor, board_scope(board), fields, is_sent=True)
+    return created
+
+
+async def update_note(
+    session: AsyncSession,
+    actor: Actor,
+    scope: MemoryScope,
+    detail: NoteDetail,
+    changes: Mapping[str, object],
+    *,
+    known: KnownVersions = None,
+) -> NoteDetail:
+    """Update the given fields of a locked note. It is not sent to agents again.
+
+    If no value changes, no event is recorded. Raises Forbidden, Invalid with the field, and
+    PreconditionFailed if the version of the note is not one of the known ones.
+    """
+    note = detail.note
+    check_may_change(actor, note)
+    values = validate_fields(NOTE_VALIDATORS, changes)
+    check_version(known, note.version)
+    changed = {name: value for name, value in values.items() if value != getattr(note, name)}
+    if not changed:
+        return detail
+    was_chat = note.is_chat
+    for name, value in changed.items():
+        setattr(note, name, value)
+    note.is_chat = is_chat(note.tags)
+    note.version += 1
+    note.updated_at = now()
+    data = {"changed": sorted(changed), "was_chat": was_chat}
+    await events.record_events(
+        session, [_note_event(scope.kind.updated, actor, scope, detail, **data)]
+    )
+    return detail
+
+
+async def delete_note(
+    session: AsyncSession,
+    actor: Actor,
+    scope: MemoryScope,
+    detail: NoteDetail,
+    *,
+    known: KnownVersions = None,
+) -> None:
+    """Delete a locked note. Raises Forbidden, and PreconditionFailed like `update_note`."""
+    check_may_change(actor, detail.note)
+    check_version(known, detail.note.version)
+    await session.delete(detail.note)
+    await session.flush()
+    await events.record_events(session, [_note_event(scope.kind.deleted, actor, scope, detail)])
+
+
+def _add_note(
+    session: AsyncSession,
+    actor: Actor,
+    scope: MemoryScope,
+    fields: Mapping[str, Any],
+    *,
+    is_sent: bool,
+) -> tuple[NoteDetail, events.NewEvent]:
+    """Add a note, and return it with its event. A note that is sent to agents has a source."""
+    at = now()
+    source = fields["source"] or (get_author_name(actor) if is_sent else fields["source"])
+    note = scope.kind.note(
+        id=new_id(),
+        **{scope.kind.scope_field: scope.id},
+        **{**fields, "source": source},
+        is_chat=is_chat(fields["tags"]),
+        agent_id=actor.id if isinstance(actor, Agent) else None,
+        user_id=actor.id if isinstance(actor, User) else None,
+        created_at=at,
+        updated_at=at,
+    )
+    session.add(note)
+    detail = NoteDetail(note, *((actor, None) if isinstance(actor, Agent) else (None, actor)))
+    return detail, _note_event(scope.kind.created, actor, scope, detail)
+
+
+async def _chat_messages(
+    session: AsyncSession, scope: MemoryScope, message: notifications.ChatMessage
+) -> Sequence[messages.OutgoingMessage] | None:
+    if scope.group is not None:
+        return await notifications.group_messages(session, scope.group, message)
+    assert scope.board is not None
+    return await notifications.board_messages(session, scope.board, message)
+
+
+def _note_event(
+    type: EventType, actor: Actor, scope: MemoryScope, detail: NoteDetail, **data: Any
+) -> events.NewEvent:
+    note = detail.note
+    data = {**scope.event_data, "memory_id": str(note.id), "is_chat": note.is_chat, **data}
+    return events.NewEvent(type, actor, **scope.event_target, data=data)

@@ -1,0 +1,113 @@
+"""The messages that a new note sends to agents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from models import Actor, Agent, Board, BoardGroup
+from services import messages
+from services.memory.rules import get_author_name, is_broadcast, is_chat
+from services.messages import list_mentioned_agents, templates
+
+AgentsWithBoards = Sequence[tuple[Agent, Board]]
+"""Agents, each with its board."""
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    """The content of a new note, its author, and the address of the API for agents."""
+
+    author: Actor
+    content: str
+    tags: Sequence[str] | None
+    base_url: str
+
+
+async def board_messages(
+    session: AsyncSession, board: Board, message: ChatMessage
+) -> Sequence[messages.OutgoingMessage] | None:
+    """Return the messages for a note on a locked board; None if it is not sent to agents.
+
+    The lead and the agents that are mentioned receive every message of the chat.
+    """
+    if not is_chat(message.tags):
+        return None
+    recipients = await _list_other_agents(session, message.author, Board.id == board.id)
+    mentioned = _mentioned_ids(message.content, recipients)
+    return [
+        _outgoing(
+            message, agent, board, _board_text(board, message, mentioned=agent.id in mentioned)
+        )
+        for agent, _ in recipients
+        if agent.is_board_lead or agent.id in mentioned
+    ]
+
+
+async def group_messages(
+    session: AsyncSession, group: BoardGroup, message: ChatMessage
+) -> Sequence[messages.OutgoingMessage] | None:
+    """Return the messages for a note in a group; None if it is not sent to agents.
+
+    The leads of its boards and the agents that are mentioned receive every message of the chat. A
+    broadcast goes to all agents of its boards.
+    """
+    to_all = is_broadcast(message.content, message.tags)
+    if not (to_all or is_chat(message.tags)):
+        return None
+    in_group = Board.board_group_id == group.id
+    recipients = await _list_other_agents(session, message.author, in_group)
+    mentioned = _mentioned_ids(message.content, recipients)
+    return [
+        _outgoing(
+            message, agent, board, _group_text(group, board, message, agent.id in mentioned, to_all)
+        )
+        for agent, board in recipients
+        if to_all or agent.is_board_lead or agent.id in mentioned
+    ]
+
+
+def _mentioned_ids(content: str, recipients: AgentsWithBoards) -> set[UUID]:
+    agents = list_mentioned_agents(content, [agent for agent, _ in recipients])
+    return {agent.id for agent in agents}
+
+
+async def _list_other_agents(
+    session: AsyncSession, actor: Actor, where: ColumnElement[bool]
+) -> AgentsWithBoards:
+    """Return the agents of the matching boards, except the author."""
+    query = select(Agent, Board).join(Board, Board.id == Agent.board_id)
+    query = query.where(where, Agent.id != actor.id).order_by(Agent.created_at, Agent.id)
+    return [(agent, board) for agent, board in await session.execute(query)]
+
+
+def _outgoing(
+    message: ChatMessage, agent: Agent, board: Board, content: str
+) -> messages.OutgoingMessage:
+    return messages.OutgoingMessage(to=agent, content=content, board=board, sender=message.author)
+
+
+def _board_text(board: Board, message: ChatMessage, *, mentioned: bool) -> str:
+    return templates.render_board_chat(
+        board,
+        sender=get_author_name(message.author),
+        content=message.content,
+        mentioned=mentioned,
+        base_url=message.base_url,
+    )
+
+
+def _group_text(
+    group: BoardGroup, board: Board, message: ChatMessage, mentioned: bool, broadcast: bool
+) -> str:
+    return templates.render_group_chat(
+        group,
+        board,
+        sender=get_author_name(message.author),
+        content=message.content,
+        mentioned=mentioned,
+        broadcast=broadcast,
+        base_url=message.base_url,
+    )

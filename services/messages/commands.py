@@ -1,0 +1,84 @@
+"""Acknowledge, retry and expire messages."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Conflict
+from models import Actor, Agent, EventType, Message, MessageState
+from services import events
+from services.messages.events import message_event, requested_events, status_events
+from services.messages.queries import PENDING_STATES, addressed_to_condition, lock_message
+
+DELIVERY_TIMEOUT = timedelta(days=7)
+EXPIRY_BATCH_SIZE = 500  # messages in one transaction
+
+
+async def acknowledge_message(session: AsyncSession, agent: Agent, message_id: UUID) -> Message:
+    """Record that an agent has received one of its messages. Repeating this changes nothing.
+
+    The events that the sender requested for the delivery are recorded now, unless a worker has sent
+    the message before. Raises NotFound.
+    """
+    message = await lock_message(session, message_id, addressed_to_condition(agent))
+    if message.state is MessageState.ACKNOWLEDGED:
+        return message
+    was_sent = message.sent_at is not None
+    message.acknowledge(now())
+    acknowledged = message_event(message, EventType.MESSAGE_ACKNOWLEDGED, agent)
+    requested = [] if was_sent else requested_events(message, "told")
+    await events.record_events(session, [acknowledged, *requested])
+    return message
+
+
+async def retry_message(
+    session: AsyncSession, actor: Actor, agent: Agent, message_id: UUID
+) -> Message:
+    """Queue a failed message again. A queued message is left unchanged.
+
+    Raises NotFound, and Conflict if the agent has received the message.
+    """
+    message = await lock_message(session, message_id, Message.agent_id == agent.id)
+    if message.state is MessageState.QUEUED:
+        return message
+    if message.state is not MessageState.FAILED:
+        raise Conflict("message_not_failed", "The agent has this message already.")
+    message.requeue(now())
+    queued = message_event(message, EventType.MESSAGE_QUEUED, actor)
+    await events.record_events(session, [queued])
+    return message
+
+
+async def expire_undelivered(
+    session: AsyncSession, *, max_age: timedelta = DELIVERY_TIMEOUT
+) -> int:
+    """Mark messages as failed that are pending for too long, and return their number.
+
+    This includes sent messages whose turn has no known result. It handles EXPIRY_BATCH_SIZE
+    messages per call, and may run at any time, also in several workers at once.
+    """
+    expired = (
+        select(Message, Agent.gateway_id)
+        .join(Agent, Agent.id == Message.agent_id)
+        .where(Message.state.in_(PENDING_STATES), Message.waiting_since < now() - max_age)
+        .order_by(Message.waiting_since, Message.seq)
+        .limit(EXPIRY_BATCH_SIZE)
+    )
+    rows = (await session.execute(expired.with_for_update(of=Message, skip_locked=True))).all()
+    new_events: list[events.NewEvent] = []
+    for message, gateway_id in rows:
+        message.fail(_expiry_reason(message, max_age, has_gateway=gateway_id is not None))
+        new_events += status_events(message)
+    await events.record_events(session, new_events)
+    return len(rows)
+
+
+def _expiry_reason(message: Message, max_age: timedelta, *, has_gateway: bool) -> str:
+    if message.state is MessageState.SENT:
+        return f"Nobody could find out for {max_age.days} days what has become of it."
+    if has_gateway:
+        return f"It could not be handed over for {max_age.days} days."
+    return f"The agent has not fetched it for {max_age.days} days."

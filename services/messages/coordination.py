@@ -1,0 +1,236 @@
+"""Messages between agents: leads, their workers, and the main agents of gateways."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.errors import Forbidden
+from models import Agent, Board, EventType
+from services import agents, boards, events, memory, messages
+from services.gateways import provisioning
+from services.messages import templates
+
+DEFAULT_LEAD_NAME = "Lead Agent"
+MARKER_BY_KIND: Mapping[str, templates.MessageMarker] = {
+    "question": templates.MessageMarker.GATEWAY_MAIN_QUESTION,
+    "handoff": templates.MessageMarker.GATEWAY_MAIN_HANDOFF,
+}
+LEAD_REPLY_TAGS = ("gateway_main", "lead_reply")
+LEAD_REPLY_SOURCE = "lead_to_gateway_main"
+USER_REPLY_TAGS = ("gateway_main", "user_reply")
+USER_REPLY_SOURCE = "user_via_gateway_main"
+NUDGE_KIND = "NUDGE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageToLead:
+    """A message to leads. The lead replies with a note that has these tags and this source."""
+
+    content: str
+    kind: str = "question"
+    correlation_id: str | None = None
+    reply_tags: Sequence[str] = LEAD_REPLY_TAGS
+    reply_source: str | None = LEAD_REPLY_SOURCE
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserQuestion:
+    """A question to the user. The answer is a note that has these tags and this source."""
+
+    content: str
+    correlation_id: str | None = None
+    preferred_channel: str | None = None
+    reply_tags: Sequence[str] = USER_REPLY_TAGS
+    reply_source: str | None = USER_REPLY_SOURCE
+
+
+@dataclass(frozen=True)
+class LeadMessageResult:
+    """The recipient of a message to the lead of one board, if it has a lead."""
+
+    board_id: UUID
+    lead: Agent | None
+
+    @property
+    def error(self) -> str | None:
+        """The reason why nothing was sent."""
+        return None if self.lead else "This board has no lead."
+
+
+async def message_lead(
+    session: AsyncSession, main: Agent, board: Board, message: MessageToLead, *, base_url: str
+) -> tuple[Agent, bool]:
+    """Send a message to the lead of a locked board. Return the lead, and whether it was created.
+
+    An existing lead is not changed (contract, W-38), but if it was never provisioned on its
+    gateway, provisioning starts again.
+    """
+    _check_is_gateway_main(main)
+    query = select(Agent).where(Agent.board_id == board.id, Agent.is_board_lead)
+    lead = await session.scalar(query)
+    new_events = []
+    is_new = lead is None
+    if lead is None:
+        names = await session.scalars(select(Agent.name).where(Agent.board_id == board.id))
+        name = agents.choose_free_name(DEFAULT_LEAD_NAME, names)
+        lead = agents.build_lead(board, agents.AgentDraft(name=name))
+        session.add(lead)
+        new_events.append(agents.agent_created_event(main, board, lead))
+        await session.flush()
+    if lead.desired_state and not lead.observed_generation:
+        await provisioning.request_board_sync(session, board)
+    await messages.enqueue_messages(
+        session, [_lead_message(main, board, lead, message, base_url)], new_events=new_events
+    )
+    return lead, is_new
+
+
+async def broadcast_to_leads(
+    session: AsyncSession,
+    main: Agent,
+    message: MessageToLead,
+    *,
+    board_ids: Collection[UUID] | None,
+    base_url: str,
+) -> Sequence[LeadMessageResult]:
+    """Send a message to the leads of all or some boards of a gateway, newest board first.
+
+    Boards of other gateways are ignored. No lead is created: the result of a board without a lead
+    says so (contract, W-38).
+    """
+    _check_is_gateway_main(main)
+    served_ids = boards.readable_board_ids_query(main, main.organization_id)
+    query = (
+        select(Board, Agent)
+        .outerjoin(Agent, (Agent.board_id == Board.id) & Agent.is_board_lead)
+        .where(Board.id.in_(served_ids))
+        .order_by(Board.created_at.desc(), Board.id.desc())
+    )
+    if board_ids:
+        query = query.where(Board.id.in_(board_ids))
+    rows = (await session.execute(query)).all()
+    outgoing = [
+        _lead_message(main, board, lead, message, base_url, record_delivery=False)
+        for board, lead in rows
+        if lead
+    ]
+    sent = events.NewEvent(
+        EventType.LEAD_BROADCAST_SENT,
+        main,
+        organization_id=main.organization_id,
+        data={"boards": len(rows), "correlation_id": message.correlation_id},
+    )
+    await messages.enqueue_messages(session, outgoing, new_events=[sent])
+    return [LeadMessageResult(board.id, lead) for board, lead in rows]
+
+
+def _lead_message(
+    main: Agent,
+    board: Board,
+    lead: Agent,
+    message: MessageToLead,
+    base_url: str,
+    *,
+    record_delivery: bool = True,
+) -> messages.OutgoingMessage:
+    content = templates.render_lead_message(
+        MARKER_BY_KIND[message.kind],
+        board,
+        sender=main.name,
+        content=message.content,
+        correlation_id=message.correlation_id,
+        reply_tags=message.reply_tags,
+        reply_source=message.reply_source,
+        base_url=base_url,
+    )
+    return messages.OutgoingMessage(
+        to=lead,
+        content=content,
+        board=board,
+        sender=main,
+        on_delivered=EventType.LEAD_MESSAGE_SENT if record_delivery else None,
+        on_failed=EventType.LEAD_MESSAGE_FAILED,
+        event_subject=main,
+        event_data={"name": lead.name, "correlation_id": message.correlation_id},
+    )
+
+
+def _check_is_gateway_main(agent: Agent) -> None:
+    """Raise Forbidden unless the agent is the main agent of a gateway."""
+    if agent.board_id is not None or agent.gateway_id is None:
+        raise Forbidden("gateway_main_required", "Only the gateway's own agent can do that.")
+
+
+async def ask_user(
+    session: AsyncSession, lead: Agent, board: Board, question: UserQuestion, *, base_url: str
+) -> Agent | None:
+    """Send a question for the user to the main agent of the board's gateway, and return the agent.
+
+    Without such an agent the question is posted to the board's chat, where users read it and the
+    lead receives their answer. Returns None then.
+    """
+    main = await session.scalar(_gateway_main_query(board)) if board.gateway_id else None
+    if main is None:
+        await _ask_in_chat(session, lead, board, question, base_url)
+        return None
+    content = templates.render_user_request(
+        board,
+        lead=lead.name,
+        content=question.content,
+        correlation_id=question.correlation_id,
+        preferred_channel=question.preferred_channel,
+        reply_tags=question.reply_tags,
+        reply_source=question.reply_source,
+        base_url=base_url,
+    )
+    outgoing = messages.OutgoingMessage(
+        to=main,
+        content=content,
+        board=board,
+        sender=lead,
+        deliver=True,
+        on_delivered=EventType.ASK_USER_SENT,
+        on_failed=EventType.ASK_USER_FAILED,
+        event_subject=lead,
+        event_data={"correlation_id": question.correlation_id},
+    )
+    await messages.enqueue_messages(session, [outgoing])
+    return main
+
+
+async def _ask_in_chat(
+    session: AsyncSession, lead: Agent, board: Board, question: UserQuestion, base_url: str
+) -> None:
+    draft = memory.NoteDraft(content=question.content, tags=["chat", "ask_user"])
+    await memory.create_note(session, lead, memory.board_scope(board), draft, base_url=base_url)
+
+
+def _gateway_main_query(board: Board):
+    mains = select(Agent).where(Agent.gateway_id == board.gateway_id, Agent.board_id.is_(None))
+    return mains.order_by(Agent.created_at, Agent.id).limit(1)
+
+
+async def nudge_agent(
+    session: AsyncSession, lead: Agent, board: Board, agent_id: UUID, text: str
+) -> None:
+    """Send a text of the lead to an agent of a locked board, without changes.
+
+    The event is recorded when the agent has received the message. Raises NotFound.
+    """
+    agent = await agents.get_board_agent(session, board, agent_id)
+    outgoing = messages.OutgoingMessage(
+        to=agent,
+        kind=NUDGE_KIND,
+        content=text,
+        board=board,
+        sender=lead,
+        deliver=True,
+        on_delivered=EventType.NUDGE_SENT,
+        on_failed=EventType.NUDGE_FAILED,
+        event_subject=lead,
+        event_data={"name": agent.name},
+    )
+    await messages.enqueue_messages(session, [outgoing])

@@ -1,0 +1,114 @@
+"""The delivery status of an agent's messages: what a pending message waits for."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from models import Agent, Board, Gateway, Message, MessageState
+from services import gateways, messages
+from services.gateways import GatewayStatus
+
+
+class PendingReason(StrEnum):
+    """What a message waits for. The values are part of the API contract."""
+
+    AGENT = "agent"  # until the agent fetches it
+    GATEWAY_AWAY = "gateway_away"
+    AGENT_STARTING = "agent_starting"
+    BOARD_PAUSED = "board_paused"
+    GATEWAY_BUSY = "gateway_busy"  # until the gateway accepts it, at the next attempt
+    WORKER = "carrier"  # for the next run of the worker
+    TURN = "turn"  # until its turn ends
+
+
+@dataclass(frozen=True)
+class PendingStatus:
+    """What a message waits for, since when (if known), and a sentence for users."""
+
+    reason: PendingReason
+    since: datetime | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class DeliveryContext:
+    """An agent, with what determines the delivery of its messages.
+
+    The gateway is None if the agent fetches its messages itself.
+    """
+
+    agent: Agent
+    gateway: Gateway | None = None
+    paused_at: datetime | None = None
+
+    @classmethod
+    def from_agent(cls, agent: Agent) -> "DeliveryContext":
+        """Build the context of an agent that was loaded with its gateway and its board."""
+        if agent.gateway is None or not (agent.desired_state or agent.is_linked):
+            return cls(agent)
+        return cls(agent, agent.gateway, agent.board.paused_at if agent.board else None)
+
+    def pending_status(self, message: Message, moment: datetime) -> PendingStatus | None:
+        """Return what a message waits for at this time; None if it is not pending."""
+        if message.state not in (MessageState.QUEUED, MessageState.SENT):
+            return None
+        if self.gateway is None:
+            return PendingStatus(
+                PendingReason.AGENT, message.waiting_since, "It waits until the agent fetches it."
+            )
+        away = _gateway_status(self.gateway, moment)
+        if message.state is MessageState.SENT:
+            return away or _running_status(message)
+        starting = None if messages.is_reachable(self.agent) else _starting_status(self.agent)
+        return away or starting or self._paused_status(message) or _queued_status(message, moment)
+
+    def _paused_status(self, message: Message) -> PendingStatus | None:
+        if self.paused_at is None or message.kind in messages.BOARD_COMMANDS:
+            return None
+        sentence = "Its board is paused. It goes as soon as the board is resumed."
+        return PendingStatus(PendingReason.BOARD_PAUSED, self.paused_at, sentence)
+
+
+async def load_delivery_context(session: AsyncSession, agent: Agent) -> DeliveryContext:
+    """Load the context of an agent that was loaded without its gateway and its board."""
+    if agent.gateway_id is None or not (agent.desired_state or agent.is_linked):
+        return DeliveryContext(agent)
+    query = select(Gateway, Board.paused_at).outerjoin(Board, Board.id == agent.board_id)
+    row = (await session.execute(query.where(Gateway.id == agent.gateway_id))).one_or_none()
+    return DeliveryContext(agent, *row) if row else DeliveryContext(agent)
+
+
+def _gateway_status(gateway: Gateway, moment: datetime) -> PendingStatus | None:
+    status, name = gateways.gateway_status(gateway, moment), gateway.name
+    since = gateways.status_since(gateway)
+    if status is GatewayStatus.FAILED:
+        check = gateways.failing_check(gateway) or {}
+        reason = check.get("sentence", "")
+        return PendingStatus(PendingReason.GATEWAY_AWAY, since, f"{name} is away. {reason}".strip())
+    if status is GatewayStatus.CONNECTED:
+        return None
+    sentence = f"Nobody is connected to {name}: a worker has to run."
+    return PendingStatus(PendingReason.GATEWAY_AWAY, gateway.lease_expires_at, sentence)
+
+
+def _starting_status(agent: Agent) -> PendingStatus:
+    sentence = "Its gateway has the agent not yet."
+    failure = agent.provision_failure
+    if failure and failure.get("reason"):
+        sentence = f"{sentence} {failure['reason']}"
+    return PendingStatus(PendingReason.AGENT_STARTING, None, sentence)
+
+
+def _running_status(message: Message) -> PendingStatus:
+    sentence = "The gateway has it, and the agent is at work on it."
+    return PendingStatus(PendingReason.TURN, message.waiting_since, sentence)
+
+
+def _queued_status(message: Message, moment: datetime) -> PendingStatus:
+    if message.last_error and message.next_attempt_at and message.next_attempt_at > moment:
+        sentence = f"The gateway has not taken it, and is asked again. {message.last_error}"
+        return PendingStatus(PendingReason.GATEWAY_BUSY, message.waiting_since, sentence)
+    return PendingStatus(PendingReason.WORKER, message.waiting_since, "It is about to be sent.")

@@ -1,0 +1,207 @@
+"""Database operations of message delivery: claim messages, and record the results.
+
+Each function is one short transaction; the gateway is called between them. A delivery can therefore
+be interrupted at any point, and the next process finds what remains to be done.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from models import Agent, Board, DesiredState, Message, MessageState
+from services import events
+from services.messages.gateway_turns import TurnResult
+from services.messages.queries import current_board_condition
+from services.messages.rules import (
+    ACCEPTED,
+    BOARD_COMMANDS,
+    PRIORITY_KINDS,
+    UNREACHABLE_STEPS,
+    apply_attempt,
+    apply_status,
+)
+
+MAX_STATUS_CHECKS = 20  # messages at a time, because each costs a call
+CLAIM_DURATION = timedelta(seconds=10)  # no other worker attempts a claimed message meanwhile
+
+
+@dataclass(frozen=True)
+class PendingDelivery:
+    """A message with the key of its agent's session."""
+
+    message: Message
+    session_key: str
+
+
+async def list_agents_with_work(
+    session: AsyncSession, gateway_id: UUID, at: datetime
+) -> Sequence[UUID]:
+    """Return the reachable agents of a gateway that have a message to send or to check."""
+    is_queued = and_(
+        Message.state == MessageState.QUEUED, current_board_condition(), _not_paused_condition()
+    )
+    is_sent = Message.state == MessageState.SENT
+    query = select(Agent.id).join(Message, Message.agent_id == Agent.id)
+    query = query.outerjoin(Board, Board.id == Agent.board_id)
+    query = query.where(
+        _reachable_condition(gateway_id), or_(is_queued, is_sent), _due_condition(at)
+    )
+    return (await session.scalars(query.distinct())).all()
+
+
+async def schedule_status_check(
+    session: AsyncSession,
+    gateway_id: UUID,
+    at: datetime,
+    only: tuple[Collection[UUID], Collection[str]] | None,
+) -> None:
+    """Schedule an immediate status check of sent messages.
+
+    `only` limits it to these message ids and to the messages in these sessions.
+    """
+    is_here = (Agent.id == Message.agent_id) & (Agent.gateway_id == gateway_id)
+    checks = update(Message).where(Message.state == MessageState.SENT, is_here)
+    if only is not None:
+        ids, sessions = only
+        checks = checks.where(or_(Message.id.in_(ids), Agent.openclaw_session_id.in_(sessions)))
+    await session.execute(
+        checks.values(next_attempt_at=at).execution_options(synchronize_session=False)
+    )
+
+
+async def list_due_checks(
+    session: AsyncSession, gateway_id: UUID, agent_id: UUID, at: datetime
+) -> Sequence[PendingDelivery]:
+    """Return the sent messages of an agent whose status check is due, oldest first.
+
+    It returns at most MAX_STATUS_CHECKS: those whose last check is longest ago.
+    """
+    query = _deliveries_query(gateway_id, agent_id)
+    query = query.where(Message.state == MessageState.SENT, _due_condition(at))
+    query = query.order_by(Message.next_attempt_at.nulls_first(), Message.seq)
+    rows = await session.execute(query.limit(MAX_STATUS_CHECKS))
+    due = [PendingDelivery(message, key or "") for message, key in rows]
+    return sorted(due, key=lambda one: one.message.seq)
+
+
+async def claim_next(
+    session: AsyncSession, gateway_id: UUID, agent_id: UUID, at: datetime
+) -> PendingDelivery | None:
+    """Claim the next message of an agent, and count the attempt.
+
+    The oldest comes first, except for PRIORITY_KINDS. A message that waits for its retry blocks the
+    later ones. Whether the board is paused is checked here, at the last moment. Returns None if no
+    message may be sent now.
+    """
+    query = _deliveries_query(gateway_id, agent_id).where(
+        Message.state == MessageState.QUEUED, current_board_condition(), _not_paused_condition()
+    )
+    first = query.order_by(Message.kind.in_(PRIORITY_KINDS).desc(), Message.seq).limit(1)
+    locked = first.with_for_update(of=Message).execution_options(populate_existing=True)
+    row = (await session.execute(locked)).one_or_none()
+    if row is None or (row[0].next_attempt_at is not None and row[0].next_attempt_at > at):
+        return None
+    message, session_key = row
+    message.claim(at + CLAIM_DURATION)
+    return PendingDelivery(message, session_key or "")
+
+
+async def reclaim(session: AsyncSession, delivery: PendingDelivery, at: datetime) -> bool:
+    """Claim a sent message again, and count the attempt. Return false if it must not be sent.
+
+    The board must not be paused, because a gateway that has lost the message would start a turn.
+    """
+    known = delivery.message
+    query = select(Message).join(Agent, Agent.id == Message.agent_id)
+    query = query.outerjoin(Board, Board.id == Agent.board_id)
+    query = query.where(
+        Message.id == known.id, Message.state == MessageState.SENT, _not_paused_condition()
+    )
+    locked = query.with_for_update(of=Message).execution_options(populate_existing=True)
+    message = await session.scalar(locked)
+    if message is None or message.turn_number != known.turn_number:
+        return False
+    message.claim(at + CLAIM_DURATION)
+    known.attempts = message.attempts
+    return True
+
+
+async def record_attempt(
+    session: AsyncSession, delivery: PendingDelivery, result: TurnResult, at: datetime
+) -> Message:
+    """Record the result of an attempt, and return the message as it is then.
+
+    If another worker has made a later attempt, only a successful result is recorded.
+    """
+    known = delivery.message
+    message = await session.scalar(_locked_query(Message.id == known.id))
+    if message is None:
+        return known
+    is_valid = message.attempts == known.attempts or result.status in ACCEPTED
+    if message.turn_number == known.turn_number and is_valid:
+        await events.record_events(session, apply_attempt(message, result, at))
+    return message
+
+
+async def record_turn_results(
+    session: AsyncSession,
+    gateway_id: UUID,
+    results: Mapping[UUID, tuple[str, TurnResult]],
+    at: datetime,
+) -> set[UUID]:
+    """Record the results of turns, given by message id with their run id.
+
+    Results of an outdated turn, or of an acknowledged message, are ignored. Returns the ids of the
+    messages that are still queued, because their sending is not recorded yet.
+    """
+    is_here = Message.agent_id.in_(select(Agent.id).where(Agent.gateway_id == gateway_id))
+    query = _locked_query(Message.id.in_(results) & is_here).order_by(Message.id)
+    new_events: list[events.NewEvent] = []
+    early = set()
+    for message in await session.scalars(query):
+        run_id, result = results[message.id]
+        if message.run_id != run_id:
+            continue
+        if message.state is MessageState.SENT:
+            new_events += apply_status(message, result, at)
+        elif message.state is MessageState.QUEUED:
+            early.add(message.id)
+    await events.record_events(session, new_events)
+    return early
+
+
+def _locked_query(where: ColumnElement[bool]) -> Select[Message]:
+    query = select(Message).where(where).with_for_update()
+    return query.execution_options(populate_existing=True)
+
+
+def _deliveries_query(gateway_id: UUID, agent_id: UUID) -> Select[Message, str | None]:
+    """Select the messages of an agent with its session key. The board is joined for conditions."""
+    query = select(Message, Agent.openclaw_session_id).join(Agent, Agent.id == Message.agent_id)
+    with_board = query.outerjoin(Board, Board.id == Agent.board_id)
+    return with_board.where(Agent.id == agent_id, _reachable_condition(gateway_id))
+
+
+def _reachable_condition(gateway_id: UUID) -> ColumnElement[bool]:
+    """Match the agents of a gateway for which `is_reachable` is true."""
+    is_running = and_(
+        Agent.desired_state == DesiredState.RUNNING,
+        Agent.observed_generation > 0,
+        or_(Agent.step.is_(None), Agent.step.not_in(UNREACHABLE_STEPS)),
+    )
+    is_linked = and_(Agent.is_linked, Agent.listed_at.is_not(None))
+    is_here = (Agent.gateway_id == gateway_id) & Agent.openclaw_session_id.is_not(None)
+    return is_here & or_(is_running, is_linked)
+
+
+def _due_condition(at: datetime) -> ColumnElement[bool]:
+    return or_(Message.next_attempt_at.is_(None), Message.next_attempt_at <= at)
+
+
+def _not_paused_condition() -> ColumnElement[bool]:
+    """Match the messages that may be sent now: on a paused board only commands."""
+    return or_(Board.paused_at.is_(None), Message.kind.in_(BOARD_COMMANDS))

@@ -1,0 +1,281 @@
+"""Confirm or preview a draft: the goal, the user's profile and the lead, in one transaction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from core.clock import now
+from core.errors import Conflict, NotFound
+from models import (
+    Agent,
+    Board,
+    EventType,
+    Gateway,
+    Member,
+    OnboardingSession,
+    OnboardingStatus,
+    Role,
+    User,
+)
+from services import agents, boards, identity, messages
+from services.gateways import files, provisioning
+from services.onboarding.commands import onboarding_event
+from services.onboarding.queries import OPEN_STATUSES
+from services.onboarding.rules import (
+    build_lead_profile,
+    build_session,
+    check_goal,
+    choose_lead_name,
+    is_autonomous,
+)
+
+GOAL_SOURCE = "lead_agent_onboarding"
+APPROVAL_RULE = "require_approval_for_done"
+GOAL_FIELDS = ("board_type", "objective", "success_metrics", "target_date")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnboardingGoal:
+    """The goal that a user confirms. A missing lead or profile is taken from the draft."""
+
+    board_type: str
+    objective: str | None = None
+    success_metrics: dict[str, Any] | None = None
+    target_date: datetime | None = None
+    lead_agent: Mapping[str, Any] | None = None
+    user_profile: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class ExpectedState:
+    """The last conversation of a board as the user has seen it: its id, and whether it was open."""
+
+    id: UUID | None = None
+    is_open: bool = False
+
+    @classmethod
+    def from_session(cls, conversation: OnboardingSession | None) -> "ExpectedState":
+        """Return the state of a conversation, or of none."""
+        if conversation is None:
+            return cls()
+        return cls(conversation.id, conversation.status in OPEN_STATUSES)
+
+
+@dataclass(frozen=True)
+class ConfirmedBoard:
+    """A board with its goal, and its lead if it was created now.
+
+    The token is only set for a lead without a gateway, and only for an admin, who could create one
+    at any time. It is shown once.
+    """
+
+    board: Board
+    lead: Agent | None
+    token: str | None = None
+
+
+@dataclass(frozen=True)
+class ConfirmationContext:
+    """The last conversation of a board, if any, and the facts that determine its lead."""
+
+    conversation: OnboardingSession | None
+    by_admin: bool  # whether the user is an admin
+    has_lead: bool
+    agent_names: frozenset[str]  # of the board's agents
+
+
+@dataclass(frozen=True)
+class OnboardingPreview:
+    """The files and the rights that the lead of a board would get.
+
+    Without a gateway no files are written: the user who runs the lead instructs it.
+    """
+
+    name: str
+    agent_files: files.LeadPreview
+    requires_approval: bool
+    has_gateway: bool
+
+
+async def confirm_goal(
+    session: AsyncSession, user: User, board: Board, goal: OnboardingGoal
+) -> ConfirmedBoard:
+    """Set the goal of a locked board, and create its lead.
+
+    An existing lead is not changed, but receives a message. Tasks may be done without approval only
+    if the lead is autonomous and an admin confirms; otherwise the board requires approvals from now
+    on. Raises NotFound without a conversation, Conflict if it is closed, and Invalid for an
+    incomplete goal.
+    """
+    context = await load_confirmation_context(session, user, board)
+    if context.conversation is None:
+        raise NotFound("onboarding_not_found", "No onboarding was started on this board.")
+    if context.conversation.status not in OPEN_STATUSES:
+        raise _closed_error(context.conversation)
+    return await _confirm(session, user, board, goal, context, context.conversation)
+
+
+async def confirm_without_agent(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    goal: OnboardingGoal,
+    *,
+    expected: ExpectedState,
+) -> ConfirmedBoard:
+    """Do the same without an interviewing agent. No conversation has to be open.
+
+    Raises Conflict if the last conversation is not in the expected state, and Invalid like
+    `confirm_goal`.
+    """
+    context = await load_confirmation_context(session, user, board)
+    last = context.conversation
+    if ExpectedState.from_session(last) != expected:
+        reason = "Somebody else went on with this onboarding meanwhile. Look at it again."
+        raise Conflict("onboarding_moved_on", reason)
+    if last is None or not expected.is_open:
+        last = build_session(board, now())
+        session.add(last)
+    return await _confirm(session, user, board, goal, context, last)
+
+
+async def _confirm(
+    session: AsyncSession,
+    user: User,
+    board: Board,
+    goal: OnboardingGoal,
+    context: ConfirmationContext,
+    conversation: OnboardingSession,
+) -> ConfirmedBoard:
+    check_goal(vars(goal))
+    draft = conversation.draft_goal or {}
+    lead = goal.lead_agent if goal.lead_agent is not None else draft.get("lead_agent") or {}
+    await identity.overwrite_profile(session, user, get_user_profile(goal, draft))
+    new_lead = None if context.has_lead else build_lead(board, lead, context)
+    token = None
+    if new_lead:
+        token = await _add_lead(session, new_lead, board, by_admin=context.by_admin)
+    conversation.status = OnboardingStatus.CONFIRMED
+    conversation.updated_at = now()
+    changes = {name: getattr(goal, name) for name in GOAL_FIELDS} | {
+        "goal_confirmed": True,
+        "goal_source": GOAL_SOURCE,
+        APPROVAL_RULE: requires_approval(lead, context),
+    }
+    changed = boards.set_goal(user, board, changes)
+    await session.flush()
+    await provisioning.request_board_sync(session, board)
+    created = [agents.agent_created_event(user, board, new_lead)] if new_lead else []
+    confirmed = onboarding_event(EventType.ONBOARDING_CONFIRMED, user, board)
+    outgoing = [] if new_lead else changed.lead_messages
+    new_events = [*created, *changed.events, confirmed]
+    await messages.enqueue_messages(session, outgoing, new_events=new_events)
+    return ConfirmedBoard(board, new_lead, token)
+
+
+async def load_confirmation_context(
+    session: AsyncSession, user: User, board: Board
+) -> ConfirmationContext:
+    """Load what is needed to confirm a goal as this user."""
+    is_on_board = Agent.board_id == board.id
+    last = select(OnboardingSession).where(OnboardingSession.board_id == board.id)
+    last = last.order_by(OnboardingSession.created_at.desc(), OnboardingSession.id.desc()).limit(1)
+    conversation = aliased(OnboardingSession, last.subquery())
+    query = (
+        select(
+            conversation,
+            exists().where(
+                Member.user_id == user.id,
+                Member.organization_id == board.organization_id,
+                Member.role.in_((Role.OWNER, Role.ADMIN)),
+            ),
+            exists().where(is_on_board, Agent.is_board_lead),
+            func.array(select(Agent.name).where(is_on_board).scalar_subquery()),
+        )
+        .select_from(Board)
+        .outerjoin(conversation, conversation.board_id == Board.id)
+        .where(Board.id == board.id)
+        .execution_options(populate_existing=True)
+    )
+    found, by_admin, has_lead, names = (await session.execute(query)).one()
+    return ConfirmationContext(found, by_admin, has_lead, frozenset(names))
+
+
+def _closed_error(conversation: OnboardingSession) -> Conflict:
+    reason = "This onboarding is over. Start another to change the goal."
+    return Conflict("onboarding_over", reason, status=conversation.status.value)
+
+
+async def _add_lead(
+    session: AsyncSession, lead: Agent, board: Board, *, by_admin: bool
+) -> str | None:
+    """Add a lead. Return its token if the user has to run the agent themselves."""
+    session.add(lead)
+    if board.gateway_id is not None or not by_admin:
+        return None
+    return await agents.create_token(session, lead)
+
+
+def requires_approval(lead: Mapping[str, Any], context: ConfirmationContext) -> bool:
+    """Return whether tasks need an approval before they are done, with this lead."""
+    return not (context.by_admin and is_autonomous(lead))
+
+
+def get_user_profile(goal: OnboardingGoal, draft: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the profile that the user has confirmed, or else that of the draft."""
+    profile = goal.user_profile if goal.user_profile is not None else draft.get("user_profile")
+    return {name: text for name, text in (profile or {}).items() if text is not None}
+
+
+def build_lead(board: Board, proposed: Mapping[str, Any], context: ConfirmationContext) -> Agent:
+    """Build the lead, with a name that no other agent of the board has."""
+    name = agents.choose_free_name(choose_lead_name(proposed), context.agent_names)
+    draft = agents.AgentDraft(name=name, identity_profile=build_lead_profile(proposed))
+    return agents.build_lead(board, draft)
+
+
+async def preview_goal(
+    session: AsyncSession, user: User, board: Board, goal: OnboardingGoal, *, base_url: str
+) -> OnboardingPreview:
+    """Preview what `confirm_goal` would create. Nothing is saved. Raises Invalid."""
+    context = await load_confirmation_context(session, user, board)
+    proposed = goal.lead_agent or {}
+    lead = await _find_lead(session, board) or build_lead(board, proposed, context)
+    approval = requires_approval(proposed, context)
+    gateway = await session.get(Gateway, board.gateway_id) if board.gateway_id else None
+    draft = _lead_draft(lead, goal, gateway, approval=approval)
+    preview = files.preview_lead(
+        board, user, draft, base_url=base_url, person=get_user_profile(goal, {})
+    )
+    return OnboardingPreview(lead.name, preview, approval, gateway is not None)
+
+
+def _lead_draft(
+    lead: Agent, goal: OnboardingGoal, gateway: Gateway | None, *, approval: bool
+) -> files.LeadDraft:
+    key = files.session_key_of(lead)
+    return files.LeadDraft(
+        name=lead.name,
+        profile=lead.identity_profile or {},
+        soul=lead.soul_template,
+        board_type=goal.board_type,
+        objective=goal.objective,
+        success_metrics=goal.success_metrics,
+        target_date=goal.target_date,
+        require_approval_for_done=approval,
+        gateway=gateway.name if gateway else "",
+        session_key=key,
+        workspace=files.workspace_path(gateway.workspace_root, key) if gateway else "",
+    )
+
+
+async def _find_lead(session: AsyncSession, board: Board) -> Agent | None:
+    return await session.scalar(
+        select(Agent).where(Agent.board_id == board.id, Agent.is_board_lead)
+    )

@@ -1,0 +1,241 @@
+"""Commands for organizations: create, rename, switch and delete them, and first memberships."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, delete, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import NotFound
+from models import (
+    Agent,
+    Board,
+    EventType,
+    Gateway,
+    Member,
+    Organization,
+    Role,
+    User,
+    new_id,
+)
+from services import events, gateways, identity
+from services.organizations.invites import accept_oldest_invite
+from services.organizations.members import (
+    check_name_is_free,
+    require_admin,
+    require_owner,
+    validate_organization_name,
+)
+from services.organizations.queries import find_current_membership
+
+PERSONAL_ORGANIZATION_NAME = "Personal"  # for a user without an organization who calls the API
+
+
+async def create_organization(session: AsyncSession, user: User, *, name: str) -> Organization:
+    """Create an organization that the user owns and works in from now on.
+
+    Raises Invalid about the name, and Conflict if they belong to one of that name already.
+    """
+    name = validate_organization_name(name, "name")
+    locked = await identity.lock_user(session, user)
+    check_name_is_free(name, await _list_organizations(session, locked))
+    at = now()
+    organization = Organization(id=new_id(), name=name, created_at=at, updated_at=at)
+    session.add(organization)
+    await session.flush()
+    owner = Member(
+        organization=organization,
+        user=locked,
+        role=Role.OWNER,
+        all_boards_read=True,
+        all_boards_write=True,
+        created_at=at,
+        updated_at=at,
+    )
+    session.add(owner)
+    locked.active_organization_id = organization.id
+    await session.flush()
+    created = EventType.ORGANIZATION_CREATED
+    data: dict[str, object] = {"name": name}
+    await events.record_event(session, created, locked, organization_id=organization.id, data=data)
+    return organization
+
+
+async def rename_organization(session: AsyncSession, member: Member, *, name: str) -> Organization:
+    """Rename the member's organization.
+
+    Raises Forbidden unless they are an admin, Invalid about the name, and Conflict if they belong
+    to another organization of that name.
+    """
+    require_admin(member)
+    name = validate_organization_name(name, "name")
+    locked = await identity.lock_user(session, member.user)
+    organization = await _lock_organization(session, member.organization_id)
+    others = [
+        one for one in await _list_organizations(session, locked) if one.id != organization.id
+    ]
+    check_name_is_free(name, others)
+    if name == organization.name:
+        return organization
+    changes = {"name": [organization.name, name]}
+    organization.name = name
+    organization.updated_at = now()
+    updated = EventType.ORGANIZATION_UPDATED
+    data: dict[str, object] = {"name": name, "changes": changes}
+    await events.record_event(session, updated, locked, organization_id=organization.id, data=data)
+    return organization
+
+
+async def switch_organization(
+    session: AsyncSession, user: User, organization_id: UUID
+) -> Organization:
+    """Set the organization that the user works in. Raises NotFound unless they belong to it.
+
+    There is no difference between another's organization and one that never existed (contract,
+    S24).
+    """
+    locked = await identity.lock_user(session, user)
+    for organization in await _list_organizations(session, locked):
+        if organization.id == organization_id:
+            locked.active_organization_id = organization.id
+            return organization
+    raise NotFound("organization_not_found", "You belong to no such organization.")
+
+
+async def _list_organizations(session: AsyncSession, user: User) -> list[Organization]:
+    """Return the organizations that a user belongs to."""
+    query = select(Organization).join(Member, Member.organization_id == Organization.id)
+    return list((await session.scalars(query.where(Member.user_id == user.id))).all())
+
+
+async def _lock_organization(session: AsyncSession, organization_id: UUID) -> Organization:
+    query = select(Organization).where(Organization.id == organization_id)
+    query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    organization = await session.scalar(query)
+    if organization is None:
+        raise NotFound("organization_not_found", "There is no such organization.")
+    return organization
+
+
+async def delete_organization(session: AsyncSession, member: Member) -> None:
+    """Delete the member's organization with its contents. Raises Forbidden unless they own it.
+
+    Members who worked in it work in their oldest other organization from their next request on. No
+    event is recorded, since events are deleted as well. Its agents are removed from their gateways
+    afterwards.
+    """
+    await lock_organization_contents(session, [member.organization_id])
+    query = (
+        select(Member)
+        .join(Member.organization)
+        .where(Member.id == member.id)
+        .with_for_update(of=[Organization, Member])
+        .execution_options(populate_existing=True)
+    )
+    locked = await session.scalar(query)
+    if locked is None:
+        raise NotFound("organization_not_found", "You belong to no such organization.")
+    require_owner(locked)
+    await erase_organizations(session, [member.organization_id])
+
+
+async def lock_organization_contents(
+    session: AsyncSession, organization_ids: Collection[UUID]
+) -> None:
+    """Lock the users, boards, gateways and agents of organizations.
+
+    The order is the same as in all other changes. A deletion that locked the organization first
+    would deadlock with them.
+    """
+    is_inside = Member.organization_id.in_(organization_ids)
+    is_member = User.id.in_(select(Member.user_id).where(is_inside))
+    is_active = User.active_organization_id.in_(organization_ids)
+    rows = _lock_rows_cte(User, or_(is_member, is_active))
+    for model in (Board, Gateway, Agent):
+        rows = _lock_rows_cte(model, model.organization_id.in_(organization_ids), after=rows)
+    await session.execute(select(_count_rows(rows)))
+
+
+async def erase_organizations(session: AsyncSession, organization_ids: Collection[UUID]) -> None:
+    """Delete organizations whose contents are locked; the database cascades to their contents.
+
+    Rows for the removal of our agents from their gateways are kept.
+    """
+    cleanup = gateways.build_cleanup_insert(Gateway.organization_id.in_(organization_ids))
+    statement = delete(Organization).where(Organization.id.in_(organization_ids))
+    await session.execute(statement.add_cte(cleanup.cte("departing")))
+
+
+def _lock_rows_cte(
+    model: type[User | Board | Gateway | Agent],
+    condition: ColumnElement[bool],
+    *,
+    after: CTE | None = None,
+) -> CTE:
+    """Lock rows in order of id, after those of `after` are locked."""
+    rows = select(model.id).where(condition).order_by(model.id).with_for_update(key_share=True)
+    if after is not None:
+        rows = rows.where(_count_rows(after) >= 0)
+    return rows.cte(f"locked_{model.__tablename__}")
+
+
+def _count_rows(rows: CTE) -> ScalarSelect[int]:
+    return select(func.count()).select_from(rows).scalar_subquery()
+
+
+async def get_or_create_active_membership(session: AsyncSession, user: User) -> Member:
+    """Return the user's membership in the organization they work in, with both of them loaded.
+
+    If they are no longer a member there, their oldest membership is used. A user without any joins
+    the organization that invited them first, if their address is verified, or gets one of their
+    own.
+    """
+    member = await find_or_accept_membership(session, user)
+    if member is None:
+        await create_organization(session, user, name=PERSONAL_ORGANIZATION_NAME)
+        member = await find_current_membership(session, user)
+    assert member is not None
+    return member
+
+
+async def find_or_accept_membership(session: AsyncSession, user: User) -> Member | None:
+    """Return the same, but None if the user has no membership and no invitation."""
+    member = await find_current_membership(session, user)
+    if member is not None:
+        return member
+    locked = await identity.lock_user(session, user)
+    member = await find_current_membership(session, locked)
+    if member is None and await accept_oldest_invite(session, locked):
+        member = await find_current_membership(session, locked)
+    return member
+
+
+async def add_users_to_demo_organization(session: AsyncSession) -> None:
+    """Make all users who can sign in owners of the demo organization, if there is one.
+
+    Those without an organization work in it first.
+    """
+    organization = await session.scalar(select(Organization).where(Organization.is_demo))
+    if organization is None:
+        return
+    member_ids = select(Member.user_id).where(Member.organization_id == organization.id)
+    outsiders = select(User).where(User.password_hash.is_not(None), User.id.not_in(member_ids))
+    for user in (await session.scalars(outsiders)).all():
+        await _add_demo_owner(session, user, organization)
+
+
+async def _add_demo_owner(session: AsyncSession, user: User, organization: Organization) -> None:
+    session.add(
+        Member(
+            organization=organization,
+            user=user,
+            role=Role.OWNER,
+            all_boards_read=True,
+            all_boards_write=True,
+            created_at=now(),
+            updated_at=now(),
+        )
+    )
+    user.active_organization_id = user.active_organization_id or organization.id
+    await session.flush()

@@ -1,0 +1,196 @@
+"""Change roles and access rights of members, and remove members, by the rules for admins."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import contains_eager
+
+from core.clock import now
+from core.errors import Conflict, Forbidden, Invalid
+from core.validation import nonblank_text
+from models import BoardAccess, EventType, Member, Organization, Role, User
+from services import events
+from services.organizations.grants import AccessRights, grant_rights
+from services.organizations.queries import MemberDetail, list_board_access, member_not_found
+
+
+@dataclass(frozen=True)
+class LockedMember:
+    """A member that an admin is about to change, while no role in the organization can change."""
+
+    by: Member
+    member: Member
+    owners: int  # their number in the organization
+
+
+async def lock_member(session: AsyncSession, by: Member, member_id: UUID) -> LockedMember:
+    """Lock a member and the organization until the commit, for an admin.
+
+    The user is locked before the organization, as everywhere. The admin's role is read again after
+    the lock (contract, R8). Raises NotFound and Forbidden.
+    """
+    lock = (
+        select(Member.id)
+        .join(User, User.id == Member.user_id)
+        .join(Organization, Organization.id == Member.organization_id)
+        .where(Member.id == member_id, Member.organization_id == by.organization_id)
+        .with_for_update(key_share=True, of=[User, Organization])
+    )
+    if await session.scalar(lock) is None:
+        raise member_not_found()
+    members = await _load_members_and_owners(session, by.organization_id, {by.id, member_id})
+    if by.id not in members or member_id not in members:
+        raise member_not_found()
+    require_admin(members[by.id])
+    owners = sum(one.role is Role.OWNER for one in members.values())
+    return LockedMember(members[by.id], members[member_id], owners)
+
+
+async def change_member_role(
+    session: AsyncSession, locked: LockedMember, role: Role
+) -> MemberDetail:
+    """Set the role of a locked member. Raises Forbidden and Invalid."""
+    member = locked.member
+    check_role_change(locked.by, member, role, owners=locked.owners)
+    access = list(await list_board_access(session, member))
+    if role is not member.role:
+        changes = {"role": [member.role, role]}
+        member.role, member.updated_at = role, now()
+        await session.flush()
+        await _record_member_event(session, EventType.MEMBER_UPDATED, locked, {"changes": changes})
+    return MemberDetail(member, access)
+
+
+async def change_member_rights(
+    session: AsyncSession, locked: LockedMember, rights: AccessRights
+) -> MemberDetail:
+    """Replace the rights of a locked member on boards. Raises Forbidden and Invalid."""
+    member = locked.member
+    check_may_manage_role(locked.by, member.role)
+    before = [member.all_boards_read, member.all_boards_write]
+    await session.execute(
+        delete(BoardAccess).where(BoardAccess.organization_member_id == member.id)
+    )
+    member.updated_at = now()
+    access = list(await grant_rights(session, member, rights))
+    after = [member.all_boards_read, member.all_boards_write]
+    changes = {"all_boards": [before, after], "board_ids": [str(one.board_id) for one in access]}
+    await _record_member_event(session, EventType.MEMBER_UPDATED, locked, {"changes": changes})
+    return MemberDetail(member, access)
+
+
+async def remove_member(session: AsyncSession, locked: LockedMember) -> None:
+    """Remove a locked member, who then works in their oldest other organization.
+
+    Raises Forbidden.
+    """
+    check_removal(locked.by, locked.member)
+    user_id, organization_id = locked.member.user_id, locked.member.organization_id
+    oldest = (
+        select(Member.organization_id)
+        .where(Member.user_id == user_id, Member.organization_id != organization_id)
+        .order_by(Member.created_at, Member.id)
+        .limit(1)
+    )
+    was_active = User.id == user_id, User.active_organization_id == organization_id
+    statement = (
+        update(User).where(*was_active).values(active_organization_id=oldest.scalar_subquery())
+    )
+    await session.execute(statement)
+    await session.delete(locked.member)
+    await session.flush()
+    await _record_member_event(session, EventType.MEMBER_REMOVED, locked, {})
+
+
+async def _load_members_and_owners(
+    session: AsyncSession, organization_id: UUID, member_ids: set[UUID]
+) -> dict[UUID, Member]:
+    """Return the current rows of some members and of all owners, by id."""
+    query = (
+        select(Member)
+        .join(Member.user)
+        .options(contains_eager(Member.user))
+        .where(Member.organization_id == organization_id)
+        .where(or_(Member.id.in_(member_ids), Member.role == Role.OWNER))
+        .execution_options(populate_existing=True)
+    )
+    return {member.id: member for member in await session.scalars(query)}
+
+
+async def _record_member_event(
+    session: AsyncSession, type: EventType, locked: LockedMember, more: Mapping[str, object]
+) -> None:
+    member = locked.member
+    data = {"name": member.user.display_name, "user_id": str(member.user_id), **more}
+    organization_id = member.organization_id
+    await events.record_event(
+        session, type, locked.by.user, organization_id=organization_id, data=data
+    )
+
+
+MAX_NAME_LENGTH = 200  # characters
+
+validate_organization_name = nonblank_text(MAX_NAME_LENGTH)
+
+ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
+
+
+def require_admin(member: Member) -> None:
+    """Raise Forbidden unless the member is an admin or owner."""
+    if not member.is_admin:
+        raise Forbidden("admin_required", "Only an admin of the organization can do that.")
+
+
+def require_owner(member: Member) -> None:
+    """Raise Forbidden unless the member is an owner."""
+    if member.role is not Role.OWNER:
+        raise Forbidden("owner_required", "Only an owner of the organization can do that.")
+
+
+def check_may_manage_role(acting: Member, role: Role) -> None:
+    """Raise Forbidden if the role is above that of the acting member."""
+    if ROLE_RANK[role] > ROLE_RANK[acting.role]:
+        raise Forbidden("owner_required", "Only an owner changes what owners are and may.")
+
+
+def check_may_grant_role(acting: Member, role: Role) -> None:
+    """Raise Forbidden if the acting member grants a role above their own (contract, S6)."""
+    if ROLE_RANK[role] > ROLE_RANK[acting.role]:
+        raise Forbidden("role_above_own", "Nobody gives a role that is above their own.")
+
+
+def check_role_change(acting: Member, member: Member, role: Role, *, owners: int) -> None:
+    """Raise Forbidden or Invalid if the acting member may not give the member this role."""
+    check_may_manage_role(acting, member.role)
+    check_may_grant_role(acting, role)
+    if member.role is Role.OWNER and role is not Role.OWNER and owners == 1:
+        reason = "An organization has at least one owner. Make somebody else an owner first."
+        raise Invalid("last_owner", reason, field="role")
+
+
+def check_removal(acting: Member, member: Member) -> None:
+    """Raise Forbidden if the acting member may not remove the member.
+
+    An owner always remains: only owners remove owners, and nobody removes themselves.
+    """
+    if acting.id == member.id:
+        raise Forbidden("self_removal", "Nobody removes themselves. Another admin can do it.")
+    check_may_manage_role(acting, member.role)
+
+
+def higher_role(one: Role, other: Role) -> Role:
+    """Return the role with more rights."""
+    return max(one, other, key=ROLE_RANK.__getitem__)
+
+
+def check_name_is_free(name: str, others: Iterable[Organization]) -> None:
+    """Raise Conflict if the user already belongs to an organization of this name.
+
+    Names of other organizations are not compared, so that nobody learns about them (contract, S24).
+    """
+    if any(other.name.casefold() == name.casefold() for other in others):
+        reason = "You already belong to an organization of this name."
+        raise Conflict("organization_name_taken", reason, field="name")

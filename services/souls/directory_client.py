@@ -1,0 +1,120 @@
+"""The client of the remote souls directory. It uses the network: keep no transaction open here."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+from xml.parsers.expat import ExpatError, ParserCreate
+
+from core.http.fetch import FetchError, FetchNotFound, fetch_text
+from services.souls.rules import RemoteDirectory, is_valid_name
+
+MAX_SITEMAP_SIZE = 5_000_000  # bytes
+MAX_SOUL_SIZE = 200_000  # bytes
+MAX_LISTED_SOULS = 20_000
+MAX_LOCATION_LENGTH = 2_000  # characters of a URL
+
+log = logging.getLogger(__name__)
+
+
+class InvalidSitemap(Exception):
+    """A sitemap cannot be parsed. The text is for the log."""
+
+
+class DirectoryEntry(NamedTuple):
+    """A soul in the listing of a directory."""
+
+    handle: str
+    slug: str
+
+
+class FetchResult(NamedTuple):
+    """The result of fetching a soul: its content, or that it was deleted, or neither on failure."""
+
+    content: str | None = None
+    is_deleted: bool = False
+
+
+async def fetch_listing(remote: RemoteDirectory) -> Sequence[DirectoryEntry] | None:
+    """Fetch the list of souls. Return None if the directory fails; the reason is logged."""
+    try:
+        sitemap = await fetch_text(f"{remote.address}/sitemap.xml", max_bytes=MAX_SITEMAP_SIZE)
+        return await asyncio.to_thread(parse_sitemap, sitemap)
+    except (FetchError, InvalidSitemap) as error:
+        log.warning("The souls directory did not return its list: %s", error)
+        return None
+
+
+async def fetch_soul(remote: RemoteDirectory, handle: str, slug: str) -> FetchResult:
+    """Fetch the content of one soul. Failures are logged."""
+    address = f"{remote.address}/api/souls/{handle}/{slug}.md"
+    try:
+        return FetchResult(await fetch_text(address, max_bytes=MAX_SOUL_SIZE))
+    except FetchNotFound:
+        return FetchResult(is_deleted=True)
+    except FetchError as error:
+        log.warning("The souls directory did not return a soul: %s", error)
+        return FetchResult()
+
+
+def parse_sitemap(sitemap: str) -> Sequence[DirectoryEntry]:
+    """Return the distinct souls in a sitemap, taken from URLs that end with /souls/{handle}/{slug}.
+
+    The hosts of the URLs are ignored. Raises InvalidSitemap.
+    """
+    locations = _locations(sitemap)
+    entries = dict.fromkeys(entry for url in locations for entry in _parse_location(url))
+    if not entries:
+        raise InvalidSitemap("the sitemap lists no soul")
+    if len(entries) > MAX_LISTED_SOULS:
+        raise InvalidSitemap(f"the sitemap lists more than {MAX_LISTED_SOULS:,} souls")
+    return list(entries)
+
+
+def _locations(sitemap: str) -> Sequence[str]:
+    """Return the text of the `loc` elements of a sitemap."""
+    handler = _SitemapHandler()
+    parser = ParserCreate("utf-8")  # overrides the XML declaration: the text is decoded already
+    parser.StartElementHandler = handler.start_element
+    parser.CharacterDataHandler = handler.character_data
+    parser.StartDoctypeDeclHandler = handler.start_doctype
+    try:
+        parser.Parse(sitemap.encode(), True)
+    except ExpatError as error:
+        raise InvalidSitemap(f"the sitemap is not XML: {error}") from error
+    return handler.locations
+
+
+def _parse_location(url: str) -> Sequence[DirectoryEntry]:
+    try:
+        path = urlsplit(url.strip()).path
+    except ValueError:
+        return []
+    kind, *names = path.strip("/").split("/")
+    is_soul = kind == "souls" and len(names) == 2 and all(map(is_valid_name, names))
+    return [DirectoryEntry(*names)] if is_soul else []
+
+
+class _SitemapHandler:
+    """Collects the locations while a sitemap is parsed."""
+
+    def __init__(self) -> None:
+        self.locations: list[str] = []
+        self._is_location = False
+
+    def start_element(self, name: str, _attributes: object) -> None:
+        self._is_location = name.rpartition(":")[2] == "loc"
+        if self._is_location:
+            self.locations.append("")
+
+    def character_data(self, text: str) -> None:
+        if self._is_location and len(self.locations[-1]) < MAX_LOCATION_LENGTH:
+            self.locations[-1] += text
+
+    def start_doctype(self, *_arguments: object) -> None:
+        """Reject a document type declaration, because it can declare entities.
+
+        Entities can expand to a huge text, or include other files.
+        """
+        raise InvalidSitemap("the sitemap has a document type")

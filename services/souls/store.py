@@ -1,0 +1,279 @@
+"""The table of souls: the bundled library, and the cache of the remote directory."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    Uuid,
+    case,
+    column,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    union,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.full_text import build_rank, build_tsquery, split_words
+from models import Soul, SoulDirectory, new_id
+from models.soul import LIBRARY
+from services.souls.directory_client import DirectoryEntry, FetchResult
+from services.souls.rules import (
+    FETCH_INTERVAL,
+    CachedSoul,
+    RemoteDirectory,
+    directory_unavailable,
+    extract_summary,
+    title_from_slug,
+)
+
+UNIQUE_COLUMNS = ("directory_id", "handle", "slug")
+BUNDLED_HANDLE = "mission-control"
+BUNDLED_FOLDER = Path(__file__).parent / "library"
+
+NAME_MATCH_SCORE = 1.0  # for a name that contains the search text; a word in the title scores 0.6
+IS_BUNDLED = SoulDirectory.address == LIBRARY
+FULL_NAME = Soul.handle + "/" + Soul.slug
+SEARCH_VECTOR = Soul.__table__.c.words
+
+
+class BundledSoul(NamedTuple):
+    """A soul of the bundled library."""
+
+    slug: str
+    title: str
+    description: str
+    content: str
+
+
+class SoulEntry(NamedTuple):
+    """A soul in a search result."""
+
+    handle: str
+    slug: str
+    title: str
+    description: str
+    is_bundled: bool
+
+
+async def load_directory(session: AsyncSession, address: str) -> RemoteDirectory:
+    """Load the state of the remote directory, and save the bundled library if it has changed."""
+    query = select(SoulDirectory).where(SoulDirectory.address.in_((LIBRARY, address)))
+    known = {row.address: row for row in await session.scalars(query)}
+    if LIBRARY not in known or known[LIBRARY].edition != get_bundled_edition():
+        await _save_library(session)
+    if address not in known:
+        return RemoteDirectory(address)
+    return RemoteDirectory(address, known[address].fetched_at, known[address].failed_at)
+
+
+async def claim_fetch(session: AsyncSession, remote: RemoteDirectory) -> bool:
+    """Return whether the caller has to fetch the listing. Only one process gets true."""
+    at = now()
+    if not remote.is_stale(at):
+        return False
+    tried_at = SoulDirectory.tried_at
+    claim = insert(SoulDirectory).values(id=new_id(), address=remote.address, tried_at=at)
+    claim = claim.on_conflict_do_update(
+        index_elements=["address"],
+        set_={"tried_at": at},
+        where=or_(tried_at.is_(None), tried_at < at - FETCH_INTERVAL),
+    )
+    return await session.scalar(claim.returning(SoulDirectory.id)) is not None
+
+
+async def save_listing(
+    session: AsyncSession, remote: RemoteDirectory, listing: Sequence[DirectoryEntry] | None
+) -> RemoteDirectory:
+    """Save a fetched listing, or a failure if it is None. Return the new state."""
+    at = now()
+    if listing is None:
+        await _save_directory(session, remote.address, failed_at=at)
+        return replace(remote, failed_at=at)
+    directory_id = await _save_directory(session, remote.address, fetched_at=at, failed_at=None)
+    rows = _listing_table(listing)
+    is_listed = tuple_(Soul.handle, Soul.slug).in_(select(rows.c.handle, rows.c.slug))
+    await session.execute(delete(Soul).where(Soul.directory_id == directory_id, ~is_listed))
+    new = select(
+        rows.c.id, literal(directory_id), rows.c.handle, rows.c.slug, rows.c.title, literal("")
+    )
+    fields = ["id", *UNIQUE_COLUMNS, "title", "description"]
+    await session.execute(insert(Soul).from_select(fields, new).on_conflict_do_nothing())
+    return RemoteDirectory(remote.address, fetched_at=at)
+
+
+async def save_soul(
+    session: AsyncSession, remote: RemoteDirectory, known: CachedSoul, fetched: FetchResult
+) -> CachedSoul:
+    """Save the result of fetching a soul. Return the soul as it is cached then."""
+    at = now()
+    if fetched.content is None and not fetched.is_deleted:
+        await _save_directory(session, remote.address, failed_at=at)
+        return known
+    directory_id = await _save_directory(session, remote.address, failed_at=None)
+    if fetched.content is None:
+        conditions = (Soul.directory_id == directory_id, Soul.slug == known.slug)
+        await session.execute(delete(Soul).where(*conditions, Soul.handle == known.handle))
+        return CachedSoul(known.handle, known.slug, is_deleted=True)
+    row = _soul_row(directory_id, known.handle, known.slug, fetched.content, at)
+    await _upsert_souls(session, [row])
+    fields = ("title", "description", "content", "fetched_at")
+    return replace(known, **{name: row[name] for name in fields})
+
+
+async def _save_library(session: AsyncSession) -> None:
+    """Save the bundled library, unless another process has just saved the same edition."""
+    row = insert(SoulDirectory).values(id=new_id(), address=LIBRARY, edition=get_bundled_edition())
+    row = row.on_conflict_do_update(
+        index_elements=["address"],
+        set_={"edition": get_bundled_edition()},
+        where=SoulDirectory.edition.is_distinct_from(get_bundled_edition()),
+    )
+    directory_id = await session.scalar(row.returning(SoulDirectory.id))
+    if directory_id is None:
+        return
+    souls = load_bundled_souls()
+    slugs = [soul.slug for soul in souls]
+    removed = delete(Soul).where(Soul.directory_id == directory_id, Soul.slug.not_in(slugs))
+    await session.execute(removed)
+    await _upsert_souls(
+        session,
+        [_soul_row(directory_id, BUNDLED_HANDLE, soul.slug, soul.content, None) for soul in souls],
+    )
+
+
+async def _save_directory(session: AsyncSession, address: str, **times: datetime | None) -> UUID:
+    """Insert or update a directory with the times of its last fetch or failure. Return its id."""
+    row = insert(SoulDirectory).values(id=new_id(), address=address, **times)
+    row = row.on_conflict_do_update(index_elements=["address"], set_=times)
+    return (await session.execute(row.returning(SoulDirectory.id))).scalar_one()
+
+
+async def _upsert_souls(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert souls, and overwrite those that exist."""
+    souls = insert(Soul)
+    new = {name: souls.excluded[name] for name in rows[0] if name not in ("id", *UNIQUE_COLUMNS)}
+    souls = souls.on_conflict_do_update(index_elements=UNIQUE_COLUMNS, set_=new)
+    await session.execute(souls.values(list(rows)))
+
+
+def _soul_row(
+    directory_id: UUID, handle: str, slug: str, content: str, at: datetime | None
+) -> dict[str, Any]:
+    title, description = extract_summary(content, slug)
+    return {
+        "id": new_id(),
+        "directory_id": directory_id,
+        "handle": handle,
+        "slug": slug,
+        "title": title,
+        "description": description,
+        "content": content,
+        "fetched_at": at,
+    }
+
+
+def _listing_table(listing: Sequence[DirectoryEntry]) -> Any:
+    """Build a table expression of a listing, as a single JSON parameter."""
+    rows = [
+        {
+            "id": str(new_id()),
+            "handle": soul.handle,
+            "slug": soul.slug,
+            "title": title_from_slug(soul.slug),
+        }
+        for soul in listing
+    ]
+    columns = (column("handle", String), column("slug", String), column("title", String))
+    table = func.jsonb_to_recordset(literal(rows, JSONB)).table_valued(
+        column("id", Uuid), *columns, name="listed"
+    )
+    return table.render_derived(with_types=True)
+
+
+@cache
+def load_bundled_souls() -> Sequence[BundledSoul]:
+    """Load the souls that are part of the product, ordered by slug."""
+    files = sorted(BUNDLED_FOLDER.glob("*.md"))
+    contents = [(file.stem, file.read_text(encoding="utf-8")) for file in files]
+    return [
+        BundledSoul(slug, *extract_summary(content, slug), content) for slug, content in contents
+    ]
+
+
+@cache
+def get_bundled_edition() -> str:
+    """Return a hash of the bundled library."""
+    return hashlib.sha256(repr(load_bundled_souls()).encode()).hexdigest()
+
+
+async def search_souls(
+    session: AsyncSession, remote: RemoteDirectory, text: str, limit: int
+) -> Sequence[SoulEntry]:
+    """Return the souls that contain all words of a text, or the text in their name; best first.
+
+    An empty text matches all. Raises UpstreamError if nothing matches and the listing of the
+    directory was never fetched.
+    """
+    rows = (await session.execute(search_query(remote, text.strip()).limit(limit))).all()
+    if not rows and remote.address and remote.fetched_at is None:
+        raise directory_unavailable()
+    return [SoulEntry(*row) for row in rows]
+
+
+def search_query(remote: RemoteDirectory, text: str) -> Select[*tuple[Any, ...]]:
+    """Build the search, best match first. It is a union, so that each part can use an index."""
+    order: list[Any] = [IS_BUNDLED.desc(), Soul.handle, Soul.slug]
+    entries = select(Soul.handle, Soul.slug, Soul.title, Soul.description, IS_BUNDLED)
+    entries = entries.join(Soul.directory).where(_directory_condition(remote))
+    if text:
+        matches, score = _match_queries(text)
+        entries = entries.where(Soul.id.in_(union(*matches)))
+        order.insert(0, score.desc())
+    return entries.order_by(*order)
+
+
+async def find_soul(
+    session: AsyncSession, remote: RemoteDirectory, handle: str, slug: str
+) -> CachedSoul:
+    """Load a soul; the library takes precedence. A soul that is not cached has only its name."""
+    query = select(Soul, IS_BUNDLED).join(Soul.directory).where(_directory_condition(remote))
+    query = query.where(Soul.handle == handle, Soul.slug == slug)
+    row = (await session.execute(query.order_by(IS_BUNDLED.desc()).limit(1))).one_or_none()
+    if row is None:
+        return CachedSoul(handle, slug)
+    soul, is_bundled = row
+    return CachedSoul(
+        handle, slug, soul.title, soul.description, soul.content, soul.fetched_at, is_bundled
+    )
+
+
+def _match_queries(text: str) -> tuple[list[Select[Any]], ColumnElement[Any]]:
+    """Return one query for each way to match a text, and the score of a match."""
+    is_name_match = FULL_NAME.icontains(text, autoescape=True)
+    matches = [select(Soul.id).where(is_name_match)]
+    score = case((is_name_match, NAME_MATCH_SCORE), else_=0.0)
+    words = split_words(text)
+    if words:
+        query = build_tsquery(words)
+        matches.append(select(Soul.id).where(SEARCH_VECTOR.bool_op("@@")(query)))
+        score = score + build_rank(SEARCH_VECTOR, query)
+    return matches, score
+
+
+def _directory_condition(remote: RemoteDirectory) -> ColumnElement[bool]:
+    return SoulDirectory.address.in_((LIBRARY, remote.address or LIBRARY))

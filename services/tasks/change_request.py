@@ -1,0 +1,257 @@
+"""Change requests for tasks: the fields a caller may send, and the facts for the rules."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from core.errors import Invalid
+from core.validation import (
+    FieldCheck,
+    nonblank_text,
+    optional,
+    text_of_length,
+    timestamp_value,
+    trimmed_text,
+)
+from models import Actor, Agent, Board, Priority, Status, Task
+from services import custom_fields  # not BoundField: the packages import each other
+
+MAX_TITLE_LENGTH = 500  # characters
+MAX_TEXT_LENGTH = 100_000  # characters, of a description or a comment
+MAX_IDS = 500  # in one list
+IGNORED = object()  # the result of a check for a value that counts as not sent
+
+
+class ActorRole(Enum):
+    """Select the rules for an actor; the contract distinguishes these roles."""
+
+    USER = auto()
+    LEAD = auto()
+    WORKER = auto()  # also the main agents of gateways, which have no board
+
+
+@dataclass(frozen=True)
+class ApprovalSummary:
+    """The state of the approvals that are linked to a task.
+
+    An approval is valid until a later approval is rejected, or until the task is reopened from
+    done or review, because later work is not covered by it.
+    """
+
+    pending: bool = False
+    approved_at: datetime | None = None
+    rejected_at: datetime | None = None
+    reopened_at: datetime | None = None
+
+    @property
+    def allows_done(self) -> bool:
+        """Whether a valid approval exists, so that the task may be moved to done."""
+        if self.approved_at is None:
+            return False
+        rejected = self.rejected_at is not None and self.rejected_at > self.approved_at
+        reopened = self.reopened_at is not None and self.reopened_at >= self.approved_at
+        return not (rejected or reopened)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskChange:
+    """A requested change of a task, with all facts that the rules need.
+
+    `task` is in its state before the change. For a creation it is an empty task in the inbox.
+    """
+
+    actor: Actor
+    board: Board
+    task: Task
+    values: Mapping[str, Any]  # the validated fields that were sent
+    current_dependency_ids: Sequence[UUID] = ()  # before the change
+    current_tag_ids: Sequence[UUID] = ()  # before the change
+    open_dependency_ids: Sequence[UUID] = ()  # after the change; only tasks that are not done
+    missing_task_ids: Sequence[UUID] = ()
+    missing_tag_ids: Sequence[UUID] = ()
+    creates_cycle: bool = False
+    assignee: Agent | None = None  # the requested one, if such an agent exists
+    lead_id: UUID | None = None  # of the board
+    last_worker_id: UUID | None = None  # who moved it to review, if still a worker here
+    approvals: ApprovalSummary = field(default_factory=ApprovalSummary)
+    # Of the board; loaded if field values are sent.
+    bound_fields: "Sequence[custom_fields.BoundField]" = ()
+    lead_feedback: str | None = None  # the lead's last comment, if it returns the task to the inbox
+    has_assignee_comment: bool = False  # since the task has been in progress
+
+    @property
+    def role(self) -> ActorRole:
+        """The role of the actor on this board."""
+        if not isinstance(self.actor, Agent):
+            return ActorRole.USER
+        is_lead = self.actor.is_board_lead and self.actor.board_id == self.board.id
+        return ActorRole.LEAD if is_lead else ActorRole.WORKER
+
+    @property
+    def requested_status(self) -> Status | None:
+        """The status that was sent, if any."""
+        return self.values.get("status")
+
+    @property
+    def new_status(self) -> Status:
+        """The status after the change. A task in progress that is unassigned enters the inbox."""
+        status = self.requested_status or self.task.status
+        if status is self.task.status is Status.IN_PROGRESS and self.is_unassigning:
+            return Status.INBOX
+        return status
+
+    @property
+    def is_assigning(self) -> bool:
+        """Whether the change assigns the task to another agent than now."""
+        agent_id = self.values.get("assigned_agent_id")
+        return agent_id is not None and agent_id != self.task.assigned_agent_id
+
+    @property
+    def is_unassigning(self) -> bool:
+        """Whether the change removes the current assignee."""
+        clears = "assigned_agent_id" in self.values and self.values["assigned_agent_id"] is None
+        return clears and self.task.assigned_agent_id is not None
+
+    @property
+    def is_assigned_to_other(self) -> bool:
+        """Whether the task is assigned to an agent other than the actor."""
+        return self.task.assigned_agent_id not in (None, self.actor.id)
+
+    @property
+    def needs_comment(self) -> bool:
+        """Whether the board requires a comment for this move to review and none was sent."""
+        enters = self.enters(Status.REVIEW) and "comment" not in self.values
+        return enters and self.board.comment_required_for_review
+
+    def enters(self, status: Status) -> bool:
+        """Say whether the change moves the task into this status."""
+        return self.new_status is status and self.task.status is not status
+
+
+Rule: TypeAlias = Callable[[TaskChange], None]
+"""Raises an AppError if the change violates the rule."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskDraft:
+    """The fields of a new task. Its creator is always the actor."""
+
+    title: str
+    description: str | None = None
+    status: Status | str = Status.INBOX
+    priority: str = Priority.MEDIUM
+    due_at: datetime | None = None
+    assigned_agent_id: UUID | None = None
+    depends_on_task_ids: Iterable[UUID] = ()
+    tag_ids: Iterable[UUID] = ()
+    custom_field_values: Mapping[str, object] = field(default_factory=dict)
+    created_by_user_id: UUID | None = None  # in the contract, but ignored
+
+    def as_changes(self) -> dict[str, object]:
+        """Return the fields in the form of a change of an empty task."""
+        changes: dict[str, object] = {
+            "title": self.title,
+            "description": self.description,
+            "status": self.status,
+            "priority": self.priority,
+            "due_at": self.due_at,
+            "depends_on_task_ids": self.depends_on_task_ids,
+            "tag_ids": self.tag_ids,
+            "custom_field_values": self.custom_field_values,
+        }
+        if self.assigned_agent_id is not None:
+            changes["assigned_agent_id"] = self.assigned_agent_id
+        return changes
+
+
+def validate_changes(changes: Mapping[str, object]) -> dict[str, Any]:
+    """Validate the known fields and return them in the form in which they are stored.
+
+    Unknown fields, a blank comment, and null for a list are ignored, as in the contract. Null for
+    the custom field values means no change of any value. Raises Invalid with the field's name.
+    """
+    checked = {
+        name: check(changes[name]) for name, check in FIELD_CHECKS.items() if name in changes
+    }
+    return {name: value for name, value in checked.items() if value is not IGNORED}
+
+
+def validate_comment(message: object) -> str:
+    """Return the trimmed comment. Raises Invalid if it is blank."""
+    return str(nonblank_text(MAX_TEXT_LENGTH)(message, "message"))
+
+
+def _bind_check(name: str, check: FieldCheck) -> Callable[[object], object]:
+    return lambda value: check(value, name)
+
+
+def _check_comment(value: object) -> object:
+    return optional(trimmed_text(MAX_TEXT_LENGTH))(value, "comment") or IGNORED
+
+
+def _check_status(value: object) -> Status:
+    if isinstance(value, str) and value in set(Status):
+        return Status(value)
+    names = ", ".join(Status)
+    raise Invalid("unknown_status", f"The status is one of: {names}.", field="status")
+
+
+def _check_priority(value: object) -> str:
+    if isinstance(value, str) and value in set(Priority):
+        return Priority(value).value
+    names = ", ".join(Priority)
+    raise Invalid("unknown_priority", f"The priority is one of: {names}.", field="priority")
+
+
+def _check_id(name: str, value: object) -> UUID:
+    if isinstance(value, UUID):
+        return value
+    try:
+        return UUID(str(value))
+    except ValueError:
+        raise Invalid("id_required", f"An id in {name} is no UUID.", field=name) from None
+
+
+def _check_assignee(value: object) -> UUID | None:
+    return None if value is None else _check_id("assigned_agent_id", value)
+
+
+def _id_list_check(name: str) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        if value is None:
+            return IGNORED
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise Invalid("list_required", f"{name} is a list of ids.", field=name)
+        ids = list(dict.fromkeys(_check_id(name, one) for one in value))
+        if len(ids) > MAX_IDS:
+            raise Invalid("too_many", f"{name} holds {MAX_IDS} ids at most.", field=name)
+        return ids
+
+    return check
+
+
+def _check_custom_fields(value: object) -> object:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        name = "custom_field_values"
+        raise Invalid("object_required", f"{name} holds a value for each key.", field=name)
+    return dict(value)
+
+
+FIELD_CHECKS: Mapping[str, Callable[[object], object]] = {
+    "title": _bind_check("title", nonblank_text(MAX_TITLE_LENGTH)),
+    "description": _bind_check("description", optional(text_of_length(MAX_TEXT_LENGTH))),
+    "status": _check_status,
+    "priority": _check_priority,
+    "due_at": _bind_check("due_at", optional(timestamp_value)),
+    "assigned_agent_id": _check_assignee,
+    "depends_on_task_ids": _id_list_check("depends_on_task_ids"),
+    "tag_ids": _id_list_check("tag_ids"),
+    "custom_field_values": _check_custom_fields,
+    "comment": _check_comment,
+}
+"""The writable fields of a task, each with its check."""

@@ -1,0 +1,176 @@
+"""Status transitions of tasks: the guards that a board sets, and the effects on the task's columns.
+
+All functions are pure, except that `apply_column_values` writes to the task object.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import inspect
+from sqlalchemy.orm.attributes import flag_modified
+
+from core.errors import Conflict, Invalid
+from models import Agent, Status, Task
+from services.tasks.change_request import ActorRole, Rule, TaskChange
+
+PLAIN_FIELDS = ("title", "description", "priority", "due_at")
+RECORDED_FIELDS = (*PLAIN_FIELDS, "assigned_agent_id")
+MAX_RECORDED_LENGTH = 500  # characters of a text in an event; the task has the whole text
+
+WRITABLE_COLUMNS = (
+    *RECORDED_FIELDS,
+    *("status", "previous_assignee_id", "in_progress_at", "previous_in_progress_at"),
+    *("started_at", "done_at", "updated_at", "version"),
+)
+"""The attributes that a change may write."""
+
+IDLE_STATUSES = (Status.INBOX, Status.REVIEW)  # no agent works on the task
+
+
+def new_column_values(change: TaskChange, at: datetime) -> dict[str, Any]:
+    """Return the new column values of a task for an allowed change."""
+    return {
+        **{name: change.values[name] for name in PLAIN_FIELDS if name in change.values},
+        "status": change.new_status,
+        "assigned_agent_id": _new_assignee_id(change),
+        "previous_assignee_id": _new_previous_assignee_id(change),
+        **status_timestamps(change.task, change.new_status, at),
+    }
+
+
+def inbox_column_values(task: Task, at: datetime) -> dict[str, Any]:
+    """Return the new column values of a task that returns to the inbox without an assignee."""
+    timestamps = status_timestamps(task, Status.INBOX, at)
+    return {"status": Status.INBOX, "assigned_agent_id": None, **timestamps}
+
+
+def status_timestamps(task: Task, new_status: Status, at: datetime) -> dict[str, Any]:
+    """Return the start and end timestamps that change when a task enters a status."""
+    changed: dict[str, Any] = {}
+    if new_status in IDLE_STATUSES and task.in_progress_at is not None:
+        changed |= {"in_progress_at": None, "previous_in_progress_at": task.in_progress_at}
+    if new_status is task.status:
+        return changed
+    if new_status is Status.IN_PROGRESS:
+        changed |= {"in_progress_at": at, "started_at": task.started_at or at}
+    changed["done_at"] = at if new_status is Status.DONE else None
+    return changed
+
+
+def apply_column_values(
+    task: Task, new_values: Mapping[str, Any], at: datetime
+) -> dict[str, object]:
+    """Update the task and return the changes for its event: `{field: [old, new]}`."""
+    recorded: dict[str, object] = {}
+    for name, value in new_values.items():
+        old_value = getattr(task, name)
+        if old_value == value:
+            continue
+        if name in RECORDED_FIELDS:
+            recorded[name] = [event_value(old_value), event_value(value)]
+        setattr(task, name, value)
+    task.updated_at = at
+    task.version += 1
+    _mark_columns_changed(task)
+    return recorded
+
+
+def _mark_columns_changed(task: Task) -> None:
+    """Mark the same columns of every task as changed, so that one statement updates them all."""
+    if inspect(task).persistent:
+        for name in WRITABLE_COLUMNS:
+            flag_modified(task, name)
+
+
+def event_value(value: object) -> object:
+    """Convert a value to JSON for an event; long texts are truncated."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, str) and len(value) > MAX_RECORDED_LENGTH:
+        return value[: MAX_RECORDED_LENGTH - 1] + "…"
+    return value
+
+
+def _new_assignee_id(change: TaskChange) -> UUID | None:
+    """Return the assignee after the change: the lead in review, else the one that was sent."""
+    if change.enters(Status.REVIEW) and change.lead_id is not None:
+        return change.lead_id
+    if "assigned_agent_id" in change.values:
+        return change.values["assigned_agent_id"]
+    if change.requested_status is None:
+        return change.task.assigned_agent_id
+    return _assignee_id_after_move(change)
+
+
+def _assignee_id_after_move(change: TaskChange) -> UUID | None:
+    """Return the assignee after a move for which no assignee was sent."""
+    if change.new_status is Status.INBOX:
+        return change.last_worker_id if change.role is ActorRole.LEAD else None
+    if change.enters(Status.REVIEW):
+        return None
+    if change.role is ActorRole.WORKER and change.new_status in (Status.IN_PROGRESS, Status.DONE):
+        return change.actor.id
+    return change.task.assigned_agent_id
+
+
+def _new_previous_assignee_id(change: TaskChange) -> UUID | None:
+    """Return the worker who gets the task back if the lead rejects it."""
+    if not change.enters(Status.REVIEW):
+        return change.task.previous_assignee_id
+    if isinstance(change.actor, Agent) and change.role is ActorRole.WORKER:
+        return change.actor.id
+    assignee_id = change.task.assigned_agent_id
+    if assignee_id is None or assignee_id == change.lead_id:
+        return change.task.previous_assignee_id
+    return assignee_id
+
+
+def check_no_pending_approval(change: TaskChange) -> None:
+    is_blocking = change.board.block_status_changes_with_pending_approval
+    if is_blocking and change.approvals.pending and change.new_status is not change.task.status:
+        raise Conflict(
+            "approval_pending",
+            "A question about this task waits for an answer. Until then it stays where it is.",
+            blocked_by_task_ids=[],
+        )
+
+
+def require_review_before_done(change: TaskChange) -> None:
+    skipped = change.enters(Status.DONE) and change.task.status is not Status.REVIEW
+    if change.board.require_review_before_done and skipped:
+        raise Conflict(
+            "review_required",
+            "On this board a task is reviewed before it is done. Move it to review first.",
+            blocked_by_task_ids=[],
+        )
+
+
+def require_approval_for_done(change: TaskChange) -> None:
+    missing = change.enters(Status.DONE) and not change.approvals.allows_done
+    if change.board.require_approval_for_done and missing:
+        hint = "It is asked already: wait." if change.approvals.pending else "Ask for approval."
+        raise Conflict(
+            "approval_required",
+            f"On this board a task is done once somebody has approved it. {hint}",
+            blocked_by_task_ids=[],
+        )
+
+
+def require_review_comment(change: TaskChange) -> None:
+    if change.needs_comment and not change.has_assignee_comment:
+        raise Invalid(
+            "comment_required",
+            "On this board a task comes to review with a comment about what was done.",
+            field="comment",
+        )
+
+
+STATUS_GUARDS: tuple[Rule, ...] = (
+    check_no_pending_approval,
+    require_review_before_done,
+    require_approval_for_done,
+)

@@ -1,0 +1,38 @@
+// Selection of several items: inside [data-select], checkboxes [data-pick] select, ⇧ extends the selection, and
+// the bar [data-bulk] shows [data-bulk-count] and [data-bulk-lowest], the lowest data-conf of the checkboxes.
+(() => {
+  let last;
+  const boxes = (list) => [...list.querySelectorAll("input[data-pick]")];
+  const update = (list) => {
+    const selected = boxes(list).filter((box) => box.checked);
+    for (const bar of list.querySelectorAll("[data-bulk]")) bar.hidden = selected.length === 0;
+    for (const rest of list.querySelectorAll("[data-no-bulk]")) rest.hidden = selected.length > 0;
+    for (const count of list.querySelectorAll("[data-bulk-count]")) count.textContent = selected.length;
+    const confidences = selected.map((box) => Number(box.dataset.conf ?? 100));
+    for (const lowest of list.querySelectorAll("[data-bulk-lowest]")) lowest.textContent = Math.min(...confidences, 100);
+  };
+  const updateAll = () => document.querySelectorAll("[data-select]").forEach(update);
+  document.addEventListener("click", (event) => {
+    const box = event.target.closest("input[data-pick]");
+    const list = event.target.closest("[data-select]");
+    if (!list) return;
+    if (event.target.closest("[data-pick-none]")) for (const each of boxes(list)) each.checked = false;
+    const all = event.target.closest("input[data-pick-all]");
+    if (all) for (const each of boxes(list)) each.checked = all.checked;
+    if (box && event.shiftKey && last?.isConnected) {
+      const order = boxes(list), [from, to] = [order.indexOf(last), order.indexOf(box)].sort((a, b) => a - b);
+      for (const each of order.slice(Math.max(0, from), to + 1)) each.checked = box.checked;
+    }
+    if (box) last = box;
+    update(list);
+  });
+  // Live updates do not replace an open confirmation [data-hold].
+  const keepConfirmation = (event) => {
+    const { sourceElement, request } = event.detail.ctx;
+    if (request.method === "GET" && sourceElement.id === "inbox" && sourceElement.querySelector("[data-hold]")) event.preventDefault();
+  };
+  document.addEventListener("htmx:before:request", keepConfirmation);
+  document.addEventListener("htmx:before:swap", keepConfirmation);
+  document.addEventListener("htmx:after:swap", updateAll);
+  updateAll();
+})();

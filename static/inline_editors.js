@@ -1,0 +1,35 @@
+// Inline editors: <details data-edit> with a form. While one is open, a reload of the part around it skips it
+// (morphSkip, in the layout), so typed text is never replaced. form[data-done] closes its editor or dialog when
+// the server has accepted it, unless the submit button has [data-stays].
+(() => {
+  document.addEventListener("toggle", (event) => {
+    const editor = event.target;
+    if (!editor.matches?.("details[data-edit]") || !editor.open) return;
+    const field = editor.querySelector("form :is(input:not([type=hidden]), textarea, select)");
+    if (!document.activeElement.matches("input, textarea, select")) field?.focus();
+  }, true);
+  const close = (editor) => {
+    if (!editor?.open) return;
+    const hadFocus = editor.contains(document.activeElement);
+    editor.open = false;
+    if (hadFocus) editor.querySelector("summary").focus();
+  };
+  document.addEventListener("htmx:after:request", (event) => {
+    const { sourceElement, response, request } = event.detail.ctx;
+    const form = sourceElement.closest?.("form[data-done]");
+    if (!form || response.status >= 400) return;
+    const stays = request.submitter?.hasAttribute("data-stays");
+    if (!stays) { close(form.closest("details[data-edit]")); form.closest("dialog")?.close(); }
+    else form.querySelector("input, textarea")?.focus();
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-edit-cancel]");
+    if (button) close(button.closest("details[data-edit]"));
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !event.target.matches?.("details[data-edit] :is(input, textarea, select, button)")) return;
+    close(event.target.closest("details[data-edit]"));
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, true);
+})();

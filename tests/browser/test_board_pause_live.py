@@ -1,0 +1,64 @@
+"""Pausing the agents of a board: with a confirmation, and updates for all viewers."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from tests.support.full_site import THEMES
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+async def test_pausing_needs_a_confirmation_and_updates_all_pages(site: LiveSite, size) -> None:
+    board = site.create_board("Quay")
+    site.create_agent(board).call("POST", "/agent/heartbeat")
+    board_path = f"/boards/{board['id']}"
+    async with (
+        site.open_page(board_path) as other,
+        site.open_page(board_path, viewport=size) as page,
+    ):
+        await expect(other.locator("#live[data-state=live]")).to_be_visible()
+        await page.get_by_role("button", name="Pause agents").click()
+        await expect(page.get_by_role("heading", name="Pause all agents on Quay?")).to_be_visible()
+        assert await list_axe_violations(page) == []
+        await page.get_by_role("button", name="Let them work").click()
+        await expect(page.locator("#paused")).to_be_hidden()
+
+        await page.get_by_role("button", name="Pause agents").click()
+        await page.get_by_role("button", name="Pause all agents").click()
+        for one in (page, other):
+            await expect(one.locator("#paused")).to_contain_text("Paused by you")
+            await expect(one.locator("#pause")).to_be_hidden()
+            await expect(one.locator("#crew")).to_contain_text("Paused")
+        await expect(page.locator("dialog[open]")).to_have_count(0)
+        for theme in THEMES:
+            await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
+            assert await list_axe_violations(page) == []
+        assert not await overflows_horizontally(page)
+
+        await page.get_by_role("button", name="Resume").click()
+        for one in (page, other):
+            await expect(one.locator("#paused")).to_be_hidden()
+            await expect(one.locator("#pause")).to_be_visible()
+
+
+async def test_the_command_palette_pauses_a_board(site: LiveSite) -> None:
+    board = site.create_board("Quay")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await page.keyboard.press("Control+k")
+        await page.keyboard.type("pause")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="Pause all agents").click()
+        await expect(page.locator("#paused")).to_contain_text("Paused by you")
+
+
+async def test_without_scripts_a_board_is_paused_at_once(site: LiveSite) -> None:
+    board = site.create_board("Quay")
+    async with site.open_page(f"/boards/{board['id']}", java_script_enabled=False) as page:
+        await page.get_by_role("button", name="Pause agents").click()
+        await expect(page.locator("#paused")).to_contain_text("Paused by you")
+        await page.get_by_role("button", name="Resume").click()
+        await expect(page).to_have_url(re.compile(f"/boards/{board['id']}$"))
+        await expect(page.locator("#paused")).to_be_hidden()

@@ -1,0 +1,140 @@
+"""The first steps of a new installation, by its first user and its first agent."""
+
+import asyncio
+import re
+
+from playwright.async_api import Browser, Page, expect
+
+from tests.support.installation import ApiClient, Installation
+from tests.support.page_checks import (
+    PHONE,
+    list_axe_violations,
+    new_context,
+    overflows_horizontally,
+)
+
+OWNER = {"name": "Olga Ruiz", "email": "olga@example.com", "password": "correct horse battery"}
+RULE = "require_review_before_done"
+
+
+async def fill(page: Page, **fields: str) -> None:
+    for name, value in fields.items():
+        await page.locator(f"[name={name}]").first.fill(value)
+
+
+async def looks_well(page: Page) -> None:
+    """No fault that axe finds, in either theme, and nothing that scrolls sideways."""
+    for theme in ("light", "dark"):
+        await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        assert await list_axe_violations(page) == [], (page.url, theme)
+    assert not await overflows_horizontally(page), page.url
+
+
+async def first_steps(page: Page, installation: Installation) -> tuple[str, str]:
+    """Create the owner, an organization, a board and an agent; return the agent's id and token."""
+    await page.goto(installation.link)
+    await looks_well(page)
+    await fill(page, **OWNER)
+    await page.get_by_role("button", name="Become the owner").click()
+    await looks_well(page)
+    await fill(page, name="Tern")
+    await page.get_by_role("button", name="Save and continue").click()
+    await fill(page, name="Launch", objective="Ship it", description="All about the launch")
+    await page.locator(f"[name={RULE}]").check()
+    await looks_well(page)
+    await page.get_by_role("button", name="Create board and continue").click()
+    await fill(page, name="Juniper", role="Writer")
+    await looks_well(page)
+    await page.get_by_role("button", name="Add agent and continue").click()
+    shown = await page.locator("main").inner_text()
+    token = re.search(r"mc_agent_[\w-]+", shown)
+    board = re.search(r"/boards/([0-9a-f-]{36})", await page.content())
+    assert token
+    assert board
+    await looks_well(page)
+    return board[1], token[0]
+
+
+async def test_the_first_steps_from_installation_to_a_decision(
+    browser: Browser, installation: Installation, tab: Page
+) -> None:
+    board_id, token = await first_steps(tab, installation)
+    with ApiClient(installation.url, token) as agent:
+        await _hour(browser, installation, tab, agent, board_id)
+
+
+async def _hour(
+    browser: Browser, installation: Installation, tab: Page, agent: ApiClient, board_id: str
+) -> None:
+    board = f"/agent/boards/{board_id}"
+
+    await expect(tab.get_by_text("Juniper is here.")).to_have_count(0)
+    agent.call("POST", "/agent/heartbeat")
+    await expect(tab.get_by_text("Juniper is here.")).to_be_visible()
+    await tab.get_by_role("link", name="Open the board").click()
+    await expect(tab.get_by_role("heading", level=1)).to_have_text("Launch")
+    await looks_well(tab)
+
+    await _closed_door(browser, installation)
+    assert [one["id"] for one in agent.call("GET", "/agent/boards")["items"]] == [board_id]
+    [task] = agent.call("GET", f"{board}/tasks")["items"]
+    path = f"{board}/tasks/{task['id']}"
+
+    agent.client.patch(path, json={"status": "in_progress"}).raise_for_status()
+    card = tab.locator(f"#task-{task['id']}")
+    await expect(tab.locator("[data-status=in_progress]").locator(card)).to_be_visible()
+
+    await card.get_by_role("link", name=task["title"]).click()
+    drawer = tab.locator("#drawer")
+    await expect(drawer.get_by_role("heading", name=task["title"])).to_be_visible()
+    agent.call("POST", f"{path}/comments", message="I begin with the **outline**.")
+    await expect(drawer.get_by_text("I begin with the outline.")).to_be_visible()
+    await looks_well(tab)
+
+    answer = agent.client.patch(path, json={"status": "done"})
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "review_required"
+
+    agent.client.patch(path, json={"status": "review"}).raise_for_status()
+    await expect(tab.locator("[data-status=review]").locator(card)).to_be_visible()
+    approval = agent.call(
+        "POST",
+        f"{board}/approvals",
+        action_type="task.complete",
+        task_id=task["id"],
+        confidence=91,
+        payload={"title": "Say hello to everybody?", "reason": "It is a friendly thing."},
+    )
+    await expect(tab.get_by_role("navigation", name="Watch").get_by_text("1")).to_be_visible()
+    await expect(tab).to_have_title(re.compile(r"^\(1\)"))
+
+    await tab.goto("/approvals")
+    await looks_well(tab)
+    await tab.get_by_role("button", name="Approve").first.click()
+    await expect(tab.locator("#toasts [data-undo]")).to_be_visible()
+    await _settled(agent, board, approval["id"])
+
+    agent.client.patch(path, json={"status": "done"}).raise_for_status()
+    await tab.goto(f"/boards/{board_id}?done=1")
+    await expect(tab.locator("[data-status=done]").locator(card)).to_be_visible()
+
+
+async def _closed_door(browser: Browser, installation: Installation) -> None:
+    """The link is dead, and no page offers a stranger to become an owner."""
+    context = await new_context(browser, installation, viewport=PHONE)
+    page = await context.new_page()
+    for address in (installation.link, "/first-run", "/sign-in", "/welcome", "/"):
+        await page.goto(address)
+        await expect(page.get_by_role("button", name="Become the owner")).to_have_count(0)
+    await looks_well(page)
+    await context.close()
+
+
+async def _settled(agent: ApiClient, board: str, approval_id: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            [approval] = agent.call("GET", f"{board}/approvals")["items"]
+            assert approval["id"] == approval_id
+            if approval["status"] == "approved":
+                return
+            await asyncio.sleep(0.1)

@@ -1,0 +1,63 @@
+"""Fixtures that run the real commands on temporary data folders."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
+
+ROOT = Path(__file__).parent.parent.parent
+OWNER = {"name": "Olga", "email": "olga@example.com", "password": "correct horse battery"}
+SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
+TIMEOUT = 120  # seconds; a command that takes longer hangs
+
+
+@contextmanager
+def start_installation(folder: Path) -> Generator[Installation, None, None]:
+    """Run a new installation during the block."""
+    installation = Installation(
+        folder / "data", find_free_port(), LOCAL_AUTH | {"LOG_LEVEL": "WARNING"}
+    )
+    yield installation.start()
+    installation.stop()
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    """An installation for one test."""
+    with start_installation(tmp_path) as installation:
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def shared_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation for the tests of a module that do not change it."""
+    with start_installation(tmp_path_factory.mktemp("shared")) as installation:
+        yield installation
+
+
+def run_cli(*arguments: str, data: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command on a data folder and wait for its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments, "--data", str(data)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        env={**os.environ, "MC_ENV_FILE": os.devnull, **environment},
+    )
+
+
+def sign_up_owner(installation: Installation) -> httpx2.Client:
+    """Create the owner with the first-run link, and return the owner's HTTP client."""
+    browser = httpx2.Client(base_url=installation.url, headers=SAME_SITE, timeout=20)
+    path, _, link = installation.link.removeprefix(installation.url).partition("?link=")
+    assert browser.post(path, data={"link": link, **OWNER}).status_code == 303
+    return browser

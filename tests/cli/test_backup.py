@@ -1,0 +1,139 @@
+"""./run backup and ./run restore: all data or no change."""
+
+import stat
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from embedded_postgres.instance import EmbeddedPostgres
+from tests.cli.conftest import run_cli, sign_up_owner, start_installation
+from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
+
+
+@dataclass(frozen=True)
+class SavedInstallation:
+    """A stopped installation with two boards, and a backup with only the first one."""
+
+    data: Path
+    file: Path
+
+
+@pytest.fixture(scope="module")
+def saved_installation(tmp_path_factory: pytest.TempPathFactory) -> SavedInstallation:
+    folder = tmp_path_factory.mktemp("saved")
+    with start_installation(folder) as installation:
+        sign_up_owner(installation).close()
+        add_board(installation, "Kept")
+        file = folder / "of today.dump"
+        result = run_cli("backup", str(file), data=installation.data_dir)
+        assert result.returncode == 0, result.stderr
+        add_board(installation, "Later")
+    return SavedInstallation(installation.data_dir, file)
+
+
+def add_board(installation: Installation, name: str) -> None:
+    api = ApiClient(installation.url, LOCAL_TOKEN)
+    with closing(api.client):
+        api.call("POST", "/auth/bootstrap")
+        api.create_board(name)
+
+
+@contextmanager
+def run_postgres(data: Path) -> Generator[str, None, None]:
+    """Run the database of an installation without the server; yield its DSN."""
+    postgres = EmbeddedPostgres(data)
+    yield postgres.start()
+    postgres.stop()
+
+
+async def list_board_names(data: Path) -> set[str]:
+    with run_postgres(data) as dsn:
+        connection = await asyncpg.connect(dsn)
+        rows = await connection.fetch("select name from boards")
+        await connection.close()
+    return {row["name"] for row in rows}
+
+
+def test_a_backup_is_readable_only_by_its_owner(saved_installation: SavedInstallation) -> None:
+    assert stat.S_IMODE(saved_installation.file.stat().st_mode) == 0o600
+
+
+async def test_a_backup_can_be_restored_into_an_empty_installation(
+    saved_installation: SavedInstallation, tmp_path: Path
+) -> None:
+    result = run_cli("restore", str(saved_installation.file), data=tmp_path / "data")
+    assert result.returncode == 0, result.stderr
+    assert await list_board_names(tmp_path / "data") == {"Kept"}
+    with start_installation(tmp_path) as installation:
+        assert not installation.link  # the owner was restored as well
+
+
+async def test_data_is_not_replaced_without_confirmation(
+    saved_installation: SavedInstallation,
+) -> None:
+    before = await list_board_names(saved_installation.data)
+    result = run_cli("restore", str(saved_installation.file), data=saved_installation.data)
+    assert result.returncode == 1
+    assert "--yes" in result.stderr
+    assert await list_board_names(saved_installation.data) == before
+
+
+async def test_data_is_not_replaced_while_it_is_in_use(
+    saved_installation: SavedInstallation,
+) -> None:
+    before = await list_board_names(saved_installation.data)
+    with run_postgres(saved_installation.data) as dsn:
+        other_connection = await asyncpg.connect(dsn)
+        result = run_cli(
+            "restore", str(saved_installation.file), "--yes", data=saved_installation.data
+        )
+        await other_connection.close()
+    assert result.returncode == 1
+    assert "stop Mission Control first" in result.stderr
+    assert await list_board_names(saved_installation.data) == before
+
+
+@pytest.mark.parametrize("kind", ["cut", "text", "of something else", "missing"])
+async def test_an_invalid_backup_file_changes_nothing(
+    saved_installation: SavedInstallation, tmp_path: Path, kind: str
+) -> None:
+    before = await list_board_names(saved_installation.data)
+    broken = tmp_path / "broken.dump"
+    if kind == "cut":
+        broken.write_bytes(
+            saved_installation.file.read_bytes()[: saved_installation.file.stat().st_size // 2]
+        )
+    elif kind == "text":
+        broken.write_text("no backup")
+    elif kind == "of something else":
+        result = run_cli("backup", str(broken), data=tmp_path / "empty")
+        assert result.returncode == 0, result.stderr
+    result = run_cli("restore", str(broken), "--yes", data=saved_installation.data)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert await list_board_names(saved_installation.data) == before
+
+
+async def test_a_restore_replaces_all_data(
+    saved_installation: SavedInstallation, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    assert run_cli("restore", str(saved_installation.file), data=data).returncode == 0
+    with run_postgres(data) as dsn:
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("update boards set name = 'Changed'")
+        await connection.close()
+    result = run_cli("restore", str(saved_installation.file), "--yes", data=data)
+    assert result.returncode == 0, result.stderr
+    assert await list_board_names(data) == {"Kept"}
+
+
+def test_a_failed_backup_leaves_no_files(tmp_path: Path) -> None:
+    result = run_cli("backup", str(tmp_path / "missing" / "file"), data=tmp_path / "data")
+    assert result.returncode == 1
+    assert "cannot be written" in result.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,113 @@
+"""`./run` finds a Python, the command and the checkout."""
+
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli.__main__ import COMMANDS
+from tests.cli.conftest import ROOT, TIMEOUT, run_cli
+
+RUN = ROOT / "run"
+
+
+def call_run_script(
+    *arguments: str, run: Path = RUN, path: Path | None = None, cwd: Path = ROOT
+) -> "subprocess.CompletedProcess[str]":
+    """Call `run`; if `path` is given, it is the only folder on the PATH."""
+    environment = {"PATH": str(path)} if path else {**os.environ, "MC_ENV_FILE": os.devnull}
+    return subprocess.run(
+        [run, *arguments],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        env=environment,
+    )
+
+
+def test_help_lists_every_command() -> None:
+    result = call_run_script("--help")
+    assert result.returncode == 0
+    assert re.findall(r"^  (\w+) ", result.stdout, re.MULTILINE) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_own_help(name: str) -> None:
+    result = call_run_script(name, "--help")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("usage: ./run")
+
+
+def test_an_unknown_command_prints_the_list() -> None:
+    result = call_run_script("fly")
+    assert result.returncode == 2
+    assert "There is no command fly" in result.stderr
+    assert "doctor" in result.stderr
+
+
+@pytest.fixture
+def bare_checkout(tmp_path: Path) -> Path:
+    """A checkout without .venv, next to a folder with only a shell as programs."""
+    checkout = tmp_path / "checkout"
+    (checkout / "cli").mkdir(parents=True)
+    shutil.copy(RUN, checkout)
+    for file in (ROOT / "cli").glob("*.py"):
+        shutil.copy(file, checkout / "cli")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "dirname"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    return checkout
+
+
+def test_a_missing_python_gives_one_sentence(bare_checkout: Path) -> None:
+    result = call_run_script(run=bare_checkout / "run", path=bare_checkout.parent / "programs")
+    assert result.returncode == 1
+    assert re.fullmatch(r"Mission Control needs Python 3\.11[^\n]+\n", result.stderr)
+
+
+def test_a_broken_python_is_skipped(bare_checkout: Path) -> None:
+    programs = bare_checkout.parent / "programs"
+    broken = programs / "python3.13"
+    broken.write_text("#!/bin/sh\necho 'command not found' >&2\nexit 127\n")
+    broken.chmod(0o755)
+    (programs / "python3").symlink_to(ROOT / ".venv/bin/python")
+    result = call_run_script("--help", run=bare_checkout / "run", path=programs)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+
+
+def test_paths_are_relative_to_the_working_directory(tmp_path: Path) -> None:
+    result = call_run_script("doctor", "--data", "here", "--port", "0", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert (tmp_path / "here").is_dir()
+
+
+def test_the_doctor_reports_no_problems(tmp_path: Path) -> None:
+    result = run_cli("doctor", "--port", "0", data=tmp_path / "data")
+    assert result.returncode == 0, result.stdout
+    lines = [line for line in result.stdout.splitlines() if "kept in" not in line]
+    assert {line[:8] for line in lines} == {"ok      "}
+
+
+def test_the_doctor_reports_problems(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with socket.create_server(("127.0.0.1", 0)) as other_socket:
+        result = run_cli("doctor", "--port", str(other_socket.getsockname()[1]), data=data)
+    assert result.returncode == 1
+    assert re.search(r"^not ok  port: .*--port", result.stdout, re.MULTILINE)
+    result = run_cli("doctor", data=data, SESSION_DAYS="never")
+    assert result.returncode == 1
+    assert re.search(r"^not ok  settings: SESSION_DAYS ", result.stdout, re.MULTILINE)
+
+
+def test_the_scripts_are_executable() -> None:
+    for file in (RUN, ROOT / ".ci/run"):
+        assert file.stat().st_mode & stat.S_IXUSR

@@ -1,0 +1,136 @@
+"""./run: start, printed addresses, shared database and stop."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.cli.conftest import ROOT, TIMEOUT, run_cli, sign_up_owner
+from tests.support.installation import Installation
+
+
+def get_status(address: str) -> int:
+    return httpx2.get(address, timeout=20).status_code
+
+
+def test_it_prints_its_address_and_the_first_run_link(shared_installation: Installation) -> None:
+    """W-55."""
+    assert shared_installation.link.startswith(f"{shared_installation.url}/first-run?link=")
+    assert get_status(f"{shared_installation.url}/healthz") == 200
+    assert get_status(f"{shared_installation.url}/readyz") == 200
+    assert get_status(f"{shared_installation.url}/sign-in") == 200
+
+
+def test_a_new_link_invalidates_the_old_one(shared_installation: Installation) -> None:
+    older, newer = (
+        run_cli(
+            "link", "--port", str(shared_installation.port), data=shared_installation.data_dir
+        ).stdout.splitlines()[-1]
+        for _ in range(2)
+    )
+    assert get_status(older) != 200
+    assert get_status(newer) == 200
+
+
+def test_a_crashed_database_is_restarted(shared_installation: Installation) -> None:
+    shared_installation.kill_database()
+    deadline = time.monotonic() + TIMEOUT
+    while get_status(f"{shared_installation.url}/readyz") != 503:
+        assert time.monotonic() < deadline
+    while get_status(f"{shared_installation.url}/readyz") != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_there_is_no_first_run_link_once_there_is_an_owner(installation: Installation) -> None:
+    sign_up_owner(installation).close()
+    installation.stop()
+    assert installation.start().link == ""
+    result = run_cli("link", data=installation.data_dir)
+    assert result.returncode == 1
+    assert re.fullmatch(r"There is an owner already[^\n]+\n", result.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_signal_ends_it_despite_open_streams(
+    installation: Installation, number: signal.Signals
+) -> None:
+    browser = sign_up_owner(installation)
+    stream_opened = threading.Event()
+
+    def follow() -> None:
+        with browser.stream("GET", "/events?after=0", timeout=TIMEOUT) as stream:
+            stream_opened.set()
+            for _ in stream.iter_bytes():
+                pass
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    assert stream_opened.wait(TIMEOUT)
+    process = installation.process
+    assert process is not None
+    process.send_signal(number)
+    assert process.wait(TIMEOUT) == 0
+    follower.join(TIMEOUT)
+    assert not follower.is_alive()
+    assert not installation.database().accepts_connections()
+    assert "Traceback" not in installation.log
+    browser.close()
+
+
+def test_a_separate_worker_shares_the_database_and_keeps_it_running(
+    installation: Installation,
+) -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "cli", "worker", "--data", str(installation.data_dir)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1"},
+    )
+    assert worker.stdout is not None
+    assert any("worker is ready" in line for line in worker.stdout)
+    installation.stop()
+    assert installation.database().accepts_connections()
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(TIMEOUT) == 0
+    worker.stdout.close()
+    assert not installation.database().accepts_connections()
+
+
+def test_a_port_in_use_gives_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other_socket:
+        port = other_socket.getsockname()[1]
+        result = run_cli("serve", "--port", str(port), data=tmp_path / "data")
+    assert result.returncode == 1
+    assert re.fullmatch(rf"Port {port} is taken[^\n]+\n", result.stderr)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "value"),
+    [
+        ("serve", "PORT", "many"),
+        ("serve", "HOST", "203.0.113.7"),
+        ("serve", "DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:9/nothing"),
+        ("serve", "MC_PG_BIN", "/nowhere"),
+        ("worker", "AUTH_MODE", "clerk"),
+    ],
+)
+def test_an_invalid_setting_gives_one_sentence_that_names_it(
+    tmp_path: Path, command: str, name: str, value: str
+) -> None:
+    result = run_cli(command, data=tmp_path / "data", **({"PORT": "0"} | {name: value}))
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert name in result.stderr
+    assert "hunter2" not in result.stderr

@@ -1,0 +1,254 @@
+"""Subscriptions to the events of an organization, with real commits."""
+
+import asyncio
+
+import pytest
+
+from core.db.listen import PostgresListener
+from models import EventType
+from services import events
+from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.statement_counter import count_statements
+
+
+@pytest.fixture
+async def listener(isolated_settings):
+    listener = PostgresListener()
+    listening = asyncio.create_task(listener.listen(isolated_settings.dsn))
+    await asyncio.wait_for(listener.connected.wait(), 10)
+    yield listener
+    listening.cancel()
+
+
+@pytest.fixture
+async def feed(isolated_transaction, listener):
+    feed = events.EventFeed(isolated_transaction, listener)
+    yield feed
+    await feed.close()
+
+
+async def record_event(transaction, world, type: EventType = EventType.TASK_UPDATED) -> int:
+    async with transaction() as session:
+        event = await events.record_event(
+            session, type, world.alice, organization_id=world.tern.id, board=world.board
+        )
+    return event.seq
+
+
+async def next_seqs(subscription):
+    while not (batch := await asyncio.wait_for(anext(subscription), 10)):
+        pass
+    return [event.seq for event in batch]
+
+
+async def test_subscriber_gets_missed_events_and_then_new_ones(
+    isolated_transaction, isolated_world, feed
+) -> None:
+    missed = await record_event(isolated_transaction, isolated_world)
+    subscription = feed.subscribe(isolated_world.tern.id, 0, every=60)
+    assert await next_seqs(subscription) == [missed]
+
+    waiting = asyncio.create_task(next_seqs(subscription))
+    new = await record_event(isolated_transaction, isolated_world)
+    assert await waiting == [new]
+    await subscription.aclose()
+
+
+async def test_subscribers_of_an_organization_share_one_reader(
+    isolated_transaction, isolated_world, feed
+) -> None:
+    """P2."""
+    subscriptions = [feed.subscribe(isolated_world.tern.id, 0, every=60) for _ in range(20)]
+    first = await record_event(isolated_transaction, isolated_world)
+    assert await asyncio.gather(*map(next_seqs, subscriptions)) == [[first]] * 20
+    waiting = [asyncio.create_task(next_seqs(subscription)) for subscription in subscriptions]
+
+    second = await record_event(isolated_transaction, isolated_world)
+
+    assert await asyncio.gather(*waiting) == [[second]] * 20
+    assert len(feed._readers) == 1
+    for subscription in subscriptions:
+        await subscription.aclose()
+    assert not feed._readers
+
+
+async def test_rolled_back_events_are_not_published(
+    isolated_transaction, isolated_world, feed, listener
+) -> None:
+    with listener.subscribe(str(isolated_world.tern.id)) as notified:
+        async with isolated_transaction() as session:
+            await events.record_event(
+                session,
+                EventType.TASK_UPDATED,
+                isolated_world.alice,
+                organization_id=isolated_world.tern.id,
+            )
+            await session.rollback()
+        kept = await record_event(isolated_transaction, isolated_world)
+        await asyncio.wait_for(notified.wait(), 10)
+    subscription = feed.subscribe(isolated_world.tern.id, 0, every=60)
+    assert await next_seqs(subscription) == [kept]
+    await subscription.aclose()
+
+
+async def test_idle_subscriber_gets_empty_batches(isolated_world, feed) -> None:
+    subscription = feed.subscribe(isolated_world.tern.id, 0, every=0.05)
+    assert not await asyncio.wait_for(anext(subscription), 10)
+    assert not await asyncio.wait_for(anext(subscription), 10)
+    await subscription.aclose()
+
+
+async def test_events_of_other_organizations_are_not_received(
+    isolated_transaction, isolated_world, feed
+) -> None:
+    """P3."""
+    subscription = feed.subscribe(isolated_world.plover.id, 0, every=0.05)
+    await record_event(isolated_transaction, isolated_world)
+    for _ in range(3):
+        assert not await asyncio.wait_for(anext(subscription), 10)
+    await subscription.aclose()
+
+
+async def test_events_are_committed_in_order_of_their_numbers(
+    isolated_transaction, isolated_world
+) -> None:
+    """R7. A transaction waits to record until another one has committed."""
+
+    async def record(commit: asyncio.Event, recorded: asyncio.Event) -> int:
+        async with isolated_transaction() as session:
+            event = await events.record_event(
+                session,
+                EventType.TASK_UPDATED,
+                isolated_world.alice,
+                organization_id=isolated_world.tern.id,
+            )
+            recorded.set()
+            await commit.wait()
+            return event.seq
+
+    may_commit, has_recorded, immediately, second_has = (asyncio.Event() for _ in range(4))
+    immediately.set()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(record(may_commit, has_recorded))
+        await has_recorded.wait()
+        second = group.create_task(record(immediately, second_has))
+        await asyncio.sleep(0.1)  # to show that nothing happens
+        assert not second_has.is_set()
+        may_commit.set()
+    assert first.result() < second.result()
+
+
+async def test_event_number_is_assigned_after_the_lock(
+    isolated_transaction, isolated_world
+) -> None:
+    """A waiting transaction has no number yet; otherwise it would appear after greater ones."""
+
+    async def record(session) -> int:
+        organization_id = isolated_world.tern.id
+        event = await events.record_event(
+            session, EventType.TASK_UPDATED, isolated_world.alice, organization_id=organization_id
+        )
+        return event.seq
+
+    async def wait_and_record() -> int:
+        async with isolated_transaction() as session:
+            return await record(session)
+
+    async with asyncio.TaskGroup() as group, isolated_transaction() as session:
+        first = await record(session)
+        waiting = group.create_task(wait_and_record())
+        await wait_for_lock_waiter(isolated_transaction)
+        second = await record(session)
+    assert (second, waiting.result()) == (first + 1, first + 2)
+
+
+async def test_concurrent_events_are_received_in_order_of_their_numbers(
+    isolated_transaction, isolated_world, feed
+) -> None:
+    """R7."""
+    world = isolated_world
+
+    async def record(actor, count: int) -> None:
+        async with isolated_transaction() as session:
+            new_events = events.NewEvent(
+                EventType.TASK_UPDATED, actor, organization_id=world.tern.id, board=world.board
+            )
+            await events.record_events(session, [new_events] * count)
+
+    subscription = feed.subscribe(world.tern.id, 0, every=60)
+    async with asyncio.TaskGroup() as group:
+        for n in range(40):
+            group.create_task(record(world.alice, 1 + n % 3))
+        received: list[int] = []
+        while len(received) < sum(1 + n % 3 for n in range(40)):
+            received += await next_seqs(subscription)
+    assert received == sorted(set(received))
+    await subscription.aclose()
+
+
+async def test_several_events_are_recorded_in_order_in_one_statement(
+    isolated_transaction, isolated_world
+) -> None:
+    world = isolated_world
+    new_events = [
+        events.NewEvent(
+            EventType.TASK_UPDATED, world.alice, organization_id=organization.id, data={"n": n}
+        )
+        for n, organization in enumerate([world.tern, world.plover] * 100)
+    ]
+    async with isolated_transaction() as session:
+        with count_statements(await session.connection()) as statements:
+            recorded = await events.record_events(session, new_events)
+    async with isolated_transaction() as session:
+        ours = await events.list_events_after(session, world.tern.id, 0)
+    assert len(statements) == 1
+    assert [one.data["n"] for one in recorded] == list(range(200))
+    assert [one.seq for one in recorded] == sorted(one.seq for one in recorded)
+    assert [(one.seq, one.data["n"]) for one in ours] == [
+        (one.seq, one.data["n"]) for one in recorded if one.organization_id == world.tern.id
+    ]
+
+
+async def test_subscriber_that_is_far_behind_gets_all_events(
+    isolated_transaction, isolated_world, feed, monkeypatch
+) -> None:
+    """Events that are no longer in memory are read from the table."""
+    monkeypatch.setattr("services.events.feed.MAX_CACHED_EVENTS", 5)
+    subscription = feed.subscribe(isolated_world.tern.id, 0, every=60)
+    first = await record_event(isolated_transaction, isolated_world)
+    assert await next_seqs(subscription) == [first]
+
+    new_events = [await record_event(isolated_transaction, isolated_world) for _ in range(12)]
+
+    received: list[int] = []
+    while len(received) < 12:
+        received += await next_seqs(subscription)
+    assert received == new_events
+    await subscription.aclose()
+
+
+async def test_subscriber_survives_loss_of_all_connections(
+    isolated_settings, isolated_transaction, isolated_world, feed
+) -> None:
+    import asyncpg
+
+    subscription = feed.subscribe(isolated_world.tern.id, 0, every=0.2)
+    await record_event(isolated_transaction, isolated_world)
+    await next_seqs(subscription)
+    killer = await asyncpg.connect(isolated_settings.dsn)
+    await killer.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                seq = await record_event(isolated_transaction, isolated_world)
+                break
+            except Exception:  # the pool still holds dead connections
+                await asyncio.sleep(0.05)
+        received: list[int] = []
+        while seq not in received:
+            received += await next_seqs(subscription)
+    await killer.close()
+    await subscription.aclose()

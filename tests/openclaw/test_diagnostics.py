@@ -1,0 +1,226 @@
+"""The diagnosis of a connection: which check fails, why, and the command that helps."""
+
+import datetime
+import ssl
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from openclaw import (
+    CHECK_NAMES,
+    AddressPolicy,
+    CheckState,
+    ConnectionDiagnosis,
+    ErrorKind,
+    GatewayTarget,
+    diagnose_connection,
+    error_hints,
+)
+from openclaw import connection as connections
+from openclaw.diagnostics import CHECK_OF_ERROR
+from openclaw.error_hints import HINTS, SHOW_TOKEN_COMMAND
+from tests.support.fake_gateway import TOKEN, FakeGateway, create_target, run_fake_gateway
+
+OK, FAILED, UNKNOWN = CheckState.OK, CheckState.FAILED, CheckState.UNKNOWN
+
+
+def get_check_states(diagnosis: ConnectionDiagnosis) -> dict[str, CheckState]:
+    return {check.name: check.state for check in diagnosis.checks}
+
+
+def expected_states(failed: str) -> dict[str, CheckState]:
+    failed_at = CHECK_NAMES.index(failed)
+    return {
+        name: OK if n < failed_at else FAILED if n == failed_at else UNKNOWN
+        for n, name in enumerate(CHECK_NAMES)
+    }
+
+
+def connect_error(code: str) -> dict[str, Any]:
+    return {"connect_error": {"code": "INVALID_REQUEST", "details": {"code": code}}}
+
+
+async def test_every_check_is_ok_with_a_working_gateway(gateway: FakeGateway) -> None:
+    diagnosis = await diagnose_connection(create_target(gateway))
+    assert get_check_states(diagnosis) == dict.fromkeys(CHECK_NAMES, OK)
+    assert diagnosis.is_ok
+    assert diagnosis.failed_check is None
+    assert diagnosis.hello
+    assert all(check.sentence.endswith(".") and not check.command for check in diagnosis.checks)
+
+
+@pytest.mark.parametrize(
+    ("gateway_attributes", "check_name", "command", "text"),
+    [
+        ({"token": "another"}, "token", SHOW_TOKEN_COMMAND, "token"),
+        ({"requires_pairing": True}, "device", "openclaw devices approve req-123", "approve"),
+        ({"protocol": 9}, "protocol", "openclaw update", "protocol 9, and we speak 4"),
+        ({"startup_rejections": 1}, "handshake", None, "starting"),
+        ({"first_frame": "nonsense"}, "handshake", "openclaw gateway status", "no JSON"),
+        ({"http_response": (404, "")}, "handshake", None, "404"),
+        (connect_error("CONTROL_UI_ORIGIN_NOT_ALLOWED"), "handshake", None, "Origin"),
+        (connect_error("DEVICE_AUTH_NONCE_MISMATCH"), "device", "openclaw devices list", "sign"),
+        (connect_error("DEVICE_IDENTITY_REQUIRED"), "device", None, "device"),
+        (connect_error("AUTH_RATE_LIMITED"), "token", None, "moment"),
+    ],
+)
+async def test_each_error_fails_its_check_with_the_command_that_helps(
+    gateway: FakeGateway,
+    gateway_attributes: dict[str, Any],
+    check_name: str,
+    command: str | None,
+    text: str,
+) -> None:
+    for name, value in gateway_attributes.items():
+        setattr(gateway, name, value)
+    diagnosis = await diagnose_connection(create_target(gateway))
+    assert get_check_states(diagnosis) == expected_states(check_name)
+    assert diagnosis.failed_check
+    assert diagnosis.failed_check.command == command
+    assert text in diagnosis.failed_check.sentence
+    assert not diagnosis.is_ok
+    assert TOKEN not in str(diagnosis)
+
+
+async def test_missing_scopes_are_named(gateway: FakeGateway) -> None:
+    gateway.granted_scopes = ("operator.read", "operator.write")
+    diagnosis = await diagnose_connection(create_target(gateway))
+    assert get_check_states(diagnosis) == expected_states("scopes")
+    assert diagnosis.failed_check
+    assert "operator.admin, operator.approvals" in diagnosis.failed_check.sentence
+    assert "operator.read" not in diagnosis.failed_check.sentence
+    gateway.granted_scopes = ()
+    diagnosis = await diagnose_connection(create_target(gateway, device=None))
+    assert diagnosis.failed_check
+    assert "pairing on" in diagnosis.failed_check.sentence
+
+
+async def test_a_fixed_error_is_ok_in_the_next_diagnosis(gateway: FakeGateway) -> None:
+    gateway.requires_pairing = True
+    gateway_target = create_target(gateway)
+    assert not (await diagnose_connection(gateway_target)).is_ok
+    gateway.approve_device()
+    assert (await diagnose_connection(gateway_target)).is_ok
+
+
+@pytest.mark.parametrize(
+    ("url", "check_name", "code"),
+    [
+        ("http://127.0.0.1", "address", ErrorKind.ADDRESS_INVALID),
+        ("ws://no-such-name.invalid", "address", ErrorKind.DNS),
+        ("ws://10.255.255.1:18789", "address", ErrorKind.ADDRESS_FORBIDDEN),
+        ("ws://169.254.169.254", "address", ErrorKind.ADDRESS_FORBIDDEN),
+        ("ws://127.0.0.1:9", "port", ErrorKind.REFUSED),
+    ],
+)
+async def test_an_unreachable_address_fails_before_anything_is_sent(
+    url: str, check_name: str, code: str
+) -> None:
+    diagnosis = await diagnose_connection(GatewayTarget(url, TOKEN))
+    assert get_check_states(diagnosis) == expected_states(check_name)
+    assert diagnosis.failed_check
+    assert diagnosis.failed_check.code == code
+
+
+async def test_the_hint_in_a_container_names_the_docker_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(error_hints, "CONTAINER_MARKER", tmp_path)
+    for host in ("127.0.0.1", "localhost"):
+        diagnosis = await diagnose_connection(GatewayTarget(f"ws://{host}:9", TOKEN))
+        assert diagnosis.failed_check
+        assert "host.docker.internal" in diagnosis.failed_check.sentence
+
+
+async def test_an_untrusted_certificate_is_rejected_unless_allowed(
+    tmp_path: Path,
+) -> None:
+    async with run_fake_gateway(FakeGateway(), tls=create_tls_context(tmp_path)) as gateway:
+        diagnosis = await diagnose_connection(create_target(gateway))
+        assert get_check_states(diagnosis) == expected_states("tls")
+        assert diagnosis.failed_check
+        assert "self-signed" in diagnosis.failed_check.sentence
+        diagnosis = await diagnose_connection(create_target(gateway, allow_insecure_tls=True))
+        assert diagnosis.is_ok
+        plain = replace(create_target(gateway), url=gateway.url.replace("wss", "ws"))
+        assert get_check_states(await diagnose_connection(plain)) == expected_states("handshake")
+
+
+async def test_a_server_without_tls_is_reported(gateway: FakeGateway) -> None:
+    diagnosis = await diagnose_connection(
+        replace(create_target(gateway), url=gateway.url.replace("ws:", "wss:"))
+    )
+    assert get_check_states(diagnosis) == expected_states("tls")
+    assert diagnosis.failed_check
+    assert "does not speak TLS" in diagnosis.failed_check.sentence
+    assert "ws://, not with wss://" in diagnosis.failed_check.sentence
+    assert "certificate" not in diagnosis.failed_check.sentence
+
+
+async def test_the_hint_for_a_closed_port_is_to_start_a_gateway() -> None:
+    diagnosis = await diagnose_connection(GatewayTarget("ws://127.0.0.1:9", TOKEN))
+    assert diagnosis.failed_check
+    assert diagnosis.failed_check.command == "openclaw gateway run"
+
+
+async def test_the_tls_check_is_unknown_for_a_silent_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "CHALLENGE_TIMEOUT", 0.1)
+    async with run_fake_gateway(
+        FakeGateway(is_silent=True), tls=create_tls_context(tmp_path)
+    ) as gateway:
+        diagnosis = await diagnose_connection(create_target(gateway, allow_insecure_tls=True))
+    assert get_check_states(diagnosis) == expected_states("handshake") | {"tls": UNKNOWN}
+
+
+def test_every_error_has_a_hint_and_no_hint_disables_security() -> None:
+    assert set(HINTS) == set(ErrorKind)
+    assert set(CHECK_OF_ERROR.values()) <= set(CHECK_NAMES)
+    assert not any("dangerously" in f"{hint}" for hint in HINTS.values())
+
+
+async def test_one_reachable_address_of_a_host_is_enough(gateway: FakeGateway) -> None:
+    gateway_target = replace(
+        create_target(gateway), url=f"ws://localhost:{gateway.port}", address_policy=AddressPolicy()
+    )
+    assert (await diagnose_connection(gateway_target)).is_ok
+
+
+def create_tls_context(folder: Path) -> ssl.SSLContext:
+    """Create a TLS server context with a self-signed certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway")])
+    today = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - datetime.timedelta(days=1))
+        .not_valid_after(today + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "gateway.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context

@@ -1,0 +1,438 @@
+"""Presence of agents: calls, heartbeats, silence and agent cards."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select, update
+
+from core import clock
+from core.clock import now
+from core.errors import Invalid
+from models import Agent, Event, EventType
+from services import agents, boards
+from services.agents import AgentState, rules
+from tests.support.statement_counter import count_statements
+from tests.support.world import make_gateway, make_task
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10m", 10 * MINUTE),
+        ("30s", MINUTE / 2),
+        ("1h", HOUR),
+        ("1h30m", 90 * MINUTE),
+        ("1.5h", 90 * MINUTE),
+        ("500ms", timedelta(seconds=0.5)),
+        (" 2d ", 48 * HOUR),
+        ("0m", timedelta()),
+        ("999999999d", timedelta(days=7)),
+        ("banana", None),
+        ("", None),
+        ("10", None),
+        ("10 m", None),
+        ("-5m", None),
+        ("5m!", None),
+    ],
+)
+def test_duration_is_parsed(text, expected) -> None:
+    assert clock.parse_duration(text) == expected
+
+
+@given(st.text())
+def test_parser_accepts_any_text_and_limits_the_result(text) -> None:
+    expected = clock.parse_duration(text)
+    assert expected is None or timedelta() <= expected <= timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    ("config", "interval", "offline_after"),
+    [
+        (None, 10 * MINUTE, 20 * MINUTE),
+        ({}, 10 * MINUTE, 20 * MINUTE),
+        ({"every": "banana"}, 10 * MINUTE, 20 * MINUTE),
+        ({"every": 5}, 10 * MINUTE, 20 * MINUTE),
+        ({"every": "1m"}, MINUTE, 10 * MINUTE),
+        ({"every": "1h"}, HOUR, 2 * HOUR),
+        ({"every": "0m"}, None, 10 * MINUTE),
+    ],
+)
+def test_offline_threshold_is_two_intervals_and_at_least_ten_minutes(
+    config, interval, offline_after
+) -> None:
+    agent = Agent(heartbeat_config=config)
+    assert agents.heartbeat_interval(agent) == interval
+    assert agents.offline_threshold(agent) == offline_after
+
+
+@pytest.mark.parametrize(
+    ("stored", "silent", "status"),
+    [
+        ("provisioning", None, "provisioning"),
+        ("online", None, "provisioning"),
+        ("online", MINUTE, "online"),
+        ("degraded", MINUTE, "degraded"),
+        ("online", 20 * MINUTE, "online"),
+        ("online", 21 * MINUTE, "offline"),
+        ("degraded", 21 * MINUTE, "offline"),
+        ("offline", MINUTE, "offline"),
+        ("updating", 21 * MINUTE, "updating"),
+        ("deleting", None, "deleting"),
+    ],
+)
+def test_status_is_computed_from_stored_status_and_silence(stored, silent, status) -> None:
+    """A27.9."""
+    moment = now()
+    agent = Agent(status=stored, last_seen_at=moment - silent if silent else None)
+    assert agents.compute_status(agent, moment) == status
+
+
+@pytest.mark.parametrize(
+    ("stored", "silent", "working", "state"),
+    [
+        ("online", MINUTE, True, AgentState.WORKING),
+        ("online", MINUTE, False, AgentState.IDLE),
+        ("busy", MINUTE, False, AgentState.IDLE),
+        ("online", 10.4 * MINUTE, True, AgentState.WORKING),
+        ("online", 11 * MINUTE, True, AgentState.LATE),
+        ("online", 21 * MINUTE, True, AgentState.OFFLINE),
+        ("offline", MINUTE, True, AgentState.OFFLINE),
+        ("online", None, False, AgentState.PROVISIONING),
+        ("updating", MINUTE, True, AgentState.PROVISIONING),
+        ("deleting", MINUTE, True, AgentState.OFFLINE),
+    ],
+)
+def test_state_is_computed_from_status_silence_and_work(stored, silent, working, state) -> None:
+    moment = now()
+    agent = Agent(status=stored, last_seen_at=moment - silent if silent else None)
+    assert rules.compute_state(agent, moment, working=working) is state
+
+
+@pytest.mark.parametrize(
+    ("stored", "silent", "state"),
+    [
+        ("online", MINUTE, AgentState.WORKING),
+        ("online", 11 * MINUTE, AgentState.WORKING),
+        ("online", HOUR, AgentState.WORKING),
+        ("online", None, AgentState.PROVISIONING),
+        ("updating", MINUTE, AgentState.PROVISIONING),
+        ("deleting", MINUTE, AgentState.OFFLINE),
+    ],
+)
+def test_agent_with_a_running_run_is_working(stored, silent, state) -> None:
+    moment = now()
+    agent = Agent(status=stored, last_seen_at=moment - silent if silent else None)
+    assert rules.compute_state(agent, moment, working=False, running=True) is state
+
+
+def test_agent_without_heartbeat_is_never_late() -> None:
+    moment = now()
+    agent = Agent(status="online", last_seen_at=moment - 9 * MINUTE)
+    agent.heartbeat_config = {"every": "0m"}
+    assert rules.compute_state(agent, moment, working=False) is AgentState.IDLE
+    agent.heartbeat_config = {"every": "5m"}
+    assert rules.compute_state(agent, moment, working=False) is AgentState.LATE
+
+
+async def list_status_changes(session) -> list[tuple[str, str]]:
+    """Return the old and new statuses of the recorded status changes."""
+    query = select(Event).where(Event.type == EventType.AGENT_STATUS_CHANGED)
+    rows = await session.scalars(query.order_by(Event.seq))
+    return [(row.data["from"], row.data["to"]) for row in rows]
+
+
+async def set_last_call(session, agent, status, silent) -> Agent:
+    """Store the status of an agent and the time since its last call, and reload it."""
+    last_seen_at = now() - silent if silent is not None else None
+    values = {"status": status, "last_seen_at": last_seen_at, "updated_at": now() - HOUR}
+    await session.execute(update(Agent).where(Agent.id == agent.id).values(**values))
+    found = select(Agent).where(Agent.id == agent.id)
+    return await session.scalar(found.execution_options(populate_existing=True))
+
+
+class TestCalls:
+    async def test_call_shortly_after_another_executes_no_statement(self, session, world):
+        agent = await set_last_call(session, world.worker, "online", MINUTE / 3)
+        with count_statements(await session.connection()) as statements:
+            await agents.touch_agent(session, agent)
+            await session.flush()
+        assert statements == []
+
+    async def test_call_updates_last_seen_without_an_event(self, session, world):
+        agent = await set_last_call(session, world.worker, "online", MINUTE)
+        await agents.touch_agent(session, agent)
+        assert agent.last_seen_at
+        assert now() - agent.last_seen_at < MINUTE / 2
+        assert agent.updated_at == agent.last_seen_at
+        assert await list_status_changes(session) == []
+
+    @pytest.mark.parametrize(
+        ("stored", "silent", "after", "expected"),
+        [
+            ("provisioning", None, "online", [("provisioning", "online")]),
+            ("online", HOUR, "online", [("offline", "online")]),
+            ("offline", HOUR, "online", [("offline", "online")]),
+            ("offline", MINUTE, "online", [("offline", "online")]),
+            ("busy", MINUTE, "busy", []),
+            ("busy", HOUR, "online", [("offline", "online")]),
+            ("updating", HOUR, "updating", []),
+            ("deleting", None, "deleting", []),
+        ],
+    )
+    async def test_event_is_recorded_only_if_the_computed_status_changes(
+        self, session, world, stored, silent, after, expected
+    ):
+        agent = await set_last_call(session, world.worker, stored, silent)
+        await agents.touch_agent(session, agent)
+        assert agent.status == after
+        await session.refresh(agent)
+        assert agent.status == after
+        assert agent.last_seen_at
+        assert now() - agent.last_seen_at < MINUTE
+        assert await list_status_changes(session) == expected
+        rows = (await session.scalars(select(Event))).all()
+        assert all(row.agent_id == agent.id and row.board_id == world.board.id for row in rows)
+        assert all(row.user_id is None for row in rows)
+
+    async def test_concurrent_calls_record_one_event(
+        self, isolated_transaction, isolated_world
+    ) -> None:
+        async with isolated_transaction() as session:
+            await set_last_call(session, isolated_world.worker, "offline", HOUR)
+        async with isolated_transaction() as session:
+            first = await session.get_one(Agent, isolated_world.worker.id)
+        async with isolated_transaction() as session:
+            second = await session.get_one(Agent, isolated_world.worker.id)
+            await agents.touch_agent(session, second)
+        async with isolated_transaction() as session:
+            await agents.touch_agent(session, first)
+            assert await list_status_changes(session) == [("offline", "online")]
+
+    async def test_call_does_not_overwrite_a_concurrent_update_status(self, session, world):
+        agent = await set_last_call(session, world.worker, "online", HOUR)
+        concurrent = update(Agent).where(Agent.id == agent.id).values(status="updating")
+        await session.execute(concurrent.execution_options(synchronize_session=False))
+        await agents.touch_agent(session, agent)
+        await session.refresh(agent)
+        assert agent.status == "updating"
+
+    async def test_call_of_a_deleted_agent_is_ignored(self, session, world) -> None:
+        agent = await set_last_call(session, world.worker, "online", HOUR)
+        session.expunge(agent)
+        await agents.delete_agent(session, world.alice, agent.id)
+        await agents.touch_agent(session, agent)
+        assert await list_status_changes(session) == []
+
+
+class TestHeartbeats:
+    async def test_first_heartbeat_sets_agent_online(self, session, world) -> None:
+        agent = await set_last_call(session, world.worker, "provisioning", None)
+        assert (await agents.record_heartbeat(session, agent)).status == "online"
+        assert await list_status_changes(session) == [("provisioning", "online")]
+
+    async def test_later_heartbeats_are_stored_without_events(self, session, world) -> None:
+        agent = await set_last_call(session, world.worker, "busy", MINUTE)
+        for _ in range(3):
+            before = agent.last_seen_at
+            await agents.record_heartbeat(session, agent)
+            assert before
+            assert agent.last_seen_at
+            assert agent.last_seen_at > before
+        assert agent.status == "busy"
+        assert await list_status_changes(session) == []
+
+    async def test_heartbeat_may_report_a_status(self, session, world) -> None:
+        agent = await set_last_call(session, world.worker, "online", MINUTE)
+        for word in (" degraded ", "degraded", "  ", None, "online"):
+            await agents.record_heartbeat(session, agent, status=word)
+        assert await list_status_changes(session) == [
+            ("online", "degraded"),
+            ("degraded", "online"),
+        ]
+        await session.refresh(agent)
+        assert agent.status == "online"
+
+    @pytest.mark.parametrize(
+        "word", ["deleting", " updating ", "x" * 41, "a\nb", "nul\0", "\ud800"]
+    )
+    async def test_reserved_and_invalid_statuses_are_rejected(self, session, world, word) -> None:
+        """W-20."""
+        agent = await set_last_call(session, world.worker, "online", MINUTE)
+        with pytest.raises(Invalid) as raised:
+            await agents.record_heartbeat(session, agent, status=word)
+        assert raised.value.field == "status"
+        await session.refresh(agent)
+        assert agent.status == "online"
+
+    async def test_heartbeat_keeps_the_updating_status(self, session, world) -> None:
+        agent = await set_last_call(session, world.worker, "updating", HOUR)
+        assert (await agents.record_heartbeat(session, agent)).status == "updating"
+        assert await list_status_changes(session) == []
+
+    @pytest.mark.parametrize(("word", "status"), [(None, "online"), (" busy ", "busy")])
+    async def test_agent_created_by_its_heartbeat_is_online_immediately(
+        self, session, world, word, status
+    ) -> None:
+        board = await boards.lock_board_as_admin(session, world.alice, world.board.id)
+        agent, _ = await agents.create_on_first_heartbeat(
+            session, world.alice, board, "Ada", status=word
+        )
+        await session.refresh(agent)
+        assert (agent.status, agent.last_seen_at is None) == (status, False)
+        recorded = await session.scalars(select(Event).order_by(Event.seq))
+        assert [event.type for event in recorded] == [
+            EventType.AGENT_CREATED,
+            EventType.AGENT_STATUS_CHANGED,
+        ]
+        assert await list_status_changes(session) == [("provisioning", status)]
+        with pytest.raises(Invalid):
+            await agents.create_on_first_heartbeat(
+                session, world.alice, board, "Eve", status="deleting"
+            )
+
+
+class TestSilence:
+    async def test_silent_agents_are_marked_offline_once(self, session, world) -> None:
+        for agent, status, silent in [
+            (world.lead, "online", 21 * MINUTE),
+            (world.worker, "busy", HOUR),
+            (world.other_worker, "online", 19 * MINUTE),
+            (world.gardener, "updating", HOUR),
+            (world.charlies_worker, "online", HOUR),
+        ]:
+            await set_last_call(session, agent, status, silent)
+
+        assert await agents.mark_silent_agents_offline(session) == 3
+        assert await agents.mark_silent_agents_offline(session) == 0
+
+        statuses = {agent.name: agent.status for agent in await session.scalars(select(Agent))}
+        assert statuses == {
+            "Lead": "offline",
+            "Worker": "offline",
+            "Other worker": "online",
+            "Gardener": "updating",
+            "Charlie's worker": "offline",
+        }
+        assert sorted(await list_status_changes(session)) == [
+            ("busy", "offline"),
+            ("online", "offline"),
+            ("online", "offline"),
+        ]
+        rows = await session.scalars(select(Event).order_by(Event.seq))
+        assert {row.organization_id for row in rows} == {world.tern.id, world.plover.id}
+
+    async def test_offline_threshold_depends_on_the_agents_interval(self, session, world) -> None:
+        agent = await set_last_call(session, world.worker, "online", 90 * MINUTE)
+        agent.heartbeat_config = {"every": "1h"}
+        assert await agents.mark_silent_agents_offline(session) == 0
+        agent.heartbeat_config = {"every": "30m"}
+        assert await agents.mark_silent_agents_offline(session) == 1
+
+    async def test_offline_setting_is_the_minimum_threshold(self, session, world) -> None:
+        agent = await set_last_call(session, world.worker, "online", 3 * MINUTE)
+        agent.heartbeat_config = {"every": "30s"}
+        assert await agents.mark_silent_agents_offline(session, offline_after=4 * MINUTE) == 0
+        assert await agents.mark_silent_agents_offline(session, offline_after=2 * MINUTE) == 1
+
+    async def test_agent_that_calls_concurrently_is_not_marked_offline(
+        self, isolated_transaction, isolated_world
+    ) -> None:
+        async with isolated_transaction() as session:
+            await set_last_call(session, isolated_world.worker, "online", HOUR)
+        async with isolated_transaction() as calling, isolated_transaction() as checking:
+            agent = await calling.get_one(Agent, isolated_world.worker.id)
+            await agents.touch_agent(calling, agent)
+            async with asyncio.timeout(5):
+                assert await agents.mark_silent_agents_offline(checking) == 0
+        async with isolated_transaction() as session:
+            assert await agents.mark_silent_agents_offline(session) == 0
+            assert (await session.get_one(Agent, agent.id)).status == "online"
+
+
+class TestCards:
+    async def test_agent_cards_are_listed_by_board_with_current_task(self, session, world) -> None:
+        for agent in (world.lead, world.other_worker, world.gardener):
+            await set_last_call(session, agent, "online", MINUTE)
+        await set_last_call(session, world.worker, "online", HOUR)
+        started = now() - HOUR
+        work = world.make_task(
+            "Write", status="in_progress", assigned_agent_id=world.other_worker.id
+        )
+        later = world.make_task(
+            "Later", status="in_progress", assigned_agent_id=world.other_worker.id
+        )
+        work.in_progress_at, later.in_progress_at = started, started + MINUTE
+        waiting = make_task(world.garden, "Waits", assigned_agent_id=world.gardener.id)
+        session.add_all([work, later, waiting])
+        await session.flush()
+
+        cards = await agents.list_agent_cards(session, world.alice_member)
+
+        shown = [
+            (one.board_name, one.agent.name, one.state, one.task.title if one.task else None)
+            for one in cards
+        ]
+        assert shown == [
+            ("Garden", "Gardener", AgentState.IDLE, None),
+            ("Launch", "Lead", AgentState.IDLE, None),
+            ("Launch", "Other worker", AgentState.WORKING, "Write"),
+            ("Launch", "Worker", AgentState.OFFLINE, None),
+        ]
+        assert cards[3].heartbeat_interval == 10 * MINUTE
+        assert cards[3].silent_for
+        assert cards[3].silent_for > HOUR
+        assert {
+            one.board_name for one in await agents.list_agent_cards(session, world.bob_member)
+        } == {"Launch"}
+        assert await agents.list_agent_cards(session, world.dana_member) == []
+        assert [
+            one.agent.name for one in await agents.list_agent_cards(session, world.charlie_member)
+        ] == ["Charlie's worker"]
+
+    @pytest.mark.parametrize(
+        ("called_ago", "state"),
+        [(MINUTE, AgentState.AWAY), (timedelta(), AgentState.IDLE), (None, AgentState.AWAY)],
+    )
+    async def test_agent_of_broken_gateway_is_present_only_after_a_recent_call(
+        self, session, world, called_ago, state
+    ) -> None:
+        moment = now()
+        broken = {"name": "port", "state": "failed", "since": str(moment - MINUTE / 2)}
+        gateway = make_gateway(world.tern, checks=[broken], checked_at=moment)
+        session.add(gateway)
+        await session.flush()
+        await set_last_call(session, world.worker, "online", called_ago)
+        worker = await session.get_one(Agent, world.worker.id)
+        worker.gateway_id, worker.listed_at = gateway.id, moment - MINUTE
+        await session.flush()
+
+        card = await agents.get_agent_card(session, world.alice_member, world.worker.id)
+
+        assert card.state is state
+
+    async def test_agents_of_broken_gateway_are_not_counted_as_online(self, session, world) -> None:
+        async def online() -> int:
+            summaries = await boards.list_board_summaries(session, world.alice_member)
+            return sum(one.online_agent_count for one in summaries)
+
+        gateway = make_gateway(world.tern, checks=[{"name": "port", "state": "ok"}])
+        session.add(gateway)
+        await session.flush()
+        worker = await set_last_call(session, world.worker, "provisioning", None)
+        worker.gateway_id, worker.is_linked, worker.listed_at = gateway.id, True, now()
+        await session.flush()
+        before = await online()
+        gateway.checks = [{"name": "port", "state": "failed"}]
+        await session.flush()
+        assert await online() == before - 1
+
+    async def test_card_shows_the_role_from_the_profile(self, session, world) -> None:
+        card = await agents.get_agent_card(session, world.rita_member, world.worker.id)
+        assert card.role is None
+        card.agent.identity_profile = {"role": " Writer "}
+        assert card.role == "Writer"

@@ -1,0 +1,208 @@
+"""Objects for every path parameter of the API, and a way to see whether rows have changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.app import OPERATIONS
+from api.framework import dependencies
+from api.framework.auth import AllowedCaller
+from api.framework.operation import Operation
+from core.clock import now
+from models import (
+    Agent,
+    Approval,
+    Board,
+    BoardGroup,
+    DesiredState,
+    Gateway,
+    GatewayRequest,
+    Invite,
+    Message,
+    OnboardingSession,
+    Tag,
+    Task,
+    User,
+)
+from tests.support.memory_factories import create_group_of, make_group_note, make_note
+from tests.support.world import (
+    World,
+    make_agent,
+    make_gateway,
+    make_gateway_request,
+    make_invite,
+    make_main_agent,
+    make_message,
+    make_run,
+    make_tag,
+)
+
+TABLES = (
+    "activity_events",
+    "agent_messages",
+    "agent_runs",
+    "agent_tokens",
+    "agents",
+    "approval_task_links",
+    "approvals",
+    "board_group_memory",
+    "board_groups",
+    "board_memory",
+    "board_onboarding_messages",
+    "board_onboarding_sessions",
+    "board_task_custom_fields",
+    "boards",
+    "gateway_requests",
+    "gateways",
+    "organization_board_access",
+    "organization_invite_board_access",
+    "organization_invites",
+    "organization_members",
+    "organizations",
+    "presences",
+    "read_markers",
+    "tag_assignments",
+    "tags",
+    "task_comments",
+    "task_custom_field_definitions",
+    "task_custom_field_values",
+    "task_dependencies",
+    "tasks",
+    "trash",
+)
+CHARLIE_INVITE_TOKEN = "mc_invite_for-charlie"  # of the invitation to Tern
+ROWS_SQL = """
+    select array_agg(r order by r::text)
+    from (select to_jsonb(t) - 'last_seen_at' - 'updated_at' as r from {} t) rows
+"""
+OPERATIONS_WITH_IDS = [
+    operation
+    for operation in OPERATIONS
+    if "_id}"
+    in operation.path.replace(
+        "{session_id}", ""
+    )  # a session key of the gateway, not one of our ids
+]
+OPERATIONS_WITH_BODY = [operation for operation in OPERATIONS if operation.parser.body is not None]
+OPERATIONS_BY_BODY = list(
+    {operation.parser.body: operation for operation in reversed(OPERATIONS_WITH_BODY)}.values()
+)
+"""One operation for each body model; other paths use the same code."""
+
+
+def operation_label(operation: Operation) -> str:
+    return f"{operation.method} {operation.path}"
+
+
+MAIN_AGENT_PATHS = {
+    operation.path
+    for operation in OPERATIONS
+    if operation.dependency is dependencies.board_of_gateway_agent
+    or operation.hints.get("x-required-actor") == "agent_main"
+}
+"""Paths that only the main agent of a gateway may call."""
+
+FIELD_ID = UUID(int=43)
+NOTE_ID = UUID(int=44)  # of a note of Launch, and of one of its group
+
+
+@dataclass(frozen=True)
+class ApiObjects:
+    """One object for each path parameter, all in Tern."""
+
+    world: World
+    task: Task
+    approval: Approval
+    tag: Tag
+    invite: Invite
+    message: Message  # to the lead
+    other_message: Message
+    group: BoardGroup
+    gateway: Gateway  # of Launch
+    main_agent: Agent  # of the gateway
+    request: GatewayRequest  # of the worker on the gateway
+    provisioned_agent: Agent  # on the gateway
+
+    def build_path(self, operation: Operation) -> str:
+        """Return the path of an operation with the ids of these objects."""
+        return self.fill_path(operation.path)
+
+    def fill_path(self, path: str) -> str:
+        """Return a path with the ids of these objects."""
+        own = path.startswith("/agent/")  # the id belongs to the caller
+        provisioned_agent, other = self.provisioned_agent, self.world.other_worker
+        ids: Mapping[str, UUID | str] = {
+            "board_id": self.world.board.id,
+            "task_id": self.task.id,
+            "approval_id": self.approval.id,
+            "agent_id": (provisioned_agent if path.endswith("/provisioning") else other).id,
+            "task_custom_field_definition_id": FIELD_ID,
+            "tag_id": self.tag.id,
+            "member_id": self.world.bob_member.id,
+            "invite_id": self.invite.id,
+            "message_id": (self.message if own else self.other_message).id,
+            "group_id": self.group.id,
+            "memory_id": NOTE_ID,
+            "gateway_id": self.gateway.id,
+            "session_id": "agent:main:main",
+            "request_id": self.request.id,
+        }
+        return path.format(**ids, handle="mission-control", slug="board-lead", kind="chat")
+
+    def get_allowed_caller(self, operation: Operation) -> User | Agent:
+        """Return a user or agent of Tern who may call the operation."""
+        if operation.allowed_caller is not AllowedCaller.AGENT:
+            return self.world.alice
+        return self.main_agent if operation.path in MAIN_AGENT_PATHS else self.world.lead
+
+    def list_foreign_callers(self, operation: Operation) -> list[User | Agent]:
+        """Return the callers of Plover for this kind of operation."""
+        callers: dict[AllowedCaller, list[User | Agent]] = {
+            AllowedCaller.USER: [self.world.charlie],
+            AllowedCaller.AGENT: [self.world.charlies_worker],
+            AllowedCaller.EITHER: [self.world.charlie, self.world.charlies_worker],
+        }
+        return callers[operation.allowed_caller]
+
+
+async def create_api_objects(session: AsyncSession, world: World) -> ApiObjects:
+    """Create one object of each kind in Tern."""
+    task = world.make_task()
+    session.add_all(world.make_custom_field(id=FIELD_ID))
+    approval, *links = world.make_approval(task)
+    tag, invite = (
+        make_tag(world.tern),
+        make_invite(world.tern, "charlie@example.com", CHARLIE_INVITE_TOKEN),
+    )
+    message, other_message = make_message(world.lead), make_message(world.other_worker)
+    gateway = make_gateway(world.tern)
+    session.add_all([task, approval, *links, tag, invite, message, other_message, gateway])
+    await session.flush()
+    main, token = make_main_agent(gateway)
+    provisioned_agent = make_agent("Brought", world.board, gateway_id=gateway.id)
+    provisioned_agent.desired_state = DesiredState.RUNNING
+    session.add_all([main, token, provisioned_agent])
+    served = update(Board).where(Board.id == world.board.id).values(gateway_id=gateway.id)
+    await session.execute(served.execution_options(synchronize_session=False))
+    group = await create_group_of(session, world.board)
+    onboarding_session = OnboardingSession(
+        board_id=world.board.id, created_at=now(), updated_at=now()
+    )
+    session.add_all(
+        [make_note(world.board, id=NOTE_ID), make_group_note(group, id=NOTE_ID), onboarding_session]
+    )
+    await session.flush()
+    request = make_gateway_request(gateway, world.worker)
+    session.add_all([request, make_run(gateway, world.other_worker, task_id=task.id)])
+    await session.flush()
+    at = (gateway, main, request, provisioned_agent)
+    return ApiObjects(world, task, approval, tag, invite, message, other_message, group, *at)
+
+
+async def read_all_rows(session: AsyncSession) -> dict[str, Any]:
+    """Return all rows that a request could have changed, without `last_seen_at` of agents."""
+    return {table: await session.scalar(text(ROWS_SQL.format(table))) for table in TABLES}

@@ -1,0 +1,34 @@
+"""Create and decide approvals, and read the recorded events."""
+
+from sqlalchemy import select
+
+from models import Approval, ApprovalStatus, Event, EventType
+from services import approvals, messages
+
+PENDING, APPROVED, REJECTED = ApprovalStatus
+
+
+async def list_recorded_events(session) -> list[Event]:
+    """Return the recorded events without those of messages."""
+    query = select(Event).where(Event.type.not_in(messages.MESSAGE_EVENTS))
+    return list(await session.scalars(query.order_by(Event.seq)))
+
+
+async def list_event_types(session) -> list[EventType]:
+    """Return the types of the recorded events in order."""
+    return [event.type for event in await list_recorded_events(session)]
+
+
+async def add_approval(session, world, *tasks, **fields) -> Approval:
+    """Add an approval that the worker has requested for tasks."""
+    rows = world.make_approval(*tasks, agent_id=world.worker.id, **fields)
+    session.add_all([*tasks, *rows])
+    await session.flush()
+    return rows[0]
+
+
+async def decide_approval(session, user, approval, status=APPROVED, *, note=None, undo_seconds=8):
+    """Decide an approval as a page does."""
+    return await approvals.decide_with_undo(
+        session, user, approval.id, status=status, note=note, undo_seconds=undo_seconds
+    )

@@ -1,0 +1,224 @@
+"""A site with objects of every kind, and browser windows that check its pages."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from playwright.async_api import ConsoleMessage, Page, expect
+
+from tests.support import onboarding_stages
+from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
+from tests.support.gateway_site import GatewaySite, run_gateway_site
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+
+LONG_WORD = "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichenverleihung"
+LONG_TEXT = f"""## Why
+
+A [link](https://example.com/{LONG_WORD.lower()}/{LONG_WORD.lower()}), `{LONG_WORD}{LONG_WORD}`, and
+
+| Port | What is loaded there | Who asked for it |
+| ---- | -------------------- | ---------------- |
+| Vienna | {LONG_WORD} | {LONG_WORD} |
+
+```
+{LONG_WORD} {LONG_WORD} {LONG_WORD}
+```
+"""
+
+
+THEMES: dict[str, tuple[str, ...]] = {"light": (), "dark": ("color-contrast",)}
+"""The themes with the rules to check in each. A theme changes only colours."""
+
+
+@dataclass
+class CheckedPage:
+    """A page of a browser, and the errors of its console."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+
+    @classmethod
+    def watch(cls, page: Page) -> "CheckedPage":
+        window = cls(page)
+        page.on("pageerror", lambda error: window.errors.append(str(error)))
+        page.on("console", window.record_error)
+        return window
+
+    def record_error(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    async def check(self, status: int = 200) -> None:
+        """Check for one heading, no overflow, no accessibility violation, and no console error."""
+        page = self.page
+        await expect(page.locator("h1")).to_have_count(1)
+        for theme, rules in THEMES.items():
+            await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+            assert await list_axe_violations(page, *rules) == [], (
+                page.url,
+                page.viewport_size,
+                theme,
+            )
+        assert not await overflows_horizontally(page), (page.url, page.viewport_size)
+        complaints, self.errors = self.errors, []
+        if status >= 400:  # the browser logs the status of the page
+            complaints = [one for one in complaints if f"status of {status}" not in one]
+        assert complaints == [], (page.url, page.viewport_size)
+
+
+@dataclass
+class FullSite:
+    """A site with objects of every kind, whose names contain very long words."""
+
+    site: LiveSite
+    ids: dict[str, str]
+    windows: list[CheckedPage]  # a wide window and a phone
+
+    async def visit(self, address: str, status: int = 200) -> None:
+        """Open an address in both windows, and check the page."""
+        await asyncio.gather(*[self._visit(window, address, status) for window in self.windows])
+
+    async def _visit(self, window: CheckedPage, address: str, status: int) -> None:
+        response = await window.page.goto(address.format(**self.ids))
+        assert response
+        assert response.status == status
+        await window.check(status)
+
+
+def create_site_objects(site: LiveSite) -> dict[str, str]:
+    """Create boards with tasks and approvals, and an unreachable gateway."""
+    board = site.create_board(
+        f"Ports of the {LONG_WORD}", objective=f"Know all {LONG_WORD} by heart"
+    )
+    empty = site.create_board("Nothing here yet", description=LONG_WORD)
+    agent = site.create_agent(board, f"Juniper {LONG_WORD}"[:100])
+    first = site.create_task(
+        board, f"Find {LONG_WORD}", priority="high", due_at="2020-01-01T00:00:00"
+    )
+    task = site.create_task(
+        board,
+        f"Learn {LONG_WORD}{LONG_WORD}",
+        description=LONG_TEXT,
+        depends_on_task_ids=[first["id"]],
+    )
+    done = site.create_task(board, f"Have learnt {LONG_WORD}")
+    site.update_task(board, done, status="done")
+    for each in (first, task):
+        path = f"/agent/boards/{board['id']}/tasks/{each['id']}/comments"
+        agent.call("POST", path, message=LONG_TEXT)
+    for content, tags in [(LONG_TEXT, ["chat"]), (LONG_TEXT, ["decision", LONG_WORD[:60]])]:
+        agent.call("POST", f"/agent/boards/{board['id']}/memory", content=content, tags=tags)
+    for content in (LONG_TEXT, "/pause", "/resume"):
+        path = f"/boards/{board['id']}/memory"
+        site.owner.call("POST", path, content=content, tags=["chat"])
+    decided = site.request_approval(agent, board, done, f"Was {LONG_WORD} learnt?")
+    path = f"/boards/{board['id']}/approvals/{decided['id']}"
+    site.owner.client.patch(path, json={"status": "approved"}).raise_for_status()
+    question = site.request_approval(
+        agent, board, task, f"May I learn {LONG_WORD}{LONG_WORD}?", sure=40
+    )
+    site.request_approval(agent, board, first, "May I begin?")
+    gateway = site.create_gateway(
+        f"Gateway of the {LONG_WORD}", f"ws://127.0.0.1:9/{LONG_WORD[:30]}/{'x' * 200}"
+    )
+    [me] = site.owner.call("GET", f"/agents?board_id={board['id']}")["items"]
+    return {
+        "board": board["id"],
+        "empty": empty["id"],
+        "agent": me["id"],
+        "gateway": gateway["id"],
+        "task": task["id"],
+        "bare": site.create_task(empty, "Bare")["id"],
+        "approval": question["id"],
+        "decided": decided["id"],
+    }
+
+
+def fill_workshop(fake_gateway: FakeAgentsGateway) -> None:
+    """Add agents to link, and a session with a long transcript."""
+    fake_gateway.entries["writer"] = {
+        "name": LONG_WORD,
+        "workspace": f"/home/{LONG_WORD}/{LONG_WORD}",
+    }
+    fake_gateway.entries["mc-0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"] = {"name": LONG_WORD}
+    row = {"key": "agent:main:main", "agentId": "main", "label": LONG_WORD, "status": "failed"}
+    tokens = {"totalTokens": 120_000, "contextTokens": 128_000, "updatedAt": 1_795_603_318_964}
+    fake_gateway.sessions[row["key"]] = row | tokens
+    call = {"type": "toolCall", "id": "1", "name": "exec", "arguments": {"command": LONG_WORD * 3}}
+    messages = [
+        {"role": "user", "content": LONG_TEXT, "timestamp": 1_795_603_318_964},
+        {"role": "assistant", "content": [{"type": "text", "text": LONG_TEXT}, call]},
+        {"role": "toolResult", "toolCallId": "1", "content": LONG_WORD * 9, "isError": True},
+        {"role": "custom", "content": LONG_WORD},
+        {"role": "assistant", "content": [], "stopReason": "error", "errorMessage": LONG_WORD * 2},
+    ]
+    message = {"messages": messages, "hasMore": True, "sessionInfo": {"hasActiveRun": True}}
+    fake_gateway.handlers["chat.history"] = lambda _: message
+
+
+async def create_gateway_objects(quay: GatewaySite) -> dict[str, str]:
+    """Create gateway requests and a run of a gateway agent."""
+    question: Any = {"questionId": "port", "header": "Port", "question": f"Which {LONG_WORD}?"}
+    question |= {"options": [{"label": LONG_WORD, "description": LONG_TEXT}, {"label": "None"}]}
+    question |= {"isOther": True}
+    many = question | {"questionId": "ports", "multiSelect": True}
+    over = await quay.request_command(f"cat {LONG_WORD}")
+    await quay.gateway.decide_elsewhere(over["request_id"], "deny")
+    command = await quay.request_command(
+        f"rm -rf {LONG_WORD}/{LONG_WORD}\n\u202e{LONG_WORD}", warningText=LONG_TEXT
+    )
+    await quay.gateway.ask_questions("ask", question, many, agent=quay.agent_key)
+    task = await asyncio.to_thread(quay.site.create_task, quay.board, f"Unload {LONG_WORD}")
+    change = {"status": "in_progress", "assigned_agent_id": quay.agent["id"]}
+    await asyncio.to_thread(lambda: quay.site.update_task(quay.board, task, **change))
+    quay.gateway.active_runs[quay.session_key] = {"runId": "run-1", "text": "", "events": []}
+    tool = {"kind": "tool", "name": "exec", "title": LONG_WORD * 2, "error": LONG_WORD * 2}
+    for number in range(3):
+        for phase in ("start", "end"):
+            id = f"c-{number}"
+            step = tool | {"toolCallId": id, "phase": phase, "status": "failed"}
+            await quay.gateway.send_run_step("run-1", quay.agent_key, "item", **step)
+    await quay.gateway.send_run_step(
+        "run-1", quay.agent_key, "command_output", output=LONG_TEXT * 5
+    )
+    await quay.gateway.send_run_step("run-1", quay.agent_key, "lifecycle", phase="waiting-approval")
+    return {
+        "quay": quay.board["id"],
+        "docker": quay.agent["id"],
+        "worked_on": task["id"],
+        "command": command["id"],
+        "question": (await quay.wait_for_request("ask"))["id"],
+        "over": over["id"],
+    }
+
+
+@asynccontextmanager
+async def fill_site(site: LiveSite) -> AsyncGenerator[dict[str, str]]:
+    """Create objects of every kind in a site, and return their ids by name."""
+    ids = create_site_objects(site)
+    async with (
+        run_fake_agents_gateway() as fake_gateway,
+        run_gateway_site(site, f"Quay of the {LONG_WORD}") as quay,
+    ):
+        ids |= await create_gateway_objects(quay)
+        fill_workshop(fake_gateway)
+        enter = partial(site.create_gateway, "Workshop", fake_gateway.url, fake_gateway.token)
+        ids["workshop"] = (await asyncio.to_thread(enter))["id"]
+        asker = await site.connect_gateway_agent(fake_gateway, f"mc-gateway-{ids['workshop']}")
+        ids |= onboarding_stages.create_onboardings(site, asker, ids["workshop"], LONG_WORD)
+        yield ids
+
+
+@asynccontextmanager
+async def open_full_site(site: LiveSite, ids: dict[str, str]) -> AsyncGenerator[FullSite]:
+    """Open a site in two windows, and close them afterwards, because open pages stay connected."""
+    windows = [CheckedPage.watch(await site.new_tab(viewport=size)) for size in (WIDE, PHONE)]
+    try:
+        yield FullSite(site, ids, windows)
+    finally:
+        for window in windows:
+            await window.page.context.close()

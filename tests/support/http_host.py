@@ -1,0 +1,64 @@
+"""A real HTTP server on this machine, for content that the product fetches."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class HostPage:
+    """The response for a path. Without a Content-Length the body ends with the connection."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class HttpHost:
+    """Serves pages, and records the requests."""
+
+    address: str = ""
+    pages: dict[str, HostPage] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    user_agents: set[str] = field(default_factory=set)
+    is_silent: bool = False  # accepts requests and never responds
+    unblocked: asyncio.Event = field(default_factory=asyncio.Event)  # ends the block
+    is_blocked: bool = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one request."""
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            path = head.split()[1]
+            self.requests.append(path)
+            self.user_agents |= {
+                line[12:] for line in head.splitlines() if line[:11] == "User-Agent:"
+            }
+            if self.is_blocked:
+                await self.unblocked.wait()
+            if self.is_silent:
+                await reader.read()
+                return
+            page = self.pages.get(path, HostPage(status=404))
+            headers = {"Connection": "close", **page.headers}
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            writer.write(f"HTTP/1.1 {page.status} As it is\r\n{lines}\r\n".encode() + page.body)
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client has disconnected
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def run_http_host() -> AsyncGenerator[HttpHost]:
+    """Run a host on a free port, and close it at the end with its open requests."""
+    host = HttpHost()
+    server = await asyncio.start_server(host.serve, "127.0.0.1", 0)
+    host.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield host
+    host.unblocked.set()
+    server.close()
+    await server.wait_closed()

@@ -1,0 +1,135 @@
+"""A real installation of Mission Control in a temporary folder."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from embedded_postgres.instance import EmbeddedPostgres
+
+ROOT = Path(__file__).parent.parent.parent
+LOCAL_TOKEN = "only-for-the-tests-" + "0123456789" * 4
+LOCAL_AUTH = {"AUTH_MODE": "local", "LOCAL_AUTH_TOKEN": LOCAL_TOKEN}
+
+
+@dataclass
+class Installation:
+    """The process of an installation, its data folder, port, environment and first-run link."""
+
+    data_dir: Path
+    port: int
+    environment: dict[str, str] = field(default_factory=dict)
+    link: str = ""
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return (self.data_dir.parent / "server.log").read_text()
+
+    def start(self) -> "Installation":
+        """Start the installation and wait until it prints that it is ready."""
+        command = [
+            sys.executable,
+            "-m",
+            "cli",
+            "--port",
+            str(self.port),
+            "--data",
+            str(self.data_dir),
+        ]
+        defaults = {"MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
+        with (self.data_dir.parent / "server.log").open("a") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, **defaults, **self.environment},
+            )
+        assert self.process.stdout is not None
+        printed = ""
+        for line in self.process.stdout:
+            printed += line
+            if line.startswith("Ready."):
+                break
+        else:
+            self.process.wait(20)
+            raise AssertionError(f"it did not start:\n{printed}\n{self.log}")
+        link = re.search(r"http://\S+/first-run\?\S+", printed)
+        self.link = link[0] if link else ""
+        return self
+
+    def stop(self) -> None:
+        """Stop the server with SIGINT, like Ctrl-C."""
+        self._send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill the server with SIGKILL. Its database keeps running."""
+        self._send_signal(signal.SIGKILL)
+
+    def kill_database(self) -> None:
+        """Kill PostgreSQL with SIGKILL."""
+        os.kill(self._find_postmaster_pid(), signal.SIGKILL)
+
+    def database(self) -> EmbeddedPostgres:
+        """Return the database of the installation, which the test can use as well."""
+        return EmbeddedPostgres(self.data_dir)
+
+    def _find_postmaster_pid(self) -> int:
+        [file] = self.database().home.glob("**/postmaster.pid")
+        return int(file.read_text().split()[0])
+
+    def _send_signal(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(20)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+            self.process = None
+
+
+def find_free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class ApiClient:
+    """A client of the API with a token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        self.client = httpx2.Client(base_url=f"{url}/api/v1", headers=headers, timeout=20)
+
+    def __enter__(self) -> "ApiClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def call(self, method: str, path: str, status: int = 200, **json: Any) -> Any:
+        """Call the API, check the status, and return the JSON of the response."""
+        response = self.client.request(method, path, json=json or None)
+        assert response.status_code == status, (path, response.status_code, response.text)
+        return response.json()
+
+    def create_board(self, name: str = "Launch", **fields: Any) -> dict[str, Any]:
+        """Create a board whose tasks need no approval."""
+        defaults: dict[str, Any] = {
+            "slug": "",
+            "description": "For tests",
+            "require_approval_for_done": False,
+        }
+        return self.call("POST", "/boards", name=name, board_type="general", **(defaults | fields))

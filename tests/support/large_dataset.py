@@ -1,0 +1,303 @@
+"""A large dataset, to test how statements depend on the number of rows."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import (
+    Agent,
+    Approval,
+    ApprovalTask,
+    Base,
+    Board,
+    BoardAccess,
+    BoardCustomField,
+    BoardGroup,
+    Comment,
+    CustomField,
+    Event,
+    EventType,
+    Gateway,
+    GatewayRequest,
+    GroupNote,
+    Invite,
+    Member,
+    Message,
+    Note,
+    Organization,
+    RequestKind,
+    Run,
+    Status,
+    Tag,
+    TagAssignment,
+    Task,
+    TaskDependency,
+    User,
+    new_id,
+)
+from services import souls
+from tests.support.api_objects import ApiObjects, create_api_objects
+from tests.support.world import World
+
+DISTANT = datetime(2100, 1, 1, tzinfo=UTC)
+Rows = Mapping[type[Base], Sequence[dict[str, Any]]]
+
+
+async def create_large_dataset(session: AsyncSession, world: World, size: int) -> ApiObjects:
+    """Create `size` rows of every kind beside the API objects."""
+    objects = await create_api_objects(session, world)
+    objects.task.auto_reason = f"lead_agent:{world.lead.id}"  # so that the lead may comment on it
+    world.board.max_agents = size + 500
+    session.add(world.board)
+    await session.flush()
+    await souls.load_directory(session, "")  # the first call imports the library
+    for rows in (
+        _build_boards_and_users(objects, size),
+        _build_tasks_and_notes(objects, size),
+        _build_task_details(objects, size),
+        _build_organization_rows(objects, size),
+    ):
+        for model, values in rows.items():
+            await session.execute(insert(model), values)
+    return objects
+
+
+def _build_boards_and_users(objects: ApiObjects, size: int) -> Rows:
+    world, at = objects.world, {"created_at": now(), "updated_at": now()}
+    organization_ids, board_ids, user_ids = ([new_id() for _ in range(size)] for _ in range(3))
+    boards = [
+        {
+            "id": id,
+            "organization_id": world.tern.id,
+            "name": f"Board {n}",
+            "slug": f"board-{n}",
+            "board_group_id": objects.group.id,
+            "max_agents": 500,
+            **at,
+        }
+        for n, id in enumerate(board_ids)
+    ]
+    users = [
+        {"id": id, "clerk_user_id": f"user-{n}", "name": f"User {n}", **at}
+        for n, id in enumerate(user_ids)
+    ]
+    members = [
+        {"organization_id": id, "user_id": world.alice.id, "role": "owner", **at}
+        for id in organization_ids
+    ]
+    members += [
+        {"organization_id": world.tern.id, "user_id": id, "role": "member", **at} for id in user_ids
+    ]
+    accesses = [
+        {"organization_member_id": world.alice_member.id, "board_id": id, "can_write": True, **at}
+        for id in board_ids
+    ]
+    groups = [
+        {
+            "id": new_id(),
+            "organization_id": world.tern.id,
+            "name": f"Group {n}",
+            "slug": f"group-{n}",
+            **at,
+        }
+        for n in range(size)
+    ]
+    return {
+        BoardGroup: groups,
+        Organization: [{"id": id, "name": f"O {id}", **at} for id in organization_ids],
+        Board: boards,
+        User: users,
+        Member: members,
+        BoardAccess: accesses,
+    }
+
+
+def _build_tasks_and_notes(objects: ApiObjects, size: int) -> Rows:
+    world, at = objects.world, {"created_at": now(), "updated_at": now()}
+    agents, tasks = [], []
+    for n in range(size):
+        agent_id = new_id()
+        agents.append(
+            {
+                "id": agent_id,
+                "organization_id": world.tern.id,
+                "board_id": world.board.id,
+                "name": f"Agent {n}",
+                **at,
+            }
+        )
+        tasks.append(
+            {
+                "id": new_id(),
+                "board_id": world.board.id,
+                "title": f"Task {n}",
+                "status": Status.IN_PROGRESS if n % 2 else Status.INBOX,
+                "assigned_agent_id": agent_id if n % 3 == 1 else world.other_worker.id,
+                **at,
+            }
+        )
+    notes = [{"content": f"Note {n}", "is_chat": bool(n % 2), **at} for n in range(size)]
+    dependencies = [
+        {
+            "board_id": world.board.id,
+            "task_id": task["id"],
+            "depends_on_task_id": objects.task.id,
+            "created_at": now(),
+        }
+        for task in tasks
+    ]
+    approvals, links = [], []
+    for task in tasks:
+        id = new_id()
+        approvals.append(
+            {
+                "id": id,
+                "board_id": world.board.id,
+                "task_id": task["id"],
+                "action_type": "task.complete",
+                "payload": {"reason": "It is so."},
+                "confidence": 90.0,
+                "created_at": now(),
+            }
+        )
+        links.append({"approval_id": id, "task_id": task["id"], "created_at": now()})
+    return {
+        Agent: agents,
+        Task: tasks,
+        Note: [note | {"board_id": world.board.id} for note in notes],
+        GroupNote: [note | {"board_group_id": objects.group.id} for note in notes],
+        TaskDependency: dependencies,
+        Approval: approvals,
+        ApprovalTask: links,
+    }
+
+
+def _build_task_details(objects: ApiObjects, size: int) -> Rows:
+    world, at = objects.world, {"created_at": now(), "updated_at": now()}
+    tags = [
+        {"id": new_id(), "organization_id": world.tern.id, "name": f"T{n}", "slug": f"t{n}", **at}
+        for n in range(size)
+    ]
+    comments = [
+        {
+            "id": new_id(),
+            "board_id": world.board.id,
+            "task_id": objects.task.id,
+            "message": f"Comment {n}",
+            "agent_id": world.worker.id if n % 2 else None,
+            "user_id": None if n % 2 else world.alice.id,
+            "created_at": now(),
+        }
+        for n in range(size)
+    ]
+    events = [
+        {
+            "id": comment["id"],
+            "type": EventType.TASK_COMMENT,
+            "organization_id": world.tern.id,
+            "board_id": world.board.id,
+            "task_id": objects.task.id,
+            "agent_id": comment["agent_id"],
+            "user_id": comment["user_id"],
+            "data": {"title": objects.task.title},
+            "created_at": now(),
+        }
+        for comment in comments
+    ]
+    tagged = [
+        {"task_id": objects.task.id, "tag_id": tag["id"], "created_at": now()} for tag in tags
+    ]
+    return {Tag: tags, TagAssignment: tagged, Comment: comments, Event: events}
+
+
+def _build_organization_rows(objects: ApiObjects, size: int) -> Rows:
+    """Build rows of an organization: fields, invitations, gateways, messages, runs."""
+    world, at = objects.world, {"created_at": now(), "updated_at": now()}
+    organization_rows = [
+        {"id": new_id(), "organization_id": world.tern.id, **at} for _ in range(size)
+    ]
+    fields = [
+        row | {"field_key": f"key-{n}", "label": f"Field {n}"}
+        for n, row in enumerate(organization_rows)
+    ]
+    field_boards = [
+        {
+            "board_id": world.board.id,
+            "task_custom_field_definition_id": field["id"],
+            "created_at": now(),
+        }
+        for field in fields
+    ]
+    invites = [
+        row | {"invited_email": f"{n}@example.com", "token_hash": str(n), "expires_at": DISTANT}
+        for n, row in enumerate(organization_rows)
+    ]
+    gateways = [
+        row
+        | {
+            "name": f"G {n}",
+            "url": "ws://127.0.0.1:9",
+            "workspace_root": "/",
+            "encrypted_device": "x",
+        }
+        for n, row in enumerate(organization_rows)
+    ]
+    messages = [
+        {
+            "organization_id": world.tern.id,
+            "agent_id": agent.id,
+            "board_id": world.board.id,
+            "kind": "BOARD CHAT",
+            "content": "BOARD CHAT",
+            "key": f"crowd-{n}",
+            "created_at": now(),
+        }
+        for n in range(size)
+        for agent in (world.lead, world.other_worker, objects.main_agent)
+    ]
+    requests = [
+        {
+            "organization_id": world.tern.id,
+            "gateway_id": objects.gateway.id,
+            "gateway_name": "Harbour",
+            "request_id": f"crowd-{n}",
+            "kind": RequestKind.EXEC,
+            "agent_id": world.worker.id,
+            "board_id": world.board.id if n % 2 else None,
+            "run_id": f"crowd-{n}",
+            "exact": f"ls {n}",
+            "allowed_decisions": ["deny"],
+            "asked_at": now(),
+            "expires_at": DISTANT,
+            "created_at": now(),
+        }
+        for n in range(size)
+    ]
+    runs = [
+        {
+            "organization_id": world.tern.id,
+            "gateway_id": objects.gateway.id,
+            "agent_id": world.other_worker.id,
+            "task_id": objects.task.id,
+            "run_id": f"crowd-{n}",
+            "session_key": "agent:main:main",
+            "tool_calls": [],
+            "tail": "",
+            "started_at": now(),
+            "updated_at": now(),
+        }
+        for n in range(size)
+    ]
+    return {
+        CustomField: fields,
+        BoardCustomField: field_boards,
+        Invite: invites,
+        Gateway: gateways,
+        Message: messages,
+        GatewayRequest: requests,
+        Run: runs,
+    }

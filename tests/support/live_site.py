@@ -1,0 +1,124 @@
+"""A site with an owner who has a browser, and helpers that create objects."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Page
+
+from tests.support.fake_agents_gateway import FakeAgentsGateway
+from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
+from tests.support.page_checks import new_context
+
+TOKEN = re.compile(r"AUTH_TOKEN=(mc_agent_[\w-]+)")
+OWNER = {"name": "Olga Ruiz", "email": "olga@example.com", "password": "correct horse battery"}
+
+
+@dataclass
+class LiveSite:
+    """A running installation and its owner."""
+
+    browser: Browser
+    installation: Installation
+    owner: ApiClient
+    storage_state: Any  # cookies of the owner
+    agents: list[ApiClient] = field(default_factory=list)
+
+    async def context(self, **options: Any) -> BrowserContext:
+        """Open a browser context of the owner."""
+        return await new_context(
+            self.browser, self.installation, storage_state=self.storage_state, **options
+        )
+
+    async def new_tab(self, **options: Any) -> Page:
+        """Open a tab of the owner."""
+        return await (await self.context(**options)).new_page()
+
+    @asynccontextmanager
+    async def open_page(self, address: str, **options: Any) -> AsyncGenerator[Page]:
+        """Open a page of the owner, and fail if one of its scripts fails."""
+        page = await self.new_tab(**options)
+        failures: list[str] = []
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        await page.goto(address)
+        yield page
+        await page.context.close()
+        assert failures == []
+
+    def create_board(self, name: str = "Launch", **fields: Any) -> dict[str, Any]:
+        return self.owner.create_board(name, **fields)
+
+    def create_task(self, board: dict[str, Any], title: str, **fields: Any) -> dict[str, Any]:
+        return self.owner.call("POST", f"/boards/{board['id']}/tasks", title=title, **fields)
+
+    def list_tasks(self, board: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the tasks of a board by title."""
+        found = self.owner.call("GET", f"/boards/{board['id']}/tasks")["items"]
+        return {task["title"]: task for task in found}
+
+    def update_task(self, board: dict[str, Any], task: dict[str, Any], **changes: Any) -> None:
+        """Update a task as the owner, outside the browser."""
+        path = f"/boards/{board['id']}/tasks/{task['id']}"
+        self.owner.client.patch(path, json=changes).raise_for_status()
+
+    def create_agent(self, board: dict[str, Any], name: str = "Juniper") -> ApiClient:
+        made = self.owner.call("POST", "/agents", name=name, board_id=board["id"])
+        agent = ApiClient(self.installation.url, made["token"])
+        self.agents.append(agent)
+        return agent
+
+    def create_gateway(self, name: str, url: str, token: str = "secret") -> dict[str, Any]:
+        """Create a gateway, which may be unreachable."""
+        return self.owner.call(
+            "POST", "/gateways", name=name, url=url, workspace_root="/agents", token=token
+        )
+
+    async def connect_gateway_agent(self, fake_gateway: FakeAgentsGateway, key: str) -> ApiClient:
+        """Return an agent of a gateway with the token from its files."""
+        async with asyncio.timeout(60):
+            while not (found := TOKEN.search(fake_gateway.files.get(key, {}).get("AGENTS.md", ""))):
+                await asyncio.sleep(0.1)
+        agent = ApiClient(self.installation.url, found[1])
+        self.agents.append(agent)
+        return agent
+
+    def request_approval(
+        self,
+        agent: ApiClient,
+        board: dict[str, Any],
+        task: dict[str, Any],
+        title: str,
+        sure: int = 88,
+    ) -> Any:
+        """Request the approval of a task as an agent."""
+        return agent.call(
+            "POST",
+            f"/agent/boards/{board['id']}/approvals",
+            action_type="task.complete",
+            task_id=task["id"],
+            confidence=sure,
+            payload={"title": title, "reason": "It is ready."},
+        )
+
+    def close(self) -> None:
+        for api in (self.owner, *self.agents):
+            api.client.close()
+
+
+async def set_up_site(browser: Browser, installation: Installation) -> LiveSite:
+    """Create the owner by the first-run link."""
+    owner = ApiClient(installation.url, LOCAL_TOKEN)
+    owner.call("POST", "/auth/bootstrap")
+    context = await new_context(browser, installation)
+    page = await context.new_page()
+    await page.goto(installation.link)
+    for name, value in OWNER.items():
+        await page.locator(f"[name={name}]").fill(value)
+    await page.get_by_role("button", name="Become the owner").click()
+    await page.wait_for_url("**/boards**")
+    kept = await context.storage_state()
+    await context.close()
+    return LiveSite(browser, installation, owner, kept)

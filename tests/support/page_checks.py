@@ -1,0 +1,42 @@
+"""Browser contexts, and checks of pages."""
+
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Page
+
+from tests.support.installation import Installation
+
+AXE = (Path(__file__).parent.parent / "vendor/axe-4.14.1.min.js").read_text()
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+WIDE = {"width": 1440, "height": 900}
+PHONE = {"width": 360, "height": 740}
+
+
+async def new_context(
+    browser: Browser, installation: Installation, **options: Any
+) -> BrowserContext:
+    options = {"viewport": WIDE, "base_url": installation.url, "reduced_motion": "reduce"} | options
+    context = await browser.new_context(**options)
+    context.set_default_timeout(15_000)
+    return context
+
+
+async def list_axe_violations(page: Page, *rules: str) -> list[str]:
+    """Return the accessibility violations of a page: by all rules, or by the given ones."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE)
+    by = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": RULES}
+    options = {"runOnly": by, "resultTypes": ["violations"]}
+    found = await page.evaluate("options => axe.run(document, options)", options)
+    return [
+        f"{fault['id']}: {fault['help']} {node['target']}"
+        for fault in found["violations"]
+        for node in fault["nodes"]
+    ]
+
+
+async def overflows_horizontally(page: Page) -> bool:
+    return await page.evaluate(
+        "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    )

@@ -1,0 +1,231 @@
+"""A real OpenClaw gateway for the tests of `--gateway`; npm installs it once."""
+
+import fcntl
+import json
+import os
+import platform
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.fake_llm import MODEL
+
+VERSION = "2026.9.6"
+NODE = "24"
+CACHE = Path.home() / ".cache" / "mission-control" / f"openclaw-{VERSION}"  # about 850 MB
+START_TIMEOUT = 120  # seconds
+STOP_TIMEOUT = 30
+
+QUIET_ENVIRONMENT = {
+    "OPENCLAW_SKIP_CHANNELS": "1",
+    "OPENCLAW_DISABLE_BONJOUR": "1",
+    "OPENCLAW_NO_AUTO_UPDATE": "1",
+    "OPENCLAW_OFFLINE": "1",
+    "OPENCLAW_NO_RESPAWN": "1",
+    "OPENCLAW_EXEC_SHELL_SNAPSHOT": "0",
+    "OPENCLAW_ALLOW_MULTI_GATEWAY": "1",
+}
+
+
+@dataclass
+class RealGateway:
+    """A gateway process and its command line."""
+
+    port: int
+    token: str
+    state_dir: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the gateway on its previous state, and wait until it accepts calls."""
+        with (self.state_dir / "output").open("ab") as output:
+            self.process = subprocess.Popen(
+                _openclaw("gateway", "run", "--port", str(self.port)),
+                env=_environment(self.state_dir),
+                stdout=output,
+                stderr=output,
+            )
+        _wait_until_ready(self.process, self.port, self.state_dir)
+
+    def request_stop(self) -> None:
+        """Request a stop, which happens after the current turns of its agents."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def stop(self) -> None:
+        """Stop the gateway; kill it if the turns of its agents take longer than STOP_TIMEOUT."""
+        self.request_stop()
+        if self.process is not None:
+            try:
+                self.process.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """Kill the gateway with SIGKILL."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def run_cli(self, *command: str) -> str:
+        """Run `openclaw …` as the owner of the gateway, and return its output."""
+        done = subprocess.run(
+            _openclaw(*command),
+            env=_environment(self.state_dir),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        return done.stdout
+
+
+@contextmanager
+def run_real_gateway(state: Path, *, model: str) -> Generator[RealGateway]:
+    """Run a gateway during the block. `model` is the URL of the model of its agents."""
+    _install()
+    real = RealGateway(_find_free_port(), secrets.token_hex(24), state)
+    folder = state / "openclaw"
+    folder.mkdir(parents=True)
+    config = _config(state, real.port, real.token, model)
+    (folder / "openclaw.json").write_text(json.dumps(config))
+    try:
+        real.start()
+        yield real
+    finally:
+        real.stop()
+
+
+def _install() -> None:
+    """Install the gateway and a Node.js version that it supports, unless they are installed.
+
+    A lock makes other test processes wait until the installation is complete.
+    """
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    with (CACHE.parent / f"{CACHE.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (CACHE / "complete").exists():
+            shutil.rmtree(CACHE, ignore_errors=True)
+            CACHE.mkdir()
+            _install_packages()
+
+
+def _install_packages() -> None:
+    (CACHE / "package.json").write_text('{"private": true}')
+    machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    node = f"node-{platform.system().lower()}-{machine}@{NODE}"
+    for packages in ([node], [f"openclaw@{VERSION}"]):
+        path = (
+            f"{_node().parent}:{os.environ['PATH']}"
+            if _find_node_programs()
+            else os.environ["PATH"]
+        )
+        subprocess.run(
+            ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *packages],
+            cwd=CACHE,
+            env={**os.environ, "PATH": path},
+            check=True,
+        )
+    (CACHE / "complete").touch()
+
+
+def _find_node_programs() -> list[Path]:
+    return sorted(CACHE.glob("node_modules/node-*/bin/node"))
+
+
+def _node() -> Path:
+    return _find_node_programs()[0]
+
+
+def _openclaw(*command: str) -> list[str]:
+    return [str(_node()), str(CACHE / "node_modules/openclaw/openclaw.mjs"), *command]
+
+
+def _environment(state: Path) -> dict[str, str]:
+    """Return an environment without the configuration of the caller."""
+    folders = {"HOME": state / "home", "TMPDIR": CACHE / "tmp"}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    return {
+        **QUIET_ENVIRONMENT,
+        **{name: str(folder) for name, folder in folders.items()},
+        "PATH": f"{_node().parent}:{os.environ['PATH']}",
+        "OPENCLAW_STATE_DIR": str(state / "openclaw"),
+        "OPENCLAW_CONFIG_PATH": str(state / "openclaw" / "openclaw.json"),
+    }
+
+
+def _config(state: Path, port: int, token: str, url: str) -> dict[str, Any]:
+    model = {
+        "id": MODEL,
+        "name": "Scripted",
+        "reasoning": False,
+        "input": ["text"],
+        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+        "contextWindow": 128000,
+        "maxTokens": 4096,
+    }
+    provider = {"baseUrl": url, "apiKey": "none", "api": "openai-completions"}
+    return {
+        "gateway": {
+            "mode": "local",
+            "port": port,
+            "bind": "loopback",
+            "auth": {"mode": "token", "token": token},
+            "controlUi": {"enabled": False},
+            "trustedProxies": ["127.0.0.1"],
+        },
+        "plugins": {"enabled": False},
+        "update": {"checkOnStart": False},
+        "telemetry": {"enabled": False},
+        "discovery": {"mdns": {"mode": "off"}},
+        "logging": {"file": str(state / "gateway.log")},
+        "tools": {"exec": {"host": "gateway", "mode": "full"}},
+        "models": {
+            "mode": "replace",
+            "catalogRefresh": {"enabled": False},
+            "providers": {"scripted": {**provider, "models": [model]}},
+        },
+        "agents": {
+            "defaults": {
+                "model": {"primary": f"scripted/{MODEL}"},
+                "workspace": str(state / "workspace"),
+                "heartbeat": {"every": "0m", "target": "none"},
+            }
+        },
+    }
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, state: Path) -> None:
+    until = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        time.sleep(0.25)
+    raise RuntimeError(f"the gateway did not start:\n{(state / 'output').read_text()[-4000:]}")
+
+
+def _find_free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]

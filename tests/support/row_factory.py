@@ -1,0 +1,92 @@
+"""Insert a row into every table that belongs to an organization or a user, from the metadata."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Column, Table, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import Base, Member, new_id
+
+UNOWNED_TABLES = {
+    "first_run_links",
+    "gateway_departures",
+    "idempotency_keys",
+    "organizations",
+    "pending_sign_ins",
+    "soul_directories",
+    "souls",
+    "users",
+}
+"""The tables whose rows belong to no single organization or user, or expire soon anyway."""
+
+TWO_ROW_TABLES = {"tasks"}  # so that one task can depend on the other
+SECOND_ROW_COLUMNS = {"depends_on_task_id"}  # columns that refer to the second row
+
+
+def find_owned_tables(name: str) -> set[str]:
+    """Return the tables whose rows are deleted with a row of this table, directly or indirectly."""
+    found = {name}
+    tables = Base.metadata.sorted_tables
+    while more := {one.name for one in tables if _is_deleted_with(one, found)} - found:
+        found |= more
+    return found - {name}
+
+
+def _is_deleted_with(table: Table, owners: Iterable[str]) -> bool:
+    return any(
+        key.column.table.name in owners and key.ondelete == "CASCADE" for key in table.foreign_keys
+    )
+
+
+async def fill_tables(session: AsyncSession, member: Member) -> None:
+    """Insert a row into every table for a member's organization and user."""
+    made: dict[str, list[UUID]] = {
+        "organizations": [member.organization_id],
+        "users": [member.user_id],
+        "organization_members": [member.id],
+    }
+    for table in Base.metadata.sorted_tables:
+        if table.name in UNOWNED_TABLES or table.name in made:
+            continue
+        rows = [_make_row(table, made) for _ in range(2 if table.name in TWO_ROW_TABLES else 1)]
+        await session.execute(insert(table), rows)
+        made[table.name] = [row["id"] for row in rows]
+
+
+async def read_all_rows(session: AsyncSession) -> Mapping[str, list[str]]:
+    """Return all rows of the database by table, each as text."""
+    return {
+        table.name: sorted(str(tuple(row)) for row in await session.execute(select(table)))
+        for table in Base.metadata.sorted_tables
+    }
+
+
+def _make_row(table: Table, made: Mapping[str, list[UUID]]) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": new_id()}
+    for column in table.columns:
+        for key in column.foreign_keys:
+            ids = made[key.column.table.name]
+            row[column.name] = ids[-1 if column.name in SECOND_ROW_COLUMNS else 0]
+        if column.name not in row and _is_required(column):
+            row[column.name] = _make_value(column)
+    return row
+
+
+def _is_required(column: Column[Any]) -> bool:
+    is_given = column.nullable or column.default or column.server_default or column.identity
+    return not is_given and column.computed is None
+
+
+def _make_value(column: Column[Any]) -> Any:
+    enums = getattr(column.type, "enums", None)
+    if enums:
+        return column.type.python_type(enums[0])
+    if isinstance(column.type, JSON):
+        return {}
+    made: dict[type, Any] = {UUID: new_id(), str: f"{column.name} {new_id()}", datetime: now()}
+    kind = column.type.python_type
+    return made[kind] if kind in made else kind(1)

@@ -1,0 +1,220 @@
+"""Structure rules that no other tool checks. Import contracts are checked by import-linter."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, inspect
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from models import EventType
+from web.live import STALE_PARTS
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = (
+    "api",
+    "cli",
+    "core",
+    "embedded_postgres",
+    "models",
+    "openclaw",
+    "services",
+    "web",
+    "worker",
+)
+FILES = [ROOT / "app.py"] + [
+    file for name in PACKAGES for file in sorted(ROOT.glob(f"{name}/**/*.py"))
+]
+PARTIALS = sorted(ROOT.glob("templates/**/_*.html"))
+TEMPLATES = sorted(ROOT.glob("templates/**/*.html"))
+
+PUBLIC_MODULES = {"services.messages.coordination", "services.messages.delivery_status"}
+"""Modules that are interfaces too. The package cannot export them: they use domains that use it."""
+
+MAX_FILE_LENGTH = 300  # lines
+MIN_FILE_LENGTH = 40  # lines; a shorter module belongs into a neighbour
+MAX_FUNCTION_LENGTH = 40  # lines
+MAX_FILES = {"services": 150, "": 360}  # by package; "" is the whole product
+
+SHORT_MODULES_ALLOWED = ("models/", "core/", "cli/")
+ING_MODULES = {"onboarding", "provisioning", "routing", "logging", "paging", "pricing"}
+
+REQUEST_ALLOWED = re.compile(
+    r"web/.*views\.py|web/(auth|ui)/.*|web/live\.py|api/(framework|streams)/.*|core/http/.*|app\.py"
+)
+
+RETIRED_WORDS = {
+    *("carrier", "chore", "chores", "crew", "deed", "desk", "doorbell", "ears", "fate", "fates"),
+    *("household", "knock", "ladder", "letter", "letters", "mishap", "mishaps", "newcomer"),
+    *("newcomers", "papers", "refusal", "refusals", "rung", "rungs", "seal", "sealed", "setback"),
+    *("setbacks", "somebody", "standing", "station", "stations", "tell", "telling", "told"),
+    *("traveller", "travellers", "whoever", "wish", "wishes"),
+}
+STORED_NAMES: set[str] = set()
+"""Identifiers with a retired word that are stored data or words of the contract or protocol."""
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+def identifiers(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield every name that the module defines or uses, with its line."""
+    for node in ast.walk(tree):
+        for field in ("id", "attr", "arg", "name", "asname"):
+            name = getattr(node, field, None)
+            if isinstance(name, str):
+                yield name, getattr(node, "lineno", 0)
+
+
+def words_in(identifier: str) -> set[str]:
+    """Split snake_case, CamelCase and UPPER_CASE into lower-case words."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", identifier)}
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_files_and_functions_are_short(file: Path) -> None:
+    source = file.read_text()
+    assert source.count("\n") <= MAX_FILE_LENGTH
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < MAX_FUNCTION_LENGTH, node.name
+
+
+def test_no_module_is_too_small_to_stand_alone() -> None:
+    small = [
+        relative(file)
+        for file in FILES
+        if file.name != "__init__.py"
+        and not relative(file).startswith(SHORT_MODULES_ALLOWED)
+        and file.read_text().count("\n") < MIN_FILE_LENGTH
+    ]
+    assert small == []
+
+
+@pytest.mark.parametrize("package", MAX_FILES)
+def test_the_number_of_files_is_limited(package: str) -> None:
+    files = [file for file in FILES if relative(file).startswith(package)]
+    assert len(files) <= MAX_FILES[package]
+
+
+def test_module_names_are_nouns() -> None:
+    names = {file.stem for file in FILES} | {file.parent.name for file in FILES}
+    assert {name for name in names if name.endswith("ing")} <= ING_MODULES
+
+
+def test_public_class_names_are_unique() -> None:
+    places = defaultdict(list)
+    for file in FILES:
+        if relative(file).startswith("api/endpoints/"):
+            continue
+        for node in tree_of(file).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(relative(file))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+@pytest.mark.parametrize("package", ["app.py", *PACKAGES])
+def test_no_identifier_contains_a_retired_word(package: str) -> None:
+    """The replacements are in docs/glossary.md."""
+    found = [
+        f"{relative(file)}:{line} {name}"
+        for file in FILES
+        if relative(file).startswith(package)
+        for name, line in [*identifiers(tree_of(file)), (file.stem, 1)]
+        if name not in STORED_NAMES and words_in(name) & RETIRED_WORDS
+    ]
+    assert found == []
+
+
+def test_only_views_use_the_request() -> None:
+    found = [
+        f"{relative(file)}:{line}"
+        for file in FILES
+        if not REQUEST_ALLOWED.fullmatch(relative(file))
+        for name, line in identifiers(tree_of(file))
+        if name == "Request"
+    ]
+    assert found == []
+
+
+def test_a_domain_uses_only_the_interface_of_another() -> None:
+    """Modules outside a domain import its package, never a module in the package."""
+    packages = {relative(file.parent).replace("/", ".") for file in ROOT.glob("services/**/*.py")}
+    modules = {relative(file)[:-3].replace("/", ".") for file in ROOT.glob("services/**/*.py")}
+    inner = {name for name in modules - packages - PUBLIC_MODULES if name.count(".") > 1}
+    found = []
+    for file in FILES:
+        own = relative(file.parent).replace("/", ".")
+        for node in ast.walk(tree_of(file)):
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            found += [
+                f"{relative(file)}:{node.lineno} {name}"
+                for name in names & inner
+                if not name.startswith(f"{own}.")
+            ]
+    assert found == []
+
+
+@pytest.mark.parametrize("partial", PARTIALS, ids=relative)
+def test_a_partial_states_its_content_and_its_variables(partial: Path) -> None:
+    assert partial.read_text().startswith("{#")
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=relative)
+def test_no_template_contains_an_inline_script_or_style(template: Path) -> None:
+    """The Content-Security-Policy would block them without a visible error."""
+    markup = re.sub(r"\{#.*?#\}", "", template.read_text(), flags=re.DOTALL)
+    assert not re.search(r"\sstyle=|<style\b|\son[a-z]+=|javascript:|\|\s*safe\b", markup)
+    assert not re.search(r"<script(?![^>]*\ssrc=)", markup)
+
+
+async def test_the_migrations_create_the_schema_of_the_models(settings) -> None:
+    """C37, W-55."""
+    engine = create_async_engine(settings.sqlalchemy_url)
+    config = Config(toml_file=ROOT / "pyproject.toml")
+
+    def compare(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        command.check(config)
+
+    async with engine.begin() as connection:
+        await connection.run_sync(compare)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("activity_events", ["board_id", "created_at"]),
+        ("activity_events", ["organization_id", "seq"]),
+        ("approvals", ["board_id", "status"]),
+        ("tasks", ["board_id", "updated_at"]),
+        ("tasks", ["board_id", "status", "created_at"]),
+        ("task_comments", ["task_id", "created_at"]),
+        ("board_memory", ["board_id", "is_chat", "created_at"]),
+    ],
+)
+async def test_queries_for_one_board_have_an_index(settings, table, columns) -> None:
+    """P11."""
+    engine = create_async_engine(settings.sqlalchemy_url)
+    async with engine.connect() as connection:
+        found = await connection.run_sync(lambda it: inspect(it).get_indexes(table))
+    await engine.dispose()
+    assert columns in [index["column_names"] for index in found]
+
+
+def test_every_event_type_updates_a_part_of_a_page() -> None:
+    assert set(STALE_PARTS) == set(EventType)

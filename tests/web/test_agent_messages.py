@@ -1,0 +1,145 @@
+"""Messages on the page of an agent: subject and delivery state."""
+
+import re
+
+import pytest
+
+from core.clock import now
+from models import DesiredState, EventType, Message, MessageState
+from services import messages
+from tests.support.world import make_gateway, make_main_agent, make_message
+from web.live import STALE_PARTS
+
+HTMX = {"HX-Request": "true"}
+TASK = """TASK ASSIGNED
+Board: Launch
+Task: Write <b>the</b> report
+Task ID: 0193
+Status: inbox
+
+It is yours."""
+CHAT = """BOARD CHAT MENTION
+Board: Launch
+From: Alice
+
+--- BEGIN EXTERNAL DATA 17
+@worker look, please
+--- END EXTERNAL DATA 17
+
+To answer: POST http://somewhere
+Body: {}"""
+
+
+@pytest.fixture
+def address(world) -> str:
+    return f"/agents/{world.worker.id}"
+
+
+async def write(transaction, agent, content: str, **fields) -> Message:
+    fields = {"state": MessageState.QUEUED, "waiting_since": now()} | fields
+    message = make_message(agent, content, **fields)
+    async with transaction() as session:
+        session.add(message)
+    return message
+
+
+def row_of(page: str, message: Message) -> str:
+    [row] = re.findall(rf'<li class="letter" id="message-{message.id}">(.*?)</li>', page, re.DOTALL)
+    return row
+
+
+async def test_each_message_shows_its_delivery_state(alice, world, transaction, address) -> None:
+    lost = {"state": MessageState.FAILED, "last_error": "LLM request failed: no <credit>."}
+    at = now()
+    sent_messages = {
+        "Waiting": await write(transaction, world.worker, TASK),
+        "Sent": await write(transaction, world.worker, CHAT, state=MessageState.SENT, sent_at=at),
+        "Acknowledged": await write(
+            transaction, world.worker, "/pause", state=MessageState.ACKNOWLEDGED
+        ),
+        "Failed": await write(transaction, world.worker, "Hurry up", kind="NUDGE", **lost),
+    }
+    page = (await alice.get(address)).text
+    for words, message in sent_messages.items():
+        assert words in row_of(page, message)
+    assert "It waits until the agent fetches it." in row_of(page, sent_messages["Waiting"])
+    assert "Write &lt;b&gt;the&lt;/b&gt; report</span>" in row_of(page, sent_messages["Waiting"])
+    assert ">@worker look, please</span>" in row_of(page, sent_messages["Sent"])
+    assert ">/pause</span>" in row_of(page, sent_messages["Acknowledged"])
+    failed = row_of(page, sent_messages["Failed"])
+    assert ">Nudge</span>" in failed
+    assert ">Hurry up</span>" in failed
+    assert "LLM request failed: no &lt;credit&gt;." in failed
+    assert [
+        words for words, message in sent_messages.items() if "Send again" in row_of(page, message)
+    ] == ["Failed"]
+
+
+async def test_an_admin_retries_a_failed_message(
+    alice, bob, rita, charlie, world, transaction, address
+) -> None:
+    message = await write(transaction, world.worker, TASK)
+    async with transaction() as session:
+        await messages.expire_undelivered(session, max_age=-messages.DELIVERY_TIMEOUT)
+    again = f"{address}/messages/{message.id}/sendings"
+    for reader in (bob, rita):
+        page = (await reader.get(address)).text
+        assert "The agent has not fetched it for -7 days." in page
+        assert "Send again" not in page
+        assert (await reader.post(again)).status_code == 403
+    assert (await charlie.post(again)).status_code == 404
+    assert (await alice.post(again.replace(str(message.id), str(world.tern.id)))).status_code == 404
+
+    sent = await alice.post(again)
+    assert (sent.status_code, sent.headers["Location"]) == (303, f"{address}#messages")
+    part = (await alice.post(again, headers=HTMX)).text
+    assert "<html" not in part
+    assert "Waiting" in row_of(part, message)
+
+
+async def test_readers_of_the_board_can_load_the_messages_part(
+    alice, bob, rita, dana, charlie, world, transaction, address
+) -> None:
+    for number in range(10):
+        await write(transaction, world.worker, f"BOARD CHAT\n{number}")
+    await write(transaction, world.lead, "BOARD CHAT\nFor the lead.")
+    for reader in (alice, bob, rita):
+        part = (await reader.get(f"{address}/messages", headers=HTMX)).text
+        assert "<html" not in part
+        assert len(re.findall('class="letter"', part)) == 8
+        assert "the last 8 of 10" in part
+        assert "For the lead." not in part
+    assert (await dana.get(f"{address}/messages")).status_code == 403
+    assert (await charlie.get(f"{address}/messages")).status_code == 404
+
+
+async def test_every_change_of_a_message_makes_the_part_stale(alice, world, address) -> None:
+    page = (await alice.get(address)).text
+    assert "None yet." in page
+    [trigger] = re.findall(r'id="messages".*?hx-trigger="(.*?)"', page)
+    assert f"agent-{world.worker.id} from:body" in trigger
+    for type in EventType:
+        if type.startswith("message."):
+            assert "agent-{agent}" in STALE_PARTS[type]
+    assert "boards from:body" in trigger
+    for type in (EventType.BOARD_PAUSED, EventType.BOARD_RESUMED):
+        assert "boards" in STALE_PARTS[type]
+
+
+async def test_an_admin_sees_the_messages_to_a_gateway_agent(
+    alice, bob, world, transaction
+) -> None:
+    gateway = make_gateway(world.tern, "Workshop")
+    main_agent, token = make_main_agent(gateway, desired_state=DesiredState.RUNNING)
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        session.add_all([main_agent, token])
+    message = await write(
+        transaction, main_agent, "BOARD ONBOARDING REQUEST\nBoard: Launch\n\nAsk."
+    )
+    page = (await alice.get(f"/agents/{main_agent.id}")).text
+    row = row_of(page, message)
+    assert ">Board onboarding request</span>" in row
+    assert "Nobody is connected to Workshop: a worker has to run." in row
+    assert (await bob.get(f"/agents/{main_agent.id}/messages")).status_code == 403

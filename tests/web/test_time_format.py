@@ -1,0 +1,97 @@
+"""Formats of times."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from web.ui import time_format
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+STOCKHOLM = ZoneInfo("Europe/Stockholm")
+
+
+@pytest.fixture(autouse=True)
+def noon(monkeypatch) -> None:
+    """Set the clock to noon in UTC, which is one o'clock in Stockholm."""
+    monkeypatch.setattr(time_format, "now", lambda: NOON)
+
+
+@pytest.fixture
+def in_stockholm():
+    """The reader is in Stockholm."""
+    token = time_format.reader_zone.set(STOCKHOLM)
+    yield
+    time_format.reader_zone.reset(token)
+
+
+@pytest.mark.parametrize(
+    ("passed", "words", "words_ago"),
+    [
+        (timedelta(seconds=-5), "now", "just now"),
+        (timedelta(seconds=59), "now", "just now"),
+        (timedelta(minutes=4, seconds=59), "4 min", "4 min ago"),
+        (timedelta(hours=2, minutes=59), "2 h", "2 h ago"),
+        (timedelta(days=6, hours=23), "6 d", "6 d ago"),
+        (timedelta(days=15), "9 Nov", "9 Nov"),
+        (timedelta(days=380), "9 Nov 2025", "9 Nov 2025"),
+    ],
+)
+def test_ages_are_relative_for_a_week_and_then_dates(passed, words, words_ago) -> None:
+    assert time_format.format_age(NOON - passed) == words
+    assert time_format.format_age(NOON - passed, ago=True) == words_ago
+
+
+@pytest.mark.parametrize(
+    ("left", "words", "over"),
+    [
+        (timedelta(hours=-11), "Today", False),
+        (timedelta(hours=6), "Today", False),
+        (timedelta(days=4), "28 Nov", False),
+        (timedelta(days=40), "3 Jan 2027", False),
+        (timedelta(days=-1), "1 day over", True),
+        (timedelta(days=-2), "2 days over", True),
+    ],
+)
+def test_a_deadline_shows_the_remaining_days(left, words, over) -> None:
+    assert time_format.format_deadline(NOON + left) == words
+    assert time_format.is_overdue(NOON + left) is over
+
+
+def test_a_done_task_is_never_overdue() -> None:
+    assert time_format.format_deadline(NOON - timedelta(days=2), done=True) == "22 Nov"
+
+
+def test_times_are_in_the_time_zone_of_the_user(in_stockholm) -> None:
+    assert time_format.format_absolute(NOON) == "Tue 24 Nov 2026, 13:00 CET"
+    assert time_format.format_iso(NOON.astimezone(STOCKHOLM)) == "2026-11-24T12:00:00Z"
+    late_in_the_evening = datetime(2026, 11, 24, 23, 30, tzinfo=UTC)
+    assert time_format.format_day(late_in_the_evening) == "25 Nov"
+
+
+@pytest.mark.parametrize("name", [None, "", "Mars/Olympus", "../etc/passwd", "Europe", "a\0b"])
+def test_an_unknown_time_zone_is_utc(name) -> None:
+    assert time_format.get_time_zone(name) is UTC
+
+
+@pytest.mark.parametrize(
+    ("silent", "every", "words", "share", "over"),
+    [
+        (120, 600, "2 of 10 min", 20, ""),
+        (40, 600, "40 s of 10 min", 100 * 40 / 600, ""),
+        (840, 600, "14 of 10 min", 100, "late"),
+        (2820, 600, "47 of 10 min", 100, "lost"),
+        (90, 30, "1 min of 30 s", 100, "late"),
+        (4 * 3600, 10800, "4 of 3 h", 100, "late"),
+    ],
+)
+def test_a_heartbeat_is_compared_with_its_own_interval(silent, every, words, share, over) -> None:
+    assert time_format.build_heartbeat_meter(
+        NOON - timedelta(seconds=silent), every
+    ) == time_format.HeartbeatMeter(words, share, over)
+
+
+def test_an_agent_that_never_called_has_no_heartbeat() -> None:
+    assert time_format.build_heartbeat_meter(None) == time_format.HeartbeatMeter(
+        "No check-in yet", 0
+    )

@@ -1,0 +1,186 @@
+"""Lines of the activity feed."""
+
+from dataclasses import dataclass
+from datetime import date, tzinfo
+from uuid import UUID
+
+from core.clock import now
+from models import Event, EventType, Member, RequestKind
+from services.activity import ActivityEntry, describe_action, describe_cause
+
+GATEWAY_REQUEST_TYPES = (
+    EventType.GATEWAY_REQUEST_ASKED,
+    EventType.GATEWAY_REQUEST_ANSWERED,
+    EventType.GATEWAY_REQUEST_LOST,
+    EventType.GATEWAY_REQUEST_EXPIRED,
+    EventType.GATEWAY_REQUEST_CANCELLED,
+)
+"""Events of gateway requests. Members who may not see the command see its hash."""
+
+EVENT_KINDS: dict[str, tuple[str, tuple[EventType, ...]]] = {
+    "questions": (
+        "Questions",
+        (
+            EventType.APPROVAL_REQUESTED,
+            EventType.APPROVAL_APPROVED,
+            EventType.APPROVAL_REJECTED,
+            EventType.APPROVAL_REOPENED,
+            EventType.APPROVAL_CLARIFICATION_REQUESTED,
+            *GATEWAY_REQUEST_TYPES,
+        ),
+    ),
+    "tasks": (
+        "Tasks",
+        (
+            EventType.TASK_CREATED,
+            EventType.TASK_UPDATED,
+            EventType.TASK_STATUS_CHANGED,
+            EventType.TASK_DELETED,
+            EventType.TASK_RESTORED,
+        ),
+    ),
+    "comments": ("Comments", (EventType.TASK_COMMENT,)),
+    "agents": (
+        "Agents",
+        (
+            EventType.AGENT_CREATED,
+            EventType.AGENT_UPDATED,
+            EventType.AGENT_DELETED,
+            EventType.AGENT_STATUS_CHANGED,
+            EventType.AGENT_TOKEN_ISSUED,
+            EventType.AGENT_SOUL_UPDATED,
+            EventType.AGENT_PROVISION_FAILED,
+            EventType.AGENT_UPDATE_FAILED,
+            EventType.AGENT_DELETE_FAILED,
+            EventType.AGENT_LOST,
+            EventType.NUDGE_SENT,
+            EventType.ASK_USER_SENT,
+        ),
+    ),
+    "boards": (
+        "Boards",
+        (
+            EventType.BOARD_CREATED,
+            EventType.BOARD_UPDATED,
+            EventType.BOARD_PAUSED,
+            EventType.BOARD_RESUMED,
+            EventType.ONBOARDING_STARTED,
+            EventType.ONBOARDING_CONFIRMED,
+        ),
+    ),
+}
+"""Filters of the feed: label and event types. A decision that can be undone is not included."""
+
+ALL_TYPES = tuple(type for _, types in EVENT_KINDS.values() for type in types)
+
+AGENT_SELF_TYPES = (
+    EventType.AGENT_STATUS_CHANGED,
+    EventType.AGENT_PROVISION_FAILED,
+    EventType.AGENT_UPDATE_FAILED,
+    EventType.AGENT_DELETE_FAILED,
+    EventType.AGENT_LOST,
+    EventType.ASK_USER_SENT,
+)
+"""Events whose line names only the agent that they are about."""
+
+
+@dataclass(frozen=True)
+class ActivityLine:
+    """A line of the feed."""
+
+    entry: ActivityEntry
+    actor_name: str  # "" if the system did it
+    agent_id: UUID | None  # of an actor that is an agent
+    action: str
+    subject: str
+    url: str
+    body: str = ""
+    confidence: int | None = None  # percent, of a requested approval
+
+    @property
+    def event(self) -> Event:
+        """Return the event."""
+        return self.entry.event
+
+
+def build_activity_line(entry: ActivityEntry, viewer: Member) -> ActivityLine:
+    """Build the line of an event."""
+    event = entry.event
+    by_user = event.user_id is not None
+    is_about_actor = event.type in AGENT_SELF_TYPES
+    actor_name = "You" if event.user_id == viewer.user_id else entry.actor_name or "Somebody"
+    return ActivityLine(
+        entry=entry,
+        actor_name="" if describe_cause(event) else actor_name,
+        agent_id=None if by_user else event.agent_id,
+        action=describe_action(event),
+        subject="" if is_about_actor else _describe_subject(entry),
+        url="" if is_about_actor else _subject_url(event, viewer),
+        body=_body(entry),
+        confidence=_confidence(event),
+    )
+
+
+def group_by_day(lines: list[ActivityLine], zone: tzinfo) -> list[tuple[str, list[ActivityLine]]]:
+    """Group lines by day in the user's time zone."""
+    by_day: dict[date, list[ActivityLine]] = {}
+    for line in lines:
+        by_day.setdefault(line.event.created_at.astimezone(zone).date(), []).append(line)
+    today = now().astimezone(zone).date()
+    return [(_day_heading(day, today), day_lines) for day, day_lines in by_day.items()]
+
+
+def _day_heading(day: date, today: date) -> str:
+    ago = (today - day).days
+    if ago in (0, 1):
+        return ("Today", "Yesterday")[ago]
+    words = f"{day:%A} {day.day} {day:%B}"
+    return words if day.year == today.year else f"{words} {day.year}"
+
+
+def _describe_subject(entry: ActivityEntry) -> str:
+    data = entry.event.data
+    if entry.event.type in GATEWAY_REQUEST_TYPES:
+        return _describe_gateway_request(entry.event)
+    subject = data.get("question") or data.get("title") or data.get("name") or entry.board_name
+    return str(subject or "")
+
+
+def _describe_gateway_request(event: Event) -> str:
+    data = event.data
+    if event.type is not EventType.GATEWAY_REQUEST_ANSWERED:
+        return f"{data.get('asked')} ({data.get('hash')})"
+    if data.get("kind") == RequestKind.QUESTION:
+        return f"a question of {data.get('name')}"
+    return f"{data.get('asked')} ({data.get('hash')}), for {data.get('name')}"
+
+
+def _subject_url(event: Event, viewer: Member) -> str:
+    """Return the page of the subject, or "" if the viewer has no access or it was deleted."""
+    if event.type in GATEWAY_REQUEST_TYPES:
+        can_see = viewer.is_admin or viewer.all_boards_write
+        return f"/approvals/requests/{event.data.get('request_id')}" if can_see else ""
+    if event.approval_id:
+        return f"/approvals/{event.approval_id}"
+    if event.type.startswith("agent."):
+        is_deleted = event.type is EventType.AGENT_DELETED
+        return "" if is_deleted or not event.agent_id else f"/agents/{event.agent_id}"
+    if event.task_id:
+        is_deleted = event.type is EventType.TASK_DELETED
+        return "" if is_deleted else f"/boards/{event.board_id}/tasks/{event.task_id}"
+    return f"/boards/{event.board_id}" if event.board_id else ""
+
+
+def _body(entry: ActivityEntry) -> str:
+    if entry.event.type is EventType.TASK_COMMENT:
+        title = f"Comment on a task: {entry.task_title or ''}"
+        return "" if entry.message == title else entry.message
+    data = entry.event.data
+    note = data.get("note") or data.get("reason") or data.get("error")
+    return note if isinstance(note, str) else ""
+
+
+def _confidence(event: Event) -> int | None:
+    confidence = event.data.get("confidence")
+    is_agent_request = event.type is EventType.APPROVAL_REQUESTED and event.user_id is None
+    return round(confidence) if is_agent_request and isinstance(confidence, int | float) else None

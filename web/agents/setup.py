@@ -1,0 +1,265 @@
+"""Creation of agents, and what an agent needs for its first call."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from core.config.settings import Settings
+from core.errors import NotFound
+from core.http.request import Session
+from core.paging import Paging
+from models import Agent, Board, Member, Status
+from services import agents, boards, tasks
+from services.agents import AgentCard
+from services.gateways import files
+from services.tasks import TaskDraft
+from web.agents.forms import NewAgentForm
+from web.agents.presenter import format_clock, format_duration
+
+TOKEN_VARIABLE = "$MISSION_CONTROL_TOKEN"  # noqa: S105 - a placeholder for a token that cannot be shown
+TASK_PLACEHOLDER = "TASK_ID"
+AGENT_PLACEHOLDER = "AGENT_ID"
+
+
+@dataclass(frozen=True)
+class CurlExample:
+    """An API call: title, note, and the curl command."""
+
+    title: str
+    note: str
+    command: str
+
+
+@dataclass(frozen=True)
+class ExampleContext:
+    """The server, board, task and agents that appear in the commands."""
+
+    base_url: str
+    board: Board
+    agent: Agent
+    token: str | None = None  # None when it cannot be shown any more
+    task_id: UUID | None = None
+    lead: Agent | None = None  # of the board
+    worker: Agent | None = None  # an agent to which a task can be assigned
+
+    def build_examples(self) -> list[CurlExample]:
+        """Return the first calls of this agent, in order."""
+        specific = self._lead_examples() if self.agent.is_board_lead else self._worker_examples()
+        return [*self._common_examples(), *specific]
+
+    def _common_examples(self) -> Iterator[CurlExample]:
+        yield CurlExample(
+            "Check in",
+            "Do it every few minutes, so that people see that it is there.",
+            self._curl_command("POST", "/heartbeat"),
+        )
+        yield CurlExample("List its boards", "", self._curl_command("GET", "/boards"))
+        yield CurlExample(
+            "List the tasks that nobody has",
+            "",
+            self._curl_command("GET", f"{self._board_path}/tasks?status=inbox&unassigned=true"),
+        )
+
+    def _worker_examples(self) -> Iterator[CurlExample]:
+        moves = not self.board.only_lead_can_change_status
+        if moves:
+            yield self._move_example(
+                "Claim a task", "The agent has it from then on.", "in_progress"
+            )
+        yield self._comment_example("Say what it does", "I have started.")
+        if moves:
+            yield self._move_example("Move it to Review", "", "review")
+        yield from self._approval_examples()
+        if moves and self.lead is None:
+            yield self._move_example("Move it to Done", self._done_requirement(), "done")
+
+    def _lead_examples(self) -> Iterator[CurlExample]:
+        yield CurlExample(
+            "Write a task",
+            "",
+            self._curl_command(
+                "POST", f"{self._board_path}/tasks", {"title": "Look around and report"}
+            ),
+        )
+        assignment = {"status": "in_progress", "assigned_agent_id": self._worker_id}
+        yield CurlExample(
+            "Give a task to a worker", "", self._curl_command("PATCH", self._task_path, assignment)
+        )
+        yield from self._approval_examples()
+        yield self._move_example("Accept what is in Review", self._done_requirement(), "done")
+        yield self._move_example("Or give it back", "It returns to whoever did it.", "inbox")
+
+    def _approval_examples(self) -> Iterator[CurlExample]:
+        approval = {
+            "action_type": "task.complete",
+            "task_id": str(self.task_id or TASK_PLACEHOLDER),
+            "confidence": 90,
+            "lead_reasoning": "Everything that was asked for is there.",
+        }
+        yield CurlExample(
+            "Ask for an approval",
+            "The question appears under Needs you.",
+            self._curl_command("POST", f"{self._board_path}/approvals", approval),
+        )
+        yield CurlExample(
+            "Read the answer",
+            "Its status is pending, approved or rejected. The newest question comes first.",
+            self._curl_command("GET", f"{self._board_path}/approvals?limit=1"),
+        )
+
+    def _move_example(self, title: str, note: str, status: str) -> CurlExample:
+        return CurlExample(
+            title, note, self._curl_command("PATCH", self._task_path, {"status": status})
+        )
+
+    def _comment_example(self, title: str, message: str) -> CurlExample:
+        return CurlExample(
+            title,
+            "",
+            self._curl_command("POST", f"{self._task_path}/comments", {"message": message}),
+        )
+
+    def _done_requirement(self) -> str:
+        needs_approval = self.board.require_approval_for_done
+        return "Refused until a person has approved the question." if needs_approval else ""
+
+    @property
+    def _board_path(self) -> str:
+        return f"/boards/{self.board.id}"
+
+    @property
+    def _task_path(self) -> str:
+        return f"{self._board_path}/tasks/{self.task_id or TASK_PLACEHOLDER}"
+
+    @property
+    def _worker_id(self) -> str:
+        return str(self.worker.id) if self.worker else AGENT_PLACEHOLDER
+
+    def _curl_command(
+        self, method: str, path: str, body: Mapping[str, object] | None = None
+    ) -> str:
+        """Build a curl command. The values need no escaping because they contain no quotes."""
+        token = self.token or TOKEN_VARIABLE
+        parts = [
+            f"curl -sS -X {method} '{self.base_url}/api/v1/agent{path}'",
+            f'-H "Authorization: Bearer {token}"',
+        ]
+        if body is not None:
+            parts += ["-H 'Content-Type: application/json'", f"-d '{json.dumps(body)}'"]
+        return " \\\n  ".join(parts)
+
+
+@dataclass(frozen=True)
+class AgentSetup:
+    """An agent with the data of its first-call page: card, board, and example commands."""
+
+    card: AgentCard
+    board: Board
+    examples: ExampleContext
+    handover_text: str = ""  # for the AGENTS.md of a linked agent, with its token
+
+    @property
+    def token(self) -> str | None:
+        """Return the token, or None when it cannot be shown any more."""
+        return self.examples.token
+
+
+async def create_agent(
+    session: Session, member: Member, fields: NewAgentForm, settings: Settings
+) -> AgentSetup:
+    """Create an agent, and its first task if the form names one."""
+    board = await boards.lock_board_as_admin(session, member.user, fields.board_id)
+    agent, token = await agents.create_agent(
+        session, member.user, board, fields.to_draft(), is_board_lead=fields.kind == "lead"
+    )
+    if fields.first_task:
+        await tasks.create_task(session, member.user, board, TaskDraft(title=fields.first_task))
+    return await load_agent_setup(session, member, agent.id, settings, token=token)
+
+
+async def load_agent_setup(
+    session: Session,
+    member: Member,
+    agent_id: UUID,
+    settings: Settings,
+    *,
+    token: str | None = None,
+) -> AgentSetup:
+    """Load an agent of a board with what it needs to call the API.
+
+    Raises NotFound, and Forbidden for a member who is not an admin.
+    """
+    agent = await agents.get_agent(session, member, agent_id)
+    if agent.board_id is None:
+        raise NotFound("agent_not_found", "This agent works on no board.")
+    card = await load_agent_card(session, member, agent_id, settings)
+    board = await boards.get_board(session, member.user, agent.board_id)
+    examples = await _load_example_context(session, board, agent, token, settings.base_url)
+    text = ""
+    if token and agent.is_linked:
+        text = await render_handover(session, agent, token, base_url=settings.base_url)
+    return AgentSetup(card, board, examples, text)
+
+
+async def render_handover(
+    session: Session, agent: Agent, token: str, *, base_url: str, workspace: str = ""
+) -> str:
+    """Return the instructions that a linked agent needs to work with this server."""
+    facts = await files.load_agent_facts(session, agent, base_url=base_url, token=token)
+    return files.render_handover(replace(facts, workspace=workspace))
+
+
+async def load_agent_card(
+    session: Session, member: Member, agent_id: UUID, settings: Settings
+) -> AgentCard:
+    """Return an agent with its current state."""
+    return await agents.get_agent_card(
+        session, member, agent_id, offline_after=offline_threshold(settings)
+    )
+
+
+def offline_threshold(settings: Settings) -> timedelta:
+    """Return how long an agent may be silent before it counts as offline."""
+    return timedelta(seconds=settings.agent_offline_after)
+
+
+async def _load_example_context(
+    session: Session, board: Board, agent: Agent, token: str | None, base_url: str
+) -> ExampleContext:
+    colleagues = await agents.list_board_agents(session, board)
+    free = await tasks.list_tasks(
+        session, board, Paging(limit=1), statuses=[Status.INBOX], unassigned=True
+    )
+    return ExampleContext(
+        base_url=base_url,
+        board=board,
+        agent=agent,
+        token=token,
+        task_id=free.items[0].task.id if free.items else None,
+        lead=next((one for one in colleagues if one.is_board_lead), None),
+        worker=next((one for one in colleagues if not one.is_board_lead), None),
+    )
+
+
+def time_functions() -> dict[str, Any]:
+    """Return the time formatters that the first-call templates call."""
+    return {"format_clock": format_clock, "format_duration": format_duration}
+
+
+def setup_context(setup: AgentSetup, path: str) -> dict[str, Any]:
+    """Return the context of the first-call templates, which reload themselves from `path`."""
+    return {
+        **time_functions(),
+        "card": setup.card,
+        "board": setup.board,
+        "token": setup.token,
+        "handover_text": setup.handover_text,
+        "examples": setup.examples.build_examples(),
+        "has_task": setup.examples.task_id is not None,
+        "token_variable": TOKEN_VARIABLE,
+        "task_placeholder": TASK_PLACEHOLDER,
+        "path": path,
+    }

@@ -1,0 +1,1 @@
+"""Pages of the inbox "Needs you": approvals, gateway requests, onboardings."""

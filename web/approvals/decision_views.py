@@ -1,0 +1,248 @@
+"""Pages that decide approvals, one or several at a time."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.errors import AppError
+from core.http.request import get_settings, open_transaction
+from models import ApprovalStatus
+from services import approvals
+from services.approvals import ApprovalDetail, DecisionResult
+from web.approvals import inbox
+from web.approvals.inbox import LOW_CONFIDENCE, InboxAddress, InboxItem
+from web.approvals.views import (
+    Toast,
+    build_undo_toast,
+    current_view,
+    is_from_inbox,
+    is_from_task,
+    render_inbox,
+    render_task_approval,
+)
+from web.auth.viewer import current_member
+from web.ui import forms
+from web.ui.render import is_part_request, render_part, retarget
+
+
+class DecisionForm(BaseModel):
+    """A decision with an optional note."""
+
+    status: Literal["approved", "rejected"]
+    note: Annotated[str | None, forms.BlankAsNone] = None
+
+
+async def decide_approval(request: Request) -> Response:
+    """Decide an approval, and show the next item. The decision can be undone for some seconds."""
+    form, approval_id = await forms.read_form(request), forms.path_id(request, "approval_id")
+    with form.catch_errors():
+        fields = form.parse(DecisionForm)
+        async with open_transaction(request) as session:
+            detail = await approvals.decide_with_undo(
+                session,
+                request.user,
+                approval_id,
+                status=ApprovalStatus(fields.status),
+                note=fields.note,
+                undo_seconds=get_settings(request).approval_undo_seconds,
+            )
+            next_item = await inbox.find_next_item(
+                session,
+                current_member(request),
+                InboxAddress.from_query(request.query_params),
+                detail.approval.created_at,
+            )
+        return await _render_decided(request, form, detail, next_item)
+    return await _render_approval(request, approval_id, form)
+
+
+async def undo_decision(request: Request) -> Response:
+    """Undo a decision that is not final yet."""
+    form, approval_id = await forms.read_form(request), forms.path_id(request, "approval_id")
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            await approvals.undo_decision(session, request.user, approval_id)
+        return await _render_approval(
+            request, approval_id, form, {"text": "Taken back. It waits again."}
+        )
+    return await _render_approval(request, approval_id, form, _error_toast(form))
+
+
+async def reopen_approval(request: Request) -> Response:
+    """Reopen a decided approval."""
+    form, approval_id = await forms.read_form(request), forms.path_id(request, "approval_id")
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            await approvals.reopen_approval(session, request.user, approval_id)
+        return await _render_approval(
+            request, approval_id, form, {"text": "Reopened. It waits again."}
+        )
+    return await _render_approval(request, approval_id, form)
+
+
+async def request_clarification(request: Request) -> Response:
+    """Ask the requester a question. The approval stays undecided."""
+    form, approval_id = await forms.read_form(request), forms.path_id(request, "approval_id")
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            await approvals.request_clarification(
+                session, request.user, approval_id, question=form.value("question")
+            )
+        return await _render_approval(
+            request, approval_id, forms.Form(), {"text": "Asked, on the task."}
+        )
+    response = await _render_approval(request, approval_id, form)
+    if form.error("question") and is_from_inbox(request):
+        retarget(response, f"#ask-back-{approval_id}")
+    return response
+
+
+async def _render_decided(
+    request: Request, form: forms.Form, detail: ApprovalDetail, next_item: InboxItem | None
+) -> Response:
+    toast = build_undo_toast(detail)
+    if not is_part_request(request):
+        return _redirect_next(form, detail, next_item)
+    if is_from_task(request):
+        return await render_task_approval(request, detail.approval.id, form, toast)
+    view = current_view(request) if next_item else "list"
+    response = await render_inbox(
+        request,
+        selected=next_item.id if next_item else None,
+        on_gateway=bool(next_item and next_item.gateway_request),
+        view=view,
+        toast=toast,
+        moved=True,
+    )
+    if current_view(request) == "detail":
+        path = next_item.path if next_item else "/approvals"
+        response.headers["HX-Push-Url"] = path + InboxAddress.from_query(
+            request.query_params
+        ).query_with(selected="", until=0)
+    return response
+
+
+def _redirect_next(
+    form: forms.Form, detail: ApprovalDetail, next_item: InboxItem | None
+) -> Response:
+    """Redirect a browser without scripts to the task of the approval, or to the next item."""
+    task_id = forms.parse_id(form.value("task"))
+    if task_id:
+        return RedirectResponse(f"/boards/{detail.board.id}/tasks/{task_id}", 303)
+    path = next_item.path if next_item else f"/approvals/{detail.approval.id}"
+    return RedirectResponse(f"{path}?answered={detail.approval.id}", 303)
+
+
+async def _render_approval(
+    request: Request, approval_id: UUID, form: forms.Form, toast: Toast | None = None
+) -> Response:
+    """Render the current state of an approval where the action was triggered."""
+    if not is_part_request(request):
+        if form.status < 400:
+            return RedirectResponse(f"/approvals/{approval_id}", 303)
+        return await render_inbox(request, selected=approval_id, view="detail", form=form)
+    if is_from_task(request):
+        return await render_task_approval(request, approval_id, form, toast)
+    if is_from_inbox(request):
+        view = current_view(request)
+        return await render_inbox(request, selected=approval_id, view=view, form=form, toast=toast)
+    response = render_part(request, "_toast.html", form.status, toast=toast)
+    response.headers["HX-Trigger"] = "approvals, tasks"
+    return response
+
+
+def _error_toast(form: forms.Form) -> Toast:
+    return {"text": form.problem, "tone": "danger"}
+
+
+MAX_DECISIONS = 200  # in one form
+
+
+class BulkDecisionForm(BaseModel):
+    """The same decision for several approvals."""
+
+    ids: list[UUID] = Field(default=[], max_length=MAX_DECISIONS)
+    status: Literal["approved", "rejected"]
+    sure: forms.Switch = False
+
+
+async def decide_approvals(request: Request) -> Response:
+    """Decide the selected approvals one by one.
+
+    A confirmation is required before an approval with low confidence is approved.
+    """
+    form = await forms.read_form(request)
+    fields = form.parse(BulkDecisionForm)
+    to_confirm = [] if fields.sure else await _list_unconfident(request, fields)
+    if to_confirm:
+        return await render_inbox(
+            request, view=current_view(request), to_confirm=to_confirm, form=form
+        )
+    async with open_transaction(request) as session:
+        results = await approvals.decide_many_with_undo(
+            session,
+            request.user,
+            fields.ids,
+            status=ApprovalStatus(fields.status),
+            undo_seconds=get_settings(request).approval_undo_seconds,
+        )
+    if not is_part_request(request) and all(one.detail for one in results):
+        return RedirectResponse("/approvals", 303)
+    errors = {one.approval_id: one.error.message for one in results if one.error}
+    return await render_inbox(
+        request, view=current_view(request), errors=errors, toast=_bulk_toast(fields, results)
+    )
+
+
+async def undo_decisions(request: Request) -> Response:
+    """Undo several decisions, as far as they are not final yet."""
+    form = await forms.read_form(request)
+    ids = [
+        id for text in form.value("ids").split(",")[:MAX_DECISIONS] if (id := forms.parse_id(text))
+    ]
+    undone = [await _undo_one(request, id) for id in ids]
+    count = sum(undone)
+    toast = {"text": f"{count} taken back" if all(undone) else f"{count} of {len(ids)} taken back"}
+    if not is_part_request(request):
+        return RedirectResponse("/approvals", 303)
+    if is_from_inbox(request):
+        return await render_inbox(request, view=current_view(request), toast=toast)
+    response = render_part(request, "_toast.html", toast=toast)
+    response.headers["HX-Trigger"] = "approvals, tasks"
+    return response
+
+
+async def _undo_one(request: Request, approval_id: UUID) -> bool:
+    try:
+        async with open_transaction(request) as session:
+            await approvals.undo_decision(session, request.user, approval_id)
+    except AppError:
+        return False
+    return True
+
+
+async def _list_unconfident(request: Request, fields: BulkDecisionForm) -> list[ApprovalDetail]:
+    """Return the selected approvals by confidence if one of them needs a confirmation."""
+    if fields.status != "approved":
+        return []
+    async with open_transaction(request) as session:
+        waiting = await approvals.list_undecided_approvals(
+            session, current_member(request), approval_ids=fields.ids
+        )
+    selected = sorted(waiting, key=lambda one: one.approval.confidence)
+    return selected if selected and selected[0].approval.confidence < LOW_CONFIDENCE else []
+
+
+def _bulk_toast(fields: BulkDecisionForm, results: list[DecisionResult]) -> dict[str, Any]:
+    decided = [one for one in results if one.detail]
+    text = f"{len(decided)} {fields.status}"
+    if len(decided) < len(results):
+        reasons = {one.error.message for one in results if one.error}
+        text = " ".join([f"{len(decided)} of {len(results)} {fields.status}.", *sorted(reasons)])
+    undoable = [str(one.approval_id) for one in decided if one.detail and one.detail.can_undo]
+    if not undoable:
+        return {"text": text}
+    return {"text": text, "undo": "/approvals/undoings", "fields": {"ids": ",".join(undoable)}}

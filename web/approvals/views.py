@@ -1,0 +1,192 @@
+"""Pages of the inbox "Needs you", and of gateway requests."""
+
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.http.request import open_transaction
+from models import GatewayRequest
+from services import approvals, boards
+from services.approvals import ApprovalDetail
+from services.gateways import requests
+from services.gateways.requests import SubmittedAnswer
+from web.approvals import inbox
+from web.auth.viewer import current_member
+from web.ui import forms
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+
+Toast = dict[str, Any]
+
+
+async def show_inbox(request: Request) -> Response:
+    """Show the pending items; on a wide screen also the first one in full."""
+    return await render_inbox(request)
+
+
+async def show_approval(request: Request) -> Response:
+    """Show an approval in full, with an undo toast if it was just decided without scripts."""
+    toast = await find_decided_toast(request)
+    return await render_inbox(
+        request, selected=forms.path_id(request, "approval_id"), view="detail", toast=toast
+    )
+
+
+async def redirect_to_board_inbox(request: Request) -> Response:
+    """Redirect to the inbox filtered by a board."""
+    return RedirectResponse(f"/approvals?board={request.path_params['board_id']}", 303)
+
+
+async def render_inbox(
+    request: Request,
+    *,
+    selected: UUID | None = None,
+    on_gateway: bool = False,
+    view: str = "list",
+    form: forms.Form | None = None,
+    status: int = 200,
+    **more: Any,
+) -> Response:
+    """Render the lists and the selected item: as a page, or for htmx the part that changes.
+
+    `more` may contain `toast`, `errors` (by approval), `to_confirm` (approvals that need a second
+    look) and `moved` (whether the focus moves to the selected item). `on_gateway` says that the
+    selected item is a gateway request.
+    """
+    form = form or forms.Form()
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_transaction(request) as session:
+        found = await inbox.load_inbox(
+            session,
+            current_member(request),
+            inbox.InboxAddress.from_query(request.query_params),
+            selected=selected,
+            on_gateway=on_gateway,
+            view=view,
+            errors=more.pop("errors", None),
+        )
+    defaults: dict[str, Any] = {"to_confirm": [], "moved": False, "toast": None}
+    context = {"inbox": found, "form": form} | defaults | more
+    status = max(status, form.status)
+    if layout is None:
+        return render_part(request, "approvals/_inbox_update.html", status, **context)
+    toasts = [context["toast"]] if context["toast"] else []
+    return render_page(
+        request, "approvals/index.html", layout=layout, status=status, toasts=toasts, **context
+    )
+
+
+async def render_task_approval(
+    request: Request, approval_id: UUID, form: forms.Form, toast: Toast | None = None
+) -> Response:
+    """Render an approval as it is shown on its task."""
+    async with open_transaction(request) as session:
+        detail = await approvals.get_member_approval(session, current_member(request), approval_id)
+        access = await boards.get_board_permissions(session, request.user, detail.board.id)
+    return render_part(
+        request,
+        "approvals/_task_approval_update.html",
+        form.status,
+        detail=detail,
+        can_write=access.can_write,
+        form=form,
+        toast=toast,
+    )
+
+
+def is_from_task(request: Request) -> bool:
+    """Return whether the htmx request comes from the page of a task."""
+    return "#ask-" in request.headers.get("HX-Target", "")
+
+
+def is_from_inbox(request: Request) -> bool:
+    """Return whether the htmx request comes from the inbox."""
+    return request.headers.get("HX-Target", "").endswith("#inbox")
+
+
+def current_view(request: Request) -> str:
+    """Return what a phone shows of the current page: `list` or `detail`."""
+    path = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    return "detail" if path.startswith("/approvals/") else "list"
+
+
+async def find_decided_toast(request: Request) -> Toast | None:
+    """Return the undo toast of an approval decided without scripts, while it can be undone."""
+    decided_id = forms.parse_id(request.query_params.get("answered"))
+    if decided_id is None:
+        return None
+    async with open_transaction(request) as session:
+        detail = await approvals.get_member_approval(session, current_member(request), decided_id)
+    return build_undo_toast(detail) if detail.can_undo else None
+
+
+def build_undo_toast(detail: ApprovalDetail) -> Toast:
+    """Build a toast about a decision, with an undo button while that is possible."""
+    text = f"{detail.shown_status.value.capitalize()}. {detail.question}"
+    if not detail.can_undo:
+        return {"text": text}
+    return {"text": text, "undo": f"/approvals/{detail.approval.id}/undoings"}
+
+
+async def show_gateway_request(request: Request) -> Response:
+    """Show a gateway request in full."""
+    toast = await find_decided_toast(request)
+    return await render_inbox(
+        request,
+        selected=forms.path_id(request, "request_id"),
+        on_gateway=True,
+        view="detail",
+        toast=toast,
+    )
+
+
+async def resolve_gateway_request(request: Request) -> Response:
+    """Resolve a gateway request, and show its resolution and delivery."""
+    form, request_id = await forms.read_form(request), forms.path_id(request, "request_id")
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            detail = await requests.get_request(session, request.user, request_id)
+            answer = _build_resolution(form, detail.request)
+            await requests.answer_request(session, request.user, request_id, answer)
+        if not is_part_request(request):
+            return RedirectResponse(f"/approvals/requests/{request_id}", 303)
+        return await _render_request(request, forms.Form(), moved=True)
+    return await _render_request(request, form)
+
+
+async def _render_request(request: Request, form: forms.Form, **more: Any) -> Response:
+    view = current_view(request) if is_part_request(request) else "detail"
+    return await render_inbox(
+        request,
+        selected=forms.path_id(request, "request_id"),
+        on_gateway=True,
+        view=view,
+        form=form,
+        **more,
+    )
+
+
+def _build_resolution(form: forms.Form, gateway_request: GatewayRequest) -> SubmittedAnswer:
+    """Build the resolution from the form. Typed text takes the place of a single choice."""
+    sha256 = form.value("sha256")
+    if form.value("decision"):
+        return SubmittedAnswer(sha256, decision=form.value("decision"))
+    if form.value("cancel"):
+        return SubmittedAnswer(sha256, cancel=True)
+    answers = {
+        question["questionId"]: _question_answers(
+            form, question["questionId"], several=bool(question.get("multiSelect"))
+        )
+        for question in gateway_request.questions
+    }
+    return SubmittedAnswer(sha256, answers=answers)
+
+
+def _question_answers(form: forms.Form, id: str, *, several: bool) -> list[str]:
+    chosen, typed = list(form.selected(f"chosen-{id}")), form.value(f"typed-{id}").strip()
+    if not typed:
+        return chosen
+    return [*chosen, typed] if several else [typed]

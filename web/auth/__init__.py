@@ -1,0 +1,1 @@
+"""Sign-in, sessions of browsers, and one-time links."""

@@ -1,0 +1,268 @@
+"""Pages behind one-time links: first run, new password, invite."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.errors import NotFound
+from core.http.client_ip import rate_limit_network
+from core.http.rate_limiter import RateLimiter
+from core.http.request import Session, open_transaction
+from models import Invite, User
+from services import identity, organizations
+from web.auth.sign_in import session_metadata
+from web.auth.viewer import current_viewer, set_session_cookie
+from web.ui import forms
+from web.ui.render import render_page
+
+NOT_FOUND, GONE = 404, 410  # HTTP status of a missing and of an invalid link
+
+
+@asynccontextmanager
+async def count_invalid_link(request: Request) -> AsyncGenerator[None]:
+    """Count a link that raises NotFound in the block. Raises TooMany."""
+    limit, key = link_rate_limit(request)
+    limit.check(key)
+    try:
+        yield
+    except NotFound:
+        limit.record_hit(key)
+        raise
+
+
+def link_rate_limit(request: Request) -> tuple[RateLimiter, str]:
+    """Return the rate limiter and the key for attempts from the network of the request."""
+    return (
+        request.state.rate_limits.sign_ins_by_address,
+        f"link {rate_limit_network(session_metadata(request)['ip'])}",
+    )
+
+
+async def redeem_link(
+    request: Request, password: str, redeem: Callable[[Session, str], Awaitable[User]]
+) -> Response:
+    """Redeem a link with a password, and sign its user in. Raises TooMany.
+
+    `redeem` redeems the link with the password hash, and returns the user. Hashing is expensive, so
+    a failed attempt counts against the limit.
+    """
+    limit, key = link_rate_limit(request)
+    limit.hit(key)
+    password_hash = await identity.hash_new_password(password, "password")
+    async with open_transaction(request) as session:
+        user = await redeem(session, password_hash)
+        secret = await identity.start_session(session, user, **session_metadata(request))
+    limit.undo_hit(key)
+    return set_session_cookie(request, RedirectResponse("/", 303), secret)
+
+
+def render_invalid_link(request: Request, error: NotFound) -> Response:
+    """Render that a link is not valid, and why."""
+    return render_private_page(
+        request, "one_time_links/invalid.html", status=GONE, reason=error.message
+    )
+
+
+def render_private_page(
+    request: Request, template: str, *, status: int, **context: Any
+) -> Response:
+    """Render a page whose address must not be sent to other sites.
+
+    With `no-referrer`, browsers would not send the origin of its forms.
+    """
+    response = render_page(request, template, status=status, **context)
+    response.headers["Referrer-Policy"] = "same-origin"
+    return response
+
+
+class FirstOwnerForm(BaseModel):
+    """The account of the first owner."""
+
+    link: str = ""
+    name: forms.Line
+    email: forms.Line
+    password: forms.Secret
+
+
+async def show_first_run(request: Request) -> Response:
+    """Show the form if the link is valid."""
+    link = request.query_params.get("link", "")
+    if link and await _is_link_valid(request, link):
+        return _render_first_run_form(request, link, forms.Form())
+    return _render_first_run_closed(request, link)
+
+
+async def complete_first_run(request: Request) -> Response:
+    """Create the first owner, and sign them in."""
+    form = await forms.read_form(request)
+    link = form.value("link")
+    try:
+        with form.catch_errors():
+            fields = form.parse(FirstOwnerForm)
+            if not await _is_link_valid(request, link):
+                return _render_first_run_closed(request, link)
+            password_hash = await identity.hash_new_password(fields.password, "password")
+            async with open_transaction(request) as session:
+                user = await identity.complete_first_run(
+                    session, link, name=fields.name, email=fields.email, password_hash=password_hash
+                )
+                secret = await identity.start_session(session, user, **session_metadata(request))
+                await organizations.add_users_to_demo_organization(session)
+            return set_session_cookie(request, RedirectResponse("/", 303), secret)
+    except NotFound:
+        return _render_first_run_closed(request, link)
+    return _render_first_run_form(request, link, form)
+
+
+async def _is_link_valid(request: Request, link: str) -> bool:
+    async with open_transaction(request) as session:
+        return await identity.is_first_run_open(session, link)
+
+
+def _render_first_run_form(request: Request, link: str, form: forms.Form) -> Response:
+    return render_page(
+        request,
+        "first_run/show.html",
+        status=form.status,
+        form=form,
+        link=link,
+        min_password_length=identity.MIN_PASSWORD_LENGTH,
+    )
+
+
+def _render_first_run_closed(request: Request, link: str) -> Response:
+    status = GONE if link else NOT_FOUND
+    return render_page(request, "first_run/invalid.html", status=status, had_link=bool(link))
+
+
+class NewPasswordForm(BaseModel):
+    """A new password."""
+
+    password: forms.Secret
+
+
+async def show_password_form(request: Request) -> Response:
+    """Show the form if the link is valid. Raises TooMany."""
+    return await _render_password_form(request, request.query_params.get("link", ""), forms.Form())
+
+
+async def set_password(request: Request) -> Response:
+    """Set the password, end all other sessions, and sign the user in. Raises TooMany."""
+    form = await forms.read_form(request)
+    link = form.value("link")
+    try:
+        with form.catch_errors():
+            fields = form.parse(NewPasswordForm)
+            await _get_link_user(request, link)
+            return await redeem_link(
+                request,
+                fields.password,
+                lambda session, password_hash: identity.reset_password(
+                    session, link, new_hash=password_hash
+                ),
+            )
+    except NotFound as error:
+        return render_invalid_link(request, error)
+    return await _render_password_form(request, link, form)
+
+
+async def _get_link_user(request: Request, link: str) -> User:
+    async with count_invalid_link(request), open_transaction(request) as session:
+        return await identity.get_password_link_user(session, link)
+
+
+async def _render_password_form(request: Request, link: str, form: forms.Form) -> Response:
+    try:
+        user = await _get_link_user(request, link)
+    except NotFound as error:
+        return render_invalid_link(request, error)
+    return render_private_page(
+        request,
+        "passwords/show.html",
+        status=form.status,
+        form=form,
+        link=link,
+        user=user,
+        min_password_length=identity.MIN_PASSWORD_LENGTH,
+    )
+
+
+class InviteSignupForm(BaseModel):
+    """The new account of an invited user."""
+
+    name: forms.Line
+    password: forms.Secret
+
+
+async def show_invite(request: Request) -> Response:
+    """Show the invite of a link, and how to accept it. Raises TooMany."""
+    return await _render_invite(request, request.query_params.get("token", ""), forms.Form())
+
+
+async def accept_invite_with_new_account(request: Request) -> Response:
+    """Create an account for an invite, and sign its user in. Raises TooMany."""
+    form = await forms.read_form(request)
+    token = form.value("token")
+
+    async def register(session: Session, password_hash: str) -> User:
+        user, _ = await identity.register_with_invite(
+            session, token, name=fields.name, password_hash=password_hash
+        )
+        return user
+
+    try:
+        with form.catch_errors():
+            fields = form.parse(InviteSignupForm)
+            await _get_invite(request, token)
+            return await redeem_link(request, fields.password, register)
+    except NotFound as error:
+        return render_invalid_link(request, error)
+    return await _render_invite(request, token, form)
+
+
+async def accept_invite(request: Request) -> Response:
+    """Accept an invite for the signed-in user, and open the organization. Raises TooMany."""
+    form = await forms.read_form(request)
+    token = form.value("token")
+    try:
+        with form.catch_errors():
+            await _get_invite(request, token)
+            async with open_transaction(request) as session:
+                accepted = await organizations.accept_invite(session, request.user, token)
+                organization_id = accepted.member.organization_id
+                await organizations.switch_organization(session, request.user, organization_id)
+            return RedirectResponse("/", 303)
+    except NotFound as error:
+        return render_invalid_link(request, error)
+    return await _render_invite(request, token, form)
+
+
+async def _get_invite(request: Request, token: str) -> Invite:
+    """Return the invite of a link. Raises NotFound or TooMany."""
+    async with count_invalid_link(request), open_transaction(request) as session:
+        return await organizations.get_open_invite(session, token)
+
+
+async def _render_invite(request: Request, token: str, form: forms.Form) -> Response:
+    try:
+        invite = await _get_invite(request, token)
+    except NotFound as error:
+        return render_invalid_link(request, error)
+    viewer = await current_viewer(request)
+    return render_private_page(
+        request,
+        "invites/show.html",
+        status=form.status,
+        form=form,
+        token=token,
+        invite=invite,
+        user=viewer.user if viewer else None,
+        is_for_user=viewer is not None and organizations.is_invite_for(invite, viewer.user),
+        return_path=quote(f"/invite?token={token}"),
+        min_password_length=identity.MIN_PASSWORD_LENGTH,
+    )

@@ -1,0 +1,130 @@
+"""Sign-in with a password, and sign-out."""
+
+from typing import TypedDict
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.errors import TooMany
+from core.http.client_ip import get_client_ip, rate_limit_network
+from core.http.rate_limiter import RateLimiter
+from core.http.request import STATUS_CODES, get_settings, open_transaction
+from services import identity
+from web.auth import viewer
+from web.auth.viewer import SESSION_COOKIE, current_viewer, set_session_cookie
+from web.ui import forms
+from web.ui.render import render_page
+
+MINUTE = 60  # seconds
+
+
+class SignInForm(BaseModel):
+    """Credentials of a user."""
+
+    email: forms.Line
+    password: forms.Secret
+
+
+class SessionMetadata(TypedDict):
+    """What is stored about the browser of a session, and the lifetime of the session in days."""
+
+    user_agent: str | None
+    ip: str
+    days: int
+
+
+async def show_sign_in(request: Request) -> Response:
+    """Show the form, or redirect a user who is already signed in."""
+    next = safe_next_path(request.query_params.get("next", ""))
+    if await current_viewer(request) is not None:
+        return RedirectResponse(next, 303)
+    return render_sign_in(request, forms.Form(), next)
+
+
+async def sign_in(request: Request) -> Response:
+    """Sign a user in, and redirect to the requested page."""
+    form = await forms.read_form(request)
+    next = safe_next_path(form.value("next"))
+    try:
+        with form.catch_errors(beside="password"):
+            fields = form.parse(SignInForm)
+            secret = await _start_session(request, fields)
+            response = set_session_cookie(request, RedirectResponse(next, 303), secret)
+            return viewer.clear_oidc_cookie(request, response)
+    except TooMany as error:
+        return render_rate_limited(request, form, next, error)
+    return render_sign_in(request, form, next)
+
+
+async def sign_out(request: Request) -> Response:
+    """End the session of this browser."""
+    async with open_transaction(request) as session:
+        await identity.sign_out(session, request.cookies[SESSION_COOKIE])
+    response = RedirectResponse("/sign-in", 303)
+    response.delete_cookie(SESSION_COOKIE)
+    return response
+
+
+def session_metadata(request: Request) -> SessionMetadata:
+    """Return what is stored about the browser of the request."""
+    settings = get_settings(request)
+    ip = get_client_ip(request, settings.trusted_proxies)
+    agent = request.headers.get("User-Agent")
+    return {"user_agent": agent, "ip": ip, "days": settings.session_days}
+
+
+def safe_next_path(path: str) -> str:
+    """Return a path of this site unchanged, and "/" for anything that could leave it.
+
+    Browsers read a backslash as a slash, and ignore tabs and line breaks.
+    """
+    is_local = path.startswith("/") and not path.startswith("//")
+    return path if is_local and path.isprintable() and "\\" not in path else "/"
+
+
+async def _start_session(request: Request, fields: SignInForm) -> str:
+    """Start a session, and return its secret. Only failed attempts count against the limits.
+
+    Raises Unauthorized or TooMany.
+    """
+    browser = session_metadata(request)
+    network = rate_limit_network(browser["ip"])
+    limits: list[tuple[RateLimiter, str]] = [
+        (request.state.rate_limits.sign_ins, f"{network} {fields.email.lower()}"),
+        (request.state.rate_limits.sign_ins_by_address, network),
+    ]
+    for limit, key in limits:
+        limit.check(key)
+    for limit, key in limits:
+        limit.record_hit(key)
+    async with open_transaction(request) as session:
+        stored = await identity.find_stored_password(session, email=fields.email)
+    verified = await identity.verify_credentials(stored, fields.password)
+    async with open_transaction(request) as session:
+        user, secret = await identity.sign_in(session, verified, **browser)
+        if oidc_secret := viewer.read_oidc_secret(request):
+            await identity.connect_pending_identities(session, user, browser=oidc_secret)
+    for limit, key in limits:
+        limit.undo_hit(key)
+    return secret
+
+
+def render_sign_in(request: Request, form: forms.Form, next: str) -> Response:
+    """Render the form, and the link to the provider if there is one."""
+    settings = get_settings(request)
+    provider = settings.oidc_name if settings.oidc_issuer else ""
+    return render_page(
+        request, "sign_in/show.html", status=form.status, form=form, next=next, provider=provider
+    )
+
+
+def render_rate_limited(request: Request, form: forms.Form, next: str, error: TooMany) -> Response:
+    """Render the form after too many attempts."""
+    minutes = -(-error.retry_after // MINUTE)
+    wait = "a minute" if minutes == 1 else f"{minutes} minutes"
+    form.problem = f"That was tried too often. Try again in {wait}."
+    form.status = STATUS_CODES[TooMany]
+    response = render_sign_in(request, form, next)
+    response.headers["Retry-After"] = str(error.retry_after)
+    return response

@@ -1,0 +1,295 @@
+"""Pages of a gateway's agents: linking, unlinking, and synchronization of their files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.errors import AppError, NotFound
+from core.http.request import Session, get_settings, open_transaction
+from core.paging import Paging
+from services import agents, boards, gateways
+from services.gateways import GatewaySummary, LinkDraft, ListedAgent, sync
+from services.gateways.sync import SyncOptions, SyncReport
+from web.agents import setup
+from web.agents.provisioning import list_sync_progress
+from web.agents.setup import offline_threshold
+from web.auth.viewer import current_member
+from web.gateways.presenter import LinkedAgent, build_agent_rows
+from web.gateways.session_views import load_gateway_agents, query_gateway, waits_for_gateway
+from web.gateways.views import (
+    TEMPLATE_FUNCTIONS,
+    FileSyncForm,
+    LinkAgentsForm,
+    build_sync_query,
+    count_gateway_request,
+    gateway_connector,
+    parse_sync_form,
+)
+from web.ui import forms
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+from web.ui.text_display import parse_diff
+
+PER_AGENT_FIELDS = {"name", "gateway_agent_id"}
+"""Fields that each of several linked agents has for itself."""
+
+
+async def show_gateway_agents(request: Request) -> Response:
+    """Show the agents of a gateway; for htmx only the list."""
+    return await _render_gateway_agents(request, forms.Form())
+
+
+async def link_agents(request: Request) -> Response:
+    """Link agents, and show the token of each once."""
+    form = await forms.read_form(request)
+    async with open_transaction(request) as session:
+        summary, _ = await load_gateway_agents(request, session)
+    with form.catch_errors():
+        drafts = _link_drafts(form)
+        gateway_agents, problem = await query_gateway(
+            request, summary, gateways.list_gateway_agents
+        )
+        if gateway_agents is None:
+            form.problem, form.status = problem, 502
+            return await _render_gateway_agents(request, form)
+        async with open_transaction(request) as session:
+            linked = [
+                await _link_agent(request, session, summary, gateway_agents, draft)
+                for draft in drafts
+            ]
+        return await _render_linked(request, summary, linked)
+    return await _render_gateway_agents(request, form)
+
+
+async def unlink_agent(request: Request) -> Response:
+    """Unlink an agent. It continues to run on its gateway."""
+    agent_id = forms.path_id(request, "agent_id")
+    async with open_transaction(request) as session:
+        agent = await agents.get_agent(session, current_member(request), agent_id)
+        if not agent.is_linked or agent.gateway_id != forms.path_id(request, "gateway_id"):
+            raise NotFound("agent_not_found", "There is no such agent on this gateway.")
+        await agents.delete_agent(session, request.user, agent_id)
+    return RedirectResponse(f"/gateways/{agent.gateway_id}/agents?wait=1", 303)
+
+
+def _link_drafts(form: forms.Form) -> list[LinkDraft]:
+    """Return the submitted links. Raises Invalid."""
+    links = form.parse(LinkAgentsForm)
+    return [
+        LinkDraft(
+            gateway_agent_id=id,
+            board_id=links.board_id,
+            is_board_lead=links.kind == "lead",
+            name=form.value(f"name:{id}").strip() or None,
+        )
+        for id in dict.fromkeys(links.agent)
+    ]
+
+
+async def _link_agent(
+    request: Request,
+    session: Session,
+    summary: GatewaySummary,
+    gateway_agents: Sequence[ListedAgent],
+    draft: LinkDraft,
+) -> LinkedAgent:
+    """Link one of several agents. An error about it alone is shown beside it."""
+    member, agents_by_id = (
+        current_member(request),
+        {gateway_agent.id: gateway_agent for gateway_agent in gateway_agents},
+    )
+    try:
+        agent, token = await gateways.link_agent(
+            session, member, summary.gateway, gateway_agents, draft
+        )
+    except AppError as error:
+        if error.field in PER_AGENT_FIELDS:
+            error.field = f"name:{draft.gateway_agent_id}"
+        raise
+    workspace = agents_by_id[draft.gateway_agent_id].workspace
+    handover_text = await setup.render_handover(
+        session,
+        agent,
+        token,
+        base_url=get_settings(request).base_url,
+        workspace=workspace or "",
+    )
+    return LinkedAgent(agent, workspace, token, handover_text)
+
+
+async def _render_gateway_agents(request: Request, form: forms.Form) -> Response:
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_transaction(request) as session:
+        summary, owners = await load_gateway_agents(request, session)
+        summaries = await boards.list_board_summaries(session, current_member(request))
+    options = [(item.board.id, item.board.name) for item in summaries if item.can_write]
+    is_loaded = layout is None or waits_for_gateway(request) or form.is_submitted
+    gateway_agents, problem = (
+        await query_gateway(request, summary, gateways.list_gateway_agents)
+        if is_loaded
+        else (None, "")
+    )
+    context: dict[str, Any] = {
+        "summary": summary,
+        "form": form,
+        "rows": build_agent_rows(gateway_agents or (), owners),
+        "problem": problem,
+        "board_options": options,
+    }
+    if layout is None:
+        return render_part(request, "gateways/_agents.html", **context)
+    more = {"is_loaded": is_loaded, **TEMPLATE_FUNCTIONS}
+    return render_page(
+        request, "gateways/agents.html", layout=layout, status=form.status, **context, **more
+    )
+
+
+async def _render_linked(
+    request: Request, summary: GatewaySummary, linked: Sequence[LinkedAgent]
+) -> Response:
+    layout = await load_layout(request)
+    board_id = linked[0].agent.board_id
+    return render_page(
+        request,
+        "gateways/linked.html",
+        layout=layout,
+        summary=summary,
+        linked=linked,
+        board_id=board_id,
+    )
+
+
+async def show_file_sync(request: Request) -> Response:
+    """Show what a synchronization would write; for htmx only the changes."""
+    form = parse_sync_form(request.query_params)
+    with form.catch_errors():
+        fields = form.parse(FileSyncForm)
+        if is_part_request(request):
+            summary, report = await _compare_files(request, fields.to_options())
+            context: dict[str, Any] = {
+                "summary": summary,
+                "report": report,
+                "form": form,
+                "parse_diff": parse_diff,
+            }
+            return render_part(request, "gateways/_file_changes.html", **context)
+        report = (
+            (await _compare_files(request, fields.to_options()))[1]
+            if waits_for_gateway(request)
+            else None
+        )
+        return await _render_file_sync(request, form, fields, report=report)
+    return await _render_file_sync(request, form, FileSyncForm())
+
+
+async def start_file_sync(request: Request) -> Response:
+    """Start a synchronization, and show the affected agents."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        fields = form.parse(FileSyncForm)
+        started_report = await _write_files(request, fields.to_options())
+        return await _render_file_sync(request, form, fields, started_report=started_report)
+    return await _render_file_sync(request, form, FileSyncForm())
+
+
+async def show_sync_progress(request: Request) -> Response:
+    """Show the provisioning progress of a gateway's agents."""
+    async with open_transaction(request) as session:
+        summary = await gateways.get_gateway_summary(
+            session, current_member(request), forms.path_id(request, "gateway_id")
+        )
+        agent_progress = await list_sync_progress(
+            session,
+            current_member(request),
+            summary.gateway,
+            offline_after=offline_threshold(get_settings(request)),
+        )
+    return render_part(
+        request, "gateways/_sync_progress.html", summary=summary, agent_progress=agent_progress
+    )
+
+
+async def _compare_files(
+    request: Request, options: SyncOptions
+) -> tuple[GatewaySummary, SyncReport]:
+    """Compare the files with the expected content. Nothing is written."""
+    summary, plan = await _prepare_sync(request, options)
+    remote_files = await sync.read_remote_files(
+        gateway_connector(request), summary.gateway, plan.agents
+    )
+    return summary, sync.report_sync(plan, remote_files)
+
+
+async def _write_files(request: Request, options: SyncOptions) -> SyncReport:
+    summary, plan = await _prepare_sync(request, options)
+    connector = gateway_connector(request)
+    report = sync.report_sync(
+        plan, await sync.read_remote_files(connector, summary.gateway, plan.agents)
+    )
+    async with open_transaction(request) as session:
+        report = await sync.request_sync(session, current_member(request), plan, report)
+    return await sync.reset_sessions(connector, plan, report)
+
+
+async def _prepare_sync(
+    request: Request, options: SyncOptions
+) -> tuple[GatewaySummary, sync.SyncPlan]:
+    member, base_url = current_member(request), get_settings(request).base_url
+    async with open_transaction(request) as session:
+        summary = await gateways.get_gateway_summary(
+            session, member, forms.path_id(request, "gateway_id")
+        )
+        count_gateway_request(request, summary)
+        plan = await sync.plan_sync(
+            session,
+            request.state.secret_cipher,
+            member,
+            summary.gateway,
+            options,
+            base_url=base_url,
+        )
+    return summary, plan
+
+
+async def _render_file_sync(
+    request: Request,
+    form: forms.Form,
+    fields: FileSyncForm,
+    *,
+    report: SyncReport | None = None,
+    started_report: SyncReport | None = None,
+) -> Response:
+    layout = await load_layout(request)
+    member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
+    async with open_transaction(request) as session:
+        summary = await gateways.get_gateway_summary(session, member, gateway_id)
+        readable = await boards.list_boards(session, member, Paging(), gateway_id=gateway_id)
+        agent_progress = await list_sync_progress(
+            session,
+            current_member(request),
+            summary.gateway,
+            offline_after=offline_threshold(get_settings(request)),
+        )
+    context: dict[str, Any] = {
+        "summary": summary,
+        "agent_progress": agent_progress,
+        "board_options": [
+            ("", "All on this gateway"),
+            *[(each.id, each.name) for each in readable.items],
+        ],
+        "query": build_sync_query(fields),
+        "report": report,
+        "started_report": started_report,
+        "parse_diff": parse_diff,
+    }
+    return render_page(
+        request,
+        "gateways/sync.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        **context,
+        **TEMPLATE_FUNCTIONS,
+    )

@@ -1,0 +1,273 @@
+"""Pages of gateways: the list, one gateway with its connection checks, and its forms."""
+
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+
+from pydantic import BaseModel, Field, StringConstraints
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.errors import TooMany
+from core.http.request import Session, get_settings, open_transaction
+from core.paging import Paging
+from models import Gateway
+from services import agents, boards, gateways, organizations
+from services.gateways import GatewayDraft
+from services.gateways.sync import SyncOptions
+from web.agents.setup import offline_threshold
+from web.auth.viewer import current_member
+from web.gateways import presenter
+from web.ui import forms
+from web.ui.forms import BlankAsNone, Line, Switch
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+
+TEMPLATE_FUNCTIONS: dict[str, Any] = {
+    "describe_evidence": presenter.describe_status_evidence,
+    "build_checks": presenter.build_checks,
+    "describe_status": presenter.describe_status,
+}
+
+
+async def show_gateways(request: Request) -> Response:
+    """Show all gateways of the organization; for htmx only the list."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_transaction(request) as session:
+        summaries = await gateways.list_gateway_summaries(session, current_member(request))
+    if layout is None:
+        return render_part(
+            request, "gateways/_table.html", summaries=summaries, apart=True, **TEMPLATE_FUNCTIONS
+        )
+    return render_page(
+        request, "gateways/index.html", layout=layout, summaries=summaries, **TEMPLATE_FUNCTIONS
+    )
+
+
+async def show_new_gateway_form(request: Request) -> Response:
+    """Show the form for a new gateway."""
+    return await _render_new_form(request, forms.Form())
+
+
+async def create_gateway(request: Request) -> Response:
+    """Create a gateway, and check the connection. It is stored even if the check fails."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        draft = form.parse(NewGatewayForm).to_draft()
+        async with open_transaction(request) as session:
+            gateway = await gateways.create_gateway(
+                session, current_member(request), gateway_connector(request), draft
+            )
+        await _check_connection_if_allowed(request, gateway)
+        return RedirectResponse(f"/gateways/{gateway.id}", 303)
+    return await _render_new_form(request, form)
+
+
+async def show_gateway(request: Request) -> Response:
+    """Show a gateway and its connection checks; for htmx only its status."""
+    return await _render_gateway(request, forms.Form())
+
+
+async def show_edit_form(request: Request) -> Response:
+    """Show the form that changes a gateway. It does not contain the token."""
+    return await _render_edit_form(request, forms.Form())
+
+
+async def update_gateway(request: Request) -> Response:
+    """Update a gateway, and check the connection if its address or access has changed."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        changes = form.parse(GatewayEditForm).to_changes()
+        async with open_transaction(request) as session:
+            gateway = await gateways.update_gateway(
+                session,
+                current_member(request),
+                gateway_connector(request),
+                forms.path_id(request, "gateway_id"),
+                changes,
+            )
+        if gateway.checks is None:
+            await _check_connection_if_allowed(request, gateway)
+        return RedirectResponse(f"/gateways/{gateway.id}", 303)
+    return await _render_edit_form(request, form)
+
+
+async def check_gateway(request: Request) -> Response:
+    """Check the connection of a gateway now."""
+    async with open_transaction(request) as session:
+        gateway = await gateways.get_gateway(
+            session, current_member(request), forms.path_id(request, "gateway_id")
+        )
+    await _check_connection(request, gateway)
+    if is_part_request(request):
+        return await _render_gateway(request, forms.Form())
+    return RedirectResponse(f"/gateways/{gateway.id}", 303)
+
+
+async def delete_gateway(request: Request) -> Response:
+    """Delete a gateway without boards and agents, and redirect to the list."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            await gateways.delete_gateway(
+                session, current_member(request), forms.path_id(request, "gateway_id")
+            )
+        return RedirectResponse("/gateways", 303)
+    return await _render_gateway(request, form)
+
+
+async def _check_connection(request: Request, gateway: Gateway) -> None:
+    """Check the connection of a gateway, and store the result. Raises TooMany and Conflict."""
+    request.state.rate_limits.gateway_calls.hit(str(gateway.organization_id))
+    result = await gateways.ProbeResult.probe_gateway(gateway_connector(request), gateway)
+    async with open_transaction(request) as session:
+        await gateways.record_user_probe(session, current_member(request), gateway, result)
+
+
+async def _check_connection_if_allowed(request: Request, gateway: Gateway) -> None:
+    """Check the connection unless the rate limit is reached; a worker then checks it soon."""
+    with suppress(TooMany):
+        await _check_connection(request, gateway)
+
+
+async def _render_gateway(request: Request, form: forms.Form) -> Response:
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_transaction(request) as session:
+        context = await _load_gateway(request, session)
+    if layout is None:
+        return render_part(
+            request, "gateways/_overview.html", form.status, **context, **TEMPLATE_FUNCTIONS
+        )
+    context |= TEMPLATE_FUNCTIONS
+    return render_page(
+        request, "gateways/show.html", layout=layout, status=form.status, form=form, **context
+    )
+
+
+async def _load_gateway(request: Request, session: Session) -> dict[str, Any]:
+    """Load a gateway with its boards and agents, as a template context."""
+    member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
+    summary = await gateways.get_gateway_summary(session, member, gateway_id)
+    readable = await boards.list_boards(session, member, Paging(), gateway_id=gateway_id)
+    cards = await agents.list_agent_cards(
+        session,
+        member,
+        gateway_id=gateway_id,
+        offline_after=offline_threshold(get_settings(request)),
+    )
+    token_set_at = await gateways.find_token_set_at(session, summary.gateway)
+    return {
+        "summary": summary,
+        "boards": readable.items,
+        "cards": cards,
+        "token_set_at": token_set_at,
+    }
+
+
+async def _render_new_form(request: Request, form: forms.Form) -> Response:
+    organizations.require_admin(current_member(request))
+    layout = await load_layout(request)
+    return render_page(request, "gateways/new.html", layout=layout, status=form.status, form=form)
+
+
+async def _render_edit_form(request: Request, form: forms.Form) -> Response:
+    layout = await load_layout(request)
+    async with open_transaction(request) as session:
+        gateway = await gateways.get_gateway(
+            session, current_member(request), forms.path_id(request, "gateway_id")
+        )
+        token_set_at = await gateways.find_token_set_at(session, gateway)
+    return render_page(
+        request,
+        "gateways/edit.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        gateway=gateway,
+        token_set_at=token_set_at,
+    )
+
+
+def gateway_connector(request: Request) -> gateways.GatewayConnector:
+    """Return the connector to gateways."""
+    connector: gateways.GatewayConnector = request.state.gateway_connector
+    return connector
+
+
+def count_gateway_request(request: Request, summary: gateways.GatewaySummary) -> None:
+    """Count a request to a gateway unless a worker is connected to it. Raises TooMany."""
+    if summary.status is not gateways.GatewayStatus.CONNECTED:
+        request.state.rate_limits.gateway_calls.hit(str(summary.gateway.organization_id))
+
+
+GatewayUrl = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+FolderPath = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)
+]
+OptionalToken = Annotated[Annotated[str, StringConstraints(max_length=4_000)] | None, BlankAsNone]
+
+
+class NewGatewayForm(BaseModel):
+    """A new gateway and its address."""
+
+    name: Line
+    url: GatewayUrl
+    workspace_root: FolderPath
+    token: OptionalToken = None
+    allow_insecure_tls: Switch = False
+    disable_device_pairing: Switch = False
+
+    def to_draft(self) -> GatewayDraft:
+        """Return the gateway to create."""
+        return GatewayDraft(**self.model_dump())
+
+
+class GatewayEditForm(NewGatewayForm):
+    """Changes of a gateway. A blank token keeps the stored one."""
+
+    without_token: Switch = False
+
+    def to_changes(self) -> dict[str, object]:
+        """Return the changed columns."""
+        changes = self.model_dump(exclude={"token", "without_token"})
+        if self.without_token:
+            return changes | {"token": None}
+        return changes | {"token": self.token} if self.token else changes
+
+
+class LinkAgentsForm(BaseModel):
+    """Agents to link, their board and role. Their names are separate fields."""
+
+    agent: Annotated[list[str], Field(min_length=1, max_length=100)]
+    board_id: UUID
+    kind: Literal["worker", "lead"] = "worker"
+
+
+class FileSyncForm(BaseModel):
+    """The agents whose files are synchronized, and how."""
+
+    board_id: Annotated[UUID | None, BlankAsNone] = None
+    include_main: Switch = False
+    lead_only: Switch = False
+    overwrite: Switch = False
+    rotate_tokens: Switch = False
+    reset_sessions: Switch = False
+
+    def to_options(self) -> SyncOptions:
+        """Return the options as the service takes them."""
+        return SyncOptions(**self.model_dump())
+
+
+def parse_sync_form(query: QueryParams) -> forms.Form:
+    """Return the form from the address; without parameters all agents are selected."""
+    submitted = {name: query.getlist(name) for name in query if name in FileSyncForm.model_fields}
+    return forms.Form(submitted if "asked" in query else {"include_main": ["on"]})
+
+
+def build_sync_query(fields: FileSyncForm) -> str:
+    """Format the form as the query of an address."""
+    parameters = {"asked": "1", "board_id": str(fields.board_id or "")}
+    switches = {name: "on" for name, value in fields.model_dump().items() if value is True}
+    return urlencode(parameters | switches)

@@ -1,0 +1,1 @@
+"""Pages of organizations: members, invites, first steps."""

@@ -1,0 +1,205 @@
+"""Pages with the user's own settings: profile, password, sessions, API tokens."""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.http.request import open_transaction
+from services import identity
+from web.ui import forms, time_format
+from web.ui.forms import TimeZoneName, list_time_zones
+from web.ui.layout import load_layout
+from web.ui.render import render_page
+
+
+class ProfileForm(BaseModel):
+    """Names and time zone of the user."""
+
+    name: forms.OptionalLine = None
+    preferred_name: forms.OptionalLine = None
+    pronouns: forms.OptionalLine = None
+    timezone: TimeZoneName = None
+
+
+class AgentContextForm(BaseModel):
+    """What agents know about the user."""
+
+    notes: forms.OptionalText = None
+    context: forms.OptionalText = None
+
+
+class PasswordChangeForm(BaseModel):
+    """The current and the new password."""
+
+    current: forms.Secret
+    new: forms.Secret
+
+
+class ApiTokenForm(BaseModel):
+    """The name of an API token."""
+
+    name: forms.Line
+
+
+PROFILE_FORMS: dict[str, type[ProfileForm | AgentContextForm]] = {
+    "you": ProfileForm,
+    "known": AgentContextForm,
+}
+
+
+async def show_settings(request: Request) -> Response:
+    """Show the settings."""
+    return await _render_settings(request, forms.Form(), "")
+
+
+async def save_profile(request: Request) -> Response:
+    """Save the profile, or what agents know about the user."""
+    form = await forms.read_form(request)
+    section = "known" if form.value("section") == "known" else "you"
+    with form.catch_errors():
+        fields = form.parse(PROFILE_FORMS[section])
+        async with open_transaction(request) as session:
+            user = await identity.update_profile(
+                session, request.user, fields.model_dump(exclude_unset=True)
+            )
+        return forms.redirect_saved(
+            f"/settings#{section}", time_format.get_time_zone(user.timezone)
+        )
+    return await _render_settings(request, form, section)
+
+
+async def change_password(request: Request) -> Response:
+    """Change the password, and end all other sessions. Raises TooMany."""
+    form = await forms.read_form(request)
+    limit, key = request.state.rate_limits.sign_ins, f"password {request.user.id}"
+    with form.catch_errors():
+        fields = form.parse(PasswordChangeForm)
+        limit.hit(key)
+        async with open_transaction(request) as session:
+            stored = await identity.get_stored_password(session, request.user)
+        verified = await identity.verify_current_password(stored, fields.current)
+        new_hash = await identity.hash_new_password(fields.new, "new")
+        keep = request.auth.sign_in.id
+        async with open_transaction(request) as session:
+            await identity.change_password(
+                session, request.user, verified, new_hash=new_hash, keep=keep
+            )
+        limit.undo_hit(key)
+        return forms.redirect_saved(
+            "/settings#password", time_format.get_time_zone(request.user.timezone)
+        )
+    return await _render_settings(request, form, "password")
+
+
+async def end_session(request: Request) -> Response:
+    """End a session; after the current session redirect to the sign-in page."""
+    sign_in_id = forms.path_id(request, "sign_in_id")
+    async with open_transaction(request) as session:
+        await identity.end_session(session, request.user, sign_in_id)
+    ended_here = sign_in_id == request.auth.sign_in.id
+    return RedirectResponse("/sign-in" if ended_here else "/settings#sessions", 303)
+
+
+async def end_other_sessions(request: Request) -> Response:
+    """End all sessions but the current one."""
+    async with open_transaction(request) as session:
+        keep = request.auth.sign_in.id
+        await identity.end_other_sessions(session, request.user, keep=keep)
+    return RedirectResponse("/settings#sessions", 303)
+
+
+async def create_token(request: Request) -> Response:
+    """Create an API token, and show it once."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        fields = form.parse(ApiTokenForm)
+        async with open_transaction(request) as session:
+            _, token = await identity.create_api_token(session, request.user, name=fields.name)
+        return await _render_settings(request, forms.Form(), "tokens", token=token)
+    return await _render_settings(request, form, "tokens")
+
+
+async def revoke_token(request: Request) -> Response:
+    """Revoke an API token."""
+    token_id = forms.path_id(request, "token_id")
+    async with open_transaction(request) as session:
+        await identity.revoke_api_token(session, request.user, token_id)
+    return RedirectResponse("/settings#tokens", 303)
+
+
+async def _render_settings(
+    request: Request, form: forms.Form, section: str, *, token: str | None = None
+) -> Response:
+    layout = await load_layout(request)
+    async with open_transaction(request) as session:
+        sessions = await identity.list_sessions(session, request.user)
+        tokens = await identity.list_api_tokens(session, request.user)
+    context: dict[str, Any] = {
+        "user": layout.user,
+        "sessions": sessions,
+        "current_session_id": request.auth.sign_in.id,
+        "tokens": tokens,
+        "token": token,
+    }
+    helpers: dict[str, Any] = {
+        "describe_browser": describe_browser,
+        "is_phone": is_phone,
+        "time_zones": list_time_zones(),
+        "local_time": forms.current_clock_time(time_format.get_time_zone(layout.user.timezone)),
+        "min_password_length": identity.MIN_PASSWORD_LENGTH,
+    }
+    return render_page(
+        request,
+        "settings/show.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        blank=forms.Form(),
+        section=section,
+        saved=forms.read_saved_time(request),
+        **context,
+        **helpers,
+    )
+
+
+BROWSERS = (
+    ("Edg(?:e|A|iOS)?/", "Edge"),
+    ("OPR/|Opera", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Vivaldi/", "Vivaldi"),
+    ("Firefox/|FxiOS/", "Firefox"),
+    ("Chrome/|CriOS/|Chromium/", "Chrome"),
+    ("Safari/", "Safari"),
+    ("curl/", "curl"),
+)
+"""Browsers by a pattern in their user agent. Order matters: Edge also contains "Chrome"."""
+
+SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("CrOS", "ChromeOS"),
+    ("Windows", "Windows"),
+    ("Mac OS X|Macintosh", "Mac"),
+    ("Linux|X11", "Linux"),
+)
+
+
+def describe_browser(user_agent: str | None) -> str:
+    """Describe browser and system, such as "Firefox on Linux"."""
+    browser = _first_match(BROWSERS, user_agent) or "A browser"
+    system = _first_match(SYSTEMS, user_agent)
+    return f"{browser} on {system}" if system else browser
+
+
+def is_phone(user_agent: str | None) -> bool:
+    """Return whether the browser runs on a phone."""
+    return bool(re.search("iPhone|Android.*Mobile", user_agent or ""))
+
+
+def _first_match(patterns: tuple[tuple[str, str], ...], user_agent: str | None) -> str:
+    matches = (name for pattern, name in patterns if re.search(pattern, user_agent or ""))
+    return next(matches, "")

@@ -1,0 +1,1 @@
+"""Shared parts of all pages: layout, rendering, forms, formats, icons."""

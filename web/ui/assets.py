@@ -1,0 +1,85 @@
+"""Static files with versioned addresses, and icons from a shared sprite.
+
+The sprite is a separate file, so that a part of a page that is loaded later can use any icon, and
+a browser loads the icons once. After adding an icon, build the sprite again:
+`python -m web.ui.assets`.
+"""
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from markupsafe import Markup
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+STATIC = Path(__file__).parent.parent.parent / "static"
+
+
+@cache
+def asset_url(path: str) -> str:
+    """Return the versioned address of a file in static/. It changes with the content."""
+    print_of_it = hashlib.sha256((STATIC / path).read_bytes()).hexdigest()[:10]
+    return f"/static/{path}?v={print_of_it}"
+
+
+class CachedStaticFiles(StaticFiles):
+    """Serves static/. Versioned addresses can be cached for a year."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Serve a file with its cache lifetime."""
+        response = await super().get_response(path, scope)
+        printed = b"v" in parse_qs(scope["query_string"])
+        kept = "public, max-age=31536000, immutable" if printed else "public, max-age=3600"
+        if response.status_code in (200, 304):
+            response.headers["Cache-Control"] = kept
+        return response
+
+
+ICONS = STATIC / "icons"
+OWN = ICONS / "own"  # our own glyphs: the mark, task statuses, priorities, agents' states
+SPRITE = STATIC / "sprite.svg"
+
+HIDDEN = Markup('aria-hidden="true"')
+
+_NAMES = frozenset(file.stem for folder in (ICONS, OWN) for file in folder.glob("*.svg"))
+_OWN_NAMES = frozenset(file.stem for file in OWN.glob("*.svg"))
+
+
+def render_icon(name: str, css: str = "i", label: str = "", **attributes: str) -> Markup:
+    """Render an icon. Without a label it is decorative, and hidden from screen readers."""
+    if name not in _NAMES:
+        raise LookupError(f"There is no icon {name} in {ICONS}.")
+    symbol = name if name in _OWN_NAMES else f"i-{name}"
+    said = Markup('role="img" aria-label="{}"').format(label) if label else HIDDEN
+    more = Markup().join(
+        Markup(' {}="{}"').format(key.replace("_", "-"), value) for key, value in attributes.items()
+    )
+    drawing = Markup('<svg class="{}"{} {}><use href="{}#{}"/></svg>')
+    return drawing.format(css, more, said, asset_url("sprite.svg"), symbol)
+
+
+def build_sprite() -> str:
+    """Build the sprite with every icon as a symbol."""
+    symbols = [_build_symbol(file, f"i-{file.stem}") for file in sorted(ICONS.glob("*.svg"))]
+    symbols += [_build_symbol(file, file.stem) for file in sorted(OWN.glob("*.svg"))]
+    return "\n".join(['<svg xmlns="http://www.w3.org/2000/svg">', *symbols, "</svg>\n"])
+
+
+def _build_symbol(file: Path, id: str) -> str:
+    drawing = re.search(r"<svg([^>]*)>(.*)</svg>", file.read_text(), re.DOTALL)
+    assert drawing, f"{file} is not a drawing"
+    box = re.search(r'viewBox="([^"]*)"', drawing[1])
+    assert box, f"{file} has no viewBox"
+    lucide = ""
+    if file.parent == ICONS:
+        lucide = ' fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round"'
+    shapes = re.sub(r"\s*\n\s*", "", drawing[2]).strip()
+    return f'<symbol id="{id}" viewBox="{box[1]}"{lucide}>{shapes}</symbol>'
+
+
+if __name__ == "__main__":
+    SPRITE.write_text(build_sprite())

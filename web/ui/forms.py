@@ -1,0 +1,269 @@
+"""Forms: parsing of submitted fields, and error messages for their fields.
+
+A view parses, tries, and shows the form again if it was rejected:
+
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        fields = form.parse(NewThingForm)
+        async with open_transaction(request) as session:
+            thing = await things.create_thing(session, request.user, fields.to_draft())
+        return redirect_to_page(request, "thing", thing_id=thing.id)
+    return await _render_thing(request, form)
+"""
+
+import re
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import tzinfo
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_origin
+from urllib.parse import parse_qs, urlencode
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.clock import now
+from core.errors import (
+    AppError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    TooLarge,
+    Unauthorized,
+    UpstreamError,
+)
+from core.http.request import STATUS_CODES, read_body
+from core.text import is_storable
+from web.ui import forms
+
+MAX_FIELDS = 2_000  # values in one form
+ENCODING = "application/x-www-form-urlencoded"
+CLOCK_TIME = re.compile(r"\d\d:\d\d")
+FORM_ERRORS = (Invalid, Conflict, Forbidden, UpstreamError, TooLarge, Unauthorized)
+
+FormModel = TypeVar("FormModel", bound=BaseModel)
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
+Secret = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
+
+
+def _none_if_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+BlankAsNone = BeforeValidator(_none_if_blank)
+"""Reads a blank field as None: `Annotated[Line | None, BlankAsNone] = None`."""
+
+OptionalLine = Annotated[Line | None, BlankAsNone]
+OptionalText = Annotated[Text | None, BlankAsNone]
+
+Switch = Annotated[bool, BeforeValidator(lambda value: value in ("on", "true", True))]
+"""A checkbox or switch, which is submitted only when it is on."""
+
+ERROR_MESSAGES = {
+    "missing": "Fill this in.",
+    "string_too_short": "Fill this in.",
+    "string_too_long": "At most {max_length:,} characters.",
+    "int_parsing": "Write a whole number.",
+    "int_from_float": "Write a whole number.",
+    "int_parsing_size": "That number is too large.",
+    "greater_than_equal": "At least {ge}.",
+    "less_than_equal": "At most {le}.",
+    "enum": "Choose one of those that are offered.",
+    "literal_error": "Choose one of those that are offered.",
+    "uuid_parsing": "Choose one of those that are offered.",
+    "too_long": "At most {max_length:,}.",
+}
+
+
+class Form:
+    """Submitted values of a form, and the errors of its fields and of the form as a whole.
+
+    Templates call `value`, `selected`, `is_on` and `error`; each takes the value to show before the
+    form is submitted.
+    """
+
+    def __init__(self, values: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.is_submitted = values is not None
+        self.values = dict(values or {})
+        self.errors: dict[str, str] = {}
+        self.problem = ""
+        self.code = ""  # of the error
+        self.status = 200
+
+    def value(self, name: str, before: object = "") -> str:
+        """Return the submitted value of a field."""
+        if self.is_submitted:
+            return (self.values.get(name) or [""])[-1]
+        return "" if before is None else str(before)
+
+    def selected(self, name: str, before: Sequence[str] = ()) -> Sequence[str]:
+        """Return the submitted values of a list field."""
+        return self.values.get(name, []) if self.is_submitted else before
+
+    def is_on(self, name: str, before: bool = False) -> bool:
+        """Return whether a checkbox or switch was on."""
+        return name in self.values if self.is_submitted else before
+
+    def error(self, name: str) -> str:
+        """Return the error of a field, or ""."""
+        return self.errors.get(name, "")
+
+    def parse(self, fields: type[FormModel]) -> FormModel:
+        """Validate the submitted fields. Raises Invalid, and keeps the error of each field."""
+        self._reject_unstorable_text()
+        lists = {name for name, field in fields.model_fields.items() if _is_list(field.annotation)}
+        typed = {name: all if name in lists else all[-1] for name, all in self.values.items()}
+        try:
+            return fields.model_validate(typed)
+        except ValidationError as error:
+            for fault in error.errors(include_url=False):
+                self.errors.setdefault(
+                    str(fault["loc"][0]) if fault["loc"] else "", _error_message(fault)
+                )
+            self.problem = self.errors.pop("", "")
+            raise Invalid("form_invalid", "Some fields need another look.") from None
+
+    @contextmanager
+    def catch_errors(self, beside: str = "") -> Generator[None]:
+        """Keep an error that is about the form, so that the form can be shown again.
+
+        The error is shown beside its field, or beside the field `beside` if it has none, or else
+        for the whole form. NotFound without a field and TooMany are raised for the error page.
+        """
+        try:
+            yield
+        except FORM_ERRORS as error:
+            self._record_error(error, beside)
+        except NotFound as error:
+            if error.field is None:
+                raise
+            self._record_error(error, beside)
+
+    def _record_error(self, error: AppError, beside: str) -> None:
+        self.status, self.code = STATUS_CODES[type(error)], error.code
+        if error.code == "form_invalid":
+            return
+        field = error.field or beside
+        if field:
+            self.errors.setdefault(field, error.message)
+        else:
+            self.problem = error.message
+
+    def _reject_unstorable_text(self) -> None:
+        for name, typed in self.values.items():
+            if not all(is_storable(text) for text in typed):
+                self.errors[name] = "There is a character in it that cannot be stored. Take it out."
+        if self.errors:
+            raise Invalid("form_invalid", "Some fields need another look.")
+
+
+async def read_form(request: Request) -> Form:
+    """Parse the submitted form. Raises Invalid if it is not a form, TooLarge if it is too large."""
+    encoding = request.headers.get("Content-Type", ENCODING).partition(";")[0].strip().lower()
+    if encoding != ENCODING:
+        raise Invalid("not_a_form", f"Send the form as {ENCODING}.")
+    body = await read_body(request)
+    try:
+        values = parse_qs(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError:  # bytes that are no UTF-8, or too many fields
+        raise Invalid("not_a_form", "That form cannot be read.") from None
+    return Form(
+        {name: [_normalize_line_breaks(text) for text in typed] for name, typed in values.items()}
+    )
+
+
+def _normalize_line_breaks(text: str) -> str:
+    """Replace CRLF, which browsers submit, by LF."""
+    return text.replace("\r\n", "\n")
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) in (list, set, tuple, Sequence)
+
+
+def _error_message(fault: ErrorDetails) -> str:
+    """Return the message for a field error."""
+    kind, facts = fault["type"], fault.get("ctx", {})
+    if kind == "value_error":
+        return str(facts["error"])
+    if kind.startswith(("date_", "datetime_")):
+        return "Write a date like 2026-12-24."
+    return ERROR_MESSAGES.get(kind, fault["msg"] + ".").format(**facts)
+
+
+def path_id(request: Request, name: str) -> UUID:
+    """Return an id from the path of the request; the route declares it as `{name:uuid}`."""
+    id: UUID = request.path_params[name]
+    return id
+
+
+def parse_id(text: str | None) -> UUID | None:
+    """Parse an id of an address, or return None."""
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None
+
+
+def parse_number(text: str | None) -> int:
+    """Parse a whole number of an address, or return 0."""
+    text = text or ""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 18 else 0
+
+
+def redirect_saved(path: str, zone: tzinfo) -> Response:
+    """Redirect to a page that shows when it was saved: `/settings#you`."""
+    page, _, section = path.partition("#")
+    return RedirectResponse(
+        f"{page}?{urlencode({'saved': current_clock_time(zone)})}#{section}", 303
+    )
+
+
+def current_clock_time(zone: tzinfo) -> str:
+    """Return the current time of day in a time zone, such as "14:06"."""
+    return f"{now().astimezone(zone):%H:%M}"
+
+
+def read_saved_time(request: Request) -> str:
+    """Return the time of `redirect_saved` that the page shows, or ""."""
+    given = request.query_params.get("saved", "")
+    return given if CLOCK_TIME.fullmatch(given) else ""
+
+
+DEPRECATED_ZONE_PREFIXES = (
+    "Etc/",
+    "SystemV/",
+    "US/",
+    "posix/",
+    "right/",
+)  # of zones that have better ones
+
+
+@cache
+def list_time_zones() -> list[str]:
+    """Return the names of the time zones that a user can select."""
+    known = sorted(available_timezones())
+    return [
+        name for name in known if "/" in name and not name.startswith(DEPRECATED_ZONE_PREFIXES)
+    ] + ["UTC"]
+
+
+def _validate_time_zone(name: str | None) -> str | None:
+    if name is not None and name not in available_timezones():
+        raise ValueError("Choose one from the list, like Europe/Berlin.")
+    return name
+
+
+TimeZoneName = Annotated[forms.OptionalLine, AfterValidator(_validate_time_zone)]
