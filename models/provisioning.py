@@ -29,11 +29,11 @@ class ProvisioningState:
         """Read the stored JSON; missing and malformed parts have their defaults."""
         if not isinstance(stored, Mapping):
             return cls()
-        times = {step: _parse_time(at) for step, at in (stored.get("done_at") or {}).items()}
+        times = {step: _parse_time(at) for step, at in _mapping(stored.get("done_at")).items()}
         return cls(
             is_created_by_us=bool(stored.get("made")),
-            file_digests=stored.get("files") or {},
-            kept_files=tuple(stored.get("kept") or ()),
+            file_digests=_mapping(stored.get("files")),
+            kept_files=tuple(kept) if isinstance(kept := stored.get("kept"), list) else (),
             token_id=stored.get("token"),
             step_times={step: at for step, at in times.items() if at is not None},
             lost_at=_parse_time(stored.get("lost_at")),
@@ -50,6 +50,10 @@ class ProvisioningState:
             "lost_at": self.lost_at and self.lost_at.isoformat(),
         }
         return {key: value for key, value in stored.items() if value}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _parse_time(value: object) -> datetime | None:
