@@ -51,15 +51,18 @@ class GatewayConfig:
     hash: str
 
 
-async def list_agents(client: GatewayClient, *, retry: bool = False) -> list[ListedGatewayAgent]:
-    """Return the agents of a gateway. A list with an unreadable row raises GatewayError.
+async def list_agents(
+    client: GatewayClient, *, retry: bool = False, skip_unreadable: bool = False
+) -> list[ListedGatewayAgent]:
+    """Return the agents of a gateway. An answer without a list raises GatewayError.
 
-    A skipped row would make its agent look as if it were missing.
+    So does an unreadable row, because a skipped row would make its agent look as if it were
+    missing. Callers that only offer agents for selection can skip such rows.
     """
     answer = await _call(client, "agents.list", {}, retry)
     rows = answer.get("agents") if isinstance(answer, Mapping) else None
-    agents = [_parse_agent(row) for row in rows] if isinstance(rows, list) else [None]
-    if None in agents:
+    agents = [_parse_agent(row) for row in rows] if isinstance(rows, list) else []
+    if not isinstance(rows, list) or (None in agents and not skip_unreadable):
         raise GatewayError(ErrorKind.MALFORMED, "The gateway did not list its agents.")
     return [agent for agent in agents if agent is not None]
 

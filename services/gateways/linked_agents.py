@@ -58,7 +58,10 @@ class LinkDraft:
 
 async def list_gateway_agents(client: GatewayClient) -> Sequence[ListedAgent]:
     """Return the agents that a gateway has now. Raises GatewayError."""
-    found = [_parse_agent(one) for one in await gateway_api.list_agents(client, retry=True)]
+    found = [
+        _parse_agent(one)
+        for one in await gateway_api.list_agents(client, retry=True, skip_unreadable=True)
+    ]
     return [agent for agent in found if agent.id]
 
 
