@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +24,7 @@ TASKS_BY_TITLE = {
 }
 
 
-class AgentScript:
+class AgentScript(ABC):
     """Base class of the scripted agents."""
 
     def __init__(self, url: str, token: str, board_id: str, demo_board: DemoBoard) -> None:
@@ -45,9 +46,9 @@ class AgentScript:
                     log.info("a demo agent waits: %s", error)
                 await asyncio.sleep(STEP_INTERVAL * random.uniform(0.6, 1.4))  # noqa: S311
 
+    @abstractmethod
     async def perform_step(self) -> None:
         """Perform one step of the agent's work."""
-        raise NotImplementedError
 
     async def call_api(self, method: str, path: str, **json: Any) -> Any:
         """Call the API and return its JSON; raise HTTPError for an error status."""
