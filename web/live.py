@@ -51,7 +51,7 @@ REQUEST = ("gateway-requests", "agent-{agent}", "rail", "activity")
 RUN = ("runs-{agent}", "runs-{task}")
 ACTIVITY_ONLY = ("activity",)
 
-STALE_PARTS: dict[EventType, tuple[str, ...]] = {
+STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.ORGANIZATION_CREATED: ("organization", "activity"),
     EventType.ORGANIZATION_UPDATED: ("organization", "rail", "activity"),
     EventType.MEMBER_JOINED: PEOPLE,
@@ -235,7 +235,7 @@ def _build_messages(names: Sequence[str], batch: Sequence[Event]) -> Iterator[Se
 def list_stale_parts(event: Event) -> Iterable[str]:
     """Return the names of the parts that an event makes out of date."""
     ids = {"task": event.task_id, "approval": event.approval_id, "agent": event.agent_id}
-    return [name.format(**ids) for name in STALE_PARTS[event.type]]
+    return [name.format(**ids) for name in STALE_PARTS_BY_EVENT[event.type]]
 
 
 def _may_change_rights(batch: Iterable[Event]) -> bool:

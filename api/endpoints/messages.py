@@ -10,7 +10,7 @@ from core.clock import now
 from core.paging import Page
 from models import Agent, Message, MessageState
 from services import messages
-from services.messages import delivery_status
+from services.messages import pending_reasons
 
 STATE_DESCRIPTION = (
     "`queued`: pending; `sent`: the agent's gateway has it, and the turn is not complete; "
@@ -40,7 +40,7 @@ class MessageRead(ResponseModel):
 class WaitRead(ResponseModel):
     """Why a message is pending."""
 
-    reason: delivery_status.PendingReason = Field(
+    reason: pending_reasons.PendingReason = Field(
         description="`agent`: the agent has to fetch it; `gateway_away`; `agent_starting`; "
         "`board_paused`; `gateway_busy`: it is retried; `carrier`: delivery starts soon; "
         "`turn`: the agent is working on it."
@@ -64,7 +64,7 @@ class AgentMessageRead(MessageRead):
 
     @classmethod
     def of(
-        cls, message: Message, delivery_context: delivery_status.DeliveryContext
+        cls, message: Message, delivery_conditions: pending_reasons.DeliveryConditions
     ) -> "AgentMessageRead":
         """Build the model from a message."""
         shown = cls.model_fields.keys() - {"run_id", "waits_for"}
@@ -72,7 +72,7 @@ class AgentMessageRead(MessageRead):
         return cls(
             **{name: getattr(message, name) for name in shown},
             run_id=message.run_id if is_started and message.attempts else None,
-            waits_for=delivery_context.pending_status(message, now()),
+            waits_for=delivery_conditions.pending_status(message, now()),
         )
 
 
@@ -114,11 +114,11 @@ async def list_agent_messages(
     context: RequestContext, agent: Agent, query: MessageFilter
 ) -> Page[AgentMessageRead]:
     """List the messages to an agent, newest first, for users who may read its board."""
-    delivery_context = delivery_status.DeliveryContext.from_agent(agent)
+    delivery_conditions = pending_reasons.DeliveryConditions.from_agent(agent)
     found = await messages.list_agent_messages(
         context.session, agent, query.paging, state=query.state
     )
-    return found.map(lambda message: AgentMessageRead.of(message, delivery_context))
+    return found.map(lambda message: AgentMessageRead.of(message, delivery_conditions))
 
 
 @error_responses(404, 409)
@@ -128,5 +128,5 @@ async def retry_message(
     """Send a failed message again, for admins. A pending message is not changed."""
     message = await messages.retry_message(context.session, context.actor, agent, message_id)
     return AgentMessageRead.of(
-        message, await delivery_status.load_delivery_context(context.session, agent)
+        message, await pending_reasons.load_delivery_conditions(context.session, agent)
     )

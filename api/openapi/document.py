@@ -29,7 +29,7 @@ from api.openapi.parameters import (
     list_request_headers,
 )
 from services.gateways.runs import RunPhase
-from services.messages import delivery_status
+from services.messages import pending_reasons
 
 TITLE = "Mission Control API"
 VERSION = "0.1.0"
@@ -73,7 +73,7 @@ ignored.
 
 
 ENUM_COMPONENTS: Mapping[type, str] = {
-    delivery_status.PendingReason: "Reason",
+    pending_reasons.PendingReason: "Reason",
     RunPhase: "Phase",
 }
 """Component names of enums whose class has another name."""

@@ -19,7 +19,7 @@ class QueryPart(Generic[Item]):
     build: Callable[[Sequence[Any]], Item]
 
 
-async def run_combined(session: AsyncSession, *parts: QueryPart[Any]) -> list[list[Any]]:
+async def run_in_one_statement(session: AsyncSession, *parts: QueryPart[Any]) -> list[list[Any]]:
     """Run all queries in one statement; return the results of each, in the order of its query."""
     tables = [_number_rows(index, part.query) for index, part in enumerate(parts)]
     columns = [

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import CTE, ScalarSelect, Select, Subquery, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.combined_query import run_combined
+from core.db.combined_query import run_in_one_statement
 from models import Actor, Agent, Board, BoardGroup, Priority, Status, Tag, TagAssignment, Task, User
 from services import agents, approvals, memory, tasks
 from services.boards.access import visible_boards_query
@@ -36,7 +36,7 @@ class BoardSnapshot:
 
 async def load_board_snapshot(session: AsyncSession, board: Board) -> BoardSnapshot:
     """Load the snapshot of a board in one statement. The caller checks the read permission."""
-    all_tasks, all_agents, newest_approvals, chat, [pending] = await run_combined(
+    all_tasks, all_agents, newest_approvals, chat, [pending] = await run_in_one_statement(
         session,
         tasks.board_tasks_query(board),
         agents.newest_agents_query(board),

@@ -1,7 +1,7 @@
 """Messages to agents: an outbox that agents empty themselves, or a worker delivers to a gateway.
 
 Other domains call `enqueue_messages`; `templates` renders the texts. The modules `coordination` and
-`delivery_status` are imported directly, because they use domains that use this one.
+`pending_reasons` are imported directly, because they use domains that use this one.
 """
 
 from services.messages import templates

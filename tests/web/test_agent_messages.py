@@ -8,7 +8,7 @@ from core.clock import now
 from models import DesiredState, EventType, Message, MessageState
 from services import messages
 from tests.support.world import make_gateway, make_main_agent, make_message
-from web.live import STALE_PARTS
+from web.live import STALE_PARTS_BY_EVENT
 
 HTMX = {"HX-Request": "true"}
 TASK = """TASK ASSIGNED
@@ -120,10 +120,10 @@ async def test_every_change_of_a_message_makes_the_part_stale(alice, world, addr
     assert f"agent-{world.worker.id} from:body" in trigger
     for type in EventType:
         if type.startswith("message."):
-            assert "agent-{agent}" in STALE_PARTS[type]
+            assert "agent-{agent}" in STALE_PARTS_BY_EVENT[type]
     assert "boards from:body" in trigger
     for type in (EventType.BOARD_PAUSED, EventType.BOARD_RESUMED):
-        assert "boards" in STALE_PARTS[type]
+        assert "boards" in STALE_PARTS_BY_EVENT[type]
 
 
 async def test_an_admin_sees_the_messages_to_a_gateway_agent(

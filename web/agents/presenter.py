@@ -16,8 +16,8 @@ from services.agents import AgentCard, AgentState, StatusSource
 from services.gateways import requests, runs
 from services.gateways.requests import RequestDetail
 from services.gateways.runs import RunPhase
-from services.messages import delivery_status
-from services.messages.delivery_status import DeliveryContext
+from services.messages import pending_reasons
+from services.messages.pending_reasons import DeliveryConditions
 from web.ui.avatars import EMOJI_ICONS
 from web.ui.time_format import reader_zone
 
@@ -135,7 +135,7 @@ class MessageRow:
     reason: str  # why it is waiting, or why it failed
 
     @classmethod
-    def from_message(cls, message: Message, context: DeliveryContext) -> "MessageRow":
+    def from_message(cls, message: Message, context: DeliveryConditions) -> "MessageRow":
         """Build the row of a message."""
         kind, wait = message.kind, context.pending_status(message, now())
         return cls(
@@ -154,7 +154,7 @@ class MessageRow:
 
 async def load_messages(session: Session, agent: Agent) -> dict[str, Any]:
     """Load the latest messages to an agent and their total number, as a template context."""
-    context = await delivery_status.load_delivery_context(session, agent)
+    context = await pending_reasons.load_delivery_conditions(session, agent)
     found = await messages.list_agent_messages(session, agent, Paging(limit=MAX_MESSAGES))
     rows = found.map(lambda message: MessageRow.from_message(message, context))
     return {"message_rows": rows.items, "message_count": rows.total}

@@ -190,7 +190,7 @@ class ReconcilePass:
             await self._record_outcome(one, bundle)
             return
         async with self._open_transaction() as session:
-            columns = state_machine.next_step(one.agent, self._clock()).columns
+            columns = state_machine.complete_step(one.agent, self._clock()).columns
             if await store.compare_and_set(session, one.agent, columns) is not None:
                 message = events.wake_message(one.agent, bundle.first_message)
                 await messages.enqueue_messages(session, [message])
@@ -199,7 +199,7 @@ class ReconcilePass:
         """Continue if a woken agent has checked in; otherwise wake it again or fail."""
         agent, moment = one.agent, self._clock()
         is_back = state_machine.has_checked_in(agent)
-        follow = state_machine.next_step if is_back else state_machine.retry_wake_or_fail
+        follow = state_machine.complete_step if is_back else state_machine.retry_wake_or_fail
         await self._apply(agent, follow(agent, moment))
 
     async def _remove(self, one: DueAgent, roster: AgentRoster) -> None:
@@ -249,7 +249,7 @@ class ReconcilePass:
         """Record the outcome of a step: continue, or schedule a retry."""
         moment = self._clock()
         if isinstance(outcome, StepDone):
-            transition = state_machine.next_step(one.agent, moment, is_paused=one.is_paused)
+            transition = state_machine.complete_step(one.agent, moment, is_paused=one.is_paused)
             state = state_machine.with_step_time(one.agent, outcome.state, moment)
             await self._apply(one.agent, transition.with_columns(provisioning_state=state))
         elif isinstance(outcome, StepFailure):

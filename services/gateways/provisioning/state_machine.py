@@ -132,8 +132,8 @@ def may_still_be_created(agent: Agent, moment: datetime) -> bool:
     return moment < deadline - STEP_TIMEOUTS[ProvisioningStep.REMOVE] + CREATION_TIMEOUT
 
 
-def next_step(agent: Agent, moment: datetime, *, is_paused: bool = False) -> Transition:
-    """Continue after a completed step. Agents of a paused board are not woken."""
+def complete_step(agent: Agent, moment: datetime, *, is_paused: bool = False) -> Transition:
+    """Return the transition after the current step. Agents of a paused board are not woken."""
     assert agent.step is not None
     done: ColumnChanges = {"provision_failure": None}
     event = EventType.AGENT_SYNCED if agent.provision_failure else None

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from models import Agent, DesiredState, Gateway, Message, MessageState, ProvisioningStep
-from services.messages import delivery_status
-from services.messages.delivery_status import DeliveryContext, PendingReason
+from services.messages import pending_reasons
+from services.messages.pending_reasons import DeliveryConditions, PendingReason
 from tests.support.world import World, make_gateway, make_message, make_world
 
 MOMENT = now()
@@ -40,13 +40,13 @@ def make_pending_message(content: str = "BOARD CHAT\nHello.", **fields: Any) -> 
     return make_message(WORLD.worker, content, **(defaults | fields))
 
 
-def reason(message: Message, context: DeliveryContext) -> str | None:
+def reason(message: Message, context: DeliveryConditions) -> str | None:
     status = context.pending_status(message, MOMENT)
     return status.reason if status else None
 
 
 def test_without_a_gateway_a_message_is_pending_for_its_agent() -> None:
-    status = DeliveryContext(WORLD.worker).pending_status(make_pending_message(), MOMENT)
+    status = DeliveryConditions(WORLD.worker).pending_status(make_pending_message(), MOMENT)
     assert status
     assert (status.reason, status.since) == (PendingReason.AGENT, SINCE)
 
@@ -56,14 +56,14 @@ def test_a_finished_message_has_no_pending_status() -> None:
         assert (
             reason(
                 make_pending_message(state=state),
-                DeliveryContext(make_gateway_agent(), make_connected_gateway()),
+                DeliveryConditions(make_gateway_agent(), make_connected_gateway()),
             )
             is None
         )
 
 
 def test_the_status_says_why_and_since_when_a_gateway_is_away() -> None:
-    away = DeliveryContext(
+    away = DeliveryConditions(
         make_gateway_agent(),
         make_connected_gateway(checks=[make_check("failed")]),
         paused_at=MOMENT,
@@ -84,9 +84,9 @@ def test_the_status_says_why_and_since_when_a_gateway_is_away() -> None:
     ],
 )
 def test_the_status_says_that_no_worker_is_connected(fields: dict[str, Any]) -> None:
-    status = DeliveryContext(make_gateway_agent(), make_connected_gateway(**fields)).pending_status(
-        make_pending_message(), MOMENT
-    )
+    status = DeliveryConditions(
+        make_gateway_agent(), make_connected_gateway(**fields)
+    ).pending_status(make_pending_message(), MOMENT)
     assert status
     assert status.reason is PendingReason.GATEWAY_AWAY
     assert "worker" in status.sentence
@@ -102,12 +102,12 @@ def test_a_message_is_pending_while_its_agent_starts() -> None:
     ):
         agent = make_gateway_agent(**fields)
         assert (
-            reason(make_pending_message(), DeliveryContext(agent, make_connected_gateway()))
+            reason(make_pending_message(), DeliveryConditions(agent, make_connected_gateway()))
             == PendingReason.AGENT_STARTING
         )
     linked = make_gateway_agent(desired_state=None, is_linked=True, listed_at=SINCE)
     assert (
-        reason(make_pending_message(), DeliveryContext(linked, make_connected_gateway()))
+        reason(make_pending_message(), DeliveryConditions(linked, make_connected_gateway()))
         == PendingReason.WORKER
     )
 
@@ -115,7 +115,7 @@ def test_a_message_is_pending_while_its_agent_starts() -> None:
 def test_the_status_says_why_an_agent_was_not_provisioned() -> None:
     failure = {"step": "create", "code": "rejected", "reason": "The disk is full."}
     agent = make_gateway_agent(observed_generation=0, provision_failure=failure)
-    status = DeliveryContext(agent, make_connected_gateway()).pending_status(
+    status = DeliveryConditions(agent, make_connected_gateway()).pending_status(
         make_pending_message(), MOMENT
     )
     assert status
@@ -123,7 +123,7 @@ def test_the_status_says_why_an_agent_was_not_provisioned() -> None:
 
 
 def test_on_a_paused_board_all_messages_except_commands_are_pending() -> None:
-    paused = DeliveryContext(make_gateway_agent(), make_connected_gateway(), paused_at=SINCE)
+    paused = DeliveryConditions(make_gateway_agent(), make_connected_gateway(), paused_at=SINCE)
     assert reason(make_pending_message(), paused) == PendingReason.BOARD_PAUSED
     assert reason(make_pending_message("/pause"), paused) == PendingReason.WORKER
     assert reason(make_pending_message(state=MessageState.SENT), paused) == PendingReason.TURN
@@ -134,7 +134,7 @@ def test_the_status_contains_the_error_of_a_busy_gateway() -> None:
     busy = make_pending_message(
         last_error="Model catalog is not ready", next_attempt_at=later, attempts=3
     )
-    status = DeliveryContext(make_gateway_agent(), make_connected_gateway()).pending_status(
+    status = DeliveryConditions(make_gateway_agent(), make_connected_gateway()).pending_status(
         busy, MOMENT
     )
     assert status
@@ -150,12 +150,16 @@ async def test_the_context_has_the_gateway_and_the_pause_of_the_board(
     await session.flush()
     world.board.paused_at = SINCE
     worker = world.worker
-    assert await delivery_status.load_delivery_context(session, worker) == DeliveryContext(worker)
+    assert await pending_reasons.load_delivery_conditions(session, worker) == DeliveryConditions(
+        worker
+    )
     worker.gateway_id = gateway.id
-    assert await delivery_status.load_delivery_context(session, worker) == DeliveryContext(worker)
+    assert await pending_reasons.load_delivery_conditions(session, worker) == DeliveryConditions(
+        worker
+    )
     worker.desired_state = DesiredState.RUNNING
     session.add_all([worker, world.board])
     await session.flush()
-    assert await delivery_status.load_delivery_context(session, worker) == DeliveryContext(
+    assert await pending_reasons.load_delivery_conditions(session, worker) == DeliveryConditions(
         worker, gateway, SINCE
     )

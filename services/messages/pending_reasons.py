@@ -1,4 +1,4 @@
-"""The delivery status of an agent's messages: what a pending message waits for."""
+"""Why a pending message is not delivered yet, for users: gateway, agent, board, or turn."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,7 +34,7 @@ class PendingStatus:
 
 
 @dataclass(frozen=True)
-class DeliveryContext:
+class DeliveryConditions:
     """An agent, with what determines the delivery of its messages.
 
     The gateway is None if the agent fetches its messages itself.
@@ -45,7 +45,7 @@ class DeliveryContext:
     paused_at: datetime | None = None
 
     @classmethod
-    def from_agent(cls, agent: Agent) -> "DeliveryContext":
+    def from_agent(cls, agent: Agent) -> "DeliveryConditions":
         """Build the context of an agent that was loaded with its gateway and its board."""
         if agent.gateway is None or not (agent.desired_state or agent.is_linked):
             return cls(agent)
@@ -72,13 +72,13 @@ class DeliveryContext:
         return PendingStatus(PendingReason.BOARD_PAUSED, self.paused_at, sentence)
 
 
-async def load_delivery_context(session: AsyncSession, agent: Agent) -> DeliveryContext:
+async def load_delivery_conditions(session: AsyncSession, agent: Agent) -> DeliveryConditions:
     """Load the context of an agent that was loaded without its gateway and its board."""
     if agent.gateway_id is None or not (agent.desired_state or agent.is_linked):
-        return DeliveryContext(agent)
+        return DeliveryConditions(agent)
     query = select(Gateway, Board.paused_at).outerjoin(Board, Board.id == agent.board_id)
     row = (await session.execute(query.where(Gateway.id == agent.gateway_id))).one_or_none()
-    return DeliveryContext(agent, *row) if row else DeliveryContext(agent)
+    return DeliveryConditions(agent, *row) if row else DeliveryConditions(agent)
 
 
 def _gateway_status(gateway: Gateway, moment: datetime) -> PendingStatus | None:
