@@ -1,0 +1,230 @@
+"""Decisions are finalized by the worker, with real commits and several workers."""
+
+import asyncio
+import signal
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import func, select, text, update
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from core.clock import now
+from core.db.listen import PostgresListener
+from models import (
+    Approval,
+    ApprovalStatus,
+    Board,
+    EventType,
+)
+from services import approvals
+from tests.support.worker_harness import (
+    APPROVED,
+    NOTIFIED_ONLY,
+    ROOT,
+    approve,
+    are_approved,
+    count_events,
+    is_listening,
+    request_approvals,
+    running_worker,
+    start_worker_process,
+    until,
+)
+
+
+@asynccontextmanager
+async def listening_for_decisions(settings):
+    """Give an event that is set when an approval has been decided."""
+    listener = PostgresListener()
+    listening = asyncio.create_task(listener.listen(settings.dsn))
+    try:
+        with listener.subscribe(approvals.DECISIONS_TOPIC) as notified:
+            await asyncio.wait_for(listener.connected.wait(), 5)
+            notified.clear()
+            yield notified
+    finally:
+        listening.cancel()
+        await asyncio.wait({listening})
+
+
+async def test_a_decision_wakes_the_workers_only_if_it_is_committed(
+    isolated_settings, isolated_transaction, isolated_world
+) -> None:
+    """A27.6, W-42."""
+    [id] = await request_approvals(isolated_transaction, isolated_world)
+    async with listening_for_decisions(isolated_settings) as notified:
+        async with isolated_transaction() as session:
+            await approvals.decide_with_undo(
+                session, isolated_world.alice, id, status=APPROVED, undo_seconds=5
+            )
+            assert await approvals.find_next_finalization(session) is not None
+            await session.rollback()
+        async with isolated_transaction() as session:
+            assert await approvals.find_next_finalization(session) is None
+        assert not notified.is_set()
+        await approve(isolated_transaction, isolated_world, id, undo_seconds=5)
+        await asyncio.wait_for(notified.wait(), 5)
+    async with isolated_transaction() as session:
+        assert await approvals.find_next_finalization(session) is not None
+
+
+async def test_the_next_finalization_is_that_of_the_earliest_decision(
+    isolated_transaction, isolated_world
+) -> None:
+    first, second, third, _ = await request_approvals(isolated_transaction, isolated_world, count=4)
+    async with isolated_transaction() as session:
+        await session.execute(text("select pg_sleep(0.01)"))
+        decided_at = now()  # later than the start of the transaction
+        await approvals.decide_with_undo(
+            session, isolated_world.alice, first, status=APPROVED, undo_seconds=5
+        )
+        expected = (await session.get_one(Approval, first)).finalizes_at
+        assert decided_at + timedelta(seconds=5) <= expected
+    await approve(isolated_transaction, isolated_world, second, undo_seconds=60)
+    await approve(isolated_transaction, isolated_world, third, undo_seconds=0)
+    async with isolated_transaction() as session:
+        assert await approvals.find_next_finalization(session) == expected
+
+
+async def test_removing_the_job_queue_loses_no_pending_finalization(
+    isolated_settings, isolated_transaction, isolated_world
+) -> None:
+    """The job of the former queue only named a board; the approval itself says what is due."""
+    [id] = await request_approvals(isolated_transaction, isolated_world)
+    await approve(isolated_transaction, isolated_world, id, undo_seconds=0.1)
+    queued = (
+        "insert into pgqueuer (priority, status, entrypoint, payload)"
+        " values (0, 'queued', 'settle_approvals', '{}')"
+    )
+    await migrate(isolated_settings.sqlalchemy_url, command.downgrade, "0023")
+    async with isolated_transaction() as session:
+        await session.execute(text(queued))
+    await migrate(isolated_settings.sqlalchemy_url, command.upgrade, "head")
+    async with isolated_transaction() as session:
+        left = "select count(*) from pg_class where relname like '%pgqueuer%'"
+        assert await session.scalar(text(left)) == 0
+        left = "select count(*) from pg_proc where proname like '%pgqueuer%'"
+        assert await session.scalar(text(left)) == 0
+        left = "select count(*) from pg_type where typname like '%pgqueuer%'"
+        assert await session.scalar(text(left)) == 0
+    async with running_worker(isolated_settings, intervals=NOTIFIED_ONLY):
+        await until(are_approved(isolated_transaction, id), seconds=5)
+
+
+async def migrate(url, run, revision):
+    engine = create_async_engine(url, poolclass=NullPool)
+    config = Config(toml_file=ROOT / "pyproject.toml")
+
+    def run_with(connection):
+        config.attributes["connection"] = connection
+        run(config, revision)
+
+    async with engine.begin() as connection:
+        await connection.run_sync(run_with)
+    await engine.dispose()
+
+
+async def test_a_decision_is_finalized_when_its_undo_time_is_over(
+    isolated_settings, isolated_transaction, isolated_world
+) -> None:
+    [id] = await request_approvals(isolated_transaction, isolated_world)
+    async with running_worker(isolated_settings, intervals=NOTIFIED_ONLY):
+        await approve(isolated_transaction, isolated_world, id)
+        async with isolated_transaction() as session:
+            approval = await session.get_one(Approval, id)
+        assert approval.status is ApprovalStatus.PENDING
+        due_at = approval.finalizes_at
+        await until(are_approved(isolated_transaction, id), seconds=5)
+    async with isolated_transaction() as session:
+        approval = await session.get_one(Approval, id)
+        assert approval.resolved_at >= due_at
+
+
+async def test_two_workers_finalize_each_decision_once(
+    isolated_settings, isolated_transaction, isolated_world
+) -> None:
+    ids = await request_approvals(isolated_transaction, isolated_world, count=40)
+    async with running_worker(isolated_settings), running_worker(isolated_settings):
+        for id in ids:
+            await approve(isolated_transaction, isolated_world, id, undo_seconds=0.05)
+        await until(are_approved(isolated_transaction, *ids))
+    assert await count_events(isolated_transaction, EventType.APPROVAL_APPROVED) == 40
+
+
+async def test_the_work_of_a_killed_worker_is_done_by_the_next(
+    isolated_settings, isolated_transaction, isolated_world
+) -> None:
+    """W-42. The first worker is killed in its transaction, while it waits to record the event."""
+    [id] = await request_approvals(isolated_transaction, isolated_world)
+    process = await start_worker_process(isolated_settings)
+    await until(is_listening(isolated_settings))
+    await approve(isolated_transaction, isolated_world, id, undo_seconds=1)
+
+    async def is_waiting_for_a_lock():
+        async with isolated_transaction() as session:
+            waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+            return await session.scalar(text(waits + " and datname = current_database()")) > 0
+
+    async with isolated_transaction() as session:
+        key = func.hashtextextended(str(isolated_world.tern.id), 0)
+        await session.execute(select(func.pg_advisory_xact_lock(key)))
+        await until(is_waiting_for_a_lock)
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    assert not await are_approved(isolated_transaction, id)()
+
+    async with running_worker(isolated_settings):
+        await until(are_approved(isolated_transaction, id))
+    assert await count_events(isolated_transaction, EventType.APPROVAL_APPROVED) == 1
+
+
+async def test_a_board_that_cannot_be_finalized_does_not_stop_the_others(
+    isolated_settings, isolated_transaction, isolated_world, caplog, monkeypatch
+) -> None:
+    """W-42. The failure is logged, and tried again."""
+    world = isolated_world
+    first, second = await request_approvals(isolated_transaction, world, count=2)
+    async with isolated_transaction() as session:
+        moved = update(Approval).where(Approval.id == second)
+        await session.execute(moved.values(board_id=world.garden.id))
+    broken_id = min(world.board.id, world.garden.id)
+    finalize, attempts = approvals.finalize_due_approvals, []
+
+    async def finalize_or_fail(session, *, board_id=None, **options):
+        if board_id == broken_id and len(attempts) < 2:
+            attempts.append(board_id)
+            raise ValueError("badly formed")
+        return await finalize(session, board_id=board_id, **options)
+
+    monkeypatch.setattr(approvals, "finalize_due_approvals", finalize_or_fail)
+    async with running_worker(isolated_settings, intervals=NOTIFIED_ONLY):
+        await approve(isolated_transaction, world, first, undo_seconds=0.1)
+        await approve(isolated_transaction, world, second, undo_seconds=0.1)
+        await until(are_approved(isolated_transaction, first, second))
+    failures = [one for one in caplog.records if "badly formed" in str(one.exc_info)]
+    assert len(failures) == 2
+
+
+async def test_a_board_that_stays_locked_does_not_stop_the_others(
+    isolated_settings, isolated_transaction, isolated_world, monkeypatch
+) -> None:
+    monkeypatch.setattr("worker.periodic._SET_LOCK_TIMEOUT", text("set local lock_timeout = '60s'"))
+    world = isolated_world
+    [here] = await request_approvals(isolated_transaction, world)
+    [existing] = await request_approvals(isolated_transaction, world)
+    async with isolated_transaction() as session:
+        due = {"decided_status": APPROVED, "finalizes_at": now(), "decided_at": now()}
+        await session.execute(update(Approval).values(**due))
+        moved = update(Approval).where(Approval.id == existing)
+        await session.execute(moved.values(board_id=world.garden.id))
+    async with isolated_transaction() as session:
+        first = min(world.board.id, world.garden.id)
+        await session.execute(select(Board).where(Board.id == first).with_for_update())
+        async with running_worker(isolated_settings):
+            other = existing if first == world.board.id else here
+            await until(are_approved(isolated_transaction, other))
+    async with running_worker(isolated_settings):
+        await until(are_approved(isolated_transaction, here, existing))
