@@ -24,10 +24,19 @@ def model() -> Iterator[FakeLlm]:
 
 
 @pytest.fixture(scope="session")
-def real_gateway(model: FakeLlm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealGateway]:
-    """A real gateway. It takes about 12 s to start, so each process starts one for all its files.
+def shared_gateway(
+    model: FakeLlm, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealGateway]:
+    """A real gateway, one per process because it takes about 12 s to start."""
+    with run_real_gateway(tmp_path_factory.mktemp("gateway"), model=model.url) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def real_gateway(shared_gateway: RealGateway) -> RealGateway:
+    """The shared gateway, which a test of another file may have restarted.
 
     A test uses only its own sessions and agents, and leaves the gateway running.
     """
-    with run_real_gateway(tmp_path_factory.mktemp("gateway"), model=model.url) as gateway:
-        yield gateway
+    shared_gateway.wait_until_ready()
+    return shared_gateway

@@ -91,7 +91,18 @@ class AgentSession:
 
     async def restart_gateway(self) -> None:
         """Restart the gateway and wait until it responds again."""
+        await self.request_restart()
+        await self.wait_restarted()
+
+    async def request_restart(self) -> None:
+        """Request a restart, which happens after the current turns of its agents."""
         await self.client.call_with_retry("gateway.restart.request", {"reason": "test"})
+
+    async def wait_restarted(self) -> None:
+        """Wait until the connection is lost and the gateway responds again.
+
+        Call no other method of the client between the request and this.
+        """
         async with asyncio.timeout(2 * TIMEOUT):
             while self.client.is_connected:
                 await asyncio.sleep(0.05)
@@ -234,13 +245,12 @@ async def test_messages_are_delivered_in_order_despite_a_restart(
             await post.enqueue(content, to=agent)
             if content == contents[3] and agent is agents[0]:
                 await wait_for_model_turn(model, contents[0])
-                await agent_session.client.call_with_retry(
-                    "gateway.restart.request", {"reason": "test"}
-                )
+                await agent_session.request_restart()
         for agent in agents:
             await post.wait_for_states(
                 *[MessageState.ACKNOWLEDGED] * 6, agent=agent, seconds=4 * TIMEOUT
             )
+    await agent_session.wait_restarted()  # it may be later than all messages
     for agent in agents:
         params = {"sessionKey": session_key_of(agent), "limit": 200}
         history = (

@@ -58,7 +58,19 @@ class RealGateway:
                 stdout=output,
                 stderr=output,
             )
-        _wait_until_ready(self.process, self.port, self.state_dir)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the gateway accepts calls, also while it restarts itself."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            if self.process is None or self.process.poll() is not None:
+                break
+            if _is_ready(self.port):
+                return
+            time.sleep(0.25)
+        output = (self.state_dir / "output").read_text()[-4000:]
+        raise RuntimeError(f"the gateway is not ready:\n{output}")
 
     def request_stop(self) -> None:
         """Request a stop, which happens after the current turns of its agents."""
@@ -210,19 +222,12 @@ def _config(state: Path, port: int, token: str, url: str) -> dict[str, Any]:
     }
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, state: Path) -> None:
-    until = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            pass
-        time.sleep(0.25)
-    raise RuntimeError(f"the gateway did not start:\n{(state / 'output').read_text()[-4000:]}")
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def _find_free_port() -> int:
