@@ -58,11 +58,8 @@ class CheckedPage:
         await expect(page.locator("h1")).to_have_count(1)
         for theme, rules in THEMES.items():
             await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-            assert await list_axe_violations(page, *rules) == [], (
-                page.url,
-                page.viewport_size,
-                theme,
-            )
+            violations = await list_axe_violations(page, *rules)
+            assert violations == [], (violations, page.url, page.viewport_size, theme)
         assert not await overflows_horizontally(page), (page.url, page.viewport_size)
         complaints, self.errors = self.errors, []
         if status >= 400:  # the browser logs the status of the page
