@@ -16,6 +16,8 @@ FieldCheck: TypeAlias = Callable[[object, str], Any]
 
 ALLOWED_YEARS = range(2, 9999)  # years that can be represented in every time zone
 MAX_INTEGER = 2**31 - 1  # maximum of PostgreSQL's type integer
+MAX_NAME_LENGTH = 200  # characters of names, slugs and other single lines
+MAX_TEXT_LENGTH = 100_000  # characters of descriptions, comments and other texts
 MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 
 

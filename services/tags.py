@@ -16,6 +16,7 @@ from core.errors import Conflict, Invalid, NotFound
 from core.paging import Page, Paging, fetch_page_of_rows
 from core.text import slugify
 from core.validation import (
+    MAX_NAME_LENGTH,
     FieldCheck,
     nonblank_text,
     optional,
@@ -27,7 +28,6 @@ from models import Board, EventType, Member, Tag, TagAssignment, Task, new_id
 from services import events, organizations
 
 DEFAULT_COLOR = "9e9e9e"  # grey
-MAX_NAME_LENGTH = 200  # characters; also for a slug
 MAX_DESCRIPTION_LENGTH = 20_000  # characters
 
 HEX_COLOR = re.compile("[0-9a-f]{6}")

@@ -26,7 +26,6 @@ from services import approvals
 Score = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Ids = Annotated[list[UUID], Field(max_length=MAX_IDS)]
 Note = Annotated[str, Field(max_length=approvals.MAX_TEXT_LENGTH)]
-MAX_DECISIONS = 200  # decisions
 NOTE_DESCRIPTION = "The reason. It is also posted as a comment on the first task of the approval."
 
 
@@ -149,7 +148,7 @@ class Decisions(RequestModel):
         "note": "Go ahead.",
     }
 
-    ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_DECISIONS)]
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=approvals.MAX_DECISIONS)]
     status: Literal["approved", "rejected"]
     note: Note | None = Field(default=None, description=NOTE_DESCRIPTION)
 

@@ -16,10 +16,8 @@ from pydantic import (
 
 from core.clock import to_utc
 from core.paging import MAX_PAGE_SIZE, Paging
-from core.validation import ALLOWED_YEARS, MAX_INTEGER
+from core.validation import ALLOWED_YEARS, MAX_INTEGER, MAX_NAME_LENGTH, MAX_TEXT_LENGTH
 
-MAX_NAME_LENGTH = 200  # characters
-MAX_TEXT_LENGTH = 100_000
 MAX_IDS = 1_000  # in one list of a request
 
 

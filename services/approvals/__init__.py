@@ -1,6 +1,7 @@
 """Approvals: requests of agents and users for a human decision."""
 
 from services.approvals.decisions import (
+    MAX_DECISIONS,
     DecisionResult,
     decide_immediately,
     decide_many_with_undo,

@@ -27,6 +27,8 @@ from services.approvals.events import approval_event, record_approval_event
 from services.approvals.requests import ensure_no_pending_approval
 from services.approvals.rules import validate_text
 
+MAX_DECISIONS = 200  # approvals in one request
+
 
 @dataclass(frozen=True)
 class DecisionResult:

@@ -10,6 +10,7 @@ from uuid import UUID
 from core.errors import Forbidden, Invalid
 from core.text import slugify
 from core.validation import (
+    MAX_NAME_LENGTH,
     FieldCheck,
     boolean_value,
     integer_in_range,
@@ -23,7 +24,6 @@ from core.validation import (
 )
 from services.boards.queries import MAX_SLUG_LENGTH
 
-MAX_NAME_LENGTH = 200  # characters
 MAX_TEXT_LENGTH = 20_000  # characters of a description or an objective
 MAX_METRICS_LENGTH = 50_000  # characters of JSON
 
@@ -104,12 +104,11 @@ def check_goal(board: Mapping[str, Any], changed: Set[str]) -> None:
         raise Invalid("goal_incomplete", reason, field="success_metrics")
 
 
-MAX_GROUP_NAME_LENGTH = 200  # characters of a name or a slug
 MAX_GROUP_TEXT_LENGTH = 20_000  # characters of a description
 
 GROUP_FIELD_VALIDATORS: Mapping[str, FieldCheck] = {
-    "name": nonblank_text(MAX_GROUP_NAME_LENGTH),
-    "slug": trimmed_text(MAX_GROUP_NAME_LENGTH),
+    "name": nonblank_text(MAX_NAME_LENGTH),
+    "slug": trimmed_text(MAX_NAME_LENGTH),
     "description": optional(text_of_length(MAX_GROUP_TEXT_LENGTH)),
 }
 """The writable fields of a board group with their validators."""
@@ -126,4 +125,4 @@ class GroupDraft:
 
 def group_slug(name: str) -> str:
     """Return a slug for a group name; a random one if the name has no usable character."""
-    return slugify(name, max_length=MAX_GROUP_NAME_LENGTH) or token_hex(16)
+    return slugify(name, max_length=MAX_NAME_LENGTH) or token_hex(16)

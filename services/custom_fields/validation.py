@@ -15,6 +15,7 @@ import re2
 from core.errors import Invalid
 from core.text import is_storable, is_storable_json
 from core.validation import (
+    MAX_NAME_LENGTH,
     FieldCheck,
     boolean_value,
     nonblank_text,
@@ -25,7 +26,6 @@ from core.validation import (
 )
 from models import FieldType, Visibility
 
-MAX_NAME_LENGTH = 200  # characters of a key or a label
 MAX_DESCRIPTION_LENGTH = 20_000  # characters
 MAX_REGEX_LENGTH = 1_000  # characters
 MAX_BOARDS = 1_000

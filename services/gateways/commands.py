@@ -18,6 +18,7 @@ import openclaw
 from core.clock import now
 from core.errors import Conflict, Invalid
 from core.validation import (
+    MAX_NAME_LENGTH,
     FieldCheck,
     boolean_value,
     nonblank_text,
@@ -196,7 +197,6 @@ async def release_leases(session: AsyncSession, holder: str) -> None:
     await session.execute(held.values(lease_holder=None, lease_expires_at=None))
 
 
-MAX_NAME_LENGTH = 200  # characters
 MAX_PATH_LENGTH = 1_000
 MAX_TOKEN_LENGTH = 4_000
 TOKEN_CONFIG_LINE = re.compile(r"""["']?token["']?\s*:\s*(["'])(?P<token>.*)\1\s*,?""")

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Conflict, Unauthorized
-from core.validation import FieldCheck, optional, text_of_length, validate_fields
+from core.validation import MAX_NAME_LENGTH, FieldCheck, optional, text_of_length, validate_fields
 from models import (
     Event,
     EventType,
@@ -139,7 +139,6 @@ async def _record_departures(
         await events.record_events(session, departures)
 
 
-MAX_NAME_LENGTH = 200  # characters
 MAX_TEXT_LENGTH = 20_000  # characters of notes and context
 
 PROFILE_FIELDS: Mapping[str, FieldCheck] = {

@@ -7,10 +7,9 @@ from typing import Any
 
 from core.errors import Unauthorized
 from core.text import is_storable
-from core.validation import is_email
+from core.validation import MAX_NAME_LENGTH, is_email
 
 MAX_SUBJECT_LENGTH = 255  # characters (OpenID Connect Core, 2)
-MAX_NAME_LENGTH = 200
 MAX_TIMESTAMP = 253_402_300_799  # seconds: the end of the year 9999
 
 Claims = Mapping[str, Any]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import contains_eager
 
 from core.clock import now
 from core.errors import Conflict, Forbidden, Invalid
-from core.validation import nonblank_text
+from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import BoardAccess, EventType, Member, Organization, Role, User
 from services import events
 from services.organizations.grants import AccessRights, grant_rights
@@ -130,8 +130,6 @@ async def _record_member_event(
         session, type, locked.by.user, organization_id=organization_id, data=data
     )
 
-
-MAX_NAME_LENGTH = 200  # characters
 
 validate_organization_name = nonblank_text(MAX_NAME_LENGTH)
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from core.errors import Invalid
 from core.validation import (
+    MAX_TEXT_LENGTH,
     FieldCheck,
     nonblank_text,
     optional,
@@ -20,7 +21,6 @@ from models import Actor, Agent, Board, Priority, Status, Task
 from services import custom_fields  # not BoundField: the packages import each other
 
 MAX_TITLE_LENGTH = 500  # characters
-MAX_TEXT_LENGTH = 100_000  # characters, of a description or a comment
 MAX_IDS = 500  # in one list
 IGNORED = object()  # the result of a check for a value that counts as not sent
 

@@ -158,13 +158,10 @@ def _error_toast(form: forms.Form) -> Toast:
     return {"text": form.problem, "tone": "danger"}
 
 
-MAX_DECISIONS = 200  # in one form
-
-
 class BulkDecisionForm(BaseModel):
     """The same decision for several approvals."""
 
-    ids: list[UUID] = Field(default=[], max_length=MAX_DECISIONS)
+    ids: list[UUID] = Field(default=[], max_length=approvals.MAX_DECISIONS)
     status: Literal["approved", "rejected"]
     sure: forms.Switch = False
 
@@ -201,7 +198,9 @@ async def undo_decisions(request: Request) -> Response:
     """Undo several decisions, as far as they are not final yet."""
     form = await forms.read_form(request)
     ids = [
-        id for text in form.value("ids").split(",")[:MAX_DECISIONS] if (id := forms.parse_id(text))
+        id
+        for text in form.value("ids").split(",")[: approvals.MAX_DECISIONS]
+        if (id := forms.parse_id(text))
     ]
     undone = [await _undo_one(request, id) for id in ids]
     count = sum(undone)

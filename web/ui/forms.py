@@ -39,6 +39,7 @@ from core.errors import (
 )
 from core.http.request import STATUS_CODES, read_body
 from core.text import is_storable
+from core.validation import MAX_NAME_LENGTH, MAX_TEXT_LENGTH
 from web.ui import forms
 
 MAX_FIELDS = 2_000  # values in one form
@@ -48,8 +49,12 @@ FORM_ERRORS = (Invalid, Conflict, Forbidden, UpstreamError, TooLarge, Unauthoriz
 
 FormModel = TypeVar("FormModel", bound=BaseModel)
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME_LENGTH)
+]
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT_LENGTH)
+]
 Secret = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 
 
