@@ -157,6 +157,15 @@ def fill_workshop(fake_gateway: FakeAgentsGateway) -> None:
     fake_gateway.handlers["chat.history"] = lambda _: message
 
 
+async def create_short_agent(
+    site: LiveSite, fake_gateway: FakeAgentsGateway, gateway_id: str
+) -> None:
+    """Create an agent on the gateway whose name and board are short, so that links are close."""
+    board = site.create_board("Hub", gateway_id=gateway_id)
+    agent = site.owner.call("POST", "/agents", name="Juniper", board_id=board["id"])
+    await site.connect_gateway_agent(fake_gateway, f"mc-{agent['id']}")
+
+
 async def create_gateway_objects(quay: GatewaySite) -> dict[str, str]:
     """Create gateway requests and a run of a gateway agent."""
     question: Any = {"questionId": "port", "header": "Port", "question": f"Which {LONG_WORD}?"}
@@ -207,6 +216,7 @@ async def fill_site(site: LiveSite) -> AsyncGenerator[dict[str, str]]:
         ids["workshop"] = (await asyncio.to_thread(enter))["id"]
         asker = await site.connect_gateway_agent(fake_gateway, f"mc-gateway-{ids['workshop']}")
         ids |= onboarding_stages.create_onboardings(site, asker, ids["workshop"], LONG_WORD)
+        await create_short_agent(site, fake_gateway, ids["workshop"])
         yield ids
 
 
