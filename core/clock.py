@@ -15,6 +15,7 @@ def to_utc(moment: datetime) -> datetime:
 
 
 MAX_DURATION = timedelta(days=7)
+MAX_DURATION_LENGTH = 100  # characters; longer texts take seconds to read
 DURATION_PATTERN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)")
 SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -22,6 +23,8 @@ SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def parse_duration(text: str) -> timedelta | None:
     """Return a duration, at most MAX_DURATION. Return None if the text is not a duration."""
     text = text.strip()
+    if len(text) > MAX_DURATION_LENGTH:
+        return None
     parts = DURATION_PATTERN.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None

@@ -8,7 +8,8 @@ from enum import StrEnum
 SHORT_SNIPPET_LENGTH = 500  # characters, of tasks and comments
 LONG_SNIPPET_LENGTH = 800  # characters, of chats
 
-FENCE = re.compile(r"^\s*-{2,}(?=\s*(BEGIN|END)\b)", re.MULTILINE | re.IGNORECASE)
+# The first part stays within one line: with \s it would be quadratic in the number of line breaks.
+FENCE = re.compile(r"^[^\S\n]*-{2,}(?=\s*(BEGIN|END)\b)", re.MULTILINE | re.IGNORECASE)
 
 WAKE_UP_KIND = "WAKE UP"
 """The kind of the first message to an agent on a gateway. The text has no marker, because the agent

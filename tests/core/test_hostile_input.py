@@ -1,0 +1,195 @@
+"""Parsers of foreign text take at most a second for hostile input of the maximum size."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pydantic_core
+import pytest
+import re2
+from starlette.requests import Request
+
+from api.framework.errors import read_known_versions
+from api.framework.request_parser import find_unstorable_value
+from core.clock import parse_duration
+from core.db.full_text import highlight_matches, split_words
+from core.http.client_ip import get_client_ip
+from core.security.openid_tokens import looks_like_jwt
+from core.security.secrets import mask_tokens, mask_tokens_within
+from core.text import slugify
+from core.validation import is_email
+from models import Approval, RequestKind
+from openclaw import GatewayError
+from openclaw.addresses import parse_address
+from openclaw.errors import parse_error
+from openclaw.frames import decode_frame
+from services.approvals.requests import MENTIONABLE
+from services.boards.queries import board_slug
+from services.custom_fields.validation import compile_regex
+from services.gateways.commands import TOKEN_CONFIG_LINE
+from services.gateways.files import sanitizer
+from services.gateways.files.merge_plan import TOKEN, find_token, plan_files
+from services.gateways.requests.parser import parse_requests
+from services.gateways.sessions import agent_id_of_session_key
+from services.messages.mentions import extract_mentions
+from services.messages.templates.text_format import fence_text, to_single_line
+from services.onboarding.transcript import is_free_text, normalize_output
+from services.souls.rules import extract_summary
+from web.approvals import presenter
+from web.auth.sign_in import safe_next_path
+from web.gateways.session_presenter import parse_transcript
+from web.onboarding.presenter import find_heading
+from web.settings.views import is_phone
+from web.ui.avatars import initials
+from web.ui.text_display import parse_diff, render_markdown, split_hidden_characters
+
+MAX_CPU_SECONDS = 1.0
+TEXT, HEADER = 100_000, 64 * 1024  # characters of a text, and of all headers of a request
+
+UNITS = (
+    *('\n', '\r', '\r\n', '\u2028', '\t'),
+    *(" ", '\x00', '\u200b', "é", "e\u0301", "😀"),
+    *("-", "--", '--\n', "-- ", '--\n\n', "--- BEGIN"),
+    *("- ", '\n\n- ', "1", "1.", "1m", "1.1", "9d"),
+    *("`", "``` ", '```\n', "```a", '```a\n```', "`a"),
+    *('~~~\n', "{", "[", "{}", "[{", '{"a":', "}{"),
+    *("[a](", "[[", "![", "](", "](a", "<", "<a "),
+    *("<!--", "&", "&amp", "*a ", "**a", "_a_", "a_", "~~"),
+    *(">", "> > ", "|", "|a", "|-", 'a|\n', '|-|\n', 'a\n=\n'),
+    *("#", "\\", "\\`", '"', "'", '"a', "(", ")"),
+    *("@", "@a", "@a-", "a@", "http://", "https://a"),
+    *("https://a.", "http://a)", "a.", "a,", "a;", "a="),
+    *("a", "aA", "Aa", "A a", "a ", "_-."),
+    *("-_", "0", "f", "other ", "i will ", "Android", "how often"),
+    *("mc_agent_", "mc_a_", "ey", "ey.", "AUTH_TOKEN="),
+    *('AUTH_TOKEN=\n', 'token: "', "token:'a'", "W/", 'W/"'),
+    *('@@ -1 +1 @@\n', "@@ -1,", "+", '--- a\n', '+++\n', "task word"),
+    *("agent:", "::", ",", "=,", "for=", "for=["),
+)  # fmt: skip
+
+
+def build_request(header: str, value: str, query: str = "") -> Request:
+    headers = [(header.lower().encode(), value.encode("latin-1", errors="replace"))]
+    where = {"client": ("192.0.2.1", 1), "query_string": query.encode("latin-1", "replace")}
+    return Request({"type": "http", "headers": headers, **where})
+
+
+def parse_json_body(text: str) -> object:
+    with suppress(ValueError):
+        return find_unstorable_value(pydantic_core.from_json(text))
+    return mask_tokens_within({text: [text, text]})
+
+
+def compile_hostile_regex(text: str) -> object:
+    with suppress(re2.error):
+        return compile_regex(text)
+    return None
+
+
+def decode_gateway_frame(text: str) -> object:
+    with suppress(GatewayError):
+        decode_frame(text)
+    return decode_frame(json.dumps({"type": "event", "event": text, "payload": text}))
+
+
+def parse_gateway_error(text: str) -> object:
+    return parse_error({"code": text, "message": text, "details": {"code": text}})
+
+
+def parse_gateway_address(text: str) -> object:
+    with suppress(GatewayError):
+        return parse_address(text)
+    return None
+
+
+def parse_gateway_request(text: str) -> object:
+    row = {"id": "1", "request": {"command": text, "cwd": text, "sessionKey": text}}
+    return parse_requests(RequestKind.EXEC, [row])
+
+
+def show_transcript(text: str) -> object:
+    content = [{"type": "text", "text": text}, {"type": "toolCall", "id": "1", "arguments": text}]
+    return parse_transcript([{"role": "assistant", "content": content}])
+
+
+def plan_shared_file(text: str) -> object:
+    return plan_files({"AGENTS.md": "ours"}, {"AGENTS.md": text}, {})
+
+
+def show_payload(text: str) -> object:
+    approval = Approval(
+        action_type=text, payload={"diff": text, text[:200]: text}, rubric_scores={text: 1}
+    )
+    return presenter.parse_payload(approval)
+
+
+PARSERS: dict[str, tuple[Callable[[str], Any], int]] = {
+    "fence_text": (fence_text, TEXT),
+    "to_single_line": (to_single_line, TEXT),
+    "extract_mentions": (extract_mentions, TEXT),
+    "parse_duration": (parse_duration, 5_000_000),
+    "slugify": (lambda text: slugify(text, max_length=200), TEXT),
+    "board_slug": (board_slug, TEXT),
+    "mask_tokens": (mask_tokens, TEXT),
+    "looks_like_jwt": (looks_like_jwt, HEADER),
+    "read_known_versions": (
+        lambda text: read_known_versions(build_request("If-Match", text)),
+        HEADER,
+    ),
+    "get_client_ip": (lambda text: get_client_ip(build_request("Forwarded", text), ()), HEADER),
+    "is_phone": (is_phone, HEADER),
+    "highlight_matches": (lambda text: highlight_matches(text, ["word", "wor", "a"]), TEXT),
+    "split_words": (split_words, TEXT),
+    "parse_output": (normalize_output, TEXT),
+    "is_free_text": (is_free_text, TEXT),
+    "find_heading": (find_heading, TEXT),
+    "to_line": (sanitizer.to_line, TEXT),
+    "to_fenced_block": (lambda text: sanitizer.to_fenced_block(text, 2_000), TEXT),
+    "find_token": (find_token, 1_000_000),
+    "mask_file_tokens": (lambda text: TOKEN.sub("", text), 200_000),
+    "plan_files": (plan_shared_file, 200_000),
+    "token_config_line": (TOKEN_CONFIG_LINE.fullmatch, 2_000_000),
+    "agent_id_of_session_key": (agent_id_of_session_key, 1_000_000),
+    "parse_requests": (parse_gateway_request, 1_000_000),
+    "parse_session_transcript": (show_transcript, 1_000_000),
+    "parse_gateway_error": (parse_gateway_error, 1_000_000),
+    "decode_frame": (decode_gateway_frame, 1_000_000),
+    "parse_address": (parse_gateway_address, 2_000_000),
+    "extract_summary": (lambda text: extract_summary(text, "slug"), 1_000_000),
+    "parse_json_body": (parse_json_body, 2_000_000),
+    "parse_cookies": (lambda text: build_request("Cookie", text).cookies, HEADER),
+    "parse_query": (lambda text: build_request("Host", "a", text).query_params, HEADER),
+    "next_path": (safe_next_path, HEADER),
+    "is_email": (is_email, 2_000_000),
+    "compile_regex": (compile_hostile_regex, 1_000),
+    "match_regex": (lambda text: compile_regex(r"^(a|b|ab)*c\s*$").search(text), TEXT),
+    "mentionable": (MENTIONABLE.fullmatch, TEXT),
+    "approval_payload": (show_payload, 256 * 1024),
+    "initials": (initials, TEXT),
+    "parse_diff": (parse_diff, 256 * 1024),
+    "render_markdown": (render_markdown, TEXT),
+    "render_short_markdown": (render_markdown, 20_000),
+    "split_hidden_characters": (split_hidden_characters, 256 * 1024),
+}  # fmt: skip
+
+
+def list_hostile_texts(size: int) -> list[str]:
+    """Each unit repeated; once with an end that does not match, and once after a beginning."""
+    repeated = [unit * (size // len(unit)) for unit in UNITS]
+    nested = ["[" * (size // 2) + "]" * (size // 2), "{" * (size // 2) + "}" * (size // 2)]
+    return [*repeated, *(f"{text[:-3]}\n!x" for text in repeated), *nested]
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_hostile_text_takes_at_most_a_second(name: str) -> None:
+    parse, size = PARSERS[name]
+    slow = {}
+    for text in list_hostile_texts(size):
+        start = time.process_time()
+        parse(text)
+        seconds = time.process_time() - start
+        if seconds > MAX_CPU_SECONDS:
+            slow[text[:12]] = round(seconds, 1)
+    assert not slow
