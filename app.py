@@ -42,8 +42,8 @@ EXPOSED_HEADERS = ["ETag", "Idempotency-Replayed", "X-Total-Count", "X-Limit", "
 class RateLimits:
     """Hold the rate limiters; each has its own keys."""
 
-    failed_auth: RateLimiter  # by address: invalid tokens
-    failed_auth_well_formed: RateLimiter  # by address: invalid tokens that are cheap to reject
+    failed_auth: RateLimiter  # by address and prefix of the invalid token
+    failed_auth_by_address: RateLimiter  # by address, for all invalid tokens together
     requests: RateLimiter  # by caller
     pages: RateLimiter  # by browser session; a page requests each of its parts
     sign_ins: RateLimiter  # by address and e-mail, so that nobody can lock out another user

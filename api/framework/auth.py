@@ -7,12 +7,11 @@ from starlette.requests import Request
 
 from core.clock import now
 from core.errors import Unauthorized
-from core.http.client_ip import get_client_ip
-from core.http.rate_limiter import RateLimiter
+from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import Session, get_settings, open_transaction
 from core.security.openid import OpenIdProvider
 from core.security.openid_tokens import looks_like_jwt
-from core.security.secrets import secrets_equal
+from core.security.secrets import token_prefix
 from models import Actor, Agent, User
 from services import agents, identity
 from services.identity import ProviderProfile
@@ -36,18 +35,25 @@ async def authenticate_request(request: Request, allowed_caller: AllowedCaller) 
     """
     if allowed_caller is AllowedCaller.ANYONE:
         return None
-    failures: RateLimiter = request.state.rate_limits.failed_auth
-    failure_bursts: RateLimiter = request.state.rate_limits.failed_auth_well_formed
-    address = get_client_ip(request, get_settings(request).trusted_proxies)
-    (failure_bursts if _is_cheap_to_verify(request) else failures).check(address)
     try:
         actor = await _authenticate_and_touch(request, allowed_caller)
     except Unauthorized:
-        failure_bursts.record_hit(address)
-        failures.hit(address)
+        _count_failure(request)
         raise
     request.state.rate_limits.requests.hit(str(actor.id))
     return actor
+
+
+def _count_failure(request: Request) -> None:
+    """Count a failure of this credential and of its network. Raises TooMany above the limits.
+
+    Failures are counted after the verification, so that they never affect valid credentials.
+    """
+    token = request.headers.get(AGENT_TOKEN_HEADER, "").strip() or _bearer_token(request)
+    network = rate_limit_network(get_client_ip(request, get_settings(request).trusted_proxies))
+    limits = request.state.rate_limits
+    limits.failed_auth_by_address.hit(network)
+    limits.failed_auth.hit(f"{network} {token_prefix(token)}")
 
 
 async def authenticate(
@@ -118,18 +124,6 @@ async def _load_profile(request: Request, allowed_caller: AllowedCaller) -> Prov
         return None
     claims = await provider.verify_bearer(token)
     return identity.parse_profile(claims) if claims else None
-
-
-def _is_cheap_to_verify(request: Request) -> bool:
-    """Return whether a token has the format of our tokens or of the provider's.
-
-    Such a token cannot be guessed and is cheap to verify, so it is checked even when the address
-    has too many failed attempts: many agents may share the address with one that has a bad token.
-    """
-    token = request.headers.get(AGENT_TOKEN_HEADER, "").strip() or _bearer_token(request)
-    local = get_settings(request).local_auth_token
-    is_ours = token.startswith("mc_") or bool(local and secrets_equal(token, local))
-    return is_ours or looks_like_jwt(token)
 
 
 def _bearer_token(request: Request) -> str:
