@@ -31,7 +31,7 @@ from core.http.rate_limiter import RateLimiter
 from core.http.request_log import RequestLogMiddleware
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
-from services import events, gateways
+from services import events, gateways, identity
 from web.ui.assets import STATIC, CachedStaticFiles
 
 CORS_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
@@ -42,25 +42,17 @@ EXPOSED_HEADERS = ["ETag", "Idempotency-Replayed", "X-Total-Count", "X-Limit", "
 class RateLimits:
     """Hold the rate limiters; each has its own keys."""
 
-    failed_auth: RateLimiter  # by address and prefix of the invalid token
-    failed_auth_by_address: RateLimiter  # by address, for all invalid tokens together
     requests: RateLimiter  # by caller
     pages: RateLimiter  # by browser session; a page requests each of its parts
-    sign_ins: RateLimiter  # by address and e-mail, so that nobody can lock out another user
-    sign_ins_by_address: RateLimiter  # by address, for all e-mails together
+    provider_sign_ins: RateLimiter  # by address: sign-ins that are started at the provider
     gateway_calls: RateLimiter  # by organization: calls to gateways on behalf of users
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "RateLimits":
         """Create the rate limiters from the settings."""
         return cls(
-            RateLimiter(settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds),
-            RateLimiter(
-                50 * settings.rate_limit_failed_auth, settings.rate_limit_failed_auth_seconds
-            ),
             RateLimiter(settings.rate_limit_requests, settings.rate_limit_requests_seconds),
             RateLimiter(settings.rate_limit_pages, settings.rate_limit_requests_seconds),
-            RateLimiter(settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
             RateLimiter(20 * settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
             RateLimiter(settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
         )
@@ -111,6 +103,7 @@ def build_state(
         "postgres_listener": listener,
         "event_feed": event_feed,
         "rate_limits": RateLimits.from_settings(settings),
+        "credential_verifier": identity.CredentialVerifier(settings, transaction_factory),
         "secret_cipher": secret_cipher,
         "gateway_connector": gateways.GatewayConnector.from_settings(settings, secret_cipher),
     }

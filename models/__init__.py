@@ -21,6 +21,7 @@ from models.custom_field import (
     Visibility,
 )
 from models.event import Event, EventType
+from models.failed_attempt import FailedAttempts
 from models.gateway import Gateway, GatewayCleanup, GatewayConnectionMixin
 from models.gateway_request import GatewayRequest, RequestKind, RequestState
 from models.idempotency import IdempotencyKey

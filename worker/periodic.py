@@ -203,6 +203,7 @@ class PeriodicTasks:
                 return
             await tasks.purge_trash(session, TRASH_LIFETIME)
             await identity.delete_expired_sign_ins(session)
+            await identity.delete_old_failed_attempts(session)
             await idempotency.delete_expired_responses(session)
             await runs.delete_old_runs(session)
 

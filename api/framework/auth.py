@@ -14,7 +14,7 @@ from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import token_prefix
 from models import Actor, Agent, User
 from services import agents, identity
-from services.identity import ProviderProfile
+from services.identity import CredentialVerifier, ProviderProfile
 
 AGENT_TOKEN_HEADER = "X-Agent-Token"  # noqa: S105 - the name of a header
 
@@ -38,22 +38,19 @@ async def authenticate_request(request: Request, allowed_caller: AllowedCaller) 
     try:
         actor = await _authenticate_and_touch(request, allowed_caller)
     except Unauthorized:
-        _count_failure(request)
+        await _count_failure(request)
         raise
     request.state.rate_limits.requests.hit(str(actor.id))
     return actor
 
 
-def _count_failure(request: Request) -> None:
+async def _count_failure(request: Request) -> None:
     """Count a failure of this credential and of its network. Raises TooMany above the limits.
 
     Failures are counted after the verification, so that they never affect valid credentials.
     """
-    token = request.headers.get(AGENT_TOKEN_HEADER, "").strip() or _bearer_token(request)
-    network = rate_limit_network(get_client_ip(request, get_settings(request).trusted_proxies))
-    limits = request.state.rate_limits
-    limits.failed_auth_by_address.hit(network)
-    limits.failed_auth.hit(f"{network} {token_prefix(token)}")
+    prefix = token_prefix(_agent_header(request) or _bearer_token(request))
+    await _verifier(request).record_invalid_token(_network(request), prefix)
 
 
 async def authenticate(
@@ -64,26 +61,46 @@ async def authenticate(
     On shared routes a non-empty X-Agent-Token takes precedence: no user is looked up then.
     """
     bearer = _bearer_token(request)
-    agent_token = request.headers.get(AGENT_TOKEN_HEADER, "").strip()
+    agent_token = _agent_header(request)
     if allowed_caller is AllowedCaller.USER:
         return await _authenticate_user(session, request, bearer)
     if allowed_caller is AllowedCaller.AGENT or agent_token:
-        return await _authenticate_agent(session, agent_token or bearer)
-    return await _authenticate_user(session, request, bearer) or await _authenticate_agent(
-        session, bearer
-    )
+        return await _authenticate_agent(session, request, agent_token or bearer)
+    user = await _authenticate_user(session, request, bearer)
+    return user or await _authenticate_agent(session, request, bearer)
 
 
 async def _authenticate_and_touch(request: Request, allowed_caller: AllowedCaller) -> Actor:
     """Return the caller. Raises Unauthorized, and Unavailable without an OpenID provider."""
     request.state.provider_profile = await _load_profile(request, allowed_caller)
+    actor = await _find_and_touch(request, allowed_caller)
+    if actor is None and await _verify_imported_token(request, allowed_caller):
+        actor = await _find_and_touch(request, allowed_caller)
+    if actor is None:
+        raise Unauthorized
+    return actor
+
+
+async def _find_and_touch(request: Request, allowed_caller: AllowedCaller) -> Actor | None:
     async with open_transaction(request) as session:
         actor = await authenticate(session, request, allowed_caller)
         if isinstance(actor, Agent):
             await agents.touch_agent(session, actor, offline_after=get_offline_after(request))
-    if actor is None:
-        raise Unauthorized
-    return actor
+        return actor
+
+
+async def _verify_imported_token(request: Request, allowed_caller: AllowedCaller) -> bool:
+    """Return whether the token is that of an imported agent. Raises TooMany.
+
+    The verification is slow, so that no transaction is open meanwhile.
+    """
+    token = _agent_header(request) or _bearer_token(request)
+    if allowed_caller is AllowedCaller.USER or not token:
+        return False
+    async with open_transaction(request) as session:
+        hashes = await identity.list_imported_hashes(session, token)
+    verifier = _verifier(request).imported_tokens
+    return await verifier.verify(token, hashes, lane=_network(request)) is not None
 
 
 async def _authenticate_user(session: Session, request: Request, token: str) -> User | None:
@@ -97,10 +114,10 @@ async def _authenticate_user(session: Session, request: Request, token: str) -> 
     return await identity.authenticate_user(session, token, get_settings(request))
 
 
-async def _authenticate_agent(session: Session, token: str) -> Agent | None:
+async def _authenticate_agent(session: Session, request: Request, token: str) -> Agent | None:
     if not token or token.startswith("mc_user_") or looks_like_jwt(token):
         return None
-    return await identity.authenticate_agent(session, token)
+    return await identity.authenticate_agent(session, token, _verifier(request).imported_tokens)
 
 
 async def _load_profile(request: Request, allowed_caller: AllowedCaller) -> ProviderProfile | None:
@@ -111,10 +128,7 @@ async def _load_profile(request: Request, allowed_caller: AllowedCaller) -> Prov
     """
     provider: OpenIdProvider | None = request.state.provider
     token = _bearer_token(request)
-    decides_alone = (
-        allowed_caller is AllowedCaller.EITHER
-        and request.headers.get(AGENT_TOKEN_HEADER, "").strip()
-    )
+    decides_alone = allowed_caller is AllowedCaller.EITHER and _agent_header(request)
     if (
         allowed_caller is AllowedCaller.AGENT
         or decides_alone
@@ -126,9 +140,22 @@ async def _load_profile(request: Request, allowed_caller: AllowedCaller) -> Prov
     return identity.parse_profile(claims) if claims else None
 
 
+def _agent_header(request: Request) -> str:
+    return request.headers.get(AGENT_TOKEN_HEADER, "").strip()
+
+
 def _bearer_token(request: Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _network(request: Request) -> str:
+    return rate_limit_network(get_client_ip(request, get_settings(request).trusted_proxies))
+
+
+def _verifier(request: Request) -> CredentialVerifier:
+    verifier: CredentialVerifier = request.state.credential_verifier
+    return verifier
 
 
 def get_offline_after(request: Request) -> timedelta:

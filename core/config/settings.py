@@ -81,6 +81,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     rate_limit_failed_auth_seconds: Seconds = 60
     rate_limit_sign_in: Count = 10
     rate_limit_sign_in_seconds: Seconds = 300
+    rate_limit_sign_in_delay: float = Field(default=10, gt=0, le=60)  # seconds
     rate_limit_requests: Count = 600
     rate_limit_requests_seconds: Seconds = 60
     rate_limit_gateways: Count = 120

@@ -3,6 +3,7 @@
 from services.identity.accounts import delete_account, lock_user, overwrite_profile, update_profile
 from services.identity.claims import ProviderProfile, parse_profile
 from services.identity.external_accounts import ACCOUNT_NOT_CONNECTED, get_or_create_external_user
+from services.identity.failed_attempts import delete_old_failed_attempts
 from services.identity.oidc_state import (
     AuthorizationRequest,
     connect_pending_identities,
@@ -49,9 +50,12 @@ from services.identity.sessions import (
     start_session,
 )
 from services.identity.tokens import (
+    accept_imported_token,
     authenticate_agent,
     authenticate_user,
     create_api_token,
     list_api_tokens,
+    list_imported_hashes,
     revoke_api_token,
 )
+from services.identity.verification import CredentialVerifier, SignInSource

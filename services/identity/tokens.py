@@ -1,6 +1,5 @@
 """Tokens for the API: those of users' scripts, and those of agents."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -12,15 +11,16 @@ from sqlalchemy.orm import contains_eager
 from core.clock import now
 from core.config.settings import Settings
 from core.errors import NotFound
+from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import (
     generate_token,
     hash_token,
     secrets_equal,
     token_prefix,
-    verify_pbkdf2,
 )
 from core.validation import nonblank_text
 from models import Agent, AgentToken, ApiToken, User
+from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
 from services.identity.registration import FIRST_USER_EXTERNAL_ID, is_email_taken, lock_first_user
 
 MAX_TOKEN_NAME_LENGTH = 100  # characters
@@ -118,20 +118,19 @@ async def _get_or_create_local_user(session: AsyncSession) -> User:
     return user
 
 
-async def authenticate_agent(session: AsyncSession, token: str) -> Agent | None:
+async def authenticate_agent(
+    session: AsyncSession, token: str, imported_tokens: ImportedTokenVerifier | None = None
+) -> Agent | None:
     """Return the agent that a token belongs to, or None.
 
-    The first use of a token deletes the agent's older ones. A token that was imported with its
-    PBKDF2 hash is accepted too, and its first use stores it as one of ours.
+    The first use of a token deletes the agent's older ones. An imported token is accepted if
+    `imported_tokens` has verified it.
     """
     if not is_plausible_token(token):
         return None
     agent = await _find_by_own_token(session, token)
-    if agent is None and not token.startswith("mc_"):
-        agent = await _find_by_imported_token(session, token)
-        # A concurrent request may have stored it as one of ours between these two queries.
-        return agent or await _find_by_own_token(session, token)
-    return agent
+    match = imported_tokens.find_verified(token) if agent is None and imported_tokens else None
+    return await accept_imported_token(session, token, match) if match else agent
 
 
 async def _find_by_own_token(session: AsyncSession, token: str) -> Agent | None:
@@ -169,14 +168,26 @@ async def _record_first_use(session: AsyncSession, token: AgentToken) -> bool:
     return True
 
 
-async def _find_by_imported_token(session: AsyncSession, token: str) -> Agent | None:
-    agents = (await session.scalars(select(Agent).where(Agent.agent_token_hash.is_not(None)))).all()
-    agent = await asyncio.to_thread(_match_imported_hash, token, agents)
-    if (
-        agent
-        and len(token) >= MIN_IMPORTED_TOKEN_LENGTH
-        and await _clear_imported_hash(session, agent)
-    ):
+async def list_imported_hashes(session: AsyncSession, token: str) -> Sequence[ImportedHash]:
+    """Return the hashes that a token may match: those of imported agents, none for our tokens."""
+    if not is_plausible_token(token) or token.startswith("mc_") or looks_like_jwt(token):
+        return []
+    query = select(Agent.id, Agent.agent_token_hash).where(Agent.agent_token_hash.is_not(None))
+    return [ImportedHash(id, hash) for id, hash in await session.execute(query) if hash]
+
+
+async def accept_imported_token(
+    session: AsyncSession, token: str, match: ImportedHash
+) -> Agent | None:
+    """Return the agent of a verified token, and store the token as one of ours.
+
+    Return None if the agent has another token meanwhile.
+    """
+    query = select(Agent).where(Agent.id == match.agent_id, Agent.agent_token_hash == match.hash)
+    agent = await session.scalar(query)
+    if agent is None:
+        return await _find_by_own_token(session, token)  # a concurrent request has stored it
+    if len(token) >= MIN_IMPORTED_TOKEN_LENGTH and await _clear_imported_hash(session, agent):
         stored = AgentToken(
             agent=agent,
             prefix=token_prefix(token),
@@ -187,11 +198,6 @@ async def _find_by_imported_token(session: AsyncSession, token: str) -> Agent | 
         session.add(stored)
         await session.flush()
     return agent
-
-
-def _match_imported_hash(token: str, agents: Sequence[Agent]) -> Agent | None:
-    """Return the agent whose hash matches; each comparison takes about 50 ms."""
-    return next((one for one in agents if verify_pbkdf2(token, one.agent_token_hash or "")), None)
 
 
 async def _clear_imported_hash(session: AsyncSession, agent: Agent) -> bool:

@@ -71,7 +71,11 @@ async def test_too_many_wrong_tokens_are_rate_limited(
 ) -> None:
     """W-06. Point 3. The 429 says when to retry (S12)."""
     settings = api_settings.model_copy(
-        update={"rate_limit_failed_auth": 3, "rate_limit_requests": 5}
+        update={
+            "rate_limit_failed_auth": 3,
+            "rate_limit_failed_auth_seconds": 3600,
+            "rate_limit_requests": 5,
+        }
     )
     built = app.build_app(settings)
     state = app.build_state(settings, transaction, PostgresListener(), None)

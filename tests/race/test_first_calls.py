@@ -9,7 +9,7 @@ from core.errors import Conflict
 from models import AgentToken, Board, Organization, SignIn
 from services import boards, identity, organizations
 from services.boards import BoardDraft
-from tests.services.test_tokens import IMPORTED, add_imported_token, add_token
+from tests.services.test_tokens import IMPORTED, add_imported_token, add_token, authenticate
 from tests.support.world import World, cookie_secret, make_user
 
 AT_ONCE = range(6)
@@ -96,7 +96,7 @@ async def test_concurrent_uses_store_an_imported_token_once(
 
     async def call() -> bool:
         async with isolated_transaction() as session:
-            return await identity.authenticate_agent(session, IMPORTED) is not None
+            return await authenticate(session, IMPORTED) is not None
 
     assert all(await asyncio.gather(*(call() for _ in AT_ONCE)))
     async with isolated_transaction() as session:

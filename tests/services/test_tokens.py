@@ -1,5 +1,6 @@
 """The tokens of agents and of users' scripts."""
 
+import asyncio
 import base64
 import hashlib
 import threading
@@ -15,8 +16,10 @@ from core.config.settings import Settings
 from core.errors import Invalid, NotFound
 from core.security import secrets
 from core.security.secrets import generate_token, hash_token, token_prefix
-from models import Agent, AgentToken, ApiToken, User
+from models import Agent, AgentToken, ApiToken, User, new_id
 from services import identity
+from services.identity import imported_tokens
+from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
 from tests.support.world import World, token_secret
 
 LOCAL_TOKEN = "ein-Schlüssel-für-Skripte-der-lang-genug-ist-um-einer-zu-sein"
@@ -54,8 +57,19 @@ async def add_imported_token(session: AsyncSession, agent: Agent, token: str = I
     await session.execute(stored)
 
 
-async def find_agent(session: AsyncSession, token: str) -> str | None:
+async def authenticate(session: AsyncSession, token: str) -> Agent | None:
+    """Authenticate a token as the API does, in one transaction."""
+    verifier = ImportedTokenVerifier()
     agent = await identity.authenticate_agent(session, token)
+    if agent is None:
+        hashes = await identity.list_imported_hashes(session, token)
+        await verifier.verify(token, hashes, lane="192.0.2.1")
+        agent = await identity.authenticate_agent(session, token, verifier)
+    return agent
+
+
+async def find_agent(session: AsyncSession, token: str) -> str | None:
+    agent = await authenticate(session, token)
     return agent.name if agent else None
 
 
@@ -185,6 +199,57 @@ async def test_slow_hashes_run_in_a_thread_and_not_for_our_tokens(
     assert await find_agent(session, "another-imported-token-that-nobody-was-given") is None
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()
+
+
+@pytest.fixture
+def verifications(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The tokens for which a PBKDF2 hash was computed."""
+    computed: list[bytes] = []
+    real = secrets.hashlib.pbkdf2_hmac
+
+    def recording(name: str, token: bytes, *rest: Any) -> bytes:
+        computed.append(token)
+        return real(name, token, *rest)
+
+    monkeypatch.setattr(secrets.hashlib, "pbkdf2_hmac", recording)
+    return computed
+
+
+HASHES = [ImportedHash(new_id(), pbkdf2(f"imported-{number}", 10)) for number in range(3)]
+
+
+async def test_an_outdated_imported_token_is_verified_once(verifications: list[bytes]) -> None:
+    verifier = ImportedTokenVerifier()
+    calls = [verifier.verify("outdated", HASHES, lane="a") for _ in range(20)]
+    assert await asyncio.gather(*calls) == [None] * 20
+    assert await verifier.verify("outdated", HASHES[:2], lane="b") is None
+    assert len(verifications) == 3
+
+    another = ImportedHash(new_id(), pbkdf2("outdated", 10))
+    verifications.clear()
+    assert await verifier.verify("outdated", [*HASHES, another], lane="a") == another
+    assert len(verifications) == 1
+
+
+async def test_an_outdated_imported_token_does_not_block_another() -> None:
+    verifier = ImportedTokenVerifier()
+    outdated = [verifier.verify(f"outdated-{number}", HASHES, lane="a") for number in range(15)]
+    *nobody, match = await asyncio.gather(
+        *outdated, verifier.verify("imported-1", HASHES, lane="b")
+    )
+    assert nobody == [None] * 15
+    assert match == HASHES[1]
+    assert verifier.find_verified("imported-1") == HASHES[1]
+    assert verifier.find_verified("outdated-1") is None
+
+
+async def test_the_results_of_few_tokens_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imported_tokens, "MAX_CACHED_TOKENS", 2)
+    verifier = ImportedTokenVerifier()
+    for number in range(3):
+        await verifier.verify(f"imported-{number}", HASHES, lane="a")
+    assert verifier.find_verified("imported-0") is None
+    assert verifier.find_verified("imported-2") == HASHES[2]
 
 
 async def test_a_user_creates_and_revokes_an_api_token(session: AsyncSession, world: World) -> None:

@@ -178,16 +178,14 @@ async def test_field_errors_keep_the_link_valid(anonymous, invited, wrong, sente
     assert (await anonymous.post("/invite", data=OSKAR)).status_code == 303
 
 
-async def test_token_guesses_are_rate_limited(browsers, invited) -> None:
-    guesser, other = (browsers(None, client=(ip, 1)) for ip in ("192.0.2.1", "192.0.2.2"))
-    for _ in range(30):
-        assert (await guesser.get(LINK)).status_code == 200
+async def test_only_guesses_of_tokens_are_rate_limited(browsers, invited) -> None:
+    guesser = browsers(None)
     responses = [await guesser.get(f"/invite?token=guess-{number}") for number in range(21)]
 
     assert [page.status_code for page in responses] == [410] * 20 + [429]
     assert 0 < int(responses[-1].headers["Retry-After"]) <= 300
-    assert (await guesser.post("/invite", data=OSKAR)).status_code == 429
-    assert (await other.post("/invite", data=OSKAR)).status_code == 303
+    assert (await guesser.get(LINK)).status_code == 200
+    assert (await guesser.post("/invite", data=OSKAR)).status_code == 303
 
 
 async def test_the_token_is_not_sent_to_other_sites_or_logged(anonymous, invited, caplog) -> None:

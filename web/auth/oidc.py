@@ -53,7 +53,7 @@ async def handle_callback(request: Request) -> Response:
 async def _redirect_to_provider(request: Request, next: str) -> Response:
     provider = _get_provider(request)
     network = rate_limit_network(get_client_ip(request, get_settings(request).trusted_proxies))
-    request.state.rate_limits.sign_ins_by_address.hit(f"provider {network}")
+    request.state.rate_limits.provider_sign_ins.hit(network)
     authorization = AuthorizationRequest.generate()
     url = await provider.build_authorization_url(
         redirect_uri=_callback_url(request),

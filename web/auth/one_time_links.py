@@ -10,11 +10,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import NotFound
-from core.http.client_ip import rate_limit_network
-from core.http.rate_limiter import RateLimiter
 from core.http.request import Session, open_transaction
 from models import Invite, User
 from services import identity, organizations
+from web.auth import viewer
 from web.auth.sign_in import session_metadata
 from web.auth.viewer import current_viewer, set_session_cookie
 from web.ui import forms
@@ -25,40 +24,38 @@ NOT_FOUND, GONE = 404, 410  # HTTP status of a missing and of an invalid link
 
 @asynccontextmanager
 async def count_invalid_link(request: Request) -> AsyncGenerator[None]:
-    """Count a link that raises NotFound in the block. Raises TooMany."""
-    limit, key = link_rate_limit(request)
-    limit.check(key)
+    """Count a link that raises NotFound in the block. Raises TooMany above the limit.
+
+    Valid links always work: a link cannot be guessed, and is cheap to look up.
+    """
     try:
         yield
     except NotFound:
-        limit.record_hit(key)
+        await viewer.credential_verifier(request).record_invalid_link(
+            viewer.client_network(request)
+        )
         raise
-
-
-def link_rate_limit(request: Request) -> tuple[RateLimiter, str]:
-    """Return the rate limiter and the key for attempts from the network of the request."""
-    return (
-        request.state.rate_limits.sign_ins_by_address,
-        f"link {rate_limit_network(session_metadata(request)['ip'])}",
-    )
 
 
 async def redeem_link(
     request: Request, password: str, redeem: Callable[[Session, str], Awaitable[User]]
 ) -> Response:
-    """Redeem a link with a password, and sign its user in. Raises TooMany.
+    """Redeem a valid link with a password, and sign its user in. Raises TooMany.
 
-    `redeem` redeems the link with the password hash, and returns the user. Hashing is expensive, so
-    a failed attempt counts against the limit.
+    `redeem` redeems the link with the password hash, and returns the user.
     """
-    limit, key = link_rate_limit(request)
-    limit.hit(key)
-    password_hash = await identity.hash_new_password(password, "password")
+    password_hash = await hash_password(request, password)
     async with open_transaction(request) as session:
         user = await redeem(session, password_hash)
         secret = await identity.start_session(session, user, **session_metadata(request))
-    limit.undo_hit(key)
     return set_session_cookie(request, RedirectResponse("/", 303), secret)
+
+
+async def hash_password(request: Request, password: str) -> str:
+    """Return the hash of a new password. Raises Invalid and TooMany."""
+    verifier = viewer.credential_verifier(request)
+    lane = f"link {viewer.client_network(request)}"
+    return await verifier.hash_new_password(password, "password", lane=lane)
 
 
 def render_invalid_link(request: Request, error: NotFound) -> Response:
@@ -106,7 +103,7 @@ async def complete_first_run(request: Request) -> Response:
             fields = form.parse(FirstOwnerForm)
             if not await _is_link_valid(request, link):
                 return _render_first_run_closed(request, link)
-            password_hash = await identity.hash_new_password(fields.password, "password")
+            password_hash = await hash_password(request, fields.password)
             async with open_transaction(request) as session:
                 user = await identity.complete_first_run(
                     session, link, name=fields.name, email=fields.email, password_hash=password_hash
@@ -253,7 +250,7 @@ async def _render_invite(request: Request, token: str, form: forms.Form) -> Resp
         invite = await _get_invite(request, token)
     except NotFound as error:
         return render_invalid_link(request, error)
-    viewer = await current_viewer(request)
+    known = await current_viewer(request)
     return render_private_page(
         request,
         "invites/show.html",
@@ -261,8 +258,8 @@ async def _render_invite(request: Request, token: str, form: forms.Form) -> Resp
         form=form,
         token=token,
         invite=invite,
-        user=viewer.user if viewer else None,
-        is_for_user=viewer is not None and organizations.is_invite_for(invite, viewer.user),
+        user=known.user if known else None,
+        is_for_user=known is not None and organizations.is_invite_for(invite, known.user),
         return_path=quote(f"/invite?token={token}"),
         min_password_length=identity.MIN_PASSWORD_LENGTH,
     )

@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import TooMany
-from core.http.client_ip import get_client_ip, rate_limit_network
-from core.http.rate_limiter import RateLimiter
+from core.http.client_ip import get_client_ip
 from core.http.request import STATUS_CODES, get_settings, open_transaction
 from services import identity
 from web.auth import viewer
+from web.auth.device import find_device, remember_device
 from web.auth.viewer import SESSION_COOKIE, current_viewer, set_session_cookie
 from web.ui import forms
 from web.ui.render import render_page
@@ -49,8 +49,10 @@ async def sign_in(request: Request) -> Response:
     try:
         with form.catch_errors(beside="password"):
             fields = form.parse(SignInForm)
-            secret = await _start_session(request, fields)
+            email = fields.email.strip().lower()
+            secret = await _start_session(request, fields, email)
             response = set_session_cookie(request, RedirectResponse(next, 303), secret)
+            remember_device(request, response, email)
             return viewer.clear_oidc_cookie(request, response)
     except TooMany as error:
         return render_rate_limited(request, form, next, error)
@@ -83,30 +85,22 @@ def safe_next_path(path: str) -> str:
     return path if is_local and path.isprintable() and "\\" not in path else "/"
 
 
-async def _start_session(request: Request, fields: SignInForm) -> str:
+async def _start_session(request: Request, fields: SignInForm, email: str) -> str:
     """Start a session, and return its secret. Only failed attempts count against the limits.
 
     Raises Unauthorized or TooMany.
     """
-    browser = session_metadata(request)
-    network = rate_limit_network(browser["ip"])
-    limits: list[tuple[RateLimiter, str]] = [
-        (request.state.rate_limits.sign_ins, f"{network} {fields.email.lower()}"),
-        (request.state.rate_limits.sign_ins_by_address, network),
-    ]
-    for limit, key in limits:
-        limit.check(key)
-    for limit, key in limits:
-        limit.record_hit(key)
-    async with open_transaction(request) as session:
-        stored = await identity.find_stored_password(session, email=fields.email)
-    verified = await identity.verify_credentials(stored, fields.password)
-    async with open_transaction(request) as session:
-        user, secret = await identity.sign_in(session, verified, **browser)
-        if oidc_secret := viewer.read_oidc_secret(request):
-            await identity.connect_pending_identities(session, user, browser=oidc_secret)
-    for limit, key in limits:
-        limit.undo_hit(key)
+    verifier = viewer.credential_verifier(request)
+    network = viewer.client_network(request)
+    source = identity.SignInSource(email, network, find_device(request, email))
+    async with verifier.sign_in_attempt(source):
+        async with open_transaction(request) as session:
+            stored = await identity.find_stored_password(session, email=email)
+        verified = await verifier.verify_credentials(stored, fields.password, lane=source.lane)
+        async with open_transaction(request) as session:
+            user, secret = await identity.sign_in(session, verified, **session_metadata(request))
+            if oidc_secret := viewer.read_oidc_secret(request):
+                await identity.connect_pending_identities(session, user, browser=oidc_secret)
     return secret
 
 

@@ -9,9 +9,11 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import get_settings, open_transaction
 from models import Member, SignIn, User
 from services import identity, organizations
+from services.identity import CredentialVerifier
 
 SESSION_COOKIE = "mission_control"
 EVENTS_PATH = "/events"
@@ -129,6 +131,17 @@ def clear_oidc_cookie(request: Request, response: Response) -> Response:
     if read_oidc_secret(request):
         response.delete_cookie(OIDC_COOKIE, path=OIDC_COOKIE_PATH)
     return response
+
+
+def credential_verifier(connection: HTTPConnection) -> CredentialVerifier:
+    """Return the verifier of passwords of this process."""
+    verifier: CredentialVerifier = connection.state.credential_verifier
+    return verifier
+
+
+def client_network(connection: HTTPConnection) -> str:
+    """Return the network of the request, for rate limits."""
+    return rate_limit_network(get_client_ip(connection, get_settings(connection).trusted_proxies))
 
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}

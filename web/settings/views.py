@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from core.http.request import open_transaction
 from services import identity
+from web.auth import viewer
 from web.ui import forms, time_format
 from web.ui.forms import TimeZoneName, list_time_zones
 from web.ui.layout import load_layout
@@ -74,20 +75,19 @@ async def save_profile(request: Request) -> Response:
 async def change_password(request: Request) -> Response:
     """Change the password, and end all other sessions. Raises TooMany."""
     form = await forms.read_form(request)
-    limit, key = request.state.rate_limits.sign_ins, f"password {request.user.id}"
+    verifier = viewer.credential_verifier(request)
     with form.catch_errors():
         fields = form.parse(PasswordChangeForm)
-        limit.hit(key)
-        async with open_transaction(request) as session:
-            stored = await identity.get_stored_password(session, request.user)
-        verified = await identity.verify_current_password(stored, fields.current)
-        new_hash = await identity.hash_new_password(fields.new, "new")
+        async with verifier.password_attempt(request.user.id) as lane:
+            async with open_transaction(request) as session:
+                stored = await identity.get_stored_password(session, request.user)
+            verified = await verifier.verify_current_password(stored, fields.current, lane=lane)
+        new_hash = await verifier.hash_new_password(fields.new, "new", lane=lane)
         keep = request.auth.sign_in.id
         async with open_transaction(request) as session:
             await identity.change_password(
                 session, request.user, verified, new_hash=new_hash, keep=keep
             )
-        limit.undo_hit(key)
         return forms.redirect_saved(
             "/settings#password", time_format.get_time_zone(request.user.timezone)
         )
