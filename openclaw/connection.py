@@ -5,7 +5,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from openclaw import frames
@@ -13,7 +12,7 @@ from openclaw.errors import ErrorKind, GatewayError, connection_closed_error
 from openclaw.frames import GatewayEvent, ResponseFrame
 from openclaw.protocol import Challenge, GatewayTarget, Hello, build_connect_params
 from openclaw.subscriptions import EventHub
-from openclaw.websocket import open_gateway_websocket
+from openclaw.websocket import GatewayWebSocket, open_gateway_websocket
 
 CHALLENGE_TIMEOUT = 15.0  # seconds
 CONNECT_TIMEOUT = 30.0  # seconds
@@ -47,7 +46,7 @@ async def open_connection(
 class GatewayConnection:
     """An authenticated connection to a gateway with any number of concurrent calls."""
 
-    def __init__(self, websocket: ClientConnection, hello: Hello, hub: EventHub) -> None:
+    def __init__(self, websocket: GatewayWebSocket, hello: Hello, hub: EventHub) -> None:
         self.hello = hello
         self.hub = hub
         self.end_error: GatewayError | None = None
@@ -142,6 +141,7 @@ async def _connect(
     )
     try:
         hello = await _authenticate(websocket, target, token, caps)
+        websocket.set_size_limit(hello.max_frame_size)
     except BaseException:
         await websocket.close()
         raise
@@ -149,7 +149,7 @@ async def _connect(
 
 
 async def _authenticate(
-    websocket: ClientConnection, target: GatewayTarget, token: str, caps: Sequence[str]
+    websocket: GatewayWebSocket, target: GatewayTarget, token: str, caps: Sequence[str]
 ) -> Hello:
     """Sign the challenge of the gateway and request access."""
     try:
@@ -173,14 +173,14 @@ async def _authenticate(
         raise _close_error(error) from None
 
 
-async def _receive_challenge(websocket: ClientConnection) -> Challenge:
+async def _receive_challenge(websocket: GatewayWebSocket) -> Challenge:
     frame = frames.decode_frame(await websocket.recv())
     if not (isinstance(frame, GatewayEvent) and frame.name == "connect.challenge"):
         raise GatewayError(ErrorKind.MALFORMED, "The gateway did not begin with its challenge.")
     return Challenge.parse(frame.payload)
 
 
-async def _receive_connect_response(websocket: ClientConnection) -> ResponseFrame:
+async def _receive_connect_response(websocket: GatewayWebSocket) -> ResponseFrame:
     while True:
         frame = frames.decode_frame(await websocket.recv())
         if isinstance(frame, ResponseFrame) and frame.id == CONNECT_REQUEST_ID:

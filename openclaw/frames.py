@@ -9,6 +9,7 @@ from openclaw.errors import ErrorKind, GatewayError, parse_error
 
 MAX_FRAME_SIZE = 25 * 1024 * 1024  # bytes, unless the gateway has a lower limit
 MAX_CONNECT_FRAME_SIZE = 64 * 1024  # bytes, before authentication
+MAX_FRAME_VALUES = 2_000_000  # objects, arrays and their items; each takes up to 200 bytes
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def encode_request(
 def decode_frame(raw: str | bytes) -> ResponseFrame | GatewayEvent | None:
     """Decode a frame; return None for an unknown frame type.
 
-    Raises GatewayError for a malformed frame.
+    Raises GatewayError for a malformed frame, and for one with too many values.
     """
     frame = _decode_object(raw)
     kind = frame.get("type")
@@ -71,6 +72,9 @@ def decode_frame(raw: str | bytes) -> ResponseFrame | GatewayEvent | None:
 def _decode_object(raw: str | bytes) -> dict[str, Any]:
     if not isinstance(raw, str):
         raise _malformed("a binary frame")
+    if sum(raw.count(sign) for sign in "[{,") > MAX_FRAME_VALUES:
+        reason = f"The gateway sent a frame with more than {MAX_FRAME_VALUES:,} values."
+        raise GatewayError(ErrorKind.TOO_LARGE, reason)
     try:
         frame = json.loads(raw)
     except (ValueError, RecursionError):

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
+from websockets import CloseCode, State
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus, WebSocketException
@@ -37,9 +38,35 @@ frames_log = logging.getLogger("openclaw.frames")
 frames_log.setLevel(logging.WARNING)  # lower levels would log every frame, including tokens
 
 
+class GatewayWebSocket(ClientConnection):
+    """A WebSocket that is closed when too many bytes of one gateway wait to be read.
+
+    The library limits the size of a message and the number of messages, but not their sum.
+    """
+
+    max_waiting: int = MAX_FRAME_SIZE
+
+    def set_size_limit(self, max_size: int) -> None:
+        """Limit the size in bytes of a message, and of all messages that wait."""
+        self.max_waiting = self.protocol.max_message_size = max_size
+
+    def data_received(self, data: bytes) -> None:
+        """Receive data, and close the connection if more waits than is allowed."""
+        super().data_received(data)
+        if self.protocol.state is State.OPEN and self.count_waiting() > self.max_waiting:
+            self.protocol.fail(CloseCode.MESSAGE_TOO_BIG, "too many bytes wait to be read")
+            self.send_data()
+            self.transport.close()
+
+    def count_waiting(self) -> int:
+        """Return the bytes of the received messages and of the one that is being received."""
+        queued = sum(len(frame.data) for frame in self.recv_messages.frames.queue)
+        return queued + len(self.protocol.reader.buffer)
+
+
 async def open_gateway_websocket(
     url: str, policy: AddressPolicy, *, allow_insecure_tls: bool = False
-) -> ClientConnection:
+) -> GatewayWebSocket:
     """Open a WebSocket. Raises GatewayError with the cause of a failure.
 
     Proxies of the environment and redirects are ignored, because the address was checked.
@@ -91,7 +118,7 @@ async def _connect_socket(ip: IpAddress, port: int) -> socket.socket:
 
 async def _upgrade(
     address: GatewayAddress, open_socket: socket.socket, *, allow_insecure_tls: bool
-) -> ClientConnection:
+) -> GatewayWebSocket:
     tls_options: dict[str, Any] = {}
     if address.is_secure:
         tls_options = {"ssl": _ssl_context(allow_insecure_tls), "server_hostname": address.host}
@@ -100,6 +127,7 @@ async def _upgrade(
         sock=open_socket,
         proxy=None,
         compression=None,
+        create_connection=GatewayWebSocket,
         max_size=MAX_FRAME_SIZE,
         max_queue=MAX_QUEUE,
         open_timeout=None,
@@ -112,7 +140,9 @@ async def _upgrade(
     )
     try:
         async with asyncio.timeout(UPGRADE_TIMEOUT):
-            return await opening
+            opened = await opening
+            assert isinstance(opened, GatewayWebSocket)
+            return opened
     except (OSError, WebSocketException, ValueError) as error:
         raise _to_gateway_error(error, is_secure=address.is_secure) from None
 

@@ -84,21 +84,59 @@ async def test_an_invalid_frame_ends_the_connection_for_all_callers(
     await connection.close()
 
 
-async def test_too_large_frames_are_neither_accepted_nor_sent(
-    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_large_frames_are_neither_accepted_nor_sent(gateway: FakeGateway) -> None:
     """W-32."""
-    monkeypatch.setattr(websocket, "MAX_FRAME_SIZE", 100_000)
-    gateway.max_payload = 1_000
+    gateway.max_payload = 100_000
     gateway.handlers = {"much": lambda _: "x" * 200_000, "health": lambda _: "x" * 90_000}
     async with await open_connection(create_target(gateway)) as connection:
         with pytest.raises(GatewayError) as error_info:
-            await connection.call("health", {"text": "ü" * 500})
+            await connection.call("health", {"text": "ü" * 50_000})
         assert error_info.value.kind is ErrorKind.TOO_LARGE
         assert len(await connection.call("health")) == 90_000
         with pytest.raises(GatewayError) as error_info:
             await connection.call("much")
         assert error_info.value.kind is ErrorKind.TOO_LARGE
+
+
+async def test_all_waiting_frames_together_have_a_limit(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that sends faster than frames are read fills no memory."""
+    gateway.max_payload = 4_000_000
+    waiting: list[int] = []
+    reading = asyncio.Event()
+    real = websocket.GatewayWebSocket.data_received
+
+    def recording(self: websocket.GatewayWebSocket, data: bytes) -> None:
+        real(self, data)
+        waiting.append(self.count_waiting())
+
+    async def read_nothing(_: GatewayConnection) -> GatewayError:
+        await reading.wait()
+        return await read(_)
+
+    read = GatewayConnection._read_until_closed
+    monkeypatch.setattr(websocket.GatewayWebSocket, "data_received", recording)
+    monkeypatch.setattr(GatewayConnection, "_read_until_closed", read_nothing)
+    connection = await open_connection(create_target(gateway))
+    for _ in range(3):
+        await gateway.send_event("chat", {"text": "x" * 3_000_000})
+    await wait_until(lambda: not gateway.is_connected)
+    reading.set()
+
+    assert (await connection.wait_closed()).kind is ErrorKind.TOO_LARGE
+    assert 3_000_000 < max(waiting) < 4_500_000
+    await connection.close()
+
+
+async def test_a_frame_with_too_many_values_ends_the_connection(gateway: FakeGateway) -> None:
+    response = {"type": "res", "id": "1", "ok": True, "payload": [[]] * 1_000_001}
+    gateway.raw_responses = {"health": json.dumps(response, separators=(",", ":"))}
+    connection = await open_connection(create_target(gateway))
+    with pytest.raises(GatewayError) as error_info:
+        await connection.call("health")
+    assert error_info.value.kind is ErrorKind.TOO_LARGE
+    await connection.close()
 
 
 @pytest.mark.parametrize(
