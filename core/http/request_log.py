@@ -17,6 +17,15 @@ STREAM_TYPE = b"text/event-stream"
 log = logging.getLogger("mission_control.request")
 
 
+def escape_control_characters(text: str) -> str:
+    """Escape what a terminal does not show as itself, so that no text can forge a log line."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
 class RequestIdFilter(logging.Filter):
     """Add the request id to every record."""
 
@@ -57,6 +66,15 @@ class TextFormatter(logging.Formatter):
         id = getattr(record, "request_id", "")
         record.more = f"  [{id}]" if id else ""
         return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of the base class
+        """Return the line, without the traceback."""
+        return escape_control_characters(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - of the base class
+        """Return the traceback, indented so that no line of it looks like a record."""
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  {escape_control_characters(line)}" for line in lines)
 
 
 def configure_logging(*, level: str, style: str, utc: bool) -> None:
