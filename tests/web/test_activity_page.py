@@ -101,6 +101,8 @@ async def test_new_events_are_counted_and_loaded_on_request(alice, task_path) ->
     news = (await alice.get(part, headers=HTMX)).text
     assert "2 new" in news
     assert "Third" not in news
+    without_number = await alice.get("/activity/news", headers=HTMX)
+    assert without_number.status_code == 200
 
     feed = (await alice.get("/activity", headers=HTMX)).text
     assert "<html" not in feed

@@ -153,6 +153,18 @@ async def test_the_second_decision_shows_who_decided_first(alice, bob, ask, head
     assert "<b>Bob rejected</b>" in late.text
 
 
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}, HTMX])
+@pytest.mark.parametrize("action", ["answers", "reopenings", "questions", "undoings"])
+async def test_a_refused_action_is_never_a_server_error(alice, ask, action, headers) -> None:
+    approval = await ask(status=ApprovalStatus.APPROVED, resolved_at=now())
+    sent = {"status": "approved", "question": ""}
+    address = f"/approvals/{approval.id}/{action}"
+    for _ in range(2):
+        refused = await alice.post(address, data=sent, headers=headers)
+        assert refused.status_code < 500
+        assert refused.status_code not in (404, 405)
+
+
 async def test_a_decided_approval_says_asked_instead_of_asks(alice, ask, world) -> None:
     decided = {"status": ApprovalStatus.APPROVED, "decided_by_user_id": world.bob.id}
     over = await ask("First", agent_id=world.worker.id, **decided)

@@ -79,7 +79,9 @@ async def show_new_count(request: Request) -> Response:
         found = await activity.list_member_activity(
             session, current_member(request), Paging(1), address.filters
         )
-    return render_part(request, "activity/_new_count.html", address=address, new_count=found.total)
+    return render_part(
+        request, "activity/_new_count.html", address=address, newest=0, new_count=found.total
+    )
 
 
 async def _load_activity(request: Request, session: Session) -> dict[str, Any]:

@@ -149,7 +149,8 @@ async def _render_approval(
     if is_from_inbox(request):
         view = current_view(request)
         return await render_inbox(request, selected=approval_id, view=view, form=form, toast=toast)
-    response = render_part(request, "_toast.html", form.status, toast=toast)
+    shown = toast or _error_toast(form)
+    response = render_part(request, "_toast.html", form.status, toast=shown)
     response.headers["HX-Trigger"] = "approvals, tasks"
     return response
 
