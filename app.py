@@ -1,6 +1,7 @@
 """Build the ASGI application: pages, API, and the objects that requests share."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -21,18 +22,24 @@ import web.routes
 from core.config.settings import Settings
 from core.db.engine import create_database_engine
 from core.db.listen import PostgresListener
+from core.http.concurrency import ConcurrencyLimiter
+from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.middleware import (
     CONTENT_SECURITY_POLICY,
     ErrorMiddleware,
     RequestIdMiddleware,
     SecurityHeadersMiddleware,
 )
+from core.http.proxy_check import ProxyCheckMiddleware, find_proxy_problem
 from core.http.rate_limiter import RateLimiter
 from core.http.request_log import RequestLogMiddleware
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
 from services import events, gateways, identity
+from web.stream_rights import StreamRights
 from web.ui.assets import STATIC, CachedStaticFiles
+
+log = logging.getLogger("mission_control")
 
 CORS_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 EXPOSED_HEADERS = ["ETag", "Idempotency-Replayed", "X-Total-Count", "X-Limit", "X-Offset"]
@@ -63,6 +70,8 @@ def build_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[dict[str, Any], None]:
+        if problem := find_proxy_problem(settings):
+            log.warning(problem)
         engine = create_database_engine(settings)
         transaction_factory = async_sessionmaker(engine, expire_on_commit=False).begin
         listener = PostgresListener()
@@ -103,6 +112,8 @@ def build_state(
         "postgres_listener": listener,
         "event_feed": event_feed,
         "rate_limits": RateLimits.from_settings(settings),
+        "open_streams": ConcurrencyLimiter("Too many open event streams."),
+        "stream_rights": StreamRights(),
         "credential_verifier": identity.CredentialVerifier(settings, transaction_factory),
         "secret_cipher": secret_cipher,
         "gateway_connector": gateways.GatewayConnector.from_settings(settings, secret_cipher),
@@ -128,6 +139,7 @@ def build_middleware(settings: Settings) -> list[Middleware]:
     )
     return [
         Middleware(RequestIdMiddleware),
+        Middleware(ProxyCheckMiddleware),
         Middleware(SecurityHeadersMiddleware, headers=headers),
         Middleware(
             RequestLogMiddleware,
@@ -135,6 +147,7 @@ def build_middleware(settings: Settings) -> list[Middleware]:
             include_probes=settings.request_log_include_health,
         ),
         *([cors] if settings.cors_origins else []),
+        Middleware(IncompleteRequestMiddleware),
         Middleware(ErrorMiddleware, handler=handle_unexpected_error),
     ]
 

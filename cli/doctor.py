@@ -41,6 +41,7 @@ def run_checks(load_settings: Callable[[], Settings]) -> int:
         results.append(_report_check("space", lambda: check_disk_space(settings)))
         results.append(_report_check("database", lambda: check_database(settings)))
         results.append(_report_check("port", lambda: check_port(settings)))
+        _report_proxy(settings)
     return 0 if all(results) else 1
 
 
@@ -51,6 +52,14 @@ def _report_check(name: str, check: Callable[[], str]) -> bool:
         print_line(f"not ok  {name}: {error}")
         return False
     return True
+
+
+def _report_proxy(settings: Settings) -> None:
+    """Warn about a proxy that is not trusted. It is no failure: everything works with it."""
+    from core.http.proxy_check import find_proxy_problem
+
+    if problem := find_proxy_problem(settings):
+        print_line(f"warning proxy: {problem}")
 
 
 def check_python() -> str:

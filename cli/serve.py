@@ -100,6 +100,8 @@ async def run_uvicorn(
     """Serve requests until `stop` is set."""
     import uvicorn
 
+    from core.http.server_protocol import LimitedHttpProtocol
+
     class Server(uvicorn.Server):
         @contextmanager
         def capture_signals(self) -> Generator[None, None, None]:
@@ -112,7 +114,7 @@ async def run_uvicorn(
     server = Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=LimitedHttpProtocol,
             ws="none",
             log_config=None,
             access_log=False,

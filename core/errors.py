@@ -56,9 +56,16 @@ class TooLarge(AppError):
 class TooMany(AppError):
     """The caller exceeded a rate limit and can retry after `retry_after` seconds."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__("rate_limited", f"Too many requests. Try again in {retry_after} s.")
+    def __init__(self, retry_after: int, reason: str = "Too many requests.") -> None:
+        super().__init__("rate_limited", f"{reason} Try again in {retry_after} s.")
         self.retry_after = retry_after
+
+
+class RequestTimeout(AppError):
+    """The request did not arrive completely in time."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("request_timeout", message)
 
 
 class UpstreamError(AppError):

@@ -65,7 +65,9 @@
     if (event.target !== document.body || document.body._htmx?.sse) return;
     disconnected();
     rejected(event.detail.ctx.response?.status);
-    setTimeout(() => htmx.trigger(document.body, "live:retry"), retryDelay = Math.min(retryDelay * 2, 15000));
+    retryDelay = Math.min(retryDelay * 2, 15000);
+    // The random part keeps many pages from reconnecting at the same moment after a restart.
+    setTimeout(() => htmx.trigger(document.body, "live:retry"), retryDelay * (0.5 + Math.random()));
   });
 
   // After the session has ended, a dialog says so, so that typed text is kept.

@@ -13,6 +13,8 @@ from starlette.responses import Response
 from core.http.request import (
     UNKNOWN_EVENT,
     Session,
+    choose_retry_delay,
+    count_open_stream,
     create_event_stream,
     get_last_event_id,
     open_transaction,
@@ -20,9 +22,8 @@ from core.http.request import (
 from models import Event, EventType, User
 from services import boards, events, identity, organizations, presence
 from web.auth.viewer import Viewer, current_member
+from web.stream_rights import RECHECK_INTERVAL, ReadableBoards, StreamRights
 from web.ui import forms
-
-RECHECK_INTERVAL = 2.0  # seconds; a page without access is disconnected within twice that time
 
 BOARD = ("boards", "rail", "activity")
 PAUSED = (*BOARD, "pauses", "agents")
@@ -187,33 +188,34 @@ async def stream_events(request: Request) -> Response:
     """Stream the names of stale parts, starting after the last event that the page has seen."""
     last_seen = get_last_event_id(request)
     organization_id = current_member(request).organization_id
-    async with open_transaction(request) as session:
+    async with request.state.stream_rights.openings, open_transaction(request) as session:
         latest = await events.get_last_seq(session, organization_id)
     # After a backup was restored, the page may have seen newer events than there are.
     last_seen = latest if last_seen == UNKNOWN_EVENT else min(last_seen, latest)
     board_id = forms.parse_id(request.query_params.get("board"))
     subscription = _PageSubscription(request.auth, organization_id, board_id)
-    return create_event_stream(_generate_messages(request, subscription, last_seen))
+    release = count_open_stream(request, f"session {request.auth.sign_in.id}")
+    return create_event_stream(_generate_messages(request, subscription, last_seen), release)
 
 
 async def _generate_messages(
     request: Request, subscription: _PageSubscription, last_seen: int
 ) -> AsyncGenerator[ServerSentEvent, None]:
-    readable: Collection[UUID] | None = None
+    readable: ReadableBoards = None
     checked_at = 0.0
     visit = BoardVisit(subscription.viewer.user, subscription.board_id)
-    yield ServerSentEvent(event="hello", data=str(last_seen), id=str(last_seen))
+    yield ServerSentEvent(
+        event="hello", data=str(last_seen), id=str(last_seen), retry=choose_retry_delay()
+    )
     feed = request.state.event_feed.subscribe(
         subscription.organization_id, last_seen, every=RECHECK_INTERVAL
     )
     async with aclosing(feed) as batches:
         async for batch in batches:
             if time.monotonic() - checked_at >= RECHECK_INTERVAL or _may_change_rights(batch):
-                async with open_transaction(request) as session:
-                    readable = await _list_readable_boards(session, subscription)
-                    has_changed = readable is not None and await visit.update(session, readable)
+                readable = await _load_readable_boards(request, subscription, batch)
                 checked_at = time.monotonic()
-                if has_changed:
+                if readable and await _update_visit(request, visit, readable):
                     yield ServerSentEvent(event="presence", data="")
             if readable is None:
                 return
@@ -242,9 +244,33 @@ def _may_change_rights(batch: Iterable[Event]) -> bool:
     return any(event.type in (EventType.BOARD_CREATED, EventType.BOARD_DELETED) for event in batch)
 
 
+async def _load_readable_boards(
+    request: Request, subscription: _PageSubscription, batch: Sequence[Event]
+) -> ReadableBoards:
+    """Return the boards that the viewer can read; all pages of a session share the queries."""
+
+    async def load() -> ReadableBoards:
+        async with open_transaction(request) as session:
+            return await _list_readable_boards(session, subscription)
+
+    rights: StreamRights = request.state.stream_rights
+    key = (subscription.viewer.sign_in.id, subscription.organization_id)
+    changed_by = batch[-1].seq if _may_change_rights(batch) else 0
+    return await rights.load(key, load, changed_by=changed_by)
+
+
+async def _update_visit(request: Request, visit: "BoardVisit", readable: Collection[UUID]) -> bool:
+    """Record the presence on the board of the page, and return whether other viewers changed."""
+    if visit.board_id is None or visit.board_id not in readable:
+        return False
+    rights: StreamRights = request.state.stream_rights
+    async with rights.slots, open_transaction(request) as session:
+        return await visit.update(session, visit.board_id)
+
+
 async def _list_readable_boards(
     session: Session, subscription: _PageSubscription
-) -> Collection[UUID] | None:
+) -> ReadableBoards:
     """Return the boards that the viewer can read, or None if the stream has to end."""
     viewer, organization_id = subscription.viewer, subscription.organization_id
     if not await identity.is_session_active(session, viewer.sign_in.id):
@@ -260,17 +286,15 @@ class BoardVisit:
 
     def __init__(self, user: User, board_id: UUID | None) -> None:
         self._user = user
-        self._board_id = board_id
+        self.board_id = board_id
         self._recorded_at = -presence.RECORD_INTERVAL
         self._others: Collection[UUID] | None = None  # None before the first message
 
-    async def update(self, session: Session, readable: Collection[UUID]) -> bool:
+    async def update(self, session: Session, board_id: UUID) -> bool:
         """Record the presence periodically, and return whether other viewers came or left."""
-        if self._board_id is None or self._board_id not in readable:
-            return False
         if time.monotonic() - self._recorded_at >= presence.RECORD_INTERVAL:
-            await presence.record_viewer(session, self._user, self._board_id)
+            await presence.record_viewer(session, self._user, board_id)
             self._recorded_at = time.monotonic()
-        previous, current = self._others, await presence.list_viewer_ids(session, self._board_id)
+        previous, current = self._others, await presence.list_viewer_ids(session, board_id)
         self._others = current - {self._user.id}
         return self._others != previous

@@ -63,6 +63,7 @@ STATUS_DESCRIPTIONS = {
     401: "The token is invalid, or not allowed for this operation",
     403: "The caller may read this, but not do this",
     404: "The object does not exist, or the caller may not read it",
+    408: "The request did not arrive completely in time",
     409: "Not possible in the current state",
     412: "It was changed meanwhile: read it again before changing it",
     413: "The body is too large",
@@ -109,7 +110,7 @@ def list_statuses(operation: Operation) -> Sequence[int]:
     if operation.allowed_caller is not AllowedCaller.ANYONE:
         found |= {401, 429}
     if operation.parser.body:
-        found |= {413, 422}
+        found |= {408, 413, 422}
     if operation.parser.query or operation.parser.path:
         found.add(422)
     if operation.accepts_idempotency_key:

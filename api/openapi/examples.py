@@ -85,6 +85,7 @@ ERRORS_BY_STATUS: Mapping[int, Mapping[str, str]] = {
         "admin_required": "Only an admin of the organization can do that.",
     },
     412: {"stale": "This was changed meanwhile. Read it again, then change it."},
+    408: {"request_timeout": "The request was not complete after 60 s."},
     413: {"body_too_large": "A request takes at most 2097152 bytes."},
     429: {"rate_limited": "Too many requests. Try again in 7 s."},
     500: {"": "Internal Server Error"},

@@ -22,6 +22,7 @@ from core.errors import AppError, NotFound
 from core.http.request import (
     UNKNOWN_EVENT,
     Session,
+    count_open_stream,
     create_event_stream,
     get_last_event_id,
     open_transaction,
@@ -84,7 +85,8 @@ async def open_stream(
     after_seq = await _get_start_seq(context, organization_id, query)
     allowed_ids = await load_allowed_ids(context.session)
     subscriber = _Subscriber(context, definition, load_allowed_ids, allowed_ids)
-    return create_event_stream(subscriber.stream_frames(organization_id, after_seq))
+    release = count_open_stream(context.request, f"actor {context.actor.id}")
+    return create_event_stream(subscriber.stream_frames(organization_id, after_seq), release)
 
 
 async def _get_start_seq(context: RequestContext, organization_id: UUID, query: StreamQuery) -> int:

@@ -85,6 +85,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     rate_limit_requests: Count = 600
     rate_limit_requests_seconds: Seconds = 60
     rate_limit_gateways: Count = 120
+    rate_limit_streams: Count = 1200
     rate_limit_pages: Count = 2400  # in as many seconds as requests
 
     gateway_allow_private: Private = values.LOOPBACK_NETWORKS

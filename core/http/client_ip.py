@@ -35,7 +35,7 @@ def rate_limit_network(ip: str) -> str:
 
 def _nearest_untrusted(hops: Sequence[str], trusted: Sequence[Network]) -> str:
     """Return the last untrusted hop, or the first hop if all are trusted."""
-    return next((hop for hop in reversed(hops) if not _is_trusted(hop, trusted)), hops[0])
+    return next((hop for hop in reversed(hops) if not is_trusted(hop, trusted)), hops[0])
 
 
 def _forwarded_hops(connection: HTTPConnection) -> list[list[str]]:
@@ -65,7 +65,8 @@ def _without_port(address: str) -> str:
     return address.partition(":")[0] if address.count(":") == 1 else address
 
 
-def _is_trusted(hop: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(hop: str, trusted: Sequence[Network]) -> bool:
+    """Return whether an address is that of a trusted proxy."""
     try:
         address = ipaddress.ip_address(hop)
     except ValueError:

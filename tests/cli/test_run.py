@@ -97,6 +97,13 @@ def test_the_doctor_reports_no_problems(tmp_path: Path) -> None:
     assert {line[:8] for line in lines} == {"ok      "}
 
 
+def test_the_doctor_warns_about_a_proxy_that_is_not_trusted(tmp_path: Path) -> None:
+    data, address = tmp_path / "data", "https://board.example.com"
+    result = run_cli("doctor", "--port", "0", data=data, BASE_URL=address)
+    assert result.returncode == 0
+    assert re.search(r"^warning proxy: .*TRUSTED_PROXIES", result.stdout, re.MULTILINE)
+
+
 def test_the_doctor_reports_problems(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with socket.create_server(("127.0.0.1", 0)) as other_socket:

@@ -45,10 +45,14 @@ async def current_viewer(connection: HTTPConnection) -> Viewer | None:
 async def rate_limited_viewer(connection: HTTPConnection) -> Viewer | None:
     """Return the viewer, and count the request. Raises TooMany.
 
-    The event stream does not count: browsers reconnect it automatically.
+    The event stream does not count: browsers reconnect it automatically. After a restart all do at
+    once; they wait here, so that other requests find a free database connection.
     """
+    if connection.url.path == EVENTS_PATH:
+        async with connection.state.stream_rights.openings:
+            return await current_viewer(connection)
     viewer = await current_viewer(connection)
-    if viewer is not None and connection.url.path != EVENTS_PATH:
+    if viewer is not None:
         connection.state.rate_limits.pages.hit(f"session {viewer.sign_in.id}")
     return viewer
 

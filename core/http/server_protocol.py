@@ -1,0 +1,96 @@
+"""The HTTP protocol of the server, with limits on requests whose headers are incomplete."""
+
+import asyncio
+import json
+from collections import Counter
+from typing import ClassVar
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from core.http.client_ip import rate_limit_network
+
+HEADER_TIMEOUT = 20.0  # seconds until the headers of a request must be complete
+MAX_HEADER_SIZE = 64 * 1024  # bytes
+MAX_PER_NETWORK = 2_000  # connections without complete headers; pages reconnect all at once
+
+
+class LimitedHttpProtocol(HttpToolsProtocol):
+    """Closes connections whose request headers are slow, too large or too many at once."""
+
+    header_timeout: ClassVar[float] = HEADER_TIMEOUT
+    max_per_network: ClassVar[int] = MAX_PER_NETWORK
+    waiting: ClassVar[Counter[str]] = Counter()  # by network
+
+    _timer: asyncio.TimerHandle | None = None
+    _header_size = 0
+    _network = ""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count the connection until the headers are complete."""
+        super().connection_made(transport)
+        self._network = rate_limit_network(self.client[0] if self.client else "unknown")
+        self._begin_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse data, and check the size of incomplete headers."""
+        self._header_size += len(data)
+        super().data_received(data)
+        if self._timer is not None and self._header_size > MAX_HEADER_SIZE:
+            self._refuse(431, "headers_too_large", "The headers of the request are too large.")
+        elif self._is_idle_without_timer():
+            self._begin_headers()  # line breaks between two requests
+
+    def on_message_begin(self) -> None:
+        """Begin a request; a connection may be used for several."""
+        super().on_message_begin()
+        if self._timer is None:
+            self._begin_headers()
+
+    def on_headers_complete(self) -> None:
+        """Start the request."""
+        self._end_headers()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._end_headers()
+        super().connection_lost(exc)
+
+    def _begin_headers(self) -> None:
+        self._header_size = 0
+        self.waiting[self._network] += 1
+        self._timer = self.loop.call_later(self.header_timeout, self._expire)
+        if self.waiting[self._network] > self.max_per_network:
+            self._refuse(429, "rate_limited", "Too many incomplete requests. Try again in 5 s.")
+
+    def _end_headers(self) -> None:
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer = None
+        self.waiting[self._network] -= 1
+        if not self.waiting[self._network]:
+            del self.waiting[self._network]
+
+    def _expire(self) -> None:
+        if self._header_size:
+            reason = f"The request was not complete after {self.header_timeout:g} s."
+            self._refuse(408, "request_timeout", reason)
+        else:
+            self._end_headers()
+            self.transport.close()  # browsers open connections in advance
+
+    def _refuse(self, status: int, code: str, reason: str) -> None:
+        """Respond, and close the connection."""
+        self._end_headers()
+        body = json.dumps({"detail": reason, "code": code}).encode()
+        head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        retry = "retry-after: 5\r\n" if status == 429 else ""
+        end = f"{head}{retry}connection: close\r\n\r\n".encode()
+        self.transport.write(STATUS_LINE[status] + end + body)
+        self.transport.close()
+
+    def _is_idle_without_timer(self) -> bool:
+        is_idle = self.cycle is None or self.cycle.response_complete
+        has_timer = self._timer is not None or self.timeout_keep_alive_task is not None
+        return is_idle and not has_timer and not self.transport.is_closing()

@@ -1,0 +1,163 @@
+"""Limits on open streams, and on requests that do not arrive completely."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+import uvicorn
+from starlette.types import Message, Receive, Scope, Send
+
+from core.config.settings import Settings
+from core.errors import RequestTimeout, TooMany
+from core.http import incomplete_requests
+from core.http.concurrency import ConcurrencyLimiter
+from core.http.incomplete_requests import IncompleteRequestMiddleware
+from core.http.server_protocol import LimitedHttpProtocol
+
+TIMEOUT = 20  # maximum seconds to wait for the server
+
+
+def test_what_is_open_is_limited_per_key() -> None:
+    limiter = ConcurrencyLimiter("Too many streams.")
+    release = limiter.acquire({"alice": 1, "office": 2})
+    with pytest.raises(TooMany, match=r"Too many streams. Try again in 5 s."):
+        limiter.acquire({"alice": 1, "office": 2})
+    assert limiter.count("office") == 1
+    limiter.acquire({"bob": 1, "office": 2})
+    with pytest.raises(TooMany):
+        limiter.acquire({"charlie": 1, "office": 2})
+    release()
+    release()
+    assert (limiter.count("alice"), limiter.count("office")) == (0, 1)
+    limiter.acquire({"charlie": 1, "office": 2})
+
+
+async def read_whole_body(_scope: Scope, receive: Receive, _send: Send) -> None:
+    while (await receive()).get("more_body"):
+        pass
+
+
+def build_scope(**headers: str) -> Scope:
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    state = {"settings": Settings()}
+    return {"type": "http", "headers": raw, "client": ("192.0.2.1", 1), "state": state}
+
+
+async def never() -> Message:
+    return await asyncio.Future()
+
+
+async def ignore(_: Message) -> None:
+    pass
+
+
+async def test_a_slow_body_ends_with_an_error() -> None:
+    middleware = IncompleteRequestMiddleware(read_whole_body, timeout=0.01)
+    with pytest.raises(RequestTimeout, match=r"The request was not complete after 0.01 s."):
+        await middleware(build_scope(), never, ignore)
+    assert middleware.limiter.count("network 192.0.2.1") == 0
+
+
+async def test_incomplete_bodies_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incomplete_requests, "MAX_PER_CREDENTIAL", 2)
+    monkeypatch.setattr(incomplete_requests, "MAX_PER_NETWORK", 3)
+    middleware = IncompleteRequestMiddleware(read_whole_body)
+    alice, bob = build_scope(Authorization="Bearer a"), build_scope(Authorization="Bearer b")
+    waiting = [asyncio.create_task(middleware(alice, never, ignore)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooMany, match=r"Too many incomplete requests."):
+        await middleware(alice, never, ignore)
+    waiting.append(asyncio.create_task(middleware(bob, never, ignore)))
+    await asyncio.sleep(0)
+    with pytest.raises(TooMany):
+        await middleware(build_scope(), never, ignore)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def whole() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    await middleware(alice, whole, ignore)
+
+
+class FastProtocol(LimitedHttpProtocol):
+    """The protocol with short times and low limits."""
+
+    header_timeout = 0.05
+    max_per_network = 3
+    waiting = Counter()
+
+
+@asynccontextmanager
+async def run_server() -> AsyncGenerator[int]:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_whole_body(scope, receive, send)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    config = uvicorn.Config(respond, port=0, log_config=None, http=FastProtocol, lifespan="off")
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server._serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    [port] = [socket.getsockname()[1] for socket in server.servers[0].sockets]
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            yield port
+    finally:
+        server.should_exit = True
+        await running
+
+
+async def read_until_closed(port: int, sent: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    response = await reader.read()
+    writer.close()
+    return response
+
+
+@pytest.mark.parametrize(
+    "sent", [b"G", b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", b"\r\n", b"GET / HTTP/1.1\r\n"]
+)
+async def test_slow_headers_end_with_an_error(sent: bytes) -> None:
+    async with run_server() as port:
+        response = await read_until_closed(port, sent)
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert b'"code": "request_timeout"' in response
+    assert not FastProtocol.waiting
+
+
+async def test_a_connection_without_a_request_is_closed() -> None:
+    async with run_server() as port:
+        assert await read_until_closed(port, b"") == b""
+    assert not FastProtocol.waiting
+
+
+async def test_line_breaks_after_a_request_do_not_keep_a_connection() -> None:
+    async with run_server() as port:
+        response = await read_until_closed(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_large_headers_are_refused() -> None:
+    async with run_server() as port:
+        sent = b"GET / HTTP/1.1\r\nHost: a\r\nX-Much: " + b"x" * 65_536
+        response = await read_until_closed(port, sent)
+    assert response.startswith(b"HTTP/1.1 431 ")
+    assert not FastProtocol.waiting
+
+
+async def test_incomplete_requests_of_one_network_are_limited() -> None:
+    async with run_server() as port:
+        waiting = [asyncio.create_task(read_until_closed(port, b"G")) for _ in range(4)]
+        responses = await asyncio.gather(*waiting)
+        statuses = sorted(response.split()[1] for response in responses)
+        assert statuses == [b"408", b"408", b"408", b"429"]
+        async with httpx2.AsyncClient() as client:
+            assert (await client.get(f"http://127.0.0.1:{port}/")).text == "fine"
+    assert not FastProtocol.waiting
