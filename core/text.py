@@ -1,9 +1,21 @@
-"""Check which texts PostgreSQL can store, and create slugs."""
+"""Check which texts PostgreSQL can store, clean texts of others, and create slugs."""
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs"})  # control and format characters, surrogates
+INVISIBLE_RANGES = (
+    *((0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2800, 0x2800)),
+    *((0x3164, 0x3164), (0xFE00, 0xFE0D), (0xFFA0, 0xFFA0), (0xE0000, 0xE0FFF)),
+)
+"""Invisible characters of other categories: fillers, and selectors that can carry hidden text."""
+
+JOINERS = "\u200c\u200d\ufe0e\ufe0f"  # needed in some scripts and emoji, after a letter or sign
+FIRST_JOINED = "\u00a9"  # scripts and emoji with joiners begin here
+LINE_BREAKS = re.compile("\r\n|[\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
 
 def is_storable(text: str) -> bool:
@@ -27,6 +39,42 @@ def is_storable_json(value: object, *, max_length: int) -> bool:
         return size <= max_length and all(is_storable(text) for text in _iterate_texts(value))
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def to_lines(text: str) -> str:
+    """Return a text whose lines end with a line feed, without invisible characters.
+
+    Only spaces, tabs and what is drawn remain. The time is linear in the length of the text.
+    """
+    return "\n".join(remove_invisible(line) for line in LINE_BREAKS.sub("\n", text).split("\n"))
+
+
+def to_one_line(text: str) -> str:
+    """Return a text as one line with single spaces, without invisible characters."""
+    return " ".join(remove_invisible(LINE_BREAKS.sub(" ", text)).split())
+
+
+def remove_invisible(text: str) -> str:
+    """Return a text without invisible characters; tabs and joiners within a script are kept."""
+    if text.isascii() and text.isprintable():
+        return text
+    kept: list[str] = []
+    for character in text:
+        if character in JOINERS:
+            may_join = kept and kept[-1] >= FIRST_JOINED and kept[-1] not in JOINERS
+            if not may_join:
+                continue
+        elif character != "\t" and _is_invisible(character):
+            continue
+        kept.append(character)
+    return "".join(kept).rstrip("\u200c\u200d")
+
+
+def _is_invisible(character: str) -> bool:
+    code = ord(character)
+    return unicodedata.category(character) in INVISIBLE_CATEGORIES or any(
+        first <= code <= last for first, last in INVISIBLE_RANGES
+    )
 
 
 def slugify(name: str, *, max_length: int) -> str:

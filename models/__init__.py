@@ -27,7 +27,7 @@ from models.gateway_request import GatewayRequest, RequestKind, RequestState
 from models.idempotency import IdempotencyKey
 from models.identity import ExternalIdentity, PendingSignIn
 from models.invite import Invite, InviteBoardAccess
-from models.memory import GroupNote, Note
+from models.memory import GroupNote, Note, UserQuestionRecord
 from models.message import Message, MessageState
 from models.onboarding import (
     OnboardingMessage,
@@ -43,7 +43,7 @@ from models.run import Run, RunStatus
 from models.soul import Soul, SoulDirectory
 from models.tag import Tag, TagAssignment
 from models.task import Comment, DeletedTask, Priority, Status, Task, TaskDependency
-from models.user import ApiToken, FirstRunLink, PasswordLink, SignIn, User
+from models.user import ApiToken, FirstRunLink, PasswordLink, SignIn, TokenScope, User
 
 Actor: TypeAlias = User | Agent
 """A user, through pages or scripts, or an agent, through the API."""

@@ -179,7 +179,7 @@ class Agent(Base):
 
 
 class AgentToken(Base):
-    """A token of an agent. Older tokens are deleted when a newer one is first used."""
+    """A token of an agent. Older tokens are ended when a newer one is first used."""
 
     __tablename__ = "agent_tokens"
 
@@ -191,6 +191,7 @@ class AgentToken(Base):
     encrypted_token: Mapped[str | None] = mapped_column("sealed")
     created_at: Mapped[datetime]
     first_used_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]  # kept for a time, so that its use can be explained
 
 
 class OrphanedGatewayAgent(Base):

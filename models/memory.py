@@ -51,5 +51,20 @@ class GroupNote(Base):
     updated_at: Mapped[datetime]
 
 
+class UserQuestionRecord(Base):
+    """A question of a lead that the agent of a gateway asks a user; one note answers it."""
+
+    __tablename__ = "user_questions"
+    __table_args__ = (Index(None, "board_id", "correlation_id"),)
+
+    board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"))
+    main_agent_id: Mapped[UUID] = mapped_column(
+        ForeignKey("agents.id", ondelete="CASCADE"), index=True
+    )
+    correlation_id: Mapped[str]
+    created_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
+
+
 add_search_vector(Note, text="content")
 add_search_vector(GroupNote, text="content")

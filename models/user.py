@@ -1,6 +1,7 @@
 """Users, their sessions, and the tokens of their scripts."""
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, text
@@ -51,8 +52,16 @@ class SignIn(Base):
     user_agent: Mapped[str | None]
     ip: Mapped[str | None]
     created_at: Mapped[datetime]
+    authenticated_at: Mapped[datetime]  # when the user last proved who they are
     last_seen_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+
+
+class TokenScope(StrEnum):
+    """What a token of a user may do. The values are part of the API."""
+
+    READ = "read"
+    WRITE = "write"  # includes reading
 
 
 class ApiToken(Base):
@@ -65,7 +74,9 @@ class ApiToken(Base):
     name: Mapped[str]
     prefix: Mapped[str] = mapped_column(index=True)
     secret_hash: Mapped[str]  # SHA-256 of the token, in hex
+    scope: Mapped[TokenScope] = mapped_column(default=TokenScope.WRITE)
     created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]  # None: it does not expire
     last_used_at: Mapped[datetime | None]
 
 

@@ -1,10 +1,10 @@
 """Operations that only agents may call (contract, agents 6)."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from api.endpoints.agent_models import AgentRead
 from api.endpoints.boards import BoardRead
@@ -44,6 +44,13 @@ class SoulUpdate(RequestModel):
     reason: Text | None = Field(default=None, description="The reason for the change.")
 
 
+ReplyLabel = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,100}$"),
+    Field(description="A single word: it is part of the instructions for the reply."),
+]
+
+
 class AskUser(RequestModel):
     """A question to the user. The answer comes back as a note with these tags."""
 
@@ -52,10 +59,10 @@ class AskUser(RequestModel):
     content: RequiredText
     correlation_id: ShortText | None = None
     preferred_channel: ShortText | None = None
-    reply_tags: list[ShortText] = Field(
+    reply_tags: list[ReplyLabel] = Field(
         default=list(coordination.UserQuestion.reply_tags), max_length=20
     )
-    reply_source: ShortText | None = coordination.UserQuestion.reply_source
+    reply_source: ReplyLabel | None = coordination.UserQuestion.reply_source
 
     def question(self) -> coordination.UserQuestion:
         """Return the question as a value of the services."""
@@ -71,6 +78,7 @@ class AskUserResult(ResponseModel):
     board_id: UUID
     main_agent_id: UUID | None
     main_agent_name: str | None
+    correlation_id: str | None = Field(description="The reply of the user has it.")
 
 
 class LeadMessage(RequestModel):
@@ -81,10 +89,10 @@ class LeadMessage(RequestModel):
     kind: Literal["question", "handoff"] = "question"
     content: RequiredText
     correlation_id: ShortText | None = None
-    reply_tags: list[ShortText] = Field(
+    reply_tags: list[ReplyLabel] = Field(
         default=list(coordination.MessageToLead.reply_tags), max_length=20
     )
-    reply_source: ShortText | None = coordination.MessageToLead.reply_source
+    reply_source: ReplyLabel | None = coordination.MessageToLead.reply_source
 
     def message(self) -> coordination.MessageToLead:
         """Return the message as a value of the services."""
@@ -175,13 +183,15 @@ async def delete_board_agent(context: RequestContext, board: Board, agent_id: UU
 async def ask_user(context: RequestContext, board: Board, body: AskUser) -> AskUserResult:
     """Ask the user a question that only a person can answer."""
     base_url = context.settings.base_url
-    main = await coordination.ask_user(
+    sent = await coordination.ask_user(
         context.session, context.agent, board, body.question(), base_url=base_url
     )
+    main, correlation_id = sent or (None, None)
     return AskUserResult(
         board_id=board.id,
         main_agent_id=main.id if main else None,
         main_agent_name=main.name if main else None,
+        correlation_id=correlation_id,
     )
 
 

@@ -83,11 +83,14 @@ class MemoryCreate(RequestModel):
     content: RequiredText
     tags: Tags | None = None
     source: Source | None = None
+    correlation_id: ShortText | None = Field(
+        default=None, description="Of the question that a note with the tag `user_reply` answers."
+    )
 
     @property
     def draft(self) -> memory.NoteDraft:
         """The note as a value of the services."""
-        return memory.NoteDraft(content=self.content, tags=self.tags, source=self.source)
+        return memory.NoteDraft(**dict(self))
 
 
 class MemoryUpdate(PatchModel):

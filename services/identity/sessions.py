@@ -35,6 +35,7 @@ async def start_session(
         user_agent=_truncate(user_agent),
         ip=_truncate(ip),
         created_at=at,
+        authenticated_at=at,
         last_seen_at=at,
         expires_at=at + timedelta(days=days),
     )

@@ -23,3 +23,8 @@ from services.memory.rules import (
     get_author_name,
     group_scope,
 )
+from services.memory.user_replies import (
+    USER_REPLY_SOURCE,
+    USER_REPLY_TAG,
+    record_user_question,
+)

@@ -24,6 +24,7 @@ from services.memory.rules import (
     is_chat,
     parse_command,
 )
+from services.memory.user_replies import check_user_reply, forbidden_user_reply, is_user_reply
 from services.messages import templates
 
 
@@ -33,12 +34,14 @@ async def create_note(
     """Create a note on a locked board or group, and send it to the agents that it addresses.
 
     `base_url` is the address of the API in their messages. Raises Invalid, with the field or for a
-    board without a group, and Forbidden for a command of an agent that is not the lead.
+    board without a group, and Forbidden for a command of an agent that is not the lead. A reply of
+    a user answers an open question: see `check_user_reply`.
     """
     fields = validate_fields(NOTE_VALIDATORS, vars(draft))
     if scope.id is None:
         reason = "This board is in no group, so there is nothing to write to."
         raise Invalid("board_group_required", reason)
+    await check_user_reply(session, actor, scope, fields)
     command = parse_command(fields["content"]) if scope.board and is_chat(fields["tags"]) else None
     if scope.board is not None and command is not None:
         check_may_command(actor)
@@ -77,8 +80,12 @@ async def update_note(
     PreconditionFailed if the version of the note is not one of the known ones.
     """
     note = detail.note
-    check_may_change(actor, note)
+    was_reply = is_user_reply(note.tags, note.source)
+    check_may_change(actor, note, only_author=was_reply)
     values = validate_fields(NOTE_VALIDATORS, changes)
+    new_labels = values.get("tags", note.tags), values.get("source", note.source)
+    if is_user_reply(*new_labels) and not was_reply:
+        raise forbidden_user_reply()
     check_version(known, note.version)
     changed = {name: value for name, value in values.items() if value != getattr(note, name)}
     if not changed:
@@ -105,7 +112,8 @@ async def delete_note(
     known: KnownVersions = None,
 ) -> None:
     """Delete a locked note. Raises Forbidden, and PreconditionFailed like `update_note`."""
-    check_may_change(actor, detail.note)
+    only_author = is_user_reply(detail.note.tags, detail.note.source)
+    check_may_change(actor, detail.note, only_author=only_author)
     check_version(known, detail.note.version)
     await session.delete(detail.note)
     await session.flush()
@@ -126,7 +134,9 @@ def _add_note(
     note = scope.kind.note(
         id=new_id(),
         **{scope.kind.scope_field: scope.id},
-        **{**fields, "source": source},
+        content=fields["content"],
+        tags=fields["tags"],
+        source=source,
         is_chat=is_chat(fields["tags"]),
         agent_id=actor.id if isinstance(actor, Agent) else None,
         user_id=actor.id if isinstance(actor, User) else None,

@@ -23,11 +23,15 @@ validate_tag = text_of_length(MAX_TAG_LENGTH)
 
 @dataclass(frozen=True, kw_only=True)
 class NoteDraft:
-    """The fields of a new note. `source` is a label; it does not identify the author."""
+    """The fields of a new note. `source` is a label; it does not identify the author.
+
+    `correlation_id` is that of the question that the reply of a user answers.
+    """
 
     content: str
     tags: Sequence[str] | None = None
     source: str | None = None
+    correlation_id: str | None = None
 
 
 def validate_tags(value: object, field: str) -> list[str]:
@@ -41,6 +45,7 @@ NOTE_VALIDATORS: Mapping[str, FieldCheck] = {
     "content": nonblank_text(MAX_CONTENT_LENGTH),
     "tags": optional(validate_tags),
     "source": optional(trimmed_text(MAX_SOURCE_LENGTH)),
+    "correlation_id": optional(trimmed_text(MAX_SOURCE_LENGTH)),
 }
 """The fields of a note that can be set."""
 
@@ -68,13 +73,19 @@ def check_may_command(actor: Actor) -> None:
         raise Forbidden("lead_required", f"Only people and the board's lead say {commands}.")
 
 
-def check_may_change(actor: Actor, note: Note | GroupNote) -> None:
+def check_may_change(actor: Actor, note: Note | GroupNote, *, only_author: bool = False) -> None:
     """Raise Forbidden for an agent that is neither the author of the note nor the lead.
 
-    Users with write access to the board or group may change all its notes.
+    With `only_author`, not even the lead may. Users with write access to the board or group may
+    change all its notes.
     """
-    if isinstance(actor, Agent) and not actor.is_board_lead and note.agent_id != actor.id:
-        reason = "An agent changes its own notes; those of others, the lead does."
+    if not isinstance(actor, Agent) or note.agent_id == actor.id:
+        return
+    if only_author or not actor.is_board_lead:
+        reason = (
+            "An agent changes its own notes. The lead also changes those of others, except"
+            " replies of users."
+        )
         raise Forbidden("memory_author_required", reason)
 
 

@@ -1,5 +1,6 @@
 """Messages between agents: leads, their workers, and the main agents of gateways."""
 
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -20,9 +21,7 @@ MARKER_BY_KIND: Mapping[str, templates.MessageMarker] = {
 }
 LEAD_REPLY_TAGS = ("gateway_main", "lead_reply")
 LEAD_REPLY_SOURCE = "lead_to_gateway_main"
-USER_REPLY_TAGS = ("gateway_main", "user_reply")
-USER_REPLY_SOURCE = "user_via_gateway_main"
-NUDGE_KIND = "NUDGE"
+USER_REPLY_TAGS = ("gateway_main", memory.USER_REPLY_TAG)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ class UserQuestion:
     correlation_id: str | None = None
     preferred_channel: str | None = None
     reply_tags: Sequence[str] = USER_REPLY_TAGS
-    reply_source: str | None = USER_REPLY_SOURCE
+    reply_source: str | None = memory.USER_REPLY_SOURCE
 
 
 @dataclass(frozen=True)
@@ -166,21 +165,25 @@ def _check_is_gateway_main(agent: Agent) -> None:
 
 async def ask_user(
     session: AsyncSession, lead: Agent, board: Board, question: UserQuestion, *, base_url: str
-) -> Agent | None:
-    """Send a question for the user to the main agent of the board's gateway, and return the agent.
+) -> tuple[Agent, str] | None:
+    """Send a question for the user to the main agent of the board's gateway.
 
-    Without such an agent the question is posted to the board's chat, where users read it and the
-    lead receives their answer. Returns None then.
+    Returns the agent and the correlation id that its reply must have. Without such an agent the
+    question is posted to the board's chat, where users read it and the lead receives their answer;
+    then it returns None.
     """
     main = await session.scalar(_gateway_main_query(board)) if board.gateway_id else None
     if main is None:
         await _ask_in_chat(session, lead, board, question, base_url)
         return None
+    given_id = templates.to_single_line(question.correlation_id or "")
+    correlation_id = given_id or f"ask-user:{secrets.token_hex(6)}"
+    await memory.record_user_question(session, board, main, correlation_id)
     content = templates.render_user_request(
         board,
         lead=lead.name,
         content=question.content,
-        correlation_id=question.correlation_id,
+        correlation_id=correlation_id,
         preferred_channel=question.preferred_channel,
         reply_tags=question.reply_tags,
         reply_source=question.reply_source,
@@ -195,10 +198,10 @@ async def ask_user(
         on_delivered=EventType.ASK_USER_SENT,
         on_failed=EventType.ASK_USER_FAILED,
         event_subject=lead,
-        event_data={"correlation_id": question.correlation_id},
+        event_data={"correlation_id": correlation_id},
     )
     await messages.enqueue_messages(session, [outgoing])
-    return main
+    return main, correlation_id
 
 
 async def _ask_in_chat(
@@ -216,15 +219,14 @@ def _gateway_main_query(board: Board):
 async def nudge_agent(
     session: AsyncSession, lead: Agent, board: Board, agent_id: UUID, text: str
 ) -> None:
-    """Send a text of the lead to an agent of a locked board, without changes.
+    """Send a text of the lead to an agent of a locked board, marked as the lead's.
 
     The event is recorded when the agent has received the message. Raises NotFound.
     """
     agent = await agents.get_board_agent(session, board, agent_id)
     outgoing = messages.OutgoingMessage(
         to=agent,
-        kind=NUDGE_KIND,
-        content=text,
+        content=templates.render_nudge(board, lead=lead.name, content=text),
         board=board,
         sender=lead,
         deliver=True,

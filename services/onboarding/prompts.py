@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from models import Board, OnboardingMessage, OnboardingRole
 from services import messages
 
-BRIEFING_MARKER = "BOARD ONBOARDING REQUEST"
+BRIEFING_MARKER = messages.templates.MessageMarker.ONBOARDING_REQUEST
 
 EXAMPLE_QUESTION = {
     "question": "What should be true when this board is done?",
@@ -83,7 +83,8 @@ def render_reminder(board: Board, history: Sequence[OnboardingMessage], base_url
 def render_answer(board: Board, text: str) -> str:
     """Render the answer of the user."""
     head = messages.templates.format_labels({"Board": board.name, "Board ID": board.id})
-    return "\n\n".join([f"BOARD ONBOARDING ANSWER\n{head}", messages.templates.fence_text(text)])
+    marker = messages.templates.MessageMarker.ONBOARDING_ANSWER
+    return "\n\n".join([f"{marker}\n{head}", messages.templates.fence_text(text)])
 
 
 def _api_instructions(board: Board, base_url: str) -> str:

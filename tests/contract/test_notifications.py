@@ -47,7 +47,7 @@ async def test_the_lead_is_notified_of_a_task_created_by_a_user(
     [message] = await list_messages(lead)
     assert message["content"].startswith(
         f"NEW TASK ADDED\nBoard: Launch\nTask: Write the report\nTask ID: {task['id']}\n"
-        "Status: inbox\nDescription: All of it.\n"
+        "Status: inbox\n\nDescription:\n--- BEGIN EXTERNAL DATA "
     )
     assert (message["task_id"], message["board_id"]) == (task["id"], str(world.board.id))
     assert await list_kinds(worker) == []

@@ -329,8 +329,16 @@ def test_every_message_marker_is_explained_to_its_recipients() -> None:
     rendered = {
         role: gateways_files.render_files(make_facts(role))["AGENTS.md"] for role in AgentRole
     }
-    of_main = {MessageMarker.ASK_USER}
-    of_workers = {MessageMarker.TASK_ASSIGNED, MessageMarker.CHANGES_REQUESTED}
+    of_main = {
+        MessageMarker.ASK_USER,
+        MessageMarker.ONBOARDING_REQUEST,
+        MessageMarker.ONBOARDING_ANSWER,
+    }
+    of_workers = {
+        MessageMarker.TASK_ASSIGNED,
+        MessageMarker.CHANGES_REQUESTED,
+        MessageMarker.NUDGE,
+    }
     for marker in MessageMarker:
         role = AgentRole.MAIN if marker in of_main else AgentRole.LEAD
         role = AgentRole.WORKER if marker in of_workers else role
@@ -351,8 +359,6 @@ def test_every_message_marker_is_explained_to_its_recipients() -> None:
         assert f"`{marker}`" in rendered[AgentRole.WORKER], marker
     for role in (AgentRole.LEAD, AgentRole.WORKER):
         assert "`/pause`" in rendered[role]
-    for marker in ("BOARD ONBOARDING REQUEST", "BOARD ONBOARDING ANSWER"):
-        assert marker in rendered[AgentRole.MAIN]
 
 
 def test_heartbeat_texts_mention_the_pause_of_the_board() -> None:

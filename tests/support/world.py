@@ -389,6 +389,7 @@ def make_sign_in(user: User) -> SignIn:
         user=user,
         secret_hash=hash_token(cookie_secret(user)),
         created_at=now(),
+        authenticated_at=now(),
         last_seen_at=now(),
         expires_at=now().replace(year=now().year + 1, day=1),
     )

@@ -37,6 +37,7 @@ def another_session(user: User, **fields: str) -> SignIn:
         user_id=user.id,
         **({"secret_hash": "elsewhere"} | fields),
         created_at=now(),
+        authenticated_at=now(),
         last_seen_at=now(),
         expires_at=now() + timedelta(days=1),
     )

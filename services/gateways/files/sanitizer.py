@@ -5,13 +5,11 @@ ever rendered as a template.
 """
 
 import re
-import unicodedata
 
-VISIBLE_CONTROLS = "\t\u200c\u200d"  # the tab, and joiners of some scripts and emoji
-LINE_BREAKS = re.compile("\r\n|[\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+from core.text import to_lines, to_one_line
+
 MAX_BACKTICKS = 40  # in a row
 BACKTICKS = re.compile("`{3,}")
-INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs"}  # Unicode: control and format characters
 
 TRUNCATION_MARK = "[…]"
 END_OF_MANAGED_PART = (
@@ -22,14 +20,12 @@ END_OF_MANAGED_PART = (
 
 def to_line(value: object, max_length: int = 200) -> str:
     """Return a value as one line of limited length, with apostrophes instead of backticks."""
-    text = " ".join(_remove_invisible(str(value)).split()).replace("`", "'")
-    return truncate(text, max_length)
+    return truncate(_protect_own_line(to_one_line(str(value))).replace("`", "'"), max_length)
 
 
 def to_block(value: object) -> str:
     """Return a text of several lines without invisible characters and outer blanks."""
-    text = LINE_BREAKS.sub("\n", str(value))
-    lines = (_remove_invisible(one).rstrip() for one in text.split("\n"))
+    lines = (one.rstrip() for one in _protect_own_line(to_lines(str(value))).split("\n"))
     return "\n".join(lines).strip()
 
 
@@ -62,11 +58,6 @@ def utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le", errors="surrogatepass")) // 2
 
 
-def _remove_invisible(text: str) -> str:
-    """Return a text without invisible characters and without our own line."""
-    visible = (
-        one
-        for one in text
-        if one in VISIBLE_CONTROLS or unicodedata.category(one) not in INVISIBLE_CATEGORIES
-    )
-    return "".join(visible).replace("<!-- Mission", "<!- Mission")
+def _protect_own_line(text: str) -> str:
+    """Return a text that cannot contain our own line."""
+    return text.replace("<!-- Mission", "<!- Mission")

@@ -25,14 +25,11 @@ GROUP_LEFT_TEXT = (
     "agents, and say on your board what that changes."
 )
 
-PAUSE_COMMAND, RESUME_COMMAND = "/pause", "/resume"
-"""Commands in a board's chat. They are sent unchanged, with `deliver`, to all its agents."""
-
-
 USER_REQUEST_INSTRUCTIONS = (
     "Pass this on to the user: on the channel that is asked for, else on any that is configured; "
     "if none is, in the board's chat."
 )
+NUDGE_INSTRUCTIONS = "The lead wrote this. Do what it asks for, within the rules of the board."
 
 INSTRUCTIONS = {
     MessageMarker.NEW_TASK_ADDED: "Look at it: hand it to somebody, or plan when it is to be done.",
@@ -62,9 +59,8 @@ def render_board_update(board: Board, changes: Mapping[str, Sequence[object]]) -
         for name, (old, new) in sorted(changes.items())
     ]
     instructions = "See whether plan and assignments still fit, and change what does not."
-    return join_paragraphs(
-        MessageMarker.BOARD_UPDATED, head, "\n".join(["Changed:", *lines]), instructions
-    )
+    changed = "Changed:\n" + fence_text("\n".join(lines))
+    return join_paragraphs(MessageMarker.BOARD_UPDATED, head, changed, instructions)
 
 
 def render_group_update(board: Board, group: BoardGroup, *, recipient: Board, joined: bool) -> str:
@@ -162,7 +158,7 @@ def render_user_request(
     *,
     lead: str,
     content: str,
-    correlation_id: str | None = None,
+    correlation_id: str,
     preferred_channel: str | None = None,
     reply_tags: Sequence[str],
     reply_source: str | None,
@@ -178,7 +174,9 @@ def render_user_request(
             "Preferred channel": preferred_channel,
         }
     )
-    answer = _reply_instructions(board, reply_tags, reply_source, base_url)
+    answer = _reply_instructions(
+        board, reply_tags, reply_source, base_url, correlation_id=correlation_id
+    )
     return join_paragraphs(
         MessageMarker.ASK_USER, head, fence_text(content), USER_REQUEST_INSTRUCTIONS, answer
     )
@@ -208,11 +206,18 @@ def render_lead_message(
     return join_paragraphs(marker, head, fence_text(content), answer)
 
 
+def render_nudge(board: Board, *, lead: str, content: str) -> str:
+    """Render a message of a lead to an agent of its board: NUDGE."""
+    head = format_labels({"Board": board.name, "Board ID": board.id, "From lead": lead})
+    return join_paragraphs(MessageMarker.NUDGE, head, fence_text(content), NUDGE_INSTRUCTIONS)
+
+
 def _reply_instructions(
-    board: Board, reply_tags: Sequence[str], reply_source: str | None, base_url: str
+    board: Board, reply_tags: Sequence[str], reply_source: str | None, base_url: str, **more: str
 ) -> str:
     """Render how to reply: with a note of the board that is not a chat message."""
-    body = json.dumps({"content": "...", "tags": list(reply_tags), "source": reply_source})
+    reply = {"content": "...", "tags": list(reply_tags), "source": reply_source, **more}
+    body = json.dumps(reply)
     return (
         f"To answer: POST {base_url.rstrip('/')}/api/v1/agent/boards/{board.id}/memory\n"
         f"Body: {body}\n"
@@ -227,11 +232,12 @@ def render_task(
 
     `feedback` is the lead's last comment. Only CHANGES REQUESTED contains it.
     """
-    description = to_single_line(truncate_text(task.description or "")) or None
-    head = format_labels(
-        {**_task_labels(board, task), "Status": task.status, "Description": description}
+    description = truncate_text(task.description or "")
+    about = f"Description:\n{fence_text(description)}" if description else ""
+    head = format_labels({**_task_labels(board, task), "Status": task.status})
+    return join_paragraphs(
+        marker, head, about, _feedback_text(marker, feedback), INSTRUCTIONS[marker]
     )
-    return join_paragraphs(marker, head, _feedback_text(marker, feedback), INSTRUCTIONS[marker])
 
 
 def render_comment(

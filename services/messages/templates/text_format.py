@@ -1,15 +1,18 @@
 """The elements of message texts: markers, labels, snippets, and fences around external texts."""
 
-import re
 import secrets
+import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 
+from core.text import to_lines, to_one_line
+
 SHORT_SNIPPET_LENGTH = 500  # characters, of tasks and comments
 LONG_SNIPPET_LENGTH = 800  # characters, of chats
+MAX_LABEL_LENGTH = 500  # characters
 
-# The first part stays within one line: with \s it would be quadratic in the number of line breaks.
-FENCE = re.compile(r"^[^\S\n]*-{2,}(?=\s*(BEGIN|END)\b)", re.MULTILINE | re.IGNORECASE)
+PAUSE_COMMAND, RESUME_COMMAND = "/pause", "/resume"
+"""Commands in a board's chat. They are sent unchanged, with `deliver`, to all its agents."""
 
 WAKE_UP_KIND = "WAKE UP"
 """The kind of the first message to an agent on a gateway. The text has no marker, because the agent
@@ -19,7 +22,8 @@ does not know the markers yet."""
 class MessageMarker(StrEnum):
     """The first line of a message, which tells agents its kind (contract, agents 22).
 
-    Gateways and agents rely on the values.
+    Gateways and agents rely on the values. Only we write such a line: texts of others are inside a
+    block, and a line in it that equals a marker is quoted.
     """
 
     NEW_TASK_ADDED = "NEW TASK ADDED"
@@ -40,6 +44,18 @@ class MessageMarker(StrEnum):
     ASK_USER = "LEAD REQUEST: ASK USER"
     GATEWAY_MAIN_QUESTION = "GATEWAY MAIN QUESTION"
     GATEWAY_MAIN_HANDOFF = "GATEWAY MAIN HANDOFF"
+    ONBOARDING_REQUEST = "BOARD ONBOARDING REQUEST"
+    ONBOARDING_ANSWER = "BOARD ONBOARDING ANSWER"
+    NUDGE = "NUDGE"  # from the lead of the board
+
+
+DELIMITERS = tuple(
+    f"{end}{data}" for end in ("begin", "end") for data in ("external", "structured")
+)
+DASHED_WORDS = ("begin", "end")  # after a dash at the beginning of a line
+MINUS = "\u2212"  # a sign that looks like a dash
+MAX_KEY_LENGTH = 200  # characters
+QUOTE = "> "
 
 
 def join_paragraphs(marker: str, *paragraphs: str) -> str:
@@ -55,8 +71,8 @@ def format_labels(values: Mapping[str, object]) -> str:
 
 
 def to_single_line(value: object) -> str:
-    """Format a value as a single line, so that it cannot look like another label."""
-    return " ".join(str(value).split())
+    """Format a value as a single short line, so that it cannot look like another label."""
+    return truncate_text(to_one_line(str(value)), MAX_LABEL_LENGTH)
 
 
 def truncate_text(value: str, max_length: int = SHORT_SNIPPET_LENGTH) -> str:
@@ -68,8 +84,36 @@ def truncate_text(value: str, max_length: int = SHORT_SNIPPET_LENGTH) -> str:
 def fence_text(value: str) -> str:
     """Put an external text between two lines that the text cannot imitate.
 
-    The lines contain a random word, and similar lines in the text are made harmless.
+    The lines contain a random word. Invisible characters are removed, and lines in the text that
+    look like ours are quoted. The time is linear in the length of the text.
     """
     word = secrets.token_hex(8)
-    harmless = FENCE.sub("- -", value)
-    return f"--- BEGIN EXTERNAL DATA {word}\n{harmless}\n--- END EXTERNAL DATA {word}"
+    lines = to_lines(value).split("\n")
+    quoted = "\n".join(f"{QUOTE}{line}" if _is_reserved(line) else line for line in lines)
+    return f"--- BEGIN EXTERNAL DATA {word}\n{quoted}\n--- END EXTERNAL DATA {word}"
+
+
+def _is_reserved(line: str) -> bool:
+    """Return whether a line looks like a delimiter, a marker or a command of ours."""
+    key = _comparison_key(line)
+    if key.startswith(DELIMITERS) or (_starts_with_dash(line) and key.startswith(DASHED_WORDS)):
+        return True
+    return key in RESERVED_KEYS or line.strip().lower() in (PAUSE_COMMAND, RESUME_COMMAND)
+
+
+def _comparison_key(line: str) -> str:
+    """Return the beginning of a line in lower case, without spaces and punctuation.
+
+    Only a beginning without combining characters is normalized, because that takes quadratic time.
+    """
+    beginning = "".join(one for one in line if one.isalnum())[:MAX_KEY_LENGTH]
+    normalized = unicodedata.normalize("NFKC", beginning).casefold()
+    return "".join(one for one in normalized if one.isalnum())
+
+
+def _starts_with_dash(line: str) -> bool:
+    first = line.lstrip()[:1]
+    return first == MINUS or unicodedata.category(first or " ") == "Pd"
+
+
+RESERVED_KEYS = frozenset(_comparison_key(one) for one in [*MessageMarker, WAKE_UP_KIND])
