@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from core.clock import now
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, Forbidden, NotFound
 from models import (
     Agent,
     Board,
@@ -71,8 +71,7 @@ class ExpectedState:
 class ConfirmedBoard:
     """A board with its goal, and its lead if it was created now.
 
-    The token is only set for a lead without a gateway, and only for an admin, who could create one
-    at any time. It is shown once.
+    The token is only set for a lead without a gateway. It is shown once.
     """
 
     board: Board
@@ -110,8 +109,8 @@ async def confirm_goal(
 
     An existing lead is not changed, but receives a message. Tasks may be done without approval only
     if the lead is autonomous and an admin confirms; otherwise the board requires approvals from now
-    on. Raises NotFound without a conversation, Conflict if it is closed, and Invalid for an
-    incomplete goal.
+    on. Raises NotFound without a conversation, Conflict if it is closed, Invalid for an incomplete
+    goal, and Forbidden for a user who is not an admin on a board without a lead.
     """
     context = await load_confirmation_context(session, user, board)
     if context.conversation is None:
@@ -131,8 +130,8 @@ async def confirm_without_agent(
 ) -> ConfirmedBoard:
     """Do the same without an interviewing agent. No conversation has to be open.
 
-    Raises Conflict if the last conversation is not in the expected state, and Invalid like
-    `confirm_goal`.
+    Raises Conflict if the last conversation is not in the expected state, and Invalid and Forbidden
+    like `confirm_goal`.
     """
     context = await load_confirmation_context(session, user, board)
     last = context.conversation
@@ -153,6 +152,7 @@ async def _confirm(
     context: ConfirmationContext,
     conversation: OnboardingSession,
 ) -> ConfirmedBoard:
+    _check_may_create_lead(context)
     check_goal(vars(goal))
     draft = conversation.draft_goal or {}
     lead = goal.lead_agent if goal.lead_agent is not None else draft.get("lead_agent") or {}
@@ -160,7 +160,7 @@ async def _confirm(
     new_lead = None if context.has_lead else build_lead(board, lead, context)
     token = None
     if new_lead:
-        token = await _add_lead(session, new_lead, board, by_admin=context.by_admin)
+        token = await _add_lead(session, new_lead, board)
     conversation.status = OnboardingStatus.CONFIRMED
     conversation.updated_at = now()
     changes = {name: getattr(goal, name) for name in GOAL_FIELDS} | {
@@ -212,12 +212,17 @@ def _closed_error(conversation: OnboardingSession) -> Conflict:
     return Conflict("onboarding_over", reason, status=conversation.status.value)
 
 
-async def _add_lead(
-    session: AsyncSession, lead: Agent, board: Board, *, by_admin: bool
-) -> str | None:
+def _check_may_create_lead(context: ConfirmationContext) -> None:
+    """Raise Forbidden if a lead would be created and the user is not an admin (as on all paths)."""
+    if not (context.has_lead or context.by_admin):
+        reason = "This board has no lead, and only an admin creates one. Ask an admin to confirm."
+        raise Forbidden("admin_required", reason)
+
+
+async def _add_lead(session: AsyncSession, lead: Agent, board: Board) -> str | None:
     """Add a lead. Return its token if the user has to run the agent themselves."""
     session.add(lead)
-    if board.gateway_id is not None or not by_admin:
+    if board.gateway_id is not None:
         return None
     return await agents.create_token(session, lead)
 

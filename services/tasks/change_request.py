@@ -116,6 +116,12 @@ class TaskChange:
         return clears and self.task.assigned_agent_id is not None
 
     @property
+    def is_claimed_by_gateway_agent(self) -> bool:
+        """Whether the agent of a gateway changes a task that it was not given."""
+        is_gateway_agent = isinstance(self.actor, Agent) and self.actor.board_id is None
+        return is_gateway_agent and self.task.assigned_agent_id != self.actor.id
+
+    @property
     def is_assigned_to_other(self) -> bool:
         """Whether the task is assigned to an agent other than the actor."""
         return self.task.assigned_agent_id not in (None, self.actor.id)

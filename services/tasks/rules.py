@@ -167,6 +167,9 @@ def check_worker_is_assignee(change: TaskChange) -> None:
             "task_assignee_mismatch",
             "This task is assigned to another agent. You may comment on it, not move it.",
         )
+    if change.requested_status and change.is_claimed_by_gateway_agent:
+        reason = "The agent of a gateway takes no task. Ask the board's lead to assign it."
+        raise Forbidden("gateway_agent_claims_no_tasks", reason)
 
 
 def check_worker_fields(change: TaskChange) -> None:

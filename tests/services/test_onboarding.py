@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, Forbidden, NotFound
 from models import (
     Agent,
     Board,
@@ -216,9 +216,7 @@ async def test_a_user_can_confirm_without_a_conversation(
     assert (conversation.session.status, conversation.messages) == (OnboardingStatus.CONFIRMED, [])
 
 
-async def test_only_admins_receive_the_token_of_a_new_lead(
-    session: AsyncSession, main: Agent, world: World
-) -> None:
+async def test_only_admins_create_a_lead(session: AsyncSession, main: Agent, world: World) -> None:
     """Decision 11: a lead on a gateway gets its token there."""
     await session.delete(await session.get_one(Agent, world.lead.id))
     board = await lock_launch(session, world.alice, world)
@@ -232,9 +230,8 @@ async def test_only_admins_receive_the_token_of_a_new_lead(
     board.gateway_id = None
     await session.flush()
     last = await get_last_state(session, board)
-    by_bob = await onboarding.confirm_without_agent(session, world.bob, board, GOAL, expected=last)
-    assert by_bob.lead is not None
-    assert by_bob.token is None
+    with pytest.raises(Forbidden, match="only an admin creates one"):
+        await onboarding.confirm_without_agent(session, world.bob, board, GOAL, expected=last)
 
 
 async def test_an_outdated_expected_state_confirms_nothing(

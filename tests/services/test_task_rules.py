@@ -137,8 +137,17 @@ def test_agents_of_other_boards_are_rejected(world) -> None:
 
 def test_an_agent_without_a_board_has_the_rules_of_a_worker(world) -> None:
     main = Agent(id=new_id(), name="Main", board_id=None, is_board_lead=False)
-    assert error_code(make_change(world, main, status=DONE)) is None
+    given = make_change(world, main, status=DONE, assignee_id=main.id)
+    assert error_code(given) is None
     assert error_code(make_change(world, main, title="x")) == "task_update_field_forbidden"
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_the_agent_of_a_gateway_claims_no_task(world, status: Status) -> None:
+    main = Agent(id=new_id(), name="Main", board_id=None, is_board_lead=False)
+    change = make_change(world, main, status=status)
+    assert error_code(change) == "gateway_agent_claims_no_tasks"
+    assert error_code(make_change(world, main, comment="Hello")) is None
 
 
 def test_what_a_user_may_do_with_a_blocked_task(world) -> None:

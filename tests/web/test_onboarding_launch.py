@@ -127,13 +127,23 @@ async def test_a_launch_without_its_lead_says_so(
         assert "The board has no lead any more." in extract_text(page)
 
 
-async def test_a_member_launches_without_seeing_the_token(
-    bob: Browser, onboarding_path: str, transaction: TransactionFactory, world: World
+async def test_a_member_creates_no_lead_and_never_sees_its_token(
+    alice: Browser,
+    bob: Browser,
+    onboarding_path: str,
+    transaction: TransactionFactory,
+    world: World,
 ) -> None:
     async with transaction() as session:
         await session.delete(await session.get_one(Agent, world.lead.id))
-    done = await bob.post(f"{onboarding_path}/confirmations", data=SUBMITTED)
-    assert done.headers["Location"] == f"{onboarding_path}/launch"
+    review = await bob.get(f"{onboarding_path}/review")
+    assert "only an admin can do that" in extract_text(review)
+    assert "Launch the board" not in review.text
+    refused = await bob.post(f"{onboarding_path}/confirmations", data=SUBMITTED)
+    assert refused.status_code == 403
+    assert "only an admin creates one" in extract_text(refused)
+    done = await alice.post(f"{onboarding_path}/confirmations", data=SUBMITTED)
+    assert done.status_code == 200
     page = await bob.get(f"{onboarding_path}/launch")
     assert "Eva needs a token to call. An admin makes it" in extract_text(page)
     assert "mc_agent_" not in page.text

@@ -133,10 +133,10 @@ async def test_a_second_confirmation_is_reported(
     await post_agent_message(DRAFT)
     seen_fields = parse_hidden_fields(await alice.get(f"{onboarding_path}/review"))
     assert (
-        await bob.post(f"{onboarding_path}/confirmations", data=SUBMITTED | seen_fields)
+        await alice.post(f"{onboarding_path}/confirmations", data=SUBMITTED | seen_fields)
     ).status_code == 303
     late = SUBMITTED | seen_fields | {"objective": "Mine"}
-    back = await alice.post(f"{onboarding_path}/confirmations", data=late)
+    back = await bob.post(f"{onboarding_path}/confirmations", data=late)
     assert (back.status_code, "It was confirmed already." in extract_text(back)) == (409, True)
     async with transaction() as session:
         leads = select(Agent).where(Agent.board_id == world.board.id, Agent.is_board_lead)

@@ -58,6 +58,11 @@ class OnboardingState:
         )
 
     @property
+    def can_launch(self) -> bool:
+        """Return whether the user may confirm the goal: only an admin creates a lead."""
+        return self.access.can_write and (self.access.is_admin or self.lead is not None)
+
+    @property
     def agent_name(self) -> str:
         """Return the name of the interviewing agent."""
         return self.interviewer.agent.name if self.interviewer.agent else ""
