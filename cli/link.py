@@ -42,7 +42,7 @@ async def create_first_run_url(settings: Settings) -> str | None:
 
     async with open_transaction(settings) as session:
         secret = await identity.create_first_run_link(session)
-    return f"{settings.base_url}/first-run?link={secret}" if secret else None
+    return f"{settings.base_url}/first-run#{secret}" if secret else None
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ async def _print_link(settings: Settings, email: str) -> None:
                 secret = await identity.create_password_link(session, email)
         except NotFound as error:
             raise CommandError(error.message) from None
-    print_line(f"{settings.base_url}/password?link={secret}")
+    print_line(f"{settings.base_url}/password#{secret}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from web.activity import views as activity_views
 from web.agents import views as agent_views
 from web.approvals import decision_views as decisions_views
 from web.approvals import views as approval_views
-from web.auth import oidc, one_time_links, sign_in, viewer
+from web.auth import link_secrets, oidc, one_time_links, sign_in, viewer
 from web.auth.viewer import SameOriginMiddleware
 from web.boards import settings_views as boards_settings_views
 from web.boards import views as board_views
@@ -43,6 +43,10 @@ PUBLIC_ROUTES: list[Route] = [
     Route("/invite", one_time_links.accept_invite_with_new_account, methods=["POST"]),
     Route("/password", one_time_links.show_password_form, name="password"),
     Route("/password", one_time_links.set_password, methods=["POST"]),
+    *[
+        Route(f"{path}/openings", link_secrets.open_link, methods=["POST"])
+        for path in link_secrets.LINK_COOKIES
+    ],
 ]
 
 SIGNED_IN_ROUTES: list[Route] = [
@@ -243,7 +247,7 @@ pages = Mount(
                 *SIGNED_IN_ROUTES,
                 Mount("/", routes=MEMBER_ROUTES, middleware=[member_middleware]),
             ],
-            middleware=[signed_in_middleware],
+            middleware=[signed_in_middleware, Middleware(viewer.UpgradeCookieMiddleware)],
         ),
     ],
     middleware=[

@@ -6,17 +6,19 @@ from enum import Enum
 from starlette.requests import Request
 
 from core.clock import now
-from core.errors import Unauthorized
+from core.errors import Forbidden, Unauthorized
 from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import Session, get_settings, open_transaction
 from core.security.openid import OpenIdProvider
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import token_prefix
-from models import Actor, Agent, User
+from models import Actor, Agent, TokenScope, User
 from services import agents, identity
 from services.identity import CredentialVerifier, ProviderProfile
 
 AGENT_TOKEN_HEADER = "X-Agent-Token"  # noqa: S105 - the name of a header
+
+READING_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
 class AllowedCaller(Enum):
@@ -29,7 +31,7 @@ class AllowedCaller(Enum):
 
 
 async def authenticate_request(request: Request, allowed_caller: AllowedCaller) -> Actor | None:
-    """Return the caller of a request. Raises Unauthorized, TooMany and Unavailable.
+    """Return the caller of a request. Raises Unauthorized, Forbidden, TooMany and Unavailable.
 
     A call of an agent updates its `last_seen_at`, even if the call fails later.
     """
@@ -40,6 +42,7 @@ async def authenticate_request(request: Request, allowed_caller: AllowedCaller) 
     except Unauthorized:
         await _count_failure(request)
         raise
+    _check_token_scope(request)
     request.state.rate_limits.requests.hit(str(actor.id))
     return actor
 
@@ -111,7 +114,19 @@ async def _authenticate_user(session: Session, request: Request, token: str) -> 
         leeway = timedelta(seconds=get_settings(request).oidc_leeway)
         is_over = profile.until + leeway <= now()
         return None if is_over else await identity.get_or_create_external_user(session, profile)
-    return await identity.authenticate_user(session, token, get_settings(request))
+    credential = await identity.authenticate_user(session, token, get_settings(request))
+    if credential is None:
+        return None
+    request.state.token_scope = credential.scope
+    return credential.user
+
+
+def _check_token_scope(request: Request) -> None:
+    """Raise Forbidden if the token of a user may only read, and the request may change data."""
+    scope = getattr(request.state, "token_scope", TokenScope.WRITE)
+    if scope is TokenScope.READ and request.method not in READING_METHODS:
+        reason = "This token may only read. Create one that may also change data."
+        raise Forbidden("token_scope_insufficient", reason)
 
 
 async def _authenticate_agent(session: Session, request: Request, token: str) -> Agent | None:

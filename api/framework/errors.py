@@ -18,6 +18,7 @@ from core.http.middleware import request_id
 from core.http.request import STATUS_CODES
 from core.validation import KnownVersions
 
+EXPLAINED_CODES = {"token_ended", "token_expired"}  # of a 401 whose detail is a sentence
 MAX_ECHO_LENGTH = 200  # characters of an invalid value that are sent back
 
 CODES_IN_DETAIL = {
@@ -107,7 +108,7 @@ def _build_detail(error: AppError) -> Any:
         return [{**field_error, "input": {}, "ctx": {"error": error.reason}}]
     if isinstance(error, InvalidFields):
         return [_make_printable(field_error) for field_error in error.field_errors]
-    if isinstance(error, Unauthorized):
+    if isinstance(error, Unauthorized) and error.code not in EXPLAINED_CODES:
         return None
     in_detail = {key: error.details[key] for key in error.details.keys() & DETAIL_KEYS}
     if isinstance(error, Invalid) and error.field and not in_detail:

@@ -10,7 +10,7 @@ from core.clock import now
 from core.errors import Conflict, Forbidden, Invalid
 from core.validation import optional, text_of_length, validate_fields
 from models import Agent, Board, DesiredState, EventType, Member
-from services import events, tasks
+from services import events, identity, tasks
 from services.agents.creation import check_name_is_free, create_token
 from services.agents.events import agent_updated_event
 from services.agents.queries import get_board_agent, lock_agent
@@ -136,8 +136,10 @@ async def reprovision_agent(
     return agent
 
 
-async def issue_token(session: AsyncSession, member: Member, agent_id: UUID) -> str | None:
-    """Create a token for an agent. Older tokens end when this one is first used.
+async def issue_token(
+    session: AsyncSession, member: Member, agent_id: UUID, *, ends_old: bool = False
+) -> str | None:
+    """Create a token for an agent. Older tokens end when this one is first used, or at once.
 
     The token of an agent on a gateway is written into its files there, and None is returned. Raises
     NotFound, Forbidden unless the member may change the agent, and Conflict if it is moved
@@ -145,6 +147,8 @@ async def issue_token(session: AsyncSession, member: Member, agent_id: UUID) -> 
     """
     agent, locked = await lock_agent(session, member, agent_id)
     token = None
+    if ends_old:
+        await identity.end_agent_tokens(session, agent)
     if agent.desired_state is None:
         token = await create_token(session, agent)
     else:
@@ -156,7 +160,7 @@ async def issue_token(session: AsyncSession, member: Member, agent_id: UUID) -> 
         organization_id=agent.organization_id,
         board=locked[agent.board_id] if agent.board_id else None,
         subject=agent,
-        data={"name": agent.name},
+        data={"name": agent.name, "ends_old": ends_old},
     )
     return token
 

@@ -46,14 +46,18 @@ from services.identity.sessions import (
     find_session,
     is_session_active,
     list_sessions,
+    renew_session,
     sign_out,
     start_session,
 )
 from services.identity.tokens import (
+    DEFAULT_TOKEN_LIFETIME,
+    TOKEN_LIFETIMES,
     accept_imported_token,
     authenticate_agent,
     authenticate_user,
     create_api_token,
+    end_agent_tokens,
     list_api_tokens,
     list_imported_hashes,
     revoke_api_token,

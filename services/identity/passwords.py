@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -12,14 +12,16 @@ from core.errors import Invalid, Unauthorized
 from core.security.secrets import hash_password, verify_password
 from core.text import is_storable
 from core.validation import is_email
-from models import User
+from models import PasswordLink, User
 from services.identity.accounts import lock_user
 from services.identity.sessions import (
     DEFAULT_SESSION_DAYS,
     end_other_sessions,
     end_sessions,
+    renew_session,
     start_session,
 )
+from services.identity.tokens import revoke_api_tokens
 
 MIN_PASSWORD_LENGTH = 10  # characters
 MAX_PASSWORD_LENGTH = 200
@@ -107,10 +109,11 @@ async def sign_in(
 
 async def change_password(
     session: AsyncSession, user: User, verified: VerifiedPassword, *, new_hash: str, keep: UUID
-) -> None:
-    """Set another password, and end all sessions of the user but one.
+) -> str:
+    """Set another password, end all sessions of the user but one, and renew that one.
 
-    Raises Invalid (field `current`) if it has changed since, or another user's was verified.
+    A password link of the user ends as well. Returns the new secret of the session. Raises Invalid
+    (field `current`) if it has changed since, or another user's was verified.
     """
     locked = await lock_user(session, user)
     if (locked.id, locked.password_hash) != (verified.user_id, verified.hash):
@@ -118,15 +121,23 @@ async def change_password(
     locked.password_hash = new_hash
     locked.updated_at = now()
     await session.flush()
+    await _delete_password_links(session, locked)
     await end_other_sessions(session, user, keep=keep)
+    return await renew_session(session, user, keep)
 
 
 async def set_password(session: AsyncSession, locked: User, *, new_hash: str) -> None:
-    """Set the password of a locked user, and end all their sessions."""
+    """Set the password of a locked user, and end all their sessions, tokens and password links."""
     locked.password_hash = new_hash
     locked.updated_at = now()
     await session.flush()
+    await _delete_password_links(session, locked)
     await end_sessions(session, locked)
+    await revoke_api_tokens(session, locked)
+
+
+async def _delete_password_links(session: AsyncSession, user: User) -> None:
+    await session.execute(delete(PasswordLink).where(PasswordLink.user_id == user.id))
 
 
 async def hash_new_password(password: str, field: str) -> str:

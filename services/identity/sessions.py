@@ -13,6 +13,7 @@ from core.errors import NotFound
 from core.security.secrets import generate_token, hash_token
 from models import PasswordLink, PendingSignIn, SignIn, User
 
+SESSION_KIND = "browser"  # of the secret; an earlier version used "session"
 DEFAULT_SESSION_DAYS = 30  # the lifetime of a session, if the settings do not define it
 LAST_SEEN_INTERVAL = timedelta(minutes=1)  # between two updates of `last_seen_at`
 MAX_USER_AGENT_LENGTH = 300  # characters
@@ -28,7 +29,7 @@ async def start_session(
 ) -> str:
     """Start a session of so many days, and return the secret of its cookie."""
     at = now()
-    secret = generate_token("session")
+    secret = generate_token(SESSION_KIND)
     row = SignIn(
         user_id=user.id,
         secret_hash=hash_token(secret),
@@ -41,6 +42,19 @@ async def start_session(
     )
     session.add(row)
     await session.flush()
+    return secret
+
+
+async def renew_session(session: AsyncSession, user: User, sign_in_id: UUID) -> str:
+    """Give a session of the user a new secret after they proved who they are, and return it.
+
+    Raises NotFound if it has ended.
+    """
+    secret = generate_token(SESSION_KIND)
+    renewed = update(SignIn).where(SignIn.id == sign_in_id, SignIn.user_id == user.id)
+    renewed = renewed.values(secret_hash=hash_token(secret), authenticated_at=now())
+    if await session.scalar(renewed.returning(SignIn.id)) is None:
+        raise NotFound("session_not_found", "You have no such session.")
     return secret
 
 

@@ -1,7 +1,8 @@
 """Tokens for the API: those of users' scripts, and those of agents."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, select, update
@@ -10,7 +11,7 @@ from sqlalchemy.orm import contains_eager
 
 from core.clock import now
 from core.config.settings import Settings
-from core.errors import NotFound
+from core.errors import Invalid, NotFound, Unauthorized
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import (
     generate_token,
@@ -19,14 +20,19 @@ from core.security.secrets import (
     token_prefix,
 )
 from core.validation import nonblank_text
-from models import Agent, AgentToken, ApiToken, User
+from models import Agent, AgentToken, ApiToken, TokenScope, User
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
 from services.identity.registration import FIRST_USER_EXTERNAL_ID, is_email_taken, lock_first_user
 
 MAX_TOKEN_NAME_LENGTH = 100  # characters
 MAX_TOKEN_LENGTH = 200  # characters; longer texts are not queried
 MIN_IMPORTED_TOKEN_LENGTH = 40  # characters; the stored prefix would reveal much of a shorter one
+TOKEN_LIFETIMES = (30, 90, 365)  # days that a user can choose; 0 for a token without an end
+DEFAULT_TOKEN_LIFETIME = 90  # days
+ENDED_TOKENS_KEPT = timedelta(days=90)  # so that their use can be explained
 LAST_USED_INTERVAL = timedelta(minutes=1)  # between two updates of `last_used_at`
+
+TOKEN_ENDED_MESSAGE = "This token was ended or replaced. Use the agent's current token."  # noqa: S105
 
 LOCAL_EMAIL, LOCAL_NAME = "admin@home.local", "Local User"  # contract, 1.9
 
@@ -37,18 +43,38 @@ async def list_api_tokens(session: AsyncSession, user: User) -> Sequence[ApiToke
     return (await session.scalars(query.order_by(ApiToken.created_at.desc(), ApiToken.id))).all()
 
 
-async def create_api_token(session: AsyncSession, user: User, *, name: str) -> tuple[ApiToken, str]:
+@dataclass(frozen=True)
+class UserCredential:
+    """The user that a token belongs to, and what the token may do."""
+
+    user: User
+    scope: TokenScope = TokenScope.WRITE
+
+
+async def create_api_token(
+    session: AsyncSession,
+    user: User,
+    *,
+    name: str,
+    scope: TokenScope = TokenScope.WRITE,
+    days: int = DEFAULT_TOKEN_LIFETIME,
+) -> tuple[ApiToken, str]:
     """Create a token of this user, and return it with its secret, which is shown once.
 
-    Raises Invalid about the name.
+    `days` is its lifetime, one of TOKEN_LIFETIMES or 0. Raises Invalid about the name or the days.
     """
-    secret = generate_token("user")
+    if days and days not in TOKEN_LIFETIMES:
+        reason = "Choose one of the lifetimes that are offered."
+        raise Invalid("token_lifetime_invalid", reason, field="days")
+    secret, at = generate_token("user"), now()
     token = ApiToken(
         user_id=user.id,
         name=nonblank_text(MAX_TOKEN_NAME_LENGTH)(name, "name"),
         prefix=token_prefix(secret),
         secret_hash=hash_token(secret),
-        created_at=now(),
+        scope=scope,
+        created_at=at,
+        expires_at=at + timedelta(days=days) if days else None,
     )
     session.add(token)
     await session.flush()
@@ -62,17 +88,24 @@ async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> None:
         raise NotFound("api_token_not_found", "You have no such token.")
 
 
-async def authenticate_user(session: AsyncSession, token: str, settings: Settings) -> User | None:
-    """Return the user that a token belongs to, or None.
+async def revoke_api_tokens(session: AsyncSession, user: User) -> None:
+    """Delete all tokens of the user."""
+    await session.execute(delete(ApiToken).where(ApiToken.user_id == user.id))
+
+
+async def authenticate_user(
+    session: AsyncSession, token: str, settings: Settings
+) -> UserCredential | None:
+    """Return the user that a token belongs to, and its scope, or None.
 
     In local mode the token of the settings belongs to the first user, who is created on its first
-    use.
+    use. Raises Unauthorized for a token that has expired.
     """
     if token.startswith("mc_user_"):
         return await _find_by_api_token(session, token)
     local = settings.local_auth_token
     if settings.auth_mode == "local" and local and secrets_equal(token, local):
-        return await _get_or_create_local_user(session)
+        return UserCredential(await _get_or_create_local_user(session))
     return None
 
 
@@ -81,7 +114,7 @@ def is_plausible_token(token: str) -> bool:
     return 0 < len(token) <= MAX_TOKEN_LENGTH and token.isascii() and token.isprintable()
 
 
-async def _find_by_api_token(session: AsyncSession, token: str) -> User | None:
+async def _find_by_api_token(session: AsyncSession, token: str) -> UserCredential | None:
     if not is_plausible_token(token):
         return None
     query = (
@@ -93,8 +126,10 @@ async def _find_by_api_token(session: AsyncSession, token: str) -> User | None:
     token_hash = hash_token(token)
     for found in (await session.scalars(query)).all():
         if secrets_equal(found.secret_hash, token_hash):
+            if found.expires_at is not None and found.expires_at <= now():
+                raise Unauthorized("This token has expired. Create a new one.", "token_expired")
             await _record_use(session, found)
-            return found.user
+            return UserCredential(found.user, found.scope)
     return None
 
 
@@ -123,8 +158,9 @@ async def authenticate_agent(
 ) -> Agent | None:
     """Return the agent that a token belongs to, or None.
 
-    The first use of a token deletes the agent's older ones. An imported token is accepted if
-    `imported_tokens` has verified it.
+    The first use of a token ends the agent's older ones. An imported token is accepted if
+    `imported_tokens` has verified it. Raises Unauthorized with the code `token_ended` for a token
+    that was ended.
     """
     if not is_plausible_token(token):
         return None
@@ -143,6 +179,8 @@ async def _find_by_own_token(session: AsyncSession, token: str) -> Agent | None:
     token_hash = hash_token(token)
     for found in (await session.scalars(query)).all():
         if secrets_equal(found.secret_hash, token_hash):
+            if found.ended_at is not None:
+                raise Unauthorized(TOKEN_ENDED_MESSAGE, "token_ended")
             return found.agent if await _record_first_use(session, found) else None
     return None
 
@@ -157,15 +195,32 @@ async def _record_first_use(session: AsyncSession, token: AgentToken) -> bool:
         return True
     owner = select(Agent.id).where(Agent.id == token.agent_id)
     await session.execute(owner.with_for_update(key_share=True))
-    used = update(AgentToken).where(AgentToken.id == token.id).returning(AgentToken.id)
-    if await session.scalar(used.values(first_used_at=now())) is None:
+    used = update(AgentToken).where(AgentToken.id == token.id, AgentToken.ended_at.is_(None))
+    used = used.values(first_used_at=now()).returning(AgentToken.id)
+    if await session.scalar(used) is None:
         return False
-    older = delete(AgentToken).where(
-        AgentToken.agent_id == token.agent_id, AgentToken.created_at < token.created_at
-    )
-    await session.execute(older)
-    await _clear_imported_hash(session, token.agent)
+    await end_agent_tokens(session, token.agent, created_before=token.created_at)
     return True
+
+
+async def end_agent_tokens(
+    session: AsyncSession, agent: Agent, *, created_before: datetime | None = None
+) -> None:
+    """End the tokens of an agent, or only those that are older than a time.
+
+    Ended tokens are kept for a time without their secrets, so that their use gets an error that
+    says so. The agent's row must be locked.
+    """
+    at = now()
+    is_old = AgentToken.agent_id == agent.id
+    if created_before is not None:
+        is_old &= AgentToken.created_at < created_before
+    ended = update(AgentToken).where(is_old, AgentToken.ended_at.is_(None))
+    ended = ended.execution_options(synchronize_session=False)
+    await session.execute(ended.values(ended_at=at, encrypted_token=None))
+    is_forgotten = is_old & (AgentToken.ended_at < at - ENDED_TOKENS_KEPT)
+    await session.execute(delete(AgentToken).where(is_forgotten))
+    await _clear_imported_hash(session, agent)
 
 
 async def list_imported_hashes(session: AsyncSession, token: str) -> Sequence[ImportedHash]:

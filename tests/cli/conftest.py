@@ -58,6 +58,6 @@ def run_cli(*arguments: str, data: Path, **environment: str) -> "subprocess.Comp
 def sign_up_owner(installation: Installation) -> httpx2.Client:
     """Create the owner with the first-run link, and return the owner's HTTP client."""
     browser = httpx2.Client(base_url=installation.url, headers=SAME_SITE, timeout=20)
-    path, _, link = installation.link.removeprefix(installation.url).partition("?link=")
+    path, _, link = installation.link.removeprefix(installation.url).partition("#")
     assert browser.post(path, data={"link": link, **OWNER}).status_code == 303
     return browser

@@ -16,11 +16,10 @@ def test_the_link_lets_the_user_choose_a_new_password(installation: Installation
             "password", OWNER["email"], "--port", str(installation.port), data=installation.data_dir
         )
         assert result.returncode == 0, result.stderr
-        path, _, link = (
-            result.stdout.splitlines()[-1].removeprefix(installation.url).partition("?link=")
-        )
+        path, _, link = result.stdout.splitlines()[-1].removeprefix(installation.url).partition("#")
         with httpx2.Client(base_url=installation.url, headers=SAME_SITE, timeout=20) as browser:
-            assert browser.get(path, params={"link": link}).status_code == 200
+            assert browser.post(f"{path}/openings", data={"link": link}).status_code == 303
+            assert browser.get(path).status_code == 200
             response = browser.post(path, data={"link": link, "password": NEW_PASSWORD})
             assert response.status_code == 303
             response = browser.post(path, data={"link": link, "password": NEW_PASSWORD})

@@ -23,7 +23,7 @@ def get_status(address: str) -> int:
 
 def test_it_prints_its_address_and_the_first_run_link(shared_installation: Installation) -> None:
     """W-55."""
-    assert shared_installation.link.startswith(f"{shared_installation.url}/first-run?link=")
+    assert shared_installation.link.startswith(f"{shared_installation.url}/first-run#")
     assert get_status(f"{shared_installation.url}/healthz") == 200
     assert get_status(f"{shared_installation.url}/readyz") == 200
     assert get_status(f"{shared_installation.url}/sign-in") == 200

@@ -113,7 +113,7 @@ async def test_live_pages_under_load_end_equal_to_a_fresh_load(
     async with httpx2.AsyncClient(
         base_url=installation.url, headers=headers, timeout=30, limits=limits
     ) as browser:
-        link = installation.link.partition("link=")[2]
+        link = installation.link.partition("#")[2]
         signed_in = await browser.post("/first-run", data=OWNER | {"link": link})
         assert signed_in.status_code == 303
         pages = [OpenPage(browser, board["id"]) for _ in range(PAGES)]

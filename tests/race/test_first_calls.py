@@ -85,6 +85,7 @@ async def test_concurrent_first_uses_of_a_token_end_the_older_ones(
     assert all(await asyncio.gather(*(call() for _ in AT_ONCE)))
     async with isolated_transaction() as session:
         stored = select(AgentToken).where(AgentToken.agent_id == isolated_world.worker.id)
+        stored = stored.where(AgentToken.ended_at.is_(None))
         assert len((await session.scalars(stored)).all()) == 1
 
 

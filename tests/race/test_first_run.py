@@ -9,6 +9,7 @@ from core.db.engine import TransactionFactory
 from core.errors import NotFound
 from models import FirstRunLink, User
 from services import identity
+from tests.support.credentials import authenticate_user
 
 LOCAL_TOKEN = "a-token-for-scripts-that-is-long-enough-to-be-one-indeed"
 LOCAL = Settings(auth_mode="local", local_auth_token=LOCAL_TOKEN)
@@ -60,7 +61,7 @@ async def test_the_link_and_the_local_token_create_one_user(
 
     async def by_token() -> User | None:
         async with isolated_transaction() as session:
-            return await identity.authenticate_user(session, LOCAL_TOKEN, LOCAL)
+            return await authenticate_user(session, LOCAL_TOKEN, LOCAL)
 
     found = await asyncio.gather(by_link(), *(by_token() for _ in range(5)))
     assert len({user.id for user in found if user}) == 1

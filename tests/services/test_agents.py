@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from core.errors import Conflict, Forbidden, Invalid, NotFound
+from core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from core.paging import Paging
 from core.security.secrets import hash_token
 from models import AgentToken, EventType, Status
@@ -195,10 +195,16 @@ class TestTokens:
         known = await identity.authenticate_agent(session, new)
         assert known
         assert known.id == world.worker.id
-        assert (await identity.authenticate_agent(session, token_secret(world.worker))) is None
+        with pytest.raises(Unauthorized, match="ended or replaced"):
+            await identity.authenticate_agent(session, token_secret(world.worker))
         [event] = await list_events(session)
         assert (event.type, event.agent_id) == (EventType.AGENT_TOKEN_ISSUED, world.worker.id)
         assert new not in str(event.data)
+
+    async def test_an_old_token_can_end_at_once(self, session, world):
+        await agents.issue_token(session, world.alice_member, world.worker.id, ends_old=True)
+        with pytest.raises(Unauthorized, match="ended or replaced"):
+            await identity.authenticate_agent(session, token_secret(world.worker))
 
     async def test_only_those_who_may_change_an_agent_issue_its_token(self, session, world) -> None:
         for member, error in [

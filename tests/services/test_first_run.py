@@ -8,6 +8,7 @@ from core.config.settings import Settings
 from core.errors import Invalid, NotFound
 from models import FirstRunLink, User
 from services import identity, organizations
+from tests.support.credentials import authenticate_user
 from tests.support.world import World
 
 OLIVE = {"name": "Olive", "email": "Olive@Example.com", "password": "ten letters or more"}
@@ -105,13 +106,13 @@ async def test_invalid_fields_are_named_and_the_link_stays_valid(
 async def test_the_link_completes_the_user_of_the_local_token(
     session: AsyncSession,
 ) -> None:
-    local = await identity.authenticate_user(session, LOCAL_TOKEN, LOCAL)
+    local = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
     assert local is not None
     member = await organizations.get_or_create_active_membership(session, local)
     owner = await complete(session, await create_link(session), **OLIVE)
     assert owner.id == local.id
     assert (owner.clerk_user_id, owner.name) == ("local-auth-user", "Olive")
-    again = await identity.authenticate_user(session, LOCAL_TOKEN, LOCAL)
+    again = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
     assert again is not None
     assert (again.id, again.email) == (owner.id, "olive@example.com")
     assert (await organizations.get_or_create_active_membership(session, owner)).id == member.id
@@ -119,7 +120,7 @@ async def test_the_link_completes_the_user_of_the_local_token(
 
 async def test_the_local_token_belongs_to_the_first_owner(session: AsyncSession) -> None:
     owner = await complete(session, await create_link(session), **OLIVE)
-    local = await identity.authenticate_user(session, LOCAL_TOKEN, LOCAL)
+    local = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
     assert local is not None
     assert (local.id, local.name) == (owner.id, "Olive")
 

@@ -38,11 +38,11 @@ async def sign_in(session: AsyncSession, **fields: Any) -> tuple[User, str]:
 
 async def change_password(
     session: AsyncSession, user: User, *, current: str, new: str, keep: UUID
-) -> None:
+) -> str:
     stored = await identity.get_stored_password(session, user)
     proven = await identity.verify_current_password(stored, current)
     new_hash = await identity.hash_new_password(new, "new")
-    await identity.change_password(session, user, proven, new_hash=new_hash, keep=keep)
+    return await identity.change_password(session, user, proven, new_hash=new_hash, keep=keep)
 
 
 async def test_a_user_signs_in_and_the_cookie_finds_the_session(
@@ -216,9 +216,13 @@ async def test_a_new_password_ends_the_other_sessions(session: AsyncSession, ali
     here = await identity.find_session(session, secret)
     assert here is not None
     new = "a better battery staple"
-    await change_password(session, alice, current=PASSWORD, new=new, keep=here.id)
+    link = await identity.create_password_link(session, alice.email or "")
+    renewed = await change_password(session, alice, current=PASSWORD, new=new, keep=here.id)
     assert await identity.find_session(session, cookie_secret(alice)) is None
-    assert await identity.find_session(session, secret)
+    assert await identity.find_session(session, secret) is None
+    assert await identity.find_session(session, renewed)
+    with pytest.raises(NotFound):
+        await identity.get_password_link_user(session, link)
     with pytest.raises(Unauthorized):
         await sign_in(session)
     user, _ = await sign_in(session, password=new)

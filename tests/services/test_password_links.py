@@ -25,6 +25,7 @@ async def test_the_link_sets_a_password_and_ends_all_sessions(
     session: AsyncSession, world: World
 ) -> None:
     for user in (world.bob, world.alice):
+        await identity.create_api_token(session, user, name="figures")
         await identity.start_session(session, user, user_agent=None, ip=None)
     secret = await identity.create_password_link(session, " Bob@Example.com ")
     assert (await identity.get_password_link_user(session, secret)).id == world.bob.id
@@ -34,6 +35,8 @@ async def test_the_link_sets_a_password_and_ends_all_sessions(
     stored = await identity.find_stored_password(session, email=BOB)
     assert (await identity.verify_credentials(stored, PASSWORD)).user_id == world.bob.id
     assert await identity.list_sessions(session, world.bob) == []
+    assert await identity.list_api_tokens(session, world.bob) == []
+    assert len(await identity.list_api_tokens(session, world.alice)) > 0
     assert len(await identity.list_sessions(session, world.alice)) > 0
 
 

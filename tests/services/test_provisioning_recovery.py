@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
+from core.errors import Unauthorized
 from models import Agent, EventType, ProvisioningStep
 from services import agents, boards, identity, onboarding
 from services.gateways import provisioning
@@ -89,7 +90,8 @@ async def test_the_old_token_stays_valid_until_the_new_one_is_written(
         == await agent_name_of_token(harness, new)
         == agent.name
     )
-    assert await agent_name_of_token(harness, old) is None
+    with pytest.raises(Unauthorized, match="ended or replaced"):
+        await agent_name_of_token(harness, old)
     assert (await harness.get_agent(agent)).provision_failure is None
 
 

@@ -13,13 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
-from core.errors import Invalid, NotFound
+from core.errors import Invalid, NotFound, Unauthorized
 from core.security import secrets
 from core.security.secrets import generate_token, hash_token, token_prefix
-from models import Agent, AgentToken, ApiToken, User, new_id
+from models import Agent, AgentToken, ApiToken, TokenScope, User, new_id
 from services import identity
 from services.identity import imported_tokens
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
+from tests.support.credentials import authenticate_user
 from tests.support.world import World, token_secret
 
 LOCAL_TOKEN = "ein-Schlüssel-für-Skripte-der-lang-genug-ist-um-einer-zu-sein"
@@ -101,7 +102,7 @@ async def test_a_text_that_is_no_token_is_rejected(
     await add_imported_token(session, world.worker)
     assert await find_agent(session, token) is None
     for settings in (LOCAL, ACCOUNTS):
-        assert await identity.authenticate_user(session, token, settings) is None
+        assert await authenticate_user(session, token, settings) is None
 
 
 async def test_the_prefix_of_a_token_is_not_enough(session: AsyncSession, world: World) -> None:
@@ -118,7 +119,9 @@ async def test_both_tokens_work_until_the_newer_one_is_used(
     new = await add_token(session, world.worker)
     assert await find_agent(session, old) == "Worker"
     assert await find_agent(session, new) == "Worker"
-    assert await find_agent(session, old) is None
+    with pytest.raises(Unauthorized) as ended:
+        await find_agent(session, old)
+    assert ended.value.code == "token_ended"
     assert await find_agent(session, new) == "Worker"
     assert await find_agent(session, token_secret(world.other_worker)) == "Other worker"
 
@@ -153,7 +156,8 @@ async def test_the_first_use_of_a_new_token_ends_the_imported_one(
     new = await add_token(session, world.worker)
     assert await find_agent(session, IMPORTED) == "Worker"
     assert await find_agent(session, new) == "Worker"
-    assert await find_agent(session, IMPORTED) is None
+    with pytest.raises(Unauthorized):
+        await find_agent(session, IMPORTED)
 
 
 async def test_a_new_token_ends_an_imported_one_that_was_never_used(
@@ -255,7 +259,7 @@ async def test_the_results_of_few_tokens_are_kept(monkeypatch: pytest.MonkeyPatc
 async def test_a_user_creates_and_revokes_an_api_token(session: AsyncSession, world: World) -> None:
     token, secret = await identity.create_api_token(session, world.alice, name=" nightly ")
     assert token.name == "nightly"
-    user = await identity.authenticate_user(session, secret, ACCOUNTS)
+    user = await authenticate_user(session, secret, ACCOUNTS)
     assert user is not None
     assert user.id == world.alice.id
     assert [one.name for one in await identity.list_api_tokens(session, world.alice)] == [
@@ -263,7 +267,37 @@ async def test_a_user_creates_and_revokes_an_api_token(session: AsyncSession, wo
         "script",
     ]
     await identity.revoke_api_token(session, world.alice, token.id)
-    assert await identity.authenticate_user(session, secret, ACCOUNTS) is None
+    assert await authenticate_user(session, secret, ACCOUNTS) is None
+
+
+async def test_an_api_token_has_a_scope_and_an_end(session: AsyncSession, world: World) -> None:
+    token, secret = await identity.create_api_token(
+        session, world.alice, name="figures", scope=TokenScope.READ, days=30
+    )
+    credential = await identity.authenticate_user(session, secret, ACCOUNTS)
+    assert credential is not None
+    assert credential.scope is TokenScope.READ
+    token.expires_at = now() - timedelta(seconds=1)
+    await session.flush()
+    with pytest.raises(Unauthorized) as expired:
+        await identity.authenticate_user(session, secret, ACCOUNTS)
+    assert expired.value.code == "token_expired"
+    with pytest.raises(Invalid):
+        await identity.create_api_token(session, world.alice, name="x", days=31)
+
+
+async def test_an_ended_token_says_so_until_it_is_forgotten(
+    session: AsyncSession, world: World
+) -> None:
+    agent = await session.get_one(Agent, world.worker.id)
+    await identity.end_agent_tokens(session, agent)
+    with pytest.raises(Unauthorized) as ended:
+        await find_agent(session, token_secret(world.worker))
+    assert ended.value.code == "token_ended"
+    long_ago = now() - timedelta(days=91)
+    await session.execute(update(AgentToken).values(ended_at=long_ago))
+    await identity.end_agent_tokens(session, agent)
+    assert await find_agent(session, token_secret(world.worker)) is None
 
 
 async def test_the_prefix_of_an_api_token_is_not_enough(
@@ -271,7 +305,7 @@ async def test_the_prefix_of_an_api_token_is_not_enough(
 ) -> None:
     _, secret = await identity.create_api_token(session, world.alice, name="nightly")
     for guess in (token_prefix(secret), token_prefix(secret) + "x" * 31, secret + "x"):
-        assert await identity.authenticate_user(session, guess, ACCOUNTS) is None
+        assert await authenticate_user(session, guess, ACCOUNTS) is None
 
 
 async def test_the_last_use_of_an_api_token_is_recorded(
@@ -279,7 +313,7 @@ async def test_the_last_use_of_an_api_token_is_recorded(
 ) -> None:
     token, secret = await identity.create_api_token(session, world.alice, name="nightly")
     assert token.last_used_at is None
-    await identity.authenticate_user(session, secret, ACCOUNTS)
+    await authenticate_user(session, secret, ACCOUNTS)
     await session.refresh(token)
     assert token.last_used_at is not None
 
@@ -302,20 +336,20 @@ async def test_an_api_token_requires_a_name(session: AsyncSession, world: World,
 
 
 async def test_the_local_token_creates_its_user_once(session: AsyncSession) -> None:
-    user = await identity.authenticate_user(session, LOCAL_TOKEN, LOCAL)
+    user = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
     assert user is not None
     assert user.clerk_user_id == "local-auth-user"
     assert (user.email, user.name) == ("admin@home.local", "Local User")
-    again = await identity.authenticate_user(session, LOCAL_TOKEN, LOCAL)
+    again = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
     assert again is not None
     assert again.id == user.id
 
 
 async def test_blank_fields_of_the_local_user_are_filled_again(session: AsyncSession) -> None:
-    user = await identity.authenticate_user(session, LOCAL_TOKEN, LOCAL)
+    user = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
     assert user is not None
     await session.execute(update(User).where(User.id == user.id).values(email="", name=None))
-    again = await identity.authenticate_user(session, LOCAL_TOKEN, LOCAL)
+    again = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
     assert again is not None
     assert (again.email, again.name) == ("admin@home.local", "Local User")
 
@@ -323,14 +357,14 @@ async def test_blank_fields_of_the_local_user_are_filled_again(session: AsyncSes
 async def test_a_taken_address_is_not_filled_in(session: AsyncSession, world: World) -> None:
     taken = update(User).where(User.id == world.charlie.id).values(email="Admin@Home.Local")
     await session.execute(taken)
-    user = await identity.authenticate_user(session, LOCAL_TOKEN, LOCAL)
+    user = await authenticate_user(session, LOCAL_TOKEN, LOCAL)
     assert user is not None
     assert (user.email, user.name) == (None, "Local User")
 
 
 async def test_the_local_token_is_valid_only_in_local_mode(session: AsyncSession) -> None:
     accounts = Settings(local_auth_token=LOCAL_TOKEN)
-    assert await identity.authenticate_user(session, LOCAL_TOKEN, accounts) is None
-    assert await identity.authenticate_user(session, LOCAL_TOKEN[:-1], LOCAL) is None
+    assert await authenticate_user(session, LOCAL_TOKEN, accounts) is None
+    assert await authenticate_user(session, LOCAL_TOKEN[:-1], LOCAL) is None
     assert await session.scalar(select(User)) is None
     assert await session.scalar(select(ApiToken)) is None

@@ -90,9 +90,9 @@ PAGES = {
 OTHER_PAGES = ["/docs", "/there-is-no-such-page"]
 PUBLIC_PAGES = {
     "/sign-in": ["/sign-in"],
-    "/first-run": ["/first-run", "/first-run?token=old"],
-    "/invite": ["/invite?token=old"],
-    "/password": ["/password?link=old"],
+    "/first-run": ["/first-run"],
+    "/invite": ["/invite"],
+    "/password": ["/password"],
 }
 NON_PAGES = {
     "/welcome/organization": "shows what /welcome shows",

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from core.clock import now
 from models import Agent, AgentToken, Status
+from tests.support.world import token_secret
 
 HTMX = {"HX-Request": "true"}
 
@@ -242,13 +243,24 @@ async def test_an_invalid_update_keeps_the_submitted_values(alice, address, worl
 async def test_a_new_token_is_shown_once_and_both_work(
     alice, world, address, transaction, browsers
 ) -> None:
-    page = (await alice.post(f"{address}/tokens")).text
+    made = await alice.post(f"{address}/tokens")
+    assert made.headers["Location"] == f"{address}/calls"
+    page = (await alice.get(f"{address}/calls")).text
     token = shown_token(page)
     async with transaction() as session:
         of_worker = select(func.count()).where(AgentToken.agent_id == world.worker.id)
         assert await session.scalar(of_worker) == 2
     assert (await call(browsers, commands(page)[0])).status_code == 200
     assert token not in (await alice.get(f"{address}/calls")).text
+
+
+async def test_an_old_token_can_be_ended_at_once(alice, world, address, browsers) -> None:
+    assert 'name="ends_old"' in (await alice.get(address)).text
+    await alice.post(f"{address}/tokens", data={"ends_old": "on"})
+    headers = {"X-Agent-Token": token_secret(world.worker)}
+    refused = await browsers(None).get("/api/v1/agent/healthz", headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (401, "token_ended")
+    assert refused.json()["detail"].startswith("This token was ended")
 
 
 async def test_an_agent_is_deleted_after_a_confirmation(alice, address) -> None:
@@ -305,7 +317,8 @@ async def test_htmx_gets_only_the_changing_part_of_the_page(alice, address) -> N
 
 
 async def test_recent_activity_is_on_the_agent_page(alice, address, world, browsers) -> None:
-    page = (await alice.post(f"{address}/tokens")).text
+    await alice.post(f"{address}/tokens")
+    page = (await alice.get(f"{address}/calls")).text
     assert "New token for an agent: Worker" in (await alice.get(address)).text
     await call(browsers, commands(page)[0])
     assert "Nothing yet." in (await alice.get(f"/agents/{world.gardener.id}")).text

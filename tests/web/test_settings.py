@@ -10,6 +10,7 @@ from core.clock import now
 from core.config.settings import Settings
 from core.security.secrets import hash_password
 from models import ApiToken, FailedAttempts, SignIn, User
+from tests.support.world import cookie_secret
 from web.settings.views import describe_browser
 
 PASSWORD, NEW_PASSWORD = "a quiet long watch", "another quiet watch"
@@ -117,6 +118,9 @@ async def test_a_new_password_ends_the_other_sessions(
     assert (await alice.post("/settings/password", data=typed)).status_code == 303
 
     assert (await alice.get("/settings")).status_code == 200
+    alice.cookies.clear()
+    alice.cookies.set("mission_control", cookie_secret(world.alice))
+    assert (await alice.get("/settings")).status_code == 303  # its session has a new secret
     async with transaction() as session:
         left = await session.scalars(select(SignIn).where(SignIn.user_id == world.alice.id))
         assert [one.secret_hash for one in left if one.secret_hash == "elsewhere"] == []
@@ -174,13 +178,23 @@ async def test_ending_the_current_session_redirects_to_sign_in(alice, transactio
     assert (await alice.get("/settings")).status_code == 303
 
 
-async def test_a_token_is_shown_once_and_can_be_revoked(alice, transaction, world) -> None:
-    made = await alice.post("/settings/tokens", data={"name": "Nightly report"})
-    assert made.status_code == 200
-    token = re.findall(r'<code class="trunc">(mc_\w+_[\w-]+)</code>', made.text)[0]
+async def test_a_token_is_shown_once_and_can_be_revoked(
+    alice, anonymous, transaction, world
+) -> None:
+    wanted = {"name": "Nightly report", "scope": "read", "days": "30"}
+    made = await alice.post("/settings/tokens", data=wanted)
+    assert (made.status_code, made.headers["Location"]) == (303, "/settings#tokens")
+    assert "mc_user_" not in str(made.headers)
+    shown = await alice.get("/settings")
+    token = re.findall(r'<code class="trunc">(mc_\w+_[\w-]+)</code>', shown.text)[0]
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await anonymous.get("/api/v1/users/me", headers=headers)).status_code == 200
+    changed = await anonymous.patch("/api/v1/users/me", headers=headers, json={"name": "x"})
+    assert (changed.status_code, changed.json()["code"]) == (403, "token_scope_insufficient")
 
     page = (await alice.get("/settings")).text
     assert "Nightly report" in page
+    assert "only reads" in page
     assert token not in page
 
     async with transaction() as session:

@@ -24,7 +24,7 @@ from web.agents.presenter import (
 from web.agents.provisioning import build_progress
 from web.agents.setup import AgentSetup, setup_context
 from web.auth.viewer import current_member
-from web.ui import forms
+from web.ui import forms, one_time_secret
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
 
@@ -110,19 +110,19 @@ async def update_agent(request: Request) -> Response:
 
 
 async def issue_token(request: Request) -> Response:
-    """Issue a new token for an agent, and show it once.
+    """Issue a new token for an agent, and redirect to the page that shows it once.
 
-    The token of an agent on a gateway is written there and never shown.
+    With `ends_old` the older tokens end now. The token of an agent on a gateway is written there
+    and never shown.
     """
     agent_id = forms.path_id(request, "agent_id")
+    ends_old = (await forms.read_form(request)).is_on("ends_old")
     async with open_transaction(request) as session:
-        token = await agents.issue_token(session, current_member(request), agent_id)
-        if token is None:
-            return RedirectResponse(f"/agents/{agent_id}", 303)
-        agent_setup = await setup.load_agent_setup(
-            session, current_member(request), agent_id, get_settings(request), token=token
-        )
-    return await _render_first_call(request, agent_setup)
+        member = current_member(request)
+        token = await agents.issue_token(session, member, agent_id, ends_old=ends_old)
+    if token is None:
+        return RedirectResponse(f"/agents/{agent_id}", 303)
+    return one_time_secret.redirect_with_secret(request, f"/agents/{agent_id}/calls", token)
 
 
 async def show_first_call(request: Request) -> Response:
@@ -133,12 +133,14 @@ async def show_first_call(request: Request) -> Response:
             current_member(request),
             forms.path_id(request, "agent_id"),
             get_settings(request),
+            token=None if is_part_request(request) else one_time_secret.read_secret(request),
         )
     if is_part_request(request):
         return render_first_call_status(
             request, agent_setup, f"/agents/{agent_setup.card.agent.id}/calls"
         )
-    return await _render_first_call(request, agent_setup)
+    response = await _render_first_call(request, agent_setup)
+    return one_time_secret.forget_secret(request, response)
 
 
 async def delete_agent(request: Request) -> Response:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -14,12 +13,18 @@ from core.http.request import Session, open_transaction
 from models import Invite, User
 from services import identity, organizations
 from web.auth import viewer
+from web.auth.link_secrets import (
+    forget_link_secret,
+    read_link_secret,
+    redirect_from_query,
+    render_open_page,
+)
 from web.auth.sign_in import session_metadata
 from web.auth.viewer import current_viewer, set_session_cookie
 from web.ui import forms
 from web.ui.render import render_page
 
-NOT_FOUND, GONE = 404, 410  # HTTP status of a missing and of an invalid link
+GONE = 410  # HTTP status of an invalid link
 
 
 @asynccontextmanager
@@ -48,7 +53,8 @@ async def redeem_link(
     async with open_transaction(request) as session:
         user = await redeem(session, password_hash)
         secret = await identity.start_session(session, user, **session_metadata(request))
-    return set_session_cookie(request, RedirectResponse("/", 303), secret)
+    response = set_session_cookie(request, RedirectResponse("/", 303), secret)
+    return forget_link_secret(request, response, request.url.path)
 
 
 async def hash_password(request: Request, password: str) -> str:
@@ -88,10 +94,14 @@ class FirstOwnerForm(BaseModel):
 
 async def show_first_run(request: Request) -> Response:
     """Show the form if the link is valid."""
-    link = request.query_params.get("link", "")
-    if link and await _is_link_valid(request, link):
+    if redirect := redirect_from_query(request):
+        return redirect
+    link = read_link_secret(request)
+    if not link:
+        return render_open_page(request)
+    if await _is_link_valid(request, link):
         return _render_first_run_form(request, link, forms.Form())
-    return _render_first_run_closed(request, link)
+    return _render_first_run_closed(request)
 
 
 async def complete_first_run(request: Request) -> Response:
@@ -102,7 +112,7 @@ async def complete_first_run(request: Request) -> Response:
         with form.catch_errors():
             fields = form.parse(FirstOwnerForm)
             if not await _is_link_valid(request, link):
-                return _render_first_run_closed(request, link)
+                return _render_first_run_closed(request)
             password_hash = await hash_password(request, fields.password)
             async with open_transaction(request) as session:
                 user = await identity.complete_first_run(
@@ -110,9 +120,10 @@ async def complete_first_run(request: Request) -> Response:
                 )
                 secret = await identity.start_session(session, user, **session_metadata(request))
                 await organizations.add_users_to_demo_organization(session)
-            return set_session_cookie(request, RedirectResponse("/", 303), secret)
+            response = set_session_cookie(request, RedirectResponse("/", 303), secret)
+            return forget_link_secret(request, response, request.url.path)
     except NotFound:
-        return _render_first_run_closed(request, link)
+        return _render_first_run_closed(request)
     return _render_first_run_form(request, link, form)
 
 
@@ -132,9 +143,8 @@ def _render_first_run_form(request: Request, link: str, form: forms.Form) -> Res
     )
 
 
-def _render_first_run_closed(request: Request, link: str) -> Response:
-    status = GONE if link else NOT_FOUND
-    return render_page(request, "first_run/invalid.html", status=status, had_link=bool(link))
+def _render_first_run_closed(request: Request) -> Response:
+    return render_page(request, "first_run/invalid.html", status=GONE)
 
 
 class NewPasswordForm(BaseModel):
@@ -145,7 +155,11 @@ class NewPasswordForm(BaseModel):
 
 async def show_password_form(request: Request) -> Response:
     """Show the form if the link is valid. Raises TooMany."""
-    return await _render_password_form(request, request.query_params.get("link", ""), forms.Form())
+    if redirect := redirect_from_query(request):
+        return redirect
+    if not (link := read_link_secret(request)):
+        return render_open_page(request)
+    return await _render_password_form(request, link, forms.Form())
 
 
 async def set_password(request: Request) -> Response:
@@ -198,7 +212,11 @@ class InviteSignupForm(BaseModel):
 
 async def show_invite(request: Request) -> Response:
     """Show the invite of a link, and how to accept it. Raises TooMany."""
-    return await _render_invite(request, request.query_params.get("token", ""), forms.Form())
+    if redirect := redirect_from_query(request):
+        return redirect
+    if not (token := read_link_secret(request)):
+        return render_open_page(request)
+    return await _render_invite(request, token, forms.Form())
 
 
 async def accept_invite_with_new_account(request: Request) -> Response:
@@ -233,7 +251,7 @@ async def accept_invite(request: Request) -> Response:
                 accepted = await organizations.accept_invite(session, request.user, token)
                 organization_id = accepted.member.organization_id
                 await organizations.switch_organization(session, request.user, organization_id)
-            return RedirectResponse("/", 303)
+            return forget_link_secret(request, RedirectResponse("/", 303), "/invite")
     except NotFound as error:
         return render_invalid_link(request, error)
     return await _render_invite(request, token, form)
@@ -260,6 +278,5 @@ async def _render_invite(request: Request, token: str, form: forms.Form) -> Resp
         invite=invite,
         user=known.user if known else None,
         is_for_user=known is not None and organizations.is_invite_for(invite, known.user),
-        return_path=quote(f"/invite?token={token}"),
         min_password_length=identity.MIN_PASSWORD_LENGTH,
     )

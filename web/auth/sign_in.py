@@ -12,7 +12,7 @@ from core.http.request import STATUS_CODES, get_settings, open_transaction
 from services import identity
 from web.auth import viewer
 from web.auth.device import find_device, remember_device
-from web.auth.viewer import SESSION_COOKIE, current_viewer, set_session_cookie
+from web.auth.viewer import current_viewer, set_session_cookie
 from web.ui import forms
 from web.ui.render import render_page
 
@@ -62,9 +62,9 @@ async def sign_in(request: Request) -> Response:
 async def sign_out(request: Request) -> Response:
     """End the session of this browser."""
     async with open_transaction(request) as session:
-        await identity.sign_out(session, request.cookies[SESSION_COOKIE])
-    response = RedirectResponse("/sign-in", 303)
-    response.delete_cookie(SESSION_COOKIE)
+        await identity.sign_out(session, viewer.read_session_secret(request))
+    response = viewer.clear_session_cookie(request, RedirectResponse("/sign-in", 303))
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response
 
 

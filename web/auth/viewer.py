@@ -4,10 +4,10 @@ import secrets
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import get_settings, open_transaction
@@ -16,6 +16,7 @@ from services import identity, organizations
 from services.identity import CredentialVerifier
 
 SESSION_COOKIE = "mission_control"
+OLD_SESSION_PREFIX = "mc_session_"  # of sessions that an earlier version has started
 EVENTS_PATH = "/events"
 DAY = 24 * 3600  # seconds
 
@@ -31,7 +32,7 @@ class Viewer:
 
 async def current_viewer(connection: HTTPConnection) -> Viewer | None:
     """Return the viewer that belongs to the session cookie."""
-    secret = connection.cookies.get(SESSION_COOKIE)
+    secret = read_session_secret(connection)
     if not secret:
         return None
     async with open_transaction(connection) as session:
@@ -88,27 +89,92 @@ class RequireMemberMiddleware:
             await self.app(scope, receive, send)
 
 
-def set_session_cookie(request: Request, response: Response, secret: str) -> Response:
-    """Set the session cookie. Scripts cannot read it, and other sites cannot send it."""
+HOST_PREFIX = "__Host-"
+"""Browsers accept a cookie with this prefix only from this host, over HTTPS, for all paths."""
+
+
+def read_cookie(connection: HTTPConnection, name: str) -> str:
+    """Return a cookie, or ""."""
+    return connection.cookies.get(_full_name(connection, name), "")
+
+
+def _full_name(connection: HTTPConnection, name: str) -> str:
+    return f"{HOST_PREFIX}{name}" if is_https(connection) else name
+
+
+def write_cookie(
+    request: Request, response: Response, name: str, value: str, *, max_age: int
+) -> Response:
+    """Set a cookie that scripts cannot read and other sites cannot send; delete it with age 0."""
+    is_secure, full_name = is_https(request), _full_name(request, name)
     response.set_cookie(
-        SESSION_COOKIE,
-        secret,
-        max_age=get_settings(request).session_days * DAY,
-        httponly=True,
-        samesite="lax",
-        secure=get_settings(request).base_url.startswith("https://"),
+        full_name, value, max_age=max_age, httponly=True, samesite="lax", secure=is_secure
     )
+    if name != full_name and name in request.cookies:  # from an earlier version
+        response.delete_cookie(name, httponly=True, samesite="lax", secure=True)
     return response
 
 
+def is_https(connection: HTTPConnection) -> bool:
+    """Return whether browsers open this installation over HTTPS."""
+    return get_settings(connection).base_url.startswith("https://")
+
+
+def set_session_cookie(request: Request, response: Response, secret: str) -> Response:
+    """Set the session cookie."""
+    max_age = get_settings(request).session_days * DAY
+    return write_cookie(request, response, SESSION_COOKIE, secret, max_age=max_age)
+
+
+def read_session_secret(connection: HTTPConnection) -> str:
+    """Return the secret in the session cookie, or "".
+
+    Over HTTPS, a session that an earlier version started under the name without prefix still
+    counts; sessions that were started since then do not, so nobody can plant such a cookie.
+    """
+    secret = read_cookie(connection, SESSION_COOKIE)
+    old = connection.cookies.get(SESSION_COOKIE, "")
+    return secret or (old if old.startswith(OLD_SESSION_PREFIX) else "")
+
+
+class UpgradeCookieMiddleware:
+    """Replaces the session cookie of an earlier version by one whose name has the prefix."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward the request, and add the cookies to the response if they are outdated."""
+        request = Request(scope)
+        secret = read_session_secret(request)
+        if not is_https(request) or not secret or read_cookie(request, SESSION_COOKIE):
+            await self.app(scope, receive, send)
+            return
+        cookies = set_session_cookie(request, Response(), secret).headers.getlist("Set-Cookie")
+
+        async def send_with_cookies(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if "Set-Cookie" not in headers:
+                    for cookie in cookies:
+                        headers.append("Set-Cookie", cookie)
+            await send(message)
+
+        await self.app(scope, receive, send_with_cookies)
+
+
+def clear_session_cookie(request: Request, response: Response) -> Response:
+    """Delete the session cookie."""
+    return write_cookie(request, response, SESSION_COOKIE, "", max_age=0)
+
+
 OIDC_COOKIE = "mission_control_traveller"
-OIDC_COOKIE_PATH = "/sign-in"
 OIDC_COOKIE_MAX_AGE = 20 * 60  # seconds
 
 
 def read_oidc_secret(request: Request) -> str:
     """Return the secret that identifies the browser during a sign-in, or ""."""
-    return request.cookies.get(OIDC_COOKIE, "")
+    return read_cookie(request, OIDC_COOKIE)
 
 
 def read_or_create_oidc_secret(request: Request) -> str:
@@ -117,23 +183,14 @@ def read_or_create_oidc_secret(request: Request) -> str:
 
 
 def set_oidc_cookie(request: Request, response: Response, secret: str) -> Response:
-    """Set the cookie that identifies the browser during a sign-in, on sign-in pages only."""
-    response.set_cookie(
-        OIDC_COOKIE,
-        secret,
-        max_age=OIDC_COOKIE_MAX_AGE,
-        path=OIDC_COOKIE_PATH,
-        httponly=True,
-        samesite="lax",
-        secure=get_settings(request).base_url.startswith("https://"),
-    )
-    return response
+    """Set the cookie that identifies the browser during a sign-in."""
+    return write_cookie(request, response, OIDC_COOKIE, secret, max_age=OIDC_COOKIE_MAX_AGE)
 
 
 def clear_oidc_cookie(request: Request, response: Response) -> Response:
     """Delete the cookie after a sign-in."""
     if read_oidc_secret(request):
-        response.delete_cookie(OIDC_COOKIE, path=OIDC_COOKIE_PATH)
+        write_cookie(request, response, OIDC_COOKIE, "", max_age=0)
     return response
 
 
@@ -183,4 +240,12 @@ def is_same_origin(scope: Scope) -> bool:
     if origin is None:
         return False
     own_hosts = {headers.get("Host", ""), urlsplit(scope["state"]["settings"].base_url).netloc}
-    return urlsplit(origin).netloc in own_hosts
+    return _host_of(origin) in own_hosts
+
+
+def _host_of(origin: str) -> str | None:
+    """Return the host of an Origin header, or None if it is not a valid address."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None

@@ -15,6 +15,7 @@ from services.organizations import AccessRights, BoardGrant, InviteDraft
 from web.agents import setup, views
 from web.agents.forms import NewAgentForm
 from web.agents.setup import AgentSetup
+from web.auth.link_secrets import build_link
 from web.auth.viewer import Viewer, current_member
 from web.boards.forms import BOARD_RULES, NewBoardForm
 from web.ui import forms
@@ -90,7 +91,7 @@ async def _render_people(request: Request, form: forms.Form, *, link: str = "") 
             for role in Role
             if role is not Role.OWNER or member.role is Role.OWNER
         ],
-        "link": f"{get_settings(request).base_url}/invite?token={link}" if link else "",
+        "link": build_link(get_settings(request).base_url, "/invite", link) if link else "",
     }
     return render_page(
         request, "people/index.html", layout=layout, status=form.status, form=form, **context

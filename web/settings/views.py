@@ -7,10 +7,13 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.clock import now
 from core.http.request import open_transaction
+from models import TokenScope
 from services import identity
 from web.auth import viewer
-from web.ui import forms, time_format
+from web.auth.viewer import set_session_cookie
+from web.ui import forms, one_time_secret, time_format
 from web.ui.forms import TimeZoneName, list_time_zones
 from web.ui.layout import load_layout
 from web.ui.render import render_page
@@ -40,15 +43,23 @@ class PasswordChangeForm(BaseModel):
 
 
 class ApiTokenForm(BaseModel):
-    """The name of an API token."""
+    """The name of an API token, what it may do, and its lifetime in days (0: without an end)."""
 
     name: forms.Line
+    scope: TokenScope = TokenScope.READ
+    days: int = identity.DEFAULT_TOKEN_LIFETIME
 
 
 PROFILE_FORMS: dict[str, type[ProfileForm | AgentContextForm]] = {
     "you": ProfileForm,
     "known": AgentContextForm,
 }
+
+
+TOKEN_LIFETIME_OPTIONS = [
+    *[(days, f"{days} days") for days in identity.TOKEN_LIFETIMES],
+    (0, "No end"),
+]
 
 
 async def show_settings(request: Request) -> Response:
@@ -73,7 +84,7 @@ async def save_profile(request: Request) -> Response:
 
 
 async def change_password(request: Request) -> Response:
-    """Change the password, and end all other sessions. Raises TooMany."""
+    """Change the password, renew the session, and end all others. Raises TooMany."""
     form = await forms.read_form(request)
     verifier = viewer.credential_verifier(request)
     with form.catch_errors():
@@ -85,12 +96,11 @@ async def change_password(request: Request) -> Response:
         new_hash = await verifier.hash_new_password(fields.new, "new", lane=lane)
         keep = request.auth.sign_in.id
         async with open_transaction(request) as session:
-            await identity.change_password(
+            secret = await identity.change_password(
                 session, request.user, verified, new_hash=new_hash, keep=keep
             )
-        return forms.redirect_saved(
-            "/settings#password", time_format.get_time_zone(request.user.timezone)
-        )
+        zone = time_format.get_time_zone(request.user.timezone)
+        return set_session_cookie(request, forms.redirect_saved("/settings#password", zone), secret)
     return await _render_settings(request, form, "password")
 
 
@@ -112,13 +122,15 @@ async def end_other_sessions(request: Request) -> Response:
 
 
 async def create_token(request: Request) -> Response:
-    """Create an API token, and show it once."""
+    """Create an API token, and redirect to the page that shows it once."""
     form = await forms.read_form(request)
     with form.catch_errors():
         fields = form.parse(ApiTokenForm)
         async with open_transaction(request) as session:
-            _, token = await identity.create_api_token(session, request.user, name=fields.name)
-        return await _render_settings(request, forms.Form(), "tokens", token=token)
+            _, token = await identity.create_api_token(
+                session, request.user, name=fields.name, scope=fields.scope, days=fields.days
+            )
+        return one_time_secret.redirect_with_secret(request, "/settings#tokens", token)
     return await _render_settings(request, form, "tokens")
 
 
@@ -130,9 +142,7 @@ async def revoke_token(request: Request) -> Response:
     return RedirectResponse("/settings#tokens", 303)
 
 
-async def _render_settings(
-    request: Request, form: forms.Form, section: str, *, token: str | None = None
-) -> Response:
+async def _render_settings(request: Request, form: forms.Form, section: str) -> Response:
     layout = await load_layout(request)
     async with open_transaction(request) as session:
         sessions = await identity.list_sessions(session, request.user)
@@ -142,7 +152,7 @@ async def _render_settings(
         "sessions": sessions,
         "current_session_id": request.auth.sign_in.id,
         "tokens": tokens,
-        "token": token,
+        "token": one_time_secret.read_secret(request),
     }
     helpers: dict[str, Any] = {
         "describe_browser": describe_browser,
@@ -150,8 +160,11 @@ async def _render_settings(
         "time_zones": list_time_zones(),
         "local_time": forms.current_clock_time(time_format.get_time_zone(layout.user.timezone)),
         "min_password_length": identity.MIN_PASSWORD_LENGTH,
+        "lifetimes": TOKEN_LIFETIME_OPTIONS,
+        "default_lifetime": identity.DEFAULT_TOKEN_LIFETIME,
+        "now": now(),
     }
-    return render_page(
+    response = render_page(
         request,
         "settings/show.html",
         layout=layout,
@@ -163,6 +176,7 @@ async def _render_settings(
         **context,
         **helpers,
     )
+    return one_time_secret.forget_secret(request, response)
 
 
 BROWSERS = (

@@ -39,6 +39,7 @@ SCRIPTS = (
     "shortcuts.js",
     "command_palette.js",
     "stale_response.js",
+    "one_time_link.js",
     "password_reveal.js",
     "form_rows.js",
     "bulk_select.js",
