@@ -32,6 +32,17 @@ class Forbidden(AppError):
     """The caller can see the object but lacks the right for this operation."""
 
 
+class RecentSignInRequired(Forbidden):
+    """The caller has the right, but must prove who they are again, in a browser."""
+
+    def __init__(self) -> None:
+        reason = (
+            "This needs a recent sign-in, and a token is not enough. Do it on the page, where you"
+            " are asked to sign in again."
+        )
+        super().__init__("recent_sign_in_required", reason)
+
+
 class Conflict(AppError):
     """The operation is allowed but conflicts with the current state."""
 

@@ -12,7 +12,7 @@ from web.activity import views as activity_views
 from web.agents import views as agent_views
 from web.approvals import decision_views as decisions_views
 from web.approvals import views as approval_views
-from web.auth import link_secrets, oidc, one_time_links, sign_in, viewer
+from web.auth import link_secrets, oidc, one_time_links, sign_in, sign_in_again, viewer
 from web.auth.viewer import SameOriginMiddleware
 from web.boards import settings_views as boards_settings_views
 from web.boards import views as board_views
@@ -57,6 +57,8 @@ SIGNED_IN_ROUTES: list[Route] = [
         methods=["POST"],
         name="switch_organization",
     ),
+    Route("/sign-in/again", sign_in_again.show_sign_in_again),
+    Route("/sign-in/again", sign_in_again.sign_in_again, methods=["POST"]),
     Route("/invite/acceptances", one_time_links.accept_invite, methods=["POST"]),
     Route("/welcome", organization_views.show_welcome, name="welcome"),
     Route("/welcome/organization", organization_views.name_organization, methods=["POST"]),
@@ -161,6 +163,9 @@ MEMBER_ROUTES: list[Route] = [
         organization_views.revoke_invite,
         methods=["POST"],
     ),
+    Route("/people/{member_id:uuid}/roles", organization_views.change_role, methods=["POST"]),
+    Route("/people/deletions", organization_views.delete_organization, methods=["POST"]),
+    Route("/people/deletions", organization_views.show_people),
     Route("/people/{member_id:uuid}/endings", organization_views.remove_member, methods=["POST"]),
     Route("/settings", settings_views.show_settings, name="settings"),
     Route("/settings/profile", settings_views.save_profile, methods=["POST"]),

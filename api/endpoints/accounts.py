@@ -61,14 +61,15 @@ async def update_me(context: RequestContext, body: UserUpdate) -> UserRead:
     )
 
 
-@error_responses(409)
+@error_responses(403, 409)
 async def delete_me(context: RequestContext) -> Ok:
     """Delete the calling user's account: sign-ins, tokens, memberships and unshared data.
 
-    Organizations without other members are deleted with everything in them. The only owner of an
+    Organizations without other members are deleted with everything in them. One that has boards
+    must be deleted on its page first: 403 `recent_sign_in_required`. The only owner of an
     organization with other members must first make another member an owner, or delete it.
     """
-    await identity.delete_account(context.session, context.user)
+    await identity.delete_account(context.session, context.user, may_delete_boards=False)
     return Ok()
 
 
@@ -146,10 +147,11 @@ async def get_active_organization(context: RequestContext, member: Member) -> Or
 
 
 async def delete_active_organization(context: RequestContext, member: Member) -> Ok:
-    """Delete the active organization with everything in it. For its owners.
+    """Delete the active organization with everything in it: not with a token.
 
-    This cannot be undone. Its gateways are asked afterwards to remove the agents that were created
-    there; if they are unreachable, for seven days.
+    It needs a recent sign-in, so the answer to owners is 403 `recent_sign_in_required`. Owners
+    delete it on the page of its members. This cannot be undone. Its gateways are asked afterwards
+    to remove the agents that were created there; if they are unreachable, for seven days.
     """
     await organizations.delete_organization(context.session, member)
     return Ok()

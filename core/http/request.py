@@ -20,6 +20,7 @@ from core.errors import (
     Invalid,
     NotFound,
     PreconditionFailed,
+    RecentSignInRequired,
     RequestTimeout,
     TooLarge,
     TooMany,
@@ -33,6 +34,7 @@ from core.http.concurrency import ConcurrencyLimiter
 STATUS_CODES: dict[type[AppError], int] = {
     Unauthorized: 401,
     Forbidden: 403,
+    RecentSignInRequired: 403,
     NotFound: 404,
     RequestTimeout: 408,
     Conflict: 409,

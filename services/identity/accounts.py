@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import Conflict, Unauthorized
+from core.errors import Conflict, RecentSignInRequired, Unauthorized
 from core.validation import MAX_NAME_LENGTH, FieldCheck, optional, text_of_length, validate_fields
 from models import (
+    Board,
     Event,
     EventType,
     GroupNote,
@@ -46,25 +47,36 @@ class MembershipSummary:
     others: int  # members besides the user
     other_owners: int
     is_owner: bool
+    has_boards: bool
 
 
-async def delete_account(session: AsyncSession, user: User) -> None:
+async def delete_account(
+    session: AsyncSession, user: User, *, may_delete_boards: bool = True
+) -> None:
     """Delete a user with all personal data: sign-ins, tokens, memberships, and own organizations.
 
-    Organizations without other members are deleted with everything in them. Content in other
-    organizations stays, without the name of the user. Raises Conflict with the organizations that
-    would be left without an owner (contract, C25).
+    Organizations without other members are deleted with everything in them. For a request with a
+    token, they must not have boards: raises RecentSignInRequired. Content in other organizations
+    stays, without the name of the user. Raises Conflict with the organizations that would be left
+    without an owner (contract, C25).
     """
     locked = await lock_user(session, user)
     memberships = await _lock_memberships(session, locked)
     check_organizations_keep_owner(memberships)
     own_ids = [one.organization.id for one in memberships if not one.others]
     if own_ids:
+        if not may_delete_boards and any(one.has_boards for one in memberships if not one.others):
+            raise RecentSignInRequired
         await organizations.lock_organization_contents(session, own_ids)
         await organizations.erase_organizations(session, own_ids)
     await _delete_user(session, locked)
     shared_ids = [one.organization.id for one in memberships if one.others]
     await _record_departures(session, locked, shared_ids)
+
+
+def _is_open_invite_of(user: User) -> ColumnElement[bool]:
+    """Match the open invitations that a user has created: they end with the account."""
+    return (Invite.created_by_user_id == user.id) & Invite.accepted_at.is_(None)
 
 
 def check_organizations_keep_owner(memberships: Sequence[MembershipSummary]) -> None:
@@ -98,6 +110,7 @@ async def _lock_memberships(session: AsyncSession, user: User) -> list[Membershi
             func.count().filter(is_other),
             func.count().filter(is_other, Member.role == Role.OWNER),
             func.bool_or((Member.user_id == user.id) & (Member.role == Role.OWNER)),
+            exists().where(Board.organization_id == Member.organization_id),
         )
         .where(Member.organization_id.in_([one.id for one in found]))
         .group_by(Member.organization_id)
@@ -116,7 +129,9 @@ async def _delete_user(session: AsyncSession, user: User) -> None:
         "events": update(Event)
         .where(Event.type.in_(PERSONAL_EVENT_TYPES), or_(*mentions_user))
         .values(data=anonymized),
-        "invites": delete(Invite).where(Invite.accepted_by_user_id == user.id),
+        "invites": delete(Invite).where(
+            (Invite.accepted_by_user_id == user.id) | _is_open_invite_of(user)
+        ),
         "notes": update(Note).where(Note.user_id == user.id).values(source=None),
         "group_notes": update(GroupNote).where(GroupNote.user_id == user.id).values(source=None),
         "responses": delete(IdempotencyKey).where(IdempotencyKey.caller_id == user.id),

@@ -1,6 +1,7 @@
 """Commands for organizations: create, rename, switch and delete them, and first memberships."""
 
 from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import CTE, ColumnElement, ScalarSelect, delete, func, or_, select
@@ -23,6 +24,7 @@ from services import events, gateways, identity
 from services.organizations.invites import accept_oldest_invite
 from services.organizations.members import (
     check_name_is_free,
+    check_recent_sign_in,
     require_admin,
     require_owner,
     validate_organization_name,
@@ -118,8 +120,12 @@ async def _lock_organization(session: AsyncSession, organization_id: UUID) -> Or
     return organization
 
 
-async def delete_organization(session: AsyncSession, member: Member) -> None:
-    """Delete the member's organization with its contents. Raises Forbidden unless they own it.
+async def delete_organization(
+    session: AsyncSession, member: Member, *, signed_in_at: datetime | None = None
+) -> None:
+    """Delete the member's organization with its contents.
+
+    Raises Forbidden unless they own it and have signed in recently: see `check_recent_sign_in`.
 
     Members who worked in it work in their oldest other organization from their next request on. No
     event is recorded, since events are deleted as well. Its agents are removed from their gateways
@@ -137,6 +143,7 @@ async def delete_organization(session: AsyncSession, member: Member) -> None:
     if locked is None:
         raise NotFound("organization_not_found", "You belong to no such organization.")
     require_owner(locked)
+    check_recent_sign_in(signed_in_at, locked.role)
     await erase_organizations(session, [member.organization_id])
 
 

@@ -1,7 +1,7 @@
 """Invitations: created and revoked by admins; accepted with a token or a verified address."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, delete, exists, func, select
@@ -20,11 +20,17 @@ from services.organizations.grants import AccessRights, grant_rights, merge_invi
 from services.organizations.members import (
     check_may_grant_role,
     check_may_manage_role,
+    check_recent_sign_in,
+    creator_may_invite,
     higher_role,
     require_admin,
 )
 from services.organizations.queries import MemberDetail, find_membership, list_board_access
 
+ALREADY_MEMBER = "Somebody with this address is a member already."
+USED = "This invitation was used."
+EXPIRED = "This invitation has run out. Ask for a new one."
+ENDED = "Who sent this invitation may not invite you any more. Ask for a new one."
 INVITE_LIFETIME = timedelta(days=14)
 
 
@@ -49,25 +55,29 @@ async def list_pending_invites(
 
 
 async def create_invite(
-    session: AsyncSession, member: Member, draft: InviteDraft
+    session: AsyncSession,
+    member: Member,
+    draft: InviteDraft,
+    *,
+    signed_in_at: datetime | None = None,
 ) -> tuple[Invite, str]:
     """Create an invitation, and return it with its token, which is shown once.
 
-    There is one open invitation for an address: a second one replaces the token of the first.
-    Raises Forbidden, Conflict if the address belongs to a member, and Invalid.
+    There is one for an address: a second one replaces the token of the first. It ends with the
+    right of its creator to invite. Raises Forbidden, for an owner also without a recent sign-in,
+    Conflict if the address belongs to a member, and Invalid.
     """
     email = normalized_email(draft.invited_email, "invited_email")
     acting = await _lock_organization_as_admin(session, member)
     check_may_grant_role(acting, draft.role)
+    check_recent_sign_in(signed_in_at, draft.role)
     is_member, invited_role = await _find_member_or_invite(session, acting.organization_id, email)
     if is_member:
-        reason = "Somebody with this address is a member already."
-        raise Conflict("already_member", reason, field="invited_email")
+        raise Conflict("already_member", ALREADY_MEMBER, field="invited_email")
     if invited_role is not None:
         check_may_manage_role(acting, invited_role)
-        await session.execute(
-            delete(Invite).where(*_pending_invite_conditions(acting.organization_id, email))
-        )
+        pending = _pending_invite_conditions(acting.organization_id, email)
+        await session.execute(delete(Invite).where(*pending))
     token, at = generate_token("invite"), now()
     invite = Invite(
         id=new_id(),
@@ -135,8 +145,7 @@ async def _find_member_or_invite(
         .where(*_pending_invite_conditions(organization_id, email))
         .scalar_subquery()
     )
-    row = (await session.execute(select(is_member, invited_role))).one()
-    return row[0], row[1]
+    return (await session.execute(select(is_member, invited_role))).one()._tuple()
 
 
 def _pending_invite_conditions(
@@ -152,12 +161,13 @@ def _pending_invite_conditions(
 async def _record_invite_event(
     session: AsyncSession, type: EventType, acting: Member, invite: Invite
 ) -> None:
-    data: dict[str, object] = {"email": invite.invited_email, "role": invite.role}
-    data["invite_id"] = str(invite.id)
-    organization_id = invite.organization_id
-    await events.record_event(
-        session, type, acting.user, organization_id=organization_id, data=data
-    )
+    data: dict[str, object] = {
+        "email": invite.invited_email,
+        "role": invite.role,
+        "invite_id": str(invite.id),
+    }
+    of = invite.organization_id
+    await events.record_event(session, type, acting.user, organization_id=of, data=data)
 
 
 async def get_open_invite(session: AsyncSession, token: str) -> Invite:
@@ -179,11 +189,9 @@ async def accept_invite(session: AsyncSession, user: User, token: str) -> Member
     An existing member keeps all rights. Of two concurrent calls the second finds the token used
     (contract, R10). Raises NotFound, and Forbidden if the invitation is for another address.
     """
-    found = (
-        await _lock_open_invite(session, user, _invite_by_token_query(token))
-        if is_storable(token)
-        else None
-    )
+    found = None
+    if is_storable(token):
+        found = await _lock_open_invite(session, user, _invite_by_token_query(token))
     if found is None:
         raise await _invite_not_found(session, token)
     invite, locked = found
@@ -227,8 +235,8 @@ async def _accept(session: AsyncSession, user: User, invite: Invite) -> MemberDe
         "invite_id": str(invite.id),
     }
     type = EventType.MEMBER_JOINED if is_new else EventType.MEMBER_UPDATED
-    organization_id = invite.organization_id
-    await events.record_event(session, type, user, organization_id=organization_id, data=data)
+    of = invite.organization_id
+    await events.record_event(session, type, user, organization_id=of, data=data)
     return MemberDetail(member, list(access))
 
 
@@ -274,7 +282,7 @@ def _open_invites_query() -> Select[Invite]:
         select(Invite)
         .join(Invite.organization)
         .options(contains_eager(Invite.organization))
-        .where(Invite.accepted_at.is_(None), Invite.expires_at > now())
+        .where(Invite.accepted_at.is_(None), Invite.expires_at > now(), creator_may_invite())
     )
 
 
@@ -282,11 +290,11 @@ async def _invite_not_found(session: AsyncSession, token: str) -> NotFound:
     """Build the error for a token without an open invitation, with the reason if it is known."""
     row = None
     if is_storable(token):
-        query = select(Invite.accepted_at).where(Invite.token_hash == hash_token(token))
+        query = select(Invite.accepted_at, creator_may_invite()).where(
+            Invite.token_hash == hash_token(token)
+        )
         row = (await session.execute(query)).one_or_none()
     reason = "This invitation was withdrawn or replaced, or a part of its link is missing."
-    if row is not None:
-        used = "This invitation was used."
-        expired = "This invitation has run out. Ask for a new one."
-        reason = used if row.accepted_at else expired
+    if row:
+        reason = USED if row.accepted_at else EXPIRED if row[1] else ENDED
     return NotFound("invite_not_found", reason)

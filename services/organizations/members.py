@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
 from core.clock import now
-from core.errors import Conflict, Forbidden, Invalid
+from core.errors import Conflict, Forbidden, Invalid, RecentSignInRequired
 from core.validation import MAX_NAME_LENGTH, nonblank_text
-from models import BoardAccess, EventType, Member, Organization, Role, User
+from models import BoardAccess, EventType, Invite, Member, Organization, Role, User
 from services import events
 from services.organizations.grants import AccessRights, grant_rights
 from services.organizations.queries import MemberDetail, list_board_access, member_not_found
@@ -50,18 +51,40 @@ async def lock_member(session: AsyncSession, by: Member, member_id: UUID) -> Loc
 
 
 async def change_member_role(
-    session: AsyncSession, locked: LockedMember, role: Role
+    session: AsyncSession,
+    locked: LockedMember,
+    role: Role,
+    *,
+    signed_in_at: datetime | None = None,
 ) -> MemberDetail:
-    """Set the role of a locked member. Raises Forbidden and Invalid."""
+    """Set the role of a locked member. Raises Forbidden and Invalid.
+
+    For roles of owners, `signed_in_at` must be recent: see `check_recent_sign_in`.
+    """
     member = locked.member
     check_role_change(locked.by, member, role, owners=locked.owners)
+    if role is not member.role:
+        check_recent_sign_in(signed_in_at, member.role, role)
     access = list(await list_board_access(session, member))
     if role is not member.role:
         changes = {"role": [member.role, role]}
         member.role, member.updated_at = role, now()
         await session.flush()
+        await _end_invites(session, member, role)
         await _record_member_event(session, EventType.MEMBER_UPDATED, locked, {"changes": changes})
     return MemberDetail(member, access)
+
+
+async def _end_invites(session: AsyncSession, member: Member, role: Role | None) -> None:
+    """Delete the open invitations of a member that they may not create any more, with this role."""
+    kept = [one for one in Role if role in INVITING_ROLES and ROLE_RANK[one] <= ROLE_RANK[role]]
+    ended = delete(Invite).where(
+        Invite.organization_id == member.organization_id,
+        Invite.created_by_user_id == member.user_id,
+        Invite.accepted_at.is_(None),
+        Invite.role.not_in(kept),
+    )
+    await session.execute(ended.execution_options(synchronize_session=False))
 
 
 async def change_member_rights(
@@ -82,12 +105,16 @@ async def change_member_rights(
     return MemberDetail(member, access)
 
 
-async def remove_member(session: AsyncSession, locked: LockedMember) -> None:
+async def remove_member(
+    session: AsyncSession, locked: LockedMember, *, signed_in_at: datetime | None = None
+) -> None:
     """Remove a locked member, who then works in their oldest other organization.
 
-    Raises Forbidden.
+    Their open invitations end. Raises Forbidden, for an owner also without a recent sign-in.
     """
     check_removal(locked.by, locked.member)
+    check_recent_sign_in(signed_in_at, locked.member.role)
+    await _end_invites(session, locked.member, None)
     user_id, organization_id = locked.member.user_id, locked.member.organization_id
     oldest = (
         select(Member.organization_id)
@@ -133,6 +160,8 @@ async def _record_member_event(
 
 validate_organization_name = nonblank_text(MAX_NAME_LENGTH)
 
+RECENT_SIGN_IN = timedelta(minutes=15)
+INVITING_ROLES = (Role.OWNER, Role.ADMIN)
 ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
 
 
@@ -146,6 +175,17 @@ def require_owner(member: Member) -> None:
     """Raise Forbidden unless the member is an owner."""
     if member.role is not Role.OWNER:
         raise Forbidden("owner_required", "Only an owner of the organization can do that.")
+
+
+def check_recent_sign_in(signed_in_at: datetime | None, *roles: Role) -> None:
+    """Raise RecentSignInRequired for roles of owners, unless the user has signed in recently.
+
+    `signed_in_at` is when the user proved who they are in the browser that makes the request; a
+    request with a token has none.
+    """
+    is_recent = signed_in_at is not None and signed_in_at > now() - RECENT_SIGN_IN
+    if Role.OWNER in roles and not is_recent:
+        raise RecentSignInRequired
 
 
 def check_may_manage_role(acting: Member, role: Role) -> None:
@@ -192,3 +232,16 @@ def check_name_is_free(name: str, others: Iterable[Organization]) -> None:
     if any(other.name.casefold() == name.casefold() for other in others):
         reason = "You already belong to an organization of this name."
         raise Conflict("organization_name_taken", reason, field="name")
+
+
+def creator_may_invite() -> ColumnElement[bool]:
+    """Match the invitations whose creator may still grant their role, and those without one."""
+    is_creator = and_(
+        Member.organization_id == Invite.organization_id,
+        Member.user_id == Invite.created_by_user_id,
+        or_(
+            Member.role == Role.OWNER,
+            and_(Member.role == Role.ADMIN, Invite.role != Role.OWNER),
+        ),
+    )
+    return or_(Invite.created_by_user_id.is_(None), exists().where(is_creator))

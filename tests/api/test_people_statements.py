@@ -79,12 +79,9 @@ async def test_statements_of_deleting_an_account_with_organizations(
     await assert_few_statements(bob, "DELETE", "/users/me")
 
 
-async def test_statements_of_removing_a_member_and_an_organization(
-    alice: Client, bob: Client, world: World
-) -> None:
+async def test_statements_of_removing_a_member(alice: Client, bob: Client, world: World) -> None:
     await alice.get("/boards")
     await assert_few_statements(alice, "DELETE", f"/organizations/me/members/{world.bob_member.id}")
-    await assert_few_statements(alice, "DELETE", "/organizations/me")
 
 
 async def test_deciding_many_approvals_needs_as_few_statements_as_one(

@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 from core.db.engine import TransactionFactory
 from models import Agent, Board, Event, EventType, Gateway, GatewayCleanup
 from tests.support.api_fixtures import Client
+from tests.support.credentials import delete_organization
 from tests.support.fake_gateway import TOKEN, FakeGateway
 from tests.support.gateway_api import check_states, create_gateway, gateway_body
 from tests.support.world import World
@@ -260,7 +261,7 @@ async def test_deleting_an_organization_deletes_its_gateways_at_once(
 ) -> None:
     """Point 33. W-46: the cleanup happens later, so the gateway may be unreachable."""
     requests = len(fake.http_requests)
-    assert (await alice.delete("/organizations/me")).json() == {"ok": True}
+    await delete_organization(transaction, world.alice)
     assert len(fake.http_requests) == requests
     async with transaction() as session:
         for model in (Gateway, Board, Agent):

@@ -9,6 +9,8 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from core.security.secrets import hash_token
 from models import Event, Invite, Member, Role, User, new_id
+from services import organizations
+from services.organizations import InviteDraft
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.world import World, make_api_token, make_member, make_user
 
@@ -81,19 +83,61 @@ async def test_inviting_again_replaces_the_invitation(
 
 
 async def test_invitations_grant_no_role_above_the_inviters(
-    dana: Client, alice: Client, bob: Client, charlie: Client, world: World
+    dana: Client,
+    alice: Client,
+    bob: Client,
+    charlie: Client,
+    world: World,
+    transaction: TransactionFactory,
 ) -> None:
     """S6, fixed."""
     assert (await dana.post(INVITES, json={**NORAS, "role": "owner"})).status_code == 403
     assert (await bob.post(INVITES, json=NORAS)).status_code == 403
     assert (await bob.get(INVITES)).status_code == 403
-    created = (await alice.post(INVITES, json={**NORAS, "role": "owner"})).json()
-    assert created["role"] == "owner"
+    by_token = await alice.post(INVITES, json={**NORAS, "role": "owner"})
+    assert (by_token.status_code, by_token.json()["code"]) == (403, "recent_sign_in_required")
+    async with transaction() as session:
+        draft = InviteDraft(NORAS["invited_email"], Role.OWNER)
+        made, _ = await organizations.create_invite(
+            session, world.alice_member, draft, signed_in_at=now()
+        )
+    created = {"id": str(made.id)}
     assert (await dana.post(INVITES, json=NORAS)).status_code == 403
     for client, status in ((dana, 403), (bob, 403), (charlie, 404)):
         assert (await client.delete(f"{INVITES}/{created['id']}")).status_code == status
     assert (await charlie.get(INVITES)).json()["items"] == []
     assert (await alice.get(INVITES)).json()["total"] == 1
+
+
+async def test_an_invitation_ends_with_the_rights_of_its_creator(
+    dana: Client, nora: Client, transaction: TransactionFactory, world: World
+) -> None:
+    created = (await dana.post(INVITES, json=NORAS)).json()
+    async with transaction() as session:
+        demoted = update(Member).where(Member.id == world.dana_member.id)
+        await session.execute(demoted.values(role=Role.MEMBER))
+    refused = await nora.post(ACCEPT, json={"token": created["token"]})
+    assert (refused.status_code, refused.json()["code"]) == (404, "invite_not_found")
+    assert "may not invite you any more" in refused.json()["detail"]
+
+
+async def test_a_demoted_or_removed_member_leaves_no_invitations(
+    dana: Client, transaction: TransactionFactory, world: World
+) -> None:
+    for change in (
+        lambda session, locked: organizations.change_member_role(session, locked, Role.MEMBER),
+        organizations.remove_member,
+    ):
+        async with transaction() as session:
+            admin = update(Member).where(Member.id == world.dana_member.id)
+            await session.execute(admin.values(role=Role.ADMIN))
+        assert (await dana.post(INVITES, json=NORAS)).status_code == 200
+        async with transaction() as session:
+            locked = await organizations.lock_member(
+                session, world.alice_member, world.dana_member.id
+            )
+            await change(session, locked)
+            assert await session.scalar(select(Invite)) is None
 
 
 async def test_existing_members_cannot_be_invited(alice: Client, world: World) -> None:

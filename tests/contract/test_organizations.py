@@ -7,6 +7,7 @@ from starlette.types import ASGIApp
 from core.db.engine import TransactionFactory
 from models import Base, Member, Organization, Role, User
 from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.credentials import delete_organization
 from tests.support.row_factory import UNOWNED_TABLES, fill_tables, find_owned_tables, read_all_rows
 from tests.support.stream_client import open_stream
 from tests.support.world import World, make_api_token, make_member, make_user
@@ -47,12 +48,14 @@ async def test_only_an_owner_deletes_the_organization(
     for client in (dana, bob):
         rejected = await client.delete(MINE)
         assert (rejected.status_code, rejected.json()["code"]) == (403, "owner_required")
+    by_token = await alice.delete(MINE)
+    assert (by_token.status_code, by_token.json()["code"]) == (403, "recent_sign_in_required")
     assert (await alice.get(MINE)).json()["name"] == "Tern"
     assert (await charlie.get(MINE)).json()["name"] == "Plover"
 
 
 async def test_deleting_an_organization_deletes_exactly_its_contents(
-    alice: Client, transaction: TransactionFactory, world: World
+    transaction: TransactionFactory, world: World
 ) -> None:
     """Point 33. C1, fixed: in every table."""
     async with transaction() as session:
@@ -62,7 +65,7 @@ async def test_deleting_an_organization_deletes_exactly_its_contents(
         await fill_tables(session, await session.get_one(Member, world.alice_member.id))
         with_both = await read_all_rows(session)
 
-    assert (await alice.delete(MINE)).json() == {"ok": True}
+    await delete_organization(transaction, world.alice)
 
     async with transaction() as session:
         after = await read_all_rows(session)
@@ -88,12 +91,12 @@ def test_every_table_belongs_to_an_organization_or_a_user() -> None:
 
 
 async def test_members_of_a_deleted_organization_work_elsewhere(
-    alice: Client, bob: Client, rita: Client, transaction: TransactionFactory, world: World
+    bob: Client, rita: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """3.3."""
     async with transaction() as session:
         session.add(make_member(await session.merge(world.plover), await session.merge(world.bob)))
-    assert (await alice.delete(MINE)).status_code == 200
+    await delete_organization(transaction, world.alice)
     async with transaction() as session:
         chosen = select(User.active_organization_id).where(User.id == world.bob.id)
         assert await session.scalar(chosen) is None
@@ -114,21 +117,23 @@ async def test_a_former_owner_cannot_delete_the_organization(
 
 
 async def test_agents_of_a_deleted_organization_are_unauthorized(
-    alice: Client, worker: Client, world: World
+    worker: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """1.10."""
     assert (await worker.get("/agent/healthz")).status_code == 200
-    await alice.delete(MINE)
+    await delete_organization(transaction, world.alice)
     assert (await worker.get("/agent/healthz")).status_code == 401
 
 
 async def test_streams_end_when_the_organization_is_deleted(
-    committing_api_app: ASGIApp, committing_client_for: ClientFactory, isolated_world: World
+    committing_api_app: ASGIApp,
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
 ) -> None:
     """S25, fixed."""
     feed = "/activity/task-comments/stream"
     async with open_stream(committing_api_app, isolated_world.rita, feed) as ritas:
-        await committing_client_for(isolated_world.alice).delete(MINE)
+        await delete_organization(isolated_transaction, isolated_world.alice)
         await ritas.wait_for_end(4.5)
 
 

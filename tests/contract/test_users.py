@@ -16,6 +16,7 @@ from models import (
 )
 from services import identity
 from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.credentials import delete_organization
 from tests.support.row_factory import fill_tables, find_owned_tables, read_all_rows
 from tests.support.world import World, make_api_token, make_user
 
@@ -131,7 +132,10 @@ async def test_organizations_without_other_members_are_deleted(
     async with transaction() as session:
         own = select(Member).where(Member.organization_id == mine["id"])
         await fill_tables(session, (await session.scalars(own)).one())
-    assert (await bob.delete(ME)).status_code == 200
+    by_token = await bob.delete(ME)
+    assert (by_token.status_code, by_token.json()["code"]) == (403, "recent_sign_in_required")
+    async with transaction() as session:
+        await identity.delete_account(session, world.bob)
     async with transaction() as session:
         names = (await session.scalars(select(Organization.name).order_by("name"))).all()
         rows = await read_all_rows(session)
@@ -161,6 +165,7 @@ async def test_the_last_member_deletes_the_organization_as_well(
     charlie: Client, charlies_worker: Client, transaction: TransactionFactory, world: World
 ) -> None:
     """3.2: its agents are unauthorized from then on."""
+    await delete_organization(transaction, world.charlie)
     assert (await charlie.delete(ME)).status_code == 200
     assert (await charlies_worker.get("/agent/healthz")).status_code == 401
     async with transaction() as session:

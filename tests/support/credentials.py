@@ -1,13 +1,23 @@
-"""Read which user a token belongs to."""
+"""Credentials of users: whose a token is, and what needs a recent sign-in."""
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.clock import now
 from core.config.settings import Settings
+from core.db.engine import TransactionFactory
 from models import User
-from services import identity
+from services import identity, organizations
 
 
 async def authenticate_user(session: AsyncSession, token: str, settings: Settings) -> User | None:
     """Return the user that a token belongs to, or None."""
     credential = await identity.authenticate_user(session, token, settings)
     return credential.user if credential else None
+
+
+async def delete_organization(transaction: TransactionFactory, user: User) -> None:
+    """Delete the active organization of an owner who has signed in recently."""
+    async with transaction() as session:
+        member = await organizations.find_current_membership(session, user)
+        assert member is not None
+        await organizations.delete_organization(session, member, signed_in_at=now())

@@ -1,13 +1,19 @@
 """The page on which admins manage members and invites."""
 
 import re
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
+from core.clock import now
 from core.db.engine import TransactionFactory
+from core.security.secrets import hash_password
+from models import Organization, SignIn, User
 from tests.support.one_time_links import open_link
 from tests.support.world import World, make_invite
 
+PASSWORD = "ten letters or more"
 RITA = {"invited_email": "new@example.com", "role": "member", "access": "read"}
 ONCE = re.compile(r"/invite#mc_invite_[\w-]+")
 
@@ -64,6 +70,58 @@ async def test_field_errors_are_shown_beside_the_field(alice, wrong) -> None:
 async def test_an_admin_cannot_invite_owners(dana) -> None:
     assert 'value="owner"' not in (await dana.get("/people")).text
     assert (await dana.post("/people/invites", data=RITA | {"role": "owner"})).status_code == 403
+
+
+@pytest.fixture
+async def long_ago(transaction: TransactionFactory, world: World) -> None:
+    """Alice has signed in more than 15 minutes ago, with a password."""
+    async with transaction() as session:
+        user = await session.get_one(User, world.alice.id)
+        user.password_hash = hash_password(PASSWORD)
+        earlier = now() - timedelta(minutes=16)
+        await session.execute(update(SignIn).values(authenticated_at=earlier))
+
+
+async def test_an_operation_of_owners_needs_a_recent_sign_in(
+    alice, long_ago, transaction: TransactionFactory, world: World
+) -> None:
+    page = {"Referer": "http://mission.test/people?x=1"}
+    for path, data in (
+        ("/people/invites", RITA | {"role": "owner"}),
+        (f"/people/{world.bob_member.id}/roles", {"role": "owner"}),
+        ("/people/deletions", {"organization_name": "Tern"}),
+    ):
+        refused = await alice.post(path, data=data, headers=page)
+        assert refused.status_code == 303, path
+        assert refused.headers["Location"] == "/sign-in/again?next=/people"
+    form = await alice.get("/sign-in/again?next=/people")
+    assert "Sign in again." in form.text
+    wrong = await alice.post("/sign-in/again", data={"next": "/people", "password": "wrong"})
+    assert wrong.status_code == 401
+    right = await alice.post("/sign-in/again", data={"next": "/people", "password": PASSWORD})
+    assert (right.status_code, right.headers["Location"]) == (303, "/people")
+    promoted = await alice.post(f"/people/{world.bob_member.id}/roles", data={"role": "owner"})
+    assert promoted.headers["Location"] == "/people"
+    wrong = await alice.post("/people/deletions", data={"organization_name": "Other"})
+    assert (wrong.status_code, "This is not the name" in wrong.text) == (422, True)
+    gone = await alice.post("/people/deletions", data={"organization_name": "Tern"})
+    assert (gone.status_code, gone.headers["Location"]) == (303, "/")
+    async with transaction() as session:
+        assert await session.get(Organization, world.tern.id) is None
+
+
+async def test_who_may_change_roles_and_delete_on_the_page(
+    anonymous, bob, charlie, dana, world: World
+) -> None:
+    role, deletion = f"/people/{world.rita_member.id}/roles", "/people/deletions"
+    for browser, status in ((bob, 403), (charlie, 404), (anonymous, 303)):
+        assert (await browser.post(role, data={"role": "admin"})).status_code == status
+    assert (await dana.post(role, data={"role": "admin"})).status_code == 303
+    for browser in (bob, dana):
+        refused = await browser.post(deletion, data={"organization_name": "Tern"})
+        assert refused.status_code == 403
+    again = await anonymous.post("/sign-in/again", data={"password": "x"})
+    assert again.headers["Location"] == "/sign-in"
 
 
 async def test_only_admins_manage_their_organization(

@@ -75,6 +75,15 @@ def redirect_to_sign_in(connection: HTTPConnection) -> Response:
     return RedirectResponse(f"/sign-in{next}", 303)
 
 
+def redirect_to_sign_in_again(request: Request) -> Response:
+    """Redirect to the page that asks for the password, which leads back to the current page."""
+    page = urlsplit(request.headers.get("Referer", "")).path or "/"
+    address = f"/sign-in/again?next={quote(page)}"
+    if request.headers.get("HX-Request") == "true":
+        return Response(status_code=403, headers={"HX-Redirect": address})
+    return RedirectResponse(address, 303)
+
+
 class RequireMemberMiddleware:
     """Redirects a user without a membership to the first steps."""
 

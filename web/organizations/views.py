@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.errors import Invalid
 from core.http.request import Session, get_settings, open_transaction
 from core.paging import Paging
 from models import Board, Member, Role
@@ -41,6 +42,12 @@ class InviteForm(BaseModel):
         return InviteDraft(self.invited_email, self.role, rights)
 
 
+class RoleForm(BaseModel):
+    """The role of a member."""
+
+    role: Role
+
+
 async def show_people(request: Request) -> Response:
     """Show the members and the pending invites."""
     return await _render_people(request, forms.Form())
@@ -52,7 +59,12 @@ async def create_invite(request: Request) -> Response:
     with form.catch_errors():
         draft = form.parse(InviteForm).to_draft()
         async with open_transaction(request) as session:
-            _, token = await organizations.create_invite(session, current_member(request), draft)
+            _, token = await organizations.create_invite(
+                session,
+                current_member(request),
+                draft,
+                signed_in_at=request.auth.sign_in.authenticated_at,
+            )
         return await _render_people(request, forms.Form(), link=token)
     return await _render_people(request, form)
 
@@ -70,8 +82,35 @@ async def remove_member(request: Request) -> Response:
     async with open_transaction(request) as session:
         member_id = forms.path_id(request, "member_id")
         member = await organizations.lock_member(session, current_member(request), member_id)
-        await organizations.remove_member(session, member)
+        signed_in_at = request.auth.sign_in.authenticated_at
+        await organizations.remove_member(session, member, signed_in_at=signed_in_at)
     return RedirectResponse("/people", 303)
+
+
+async def change_role(request: Request) -> Response:
+    """Change the role of a member."""
+    role = (await forms.read_form(request)).parse(RoleForm).role
+    async with open_transaction(request) as session:
+        member_id = forms.path_id(request, "member_id")
+        member = await organizations.lock_member(session, current_member(request), member_id)
+        signed_in_at = request.auth.sign_in.authenticated_at
+        await organizations.change_member_role(session, member, role, signed_in_at=signed_in_at)
+    return RedirectResponse("/people", 303)
+
+
+async def delete_organization(request: Request) -> Response:
+    """Delete the organization of the member, if its name was typed."""
+    form, member = await forms.read_form(request), current_member(request)
+    organizations.require_owner(member)
+    with form.catch_errors():
+        if form.value("organization_name").strip() != member.organization.name:
+            reason = "This is not the name of the organization."
+            raise Invalid("name_differs", reason, field="organization_name")
+        async with open_transaction(request) as session:
+            signed_in_at = request.auth.sign_in.authenticated_at
+            await organizations.delete_organization(session, member, signed_in_at=signed_in_at)
+        return RedirectResponse("/", 303)
+    return await _render_people(request, form)
 
 
 async def _render_people(request: Request, form: forms.Form, *, link: str = "") -> Response:

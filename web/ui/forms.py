@@ -33,6 +33,7 @@ from core.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    RecentSignInRequired,
     TooLarge,
     Unauthorized,
     UpstreamError,
@@ -144,6 +145,8 @@ class Form:
         """
         try:
             yield
+        except RecentSignInRequired:
+            raise
         except FORM_ERRORS as error:
             self._record_error(error, beside)
         except NotFound as error:

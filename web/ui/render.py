@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
-from core.errors import AppError, TooMany
+from core.errors import AppError, RecentSignInRequired, TooMany
 from core.http.request import STATUS_CODES
-from web.auth.viewer import current_viewer
+from web.auth.viewer import current_viewer, redirect_to_sign_in_again
 from web.ui import avatars, time_format
 from web.ui.assets import asset_url, render_icon
 from web.ui.layout import PageLayout, load_layout
@@ -170,6 +170,8 @@ async def handle_app_error(request: Request, error: Exception) -> Response:
     """Render an AppError: as a toast for htmx, else as a page."""
     assert isinstance(error, AppError)
     status = STATUS_CODES[type(error)]
+    if isinstance(error, RecentSignInRequired):
+        return redirect_to_sign_in_again(request)
     response = _render_error(
         request, status, error.message, await _load_layout_if_member(request, status)
     )
