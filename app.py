@@ -22,6 +22,7 @@ import web.routes
 from core.config.settings import Settings
 from core.db.engine import create_database_engine
 from core.db.listen import PostgresListener
+from core.http.audit_middleware import AuditMiddleware
 from core.http.concurrency import ConcurrencyLimiter
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.middleware import (
@@ -35,7 +36,7 @@ from core.http.rate_limiter import RateLimiter
 from core.http.request_log import RequestLogMiddleware
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
-from services import events, gateways, identity
+from services import audit, events, gateways, identity
 from web.stream_rights import StreamRights
 from web.ui.assets import STATIC, CachedStaticFiles
 
@@ -147,6 +148,7 @@ def build_middleware(settings: Settings) -> list[Middleware]:
             include_probes=settings.request_log_include_health,
         ),
         *([cors] if settings.cors_origins else []),
+        Middleware(AuditMiddleware, record_rejection=audit.record_rejected_request),
         Middleware(IncompleteRequestMiddleware),
         Middleware(ErrorMiddleware, handler=handle_unexpected_error),
     ]

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from cli.command import CommandError, print_line
+from core.audit_context import AuditContext, audit_context
 from core.config.settings import Settings
 from embedded_postgres.instance import EmbeddedPostgres
 
@@ -47,14 +48,16 @@ async def open_database(
 
 @asynccontextmanager
 async def open_transaction(settings: Settings) -> "AsyncGenerator[AsyncSession, None]":
-    """Open a transaction on a new connection."""
+    """Open a transaction on a new connection, in which the operator acts."""
     from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
     from sqlalchemy.pool import NullPool
 
+    operator = AuditContext(actor_kind="operator", credential="command_line")
     engine = create_async_engine(settings.sqlalchemy_url, poolclass=NullPool)
     try:
-        async with AsyncSession(engine) as session, session.begin():
-            yield session
+        with audit_context(operator):
+            async with AsyncSession(engine) as session, session.begin():
+                yield session
     finally:
         await engine.dispose()
 

@@ -11,6 +11,7 @@ from models.agent import (
     ProvisioningStep,
 )
 from models.approval import Approval, ApprovalStatus, ApprovalTask
+from models.audit import AuditRecord
 from models.base import Base, new_id
 from models.board import Board, BoardGroup
 from models.custom_field import (

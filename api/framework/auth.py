@@ -13,7 +13,7 @@ from core.security.openid import OpenIdProvider
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import token_prefix
 from models import Actor, Agent, TokenScope, User
-from services import agents, identity
+from services import agents, audit, identity
 from services.identity import CredentialVerifier, ProviderProfile
 
 AGENT_TOKEN_HEADER = "X-Agent-Token"  # noqa: S105 - the name of a header
@@ -42,6 +42,7 @@ async def authenticate_request(request: Request, allowed_caller: AllowedCaller) 
     except Unauthorized:
         await _count_failure(request)
         raise
+    audit.identify_actor(actor)
     _check_token_scope(request)
     request.state.rate_limits.requests.hit(str(actor.id))
     return actor
@@ -113,6 +114,7 @@ async def _authenticate_user(session: Session, request: Request, token: str) -> 
     if profile is not None:
         leeway = timedelta(seconds=get_settings(request).oidc_leeway)
         is_over = profile.until + leeway <= now()
+        audit.use_credential("provider_token")
         return None if is_over else await identity.get_or_create_external_user(session, profile)
     credential = await identity.authenticate_user(session, token, get_settings(request))
     if credential is None:

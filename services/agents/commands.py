@@ -1,6 +1,7 @@
 """Commands that change an existing agent: fields, board, provisioning, token and soul."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from core.validation import optional, text_of_length, validate_fields
 from models import Agent, Board, DesiredState, EventType, Member
 from services import events, identity, tasks
 from services.agents.creation import check_name_is_free, create_token
-from services.agents.events import agent_updated_event
+from services.agents.events import agent_event, agent_updated_event
 from services.agents.queries import get_board_agent, lock_agent
 from services.agents.rules import FIELD_VALIDATORS, validate_template
 from services.gateways import provisioning
@@ -52,6 +53,7 @@ async def update_agent(
     values = {name: value for name, value in values.items() if getattr(agent, name) != value}
     if not values:
         return agent
+    old_values = {name: getattr(agent, name) for name in values}
     for name, value in values.items():
         setattr(agent, name, value)
     agent.updated_at = now()
@@ -59,7 +61,8 @@ async def update_agent(
     files = [SOUL_FILE] if "soul_template" in values else []
     await _request_provisioning(session, agent, previous_board, board, led=led, overwrite=files)
     new_events = _build_task_events(member, previous_board, task_events)
-    new_events.append(agent_updated_event(member.user, board, agent, sorted(values)))
+    updated = agent_updated_event(member.user, board, agent, sorted(values))
+    new_events.append(replace(updated, before=old_values, after=values))
     await events.record_events(session, new_events)
     return agent
 
@@ -194,23 +197,18 @@ async def write_soul(
     written = validate_template(content, "content")
     if written is None:
         raise Invalid("blank", "A soul says something.", field="content")
-    audit = {
+    origin = {
         "source_url": _validate_reason(source_url, "source_url"),
         "reason": _validate_reason(reason, "reason"),
     }
     agent = await get_board_agent(session, board, agent_id)
-    agent.soul_template = written
+    old_soul, agent.soul_template = agent.soul_template, written
     agent.updated_at = now()
     await session.flush()
     if agent.gateway_id is not None:
         await provisioning.request_sync(session, Agent.id == agent.id, overwrite=[SOUL_FILE])
-    await events.record_event(
-        session,
-        EventType.AGENT_SOUL_UPDATED,
-        lead,
-        organization_id=board.organization_id,
-        board=board,
-        subject=agent,
-        data={"name": agent.name, "by": lead.name} | {k: v for k, v in audit.items() if v},
-    )
+    data = {"by": lead.name} | {k: v for k, v in origin.items() if v}
+    updated = agent_event(EventType.AGENT_SOUL_UPDATED, lead, board, agent, **data)
+    soul = {"before": {"soul_template": old_soul}, "after": {"soul_template": written}}
+    await events.record_events(session, [replace(updated, **soul)])
     return agent

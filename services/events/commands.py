@@ -13,12 +13,14 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.db.listen import CHANNEL
 from models import Actor, Agent, Approval, Board, Event, EventType, Task, User, new_id
+from services import audit
 
-_INSERT_EVENTS = text("""
+_INSERT_EVENTS = text(f"""
     with locks as materialized (
         select pg_advisory_xact_lock(hashtextextended(id, 0)), pg_notify(:channel, id)
         from unnest(cast(:organizations as text[])) as id
-    )
+    ),
+    audited as ({audit.INSERT_RECORDS})
     insert into activity_events (
         id, type, organization_id, board_id, task_id, approval_id, agent_id, user_id, data,
         created_at
@@ -30,13 +32,21 @@ _INSERT_EVENTS = text("""
     where (select count(*) from locks) > 0
     order by ordinality
     returning seq, created_at
-""").bindparams(bindparam("rows", type_=JSONB))
-"""Locks each organization, in order of id, before the numbers (seq) are assigned."""
+""").bindparams(  # noqa: S608 - the inserted text is a constant
+    bindparam("rows", type_=JSONB), bindparam("audit_records", type_=JSONB)
+)
+"""Locks each organization, in order of id, before the numbers (seq) are assigned.
+
+The trigger of the audit takes the same locks in the same order.
+"""
 
 
 @dataclass(frozen=True)
 class NewEvent:
-    """An event to record. Related objects can be given as objects or ids."""
+    """An event to record. Related objects can be given as objects or ids.
+
+    `before` and `after` are values for the audit that the event itself does not store.
+    """
 
     type: EventType
     actor: Actor | None
@@ -48,6 +58,8 @@ class NewEvent:
     subject: Agent | UUID | None = None  # the affected agent; by default the acting agent
     id: UUID | None = None
     data: Mapping[str, object] | None = None
+    before: Mapping[str, object] | None = None
+    after: Mapping[str, object] | None = None
 
     def to_row(self) -> dict[str, Any]:
         """Return the columns of the event except `seq` and `created_at`."""
@@ -100,7 +112,10 @@ async def record_event(
 
 
 async def record_events(session: AsyncSession, new_events: Sequence[NewEvent]) -> list[Event]:
-    """Record several events, in this order, in one statement. See `record_event`."""
+    """Record several events, in this order, in one statement. See `record_event`.
+
+    The statement adds the audit records that are derived from them as well.
+    """
     await session.flush()
     if not new_events:
         return []
@@ -109,6 +124,7 @@ async def record_events(session: AsyncSession, new_events: Sequence[NewEvent]) -
         "channel": CHANNEL,
         "organizations": sorted({str(event.organization_id) for event in new_events}),
         "rows": [{name: _json_value(value) for name, value in row.items()} for row in rows],
+        "audit_records": audit.build_insert_rows(audit.derive_records(new_events, rows)),
     }
     assigned = (await session.execute(_INSERT_EVENTS, values)).all()
     return [

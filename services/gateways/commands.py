@@ -5,7 +5,7 @@ Nothing here uses the network: probes are separate (W-46).
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -47,11 +47,10 @@ async def update_gateway(
     gateway_id: UUID,
     changes: Mapping[str, object],
 ) -> Gateway:
-    """Change the given fields of a gateway.
+    """Change the given fields of a gateway. Without a difference nothing is recorded.
 
-    Without a difference nothing is recorded. If the connection changes, the check results are
-    deleted and the gateway's agents are synchronized. Raises NotFound, Forbidden, Invalid and
-    Conflict.
+    If the connection changes, the check results are deleted and the gateway's agents are
+    synchronized. Raises NotFound, Forbidden, Invalid and Conflict.
     """
     gateway = await lock_gateway(session, member, gateway_id)
     given = validate_fields(FIELD_CHECKS, changes)
@@ -66,6 +65,7 @@ async def update_gateway(
     changed = sorted({FIELD_OF_ATTRIBUTE.get(name, name) for name in new} & FIELD_CHECKS.keys())
     if CONNECTION_FIELDS & set(changed):
         new |= {"checks": None, "checked_at": None}
+    before = {name: getattr(gateway, name) for name in new.keys() & FIELD_CHECKS.keys()}
     for name, value in new.items():
         setattr(gateway, name, value)
     gateway.version += 1
@@ -74,7 +74,8 @@ async def update_gateway(
     if CONNECTION_FIELDS & set(changed):
         await provisioning.request_sync(session, Agent.gateway_id == gateway.id)
     event = _gateway_event(EventType.GATEWAY_UPDATED, member, gateway, changed=changed)
-    await events.record_events(session, [event])
+    new = {name: new[name] for name in before}
+    await events.record_events(session, [replace(event, before=before, after=new)])
     return gateway
 
 

@@ -23,7 +23,8 @@ from models import (
     Role,
     User,
 )
-from services import events, organizations
+from services import audit, events, organizations
+from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.events import NewEvent
 from services.identity.registration import reopen_first_run_statement
 
@@ -150,6 +151,9 @@ async def _record_departures(
         NewEvent(EventType.MEMBER_REMOVED, None, organization_id=id, data=data)
         for id in organization_ids
     ]
+    deleted = AuditObject("user", user.id)
+    action = AuditAction.ACCOUNT_DELETED
+    await audit.record_audit(session, [NewAuditRecord(action, deleted, organization_id=None)])
     if departures:
         await events.record_events(session, departures)
 

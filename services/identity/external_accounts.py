@@ -12,6 +12,8 @@ from sqlalchemy.orm import contains_eager
 from core.clock import now
 from core.errors import Unauthorized
 from models import ExternalIdentity, User, new_id
+from services import audit
+from services.audit import AuditAction, AuditObject
 from services.identity.accounts import lock_user
 from services.identity.claims import ProviderProfile
 from services.identity.registration import (
@@ -46,10 +48,17 @@ async def connect_identity(session: AsyncSession, user: User, profile: ProviderP
         subject=profile.subject,
         created_at=now(),
     )
-    await session.execute(row.on_conflict_do_nothing())
+    row = row.on_conflict_do_nothing().returning(ExternalIdentity.id)
+    is_new = await session.scalar(row) is not None
     if profile.is_verified and profile.email == user.email and user.email_verified_at is None:
         user.email_verified_at = user.updated_at = now()
     await session.flush()
+    if is_new:
+        connected = AuditObject("user", user.id, user.display_name)
+        after = {"issuer": profile.issuer, "subject": profile.subject}
+        await audit.record_for_user(
+            session, user, AuditAction.IDENTITY_CONNECTED, connected, after=after
+        )
 
 
 def can_merge_accounts(profile: ProviderProfile, owner: User, *, is_of_issuer: bool) -> bool:

@@ -13,6 +13,8 @@ from core.security.secrets import hash_password, verify_password
 from core.text import is_storable
 from core.validation import is_email
 from models import PasswordLink, User
+from services import audit
+from services.audit import AuditAction, AuditObject
 from services.identity.accounts import lock_user
 from services.identity.sessions import (
     DEFAULT_SESSION_DAYS,
@@ -104,6 +106,7 @@ async def sign_in(
     user = await session.scalar(query.execution_options(populate_existing=True))
     if user is None or user.password_hash != verified.hash:
         raise _wrong_credentials()
+    audit.use_credential("password")
     return user, await start_session(session, user, user_agent=user_agent, ip=ip, days=days)
 
 
@@ -121,6 +124,8 @@ async def change_password(
     locked.password_hash = new_hash
     locked.updated_at = now()
     await session.flush()
+    changed = AuditObject("user", user.id, user.display_name)
+    await audit.record_for_user(session, user.id, AuditAction.PASSWORD_CHANGED, changed)
     await _delete_password_links(session, locked)
     await end_other_sessions(session, user, keep=keep)
     return await renew_session(session, user, keep)

@@ -12,7 +12,8 @@ from core.errors import Conflict, Invalid, NotFound
 from core.security.secrets import generate_token, hash_token
 from core.validation import MAX_NAME_LENGTH, nonblank_text, normalized_email
 from models import ExternalIdentity, FirstRunLink, User, new_id
-from services import organizations
+from services import audit, organizations
+from services.audit import AuditAction, AuditObject, NewAuditRecord
 
 FIRST_USER_EXTERNAL_ID = "local-auth-user"
 REGISTRATION_LOCK = "mission control: newcomers"
@@ -59,6 +60,7 @@ async def register_user(
         raise Conflict("email_taken", reason, field="email")
     session.add(user)
     await session.flush()
+    await _record_account(session, AuditAction.ACCOUNT_CREATED, user)
     return user
 
 
@@ -97,7 +99,9 @@ async def create_first_run_link(session: AsyncSession) -> str | None:
     secret = generate_token("first")
     await session.execute(delete(FirstRunLink))
     session.add(FirstRunLink(secret_hash=hash_token(secret), created_at=now()))
-    await session.flush()
+    created = AuditObject("installation")
+    action = AuditAction.FIRST_RUN_LINK_CREATED
+    await audit.record_audit(session, [NewAuditRecord(action, created, organization_id=None)])
     return secret
 
 
@@ -130,7 +134,16 @@ async def complete_first_run(
     user.name, user.email, user.password_hash = name, email, password_hash
     user.updated_at = now()
     await session.flush()
+    await _record_account(session, AuditAction.FIRST_OWNER_CREATED, user)
     return user
+
+
+async def _record_account(session: AsyncSession, action: AuditAction, user: User) -> None:
+    created = AuditObject("user", user.id, user.display_name)
+    record = NewAuditRecord(
+        action, created, organization_id=None, actor=user, after={"email": user.email}
+    )
+    await audit.record_audit(session, [record])
 
 
 def reopen_first_run_statement(*, without: User) -> Delete:

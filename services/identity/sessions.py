@@ -12,6 +12,8 @@ from core.clock import now
 from core.errors import NotFound
 from core.security.secrets import generate_token, hash_token
 from models import PasswordLink, PendingSignIn, SignIn, User
+from services import audit
+from services.audit import AuditAction, AuditObject
 
 SESSION_KIND = "browser"  # of the secret; an earlier version used "session"
 DEFAULT_SESSION_DAYS = 30  # the lifetime of a session, if the settings do not define it
@@ -42,6 +44,8 @@ async def start_session(
     )
     session.add(row)
     await session.flush()
+    started, after = AuditObject("session", row.id), {"user_agent": row.user_agent}
+    await audit.record_for_user(session, user, AuditAction.SESSION_STARTED, started, after=after)
     return secret
 
 
@@ -93,21 +97,31 @@ async def end_session(session: AsyncSession, user: User, sign_in_id: UUID) -> No
     ended = delete(SignIn).where(SignIn.id == sign_in_id, SignIn.user_id == user.id)
     if await session.scalar(ended.returning(SignIn.id)) is None:
         raise NotFound("session_not_found", "You have no such session.")
+    await _record_end(session, user.id, AuditObject("session", sign_in_id))
 
 
 async def end_other_sessions(session: AsyncSession, user: User, *, keep: UUID) -> None:
     """End all sessions of the user but one."""
     await session.execute(delete(SignIn).where(SignIn.user_id == user.id, SignIn.id != keep))
+    await _record_end(session, user.id, AuditObject("user", user.id, "all other sessions"))
 
 
 async def end_sessions(session: AsyncSession, user: User) -> None:
     """End all sessions of the user."""
     await session.execute(delete(SignIn).where(SignIn.user_id == user.id))
+    await _record_end(session, user.id, AuditObject("user", user.id, "all sessions"))
 
 
 async def sign_out(session: AsyncSession, cookie_secret: str) -> None:
     """End the session of a cookie, if there is one."""
-    await session.execute(delete(SignIn).where(SignIn.secret_hash == hash_token(cookie_secret)))
+    ended = delete(SignIn).where(SignIn.secret_hash == hash_token(cookie_secret))
+    row = (await session.execute(ended.returning(SignIn.id, SignIn.user_id))).one_or_none()
+    if row is not None:
+        await _record_end(session, row.user_id, AuditObject("session", row.id))
+
+
+async def _record_end(session: AsyncSession, user_id: UUID, ended: AuditObject) -> None:
+    await audit.record_for_user(session, user_id, AuditAction.SESSION_ENDED, ended)
 
 
 def _truncate(text: str | None) -> str | None:

@@ -21,6 +21,8 @@ from core.security.secrets import (
 )
 from core.validation import nonblank_text
 from models import Agent, AgentToken, ApiToken, TokenScope, User
+from services import audit
+from services.audit import AuditAction, AuditObject
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
 from services.identity.registration import FIRST_USER_EXTERNAL_ID, is_email_taken, lock_first_user
 
@@ -78,14 +80,19 @@ async def create_api_token(
     )
     session.add(token)
     await session.flush()
+    created = AuditObject("token", token.prefix, token.name)
+    await audit.record_for_user(session, user.id, AuditAction.TOKEN_CREATED, created)
     return token, secret
 
 
 async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> None:
     """Delete one of the user's tokens. Raises NotFound if it is not theirs."""
     revoked = delete(ApiToken).where(ApiToken.id == id, ApiToken.user_id == user.id)
-    if await session.scalar(revoked.returning(ApiToken.id)) is None:
+    row = (await session.execute(revoked.returning(ApiToken.prefix, ApiToken.name))).one_or_none()
+    if row is None:
         raise NotFound("api_token_not_found", "You have no such token.")
+    ended = AuditObject("token", row.prefix, row.name)
+    await audit.record_for_user(session, user.id, AuditAction.TOKEN_REVOKED, ended)
 
 
 async def revoke_api_tokens(session: AsyncSession, user: User) -> None:
@@ -105,6 +112,7 @@ async def authenticate_user(
         return await _find_by_api_token(session, token)
     local = settings.local_auth_token
     if settings.auth_mode == "local" and local and secrets_equal(token, local):
+        audit.use_credential("local_token")
         return UserCredential(await _get_or_create_local_user(session))
     return None
 
@@ -129,6 +137,7 @@ async def _find_by_api_token(session: AsyncSession, token: str) -> UserCredentia
             if found.expires_at is not None and found.expires_at <= now():
                 raise Unauthorized("This token has expired. Create a new one.", "token_expired")
             await _record_use(session, found)
+            audit.use_credential("api_token", found.prefix)
             return UserCredential(found.user, found.scope)
     return None
 
@@ -179,6 +188,7 @@ async def _find_by_own_token(session: AsyncSession, token: str) -> Agent | None:
     token_hash = hash_token(token)
     for found in (await session.scalars(query)).all():
         if secrets_equal(found.secret_hash, token_hash):
+            audit.use_credential("agent_token", found.prefix)
             if found.ended_at is not None:
                 raise Unauthorized(TOKEN_ENDED_MESSAGE, "token_ended")
             return found.agent if await _record_first_use(session, found) else None
@@ -242,6 +252,7 @@ async def accept_imported_token(
     agent = await session.scalar(query)
     if agent is None:
         return await _find_by_own_token(session, token)  # a concurrent request has stored it
+    audit.use_credential("agent_token")
     if len(token) >= MIN_IMPORTED_TOKEN_LENGTH and await _clear_imported_hash(session, agent):
         stored = AgentToken(
             agent=agent,

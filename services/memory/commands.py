@@ -1,6 +1,7 @@
 """Create, update and delete notes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -91,15 +92,15 @@ async def update_note(
     if not changed:
         return detail
     was_chat = note.is_chat
+    old_values = {name: getattr(note, name) for name in changed}
     for name, value in changed.items():
         setattr(note, name, value)
     note.is_chat = is_chat(note.tags)
     note.version += 1
     note.updated_at = now()
     data = {"changed": sorted(changed), "was_chat": was_chat}
-    await events.record_events(
-        session, [_note_event(scope.kind.updated, actor, scope, detail, **data)]
-    )
+    updated = _note_event(scope.kind.updated, actor, scope, detail, **data)
+    await events.record_events(session, [replace(updated, before=old_values, after=changed)])
     return detail
 
 

@@ -20,7 +20,8 @@ from models import (
     User,
     new_id,
 )
-from services import events, gateways, identity
+from services import audit, events, gateways, identity
+from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.organizations.invites import accept_oldest_invite
 from services.organizations.members import (
     check_name_is_free,
@@ -171,7 +172,9 @@ async def erase_organizations(session: AsyncSession, organization_ids: Collectio
     """
     cleanup = gateways.build_cleanup_insert(Gateway.organization_id.in_(organization_ids))
     statement = delete(Organization).where(Organization.id.in_(organization_ids))
-    await session.execute(statement.add_cte(cleanup.cte("departing")))
+    statement = statement.returning(Organization.id, Organization.name)
+    deleted = await session.execute(statement.add_cte(cleanup.cte("departing")))
+    await audit.record_deleted_organizations(session, {id: name for id, name in deleted})
 
 
 def _lock_rows_cte(
@@ -245,4 +248,11 @@ async def _add_demo_owner(session: AsyncSession, user: User, organization: Organ
         )
     )
     user.active_organization_id = user.active_organization_id or organization.id
-    await session.flush()
+    added = AuditObject("member", user.id, user.display_name)
+    record = NewAuditRecord(
+        AuditAction.MEMBER_ADDED,
+        added,
+        organization_id=organization.id,
+        after={"role": Role.OWNER},
+    )
+    await audit.record_audit(session, [record])

@@ -94,13 +94,14 @@ async def change_member_rights(
     member = locked.member
     check_may_manage_role(locked.by, member.role)
     before = [member.all_boards_read, member.all_boards_write]
-    await session.execute(
-        delete(BoardAccess).where(BoardAccess.organization_member_id == member.id)
-    )
+    replaced = delete(BoardAccess).where(BoardAccess.organization_member_id == member.id)
+    old_ids = await session.scalars(replaced.returning(BoardAccess.board_id))
+    boards_before = sorted(map(str, old_ids))
     member.updated_at = now()
     access = list(await grant_rights(session, member, rights))
     after = [member.all_boards_read, member.all_boards_write]
-    changes = {"all_boards": [before, after], "board_ids": [str(one.board_id) for one in access]}
+    boards_after = sorted(str(one.board_id) for one in access)
+    changes = {"all_boards": [before, after], "board_ids": [boards_before, boards_after]}
     await _record_member_event(session, EventType.MEMBER_UPDATED, locked, {"changes": changes})
     return MemberDetail(member, access)
 

@@ -14,7 +14,7 @@ from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import STATUS_CODES, get_settings, open_transaction
 from core.security.openid import OpenIdProvider, sign_in_not_verified
 from models import PendingSignIn
-from services import identity, organizations
+from services import audit, identity, organizations
 from services.identity import ACCOUNT_NOT_CONNECTED, AuthorizationRequest, ProviderProfile
 from web.auth import viewer
 from web.auth.sign_in import render_rate_limited, render_sign_in, safe_next_path, session_metadata
@@ -97,12 +97,14 @@ async def _get_profile(
 async def _complete_sign_in(
     request: Request, pending: PendingSignIn, profile: ProviderProfile
 ) -> Response:
+    audit.use_credential("provider_token")
     try:
         async with open_transaction(request) as session:
             user = await identity.get_or_create_external_user(session, profile)
             await organizations.find_or_accept_membership(session, user)
             secret = await identity.start_session(session, user, **session_metadata(request))
     except Unauthorized as error:
+        await audit.record_failed_sign_in(request.state.transaction_factory, profile.email or "")
         if error.code == ACCOUNT_NOT_CONNECTED:
             async with open_transaction(request) as session:
                 await identity.save_identity_for_password(session, pending, profile)

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from core.errors import NotFound
 from core.http.request import Session, open_transaction
 from models import Invite, User
-from services import identity, organizations
+from services import audit, identity, organizations
 from web.auth import viewer
 from web.auth.link_secrets import (
     forget_link_secret,
@@ -50,6 +50,7 @@ async def redeem_link(
     `redeem` redeems the link with the password hash, and returns the user.
     """
     password_hash = await hash_password(request, password)
+    audit.use_credential("link")
     async with open_transaction(request) as session:
         user = await redeem(session, password_hash)
         secret = await identity.start_session(session, user, **session_metadata(request))
@@ -114,6 +115,7 @@ async def complete_first_run(request: Request) -> Response:
             if not await _is_link_valid(request, link):
                 return _render_first_run_closed(request)
             password_hash = await hash_password(request, fields.password)
+            audit.use_credential("link")
             async with open_transaction(request) as session:
                 user = await identity.complete_first_run(
                     session, link, name=fields.name, email=fields.email, password_hash=password_hash

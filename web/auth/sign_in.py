@@ -6,10 +6,10 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import TooMany
+from core.errors import TooMany, Unauthorized
 from core.http.client_ip import get_client_ip
 from core.http.request import STATUS_CODES, get_settings, open_transaction
-from services import identity
+from services import audit, identity
 from web.auth import viewer
 from web.auth.device import find_device, remember_device
 from web.auth.viewer import current_viewer, set_session_cookie
@@ -56,6 +56,8 @@ async def sign_in(request: Request) -> Response:
             return viewer.clear_oidc_cookie(request, response)
     except TooMany as error:
         return render_rate_limited(request, form, next, error)
+    if form.status == STATUS_CODES[Unauthorized]:
+        await audit.record_failed_sign_in(request.state.transaction_factory, form.value("email"))
     return render_sign_in(request, form, next)
 
 

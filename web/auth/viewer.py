@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import get_settings, open_transaction
 from models import Member, SignIn, User
-from services import identity, organizations
+from services import audit, identity, organizations
 from services.identity import CredentialVerifier
 
 SESSION_COOKIE = "mission_control"
@@ -39,6 +39,8 @@ async def current_viewer(connection: HTTPConnection) -> Viewer | None:
         sign_in = await identity.find_session(session, secret)
         if sign_in is None:
             return None
+        audit.identify_actor(sign_in.user)
+        audit.use_credential("session", sign_in.id)
         member = await organizations.find_current_membership(session, sign_in.user)
         return Viewer(sign_in.user, sign_in, member)
 

@@ -1,0 +1,33 @@
+"""The audit: who changed what, with which credential, from where and why.
+
+Records are added in the transaction of the change, and never changed. Most of them are derived from
+events; changes without an event record themselves. docs/audit.md describes the guarantees.
+"""
+
+from services.audit.actors import (
+    identify_actor,
+    may_read_installation,
+    require_installation_reader,
+    use_credential,
+)
+from services.audit.chain import VerificationResult, compute_hash, verify_export
+from services.audit.derivation import NOT_AUDITED, derive_records
+from services.audit.queries import (
+    AuditFilters,
+    list_audit_records,
+    list_latest_records,
+    prepare_export,
+    stream_export,
+    to_export,
+)
+from services.audit.records import (
+    INSERT_RECORDS,
+    AuditAction,
+    AuditObject,
+    NewAuditRecord,
+    build_insert_rows,
+    record_audit,
+    record_for_user,
+)
+from services.audit.rejections import record_failed_sign_in, record_rejected_request
+from services.audit.retention import delete_expired_chains, record_deleted_organizations

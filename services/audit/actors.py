@@ -1,0 +1,59 @@
+"""Who acts, for the audit context, and who may read the audit of the installation."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.audit_context import update_audit_context
+from core.errors import Forbidden
+from models import Actor, Agent, Member, Organization, Role, User
+
+
+def identify_actor(actor: Actor | None) -> None:
+    """Set the actor of the changes in this task. None: a caller without an account."""
+    if actor is None:
+        update_audit_context(actor_kind="anonymous", actor_id=None, actor_name=None)
+    elif isinstance(actor, Agent):
+        update_audit_context(
+            actor_kind="agent",
+            actor_id=actor.id,
+            actor_name=actor.name,
+            organization_id=actor.organization_id,
+        )
+    else:
+        _identify_user(actor)
+
+
+def use_credential(kind: str, id: UUID | str | None = None) -> None:
+    """Set the credential with which the caller was authenticated: see `AuditContext`."""
+    update_audit_context(credential=kind, credential_id=None if id is None else str(id))
+
+
+def _identify_user(user: User) -> None:
+    update_audit_context(
+        actor_kind="user",
+        actor_id=user.id,
+        actor_name=user.display_name,
+        organization_id=user.active_organization_id,
+    )
+
+
+async def find_first_organization_id(session: AsyncSession) -> UUID | None:
+    """Return the oldest organization, whose owners operate the installation."""
+    oldest = select(Organization.id).where(Organization.is_demo.is_(False))
+    oldest = oldest.order_by(Organization.created_at, Organization.id).limit(1)
+    return await session.scalar(oldest)
+
+
+async def may_read_installation(session: AsyncSession, member: Member) -> bool:
+    """Return whether a member may read the audit of the installation."""
+    is_owner = member.role is Role.OWNER
+    return is_owner and member.organization_id == await find_first_organization_id(session)
+
+
+async def require_installation_reader(session: AsyncSession, member: Member) -> None:
+    """Raise Forbidden unless the member is an owner of the first organization."""
+    if not await may_read_installation(session, member):
+        reason = "Only an owner of the first organization can read the audit of the installation."
+        raise Forbidden("installation_owner_required", reason)

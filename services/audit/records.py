@@ -1,0 +1,155 @@
+"""Add records to the audit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.audit_context import get_audit_context
+from models import Actor, Agent, Member, User, new_id
+from services.audit.values import clean_text, clean_value
+
+COLUMNS = (
+    "id, organization_id, actor_kind, actor_id, actor_name, credential, credential_id, address, "
+    "action, object_kind, object_id, object_name, cause, event_id, before, after"
+)
+
+INSERT_RECORDS = f"""
+    insert into audit_records ({COLUMNS})
+    select {COLUMNS} from jsonb_populate_recordset(null::audit_records, :audit_records)
+    with ordinality order by organization_id nulls first, ordinality
+"""  # noqa: S608 - the columns are constants
+"""Inserts rows in order of their chains: a trigger locks each chain, and sets the other columns."""
+
+_INSERT_STATEMENT = text(INSERT_RECORDS).bindparams(bindparam("audit_records", type_=JSONB))
+
+
+class AuditAction(StrEnum):
+    """The actions that have no event; the others have the value of their event type."""
+
+    SESSION_STARTED = "session.started"
+    SESSION_ENDED = "session.ended"
+    SIGN_IN_FAILED = "sign_in.failed"
+    TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an action
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105
+    TOKEN_REJECTED = "token.rejected"  # noqa: S105
+    PASSWORD_CHANGED = "password.changed"  # noqa: S105
+    IDENTITY_CONNECTED = "identity.connected"
+    ACCOUNT_CREATED = "account.created"
+    ACCOUNT_DELETED = "account.deleted"
+    REQUEST_REFUSED = "request.refused"
+    MEMBER_ADDED = "member.added"
+    ORGANIZATION_DELETED = "organization.deleted"
+    FIRST_OWNER_CREATED = "installation.first_owner_created"
+    FIRST_RUN_LINK_CREATED = "installation.first_run_link_created"
+    BACKUP_CREATED = "installation.backup_created"
+    BACKUP_RESTORED = "installation.backup_restored"
+    AUDIT_EXPORTED = "audit.exported"
+    CHAIN_DELETED = "audit.chain_deleted"
+
+
+@dataclass(frozen=True)
+class AuditObject:
+    """What an action was applied to, with its name at that time."""
+
+    kind: str
+    id: UUID | str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class NewAuditRecord:
+    """A record to add. Without an actor it is the one of the audit context.
+
+    `before` and `after` contain the changed values; secrets do not belong in them. Without a
+    `cause` it is the current request.
+    """
+
+    action: str
+    target: AuditObject
+    _: KW_ONLY
+    organization_id: UUID | None  # None: the installation
+    actor: Actor | None = None
+    before: Mapping[str, object] | None = None
+    after: Mapping[str, object] | None = None
+    cause: str | None = None
+    event_id: UUID | None = None
+
+
+async def record_audit(session: AsyncSession, records: Sequence[NewAuditRecord]) -> None:
+    """Add records in one statement. Call it last in a transaction, like `events.record_events`.
+
+    Until the commit, no other transaction can add records to these chains.
+    """
+    if records:
+        await session.flush()
+        await session.execute(_INSERT_STATEMENT, {"audit_records": build_insert_rows(records)})
+
+
+async def record_for_user(
+    session: AsyncSession,
+    user: User | UUID,
+    action: AuditAction,
+    target: AuditObject,
+    *,
+    before: Mapping[str, object] | None = None,
+    after: Mapping[str, object] | None = None,
+) -> None:
+    """Add a record about the account of a user to each of their organizations.
+
+    Without an organization it is added to the installation. A user that is given as an object is
+    the actor, as during a sign-in; otherwise it is the one of the audit context.
+    """
+    actor, user_id = (user, user.id) if isinstance(user, User) else (None, user)
+    ids = await session.scalars(select(Member.organization_id).where(Member.user_id == user_id))
+    records = [
+        NewAuditRecord(action, target, organization_id=id, actor=actor, before=before, after=after)
+        for id in [*ids] or [None]
+    ]
+    await record_audit(session, records)
+
+
+def build_insert_rows(records: Sequence[NewAuditRecord]) -> list[dict[str, Any]]:
+    """Return the rows for INSERT_RECORDS, as JSON values."""
+    return [_build_row(record) for record in records]
+
+
+def _build_row(record: NewAuditRecord) -> dict[str, Any]:
+    context = get_audit_context()
+    request = f"request:{context.request_id}" if context.request_id else None
+    return {
+        "id": str(new_id()),
+        "organization_id": _text(record.organization_id),
+        **_actor_values(record.actor),
+        "credential": context.credential,
+        "credential_id": clean_text(context.credential_id),
+        "address": clean_text(context.address),
+        "action": str(record.action),
+        "object_kind": record.target.kind,
+        "object_id": _text(record.target.id),
+        "object_name": clean_text(record.target.name),
+        "cause": record.cause or request,
+        "event_id": _text(record.event_id),
+        "before": clean_value(record.before) or None,
+        "after": clean_value(record.after) or None,
+    }
+
+
+def _actor_values(actor: Actor | None) -> dict[str, Any]:
+    if actor is None:
+        context = get_audit_context()
+        kind, id, name = context.actor_kind, context.actor_id, context.actor_name
+    elif isinstance(actor, Agent):
+        kind, id, name = "agent", actor.id, actor.name
+    else:
+        kind, id, name = "user", actor.id, actor.display_name
+    return {"actor_kind": kind, "actor_id": _text(id), "actor_name": clean_text(name)}
+
+
+def _text(value: UUID | str | None) -> str | None:
+    return None if value is None else str(value)

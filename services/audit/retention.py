@@ -1,0 +1,68 @@
+"""Record deleted organizations, and delete their audit after the configured time."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import String, cast, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from core.clock import now
+from models import AuditRecord
+from services.audit.records import AuditAction, AuditObject, NewAuditRecord, record_audit
+
+MAX_CHAINS = 20  # that are deleted in one transaction
+
+
+async def record_deleted_organizations(session: AsyncSession, names: Mapping[UUID, str]) -> None:
+    """Record the end of organizations, in their own audit and in that of the installation."""
+    records = [
+        NewAuditRecord(
+            AuditAction.ORGANIZATION_DELETED,
+            AuditObject("organization", id, name),
+            organization_id=chain,
+        )
+        for id, name in names.items()
+        for chain in (None, id)
+    ]
+    await record_audit(session, records)
+
+
+async def delete_expired_chains(session: AsyncSession, *, keep_days: int) -> int:
+    """Delete the audit of organizations that were deleted `keep_days` ago; return their number.
+
+    The database only allows whole chains of organizations that do not exist, see docs/audit.md.
+    """
+    deleted = 0
+    for chain in await _list_ended_chains(session):
+        head = await _get_head(session, chain)
+        count = await session.scalar(select(func.delete_audit_chain(chain, keep_days)))
+        if count:
+            deleted += 1
+            record = NewAuditRecord(
+                AuditAction.CHAIN_DELETED,
+                AuditObject("organization", chain),
+                organization_id=None,
+                before={"records": count, "head": head},
+            )
+            await record_audit(session, [record])
+    return deleted
+
+
+async def _list_ended_chains(session: AsyncSession) -> list[UUID]:
+    """Return deleted organizations whose records still exist, as the installation's audit says."""
+    own = aliased(AuditRecord)
+    has_records = exists().where(cast(own.organization_id, String) == AuditRecord.object_id)
+    query = select(AuditRecord.object_id).where(
+        AuditRecord.organization_id.is_(None),
+        AuditRecord.action == AuditAction.ORGANIZATION_DELETED,
+        AuditRecord.at < now(),
+        has_records,
+    )
+    found = await session.scalars(query.order_by(AuditRecord.sequence).limit(MAX_CHAINS))
+    return [UUID(id) for id in found if id]
+
+
+async def _get_head(session: AsyncSession, chain: UUID) -> str | None:
+    query = select(AuditRecord.hash).where(AuditRecord.organization_id == chain)
+    return await session.scalar(query.order_by(AuditRecord.sequence.desc()).limit(1))
