@@ -14,6 +14,7 @@ COMMANDS = {
     "password": "print a link with which somebody who cannot sign in chooses another password",
     "worker": "do the background jobs in a process of their own",
     "migrate": "bring the database to this version",
+    "audit": "verify an export of the audit, or write one",
     "doctor": "look whether everything is as it must be",
 }
 

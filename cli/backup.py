@@ -4,6 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
+from cli.audit import record_operation
 from cli.command import (
     CommandError,
     add_data_option,
@@ -32,6 +33,7 @@ async def create_backup(settings: Settings, file: Path) -> None:
     """Write all data into a file; it appears under its name only when it is complete."""
     from cli.database import open_database
     from cli.postgres_programs import PostgresPrograms, fetch_server_version
+    from services.audit import AuditAction
 
     temporary = _create_private_file(file)
     try:
@@ -41,8 +43,9 @@ async def create_backup(settings: Settings, file: Path) -> None:
             )
             options = ("--format=custom", "--no-owner", "--no-privileges", f"--file={temporary}")
             await asyncio.to_thread(programs.run_program, "pg_dump", *options, dsn=settings.dsn)
-        programs.run_program("pg_restore", "--list", str(temporary))
-        temporary.rename(file)
+            programs.run_program("pg_restore", "--list", str(temporary))
+            temporary.rename(file)
+            await record_operation(settings, AuditAction.BACKUP_CREATED, file)
     finally:
         temporary.unlink(missing_ok=True)
     print_line(

@@ -96,11 +96,12 @@ def check_database(settings: Settings) -> str:
                     f"it is at version {version}, and this checkout at {newest}: ./run migrate"
                 )
             state = "empty, ./run fills it" if version == "none" else f"at version {version}"
-            cleanups = (
-                await _describe_gateway_cleanups(opened_settings) if version == newest else ""
-            )
+            notes = ""
+            if version == newest:
+                notes = await _describe_gateway_cleanups(opened_settings)
+                notes += await _describe_audit_protection(opened_settings)
             name = describe_database(settings) if settings.database_url else "our own"
-            return f"{name}, {state}{cleanups}"
+            return f"{name}, {state}{notes}"
 
     return asyncio.run(check())
 
@@ -118,6 +119,42 @@ async def _describe_gateway_cleanups(settings: Settings) -> str:
         f"\n        agents of ours are still to be removed from {row['url']}:"
         f" {row['last_error'] or 'it is asked in a moment'}"
         for row in rows
+    )
+
+
+AUDIT_PROTECTION_QUERY = """
+    select pg_has_role(current_user, relowner, 'member') as is_owner,
+        has_table_privilege(oid, 'update') or has_table_privilege(oid, 'delete')
+            or has_table_privilege(oid, 'truncate') as may_change,
+        (select count(*) from pg_trigger where tgrelid = pg_class.oid
+            and tgname in ('append', 'protect', 'protect_all') and tgenabled in ('O', 'A')
+        ) = 3 as is_protected, current_user as role
+    from pg_class where oid = 'audit_records'::regclass
+"""
+
+
+async def _describe_audit_protection(settings: Settings) -> str:
+    """Return a line if the database role could change the audit. Raises without its triggers."""
+    import asyncpg
+
+    connection = await asyncpg.connect(settings.dsn)
+    try:
+        row = await connection.fetchrow(AUDIT_PROTECTION_QUERY)
+    finally:
+        await connection.close()
+    if not row["is_protected"]:
+        raise CommandError(
+            "the triggers that protect the audit are missing or disabled: see docs/audit.md."
+        )
+    if row["is_owner"]:
+        reason = "owns the table audit_records and could change it: use a role of its own,"
+    elif row["may_change"]:
+        reason = "may change the table audit_records: take that right away,"
+    else:
+        return ""
+    return (
+        f"\n        the database role {row['role']} {reason}"
+        " or keep exports in another place (docs/audit.md)"
     )
 
 

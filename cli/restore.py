@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
+from cli.audit import record_operation
 from cli.command import (
     CommandError,
     add_data_option,
@@ -28,6 +29,7 @@ from cli.postgres_programs import (
     replace_database_name,
 )
 from core.config.settings import Settings
+from services.audit import AuditAction
 
 OTHER_CONNECTIONS_QUERY = (
     "select count(*) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()"
@@ -67,6 +69,7 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
         async with _connect_to_server(settings.dsn) as server:
             await _replace_database(settings, file, programs, server)
         await migrate_database(settings)
+        await record_operation(settings, AuditAction.BACKUP_RESTORED, file)
     print_line(f"All data is as it was in {file}. Start Mission Control with ./run")
 
 

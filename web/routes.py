@@ -12,10 +12,12 @@ from web.activity import views as activity_views
 from web.agents import views as agent_views
 from web.approvals import decision_views as decisions_views
 from web.approvals import views as approval_views
+from web.audit import views as audit_views
 from web.auth import link_secrets, oidc, one_time_links, sign_in, sign_in_again, viewer
 from web.auth.viewer import SameOriginMiddleware
 from web.boards import settings_views as boards_settings_views
 from web.boards import views as board_views
+from web.causes import views as cause_views
 from web.chat import views as chat_views
 from web.gateways import agent_views as gateway_agent_views
 from web.gateways import session_views
@@ -122,6 +124,9 @@ MEMBER_ROUTES: list[Route] = [
     Route("/agents/{agent_id:uuid}/tokens", agent_views.show_first_call),
     Route("/agents/{agent_id:uuid}/messages", agent_views.show_messages),
     Route(
+        "/agents/{agent_id:uuid}/messages/{message_id:uuid}/why", cause_views.show_message_causes
+    ),
+    Route(
         "/agents/{agent_id:uuid}/messages/{message_id:uuid}/sendings",
         agent_views.retry_message,
         methods=["POST"],
@@ -155,6 +160,8 @@ MEMBER_ROUTES: list[Route] = [
             ("/sessions/{key:path}", "GET", session_views.show_session),
         ]
     ],
+    Route("/audit", audit_views.show_audit, name="audit"),
+    Route("/audit/export", audit_views.export_audit),
     Route("/people", organization_views.show_people, name="people"),
     Route("/people/invites", organization_views.create_invite, methods=["POST"]),
     Route("/people/invites", organization_views.show_people),
@@ -210,6 +217,7 @@ MEMBER_ROUTES: list[Route] = [
             ("/comments", "POST", task_views.add_comment),
             ("/conversation", "GET", task_views.show_conversation),
             ("/runs", "GET", task_views.show_task_runs),
+            ("/why", "GET", cause_views.show_task_causes),
         ]
     ],
     Route("/activity", activity_views.show_activity, name="activity"),
@@ -227,6 +235,7 @@ MEMBER_ROUTES: list[Route] = [
         Route(f"/approvals/{{approval_id:uuid}}{path}", handler, methods=[method])
         for path, method, handler in [
             ("", "GET", approval_views.show_approval),
+            ("/why", "GET", cause_views.show_approval_causes),
             ("/answers", "POST", decisions_views.decide_approval),
             ("/undoings", "POST", decisions_views.undo_decision),
             ("/reopenings", "POST", decisions_views.reopen_approval),

@@ -23,7 +23,7 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from core.security.encryption import SecretCipher
-from services import agents, approvals, gateways, idempotency, identity, messages, tasks
+from services import agents, approvals, audit, gateways, idempotency, identity, messages, tasks
 from services.gateways import requests, runs
 
 LOCK_TIMEOUT = "5s"  # a task that waits longer for a board leaves it to the next run
@@ -151,6 +151,7 @@ class PeriodicTasks:
 
     def __init__(self, settings: Settings, transaction: TransactionFactory) -> None:
         self.offline_after = timedelta(seconds=settings.agent_offline_after)
+        self._audit_days = settings.audit_retention_days
         self._transaction = transaction
         self._connector = gateways.GatewayConnector.from_settings(settings, SecretCipher(settings))
 
@@ -194,7 +195,7 @@ class PeriodicTasks:
             await requests.expire_requests(session)
 
     async def purge(self) -> None:
-        """Delete what is kept only for a while: deleted tasks, sign-ins, responses and runs.
+        """Delete what is kept only for a while: deleted tasks, sign-ins, runs, ended audits ….
 
         Nothing happens while another worker does it: two deletions of the same rows could deadlock.
         """
@@ -206,6 +207,7 @@ class PeriodicTasks:
             await identity.delete_old_failed_attempts(session)
             await idempotency.delete_expired_responses(session)
             await runs.delete_old_runs(session)
+            await audit.delete_expired_chains(session, keep_days=self._audit_days)
 
     async def expire_messages(self) -> None:
         """Fail the messages that are undelivered for too long, in batches."""

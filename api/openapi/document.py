@@ -64,6 +64,9 @@ def build_document(operations: Sequence[Operation], server: str = "/") -> dict[s
 STREAM_EXAMPLE = 'event: task\nid: 17\ndata: {"type":"task.created"}\n\n'
 """A message of a stream; names and data are in the descriptions."""
 
+EXPORT_EXAMPLE = '{"sequence":1,"action":"member.removed"}\n{"count":1,"end":true}\n'
+"""Lines of an export, shortened."""
+
 DESCRIPTION = """The API of Mission Control for agents and users' scripts.
 
 Every response has the header `X-Request-Id`. Every error is `{"detail", "code", "request_id"}`.
@@ -185,11 +188,12 @@ def _request_body(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
 
 def _describe_success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     if operation.response_type is None:
+        is_export = operation.path.endswith("/export")
+        media_type = "application/x-ndjson" if is_export else "text/event-stream"
+        example = EXPORT_EXAMPLE if is_export else STREAM_EXAMPLE
         return {
-            "description": "A stream of events",
-            "content": {
-                "text/event-stream": {"schema": {"type": "string"}, "example": STREAM_EXAMPLE}
-            },
+            "description": "Lines of JSON" if is_export else "A stream of events",
+            "content": {media_type: {"schema": {"type": "string"}, "example": example}},
         }
     return {
         "description": "Success",

@@ -15,6 +15,7 @@ from services.audit.derivation import NOT_AUDITED, derive_records
 from services.audit.queries import (
     AuditFilters,
     list_audit_records,
+    list_chains,
     list_latest_records,
     prepare_export,
     stream_export,

@@ -6,14 +6,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now, to_utc
 from core.db.engine import TransactionFactory
 from core.errors import NotFound
 from core.paging import Page, Paging, fetch_page
-from models import AuditRecord
+from core.text import replace_unstorable
+from models import AuditRecord, Organization
 from services.audit.chain import EXPORT_FORMAT, GENESIS_HASH, to_canonical_json
 from services.audit.records import AuditAction, AuditObject, NewAuditRecord, record_audit
 
@@ -46,6 +47,30 @@ async def list_latest_records(
     """Return the newest records of a chain without counting the others."""
     query = _filtered_query(organization_id, filters).limit(limit)
     return (await session.scalars(query)).all()
+
+
+@dataclass(frozen=True)
+class AuditChain:
+    """A chain with its newest record. `name` is None for the installation and after a deletion."""
+
+    organization_id: UUID | None
+    name: str | None
+    count: int
+    head: str
+
+
+async def list_chains(session: AsyncSession) -> Sequence[AuditChain]:
+    """Return all chains: the one of the installation first, then those of organizations."""
+    newest = select(AuditRecord.organization_id, func.max(AuditRecord.sequence).label("sequence"))
+    heads = newest.group_by(AuditRecord.organization_id).subquery()
+    is_head = AuditRecord.organization_id.is_not_distinct_from(heads.c.organization_id)
+    query = (
+        select(AuditRecord.organization_id, Organization.name, heads.c.sequence, AuditRecord.hash)
+        .join(heads, is_head & (AuditRecord.sequence == heads.c.sequence))
+        .outerjoin(Organization, Organization.id == AuditRecord.organization_id)
+        .order_by(AuditRecord.organization_id.nulls_first())
+    )
+    return [AuditChain(*row) for row in await session.execute(query)]
 
 
 async def prepare_export(
@@ -129,12 +154,14 @@ def _filtered_query(organization_id: UUID | None, filters: AuditFilters) -> Sele
 
 
 def _has_action(action: str) -> ColumnElement[bool]:
+    action = replace_unstorable(action)
     if "." in action:
         return AuditRecord.action == action
     return AuditRecord.action.startswith(f"{action}.", autoescape=True)
 
 
 def _has_target(target: str) -> ColumnElement[bool]:
+    target = replace_unstorable(target)
     is_name = AuditRecord.object_name.icontains(target, autoescape=True)
     return (AuditRecord.object_id == target) | is_name
 

@@ -127,7 +127,7 @@ def _build_row(record: NewAuditRecord) -> dict[str, Any]:
         "organization_id": _text(record.organization_id),
         **_actor_values(record.actor),
         "credential": context.credential,
-        "credential_id": clean_text(context.credential_id),
+        "credential_id": context.credential_id,
         "address": clean_text(context.address),
         "action": str(record.action),
         "object_kind": record.target.kind,

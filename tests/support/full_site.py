@@ -123,7 +123,9 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         f"Gateway of the {LONG_WORD}", f"ws://127.0.0.1:9/{LONG_WORD[:30]}/{'x' * 200}"
     )
     [me] = site.owner.call("GET", f"/agents?board_id={board['id']}")["items"]
+    messages = site.owner.call("GET", f"/agents/{me['id']}/messages")["items"]
     return {
+        "message": messages[0]["id"],
         "board": board["id"],
         "empty": empty["id"],
         "agent": me["id"],

@@ -44,6 +44,11 @@ PAGES = {
         "/boards/{empty}/tasks/{bare}",
         "/boards/{quay}/tasks/{worked_on}",
     ],
+    "/boards/{board_id:uuid}/tasks/{task_id:uuid}/why": [
+        "/boards/{board}/tasks/{task}/why",
+        "/boards/{empty}/tasks/{bare}/why",
+        "/boards/{quay}/tasks/{worked_on}/why",
+    ],
     "/agents": ["/agents", "/agents?board={empty}"],
     "/agents/new": ["/agents/new"],
     "/agents/{agent_id:uuid}": ["/agents/{agent}", "/agents/{docker}"],
@@ -69,6 +74,7 @@ PAGES = {
         "/gateways/{gateway}/sessions/agent:main:nobody?wait=1",
     ],
     "/gateways/{gateway_id:uuid}/edit": ["/gateways/{gateway}/edit"],
+    "/audit": ["/audit", "/audit?chain=installation", "/audit?object=nothing+is+called+that"],
     "/people": ["/people"],
     "/settings": ["/settings"],
     "/activity": ["/activity", "/activity?board={empty}"],
@@ -85,6 +91,10 @@ PAGES = {
         "/approvals/requests/{over}",
     ],
     "/approvals/{approval_id:uuid}": ["/approvals/{approval}", "/approvals/{decided}"],
+    "/approvals/{approval_id:uuid}/why": ["/approvals/{decided}/why"],
+    "/agents/{agent_id:uuid}/messages/{message_id:uuid}/why": [
+        "/agents/{agent}/messages/{message}/why"
+    ],
 }
 """Pages for signed-in users: the addresses to open, by route."""
 OTHER_PAGES = ["/docs", "/there-is-no-such-page"]
@@ -112,6 +122,7 @@ NON_PAGES = {
     "/settings/password": "shows the settings",
     "/settings/tokens": "shows the settings",
     "/": "leads on",
+    "/audit/export": "a file",
     "/sign-in/oidc": "leads to the provider",
     "/sign-in/oidc/callback": "leads on, or shows what /sign-in shows",
     "/welcome/board": "leads on, once there is a board",

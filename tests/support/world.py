@@ -333,14 +333,19 @@ def make_gateway_request(
 def make_run(gateway: Gateway, agent: Agent, **fields: Any) -> Run:
     """Make an active run of an agent on a gateway."""
     id = new_id()
-    defaults = {"phase": "thinking", "tail": "Let me see.", "tool_calls": [], "run_id": f"run-{id}"}
+    defaults = {
+        "phase": "thinking",
+        "tail": "Let me see.",
+        "tool_calls": [],
+        "run_id": f"run-{id}",
+        "started_at": now(),
+    }
     return Run(
         id=id,
         organization_id=gateway.organization_id,
         gateway_id=gateway.id,
         agent_id=agent.id,
         session_key="agent:main:main",
-        started_at=now(),
         updated_at=now(),
         **(defaults | fields),
     )

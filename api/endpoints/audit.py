@@ -1,0 +1,130 @@
+"""The audit of an organization, for its admins, and of the installation, for its operators."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+from starlette.responses import Response, StreamingResponse
+
+from api.framework.fields import (
+    NonNegativeInt,
+    PageQuery,
+    RequestModel,
+    RequestTimestamp,
+    ResponseModel,
+    Timestamp,
+)
+from api.framework.operation import RequestContext, error_responses, without_transaction
+from core.paging import Page
+from models import Member
+from services import audit
+from services.audit import AuditFilters
+
+EXPORT_TYPE = "application/x-ndjson"
+
+FilterText = Annotated[str, StringConstraints(max_length=200)]
+
+
+class AuditRecordRead(ResponseModel):
+    """A record. `hash` is the SHA-256 of the other fields in the form of the export."""
+
+    id: UUID
+    organization_id: UUID | None
+    sequence: int
+    at: Timestamp
+    actor_kind: str
+    actor_id: UUID | None
+    actor_name: str | None
+    credential: str | None
+    credential_id: str | None
+    address: str | None
+    action: str
+    object_kind: str
+    object_id: str | None
+    object_name: str | None
+    cause: str | None
+    event_id: UUID | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    previous_hash: str
+    hash: str
+
+
+class AuditFilterQuery(PageQuery):
+    """Which records to list."""
+
+    actor_id: UUID | None = Field(default=None, description="Only of this user or agent.")
+    action: FilterText = Field(
+        default="", description="Only this action, such as `member.removed`, or group, `member`."
+    )
+    object: FilterText = Field(default="", description="The id of an object, or a part of a name.")
+    since: RequestTimestamp | None = Field(default=None, description="Only at or after this time.")
+    until: RequestTimestamp | None = Field(default=None, description="Only before this time.")
+
+    @property
+    def filters(self) -> AuditFilters:
+        """Return the filters."""
+        return AuditFilters(self.actor_id, self.action, self.object, self.since, self.until)
+
+
+class AuditExportQuery(RequestModel):
+    """Where an export starts."""
+
+    after: NonNegativeInt = Field(
+        default=0, description="The number of the last record that you have; 0: none."
+    )
+
+
+@error_responses(403)
+async def list_audit_records(
+    context: RequestContext, member: Member, query: AuditFilterQuery
+) -> Page[AuditRecordRead]:
+    """List the audit of the active organization, newest first. For admins."""
+    found = await audit.list_audit_records(
+        context.session, member.organization_id, query.filters, query.paging
+    )
+    return found.map(AuditRecordRead.model_validate)
+
+
+@error_responses(403, 404)
+@without_transaction
+async def export_audit(
+    context: RequestContext, member: Member, query: AuditExportQuery
+) -> Response:
+    """Export the audit of the active organization as JSON lines. For admins.
+
+    The first line is a header and the last one closes the export. `./run audit verify` checks it.
+    """
+    return await _stream_export(context, member.organization_id, query.after)
+
+
+@error_responses(403)
+async def list_installation_audit(
+    context: RequestContext, member: Member, query: AuditFilterQuery
+) -> Page[AuditRecordRead]:
+    """List the audit of the installation, newest first. For owners of the first organization."""
+    await audit.require_installation_reader(context.session, member)
+    found = await audit.list_audit_records(context.session, None, query.filters, query.paging)
+    return found.map(AuditRecordRead.model_validate)
+
+
+@error_responses(403, 404)
+@without_transaction
+async def export_installation_audit(
+    context: RequestContext, member: Member, query: AuditExportQuery
+) -> Response:
+    """Export the audit of the installation as JSON lines. For owners of the first organization."""
+    async with context.transaction() as session:
+        await audit.require_installation_reader(session, member)
+    return await _stream_export(context, None, query.after)
+
+
+async def _stream_export(
+    context: RequestContext, organization_id: UUID | None, after: int
+) -> StreamingResponse:
+    async with context.transaction() as session:
+        header = await audit.prepare_export(session, organization_id, after)
+    lines = audit.stream_export(context.transaction, organization_id, header)
+    disposition = 'attachment; filename="audit.jsonl"'
+    headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
+    return StreamingResponse(lines, media_type=EXPORT_TYPE, headers=headers)

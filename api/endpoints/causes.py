@@ -1,0 +1,56 @@
+"""Why a task, an approval or a message is as it is."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from api.framework.fields import ResponseModel, Timestamp
+from api.framework.operation import RequestContext, error_responses
+from models import Agent, Board
+from services import approvals, causes, tasks
+from services.causes import CauseStep, StepKind
+
+
+class CauseStepRead(ResponseModel):
+    """A step. `cause` is the `id` of the step that led to it, if it is known.
+
+    The `id` is that of the message, run, request, approval or event; of a decision it has a prefix.
+    """
+
+    kind: StepKind
+    id: str
+    at: Timestamp
+    actor: str
+    text: str
+    subject: str
+    note: str
+    cause: str | None
+
+
+@error_responses(404)
+async def list_task_causes(
+    context: RequestContext, board: Board, task_id: UUID
+) -> list[CauseStepRead]:
+    """List what led to the state of a task, oldest first."""
+    detail = await tasks.get_task_detail(context.session, board, task_id)
+    return _read(await causes.load_task_causes(context.session, board, detail.task))
+
+
+@error_responses(404)
+async def list_approval_causes(
+    context: RequestContext, board: Board, approval_id: UUID
+) -> list[CauseStepRead]:
+    """List what led to an approval and what followed, oldest first."""
+    detail = await approvals.get_approval(context.session, board, approval_id)
+    return _read(await causes.load_approval_causes(context.session, board, detail.approval))
+
+
+@error_responses(404)
+async def list_message_causes(
+    context: RequestContext, agent: Agent, message_id: UUID
+) -> list[CauseStepRead]:
+    """List what led to a message to an agent and what followed, oldest first."""
+    return _read(await causes.load_message_causes(context.session, agent, message_id))
+
+
+def _read(steps: Sequence[CauseStep]) -> list[CauseStepRead]:
+    return [CauseStepRead.model_validate(step) for step in steps]

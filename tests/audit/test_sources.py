@@ -1,0 +1,251 @@
+"""What the audit records: changes, sign-ins, failures and refusals, with their origin."""
+
+import pytest
+
+from core.db.engine import TransactionFactory
+from core.security.secrets import hash_password
+from models import EventType, Note
+from services import audit, identity, organizations
+from services.audit import NOT_AUDITED, rejections
+from services.audit.rejections import MAX_RECORDS_PER_MINUTE, AttemptCounter
+from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.audit_records import list_records
+from tests.support.world import World, token_secret
+from tests.web.conftest import Browsers
+
+PASSWORD = "a quiet long watch"
+CANARY = "mc_user_canary-that-must-not-be-stored"
+
+
+@pytest.fixture(autouse=True)
+def fresh_counter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rejections, "attempts", AttemptCounter())
+
+
+@pytest.fixture
+async def password(transaction: TransactionFactory, world: World) -> dict[str, str]:
+    async with transaction() as session:
+        world.alice.password_hash = hash_password(PASSWORD)
+        await session.merge(world.alice)
+    return {"email": "alice@example.com", "password": PASSWORD}
+
+
+def test_every_event_type_is_audited_or_listed_as_not_audited() -> None:
+    communication = {"message", "run"}
+    kinds = {type.value.partition(".")[0] for type in EventType if type not in NOT_AUDITED}
+    assert not kinds & communication
+    assert {EventType.MEMBER_UPDATED, EventType.BOARD_PAUSED, EventType.APPROVAL_APPROVED} - (
+        NOT_AUDITED
+    )
+
+
+async def test_a_change_has_actor_credential_address_cause_and_values(
+    alice: Client, transaction: TransactionFactory, world: World
+) -> None:
+    headers = {"X-Request-Id": "request-17", "X-Forwarded-For": "198.51.100.7"}
+    changed = await alice.patch(
+        f"/organizations/me/members/{world.bob_member.id}", json={"role": "admin"}, headers=headers
+    )
+    assert changed.status_code == 200
+    [record] = await list_records(transaction, action="member.updated")
+    assert (record.actor_kind, record.actor_id) == ("user", world.alice.id)
+    assert record.credential == "api_token"
+    assert record.credential_id == token_secret(world.alice)[:20]
+    assert record.address == "127.0.0.1"  # the proxy is not trusted
+    assert record.cause == "request:request-17"
+    assert (record.object_kind, record.object_id) == ("member", str(world.bob.id))
+    assert record.before == {"role": "member"}
+    assert record.after is not None
+    assert record.after["role"] == "admin"
+
+
+async def test_changes_of_agents_name_the_agent_and_its_token(
+    lead: Client, transaction: TransactionFactory, world: World
+) -> None:
+    path = f"/agent/boards/{world.board.id}/tasks"
+    created = await lead.post(path, json={"title": "Count the gulls"})
+    assert created.status_code == 200
+    [record] = await list_records(transaction, action="task.created")
+    assert (record.actor_kind, record.actor_name) == ("agent", "Lead")
+    assert record.credential == "agent_token"
+    assert record.object_name == "Count the gulls"
+    assert record.event_id is not None
+
+
+async def test_an_agent_update_has_the_values_before_and_after(
+    alice: Client, transaction: TransactionFactory, world: World
+) -> None:
+    path = f"/agents/{world.worker.id}"
+    assert (await alice.patch(path, json={"name": "Porter"})).status_code == 200
+    [record] = await list_records(transaction, action="agent.updated")
+    assert record.before == {"name": "Worker"}
+    assert record.after is not None
+    assert record.after["name"] == "Porter"
+
+
+async def test_sign_ins_are_recorded_in_every_organization_of_the_user(
+    browsers: Browsers, password: dict[str, str], transaction: TransactionFactory, world: World
+) -> None:
+    async with transaction() as session:
+        await organizations.create_organization(session, world.alice, name="Second")
+    signed_in = await browsers(None).post("/sign-in", data=password)
+    assert signed_in.status_code == 303
+    records = await list_records(transaction, action="session.started")
+    assert len({record.organization_id for record in records}) == 2
+    assert {record.actor_name for record in records} == {"Alice"}
+    assert {record.credential for record in records} == {"password"}
+    assert PASSWORD not in str([vars(record) for record in records])
+
+
+async def test_a_wrong_password_is_recorded_in_the_organization(
+    browsers: Browsers, password: dict[str, str], transaction: TransactionFactory, world: World
+) -> None:
+    await browsers(None).post("/sign-in", data=password | {"password": "something else"})
+    [record] = await list_records(transaction, action="sign_in.failed")
+    assert record.organization_id == world.tern.id
+    assert (record.actor_kind, record.object_name) == ("anonymous", "alice@example.com")
+    assert "something else" not in str(vars(record))
+
+
+@pytest.mark.parametrize(
+    ("typed", "recorded"),
+    [(" Nobody@Example.com ", "nobody@example.com"), (PASSWORD, "not an e-mail address")],
+)
+async def test_an_unknown_name_is_recorded_in_the_installation(
+    browsers: Browsers,
+    transaction: TransactionFactory,
+    world: World,
+    typed: str,
+    recorded: str,
+) -> None:
+    await browsers(None).post("/sign-in", data={"email": typed, "password": "x"})
+    [record] = await list_records(transaction, action="sign_in.failed")
+    assert (record.organization_id, record.object_name) == (None, recorded)
+
+
+async def test_a_flood_of_failures_adds_few_records(
+    transaction: TransactionFactory, world: World
+) -> None:
+    for n in range(1, 131):
+        await audit.record_failed_sign_in(transaction, f"nobody-{n}@example.com")
+    records = await list_records(transaction, action="sign_in.failed")
+    numbers = [(record.after or {})["attempts_in_this_minute"] for record in records]
+    assert numbers == [*range(1, MAX_RECORDS_PER_MINUTE + 1), 100]
+
+
+async def test_a_refused_request_is_recorded(
+    rita: Client, transaction: TransactionFactory, world: World
+) -> None:
+    path = f"/boards/{world.board.id}/tasks"
+    assert (await rita.post(path, json={"title": "Not allowed"})).status_code == 403
+    [record] = await list_records(transaction, action="request.refused")
+    assert record.organization_id == world.tern.id
+    assert (record.actor_name, record.object_name) == ("Rita", f"POST /api/v1{path}")
+
+
+async def test_a_refused_page_and_a_forged_form_are_recorded(
+    browsers: Browsers, transaction: TransactionFactory, world: World
+) -> None:
+    browser = browsers(world.rita)
+    assert (await browser.get("/people")).status_code == 403
+    other_site = {"Sec-Fetch-Site": "cross-site"}
+    assert (await browser.post("/sign-out", headers=other_site)).status_code == 403
+    records = await list_records(transaction, action="request.refused")
+    assert {(record.actor_name, record.object_name) for record in records} == {
+        ("Rita", "GET /people"),
+        (None, "POST /sign-out"),
+    }
+
+
+async def test_an_invalid_token_is_recorded_without_its_secret(
+    client_for: ClientFactory, transaction: TransactionFactory, world: World
+) -> None:
+    client = client_for(None)
+    for token in (CANARY, "a password that was pasted"):
+        headers = {"Authorization": f"Bearer {token}"}
+        assert (await client.get("/users/me", headers=headers)).status_code == 401
+    assert (await client.get("/users/me")).status_code == 401  # without a token: no attempt
+    first, second = await list_records(transaction, action="token.rejected")
+    assert (first.organization_id, first.object_id) == (None, CANARY[:20])
+    assert second.object_id is None
+    stored = str([vars(first), vars(second)])
+    assert CANARY not in stored
+    assert "pasted" not in stored
+
+
+async def test_tokens_and_sessions_are_recorded(
+    browsers: Browsers, transaction: TransactionFactory, world: World
+) -> None:
+    browser = browsers(world.alice)
+    page = await browser.post("/settings/tokens", data={"name": "Nightly script"})
+    assert page.status_code == 200
+    async with transaction() as session:
+        [token] = [
+            one
+            for one in await identity.list_api_tokens(session, world.alice)
+            if one.name == "Nightly script"
+        ]
+    await browser.post(f"/settings/tokens/{token.id}/endings")
+    await browser.post("/settings/sessions/endings")
+    await browser.post("/sign-out")
+    records = await list_records(transaction, organization_id=world.tern.id)
+    actions = [(record.action, record.object_name) for record in records]
+    assert actions == [
+        ("token.created", "Nightly script"),
+        ("token.revoked", "Nightly script"),
+        ("session.ended", "all other sessions"),
+        ("session.ended", None),
+    ]
+    assert {record.credential for record in records} == {"session"}
+    assert all(record.address for record in records)
+
+
+async def test_a_changed_password_is_recorded(
+    browsers: Browsers, password: dict[str, str], transaction: TransactionFactory, world: World
+) -> None:
+    browser = browsers(world.alice)
+    forms = {"current": PASSWORD, "new": "another quiet watch"}
+    assert (await browser.post("/settings/password", data=forms)).status_code == 303
+    [record] = await list_records(transaction, action="password.changed")
+    assert (record.actor_name, record.before, record.after) == ("Alice", None, None)
+
+
+async def test_the_record_of_a_deleted_organization_remains(
+    charlie: Client, transaction: TransactionFactory, world: World
+) -> None:
+    assert (await charlie.delete("/organizations/me")).status_code == 200
+    records = await list_records(transaction, action="organization.deleted")
+    assert {record.organization_id for record in records} == {None, world.plover.id}
+    assert {record.actor_name for record in records} == {"Charlie"}
+
+
+async def test_chat_is_not_audited_but_a_changed_note_is(
+    alice: Client, transaction: TransactionFactory, world: World
+) -> None:
+    path = f"/boards/{world.board.id}/memory"
+    await alice.post(path, json={"content": "Hello", "tags": ["chat"]})
+    note = (await alice.post(path, json={"content": "The tide is late"})).json()
+    async with transaction() as session:
+        assert await session.get(Note, note["id"]) is not None
+    records = await list_records(transaction, object_kind="note")
+    assert [record.object_id for record in records] == [note["id"]]
+
+
+async def test_tokens_in_values_are_masked(
+    alice: Client, transaction: TransactionFactory, world: World
+) -> None:
+    created = await alice.post(f"/boards/{world.board.id}/tasks", json={"title": f"Use {CANARY}"})
+    assert created.status_code == 200
+    [record] = await list_records(transaction, action="task.created")
+    assert record.object_name == "Use mc_user_***"
+
+
+async def test_line_breaks_in_a_name_stay_inside_one_record(
+    alice: Client, transaction: TransactionFactory, world: World
+) -> None:
+    title = 'Harmless", "action": "member.removed\r\n{"sequence": 1}'
+    await alice.post(f"/boards/{world.board.id}/tasks", json={"title": title})
+    [record] = await list_records(transaction, action="task.created")
+    exported = await alice.get("/organizations/me/audit/export")
+    assert len(exported.text.splitlines()) == record.sequence + 3  # header, this export, footer
+    assert audit.verify_export(exported.content.splitlines(keepends=True)).problem is None

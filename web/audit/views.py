@@ -1,0 +1,150 @@
+"""The page of the audit, and its export."""
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta, tzinfo
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from core.http.request import Session, open_transaction
+from core.paging import Paging
+from models import Member
+from services import agents, audit, organizations
+from services.audit import AuditFilters
+from web.audit.presenter import ACTION_GROUPS, build_audit_line, describe_audit_action
+from web.auth.viewer import current_member
+from web.ui import forms, time_format
+from web.ui.layout import load_layout
+from web.ui.render import render_page
+
+PAGE_SIZE = 50  # records on a page
+MAX_FILTER_LENGTH = 200  # characters
+INSTALLATION = "installation"
+
+
+@dataclass(frozen=True)
+class AuditAddress:
+    """Query parameters of the audit. Invalid parameters are ignored."""
+
+    chain: str = ""  # "installation", or the organization
+    actor: str = ""
+    action: str = ""
+    object: str = ""
+    since: str = ""
+    until: str = ""
+    before: int = 0
+
+    @classmethod
+    def from_query(cls, query: QueryParams) -> "AuditAddress":
+        """Parse the query of a request."""
+        return cls(
+            chain=INSTALLATION if query.get("chain") == INSTALLATION else "",
+            actor=str(forms.parse_id(query.get("actor")) or ""),
+            action=query.get("action", "").strip()[:MAX_FILTER_LENGTH],
+            object=query.get("object", "").replace("\0", "").strip()[:MAX_FILTER_LENGTH],
+            since=str(_parse_day(query.get("since")) or ""),
+            until=str(_parse_day(query.get("until")) or ""),
+            before=forms.parse_number(query.get("before")),
+        )
+
+    @property
+    def is_filtered(self) -> bool:
+        """Return whether a filter is set."""
+        return any((self.actor, self.action, self.object, self.since, self.until))
+
+    def build_filters(self, zone: tzinfo) -> AuditFilters:
+        """Return the filters; days are those of the reader, and include the last one."""
+        return AuditFilters(
+            actor_id=forms.parse_id(self.actor),
+            action=self.action,
+            target=self.object,
+            since=_start_of(_parse_day(self.since), zone),
+            until=_start_of(_parse_day(self.until), zone, timedelta(days=1)),
+            before=self.before or None,
+        )
+
+    def query_with(self, **changes: Any) -> str:
+        """Return the query with some parameters changed."""
+        values = vars(replace(self, **changes))
+        parameters = {name: value for name, value in values.items() if value}
+        return f"?{urlencode(parameters)}" if parameters else ""
+
+
+async def show_audit(request: Request) -> Response:
+    """Show the records of the organization or of the installation, newest first."""
+    member = current_member(request)
+    organizations.require_admin(member)
+    layout = await load_layout(request)
+    async with open_transaction(request) as session:
+        context = await _load_audit(request, session, member)
+    return render_page(request, "audit/index.html", layout=layout, **context)
+
+
+async def export_audit(request: Request) -> Response:
+    """Download the complete chain as JSON lines."""
+    member = current_member(request)
+    organizations.require_admin(member)
+    address = AuditAddress.from_query(request.query_params)
+    async with open_transaction(request) as session:
+        chain = await _get_chain(session, member, address)
+        header = await audit.prepare_export(session, chain, 0)
+    lines = audit.stream_export(lambda: open_transaction(request), chain, header)
+    disposition = f'attachment; filename="audit-{address.chain or "organization"}.jsonl"'
+    headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
+async def _load_audit(request: Request, session: Session, member: Member) -> dict[str, Any]:
+    address = AuditAddress.from_query(request.query_params)
+    chain = await _get_chain(session, member, address)
+    filters = address.build_filters(time_format.get_time_zone(request.user.timezone))
+    records = await audit.list_latest_records(session, chain, filters, PAGE_SIZE + 1)
+    shown = records[:PAGE_SIZE]
+    return {
+        "address": address,
+        "lines": [build_audit_line(record) for record in shown],
+        "earlier": shown[-1].sequence if len(records) > len(shown) else 0,
+        "actor_options": await _list_actor_options(session, member),
+        "action_options": _list_action_options(address.action),
+        "may_read_installation": await audit.may_read_installation(session, member),
+    }
+
+
+async def _get_chain(session: Session, member: Member, address: AuditAddress) -> UUID | None:
+    """Return the organization, or None for the installation. Raises Forbidden."""
+    if address.chain == INSTALLATION:
+        await audit.require_installation_reader(session, member)
+        return None
+    return member.organization_id
+
+
+async def _list_actor_options(session: Session, member: Member) -> list[tuple[str, str]]:
+    members = await organizations.list_members(session, member, Paging())
+    cards = await agents.list_agent_cards(session, member)
+    people = [(str(one.member.user_id), one.member.user.display_name) for one in members.items]
+    programs = [(str(card.agent.id), card.agent.name) for card in cards]
+    return [("", "Everybody"), *people, *programs]
+
+
+def _list_action_options(chosen: str) -> list[tuple[str, str]]:
+    options = [(group, describe_audit_action(group)) for group in ACTION_GROUPS]
+    if chosen and chosen not in ACTION_GROUPS:
+        options.append((chosen, describe_audit_action(chosen)))
+    return [("", "All actions"), *options]
+
+
+def _parse_day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None
+
+
+def _start_of(day: date | None, zone: tzinfo, later: timedelta = timedelta()) -> datetime | None:
+    if day is None or day.year in (date.min.year, date.max.year):
+        return None
+    return time_format.combine_local(day + later, time.min, zone)
