@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
@@ -23,6 +24,7 @@ from cli.command import (
 from core.config.settings import Settings
 
 SHUTDOWN_TIMEOUT = 2  # seconds that a response may take after the stop signal
+MAX_OPEN_FILES = 65_536
 KEEP_ALIVE_TIMEOUT = 30  # seconds that an idle connection stays open
 
 
@@ -43,12 +45,21 @@ def run_server(settings: Settings, *, companion: CompanionFactory = nullcontext)
 
     from cli.process import configure_log
 
+    raise_file_limit()
     with bind_socket(settings) as server_socket:
         settings = settings.with_bound_port(server_socket.getsockname()[1])
         configure_log(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_app(settings, server_socket, companion))
     return 0
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system permits: each stream of a page is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind_socket(settings: Settings) -> socket.socket:

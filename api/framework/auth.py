@@ -11,7 +11,7 @@ from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import Session, get_settings, open_transaction
 from core.security.openid import OpenIdProvider
 from core.security.openid_tokens import looks_like_jwt
-from core.security.secrets import token_prefix
+from core.security.secrets import hash_token, token_prefix
 from models import Actor, Agent, TokenScope, User
 from services import agents, audit, identity
 from services.identity import CredentialVerifier, ProviderProfile
@@ -53,8 +53,10 @@ async def _count_failure(request: Request) -> None:
 
     Failures are counted after the verification, so that they never affect valid credentials.
     """
-    prefix = token_prefix(_agent_header(request) or _bearer_token(request))
-    await _verifier(request).record_invalid_token(_network(request), prefix)
+    token = _agent_header(request) or _bearer_token(request)
+    # Other tokens than ours may all begin in the same way.
+    key = token_prefix(token) if token.startswith("mc_") else hash_token(token) if token else ""
+    await _verifier(request).record_invalid_token(_network(request), key)
 
 
 async def authenticate(

@@ -100,14 +100,15 @@ class CredentialVerifier:
         async with self._passwords.turn(lane):
             return await hash_new_password(password, field)
 
-    async def record_invalid_token(self, network: str, prefix: str) -> None:
-        """Count an invalid token. Raises TooMany above the limit of the token or the network."""
-        await self._counter.record_failure(
-            {
-                f"token {network} {prefix}": self._token_limit,
-                f"tokens {network}": self._token_limit.times(TOKEN_SHARE),
-            }
-        )
+    async def record_invalid_token(self, network: str, token: str) -> None:
+        """Count an invalid token. Raises TooMany above the limit of the token or the network.
+
+        `token` identifies it, for example its prefix; it is empty for a call without a token.
+        """
+        limits = {f"tokens {network}": self._token_limit.times(TOKEN_SHARE)}
+        if token:
+            limits[f"token {network} {token}"] = self._token_limit
+        await self._counter.record_failure(limits)
 
     async def record_invalid_link(self, network: str) -> None:
         """Count an invalid one-time link. Raises TooMany above the limit of the network."""
