@@ -14,6 +14,11 @@ def to_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def format_naive_utc(moment: datetime) -> str:
+    """Format a time as the API does: UTC, with microseconds, without a zone (contract, C19)."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+
+
 MAX_DURATION = timedelta(days=7)
 MAX_DURATION_LENGTH = 100  # characters; longer texts take seconds to read
 DURATION_PATTERN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)")

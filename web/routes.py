@@ -238,7 +238,6 @@ MEMBER_ROUTES: list[Route] = [
             ("/why", "GET", cause_views.show_approval_causes),
             ("/answers", "POST", decisions_views.decide_approval),
             ("/undoings", "POST", decisions_views.undo_decision),
-            ("/reopenings", "POST", decisions_views.reopen_approval),
             ("/questions", "POST", decisions_views.request_clarification),
         ]
     ],

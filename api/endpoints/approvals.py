@@ -45,6 +45,7 @@ class ApprovalRead(ResponseModel):
     agent_id: UUID | None
     created_at: Timestamp
     resolved_at: Timestamp | None
+    decided_at: Timestamp | None
     requested_by_user_id: UUID | None
     decided_by_user_id: UUID | None
     decided_by_name: str | None
@@ -63,6 +64,7 @@ class ApprovalRead(ResponseModel):
             task_id=next(iter(detail.task_ids), None),
             task_ids=detail.task_ids,
             task_titles=detail.task_titles,
+            decided_at=detail.decided_at if is_decided else None,
             decided_by_user_id=row.decided_by_user_id if is_decided else None,
             decided_by_name=detail.decider_name if is_decided else None,
             decision_note=row.decision_note if is_decided else None,
@@ -117,7 +119,7 @@ class ApprovalCreate(RequestModel):
 
 
 class ApprovalUpdate(PatchModel):
-    """A decision, or its withdrawal with `pending`."""
+    """A decision. `pending` changes nothing, and is rejected after a decision."""
 
     example = {"status": "approved", "note": "Go ahead."}
 
@@ -162,6 +164,9 @@ class DecisionRead(ResponseModel):
     )
     code: str | None = Field(description="The error code, if it failed.")
     detail: str | None = Field(description="The error message, if it failed.")
+    details: JsonObject | None = Field(
+        description="More about the error: for `already_decided` `by`, `status` and `decided_at`."
+    )
 
     @classmethod
     def of(cls, outcome: approvals.DecisionResult) -> "DecisionRead":
@@ -171,6 +176,7 @@ class DecisionRead(ResponseModel):
             approval=ApprovalRead.of(outcome.detail) if outcome.detail else None,
             code=outcome.error.code if outcome.error else None,
             detail=outcome.error.message if outcome.error else None,
+            details=outcome.error.details or None if outcome.error else None,
         )
 
 
@@ -238,7 +244,11 @@ async def create_approval(
 async def update_approval(
     context: RequestContext, board: Board, approval_id: UUID, body: ApprovalUpdate
 ) -> ApprovalRead:
-    """Decide an approval, effective at once. Only users may decide."""
+    """Decide an approval, effective at once. Only users may decide, and a decision is final.
+
+    The same decision of the same user again changes nothing. Any other later decision is rejected
+    with 409 `already_decided`, with `by`, `status` and `decided_at`.
+    """
     status, note = body.changes().get("status"), body.note
     decided = await approvals.decide_immediately(
         context.session, context.user, board, approval_id, status, note=note

@@ -44,6 +44,10 @@ DETAIL_KEYS = {
 """Details that make `detail` an object; without any of them it is a sentence (contract, 1.3)."""
 
 
+CODES_WITH_DETAILS = {"already_decided"}
+"""Codes of errors whose `detail` is an object with all details, beside the message."""
+
+
 class InvalidJson(AppError):
     """The body is not valid JSON."""
 
@@ -110,7 +114,9 @@ def _build_detail(error: AppError) -> Any:
         return [_make_printable(field_error) for field_error in error.field_errors]
     if isinstance(error, Unauthorized) and error.code not in EXPLAINED_CODES:
         return None
-    in_detail = {key: error.details[key] for key in error.details.keys() & DETAIL_KEYS}
+    has_all_details = error.code in CODES_WITH_DETAILS
+    keys = error.details.keys() if has_all_details else error.details.keys() & DETAIL_KEYS
+    in_detail = {key: error.details[key] for key in keys}
     if isinstance(error, Invalid) and error.field and not in_detail:
         loc = ["body", error.field]
         return [{"type": "value_error", "loc": loc, "msg": error.message, "input": None}]

@@ -1,6 +1,6 @@
 """Field types and base models of requests and responses, with their limits."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -14,16 +14,11 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from core.clock import to_utc
+from core.clock import format_naive_utc, to_utc
 from core.paging import MAX_PAGE_SIZE, Paging
 from core.validation import ALLOWED_YEARS, MAX_INTEGER, MAX_NAME_LENGTH, MAX_TEXT_LENGTH
 
 MAX_IDS = 1_000  # in one list of a request
-
-
-def format_naive_utc(moment: datetime) -> str:
-    """Format a time as the API does: UTC, with microseconds, without a zone (contract, C19)."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
 def _check_year(moment: datetime) -> datetime:

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.clock import format_naive_utc
 from core.paging import Page, Paging, fetch_page_by_id, fetch_page_of_rows
 from models import Agent, Board, Comment, Event, EventType, Member, Task, User
 from services import boards, messages
@@ -87,7 +88,7 @@ class ActivityEntry:
         event = self.event
         task = {"taskId": str(event.task_id)} if event.task_id else {}
         if event.board_id is None:
-            created_at = event.created_at.replace(tzinfo=None).isoformat(timespec="microseconds")
+            created_at = format_naive_utc(event.created_at)
             return {
                 "eventId": str(event.id),
                 "eventType": event.type,

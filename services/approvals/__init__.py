@@ -6,7 +6,6 @@ from services.approvals.decisions import (
     decide_immediately,
     decide_many_with_undo,
     decide_with_undo,
-    reopen_approval,
     undo_decision,
 )
 from services.approvals.details import ApprovalDetail, get_approval

@@ -1,6 +1,6 @@
 """Decide approvals: immediately (API), or with a few seconds to undo the decision (pages)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,6 +16,7 @@ from services import boards
 from services.approvals import finalization
 from services.approvals.details import (
     ApprovalDetail,
+    already_decided,
     approval_not_found,
     approvals_query,
     fetch_details,
@@ -24,7 +25,6 @@ from services.approvals.details import (
     get_board_id,
 )
 from services.approvals.events import approval_event, record_approval_event
-from services.approvals.requests import ensure_no_pending_approval
 from services.approvals.rules import validate_text
 
 MAX_DECISIONS = 200  # approvals in one request
@@ -48,23 +48,20 @@ async def decide_immediately(
     *,
     note: str | None = None,
 ) -> ApprovalDetail:
-    """Set the status of an approval on a locked board; every transition is allowed.
+    """Decide an approval on a locked board, without time to undo the decision.
 
-    An approval that has the status already is not changed, and no event is recorded. Raises
-    NotFound, Invalid for the note, and Conflict if it would be the second pending approval of a
-    task.
+    Without a status, or with the status that the same user has decided before, nothing changes.
+    Raises NotFound, Forbidden, Invalid for the note, and Conflict if it is decided already.
     """
+    await boards.require_write_access(session, user, board.id)
     detail = await get_approval(session, board, approval_id)
-    approval = detail.approval
-    if status is None:
+    if status is None or (status is ApprovalStatus.PENDING and detail.is_undecided):
         return detail
-    if status is ApprovalStatus.PENDING:
-        return await _reopen(session, user, detail)
-    if approval.status is status:
-        return detail
-    if approval.decided_status is not status:
-        detail = _set_decision(detail, user, status, validate_text(note, "note"))
-    return await finalization.finalize_approval(session, detail)
+    decision = _Decision(user, status, validate_text(note, "note"), finalizes_at=None)
+    detail, effects = await _decide(session, detail, decision)
+    if effects is not None:
+        await finalization.publish_effects(session, [effects])
+    return detail
 
 
 async def decide_with_undo(
@@ -78,7 +75,7 @@ async def decide_with_undo(
 ) -> ApprovalDetail:
     """Decide an approval. The decision can be undone until `undo_seconds` have passed.
 
-    Raises NotFound, Forbidden, and Conflict if it is decided already.
+    Raises NotFound, Forbidden, Invalid for the note, and Conflict if it is decided already.
     """
     board = await _lock_board_of(session, user, approval_id)
     decision = _Decision(
@@ -145,17 +142,9 @@ async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) ->
         return detail
     finalizes_at = detail.approval.finalizes_at
     if finalizes_at is None or finalizes_at <= now():
-        raise Conflict("too_late_to_undo", "It is too late to take this back. Reopen it instead.")
+        message = "It is too late to undo this. The decision is final; make a new request instead."
+        raise Conflict("too_late_to_undo", message)
     return await _undo(session, user, detail)
-
-
-async def reopen_approval(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:
-    """Set a decided approval back to pending.
-
-    Raises NotFound, Forbidden, and Conflict if a task would have two pending approvals.
-    """
-    board = await _lock_board_of(session, user, approval_id)
-    return await _reopen(session, user, await get_approval(session, board, approval_id))
 
 
 @dataclass(frozen=True)
@@ -174,20 +163,34 @@ async def _decide(
     """Apply a decision. Return no effects if the same user has already decided the same."""
     if isinstance(approval, AppError):
         raise approval
-    user, status = decision.user, decision.status
-    if status is ApprovalStatus.PENDING:
-        raise Invalid("answer_required", "Approve or reject.", field="status")
     if not approval.is_undecided:
-        if (approval.approval.decided_by_user_id, approval.shown_status) == (user.id, status):
-            return approval, None
-        raise _already_decided(approval)
-    detail = _set_decision(approval, user, status, decision.note)
+        return await _repeat(session, approval, decision)
+    if decision.status is ApprovalStatus.PENDING:
+        raise Invalid("answer_required", "Approve or reject.", field="status")
+    detail = _set_decision(approval, decision)
     if decision.finalizes_at is None:
         return detail, await finalization.finalize_without_recording(session, detail)
     detail.approval.finalizes_at = decision.finalizes_at
-    data = {"answer": status, "note": decision.note}
-    event = approval_event(EventType.APPROVAL_DECIDED, user, detail, **data)
+    data = {"answer": decision.status, "note": decision.note}
+    event = approval_event(EventType.APPROVAL_DECIDED, decision.user, detail, **data)
     return detail, finalization.FinalizationEffects([event])
+
+
+async def _repeat(
+    session: AsyncSession, approval: ApprovalDetail, decision: _Decision
+) -> tuple[ApprovalDetail, finalization.FinalizationEffects | None]:
+    """Accept a decision that its user has made before; raise Conflict for any other one.
+
+    A repeated decision without undo time ends the undo time of the first one.
+    """
+    row = approval.approval
+    if (row.decided_by_user_id, approval.shown_status) != (decision.user.id, decision.status):
+        raise already_decided(approval)
+    if decision.note not in (None, row.decision_note):
+        raise already_decided(approval)
+    if decision.finalizes_at is None and approval.can_undo:
+        return approval, await finalization.finalize_without_recording(session, approval)
+    return approval, None
 
 
 def _finalization_time(undo_seconds: float) -> datetime | None:
@@ -202,30 +205,6 @@ async def _notify_workers(
         await session.execute(select(func.pg_notify(CHANNEL, finalization.DECISIONS_TOPIC)))
 
 
-def _already_decided(detail: ApprovalDetail) -> Conflict:
-    by = detail.decider_name or "Somebody"
-    return Conflict(
-        "already_decided",
-        f"{by} has {detail.shown_status.value} this already.",
-        by=by,
-        status=detail.shown_status.value,
-    )
-
-
-async def _reopen(session: AsyncSession, user: User, detail: ApprovalDetail) -> ApprovalDetail:
-    approval = detail.approval
-    if detail.is_undecided:
-        return detail
-    if detail.can_undo:
-        return await _undo(session, user, detail)
-    task_ids = [task.id for task in detail.tasks]
-    await ensure_no_pending_approval(session, detail.board, task_ids, excluding=approval.id)
-    previous = approval.status
-    pending = _clear_decision(detail)
-    await record_approval_event(session, EventType.APPROVAL_REOPENED, user, pending, left=previous)
-    return pending
-
-
 async def _undo(session: AsyncSession, user: User, detail: ApprovalDetail) -> ApprovalDetail:
     undone = detail.approval.decided_status
     pending = _clear_decision(detail)
@@ -233,16 +212,13 @@ async def _undo(session: AsyncSession, user: User, detail: ApprovalDetail) -> Ap
     return pending
 
 
-def _set_decision(
-    detail: ApprovalDetail, user: User, status: ApprovalStatus, note: str | None
-) -> ApprovalDetail:
+def _set_decision(detail: ApprovalDetail, decision: _Decision) -> ApprovalDetail:
     approval = detail.approval
-    approval.decided_status = status
-    approval.decided_by_user_id = user.id
+    approval.decided_status = decision.status
+    approval.decided_by_user_id = decision.user.id
     approval.decided_at = now()
-    approval.decision_note = note
-    approval.finalizes_at = None
-    return replace(detail, decider=user)
+    approval.decision_note = decision.note
+    return replace(detail, decider=decision.user)
 
 
 def _clear_decision(detail: ApprovalDetail) -> ApprovalDetail:
@@ -254,7 +230,11 @@ def _clear_decision(detail: ApprovalDetail) -> ApprovalDetail:
 
 
 async def _lock_board_of(session: AsyncSession, user: User, approval_id: UUID) -> Board:
-    return await boards.lock_board(session, user, await get_board_id(session, user, approval_id))
+    """Lock the board of an approval, and check the user's rights as they are after the wait."""
+    board_id = await get_board_id(session, user, approval_id)
+    board = await boards.lock_board(session, user, board_id)
+    await boards.require_write_access(session, user, board_id)
+    return board
 
 
 async def _lock_approvals(
@@ -262,7 +242,7 @@ async def _lock_approvals(
 ) -> dict[UUID, ApprovalDetail | AppError]:
     """Lock the boards of these approvals before any event is recorded, and load each approval."""
     board_ids = await find_board_ids(session, user, approval_ids)
-    locked = await boards.lock_boards(session, user, set(board_ids.values()))
+    locked = await _lock_boards(session, user, set(board_ids.values()))
     query = approvals_query().where(Approval.id.in_(board_ids), Approval.board_id.in_(locked))
     found = await fetch_details(session, query.execution_options(populate_existing=True))
     details = {detail.approval.id: detail for detail in found}
@@ -272,3 +252,19 @@ async def _lock_approvals(
         return board if isinstance(board, AppError) else details.get(id) or approval_not_found()
 
     return {id: result(id) for id in approval_ids}
+
+
+async def _lock_boards(
+    session: AsyncSession, user: User, board_ids: Collection[UUID]
+) -> dict[UUID, Board | AppError]:
+    """Lock boards, and check the user's rights as they are after the wait."""
+    locked = await boards.lock_boards(session, user, board_ids)
+    writable_ids = set(await boards.list_writable_board_ids(session, user))
+    for board_id, board in locked.items():
+        if isinstance(board, AppError) or board_id in writable_ids:
+            continue
+        try:
+            await boards.require_write_access(session, user, board_id)
+        except AppError as error:
+            locked[board_id] = error
+    return locked

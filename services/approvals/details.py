@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -10,7 +11,8 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from core.errors import NotFound
+from core.clock import format_naive_utc
+from core.errors import Conflict, NotFound
 from models import Agent, Approval, ApprovalStatus, ApprovalTask, Board, Task, User
 from services import boards
 from services.approvals.rules import find_reason, format_question
@@ -69,6 +71,11 @@ class ApprovalDetail:
     def decider_name(self) -> str | None:
         """The name of the user who decided."""
         return self.decider.display_name if self.decider else None
+
+    @property
+    def decided_at(self) -> datetime | None:
+        """The time of the decision, also of one that can still be undone."""
+        return self.approval.decided_at or self.approval.resolved_at
 
     @property
     def shown_status(self) -> ApprovalStatus:
@@ -137,6 +144,18 @@ async def find_board_ids(
 def approval_not_found() -> NotFound:
     """Build the error for an approval that does not exist or that the actor may not see."""
     return NotFound("approval_not_found", "There is no such question.")
+
+
+def already_decided(detail: ApprovalDetail) -> Conflict:
+    """Build the error for an approval that has a decision, with who decided, what and when."""
+    by = detail.decider_name or "Somebody"
+    return Conflict(
+        "already_decided",
+        f"{by} has {detail.shown_status.value} this already.",
+        by=by,
+        status=detail.shown_status.value,
+        decided_at=format_naive_utc(detail.decided_at) if detail.decided_at else None,
+    )
 
 
 async def fetch_details(session: AsyncSession, query: ApprovalSelect) -> list[ApprovalDetail]:

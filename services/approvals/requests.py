@@ -23,7 +23,13 @@ from models import (
 )
 from services import boards, tasks
 from services.approvals import rules
-from services.approvals.details import ApprovalDetail, LinkedTask, get_approval, get_board_id
+from services.approvals.details import (
+    ApprovalDetail,
+    LinkedTask,
+    already_decided,
+    get_approval,
+    get_board_id,
+)
 from services.approvals.events import record_approval_event
 from services.approvals.rules import validate_text
 
@@ -70,10 +76,8 @@ async def ensure_no_pending_approval(
     session: AsyncSession,
     board: Board,
     task_ids: Collection[UUID],
-    *,
-    excluding: UUID | None = None,
 ) -> None:
-    """Raise Conflict if one of these tasks has another pending approval. Needs a locked board."""
+    """Raise Conflict if one of these tasks has a pending approval. Needs a locked board."""
     pending = (
         select(ApprovalTask.task_id, Approval.id)
         .join(Approval, Approval.id == ApprovalTask.approval_id)
@@ -85,9 +89,7 @@ async def ensure_no_pending_approval(
     )
     found = (await session.execute(pending)).all() if task_ids else []
     conflicts = [
-        {"task_id": str(task_id), "approval_id": str(approval_id)}
-        for task_id, approval_id in found
-        if approval_id != excluding
+        {"task_id": str(task_id), "approval_id": str(approval_id)} for task_id, approval_id in found
     ]
     if conflicts:
         raise Conflict(
@@ -127,9 +129,7 @@ async def request_clarification(
     board = await boards.lock_board(session, user, await get_board_id(session, user, approval_id))
     detail = await get_approval(session, board, approval_id)
     if not detail.is_undecided:
-        raise Conflict(
-            "already_decided", "This is answered already.", status=detail.shown_status.value
-        )
+        raise already_decided(detail)
     if not detail.tasks:
         raise Invalid("no_linked_task", "There is no task to post a question on.", field="question")
     detail.approval.clarification_requested_at = now()

@@ -11,6 +11,7 @@ from services.boards.access import (
     lock_board_of_agent,
     lock_boards,
     readable_board_ids_query,
+    require_write_access,
     visible_boards_query,
     writable_board_ids_query,
 )

@@ -109,6 +109,15 @@ async def lock_boards(
     return {row[0].id: _writable_or_error(row) for row in await session.execute(query)}
 
 
+async def require_write_access(session: AsyncSession, user: User, board_id: UUID) -> None:
+    """Read the rights of a user on a board again, for a decision on a locked board.
+
+    A statement that has waited for a lock still sees the rights from before it waited. Raises
+    NotFound or Forbidden.
+    """
+    _require_write(await get_board_permissions(session, user, board_id))
+
+
 async def lock_board_as_admin(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
     """Lock a board for an action of admins only. Raises the errors of `lock_board`."""
     return _require_admin(await _lock(session, actor, board_id))

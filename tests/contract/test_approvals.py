@@ -64,10 +64,7 @@ async def test_second_pending_approval_of_a_task_conflicts(
     assert again.json()["detail"]["conflicts"] == [{"task_id": two, "approval_id": first["id"]}]
 
     await alice.patch(f"{path}/{first['id']}", json={"status": "rejected"})
-    await worker.post(path, json={**REQUEST, "task_id": two})
-    reopened = await alice.patch(f"{path}/{first['id']}", json={"status": "pending"})
-    assert reopened.status_code == 409
-    assert reopened.json()["detail"]["conflicts"][0]["task_id"] == two
+    assert (await worker.post(path, json={**REQUEST, "task_id": two})).status_code == 200
 
 
 @pytest.mark.parametrize("status", ["approved", "rejected"])
@@ -91,20 +88,32 @@ async def test_agents_cannot_decide(
 async def test_decision_is_recorded_once_with_its_decider(
     worker: Client, bob: Client, rita: Client, alice: Client, world: World, path: str
 ) -> None:
-    """Point 28. The decision is recorded as an event; C10 and C11, fixed."""
+    """Point 28. The decision is recorded as an event, and is final; C10 and C11, fixed."""
     approval = (await worker.post(path, json=REQUEST)).json()
     at = f"{path}/{approval['id']}"
     assert (await rita.patch(at, json={"status": "approved"})).status_code == 403
     decided = (await bob.patch(at, json={"status": "approved"})).json()
     assert (decided["status"], decided["decided_by_name"]) == ("approved", "Bob")
     assert decided["resolved_at"]
-    assert (await alice.patch(at, json={"status": "approved"})).json() == decided
+    assert decided["decided_at"]
+    assert (await bob.patch(at, json={"status": "approved"})).json() == decided
     assert (await alice.patch(at, json={})).json() == decided
     entries = (await alice.get("/activity")).json()["items"]
     assert [one["event_type"] for one in entries] == ["approval.approved", "approval.requested"]
 
-    reopened = (await alice.patch(at, json={"status": "pending"})).json()
-    assert (reopened["resolved_at"], reopened["decided_by_name"]) == (None, None)
+    for client, body in [
+        (alice, {"status": "approved"}),
+        (alice, {"status": "rejected"}),
+        (alice, {"status": "pending"}),
+        (bob, {"status": "approved", "note": "Another one."}),
+    ]:
+        refused = await client.patch(at, json=body)
+        assert (refused.status_code, refused.json()["code"]) == (409, "already_decided")
+        detail = refused.json()["detail"]
+        assert detail.keys() == {"message", "by", "status", "decided_at"}
+        assert (detail["by"], detail["status"]) == ("Bob", "approved")
+        assert detail["decided_at"] == decided["decided_at"]
+    assert (await alice.get(path)).json()["items"] == [decided]
     assert (await alice.patch(at, json={"status": None})).status_code == 422
 
 
@@ -181,8 +190,6 @@ async def test_decision_note_is_posted_on_the_task(
     comments = (await worker.get(f"/boards/{world.board.id}/tasks/{task}/comments")).json()
     [comment] = comments["items"]
     assert (comment["message"], comment["author_name"]) == ("Not on a Friday.", "Alice")
-    reopened = (await alice.patch(f"{path}/{approval['id']}", json={"status": "pending"})).json()
-    assert (reopened["status"], reopened["decision_note"]) == ("pending", None)
 
 
 ALL_APPROVALS = "/approvals"
@@ -235,6 +242,7 @@ async def test_bulk_decision_reports_each_result(
     again = (await alice.post(f"{ALL_APPROVALS}/decisions", json=rejection)).json()
     decided = ["already_decided", "already_decided", None]
     assert [one["code"] for one in again["results"]] == decided
+    assert (again["results"][0]["details"]["by"], again["results"][2]["details"]) == ("Bob", None)
     foreign = (await charlie.post(f"{ALL_APPROVALS}/decisions", json=rejection)).json()
     assert {one["code"] for one in foreign["results"]} == {"approval_not_found"}
 

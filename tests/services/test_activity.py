@@ -120,7 +120,6 @@ async def test_undoable_decision_is_in_no_feed(session, world) -> None:
     for filters in (ActivityFilters(), ActivityFilters(kinds=["approval"])):
         page = await activity.list_member_activity(session, world.alice_member, ALL, filters)
         assert (page.items, page.total) == ([], 0)
-    await approvals.reopen_approval(session, world.alice, approval.id)
     await approvals.decide_with_undo(
         session, world.alice, approval.id, status=ApprovalStatus.APPROVED, undo_seconds=0
     )

@@ -1,14 +1,15 @@
 """Approvals are decided immediately (API) or with time to undo the decision (pages)."""
 
+import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import event, select, text, update
 
-from core.clock import now
+from core.clock import format_naive_utc, now
 from core.errors import Conflict, Forbidden, Invalid, NotFound
-from models import Approval, Comment, EventType
+from models import Approval, BoardAccess, Comment, EventType, Message
 from services import approvals, boards
 from tests.support.approval_helpers import (
     APPROVED,
@@ -19,6 +20,7 @@ from tests.support.approval_helpers import (
     list_event_types,
     list_recorded_events,
 )
+from tests.support.lock_waiter import wait_for_lock_waiter
 
 
 async def end_undo_time(session, approval) -> None:
@@ -30,69 +32,66 @@ async def end_undo_time(session, approval) -> None:
 
 
 class TestImmediateDecisions:
-    async def decide(self, session, world, approval, status, user=None):
+    async def decide(self, session, world, approval, status, user=None, **fields):
         user = user or world.alice
         board = await boards.lock_board(session, user, world.board.id)
-        return await approvals.decide_immediately(session, user, board, approval.id, status)
+        return await approvals.decide_immediately(
+            session, user, board, approval.id, status, **fields
+        )
 
-    async def test_every_status_change_is_allowed_and_recorded_once(self, session, world) -> None:
+    async def refuse(self, session, world, approval, status, user=None, **fields) -> Conflict:
+        with pytest.raises(Conflict) as raised:
+            await self.decide(session, world, approval, status, user, **fields)
+        return raised.value
+
+    async def test_a_decision_is_final_for_everybody(self, session, world) -> None:
+        """The original allowed approved, rejected and pending after each other."""
         approval = await add_approval(session, world, world.make_task())
-        for status in (APPROVED, APPROVED, REJECTED, PENDING, PENDING, REJECTED):
-            detail = await self.decide(session, world, approval, status)
-            assert detail.approval.status is status
-            assert (detail.approval.resolved_at is None) == (status is PENDING)
-        assert await list_event_types(session) == [
-            EventType.APPROVAL_APPROVED,
-            EventType.APPROVAL_REJECTED,
-            EventType.APPROVAL_REOPENED,
-            EventType.APPROVAL_REJECTED,
-        ]
+        await self.decide(session, world, approval, APPROVED, world.bob, note="Fine.")
+        for user in (world.alice, world.bob):
+            for status in (REJECTED, PENDING):
+                assert approval.decided_at
+                error = await self.refuse(session, world, approval, status, user)
+                assert error.code == "already_decided"
+                assert error.details == {
+                    "by": "Bob",
+                    "status": "approved",
+                    "decided_at": format_naive_utc(approval.decided_at),
+                }
+        await self.refuse(session, world, approval, APPROVED, world.alice)
+        assert (approval.status, approval.decision_note) == (APPROVED, "Fine.")
+        assert (await list_event_types(session))[1:] == [EventType.APPROVAL_APPROVED]
 
-    async def test_repeated_decision_changes_nothing(self, session, world) -> None:
+    async def test_repeated_decision_of_the_same_user_changes_nothing(self, session, world) -> None:
         approval = await add_approval(session, world, world.make_task())
-        await self.decide(session, world, approval, APPROVED, world.bob)
-        resolved_at = approval.resolved_at
-        detail = await self.decide(session, world, approval, APPROVED)
-        assert (approval.resolved_at, detail.decider_name) == (resolved_at, "Bob")
+        await self.decide(session, world, approval, APPROVED, note="Fine.")
+        before = (approval.resolved_at, approval.decided_at, approval.decision_note)
+        events = await list_event_types(session)
+        for fields in ({}, {"note": " Fine. "}, {"note": None}, {"note": " "}):
+            detail = await self.decide(session, world, approval, APPROVED, **fields)
+            assert (approval.resolved_at, approval.decided_at, approval.decision_note) == before
+            assert detail.decider_name == "Alice"
+        error = await self.refuse(session, world, approval, APPROVED, note="Another reason.")
+        assert error.code == "already_decided"
+        assert approval.decision_note == "Fine."
+        assert await list_event_types(session) == events
 
-    async def test_missing_status_changes_nothing(self, session, world) -> None:
+    async def test_missing_status_and_pending_change_nothing(self, session, world) -> None:
         approval = await add_approval(session, world)
-        detail = await self.decide(session, world, approval, None)
-        assert detail.approval.status is PENDING
+        for status in (None, PENDING):
+            detail = await self.decide(session, world, approval, status)
+            assert detail.approval.status is PENDING
         assert await list_recorded_events(session) == []
 
-    async def test_reopening_clears_the_decider(self, session, world) -> None:
+    async def test_immediate_decision_respects_an_undoable_one(self, session, world) -> None:
         approval = await add_approval(session, world)
-        await self.decide(session, world, approval, REJECTED)
-        await self.decide(session, world, approval, PENDING)
-        assert approval.decided_status is approval.decided_by_user_id is approval.decided_at is None
-
-    async def test_reopening_requires_no_other_pending_approval_of_the_task(self, session, world):
-        task = world.make_task()
-        decided = await add_approval(session, world, task, status=APPROVED)
-        pending = await add_approval(session, world, task)
-        with pytest.raises(Conflict) as raised:
-            await self.decide(session, world, decided, PENDING)
-        assert raised.value.details["conflicts"] == [
-            {"task_id": str(task.id), "approval_id": str(pending.id)}
-        ]
-        assert decided.status is APPROVED
-
-    async def test_immediate_decision_finalizes_or_replaces_an_undoable_one(
-        self, session, world
-    ) -> None:
-        same = await add_approval(session, world)
-        await decide_approval(session, world.bob, same)
-        await self.decide(session, world, same, APPROVED)
-        assert (same.status, same.decided_by_user_id, same.finalizes_at) == (
-            APPROVED,
-            world.bob.id,
-            None,
-        )
-        other = await add_approval(session, world)
-        await decide_approval(session, world.bob, other)
-        await self.decide(session, world, other, REJECTED)
-        assert (other.status, other.decided_by_user_id) == (REJECTED, world.alice.id)
+        await decide_approval(session, world.bob, approval)
+        for user, status in [(world.alice, APPROVED), (world.alice, REJECTED)]:
+            error = await self.refuse(session, world, approval, status, user)
+            assert error.details["by"] == "Bob"
+        await self.refuse(session, world, approval, PENDING, world.bob)
+        await self.decide(session, world, approval, APPROVED, world.bob)
+        assert (approval.status, approval.finalizes_at) == (APPROVED, None)
 
     async def test_approval_of_another_board_is_not_found(self, session, world) -> None:
         approval = await add_approval(session, world)
@@ -215,7 +214,10 @@ class TestUndoableDecisions:
             with pytest.raises(Conflict) as raised:
                 await decide_approval(session, world.alice, approval, status)
             assert raised.value.code == "already_decided"
-            assert raised.value.details == {"by": "Bob", "status": "approved"}
+            assert (raised.value.details["by"], raised.value.details["status"]) == (
+                "Bob",
+                "approved",
+            )
         with pytest.raises(Conflict):
             await decide_approval(session, world.bob, approval, REJECTED)
         assert await list_event_types(session) == before
@@ -228,7 +230,7 @@ class TestUndoableDecisions:
         assert (detail.shown_status, approval.finalizes_at) == (APPROVED, finalizes_at)
         assert await list_event_types(session) == [EventType.APPROVAL_DECIDED]
 
-    async def test_undo_after_deadline_fails_but_reopening_works(self, session, world) -> None:
+    async def test_a_final_decision_cannot_be_undone(self, session, world) -> None:
         approval = await add_approval(session, world)
         await decide_approval(session, world.bob, approval)
         await end_undo_time(session, approval)
@@ -238,13 +240,7 @@ class TestUndoableDecisions:
         await approvals.finalize_due_approvals(session)
         with pytest.raises(Conflict):
             await approvals.undo_decision(session, world.bob, approval.id)
-
-        detail = await approvals.reopen_approval(session, world.alice, approval.id)
-
-        assert detail.is_undecided
-        assert (approval.status, approval.resolved_at) == (PENDING, None)
-        assert (await list_event_types(session))[-1] is EventType.APPROVAL_REOPENED
-        await decide_approval(session, world.alice, approval, REJECTED)
+        assert approval.status is APPROVED
 
     async def test_invalid_note_is_rejected_with_its_field(self, session, world):
         approval = await add_approval(session, world)
@@ -288,7 +284,6 @@ class TestUndoableDecisions:
             for action in (
                 decide_approval(session, actor, approval),
                 approvals.undo_decision(session, actor, approval.id),
-                approvals.reopen_approval(session, actor, approval.id),
                 approvals.request_clarification(session, actor, approval.id, question="Why?"),
             ):
                 with pytest.raises(error):
@@ -303,3 +298,46 @@ async def catch_not_found(action) -> NotFound:
     with pytest.raises(NotFound) as raised:
         await action
     return raised.value
+
+
+async def decide_many(session, user, approval) -> None:
+    """Decide an approval as one of several, and raise its error."""
+    [result] = await approvals.decide_many_with_undo(
+        session, user, [approval.id], status=APPROVED, undo_seconds=8
+    )
+    if result.error:
+        raise result.error
+
+
+async def test_rights_that_end_while_a_decision_waits_are_respected(
+    isolated_transaction, isolated_world
+) -> None:
+    """The rights at the moment of the decision count, not those when the request began."""
+    world = isolated_world
+    rows = world.make_approval()
+    async with isolated_transaction() as session:
+        session.add_all([await session.merge(row) for row in rows])
+
+    async def decide(action):
+        async with isolated_transaction() as session:
+            return await action(session)
+
+    approval = rows[0]
+    undo = approvals.undo_decision
+    for action in (
+        lambda session: decide_approval(session, world.bob, approval),
+        lambda session: undo(session, world.bob, approval.id),
+        lambda session: decide_many(session, world.bob, approval),
+    ):
+        async with isolated_transaction() as session:
+            await boards.lock_board(session, world.alice, world.board.id)
+            waiting = asyncio.create_task(decide(action))
+            await wait_for_lock_waiter(isolated_transaction)
+            access = await session.get_one(BoardAccess, world.bob_access.id)
+            access.can_write = False
+        with pytest.raises(Forbidden, match="not change it"):
+            await waiting
+        async with isolated_transaction() as session:
+            stored = await session.get_one(Approval, approval.id)
+            assert stored.decided_status is None
+            (await session.get_one(BoardAccess, world.bob_access.id)).can_write = True

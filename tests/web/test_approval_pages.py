@@ -173,15 +173,14 @@ async def test_a_decided_approval_says_asked_instead_of_asks(alice, ask, world) 
     assert "<b>Worker</b> asks" in (await alice.get(f"/approvals/{waiting.id}")).text
 
 
-async def test_a_decided_approval_can_be_reopened(alice, ask, transaction, world) -> None:
+async def test_a_final_decision_can_be_neither_undone_nor_reopened(alice, ask, world) -> None:
     first = await ask("First", status=ApprovalStatus.APPROVED, decided_by_user_id=world.bob.id)
     page = (await alice.get(f"/approvals/{first.id}")).text
     assert "<b>Bob approved</b>" in page
-
-    again = await alice.post(f"/approvals/{first.id}/reopenings", headers=HTMX)
-
-    assert "Reopened" in again.text
-    assert (await stored(transaction, first)).status is ApprovalStatus.PENDING
+    assert "/undoings" not in page
+    assert "Reopen" not in page
+    reopened = await alice.post(f"/approvals/{first.id}/reopenings", headers=HTMX)
+    assert reopened.status_code == 404
 
 
 async def test_a_clarification_keeps_the_approval_undecided(alice, ask, transaction, world) -> None:
@@ -360,7 +359,6 @@ async def test_readers_see_approvals_without_decision_forms(rita, ask, transacti
     for way, sent in [
         ("answers", {"status": "approved"}),
         ("undoings", {}),
-        ("reopenings", {}),
         ("questions", {"question": "x"}),
     ]:
         response = await rita.post(f"/approvals/{first.id}/{way}", data=sent)
@@ -377,7 +375,6 @@ async def test_approvals_of_other_organizations_are_not_found(charlie, ask, tran
     for way, sent in [
         ("answers", {"status": "approved"}),
         ("undoings", {}),
-        ("reopenings", {}),
         ("questions", {"question": "x"}),
     ]:
         response = await charlie.post(f"/approvals/{first.id}/{way}", data=sent)

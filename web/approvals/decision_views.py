@@ -71,18 +71,6 @@ async def undo_decision(request: Request) -> Response:
     return await _render_approval(request, approval_id, form, _error_toast(form))
 
 
-async def reopen_approval(request: Request) -> Response:
-    """Reopen a decided approval."""
-    form, approval_id = await forms.read_form(request), forms.path_id(request, "approval_id")
-    with form.catch_errors():
-        async with open_transaction(request) as session:
-            await approvals.reopen_approval(session, request.user, approval_id)
-        return await _render_approval(
-            request, approval_id, form, {"text": "Reopened. It waits again."}
-        )
-    return await _render_approval(request, approval_id, form)
-
-
 async def request_clarification(request: Request) -> Response:
     """Ask the requester a question. The approval stays undecided."""
     form, approval_id = await forms.read_form(request), forms.path_id(request, "approval_id")
