@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import AppError
-from models import Approval, ApprovalStatus, Board, EventType
+from models import Agent, Approval, ApprovalStatus, Board, EventType
 from services import messages, tasks
 from services.approvals.details import ApprovalDetail, approvals_query, fetch_details
 from services.approvals.events import (
@@ -104,7 +104,11 @@ async def publish_effects(session: AsyncSession, effects: Sequence[FinalizationE
 
 
 async def _post_note(session: AsyncSession, detail: ApprovalDetail) -> FinalizationEffects:
-    """Post the note of a decision as a comment on the first task, so that the agent can read it."""
+    """Post the note of a decision as a comment on the first task.
+
+    The agents that receive the decision get no message about the comment: the message about the
+    decision contains the note.
+    """
     note, decider = detail.approval.decision_note, detail.decider
     if not (note and decider and detail.tasks):
         return FinalizationEffects()
@@ -115,7 +119,14 @@ async def _post_note(session: AsyncSession, detail: ApprovalDetail) -> Finalizat
     except AppError as error:
         log.warning("a note with a decision was not posted: %s", error.message)
         return FinalizationEffects()
-    return FinalizationEffects(comment.new_events, comment.outgoing)
+    informed = {detail.approval.agent_id, await _find_lead_id(session, detail.board)}
+    outgoing = [message for message in comment.outgoing if message.to not in informed]
+    return FinalizationEffects(comment.new_events, outgoing)
+
+
+async def _find_lead_id(session: AsyncSession, board: Board) -> UUID | None:
+    query = select(Agent.id).where(Agent.board_id == board.id, Agent.is_board_lead)
+    return await session.scalar(query.limit(1))
 
 
 async def _lock_boards_with_due(

@@ -300,6 +300,43 @@ async def catch_not_found(action) -> NotFound:
     return raised.value
 
 
+class TestNotes:
+    """A decision with a note is one message, although the note is also a comment."""
+
+    async def test_the_requester_gets_one_message_with_decision_and_note(
+        self, session, world
+    ) -> None:
+        task = world.make_task(assigned_agent_id=world.worker.id)
+        approval = await add_approval(session, world, task)
+        await decide_approval(session, world.bob, approval, REJECTED, note="No!", undo_seconds=0)
+        [message] = await session.scalars(
+            select(Message).where(Message.agent_id == world.worker.id)
+        )
+        assert message.kind == "APPROVAL RESOLVED"
+        assert "Decision: rejected" in message.content
+        assert "No!" in message.content
+        [comment] = await session.scalars(select(Comment))
+        assert comment.message == "No!"
+
+    async def test_other_recipients_of_the_note_are_notified(self, session, world) -> None:
+        task = world.make_task(assigned_agent_id=world.other_worker.id)
+        approval = await add_approval(session, world, task)
+        await decide_approval(session, world.bob, approval, REJECTED, note="No!", undo_seconds=0)
+        kinds = await session.execute(select(Message.agent_id, Message.kind))
+        assert {tuple(row) for row in kinds} == {
+            (world.other_worker.id, "NEW TASK COMMENT"),
+            (world.worker.id, "APPROVAL RESOLVED"),
+            (world.lead.id, "APPROVAL RESOLVED"),
+        }
+
+    async def test_a_lead_that_has_the_task_gets_one_message(self, session, world) -> None:
+        task = world.make_task(assigned_agent_id=world.lead.id)
+        approval = await add_approval(session, world, task)
+        await decide_approval(session, world.bob, approval, note="@lead go.", undo_seconds=0)
+        kinds = await session.scalars(select(Message.kind).where(Message.agent_id == world.lead.id))
+        assert kinds.all() == ["APPROVAL RESOLVED"]
+
+
 async def decide_many(session, user, approval) -> None:
     """Decide an approval as one of several, and raise its error."""
     [result] = await approvals.decide_many_with_undo(
