@@ -52,6 +52,8 @@ class Approval(Base):
         ForeignKey("users.id", ondelete="SET NULL")
     )
     action_type: Mapped[str]
+    action_hash: Mapped[str | None]  # of what was requested, and once approved of what was reviewed
+    completes_tasks: Mapped[bool | None]  # None: as for its action type
     payload: Mapped[dict[str, Any] | None]
     confidence: Mapped[float]
     rubric_scores: Mapped[dict[str, Any] | None]
@@ -64,12 +66,18 @@ class Approval(Base):
     decision_note: Mapped[str | None]
     finalizes_at: Mapped[datetime | None] = mapped_column("settles_at", index=True)
     clarification_requested_at: Mapped[datetime | None] = mapped_column("asked_back_at")
+    request_count: Mapped[int] = mapped_column(default=1, server_default="1")  # of equal requests
+    expires_at: Mapped[datetime | None]  # it cannot be approved and allows nothing after this time
     created_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
 
 
 class ApprovalTask(Base):
-    """A link between an approval and one of its tasks."""
+    """A link between an approval and one of its tasks, with the content that was reviewed.
+
+    The content is that of the request, and from the approval on what was approved. `used_at` is
+    when the task was moved to done with this approval, which is possible once.
+    """
 
     __tablename__ = "approval_task_links"
     __table_args__ = (UniqueConstraint("approval_id", "task_id"),)
@@ -81,4 +89,7 @@ class ApprovalTask(Base):
     task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
     task: Mapped[Task] = relationship(lazy="raise")
     position: Mapped[int] = mapped_column(default=0)
+    content: Mapped[dict[str, Any] | None]
+    content_hash: Mapped[str | None]
+    used_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core.canonical_json import hash_json
 from models.base import Base
 
 
@@ -34,14 +35,15 @@ class RequestState(StrEnum):
 class GatewayRequest(Base):
     """A request of an agent on a gateway to the users.
 
-    `exact` is the content, a command or questions as JSON, with our tokens masked; `sha256` is the
-    hash of the unmasked content. A trigger in the database prevents changes of both, and of the
-    answer, its author and its time.
+    `exact` is the content, a command or questions as JSON, with our tokens masked. `sha256` is the
+    hash of the unmasked content: of the questions, or of everything that will run (`run_content`).
+    A trigger in the database prevents changes of both, and of the answer, its author and its time.
+    The same id with another content is another request.
     """
 
     __tablename__ = "gateway_requests"
     __table_args__ = (
-        UniqueConstraint("gateway_id", "request_id"),
+        UniqueConstraint("gateway_id", "request_id", "sha256"),
         Index(None, "organization_id", "created_at"),
         Index(None, "board_id", "state"),
         Index(None, "state", "expires_at"),
@@ -94,7 +96,17 @@ class GatewayRequest(Base):
     @property
     def is_masked(self) -> bool:
         """Whether the content had a token of ours, which is masked."""
-        return hashlib.sha256(self.exact.encode()).hexdigest() != self.sha256
+        hashes = [hashlib.sha256(self.exact.encode()).hexdigest()]
+        if self.kind is RequestKind.EXEC:
+            hashes.append(hash_json(self.run_content))
+        return self.sha256 not in hashes
+
+    @property
+    def run_content(self) -> dict[str, Any]:
+        """Everything that will run, if the request is for a command, with our tokens masked."""
+        context = {key: value for key, value in (self.context or {}).items() if key != "warning"}
+        content = {"command": self.exact, "cwd": self.cwd, **context}
+        return {key: value for key, value in content.items() if value is not None}
 
     @property
     def command(self) -> str | None:

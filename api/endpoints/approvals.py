@@ -1,10 +1,11 @@
 """Approvals (contract, people-and-boards 3.11)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
 
+from api.endpoints.approval_models import ApprovalRead
 from api.framework.fields import (
     MAX_IDS,
     NOT_SENT,
@@ -15,7 +16,6 @@ from api.framework.fields import (
     RequestModel,
     ResponseModel,
     Text,
-    Timestamp,
 )
 from api.framework.operation import RequestContext, error_responses
 from core.paging import Page
@@ -26,64 +26,15 @@ from services import approvals
 Score = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Ids = Annotated[list[UUID], Field(max_length=MAX_IDS)]
 Note = Annotated[str, Field(max_length=approvals.MAX_TEXT_LENGTH)]
-NOTE_DESCRIPTION = "The reason. It is also posted as a comment on the first task of the approval."
-
-
-class ApprovalRead(ResponseModel):
-    """A request for approval, and its decision."""
-
-    action_type: str
-    task_id: UUID | None
-    task_ids: list[UUID]
-    payload: JsonObject | None
-    confidence: float
-    rubric_scores: dict[str, Any] | None
-    status: ApprovalStatus
-    id: UUID
-    board_id: UUID
-    task_titles: list[str]
-    agent_id: UUID | None
-    created_at: Timestamp
-    resolved_at: Timestamp | None
-    decided_at: Timestamp | None
-    requested_by_user_id: UUID | None
-    decided_by_user_id: UUID | None
-    decided_by_name: str | None
-    decision_note: str | None
-
-    @classmethod
-    def of(cls, detail: approvals.ApprovalDetail) -> "ApprovalRead":
-        """Build the model from an approval.
-
-        A decision that can still be undone is not shown: the approval is pending for API clients.
-        """
-        row = detail.approval
-        is_decided = row.status is not ApprovalStatus.PENDING
-        return cls(
-            **{name: getattr(row, name) for name in ROW_FIELDS},
-            task_id=next(iter(detail.task_ids), None),
-            task_ids=detail.task_ids,
-            task_titles=detail.task_titles,
-            decided_at=detail.decided_at if is_decided else None,
-            decided_by_user_id=row.decided_by_user_id if is_decided else None,
-            decided_by_name=detail.decider_name if is_decided else None,
-            decision_note=row.decision_note if is_decided else None,
-        )
-
-
-ROW_FIELDS = (
-    "action_type",
-    "payload",
-    "confidence",
-    "rubric_scores",
-    "status",
-    "id",
-    "board_id",
-    "agent_id",
-    "created_at",
-    "resolved_at",
-    "requested_by_user_id",
+ActionHash = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
+HASH_DESCRIPTION = (
+    "`action.hash` as you have seen it. If the content of a task is different now, nothing is "
+    "approved: 409 `approval_content_changed`. The default is the hash of the request."
 )
+COMPLETES_DESCRIPTION = (
+    "Whether the tasks may be moved to done with this approval. By default its kind says so."
+)
+NOTE_DESCRIPTION = "The reason. It is also posted as a comment on the first task of the approval."
 
 
 class ApprovalCreate(RequestModel):
@@ -125,6 +76,8 @@ class ApprovalUpdate(PatchModel):
 
     status: ApprovalStatus = NOT_SENT
     note: Note | None = Field(default=None, description=f"{NOTE_DESCRIPTION} Only with a decision.")
+    action_hash: ActionHash | None = Field(default=None, description=HASH_DESCRIPTION)
+    completes_tasks: bool | None = Field(default=None, description=COMPLETES_DESCRIPTION)
 
 
 class ApprovalFilter(PageQuery):
@@ -153,6 +106,10 @@ class Decisions(RequestModel):
     ids: Annotated[list[UUID], Field(min_length=1, max_length=approvals.MAX_DECISIONS)]
     status: Literal["approved", "rejected"]
     note: Note | None = Field(default=None, description=NOTE_DESCRIPTION)
+    action_hashes: dict[UUID, ActionHash] = Field(
+        default={}, description=f"By approval id: {HASH_DESCRIPTION}"
+    )
+    completes_tasks: bool | None = Field(default=None, description=COMPLETES_DESCRIPTION)
 
 
 class DecisionRead(ResponseModel):
@@ -210,6 +167,8 @@ async def decide_approvals(context: RequestContext, body: Decisions) -> Decision
         body.ids,
         status=ApprovalStatus(body.status),
         note=body.note,
+        action_hashes=body.action_hashes,
+        completes_tasks=body.completes_tasks,
         undo_seconds=0,
     )
     results = [DecisionRead.of(outcome) for outcome in outcomes]
@@ -233,7 +192,12 @@ async def create_approval(
 ) -> ApprovalRead:
     """Request an approval. It is pending until a person of the board decides.
 
-    A task has at most one pending approval; another request is rejected with 409.
+    A task has at most one pending approval; another request is rejected with 409. The same request
+    of the same agent again is counted, and the pending approval is returned. An agent that has too
+    many pending approvals, or requests too many in an hour, gets 429 `approval_requests_held`.
+
+    Only an approval of the kind `task.complete`, or of a synonym, allows its tasks to be moved to
+    done, once, and as long as their title, description and custom fields are as approved.
     """
     return ApprovalRead.of(
         await approvals.request_approval(context.session, context.actor, board, body.draft())
@@ -248,9 +212,19 @@ async def update_approval(
 
     The same decision of the same user again changes nothing. Any other later decision is rejected
     with 409 `already_decided`, with `by`, `status` and `decided_at`.
+
+    An approval is of the content that was requested, or of that with the `action_hash` that you
+    send. If the content of a task differs, nothing is approved: 409 `approval_content_changed`
+    has the differences, the current hash, and the request that approves what is there now.
     """
-    status, note = body.changes().get("status"), body.note
     decided = await approvals.decide_immediately(
-        context.session, context.user, board, approval_id, status, note=note
+        context.session,
+        context.user,
+        board,
+        approval_id,
+        body.changes().get("status"),
+        note=body.note,
+        action_hash=body.action_hash,
+        completes_tasks=body.completes_tasks,
     )
     return ApprovalRead.of(decided)

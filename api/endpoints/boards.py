@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.endpoints.agent_models import AgentRead
-from api.endpoints.approvals import ApprovalRead
+from api.endpoints.approval_models import ApprovalRead
 from api.endpoints.memory import BoardMemoryRead, build_memory_read
 from api.endpoints.tasks import TaskRead, build_task_fields
 from api.framework.fields import (

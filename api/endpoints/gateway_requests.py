@@ -50,13 +50,15 @@ class GatewayRequestRead(ResponseModel):
     )
     cwd: str | None
     context: JsonObject | None = Field(
-        description="More data of the gateway about a command: `host`, `path`, `warning`."
+        description="More data of the gateway about a command: `host`, `node`, `path`, `argv`, "
+        "`environment` (hashes of the values by name), `plan` (a hash), `warning`."
     )
     questions: list[JsonObject] = Field(
         description="The questions of the gateway; our tokens are masked."
     )
     sha256: str = Field(
-        description="Hash of the command, or of the questions as compact JSON, before masking."
+        description="Hash before masking: of the questions as compact JSON, or of everything that "
+        "will run as canonical JSON (docs/approvals.md)."
     )
     is_masked: bool = Field(description="Whether one of our tokens is masked.")
     allowed_decisions: list[str] = Field(

@@ -44,7 +44,7 @@ DETAIL_KEYS = {
 """Details that make `detail` an object; without any of them it is a sentence (contract, 1.3)."""
 
 
-CODES_WITH_DETAILS = {"already_decided"}
+CODES_WITH_DETAILS = {"already_decided", "approval_content_changed", "approval_required"}
 """Codes of errors whose `detail` is an object with all details, beside the message."""
 
 

@@ -166,8 +166,12 @@ HINTS: Mapping[str, OperationHint] = {
     ),
     "agent_board_approval_request": OperationHint(
         when="A person has to agree before you go on, or before a task may be done",
-        not_when="The task already has a pending approval",
-        prerequisites=(*NEEDS_OWN_BOARD, "A reason, in payload.reason or lead_reasoning"),
+        not_when="The task already has a pending approval; wait for the decision",
+        prerequisites=(
+            *NEEDS_OWN_BOARD,
+            "A reason, in payload.reason or lead_reasoning",
+            "To let a task be done: action_type task.complete, after all other changes of the task",
+        ),
         side_effects=("Users of the board can decide; the decision is in the approval's status",),
         negative_guidance="Do not send a status other than pending: the requester does not decide",
     ),

@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.endpoints.activity import ActivityTaskCommentFeedItemRead
-from api.endpoints.approvals import ApprovalRead
+from api.endpoints.approval_models import ApprovalRead
 from api.endpoints.tasks import TaskCommentRead, TaskRead
 from api.framework.fields import ResponseModel, StreamQuery, Timestamp
 from api.framework.operation import RequestContext, error_responses

@@ -1,14 +1,19 @@
 """Approvals: requests of agents and users for a human decision."""
 
-from services.approvals.decisions import (
+from services.approvals.actions import (
+    COMPLETION_KINDS,
+    build_task_content,
+    hash_content,
+    is_completion_kind,
+    list_changed_fields,
+)
+from services.approvals.bulk_decisions import (
     MAX_DECISIONS,
     DecisionResult,
-    decide_immediately,
     decide_many_with_undo,
-    decide_with_undo,
-    undo_decision,
 )
-from services.approvals.details import ApprovalDetail, get_approval
+from services.approvals.decisions import decide_immediately, decide_with_undo, undo_decision
+from services.approvals.details import ApprovalDetail, get_approval, task_content_query
 from services.approvals.finalization import (
     DECISIONS_TOPIC,
     finalize_due_approvals,
@@ -32,4 +37,5 @@ from services.approvals.queries import (
     pending_count_query,
 )
 from services.approvals.requests import request_approval, request_clarification
+from services.approvals.reviewed_content import build_request, get_action_hash
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question

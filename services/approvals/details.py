@@ -13,19 +13,41 @@ from sqlalchemy.orm import aliased
 
 from core.clock import format_naive_utc
 from core.errors import Conflict, NotFound
-from models import Agent, Approval, ApprovalStatus, ApprovalTask, Board, Task, User
-from services import boards
-from services.approvals.rules import find_reason, format_question
+from models import (
+    Agent,
+    Approval,
+    ApprovalStatus,
+    ApprovalTask,
+    Board,
+    Status,
+    Task,
+    TaskDependency,
+    User,
+)
+from services import boards, custom_fields
+from services.approvals.actions import is_completion_kind
+from services.approvals.rules import find_agent_text, find_reason, format_question
 
 Requester = aliased(User)
 ApprovalSelect: TypeAlias = Select[*tuple[Any, ...]]
 
 
 class LinkedTask(NamedTuple):
-    """A task that an approval refers to."""
+    """A task that an approval refers to, with the hash of the content that was reviewed."""
 
     id: UUID
     title: str
+    content_hash: str | None = None
+    is_changed: bool = False  # whether its content differs from what was requested or approved
+    used_at: datetime | None = None  # when it was moved to done with this approval
+
+
+class WaitingTask(NamedTuple):
+    """An open task that waits for a task of an approval."""
+
+    id: UUID
+    title: str
+    status: Status
 
 
 @dataclass(frozen=True)
@@ -38,6 +60,24 @@ class ApprovalDetail:
     decider: User | None
     requester: User | None  # the user who requested it, if it was not an agent
     tasks: Sequence[LinkedTask]
+    unblocks: Sequence[WaitingTask] = ()  # oldest first
+
+    @property
+    def completes_tasks(self) -> bool:
+        """Whether the approval allows its tasks to be moved to done once it is approved."""
+        if self.approval.completes_tasks is not None:
+            return self.approval.completes_tasks
+        return is_completion_kind(self.approval.action_type)
+
+    @property
+    def used_at(self) -> datetime | None:
+        """The last time when one of its tasks was moved to done with this approval."""
+        return max((task.used_at for task in self.tasks if task.used_at), default=None)
+
+    @property
+    def agent_text(self) -> str | None:
+        """The title, question or summary in the payload: words of the requester, not ours."""
+        return find_agent_text(self.approval.payload)
 
     @property
     def task_ids(self) -> list[UUID]:
@@ -52,7 +92,7 @@ class ApprovalDetail:
 
     @property
     def question(self) -> str:
-        """The question to decide, as one sentence."""
+        """The question to decide, as one sentence that is built from the kind and the tasks."""
         return format_question(self.approval, self.task_titles)
 
     @property
@@ -96,7 +136,7 @@ class ApprovalDetail:
 def approvals_query() -> ApprovalSelect:
     """Select the columns for `detail_from_row`."""
     return (
-        select(Approval, Board, Agent, User, Requester, _tasks_subquery())
+        select(Approval, Board, Agent, User, Requester, _tasks_subquery(), _waiting_subquery())
         .join(Board, Board.id == Approval.board_id)
         .outerjoin(Agent, Agent.id == Approval.agent_id)
         .outerjoin(User, User.id == Approval.decided_by_user_id)
@@ -106,8 +146,18 @@ def approvals_query() -> ApprovalSelect:
 
 def detail_from_row(row: Sequence[Any]) -> ApprovalDetail:
     """Build an ApprovalDetail from a row of `approvals_query`."""
-    *found, tasks = row
-    return ApprovalDetail(*found, [LinkedTask(UUID(id), title) for id, title in tasks])
+    *found, tasks, waiting = row
+    return ApprovalDetail(
+        *found,
+        [_build_linked_task(task) for task in tasks],
+        [WaitingTask(UUID(id), title, Status(status)) for id, title, status in waiting],
+    )
+
+
+def _build_linked_task(task: Sequence[Any]) -> LinkedTask:
+    id, title, content_hash, is_changed, used_at = task
+    at = datetime.fromisoformat(used_at) if used_at else None
+    return LinkedTask(UUID(id), title, content_hash, bool(is_changed), at)
 
 
 async def get_approval(session: AsyncSession, board: Board, approval_id: UUID) -> ApprovalDetail:
@@ -165,11 +215,37 @@ async def fetch_details(session: AsyncSession, query: ApprovalSelect) -> list[Ap
 
 def _tasks_subquery() -> ColumnElement[Any]:
     link = ApprovalTask
+    is_changed = link.content.is_not(None) & link.content.is_distinct_from(task_content_query())
+    values = (Task.id, Task.title, link.content_hash, is_changed, link.used_at)
     refs = func.jsonb_agg(
-        aggregate_order_by(
-            func.jsonb_build_array(Task.id, Task.title), link.position, link.created_at, link.id
-        )
+        aggregate_order_by(func.jsonb_build_array(*values), link.position, link.created_at, link.id)
     )
     query = select(func.coalesce(refs, func.jsonb_build_array()))
     query = query.join_from(link, Task, Task.id == link.task_id)
     return query.where(link.approval_id == Approval.id).correlate(Approval).scalar_subquery()
+
+
+def task_content_query() -> ColumnElement[Any]:
+    """Select the content of a task of the enclosing query, as `actions.build_task_content` does."""
+    return func.jsonb_build_object(
+        "title",
+        Task.title,
+        "description",
+        Task.description,
+        "fields",
+        custom_fields.task_values_query(only_set=True),
+    )
+
+
+def _waiting_subquery() -> ColumnElement[Any]:
+    """Select the open tasks that wait for a task of the approval, except for its own tasks."""
+    other, link = Task.__table__.alias("waiting"), ApprovalTask
+    linked_ids = select(link.task_id).where(link.approval_id == Approval.id).correlate(Approval)
+    edge = TaskDependency
+    waiting_ids = select(edge.task_id).where(edge.depends_on_task_id.in_(linked_ids))
+    columns = func.jsonb_build_array(other.c.id, other.c.title, other.c.status)
+    refs = func.jsonb_agg(aggregate_order_by(columns, other.c.created_at, other.c.id))
+    query = select(func.coalesce(refs, func.jsonb_build_array())).select_from(other)
+    query = query.where(other.c.id.in_(waiting_ids.correlate(Approval)))
+    query = query.where(other.c.status != Status.DONE, other.c.id.not_in(linked_ids))
+    return query.correlate(Approval).scalar_subquery()

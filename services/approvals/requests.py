@@ -1,7 +1,8 @@
 """Request approvals, and ask the requester for clarification."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -31,6 +32,7 @@ from services.approvals.details import (
     get_board_id,
 )
 from services.approvals.events import record_approval_event
+from services.approvals.reviewed_content import bind_request, load_task_contents
 from services.approvals.rules import validate_text
 
 MENTIONABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # contract 1.17
@@ -47,7 +49,20 @@ async def request_approval(
     rules.check_draft(draft, actor)
     payload = rules.payload_with_reason(draft)
     linked = await _load_tasks(session, board, rules.linked_task_ids(draft))
-    await ensure_no_pending_approval(session, board, [task.id for task in linked])
+    await _ensure_no_pending_approval(session, board, [task.id for task in linked])
+    detail = _build_approval(actor, board, draft, payload, linked)
+    await _add_links(session, detail, linked)
+    await record_approval_event(session, EventType.APPROVAL_REQUESTED, actor, detail)
+    return await get_approval(session, board, detail.approval.id)
+
+
+def _build_approval(
+    actor: Actor,
+    board: Board,
+    draft: rules.ApprovalDraft,
+    payload: dict[str, Any],
+    linked: Sequence[Task],
+) -> ApprovalDetail:
     agent, user = (actor, None) if isinstance(actor, Agent) else (None, actor)
     approval = Approval(
         id=new_id(),
@@ -62,17 +77,24 @@ async def request_approval(
         status=ApprovalStatus.PENDING,
         created_at=now(),
     )
-    session.add(approval)
-    for position, task in enumerate(linked):
-        link = ApprovalTask(approval=approval, task=task, position=position, created_at=now())
-        session.add(link)
     linked_tasks = [LinkedTask(task.id, task.title) for task in linked]
-    detail = ApprovalDetail(approval, board, agent, None, user, linked_tasks)
-    await record_approval_event(session, EventType.APPROVAL_REQUESTED, actor, detail)
-    return detail
+    return ApprovalDetail(approval, board, agent, None, user, linked_tasks)
 
 
-async def ensure_no_pending_approval(
+async def _add_links(session: AsyncSession, detail: ApprovalDetail, linked: Sequence[Task]) -> None:
+    """Add an approval with the links to its tasks, bound to their current content."""
+    approval = detail.approval
+    contents = await load_task_contents(session, [task.id for task in linked])
+    links = [
+        ApprovalTask(approval=approval, task=task, position=position, created_at=now())
+        for position, task in enumerate(linked)
+    ]
+    bound = [(link, contents[link.task.id]) for link in links]
+    bind_request(approval, detail.board, bound)
+    session.add_all([approval, *links])
+
+
+async def _ensure_no_pending_approval(
     session: AsyncSession,
     board: Board,
     task_ids: Collection[UUID],

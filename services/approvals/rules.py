@@ -9,6 +9,7 @@ from uuid import UUID
 from core.errors import Forbidden, Invalid
 from core.validation import json_object, optional, trimmed_text
 from models import Actor, Agent, Approval, ApprovalStatus
+from services.approvals.actions import is_completion_kind
 
 MAX_ACTION_LENGTH = 200  # characters
 MAX_TEXT_LENGTH = 10_000  # characters of a note or a clarification question
@@ -107,15 +108,19 @@ def validate_text(value: str | None, field: str) -> str | None:
     return _optional_text(value, field) or None
 
 
+def find_agent_text(payload: Mapping[str, Any] | None) -> str | None:
+    """Return the title, question or summary that the requester has written, if any."""
+    texts = (_non_blank((payload or {}).get(name)) for name in QUESTION_KEYS)
+    return next(filter(None, texts), None)
+
+
 def format_question(approval: Approval, titles: Sequence[str] = ()) -> str:
     """Return the question to decide as one sentence with a question mark.
 
-    `titles` are the titles of its tasks.
+    It is built from the kind of the approval and the titles of its tasks. Words of the requester
+    about it are not used: they could describe something else than what is allowed.
     """
-    payload = approval.payload or {}
-    given = (_strip_sentence(payload.get(name)) for name in QUESTION_KEYS)
-    described = _strip_sentence(_describe_action(approval.action_type, titles))
-    sentence = next(filter(None, given), described)
+    sentence = _strip_sentence(_describe_action(approval.action_type, titles))
     if len(sentence) > MAX_QUESTION_LENGTH:
         sentence = sentence[: MAX_QUESTION_LENGTH - 1] + "…"
     return f"{sentence}?"
@@ -123,6 +128,8 @@ def format_question(approval: Approval, titles: Sequence[str] = ()) -> str:
 
 def _describe_action(action_type: str, titles: Sequence[str]) -> str:
     """Format `task.complete` as "Complete the task “X”", and `deploy_site` as "Deploy site"."""
+    if is_completion_kind(action_type):
+        action_type = "task.complete"
     noun, _, verb = action_type.strip().rpartition(".")
     subject, about = _humanize(noun), f" “{titles[0]}”" if titles else ""
     if len(titles) > 1:

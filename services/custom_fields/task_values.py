@@ -37,10 +37,15 @@ class BoundField:
         return self.default if value is None else value
 
 
-def task_values_query() -> ColumnElement[Any]:
-    """Select the effective values by key for a task of the enclosing query."""
+def task_values_query(*, only_set: bool = False) -> ColumnElement[Any]:
+    """Select the effective values by key for a task of the enclosing query.
+
+    With `only_set`, fields without a value are left out.
+    """
     value = func.coalesce(CustomFieldValue.value, CustomField.default_value)
-    values = func.jsonb_object_agg(CustomField.field_key, value)
+    values: Any = func.jsonb_object_agg(CustomField.field_key, value)
+    if only_set:
+        values = values.filter(value.is_not(None))
     query = _join_fields(select(func.coalesce(values, func.jsonb_build_object())), of_tasks=True)
     return query.where(BoardCustomField.board_id == Task.board_id).correlate(Task).scalar_subquery()
 

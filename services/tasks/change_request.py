@@ -19,6 +19,7 @@ from core.validation import (
 )
 from models import Actor, Agent, Board, Priority, Status, Task
 from services import custom_fields  # not BoundField: the packages import each other
+from services.tasks.done_approvals import DonePermission
 
 MAX_TITLE_LENGTH = 500  # characters
 MAX_IDS = 500  # in one list
@@ -31,29 +32,6 @@ class ActorRole(Enum):
     USER = auto()
     LEAD = auto()
     WORKER = auto()  # also the main agents of gateways, which have no board
-
-
-@dataclass(frozen=True)
-class ApprovalSummary:
-    """The state of the approvals that are linked to a task.
-
-    An approval is valid until a later approval is rejected, or until the task is reopened from
-    done or review, because later work is not covered by it.
-    """
-
-    pending: bool = False
-    approved_at: datetime | None = None
-    rejected_at: datetime | None = None
-    reopened_at: datetime | None = None
-
-    @property
-    def allows_done(self) -> bool:
-        """Whether a valid approval exists, so that the task may be moved to done."""
-        if self.approved_at is None:
-            return False
-        rejected = self.rejected_at is not None and self.rejected_at > self.approved_at
-        reopened = self.reopened_at is not None and self.reopened_at >= self.approved_at
-        return not (rejected or reopened)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +54,9 @@ class TaskChange:
     assignee: Agent | None = None  # the requested one, if such an agent exists
     lead_id: UUID | None = None  # of the board
     last_worker_id: UUID | None = None  # who moved it to review, if still a worker here
-    approvals: ApprovalSummary = field(default_factory=ApprovalSummary)
+    is_creation: bool = False
+    approval_pending: bool = False  # whether an approval of the task waits for a decision
+    done_permission: DonePermission = field(default_factory=DonePermission)
     # Of the board; loaded if field values are sent.
     bound_fields: "Sequence[custom_fields.BoundField]" = ()
     lead_feedback: str | None = None  # the lead's last comment, if it returns the task to the inbox
@@ -125,6 +105,11 @@ class TaskChange:
     def is_assigned_to_other(self) -> bool:
         """Whether the task is assigned to an agent other than the actor."""
         return self.task.assigned_agent_id not in (None, self.actor.id)
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether the board requires an approval for this move to done."""
+        return self.board.require_approval_for_done and self.enters(Status.DONE)
 
     @property
     def needs_comment(self) -> bool:

@@ -15,6 +15,7 @@ from services.tasks import dependencies
 from services.tasks.change_request import TaskChange, TaskDraft, validate_changes
 from services.tasks.comments import insert_comment
 from services.tasks.details import TaskDetail, get_task_detail
+from services.tasks.done_approvals import mark_approval_used
 from services.tasks.events import TaskEvent, publish_events
 from services.tasks.loaders import load_change, load_creation
 from services.tasks.notifications import (
@@ -80,10 +81,12 @@ async def update_task(
     dependents = await dependencies.list_open_dependents(session, task) if crosses_done else []
     recorded = apply_column_values(task, new_column_values(change, at), at)
     recorded |= await _store_relations(session, change)
+    if change.done_permission.approval is not None:
+        await mark_approval_used(session, change.done_permission.approval)
     outgoing = [
         *build_change_messages(change, old_status=old_status, old_assignee_id=old_assignee_id)
     ]
-    task_events = [_change_event(task, old_status, new_status, recorded)]
+    task_events = [_change_event(change, old_status, recorded)]
     task_events += [_dependent_event(task, other, at) for other in dependents]
     if "comment" in change.values:
         comment = insert_comment(session, actor, task, change.values["comment"], at)
@@ -132,12 +135,13 @@ async def _store_relations(session: AsyncSession, change: TaskChange) -> dict[st
     return recorded | {f"custom_field_values.{key}": pair for key, pair in differences.items()}
 
 
-def _change_event(
-    task: Task, old_status: Status, new_status: Status, recorded: dict[str, object]
-) -> TaskEvent:
-    if old_status is new_status:
+def _change_event(change: TaskChange, old_status: Status, recorded: dict[str, object]) -> TaskEvent:
+    task = change.task
+    if old_status is task.status:
         return TaskEvent(EventType.TASK_UPDATED, task, {"changes": recorded})
-    moved = {"left": old_status.value, "entered": new_status.value, "changes": recorded}
+    moved = {"left": old_status.value, "entered": task.status.value, "changes": recorded}
+    if change.done_permission.approval is not None:
+        moved["approval_id"] = str(change.done_permission.approval.id)
     return TaskEvent(EventType.TASK_STATUS_CHANGED, task, moved)
 
 

@@ -2,21 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
-    FromClause,
     Select,
     Uuid,
     func,
     null,
-    or_,
     select,
-    true,
     union,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -32,8 +28,6 @@ from models import (
     ApprovalTask,
     Board,
     Comment,
-    Event,
-    EventType,
     Status,
     Tag,
     TagAssignment,
@@ -42,7 +36,8 @@ from models import (
 )
 from services import custom_fields
 from services.tasks import dependencies
-from services.tasks.change_request import ApprovalSummary, TaskChange
+from services.tasks.change_request import TaskChange
+from services.tasks.done_approvals import load_done_permission
 
 RequestedAssignee = aliased(Agent, name="requested_assignee")
 
@@ -79,13 +74,14 @@ async def load_change(
         "last_worker_id": row.last_worker_id,
         "lead_feedback": row.lead_feedback,
         "assignee": row.requested_assignee,
-        "approvals": ApprovalSummary(
-            bool(row.pending), row.approved_at, row.rejected_at, row.reopened_at
-        ),
+        "approval_pending": row.approval_pending,
         "bound_fields": custom_fields.build_bound_fields(row.bound_fields or ()),
     }
     facts |= await _load_references(session, board, row.Task, changes)
     change = TaskChange(actor=actor, board=board, task=row.Task, values=changes, **facts)
+    if change.needs_approval:
+        permission = await load_done_permission(session, change)
+        change = replace(change, done_permission=permission)
     if not change.needs_comment:
         return change
     return replace(change, has_assignee_comment=await _has_assignee_comment(session, change))
@@ -107,7 +103,9 @@ async def load_creation(
     row = await session.execute(query.where(Board.id == board.id))
     fields, facts["lead_id"], facts["assignee"] = row.one()
     facts["bound_fields"] = custom_fields.build_bound_fields(fields)
-    return TaskChange(actor=actor, board=board, task=task, values=changes, **facts)
+    return TaskChange(
+        actor=actor, board=board, task=task, values=changes, is_creation=True, **facts
+    )
 
 
 async def _load_references(
@@ -153,7 +151,6 @@ async def _has_assignee_comment(session: AsyncSession, change: TaskChange) -> bo
 def _facts_query(
     board: Board, task_id: UUID, changes: Mapping[str, Any]
 ) -> Select[*tuple[Any, ...]]:
-    linked = _approval_summary(board)
     has_values = "custom_field_values" in changes
     fields = custom_fields.bound_fields_query(board.id, of_tasks=True) if has_values else null()
     return (
@@ -164,15 +161,11 @@ def _facts_query(
             _id_array(_tag_ids(), "tag_ids"),
             _lead_id(board).label("lead_id"),
             _last_worker_id().label("last_worker_id"),
-            _reopened_at().label("reopened_at"),
             RequestedAssignee,
             fields.label("bound_fields"),
-            linked.c.pending,
-            linked.c.approved_at,
-            linked.c.rejected_at,
+            _has_pending_approval(board).label("approval_pending"),
         )
         .select_from(Task)
-        .join(linked, true())
         .outerjoin(RequestedAssignee, _is_requested_assignee(board, changes))
         .where(Task.id == task_id, Task.board_id == board.id)
     )
@@ -186,19 +179,10 @@ def approval_ids_query() -> CompoundSelect[UUID]:
     return union(links.correlate(Task), primaries.correlate(Task))
 
 
-def _approval_summary(board: Board) -> FromClause:
-    def latest(status: ApprovalStatus) -> ColumnElement[datetime | None]:
-        return func.max(Approval.resolved_at).filter(Approval.status == status)
-
-    return (
-        select(
-            func.bool_or(Approval.status == ApprovalStatus.PENDING).label("pending"),
-            latest(ApprovalStatus.APPROVED).label("approved_at"),
-            latest(ApprovalStatus.REJECTED).label("rejected_at"),
-        )
-        .where(Approval.board_id == board.id, Approval.id.in_(approval_ids_query()))
-        .lateral("linked")
-    )
+def _has_pending_approval(board: Board) -> ColumnElement[bool]:
+    pending = Approval.status == ApprovalStatus.PENDING
+    query = select(Approval.id).where(Approval.board_id == board.id, pending)
+    return query.where(Approval.id.in_(approval_ids_query())).correlate(Task).exists()
 
 
 def _dependency_ids() -> Select[UUID]:
@@ -249,17 +233,5 @@ def _last_worker_id() -> ColumnElement[UUID]:
         Agent.id == Task.previous_assignee_id,
         Agent.board_id == Task.board_id,
         Agent.is_board_lead.is_(False),
-    )
-    return query.correlate(Task).scalar_subquery()
-
-
-def _reopened_at() -> ColumnElement[datetime]:
-    """Select when the task last left done, or was returned from review without being done."""
-    old_status, new_status = Event.data["left"].astext, Event.data["entered"].astext
-    returned = (old_status == Status.REVIEW.value) & (new_status != Status.DONE.value)
-    query = select(func.max(Event.created_at)).where(
-        Event.task_id == Task.id,
-        Event.type == EventType.TASK_STATUS_CHANGED,
-        or_(old_status == Status.DONE.value, returned),
     )
     return query.correlate(Task).scalar_subquery()

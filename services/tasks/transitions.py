@@ -14,6 +14,7 @@ from sqlalchemy.orm.attributes import flag_modified
 from core.errors import Conflict, Invalid
 from models import Agent, Status, Task
 from services.tasks.change_request import ActorRole, Rule, TaskChange
+from services.tasks.done_approvals import approval_required
 
 PLAIN_FIELDS = ("title", "description", "priority", "due_at")
 RECORDED_FIELDS = (*PLAIN_FIELDS, "assigned_agent_id")
@@ -131,7 +132,7 @@ def _new_previous_assignee_id(change: TaskChange) -> UUID | None:
 
 def check_no_pending_approval(change: TaskChange) -> None:
     is_blocking = change.board.block_status_changes_with_pending_approval
-    if is_blocking and change.approvals.pending and change.new_status is not change.task.status:
+    if is_blocking and change.approval_pending and change.new_status is not change.task.status:
         raise Conflict(
             "approval_pending",
             "A question about this task waits for an answer. Until then it stays where it is.",
@@ -150,14 +151,8 @@ def require_review_before_done(change: TaskChange) -> None:
 
 
 def require_approval_for_done(change: TaskChange) -> None:
-    missing = change.enters(Status.DONE) and not change.approvals.allows_done
-    if change.board.require_approval_for_done and missing:
-        hint = "It is asked already: wait." if change.approvals.pending else "Ask for approval."
-        raise Conflict(
-            "approval_required",
-            f"On this board a task is done once somebody has approved it. {hint}",
-            blocked_by_task_ids=[],
-        )
+    if change.needs_approval and not change.done_permission.is_granted:
+        raise approval_required(change)
 
 
 def require_review_comment(change: TaskChange) -> None:

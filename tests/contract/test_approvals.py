@@ -157,7 +157,10 @@ async def test_approvals_can_be_filtered_by_status(
     worker: Client, alice: Client, path: str
 ) -> None:
     """3.11.2."""
-    ids: list[Any] = [(await worker.post(path, json=REQUEST)).json()["id"] for _ in range(3)]
+    ids: list[Any] = [
+        (await worker.post(path, json={**REQUEST, "action_type": f"deploy {n}"})).json()["id"]
+        for n in range(3)
+    ]
     await alice.patch(f"{path}/{ids[1]}", json={"status": "rejected"})
     for query, expected in [
         ("", [ids[2], ids[1], ids[0]]),
@@ -263,3 +266,34 @@ async def test_invalid_bulk_decision_is_rejected(
 ) -> None:
     assert (await alice.post(f"{ALL_APPROVALS}/decisions", json=wrong)).status_code == 422
     assert (await worker.post(f"{ALL_APPROVALS}/decisions", json=wrong)).status_code == 401
+
+
+async def test_a_decision_is_about_the_content_that_was_seen(
+    alice: Client, worker: Client, world: World, path: str
+) -> None:
+    task = await create_task(alice, world)
+    body = {**REQUEST, "action_type": "spelling.choice", "task_id": task}
+    asked = (await worker.post(path, json=body)).json()
+    action = asked["action"]
+    assert (action["kind"], action["completes_tasks"]) == ("spelling.choice", False)
+    assert action["headline"] == "Choice the spelling for “Write”?"
+    [one] = action["objects"]
+    assert (one["task_id"], one["title"], one["changed"]) == (task, "Write", False)
+
+    await alice.patch(f"/boards/{world.board.id}/tasks/{task}", json={"title": "Delete"})
+    at, approved = f"{path}/{asked['id']}", {"status": "approved", "completes_tasks": True}
+    refused = await alice.patch(at, json=approved)
+    assert (refused.status_code, refused.json()["code"]) == (409, "approval_content_changed")
+    detail = refused.json()["detail"]
+    assert detail["changed"] == [{"task_id": task, "title": "Delete", "fields": ["title"]}]
+    bulk = {"ids": [asked["id"]], "status": "approved"}
+    [result] = (await alice.post("/approvals/decisions", json=bulk)).json()["results"]
+    assert result["details"]["action_hash"] == detail["action_hash"]
+    assert (await alice.patch(at, json=approved | {"action_hash": "x"})).status_code == 422
+
+    request = detail["request"]
+    assert request["method"] == "PATCH"
+    decided = await alice.patch(request["path"].removeprefix("/api/v1"), json=request["body"])
+    assert decided.json()["action"]["hash"] == detail["action_hash"] != action["hash"]
+    assert decided.json()["action"]["objects"][0]["changed"] is False
+    assert decided.json()["action"]["completes_tasks"] is True

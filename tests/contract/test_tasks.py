@@ -223,8 +223,52 @@ async def test_a_status_guard_answers_with_a_conflict(
     for client in (alice, worker):
         response = await client.patch(f"{path}/{task['id']}", json={"status": status})
         assert response.status_code == 409
-        assert response.json()["detail"].keys() == {"message", "blocked_by_task_ids"}
-        assert response.json()["detail"]["blocked_by_task_ids"] == []
+        detail = response.json()["detail"]
+        assert detail.keys() - {"reason", "changed", "request"} == {
+            "message",
+            "blocked_by_task_ids",
+        }
+        assert detail["blocked_by_task_ids"] == []
+
+
+async def test_the_request_in_the_conflict_asks_for_the_right_approval(
+    alice: Client, worker: Client, world: World, transaction: TransactionFactory, path: str
+) -> None:
+    """A client that sends the request as it is, and waits for the decision, gets the task done."""
+    await set_board_rules(transaction, world, require_approval_for_done=True)
+    board = f"/boards/{world.board.id}"
+    for client in (alice, worker):
+        task = f"{path}/{(await create_task(alice, path))['id']}"
+        refused = (await client.patch(task, json={"status": "done"})).json()["detail"]
+        assert (refused["reason"], refused["changed"]) == ("none", [])
+        request = refused["request"]
+        assert (request["method"], request["body"]["action_type"]) == ("POST", "task.complete")
+        asked = await client.post(request["path"].removeprefix("/api/v1"), json=request["body"])
+        assert asked.status_code == 200
+        waiting = (await client.patch(task, json={"status": "done"})).json()["detail"]
+        assert waiting["request"] is None
+        assert "wait for the decision" in waiting["message"]
+        decision = {"status": "approved"}
+        await alice.patch(f"{board}/approvals/{asked.json()['id']}", json=decision)
+        assert (await client.patch(task, json={"status": "done"})).json()["status"] == "done"
+
+
+async def test_the_conflict_names_what_has_changed_since_the_approval(
+    alice: Client, worker: Client, world: World, transaction: TransactionFactory, path: str
+) -> None:
+    await set_board_rules(transaction, world, require_approval_for_done=True)
+    approvals = f"/boards/{world.board.id}/approvals"
+    task_id = (await create_task(alice, path))["id"]
+    ask = {"action_type": "task_done", "confidence": 90, "task_id": task_id}
+    asked = (await worker.post(approvals, json={**ask, "lead_reasoning": "Done."})).json()
+    approved = await alice.patch(f"{approvals}/{asked['id']}", json={"status": "approved"})
+    assert approved.json()["action"]["completes_tasks"]
+    await alice.patch(f"{path}/{task_id}", json={"description": "And delete the rest."})
+    refused = (await worker.patch(f"{path}/{task_id}", json={"status": "done"})).json()["detail"]
+    assert (refused["reason"], refused["changed"]) == ("content", ["description"])
+    assert refused["request"]["path"] == f"/api/v1/agent{approvals}"
+    [listed] = (await worker.get(approvals)).json()["items"]
+    assert [one["changed"] for one in listed["action"]["objects"]] == [True]
 
 
 async def test_reopening_and_completing_a_task_affect_its_dependents(

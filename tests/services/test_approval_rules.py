@@ -129,10 +129,9 @@ def test_more_than_100_tasks_are_rejected() -> None:
 @pytest.mark.parametrize(
     ("approval", "titles", "sentence"),
     [
-        (make_approval(title="Publish the notes"), [], "Publish the notes?"),
-        (make_approval(question=" Publish\nthe notes? "), [], "Publish the notes?"),
-        (make_approval(summary="Publish the notes."), [], "Publish the notes?"),
-        (make_approval(title="", question="Really?!"), [], "Really?"),
+        (make_approval(title="Fix a typo", question="x"), ["Write"], "Complete the task “Write”?"),
+        (make_approval("Mark_Done"), ["Write"], "Complete the task “Write”?"),
+        (make_approval("taskDone"), ["Write"], "Complete the task “Write”?"),
         (make_approval(), ["Write it"], "Complete the task “Write it”?"),
         (make_approval(), ["One", "Two", "Three"], "Complete the task “One” and 2 more?"),
         (make_approval(), [], "Complete the task?"),
@@ -142,13 +141,27 @@ def test_more_than_100_tasks_are_rejected() -> None:
         (make_approval(""), ["Site"], "Go on with “Site”?"),
         (make_approval(" "), [], "Go ahead?"),
         (make_approval("."), [], "Go ahead?"),
-        (make_approval(title="?"), [], "Complete the task?"),
-        (make_approval(title="x" * 500), [], "x" * 199 + "…?"),
+        (make_approval("x" * 500), [], "X" + "x" * 198 + "…?"),
         (Approval(action_type="a.b", payload=None), [], "B the a?"),
     ],
 )
-def test_approval_is_formatted_as_a_question(approval, titles, sentence) -> None:
+def test_the_question_is_built_from_the_kind_and_the_tasks(approval, titles, sentence) -> None:
+    """A title of the requester could describe something else than what is allowed."""
     assert format_question(approval, titles) == sentence
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        ({"title": " Publish\nthe notes "}, "Publish\nthe notes"),
+        ({"title": " ", "question": "Really?"}, "Really?"),
+        ({"title": 5, "summary": "In short"}, "In short"),
+        ({"reason": "Because"}, None),
+        (None, None),
+    ],
+)
+def test_the_words_of_the_requester_are_separate(payload, text) -> None:
+    assert rules.find_agent_text(payload) == text
 
 
 def test_clarification_mentions_the_requesting_agent(world) -> None:

@@ -6,10 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from alembic import command
-from alembic.config import Config
 from sqlalchemy import func, select, text, update
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from core.clock import now
 from core.db.listen import PostgresListener
@@ -20,10 +17,10 @@ from models import (
     EventType,
 )
 from services import approvals
+from tests.support.migration import migrate
 from tests.support.worker_harness import (
     APPROVED,
     NOTIFIED_ONLY,
-    ROOT,
     approve,
     are_approved,
     count_events,
@@ -112,19 +109,6 @@ async def test_removing_the_job_queue_loses_no_pending_finalization(
         assert await session.scalar(text(left)) == 0
     async with running_worker(isolated_settings, intervals=NOTIFIED_ONLY):
         await until(are_approved(isolated_transaction, id), seconds=5)
-
-
-async def migrate(url, run, revision):
-    engine = create_async_engine(url, poolclass=NullPool)
-    config = Config(toml_file=ROOT / "pyproject.toml")
-
-    def run_with(connection):
-        config.attributes["connection"] = connection
-        run(config, revision)
-
-    async with engine.begin() as connection:
-        await connection.run_sync(run_with)
-    await engine.dispose()
 
 
 async def test_a_decision_is_finalized_when_its_undo_time_is_over(

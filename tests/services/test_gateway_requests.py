@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from core.canonical_json import hash_json
 from core.clock import now
 from core.errors import Conflict, Forbidden, NotFound
 from core.paging import Paging
@@ -36,7 +37,9 @@ async def test_a_command_is_requested_answered_and_delivered_once(
         )
         request = await harness.wait_for_request()
         assert (request.command, request.exact) == (COMMAND, COMMAND)
-        assert request.sha256 == sha256_of(COMMAND)
+        program = {"host": "gateway", "path": "/usr/bin/rm"}
+        assert request.run_content == {"command": COMMAND, "cwd": "/agents/work", **program}
+        assert request.sha256 == hash_json(request.run_content)
         assert (request.agent_id, request.board_id) == (world.worker.id, world.board.id)
         assert (request.cwd, request.run_id) == ("/agents/work", "run-1")
         assert request.context == {"host": "gateway", "path": "/usr/bin/rm", "warning": "Careful."}
@@ -55,7 +58,7 @@ async def test_a_command_is_requested_answered_and_delivered_once(
     [events] = await harness.list_events(EventType.GATEWAY_REQUEST_ANSWERED)
     assert (stored.user_id, events.user_id) == (None, world.bob.id)
     assert events.agent_id == world.worker.id
-    assert events.data["sha256"] == sha256_of(COMMAND)
+    assert events.data["sha256"] == request.sha256
     assert "rm -rf" not in str(stored.data) + str(events.data)  # readers of the board see it
 
 
@@ -194,7 +197,9 @@ async def test_tokens_in_requests_are_masked_and_the_hash_is_exact(
     context = {"cwd": f"/{token}", "resolvedPath": f"/bin/{token}", "warningText": f"{token}!"}
     request = await harness.create_request(command=command, **context)
     assert request.command == f"curl -H 'X-Agent-Token: mc_agent_***' {harness.gateway.url}"
-    assert request.sha256 == sha256_of(command)
+    everything = {"command": command, "cwd": f"/{token}", "host": "gateway"}
+    unmasked_hash = hash_json(everything | {"path": f"/bin/{token}"})
+    assert request.sha256 == unmasked_hash
     assert request.is_masked
     assert not (await harness.create_request("a-2")).is_masked
     await harness.fake.ask_questions("q-1", {**COLOUR, "question": f"Is {token} or {other} blue?"})
@@ -212,7 +217,7 @@ async def test_tokens_in_requests_are_masked_and_the_hash_is_exact(
         async with harness.transaction() as session:
             rows = await session.scalars(text(f"select one::text from {table} as one"))
             kept = "\n".join(rows)
-        assert sha256_of(command) in kept
+        assert unmasked_hash in kept
         assert token not in kept
         assert other not in kept
 
@@ -271,7 +276,82 @@ async def test_an_answer_outlives_its_author_and_the_gateway(
         await session.execute(text("delete from users where name = 'Bob'"))
     kept = await harness.reload(request)
     assert (kept.gateway_id, kept.answered_by_user_id) == (None, None)
-    assert (kept.gateway_name, kept.answered_by, kept.sha256) == ("Harbour", "Bob", sha256_of("ls"))
+    assert (kept.gateway_name, kept.answered_by, kept.sha256) == ("Harbour", "Bob", request.sha256)
+
+
+ENVIRONMENT = {"TOKEN": "secret", "LANG": "C"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"command": "ls -la"},
+        {"cwd": "/"},
+        {"host": "node"},
+        {"nodeId": "n-1"},
+        {"resolvedPath": "/tmp/ls"},
+        {"argv": ["ls", "-l", ""]},
+        {"commandArgv": ["ls"]},
+        {"env": ENVIRONMENT | {"TOKEN": "other"}},
+        {"env": {"TOKEN": "secret"}},
+        {"systemRunPlan": {"steps": ["ls", "rm"]}},
+    ],
+)
+def test_the_hash_covers_everything_that_will_run(change: dict[str, Any]) -> None:
+    """The hash was that of the command only."""
+    content = {
+        "command": "ls -l",
+        "cwd": "/work",
+        "host": "gateway",
+        "resolvedPath": "/bin/ls",
+        "argv": ["ls", "-l"],
+        "env": ENVIRONMENT,
+        "systemRunPlan": {"steps": ["ls"]},
+    }
+    row = {"id": "x", "createdAtMs": 1, "expiresAtMs": 2}
+    if "commandArgv" in change:
+        del content["argv"]
+    first = read(RequestKind.EXEC, row | {"request": content})
+    other = read(RequestKind.EXEC, row | {"request": content | change})
+    assert first
+    assert other
+    assert first.sha256 != other.sha256
+    assert first.context
+    names = {"host", "path", "environment", "plan"}
+    assert first.context.keys() - {"argv"} == names
+    assert first.context["environment"]["TOKEN"] == sha256_of("secret")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"cwd": "x" * 100_001},
+        {"resolvedPath": 5},
+        {"argv": "ls"},
+        {"argv": ["x" * 60_000, "x" * 60_000]},
+        {"env": {"A": 5}},
+        {"env": ["A=5"]},
+        {"systemRunPlan": {"text": "x" * 100_001}},
+    ],
+)
+def test_a_command_that_cannot_be_shown_completely_is_not_shown(part: dict[str, Any]) -> None:
+    row = {"id": "x", "createdAtMs": 1, "expiresAtMs": 2}
+    assert read(RequestKind.EXEC, row | {"request": {"command": "ls"} | part}) is None
+
+
+async def test_the_same_id_with_another_content_is_another_request(
+    harness: RequestsHarness,
+) -> None:
+    first = await harness.create_request("a-1", command="ls")
+    await harness.answer_request(harness.world.bob, first, decision=ONCE)
+    await harness.fake.request_approval(
+        "a-1", "rm -rf /", agent_key(harness.world.worker), silently=True
+    )
+    async with harness.run_worker():
+        found = await harness.wait_for(lambda: harness.requests_in(LOST, WAITING))
+    assert found[0].error == "The gateway asks something else with the same id now."
+    assert (found[1].command, found[1].answer) == ("rm -rf /", None)
+    assert harness.fake.approvals["a-1"]["status"] == "pending"
 
 
 @pytest.mark.parametrize(

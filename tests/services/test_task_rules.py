@@ -9,12 +9,15 @@ import pytest
 
 from core.clock import now
 from core.errors import AppError, Conflict, Forbidden, Invalid, NotFound
-from models import Agent, Status, new_id
-from services.tasks.change_request import ApprovalSummary, TaskChange
+from models import Agent, ApprovalStatus, Status, new_id
+from services.approvals import hash_content
+from services.tasks.change_request import TaskChange
+from services.tasks.done_approvals import DonePermission, LinkedApproval, find_permission
 from services.tasks.rules import check_change, check_creation
 from tests.support.world import World, make_agent, make_world
 
 INBOX, IN_PROGRESS, REVIEW, DONE = Status
+APPROVED, REJECTED = ApprovalStatus.APPROVED, ApprovalStatus.REJECTED
 BLOCKED = "task_blocked_cannot_transition"
 MOVES = list(product(Status, Status))
 EARLIER = now() - timedelta(hours=1)
@@ -245,7 +248,7 @@ def test_tags_and_custom_fields_must_exist(world) -> None:
 
 
 def test_a_board_can_block_moves_while_an_approval_is_pending(world) -> None:
-    pending: dict[str, Any] = {"approvals": ApprovalSummary(pending=True, approved_at=now())}
+    pending: dict[str, Any] = {"approval_pending": True}
     moves = [(world.alice, INBOX, DONE), (world.worker, INBOX, DONE), (world.lead, REVIEW, DONE)]
     for actor, old_status, new_status in moves:
         assert (
@@ -271,27 +274,81 @@ def test_a_board_can_require_review_before_done(world, old_status) -> None:
         assert error_code(make_change(world, actor, old_status, status=DONE)) == code
 
 
+CONTENT = {"title": "Write", "description": None, "fields": {"effort": 3}}
+OTHER = CONTENT | {"title": "Delete"}
+
+
+def linked(status=APPROVED, **fields) -> LinkedApproval:
+    """Build a decided approval of a task with the content CONTENT."""
+    defaults: dict[str, Any] = {
+        "id": new_id(),
+        "kind": "task.complete",
+        "completes_tasks": True,
+        "resolved_at": EARLIER,
+        "expires_at": None,
+        "link_id": new_id(),
+        "content": CONTENT,
+        "content_hash": hash_content(CONTENT),
+        "used_at": None,
+    }
+    return LinkedApproval(status=status, **(defaults | fields))
+
+
+def permission(*found, wanted=CONTENT, current=CONTENT, reopened_at=None) -> DonePermission:
+    return find_permission(found, current=current, wanted=wanted, reopened_at=reopened_at, at=now())
+
+
 @pytest.mark.parametrize(
-    ("approvals", "code"),
+    ("found", "fields", "reason"),
     [
-        (ApprovalSummary(), "approval_required"),
-        (ApprovalSummary(pending=True), "approval_required"),
-        (ApprovalSummary(approved_at=EARLIER), None),
-        (ApprovalSummary(approved_at=EARLIER, rejected_at=now()), "approval_required"),
-        (ApprovalSummary(approved_at=now(), rejected_at=EARLIER), None),
-        (ApprovalSummary(approved_at=EARLIER, reopened_at=now()), "approval_required"),
-        (ApprovalSummary(approved_at=now(), reopened_at=EARLIER), None),
+        ([], {}, "none"),
+        ([linked()], {}, None),
+        ([linked(completes_tasks=False)], {}, "kind"),
+        ([linked(content_hash=None, content=None, link_id=None)], {}, "unknown_content"),
+        ([linked()], {"wanted": OTHER}, "content"),
+        ([linked()], {"wanted": OTHER, "current": OTHER}, "content"),
+        ([linked(used_at=EARLIER)], {}, "used"),
+        ([linked(expires_at=EARLIER)], {}, "expired"),
+        ([linked(expires_at=now() + timedelta(hours=1))], {}, None),
+        ([linked(REJECTED, resolved_at=now()), linked()], {}, "rejected"),
+        ([linked(REJECTED)], {}, "rejected"),
+        ([linked(resolved_at=now()), linked(REJECTED)], {}, None),
+        ([linked()], {"reopened_at": now()}, "reopened"),
+        ([linked(resolved_at=now())], {"reopened_at": EARLIER}, None),
+        ([linked(used_at=EARLIER), linked()], {}, None),
+        ([linked(completes_tasks=False), linked()], {}, None),
+        ([linked(completes_tasks=False), linked(used_at=EARLIER)], {}, "used"),
     ],
 )
-def test_a_board_can_require_a_valid_approval_for_done(world, approvals, code) -> None:
+def test_which_approval_allows_done_and_why_others_do_not(found, fields, reason) -> None:
+    result = permission(*found, **fields)
+    assert result.is_granted == (reason is None)
+    if reason is not None:
+        assert result.reason == reason
+
+
+def test_the_changed_fields_are_named() -> None:
+    wanted = {"title": "Delete", "description": "All", "fields": {}}
+    result = permission(linked(), wanted=wanted)
+    assert result.changed == ["description", "fields.effort", "title"]
+    assert result.changed_by_request
+    assert not permission(linked(), wanted=wanted, current=wanted).changed_by_request
+
+
+def test_a_board_can_require_an_approval_for_done(world) -> None:
+    granted, used = DonePermission(approval=linked()), DonePermission(reason="used")
+    for required, given, code in [
+        (True, DonePermission(), "approval_required"),
+        (True, used, "approval_required"),
+        (True, granted, None),
+        (False, used, None),
+    ]:
+        world.board.require_approval_for_done = required
+        for actor in (world.alice, world.worker, world.lead):
+            change = make_change(world, actor, REVIEW, status=DONE, done_permission=given)
+            assert error_code(change) == code
     world.board.require_approval_for_done = True
-    for actor in (world.alice, world.worker, world.lead):
-        assert (
-            error_code(make_change(world, actor, REVIEW, status=DONE, approvals=approvals)) == code
-        )
-    assert (
-        error_code(make_change(world, world.alice, DONE, status=DONE, approvals=approvals)) is None
-    )
+    assert error_code(make_change(world, world.alice, DONE, status=DONE)) is None
 
 
 def test_a_board_can_require_a_comment_for_review(world) -> None:
@@ -315,9 +372,9 @@ def test_a_board_can_require_a_comment_for_review(world) -> None:
 def test_the_first_violated_rule_determines_the_error(world) -> None:
     world.board.block_status_changes_with_pending_approval = True
     world.board.require_review_before_done = world.board.require_approval_for_done = True
-    change = make_change(world, world.alice, status=DONE, approvals=ApprovalSummary(pending=True))
+    change = make_change(world, world.alice, status=DONE, approval_pending=True)
     assert error_code(change) == "approval_pending"
-    assert error_code(replace(change, approvals=ApprovalSummary())) == "review_required"
+    assert error_code(replace(change, approval_pending=False)) == "review_required"
     assert error_code(replace(change, open_dependency_ids=[new_id()])) == BLOCKED
     assert error_code(replace(change, missing_tag_ids=[new_id()])) == "tag_not_found"
 

@@ -37,6 +37,7 @@ from models import (
     new_id,
 )
 from openclaw import DeviceIdentity
+from services.approvals import build_task_content, hash_content
 
 SECRET_KEY = "the key of the tests, which is long enough"
 CIPHER = SecretCipher(Settings(secret_key=SECRET_KEY))
@@ -111,11 +112,20 @@ class World:
             fields.setdefault("resolved_at", now())
         first = tasks[0] if tasks else None
         approval = Approval(board=self.board, board_id=self.board.id, task=first, **fields)
-        links = [
-            ApprovalTask(approval=approval, task=task, position=n, created_at=now())
-            for n, task in enumerate(tasks)
-        ]
-        return [approval, *links]
+        return [approval, *(make_link(approval, task, n) for n, task in enumerate(tasks))]
+
+
+def make_link(approval: Approval, task: Task, position: int = 0) -> ApprovalTask:
+    """Make a link of an approval to a task without custom fields, with its current content."""
+    content = build_task_content(task.title, task.description, {})
+    return ApprovalTask(
+        approval=approval,
+        task=task,
+        position=position,
+        content=dict(content),
+        content_hash=hash_content(content),
+        created_at=now(),
+    )
 
 
 def cookie_secret(user: User) -> str:

@@ -29,7 +29,7 @@ def ask(transaction: TransactionFactory, world: World) -> Ask:
         minutes += 1
         asked_at = now() - timedelta(minutes=minutes)
         payload = {"title": title, "reason": "It is tested."} | fields.pop("payload", {})
-        task = world.make_task(f"Task of {title}")
+        task = world.make_task(title)
         rows = world.make_approval(task, payload=payload, created_at=asked_at, **fields)
         async with transaction() as session:
             session.add_all([task, *rows])
@@ -45,9 +45,9 @@ async def stored(transaction: TransactionFactory, approval: Approval) -> Approva
 
 
 def selected(html: str) -> str:
-    """Return the question that is shown in full."""
-    found = re.search(r'<h2 class="question[^>]*>([^<]*)', html)
-    return found[1] if found else ""
+    """Return the title of the task whose approval is shown in full, with a question mark."""
+    found = re.search(r'<h2 class="question[^>]*>Complete the task “([^<]*)”\?', html)
+    return f"{found[1]}?" if found else ""
 
 
 async def test_the_first_approval_is_shown_in_full_beside_the_list(alice, ask, world) -> None:
@@ -57,7 +57,7 @@ async def test_the_first_approval_is_shown_in_full_beside_the_list(alice, ask, w
     page = (await alice.get("/approvals")).text
 
     assert selected(page) == "Ship &lt;b&gt;it&lt;/b&gt;?"
-    assert "Older?" in page
+    assert "“Older”?" in page
     assert "<b>Worker</b> asks" in page
     assert "It is tested." in page
     assert 'data-view="list"' in page
@@ -86,7 +86,7 @@ async def test_a_decision_shows_the_next_item_and_can_be_undone(alice, ask, tran
     )
 
     assert selected(answered.text) == "Second?"
-    assert "Approved. First?" in answered.text
+    assert "Approved. Complete the task “First”?" in answered.text
     assert (await stored(transaction, first)).status is ApprovalStatus.PENDING
     toast = answered.text.split("data-toast")[1]
     assert f'action="/approvals/{first.id}/undoings"' in toast
@@ -231,7 +231,7 @@ async def test_approving_low_confidence_in_bulk_needs_a_confirmation(
 
     assert "Approve 2, of which 1 is under 80?" in confirm.text
     listed = confirm.text.split('id="confirm-name"')[1]
-    assert listed.index("Doubtful?") < listed.index("Sure?")
+    assert listed.index("“Doubtful”?") < listed.index("“Sure”?")
     assert (await stored(transaction, sure)).decided_status is None
     await alice.post("/approvals/answers", data=sent | {"sure": "on"}, headers=HTMX)
     assert (await stored(transaction, doubtful)).decided_status is ApprovalStatus.APPROVED
@@ -276,12 +276,12 @@ async def test_new_items_are_loaded_on_request(alice, ask, transaction) -> None:
 
     held = (await alice.get(part, headers=HTMX)).text
     assert "1 new" in held
-    assert "Second?" not in held
+    assert "“Second”?" not in held
     assert selected(held) == "First?"
 
     [pill] = re.findall(r'class="newpill"[^>]* hx-get="([^"]*)"', held)
     shown = (await alice.get(pill.replace("&amp;", "&"), headers=HTMX)).text
-    assert "Second?" in shown
+    assert "“Second”?" in shown
     assert selected(shown) == "First?"
     assert str(first.id) in shown
 
@@ -293,14 +293,14 @@ async def test_decided_approvals_are_listed(alice, ask, world) -> None:
     decided = (await alice.get("/approvals?state=decided")).text
 
     assert "You rejected" in decided
-    assert "Waiting?" not in decided
+    assert "“Waiting”?" not in decided
 
 
 async def test_the_inbox_is_filtered_by_board(alice, ask, world) -> None:
     await ask("First")
 
-    assert "First?" in (await alice.get(f"/approvals?board={world.board.id}")).text
-    assert "First?" not in (await alice.get(f"/approvals?board={world.garden.id}")).text
+    assert "“First”?" in (await alice.get(f"/approvals?board={world.board.id}")).text
+    assert "“First”?" not in (await alice.get(f"/approvals?board={world.garden.id}")).text
     led = await alice.get(f"/boards/{world.board.id}/approvals")
     assert led.headers["Location"] == f"/approvals?board={world.board.id}"
 
@@ -371,7 +371,7 @@ async def test_approvals_of_other_organizations_are_not_found(charlie, ask, tran
     first = await ask("First")
 
     assert (await charlie.get(f"/approvals/{first.id}")).status_code == 404
-    assert "First?" not in (await charlie.get("/approvals")).text
+    assert "“First”?" not in (await charlie.get("/approvals")).text
     for way, sent in [
         ("answers", {"status": "approved"}),
         ("undoings", {}),

@@ -282,7 +282,7 @@ async def test_requesting_the_approval_marks_the_card_as_pending(alice, board_pa
     response = await alice.post(f"{board_path}/tasks/{task.id}/questions", headers=HTMX)
 
     assert "Needs your answer" in response.text
-    assert "Is “Write the" in (await alice.get("/approvals")).text
+    assert "Complete the task “Write the" in (await alice.get("/approvals")).text
 
 
 async def test_an_unknown_column_is_rejected(alice, board_path, task) -> None:

@@ -229,9 +229,9 @@ async def test_the_required_approval_can_be_requested_on_the_task(
     page = (await alice.post(f"{task_path}/changes", data=done)).text
     assert f'action="{task_path}/questions"' in page
     requested = await alice.post(f"{task_path}/questions", follow_redirects=True)
-    assert "Is “" in requested.text
+    assert "Complete the task “" in requested.text
     again = (await alice.post(f"{task_path}/changes", data=done)).text
-    assert "It is asked already" in again
+    assert "A request about this task is pending" in again
     assert f'action="{task_path}/questions"' not in again
 
 
@@ -293,7 +293,7 @@ async def test_an_approval_of_the_task_is_shown_on_it(
     await keep(transaction, approval, *links)
 
     drawer = (await alice.get(task_path, headers=IN_DRAWER)).text
-    assert "Ship it?" in drawer
+    assert "Complete the task “Write the &lt;script&gt;" in drawer
     answered = await alice.post(
         f"/approvals/{approval.id}/answers",
         data={"status": "approved"},

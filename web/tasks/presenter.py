@@ -77,7 +77,7 @@ def build_done_approval(task: Task, user: User) -> ApprovalDraft:
         action_type="task.complete",
         confidence=CERTAIN,
         task_id=task.id,
-        payload={"title": f"Is “{task.title}” done?", "reason": reason},
+        payload={"reason": reason},
     )
 
 

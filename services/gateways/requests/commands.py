@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -35,6 +35,8 @@ from services.gateways.requests.rules import (
 
 CLOCK_TOLERANCE = timedelta(minutes=1)  # the clock of a gateway may differ this much from ours
 BATCH_SIZE = 500  # requests that expire in one transaction
+
+REPLACED_ERROR = "The gateway asks something else with the same id now."
 
 EVENT_OF_STATE = {
     RequestState.ANSWERING: EventType.GATEWAY_REQUEST_ANSWERED,
@@ -87,11 +89,32 @@ async def store_requests(
     agents = await _load_agents(session, gateway, keys)
     rows = [_request_row(gateway, one, agents.get(one.agent_key or "")) for one in requests]
     statement = insert(GatewayRequest).values(rows)
-    new = statement.on_conflict_do_nothing(index_elements=["gateway_id", "request_id"])
+    new = statement.on_conflict_do_nothing(index_elements=["gateway_id", "request_id", "sha256"])
     stored = (await session.scalars(new.returning(GatewayRequest))).all()
+    await _end_replaced_requests(session, gateway, stored)
     await events.record_events(
         session, [_event_of(EventType.GATEWAY_REQUEST_ASKED, one, agents) for one in stored]
     )
+
+
+async def _end_replaced_requests(
+    session: AsyncSession, gateway: Gateway, stored: Sequence[GatewayRequest]
+) -> None:
+    """End the open requests whose ids the gateway uses again for another content."""
+    if not stored:
+        return
+    is_replaced = or_(
+        *(
+            (GatewayRequest.request_id == one.request_id) & (GatewayRequest.id != one.id)
+            for one in stored
+        )
+    )
+    locked = await _lock_open_requests(
+        session, (GatewayRequest.gateway_id == gateway.id) & is_replaced
+    )
+    for one in locked:
+        one.state, one.error, one.ended_at = RequestState.LOST, REPLACED_ERROR, now()
+    await _record_ends(session, locked)
 
 
 async def list_vanished_requests(

@@ -7,17 +7,31 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from core.security.secrets import hash_token, mask_tokens
-from core.text import is_storable
+from core.canonical_json import hash_json
+from core.security.secrets import hash_token, mask_tokens, mask_tokens_within
+from core.text import is_storable, is_storable_json
 from models import RequestKind
 
 MAX_CONTENT_LENGTH = 100_000  # characters of a command or of questions
 MAX_NAME_LENGTH = 1_000  # characters of a key, an id or a path
 MAX_WARNING_LENGTH = 4_000
+MAX_ARGUMENTS = 1_000  # of a command
+MAX_VARIABLES = 500  # of the environment of a command
 MAX_DECISIONS = 10
 DECISIONS = ("allow-once", "allow-always", "deny")
 DEFAULT_DECISIONS = ("allow-once", "deny")  # if the gateway does not list them
 MAX_TIMESTAMP_MS = 32_503_680_000_000  # ms since 1970: the year 3000
+
+TEXTS_OF_COMMAND = {
+    "command": "command",
+    "cwd": "cwd",
+    "host": "host",
+    "node": "nodeId",
+    "path": "resolvedPath",
+}
+"""The names of the texts of a command here, and the gateway's keys."""
+
+ARGV_KEYS = ("argv", "commandArgv")
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +40,7 @@ log = logging.getLogger(__name__)
 class ParsedRequest:
     """A request of a gateway, with our tokens masked.
 
-    `exact` is the masked content, `sha256` the hash of the unmasked content.
+    `exact` is the masked content, `sha256` the hash of everything that is asked, unmasked.
     """
 
     request_id: str
@@ -70,18 +84,67 @@ def agent_key_of(agent_id: object, session_key: object) -> str | None:
 def _parse_command(row: Mapping[str, Any]) -> ParsedRequest | None:
     request = row.get("request")
     request = request if isinstance(request, Mapping) else {}
-    command = _complete_text(request.get("command"))
-    if not command:
+    content = _parse_run_content(request)
+    if content is None:
         return None
-    context = {
-        "host": _short_text(request.get("host")),
-        "path": _short_text(request.get("resolvedPath")),
-        "warning": _text(request.get("warningText"), MAX_WARNING_LENGTH),
-    }
-    cwd = mask_tokens(_short_text(request.get("cwd")) or "") or None
-    more = {"cwd": cwd, "allowed_decisions": _parse_decisions(request)}
-    known = {name: mask_tokens(value) for name, value in context.items() if value}
-    return _make_request(row, request, RequestKind.EXEC, command, context=known or None, **more)
+    warning = _text(request.get("warningText"), MAX_WARNING_LENGTH)
+    context = {name: value for name, value in content.items() if name not in ("command", "cwd")}
+    context |= {"warning": warning} if warning else {}
+    return _make_request(
+        row,
+        request,
+        RequestKind.EXEC,
+        content["command"],
+        sha256=hash_json(content),
+        cwd=mask_tokens(content.get("cwd") or "") or None,
+        context=mask_tokens_within(context) or None,
+        allowed_decisions=_parse_decisions(request),
+    )
+
+
+def _parse_run_content(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return everything that will run; None if it cannot be displayed completely.
+
+    Values of environment variables are replaced by their hashes, because they can be secrets.
+    """
+    content: dict[str, Any] = {}
+    for name, key in TEXTS_OF_COMMAND.items():
+        value = request.get(key)
+        if value is None or value == "":
+            continue
+        content[name] = _complete_text(value)
+    argv = next((request[key] for key in ARGV_KEYS if request.get(key) is not None), None)
+    if argv is not None:
+        content["argv"] = _complete_texts(argv)
+    if request.get("env"):
+        content["environment"] = _hash_environment(request["env"])
+    if request.get("systemRunPlan") is not None:
+        plan = request["systemRunPlan"]
+        is_valid = is_storable_json(plan, max_length=MAX_CONTENT_LENGTH)
+        content["plan"] = hash_json(plan) if is_valid else None
+    is_complete = "command" in content and None not in content.values()
+    return content if is_complete else None
+
+
+def _complete_texts(values: object) -> list[str] | None:
+    if not isinstance(values, list) or len(values) > MAX_ARGUMENTS:
+        return None
+    are_complete = all(value == "" or _complete_text(value) for value in values)
+    is_short = sum(len(str(value)) for value in values) <= MAX_CONTENT_LENGTH
+    return [str(value) for value in values] if are_complete and is_short else None
+
+
+def _hash_environment(environment: object) -> dict[str, str] | None:
+    """Return the hash of the value of each variable, or None if it cannot be displayed."""
+    if not isinstance(environment, Mapping) or len(environment) > MAX_VARIABLES:
+        return None
+    hashes: dict[str, str] = {}
+    for name, value in environment.items():
+        is_complete = _complete_text(name) and isinstance(value, str) and is_storable(value)
+        if not is_complete:
+            return None
+        hashes[str(name)] = hash_token(value)
+    return hashes
 
 
 def _parse_questions(row: Mapping[str, Any]) -> ParsedRequest | None:
@@ -91,11 +154,17 @@ def _parse_questions(row: Mapping[str, Any]) -> ParsedRequest | None:
     exact = json.dumps(questions, separators=(",", ":"), sort_keys=True)
     if len(exact) > MAX_CONTENT_LENGTH:
         return None
-    return _make_request(row, row, RequestKind.QUESTION, exact)
+    return _make_request(row, row, RequestKind.QUESTION, exact, sha256=hash_token(exact))
 
 
 def _make_request(
-    row: Mapping[str, Any], origin: Mapping[str, Any], kind: RequestKind, exact: str, **more: Any
+    row: Mapping[str, Any],
+    origin: Mapping[str, Any],
+    kind: RequestKind,
+    exact: str,
+    *,
+    sha256: str,
+    **more: Any,
 ) -> ParsedRequest | None:
     id, asked_at = _short_text(row.get("id")), _parse_timestamp(row.get("createdAtMs"))
     expires_at = _parse_timestamp(row.get("expiresAtMs"))
@@ -105,7 +174,7 @@ def _make_request(
         request_id=id,
         kind=kind,
         exact=mask_tokens(exact),
-        sha256=hash_token(exact),
+        sha256=sha256,
         asked_at=asked_at,
         expires_at=expires_at,
         agent_key=agent_key_of(origin.get("agentId"), origin.get("sessionKey")),

@@ -1,0 +1,140 @@
+"""Response models of approvals."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from api.framework.fields import JsonObject, ResponseModel, Timestamp
+from models import ApprovalStatus, Status
+from services import approvals
+
+
+class ActionObjectRead(ResponseModel):
+    """A task of an approval."""
+
+    task_id: UUID
+    title: str
+    content_hash: str | None = Field(
+        description="The hash of the content that was requested or, once approved, reviewed."
+    )
+    changed: bool = Field(description="Whether the content of the task differs from that.")
+    used_at: Timestamp | None = Field(description="When this approval let the task be done.")
+
+
+class ActionRead(ResponseModel):
+    """What an approval allows, built by the server. docs/approvals.md describes the hashes."""
+
+    kind: str = Field(description="The `action_type`.")
+    headline: str = Field(description="What is decided, as a question, from kind and tasks.")
+    agent_text: str | None = Field(
+        description="The title, question or summary that the requester wrote. It can be wrong."
+    )
+    completes_tasks: bool = Field(description="Whether it allows its tasks to be moved to done.")
+    hash: str | None = Field(
+        description="SHA-256 of the action as requested or, once approved, as reviewed."
+    )
+    objects: list[ActionObjectRead]
+
+    @classmethod
+    def of(cls, detail: approvals.ApprovalDetail) -> "ActionRead":
+        """Build the model from an approval. A decision that can be undone is not shown."""
+        kind = detail.approval.action_type
+        completes = detail.completes_tasks
+        if detail.can_undo:
+            completes = approvals.is_completion_kind(kind)
+        return cls(
+            kind=kind,
+            headline=detail.question,
+            agent_text=detail.agent_text,
+            completes_tasks=completes,
+            hash=detail.approval.action_hash,
+            objects=[
+                ActionObjectRead(
+                    task_id=task.id,
+                    title=task.title,
+                    content_hash=task.content_hash,
+                    changed=task.is_changed,
+                    used_at=task.used_at,
+                )
+                for task in detail.tasks
+            ],
+        )
+
+
+class UnblockedTask(ResponseModel):
+    """An open task that waits for a task of an approval."""
+
+    task_id: UUID
+    title: str
+    status: Status
+
+
+class ApprovalRead(ResponseModel):
+    """A request for approval, and its decision."""
+
+    action_type: str
+    task_id: UUID | None
+    task_ids: list[UUID]
+    payload: JsonObject | None
+    confidence: float
+    rubric_scores: dict[str, Any] | None
+    status: ApprovalStatus
+    id: UUID
+    board_id: UUID
+    task_titles: list[str]
+    agent_id: UUID | None
+    created_at: Timestamp
+    resolved_at: Timestamp | None
+    decided_at: Timestamp | None
+    expires_at: Timestamp | None = Field(description="After this time it allows nothing.")
+    used_at: Timestamp | None = Field(description="When it last let a task be moved to done.")
+    request_count: int = Field(description="How often the agent has made this same request.")
+    action: ActionRead
+    unblocks: list[UnblockedTask] = Field(description="Open tasks that wait for its tasks.")
+    requested_by_user_id: UUID | None
+    decided_by_user_id: UUID | None
+    decided_by_name: str | None
+    decision_note: str | None
+
+    @classmethod
+    def of(cls, detail: approvals.ApprovalDetail) -> "ApprovalRead":
+        """Build the model from an approval.
+
+        A decision that can still be undone is not shown: the approval is pending for API clients.
+        """
+        row = detail.approval
+        is_decided = row.status is not ApprovalStatus.PENDING
+        return cls(
+            **{name: getattr(row, name) for name in ROW_FIELDS},
+            task_id=next(iter(detail.task_ids), None),
+            task_ids=detail.task_ids,
+            task_titles=detail.task_titles,
+            decided_at=detail.decided_at if is_decided else None,
+            used_at=detail.used_at,
+            action=ActionRead.of(detail),
+            unblocks=[
+                UnblockedTask(task_id=id, title=title, status=status)
+                for id, title, status in detail.unblocks
+            ],
+            decided_by_user_id=row.decided_by_user_id if is_decided else None,
+            decided_by_name=detail.decider_name if is_decided else None,
+            decision_note=row.decision_note if is_decided else None,
+        )
+
+
+ROW_FIELDS = (
+    "action_type",
+    "payload",
+    "confidence",
+    "rubric_scores",
+    "status",
+    "id",
+    "board_id",
+    "agent_id",
+    "created_at",
+    "resolved_at",
+    "requested_by_user_id",
+    "expires_at",
+    "request_count",
+)

@@ -1,0 +1,91 @@
+"""The action that an approval allows: its kind, its content, and their hashes. Pure functions.
+
+docs/approvals.md describes the canonical form, so that anybody can compute the hashes.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from core.canonical_json import format_canonical_json, hash_json
+
+COMPLETION_KINDS = (
+    *("complete", "complete_task", "task.complete", "task.completion"),
+    *("mark_complete", "mark_task_complete", "task.mark_complete"),
+    *("done", "task.done", "mark_done", "mark_as_done", "mark_task_done", "task.mark_done"),
+    *("move_to_done", "move_task_to_done", "task.move_to_done"),
+    *("finish", "finish_task", "task.finish"),
+    *("close_task", "task.close"),
+)
+"""The kinds of approvals that allow tasks to be moved to done, in any of their spellings."""
+
+FIELD_PREFIX = "fields."  # before the key of a custom field in a list of changed fields
+
+TaskContent = Mapping[str, Any]
+"""The reviewed content of a task: its title, description, and custom fields that have a value."""
+
+
+class ActionObject(NamedTuple):
+    """A task of an action, with the hash of its content."""
+
+    task_id: UUID
+    content_hash: str
+
+
+def is_completion_kind(kind: str) -> bool:
+    """Return whether an approval of this kind allows its tasks to be moved to done.
+
+    Case and separators do not matter: `Task.Done`, `task_done` and `taskDone` are the same.
+    """
+    return _normalize_kind(kind) in _NORMALIZED_KINDS
+
+
+def _normalize_kind(kind: str) -> str:
+    return re.sub(r"[\s._:/-]+", "", kind).lower()
+
+
+_NORMALIZED_KINDS = frozenset(map(_normalize_kind, COMPLETION_KINDS))
+
+
+def build_task_content(
+    title: str, description: str | None, fields: Mapping[str, Any]
+) -> TaskContent:
+    """Return what is reviewed of a task: what defines its work, not what changes on the way."""
+    set_fields = {key: value for key, value in fields.items() if value is not None}
+    return {"title": title, "description": description, "fields": set_fields}
+
+
+def hash_content(content: TaskContent) -> str:
+    """Return the hash of the content of a task."""
+    return hash_json(content)
+
+
+def hash_action(
+    board_id: UUID,
+    kind: str,
+    objects: Iterable[ActionObject],
+    parameters: Mapping[str, Any] | None,
+) -> str:
+    """Return the hash of an action. The parameters are the whole payload of the request."""
+    tasks = [
+        {"task_id": str(one.task_id), "content_hash": one.content_hash} for one in sorted(objects)
+    ]
+    return hash_json(
+        {"board_id": str(board_id), "kind": kind, "objects": tasks, "parameters": parameters}
+    )
+
+
+def list_changed_fields(reviewed: TaskContent, current: TaskContent) -> list[str]:
+    """Return the names of the fields that differ: `title`, `description`, `fields.<key>`."""
+    old, new = _flatten(reviewed), _flatten(current)
+    return sorted(
+        name
+        for name in old.keys() | new.keys()
+        if format_canonical_json(old.get(name)) != format_canonical_json(new.get(name))
+    )
+
+
+def _flatten(content: TaskContent) -> dict[str, Any]:
+    fields = {f"{FIELD_PREFIX}{key}": value for key, value in content["fields"].items()}
+    return {"title": content["title"], "description": content["description"], **fields}

@@ -1,0 +1,119 @@
+"""Decide several approvals of any boards in one transaction."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.errors import AppError
+from models import Approval, ApprovalStatus, Board, User
+from services import boards
+from services.approvals import finalization
+from services.approvals.decisions import (
+    PreparedDecision,
+    apply_decision,
+    get_finalization_time,
+    load_contents_to_approve,
+    notify_workers,
+)
+from services.approvals.details import (
+    ApprovalDetail,
+    approval_not_found,
+    approvals_query,
+    fetch_details,
+    find_board_ids,
+)
+from services.approvals.rules import validate_text
+
+MAX_DECISIONS = 200  # approvals in one request
+
+
+@dataclass(frozen=True)
+class DecisionResult:
+    """The result of one of several decisions: the updated approval, or the error."""
+
+    approval_id: UUID
+    detail: ApprovalDetail | None = None
+    error: AppError | None = None
+
+
+async def decide_many_with_undo(
+    session: AsyncSession,
+    user: User,
+    approval_ids: Sequence[UUID],
+    *,
+    status: ApprovalStatus,
+    note: str | None = None,
+    action_hashes: Mapping[UUID, str] | None = None,
+    completes_tasks: bool | None = None,
+    undo_seconds: float,
+) -> list[DecisionResult]:
+    """Decide several approvals independently: an error of one does not affect the others.
+
+    `action_hashes` are the hashes that the user has seen, by approval id. All checks of an approval
+    come before its first change. The results are in the order of `approval_ids`.
+    """
+    decision = PreparedDecision(
+        *(user, status, validate_text(note, "note"), action_hashes or {}, completes_tasks),
+        get_finalization_time(undo_seconds),
+    )
+    found = await _lock_approvals(session, user, approval_ids)
+    contents = await load_contents_to_approve(session, found.values(), decision)
+    results: dict[UUID, DecisionResult] = {}
+    decided: list[ApprovalDetail] = []
+    all_effects: list[finalization.FinalizationEffects] = []
+    for approval_id, approval in sorted(found.items(), key=lambda item: _lock_order(item[1])):
+        try:
+            detail, effects = await apply_decision(session, approval, decision, contents)
+        except AppError as error:
+            results[approval_id] = DecisionResult(approval_id, error=error)
+            continue
+        results[approval_id] = DecisionResult(approval_id, detail=detail)
+        if effects is not None:
+            decided.append(detail)
+            all_effects.append(effects)
+    await notify_workers(session, decided, decision.finalizes_at)
+    await finalization.publish_effects(session, all_effects)
+    return [results[id] for id in found]
+
+
+def _lock_order(approval: ApprovalDetail | AppError) -> tuple[str, ...]:
+    """Return a sort key: by organization; errors, which record no event, come first.
+
+    Recording an event blocks all other events of the organization until the commit.
+    """
+    return () if isinstance(approval, AppError) else (str(approval.board.organization_id),)
+
+
+async def _lock_approvals(
+    session: AsyncSession, user: User, approval_ids: Sequence[UUID]
+) -> dict[UUID, ApprovalDetail | AppError]:
+    """Lock the boards of these approvals before any event is recorded, and load each approval."""
+    board_ids = await find_board_ids(session, user, approval_ids)
+    locked = await _lock_boards(session, user, set(board_ids.values()))
+    query = approvals_query().where(Approval.id.in_(board_ids), Approval.board_id.in_(locked))
+    found = await fetch_details(session, query.execution_options(populate_existing=True))
+    details = {detail.approval.id: detail for detail in found}
+
+    def result(id: UUID) -> ApprovalDetail | AppError:
+        board = locked.get(board_ids[id]) if id in board_ids else None
+        return board if isinstance(board, AppError) else details.get(id) or approval_not_found()
+
+    return {id: result(id) for id in approval_ids}
+
+
+async def _lock_boards(
+    session: AsyncSession, user: User, board_ids: Collection[UUID]
+) -> dict[UUID, Board | AppError]:
+    """Lock boards, and check the user's rights as they are after the wait."""
+    locked = await boards.lock_boards(session, user, board_ids)
+    writable_ids = set(await boards.list_writable_board_ids(session, user))
+    for board_id, board in locked.items():
+        if isinstance(board, AppError) or board_id in writable_ids:
+            continue
+        try:
+            await boards.require_write_access(session, user, board_id)
+        except AppError as error:
+            locked[board_id] = error
+    return locked

@@ -1,0 +1,161 @@
+"""Bind approvals to the content of their tasks: when they are requested, and when approved."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Conflict
+from models import Approval, ApprovalTask, Board, Task
+from services.approvals import actions
+from services.approvals.actions import ActionObject, TaskContent
+from services.approvals.details import ApprovalDetail, task_content_query
+
+
+@dataclass(frozen=True)
+class CurrentContent:
+    """The current content of the task of a link."""
+
+    link: ApprovalTask
+    content: TaskContent
+
+    @property
+    def object(self) -> ActionObject:
+        """The task with the hash of its current content."""
+        return ActionObject(self.link.task_id, actions.hash_content(self.content))
+
+    @property
+    def changed_fields(self) -> list[str]:
+        """The fields that differ from what was requested or approved."""
+        if self.link.content is None:
+            return []
+        return actions.list_changed_fields(self.link.content, self.content)
+
+
+CurrentContents: TypeAlias = Mapping[UUID, Sequence[CurrentContent]]
+"""The links of approvals, by approval id."""
+
+
+async def load_task_contents(
+    session: AsyncSession, task_ids: Collection[UUID]
+) -> dict[UUID, TaskContent]:
+    """Return the current content of tasks by id. The caller has checked the access to them."""
+    query = select(Task.id, task_content_query()).where(Task.id.in_(task_ids))
+    rows = await session.execute(query) if task_ids else ()
+    return {id: content for id, content in rows}
+
+
+async def load_current_contents(
+    session: AsyncSession, approval_ids: Collection[UUID]
+) -> CurrentContents:
+    """Return the links of approvals by approval id, each with the current content of its task."""
+    query = (
+        select(ApprovalTask, task_content_query())
+        .join(Task, Task.id == ApprovalTask.task_id)
+        .where(ApprovalTask.approval_id.in_(approval_ids))
+        .order_by(ApprovalTask.position, ApprovalTask.created_at, ApprovalTask.id)
+        .execution_options(populate_existing=True)
+    )
+    found: defaultdict[UUID, list[CurrentContent]] = defaultdict(list)
+    for link, content in await session.execute(query) if approval_ids else ():
+        found[link.approval_id].append(CurrentContent(link, content))
+    return found
+
+
+async def get_action_hash(session: AsyncSession, detail: ApprovalDetail) -> str:
+    """Return the hash of an approval's action with the current content of its tasks.
+
+    A page sends it with the decision, so that exactly what it shows is approved.
+    """
+    contents = await load_current_contents(session, [detail.approval.id])
+    return hash_current_action(detail.approval, contents.get(detail.approval.id, ()))
+
+
+def hash_current_action(approval: Approval, contents: Sequence[CurrentContent]) -> str:
+    """Return the hash of an action with the current content of its tasks."""
+    objects = [one.object for one in contents]
+    return actions.hash_action(approval.board_id, approval.action_type, objects, approval.payload)
+
+
+def bind_request(
+    approval: Approval, board: Board, links: Sequence[tuple[ApprovalTask, TaskContent]]
+) -> None:
+    """Store what a new approval is about: the contents of its tasks, and the hash of the action."""
+    objects = []
+    for link, content in links:
+        content_hash = actions.hash_content(content)
+        link.content, link.content_hash = dict(content), content_hash
+        objects.append(ActionObject(link.task.id, content_hash))
+    approval.action_hash = actions.hash_action(
+        board.id, approval.action_type, objects, approval.payload
+    )
+
+
+def bind_decision(
+    detail: ApprovalDetail,
+    contents: Sequence[CurrentContent],
+    expected_hash: str | None,
+    completes_tasks: bool | None,
+) -> ApprovalDetail:
+    """Store the current content as what was reviewed. `completes_tasks` is part of the decision.
+
+    Raises Conflict if the approval has expired, or if the content is not what the user has seen:
+    that with `expected_hash`, or else that of the request. An approval from before hashes were
+    stored has none; it is bound to the current content.
+    """
+    approval = detail.approval
+    if approval.expires_at is not None and approval.expires_at <= now():
+        message = "This request has expired, so it can no longer be approved."
+        raise Conflict("approval_expired", message)
+    current_hash = hash_current_action(approval, contents)
+    expected = (expected_hash or approval.action_hash or current_hash).lower()
+    if expected != current_hash:
+        body: dict[str, Any] = {"status": "approved", "action_hash": current_hash}
+        if completes_tasks is not None:
+            body["completes_tasks"] = completes_tasks
+        raise _content_changed(detail, contents, body)
+    approval.action_hash = current_hash
+    for one in contents:
+        if one.link.content_hash != one.object.content_hash:
+            one.link.content, one.link.content_hash = dict(one.content), one.object.content_hash
+    hashes = dict(one.object for one in contents)
+    reviewed = [
+        task._replace(content_hash=hashes[task.id], is_changed=False) for task in detail.tasks
+    ]
+    return replace(detail, tasks=reviewed)
+
+
+def _content_changed(
+    detail: ApprovalDetail, contents: Sequence[CurrentContent], body: Mapping[str, Any]
+) -> Conflict:
+    """Build the error for an outdated decision. `body` is the body of the request to send."""
+    titles = {task.id: task.title for task in detail.tasks}
+    changed = [
+        {
+            "task_id": str(one.link.task_id),
+            "title": titles.get(one.link.task_id),
+            "fields": one.changed_fields,
+        }
+        for one in contents
+        if one.changed_fields
+    ]
+    names = sorted({name for one in contents for name in one.changed_fields})
+    what = f"changed: {', '.join(names)}" if names else "is not what you have seen"
+    path = f"/api/v1/boards/{detail.board.id}/approvals/{detail.approval.id}"
+    return Conflict(
+        "approval_content_changed",
+        f"The content of this request {what}. Read it again, then decide.",
+        changed=changed,
+        action_hash=body["action_hash"],
+        request=build_request("PATCH", path, body),
+    )
+
+
+def build_request(method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the description of a request that solves a conflict."""
+    return {"method": method, "path": path, "body": dict(body)}

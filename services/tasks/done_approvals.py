@@ -1,0 +1,252 @@
+"""The approval that a board requires before a task is moved to done."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Conflict
+from models import Agent, Approval, ApprovalStatus, ApprovalTask, Event, EventType, Status, Task
+from services import approvals, custom_fields  # only names at call time: they import each other
+
+if TYPE_CHECKING:
+    from services.tasks.change_request import TaskChange
+
+MAX_APPROVALS = 50  # of a task, newest first, that are considered
+
+REASONS = {
+    "none": "Nobody has approved that this task is completed.",
+    "kind": "The approval of this task is for something else: its kind is “{kind}”.",
+    "content": "The task has changed since it was approved: {changed}.",
+    "unknown_content": "The approval is from before the reviewed content was recorded.",
+    "used": "The approval was used already: it allows one move to done.",
+    "expired": "The approval has expired.",
+    "rejected": "A later request about this task was rejected.",
+    "reopened": "The task was taken up again after it was approved.",
+}
+"""Why no approval allows the move, as sentences."""
+
+EXAMPLE_CONFIDENCE = 80
+EXAMPLE_REASON = "The work on this task is finished."
+
+
+@dataclass(frozen=True)
+class LinkedApproval:
+    """A decided approval that is linked to a task, with the reviewed content of that task."""
+
+    id: UUID
+    status: ApprovalStatus
+    kind: str
+    completes_tasks: bool
+    resolved_at: datetime
+    expires_at: datetime | None
+    link_id: UUID | None  # none for old rows, which name only their first task
+    content: Mapping[str, Any] | None
+    content_hash: str | None
+    used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class DonePermission:
+    """Whether an approval allows a task to be moved to done, and if not, why."""
+
+    approval: LinkedApproval | None = None  # the one that allows it
+    reason: str = "none"  # a key of REASONS, if none allows it
+    kind: str = ""  # of the approval that does not allow it
+    changed: Sequence[str] = ()  # the fields that differ from what was approved
+    changed_by_request: bool = False  # whether the same change makes the difference
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether the task may be moved to done."""
+        return self.approval is not None
+
+
+async def load_done_permission(session: AsyncSession, change: "TaskChange") -> DonePermission:
+    """Find the approval that allows a change to move its task to done, in one statement."""
+    fields = custom_fields.bound_fields_query(change.board.id, of_tasks=True)
+    reopened_at = _reopened_at().label("reopened_at")
+    facts = select(fields.label("fields"), reopened_at).where(Task.id == change.task.id)
+    facts_row = (await session.execute(facts)).one()
+    linked = await _load_approvals(session, change)
+    bound_fields = custom_fields.build_bound_fields(facts_row.fields or ())
+    return find_permission(
+        linked,
+        current=_content_after(change, bound_fields, {}),
+        wanted=_content_after(change, bound_fields, change.values),
+        reopened_at=facts_row.reopened_at,
+        at=now(),
+    )
+
+
+def find_permission(
+    linked: Sequence[LinkedApproval],
+    *,
+    current: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    reopened_at: datetime | None,
+    at: datetime,
+) -> DonePermission:
+    """Find the approval that allows done, or the reason why the newest one does not.
+
+    `linked` are the decided approvals, newest first. `current` is the content of the task before
+    the change, `wanted` the content after it.
+    """
+    approved = [one for one in linked if one.status is ApprovalStatus.APPROVED]
+    rejected = [one.resolved_at for one in linked if one.status is ApprovalStatus.REJECTED]
+    completing = [one for one in approved if one.completes_tasks]
+    if not completing:
+        if approved:
+            return DonePermission(reason="kind", kind=approved[0].kind)
+        return DonePermission(reason="rejected" if rejected else "none")
+    rejected_at = max(rejected, default=None)
+    wanted_hash = approvals.hash_content(wanted)
+    reasons = [
+        (one, _find_reason(one, wanted_hash, rejected_at, reopened_at, at)) for one in completing
+    ]
+    for one, reason in reasons:
+        if reason is None:
+            return DonePermission(approval=one)
+    newest, reason = reasons[0]
+    assert reason is not None
+    if reason != "content" or newest.content is None:
+        return DonePermission(reason=reason, kind=newest.kind)
+    return DonePermission(
+        reason=reason,
+        kind=newest.kind,
+        changed=approvals.list_changed_fields(newest.content, wanted),
+        changed_by_request=approvals.hash_content(current) == newest.content_hash,
+    )
+
+
+def _find_reason(
+    approval: LinkedApproval,
+    wanted_hash: str,
+    rejected_at: datetime | None,
+    reopened_at: datetime | None,
+    at: datetime,
+) -> str | None:
+    """Return why an approval does not allow done, or None if it does."""
+    checks = {
+        "rejected": rejected_at is not None and rejected_at > approval.resolved_at,
+        "used": approval.used_at is not None,
+        "reopened": reopened_at is not None and reopened_at >= approval.resolved_at,
+        "expired": approval.expires_at is not None and approval.expires_at <= at,
+        "unknown_content": approval.content_hash is None,
+        "content": approval.content_hash != wanted_hash,
+    }
+    return next((reason for reason, applies in checks.items() if applies), None)
+
+
+def approval_required(change: "TaskChange") -> Conflict:
+    """Build the error for a move to done without approval, with the request that asks for one."""
+    permission = change.done_permission
+    sentence = REASONS[permission.reason].format(
+        kind=permission.kind, changed=", ".join(permission.changed)
+    )
+    request = None
+    if change.approval_pending:
+        hint = "A request about this task is pending: wait for the decision."
+    elif change.is_creation:
+        hint = "Create the task in the inbox, and request an approval."
+    else:
+        request = _build_approval_request(change)
+        hint = "Request an approval."
+        if isinstance(change.actor, Agent):
+            hint = "Send `detail.request`, with your own confidence and reason, and wait."
+    if permission.changed_by_request:
+        hint = f"This request changes it; send these changes first, without the status. {hint}"
+    return Conflict(
+        "approval_required",
+        f"On this board a task is done once somebody has approved it. {sentence} {hint}",
+        blocked_by_task_ids=[],
+        reason=permission.reason,
+        changed=list(permission.changed),
+        request=request,
+    )
+
+
+def _build_approval_request(change: "TaskChange") -> dict[str, Any]:
+    prefix = "/api/v1/agent" if isinstance(change.actor, Agent) else "/api/v1"
+    body = {
+        "action_type": "task.complete",
+        "task_id": str(change.task.id),
+        "confidence": EXAMPLE_CONFIDENCE,
+        "payload": {"reason": EXAMPLE_REASON},
+    }
+    path = f"{prefix}/boards/{change.board.id}/approvals"
+    return approvals.build_request("POST", path, body)
+
+
+async def mark_approval_used(session: AsyncSession, approval: LinkedApproval) -> None:
+    """Record that a task was moved to done with an approval."""
+    used = update(ApprovalTask).where(ApprovalTask.id == approval.link_id).values(used_at=now())
+    await session.execute(used.execution_options(synchronize_session=False))
+
+
+def _content_after(
+    change: "TaskChange",
+    fields: Iterable["custom_fields.BoundField"],
+    values: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Return the content of the task with some new values."""
+    given = values.get("custom_field_values", {})
+    return approvals.build_task_content(
+        values.get("title", change.task.title),
+        values.get("description", change.task.description),
+        {field.key: field.value_after(given) for field in fields},
+    )
+
+
+async def _load_approvals(session: AsyncSession, change: "TaskChange") -> list[LinkedApproval]:
+    """Return the decided approvals of a task, the newest decision first."""
+    is_link = (ApprovalTask.approval_id == Approval.id) & (ApprovalTask.task_id == change.task.id)
+    query = (
+        select(Approval, ApprovalTask)
+        .outerjoin(ApprovalTask, is_link)
+        .where(
+            Approval.board_id == change.board.id,
+            Approval.status != ApprovalStatus.PENDING,
+            or_(ApprovalTask.id.is_not(None), Approval.task_id == change.task.id),
+        )
+        .order_by(Approval.resolved_at.desc(), Approval.id.desc())
+        .limit(MAX_APPROVALS)
+        .execution_options(populate_existing=True)
+    )
+    return [_build_linked(*row) for row in await session.execute(query)]
+
+
+def _build_linked(approval: Approval, link: ApprovalTask | None) -> LinkedApproval:
+    assert approval.resolved_at is not None
+    completes = approval.completes_tasks
+    if completes is None:
+        completes = approvals.is_completion_kind(approval.action_type)
+    return LinkedApproval(
+        id=approval.id,
+        status=approval.status,
+        kind=approval.action_type,
+        completes_tasks=completes,
+        resolved_at=approval.resolved_at,
+        expires_at=approval.expires_at,
+        link_id=link.id if link else None,
+        content=link.content if link else None,
+        content_hash=link.content_hash if link else None,
+        used_at=link.used_at if link else None,
+    )
+
+
+def _reopened_at() -> ColumnElement[datetime]:
+    """Select when the task last left done, or was returned from review without being done."""
+    old_status, new_status = Event.data["left"].astext, Event.data["entered"].astext
+    returned = (old_status == Status.REVIEW.value) & (new_status != Status.DONE.value)
+    query = select(func.max(Event.created_at)).where(
+        Event.task_id == Task.id,
+        Event.type == EventType.TASK_STATUS_CHANGED,
+        or_(old_status == Status.DONE.value, returned),
+    )
+    return query.correlate(Task).scalar_subquery()
