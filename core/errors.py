@@ -7,6 +7,8 @@ class AppError(Exception):
     `field` is the name of the input field that the message refers to, if any.
     """
 
+    keeps_changes = False  # whether the API commits what was changed before the error
+
     def __init__(
         self, code: str, message: str, *, field: str | None = None, **details: object
     ) -> None:
@@ -67,9 +69,17 @@ class TooLarge(AppError):
 class TooMany(AppError):
     """The caller exceeded a rate limit and can retry after `retry_after` seconds."""
 
-    def __init__(self, retry_after: int, reason: str = "Too many requests.") -> None:
-        super().__init__("rate_limited", f"{reason} Try again in {retry_after} s.")
+    def __init__(
+        self,
+        retry_after: int,
+        message: str = "Too many requests.",
+        *,
+        code: str = "rate_limited",
+        keeps_changes: bool = False,
+    ) -> None:
+        super().__init__(code, f"{message} Try again in {retry_after} s.")
         self.retry_after = retry_after
+        self.keeps_changes = keeps_changes
 
 
 class RequestTimeout(AppError):

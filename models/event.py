@@ -70,6 +70,7 @@ class EventType(StrEnum):
     TASK_REWORK_NOTIFIED = "task.rework_notified"
     TASK_REWORK_NOTIFY_FAILED = "task.rework_notify_failed"
     APPROVAL_REQUESTED = "approval.requested"
+    APPROVAL_REQUESTS_HELD = "approval.requests_held"
     APPROVAL_DECIDED = "approval.decided"  # on a page; can still be undone
     APPROVAL_UNDONE = "approval.undone"
     APPROVAL_APPROVED = "approval.approved"

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.framework.errors import handle_app_error
 from api.framework.request_parser import RequestBody
-from core.errors import Invalid
+from core.errors import AppError, Invalid
 from core.http.request import Session, open_transaction
 from models import Actor
 from services import idempotency
@@ -43,8 +44,25 @@ async def run_idempotent(
 ) -> Response:
     """Answer a request, or repeat the stored response of the same request with the same key.
 
-    Errors are not stored, because a failed request has changed nothing.
+    Errors are not stored, so that the request can be sent again with its key. An error that keeps
+    changes is returned, so that the transaction is committed.
     """
+    try:
+        return await _run_with_key(session, request, idempotent_request, respond)
+    except AppError as error:
+        if not error.keeps_changes:
+            raise
+        if idempotent_request is not None:
+            await idempotency.release_key(session, idempotent_request)
+        return await handle_app_error(request, error)
+
+
+async def _run_with_key(
+    session: Session,
+    request: Request,
+    idempotent_request: IdempotentRequest | None,
+    respond: Respond,
+) -> Response:
     if idempotent_request is None:
         return await respond()
     cipher = request.state.secret_cipher

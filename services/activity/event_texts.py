@@ -112,6 +112,10 @@ WORDING: Mapping[EventType, EventWording] = {
     EventType.APPROVAL_REQUESTED: EventWording(
         "Question asked: {question}", feed="asks:", history="asked: {question}"
     ),
+    EventType.APPROVAL_REQUESTS_HELD: EventWording(
+        "{name} requests approvals too often: {recent} in the last hour, {pending} pending",
+        feed="requests approvals too often: {recent} in the last hour, {pending} pending",
+    ),
     EventType.APPROVAL_DECIDED: EventWording("Question answered ({answer}): {question}"),
     EventType.APPROVAL_UNDONE: EventWording("Answer taken back: {question}"),
     EventType.APPROVAL_APPROVED: EventWording(

@@ -36,6 +36,12 @@ from services.approvals.queries import (
     newest_approvals_query,
     pending_count_query,
 )
+from services.approvals.request_limits import (
+    MAX_PENDING,
+    MAX_RECENT,
+    HeldAgent,
+    list_held_agents,
+)
 from services.approvals.requests import request_approval, request_clarification
 from services.approvals.reviewed_content import build_request, get_action_hash
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question

@@ -32,6 +32,7 @@ from services.approvals.details import (
     get_board_id,
 )
 from services.approvals.events import record_approval_event
+from services.approvals.request_limits import check_request_limits, find_equal_request
 from services.approvals.reviewed_content import bind_request, load_task_contents
 from services.approvals.rules import validate_text
 
@@ -43,12 +44,22 @@ async def request_approval(
 ) -> ApprovalDetail:
     """Request an approval on a locked board. The actor is the requester.
 
-    Raises the errors of `check_draft`, NotFound for tasks that are not on this board, and Conflict
-    if one of them has a pending approval.
+    A request of an agent that equals a pending one of the same agent is counted there, and that
+    approval is returned. Raises the errors of `check_draft`, NotFound for tasks that are not on
+    this board, Conflict if one of them has another pending approval, and TooMany for an agent that
+    requests too many.
     """
     rules.check_draft(draft, actor)
     payload = rules.payload_with_reason(draft)
     linked = await _load_tasks(session, board, rules.linked_task_ids(draft))
+    if isinstance(actor, Agent):
+        task_ids = [task.id for task in linked]
+        equal = await find_equal_request(session, actor, board, draft, payload, task_ids)
+        if equal is not None:
+            equal.request_count += 1
+            await session.flush()
+            return await get_approval(session, board, equal.id)
+        await check_request_limits(session, actor, board)
     await _ensure_no_pending_approval(session, board, [task.id for task in linked])
     detail = _build_approval(actor, board, draft, payload, linked)
     await _add_links(session, detail, linked)

@@ -297,3 +297,26 @@ async def test_a_decision_is_about_the_content_that_was_seen(
     assert decided.json()["action"]["hash"] == detail["action_hash"] != action["hash"]
     assert decided.json()["action"]["objects"][0]["changed"] is False
     assert decided.json()["action"]["completes_tasks"] is True
+
+
+async def test_too_many_requests_of_an_agent_are_held(
+    worker: Client, alice: Client, path: str
+) -> None:
+    async def ask(n: int, **headers: str) -> Any:
+        body = {**REQUEST, "payload": {"reason": f"Reason {n}."}}
+        return await worker.post(path, json=body, headers=headers)
+
+    for n in range(20):
+        assert (await ask(n)).status_code == 200
+    for _ in range(2):
+        held = await ask(20, **{"Idempotency-Key": "the-same"})
+        assert (held.status_code, held.json()["code"]) == (429, "approval_requests_held")
+        assert held.headers["Retry-After"] == "300"
+    same = await ask(5)
+    assert (same.status_code, same.json()["request_count"]) == (200, 2)
+    assert (await alice.get(path)).json()["total"] == 20
+    entries = (await alice.get("/activity")).json()["items"]
+    assert [one["event_type"] for one in entries].count("approval.requests_held") == 1
+    waiting = (await alice.get(f"{path}?limit=1")).json()["items"][0]["id"]
+    await alice.patch(f"{path}/{waiting}", json={"status": "rejected"})
+    assert (await ask(20, **{"Idempotency-Key": "the-same"})).status_code == 200

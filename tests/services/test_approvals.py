@@ -110,9 +110,9 @@ class TestRequests:
         ]
         await request_approval(session, world.worker, world, task_ids=[tasks[2].id])
 
-    async def test_approvals_without_task_can_be_requested_repeatedly(self, session, world) -> None:
+    async def test_different_approvals_without_task_are_independent(self, session, world) -> None:
         await request_approval(session, world.worker, world)
-        await request_approval(session, world.worker, world)
+        await request_approval(session, world.worker, world, lead_reasoning="Another reason.")
         assert len((await session.scalars(select(Approval))).all()) == 2
 
     async def test_actor_without_write_access_cannot_request(self, session, world) -> None:

@@ -1,0 +1,137 @@
+"""Limit the approvals that an agent requests, so that people are not flooded with decisions."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.canonical_json import hash_json
+from core.clock import now
+from core.errors import TooMany
+from models import Agent, Approval, ApprovalStatus, ApprovalTask, Board, Event, EventType, Member
+from services import boards, events
+from services.approvals.rules import ApprovalDraft
+
+MAX_PENDING = 20  # approvals of one agent that wait for a decision
+MAX_RECENT = 60  # approvals of one agent in PERIOD
+PERIOD = timedelta(hours=1)
+PENDING_RETRY = timedelta(minutes=5)  # people must decide first, which may take any time
+
+
+@dataclass(frozen=True)
+class HeldAgent:
+    """An agent whose further requests are held for a while, with its counts at that time."""
+
+    agent: Agent
+    board: Board
+    held_at: datetime
+    pending: int
+    recent: int  # requests in PERIOD
+
+
+async def find_equal_request(
+    session: AsyncSession,
+    agent: Agent,
+    board: Board,
+    draft: ApprovalDraft,
+    payload: Mapping[str, Any],
+    task_ids: Collection[UUID],
+) -> Approval | None:
+    """Return the agent's pending approval of the same kind, with the same tasks and payload."""
+    links = select(func.array_agg(ApprovalTask.task_id))
+    links = links.where(ApprovalTask.approval_id == Approval.id).correlate(Approval)
+    query = select(Approval, links.scalar_subquery()).where(
+        Approval.board_id == board.id,
+        Approval.agent_id == agent.id,
+        Approval.status == ApprovalStatus.PENDING,
+        Approval.action_type == draft.action_type.strip(),
+    )
+    parameters = hash_json(payload)
+    for approval, linked_ids in await session.execute(query.order_by(Approval.id)):
+        has_same_tasks = set(linked_ids or ()) == set(task_ids)
+        if has_same_tasks and hash_json(approval.payload) == parameters:
+            return approval
+    return None
+
+
+async def check_request_limits(session: AsyncSession, agent: Agent, board: Board) -> None:
+    """Raise TooMany if the agent requests too many approvals; record this once in a PERIOD."""
+    pending = await _count_pending(session, agent)
+    recent, oldest = await _count_recent(session, agent)
+    if pending < MAX_PENDING and recent < MAX_RECENT:
+        return
+    if not await _is_held(session, agent):
+        event = events.NewEvent(
+            EventType.APPROVAL_REQUESTS_HELD,
+            None,
+            organization_id=board.organization_id,
+            board=board,
+            subject=agent,
+            data={"name": agent.name, "pending": pending, "recent": recent},
+        )
+        await events.record_events(session, [event])
+    retry_in = PENDING_RETRY
+    if recent >= MAX_RECENT and oldest is not None:
+        retry_in = oldest + PERIOD - now()
+    raise TooMany(
+        max(1, math.ceil(retry_in.total_seconds())),
+        code="approval_requests_held",
+        message=f"You have {pending} pending requests and made {recent} in the last hour. At most "
+        f"{MAX_PENDING} may wait, and {MAX_RECENT} an hour are accepted. People were informed. "
+        "Put several steps into one request, and wait for decisions.",
+        keeps_changes=True,
+    )
+
+
+async def list_held_agents(session: AsyncSession, member: Member) -> Sequence[HeldAgent]:
+    """Return the agents whose requests were held in the last PERIOD, on boards of the member."""
+    readable = boards.readable_board_ids_query(member.user, member.organization_id)
+    query = (
+        select(Event, Agent, Board)
+        .join(Agent, Agent.id == Event.agent_id)
+        .join(Board, Board.id == Event.board_id)
+        .where(
+            Event.type == EventType.APPROVAL_REQUESTS_HELD,
+            Event.created_at > now() - PERIOD,
+            Event.board_id.in_(readable),
+        )
+        .order_by(Event.created_at.desc())
+    )
+    return [
+        HeldAgent(agent, board, event.created_at, event.data["pending"], event.data["recent"])
+        for event, agent, board in await session.execute(query)
+    ]
+
+
+async def _count_pending(session: AsyncSession, agent: Agent) -> int:
+    query = select(func.count()).select_from(Approval)
+    undecided = Approval.decided_status.is_(None) & (Approval.status == ApprovalStatus.PENDING)
+    return await session.scalar(query.where(Approval.agent_id == agent.id, undecided)) or 0
+
+
+async def _count_recent(session: AsyncSession, agent: Agent) -> tuple[int, datetime | None]:
+    """Return the number of the agent's requests in PERIOD, and the time of the first one.
+
+    Events are counted, because approvals are deleted with their tasks.
+    """
+    query = select(func.count(), func.min(Event.created_at)).where(
+        Event.agent_id == agent.id,
+        Event.created_at > now() - PERIOD,
+        Event.type == EventType.APPROVAL_REQUESTED,
+    )
+    count, oldest = (await session.execute(query)).one()
+    return count, oldest
+
+
+async def _is_held(session: AsyncSession, agent: Agent) -> bool:
+    query = select(Event.id).where(
+        Event.agent_id == agent.id,
+        Event.created_at > now() - PERIOD,
+        Event.type == EventType.APPROVAL_REQUESTS_HELD,
+    )
+    return await session.scalar(query.limit(1)) is not None

@@ -1,0 +1,126 @@
+"""An agent that requests too many approvals does not flood people with decisions."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from core.clock import now
+from core.errors import Conflict, TooMany
+from models import Approval, Event, EventType
+from services import approvals, boards
+from services.approvals import ApprovalDraft
+from services.approvals.request_limits import MAX_PENDING, MAX_RECENT
+from tests.support.approval_helpers import REJECTED, decide_approval
+
+
+async def request_approval(session, actor, world, **fields):
+    board = await boards.lock_board(session, actor, world.board.id)
+    given: dict[str, Any] = {"action_type": "deploy", "confidence": 90}
+    draft = ApprovalDraft(**(given | fields))
+    return await approvals.request_approval(session, actor, board, draft)
+
+
+async def count_rows(session) -> int:
+    return await session.scalar(select(func.count()).select_from(Approval)) or 0
+
+
+@pytest.mark.parametrize("count", [40, 120])
+async def test_equal_requests_of_an_agent_are_one_approval_with_a_count(
+    session, world, count
+) -> None:
+    task = world.make_task()
+    session.add(task)
+    await session.flush()
+    for fields in ({"task_id": task.id}, {}):
+        found = [
+            await request_approval(session, world.worker, world, **fields, lead_reasoning="Why.")
+            for _ in range(count)
+        ]
+        assert len({one.approval.id for one in found}) == 1
+        assert found[-1].approval.request_count == count
+    assert await count_rows(session) == 2
+    types = list(await session.scalars(select(Event.type)))
+    assert types.count(EventType.APPROVAL_REQUESTED) == 2
+    with pytest.raises(Conflict) as raised:
+        await request_approval(
+            session, world.worker, world, task_id=task.id, lead_reasoning="Another."
+        )
+    assert raised.value.code == "approval_pending_exists"
+
+
+async def test_requests_that_differ_are_not_merged(session, world) -> None:
+    one, two = world.make_task("One"), world.make_task("Two")
+    session.add_all([one, two])
+    await session.flush()
+    for actor, fields in [
+        (world.worker, {}),
+        (world.lead, {}),
+        (world.alice, {}),
+        (world.alice, {}),
+        (world.worker, {"action_type": "publish"}),
+        (world.worker, {"payload": {"reason": "Why.", "target": 1}}),
+        (world.worker, {"task_id": one.id}),
+        (world.worker, {"task_id": two.id}),
+    ]:
+        await request_approval(session, actor, world, **({"lead_reasoning": "Why."} | fields))
+    assert await count_rows(session) == 8
+
+
+async def test_a_decided_request_can_be_made_again(session, world) -> None:
+    first = await request_approval(session, world.worker, world, lead_reasoning="Why.")
+    await decide_approval(session, world.bob, first.approval, REJECTED, undo_seconds=0)
+    second = await request_approval(session, world.worker, world, lead_reasoning="Why.")
+    assert second.approval.id != first.approval.id
+
+
+@pytest.mark.parametrize("count", [40, 120])
+async def test_too_many_pending_requests_are_held(session, world, count) -> None:
+    errors: list[TooMany] = []
+    for n in range(count):
+        try:
+            await request_approval(session, world.worker, world, lead_reasoning=f"Reason {n}.")
+        except TooMany as error:
+            errors.append(error)
+    assert await count_rows(session) == MAX_PENDING
+    assert len(errors) == count - MAX_PENDING
+    assert {error.code for error in errors} == {"approval_requests_held"}
+    assert all(error.keeps_changes and error.retry_after == 300 for error in errors)
+    held = EventType.APPROVAL_REQUESTS_HELD
+    [event] = await session.scalars(select(Event).where(Event.type == held))
+    assert (event.agent_id, event.board_id) == (world.worker.id, world.board.id)
+    assert event.data == {"name": "Worker", "pending": MAX_PENDING, "recent": MAX_PENDING}
+    await request_approval(session, world.worker, world, lead_reasoning="Reason 1.")
+    await request_approval(session, world.lead, world, lead_reasoning="Mine.")
+
+
+async def test_too_many_requests_in_an_hour_are_held(session, world) -> None:
+    for n in range(MAX_RECENT):
+        detail = await request_approval(session, world.worker, world, lead_reasoning=f"Reason {n}.")
+        await decide_approval(session, world.bob, detail.approval, REJECTED, undo_seconds=0)
+    with pytest.raises(TooMany) as raised:
+        await request_approval(session, world.worker, world, lead_reasoning="One more.")
+    assert 3500 < raised.value.retry_after <= 3600
+    earlier = Event.created_at - timedelta(hours=1)
+    await session.execute(update(Event).values(created_at=earlier))
+    await request_approval(session, world.worker, world, lead_reasoning="One more.")
+
+
+async def test_people_see_whose_requests_are_held(session, world) -> None:
+    for n in range(MAX_PENDING):
+        await request_approval(session, world.worker, world, lead_reasoning=f"Reason {n}.")
+    assert await approvals.list_held_agents(session, world.alice_member) == []
+    with pytest.raises(TooMany):
+        await request_approval(session, world.worker, world, lead_reasoning="One more.")
+    for member, names in [
+        (world.alice_member, ["Worker"]),
+        (world.rita_member, ["Worker"]),
+        (world.dana_member, []),
+        (world.charlie_member, []),
+    ]:
+        held = await approvals.list_held_agents(session, member)
+        assert [one.agent.name for one in held] == names
+    [one] = await approvals.list_held_agents(session, world.alice_member)
+    assert (one.board.name, one.pending, one.recent) == ("Launch", MAX_PENDING, MAX_PENDING)
+    assert now() - one.held_at < timedelta(minutes=1)
