@@ -5,13 +5,21 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, SQLColumnExpression, UniqueConstraint, func
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    SQLColumnExpression,
+    UniqueConstraint,
+    func,
+)
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
 from models.board import Board
 from models.gateway import Gateway
+from models.organization import Organization
 from models.provisioning import ProvisioningState, ProvisioningStateType
 
 
@@ -78,11 +86,13 @@ class Agent(Base):
             unique=True,
             postgresql_where="is_linked",
         ),
+        CheckConstraint("(held_at is null) = (hold is null)", name="hold"),
     )
 
     organization_id: Mapped[UUID] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE"), index=True
     )
+    organization: Mapped[Organization] = relationship(lazy="raise")
     board_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("boards.id", ondelete="CASCADE"), index=True
     )
@@ -109,6 +119,9 @@ class Agent(Base):
     next_step_at: Mapped[datetime | None]
     step_deadline_at: Mapped[datetime | None]
     provision_failure: Mapped[dict[str, Any] | None]  # step, code, reason, command
+    held_at: Mapped[datetime | None]  # its messages wait while this is set
+    hold: Mapped[dict[str, Any] | None]  # the circuit breaker that holds it, and its values
+    released_at: Mapped[datetime | None]  # circuit breakers count what was later than this
     wants_wake: Mapped[bool] = mapped_column(default=False)
     woken_at: Mapped[datetime | None]
     wake_attempts: Mapped[int] = mapped_column(default=0)

@@ -16,6 +16,8 @@ class EventType(StrEnum):
 
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_UPDATED = "organization.updated"
+    ORGANIZATION_STOPPED = "organization.stopped"
+    ORGANIZATION_RESUMED = "organization.resumed"
     MEMBER_JOINED = "member.joined"
     MEMBER_UPDATED = "member.updated"
     MEMBER_REMOVED = "member.removed"
@@ -83,6 +85,8 @@ class EventType(StrEnum):
     AGENT_UPDATED = "agent.updated"
     AGENT_DELETED = "agent.deleted"
     AGENT_STATUS_CHANGED = "agent.status_changed"
+    AGENT_HELD = "agent.held"  # by a circuit breaker
+    AGENT_RELEASED = "agent.released"
     AGENT_TOKEN_ISSUED = "agent.token_issued"  # noqa: S105
     AGENT_SOUL_UPDATED = "agent.soul.updated"
     AGENT_PROVISIONED = "agent.provision.direct"

@@ -34,6 +34,7 @@ class Message(Base):
         UniqueConstraint("agent_id", "key"),
         Index(None, "agent_id", "state", "seq"),
         Index(None, "state", "next_try_at"),
+        Index(None, "agent_id", "created_at"),
         CheckConstraint("state in ('queued', 'sent', 'acknowledged', 'failed')", name="state"),
         CheckConstraint("state <> 'failed' or last_error is not null", name="last_error"),
         CheckConstraint("run > 0", name="run"),

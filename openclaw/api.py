@@ -90,9 +90,7 @@ async def read_agent_file(
     An answer without a file raises GatewayError: it must not be taken for a missing file.
     """
     answer = await _call(client, "agents.files.get", {"agentId": agent_id, "name": name}, retry)
-    file = answer.get("file") if isinstance(answer, Mapping) else None
-    if not isinstance(file, Mapping):
-        raise GatewayError(ErrorKind.MALFORMED, "The gateway answered without the file.")
+    file = _mapping(answer, "file")
     if file.get("missing"):
         return None
     content = file.get("content")
@@ -160,9 +158,8 @@ async def list_sessions(
     retry: bool = False,
 ) -> SessionPage:
     """Return the sessions of a gateway."""
-    params: dict[str, Any] = {"limit": limit} if limit is not None else {}
-    if active_only:
-        params["activeOnly"] = True
+    given = {"limit": limit, "activeOnly": active_only or None}
+    params = {name: value for name, value in given.items() if value is not None}
     answer = await _call(client, "sessions.list", params, retry)
     total = answer.get("totalCount") if isinstance(answer, Mapping) else None
     return SessionPage(_list(answer, "sessions"), total if isinstance(total, int) else None)
@@ -173,8 +170,7 @@ async def describe_session(
 ) -> JsonObject | None:
     """Return a session by its key; None if there is none. An invalid key raises REJECTED."""
     answer = await _call(client, "sessions.describe", {"key": key}, retry)
-    session = answer.get("session") if isinstance(answer, Mapping) else None
-    return session if isinstance(session, Mapping) else None
+    return _mapping(answer, "session") or None
 
 
 async def reset_session(client: GatewayClient, key: str, *, retry: bool = False) -> None:
@@ -210,6 +206,11 @@ async def send_chat(
         "idempotencyKey": idempotency_key,
     }
     return _object(await _call(client, "chat.send", params, retry))
+
+
+async def abort_chat(client: GatewayClient, session_key: str) -> None:
+    """Abort the running turn of a session, if there is one."""
+    await _call(client, "chat.abort", {"sessionKey": session_key})
 
 
 async def wait_for_run(client: GatewayClient, run_id: str, *, timeout_ms: int) -> JsonObject:

@@ -27,6 +27,7 @@ from web.ui import forms
 
 BOARD = ("boards", "rail", "activity")
 PAUSED = (*BOARD, "pauses", "agents")
+STOPPED = ("organization", "rail", "activity", "agents")
 TASK = ("tasks", "task-{task}", "boards", "agents", "activity")
 APPROVAL = (
     "approvals",
@@ -39,6 +40,7 @@ APPROVAL = (
 )
 STATE = ("agents", "agent-{agent}")
 AGENT = (*STATE, "boards", "rail", "activity")
+HELD = (*AGENT, "pauses")
 PEOPLE = ("members", "activity")
 TAGS = ("tags", "tasks", "activity")
 FIELDS = ("custom-fields", "tasks", "activity")
@@ -55,6 +57,8 @@ ACTIVITY_ONLY = ("activity",)
 STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.ORGANIZATION_CREATED: ("organization", "activity"),
     EventType.ORGANIZATION_UPDATED: ("organization", "rail", "activity"),
+    EventType.ORGANIZATION_STOPPED: STOPPED,
+    EventType.ORGANIZATION_RESUMED: STOPPED,
     EventType.MEMBER_JOINED: PEOPLE,
     EventType.MEMBER_UPDATED: PEOPLE,
     EventType.MEMBER_REMOVED: PEOPLE,
@@ -122,6 +126,8 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.AGENT_UPDATED: AGENT,
     EventType.AGENT_DELETED: (*AGENT, "tasks"),
     EventType.AGENT_STATUS_CHANGED: (*STATE, "rail"),
+    EventType.AGENT_HELD: HELD,
+    EventType.AGENT_RELEASED: HELD,
     EventType.AGENT_TOKEN_ISSUED: ("agent-{agent}", "activity"),
     EventType.AGENT_SOUL_UPDATED: ("agent-{agent}", "activity"),
     EventType.AGENT_PROVISIONED: AGENT,

@@ -65,4 +65,5 @@ def create_gateway_jobs(
         messages.create_delivery_job(transaction, listener),
         requests.RequestSyncJob(transaction, listener),
         runs.RunTrackingJob(transaction),
+        runs.RunAbortJob(transaction, listener),
     ]

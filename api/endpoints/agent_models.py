@@ -17,6 +17,7 @@ from core.clock import now
 from models import Agent
 from services import agents
 from services.gateways import provisioning
+from services.messages import HoldCause
 
 
 class EvidenceRead(ResponseModel):
@@ -65,6 +66,17 @@ class ProvisioningRead(ResponseModel):
     )
 
 
+class HoldRead(ResponseModel):
+    """Why a circuit breaker holds an agent. Its messages wait until a person releases it."""
+
+    cause: HoldCause = Field(
+        description="`messages`: it received too many. `loop`: it and another agent answer each "
+        "other. `failures`: its last runs on the same task failed."
+    )
+    reason: str
+    since: Timestamp
+
+
 class AgentProvisioningRequest(RequestModel):
     """Options for provisioning an agent again."""
 
@@ -87,7 +99,14 @@ def build_agent_state_fields(agent: Agent, now: datetime) -> dict[str, Any]:
         "evidence": EvidenceRead(by=evidence.source.value, at=evidence.at),
         "provisioning": build_provisioning(agent, now),
         "last_provision_error": failure["reason"] if failure else None,
+        "hold": _build_hold(agent),
     }
+
+
+def _build_hold(agent: Agent) -> HoldRead | None:
+    if agent.hold is None or agent.held_at is None:
+        return None
+    return HoldRead(cause=agent.hold["cause"], reason=agent.hold["reason"], since=agent.held_at)
 
 
 def build_provisioning(agent: Agent, now: datetime) -> ProvisioningRead | None:
@@ -140,6 +159,7 @@ class AgentRead(ResponseModel):
         description="Progress on its gateway; null for an agent without provisioning."
     )
     last_provision_error: str | None
+    hold: HoldRead | None = Field(description="Null: no circuit breaker holds it.")
 
     @classmethod
     def of(cls, agent: Agent, context: RequestContext) -> "AgentRead":

@@ -221,6 +221,8 @@ async def send_gateway_message(
     With an Idempotency-Key a repeated request sends the message only once.
     """
     gateway = await _get_session_gateway(context, session_id, query.board_id, to_write=True)
+    async with context.transaction() as session:
+        await organizations.require_not_stopped(session, gateway.organization_id)
     async with context.gateway_connector.connect(gateway) as link:
         await gateways.send_chat_message(
             link, session_id, body.content, idempotency_key=_get_message_key(context, session_id)

@@ -42,7 +42,8 @@ class WaitRead(ResponseModel):
 
     reason: pending_reasons.PendingReason = Field(
         description="`agent`: the agent has to fetch it; `gateway_away`; `agent_starting`; "
-        "`board_paused`; `gateway_busy`: it is retried; `carrier`: delivery starts soon; "
+        "`board_paused`; `organization_stopped`; `agent_held`: until a person releases it; "
+        "`gateway_busy`: it is retried; `carrier`: delivery starts soon; "
         "`turn`: the agent is working on it."
     )
     since: Timestamp | None

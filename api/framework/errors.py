@@ -5,6 +5,7 @@ ETag, If-Match and If-None-Match follow RFC 9110, 8.8.3 and 13.
 
 import hashlib
 import re
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from core.clock import format_naive_utc
 from core.errors import AppError, Invalid, TooMany, Unauthorized
 from core.http.middleware import request_id
 from core.http.request import STATUS_CODES
@@ -40,6 +42,10 @@ DETAIL_KEYS = {
     "field_type",
     "reason",
     "invalid_board_ids",
+    "paused_by",
+    "paused_at",
+    "stopped_by",
+    "stopped_at",
 }
 """Details that make `detail` an object; without any of them it is a sentence (contract, 1.3)."""
 
@@ -115,8 +121,11 @@ def _build_detail(error: AppError) -> Any:
     if isinstance(error, Unauthorized) and error.code not in EXPLAINED_CODES:
         return None
     has_all_details = error.code in CODES_WITH_DETAILS
-    keys = error.details.keys() if has_all_details else error.details.keys() & DETAIL_KEYS
-    in_detail = {key: error.details[key] for key in keys}
+    in_detail = {
+        key: format_naive_utc(value) if isinstance(value, datetime) else value
+        for key, value in error.details.items()
+        if has_all_details or key in DETAIL_KEYS
+    }
     if isinstance(error, Invalid) and error.field and not in_detail:
         loc = ["body", error.field]
         return [{"type": "value_error", "loc": loc, "msg": error.message, "input": None}]

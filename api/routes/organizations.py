@@ -1,6 +1,6 @@
 """Operations of users on their account and organization, its members, tags and fields."""
 
-from api.endpoints import accounts, members, task_attributes
+from api.endpoints import accounts, members, stops, task_attributes
 from api.framework.dependencies import (
     active_membership,
     admin_membership,
@@ -15,6 +15,7 @@ from api.routes.declare import USER, Operation
 ORGANIZATION = "/organizations/me"
 MEMBERS, INVITES = f"{ORGANIZATION}/members", f"{ORGANIZATION}/invites"
 MEMBER, INVITE = f"{MEMBERS}/{{member_id}}", f"{INVITES}/{{invite_id}}"
+STOP = f"{ORGANIZATION}/stop"
 TAG = "/tags/{tag_id}"
 FIELDS = f"{ORGANIZATION}/custom-fields"
 FIELD = f"{FIELDS}/{{task_custom_field_definition_id}}"
@@ -85,6 +86,9 @@ OPERATIONS: list[Operation] = [
         member_for_update,
     ),
     Operation("DELETE", MEMBER, members.remove_member, USER, ORGANIZATION_TAGS, member_for_update),
+    Operation("GET", STOP, stops.get_agent_stop, USER, ORGANIZATION_TAGS, active_membership),
+    Operation("POST", STOP, stops.stop_agents, USER, ORGANIZATION_TAGS, admin_membership),
+    Operation("DELETE", STOP, stops.resume_agents, USER, ORGANIZATION_TAGS, admin_membership),
     Operation("GET", INVITES, members.list_invites, USER, ORGANIZATION_TAGS, admin_membership),
     Operation("POST", INVITES, members.create_invite, USER, ORGANIZATION_TAGS, admin_membership),
     Operation("DELETE", INVITE, members.revoke_invite, USER, ORGANIZATION_TAGS, admin_membership),

@@ -28,6 +28,8 @@ AGENT_EVENT_TYPES = frozenset(
         EventType.AGENT_UPDATED,
         EventType.AGENT_DELETED,
         EventType.AGENT_STATUS_CHANGED,
+        EventType.AGENT_HELD,
+        EventType.AGENT_RELEASED,
     }
 )
 
@@ -140,7 +142,7 @@ async def stream_my_messages(context: RequestContext, query: StreamQuery) -> Res
 def _message_frame_writer(agent: Agent) -> FrameWriter:
     async def write(session: Session, received: Sequence[Event]) -> Mapping[int, bytes]:
         ids = {event.seq: UUID(event.data["message_id"]) for event in received}
-        found = await messages.load_messages(session, agent.id, set(ids.values()))
+        found = await messages.load_messages(session, agent, set(ids.values()))
         messages_by_seq = {
             seq: QueuedMessage.of(found[id]) for seq, id in ids.items() if id in found
         }

@@ -20,6 +20,12 @@ class EventWording(NamedTuple):
 WORDING: Mapping[EventType, EventWording] = {
     EventType.ORGANIZATION_CREATED: EventWording("Organization created: {name}"),
     EventType.ORGANIZATION_UPDATED: EventWording("Organization renamed: {name}"),
+    EventType.ORGANIZATION_STOPPED: EventWording(
+        "All agents stopped: {reason}", feed="stopped all agents of"
+    ),
+    EventType.ORGANIZATION_RESUMED: EventWording(
+        "All agents resumed", feed="let all agents go on:"
+    ),
     EventType.MEMBER_JOINED: EventWording("Member joined: {name}"),
     EventType.MEMBER_UPDATED: EventWording("Member changed: {name}"),
     EventType.MEMBER_REMOVED: EventWording("Member removed: {name}"),
@@ -141,6 +147,8 @@ WORDING: Mapping[EventType, EventWording] = {
     EventType.AGENT_UPDATED: EventWording("Agent updated: {name}", feed="changed the agent"),
     EventType.AGENT_DELETED: EventWording("Agent deleted: {name}", feed="removed the agent"),
     EventType.AGENT_STATUS_CHANGED: EventWording("Agent is {to}: {name}"),
+    EventType.AGENT_HELD: EventWording("Agent held: {name}. {reason}", feed="is held"),
+    EventType.AGENT_RELEASED: EventWording("Agent released: {name}", feed="released"),
     EventType.AGENT_TOKEN_ISSUED: EventWording(
         "New token for an agent: {name}", feed="made a token for"
     ),

@@ -35,7 +35,7 @@ async def get_agent(session: AsyncSession, member: Member, agent_id: UUID) -> Ag
 
 
 async def get_visible_agent(session: AsyncSession, user: User, agent_id: UUID) -> Agent:
-    """Return an agent of the user's organizations, with its gateway and board loaded.
+    """Return an agent of the user's organizations, with gateway, board and organization loaded.
 
     The user must be able to read its board; agents without a board are for admins. Raises NotFound
     and Forbidden.
@@ -44,7 +44,8 @@ async def get_visible_agent(session: AsyncSession, user: User, agent_id: UUID) -
     query = select(Agent, Member, read.c.reads).outerjoin(read, read.c.id == Agent.board_id)
     mine = (Member.organization_id == Agent.organization_id) & (Member.user_id == user.id)
     query = query.join(Member, mine).where(Agent.id == agent_id)
-    query = query.options(joinedload(Agent.gateway), joinedload(Agent.board))
+    related = (Agent.gateway, Agent.board, Agent.organization)
+    query = query.options(*[joinedload(one) for one in related])
     found = (await session.execute(query.execution_options(populate_existing=True))).first()
     if found is None:
         raise agent_not_found()

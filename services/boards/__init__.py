@@ -31,7 +31,7 @@ from services.boards.group_commands import (
     set_group_heartbeat_interval,
     update_group,
 )
-from services.boards.pause import find_pauser, pause_board, resume_board
+from services.boards.pause import check_agents_may_work, find_pauser, pause_board, resume_board
 from services.boards.queries import (
     BoardSummary,
     get_board_by_slug,

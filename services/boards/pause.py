@@ -4,8 +4,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.errors import Conflict
 from models import Actor, Agent, Board, Event, EventType, User
-from services import events, memory, messages
+from services import events, memory, messages, organizations
 from services.boards.events import board_event
 from services.gateways import provisioning
 
@@ -51,6 +52,25 @@ async def find_pauser(session: AsyncSession, board: Board) -> Actor | None:
     )
     row = (await session.execute(query)).one_or_none()
     return (row.Agent or row.User) if row else None
+
+
+async def check_agents_may_work(session: AsyncSession, board: Board) -> None:
+    """Raise Conflict if the agents of a locked board are paused or stopped.
+
+    It applies to agents that take, move or assign tasks. No stop can begin before the commit.
+    """
+    await organizations.require_not_stopped(session, board.organization_id)
+    if board.paused_at is None:
+        return
+    pauser = await find_pauser(session, board)
+    name = memory.get_author_name(pauser) if pauser else "a former member"
+    raise Conflict(
+        "board_paused",
+        f"The agents of this board are paused by {name} since {board.paused_at:%Y-%m-%d %H:%M}"
+        " UTC. Wait for /resume. Until then you may read, comment, chat and request approval.",
+        paused_by=name,
+        paused_at=board.paused_at,
+    )
 
 
 async def _run_command(

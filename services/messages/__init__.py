@@ -5,6 +5,11 @@ Other domains call `enqueue_messages`; `templates` renders the texts. The module
 """
 
 from services.messages import templates
+from services.messages.breakers import (
+    HoldCause,
+    hold_failing_agents,
+    release_messages,
+)
 from services.messages.commands import (
     DELIVERY_TIMEOUT,
     EXPIRY_BATCH_SIZE,

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Conflict
-from models import Actor, Agent, EventType, Message, MessageState
+from models import Actor, Agent, EventType, Message, MessageState, Organization
 from services import events
 from services.messages.events import message_event, requested_events, status_events
 from services.messages.queries import PENDING_STATES, addressed_to_condition, lock_message
@@ -57,13 +57,17 @@ async def expire_undelivered(
 ) -> int:
     """Mark messages as failed that are pending for too long, and return their number.
 
-    This includes sent messages whose turn has no known result. It handles EXPIRY_BATCH_SIZE
+    This includes sent messages whose turn has no known result. Messages that are held wait without
+    a limit. It handles EXPIRY_BATCH_SIZE
     messages per call, and may run at any time, also in several workers at once.
     """
+    is_working = Agent.held_at.is_(None) & Organization.stopped_at.is_(None)
     expired = (
         select(Message, Agent.gateway_id)
         .join(Agent, Agent.id == Message.agent_id)
+        .join(Organization, Organization.id == Agent.organization_id)
         .where(Message.state.in_(PENDING_STATES), Message.waiting_since < now() - max_age)
+        .where((Message.state != MessageState.QUEUED) | is_working)
         .order_by(Message.waiting_since, Message.seq)
         .limit(EXPIRY_BATCH_SIZE)
     )

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, update
+from sqlalchemy import CTE, ColumnElement, Select, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import Agent, Board, DesiredState, Message, MessageState
+from models import Agent, Board, DesiredState, Gateway, Message, MessageState, Organization
 from services import events
 from services.messages.gateway_turns import TurnResult
 from services.messages.queries import current_board_condition
@@ -42,10 +42,15 @@ async def list_agents_with_work(
 ) -> Sequence[UUID]:
     """Return the reachable agents of a gateway that have a message to send or to check."""
     is_queued = and_(
-        Message.state == MessageState.QUEUED, current_board_condition(), _not_paused_condition()
+        Message.state == MessageState.QUEUED,
+        current_board_condition(),
+        _not_paused_condition(),
+        Agent.held_at.is_(None),
+        Organization.stopped_at.is_(None),
     )
     is_sent = Message.state == MessageState.SENT
     query = select(Agent.id).join(Message, Message.agent_id == Agent.id)
+    query = query.join(Organization, Organization.id == Agent.organization_id)
     query = query.outerjoin(Board, Board.id == Agent.board_id)
     query = query.where(
         _reachable_condition(gateway_id), or_(is_queued, is_sent), _due_condition(at)
@@ -94,11 +99,17 @@ async def claim_next(
     """Claim the next message of an agent, and count the attempt.
 
     The oldest comes first, except for PRIORITY_KINDS. A message that waits for its retry blocks the
-    later ones. Whether the board is paused is checked here, at the last moment. Returns None if no
-    message may be sent now.
+    later ones. Whether the board is paused, the agent held or the organization stopped is checked
+    here, at the last moment; a stop cannot begin before the commit. Returns None if no message may
+    be sent now.
     """
-    query = _deliveries_query(gateway_id, agent_id).where(
-        Message.state == MessageState.QUEUED, current_board_condition(), _not_paused_condition()
+    running = _running_organization(gateway_id)
+    query = _deliveries_query(gateway_id, agent_id)
+    query = query.join(running, running.c.id == Message.organization_id).where(
+        Message.state == MessageState.QUEUED,
+        current_board_condition(),
+        _not_paused_condition(),
+        Agent.held_at.is_(None),
     )
     first = query.order_by(Message.kind.in_(PRIORITY_KINDS).desc(), Message.seq).limit(1)
     locked = first.with_for_update(of=Message).execution_options(populate_existing=True)
@@ -110,16 +121,24 @@ async def claim_next(
     return PendingDelivery(message, session_key or "")
 
 
-async def reclaim(session: AsyncSession, delivery: PendingDelivery, at: datetime) -> bool:
+async def reclaim(
+    session: AsyncSession, gateway_id: UUID, delivery: PendingDelivery, at: datetime
+) -> bool:
     """Claim a sent message again, and count the attempt. Return false if it must not be sent.
 
-    The board must not be paused, because a gateway that has lost the message would start a turn.
+    The conditions are those of `claim_next`, because a gateway that has lost the message would
+    start a turn.
     """
     known = delivery.message
+    running = _running_organization(gateway_id)
     query = select(Message).join(Agent, Agent.id == Message.agent_id)
+    query = query.join(running, running.c.id == Message.organization_id)
     query = query.outerjoin(Board, Board.id == Agent.board_id)
     query = query.where(
-        Message.id == known.id, Message.state == MessageState.SENT, _not_paused_condition()
+        Message.id == known.id,
+        Message.state == MessageState.SENT,
+        _not_paused_condition(),
+        Agent.held_at.is_(None),
     )
     locked = query.with_for_update(of=Message).execution_options(populate_existing=True)
     message = await session.scalar(locked)
@@ -196,6 +215,19 @@ def _reachable_condition(gateway_id: UUID) -> ColumnElement[bool]:
     is_linked = and_(Agent.is_linked, Agent.listed_at.is_not(None))
     is_here = (Agent.gateway_id == gateway_id) & Agent.openclaw_session_id.is_not(None)
     return is_here & or_(is_running, is_linked)
+
+
+def _running_organization(gateway_id: UUID) -> CTE:
+    """Select the organization of a gateway if it is not stopped, and prevent a stop.
+
+    The row lock makes a stop wait for the commit, and PostgreSQL reads the latest version of the
+    row when it has the lock. So no message is claimed after a stop has committed.
+    """
+    organization_id = select(Gateway.organization_id).where(Gateway.id == gateway_id)
+    query = select(Organization.id).where(
+        Organization.id == organization_id.scalar_subquery(), Organization.stopped_at.is_(None)
+    )
+    return query.with_for_update(read=True).cte("running")
 
 
 def _due_condition(at: datetime) -> ColumnElement[bool]:

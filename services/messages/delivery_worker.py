@@ -188,7 +188,9 @@ class GatewayDelivery:
     async def _send_again(self, delivery: PendingDelivery) -> None:
         """Repeat a message that the gateway does not know. The run id prevents a second turn."""
         async with self._transaction() as session:
-            is_claimed = await delivery_store.reclaim(session, delivery, self._clock())
+            is_claimed = await delivery_store.reclaim(
+                session, self._gateway.id, delivery, self._clock()
+            )
         if is_claimed:
             await self._send(delivery)
 

@@ -37,6 +37,7 @@ from models import (
     new_id,
 )
 from services import events
+from services.messages.breakers import hold_flooded_agents
 
 CONTENT_COLUMNS: Mapping[str, Any] = {
     "id": Uuid(),
@@ -113,11 +114,25 @@ async def enqueue_messages(
     """Add messages to the outbox, and record `new_events`, then one event for each message.
 
     Call it last in a transaction, like `events.record_events`. It uses a single INSERT. Messages to
-    deleted agents, and those whose key the recipient already has, are omitted.
+    deleted agents, and those whose key the recipient already has, are omitted. An agent that
+    receives too many is held.
     """
     await session.flush()
     queued = await _insert_messages(session, outgoing) if outgoing else []
-    await events.record_events(session, [*new_events, *queued])
+    held = await _trip_breakers(session, outgoing, queued) if queued else []
+    await events.record_events(session, [*new_events, *queued, *held])
+
+
+async def _trip_breakers(
+    session: AsyncSession, outgoing: Sequence[OutgoingMessage], queued: Sequence[events.NewEvent]
+) -> list[events.NewEvent]:
+    """Hold recipients of too many messages. What a person sends needs no check."""
+    senders = {message.sender for message in outgoing}
+    if all(isinstance(sender, User) for sender in senders):
+        return []
+    agent_ids = {event.subject for event in queued if isinstance(event.subject, UUID)}
+    sender = next((one for one in senders if isinstance(one, Agent)), None)
+    return await hold_flooded_agents(session, agent_ids, sender)
 
 
 async def _insert_messages(

@@ -7,7 +7,7 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import Agent, Board, Gateway, Message, MessageState
+from models import Agent, Board, Gateway, Message, MessageState, Organization
 from services import gateways, messages
 from services.gateways import GatewayStatus
 
@@ -19,6 +19,8 @@ class PendingReason(StrEnum):
     GATEWAY_AWAY = "gateway_away"
     AGENT_STARTING = "agent_starting"
     BOARD_PAUSED = "board_paused"
+    ORGANIZATION_STOPPED = "organization_stopped"
+    AGENT_HELD = "agent_held"  # by a circuit breaker
     GATEWAY_BUSY = "gateway_busy"  # until the gateway accepts it, at the next attempt
     WORKER = "carrier"  # for the next run of the worker
     TURN = "turn"  # until its turn ends
@@ -43,18 +45,24 @@ class DeliveryConditions:
     agent: Agent
     gateway: Gateway | None = None
     paused_at: datetime | None = None
+    stopped_at: datetime | None = None  # of the organization
 
     @classmethod
     def from_agent(cls, agent: Agent) -> "DeliveryConditions":
-        """Build the context of an agent that was loaded with its gateway and its board."""
+        """Build the context of an agent that was loaded with gateway, board and organization."""
+        stopped_at = agent.organization.stopped_at
         if agent.gateway is None or not (agent.desired_state or agent.is_linked):
-            return cls(agent)
-        return cls(agent, agent.gateway, agent.board.paused_at if agent.board else None)
+            return cls(agent, stopped_at=stopped_at)
+        paused_at = agent.board.paused_at if agent.board else None
+        return cls(agent, agent.gateway, paused_at, stopped_at)
 
     def pending_status(self, message: Message, moment: datetime) -> PendingStatus | None:
         """Return what a message waits for at this time; None if it is not pending."""
         if message.state not in (MessageState.QUEUED, MessageState.SENT):
             return None
+        held = self._held_status() if message.state is MessageState.QUEUED else None
+        if held is not None:
+            return held
         if self.gateway is None:
             return PendingStatus(
                 PendingReason.AGENT, message.waiting_since, "It waits until the agent fetches it."
@@ -65,6 +73,15 @@ class DeliveryConditions:
         starting = None if messages.is_reachable(self.agent) else _starting_status(self.agent)
         return away or starting or self._paused_status(message) or _queued_status(message, moment)
 
+    def _held_status(self) -> PendingStatus | None:
+        if self.stopped_at is not None:
+            sentence = "All agents are stopped. It is sent when they are resumed."
+            return PendingStatus(PendingReason.ORGANIZATION_STOPPED, self.stopped_at, sentence)
+        if self.agent.hold is None:
+            return None
+        sentence = f"The agent is held until a person releases it. {self.agent.hold['reason']}"
+        return PendingStatus(PendingReason.AGENT_HELD, self.agent.held_at, sentence)
+
     def _paused_status(self, message: Message) -> PendingStatus | None:
         if self.paused_at is None or message.kind in messages.BOARD_COMMANDS:
             return None
@@ -73,12 +90,15 @@ class DeliveryConditions:
 
 
 async def load_delivery_conditions(session: AsyncSession, agent: Agent) -> DeliveryConditions:
-    """Load the context of an agent that was loaded without its gateway and its board."""
-    if agent.gateway_id is None or not (agent.desired_state or agent.is_linked):
-        return DeliveryConditions(agent)
-    query = select(Gateway, Board.paused_at).outerjoin(Board, Board.id == agent.board_id)
-    row = (await session.execute(query.where(Gateway.id == agent.gateway_id))).one_or_none()
-    return DeliveryConditions(agent, *row) if row else DeliveryConditions(agent)
+    """Load the context of an agent that was loaded without these rows."""
+    query = select(Gateway, Board.paused_at, Organization.stopped_at)
+    query = query.select_from(Organization).outerjoin(Board, Board.id == agent.board_id)
+    query = query.outerjoin(Gateway, Gateway.id == agent.gateway_id)
+    row = await session.execute(query.where(Organization.id == agent.organization_id))
+    gateway, paused_at, stopped_at = row.one()
+    if not (agent.desired_state or agent.is_linked):
+        return DeliveryConditions(agent, stopped_at=stopped_at)
+    return DeliveryConditions(agent, gateway, paused_at, stopped_at)
 
 
 def _gateway_status(gateway: Gateway, moment: datetime) -> PendingStatus | None:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import NotFound
 from core.paging import Page, Paging, fetch_page
-from models import Agent, Message, MessageState
+from models import Agent, Message, MessageState, Organization
 
 PENDING_STATES = (MessageState.QUEUED, MessageState.SENT)
 
@@ -16,9 +16,14 @@ PENDING_STATES = (MessageState.QUEUED, MessageState.SENT)
 async def list_inbox(
     session: AsyncSession, agent: Agent, paging: Paging, *, state: MessageState | None = None
 ) -> Page[Message]:
-    """Return the messages that an agent can read, oldest first; by default the pending ones."""
+    """Return the messages that an agent can read, oldest first; by default the pending ones.
+
+    Queued messages are left out while the agent is held or its organization is stopped.
+    """
     states = PENDING_STATES if state is None else (state,)
-    query = select(Message).where(addressed_to_condition(agent), Message.state.in_(states))
+    query = select(Message).where(
+        addressed_to_condition(agent), Message.state.in_(states), not_held_condition(agent)
+    )
     return await fetch_page(session, query.order_by(Message.seq), paging)
 
 
@@ -33,10 +38,11 @@ async def list_agent_messages(
 
 
 async def load_messages(
-    session: AsyncSession, agent_id: UUID, message_ids: Collection[UUID]
+    session: AsyncSession, agent: Agent, message_ids: Collection[UUID]
 ) -> dict[UUID, Message]:
-    """Return messages by id. Ids that are not of a message to this agent are ignored."""
-    query = select(Message).where(Message.agent_id == agent_id, Message.id.in_(message_ids))
+    """Return messages by id. Ids of held messages, and of messages to others, are ignored."""
+    query = select(Message).where(Message.agent_id == agent.id, Message.id.in_(message_ids))
+    query = query.where(not_held_condition(agent))
     return {one.id: one for one in await session.scalars(query)} if message_ids else {}
 
 
@@ -55,6 +61,14 @@ def addressed_to_condition(agent: Agent) -> ColumnElement[bool]:
     """Match the messages to an agent, except those about a board that it has left."""
     is_current_board = Message.board_id.is_(None) | (Message.board_id == agent.board_id)
     return (Message.agent_id == agent.id) & (true() if agent.board_id is None else is_current_board)
+
+
+def not_held_condition(agent: Agent) -> ColumnElement[bool]:
+    """Exclude the queued messages to an agent that is held, or whose organization is stopped."""
+    works = select(Agent.id).join(Organization, Organization.id == Agent.organization_id)
+    works = works.where(Agent.held_at.is_(None), Organization.stopped_at.is_(None))
+    works = works.where(Agent.id == agent.id)
+    return (Message.state != MessageState.QUEUED) | works.exists()
 
 
 def current_board_condition() -> ColumnElement[bool]:

@@ -40,3 +40,11 @@ from services.organizations.queries import (
     list_members,
     list_memberships,
 )
+from services.organizations.stop import (
+    AgentStop,
+    require_not_stopped,
+    resume_agents,
+    resume_all_agents,
+    stop_agents,
+    stop_all_agents,
+)

@@ -71,6 +71,12 @@ class TaskChange:
         return ActorRole.LEAD if is_lead else ActorRole.WORKER
 
     @property
+    def is_agent_work(self) -> bool:
+        """Whether an agent takes, moves or assigns the task, which a pause forbids."""
+        is_agent = isinstance(self.actor, Agent)
+        return is_agent and not self.values.keys().isdisjoint(("status", "assigned_agent_id"))
+
+    @property
     def requested_status(self) -> Status | None:
         """The status that was sent, if any."""
         return self.values.get("status")

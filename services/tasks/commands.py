@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.validation import KnownVersions, check_version
 from models import Actor, Agent, Board, EventType, Status, Task, User, new_id
-from services import custom_fields, tags
+from services import boards, custom_fields, tags
 from services.tasks import dependencies
 from services.tasks.change_request import TaskChange, TaskDraft, validate_changes
 from services.tasks.comments import insert_comment
@@ -40,6 +40,8 @@ async def create_task(
     at = now()
     task = _empty_task(actor, board, at)
     change = await load_creation(session, actor, board, task, validate_changes(draft.as_changes()))
+    if isinstance(actor, Agent) and (change.is_assigning or change.new_status is not Status.INBOX):
+        await boards.check_agents_may_work(session, board)
     check_creation(change)
     apply_column_values(task, new_column_values(change, at), at)
     session.add(task)
@@ -72,6 +74,8 @@ async def update_task(
     rules.py), and PreconditionFailed if the task's version is not among the `known` ones.
     """
     change = await load_change(session, actor, board, task_id, validate_changes(changes))
+    if change.is_agent_work:
+        await boards.check_agents_may_work(session, board)
     check_change(change)
     check_version(known, change.task.version)
     at = now()

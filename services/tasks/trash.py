@@ -44,7 +44,7 @@ from models import (
     TaskDependency,
     new_id,
 )
-from services import custom_fields
+from services import boards, custom_fields
 from services.tasks import dependencies
 from services.tasks.commands import return_to_inbox, unassign_task
 from services.tasks.details import TaskDetail, get_task_detail
@@ -66,6 +66,8 @@ async def delete_task(
     NotFound, Forbidden, and PreconditionFailed if the task's version is not among the `known` ones.
     """
     check_may_create_and_delete(actor, board)
+    if isinstance(actor, Agent):
+        await boards.check_agents_may_work(session, board)
     task, own_approval_ids = await _load_for_deletion(session, board, task_id)
     check_version(known, task.version)
     dependents = await dependencies.list_open_dependents(session, task)

@@ -40,6 +40,8 @@ class FakeChatGateway(FakeAgentsGateway):
         super().__post_init__()
         self.handlers |= {
             "chat.send": self._receive_message,
+            "chat.abort": self._abort_session,
+            "sessions.list": self._list_active_sessions,
             "chat.history": self._chat_history,
             "agent.wait": self._wait_for_run,
         }
@@ -155,6 +157,19 @@ class FakeChatGateway(FakeAgentsGateway):
             if self.ends_turns_at_once:
                 self._run_later(self.end_turn(run_id))
         return {"runId": run_id, "status": "started"}
+
+    def _abort_session(self, params: Params) -> Any:
+        run_id = self.active.get(params["sessionKey"])
+        if run_id is None:
+            return {"ok": True, "aborted": False, "runIds": []}
+        self._run_later(self.abort_turn(run_id))
+        return {"ok": True, "aborted": True, "runIds": [run_id]}
+
+    def _list_active_sessions(self, _params: Params) -> Any:
+        rows = [
+            {"key": key, "agentId": key.split(":")[1], "hasActiveRun": True} for key in self.active
+        ]
+        return {"sessions": rows, "totalCount": len(rows)}
 
     def _chat_history(self, params: Params) -> Any:
         session = params["sessionKey"]

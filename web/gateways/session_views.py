@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from core.errors import AppError
 from core.http.request import Session, open_transaction
-from services import gateways
+from services import gateways, organizations
 from services.gateways import GatewaySummary, SessionOwner, SessionOwners
 from web.auth.viewer import current_member
 from web.gateways.session_presenter import build_session_rows, parse_transcript
@@ -94,7 +94,9 @@ async def send_message(request: Request) -> Response:
 async def _send_message(request: Request, fields: SessionMessageForm) -> None:
     async with open_transaction(request) as session:
         view = await _get_session(request, session, to_write=True)
-    request.state.rate_limits.gateway_calls.hit(str(view.summary.gateway.organization_id))
+        organization_id = view.summary.gateway.organization_id
+        await organizations.require_not_stopped(session, organization_id)
+    request.state.rate_limits.gateway_calls.hit(str(organization_id))
     async with gateway_connector(request).connect(view.summary.gateway) as client:
         await gateways.send_chat_message(
             client, view.key, fields.message, idempotency_key=fields.once

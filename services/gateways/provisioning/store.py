@@ -23,6 +23,7 @@ from models import (
     Board,
     DesiredState,
     Gateway,
+    Organization,
     OrphanedGatewayAgent,
     ProvisioningStep,
     new_id,
@@ -67,7 +68,8 @@ async def load_workload(
         return None
     is_pending = IS_MANAGED & (Agent.gateway_id == gateway_id) & Agent.step.is_not(None)
     due_query = (
-        select(Agent, Board.paused_at)
+        select(Agent, _is_paused_condition())
+        .join(Organization, Organization.id == Agent.organization_id)
         .outerjoin(Board, Board.id == Agent.board_id)
         .where(is_pending, or_(Agent.next_step_at <= moment, _has_checked_in_condition()))
         .order_by(Agent.next_step_at, Agent.id)
@@ -86,12 +88,21 @@ async def load_workload(
         ),
     )
     rows = await session.execute(due_query)
-    due = [PendingAgent(agent, paused_at is not None) for agent, paused_at in rows]
+    due = [PendingAgent(agent, is_paused) for agent, is_paused in rows]
     taken_keys = {key for key in await session.scalars(removed_keys) if key}
     taken_keys |= {one.agent_key for one in orphans}
     next_at = min((at for at in await session.scalars(next_times) if at is not None), default=None)
     due_orphans = [one for one in orphans if one.next_try_at <= moment]
     return GatewayWorkload(gateway, due, due_orphans, taken_keys, next_at)
+
+
+def _is_paused_condition() -> ColumnElement[bool]:
+    """Match the agents that must not be woken: paused, stopped or held by a circuit breaker."""
+    return or_(
+        Board.paused_at.is_not(None),
+        Organization.stopped_at.is_not(None),
+        Agent.held_at.is_not(None),
+    )
 
 
 async def compare_and_set(

@@ -7,5 +7,6 @@ from services.gateways.runs.queries import (
     list_task_runs,
 )
 from services.gateways.runs.run_state import RunPhase
+from services.gateways.runs.stop import RunAbortJob
 from services.gateways.runs.store import RUN_EVENTS, delete_old_runs, mark_lost_runs
 from services.gateways.runs.tracker import RunTrackingJob

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, ColumnElement, delete, func, literal_column, select, update
+from sqlalchemy import Boolean, ColumnElement, Row, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,7 +23,7 @@ from models import (
     Task,
     new_id,
 )
-from services import events
+from services import events, messages
 from services.gateways.runs.run_state import RunState
 
 LOST_AFTER = timedelta(minutes=3)  # without a sign of a running run
@@ -100,22 +100,36 @@ async def upsert_runs(
         )
         for run_id, (run, agent) in by_id.items()
     ]
+    written = await _write_rows(session, rows)
+    new_events = [
+        _run_event(gateway.organization_id, by_id[run_id][1], task_id, status, is_new=is_new)
+        for run_id, task_id, status, is_new in written
+    ]
+    failed = {
+        (by_id[run_id][1].id, task_id)
+        for run_id, task_id, status, _ in written
+        if status is RunStatus.FAILED
+    }
+    new_events += await messages.hold_failing_agents(session, failed)
+    await events.record_events(session, new_events)
+
+
+async def _write_rows(
+    session: AsyncSession, rows: Sequence[dict[str, Any]]
+) -> Sequence[Row[str, UUID | None, RunStatus, bool]]:
+    """Insert or update runs; return id, task, status, and whether the row is new, of each."""
     statement = insert(Run).values(rows)
     new = {name: statement.excluded[name] for name in UPDATED_COLUMNS}
     task_id = func.coalesce(Run.task_id, statement.excluded.task_id)
     started_at = func.least(Run.started_at, statement.excluded.started_at)
-    written = await session.execute(
+    result = await session.execute(
         statement.on_conflict_do_update(
             index_elements=["gateway_id", "run_id"],
             set_=new | {"task_id": task_id, "started_at": started_at},
             where=Run.status.in_(OPEN_STATUSES),
         ).returning(Run.run_id, Run.task_id, Run.status, IS_INSERTED)
     )
-    new_events = [
-        _run_event(gateway.organization_id, by_id[run_id][1], task_id, status, is_new=is_new)
-        for run_id, task_id, status, is_new in written
-    ]
-    await events.record_events(session, new_events)
+    return result.all()
 
 
 async def confirm_running(

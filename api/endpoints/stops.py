@@ -1,0 +1,74 @@
+"""The stop of all agents of an organization, and agents that circuit breakers hold."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from api.endpoints.agent_models import AgentRead
+from api.framework.fields import Ok, RequestModel, ResponseModel, Text, Timestamp
+from api.framework.operation import RequestContext, error_responses
+from models import Agent, Member
+from services import agents, organizations
+from services.organizations import AgentStop
+
+
+class AgentStopRead(ResponseModel):
+    """Whether all agents of the organization are stopped, by whom, and why."""
+
+    is_stopped: bool
+    stopped_at: Timestamp | None
+    stopped_by: str | None = Field(examples=["Alice"])
+    stopped_by_user_id: UUID | None = Field(description="Null: by a command on the server.")
+    reason: str | None
+
+    @classmethod
+    def of(cls, stop: AgentStop | None) -> "AgentStopRead":
+        """Build the model from a stop."""
+        return cls(
+            is_stopped=stop is not None,
+            stopped_at=stop.stopped_at if stop else None,
+            stopped_by=stop.stopped_by if stop else None,
+            stopped_by_user_id=stop.user_id if stop else None,
+            reason=stop.reason if stop else None,
+        )
+
+
+class AgentStopCreate(RequestModel):
+    """A stop of all agents."""
+
+    example = {"reason": "The importer deletes the wrong rows."}
+
+    reason: Text | None = None
+
+
+async def get_agent_stop(context: RequestContext, member: Member) -> AgentStopRead:
+    """Return whether all agents of the active organization are stopped."""
+    return AgentStopRead.of(AgentStop.find_in(member.organization))
+
+
+async def stop_agents(
+    context: RequestContext, member: Member, body: AgentStopCreate
+) -> AgentStopRead:
+    """Stop all agents of the active organization, for admins.
+
+    No message is sent, running turns are aborted where the gateway allows it, and agents that take
+    or move tasks get 409 `organization_stopped`. A stop that exists is returned unchanged.
+    """
+    stop = await organizations.stop_agents(context.session, member, reason=body.reason)
+    return AgentStopRead.of(stop)
+
+
+async def resume_agents(context: RequestContext, member: Member) -> Ok:
+    """Resume all agents, for admins. Messages that were held are delivered in their order.
+
+    Agents that were not stopped are not changed. Turns that were aborted are not repeated.
+    """
+    await organizations.resume_agents(context.session, member)
+    return Ok()
+
+
+@error_responses(409)
+async def release_agent(context: RequestContext, member: Member, agent: Agent) -> AgentRead:
+    """Release an agent that a circuit breaker holds, for admins. Its messages are delivered."""
+    released = await agents.release_agent(context.session, member, agent.id)
+    return AgentRead.of(released, context)

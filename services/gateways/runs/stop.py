@@ -1,0 +1,71 @@
+"""The gateway job that aborts the runs of our agents while their organization is stopped."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.db.engine import TransactionFactory
+from core.db.listen import PostgresListener
+from models import Gateway, Organization
+from openclaw import GatewayClient, GatewayError
+from openclaw import api as gateway_api
+from services.gateways.runs import store
+
+ABORT_INTERVAL = 1.0  # seconds between two searches for runs while the organization is stopped
+POLL_INTERVAL = 3.0  # seconds between two checks for a stop, if no notification arrives
+DEBOUNCE_DELAY = 0.1  # seconds, in which several notifications are handled as one
+
+log = logging.getLogger(__name__)
+
+
+class RunAbortJob:
+    """A gateway job: aborts the runs of our agents while their organization is stopped.
+
+    It searches again and again, because a message that was claimed before the stop, a heartbeat of
+    the gateway or a user of the gateway may start another run.
+    """
+
+    def __init__(self, open_transaction: TransactionFactory, listener: PostgresListener) -> None:
+        self._open_transaction = open_transaction
+        self._listener = listener
+
+    async def __call__(self, gateway: Gateway, client: GatewayClient) -> None:
+        """Abort runs whenever the organization is stopped, until cancelled."""
+        with self._listener.subscribe(str(gateway.organization_id)) as notified:
+            while True:
+                await client.wait_connected()
+                notified.clear()
+                is_stopped = await self._abort_if_stopped(gateway, client)
+                with suppress(TimeoutError):
+                    interval = ABORT_INTERVAL if is_stopped else POLL_INTERVAL
+                    await asyncio.wait_for(notified.wait(), interval)
+                await asyncio.sleep(DEBOUNCE_DELAY)
+
+    async def _abort_if_stopped(self, gateway: Gateway, client: GatewayClient) -> bool:
+        async with self._open_transaction() as session:
+            if not await _is_stopped(session, gateway):
+                return False
+            agents = await store.load_run_agents(session, gateway.id)
+        try:
+            await _abort_runs(client, agents.__contains__)
+        except GatewayError as error:
+            log.warning("Runs on the gateway %s cannot be aborted: %s", gateway.id, error)
+        return True
+
+
+async def _is_stopped(session: AsyncSession, gateway: Gateway) -> bool:
+    query = select(Organization.stopped_at).where(Organization.id == gateway.organization_id)
+    return await session.scalar(query) is not None
+
+
+async def _abort_runs(client: GatewayClient, is_ours: Callable[[str], bool]) -> None:
+    page = await gateway_api.list_sessions(client, active_only=True)
+    for session in page.sessions:
+        key = session.get("key")
+        is_active = session.get("hasActiveRun") and isinstance(key, str)
+        if is_active and is_ours(str(session.get("agentId"))):
+            await gateway_api.abort_chat(client, str(key))

@@ -1,0 +1,177 @@
+"""Stop and resume all agents of an organization (docs/decisions/stopping-agents.md)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Conflict, NotFound
+from core.validation import optional, text_of_length
+from models import Agent, EventType, Member, Organization, User
+from services import events, messages
+from services.gateways import provisioning
+from services.organizations.members import require_admin
+
+MAX_REASON_LENGTH = 500  # characters
+COMMAND_LINE = "the command line"
+
+_validate_reason = optional(text_of_length(MAX_REASON_LENGTH))
+
+
+@dataclass(frozen=True)
+class AgentStop:
+    """Since when the agents of an organization are stopped, by whom, and why."""
+
+    stopped_at: datetime
+    user_id: UUID | None  # None: by the command line
+    stopped_by: str
+    reason: str | None
+
+    @classmethod
+    def find_in(cls, organization: Organization) -> "AgentStop | None":
+        """Return the stop of a loaded organization; None if its agents may work."""
+        if organization.stopped_at is None:
+            return None
+        user_id, name = organization.stopped_by_user_id, organization.stopped_by
+        return cls(organization.stopped_at, user_id, name or COMMAND_LINE, organization.stop_reason)
+
+    @property
+    def error(self) -> Conflict:
+        """The error for work that has to wait until the agents are resumed."""
+        reason = f" Reason: {self.reason}" if self.reason else ""
+        return Conflict(
+            "organization_stopped",
+            f"All agents are stopped by {self.stopped_by} since {self.stopped_at:%Y-%m-%d %H:%M}"
+            f" UTC. Wait until a person resumes them.{reason}",
+            stopped_by=self.stopped_by,
+            stopped_at=self.stopped_at,
+            reason=self.reason,
+        )
+
+
+async def require_not_stopped(session: AsyncSession, organization_id: UUID) -> None:
+    """Raise Conflict if the agents of an organization are stopped; otherwise prevent a stop.
+
+    No stop can begin before the commit.
+    """
+    query = select(Organization).where(Organization.id == organization_id)
+    query = query.with_for_update(read=True).execution_options(populate_existing=True)
+    stop = AgentStop.find_in((await session.scalars(query)).one())
+    if stop is not None:
+        raise stop.error
+
+
+async def stop_agents(session: AsyncSession, member: Member, *, reason: str | None) -> AgentStop:
+    """Stop all agents of the member's organization. A stop that exists is returned unchanged.
+
+    Raises Forbidden unless the member is an admin, and Invalid about the reason.
+    """
+    require_admin(member)
+    reason = _validate_reason(reason, "reason")
+    organization = await _lock(session, member.organization_id)
+    await _stop(session, organization, member.user, reason)
+    stop = AgentStop.find_in(organization)
+    assert stop is not None
+    return stop
+
+
+async def resume_agents(session: AsyncSession, member: Member) -> None:
+    """Resume the agents of the member's organization. Messages that were held are delivered.
+
+    Raises Forbidden unless the member is an admin.
+    """
+    require_admin(member)
+    await _resume(session, await _lock(session, member.organization_id), member.user)
+
+
+async def stop_all_agents(
+    session: AsyncSession, *, name: str | None, reason: str | None
+) -> list[str]:
+    """Stop the agents of all organizations, or of those with this name, without a member.
+
+    Returns the names of the organizations. Raises NotFound if there is none, and Invalid.
+    """
+    reason = _validate_reason(reason, "reason")
+    found = await _lock_all(session, name)
+    for organization in found:
+        await _stop(session, organization, None, reason)
+    return [organization.name for organization in found]
+
+
+async def resume_all_agents(session: AsyncSession, *, name: str | None) -> list[str]:
+    """Resume the agents of all organizations, or of those with this name, without a member.
+
+    Returns the names of the organizations that were stopped. Raises NotFound if there is none.
+    """
+    found = await _lock_all(session, name)
+    stopped = [one for one in found if one.stopped_at is not None]
+    for organization in stopped:
+        await _resume(session, organization, None)
+    return [organization.name for organization in stopped]
+
+
+async def _stop(
+    session: AsyncSession, organization: Organization, user: User | None, reason: str | None
+) -> None:
+    if organization.stopped_at is not None:
+        return
+    organization.stopped_at = organization.updated_at = now()
+    organization.stopped_by_user_id = user.id if user else None
+    organization.stopped_by = user.display_name if user else COMMAND_LINE
+    organization.stop_reason = reason
+    await session.flush()
+    await provisioning.request_sync(session, Agent.organization_id == organization.id)
+    data = {"name": organization.name, "by": organization.stopped_by, "reason": reason or ""}
+    stopped = _event(EventType.ORGANIZATION_STOPPED, user, organization, **data)
+    await events.record_events(session, [stopped])
+
+
+async def _resume(session: AsyncSession, organization: Organization, user: User | None) -> None:
+    if organization.stopped_at is None:
+        return
+    since = organization.stopped_at
+    organization.stopped_at = organization.stopped_by_user_id = None
+    organization.stopped_by = organization.stop_reason = None
+    organization.updated_at = now()
+    await session.flush()
+    await provisioning.request_sync(session, Agent.organization_id == organization.id)
+    by = user.display_name if user else COMMAND_LINE
+    resumed = _event(
+        EventType.ORGANIZATION_RESUMED, user, organization, name=organization.name, by=by
+    )
+    is_free = (Agent.organization_id == organization.id) & Agent.held_at.is_(None)
+    held = await messages.release_messages(session, is_free, since)
+    await events.record_events(session, [resumed, *held])
+
+
+def _event(
+    type: EventType, user: User | None, organization: Organization, **data: object
+) -> events.NewEvent:
+    return events.NewEvent(type, user, organization_id=organization.id, data=data)
+
+
+async def _lock(session: AsyncSession, organization_id: UUID) -> Organization:
+    """Lock an organization before its agents, as all commands do."""
+    query = select(Organization).where(Organization.id == organization_id)
+    organization = await session.scalar(_locked(query))
+    if organization is None:
+        raise NotFound("organization_not_found", "There is no such organization.")
+    return organization
+
+
+async def _lock_all(session: AsyncSession, name: str | None) -> Sequence[Organization]:
+    query = select(Organization).order_by(Organization.id)
+    if name is not None:
+        query = query.where(Organization.name == name)
+    found = (await session.scalars(_locked(query))).all()
+    if not found:
+        raise NotFound("organization_not_found", "There is no such organization.")
+    return found
+
+
+def _locked(query: Select[Organization]) -> Select[Organization]:
+    return query.with_for_update(key_share=True).execution_options(populate_existing=True)

@@ -1,0 +1,130 @@
+"""A stop of all agents against the delivery of messages, with real commits."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import select, update
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import Message, MessageState, Organization, Task
+from services import boards, organizations, tasks
+from services.messages import delivery_store
+from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway
+from tests.support.world import World
+
+ROUNDS = 1_000
+
+
+@pytest.fixture
+async def delivery(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> AsyncIterator[DeliveryGateway]:
+    async with run_delivery_gateway(isolated_transaction, isolated_world) as delivery:
+        yield delivery
+
+
+async def let_others_run(transaction: TransactionFactory, statements: int) -> None:
+    """Wait as long as so many statements take."""
+    async with transaction() as session:
+        for _ in range(statements):
+            await session.execute(select(1))
+
+
+async def reset(delivery: DeliveryGateway) -> None:
+    """Resume the agents, and queue the only message again."""
+    async with delivery.transaction() as session:
+        await session.execute(update(Organization).values(stopped_at=None))
+        fresh = {"attempts": 0, "next_attempt_at": None, "state": MessageState.QUEUED}
+        await session.execute(update(Message).values(fresh))
+
+
+async def count_attempts(delivery: DeliveryGateway) -> int:
+    async with delivery.transaction() as session:
+        return (await session.scalars(select(Message.attempts))).one()
+
+
+async def test_no_message_is_claimed_after_a_stop_has_committed(delivery: DeliveryGateway) -> None:
+    await delivery.enqueue("BOARD CHAT\nHi.")
+    agent_id, gateway_id = delivery.world.worker.id, delivery.gateway.id
+
+    async def claim(delay: int) -> None:
+        await let_others_run(delivery.transaction, delay)
+        async with delivery.transaction() as session:
+            await delivery_store.claim_next(session, gateway_id, agent_id, now())
+
+    async def stop(delay: int) -> int:
+        """Stop the organization as `stop_agents` does; return the attempts after the commit."""
+        await let_others_run(delivery.transaction, delay)
+        async with delivery.transaction() as session:
+            query = select(Organization).where(Organization.id == delivery.world.tern.id)
+            organization = (await session.scalars(query.with_for_update(key_share=True))).one()
+            organization.stopped_at = now()
+        return await count_attempts(delivery)
+
+    outcomes = set()
+    for round in range(ROUNDS):
+        await reset(delivery)
+        claimed, at_stop = await asyncio.gather(claim(round % 3), stop(round % 4))
+        assert claimed is None
+        assert await count_attempts(delivery) == at_stop, round
+        outcomes.add(at_stop)
+    assert outcomes == {0, 1}  # each of them was first at times
+
+
+async def test_no_task_is_taken_after_a_stop_has_committed(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    world = isolated_world
+    task = world.make_task("Count")
+    async with isolated_transaction() as session:
+        session.add(task)
+
+    async def claim() -> None:
+        async with isolated_transaction() as session:
+            board = await boards.lock_board(session, world.worker, world.board.id)
+            changes = {"status": "in_progress"}
+            await tasks.update_task(session, world.worker, board, task.id, changes)
+
+    async def stop(delay: int) -> str:
+        await let_others_run(isolated_transaction, delay)
+        async with isolated_transaction() as session:
+            await organizations.stop_all_agents(session, name=None, reason=None)
+        return await read_status()
+
+    async def read_status() -> str:
+        async with isolated_transaction() as session:
+            return (await session.get_one(Task, task.id)).status
+
+    outcomes = set()
+    for round in range(ROUNDS // 10):
+        async with isolated_transaction() as session:
+            await session.execute(update(Organization).values(stopped_at=None))
+            fresh = {"status": "inbox", "assigned_agent_id": None, "in_progress_at": None}
+            await session.execute(update(Task).values(fresh))
+        _, at_stop = await asyncio.gather(claim(), stop(round % 10), return_exceptions=True)
+        assert await read_status() == at_stop, round
+        outcomes.add(at_stop)
+    assert outcomes == {"inbox", "in_progress"}
+
+
+async def test_held_messages_are_sent_in_order_after_a_resume(delivery: DeliveryGateway) -> None:
+    contents = [f"BOARD CHAT\n{number}" for number in range(12)]
+    async with delivery.transaction() as session:
+        await organizations.stop_all_agents(session, name="Tern", reason="A test")
+    await delivery.update_row(delivery.world.worker, step=None)  # no reconciler is running
+    await delivery.enqueue(*contents)
+    async with delivery.run_worker():
+        await delivery.enqueue("BOARD CHAT\nFor another agent.", to=delivery.world.charlies_worker)
+        async with delivery.transaction() as session:
+            claimed = await delivery_store.claim_next(
+                session, delivery.gateway.id, delivery.world.worker.id, now()
+            )
+        assert claimed is None
+        assert delivery.sent_run_ids == []
+        async with delivery.transaction() as session:
+            assert await organizations.resume_all_agents(session, name=None) == ["Tern"]
+        await delivery.update_row(delivery.world.worker, step=None)
+        await delivery.wait_for_states(*[MessageState.ACKNOWLEDGED] * len(contents))
+    assert delivery.fake.received_messages == contents
