@@ -12,13 +12,15 @@ COMMANDS = {
     "restore": "replace all data by that of a file",
     "link": "print a new link for the first owner",
     "password": "print a link with which somebody who cannot sign in chooses another password",
+    "stop-agents": "stop all agents at once; --reason says why",
+    "resume-agents": "resume all agents that were stopped",
     "worker": "do the background jobs in a process of their own",
     "migrate": "bring the database to this version",
     "audit": "verify an export of the audit, or write one",
     "doctor": "look whether everything is as it must be",
 }
 
-COMMAND_LIST = "\n".join(f"  {name:9} {summary}" for name, summary in COMMANDS.items())
+COMMAND_LIST = "\n".join(f"  {name:13} {summary}" for name, summary in COMMANDS.items())
 
 HELP = f"""\
 usage: ./run [COMMAND] [OPTIONS]
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> int:
     if name not in COMMANDS:
         print(f"There is no command {name}. These are there:\n\n{HELP}", file=sys.stderr, end="")
         return 2
-    return import_module(f"cli.{name}").main(rest)
+    return import_module(f"cli.{name.replace('-', '_')}").main(rest)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from web.ui import forms
 
 BOARD = ("boards", "rail", "activity")
 PAUSED = (*BOARD, "pauses", "agents")
-STOPPED = ("organization", "rail", "activity", "agents")
+STOPPED = ("organization", "rail", "agents")
 TASK = ("tasks", "task-{task}", "boards", "agents", "activity")
 APPROVAL = (
     "approvals",

@@ -134,6 +134,7 @@ MEMBER_ROUTES: list[Route] = [
     Route(
         "/agents/{agent_id:uuid}/provisionings", agent_views.retry_provisioning, methods=["POST"]
     ),
+    Route("/agents/{agent_id:uuid}/releases", agent_views.release_agent, methods=["POST"]),
     Route("/agents/{agent_id:uuid}/deletions", agent_views.delete_agent, methods=["POST"]),
     Route("/gateways", gateway_views.show_gateways, name="gateways"),
     Route("/gateways", gateway_views.create_gateway, methods=["POST"]),
@@ -162,6 +163,8 @@ MEMBER_ROUTES: list[Route] = [
     ],
     Route("/audit", audit_views.show_audit, name="audit"),
     Route("/audit/export", audit_views.export_audit),
+    Route("/stops", organization_views.stop_agents, methods=["POST"]),
+    Route("/stops/endings", organization_views.resume_agents, methods=["POST"]),
     Route("/people", organization_views.show_people, name="people"),
     Route("/people/invites", organization_views.create_invite, methods=["POST"]),
     Route("/people/invites", organization_views.show_people),

@@ -20,12 +20,8 @@ class EventWording(NamedTuple):
 WORDING: Mapping[EventType, EventWording] = {
     EventType.ORGANIZATION_CREATED: EventWording("Organization created: {name}"),
     EventType.ORGANIZATION_UPDATED: EventWording("Organization renamed: {name}"),
-    EventType.ORGANIZATION_STOPPED: EventWording(
-        "All agents stopped: {reason}", feed="stopped all agents of"
-    ),
-    EventType.ORGANIZATION_RESUMED: EventWording(
-        "All agents resumed", feed="let all agents go on:"
-    ),
+    EventType.ORGANIZATION_STOPPED: EventWording("All agents stopped: {reason}"),
+    EventType.ORGANIZATION_RESUMED: EventWording("All agents resumed"),
     EventType.MEMBER_JOINED: EventWording("Member joined: {name}"),
     EventType.MEMBER_UPDATED: EventWording("Member changed: {name}"),
     EventType.MEMBER_REMOVED: EventWording("Member removed: {name}"),

@@ -28,7 +28,7 @@ from tests.support.large_dataset import create_large_dataset
 from tests.support.operation_requests import build_body, build_url
 
 FEW, MANY = 1, 200
-READS, WRITES = 3, 10  # maximum number of statements
+READS, WRITES = 3, 11  # maximum number of statements
 
 MEASURED_OPERATIONS = [
     one

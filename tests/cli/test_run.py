@@ -35,7 +35,7 @@ def call_run_script(
 def test_help_lists_every_command() -> None:
     result = call_run_script("--help")
     assert result.returncode == 0
-    assert re.findall(r"^  (\w+) ", result.stdout, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^  ([\w-]+) ", result.stdout, re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

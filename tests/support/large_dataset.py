@@ -253,6 +253,7 @@ def _build_organization_rows(objects: ApiObjects, size: int) -> Rows:
             "board_id": world.board.id,
             "kind": "BOARD CHAT",
             "content": "BOARD CHAT",
+            "from_user_id": world.alice.id,
             "key": f"crowd-{n}",
             "created_at": now(),
         }

@@ -245,6 +245,14 @@ async def retry_provisioning(request: Request) -> Response:
     return RedirectResponse(f"/agents/{agent_id}", 303)
 
 
+async def release_agent(request: Request) -> Response:
+    """Release an agent that a circuit breaker holds."""
+    agent_id = forms.path_id(request, "agent_id")
+    async with open_transaction(request) as session:
+        await agents.release_agent(session, current_member(request), agent_id)
+    return RedirectResponse(f"/agents/{agent_id}", 303)
+
+
 async def show_messages(request: Request) -> Response:
     """Show the current messages of an agent."""
     async with open_transaction(request) as session:

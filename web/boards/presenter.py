@@ -65,6 +65,8 @@ def _build_line(card: AgentCard, *, is_waiting: bool, is_paused: bool) -> AgentL
         return AgentLine(agent, card.state, "Its gateway is away")
     if card.state in (AgentState.OFFLINE, AgentState.LATE):
         return _silent_line(card)
+    if agent.hold is not None:
+        return AgentLine(agent, PAUSED, "Held: a person has to release it")
     if is_paused and card.run is None:
         return AgentLine(agent, PAUSED, f"Paused · {card.task.title}" if card.task else "Paused")
     work = _describe_work(card, is_waiting=is_waiting)
@@ -128,6 +130,14 @@ async def list_other_viewers(session: Session, board: Board, user: User) -> list
     """Return the names of other users who have the board open, in order of arrival."""
     found = await presence.list_viewers(session, board)
     return [one.user.display_name for one in found if one.user.id != user.id]
+
+
+async def load_pause_notice(session: Session, board: Board, user: User) -> dict[str, Any]:
+    """Load who paused a board, and its agents that a circuit breaker holds."""
+    return {
+        "paused_by": await find_pauser_name(session, board, user),
+        "held_agents": await agents.list_held_agents(session, board),
+    }
 
 
 async def find_pauser_name(session: Session, board: Board, user: User) -> str:

@@ -24,11 +24,11 @@ from web.boards.presenter import (
     NO_GATEWAY,
     build_agent_lines,
     count_unread_chat,
-    find_pauser_name,
     list_gateway_options,
     list_other_viewers,
     load_board_status,
     load_new_task_options,
+    load_pause_notice,
 )
 from web.onboarding.state import conversation_stage
 from web.ui import forms
@@ -135,7 +135,7 @@ async def render_board(
             "toasts": _deleted_toasts(request, board.id),
             "onboarding_stage": conversation_stage(conversation),
             "other_viewers": await list_other_viewers(session, board, request.user),
-            "paused_by": await find_pauser_name(session, board, request.user),
+            **await load_pause_notice(session, board, request.user),
             "unread_chat_count": await count_unread_chat(session, current_member(request), board),
         }
     return render_page(
@@ -162,9 +162,9 @@ async def show_pause(request: Request) -> Response:
     """Show whether the agents of a board are paused."""
     async with open_transaction(request) as session:
         access = await board_access(request, session)
-        paused_by = await find_pauser_name(session, access.board, request.user)
+        notice = await load_pause_notice(session, access.board, request.user)
     context: dict[str, Any] = {"board": access.board, "can_write": access.can_write}
-    return render_part(request, "boards/_pause_update.html", paused_by=paused_by, **context)
+    return render_part(request, "boards/_pause_update.html", **context, **notice)
 
 
 async def pause_board(request: Request) -> Response:

@@ -12,7 +12,7 @@ from core.http.request import Session, get_settings, open_transaction
 from core.paging import Paging
 from models import Board, Member, Role
 from services import agents, boards, organizations
-from services.organizations import AccessRights, BoardGrant, InviteDraft
+from services.organizations import AccessRights, AgentStop, BoardGrant, InviteDraft
 from web.agents import setup, views
 from web.agents.forms import NewAgentForm
 from web.agents.setup import AgentSetup
@@ -21,7 +21,7 @@ from web.auth.viewer import Viewer, current_member
 from web.boards.forms import BOARD_RULES, NewBoardForm
 from web.ui import forms
 from web.ui.layout import load_layout
-from web.ui.render import is_part_request, render_page
+from web.ui.render import is_part_request, redirect_to_page, render_page, render_part
 
 
 class InviteForm(BaseModel):
@@ -135,6 +135,36 @@ async def _render_people(request: Request, form: forms.Form, *, link: str = "") 
     return render_page(
         request, "people/index.html", layout=layout, status=form.status, form=form, **context
     )
+
+
+class StopForm(BaseModel):
+    """Why all agents are stopped."""
+
+    reason: forms.OptionalLine = None
+
+
+async def stop_agents(request: Request) -> Response:
+    """Stop all agents of the organization."""
+    fields = (await forms.read_form(request)).parse(StopForm)
+    async with open_transaction(request) as session:
+        stop = await organizations.stop_agents(
+            session, current_member(request), reason=fields.reason
+        )
+    return await _render_stop(request, stop)
+
+
+async def resume_agents(request: Request) -> Response:
+    """Resume all agents of the organization."""
+    async with open_transaction(request) as session:
+        await organizations.resume_agents(session, current_member(request))
+    return await _render_stop(request, None)
+
+
+async def _render_stop(request: Request, stop: AgentStop | None) -> Response:
+    if not is_part_request(request):
+        return redirect_to_page(request, "agents")
+    layout = await load_layout(request)
+    return render_part(request, "_stop_banner.html", agent_stop=stop, viewer=layout)
 
 
 WELCOME_STEPS = ("organization", "board", "agent", "call")

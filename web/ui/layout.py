@@ -10,6 +10,7 @@ from core.http.request import open_transaction
 from models import Member, Organization, User
 from services import boards, events, gateways, onboarding, organizations, presence
 from services.gateways import requests
+from services.organizations import AgentStop
 from web.auth.viewer import current_member
 
 
@@ -50,6 +51,11 @@ class PageLayout:
     def waiting_count(self) -> int:
         """Return the number of items that wait for a decision of the user."""
         return sum(board.waiting_count for board in self.sidebar.boards) + self.other_waiting_count
+
+    @property
+    def agent_stop(self) -> AgentStop | None:
+        """Return the stop of all agents of the organization; None if they may work."""
+        return AgentStop.find_in(self.member.organization)
 
     @property
     def name(self) -> str:

@@ -141,6 +141,7 @@ def layout_context(request: Request, layout: PageLayout | None) -> Mapping[str, 
         live_url = f"/events?after={layout.last_seq}" + (f"&board={board_id}" if board_id else "")
     return {
         "viewer": layout,
+        "agent_stop": layout.agent_stop if layout else None,
         "waiting_count": layout.waiting_count if layout else 0,
         "sidebar": layout.sidebar if layout else None,
         "current_path": current_path(request),

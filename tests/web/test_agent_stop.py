@@ -1,0 +1,103 @@
+"""Stopping all agents on pages, and releasing agents that a circuit breaker holds."""
+
+from sqlalchemy import select, update
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import Agent, Organization
+from tests.support.world import World
+from tests.web.test_board_page import HTMX
+
+BANNER = "All agents are stopped"
+HOLD = {"cause": "loop", "reason": "It and Lead answer each other."}
+
+
+async def is_stopped(transaction: TransactionFactory, world: World) -> bool:
+    query = select(Organization.stopped_at).where(Organization.id == world.tern.id)
+    async with transaction() as session:
+        return await session.scalar(query) is not None
+
+
+async def hold_worker(transaction: TransactionFactory, world: World) -> None:
+    held = update(Agent).where(Agent.id == world.worker.id).values(held_at=now(), hold=HOLD)
+    async with transaction() as session:
+        await session.execute(held)
+
+
+async def test_every_page_shows_who_stopped_the_agents(
+    alice, bob, dana, charlie, world, transaction
+) -> None:
+    pages = ["/boards", "/agents", "/activity", "/settings", f"/boards/{world.board.id}"]
+    for page in pages:
+        shown = (await alice.get(page)).text
+        assert BANNER not in shown
+        assert 'action="/stops"' in shown
+    answer = await alice.post("/stops", data={"reason": "They delete <b>rows</b>."})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/agents")
+    assert await is_stopped(transaction, world)
+    for page in pages:
+        shown = (await alice.get(page)).text
+        assert f"<b>{BANNER}</b> by you" in shown
+        assert "They delete &lt;b&gt;rows&lt;/b&gt;." in shown
+        assert 'action="/stops/endings"' in shown
+    for member in (bob, dana):
+        assert f"<b>{BANNER}</b> by Alice" in (await member.get("/activity")).text
+    assert "Resume agents" not in (await bob.get("/activity")).text
+    assert BANNER not in (await charlie.get("/boards")).text
+    rail = (await bob.get("/rail")).text
+    assert 'id="stopped" role="status" hx-swap-oob="outerMorph"' in rail
+    assert BANNER in rail
+
+    answer = await dana.post("/stops/endings")  # another admin
+    assert answer.status_code == 303
+    assert not await is_stopped(transaction, world)
+    assert BANNER not in (await alice.get("/boards")).text
+
+
+async def test_htmx_gets_the_banner(alice, world, transaction) -> None:
+    answer = await alice.post("/stops", data={"reason": ""}, headers=HTMX)
+    assert answer.status_code == 200
+    assert "<html" not in answer.text
+    assert f"<b>{BANNER}</b> by you" in answer.text
+    answer = await alice.post("/stops/endings", headers=HTMX)
+    assert BANNER not in answer.text
+    assert 'id="stopped"' in answer.text
+    assert not await is_stopped(transaction, world)
+
+
+async def test_only_admins_stop_and_resume_all_agents(
+    alice, bob, charlie, browsers, world, transaction
+) -> None:
+    assert 'action="/stops"' not in (await bob.get("/agents")).text
+    assert "stop-agents" not in (await bob.get("/agents")).text
+    assert (await bob.post("/stops")).status_code == 403
+    assert (await browsers().post("/stops")).status_code == 303  # to the sign-in
+    await charlie.post("/stops")  # his own organization
+    assert not await is_stopped(transaction, world)
+    await alice.post("/stops")
+    assert (await bob.post("/stops/endings")).status_code == 403
+    await charlie.post("/stops/endings")
+    assert await is_stopped(transaction, world)
+
+
+async def test_a_held_agent_is_shown_and_released_by_an_admin(
+    alice, bob, charlie, world, transaction
+) -> None:
+    await hold_worker(transaction, world)
+    page, board = f"/agents/{world.worker.id}", f"/boards/{world.board.id}"
+    for address in (page, "/agents", board, f"{board}/pauses", f"{board}/crew"):
+        shown = (await alice.get(address, headers=HTMX if "/crew" in address else {})).text
+        assert (
+            "Held: a person has to release it" if "/crew" in address else HOLD["reason"]
+        ) in shown
+    assert f'action="{page}/releases"' in (await alice.get(page)).text
+    assert HOLD["reason"] in (await bob.get(board)).text
+    assert "/releases" not in (await bob.get(board)).text
+    assert (await bob.post(f"{page}/releases")).status_code == 403
+    assert (await charlie.post(f"{page}/releases")).status_code == 404
+    assert HOLD["reason"] in (await alice.get(page)).text
+
+    answer = await alice.post(f"{page}/releases")
+    assert (answer.status_code, answer.headers["Location"]) == (303, page)
+    assert HOLD["reason"] not in (await alice.get(page)).text
+    assert HOLD["reason"] not in (await alice.get(board)).text
