@@ -11,6 +11,13 @@ from models.agent import (
     ProvisioningStep,
 )
 from models.approval import Approval, ApprovalStatus, ApprovalTask
+from models.approval_policy import (
+    ApprovalPolicy,
+    PolicyEffect,
+    PolicyRule,
+    RiskLevel,
+    TimeWindow,
+)
 from models.audit import AuditRecord
 from models.base import Base, new_id
 from models.board import Board, BoardGroup

@@ -71,6 +71,7 @@ class EventType(StrEnum):
     TASK_ASSIGNEE_NOTIFY_FAILED = "task.assignee_notify_failed"
     TASK_REWORK_NOTIFIED = "task.rework_notified"
     TASK_REWORK_NOTIFY_FAILED = "task.rework_notify_failed"
+    APPROVAL_POLICY_UPDATED = "approval_policy.updated"
     APPROVAL_REQUESTED = "approval.requested"
     APPROVAL_REQUESTS_HELD = "approval.requests_held"
     APPROVAL_DECIDED = "approval.decided"  # on a page; can still be undone

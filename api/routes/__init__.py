@@ -1,10 +1,19 @@
 """All operations of the API: method, path, handler, allowed callers and dependency."""
 
-from api.routes import activity, agent_only, agents_and_gateways, boards, memory, organizations
+from api.routes import (
+    activity,
+    agent_only,
+    agents_and_gateways,
+    boards,
+    memory,
+    organizations,
+    policies,
+)
 
 OPERATIONS = [
     *organizations.OPERATIONS,
     *boards.OPERATIONS,
+    *policies.OPERATIONS,
     *memory.OPERATIONS,
     *activity.OPERATIONS,
     *agents_and_gateways.OPERATIONS,

@@ -111,6 +111,9 @@ WORDING: Mapping[EventType, EventWording] = {
         "Worker could not be told about changes: {error}",
         history="could not be told what is to be changed: {error}",
     ),
+    EventType.APPROVAL_POLICY_UPDATED: EventWording(
+        "Approval policy changed: {name}", feed="changed the approval policy of"
+    ),
     EventType.APPROVAL_REQUESTED: EventWording(
         "Question asked: {question}", feed="asks:", history="asked: {question}"
     ),

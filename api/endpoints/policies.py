@@ -1,0 +1,255 @@
+"""Approval policies of boards and organizations, and their simulation."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+
+from api.framework.fields import (
+    Name,
+    NonNegativeInt,
+    RequestModel,
+    ResponseModel,
+    ShortText,
+    Timestamp,
+)
+from api.framework.operation import RequestContext, error_responses
+from models import (
+    ApprovalStatus,
+    Board,
+    Member,
+    PolicyEffect,
+    PolicyRule,
+    RiskLevel,
+    Role,
+    TimeWindow,
+    new_id,
+)
+from services import organizations, policies
+
+Ids = Annotated[list[UUID], Field(max_length=policies.MAX_VALUES)]
+Kind = Annotated[str, Field(max_length=policies.MAX_KIND_LENGTH)]
+Minute = Annotated[int, Field(ge=0, lt=1_440)]
+Weekday = Annotated[int, Field(ge=0, le=6)]
+Expiry = Annotated[int, Field(ge=policies.MIN_EXPIRY, le=policies.MAX_EXPIRY)]
+
+EFFECT_DESCRIPTION = (
+    "`allow`: approved at once, decided by the policy. `ask_one`: one person decides. `ask_two`: "
+    "two different people approve, neither of whom is the requester. `deny`: rejected at once."
+)
+RISK_DESCRIPTION = "The risk in `payload.risk`. A request that states none counts as `high`."
+
+
+class PolicyTimeWindow(RequestModel):
+    """A part of each week. A window whose end is not after its start ends on the next day."""
+
+    time_zone: ShortText = Field(description="IANA name, such as `Europe/Vienna`.")
+    starts_at: Minute = Field(default=0, description="Minutes after midnight.")
+    ends_at: Minute = Field(default=0, description="Minutes after midnight, exclusive.")
+    weekdays: tuple[Weekday, ...] = Field(
+        default=(), max_length=7, description="Of the start; 0 is Monday. Empty: every day."
+    )
+
+
+class PolicyRuleFields(RequestModel):
+    """A rule. Conditions that are empty or null match every request; all others must hold."""
+
+    example = {
+        "name": "Deployments at night",
+        "effect": "ask_two",
+        "kinds": ["deploy.*"],
+        "time_window": {"time_zone": "Europe/Vienna", "starts_at": 1320, "ends_at": 360},
+        "expires_after": 14400,
+    }
+
+    id: UUID = Field(default_factory=new_id, description="Created if missing.")
+    name: Name
+    effect: PolicyEffect = Field(description=EFFECT_DESCRIPTION)
+    kinds: list[Kind] = Field(
+        default=[],
+        max_length=policies.MAX_VALUES,
+        description="Values of `action_type`. A trailing `*` matches any ending.",
+    )
+    agent_ids: Ids = []
+    risk_at_least: RiskLevel | None = Field(default=None, description=RISK_DESCRIPTION)
+    risk_at_most: RiskLevel | None = Field(default=None, description=RISK_DESCRIPTION)
+    confidence_below: float | None = Field(default=None, gt=0, le=100)
+    tag_ids: Ids = Field(default=[], description="One of the tasks has one of these tags.")
+    time_window: PolicyTimeWindow | None = None
+    expires_after: Expiry | None = Field(
+        default=None, description="Seconds until a request without a decision is rejected."
+    )
+    decider_role: Role = Field(
+        default=Role.MEMBER, description="Who may decide: this role or a higher one."
+    )
+    decider_ids: Ids = Field(
+        default=[], description="Only these users may decide. Empty: everybody with the role."
+    )
+    is_enabled: bool = True
+
+    def to_rule(self) -> PolicyRule:
+        """Return the rule as a value of the services."""
+        fields: dict[str, Any] = dict(self)
+        if self.time_window is not None:
+            fields["time_window"] = TimeWindow(**dict(self.time_window))
+        return PolicyRule(**fields)
+
+
+class PolicyReplacement(RequestModel):
+    """All rules of a policy, in the order of evaluation."""
+
+    example = {"rules": [PolicyRuleFields.example]}
+
+    rules: list[PolicyRuleFields] = Field(max_length=policies.MAX_RULES)
+
+    def to_rules(self) -> list[PolicyRule]:
+        """Return the rules as values of the services."""
+        return [rule.to_rule() for rule in self.rules]
+
+
+class PolicyTimeWindowRead(ResponseModel):
+    """A part of each week."""
+
+    time_zone: str
+    starts_at: int
+    ends_at: int
+    weekdays: list[int]
+
+
+class PolicyRuleRead(ResponseModel):
+    """A rule of a policy."""
+
+    id: UUID
+    name: str
+    effect: PolicyEffect = Field(description=EFFECT_DESCRIPTION)
+    kinds: list[str]
+    agent_ids: list[UUID]
+    risk_at_least: RiskLevel | None
+    risk_at_most: RiskLevel | None
+    confidence_below: float | None
+    tag_ids: list[UUID]
+    time_window: PolicyTimeWindowRead | None
+    expires_after: int | None
+    decider_role: Role
+    decider_ids: list[UUID]
+    is_enabled: bool
+
+
+class PolicyRead(ResponseModel):
+    """The rules of a board or an organization. The first rule that matches a request applies.
+
+    The rules of a board come before those of its organization. If none matches, one person decides.
+    """
+
+    rules: list[PolicyRuleRead]
+    version: int = Field(description="Increases with every change; the first part of the ETag.")
+    updated_at: Timestamp | None
+    updated_by: str | None = Field(description="The name of the user who changed it last.")
+
+
+class SimulatedRequestRead(ResponseModel):
+    """A past request, and what the policy would have done with it."""
+
+    approval_id: UUID
+    board_id: UUID
+    action_type: str
+    requested_at: Timestamp
+    status: ApprovalStatus
+    effect: PolicyEffect
+    rule_name: str | None
+
+
+class SimulationRead(ResponseModel):
+    """What a policy would have done with the requests since a time."""
+
+    since: Timestamp
+    total: NonNegativeInt
+    counts: dict[PolicyEffect, int]
+    examples: list[SimulatedRequestRead] = Field(
+        description="Requests that one person would not have been asked about, newest first."
+    )
+
+
+async def get_organization_policy(context: RequestContext, member: Member) -> PolicyRead:
+    """Return the approval policy of the active organization, which applies to all boards."""
+    return await _read(context, member.organization_id, None)
+
+
+@error_responses(412)
+async def replace_organization_policy(
+    context: RequestContext, member: Member, body: PolicyReplacement
+) -> PolicyRead:
+    """Replace the approval policy of the active organization. Only admins."""
+    return await _replace(context, member, None, body)
+
+
+async def simulate_organization_policy(
+    context: RequestContext, member: Member, body: PolicyReplacement
+) -> SimulationRead:
+    """Apply rules to the requests of the last 30 days. Nothing changes."""
+    return await _simulate(context, member, None, body)
+
+
+async def get_board_policy(context: RequestContext, board: Board) -> PolicyRead:
+    """Return the approval policy of a board. Rules of the organization follow these rules."""
+    return await _read(context, board.organization_id, board)
+
+
+@error_responses(412)
+async def replace_board_policy(
+    context: RequestContext, board: Board, body: PolicyReplacement
+) -> PolicyRead:
+    """Replace the approval policy of a board. Only admins."""
+    return await _replace(context, await _get_member(context, board), board, body)
+
+
+async def simulate_board_policy(
+    context: RequestContext, board: Board, body: PolicyReplacement
+) -> SimulationRead:
+    """Apply rules to the board's requests of the last 30 days. Nothing changes."""
+    return await _simulate(context, await _get_member(context, board), board, body)
+
+
+async def _read(context: RequestContext, organization_id: UUID, board: Board | None) -> PolicyRead:
+    return PolicyRead.model_validate(
+        await policies.get_policy(context.session, organization_id, board)
+    )
+
+
+async def _replace(
+    context: RequestContext, member: Member, board: Board | None, body: PolicyReplacement
+) -> PolicyRead:
+    return PolicyRead.model_validate(
+        await policies.replace_policy(
+            context.session, member, board, body.to_rules(), context.known_versions
+        )
+    )
+
+
+async def _simulate(
+    context: RequestContext, member: Member, board: Board | None, body: PolicyReplacement
+) -> SimulationRead:
+    found = await policies.simulate_policy(context.session, member, board, body.to_rules())
+    examples = [
+        SimulatedRequestRead(
+            **{name: getattr(one, name) for name in SIMULATED_FIELDS},
+            effect=one.verdict.effect,
+            rule_name=one.verdict.rule_name,
+        )
+        for one in found.examples
+    ]
+    return SimulationRead(
+        since=found.since, total=found.total, counts=found.counts, examples=examples
+    )
+
+
+SIMULATED_FIELDS = ("approval_id", "board_id", "action_type", "requested_at", "status")
+
+
+async def _get_member(context: RequestContext, board: Board) -> Member:
+    """Return the caller's membership in the organization of the board."""
+    member = await organizations.find_membership(
+        context.session, context.user, board.organization_id
+    )
+    assert member is not None  # the board was readable
+    return member

@@ -1,0 +1,54 @@
+"""Create the approval policies."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0030"
+down_revision = "0024"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "approval_policies",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("board_id", sa.Uuid(), nullable=True),
+        sa.Column("rules", postgresql.JSONB(none_as_null=True), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("updated_by_user_id", sa.Uuid(), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organizations.id"],
+            name=op.f("fk_approval_policies_organization_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["board_id"],
+            ["boards.id"],
+            name=op.f("fk_approval_policies_board_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["updated_by_user_id"],
+            ["users.id"],
+            name=op.f("fk_approval_policies_updated_by_user_id"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_approval_policies")),
+        sa.UniqueConstraint("board_id", name=op.f("uq_approval_policies_board_id")),
+    )
+    op.create_index(
+        "uq_approval_policies_organization_id",
+        "approval_policies",
+        ["organization_id"],
+        unique=True,
+        postgresql_where=sa.text("board_id is null"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("approval_policies")

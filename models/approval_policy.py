@@ -1,0 +1,146 @@
+"""Approval policies: rules that decide whether requests of agents need people, and how many."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, TypeDecorator, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base
+from models.organization import Role
+
+
+class PolicyEffect(StrEnum):
+    """What happens to an approval request that a rule matches."""
+
+    ALLOW = "allow"
+    ASK_ONE = "ask_one"
+    ASK_TWO = "ask_two"  # two different people, neither of whom is the requester
+    DENY = "deny"
+
+
+class RiskLevel(StrEnum):
+    """The risk that an agent states in a request. Members are in ascending order."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeWindow:
+    """A part of each week. A window whose end is not after its start ends on the next day."""
+
+    time_zone: str  # IANA name
+    starts_at: int = 0  # minutes after midnight
+    ends_at: int = 0
+    weekdays: Sequence[int] = ()  # of the start, Monday is 0; empty: every day
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "TimeWindow":
+        """Read the stored JSON."""
+        fields: dict[str, Any] = {**stored, "weekdays": tuple(stored.get("weekdays", ()))}
+        return cls(**fields)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stored JSON."""
+        return vars(self) | {"weekdays": list(self.weekdays)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyRule:
+    """A rule of a policy. An empty condition matches every request."""
+
+    id: UUID
+    name: str
+    effect: PolicyEffect
+    kinds: Sequence[str] = ()  # kinds of action; a trailing * matches any ending
+    agent_ids: Sequence[UUID] = ()
+    risk_at_least: RiskLevel | None = None
+    risk_at_most: RiskLevel | None = None
+    confidence_below: float | None = None  # 0 to 100
+    tag_ids: Sequence[UUID] = ()  # one of the tasks has one of these tags
+    time_window: TimeWindow | None = None
+    expires_after: int | None = None  # seconds until a request without a decision is rejected
+    decider_role: Role = Role.MEMBER  # or a higher role
+    decider_ids: Sequence[UUID] = ()  # only these users; empty: everybody with the role
+    is_enabled: bool = True
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "PolicyRule":
+        """Read the stored JSON. Raises KeyError, TypeError or ValueError if it is malformed."""
+        ids = {key: tuple(UUID(id) for id in stored.get(key, ())) for key in ID_LISTS}
+        window, least, most = (
+            stored.get(key) for key in ("time_window", "risk_at_least", "risk_at_most")
+        )
+        return cls(
+            id=UUID(stored["id"]),
+            name=stored["name"],
+            effect=PolicyEffect(stored["effect"]),
+            kinds=tuple(stored.get("kinds", ())),
+            risk_at_least=RiskLevel(least) if least else None,
+            risk_at_most=RiskLevel(most) if most else None,
+            confidence_below=stored.get("confidence_below"),
+            time_window=TimeWindow.from_json(window) if window else None,
+            expires_after=stored.get("expires_after"),
+            decider_role=Role(stored.get("decider_role", Role.MEMBER)),
+            is_enabled=stored.get("is_enabled", True),
+            **ids,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stored JSON."""
+        window = self.time_window.to_json() if self.time_window else None
+        ids = {key: [str(id) for id in getattr(self, key)] for key in ID_LISTS}
+        plain = {"id": str(self.id), "kinds": list(self.kinds), "time_window": window}
+        return vars(self) | ids | plain
+
+
+ID_LISTS = ("agent_ids", "tag_ids", "decider_ids")
+
+
+class PolicyRulesType(TypeDecorator[Sequence[PolicyRule]]):
+    """A column of JSON that is read and written as a sequence of rules."""
+
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[PolicyRule] | None, dialect: Any) -> Any:
+        """Convert to JSON."""
+        return None if value is None else [rule.to_json() for rule in value]
+
+    def process_result_value(self, value: Any, dialect: Any) -> Sequence[PolicyRule] | None:
+        """Convert from JSON."""
+        return None if value is None else [PolicyRule.from_json(one) for one in value]
+
+
+class ApprovalPolicy(Base):
+    """The rules of an organization or of one of its boards, in the order of evaluation."""
+
+    __tablename__ = "approval_policies"
+    __table_args__ = (
+        UniqueConstraint("board_id"),
+        Index(
+            "uq_approval_policies_organization_id",
+            "organization_id",
+            unique=True,
+            postgresql_where="board_id is null",
+        ),
+    )
+
+    organization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    board_id: Mapped[UUID | None] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"))
+    rules: Mapped[Sequence[PolicyRule]] = mapped_column(PolicyRulesType)
+    version: Mapped[int] = mapped_column(default=1)
+    updated_by_user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL")
+    )
+    updated_at: Mapped[datetime]

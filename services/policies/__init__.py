@@ -1,0 +1,17 @@
+"""Approval policies: rules that answer, or restrict who answers, the requests of agents."""
+
+from services.policies.commands import replace_policy
+from services.policies.presets import PRESETS, PolicyPreset, build_preset_rules
+from services.policies.queries import PolicyDetail, get_policy, load_rules
+from services.policies.rules import (
+    MAX_EXPIRY,
+    MAX_KIND_LENGTH,
+    MAX_RULES,
+    MAX_VALUES,
+    MIN_EXPIRY,
+    PolicyVerdict,
+    RequestFacts,
+    evaluate_rules,
+    parse_risk,
+)
+from services.policies.simulation import SimulatedRequest, SimulationResult, simulate_policy

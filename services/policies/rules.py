@@ -1,0 +1,199 @@
+"""Evaluate approval policies and validate their rules. Pure functions."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
+
+from core.errors import Invalid
+from core.text import is_storable
+from core.validation import MAX_NAME_LENGTH, nonblank_text
+from models import PolicyEffect, PolicyRule, RiskLevel, Role, TimeWindow
+
+MAX_RULES = 50  # of one policy
+MAX_VALUES = 50  # in one list of a rule
+MAX_KIND_LENGTH = 200  # characters
+MIN_EXPIRY = 60  # seconds
+MAX_EXPIRY = 90 * 86_400
+MINUTES_PER_DAY = 1_440
+
+LIST_FIELDS = ("kinds", "agent_ids", "tag_ids", "decider_ids")
+RISK_ORDER = list(RiskLevel)
+ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
+RISK_KEYS = ("risk", "risk_level", "riskLevel")
+RISK_FLAGS = ("risky", "external", "destructive", "irreversible")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestFacts:
+    """What the conditions of rules are compared with."""
+
+    kind: str  # normalized: lower case
+    agent_id: UUID | None
+    risk: RiskLevel
+    confidence: float
+    tag_ids: frozenset[UUID]
+    requested_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyVerdict:
+    """What a policy says about a request. Without a matching rule one person is asked."""
+
+    effect: PolicyEffect = PolicyEffect.ASK_ONE
+    rule_name: str | None = None
+    expires_after: int | None = None  # seconds
+    decider_role: Role = Role.MEMBER
+    decider_ids: Sequence[UUID] = ()
+
+
+def evaluate_rules(rules: Iterable[PolicyRule], facts: RequestFacts) -> PolicyVerdict:
+    """Return the verdict of the first enabled rule that matches.
+
+    A rule that cannot be evaluated counts as matching, but never allows anything.
+    """
+    for rule in rules:
+        if not rule.is_enabled:
+            continue
+        try:
+            if matches(rule, facts):
+                return _verdict(rule)
+        except Exception:
+            log.exception("a rule of an approval policy could not be evaluated: %s", rule.id)
+            verdict = _verdict(rule)
+            is_allowed = verdict.effect is PolicyEffect.ALLOW
+            return replace(verdict, effect=PolicyEffect.ASK_ONE) if is_allowed else verdict
+    return PolicyVerdict()
+
+
+def matches(rule: PolicyRule, facts: RequestFacts) -> bool:
+    """Return whether all conditions of a rule hold."""
+    return (
+        (not rule.kinds or any(_matches_kind(one, facts.kind) for one in rule.kinds))
+        and (not rule.agent_ids or facts.agent_id in rule.agent_ids)
+        and (rule.risk_at_least is None or _rank(facts.risk) >= _rank(rule.risk_at_least))
+        and (rule.risk_at_most is None or _rank(facts.risk) <= _rank(rule.risk_at_most))
+        and (rule.confidence_below is None or facts.confidence < rule.confidence_below)
+        and (not rule.tag_ids or not facts.tag_ids.isdisjoint(rule.tag_ids))
+        and (rule.time_window is None or _contains(rule.time_window, facts.requested_at))
+    )
+
+
+def parse_risk(payload: Mapping[str, Any] | None) -> RiskLevel:
+    """Return the risk that a payload states, or HIGH.
+
+    A request without a stated risk is not treated as harmless: an agent could otherwise avoid a
+    rule by leaving the risk out.
+    """
+    payload = payload or {}
+    for key in RISK_KEYS:
+        stated = payload.get(key)
+        if isinstance(stated, str) and stated.strip().lower() in RISK_ORDER:
+            risk = RiskLevel(stated.strip().lower())
+            is_flagged = any(payload.get(flag) is True for flag in RISK_FLAGS)
+            return max(risk, RiskLevel.HIGH, key=_rank) if is_flagged else risk
+    return RiskLevel.HIGH
+
+
+def may_decide(verdict: PolicyVerdict, user_id: UUID, role: Role) -> bool:
+    """Return whether the verdict lets a user with this role decide."""
+    if verdict.decider_ids and user_id not in verdict.decider_ids:
+        return False
+    return ROLE_RANK[role] >= ROLE_RANK[verdict.decider_role]
+
+
+def check_rules(rules: Sequence[PolicyRule]) -> list[PolicyRule]:
+    """Return the rules with trimmed texts. Raises Invalid with the field, as `rules.2.name`."""
+    if len(rules) > MAX_RULES:
+        raise Invalid("too_many_rules", f"A policy has at most {MAX_RULES} rules.", field="rules")
+    if len({rule.id for rule in rules}) < len(rules):
+        raise Invalid("duplicate_rule", "Each rule must have an id of its own.", field="rules")
+    return [_check_rule(rule, f"rules.{number}") for number, rule in enumerate(rules)]
+
+
+def _check_rule(rule: PolicyRule, path: str) -> PolicyRule:
+    name = nonblank_text(MAX_NAME_LENGTH)(rule.name, f"{path}.name")
+    for field in LIST_FIELDS:
+        if len(getattr(rule, field)) > MAX_VALUES:
+            raise Invalid("too_many", f"At most {MAX_VALUES} values.", field=f"{path}.{field}")
+    _check_numbers(rule, path)
+    _check_combinations(rule, path)
+    if rule.time_window is not None:
+        _check_window(rule.time_window, f"{path}.time_window")
+    lists = {field: tuple(getattr(rule, field)) for field in LIST_FIELDS}
+    lists["kinds"] = tuple(_check_kind(kind, f"{path}.kinds") for kind in rule.kinds)
+    return replace(rule, name=name, **lists)
+
+
+def _check_numbers(rule: PolicyRule, path: str) -> None:
+    below = rule.confidence_below
+    if below is not None and not 0 < below <= 100:
+        reason = "Confidence must be more than 0 and at most 100."
+        raise Invalid("confidence_out_of_range", reason, field=f"{path}.confidence_below")
+    if rule.expires_after is not None and not MIN_EXPIRY <= rule.expires_after <= MAX_EXPIRY:
+        reason = "Requests can expire after 1 minute to 90 days."
+        raise Invalid("expiry_out_of_range", reason, field=f"{path}.expires_after")
+
+
+def _check_combinations(rule: PolicyRule, path: str) -> None:
+    least, most = rule.risk_at_least, rule.risk_at_most
+    if least and most and _rank(least) > _rank(most):
+        reason = "The highest risk must not be lower than the lowest."
+        raise Invalid("risk_range_empty", reason, field=f"{path}.risk_at_most")
+    if len(set(rule.decider_ids)) == 1 and rule.effect is PolicyEffect.ASK_TWO:
+        reason = "Two people must decide, so name at least two or none."
+        raise Invalid("two_deciders_required", reason, field=f"{path}.decider_ids")
+
+
+def _check_kind(kind: str, field: str) -> str:
+    kind = kind.strip().lower()
+    if not kind or len(kind) > MAX_KIND_LENGTH or "*" in kind[:-1] or not is_storable(kind):
+        reason = "A kind is a name such as deploy.site, or a beginning such as deploy.*"
+        raise Invalid("kind_invalid", reason, field=field)
+    return kind
+
+
+def _check_window(window: TimeWindow, field: str) -> None:
+    for minute in (window.starts_at, window.ends_at):
+        if not 0 <= minute < MINUTES_PER_DAY:
+            raise Invalid("time_invalid", "A time is between 00:00 and 23:59.", field=field)
+    if any(day not in range(7) for day in window.weekdays):
+        raise Invalid("weekday_invalid", "A weekday is 0 (Monday) to 6 (Sunday).", field=field)
+    if window.time_zone not in available_timezones():
+        reason = "This is not a time zone. Use a name such as Europe/Vienna."
+        raise Invalid("time_zone_unknown", reason, field=field)
+
+
+def _verdict(rule: PolicyRule) -> PolicyVerdict:
+    return PolicyVerdict(
+        effect=rule.effect,
+        rule_name=rule.name,
+        expires_after=rule.expires_after,
+        decider_role=rule.decider_role,
+        decider_ids=rule.decider_ids,
+    )
+
+
+def _matches_kind(pattern: str, kind: str) -> bool:
+    return kind.startswith(pattern[:-1]) if pattern.endswith("*") else kind == pattern
+
+
+def _contains(window: TimeWindow, moment: datetime) -> bool:
+    local = moment.astimezone(ZoneInfo(window.time_zone))
+    minute, today = local.hour * 60 + local.minute, local.weekday()
+    days = window.weekdays or range(7)
+    if window.starts_at < window.ends_at:
+        return today in days and window.starts_at <= minute < window.ends_at
+    yesterday = (today - 1) % 7
+    return (today in days and minute >= window.starts_at) or (
+        yesterday in days and minute < window.ends_at
+    )
+
+
+def _rank(risk: RiskLevel) -> int:
+    return RISK_ORDER.index(risk)

@@ -1,0 +1,94 @@
+"""Approval policies through the API: rights, versions, and the simulation."""
+
+from typing import Any
+
+from models import new_id
+from tests.support.api_fixtures import Client
+from tests.support.world import World
+
+ORGANIZATION = "/organizations/me/approval-policy"
+RULE: dict[str, Any] = {"name": "Deployments", "effect": "ask_two", "kinds": ["deploy.*"]}
+
+
+def board_policy(world: World) -> str:
+    return f"/boards/{world.board.id}/approval-policy"
+
+
+async def test_a_policy_is_replaced_as_a_whole(alice: Client, world: World) -> None:
+    for path in (ORGANIZATION, board_policy(world)):
+        empty = (await alice.get(path)).json()
+        assert empty == {"rules": [], "version": 0, "updated_at": None, "updated_by": None}
+        stored = await alice.put(path, json={"rules": [RULE, RULE | {"effect": "deny"}]})
+        assert stored.status_code == 200, stored.text
+        policy = stored.json()
+        assert [rule["effect"] for rule in policy["rules"]] == ["ask_two", "deny"]
+        assert (policy["version"], policy["updated_by"]) == (1, world.alice.display_name)
+        assert (await alice.get(path)).json() == policy
+        again = await alice.put(path, json={"rules": policy["rules"]})
+        assert again.json()["version"] == 1
+
+
+async def test_a_concurrent_change_of_a_policy_is_not_overwritten(
+    alice: Client, world: World
+) -> None:
+    first = await alice.put(ORGANIZATION, json={"rules": [RULE]})
+    tag = first.headers["ETag"]
+    second = await alice.put(ORGANIZATION, json={"rules": []}, headers={"If-Match": tag})
+    assert second.status_code == 200
+    late = await alice.put(ORGANIZATION, json={"rules": [RULE]}, headers={"If-Match": tag})
+    assert late.status_code == 412
+    assert (await alice.get(ORGANIZATION)).json()["rules"] == []
+
+
+async def test_only_admins_change_policies(
+    alice: Client, bob: Client, charlie: Client, worker: Client, anonymous: Client, world: World
+) -> None:
+    path, body = board_policy(world), {"rules": [RULE]}
+    for who, status in ((bob, 403), (charlie, 404), (worker, 401), (anonymous, 401)):
+        assert (await who.put(path, json=body)).status_code == status
+    for who, status in ((bob, 403), (worker, 401), (anonymous, 401)):
+        assert (await who.put(ORGANIZATION, json=body)).status_code == status
+    assert (await charlie.put(ORGANIZATION, json=body)).status_code == 200  # their own
+    assert (await charlie.get(path)).status_code == 404
+    assert (await charlie.post(f"{path}/simulations", json=body)).status_code == 404
+    assert (await alice.get(ORGANIZATION)).json()["rules"] == []
+    assert (await bob.get(path)).status_code == 200
+
+
+async def test_rules_name_only_what_belongs_to_the_organization(
+    alice: Client, charlie: Client, world: World
+) -> None:
+    for field in ("agent_ids", "tag_ids", "decider_ids"):
+        body = {"rules": [RULE, RULE | {field: [str(new_id()), str(new_id())]}]}
+        refused = await alice.put(ORGANIZATION, json=body)
+        assert refused.status_code == 422
+        assert refused.json()["code"] == "reference_unknown"
+        assert refused.json()["detail"][0]["loc"] == ["body", f"rules.1.{field}"]
+    foreign = {"rules": [RULE | {"agent_ids": [str(world.worker.id)]}]}
+    assert (await charlie.put(ORGANIZATION, json=foreign)).status_code == 422
+    assert (await alice.put(ORGANIZATION, json=foreign)).status_code == 200
+
+
+async def test_the_simulation_counts_and_changes_nothing(
+    alice: Client, worker: Client, world: World
+) -> None:
+    for kind in ("deploy.site", "deploy.api", "email.send", "spelling.choice"):
+        body = {"action_type": kind, "confidence": 90, "payload": {"reason": "Ready."}}
+        asked = await worker.post(f"/agent/boards/{world.board.id}/approvals", json=body)
+        assert asked.status_code == 200, asked.text
+    deny = {"name": "No messages", "effect": "deny", "kinds": ["email.*"]}
+    allow = {"name": "Spelling", "effect": "allow", "kinds": ["spelling.*"]}
+    await alice.put(ORGANIZATION, json={"rules": [allow]})
+    path = f"{board_policy(world)}/simulations"
+    result = (await alice.post(path, json={"rules": [RULE, deny]})).json()
+    assert result["total"] == 4
+    assert result["counts"] == {"allow": 1, "ask_one": 0, "ask_two": 2, "deny": 1}
+    assert [(one["action_type"], one["effect"]) for one in result["examples"]] == [
+        ("spelling.choice", "allow"),
+        ("email.send", "deny"),
+        ("deploy.api", "ask_two"),
+        ("deploy.site", "ask_two"),
+    ]
+    assert (await alice.get(board_policy(world))).json()["rules"] == []
+    everywhere = await alice.post(f"{ORGANIZATION}/simulations", json={"rules": []})
+    assert everywhere.json()["counts"]["ask_one"] == 4

@@ -1,0 +1,231 @@
+"""Evaluation and validation of approval policies, without a database."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from core.errors import Invalid
+from models import PolicyEffect, PolicyRule, RiskLevel, Role, TimeWindow, new_id
+from services.policies.presets import PRESETS, build_preset_rules
+from services.policies.rules import (
+    MAX_RULES,
+    PolicyVerdict,
+    RequestFacts,
+    check_rules,
+    evaluate_rules,
+    may_decide,
+    parse_risk,
+)
+
+AGENT, TAG = new_id(), new_id()
+WEDNESDAY_NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+FACTS = RequestFacts(
+    kind="deploy.site",
+    agent_id=AGENT,
+    risk=RiskLevel.HIGH,
+    confidence=80,
+    tag_ids=frozenset({TAG}),
+    requested_at=WEDNESDAY_NOON,
+)
+
+
+def make_rule(effect: PolicyEffect = PolicyEffect.DENY, **fields: Any) -> PolicyRule:
+    given: dict[str, Any] = {"id": new_id(), "name": "Rule", "effect": effect, **fields}
+    return PolicyRule(**given)
+
+
+def test_without_a_matching_rule_one_person_is_asked() -> None:
+    assert evaluate_rules([], FACTS) == PolicyVerdict(effect=PolicyEffect.ASK_ONE)
+    assert evaluate_rules([make_rule(kinds=["email.send"])], FACTS).rule_name is None
+
+
+def test_the_first_enabled_rule_that_matches_applies() -> None:
+    rules = [
+        make_rule(is_enabled=False),
+        make_rule(kinds=["email.*"]),
+        make_rule(PolicyEffect.ASK_TWO, name="Second"),
+        make_rule(),
+    ]
+    verdict = evaluate_rules(rules, FACTS)
+    assert (verdict.effect, verdict.rule_name) == (PolicyEffect.ASK_TWO, "Second")
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_match"),
+    [
+        ({"kinds": ["deploy.site"]}, True),
+        ({"kinds": ["email.*", "deploy.*"]}, True),
+        ({"kinds": ["*"]}, True),
+        ({"kinds": ["deploy"]}, False),
+        ({"agent_ids": [AGENT]}, True),
+        ({"agent_ids": [new_id()]}, False),
+        ({"risk_at_least": RiskLevel.HIGH}, True),
+        ({"risk_at_least": RiskLevel.CRITICAL}, False),
+        ({"risk_at_most": RiskLevel.HIGH}, True),
+        ({"risk_at_most": RiskLevel.MEDIUM}, False),
+        ({"confidence_below": 80.5}, True),
+        ({"confidence_below": 80}, False),
+        ({"tag_ids": [new_id(), TAG]}, True),
+        ({"tag_ids": [new_id()]}, False),
+        ({"kinds": ["deploy.*"], "agent_ids": [new_id()]}, False),
+    ],
+)
+def test_all_conditions_must_hold(condition: dict[str, Any], is_match: bool) -> None:
+    is_denied = evaluate_rules([make_rule(**condition)], FACTS).effect is PolicyEffect.DENY
+    assert is_denied is is_match
+
+
+@pytest.mark.parametrize(
+    ("window", "is_match"),
+    [
+        ({"starts_at": 12 * 60, "ends_at": 13 * 60}, True),
+        ({"starts_at": 11 * 60, "ends_at": 12 * 60}, False),
+        ({"starts_at": 22 * 60, "ends_at": 13 * 60}, True),
+        ({"starts_at": 22 * 60, "ends_at": 6 * 60}, False),
+        ({"starts_at": 0, "ends_at": 0}, True),
+        ({"starts_at": 12 * 60, "ends_at": 13 * 60, "weekdays": [2]}, True),
+        ({"starts_at": 12 * 60, "ends_at": 13 * 60, "weekdays": [1, 3]}, False),
+        ({"starts_at": 22 * 60, "ends_at": 13 * 60, "weekdays": [1]}, True),
+        ({"starts_at": 22 * 60, "ends_at": 13 * 60, "weekdays": [2]}, False),
+        ({"time_zone": "Asia/Tokyo", "starts_at": 21 * 60, "ends_at": 22 * 60}, True),
+    ],
+)
+def test_a_window_can_end_on_the_next_day(window: dict[str, Any], is_match: bool) -> None:
+    fields: dict[str, Any] = {"time_zone": "UTC", **window}
+    rule = make_rule(time_window=TimeWindow(**fields))
+    is_denied = evaluate_rules([rule], FACTS).effect is PolicyEffect.DENY
+    assert is_denied is is_match
+
+
+@pytest.mark.parametrize(
+    ("effect", "expected"),
+    [
+        (PolicyEffect.ALLOW, PolicyEffect.ASK_ONE),
+        (PolicyEffect.ASK_TWO, PolicyEffect.ASK_TWO),
+        (PolicyEffect.DENY, PolicyEffect.DENY),
+    ],
+)
+def test_a_rule_that_cannot_be_evaluated_never_allows(
+    effect: PolicyEffect, expected: PolicyEffect
+) -> None:
+    broken = make_rule(effect, time_window=TimeWindow(time_zone="Mars/Olympus"))
+    later = make_rule(PolicyEffect.ALLOW)
+    assert evaluate_rules([broken, later], FACTS).effect is expected
+
+
+@pytest.mark.parametrize(
+    ("payload", "risk"),
+    [
+        (None, RiskLevel.HIGH),
+        ({}, RiskLevel.HIGH),
+        ({"risk": " Low "}, RiskLevel.LOW),
+        ({"risk_level": "critical"}, RiskLevel.CRITICAL),
+        ({"risk": "none"}, RiskLevel.HIGH),
+        ({"risk": ["low"]}, RiskLevel.HIGH),
+        ({"risk": "low", "external": True}, RiskLevel.HIGH),
+        ({"risk": "critical", "external": True}, RiskLevel.CRITICAL),
+        ({"risk": "low", "external": False}, RiskLevel.LOW),
+    ],
+)
+def test_a_request_without_a_stated_risk_counts_as_high(
+    payload: dict[str, Any] | None, risk: RiskLevel
+) -> None:
+    assert parse_risk(payload) is risk
+
+
+def test_deciders_are_limited_by_role_and_by_name() -> None:
+    user_id: UUID = new_id()
+    assert may_decide(PolicyVerdict(), user_id, Role.MEMBER)
+    admins = PolicyVerdict(decider_role=Role.ADMIN)
+    assert not may_decide(admins, user_id, Role.MEMBER)
+    assert may_decide(admins, user_id, Role.ADMIN)
+    assert may_decide(admins, user_id, Role.OWNER)
+    named = PolicyVerdict(decider_ids=[new_id()])
+    assert not may_decide(named, user_id, Role.OWNER)
+    assert may_decide(PolicyVerdict(decider_ids=[user_id]), user_id, Role.MEMBER)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({"name": " "}, "blank", "rules.1.name"),
+        ({"kinds": ["a*b"]}, "kind_invalid", "rules.1.kinds"),
+        ({"kinds": [" "]}, "kind_invalid", "rules.1.kinds"),
+        ({"kinds": ["x" * 201]}, "kind_invalid", "rules.1.kinds"),
+        ({"kinds": ["x"] * 51}, "too_many", "rules.1.kinds"),
+        ({"confidence_below": 0}, "confidence_out_of_range", "rules.1.confidence_below"),
+        ({"confidence_below": float("nan")}, "confidence_out_of_range", "rules.1.confidence_below"),
+        ({"expires_after": 59}, "expiry_out_of_range", "rules.1.expires_after"),
+        (
+            {"risk_at_least": RiskLevel.HIGH, "risk_at_most": RiskLevel.LOW},
+            "risk_range_empty",
+            "rules.1.risk_at_most",
+        ),
+        (
+            {"effect": PolicyEffect.ASK_TWO, "decider_ids": [AGENT]},
+            "two_deciders_required",
+            "rules.1.decider_ids",
+        ),
+        ({"time_window": TimeWindow(time_zone="Mars")}, "time_zone_unknown", "rules.1.time_window"),
+        (
+            {"time_window": TimeWindow(time_zone="UTC", ends_at=1440)},
+            "time_invalid",
+            "rules.1.time_window",
+        ),
+        (
+            {"time_window": TimeWindow(time_zone="UTC", weekdays=[7])},
+            "weekday_invalid",
+            "rules.1.time_window",
+        ),
+    ],
+)
+def test_an_invalid_rule_is_rejected_with_its_field(
+    fields: dict[str, Any], code: str, field: str
+) -> None:
+    with pytest.raises(Invalid) as raised:
+        check_rules([make_rule(), make_rule(**fields)])
+    assert (raised.value.code, raised.value.field) == (code, field)
+
+
+def test_a_policy_has_a_limited_number_of_rules_with_ids_of_their_own() -> None:
+    rule = make_rule()
+    with pytest.raises(Invalid) as raised:
+        check_rules([rule, replace(rule, name="Other")])
+    assert raised.value.code == "duplicate_rule"
+    with pytest.raises(Invalid) as raised:
+        check_rules([make_rule() for _ in range(MAX_RULES + 1)])
+    assert raised.value.code == "too_many_rules"
+
+
+def test_texts_are_normalized() -> None:
+    [rule] = check_rules([make_rule(name=" Night ", kinds=[" Deploy.* "])])
+    assert (rule.name, rule.kinds) == ("Night", ("deploy.*",))
+
+
+def test_a_rule_is_the_same_after_it_was_stored() -> None:
+    rule = make_rule(
+        PolicyEffect.ASK_TWO,
+        kinds=("deploy.*",),
+        agent_ids=(AGENT,),
+        tag_ids=(TAG,),
+        decider_ids=(new_id(), new_id()),
+        risk_at_least=RiskLevel.LOW,
+        risk_at_most=RiskLevel.HIGH,
+        confidence_below=70,
+        time_window=TimeWindow(time_zone="UTC", starts_at=60, ends_at=120, weekdays=(0, 6)),
+        expires_after=3600,
+        decider_role=Role.ADMIN,
+        is_enabled=False,
+    )
+    assert PolicyRule.from_json(rule.to_json()) == rule
+    assert PolicyRule.from_json(make_rule().to_json()).kinds == ()
+
+
+def test_presets_are_valid_and_have_new_ids() -> None:
+    for preset in PRESETS:
+        first, second = build_preset_rules(preset), build_preset_rules(preset)
+        assert check_rules(first)
+        assert {rule.id for rule in first}.isdisjoint(rule.id for rule in second)
