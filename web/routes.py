@@ -24,6 +24,7 @@ from web.gateways import session_views
 from web.gateways import views as gateway_views
 from web.onboarding import views as onboarding_views
 from web.organizations import views as organization_views
+from web.policies import views as policy_views
 from web.settings import views as settings_views
 from web.tasks import views as task_views
 from web.ui import navigation
@@ -191,6 +192,21 @@ MEMBER_ROUTES: list[Route] = [
     Route(
         "/settings/tokens/{token_id:uuid}/endings", settings_views.revoke_token, methods=["POST"]
     ),
+    *[
+        Route(f"{scope}/policy{path}", handler, methods=[method])
+        for scope in ("/settings", "/boards/{board_id:uuid}")
+        for path, method, handler in [
+            ("", "GET", policy_views.show_policy),
+            ("/presets", "POST", policy_views.use_preset),
+            ("/rules", "POST", policy_views.save_rule),
+            ("/rules/new", "GET", policy_views.show_rule),
+            ("/rules/{rule_id:uuid}", "GET", policy_views.show_rule),
+            ("/rules/{rule_id:uuid}", "POST", policy_views.save_rule),
+            ("/rules/{rule_id:uuid}/moves", "POST", policy_views.move_rule),
+            ("/rules/{rule_id:uuid}/switches", "POST", policy_views.switch_rule),
+            ("/rules/{rule_id:uuid}/deletions", "POST", policy_views.delete_rule),
+        ]
+    ],
     Route("/rail", navigation.show_sidebar, name="rail"),
     Route("/", navigation.redirect_home, name="home"),
     Route("/boards/{board_id:uuid}", board_views.show_board, name="board"),

@@ -77,6 +77,7 @@ ERROR_MESSAGES = {
     "string_too_short": "Fill this in.",
     "string_too_long": "At most {max_length:,} characters.",
     "int_parsing": "Write a whole number.",
+    "float_parsing": "Write a number.",
     "int_from_float": "Write a whole number.",
     "int_parsing_size": "That number is too large.",
     "greater_than_equal": "At least {ge}.",

@@ -1,0 +1,150 @@
+"""Pages of approval policies."""
+
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from core.db.engine import TransactionFactory
+from models import ApprovalPolicy, PolicyEffect, PolicyRule
+from tests.support.world import World
+
+ORGANIZATION = "/settings/policy"
+
+
+@pytest.fixture(params=["organization", "board"])
+def path(request: pytest.FixtureRequest, world: World) -> str:
+    return ORGANIZATION if request.param == "organization" else f"/boards/{world.board.id}/policy"
+
+
+async def load_rules(transaction: TransactionFactory) -> list[PolicyRule]:
+    async with transaction() as session:
+        return [
+            rule for rules in await session.scalars(select(ApprovalPolicy.rules)) for rule in rules
+        ]
+
+
+async def add_rule(client, path: str, **fields: Any) -> None:
+    page = (await client.get(f"{path}/rules/new")).text
+    [version] = re.findall(r'name="version" value="(\d+)"', page)
+    form = {"version": version, "name": "Deployments", "effect": "ask_two"} | fields
+    saved = await client.post(f"{path}/rules", data=form)
+    assert (saved.status_code, saved.headers.get("Location")) == (303, path), saved.text
+
+
+async def test_a_rule_is_added_changed_moved_switched_and_deleted(
+    alice, path, transaction, world
+) -> None:
+    assert "No rules yet" in (await alice.get(path)).text
+    await add_rule(
+        alice,
+        path,
+        kinds="deploy.*\n release.site",
+        agent_ids=str(world.worker.id),
+        starts_at="22:00",
+        ends_at="06:00",
+        weekdays=["0", "4"],
+        time_zone="Europe/Vienna",
+        expires_after="14400",
+        decider_role="admin",
+    )
+    await add_rule(alice, path, name="Messages", effect="deny", kinds="email.*")
+    first, second = await load_rules(transaction)
+    assert first.kinds == ("deploy.*", "release.site")
+    shown = (await alice.get(path)).text
+    for text in (
+        "Kind: deploy.*, release.site",
+        f"Agent: {world.worker.name}",
+        "Time: Mon, Fri from 22:00 to 06:00 (Europe/Vienna)",
+        "Rejected after 4 hours without a decision",
+        "Decided by: Admins and owners",
+    ):
+        assert text in shown
+
+    at = f"{path}/rules/{first.id}"
+    form = (await alice.get(at)).text
+    assert "deploy.*\nrelease.site" in form
+    assert 'value="22:00"' in form
+    edit = {"version": "2", "name": "Releases", "effect": "ask_one"}
+    assert (await alice.post(at, data=edit)).status_code == 303
+    assert (await alice.post(f"{at}/moves", data={"version": "3", "to": "down"})).status_code == 303
+    off = {"version": "4", "to": "off"}
+    assert (await alice.post(f"{at}/switches", data=off)).status_code == 303
+    rules = await load_rules(transaction)
+    assert [(rule.name, rule.is_enabled) for rule in rules] == [
+        ("Messages", True),
+        ("Releases", False),
+    ]
+    assert rules[1].id == first.id
+    gone = await alice.post(f"{path}/rules/{second.id}/deletions", data={"version": "5"})
+    assert gone.status_code == 303
+    assert [rule.name for rule in await load_rules(transaction)] == ["Releases"]
+
+
+async def test_a_preset_replaces_the_rules(alice, path, transaction) -> None:
+    await add_rule(alice, path)
+    done = await alice.post(f"{path}/presets", data={"version": "1", "preset": "two_people"})
+    assert done.status_code == 303
+    assert [rule.effect for rule in await load_rules(transaction)] == [PolicyEffect.ASK_TWO] * 2
+    unknown = await alice.post(f"{path}/presets", data={"version": "2", "preset": "chaos"})
+    assert unknown.status_code == 404
+
+
+async def test_an_old_page_does_not_overwrite_a_newer_policy(alice, path, transaction) -> None:
+    await add_rule(alice, path)
+    for address, form in (
+        ("/rules", {"name": "Late", "effect": "allow"}),
+        ("/presets", {"preset": "trust"}),
+    ):
+        refused = await alice.post(f"{path}{address}", data={"version": "0", **form})
+        assert refused.status_code == 409
+        assert "Somebody else changed the policy" in refused.text
+    assert [rule.name for rule in await load_rules(transaction)] == ["Deployments"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": " "}, "Fill this in."),
+        ({"kinds": "a*b"}, "A kind is a name such as deploy.site"),
+        ({"starts_at": "25:00"}, "Write a time like 14:30."),
+        ({"starts_at": "10:00", "time_zone": "Mars"}, "This is not a time zone"),
+        ({"risk_at_least": "high", "risk_at_most": "low"}, "must not be lower"),
+        ({"confidence_below": "120"}, "Confidence must be more than 0"),
+        ({"confidence_below": "many"}, "Write a number."),
+        ({"expires_after": "5"}, "Requests can expire after"),
+    ],
+)
+async def test_an_invalid_rule_keeps_what_was_typed(alice, transaction, fields, message) -> None:
+    form = {"version": "0", "name": "Nightly", "effect": "deny"} | fields
+    refused = await alice.post(f"{ORGANIZATION}/rules", data=form)
+    assert refused.status_code == 422
+    assert 'class="err"' in refused.text
+    assert message in refused.text
+    assert all(value.strip() in refused.text for value in fields.values())
+    assert await load_rules(transaction) == []
+
+
+async def test_a_rule_can_be_tried_without_saving(alice, path, transaction) -> None:
+    form = {"version": "0", "name": "Nightly", "effect": "deny", "action": "try"}
+    tried = await alice.post(f"{path}/rules", data=form)
+    assert tried.status_code == 200
+    assert "With this rule" in tried.text
+    assert 'value="Nightly"' in tried.text
+    assert await load_rules(transaction) == []
+    assert "in the last 30 days" in (await alice.get(f"{path}?try=1")).text
+
+
+async def test_only_admins_see_and_change_policies(alice, bob, charlie, path, transaction) -> None:
+    await add_rule(alice, path)
+    [rule] = await load_rules(transaction)
+    at = f"{path}/rules/{rule.id}"
+    assert (await bob.get(path)).status_code == 403
+    assert (await bob.get(at)).status_code == 403
+    for address in (f"{path}/rules", at, f"{at}/deletions", f"{path}/presets"):
+        form = {"version": "1", "name": "Mine", "effect": "allow", "preset": "trust"}
+        assert (await bob.post(address, data=form)).status_code == 403, address
+        assert (await charlie.post(address, data=form)).status_code in (404, 409), address
+    assert (await charlie.get(at)).status_code == 404
+    assert await load_rules(transaction) == [rule]

@@ -1,0 +1,135 @@
+"""Forms of approval policies."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from models import PolicyEffect, PolicyRule, RiskLevel, Role, TimeWindow, new_id
+from services import policies
+from web.ui.forms import BlankAsNone, Line, OptionalLine, OptionalText
+
+EXPIRY_CHOICES = (
+    ("", "Never"),
+    ("3600", "After 1 hour"),
+    ("14400", "After 4 hours"),
+    ("86400", "After 1 day"),
+    ("259200", "After 3 days"),
+    ("604800", "After 7 days"),
+    ("2592000", "After 30 days"),
+)
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+def _check_clock_time(text: str | None) -> str | None:
+    if text is not None and not CLOCK_TIME.fullmatch(text):
+        raise ValueError("Write a time like 14:30.")
+    return text
+
+
+ClockTime = Annotated[str | None, BlankAsNone, AfterValidator(_check_clock_time)]
+
+
+class RuleForm(BaseModel):
+    """A rule. Fields that are not submitted or blank are no condition."""
+
+    name: Line
+    effect: PolicyEffect
+    kinds: OptionalText = None  # one on each line
+    agent_ids: list[UUID] = []
+    risk_at_least: Annotated[RiskLevel | None, BlankAsNone] = None
+    risk_at_most: Annotated[RiskLevel | None, BlankAsNone] = None
+    confidence_below: Annotated[float | None, BlankAsNone] = None
+    tag_ids: list[UUID] = []
+    starts_at: ClockTime = None
+    ends_at: ClockTime = None
+    weekdays: list[Annotated[int, Field(ge=0, le=6)]] = []
+    time_zone: OptionalLine = None
+    expires_after: Annotated[int | None, BlankAsNone] = None
+    decider_role: Role = Role.MEMBER
+    decider_ids: list[UUID] = []
+
+    def to_rule(self, rule_id: UUID | None, is_enabled: bool) -> PolicyRule:
+        """Return the rule with the given id, or a new one."""
+        kinds = [line.strip() for line in (self.kinds or "").splitlines() if line.strip()]
+        excluded = {"kinds", "starts_at", "ends_at", "weekdays", "time_zone"}
+        return PolicyRule(
+            id=rule_id or new_id(),
+            kinds=kinds,
+            time_window=self._time_window(),
+            is_enabled=is_enabled,
+            **self.model_dump(exclude=excluded),
+        )
+
+    def _time_window(self) -> TimeWindow | None:
+        """Return the window, if a time or a weekday was submitted."""
+        if not (self.starts_at or self.ends_at or self.weekdays):
+            return None
+        return TimeWindow(
+            time_zone=self.time_zone or "UTC",
+            starts_at=_parse_minutes(self.starts_at),
+            ends_at=_parse_minutes(self.ends_at),
+            weekdays=tuple(self.weekdays),
+        )
+
+
+def rule_form_values(rule: PolicyRule | None, time_zone: str) -> dict[str, Sequence[str]]:
+    """Return the values of the form for a rule, or for a new one."""
+    if rule is None:
+        return {"effect": ["ask_one"], "decider_role": ["member"], "time_zone": [time_zone]}
+    window = rule.time_window
+    values: dict[str, Any] = {
+        "name": rule.name,
+        "effect": rule.effect,
+        "kinds": "\n".join(rule.kinds),
+        "agent_ids": rule.agent_ids,
+        "risk_at_least": rule.risk_at_least,
+        "risk_at_most": rule.risk_at_most,
+        "confidence_below": rule.confidence_below,
+        "tag_ids": rule.tag_ids,
+        "starts_at": format_minutes(window.starts_at) if window else None,
+        "ends_at": format_minutes(window.ends_at) if window else None,
+        "weekdays": window.weekdays if window else (),
+        "time_zone": window.time_zone if window else time_zone,
+        "expires_after": rule.expires_after,
+        "decider_role": rule.decider_role,
+        "decider_ids": rule.decider_ids,
+    }
+    return {name: _texts(value) for name, value in values.items()}
+
+
+def format_minutes(minutes: int) -> str:
+    """Return a time of day as "14:06"."""
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def list_expiry_choices(current: str) -> list[tuple[str, str]]:
+    """Return the choices for the expiry, with one for a value that an API call has set."""
+    known = {value for value, _ in EXPIRY_CHOICES}
+    is_other = current.isdecimal() and len(current) < 9 and current not in known
+    other = [(current, f"After {int(current):,} seconds")] if is_other else []
+    return [*EXPIRY_CHOICES, *other]
+
+
+class PresetForm(BaseModel):
+    """The preset to use."""
+
+    preset: str
+
+    def find_preset(self) -> policies.PolicyPreset | None:
+        """Return the chosen preset."""
+        return next((one for one in policies.PRESETS if one.key == self.preset), None)
+
+
+def _parse_minutes(text: str | None) -> int:
+    hours, _, minutes = (text or "00:00").partition(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def _texts(value: object) -> Sequence[str]:
+    if isinstance(value, list | tuple):
+        return [str(one) for one in value]
+    return [] if value is None else [str(value)]

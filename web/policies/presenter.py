@@ -1,0 +1,127 @@
+"""Texts about the rules of approval policies."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from core.http.request import Session
+from core.paging import MAX_PAGE_SIZE, Paging
+from models import Board, Member, PolicyEffect, PolicyRule, Role, TimeWindow
+from services import agents, organizations, tags
+from web.policies.forms import WEEKDAYS, format_minutes
+
+EFFECTS: Mapping[PolicyEffect, tuple[str, str, str]] = {
+    PolicyEffect.ALLOW: ("Allow", "The request is approved at once.", "good"),
+    PolicyEffect.ASK_ONE: ("Ask one person", "One person approves or rejects it.", "line"),
+    PolicyEffect.ASK_TWO: (
+        "Ask two people",
+        "Two different people must approve it. Nobody approves their own request.",
+        "accent",
+    ),
+    PolicyEffect.DENY: ("Deny", "The request is rejected at once.", "danger"),
+}
+"""Each effect: its label, its description, and the tone of its badge."""
+
+DECIDERS = {
+    Role.MEMBER: "Everybody who can change the board",
+    Role.ADMIN: "Admins and owners",
+    Role.OWNER: "Owners",
+}
+
+EXPIRY_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+@dataclass(frozen=True)
+class PolicyNames:
+    """The names of what rules refer to, by id."""
+
+    agents: Mapping[UUID, str]
+    tags: Mapping[UUID, str]
+    users: Mapping[UUID, str]
+
+
+@dataclass(frozen=True)
+class RuleRow:
+    """A rule as a row: when it applies, and what happens then."""
+
+    rule: PolicyRule
+    conditions: Sequence[str]
+    effect: str
+    tone: str
+    consequences: Sequence[str]
+
+
+async def load_policy_names(session: Session, member: Member, board: Board | None) -> PolicyNames:
+    """Return the agents, tags and users of the member's organization."""
+    everything = Paging(MAX_PAGE_SIZE, 0)
+    found = await agents.list_agents(
+        session, member, everything, board_id=board.id if board else None
+    )
+    tag_page = await tags.list_tags(session, member, everything)
+    members = await organizations.list_members(session, member, everything)
+    return PolicyNames(
+        {agent.id: agent.name for agent in found.items},
+        {one.tag.id: one.tag.name for one in tag_page.items},
+        {one.member.user_id: one.member.user.display_name for one in members.items},
+    )
+
+
+def build_rule_rows(rules: Sequence[PolicyRule], names: PolicyNames) -> list[RuleRow]:
+    """Return the rows of rules."""
+    return [
+        RuleRow(
+            rule,
+            list(_conditions(rule, names)) or ["Every request"],
+            EFFECTS[rule.effect][0],
+            EFFECTS[rule.effect][2],
+            list(_consequences(rule, names)),
+        )
+        for rule in rules
+    ]
+
+
+def _conditions(rule: PolicyRule, names: PolicyNames) -> Sequence[str]:
+    lines = [
+        ("Kind", _join(rule.kinds)),
+        ("Agent", _join(_named(rule.agent_ids, names.agents))),
+        ("Risk", f"{rule.risk_at_least} or higher" if rule.risk_at_least else ""),
+        ("Risk", f"{rule.risk_at_most} or lower" if rule.risk_at_most else ""),
+        ("Confidence", f"below {rule.confidence_below:g}" if rule.confidence_below else ""),
+        ("Tag", _join(_named(rule.tag_ids, names.tags))),
+        ("Time", _format_window(rule.time_window) if rule.time_window else ""),
+    ]
+    return [f"{label}: {text}" for label, text in lines if text]
+
+
+def _consequences(rule: PolicyRule, names: PolicyNames) -> Sequence[str]:
+    if rule.effect in (PolicyEffect.ALLOW, PolicyEffect.DENY):
+        return []
+    deciders = _join(_named(rule.decider_ids, names.users)) or DECIDERS[rule.decider_role]
+    expiry = rule.expires_after
+    return [
+        f"Decided by: {deciders}",
+        f"Rejected after {format_seconds(expiry)} without a decision" if expiry else "",
+    ]
+
+
+def format_seconds(seconds: int) -> str:
+    """Return a duration in the largest unit that divides it: "4 hours"."""
+    size, unit = next((size, unit) for size, unit in EXPIRY_UNITS if seconds % size == 0)
+    count = seconds // size
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
+
+
+def _format_window(window: TimeWindow) -> str:
+    days = ", ".join(WEEKDAYS[day] for day in sorted(window.weekdays)) or "Every day"
+    if window.starts_at == window.ends_at == 0:
+        return f"{days} ({window.time_zone})"
+    start, end = format_minutes(window.starts_at), format_minutes(window.ends_at)
+    return f"{days} from {start} to {end} ({window.time_zone})"
+
+
+def _named(ids: Sequence[UUID], names: Mapping[UUID, str]) -> list[str]:
+    return [names.get(id, "no longer there") for id in ids]
+
+
+def _join(words: Sequence[str]) -> str:
+    return ", ".join(words)

@@ -1,0 +1,246 @@
+"""Pages that show, change and try out approval policies."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.errors import Conflict, NotFound, PreconditionFailed
+from core.http.request import Session, open_transaction
+from models import Board, Member, PolicyRule
+from services import boards, organizations, policies
+from services.policies import PolicyDetail, SimulationResult
+from web.auth.viewer import current_member
+from web.boards.forms import BOARD_RULES
+from web.policies.forms import PresetForm, RuleForm, list_expiry_choices, rule_form_values
+from web.policies.presenter import (
+    DECIDERS,
+    EFFECTS,
+    build_rule_rows,
+    load_policy_names,
+)
+from web.ui import forms
+from web.ui.layout import load_layout
+from web.ui.render import render_page
+
+RuleEdit = Callable[[list[PolicyRule]], Sequence[PolicyRule]]
+
+
+@dataclass(frozen=True)
+class PolicyScope:
+    """The board whose policy a page is about, or the organization if there is none."""
+
+    member: Member
+    board: Board | None
+
+    @property
+    def path(self) -> str:
+        """The address of the page."""
+        return f"/boards/{self.board.id}/policy" if self.board else "/settings/policy"
+
+
+async def show_policy(request: Request) -> Response:
+    """Show the rules; with `?try=1` also what they would have done in the last days."""
+    return await _render_policy(request, forms.Form())
+
+
+async def show_rule(request: Request) -> Response:
+    """Show the form of a rule, or of a new one."""
+    async with open_transaction(request) as session:
+        scope = await _load_scope(request, session)
+        detail = await policies.get_policy(session, scope.member.organization_id, scope.board)
+    rule = _find_rule(detail.rules, rule_id) if (rule_id := _rule_id(request)) else None
+    values = rule_form_values(rule, request.user.timezone or "UTC")
+    return await _render_rule(request, forms.Form(values | {"version": [str(detail.version)]}))
+
+
+async def save_rule(request: Request) -> Response:
+    """Save a rule, or try it out without saving."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        rule_id, fields = _rule_id(request), form.parse(RuleForm)
+
+        def put_rule(rules: list[PolicyRule]) -> Sequence[PolicyRule]:
+            if rule_id is None:
+                return [*rules, fields.to_rule(None, is_enabled=True)]
+            old = _find_rule(rules, rule_id)
+            new = fields.to_rule(rule_id, old.is_enabled)
+            return [new if rule is old else rule for rule in rules]
+
+        if form.value("action") == "try":
+            result = await _simulate(request, put_rule)
+            return await _render_rule(request, form, result)
+        return await _edit(request, form, put_rule)
+    return await _render_rule(request, _with_rule_errors(form))
+
+
+async def move_rule(request: Request) -> Response:
+    """Move a rule one place up or down."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+
+        def swap(rules: list[PolicyRule]) -> Sequence[PolicyRule]:
+            place = rules.index(_find_rule(rules, _rule_id(request)))
+            other = max(0, min(len(rules) - 1, place + (1 if form.value("to") == "down" else -1)))
+            rules[place], rules[other] = rules[other], rules[place]
+            return rules
+
+        return await _edit(request, form, swap)
+    return await _render_policy(request, form)
+
+
+async def switch_rule(request: Request) -> Response:
+    """Enable or disable a rule."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+
+        def switch(rules: list[PolicyRule]) -> Sequence[PolicyRule]:
+            switched = _find_rule(rules, _rule_id(request))
+            is_enabled = form.value("to") == "on"
+            return [
+                replace(rule, is_enabled=is_enabled) if rule is switched else rule for rule in rules
+            ]
+
+        return await _edit(request, form, switch)
+    return await _render_policy(request, form)
+
+
+async def delete_rule(request: Request) -> Response:
+    """Delete a rule."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+
+        def remove(rules: list[PolicyRule]) -> Sequence[PolicyRule]:
+            removed = _find_rule(rules, _rule_id(request))
+            return [rule for rule in rules if rule is not removed]
+
+        return await _edit(request, form, remove)
+    return await _render_policy(request, form)
+
+
+async def use_preset(request: Request) -> Response:
+    """Replace all rules by those of a preset."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        preset = form.parse(PresetForm).find_preset()
+        if preset is None:
+            raise NotFound("preset_not_found", "There is no such preset.", field="preset")
+        return await _edit(request, form, lambda _: policies.build_preset_rules(preset))
+    return await _render_policy(request, form)
+
+
+async def _edit(request: Request, form: forms.Form, edit: RuleEdit) -> Response:
+    """Store the edited rules if the policy still has the version of the form."""
+    async with open_transaction(request) as session:
+        scope = await _load_scope(request, session, for_update=True)
+        detail = await policies.get_policy(session, scope.member.organization_id, scope.board)
+        known = {forms.parse_number(form.value("version"))}
+        try:
+            await policies.replace_policy(
+                session, scope.member, scope.board, edit(list(detail.rules)), known
+            )
+        except PreconditionFailed:
+            raise Conflict(
+                "policy_changed",
+                "Somebody else changed the policy meanwhile. Look at it again, then repeat this.",
+            ) from None
+    return RedirectResponse(scope.path, 303)
+
+
+async def _simulate(request: Request, edit: RuleEdit) -> SimulationResult:
+    async with open_transaction(request) as session:
+        scope = await _load_scope(request, session)
+        detail = await policies.get_policy(session, scope.member.organization_id, scope.board)
+        rules = edit(list(detail.rules))
+        return await policies.simulate_policy(session, scope.member, scope.board, rules)
+
+
+async def _render_policy(request: Request, form: forms.Form) -> Response:
+    layout = await load_layout(request)
+    result = await _simulate(request, list) if request.query_params.get("try") else None
+    async with open_transaction(request) as session:
+        scope = await _load_scope(request, session)
+        organization_id = scope.member.organization_id
+        detail = await policies.get_policy(session, organization_id, scope.board)
+        inherited = (
+            await policies.get_policy(session, organization_id, None)
+            if scope.board
+            else PolicyDetail()
+        )
+        names = await load_policy_names(session, scope.member, None)
+    return render_page(
+        request,
+        "policies/show.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        scope=scope,
+        detail=detail,
+        rows=build_rule_rows(detail.rules, names),
+        inherited_rows=build_rule_rows(inherited.rules, names),
+        board_rules=BOARD_RULES,
+        presets=policies.PRESETS,
+        effects=EFFECTS,
+        result=result,
+    )
+
+
+async def _render_rule(
+    request: Request, form: forms.Form, result: SimulationResult | None = None
+) -> Response:
+    layout = await load_layout(request)
+    async with open_transaction(request) as session:
+        scope = await _load_scope(request, session)
+        names = await load_policy_names(session, scope.member, scope.board)
+    return render_page(
+        request,
+        "policies/rule.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        scope=scope,
+        names=names,
+        rule_id=_rule_id(request),
+        effects=EFFECTS,
+        deciders=DECIDERS,
+        expiry_choices=list_expiry_choices(form.value("expires_after")),
+        time_zones=forms.list_time_zones(),
+        result=result,
+    )
+
+
+async def _load_scope(
+    request: Request, session: Session, *, for_update: bool = False
+) -> PolicyScope:
+    """Return the scope of the page for an admin. Raises NotFound or Forbidden."""
+    if "board_id" not in request.path_params:
+        member = current_member(request)
+        organizations.require_admin(member)
+        return PolicyScope(member, None)
+    load = boards.lock_board_as_admin if for_update else boards.get_board
+    board = await load(session, request.user, forms.path_id(request, "board_id"))
+    member = await organizations.find_membership(session, request.user, board.organization_id)
+    assert member is not None  # the board was readable
+    organizations.require_admin(member)
+    return PolicyScope(member, board)
+
+
+def _find_rule(rules: Sequence[PolicyRule], rule_id: UUID | None) -> PolicyRule:
+    rule = next((rule for rule in rules if rule.id == rule_id), None)
+    if rule is None:
+        raise NotFound("rule_not_found", "There is no such rule any more.")
+    return rule
+
+
+def _rule_id(request: Request) -> UUID | None:
+    return request.path_params.get("rule_id")
+
+
+def _with_rule_errors(form: forms.Form) -> forms.Form:
+    """Show errors of the form's rule beside its fields: `rules.2.kinds` is the field `kinds`."""
+    form.errors = {name.rpartition(".")[2]: text for name, text in form.errors.items()}
+    if "time_window" in form.errors:
+        form.errors["time_zone"] = form.errors.pop("time_window")
+    return form
