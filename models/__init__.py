@@ -16,7 +16,7 @@ from models.approval_policy import (
     PolicyEffect,
     PolicyRule,
     RiskLevel,
-    TimeWindow,
+    WeeklyWindow,
 )
 from models.audit import AuditRecord
 from models.base import Base, new_id

@@ -34,7 +34,7 @@ class RiskLevel(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeWindow:
+class WeeklyWindow:
     """A part of each week. A window whose end is not after its start ends on the next day."""
 
     time_zone: str  # IANA name
@@ -43,7 +43,7 @@ class TimeWindow:
     weekdays: Sequence[int] = ()  # of the start, Monday is 0; empty: every day
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "TimeWindow":
+    def from_json(cls, stored: Mapping[str, Any]) -> "WeeklyWindow":
         """Read the stored JSON."""
         fields: dict[str, Any] = {**stored, "weekdays": tuple(stored.get("weekdays", ()))}
         return cls(**fields)
@@ -66,7 +66,7 @@ class PolicyRule:
     risk_at_most: RiskLevel | None = None
     confidence_below: float | None = None  # 0 to 100
     tag_ids: Sequence[UUID] = ()  # one of the tasks has one of these tags
-    time_window: TimeWindow | None = None
+    time_window: WeeklyWindow | None = None
     expires_after: int | None = None  # seconds until a request without a decision is rejected
     decider_role: Role = Role.MEMBER  # or a higher role
     decider_ids: Sequence[UUID] = ()  # only these users; empty: everybody with the role
@@ -87,7 +87,7 @@ class PolicyRule:
             risk_at_least=RiskLevel(least) if least else None,
             risk_at_most=RiskLevel(most) if most else None,
             confidence_below=stored.get("confidence_below"),
-            time_window=TimeWindow.from_json(window) if window else None,
+            time_window=WeeklyWindow.from_json(window) if window else None,
             expires_after=stored.get("expires_after"),
             decider_role=Role(stored.get("decider_role", Role.MEMBER)),
             is_enabled=stored.get("is_enabled", True),

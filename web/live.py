@@ -66,6 +66,7 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.MEMBER_PASSWORD_CHANGED: PEOPLE,
     EventType.INVITE_CREATED: PEOPLE,
     EventType.INVITE_REVOKED: PEOPLE,
+    EventType.APPROVAL_POLICY_UPDATED: ("board", "activity"),
     EventType.TAG_CREATED: TAGS,
     EventType.TAG_UPDATED: TAGS,
     EventType.TAG_DELETED: TAGS,

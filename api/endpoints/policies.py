@@ -22,7 +22,7 @@ from models import (
     PolicyRule,
     RiskLevel,
     Role,
-    TimeWindow,
+    WeeklyWindow,
     new_id,
 )
 from services import organizations, policies
@@ -40,7 +40,7 @@ EFFECT_DESCRIPTION = (
 RISK_DESCRIPTION = "The risk in `payload.risk`. A request that states none counts as `high`."
 
 
-class PolicyTimeWindow(RequestModel):
+class PolicyWindow(RequestModel):
     """A part of each week. A window whose end is not after its start ends on the next day."""
 
     time_zone: ShortText = Field(description="IANA name, such as `Europe/Vienna`.")
@@ -75,7 +75,7 @@ class PolicyRuleFields(RequestModel):
     risk_at_most: RiskLevel | None = Field(default=None, description=RISK_DESCRIPTION)
     confidence_below: float | None = Field(default=None, gt=0, le=100)
     tag_ids: Ids = Field(default=[], description="One of the tasks has one of these tags.")
-    time_window: PolicyTimeWindow | None = None
+    time_window: PolicyWindow | None = None
     expires_after: Expiry | None = Field(
         default=None, description="Seconds until a request without a decision is rejected."
     )
@@ -91,7 +91,7 @@ class PolicyRuleFields(RequestModel):
         """Return the rule as a value of the services."""
         fields: dict[str, Any] = dict(self)
         if self.time_window is not None:
-            fields["time_window"] = TimeWindow(**dict(self.time_window))
+            fields["time_window"] = WeeklyWindow(**dict(self.time_window))
         return PolicyRule(**fields)
 
 
@@ -107,7 +107,7 @@ class PolicyReplacement(RequestModel):
         return [rule.to_rule() for rule in self.rules]
 
 
-class PolicyTimeWindowRead(ResponseModel):
+class PolicyWindowRead(ResponseModel):
     """A part of each week."""
 
     time_zone: str
@@ -128,7 +128,7 @@ class PolicyRuleRead(ResponseModel):
     risk_at_most: RiskLevel | None
     confidence_below: float | None
     tag_ids: list[UUID]
-    time_window: PolicyTimeWindowRead | None
+    time_window: PolicyWindowRead | None
     expires_after: int | None
     decider_role: Role
     decider_ids: list[UUID]

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from core.errors import Invalid
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, nonblank_text
-from models import PolicyEffect, PolicyRule, RiskLevel, Role, TimeWindow
+from models import PolicyEffect, PolicyRule, RiskLevel, Role, WeeklyWindow
 
 MAX_RULES = 50  # of one policy
 MAX_VALUES = 50  # in one list of a rule
@@ -158,7 +158,7 @@ def _check_kind(kind: str, field: str) -> str:
     return kind
 
 
-def _check_window(window: TimeWindow, field: str) -> None:
+def _check_window(window: WeeklyWindow, field: str) -> None:
     for minute in (window.starts_at, window.ends_at):
         if not 0 <= minute < MINUTES_PER_DAY:
             raise Invalid("time_invalid", "A time is between 00:00 and 23:59.", field=field)
@@ -183,7 +183,7 @@ def _matches_kind(pattern: str, kind: str) -> bool:
     return kind.startswith(pattern[:-1]) if pattern.endswith("*") else kind == pattern
 
 
-def _contains(window: TimeWindow, moment: datetime) -> bool:
+def _contains(window: WeeklyWindow, moment: datetime) -> bool:
     local = moment.astimezone(ZoneInfo(window.time_zone))
     minute, today = local.hour * 60 + local.minute, local.weekday()
     days = window.weekdays or range(7)

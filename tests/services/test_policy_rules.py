@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from core.errors import Invalid
-from models import PolicyEffect, PolicyRule, RiskLevel, Role, TimeWindow, new_id
+from models import PolicyEffect, PolicyRule, RiskLevel, Role, WeeklyWindow, new_id
 from services.policies.presets import PRESETS, build_preset_rules
 from services.policies.rules import (
     MAX_RULES,
@@ -95,7 +95,7 @@ def test_all_conditions_must_hold(condition: dict[str, Any], is_match: bool) -> 
 )
 def test_a_window_can_end_on_the_next_day(window: dict[str, Any], is_match: bool) -> None:
     fields: dict[str, Any] = {"time_zone": "UTC", **window}
-    rule = make_rule(time_window=TimeWindow(**fields))
+    rule = make_rule(time_window=WeeklyWindow(**fields))
     is_denied = evaluate_rules([rule], FACTS).effect is PolicyEffect.DENY
     assert is_denied is is_match
 
@@ -111,7 +111,7 @@ def test_a_window_can_end_on_the_next_day(window: dict[str, Any], is_match: bool
 def test_a_rule_that_cannot_be_evaluated_never_allows(
     effect: PolicyEffect, expected: PolicyEffect
 ) -> None:
-    broken = make_rule(effect, time_window=TimeWindow(time_zone="Mars/Olympus"))
+    broken = make_rule(effect, time_window=WeeklyWindow(time_zone="Mars/Olympus"))
     later = make_rule(PolicyEffect.ALLOW)
     assert evaluate_rules([broken, later], FACTS).effect is expected
 
@@ -169,14 +169,18 @@ def test_deciders_are_limited_by_role_and_by_name() -> None:
             "two_deciders_required",
             "rules.1.decider_ids",
         ),
-        ({"time_window": TimeWindow(time_zone="Mars")}, "time_zone_unknown", "rules.1.time_window"),
         (
-            {"time_window": TimeWindow(time_zone="UTC", ends_at=1440)},
+            {"time_window": WeeklyWindow(time_zone="Mars")},
+            "time_zone_unknown",
+            "rules.1.time_window",
+        ),
+        (
+            {"time_window": WeeklyWindow(time_zone="UTC", ends_at=1440)},
             "time_invalid",
             "rules.1.time_window",
         ),
         (
-            {"time_window": TimeWindow(time_zone="UTC", weekdays=[7])},
+            {"time_window": WeeklyWindow(time_zone="UTC", weekdays=[7])},
             "weekday_invalid",
             "rules.1.time_window",
         ),
@@ -215,7 +219,7 @@ def test_a_rule_is_the_same_after_it_was_stored() -> None:
         risk_at_least=RiskLevel.LOW,
         risk_at_most=RiskLevel.HIGH,
         confidence_below=70,
-        time_window=TimeWindow(time_zone="UTC", starts_at=60, ends_at=120, weekdays=(0, 6)),
+        time_window=WeeklyWindow(time_zone="UTC", starts_at=60, ends_at=120, weekdays=(0, 6)),
         expires_after=3600,
         decider_role=Role.ADMIN,
         is_enabled=False,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from models import PolicyEffect, PolicyRule, RiskLevel, Role, TimeWindow, new_id
+from models import PolicyEffect, PolicyRule, RiskLevel, Role, WeeklyWindow, new_id
 from services import policies
 from web.ui.forms import BlankAsNone, Line, OptionalLine, OptionalText
 
@@ -64,11 +64,11 @@ class RuleForm(BaseModel):
             **self.model_dump(exclude=excluded),
         )
 
-    def _time_window(self) -> TimeWindow | None:
+    def _time_window(self) -> WeeklyWindow | None:
         """Return the window, if a time or a weekday was submitted."""
         if not (self.starts_at or self.ends_at or self.weekdays):
             return None
-        return TimeWindow(
+        return WeeklyWindow(
             time_zone=self.time_zone or "UTC",
             starts_at=_parse_minutes(self.starts_at),
             ends_at=_parse_minutes(self.ends_at),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from core.http.request import Session
 from core.paging import MAX_PAGE_SIZE, Paging
-from models import Board, Member, PolicyEffect, PolicyRule, Role, TimeWindow
+from models import Board, Member, PolicyEffect, PolicyRule, Role, WeeklyWindow
 from services import agents, organizations, tags
 from web.policies.forms import WEEKDAYS, format_minutes
 
@@ -111,7 +111,7 @@ def format_seconds(seconds: int) -> str:
     return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 
-def _format_window(window: TimeWindow) -> str:
+def _format_window(window: WeeklyWindow) -> str:
     days = ", ".join(WEEKDAYS[day] for day in sorted(window.weekdays)) or "Every day"
     if window.starts_at == window.ends_at == 0:
         return f"{days} ({window.time_zone})"
