@@ -15,6 +15,7 @@ from models.approval_policy import (
     ApprovalPolicy,
     PolicyEffect,
     PolicyRule,
+    PolicyVerdict,
     RiskLevel,
     WeeklyWindow,
 )

@@ -9,6 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.agent import Agent
+from models.approval_policy import PolicyVerdict, PolicyVerdictType
 from models.base import Base
 from models.board import Board
 from models.task import Task
@@ -28,6 +29,9 @@ class Approval(Base):
     A decision on a page is finalized a few seconds later. Until then `status` stays pending, and
     `decided_status`, `decided_by_user_id`, `decided_at` and `finalizes_at` hold the decision, which
     can be undone. Agents only see `status`.
+
+    If the policy asks two people, the first one who approves is stored in `first_approver_id` with
+    what was approved; the second one decides.
     """
 
     __tablename__ = "approvals"
@@ -67,7 +71,20 @@ class Approval(Base):
     finalizes_at: Mapped[datetime | None] = mapped_column("settles_at", index=True)
     clarification_requested_at: Mapped[datetime | None] = mapped_column("asked_back_at")
     request_count: Mapped[int] = mapped_column(default=1, server_default="1")  # of equal requests
-    expires_at: Mapped[datetime | None]  # it cannot be approved and allows nothing after this time
+    expires_at: Mapped[datetime | None] = mapped_column(
+        index=True
+    )  # it cannot be approved and allows nothing after this time
+    policy_verdict: Mapped[PolicyVerdict] = mapped_column(
+        PolicyVerdictType, default=PolicyVerdict, nullable=True
+    )
+    is_decided_by_policy: Mapped[bool] = mapped_column(default=False, server_default="false")
+    first_approver_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL")
+    )
+    first_approved_at: Mapped[datetime | None]
+    first_approval_note: Mapped[str | None]
+    first_approval_hash: Mapped[str | None]  # of the action that the first one approved
+    first_approval_completes_tasks: Mapped[bool | None]
     created_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
 

@@ -105,6 +105,52 @@ class PolicyRule:
 ID_LISTS = ("agent_ids", "tag_ids", "decider_ids")
 
 
+@dataclass(frozen=True, kw_only=True)
+class PolicyVerdict:
+    """What a policy says about a request. Without a matching rule one person is asked."""
+
+    effect: PolicyEffect = PolicyEffect.ASK_ONE
+    rule_name: str | None = None
+    expires_after: int | None = None  # seconds
+    decider_role: Role = Role.MEMBER
+    decider_ids: Sequence[UUID] = ()
+
+    @property
+    def required_approvals(self) -> int:
+        """How many people must approve."""
+        return 2 if self.effect is PolicyEffect.ASK_TWO else 1
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "PolicyVerdict":
+        """Read the stored JSON."""
+        return cls(
+            effect=PolicyEffect(stored["effect"]),
+            rule_name=stored["rule_name"],
+            expires_after=stored["expires_after"],
+            decider_role=Role(stored["decider_role"]),
+            decider_ids=tuple(UUID(id) for id in stored["decider_ids"]),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stored JSON."""
+        return vars(self) | {"decider_ids": [str(id) for id in self.decider_ids]}
+
+
+class PolicyVerdictType(TypeDecorator[PolicyVerdict]):
+    """A column of JSON that is read and written as a verdict; null is the default verdict."""
+
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: PolicyVerdict | None, dialect: Any) -> Any:
+        """Convert to JSON."""
+        return None if value in (None, PolicyVerdict()) else value.to_json()
+
+    def process_result_value(self, value: Any, dialect: Any) -> PolicyVerdict:
+        """Convert from JSON."""
+        return PolicyVerdict() if value is None else PolicyVerdict.from_json(value)
+
+
 class PolicyRulesType(TypeDecorator[Sequence[PolicyRule]]):
     """A column of JSON that is read and written as a sequence of rules."""
 

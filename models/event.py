@@ -75,6 +75,7 @@ class EventType(StrEnum):
     APPROVAL_REQUESTED = "approval.requested"
     APPROVAL_REQUESTS_HELD = "approval.requests_held"
     APPROVAL_DECIDED = "approval.decided"  # on a page; can still be undone
+    APPROVAL_FIRST_APPROVED = "approval.first_approved"  # of two
     APPROVAL_UNDONE = "approval.undone"
     APPROVAL_APPROVED = "approval.approved"
     APPROVAL_REJECTED = "approval.rejected"

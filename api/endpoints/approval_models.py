@@ -1,12 +1,13 @@
 """Response models of approvals."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from api.framework.fields import JsonObject, ResponseModel, Timestamp
-from models import ApprovalStatus, Status
+from models import Approval, ApprovalStatus, Status
 from services import approvals
 
 
@@ -70,6 +71,16 @@ class UnblockedTask(ResponseModel):
     status: Status
 
 
+class PersonDecision(ResponseModel):
+    """The decision of one person. If the policy asks two people, the first one is listed too."""
+
+    user_id: UUID | None
+    name: str | None
+    status: ApprovalStatus
+    note: str | None
+    decided_at: Timestamp
+
+
 class ApprovalRead(ResponseModel):
     """A request for approval, and its decision."""
 
@@ -96,6 +107,10 @@ class ApprovalRead(ResponseModel):
     decided_by_user_id: UUID | None
     decided_by_name: str | None
     decision_note: str | None
+    decided_by: Literal["user", "policy"] | None
+    policy_rule: str | None = Field(description="The name of the rule that matched the request.")
+    required_approvals: int = Field(description="How many people must approve it: 1 or 2.")
+    decisions: list[PersonDecision] = Field(description="The decisions of people so far.")
 
     @classmethod
     def of(cls, detail: approvals.ApprovalDetail) -> "ApprovalRead":
@@ -120,6 +135,36 @@ class ApprovalRead(ResponseModel):
             decided_by_user_id=row.decided_by_user_id if is_decided else None,
             decided_by_name=detail.decider_name if is_decided else None,
             decision_note=row.decision_note if is_decided else None,
+            decided_by=_get_decider_kind(row) if is_decided else None,
+            policy_rule=row.policy_verdict.rule_name,
+            required_approvals=row.policy_verdict.required_approvals,
+            decisions=list(_list_decisions(detail)),
+        )
+
+
+def _get_decider_kind(row: Approval) -> Literal["user", "policy"]:
+    return "policy" if row.is_decided_by_policy else "user"
+
+
+def _list_decisions(detail: approvals.ApprovalDetail) -> Iterator[PersonDecision]:
+    row = detail.approval
+    if row.first_approved_at is not None:
+        first = detail.first_approver
+        yield PersonDecision(
+            user_id=row.first_approver_id,
+            name=first.display_name if first else None,
+            status=ApprovalStatus.APPROVED,
+            note=row.first_approval_note,
+            decided_at=row.first_approved_at,
+        )
+    if row.status is not ApprovalStatus.PENDING and not row.is_decided_by_policy:
+        assert detail.decided_at is not None
+        yield PersonDecision(
+            user_id=row.decided_by_user_id,
+            name=detail.decider_name,
+            status=row.status,
+            note=row.decision_note,
+            decided_at=detail.decided_at,
         )
 
 

@@ -1,4 +1,4 @@
-"""Create the approval policies."""
+"""Create the approval policies, and store what they said about each approval."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -41,6 +41,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_approval_policies")),
         sa.UniqueConstraint("board_id", name=op.f("uq_approval_policies_board_id")),
     )
+    for column in (
+        sa.Column("policy_verdict", postgresql.JSONB(none_as_null=True)),
+        sa.Column("is_decided_by_policy", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("first_approver_id", sa.Uuid()),
+        sa.Column("first_approved_at", sa.DateTime(timezone=True)),
+        sa.Column("first_approval_note", sa.String()),
+        sa.Column("first_approval_hash", sa.String()),
+        sa.Column("first_approval_completes_tasks", sa.Boolean()),
+    ):
+        op.add_column("approvals", column)
+    op.create_foreign_key(
+        op.f("fk_approvals_first_approver_id"),
+        "approvals",
+        "users",
+        ["first_approver_id"],
+        ["id"],
+        ondelete="SET NULL",
+    )
+    op.create_index(op.f("ix_approvals_expires_at"), "approvals", ["expires_at"])
     op.create_index(
         "uq_approval_policies_organization_id",
         "approval_policies",
@@ -51,4 +70,15 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_approvals_expires_at"), "approvals")
+    for name in (
+        "first_approval_completes_tasks",
+        "first_approval_hash",
+        "first_approval_note",
+        "first_approved_at",
+        "first_approver_id",
+        "is_decided_by_policy",
+        "policy_verdict",
+    ):
+        op.drop_column("approvals", name)
     op.drop_table("approval_policies")

@@ -122,6 +122,11 @@ WORDING: Mapping[EventType, EventWording] = {
         feed="requests approvals too often: {recent} in the last hour, {pending} pending",
     ),
     EventType.APPROVAL_DECIDED: EventWording("Question answered ({answer}): {question}"),
+    EventType.APPROVAL_FIRST_APPROVED: EventWording(
+        "Approved by the first of two people: {question}",
+        feed="approved, as the first of two,",
+        history="approved, as the first of two people",
+    ),
     EventType.APPROVAL_UNDONE: EventWording("Answer taken back: {question}"),
     EventType.APPROVAL_APPROVED: EventWording(
         "Approved: {question}", feed="approved", history="approved: {question}"

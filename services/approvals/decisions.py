@@ -5,13 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.listen import CHANNEL
 from core.errors import AppError, Conflict, Invalid
-from models import ApprovalStatus, Board, EventType, User
+from models import Approval, ApprovalStatus, Board, EventType, User
 from services import boards
 from services.approvals import finalization
 from services.approvals.details import (
@@ -21,6 +19,12 @@ from services.approvals.details import (
     get_board_id,
 )
 from services.approvals.events import approval_event, record_approval_event
+from services.approvals.policy_decisions import (
+    approve_first,
+    clear_first_approval,
+    combine_completion,
+    require_decider,
+)
 from services.approvals.reviewed_content import (
     CurrentContents,
     bind_decision,
@@ -104,7 +108,7 @@ async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) ->
     board = await _lock_board_of(session, user, approval_id)
     detail = await get_approval(session, board, approval_id)
     if detail.is_undecided:
-        return detail
+        return await _undo_first_approval(session, user, detail)
     finalizes_at = detail.approval.finalizes_at
     if finalizes_at is None or finalizes_at <= now():
         message = "It is too late to undo this. The decision is final; make a new request instead."
@@ -151,6 +155,7 @@ async def apply_decision(
         return await _repeat(session, approval, decision)
     if decision.status is ApprovalStatus.PENDING:
         raise Invalid("answer_required", "Approve or reject.", field="status")
+    await require_decider(session, approval, decision.user)
     if decision.status is ApprovalStatus.APPROVED:
         id = approval.approval.id
         approval = bind_decision(
@@ -159,6 +164,18 @@ async def apply_decision(
             decision.action_hashes.get(id),
             decision.completes_tasks,
         )
+        first = approve_first(approval, decision.user, decision.note, decision.completes_tasks)
+        if first is not None:
+            return first
+        completes = combine_completion(approval, decision.completes_tasks)
+        decision = replace(decision, completes_tasks=completes)
+    return await _store_decision(session, approval, decision)
+
+
+async def _store_decision(
+    session: AsyncSession, approval: ApprovalDetail, decision: PreparedDecision
+) -> tuple[ApprovalDetail, finalization.FinalizationEffects]:
+    """Store a decision, and finalize it if there is no time to undo it."""
     detail = _set_decision(approval, decision)
     if decision.finalizes_at is None:
         return detail, await finalization.finalize_without_recording(session, detail)
@@ -195,7 +212,19 @@ async def notify_workers(
 ) -> None:
     """Wake the workers on commit, so that they plan the finalization of these approvals at `at`."""
     if at is not None and decided:
-        await session.execute(select(func.pg_notify(CHANNEL, finalization.DECISIONS_TOPIC)))
+        await finalization.wake_workers(session)
+
+
+async def _undo_first_approval(
+    session: AsyncSession, user: User, detail: ApprovalDetail
+) -> ApprovalDetail:
+    """Undo the approval of the user if the user is the first of two people."""
+    if detail.approval.first_approver_id != user.id:
+        return detail
+    pending = clear_first_approval(detail)
+    approved = ApprovalStatus.APPROVED
+    await record_approval_event(session, EventType.APPROVAL_UNDONE, user, pending, answer=approved)
+    return pending
 
 
 async def _undo(session: AsyncSession, user: User, detail: ApprovalDetail) -> ApprovalDetail:
@@ -209,11 +238,12 @@ def _set_decision(detail: ApprovalDetail, decision: PreparedDecision) -> Approva
     approval = detail.approval
     approval.decided_status = decision.status
     approval.decided_by_user_id = decision.user.id
-    approval.decided_at = now()
+    at = approval.decided_at = now()
     approval.decision_note = decision.note
     if decision.status is ApprovalStatus.APPROVED:
         says_so = decision.completes_tasks is not None
         approval.completes_tasks = decision.completes_tasks if says_so else detail.completes_tasks
+        _set_expiry(approval, at)
     return replace(detail, decider=decision.user)
 
 
@@ -223,7 +253,15 @@ def _clear_decision(detail: ApprovalDetail) -> ApprovalDetail:
     approval.resolved_at = approval.decided_at = approval.finalizes_at = None
     approval.decided_status = approval.decided_by_user_id = approval.decision_note = None
     approval.completes_tasks = None
+    _set_expiry(approval, approval.created_at)
     return replace(detail, decider=None)
+
+
+def _set_expiry(approval: Approval, since: datetime) -> None:
+    """Set when a request expires by policy; once approved, it is valid for the same time again."""
+    seconds = approval.policy_verdict.expires_after
+    if seconds is not None:
+        approval.expires_at = since + timedelta(seconds=seconds)
 
 
 async def _lock_board_of(session: AsyncSession, user: User, approval_id: UUID) -> Board:

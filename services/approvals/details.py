@@ -28,7 +28,7 @@ from services import boards, custom_fields
 from services.approvals.actions import is_completion_kind
 from services.approvals.rules import find_agent_text, find_reason, format_question
 
-Requester = aliased(User)
+Requester, FirstApprover = aliased(User), aliased(User)
 ApprovalSelect: TypeAlias = Select[*tuple[Any, ...]]
 
 
@@ -59,6 +59,7 @@ class ApprovalDetail:
     agent: Agent | None
     decider: User | None
     requester: User | None  # the user who requested it, if it was not an agent
+    first_approver: User | None  # the first of two people, if one has approved
     tasks: Sequence[LinkedTask]
     unblocks: Sequence[WaitingTask] = ()  # oldest first
 
@@ -109,7 +110,9 @@ class ApprovalDetail:
 
     @property
     def decider_name(self) -> str | None:
-        """The name of the user who decided."""
+        """The name of the user who decided, or of the policy."""
+        if self.approval.is_decided_by_policy:
+            return f"the policy “{self.approval.policy_verdict.rule_name}”"
         return self.decider.display_name if self.decider else None
 
     @property
@@ -136,11 +139,15 @@ class ApprovalDetail:
 def approvals_query() -> ApprovalSelect:
     """Select the columns for `detail_from_row`."""
     return (
-        select(Approval, Board, Agent, User, Requester, _tasks_subquery(), _waiting_subquery())
+        select(
+            *(Approval, Board, Agent, User, Requester, FirstApprover),
+            *(_tasks_subquery(), _waiting_subquery()),
+        )
         .join(Board, Board.id == Approval.board_id)
         .outerjoin(Agent, Agent.id == Approval.agent_id)
         .outerjoin(User, User.id == Approval.decided_by_user_id)
         .outerjoin(Requester, Requester.id == Approval.requested_by_user_id)
+        .outerjoin(FirstApprover, FirstApprover.id == Approval.first_approver_id)
     )
 
 

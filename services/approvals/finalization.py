@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.listen import CHANNEL
 from core.errors import AppError
 from models import Agent, Approval, ApprovalStatus, Board, EventType
 from services import messages, tasks
@@ -24,6 +25,8 @@ from services.messages import OutgoingMessage
 
 DECISIONS_TOPIC = "approval decisions"
 """The topic on the event channel that wakes the workers when an approval has been decided."""
+
+EXPIRED_NOTE = "Nobody decided in time, so the policy rejected it."
 
 FINAL_EVENT_TYPES = {
     ApprovalStatus.APPROVED: EventType.APPROVAL_APPROVED,
@@ -43,8 +46,12 @@ log = logging.getLogger(__name__)
 
 
 async def find_next_finalization(session: AsyncSession) -> datetime | None:
-    """Return when the next decided approval is due to be finalized, which may be in the past."""
-    return await session.scalar(select(func.min(Approval.finalizes_at)).where(_is_decided()))
+    """Return when the next decision is due to be finalized, or the next undecided request expires.
+
+    The time may be in the past.
+    """
+    due_at = case((_is_decided(), Approval.finalizes_at), else_=Approval.expires_at)
+    return await session.scalar(select(func.min(due_at)).where(_is_pending()))
 
 
 async def list_boards_with_due_approvals(session: AsyncSession) -> Sequence[UUID]:
@@ -56,7 +63,7 @@ async def list_boards_with_due_approvals(session: AsyncSession) -> Sequence[UUID
 async def finalize_due_approvals(
     session: AsyncSession, *, board_id: UUID | None = None, skip_locked: bool = False
 ) -> int:
-    """Finalize all decisions whose undo time is over, and return their number.
+    """Finalize all decisions whose undo time is over, reject expired requests, and count both.
 
     Any number of workers may call this at the same time: the boards are locked first, so an
     approval that one worker has finalized is no longer due for the next one. With `skip_locked`,
@@ -66,9 +73,24 @@ async def finalize_due_approvals(
     due = approvals_query().where(_is_due(), Approval.board_id.in_([board.id for board in locked]))
     due = due.order_by(Board.organization_id, Board.id, Approval.finalizes_at, Approval.id)
     found = await fetch_details(session, due.execution_options(populate_existing=True))
+    for detail in found:
+        if detail.is_undecided:
+            set_policy_decision(detail, ApprovalStatus.REJECTED, EXPIRED_NOTE)
     effects = [await finalize_without_recording(session, detail) for detail in found]
     await publish_effects(session, effects)
     return len(found)
+
+
+def set_policy_decision(
+    detail: ApprovalDetail, status: ApprovalStatus, note: str | None = None
+) -> None:
+    """Store a decision of the policy."""
+    approval = detail.approval
+    approval.decided_status, approval.decided_at = status, now()
+    approval.is_decided_by_policy = True
+    approval.decision_note = note
+    if status is ApprovalStatus.APPROVED:
+        approval.completes_tasks = detail.completes_tasks
 
 
 async def finalize_approval(session: AsyncSession, detail: ApprovalDetail) -> ApprovalDetail:
@@ -88,12 +110,21 @@ async def finalize_without_recording(
     approval.finalizes_at = None
     note = await _post_note(session, detail)
     finalized = approval_event(
-        FINAL_EVENT_TYPES[approval.status], detail.decider, detail, note=approval.decision_note
+        FINAL_EVENT_TYPES[approval.status],
+        detail.decider,
+        detail,
+        note=approval.decision_note,
+        **({"policy": approval.policy_verdict.rule_name} if approval.is_decided_by_policy else {}),
     )
     return FinalizationEffects(
         [*note.events, finalized],
         [*note.messages, lead_decision_message(detail), *requester_decision_messages(detail)],
     )
+
+
+async def wake_workers(session: AsyncSession) -> None:
+    """Wake the workers on commit, so that they plan the next finalization."""
+    await session.execute(select(func.pg_notify(CHANNEL, DECISIONS_TOPIC)))
 
 
 async def publish_effects(session: AsyncSession, effects: Sequence[FinalizationEffects]) -> None:
@@ -141,8 +172,14 @@ async def _lock_boards_with_due(
 
 
 def _is_due() -> ColumnElement[bool]:
-    return _is_decided() & (Approval.finalizes_at <= now())
+    at = now()
+    is_expired = Approval.decided_status.is_(None) & (Approval.expires_at <= at)
+    return _is_pending() & ((_is_decided() & (Approval.finalizes_at <= at)) | is_expired)
 
 
 def _is_decided() -> ColumnElement[bool]:
-    return (Approval.status == ApprovalStatus.PENDING) & Approval.decided_status.is_not(None)
+    return Approval.decided_status.is_not(None)
+
+
+def _is_pending() -> ColumnElement[bool]:
+    return Approval.status == ApprovalStatus.PENDING

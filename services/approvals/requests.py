@@ -23,7 +23,7 @@ from models import (
     new_id,
 )
 from services import boards, tasks
-from services.approvals import rules
+from services.approvals import finalization, rules
 from services.approvals.details import (
     ApprovalDetail,
     LinkedTask,
@@ -31,7 +31,8 @@ from services.approvals.details import (
     get_approval,
     get_board_id,
 )
-from services.approvals.events import record_approval_event
+from services.approvals.events import approval_event, record_approval_event
+from services.approvals.policy_decisions import apply_policy
 from services.approvals.request_limits import check_request_limits, find_equal_request
 from services.approvals.reviewed_content import bind_request, load_task_contents
 from services.approvals.rules import validate_text
@@ -63,7 +64,10 @@ async def request_approval(
     await _ensure_no_pending_approval(session, board, [task.id for task in linked])
     detail = _build_approval(actor, board, draft, payload, linked)
     await _add_links(session, detail, linked)
-    await record_approval_event(session, EventType.APPROVAL_REQUESTED, actor, detail)
+    requested = approval_event(EventType.APPROVAL_REQUESTED, actor, detail)
+    decided = await apply_policy(session, detail)
+    effects = [finalization.FinalizationEffects([requested]), *([decided] if decided else [])]
+    await finalization.publish_effects(session, effects)
     return await get_approval(session, board, detail.approval.id)
 
 
@@ -89,7 +93,7 @@ def _build_approval(
         created_at=now(),
     )
     linked_tasks = [LinkedTask(task.id, task.title) for task in linked]
-    return ApprovalDetail(approval, board, agent, None, user, linked_tasks)
+    return ApprovalDetail(approval, board, agent, None, user, None, linked_tasks)
 
 
 async def _add_links(session: AsyncSession, detail: ApprovalDetail, linked: Sequence[Task]) -> None:

@@ -1,6 +1,6 @@
-"""Read approval policies."""
+"""Read approval policies, and evaluate them for requests."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,7 +8,16 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import ApprovalPolicy, Board, PolicyRule, User
+from models import (
+    Approval,
+    ApprovalPolicy,
+    Board,
+    PolicyRule,
+    PolicyVerdict,
+    TagAssignment,
+    User,
+)
+from services.policies.rules import build_facts, evaluate_rules
 
 
 @dataclass(frozen=True)
@@ -55,3 +64,15 @@ async def load_rules(session: AsyncSession, board: Board) -> list[PolicyRule]:
 def is_policy_of(board: Board | None) -> ColumnElement[bool]:
     """Build the condition for the policy of a board, or of the whole organization."""
     return ApprovalPolicy.board_id == (board.id if board else None)
+
+
+async def evaluate_request(
+    session: AsyncSession, approval: Approval, board: Board, task_ids: Collection[UUID]
+) -> PolicyVerdict:
+    """Return what the policies of the board and its organization say about a new request."""
+    rules = await load_rules(session, board)
+    if not rules:
+        return PolicyVerdict()
+    tags = select(TagAssignment.tag_id).where(TagAssignment.task_id.in_(task_ids))
+    tag_ids = frozenset(await session.scalars(tags)) if task_ids else frozenset[UUID]()
+    return evaluate_rules(rules, build_facts(approval, tag_ids))

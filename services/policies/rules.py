@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from core.errors import Invalid
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, nonblank_text
-from models import PolicyEffect, PolicyRule, RiskLevel, Role, WeeklyWindow
+from models import Approval, PolicyEffect, PolicyRule, PolicyVerdict, RiskLevel, Role, WeeklyWindow
 
 MAX_RULES = 50  # of one policy
 MAX_VALUES = 50  # in one list of a rule
@@ -39,17 +39,6 @@ class RequestFacts:
     confidence: float
     tag_ids: frozenset[UUID]
     requested_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicyVerdict:
-    """What a policy says about a request. Without a matching rule one person is asked."""
-
-    effect: PolicyEffect = PolicyEffect.ASK_ONE
-    rule_name: str | None = None
-    expires_after: int | None = None  # seconds
-    decider_role: Role = Role.MEMBER
-    decider_ids: Sequence[UUID] = ()
 
 
 def evaluate_rules(rules: Iterable[PolicyRule], facts: RequestFacts) -> PolicyVerdict:
@@ -81,6 +70,18 @@ def matches(rule: PolicyRule, facts: RequestFacts) -> bool:
         and (rule.confidence_below is None or facts.confidence < rule.confidence_below)
         and (not rule.tag_ids or not facts.tag_ids.isdisjoint(rule.tag_ids))
         and (rule.time_window is None or _contains(rule.time_window, facts.requested_at))
+    )
+
+
+def build_facts(approval: Approval, tag_ids: frozenset[UUID]) -> RequestFacts:
+    """Return the facts about a request, with the tags of its tasks."""
+    return RequestFacts(
+        kind=approval.action_type.strip().lower(),
+        agent_id=approval.agent_id,
+        risk=parse_risk(approval.payload),
+        confidence=approval.confidence,
+        tag_ids=tag_ids,
+        requested_at=approval.created_at,
     )
 
 

@@ -19,17 +19,12 @@ from models import (
     Member,
     PolicyEffect,
     PolicyRule,
+    PolicyVerdict,
     TagAssignment,
 )
 from services import boards
 from services.policies.queries import get_policy
-from services.policies.rules import (
-    PolicyVerdict,
-    RequestFacts,
-    check_rules,
-    evaluate_rules,
-    parse_risk,
-)
+from services.policies.rules import build_facts, check_rules, evaluate_rules
 
 SIMULATED_DAYS = 30
 MAX_REQUESTS = 5_000  # newest first
@@ -103,19 +98,11 @@ def _requests_query(
 
 def _simulate(row: Row[*tuple[Any, ...]], rules: Sequence[PolicyRule]) -> SimulatedRequest:
     approval: Approval = row.Approval
-    facts = RequestFacts(
-        kind=approval.action_type.strip().lower(),
-        agent_id=approval.agent_id,
-        risk=parse_risk(approval.payload),
-        confidence=approval.confidence,
-        tag_ids=frozenset(row.tag_ids),
-        requested_at=approval.created_at,
-    )
     return SimulatedRequest(
         approval.id,
         approval.board_id,
         approval.action_type,
         approval.created_at,
         approval.status,
-        evaluate_rules(rules, facts),
+        evaluate_rules(rules, build_facts(approval, frozenset(row.tag_ids))),
     )

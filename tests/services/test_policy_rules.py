@@ -8,11 +8,18 @@ from uuid import UUID
 import pytest
 
 from core.errors import Invalid
-from models import PolicyEffect, PolicyRule, RiskLevel, Role, WeeklyWindow, new_id
+from models import (
+    PolicyEffect,
+    PolicyRule,
+    PolicyVerdict,
+    RiskLevel,
+    Role,
+    WeeklyWindow,
+    new_id,
+)
 from services.policies.presets import PRESETS, build_preset_rules
 from services.policies.rules import (
     MAX_RULES,
-    PolicyVerdict,
     RequestFacts,
     check_rules,
     evaluate_rules,

@@ -1,0 +1,93 @@
+"""Apply approval policies: decide at once, restrict who decides, and ask a second person."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Forbidden
+from models import ApprovalStatus, Board, EventType, PolicyEffect, User
+from services import organizations, policies
+from services.approvals import finalization
+from services.approvals.details import ApprovalDetail
+from services.approvals.events import approval_event
+
+STATUS_BY_EFFECT = {
+    PolicyEffect.ALLOW: ApprovalStatus.APPROVED,
+    PolicyEffect.DENY: ApprovalStatus.REJECTED,
+}
+
+
+async def apply_policy(
+    session: AsyncSession, detail: ApprovalDetail
+) -> finalization.FinalizationEffects | None:
+    """Store what the policy says about a new approval, and decide it if no person is asked.
+
+    The effects of such a decision are returned for publishing.
+    """
+    approval = detail.approval
+    verdict = await policies.evaluate_request(session, approval, detail.board, detail.task_ids)
+    approval.policy_verdict = verdict
+    if status := STATUS_BY_EFFECT.get(verdict.effect):
+        finalization.set_policy_decision(detail, status)
+        return await finalization.finalize_without_recording(session, detail)
+    if verdict.expires_after is not None:
+        approval.expires_at = approval.created_at + timedelta(seconds=verdict.expires_after)
+        await finalization.wake_workers(session)
+    return None
+
+
+async def require_decider(session: AsyncSession, detail: ApprovalDetail, user: User) -> None:
+    """Raise Forbidden if the policy does not let the user decide. Needs a locked board."""
+    verdict = detail.approval.policy_verdict
+    if verdict == type(verdict)():
+        return
+    board: Board = detail.board
+    member = await organizations.find_membership(session, user, board.organization_id)
+    if member is None or not policies.may_decide(verdict, user.id, member.role):
+        reason = f"The policy “{verdict.rule_name}” lets only certain people decide this."
+        raise Forbidden("decider_not_allowed", reason)
+
+
+def approve_first(
+    detail: ApprovalDetail, user: User, note: str | None, completes_tasks: bool | None
+) -> tuple[ApprovalDetail, finalization.FinalizationEffects | None] | None:
+    """Store an approval by the first of two people; return None if this is the second one.
+
+    The second person must approve the same content; otherwise that person is the first again.
+    Nothing happens if the first person approves again. Raises Forbidden for the requester.
+    """
+    approval = detail.approval
+    if approval.policy_verdict.effect is not PolicyEffect.ASK_TWO:
+        return None
+    if approval.requested_by_user_id == user.id:
+        reason = "You made this request, so two other people must approve it."
+        raise Forbidden("own_request", reason)
+    is_same_content = approval.first_approval_hash == approval.action_hash
+    if approval.first_approver_id is not None and is_same_content:
+        return (detail, None) if approval.first_approver_id == user.id else None
+    approval.first_approver_id, approval.first_approved_at = user.id, now()
+    approval.first_approval_note = note
+    approval.first_approval_hash = approval.action_hash
+    approval.first_approval_completes_tasks = completes_tasks
+    pending = replace(detail, first_approver=user)
+    event = approval_event(EventType.APPROVAL_FIRST_APPROVED, user, pending, note=note)
+    return pending, finalization.FinalizationEffects([event])
+
+
+def clear_first_approval(detail: ApprovalDetail) -> ApprovalDetail:
+    """Remove the approval of the first of two people."""
+    approval = detail.approval
+    approval.first_approver_id = approval.first_approved_at = None
+    approval.first_approval_note = approval.first_approval_hash = None
+    approval.first_approval_completes_tasks = None
+    return replace(detail, first_approver=None)
+
+
+def combine_completion(detail: ApprovalDetail, completes_tasks: bool | None) -> bool | None:
+    """Return whether the decision completes tasks: if the policy asks two people, both say so."""
+    if detail.approval.policy_verdict.effect is not PolicyEffect.ASK_TWO:
+        return completes_tasks
+    said = (completes_tasks, detail.approval.first_approval_completes_tasks)
+    return all(detail.completes_tasks if one is None else one for one in said)
