@@ -4,7 +4,9 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC
 from typing import Any
+from urllib.parse import parse_qs
 
 import pydantic_core
 import pytest
@@ -15,34 +17,42 @@ from api.framework.errors import read_known_versions
 from api.framework.request_parser import find_unstorable_value
 from core.clock import parse_duration
 from core.db.full_text import highlight_matches, split_words
+from core.errors import Invalid
 from core.http.client_ip import get_client_ip
+from core.http.middleware import VALID_ID
+from core.http.request import get_last_event_id
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import mask_tokens, mask_tokens_within
 from core.text import slugify
 from core.validation import is_email
-from models import Approval, RequestKind
+from models import Approval, FieldType, Message, RequestKind
 from openclaw import GatewayError
 from openclaw.addresses import parse_address
 from openclaw.errors import parse_error
 from openclaw.frames import decode_frame
 from services.approvals.requests import MENTIONABLE
 from services.boards.queries import board_slug
-from services.custom_fields.validation import compile_regex
+from services.custom_fields.validation import compile_regex, find_value_error
 from services.gateways.commands import TOKEN_CONFIG_LINE
 from services.gateways.files import sanitizer
 from services.gateways.files.merge_plan import TOKEN, find_token, plan_files
+from services.gateways.linked_agents import MANAGED_AGENT_ID
+from services.gateways.provisioning.heartbeat_config import GATEWAY_INTERVAL
 from services.gateways.requests.parser import parse_requests
 from services.gateways.sessions import agent_id_of_session_key
+from services.messages.gateway_turns import TRANSIENT_CODE
 from services.messages.mentions import extract_mentions
 from services.messages.templates.text_format import fence_text, to_single_line
 from services.onboarding.transcript import is_free_text, normalize_output
-from services.souls.rules import extract_summary
+from services.souls.rules import extract_summary, is_valid_name
+from web.agents import presenter as agents_presenter
 from web.approvals import presenter
 from web.auth.sign_in import safe_next_path
 from web.gateways.session_presenter import parse_transcript
-from web.onboarding.presenter import find_heading
-from web.settings.views import is_phone
+from web.onboarding.presenter import find_heading, parse_draft_date
+from web.settings.views import describe_browser, is_phone
 from web.ui.avatars import initials
+from web.ui.forms import MAX_FIELDS
 from web.ui.text_display import parse_diff, render_markdown, split_hidden_characters
 
 MAX_CPU_SECONDS = 1.0
@@ -82,6 +92,26 @@ def parse_json_body(text: str) -> object:
     return mask_tokens_within({text: [text, text]})
 
 
+def excerpt_message(text: str) -> object:
+    return agents_presenter._build_excerpt(Message(kind="BOARD CHAT", content=text))
+
+
+def check_field_values(text: str) -> object:
+    return [find_value_error(type, None, text) for type in FieldType]
+
+
+def read_last_event_id(text: str) -> object:
+    with suppress(Invalid):
+        return get_last_event_id(build_request("Last-Event-ID", text))
+    return None
+
+
+def parse_form(text: str) -> object:
+    with suppress(ValueError):
+        return parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    return None
+
+
 def compile_hostile_regex(text: str) -> object:
     with suppress(re2.error):
         return compile_regex(text)
@@ -91,7 +121,9 @@ def compile_hostile_regex(text: str) -> object:
 def decode_gateway_frame(text: str) -> object:
     with suppress(GatewayError):
         decode_frame(text)
-    return decode_frame(json.dumps({"type": "event", "event": text, "payload": text}))
+    with suppress(GatewayError):
+        return decode_frame(json.dumps({"type": "event", "event": "chat", "payload": text}))
+    return None
 
 
 def parse_gateway_error(text: str) -> object:
@@ -140,6 +172,17 @@ PARSERS: dict[str, tuple[Callable[[str], Any], int]] = {
     ),
     "get_client_ip": (lambda text: get_client_ip(build_request("Forwarded", text), ()), HEADER),
     "is_phone": (is_phone, HEADER),
+    "describe_browser": (describe_browser, HEADER),
+    "message_excerpt": (excerpt_message, TEXT),
+    "field_value": (check_field_values, TEXT),
+    "last_event_id": (read_last_event_id, HEADER),
+    "read_form": (parse_form, 2_000_000),
+    "draft_date": (lambda text: parse_draft_date(text, UTC), TEXT),
+    "soul_name": (is_valid_name, TEXT),
+    "gateway_interval": (GATEWAY_INTERVAL.fullmatch, TEXT),
+    "transient_code": (TRANSIENT_CODE.search, TEXT),
+    "managed_agent_id": (MANAGED_AGENT_ID.fullmatch, TEXT),
+    "request_id": (VALID_ID.fullmatch, HEADER),
     "highlight_matches": (lambda text: highlight_matches(text, ["word", "wor", "a"]), TEXT),
     "split_words": (split_words, TEXT),
     "parse_output": (normalize_output, TEXT),
@@ -176,10 +219,9 @@ PARSERS: dict[str, tuple[Callable[[str], Any], int]] = {
 
 
 def list_hostile_texts(size: int) -> list[str]:
-    """Each unit repeated; once with an end that does not match, and once after a beginning."""
-    repeated = [unit * (size // len(unit)) for unit in UNITS]
-    nested = ["[" * (size // 2) + "]" * (size // 2), "{" * (size // 2) + "}" * (size // 2)]
-    return [*repeated, *(f"{text[:-3]}\n!x" for text in repeated), *nested]
+    """Each unit repeated, with an end that no pattern expects; and deep nesting."""
+    repeated = [f"{unit * (size // len(unit) - 1)}\n!x" for unit in UNITS]
+    return [*repeated, *(one * (size // 2) + two * (size // 2) for one, two in ("[]", "{}"))]
 
 
 @pytest.mark.parametrize("name", PARSERS)
@@ -193,3 +235,8 @@ def test_hostile_text_takes_at_most_a_second(name: str) -> None:
         if seconds > MAX_CPU_SECONDS:
             slow[text[:12]] = round(seconds, 1)
     assert not slow
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_draft_date_at_the_end_of_time_is_no_error(text: str) -> None:
+    assert parse_draft_date(text, UTC) is None

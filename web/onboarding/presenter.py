@@ -173,12 +173,12 @@ def get_mapping(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def parse_draft_date(said: object, zone: tzinfo) -> date | None:
     """Parse a date of a draft in the user's time zone. Midnight UTC is a date without a time."""
+    if not isinstance(said, str):
+        return None
     try:
-        moment = datetime.fromisoformat(said) if isinstance(said, str) else None
-    except ValueError:
+        moment = datetime.fromisoformat(said)
+        at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        midnight = at.astimezone(UTC).time() == time()
+        return at.astimezone(UTC if midnight else zone).date()
+    except (ValueError, OverflowError):  # not a date, or one that no time zone can express
         return None
-    if moment is None:
-        return None
-    at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    midnight = at.astimezone(UTC).time() == time()
-    return at.astimezone(UTC if midnight else zone).date()
