@@ -36,12 +36,6 @@ class RateLimiter:
         while len(self._hits) > MAX_KEYS:
             del self._hits[next(iter(self._hits))]
 
-    def undo_hit(self, key: str) -> None:
-        """Remove the last hit of the key, because the attempt succeeded."""
-        hits = self._hits.get(key)
-        if hits:
-            hits.pop()
-
     def hit(self, key: str) -> None:
         """Record a hit, or raise TooMany if the limit is reached."""
         self.check(key)

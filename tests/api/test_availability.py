@@ -7,7 +7,9 @@ import pytest
 from starlette.types import ASGIApp, Message
 
 from core.config.settings import Settings
+from core.db.engine import TransactionFactory
 from core.http.incomplete_requests import IncompleteRequestMiddleware
+from tests.services.test_tokens import IMPORTED, add_imported_token
 from tests.support.api_fixtures import create_client
 from tests.support.stream_client import open_stream
 from tests.support.world import World, token_secret
@@ -68,3 +70,28 @@ async def test_a_request_that_does_not_arrive_ends_with_408(
     assert start["status"] == 408
     assert (b"connection", b"close") in start["headers"]
     assert b'"code":"request_timeout"' in body["body"].replace(b": ", b":")
+
+
+async def test_imported_tokens_work_despite_outdated_ones(
+    api_app: ASGIApp, transaction: TransactionFactory, world: World
+) -> None:
+    async with transaction() as session:
+        await add_imported_token(session, world.worker)
+    client = create_client(api_app, None)
+    for number in range(5):
+        client.headers["X-Agent-Token"] = f"outdated-token-of-another-installation-{number}"
+        assert (await client.get("/agent/healthz")).status_code == 401
+    client.headers["X-Agent-Token"] = IMPORTED
+    assert (await client.get("/agent/healthz")).status_code == 200
+    assert (await client.get("/agent/healthz")).status_code == 200
+
+
+async def test_a_short_imported_token_works_more_than_once(
+    api_app: ASGIApp, transaction: TransactionFactory, world: World
+) -> None:
+    async with transaction() as session:
+        await add_imported_token(session, world.worker, "a short token")
+    client = create_client(api_app, None)
+    client.headers["Authorization"] = "Bearer a short token"
+    for _ in range(2):
+        assert (await client.get(f"/boards/{world.board.id}/tasks")).status_code == 200
