@@ -53,7 +53,8 @@ class RateLimits:
     requests: RateLimiter  # by caller
     pages: RateLimiter  # by browser session; a page requests each of its parts
     provider_sign_ins: RateLimiter  # by address: sign-ins that are started at the provider
-    gateway_calls: RateLimiter  # by organization: calls to gateways on behalf of users
+    gateway_calls: RateLimiter  # by organization and by user: calls to gateways on their behalf
+    gateway_calls_by_address: RateLimiter  # by address, for all its users together
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "RateLimits":
@@ -63,6 +64,7 @@ class RateLimits:
             RateLimiter(settings.rate_limit_pages, settings.rate_limit_requests_seconds),
             RateLimiter(20 * settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
             RateLimiter(settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
+            RateLimiter(10 * settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
         )
 
 

@@ -18,6 +18,7 @@ class GatewayConnectionMixin(Base):
     url: Mapped[str]
     allow_insecure_tls: Mapped[bool] = mapped_column(default=False)
     disable_device_pairing: Mapped[bool] = mapped_column(default=False)
+    allows_private: Mapped[bool] = mapped_column(default=True)  # may have a private address
     encrypted_token: Mapped[str | None] = mapped_column("sealed_token")  # set by an admin
     encrypted_device: Mapped[str] = mapped_column("sealed_device")  # the seed of our device's key
     # Issued by the gateway to our device.

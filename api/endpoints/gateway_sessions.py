@@ -259,7 +259,10 @@ async def _load_status_target(context: RequestContext, query: StatusQuery) -> St
         if query.gateway_url:
             member = await organizations.get_or_create_active_membership(session, context.user)
             saved = await gateways.find_gateway_by_url(session, member, query.gateway_url)
-            target = _build_target(context, connector, query, saved)
+            allows_private = await gateways.may_be_private(
+                session, connector, member.organization_id
+            )
+            target = _build_target(context, query, saved, allows_private=allows_private)
             if saved is None:
                 return StatusTarget(member.organization_id, target)
         elif query.board_id is not None:
@@ -273,16 +276,18 @@ async def _load_status_target(context: RequestContext, query: StatusQuery) -> St
 
 def _build_target(
     context: RequestContext,
-    connector: gateways.GatewayConnector,
     query: StatusQuery,
     saved: Gateway | None,
+    *,
+    allows_private: bool,
 ) -> Any:
     """Return the connection target for a URL, with the saved gateway as default."""
     header = context.request.headers.get(TOKEN_HEADER, "").strip()
-    return connector.make_target_for_url(
+    return context.gateway_connector.make_target_for_url(
         query.gateway_url or "",
         header or (query.gateway_token or "").strip(),
         known_gateway=saved,
+        allows_private=allows_private,
         allow_insecure_tls=query.gateway_allow_insecure_tls,
         disable_device_pairing=query.gateway_disable_device_pairing,
     )

@@ -17,6 +17,7 @@ from api.framework.fields import (
     build_line_constraints,
 )
 from api.framework.operation import RequestContext, error_responses, without_transaction
+from core.http.client_ip import hit_gateway_limits
 from core.paging import Page
 from models import Agent, Board, Gateway, Member, RunStatus
 from services import gateways
@@ -193,7 +194,7 @@ async def check_gateway(context: RequestContext, member: Member, gateway: Gatewa
 
 def check_rate_limit(context: RequestContext, organization_id: UUID) -> None:
     """Count a call to a gateway. Raises TooMany, because it must not be used to scan ports."""
-    context.request.state.rate_limits.gateway_calls.hit(str(organization_id))
+    hit_gateway_limits(context.request, organization_id, context.user.id)
 
 
 def build_checks(rows: list[dict[str, Any]]) -> list[GatewayCheck]:

@@ -90,6 +90,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     rate_limit_pages: Count = 2400  # in as many seconds as requests
 
     gateway_allow_private: Private = values.LOOPBACK_NETWORKS
+    gateway_private_for_all: bool = False
     souls_directory_url: Annotated[str, AfterValidator(values.parse_optional_address)] = ""
     cors_origins: Origins = ()
     trusted_proxies: Networks = ()

@@ -1,4 +1,4 @@
-"""Add scope and end of tokens, the time of authentication of sessions, and questions to users.
+"""Add scope and end of tokens, authentication of sessions, questions, and private gateways.
 
 Existing tokens of users may change data and do not expire, as before.
 """
@@ -10,6 +10,8 @@ revision = "0027"
 down_revision = "0026"
 branch_labels = None
 depends_on = None
+
+GATEWAY_TABLES = ("gateways", "gateway_departures")
 
 
 def upgrade() -> None:
@@ -57,9 +59,16 @@ def upgrade() -> None:
     )
     op.add_column("sign_ins", authenticated_at)
     op.execute("UPDATE sign_ins SET authenticated_at = created_at")
+    for table in GATEWAY_TABLES:  # existing gateways keep their addresses
+        allows_private = sa.Column(
+            "allows_private", sa.Boolean(), server_default=sa.true(), nullable=False
+        )
+        op.add_column(table, allows_private)
 
 
 def downgrade() -> None:
+    for table in GATEWAY_TABLES:
+        op.drop_column(table, "allows_private")
     op.drop_column("sign_ins", "authenticated_at")
     op.execute("DELETE FROM agent_tokens WHERE ended_at IS NOT NULL")
     op.drop_column("agent_tokens", "ended_at")

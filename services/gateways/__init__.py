@@ -5,20 +5,20 @@ The packages inside are entered directly: `from services.gateways import provisi
 
 import openclaw
 from openclaw import MAX_URL_LENGTH
+from services.gateways.address_rules import may_be_private
 from services.gateways.cleanup import build_cleanup_insert, run_cleanup
 from services.gateways.commands import (
     CONNECTION_FIELDS,
     MAX_PATH_LENGTH,
     MAX_TOKEN_LENGTH,
     GatewayDraft,
-    acquire_leases,
     create_gateway,
     delete_gateway,
-    release_leases,
     update_gateway,
 )
 from services.gateways.connector import INTERACTIVE_POLICY, GatewayConnector, GatewayJob
 from services.gateways.health import ProbeResult, record_probe, record_user_probe
+from services.gateways.leases import acquire_leases, release_leases
 from services.gateways.linked_agents import (
     LinkDraft,
     ListedAgent,

@@ -4,13 +4,12 @@ Nothing here uses the network: probes are separate (W-46).
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import exists, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,6 +28,11 @@ from core.validation import (
 from models import Agent, Board, EventType, Gateway, Member, new_id
 from services import agents, events, organizations
 from services.gateways import provisioning
+from services.gateways.address_rules import (
+    check_token_is_given,
+    load_address_changes,
+    may_be_private,
+)
 from services.gateways.cleanup import build_cleanup_insert
 from services.gateways.connector import GatewayConnector
 from services.gateways.queries import lock_gateway
@@ -49,7 +53,8 @@ async def update_gateway(
 ) -> Gateway:
     """Change the given fields of a gateway. Without a difference nothing is recorded.
 
-    If the connection changes, the check results are deleted and the gateway's agents are
+    Another host, port or TLS verification needs the token again: see `check_token_is_given`. If
+    the connection changes, the check results are deleted and the gateway's agents are
     synchronized. Raises NotFound, Forbidden, Invalid and Conflict.
     """
     gateway = await lock_gateway(session, member, gateway_id)
@@ -62,6 +67,8 @@ async def update_gateway(
             session, gateway.organization_id, new["name"], except_id=gateway.id
         )
         await agents.rename_gateway_agent(session, gateway, new["name"])
+    check_token_is_given(gateway, new, given)
+    new |= await load_address_changes(session, connector, gateway, new)
     changed = sorted({FIELD_OF_ATTRIBUTE.get(name, name) for name in new} & FIELD_CHECKS.keys())
     if CONNECTION_FIELDS & set(changed):
         new |= {"checks": None, "checked_at": None}
@@ -170,34 +177,6 @@ def _gateway_event(
     return events.NewEvent(type, member.user, organization_id=gateway.organization_id, data=data)
 
 
-async def acquire_leases(
-    session: AsyncSession, holder: str, duration: timedelta
-) -> Sequence[Gateway]:
-    """Acquire or renew the lease of every gateway that no other process holds; return these.
-
-    Of two processes at the same time, one gets a lease. The row locks do not wait for transactions
-    that insert rows referring to a gateway, for example runs: leases would expire meanwhile.
-    """
-    at = now()
-    is_free = or_(
-        Gateway.lease_holder == holder,
-        Gateway.lease_expires_at.is_(None),
-        Gateway.lease_expires_at < at,
-    )
-    ids = select(Gateway.id).where(is_free).order_by(Gateway.id)
-    is_locked = Gateway.id.in_(ids.with_for_update(key_share=True))
-    leased = update(Gateway).where(is_locked)
-    leased = leased.values(lease_holder=holder, lease_expires_at=at + duration)
-    fresh = leased.returning(Gateway).execution_options(populate_existing=True)
-    return (await session.scalars(fresh)).all()
-
-
-async def release_leases(session: AsyncSession, holder: str) -> None:
-    """Release all leases of a process."""
-    held = update(Gateway).where(Gateway.lease_holder == holder)
-    await session.execute(held.values(lease_holder=None, lease_expires_at=None))
-
-
 MAX_PATH_LENGTH = 1_000
 MAX_TOKEN_LENGTH = 4_000
 TOKEN_CONFIG_LINE = re.compile(r"""["']?token["']?\s*:\s*(["'])(?P<token>.*)\1\s*,?""")
@@ -238,6 +217,7 @@ async def create_gateway(
         organization_id=member.organization_id,
         encrypted_token=connector.encrypt(id, "token", fields.pop("token")),
         encrypted_device=connector.new_device(id),
+        allows_private=await may_be_private(session, connector, member.organization_id),
         version=1,
         created_at=at,
         updated_at=at,

@@ -74,7 +74,9 @@ class GatewayConnector:
         address_policy: AddressPolicy,
         *,
         retry_policy: RetryPolicy = INTERACTIVE_POLICY,
+        allows_private_for_all: bool = False,
     ) -> None:
+        self.allows_private_for_all = allows_private_for_all
         self._cipher = cipher
         self._address_policy = address_policy
         self._retry_policy = retry_policy
@@ -82,7 +84,11 @@ class GatewayConnector:
     @classmethod
     def from_settings(cls, settings: Settings, cipher: SecretCipher) -> "GatewayConnector":
         """Create the connector of this installation."""
-        return cls(cipher, AddressPolicy(settings.gateway_allow_private))
+        return cls(
+            cipher,
+            AddressPolicy(settings.gateway_allow_private),
+            allows_private_for_all=settings.gateway_private_for_all,
+        )
 
     @asynccontextmanager
     async def connect(self, gateway: GatewayConnectionMixin) -> AsyncGenerator[GatewayClient]:
@@ -151,8 +157,11 @@ class GatewayConnector:
             device=None if gateway.disable_device_pairing else secrets.device,
             device_token=secrets.device_token,
             allow_insecure_tls=gateway.allow_insecure_tls,
-            address_policy=self._address_policy,
+            address_policy=self._get_policy(gateway.allows_private),
         )
+
+    def _get_policy(self, allows_private: bool) -> AddressPolicy:
+        return self._address_policy if allows_private else AddressPolicy(())
 
     def make_target_for_url(
         self,
@@ -160,6 +169,7 @@ class GatewayConnector:
         token: str,
         *,
         known_gateway: Gateway | None,
+        allows_private: bool,
         allow_insecure_tls: bool | None = None,
         disable_device_pairing: bool | None = None,
     ) -> GatewayTarget:
@@ -180,7 +190,7 @@ class GatewayConnector:
             token,
             device,
             allow_insecure_tls=bool(insecure),
-            address_policy=self._address_policy,
+            address_policy=self._get_policy(allows_private),
         )
 
     def decrypt_secrets(self, gateway: GatewayConnectionMixin) -> GatewaySecrets:

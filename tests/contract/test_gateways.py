@@ -165,7 +165,11 @@ async def test_a_changed_connection_is_probed(
     at = f"/gateways/{made['id']}"
     mended = (await alice.patch(at, json={"token": TOKEN})).json()
     assert set(check_states(mended).values()) == {OK}
-    nowhere = (await alice.patch(at, json={"url": "ws://127.0.0.1:9"})).json()
+    for elsewhere in ({"url": "ws://127.0.0.1:9"}, {"allow_insecure_tls": True}):
+        refused = await alice.patch(at, json=elsewhere)
+        assert (refused.status_code, refused.json()["code"]) == (422, "gateway_token_required")
+    moved = {"url": "ws://127.0.0.1:9", "token": TOKEN}
+    nowhere = (await alice.patch(at, json=moved)).json()
     assert check_states(nowhere)["port"] == FAILED
     none = (await alice.patch(at, json={"url": fake.url, "token": None})).json()
     assert none["has_token"] is False
@@ -250,6 +254,18 @@ async def test_a_gateway_with_boards_cannot_be_deleted(
         assert await session.scalar(select(Agent.id).where(Agent.board_id.is_(None))) is None
         last = await session.scalars(select(Event.type).order_by(Event.seq.desc()).limit(2))
     assert set(last) == {EventType.GATEWAY_DELETED, EventType.AGENT_DELETED}
+
+
+async def test_only_the_first_organization_uses_private_addresses(
+    charlie: Client, fake: FakeGateway, transaction: TransactionFactory
+) -> None:
+    made = await create_gateway(charlie, fake)
+    [failed] = [one for one in made["checks"] if one["state"] == FAILED]
+    assert failed["code"] == "gateway_address_forbidden"
+    assert fake.http_requests == []
+    async with transaction() as session:
+        [stored] = (await session.scalars(select(Gateway))).all()
+    assert stored.allows_private is False
 
 
 async def test_deleting_an_organization_deletes_its_gateways_at_once(

@@ -41,7 +41,11 @@ async def count_requests(
     before = [(await harness.get_agent(agent)).generation for agent in created]
     async with harness.transaction() as session:
         await gateways.update_gateway(
-            session, harness.world.alice_member, CONNECTOR, harness.gateway.id, changes
+            session,
+            harness.world.alice_member,
+            CONNECTOR,
+            harness.gateway.id,
+            {"token": TOKEN, **changes},
         )
     after = [(await harness.get_agent(agent)).generation for agent in created]
     return [new - old for new, old in zip(after, before, strict=True)]

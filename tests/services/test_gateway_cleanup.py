@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 import worker.main
 from cli import demo_data, doctor
+from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import (
@@ -56,7 +57,9 @@ async def encrypt_token(harness: ProvisioningHarness) -> None:
 
 async def delete_organization(harness: ProvisioningHarness) -> None:
     async with harness.transaction() as session:
-        await organizations.delete_organization(session, harness.world.alice_member)
+        await organizations.delete_organization(
+            session, harness.world.alice_member, signed_in_at=now()
+        )
 
 
 async def run_cleanup(harness: ProvisioningHarness) -> None:
@@ -297,7 +300,9 @@ async def test_every_deletion_of_a_gateway_removes_our_agents_from_it(
                 assert main.gateway_id
                 await gateways.delete_gateway(session, world.charlie_member, main.gateway_id)
             case _:
-                await organizations.delete_organization(session, world.charlie_member)
+                await organizations.delete_organization(
+                    session, world.charlie_member, signed_in_at=now()
+                )
     async with transaction() as session:
         assert await session.scalar(select(Gateway)) is None
     [departure] = await list_cleanups(transaction)
@@ -310,7 +315,7 @@ async def test_a_gateway_without_agents_of_ours_needs_no_cleanup(
     await create_gateway_with_agent(transaction, world.tern, desired_state=None)
     await create_gateway_with_agent(transaction, world.plover)
     async with transaction() as session:
-        await organizations.delete_organization(session, world.alice_member)
+        await organizations.delete_organization(session, world.alice_member, signed_in_at=now())
     assert await list_cleanups(transaction) == []
 
 
@@ -358,7 +363,9 @@ async def test_the_doctor_lists_pending_cleanups(
     well = await asyncio.to_thread(doctor.check_database, isolated_settings)
     await create_gateway_with_agent(isolated_transaction, isolated_world.plover)
     async with isolated_transaction() as session:
-        await organizations.delete_organization(session, isolated_world.charlie_member)
+        await organizations.delete_organization(
+            session, isolated_world.charlie_member, signed_in_at=now()
+        )
     await gateways.run_cleanup(isolated_transaction, CONNECTOR)
     [departure] = await list_cleanups(isolated_transaction)
     log = await asyncio.to_thread(doctor.check_database, isolated_settings)

@@ -97,7 +97,11 @@ async def test_a_probe_does_not_overwrite_a_concurrent_change(
     assert seen.version == 1
     before = Gateway(id=gateway.id, version=1)
     await gateways.update_gateway(
-        session, world.alice_member, connector, gateway.id, {"url": "ws://127.0.0.1:8"}
+        session,
+        world.alice_member,
+        connector,
+        gateway.id,
+        {"url": "ws://127.0.0.1:8", "token": None},
     )
     kept = await gateways.record_user_probe(session, world.alice_member, before, probe)
     assert (kept.version, kept.checks, kept.checked_at) == (2, None, None)

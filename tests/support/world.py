@@ -285,7 +285,12 @@ def make_agent(name: str, board: Board, **fields: Any) -> Agent:
 def make_gateway(organization: Organization, name: str = "Harbour", **fields: Any) -> Gateway:
     id = new_id()
     sealed = CIPHER.encrypt(DeviceIdentity.generate().seed, f"gateways.device:{id}")
-    defaults = {"url": "ws://127.0.0.1:9", "workspace_root": "/agents", "encrypted_device": sealed}
+    defaults = {
+        "url": "ws://127.0.0.1:9",
+        "workspace_root": "/agents",
+        "encrypted_device": sealed,
+        "allows_private": True,
+    }
     return Gateway(
         id=id,
         organization_id=organization.id,

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import AppError
+from core.http.client_ip import hit_gateway_limits
 from core.http.request import Session, open_transaction
 from services import gateways, organizations
 from services.gateways import GatewaySummary, SessionOwner, SessionOwners
@@ -96,7 +97,7 @@ async def _send_message(request: Request, fields: SessionMessageForm) -> None:
         view = await _get_session(request, session, to_write=True)
         organization_id = view.summary.gateway.organization_id
         await organizations.require_not_stopped(session, organization_id)
-    request.state.rate_limits.gateway_calls.hit(str(organization_id))
+    hit_gateway_limits(request, organization_id, request.user.id)
     async with gateway_connector(request).connect(view.summary.gateway) as client:
         await gateways.send_chat_message(
             client, view.key, fields.message, idempotency_key=fields.once

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import TooMany
+from core.http.client_ip import hit_gateway_limits
 from core.http.request import Session, get_settings, open_transaction
 from core.paging import Paging
 from models import Gateway
@@ -120,7 +121,7 @@ async def delete_gateway(request: Request) -> Response:
 
 async def _check_connection(request: Request, gateway: Gateway) -> None:
     """Check the connection of a gateway, and store the result. Raises TooMany and Conflict."""
-    request.state.rate_limits.gateway_calls.hit(str(gateway.organization_id))
+    hit_gateway_limits(request, gateway.organization_id, request.user.id)
     result = await gateways.ProbeResult.probe_gateway(gateway_connector(request), gateway)
     async with open_transaction(request) as session:
         await gateways.record_user_probe(session, current_member(request), gateway, result)
@@ -199,7 +200,7 @@ def gateway_connector(request: Request) -> gateways.GatewayConnector:
 def count_gateway_request(request: Request, summary: gateways.GatewaySummary) -> None:
     """Count a request to a gateway unless a worker is connected to it. Raises TooMany."""
     if summary.status is not gateways.GatewayStatus.CONNECTED:
-        request.state.rate_limits.gateway_calls.hit(str(summary.gateway.organization_id))
+        hit_gateway_limits(request, summary.gateway.organization_id, request.user.id)
 
 
 GatewayUrl = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
