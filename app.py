@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount
@@ -27,6 +26,7 @@ from core.http.concurrency import ConcurrencyLimiter
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.middleware import (
     CONTENT_SECURITY_POLICY,
+    ApiCorsMiddleware,
     ErrorMiddleware,
     RequestIdMiddleware,
     SecurityHeadersMiddleware,
@@ -131,9 +131,10 @@ def build_middleware(settings: Settings) -> list[Middleware]:
         "Referrer-Policy": settings.security_header_referrer_policy,
         "Permissions-Policy": settings.security_header_permissions_policy,
         "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Cross-Origin-Opener-Policy": "same-origin",
     }
     cors = Middleware(
-        CORSMiddleware,
+        ApiCorsMiddleware,
         allow_origins=settings.cors_origins,
         allow_credentials=True,
         allow_methods=CORS_METHODS,

@@ -21,6 +21,8 @@ MAX_KEY_LENGTH = 255  # characters
 STORED_HEADERS = ("content-type", "etag", "location")
 
 Respond = Callable[[], Awaitable[Response]]
+CheckAccess = Callable[[Session], Awaitable[object]]
+"""Raises NotFound or Forbidden if the caller may not make the request any more."""
 
 
 def read_idempotent_request(
@@ -41,14 +43,16 @@ async def run_idempotent(
     request: Request,
     idempotent_request: IdempotentRequest | None,
     respond: Respond,
+    check_access: CheckAccess,
 ) -> Response:
     """Answer a request, or repeat the stored response of the same request with the same key.
 
     Errors are not stored, so that the request can be sent again with its key. An error that keeps
-    changes is returned, so that the transaction is committed.
+    changes is returned, so that the transaction is committed. A response is repeated only while
+    the caller has the rights for the request.
     """
     try:
-        return await _run_with_key(session, request, idempotent_request, respond)
+        return await _run_with_key(session, request, idempotent_request, respond, check_access)
     except AppError as error:
         if not error.keeps_changes:
             raise
@@ -62,12 +66,14 @@ async def _run_with_key(
     request: Request,
     idempotent_request: IdempotentRequest | None,
     respond: Respond,
+    check_access: CheckAccess,
 ) -> Response:
     if idempotent_request is None:
         return await respond()
     cipher = request.state.secret_cipher
     stored = await idempotency.claim_key(session, idempotent_request, cipher)
     if stored is not None:
+        await check_access(session)
         return _replay_response(stored)
     response = await respond()
     await idempotency.store_response(
@@ -77,7 +83,10 @@ async def _run_with_key(
 
 
 async def run_idempotent_without_transaction(
-    request: Request, idempotent_request: IdempotentRequest | None, respond: Respond
+    request: Request,
+    idempotent_request: IdempotentRequest | None,
+    respond: Respond,
+    check_access: CheckAccess,
 ) -> Response:
     """Do the same for a handler that waits for the network, in transactions of its own."""
     if idempotent_request is None:
@@ -85,8 +94,9 @@ async def run_idempotent_without_transaction(
     cipher = request.state.secret_cipher
     async with open_transaction(request) as session:
         stored = await idempotency.claim_key(session, idempotent_request, cipher)
-    if stored is not None:
-        return _replay_response(stored)
+        if stored is not None:
+            await check_access(session)
+            return _replay_response(stored)
     try:
         response = await respond()
     except BaseException:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
@@ -220,11 +220,13 @@ class Operation:
         path = self.parser.parse_path(request.path_params)
         context = RequestContext(None, self.allowed_caller, actor, request)
         idempotent_request = read_idempotent_request(request, actor, body)
+        check_access = partial(self._load, context, path)
         if self._waits_for_network:
             return await run_idempotent_without_transaction(
                 request,
                 idempotent_request,
                 lambda: self._run_without_transaction(context, path, body),
+                check_access,
             )
         async with open_transaction(request) as session:
             transaction_context = replace(context, open_session=session)
@@ -233,6 +235,7 @@ class Operation:
                 request,
                 idempotent_request,
                 lambda: self._run_in_transaction(transaction_context, path, body),
+                check_access,
             )
 
     async def _run_in_transaction(
@@ -251,11 +254,17 @@ class Operation:
             )
         return self._build_response(context, await self.handler(context, **arguments))
 
+    async def _load(
+        self, context: RequestContext, path: Mapping[str, Any], session: Session | None = None
+    ) -> Mapping[str, Any]:
+        context = replace(context, open_session=session) if session else context
+        return await self.dependency(context, path) if self.dependency else {}
+
     async def _load_arguments(
         self, context: RequestContext, path: Mapping[str, Any], body: RequestBody | None
     ) -> dict[str, Any]:
         """Return the arguments of the handler: loaded objects and parsed values."""
-        loaded = await self.dependency(context, path) if self.dependency else {}
+        loaded = await self._load(context, path)
         try:
             values = self.parser.parse_query_and_body(context.request.query_params, body)
         except InvalidFields:
@@ -267,7 +276,7 @@ class Operation:
     def _build_response(self, context: RequestContext, result: Any) -> Response:
         if self.response_type is None:
             return result
-        response = build_json_response(self.response_type, result)
+        response = Response(self.response_type.dump_json(result), media_type="application/json")
         version = getattr(result, "version", None)
         return add_etag(context.request, response, version) if version is not None else response
 
@@ -284,14 +293,8 @@ class Operation:
 
     @property
     def _handler_name(self) -> str:
-        name: str = getattr(self.handler, "__name__")  # noqa: B009 - a Callable may have none
-        return name
+        return str(getattr(self.handler, "__name__"))  # noqa: B009 - a Callable may have none
 
     @cached_property
     def _annotations(self) -> dict[str, Any]:
         return get_type_hints(self.handler, include_extras=True)
-
-
-def build_json_response(response_type: TypeAdapter[Any], result: Any) -> Response:
-    """Serialize the result of a handler."""
-    return Response(response_type.dump_json(result), media_type="application/json")

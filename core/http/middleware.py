@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -118,8 +119,27 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
+API_PREFIX = "/api/"
+
+
+class ApiCorsMiddleware:
+    """Let pages of other origins call the API, and nothing else."""
+
+    def __init__(self, app: ASGIApp, **options: Any) -> None:
+        self.app = app
+        self.cors = CORSMiddleware(app, **options)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application, for paths of the API with the headers for other origins."""
+        is_api = scope["type"] == "http" and scope["path"].startswith(API_PREFIX)
+        await (self.cors if is_api else self.app)(scope, receive, send)
+
+
 class SecurityHeadersMiddleware:
-    """Add headers to every response that does not set them itself."""
+    """Add headers to every response that does not set them itself.
+
+    Responses of the API are not cached, because they contain data and sometimes secrets.
+    """
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self.app = app
@@ -133,6 +153,8 @@ class SecurityHeadersMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in self.headers.items():
                     headers.setdefault(name, value)
+                if scope["path"].startswith(API_PREFIX):
+                    headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

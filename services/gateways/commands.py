@@ -5,7 +5,7 @@ Nothing here uses the network: probes are separate (W-46).
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 

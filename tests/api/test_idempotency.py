@@ -4,12 +4,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from api.framework.idempotency import IDEMPOTENCY_KEY_HEADER, REPLAYED_HEADER
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Agent, AgentToken, Comment, IdempotencyKey, Task
+from models import (
+    Agent,
+    AgentToken,
+    BoardAccess,
+    Comment,
+    IdempotencyKey,
+    Member,
+    Role,
+    Task,
+)
 from services import idempotency
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.world import World
@@ -127,6 +136,21 @@ async def test_a_rejected_request_can_be_repeated_with_its_key(
     assert comment.status_code == 200
     assert REPLAYED_HEADER not in comment.headers
     assert await count_tasks(transaction, Comment) == 1
+
+
+async def test_a_response_is_not_repeated_after_a_right_is_lost(
+    bob: Client, alice: Client, tasks: str, world: World, transaction: TransactionFactory
+) -> None:
+    agent = {"name": "Ada", "board_id": str(world.board.id)}
+    assert (await post(bob, tasks, {"title": "Once"})).status_code == 200
+    assert (await post(alice, "/agents", agent)).status_code == 200
+    async with transaction() as session:
+        await session.execute(delete(BoardAccess))
+        await session.execute(update(Member).values(role=Role.MEMBER))
+    for client, path, body in ((bob, tasks, {"title": "Once"}), (alice, "/agents", agent)):
+        refused = await post(client, path, body)
+        assert refused.status_code in (403, 404), path
+        assert REPLAYED_HEADER not in refused.headers
 
 
 async def test_an_unauthenticated_caller_has_no_keys(anonymous: Client, tasks: str) -> None:

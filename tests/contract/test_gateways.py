@@ -261,7 +261,7 @@ async def test_only_the_first_organization_uses_private_addresses(
 ) -> None:
     made = await create_gateway(charlie, fake)
     [failed] = [one for one in made["checks"] if one["state"] == FAILED]
-    assert failed["code"] == "gateway_address_forbidden"
+    assert failed["code"] == "address_forbidden"
     assert fake.http_requests == []
     async with transaction() as session:
         [stored] = (await session.scalars(select(Gateway))).all()

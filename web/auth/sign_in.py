@@ -46,6 +46,13 @@ async def sign_in(request: Request) -> Response:
     """Sign a user in, and redirect to the requested page."""
     form = await forms.read_form(request)
     next = safe_next_path(form.value("next"))
+    if viewer.is_opened_without_https(request):
+        form.problem = (
+            "This page was opened over http, so your browser would not keep the sign-in. Open"
+            f" {get_settings(request).base_url} instead."
+        )
+        form.status = 422
+        return render_sign_in(request, form, next)
     try:
         with form.catch_errors(beside="password"):
             fields = form.parse(SignInForm)

@@ -79,7 +79,10 @@ def redirect_to_sign_in(connection: HTTPConnection) -> Response:
 
 def redirect_to_sign_in_again(request: Request) -> Response:
     """Redirect to the page that asks for the password, which leads back to the current page."""
-    page = urlsplit(request.headers.get("Referer", "")).path or "/"
+    try:
+        page = urlsplit(request.headers.get("Referer", "")).path or "/"
+    except ValueError:
+        page = "/"
     address = f"/sign-in/again?next={quote(page)}"
     if request.headers.get("HX-Request") == "true":
         return Response(status_code=403, headers={"HX-Redirect": address})
@@ -252,6 +255,14 @@ def is_same_origin(scope: Scope) -> bool:
         return False
     own_hosts = {headers.get("Host", ""), urlsplit(scope["state"]["settings"].base_url).netloc}
     return _host_of(origin) in own_hosts
+
+
+def is_opened_without_https(request: Request) -> bool:
+    """Return whether a form was sent over HTTP, although this installation is opened over HTTPS.
+
+    The browser would not keep the session cookie then.
+    """
+    return is_https(request) and request.headers.get("Origin", "").startswith("http://")
 
 
 def _host_of(origin: str) -> str | None:

@@ -152,8 +152,10 @@ def layout_context(request: Request, layout: PageLayout | None) -> Mapping[str, 
 
 def current_path(request: Request) -> str:
     """Return the path of the page that the user sees, also for a request of a part."""
-    page_url = request.headers.get("HX-Current-URL")
-    return urlsplit(page_url).path if page_url else request.url.path
+    try:
+        return urlsplit(request.headers.get("HX-Current-URL", "")).path or request.url.path
+    except ValueError:  # not an address, so no page of ours sent it
+        return request.url.path
 
 
 def is_part_request(request: Request) -> bool:
