@@ -1,9 +1,10 @@
 """Record deleted organizations, and delete their audit after the configured time."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import String, cast, exists, func, select
+from sqlalchemy import Uuid, cast, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -34,7 +35,7 @@ async def delete_expired_chains(session: AsyncSession, *, keep_days: int) -> int
     The database only allows whole chains of organizations that do not exist, see docs/audit.md.
     """
     deleted = 0
-    for chain in await _list_ended_chains(session):
+    for chain in await _list_ended_chains(session, now() - timedelta(days=keep_days)):
         head = await _get_head(session, chain)
         count = await session.scalar(select(func.delete_audit_chain(chain, keep_days)))
         if count:
@@ -49,14 +50,14 @@ async def delete_expired_chains(session: AsyncSession, *, keep_days: int) -> int
     return deleted
 
 
-async def _list_ended_chains(session: AsyncSession) -> list[UUID]:
-    """Return deleted organizations whose records still exist, as the installation's audit says."""
+async def _list_ended_chains(session: AsyncSession, before: datetime) -> list[UUID]:
+    """Return organizations that were deleted before a time and whose records still exist."""
     own = aliased(AuditRecord)
-    has_records = exists().where(cast(own.organization_id, String) == AuditRecord.object_id)
+    has_records = exists().where(own.organization_id == cast(AuditRecord.object_id, Uuid))
     query = select(AuditRecord.object_id).where(
         AuditRecord.organization_id.is_(None),
         AuditRecord.action == AuditAction.ORGANIZATION_DELETED,
-        AuditRecord.at < now(),
+        AuditRecord.at < before,
         has_records,
     )
     found = await session.scalars(query.order_by(AuditRecord.sequence).limit(MAX_CHAINS))

@@ -107,13 +107,13 @@ async def _build(session: AsyncSession, board_id: UUID | None, rows: CauseRows) 
     known = {str(message.id) for message in rows.messages}
     missing = {get_message_id(run) for run in rows.runs} - known
     ids = [id for id in map(_parse_id, missing) if id]
-    starting = await _list_messages(session, board_id, Message.id.in_(ids)) if ids else []
+    starting = await _list_messages(session, board_id, Message.id.in_(ids))
     run_ids = [run.run_id for run in rows.runs]
     is_of_run = GatewayRequest.run_id.in_(run_ids)
     is_of_agent = GatewayRequest.agent_id.in_({run.agent_id for run in rows.runs})
     query = select(GatewayRequest).where(is_of_run, is_of_agent)
     query = query.order_by(GatewayRequest.asked_at.desc()).limit(MAX_ROWS)
-    requests = (await session.scalars(query)).all() if run_ids else []
+    requests = (await session.scalars(query)).all()
     rows = replace(rows, messages=[*rows.messages, *starting], requests=requests)
     return build_steps(
         replace(
@@ -172,7 +172,7 @@ async def _load_approved_tasks(
     }
     query = select(ApprovalTask.task_id, ApprovalTask.approval_id)
     query = query.where(ApprovalTask.approval_id.in_(approved))
-    rows = (await session.execute(query)).all() if approved else []
+    rows = (await session.execute(query)).all()
     return {task_id: id for task_id, id in sorted(rows, key=lambda row: str(approved[row[1]]))}
 
 

@@ -124,11 +124,12 @@ async def change_password(
     locked.password_hash = new_hash
     locked.updated_at = now()
     await session.flush()
+    await end_other_sessions(session, user, keep=keep)
+    await _delete_password_links(session, locked)
+    secret = await renew_session(session, user, keep)
     changed = AuditObject("user", user.id, user.display_name)
     await audit.record_for_user(session, user.id, AuditAction.PASSWORD_CHANGED, changed)
-    await _delete_password_links(session, locked)
-    await end_other_sessions(session, user, keep=keep)
-    return await renew_session(session, user, keep)
+    return secret
 
 
 async def set_password(session: AsyncSession, locked: User, *, new_hash: str) -> None:

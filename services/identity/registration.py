@@ -60,7 +60,6 @@ async def register_user(
         raise Conflict("email_taken", reason, field="email")
     session.add(user)
     await session.flush()
-    await _record_account(session, AuditAction.ACCOUNT_CREATED, user)
     return user
 
 
@@ -85,7 +84,9 @@ async def register_with_invite(
     user = await register_user(
         session, name=name, email=invite.invited_email, password_hash=password_hash
     )
-    return user, await organizations.accept_invite(session, user, token)
+    joined = await organizations.accept_invite(session, user, token)
+    await _record_account(session, AuditAction.ACCOUNT_CREATED, user)
+    return user, joined
 
 
 async def create_first_run_link(session: AsyncSession) -> str | None:

@@ -30,6 +30,16 @@ from tests.support.operation_requests import build_body, build_url
 FEW, MANY = 1, 200
 READS, WRITES = 3, 11  # maximum number of statements
 
+MORE_READS = {"GET /installation/audit": 4} | {
+    f"GET {path}/why": 12
+    for path in (
+        "/boards/{board_id}/tasks/{task_id}",
+        "/boards/{board_id}/approvals/{approval_id}",
+        "/agents/{agent_id}/messages/{message_id}",
+    )
+}
+"""Operations that read many tables: one statement for each."""
+
 MEASURED_OPERATIONS = [
     one
     for one in OPERATIONS
@@ -163,7 +173,8 @@ async def test_the_number_of_statements_does_not_grow_with_the_data(
     """P6."""
     _, few = await record_statements(databases[FEW], operation, caller_index)
     _, many = await record_statements(databases[MANY], operation, caller_index)
-    most = READS if operation.method == "GET" else WRITES
+    reads = MORE_READS.get(operation_label(operation), READS)
+    most = reads if operation.method == "GET" else WRITES
     summary = [summarize(statement) for statement in many]
     assert len(many) <= most, summary
     assert len(few) == len(many), (len(few), summary)
