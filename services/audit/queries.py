@@ -114,17 +114,15 @@ async def stream_export(
     the batches fit together.
     """
     yield _line(header)
-    first, head = header["after"], header["previous_hash"]
-    last = first
-    while True:
+    first = last = header["after"]
+    head, size = header["previous_hash"], EXPORT_BATCH_SIZE
+    while size == EXPORT_BATCH_SIZE:
         async with transaction() as session:
             batch = await _list_records_after(session, organization_id, last)
-        if not batch:
-            break
-        yield b"".join(_line(to_export(record)) for record in batch)
-        last, head = batch[-1].sequence, batch[-1].hash
-        if len(batch) < EXPORT_BATCH_SIZE:
-            break
+            lines, size = b"".join(_line(to_export(record)) for record in batch), len(batch)
+            if batch:
+                last, head = batch[-1].sequence, batch[-1].hash
+        yield lines
     yield _line({"end": True, "count": last - first, "head": head})
 
 
