@@ -12,6 +12,7 @@ from core.clock import now
 from models import Base, Member, new_id
 
 UNOWNED_TABLES = {
+    "audit_records",
     "first_run_links",
     "gateway_departures",
     "idempotency_keys",
