@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import Conflict
+from core.errors import Conflict, Forbidden
 from models import Actor, Agent, Board, Event, EventType, User
 from services import events, memory, messages, organizations
 from services.boards.events import board_event
@@ -33,7 +33,10 @@ async def resume_board(
     *,
     chat_event: events.NewEvent | None = None,
 ) -> None:
-    """Resume the agents of a locked board. The arguments are those of `pause_board`."""
+    """Resume the agents of a locked board. The arguments are those of `pause_board`.
+
+    Raises Forbidden if the actor is an agent and a person has paused the board.
+    """
     await _run_command(session, actor, board, messages.templates.RESUME_COMMAND, chat_event)
 
 
@@ -86,11 +89,21 @@ async def _run_command(
         if not is_changed:
             return
         chat_event = memory.post_command(session, actor, board, command)
+    if is_changed and not is_paused and isinstance(actor, Agent):
+        await _check_agent_may_resume(session, board)
     outgoing = await _command_messages(session, actor, board, command)
     new_events = [chat_event]
     if is_changed:
         new_events.append(await _set_paused(session, actor, board, is_paused=is_paused))
     await messages.enqueue_messages(session, outgoing, new_events=new_events)
+
+
+async def _check_agent_may_resume(session: AsyncSession, board: Board) -> None:
+    """Raise Forbidden if a person has paused the board: an agent cannot end that."""
+    if not isinstance(await find_pauser(session, board), Agent):
+        raise Forbidden(
+            "pause_of_person", "A person paused this board, so only a person can resume it."
+        )
 
 
 async def _set_paused(

@@ -147,3 +147,21 @@ async def test_a_pause_whose_author_is_gone_is_refused_as_well(
     answer = await worker.patch(task["path"], json={"status": "inbox"})
     assert (answer.status_code, answer.json()["code"]) == (409, "board_paused")
     assert answer.json()["detail"]["paused_by"] == "a former member"
+
+
+async def test_a_lead_ends_a_pause_of_its_own_and_none_of_a_person(
+    alice: Client, lead: Client, worker: Client, world: World, task: Json
+) -> None:
+    chat = f"/agent/boards/{world.board.id}/memory"
+    pause, resume = ({"content": one, "tags": ["chat"]} for one in ("/pause", "/resume"))
+    assert (await lead.post(chat, json=pause)).status_code == 200
+    refused = await worker.patch(task["path"], json={"status": "inbox"})
+    assert refused.json()["detail"]["paused_by"] == world.lead.name
+    assert (await lead.post(chat, json=resume)).status_code == 200
+
+    await hold_work(alice, world, "board_paused")
+    answer = await lead.post(chat, json=resume)
+    assert (answer.status_code, answer.json()["code"]) == (403, "pause_of_person")
+    assert_refused(await worker.patch(task["path"], json={"status": "inbox"}), "board_paused")
+    await resume_work(alice, world, "board_paused")
+    assert (await worker.patch(task["path"], json={"status": "inbox"})).status_code == 200

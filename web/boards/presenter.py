@@ -135,12 +135,12 @@ async def list_other_viewers(session: Session, board: Board, user: User) -> list
 async def load_pause_notice(session: Session, board: Board, user: User) -> dict[str, Any]:
     """Load who paused a board, and its agents that a circuit breaker holds."""
     return {
-        "paused_by": await find_pauser_name(session, board, user),
+        "paused_by": await _find_pauser_name(session, board, user),
         "held_agents": await agents.list_held_agents(session, board),
     }
 
 
-async def find_pauser_name(session: Session, board: Board, user: User) -> str:
+async def _find_pauser_name(session: Session, board: Board, user: User) -> str:
     """Return the name of the user who paused the board, "you" for the viewer, "" if not paused."""
     pauser = await boards.find_pauser(session, board)
     if pauser is None:

@@ -94,7 +94,7 @@ async def _render_chat(request: Request, form: forms.Form) -> Response:
         board = context["board"]
         context["other_viewers"] = await presenter.list_other_viewers(session, board, request.user)
         context["is_lead_missing"] = "unheard" in request.query_params
-        context["paused_by"] = await presenter.find_pauser_name(session, board, request.user)
+        context |= await presenter.load_pause_notice(session, board, request.user)
     if is_part_request(request):
         response = render_part(
             request, "chat/_message_form.html", form.status, form=form, **context
