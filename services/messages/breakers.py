@@ -106,10 +106,11 @@ async def release_messages(
     Agents that fetch their messages did not receive those that were queued `since` they were held:
     their streams publish the events.
     """
-    waiting = update(Message).where(
-        Message.agent_id.in_(select(Agent.id).where(where)), Message.state == MessageState.QUEUED
-    )
-    waiting = waiting.values(waiting_since=now()).returning(Message)
+    queued = select(Message.id).join(Agent, Agent.id == Message.agent_id)
+    queued = queued.where(where, Message.state == MessageState.QUEUED).order_by(Message.id)
+    locked = queued.with_for_update(of=Message)
+    waiting = update(Message).where(Message.id.in_(locked)).values(waiting_since=now())
+    waiting = waiting.returning(Message)
     released = await session.scalars(waiting.execution_options(synchronize_session=False))
     held = sorted((one for one in released if one.created_at >= since), key=lambda one: one.seq)
     return [message_event(message, EventType.MESSAGE_QUEUED, None) for message in held]

@@ -68,14 +68,15 @@ async def schedule_status_check(
 
     `only` limits it to these message ids and to the messages in these sessions.
     """
-    is_here = (Agent.id == Message.agent_id) & (Agent.gateway_id == gateway_id)
-    checks = update(Message).where(Message.state == MessageState.SENT, is_here)
+    sent = select(Message.id).join(Agent, Agent.id == Message.agent_id)
+    sent = sent.where(Message.state == MessageState.SENT, Agent.gateway_id == gateway_id)
     if only is not None:
         ids, sessions = only
-        checks = checks.where(or_(Message.id.in_(ids), Agent.openclaw_session_id.in_(sessions)))
-    await session.execute(
-        checks.values(next_attempt_at=at).execution_options(synchronize_session=False)
-    )
+        sent = sent.where(or_(Message.id.in_(ids), Agent.openclaw_session_id.in_(sessions)))
+    # The same order as in `record_turn_results`, which may run in another worker.
+    locked = sent.order_by(Message.id).with_for_update(of=Message)
+    checks = update(Message).where(Message.id.in_(locked)).values(next_attempt_at=at)
+    await session.execute(checks.execution_options(synchronize_session=False))
 
 
 async def list_due_checks(
