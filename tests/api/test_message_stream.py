@@ -84,3 +84,20 @@ async def test_the_message_stream_ends_when_the_agent_loses_its_board(
     async with open_stream(committing_api_app, worker, STREAM) as own:
         await alice.delete(f"/agents/{worker.id}")
         await own.wait_for_end(seconds=4.5)
+
+
+async def test_messages_that_a_stop_held_are_streamed_after_the_resume(
+    committing_api_app: ASGIApp,
+    committing_client_for: ClientFactory,
+    isolated_world: World,
+    isolated_transaction: TransactionFactory,
+) -> None:
+    alice, world = committing_client_for(isolated_world.alice), isolated_world
+    async with open_stream(committing_api_app, world.worker, STREAM) as stream:
+        assert (await alice.post("/organizations/me/stop", json={})).status_code == 200
+        await enqueue_message(isolated_transaction, world.worker, world.worker)
+        assert await stream.is_silent()
+        assert (await alice.delete("/organizations/me/stop")).status_code == 200
+        first, second = await stream.next_message(), await stream.next_message()
+    held = (await committing_client_for(world.worker).get("/agent/messages")).json()["items"]
+    assert [first.data["message"], second.data["message"]] == held
