@@ -5,14 +5,15 @@ import itertools
 from collections import Counter
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import func, insert, select, update
 
 from core.clock import now
 from core.errors import Conflict
-from models import Approval, ApprovalStatus, ApprovalTask, Board, Event, EventType, new_id
+from models import Approval, ApprovalStatus, Board, Event, EventType, Task, new_id
 from services import approvals, boards, messages, tasks
 from services.approvals import ApprovalDraft
-from tests.support.world import make_board, make_member
+from tests.support.world import make_board, make_link, make_member
 
 ROUNDS = 1_000
 
@@ -245,16 +246,51 @@ async def test_task_is_not_done_with_a_concurrent_rejection(
         async with isolated_transaction() as session:
             return (await session.scalars(query.order_by(Event.seq))).all()
 
+    is_done_first = []
     for n, task in enumerate(rows):
         approved = {"task_id": task.id, "status": APPROVED, "resolved_at": now()}
         [old] = await add_approvals(isolated_transaction, world.board, 1, **approved)
         [new] = await add_approvals(isolated_transaction, world.board, 1, task_id=task.id)
         async with isolated_transaction() as session:
             for id in (old, new):
-                session.add(ApprovalTask(approval_id=id, task_id=task.id, created_at=now()))
+                approval = await session.get_one(Approval, id)
+                session.add(make_link(approval, await session.get_one(Task, task.id)))
         both = [finish(task), reject(new)]
         results = await asyncio.gather(*both[:: 1 if n % 2 else -1], return_exceptions=True)
         conflicts = [one.code for one in results if isinstance(one, Conflict)]
         assert conflicts in ([], ["approval_required"])
         assert results.count(None) == 2 - len(conflicts)
         assert await list_event_types(task) == ([rejected] if conflicts else [done, rejected])
+        is_done_first.append(not conflicts)
+    assert set(is_done_first) == {True, False}
+
+
+async def test_an_approval_is_used_by_one_of_two_concurrent_moves(
+    isolated_transaction, isolated_world
+) -> None:
+    """Each move follows a return to the inbox, so each needs an approval of its own."""
+    world = isolated_world
+    world.board.require_approval_for_done = True
+    rows = [world.make_task(f"Task {n}") for n in range(100)]
+    async with isolated_transaction() as session:
+        session.add_all([await session.merge(task) for task in rows])
+        for task in rows:
+            approval, link = world.make_approval(task, status=APPROVED)
+            session.add(await session.merge(approval))
+            session.add(await session.merge(link))
+
+    async def move(task, actor, *statuses):
+        for status in statuses:
+            async with isolated_transaction() as session:
+                board = await boards.lock_board(session, actor, world.board.id)
+                await tasks.update_task(session, actor, board, task.id, {"status": status})
+
+    for task in rows:
+        moves = [move(task, actor, "done", "inbox") for actor in (world.alice, world.bob)]
+        results = await asyncio.gather(*moves, return_exceptions=True)
+        assert sum(isinstance(one, Conflict) for one in results) <= 1
+        with pytest.raises(Conflict):
+            await move(task, world.alice, "inbox", "done")
+    async with isolated_transaction() as session:
+        query = select(func.count()).where(Event.data["approval_id"].is_not(None))
+        assert await session.scalar(query) == len(rows)

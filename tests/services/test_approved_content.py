@@ -323,8 +323,7 @@ async def test_approvals_from_before_the_migration_allow_nothing(
     kept, deleted = world.make_task("Kept"), world.make_task("Deleted")
     rows = [*world.make_approval(kept, status=APPROVED), *world.make_approval(deleted)]
     async with isolated_transaction() as session:
-        board = await session.merge(world.board)
-        board.require_approval_for_done = True
+        world.board.require_approval_for_done = True
         session.add_all([await session.merge(row) for row in (kept, deleted, *rows)])
     async with isolated_transaction() as session:
         board = await boards.lock_board(session, world.alice, world.board.id)
