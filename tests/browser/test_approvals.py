@@ -14,6 +14,11 @@ from tests.support.page_checks import PHONE, WIDE, overflows_horizontally
 both_sizes = pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
 
 
+def headline(title: str) -> str:
+    """Return the question about the task of a scenario."""
+    return f"Complete the task “About {title}”?"
+
+
 class ApprovalScenario:
     """A board on which an agent has asked about some tasks."""
 
@@ -75,7 +80,9 @@ async def test_the_pending_count_updates_by_itself(site: LiveSite, viewport: Vie
         if viewport == PHONE:
             return
         await link.click()
-        await expect(page.get_by_text("Print it in red?").first).to_be_visible()
+        await expect(
+            page.get_by_text("Complete the task “Print the poster”?").first
+        ).to_be_visible()
 
 
 @both_sizes
@@ -85,8 +92,8 @@ async def test_a_decision_can_be_undone_until_it_is_final(
     scenario = ApprovalScenario(site, "Posters", "Print it in red?")
     async with site.open_page(scenario.list, viewport=viewport) as page:
         if viewport == PHONE:
-            await page.get_by_role("link", name="Print it in red?", exact=True).click()
-        question = page.get_by_role("heading", level=2, name="Print it in red?")
+            await page.get_by_role("link", name=headline("Print it in red?"), exact=True).click()
+        question = page.get_by_role("heading", level=2, name=headline("Print it in red?"))
         await expect(question).to_be_visible()
         assert not await overflows_horizontally(page)
 
@@ -94,16 +101,16 @@ async def test_a_decision_can_be_undone_until_it_is_final(
         approve = page.get_by_role("button", name="Approve")
         await expect(approve).to_be_in_viewport()
         await approve.click()
-        await expect_toast(page, "Approved. Print it in red?")
+        await expect_toast(page, f"Approved. {headline('Print it in red?')}")
         await page.locator("#toasts [data-undo]").click()
         await expect_toast(page, "Taken back. It waits again.")
         assert scenario.statuses() == ["pending"]
 
         if viewport == PHONE:
-            await page.get_by_role("link", name="Print it in red?", exact=True).click()
+            await page.get_by_role("link", name=headline("Print it in red?"), exact=True).click()
         await page.get_by_label("Note for Juniper").fill("As **red** as you can.")
         await approve.click()
-        await expect_toast(page, "Approved. Print it in red?")
+        await expect_toast(page, f"Approved. {headline('Print it in red?')}")
         assert scenario.statuses() == ["pending"]  # while the decision can be undone
         assert scenario.comments() == []
 
@@ -118,22 +125,22 @@ async def test_keyboard_shortcuts_decide_approvals_one_after_the_other(site: Liv
     scenario = ApprovalScenario(site, "By keys", "Oldest?", "Middle?", "Newest?")
     async with site.open_page(scenario.list) as page:
         heading = page.locator("#detail h2")
-        await expect(heading).to_have_text("Newest?")
+        await expect(heading).to_have_text(headline("Newest?"))
 
         await page.keyboard.press("a")
-        await expect_toast(page, "Approved. Newest?")
-        await expect(heading).to_have_text("Middle?")
+        await expect_toast(page, f"Approved. {headline('Newest?')}")
+        await expect(heading).to_have_text(headline("Middle?"))
         await page.keyboard.press("z")
         await expect_toast(page, "Taken back. It waits again.")
         await expect(page.locator("#needs-count")).to_have_text("3")
 
-        await page.get_by_role("link", name="Middle?", exact=True).click()
-        await expect(heading).to_have_text("Middle?")
+        await page.get_by_role("link", name=headline("Middle?"), exact=True).click()
+        await expect(heading).to_have_text(headline("Middle?"))
         await page.keyboard.press("r")
-        await expect_toast(page, "Rejected. Middle?")
-        await expect(heading).to_have_text("Oldest?")
+        await expect_toast(page, f"Rejected. {headline('Middle?')}")
+        await expect(heading).to_have_text(headline("Oldest?"))
         await page.keyboard.press("a")
-        await expect_toast(page, "Approved. Oldest?")
+        await expect_toast(page, f"Approved. {headline('Oldest?')}")
         answers = page.locator("[data-decided] .ask-row__m")
         await expect(answers).to_contain_text(["You approved", "You rejected"])
 
@@ -163,7 +170,7 @@ async def test_the_second_decision_shows_who_decided_first(site: LiveSite) -> No
         await second.get_by_label("Note for Juniper").fill("Not like this.")
 
         await first.get_by_role("button", name="Approve").click()
-        await expect_toast(first, "Approved. Print it?")
+        await expect_toast(first, f"Approved. {headline('Print it?')}")
         await second.get_by_role("button", name="Reject").click()
 
         alert = second.locator("#detail").get_by_role("alert")
@@ -191,14 +198,14 @@ async def test_bulk_decisions_apply_to_each_approval_separately(site: LiveSite) 
         await page.route("**/events?**", lambda route: route.abort())
         await page.goto(scenario.list)
         for question in ("One?", "Two?"):
-            await page.get_by_label(f"Select: {question}").check()
+            await page.get_by_label(f"Select: {headline(question)}").check()
         bar = page.get_by_role("toolbar", name="Selected questions")
         await expect(bar).to_contain_text("2 selected")
 
-        await other.get_by_role("link", name="Two?", exact=True).click()
-        await expect(other.locator("#detail h2")).to_have_text("Two?")
+        await other.get_by_role("link", name=headline("Two?"), exact=True).click()
+        await expect(other.locator("#detail h2")).to_have_text(headline("Two?"))
         await other.get_by_role("button", name="Approve").click()
-        await expect_toast(other, "Approved. Two?")
+        await expect_toast(other, f"Approved. {headline('Two?')}")
 
         await bar.get_by_role("button", name="Reject").click()
         await expect_toast(page, "1 of 2 rejected")
@@ -210,8 +217,8 @@ async def test_bulk_decisions_apply_to_each_approval_separately(site: LiveSite) 
 async def test_bulk_approval_with_low_confidence_needs_a_confirmation(site: LiveSite) -> None:
     scenario = ApprovalScenario(site, "Doubts", "One?", "Two?", sure=60)
     async with site.open_page(scenario.list) as page:
-        await page.get_by_label("Select: One?").check()
-        await page.get_by_label("Select: Two?").click(modifiers=["Shift"])
+        await page.get_by_label(f"Select: {headline('One?')}").check()
+        await page.get_by_label(f"Select: {headline('Two?')}").click(modifiers=["Shift"])
         bar = page.get_by_role("toolbar", name="Selected questions")
         await bar.get_by_role("button", name="Approve 2").click()
 
@@ -238,20 +245,20 @@ async def test_bulk_approval_with_low_confidence_needs_a_confirmation(site: Live
 async def test_new_approvals_do_not_replace_the_open_one(site: LiveSite) -> None:
     scenario = ApprovalScenario(site, "Calm", "First?")
     async with site.open_page(scenario.list) as page:
-        await expect(page.locator("#detail h2")).to_have_text("First?")
+        await expect(page.locator("#detail h2")).to_have_text(headline("First?"))
         await page.get_by_label("Note for Juniper").fill("I am still thinki")
 
         site.request_approval(
             scenario.agent, scenario.board, site.create_task(scenario.board, "Another"), "Second?"
         )
         await expect(page.get_by_role("link", name="1 new")).to_be_visible()
-        await expect(page.locator("#detail h2")).to_have_text("First?")
+        await expect(page.locator("#detail h2")).to_have_text(headline("First?"))
         await expect(page.get_by_label("Note for Juniper")).to_have_value("I am still thinki")
 
         await page.locator("#detail h2").focus()
         await page.keyboard.press(".")
-        await expect(page.get_by_role("link", name="Second?")).to_be_visible()
-        await expect(page.locator("#detail h2")).to_have_text("First?")
+        await expect(page.get_by_role("link", name="Another")).to_be_visible()
+        await expect(page.locator("#detail h2")).to_have_text(headline("First?"))
 
 
 async def test_an_approval_can_be_decided_on_its_task(site: LiveSite) -> None:

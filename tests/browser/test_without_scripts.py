@@ -167,7 +167,9 @@ async def test_deciding_undoing_and_deciding_again_without_scripts(site: LiveSit
         assert approval["status"] == "pending"
 
         await page.get_by_role("button", name="Reject R").click()
-        await expect(page.get_by_text("Rejected. Print it in red?")).to_be_visible()
+        await expect(
+            page.get_by_text("Rejected. Complete the task “Print the poster”?")
+        ).to_be_visible()
     async with asyncio.timeout(30):
         while agent.call("GET", path)["items"][0]["status"] != "rejected":
             await asyncio.sleep(0.1)
@@ -180,7 +182,7 @@ async def test_bulk_decisions_without_scripts(site: LiveSite) -> None:
         site.request_approval(agent, board, site.create_task(board, f"About {title}"), title)
     async with plain(site, f"/approvals?board={board['id']}") as page:
         for title in ("One?", "Two?"):
-            await page.get_by_label(f"Select: {title}").check()
+            await page.get_by_label(f"Select: Complete the task “About {title}”?").check()
         await page.get_by_role("button", name="Approve", exact=True).click()
         await page.goto(f"/approvals?board={board['id']}")
         await expect(page.get_by_text("You approved · ")).to_have_count(2)
