@@ -43,5 +43,11 @@ from services.approvals.request_limits import (
     list_held_agents,
 )
 from services.approvals.requests import request_approval, request_clarification
-from services.approvals.reviewed_content import build_request, get_action_hash
+from services.approvals.reviewed_content import (
+    CurrentContent,
+    build_request,
+    get_action_hash,
+    hash_current_action,
+    load_current_contents,
+)
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question

@@ -73,6 +73,8 @@ def approval_event(
             "question": detail.question,
             "titles": detail.task_titles,
             "confidence": detail.approval.confidence,
+            "action_hash": detail.approval.action_hash,
+            "completes_tasks": detail.completes_tasks,
             **more,
         },
     )
