@@ -61,8 +61,7 @@ async def find_equal_request(
 
 async def check_request_limits(session: AsyncSession, agent: Agent, board: Board) -> None:
     """Raise TooMany if the agent requests too many approvals; record this once in a PERIOD."""
-    pending = await _count_pending(session, agent)
-    recent, oldest = await _count_recent(session, agent)
+    pending, recent, oldest = await _count_requests(session, agent)
     if pending < MAX_PENDING and recent < MAX_RECENT:
         return
     if not await _is_held(session, agent):
@@ -108,24 +107,21 @@ async def list_held_agents(session: AsyncSession, member: Member) -> Sequence[He
     ]
 
 
-async def _count_pending(session: AsyncSession, agent: Agent) -> int:
-    query = select(func.count()).select_from(Approval)
-    undecided = Approval.decided_status.is_(None) & (Approval.status == ApprovalStatus.PENDING)
-    return await session.scalar(query.where(Approval.agent_id == agent.id, undecided)) or 0
+async def _count_requests(session: AsyncSession, agent: Agent) -> tuple[int, int, datetime | None]:
+    """Return the agent's undecided approvals, its requests in PERIOD, and the time of the first.
 
-
-async def _count_recent(session: AsyncSession, agent: Agent) -> tuple[int, datetime | None]:
-    """Return the number of the agent's requests in PERIOD, and the time of the first one.
-
-    Events are counted, because approvals are deleted with their tasks.
+    Requests are counted by their events, because approvals are deleted with their tasks.
     """
-    query = select(func.count(), func.min(Event.created_at)).where(
+    undecided = Approval.decided_status.is_(None) & (Approval.status == ApprovalStatus.PENDING)
+    pending = select(func.count()).select_from(Approval)
+    pending = pending.where(Approval.agent_id == agent.id, undecided)
+    query = select(pending.scalar_subquery(), func.count(), func.min(Event.created_at)).where(
         Event.agent_id == agent.id,
         Event.created_at > now() - PERIOD,
         Event.type == EventType.APPROVAL_REQUESTED,
     )
-    count, oldest = (await session.execute(query)).one()
-    return count, oldest
+    undecided_count, recent, oldest = (await session.execute(query)).one()
+    return undecided_count, recent, oldest
 
 
 async def _is_held(session: AsyncSession, agent: Agent) -> bool:

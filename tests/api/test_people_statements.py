@@ -92,7 +92,7 @@ async def test_deciding_many_approvals_needs_as_few_statements_as_one(
     async with transaction() as session:
         session.add_all(approvals)
     body = {"ids": [str(one.id) for one in approvals], "status": "approved"}
-    await assert_few_statements(alice, "POST", "/approvals/decisions", body)
+    await assert_few_statements(alice, "POST", "/approvals/decisions", body, limit=9)
 
 
 async def test_statements_of_deleting_a_gateway_without_boards(
