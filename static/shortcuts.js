@@ -36,7 +36,7 @@
     if (key === "g") { prefixAt = Date.now(); return true; }
     if (key === "j" || key === "k") { moveFocus(key === "j" ? 1 : -1); return true; }
     if (key === "x") { const box = document.activeElement?.closest("[data-item]")?.querySelector("input[data-pick]"); box?.click(); return Boolean(box); }
-    if (key === "z") { const undo = [...document.querySelectorAll("[data-undo]")].pop(); undo?.click(); return Boolean(undo); }
+    if (key === "z") { const undo = [...document.querySelectorAll("[data-undo]:enabled")].pop(); undo?.click(); return Boolean(undo); }
     if (key === "?") { document.getElementById("keys")?.showModal(); return true; }
     if (key === "/") { const field = first(document.querySelectorAll('input[type="search"]')); field?.focus(); return Boolean(field); }
     if (key === "Enter") return event.target.matches("body, input") && activate(key);
@@ -51,6 +51,7 @@
     }
     if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
     if (stored() === "off" || event.target.closest?.(FIELDS)) return;
+    if (event.repeat && !/^[jk]$/i.test(event.key)) return; // a held key only moves the focus
     if (handleKey(event)) event.preventDefault();
   });
 

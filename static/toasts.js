@@ -1,5 +1,6 @@
 // Toasts disappear after eight seconds, later while the pointer or the focus is on them; at most three are shown.
 // They are inside an open dialog, because elements behind a dialog are neither visible nor usable.
+// A toast with [data-series] contains what the earlier one offered to undo, and takes its place.
 (() => {
   const DURATION = 8000, TICK = 100, MAX_TOASTS = 3; // ms, ms, toasts
   const box = document.getElementById("toasts");
@@ -21,6 +22,8 @@
   document.addEventListener("close", moveToTop, true);
   const startNew = () => {
     moveToTop();
+    const series = [...box.querySelectorAll("[data-toast]:has([data-series])")];
+    for (const old of series.slice(0, -1)) old.remove();
     for (const toast of box.querySelectorAll("[data-toast]:not([data-counting])")) {
       toast.dataset.counting = "";
       start(toast);
@@ -31,10 +34,14 @@
   new MutationObserver(startNew).observe(box, { childList: true });
   startNew();
   box.addEventListener("click", (event) => { if (event.target.closest("[data-dismiss]")) event.target.closest("[data-toast]").remove(); });
-  // A toast with an undo button disappears after the response.
+  // A toast with an undo button disappears after the response. Until then it cannot be used again.
+  const setEnabled = (form, enabled) => { for (const button of form.querySelectorAll("[data-undo]")) button.disabled = !enabled; };
+  document.addEventListener("submit", (event) => { if (event.target.hasAttribute("data-htmx-powered")) setEnabled(event.target, false); });
   document.addEventListener("htmx:finally:request", (event) => {
-    const toast = event.detail.ctx.sourceElement.closest?.("[data-toast]");
-    if (toast && event.detail.ctx.response) toast.remove();
+    const form = event.detail.ctx.sourceElement, toast = form.closest?.("[data-toast]");
+    if (!toast) return;
+    if (event.detail.ctx.response) toast.remove();
+    else setEnabled(form, true);
   });
 
   const showError = (words) => {

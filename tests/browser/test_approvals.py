@@ -60,6 +60,12 @@ async def needs(page: Page) -> int:
     return int(await page.locator("#rail").get_attribute("data-needs") or "")
 
 
+async def press_decision_key(page: Page, key: str) -> None:
+    """Press a key when the page accepts a decision."""
+    await expect(page.locator(f'[data-decides][data-key="{key}"]')).to_be_enabled()
+    await page.keyboard.press(key)
+
+
 async def expect_toast(page: Page, words: str | re.Pattern[str]) -> None:
     await expect(page.locator("#toasts").get_by_text(words).last).to_be_visible()
 
@@ -103,7 +109,7 @@ async def test_a_decision_can_be_undone_until_it_is_final(
         await approve.click()
         await expect_toast(page, f"Approved. {headline('Print it in red?')}")
         await page.locator("#toasts [data-undo]").click()
-        await expect_toast(page, "Taken back. It waits again.")
+        await expect_toast(page, "Undone. Pending again.")
         assert scenario.statuses() == ["pending"]
 
         if viewport == PHONE:
@@ -127,20 +133,20 @@ async def test_keyboard_shortcuts_decide_approvals_one_after_the_other(site: Liv
         heading = page.locator("#detail h2")
         await expect(heading).to_have_text(headline("Newest?"))
 
-        await page.keyboard.press("a")
-        await expect_toast(page, f"Approved. {headline('Newest?')}")
-        await expect(heading).to_have_text(headline("Middle?"))
+        await press_decision_key(page, "a")
+        await expect_toast(page, "Approved. Newest?")
+        await expect(heading).to_have_text("Middle?")
         await page.keyboard.press("z")
-        await expect_toast(page, "Taken back. It waits again.")
+        await expect_toast(page, "Undone. Pending again.")
         await expect(page.locator("#needs-count")).to_have_text("3")
 
-        await page.get_by_role("link", name=headline("Middle?"), exact=True).click()
-        await expect(heading).to_have_text(headline("Middle?"))
-        await page.keyboard.press("r")
-        await expect_toast(page, f"Rejected. {headline('Middle?')}")
-        await expect(heading).to_have_text(headline("Oldest?"))
-        await page.keyboard.press("a")
-        await expect_toast(page, f"Approved. {headline('Oldest?')}")
+        await page.get_by_role("link", name="Middle?", exact=True).click()
+        await expect(heading).to_have_text("Middle?")
+        await press_decision_key(page, "r")
+        await expect_toast(page, "Rejected. Middle?")
+        await expect(heading).to_have_text("Oldest?")
+        await press_decision_key(page, "a")
+        await expect_toast(page, "1 approved, 1 rejected")
         answers = page.locator("[data-decided] .ask-row__m")
         await expect(answers).to_contain_text(["You approved", "You rejected"])
 
@@ -187,7 +193,7 @@ async def test_an_open_page_updates_after_a_decision_elsewhere(site: LiveSite) -
         await page.get_by_role("button", name="Approve").click()
         await expect(other.get_by_role("group", name="The answer")).to_contain_text("You approved")
         await other.get_by_role("button", name="Undo").click()
-        await expect_toast(other, "Taken back. It waits again.")
+        await expect_toast(other, "Undone. Pending again.")
         await expect(other.get_by_role("button", name="Reject")).to_be_visible()
         assert scenario.statuses() == ["pending"]
 
@@ -238,7 +244,7 @@ async def test_bulk_approval_with_low_confidence_needs_a_confirmation(site: Live
         await sure.get_by_role("button", name="Approve 2").click()
         await expect_toast(page, "2 approved")
         await page.keyboard.press("z")
-        await expect_toast(page, "2 taken back")
+        await expect_toast(page, "2 undone")
         assert scenario.statuses() == ["pending", "pending"]
 
 

@@ -86,7 +86,7 @@ async def test_shortcuts_allow_a_command_only_while_it_is_visible(
 ) -> None:
     request = await gateway_site.request_command("ls by key")
     async with gateway_site.site.open_page(f"/approvals/requests/{request['id']}") as page:
-        await page.get_by_role("button", name="Allow once").wait_for()
+        await expect(page.get_by_role("button", name="Allow once")).to_be_enabled()
         await page.keyboard.press("a")
         await expect(page.locator("#detail").get_by_text("You allowed it once")).to_be_visible()
 

@@ -92,7 +92,7 @@ async def test_a_decision_shows_the_next_item_and_can_be_undone(alice, ask, tran
     assert f'action="/approvals/{first.id}/undoings"' in toast
 
     undone = await alice.post(f"/approvals/{first.id}/undoings", headers={"HX-Request": "true"})
-    assert "Taken back" in undone.text
+    assert "Undone" in undone.text
     assert "approvals" in undone.headers["HX-Trigger"]
     assert (await stored(transaction, first)).decided_status is None
 
@@ -214,11 +214,59 @@ async def test_several_approvals_are_decided_at_once(alice, ask, transaction) ->
     assert "2 approved" in answered.text
     assert selected(answered.text) == "Second?"
     undone = await alice.post(
-        "/approvals/undoings", data={"ids": ",".join(ids)}, headers={"HX-Request": "true"}
+        "/approvals/undoings", data={"series": ",".join(ids)}, headers={"HX-Request": "true"}
     )
-    assert "2 taken back" in undone.text
+    assert "2 undone" in undone.text
     for one in (first, third):
         assert (await stored(transaction, one)).decided_status is None
+
+
+async def test_a_repeated_decision_gets_the_same_answer(alice, ask, transaction) -> None:
+    first = await ask("First")
+    await ask("Second")
+    sent = {"status": "approved", "note": "Once"}
+
+    once = await alice.post(f"/approvals/{first.id}/answers", data=sent, headers=HTMX)
+    decided_at = (await stored(transaction, first)).decided_at
+    again = await alice.post(
+        f"/approvals/{first.id}/answers", data=sent | {"series": str(first.id)}, headers=HTMX
+    )
+
+    assert (once.status_code, again.status_code) == (200, 200)
+    assert selected(again.text) == "Second?"
+    assert again.text.count("data-toast") == 1
+    assert f'name="series" value="{first.id}"' in again.text  # it takes the place of the first
+    kept = await stored(transaction, first)
+    assert (kept.decided_at, kept.decision_note) == (decided_at, "Once")
+
+
+async def test_the_toast_of_a_series_undoes_only_own_decisions(alice, bob, ask) -> None:
+    first, second, third = await ask("First"), await ask("Second"), await ask("Third")
+    await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=HTMX)
+    await bob.post(f"/approvals/{second.id}/answers", data={"status": "approved"}, headers=HTMX)
+
+    answered = await alice.post(
+        f"/approvals/{third.id}/answers",
+        data={"status": "rejected", "series": f"{first.id},{second.id},{new_id()},x"},
+        headers=HTMX,
+    )
+
+    assert "1 approved, 1 rejected" in answered.text
+    assert f'name="series" value="{first.id},{third.id}"' in answered.text
+
+
+async def test_undoing_a_series_names_what_is_final(alice, ask, world) -> None:
+    final = await ask("Final", status=ApprovalStatus.APPROVED, decided_by_user_id=world.alice.id)
+    first = await ask("First")
+    await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=HTMX)
+
+    undone = await alice.post(
+        "/approvals/undoings",
+        data={"series": f"{first.id},{final.id}"},
+        headers={"HX-Request": "true"},
+    )
+
+    assert "1 of 2 undone. It is too late to take this back." in undone.text
 
 
 async def test_approving_low_confidence_in_bulk_needs_a_confirmation(

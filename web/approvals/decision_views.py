@@ -1,6 +1,6 @@
 """Pages that decide approvals, one or several at a time."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -11,12 +11,11 @@ from core.errors import AppError
 from core.http.request import get_settings, open_transaction
 from models import ApprovalStatus
 from services import approvals
-from services.approvals import ApprovalDetail, DecisionResult
-from web.approvals import inbox
+from services.approvals import ApprovalDetail
+from web.approvals import inbox, toasts
 from web.approvals.inbox import LOW_CONFIDENCE, InboxAddress, InboxItem
+from web.approvals.toasts import Toast
 from web.approvals.views import (
-    Toast,
-    build_undo_toast,
     current_view,
     is_from_inbox,
     is_from_task,
@@ -33,6 +32,7 @@ class DecisionForm(BaseModel):
 
     status: Literal["approved", "rejected"]
     note: Annotated[str | None, forms.BlankAsNone] = None
+    series: str = ""  # ids of earlier decisions that the page offers to undo
 
 
 async def decide_approval(request: Request) -> Response:
@@ -49,13 +49,18 @@ async def decide_approval(request: Request) -> Response:
                 note=fields.note,
                 undo_seconds=get_settings(request).approval_undo_seconds,
             )
+            member = current_member(request)
+            earlier = await toasts.list_undoable(
+                session, member, toasts.parse_series(fields.series)
+            )
             next_item = await inbox.find_next_item(
                 session,
-                current_member(request),
+                member,
                 InboxAddress.from_query(request.query_params),
                 detail.approval.created_at,
             )
-        return await _render_decided(request, form, detail, next_item)
+        toast = toasts.build_decision_toast(detail, earlier)
+        return await _render_decided(request, form, detail, next_item, toast)
     return await _render_approval(request, approval_id, form)
 
 
@@ -66,7 +71,7 @@ async def undo_decision(request: Request) -> Response:
         async with open_transaction(request) as session:
             await approvals.undo_decision(session, request.user, approval_id)
         return await _render_approval(
-            request, approval_id, form, {"text": "Taken back. It waits again."}
+            request, approval_id, form, {"text": "Undone. Pending again."}
         )
     return await _render_approval(request, approval_id, form, _error_toast(form))
 
@@ -89,9 +94,12 @@ async def request_clarification(request: Request) -> Response:
 
 
 async def _render_decided(
-    request: Request, form: forms.Form, detail: ApprovalDetail, next_item: InboxItem | None
+    request: Request,
+    form: forms.Form,
+    detail: ApprovalDetail,
+    next_item: InboxItem | None,
+    toast: Toast,
 ) -> Response:
-    toast = build_undo_toast(detail)
     if not is_part_request(request):
         return _redirect_next(form, detail, next_item)
     if is_from_task(request):
@@ -153,6 +161,7 @@ class BulkDecisionForm(BaseModel):
     ids: list[UUID] = Field(default=[], max_length=approvals.MAX_DECISIONS)
     status: Literal["approved", "rejected"]
     sure: forms.Switch = False
+    series: str = ""
 
 
 async def decide_approvals(request: Request) -> Response:
@@ -175,25 +184,25 @@ async def decide_approvals(request: Request) -> Response:
             status=ApprovalStatus(fields.status),
             undo_seconds=get_settings(request).approval_undo_seconds,
         )
+        series = toasts.parse_series(fields.series)
+        earlier = await toasts.list_undoable(session, current_member(request), series)
     if not is_part_request(request) and all(one.detail for one in results):
         return RedirectResponse("/approvals", 303)
     errors = {one.approval_id: one.error.message for one in results if one.error}
-    return await render_inbox(
-        request, view=current_view(request), errors=errors, toast=_bulk_toast(fields, results)
-    )
+    toast = toasts.build_bulk_toast(results, fields.status, earlier)
+    return await render_inbox(request, view=current_view(request), errors=errors, toast=toast)
 
 
 async def undo_decisions(request: Request) -> Response:
     """Undo several decisions, as far as they are not final yet."""
     form = await forms.read_form(request)
-    ids = [
-        id
-        for text in form.value("ids").split(",")[: approvals.MAX_DECISIONS]
-        if (id := forms.parse_id(text))
-    ]
-    undone = [await _undo_one(request, id) for id in ids]
-    count = sum(undone)
-    toast = {"text": f"{count} taken back" if all(undone) else f"{count} of {len(ids)} taken back"}
+    ids = toasts.parse_series(form.value("series"))
+    errors = [error for id in ids if (error := await _undo_one(request, id))]
+    count = len(ids) - len(errors)
+    toast = {"text": f"{count} undone. Pending again."}
+    if errors:
+        reasons = sorted({error.message for error in errors})
+        toast = {"text": f"{count} of {len(ids)} undone. {' '.join(reasons)}", "tone": "danger"}
     if not is_part_request(request):
         return RedirectResponse("/approvals", 303)
     if is_from_inbox(request):
@@ -203,13 +212,13 @@ async def undo_decisions(request: Request) -> Response:
     return response
 
 
-async def _undo_one(request: Request, approval_id: UUID) -> bool:
+async def _undo_one(request: Request, approval_id: UUID) -> AppError | None:
     try:
         async with open_transaction(request) as session:
             await approvals.undo_decision(session, request.user, approval_id)
-    except AppError:
-        return False
-    return True
+    except AppError as error:
+        return error
+    return None
 
 
 async def _list_unconfident(request: Request, fields: BulkDecisionForm) -> list[ApprovalDetail]:
@@ -222,15 +231,3 @@ async def _list_unconfident(request: Request, fields: BulkDecisionForm) -> list[
         )
     selected = sorted(waiting, key=lambda one: one.approval.confidence)
     return selected if selected and selected[0].approval.confidence < LOW_CONFIDENCE else []
-
-
-def _bulk_toast(fields: BulkDecisionForm, results: list[DecisionResult]) -> dict[str, Any]:
-    decided = [one for one in results if one.detail]
-    text = f"{len(decided)} {fields.status}"
-    if len(decided) < len(results):
-        reasons = {one.error.message for one in results if one.error}
-        text = " ".join([f"{len(decided)} of {len(results)} {fields.status}.", *sorted(reasons)])
-    undoable = [str(one.approval_id) for one in decided if one.detail and one.detail.can_undo]
-    if not undoable:
-        return {"text": text}
-    return {"text": text, "undo": "/approvals/undoings", "fields": {"ids": ",".join(undoable)}}

@@ -10,16 +10,14 @@ from starlette.responses import RedirectResponse, Response
 from core.http.request import open_transaction
 from models import GatewayRequest
 from services import approvals, boards
-from services.approvals import ApprovalDetail
 from services.gateways import requests
 from services.gateways.requests import SubmittedAnswer
 from web.approvals import inbox
+from web.approvals.toasts import Toast, build_decision_toast
 from web.auth.viewer import current_member
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
-
-Toast = dict[str, Any]
 
 
 async def show_inbox(request: Request) -> Response:
@@ -120,15 +118,7 @@ async def find_decided_toast(request: Request) -> Toast | None:
         return None
     async with open_transaction(request) as session:
         detail = await approvals.get_member_approval(session, current_member(request), decided_id)
-    return build_undo_toast(detail) if detail.can_undo else None
-
-
-def build_undo_toast(detail: ApprovalDetail) -> Toast:
-    """Build a toast about a decision, with an undo button while that is possible."""
-    text = f"{detail.shown_status.value.capitalize()}. {detail.question}"
-    if not detail.can_undo:
-        return {"text": text}
-    return {"text": text, "undo": f"/approvals/{detail.approval.id}/undoings"}
+    return build_decision_toast(detail) if detail.can_undo else None
 
 
 async def show_gateway_request(request: Request) -> Response:

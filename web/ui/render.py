@@ -30,6 +30,7 @@ SCRIPTS = (
     "board.js",
     "busy_button.js",
     "copy.js",
+    "decision_guard.js",
     "dialogs.js",
     "drafts.js",
     "drawer.js",

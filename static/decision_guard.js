@@ -1,0 +1,81 @@
+// Protects decisions from accidental input. A submit button [data-decides="id"] decides the item with this id; it
+// works after it has been on screen for half a second, so a double click or a second key press cannot decide the
+// item that takes the place of a decided one. Until then it is aria-disabled, and using it restarts the half second.
+// One decision is sent at a time, and a held key never presses a button.
+(() => {
+  const DELAY = 500; // ms
+  const MESSAGE_DURATION = 3000; // ms
+  const TOO_EARLY = "Ignored: this has only just appeared.";
+  const shownSince = new Map(); // by id
+  const onScreen = new WeakMap(); // buttons that were observed: whether they are on the screen
+  let sending, timer, messageTimer;
+
+  const remaining = (id) => {
+    const age = Date.now() - (shownSince.get(id) ?? Date.now());
+    return age < 0 ? DELAY : Math.max(0, DELAY - age); // below 0 if the clock was set back
+  };
+
+  const update = () => {
+    const buttons = [...document.querySelectorAll("[data-decides]")];
+    const isVisible = (button) => onScreen.get(button) ?? shownSince.has(button.dataset.decides); // new buttons are observed soon
+    const visible = new Set(document.hidden ? [] : buttons.filter(isVisible).map((button) => button.dataset.decides));
+    for (const id of shownSince.keys()) if (!visible.has(id)) shownSince.delete(id);
+    for (const id of visible) if (!shownSince.has(id)) shownSince.set(id, Date.now());
+    for (const button of buttons) {
+      observer.observe(button);
+      if (isReady(button.dataset.decides)) button.removeAttribute("aria-disabled");
+      else button.setAttribute("aria-disabled", "true");
+    }
+    clearTimeout(timer);
+    const waits = [...visible].map(remaining).filter(Boolean);
+    if (waits.length) timer = setTimeout(update, Math.min(...waits));
+  };
+  const isReady = (id) => shownSince.has(id) && remaining(id) === 0;
+
+  const observer = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) onScreen.set(target, isIntersecting);
+    update();
+  });
+
+  const showMessage = () => {
+    const line = document.getElementById("announce");
+    line.textContent = TOO_EARLY;
+    line.dataset.shown = "";
+    clearTimeout(messageTimer);
+    messageTimer = setTimeout(() => {
+      if (line.textContent === TOO_EARLY) line.textContent = "";
+      delete line.dataset.shown;
+    }, MESSAGE_DURATION);
+  };
+
+  const isSending = () => Boolean(sending?.isConnected);
+  document.addEventListener("submit", (event) => {
+    const id = event.submitter?.dataset.decides;
+    if (!id) return;
+    if (!isSending() && isReady(id)) {
+      sending = event.target;
+      return;
+    }
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (isSending()) return;
+    if (shownSince.has(id)) shownSince.set(id, Date.now());
+    update();
+    showMessage();
+  }, true);
+  document.addEventListener("keydown", (event) => {
+    if (event.repeat && (event.key === "Enter" || event.key === " ") && event.target.closest?.("button[type=submit]")) event.preventDefault();
+  }, true);
+
+  // After a decision the half second starts again for everything that is on screen.
+  document.addEventListener("htmx:finally:request", (event) => {
+    if (event.detail.ctx.sourceElement !== sending) return;
+    sending = undefined;
+    shownSince.clear();
+    update();
+  });
+  document.addEventListener("htmx:after:swap", update);
+  document.addEventListener("visibilitychange", update);
+  addEventListener("pageshow", () => { sending = undefined; update(); });
+  update();
+})();

@@ -1,0 +1,81 @@
+"""Toasts about decisions. One toast undoes a series of decisions."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from core.http.request import Session
+from models import ApprovalStatus, Member
+from services import approvals
+from services.approvals import ApprovalDetail, DecisionResult
+from web.ui import forms
+
+Toast = dict[str, Any]
+
+
+def parse_series(text: str) -> list[UUID]:
+    """Parse ids separated by commas; what is not an id is ignored."""
+    found = map(forms.parse_id, text.split(",")[: approvals.MAX_DECISIONS])
+    return list(dict.fromkeys(id for id in found if id is not None))
+
+
+async def list_undoable(
+    session: Session, member: Member, ids: Sequence[UUID]
+) -> list[ApprovalDetail]:
+    """Return those of these approvals that the member has decided and can still undo."""
+    if not ids:
+        return []
+    recent = await approvals.list_approvals_decided_today(session, member)
+    return [
+        one
+        for one in recent
+        if one.approval.id in ids
+        and one.can_undo
+        and one.approval.decided_by_user_id == member.user_id
+    ]
+
+
+def build_decision_toast(detail: ApprovalDetail, earlier: Sequence[ApprovalDetail] = ()) -> Toast:
+    """Build a toast that undoes a decision together with the earlier ones of its series."""
+    others = [one for one in earlier if one.approval.id != detail.approval.id]
+    if others and detail.can_undo:
+        return build_series_toast([*others, detail])
+    text = f"{detail.shown_status.value.capitalize()}. {detail.question}"
+    if not detail.can_undo:
+        return {"text": text}
+    id = detail.approval.id
+    return {"text": text, "undo": f"/approvals/{id}/undoings", "series": str(id)}
+
+
+def build_series_toast(details: Sequence[ApprovalDetail]) -> Toast:
+    """Build a toast that undoes several decisions together: "2 approved, 1 rejected"."""
+    counts = {
+        status: sum(one.shown_status is status for one in details)
+        for status in (ApprovalStatus.APPROVED, ApprovalStatus.REJECTED)
+    }
+    text = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
+    return {"text": text, "undo": "/approvals/undoings", "series": _join_ids(details)}
+
+
+def build_bulk_toast(
+    results: Sequence[DecisionResult], status: str, earlier: Sequence[ApprovalDetail]
+) -> Toast:
+    """Build the toast after a decision about several approvals, with the reasons of failed ones."""
+    decided = [one.detail for one in results if one.detail]
+    undoable = [one for one in decided if one.can_undo]
+    reasons = sorted({one.error.message for one in results if one.error})
+    if not reasons and len(undoable) == len(decided):
+        ids = {one.approval.id for one in undoable}
+        return build_series_toast(
+            [*(one for one in earlier if one.approval.id not in ids), *undoable]
+        )
+    count = f"{len(decided)} of {len(results)}" if reasons else f"{len(decided)}"
+    text = f"{count} {status}" + (f". {' '.join(reasons)}" if reasons else "")
+    if not undoable:
+        return {"text": text}
+    # It stays apart from the series, whose text would not fit to its reasons.
+    return {"text": text, "undo": "/approvals/undoings", "fields": {"series": _join_ids(undoable)}}
+
+
+def _join_ids(details: Sequence[ApprovalDetail]) -> str:
+    return ",".join(str(one.approval.id) for one in details)
