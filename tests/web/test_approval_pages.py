@@ -360,6 +360,17 @@ async def test_invalid_parameters_show_the_list(alice, query) -> None:
     assert (await alice.get(f"/approvals?{query}")).status_code == 200
 
 
+async def test_a_line_that_looks_like_a_header_is_shown(alice, ask) -> None:
+    diff = "--- a/run.sh\n+++ b/run.sh\n@@ -1,2 +1,2 @@\n--- comment\n+++ rm -rf /\n keep"
+    first = await ask("First", payload={"diff": diff + "\n--- a/two\n+++ b/two\n@@ -1 +1 @@\n+x"})
+
+    page = (await alice.get(f"/approvals/{first.id}")).text
+
+    assert "<del>-- comment</del>" in page
+    assert "<ins>++ rm -rf /</ins>" in page
+    assert re.findall(r'aria-label="Changes to ([^"]*)"', page) == ["run.sh", "two"]
+
+
 async def test_the_changes_in_a_payload_are_readable(alice, ask) -> None:
     diff = "@@ -29,2 +29,2 @@\n ## Imports\n-up to <10,000> rows\n+up to <50,000> rows"
     first = await ask(

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from models import Approval
 from services import tasks
 from services.approvals import ApprovalDetail
 from services.tasks import TaskDetail
-from web.ui.text_display import HUNK_HEADER, DiffLine, parse_diff
+from web.ui.unified_diff import DiffFile, is_diff, parse_diff
 
 SHOWN_ELSEWHERE = {"reason", "title", "question", "summary", "decision", "description"}
 TASK_ID_KEYS = {"task_id", "taskId", "taskID", "task_ids", "taskIds", "taskIDs"}
@@ -22,14 +23,6 @@ MAX_VALUE_LENGTH = 2_000  # characters of a value in a row
 OLD_VALUE_KEYS = ("from", "old", "before")
 NEW_VALUE_KEYS = ("to", "new", "after")
 FILE_KEYS = ("file", "path", "filename")
-
-
-@dataclass(frozen=True)
-class DiffBlock:
-    """A change of a text, line by line."""
-
-    file: str
-    lines: list[DiffLine]
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,7 @@ class ApprovalPayload:
     """The payload of an approval, prepared for the page."""
 
     description: str
-    diffs: list[DiffBlock]
+    diffs: list[DiffFile]
     changes: list[PayloadRow]
     fields: list[PayloadRow]
     raw: list[PayloadRow]
@@ -63,7 +56,7 @@ def parse_payload(approval: Approval) -> ApprovalPayload:
     facts = {name: value for name, value in payload.items() if name not in known}
     return ApprovalPayload(
         description=described if isinstance(described, str) else "",
-        diffs=[item for item in changes if isinstance(item, DiffBlock)],
+        diffs=[item for item in changes if isinstance(item, DiffFile)],
         changes=[item for item in changes if isinstance(item, PayloadRow)][:MAX_ROWS],
         fields=[PayloadRow(_label(name), format_value(value)) for name, value in facts.items()][
             :MAX_ROWS
@@ -83,30 +76,26 @@ def format_value(value: object) -> str:
     return said if len(said) <= MAX_VALUE_LENGTH else f"{said[:MAX_VALUE_LENGTH]}…"
 
 
-def _parse_changes(name: str, value: Any) -> Iterator[DiffBlock | PayloadRow]:
+def _parse_changes(name: str, value: Any) -> Iterator[DiffFile | PayloadRow]:
     """Parse changes in the formats that agents use."""
-    if isinstance(value, str):
-        yield (
-            DiffBlock("Changes", parse_diff(value))
-            if _is_diff(value)
-            else PayloadRow(_label(name), format_value(value))
-        )
+    if isinstance(value, str) and is_diff(value):
+        yield from parse_diff(value, "Changes")
     elif isinstance(value, list):
-        for item in value:
-            yield from _parse_change(item)
+        yield from chain.from_iterable(map(_parse_change, value))
     elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield _parse_row(str(key), item)
+        yield from (_parse_row(str(key), item) for key, item in value.items())
+    elif value is not None:
+        yield PayloadRow(_label(name), format_value(value))
 
 
-def _parse_change(item: Any) -> Iterator[DiffBlock | PayloadRow]:
+def _parse_change(item: Any) -> Iterator[DiffFile | PayloadRow]:
     if not isinstance(item, Mapping):
         yield PayloadRow("", format_value(item))
         return
     file = next((str(item[key]) for key in FILE_KEYS if item.get(key)), "")
     diff = next((item[key] for key in ("diff", "patch") if isinstance(item.get(key), str)), None)
     if diff is not None:
-        yield DiffBlock(file or "Changes", parse_diff(diff))
+        yield from _parse_file_diff(file, diff)
         return
     name = next((str(item[key]) for key in ("field", "name", "key") if item.get(key)), file)
     yield _parse_row(name, item)
@@ -130,10 +119,12 @@ def _parse_row(name: str, value: Any) -> PayloadRow:
     return PayloadRow(_label(name), format_value(value))
 
 
-def _is_diff(value: str) -> bool:
-    return bool(HUNK_HEADER.search(value)) or any(
-        line.startswith(("+", "-")) for line in value.splitlines()
-    )
+def _parse_file_diff(file: str, diff: str) -> Iterator[DiffFile]:
+    """Parse the diff of a file. If the diff names another file, both names are shown."""
+    for part in parse_diff(diff, file or "Changes"):
+        if file and part.name != file:
+            part.name = f"{file}: {part.name}"
+        yield part
 
 
 def _raw_rows(approval: Approval) -> list[PayloadRow]:

@@ -30,7 +30,7 @@ from web.gateways.views import (
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.text_display import parse_diff
+from web.ui.unified_diff import parse_diff
 
 PER_AGENT_FIELDS = {"name", "gateway_agent_id"}
 """Fields that each of several linked agents has for itself."""

@@ -1,4 +1,4 @@
-"""Display of user text: Markdown, unified diffs, and hidden characters.
+"""Display of user text: Markdown and hidden characters.
 
 HTML in Markdown is escaped, images become links (an image would send a request to another server),
 headings become strong lines (the heading structure of the page stays valid), and the result is
@@ -46,31 +46,6 @@ def _name_if_hidden(part: str) -> tuple[str, bool]:
 def _is_hidden(character: str) -> bool:
     category = unicodedata.category(character)
     return category in HIDDEN_CATEGORIES or (category == "Zs" and character != " ")
-
-
-DiffLine = tuple[str, str, str]  # number, sign, text
-HUNK_HEADER = re.compile(r"@@ -(\d{1,9})(?:,\d+)? \+(\d{1,9})(?:,\d+)? @@")
-MAX_DIFF_LINES = 500  # of one change
-
-
-def parse_diff(diff: str) -> list[DiffLine]:
-    """Parse a unified diff. Removed lines have their old number, others their new number."""
-    lines: list[DiffLine] = []
-    old = new = 1
-    for line in diff.splitlines()[:MAX_DIFF_LINES]:
-        hunk = HUNK_HEADER.match(line)
-        if hunk:
-            old, new = int(hunk[1]), int(hunk[2])
-        elif line.startswith(("--- ", "+++ ", "diff ", "index ", "\\ ")):
-            continue
-        elif line.startswith("-"):
-            lines.append((str(old), "-", line[1:]))
-            old += 1
-        else:
-            sign = "+" if line.startswith("+") else " "
-            lines.append((str(new), sign, line[1:]))
-            old, new = old + (sign == " "), new + 1
-    return lines
 
 
 MENTION = r"(?<![A-Za-z0-9_%+@/.-])@[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
