@@ -7,6 +7,7 @@ from uuid import UUID
 from core.clock import now
 from models import Event, EventType, Member, RequestKind
 from services.activity import ActivityEntry, describe_action, describe_cause
+from web.ui.text_display import describe_confidence
 
 GATEWAY_REQUEST_TYPES = (
     EventType.GATEWAY_REQUEST_ASKED,
@@ -95,7 +96,7 @@ class ActivityLine:
     subject: str
     url: str
     body: str = ""
-    confidence: int | None = None  # percent, of a requested approval
+    confidence: str = ""  # of a requested approval
 
     @property
     def event(self) -> Event:
@@ -180,7 +181,7 @@ def _body(entry: ActivityEntry) -> str:
     return note if isinstance(note, str) else ""
 
 
-def _confidence(event: Event) -> int | None:
+def _confidence(event: Event) -> str:
     confidence = event.data.get("confidence")
     is_agent_request = event.type is EventType.APPROVAL_REQUESTED and event.user_id is None
-    return round(confidence) if is_agent_request and isinstance(confidence, int | float) else None
+    return describe_confidence(confidence) if is_agent_request and confidence is not None else ""

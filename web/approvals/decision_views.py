@@ -7,13 +7,14 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import AppError
-from core.http.request import get_settings, open_transaction
-from models import ApprovalStatus
+from core.errors import AppError, Invalid
+from core.http.request import Session, get_settings, open_transaction
+from models import ApprovalStatus, Member
 from services import approvals
-from services.approvals import ApprovalDetail
-from web.approvals import inbox, toasts
-from web.approvals.inbox import LOW_CONFIDENCE, InboxAddress, InboxItem
+from services.approvals import ApprovalDetail, DecisionResult
+from web.approvals import inbox, presenter, toasts
+from web.approvals.address import InboxAddress
+from web.approvals.inbox import LOW_CONFIDENCE, InboxItem
 from web.approvals.toasts import Toast
 from web.approvals.views import (
     current_view,
@@ -33,6 +34,7 @@ class DecisionForm(BaseModel):
     status: Literal["approved", "rejected"]
     note: Annotated[str | None, forms.BlankAsNone] = None
     series: str = ""  # ids of earlier decisions that the page offers to undo
+    complete: forms.Switch = False  # whether the page showed the complete content
 
 
 async def decide_approval(request: Request) -> Response:
@@ -41,6 +43,9 @@ async def decide_approval(request: Request) -> Response:
     with form.catch_errors():
         fields = form.parse(DecisionForm)
         async with open_transaction(request) as session:
+            member = current_member(request)
+            if fields.status == "approved" and not fields.complete:
+                await _check_opened(session, member, approval_id)
             detail = await approvals.decide_with_undo(
                 session,
                 request.user,
@@ -49,7 +54,6 @@ async def decide_approval(request: Request) -> Response:
                 note=fields.note,
                 undo_seconds=get_settings(request).approval_undo_seconds,
             )
-            member = current_member(request)
             earlier = await toasts.list_undoable(
                 session, member, toasts.parse_series(fields.series)
             )
@@ -62,6 +66,13 @@ async def decide_approval(request: Request) -> Response:
         toast = toasts.build_decision_toast(detail, earlier)
         return await _render_decided(request, form, detail, next_item, toast)
     return await _render_approval(request, approval_id, form)
+
+
+async def _check_opened(session: Session, member: Member, approval_id: UUID) -> None:
+    """Raise Invalid for an approval that a page cannot show without opening everything."""
+    unopened = await presenter.find_unopened(session, member, [approval_id])
+    if approval_id in unopened:
+        raise unopened[approval_id]
 
 
 async def undo_decision(request: Request) -> Response:
@@ -177,10 +188,14 @@ async def decide_approvals(request: Request) -> Response:
             request, view=current_view(request), to_confirm=to_confirm, form=form
         )
     async with open_transaction(request) as session:
-        results = await approvals.decide_many_with_undo(
+        unopened: dict[UUID, Invalid] = {}
+        if fields.status == "approved":
+            unopened = await presenter.find_unopened(session, current_member(request), fields.ids)
+        results = [DecisionResult(id, error=error) for id, error in unopened.items()]
+        results += await approvals.decide_many_with_undo(
             session,
             request.user,
-            fields.ids,
+            [id for id in fields.ids if id not in unopened],
             status=ApprovalStatus(fields.status),
             undo_seconds=get_settings(request).approval_undo_seconds,
         )

@@ -2,11 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time
-from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
-
-from starlette.datastructures import QueryParams
 
 from core.clock import now
 from core.errors import AppError
@@ -18,52 +14,12 @@ from services.approvals import ApprovalDetail
 from services.gateways import requests
 from services.gateways.requests import RequestDetail
 from services.onboarding import PendingOnboarding
-from web.approvals.presenter import ApprovalView, load_approval_view
-from web.ui import forms, time_format
+from web.approvals.address import MICROSECONDS, InboxAddress
+from web.approvals.presenter import ApprovalView, load_approval_views
+from web.ui import time_format
 
 LOW_CONFIDENCE = 80  # percent; below it, bulk approval needs a confirmation
 DECIDED_PAGE_SIZE = 50  # items on a page
-DECIDED_STATES = ("decided", "gateways")
-MICROSECONDS = 1_000_000
-
-
-@dataclass(frozen=True)
-class InboxAddress:
-    """Query parameters of the inbox. Items requested after `until` are only counted."""
-
-    state: str = "waiting"  # or "decided", or "gateways" for decided gateway requests
-    board: str = ""
-    until: int = 0  # microseconds since 1970; 0 for now
-    selected: str = ""
-    offset: int = 0
-
-    @classmethod
-    def from_query(cls, query: QueryParams) -> "InboxAddress":
-        """Parse the query of a request. Invalid parameters are ignored."""
-        return cls(
-            state=query.get("state", "") if query.get("state") in DECIDED_STATES else "waiting",
-            board=str(forms.parse_id(query.get("board")) or ""),
-            until=forms.parse_number(query.get("until")),
-            selected=str(forms.parse_id(query.get("selected")) or ""),
-            offset=forms.parse_number(query.get("offset")) % MICROSECONDS,
-        )
-
-    @property
-    def query(self) -> str:
-        """Return the query with its question mark, or "" if everything has its default."""
-        parameters = {
-            name: value for name, value in vars(self).items() if value and value != "waiting"
-        }
-        return f"?{urlencode(parameters)}" if parameters else ""
-
-    def query_with(self, **changes: Any) -> str:
-        """Return the query with some parameters changed."""
-        return replace(self, **changes).query
-
-    @property
-    def board_id(self) -> UUID | None:
-        """Return the board whose items are listed, or None for all boards."""
-        return forms.parse_id(self.board)
 
 
 @dataclass(frozen=True)
@@ -176,7 +132,8 @@ class Inbox:
     def _build_url(self, address: InboxAddress) -> str:
         kept = self.selected_item and self.view == "list" and not self.onboarding
         selected = str(self.selected_item.id) if self.selected_item and kept else ""
-        return self.path.partition("?")[0] + address.query_with(selected=selected)
+        query = address.query_with(selected=selected, all=self.address.all)
+        return self.path.partition("?")[0] + query
 
 
 async def load_inbox(
@@ -200,7 +157,8 @@ async def load_inbox(
         listed, id = [*shown, *decided], UUID(address.selected)
         selected_item = await _find_shown_item(session, member, id, listed)
     writable = set(await boards.list_writable_board_ids(session, member.user))
-    approval = selected_item.approval if selected_item else None
+    found = [selected_item.approval] if selected_item and selected_item.approval else []
+    views = await load_approval_views(session, found, writable, complete=bool(address.all))
     return Inbox(
         address=replace(address, until=address.until or _to_microseconds(now())),
         waiting=shown,
@@ -208,7 +166,7 @@ async def load_inbox(
         decided=decided,
         decided_count=count,
         selected_item=selected_item,
-        approval_view=await load_approval_view(session, approval, writable) if approval else None,
+        approval_view=views[0] if views else None,
         writable_board_ids=writable,
         view=view,
         errors=errors or {},

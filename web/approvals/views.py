@@ -13,6 +13,8 @@ from services import approvals, boards
 from services.gateways import requests
 from services.gateways.requests import SubmittedAnswer
 from web.approvals import inbox
+from web.approvals.address import InboxAddress
+from web.approvals.presenter import load_approval_views
 from web.approvals.toasts import Toast, build_decision_toast
 from web.auth.viewer import current_member
 from web.ui import forms
@@ -60,7 +62,7 @@ async def render_inbox(
         found = await inbox.load_inbox(
             session,
             current_member(request),
-            inbox.InboxAddress.from_query(request.query_params),
+            InboxAddress.from_query(request.query_params),
             selected=selected,
             on_gateway=on_gateway,
             view=view,
@@ -83,13 +85,13 @@ async def render_task_approval(
     """Render an approval as it is shown on its task."""
     async with open_transaction(request) as session:
         detail = await approvals.get_member_approval(session, current_member(request), approval_id)
-        access = await boards.get_board_permissions(session, request.user, detail.board.id)
+        writable = set(await boards.list_writable_board_ids(session, request.user))
+        [view] = await load_approval_views(session, [detail], writable)
     return render_part(
         request,
         "approvals/_task_approval_update.html",
         form.status,
-        detail=detail,
-        can_write=access.can_write,
+        view=view,
         form=form,
         toast=toast,
     )

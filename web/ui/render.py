@@ -17,7 +17,13 @@ from web.auth.viewer import current_viewer, redirect_to_sign_in_again
 from web.ui import avatars, time_format
 from web.ui.assets import asset_url, render_icon
 from web.ui.layout import PageLayout, load_layout
-from web.ui.text_display import render_markdown, split_hidden_characters
+from web.ui.text_display import (
+    describe_confidence,
+    format_score,
+    render_markdown,
+    reveal,
+    reveal_text,
+)
 
 TEMPLATES = Path(__file__).parent.parent.parent / "templates"
 
@@ -79,6 +85,7 @@ GLOBAL_FILTERS: dict[str, Any] = {
     "absolute": time_format.format_absolute,
     "age": time_format.format_age,
     "html_attributes": avatars.html_attributes,
+    "confidence": describe_confidence,
     "day": time_format.format_day,
     "deadline": time_format.format_deadline,
     "hex_colour": avatars.hex_colour,
@@ -86,8 +93,10 @@ GLOBAL_FILTERS: dict[str, Any] = {
     "markdown": render_markdown,
     "time_left": time_format.format_time_left,
     "overdue": time_format.is_overdue,
-    "hidden_pieces": split_hidden_characters,
+    "reveal": reveal,
+    "reveal_text": reveal_text,
     "round_to_five": avatars.round_to_five,
+    "score": format_score,
 }
 """Filters of the templates, such as {{ moment | age }}."""
 

@@ -6,10 +6,12 @@ sanitized by an allow list.
 """
 
 import re
-import unicodedata
-from collections.abc import Sequence
-from functools import lru_cache
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from itertools import chain, groupby
 from typing import Any, NamedTuple
+from unicodedata import category
 
 import nh3
 from markdown_it import MarkdownIt
@@ -18,34 +20,102 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # categories of what is not drawn
-VISIBLE_WHITESPACE = ("\n", "\t", " ")
+HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"}  # not drawn, or blank
+VISIBLE_WHITESPACE = {" ", "\n", "\t"}
+FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\U00016fe4\U0001d159"
+EMOJI_SELECTOR = "\ufe0f"
+SELECTORS = [range(0x180B, 0x1810), range(0xFE00, 0xFE0F), range(0xE0100, 0xE01F0)]
+BLANK_CHARACTERS = frozenset(FILLERS).union(map(chr, chain(*SELECTORS)))
+"""Characters of other categories that are not drawn."""
+
+MAX_NAMED = 3  # equal hidden characters in a row; more are counted
+HIDDEN_HTML = '<mark class="hidden-char" title="Invisible character">{}</mark>'
 
 
 class TextPiece(NamedTuple):
-    """A piece of a text, or the name of a hidden character."""
+    """A piece of a text, or the names of hidden characters."""
 
     text: str
     is_hidden: bool = False
 
 
 def split_hidden_characters(text: str) -> list[TextPiece]:
-    """Split a text at characters that are not visible or change its direction.
+    """Split a text at characters that are not visible, look like a blank or change its direction.
 
-    A user who allows a command has to see all of it.
+    A user who decides has to see all of it. The selector that makes an emoji of a symbol is hidden
+    only where it does not follow a symbol.
     """
-    found = re.split(r"([^\x20-\x7e\n\t])", text)
-    return [TextPiece(*_name_if_hidden(part)) for part in found if part]
+    if text.isascii() and text.isprintable():
+        return [TextPiece(text)] if text else []
+    parts = _hidden_pattern().split(text)
+    return [
+        TextPiece(_name_characters(part), is_hidden=True) if at % 2 else TextPiece(part)
+        for at, part in enumerate(parts)
+        if part
+    ]
 
 
-def _name_if_hidden(part: str) -> tuple[str, bool]:
-    hides = len(part) == 1 and part not in VISIBLE_WHITESPACE and _is_hidden(part)
-    return (f"U+{ord(part):04X}", True) if hides else (part, False)
+@cache
+def _hidden_pattern() -> re.Pattern[str]:
+    """Build the expression for hidden characters from the Unicode database."""
+    hidden, symbols = _char_class(_is_hidden), _char_class(_is_symbol)
+    return re.compile(f"((?:{hidden}|(?<!{symbols}){EMOJI_SELECTOR})+)")
 
 
-def _is_hidden(character: str) -> bool:
-    category = unicodedata.category(character)
-    return category in HIDDEN_CATEGORIES or (category == "Zs" and character != " ")
+def _is_hidden(code: int) -> bool:
+    character = chr(code)
+    if character in BLANK_CHARACTERS:
+        return True
+    return category(character) in HIDDEN_CATEGORIES and character not in VISIBLE_WHITESPACE
+
+
+def _is_symbol(code: int) -> bool:
+    return category(chr(code)) == "So" and chr(code) not in BLANK_CHARACTERS
+
+
+def _char_class(is_member: Callable[[int], bool]) -> str:
+    """Return a character class of an expression, with ranges."""
+    groups = groupby(range(sys.maxunicode + 1), key=is_member)
+    members = [list(group) for belongs, group in groups if belongs]
+    ranges = (rf"\U{group[0]:08x}-\U{group[-1]:08x}" for group in members)
+    return f"[{''.join(ranges)}]"
+
+
+def _name_characters(characters: str) -> str:
+    """Return the code points; more than three equal ones are counted."""
+    names: list[str] = []
+    for character, group in groupby(characters):
+        name, count = f"U+{ord(character):04X}", len(list(group))
+        names += [name] * count if count <= MAX_NAMED else [f"{name} ({count:,} times)"]
+    return " ".join(names)
+
+
+def reveal(text: object) -> Markup:
+    """Return a text as HTML with the names of its hidden characters in place of them."""
+    pieces = split_hidden_characters(str(text))
+    html = (
+        HIDDEN_HTML.format(piece.text) if piece.is_hidden else escape(piece.text)
+        for piece in pieces
+    )
+    return Markup("".join(html))  # noqa: S704 (escaped above)
+
+
+def reveal_text(text: object) -> str:
+    """Return a text with the names of its hidden characters, for attributes and Markdown."""
+    return "".join(
+        f"⟦{piece.text}⟧" if piece.is_hidden else piece.text
+        for piece in split_hidden_characters(str(text))
+    )
+
+
+def format_score(score: float) -> str:
+    """Format a score of 0 to 100. One of at most 1 is not rounded, because it may be a fraction."""
+    return f"{score:g}" if score <= 1 else str(round(score))
+
+
+def describe_confidence(score: float) -> str:
+    """Describe a confidence, and name the scale if it may be on another one."""
+    return f"{format_score(score)} {'— the scale is 0 to 100' if score <= 1 else 'of 100'}"
 
 
 MENTION = r"(?<![A-Za-z0-9_%+@/.-])@[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
@@ -67,12 +137,15 @@ CACHE_SIZE = 256  # texts
 TABLE_RULE = re.compile(r"[|:\- \t]+")  # the line below the header of a table
 
 
-def render_markdown(text: str | None) -> Markup:
+def render_markdown(text: str | None, *, reveal: bool = False) -> Markup:
     """Render Markdown as safe HTML, with mentions and URLs marked.
 
-    Text that would be expensive to parse is shown unformatted.
+    Text that would be expensive to parse is shown unformatted. With `reveal` hidden characters are
+    named.
     """
     text = text or ""
+    if reveal:
+        text = reveal_text(text.replace("\r\n", "\n"))
     return _render_plain(text) if _is_expensive(text) else _render_cached(text)
 
 
