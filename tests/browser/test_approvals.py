@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, ViewportSize, expect
 
 from tests.support.installation import ApiClient
-from tests.support.live_site import LiveSite
+from tests.support.live_site import LiveSite, headline
 from tests.support.page_checks import PHONE, WIDE, overflows_horizontally
 
 both_sizes = pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
@@ -26,7 +26,7 @@ class ApprovalScenario:
         self.home = site
         self.board = site.create_board(name)
         self.agent = site.create_agent(self.board)
-        self.tasks = [site.create_task(self.board, f"About {title}") for title in titles]
+        self.tasks = [site.create_task(self.board, title.removesuffix("?")) for title in titles]
         self.approvals: list[dict[str, Any]] = [
             site.request_approval(self.agent, self.board, task, title, sure)
             for task, title in zip(self.tasks, titles, strict=True)
@@ -86,9 +86,7 @@ async def test_the_pending_count_updates_by_itself(site: LiveSite, viewport: Vie
         if viewport == PHONE:
             return
         await link.click()
-        await expect(
-            page.get_by_text("Complete the task “Print the poster”?").first
-        ).to_be_visible()
+        await expect(page.get_by_text(headline("Print the poster")).first).to_be_visible()
 
 
 @both_sizes
@@ -134,17 +132,17 @@ async def test_keyboard_shortcuts_decide_approvals_one_after_the_other(site: Liv
         await expect(heading).to_have_text(headline("Newest?"))
 
         await press_decision_key(page, "a")
-        await expect_toast(page, "Approved. Newest?")
-        await expect(heading).to_have_text("Middle?")
+        await expect_toast(page, f"Approved. {headline('Newest?')}")
+        await expect(heading).to_have_text(headline("Middle?"))
         await page.keyboard.press("z")
         await expect_toast(page, "Undone. Pending again.")
         await expect(page.locator("#needs-count")).to_have_text("3")
 
-        await page.get_by_role("link", name="Middle?", exact=True).click()
-        await expect(heading).to_have_text("Middle?")
+        await page.get_by_role("link", name=headline("Middle?"), exact=True).click()
+        await expect(heading).to_have_text(headline("Middle?"))
         await press_decision_key(page, "r")
-        await expect_toast(page, "Rejected. Middle?")
-        await expect(heading).to_have_text("Oldest?")
+        await expect_toast(page, f"Rejected. {headline('Middle?')}")
+        await expect(heading).to_have_text(headline("Oldest?"))
         await press_decision_key(page, "a")
         await expect_toast(page, "1 approved, 1 rejected")
         answers = page.locator("[data-decided] .ask-row__m")
@@ -263,14 +261,14 @@ async def test_new_approvals_do_not_replace_the_open_one(site: LiveSite) -> None
 
         await page.locator("#detail h2").focus()
         await page.keyboard.press(".")
-        await expect(page.get_by_role("link", name="Another")).to_be_visible()
+        await expect(page.get_by_role("link", name=headline("Another"))).to_be_visible()
         await expect(page.locator("#detail h2")).to_have_text(headline("First?"))
 
 
 async def test_an_approval_can_be_decided_on_its_task(site: LiveSite) -> None:
     scenario = ApprovalScenario(site, "In the drawer", "Print it?")
     async with site.open_page(f"/boards/{scenario.board['id']}") as page:
-        await page.get_by_role("link", name="About Print it?").click()
+        await page.get_by_role("link", name="Print it").click()
         drawer = page.locator("#drawer")
         await drawer.get_by_role("button", name="Approve").click()
         await expect(drawer.get_by_text("You approved this")).to_be_visible()

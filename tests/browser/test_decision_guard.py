@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from playwright.async_api import Page, expect
 
 from tests.browser.test_approvals import ApprovalScenario, expect_toast
-from tests.support.live_site import LiveSite
+from tests.support.live_site import LiveSite, headline
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 PENDING = "pending"
@@ -30,7 +30,7 @@ class StoppedPage:
 
     async def shows(self, question: str, *, ready: bool) -> None:
         """Wait until a question is on the screen, and can or cannot be decided."""
-        await expect(self.page.locator("#detail h2")).to_have_text(question)
+        await expect(self.page.locator("#detail h2")).to_have_text(headline(question))
         button = self.page.locator("#detail").get_by_role("button", name="Approve")
         await expect(button).to_be_in_viewport()
         await (expect(button).to_be_enabled() if ready else expect(button).to_be_disabled())
@@ -61,14 +61,14 @@ async def test_holding_the_key_decides_only_the_first_approval(site: LiveSite) -
         button = page.locator("#detail").get_by_role("button", name="Approve")
         await expect(button).to_be_enabled()
         await page.keyboard.down("a")
-        await expect(page.locator("#detail h2")).to_have_text("Two?")
+        await expect(page.locator("#detail h2")).to_have_text(headline("Two?"))
         for _ in range(30):  # the repeated key events of two seconds
             await page.keyboard.down("a")
         await expect(button).to_be_enabled()
         for _ in range(30):
             await page.keyboard.down("a")
         await page.keyboard.up("a")
-        await expect_one_toast(page, "Approved. One?")
+        await expect_one_toast(page, f"Approved. {headline('One?')}")
         assert await page.locator("#needs-count").inner_text() == "3"
 
 
@@ -86,7 +86,7 @@ async def test_presses_without_a_pause_decide_only_the_first_approval(site: Live
             await stopped.press("a")
         await stopped.expect_ignored()
         await stopped.shows("Two?", ready=False)
-        await expect_one_toast(stopped.page, "Approved. One?")
+        await expect_one_toast(stopped.page, f"Approved. {headline('One?')}")
 
 
 async def test_two_presses_in_350_milliseconds_decide_one_approval(site: LiveSite) -> None:
@@ -101,7 +101,7 @@ async def test_two_presses_in_350_milliseconds_decide_one_approval(site: LiveSit
         await stopped.pass_time(350)
         await stopped.press("a")
         await stopped.expect_ignored()
-        await expect_one_toast(stopped.page, "Approved. One?")
+        await expect_one_toast(stopped.page, f"Approved. {headline('One?')}")
         await stopped.pass_time(500)
         await stopped.press("a")
         await expect_one_toast(stopped.page, "2 approved")
@@ -118,7 +118,7 @@ async def test_a_double_click_decides_one_approval(site: LiveSite) -> None:
         await stopped.shows("Two?", ready=False)
         await button.click(force=True)
         await stopped.expect_ignored()
-        await expect_one_toast(stopped.page, "Approved. One?")
+        await expect_one_toast(stopped.page, f"Approved. {headline('One?')}")
         assert scenario.statuses() == [PENDING, PENDING]
 
 
@@ -129,13 +129,13 @@ async def test_a_held_enter_key_on_a_button_decides_once(site: LiveSite) -> None
         await expect(button).to_be_enabled()
         await button.focus()
         await page.keyboard.down("Enter")
-        await expect(page.locator("#detail h2")).to_have_text("Two?")
+        await expect(page.locator("#detail h2")).to_have_text(headline("Two?"))
         await expect(button).to_be_enabled()
         await button.focus()
         for _ in range(30):
             await page.keyboard.down("Enter")
         await page.keyboard.up("Enter")
-        await expect_one_toast(page, "Rejected. One?")
+        await expect_one_toast(page, f"Rejected. {headline('One?')}")
         assert await page.locator("#needs-count").inner_text() == "1"
 
 
@@ -164,9 +164,9 @@ async def test_a_series_can_end_with_a_bulk_decision(site: LiveSite) -> None:
     scenario = ApprovalScenario(site, "Series and bulk", "Three?", "Two?", "One?")
     async with site.open_page(scenario.list) as page:
         await page.locator("#detail").get_by_role("button", name="Approve").click()
-        await expect_one_toast(page, "Approved. One?")
+        await expect_one_toast(page, f"Approved. {headline('One?')}")
         for question in ("Two?", "Three?"):
-            await page.get_by_label(f"Select: {question}").check()
+            await page.get_by_label(f"Select: {headline(question)}").check()
         await page.get_by_role("toolbar").get_by_role("button", name="Approve 2").click()
         await expect_one_toast(page, "3 approved")
         await page.get_by_role("button", name="Undo").last.click()
@@ -187,7 +187,7 @@ async def test_an_item_is_decided_only_after_its_tab_was_shown(site: LiveSite) -
         await stopped.expect_ignored()
         await stopped.pass_time(500)
         await stopped.press("a")
-        await expect_one_toast(stopped.page, "Approved. One?")
+        await expect_one_toast(stopped.page, f"Approved. {headline('One?')}")
 
 
 async def test_two_approvals_of_a_task_page_are_not_decided_by_two_presses(site: LiveSite) -> None:
@@ -200,7 +200,7 @@ async def test_two_approvals_of_a_task_page_are_not_decided_by_two_presses(site:
         await stopped.expect_ignored()
         await stopped.pass_time(500)
         await stopped.press("a")
-        await expect_one_toast(stopped.page, "Approved. Print it?")
+        await expect_one_toast(stopped.page, f"Approved. {headline('Print it?')}")
         await stopped.press("a")
         await expect(stopped.page.get_by_text("You approved this")).to_be_visible()
-        await expect_one_toast(stopped.page, "Approved. Print it?")
+        await expect_one_toast(stopped.page, f"Approved. {headline('Print it?')}")

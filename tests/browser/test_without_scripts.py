@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from playwright.async_api import Browser, Page, expect
 
 from tests.support.installation import ApiClient, Installation
-from tests.support.live_site import OWNER, LiveSite
+from tests.support.live_site import OWNER, LiveSite, headline
 from tests.support.page_checks import new_context
 
 
@@ -167,9 +167,7 @@ async def test_deciding_undoing_and_deciding_again_without_scripts(site: LiveSit
         assert approval["status"] == "pending"
 
         await page.get_by_role("button", name="Reject R").click()
-        await expect(
-            page.get_by_text("Rejected. Complete the task “Print the poster”?")
-        ).to_be_visible()
+        await expect(page.get_by_text(f"Rejected. {headline('Print the poster')}")).to_be_visible()
     async with asyncio.timeout(30):
         while agent.call("GET", path)["items"][0]["status"] != "rejected":
             await asyncio.sleep(0.1)
@@ -178,11 +176,11 @@ async def test_deciding_undoing_and_deciding_again_without_scripts(site: LiveSit
 async def test_bulk_decisions_without_scripts(site: LiveSite) -> None:
     board = site.create_board("Plain questions, several")
     agent = site.create_agent(board)
-    for title in ("One?", "Two?"):
-        site.request_approval(agent, board, site.create_task(board, f"About {title}"), title)
+    for title in ("One", "Two"):
+        site.request_approval(agent, board, site.create_task(board, title), title)
     async with plain(site, f"/approvals?board={board['id']}") as page:
-        for title in ("One?", "Two?"):
-            await page.get_by_label(f"Select: Complete the task “About {title}”?").check()
+        for title in ("One", "Two"):
+            await page.get_by_label(f"Select: {headline(title)}").check()
         await page.get_by_role("button", name="Approve", exact=True).click()
         await page.goto(f"/approvals?board={board['id']}")
         await expect(page.get_by_text("You approved · ")).to_have_count(2)

@@ -17,6 +17,11 @@ TOKEN = re.compile(r"AUTH_TOKEN=(mc_agent_[\w-]+)")
 OWNER = {"name": "Olga Ruiz", "email": "olga@example.com", "password": "correct horse battery"}
 
 
+def headline(title: str) -> str:
+    """Return the headline of an approval to complete a task with this title."""
+    return f"Complete the task “{title.removesuffix('?')}”?"
+
+
 @dataclass
 class LiveSite:
     """A running installation and its owner."""

@@ -266,7 +266,7 @@ async def test_undoing_a_series_names_what_is_final(alice, ask, world) -> None:
         headers={"HX-Request": "true"},
     )
 
-    assert "1 of 2 undone. It is too late to take this back." in undone.text
+    assert "1 of 2 undone. It is too late to undo this." in undone.text
 
 
 async def test_approving_low_confidence_in_bulk_needs_a_confirmation(

@@ -35,6 +35,8 @@ class DecisionForm(BaseModel):
     note: Annotated[str | None, forms.BlankAsNone] = None
     series: str = ""  # ids of earlier decisions that the page offers to undo
     complete: forms.Switch = False  # whether the page showed the complete content
+    action_hash: str | None = None  # of what the page showed
+    completes_tasks: forms.Switch = False
 
 
 async def decide_approval(request: Request) -> Response:
@@ -52,6 +54,8 @@ async def decide_approval(request: Request) -> Response:
                 approval_id,
                 status=ApprovalStatus(fields.status),
                 note=fields.note,
+                action_hash=fields.action_hash,
+                completes_tasks=fields.completes_tasks or None,
                 undo_seconds=get_settings(request).approval_undo_seconds,
             )
             earlier = await toasts.list_undoable(

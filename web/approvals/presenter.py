@@ -6,10 +6,10 @@ from uuid import UUID
 
 from core.errors import Invalid
 from core.http.request import Session
-from models import Member, Status
+from models import Member
 from services import approvals, tasks
 from services.approvals import ApprovalDetail
-from services.tasks import TaskDetail, TaskRef
+from services.tasks import TaskDetail
 from web.approvals.payload import (
     BRIEF,
     COMPLETE,
@@ -43,6 +43,7 @@ class ApprovalView:
     tasks: list[TaskContent]
     can_write: bool
     is_complete: bool = False
+    action_hash: str = ""  # of what is shown; sent with the decision
 
     @property
     def id(self) -> UUID:
@@ -50,15 +51,11 @@ class ApprovalView:
         return self.detail.approval.id
 
     @property
-    def waiting(self) -> list[TaskRef]:
-        """Return the open tasks that wait for a task of the approval."""
-        own = {task.detail.task.id for task in self.tasks}
-        found = {other.id: other for task in self.tasks for other in task.detail.unblocks}
-        return [
-            other
-            for other in found.values()
-            if other.id not in own and other.status is not Status.DONE
-        ]
+    def may_complete_tasks(self) -> bool:
+        """Return whether the decider may say that the approval also completes the tasks."""
+        board = self.detail.board
+        can_help = board.require_approval_for_done and bool(self.tasks)
+        return can_help and not self.detail.completes_tasks
 
     @property
     def notes(self) -> list[str]:
@@ -82,6 +79,8 @@ async def load_approval_views(
 ) -> list[ApprovalView]:
     """Load what pages show of approvals, with one query for the tasks of each board."""
     limits = COMPLETE if complete else BRIEF
+    # Hashes come first: what changes before the tasks are loaded has another hash than was sent.
+    hashes = {one.approval.id: await approvals.get_action_hash(session, one) for one in details}
     boards = {detail.board.id: detail.board for detail in details}
     found: dict[UUID, TaskDetail] = {}
     for board in boards.values():
@@ -94,6 +93,7 @@ async def load_approval_views(
             [_build_content(found[task.id], limits) for task in detail.tasks if task.id in found],
             detail.board.id in writable,
             complete,
+            hashes[detail.approval.id],
         )
         for detail in details
     ]
