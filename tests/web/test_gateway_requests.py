@@ -83,6 +83,23 @@ async def test_a_command_is_shown_exactly_with_its_context(alice, ask: Ask) -> N
         assert "undoings" not in page
 
 
+async def test_everything_that_will_run_is_shown(alice, ask: Ask) -> None:
+    gateway_request = await ask(
+        context={
+            "host": "build-7",
+            "node": "node-1",
+            "argv": ["rm", "-rf", "b\u202euild  x"],
+            "environment": {"LD_PRELOAD": "c" * 64},
+            "plan": "d" * 64,
+        },
+    )
+    page = (await alice.get(f"/approvals/requests/{gateway_request.id}")).text
+    for text in ("build-7", "node-1", "<li>-rf</li>", "uild  x</li>", "LD_PRELOAD", "d" * 64):
+        assert text in page
+    assert "c" * 12 in page
+    assert "\u202e" not in page
+
+
 async def test_a_masked_token_is_mentioned(alice, ask: Ask) -> None:
     masked = await ask("curl mc_agent_***", sha256="a" * 64)
     as_it_is = await ask("curl mc_agent_***")
