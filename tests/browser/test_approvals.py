@@ -14,11 +14,6 @@ from tests.support.page_checks import PHONE, WIDE, overflows_horizontally
 both_sizes = pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
 
 
-def headline(title: str) -> str:
-    """Return the question about the task of a scenario."""
-    return f"Complete the task “About {title}”?"
-
-
 class ApprovalScenario:
     """A board on which an agent has asked about some tasks."""
 
