@@ -24,6 +24,7 @@ from web.gateways import session_views
 from web.gateways import views as gateway_views
 from web.onboarding import views as onboarding_views
 from web.organizations import views as organization_views
+from web.organizations import welcome_views
 from web.policies import views as policy_views
 from web.settings import views as settings_views
 from web.tasks import views as task_views
@@ -63,14 +64,14 @@ SIGNED_IN_ROUTES: list[Route] = [
     Route("/sign-in/again", sign_in_again.show_sign_in_again),
     Route("/sign-in/again", sign_in_again.sign_in_again, methods=["POST"]),
     Route("/invite/acceptances", one_time_links.accept_invite, methods=["POST"]),
-    Route("/welcome", organization_views.show_welcome, name="welcome"),
-    Route("/welcome/organization", organization_views.name_organization, methods=["POST"]),
-    Route("/welcome/organization", organization_views.show_welcome),
-    Route("/welcome/board", organization_views.create_first_board, methods=["POST"]),
-    Route("/welcome/board", organization_views.show_welcome),
-    Route("/welcome/agent", organization_views.create_first_agent, methods=["POST"]),
-    Route("/welcome/agent", organization_views.show_welcome),
-    Route("/welcome/agents/{agent_id:uuid}", organization_views.show_first_call),
+    Route("/welcome", welcome_views.show_welcome, name="welcome"),
+    Route("/welcome/organization", welcome_views.name_organization, methods=["POST"]),
+    Route("/welcome/organization", welcome_views.show_welcome),
+    Route("/welcome/board", welcome_views.create_first_board, methods=["POST"]),
+    Route("/welcome/board", welcome_views.show_welcome),
+    Route("/welcome/agent", welcome_views.create_first_agent, methods=["POST"]),
+    Route("/welcome/agent", welcome_views.show_welcome),
+    Route("/welcome/agents/{agent_id:uuid}", welcome_views.show_first_call),
 ]
 
 MEMBER_ROUTES: list[Route] = [

@@ -23,7 +23,6 @@ MAX_SESSION_KEY_LENGTH = 500  # characters
 EXAMPLE_SESSION_KEY = "agent:main:main"
 MAX_HISTORY_MESSAGES = 1_000  # maximum of the gateway in one response
 
-
 SessionKey = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_SESSION_KEY_LENGTH),

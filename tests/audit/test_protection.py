@@ -101,7 +101,7 @@ async def test_a_role_with_default_rights_cannot_change_the_audit_after_the_migr
 
     def migrate_again(connection: Any) -> None:
         config.attributes["connection"] = connection
-        command.downgrade(config, "0024")
+        command.downgrade(config, "0027")
         connection.execute(text(f"create role {ROLE}"))
         grant = f"alter default privileges grant all on tables to {ROLE}"
         connection.execute(text(grant))

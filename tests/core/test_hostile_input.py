@@ -25,11 +25,12 @@ from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import mask_tokens, mask_tokens_within
 from core.text import slugify
 from core.validation import is_email
-from models import Approval, FieldType, Message, RequestKind
+from models import Approval, Board, FieldType, Message, RequestKind
 from openclaw import GatewayError
 from openclaw.addresses import parse_address
 from openclaw.errors import parse_error
 from openclaw.frames import decode_frame
+from services.approvals import ApprovalDetail
 from services.approvals.requests import MENTIONABLE
 from services.boards.queries import board_slug
 from services.custom_fields.validation import compile_regex, find_value_error
@@ -46,14 +47,15 @@ from services.messages.templates.text_format import fence_text, to_single_line
 from services.onboarding.transcript import is_free_text, normalize_output
 from services.souls.rules import extract_summary, is_valid_name
 from web.agents import presenter as agents_presenter
-from web.approvals import presenter
+from web.approvals.payload import parse_payload
 from web.auth.sign_in import safe_next_path
 from web.gateways.session_presenter import parse_transcript
 from web.onboarding.presenter import find_heading, parse_draft_date
 from web.settings.views import describe_browser, is_phone
 from web.ui.avatars import initials
 from web.ui.forms import MAX_FIELDS
-from web.ui.text_display import parse_diff, render_markdown, split_hidden_characters
+from web.ui.text_display import render_markdown, split_hidden_characters
+from web.ui.unified_diff import parse_diff
 
 MAX_CPU_SECONDS = 1.0
 TEXT, HEADER = 100_000, 64 * 1024  # characters of a text, and of all headers of a request
@@ -154,7 +156,7 @@ def show_payload(text: str) -> object:
     approval = Approval(
         action_type=text, payload={"diff": text, text[:200]: text}, rubric_scores={text: 1}
     )
-    return presenter.parse_payload(approval)
+    return parse_payload(ApprovalDetail(approval, Board(), None, None, None, None, []))
 
 
 PARSERS: dict[str, tuple[Callable[[str], Any], int]] = {
@@ -211,7 +213,7 @@ PARSERS: dict[str, tuple[Callable[[str], Any], int]] = {
     "mentionable": (MENTIONABLE.fullmatch, TEXT),
     "approval_payload": (show_payload, 256 * 1024),
     "initials": (initials, TEXT),
-    "parse_diff": (parse_diff, 256 * 1024),
+    "parse_diff": (lambda text: parse_diff(text, "Changes"), 256 * 1024),
     "render_markdown": (render_markdown, TEXT),
     "render_short_markdown": (render_markdown, 20_000),
     "split_hidden_characters": (split_hidden_characters, 256 * 1024),

@@ -8,7 +8,7 @@ from core.clock import now
 from models import DesiredState, EventType, Message, MessageState
 from services import messages
 from tests.support.world import make_gateway, make_main_agent, make_message
-from web.live import STALE_PARTS_BY_EVENT
+from web.stale_parts import STALE_PARTS_BY_EVENT
 
 HTMX = {"HX-Request": "true"}
 TASK = """TASK ASSIGNED

@@ -1,0 +1,177 @@
+"""Pages of the first steps: the organization, the first board, and the first agent."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.http.request import Session, get_settings, open_transaction
+from models import Board, Member
+from services import agents, boards, organizations
+from web.agents import setup, views
+from web.agents.forms import NewAgentForm
+from web.agents.setup import AgentSetup
+from web.auth.viewer import Viewer
+from web.boards.forms import BOARD_RULES, NewBoardForm
+from web.ui import forms
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page
+
+WELCOME_STEPS = ("organization", "board", "agent", "call")
+
+
+class OrganizationNameForm(BaseModel):
+    """The name of the organization."""
+
+    name: forms.Line
+
+
+async def show_welcome(request: Request) -> Response:
+    """Show the first open step; with `?step=organization` the first step again."""
+    _require_admin(request)
+    requested = request.query_params.get("step")
+    step = "organization" if requested == "organization" else await _find_next_step(request)
+    if step == "call":
+        return RedirectResponse(f"/welcome/agents/{await _first_agent_id(request)}", 303)
+    if step is None:
+        return RedirectResponse("/boards", 303)
+    return await _render_step(request, step, forms.Form())
+
+
+async def name_organization(request: Request) -> Response:
+    """Create the organization of the user, or rename the active one."""
+    _require_admin(request)
+    form = await forms.read_form(request)
+    member = _find_member(request)
+    with form.catch_errors():
+        fields = form.parse(OrganizationNameForm)
+        async with open_transaction(request) as session:
+            if member is None:
+                await organizations.create_organization(session, request.user, name=fields.name)
+            else:
+                await organizations.rename_organization(session, member, name=fields.name)
+        return RedirectResponse("/welcome", 303)
+    return await _render_step(request, "organization", form)
+
+
+async def create_first_board(request: Request) -> Response:
+    """Create the first board."""
+    _require_admin(request)
+    form = await forms.read_form(request)
+    member = _find_member(request)
+    if member is None:
+        return RedirectResponse("/welcome", 303)
+    with form.catch_errors():
+        fields = form.parse(NewBoardForm)
+        async with open_transaction(request) as session:
+            await boards.create_board(session, member, fields.to_draft())
+        return RedirectResponse("/welcome", 303)
+    return await _render_step(request, "board", form)
+
+
+async def create_first_agent(request: Request) -> Response:
+    """Create the first agent, and show its token once."""
+    _require_admin(request)
+    form = await forms.read_form(request)
+    member = _find_member(request)
+    if member is None:
+        return RedirectResponse("/welcome", 303)
+    with form.catch_errors():
+        fields = form.parse(NewAgentForm)
+        async with open_transaction(request) as session:
+            agent_setup = await setup.create_agent(session, member, fields, get_settings(request))
+        return await _render_first_call(request, agent_setup)
+    return await _render_step(request, "agent", form)
+
+
+async def show_first_call(request: Request) -> Response:
+    """Wait for the first call of an agent; for htmx only whether it has called."""
+    _require_admin(request)
+    member = _find_member(request)
+    if member is None:
+        return RedirectResponse("/welcome", 303)
+    async with open_transaction(request) as session:
+        agent_setup = await setup.load_agent_setup(
+            session, member, forms.path_id(request, "agent_id"), get_settings(request)
+        )
+    if is_part_request(request):
+        return views.render_first_call_status(request, agent_setup, _first_call_path(agent_setup))
+    return await _render_first_call(request, agent_setup)
+
+
+async def _find_next_step(request: Request) -> str | None:
+    """Return the first open step, or None."""
+    member = _find_member(request)
+    if member is None:
+        return "organization"
+    async with open_transaction(request) as session:
+        if await _find_first_board(session, member) is None:
+            return "board"
+        cards = await agents.list_agent_cards(session, member)
+    if not cards:
+        return "agent"
+    return None if any(card.agent.last_seen_at for card in cards) else "call"
+
+
+async def _first_agent_id(request: Request) -> UUID:
+    member = _find_member(request)
+    assert member is not None
+    async with open_transaction(request) as session:
+        cards = await agents.list_agent_cards(session, member)
+    return cards[0].agent.id
+
+
+async def _find_first_board(session: Session, member: Member) -> Board | None:
+    summaries = await boards.list_board_summaries(session, member)
+    return next((summary.board for summary in summaries if summary.can_write), None)
+
+
+async def _render_step(request: Request, step: str, form: forms.Form) -> Response:
+    member = _find_member(request)
+    board = None
+    if member is not None:
+        async with open_transaction(request) as session:
+            board = await _find_first_board(session, member)
+    if step == "agent" and board is None:
+        step = "board"
+    return await _render_welcome(request, step, board, form=form, rules=BOARD_RULES)
+
+
+async def _render_first_call(request: Request, agent_setup: AgentSetup) -> Response:
+    more = setup.setup_context(agent_setup, _first_call_path(agent_setup))
+    return await _render_welcome(request, "call", **more)
+
+
+async def _render_welcome(
+    request: Request, step: str, board: Board | None, **more: Any
+) -> Response:
+    member = _find_member(request)
+    return render_page(
+        request,
+        "welcome/show.html",
+        layout=None if member is None else await load_layout(request),
+        status=more["form"].status if "form" in more else 200,
+        steps=WELCOME_STEPS,
+        step=step,
+        organization=member.organization if member else None,
+        board=board,
+        **more,
+    )
+
+
+def _first_call_path(agent_setup: AgentSetup) -> str:
+    return f"/welcome/agents/{agent_setup.card.agent.id}"
+
+
+def _find_member(request: Request) -> Member | None:
+    viewer: Viewer = request.auth
+    return viewer.member
+
+
+def _require_admin(request: Request) -> None:
+    """Raise Forbidden for a member who is not an admin."""
+    member = _find_member(request)
+    if member is not None:
+        organizations.require_admin(member)

@@ -1,0 +1,152 @@
+"""Which event makes which part of a page out of date."""
+
+from collections.abc import Iterable
+
+from models import Event, EventType
+
+BOARD = ("boards", "rail", "activity")
+PAUSED = (*BOARD, "pauses", "agents")
+STOPPED = ("organization", "rail", "agents")
+TASK = ("tasks", "task-{task}", "boards", "agents", "activity")
+APPROVAL = (
+    "approvals",
+    "approval-{approval}",
+    "tasks",
+    "task-{task}",
+    "boards",
+    "rail",
+    "activity",
+)
+STATE = ("agents", "agent-{agent}")
+AGENT = (*STATE, "boards", "rail", "activity")
+HELD = (*AGENT, "pauses")
+PEOPLE = ("members", "activity")
+TAGS = ("tags", "tasks", "activity")
+FIELDS = ("custom-fields", "tasks", "activity")
+GROUP = ("board-groups", "boards", "rail", "activity")
+GROUP_MEMORY = ("group-memory", "activity")
+MEMORY = ("memory", "activity")
+ONBOARDING = ("onboarding", "board", "boards", "rail", "activity")
+GATEWAY = ("gateways", "agents", "boards", "rail", "activity")
+MESSAGE = ("messages", "agent-{agent}")
+REQUEST = ("gateway-requests", "agent-{agent}", "rail", "activity")
+RUN = ("runs-{agent}", "runs-{task}")
+ACTIVITY_ONLY = ("activity",)
+
+STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
+    EventType.ORGANIZATION_CREATED: ("organization", "activity"),
+    EventType.ORGANIZATION_UPDATED: ("organization", "rail", "activity"),
+    EventType.ORGANIZATION_STOPPED: STOPPED,
+    EventType.ORGANIZATION_RESUMED: STOPPED,
+    EventType.MEMBER_JOINED: PEOPLE,
+    EventType.MEMBER_UPDATED: PEOPLE,
+    EventType.MEMBER_REMOVED: PEOPLE,
+    EventType.MEMBER_PASSWORD_LINKED: PEOPLE,
+    EventType.MEMBER_PASSWORD_CHANGED: PEOPLE,
+    EventType.INVITE_CREATED: PEOPLE,
+    EventType.INVITE_REVOKED: PEOPLE,
+    EventType.APPROVAL_POLICY_UPDATED: ("board", "activity"),
+    EventType.TAG_CREATED: TAGS,
+    EventType.TAG_UPDATED: TAGS,
+    EventType.TAG_DELETED: TAGS,
+    EventType.CUSTOM_FIELD_CREATED: FIELDS,
+    EventType.CUSTOM_FIELD_UPDATED: FIELDS,
+    EventType.CUSTOM_FIELD_DELETED: FIELDS,
+    EventType.BOARD_GROUP_CREATED: GROUP,
+    EventType.BOARD_GROUP_UPDATED: GROUP,
+    EventType.BOARD_GROUP_DELETED: GROUP,
+    EventType.GROUP_MEMORY_CREATED: GROUP_MEMORY,
+    EventType.GROUP_MEMORY_UPDATED: GROUP_MEMORY,
+    EventType.GROUP_MEMORY_DELETED: GROUP_MEMORY,
+    EventType.GATEWAY_CREATED: GATEWAY,
+    EventType.GATEWAY_UPDATED: GATEWAY,
+    EventType.GATEWAY_DELETED: GATEWAY,
+    EventType.BOARD_CREATED: BOARD,
+    EventType.BOARD_UPDATED: (*BOARD, "board", "tasks"),
+    EventType.BOARD_DELETED: (*BOARD, "board", "approvals", "agents"),
+    EventType.BOARD_PAUSED: PAUSED,
+    EventType.BOARD_RESUMED: PAUSED,
+    EventType.BOARD_MEMORY_CREATED: MEMORY,
+    EventType.BOARD_MEMORY_UPDATED: MEMORY,
+    EventType.BOARD_MEMORY_DELETED: MEMORY,
+    EventType.BOARD_LEAD_NOTIFIED: ACTIVITY_ONLY,
+    EventType.BOARD_LEAD_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.GROUP_JOIN_NOTIFIED: ACTIVITY_ONLY,
+    EventType.GROUP_JOIN_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.GROUP_LEAVE_NOTIFIED: ACTIVITY_ONLY,
+    EventType.GROUP_LEAVE_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.ONBOARDING_STARTED: ONBOARDING,
+    EventType.ONBOARDING_UPDATED: ONBOARDING,
+    EventType.ONBOARDING_CONFIRMED: ONBOARDING,
+    EventType.TASK_CREATED: TASK,
+    EventType.TASK_UPDATED: TASK,
+    EventType.TASK_STATUS_CHANGED: TASK,
+    EventType.TASK_COMMENT: ("comments-{task}", "tasks", "news", "activity"),
+    EventType.TASK_DELETED: (*TASK, "approvals"),
+    EventType.TASK_RESTORED: (*TASK, "approvals"),
+    EventType.TASK_LEAD_NOTIFIED: ACTIVITY_ONLY,
+    EventType.TASK_LEAD_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.TASK_LEAD_UNASSIGNED_NOTIFIED: ACTIVITY_ONLY,
+    EventType.TASK_LEAD_UNASSIGNED_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.TASK_ASSIGNEE_NOTIFIED: ACTIVITY_ONLY,
+    EventType.TASK_ASSIGNEE_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.TASK_REWORK_NOTIFIED: ACTIVITY_ONLY,
+    EventType.TASK_REWORK_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.APPROVAL_REQUESTED: APPROVAL,
+    EventType.APPROVAL_REQUESTS_HELD: APPROVAL,
+    EventType.APPROVAL_DECIDED: APPROVAL,
+    EventType.APPROVAL_FIRST_APPROVED: APPROVAL,
+    EventType.APPROVAL_UNDONE: APPROVAL,
+    EventType.APPROVAL_APPROVED: APPROVAL,
+    EventType.APPROVAL_REJECTED: APPROVAL,
+    EventType.APPROVAL_REOPENED: APPROVAL,
+    EventType.APPROVAL_CLARIFICATION_REQUESTED: APPROVAL,
+    EventType.APPROVAL_LEAD_NOTIFIED: ACTIVITY_ONLY,
+    EventType.APPROVAL_LEAD_NOTIFY_FAILED: ACTIVITY_ONLY,
+    EventType.AGENT_CREATED: AGENT,
+    EventType.AGENT_UPDATED: AGENT,
+    EventType.AGENT_DELETED: (*AGENT, "tasks"),
+    EventType.AGENT_STATUS_CHANGED: (*STATE, "rail"),
+    EventType.AGENT_HELD: HELD,
+    EventType.AGENT_RELEASED: HELD,
+    EventType.AGENT_TOKEN_ISSUED: ("agent-{agent}", "activity"),
+    EventType.AGENT_SOUL_UPDATED: ("agent-{agent}", "activity"),
+    EventType.AGENT_PROVISIONED: AGENT,
+    EventType.AGENT_PROVISION_FAILED: AGENT,
+    EventType.AGENT_SYNCED: STATE,
+    EventType.AGENT_UPDATE_FAILED: AGENT,
+    EventType.AGENT_WOKEN: ("agent-{agent}", "activity"),
+    EventType.AGENT_LOST: AGENT,
+    EventType.AGENT_DELETE_FAILED: AGENT,
+    EventType.NUDGE_SENT: ACTIVITY_ONLY,
+    EventType.NUDGE_FAILED: ACTIVITY_ONLY,
+    EventType.ASK_USER_SENT: ACTIVITY_ONLY,
+    EventType.ASK_USER_FAILED: ACTIVITY_ONLY,
+    EventType.LEAD_MESSAGE_SENT: ACTIVITY_ONLY,
+    EventType.LEAD_MESSAGE_FAILED: ACTIVITY_ONLY,
+    EventType.LEAD_BROADCAST_SENT: ACTIVITY_ONLY,
+    EventType.MESSAGE_QUEUED: MESSAGE,
+    EventType.MESSAGE_SENT: MESSAGE,
+    EventType.MESSAGE_ACKNOWLEDGED: MESSAGE,
+    EventType.MESSAGE_FAILED: MESSAGE,
+    EventType.GATEWAY_REQUEST_ASKED: REQUEST,
+    EventType.GATEWAY_REQUEST_ANSWERED: REQUEST,
+    EventType.GATEWAY_REQUEST_DELIVERED: ("gateway-requests",),
+    EventType.GATEWAY_REQUEST_LOST: REQUEST,
+    EventType.GATEWAY_REQUEST_EXPIRED: REQUEST,
+    EventType.GATEWAY_REQUEST_CANCELLED: REQUEST,
+    EventType.RUN_STARTED: (*RUN, *STATE),
+    EventType.RUN_CHANGED: RUN,
+    EventType.RUN_ENDED: (*RUN, *STATE),
+}
+"""The parts of pages that an event makes out of date. Parts reload on these names."""
+
+
+SINGLE_BOARD_PARTS = {"board", "memory", "pauses", "tasks", "onboarding"}
+"""Parts that show one board. They are not sent to pages of another board."""
+
+
+def list_stale_parts(event: Event) -> Iterable[str]:
+    """Return the names of the parts that an event makes out of date."""
+    ids = {"task": event.task_id, "approval": event.approval_id, "agent": event.agent_id}
+    return [name.format(**ids) for name in STALE_PARTS_BY_EVENT[event.type]]
