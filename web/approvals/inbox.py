@@ -1,5 +1,6 @@
 """Data of the inbox "Needs you": pending and decided items, and one item in full."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from uuid import UUID
@@ -10,7 +11,7 @@ from core.http.request import Session
 from core.paging import Paging
 from models import Member
 from services import approvals, boards, onboarding
-from services.approvals import ApprovalDetail
+from services.approvals import ApprovalDetail, HeldAgent
 from services.gateways import requests
 from services.gateways.requests import RequestDetail
 from services.onboarding import PendingOnboarding
@@ -82,6 +83,7 @@ class Inbox:
     approval_view: ApprovalView | None  # the selected item if it is an approval
     writable_board_ids: set[UUID]  # boards on which the member may decide
     view: str  # what a phone shows: list or detail
+    held_agents: Sequence[HeldAgent] = ()  # their requests were held, because there were too many
     errors: dict[UUID, str] = field(
         default_factory=dict
     )  # why a decision was rejected, by approval
@@ -169,6 +171,7 @@ async def load_inbox(
         approval_view=views[0] if views else None,
         writable_board_ids=writable,
         view=view,
+        held_agents=await approvals.list_held_agents(session, member),
         errors=errors or {},
     )
 

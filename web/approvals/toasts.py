@@ -40,10 +40,13 @@ def build_decision_toast(detail: ApprovalDetail, earlier: Sequence[ApprovalDetai
     others = [one for one in earlier if one.approval.id != detail.approval.id]
     if others and detail.can_undo:
         return build_series_toast([*others, detail])
+    id = detail.approval.id
+    if detail.is_undecided:
+        text = "Approved by you. One more person must approve it."
+        return {"text": text, "undo": f"/approvals/{id}/undoings"}
     text = f"{detail.shown_status.value.capitalize()}. {detail.question}"
     if not detail.can_undo:
         return {"text": text}
-    id = detail.approval.id
     return {"text": text, "undo": f"/approvals/{id}/undoings", "series": str(id)}
 
 
