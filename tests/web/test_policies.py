@@ -7,8 +7,12 @@ import pytest
 from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
-from models import ApprovalPolicy, PolicyEffect, PolicyRule
+from core.errors import TooMany
+from models import Agent, ApprovalPolicy, PolicyEffect, PolicyRule
+from services import approvals, boards
+from services.approvals import ApprovalDraft
 from tests.support.world import World
+from tests.web.test_board_page import HTMX
 
 ORGANIZATION = "/settings/policy"
 
@@ -148,3 +152,46 @@ async def test_only_admins_see_and_change_policies(alice, bob, charlie, path, tr
         assert (await charlie.post(address, data=form)).status_code in (404, 409), address
     assert (await charlie.get(at)).status_code == 404
     assert await load_rules(transaction) == [rule]
+
+
+async def test_an_approval_page_shows_the_policy_and_the_first_approval(
+    alice, bob, world, transaction
+) -> None:
+    path = f"/boards/{world.board.id}/policy"
+    await add_rule(alice, path, name="Four eyes", expires_after="3600")
+    draft = ApprovalDraft("deploy.site", 90, lead_reasoning="Ready.")
+    async with transaction() as session:
+        worker = await session.get_one(Agent, world.worker.id)
+        board = await boards.lock_board(session, worker, world.board.id)
+        detail = await approvals.request_approval(session, worker, board, draft)
+    at = f"/approvals/{detail.approval.id}"
+    page = (await alice.get(at)).text
+    assert "Policy “Four eyes”:" in page
+    assert "two people must approve." in page
+    assert "Rejected without a decision" in page
+    decided = await alice.post(f"{at}/answers", data={"status": "approved"}, headers=HTMX)
+    assert "One more person must approve it." in decided.text
+    page = (await bob.get(at)).text
+    assert "<b>Alice</b> approved" in page
+    undone = await alice.post(f"{at}/undoings", headers=HTMX)
+    assert undone.status_code == 200
+    assert "<b>Alice</b> approved" not in (await bob.get(at)).text
+    await alice.post(f"{at}/answers", data={"status": "approved"})
+    await bob.post(f"{at}/answers", data={"status": "approved"})
+    assert "Bob approved" in (await alice.get(at)).text
+
+
+async def test_an_agent_that_asks_too_often_is_named_in_the_inbox(
+    alice, charlie, world, transaction
+) -> None:
+    async with transaction() as session:
+        worker = await session.get_one(Agent, world.worker.id)
+        board = await boards.lock_board(session, worker, world.board.id)
+        for number in range(approvals.MAX_PENDING):
+            draft = ApprovalDraft(f"step.{number}", 90, lead_reasoning="Ready.")
+            await approvals.request_approval(session, worker, board, draft)
+        draft = ApprovalDraft("one.more", 90, lead_reasoning="Ready.")
+        with pytest.raises(TooMany):
+            await approvals.request_approval(session, worker, board, draft)
+    assert "asks too often on" in (await alice.get("/approvals")).text
+    assert "asks too often on" not in (await charlie.get("/approvals")).text
