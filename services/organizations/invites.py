@@ -50,8 +50,8 @@ async def list_pending_invites(
     query = select(Invite).where(
         Invite.organization_id == member.organization_id, Invite.accepted_at.is_(None)
     )
-    newest_first = query.order_by(Invite.created_at.desc(), Invite.id.desc())
-    return await fetch_page(session, newest_first, paging)
+    query = query.order_by(Invite.created_at.desc(), Invite.id.desc())
+    return await fetch_page(session, query, paging)
 
 
 async def create_invite(
@@ -140,12 +140,10 @@ async def _find_member_or_invite(
     """Return whether the address belongs to a member, and the role it is invited to, if any."""
     belongs = Member.organization_id == organization_id, func.lower(User.email) == email
     is_member = exists().where(*belongs, Member.user_id == User.id)
-    invited_role = (
-        select(Invite.role)
-        .where(*_pending_invite_conditions(organization_id, email))
-        .scalar_subquery()
-    )
-    return (await session.execute(select(is_member, invited_role))).one()._tuple()
+    invites = select(Invite.role).where(*_pending_invite_conditions(organization_id, email))
+    invited_role = invites.scalar_subquery()
+    is_known, role = (await session.execute(select(is_member, invited_role))).one()
+    return is_known, role
 
 
 def _pending_invite_conditions(
