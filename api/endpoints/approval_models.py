@@ -9,6 +9,7 @@ from pydantic import Field
 from api.framework.fields import JsonObject, ResponseModel, Timestamp
 from models import Approval, ApprovalStatus, Status
 from services import approvals
+from services.action_kinds import is_completion_kind
 
 
 class ActionObjectRead(ResponseModel):
@@ -43,7 +44,7 @@ class ActionRead(ResponseModel):
         kind = detail.approval.action_type
         completes = detail.completes_tasks
         if detail.can_undo:
-            completes = approvals.is_completion_kind(kind)
+            completes = is_completion_kind(kind)
         return cls(
             kind=kind,
             headline=detail.question,

@@ -125,6 +125,11 @@ class DecisionRead(ResponseModel):
         description="More about the error: for `already_decided` `by`, `status` and `decided_at`."
     )
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether the approval is decided; after the first of two approvals it is not."""
+        return self.approval is not None and self.approval.status is not ApprovalStatus.PENDING
+
     @classmethod
     def of(cls, outcome: approvals.DecisionResult) -> "DecisionRead":
         """Build the model from a decision result."""
@@ -173,7 +178,8 @@ async def decide_approvals(context: RequestContext, body: Decisions) -> Decision
     )
     results = [DecisionRead.of(outcome) for outcome in outcomes]
     refused = sum(result.approval is None for result in results)
-    return DecisionsRead(decided=len(results) - refused, refused=refused, results=results)
+    decided = sum(result.is_decided for result in results)
+    return DecisionsRead(decided=decided, refused=refused, results=results)
 
 
 async def list_approvals(

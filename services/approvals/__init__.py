@@ -1,12 +1,6 @@
 """Approvals: requests of agents and users for a human decision."""
 
-from services.approvals.actions import (
-    COMPLETION_KINDS,
-    build_task_content,
-    hash_content,
-    is_completion_kind,
-    list_changed_fields,
-)
+from services.approvals.actions import build_task_content, hash_content, list_changed_fields
 from services.approvals.bulk_decisions import (
     MAX_DECISIONS,
     DecisionResult,

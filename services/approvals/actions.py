@@ -3,22 +3,11 @@
 docs/approvals.md describes the canonical form, so that anybody can compute the hashes.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from core.canonical_json import format_canonical_json, hash_json
-
-COMPLETION_KINDS = (
-    *("complete", "complete_task", "task.complete", "task.completion"),
-    *("mark_complete", "mark_task_complete", "task.mark_complete"),
-    *("done", "task.done", "mark_done", "mark_as_done", "mark_task_done", "task.mark_done"),
-    *("move_to_done", "move_task_to_done", "task.move_to_done"),
-    *("finish", "finish_task", "task.finish"),
-    *("close_task", "task.close"),
-)
-"""The kinds of approvals that allow tasks to be moved to done, in any of their spellings."""
 
 FIELD_PREFIX = "fields."  # before the key of a custom field in a list of changed fields
 
@@ -31,21 +20,6 @@ class ActionObject(NamedTuple):
 
     task_id: UUID
     content_hash: str
-
-
-def is_completion_kind(kind: str) -> bool:
-    """Return whether an approval of this kind allows its tasks to be moved to done.
-
-    Case and separators do not matter: `Task.Done`, `task_done` and `taskDone` are the same.
-    """
-    return _normalize_kind(kind) in _NORMALIZED_KINDS
-
-
-def _normalize_kind(kind: str) -> str:
-    return re.sub(r"[\s._:/-]+", "", kind).lower()
-
-
-_NORMALIZED_KINDS = frozenset(map(_normalize_kind, COMPLETION_KINDS))
 
 
 def build_task_content(

@@ -113,6 +113,7 @@ async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) ->
     if finalizes_at is None or finalizes_at <= now():
         message = "It is too late to undo this. The decision is final; make a new request instead."
         raise Conflict("too_late_to_undo", message)
+    await require_decider(session, detail, user, detail.shown_status)
     return await _undo(session, user, detail)
 
 
@@ -155,7 +156,7 @@ async def apply_decision(
         return await _repeat(session, approval, decision)
     if decision.status is ApprovalStatus.PENDING:
         raise Invalid("answer_required", "Approve or reject.", field="status")
-    await require_decider(session, approval, decision.user)
+    await require_decider(session, approval, decision.user, decision.status)
     if decision.status is ApprovalStatus.APPROVED:
         id = approval.approval.id
         approval = bind_decision(
@@ -195,8 +196,14 @@ async def _repeat(
     row = approval.approval
     if (row.decided_by_user_id, approval.shown_status) != (decision.user.id, decision.status):
         raise already_decided(approval)
+    await require_decider(session, approval, decision.user, decision.status)
     repeats_note = decision.note in (None, row.decision_note)
-    if not (repeats_note and decision.completes_tasks in (None, approval.completes_tasks)):
+    repeats_hash = decision.action_hashes.get(row.id, row.action_hash) == row.action_hash
+    if not (
+        repeats_note
+        and repeats_hash
+        and decision.completes_tasks in (None, approval.completes_tasks)
+    ):
         raise already_decided(approval)
     if decision.finalizes_at is None and approval.can_undo:
         return approval, await finalization.finalize_without_recording(session, approval)

@@ -25,7 +25,7 @@ from models import (
     User,
 )
 from services import boards, custom_fields
-from services.approvals.actions import is_completion_kind
+from services.action_kinds import is_completion_kind
 from services.approvals.rules import find_agent_text, find_reason, format_question
 
 Requester, FirstApprover = aliased(User), aliased(User)

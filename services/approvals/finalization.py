@@ -93,16 +93,10 @@ def set_policy_decision(
         approval.completes_tasks = detail.completes_tasks
 
 
-async def finalize_approval(session: AsyncSession, detail: ApprovalDetail) -> ApprovalDetail:
-    """Make the decision the status of an approval, on a locked board."""
-    await publish_effects(session, [await finalize_without_recording(session, detail)])
-    return detail
-
-
 async def finalize_without_recording(
     session: AsyncSession, detail: ApprovalDetail
 ) -> FinalizationEffects:
-    """Finalize an approval like `finalize_approval`, and return the effects to publish."""
+    """Make the decision the status of an approval, and return the effects to publish."""
     approval = detail.approval
     assert approval.decided_status is not None
     approval.status = approval.decided_status

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Forbidden
-from models import ApprovalStatus, Board, EventType, PolicyEffect, User
+from models import ApprovalStatus, EventType, PolicyEffect, Role, User
 from services import organizations, policies
 from services.approvals import finalization
 from services.approvals.details import ApprovalDetail
@@ -29,23 +29,29 @@ async def apply_policy(
     approval = detail.approval
     verdict = await policies.evaluate_request(session, approval, detail.board, detail.task_ids)
     approval.policy_verdict = verdict
-    if status := STATUS_BY_EFFECT.get(verdict.effect):
-        finalization.set_policy_decision(detail, status)
-        return await finalization.finalize_without_recording(session, detail)
     if verdict.expires_after is not None:
         approval.expires_at = approval.created_at + timedelta(seconds=verdict.expires_after)
         await finalization.wake_workers(session)
+    if status := STATUS_BY_EFFECT.get(verdict.effect):
+        finalization.set_policy_decision(detail, status)
+        return await finalization.finalize_without_recording(session, detail)
     return None
 
 
-async def require_decider(session: AsyncSession, detail: ApprovalDetail, user: User) -> None:
-    """Raise Forbidden if the policy does not let the user decide. Needs a locked board."""
+async def require_decider(
+    session: AsyncSession, detail: ApprovalDetail, user: User, status: ApprovalStatus
+) -> None:
+    """Raise Forbidden if the policy does not let the user decide. Needs a locked board.
+
+    An owner may always reject, so that a request does not wait for people who have left.
+    """
     verdict = detail.approval.policy_verdict
-    if verdict == type(verdict)():
+    if verdict.decider_role is Role.MEMBER and not verdict.decider_ids:
         return
-    board: Board = detail.board
-    member = await organizations.find_membership(session, user, board.organization_id)
-    if member is None or not policies.may_decide(verdict, user.id, member.role):
+    member = await organizations.find_membership(session, user, detail.board.organization_id)
+    assert member is not None  # the board was locked for this user
+    is_rejected_by_owner = status is ApprovalStatus.REJECTED and member.role is Role.OWNER
+    if not (is_rejected_by_owner or policies.may_decide(verdict, user.id, member.role)):
         reason = f"The policy “{verdict.rule_name}” lets only certain people decide this."
         raise Forbidden("decider_not_allowed", reason)
 

@@ -2,13 +2,20 @@
 
 from services.policies.commands import replace_policy
 from services.policies.presets import PRESETS, PolicyPreset, build_preset_rules
-from services.policies.queries import PolicyDetail, evaluate_request, get_policy
+from services.policies.queries import (
+    PolicyDetail,
+    ReferenceNames,
+    evaluate_request,
+    get_policy,
+    load_reference_names,
+)
 from services.policies.rules import (
     MAX_EXPIRY,
     MAX_KIND_LENGTH,
     MAX_RULES,
     MAX_VALUES,
     MIN_EXPIRY,
+    check_rules,
     may_decide,
 )
 from services.policies.simulation import SimulatedRequest, SimulationResult, simulate_policy

@@ -13,7 +13,7 @@ from core.errors import Invalid
 from core.validation import KnownVersions, check_version
 from models import Agent, ApprovalPolicy, Board, EventType, Member, PolicyRule, Tag, new_id
 from services import events, organizations
-from services.policies.queries import PolicyDetail, is_policy_of
+from services.policies.queries import PolicyDetail, get_policy, is_policy_of
 from services.policies.rules import check_rules
 
 
@@ -31,33 +31,36 @@ async def replace_policy(
     """
     organizations.require_admin(member)
     rules = check_rules(rules)
-    await _check_references(session, member, rules)
     policy = await _lock_policy(session, member, board)
-    check_version(known_versions, policy.version)
     before = policy.rules
-    if before != rules:
-        policy.rules, policy.version = rules, policy.version + 1
-        policy.updated_by_user_id, policy.updated_at = member.user_id, now()
-        await session.flush()
-        await events.record_event(
-            session,
-            EventType.APPROVAL_POLICY_UPDATED,
-            member.user,
-            organization_id=member.organization_id,
-            board=board,
-            data={
-                "name": board.name if board else "all boards",
-                "before": [rule.to_json() for rule in before],
-                "after": [rule.to_json() for rule in rules],
-            },
-        )
+    await _check_references(session, member, rules, before)
+    check_version(known_versions, policy.version)
+    if before == rules:
+        return await get_policy(session, member.organization_id, board)
+    session.add(policy)
+    policy.rules, policy.version = rules, policy.version + 1
+    policy.updated_by_user_id, policy.updated_at = member.user_id, now()
+    await session.flush()
+    data: dict[str, object] = {
+        "name": board.name if board else "all boards",
+        "before": [rule.to_json() for rule in before],
+        "after": [rule.to_json() for rule in rules],
+    }
+    await events.record_event(
+        session,
+        EventType.APPROVAL_POLICY_UPDATED,
+        member.user,
+        organization_id=member.organization_id,
+        board=board,
+        data=data,
+    )
     return PolicyDetail(rules, policy.version, policy.updated_at, member.user.display_name)
 
 
 async def _lock_policy(
     session: AsyncSession, member: Member, board: Board | None
 ) -> ApprovalPolicy:
-    """Lock the policy until the commit. Create an empty one if there is none."""
+    """Lock the policy until the commit. Return a new one, which is not stored, if there is none."""
     key = f"approval policy:{board.id if board else member.organization_id}"
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
     query = select(ApprovalPolicy).where(
@@ -73,21 +76,27 @@ async def _lock_policy(
             version=0,
             updated_at=now(),
         )
-        session.add(policy)
     return policy
 
 
 async def _check_references(
-    session: AsyncSession, member: Member, rules: Sequence[PolicyRule]
+    session: AsyncSession,
+    member: Member,
+    rules: Sequence[PolicyRule],
+    before: Sequence[PolicyRule],
 ) -> None:
-    """Raise Invalid if a rule names an agent, tag or user of another organization."""
+    """Raise Invalid if a rule newly names what is not part of the organization.
+
+    What a stored rule names may have been deleted since: such a rule stays and matches nothing.
+    """
     organization_id = member.organization_id
     for field, id_column, is_inside in (
         ("agent_ids", Agent.id, Agent.organization_id == organization_id),
         ("tag_ids", Tag.id, Tag.organization_id == organization_id),
         ("decider_ids", Member.user_id, Member.organization_id == organization_id),
     ):
-        named = {id for rule in rules for id in getattr(rule, field)}
+        known = {id for rule in before for id in getattr(rule, field)}
+        named = {id for rule in rules for id in getattr(rule, field)} - known
         missing = await _find_missing(session, id_column, is_inside, named)
         for number, rule in enumerate(rules):
             if missing.intersection(getattr(rule, field)):

@@ -1,6 +1,6 @@
 """Read approval policies, and evaluate them for requests."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,11 +9,14 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import (
+    Agent,
     Approval,
     ApprovalPolicy,
     Board,
+    Member,
     PolicyRule,
     PolicyVerdict,
+    Tag,
     TagAssignment,
     User,
 )
@@ -45,6 +48,28 @@ async def get_policy(
     policy, user = row
     return PolicyDetail(
         policy.rules, policy.version, policy.updated_at, user.display_name if user else None
+    )
+
+
+@dataclass(frozen=True)
+class ReferenceNames:
+    """The names of what rules can refer to, by id."""
+
+    agents: Mapping[UUID, str]
+    tags: Mapping[UUID, str]
+    users: Mapping[UUID, str]
+
+
+async def load_reference_names(session: AsyncSession, organization_id: UUID) -> ReferenceNames:
+    """Return the names of the agents, tags and members of an organization."""
+    agents = select(Agent.id, Agent.name).where(Agent.organization_id == organization_id)
+    tags = select(Tag.id, Tag.name).where(Tag.organization_id == organization_id)
+    users = select(User).join(Member, Member.user_id == User.id)
+    users = users.where(Member.organization_id == organization_id)
+    return ReferenceNames(
+        {id: name for id, name in await session.execute(agents.order_by(Agent.name))},
+        {id: name for id, name in await session.execute(tags.order_by(Tag.name))},
+        {user.id: user.display_name for user in await session.scalars(users.order_by(User.email))},
     )
 
 

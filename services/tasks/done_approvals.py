@@ -13,6 +13,7 @@ from core.clock import now
 from core.errors import Conflict
 from models import Agent, Approval, ApprovalStatus, ApprovalTask, Event, EventType, Status, Task
 from services import approvals, custom_fields  # only names at call time: they import each other
+from services.action_kinds import is_completion_kind
 
 if TYPE_CHECKING:
     from services.tasks.change_request import TaskChange
@@ -225,7 +226,7 @@ def _build_linked(approval: Approval, link: ApprovalTask | None) -> LinkedApprov
     assert approval.resolved_at is not None
     completes = approval.completes_tasks
     if completes is None:
-        completes = approvals.is_completion_kind(approval.action_type)
+        completes = is_completion_kind(approval.action_type)
     return LinkedApproval(
         id=approval.id,
         status=approval.status,

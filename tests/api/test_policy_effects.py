@@ -2,13 +2,15 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Approval
+from core.errors import Forbidden
+from models import Approval, ApprovalStatus
 from services import approvals, policies
 from tests.support.api_fixtures import Client
 from tests.support.world import World
@@ -125,6 +127,46 @@ async def test_only_the_named_people_decide(alice, bob, worker, path, world) -> 
     )
     assert bulk.json()["results"][0]["code"] == "decider_not_allowed"
     assert (await decide(alice, path, approval)).status_code == 200
+
+
+async def test_an_owner_can_always_reject(alice, worker, path, world) -> None:
+    await set_policy(alice, world, effect="ask_one", decider_ids=[str(world.bob.id)])
+    approval = await request(worker, path)
+    refused = await decide(alice, path, approval)
+    assert refused.json()["code"] == "decider_not_allowed"
+    assert (await decide(alice, path, approval, "rejected")).status_code == 200
+
+
+async def test_only_deciders_undo_a_decision(
+    alice, worker, path, world, transaction: TransactionFactory
+) -> None:
+    await set_policy(alice, world, effect="ask_one", decider_role="admin")
+    approval_id = UUID((await request(worker, path))["id"])
+    status = ApprovalStatus.APPROVED
+    async with transaction() as session:
+        await approvals.decide_with_undo(
+            session, world.alice, approval_id, status=status, undo_seconds=60
+        )
+    async with transaction() as session:
+        with pytest.raises(Forbidden):
+            await approvals.undo_decision(session, world.bob, approval_id)
+    async with transaction() as session:
+        undone = await approvals.undo_decision(session, world.alice, approval_id)
+        assert undone.is_undecided
+
+
+async def test_what_a_policy_allows_expires_too(alice, worker, path, world) -> None:
+    await set_policy(alice, world, effect="allow", expires_after=3600)
+    assert (await request(worker, path))["expires_at"] is not None
+
+
+async def test_a_first_approval_does_not_count_as_decided(alice, worker, path, world) -> None:
+    await set_policy(alice, world, effect="ask_two")
+    approval = await request(worker, path)
+    body = {"ids": [approval["id"]], "status": "approved"}
+    bulk = (await alice.post("/approvals/decisions", json=body)).json()
+    assert (bulk["decided"], bulk["refused"]) == (0, 0)
+    assert bulk["results"][0]["approval"]["status"] == "pending"
 
 
 async def test_an_expired_request_is_rejected_by_the_policy(

@@ -9,8 +9,9 @@ from uuid import UUID
 import pytest
 
 from core.canonical_json import format_canonical_json, hash_json
+from services.action_kinds import COMPLETION_KINDS, is_completion_kind
 from services.approvals import actions
-from services.approvals.actions import ActionObject, is_completion_kind
+from services.approvals.actions import ActionObject
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 CONTENT = actions.build_task_content("Write", "All of it", {"effort": 3, "link": None})
@@ -20,7 +21,7 @@ HASH = actions.hash_content(CONTENT)
 @pytest.mark.parametrize(
     "kind",
     [
-        *actions.COMPLETION_KINDS,
+        *COMPLETION_KINDS,
         *("Task.Complete", " task_complete ", "TASK-DONE", "taskDone", "move to done"),
     ],
 )

@@ -17,6 +17,7 @@ from models import (
     WeeklyWindow,
     new_id,
 )
+from services.action_kinds import split_kind
 from services.policies.presets import PRESETS, build_preset_rules
 from services.policies.rules import (
     MAX_RULES,
@@ -30,7 +31,7 @@ from services.policies.rules import (
 AGENT, TAG = new_id(), new_id()
 WEDNESDAY_NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 FACTS = RequestFacts(
-    kind="deploy.site",
+    kind=("deploy", "site"),
     agent_id=AGENT,
     risk=RiskLevel.HIGH,
     confidence=80,
@@ -67,6 +68,9 @@ def test_the_first_enabled_rule_that_matches_applies() -> None:
         ({"kinds": ["email.*", "deploy.*"]}, True),
         ({"kinds": ["*"]}, True),
         ({"kinds": ["deploy"]}, False),
+        ({"kinds": ["Deploy_Site"]}, True),
+        ({"kinds": ["deploySite"]}, True),
+        ({"kinds": ["dep*"]}, False),
         ({"agent_ids": [AGENT]}, True),
         ({"agent_ids": [new_id()]}, False),
         ({"risk_at_least": RiskLevel.HIGH}, True),
@@ -83,6 +87,25 @@ def test_the_first_enabled_rule_that_matches_applies() -> None:
 def test_all_conditions_must_hold(condition: dict[str, Any], is_match: bool) -> None:
     is_denied = evaluate_rules([make_rule(**condition)], FACTS).effect is PolicyEffect.DENY
     assert is_denied is is_match
+
+
+@pytest.mark.parametrize(
+    "kind", ["done", "task_done", "closeTask", "Move to done", "task.complete"]
+)
+def test_no_synonym_of_completing_a_task_avoids_a_rule(kind: str) -> None:
+    facts = replace(FACTS, kind=split_kind(kind))
+    for pattern in ("task.complete", "task.*", "mark_done"):
+        assert evaluate_rules([make_rule(kinds=[pattern])], facts).effect is PolicyEffect.DENY
+
+
+@pytest.mark.parametrize("kind", ["deploy", "deploy_site", "deploySite", "payment send"])
+def test_no_spelling_avoids_the_rules_of_a_preset(kind: str) -> None:
+    facts = replace(FACTS, kind=split_kind(kind), risk=RiskLevel.LOW, confidence=99)
+    effects = {
+        preset.key: evaluate_rules(build_preset_rules(preset), facts).effect for preset in PRESETS
+    }
+    assert effects["trust"] is PolicyEffect.ASK_ONE
+    assert effects["two_people"] is PolicyEffect.ASK_TWO
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from core.db.engine import TransactionFactory
 from core.errors import TooMany
@@ -84,6 +84,22 @@ async def test_a_rule_is_added_changed_moved_switched_and_deleted(
     gone = await alice.post(f"{path}/rules/{second.id}/deletions", data={"version": "5"})
     assert gone.status_code == 303
     assert [rule.name for rule in await load_rules(transaction)] == ["Releases"]
+
+
+async def test_saving_a_rule_keeps_what_was_deleted_since(alice, path, world, transaction) -> None:
+    await add_rule(alice, path, agent_ids=str(world.worker.id), effect="allow")
+    async with transaction() as session:
+        await session.execute(delete(Agent).where(Agent.id == world.worker.id))
+    [rule] = await load_rules(transaction)
+    page = (await alice.get(f"{path}/rules/{rule.id}")).text
+    assert f'value="{world.worker.id}" checked' in page
+    form = {"version": "1", "name": "Renamed", "effect": "allow"}
+    kept = form | {"agent_ids": str(world.worker.id)}
+    assert (await alice.post(f"{path}/rules/{rule.id}", data=kept)).status_code == 303
+    await add_rule(alice, path, name="Another")
+    rules = await load_rules(transaction)
+    assert [one.name for one in rules] == ["Renamed", "Another"]
+    assert rules[0].agent_ids == (world.worker.id,)
 
 
 async def test_a_preset_replaces_the_rules(alice, path, transaction) -> None:

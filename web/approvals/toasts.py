@@ -64,9 +64,12 @@ def build_bulk_toast(
     results: Sequence[DecisionResult], status: str, earlier: Sequence[ApprovalDetail]
 ) -> Toast:
     """Build the toast after a decision about several approvals, with the reasons of failed ones."""
-    decided = [one.detail for one in results if one.detail]
+    succeeded = [one.detail for one in results if one.detail]
+    decided = [one for one in succeeded if not one.is_undecided]
     undoable = [one for one in decided if one.can_undo]
     reasons = sorted({one.error.message for one in results if one.error})
+    if first := len(succeeded) - len(decided):
+        reasons.append(f"{first} approved by you, and one more person must approve.")
     if not reasons and len(undoable) == len(decided):
         ids = {one.approval.id for one in undoable}
         return build_series_toast(

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from core.http.request import Session
-from core.paging import MAX_PAGE_SIZE, Paging
-from models import Board, Member, PolicyEffect, PolicyRule, Role, WeeklyWindow
-from services import agents, organizations, tags
+from models import PolicyEffect, PolicyRule, Role, WeeklyWindow
+from services.policies import ReferenceNames
 from web.policies.forms import WEEKDAYS, format_minutes
 
 EFFECTS: Mapping[PolicyEffect, tuple[str, str, str]] = {
@@ -28,16 +26,8 @@ DECIDERS = {
     Role.OWNER: "Owners",
 }
 
+DELETED = "deleted"  # the name of an agent, tag or user that no longer exists
 EXPIRY_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
-
-
-@dataclass(frozen=True)
-class PolicyNames:
-    """The names of what rules refer to, by id."""
-
-    agents: Mapping[UUID, str]
-    tags: Mapping[UUID, str]
-    users: Mapping[UUID, str]
 
 
 @dataclass(frozen=True)
@@ -51,22 +41,14 @@ class RuleRow:
     consequences: Sequence[str]
 
 
-async def load_policy_names(session: Session, member: Member, board: Board | None) -> PolicyNames:
-    """Return the agents, tags and users of the member's organization."""
-    everything = Paging(MAX_PAGE_SIZE, 0)
-    found = await agents.list_agents(
-        session, member, everything, board_id=board.id if board else None
-    )
-    tag_page = await tags.list_tags(session, member, everything)
-    members = await organizations.list_members(session, member, everything)
-    return PolicyNames(
-        {agent.id: agent.name for agent in found.items},
-        {one.tag.id: one.tag.name for one in tag_page.items},
-        {one.member.user_id: one.member.user.display_name for one in members.items},
-    )
+def list_choices(names: Mapping[UUID, str], chosen: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the choices of a list field; what is chosen and was deleted is kept."""
+    choices = [(str(id), name) for id, name in names.items()]
+    known = {value for value, _ in choices}
+    return [*choices, *((value, DELETED) for value in chosen if value not in known)]
 
 
-def build_rule_rows(rules: Sequence[PolicyRule], names: PolicyNames) -> list[RuleRow]:
+def build_rule_rows(rules: Sequence[PolicyRule], names: ReferenceNames) -> list[RuleRow]:
     """Return the rows of rules."""
     return [
         RuleRow(
@@ -80,7 +62,7 @@ def build_rule_rows(rules: Sequence[PolicyRule], names: PolicyNames) -> list[Rul
     ]
 
 
-def _conditions(rule: PolicyRule, names: PolicyNames) -> Sequence[str]:
+def _conditions(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
     lines = [
         ("Kind", _join(rule.kinds)),
         ("Agent", _join(_named(rule.agent_ids, names.agents))),
@@ -93,7 +75,7 @@ def _conditions(rule: PolicyRule, names: PolicyNames) -> Sequence[str]:
     return [f"{label}: {text}" for label, text in lines if text]
 
 
-def _consequences(rule: PolicyRule, names: PolicyNames) -> Sequence[str]:
+def _consequences(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
     if rule.effect in (PolicyEffect.ALLOW, PolicyEffect.DENY):
         return []
     deciders = _join(_named(rule.decider_ids, names.users)) or DECIDERS[rule.decider_role]
@@ -120,7 +102,7 @@ def _format_window(window: WeeklyWindow) -> str:
 
 
 def _named(ids: Sequence[UUID], names: Mapping[UUID, str]) -> list[str]:
-    return [names.get(id, "no longer there") for id in ids]
+    return [names.get(id, DELETED) for id in ids]
 
 
 def _join(words: Sequence[str]) -> str:

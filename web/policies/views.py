@@ -19,7 +19,7 @@ from web.policies.presenter import (
     DECIDERS,
     EFFECTS,
     build_rule_rows,
-    load_policy_names,
+    list_choices,
 )
 from web.ui import forms
 from web.ui.layout import load_layout
@@ -69,6 +69,7 @@ async def save_rule(request: Request) -> Response:
             new = fields.to_rule(rule_id, old.is_enabled)
             return [new if rule is old else rule for rule in rules]
 
+        policies.check_rules([fields.to_rule(rule_id, is_enabled=True)])
         if form.value("action") == "try":
             result = await _simulate(request, put_rule)
             return await _render_rule(request, form, result)
@@ -169,13 +170,13 @@ async def _render_policy(request: Request, form: forms.Form) -> Response:
             if scope.board
             else PolicyDetail()
         )
-        names = await load_policy_names(session, scope.member, None)
+        names = await policies.load_reference_names(session, organization_id)
     return render_page(
         request,
         "policies/show.html",
         layout=layout,
         status=form.status,
-        form=form,
+        form=_with_problem(form),
         scope=scope,
         detail=detail,
         rows=build_rule_rows(detail.rules, names),
@@ -193,7 +194,7 @@ async def _render_rule(
     layout = await load_layout(request)
     async with open_transaction(request) as session:
         scope = await _load_scope(request, session)
-        names = await load_policy_names(session, scope.member, scope.board)
+        names = await policies.load_reference_names(session, scope.member.organization_id)
     return render_page(
         request,
         "policies/rule.html",
@@ -201,7 +202,9 @@ async def _render_rule(
         status=form.status,
         form=form,
         scope=scope,
-        names=names,
+        agents=list_choices(names.agents, form.selected("agent_ids")),
+        tags=list_choices(names.tags, form.selected("tag_ids")),
+        users=list_choices(names.users, form.selected("decider_ids")),
         rule_id=_rule_id(request),
         effects=EFFECTS,
         deciders=DECIDERS,
@@ -239,8 +242,17 @@ def _rule_id(request: Request) -> UUID | None:
 
 
 def _with_rule_errors(form: forms.Form) -> forms.Form:
-    """Show errors of the form's rule beside its fields: `rules.2.kinds` is the field `kinds`."""
-    form.errors = {name.rpartition(".")[2]: text for name, text in form.errors.items()}
-    if "time_window" in form.errors:
-        form.errors["time_zone"] = form.errors.pop("time_window")
+    """Show errors of the submitted rule, which is checked alone, beside its fields."""
+    own = {name for name in form.errors if name.startswith("rules.0.")}
+    found = {name.removeprefix("rules.0."): form.errors.pop(name) for name in own}
+    if "time_window" in found:
+        found["time_zone"] = found.pop("time_window")
+    form.errors |= found
+    return _with_problem(form)
+
+
+def _with_problem(form: forms.Form) -> forms.Form:
+    """Show the first error of another rule or of the whole policy above the page."""
+    others = [text for name, text in form.errors.items() if name.startswith(("rules", "preset"))]
+    form.problem = form.problem or next(iter(others), "")
     return form

@@ -94,7 +94,8 @@ def render_approval_decision(board: Board, approval: Approval, task_ids: Sequenc
             "Task IDs" if len(task_ids) > 1 else "Task ID": tasks,
         }
     )
-    note = truncate_text(approval.decision_note or "")
+    notes = (approval.first_approval_note, approval.decision_note)
+    note = truncate_text("\n\n".join(filter(None, notes)))
     with_note = f"The decision came with a note:\n{fence_text(note)}" if note else ""
     instructions = "Go on as it was decided, and see that whoever waited for it does."
     return join_paragraphs(MessageMarker.APPROVAL_RESOLVED, head, with_note, instructions)

@@ -1,0 +1,41 @@
+"""The kinds of actions that agents request, compared independently of their spelling."""
+
+import re
+
+COMPLETION_KINDS = (
+    *("complete", "complete_task", "task.complete", "task.completion"),
+    *("mark_complete", "mark_task_complete", "task.mark_complete"),
+    *("done", "task.done", "mark_done", "mark_as_done", "mark_task_done", "task.mark_done"),
+    *("move_to_done", "move_task_to_done", "task.move_to_done"),
+    *("finish", "finish_task", "task.finish"),
+    *("close_task", "task.close"),
+)
+"""The kinds of approvals that allow tasks to be moved to done, in any of their spellings."""
+
+COMPLETION_WORDS = ("task", "complete")
+
+_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_SEPARATORS = re.compile(r"[\W_]+")
+
+
+def is_completion_kind(kind: str) -> bool:
+    """Return whether an approval of this kind allows its tasks to be moved to done.
+
+    Case and separators do not matter: `Task.Done`, `task_done` and `taskDone` are the same.
+    """
+    return "".join(_split(kind)) in _JOINED_COMPLETION_KINDS
+
+
+def split_kind(kind: str) -> tuple[str, ...]:
+    """Return the words of a kind in lower case; the same for all that complete tasks.
+
+    `deploy.site`, `deploy_site` and `deploySite` are the same.
+    """
+    return COMPLETION_WORDS if is_completion_kind(kind) else _split(kind)
+
+
+def _split(kind: str) -> tuple[str, ...]:
+    return tuple(filter(None, _SEPARATORS.split(_WORD_START.sub(" ", kind).lower())))
+
+
+_JOINED_COMPLETION_KINDS = frozenset("".join(_split(kind)) for kind in COMPLETION_KINDS)
