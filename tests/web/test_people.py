@@ -4,12 +4,12 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.security.secrets import hash_password
-from models import Organization, SignIn, User
+from models import AuditRecord, Organization, SignIn, User
 from tests.support.one_time_links import open_link
 from tests.support.world import World, make_invite
 
@@ -108,6 +108,25 @@ async def test_an_operation_of_owners_needs_a_recent_sign_in(
     assert (gone.status_code, gone.headers["Location"]) == (303, "/")
     async with transaction() as session:
         assert await session.get(Organization, world.tern.id) is None
+
+
+async def test_signing_in_again_renews_the_session_and_records_failures(
+    alice, long_ago, transaction: TransactionFactory, world: World
+) -> None:
+    before = alice.cookies["mission_control"]
+    wrong = await alice.post("/sign-in/again", data={"next": "/people", "password": "wrong"})
+    assert wrong.status_code == 401
+    assert 'aria-invalid="true"' in wrong.text
+    async with transaction() as session:
+        query = select(AuditRecord).where(AuditRecord.action == "sign_in.failed")
+        [failed] = (await session.scalars(query)).all()
+    assert (failed.organization_id, failed.object_id) == (world.tern.id, str(world.alice.id))
+
+    right = await alice.post("/sign-in/again", data={"next": "/people", "password": PASSWORD})
+    for secret, status in ((before, 303), (right.cookies["mission_control"], 200)):
+        alice.cookies.clear()
+        alice.cookies.set("mission_control", secret)
+        assert (await alice.get("/people")).status_code == status
 
 
 async def test_who_may_change_roles_and_delete_on_the_page(

@@ -4,10 +4,11 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.http.request import get_settings, open_transaction
-from services import identity
+from core.errors import Unauthorized
+from core.http.request import STATUS_CODES, get_settings, open_transaction
+from services import audit, identity
 from web.auth.sign_in import safe_next_path
-from web.auth.viewer import set_session_cookie
+from web.auth.viewer import credential_verifier, set_session_cookie
 from web.ui import forms
 from web.ui.render import render_page
 
@@ -28,18 +29,27 @@ async def sign_in_again(request: Request) -> Response:
     """Verify the password, renew the session, and redirect to the page. Raises TooMany."""
     form = await forms.read_form(request)
     next = safe_next_path(form.value("next"))
-    limit, key = request.state.rate_limits.sign_ins, f"password {request.user.id}"
     with form.catch_errors(beside="password"):
-        fields = form.parse(PasswordForm)
-        limit.hit(key)
+        secret = await _renew_session(request, form.parse(PasswordForm).password)
+        return set_session_cookie(request, RedirectResponse(next, 303), secret)
+    if form.status == STATUS_CODES[Unauthorized]:
+        email = request.user.email or ""
+        await audit.record_failed_sign_in(request.state.transaction_factory, email)
+    return _render_form(request, form, next)
+
+
+async def _renew_session(request: Request, password: str) -> str:
+    """Verify the password, and return the new secret of the session.
+
+    Only wrong passwords count against the limit of the user. Raises Unauthorized and TooMany.
+    """
+    verifier = credential_verifier(request)
+    async with verifier.password_attempt(request.user.id) as lane:
         async with open_transaction(request) as session:
             stored = await identity.get_stored_password(session, request.user)
-        await identity.verify_credentials(stored, fields.password)
-        async with open_transaction(request) as session:
-            secret = await identity.renew_session(session, request.user, request.auth.sign_in.id)
-        limit.undo_hit(key)
-        return set_session_cookie(request, RedirectResponse(next, 303), secret)
-    return _render_form(request, form, next)
+        await verifier.verify_credentials(stored, password, lane=lane)
+    async with open_transaction(request) as session:
+        return await identity.renew_session(session, request.user, request.auth.sign_in.id)
 
 
 def _render_form(request: Request, form: forms.Form, next: str) -> Response:
