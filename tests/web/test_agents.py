@@ -89,7 +89,9 @@ async def test_an_invalid_filter_filters_nothing(alice) -> None:
 
 
 async def test_a_new_agent_gets_a_token_that_is_shown_once(alice, new) -> None:
-    made = await alice.post("/agents", data=new)
+    sent = await alice.post("/agents", data=new)
+    assert sent.status_code == 303
+    made = await alice.get(sent.headers["Location"])
 
     assert made.status_code == 200
     assert made.headers["Cache-Control"] == "no-store"
@@ -100,6 +102,12 @@ async def test_a_new_agent_gets_a_token_that_is_shown_once(alice, new) -> None:
         assert page.status_code == 200
         assert token not in page.text
     assert "$MISSION_CONTROL_TOKEN" in (await alice.get(f"/agents/{agent_id}/calls")).text
+
+
+async def create_agent(browser, new) -> str:
+    """Create an agent, and return the page that shows its token."""
+    sent = await browser.post("/agents", data=new)
+    return (await browser.get(sent.headers["Location"])).text
 
 
 async def call(browsers, command: str):
@@ -121,7 +129,7 @@ async def test_each_example_of_a_worker_works(alice, browsers, new, world, trans
     async with transaction() as session:
         world.lead.is_board_lead = False
         await session.merge(world.lead)
-    page = (await alice.post("/agents", data=new | {"first_task": "Say hello"})).text
+    page = await create_agent(alice, new | {"first_task": "Say hello"})
 
     answers = [await call(browsers, command) for command in commands(page)]
 
@@ -136,9 +144,7 @@ async def test_each_example_of_a_lead_works(alice, browsers, new, world, transac
     async with transaction() as session:
         world.lead.is_board_lead = False
         await session.merge(world.lead)
-    page = (
-        await alice.post("/agents", data=new | {"kind": "lead", "first_task": "Say hello"})
-    ).text
+    page = await create_agent(alice, new | {"kind": "lead", "first_task": "Say hello"})
     lines = commands(page)
 
     answers = [await call(browsers, command) for command in lines[:-2]]
@@ -149,7 +155,7 @@ async def test_each_example_of_a_lead_works(alice, browsers, new, world, transac
 
 
 async def test_the_page_shows_the_first_call(alice, browsers, new) -> None:
-    made = (await alice.post("/agents", data=new)).text
+    made = await create_agent(alice, new)
     part = re.findall(r'hx-get="(/agents/[\w-]+/calls)"', made)[0]
     assert "first call.</b>" in (await alice.get(part, headers=HTMX)).text
 
@@ -162,7 +168,7 @@ async def test_the_page_shows_the_first_call(alice, browsers, new) -> None:
 
 
 async def test_without_a_free_task_the_examples_contain_a_placeholder(alice, new) -> None:
-    page = (await alice.post("/agents", data=new)).text
+    page = await create_agent(alice, new)
     assert "The board has no task that is free" in page
     assert "/tasks/TASK_ID" in page
 
@@ -173,7 +179,7 @@ async def test_worker_examples_move_no_task_if_only_the_lead_may(
     async with transaction() as session:
         world.board.only_lead_can_change_status = True
         await session.merge(world.board)
-    page = (await alice.post("/agents", data=new)).text
+    page = await create_agent(alice, new)
     assert "only the lead moves tasks" in page
     assert not any("status" in line for line in commands(page) if "PATCH" in line)
 

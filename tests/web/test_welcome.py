@@ -48,11 +48,13 @@ async def test_from_nothing_to_the_first_call(mara, browsers) -> None:
     third = (await mara.get("/welcome")).text
     assert "Step 3 of 4" in third
     board_id = re.findall(r'name="board_id" value="([\w-]+)"', third)[0]
-    fourth = await mara.post(
+    sent = await mara.post(
         "/welcome/agent",
         data={"name": "Juniper", "board_id": board_id, "first_task": "Say hello"},
     )
-    assert fourth.status_code == 200
+    assert sent.status_code == 303
+    fourth = await mara.get(sent.headers["Location"])
+    assert fourth.headers["Cache-Control"] == "no-store"
     assert "Step 4 of 4" in fourth.text
     token = re.findall(r'<code class="trunc">(mc_agent_[\w-]+)</code>', fourth.text)[0]
 

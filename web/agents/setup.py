@@ -168,16 +168,19 @@ class AgentSetup:
 
 
 async def create_agent(
-    session: Session, member: Member, fields: NewAgentForm, settings: Settings
-) -> AgentSetup:
-    """Create an agent, and its first task if the form names one."""
+    session: Session, member: Member, fields: NewAgentForm
+) -> tuple[Agent, str | None]:
+    """Create an agent, and its first task if the form names one.
+
+    Return the agent with its token, which is None for an agent on a gateway.
+    """
     board = await boards.lock_board_as_admin(session, member.user, fields.board_id)
     agent, token = await agents.create_agent(
         session, member.user, board, fields.to_draft(), is_board_lead=fields.kind == "lead"
     )
     if fields.first_task:
         await tasks.create_task(session, member.user, board, TaskDraft(title=fields.first_task))
-    return await load_agent_setup(session, member, agent.id, settings, token=token)
+    return agent, token
 
 
 async def load_agent_setup(

@@ -50,15 +50,15 @@ async def show_new_agent_form(request: Request) -> Response:
 
 
 async def create_agent(request: Request) -> Response:
-    """Create an agent, and show its token, which is shown only once."""
+    """Create an agent, and redirect to the page that shows its token once."""
     form = await forms.read_form(request)
     with form.catch_errors():
         fields = form.parse(NewAgentForm)
         async with open_transaction(request) as session:
-            agent_setup = await setup.create_agent(
-                session, current_member(request), fields, get_settings(request)
-            )
-        return await _render_first_call(request, agent_setup)
+            agent, token = await setup.create_agent(session, current_member(request), fields)
+        if token is None:
+            return RedirectResponse(f"/agents/{agent.id}", 303)
+        return one_time_secret.redirect_with_secret(request, f"/agents/{agent.id}/calls", token)
     return await _render_new_form(request, form)
 
 

@@ -15,7 +15,7 @@ from services import boards, organizations
 from services.organizations import AccessRights, AgentStop, BoardGrant, InviteDraft
 from web.auth.link_secrets import build_link
 from web.auth.viewer import current_member
-from web.ui import forms
+from web.ui import forms, one_time_secret
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, redirect_to_page, render_page, render_part
 
@@ -50,7 +50,7 @@ async def show_people(request: Request) -> Response:
 
 
 async def create_invite(request: Request) -> Response:
-    """Create an invite, and show its link once."""
+    """Create an invite, and redirect to the page that shows its link once."""
     form = await forms.read_form(request)
     with form.catch_errors():
         draft = form.parse(InviteForm).to_draft()
@@ -61,7 +61,7 @@ async def create_invite(request: Request) -> Response:
                 draft,
                 signed_in_at=request.auth.sign_in.authenticated_at,
             )
-        return await _render_people(request, forms.Form(), link=token)
+        return one_time_secret.redirect_with_secret(request, "/people", token)
     return await _render_people(request, form)
 
 
@@ -109,8 +109,8 @@ async def delete_organization(request: Request) -> Response:
     return await _render_people(request, form)
 
 
-async def _render_people(request: Request, form: forms.Form, *, link: str = "") -> Response:
-    member = current_member(request)
+async def _render_people(request: Request, form: forms.Form) -> Response:
+    member, token = current_member(request), one_time_secret.read_secret(request)
     organizations.require_admin(member)
     layout = await load_layout(request)
     async with open_transaction(request) as session:
@@ -126,11 +126,12 @@ async def _render_people(request: Request, form: forms.Form, *, link: str = "") 
             for role in Role
             if role is not Role.OWNER or member.role is Role.OWNER
         ],
-        "link": build_link(get_settings(request).base_url, "/invite", link) if link else "",
+        "link": build_link(get_settings(request).base_url, "/invite", token) if token else "",
     }
-    return render_page(
+    response = render_page(
         request, "people/index.html", layout=layout, status=form.status, form=form, **context
     )
+    return one_time_secret.forget_secret(request, response)
 
 
 class StopForm(BaseModel):

@@ -8,14 +8,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.http.request import Session, get_settings, open_transaction
-from models import Board, Member
+from models import Agent, Board, Member
 from services import agents, boards, organizations
 from web.agents import setup, views
 from web.agents.forms import NewAgentForm
-from web.agents.setup import AgentSetup
 from web.auth.viewer import Viewer
 from web.boards.forms import BOARD_RULES, NewBoardForm
-from web.ui import forms
+from web.ui import forms, one_time_secret
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page
 
@@ -72,7 +71,7 @@ async def create_first_board(request: Request) -> Response:
 
 
 async def create_first_agent(request: Request) -> Response:
-    """Create the first agent, and show its token once."""
+    """Create the first agent, and redirect to the page that shows its token once."""
     _require_admin(request)
     form = await forms.read_form(request)
     member = _find_member(request)
@@ -81,8 +80,11 @@ async def create_first_agent(request: Request) -> Response:
     with form.catch_errors():
         fields = form.parse(NewAgentForm)
         async with open_transaction(request) as session:
-            agent_setup = await setup.create_agent(session, member, fields, get_settings(request))
-        return await _render_first_call(request, agent_setup)
+            agent, token = await setup.create_agent(session, member, fields)
+        path = _first_call_path(agent)
+        if token is None:
+            return RedirectResponse(path, 303)
+        return one_time_secret.redirect_with_secret(request, path, token)
     return await _render_step(request, "agent", form)
 
 
@@ -92,13 +94,21 @@ async def show_first_call(request: Request) -> Response:
     member = _find_member(request)
     if member is None:
         return RedirectResponse("/welcome", 303)
+    is_part = is_part_request(request)
     async with open_transaction(request) as session:
         agent_setup = await setup.load_agent_setup(
-            session, member, forms.path_id(request, "agent_id"), get_settings(request)
+            session,
+            member,
+            forms.path_id(request, "agent_id"),
+            get_settings(request),
+            token=None if is_part else one_time_secret.read_secret(request),
         )
-    if is_part_request(request):
-        return views.render_first_call_status(request, agent_setup, _first_call_path(agent_setup))
-    return await _render_first_call(request, agent_setup)
+    path = _first_call_path(agent_setup.card.agent)
+    if is_part:
+        return views.render_first_call_status(request, agent_setup, path)
+    context = setup.setup_context(agent_setup, path)
+    response = await _render_welcome(request, "call", **context)
+    return one_time_secret.forget_secret(request, response)
 
 
 async def _find_next_step(request: Request) -> str | None:
@@ -139,11 +149,6 @@ async def _render_step(request: Request, step: str, form: forms.Form) -> Respons
     return await _render_welcome(request, step, board, form=form, rules=BOARD_RULES)
 
 
-async def _render_first_call(request: Request, agent_setup: AgentSetup) -> Response:
-    more = setup.setup_context(agent_setup, _first_call_path(agent_setup))
-    return await _render_welcome(request, "call", **more)
-
-
 async def _render_welcome(
     request: Request, step: str, board: Board | None, **more: Any
 ) -> Response:
@@ -161,8 +166,8 @@ async def _render_welcome(
     )
 
 
-def _first_call_path(agent_setup: AgentSetup) -> str:
-    return f"/welcome/agents/{agent_setup.card.agent.id}"
+def _first_call_path(agent: Agent) -> str:
+    return f"/welcome/agents/{agent.id}"
 
 
 def _find_member(request: Request) -> Member | None:
