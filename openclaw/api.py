@@ -9,12 +9,13 @@ unless the docstring says otherwise.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
-from typing import Any
+from typing import Any, TypeVar
 
 from openclaw.client import GatewayClient
 from openclaw.errors import ErrorKind, GatewayError
 
 JsonObject = Mapping[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class SessionPage:
 
     sessions: Sequence[JsonObject]
     total: int | None = None
+    next_offset: int | None = None  # None on the last page
 
 
 @dataclass(frozen=True)
@@ -154,15 +156,16 @@ async def list_sessions(
     client: GatewayClient,
     *,
     limit: int | None = None,
+    offset: int | None = None,
     active_only: bool = False,
     retry: bool = False,
 ) -> SessionPage:
-    """Return the sessions of a gateway."""
-    given = {"limit": limit, "activeOnly": active_only or None}
+    """Return a page of the sessions of a gateway."""
+    given = {"limit": limit, "offset": offset, "activeOnly": active_only or None}
     params = {name: value for name, value in given.items() if value is not None}
     answer = await _call(client, "sessions.list", params, retry)
-    total = answer.get("totalCount") if isinstance(answer, Mapping) else None
-    return SessionPage(_list(answer, "sessions"), total if isinstance(total, int) else None)
+    numbers = [_typed(_object(answer).get(name), int) for name in ("totalCount", "nextOffset")]
+    return SessionPage(_list(answer, "sessions"), *numbers)
 
 
 async def describe_session(
@@ -208,9 +211,9 @@ async def send_chat(
     return _object(await _call(client, "chat.send", params, retry))
 
 
-async def abort_chat(client: GatewayClient, session_key: str) -> None:
-    """Abort the running turn of a session, if there is one."""
-    await _call(client, "chat.abort", {"sessionKey": session_key})
+async def abort_chat(client: GatewayClient, session_key: str, *, time_limit: float) -> None:
+    """Abort the running turn of a session, if there is one. `time_limit` is in seconds."""
+    await client.call_once("chat.abort", {"sessionKey": session_key}, time_limit=time_limit)
 
 
 async def wait_for_run(client: GatewayClient, run_id: str, *, timeout_ms: int) -> JsonObject:
@@ -274,16 +277,13 @@ async def _call(client: GatewayClient, method: str, params: JsonObject, retry: b
 
 def _parse_agent(value: object) -> ListedGatewayAgent | None:
     row = _object(value)
-    id, name, workspace = row.get("id"), row.get("name"), row.get("workspace")
-    identity = row.get("identity")
-    if not isinstance(id, str):
-        return None
-    return ListedGatewayAgent(
-        id,
-        name=name if isinstance(name, str) else None,
-        identity=identity if isinstance(identity, Mapping) else None,
-        workspace=workspace if isinstance(workspace, str) else None,
-    )
+    id, name, workspace = (_typed(row.get(key), str) for key in ("id", "name", "workspace"))
+    identity = _object(row["identity"]) if isinstance(row.get("identity"), Mapping) else None
+    return None if id is None else ListedGatewayAgent(id, name, identity, workspace)
+
+
+def _typed(value: object, type: type[T]) -> T | None:
+    return value if isinstance(value, type) else None
 
 
 def _object(answer: object) -> JsonObject:

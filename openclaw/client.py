@@ -101,17 +101,23 @@ class GatewayClient:
             is_idempotent,
         )
 
-    async def call_once(self, method: str, params: Mapping[str, Any] | None = None) -> Any:
+    async def call_once(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        time_limit: float | None = None,
+    ) -> Any:
         """Call a method once over the existing connection. Raises GatewayError.
 
         It is for callers that keep the connection open and retry themselves, after they have
-        checked that the call is still needed.
+        checked that the call is still needed. `time_limit` is in seconds; by default it is that
+        of the retry policy.
         """
         if self._connection is None:
             raise GatewayError(ErrorKind.CLOSED, "There is no connection at the moment.")
-        return await self._connection.call(
-            method, params, time_limit=self._retry_policy.call_timeout
-        )
+        time_limit = self._retry_policy.call_timeout if time_limit is None else time_limit
+        return await self._connection.call(method, params, time_limit=time_limit)
 
     @property
     def is_connected(self) -> bool:

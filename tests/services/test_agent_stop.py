@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -10,8 +11,10 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import Agent, MessageState
 from services import messages, organizations
+from services.gateways.runs import stop as stop_job
 from services.organizations import AgentStop
 from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway, session_key_of
+from tests.support.fake_gateway import ErrorResponse, NoAnswer
 from tests.support.worker_harness import NOTIFIED_ONLY, running_worker
 from tests.support.world import World
 
@@ -92,6 +95,38 @@ async def test_a_run_that_begins_during_a_stop_is_aborted(
         params["sessionKey"] for method, params in delivery.fake.calls if method == "chat.abort"
     ]
     assert set(calls) == {key}
+
+
+@pytest.mark.parametrize("failure", ["error", "no answer"])
+async def test_a_run_that_cannot_be_aborted_does_not_protect_others(
+    delivery: DeliveryGateway,
+    isolated_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: str,
+) -> None:
+    """Nor do those on the first pages of the gateway's list protect those on the last."""
+    monkeypatch.setattr(stop_job, "MAX_ABORTS", 2)
+    monkeypatch.setattr(stop_job, "ABORT_TIMEOUT", 0.05)
+    worker = session_key_of(delivery.world.worker).removesuffix(":main")
+    keys = [f"{worker}:{number}" for number in range(5)]
+    abort, aborted, is_last = delivery.fake.handlers["chat.abort"], set(), asyncio.Event()
+
+    def handle(params: dict[str, Any]) -> object:
+        if params["sessionKey"] == keys[0]:
+            raise ErrorResponse("UNAVAILABLE", "Not now.") if failure == "error" else NoAnswer
+        aborted.add(params["sessionKey"])
+        if len(aborted) == len(keys) - 1:
+            is_last.set()
+        return abort(params)
+
+    delivery.fake.handlers["chat.abort"] = handle
+    delivery.fake.max_page_size = 2
+    delivery.fake.sessions_of |= {f"run {key}": key for key in keys}
+    delivery.fake.active |= {key: f"run {key}" for key in keys}
+    async with running_worker(isolated_settings, intervals=NOTIFIED_ONLY):
+        await stop(delivery)
+        await asyncio.wait_for(is_last.wait(), STOP_TIMEOUT)
+    assert aborted == set(keys[1:])
 
 
 async def test_an_agent_is_not_woken_during_a_stop(

@@ -23,6 +23,7 @@ class FakeChatGateway(FakeAgentsGateway):
     """Its transcripts survive a restart; the results of turns do not."""
 
     ends_turns_at_once: bool = False  # every turn succeeds at once
+    max_page_size: int = 500  # sessions on one page
     hides_history: bool = False  # shows no history
     sends_event_first: bool = False  # the end event is sent before the answer
     answer_delay: float = 0.0  # seconds before that answer
@@ -165,11 +166,18 @@ class FakeChatGateway(FakeAgentsGateway):
         self._run_later(self.abort_turn(run_id))
         return {"ok": True, "aborted": True, "runIds": [run_id]}
 
-    def _list_active_sessions(self, _params: Params) -> Any:
+    def _list_active_sessions(self, params: Params) -> Any:
         rows = [
             {"key": key, "agentId": key.split(":")[1], "hasActiveRun": True} for key in self.active
         ]
-        return {"sessions": rows, "totalCount": len(rows)}
+        offset = params.get("offset", 0)
+        end = offset + min(params.get("limit", 100), self.max_page_size)
+        return {
+            "sessions": rows[offset:end],
+            "totalCount": len(rows),
+            "hasMore": end < len(rows),
+            "nextOffset": end if end < len(rows) else None,
+        }
 
     def _chat_history(self, params: Params) -> Any:
         session = params["sessionKey"]

@@ -28,6 +28,10 @@ JsonObject = dict[str, Any]
 RequestHandler = Callable[[dict[str, Any]], Any]
 
 
+class NoAnswer(Exception):
+    """A handler raises it to leave a call without an answer."""
+
+
 class ErrorResponse(Exception):
     """Raised by a handler to send an error response."""
 
@@ -186,11 +190,16 @@ class FakeGateway:
             if raw is not None:
                 await socket.send(raw)
             return
+        with suppress(NoAnswer):
+            await self._answer_request(socket, frame)
+
+    async def _answer_request(self, socket: ServerConnection, frame: dict[str, Any]) -> None:
+        method = frame["method"]
         try:
             handler = self.handlers.get(method)
             if handler is None:
                 raise ErrorResponse("INVALID_REQUEST", f"unknown method: {method}")
-            await _send_response(socket, frame["id"], ok=True, payload=handler(params))
+            await _send_response(socket, frame["id"], ok=True, payload=handler(frame["params"]))
         except ErrorResponse as response:
             await _send_response(socket, frame["id"], ok=False, error=response.error)
 

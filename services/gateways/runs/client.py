@@ -10,22 +10,41 @@ from openclaw import api as gateway_api
 from services.gateways.runs.run_state import RunState, parse_timestamp
 
 ABORTED = "aborted"  # the error of a run that was stopped
+SESSIONS_PER_PAGE = 500
+MAX_SESSIONS = 10_000  # active sessions of one gateway that are read
 STARTED_EVENT = {"stream": "lifecycle", "data": {"phase": "start"}}
+
+
+async def list_active_sessions(
+    client: GatewayClient, agent_keys: Collection[str]
+) -> list[tuple[str, str]]:
+    """Return the active sessions of these agents on all pages: session key and agent key each."""
+    found: dict[str, str] = {}  # a session may be on two pages if another one has ended meanwhile
+    offset: int | None = None
+    while (offset or 0) < MAX_SESSIONS:
+        page = await gateway_api.list_sessions(
+            client, limit=SESSIONS_PER_PAGE, offset=offset, active_only=True
+        )
+        for session in page.sessions:
+            key, agent_key = session.get("key"), session.get("agentId")
+            is_active = session.get("hasActiveRun") and isinstance(key, str)
+            if is_active and isinstance(agent_key, str) and agent_key in agent_keys:
+                found[key] = agent_key
+        if page.next_offset is None or page.next_offset <= (offset or 0):
+            break
+        offset = page.next_offset
+    return list(found.items())
 
 
 async def iterate_active_runs(
     client: GatewayClient, agent_keys: Collection[str]
 ) -> AsyncGenerator[Mapping[str, Any]]:
     """Yield the active runs of these agents: id, session, agent, text, and latest events."""
-    page = await gateway_api.list_sessions(client, active_only=True)
-    for session in page.sessions:
-        if not session.get("hasActiveRun") or session.get("agentId") not in agent_keys:
-            continue
-        key = str(session.get("key"))
+    for key, agent_key in await list_active_sessions(client, agent_keys):
         history = await gateway_api.chat_history(client, key, limit=1)
         run = history.get("inFlightRun")
         if isinstance(run, Mapping) and isinstance(run.get("runId"), str):
-            yield {**run, "sessionKey": key, "agentId": session.get("agentId")}
+            yield {**run, "sessionKey": key, "agentId": agent_key}
 
 
 def catch_up_run(run: RunState, active_run: Mapping[str, Any], at: datetime) -> None:

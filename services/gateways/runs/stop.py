@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Collection
 from contextlib import suppress
 
 from sqlalchemy import select
@@ -14,9 +14,12 @@ from models import Gateway, Organization
 from openclaw import GatewayClient, GatewayError
 from openclaw import api as gateway_api
 from services.gateways.runs import store
+from services.gateways.runs.client import list_active_sessions
 
 ABORT_INTERVAL = 1.0  # seconds between two searches for runs while the organization is stopped
 POLL_INTERVAL = 3.0  # seconds between two checks for a stop, if no notification arrives
+ABORT_TIMEOUT = 2.0  # seconds for the abort of one run
+MAX_ABORTS = 20  # at once, so that runs that do not answer do not delay the others
 DEBOUNCE_DELAY = 0.1  # seconds, in which several notifications are handled as one
 
 log = logging.getLogger(__name__)
@@ -51,9 +54,16 @@ class RunAbortJob:
                 return False
             agents = await store.load_run_agents(session, gateway.id)
         try:
-            await _abort_runs(client, agents.__contains__)
+            errors = await _abort_runs(client, agents)
         except GatewayError as error:
-            log.warning("Runs on the gateway %s cannot be aborted: %s", gateway.id, error)
+            errors = [error]
+        for error in errors[:1]:
+            log.warning(
+                "Runs on the gateway %s cannot be aborted (%d errors): %s",
+                gateway.id,
+                len(errors),
+                error,
+            )
         return True
 
 
@@ -62,10 +72,20 @@ async def _is_stopped(session: AsyncSession, gateway: Gateway) -> bool:
     return await session.scalar(query) is not None
 
 
-async def _abort_runs(client: GatewayClient, is_ours: Callable[[str], bool]) -> None:
-    page = await gateway_api.list_sessions(client, active_only=True)
-    for session in page.sessions:
-        key = session.get("key")
-        is_active = session.get("hasActiveRun") and isinstance(key, str)
-        if is_active and is_ours(str(session.get("agentId"))):
-            await gateway_api.abort_chat(client, str(key))
+async def _abort_runs(client: GatewayClient, agent_keys: Collection[str]) -> list[GatewayError]:
+    """Abort the active runs of these agents, and return the errors of those that continue."""
+    errors: list[GatewayError] = []
+    semaphore = asyncio.Semaphore(MAX_ABORTS)
+
+    async def abort(key: str) -> None:
+        async with semaphore:
+            try:
+                await gateway_api.abort_chat(client, key, time_limit=ABORT_TIMEOUT)
+            except GatewayError as error:
+                errors.append(error)
+
+    sessions = await list_active_sessions(client, agent_keys)
+    async with asyncio.TaskGroup() as group:
+        for key, _ in sessions:
+            group.create_task(abort(key))
+    return errors
