@@ -3,6 +3,9 @@
 A trigger numbers a new record and computes its hash; others reject every change. Only
 `delete_audit_chain` can delete, and only the whole chain of an organization that no longer exists.
 Roles that other tables give to (ALTER DEFAULT PRIVILEGES) can only read and add records.
+
+The functions find tables and functions in their schema, and temporary tables last: otherwise a
+role could replace a table by a temporary one. Only the owner may delete a chain, or grant that.
 """
 
 import sqlalchemy as sa
@@ -36,7 +39,8 @@ CANONICAL_JSON = """
     end $$
 """
 APPEND = """
-    create function append_audit_record() returns trigger language plpgsql as $$
+    create function {schema}.append_audit_record() returns trigger
+    language plpgsql set search_path = pg_catalog, {schema}, pg_temp as $$
     declare
         last record;
     begin
@@ -44,16 +48,16 @@ APPEND = """
             hashtextextended(coalesce(new.organization_id::text, 'installation'), 0)
         );
         if new.organization_id is null then
-            select sequence, hash into last from audit_records
+            select sequence, hash into last from {schema}.audit_records
             where organization_id is null order by sequence desc limit 1;
         else
-            select sequence, hash into last from audit_records
+            select sequence, hash into last from {schema}.audit_records
             where organization_id = new.organization_id order by sequence desc limit 1;
         end if;
         new.sequence := coalesce(last.sequence, 0) + 1;
         new.previous_hash := coalesce(last.hash, repeat('0', 64));
         new.at := clock_timestamp();
-        new.hash := encode(sha256(convert_to(canonical_json(
+        new.hash := encode(sha256(convert_to({schema}.canonical_json(
             to_jsonb(new) - 'hash' || jsonb_build_object(
                 'at', to_char(new.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
             )
@@ -62,10 +66,15 @@ APPEND = """
     end $$
 """
 PROTECT = """
-    create function protect_audit_records() returns trigger language plpgsql as $$
+    create function {schema}.protect_audit_records() returns trigger
+    language plpgsql set search_path = pg_catalog, {schema}, pg_temp as $$
     begin
+        -- Every role can set the setting; only delete_audit_chain runs as the owner of the table.
         if tg_op = 'DELETE' then
             if current_setting('mission_control.deleted_chain', true) = old.organization_id::text
+                and current_user = (
+                    select pg_get_userbyid(relowner) from pg_class where oid = tg_relid
+                )
             then
                 return old;
             end if;
@@ -75,22 +84,22 @@ PROTECT = """
     end $$
 """
 DELETE_CHAIN = """
-    create function delete_audit_chain(chain uuid, keep_days integer) returns bigint
-    language plpgsql security definer set search_path from current as $$
+    create function {schema}.delete_audit_chain(chain uuid, keep_days integer) returns bigint
+    language plpgsql security definer set search_path = pg_catalog, {schema}, pg_temp as $$
     declare
         deleted bigint;
     begin
-        if keep_days < 30 then
+        if keep_days is null or keep_days < 30 then
             raise exception 'the audit of a deleted organization is kept for at least 30 days';
         end if;
-        if exists (select from organizations where id = chain) or exists (
-            select from audit_records where organization_id = chain
+        if exists (select from {schema}.organizations where id = chain) or exists (
+            select from {schema}.audit_records where organization_id = chain
             and at > clock_timestamp() - make_interval(days => keep_days)
         ) then
             return 0;
         end if;
         perform set_config('mission_control.deleted_chain', chain::text, true);
-        delete from audit_records where organization_id = chain;
+        delete from {schema}.audit_records where organization_id = chain;
         get diagnostics deleted = row_count;
         perform set_config('mission_control.deleted_chain', '', true);
         return deleted;
@@ -112,9 +121,19 @@ REVOKE = """
         for granted in
             select distinct coalesce(quote_ident(rolname), 'public') as name
             from pg_class, aclexplode(relacl) as acl left join pg_roles on pg_roles.oid = grantee
-            where pg_class.oid = 'audit_records'::regclass and grantee <> relowner
+            where pg_class.oid = '{schema}.audit_records'::regclass and grantee <> relowner
         loop
-            execute 'revoke update, delete, truncate, trigger on audit_records from '
+            execute 'revoke update, delete, truncate, trigger on {schema}.audit_records from '
+                || granted.name;
+        end loop;
+        for granted in
+            select distinct coalesce(quote_ident(rolname), 'public') as name
+            from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) as acl
+            left join pg_roles on pg_roles.oid = grantee
+            where pg_proc.oid = '{schema}.delete_audit_chain(uuid, integer)'::regprocedure
+                and grantee <> proowner
+        loop
+            execute 'revoke execute on function {schema}.delete_audit_chain(uuid, integer) from '
                 || granted.name;
         end loop;
     end $$
@@ -156,12 +175,11 @@ def upgrade() -> None:
     for column in ("actor_id", "action", "object_id"):
         name = op.f(f"ix_audit_records_organization_id_{column}_sequence")
         op.create_index(name, "audit_records", ["organization_id", column, "sequence"])
-    for statement in (
-        *(CANONICAL_JSON, APPEND, PROTECT, DELETE_CHAIN),
-        *TRIGGERS.split(";")[:-1],
-        REVOKE,
-    ):
-        op.get_bind().exec_driver_sql(statement)
+    connection = op.get_bind()
+    schema = connection.exec_driver_sql("select quote_ident(current_schema())").scalar_one()
+    connection.exec_driver_sql(CANONICAL_JSON)
+    for statement in (APPEND, PROTECT, DELETE_CHAIN, *TRIGGERS.split(";")[:-1], REVOKE):
+        connection.exec_driver_sql(statement.format(schema=schema))
 
 
 def downgrade() -> None:

@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from cli import doctor
 from cli.command import CommandError
+from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from models import EventType
+from models import AuditRecord, EventType
 from services import audit, events, organizations
 from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.events import NewEvent
@@ -45,17 +46,23 @@ def tag_event(world: World, name: str) -> NewEvent:
 
 
 @pytest.fixture
-async def role(isolated_settings: Settings, isolated_world: World) -> AsyncIterator[Any]:
+async def owner(isolated_settings: Settings, isolated_world: World) -> AsyncIterator[Any]:
+    """A connection of the role that owns the tables."""
+    connection = await asyncpg.connect(isolated_settings.dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def role(isolated_settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Any]:
     """A connection with the rights that docs/audit.md gives to the application."""
     [block] = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    owner = await asyncpg.connect(isolated_settings.dsn)
     await owner.execute(block.replace("mission_control_app", ROLE))
     connection = await asyncpg.connect(isolated_settings.dsn)
     await connection.execute(f"set role {ROLE}")
     yield connection
     await connection.close()
     await owner.execute(f"drop owned by {ROLE}; drop role {ROLE}")
-    await owner.close()
 
 
 async def test_the_application_role_adds_and_reads_records(
@@ -93,6 +100,59 @@ async def test_the_application_role_cannot_change_the_audit(
         await role.execute(statement)
 
 
+@pytest.fixture
+async def old_record(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> AuditRecord:
+    """A record of an existing organization that is old enough to be deleted."""
+    async with isolated_transaction() as session:
+        await events.record_events(session, [tag_event(isolated_world, "of Tern")])
+    await backdate(isolated_transaction, 1000)
+    [record] = await list_records(isolated_transaction, action="tag.created")
+    return record
+
+
+async def test_a_temporary_table_does_not_replace_the_organizations(
+    role: asyncpg.Connection, owner: asyncpg.Connection, old_record: AuditRecord
+) -> None:
+    await role.execute("create temp table organizations (id uuid)")
+    await role.execute(f"grant all on organizations to {await owner.fetchval('select user')}")
+    chain = old_record.organization_id
+    assert await role.fetchval("select delete_audit_chain($1, 30)", chain) == 0
+    assert await role.fetchval("select count(*) from public.audit_records") == 1
+
+
+async def test_a_temporary_table_does_not_replace_the_last_record(
+    role: asyncpg.Connection, old_record: AuditRecord
+) -> None:
+    await role.execute("create temp table audit_records (like public.audit_records)")
+    inserted = await role.fetchrow(
+        "insert into public.audit_records (id, organization_id, actor_kind, action, object_kind)"
+        " values (gen_random_uuid(), $1, 'user', 'tag.created', 'tag')"
+        " returning sequence, previous_hash",
+        old_record.organization_id,
+    )
+    assert tuple(inserted) == (2, old_record.hash)
+
+
+async def test_other_roles_cannot_delete_a_chain(
+    role: asyncpg.Connection, owner: asyncpg.Connection, old_record: AuditRecord
+) -> None:
+    await owner.execute(f"revoke execute on function delete_audit_chain from {ROLE}")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+        await role.execute("select delete_audit_chain(gen_random_uuid(), 30)")
+
+
+async def test_a_setting_does_not_allow_another_role_to_delete_records(
+    role: asyncpg.Connection, owner: asyncpg.Connection, old_record: AuditRecord
+) -> None:
+    await owner.execute(f"grant delete on audit_records to {ROLE}")
+    chain = str(old_record.organization_id)
+    await role.execute("select set_config('mission_control.deleted_chain', $1, false)", chain)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="never changed or deleted"):
+        await role.execute("delete from audit_records")
+
+
 async def test_a_role_with_default_rights_cannot_change_the_audit_after_the_migration(
     isolated_settings: Settings,
 ) -> None:
@@ -105,6 +165,7 @@ async def test_a_role_with_default_rights_cannot_change_the_audit_after_the_migr
         connection.execute(text(f"create role {ROLE}"))
         grant = f"alter default privileges grant all on tables to {ROLE}"
         connection.execute(text(grant))
+        connection.execute(text(grant.replace("tables", "functions")))
         command.upgrade(config, "head")
 
     rights = f"select has_table_privilege('{ROLE}', 'audit_records', '{{}}')"
@@ -114,10 +175,15 @@ async def test_a_role_with_default_rights_cannot_change_the_audit_after_the_migr
             right: await connection.scalar(text(rights.format(right)))
             for right in ("select", "insert", "update", "delete", "truncate", "trigger")
         }
+        function = "'delete_audit_chain(uuid, integer)'"
+        may_delete = await connection.scalar(
+            text(f"select has_function_privilege('{ROLE}', {function}, 'execute')")
+        )
         await transaction.rollback()
     await engine.dispose()
     allowed = {right for right, is_granted in found.items() if is_granted}
     assert allowed == {"select", "insert"}
+    assert may_delete is False
 
 
 async def test_concurrent_changes_form_one_unbroken_chain(
@@ -198,7 +264,7 @@ async def test_the_chain_of_a_deleted_organization_is_kept_for_the_set_time(
         member = isolated_world.charlie_member
         await organizations.rename_organization(session, member, name="Golden plover")
     async with isolated_transaction() as session:
-        await organizations.delete_organization(session, member)
+        await organizations.delete_organization(session, member, signed_in_at=now())
     await backdate(isolated_transaction, 59)
     async with isolated_transaction() as session:
         assert await audit.delete_expired_chains(session, keep_days=60) == 0
@@ -226,9 +292,10 @@ async def test_the_database_deletes_no_other_chain(
     tern = {"chain": isolated_world.tern.id}
     async with isolated_transaction() as session:
         assert await session.scalar(delete, tern | {"days": 30}) == 0
-    with pytest.raises(Exception, match="at least 30 days"):
-        async with isolated_transaction() as session:
-            await session.scalar(delete, tern | {"days": 1})
+    for days in (1, None):
+        with pytest.raises(Exception, match="at least 30 days"):
+            async with isolated_transaction() as session:
+                await session.scalar(delete, tern | {"days": days})
 
 
 async def test_the_doctor_reports_a_role_that_could_change_the_audit(
