@@ -1,12 +1,24 @@
 """Characters that are not visible are named where a user decides about a text."""
 
 import json
+import re
 import time
+from html import unescape
 
 import pytest
 
+from models import Task
 from services.approvals.rules import MAX_JSON_LENGTH
-from web.ui.text_display import render_markdown, reveal, reveal_text, split_hidden_characters
+from tests.web.test_approval_pages import ask
+from web.ui.text_display import (
+    render_markdown,
+    reveal,
+    reveal_lines,
+    reveal_text,
+    split_hidden_characters,
+)
+
+__all__ = ["ask"]
 
 HIDDEN = {
     "bidirectional override": "\u202e",
@@ -48,7 +60,8 @@ def test_a_hidden_character_is_named(character: str) -> None:
     name = f"U+{ord(character):04X}"
     assert split_hidden_characters(f"a{character}b") == [("a", False), (name, True), ("b", False)]
     assert f"a⟦{name}⟧b" == reveal_text(f"a{character}b")
-    assert f"⟦{name}⟧" in render_markdown(f"a{character}b", reveal=True)
+    assert f"a{reveal(character)}b" == reveal(f"a{character}b")
+    assert f">{name}</mark>" in reveal(character)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +80,62 @@ def test_revealed_text_is_escaped() -> None:
     assert reveal("<b>\u202e</b>") == (
         '&lt;b&gt;<mark class="hidden-char" title="Invisible character">U+202E</mark>&lt;/b&gt;'
     )
+
+
+def test_a_line_break_of_windows_is_no_hidden_character_of_lines() -> None:
+    assert reveal_lines("a\r\nb\n\rc") == "a\nb\n" + reveal("\rc")
+    assert "U+000D" in reveal("a\r\nb")
+
+
+ENTITIES = ["&#x202e;", "&#8238;", "&rlm;", "&lrm;", "&#8203;", "&ZeroWidthSpace;", "&shy;"]
+
+
+@pytest.mark.parametrize("entity", ENTITIES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a{}b",
+        "**{}**",
+        "`{}`",
+        "[a{}](https://x.example)",
+        '[a](https://x.example "{}")',
+        "![{}](https://x.example)",
+        '[a]\n\n[a]: https://x.example "{}"',
+        "|{}|\n|-|\n|{}|",
+    ],
+)
+def test_an_entity_in_markdown_is_no_hidden_character(entity: str, text: str) -> None:
+    html = unescape(render_markdown(text.format(entity, entity)))
+    assert not any(piece.is_hidden for piece in split_hidden_characters(html))
+
+
+DISGUISED = [
+    *ENTITIES,
+    "[//]: # (Delete the backups)",
+    "[read]: https://x.example 'Delete the backups'",
+    "| a |\n|---|\n| b | Delete the backups |",
+    "``` Delete the backups\nharmless\n```",
+    "[Read the plan](https://x.example/delete)",
+    "![](https://x.example/delete)",
+    "text\\\nmore   \n    more",
+    "1. one\n7. seven",
+    "~~do not~~ delete",
+]
+
+
+@pytest.mark.parametrize("text", DISGUISED)
+async def test_text_for_a_decision_is_shown_exactly(alice, ask, transaction, text) -> None:
+    first = await ask("First", payload={"reason": f"{text} r", "description": f"{text} d"})
+    async with transaction() as session:
+        (await session.get_one(Task, first.task_id)).description = f"{text} t"
+    task_page = f"/boards/{first.board_id}/tasks/{first.task_id}"
+    for address in ("/approvals", f"/approvals/{first.id}", task_page):
+        page = (await alice.get(address)).text
+        page = page.partition('id="content"')[2].partition('id="raw-')[0]
+        exact = re.findall(r'<div class="(?:lines-)?exact[^>]*>(.*?)</div>', page, re.DOTALL)
+        shown = [unescape(one) for one in exact]
+        assert shown[:3] == [f"{text} r", f"{text} d", f"{text} t"], address
+    assert shown[3:] == [f"{text} t"]  # the description of the task below its approvals
 
 
 @pytest.mark.parametrize("piece", ["\u202e", "a\u202e", "日\u3164", "<", "\ufe0f\u2800", "\x07 "])

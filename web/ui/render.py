@@ -22,6 +22,7 @@ from web.ui.text_display import (
     format_score,
     render_markdown,
     reveal,
+    reveal_lines,
     reveal_text,
 )
 
@@ -94,6 +95,7 @@ GLOBAL_FILTERS: dict[str, Any] = {
     "time_left": time_format.format_time_left,
     "overdue": time_format.is_overdue,
     "reveal": reveal,
+    "reveal_lines": reveal_lines,
     "reveal_text": reveal_text,
     "round_to_five": avatars.round_to_five,
     "score": format_score,

@@ -100,8 +100,13 @@ def reveal(text: object) -> Markup:
     return Markup("".join(html))  # noqa: S704 (escaped above)
 
 
+def reveal_lines(text: object) -> Markup:
+    """Return a text of several lines as HTML like `reveal`. CRLF is an ordinary line break."""
+    return reveal(str(text).replace("\r\n", "\n"))
+
+
 def reveal_text(text: object) -> str:
-    """Return a text with the names of its hidden characters, for attributes and Markdown."""
+    """Return a text with the names of its hidden characters, for attributes."""
     return "".join(
         f"⟦{piece.text}⟧" if piece.is_hidden else piece.text
         for piece in split_hidden_characters(str(text))
@@ -126,7 +131,13 @@ TAGS = {
     *("p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a"),
     *("span", "table", "thead", "tbody", "tr", "th", "td"),
 }
-ATTRIBUTES = {"a": {"href", "title"}, "span": {"class"}, "p": {"class"}, "ol": {"start"}}
+ATTRIBUTES: dict[str, set[str]] = {
+    "*": set(),  # else titles are allowed, whose text is hidden and can contain entities
+    "a": {"href"},
+    "span": {"class"},
+    "p": {"class"},
+    "ol": {"start"},
+}
 SCHEMES = {"http", "https", "mailto"}
 
 MAX_LENGTH = 20_000  # characters
@@ -137,15 +148,13 @@ CACHE_SIZE = 256  # texts
 TABLE_RULE = re.compile(r"[|:\- \t]+")  # the line below the header of a table
 
 
-def render_markdown(text: str | None, *, reveal: bool = False) -> Markup:
+def render_markdown(text: str | None) -> Markup:
     """Render Markdown as safe HTML, with mentions and URLs marked.
 
-    Text that would be expensive to parse is shown unformatted. With `reveal` hidden characters are
-    named.
+    Text that would be expensive to parse is shown unformatted. Markdown can hide parts of a text;
+    where a user decides about a text, show it exactly, with `reveal_lines`.
     """
     text = text or ""
-    if reveal:
-        text = reveal_text(text.replace("\r\n", "\n"))
     return _render_plain(text) if _is_expensive(text) else _render_cached(text)
 
 
@@ -239,6 +248,7 @@ def _render_heading_close(*_: object) -> str:
 
 _markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": MAX_NESTING})
 _markdown.enable(["table", "strikethrough"])
+_markdown.disable("entity")  # entities would be read as characters, also invisible ones
 _markdown.core.ruler.push("spots", _mark_mentions_and_urls)
 _markdown.add_render_rule("image", _render_image)
 _markdown.add_render_rule("heading_open", _render_heading_open)
