@@ -60,8 +60,10 @@ async def test_each_message_shows_its_delivery_state(alice, world, transaction, 
         "Failed": await write(transaction, world.worker, "Hurry up", kind="NUDGE", **lost),
     }
     page = (await alice.get(address)).text
+    part = (await alice.get(f"{address}/messages", headers=HTMX)).text
     for words, message in sent_messages.items():
         assert words in row_of(page, message)
+        assert row_of(part, message) == row_of(page, message)
     assert "It waits until the agent fetches it." in row_of(page, sent_messages["Waiting"])
     assert "Write &lt;b&gt;the&lt;/b&gt; report</span>" in row_of(page, sent_messages["Waiting"])
     assert ">@worker look, please</span>" in row_of(page, sent_messages["Sent"])

@@ -152,12 +152,16 @@ class MessageRow:
         return self.message.state is MessageState.FAILED
 
 
-async def load_messages(session: Session, agent: Agent) -> dict[str, Any]:
+async def load_messages(session: Session, member: Member, agent: Agent) -> dict[str, Any]:
     """Load the latest messages to an agent and their total number, as a template context."""
     context = await pending_reasons.load_delivery_conditions(session, agent)
     found = await messages.list_agent_messages(session, agent, Paging(limit=MAX_MESSAGES))
     rows = found.map(lambda message: MessageRow.from_message(message, context))
-    return {"message_rows": rows.items, "message_count": rows.total}
+    return {
+        "message_rows": rows.items,
+        "message_count": rows.total,
+        "can_retry": member.is_admin,
+    }
 
 
 def _build_excerpt(message: Message) -> str:

@@ -74,7 +74,7 @@ async def show_agent(request: Request) -> Response:
             Paging(limit=RECENT_ENTRIES),
             ActivityFilters(agent_id=agent_id),
         )
-        message_rows = {} if layout is None else await load_messages(session, card.agent)
+        message_rows = {} if layout is None else await load_messages(session, member, card.agent)
         gateway = (await gateways.load_agent_gateways(session, [card.agent])).get(
             card.agent.gateway_id
         )
@@ -273,15 +273,12 @@ async def retry_message(request: Request) -> Response:
 
 
 async def _render_messages(request: Request, session: Session) -> Response:
+    member = current_member(request)
     card = await setup.load_agent_card(
-        session,
-        current_member(request),
-        forms.path_id(request, "agent_id"),
-        get_settings(request),
+        session, member, forms.path_id(request, "agent_id"), get_settings(request)
     )
-    return render_part(
-        request, "agents/_messages.html", card=card, **await load_messages(session, card.agent)
-    )
+    context = await load_messages(session, member, card.agent)
+    return render_part(request, "agents/_messages.html", card=card, **context)
 
 
 def render_first_call_status(request: Request, agent_setup: AgentSetup, path: str) -> Response:
