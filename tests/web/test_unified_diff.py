@@ -65,6 +65,17 @@ def test_each_file_has_a_header() -> None:
     assert files[4][1][1:] == ["old mode 100644", "new mode 100755"]
 
 
+def test_a_header_without_a_hunk_is_shown() -> None:
+    diff = "--- a/one\n+++ b/one\n--- a/two\n+++ b/2\nprose\n--- c\n+++ c\n@@ -1 +1 @@\n-a\n+b\n"
+    assert [name for name, _ in shown(diff)] == ["one", "two → 2", "c"]
+    assert shown(diff)[1][1] == ["prose"]
+    assert shown("@@ -1 +1 @@\n-a\n+b\n--- a/x\n+++ b/y")[1:] == [("x → y", [])]
+    assert [name for name, _ in shown("diff --git a/f b/f\n--- a/f\n+++ b/f\n--- g\n+++ g")] == [
+        "f",
+        "g",
+    ]
+
+
 @pytest.mark.parametrize(
     "diff",
     [

@@ -72,6 +72,7 @@ class _DiffParser:
         self._old = self._new = 1  # the numbers of the next lines
         self._old_left = self._new_left = 0  # lines of the hunk that are still to come
         self._old_name: str | None = None  # of a header whose second line comes next
+        self._needs_header = False  # whether a line like `diff --git` has started the file
 
     def read(self, line: str, following: str) -> None:
         """Read a line; `following` is the next one."""
@@ -96,6 +97,7 @@ class _DiffParser:
         """Read a line outside of hunks that is no header of a hunk or a file."""
         if line.startswith(("diff ", "Index: ")):
             self.files.append(DiffFile(_git_name(line)))
+            self._needs_header = True
         if line.startswith((REMOVED, ADDED, CONTEXT)):
             self._add_content(line)
         else:
@@ -132,10 +134,11 @@ class _DiffParser:
 
     def _start_file(self, name: str) -> None:
         """Start a file, or name the one that a line like `diff --git` has started."""
-        if self.files and not self.files[-1].has_changes:
+        if self._needs_header and not self.files[-1].has_changes:
             self.files[-1].name = name
         else:
             self.files.append(DiffFile(name))
+        self._needs_header = False
         self._old = self._new = 1
 
 
