@@ -14,7 +14,7 @@ from services import approvals
 from services.approvals import ApprovalDetail, DecisionResult
 from web.approvals import inbox, presenter, toasts
 from web.approvals.address import InboxAddress
-from web.approvals.inbox import LOW_CONFIDENCE, InboxItem
+from web.approvals.inbox import InboxItem
 from web.approvals.toasts import Toast
 from web.approvals.views import (
     current_view,
@@ -26,6 +26,7 @@ from web.approvals.views import (
 from web.auth.viewer import current_member
 from web.ui import forms
 from web.ui.render import is_part_request, render_part, retarget
+from web.ui.text_display import LOW_CONFIDENCE
 
 
 class DecisionForm(BaseModel):

@@ -19,7 +19,6 @@ from web.approvals.address import MICROSECONDS, InboxAddress
 from web.approvals.presenter import ApprovalView, load_approval_views
 from web.ui import time_format
 
-LOW_CONFIDENCE = 80  # percent; below it, bulk approval needs a confirmation
 DECIDED_PAGE_SIZE = 50  # items on a page
 
 

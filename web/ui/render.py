@@ -18,6 +18,7 @@ from web.ui import avatars, time_format
 from web.ui.assets import asset_url, render_icon
 from web.ui.layout import PageLayout, load_layout
 from web.ui.text_display import (
+    LOW_CONFIDENCE,
     describe_confidence,
     format_score,
     render_markdown,
@@ -76,11 +77,12 @@ GLOBAL_FUNCTIONS: dict[str, Any] = {
     "agent_hue": avatars.agent_hue,
     "icon": render_icon,
     "initials": avatars.initials,
+    "low_confidence": LOW_CONFIDENCE,
     "scripts": SCRIPTS,
     "state_icon": avatars.state_icon,
     "state_name": avatars.state_name,
 }
-"""Functions that templates can call."""
+"""Functions that templates can call, and constants."""
 
 GLOBAL_FILTERS: dict[str, Any] = {
     "absolute": time_format.format_absolute,

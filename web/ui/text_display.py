@@ -113,6 +113,9 @@ def reveal_text(text: object) -> str:
     )
 
 
+LOW_CONFIDENCE = 80  # of 100; below it, pages highlight a score, and bulk approval is confirmed
+
+
 def format_score(score: float) -> str:
     """Format a score of 0 to 100. One of at most 1 is not rounded, because it may be a fraction."""
     return f"{score:g}" if score <= 1 else str(round(score))
