@@ -1,36 +1,38 @@
-// Protects decisions from accidental input. A submit button [data-decides="id"] decides the item with this id; it
-// works after it has been on screen for half a second, so a double click or a second key press cannot decide the
-// item that takes the place of a decided one. Until then it is aria-disabled, and using it restarts the half second.
+// Protects decisions from accidental input. A submit button [data-decides="id"] decides the item with this id, whose
+// content has the hash [data-decides-hash]. It works after this content has been on screen for half a second, so a
+// double click or a second key press cannot decide the item that takes the place of a decided one, and nobody decides
+// content that has just changed. Until then it is aria-disabled, and using it restarts the half second.
 // One decision is sent at a time, and a held key never presses a button.
 (() => {
   const DELAY = 500; // ms
   const MESSAGE_DURATION = 3000; // ms
   const TOO_EARLY = "Ignored: this has only just appeared.";
-  const shownSince = new Map(); // by id
+  const shownSince = new Map(); // by key
   const onScreen = new WeakMap(); // buttons that were observed: whether they are on the screen
   let sending, timer, messageTimer;
 
-  const remaining = (id) => {
-    const age = Date.now() - (shownSince.get(id) ?? Date.now());
+  const keyOf = (button) => `${button.dataset.decides} ${button.dataset.decidesHash ?? ""}`;
+  const remaining = (key) => {
+    const age = Date.now() - (shownSince.get(key) ?? Date.now());
     return age < 0 ? DELAY : Math.max(0, DELAY - age); // below 0 if the clock was set back
   };
 
   const update = () => {
     const buttons = [...document.querySelectorAll("[data-decides]")];
-    const isVisible = (button) => onScreen.get(button) ?? shownSince.has(button.dataset.decides); // new buttons are observed soon
-    const visible = new Set(document.hidden ? [] : buttons.filter(isVisible).map((button) => button.dataset.decides));
-    for (const id of shownSince.keys()) if (!visible.has(id)) shownSince.delete(id);
-    for (const id of visible) if (!shownSince.has(id)) shownSince.set(id, Date.now());
+    const isVisible = (button) => onScreen.get(button) ?? shownSince.has(keyOf(button)); // new buttons are observed soon
+    const visible = new Set(document.hidden ? [] : buttons.filter(isVisible).map(keyOf));
+    for (const key of shownSince.keys()) if (!visible.has(key)) shownSince.delete(key);
+    for (const key of visible) if (!shownSince.has(key)) shownSince.set(key, Date.now());
     for (const button of buttons) {
       observer.observe(button);
-      if (isReady(button.dataset.decides)) button.removeAttribute("aria-disabled");
+      if (isReady(keyOf(button))) button.removeAttribute("aria-disabled");
       else button.setAttribute("aria-disabled", "true");
     }
     clearTimeout(timer);
     const waits = [...visible].map(remaining).filter(Boolean);
     if (waits.length) timer = setTimeout(update, Math.min(...waits));
   };
-  const isReady = (id) => shownSince.has(id) && remaining(id) === 0;
+  const isReady = (key) => shownSince.has(key) && remaining(key) === 0;
 
   const observer = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) onScreen.set(target, isIntersecting);
@@ -50,16 +52,16 @@
 
   const isSending = () => Boolean(sending?.isConnected);
   document.addEventListener("submit", (event) => {
-    const id = event.submitter?.dataset.decides;
-    if (!id) return;
-    if (!isSending() && isReady(id)) {
+    if (!event.submitter?.dataset.decides) return;
+    const key = keyOf(event.submitter);
+    if (!isSending() && isReady(key)) {
       sending = event.target;
       return;
     }
     event.preventDefault();
     event.stopImmediatePropagation();
     if (isSending()) return;
-    if (shownSince.has(id)) shownSince.set(id, Date.now());
+    if (shownSince.has(key)) shownSince.set(key, Date.now());
     update();
     showMessage();
   }, true);

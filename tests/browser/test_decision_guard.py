@@ -204,3 +204,24 @@ async def test_two_approvals_of_a_task_page_are_not_decided_by_two_presses(site:
         await stopped.press("a")
         await expect(stopped.page.get_by_text("You approved this")).to_be_visible()
         await expect_one_toast(stopped.page, f"Approved. {headline('Print it?')}")
+
+
+async def test_changed_content_is_decided_only_after_half_a_second(site: LiveSite) -> None:
+    scenario = ApprovalScenario(site, "Changed on screen", "One?")
+    task = scenario.tasks[0]
+    path = f"/boards/{scenario.board['id']}/tasks/{task['id']}"
+    for address in (path, scenario.page):
+        async with stopped_page(site, address) as stopped:
+            approve = stopped.page.get_by_role("button", name="Approve").first
+            await expect(approve).to_be_disabled()
+            await stopped.pass_time(500)
+            await expect(approve).to_be_enabled()
+            words = f"Delete everything on {address}"
+            site.update_task(scenario.board, task, description=words)
+            other = site.create_task(scenario.board, "Another")
+            site.request_approval(scenario.agent, scenario.board, other, "Reloads the inbox")
+            await expect(stopped.page.locator(".task-content").get_by_text(words)).to_be_visible()
+            await stopped.press("a")
+            await stopped.expect_ignored()
+            assert scenario.statuses() == [PENDING]
+            await expect(stopped.page.locator("[data-toast]")).to_have_count(0)
