@@ -40,8 +40,8 @@ from services.approvals.requests import request_approval, request_clarification
 from services.approvals.reviewed_content import (
     CurrentContent,
     build_request,
-    get_action_hash,
     hash_current_action,
+    load_action_hashes,
     load_current_contents,
 )
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question

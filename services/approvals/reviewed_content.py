@@ -67,13 +67,16 @@ async def load_current_contents(
     return found
 
 
-async def get_action_hash(session: AsyncSession, detail: ApprovalDetail) -> str:
-    """Return the hash of an approval's action with the current content of its tasks.
+async def load_action_hashes(
+    session: AsyncSession, details: Collection[ApprovalDetail]
+) -> dict[UUID, str]:
+    """Return the hash of each approval's action with the current content of its tasks, by id.
 
     A page sends it with the decision, so that exactly what it shows is approved.
     """
-    contents = await load_current_contents(session, [detail.approval.id])
-    return hash_current_action(detail.approval, contents.get(detail.approval.id, ()))
+    rows = [detail.approval for detail in details]
+    contents = await load_current_contents(session, [one.id for one in rows])
+    return {one.id: hash_current_action(one, contents.get(one.id, ())) for one in rows}
 
 
 def hash_current_action(approval: Approval, contents: Sequence[CurrentContent]) -> str:

@@ -40,6 +40,10 @@ async def request_approval(session, world, *rows, **fields):
     return await approvals.request_approval(session, world.worker, board, draft)
 
 
+async def get_hash(session, detail) -> str:
+    return (await approvals.load_action_hashes(session, [detail]))[detail.approval.id]
+
+
 async def add_task(session, world, title="Write", **fields):
     task = world.make_task(title, **fields)
     session.add(task)
@@ -225,7 +229,7 @@ class TestChangedContent:
             await approve(session, world, detail)
         error = raised.value
         assert error.code == "approval_content_changed"
-        current = await approvals.get_action_hash(session, detail)
+        current = await get_hash(session, detail)
         assert error.details == {
             "changed": [{"task_id": str(task.id), "title": "Delete", "fields": ["title"]}],
             "action_hash": current,
@@ -241,7 +245,7 @@ class TestChangedContent:
         self, session, world, board
     ) -> None:
         task, detail = await self.change_after_request(session, world)
-        seen = await approvals.get_action_hash(session, detail)
+        seen = await get_hash(session, detail)
         decided = await approve(session, world, detail, action_hash=seen.upper())
         assert [one.is_changed for one in decided.tasks] == [False]
         assert decided.approval.action_hash == seen
@@ -249,7 +253,7 @@ class TestChangedContent:
 
     async def test_an_outdated_hash_approves_nothing(self, session, world, board) -> None:
         task, detail = await self.change_after_request(session, world)
-        seen = await approvals.get_action_hash(session, detail)
+        seen = await get_hash(session, detail)
         await update(session, world, task, title="Delete everything")
         with pytest.raises(Conflict):
             await approve(session, world, detail, action_hash=seen)
@@ -279,7 +283,7 @@ class TestChangedContent:
             return [one.error.code if one.error else None for one in results]
 
         assert await decide() == ["approval_content_changed", None]
-        seen = await approvals.get_action_hash(session, changed)
+        seen = await get_hash(session, changed)
         assert await decide(action_hashes={changed.approval.id: seen}) == [None, None]
 
 

@@ -6,8 +6,11 @@ import pytest
 
 from core.clock import now
 from models import ApprovalStatus, Board, Task, TaskDependency
+from services import approvals
+from tests.support.statement_counter import count_statements
 from tests.web.test_approval_content import data_part
 from tests.web.test_approval_pages import HTMX, ask, stored
+from web.approvals import presenter
 
 __all__ = ["ask"]
 
@@ -111,6 +114,23 @@ async def test_every_page_that_decides_shows_the_task_and_what_it_unblocks(
     page = (await alice.get(f"/boards/{first.board_id}/tasks/{first.task_id}")).text
     asked = page.partition('class="ask"')[2].partition('class="ask__act"')[0]
     assert all(f"Waiting {n}" in asked for n in range(7))
+
+
+async def test_hashes_are_loaded_together_and_only_for_pages(ask, transaction, world) -> None:
+    ids, member = [(await ask(f"Task {n}")).id for n in range(3)], world.alice_member
+    async with transaction() as session:
+        connection = await session.connection()
+        with count_statements(connection) as listing:
+            details = await approvals.list_undecided_approvals(session, member, approval_ids=ids)
+        with count_statements(connection) as one:
+            await presenter.load_approval_views(session, details[:1], set())
+        with count_statements(connection) as three:
+            views = await presenter.load_approval_views(session, details, set())
+        with count_statements(connection) as without_hashes:
+            assert await presenter.find_unopened(session, member, ids) == {}
+    assert len({view.action_hash for view in views}) == 3
+    assert len(three) == len(one)
+    assert len(without_hashes) == len(listing) + len(three) - 1
 
 
 async def test_a_decided_approval_cannot_be_reopened_on_a_page(alice, ask, world) -> None:

@@ -1,6 +1,6 @@
 """Approvals in full, as pages show them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -78,9 +78,20 @@ async def load_approval_views(
     complete: bool = False,
 ) -> list[ApprovalView]:
     """Load what pages show of approvals, with one query for the tasks of each board."""
-    limits = COMPLETE if complete else BRIEF
     # Hashes come first: what changes before the tasks are loaded has another hash than was sent.
-    hashes = {one.approval.id: await approvals.get_action_hash(session, one) for one in details}
+    hashes = await approvals.load_action_hashes(session, details)
+    return await _load_views(session, details, writable, hashes, complete=complete)
+
+
+async def _load_views(
+    session: Session,
+    details: Sequence[ApprovalDetail],
+    writable: set[UUID],
+    hashes: Mapping[UUID, str],
+    *,
+    complete: bool = False,
+) -> list[ApprovalView]:
+    limits = COMPLETE if complete else BRIEF
     boards = {detail.board.id: detail.board for detail in details}
     found: dict[UUID, TaskDetail] = {}
     for board in boards.values():
@@ -93,7 +104,7 @@ async def load_approval_views(
             [_build_content(found[task.id], limits) for task in detail.tasks if task.id in found],
             detail.board.id in writable,
             complete,
-            hashes[detail.approval.id],
+            hashes.get(detail.approval.id, ""),
         )
         for detail in details
     ]
@@ -121,6 +132,6 @@ async def find_unopened(
 ) -> dict[UUID, Invalid]:
     """Return an error for each undecided approval whose complete content has to be opened first."""
     waiting = await approvals.list_undecided_approvals(session, member, approval_ids=approval_ids)
-    views = await load_approval_views(session, waiting, set())
+    views = await _load_views(session, waiting, set(), {})
     error = Invalid("content_not_opened", NOT_OPENED)
     return {view.id: error for view in views if view.must_be_opened}
