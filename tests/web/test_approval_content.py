@@ -184,6 +184,16 @@ async def test_hidden_characters_are_revealed_everywhere(alice, ask, transaction
             assert re.search(rf"U\+202E(</mark>|⟧){text}", decided), (address, text)
 
 
+async def test_values_with_line_breaks_of_windows_are_shown_as_lines(alice, ask) -> None:
+    changes = {"field": ["one\r\ntwo", "one\r\nthree\r"]}
+    first = await ask("First", payload={"value": "a\r\nb\rc", "changes": changes})
+    page = data_part((await alice.get(f"/approvals/{first.id}")).text)
+    assert "a\nb<mark" in page
+    assert "one\ntwo</span>" in page
+    assert "one\nthree<mark" in page
+    assert page.count("U+000D") == 2
+
+
 async def test_questions_of_gateways_reveal_hidden_characters(alice, ask_on_gateway) -> None:
     exact = (
         json.dumps(json.loads(TWO)).replace("Hot.", f"H{HIDDEN}ot.").replace("Red", f"R{HIDDEN}ed")
