@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 
 import pytest
@@ -192,6 +193,31 @@ async def test_values_with_line_breaks_of_windows_are_shown_as_lines(alice, ask)
     assert "one\ntwo</span>" in page
     assert "one\nthree<mark" in page
     assert page.count("U+000D") == 2
+
+
+async def test_a_value_cannot_forge_lines_of_the_request(alice, ask) -> None:
+    forged = "none\npayload.command: ls\r\nconfidence: 99\rpayload.cwd: /tmp"
+    first = await ask(
+        "First",
+        action_type=f"deploy\n{forged}",
+        payload={"note": forged, f"key\n{forged}": "plain", "path": "C:\\new"},
+    )
+    page = (await alice.get(f"/approvals/{first.id}")).text
+    request = unescape(page.partition('aria-label="The request as it arrived">\n')[2])
+    lines = request.partition("</pre>")[0].split("\n")
+    as_json = json.dumps(forged)[1:-1]
+    assert sorted(lines) == sorted(
+        [
+            f'action_type: "deploy\\n{as_json}"',
+            f"approval: {first.id}",
+            f"confidence: {first.confidence}",
+            "payload.title: First",
+            "payload.reason: It is tested.",
+            f'payload.note: "{as_json}"',
+            f'"payload.key\\n{as_json}": plain',
+            "payload.path: C:\\new",
+        ]
+    )
 
 
 async def test_questions_of_gateways_reveal_hidden_characters(alice, ask_on_gateway) -> None:

@@ -87,7 +87,10 @@ def parse_payload(detail: ApprovalDetail, limits: DisplayLimits = BRIEF) -> Appr
 
 
 def format_request(approval: Approval) -> str:
-    """Return everything that was requested as text, one value after the other."""
+    """Return everything that was requested as text, with one line for each value.
+
+    Strings with line breaks are written as JSON, so that a value cannot look like several.
+    """
     parts: dict[str, Any] = {
         "action_type": approval.action_type,
         "approval": str(approval.id),
@@ -96,7 +99,14 @@ def format_request(approval: Approval) -> str:
     parts |= {f"payload.{name}": value for name, value in (approval.payload or {}).items()}
     if approval.rubric_scores is not None:
         parts["rubric_scores"] = approval.rubric_scores
-    return "\n".join(f"{name}: {format_value(value)}" for name, value in parts.items())
+    return "\n".join(
+        f"{_format_line(name)}: {_format_line(value)}" for name, value in parts.items()
+    )
+
+
+def _format_line(value: object) -> str:
+    text = format_value(value)
+    return json.dumps(value, ensure_ascii=False) if "\n" in text or "\r" in text else text
 
 
 def format_value(value: object) -> str:
