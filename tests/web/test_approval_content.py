@@ -4,16 +4,19 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 from typing import Any
 
 import pytest
 
-from models import ApprovalStatus
+from models import ApprovalStatus, Task
 from services.approvals.rules import MAX_JSON_LENGTH
 from tests.web.test_approval_pages import HTMX, ask, stored
 from tests.web.test_gateway_requests import TWO, gateway
 from tests.web.test_gateway_requests import ask as ask_on_gateway
+from web.approvals import presenter
+from web.approvals.payload import COMPLETE
 
 __all__ = ["ask", "ask_on_gateway", "gateway"]
 
@@ -218,6 +221,25 @@ async def test_a_value_cannot_forge_lines_of_the_request(alice, ask) -> None:
             "payload.path: C:\\new",
         ]
     )
+
+
+async def test_opening_everything_keeps_the_filters_of_the_inbox(alice, ask) -> None:
+    first = await ask("First", payload={"diff": LONG_DIFF})
+    filters = f"board={first.board_id}"
+    page = (await alice.get(f"/approvals?{filters}")).text
+    assert f'href="/approvals/{first.id}?{filters}&amp;all=1"' in page
+
+
+async def test_a_note_says_where_the_rest_of_a_task_is(
+    alice, ask, transaction, monkeypatch
+) -> None:
+    monkeypatch.setattr(presenter, "COMPLETE", replace(COMPLETE, description_length=10))
+    first = await ask("First")
+    async with transaction() as session:
+        (await session.get_one(Task, first.task_id)).description = "more than ten characters"
+    page = data_part((await alice.get(f"/approvals/{first.id}?all=1")).text)
+    assert "The content of 1 task is cut. The page of the task shows all of it." in page
+    assert "Everything is in" not in page
 
 
 async def test_questions_of_gateways_reveal_hidden_characters(alice, ask_on_gateway) -> None:

@@ -58,11 +58,16 @@ class ApprovalView:
         return can_help and not self.detail.completes_tasks
 
     @property
-    def notes(self) -> list[str]:
-        """Return what is not shown."""
+    def task_notes(self) -> list[str]:
+        """Return what is not shown of the tasks."""
         cut = sum(task.is_cut for task in self.tasks)
         note = f"The content of {cut} {'task is' if cut == 1 else 'tasks are'} cut."
-        return [*self.payload.notes, *([note] if cut else [])]
+        return [note] if cut else []
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what is not shown."""
+        return [*self.payload.notes, *self.task_notes]
 
     @property
     def must_be_opened(self) -> bool:
