@@ -16,11 +16,12 @@ import pydantic_core
 from authlib.integrations.httpx_client import AsyncOAuth2Client, OAuthError
 from joserfc import jwt
 from joserfc.jwk import Key
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from core.config.settings import Settings
 from core.errors import Unauthorized
 from core.security.openid_cache import (
+    ProviderMetadata,
     ProviderUnreachable,
     StaleWhileRevalidate,
     provider_unavailable,
@@ -28,7 +29,9 @@ from core.security.openid_cache import (
 from core.security.openid_tokens import (
     Claims,
     InvalidTokenError,
+    StaleAuthenticationError,
     UnknownKeyError,
+    check_authenticated_since,
     check_bearer,
     check_id_token,
     parse_keys,
@@ -40,25 +43,8 @@ log = logging.getLogger(__name__)
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 SCOPE = "openid email profile"
 REQUEST_TIMEOUT = 10.0  # seconds for one response
+AUTHENTICATE_AGAIN = {"prompt": "login", "max_age": "0"}  # OpenID Connect Core, 3.1.2.1
 MAX_RESPONSE_SIZE = 512 * 1024  # bytes of one response
-
-
-class ProviderMetadata(BaseModel, frozen=True):
-    """Hold the used part of the provider metadata (OpenID Connect Discovery, 3)."""
-
-    issuer: str
-    authorization_endpoint: str
-    token_endpoint: str
-    jwks_uri: str
-    userinfo_endpoint: str | None = None
-    token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
-    authorization_response_iss_parameter_supported: bool = False
-
-    @property
-    def addresses(self) -> list[str]:
-        """The endpoints that browsers or this server call."""
-        known = [self.authorization_endpoint, self.token_endpoint, self.jwks_uri]
-        return [*known, *([self.userinfo_endpoint] if self.userinfo_endpoint else [])]
 
 
 class OpenIdProvider:
@@ -77,9 +63,13 @@ class OpenIdProvider:
         self._keys: StaleWhileRevalidate[list[Key]] = StaleWhileRevalidate(self._fetch_keys, clock)
 
     async def build_authorization_url(
-        self, *, redirect_uri: str, state: str, nonce: str, verifier: str
+        self, *, redirect_uri: str, state: str, nonce: str, verifier: str, again: bool = False
     ) -> str:
-        """Return the URL to which a browser is redirected for sign-in. Raises Unavailable."""
+        """Return the URL to which a browser is redirected for sign-in.
+
+        With `again` the provider must authenticate a user who is signed in there. Raises
+        Unavailable.
+        """
         metadata = await self._metadata.get_value()
         address, _ = self._client().create_authorization_url(
             metadata.authorization_endpoint,
@@ -88,15 +78,24 @@ class OpenIdProvider:
             nonce=nonce,
             code_verifier=verifier,
             scope=SCOPE,
+            **(AUTHENTICATE_AGAIN if again else {}),
         )
         return address
 
     async def exchange_code(
-        self, code: str, *, issuer: str | None, redirect_uri: str, nonce: str, verifier: str
+        self,
+        code: str,
+        *,
+        issuer: str | None,
+        redirect_uri: str,
+        nonce: str,
+        verifier: str,
+        authenticated_since: float | None = None,
     ) -> Claims:
         """Exchange an authorization code for the claims of the user.
 
-        `issuer` is the parameter `iss` of the callback. Raises Unauthorized or Unavailable.
+        `issuer` is the parameter `iss` of the callback. With `authenticated_since`, a time in
+        seconds, the user must have authenticated after it. Raises Unauthorized or Unavailable.
         """
         metadata = await self._metadata.get_value()
         try:
@@ -111,7 +110,17 @@ class OpenIdProvider:
                 leeway=self._settings.oidc_leeway,
                 at=time.time(),
             )
+            if authenticated_since is not None:
+                check_authenticated_since(
+                    claims,
+                    since=authenticated_since,
+                    leeway=self._settings.oidc_leeway,
+                    at=time.time(),
+                )
             return await self._add_userinfo(metadata, claims, tokens)
+        except StaleAuthenticationError as error:
+            log.warning("The OpenID provider did not authenticate a user again: %s", error)
+            raise _not_authenticated_again() from None
         except InvalidTokenError as error:
             log.warning("A sign-in through the OpenID provider is invalid: %s", error)
             raise sign_in_not_verified() from None
@@ -193,6 +202,7 @@ class OpenIdProvider:
         userinfo = dict(await self._fetch_json(metadata.userinfo_endpoint, bearer))
         if userinfo.get("sub") != claims["sub"]:
             raise InvalidTokenError("the userinfo has another subject")
+        userinfo.pop("auth_time", None)  # only the signed one counts
         if claims.get("email") not in (None, userinfo.get("email")):
             userinfo.pop("email_verified", None)  # refers to another address
         return userinfo | dict(claims)
@@ -259,6 +269,14 @@ def sign_in_not_verified() -> Unauthorized:
     """Return the error shown to users whose sign-in could not be verified."""
     reason = "The sign-in could not be confirmed. Start again."
     return Unauthorized(reason, code="sign_in_not_proven")
+
+
+def _not_authenticated_again() -> Unauthorized:
+    reason = (
+        "Your provider did not confirm that you have just signed in again. Sign out there and try"
+        " again, or use your password."
+    )
+    return Unauthorized(reason, code="sign_in_not_recent")
 
 
 async def _read(answer: httpx2.Response) -> bytes:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+from pydantic import BaseModel
+
 from core.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,24 @@ class ProviderUnreachable(Exception):
 def provider_unavailable() -> Unavailable:
     """Return the error shown to users when the provider is unreachable."""
     return Unavailable("The sign-in service does not answer. Try again soon.")
+
+
+class ProviderMetadata(BaseModel, frozen=True):
+    """Hold the used part of the provider metadata (OpenID Connect Discovery, 3)."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    userinfo_endpoint: str | None = None
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
+    authorization_response_iss_parameter_supported: bool = False
+
+    @property
+    def addresses(self) -> list[str]:
+        """The endpoints that browsers or this server call."""
+        known = [self.authorization_endpoint, self.token_endpoint, self.jwks_uri]
+        return [*known, *([self.userinfo_endpoint] if self.userinfo_endpoint else [])]
 
 
 class StaleWhileRevalidate(Generic[T]):

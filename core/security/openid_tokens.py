@@ -41,6 +41,10 @@ class UnknownKeyError(InvalidTokenError):
     """The signing key is unknown; the provider may have rotated its keys."""
 
 
+class StaleAuthenticationError(InvalidTokenError):
+    """The user did not authenticate again, or the provider does not report when."""
+
+
 class _AllowedAlgorithms(JWSRegistry):
     """Accept only the algorithms of KEY_TYPES, and any header names."""
 
@@ -110,6 +114,20 @@ def check_bearer(
     if token.claims["sub"] == token.claims.get("client_id"):
         raise InvalidTokenError("the token belongs to a client, not to a user")
     return token.claims
+
+
+def check_authenticated_since(claims: Claims, *, since: float, leeway: float, at: float) -> None:
+    """Check that the user authenticated at the provider after a time in seconds.
+
+    A provider that is asked with `max_age` must report the time (OpenID Connect Core, 2). Raises
+    StaleAuthenticationError.
+    """
+    authenticated_at = claims.get("auth_time")
+    is_number = isinstance(authenticated_at, int | float) and not isinstance(authenticated_at, bool)
+    if not is_number:
+        raise StaleAuthenticationError("the ID token has no valid auth_time")
+    if not int(since) - leeway <= authenticated_at <= at + leeway:
+        raise StaleAuthenticationError("the user did not authenticate again")
 
 
 def check_id_token(

@@ -8,6 +8,7 @@ from services.identity.oidc_state import (
     AuthorizationRequest,
     connect_pending_identities,
     consume_authorization_request,
+    must_authenticate_again,
     save_authorization_request,
     save_identity_for_password,
 )

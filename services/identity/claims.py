@@ -9,8 +9,8 @@ from core.errors import Unauthorized
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, is_email
 
-MAX_SUBJECT_LENGTH = 255  # characters (OpenID Connect Core, 2)
 MAX_TIMESTAMP = 253_402_300_799  # seconds: the end of the year 9999
+MAX_SUBJECT_LENGTH = 255  # characters (OpenID Connect Core, 2)
 
 Claims = Mapping[str, Any]
 
@@ -19,6 +19,7 @@ Claims = Mapping[str, Any]
 class ProviderProfile:
     """A user as an identity provider describes them; valid until `until`.
 
+    `authenticated_at`: when the user proved to the provider who they are, if it reports that.
     `is_verified`: the provider has verified that the e-mail address belongs to the user.
     """
 
@@ -28,6 +29,7 @@ class ProviderProfile:
     is_verified: bool
     name: str | None
     until: datetime
+    authenticated_at: datetime | None = None
 
 
 def parse_profile(claims: Claims) -> ProviderProfile:
@@ -48,7 +50,17 @@ def parse_profile(claims: Claims) -> ProviderProfile:
         is_verified=is_verified,
         name=next(_name_candidates(claims), None),
         until=datetime.fromtimestamp(min(claims["exp"], MAX_TIMESTAMP), UTC),
+        authenticated_at=_authentication_time(claims),
     )
+
+
+def _authentication_time(claims: Claims) -> datetime | None:
+    reported = claims.get("auth_time")
+    if isinstance(reported, bool) or not isinstance(reported, int | float):
+        return None
+    if not 0 <= reported <= MAX_TIMESTAMP:
+        return None
+    return datetime.fromtimestamp(reported, UTC)
 
 
 def _email(claims: Claims) -> tuple[str | None, bool]:

@@ -14,7 +14,13 @@ from models import PendingSignIn, User
 from services.identity.claims import ProviderProfile
 from services.identity.external_accounts import connect_identity
 
+AGAIN_PREFIX = "again."  # of the state, if a signed-in user has to authenticate again
 AUTHORIZATION_LIFETIME = timedelta(minutes=10)
+
+
+def must_authenticate_again(state: str) -> bool:
+    """Return whether a sign-in with this state was started for a user who is signed in."""
+    return state.startswith(AGAIN_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,13 @@ class AuthorizationRequest:
     code_verifier: str
 
     @classmethod
-    def generate(cls) -> "AuthorizationRequest":
-        """Create one with random values."""
-        return cls(*(secrets.token_urlsafe(32) for _ in range(3)))
+    def generate(cls, *, again: bool = False) -> "AuthorizationRequest":
+        """Create one with random values; with `again` the user has to authenticate again.
+
+        The hash of the state is stored, so nobody can add or remove the prefix.
+        """
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        return cls(f"{AGAIN_PREFIX if again else ''}{state}", nonce, verifier)
 
 
 async def save_authorization_request(

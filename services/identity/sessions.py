@@ -1,7 +1,7 @@
 """Sessions: the browsers in which a user is signed in."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, select, update
@@ -28,8 +28,12 @@ async def start_session(
     user_agent: str | None,
     ip: str | None,
     days: int = DEFAULT_SESSION_DAYS,
+    authenticated_at: datetime | None = None,
 ) -> str:
-    """Start a session of so many days, and return the secret of its cookie."""
+    """Start a session of so many days, and return the secret of its cookie.
+
+    `authenticated_at`: when the user proved who they are, if that was before now.
+    """
     at = now()
     secret = generate_token(SESSION_KIND)
     row = SignIn(
@@ -38,7 +42,7 @@ async def start_session(
         user_agent=_truncate(user_agent),
         ip=_truncate(ip),
         created_at=at,
-        authenticated_at=at,
+        authenticated_at=min(authenticated_at or at, at),
         last_seen_at=at,
         expires_at=at + timedelta(days=days),
     )

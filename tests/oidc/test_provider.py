@@ -1,6 +1,7 @@
 """The behaviour that is expected of every provider, tested with the fake and the real one."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -50,7 +51,12 @@ async def sent_back(client: OpenIdProvider, provider: AnyProvider) -> dict[str, 
 async def claims_of(
     client: OpenIdProvider, back: dict[str, str], **other: str
 ) -> dict[str, object]:
-    requested = {"redirect_uri": CALLBACK, "nonce": "the nonce", "verifier": VERIFIER} | other
+    requested: dict[str, Any] = {
+        "redirect_uri": CALLBACK,
+        "nonce": "the nonce",
+        "verifier": VERIFIER,
+        **other,
+    }
     return dict(await client.exchange_code(back["code"], issuer=back["iss"], **requested))
 
 

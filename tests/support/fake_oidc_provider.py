@@ -35,6 +35,9 @@ class FakeProvider:
         self.metadata: Claims = {}  # what it publishes instead of the truth
         self.keys: list[dict[str, Any]] | None = None
         self.is_down = False
+        self.signed_in_at: int | None = None  # when its user signed in; None: now
+        self.ignores_max_age = False
+        self.reports_auth_time = True
         self.asked: Counter[str] = Counter()
         self.sign: Callable[[Claims], str] = self.token
         self.override_userinfo: Callable[[Claims], Claims] = lambda claims: claims  # by userinfo
@@ -114,9 +117,17 @@ class FakeProvider:
         self._access[access] = asked["sub"]
         half = hashlib.sha256(access.encode()).digest()[:16]
         at_hash = base64.urlsafe_b64encode(half).decode().rstrip("=")
-        claims = self.claims(asked["sub"], nonce=asked["nonce"], at_hash=at_hash)
+        more = self._auth_time(asked) | {"nonce": asked["nonce"], "at_hash": at_hash}
+        claims = self.claims(asked["sub"], **more)
         tokens = {"access_token": access, "token_type": "Bearer", "id_token": self.sign(claims)}
         return httpx2.Response(200, json=tokens)
+
+    def _auth_time(self, asked: dict[str, str]) -> Claims:
+        """Return when the user signed in, which is now if our client wants it so."""
+        must_ask = (asked.get("prompt"), asked.get("max_age")) == ("login", "0")
+        is_new = self.signed_in_at is None or (must_ask and not self.ignores_max_age)
+        auth_time = int(time.time()) if is_new else self.signed_in_at
+        return {"auth_time": auth_time} if self.reports_auth_time else {}
 
     def _userinfo(self, request: httpx2.Request) -> httpx2.Response:
         subject = self._access.get(request.headers["Authorization"].removeprefix("Bearer "))

@@ -5,6 +5,7 @@ first.
 """
 
 import logging
+from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -21,6 +22,9 @@ from web.auth.sign_in import render_rate_limited, render_sign_in, safe_next_path
 from web.auth.viewer import set_session_cookie
 from web.ui import forms
 
+NOT_REPORTED = datetime.fromtimestamp(0, UTC)
+"""When a user has authenticated whose provider does not report it: not recently."""
+
 CALLBACK_PATH = "/sign-in/oidc/callback"
 
 log = logging.getLogger(__name__)
@@ -29,8 +33,9 @@ log = logging.getLogger(__name__)
 async def start_sign_in(request: Request) -> Response:
     """Redirect the browser to the provider, which redirects it to the callback."""
     next = safe_next_path(request.query_params.get("next", ""))
+    again = bool(request.query_params.get("again"))
     try:
-        return await _redirect_to_provider(request, next)
+        return await _redirect_to_provider(request, next, again=again)
     except TooMany as error:
         return render_rate_limited(request, forms.Form(), next, error)
     except AppError as error:
@@ -50,16 +55,17 @@ async def handle_callback(request: Request) -> Response:
         return _render_error(request, next, error)
 
 
-async def _redirect_to_provider(request: Request, next: str) -> Response:
+async def _redirect_to_provider(request: Request, next: str, *, again: bool) -> Response:
     provider = _get_provider(request)
     network = rate_limit_network(get_client_ip(request, get_settings(request).trusted_proxies))
     request.state.rate_limits.provider_sign_ins.hit(network)
-    authorization = AuthorizationRequest.generate()
+    authorization = AuthorizationRequest.generate(again=again)
     url = await provider.build_authorization_url(
         redirect_uri=_callback_url(request),
         state=authorization.state,
         nonce=authorization.nonce,
         verifier=authorization.code_verifier,
+        again=again,
     )
     secret = viewer.read_or_create_oidc_secret(request)
     async with open_transaction(request) as session:
@@ -84,12 +90,14 @@ async def _get_profile(
         raise Forbidden("sign_in_denied", reason)
     if not query.get("code"):
         raise sign_in_not_verified()
+    again = identity.must_authenticate_again(query["state"])
     claims = await provider.exchange_code(
         query["code"],
         issuer=query.get("iss"),
         redirect_uri=_callback_url(request),
         nonce=pending.nonce,
         verifier=pending.code_verifier,
+        authenticated_since=pending.created_at.timestamp() if again else None,
     )
     return identity.parse_profile(claims)
 
@@ -102,7 +110,12 @@ async def _complete_sign_in(
         async with open_transaction(request) as session:
             user = await identity.get_or_create_external_user(session, profile)
             await organizations.find_or_accept_membership(session, user)
-            secret = await identity.start_session(session, user, **session_metadata(request))
+            secret = await identity.start_session(
+                session,
+                user,
+                **session_metadata(request),
+                authenticated_at=profile.authenticated_at or NOT_REPORTED,
+            )
     except Unauthorized as error:
         await audit.record_failed_sign_in(request.state.transaction_factory, profile.email or "")
         if error.code == ACCOUNT_NOT_CONNECTED:
