@@ -48,8 +48,12 @@ PUBLIC_ROUTES: list[Route] = [
     Route("/password", one_time_links.show_password_form, name="password"),
     Route("/password", one_time_links.set_password, methods=["POST"]),
     *[
-        Route(f"{path}/openings", link_secrets.open_link, methods=["POST"])
+        route
         for path in link_secrets.LINK_COOKIES
+        for route in (
+            Route(f"{path}/openings", link_secrets.open_link, methods=["POST"]),
+            Route(f"{path}/openings", link_secrets.show_link_page),
+        )
     ],
 ]
 

@@ -58,6 +58,14 @@ async def test_a_user_without_an_account_signs_up_and_becomes_a_member(
     assert (await anonymous.post("/sign-in", data=who)).status_code == 303
 
 
+@pytest.mark.parametrize("path", ["/first-run", "/invite", "/password"])
+async def test_the_address_after_a_wrong_paste_can_be_opened(anonymous, path) -> None:
+    wrong = await anonymous.post(f"{path}/openings", data={"link": " "})
+    assert wrong.status_code == 422
+    reloaded = await anonymous.get(f"{path}/openings?next=//evil.example")
+    assert (reloaded.status_code, reloaded.headers["Location"]) == (303, path)
+
+
 async def test_the_email_comes_from_the_invite_not_the_form(
     anonymous, invited, transaction
 ) -> None:

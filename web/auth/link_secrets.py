@@ -39,6 +39,11 @@ async def open_link(request: Request) -> Response:
     return _redirect_with_secret(request, path, secret)
 
 
+async def show_link_page(request: Request) -> Response:
+    """Redirect to the page of a link: browsers show the address of the form after a wrong link."""
+    return RedirectResponse(request.url.path.removesuffix("/openings"), 303)
+
+
 def redirect_from_query(request: Request) -> Response | None:
     """Redirect a link with its secret in the query to the page without it, or return None."""
     texts = [request.query_params.get(name, "") for name in QUERY_NAMES]
