@@ -1,7 +1,9 @@
 """Reading and exporting the audit, and finding every manipulation of an export."""
 
 import json
+import re
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -232,3 +234,15 @@ async def test_filters_of_the_page_accept_any_text(browsers: Browsers, world: Wo
         "until=9999-12-31",
     ):
         assert (await browsers(world.alice).get(f"/audit?{query}")).status_code == 200
+
+
+async def test_an_actor_who_is_gone_stays_the_chosen_filter(
+    browsers: Browsers, world: World
+) -> None:
+    role = f"/people/{world.rita_member.id}/roles"
+    assert (await browsers(world.dana).post(role, data={"role": "admin"})).status_code == 303
+    browser = browsers(world.alice)
+    await browser.post(f"/people/{world.dana_member.id}/endings")
+    for actor, name in ((world.dana.id, world.dana.name), (uuid4(), "Unknown")):
+        page = (await browser.get(f"/audit?actor={actor}")).text
+        assert re.search(rf'<option value="{actor}" selected>{name}</option>', page), page

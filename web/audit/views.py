@@ -1,5 +1,6 @@
 """The page of the audit, and its export."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
@@ -12,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from core.http.request import Session, open_transaction
 from core.paging import Paging
-from models import Member
+from models import AuditRecord, Member
 from services import agents, audit, organizations
 from services.audit import AuditFilters
 from web.audit.presenter import ACTION_GROUPS, build_audit_line, describe_audit_action
@@ -108,7 +109,7 @@ async def _load_audit(request: Request, session: Session, member: Member) -> dic
         "address": address,
         "lines": [build_audit_line(record) for record in shown],
         "earlier": shown[-1].sequence if len(records) > len(shown) else 0,
-        "actor_options": await _list_actor_options(session, member),
+        "actor_options": await _list_actor_options(session, member, address.actor, shown),
         "action_options": _list_action_options(address.action),
         "may_read_installation": await audit.may_read_installation(session, member),
     }
@@ -122,12 +123,19 @@ async def _get_chain(session: Session, member: Member, address: AuditAddress) ->
     return member.organization_id
 
 
-async def _list_actor_options(session: Session, member: Member) -> list[tuple[str, str]]:
+async def _list_actor_options(
+    session: Session, member: Member, chosen: str, shown: Sequence[AuditRecord]
+) -> list[tuple[str, str]]:
+    """Return the members and agents, and the chosen actor, who may not be there any more."""
     members = await organizations.list_members(session, member, Paging())
     cards = await agents.list_agent_cards(session, member)
     people = [(str(one.member.user_id), one.member.user.display_name) for one in members.items]
     programs = [(str(card.agent.id), card.agent.name) for card in cards]
-    return [("", "Everybody"), *people, *programs]
+    options = [("", "Everybody"), *people, *programs]
+    if chosen not in dict(options):
+        name = next((record.actor_name for record in shown if record.actor_name), "Unknown")
+        options.append((chosen, name))
+    return options
 
 
 def _list_action_options(chosen: str) -> list[tuple[str, str]]:
