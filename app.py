@@ -52,7 +52,7 @@ class RateLimits:
 
     requests: RateLimiter  # by caller
     pages: RateLimiter  # by browser session; a page requests each of its parts
-    provider_sign_ins: RateLimiter  # by address: sign-ins that are started at the provider
+    provider_sign_ins: RateLimiter  # by browser: sign-ins that are started at the provider
     gateway_calls: RateLimiter  # by organization and by user: calls to gateways on their behalf
     gateway_calls_by_address: RateLimiter  # by address, for all its users together
 

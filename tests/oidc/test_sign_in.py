@@ -265,10 +265,11 @@ async def test_the_button_is_shown_if_there_is_a_provider(
         assert (await anonymous.get(path)).status_code == 404
 
 
-async def test_starting_sign_ins_is_rate_limited(installation: Installation) -> None:
+async def test_starting_sign_ins_is_rate_limited_per_browser(installation: Installation) -> None:
     browser = installation.browser()
     tries = [(await browser.get("/sign-in/oidc")).status_code for _ in range(201)]
     assert tries == [303] * 200 + [429]
+    assert (await installation.browser().get("/sign-in/oidc")).status_code == 303
 
 
 async def sign_in_again(browser: httpx2.AsyncClient, provider: AnyProvider) -> httpx2.Response:

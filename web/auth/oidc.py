@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import AppError, Forbidden, NotFound, TooMany, Unauthorized
-from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import STATUS_CODES, get_settings, open_transaction
 from core.security.openid import OpenIdProvider, sign_in_not_verified
 from models import PendingSignIn
@@ -57,8 +56,8 @@ async def handle_callback(request: Request) -> Response:
 
 async def _redirect_to_provider(request: Request, next: str, *, again: bool) -> Response:
     provider = _get_provider(request)
-    network = rate_limit_network(get_client_ip(request, get_settings(request).trusted_proxies))
-    request.state.rate_limits.provider_sign_ins.hit(network)
+    secret = viewer.read_or_create_oidc_secret(request)
+    request.state.rate_limits.provider_sign_ins.hit(secret)
     authorization = AuthorizationRequest.generate(again=again)
     url = await provider.build_authorization_url(
         redirect_uri=_callback_url(request),
@@ -67,7 +66,6 @@ async def _redirect_to_provider(request: Request, next: str, *, again: bool) -> 
         verifier=authorization.code_verifier,
         again=again,
     )
-    secret = viewer.read_or_create_oidc_secret(request)
     async with open_transaction(request) as session:
         await identity.save_authorization_request(session, authorization, browser=secret, next=next)
     return viewer.set_oidc_cookie(request, RedirectResponse(url, 303), secret)
