@@ -24,32 +24,47 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _header_size = 0
     _network = ""
+    _is_excess = False  # too many of the network were waiting when this one began
+    _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection until the headers are complete."""
         super().connection_made(transport)
         self._network = rate_limit_network(self.client[0] if self.client else "unknown")
         self._begin_headers()
+        self._check_limits()
 
     def data_received(self, data: bytes) -> None:
-        """Parse data, and check the size of incomplete headers."""
+        """Parse data, and check the limits if the headers are still incomplete.
+
+        The parser continues after a callback, so a request that is refused in one might start.
+        """
+        if self._is_refused:
+            return
         self._header_size += len(data)
         super().data_received(data)
-        if self._timer is not None and self._header_size > MAX_HEADER_SIZE:
-            self._refuse(431, "headers_too_large", "The headers of the request are too large.")
-        elif self._is_idle_without_timer():
+        if self._is_idle_without_timer():
             self._begin_headers()  # line breaks between two requests
+        self._check_limits()
 
     def on_message_begin(self) -> None:
         """Begin a request; a connection may be used for several."""
         super().on_message_begin()
         if self._timer is None:
             self._begin_headers()
+            self._header_size = 1  # or more: the rest of the data may belong to the last request
 
     def on_headers_complete(self) -> None:
         """Start the request."""
         self._end_headers()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Respond to data that is not HTTP, unless that would be inside another response."""
+        if self._is_responding() and (self.pipeline or not self._awaits_body()):
+            self._close_after_response()
+        else:
+            super().send_400_response(msg)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -60,8 +75,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._header_size = 0
         self.waiting[self._network] += 1
         self._timer = self.loop.call_later(self.header_timeout, self._expire)
-        if self.waiting[self._network] > self.max_per_network:
-            self._refuse(429, "rate_limited", "Too many incomplete requests. Try again in 5 s.")
+        self._is_excess = self.waiting[self._network] > self.max_per_network
 
     def _end_headers(self) -> None:
         if self._timer is None:
@@ -72,6 +86,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if not self.waiting[self._network]:
             del self.waiting[self._network]
 
+    def _check_limits(self) -> None:
+        if self._timer is None or self.transport.is_closing():
+            return
+        if self._header_size > MAX_HEADER_SIZE:
+            self._refuse(431, "headers_too_large", "The headers of the request are too large.")
+        elif self._is_excess:
+            self._refuse(429, "rate_limited", "Too many incomplete requests. Try again in 5 s.")
+
     def _expire(self) -> None:
         if self._header_size:
             reason = f"The request was not complete after {self.header_timeout:g} s."
@@ -81,8 +103,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.transport.close()  # browsers open connections in advance
 
     def _refuse(self, status: int, code: str, reason: str) -> None:
-        """Respond, and close the connection."""
+        """Respond, and close the connection. A response that is being sent ends first."""
         self._end_headers()
+        if self._is_responding():
+            self._close_after_response()
+            return
         body = json.dumps({"detail": reason, "code": code}).encode()
         head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
         retry = "retry-after: 5\r\n" if status == 429 else ""
@@ -90,7 +115,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.transport.write(STATUS_LINE[status] + end + body)
         self.transport.close()
 
+    def _close_after_response(self) -> None:
+        """Ignore what else arrives, and close the connection after the last response."""
+        self._is_refused = True
+        self._end_headers()
+        self.cycle.keep_alive = False
+
+    def _is_responding(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _awaits_body(self) -> bool:
+        """Return whether the body of the last request is incomplete, and nothing was sent yet."""
+        return self.cycle.more_body and not self.cycle.response_started
+
     def _is_idle_without_timer(self) -> bool:
-        is_idle = self.cycle is None or self.cycle.response_complete
         has_timer = self._timer is not None or self.timeout_keep_alive_task is not None
-        return is_idle and not has_timer and not self.transport.is_closing()
+        return not (self._is_responding() or has_timer or self.transport.is_closing())

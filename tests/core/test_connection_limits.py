@@ -3,12 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import httpx2
 import pytest
 import uvicorn
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.config.settings import Settings
 from core.errors import RequestTimeout, TooMany
@@ -92,14 +92,30 @@ class FastProtocol(LimitedHttpProtocol):
     waiting = Counter()
 
 
-@asynccontextmanager
-async def run_server() -> AsyncGenerator[int]:
-    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-        await read_whole_body(scope, receive, send)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"fine"})
+async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+    await read_whole_body(scope, receive, send)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"fine"})
 
-    config = uvicorn.Config(respond, port=0, log_config=None, http=FastProtocol, lifespan="off")
+
+class SlowApp:
+    """An application that sends the second half of its response when it is told to."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        self.bodies.append((await receive())["body"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first,", "more_body": True})
+        await self.may_end.wait()
+        await send({"type": "http.response.body", "body": b"second"})
+
+
+@asynccontextmanager
+async def run_server(app: ASGIApp = respond) -> AsyncGenerator[int]:
+    config = uvicorn.Config(app, port=0, log_config=None, http=FastProtocol, lifespan="off")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())
     while not server.started:
@@ -109,7 +125,7 @@ async def run_server() -> AsyncGenerator[int]:
         async with asyncio.timeout(TIMEOUT):
             yield port
     finally:
-        server.should_exit = True
+        server.should_exit = server.force_exit = True
         await running
 
 
@@ -160,4 +176,80 @@ async def test_incomplete_requests_of_one_network_are_limited() -> None:
         assert statuses == [b"408", b"408", b"408", b"429"]
         async with httpx2.AsyncClient() as client:
             assert (await client.get(f"http://127.0.0.1:{port}/")).text == "fine"
+    assert not FastProtocol.waiting
+
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nonce"
+
+
+@asynccontextmanager
+async def fill_limit(port: int) -> AsyncGenerator[None]:
+    """Open as many connections as may wait for complete headers."""
+    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    while FastProtocol.waiting.total() < FastProtocol.max_per_network:
+        await asyncio.sleep(0)
+    yield
+    for _, writer in opened:
+        writer.close()
+
+
+@pytest.mark.parametrize("sent", [POST, POST[:20]])
+async def test_a_refused_request_is_not_started(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """A client repeats what was refused, so it would run twice."""
+    monkeypatch.setattr(FastProtocol, "header_timeout", TIMEOUT)
+    app = SlowApp()
+    app.may_end.set()
+    async with run_server(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST)
+        await reader.readuntil(b"\r\n0\r\n\r\n")
+        async with fill_limit(port):
+            writer.write(sent)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+    is_accepted = answer.startswith(b"HTTP/1.1 200 ")
+    assert is_accepted == (sent == POST)  # it is complete, so it is not too much
+    assert is_accepted or answer.startswith(b"HTTP/1.1 429 ")
+    assert len(app.bodies) == 1 + is_accepted
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_limited"),
+    [
+        (b"POST / HTTP/1.1\r\n", False),  # it is too slow
+        (b"POST / HTTP/1.1\r\n", True),
+        (b"POST / HTTP/1.1\r\nX-Much: " + b"x" * 65_536, False),
+        (b"nonsense\r\n\r\n", False),
+    ],
+)
+async def test_no_error_is_written_into_a_running_response(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes, is_limited: bool
+) -> None:
+    app, refused, closing = SlowApp(), asyncio.Event(), list[LimitedHttpProtocol]()
+    refuse = LimitedHttpProtocol._close_after_response
+
+    def close_after_response(protocol: LimitedHttpProtocol) -> None:
+        refuse(protocol)
+        closing.append(protocol)
+        refused.set()
+
+    monkeypatch.setattr(LimitedHttpProtocol, "_close_after_response", close_after_response)
+    async with run_server(app) as port:
+        if is_limited:
+            monkeypatch.setattr(FastProtocol, "header_timeout", TIMEOUT)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST)
+        response = await reader.readuntil(b"first,\r\n")
+        async with fill_limit(port) if is_limited else nullcontext():
+            writer.write(sent)
+            await refused.wait()
+        [protocol] = closing
+        protocol.data_received(b"Host: a\r\nContent-Length: 5\r\n\r\ntwice")  # is ignored
+        app.may_end.set()
+        response += await reader.read()
+        writer.close()
+    assert response.endswith(b"\r\n\r\n6\r\nfirst,\r\n6\r\nsecond\r\n0\r\n\r\n")
+    assert app.bodies == [b"once"]
     assert not FastProtocol.waiting
