@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import extract, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.canonical_json import hash_json
 from core.clock import now
 from core.errors import TooMany
 from models import Agent, Approval, ApprovalStatus, ApprovalTask, Board, Event, EventType, Member
@@ -50,19 +49,23 @@ async def find_equal_request(
         Approval.agent_id == agent.id,
         Approval.status == ApprovalStatus.PENDING,
         Approval.action_type == draft.action_type.strip(),
+        Approval.payload == payload,  # in the database, because payloads may be large
     )
-    parameters = hash_json(payload)
     for approval, linked_ids in await session.execute(query.order_by(Approval.id)):
-        has_same_tasks = set(linked_ids or ()) == set(task_ids)
-        if has_same_tasks and hash_json(approval.payload) == parameters:
+        if set(linked_ids or ()) == set(task_ids):
             return approval
     return None
 
 
-async def check_request_limits(session: AsyncSession, agent: Agent, board: Board) -> None:
-    """Raise TooMany if the agent requests too many approvals; record this once in a PERIOD."""
+async def check_request_limits(
+    session: AsyncSession, agent: Agent, board: Board, *, is_repeat: bool
+) -> None:
+    """Raise TooMany if the agent requests too many approvals; record this once in a PERIOD.
+
+    A repeat adds no pending approval, so only the requests of the last hour limit it.
+    """
     pending, recent, oldest = await _count_requests(session, agent)
-    if pending < MAX_PENDING and recent < MAX_RECENT:
+    if (is_repeat or pending < MAX_PENDING) and recent < MAX_RECENT:
         return
     if not await _is_held(session, agent):
         event = events.NewEvent(
@@ -110,7 +113,8 @@ async def list_held_agents(session: AsyncSession, member: Member) -> Sequence[He
 async def _count_requests(session: AsyncSession, agent: Agent) -> tuple[int, int, datetime | None]:
     """Return the agent's undecided approvals, its requests in PERIOD, and the time of the first.
 
-    Requests are counted by their events, because approvals are deleted with their tasks.
+    Requests are counted by their events, because approvals are deleted with their tasks. The times
+    of repeats are not stored: of an older approval MAX_RECENT repeats are free for each PERIOD.
     """
     undecided = Approval.decided_status.is_(None) & (Approval.status == ApprovalStatus.PENDING)
     pending = select(func.count()).select_from(Approval)
@@ -121,7 +125,14 @@ async def _count_requests(session: AsyncSession, agent: Agent) -> tuple[int, int
         Event.type == EventType.APPROVAL_REQUESTED,
     )
     undecided_count, recent, oldest = (await session.execute(query)).one()
-    return undecided_count, recent, oldest
+    age = extract("epoch", now() - Approval.created_at)
+    free = MAX_RECENT * func.floor(age / PERIOD.total_seconds())
+    repeats = select(func.sum(func.greatest(0, Approval.request_count - 1 - free))).where(
+        Approval.agent_id == agent.id,
+        Approval.request_count > 1,
+        or_(Approval.status == ApprovalStatus.PENDING, Approval.created_at > now() - PERIOD),
+    )
+    return undecided_count, recent + int(await session.scalar(repeats) or 0), oldest
 
 
 async def _is_held(session: AsyncSession, agent: Agent) -> bool:

@@ -56,11 +56,11 @@ async def request_approval(
     if isinstance(actor, Agent):
         task_ids = [task.id for task in linked]
         equal = await find_equal_request(session, actor, board, draft, payload, task_ids)
+        await check_request_limits(session, actor, board, is_repeat=equal is not None)
         if equal is not None:
             equal.request_count += 1
             await session.flush()
             return await get_approval(session, board, equal.id)
-        await check_request_limits(session, actor, board)
     await _ensure_no_pending_approval(session, board, [task.id for task in linked])
     detail = _build_approval(actor, board, draft, payload, linked)
     await _add_links(session, detail, linked)

@@ -22,11 +22,17 @@ async def request_approval(session, actor, world, **fields):
     return await approvals.request_approval(session, actor, board, draft)
 
 
+async def make_older(session, time: timedelta) -> None:
+    """Let all requests be older."""
+    await session.execute(update(Event).values(created_at=Event.created_at - time))
+    await session.execute(update(Approval).values(created_at=Approval.created_at - time))
+
+
 async def count_rows(session) -> int:
     return await session.scalar(select(func.count()).select_from(Approval)) or 0
 
 
-@pytest.mark.parametrize("count", [40, 120])
+@pytest.mark.parametrize("count", [40, MAX_RECENT])
 async def test_equal_requests_of_an_agent_are_one_approval_with_a_count(
     session, world, count
 ) -> None:
@@ -34,6 +40,7 @@ async def test_equal_requests_of_an_agent_are_one_approval_with_a_count(
     session.add(task)
     await session.flush()
     for fields in ({"task_id": task.id}, {}):
+        await make_older(session, timedelta(hours=1))
         found = [
             await request_approval(session, world.worker, world, **fields, lead_reasoning="Why.")
             for _ in range(count)
@@ -41,6 +48,7 @@ async def test_equal_requests_of_an_agent_are_one_approval_with_a_count(
         assert len({one.approval.id for one in found}) == 1
         assert found[-1].approval.request_count == count
     assert await count_rows(session) == 2
+    await make_older(session, timedelta(hours=1))
     types = list(await session.scalars(select(Event.type)))
     assert types.count(EventType.APPROVAL_REQUESTED) == 2
     with pytest.raises(Conflict) as raised:
@@ -48,6 +56,38 @@ async def test_equal_requests_of_an_agent_are_one_approval_with_a_count(
             session, world.worker, world, task_id=task.id, lead_reasoning="Another."
         )
     assert raised.value.code == "approval_pending_exists"
+
+
+async def test_repeated_requests_are_held_too(session, world) -> None:
+    for _ in range(MAX_RECENT):
+        await request_approval(session, world.worker, world, lead_reasoning="Why.")
+    with pytest.raises(TooMany) as raised:
+        await request_approval(session, world.worker, world, lead_reasoning="Why.")
+    assert raised.value.code == "approval_requests_held"
+    held = EventType.APPROVAL_REQUESTS_HELD
+    [event] = await session.scalars(select(Event).where(Event.type == held))
+    assert event.data == {"name": "Worker", "pending": 1, "recent": MAX_RECENT}
+    await request_approval(session, world.lead, world, lead_reasoning="Why.")
+    await make_older(session, timedelta(hours=1))
+    for _ in range(MAX_RECENT + 1):
+        await request_approval(session, world.worker, world, lead_reasoning="Why.")
+    with pytest.raises(TooMany):
+        await request_approval(session, world.worker, world, lead_reasoning="Why.")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_equal"),
+    [
+        ({"a": 1, "b": [1.50, None]}, {"b": [1.5, None], "a": 1.0}, True),
+        ({"a": 1}, {"a": "1"}, False),
+        ({"a": [1, 2]}, {"a": [2, 1]}, False),
+    ],
+)
+async def test_payloads_are_compared_by_value(session, world, first, second, is_equal) -> None:
+    for payload in (first, second):
+        given = {"reason": "Why."} | payload
+        await request_approval(session, world.worker, world, payload=given)
+    assert await count_rows(session) == (1 if is_equal else 2)
 
 
 async def test_requests_that_differ_are_not_merged(session, world) -> None:
@@ -102,8 +142,7 @@ async def test_too_many_requests_in_an_hour_are_held(session, world) -> None:
     with pytest.raises(TooMany) as raised:
         await request_approval(session, world.worker, world, lead_reasoning="One more.")
     assert 3500 < raised.value.retry_after <= 3600
-    earlier = Event.created_at - timedelta(hours=1)
-    await session.execute(update(Event).values(created_at=earlier))
+    await make_older(session, timedelta(hours=1))
     await request_approval(session, world.worker, world, lead_reasoning="One more.")
 
 
