@@ -1,0 +1,56 @@
+"""The routes of all pages, and their addresses for given objects."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from starlette.routing import BaseRoute, Mount, Route
+
+from web.routes import pages
+
+NO_PAGES = {"/audit/export", "/events", "/sign-in/oidc", "/sign-in/oidc/callback"}
+"""Routes that return a file or a stream, or that lead to another site."""
+QUERIES = {
+    "/boards/{board_id:uuid}": ["?view=list", "?done=1&column=done"],
+    "/approvals": ["?state=decided", "?state=gateways"],
+    "/approvals/{approval_id:uuid}": ["?all=1"],
+    "/audit": ["?chain=installation"],
+    "/gateways/{gateway_id:uuid}/agents": ["?wait=1"],
+    "/gateways/{gateway_id:uuid}/sync": ["?wait=1"],
+    "/gateways/{gateway_id:uuid}/sessions": ["?wait=1"],
+    "/gateways/{gateway_id:uuid}/sessions/{key:path}": ["?wait=1"],
+}
+"""Other views of a page."""
+PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
+
+
+def list_routes(route: BaseRoute = pages) -> Iterator[Route]:
+    """Return all routes of pages and forms."""
+    if isinstance(route, Mount):
+        yield from chain.from_iterable(map(list_routes, route.routes))
+    elif isinstance(route, Route):
+        yield route
+
+
+def build_address(path: str, ids: Mapping[str, Any]) -> str:
+    """Replace the parameters of a path."""
+    return PARAMETER.sub(lambda parameter: str(ids[parameter[1]]), path)
+
+
+def list_page_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return an address for each view and each of the objects that it shows differently."""
+    views = {
+        (route.endpoint, route.path.startswith("/boards")): route.path
+        for route in list_routes()
+        if "GET" in (route.methods or ()) and route.path not in NO_PAGES
+    }
+    first, found = {name: values[0] for name, values in ids.items()}, []
+    for path in views.values():
+        names = PARAMETER.findall(path)
+        is_main_page = path.endswith("}") or "/onboarding" in path
+        several = ids[names[-1]] if names and is_main_page else [None]
+        for id in several:
+            address = build_address(path, first | {name: id for name in names[-1:] if id})
+            found += [address, *(f"{address}{query}" for query in QUERIES.get(path, ()))]
+    return found

@@ -1,0 +1,75 @@
+"""Pages without a session, of another organization, and their security headers (1, 9, 15)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx2
+
+from tests.support.page_routes import PARAMETER, build_address, list_page_addresses, list_routes
+
+PUBLIC = {
+    "/first-run",
+    "/first-run/openings",
+    "/invite",
+    "/invite/openings",
+    "/password",
+    "/password/openings",
+    "/sign-in",
+    "/sign-in/oidc",
+    "/sign-in/oidc/callback",
+}
+"""Routes for people who are not signed in."""
+SAME_FOR_EVERYBODY = {"/boards/{board_id:uuid}/approvals"}
+"""Routes that lead to another page without loading the object."""
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+async def test_every_other_page_leads_to_the_sign_in_without_a_session(
+    page_ids: Mapping[str, Sequence[Any]], anonymous: httpx2.AsyncClient
+) -> None:
+    anybody = dict.fromkeys(
+        {name for route in list_routes() for name in PARAMETER.findall(route.path)},
+        page_ids["board_id"][0],
+    )
+    checked = 0
+    for route in list_routes():
+        if route.path in PUBLIC:
+            continue
+        for method in (route.methods or set()) - {"HEAD"}:
+            answer = await anonymous.request(method, build_address(route.path, anybody))
+            assert answer.status_code in (303, 401), (method, route.path)
+            leads_to = answer.headers.get("Location") or answer.headers["HX-Redirect"]
+            assert leads_to.startswith("/sign-in"), (method, route.path)
+            checked += 1
+    assert checked > 100
+    assert {route.path for route in list_routes()} >= PUBLIC
+
+
+async def test_pages_of_another_organization_do_not_exist(
+    page_ids: Mapping[str, Sequence[Any]], charlie: httpx2.AsyncClient
+) -> None:
+    paths = [route.path for route in list_routes() if "GET" in (route.methods or ())]
+    ids = {name: values[0] for name, values in page_ids.items()}
+    for path in paths:
+        if path in SAME_FOR_EVERYBODY or not PARAMETER.search(path):
+            continue
+        answer = await charlie.get(build_address(path, ids))
+        assert answer.status_code == 404, (path, answer.status_code)
+
+
+async def test_every_page_has_security_headers(
+    page_ids: Mapping[str, Sequence[Any]], alice: httpx2.AsyncClient
+) -> None:
+    for address in list_page_addresses(page_ids):
+        headers = (await alice.get(address)).headers
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert "Referrer-Policy" in headers
+        for name, value in HEADERS.items():
+            assert headers[name] == value, (address, name)
