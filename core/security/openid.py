@@ -110,13 +110,7 @@ class OpenIdProvider:
                 leeway=self._settings.oidc_leeway,
                 at=time.time(),
             )
-            if authenticated_since is not None:
-                check_authenticated_since(
-                    claims,
-                    since=authenticated_since,
-                    leeway=self._settings.oidc_leeway,
-                    at=time.time(),
-                )
+            self._check_recent(claims, authenticated_since)
             return await self._add_userinfo(metadata, claims, tokens)
         except StaleAuthenticationError as error:
             log.warning("The OpenID provider did not authenticate a user again: %s", error)
@@ -159,6 +153,11 @@ class OpenIdProvider:
             return verify_signature(token, await self._keys.get_value())
         except UnknownKeyError:
             return verify_signature(token, await self._keys.refresh_value())
+
+    def _check_recent(self, claims: Claims, since: float | None) -> None:
+        if since is not None:
+            leeway = self._settings.oidc_leeway
+            check_authenticated_since(claims, since=since, leeway=leeway, at=time.time())
 
     def _check_sender(self, metadata: ProviderMetadata, issuer: str | None) -> None:
         """Raise InvalidTokenError if the callback comes from another issuer (RFC 9207)."""
