@@ -10,7 +10,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import NotFound
 from models import Agent, Approval, ApprovalStatus, Message, RequestState, Run, RunStatus, Task
-from services import causes, tasks
+from services import boards, causes, tasks
 from services.causes import CauseStep, StepKind
 from tests.support.api_fixtures import Client
 from tests.support.world import (
@@ -87,9 +87,8 @@ async def story(transaction: TransactionFactory, world: World) -> Story:
         await session.flush()
         session.add_all(story.rows[2:])
     async with transaction() as session:
-        board = await session.merge(world.board, load=False)
-        worker = await session.merge(world.worker, load=False)
-        await tasks.update_task(session, worker, board, story.task.id, {"status": "done"})
+        board = await boards.lock_board(session, world.worker, world.board.id)
+        await tasks.update_task(session, world.worker, board, story.task.id, {"status": "done"})
     return story
 
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import AppError, Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from models import Invite, Member, Organization, Role, User
@@ -58,7 +59,7 @@ async def owners_of(transaction: TransactionFactory, organization: Organization)
 def demoting(by: Member, other: Member) -> Deed:
     async def demote(session: AsyncSession) -> None:
         locked = await organizations.lock_member(session, by, other.id)
-        await organizations.change_member_role(session, locked, Role.MEMBER)
+        await organizations.change_member_role(session, locked, Role.MEMBER, signed_in_at=now())
 
     return demote
 
@@ -84,7 +85,7 @@ def deleting(member: Member) -> Deed:
     async def delete(session: AsyncSession) -> None:
         found = await organizations.find_membership(session, member.user, member.organization_id)
         assert found is not None
-        await organizations.delete_organization(session, found)
+        await organizations.delete_organization(session, found, signed_in_at=now())
 
     return delete
 
