@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cli.demo_content import DEMO_BOARDS, ORGANIZATION, DemoBoard
 from core.clock import now
 from models import Agent, AgentStatus, Board, Member, Organization, Status, User
-from services import agents, boards, organizations, tasks
+from services import agents, audit, boards, organizations, tasks
 
 OFFLINE_DURATION = timedelta(hours=3)
 GUIDE_EXTERNAL_ID = "demo-guide"
@@ -84,8 +84,9 @@ async def remove_demo(session: AsyncSession) -> bool:
     query = select(Organization.id).where(Organization.is_demo)
     ids = (await session.scalars(query)).all()
     await organizations.lock_organization_contents(session, ids)
-    await organizations.erase_organizations(session, ids)
+    records = await organizations.erase_organizations(session, ids)
     await session.execute(delete(User).where(User.clerk_user_id == GUIDE_EXTERNAL_ID))
+    await audit.record_audit(session, records)
     return bool(ids)
 
 

@@ -23,12 +23,14 @@ from services.audit.queries import (
 )
 from services.audit.records import (
     INSERT_RECORDS,
+    AccountChange,
     AuditAction,
     AuditObject,
     NewAuditRecord,
     build_insert_rows,
+    list_account_records,
+    record_account_changes,
     record_audit,
-    record_for_user,
 )
 from services.audit.rejections import record_failed_sign_in, record_rejected_request
-from services.audit.retention import delete_expired_chains, record_deleted_organizations
+from services.audit.retention import build_deletion_records, delete_expired_chains

@@ -33,6 +33,7 @@ class AuditAction(StrEnum):
     """The actions that have no event; the others have the value of their event type."""
 
     SESSION_STARTED = "session.started"
+    SESSION_RENEWED = "session.renewed"
     SESSION_ENDED = "session.ended"
     SIGN_IN_FAILED = "sign_in.failed"
     TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an action
@@ -81,37 +82,52 @@ class NewAuditRecord:
     event_id: UUID | None = None
 
 
+@dataclass(frozen=True)
+class AccountChange:
+    """A change of a user's account, to be recorded in each of their organizations."""
+
+    action: AuditAction
+    target: AuditObject
+    _: KW_ONLY
+    after: Mapping[str, object] | None = None
+
+
 async def record_audit(session: AsyncSession, records: Sequence[NewAuditRecord]) -> None:
     """Add records in one statement. Call it last in a transaction, like `events.record_events`.
 
-    Until the commit, no other transaction can add records to these chains.
+    Until the commit, no other transaction can add records to these chains. A command collects its
+    records and adds them with one call, together with its events if it has any: two calls could
+    lock chains in another order than other transactions, and deadlock with them.
     """
     if records:
         await session.flush()
         await session.execute(_INSERT_STATEMENT, {"audit_records": build_insert_rows(records)})
 
 
-async def record_for_user(
-    session: AsyncSession,
-    user: User | UUID,
-    action: AuditAction,
-    target: AuditObject,
-    *,
-    before: Mapping[str, object] | None = None,
-    after: Mapping[str, object] | None = None,
+async def record_account_changes(
+    session: AsyncSession, user: User | UUID, changes: Sequence[AccountChange]
 ) -> None:
-    """Add a record about the account of a user to each of their organizations.
+    """Add records of changes of an account. See `list_account_records` and `record_audit`."""
+    await record_audit(session, await list_account_records(session, user, changes))
 
-    Without an organization it is added to the installation. A user that is given as an object is
-    the actor, as during a sign-in; otherwise it is the one of the audit context.
+
+async def list_account_records(
+    session: AsyncSession, user: User | UUID, changes: Sequence[AccountChange]
+) -> list[NewAuditRecord]:
+    """Return records of changes of an account, for each organization of the user.
+
+    Without an organization they are for the installation. A user that is given as an object is the
+    actor, as during a sign-in; otherwise it is the one of the audit context.
     """
     actor, user_id = (user, user.id) if isinstance(user, User) else (None, user)
     ids = await session.scalars(select(Member.organization_id).where(Member.user_id == user_id))
-    records = [
-        NewAuditRecord(action, target, organization_id=id, actor=actor, before=before, after=after)
+    return [
+        NewAuditRecord(
+            change.action, change.target, organization_id=id, actor=actor, after=change.after
+        )
         for id in [*ids] or [None]
+        for change in changes
     ]
-    await record_audit(session, records)
 
 
 def build_insert_rows(records: Sequence[NewAuditRecord]) -> list[dict[str, Any]]:

@@ -15,9 +15,9 @@ from services.audit.records import AuditAction, AuditObject, NewAuditRecord, rec
 MAX_CHAINS = 20  # that are deleted in one transaction
 
 
-async def record_deleted_organizations(session: AsyncSession, names: Mapping[UUID, str]) -> None:
-    """Record the end of organizations, in their own audit and in that of the installation."""
-    records = [
+def build_deletion_records(names: Mapping[UUID, str]) -> list[NewAuditRecord]:
+    """Return records of deleted organizations, for their own audit and for the installation."""
+    return [
         NewAuditRecord(
             AuditAction.ORGANIZATION_DELETED,
             AuditObject("organization", id, name),
@@ -26,7 +26,6 @@ async def record_deleted_organizations(session: AsyncSession, names: Mapping[UUI
         for id, name in names.items()
         for chain in (None, id)
     ]
-    await record_audit(session, records)
 
 
 async def delete_expired_chains(session: AsyncSession, *, keep_days: int) -> int:
@@ -34,20 +33,20 @@ async def delete_expired_chains(session: AsyncSession, *, keep_days: int) -> int
 
     The database only allows whole chains of organizations that do not exist, see docs/audit.md.
     """
-    deleted = 0
+    records = []
     for chain in await _list_ended_chains(session, now() - timedelta(days=keep_days)):
         head = await _get_head(session, chain)
         count = await session.scalar(select(func.delete_audit_chain(chain, keep_days)))
         if count:
-            deleted += 1
             record = NewAuditRecord(
                 AuditAction.CHAIN_DELETED,
                 AuditObject("organization", chain),
                 organization_id=None,
                 before={"records": count, "head": head},
             )
-            await record_audit(session, [record])
-    return deleted
+            records.append(record)
+    await record_audit(session, records)
+    return len(records)
 
 
 async def _list_ended_chains(session: AsyncSession, before: datetime) -> list[UUID]:

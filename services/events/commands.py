@@ -14,11 +14,15 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from core.db.listen import CHANNEL
 from models import Actor, Agent, Approval, Board, Event, EventType, Task, User, new_id
 from services import audit
+from services.audit import NewAuditRecord
 
 _INSERT_EVENTS = text(f"""
     with locks as materialized (
-        select pg_advisory_xact_lock(hashtextextended(id, 0)), pg_notify(:channel, id)
-        from unnest(cast(:organizations as text[])) as id
+        select pg_advisory_xact_lock(hashtextextended(chain, 0))
+        from unnest(cast(:chains as text[])) as chain
+    ),
+    notified as materialized (
+        select pg_notify(:channel, id) from unnest(cast(:organizations as text[])) as id
     ),
     audited as ({audit.INSERT_RECORDS})
     insert into activity_events (
@@ -29,15 +33,16 @@ _INSERT_EVENTS = text(f"""
         id, type, organization_id, board_id, task_id, approval_id, agent_id, user_id, data,
         clock_timestamp()
     from jsonb_populate_recordset(null::activity_events, :rows) with ordinality
-    where (select count(*) from locks) > 0
+    where (select count(*) from locks) > 0 and (select count(*) from notified) > 0
     order by ordinality
     returning seq, created_at
 """).bindparams(  # noqa: S608 - the inserted text is a constant
     bindparam("rows", type_=JSONB), bindparam("audit_records", type_=JSONB)
 )
-"""Locks each organization, in order of id, before the numbers (seq) are assigned.
+"""Locks the chains of the audit before the numbers (seq) are assigned.
 
-The trigger of the audit takes the same locks in the same order.
+The order is the installation, then each organization by id. The trigger of the audit takes the same
+locks in the same order.
 """
 
 
@@ -89,6 +94,7 @@ async def record_event(
     subject: Agent | None = None,
     id: UUID | None = None,
     data: dict[str, object] | None = None,
+    audit_records: Sequence[NewAuditRecord] = (),
 ) -> Event:
     """Record an event, and notify the organization's subscribers when the transaction commits.
 
@@ -107,30 +113,45 @@ async def record_event(
         id=id,
         data=data,
     )
-    [recorded] = await record_events(session, [event])
+    [recorded] = await record_events(session, [event], audit_records)
     return recorded
 
 
-async def record_events(session: AsyncSession, new_events: Sequence[NewEvent]) -> list[Event]:
+async def record_events(
+    session: AsyncSession,
+    new_events: Sequence[NewEvent],
+    audit_records: Sequence[NewAuditRecord] = (),
+) -> list[Event]:
     """Record several events, in this order, in one statement. See `record_event`.
 
-    The statement adds the audit records that are derived from them as well.
+    The statement also adds the audit records that are derived from them, and `audit_records` of the
+    same command.
     """
     await session.flush()
-    if not new_events:
+    if not new_events and not audit_records:
         return []
     rows = [event.to_row() for event in new_events]
+    organizations = sorted({str(event.organization_id) for event in new_events})
+    records = [*audit_records, *audit.derive_records(new_events, rows)]
     values = {
         "channel": CHANNEL,
-        "organizations": sorted({str(event.organization_id) for event in new_events}),
+        "organizations": organizations,
+        "chains": _list_chains(organizations, records),
         "rows": [{name: _json_value(value) for name, value in row.items()} for row in rows],
-        "audit_records": audit.build_insert_rows(audit.derive_records(new_events, rows)),
+        "audit_records": audit.build_insert_rows(records),
     }
     assigned = (await session.execute(_INSERT_EVENTS, values)).all()
     return [
         Event(**row, seq=seq, created_at=created_at)
         for row, (seq, created_at) in zip(rows, assigned, strict=True)
     ]
+
+
+def _list_chains(organizations: Sequence[str], records: Sequence[NewAuditRecord]) -> list[str]:
+    """Return the names of the chains to lock, in the order of their locks."""
+    chains = {record.organization_id for record in records}
+    ids = {str(id) for id in chains if id is not None}
+    return [*(["installation"] if None in chains else []), *sorted(ids.union(organizations))]
 
 
 def _id(value: Agent | Approval | Board | Task | UUID | None) -> UUID | None:

@@ -27,7 +27,6 @@ from services.identity.passwords import (
     find_user_by_email,
     get_stored_password,
     hash_new_password,
-    set_password,
     sign_in,
     verify_credentials,
     verify_current_password,

@@ -23,7 +23,7 @@ from models import (
     Role,
     User,
 )
-from services import audit, events, organizations
+from services import events, organizations
 from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.events import NewEvent
 from services.identity.registration import reopen_first_run_statement
@@ -65,14 +65,15 @@ async def delete_account(
     memberships = await _lock_memberships(session, locked)
     check_organizations_keep_owner(memberships)
     own_ids = [one.organization.id for one in memberships if not one.others]
+    records: list[NewAuditRecord] = []
     if own_ids:
         if not may_delete_boards and any(one.has_boards for one in memberships if not one.others):
             raise RecentSignInRequired
         await organizations.lock_organization_contents(session, own_ids)
-        await organizations.erase_organizations(session, own_ids)
+        records += await organizations.erase_organizations(session, own_ids)
     await _delete_user(session, locked)
     shared_ids = [one.organization.id for one in memberships if one.others]
-    await _record_departures(session, locked, shared_ids)
+    await _record_departures(session, locked, shared_ids, records)
 
 
 def _is_open_invite_of(user: User) -> ColumnElement[bool]:
@@ -143,19 +144,23 @@ async def _delete_user(session: AsyncSession, user: User) -> None:
 
 
 async def _record_departures(
-    session: AsyncSession, user: User, organization_ids: Sequence[UUID]
+    session: AsyncSession,
+    user: User,
+    organization_ids: Sequence[UUID],
+    records: Sequence[NewAuditRecord],
 ) -> None:
-    """Record in the remaining organizations that a member has left, identified only by id."""
+    """Record in the remaining organizations that a member has left, identified only by id.
+
+    `records` are those of the organizations that were deleted with the account.
+    """
     data = {"user_id": str(user.id)}
     departures = [
         NewEvent(EventType.MEMBER_REMOVED, None, organization_id=id, data=data)
         for id in organization_ids
     ]
     deleted = AuditObject("user", user.id)
-    action = AuditAction.ACCOUNT_DELETED
-    await audit.record_audit(session, [NewAuditRecord(action, deleted, organization_id=None)])
-    if departures:
-        await events.record_events(session, departures)
+    account = NewAuditRecord(AuditAction.ACCOUNT_DELETED, deleted, organization_id=None)
+    await events.record_events(session, departures, [*records, account])
 
 
 MAX_TEXT_LENGTH = 20_000  # characters of notes and context

@@ -13,7 +13,7 @@ from core.clock import now
 from core.errors import Unauthorized
 from models import ExternalIdentity, User, new_id
 from services import audit
-from services.audit import AuditAction, AuditObject
+from services.audit import AccountChange, AuditAction, AuditObject
 from services.identity.accounts import lock_user
 from services.identity.claims import ProviderProfile
 from services.identity.registration import (
@@ -39,8 +39,13 @@ async def get_or_create_external_user(session: AsyncSession, profile: ProviderPr
     return user
 
 
-async def connect_identity(session: AsyncSession, user: User, profile: ProviderProfile) -> None:
-    """Connect a provider's account to a user, unless it is connected already."""
+async def connect_identity(
+    session: AsyncSession, user: User, profile: ProviderProfile
+) -> list[AccountChange]:
+    """Connect a provider's account to a user, unless it is connected already.
+
+    Returns the changes to record.
+    """
     row = insert(ExternalIdentity).values(
         id=new_id(),
         user_id=user.id,
@@ -53,12 +58,10 @@ async def connect_identity(session: AsyncSession, user: User, profile: ProviderP
     if profile.is_verified and profile.email == user.email and user.email_verified_at is None:
         user.email_verified_at = user.updated_at = now()
     await session.flush()
-    if is_new:
-        connected = AuditObject("user", user.id, user.display_name)
-        after = {"issuer": profile.issuer, "subject": profile.subject}
-        await audit.record_for_user(
-            session, user, AuditAction.IDENTITY_CONNECTED, connected, after=after
-        )
+    connected = AuditObject("user", user.id, user.display_name)
+    after = {"issuer": profile.issuer, "subject": profile.subject}
+    change = AccountChange(AuditAction.IDENTITY_CONNECTED, connected, after=after)
+    return [change] if is_new else []
 
 
 def can_merge_accounts(profile: ProviderProfile, owner: User, *, is_of_issuer: bool) -> bool:
@@ -113,7 +116,8 @@ async def _resolve_email_conflict(
     """Merge with the user who has the address, or create another user, whichever is safe."""
     is_of_issuer = await _has_identity_of_issuer(session, owner, profile.issuer)
     if can_merge_accounts(profile, owner, is_of_issuer=is_of_issuer):
-        await connect_identity(session, owner, profile)
+        changes = await connect_identity(session, owner, profile)
+        await audit.record_account_changes(session, owner, changes)
         return owner
     if must_release_email(profile, owner, is_of_issuer=is_of_issuer):
         await _remove_email(session, owner)
@@ -138,7 +142,8 @@ async def _create_user(
     )
     session.add(user)
     await session.flush()
-    await connect_identity(session, user, profile)
+    changes = await connect_identity(session, user, profile)
+    await audit.record_account_changes(session, user, changes)
     return user
 
 

@@ -11,6 +11,8 @@ from core.clock import now
 from core.errors import Conflict, Forbidden, NotFound
 from core.security.secrets import hash_token, secrets_equal
 from models import PendingSignIn, User
+from services import audit
+from services.audit import AccountChange
 from services.identity.claims import ProviderProfile
 from services.identity.external_accounts import connect_identity
 
@@ -114,8 +116,10 @@ async def connect_pending_identities(session: AsyncSession, user: User, *, brows
         )
         .returning(PendingSignIn)
     )
+    changes: list[AccountChange] = []
     for pending in (await session.scalars(statement)).all():
-        await connect_identity(session, user, _pending_profile(pending))
+        changes += await connect_identity(session, user, _pending_profile(pending))
+    await audit.record_account_changes(session, user, changes)
 
 
 def _pending_profile(pending: PendingSignIn) -> ProviderProfile:

@@ -1,5 +1,6 @@
 """Password links: how a user who has forgotten the password sets another one."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, delete, select
@@ -10,7 +11,8 @@ from core.errors import NotFound
 from core.security.secrets import generate_token, hash_token
 from core.text import is_storable
 from models import EventType, Member, PasswordLink, User
-from services import events
+from services import audit, events
+from services.audit import NewAuditRecord
 from services.events import NewEvent
 from services.identity.accounts import lock_user
 from services.identity.passwords import find_user_by_email, set_password
@@ -61,23 +63,28 @@ async def reset_password(session: AsyncSession, secret: str, *, new_hash: str) -
     used = delete(PasswordLink).where(*_valid_link_conditions(secret)).returning(PasswordLink.id)
     if await session.scalar(used) is None:
         raise _password_link_over()
-    await set_password(session, user_row, new_hash=new_hash)
-    await _record_events(session, EventType.MEMBER_PASSWORD_CHANGED, user_row, user_row)
+    changes = await set_password(session, user_row, new_hash=new_hash)
+    records = await audit.list_account_records(session, user_row, changes)
+    changed = EventType.MEMBER_PASSWORD_CHANGED
+    await _record_events(session, changed, user_row, user_row, records)
     return user_row
 
 
 async def _record_events(
-    session: AsyncSession, type: EventType, user: User, actor: User | None
+    session: AsyncSession,
+    type: EventType,
+    user: User,
+    actor: User | None,
+    audit_records: Sequence[NewAuditRecord] = (),
 ) -> None:
     """Record an event in each organization of the user. Without an actor it was the operator."""
     organization_ids = select(Member.organization_id).where(Member.user_id == user.id)
     data = {"name": user.display_name, "user_id": str(user.id)}
-    records = [
+    new_events = [
         NewEvent(type, actor, organization_id=id, data=data)
         for id in await session.scalars(organization_ids)
     ]
-    if records:
-        await events.record_events(session, records)
+    await events.record_events(session, new_events, audit_records)
 
 
 def _valid_link_conditions(secret: str) -> tuple[ColumnElement[bool], ...]:

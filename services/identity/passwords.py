@@ -14,16 +14,15 @@ from core.text import is_storable
 from core.validation import is_email
 from models import PasswordLink, User
 from services import audit
-from services.audit import AuditAction, AuditObject
+from services.audit import AccountChange, AuditAction, AuditObject
 from services.identity.accounts import lock_user
 from services.identity.sessions import (
     DEFAULT_SESSION_DAYS,
-    end_other_sessions,
-    end_sessions,
-    renew_session,
+    delete_sessions,
+    replace_session_secret,
     start_session,
 )
-from services.identity.tokens import revoke_api_tokens
+from services.identity.tokens import delete_api_tokens
 
 MIN_PASSWORD_LENGTH = 10  # characters
 MAX_PASSWORD_LENGTH = 200
@@ -124,22 +123,28 @@ async def change_password(
     locked.password_hash = new_hash
     locked.updated_at = now()
     await session.flush()
-    await end_other_sessions(session, user, keep=keep)
+    ended = await delete_sessions(session, user, keep=keep)
     await _delete_password_links(session, locked)
-    secret = await renew_session(session, user, keep)
-    changed = AuditObject("user", user.id, user.display_name)
-    await audit.record_for_user(session, user.id, AuditAction.PASSWORD_CHANGED, changed)
+    secret, renewed = await replace_session_secret(session, user, keep)
+    target = AuditObject("user", user.id, user.display_name)
+    changed = AccountChange(AuditAction.PASSWORD_CHANGED, target)
+    await audit.record_account_changes(session, user.id, [changed, ended, renewed])
     return secret
 
 
-async def set_password(session: AsyncSession, locked: User, *, new_hash: str) -> None:
-    """Set the password of a locked user, and end all their sessions, tokens and password links."""
+async def set_password(
+    session: AsyncSession, locked: User, *, new_hash: str
+) -> list[AccountChange]:
+    """Set the password of a locked user, and end all their sessions, tokens and password links.
+
+    Returns the changes to record.
+    """
     locked.password_hash = new_hash
     locked.updated_at = now()
     await session.flush()
     await _delete_password_links(session, locked)
-    await end_sessions(session, locked)
-    await revoke_api_tokens(session, locked)
+    ended = await delete_sessions(session, locked)
+    return [ended, *await delete_api_tokens(session, locked)]
 
 
 async def _delete_password_links(session: AsyncSession, user: User) -> None:

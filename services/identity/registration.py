@@ -84,9 +84,8 @@ async def register_with_invite(
     user = await register_user(
         session, name=name, email=invite.invited_email, password_hash=password_hash
     )
-    joined = await organizations.accept_invite(session, user, token)
-    await _record_account(session, AuditAction.ACCOUNT_CREATED, user)
-    return user, joined
+    created = _build_account_record(AuditAction.ACCOUNT_CREATED, user)
+    return user, await organizations.accept_invite(session, user, token, [created])
 
 
 async def create_first_run_link(session: AsyncSession) -> str | None:
@@ -135,16 +134,15 @@ async def complete_first_run(
     user.name, user.email, user.password_hash = name, email, password_hash
     user.updated_at = now()
     await session.flush()
-    await _record_account(session, AuditAction.FIRST_OWNER_CREATED, user)
+    created = _build_account_record(AuditAction.FIRST_OWNER_CREATED, user)
+    await audit.record_audit(session, [created])
     return user
 
 
-async def _record_account(session: AsyncSession, action: AuditAction, user: User) -> None:
+def _build_account_record(action: AuditAction, user: User) -> NewAuditRecord:
     created = AuditObject("user", user.id, user.display_name)
-    record = NewAuditRecord(
-        action, created, organization_id=None, actor=user, after={"email": user.email}
-    )
-    await audit.record_audit(session, [record])
+    after = {"email": user.email}
+    return NewAuditRecord(action, created, organization_id=None, actor=user, after=after)
 
 
 def reopen_first_run_statement(*, without: User) -> Delete:

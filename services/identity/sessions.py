@@ -13,7 +13,7 @@ from core.errors import NotFound
 from core.security.secrets import generate_token, hash_token
 from models import PasswordLink, PendingSignIn, SignIn, User
 from services import audit
-from services.audit import AuditAction, AuditObject
+from services.audit import AccountChange, AuditAction, AuditObject
 
 SESSION_KIND = "browser"  # of the secret; an earlier version used "session"
 DEFAULT_SESSION_DAYS = 30  # the lifetime of a session, if the settings do not define it
@@ -49,7 +49,8 @@ async def start_session(
     session.add(row)
     await session.flush()
     started, after = AuditObject("session", row.id), {"user_agent": row.user_agent}
-    await audit.record_for_user(session, user, AuditAction.SESSION_STARTED, started, after=after)
+    change = AccountChange(AuditAction.SESSION_STARTED, started, after=after)
+    await audit.record_account_changes(session, user, [change])
     return secret
 
 
@@ -58,12 +59,21 @@ async def renew_session(session: AsyncSession, user: User, sign_in_id: UUID) -> 
 
     Raises NotFound if it has ended.
     """
+    secret, renewed = await replace_session_secret(session, user, sign_in_id)
+    await audit.record_account_changes(session, user.id, [renewed])
+    return secret
+
+
+async def replace_session_secret(
+    session: AsyncSession, user: User, sign_in_id: UUID
+) -> tuple[str, AccountChange]:
+    """Do the same, and return the change to record at the end of the command as well."""
     secret = generate_token(SESSION_KIND)
     renewed = update(SignIn).where(SignIn.id == sign_in_id, SignIn.user_id == user.id)
     renewed = renewed.values(secret_hash=hash_token(secret), authenticated_at=now())
     if await session.scalar(renewed.returning(SignIn.id)) is None:
         raise NotFound("session_not_found", "You have no such session.")
-    return secret
+    return secret, AccountChange(AuditAction.SESSION_RENEWED, AuditObject("session", sign_in_id))
 
 
 async def find_session(session: AsyncSession, cookie_secret: str) -> SignIn | None:
@@ -106,14 +116,20 @@ async def end_session(session: AsyncSession, user: User, sign_in_id: UUID) -> No
 
 async def end_other_sessions(session: AsyncSession, user: User, *, keep: UUID) -> None:
     """End all sessions of the user but one."""
-    await session.execute(delete(SignIn).where(SignIn.user_id == user.id, SignIn.id != keep))
-    await _record_end(session, user.id, AuditObject("user", user.id, "all other sessions"))
+    ended = await delete_sessions(session, user, keep=keep)
+    await audit.record_account_changes(session, user.id, [ended])
 
 
-async def end_sessions(session: AsyncSession, user: User) -> None:
-    """End all sessions of the user."""
-    await session.execute(delete(SignIn).where(SignIn.user_id == user.id))
-    await _record_end(session, user.id, AuditObject("user", user.id, "all sessions"))
+async def delete_sessions(
+    session: AsyncSession, user: User, *, keep: UUID | None = None
+) -> AccountChange:
+    """Delete the sessions of a user, or all but one, and return the change to record."""
+    rows = delete(SignIn).where(SignIn.user_id == user.id)
+    name = "all sessions"
+    if keep is not None:
+        rows, name = rows.where(SignIn.id != keep), "all other sessions"
+    await session.execute(rows)
+    return AccountChange(AuditAction.SESSION_ENDED, AuditObject("user", user.id, name))
 
 
 async def sign_out(session: AsyncSession, cookie_secret: str) -> None:
@@ -125,7 +141,8 @@ async def sign_out(session: AsyncSession, cookie_secret: str) -> None:
 
 
 async def _record_end(session: AsyncSession, user_id: UUID, ended: AuditObject) -> None:
-    await audit.record_for_user(session, user_id, AuditAction.SESSION_ENDED, ended)
+    change = AccountChange(AuditAction.SESSION_ENDED, ended)
+    await audit.record_account_changes(session, user_id, [change])
 
 
 def _truncate(text: str | None) -> str | None:

@@ -22,7 +22,7 @@ from core.security.secrets import (
 from core.validation import nonblank_text
 from models import Agent, AgentToken, ApiToken, TokenScope, User
 from services import audit
-from services.audit import AuditAction, AuditObject
+from services.audit import AccountChange, AuditAction, AuditObject
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
 from services.identity.registration import FIRST_USER_EXTERNAL_ID, is_email_taken, lock_first_user
 
@@ -81,7 +81,8 @@ async def create_api_token(
     session.add(token)
     await session.flush()
     created = AuditObject("token", token.prefix, token.name)
-    await audit.record_for_user(session, user.id, AuditAction.TOKEN_CREATED, created)
+    change = AccountChange(AuditAction.TOKEN_CREATED, created)
+    await audit.record_account_changes(session, user.id, [change])
     return token, secret
 
 
@@ -91,13 +92,18 @@ async def revoke_api_token(session: AsyncSession, user: User, id: UUID) -> None:
     row = (await session.execute(revoked.returning(ApiToken.prefix, ApiToken.name))).one_or_none()
     if row is None:
         raise NotFound("api_token_not_found", "You have no such token.")
-    ended = AuditObject("token", row.prefix, row.name)
-    await audit.record_for_user(session, user.id, AuditAction.TOKEN_REVOKED, ended)
+    await audit.record_account_changes(session, user.id, [_token_revoked(row.prefix, row.name)])
 
 
-async def revoke_api_tokens(session: AsyncSession, user: User) -> None:
-    """Delete all tokens of the user."""
-    await session.execute(delete(ApiToken).where(ApiToken.user_id == user.id))
+async def delete_api_tokens(session: AsyncSession, user: User) -> list[AccountChange]:
+    """Delete all tokens of the user, and return the changes to record."""
+    deleted = delete(ApiToken).where(ApiToken.user_id == user.id)
+    rows = await session.execute(deleted.returning(ApiToken.prefix, ApiToken.name))
+    return [_token_revoked(row.prefix, row.name) for row in rows]
+
+
+def _token_revoked(prefix: str, name: str) -> AccountChange:
+    return AccountChange(AuditAction.TOKEN_REVOKED, AuditObject("token", prefix, name))
 
 
 async def authenticate_user(

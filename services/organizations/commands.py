@@ -145,7 +145,8 @@ async def delete_organization(
         raise NotFound("organization_not_found", "You belong to no such organization.")
     require_owner(locked)
     check_recent_sign_in(signed_in_at, locked.role)
-    await erase_organizations(session, [member.organization_id])
+    records = await erase_organizations(session, [member.organization_id])
+    await audit.record_audit(session, records)
 
 
 async def lock_organization_contents(
@@ -165,16 +166,19 @@ async def lock_organization_contents(
     await session.execute(select(_count_rows(rows)))
 
 
-async def erase_organizations(session: AsyncSession, organization_ids: Collection[UUID]) -> None:
+async def erase_organizations(
+    session: AsyncSession, organization_ids: Collection[UUID]
+) -> list[NewAuditRecord]:
     """Delete organizations whose contents are locked; the database cascades to their contents.
 
-    Rows for the removal of our agents from their gateways are kept.
+    Rows for the removal of our agents from their gateways are kept. Returns the audit records,
+    which the caller adds at the end.
     """
     cleanup = gateways.build_cleanup_insert(Gateway.organization_id.in_(organization_ids))
     statement = delete(Organization).where(Organization.id.in_(organization_ids))
     statement = statement.returning(Organization.id, Organization.name)
     deleted = await session.execute(statement.add_cte(cleanup.cte("departing")))
-    await audit.record_deleted_organizations(session, {id: name for id, name in deleted})
+    return audit.build_deletion_records({id: name for id, name in deleted})
 
 
 def _lock_rows_cte(

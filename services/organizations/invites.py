@@ -1,5 +1,6 @@
 """Invitations: created and revoked by admins; accepted with a token or a verified address."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,13 +17,16 @@ from core.text import is_storable
 from core.validation import normalized_email
 from models import EventType, Invite, Member, Organization, Role, User, new_id
 from services import events
+from services.audit import NewAuditRecord
+from services.events import NewEvent
 from services.organizations.grants import AccessRights, grant_rights, merge_invite_rights
 from services.organizations.members import (
+    add_invite_rights,
+    build_invited_member,
     check_may_grant_role,
     check_may_manage_role,
     check_recent_sign_in,
     creator_may_invite,
-    higher_role,
     require_admin,
 )
 from services.organizations.queries import MemberDetail, find_membership, list_board_access
@@ -181,8 +185,12 @@ def is_invite_for(invite: Invite, user: User) -> bool:
     return (user.email or "").lower() == invite.invited_email
 
 
-async def accept_invite(session: AsyncSession, user: User, token: str) -> MemberDetail:
+async def accept_invite(
+    session: AsyncSession, user: User, token: str, audit_records: Sequence[NewAuditRecord] = ()
+) -> MemberDetail:
     """Add a user to the organization of an invitation, with the rights it contains.
+
+    `audit_records` of the same command are added with the event.
 
     An existing member keeps all rights. Of two concurrent calls the second finds the token used
     (contract, R10). Raises NotFound, and Forbidden if the invitation is for another address.
@@ -196,7 +204,7 @@ async def accept_invite(session: AsyncSession, user: User, token: str) -> Member
     if not is_invite_for(invite, locked):
         reason = "This invitation is for another e-mail address than yours."
         raise Forbidden("invite_for_another", reason)
-    return await _accept(session, locked, invite)
+    return await _accept(session, locked, invite, audit_records)
 
 
 async def accept_oldest_invite(session: AsyncSession, user: User) -> MemberDetail | None:
@@ -212,14 +220,16 @@ async def accept_oldest_invite(session: AsyncSession, user: User) -> MemberDetai
     return await _accept(session, found[1], found[0]) if found else None
 
 
-async def _accept(session: AsyncSession, user: User, invite: Invite) -> MemberDetail:
+async def _accept(
+    session: AsyncSession, user: User, invite: Invite, records: Sequence[NewAuditRecord] = ()
+) -> MemberDetail:
     member = await find_membership(session, user, invite.organization_id)
     is_new = member is None
     if member is None:
-        member = _build_member(user, invite)
+        member = build_invited_member(user, invite)
         session.add(member)
     else:
-        _add_invite_rights(invite, member)
+        add_invite_rights(invite, member)
     member.updated_at = invite.updated_at = invite.accepted_at = now()
     invite.accepted_by_user_id = user.id
     user.active_organization_id = user.active_organization_id or invite.organization_id
@@ -233,28 +243,9 @@ async def _accept(session: AsyncSession, user: User, invite: Invite) -> MemberDe
         "invite_id": str(invite.id),
     }
     type = EventType.MEMBER_JOINED if is_new else EventType.MEMBER_UPDATED
-    of = invite.organization_id
-    await events.record_event(session, type, user, organization_id=of, data=data)
+    joined = NewEvent(type, user, organization_id=invite.organization_id, data=data)
+    await events.record_events(session, [joined], records)
     return MemberDetail(member, list(access))
-
-
-def _build_member(user: User, invite: Invite) -> Member:
-    return Member(
-        id=new_id(),
-        organization=invite.organization,
-        user=user,
-        role=invite.role,
-        all_boards_read=invite.all_boards_read,
-        all_boards_write=invite.all_boards_write,
-        created_at=now(),
-    )
-
-
-def _add_invite_rights(invite: Invite, member: Member) -> None:
-    """Add the rights of an invitation to those of a member (contract, 3.3)."""
-    member.role = higher_role(member.role, invite.role)
-    member.all_boards_read |= invite.all_boards_read or invite.all_boards_write
-    member.all_boards_write |= invite.all_boards_write
 
 
 async def _lock_open_invite(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.clock import now
 from core.db.engine import TransactionFactory
 from core.security.secrets import hash_password
 from models import EventType, Note
@@ -178,7 +179,7 @@ async def test_tokens_and_sessions_are_recorded(
 ) -> None:
     browser = browsers(world.alice)
     page = await browser.post("/settings/tokens", data={"name": "Nightly script"})
-    assert page.status_code == 200
+    assert page.status_code == 303
     async with transaction() as session:
         [token] = [
             one
@@ -208,12 +209,40 @@ async def test_a_changed_password_is_recorded(
     assert (await browser.post("/settings/password", data=forms)).status_code == 303
     [record] = await list_records(transaction, action="password.changed")
     assert (record.actor_name, record.before, record.after) == ("Alice", None, None)
+    records = await list_records(transaction, organization_id=world.tern.id)
+    actions = [(one.action, one.object_name) for one in records if "session" in one.action]
+    assert actions == [("session.ended", "all other sessions"), ("session.renewed", None)]
+
+
+async def test_a_reset_password_records_what_it_ends(
+    transaction: TransactionFactory, world: World
+) -> None:
+    async with transaction() as session:
+        token, _ = await identity.create_api_token(session, world.bob, name="figures")
+        secret = await identity.create_password_link(session, "bob@example.com")
+    async with transaction() as session:
+        await identity.reset_password(session, secret, new_hash="a hash")
+    revoked = await list_records(transaction, action="token.revoked", object_name="figures")
+    assert [(one.object_id, one.actor_name) for one in revoked] == [(token.prefix, "Bob")]
+    [ended] = await list_records(transaction, action="session.ended")
+    assert (ended.object_name, ended.actor_name) == ("all sessions", "Bob")
+
+
+async def test_a_renewed_session_is_recorded(transaction: TransactionFactory, world: World) -> None:
+    async with transaction() as session:
+        await identity.start_session(session, world.alice, user_agent=None, ip=None)
+        sign_in = (await identity.list_sessions(session, world.alice))[0]
+        await identity.renew_session(session, world.alice, sign_in.id)
+    [renewed] = await list_records(transaction, action="session.renewed")
+    assert (renewed.organization_id, renewed.object_id) == (world.tern.id, str(sign_in.id))
 
 
 async def test_the_record_of_a_deleted_organization_remains(
-    charlie: Client, transaction: TransactionFactory, world: World
+    transaction: TransactionFactory, world: World
 ) -> None:
-    assert (await charlie.delete("/organizations/me")).status_code == 200
+    audit.identify_actor(world.charlie)
+    async with transaction() as session:
+        await organizations.delete_organization(session, world.charlie_member, signed_in_at=now())
     records = await list_records(transaction, action="organization.deleted")
     assert {record.organization_id for record in records} == {None, world.plover.id}
     assert {record.actor_name for record in records} == {"Charlie"}

@@ -107,6 +107,7 @@ async def _complete_sign_in(
     try:
         async with open_transaction(request) as session:
             user = await identity.get_or_create_external_user(session, profile)
+        async with open_transaction(request) as session:
             await organizations.find_or_accept_membership(session, user)
             secret = await identity.start_session(
                 session,

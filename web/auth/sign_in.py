@@ -108,7 +108,8 @@ async def _start_session(request: Request, fields: SignInForm, email: str) -> st
         verified = await verifier.verify_credentials(stored, fields.password, lane=source.lane)
         async with open_transaction(request) as session:
             user, secret = await identity.sign_in(session, verified, **session_metadata(request))
-            if oidc_secret := viewer.read_oidc_secret(request):
+        if oidc_secret := viewer.read_oidc_secret(request):
+            async with open_transaction(request) as session:
                 await identity.connect_pending_identities(session, user, browser=oidc_secret)
     return secret
 
