@@ -9,13 +9,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.canonical_json import format_canonical_json
 from core.clock import now, to_utc
 from core.db.engine import TransactionFactory
 from core.errors import NotFound
 from core.paging import Page, Paging, fetch_page
 from core.text import replace_unstorable
 from models import AuditRecord, Organization
-from services.audit.chain import EXPORT_FORMAT, GENESIS_HASH, to_canonical_json
+from services.audit.chain import EXPORT_FORMAT, GENESIS_HASH
 from services.audit.records import AuditAction, AuditObject, NewAuditRecord, record_audit
 
 EXPORT_BATCH_SIZE = 500  # records in one read
@@ -184,4 +185,4 @@ def _format_time(time: datetime) -> str:
 
 
 def _line(value: dict[str, Any]) -> bytes:
-    return f"{to_canonical_json(value)}\n".encode()
+    return f"{format_canonical_json(value)}\n".encode()

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from cli import audit as audit_command
+from core.canonical_json import format_canonical_json
 from core.db.engine import TransactionFactory
 from services import audit
-from services.audit.chain import to_canonical_json
 from tests.support.api_fixtures import Client
 from tests.support.world import World
 from tests.web.conftest import Browsers
@@ -31,7 +31,7 @@ async def lines(alice: Client, world: World) -> list[bytes]:
 
 
 def change(line: bytes, **values: Any) -> bytes:
-    return to_canonical_json(json.loads(line) | values).encode() + b"\n"
+    return format_canonical_json(json.loads(line) | values).encode() + b"\n"
 
 
 def rehash(line: bytes, **values: Any) -> bytes:
@@ -246,3 +246,12 @@ async def test_an_actor_who_is_gone_stays_the_chosen_filter(
     for actor, name in ((world.dana.id, world.dana.name), (uuid4(), "Unknown")):
         page = (await browser.get(f"/audit?actor={actor}")).text
         assert re.search(rf'<option value="{actor}" selected>{name}</option>', page), page
+
+
+@pytest.mark.parametrize("text", [r'"\ud800"', "[" * 3000 + "]" * 3000], ids=["surrogate", "deep"])
+def test_a_record_that_cannot_be_hashed_is_named(text: str) -> None:
+    header = {"format": "mission-control-audit-1", "after": 0, "previous_hash": "0" * 64}
+    record = f'{{"sequence":1,"hash":"0","after":{text}}}'
+    problem = audit.verify_export([json.dumps(header).encode(), record.encode()]).problem
+    assert problem is not None
+    assert problem.startswith("Line 2 ")
