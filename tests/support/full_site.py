@@ -134,7 +134,19 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         "bare": site.create_task(empty, "Bare")["id"],
         "approval": question["id"],
         "decided": decided["id"],
+        "rule": create_rule(site, f"/boards/{board['id']}"),
+        "shared_rule": create_rule(site, "/organizations/me"),
     }
+
+
+def create_rule(site: LiveSite, scope: str) -> str:
+    """Create a policy with a disabled rule, and return the id of the rule."""
+    rule = {"name": f"Ports of {LONG_WORD}", "effect": "ask_two", "kinds": [f"{LONG_WORD}.*"]}
+    rules = [rule | {"is_enabled": False}, rule | {"is_enabled": False}]
+    stored = site.owner.client.put(f"{scope}/approval-policy", json={"rules": rules})
+    stored.raise_for_status()
+    rule_id: str = stored.json()["rules"][0]["id"]
+    return rule_id
 
 
 def fill_workshop(fake_gateway: FakeAgentsGateway) -> None:
