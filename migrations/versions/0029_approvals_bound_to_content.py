@@ -3,7 +3,9 @@
 Approvals from before have no hash. A pending one is bound to the content at its decision; an
 approved one no longer allows tasks to be moved to done, because nobody knows what was reviewed.
 
-A request of a gateway is identified by its id and the hash of everything that will run.
+A request of a gateway is identified by its id and the hash of everything that will run. The
+previous version names the constraint that this replaces in ON CONFLICT, so all its servers and
+workers must be stopped before (docs/install.md).
 """
 
 import sqlalchemy as sa
