@@ -63,6 +63,7 @@ CAUSES = {
     "deleted_task_id": "task",
     "restored_task_id": "task",
     "message_id": "message",
+    "approval_id": "approval",
 }
 """Keys of an event's data that name what caused the change, and its kind."""
 

@@ -175,11 +175,17 @@ def _approval_steps(rows: CauseRows) -> Iterable[CauseStep]:
                 kind=StepKind.DECISION,
                 id=decision_id(approval.id),
                 at=decided_at,
-                actor=rows.names.get(approval.decided_by_user_id, "A deleted user"),
+                actor=_decider(approval, rows),
                 text=f"{status} the request:",
                 note=approval.decision_note or "",
                 cause=asked.id,
             )
+
+
+def _decider(approval: Approval, rows: CauseRows) -> str:
+    if approval.is_decided_by_policy:
+        return f"The policy “{approval.policy_verdict.rule_name}”"
+    return rows.names.get(approval.decided_by_user_id, "A deleted user")
 
 
 def _change_step(event: Event, rows: CauseRows) -> CauseStep:
@@ -201,7 +207,9 @@ def _find_change_cause(event: Event, rows: CauseRows) -> str | None:
     is_done = event.type is EventType.TASK_STATUS_CHANGED and (
         event.data.get("entered") == Status.DONE
     )
-    approval_id = rows.approved_task_ids.get(event.task_id) if event.task_id else None
+    approval_id = event.data.get("approval_id") or (
+        rows.approved_task_ids.get(event.task_id) if event.task_id else None
+    )
     if is_done and approval_id:
         return decision_id(approval_id)
     if event.user_id:

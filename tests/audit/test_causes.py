@@ -4,12 +4,25 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.errors import NotFound
-from models import Agent, Approval, ApprovalStatus, Message, RequestState, Run, RunStatus, Task
+from models import (
+    Agent,
+    Approval,
+    ApprovalStatus,
+    Event,
+    EventType,
+    Message,
+    PolicyVerdict,
+    RequestState,
+    Run,
+    RunStatus,
+    Task,
+)
 from services import boards, causes, tasks
 from services.causes import CauseStep, StepKind
 from tests.support.api_fixtures import Client
@@ -87,8 +100,9 @@ async def story(transaction: TransactionFactory, world: World) -> Story:
         await session.flush()
         session.add_all(story.rows[2:])
     async with transaction() as session:
-        board = await boards.lock_board(session, world.worker, world.board.id)
-        await tasks.update_task(session, world.worker, board, story.task.id, {"status": "done"})
+        worker = await session.get_one(Agent, world.worker.id, populate_existing=True)
+        board = await boards.lock_board(session, worker, world.board.id)
+        await tasks.update_task(session, worker, board, story.task.id, {"status": "done"})
     return story
 
 
@@ -125,6 +139,35 @@ async def test_an_approval_shows_what_led_to_it_and_what_followed(
 ) -> None:
     steps = await causes.load_approval_causes(session, world.board, story.approval)
     assert describe_chain(steps) == FROM_MESSAGE_TO_CHANGE
+
+
+async def test_a_decision_by_a_policy_shows_its_rule(
+    session: AsyncSession, world: World, story: Story
+) -> None:
+    approval = await session.get_one(Approval, story.approval.id)
+    approval.decided_by_user_id, approval.is_decided_by_policy = None, True
+    approval.policy_verdict = PolicyVerdict(rule_name="Small changes")
+    await session.flush()
+    steps = await causes.load_approval_causes(session, world.board, approval)
+    [decision] = [one for one in steps if one.id == f"decision-{approval.id}"]
+    assert decision.actor == "The policy “Small changes”"
+
+
+async def test_a_done_task_shows_the_approval_that_allowed_it(
+    session: AsyncSession, world: World, story: Story
+) -> None:
+    """Not one that was decided later, or that only mentions the task."""
+    times = {"decided_at": now(), "resolved_at": now(), "created_at": now()}
+    decided = {"status": ApprovalStatus.APPROVED, "decided_by_user_id": world.alice.id}
+    task = await session.get_one(Task, story.task.id)
+    session.add_all(world.make_approval(task, agent_id=world.worker.id, **decided, **times))
+    moved = EventType.TASK_STATUS_CHANGED
+    [event] = await session.scalars(select(Event).where(Event.type == moved))
+    event.data = event.data | {"approval_id": str(story.approval.id)}
+    await session.flush()
+    steps = await causes.load_task_causes(session, world.board, story.task)
+    [change] = [one for one in steps if one.kind is StepKind.CHANGE]
+    assert change.cause == f"decision-{story.approval.id}"
 
 
 async def test_a_message_shows_what_the_agent_did_because_of_it(
