@@ -119,20 +119,23 @@ async def enqueue_messages(
     """
     await session.flush()
     queued = await _insert_messages(session, outgoing) if outgoing else []
-    held = await _trip_breakers(session, outgoing, queued) if queued else []
+    held = await _trip_breakers(session, queued) if queued else []
     await events.record_events(session, [*new_events, *queued, *held])
 
 
 async def _trip_breakers(
-    session: AsyncSession, outgoing: Sequence[OutgoingMessage], queued: Sequence[events.NewEvent]
+    session: AsyncSession, queued: Sequence[events.NewEvent]
 ) -> list[events.NewEvent]:
     """Hold recipients of too many messages. What a person sends needs no check."""
-    senders = {message.sender for message in outgoing}
-    if all(isinstance(sender, User) for sender in senders):
-        return []
-    agent_ids = {event.subject for event in queued if isinstance(event.subject, UUID)}
-    sender = next((one for one in senders if isinstance(one, Agent)), None)
-    return await hold_flooded_agents(session, agent_ids, sender)
+    recipients: dict[Agent | None, set[UUID]] = {}
+    for event in queued:
+        if isinstance(event.subject, UUID) and not isinstance(event.actor, User):
+            sender = event.actor if isinstance(event.actor, Agent) else None
+            recipients.setdefault(sender, set()).add(event.subject)
+    held: list[events.NewEvent] = []
+    for sender, agent_ids in recipients.items():
+        held += await hold_flooded_agents(session, agent_ids, sender)
+    return held
 
 
 async def _insert_messages(

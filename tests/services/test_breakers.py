@@ -130,6 +130,24 @@ async def test_two_agents_that_answer_each_other_stop_after_a_bounded_number_of_
     assert f"answer each other: {LOOP} messages each in 10 minutes." in hold["reason"]
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_loop_is_found_among_several_senders(
+    session: AsyncSession, world: World, is_first: bool
+) -> None:
+    """Whichever of them comes first in a batch."""
+    for _ in range(LOOP):
+        await send(session, world.lead, world.worker)
+    await send(session, world.worker, world.lead, LOOP - 1)
+    batch = [
+        messages.OutgoingMessage(to=world.worker, content="BOARD CHAT", sender=sender)
+        for sender in (world.lead, world.other_worker)
+    ]
+    await messages.enqueue_messages(session, batch if is_first else batch[::-1])
+    hold = await read_hold(session, world.worker)
+    assert hold is not None
+    assert hold["cause"] == HoldCause.LOOP
+
+
 async def test_a_slow_loop_is_held_within_a_day(session: AsyncSession, world: World) -> None:
     for _ in range(DAILY_LOOP):
         await send(session, world.worker, world.lead)
