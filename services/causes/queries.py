@@ -51,18 +51,18 @@ async def load_task_causes(session: AsyncSession, board: Board, task: Task) -> l
     links = select(ApprovalTask.approval_id).where(ApprovalTask.task_id == task.id)
     is_about = or_(Approval.task_id == task.id, Approval.id.in_(links))
     approvals = await _list_approvals(session, board.id, is_about)
-    messages = await _list_messages(session, board.id, Message.task_id == task.id)
+    messages = await _list_messages(session, board, Message.task_id == task.id)
     runs = await _list_runs(session, board.id, messages, Run.task_id == task.id)
     changes = await _list_changes(session, board.id, Event.task_id == task.id)
     rows = CauseRows(messages, runs, approvals=approvals, changes=changes)
-    return await _build(session, board.id, rows)
+    return await _build(session, board, rows)
 
 
 async def load_approval_causes(
     session: AsyncSession, board: Board, approval: Approval
 ) -> list[CauseStep]:
     """Return what led to an approval of a board that the reader may read, and what followed."""
-    messages = await _list_messages(session, board.id, Message.approval_id == approval.id)
+    messages = await _list_messages(session, board, Message.approval_id == approval.id)
     is_requester = Run.agent_id == approval.agent_id if approval.agent_id else false()
     was_started = is_requester & (Run.started_at <= approval.created_at)
     runs = await _list_runs(session, board.id, messages, was_started)
@@ -74,7 +74,7 @@ async def load_approval_causes(
     is_later = Event.created_at >= approval.created_at
     changes = await _list_changes(session, board.id, concerned & is_later)
     rows = CauseRows(messages, runs, approvals=[approval], changes=changes)
-    return await _build(session, board.id, rows)
+    return await _build(session, board, rows)
 
 
 async def load_message_causes(
@@ -99,15 +99,15 @@ async def load_message_causes(
     is_actor = (Event.agent_id == agent.id) & Event.user_id.is_(None)
     changes = await _list_changes(session, agent.board_id, is_actor & acted)
     rows = CauseRows([message], runs, approvals=approvals, changes=changes)
-    return await _build(session, agent.board_id, rows)
+    return await _build(session, agent, rows)
 
 
-async def _build(session: AsyncSession, board_id: UUID | None, rows: CauseRows) -> list[CauseStep]:
+async def _build(session: AsyncSession, owner: Board | Agent, rows: CauseRows) -> list[CauseStep]:
     """Add the messages that started the runs, the requests of the runs, and all names."""
     known = {str(message.id) for message in rows.messages}
     missing = {get_message_id(run) for run in rows.runs} - known
     ids = [id for id in map(_parse_id, missing) if id]
-    starting = await _list_messages(session, board_id, Message.id.in_(ids))
+    starting = await _list_messages(session, owner, Message.id.in_(ids))
     run_ids = [run.run_id for run in rows.runs]
     is_of_run = GatewayRequest.run_id.in_(run_ids)
     is_of_agent = GatewayRequest.agent_id.in_({run.agent_id for run in rows.runs})
@@ -125,9 +125,18 @@ async def _build(session: AsyncSession, board_id: UUID | None, rows: CauseRows) 
 
 
 async def _list_messages(
-    session: AsyncSession, board_id: UUID | None, where: ColumnElement[bool]
+    session: AsyncSession, owner: Board | Agent, where: ColumnElement[bool]
 ) -> Sequence[Message]:
-    query = select(Message).where(where, Message.board_id.is_not_distinct_from(board_id))
+    """Return the messages of a board, or of the board of an agent, in its organization.
+
+    Ids of messages may come from a gateway, so without a board they do not prove access.
+    """
+    board_id = owner.id if isinstance(owner, Board) else owner.board_id
+    query = select(Message).where(
+        where,
+        Message.organization_id == owner.organization_id,
+        Message.board_id.is_not_distinct_from(board_id),
+    )
     return (await session.scalars(query.order_by(Message.seq.desc()).limit(MAX_ROWS))).all()
 
 

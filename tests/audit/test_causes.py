@@ -24,10 +24,12 @@ from models import (
     Task,
 )
 from services import boards, causes, tasks
-from services.causes import CauseStep, StepKind
+from services.causes import CauseStep, StepKind, queries
+from services.causes.steps import CauseRows
 from tests.support.api_fixtures import Client
 from tests.support.world import (
     World,
+    make_agent,
     make_gateway,
     make_gateway_request,
     make_message,
@@ -197,6 +199,27 @@ async def test_steps_of_other_boards_are_not_shown(
     await session.flush()
     steps = await causes.load_task_causes(session, world.board, story.task)
     assert describe_chain(steps) == FROM_MESSAGE_TO_CHANGE
+
+
+async def test_messages_of_other_organizations_are_not_shown(
+    session: AsyncSession, world: World
+) -> None:
+    """A gateway chooses the ids of runs, which name the messages that started them."""
+    gateway = make_gateway(world.tern)
+    main = make_agent("Main", world.board)
+    main.board = main.board_id = None
+    foreign = make_message(world.charlies_worker, "BOARD CHAT\nSecret")
+    own = make_message(main, "BOARD CHAT\nHi")
+    foreign.board_id = own.board_id = None
+    ids = [f"{own.id}.1", str(foreign.id)]
+    session.add_all([gateway, main])
+    await session.flush()
+    runs = [make_run(gateway, main, run_id=id) for id in ids]
+    session.add_all([foreign, own, *runs])
+    await session.flush()
+    shown = await queries._build(session, main, CauseRows(runs=runs))
+    messages = [step.id for step in shown if step.kind is StepKind.MESSAGE]
+    assert messages == [str(own.id)]
 
 
 async def test_a_change_by_a_user_has_no_cause(
