@@ -9,14 +9,13 @@ from core.clock import now
 from core.errors import Forbidden, Unauthorized
 from core.http.client_ip import get_client_ip, rate_limit_network
 from core.http.request import Session, get_settings, open_transaction
+from core.http.tokens import get_agent_token, get_bearer_token
 from core.security.openid import OpenIdProvider
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import hash_token, token_prefix
 from models import Actor, Agent, TokenScope, User
 from services import agents, audit, identity
 from services.identity import CredentialVerifier, ProviderProfile
-
-AGENT_TOKEN_HEADER = "X-Agent-Token"  # noqa: S105 - the name of a header
 
 READING_METHODS = {"GET", "HEAD", "OPTIONS"}
 
@@ -53,7 +52,7 @@ async def _count_failure(request: Request) -> None:
 
     Failures are counted after the verification, so that they never affect valid credentials.
     """
-    token = _agent_header(request) or _bearer_token(request)
+    token = get_agent_token(request) or get_bearer_token(request)
     # Other tokens than ours may all begin in the same way.
     key = token_prefix(token) if token.startswith("mc_") else hash_token(token) if token else ""
     await _verifier(request).record_invalid_token(_network(request), key)
@@ -66,8 +65,8 @@ async def authenticate(
 
     On shared routes a non-empty X-Agent-Token takes precedence: no user is looked up then.
     """
-    bearer = _bearer_token(request)
-    agent_token = _agent_header(request)
+    bearer = get_bearer_token(request)
+    agent_token = get_agent_token(request)
     if allowed_caller is AllowedCaller.USER:
         return await _authenticate_user(session, request, bearer)
     if allowed_caller is AllowedCaller.AGENT or agent_token:
@@ -100,7 +99,7 @@ async def _verify_imported_token(request: Request, allowed_caller: AllowedCaller
 
     The verification is slow, so that no transaction is open meanwhile.
     """
-    token = _agent_header(request) or _bearer_token(request)
+    token = get_agent_token(request) or get_bearer_token(request)
     if allowed_caller is AllowedCaller.USER or not token:
         return False
     async with open_transaction(request) as session:
@@ -146,8 +145,8 @@ async def _load_profile(request: Request, allowed_caller: AllowedCaller) -> Prov
     `request.state`: streams authenticate again while they run.
     """
     provider: OpenIdProvider | None = request.state.provider
-    token = _bearer_token(request)
-    decides_alone = allowed_caller is AllowedCaller.EITHER and _agent_header(request)
+    token = get_bearer_token(request)
+    decides_alone = allowed_caller is AllowedCaller.EITHER and get_agent_token(request)
     if (
         allowed_caller is AllowedCaller.AGENT
         or decides_alone
@@ -157,15 +156,6 @@ async def _load_profile(request: Request, allowed_caller: AllowedCaller) -> Prov
         return None
     claims = await provider.verify_bearer(token)
     return identity.parse_profile(claims) if claims else None
-
-
-def _agent_header(request: Request) -> str:
-    return request.headers.get(AGENT_TOKEN_HEADER, "").strip()
-
-
-def _bearer_token(request: Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _network(request: Request) -> str:

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import CoreModeRef, CoreRef, DefsRef, GenerateJsonSchema
 
-from api.framework.auth import AGENT_TOKEN_HEADER, AllowedCaller
+from api.framework.auth import AllowedCaller
 from api.framework.fields import get_component_name
 from api.framework.operation import PREFIX, Operation
 from api.openapi import errors
@@ -28,6 +28,7 @@ from api.openapi.parameters import (
     list_query_parameters,
     list_request_headers,
 )
+from core.http.tokens import AGENT_TOKEN_HEADER
 from services.gateways.runs import RunPhase
 from services.messages import pending_reasons
 

@@ -8,12 +8,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.audit_context import AuditContext, audit_context
 from core.db.engine import TransactionFactory
 from core.http.client_ip import get_client_ip
-from core.http.middleware import request_id
+from core.http.middleware import API_PREFIX, request_id
+from core.http.tokens import get_agent_token, get_bearer_token
 
 RecordRejection = Callable[[TransactionFactory, str, str, str | None], Awaitable[None]]
 """Takes method and path, and the token if the request was rejected because of it."""
 
-API_PREFIX = "/api/"
 UNAUTHENTICATED, REFUSED = 401, 403
 
 
@@ -45,7 +45,9 @@ class AuditMiddleware:
 
     async def _record_status(self, connection: HTTPConnection, status: int) -> None:
         path = connection.scope["path"]
-        token = _read_token(connection) if path.startswith(API_PREFIX) else ""
+        token = ""
+        if path.startswith(API_PREFIX):
+            token = get_agent_token(connection) or get_bearer_token(connection)
         is_invalid_token = status == UNAUTHENTICATED and bool(token)
         if status == REFUSED or is_invalid_token:
             await self.record_rejection(
@@ -64,9 +66,3 @@ def _build_context(connection: HTTPConnection) -> AuditContext:
         address=get_client_ip(connection, trusted),
         request_id=request_id.get() or None,
     )
-
-
-def _read_token(connection: HTTPConnection) -> str:
-    scheme, _, token = connection.headers.get("Authorization", "").partition(" ")
-    given = connection.headers.get("X-Agent-Token", "").strip()
-    return given or (token.strip() if scheme.lower() == "bearer" else "")
