@@ -5,6 +5,7 @@ events; changes without an event record themselves. docs/audit.md describes the 
 """
 
 from services.audit.actors import (
+    find_first_organization_id,
     identify_actor,
     may_read_installation,
     require_installation_reader,

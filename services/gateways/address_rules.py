@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import openclaw
 from core.errors import Invalid
-from models import Gateway, Organization
+from models import Gateway
+from services import audit
 from services.gateways.connector import GatewayConnector
 
 
@@ -59,9 +59,7 @@ async def may_be_private(
     """
     if connector.allows_private_for_all:
         return True
-    first = select(Organization.id).where(Organization.is_demo.is_(False))
-    first = first.order_by(Organization.created_at, Organization.id).limit(1)
-    return await session.scalar(first) == organization_id
+    return await audit.find_first_organization_id(session) == organization_id
 
 
 def _endpoint(address: openclaw.GatewayAddress) -> tuple[str, int, bool]:
