@@ -16,7 +16,7 @@ from api.openapi.document import build_document
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from models import Agent, Board, OnboardingSession, Status
+from models import Agent, Board, OnboardingSession, Status, UserQuestionRecord
 from services.gateways import files
 from services.gateways.files import AgentFacts
 from tests.support.live_server import run_server, run_sh_in
@@ -188,10 +188,11 @@ async def test_the_commands_in_a_main_agents_file_work(
     [main, token] = make_main_agent(gateway)
     message = make_message(main)
     begun = OnboardingSession(board_id=board.id, created_at=now(), updated_at=now())
-    agent = await create_workspace(main, main, token, message, begun)
-    answers = await agent.work_through(
-        lambda _: {"BOARD": str(board.id), "MESSAGE": str(message.id)}
-    )
+    ids = {"board_id": board.id, "main_agent_id": main.id, "correlation_id": "a-question"}
+    question = UserQuestionRecord(**ids, created_at=now())
+    agent = await create_workspace(main, main, token, message, begun, question)
+    names = {"BOARD": str(board.id), "MESSAGE": str(message.id), "CORRELATION_ID": "a-question"}
+    answers = await agent.work_through(lambda _: names)
     assert f"- Board: Launch ({board.id}), lead: Lead" in (agent.folder / "AGENTS.md").read_text()
     assert [one["id"] for one in answers["./mc GET /agent/boards"]["items"]] == [str(board.id)]
     [sent] = [response for typed, response in answers.items() if "broadcast" in typed]

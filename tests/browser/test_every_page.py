@@ -14,7 +14,7 @@ from tests.support.page_addresses import NON_PAGES, OTHER_PAGES, PAGES, PUBLIC_P
 from tests.support.page_checks import PHONE, WIDE, new_context
 from web.routes import pages
 
-REST = ("/welcome", "/agents", "/audit", "/people", "/settings", "/activity")
+REST = ("/welcome", "/agents", "/audit", "/people", "/settings", "/activity", "/sign-in")
 
 
 def routes_of(route: BaseRoute) -> Iterator[Route]:

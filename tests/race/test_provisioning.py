@@ -147,7 +147,9 @@ async def test_deleting_an_organization_removes_agents_being_created(
     async def delete() -> None:
         await is_time.wait()
         async with harness.transaction() as session:
-            await organizations.delete_organization(session, harness.world.alice_member)
+            await organizations.delete_organization(
+                session, harness.world.alice_member, signed_in_at=now()
+            )
 
     connector = GatewayConnector(CIPHER, AddressPolicy(), retry_policy=QUICK_POLICY)
     async with harness.transaction() as session:
@@ -185,7 +187,7 @@ async def test_an_organization_is_deleted_during_deletions_of_its_gateways(
     async def goes(session: AsyncSession, _gateway: Gateway) -> None:
         found = await organizations.find_membership(session, world.alice, world.tern.id)
         assert found is not None
-        await organizations.delete_organization(session, found)
+        await organizations.delete_organization(session, found, signed_in_at=now())
 
     async def do(change: Callable[[AsyncSession, Gateway], Awaitable[None]], to: Gateway) -> None:
         async with isolated_transaction() as session:

@@ -203,7 +203,7 @@ async def test_changed_gateways_are_reconnected_and_deleted_ones_closed(
             await wait_for(lambda: is_stuck_at("token"))
             await change(token=TOKEN)
             await wait_for(lambda: is_with(fake))
-            await change(url=other.url)
+            await change(url=other.url, token=TOKEN)
             await wait_for(lambda: is_with(other))
             async with isolated_transaction() as session:
                 await gateways.delete_gateway(session, isolated_world.alice_member, gateway.id)

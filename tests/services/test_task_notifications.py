@@ -14,7 +14,7 @@ from models import Actor, Approval, ApprovalStatus, Message, Status, Task
 from services import approvals, boards, tasks
 from tests.support.world import World
 
-MAX_STATEMENTS = 7  # of a change; one more identifies the caller
+MAX_STATEMENTS = 9  # of a change; one more identifies the caller
 
 
 @contextmanager

@@ -84,13 +84,13 @@ async def test_an_approval_without_links_counts_for_its_primary_task(session, wo
     assert (found.approvals_count, found.approvals_pending_count) == (1, 1)
 
 
-async def test_a_move_by_an_agent_takes_six_statements(session, world) -> None:
-    """The second statement loads the agent again after waiting for the lock of the board."""
+async def test_a_move_by_an_agent_takes_seven_statements(session, world) -> None:
+    """The second loads the agent again after the lock of the board; one checks for a stop."""
     [task] = await add_tasks(session, world, "1")
     with count_statements(await session.connection()) as statements:
         board = await boards.lock_board(session, world.worker, world.board.id)
         await tasks.update_task(session, world.worker, board, task.id, {"status": "in_progress"})
-    assert len(statements) == 6
+    assert len(statements) == 7
 
 
 async def test_board_columns_show_the_newest_cards_first(session, world) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from models import Base, Member, new_id
+from models.approval_policy import PolicyRulesType
 
 UNOWNED_TABLES = {
     "audit_records",
@@ -17,6 +18,7 @@ UNOWNED_TABLES = {
     "gateway_departures",
     "idempotency_keys",
     "organizations",
+    "failed_attempts",
     "pending_sign_ins",
     "soul_directories",
     "souls",
@@ -92,6 +94,8 @@ def _make_value(column: Column[Any]) -> Any:
         return column.type.python_type(enums[0])
     if isinstance(column.type, JSON):
         return {}
+    if isinstance(column.type, PolicyRulesType):
+        return []
     made: dict[type, Any] = {UUID: new_id(), str: f"{column.name} {new_id()}", datetime: now()}
     kind = column.type.python_type
     return made[kind] if kind in made else kind(1)

@@ -98,7 +98,8 @@ async def test_a_new_token_shows_the_instructions_of_a_linked_agent(
 ) -> None:
     [before] = tokens((await alice.post(address, data=typed)).text)
     [wanda] = await linked(transaction)
-    page = html.unescape((await alice.post(f"/agents/{wanda.id}/tokens")).text)
+    answer = await alice.post(f"/agents/{wanda.id}/tokens", follow_redirects=True)
+    page = html.unescape(answer.text)
     [token] = set(re.findall(r"AUTH_TOKEN=(mc_agent_[\w-]+)", page))
     assert token != before
     assert "AGENT_NAME=Wanda" in page
