@@ -176,6 +176,8 @@ def test_every_message_kind_in_the_guide_exists() -> None:
         MessageMarker.ASK_USER,
         MessageMarker.GATEWAY_MAIN_QUESTION,
         MessageMarker.GATEWAY_MAIN_HANDOFF,
+        MessageMarker.ONBOARDING_REQUEST,
+        MessageMarker.ONBOARDING_ANSWER,
     }
     assert markers == set(MessageMarker) - of_gateways
 

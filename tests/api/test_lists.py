@@ -22,7 +22,9 @@ LISTS = [
     if operation.parser.query is not None and issubclass(operation.parser.query, PageQuery)
 ]
 PAGE = re.compile(r"ORDER BY ((?:(?!ORDER BY).)+?)(?:\s+LIMIT \S+ OFFSET|\) AS rank)", re.DOTALL)
-UNIQUE_LAST_COLUMN = re.compile(r"\b(id|seq)\)?( DESC)?$")  # of a row, or the latest of a group
+UNIQUE_LAST_COLUMN = re.compile(
+    r"\b(id|seq|sequence)\)?( DESC)?$"
+)  # of a row, or the latest of a group
 
 
 async def test_rows_with_equal_timestamps_have_a_stable_order(settings) -> None:

@@ -143,19 +143,19 @@ async def test_of_concurrent_requests_for_a_task_one_succeeds(
     isolated_transaction, isolated_world
 ) -> None:
     world = isolated_world
-    agents = [world.lead, world.worker, world.other_worker]
+    requesters = [world.alice, world.bob, world.alice]  # agents are limited
 
-    async def request_approval(agent, task_id):
+    async def request_approval(requester, task_id):
         try:
             async with isolated_transaction() as session:
-                board = await boards.lock_board(session, agent, world.board.id)
+                board = await boards.lock_board(session, requester, world.board.id)
                 draft = ApprovalDraft(
                     action_type="task.complete",
                     confidence=90,
                     task_id=task_id,
                     lead_reasoning="It is done.",
                 )
-                await approvals.request_approval(session, agent, board, draft)
+                await approvals.request_approval(session, requester, board, draft)
         except Conflict as error:
             return error.code
         return None
@@ -164,7 +164,7 @@ async def test_of_concurrent_requests_for_a_task_one_succeeds(
         task = world.make_task()
         async with isolated_transaction() as session:
             session.add(await session.merge(task))
-        codes = await asyncio.gather(*[request_approval(agent, task.id) for agent in agents])
+        codes = await asyncio.gather(*[request_approval(one, task.id) for one in requesters])
         assert sorted(codes, key=str) == [None, *["approval_pending_exists"] * 2]
 
     async with isolated_transaction() as session:
