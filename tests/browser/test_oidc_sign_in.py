@@ -56,6 +56,8 @@ async def test_users_sign_in_with_a_provider_and_connect_an_account(
     await expect(tab.get_by_role("alert")).to_contain_text("Nobody has come in yet.")
 
     await tab.goto(installation.link)
+    await tab.locator("[name=link]").fill(installation.link)  # without scripts it is pasted
+    await tab.get_by_role("button", name="Open").click()
     for field, value in OWNER.items():
         await tab.locator(f"[name={field}]").fill(value)
     await tab.locator("form button[type=submit]").click()
