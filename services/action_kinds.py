@@ -26,8 +26,8 @@ def is_completion_kind(kind: str) -> bool:
     return "".join(_split(kind)) in _JOINED_COMPLETION_KINDS
 
 
-def split_kind(kind: str) -> tuple[str, ...]:
-    """Return the words of a kind in lower case; the same for all that complete tasks.
+def normalize_kind(kind: str) -> tuple[str, ...]:
+    """Return the words of a kind in lower case; the same words for all that complete tasks.
 
     `deploy.site`, `deploy_site` and `deploySite` are the same.
     """

@@ -5,7 +5,7 @@ Other domains call `enqueue_messages`; `templates` renders the texts. The module
 """
 
 from services.messages import templates
-from services.messages.breakers import (
+from services.messages.circuit_breakers import (
     HoldCause,
     hold_failing_agents,
     release_messages,

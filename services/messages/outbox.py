@@ -37,7 +37,7 @@ from models import (
     new_id,
 )
 from services import events
-from services.messages.breakers import hold_flooded_agents
+from services.messages.circuit_breakers import hold_flooded_agents
 
 CONTENT_COLUMNS: Mapping[str, Any] = {
     "id": Uuid(),

@@ -12,7 +12,7 @@ from core.errors import Invalid
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import Approval, PolicyEffect, PolicyRule, PolicyVerdict, RiskLevel, Role, WeeklyWindow
-from services.action_kinds import split_kind
+from services.action_kinds import normalize_kind
 
 MAX_RULES = 50  # of one policy
 MAX_VALUES = 50  # in one list of a rule
@@ -77,7 +77,7 @@ def matches(rule: PolicyRule, facts: RequestFacts) -> bool:
 def build_facts(approval: Approval, tag_ids: frozenset[UUID]) -> RequestFacts:
     """Return the facts about a request, with the tags of its tasks."""
     return RequestFacts(
-        kind=split_kind(approval.action_type),
+        kind=normalize_kind(approval.action_type),
         agent_id=approval.agent_id,
         risk=parse_risk(approval.payload),
         confidence=approval.confidence,
@@ -154,7 +154,7 @@ def _check_combinations(rule: PolicyRule, path: str) -> None:
 
 def _check_kind(kind: str, field: str) -> str:
     kind = kind.strip().lower()
-    is_known = kind == "*" or bool(split_kind(kind))
+    is_known = kind == "*" or bool(normalize_kind(kind))
     if not is_known or len(kind) > MAX_KIND_LENGTH or "*" in kind[:-1] or not is_storable(kind):
         reason = "A kind is a name such as deploy.site, or a beginning such as deploy.*"
         raise Invalid("kind_invalid", reason, field=field)
@@ -184,9 +184,9 @@ def _verdict(rule: PolicyRule) -> PolicyVerdict:
 
 def _matches_kind(pattern: str, kind: tuple[str, ...]) -> bool:
     if pattern.endswith("*"):
-        words = split_kind(pattern[:-1])
+        words = normalize_kind(pattern[:-1])
         return kind[: len(words)] == words
-    return kind == split_kind(pattern)
+    return kind == normalize_kind(pattern)
 
 
 def _contains(window: WeeklyWindow, moment: datetime) -> bool:

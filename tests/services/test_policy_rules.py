@@ -17,7 +17,7 @@ from models import (
     WeeklyWindow,
     new_id,
 )
-from services.action_kinds import split_kind
+from services.action_kinds import normalize_kind
 from services.policies.presets import PRESETS, build_preset_rules
 from services.policies.rules import (
     MAX_RULES,
@@ -93,14 +93,14 @@ def test_all_conditions_must_hold(condition: dict[str, Any], is_match: bool) -> 
     "kind", ["done", "task_done", "closeTask", "Move to done", "task.complete"]
 )
 def test_no_synonym_of_completing_a_task_avoids_a_rule(kind: str) -> None:
-    facts = replace(FACTS, kind=split_kind(kind))
+    facts = replace(FACTS, kind=normalize_kind(kind))
     for pattern in ("task.complete", "task.*", "mark_done"):
         assert evaluate_rules([make_rule(kinds=[pattern])], facts).effect is PolicyEffect.DENY
 
 
 @pytest.mark.parametrize("kind", ["deploy", "deploy_site", "deploySite", "payment send"])
 def test_no_spelling_avoids_the_rules_of_a_preset(kind: str) -> None:
-    facts = replace(FACTS, kind=split_kind(kind), risk=RiskLevel.LOW, confidence=99)
+    facts = replace(FACTS, kind=normalize_kind(kind), risk=RiskLevel.LOW, confidence=99)
     effects = {
         preset.key: evaluate_rules(build_preset_rules(preset), facts).effect for preset in PRESETS
     }

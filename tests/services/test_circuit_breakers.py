@@ -14,7 +14,7 @@ from core.paging import Paging
 from models import Actor, Agent, Event, EventType, Message, Run, RunStatus
 from services import agents, boards, memory, messages, tasks
 from services.messages import HoldCause
-from services.messages.breakers import LOOP_LIMITS, MAX_FAILURES, MESSAGE_LIMITS
+from services.messages.circuit_breakers import LOOP_LIMITS, MAX_FAILURES, MESSAGE_LIMITS
 from tests.support.world import World, make_gateway, make_run
 
 FLOOD, DAILY_FLOOD = (limit.count for limit in MESSAGE_LIMITS)
