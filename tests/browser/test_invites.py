@@ -39,9 +39,10 @@ async def test_an_invited_user_signs_up_by_the_link(site: LiveSite, size, script
     await expect(page.locator("h1")).to_have_text("This link opens nothing.")
     if scripts:
         await window.check(410)
+    again = site.owner.call("POST", "/organizations/me/invites", invited_email=f"x{email}")
+    await page.goto("/settings")  # another part after the # alone would load no page
+    await open_link(page, f"{site.installation.url}/invite#{again['token']}", scripts)
+    await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
     if scripts:
-        again = site.owner.call("POST", "/organizations/me/invites", invited_email=f"x{email}")
-        await page.goto(f"/invite#{again['token']}")
-        await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
         await window.check()
     await context.close()

@@ -52,7 +52,8 @@ async def test_the_link_works_once(anonymous, link) -> None:
         assert page.status_code == 410
         assert "This link was used or replaced" in page.text
         assert FORM not in page.text
-        assert "Set-Cookie" not in page.headers
+        [cookie] = page.headers.get_list("Set-Cookie")
+        assert cookie.startswith('mission_control_password=""; ')  # no session, and no link
 
 
 async def test_without_its_secret_a_page_asks_for_the_link(anonymous, link) -> None:

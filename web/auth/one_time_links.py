@@ -66,10 +66,11 @@ async def hash_password(request: Request, password: str) -> str:
 
 
 def render_invalid_link(request: Request, error: NotFound) -> Response:
-    """Render that a link is not valid, and why."""
-    return render_private_page(
+    """Render that a link is not valid, and why. Its secret is forgotten for the next link."""
+    response = render_private_page(
         request, "one_time_links/invalid.html", status=GONE, reason=error.message
     )
+    return forget_link_secret(request, response, f"/{request.url.path.split('/')[1]}")
 
 
 def render_private_page(
