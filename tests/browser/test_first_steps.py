@@ -24,6 +24,7 @@ async def fill(page: Page, **fields: str) -> None:
 
 async def looks_well(page: Page) -> None:
     """No fault that axe finds, in either theme, and nothing that scrolls sideways."""
+    await page.wait_for_load_state()
     for theme in ("light", "dark"):
         await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
         assert await list_axe_violations(page) == [], (page.url, theme)

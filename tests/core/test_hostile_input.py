@@ -54,7 +54,7 @@ from web.onboarding.presenter import find_heading, parse_draft_date
 from web.settings.views import describe_browser, is_phone
 from web.ui.avatars import initials
 from web.ui.forms import MAX_FIELDS
-from web.ui.text_display import render_markdown, split_hidden_characters
+from web.ui.text_display import render_markdown, reveal
 from web.ui.unified_diff import parse_diff
 
 MAX_CPU_SECONDS = 1.0
@@ -216,7 +216,7 @@ PARSERS: dict[str, tuple[Callable[[str], Any], int]] = {
     "parse_diff": (lambda text: parse_diff(text, "Changes"), 256 * 1024),
     "render_markdown": (render_markdown, TEXT),
     "render_short_markdown": (render_markdown, 20_000),
-    "split_hidden_characters": (split_hidden_characters, 256 * 1024),
+    "reveal": (reveal, 256 * 1024),
 }  # fmt: skip
 
 

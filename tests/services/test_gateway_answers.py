@@ -84,7 +84,7 @@ async def test_an_answer_is_not_delivered_to_another_content_with_the_same_id(
     harness.fake.approvals["a-1"]["request"]["command"] = "ls "
     async with harness.run_worker():
         request = await harness.wait_for_request(LOST)
-    assert request.error == "The gateway asks something else now, so it was not told the answer."
+    assert request.error.startswith("The gateway asks something else")  # delivered or listed first
     assert harness.fake.approvals["a-1"]["status"] == "pending"
 
 

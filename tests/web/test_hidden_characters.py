@@ -2,8 +2,10 @@
 
 import json
 import re
+import sys
 import time
 from html import unescape
+from unicodedata import category
 
 import pytest
 
@@ -11,11 +13,13 @@ from models import Task
 from services.approvals.rules import MAX_JSON_LENGTH
 from tests.web.test_approval_pages import ask
 from web.ui.text_display import (
+    BLANK_CHARACTERS,
+    FIRST_UNDRAWN,
+    HIDDEN_CATEGORIES,
     render_markdown,
     reveal,
     reveal_lines,
     reveal_text,
-    split_hidden_characters,
 )
 
 __all__ = ["ask"]
@@ -58,7 +62,6 @@ HIDDEN = {
 @pytest.mark.parametrize("character", HIDDEN.values(), ids=HIDDEN)
 def test_a_hidden_character_is_named(character: str) -> None:
     name = f"U+{ord(character):04X}"
-    assert split_hidden_characters(f"a{character}b") == [("a", False), (name, True), ("b", False)]
     assert f"a⟦{name}⟧b" == reveal_text(f"a{character}b")
     assert f"a{reveal(character)}b" == reveal(f"a{character}b")
     assert f">{name}</mark>" in reveal(character)
@@ -70,6 +73,11 @@ def test_a_hidden_character_is_named(character: str) -> None:
 )
 def test_visible_text_is_not_changed(text: str) -> None:
     assert reveal_text(text) == text
+
+
+def test_nothing_is_drawn_in_the_high_planes() -> None:
+    high = map(chr, range(FIRST_UNDRAWN, sys.maxunicode + 1))
+    assert {category(one) for one in high if one not in BLANK_CHARACTERS} <= HIDDEN_CATEGORIES
 
 
 def test_hidden_characters_in_a_row_are_one_piece() -> None:
@@ -106,7 +114,7 @@ ENTITIES = ["&#x202e;", "&#8238;", "&rlm;", "&lrm;", "&#8203;", "&ZeroWidthSpace
 )
 def test_an_entity_in_markdown_is_no_hidden_character(entity: str, text: str) -> None:
     html = unescape(render_markdown(text.format(entity, entity)))
-    assert not any(piece.is_hidden for piece in split_hidden_characters(html))
+    assert reveal_text(html) == html
 
 
 DISGUISED = [

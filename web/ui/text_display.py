@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from itertools import chain, groupby
-from typing import Any, NamedTuple
+from typing import Any
 from unicodedata import category
 
 import nh3
@@ -27,39 +27,26 @@ EMOJI_SELECTOR = "\ufe0f"
 SELECTORS = [range(0x180B, 0x1810), range(0xFE00, 0xFE0F), range(0xE0100, 0xE01F0)]
 BLANK_CHARACTERS = frozenset(FILLERS).union(map(chr, chain(*SELECTORS)))
 """Characters of other categories that are not drawn."""
+FIRST_UNDRAWN = 0x40000
+UNDRAWN = f"{chr(FIRST_UNDRAWN)}-{chr(sys.maxunicode)}"
+"""From here on, all characters are unassigned, tags, selectors or private."""
 
 MAX_NAMED = 3  # equal hidden characters in a row; more are counted
 HIDDEN_HTML = '<mark class="hidden-char" title="Invisible character">{}</mark>'
 
 
-class TextPiece(NamedTuple):
-    """A piece of a text, or the names of hidden characters."""
-
-    text: str
-    is_hidden: bool = False
-
-
-def split_hidden_characters(text: str) -> list[TextPiece]:
-    """Split a text at characters that are not visible, look like a blank or change its direction.
-
-    A user who decides has to see all of it. The selector that makes an emoji of a symbol is hidden
-    only where it does not follow a symbol.
-    """
-    if text.isascii() and text.isprintable():
-        return [TextPiece(text)] if text else []
-    parts = _hidden_pattern().split(text)
-    return [
-        TextPiece(_name_characters(part), is_hidden=True) if at % 2 else TextPiece(part)
-        for at, part in enumerate(parts)
-        if part
-    ]
-
-
 @cache
 def _hidden_pattern() -> re.Pattern[str]:
-    """Build the expression for hidden characters from the Unicode database."""
-    hidden, symbols = _char_class(_is_hidden), _char_class(_is_symbol)
-    return re.compile(f"((?:{hidden}|(?<!{symbols}){EMOJI_SELECTOR})+)")
+    """Build the expression for hidden characters from the Unicode database.
+
+    The selector that makes an emoji of a symbol is hidden only where it does not follow a symbol.
+    A character class is fast only if it has no characters above U+FFFF, so there are two.
+    """
+    hidden = _char_class(_is_hidden, range(0x10000))
+    high = _char_class(_is_hidden, range(0x10000, FIRST_UNDRAWN))
+    symbols = _char_class(_is_symbol, range(FIRST_UNDRAWN))
+    selector = f"{EMOJI_SELECTOR}(?<!{symbols}{EMOJI_SELECTOR})"
+    return re.compile(f"(?:{hidden}|(?=[\U00010000-\U0010ffff])(?:{high}|[{UNDRAWN}])|{selector})+")
 
 
 def _is_hidden(code: int) -> bool:
@@ -73,31 +60,22 @@ def _is_symbol(code: int) -> bool:
     return category(chr(code)) == "So" and chr(code) not in BLANK_CHARACTERS
 
 
-def _char_class(is_member: Callable[[int], bool]) -> str:
+def _char_class(is_member: Callable[[int], bool], codes: range) -> str:
     """Return a character class of an expression, with ranges."""
-    groups = groupby(range(sys.maxunicode + 1), key=is_member)
+    groups = groupby(codes, key=is_member)
     members = [list(group) for belongs, group in groups if belongs]
     ranges = (rf"\U{group[0]:08x}-\U{group[-1]:08x}" for group in members)
     return f"[{''.join(ranges)}]"
 
 
-def _name_characters(characters: str) -> str:
-    """Return the code points; more than three equal ones are counted."""
-    names: list[str] = []
-    for character, group in groupby(characters):
-        name, count = f"U+{ord(character):04X}", len(list(group))
-        names += [name] * count if count <= MAX_NAMED else [f"{name} ({count:,} times)"]
-    return " ".join(names)
-
-
 def reveal(text: object) -> Markup:
-    """Return a text as HTML with the names of its hidden characters in place of them."""
-    pieces = split_hidden_characters(str(text))
-    html = (
-        HIDDEN_HTML.format(piece.text) if piece.is_hidden else escape(piece.text)
-        for piece in pieces
-    )
-    return Markup("".join(html))  # noqa: S704 (escaped above)
+    """Return a text as HTML with the names of its hidden characters in place of them.
+
+    Hidden are characters that are not visible, look like a blank or change the direction: a user
+    who decides has to see all of a text.
+    """
+    html = _replace_hidden(escape(str(text)), HIDDEN_HTML)
+    return Markup(html)  # noqa: S704 (escaped above)
 
 
 def reveal_lines(text: object) -> Markup:
@@ -107,10 +85,31 @@ def reveal_lines(text: object) -> Markup:
 
 def reveal_text(text: object) -> str:
     """Return a text with the names of its hidden characters, for attributes."""
-    return "".join(
-        f"⟦{piece.text}⟧" if piece.is_hidden else piece.text
-        for piece in split_hidden_characters(str(text))
-    )
+    return _replace_hidden(str(text), "⟦{}⟧")
+
+
+def _replace_hidden(text: str, template: str) -> str:
+    """Put the names of hidden characters in place of them. The time is linear in the length."""
+    if text.isascii() and text.isprintable():
+        return text
+    names: dict[str, str] = {}  # equal runs of hidden characters are frequent in hostile texts
+
+    def replace(match: re.Match[str]) -> str:
+        run = match[0]
+        if run not in names:
+            names[run] = template.format(_name_characters(run))
+        return names[run]
+
+    return _hidden_pattern().sub(replace, text)
+
+
+def _name_characters(characters: str) -> str:
+    """Return the code points; more than three equal ones are counted."""
+    names: list[str] = []
+    for character, group in groupby(characters):
+        name, count = f"U+{ord(character):04X}", len(list(group))
+        names += [name] * count if count <= MAX_NAMED else [f"{name} ({count:,} times)"]
+    return " ".join(names)
 
 
 LOW_CONFIDENCE = 80  # of 100; below it, pages highlight a score, and bulk approval is confirmed
