@@ -19,6 +19,7 @@ from models import Gateway, Member
 from services import gateways, organizations
 
 TOKEN_HEADER = "X-Gateway-Token"  # noqa: S105 - the name of a header
+TOKEN_PARAMETER = "gateway_token"  # noqa: S105 - a parameter of the contract that is refused
 MAX_SESSION_KEY_LENGTH = 500  # characters
 EXAMPLE_SESSION_KEY = "agent:main:main"
 MAX_HISTORY_MESSAGES = 1_000  # maximum of the gateway in one response
@@ -26,10 +27,7 @@ MAX_HISTORY_MESSAGES = 1_000  # maximum of the gateway in one response
 SessionKey = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_SESSION_KEY_LENGTH),
-    Field(
-        description="The key of the session on the gateway.",
-        examples=[EXAMPLE_SESSION_KEY],
-    ),
+    Field(description="The key of the session on the gateway.", examples=[EXAMPLE_SESSION_KEY]),
 ]
 
 
@@ -60,12 +58,6 @@ class StatusQuery(RequestModel):
         default=None,
         max_length=gateways.MAX_URL_LENGTH,
         description="A URL instead of a board.",
-    )
-    gateway_token: str | None = Field(
-        default=None,
-        max_length=gateways.MAX_TOKEN_LENGTH,
-        description="Deprecated, because URLs appear in logs. Send the header X-Gateway-Token.",
-        json_schema_extra={"deprecated": True},
     )
     gateway_disable_device_pairing: bool | None = Field(
         default=None, description="For a URL: connect without a device."
@@ -140,6 +132,7 @@ class StatusTarget:
 @without_transaction
 async def get_gateway_status(context: RequestContext, query: StatusQuery) -> GatewayStatus:
     """Check whether a gateway accepts the connection. A failure is a result, not an error."""
+    _refuse_token_in_query(context)
     status_target = await _load_status_target(context, query)
     check_rate_limit(context, status_target.organization_id)
     target = status_target.target
@@ -273,6 +266,13 @@ async def _load_status_target(context: RequestContext, query: StatusQuery) -> St
         return StatusTarget(saved.organization_id, target, saved.session_key, owners)
 
 
+def _refuse_token_in_query(context: RequestContext) -> None:
+    """Raise Invalid for a token in the URL, because URLs appear in logs of proxies."""
+    if TOKEN_PARAMETER in context.request.query_params:
+        reason = f"Send the token in the header {TOKEN_HEADER}, not in the URL."
+        raise Invalid("gateway_token_in_query", reason)
+
+
 def _build_target(
     context: RequestContext,
     query: StatusQuery,
@@ -281,10 +281,9 @@ def _build_target(
     allows_private: bool,
 ) -> Any:
     """Return the connection target for a URL, with the saved gateway as default."""
-    header = context.request.headers.get(TOKEN_HEADER, "").strip()
     return context.gateway_connector.make_target_for_url(
         query.gateway_url or "",
-        header or (query.gateway_token or "").strip(),
+        context.request.headers.get(TOKEN_HEADER, "").strip(),
         known_gateway=saved,
         allows_private=allows_private,
         allow_insecure_tls=query.gateway_allow_insecure_tls,

@@ -1,5 +1,6 @@
 """The contract of gateway status and sessions (agents-and-gateways 8)."""
 
+import logging
 from typing import Any
 
 import pytest
@@ -7,7 +8,14 @@ import pytest
 from models import new_id
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.fake_gateway import TOKEN, ErrorResponse, FakeGateway
-from tests.support.gateway_api import KEY, MESSAGES, SESSIONS, create_gateway, gateway_body
+from tests.support.gateway_api import (
+    KEY,
+    MESSAGES,
+    SESSIONS,
+    TEST_LOGGERS,
+    create_gateway,
+    gateway_body,
+)
 from tests.support.world import World, token_secret
 
 
@@ -46,25 +54,48 @@ async def test_the_status_of_a_stored_gateway(
 async def test_the_status_of_an_address_that_is_not_stored(
     alice: Client, bob: Client, dana: Client, fake: FakeGateway
 ) -> None:
-    """A8; W-10: the token is in a header, the query is only for old scripts."""
+    """A8; W-10: the token is in a header."""
     at = {"gateway_url": fake.url}
     header = {"X-Gateway-Token": TOKEN}
-    for query, headers in ((at, header), ({**at, "gateway_token": TOKEN}, {})):
-        answer = await dana.get("/gateways/status", params=query, headers=headers)
-        status = answer.json()
-        assert status["connected"] is True
-        assert status["sessions_count"] == 2
-        assert "device" not in fake.connect_params[-1]
+    status = (await dana.get("/gateways/status", params=at, headers=header)).json()
+    assert status["connected"] is True
+    assert status["sessions_count"] == 2
+    assert "device" not in fake.connect_params[-1]
     assert (await alice.get("/gateways/status", params=at)).json()["connected"] is False
     assert (await bob.get("/gateways/status", params=at)).status_code == 403
     assert (await alice.get("/gateways/status")).status_code == 422
     made = await create_gateway(alice, fake)
     fake.connect_params.clear()
-    await alice.get("/gateways/status", params={**at, "gateway_token": TOKEN})
+    await alice.get("/gateways/status", params=at, headers=header)
     assert fake.connect_params[0]["device"]
     await alice.get("/gateways/status", params=at)
     assert "auth" not in fake.connect_params[-1]
     assert made["has_token"]
+
+
+async def test_a_gateway_token_in_the_url_is_refused_and_not_repeated(
+    alice: Client,
+    anonymous: Client,
+    world: World,
+    fake: FakeGateway,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """W-10: a token in a URL is refused, names the header, and is in no log and no answer."""
+    canary = "canary-in-the-url"
+    places = ({"gateway_url": fake.url}, {"board_id": str(world.board.id)}, {})
+    for place in places:
+        with caplog.at_level(logging.DEBUG):
+            query = {**place, "gateway_token": canary}
+            answer = await alice.get("/gateways/status", params=query)
+        assert (answer.status_code, answer.json()["code"]) == (422, "gateway_token_in_query")
+        assert "X-Gateway-Token" in answer.json()["detail"]
+        assert canary not in answer.text
+    ours = [record for record in caplog.records if record.name not in TEST_LOGGERS]
+    assert ours
+    assert not any(canary in record.getMessage() for record in ours)
+    assert fake.connect_params == []
+    stranger = await anonymous.get("/gateways/status", params={"gateway_token": canary})
+    assert stranger.status_code == 401
 
 
 async def test_reading_sessions_changes_nothing(

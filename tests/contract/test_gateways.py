@@ -11,11 +11,10 @@ from models import Agent, Board, Event, EventType, Gateway, GatewayCleanup
 from tests.support.api_fixtures import Client
 from tests.support.credentials import delete_organization
 from tests.support.fake_gateway import TOKEN, FakeGateway
-from tests.support.gateway_api import check_states, create_gateway, gateway_body
+from tests.support.gateway_api import TEST_LOGGERS, check_states, create_gateway, gateway_body
 from tests.support.world import World
 
 OK, FAILED, UNKNOWN = "ok", "failed", "unknown"
-TEST_LOGGERS = {"httpx2", "websockets.server"}  # the logs of the test's own browser and gateway
 
 
 async def test_a_gateway_is_created_read_listed_changed_and_deleted(
@@ -74,13 +73,14 @@ async def test_responses_events_and_logs_contain_no_tokens(
     with caplog.at_level(logging.DEBUG):
         made = await create_gateway(alice, fake, token=canary)
         at = f"/gateways/{made['id']}"
-        address = {"gateway_url": fake.url, "gateway_token": canary}
+        address = {"gateway_url": fake.url}
+        header = {"X-Gateway-Token": canary}
         answers = [
             await alice.get(at),
             await alice.get("/gateways"),
             await alice.patch(at, json={"token": canary + "-2"}),
             await alice.post(f"{at}/checks"),
-            await alice.get("/gateways/status", params=address),
+            await alice.get("/gateways/status", params=address, headers=header),
             await alice.get("/activity"),
         ]
     assert all(answer.status_code == 200 for answer in answers)

@@ -9,6 +9,7 @@ SESSIONS = [
     {"key": "agent:main:main", "sessionId": "s-1", "status": "done"},
     {"key": "agent:lead-1:main", "sessionId": "s-2", "status": "running"},
 ]
+TEST_LOGGERS = {"httpx2", "websockets.server"}  # the logs of the test's own browser and gateway
 KEY = "agent:lead-1:main"
 MESSAGES = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": []}]
 
