@@ -34,12 +34,17 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     installation.stop()
 
 
-@pytest.fixture(scope="session")
-async def browser() -> AsyncIterator[Browser]:
+def find_browser() -> str:
+    """Return the path of an installed browser."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     assert program, "the browser tests need Chrome or Chromium: install one of them"
+    return program
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         yield browser
         await browser.close()
 

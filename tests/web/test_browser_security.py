@@ -1,11 +1,14 @@
 """Headers, cookies and refusals that protect browsers."""
 
+import re
+
 import pytest
 from sqlalchemy import update
 
 from core.config.settings import Settings
 from core.security.secrets import hash_token
 from models import SignIn
+from tests.support.one_time_links import open_link
 from tests.support.world import World, cookie_secret
 from web.auth.viewer import HOST_PREFIX, SESSION_COOKIE
 
@@ -47,6 +50,36 @@ async def test_other_origins_read_the_api_only(secure_alice) -> None:
     assert api.headers["Access-Control-Allow-Origin"] == "https://other.example"
     assert api.headers["Cache-Control"] == "no-store"
     assert page.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+async def test_pages_and_parts_are_kept_by_browsers_only_and_asked_for_again(
+    secure_alice, anonymous
+) -> None:
+    for answer in (
+        await secure_alice.get("/boards"),
+        await secure_alice.get("/agents", headers={"HX-Request": "true"}),
+        await secure_alice.get("/missing"),
+        await anonymous.get("/sign-in"),
+    ):
+        assert answer.headers["Cache-Control"] == "private, no-cache"
+        assert {"Cookie", "HX-Request"} <= set(answer.headers["Vary"].split(", "))
+
+
+@pytest.mark.parametrize("path", ["/first-run", "/invite", "/password"])
+async def test_pages_of_one_time_links_are_not_stored(anonymous, path) -> None:
+    for answer in (
+        await anonymous.get(path),
+        await open_link(anonymous, path, "of-nobody"),
+    ):
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_ending_the_own_session_clears_the_browser(secure_alice) -> None:
+    page = await secure_alice.get("/settings")
+    path = re.findall(r'action="(/settings/sessions/[\w-]+/endings)"', page.text)[0]
+    out = await secure_alice.post(path)
+    assert out.headers["Location"] == "/sign-in"
+    assert out.headers["Clear-Site-Data"] == '"cache", "storage"'
 
 
 async def test_over_https_the_cookie_belongs_to_this_host_only(secure_alice) -> None:

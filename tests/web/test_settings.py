@@ -186,6 +186,7 @@ async def test_a_token_is_shown_once_and_can_be_revoked(
     assert (made.status_code, made.headers["Location"]) == (303, "/settings#tokens")
     assert "mc_user_" not in str(made.headers)
     shown = await alice.get("/settings")
+    assert shown.headers["Cache-Control"] == "no-store"
     token = re.findall(r'<code class="trunc">(mc_\w+_[\w-]+)</code>', shown.text)[0]
     headers = {"Authorization": f"Bearer {token}"}
     assert (await anonymous.get("/api/v1/users/me", headers=headers)).status_code == 200

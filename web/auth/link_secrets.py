@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from web.auth.viewer import read_cookie, write_cookie
 from web.ui import forms
-from web.ui.render import render_page
+from web.ui.render import forbid_storage, render_page
 
 LINK_COOKIES = {
     "/first-run": "mission_control_first_run",
@@ -67,13 +67,14 @@ def render_open_page(request: Request, *, error: str = "") -> Response:
     """Render the page for a link without its secret."""
     path = request.url.path.removesuffix("/openings")
     status = 422 if error else 200
-    return render_page(
+    page = render_page(
         request,
         "one_time_links/open.html",
         status=status,
         action=f"{path}/openings",
         error=error,
     )
+    return forbid_storage(page)
 
 
 def _redirect_with_secret(request: Request, path: str, secret: str) -> Response:

@@ -22,7 +22,7 @@ from web.auth.link_secrets import (
 from web.auth.sign_in import session_metadata
 from web.auth.viewer import current_viewer, set_session_cookie
 from web.ui import forms
-from web.ui.render import render_page
+from web.ui.render import forbid_storage, render_page
 
 GONE = 410  # HTTP status of an invalid link
 
@@ -76,13 +76,13 @@ def render_invalid_link(request: Request, error: NotFound) -> Response:
 def render_private_page(
     request: Request, template: str, *, status: int, **context: Any
 ) -> Response:
-    """Render a page whose address must not be sent to other sites.
+    """Render a page with the secret of a link. It is not stored or sent to other sites.
 
     With `no-referrer`, browsers would not send the origin of its forms.
     """
     response = render_page(request, template, status=status, **context)
     response.headers["Referrer-Policy"] = "same-origin"
-    return response
+    return forbid_storage(response)
 
 
 class FirstOwnerForm(BaseModel):
@@ -136,7 +136,7 @@ async def _is_link_valid(request: Request, link: str) -> bool:
 
 
 def _render_first_run_form(request: Request, link: str, form: forms.Form) -> Response:
-    return render_page(
+    page = render_page(
         request,
         "first_run/show.html",
         status=form.status,
@@ -144,6 +144,7 @@ def _render_first_run_form(request: Request, link: str, form: forms.Form) -> Res
         link=link,
         min_password_length=identity.MIN_PASSWORD_LENGTH,
     )
+    return forbid_storage(page)
 
 
 def _render_first_run_closed(request: Request) -> Response:

@@ -72,9 +72,7 @@ async def sign_out(request: Request) -> Response:
     """End the session of this browser."""
     async with open_transaction(request) as session:
         await identity.sign_out(session, viewer.read_session_secret(request))
-    response = viewer.clear_session_cookie(request, RedirectResponse("/sign-in", 303))
-    response.headers["Clear-Site-Data"] = '"cache", "storage"'
-    return response
+    return viewer.clear_session_cookie(request, RedirectResponse("/sign-in", 303))
 
 
 def session_metadata(request: Request) -> SessionMetadata:

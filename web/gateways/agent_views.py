@@ -29,7 +29,7 @@ from web.gateways.views import (
 )
 from web.ui import forms
 from web.ui.layout import load_layout
-from web.ui.render import is_part_request, render_page, render_part
+from web.ui.render import forbid_storage, is_part_request, render_page, render_part
 from web.ui.unified_diff import parse_diff
 
 PER_AGENT_FIELDS = {"name", "gateway_agent_id"}
@@ -151,7 +151,7 @@ async def _render_linked(
 ) -> Response:
     layout = await load_layout(request)
     board_id = linked[0].agent.board_id
-    return render_page(
+    page = render_page(
         request,
         "gateways/linked.html",
         layout=layout,
@@ -159,6 +159,7 @@ async def _render_linked(
         linked=linked,
         board_id=board_id,
     )
+    return forbid_storage(page)
 
 
 async def show_file_sync(request: Request) -> Response:

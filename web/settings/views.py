@@ -12,7 +12,7 @@ from core.http.request import open_transaction
 from models import TokenScope
 from services import identity
 from web.auth import viewer
-from web.auth.viewer import set_session_cookie
+from web.auth.viewer import clear_session_cookie, set_session_cookie
 from web.ui import forms, one_time_secret, time_format
 from web.ui.forms import TimeZoneName, list_time_zones
 from web.ui.layout import load_layout
@@ -109,8 +109,9 @@ async def end_session(request: Request) -> Response:
     sign_in_id = forms.path_id(request, "sign_in_id")
     async with open_transaction(request) as session:
         await identity.end_session(session, request.user, sign_in_id)
-    ended_here = sign_in_id == request.auth.sign_in.id
-    return RedirectResponse("/sign-in" if ended_here else "/settings#sessions", 303)
+    if sign_in_id == request.auth.sign_in.id:
+        return clear_session_cookie(request, RedirectResponse("/sign-in", 303))
+    return RedirectResponse("/settings#sessions", 303)
 
 
 async def end_other_sessions(request: Request) -> Response:

@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from core.security.encryption import DecryptionError, SecretCipher
 from web.auth.viewer import read_cookie, write_cookie
+from web.ui.render import forbid_storage
 
 SECRET_COOKIE = "mission_control_once"  # noqa: S105 - the name of a cookie
 SECRET_COOKIE_MAX_AGE = 60  # seconds
@@ -33,9 +34,10 @@ def read_secret(request: Request) -> str | None:
 
 
 def forget_secret(request: Request, response: Response) -> Response:
-    """Delete the secret after it was shown."""
+    """Delete the secret after it was shown, and keep the page that shows it out of caches."""
     if read_cookie(request, SECRET_COOKIE):
         write_cookie(request, response, SECRET_COOKIE, "", max_age=0)
+        forbid_storage(response)
     return response
 
 

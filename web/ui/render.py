@@ -52,6 +52,7 @@ SCRIPTS = (
     "password_reveal.js",
     "form_rows.js",
     "bulk_select.js",
+    "restored_page.js",
     "toasts.js",
     "unsaved_changes.js",
     "detect_time_zone.js",
@@ -69,6 +70,12 @@ TOAST_HEADERS = {
     "HX-Push-Url": "false",
 }
 """Headers that make htmx show a response as a toast, whatever target the form has."""
+
+CACHE_HEADERS = {
+    "Cache-Control": "private, no-cache",
+    "Vary": "Cookie, HX-Request, HX-Request-Type",
+}
+"""Headers of pages and parts. Those that show a secret are not stored at all."""
 
 GLOBAL_FUNCTIONS: dict[str, Any] = {
     "asset_url": asset_url,
@@ -119,16 +126,21 @@ _templates = Jinja2Templates(env=environment)
 def render_part(request: Request, template: str, status: int = 200, **context: object) -> Response:
     """Render a part of a page, with times in the user's time zone.
 
-    Browsers must not cache it: a page and its part share an address, and the back button has to
-    show the page.
+    Browsers ask again before they show it from a cache. A page and its part share an address, and
+    the back button has to show the page, so the cache distinguishes them.
     """
     user = request.scope.get("user")
     token = time_format.reader_zone.set(time_format.get_time_zone(getattr(user, "timezone", None)))
-    headers = {"Cache-Control": "no-store"}
     try:
-        return _templates.TemplateResponse(request, template, context, status, headers)
+        return _templates.TemplateResponse(request, template, context, status, CACHE_HEADERS)
     finally:
         time_format.reader_zone.reset(token)
+
+
+def forbid_storage(response: Response) -> Response:
+    """Keep a page that shows a secret out of all caches, also out of that of the browser."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def render_page(
