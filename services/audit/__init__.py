@@ -33,5 +33,9 @@ from services.audit.records import (
     record_account_changes,
     record_audit,
 )
-from services.audit.rejections import record_failed_sign_in, record_rejected_request
+from services.audit.rejections import (
+    record_failed_sign_in,
+    record_limited_sign_in,
+    record_rejected_request,
+)
 from services.audit.retention import build_deletion_records, delete_expired_chains

@@ -36,6 +36,7 @@ class AuditAction(StrEnum):
     SESSION_RENEWED = "session.renewed"
     SESSION_ENDED = "session.ended"
     SIGN_IN_FAILED = "sign_in.failed"
+    SIGN_IN_LIMITED = "sign_in.limited"
     TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     TOKEN_REJECTED = "token.rejected"  # noqa: S105

@@ -7,7 +7,7 @@ fill the table: above a limit per chain and minute only a few records with the n
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -23,50 +23,56 @@ from services.audit.records import AuditAction, AuditObject, NewAuditRecord, rec
 MAX_RECORDS_PER_MINUTE = 20  # of one action in one chain, by one process
 MILESTONES = {10**power for power in range(2, 9)}  # attempts in a minute that are recorded as well
 MINUTE = 60  # seconds
+MAX_KEYS = 10_000  # in memory; further ones get no record in this minute
 UNKNOWN_NAME = "not an e-mail address"  # what was entered may be a password
 
 log = logging.getLogger(__name__)
 
 
 class AttemptCounter:
-    """Counts attempts by chain and action in the current minute."""
+    """Counts attempts in the current minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._minute = 0
-        self._counts: Counter[tuple[UUID | None, str]] = Counter()
+        self._counts: Counter[Hashable] = Counter()
 
-    def count(self, chain: UUID | None, action: str) -> int:
+    def count(self, *key: Hashable, limit: int = MAX_RECORDS_PER_MINUTE) -> int:
         """Count an attempt. Return its number in this minute, or 0 if it gets no record."""
-        minute = int(time.monotonic() // MINUTE)
+        minute = int(self._clock() // MINUTE)
         if minute != self._minute:
             self._minute = minute
             self._counts.clear()
-        self._counts[chain, action] += 1
-        number = self._counts[chain, action]
-        return number if number <= MAX_RECORDS_PER_MINUTE or number in MILESTONES else 0
+        if key not in self._counts and len(self._counts) >= MAX_KEYS:
+            return 0
+        self._counts[key] += 1
+        number = self._counts[key]
+        return number if number <= limit or number in MILESTONES else 0
 
 
-attempts = AttemptCounter()
+attempts = AttemptCounter()  # by chain and action
+limited_attempts = AttemptCounter()  # by account and address
 
 
-async def record_failed_sign_in(transaction: TransactionFactory, email: str) -> None:
-    """Record a failed sign-in in every organization of the account that was named.
+async def record_failed_sign_in(transaction: TransactionFactory, account: str | User) -> None:
+    """Record a wrong password in every organization of the account that was named.
 
-    An unknown name is recorded in the installation, and only if it is an e-mail address.
+    The account is what was entered as an e-mail address, or the signed-in user. An unknown name is
+    recorded in the installation, and only if it is an e-mail address.
     """
-    address = email.strip().lower()
-    address = address if is_email(address) else ""
-    query = select(User.id, Member.organization_id).outerjoin(Member, Member.user_id == User.id)
-    try:
-        async with transaction() as session:
-            rows = (await session.execute(query.where(func.lower(User.email) == address))).all()
-    except (SQLAlchemyError, OSError) as error:
-        log.warning("A failed sign-in could not be recorded: %s", error)
-        return
-    user_id = rows[0].id if rows else None
-    account = AuditObject("user", user_id, address or UNKNOWN_NAME)
-    chains = {row.organization_id for row in rows} or {None}
-    await _record(transaction, AuditAction.SIGN_IN_FAILED, account, [*chains])
+    await _record_sign_in(transaction, AuditAction.SIGN_IN_FAILED, account)
+
+
+async def record_limited_sign_in(transaction: TransactionFactory, account: str | User) -> None:
+    """Record an attempt above the limit: the first of an account and address in a minute.
+
+    These attempts verify no password and cost nothing, so the others are only counted.
+    """
+    name = account.email if isinstance(account, User) else account.strip().lower()
+    number = limited_attempts.count(name, get_audit_context().address, limit=1)
+    if number:
+        details: dict[str, object] = {"attempts_of_this_account_and_address": number}
+        await _record_sign_in(transaction, AuditAction.SIGN_IN_LIMITED, account, details)
 
 
 async def record_rejected_request(
@@ -85,6 +91,31 @@ async def record_rejected_request(
         return
     rejected = AuditObject("token", token_prefix(token) if token.startswith("mc_") else None)
     await _record(transaction, AuditAction.TOKEN_REJECTED, rejected, [None], after)
+
+
+async def _record_sign_in(
+    transaction: TransactionFactory,
+    action: AuditAction,
+    account: str | User,
+    after: dict[str, object] | None = None,
+) -> None:
+    query = select(User.id, Member.organization_id).outerjoin(Member, Member.user_id == User.id)
+    if isinstance(account, User):
+        name = account.email or account.display_name
+        query = query.where(User.id == account.id)
+    else:
+        entered = account.strip().lower()
+        name = entered if is_email(entered) else UNKNOWN_NAME
+        query = query.where(func.lower(User.email) == name)
+    try:
+        async with transaction() as session:
+            rows = (await session.execute(query)).all()
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("A failed sign-in could not be recorded: %s", error)
+        return
+    target = AuditObject("user", rows[0].id if rows else None, name)
+    chains = {row.organization_id for row in rows} or {None}
+    await _record(transaction, action, target, [*chains], after)
 
 
 async def _record(

@@ -1,14 +1,19 @@
 """What the audit records: changes, sign-ins, failures and refusals, with their origin."""
 
+from collections import Counter
+from typing import Any
+
 import pytest
 
 from core.clock import now
 from core.db.engine import TransactionFactory
+from core.errors import TooMany
 from core.security.secrets import hash_password
 from models import EventType, Note
 from services import audit, identity, organizations
 from services.audit import NOT_AUDITED, rejections
 from services.audit.rejections import MAX_RECORDS_PER_MINUTE, AttemptCounter
+from services.identity.failed_attempts import FailedAttemptCounter
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.audit_records import list_records
 from tests.support.world import World, token_secret
@@ -20,7 +25,8 @@ CANARY = "mc_user_canary-that-must-not-be-stored"
 
 @pytest.fixture(autouse=True)
 def fresh_counter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rejections, "attempts", AttemptCounter())
+    for name in ("attempts", "limited_attempts"):  # in one minute
+        monkeypatch.setattr(rejections, name, AttemptCounter(clock=lambda: 0.0))
 
 
 @pytest.fixture
@@ -132,6 +138,65 @@ async def test_a_flood_of_failures_adds_few_records(
     records = await list_records(transaction, action="sign_in.failed")
     numbers = [(record.after or {})["attempts_in_this_minute"] for record in records]
     assert numbers == [*range(1, MAX_RECORDS_PER_MINUTE + 1), 100]
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/settings/password", {"current": "something else", "new": "another long password"}),
+        ("/sign-in/again", {"password": "something else"}),
+    ],
+)
+async def test_a_wrong_password_of_a_signed_in_user_is_recorded(
+    browsers: Browsers,
+    password: dict[str, str],
+    transaction: TransactionFactory,
+    world: World,
+    path: str,
+    sent: dict[str, str],
+) -> None:
+    assert (await browsers(world.alice).post(path, data=sent)).status_code in (401, 422)
+    [record] = await list_records(transaction, action="sign_in.failed")
+    assert record.organization_id == world.tern.id
+    assert (record.actor_name, record.object_id) == ("Alice", str(world.alice.id))
+    assert "something else" not in str(vars(record))
+
+
+async def test_attempts_above_the_limit_are_recorded_once_per_account_and_address(
+    browsers: Browsers, transaction: TransactionFactory, world: World, monkeypatch: Any
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise TooMany(retry_after=7)
+
+    monkeypatch.setattr(FailedAttemptCounter, "_wait_for_turn", refuse)
+    anonymous, alice = browsers(None), browsers(world.alice)
+    sent = {"email": "alice@example.com", "password": "something else"}
+    for _ in range(3):
+        assert (await anonymous.post("/sign-in", data=sent)).status_code == 429
+    other = sent | {"email": "nobody@example.com"}
+    assert (await anonymous.post("/sign-in", data=other)).status_code == 429
+    again = await alice.post("/sign-in/again", data={"password": "something else"})
+    assert again.status_code == 429
+    records = await list_records(transaction, action="sign_in.limited")
+    assert [(record.object_name, record.organization_id) for record in records] == [
+        ("alice@example.com", world.tern.id),
+        ("nobody@example.com", None),
+    ]
+    assert all(record.address for record in records)
+    assert await list_records(transaction, action="sign_in.failed") == []
+
+
+async def test_a_flood_above_the_limit_adds_few_records(
+    transaction: TransactionFactory, world: World
+) -> None:
+    for _ in range(130):
+        await audit.record_limited_sign_in(transaction, "alice@example.com")
+    for n in range(MAX_RECORDS_PER_MINUTE + 5):
+        await audit.record_limited_sign_in(transaction, f"nobody-{n}@example.com")
+    records = await list_records(transaction, action="sign_in.limited")
+    name = "attempts_of_this_account_and_address"
+    counts = Counter((record.after or {})[name] for record in records)
+    assert counts == {1: 1 + MAX_RECORDS_PER_MINUTE, 100: 1}
 
 
 async def test_a_refused_request_is_recorded(

@@ -1,14 +1,17 @@
 """Sign-in with a password, and sign-out."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import TypedDict
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import TooMany, Unauthorized
+from core.errors import Invalid, TooMany, Unauthorized
 from core.http.client_ip import get_client_ip
 from core.http.request import STATUS_CODES, get_settings, open_transaction
+from models import User
 from services import audit, identity
 from web.auth import viewer
 from web.auth.device import find_device, remember_device
@@ -57,15 +60,28 @@ async def sign_in(request: Request) -> Response:
         with form.catch_errors(beside="password"):
             fields = form.parse(SignInForm)
             email = fields.email.strip().lower()
-            secret = await _start_session(request, fields, email)
+            async with record_failures(request, email):
+                secret = await _start_session(request, fields, email)
             response = set_session_cookie(request, RedirectResponse(next, 303), secret)
             remember_device(request, response, email)
             return viewer.clear_oidc_cookie(request, response)
     except TooMany as error:
         return render_rate_limited(request, form, next, error)
-    if form.status == STATUS_CODES[Unauthorized]:
-        await audit.record_failed_sign_in(request.state.transaction_factory, form.value("email"))
     return render_sign_in(request, form, next)
+
+
+@asynccontextmanager
+async def record_failures(request: Request, account: str | User) -> AsyncGenerator[None]:
+    """Record that the password in the block was wrong, or that the attempt was above the limit."""
+    transaction = request.state.transaction_factory
+    try:
+        yield
+    except TooMany:
+        await audit.record_limited_sign_in(transaction, account)
+        raise
+    except (Unauthorized, Invalid):
+        await audit.record_failed_sign_in(transaction, account)
+        raise
 
 
 async def sign_out(request: Request) -> Response:

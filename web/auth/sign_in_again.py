@@ -4,10 +4,9 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import Unauthorized
-from core.http.request import STATUS_CODES, get_settings, open_transaction
-from services import audit, identity
-from web.auth.sign_in import safe_next_path
+from core.http.request import get_settings, open_transaction
+from services import identity
+from web.auth.sign_in import record_failures, safe_next_path
 from web.auth.viewer import credential_verifier, set_session_cookie
 from web.ui import forms
 from web.ui.render import render_page
@@ -32,9 +31,6 @@ async def sign_in_again(request: Request) -> Response:
     with form.catch_errors(beside="password"):
         secret = await _renew_session(request, form.parse(PasswordForm).password)
         return set_session_cookie(request, RedirectResponse(next, 303), secret)
-    if form.status == STATUS_CODES[Unauthorized]:
-        email = request.user.email or ""
-        await audit.record_failed_sign_in(request.state.transaction_factory, email)
     return _render_form(request, form, next)
 
 
@@ -44,7 +40,10 @@ async def _renew_session(request: Request, password: str) -> str:
     Only wrong passwords count against the limit of the user. Raises Unauthorized and TooMany.
     """
     verifier = credential_verifier(request)
-    async with verifier.password_attempt(request.user.id) as lane:
+    async with (
+        record_failures(request, request.user),
+        verifier.password_attempt(request.user.id) as lane,
+    ):
         async with open_transaction(request) as session:
             stored = await identity.get_stored_password(session, request.user)
         await verifier.verify_credentials(stored, password, lane=lane)

@@ -12,6 +12,7 @@ from core.http.request import open_transaction
 from models import TokenScope
 from services import identity
 from web.auth import viewer
+from web.auth.sign_in import record_failures
 from web.auth.viewer import clear_session_cookie, set_session_cookie
 from web.ui import forms, one_time_secret, time_format
 from web.ui.forms import TimeZoneName, list_time_zones
@@ -89,7 +90,10 @@ async def change_password(request: Request) -> Response:
     verifier = viewer.credential_verifier(request)
     with form.catch_errors():
         fields = form.parse(PasswordChangeForm)
-        async with verifier.password_attempt(request.user.id) as lane:
+        async with (
+            record_failures(request, request.user),
+            verifier.password_attempt(request.user.id) as lane,
+        ):
             async with open_transaction(request) as session:
                 stored = await identity.get_stored_password(session, request.user)
             verified = await verifier.verify_current_password(stored, fields.current, lane=lane)
