@@ -6,7 +6,7 @@ from models import Event, EventType
 
 BOARD = ("boards", "rail", "activity")
 PAUSED = (*BOARD, "pauses", "agents")
-STOPPED = ("organization", "rail", "agents")
+STOPPED = ("organization", "rail", "agents", "activity")
 TASK = ("tasks", "task-{task}", "boards", "agents", "activity")
 APPROVAL = (
     "approvals",

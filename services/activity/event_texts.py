@@ -20,8 +20,12 @@ class EventWording(NamedTuple):
 WORDING: Mapping[EventType, EventWording] = {
     EventType.ORGANIZATION_CREATED: EventWording("Organization created: {name}"),
     EventType.ORGANIZATION_UPDATED: EventWording("Organization renamed: {name}"),
-    EventType.ORGANIZATION_STOPPED: EventWording("All agents stopped: {reason}"),
-    EventType.ORGANIZATION_RESUMED: EventWording("All agents resumed"),
+    EventType.ORGANIZATION_STOPPED: EventWording(
+        "All agents stopped: {reason}", feed="stopped all agents of"
+    ),
+    EventType.ORGANIZATION_RESUMED: EventWording(
+        "All agents resumed", feed="resumed all agents of"
+    ),
     EventType.MEMBER_JOINED: EventWording("Member joined: {name}"),
     EventType.MEMBER_UPDATED: EventWording("Member changed: {name}"),
     EventType.MEMBER_REMOVED: EventWording("Member removed: {name}"),
@@ -248,7 +252,7 @@ def describe_action(event: Event) -> str:
             return "asked:"
         case EventType.GATEWAY_REQUEST_ANSWERED:
             return f"{event.data.get('answer') or 'answered'}:"
-    return WORDING[event.type].feed
+    return WORDING[event.type].feed.format_map(_Data(event.data))
 
 
 def describe_history(event: Event) -> str:

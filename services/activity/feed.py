@@ -43,6 +43,13 @@ MEMORY_EVENTS = (
 """Only in the memory and its streams, not in a feed (contract 3.8)."""
 
 
+STOP_EVENTS = (EventType.ORGANIZATION_STOPPED, EventType.ORGANIZATION_RESUMED)
+"""Events of the organization that all members see: they concern the agents of every board."""
+
+HOLD_EVENTS = (EventType.AGENT_HELD, EventType.AGENT_RELEASED)
+"""Events that admins see for the agents of gateways, too."""
+
+
 @dataclass(frozen=True)
 class ActivityFilters:
     """Filters of a feed. An event has to match all that are given."""
@@ -72,7 +79,8 @@ class ActivityEntry:
     @property
     def actor_name(self) -> str | None:
         """The name of the actor; None if there is none or it no longer exists."""
-        return self.user_name or self.agent_name
+        name = self.user_name or self.agent_name
+        return name or (self.event.data.get("by") if self.event.type in STOP_EVENTS else None)
 
     @property
     def route_name(self) -> str:
@@ -150,7 +158,7 @@ async def list_member_activity(
     paging: Paging,
     filters: ActivityFilters | None = None,
 ) -> Page[ActivityEntry]:
-    """Return the events on the boards that a member may read, newest first.
+    """Return the events on the boards that a member may read, and the stops, newest first.
 
     Raises NotFound or Forbidden for a board that the member may not read.
     """
@@ -158,9 +166,11 @@ async def list_member_activity(
     if filters.board_id is not None:
         await boards.get_board(session, member.user, filters.board_id)
     readable = boards.readable_board_ids_query(member.user, member.organization_id)
-    query = select(Event.id).where(
-        Event.organization_id == member.organization_id, Event.board_id.in_(readable)
+    without_board = (*STOP_EVENTS, *HOLD_EVENTS) if member.is_admin else STOP_EVENTS
+    is_visible = Event.board_id.in_(readable) | (
+        Event.board_id.is_(None) & Event.type.in_(without_board)
     )
+    query = select(Event.id).where(Event.organization_id == member.organization_id, is_visible)
     return await _page(session, _filtered(query, filters), paging)
 
 

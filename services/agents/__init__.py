@@ -29,7 +29,7 @@ from services.agents.heartbeats import (
     set_heartbeat_interval,
     touch_agent,
 )
-from services.agents.holds import list_held_agents, release_agent
+from services.agents.holds import list_held_agents, list_releasable_agent_ids, release_agent
 from services.agents.queries import (
     find_agent_by_name,
     get_agent,

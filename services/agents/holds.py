@@ -20,6 +20,16 @@ async def list_held_agents(session: AsyncSession, board: Board) -> Sequence[Agen
     return (await session.scalars(query.order_by(Agent.held_at, Agent.id))).all()
 
 
+async def list_releasable_agent_ids(session: AsyncSession, member: Member) -> Sequence[UUID]:
+    """Return the agents of the organization that the member can release, the longest held first."""
+    if not member.is_admin:
+        return []
+    query = select(Agent.id).where(
+        Agent.organization_id == member.organization_id, Agent.held_at.is_not(None)
+    )
+    return (await session.scalars(query.order_by(Agent.held_at, Agent.id))).all()
+
+
 async def release_agent(session: AsyncSession, member: Member, agent_id: UUID) -> Agent:
     """Release an agent: its messages are delivered. An agent that is not held is left unchanged.
 

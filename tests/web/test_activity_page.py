@@ -8,7 +8,7 @@ import pytest
 
 from core.db.engine import TransactionFactory
 from models import EventType, Status, Task
-from services import events
+from services import events, organizations
 from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -54,6 +54,35 @@ async def test_board_pauses_and_agent_failures_are_shown(alice, transaction, wor
     assert "<b>You</b> paused the agents of" in feed
     assert "<b>Worker</b> cannot come to its gateway" in feed
     assert "The gateway says <em>no</em>." in feed
+
+
+async def test_stops_and_held_agents_are_shown(
+    alice, charlie, transaction: TransactionFactory, world: World
+) -> None:
+    held = {"name": "Worker", "cause": "loop", "reason": "It and Lead answer each other."}
+    counts = {"name": "Worker", "pending": 20, "recent": 61}
+    happen = partial(events.NewEvent, organization_id=world.tern.id, board=world.board.id)
+    async with transaction() as session:
+        await organizations.stop_all_agents(session, name=world.tern.name, reason="A drill")
+        await events.record_events(
+            session,
+            [
+                happen(EventType.AGENT_HELD, None, subject=world.worker.id, data=held),
+                happen(EventType.APPROVAL_REQUESTS_HELD, None, subject=world.worker, data=counts),
+                happen(EventType.AGENT_RELEASED, world.alice, subject=world.worker, data=counts),
+            ],
+        )
+        await organizations.resume_agents(session, world.alice_member)
+    for query in ("", "?kind=agents"):
+        feed = re.sub(r"\s+", " ", (await alice.get(f"/activity{query}")).text)
+        assert "<b>the command line</b> stopped all agents of" in feed
+        assert "A drill" in feed
+        assert "<b>You</b> resumed all agents of" in feed
+        assert "<b>Worker</b> is held" in feed
+        assert "It and Lead answer each other." in feed
+        assert "requests approvals too often: 61 in the last hour, 20 pending" in feed
+        assert "<b>You</b> released" in feed
+    assert "A drill" not in (await charlie.get("/activity")).text
 
 
 async def test_removed_actors_keep_their_names(alice, task_path, transaction, world) -> None:

@@ -101,3 +101,24 @@ async def test_a_held_agent_is_shown_and_released_by_an_admin(
     assert (answer.status_code, answer.headers["Location"]) == (303, page)
     assert HOLD["reason"] not in (await alice.get(page)).text
     assert HOLD["reason"] not in (await alice.get(board)).text
+
+
+async def test_a_held_agent_counts_in_needs_you_of_admins(alice, bob, transaction, world) -> None:
+    assert "Held agents" not in (await alice.get("/boards")).text
+    assert (await alice.get("/")).headers["Location"] == "/boards"
+    await hold_worker(transaction, world)
+    page = (await alice.get("/boards")).text
+    assert 'data-needs="1"' in page
+    assert page.count(f'href="/agents/{world.worker.id}"') >= 1
+    assert "waiting for a release" in page
+    assert (
+        f'action="/agents/{world.worker.id}/releases"'
+        in (await alice.get(f"/agents/{world.worker.id}")).text
+    )
+    assert (await alice.get("/")).headers["Location"] == "/agents?state=held"
+    held = (await alice.get("/agents?state=held")).text
+    assert "Worker" in held
+    assert "Lead</a>" not in held
+    assert "Held agents" not in (await bob.get("/boards")).text
+    await alice.post(f"/agents/{world.worker.id}/releases")
+    assert "Held agents" not in (await alice.get("/boards")).text

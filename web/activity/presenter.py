@@ -54,6 +54,11 @@ EVENT_KINDS: dict[str, tuple[str, tuple[EventType, ...]]] = {
             EventType.AGENT_UPDATE_FAILED,
             EventType.AGENT_DELETE_FAILED,
             EventType.AGENT_LOST,
+            EventType.AGENT_HELD,
+            EventType.AGENT_RELEASED,
+            EventType.APPROVAL_REQUESTS_HELD,
+            EventType.ORGANIZATION_STOPPED,
+            EventType.ORGANIZATION_RESUMED,
             EventType.NUDGE_SENT,
             EventType.ASK_USER_SENT,
         ),
@@ -80,6 +85,8 @@ AGENT_SELF_TYPES = (
     EventType.AGENT_UPDATE_FAILED,
     EventType.AGENT_DELETE_FAILED,
     EventType.AGENT_LOST,
+    EventType.AGENT_HELD,
+    EventType.APPROVAL_REQUESTS_HELD,
     EventType.ASK_USER_SENT,
 )
 """Events whose line names only the agent that they are about."""

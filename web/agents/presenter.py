@@ -31,6 +31,8 @@ AGENT_FILTERS = (
 )
 """Each filter of the agents list: value in the address, label, states."""
 
+HELD_FILTER = "held"  # by a circuit breaker, in any state
+
 HEARTBEAT_OPTIONS = (("1m", "Every minute"), ("5m", "Every 5 minutes"), ("10m", "Every 10 minutes"))
 HEARTBEAT_OPTIONS += (
     ("30m", "Every 30 minutes"),
@@ -86,6 +88,8 @@ def format_duration(time: timedelta) -> str:
 def filter_agents(cards: Sequence[AgentCard], kind: str, search: str) -> list[AgentCard]:
     """Return the agents of the filter whose name, role or board contains the search text."""
     states = next((states for name, _, states in AGENT_FILTERS if name == kind), tuple(AgentState))
+    if kind == HELD_FILTER:
+        cards = [card for card in cards if card.agent.held_at]
     words = search.casefold().split()
     return [
         card
@@ -96,9 +100,13 @@ def filter_agents(cards: Sequence[AgentCard], kind: str, search: str) -> list[Ag
 
 def count_by_filter(cards: Sequence[AgentCard]) -> list[tuple[str, str, int]]:
     """Return value, label and number of agents of each filter."""
+    held_count = sum(card.agent.held_at is not None for card in cards)
     return [
-        (name, words, sum(card.state in states for card in cards))
-        for name, words, states in AGENT_FILTERS
+        *(
+            (name, words, sum(card.state in states for card in cards))
+            for name, words, states in AGENT_FILTERS
+        ),
+        (HELD_FILTER, "Held", held_count),
     ]
 
 

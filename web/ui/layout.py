@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from core.http.request import open_transaction
 from models import Member, Organization, User
-from services import boards, events, gateways, onboarding, organizations, presence
+from services import agents, boards, events, gateways, onboarding, organizations, presence
 from services.gateways import requests
 from services.organizations import AgentStop
 from web.auth.viewer import current_member
@@ -46,11 +46,20 @@ class PageLayout:
     sidebar: Sidebar
     last_seq: int
     other_waiting_count: int = 0  # gateway requests that belong to no board
+    held_agent_ids: Sequence[UUID] = ()  # agents that the user can release
 
     @property
     def waiting_count(self) -> int:
         """Return the number of items that wait for a decision of the user."""
-        return sum(board.waiting_count for board in self.sidebar.boards) + self.other_waiting_count
+        of_boards = sum(board.waiting_count for board in self.sidebar.boards)
+        return of_boards + self.other_waiting_count + len(self.held_agent_ids)
+
+    @property
+    def held_agents_path(self) -> str:
+        """Return the page on which the held agents can be released."""
+        if len(self.held_agent_ids) == 1:
+            return f"/agents/{self.held_agent_ids[0]}"
+        return "/agents?state=held"
 
     @property
     def agent_stop(self) -> AgentStop | None:
@@ -85,6 +94,7 @@ async def load_layout(request: Request) -> PageLayout:
         request_counts = (
             await requests.count_waiting_by_board(session, member) if member.is_admin else {}
         )
+        held_agent_ids = await agents.list_releasable_agent_ids(session, member)
         onboarding_counts = await onboarding.count_pending_by_board(session, member)
         unread_board_ids = await presence.list_boards_with_unread_comments(session, member)
     sidebar = Sidebar(
@@ -104,6 +114,7 @@ async def load_layout(request: Request) -> PageLayout:
         sidebar,
         last_seq,
         request_counts.get(None, 0),
+        held_agent_ids,
     )
 
 

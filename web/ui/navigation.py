@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.http.request import open_transaction
-from services import approvals, onboarding, organizations
+from services import agents, approvals, onboarding, organizations
 from services.gateways import requests
 from web.auth.viewer import current_member
 from web.ui import forms
@@ -42,4 +42,7 @@ async def redirect_home(request: Request) -> Response:
         waiting = await approvals.count_undecided_approvals(session, member)
         waiting = waiting or await requests.count_waiting_by_board(session, member)
         waiting = waiting or await onboarding.list_pending_onboardings(session, member)
+        held = [] if waiting else await agents.list_releasable_agent_ids(session, member)
+    if held:
+        return RedirectResponse("/agents?state=held", 303)
     return RedirectResponse("/approvals" if waiting else "/boards", 303)
