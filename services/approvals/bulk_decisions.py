@@ -14,7 +14,7 @@ from services.approvals.decisions import (
     PreparedDecision,
     apply_decision,
     get_finalization_time,
-    load_contents_to_approve,
+    load_decision_basis,
     notify_workers,
 )
 from services.approvals.details import (
@@ -59,13 +59,13 @@ async def decide_many_with_undo(
         get_finalization_time(undo_seconds),
     )
     found = await _lock_approvals(session, user, approval_ids)
-    contents = await load_contents_to_approve(session, found.values(), decision)
+    basis = await load_decision_basis(session, found.values(), decision)
     results: dict[UUID, DecisionResult] = {}
     decided: list[ApprovalDetail] = []
     all_effects: list[finalization.FinalizationEffects] = []
     for approval_id, approval in sorted(found.items(), key=lambda item: _lock_order(item[1])):
         try:
-            detail, effects = await apply_decision(session, approval, decision, contents)
+            detail, effects = await apply_decision(session, approval, decision, basis)
         except AppError as error:
             results[approval_id] = DecisionResult(approval_id, error=error)
             continue

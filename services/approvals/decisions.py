@@ -20,9 +20,11 @@ from services.approvals.details import (
 )
 from services.approvals.events import approval_event, record_approval_event
 from services.approvals.policy_decisions import (
+    DeciderRoles,
     approve_first,
     clear_first_approval,
     combine_completion,
+    load_decider_roles,
     require_decider,
 )
 from services.approvals.reviewed_content import (
@@ -56,8 +58,8 @@ async def decide_immediately(
     decision = PreparedDecision(
         user, status, validate_text(note, "note"), _hash_by_id(detail, action_hash), completes_tasks
     )
-    contents = await load_contents_to_approve(session, [detail], decision)
-    detail, effects = await apply_decision(session, detail, decision, contents)
+    basis = await load_decision_basis(session, [detail], decision)
+    detail, effects = await apply_decision(session, detail, decision, basis)
     if effects is not None:
         await finalization.publish_effects(session, [effects])
     return detail
@@ -92,8 +94,8 @@ async def decide_with_undo(
         completes_tasks,
         get_finalization_time(undo_seconds),
     )
-    contents = await load_contents_to_approve(session, [approval], decision)
-    detail, effects = await apply_decision(session, approval, decision, contents)
+    basis = await load_decision_basis(session, [approval], decision)
+    detail, effects = await apply_decision(session, approval, decision, basis)
     if effects is not None:
         await notify_workers(session, [detail], decision.finalizes_at)
         await finalization.publish_effects(session, [effects])
@@ -113,7 +115,8 @@ async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) ->
     if finalizes_at is None or finalizes_at <= now():
         message = "It is too late to undo this. The decision is final; make a new request instead."
         raise Conflict("too_late_to_undo", message)
-    await require_decider(session, detail, user, detail.shown_status)
+    roles = await load_decider_roles(session, user, [detail])
+    require_decider(detail, user, detail.shown_status, roles)
     return await _undo(session, user, detail)
 
 
@@ -133,35 +136,45 @@ def _hash_by_id(approval: ApprovalDetail, action_hash: str | None) -> Mapping[UU
     return {approval.approval.id: action_hash} if action_hash else {}
 
 
-async def load_contents_to_approve(
+@dataclass(frozen=True)
+class DecisionBasis:
+    """What decisions are checked against, as it is after the boards were locked."""
+
+    contents: CurrentContents  # of the tasks of approvals that are about to be approved
+    roles: DeciderRoles
+
+
+async def load_decision_basis(
     session: AsyncSession, found: Iterable[ApprovalDetail | AppError], decision: PreparedDecision
-) -> CurrentContents:
-    """Load the current content of the tasks of approvals that are about to be approved."""
+) -> DecisionBasis:
+    """Load what decisions about these approvals are checked against, once for all of them."""
+    details = [one for one in found if not isinstance(one, AppError)]
+    roles = await load_decider_roles(session, decision.user, details)
     if decision.status is not ApprovalStatus.APPROVED:
-        return {}
-    undecided = [one for one in found if not isinstance(one, AppError) and one.is_undecided]
-    return await load_current_contents(session, [one.approval.id for one in undecided])
+        return DecisionBasis({}, roles)
+    undecided = [one.approval.id for one in details if one.is_undecided]
+    return DecisionBasis(await load_current_contents(session, undecided), roles)
 
 
 async def apply_decision(
     session: AsyncSession,
     approval: ApprovalDetail | AppError,
     decision: PreparedDecision,
-    contents: CurrentContents,
+    basis: DecisionBasis,
 ) -> tuple[ApprovalDetail, finalization.FinalizationEffects | None]:
     """Apply a decision. Return no effects if the same user has already decided the same."""
     if isinstance(approval, AppError):
         raise approval
     if not approval.is_undecided:
-        return await _repeat(session, approval, decision)
+        return await _repeat(session, approval, decision, basis.roles)
     if decision.status is ApprovalStatus.PENDING:
         raise Invalid("answer_required", "Approve or reject.", field="status")
-    await require_decider(session, approval, decision.user, decision.status)
+    require_decider(approval, decision.user, decision.status, basis.roles)
     if decision.status is ApprovalStatus.APPROVED:
         id = approval.approval.id
         approval = bind_decision(
             approval,
-            contents.get(id, ()),
+            basis.contents.get(id, ()),
             decision.action_hashes.get(id),
             decision.completes_tasks,
         )
@@ -187,7 +200,10 @@ async def _store_decision(
 
 
 async def _repeat(
-    session: AsyncSession, approval: ApprovalDetail, decision: PreparedDecision
+    session: AsyncSession,
+    approval: ApprovalDetail,
+    decision: PreparedDecision,
+    roles: DeciderRoles,
 ) -> tuple[ApprovalDetail, finalization.FinalizationEffects | None]:
     """Accept a decision that its user has made before; raise Conflict for any other one.
 
@@ -196,7 +212,7 @@ async def _repeat(
     row = approval.approval
     if (row.decided_by_user_id, approval.shown_status) != (decision.user.id, decision.status):
         raise already_decided(approval)
-    await require_decider(session, approval, decision.user, decision.status)
+    require_decider(approval, decision.user, decision.status, roles)
     repeats_note = decision.note in (None, row.decision_note)
     repeats_hash = decision.action_hashes.get(row.id, row.action_hash) == row.action_hash
     if not (

@@ -1,14 +1,17 @@
 """Apply approval policies: decide at once, restrict who decides, and ask a second person."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Forbidden
-from models import ApprovalStatus, EventType, PolicyEffect, Role, User
-from services import organizations, policies
+from models import ApprovalStatus, EventType, Member, PolicyEffect, Role, User
+from services import policies
 from services.approvals import finalization
 from services.approvals.details import ApprovalDetail
 from services.approvals.events import approval_event
@@ -38,20 +41,47 @@ async def apply_policy(
     return None
 
 
-async def require_decider(
-    session: AsyncSession, detail: ApprovalDetail, user: User, status: ApprovalStatus
+DeciderRoles = Mapping[UUID, Role]
+"""The roles of a deciding user, by organization."""
+
+
+async def load_decider_roles(
+    session: AsyncSession, user: User, found: Iterable[ApprovalDetail]
+) -> DeciderRoles:
+    """Return the roles of a user in the organizations whose policies restrict who decides.
+
+    Call it after the boards were locked.
+    """
+    organization_ids = {
+        detail.board.organization_id for detail in found if _restricts_deciders(detail)
+    }
+    if not organization_ids:
+        return {}
+    query = select(Member.organization_id, Member.role).where(
+        Member.user_id == user.id, Member.organization_id.in_(organization_ids)
+    )
+    return {organization_id: role for organization_id, role in await session.execute(query)}
+
+
+def _restricts_deciders(detail: ApprovalDetail) -> bool:
+    verdict = detail.approval.policy_verdict
+    return verdict.decider_role is not Role.MEMBER or bool(verdict.decider_ids)
+
+
+def require_decider(
+    detail: ApprovalDetail, user: User, status: ApprovalStatus, roles: DeciderRoles
 ) -> None:
-    """Raise Forbidden if the policy does not let the user decide. Needs a locked board.
+    """Raise Forbidden if the policy does not let the user decide.
 
     An owner may always reject, so that a request does not wait for people who have left.
     """
-    verdict = detail.approval.policy_verdict
-    if verdict.decider_role is Role.MEMBER and not verdict.decider_ids:
+    if not _restricts_deciders(detail):
         return
-    member = await organizations.find_membership(session, user, detail.board.organization_id)
-    assert member is not None  # the board was locked for this user
-    is_rejected_by_owner = status is ApprovalStatus.REJECTED and member.role is Role.OWNER
-    if not (is_rejected_by_owner or policies.may_decide(verdict, user.id, member.role)):
+    verdict = detail.approval.policy_verdict
+    role = roles.get(detail.board.organization_id)
+    is_rejected_by_owner = status is ApprovalStatus.REJECTED and role is Role.OWNER
+    may_decide = role is not None and policies.may_decide(verdict, user.id, role)
+    if not (is_rejected_by_owner or may_decide):
         reason = f"The policy “{verdict.rule_name}” lets only certain people decide this."
         raise Forbidden("decider_not_allowed", reason)
 

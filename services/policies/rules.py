@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -74,7 +74,17 @@ def matches(rule: PolicyRule, facts: RequestFacts) -> bool:
     )
 
 
-def build_facts(approval: Approval, tag_ids: frozenset[UUID]) -> RequestFacts:
+class RequestColumns(Protocol):
+    """The columns of an approval that rules are about: an approval, or a row of a query."""
+
+    action_type: str
+    agent_id: UUID | None
+    payload: dict[str, Any] | None
+    confidence: float
+    created_at: datetime
+
+
+def build_facts(approval: Approval | RequestColumns, tag_ids: frozenset[UUID]) -> RequestFacts:
     """Return the facts about a request, with the tags of its tasks."""
     return RequestFacts(
         kind=normalize_kind(approval.action_type),

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Row, Select, Uuid, func, select
+from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, func, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -24,11 +25,18 @@ from models import (
 )
 from services import boards
 from services.policies.queries import get_policy
-from services.policies.rules import build_facts, check_rules, evaluate_rules
+from services.policies.rules import (
+    RISK_FLAGS,
+    RISK_KEYS,
+    build_facts,
+    check_rules,
+    evaluate_rules,
+)
 
 SIMULATED_DAYS = 30
 MAX_REQUESTS = 5_000  # newest first
 MAX_EXAMPLES = 50
+BATCH_SIZE = 500  # requests in memory
 
 
 @dataclass(frozen=True)
@@ -65,15 +73,20 @@ async def simulate_policy(
     if board is not None:
         rules += (await get_policy(session, member.organization_id, None)).rules
     since = now() - timedelta(days=SIMULATED_DAYS)
-    rows = (await session.execute(_requests_query(member, board, since))).all()
-    requests = [_simulate(row, rules) for row in rows]
-    counts = Counter(request.verdict.effect for request in requests)
-    examples = [one for one in requests if one.verdict.effect is not PolicyEffect.ASK_ONE]
+    query = _requests_query(member, board, since).execution_options(yield_per=BATCH_SIZE)
+    counts: Counter[PolicyEffect] = Counter()
+    examples: list[SimulatedRequest] = []
+    async for row in await session.stream(query):
+        verdict = evaluate_rules(rules, build_facts(row, frozenset(row.tag_ids)))
+        counts[verdict.effect] += 1
+        if verdict.effect is not PolicyEffect.ASK_ONE and len(examples) < MAX_EXAMPLES:
+            examples.append(
+                SimulatedRequest(
+                    row.id, row.board_id, row.action_type, row.created_at, row.status, verdict
+                )
+            )
     return SimulationResult(
-        since,
-        len(requests),
-        {effect: counts[effect] for effect in PolicyEffect},
-        examples[:MAX_EXAMPLES],
+        since, counts.total(), {effect: counts[effect] for effect in PolicyEffect}, examples
     )
 
 
@@ -88,21 +101,23 @@ def _requests_query(
     )
     tag_ids = func.array(tags.scalar_subquery(), type_=ARRAY(Uuid()))
     readable = boards.readable_board_ids_query(member.user, member.organization_id)
-    query = select(Approval, tag_ids.label("tag_ids")).where(
-        Approval.created_at >= since, Approval.board_id.in_(readable)
-    )
+    query = select(
+        Approval.id,
+        Approval.board_id,
+        Approval.action_type,
+        Approval.agent_id,
+        Approval.confidence,
+        Approval.created_at,
+        Approval.status,
+        _stated_risk().label("payload"),
+        tag_ids.label("tag_ids"),
+    ).where(Approval.created_at >= since, Approval.board_id.in_(readable))
     if board is not None:
         query = query.where(Approval.board_id == board.id)
     return query.order_by(Approval.created_at.desc(), Approval.id.desc()).limit(MAX_REQUESTS)
 
 
-def _simulate(row: Row[*tuple[Any, ...]], rules: Sequence[PolicyRule]) -> SimulatedRequest:
-    approval: Approval = row.Approval
-    return SimulatedRequest(
-        approval.id,
-        approval.board_id,
-        approval.action_type,
-        approval.created_at,
-        approval.status,
-        evaluate_rules(rules, build_facts(approval, frozenset(row.tag_ids))),
-    )
+def _stated_risk() -> ColumnElement[Any]:
+    """Select the parts of the payload that state a risk: the whole can be large."""
+    pairs = [part for key in (*RISK_KEYS, *RISK_FLAGS) for part in (key, Approval.payload[key])]
+    return func.jsonb_build_object(*pairs, type_=JSONB)

@@ -1,9 +1,11 @@
 """Approval policies through the API: rights, versions, and the simulation."""
 
+import re
 from typing import Any
 
 from models import new_id
 from tests.support.api_fixtures import Client
+from tests.support.statement_counter import count_all_statements
 from tests.support.world import World
 
 ORGANIZATION = "/organizations/me/approval-policy"
@@ -67,6 +69,23 @@ async def test_rules_name_only_what_belongs_to_the_organization(
     foreign = {"rules": [RULE | {"agent_ids": [str(world.worker.id)]}]}
     assert (await charlie.put(ORGANIZATION, json=foreign)).status_code == 422
     assert (await alice.put(ORGANIZATION, json=foreign)).status_code == 200
+
+
+async def test_the_simulation_knows_the_stated_risk_and_loads_few_columns(
+    alice: Client, worker: Client, world: World
+) -> None:
+    low = {"risk": "low", "reason": "x" * 5_000}
+    for payload in (low, low | {"destructive": True}, {"riskLevel": "LOW", "reason": "x"}, {"reason": "x"}):
+        body = {"action_type": "deploy.site", "confidence": 90, "payload": payload}
+        asked = await worker.post(f"/agent/boards/{world.board.id}/approvals", json=body)
+        assert asked.status_code == 200, asked.text
+    harmless = {"name": "Harmless", "effect": "allow", "risk_at_most": "low"}
+    with count_all_statements() as statements:
+        path = f"{board_policy(world)}/simulations"
+        result = (await alice.post(path, json={"rules": [harmless]})).json()
+    assert result["counts"] == {"allow": 2, "ask_one": 2, "ask_two": 0, "deny": 0}
+    [query] = [one for one in statements if "FROM approvals" in one and "LIMIT" in one]
+    assert not re.search(r"approvals\.(payload|decision_note|action_hash)[, ]+(?!->|\[)", query)
 
 
 async def test_the_simulation_counts_and_changes_nothing(

@@ -9,7 +9,7 @@ from sqlalchemy import event, select, text, update
 
 from core.clock import format_naive_utc, now
 from core.errors import Conflict, Forbidden, Invalid, NotFound
-from models import Approval, BoardAccess, Comment, EventType, Message
+from models import Approval, BoardAccess, Comment, EventType, Message, PolicyVerdict, Role
 from services import approvals, boards
 from tests.support.approval_helpers import (
     APPROVED,
@@ -21,6 +21,7 @@ from tests.support.approval_helpers import (
     list_recorded_events,
 )
 from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.statement_counter import count_statements
 
 
 async def end_undo_time(session, approval) -> None:
@@ -277,6 +278,25 @@ class TestUndoableDecisions:
         ]
         assert [one.decided_status for one in mine] == [APPROVED, APPROVED]
         assert (taken.decided_status, hidden.decided_status) == (REJECTED, None)
+
+    @pytest.mark.parametrize("undo_seconds", [8, 0])
+    async def test_a_bulk_decision_of_many_needs_as_many_statements_as_one(
+        self, session, world, undo_seconds
+    ) -> None:
+        only_owners = PolicyVerdict(decider_role=Role.OWNER)
+        made = [await add_approval(session, world) for _ in range(21)]
+        for approval in made:
+            approval.policy_verdict = only_owners
+        await session.flush()
+        numbers = []
+        for ids in ([made[0].id], [one.id for one in made[1:]]):
+            with count_statements(await session.connection()) as statements:
+                results = await approvals.decide_many_with_undo(
+                    session, world.alice, ids, status=APPROVED, undo_seconds=undo_seconds
+                )
+            assert [one.error for one in results] == [None] * len(ids)
+            numbers.append(statements)
+        assert len(numbers[0]) == len(numbers[1]), numbers[1]
 
     async def test_decisions_require_write_access(self, session, world):
         approval = await add_approval(session, world)
