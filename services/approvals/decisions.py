@@ -25,6 +25,7 @@ from services.approvals.policy_decisions import (
     clear_first_approval,
     combine_completion,
     load_decider_roles,
+    require_completion_allowed,
     require_decider,
 )
 from services.approvals.reviewed_content import (
@@ -171,6 +172,7 @@ async def apply_decision(
         raise Invalid("answer_required", "Approve or reject.", field="status")
     require_decider(approval, decision.user, decision.status, basis.roles)
     if decision.status is ApprovalStatus.APPROVED:
+        await require_completion_allowed(session, approval, decision.user, decision.completes_tasks)
         id = approval.approval.id
         approval = bind_decision(
             approval,

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Forbidden
 from models import ApprovalStatus, EventType, Member, PolicyEffect, Role, User
-from services import policies
+from services import organizations, policies
+from services.action_kinds import is_completion_kind
 from services.approvals import finalization
 from services.approvals.details import ApprovalDetail
 from services.approvals.events import approval_event
@@ -84,6 +85,31 @@ def require_decider(
     if not (is_rejected_by_owner or may_decide):
         reason = f"The policy “{verdict.rule_name}” lets only certain people decide this."
         raise Forbidden("decider_not_allowed", reason)
+
+
+async def require_completion_allowed(
+    session: AsyncSession, detail: ApprovalDetail, user: User, completes_tasks: bool | None
+) -> None:
+    """Raise Forbidden if the policy asks more of a completion than of the kind of the request.
+
+    A decision that completes tasks must not need less than a request to complete them.
+    """
+    if not completes_tasks or is_completion_kind(detail.approval.action_type):
+        return
+    verdict = await policies.evaluate_request(
+        session, detail.approval, detail.board, detail.task_ids, is_completion=True
+    )
+    member = await organizations.find_membership(session, user, detail.board.organization_id)
+    assert member is not None  # the board was locked for this user
+    asks_two = PolicyEffect.ASK_TWO
+    is_stricter = verdict.effect is asks_two and detail.approval.policy_verdict.effect != asks_two
+    may_decide = policies.may_decide(verdict, user.id, member.role)
+    if is_stricter or verdict.effect is PolicyEffect.DENY or not may_decide:
+        reason = (
+            f"The policy “{verdict.rule_name}” asks more before tasks are completed. Approve this"
+            " without completing tasks; the agent can request task.complete."
+        )
+        raise Forbidden("completion_not_allowed", reason)
 
 
 def approve_first(

@@ -1,7 +1,7 @@
 """Read approval policies, and evaluate them for requests."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from models import (
     TagAssignment,
     User,
 )
+from services.action_kinds import COMPLETION_WORDS
 from services.policies.rules import build_facts, evaluate_rules
 
 
@@ -92,12 +93,23 @@ def is_policy_of(board: Board | None) -> ColumnElement[bool]:
 
 
 async def evaluate_request(
-    session: AsyncSession, approval: Approval, board: Board, task_ids: Collection[UUID]
+    session: AsyncSession,
+    approval: Approval,
+    board: Board,
+    task_ids: Collection[UUID],
+    *,
+    is_completion: bool = False,
 ) -> PolicyVerdict:
-    """Return what the policies of the board and its organization say about a new request."""
+    """Return what the policies of the board and its organization say about a request.
+
+    With `is_completion` its kind counts as one that completes tasks.
+    """
     rules = await load_rules(session, board)
     if not rules:
         return PolicyVerdict()
     tags = select(TagAssignment.tag_id).where(TagAssignment.task_id.in_(task_ids))
     tag_ids = frozenset(await session.scalars(tags)) if task_ids else frozenset[UUID]()
-    return evaluate_rules(rules, build_facts(approval, tag_ids))
+    facts = build_facts(approval, tag_ids)
+    if is_completion:
+        facts = replace(facts, kind=COMPLETION_WORDS)
+    return evaluate_rules(rules, facts)

@@ -66,6 +66,25 @@ async def test_an_allowed_completion_lets_the_task_be_done(alice, worker, path, 
     assert (await alice.patch(task_path, json={"status": "done"})).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"effect": "ask_two"},
+        {"effect": "deny"},
+        {"effect": "ask_one", "decider_role": "owner"},
+    ],
+)
+async def test_a_decision_completes_tasks_only_within_the_policy(
+    alice, bob, worker, path, world, rule
+) -> None:
+    await set_policy(alice, world, kinds=["task.complete"], **rule)
+    task = (await alice.post(f"/boards/{world.board.id}/tasks", json={"title": "Ship"})).json()
+    approval = await request(worker, path, task_ids=[task["id"]])
+    refused = await decide(bob, path, approval, completes_tasks=True)
+    assert (refused.status_code, refused.json()["code"]) == (403, "completion_not_allowed")
+    assert (await decide(bob, path, approval)).json()["status"] == "approved"
+
+
 async def test_two_different_people_must_approve(alice, bob, worker, path, world) -> None:
     await set_policy(alice, world, effect="ask_two")
     approval = await request(worker, path)
