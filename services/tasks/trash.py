@@ -10,18 +10,15 @@ from uuid import UUID
 
 from sqlalchemy import (
     Select,
-    Table,
     Uuid,
-    bindparam,
     func,
     insert,
     literal_column,
     select,
-    text,
     update,
 )
 from sqlalchemy import delete as delete_rows
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -32,7 +29,6 @@ from models import (
     Agent,
     Approval,
     ApprovalTask,
-    Base,
     Board,
     Comment,
     CustomFieldValue,
@@ -44,12 +40,13 @@ from models import (
     TaskDependency,
     new_id,
 )
-from services import boards, custom_fields
+from services import boards
 from services.tasks import dependencies
 from services.tasks.commands import return_to_inbox, unassign_task
 from services.tasks.details import TaskDetail, get_task_detail
 from services.tasks.events import TaskEvent, publish_events
 from services.tasks.loaders import get_task, task_not_found
+from services.tasks.restoration import find_unseen_approvals, restore_rows
 from services.tasks.rules import check_may_create_and_delete
 
 PRIMARY_APPROVALS_KEY = "primaries"
@@ -91,8 +88,9 @@ async def restore_task(
     """Restore a deleted task on a locked board, with its dependent rows.
 
     References to rows that no longer exist are left out, and so are dependencies that would now
-    create a cycle. The task is unassigned if its agent has left the board, and dependents that
-    were started meanwhile return to the inbox. Raises NotFound after the purge, and Forbidden.
+    create a cycle, and links of approvals that were decided meanwhile. The task is unassigned if
+    its agent has left the board, and dependents that were started meanwhile return to the inbox.
+    Raises NotFound after the purge, and Forbidden.
     """
     check_may_create_and_delete(actor, board)
     stored = await session.scalar(
@@ -102,11 +100,11 @@ async def restore_task(
         raise NotFound("task_not_restorable", "This task is gone for good.")
     rows = dict(stored.rows)
     primary_approval_ids = rows.pop(PRIMARY_APPROVALS_KEY)
-    await restore_rows(session, board, rows)
-    primary_update = update(Approval).where(
-        Approval.id.in_([UUID(id) for id in primary_approval_ids])
-    )
-    if primary_approval_ids:
+    unseen = await find_unseen_approvals(session, rows, stored.deleted_at)
+    await restore_rows(session, board, rows, without_links_of=unseen)
+    primary_ids = {UUID(id) for id in primary_approval_ids} - unseen
+    if primary_ids:
+        primary_update = update(Approval).where(Approval.id.in_(primary_ids))
         await session.execute(primary_update.values(task_id=task_id))
     await session.delete(stored)
     task = await get_task(session, board, task_id)
@@ -229,72 +227,3 @@ async def _delete_rows(session: AsyncSession, task: Task, own_approval_ids: Sequ
     removed = delete_rows(Task).where(Task.id == task.id).add_cte(deleted, reassigned)
     await session.execute(removed.execution_options(synchronize_session=False))
     session.expunge(task)
-
-
-RESTORE_ORDER = (
-    Task,
-    TaskDependency,
-    Comment,
-    TagAssignment,
-    CustomFieldValue,
-    Approval,
-    ApprovalTask,
-)
-"""The tables of a task in the order of their foreign keys."""
-
-
-async def restore_rows(session: AsyncSession, board: Board, rows: Mapping[str, Any]) -> None:
-    """Insert the rows of a deleted task again, except for those with a missing reference."""
-    edges, values = TaskDependency.__tablename__, CustomFieldValue.__tablename__
-    stored = {
-        **rows,
-        edges: await _without_cycles(session, board, rows[edges]),
-        values: await custom_fields.filter_valid_rows(session, board, rows.get(values, [])),
-    }
-    for name in [model.__tablename__ for model in RESTORE_ORDER]:
-        if stored[name]:
-            await session.execute(
-                _insert_statement(Base.metadata.tables[name]), {"rows": stored[name]}
-            )
-
-
-async def _without_cycles(
-    session: AsyncSession, board: Board, rows: Sequence[Mapping[str, Any]]
-) -> list[Mapping[str, Any]]:
-    """Leave out the dependencies that would now create a cycle."""
-    if not rows:
-        return []
-    graph = await dependencies.load_dependency_graph(session, board)
-    stored = []
-    for row in rows:
-        task_id, dependency_id = UUID(row["task_id"]), UUID(row["depends_on_task_id"])
-        if not dependencies.is_reachable(graph, [dependency_id], task_id):
-            graph.setdefault(task_id, []).append(dependency_id)
-            stored.append(row)
-    return stored
-
-
-def _insert_statement(table: Table) -> Any:
-    """Build the statement that inserts JSON rows without a missing required reference.
-
-    A missing reference in a nullable column becomes null. The statement contains only names of
-    our tables and columns, so the text cannot be injected.
-    """
-    required, nullable = [], []
-    for key in table.foreign_keys:
-        column, other = key.parent, key.column.table
-        reference = f"select id from {other.name} where id = (stored ->> '{column.name}')::uuid"  # noqa: S608
-        if column.nullable:
-            nullable.append(f"'{column.name}', ({reference})")
-        else:
-            required.append(f"exists ({reference})")
-    row = f"stored || jsonb_build_object({', '.join(nullable)})"
-    names = [column.name for column in table.columns if column.computed is None]
-    statement = (
-        f"insert into {table.name} ({', '.join(names)}) "  # noqa: S608
-        f"select {', '.join(f'restored.{name}' for name in names)} "
-        "from jsonb_array_elements(:rows) as stored "
-        f"cross join jsonb_populate_record(null::{table.name}, {row}) as restored "
-        f"where {' and '.join(required)} on conflict do nothing"
-    )
-    return text(statement).bindparams(bindparam("rows", type_=JSONB))

@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import Table, select
 
 from core.clock import now
-from core.errors import Forbidden, NotFound
+from core.errors import Conflict, Forbidden, NotFound
 from models import (
     Approval,
+    ApprovalStatus,
     ApprovalTask,
     Base,
     Comment,
@@ -21,7 +22,8 @@ from models import (
     TaskDependency,
     new_id,
 )
-from services import agents, tasks
+from services import agents, approvals, tasks
+from services.approvals import ApprovalDraft
 
 TABLES = (Task, TaskDependency, Comment, TagAssignment, Approval, ApprovalTask)
 VOLATILE_COLUMNS = {"updated_at", "version"}  # columns that every change updates
@@ -240,3 +242,38 @@ async def test_workers_cannot_delete_and_strangers_cannot_restore(session, world
     assert (await read_rows(session))["tasks"] == []
     with pytest.raises(NotFound):
         await tasks.delete_task(session, world.alice, world.board, new_id())
+
+
+async def test_an_approval_allows_nothing_about_a_task_that_was_in_the_trash(
+    session, world
+) -> None:
+    session.add(world.board)
+    world.board.require_approval_for_done = True
+    shown, hidden = world.make_task("Shown"), world.make_task("Hidden")
+    session.add_all([shown, hidden])
+    await session.flush()
+    draft = ApprovalDraft(
+        action_type="task.complete",
+        confidence=90,
+        task_ids=[hidden.id, shown.id],
+        lead_reasoning="Both are finished.",
+    )
+    detail = await approvals.request_approval(session, world.worker, world.board, draft)
+    await tasks.delete_task(session, world.alice, world.board, hidden.id)
+    detail = await approvals.get_approval(session, world.board, detail.approval.id)
+    seen = (await approvals.load_action_hashes(session, [detail]))[detail.approval.id]
+    await approvals.decide_with_undo(
+        session,
+        world.bob,
+        detail.approval.id,
+        status=ApprovalStatus.APPROVED,
+        action_hash=seen,
+        undo_seconds=0,
+    )
+    await tasks.restore_task(session, world.alice, world.board, hidden.id)
+    with pytest.raises(Conflict) as raised:
+        await tasks.update_task(
+            session, world.alice, world.board, hidden.id, {"status": Status.DONE}
+        )
+    assert raised.value.code == "approval_required"
+    await tasks.update_task(session, world.alice, world.board, shown.id, {"status": Status.DONE})
