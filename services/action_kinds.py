@@ -1,6 +1,9 @@
 """The kinds of actions that agents request, compared independently of their spelling."""
 
 import re
+import unicodedata
+
+from core.text import remove_invisible
 
 COMPLETION_KINDS = (
     *("complete", "complete_task", "task.complete", "task.completion"),
@@ -14,7 +17,7 @@ COMPLETION_KINDS = (
 
 COMPLETION_WORDS = ("task", "complete")
 
-_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
@@ -29,13 +32,15 @@ def is_completion_kind(kind: str) -> bool:
 def normalize_kind(kind: str) -> tuple[str, ...]:
     """Return the words of a kind in lower case; the same words for all that complete tasks.
 
-    `deploy.site`, `deploy_site` and `deploySite` are the same.
+    `deploy.site`, `deploy_site` and `deploySite` are the same. Characters that are not drawn are
+    left out, and forms of a letter, such as a wide one, are that letter.
     """
     return COMPLETION_WORDS if is_completion_kind(kind) else _split(kind)
 
 
 def _split(kind: str) -> tuple[str, ...]:
-    return tuple(filter(None, _SEPARATORS.split(_WORD_START.sub(" ", kind).lower())))
+    text = remove_invisible(unicodedata.normalize("NFKC", kind))
+    return tuple(filter(None, _SEPARATORS.split(_WORD_START.sub(" ", text).lower())))
 
 
 _JOINED_COMPLETION_KINDS = frozenset("".join(_split(kind)) for kind in COMPLETION_KINDS)

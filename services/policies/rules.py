@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
@@ -52,7 +53,7 @@ def evaluate_rules(rules: Iterable[PolicyRule], facts: RequestFacts) -> PolicyVe
             continue
         try:
             if matches(rule, facts):
-                return _verdict(rule)
+                return _verdict_about(rule, facts)
         except Exception:
             log.exception("a rule of an approval policy could not be evaluated: %s", rule.id)
             verdict = _verdict(rule)
@@ -164,8 +165,9 @@ def _check_combinations(rule: PolicyRule, path: str) -> None:
 
 def _check_kind(kind: str, field: str) -> str:
     kind = kind.strip().lower()
-    is_known = kind == "*" or bool(normalize_kind(kind))
-    if not is_known or len(kind) > MAX_KIND_LENGTH or "*" in kind[:-1] or not is_storable(kind):
+    is_short = len(kind) <= MAX_KIND_LENGTH  # only short texts are normalized
+    is_known = is_short and (kind == "*" or bool(normalize_kind(kind)))
+    if not is_known or "*" in kind[:-1] or not is_storable(kind):
         reason = "A kind is a name such as deploy.site, or a beginning such as deploy.*"
         raise Invalid("kind_invalid", reason, field=field)
     return kind
@@ -192,11 +194,26 @@ def _verdict(rule: PolicyRule) -> PolicyVerdict:
     )
 
 
+def _verdict_about(rule: PolicyRule, facts: RequestFacts) -> PolicyVerdict:
+    """Return the verdict of a rule that matches.
+
+    A kind with letters outside ASCII can look like another kind, for which there are other rules.
+    It is allowed only by a rule that names it; otherwise one person is asked.
+    """
+    verdict = _verdict(rule)
+    named = any(not one.isascii() and _matches_kind(one, facts.kind) for one in rule.kinds)
+    is_clear = named or "".join(facts.kind).isascii()
+    if verdict.effect is PolicyEffect.ALLOW and not is_clear:
+        return replace(verdict, effect=PolicyEffect.ASK_ONE)
+    return verdict
+
+
 def _matches_kind(pattern: str, kind: tuple[str, ...]) -> bool:
+    """Compare the letters of a kind; where its words are separated does not matter."""
+    letters = "".join(normalize_kind(pattern.removesuffix("*")))
     if pattern.endswith("*"):
-        words = normalize_kind(pattern[:-1])
-        return kind[: len(words)] == words
-    return kind == normalize_kind(pattern)
+        return not letters or letters in accumulate(kind)
+    return letters == "".join(kind)
 
 
 def _contains(window: WeeklyWindow, moment: datetime) -> bool:

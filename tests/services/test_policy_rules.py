@@ -98,6 +98,28 @@ def test_no_synonym_of_completing_a_task_avoids_a_rule(kind: str) -> None:
         assert evaluate_rules([make_rule(kinds=[pattern])], facts).effect is PolicyEffect.DENY
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("deploy\u200b.site", "de\u200bploy.site", "de\u00adploy", "\u202edeploy", "de.ploy"),
+        *("dePloy.site", "DEPLOYSite", "\uff44\uff45\uff50\uff4c\uff4f\uff59.site", "d-eploy site"),
+    ],
+)
+def test_no_disguise_avoids_a_rule(kind: str) -> None:
+    facts = replace(FACTS, kind=normalize_kind(kind))
+    assert evaluate_rules([make_rule(kinds=["deploy.*"])], facts).effect is PolicyEffect.DENY
+
+
+def test_a_kind_with_foreign_letters_is_allowed_only_by_its_name() -> None:
+    facts = replace(FACTS, kind=normalize_kind("d\u0435ploy.site"))  # a Cyrillic letter
+    allow = PolicyEffect.ALLOW
+    for kinds in ([], ["*"]):
+        rule = make_rule(kinds=kinds, effect=allow)
+        assert evaluate_rules([rule], facts).effect is PolicyEffect.ASK_ONE
+    named = make_rule(kinds=["d\u0435ploy.*"], effect=allow)
+    assert evaluate_rules([named], facts).effect is allow
+
+
 @pytest.mark.parametrize("kind", ["deploy", "deploy_site", "deploySite", "payment send"])
 def test_no_spelling_avoids_the_rules_of_a_preset(kind: str) -> None:
     facts = replace(FACTS, kind=normalize_kind(kind), risk=RiskLevel.LOW, confidence=99)
