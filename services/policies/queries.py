@@ -87,6 +87,12 @@ async def load_rules(session: AsyncSession, board: Board) -> list[PolicyRule]:
     return [rule for rules in await session.scalars(query) for rule in rules]
 
 
+async def list_named_tag_ids(session: AsyncSession, board: Board) -> frozenset[UUID]:
+    """Return the tags that rules for requests on a board name."""
+    rules = await load_rules(session, board)
+    return frozenset(id for rule in rules for id in rule.tag_ids)
+
+
 def is_policy_of(board: Board | None) -> ColumnElement[bool]:
     """Build the condition for the policy of a board, or of the whole organization."""
     return ApprovalPolicy.board_id == (board.id if board else None)

@@ -1,6 +1,6 @@
 """Change requests for tasks: the fields a caller may send, and the facts for the rules."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -50,6 +50,9 @@ class TaskChange:
     open_dependency_ids: Sequence[UUID] = ()  # after the change; only tasks that are not done
     missing_task_ids: Sequence[UUID] = ()
     missing_tag_ids: Sequence[UUID] = ()
+    policy_tag_ids: Collection[
+        UUID
+    ] = ()  # named by approval policies; loaded if an agent sends tags
     creates_cycle: bool = False
     assignee: Agent | None = None  # the requested one, if such an agent exists
     lead_id: UUID | None = None  # of the board

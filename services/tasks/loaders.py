@@ -34,7 +34,7 @@ from models import (
     Task,
     TaskDependency,
 )
-from services import custom_fields
+from services import custom_fields, policies
 from services.tasks import dependencies
 from services.tasks.change_request import TaskChange
 from services.tasks.done_approvals import load_done_permission
@@ -77,7 +77,7 @@ async def load_change(
         "approval_pending": row.approval_pending,
         "bound_fields": custom_fields.build_bound_fields(row.bound_fields or ()),
     }
-    facts |= await _load_references(session, board, row.Task, changes)
+    facts |= await _load_references(session, actor, board, row.Task, changes)
     change = TaskChange(actor=actor, board=board, task=row.Task, values=changes, **facts)
     if change.needs_approval:
         permission = await load_done_permission(session, change)
@@ -91,7 +91,7 @@ async def load_creation(
     session: AsyncSession, actor: Actor, board: Board, task: Task, changes: dict[str, Any]
 ) -> TaskChange:
     """Load the facts for the rules about a new task."""
-    facts = await _load_references(session, board, task, changes)
+    facts = await _load_references(session, actor, board, task, changes)
     query = select(
         custom_fields.bound_fields_query(board.id, of_tasks=False),
         _lead_id(board),
@@ -109,7 +109,7 @@ async def load_creation(
 
 
 async def _load_references(
-    session: AsyncSession, board: Board, task: Task, changes: dict[str, Any]
+    session: AsyncSession, actor: Actor, board: Board, task: Task, changes: dict[str, Any]
 ) -> dict[str, Any]:
     """Load the state of the tasks and tags whose ids were sent."""
     facts: dict[str, Any] = {}
@@ -121,6 +121,8 @@ async def _load_references(
         facts["creates_cycle"] = check.creates_cycle
     if changes.get("tag_ids"):
         facts["missing_tag_ids"] = await _find_missing_tags(session, board, changes["tag_ids"])
+    if "tag_ids" in changes and isinstance(actor, Agent):
+        facts["policy_tag_ids"] = await policies.list_named_tag_ids(session, board)
     return facts
 
 

@@ -9,7 +9,7 @@ from core.errors import Conflict, Forbidden, Invalid, NotFound
 from models import Actor, Agent, Board, DesiredState, Status
 from services import custom_fields
 from services.tasks.change_request import ActorRole, Rule, TaskChange
-from services.tasks.transitions import STATUS_GUARDS, require_review_comment
+from services.tasks.transitions import STATUS_GUARDS, check_policy_tags, require_review_comment
 
 WORKER_FIELDS = {"comment", "custom_field_values", "status"}
 LEAD_FIELDS = {
@@ -262,6 +262,7 @@ CHANGE_RULES: dict[ActorRole, tuple[Rule, ...]] = {
         check_lead_fields,
         *DEPENDENCY_RULES,
         check_tags_exist,
+        check_policy_tags,
         check_not_blocked_for_lead,
         check_assignee_exists,
         check_assignee_is_worker,
@@ -286,6 +287,7 @@ CREATION_RULES: dict[ActorRole, tuple[Rule, ...]] = {
     ActorRole.LEAD: (
         check_dependencies_exist,
         check_tags_exist,
+        check_policy_tags,
         check_not_blocked_at_creation,
         check_assignee_exists,
         check_assignee_is_worker,

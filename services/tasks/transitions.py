@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import inspect
 from sqlalchemy.orm.attributes import flag_modified
 
-from core.errors import Conflict, Invalid
+from core.errors import Conflict, Forbidden, Invalid
 from models import Agent, Status, Task
 from services.tasks.change_request import ActorRole, Rule, TaskChange
 from services.tasks.done_approvals import approval_required
@@ -161,6 +161,16 @@ def require_review_comment(change: TaskChange) -> None:
             "comment_required",
             "On this board a task comes to review with a comment about what was done.",
             field="comment",
+        )
+
+
+def check_policy_tags(change: TaskChange) -> None:
+    """Stop agents from changing tags that decide how an approval policy treats their requests."""
+    changed = {*change.current_tag_ids} ^ {*change.values.get("tag_ids", change.current_tag_ids)}
+    if not changed.isdisjoint(change.policy_tag_ids):
+        raise Forbidden(
+            "tag_of_policy",
+            "An approval policy names one of these tags, so only people add and remove it.",
         )
 
 

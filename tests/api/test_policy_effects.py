@@ -66,6 +66,24 @@ async def test_an_allowed_completion_lets_the_task_be_done(alice, worker, path, 
     assert (await alice.patch(task_path, json={"status": "done"})).status_code == 200
 
 
+async def test_agents_do_not_change_tags_that_a_policy_names(alice, lead, world) -> None:
+    ids = [
+        (await alice.post("/tags", json={"name": name})).json()["id"] for name in ("live", "other")
+    ]
+    named, other = ids
+    await set_policy(alice, world, effect="ask_two", tag_ids=[named])
+    tasks = f"/boards/{world.board.id}/tasks"
+    task = (await alice.post(tasks, json={"title": "Ship", "tag_ids": [named]})).json()
+    for tag_ids in ([], [other]):
+        refused = await lead.patch(f"/agent{tasks}/{task['id']}", json={"tag_ids": tag_ids})
+        assert (refused.status_code, refused.json()["code"]) == (403, "tag_of_policy")
+    created = await lead.post(f"/agent{tasks}", json={"title": "New", "tag_ids": [named]})
+    assert created.json()["code"] == "tag_of_policy"
+    more = await lead.patch(f"/agent{tasks}/{task['id']}", json={"tag_ids": ids})
+    assert more.status_code == 200
+    assert (await alice.patch(f"{tasks}/{task['id']}", json={"tag_ids": []})).status_code == 200
+
+
 @pytest.mark.parametrize(
     "rule",
     [
