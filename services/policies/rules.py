@@ -210,10 +210,10 @@ def _verdict_about(rule: PolicyRule, facts: RequestFacts) -> PolicyVerdict:
 
 def _matches_kind(pattern: str, kind: tuple[str, ...]) -> bool:
     """Compare the letters of a kind; where its words are separated does not matter."""
-    letters = "".join(normalize_kind(pattern.removesuffix("*")))
+    joined = "".join(normalize_kind(pattern.removesuffix("*")))
     if pattern.endswith("*"):
-        return not letters or letters in accumulate(kind)
-    return letters == "".join(kind)
+        return not joined or joined in accumulate(kind)
+    return joined == "".join(kind)
 
 
 def _contains(window: WeeklyWindow, moment: datetime) -> bool:
