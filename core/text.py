@@ -1,6 +1,7 @@
 """Check which texts PostgreSQL can store, clean texts of others, and create slugs."""
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ INVISIBLE_RANGES = (
 
 JOINERS = "\u200c\u200d\ufe0e\ufe0f"  # needed in some scripts and emoji, after a letter or sign
 FIRST_JOINED = "\u00a9"  # scripts and emoji with joiners begin here
+MAX_PLAIN_EXPONENT = 50  # binary, of a number that is written without an exponent
 LINE_BREAKS = re.compile("\r\n|[\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
 
@@ -33,10 +35,20 @@ def replace_unstorable(text: str) -> str:
 
 
 def is_storable_json(value: object, *, max_length: int) -> bool:
-    """Return whether a value can be stored as JSON of at most `max_length` characters."""
+    """Return whether a value can be stored as JSON of at most `max_length` characters.
+
+    The database stores numbers without an exponent, so 1e-300 counts as 300 characters.
+    """
     try:
         size = len(json.dumps(value, allow_nan=False))
-        return size <= max_length and all(is_storable(text) for text in _iterate_texts(value))
+        if size > max_length:
+            return False
+        for part in _iterate_parts(value):
+            if isinstance(part, float):
+                size += _count_exponent_digits(part)
+            elif not is_storable(part):
+                return False
+        return size <= max_length
     except (TypeError, ValueError, RecursionError):
         return False
 
@@ -82,13 +94,21 @@ def slugify(name: str, *, max_length: int) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:max_length].rstrip("-")
 
 
-def _iterate_texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield str(name)
-            yield from _iterate_texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _iterate_texts(item)
+def _iterate_parts(value: Any) -> Iterator[str | float]:
+    """Iterate over the texts and the fractions in a value, in any order."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str | float):
+            yield one
+        elif isinstance(one, Mapping):
+            yield from map(str, one)
+            waiting.extend(one.values())
+        elif isinstance(one, list | tuple):
+            waiting.extend(one)
+
+
+def _count_exponent_digits(number: float) -> int:
+    """Return about how many digits a number has without an exponent; 0 if it has none anyway."""
+    exponent = abs(math.frexp(number)[1])
+    return exponent * 3 // 10 if exponent > MAX_PLAIN_EXPONENT else 0

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from api.framework.errors import read_known_versions
 from api.framework.request_parser import find_unstorable_value
+from core.canonical_json import hash_json
 from core.clock import parse_duration
 from core.db.full_text import highlight_matches, split_words
 from core.errors import Invalid
@@ -22,15 +23,16 @@ from core.http.middleware import VALID_ID
 from core.http.request import get_last_event_id
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import mask_tokens, mask_tokens_within
-from core.text import slugify
+from core.text import is_storable_json, slugify
 from core.validation import is_email
 from models import Approval, Board, FieldType, Message, RequestKind
 from openclaw import GatewayError
 from openclaw.addresses import parse_address
 from openclaw.errors import parse_error
 from openclaw.frames import decode_frame
-from services.approvals import ApprovalDetail
+from services.approvals import MAX_PENDING, ApprovalDetail
 from services.approvals.requests import MENTIONABLE
+from services.approvals.rules import MAX_JSON_LENGTH
 from services.boards.queries import board_slug
 from services.custom_fields.validation import compile_regex, find_value_error
 from services.gateways.commands import TOKEN_CONFIG_LINE
@@ -240,3 +242,26 @@ def test_hostile_text_takes_at_most_a_second(name: str) -> None:
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_draft_date_at_the_end_of_time_is_no_error(text: str) -> None:
     assert parse_draft_date(text, UTC) is None
+
+
+@pytest.mark.parametrize(
+    "values", [[1] * 60_000, [0.5] * 50_000, [{"b": 1}] * 18_000], ids=["int", "float", "object"]
+)
+def test_a_page_of_large_approvals_is_hashed_in_two_seconds(values: list[Any]) -> None:
+    with measure_cpu() as measured:
+        for _ in range(MAX_PENDING):
+            hash_json({"values": values})
+    assert measured.seconds < 2 * MAX_CPU_SECONDS
+
+
+def test_a_number_counts_with_all_its_digits() -> None:
+    limit = MAX_JSON_LENGTH
+    assert is_storable_json({"values": [0.5] * 50_000}, max_length=limit)
+    assert not is_storable_json({"values": [5e-324] * 25_000}, max_length=limit)
+    assert not is_storable_json({"values": [{"a": 1e300}] * 10_000}, max_length=limit)
+    nested: Any = [""] * 60_000
+    for _ in range(500):
+        nested = [nested]
+    with measure_cpu() as measured:
+        assert is_storable_json({"values": nested}, max_length=limit)
+    assert measured.seconds < MAX_CPU_SECONDS
