@@ -11,8 +11,8 @@ import pytest
 
 from models import ApprovalStatus, Task
 from services.approvals.rules import MAX_JSON_LENGTH
+from tests.support.approval_pages import HTMX, ask, stored
 from tests.support.cpu_time import limit_cpu
-from tests.web.test_approval_pages import HTMX, ask, stored
 from tests.web.test_gateway_requests import TWO, gateway
 from tests.web.test_gateway_requests import ask as ask_on_gateway
 from web.approvals import presenter

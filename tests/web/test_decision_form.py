@@ -7,9 +7,9 @@ import pytest
 from core.clock import now
 from models import ApprovalStatus, Board, Task, TaskDependency
 from services import approvals
+from tests.support.approval_pages import HTMX, ask, stored
 from tests.support.statement_counter import count_statements
 from tests.web.test_approval_content import data_part
-from tests.web.test_approval_pages import HTMX, ask, stored
 from web.approvals import presenter
 
 __all__ = ["ask"]

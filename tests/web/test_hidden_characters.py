@@ -10,8 +10,8 @@ import pytest
 
 from models import Task
 from services.approvals.rules import MAX_JSON_LENGTH
+from tests.support.approval_pages import ask
 from tests.support.cpu_time import limit_cpu
-from tests.web.test_approval_pages import ask
 from web.ui.text_display import (
     BLANK_CHARACTERS,
     FIRST_UNDRAWN,

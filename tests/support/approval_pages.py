@@ -1,0 +1,48 @@
+"""Request approvals for tests of pages, and read what these pages show."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import Approval
+from tests.support.world import World
+
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#inbox"}
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(transaction: TransactionFactory, world: World) -> Ask:
+    """Ask a question on Launch, each a minute older than the one before."""
+    minutes = 0
+
+    async def ask(title: str = "Ship it", **fields: Any) -> Approval:
+        nonlocal minutes
+        minutes += 1
+        asked_at = now() - timedelta(minutes=minutes)
+        payload = {"title": title, "reason": "It is tested."} | fields.pop("payload", {})
+        task = world.make_task(title)
+        rows = world.make_approval(task, payload=payload, created_at=asked_at, **fields)
+        async with transaction() as session:
+            session.add_all([task, *rows])
+        approval: Approval = rows[0]
+        return approval
+
+    return ask
+
+
+async def stored(transaction: TransactionFactory, approval: Approval) -> Approval:
+    async with transaction() as session:
+        return await session.get_one(Approval, approval.id, populate_existing=True)
+
+
+def selected(html: str) -> str:
+    """Return the title of the task whose approval is shown in full, with a question mark."""
+    found = re.search(r'<h2 class="question[^>]*>Complete the task “([^<]*)”\?', html)
+    return f"{found[1]}?" if found else ""

@@ -1,0 +1,177 @@
+"""The inbox: its lists, and approvals in full."""
+
+import re
+
+import pytest
+
+from core.clock import now
+from models import Approval, ApprovalStatus
+from tests.support.approval_pages import HTMX, ask, selected, stored
+
+__all__ = ["ask"]
+
+
+async def test_the_first_approval_is_shown_in_full_beside_the_list(alice, ask, world) -> None:
+    await ask("Ship <b>it</b>", agent_id=world.worker.id)
+    await ask("Older")
+
+    page = (await alice.get("/approvals")).text
+
+    assert selected(page) == "Ship &lt;b&gt;it&lt;/b&gt;?"
+    assert "“Older”?" in page
+    assert "<b>Worker</b> asks" in page
+    assert "It is tested." in page
+    assert 'data-view="list"' in page
+
+
+async def test_an_approval_has_its_own_address(alice, ask) -> None:
+    await ask("First")
+    second = await ask("Second")
+
+    page = (await alice.get(f"/approvals/{second.id}")).text
+
+    assert selected(page) == "Second?"
+    assert 'data-view="detail"' in page
+
+
+async def test_an_empty_inbox_says_so(alice) -> None:
+    assert "Nothing needs you." in (await alice.get("/approvals")).text
+
+
+async def test_a_decided_approval_says_asked_instead_of_asks(alice, ask, world) -> None:
+    decided = {"status": ApprovalStatus.APPROVED, "decided_by_user_id": world.bob.id}
+    over = await ask("First", agent_id=world.worker.id, **decided)
+    waiting = await ask("Second", agent_id=world.worker.id)
+    assert "<b>Worker</b> asked" in (await alice.get(f"/approvals/{over.id}")).text
+    assert "<b>Worker</b> asks" in (await alice.get(f"/approvals/{waiting.id}")).text
+
+
+async def test_new_items_are_loaded_on_request(alice, ask, transaction) -> None:
+    first = await ask("First")
+    page = (await alice.get("/approvals")).text
+    [part] = re.findall(r'id="inbox"[^>]* hx-get="([^"]*)"', page)
+    part = part.replace("&amp;", "&")
+    second = await ask("Second")
+    async with transaction() as session:
+        (await session.get_one(Approval, second.id)).created_at = now()
+
+    held = (await alice.get(part, headers=HTMX)).text
+    assert "1 new" in held
+    assert "“Second”?" not in held
+    assert selected(held) == "First?"
+
+    [pill] = re.findall(r'class="newpill"[^>]* hx-get="([^"]*)"', held)
+    shown = (await alice.get(pill.replace("&amp;", "&"), headers=HTMX)).text
+    assert "“Second”?" in shown
+    assert selected(shown) == "First?"
+    assert str(first.id) in shown
+
+
+async def test_decided_approvals_are_listed(alice, ask, world) -> None:
+    await ask("Old", status=ApprovalStatus.REJECTED, decided_by_user_id=world.alice.id)
+    await ask("Waiting")
+
+    decided = (await alice.get("/approvals?state=decided")).text
+
+    assert "You rejected" in decided
+    assert "“Waiting”?" not in decided
+
+
+async def test_the_inbox_is_filtered_by_board(alice, ask, world) -> None:
+    await ask("First")
+
+    assert "“First”?" in (await alice.get(f"/approvals?board={world.board.id}")).text
+    assert "“First”?" not in (await alice.get(f"/approvals?board={world.garden.id}")).text
+    led = await alice.get(f"/boards/{world.board.id}/approvals")
+    assert led.headers["Location"] == f"/approvals?board={world.board.id}"
+
+
+@pytest.mark.parametrize(
+    "query", ["board=x", "until=x", f"until={'9' * 40}", "offset=-1", "selected=x", "state=x"]
+)
+async def test_invalid_parameters_show_the_list(alice, query) -> None:
+    assert (await alice.get(f"/approvals?{query}")).status_code == 200
+
+
+async def test_a_line_that_looks_like_a_header_is_shown(alice, ask) -> None:
+    diff = "--- a/run.sh\n+++ b/run.sh\n@@ -1,2 +1,2 @@\n--- comment\n+++ rm -rf /\n keep"
+    first = await ask("First", payload={"diff": diff + "\n--- a/two\n+++ b/two\n@@ -1 +1 @@\n+x"})
+
+    page = (await alice.get(f"/approvals/{first.id}")).text
+
+    assert "<del>-- comment</del>" in page
+    assert "<ins>++ rm -rf /</ins>" in page
+    assert re.findall(r'aria-label="Changes to ([^"]*)"', page) == ["run.sh", "two"]
+
+
+async def test_the_changes_in_a_payload_are_readable(alice, ask) -> None:
+    diff = "@@ -29,2 +29,2 @@\n ## Imports\n-up to <10,000> rows\n+up to <50,000> rows"
+    first = await ask(
+        "First",
+        payload={
+            "diff": diff,
+            "changes": {"canary": {"from": "5%", "to": "25%"}, "owner": "Moss"},
+            "region": "eu",
+        },
+        rubric_scores={"correct": 94, "reversible": 71},
+    )
+
+    page = (await alice.get(f"/approvals/{first.id}")).text
+
+    assert "<del>up to &lt;10,000&gt; rows</del>" in page
+    assert "<ins>up to &lt;50,000&gt; rows</ins>" in page
+    assert '<span class="was">5%</span> 25%' in page
+    assert "<dt>Region</dt><dd>eu</dd>" in page
+    assert "payload.diff" in page
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"changes": [1, None, {"x": []}, ["a", "b"]]},
+        {"changes": {"a": [1, 2], "b": {"to": None}, "": {}}},
+        {"diff": 7, "patch": [{"file": "a", "diff": "+x"}], "title": 3, "decision": "x"},
+        {"diff": "@@ -999999999 +1 @@\n-x"},
+    ],
+)
+async def test_an_unusual_payload_is_shown(alice, ask, payload) -> None:
+    first = await ask("First", payload=payload)
+    assert (await alice.get(f"/approvals/{first.id}")).status_code == 200
+
+
+async def test_readers_see_approvals_without_decision_forms(rita, ask, transaction) -> None:
+    first = await ask("First")
+
+    page = (await rita.get(f"/approvals/{first.id}")).text
+    assert selected(page) == "First?"
+    assert "Whoever may change it can answer." in page
+    assert 'value="approved"' not in page
+    assert "data-pick " not in page
+
+    for way, sent in [
+        ("answers", {"status": "approved"}),
+        ("undoings", {}),
+        ("questions", {"question": "x"}),
+    ]:
+        response = await rita.post(f"/approvals/{first.id}/{way}", data=sent)
+        assert response.status_code == 403, way
+    await rita.post("/approvals/answers", data={"ids": str(first.id), "status": "approved"})
+    assert (await stored(transaction, first)).decided_status is None
+
+
+async def test_approvals_of_other_organizations_are_not_found(charlie, ask, transaction) -> None:
+    first = await ask("First")
+
+    assert (await charlie.get(f"/approvals/{first.id}")).status_code == 404
+    assert "“First”?" not in (await charlie.get("/approvals")).text
+    for way, sent in [
+        ("answers", {"status": "approved"}),
+        ("undoings", {}),
+        ("questions", {"question": "x"}),
+    ]:
+        response = await charlie.post(f"/approvals/{first.id}/{way}", data=sent)
+        assert response.status_code == 404, way
+    await charlie.post(
+        "/approvals/answers", data={"ids": str(first.id), "status": "approved", "sure": "on"}
+    )
+    assert (await stored(transaction, first)).decided_status is None
