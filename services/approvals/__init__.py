@@ -26,6 +26,7 @@ from services.approvals.queries import (
     list_decided_approvals,
     list_member_approvals,
     list_undecided_approvals,
+    list_undoable_decisions,
     load_approvals,
     newest_approvals_query,
     pending_count_query,

@@ -135,6 +135,21 @@ async def list_approvals_decided_today(
     return await fetch_details(session, query.limit(MAX_PAGE_SIZE))
 
 
+async def list_undoable_decisions(
+    session: AsyncSession, member: Member, approval_ids: Collection[UUID]
+) -> Sequence[ApprovalDetail]:
+    """Return those of these approvals that the member has decided and can still undo."""
+    query = approvals_query().where(
+        Approval.id.in_(approval_ids),
+        Approval.status == ApprovalStatus.PENDING,
+        Approval.decided_by_user_id == member.user_id,
+        Approval.finalizes_at > now(),
+        _readable(member, None),
+    )
+    query = query.order_by(DECIDED_AT.desc(), Approval.id.desc())
+    return await fetch_details(session, query) if approval_ids else []
+
+
 async def get_member_approval(
     session: AsyncSession, member: Member, approval_id: UUID
 ) -> ApprovalDetail:

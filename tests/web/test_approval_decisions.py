@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from core.clock import now
-from models import ApprovalStatus, Comment, new_id
+from models import Approval, ApprovalStatus, Comment, new_id
 from tests.support.approval_pages import HTMX, ask, selected, stored
 
 __all__ = ["ask"]
@@ -178,6 +178,23 @@ async def test_the_toast_of_a_series_undoes_only_own_decisions(alice, bob, ask) 
 
     assert "1 approved, 1 rejected" in answered.text
     assert f'name="series" value="{first.id},{third.id}"' in answered.text
+
+
+async def test_a_toast_does_not_offer_to_undo_what_is_too_late_to_undo(
+    alice, ask, transaction
+) -> None:
+    first, second = await ask("First"), await ask("Second")
+    await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"}, headers=HTMX)
+    async with transaction() as session:
+        (await session.get_one(Approval, first.id)).finalizes_at = now()
+
+    answered = await alice.post(
+        f"/approvals/{second.id}/answers",
+        data={"status": "approved", "series": str(first.id)},
+        headers=HTMX,
+    )
+
+    assert f'name="series" value="{second.id}"' in answered.text
 
 
 async def test_undoing_a_series_names_what_is_final(alice, ask, world) -> None:

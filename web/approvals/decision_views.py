@@ -59,7 +59,7 @@ async def decide_approval(request: Request) -> Response:
                 completes_tasks=fields.completes_tasks or None,
                 undo_seconds=get_settings(request).approval_undo_seconds,
             )
-            earlier = await toasts.list_undoable(
+            earlier = await approvals.list_undoable_decisions(
                 session, member, toasts.parse_series(fields.series)
             )
             next_item = await inbox.find_next_item(
@@ -205,7 +205,7 @@ async def decide_approvals(request: Request) -> Response:
             undo_seconds=get_settings(request).approval_undo_seconds,
         )
         series = toasts.parse_series(fields.series)
-        earlier = await toasts.list_undoable(session, current_member(request), series)
+        earlier = await approvals.list_undoable_decisions(session, current_member(request), series)
     if not is_part_request(request) and all(one.detail for one in results):
         return RedirectResponse("/approvals", 303)
     errors = {one.approval_id: one.error.message for one in results if one.error}

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from core.http.request import Session
-from models import ApprovalStatus, Member
+from models import ApprovalStatus
 from services import approvals
 from services.approvals import ApprovalDetail, DecisionResult
 from web.ui import forms
@@ -17,22 +16,6 @@ def parse_series(text: str) -> list[UUID]:
     """Parse ids separated by commas; what is not an id is ignored."""
     found = map(forms.parse_id, text.split(",")[: approvals.MAX_DECISIONS])
     return list(dict.fromkeys(id for id in found if id is not None))
-
-
-async def list_undoable(
-    session: Session, member: Member, ids: Sequence[UUID]
-) -> list[ApprovalDetail]:
-    """Return those of these approvals that the member has decided and can still undo."""
-    if not ids:
-        return []
-    recent = await approvals.list_approvals_decided_today(session, member)
-    return [
-        one
-        for one in recent
-        if one.approval.id in ids
-        and one.can_undo
-        and one.approval.decided_by_user_id == member.user_id
-    ]
 
 
 def build_decision_toast(detail: ApprovalDetail, earlier: Sequence[ApprovalDetail] = ()) -> Toast:
