@@ -8,6 +8,7 @@ BOARD = ("boards", "rail", "activity")
 PAUSED = (*BOARD, "pauses", "agents")
 STOPPED = ("organization", "rail", "agents", "activity")
 TASK = ("tasks", "task-{task}", "boards", "agents", "activity")
+TASK_CONTENT = (*TASK, "approval-tasks")
 APPROVAL = (
     "approvals",
     "approval-{approval}",
@@ -22,7 +23,7 @@ AGENT = (*STATE, "boards", "rail", "activity")
 HELD = (*AGENT, "pauses")
 PEOPLE = ("members", "activity")
 TAGS = ("tags", "tasks", "activity")
-FIELDS = ("custom-fields", "tasks", "activity")
+FIELDS = ("custom-fields", "tasks", "approval-tasks", "activity")
 GROUP = ("board-groups", "boards", "rail", "activity")
 GROUP_MEMORY = ("group-memory", "activity")
 MEMORY = ("memory", "activity")
@@ -79,8 +80,8 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.ONBOARDING_UPDATED: ONBOARDING,
     EventType.ONBOARDING_CONFIRMED: ONBOARDING,
     EventType.TASK_CREATED: TASK,
-    EventType.TASK_UPDATED: TASK,
-    EventType.TASK_STATUS_CHANGED: TASK,
+    EventType.TASK_UPDATED: TASK_CONTENT,
+    EventType.TASK_STATUS_CHANGED: TASK_CONTENT,
     EventType.TASK_COMMENT: ("comments-{task}", "tasks", "news", "activity"),
     EventType.TASK_DELETED: (*TASK, "approvals"),
     EventType.TASK_RESTORED: (*TASK, "approvals"),

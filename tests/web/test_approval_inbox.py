@@ -3,10 +3,12 @@
 import re
 
 import pytest
+from sqlalchemy import select
 
 from core.clock import now
-from models import Approval, ApprovalStatus
+from models import Approval, ApprovalStatus, Event, EventType
 from tests.support.approval_pages import HTMX, ask, selected, stored
+from web.stale_parts import list_stale_parts
 
 __all__ = ["ask"]
 
@@ -65,6 +67,23 @@ async def test_new_items_are_loaded_on_request(alice, ask, transaction) -> None:
     assert "“Second”?" in shown
     assert selected(shown) == "First?"
     assert str(first.id) in shown
+
+
+@pytest.mark.parametrize("change", [{"title": "Renamed"}, {"description": "Other"}])
+async def test_the_inbox_reloads_when_the_content_of_a_task_changes(
+    alice, ask, change, transaction
+) -> None:
+    first = await ask("First")
+    page = (await alice.get(f"/approvals/{first.id}")).text
+    triggers = re.findall(r'id="inbox"[^>]* hx-trigger="([^"]*)"', page)[0].split(",")
+    reloads_on = {trigger.split()[0] for trigger in triggers}
+
+    await alice.post(f"/boards/{first.board_id}/tasks/{first.task_id}/changes", data=change)
+
+    async with transaction() as session:
+        event = await session.scalar(select(Event).order_by(Event.seq.desc()).limit(1))
+    assert event.type is EventType.TASK_UPDATED
+    assert reloads_on & set(list_stale_parts(event))
 
 
 async def test_decided_approvals_are_listed(alice, ask, world) -> None:
