@@ -14,6 +14,11 @@ from services.approvals.finalization import (
     find_next_finalization,
     list_boards_with_due_approvals,
 )
+from services.approvals.policy_decisions import (
+    has_approved_first,
+    list_allowed_decisions,
+    may_approve,
+)
 from services.approvals.queries import (
     IS_UNDECIDED,
     ApprovalCounts,

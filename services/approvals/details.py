@@ -131,6 +131,11 @@ class ApprovalDetail:
         return self.shown_status is ApprovalStatus.PENDING
 
     @property
+    def is_changed(self) -> bool:
+        """Whether the content of a task differs from what was requested or approved."""
+        return any(task.is_changed for task in self.tasks)
+
+    @property
     def can_undo(self) -> bool:
         """Whether there is a decision that can still be undone."""
         return not self.is_undecided and self.approval.status is ApprovalStatus.PENDING

@@ -1,6 +1,6 @@
 """Apply approval policies: decide at once, restrict who decides, and ask a second person."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -10,7 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Forbidden
-from models import ApprovalStatus, EventType, Member, PolicyEffect, Role, User
+from models import (
+    ApprovalStatus,
+    EventType,
+    Member,
+    PolicyEffect,
+    PolicyVerdict,
+    Role,
+    User,
+)
 from services import organizations, policies
 from services.action_kinds import is_completion_kind
 from services.approvals import finalization
@@ -72,17 +80,12 @@ def _restricts_deciders(detail: ApprovalDetail) -> bool:
 def require_decider(
     detail: ApprovalDetail, user: User, status: ApprovalStatus, roles: DeciderRoles
 ) -> None:
-    """Raise Forbidden if the policy does not let the user decide.
-
-    An owner may always reject, so that a request does not wait for people who have left.
-    """
+    """Raise Forbidden if the policy does not let the user decide."""
     if not _restricts_deciders(detail):
         return
     verdict = detail.approval.policy_verdict
     role = roles.get(detail.board.organization_id)
-    is_rejected_by_owner = status is ApprovalStatus.REJECTED and role is Role.OWNER
-    may_decide = role is not None and policies.may_decide(verdict, user.id, role)
-    if not (is_rejected_by_owner or may_decide):
+    if role is None or status not in _list_decisions(verdict, user.id, role):
         reason = f"The policy “{verdict.rule_name}” lets only certain people decide this."
         raise Forbidden("decider_not_allowed", reason)
 
@@ -112,6 +115,41 @@ async def require_completion_allowed(
         raise Forbidden("completion_not_allowed", reason)
 
 
+def list_allowed_decisions(detail: ApprovalDetail, member: Member) -> Collection[ApprovalStatus]:
+    """Return the decisions that the policy lets a member make, apart from rights on the board.
+
+    An owner may always reject, so that a request does not wait for people who have left.
+    """
+    return _list_decisions(detail.approval.policy_verdict, member.user_id, member.role)
+
+
+def _list_decisions(
+    verdict: PolicyVerdict, user_id: UUID, role: Role
+) -> Collection[ApprovalStatus]:
+    if policies.may_decide(verdict, user_id, role):
+        return {ApprovalStatus.APPROVED, ApprovalStatus.REJECTED}
+    return {ApprovalStatus.REJECTED} if role is Role.OWNER else set()
+
+
+def may_approve(detail: ApprovalDetail, member: Member) -> bool:
+    """Return whether the policy lets a member approve now, apart from rights on the board."""
+    if ApprovalStatus.APPROVED not in list_allowed_decisions(detail, member):
+        return False
+    return not (is_own_request(detail, member.user_id) or has_approved_first(detail, member))
+
+
+def has_approved_first(detail: ApprovalDetail, member: Member) -> bool:
+    """Return whether a member is the first of two people, and has approved the current content."""
+    return detail.approval.first_approver_id == member.user_id and not detail.is_changed
+
+
+def is_own_request(detail: ApprovalDetail, user_id: UUID) -> bool:
+    """Return whether two people other than this user must approve, who made the request."""
+    approval = detail.approval
+    asks_two = approval.policy_verdict.effect is PolicyEffect.ASK_TWO
+    return asks_two and approval.requested_by_user_id == user_id
+
+
 def approve_first(
     detail: ApprovalDetail, user: User, note: str | None, completes_tasks: bool | None
 ) -> tuple[ApprovalDetail, finalization.FinalizationEffects | None] | None:
@@ -123,7 +161,7 @@ def approve_first(
     approval = detail.approval
     if approval.policy_verdict.effect is not PolicyEffect.ASK_TWO:
         return None
-    if approval.requested_by_user_id == user.id:
+    if is_own_request(detail, user.id):
         reason = "You made this request, so two other people must approve it."
         raise Forbidden("own_request", reason)
     is_same_content = approval.first_approval_hash == approval.action_hash

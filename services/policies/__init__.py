@@ -7,6 +7,7 @@ from services.policies.queries import (
     ReferenceNames,
     evaluate_request,
     get_policy,
+    list_named_members,
     list_named_tag_ids,
     load_reference_names,
 )

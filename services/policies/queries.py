@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import contains_eager
 
 from models import (
     Agent,
@@ -72,6 +73,20 @@ async def load_reference_names(session: AsyncSession, organization_id: UUID) -> 
         {id: name for id, name in await session.execute(tags.order_by(Tag.name))},
         {user.id: user.display_name for user in await session.scalars(users.order_by(User.email))},
     )
+
+
+async def list_named_members(
+    session: AsyncSession, organization_id: UUID, user_ids: Collection[UUID]
+) -> Sequence[Member]:
+    """Return those of these users who are members of an organization, with the users loaded."""
+    query = (
+        select(Member)
+        .join(Member.user)
+        .where(Member.organization_id == organization_id, Member.user_id.in_(user_ids))
+        .options(contains_eager(Member.user))
+        .order_by(func.lower(User.email), Member.id)
+    )
+    return (await session.scalars(query)).all() if user_ids else []
 
 
 async def load_rules(session: AsyncSession, board: Board) -> list[PolicyRule]:

@@ -163,7 +163,7 @@ async def test_readers_see_approvals_without_decision_forms(rita, ask, transacti
 
     page = (await rita.get(f"/approvals/{first.id}")).text
     assert selected(page) == "First?"
-    assert "Whoever may change it can answer." in page
+    assert "You need edit rights to decide." in page
     assert 'value="approved"' not in page
     assert "data-pick " not in page
 

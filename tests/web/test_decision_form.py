@@ -123,9 +123,9 @@ async def test_hashes_are_loaded_together_and_only_for_pages(ask, transaction, w
         with count_statements(connection) as listing:
             details = await approvals.list_undecided_approvals(session, member, approval_ids=ids)
         with count_statements(connection) as one:
-            await presenter.load_approval_views(session, details[:1], set())
+            await presenter.load_approval_views(session, member, details[:1], set())
         with count_statements(connection) as three:
-            views = await presenter.load_approval_views(session, details, set())
+            views = await presenter.load_approval_views(session, member, details, set())
         with count_statements(connection) as without_hashes:
             assert await presenter.find_unopened(session, member, ids) == {}
     assert len({view.action_hash for view in views}) == 3

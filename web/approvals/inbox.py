@@ -1,6 +1,6 @@
 """Data of the inbox "Needs you": pending and decided items, and one item in full."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from uuid import UUID
@@ -16,6 +16,7 @@ from services.gateways import requests
 from services.gateways.requests import RequestDetail
 from services.onboarding import PendingOnboarding
 from web.approvals.address import MICROSECONDS, InboxAddress
+from web.approvals.decision_rights import build_decision_rights
 from web.approvals.presenter import ApprovalView, load_approval_views
 from web.ui import time_format
 
@@ -80,7 +81,7 @@ class Inbox:
     decided_count: int
     selected_item: InboxItem | None  # shown in full
     approval_view: ApprovalView | None  # the selected item if it is an approval
-    writable_board_ids: set[UUID]  # boards on which the member may decide
+    selectable_ids: set[UUID]  # pending approvals that the member may approve and reject
     view: str  # what a phone shows: list or detail
     held_agents: Sequence[HeldAgent] = ()  # their requests were held, because there were too many
     errors: dict[UUID, str] = field(
@@ -159,7 +160,7 @@ async def load_inbox(
         selected_item = await _find_shown_item(session, member, id, listed)
     writable = set(await boards.list_writable_board_ids(session, member.user))
     found = [selected_item.approval] if selected_item and selected_item.approval else []
-    views = await load_approval_views(session, found, writable, complete=bool(address.all))
+    views = await load_approval_views(session, member, found, writable, complete=bool(address.all))
     return Inbox(
         address=replace(address, until=address.until or _to_microseconds(now())),
         waiting=shown,
@@ -168,11 +169,19 @@ async def load_inbox(
         decided_count=count,
         selected_item=selected_item,
         approval_view=views[0] if views else None,
-        writable_board_ids=writable,
+        selectable_ids=_list_selectable(shown, member, writable),
         view=view,
         held_agents=await approvals.list_held_agents(session, member),
         errors=errors or {},
     )
+
+
+def _list_selectable(
+    waiting: Sequence[InboxItem], member: Member, writable: Collection[UUID]
+) -> set[UUID]:
+    found = [one.approval for one in waiting if one.approval]
+    rights = [(one.approval.id, build_decision_rights(one, member, writable)) for one in found]
+    return {id for id, right in rights if right.can_approve and right.can_reject}
 
 
 async def find_next_item(

@@ -10,6 +10,11 @@ from models import Member
 from services import approvals, tasks
 from services.approvals import ApprovalDetail
 from services.tasks import TaskDetail
+from web.approvals.decision_rights import (
+    DecisionRights,
+    build_decision_rights,
+    load_decision_rights,
+)
 from web.approvals.payload import (
     BRIEF,
     COMPLETE,
@@ -33,7 +38,7 @@ class TaskContent:
 
 @dataclass(frozen=True)
 class ApprovalView:
-    """An approval in full: its payload, its tasks, and whether the member may decide.
+    """An approval in full: its payload, its tasks, and what the member may decide.
 
     Unless it `is_complete`, long content is cut, and `notes` say so.
     """
@@ -41,7 +46,7 @@ class ApprovalView:
     detail: ApprovalDetail
     payload: ApprovalPayload
     tasks: list[TaskContent]
-    can_write: bool
+    rights: DecisionRights
     is_complete: bool = False
     action_hash: str = ""  # of what is shown; sent with the decision
 
@@ -51,11 +56,17 @@ class ApprovalView:
         return self.detail.approval.id
 
     @property
+    def can_undo(self) -> bool:
+        """Return whether the member may undo the decision, which is not final."""
+        is_allowed = self.detail.shown_status in self.rights.allowed
+        return self.rights.can_write and is_allowed and self.detail.can_undo
+
+    @property
     def may_complete_tasks(self) -> bool:
         """Return whether the decider may say that the approval also completes the tasks."""
         board = self.detail.board
         can_help = board.require_approval_for_done and bool(self.tasks)
-        return can_help and not self.detail.completes_tasks
+        return can_help and self.rights.can_approve and not self.detail.completes_tasks
 
     @property
     def task_notes(self) -> list[str]:
@@ -77,6 +88,7 @@ class ApprovalView:
 
 async def load_approval_views(
     session: Session,
+    member: Member,
     details: Sequence[ApprovalDetail],
     writable: set[UUID],
     *,
@@ -85,13 +97,14 @@ async def load_approval_views(
     """Load what pages show of approvals, with one query for the tasks of each board."""
     # Hashes come first: what changes before the tasks are loaded has another hash than was sent.
     hashes = await approvals.load_action_hashes(session, details)
-    return await _load_views(session, details, writable, hashes, complete=complete)
+    rights = await load_decision_rights(session, member, details, writable)
+    return await _load_views(session, details, rights, hashes, complete=complete)
 
 
 async def _load_views(
     session: Session,
     details: Sequence[ApprovalDetail],
-    writable: set[UUID],
+    rights: Mapping[UUID, DecisionRights],
     hashes: Mapping[UUID, str],
     *,
     complete: bool = False,
@@ -107,7 +120,7 @@ async def _load_views(
             detail,
             parse_payload(detail, limits),
             [_build_content(found[task.id], limits) for task in detail.tasks if task.id in found],
-            detail.board.id in writable,
+            rights[detail.approval.id],
             complete,
             hashes.get(detail.approval.id, ""),
         )
@@ -137,6 +150,7 @@ async def find_unopened(
 ) -> dict[UUID, Invalid]:
     """Return an error for each undecided approval whose complete content has to be opened first."""
     waiting = await approvals.list_undecided_approvals(session, member, approval_ids=approval_ids)
-    views = await _load_views(session, waiting, set(), {})
+    rights = {one.approval.id: build_decision_rights(one, member, ()) for one in waiting}
+    views = await _load_views(session, waiting, rights, {})
     error = Invalid("content_not_opened", NOT_OPENED)
     return {view.id: error for view in views if view.must_be_opened}

@@ -86,7 +86,8 @@ async def render_task_approval(
     async with open_transaction(request) as session:
         detail = await approvals.get_member_approval(session, current_member(request), approval_id)
         writable = set(await boards.list_writable_board_ids(session, request.user))
-        [view] = await load_approval_views(session, [detail], writable)
+        member = current_member(request)
+        [view] = await load_approval_views(session, member, [detail], writable)
     return render_part(
         request,
         "approvals/_task_approval_update.html",
@@ -120,7 +121,8 @@ async def find_decided_toast(request: Request) -> Toast | None:
         return None
     async with open_transaction(request) as session:
         detail = await approvals.get_member_approval(session, current_member(request), decided_id)
-    return build_decision_toast(detail) if detail.can_undo else None
+    is_first = detail.is_undecided and detail.approval.first_approver_id == request.user.id
+    return build_decision_toast(detail) if detail.can_undo or is_first else None
 
 
 async def show_gateway_request(request: Request) -> Response:

@@ -54,7 +54,7 @@ async def load_task_view(
         "due_date_field": _due_date_field(
             detail.task.due_at, time_format.get_time_zone(user.timezone)
         ),
-        "open_approvals": await _list_open_approvals(session, access, task_id),
+        "open_approvals": await _list_open_approvals(session, member, access, task_id),
         "form": form or forms.Form(),
         "is_lead_missing": "unheard" in query,
         **await presenter.load_task_runs(session, member, board, task_id),
@@ -112,13 +112,13 @@ def _due_date_field(due_at: datetime | None, zone: tzinfo) -> str:
 
 
 async def _list_open_approvals(
-    session: Session, access: BoardPermissions, task_id: UUID
+    session: Session, member: Member, access: BoardPermissions, task_id: UUID
 ) -> list[ApprovalView]:
     """Return approvals of a task that are undecided or can still be undone."""
     found = await approvals.list_board_approvals(session, access.board, Paging(), status=OPEN)
     open_approvals = [one for one in found.items if task_id in one.task_ids]
     writable = {access.board.id} if access.can_write else set[UUID]()
-    return await load_approval_views(session, open_approvals, writable)
+    return await load_approval_views(session, member, open_approvals, writable)
 
 
 SINCE_PARAMETER = "since"
