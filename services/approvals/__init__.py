@@ -1,6 +1,11 @@
 """Approvals: requests of agents and users for a human decision."""
 
-from services.approvals.actions import build_task_content, hash_content, list_changed_fields
+from services.approvals.actions import (
+    FIELD_PREFIX,
+    build_task_content,
+    hash_content,
+    list_changed_fields,
+)
 from services.approvals.bulk_decisions import (
     MAX_DECISIONS,
     DecisionResult,
@@ -45,9 +50,9 @@ from services.approvals.request_limits import (
 from services.approvals.requests import request_approval, request_clarification
 from services.approvals.reviewed_content import (
     CurrentContent,
+    CurrentContents,
     build_request,
     hash_current_action,
-    load_action_hashes,
     load_current_contents,
 )
 from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question

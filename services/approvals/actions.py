@@ -22,6 +22,14 @@ class ActionObject(NamedTuple):
     content_hash: str
 
 
+class ContentChange(NamedTuple):
+    """A field of a task that differs from what was reviewed. The values are JSON."""
+
+    name: str  # `title`, `description`, or `fields.<key>`
+    old: Any
+    new: Any
+
+
 def build_task_content(
     title: str, description: str | None, fields: Mapping[str, Any]
 ) -> TaskContent:
@@ -52,12 +60,17 @@ def hash_action(
 
 def list_changed_fields(reviewed: TaskContent, current: TaskContent) -> list[str]:
     """Return the names of the fields that differ: `title`, `description`, `fields.<key>`."""
+    return sorted(change.name for change in list_changes(reviewed, current))
+
+
+def list_changes(reviewed: TaskContent, current: TaskContent) -> list[ContentChange]:
+    """Return the fields that differ with both values: the title, the description, other fields."""
     old, new = _flatten(reviewed), _flatten(current)
-    return sorted(
-        name
-        for name in old.keys() | new.keys()
+    return [
+        ContentChange(name, old.get(name), new.get(name))
+        for name in old | new
         if format_canonical_json(old.get(name)) != format_canonical_json(new.get(name))
-    )
+    ]
 
 
 def _flatten(content: TaskContent) -> dict[str, Any]:

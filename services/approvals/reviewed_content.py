@@ -13,7 +13,7 @@ from core.clock import now
 from core.errors import Conflict
 from models import Approval, ApprovalTask, Board, Task
 from services.approvals import actions
-from services.approvals.actions import ActionObject, TaskContent
+from services.approvals.actions import ActionObject, ContentChange, TaskContent
 from services.approvals.details import ApprovalDetail, task_content_query
 
 
@@ -30,11 +30,16 @@ class CurrentContent:
         return ActionObject(self.link.task_id, actions.hash_content(self.content))
 
     @property
-    def changed_fields(self) -> list[str]:
-        """The fields that differ from what was requested or approved."""
+    def changes(self) -> list[ContentChange]:
+        """The differences to what was requested or approved, if that is stored."""
         if self.link.content is None:
             return []
-        return actions.list_changed_fields(self.link.content, self.content)
+        return actions.list_changes(self.link.content, self.content)
+
+    @property
+    def changed_fields(self) -> list[str]:
+        """The names of the fields that differ from what was requested or approved."""
+        return sorted(change.name for change in self.changes)
 
 
 CurrentContents: TypeAlias = Mapping[UUID, Sequence[CurrentContent]]
@@ -67,20 +72,11 @@ async def load_current_contents(
     return found
 
 
-async def load_action_hashes(
-    session: AsyncSession, details: Collection[ApprovalDetail]
-) -> dict[UUID, str]:
-    """Return the hash of each approval's action with the current content of its tasks, by id.
+def hash_current_action(approval: Approval, contents: Sequence[CurrentContent]) -> str:
+    """Return the hash of an action with the current content of its tasks.
 
     A page sends it with the decision, so that exactly what it shows is approved.
     """
-    rows = [detail.approval for detail in details]
-    contents = await load_current_contents(session, [one.id for one in rows])
-    return {one.id: hash_current_action(one, contents.get(one.id, ())) for one in rows}
-
-
-def hash_current_action(approval: Approval, contents: Sequence[CurrentContent]) -> str:
-    """Return the hash of an action with the current content of its tasks."""
     objects = [one.object for one in contents]
     return actions.hash_action(approval.board_id, approval.action_type, objects, approval.payload)
 

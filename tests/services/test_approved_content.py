@@ -41,7 +41,9 @@ async def request_approval(session, world, *rows, **fields):
 
 
 async def get_hash(session, detail) -> str:
-    return (await approvals.load_action_hashes(session, [detail]))[detail.approval.id]
+    id = detail.approval.id
+    contents = await approvals.load_current_contents(session, [id])
+    return approvals.hash_current_action(detail.approval, contents.get(id, ()))
 
 
 async def add_task(session, world, title="Write", **fields):

@@ -27,8 +27,11 @@ def ask(transaction: TransactionFactory, world: World) -> Ask:
         minutes += 1
         asked_at = now() - timedelta(minutes=minutes)
         payload = {"title": title, "reason": "It is tested."} | fields.pop("payload", {})
-        task = world.make_task(title)
+        task = world.make_task(title, **fields.pop("task_fields", {}))
+        has_stored_content = fields.pop("has_stored_content", True)
         rows = world.make_approval(task, payload=payload, created_at=asked_at, **fields)
+        if not has_stored_content:  # as before the contents of approvals were stored
+            rows[1].content = rows[1].content_hash = None
         async with transaction() as session:
             session.add_all([task, *rows])
         approval: Approval = rows[0]

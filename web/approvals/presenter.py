@@ -8,32 +8,15 @@ from core.errors import Invalid
 from core.http.request import Session
 from models import Member
 from services import approvals, tasks
-from services.approvals import ApprovalDetail
+from services.approvals import ApprovalDetail, CurrentContents
 from services.tasks import TaskDetail
 from web.approvals.decision_rights import (
     DecisionRights,
     build_decision_rights,
     load_decision_rights,
 )
-from web.approvals.payload import (
-    BRIEF,
-    COMPLETE,
-    ApprovalPayload,
-    DisplayLimits,
-    PayloadRow,
-    format_value,
-    parse_payload,
-)
-
-
-@dataclass(frozen=True)
-class TaskContent:
-    """The content of a task that an approval is about, as far as the page formats it."""
-
-    detail: TaskDetail
-    description: str
-    fields: list[PayloadRow]
-    is_cut: bool
+from web.approvals.payload import BRIEF, COMPLETE, ApprovalPayload, parse_payload
+from web.approvals.task_content import TaskContent, build_task_content
 
 
 @dataclass(frozen=True)
@@ -95,50 +78,53 @@ async def load_approval_views(
     complete: bool = False,
 ) -> list[ApprovalView]:
     """Load what pages show of approvals, with one query for the tasks of each board."""
-    # Hashes come first: what changes before the tasks are loaded has another hash than was sent.
-    hashes = await approvals.load_action_hashes(session, details)
+    # Contents come first: what changes before the tasks are loaded has another hash than was sent.
+    ids = [detail.approval.id for detail in details]
+    contents = await approvals.load_current_contents(session, ids)
     rights = await load_decision_rights(session, member, details, writable)
-    return await _load_views(session, details, rights, hashes, complete=complete)
+    return await _load_views(session, details, rights, contents, complete=complete)
 
 
 async def _load_views(
     session: Session,
     details: Sequence[ApprovalDetail],
     rights: Mapping[UUID, DecisionRights],
-    hashes: Mapping[UUID, str],
+    contents: CurrentContents,
     *,
     complete: bool = False,
 ) -> list[ApprovalView]:
-    limits = COMPLETE if complete else BRIEF
     boards = {detail.board.id: detail.board for detail in details}
     found: dict[UUID, TaskDetail] = {}
     for board in boards.values():
         ids = {task.id for one in details if one.board.id == board.id for task in one.tasks}
         found |= await tasks.load_task_details(session, board, ids)
     return [
-        ApprovalView(
-            detail,
-            parse_payload(detail, limits),
-            [_build_content(found[task.id], limits) for task in detail.tasks if task.id in found],
-            rights[detail.approval.id],
-            complete,
-            hashes.get(detail.approval.id, ""),
-        )
+        _build_view(detail, found, rights[detail.approval.id], contents, complete=complete)
         for detail in details
     ]
 
 
-def _build_content(detail: TaskDetail, limits: DisplayLimits) -> TaskContent:
-    text, length = detail.task.description or "", limits.text_length
-    values = detail.custom_field_values.items()
-    rows = [(name, format_value(value)) for name, value in values if value is not None]
-    return TaskContent(
+def _build_view(
+    detail: ApprovalDetail,
+    found: Mapping[UUID, TaskDetail],
+    rights: DecisionRights,
+    contents: CurrentContents,
+    *,
+    complete: bool,
+) -> ApprovalView:
+    limits, current = COMPLETE if complete else BRIEF, contents.get(detail.approval.id, ())
+    by_task = {content.link.task_id: content for content in current}
+    return ApprovalView(
         detail,
-        text[: limits.description_length],
-        [PayloadRow(name, value[:length]) for name, value in rows[: limits.rows]],
-        is_cut=len(rows) > limits.rows
-        or len(text) > limits.description_length
-        or any(len(value) > length for _, value in rows),
+        parse_payload(detail, limits),
+        [
+            build_task_content(found[task.id], by_task.get(task.id), limits)
+            for task in detail.tasks
+            if task.id in found
+        ],
+        rights,
+        complete,
+        approvals.hash_current_action(detail.approval, current),
     )
 
 
@@ -150,7 +136,8 @@ async def find_unopened(
 ) -> dict[UUID, Invalid]:
     """Return an error for each undecided approval whose complete content has to be opened first."""
     waiting = await approvals.list_undecided_approvals(session, member, approval_ids=approval_ids)
+    contents = await approvals.load_current_contents(session, [one.approval.id for one in waiting])
     rights = {one.approval.id: build_decision_rights(one, member, ()) for one in waiting}
-    views = await _load_views(session, waiting, rights, {})
+    views = await _load_views(session, waiting, rights, contents)
     error = Invalid("content_not_opened", NOT_OPENED)
     return {view.id: error for view in views if view.must_be_opened}

@@ -1,0 +1,71 @@
+"""The content of the tasks of approvals, and how it differs from what was reviewed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from services import approvals
+from services.approvals import CurrentContent
+from services.tasks import TaskDetail
+from web.approvals.payload import DisplayLimits, PayloadRow, format_value
+
+FIELD_LABELS = {"title": "Title", "description": "Description"}
+
+
+@dataclass(frozen=True)
+class TaskContent:
+    """The content of a task that an approval is about, as far as the page formats it.
+
+    `changes` are the differences to what was requested, or to what a person has approved since.
+    """
+
+    detail: TaskDetail
+    description: str
+    fields: list[PayloadRow]
+    changes: list[PayloadRow]
+    is_cut: bool
+
+
+def build_task_content(
+    detail: TaskDetail, current: CurrentContent | None, limits: DisplayLimits
+) -> TaskContent:
+    """Format the content of a task. `current` has the reviewed content, if it is stored."""
+    text = detail.task.description or ""
+    values = detail.custom_field_values.items()
+    rows = [PayloadRow(name, format_value(value)) for name, value in values if value is not None]
+    changes = _list_changes(current) if current else []
+    return TaskContent(
+        detail,
+        text[: limits.description_length],
+        [_cut(row, limits.text_length) for row in rows[: limits.rows]],
+        [_cut(row, limits.description_length) for row in changes[: limits.rows]],
+        is_cut=len(text) > limits.description_length
+        or _is_cut(rows, limits, limits.text_length)
+        or _is_cut(changes, limits, limits.description_length),
+    )
+
+
+def _list_changes(current: CurrentContent) -> list[PayloadRow]:
+    return [
+        PayloadRow(
+            FIELD_LABELS.get(name) or name.removeprefix(approvals.FIELD_PREFIX),
+            _format(new),
+            _format(old),
+            has_old_value=True,
+        )
+        for name, old, new in current.changes
+    ]
+
+
+def _format(value: Any) -> str:
+    return "" if value is None else format_value(value)
+
+
+def _cut(row: PayloadRow, length: int) -> PayloadRow:
+    return replace(row, value=row.value[:length], old_value=row.old_value[:length])
+
+
+def _is_cut(rows: Sequence[PayloadRow], limits: DisplayLimits, length: int) -> bool:
+    """Return whether not all of these rows are shown completely."""
+    longest = max((len(text) for row in rows for text in (row.value, row.old_value)), default=0)
+    return len(rows) > limits.rows or longest > length
