@@ -1,10 +1,12 @@
 """Pages that decide approvals, and undo decisions."""
 
+import re
+
 import pytest
 from sqlalchemy import select
 
 from core.clock import now
-from models import Approval, ApprovalStatus, Comment, new_id
+from models import Approval, ApprovalStatus, Board, Comment, Task, new_id
 from tests.support.approval_pages import HTMX, ask, selected, stored
 
 __all__ = ["ask"]
@@ -96,6 +98,39 @@ async def test_a_refused_action_is_never_a_server_error(alice, ask, action, head
         refused = await alice.post(address, data=sent, headers=headers)
         assert refused.status_code < 500
         assert refused.status_code not in (404, 405)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "title", "sentence"),
+    [
+        ("task.complete", "approved", "First", "It allows the task to be moved to Done once"),
+        ("task.complete", "approved", "Other", "The task changed since, so it does not allow"),
+        ("deploy.site", "approved", "First", "It does not allow the task to be moved to Done."),
+        ("task.complete", "rejected", "First", ""),
+    ],
+)
+async def test_a_decided_approval_says_what_happens_next(
+    alice, ask, world, transaction, kind, status, title, sentence
+) -> None:
+    async with transaction() as session:
+        (await session.get_one(Board, world.board.id)).require_approval_for_done = True
+    first = await ask("First", action_type=kind, agent_id=world.worker.id)
+    await alice.post(f"/approvals/{first.id}/answers", data={"status": status})
+    async with transaction() as session:
+        (await session.get_one(Task, first.task_id)).title = title
+    addresses = [f"/approvals/{first.id}", f"/boards/{first.board_id}/tasks/{first.task_id}"]
+    pages = [(await alice.get(address)).text for address in addresses]
+    async with transaction() as session:
+        approval = await session.get_one(Approval, first.id)
+        approval.status, approval.resolved_at = ApprovalStatus(status), now()
+    pages.append((await alice.get(addresses[0])).text)
+
+    for page, is_final in zip(pages, (False, False, True), strict=True):
+        [text] = re.findall(rf'id="next-{first.id}">([^<]*)<', page)
+        assert ("becomes final in a few seconds, then Worker receives it." in text) != is_final
+        assert ("Next: Worker receives the decision." in text) is is_final
+        assert sentence in text
+        assert sentence or "Done" not in text
 
 
 async def test_a_final_decision_can_be_neither_undone_nor_reopened(alice, ask, world) -> None:

@@ -75,7 +75,7 @@ async def test_a_user_can_say_that_an_approval_completes_its_task(
         f"/boards/{first.board_id}/tasks/{first.task_id}",
     ):
         page = (await alice.get(address)).text
-        assert ("Approving also completes the task" in page) is offered
+        assert ("Approving also allows agents to move the task to Done" in page) is offered
     if not offered:
         return
     sent = {"status": "approved", "action_hash": find_hash(page), "completes_tasks": "true"}
