@@ -1,6 +1,5 @@
 """Concurrent changes of members, invitations, accounts and organizations."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from services import agents, boards, identity, organizations, tasks
 from services.organizations import AccessRights, BoardGrant, InviteDraft
 from services.tasks import TaskDraft
 from tests.race.test_agents import run_while_waiting
+from tests.support.rounds import run_concurrently
 from tests.support.world import World, make_invite, make_member, make_user
 
 AT_ONCE = range(4)
@@ -23,16 +23,6 @@ TOKEN = "mc_invite_of-nora"
 PASSWORD_HASH = "not a hash"
 
 Deed = Callable[[AsyncSession], Awaitable[object]]
-
-
-async def run_concurrently(transaction: TransactionFactory, *operations: Deed) -> list[object]:
-    """Run functions concurrently, each in a transaction of its own, and return their results."""
-
-    async def do(operation: Deed) -> object:
-        async with transaction() as session:
-            return await operation(session)
-
-    return await asyncio.gather(*map(do, operations), return_exceptions=True)
 
 
 @pytest.fixture

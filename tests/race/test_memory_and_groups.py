@@ -16,19 +16,10 @@ from services.memory import NoteDraft
 from tests.race.test_agents import run_while_waiting
 from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.memory_factories import create_group_of, make_note
+from tests.support.rounds import run_concurrently
 from tests.support.world import World
 
 Action = Callable[[AsyncSession], Awaitable[Any]]
-
-
-async def run_concurrently(transaction: TransactionFactory, *actions: Action) -> list[Any]:
-    """Run actions concurrently, each in its own transaction."""
-
-    async def run(action: Action) -> Any:
-        async with transaction() as session:
-            return await action(session)
-
-    return await asyncio.gather(*(run(action) for action in actions), return_exceptions=True)
 
 
 async def test_of_two_updates_of_one_note_version_one_fails(

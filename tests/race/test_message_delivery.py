@@ -18,7 +18,7 @@ from services import messages
 from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway, session_key_of
 from tests.support.world import World
 
-ROUNDS = 15
+MESSAGE_COUNT = 15
 NOTIFIED = EventType.TASK_ASSIGNEE_NOTIFIED
 
 
@@ -39,23 +39,25 @@ async def test_concurrent_workers_send_each_message_once_and_in_order(
     delivery: DeliveryGateway, agents: list[Agent]
 ) -> None:
     """A worker that has lost its lease may continue for a moment."""
-    contents = [f"TASK ASSIGNED\n{number}" for number in range(ROUNDS)]
+    contents = [f"TASK ASSIGNED\n{number}" for number in range(MESSAGE_COUNT)]
     for content, agent in product(contents, agents):
         await delivery.enqueue(content, to=agent, on_delivered=NOTIFIED)
     async with delivery.run_worker(), delivery.run_worker(), delivery.run_worker():
         for agent in agents:
-            await delivery.wait_for_states(*[MessageState.ACKNOWLEDGED] * ROUNDS, agent=agent)
+            await delivery.wait_for_states(
+                *[MessageState.ACKNOWLEDGED] * MESSAGE_COUNT, agent=agent, seconds=40
+            )
     assert delivery.fake.max_connections == 3
     assert [delivery.fake.messages_in(session_key_of(agent)) for agent in agents] == [contents] * 3
     assert Counter(delivery.sent_run_ids).most_common(1)[0][1] == 1
     for type in (NOTIFIED, EventType.MESSAGE_SENT, EventType.MESSAGE_ACKNOWLEDGED):
-        assert await delivery.count_events(type) == 3 * ROUNDS
+        assert await delivery.count_events(type) == 3 * MESSAGE_COUNT
 
 
 async def test_a_message_enqueued_while_a_worker_finishes_is_sent(
     delivery: DeliveryGateway, isolated_settings: Settings
 ) -> None:
-    contents = [f"BOARD CHAT\n{number}" for number in range(ROUNDS)]
+    contents = [f"BOARD CHAT\n{number}" for number in range(MESSAGE_COUNT)]
     left, writing = contents[1:], asyncio.Lock()
 
     @asynccontextmanager
@@ -78,7 +80,7 @@ async def test_a_message_enqueued_while_a_worker_finishes_is_sent(
     )
     try:
         await delivery.enqueue(contents[0])
-        await delivery.wait_for_states(*[MessageState.ACKNOWLEDGED] * ROUNDS, seconds=40)
+        await delivery.wait_for_states(*[MessageState.ACKNOWLEDGED] * MESSAGE_COUNT, seconds=40)
     finally:
         worker.cancel()
         listening.cancel()
@@ -92,10 +94,10 @@ async def test_after_a_pause_nothing_is_sent_to_the_agents(
     for agent in agents:
         await delivery.enqueue(*[f"BOARD CHAT\n{number}" for number in range(50)], to=agent)
     async with delivery.run_worker():
-        while len(delivery.sent_run_ids) < ROUNDS:
+        while len(delivery.sent_run_ids) < MESSAGE_COUNT:
             await asyncio.sleep(0.005)
         await delivery.update_row(delivery.world.board, paused_at=now())
         await asyncio.sleep(0.3)  # for attempts that have started
         sent = len(delivery.sent_run_ids)
         await asyncio.sleep(1)
-    assert ROUNDS <= len(delivery.sent_run_ids) == sent < 3 * 50
+    assert MESSAGE_COUNT <= len(delivery.sent_run_ids) == sent < 3 * 50

@@ -1,7 +1,7 @@
 """Concurrent operations on the same message, with real commits."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,9 +10,9 @@ from core.db.engine import TransactionFactory
 from models import Agent, Event, EventType, Message, MessageState
 from services import messages
 from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.rounds import ROUNDS, run_rounds
 from tests.support.world import World
 
-ROUNDS = 100
 NOTIFIED = EventType.TASK_ASSIGNEE_NOTIFIED
 
 Operation = Callable[[AsyncSession, Message], Awaitable[object]]
@@ -30,12 +30,19 @@ async def enqueue_many(transaction: TransactionFactory, world: World) -> list[Me
         return list(await session.scalars(select(Message)))
 
 
-async def twice(transaction: TransactionFactory, message: Message, operation: Operation) -> None:
-    async def once() -> None:
-        async with transaction() as session:
-            await operation(session, message)
+async def run_twice(
+    transaction: TransactionFactory, sent: Sequence[Message], operation: Operation
+) -> None:
+    """Run an operation twice concurrently on each message."""
 
-    await asyncio.gather(once(), once())
+    async def twice(message: Message) -> None:
+        async def once() -> None:
+            async with transaction() as session:
+                await operation(session, message)
+
+        await asyncio.gather(once(), once())
+
+    await run_rounds(sent, twice)
 
 
 async def count_events(transaction: TransactionFactory, type: EventType) -> int:
@@ -47,14 +54,12 @@ async def count_events(transaction: TransactionFactory, type: EventType) -> int:
 async def test_two_concurrent_acknowledgements_are_recorded_once(
     isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    for message in await enqueue_many(isolated_transaction, isolated_world):
-        await twice(
-            isolated_transaction,
-            message,
-            lambda session, one: messages.acknowledge_message(
-                session, isolated_world.worker, one.id
-            ),
-        )
+    sent = await enqueue_many(isolated_transaction, isolated_world)
+    await run_twice(
+        isolated_transaction,
+        sent,
+        lambda session, one: messages.acknowledge_message(session, isolated_world.worker, one.id),
+    )
     assert await count_events(isolated_transaction, EventType.MESSAGE_ACKNOWLEDGED) == ROUNDS
     assert await count_events(isolated_transaction, NOTIFIED) == ROUNDS
 
@@ -66,14 +71,13 @@ async def test_two_concurrent_retries_queue_a_message_once(
     async with isolated_transaction() as session:
         fail = update(Message).values(state=MessageState.FAILED, last_error="Nobody is there.")
         await session.execute(fail)
-    for message in failed:
-        await twice(
-            isolated_transaction,
-            message,
-            lambda session, one: messages.retry_message(
-                session, isolated_world.alice, isolated_world.worker, one.id
-            ),
-        )
+    await run_twice(
+        isolated_transaction,
+        failed,
+        lambda session, one: messages.retry_message(
+            session, isolated_world.alice, isolated_world.worker, one.id
+        ),
+    )
     assert await count_events(isolated_transaction, EventType.MESSAGE_QUEUED) == 2 * ROUNDS
 
 

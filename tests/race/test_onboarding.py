@@ -22,9 +22,9 @@ from models import (
 )
 from services import boards, onboarding
 from services.onboarding import ConfirmedBoard, ExpectedState, OnboardingGoal
+from tests.support.rounds import ROUNDS, run_rounds
 from tests.support.world import World, make_board, make_board_access, make_gateway, make_main_agent
 
-ROUNDS = 30
 BASE = "http://mission.test"
 QUESTION = {"question": "Why?", "options": [{"id": "1", "label": "Fun"}]}
 
@@ -132,7 +132,9 @@ async def test_two_concurrent_confirmations_create_one_lead(
         session.add_all(
             [make_board_access(world.dana_member, board, can_write=True) for board in new_boards]
         )
-    for index, board in enumerate(new_boards):
+
+    async def race(one: tuple[int, Board]) -> None:
+        index, board = one
         without_agent = index % 2 == 0
         if not without_agent:
             async with isolated_transaction() as session:
@@ -147,6 +149,7 @@ async def test_two_concurrent_confirmations_create_one_lead(
         assert conflicts == ["onboarding_moved_on" if without_agent else "onboarding_over"]
         assert done.token
 
+    await run_rounds(enumerate(new_boards), race)
     ids = [board.id for board in new_boards]
     async with isolated_transaction() as session:
         leads = await session.scalars(select(Agent).where(Agent.board_id.in_(ids)))

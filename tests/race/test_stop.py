@@ -12,9 +12,8 @@ from models import Message, MessageState, Organization, Task
 from services import boards, organizations, tasks
 from services.messages import delivery_store
 from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway
+from tests.support.rounds import ROUNDS
 from tests.support.world import World
-
-ROUNDS = 1_000
 
 
 @pytest.fixture
@@ -98,7 +97,7 @@ async def test_no_task_is_taken_after_a_stop_has_committed(
             return (await session.get_one(Task, task.id)).status
 
     outcomes = set()
-    for round in range(ROUNDS // 10):
+    for round in range(ROUNDS):
         async with isolated_transaction() as session:
             await session.execute(update(Organization).values(stopped_at=None))
             fresh = {"status": "inbox", "assigned_agent_id": None, "in_progress_at": None}

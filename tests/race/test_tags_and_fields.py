@@ -5,8 +5,7 @@ from contextlib import suppress
 
 from core.errors import Conflict, Invalid, NotFound
 from services import boards, custom_fields, tags, tasks
-
-ROUNDS = 20
+from tests.support.rounds import ROUNDS, run_rounds
 
 
 async def try_create_tag(transaction, member, slug):
@@ -24,12 +23,15 @@ async def test_exactly_one_of_two_tags_with_the_same_slug_is_created(
 ) -> None:
     """R6."""
     member = isolated_world.alice_member
-    for number in range(ROUNDS):
+
+    async def race(number):
         names = [f"Tag {number}", f"tag-{number}"]
         codes = await asyncio.gather(
             *[try_create_tag(isolated_transaction, member, name) for name in names]
         )
         assert set(codes) == {None, "tag_slug_taken"}
+
+    await run_rounds(range(ROUNDS), race)
 
 
 async def test_deleting_a_tag_while_it_is_added_to_a_task_succeeds(
@@ -49,11 +51,13 @@ async def test_deleting_a_tag_while_it_is_added_to_a_task_succeeds(
             locked = await tags.lock_tag(session, world.alice_member, tag_id)
             await tags.delete_tag(session, world.alice_member, locked.tag)
 
-    for number in range(ROUNDS):
+    async def race(number):
         async with isolated_transaction() as session:
             draft = tags.TagDraft(name=f"Tag {number}")
             tag_id = (await tags.create_tag(session, world.alice_member, draft)).tag.id
         await asyncio.gather(create_task_with(tag_id), delete(tag_id), create_task_with(tag_id))
+
+    await run_rounds(range(ROUNDS), race)
 
 
 async def try_create_field(transaction, world, key):
@@ -70,7 +74,7 @@ async def try_create_field(transaction, world, key):
 async def test_exactly_one_of_two_fields_with_the_same_key_is_created(
     isolated_transaction, isolated_world
 ) -> None:
-    for number in range(ROUNDS):
+    async def race(number):
         codes = await asyncio.gather(
             *[
                 try_create_field(isolated_transaction, isolated_world, f"key {number}")
@@ -78,6 +82,8 @@ async def test_exactly_one_of_two_fields_with_the_same_key_is_created(
             ]
         )
         assert set(codes) == {None, "custom_field_key_taken"}
+
+    await run_rounds(range(ROUNDS), race)
 
 
 async def try_create_task(transaction, world, key):
@@ -112,7 +118,8 @@ async def test_concurrent_changes_keep_values_valid_for_their_field(
 ) -> None:
     """Either the value is stored first and the field change fails, or the other way round."""
     world = isolated_world
-    for number in range(ROUNDS):
+
+    async def race(number):
         key, edit = f"key {number}", (retype, custom_fields.delete_custom_field)[number % 2]
         async with isolated_transaction() as session:
             draft = custom_fields.CustomFieldDraft(field_key=key, board_ids=[world.board.id])
@@ -124,3 +131,5 @@ async def test_concurrent_changes_keep_values_valid_for_their_field(
             try_edit(isolated_transaction, world, field_id, edit),
         )
         assert codes.count(None) == 1
+
+    await run_rounds(range(ROUNDS), race)
