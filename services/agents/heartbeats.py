@@ -108,12 +108,21 @@ def _build_contact_update(agent: Agent, at: datetime, status: object) -> Update:
 async def _apply_contact(
     session: AsyncSession, agent: Agent, change: Update, at: datetime, minimum: timedelta
 ) -> None:
-    """Run an update of an agent that has called; record an event if its computed status changes."""
-    before = rules.compute_status(agent, at, minimum)
-    change = change.execution_options(synchronize_session=False)
-    stored = await session.scalar(change.returning(Agent.status))
-    if stored is None:
+    """Run an update of an agent that has called; record an event if its computed status changes.
+
+    The status before is read with a lock: a concurrent call may have recorded the change.
+    """
+    previous = select(Agent.id, Agent.status, Agent.last_seen_at).where(Agent.id == agent.id)
+    old = previous.with_for_update(key_share=True).subquery("old")
+    change = change.where(Agent.id == old.c.id).execution_options(synchronize_session=False)
+    returned = change.returning(Agent.status, old.c.status, old.c.last_seen_at)
+    row = (await session.execute(returned)).one_or_none()
+    if row is None:
         return
+    stored, *seen = row
+    for name, value in zip(("status", "last_seen_at"), seen, strict=True):
+        set_committed_value(agent, name, value)
+    before = rules.compute_status(agent, at, minimum)
     for name, value in (("status", stored), ("last_seen_at", at), ("updated_at", at)):
         set_committed_value(agent, name, value)
     after = rules.compute_status(agent, at, minimum)
