@@ -17,6 +17,7 @@ COMMANDS = {
     "worker": "do the background jobs in a process of their own",
     "migrate": "bring the database to this version",
     "audit": "verify an export of the audit, or write one",
+    "bench": "measure the CPU of requests",
     "doctor": "look whether everything is as it must be",
 }
 

@@ -7,7 +7,7 @@ a browser loads the icons once. After adding an icon, build the sprite again:
 
 import hashlib
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -43,12 +43,15 @@ ICONS = STATIC / "icons"
 OWN = ICONS / "own"  # our own glyphs: the mark, task statuses, priorities, agents' states
 SPRITE = STATIC / "sprite.svg"
 
+MAX_RENDERED_ICONS = 1_024
+
 HIDDEN = Markup('aria-hidden="true"')
 
 _NAMES = frozenset(file.stem for folder in (ICONS, OWN) for file in folder.glob("*.svg"))
 _OWN_NAMES = frozenset(file.stem for file in OWN.glob("*.svg"))
 
 
+@lru_cache(MAX_RENDERED_ICONS)  # a page of a board has a thousand of them, of about fifty kinds
 def render_icon(name: str, css: str = "i", label: str = "", **attributes: str) -> Markup:
     """Render an icon. Without a label it is decorative, and hidden from screen readers."""
     if name not in _NAMES:

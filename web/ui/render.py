@@ -115,6 +115,7 @@ environment = Environment(
     loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
+    auto_reload=False,  # else each template's file is checked whenever it is included
     trim_blocks=True,
     lstrip_blocks=True,
 )
