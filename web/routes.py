@@ -216,6 +216,7 @@ MEMBER_ROUTES: list[Route] = [
     Route("/", navigation.redirect_home, name="home"),
     Route("/boards/{board_id:uuid}", board_views.show_board, name="board"),
     Route("/boards/{board_id:uuid}/columns", board_views.show_columns),
+    Route("/boards/{board_id:uuid}/cards/{task_id:uuid}", board_views.show_card),
     Route("/boards/{board_id:uuid}/crew", board_views.show_agents_panel),
     Route("/boards/{board_id:uuid}/presence", board_views.show_viewers),
     Route("/boards/{board_id:uuid}/chat", chat_views.show_chat),

@@ -9,6 +9,8 @@ PAUSED = (*BOARD, "pauses", "agents")
 STOPPED = ("organization", "rail", "agents", "activity")
 TASK = ("tasks", "task-{task}", "boards", "agents", "activity")
 TASK_CONTENT = (*TASK, "approval-tasks")
+CARD = ("card-{task}", "cards")  # a task whose card changes, but not its place on the board
+TASK_CARD = (*CARD, "task-{task}", "boards", "agents", "activity", "approval-tasks")
 APPROVAL = (
     "approvals",
     "approval-{approval}",
@@ -82,7 +84,7 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.TASK_CREATED: TASK,
     EventType.TASK_UPDATED: TASK_CONTENT,
     EventType.TASK_STATUS_CHANGED: TASK_CONTENT,
-    EventType.TASK_COMMENT: ("comments-{task}", "tasks", "news", "activity"),
+    EventType.TASK_COMMENT: ("comments-{task}", *CARD, "news", "activity"),
     EventType.TASK_DELETED: (*TASK, "approvals"),
     EventType.TASK_RESTORED: (*TASK, "approvals"),
     EventType.TASK_LEAD_NOTIFIED: ACTIVITY_ONLY,
@@ -143,11 +145,21 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
 """The parts of pages that an event makes out of date. Parts reload on these names."""
 
 
-SINGLE_BOARD_PARTS = {"board", "memory", "pauses", "tasks", "onboarding"}
+SINGLE_BOARD_PARTS = {"board", "cards", "memory", "pauses", "tasks", "onboarding"}
 """Parts that show one board. They are not sent to pages of another board."""
+
+CARD_FIELDS = {"title", "description", "due_at", "assigned_agent_id", "priority"}
+"""Fields of a task on which no other card depends, and not the place of its own card."""
 
 
 def list_stale_parts(event: Event) -> Iterable[str]:
     """Return the names of the parts that an event makes out of date."""
     ids = {"task": event.task_id, "approval": event.approval_id, "agent": event.agent_id}
-    return [name.format(**ids) for name in STALE_PARTS_BY_EVENT[event.type]]
+    names = TASK_CARD if _changes_only_card(event) else STALE_PARTS_BY_EVENT[event.type]
+    return [name.format(**ids) for name in names]
+
+
+def _changes_only_card(event: Event) -> bool:
+    """Return whether an event is the change of fields that only the card of the task shows."""
+    changed = event.data.get("changes") if event.type is EventType.TASK_UPDATED else None
+    return bool(changed) and set(changed) <= CARD_FIELDS

@@ -146,6 +146,7 @@ NON_PAGES = {
     "/agents/{agent_id:uuid}/messages": "a part",
     "/agents/{agent_id:uuid}/runs": "a part",
     "/activity/news": "a part",
+    "/boards/{board_id:uuid}/cards/{task_id:uuid}": "a part",
     "/boards/{board_id:uuid}/columns": "a part",
     "/boards/{board_id:uuid}/crew": "a part",
     "/boards/{board_id:uuid}/presence": "a part",

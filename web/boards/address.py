@@ -67,6 +67,11 @@ class BoardAddress:
         )
 
     @property
+    def shows_all_cards(self) -> bool:
+        """Return whether the board is shown without a filter, so that a change keeps its cards."""
+        return self.view == "board" and not self.filters.is_narrowed
+
+    @property
     def extra_filter_count(self) -> int:
         """Return the number of active filters that are not always visible."""
         return sum(map(bool, (self.agent, self.tag, self.priority)))

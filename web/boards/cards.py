@@ -142,7 +142,7 @@ def build_columns(
             column.status,
             column.total,
             [
-                _build_card(detail, approvals_by_task, cards_by_agent, rejected_move)
+                build_card(detail, approvals_by_task, cards_by_agent, rejected_move)
                 for detail in column.cards
             ],
         )
@@ -182,12 +182,13 @@ def choose_phone_column(columns: Sequence[CardColumn], requested: str) -> Status
     return next((status for status in order if by_status[status].total), Status.INBOX)
 
 
-def _build_card(
+def build_card(
     detail: TaskDetail,
     approvals_by_task: Mapping[UUID, Sequence[ApprovalDetail]],
     cards_by_agent: Mapping[UUID, AgentCard],
-    move: RejectedMove | None,
+    move: RejectedMove | None = None,
 ) -> TaskCard:
+    """Build the card of a task."""
     task = detail.task
     is_current = move and (move.task_id, move.version) == (task.id, task.version)
     return TaskCard(

@@ -9,7 +9,7 @@ from uuid import UUID
 from core.errors import NotFound
 from core.http.request import Session
 from core.paging import Paging
-from models import Agent, Board, DesiredState, Member, ReadKind, User
+from models import Agent, Board, DesiredState, Member, ReadKind, Status, User
 from services import (
     agents,
     approvals,
@@ -192,6 +192,7 @@ async def load_board_view(
         "address": address,
         "board_status": status,
         "columns": columns,
+        "statuses": tuple(Status),
         "groups": cards.build_groups(columns, address.sort) if address.view == "list" else [],
         "phone_column": cards.choose_phone_column(columns, address.column),
         "board_waiting_count": len(cards.group_by_task(status.approvals)),
@@ -200,6 +201,32 @@ async def load_board_view(
         "tag_options": await _tag_filter_options(session, board),
         "unread_task_ids": await _list_unread_tasks(session, member, board),
         "rejected_move": rejected_move,
+    }
+
+
+async def load_card(
+    session: Session,
+    member: Member,
+    board_id: UUID,
+    task_id: UUID,
+    address: BoardAddress,
+    *,
+    offline_after: timedelta,
+) -> dict[str, Any]:
+    """Load the card of a task, as a template context. Raises NotFound or Forbidden."""
+    access = await load_board_access(session, member, board_id)
+    board = access.board
+    detail = await tasks.get_task_detail(session, board, task_id)
+    status = await load_board_status(session, member, board, offline_after=offline_after)
+    cards_by_agent = {card.agent.id: card for card in status.agents}
+    approvals_by_task = cards.group_by_task(status.approvals)
+    return {
+        "board": board,
+        "can_write": access.can_write,
+        "address": address,
+        "card": cards.build_card(detail, approvals_by_task, cards_by_agent),
+        "statuses": tuple(Status),
+        "unread_task_ids": await _list_unread_tasks(session, member, board),
     }
 
 

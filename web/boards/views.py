@@ -7,6 +7,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.errors import NotFound
 from core.http.request import Session, get_settings, open_transaction
 from core.paging import Paging
 from models import Board, Member
@@ -86,6 +87,26 @@ async def show_columns(request: Request) -> Response:
         header = "HX-Replace-Url" if is_typing else "HX-Push-Url"
         response.headers[header] = board_path + context["address"].query
     return response
+
+
+async def show_card(request: Request) -> Response:
+    """Show the card of one task, or all tasks if it is no longer on the board."""
+    address = BoardAddress.from_query(request.query_params)
+    try:
+        async with open_transaction(request) as session:
+            context = await presenter.load_card(
+                session,
+                current_member(request),
+                forms.path_id(request, "board_id"),
+                forms.path_id(request, "task_id"),
+                address,
+                offline_after=offline_threshold(get_settings(request)),
+            )
+    except NotFound:
+        response = await show_columns(request)
+        response.headers.update({"HX-Retarget": "#board-view", "HX-Reswap": "outerMorph"})
+        return response
+    return render_part(request, "boards/_task_card.html", **context)
 
 
 async def show_agents_panel(request: Request) -> Response:

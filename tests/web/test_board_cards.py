@@ -1,0 +1,99 @@
+"""One card of a board, which reloads alone when it keeps its place."""
+
+import re
+from uuid import uuid4
+
+import pytest
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import Event, EventType, Status, Task, new_id
+from tests.support.world import World
+from web.stale_parts import STALE_PARTS_BY_EVENT, list_stale_parts
+
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+@pytest.fixture
+async def task(transaction: TransactionFactory, world: World) -> Task:
+    task = world.make_task("Write <b>it</b>", status=Status.IN_PROGRESS, assignee=world.worker)
+    async with transaction() as session:
+        session.add(task)
+    return task
+
+
+@pytest.fixture
+def card_path(world: World, task: Task) -> str:
+    return f"/boards/{world.board.id}/cards/{task.id}"
+
+
+def find_card(html: str, task: Task) -> str:
+    found = re.search(rf'<li class="card[^"]*" id="task-{task.id}".*?</li>', html, re.DOTALL)
+    assert found
+    return found[0]
+
+
+async def test_a_card_is_the_same_alone_and_on_its_board(alice, world, task, card_path) -> None:
+    page = (await alice.get(f"/boards/{world.board.id}")).text
+    alone = await alice.get(card_path, headers=HTMX)
+    assert alone.status_code == 200
+    assert alone.text.strip() == find_card(page, task)
+    assert f'hx-get="{card_path}"' in alone.text
+    assert f'hx-trigger="card-{task.id} from:body' in alone.text
+
+
+async def test_a_reader_sees_a_card_without_its_menu(rita, task, card_path) -> None:
+    card = (await rita.get(card_path, headers=HTMX)).text
+    assert find_card(card, task)
+    assert "data-move" not in card
+    assert "data-movable" not in card
+
+
+async def test_a_card_of_another_organization_does_not_exist(charlie, anonymous, card_path) -> None:
+    assert (await charlie.get(card_path, headers=HTMX)).status_code == 404
+    assert (await anonymous.get(card_path, headers=HTMX)).status_code == 401
+
+
+async def test_a_card_that_is_gone_is_answered_with_the_columns(alice, world, task) -> None:
+    gone = await alice.get(f"/boards/{world.board.id}/cards/{uuid4()}", headers=HTMX)
+    assert gone.status_code == 200
+    assert (gone.headers["HX-Retarget"], gone.headers["HX-Reswap"]) == ("#board-view", "outerMorph")
+    assert 'id="board-view"' in gone.text
+    assert find_card(gone.text, task)
+
+
+@pytest.mark.parametrize("query", ["?q=Write", "?view=list", "?agent=nobody"])
+async def test_a_narrowed_board_reloads_with_every_card(alice, world, task, query) -> None:
+    def triggers(html: str) -> str:
+        return re.search(r'id="board-view"[^>]*hx-trigger="([^"]*)"', html)[1]
+
+    narrowed = (await alice.get(f"/boards/{world.board.id}{query}")).text
+    assert "cards from:body" in triggers(narrowed)
+    assert "card-" not in narrowed
+    assert "cards from:body" not in triggers((await alice.get(f"/boards/{world.board.id}")).text)
+
+
+def make_event(type: EventType, **data: object) -> Event:
+    return Event(id=new_id(), type=type, task_id=new_id(), data=data, created_at=now())
+
+
+@pytest.mark.parametrize(
+    ("type", "data", "reloads_all"),
+    [
+        (EventType.TASK_UPDATED, {"changes": {"title": ["a", "b"]}}, False),
+        (EventType.TASK_UPDATED, {"changes": {"assigned_agent_id": [None, "b"]}}, False),
+        (EventType.TASK_UPDATED, {"changes": {"title": [], "tag_ids": []}}, True),
+        (EventType.TASK_UPDATED, {"changes": {"depends_on_task_ids": []}}, True),
+        (EventType.TASK_UPDATED, {"changes": {}}, True),
+        (EventType.TASK_UPDATED, {"completed_task_id": "x"}, True),
+        (EventType.TASK_STATUS_CHANGED, {"changes": {"title": []}}, True),
+        (EventType.TASK_COMMENT, {}, False),
+    ],
+)
+def test_only_a_change_of_one_card_reloads_one_card(type, data, reloads_all) -> None:
+    event = make_event(type, **data)
+    names = set(list_stale_parts(event))
+    assert ("tasks" in names) is reloads_all
+    assert ({f"card-{event.task_id}", "cards"} <= names) is not reloads_all
+    expected = {name.split("{")[0] for name in STALE_PARTS_BY_EVENT[type] if name != "tasks"}
+    assert all(any(name.startswith(one) for name in names) for one in expected)
