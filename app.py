@@ -22,6 +22,7 @@ from core.config.settings import Settings
 from core.db.engine import create_database_engine
 from core.db.listen import PostgresListener
 from core.http.audit_middleware import AuditMiddleware
+from core.http.compression import CompressionMiddleware
 from core.http.concurrency import ConcurrencyLimiter
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.middleware import (
@@ -151,6 +152,7 @@ def build_middleware(settings: Settings) -> list[Middleware]:
             include_probes=settings.request_log_include_health,
         ),
         *([cors] if settings.cors_origins else []),
+        Middleware(CompressionMiddleware),
         Middleware(AuditMiddleware, record_rejection=audit.record_rejected_request),
         Middleware(IncompleteRequestMiddleware),
         Middleware(ErrorMiddleware, handler=handle_unexpected_error),

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 MAX_CPU_SECONDS = 1.0
@@ -15,7 +15,7 @@ class CpuTime:
 
 
 @contextmanager
-def measure_cpu() -> Iterator[CpuTime]:
+def measure_cpu() -> Generator[CpuTime]:
     """Measure the CPU time of a block, without a search for garbage among earlier objects."""
     measured = CpuTime()
     gc.freeze()
@@ -28,7 +28,7 @@ def measure_cpu() -> Iterator[CpuTime]:
 
 
 @contextmanager
-def limit_cpu() -> Iterator[None]:
+def limit_cpu() -> Generator[None]:
     """Fail if the block takes more than a second of CPU."""
     with measure_cpu() as measured:
         yield

@@ -65,7 +65,9 @@ async def test_a_card_that_is_gone_is_answered_with_the_columns(alice, world, ta
 @pytest.mark.parametrize("query", ["?q=Write", "?view=list", "?agent=nobody"])
 async def test_a_narrowed_board_reloads_with_every_card(alice, world, task, query) -> None:
     def triggers(html: str) -> str:
-        return re.search(r'id="board-view"[^>]*hx-trigger="([^"]*)"', html)[1]
+        found = re.search(r'id="board-view"[^>]*hx-trigger="([^"]*)"', html)
+        assert found
+        return found[1]
 
     narrowed = (await alice.get(f"/boards/{world.board.id}{query}")).text
     assert "cards from:body" in triggers(narrowed)

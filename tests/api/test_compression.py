@@ -1,0 +1,67 @@
+"""Responses are compressed, except small ones, event streams and pages that show a secret."""
+
+import gzip
+
+import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from core.http.compression import MIN_SIZE, CompressionMiddleware
+
+GZIP = {"Accept-Encoding": "gzip"}
+
+
+async def test_a_list_is_compressed_for_a_client_that_accepts_it(alice, world) -> None:
+    path = f"/boards/{world.board.id}/tasks"
+    for number in range(5):
+        await alice.post(path, json={"title": f"Task {number}"})
+    plain = await alice.get(path, headers={"Accept-Encoding": "identity"})
+    packed = await alice.get(path, headers=GZIP)
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in packed.headers["Vary"]
+    assert packed.json() == plain.json()
+    assert int(packed.headers["Content-Length"]) < len(plain.content) / 2
+
+
+async def send(path: str, response: Response, encoding: str = "gzip") -> tuple[dict, bytes]:
+    """Return the headers and the body of a response that passes through the middleware."""
+    sent = []
+
+    async def collect(message) -> None:
+        sent.append(message)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await response(scope, receive, send)
+
+    headers = [(b"accept-encoding", encoding.encode())]
+    scope = {"type": "http", "path": path, "method": "GET", "headers": headers}
+    await CompressionMiddleware(app)(scope, None, collect)
+    names = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return names, b"".join(message.get("body", b"") for message in sent[1:])
+
+
+async def test_a_page_is_compressed() -> None:
+    headers, body = await send("/boards", Response(b"a" * MIN_SIZE, media_type="text/html"))
+    assert headers["content-encoding"] == "gzip"
+    assert gzip.decompress(body) == b"a" * MIN_SIZE
+
+
+@pytest.mark.parametrize("path", ["/settings", "/welcome"])
+async def test_a_page_that_shows_a_secret_is_not_compressed(path: str) -> None:
+    secret = Response(b"a" * MIN_SIZE, headers={"Cache-Control": "no-store"})
+    headers, body = await send(path, secret)
+    assert "content-encoding" not in headers
+    assert body == b"a" * MIN_SIZE
+
+
+async def test_the_api_is_compressed_although_it_is_not_stored() -> None:
+    stored = Response(b"a" * MIN_SIZE, headers={"Cache-Control": "no-store"})
+    assert (await send("/api/v1/boards", stored))[0]["content-encoding"] == "gzip"
+
+
+async def test_small_responses_and_streams_are_not_compressed() -> None:
+    small = Response(b"a" * (MIN_SIZE - 1))
+    stream = Response(b"a" * MIN_SIZE, media_type="text/event-stream")
+    for response in (small, stream):
+        assert "content-encoding" not in (await send("/", response))[0]
