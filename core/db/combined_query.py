@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Integer, Select, Subquery, func, literal, select
@@ -19,20 +20,29 @@ class QueryPart(Generic[Item]):
     build: Callable[[Sequence[Any]], Item]
 
 
-async def run_in_one_statement(session: AsyncSession, *parts: QueryPart[Any]) -> list[list[Any]]:
-    """Run all queries in one statement; return the results of each, in the order of its query."""
-    tables = [_number_rows(index, part.query) for index, part in enumerate(parts)]
-    columns = [
-        [table.c.place, *_selected_columns(table, part.query)]
-        for table, part in zip(tables, parts, strict=True)
-    ]
-    results: list[list[Any]] = [[] for _ in parts]
-    for index, *row in await session.execute(_stack(tables, columns)):
-        offset = sum(map(len, columns[:index]))
-        place, *values = row[offset : offset + len(columns[index])]
-        if place is not None:
-            results[index].append(parts[index].build(values))
-    return results
+class CombinedQuery:
+    """Several queries that are built once, and run as one statement."""
+
+    def __init__(self, *parts: QueryPart[Any]) -> None:
+        """Build the statement."""
+        tables = [_number_rows(index, part.query) for index, part in enumerate(parts)]
+        columns = [
+            [table.c.place, *_selected_columns(table, part.query)]
+            for table, part in zip(tables, parts, strict=True)
+        ]
+        ends = list(accumulate(map(len, columns)))
+        self._parts = parts
+        self._slices = [slice(*bounds) for bounds in zip([0, *ends], ends, strict=False)]
+        self._statement = _stack(tables, columns)
+
+    async def run(self, session: AsyncSession, **parameters: object) -> list[list[Any]]:
+        """Return the results of each query, in the order of the queries."""
+        results: list[list[Any]] = [[] for _ in self._parts]
+        for index, *row in await session.execute(self._statement, parameters):
+            place, *values = row[self._slices[index]]
+            if place is not None:
+                results[index].append(self._parts[index].build(values))
+        return results
 
 
 def _number_rows(number: int, query: Select[Any]) -> Subquery:

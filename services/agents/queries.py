@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
@@ -164,9 +164,10 @@ async def find_agent_by_name(
     return await session.scalar(query.order_by(Agent.created_at, Agent.id).limit(1))
 
 
-def newest_agents_query(board: Board) -> QueryPart[Agent]:
-    """Return the query for the agents of a board, newest first."""
-    return QueryPart(_newest_first_query(Agent.board_id == board.id), lambda row: row[0])
+def newest_agents_query() -> QueryPart[Agent]:
+    """Build the query for the agents of the board `board_id`, newest first."""
+    condition = Agent.board_id == bindparam("board_id")
+    return QueryPart(_newest_first_query(condition), lambda row: row[0])
 
 
 async def list_board_agents(session: AsyncSession, board: Board) -> Sequence[Agent]:

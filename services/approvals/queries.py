@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import BindParameter, ColumnElement, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -46,15 +46,16 @@ async def list_board_approvals(
     return await _paged(session, query, paging)
 
 
-def newest_approvals_query(board: Board, *, limit: int) -> QueryPart[ApprovalDetail]:
-    """Build the query for a board's newest approvals, newest first."""
-    query = _newest_first(approvals_query().where(Approval.board_id == board.id))
+def newest_approvals_query(*, limit: int) -> QueryPart[ApprovalDetail]:
+    """Build the query for the newest approvals of the board `board_id`, newest first."""
+    query = _newest_first(approvals_query().where(Approval.board_id == bindparam("board_id")))
     return QueryPart(query.limit(limit), detail_from_row)
 
 
-def pending_count_query(board: Board) -> QueryPart[int]:
-    """Build the query for the number of a board's pending approvals."""
-    return QueryPart(select(_pending(board).label("pending")), lambda row: row[0])
+def pending_count_query() -> QueryPart[int]:
+    """Build the query for the number of pending approvals of the board `board_id`."""
+    pending = _pending(bindparam("board_id"))
+    return QueryPart(select(pending.label("pending")), lambda row: row[0])
 
 
 async def list_member_approvals(
@@ -94,7 +95,7 @@ async def count_approvals(
     )
     found = (await session.execute(per_task)).all() if task_ids else []
     return ApprovalCounts(
-        pending=await session.scalar(select(_pending(board))) or 0,
+        pending=await session.scalar(select(_pending(board.id))) or 0,
         by_task=dict.fromkeys(task_ids, (0, 0)) | {id: (all, open) for id, all, open in found},
     )
 
@@ -172,9 +173,9 @@ async def count_undecided_by_board(session: AsyncSession, member: Member) -> dic
     return {board_id: count for board_id, count in found}
 
 
-def _pending(board: Board) -> ColumnElement[int]:
+def _pending(board_id: UUID | BindParameter[UUID]) -> ColumnElement[int]:
     pending = Approval.status == ApprovalStatus.PENDING
-    return select(func.count()).where(Approval.board_id == board.id, pending).scalar_subquery()
+    return select(func.count()).where(Approval.board_id == board_id, pending).scalar_subquery()
 
 
 def _newest_first(query: ApprovalSelect) -> ApprovalSelect:

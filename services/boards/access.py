@@ -2,10 +2,22 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, false, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import AppError, Forbidden, NotFound, Unauthorized
@@ -29,10 +41,18 @@ def visible_boards_query(actor: Actor) -> Select[Board, bool, bool, bool]:
     board, and has all permissions on the boards of its gateway.
     """
     if isinstance(actor, Agent):
-        own = _agent_condition(actor)
-        return select(Board, own.label("reads"), own.label("writes"), literal(False)).where(
-            Board.organization_id == actor.organization_id
-        )
+        return _agent_boards_query(_agent_condition(actor), actor.organization_id)
+    return _user_boards_query(actor.id)
+
+
+def _agent_boards_query(
+    own: ColumnElement[bool], organization_id: Any
+) -> Select[Board, bool, bool, bool]:
+    query = select(Board, own.label("reads"), own.label("writes"), literal(False))
+    return query.where(Board.organization_id == organization_id)
+
+
+def _user_boards_query(user_id: Any) -> Select[Board, bool, bool, bool]:
     writes = or_(Member.all_boards_write, BoardAccess.can_write.is_(True))
     reads = or_(Member.all_boards_read, BoardAccess.can_read.is_(True), writes)
     admin = Member.role.in_((Role.OWNER, Role.ADMIN))
@@ -43,7 +63,7 @@ def visible_boards_query(actor: Actor) -> Select[Board, bool, bool, bool]:
             BoardAccess,
             and_(BoardAccess.organization_member_id == Member.id, BoardAccess.board_id == Board.id),
         )
-        .where(Member.user_id == actor.id)
+        .where(Member.user_id == user_id)
     )
 
 
@@ -78,9 +98,7 @@ async def get_board_permissions(
 
     Raises NotFound if it is not in an organization of the actor, Forbidden if it may not be read.
     """
-    return await _fetch_permissions(
-        session, visible_boards_query(actor).where(Board.id == board_id)
-    )
+    return await _fetch_permissions(session, actor, board_id, lock=False)
 
 
 async def get_board(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
@@ -134,14 +152,18 @@ async def lock_board_of_agent(session: AsyncSession, user: User, agent_id: UUID)
 
 
 async def _lock(session: AsyncSession, actor: Actor, board_id: UUID) -> BoardPermissions:
-    permissions = await _fetch_permissions(session, _locking_query(actor, Board.id == board_id))
+    permissions = await _fetch_permissions(session, actor, board_id, lock=True)
     if isinstance(actor, Agent):
         await _check_agent_unchanged(session, actor)
     return permissions
 
 
 def _locking_query(actor: Actor, condition: ColumnElement[bool]) -> Select[Board, bool, bool, bool]:
-    query = visible_boards_query(actor).where(condition).with_for_update(key_share=True, of=Board)
+    return _with_lock(visible_boards_query(actor).where(condition))
+
+
+def _with_lock(query: Select[Board, bool, bool, bool]) -> Select[Board, bool, bool, bool]:
+    query = query.with_for_update(key_share=True, of=Board)
     return query.execution_options(populate_existing=True)
 
 
@@ -178,12 +200,33 @@ async def _check_agent_unchanged(session: AsyncSession, agent: Agent) -> None:
 
 
 async def _fetch_permissions(
-    session: AsyncSession, query: Select[Board, bool, bool, bool]
+    session: AsyncSession, actor: Actor, board_id: UUID, *, lock: bool
 ) -> BoardPermissions:
-    row = (await session.execute(query)).one_or_none()
+    parameters: dict[str, UUID | None] = {"board_id": board_id}
+    if isinstance(actor, Agent):
+        parameters["organization_id"] = actor.organization_id
+        parameters["own_board_id"] = actor.board_id
+        parameters["gateway_id"] = actor.gateway_id if actor.board_id is None else None
+    else:
+        parameters["user_id"] = actor.id
+    query = _build_board_query(is_agent=isinstance(actor, Agent), lock=lock)
+    row = (await session.execute(query, parameters)).one_or_none()
     if row is None:
         raise NotFound("board_not_found", "There is no such board.")
     return _require_read(row)
+
+
+@cache
+def _build_board_query(*, is_agent: bool, lock: bool) -> Select[Board, bool, bool, bool]:
+    """Build the query for the permissions of a user or an agent on one board."""
+    if is_agent:
+        own_id, gateway_id = bindparam("own_board_id", type_=Uuid()), bindparam("gateway_id")
+        own = func.coalesce((Board.id == own_id) | (Board.gateway_id == gateway_id), false())
+        query = _agent_boards_query(own, bindparam("organization_id"))
+    else:
+        query = _user_boards_query(bindparam("user_id"))
+    query = query.where(Board.id == bindparam("board_id"))
+    return _with_lock(query) if lock else query
 
 
 def _require_read(row: Sequence[Any]) -> BoardPermissions:

@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import CTE, ScalarSelect, Select, Subquery, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.combined_query import run_in_one_statement
+from core.db.combined_query import CombinedQuery
 from models import Actor, Agent, Board, BoardGroup, Priority, Status, Tag, TagAssignment, Task, User
 from services import agents, approvals, memory, tasks
 from services.boards.access import visible_boards_query
@@ -36,15 +37,20 @@ class BoardSnapshot:
 
 async def load_board_snapshot(session: AsyncSession, board: Board) -> BoardSnapshot:
     """Load the snapshot of a board in one statement. The caller checks the read permission."""
-    all_tasks, all_agents, newest_approvals, chat, [pending] = await run_in_one_statement(
-        session,
-        tasks.board_tasks_query(board),
-        agents.newest_agents_query(board),
-        approvals.newest_approvals_query(board, limit=MAX_ITEMS),
-        memory.latest_chat_query(board, limit=MAX_ITEMS),
-        approvals.pending_count_query(board),
-    )
+    found = await _build_snapshot_query().run(session, board_id=board.id)
+    all_tasks, all_agents, newest_approvals, chat, [pending] = found
     return BoardSnapshot(board, all_tasks, all_agents, newest_approvals, chat[::-1], pending)
+
+
+@cache
+def _build_snapshot_query() -> CombinedQuery:
+    return CombinedQuery(
+        tasks.BOARD_TASKS,
+        agents.newest_agents_query(),
+        approvals.newest_approvals_query(limit=MAX_ITEMS),
+        memory.latest_chat_query(limit=MAX_ITEMS),
+        approvals.pending_count_query(),
+    )
 
 
 if TYPE_CHECKING:  # services.tasks imports this package

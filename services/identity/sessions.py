@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
@@ -19,6 +19,15 @@ SESSION_KIND = "browser"  # of the secret; an earlier version used "session"
 DEFAULT_SESSION_DAYS = 30  # the lifetime of a session, if the settings do not define it
 LAST_SEEN_INTERVAL = timedelta(minutes=1)  # between two updates of `last_seen_at`
 MAX_USER_AGENT_LENGTH = 300  # characters
+
+IS_VALID = SignIn.expires_at > bindparam("at")
+VALID_SESSION = (
+    select(SignIn)
+    .join(SignIn.user)
+    .options(contains_eager(SignIn.user))
+    .where(SignIn.secret_hash == bindparam("secret_hash"), IS_VALID)
+)
+ACTIVE_SESSION_ID = select(SignIn.id).where(SignIn.id == bindparam("sign_in_id"), IS_VALID)
 
 
 async def start_session(
@@ -79,13 +88,9 @@ async def replace_session_secret(
 async def find_session(session: AsyncSession, cookie_secret: str) -> SignIn | None:
     """Return the session of a cookie with its user, or None if it is over."""
     at = now()
-    query = (
-        select(SignIn)
-        .join(SignIn.user)
-        .options(contains_eager(SignIn.user))
-        .where(SignIn.secret_hash == hash_token(cookie_secret), SignIn.expires_at > at)
+    found = await session.scalar(
+        VALID_SESSION, {"secret_hash": hash_token(cookie_secret), "at": at}
     )
-    found = await session.scalar(query)
     if found and found.last_seen_at < at - LAST_SEEN_INTERVAL:
         statement = update(SignIn).where(
             SignIn.id == found.id, SignIn.last_seen_at < at - LAST_SEEN_INTERVAL
@@ -96,8 +101,8 @@ async def find_session(session: AsyncSession, cookie_secret: str) -> SignIn | No
 
 async def is_session_active(session: AsyncSession, sign_in_id: UUID) -> bool:
     """Return whether a session is still valid; streams ask for this while they are open."""
-    query = select(SignIn.id).where(SignIn.id == sign_in_id, SignIn.expires_at > now())
-    return await session.scalar(query) is not None
+    active = await session.scalar(ACTIVE_SESSION_ID, {"sign_in_id": sign_in_id, "at": now()})
+    return active is not None
 
 
 async def list_sessions(session: AsyncSession, user: User) -> Sequence[SignIn]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
@@ -35,6 +35,20 @@ ENDED_TOKENS_KEPT = timedelta(days=90)  # so that their use can be explained
 LAST_USED_INTERVAL = timedelta(minutes=1)  # between two updates of `last_used_at`
 
 TOKEN_ENDED_MESSAGE = "This token was ended or replaced. Use the agent's current token."  # noqa: S105
+
+API_TOKENS = (
+    select(ApiToken)
+    .join(ApiToken.user)
+    .options(contains_eager(ApiToken.user))
+    .where(ApiToken.prefix == bindparam("prefix"))
+)
+AGENT_TOKENS = (
+    select(AgentToken)
+    .join(AgentToken.agent)
+    .options(contains_eager(AgentToken.agent))
+    .where(AgentToken.prefix == bindparam("prefix"))
+)
+FIRST_USER = select(User).where(User.clerk_user_id == FIRST_USER_EXTERNAL_ID)
 
 LOCAL_EMAIL, LOCAL_NAME = "admin@home.local", "Local User"  # contract, 1.9
 
@@ -131,14 +145,9 @@ def is_plausible_token(token: str) -> bool:
 async def _find_by_api_token(session: AsyncSession, token: str) -> UserCredential | None:
     if not is_plausible_token(token):
         return None
-    query = (
-        select(ApiToken)
-        .join(ApiToken.user)
-        .options(contains_eager(ApiToken.user))
-        .where(ApiToken.prefix == token_prefix(token))
-    )
     token_hash = hash_token(token)
-    for found in (await session.scalars(query)).all():
+    found_tokens = await session.scalars(API_TOKENS, {"prefix": token_prefix(token)})
+    for found in found_tokens.all():
         if secrets_equal(found.secret_hash, token_hash):
             if found.expires_at is not None and found.expires_at <= now():
                 raise Unauthorized("This token has expired. Create a new one.", "token_expired")
@@ -157,7 +166,7 @@ async def _record_use(session: AsyncSession, token: ApiToken) -> None:
 
 async def _get_or_create_local_user(session: AsyncSession) -> User:
     """Return the first user, with missing fields filled in (contract, 1.9)."""
-    user = await session.scalar(select(User).where(User.clerk_user_id == FIRST_USER_EXTERNAL_ID))
+    user = await session.scalar(FIRST_USER)
     if user and user.name and user.email:
         return user
     user = await lock_first_user(session)
@@ -185,14 +194,9 @@ async def authenticate_agent(
 
 
 async def _find_by_own_token(session: AsyncSession, token: str) -> Agent | None:
-    query = (
-        select(AgentToken)
-        .join(AgentToken.agent)
-        .options(contains_eager(AgentToken.agent))
-        .where(AgentToken.prefix == token_prefix(token))
-    )
     token_hash = hash_token(token)
-    for found in (await session.scalars(query)).all():
+    found_tokens = await session.scalars(AGENT_TOKENS, {"prefix": token_prefix(token)})
+    for found in found_tokens.all():
         if secrets_equal(found.secret_hash, token_hash):
             audit.use_credential("agent_token", found.prefix)
             if found.ended_at is not None:

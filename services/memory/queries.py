@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.combined_query import QueryPart
 from core.errors import NotFound
 from core.paging import Page, Paging, fetch_page_of_rows
-from models import Agent, Board, GroupNote, Note, User
+from models import Agent, GroupNote, Note, User
 from services.memory.rules import (
+    BOARD_MEMORY,
     MemoryKind,
     MemoryScope,
-    board_scope,
     get_author_name,
     parse_command,
 )
@@ -45,15 +45,14 @@ async def list_notes(
     session: AsyncSession, scope: MemoryScope, paging: Paging, *, is_chat: bool | None = None
 ) -> Page[NoteDetail]:
     """Return the notes of a board or group, newest first. Blank notes are omitted."""
-    query = _scope_query(scope, is_chat)
+    query = _scope_query(scope.kind, scope.id, is_chat=is_chat)
     return (await fetch_page_of_rows(session, query, paging)).map(lambda row: NoteDetail(*row))
 
 
-def latest_chat_query(board: Board, *, limit: int) -> QueryPart[NoteDetail]:
-    """Build the query for the newest messages of a board's chat, newest first."""
-    return QueryPart(
-        _scope_query(board_scope(board), True).limit(limit), lambda row: NoteDetail(*row)
-    )
+def latest_chat_query(*, limit: int) -> QueryPart[NoteDetail]:
+    """Build the query for the newest messages of the chat of the board `board_id`, newest first."""
+    query = _scope_query(BOARD_MEMORY, bindparam("board_id"), is_chat=True)
+    return QueryPart(query.limit(limit), lambda row: NoteDetail(*row))
 
 
 async def get_note(session: AsyncSession, scope: MemoryScope, memory_id: UUID) -> NoteDetail:
@@ -91,9 +90,11 @@ async def _get_note(
     return NoteDetail(*row)
 
 
-def _scope_query(scope: MemoryScope, is_chat: bool | None) -> Select[*tuple[Any, ...]]:
-    note = scope.kind.note
-    query = _notes_query(scope.kind).where(scope.kind.column == scope.id)
+def _scope_query(
+    kind: MemoryKind, scope_id: Any, *, is_chat: bool | None
+) -> Select[*tuple[Any, ...]]:
+    note = kind.note
+    query = _notes_query(kind).where(kind.column == scope_id)
     query = query.where(note.content.regexp_match(r"\S"))
     if is_chat is not None:
         query = query.where(note.is_chat == is_chat)

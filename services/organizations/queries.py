@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, Select, func, select, update
+from sqlalchemy import ScalarSelect, Select, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
@@ -93,9 +93,7 @@ async def find_current_membership(session: AsyncSession, user: User) -> Member |
     If they are no longer a member there, their oldest membership takes its place (contract, 1.11).
     None for a user without memberships.
     """
-    member = await session.scalar(
-        _memberships_query(user).where(Member.id == current_membership_id_query(user))
-    )
+    member = await session.scalar(CURRENT_MEMBERSHIP, {"user_id": user.id})
     if member and member.user.active_organization_id != member.organization_id:
         chosen = update(User).where(User.id == user.id)
         await session.execute(chosen.values(active_organization_id=member.organization_id))
@@ -104,8 +102,12 @@ async def find_current_membership(session: AsyncSession, user: User) -> Member |
 
 def current_membership_id_query(user: User) -> ScalarSelect[UUID]:
     """Return the query for the id of the current membership, for use in another query."""
+    return _build_current_membership_id_query(user.id)
+
+
+def _build_current_membership_id_query(user_id: Any) -> ScalarSelect[UUID]:
     is_active = Member.organization_id == User.active_organization_id
-    query = select(Member.id).join(Member.user).where(Member.user_id == user.id)
+    query = select(Member.id).join(Member.user).where(Member.user_id == user_id)
     active_first = func.coalesce(is_active, False).desc()
     query = query.order_by(active_first, Member.created_at, Member.id).limit(1)
     return query.scalar_subquery().correlate(None)
@@ -115,13 +117,13 @@ async def find_membership(
     session: AsyncSession, user: User, organization_id: UUID
 ) -> Member | None:
     """Return the user's membership in an organization with both of them loaded, or None."""
-    return await session.scalar(_memberships_query(user).where(Organization.id == organization_id))
+    parameters = {"user_id": user.id, "organization_id": organization_id}
+    return await session.scalar(MEMBERSHIP, parameters)
 
 
 async def list_memberships(session: AsyncSession, user: User) -> Sequence[Member]:
     """Return all memberships of a user, by the organizations' names."""
-    query = _memberships_query(user).order_by(func.lower(Organization.name), Member.id)
-    return (await session.scalars(query)).all()
+    return (await session.scalars(MEMBERSHIPS_BY_NAME, {"user_id": user.id})).all()
 
 
 async def list_board_access(session: AsyncSession, member: Member) -> Sequence[BoardAccess]:
@@ -130,12 +132,18 @@ async def list_board_access(session: AsyncSession, member: Member) -> Sequence[B
     return (await session.scalars(rows.order_by(BoardAccess.created_at, BoardAccess.id))).all()
 
 
-def _memberships_query(user: User) -> Select[Any]:
-    return (
-        select(Member)
-        .join(Member.organization)
-        .join(Member.user)
-        .options(contains_eager(Member.organization), contains_eager(Member.user))
-        .where(Member.user_id == user.id)
-        .execution_options(populate_existing=True)
-    )
+MEMBERSHIPS = (
+    select(Member)
+    .join(Member.organization)
+    .join(Member.user)
+    .options(contains_eager(Member.organization), contains_eager(Member.user))
+    .where(Member.user_id == bindparam("user_id"))
+    .execution_options(populate_existing=True)
+)
+"""Selects the memberships of the user `user_id`, with organization and user loaded."""
+
+CURRENT_MEMBERSHIP = MEMBERSHIPS.where(
+    Member.id == _build_current_membership_id_query(bindparam("user_id"))
+)
+MEMBERSHIP = MEMBERSHIPS.where(Organization.id == bindparam("organization_id"))
+MEMBERSHIPS_BY_NAME = MEMBERSHIPS.order_by(func.lower(Organization.name), Member.id)

@@ -9,17 +9,22 @@ from services.tasks.comments import (
     load_comments,
     prepare_comment,
 )
-from services.tasks.details import TagRef, TaskDetail, TaskRef, get_task_detail
+from services.tasks.details import (
+    TagRef,
+    TaskDetail,
+    TaskRef,
+    get_task_detail,
+    load_task_details,
+)
 from services.tasks.events import TaskEvent, build_events
 from services.tasks.history import FieldChange, HistoryEntry, list_history
 from services.tasks.queries import (
+    BOARD_TASKS,
     BoardColumn,
     BoardFilters,
-    board_tasks_query,
     list_assignable_agents,
     list_board_columns,
     list_dependency_choices,
     list_tasks,
-    load_task_details,
 )
 from services.tasks.trash import delete_task, purge_trash, restore_task

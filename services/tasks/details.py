@@ -1,11 +1,11 @@
 """Load tasks with everything that is displayed of them, in one statement for any number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, Uuid, bindparam, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,6 +23,8 @@ from models import (
 )
 from services import custom_fields
 from services.tasks.loaders import approval_ids_query, task_not_found
+
+BOARD_ID = bindparam("board_id", type_=Uuid())
 
 
 class TaskRef(NamedTuple):
@@ -84,37 +86,6 @@ class TaskDetail:
         return [tag.id for tag in self.tags]
 
 
-async def get_task_detail(session: AsyncSession, board: Board, task_id: UUID) -> TaskDetail:
-    """Return a task of this board with its related data. Raises NotFound."""
-    query = task_details_query(board).where(Task.id == task_id)
-    row = (await session.execute(query)).one_or_none()
-    if row is None:
-        raise task_not_found()
-    return build_task_detail(row)
-
-
-def task_details_query(board: Board) -> Select[*tuple[Any, ...]]:
-    """Select the tasks of a board, in the columns that `build_task_detail` expects."""
-    return (
-        select(
-            Task,
-            Agent,
-            _related_tasks(
-                TaskDependency.task_id, TaskDependency.depends_on_task_id, are_dependencies=True
-            ),
-            _related_tasks(
-                TaskDependency.depends_on_task_id, TaskDependency.task_id, are_dependencies=False
-            ),
-            _tag_refs(),
-            _approval_counts(board),
-            _comments_count(),
-            custom_fields.task_values_query(),
-        )
-        .outerjoin(Agent, Agent.id == Task.assigned_agent_id)
-        .where(Task.board_id == board.id)
-    )
-
-
 def build_task_detail(row: Sequence[Any]) -> TaskDetail:
     """Build a TaskDetail from a row of `task_details_query`."""
     task, assignee, depends_on, unblocks, tags, (approvals, pending), comments, values = row
@@ -165,10 +136,10 @@ def _tag_refs() -> ColumnElement[Any]:
     return query.where(assignment.task_id == Task.id).correlate(Task).scalar_subquery()
 
 
-def _approval_counts(board: Board) -> ColumnElement[Any]:
+def _approval_counts() -> ColumnElement[Any]:
     pending = func.count().filter(Approval.status == ApprovalStatus.PENDING)
     query = select(func.jsonb_build_array(func.count(), pending))
-    query = query.where(Approval.board_id == board.id, Approval.id.in_(approval_ids_query()))
+    query = query.where(Approval.board_id == BOARD_ID, Approval.id.in_(approval_ids_query()))
     return query.correlate(Task).scalar_subquery()
 
 
@@ -179,3 +150,47 @@ def _comments_count() -> ColumnElement[Any]:
 
 def _or_empty_array(aggregate: Any) -> ColumnElement[Any]:
     return func.coalesce(aggregate, func.jsonb_build_array())
+
+
+TASK_DETAILS: Select[*tuple[Any, ...]] = (
+    select(
+        Task,
+        Agent,
+        _related_tasks(
+            TaskDependency.task_id, TaskDependency.depends_on_task_id, are_dependencies=True
+        ),
+        _related_tasks(
+            TaskDependency.depends_on_task_id, TaskDependency.task_id, are_dependencies=False
+        ),
+        _tag_refs(),
+        _approval_counts(),
+        _comments_count(),
+        custom_fields.task_values_query(),
+    )
+    .outerjoin(Agent, Agent.id == Task.assigned_agent_id)
+    .where(Task.board_id == BOARD_ID)
+)
+"""Selects the tasks of the board `board_id`, in the columns that `build_task_detail` expects."""
+
+TASK_DETAIL = TASK_DETAILS.where(Task.id == bindparam("task_id"))
+TASK_DETAILS_BY_ID = TASK_DETAILS.where(Task.id.in_(bindparam("task_ids", expanding=True)))
+
+
+async def get_task_detail(session: AsyncSession, board: Board, task_id: UUID) -> TaskDetail:
+    """Return a task of this board with its related data. Raises NotFound."""
+    parameters = {"board_id": board.id, "task_id": task_id}
+    row = (await session.execute(TASK_DETAIL, parameters)).one_or_none()
+    if row is None:
+        raise task_not_found()
+    return build_task_detail(row)
+
+
+async def load_task_details(
+    session: AsyncSession, board: Board, task_ids: Collection[UUID]
+) -> dict[UUID, TaskDetail]:
+    """Load the details of the tasks with these ids that are on the board."""
+    if not task_ids:
+        return {}
+    parameters = {"board_id": board.id, "task_ids": list(task_ids)}
+    rows = await session.execute(TASK_DETAILS_BY_ID, parameters)
+    return {row[0].id: build_task_detail(row) for row in rows}

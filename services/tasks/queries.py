@@ -1,11 +1,23 @@
 """Read the tasks of a board: by id, as a list, as board columns, and the choices of task forms."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.combined_query import QueryPart
@@ -25,26 +37,21 @@ from models import (
 )
 from services.gateways import provisioning
 from services.tasks import dependencies
-from services.tasks.details import TaskDetail, TaskRef, build_task_detail, task_details_query
+from services.tasks.details import (
+    BOARD_ID,
+    TASK_DETAILS,
+    TaskDetail,
+    TaskRef,
+    build_task_detail,
+)
 from services.tasks.loaders import approval_ids_query
 
 MAX_CHOICES = 200  # tasks in the list of possible dependencies
 MAX_CARDS = 200  # cards in a column
 MAX_DONE_CARDS = 50  # cards in the done column
+MAX_COLUMN_QUERIES = 128  # built queries, one for each combination of filters
 NEWEST_FIRST = (Task.created_at.desc(), Task.id.desc())
 PRIORITY_RANKS = {priority.value: rank for rank, priority in enumerate(Priority)}
-
-
-async def load_task_details(
-    session: AsyncSession, board: Board, task_ids: Collection[UUID]
-) -> dict[UUID, TaskDetail]:
-    """Load the details of the tasks with these ids that are on the board."""
-    rows = (
-        await session.execute(task_details_query(board).where(Task.id.in_(task_ids)))
-        if task_ids
-        else ()
-    )
-    return {row[0].id: build_task_detail(row) for row in rows}
 
 
 async def list_tasks(
@@ -61,28 +68,46 @@ async def list_tasks(
     The ids of the page are selected first, and details only for them. Runs one statement, or two
     for an offset after the last task.
     """
-    ids = select(Task.id).where(Task.board_id == board.id)
-    if statuses:
-        ids = ids.where(Task.status.in_(statuses))
-    if assigned_agent_id is not None:
-        ids = ids.where(Task.assigned_agent_id == assigned_agent_id)
-    if unassigned:
-        ids = ids.where(Task.assigned_agent_id.is_(None))
-    count = select(func.count()).select_from(ids.subquery())
-    page = ids.order_by(*NEWEST_FIRST).limit(paging.limit).offset(paging.offset).subquery()
-    query = task_details_query(board).add_columns(count.scalar_subquery())
-    query = query.where(Task.id.in_(select(page.c.id))).order_by(*NEWEST_FIRST)
-    rows = (await session.execute(query)).all()
+    page, count = _build_list_queries(
+        by_status=bool(statuses), by_agent=assigned_agent_id is not None, unassigned=unassigned
+    )
+    parameters = {
+        "board_id": board.id,
+        "statuses": list(statuses or ()),
+        "agent_id": assigned_agent_id,
+        "page_limit": paging.limit,
+        "page_offset": paging.offset,
+    }
+    rows = (await session.execute(page, parameters)).all()
     if rows or not paging.offset:
         total = rows[0][-1] if rows else 0
     else:
-        total = await session.scalar(count) or 0
+        total = await session.scalar(count, parameters) or 0
     return Page([build_task_detail(row[:-1]) for row in rows], total, paging.limit, paging.offset)
 
 
-def board_tasks_query(board: Board) -> QueryPart[TaskDetail]:
-    """Select the details of all tasks of a board, newest first."""
-    return QueryPart(task_details_query(board).order_by(*NEWEST_FIRST), build_task_detail)
+@cache
+def _build_list_queries(
+    *, by_status: bool, by_agent: bool, unassigned: bool
+) -> tuple[Select[*tuple[Any, ...]], Select[int]]:
+    """Build the query of a page of tasks, and the one that counts them, for these filters."""
+    ids = select(Task.id).where(Task.board_id == BOARD_ID)
+    if by_status:
+        ids = ids.where(Task.status.in_(bindparam("statuses", expanding=True)))
+    if by_agent:
+        ids = ids.where(Task.assigned_agent_id == bindparam("agent_id"))
+    if unassigned:
+        ids = ids.where(Task.assigned_agent_id.is_(None))
+    count = select(func.count()).select_from(ids.subquery())
+    limit: Any = bindparam("page_limit", type_=Integer)
+    offset: Any = bindparam("page_offset", type_=Integer)
+    page = ids.order_by(*NEWEST_FIRST).limit(limit).offset(offset).subquery()
+    query = TASK_DETAILS.add_columns(count.scalar_subquery())
+    return query.where(Task.id.in_(select(page.c.id))).order_by(*NEWEST_FIRST), count
+
+
+BOARD_TASKS = QueryPart(TASK_DETAILS.order_by(*NEWEST_FIRST), build_task_detail)
+"""Selects the details of all tasks of the board `board_id`, newest first."""
 
 
 async def list_assignable_agents(session: AsyncSession, board: Board) -> Sequence[Agent]:
@@ -118,9 +143,15 @@ class BoardFilters:
     by_priority: bool = False  # order by priority first; this is not a filter
 
     @property
+    def active_names(self) -> frozenset[str]:
+        """The names of the filters that are set."""
+        order = {"by_priority"}
+        return frozenset(name for name, value in vars(self).items() if value) - order
+
+    @property
     def is_narrowed(self) -> bool:
         """Whether a filter is set."""
-        return self != BoardFilters(by_priority=self.by_priority)
+        return bool(self.active_names)
 
 
 @dataclass(frozen=True)
@@ -140,29 +171,67 @@ async def list_board_columns(
 ) -> list[BoardColumn]:
     """Return the columns of a board, which the actor may read, from left to right."""
     filters = filters or BoardFilters()
-    shown_ids = union_all(*[_column_ids_query(board, status, filters) for status in Status])
-    rows = await session.execute(task_details_query(board).where(Task.id.in_(shown_ids)))
+    words = _without_unstorable(filters.q).split()
+    cards_query, totals_query = _build_column_queries(
+        filters.active_names, len(words), by_priority=filters.by_priority
+    )
+    parameters = {
+        "board_id": board.id,
+        "agent_id": filters.agent,
+        "tag": _without_unstorable(filters.tag or ""),
+        "priority": _without_unstorable(filters.priority or ""),
+        **{f"word_{number}": _escape_pattern(word) for number, word in enumerate(words)},
+    }
+    rows = await session.execute(cards_query, parameters)
     cards = [build_task_detail(row) for row in rows]
     cards.sort(key=lambda card: _sort_key(card.task, filters), reverse=True)
-    totals = await _count_by_status(session, board, filters)
+    totals = {status: count for status, count in await session.execute(totals_query, parameters)}
     return [
-        BoardColumn(status, [card for card in cards if card.task.status is status], totals[status])
+        BoardColumn(
+            status,
+            [card for card in cards if card.task.status is status],
+            totals.get(status, 0),
+        )
         for status in Status
     ]
 
 
-def _column_ids_query(board: Board, status: Status, filters: BoardFilters) -> Any:
+@lru_cache(MAX_COLUMN_QUERIES)
+def _build_column_queries(
+    active_filters: frozenset[str], word_count: int, *, by_priority: bool
+) -> tuple[Select[*tuple[Any, ...]], Select[Status, int]]:
+    """Build the query of the cards of all columns, and the one that counts them by status."""
+    optional_conditions = {
+        "agent": lambda: Task.assigned_agent_id == bindparam("agent_id"),
+        "unassigned": lambda: Task.assigned_agent_id.is_(None),
+        "tag": _has_tag,
+        "priority": lambda: Task.priority == bindparam("priority"),
+        "needs_approval": _has_pending_approval,
+        "blocked": _is_blocked,
+    }
+    conditions = [
+        Task.board_id == BOARD_ID,
+        *(_contains_word(f"word_{number}") for number in range(word_count)),
+        *(build() for name, build in optional_conditions.items() if name in active_filters),
+    ]
+    shown = [_column_ids_query(status, conditions, by_priority=by_priority) for status in Status]
+    cards = TASK_DETAILS.where(Task.id.in_(union_all(*shown)))
+    totals = select(Task.status, func.count()).where(*conditions).group_by(Task.status)
+    return cards, totals
+
+
+def _column_ids_query(
+    status: Status, conditions: Sequence[ColumnElement[bool]], *, by_priority: bool
+) -> Any:
     """Select the ids of the first cards of a column, in the order of `_sort_key`."""
     order: list[Any] = [Task.created_at.desc(), Task.id.desc()]
     if status is Status.DONE:
         order.insert(0, func.coalesce(Task.done_at, Task.updated_at).desc())
-    if filters.by_priority:
+    if by_priority:
         order.insert(0, case(PRIORITY_RANKS, value=Task.priority, else_=-1).desc())
-    query = select(Task.id).where(Task.board_id == board.id, Task.status == status)
+    query = select(Task.id).where(Task.status == status, *conditions)
     limit = MAX_DONE_CARDS if status is Status.DONE else MAX_CARDS
-    return (
-        query.where(*_filter_conditions(filters)).order_by(*order).limit(limit).subquery().select()
-    )
+    return query.order_by(*order).limit(limit).subquery().select()
 
 
 def _sort_key(task: Task, filters: BoardFilters) -> tuple[Any, ...]:
@@ -171,47 +240,24 @@ def _sort_key(task: Task, filters: BoardFilters) -> tuple[Any, ...]:
     return urgent, sort_time, task.created_at, task.id
 
 
-async def _count_by_status(
-    session: AsyncSession, board: Board, filters: BoardFilters
-) -> dict[Status, int]:
-    query = select(Task.status, func.count()).where(
-        Task.board_id == board.id, *_filter_conditions(filters)
-    )
-    counts = {status: count for status, count in await session.execute(query.group_by(Task.status))}
-    return {status: counts.get(status, 0) for status in Status}
-
-
-def _filter_conditions(filters: BoardFilters) -> list[ColumnElement[bool]]:
-    """Return the conditions for tasks that match the filters."""
-    optional_conditions = [
-        (filters.agent, Task.assigned_agent_id == filters.agent),
-        (filters.unassigned, Task.assigned_agent_id.is_(None)),
-        (filters.tag, _has_tag(_without_unstorable(filters.tag or ""))),
-        (filters.priority, Task.priority == _without_unstorable(filters.priority or "")),
-        (filters.needs_approval, _has_pending_approval()),
-        (filters.blocked, _is_blocked()),
-    ]
-    words = _without_unstorable(filters.q).split()
-    return [_contains_word(word) for word in words] + [
-        condition for is_set, condition in optional_conditions if is_set
-    ]
-
-
 def _without_unstorable(text: str) -> str:
     """Remove the characters that PostgreSQL rejects in a comparison."""
     return text.replace("\0", " ").encode(errors="ignore").decode()
 
 
-def _contains_word(word: str) -> ColumnElement[bool]:
-    return or_(
-        Task.title.icontains(word, autoescape=True),
-        Task.description.icontains(word, autoescape=True),
-    )
+def _escape_pattern(word: str) -> str:
+    """Escape the characters of a word that have a meaning in a pattern of LIKE."""
+    return word.replace("/", "//").replace("%", "/%").replace("_", "/_")
 
 
-def _has_tag(slug: str) -> ColumnElement[bool]:
+def _contains_word(name: str) -> ColumnElement[bool]:
+    word = bindparam(name, type_=String)
+    return or_(Task.title.icontains(word, escape="/"), Task.description.icontains(word, escape="/"))
+
+
+def _has_tag() -> ColumnElement[bool]:
     query = select(TagAssignment.id).join(Tag, Tag.id == TagAssignment.tag_id)
-    return query.where(TagAssignment.task_id == Task.id, Tag.slug == slug).exists()
+    return query.where(TagAssignment.task_id == Task.id, Tag.slug == bindparam("tag")).exists()
 
 
 def _has_pending_approval() -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from core.http.compression import MIN_SIZE, CompressionMiddleware
 
@@ -31,12 +31,15 @@ async def send(path: str, response: Response, encoding: str = "gzip") -> tuple[d
     async def collect(message) -> None:
         sent.append(message)
 
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await response(scope, receive, send)
 
     headers = [(b"accept-encoding", encoding.encode())]
     scope = {"type": "http", "path": path, "method": "GET", "headers": headers}
-    await CompressionMiddleware(app)(scope, None, collect)
+    await CompressionMiddleware(app)(scope, receive, collect)
     names = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
     return names, b"".join(message.get("body", b"") for message in sent[1:])
 

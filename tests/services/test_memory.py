@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.combined_query import run_in_one_statement
+from core.db.combined_query import CombinedQuery
 from core.errors import AppError, Forbidden, Invalid, NotFound, PreconditionFailed
 from core.paging import Paging
 from models import Actor, Agent, Board, Event, EventType, GroupNote, Message, Note, new_id
@@ -267,7 +267,8 @@ async def test_the_latest_chat_messages_include_their_authors(
     for content in ("one", "two", "three"):
         await create_note(session, world.alice, scope, content=content)
     await create_note(session, world.alice, scope, content="a plan", tags=["plan"])
-    [newest] = await run_in_one_statement(session, memory.latest_chat_query(world.board, limit=2))
+    query = CombinedQuery(memory.latest_chat_query(limit=2))
+    [newest] = await query.run(session, board_id=world.board.id)
     assert [one.note.content for one in newest] == ["three", "two"]
     assert newest[0].author_name == "Alice"
 
