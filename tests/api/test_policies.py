@@ -75,7 +75,12 @@ async def test_the_simulation_knows_the_stated_risk_and_loads_few_columns(
     alice: Client, worker: Client, world: World
 ) -> None:
     low = {"risk": "low", "reason": "x" * 5_000}
-    for payload in (low, low | {"destructive": True}, {"riskLevel": "LOW", "reason": "x"}, {"reason": "x"}):
+    for payload in (
+        low,
+        low | {"destructive": True},
+        {"riskLevel": "LOW", "reason": "x"},
+        {"reason": "x"},
+    ):
         body = {"action_type": "deploy.site", "confidence": 90, "payload": payload}
         asked = await worker.post(f"/agent/boards/{world.board.id}/approvals", json=body)
         assert asked.status_code == 200, asked.text

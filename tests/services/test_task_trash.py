@@ -261,7 +261,8 @@ async def test_an_approval_allows_nothing_about_a_task_that_was_in_the_trash(
     detail = await approvals.request_approval(session, world.worker, world.board, draft)
     await tasks.delete_task(session, world.alice, world.board, hidden.id)
     detail = await approvals.get_approval(session, world.board, detail.approval.id)
-    seen = (await approvals.load_action_hashes(session, [detail]))[detail.approval.id]
+    contents = await approvals.load_current_contents(session, [detail.approval.id])
+    seen = approvals.hash_current_action(detail.approval, contents[detail.approval.id])
     await approvals.decide_with_undo(
         session,
         world.bob,

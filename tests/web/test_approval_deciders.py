@@ -68,6 +68,16 @@ async def test_bulk_selection_offers_only_what_the_viewer_may_decide(bob, ask) -
     assert f'id="approval-{others.id}"' in page
 
 
+@pytest.mark.parametrize("view", ["board", "list"])
+async def test_a_card_says_whose_answer_its_task_needs(alice, bob, ask, world, view) -> None:
+    await ask("First", **make_verdict(decider_role=Role.ADMIN))
+    path = f"/boards/{world.board.id}?view={view}"
+    [mine, others] = [(await client.get(path)).text for client in (alice, bob)]
+    assert ("Waits for an approval" in mine, "Waits for an approval" in others) == (False, True)
+    assert ("Needs your answer" in mine) is (view == "board")
+    assert "Needs your answer" not in others
+
+
 async def test_a_requester_is_not_offered_the_approval_that_needs_two_others(
     alice, bob, ask, world
 ) -> None:

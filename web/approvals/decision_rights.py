@@ -1,6 +1,6 @@
 """Which decisions a member may make, and whom a policy lets decide."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -64,6 +64,17 @@ def build_decision_rights(
             and policies.may_decide(verdict, one.user_id, one.role)
         ],
     )
+
+
+def list_decidable_ids(
+    details: Iterable[ApprovalDetail], member: Member, writable: Collection[UUID]
+) -> set[UUID]:
+    """Return the ids of the undecided approvals that wait for a member: who may approve them."""
+    return {
+        one.approval.id
+        for one in details
+        if build_decision_rights(one, member, writable).can_approve
+    }
 
 
 async def load_decision_rights(

@@ -1,6 +1,6 @@
 """Data of the inbox "Needs you": pending and decided items, and one item in full."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from uuid import UUID
@@ -16,7 +16,7 @@ from services.gateways import requests
 from services.gateways.requests import RequestDetail
 from services.onboarding import PendingOnboarding
 from web.approvals.address import MICROSECONDS, InboxAddress
-from web.approvals.decision_rights import build_decision_rights
+from web.approvals.decision_rights import list_decidable_ids
 from web.approvals.presenter import ApprovalView, load_approval_views
 from web.ui import time_format
 
@@ -169,19 +169,13 @@ async def load_inbox(
         decided_count=count,
         selected_item=selected_item,
         approval_view=views[0] if views else None,
-        selectable_ids=_list_selectable(shown, member, writable),
+        selectable_ids=list_decidable_ids(
+            (one.approval for one in shown if one.approval), member, writable
+        ),
         view=view,
         held_agents=await approvals.list_held_agents(session, member),
         errors=errors or {},
     )
-
-
-def _list_selectable(
-    waiting: Sequence[InboxItem], member: Member, writable: Collection[UUID]
-) -> set[UUID]:
-    found = [one.approval for one in waiting if one.approval]
-    rights = [(one.approval.id, build_decision_rights(one, member, writable)) for one in found]
-    return {id for id, right in rights if right.can_approve and right.can_reject}
 
 
 async def find_next_item(

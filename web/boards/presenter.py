@@ -1,6 +1,6 @@
 """Data of a board for the templates: access, agents panel, columns and filters."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from services.boards import BoardPermissions
 from services.gateways.runs import RunPhase
 from services.memory import get_author_name
 from services.tasks import BoardFilters
+from web.approvals.decision_rights import list_decidable_ids
 from web.boards import cards
 from web.boards.address import UNASSIGNED, BoardAddress
 
@@ -191,6 +192,7 @@ async def load_board_view(
         "is_admin": access.is_admin and access.can_write,
         "address": address,
         "board_status": status,
+        "decidable_ids": _list_decidable_ids(status, member, access),
         "columns": columns,
         "statuses": tuple(Status),
         "groups": cards.build_groups(columns, address.sort) if address.view == "list" else [],
@@ -226,8 +228,16 @@ async def load_card(
         "address": address,
         "card": cards.build_card(detail, approvals_by_task, cards_by_agent),
         "statuses": tuple(Status),
+        "decidable_ids": _list_decidable_ids(status, member, access),
         "unread_task_ids": await _list_unread_tasks(session, member, board),
     }
+
+
+def _list_decidable_ids(
+    status: "BoardStatus", member: Member, access: BoardPermissions
+) -> Collection[UUID]:
+    writable = [access.board.id] if access.can_write else ()
+    return list_decidable_ids(status.approvals, member, writable)
 
 
 async def _list_unread_tasks(session: Session, member: Member, board: Board) -> set[UUID | None]:
