@@ -71,7 +71,7 @@ async def _generate_messages(
     request: Request, subscription: _PageSubscription, last_seen: int
 ) -> AsyncGenerator[ServerSentEvent, None]:
     readable: ReadableBoards = None
-    checked_at = 0.0
+    checked_at, changed_by = 0.0, last_seen
     visit = BoardVisit(subscription.viewer.user, subscription.board_id)
     yield ServerSentEvent(
         event="hello", data=str(last_seen), id=str(last_seen), retry=choose_retry_delay()
@@ -81,8 +81,10 @@ async def _generate_messages(
     )
     async with aclosing(feed) as batches:
         async for batch in batches:
-            if time.monotonic() - checked_at >= RECHECK_INTERVAL or _may_change_rights(batch):
-                readable = await _load_readable_boards(request, subscription, batch)
+            change = _find_change(subscription, batch)
+            if change or time.monotonic() - checked_at >= RECHECK_INTERVAL:
+                changed_by = change or changed_by
+                readable = await _load_readable_boards(request, subscription, changed_by)
                 checked_at = time.monotonic()
                 if readable and await _update_visit(request, visit, readable):
                     yield ServerSentEvent(event="presence", data="")
@@ -103,14 +105,27 @@ def _build_messages(names: Sequence[str], batch: Sequence[Event]) -> Iterator[Se
         yield ServerSentEvent(event=name, data="", id=str(batch[-1].seq))
 
 
-def _may_change_rights(batch: Iterable[Event]) -> bool:
-    return any(event.type in (EventType.BOARD_CREATED, EventType.BOARD_DELETED) for event in batch)
+def _find_change(subscription: _PageSubscription, batch: Iterable[Event]) -> int:
+    """Return the number of the last event that may have changed the viewer's rights, or 0."""
+    user = subscription.viewer.user
+    return max(
+        (
+            event.seq
+            for event in batch
+            if event.type in (EventType.BOARD_CREATED, EventType.BOARD_DELETED)
+            or boards.may_change_access(event, user)
+        ),
+        default=0,
+    )
 
 
 async def _load_readable_boards(
-    request: Request, subscription: _PageSubscription, batch: Sequence[Event]
+    request: Request, subscription: _PageSubscription, changed_by: int
 ) -> ReadableBoards:
-    """Return the boards that the viewer can read; all pages of a session share the queries."""
+    """Return the boards that the viewer can read; all pages of a session share the queries.
+
+    They are read after the event with the number `changed_by`.
+    """
 
     async def load() -> ReadableBoards:
         async with open_transaction(request) as session:
@@ -118,7 +133,6 @@ async def _load_readable_boards(
 
     rights: StreamRights = request.state.stream_rights
     key = (subscription.viewer.sign_in.id, subscription.organization_id)
-    changed_by = batch[-1].seq if _may_change_rights(batch) else 0
     return await rights.load(key, load, changed_by=changed_by)
 
 

@@ -48,7 +48,8 @@ class StreamRights:
         known = self._checks.get(key)
         if known is None or self._is_outdated(known, changed_by):
             task = asyncio.create_task(self._run(load))
-            known = self._checks[key] = _Check(self._clock(), changed_by, task)
+            seq = max(changed_by, known.seq if known else 0)  # it starts after the one before
+            known = self._checks[key] = _Check(self._clock(), seq, task)
             self._remove_old_entries()
         return await asyncio.shield(known.result)
 

@@ -102,7 +102,10 @@ async def stream_group_memory(
     async def load_allowed_ids(session: Session) -> AllowedIds:
         return frozenset({(await boards.get_group(session, context.user, group.id)).id})
 
-    definition = _build_definition(memory.GROUP_MEMORY, query, scope_id=group.id)
+    definition = replace(
+        _build_definition(memory.GROUP_MEMORY, query, scope_id=group.id),
+        changes_rights=lambda event: event.type in GROUP_EVENTS,
+    )
     return await open_stream(context, definition, group.organization_id, query, load_allowed_ids)
 
 
@@ -117,6 +120,15 @@ def _build_definition(
         get_scope_id=kind.scope_id_of,
         matches_query=lambda event: kind.matches(event, query.is_chat),
     )
+
+
+GROUP_EVENTS = (
+    EventType.BOARD_UPDATED,
+    EventType.BOARD_DELETED,
+    EventType.BOARD_GROUP_UPDATED,
+    EventType.BOARD_GROUP_DELETED,
+)
+"""Events that may change the boards of a group, and so who may read its memory."""
 
 
 def _may_change_group(event: Event, board_id: UUID) -> bool:

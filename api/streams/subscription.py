@@ -1,7 +1,8 @@
 """Streams of server-sent events (contract, people-and-boards 1.8).
 
 A stream holds no database connection while it waits. It checks every few seconds whether the
-subscriber still has access, and ends otherwise. The frame of an event is written once for all
+subscriber still has access, and at once after an event that may have changed that; it ends
+otherwise. The frame of an event is written once for all
 subscribers.
 """
 
@@ -142,6 +143,7 @@ class _Subscriber:
     ) -> None:
         self._request = context.request
         self._caller = context.allowed_caller
+        self._actor = context.actor
         self._identity = _actor_identity(context.actor)
         self._definition = definition
         self._load_allowed_ids = load_allowed_ids
@@ -160,7 +162,7 @@ class _Subscriber:
         ) as batches:
             async for batch in batches:
                 events_to_send = [event for event in batch if self._definition.includes(event)]
-                if any(self._definition.changes_rights(event) for event in batch):
+                if any(self._may_change_rights(event) for event in batch):
                     self._checked_at = -RIGHTS_CHECK_INTERVAL
                 if not await self._refresh_rights(
                     {self._definition.get_scope_id(event) for event in events_to_send}
@@ -168,6 +170,11 @@ class _Subscriber:
                     return
                 for frame in await self._get_frames(events_to_send):
                     yield frame
+
+    def _may_change_rights(self, event: Event) -> bool:
+        return boards.may_change_access(event, self._actor) or self._definition.changes_rights(
+            event
+        )
 
     async def _get_frames(self, events_to_send: Sequence[Event]) -> Sequence[bytes]:
         received = [

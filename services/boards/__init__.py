@@ -10,6 +10,7 @@ from services.boards.access import (
     lock_board_as_admin,
     lock_board_of_agent,
     lock_boards,
+    may_change_access,
     readable_board_ids_query,
     require_write_access,
     visible_boards_query,

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import AppError, Forbidden, NotFound, Unauthorized
-from models import Actor, Agent, Board, BoardAccess, Member, Role, User
+from models import Actor, Agent, Board, BoardAccess, Event, EventType, Member, Role, User
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,23 @@ class BoardPermissions:
     can_read: bool
     can_write: bool
     is_admin: bool
+
+
+MEMBER_EVENTS = (EventType.MEMBER_JOINED, EventType.MEMBER_UPDATED, EventType.MEMBER_REMOVED)
+AGENT_EVENTS = (EventType.AGENT_UPDATED, EventType.AGENT_TOKEN_ISSUED, EventType.AGENT_DELETED)
+BOARD_EVENTS = (EventType.BOARD_CREATED, EventType.BOARD_UPDATED, EventType.BOARD_DELETED)
+
+
+def may_change_access(event: Event, actor: Actor) -> bool:
+    """Return whether an event may have changed what an actor may read.
+
+    A stream reads the rights again before it sends this event or a later one. Events have numbers
+    in the order of the commits, so nothing is sent that happened after a right was removed.
+    """
+    if isinstance(actor, Agent):
+        is_own = event.type in AGENT_EVENTS and event.agent_id == actor.id
+        return is_own or (actor.board_id is None and event.type in BOARD_EVENTS)
+    return event.type in MEMBER_EVENTS and event.data.get("user_id") == str(actor.id)
 
 
 def visible_boards_query(actor: Actor) -> Select[Board, bool, bool, bool]:

@@ -59,6 +59,16 @@ async def test_an_event_that_changes_rights_makes_checks_outdated(rights: Stream
     assert await rights.load(KEY, loader, changed_by=8) == {3}
 
 
+async def test_a_later_check_knows_all_that_an_earlier_one_knew(
+    rights: StreamRights, clock: list[float]
+) -> None:
+    loader = Loader()
+    await rights.load(KEY, loader, changed_by=7)
+    clock[0] = RECHECK_INTERVAL
+    assert await rights.load(KEY, loader) == {2}
+    assert await rights.load(KEY, loader, changed_by=7) == {2}
+
+
 async def test_a_failed_check_is_repeated(rights: StreamRights) -> None:
     async def fail() -> set:
         raise ConnectionError
