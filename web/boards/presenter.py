@@ -179,12 +179,6 @@ async def load_board_view(
     status = await load_board_status(session, member, board, offline_after=offline_after)
     loaded = await tasks.list_board_columns(session, user, board, address.filters)
     columns = cards.build_columns(loaded, status.approvals, status.agents, rejected_move)
-    blocked = sum(card.detail.is_blocked for column in columns for card in column.cards)
-    if address.filters.is_narrowed:
-        all_blocked = await tasks.list_board_columns(
-            session, user, board, BoardFilters(blocked=True)
-        )
-        blocked = sum(column.total for column in all_blocked)
     return {
         "access": access,
         "board": board,
@@ -198,7 +192,7 @@ async def load_board_view(
         "groups": cards.build_groups(columns, address.sort) if address.view == "list" else [],
         "phone_column": cards.choose_phone_column(columns, address.column),
         "board_waiting_count": len(cards.group_by_task(status.approvals)),
-        "blocked_count": blocked,
+        "blocked_count": await _count_blocked(session, user, board, address, columns),
         "agent_options": _agent_filter_options(status.agents),
         "tag_options": await _tag_filter_options(session, board),
         "unread_task_ids": await _list_unread_tasks(session, member, board),
@@ -238,6 +232,20 @@ def _list_decidable_ids(
 ) -> Collection[UUID]:
     writable = [access.board.id] if access.can_write else ()
     return list_decidable_ids(status.approvals, member, writable)
+
+
+async def _count_blocked(
+    session: Session,
+    user: User,
+    board: Board,
+    address: BoardAddress,
+    columns: Sequence[cards.CardColumn],
+) -> int:
+    """Count the blocked tasks of a board, also those that the filters exclude."""
+    if not address.filters.is_narrowed:
+        return sum(card.detail.is_blocked for column in columns for card in column.cards)
+    all_blocked = await tasks.list_board_columns(session, user, board, BoardFilters(blocked=True))
+    return sum(column.total for column in all_blocked)
 
 
 async def _list_unread_tasks(session: Session, member: Member, board: Board) -> set[UUID | None]:
