@@ -2,9 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pydantic_core
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy import event
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InvalidatePoolError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
@@ -24,17 +32,28 @@ SERVER_TIMEOUTS = {
 
 def create_database_engine(settings: Settings, *, size: int | None = None) -> AsyncEngine:
     """Create a pool of `size` connections, by default DB_POOL_SIZE; none is opened yet."""
-    return create_async_engine(
+    engine = create_async_engine(
         settings.sqlalchemy_url,
         pool_size=size or settings.db_pool_size,
         max_overflow=MAX_OVERFLOW,
         pool_timeout=POOL_TIMEOUT,
-        pool_pre_ping=True,  # detects connections lost in a database restart
         hide_parameters=True,  # errors are logged; user content must not be
         json_serializer=lambda value: pydantic_core.to_json(value).decode(),
         json_deserializer=pydantic_core.from_json,
         connect_args={"server_settings": SERVER_TIMEOUTS},
     )
+    event.listen(engine.sync_engine, "checkout", _reject_lost_connection)
+    return engine
+
+
+def _reject_lost_connection(connection: Any, *_: object) -> None:
+    """Replace the connections of the pool after the database was restarted.
+
+    The event loop notices when the server closes a connection, so that no statement is needed to
+    find out.
+    """
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError("the server has closed the connection")
 
 
 def violates_constraint(error: IntegrityError, constraint: str) -> bool:

@@ -1,0 +1,57 @@
+"""The pool of database connections."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.config.settings import Settings
+from core.db.engine import create_database_engine
+
+BACKENDS = "select pg_terminate_backend(unnest($1::int[]), 5000)"
+WAIT = 10  # seconds
+
+
+async def open_connections(engine: AsyncEngine, count: int) -> list[int]:
+    """Open connections at once and return them to the pool; return their server processes."""
+    connections = [await engine.connect() for _ in range(count)]
+    found = [await one.scalar(text("select pg_backend_pid()")) for one in connections]
+    for one in connections:
+        await one.close()
+    return [int(pid) for pid in found if pid]
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_connections_that_the_server_has_closed_are_replaced(
+    isolated_settings: Settings, count: int
+) -> None:
+    engine = create_database_engine(isolated_settings)
+    operator = await asyncpg.connect(isolated_settings.dsn)
+    try:
+        old = await open_connections(engine, count)
+        assert len(set(old)) == count
+        await operator.execute(BACKENDS, old)
+        async with asyncio.timeout(WAIT):
+            while any(pid in old for pid in await open_connections(engine, count)):
+                await operator.execute("select 1")  # the event loop reads the end of the others
+        new = await open_connections(engine, count)
+        assert not set(old) & set(new)
+    finally:
+        await operator.close()
+        await engine.dispose()
+
+
+async def test_a_connection_is_not_tested_with_a_statement(isolated_settings: Settings) -> None:
+    engine = create_database_engine(isolated_settings)
+    operator = await asyncpg.connect(isolated_settings.dsn)
+    last_statement = "select state_change from pg_stat_activity where pid = $1"
+    try:
+        [pid] = await open_connections(engine, 1)
+        before = await operator.fetchval(last_statement, pid)
+        async with engine.connect():
+            assert await operator.fetchval(last_statement, pid) == before
+    finally:
+        await operator.close()
+        await engine.dispose()
