@@ -17,9 +17,8 @@ from services.identity.password_links import (
     get_password_link_user,
     reset_password,
 )
+from services.identity.password_rules import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH
 from services.identity.passwords import (
-    MAX_PASSWORD_LENGTH,
-    MIN_PASSWORD_LENGTH,
     StoredPassword,
     VerifiedPassword,
     change_password,

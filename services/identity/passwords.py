@@ -16,6 +16,7 @@ from models import PasswordLink, User
 from services import audit
 from services.audit import AccountChange, AuditAction, AuditObject
 from services.identity.accounts import lock_user
+from services.identity.password_rules import MAX_PASSWORD_LENGTH, check_new_password
 from services.identity.sessions import (
     DEFAULT_SESSION_DAYS,
     delete_sessions,
@@ -23,9 +24,6 @@ from services.identity.sessions import (
     start_session,
 )
 from services.identity.tokens import delete_api_tokens
-
-MIN_PASSWORD_LENGTH = 10  # characters
-MAX_PASSWORD_LENGTH = 200
 
 DUMMY_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4$ZHnZDtf5F14B1COu0/uXCQ"
@@ -151,20 +149,12 @@ async def _delete_password_links(session: AsyncSession, user: User) -> None:
     await session.execute(delete(PasswordLink).where(PasswordLink.user_id == user.id))
 
 
-async def hash_new_password(password: str, field: str) -> str:
+async def hash_new_password(password: str, field: str, email: str | None = None) -> str:
     """Validate a new password and return its hash. It is slow: do not call it inside a transaction.
 
     Raises Invalid.
     """
-    if len(password) < MIN_PASSWORD_LENGTH:
-        reason = f"A password has at least {MIN_PASSWORD_LENGTH} characters."
-        raise Invalid("password_too_short", reason, field=field)
-    if len(password) > MAX_PASSWORD_LENGTH:
-        reason = f"A password has at most {MAX_PASSWORD_LENGTH} characters."
-        raise Invalid("password_too_long", reason, field=field)
-    if not is_storable(password):
-        reason = "The password has a character that nobody can type. Take it out."
-        raise Invalid("bad_character", reason, field=field)
+    check_new_password(password, field, email)
     return await asyncio.to_thread(hash_password, password)
 
 

@@ -95,10 +95,12 @@ class CredentialVerifier:
         async with self._passwords.turn(lane):
             return await verify_current_password(stored, current)
 
-    async def hash_new_password(self, password: str, field: str, *, lane: str) -> str:
-        """Validate a new password, and return its hash. Raises Invalid and TooMany."""
+    async def hash_new_password(
+        self, password: str, field: str, *, email: str | None, lane: str
+    ) -> str:
+        """Validate a new password for an account, and return its hash. Raises Invalid, TooMany."""
         async with self._passwords.turn(lane):
-            return await hash_new_password(password, field)
+            return await hash_new_password(password, field, email)
 
     async def record_invalid_token(self, network: str, token: str) -> None:
         """Count an invalid token. Raises TooMany above the limit of the token or the network.

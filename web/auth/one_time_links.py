@@ -43,13 +43,18 @@ async def count_invalid_link(request: Request) -> AsyncGenerator[None]:
 
 
 async def redeem_link(
-    request: Request, password: str, redeem: Callable[[Session, str], Awaitable[User]]
+    request: Request,
+    password: str,
+    redeem: Callable[[Session, str], Awaitable[User]],
+    *,
+    email: str | None,
 ) -> Response:
     """Redeem a valid link with a password, and sign its user in. Raises TooMany.
 
-    `redeem` redeems the link with the password hash, and returns the user.
+    `email` is the address of the account. `redeem` redeems the link with the password hash, and
+    returns the user.
     """
-    password_hash = await hash_password(request, password)
+    password_hash = await hash_password(request, password, email)
     audit.use_credential("link")
     async with open_transaction(request) as session:
         user = await redeem(session, password_hash)
@@ -58,11 +63,11 @@ async def redeem_link(
     return forget_link_secret(request, response, request.url.path)
 
 
-async def hash_password(request: Request, password: str) -> str:
+async def hash_password(request: Request, password: str, email: str | None) -> str:
     """Return the hash of a new password. Raises Invalid and TooMany."""
     verifier = viewer.credential_verifier(request)
     lane = f"link {viewer.client_network(request)}"
-    return await verifier.hash_new_password(password, "password", lane=lane)
+    return await verifier.hash_new_password(password, "password", email=email, lane=lane)
 
 
 def render_invalid_link(request: Request, error: NotFound) -> Response:
@@ -115,7 +120,7 @@ async def complete_first_run(request: Request) -> Response:
             fields = form.parse(FirstOwnerForm)
             if not await _is_link_valid(request, link):
                 return _render_first_run_closed(request)
-            password_hash = await hash_password(request, fields.password)
+            password_hash = await hash_password(request, fields.password, fields.email)
             audit.use_credential("link")
             async with open_transaction(request) as session:
                 user = await identity.complete_first_run(
@@ -173,13 +178,14 @@ async def set_password(request: Request) -> Response:
     try:
         with form.catch_errors():
             fields = form.parse(NewPasswordForm)
-            await _get_link_user(request, link)
+            user = await _get_link_user(request, link)
             return await redeem_link(
                 request,
                 fields.password,
                 lambda session, password_hash: identity.reset_password(
                     session, link, new_hash=password_hash
                 ),
+                email=user.email,
             )
     except NotFound as error:
         return render_invalid_link(request, error)
@@ -237,8 +243,8 @@ async def accept_invite_with_new_account(request: Request) -> Response:
     try:
         with form.catch_errors():
             fields = form.parse(InviteSignupForm)
-            await _get_invite(request, token)
-            return await redeem_link(request, fields.password, register)
+            invite = await _get_invite(request, token)
+            return await redeem_link(request, fields.password, register, email=invite.invited_email)
     except NotFound as error:
         return render_invalid_link(request, error)
     return await _render_invite(request, token, form)

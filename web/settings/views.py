@@ -97,7 +97,9 @@ async def change_password(request: Request) -> Response:
             async with open_transaction(request) as session:
                 stored = await identity.get_stored_password(session, request.user)
             verified = await verifier.verify_current_password(stored, fields.current, lane=lane)
-        new_hash = await verifier.hash_new_password(fields.new, "new", lane=lane)
+        new_hash = await verifier.hash_new_password(
+            fields.new, "new", email=request.user.email, lane=lane
+        )
         keep = request.auth.sign_in.id
         async with open_transaction(request) as session:
             secret = await identity.change_password(

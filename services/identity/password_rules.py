@@ -1,0 +1,60 @@
+"""Rules for new passwords: their length, and what is guessed first. Pure functions.
+
+There is no list of common passwords here: docs/trust.md, check 5.
+"""
+
+from core.errors import Invalid
+from core.text import is_storable
+
+MIN_PASSWORD_LENGTH = 10  # characters
+MAX_PASSWORD_LENGTH = 200
+MIN_NAME_LENGTH = 4  # shorter names are part of many words
+MIN_DIFFERENT_CHARACTERS = 4
+PRODUCT_NAMES = ("missioncontrol", "openclaw")
+SEQUENCES = (
+    "abcdefghijklmnopqrstuvwxyz" * 2,
+    "1234567890" * 20,
+    "qwertyuiopasdfghjklzxcvbnm" * 2,
+    "qwertzuiopasdfghjklyxcvbnm" * 2,
+    "azertyuiopqsdfghjklmwxcvbn" * 2,
+)
+"""Characters in the order of the alphabet and of keyboards."""
+
+
+def check_new_password(password: str, field: str, email: str | None) -> None:
+    """Raise Invalid if a password is too short or long, or easily guessed for this address."""
+    if len(password) < MIN_PASSWORD_LENGTH:
+        reason = f"A password has at least {MIN_PASSWORD_LENGTH} characters."
+        raise Invalid("password_too_short", reason, field=field)
+    if len(password) > MAX_PASSWORD_LENGTH:
+        reason = f"A password has at most {MAX_PASSWORD_LENGTH} characters."
+        raise Invalid("password_too_long", reason, field=field)
+    if not is_storable(password):
+        reason = "The password has a character that nobody can type. Take it out."
+        raise Invalid("bad_character", reason, field=field)
+    if reason := _find_weakness(password, email or ""):
+        raise Invalid("password_too_common", f"{reason} Choose another one.", field=field)
+
+
+def _find_weakness(password: str, email: str) -> str:
+    """Return why a password is guessed easily, or ""."""
+    text, name = _normalize(password), _normalize(email.partition("@")[0])
+    if len(name) >= MIN_NAME_LENGTH and name in text:
+        return "The password contains the name in your e-mail address."
+    if any(product in text for product in PRODUCT_NAMES):
+        return "The password contains the name of this product."
+    if _is_repeated(password.casefold()) or len(set(password)) < MIN_DIFFERENT_CHARACTERS:
+        return "The password repeats the same characters."
+    if text and any(text in one or text[::-1] in one for one in SEQUENCES):
+        return "The password is a sequence of characters."
+    return ""
+
+
+def _normalize(text: str) -> str:
+    """Return the letters and digits, in lower case."""
+    return "".join(one for one in text.casefold() if one.isalnum())
+
+
+def _is_repeated(text: str) -> bool:
+    """Return whether the text consists of a shorter text, two or more times."""
+    return text in (text + text)[1:-1]
