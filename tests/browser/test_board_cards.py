@@ -1,9 +1,10 @@
 """Changes of single tasks on open boards: one card is loaded, whatever the size of the board."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Page, Request, Route, expect
 
 from tests.support.live_site import LiveSite
 
@@ -62,3 +63,51 @@ async def test_a_renamed_task_appears_in_a_filter_that_it_fits_now(site: LiveSit
         await expect(card).to_be_visible()
         await rename(site, board, task, "Paint the door")
         await expect(card).to_have_count(0)
+
+
+class HeldResponse:
+    """Holds the next response to an address with a text back, with the content of that moment."""
+
+    def __init__(self) -> None:
+        self.arrived, self.released = asyncio.Event(), asyncio.Event()
+
+    async def hold(self, page: Page, text: str) -> None:
+        await page.route(f"**{text}**", self._handle, times=1)
+
+    async def _handle(self, route: Route) -> None:
+        response = await route.fetch()
+        self.arrived.set()
+        await self.released.wait()
+        await route.fulfill(response=response)
+
+
+async def test_an_old_board_does_not_replace_a_newer_card(site: LiveSite) -> None:
+    board = site.create_board("Slow board")
+    task, other = site.create_task(board, "Old title"), site.create_task(board, "Other")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        held = HeldResponse()
+        await held.hold(page, "/columns")
+        site.update_task(board, other, status="review")
+        await asyncio.wait_for(held.arrived.wait(), 15)
+        site.update_task(board, task, title="New title")
+        await expect(page.locator(f"#task-{task['id']}")).to_contain_text("New title")
+        held.released.set()
+        moved = page.locator("#column-review").locator(f"#task-{other['id']}")
+        await expect(moved).to_be_visible()
+        await expect(page.locator(f"#task-{task['id']}")).to_contain_text("New title")
+
+
+async def test_an_old_card_does_not_replace_a_newer_board(site: LiveSite) -> None:
+    board = site.create_board("Slow card")
+    task = site.create_task(board, "First title")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        held = HeldResponse()
+        await held.hold(page, "/cards/")
+        site.update_task(board, task, title="Second title")
+        await asyncio.wait_for(held.arrived.wait(), 15)
+        site.update_task(board, task, title="Third title", status="review")
+        moved = page.locator("#column-review").locator(f"#task-{task['id']}")
+        await expect(moved).to_contain_text("Third title")
+        async with page.expect_request("**/cards/**"):  # the card is loaded again
+            held.released.set()
+        await expect(moved).to_contain_text("Third title")

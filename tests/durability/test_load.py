@@ -37,7 +37,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 
 
 class OpenPage:
-    """A page like in a browser: it receives events, and fetches its columns when they change."""
+    """A page like in a browser: it receives events, and fetches its columns or single cards."""
 
     def __init__(self, client: httpx2.AsyncClient, board_id: str) -> None:
         self.client = client
@@ -45,6 +45,8 @@ class OpenPage:
         self.columns = ""
         self.event_ids: list[int] = []
         self.stale = asyncio.Event()
+        self.stale_columns = True
+        self.stale_cards: set[str] = set()
 
     async def listen(self, after: int) -> None:
         url = f"/events?after={after}&board={self.board_id}"
@@ -53,15 +55,33 @@ class OpenPage:
             async for line in live.aiter_lines():
                 if line.startswith("id: "):
                     self.event_ids.append(int(line.removeprefix("id: ")))
+                if line.startswith("event: card-"):
+                    self.stale_cards.add(line.removeprefix("event: card-"))
+                    self.stale.set()
                 if line == "event: tasks":
+                    self.stale_columns = True
                     self.stale.set()
 
     async def keep_up_to_date(self) -> None:
         while True:
             await self.stale.wait()
             self.stale.clear()
-            self.columns = await self.load_columns()
+            cards, self.stale_cards = self.stale_cards, set()
+            if self.stale_columns:
+                self.stale_columns = False
+                self.columns = await self.load_columns()
+            else:
+                await asyncio.gather(*map(self.reload_card, cards))
             await asyncio.sleep(0.5)  # like the throttle of the page
+
+    async def reload_card(self, task_id: str) -> None:
+        """Replace a card in the columns, if it is shown there."""
+        answer = await self.client.get(f"/boards/{self.board_id}/cards/{task_id}")
+        assert answer.status_code == 200
+        card = re.compile(rf'<li class="card[^"]*" id="task-{task_id}".*?</li>', re.DOTALL)
+        new = card.search(AGE.sub("</time>", answer.text))
+        assert new
+        self.columns = card.sub(lambda _: new[0], self.columns)
 
     async def load_columns(self) -> str:
         answer = await self.client.get(f"/boards/{self.board_id}/columns")

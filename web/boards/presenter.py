@@ -212,6 +212,7 @@ async def load_card(
     """Load the card of a task, as a template context. Raises NotFound or Forbidden."""
     access = await load_board_access(session, member, board_id)
     board = access.board
+    await presence.mark_read(session, member.user, board, ReadKind.COMMENTS)
     detail = await tasks.get_task_detail(session, board, task_id)
     status = await load_board_status(session, member, board, offline_after=offline_after)
     cards_by_agent = {card.agent.id: card for card in status.agents}
