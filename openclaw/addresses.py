@@ -39,7 +39,10 @@ BLOCKED_NETWORKS = tuple(
 )
 """Networks that no setting can allow."""
 
-NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+TRANSLATED = (  # by NAT64, and by stateless translation (RFC 6052, RFC 8215, RFC 2765)
+    *(IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")),
+    IPv6Network("::ffff:0:0:0/96"),
+)
 MAX_URL_LENGTH = 500  # characters
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
@@ -130,7 +133,7 @@ def _embedded_ipv4(ip: IpAddress) -> IpAddress:
     """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
     if isinstance(ip, IPv4Address):
         return ip
-    if any(ip in network for network in NAT64) or ip in IPv6Network("::/96"):
+    if any(ip in network for network in TRANSLATED) or ip in IPv6Network("::/96"):
         low = IPv4Address(int(ip) & 0xFFFFFFFF)
         return ip if int(ip) <= 1 else low
     teredo = ip.teredo
