@@ -35,6 +35,7 @@ from core.http.middleware import (
 from core.http.proxy_check import ProxyCheckMiddleware, find_proxy_problem
 from core.http.rate_limiter import RateLimiter
 from core.http.request_log import RequestLogMiddleware
+from core.http.request_turns import RequestTurnsMiddleware
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
 from services import audit, events, gateways, identity
@@ -155,6 +156,7 @@ def build_middleware(settings: Settings) -> list[Middleware]:
         Middleware(CompressionMiddleware),
         Middleware(AuditMiddleware, record_rejection=audit.record_rejected_request),
         Middleware(IncompleteRequestMiddleware),
+        Middleware(RequestTurnsMiddleware),
         Middleware(ErrorMiddleware, handler=handle_unexpected_error),
     ]
 

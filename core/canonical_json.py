@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from json.encoder import encode_basestring
+from typing import Any
 
 
 def hash_json(value: object) -> str:
@@ -15,7 +16,7 @@ def hash_json(value: object) -> str:
     return hashlib.sha256(format_canonical_json(value).encode()).hexdigest()
 
 
-def format_canonical_json(value: object) -> str:
+def format_canonical_json(value: Any) -> str:
     """Format a JSON value so that equal values give equal text.
 
     Keys are sorted by code point, there are no spaces, and characters outside ASCII are not

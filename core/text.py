@@ -44,7 +44,7 @@ def is_storable_json(value: object, *, max_length: int) -> bool:
         if size > max_length:
             return False
         for part in _iterate_parts(value):
-            if isinstance(part, float):
+            if not isinstance(part, str):
                 size += _count_exponent_digits(part)
             elif not is_storable(part):
                 return False

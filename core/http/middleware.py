@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,11 +18,16 @@ from core.errors import Unavailable
 
 log = logging.getLogger("mission_control")
 
+CLIENT_DISCONNECTED = 499  # for the log: nobody receives the response
+
 ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class ErrorMiddleware:
-    """Respond to unhandled errors innermost, so that all other middleware sees the response."""
+    """Respond to unhandled errors innermost, so that all other middleware sees the response.
+
+    A client that disconnects before the end of its body is no error of ours.
+    """
 
     def __init__(self, app: ASGIApp, handler: ErrorHandler) -> None:
         self.app = app
@@ -43,15 +48,27 @@ class ErrorMiddleware:
         try:
             await self.app(scope, receive, tracking_send)
         except Exception as error:
-            if is_outage(error):
-                log.warning("the database does not answer: %s", error)
-                error = Unavailable()
-            else:
-                log.exception("%s %s failed", scope["method"], scope["path"])
+            expected = _log_error(scope, error)
             if started:
                 raise
-            response = await self.handler(Request(scope), error)
+            response = await self._build_response(Request(scope), expected)
             await response(scope, receive, send)
+
+    async def _build_response(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, ClientDisconnect):
+            return Response(status_code=CLIENT_DISCONNECTED)
+        return await self.handler(request, error)
+
+
+def _log_error(scope: Scope, error: Exception) -> Exception:
+    """Log an error that is ours or of the database. Return the error to respond with."""
+    if isinstance(error, ClientDisconnect):
+        return error
+    if is_outage(error):
+        log.warning("the database does not answer: %s", error)
+        return Unavailable()
+    log.exception("%s %s failed", scope["method"], scope["path"])
+    return error
 
 
 REQUEST_ID_HEADER = "X-Request-Id"
