@@ -43,6 +43,7 @@ class AuditAction(StrEnum):
     PASSWORD_CHANGED = "password.changed"  # noqa: S105
     IDENTITY_CONNECTED = "identity.connected"
     ACCOUNT_CREATED = "account.created"
+    ACCOUNT_RENAMED = "account.renamed"
     ACCOUNT_DELETED = "account.deleted"
     REQUEST_REFUSED = "request.refused"
     MEMBER_ADDED = "member.added"
@@ -90,6 +91,7 @@ class AccountChange:
     action: AuditAction
     target: AuditObject
     _: KW_ONLY
+    before: Mapping[str, object] | None = None
     after: Mapping[str, object] | None = None
 
 
@@ -124,7 +126,12 @@ async def list_account_records(
     ids = await session.scalars(select(Member.organization_id).where(Member.user_id == user_id))
     return [
         NewAuditRecord(
-            change.action, change.target, organization_id=id, actor=actor, after=change.after
+            change.action,
+            change.target,
+            organization_id=id,
+            actor=actor,
+            before=change.before,
+            after=change.after,
         )
         for id in [*ids] or [None]
         for change in changes

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Conflict, RecentSignInRequired, Unauthorized
+from core.text import remove_invisible
 from core.validation import MAX_NAME_LENGTH, FieldCheck, optional, text_of_length, validate_fields
 from models import (
     Board,
@@ -24,7 +25,13 @@ from models import (
     User,
 )
 from services import events, organizations
-from services.audit import AuditAction, AuditObject, NewAuditRecord
+from services.audit import (
+    AccountChange,
+    AuditAction,
+    AuditObject,
+    NewAuditRecord,
+    record_account_changes,
+)
 from services.events import NewEvent
 from services.identity.registration import reopen_first_run_statement
 
@@ -165,10 +172,16 @@ async def _record_departures(
 
 MAX_TEXT_LENGTH = 20_000  # characters of notes and context
 
+
+def _visible_name(value: object, field: str) -> str:
+    """Check a name; remove what is not drawn, with which a name could look like another one."""
+    return remove_invisible(text_of_length(MAX_NAME_LENGTH)(value, field))
+
+
 PROFILE_FIELDS: Mapping[str, FieldCheck] = {
-    "name": optional(text_of_length(MAX_NAME_LENGTH)),
-    "preferred_name": optional(text_of_length(MAX_NAME_LENGTH)),
-    "pronouns": optional(text_of_length(MAX_NAME_LENGTH)),
+    "name": optional(_visible_name),
+    "preferred_name": optional(_visible_name),
+    "pronouns": optional(_visible_name),
     "timezone": optional(text_of_length(MAX_NAME_LENGTH)),
     "notes": optional(text_of_length(MAX_TEXT_LENGTH)),
     "context": optional(text_of_length(MAX_TEXT_LENGTH)),
@@ -191,15 +204,25 @@ async def lock_user(session: AsyncSession, user: User) -> User:
 async def update_profile(session: AsyncSession, user: User, changes: Mapping[str, object]) -> User:
     """Change fields of a user's profile. Only the keys that are present count.
 
-    Raises Invalid with the field.
+    Another displayed name is recorded in all organizations of the user, because members and
+    earlier records are recognized by it. Raises Invalid with the field.
     """
     values = validate_fields(PROFILE_FIELDS, changes)
     locked = await lock_user(session, user)
+    former_name = locked.display_name
     changed = {name: value for name, value in values.items() if value != getattr(locked, name)}
     for name, value in changed.items():
         setattr(locked, name, value)
     if changed:
         locked.updated_at = now()
+    if locked.display_name != former_name:
+        renamed = AccountChange(
+            AuditAction.ACCOUNT_RENAMED,
+            AuditObject("user", locked.id, locked.display_name),
+            before={"name": former_name},
+            after={"name": locked.display_name},
+        )
+        await record_account_changes(session, locked, [renamed])
     return locked
 
 

@@ -266,6 +266,17 @@ async def test_tokens_and_sessions_are_recorded(
     assert all(record.address for record in records)
 
 
+async def test_another_name_is_recorded_and_has_no_invisible_characters(
+    alice: Client, transaction: TransactionFactory, world: World
+) -> None:
+    named = await alice.patch("/users/me", json={"preferred_name": "Bob\u200b\u202e"})
+    assert named.json()["preferred_name"] == "Bob"
+    await alice.patch("/users/me", json={"preferred_name": "Bob", "notes": "Nothing new."})
+    [record] = await list_records(transaction, action="account.renamed")
+    assert (record.organization_id, record.object_id) == (world.tern.id, str(world.alice.id))
+    assert (record.before, record.after) == ({"name": "Alice"}, {"name": "Bob"})
+
+
 async def test_a_changed_password_is_recorded(
     browsers: Browsers, password: dict[str, str], transaction: TransactionFactory, world: World
 ) -> None:
