@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Mount
 
@@ -36,9 +36,11 @@ from core.http.proxy_check import ProxyCheckMiddleware, find_proxy_problem
 from core.http.rate_limiter import RateLimiter
 from core.http.request_log import RequestLogMiddleware
 from core.http.request_turns import RequestTurnsMiddleware
+from core.http.tokens import get_agent_token, get_bearer_token
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
 from services import audit, events, gateways, identity
+from web.auth.viewer import SESSION_COOKIE, read_cookie
 from web.stream_rights import StreamRights
 from web.ui.assets import STATIC, CachedStaticFiles
 
@@ -156,9 +158,15 @@ def build_middleware(settings: Settings) -> list[Middleware]:
         Middleware(CompressionMiddleware),
         Middleware(AuditMiddleware, record_rejection=audit.record_rejected_request),
         Middleware(IncompleteRequestMiddleware),
-        Middleware(RequestTurnsMiddleware),
+        Middleware(RequestTurnsMiddleware, find_credentials=find_credentials),
         Middleware(ErrorMiddleware, handler=handle_unexpected_error),
     ]
+
+
+def find_credentials(connection: HTTPConnection) -> list[str]:
+    """Return the tokens and the session of a request, without verifying them."""
+    tokens = get_bearer_token(connection), get_agent_token(connection)
+    return [*tokens, read_cookie(connection, SESSION_COOKIE)]
 
 
 async def handle_unexpected_error(request: Request, error: Exception) -> Response:

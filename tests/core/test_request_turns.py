@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from app import find_credentials
+from core.config.settings import Settings
 from core.http.middleware import ErrorMiddleware
 from core.http.request_turns import RequestTurnsMiddleware
+from tests.support.world import SECRET_KEY
 
 
 class WaitingApp:
@@ -27,9 +31,11 @@ class WaitingApp:
         self.running -= 1
 
 
-def build_scope(token: str) -> Scope:
-    headers = [(b"authorization", token.encode())] if token else []
-    return {"type": "http", "method": "POST", "path": "/", "headers": headers}
+def build_scope(authorization: str = "", **others: str) -> Scope:
+    given = {"authorization": authorization, **others}
+    headers = [(name.replace("_", "-").encode(), text.encode()) for name, text in given.items()]
+    state = {"settings": Settings(secret_key=SECRET_KEY)}
+    return {"type": "http", "method": "POST", "path": "/", "headers": headers, "state": state}
 
 
 async def ignore(_: Message) -> None:
@@ -41,10 +47,11 @@ async def disconnect() -> Message:
 
 
 async def start(middleware: RequestTurnsMiddleware, token: str, count: int):
-    requests = [
-        asyncio.create_task(middleware(build_scope(token), disconnect, ignore))
-        for _ in range(count)
-    ]
+    return await start_all(middleware, [build_scope(token)] * count)
+
+
+async def start_all(middleware: RequestTurnsMiddleware, scopes: Sequence[Scope]):
+    requests = [asyncio.create_task(middleware(scope, disconnect, ignore)) for scope in scopes]
     for _ in range(5):
         await asyncio.sleep(0)
     return requests
@@ -52,7 +59,7 @@ async def start(middleware: RequestTurnsMiddleware, token: str, count: int):
 
 async def test_requests_of_a_credential_wait_for_their_turn() -> None:
     app = WaitingApp()
-    middleware = RequestTurnsMiddleware(app, max_running=2)
+    middleware = RequestTurnsMiddleware(app, find_credentials, max_running=2)
     requests = await start(middleware, "Bearer a", 5)
     assert app.running == 2
     requests += await start(middleware, "Bearer b", 1)
@@ -65,9 +72,33 @@ async def test_requests_of_a_credential_wait_for_their_turn() -> None:
     assert not middleware._turns
 
 
+@pytest.mark.parametrize(
+    "variants",
+    [
+        [{"authorization": f"bearer {' ' * n}a"} for n in range(5)],
+        [{"authorization": "Bearer a", "cookie": f"mission_control={n}"} for n in range(5)],
+        [{"authorization": f"Bearer {n}", "x_agent_token": "a"} for n in range(5)],
+        [{"authorization": "Bearer a", "x_agent_token": f"{n}"} for n in range(5)],
+        [{"cookie": f"mission_control=a; other={n}"} for n in range(5)],
+    ],
+    ids=["spaces", "another session", "another user", "another agent", "another cookie"],
+)
+async def test_a_credential_has_no_more_turns_with_other_ones(variants) -> None:
+    app = WaitingApp()
+    middleware = RequestTurnsMiddleware(app, find_credentials, max_running=2)
+    requests = await start_all(middleware, [build_scope(**one) for one in variants])
+    assert app.running == 2
+    app.may_end.set()
+    await asyncio.gather(*requests)
+    assert app.running == 0
+    assert not middleware._turns
+
+
 async def test_event_streams_take_no_turn() -> None:
     app = WaitingApp("text/event-stream; charset=utf-8")
-    requests = await start(RequestTurnsMiddleware(app, max_running=2), "Bearer a", 5)
+    requests = await start(
+        RequestTurnsMiddleware(app, find_credentials, max_running=2), "Bearer a", 5
+    )
     assert app.running == 5
     app.may_end.set()
     await asyncio.gather(*requests)
