@@ -27,6 +27,7 @@ RISK_ORDER = list(RiskLevel)
 ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
 RISK_KEYS = ("risk", "risk_level", "riskLevel")
 RISK_FLAGS = ("risky", "external", "destructive", "irreversible")
+NO_WORDS = {"", "false", "no", "0"}
 
 log = logging.getLogger(__name__)
 
@@ -100,17 +101,25 @@ def build_facts(approval: Approval | RequestColumns, tag_ids: frozenset[UUID]) -
 def parse_risk(payload: Mapping[str, Any] | None) -> RiskLevel:
     """Return the risk that a payload states, or HIGH.
 
-    A request without a stated risk is not treated as harmless: an agent could otherwise avoid a
-    rule by leaving the risk out.
+    The highest of several stated risks counts. A request without one is not treated as harmless:
+    an agent could otherwise avoid a rule by leaving the risk out.
     """
     payload = payload or {}
-    for key in RISK_KEYS:
-        stated = payload.get(key)
-        if isinstance(stated, str) and stated.strip().lower() in RISK_ORDER:
-            risk = RiskLevel(stated.strip().lower())
-            is_flagged = any(payload.get(flag) is True for flag in RISK_FLAGS)
-            return max(risk, RiskLevel.HIGH, key=_rank) if is_flagged else risk
-    return RiskLevel.HIGH
+    risks = [_parse_level(payload[key]) for key in RISK_KEYS if payload.get(key) is not None]
+    if any(_is_set(payload.get(flag)) for flag in RISK_FLAGS):
+        risks.append(RiskLevel.HIGH)
+    return max(risks, key=_rank) if risks else RiskLevel.HIGH
+
+
+def _parse_level(stated: object) -> RiskLevel:
+    """Return a stated risk; an unknown one counts as high."""
+    word = stated.strip().lower() if isinstance(stated, str) else ""
+    return RiskLevel(word) if word in RISK_ORDER else RiskLevel.HIGH
+
+
+def _is_set(flag: object) -> bool:
+    """Return whether a flag is set; only false, null, 0 and texts that say so are not."""
+    return flag.strip().lower() not in NO_WORDS if isinstance(flag, str) else bool(flag)
 
 
 def may_decide(verdict: PolicyVerdict, user_id: UUID, role: Role) -> bool:

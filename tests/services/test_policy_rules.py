@@ -180,6 +180,12 @@ def test_a_rule_that_cannot_be_evaluated_never_allows(
         ({"risk": "low", "external": True}, RiskLevel.HIGH),
         ({"risk": "critical", "external": True}, RiskLevel.CRITICAL),
         ({"risk": "low", "external": False}, RiskLevel.LOW),
+        ({"risk": "low", "risk_level": "critical"}, RiskLevel.CRITICAL),
+        ({"risk": "low", "riskLevel": "severe"}, RiskLevel.HIGH),
+        ({"risk": "low", "risk_level": None}, RiskLevel.LOW),
+        ({"risk": "low", "external": "true"}, RiskLevel.HIGH),
+        ({"risk": "low", "destructive": 1}, RiskLevel.HIGH),
+        ({"risk": "low", "destructive": "false"}, RiskLevel.LOW),
     ],
 )
 def test_a_request_without_a_stated_risk_counts_as_high(
