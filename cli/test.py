@@ -9,7 +9,13 @@ from pathlib import Path
 from cli.command import CommandError, run_as_script, run_command
 
 PROJECT_ROOT = Path(__file__).parent.parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 
 GATEWAY_OPTION = "--gateway"
 MAX_PROCESSES = 4  # each starts a PostgreSQL and maybe a browser

@@ -11,7 +11,13 @@ from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
 from tests.support.live_site import LiveSite, set_up_site
 from tests.support.page_checks import new_context
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -20,7 +26,7 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-TIME_TO_UNDO = 5  # seconds: long enough for a test to undo a decision
+TIME_TO_UNDO = 15  # seconds: long enough to undo a series of decisions on a busy machine
 
 expect.set_options(timeout=15_000)
 

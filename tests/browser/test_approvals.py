@@ -46,7 +46,7 @@ class ApprovalScenario:
 
     async def settled(self, *statuses: str) -> None:
         """Wait until the agent sees these answers."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.statuses() != list(statuses):
                 await asyncio.sleep(0.1)
 

@@ -1,5 +1,6 @@
 """Signing out leaves nothing of a user in the browser."""
 
+import re
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -30,12 +31,12 @@ async def sign_in(page: Page) -> None:
     await page.get_by_label("E-mail").fill(OWNER["email"])
     await page.get_by_role("textbox", name="Password").fill(OWNER["password"])
     await page.get_by_role("button", name="Sign in", exact=True).click()
-    await page.wait_for_url("**/boards**")
+    await expect(page.get_by_role("link", name="Boards", exact=True).first).to_be_visible()
 
 
 async def sign_out(page: Page) -> None:
     await page.evaluate("document.querySelector('form[action=\"/sign-out\"]').requestSubmit()")
-    await page.wait_for_url("**/sign-in")
+    await expect(page).to_have_url(re.compile("/sign-in$"))
 
 
 async def test_the_back_button_shows_nothing_after_signing_out(
