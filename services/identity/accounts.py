@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Conflict, RecentSignInRequired, Unauthorized
-from core.text import remove_invisible
+from core.text import to_one_line
 from core.validation import MAX_NAME_LENGTH, FieldCheck, optional, text_of_length, validate_fields
 from models import (
     Board,
@@ -175,7 +175,7 @@ MAX_TEXT_LENGTH = 20_000  # characters of notes and context
 
 def _visible_name(value: object, field: str) -> str:
     """Check a name; remove what is not drawn, with which a name could look like another one."""
-    return remove_invisible(text_of_length(MAX_NAME_LENGTH)(value, field))
+    return to_one_line(text_of_length(MAX_NAME_LENGTH)(value, field))
 
 
 PROFILE_FIELDS: Mapping[str, FieldCheck] = {

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.errors import Conflict, Invalid, NotFound
 from core.security.secrets import generate_token, hash_token
+from core.text import to_one_line
 from core.validation import MAX_NAME_LENGTH, nonblank_text, normalized_email
 from models import ExternalIdentity, FirstRunLink, User, new_id
 from services import audit, organizations
@@ -49,7 +50,7 @@ async def register_user(
 
     Raises Invalid with the field, and Conflict if the address has an account already.
     """
-    name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
+    name = nonblank_text(MAX_NAME_LENGTH)(to_one_line(name), "name")
     email = normalized_email(email, "email")
     at = now()
     user = User(id=new_id(), name=name, email=email, created_at=at, updated_at=at)
@@ -125,7 +126,7 @@ async def complete_first_run(
     """
     if not await is_first_run_open(session, secret):
         raise _first_run_over()
-    name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
+    name = nonblank_text(MAX_NAME_LENGTH)(to_one_line(name), "name")
     email = normalized_email(email, "email")
     await _consume_link(session, secret)
     user = await lock_first_user(session)
