@@ -149,7 +149,8 @@ SINGLE_BOARD_PARTS = {"board", "cards", "memory", "pauses", "tasks", "onboarding
 """Parts that show one board. They are not sent to pages of another board."""
 
 CARD_FIELDS = {"title", "description", "due_at", "assigned_agent_id", "priority"}
-"""Fields of a task on which no other card depends, and not the place of its own card."""
+"""Fields of a task on which no other card depends. On a board that shows all its cards, they do not
+change the place of a card; other views (`BoardAddress.shows_all_cards`) load all cards again."""
 
 
 def list_stale_parts(event: Event) -> Iterable[str]:

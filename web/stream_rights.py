@@ -17,7 +17,7 @@ ReadableBoards = Collection[UUID] | None
 @dataclass
 class _Check:
     started_at: float
-    seq: int  # the newest event that was committed when the check started
+    seq: int  # all events up to this number were committed when the check started
     result: asyncio.Task[ReadableBoards]
 
 

@@ -10,7 +10,7 @@ API_PATH = "/api/"
 
 
 class CompressionMiddleware:
-    """Compresses responses of more than MIN_SIZE bytes for clients that accept gzip.
+    """Compresses responses of more than MIN_SIZE bytes for clients that name gzip.
 
     A page that shows a secret is not compressed: its size would depend on the secret and on text
     that another site can put into the address. The API is compressed anyway, because browsers do

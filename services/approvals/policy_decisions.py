@@ -144,7 +144,7 @@ def has_approved_first(detail: ApprovalDetail, member: Member) -> bool:
 
 
 def is_own_request(detail: ApprovalDetail, user_id: UUID) -> bool:
-    """Return whether two people other than this user must approve, who made the request."""
+    """Return whether the user made this request and the policy asks two other people."""
     approval = detail.approval
     asks_two = approval.policy_verdict.effect is PolicyEffect.ASK_TWO
     return asks_two and approval.requested_by_user_id == user_id

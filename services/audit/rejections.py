@@ -64,9 +64,10 @@ async def record_failed_sign_in(transaction: TransactionFactory, account: str | 
 
 
 async def record_limited_sign_in(transaction: TransactionFactory, account: str | User) -> None:
-    """Record an attempt above the limit: the first of an account and address in a minute.
+    """Record an attempt above the limit: the 1st, 100th, 1,000th … of an account in a minute.
 
-    These attempts verify no password and cost nothing, so the others are only counted.
+    Each address of the caller is counted separately. These attempts verify no password and cost
+    nothing, so the others are only counted.
     """
     name = account.email if isinstance(account, User) else account.strip().lower()
     number = limited_attempts.count(name, get_audit_context().address, limit=1)

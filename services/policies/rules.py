@@ -66,7 +66,7 @@ def evaluate_rules(rules: Iterable[PolicyRule], facts: RequestFacts) -> PolicyVe
 def matches(rule: PolicyRule, facts: RequestFacts) -> bool:
     """Return whether all conditions of a rule hold."""
     return (
-        (not rule.kinds or any(_matches_kind(one, facts.kind) for one in rule.kinds))
+        (not rule.kinds or _matches_kinds(rule, facts.kind))
         and (not rule.agent_ids or facts.agent_id in rule.agent_ids)
         and (rule.risk_at_least is None or _rank(facts.risk) >= _rank(rule.risk_at_least))
         and (rule.risk_at_most is None or _rank(facts.risk) <= _rank(rule.risk_at_most))
@@ -217,12 +217,23 @@ def _verdict_about(rule: PolicyRule, facts: RequestFacts) -> PolicyVerdict:
     return verdict
 
 
-def _matches_kind(pattern: str, kind: tuple[str, ...]) -> bool:
-    """Compare the letters of a kind; where its words are separated does not matter."""
+def _matches_kinds(rule: PolicyRule, kind: tuple[str, ...]) -> bool:
+    is_allowed = rule.effect is PolicyEffect.ALLOW
+    return any(_matches_kind(one, kind, whole_words=is_allowed) for one in rule.kinds)
+
+
+def _matches_kind(pattern: str, kind: tuple[str, ...], *, whole_words: bool = True) -> bool:
+    """Compare the letters of a kind; where its words are separated does not matter.
+
+    A prefix such as `deploy.*` ends with a word if `whole_words` is set. A rule that restricts
+    also matches `deployproduction`, so that leaving out the separator does not avoid it.
+    """
     joined = "".join(normalize_kind(pattern.removesuffix("*")))
-    if pattern.endswith("*"):
+    if not pattern.endswith("*"):
+        return joined == "".join(kind)
+    if whole_words:
         return not joined or joined in accumulate(kind)
-    return joined == "".join(kind)
+    return "".join(kind).startswith(joined)
 
 
 def _contains(window: WeeklyWindow, moment: datetime) -> bool:

@@ -50,9 +50,7 @@ class TaskChange:
     open_dependency_ids: Sequence[UUID] = ()  # after the change; only tasks that are not done
     missing_task_ids: Sequence[UUID] = ()
     missing_tag_ids: Sequence[UUID] = ()
-    policy_tag_ids: Collection[
-        UUID
-    ] = ()  # named by approval policies; loaded if an agent sends tags
+    policy_tag_ids: Collection[UUID] = ()  # named by policies; loaded if an agent sends tags
     creates_cycle: bool = False
     assignee: Agent | None = None  # the requested one, if such an agent exists
     lead_id: UUID | None = None  # of the board

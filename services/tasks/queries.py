@@ -49,7 +49,7 @@ from services.tasks.loaders import approval_ids_query
 MAX_CHOICES = 200  # tasks in the list of possible dependencies
 MAX_CARDS = 200  # cards in a column
 MAX_DONE_CARDS = 50  # cards in the done column
-MAX_COLUMN_QUERIES = 128  # built queries, one for each combination of filters
+MAX_COLUMN_QUERIES = 128  # built queries, by the filters and the number of words
 NEWEST_FIRST = (Task.created_at.desc(), Task.id.desc())
 PRIORITY_RANKS = {priority.value: rank for rank, priority in enumerate(Priority)}
 
@@ -173,7 +173,7 @@ async def list_board_columns(
     filters = filters or BoardFilters()
     words = _without_unstorable(filters.q).split()
     cards_query, totals_query = _build_column_queries(
-        filters.active_names, len(words), by_priority=filters.by_priority
+        filters.active_names - {"q"}, len(words), by_priority=filters.by_priority
     )
     parameters = {
         "board_id": board.id,
