@@ -70,7 +70,7 @@ def test_the_first_enabled_rule_that_matches_applies() -> None:
         ({"kinds": ["deploy"]}, False),
         ({"kinds": ["Deploy_Site"]}, True),
         ({"kinds": ["deploySite"]}, True),
-        ({"kinds": ["dep*"]}, False),
+        ({"kinds": ["dep*"]}, True),
         ({"agent_ids": [AGENT]}, True),
         ({"agent_ids": [new_id()]}, False),
         ({"risk_at_least": RiskLevel.HIGH}, True),
@@ -87,6 +87,15 @@ def test_the_first_enabled_rule_that_matches_applies() -> None:
 def test_all_conditions_must_hold(condition: dict[str, Any], is_match: bool) -> None:
     is_denied = evaluate_rules([make_rule(**condition)], FACTS).effect is PolicyEffect.DENY
     assert is_denied is is_match
+
+
+@pytest.mark.parametrize("kind", ["deploy.site", "deploy_production", "deployproduction"])
+def test_a_prefix_restricts_by_letters_and_allows_by_words(kind: str) -> None:
+    rules = [make_rule(kinds=["deploy.*"]), make_rule(PolicyEffect.ALLOW)]
+    facts = replace(FACTS, kind=normalize_kind(kind), risk=RiskLevel.LOW)
+    assert evaluate_rules(rules, facts).effect is PolicyEffect.DENY
+    allowed = evaluate_rules([make_rule(PolicyEffect.ALLOW, kinds=["deploy.*"])], facts)
+    assert (allowed.effect is PolicyEffect.ALLOW) is (kind != "deployproduction")
 
 
 @pytest.mark.parametrize(
