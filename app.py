@@ -164,7 +164,12 @@ def build_middleware(settings: Settings) -> list[Middleware]:
 
 
 def find_credentials(connection: HTTPConnection) -> list[str]:
-    """Return the tokens and the session of a request, without verifying them."""
+    """Return the tokens and the session of a request, without verifying them.
+
+    Static files are the same for everybody and need no database.
+    """
+    if connection.scope["path"].startswith("/static/"):
+        return []
     tokens = get_bearer_token(connection), get_agent_token(connection)
     return [*tokens, read_cookie(connection, SESSION_COOKIE)]
 

@@ -26,6 +26,7 @@ from api.framework.idempotency import (
 from api.framework.request_parser import RequestBody, RequestParser, read_json_body
 from core.config.settings import Settings
 from core.http.request import Session, get_settings, open_transaction
+from core.http.request_turns import end_turns
 from core.security.encryption import SecretCipher
 from core.validation import KnownVersions
 from models import Actor, Agent, User
@@ -53,7 +54,6 @@ NON_REQUEST_NAMES = {
 
 Handler = Callable[..., Awaitable[Any]]
 Dependency = Callable[["RequestContext", Mapping[str, Any]], Awaitable[dict[str, Any]]]
-
 
 EXISTENCE_CHECKS: Mapping[str, Callable[..., Awaitable[object]]] = {
     "task_id": tasks.get_task_detail,
@@ -132,7 +132,8 @@ class RequestContext:
 
     @property
     def gateway_connector(self) -> GatewayConnector:
-        """The connector to gateways of this process."""
+        """The connector to gateways of this process, for a request that then waits for one."""
+        end_turns(self.request)
         connector: GatewayConnector = self.request.state.gateway_connector
         return connector
 
@@ -249,9 +250,8 @@ class Operation:
         self, context: RequestContext, path: Mapping[str, Any], body: RequestBody | None
     ) -> Response:
         async with context.transaction() as session:
-            arguments = await self._load_arguments(
-                replace(context, open_session=session), path, body
-            )
+            opened = replace(context, open_session=session)
+            arguments = await self._load_arguments(opened, path, body)
         return self._build_response(context, await self.handler(context, **arguments))
 
     async def _load(

@@ -5,14 +5,14 @@ import logging
 from collections.abc import Sequence
 
 import pytest
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from app import find_credentials
 from core.config.settings import Settings
 from core.http.middleware import ErrorMiddleware
-from core.http.request_turns import RequestTurnsMiddleware
+from core.http.request_turns import RequestTurnsMiddleware, end_turns
 from tests.support.world import SECRET_KEY
 
 
@@ -92,6 +92,31 @@ async def test_a_credential_has_no_more_turns_with_other_ones(variants) -> None:
     await asyncio.gather(*requests)
     assert app.running == 0
     assert not middleware._turns
+
+
+async def test_a_request_that_waits_for_a_gateway_gives_its_turn_to_others() -> None:
+    app = WaitingApp()
+
+    async def wait_for_gateway(scope: Scope, receive: Receive, send: Send) -> None:
+        end_turns(HTTPConnection(scope))
+        await app(scope, receive, send)
+
+    middleware = RequestTurnsMiddleware(wait_for_gateway, find_credentials, max_running=2)
+    requests = await start(middleware, "Bearer a", 5)
+    assert app.running == 5
+    app.may_end.set()
+    await asyncio.gather(*requests)
+    assert not middleware._turns
+
+
+async def test_static_files_take_no_turn() -> None:
+    app = WaitingApp()
+    middleware = RequestTurnsMiddleware(app, find_credentials, max_running=2)
+    scopes = [{**build_scope("Bearer a"), "path": "/static/live.js"}] * 5
+    requests = await start_all(middleware, scopes)
+    assert app.running == 5
+    app.may_end.set()
+    await asyncio.gather(*requests)
 
 
 async def test_event_streams_take_no_turn() -> None:
