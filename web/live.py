@@ -22,7 +22,7 @@ from core.http.request import (
 from models import Event, EventType, User
 from services import boards, events, identity, organizations, presence
 from web.auth.viewer import Viewer, current_member
-from web.stale_parts import SINGLE_BOARD_PARTS, list_stale_parts
+from web.stale_parts import SINGLE_BOARD_PARTS, combine_cards, list_stale_parts
 from web.stream_rights import RECHECK_INTERVAL, ReadableBoards, StreamRights
 from web.ui import forms
 
@@ -38,14 +38,13 @@ class _PageSubscription:
     def stale_parts(self, batch: Iterable[Event], readable: Collection[UUID]) -> list[str]:
         """Return the parts of the page that a batch of events makes out of date."""
         visible = [event for event in batch if event.board_id is None or event.board_id in readable]
-        return sorted(
-            {
-                name
-                for event in visible
-                for name in list_stale_parts(event)
-                if self._shows_part(name, event)
-            }
-        )
+        names = {
+            name
+            for event in visible
+            for name in list_stale_parts(event)
+            if self._shows_part(name, event)
+        }
+        return sorted(combine_cards(names))
 
     def _shows_part(self, name: str, event: Event) -> bool:
         if event.board_id is None or self.board_id is None:

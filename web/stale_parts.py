@@ -1,6 +1,6 @@
 """Which event makes which part of a page out of date."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from models import Event, EventType
 
@@ -148,6 +148,8 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
 SINGLE_BOARD_PARTS = {"board", "cards", "memory", "pauses", "tasks", "onboarding"}
 """Parts that show one board. They are not sent to pages of another board."""
 
+MAX_SINGLE_CARDS = 5  # in one batch of events
+
 CARD_FIELDS = {"title", "description", "due_at", "assigned_agent_id", "priority"}
 """Fields of a task on which no other card depends. On a board that shows all its cards, they do not
 change the place of a card; other views (`BoardAddress.shows_all_cards`) load all cards again."""
@@ -164,3 +166,9 @@ def _changes_only_card(event: Event) -> bool:
     """Return whether an event is the change of fields that only the card of the task shows."""
     changed = event.data.get("changes") if event.type is EventType.TASK_UPDATED else None
     return bool(changed) and set(changed) <= CARD_FIELDS
+
+
+def combine_cards(names: Collection[str]) -> Collection[str]:
+    """Replace many single cards by all tasks, which a page then loads with one request."""
+    cards = {name for name in names if name.startswith("card-")}
+    return {*names, "tasks"} - cards if len(cards) > MAX_SINGLE_CARDS else names

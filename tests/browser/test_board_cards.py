@@ -99,7 +99,7 @@ async def test_an_old_board_does_not_replace_a_newer_card(site: LiveSite) -> Non
 
 async def test_an_old_card_does_not_replace_a_newer_board(site: LiveSite) -> None:
     board = site.create_board("Slow card")
-    task = site.create_task(board, "First title")
+    task, other = site.create_task(board, "First title"), site.create_task(board, "Other")
     async with site.open_page(f"/boards/{board['id']}") as page:
         held = HeldResponse()
         await held.hold(page, "/cards/")
@@ -108,6 +108,8 @@ async def test_an_old_card_does_not_replace_a_newer_board(site: LiveSite) -> Non
         site.update_task(board, task, title="Third title", status="review")
         moved = page.locator("#column-review").locator(f"#task-{task['id']}")
         await expect(moved).to_contain_text("Third title")
-        async with page.expect_request("**/cards/**"):  # the card is loaded again
+        async with page.expect_response("**/cards/**"):
             held.released.set()
+        site.update_task(board, other, title="Afterwards")  # shown after the old card was discarded
+        await expect(page.locator(f"#task-{other['id']}")).to_contain_text("Afterwards")
         await expect(moved).to_contain_text("Third title")

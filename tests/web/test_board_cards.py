@@ -1,15 +1,21 @@
 """One card of a board, which reloads alone when it keeps its place."""
 
 import re
+from html import unescape
 from uuid import uuid4
 
 import pytest
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Event, EventType, Status, Task, new_id
+from models import Board, Event, EventType, Status, Task, new_id
 from tests.support.world import World
-from web.stale_parts import STALE_PARTS_BY_EVENT, list_stale_parts
+from web.stale_parts import (
+    MAX_SINGLE_CARDS,
+    STALE_PARTS_BY_EVENT,
+    combine_cards,
+    list_stale_parts,
+)
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
@@ -73,6 +79,25 @@ async def test_a_narrowed_board_reloads_with_every_card(alice, world, task, quer
     assert "cards from:body" in triggers(narrowed)
     assert "card-" not in narrowed
     assert "cards from:body" not in triggers((await alice.get(f"/boards/{world.board.id}")).text)
+
+
+async def test_a_card_keeps_the_reason_of_a_refused_move(alice, world, transaction, task) -> None:
+    async with transaction() as session:
+        (await session.get_one(Board, world.board.id)).require_review_before_done = True
+    path = f"/boards/{world.board.id}"
+    refused = await alice.post(f"{path}/tasks/{task.id}/moves", data={"to": "done"}, headers=HTMX)
+    reason = "Goes to Review before it is done"
+    assert reason in refused.text
+    found = re.search(r'hx-get="([^"]*/cards/[^"]*)"', find_card(refused.text, task))
+    assert found
+    assert reason in (await alice.get(unescape(found[1]), headers=HTMX)).text
+    assert reason not in (await alice.get(f"{path}/cards/{task.id}", headers=HTMX)).text
+
+
+def test_many_cards_are_loaded_together() -> None:
+    few = {"activity", *(f"card-{number}" for number in range(MAX_SINGLE_CARDS))}
+    assert combine_cards(few) == few
+    assert combine_cards({*few, "card-x"}) == {"activity", "tasks"}
 
 
 def make_event(type: EventType, **data: object) -> Event:

@@ -208,6 +208,7 @@ async def load_card(
     address: BoardAddress,
     *,
     offline_after: timedelta,
+    rejected_move: cards.RejectedMove | None = None,
 ) -> dict[str, Any]:
     """Load the card of a task, as a template context. Raises NotFound or Forbidden."""
     access = await load_board_access(session, member, board_id)
@@ -221,7 +222,7 @@ async def load_card(
         "board": board,
         "can_write": access.can_write,
         "address": address,
-        "card": cards.build_card(detail, approvals_by_task, cards_by_agent),
+        "card": cards.build_card(detail, approvals_by_task, cards_by_agent, rejected_move),
         "statuses": tuple(Status),
         "decidable_ids": _list_decidable_ids(status, member, access),
         "unread_task_ids": await _list_unread_tasks(session, member, board),

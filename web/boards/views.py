@@ -101,6 +101,7 @@ async def show_card(request: Request) -> Response:
                 forms.path_id(request, "task_id"),
                 address,
                 offline_after=offline_threshold(get_settings(request)),
+                rejected_move=cards.RejectedMove.parse(request.query_params.get("refused", "")),
             )
     except NotFound:
         response = await show_columns(request)
