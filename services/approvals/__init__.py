@@ -44,8 +44,8 @@ from services.approvals.queries import (
 from services.approvals.request_limits import (
     MAX_PENDING,
     MAX_RECENT,
-    HeldAgent,
-    list_held_agents,
+    LimitedAgent,
+    list_limited_agents,
 )
 from services.approvals.requests import request_approval, request_clarification
 from services.approvals.reviewed_content import (

@@ -23,7 +23,7 @@ PENDING_RETRY = timedelta(minutes=5)  # people must decide first, which may take
 
 
 @dataclass(frozen=True)
-class HeldAgent:
+class LimitedAgent:
     """An agent whose further requests are held for a while, with its counts at that time."""
 
     agent: Agent
@@ -90,7 +90,7 @@ async def check_request_limits(
     )
 
 
-async def list_held_agents(session: AsyncSession, member: Member) -> Sequence[HeldAgent]:
+async def list_limited_agents(session: AsyncSession, member: Member) -> Sequence[LimitedAgent]:
     """Return the agents whose requests were held in the last PERIOD, on boards of the member."""
     readable = boards.readable_board_ids_query(member.user, member.organization_id)
     query = (
@@ -105,7 +105,7 @@ async def list_held_agents(session: AsyncSession, member: Member) -> Sequence[He
         .order_by(Event.created_at.desc())
     )
     return [
-        HeldAgent(agent, board, event.created_at, event.data["pending"], event.data["recent"])
+        LimitedAgent(agent, board, event.created_at, event.data["pending"], event.data["recent"])
         for event, agent, board in await session.execute(query)
     ]
 

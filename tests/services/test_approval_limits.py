@@ -149,7 +149,7 @@ async def test_too_many_requests_in_an_hour_are_held(session, world) -> None:
 async def test_people_see_whose_requests_are_held(session, world) -> None:
     for n in range(MAX_PENDING):
         await request_approval(session, world.worker, world, lead_reasoning=f"Reason {n}.")
-    assert await approvals.list_held_agents(session, world.alice_member) == []
+    assert await approvals.list_limited_agents(session, world.alice_member) == []
     with pytest.raises(TooMany):
         await request_approval(session, world.worker, world, lead_reasoning="One more.")
     for member, names in [
@@ -158,8 +158,8 @@ async def test_people_see_whose_requests_are_held(session, world) -> None:
         (world.dana_member, []),
         (world.charlie_member, []),
     ]:
-        held = await approvals.list_held_agents(session, member)
+        held = await approvals.list_limited_agents(session, member)
         assert [one.agent.name for one in held] == names
-    [one] = await approvals.list_held_agents(session, world.alice_member)
+    [one] = await approvals.list_limited_agents(session, world.alice_member)
     assert (one.board.name, one.pending, one.recent) == ("Launch", MAX_PENDING, MAX_PENDING)
     assert now() - one.held_at < timedelta(minutes=1)

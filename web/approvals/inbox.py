@@ -11,7 +11,7 @@ from core.http.request import Session
 from core.paging import Paging
 from models import Member
 from services import approvals, boards, onboarding
-from services.approvals import ApprovalDetail, HeldAgent
+from services.approvals import ApprovalDetail, LimitedAgent
 from services.gateways import requests
 from services.gateways.requests import RequestDetail
 from services.onboarding import PendingOnboarding
@@ -83,7 +83,9 @@ class Inbox:
     approval_view: ApprovalView | None  # the selected item if it is an approval
     selectable_ids: set[UUID]  # pending approvals that the member may approve and reject
     view: str  # what a phone shows: list or detail
-    held_agents: Sequence[HeldAgent] = ()  # their requests were held, because there were too many
+    limited_agents: Sequence[
+        LimitedAgent
+    ] = ()  # their requests were held, because there were too many
     errors: dict[UUID, str] = field(
         default_factory=dict
     )  # why a decision was rejected, by approval
@@ -173,7 +175,7 @@ async def load_inbox(
             (one.approval for one in shown if one.approval), member, writable
         ),
         view=view,
-        held_agents=await approvals.list_held_agents(session, member),
+        limited_agents=await approvals.list_limited_agents(session, member),
         errors=errors or {},
     )
 
