@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from uuid import UUID
 
-from sqlalchemy import Select, select, true
+from sqlalchemy import Select, bindparam, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -13,11 +14,7 @@ from core.errors import Forbidden
 from models import Agent, Board, Gateway, Member, Run, RunStatus, Status, Task
 from services import boards, gateways
 from services.agents import rules
-from services.agents.queries import (
-    agent_not_found,
-    get_organization_agent,
-    visible_agents_condition,
-)
+from services.agents.queries import agent_not_found, get_organization_agent
 from services.agents.rules import OFFLINE_AFTER, AgentState, StatusEvidence
 
 
@@ -69,16 +66,35 @@ async def list_agent_cards(
     """
     if board_id is not None:
         await boards.get_board(session, member.user, board_id)
-        condition = Agent.board_id == board_id
-    else:
-        condition = visible_agents_condition(member, None)
-    if gateway_id is not None:
-        condition &= Agent.gateway_id == gateway_id
-    query = _cards_query().where(condition)
-    order = (Board.name, Board.id, Agent.is_board_lead.desc(), Agent.name, Agent.id)
-    rows = (await session.execute(query.order_by(*order))).all()
+    query = _build_list_query(
+        of_board=board_id is not None, of_gateway=gateway_id is not None, is_admin=member.is_admin
+    )
+    parameters = {
+        "user_id": member.user_id,
+        "organization_id": member.organization_id,
+        "board_id": board_id,
+        "gateway_id": gateway_id,
+    }
+    rows = (await session.execute(query, parameters)).all()
     moment = now()
     return [_build_card(*row, moment, offline_after) for row in rows]
+
+
+@cache
+def _build_list_query(
+    *, of_board: bool, of_gateway: bool, is_admin: bool
+) -> Select[Agent, Board, Task, Gateway, str | None, datetime | None]:
+    in_organization = Agent.organization_id == bindparam("organization_id")
+    query = _cards_query().where(in_organization)
+    if of_board:
+        query = query.where(Agent.board_id == bindparam("board_id"))
+    else:
+        readable = Agent.board_id.in_(boards.READABLE_BOARD_IDS)
+        query = query.where(readable | Agent.board_id.is_(None) if is_admin else readable)
+    if of_gateway:
+        query = query.where(Agent.gateway_id == bindparam("gateway_id"))
+    order = (Board.name, Board.id, Agent.is_board_lead.desc(), Agent.name, Agent.id)
+    return query.order_by(*order)
 
 
 async def get_agent_card(
@@ -94,10 +110,15 @@ async def get_agent_card(
         await boards.get_board(session, member.user, agent.board_id)
     elif not member.is_admin:
         raise Forbidden("admin_required", "Only admins see the agents of gateways.")
-    row = (await session.execute(_cards_query().where(Agent.id == agent_id))).one_or_none()
+    row = (await session.execute(_build_card_query(), {"agent_id": agent_id})).one_or_none()
     if row is None:
         raise agent_not_found()
     return _build_card(*row, now(), offline_after)
+
+
+@cache
+def _build_card_query() -> Select[Agent, Board, Task, Gateway, str | None, datetime | None]:
+    return _cards_query().where(Agent.id == bindparam("agent_id"))
 
 
 def _cards_query() -> Select[Agent, Board, Task, Gateway, str | None, datetime | None]:

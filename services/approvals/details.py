@@ -1,6 +1,6 @@
 """Load approvals with their board, tasks, requester and decider."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
@@ -220,9 +220,11 @@ def already_decided(detail: ApprovalDetail) -> Conflict:
     )
 
 
-async def fetch_details(session: AsyncSession, query: ApprovalSelect) -> list[ApprovalDetail]:
+async def fetch_details(
+    session: AsyncSession, query: ApprovalSelect, parameters: Mapping[str, Any] | None = None
+) -> list[ApprovalDetail]:
     """Run a query that is based on `approvals_query`."""
-    return [detail_from_row(row) for row in await session.execute(query)]
+    return [detail_from_row(row) for row in await session.execute(query, parameters)]
 
 
 def _tasks_subquery() -> ColumnElement[Any]:

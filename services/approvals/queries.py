@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -111,10 +112,25 @@ async def list_undecided_approvals(
 
     Optionally only those of one board, or with these ids.
     """
-    query = approvals_query().where(IS_UNDECIDED, _readable(member, board_id))
-    if approval_ids is not None:
-        query = query.where(Approval.id.in_(approval_ids))
-    return await fetch_details(session, _newest_first(query).limit(MAX_PAGE_SIZE))
+    query = _build_undecided_query(of_board=board_id is not None, by_id=approval_ids is not None)
+    parameters = {
+        "user_id": member.user_id,
+        "organization_id": member.organization_id,
+        "board_id": board_id,
+        "approval_ids": list(approval_ids or ()),
+    }
+    return await fetch_details(session, query, parameters)
+
+
+@cache
+def _build_undecided_query(*, of_board: bool, by_id: bool) -> ApprovalSelect:
+    readable = Approval.board_id.in_(boards.READABLE_BOARD_IDS)
+    query = approvals_query().where(IS_UNDECIDED, readable)
+    if of_board:
+        query = query.where(Approval.board_id == bindparam("board_id"))
+    if by_id:
+        query = query.where(Approval.id.in_(bindparam("approval_ids", expanding=True)))
+    return _newest_first(query).limit(MAX_PAGE_SIZE)
 
 
 async def list_decided_approvals(

@@ -1,6 +1,7 @@
 """Boards and board groups: access, changes, pausing, and snapshots."""
 
 from services.boards.access import (
+    READABLE_BOARD_IDS,
     BoardPermissions,
     get_board,
     get_board_permissions,

@@ -84,10 +84,26 @@ def _user_boards_query(user_id: Any) -> Select[Board, bool, bool, bool]:
     )
 
 
+MEMBER_BOARDS = _user_boards_query(bindparam("user_id")).where(
+    Board.organization_id == bindparam("organization_id")
+)
+"""Selects the boards of the organization `organization_id` like `visible_boards_query`, for the
+member `user_id`. Statements that are built once use it."""
+
+
 def readable_board_ids_query(actor: Actor, organization_id: UUID) -> Select[UUID]:
     """Select the ids of the boards that the actor may read in an organization."""
-    visible = visible_boards_query(actor).where(Board.organization_id == organization_id).subquery()
+    visible = visible_boards_query(actor).where(Board.organization_id == organization_id)
+    return _select_readable_ids(visible)
+
+
+def _select_readable_ids(boards_query: Select[Board, bool, bool, bool]) -> Select[UUID]:
+    visible = boards_query.subquery()
     return select(visible.c.id).where(visible.c.reads)
+
+
+READABLE_BOARD_IDS = _select_readable_ids(MEMBER_BOARDS)
+"""Selects the ids of those of MEMBER_BOARDS that the member may read."""
 
 
 def writable_board_ids_query(actor: Actor) -> Select[UUID]:

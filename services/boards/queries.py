@@ -5,6 +5,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -30,7 +31,7 @@ from models import (
     Task,
 )
 from services import approvals, gateways
-from services.boards.access import readable_board_ids_query, visible_boards_query
+from services.boards.access import MEMBER_BOARDS, READABLE_BOARD_IDS, readable_board_ids_query
 
 BY_NAME = (func.lower(Board.name), Board.created_at.desc(), Board.id)
 NOT_ONLINE = set(AgentStatus) - {AgentStatus.ONLINE}
@@ -98,17 +99,17 @@ async def list_board_summaries(session: AsyncSession, member: Member) -> Sequenc
 
     The number of online agents is the last recorded one; every change of it is an event.
     """
-    rows = (await session.execute(_summaries_query(member))).all()
-    counts = await _task_counts(session, member)
+    parameters = {"user_id": member.user_id, "organization_id": member.organization_id}
+    rows = (await session.execute(_build_summaries_query(), parameters)).all()
+    counts: defaultdict[UUID, dict[Status, int]] = defaultdict(lambda: dict.fromkeys(Status, 0))
+    for board_id, status, number in await session.execute(TASK_COUNTS, parameters):
+        counts[board_id][status] = number
     return [BoardSummary(*row, counts[row[0].id]) for row in rows]
 
 
-def _summaries_query(member: Member) -> Select[*tuple[Any, ...]]:
-    visible = (
-        visible_boards_query(member.user)
-        .where(Board.organization_id == member.organization_id)
-        .subquery()
-    )
+@cache
+def _build_summaries_query() -> Select[*tuple[Any, ...]]:
+    visible = MEMBER_BOARDS.subquery()
     waiting_requests = _count_subquery(GatewayRequest, GatewayRequest.state == RequestState.WAITING)
     query = (
         select(
@@ -144,17 +145,11 @@ def _count_subquery(
     return count.correlate(Board).scalar_subquery()
 
 
-async def _task_counts(session: AsyncSession, member: Member) -> dict[UUID, dict[Status, int]]:
-    query = select(Task.board_id, Task.status, func.count()).where(
-        Task.board_id.in_(readable_board_ids_query(member.user, member.organization_id))
-    )
-    counts: defaultdict[UUID, dict[Status, int]] = defaultdict(lambda: dict.fromkeys(Status, 0))
-    for board_id, status, number in await session.execute(
-        query.group_by(Task.board_id, Task.status)
-    ):
-        counts[board_id][status] = number
-    return counts
-
+TASK_COUNTS = (
+    select(Task.board_id, Task.status, func.count())
+    .where(Task.board_id.in_(READABLE_BOARD_IDS))
+    .group_by(Task.board_id, Task.status)
+)
 
 MAX_SLUG_LENGTH = 200  # characters
 RESERVED_SLUGS = {"new"}  # used by other URLs
