@@ -44,8 +44,13 @@ def shared_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
 
 def run_cli(*arguments: str, data: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run a command on a data folder and wait for its end."""
+    return run_command_line(*arguments, "--data", str(data), **environment)
+
+
+def run_command_line(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command and wait for its end."""
     return subprocess.run(
-        [sys.executable, "-m", "cli", *arguments, "--data", str(data)],
+        [sys.executable, "-m", "cli", *arguments],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
