@@ -50,7 +50,7 @@ async def register_user(
 
     Raises Invalid with the field, and Conflict if the address has an account already.
     """
-    name = nonblank_text(MAX_NAME_LENGTH)(to_one_line(name), "name")
+    name = _visible_name(name)
     email = normalized_email(email, "email")
     at = now()
     user = User(id=new_id(), name=name, email=email, created_at=at, updated_at=at)
@@ -126,7 +126,7 @@ async def complete_first_run(
     """
     if not await is_first_run_open(session, secret):
         raise _first_run_over()
-    name = nonblank_text(MAX_NAME_LENGTH)(to_one_line(name), "name")
+    name = _visible_name(name)
     email = normalized_email(email, "email")
     await _consume_link(session, secret)
     user = await lock_first_user(session)
@@ -175,3 +175,9 @@ async def _consume_link(session: AsyncSession, secret: str) -> None:
 
 def _first_run_over() -> NotFound:
     return NotFound("first_run_over", "This link has been used, or a newer one has been made.")
+
+
+def _visible_name(name: str) -> str:
+    """Check a name; remove what is not drawn, with which a name could look like another one."""
+    check = nonblank_text(MAX_NAME_LENGTH)
+    return check(to_one_line(check(name, "name")), "name")

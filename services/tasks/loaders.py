@@ -91,7 +91,9 @@ async def load_creation(
     session: AsyncSession, actor: Actor, board: Board, task: Task, changes: dict[str, Any]
 ) -> TaskChange:
     """Load the facts for the rules about a new task."""
-    facts = await _load_references(session, actor, board, task, changes)
+    # An empty list removes nothing from a task that is new.
+    sent = {name: value for name, value in changes.items() if value}
+    facts = await _load_references(session, actor, board, task, sent)
     query = select(
         custom_fields.bound_fields_query(board.id, of_tasks=False),
         _lead_id(board),
