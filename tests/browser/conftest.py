@@ -6,18 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from cli.test import BROWSERS
 from tests.support.full_site import FullSite, fill_site, open_full_site
 from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
 from tests.support.live_site import LiveSite, set_up_site
 from tests.support.page_checks import new_context
 
-BROWSERS = (
-    "chromium-headless-shell",
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
