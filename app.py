@@ -35,7 +35,7 @@ from core.http.middleware import (
 from core.http.proxy_check import ProxyCheckMiddleware, find_proxy_problem
 from core.http.rate_limiter import RateLimiter
 from core.http.request_log import RequestLogMiddleware
-from core.http.request_turns import RequestTurnsMiddleware
+from core.http.request_slots import RequestSlotsMiddleware
 from core.http.tokens import get_agent_token, get_bearer_token
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
@@ -158,7 +158,7 @@ def build_middleware(settings: Settings) -> list[Middleware]:
         Middleware(CompressionMiddleware),
         Middleware(AuditMiddleware, record_rejection=audit.record_rejected_request),
         Middleware(IncompleteRequestMiddleware),
-        Middleware(RequestTurnsMiddleware, find_credentials=find_credentials),
+        Middleware(RequestSlotsMiddleware, find_credentials=find_credentials),
         Middleware(ErrorMiddleware, handler=handle_unexpected_error),
     ]
 

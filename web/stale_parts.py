@@ -151,8 +151,8 @@ SINGLE_BOARD_PARTS = {"board", "cards", "memory", "pauses", "tasks", "onboarding
 MAX_SINGLE_CARDS = 5  # in one batch of events
 
 CARD_FIELDS = {"title", "description", "due_at", "assigned_agent_id", "priority"}
-"""Fields of a task on which no other card depends. On a board that shows all its cards, they do not
-change the place of a card; other views (`BoardAddress.shows_all_cards`) load all cards again."""
+"""Fields of a task on which no other card depends. On an unfiltered board they do not change the
+place of a card; other views (`BoardAddress.is_unfiltered_board`) load all cards again."""
 
 
 def list_stale_parts(event: Event) -> Iterable[str]:

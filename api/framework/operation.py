@@ -26,7 +26,7 @@ from api.framework.idempotency import (
 from api.framework.request_parser import RequestBody, RequestParser, read_json_body
 from core.config.settings import Settings
 from core.http.request import Session, get_settings, open_transaction
-from core.http.request_turns import end_turns
+from core.http.request_slots import release_slots
 from core.security.encryption import SecretCipher
 from core.validation import KnownVersions
 from models import Actor, Agent, User
@@ -133,7 +133,7 @@ class RequestContext:
     @property
     def gateway_connector(self) -> GatewayConnector:
         """The connector to gateways of this process, for a request that then waits for one."""
-        end_turns(self.request)
+        release_slots(self.request)
         connector: GatewayConnector = self.request.state.gateway_connector
         return connector
 

@@ -35,7 +35,7 @@ RESTORE_ORDER = (
 """The tables of a task in the order of their foreign keys."""
 
 
-async def find_unseen_approvals(
+async def find_approvals_decided_since(
     session: AsyncSession, rows: Mapping[str, Any], deleted_at: datetime
 ) -> set[UUID]:
     """Return the approvals about a deleted task that were decided since it was deleted.

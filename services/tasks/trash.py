@@ -46,7 +46,7 @@ from services.tasks.commands import return_to_inbox, unassign_task
 from services.tasks.details import TaskDetail, get_task_detail
 from services.tasks.events import TaskEvent, publish_events
 from services.tasks.loaders import get_task, task_not_found
-from services.tasks.restoration import find_unseen_approvals, restore_rows
+from services.tasks.restoration import find_approvals_decided_since, restore_rows
 from services.tasks.rules import check_may_create_and_delete
 
 PRIMARY_APPROVALS_KEY = "primaries"
@@ -100,7 +100,7 @@ async def restore_task(
         raise NotFound("task_not_restorable", "This task is gone for good.")
     rows = dict(stored.rows)
     primary_approval_ids = rows.pop(PRIMARY_APPROVALS_KEY)
-    unseen = await find_unseen_approvals(session, rows, stored.deleted_at)
+    unseen = await find_approvals_decided_since(session, rows, stored.deleted_at)
     await restore_rows(session, board, rows, without_links_of=unseen)
     primary_ids = {UUID(id) for id in primary_approval_ids} - unseen
     if primary_ids:

@@ -67,7 +67,7 @@ class BoardAddress:
         )
 
     @property
-    def shows_all_cards(self) -> bool:
+    def is_unfiltered_board(self) -> bool:
         """Return whether the board is shown without a filter, so that a change keeps its cards."""
         return self.view == "board" and not self.filters.is_narrowed
 

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from core.errors import TooMany
 from core.http.client_ip import hit_gateway_limits
 from core.http.request import Session, get_settings, open_transaction
-from core.http.request_turns import end_turns
+from core.http.request_slots import release_slots
 from core.paging import Paging
 from models import Gateway
 from services import agents, boards, gateways, organizations
@@ -194,7 +194,7 @@ async def _render_edit_form(request: Request, form: forms.Form) -> Response:
 
 def gateway_connector(request: Request) -> gateways.GatewayConnector:
     """Return the connector to gateways, for a request that then waits for one."""
-    end_turns(request)
+    release_slots(request)
     connector: gateways.GatewayConnector = request.state.gateway_connector
     return connector
 

@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app import find_credentials
 from core.config.settings import Settings
 from core.http.middleware import ErrorMiddleware
-from core.http.request_turns import RequestTurnsMiddleware, end_turns
+from core.http.request_slots import RequestSlotsMiddleware, release_slots
 from tests.support.world import SECRET_KEY
 
 
@@ -46,20 +46,20 @@ async def disconnect() -> Message:
     return {"type": "http.disconnect"}
 
 
-async def start(middleware: RequestTurnsMiddleware, token: str, count: int):
+async def start(middleware: RequestSlotsMiddleware, token: str, count: int):
     return await start_all(middleware, [build_scope(token)] * count)
 
 
-async def start_all(middleware: RequestTurnsMiddleware, scopes: Sequence[Scope]):
+async def start_all(middleware: RequestSlotsMiddleware, scopes: Sequence[Scope]):
     requests = [asyncio.create_task(middleware(scope, disconnect, ignore)) for scope in scopes]
     for _ in range(5):
         await asyncio.sleep(0)
     return requests
 
 
-async def test_requests_of_a_credential_wait_for_their_turn() -> None:
+async def test_requests_of_a_credential_wait_for_a_slot() -> None:
     app = WaitingApp()
-    middleware = RequestTurnsMiddleware(app, find_credentials, max_running=2)
+    middleware = RequestSlotsMiddleware(app, find_credentials, max_running=2)
     requests = await start(middleware, "Bearer a", 5)
     assert app.running == 2
     requests += await start(middleware, "Bearer b", 1)
@@ -69,7 +69,7 @@ async def test_requests_of_a_credential_wait_for_their_turn() -> None:
     app.may_end.set()
     await asyncio.gather(*requests, return_exceptions=True)
     assert app.running == 0
-    assert not middleware._turns
+    assert not middleware._slots
 
 
 @pytest.mark.parametrize(
@@ -83,35 +83,35 @@ async def test_requests_of_a_credential_wait_for_their_turn() -> None:
     ],
     ids=["spaces", "another session", "another user", "another agent", "another cookie"],
 )
-async def test_a_credential_has_no_more_turns_with_other_ones(variants) -> None:
+async def test_a_credential_has_no_more_slots_with_other_ones(variants) -> None:
     app = WaitingApp()
-    middleware = RequestTurnsMiddleware(app, find_credentials, max_running=2)
+    middleware = RequestSlotsMiddleware(app, find_credentials, max_running=2)
     requests = await start_all(middleware, [build_scope(**one) for one in variants])
     assert app.running == 2
     app.may_end.set()
     await asyncio.gather(*requests)
     assert app.running == 0
-    assert not middleware._turns
+    assert not middleware._slots
 
 
-async def test_a_request_that_waits_for_a_gateway_gives_its_turn_to_others() -> None:
+async def test_a_request_that_waits_for_a_gateway_releases_its_slot() -> None:
     app = WaitingApp()
 
     async def wait_for_gateway(scope: Scope, receive: Receive, send: Send) -> None:
-        end_turns(HTTPConnection(scope))
+        release_slots(HTTPConnection(scope))
         await app(scope, receive, send)
 
-    middleware = RequestTurnsMiddleware(wait_for_gateway, find_credentials, max_running=2)
+    middleware = RequestSlotsMiddleware(wait_for_gateway, find_credentials, max_running=2)
     requests = await start(middleware, "Bearer a", 5)
     assert app.running == 5
     app.may_end.set()
     await asyncio.gather(*requests)
-    assert not middleware._turns
+    assert not middleware._slots
 
 
-async def test_static_files_take_no_turn() -> None:
+async def test_static_files_take_no_slot() -> None:
     app = WaitingApp()
-    middleware = RequestTurnsMiddleware(app, find_credentials, max_running=2)
+    middleware = RequestSlotsMiddleware(app, find_credentials, max_running=2)
     scopes = [{**build_scope("Bearer a"), "path": "/static/live.js"}] * 5
     requests = await start_all(middleware, scopes)
     assert app.running == 5
@@ -119,10 +119,10 @@ async def test_static_files_take_no_turn() -> None:
     await asyncio.gather(*requests)
 
 
-async def test_event_streams_take_no_turn() -> None:
+async def test_event_streams_take_no_slot() -> None:
     app = WaitingApp("text/event-stream; charset=utf-8")
     requests = await start(
-        RequestTurnsMiddleware(app, find_credentials, max_running=2), "Bearer a", 5
+        RequestSlotsMiddleware(app, find_credentials, max_running=2), "Bearer a", 5
     )
     assert app.running == 5
     app.may_end.set()

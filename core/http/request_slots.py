@@ -9,18 +9,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_RUNNING = 6  # requests of one credential; a process has ten database connections by default
 STREAM_TYPE = b"text/event-stream"
-SCOPE_KEY = "mission_control.turns"
+SCOPE_KEY = "mission_control.request_slots"
 
 FindCredentials = Callable[[HTTPConnection], Collection[str]]
 
 
-class RequestTurnsMiddleware:
+class RequestSlotsMiddleware:
     """Lets the requests of a credential wait for each other above MAX_RUNNING.
 
     A request ends when its response is sent, so that responses which a client does not read are
     few. Event streams are not counted, because they have a limit of their own, and neither is the
-    time in which a request waits for a gateway (`end_turns`). A request with several
-    credentials takes a turn of each, so that an additional one is of no use.
+    time in which a request waits for a gateway (`release_slots`). A request with several
+    credentials takes a slot of each, so that an additional one is of no use.
     """
 
     def __init__(
@@ -29,61 +29,63 @@ class RequestTurnsMiddleware:
         self.app = app
         self.find_credentials = find_credentials
         self.max_running = max_running
-        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._slots: dict[str, asyncio.Semaphore] = {}
         self._users: Counter[str] = Counter()  # requests that run or wait, by credential
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application when it is the turn of the request."""
+        """Run the application when a slot is free."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         credentials = sorted({*self.find_credentials(HTTPConnection(scope))} - {""})
-        turns = _Turns([self._turns.setdefault(one, self._create_turns()) for one in credentials])
-        scope[SCOPE_KEY] = turns
+        slots = _Slots(
+            [self._slots.setdefault(one, self._create_semaphore()) for one in credentials]
+        )
+        scope[SCOPE_KEY] = slots
         self._users.update(credentials)
 
-        async def send_and_end_turns(message: Message) -> None:
+        async def send_and_release_slots(message: Message) -> None:
             if _starts_stream(message):
-                turns.end()
+                slots.release()
             await send(message)
 
         try:
-            await turns.begin()
-            await self.app(scope, receive, send_and_end_turns)
+            await slots.acquire()
+            await self.app(scope, receive, send_and_release_slots)
         finally:
-            turns.end()
+            slots.release()
             self._users.subtract(credentials)
             for unused in [one for one in credentials if not self._users[one]]:
-                del self._users[unused], self._turns[unused]
+                del self._users[unused], self._slots[unused]
 
-    def _create_turns(self) -> asyncio.Semaphore:
+    def _create_semaphore(self) -> asyncio.Semaphore:
         return asyncio.Semaphore(self.max_running)
 
 
-class _Turns:
-    """The turns of one request, of which it takes one for each credential."""
+class _Slots:
+    """The slots of one request, one for each credential."""
 
     def __init__(self, semaphores: Sequence[asyncio.Semaphore]) -> None:
         self._semaphores = semaphores  # in a fixed order: two requests do not wait for each other
         self._held: list[asyncio.Semaphore] = []
 
-    async def begin(self) -> None:
-        """Wait for all turns."""
+    async def acquire(self) -> None:
+        """Wait for all slots."""
         for one in self._semaphores:
             await one.acquire()
             self._held.append(one)
 
-    def end(self) -> None:
+    def release(self) -> None:
         """Let other requests run. Only the first call has an effect."""
         while self._held:
             self._held.pop().release()
 
 
-def end_turns(connection: HTTPConnection) -> None:
+def release_slots(connection: HTTPConnection) -> None:
     """Let other requests of the credential run, before a request waits for another server."""
-    turns: _Turns | None = connection.scope.get(SCOPE_KEY)
-    if turns is not None:
-        turns.end()
+    slots: _Slots | None = connection.scope.get(SCOPE_KEY)
+    if slots is not None:
+        slots.release()
 
 
 def _starts_stream(message: Message) -> bool:
