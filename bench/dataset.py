@@ -1,0 +1,204 @@
+"""The data of the benchmark: an organization with boards, tasks, agents, approvals and events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import asyncpg
+
+from bench.client import Call, Client
+from bench.installation import DATABASE, USER, DatabaseServer, open_client, sign_in
+
+API = "/api/v1"
+STATUSES = ("inbox", "in_progress", "review", "inbox", "done")
+EVENTS = 5_000
+FIRST_EVENT = 1_000_000_000  # leaves numbers for the copies, which are older
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    tasks: int = 200  # of the first board
+    boards: int = 20
+    agents: int = 25
+    many_agents: int = 10_000
+    calls: int = 40  # in a round
+    rounds: int = 3
+    viewers: int = 50
+    subscribers: tuple[int, ...] = (1_000,)
+    gateway_agents: int = 20
+    factor: int = 100  # of the growth of the data
+    load_seconds: float = 60
+    idle_seconds: float = 20
+
+
+QUICK = Scale(
+    tasks=10,
+    boards=3,
+    agents=3,
+    many_agents=30,
+    calls=1,
+    rounds=1,
+    viewers=2,
+    subscribers=(5,),
+    gateway_agents=2,
+    factor=2,
+    load_seconds=2,
+    idle_seconds=1,
+)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What the requests of the benchmark need to know about the data."""
+
+    boards: list[str]
+    tasks: list[str]  # of the first board
+    board_tasks: dict[str, str]  # one task of each board
+    agent_tokens: list[str]  # the first agents belong to the first board
+    cookie: str
+
+    @property
+    def board(self) -> str:
+        """The board with many tasks."""
+        return self.boards[0]
+
+    @property
+    def session(self) -> tuple[tuple[str, str], ...]:
+        """The headers of a page request."""
+        return (("cookie", self.cookie), ("sec-fetch-site", "same-origin"))
+
+    @property
+    def agent(self) -> tuple[tuple[str, str], ...]:
+        """The headers of an agent of the first board."""
+        return (("x-agent-token", self.agent_tokens[0]),)
+
+
+async def create_dataset(server: DatabaseServer, scale: Scale) -> Dataset:
+    """Fill the first database, through the API as far as there are rules to follow."""
+    settings = server.settings_of(DATABASE)
+    connection = await asyncpg.connect(settings.dsn)
+    await connection.execute(
+        f"ALTER TABLE activity_events ALTER COLUMN seq RESTART WITH {FIRST_EVENT}"
+    )
+    async with open_client(settings) as client:
+        writer = _Writer(client)
+        await writer.create("/auth/bootstrap")
+        boards = [await writer.create_board(number) for number in range(scale.boards)]
+        tasks = await writer.create_tasks(boards[0], scale.tasks)
+        others = {board: (await writer.create_tasks(board, 3))[0] for board in boards[1:]}
+        tokens = await writer.create_agents(boards, scale.agents)
+        await writer.create_details(boards[0], tasks, tokens[0])
+    present = await connection.fetchval("SELECT count(*) FROM activity_events")
+    await copy_events(connection, -(-EVENTS // present) - 1)
+    await connection.execute("ANALYZE")
+    await connection.close()
+    [cookie] = await sign_in(settings)
+    return Dataset(boards, tasks, {boards[0]: tasks[0]} | others, tokens, cookie)
+
+
+class _Writer:
+    """Creates objects with the API."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def create(self, path: str, **body: object) -> dict[str, str]:
+        call = Call("POST", f"{API}{path}", body, USER)
+        return (await self._client.send_checked(call)).json()
+
+    async def create_board(self, number: int) -> str:
+        board = await self.create(
+            "/boards",
+            name=f"Board {number}",
+            description="Measured",
+            require_approval_for_done=False,
+            max_agents=20_000,
+        )
+        return board["id"]
+
+    async def create_tasks(self, board: str, count: int) -> list[str]:
+        tags = await self._create_tags() if count > 3 else []
+        ids: list[str] = []
+        for number in range(count):
+            status = STATUSES[number % len(STATUSES)]
+            task = await self.create(
+                f"/boards/{board}/tasks",
+                title=f"Task number {number}",
+                description=f"**Task** {number} of the benchmark. " * 4,
+                status=status,
+                tag_ids=tags[: number % 3],
+                depends_on_task_ids=ids[-5:-4] if number % 10 == 5 else [],
+            )
+            ids.append(task["id"])
+        return ids
+
+    async def _create_tags(self) -> list[str]:
+        return [(await self.create("/tags", name=f"Tag {n}"))["id"] for n in range(4)]
+
+    async def create_agents(self, boards: list[str], count: int) -> list[str]:
+        """Create a fifth of the agents on the first board, and the others on all boards."""
+        places = [boards[0]] * (count // 5) + boards * count
+        return [
+            (await self.create("/agents", name=f"Agent {n}", board_id=board))["token"]
+            for n, board in enumerate(places[:count])
+        ]
+
+    async def create_details(self, board: str, tasks: list[str], token: str) -> None:
+        """Create comments, memory, and an approval for each fourth task that is in review."""
+        for number, task in enumerate(tasks):
+            await self.create(f"/boards/{board}/tasks/{task}/comments", message=f"Note {number}.")
+            await self.create(f"/boards/{board}/memory", content=f"A fact, number {number}.")
+        for task in tasks[2::5]:
+            body = {
+                "action_type": "task.complete",
+                "task_id": task,
+                "confidence": 90,
+                "payload": {"reason": "It is ready."},
+            }
+            path = f"{API}/boards/{board}/approvals"
+            await self._client.send_checked(Call("POST", path, body, USER))
+
+
+async def copy_rows(
+    connection: asyncpg.Connection,
+    table: str,
+    copies: int,
+    changed: Mapping[str, str] | None = None,
+) -> None:
+    """Insert each row `copies` times with new ids and an earlier `created_at`.
+
+    `changed` has SQL expressions for other columns; `copy_id(column, n)` maps the id of a row to
+    that of its copy number n. Columns with generated values are left out.
+    """
+    if copies < 1:
+        return
+    names = await connection.fetch(
+        "SELECT column_name AS name FROM information_schema.columns WHERE table_name = $1"
+        " AND is_generated = 'NEVER' AND is_identity = 'NO' ORDER BY ordinal_position",
+        table,
+    )
+    values = {row["name"]: f't."{row["name"]}"' for row in names}
+    values["id"] = copy_id("id")
+    if "created_at" in values:
+        values["created_at"] = "t.created_at - interval '7 hours' * n"
+    values |= changed or {}
+    columns = ", ".join(f'"{name}"' for name in values)
+    await connection.execute(
+        f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE"  # noqa: S608
+        f" SELECT {', '.join(values.values())} FROM {table} t"
+        f" CROSS JOIN generate_series(1, {copies}) AS n ORDER BY n DESC",
+        timeout=600,
+    )
+
+
+async def copy_events(connection: asyncpg.Connection, copies: int) -> None:
+    """Insert copies of all events as an older history: their numbers are lower, too."""
+    span = await connection.fetchval("SELECT max(seq) - min(seq) + 1 FROM activity_events")
+    changed = {"id": "gen_random_uuid()", "seq": f"t.seq - {span}::bigint * n"}
+    await copy_rows(connection, "activity_events", copies, changed)
+
+
+def copy_id(column: str) -> str:
+    """Return the SQL expression for the id of copy number n."""
+    return f"md5(t.{column}::text || n)::uuid"

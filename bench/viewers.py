@@ -1,0 +1,184 @@
+"""Many open pages of one board, and what it costs when one task is renamed."""
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass, field
+
+import httpx2
+
+from bench.client import BROWSER_ENCODINGS
+from bench.dataset import API, Dataset, Scale
+from bench.event_stream import EventStream, open_stream
+from bench.installation import USER, sign_in
+from bench.measurement import find_percentile
+from bench.results import Row
+from bench.server import ServerProcess, Usage
+from core.config.settings import Settings
+
+RELOADED = re.compile(r'<[a-z][^>]*?\shx-get="([^"]*)"[^>]*?\shx-trigger="([^"]*)"')
+CARDS = re.compile(r'\sdata-cards="([^"]*)"')
+HASHES = re.compile(r'\sdata-(?:hash|keep)="([^"]*)"')
+SETTLE_SECONDS = 3.0  # without an event, until what has been opened costs nothing any more
+RENAME_TIMEOUT = 60.0  # seconds
+RENAMES = 3
+MAX_HASHES = 400  # in a header, as in static/known_cards.js
+GOALS = {"cpu": 0.1, "statements": 270.0, "kilobytes": 150.0}
+
+
+@dataclass
+class OpenPage:
+    """A board page like in a browser: it reloads what an event makes outdated."""
+
+    client: httpx2.AsyncClient
+    board: str
+    cookie: str
+    reloads: dict[str, set[str]] = field(default_factory=dict)  # paths by name of the event
+    card_path: str = ""  # with {id}
+    hashes: list[str] = field(default_factory=list)  # of the cards and columns that are shown
+    tags: dict[str, str] = field(default_factory=dict)  # entity tag of the last answer, by path
+    received: int = 0  # bytes of answers, compressed
+    requests: int = 0
+    expected: str = ""
+    shown: asyncio.Event = field(default_factory=asyncio.Event)
+    shown_at: float = 0.0
+    stream: EventStream | None = None
+
+    async def open(self, port: int) -> None:
+        """Load the page and open its event stream."""
+        content = await self.load(f"/boards/{self.board}")
+        for path, trigger in RELOADED.findall(content):
+            for part in trigger.split(","):
+                name, _, source = part.strip().partition(" from:body")
+                if source or part.strip().endswith("from:body"):
+                    self.reloads.setdefault(name, set()).add(path.replace("&amp;", "&"))
+        if cards := CARDS.search(content):
+            self.card_path = cards[1].replace("&amp;", "&")
+        live = re.search(r'<body data-live="([^"]*)"', content)
+        assert live, "the page has no event stream"
+        headers = (("cookie", self.cookie), ("sec-fetch-site", "same-origin"))
+        self.stream = await open_stream(port, live[1].replace("&amp;", "&"), headers)
+
+    async def follow(self) -> None:
+        """Reload parts until the stream ends."""
+        assert self.stream is not None
+        async for message in self.stream.messages():
+            for path in self._find_paths(message.name, message.data):
+                content = await self.load(path)
+                if self.expected in content and not self.shown.is_set():
+                    self.shown_at = time.perf_counter()
+                    self.shown.set()
+
+    def expect(self, text: str) -> None:
+        """Note when a part that contains the text is loaded, and count from now on."""
+        self.expected, self.received, self.requests = text, 0, 0
+        self.shown.clear()
+
+    def _find_paths(self, name: str, data: str) -> set[str]:
+        """Return what the page reloads: parts by its own markup, or one card."""
+        if name in self.reloads:
+            return self.reloads[name]
+        card = data if name == "card" else name.removeprefix("card-")
+        is_card = card != name and self.card_path != ""
+        return {self.card_path.replace("{id}", card)} if is_card else set()
+
+    async def load(self, path: str) -> str:
+        """Return the content of a page or a part of it."""
+        is_board = path.partition("?")[0].endswith(f"/{self.board}/columns")
+        async with self.client.stream("GET", path, headers=self._headers(path)) as response:
+            content = (await response.aread()).decode()
+            self.received += response.num_bytes_downloaded
+        self.requests += 1
+        if tag := response.headers.get("etag"):
+            self.tags[path] = tag
+        if is_board or path == f"/boards/{self.board}":
+            self.hashes = HASHES.findall(content) or self.hashes
+        return content
+
+    def _headers(self, path: str) -> dict[str, str]:
+        """Return the headers that the browser and the scripts of the page send."""
+        headers = {
+            "cookie": self.cookie,
+            "accept-encoding": BROWSER_ENCODINGS,
+            "sec-fetch-site": "same-origin",
+        }
+        if path != f"/boards/{self.board}":
+            headers["hx-request"] = "true"
+        if path.partition("?")[0].endswith("/columns"):
+            headers["board-cards"] = ",".join(self.hashes[:MAX_HASHES])
+        if path in self.tags:
+            headers["if-none-match"] = self.tags[path]
+        return headers
+
+
+async def open_pages(
+    client: httpx2.AsyncClient, server: ServerProcess, settings: Settings, board: str, count: int
+) -> tuple[list[OpenPage], list[asyncio.Task[None]]]:
+    """Open pages, each of another session, and follow their streams."""
+    pages = [OpenPage(client, board, cookie) for cookie in await sign_in(settings, count)]
+    for page in pages:
+        await page.open(server.port)
+    return pages, [asyncio.create_task(page.follow()) for page in pages]
+
+
+async def measure_viewers(
+    server: ServerProcess, settings: Settings, data: Dataset, scale: Scale
+) -> list[Row]:
+    """Measure what one renamed task costs while many pages show it."""
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx2.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
+        pages, tasks = await open_pages(client, server, settings, data.board, scale.viewers)
+        await asyncio.sleep(SETTLE_SECONDS)
+        idle = await _measure_pause(server)
+        rounds = [await _rename(client, server, pages, data, n) for n in range(RENAMES)]
+        for page in pages:
+            if page.stream:
+                page.stream.close()
+        await asyncio.gather(*tasks)
+    used, received, requests, shown = min(rounds, key=lambda one: one[0].cpu)
+    statements = max(0.0, used.statements - idle.statements)
+    details = {
+        "requests": requests,
+        "round_trips": max(0.0, used.round_trips - idle.round_trips),
+        "idle_statements": idle.statements,
+        "last_page_ms": max(shown),
+        "p50_ms": find_percentile(shown, 0.5),
+    }
+    name = f"{scale.viewers} open pages, one task renamed"
+    cpu = max(0.0, used.cpu - idle.cpu)
+    return [
+        Row("viewers", f"{name}: CPU", "s", cpu, goal=GOALS["cpu"], details=details),
+        Row("viewers", f"{name}: statements", "", statements, goal=GOALS["statements"]),
+        Row("viewers", f"{name}: answers", "kB", received / 1000, goal=GOALS["kilobytes"]),
+    ]
+
+
+async def _measure_pause(server: ServerProcess) -> Usage:
+    """Return what the open pages cost without an event, in the time that a rename is observed."""
+    before = await server.read_usage()
+    await asyncio.sleep(SETTLE_SECONDS)
+    return (await server.read_usage()).subtract(before)
+
+
+async def _rename(
+    client: httpx2.AsyncClient,
+    server: ServerProcess,
+    pages: list[OpenPage],
+    data: Dataset,
+    number: int,
+) -> tuple[Usage, int, int, list[float]]:
+    """Rename a task, and wait until all pages show the new title and are quiet."""
+    title = f"Renamed for all {number}"
+    for page in pages:
+        page.expect(title)
+    before, start = await server.read_usage(), time.perf_counter()
+    path = f"{API}/boards/{data.board}/tasks/{data.tasks[0]}"
+    renamed = await client.patch(path, json={"title": title}, headers=list(USER))
+    assert renamed.status_code == 200, renamed.text
+    async with asyncio.timeout(RENAME_TIMEOUT):
+        for page in pages:
+            await page.shown.wait()
+    await asyncio.sleep(max(1.0, start + SETTLE_SECONDS - time.perf_counter()))
+    used = (await server.read_usage()).subtract(before)
+    shown = [(page.shown_at - start) * 1000 for page in pages]
+    return used, sum(p.received for p in pages), sum(p.requests for p in pages), shown
