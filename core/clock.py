@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 
 def now() -> datetime:
@@ -16,7 +17,7 @@ def to_utc(moment: datetime) -> datetime:
 
 def format_naive_utc(moment: datetime) -> str:
     """Format a time as the API does: UTC, with microseconds, without a zone (contract, C19)."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    return to_utc(moment).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
 MAX_DURATION = timedelta(days=7)
@@ -28,8 +29,11 @@ SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def parse_duration(text: str) -> timedelta | None:
     """Return a duration, at most MAX_DURATION. Return None if the text is not a duration."""
     text = text.strip()
-    if len(text) > MAX_DURATION_LENGTH:
-        return None
+    return _parse_short_duration(text) if len(text) <= MAX_DURATION_LENGTH else None
+
+
+@lru_cache(maxsize=1_000)
+def _parse_short_duration(text: str) -> timedelta | None:
     parts = DURATION_PATTERN.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None

@@ -4,18 +4,26 @@
 class AppError(Exception):
     """An expected error with a stable code, a message for users, and details for programs.
 
-    `field` is the name of the input field that the message refers to, if any.
+    `field` is the name of the input field that the message refers to, if any. `cause` distinguishes
+    errors of the same code; pages have a text for each.
     """
 
     keeps_changes = False  # whether the API commits what was changed before the error
 
     def __init__(
-        self, code: str, message: str, *, field: str | None = None, **details: object
+        self,
+        code: str,
+        message: str,
+        *,
+        field: str | None = None,
+        cause: str = "",
+        **details: object,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.field = field
+        self.cause = cause
         self.details = details
 
 
@@ -51,6 +59,10 @@ class Conflict(AppError):
 
 class Invalid(AppError):
     """The input is invalid."""
+
+
+class Gone(AppError):
+    """The object exists, but is no longer in use."""
 
 
 class PreconditionFailed(AppError):
@@ -96,5 +108,7 @@ class UpstreamError(AppError):
 class Unavailable(AppError):
     """A required system, usually the database, is temporarily unavailable."""
 
-    def __init__(self, message: str = "The database does not answer. Try again soon.") -> None:
-        super().__init__("unavailable", message)
+    def __init__(
+        self, message: str = "The database does not answer. Try again soon.", cause: str = ""
+    ) -> None:
+        super().__init__("unavailable", message, cause=cause)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
-from uuid import UUID
+from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Integer, bindparam, func, select
+
+from core.db.reads import AnySelect, Query, Source
 
 Item = TypeVar("Item")
 MappedItem = TypeVar("MappedItem")
@@ -36,42 +36,37 @@ class Page(Generic[Item]):
         return Page([change(item) for item in self.items], self.total, self.limit, self.offset)
 
 
-async def fetch_page_of_rows(
-    session: AsyncSession, query: Select[Any], paging: Paging
-) -> Page[Sequence[Any]]:
-    """Run an ordered query for one page and count all rows, in one statement where possible."""
-    counted = query.add_columns(func.count().over().label("total_rows"))
-    rows = (await session.execute(counted.limit(paging.limit).offset(paging.offset))).all()
-    return await _page(session, query, rows, paging)
+class PagedQuery(Generic[Item]):
+    """An ordered SELECT statement that is read page by page, and compiled once.
 
-
-async def fetch_page_by_id(
-    session: AsyncSession, ids: Select[UUID], rows: Select[Any], id: Any, paging: Paging
-) -> Page[Sequence[Any]]:
-    """Select one page of ids and load the details of these ids only.
-
-    `rows` selects the details in the same order as `ids`; `id` is the column to join on. It is one
-    statement, as in `fetch_page_of_rows`.
+    `build` makes an item of each row; without it the items are tuples. `total` is the column with
+    the number of all rows: by default a subquery, which does not read what the rows show.
     """
-    counted = ids.add_columns(func.count().over().label("total_rows"))
-    page = counted.limit(paging.limit).offset(paging.offset).subquery("page")
-    query = rows.join(page, page.c.id == id).add_columns(page.c.total_rows)
-    return await _page(session, ids, (await session.execute(query)).all(), paging)
 
+    def __init__(
+        self,
+        statement: AnySelect,
+        build: Callable[[Any], Item] | None = None,
+        total: ColumnElement[int] | None = None,
+    ) -> None:
+        """Create the query of a page with the number of all rows, and the query of that number."""
+        limit: Any = bindparam("page_limit", type_=Integer)
+        offset: Any = bindparam("page_offset", type_=Integer)
+        count = select(func.count()).select_from(statement.order_by(None).subquery())
+        self._build: Callable[[Any], Item] = build or cast("Any", tuple)
+        self._total: Query[tuple[int]] = Query(count)
+        total = count.scalar_subquery() if total is None else total
+        self._page: Query[tuple[Item, int]] = Query(
+            statement.add_columns(total).limit(limit).offset(offset),
+            lambda row: (self._build(row[:-1]), row[-1]),
+        )
 
-async def fetch_page(session: AsyncSession, query: Select[Item], paging: Paging) -> Page[Item]:
-    """Run an ordered query of single entities for one page."""
-    return (await fetch_page_of_rows(session, query, paging)).map(lambda row: row[0])
-
-
-async def _page(
-    session: AsyncSession, query: Select[Any], rows: Sequence[Any], paging: Paging
-) -> Page[Sequence[Any]]:
-    """Read the total from the last column; count separately if the page is empty."""
-    if rows:
-        total = int(rows[0][-1])
-    elif paging.offset:
-        total = await session.scalar(select(func.count()).select_from(query.subquery())) or 0
-    else:
-        total = 0
-    return Page([row[:-1] for row in rows], total, paging.limit, paging.offset)
+    async def fetch_page(self, source: Source, paging: Paging, **parameters: object) -> Page[Item]:
+        """Return one page; a second statement counts the rows if the offset is after the last."""
+        limits = {"page_limit": paging.limit, "page_offset": paging.offset}
+        rows = await self._page.fetch(source, **parameters, **limits)
+        if rows or not paging.offset:
+            total = rows[0][1] if rows else 0
+        else:
+            [(total,)] = await self._total.fetch(source, **parameters)
+        return Page([item for item, _ in rows], total, paging.limit, paging.offset)

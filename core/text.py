@@ -5,6 +5,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs"})  # control and format characters, surrogates
@@ -32,6 +33,11 @@ def is_storable(text: str) -> bool:
 def replace_unstorable(text: str) -> str:
     """Replace the characters that PostgreSQL cannot store."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def escape_pattern(text: str) -> str:
+    """Escape with `/` the characters of a text that have a meaning in a pattern of LIKE."""
+    return text.replace("/", "//").replace("%", "/%").replace("_", "/_")
 
 
 def is_storable_json(value: object, *, max_length: int) -> bool:
@@ -82,6 +88,7 @@ def remove_invisible(text: str) -> str:
     return "".join(kept).rstrip("\u200c\u200d")
 
 
+@lru_cache(maxsize=4096)
 def _is_invisible(character: str) -> bool:
     code = ord(character)
     return unicodedata.category(character) in INVISIBLE_CATEGORIES or any(

@@ -45,7 +45,7 @@ def text_of_length(max_length: int) -> FieldCheck:
             raise Invalid("text_required", f"{name} must be a text.", field=field)
         if len(value) > max_length:
             reason = f"{name} is too long: {len(value):,} characters, {max_length:,} at most."
-            raise Invalid("too_long", reason, field=field)
+            raise Invalid("too_long", reason, field=field, length=len(value), max_length=max_length)
         if not is_storable(value):
             reason = f"{name} has a character that cannot be stored. Take it out."
             raise Invalid("bad_character", reason, field=field)
@@ -95,7 +95,9 @@ def integer_in_range(minimum: int = 0, maximum: int = MAX_INTEGER) -> FieldCheck
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if not (is_number and minimum <= value <= maximum):
             reason = f"{_label(field)} must be a whole number from {minimum:,} to {maximum:,}."
-            raise Invalid("number_out_of_range", reason, field=field)
+            raise Invalid(
+                "number_out_of_range", reason, field=field, minimum=minimum, maximum=maximum
+            )
         return value
 
     return check
@@ -135,8 +137,9 @@ def timestamp_value(value: object, field: str) -> datetime:
     if not isinstance(value, datetime):
         raise Invalid("date_required", f"{name} must be a date and a time.", field=field)
     if value.year not in ALLOWED_YEARS:
-        reason = f"{name} must be in a year from {ALLOWED_YEARS[0]} to {ALLOWED_YEARS[-1]}."
-        raise Invalid("date_out_of_range", reason, field=field)
+        first, last = str(ALLOWED_YEARS[0]), str(ALLOWED_YEARS[-1])
+        reason = f"{name} must be in a year from {first} to {last}."
+        raise Invalid("date_out_of_range", reason, field=field, first_year=first, last_year=last)
     return to_utc(value)
 
 

@@ -31,6 +31,7 @@ TUNING: Mapping[str, str] = {
     "unix_socket_permissions": "0700",
     "max_connections": "100",
     "shared_buffers": "64MB",
+    "random_page_cost": "1.1",  # of solid state disks
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "log_min_duration_statement": "1000",

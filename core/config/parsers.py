@@ -6,6 +6,7 @@ The text of a ValueError completes a sentence that begins with the name of the s
 import ipaddress
 import logging
 import shlex
+from email.utils import parseaddr
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -20,6 +21,7 @@ PRIVATE_NETWORKS = (
 )
 
 SCHEMES = ("postgres", "postgresql")
+SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - loopback addresses to connect to
 TRACE = 5  # a log level below DEBUG (contract 1.14)
 
@@ -83,6 +85,17 @@ def to_sqlalchemy_url(dsn: str) -> str:
     names = {"sslmode": "ssl"}
     query = [(names.get(name, name), value) for name, value in parse_qsl(parts.query)]
     return urlunsplit(("postgresql+asyncpg", *parts[1:3], urlencode(query), ""))
+
+
+def parse_mailbox(text: str) -> str:
+    """Parse the sender of e-mails: an address, or a name and an address in angle brackets."""
+    if not text:
+        return ""
+    _, address = parseaddr(text)
+    local, _, domain = address.rpartition("@")
+    if not (local and domain) or not text.isprintable():
+        raise ValueError("must be an address like Mission Control <control@example.com>")
+    return text
 
 
 def parse_networks(value: object) -> object:

@@ -85,13 +85,27 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     rate_limit_sign_in_delay: float = Field(default=10, gt=0, le=60)  # seconds
     rate_limit_requests: Count = 600
     rate_limit_requests_seconds: Seconds = 60
+    rate_limit_webhooks: Count = 60  # in as many seconds as requests
     rate_limit_gateways: Count = 120
     rate_limit_streams: Count = 1200
     rate_limit_pages: Count = 2400  # in as many seconds as requests
 
+    webhook_max_payload_bytes: int = Field(default=1_048_576, ge=1, le=16_777_216)
+    webhook_retention_days: int = Field(default=30, ge=1, le=3650)
     gateway_allow_private: Private = values.LOOPBACK_NETWORKS
     gateway_private_for_all: bool = False
+    outbound_allow_private: Private = ()
     souls_directory_url: Annotated[str, AfterValidator(values.parse_optional_address)] = ""
+    smtp_host: str = ""
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_port: int = Field(
+        default_factory=lambda given: values.SMTP_PORTS[given.get("smtp_security", "starttls")],
+        ge=1,
+        le=65535,
+    )
+    smtp_username: str = ""
+    smtp_password: str = Field(default="", repr=False)
+    smtp_from: Annotated[str, AfterValidator(values.parse_mailbox)] = ""
     cors_origins: Origins = ()
     trusted_proxies: Networks = ()
     security_header_x_content_type_options: str = "nosniff"
@@ -99,6 +113,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     security_header_referrer_policy: str = "strict-origin-when-cross-origin"
     security_header_permissions_policy: str = ""
 
+    app_env: Literal["production", "development"] = "production"
     log_level: Annotated[str, AfterValidator(values.parse_log_level)] = "INFO"
     log_format: Literal["text", "json"] = "text"
     log_use_utc: bool = False
@@ -130,6 +145,11 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     def dsn(self) -> str:
         """The database URL for asyncpg."""
         return self.database_url
+
+    @property
+    def is_development(self) -> bool:
+        """Whether pages for developers of Mission Control are served."""
+        return self.app_env == "development"
 
     def with_bound_port(self, port: int) -> "Settings":
         """Return a copy with the port that was bound."""
@@ -167,6 +187,20 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     def _check_oidc_client(cls, given: str, others: ValidationInfo) -> str:
         if bool(given) != bool(others.data.get("oidc_issuer", given)):
             raise ValueError("must be set when OIDC_ISSUER is, and only then")
+        return given
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _check_sender(cls, given: str, others: ValidationInfo) -> str:
+        if bool(given) != bool(others.data.get("smtp_host", given)):
+            raise ValueError("must be set when SMTP_HOST is, and only then")
+        return given
+
+    @field_validator("smtp_password")
+    @classmethod
+    def _check_mail_password(cls, given: str, others: ValidationInfo) -> str:
+        if bool(given) != bool(others.data.get("smtp_username", given)):
+            raise ValueError("must be set when SMTP_USERNAME is, and only then")
         return given
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import asyncpg
 import pydantic_core
 from sqlalchemy import event
 from sqlalchemy.exc import (
@@ -17,17 +18,26 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from core.config.settings import Settings
+from core.db.reads import encode_json_parameter
 
 TransactionFactory = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Opens a transaction that is committed at the end of the block and rolled back by an exception."""
 
 MAX_OVERFLOW = 5  # additional connections for short load peaks
 POOL_TIMEOUT = 15.0  # seconds that a request waits for a connection before it fails with 503
-SERVER_TIMEOUTS = {
+CONNECTION_SETTINGS = {
+    "jit": "off",  # compiling a statement takes longer than running it
     "lock_timeout": "10s",  # so that one blocked transaction does not use up all connections
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
 }
+
+STATEMENT_CACHE = {
+    "statement_cache_size": 1_000,  # statements that each connection keeps prepared
+    "max_cached_statement_lifetime": 0,  # unlimited
+    "max_cacheable_statement_size": 0,  # unlimited
+}
+"""Options of asyncpg. SQLAlchemy's session keeps its own statements prepared besides."""
 
 
 def create_database_engine(settings: Settings, *, size: int | None = None) -> AsyncEngine:
@@ -38,9 +48,9 @@ def create_database_engine(settings: Settings, *, size: int | None = None) -> As
         max_overflow=MAX_OVERFLOW,
         pool_timeout=POOL_TIMEOUT,
         hide_parameters=True,  # errors are logged; user content must not be
-        json_serializer=lambda value: pydantic_core.to_json(value).decode(),
+        json_serializer=encode_json_parameter,
         json_deserializer=pydantic_core.from_json,
-        connect_args={"server_settings": SERVER_TIMEOUTS},
+        connect_args={"server_settings": CONNECTION_SETTINGS, **STATEMENT_CACHE},
     )
     event.listen(engine.sync_engine, "checkout", _reject_lost_connection)
     return engine
@@ -66,15 +76,17 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, OperationalError | InterfaceError | ConnectionError | PoolTimeoutError):
         return True
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or is_outage_code(error)
-    return isinstance(error, TimeoutError)
+        return error.connection_invalidated or is_outage_code(error.orig)
+    if isinstance(error, asyncpg.PostgresError):
+        return is_outage_code(error)
+    return isinstance(error, TimeoutError | asyncpg.InterfaceError)
 
 
-def is_outage_code(error: DBAPIError) -> bool:
+def is_outage_code(error: BaseException | None) -> bool:
     """Return whether the SQLSTATE is temporary.
 
     These are lost connections, insufficient resources, lock and statement timeouts, resolved
     deadlocks, shutdown and crash (PostgreSQL documentation, appendix A).
     """
-    code = str(getattr(error.orig, "sqlstate", "") or "")
+    code = str(getattr(error, "sqlstate", "") or "")
     return code.startswith(("08", "53", "40", "55P03", "57"))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, literal, literal_column
+from sqlalchemy import ColumnElement, String, bindparam, func, literal, literal_column
 
 SEPARATORS = (
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~¡¿«»\u2039\u203a“”„\u2018\u2019\u201a\u2013—…·•→←\u00a0"
@@ -35,9 +35,18 @@ def split_words(typed: str) -> list[str]:
     return typed.translate(_APART).split()[:MAX_WORDS]
 
 
+TSQUERY = func.to_tsquery(SIMPLE_CONFIG, bindparam("tsquery", type_=String))
+"""The query that `format_tsquery` describes, as the parameter `tsquery`."""
+
+
 def build_tsquery(wanted: Sequence[str]) -> ColumnElement[Any]:
     """Build a tsquery that matches texts with all words, each by prefix."""
-    return func.to_tsquery(SIMPLE_CONFIG, literal(" & ".join(f"'{word}':*" for word in wanted)))
+    return func.to_tsquery(SIMPLE_CONFIG, literal(format_tsquery(wanted)))
+
+
+def format_tsquery(wanted: Sequence[str]) -> str:
+    """Return the text of a query that matches texts with all words, each by prefix."""
+    return " & ".join(f"'{word}':*" for word in wanted)
 
 
 def build_rank(found: Any, query: ColumnElement[Any]) -> ColumnElement[Any]:

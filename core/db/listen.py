@@ -1,14 +1,15 @@
 """Receive live updates between processes through PostgreSQL LISTEN and NOTIFY.
 
 A notification carries a topic and no data: a subscriber reads the database with its own rights.
-Several notifications can therefore be combined into one. Subscribers also poll every few seconds,
-so that a lost connection delays updates but loses none.
+Several notifications can therefore be combined into one. A lost connection delays updates but loses
+none: all subscribers are notified when it is open again, and `interruptions` has changed, so that a
+subscriber knows that it may have missed a notification.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 import asyncpg
@@ -16,7 +17,12 @@ import asyncpg
 CHANNEL = "mission_control"  # the payload is a topic; PostgreSQL delivers it at commit
 CONNECT_TIMEOUT = 10.0  # seconds
 RECONNECT_DELAY = 0.5  # seconds
-KEEPALIVE_INTERVAL = 5.0  # seconds between two checks of the connection
+KEEPALIVE_INTERVAL = 30.0  # seconds between two checks of the connection
+"""A server that stops or ends the session closes the connection, and is noticed at once. This check
+finds connections that a network has dropped silently. They are rare, so two a minute suffice."""
+
+Handler = Callable[[str | None], None]
+"""Receives the part of a topic after the colon, or None if notifications may have been missed."""
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +32,20 @@ class PostgresListener:
 
     def __init__(self) -> None:
         self.connected = asyncio.Event()
+        self.interruptions = 0  # how often the connection was lost
         self._is_outage_logged = False
         self._subscribers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._handlers: dict[str, Handler] = {}
 
     @contextmanager
-    def subscribe(self, topic: str) -> Generator[asyncio.Event, None, None]:
-        """Yield an event that is set on each notification of `topic`; the subscriber clears it."""
-        notified = asyncio.Event()
+    def subscribe(
+        self, topic: str, notified: asyncio.Event | None = None
+    ) -> Generator[asyncio.Event, None, None]:
+        """Yield an event that is set on each notification of `topic`; the subscriber clears it.
+
+        A subscriber to several topics can give the same event to all.
+        """
+        notified = notified or asyncio.Event()
         self._subscribers[topic].add(notified)
         try:
             yield notified
@@ -40,6 +53,10 @@ class PostgresListener:
             self._subscribers[topic].discard(notified)
             if not self._subscribers[topic]:
                 del self._subscribers[topic]
+
+    def add_handler(self, name: str, handler: Handler) -> None:
+        """Call a function on each notification whose topic is `name:…`; it must not block."""
+        self._handlers[name] = handler
 
     async def listen(self, dsn: str) -> None:
         """Listen until cancelled; reconnect whenever the connection is lost."""
@@ -52,6 +69,8 @@ class PostgresListener:
                 self._is_outage_logged = True
             except Exception:  # an unexpected error must not end live updates permanently
                 log.exception("The listener has failed.")
+            if self.connected.is_set():
+                self.interruptions += 1
             self.connected.clear()
             await asyncio.sleep(RECONNECT_DELAY)
 
@@ -72,14 +91,24 @@ class PostgresListener:
         finally:
             connection.terminate()
 
+    def report_missed_notification(self) -> None:
+        """Handle the discovery of a change without a notification like a lost connection."""
+        self.interruptions += 1
+        self._notify_all()
+
     def _notify_all(self) -> None:
-        """Wake all subscribers, because notifications sent while disconnected are lost."""
+        """Notify all subscribers, because notifications sent while disconnected are lost."""
         for subscribers in self._subscribers.values():
             for notified in subscribers:
                 notified.set()
+        for handler in self._handlers.values():
+            handler(None)
 
     def _on_notification(
         self, _connection: object, _pid: int, _channel: str, topic: object
     ) -> None:
         for notified in self._subscribers.get(str(topic), ()):
             notified.set()
+        name, _, argument = str(topic).partition(":")
+        if argument and name in self._handlers:
+            self._handlers[name](argument)

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.db.engine import is_outage
 from core.errors import Unavailable
+from core.http.event_stream import SERVER_SEND
 
 log = logging.getLogger("mission_control")
 
@@ -92,6 +93,7 @@ class RequestIdMiddleware:
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "").strip()
         id = given if VALID_ID.fullmatch(given) else uuid4().hex
         request_id.set(id)
+        scope[SERVER_SEND] = send  # this is the outermost middleware
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -114,7 +116,7 @@ class RequireCallerMiddleware:
         self,
         app: ASGIApp,
         identify: IdentifyCaller,
-        otherwise: Callable[[HTTPConnection], Response],
+        otherwise: Callable[[Request], Awaitable[Response]],
     ) -> None:
         self.app = app
         self.identify = identify
@@ -125,7 +127,8 @@ class RequireCallerMiddleware:
         connection = HTTPConnection(scope)
         known = await self.identify(connection)
         if known is None:
-            await self.otherwise(connection)(scope, receive, send)
+            response = await self.otherwise(Request(scope, receive))
+            await response(scope, receive, send)
         else:
             await self.app({**scope, "auth": known, "user": known.user}, receive, send)
 

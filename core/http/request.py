@@ -1,22 +1,20 @@
 """Read requests and write responses in ways shared by pages and API."""
 
-import logging
 import random
-import weakref
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import HTTPConnection, Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive
 
 from core.config.settings import Settings
-from core.db.engine import is_outage
+from core.db.reads import Source
 from core.errors import (
     AppError,
     Conflict,
     Forbidden,
+    Gone,
     Invalid,
     NotFound,
     PreconditionFailed,
@@ -38,6 +36,7 @@ STATUS_CODES: dict[type[AppError], int] = {
     NotFound: 404,
     RequestTimeout: 408,
     Conflict: 409,
+    Gone: 410,
     PreconditionFailed: 412,
     TooLarge: 413,
     Invalid: 422,
@@ -49,10 +48,6 @@ STATUS_CODES: dict[type[AppError], int] = {
 Session = AsyncSession
 """An open transaction. Pages and API pass it to services and run no queries themselves."""
 
-log = logging.getLogger(__name__)
-
-PING_INTERVAL = 15  # seconds between keep-alive comments of a stream (contract 1.8)
-SEND_TIMEOUT = 30  # seconds until a client that does not read is disconnected
 RETRY_DELAYS = (500, 3_000)  # milliseconds
 NETWORK_STREAMS = 5  # how many times the limit of a credential a network has
 MAX_BODY_SIZE = 2 * 1024 * 1024  # bytes
@@ -65,21 +60,49 @@ def open_transaction(request: HTTPConnection) -> AbstractAsyncContextManager[Asy
     return opened
 
 
+def open_reader(request: HTTPConnection) -> AbstractAsyncContextManager[Source]:
+    """Take a connection for reading, for the duration of the block."""
+    opened: AbstractAsyncContextManager[Source] = request.state.read_pool.acquire()
+    return opened
+
+
 def get_settings(request: HTTPConnection) -> Settings:
     """Return the settings of this process."""
     settings: Settings = request.state.settings
     return settings
 
 
-async def read_body(request: Request) -> bytes:
-    """Read the body. Raises TooLarge as soon as it exceeds MAX_BODY_SIZE."""
-    chunks, size = [], 0
+async def read_body(request: Request, max_size: int = MAX_BODY_SIZE) -> bytes:
+    """Read the body. Raises TooLarge as soon as it exceeds `max_size` bytes, or will exceed it."""
+    chunks = []
+    declared = request.headers.get("Content-Length", "")
+    size = 0
+    if declared.isdecimal() and declared.isascii() and int(declared[:20]) > max_size:
+        raise _body_too_large(max_size)
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MAX_BODY_SIZE:
-            raise TooLarge("body_too_large", f"A request takes at most {MAX_BODY_SIZE} bytes.")
+        if size > max_size:
+            raise _body_too_large(max_size)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _body_too_large(max_size: int) -> TooLarge:
+    return TooLarge("body_too_large", f"A request takes at most {max_size} bytes.")
+
+
+def replay_body(body: bytes, receive: Receive) -> Receive:
+    """Return a function that receives a body that was read already."""
+    is_sent = False
+
+    async def receive_again() -> Message:
+        nonlocal is_sent
+        if is_sent:
+            return await receive()
+        is_sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
 
 
 def get_last_event_id(request: Request) -> int:
@@ -93,37 +116,6 @@ def get_last_event_id(request: Request) -> int:
     if not (given.isdecimal() and given.isascii() and len(given) < 19):
         raise Invalid("invalid_event_id", "Say after which event to start, as a number.")
     return int(given)
-
-
-class _CountedEventStream(EventSourceResponse):
-    """A stream that calls a function when it has ended."""
-
-    on_end: Callable[[], None]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self.on_end()
-
-
-def create_event_stream(
-    messages: AsyncGenerator[ServerSentEvent | bytes, None],
-    on_end: Callable[[], None] = lambda: None,
-) -> EventSourceResponse:
-    """Respond with server-sent events until `messages` ends or the client disconnects.
-
-    The stream also ends in a database outage; a client that reconnects misses no event.
-    """
-    response = _CountedEventStream(
-        _end_on_outage(messages),
-        ping=PING_INTERVAL,
-        send_timeout=SEND_TIMEOUT,
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
-    response.on_end = on_end
-    weakref.finalize(response, on_end)  # if the response is never sent
-    return response
 
 
 def count_open_stream(request: HTTPConnection, credential: str) -> Callable[[], None]:
@@ -146,16 +138,3 @@ def choose_retry_delay() -> int:
     It is random, so that not all clients reconnect at the same moment after a restart.
     """
     return random.randint(*RETRY_DELAYS)  # noqa: S311 - not a secret
-
-
-async def _end_on_outage(
-    messages: AsyncGenerator[ServerSentEvent | bytes, None],
-) -> AsyncGenerator[ServerSentEvent | bytes, None]:
-    try:
-        async with aclosing(messages):
-            async for message in messages:
-                yield message
-    except Exception as error:
-        if not is_outage(error):
-            raise
-        log.warning("a stream ends: the database does not answer: %s", error)

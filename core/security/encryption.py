@@ -5,12 +5,15 @@ of the database, such as a backup, cannot be decrypted without the key.
 """
 
 import base64
+import hashlib
+import hmac
 import os
 import secrets
 from functools import cached_property
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -22,6 +25,8 @@ KEY_FILE = "secret-key"  # in the data folder, where SECRET_KEY is not set
 VERSION = "v1"  # of the format: AES-256-GCM
 NONCE_LENGTH = 12  # bytes
 KEY_PURPOSE = b"mission-control: secrets in the database"
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+DIGEST_PURPOSE = b"mission-control: digests in the database"
 
 
 class DecryptionError(Exception):
@@ -52,14 +57,32 @@ class SecretCipher:
         except (InvalidTag, ValueError):
             raise DecryptionError(context) from None
 
+    def digest(self, content: bytes) -> str:
+        """Return a keyed hash, from which content cannot be guessed without the key."""
+        return hmac.new(self._digest_key, content, hashlib.sha256).hexdigest()
+
     @cached_property
     def _cipher(self) -> AESGCM:
         """The cipher; the key is read on first use."""
+        return AESGCM(self._derive_key(KEY_PURPOSE))
+
+    @cached_property
+    def _digest_key(self) -> bytes:
+        return self._derive_key(DIGEST_PURPOSE)
+
+    def derive_signing_key(self, purpose: bytes) -> ec.EllipticCurvePrivateKey:
+        """Return a key on the curve P-256 that is always the same for a purpose.
+
+        48 bytes make its bias negligible (FIPS 186-5, A.2.1).
+        """
+        number = int.from_bytes(self._derive_key(purpose, length=48))
+        return ec.derive_private_key(number % (P256_ORDER - 1) + 1, ec.SECP256R1())
+
+    def _derive_key(self, purpose: bytes, length: int = 32) -> bytes:
         secret = self._settings.secret_key or _read_or_create_key(
             self._settings.data_dir / KEY_FILE
         )
-        derived = HKDF(SHA256(), length=32, salt=None, info=KEY_PURPOSE).derive(secret.encode())
-        return AESGCM(derived)
+        return HKDF(SHA256(), length=length, salt=None, info=purpose).derive(secret.encode())
 
 
 def _read_or_create_key(file: Path) -> str:

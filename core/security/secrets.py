@@ -13,6 +13,12 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 PREFIX_LENGTH = 20  # characters of a token stored in clear text to find its row
 MAX_ITERATIONS = 1_000_000  # of an imported PBKDF2 hash; protects against excessive CPU use
 OWN_TOKEN_PATTERN = re.compile(r"(mc_[a-z]+_)[A-Za-z0-9_-]{4,}")
+FILE_TOKEN_PATTERN = re.compile(
+    r"(?P<kind>mc_agent_(?=[\w-])|mc_[a-z]+_(?=[\w-]{20}))[\w-]+"
+    r"|(?<=^AUTH_TOKEN=)(?!mc_[a-z]+_… \([0-9a-f]{6}\)$).+",
+    re.MULTILINE,
+)
+"""A token in a file of an agent: one of ours, or the value of its variable unless it is a label."""
 MAX_DEPTH = 100  # nesting levels of a value that are searched; deeper values become null
 
 _passwords = PasswordHash((Argon2Hasher(),))
@@ -47,6 +53,22 @@ def mask_tokens_within(value: Any, *, max_depth: int = MAX_DEPTH) -> Any:
     return {
         mask_tokens(name): mask_tokens_within(item, max_depth=max_depth - 1) for name, item in items
     }
+
+
+def hide_tokens(text: str) -> str:
+    """Replace each token in a file by a label; different tokens have different labels."""
+    return FILE_TOKEN_PATTERN.sub(_label_of, text)
+
+
+def restore_tokens(text: str, original: str) -> str:
+    """Replace the labels of the tokens of an original text by these tokens."""
+    for token in FILE_TOKEN_PATTERN.finditer(original):
+        text = text.replace(_label_of(token), token[0])
+    return text
+
+
+def _label_of(token: re.Match[str]) -> str:
+    return f"{token['kind'] or 'mc_agent_'}… ({hash_token(token[0].strip())[:6]})"
 
 
 def hash_token(secret: str) -> str:

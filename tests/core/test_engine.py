@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.config.settings import Settings
 from core.db.engine import create_database_engine
+from core.db.read_pool import ReadPool
 
 BACKENDS = "select pg_terminate_backend(unnest($1::int[]), 5000)"
 WAIT = 10  # seconds
@@ -55,3 +56,7 @@ async def test_a_connection_is_not_tested_with_a_statement(isolated_settings: Se
     finally:
         await operator.close()
         await engine.dispose()
+
+
+async def test_a_read_pool_without_any_use_can_be_closed(isolated_settings: Settings) -> None:
+    await ReadPool(isolated_settings.dsn, 1).close()

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,12 +17,12 @@ from api.framework.request_parser import find_unstorable_value
 from core.canonical_json import hash_json
 from core.clock import parse_duration
 from core.db.full_text import highlight_matches, split_words
-from core.errors import Invalid
+from core.errors import Forbidden, Invalid
 from core.http.client_ip import get_client_ip
 from core.http.middleware import VALID_ID
 from core.http.request import get_last_event_id
 from core.security.openid_tokens import looks_like_jwt
-from core.security.secrets import mask_tokens, mask_tokens_within
+from core.security.secrets import hide_tokens, mask_tokens, mask_tokens_within
 from core.text import is_storable_json, slugify
 from core.validation import is_email
 from models import Approval, Board, FieldType, Message, RequestKind
@@ -33,11 +33,14 @@ from openclaw.frames import decode_frame
 from services.approvals import MAX_PENDING, ApprovalDetail
 from services.approvals.requests import MENTIONABLE
 from services.approvals.rules import MAX_JSON_LENGTH
+from services.board_webhooks import WebhookRequest
+from services.board_webhooks.payload_format import decode_body, format_payload
+from services.board_webhooks.signatures import verify_signature
 from services.boards.queries import board_slug
 from services.custom_fields.validation import compile_regex, find_value_error
 from services.gateways.commands import TOKEN_CONFIG_LINE
 from services.gateways.files import sanitizer
-from services.gateways.files.merge_plan import TOKEN, find_token, plan_files
+from services.gateways.files.merge_plan import find_token, plan_files
 from services.gateways.linked_agents import MANAGED_AGENT_ID
 from services.gateways.provisioning.heartbeat_config import GATEWAY_INTERVAL
 from services.gateways.requests.parser import parse_requests
@@ -48,7 +51,7 @@ from services.messages.templates.text_format import fence_text, to_single_line
 from services.onboarding.transcript import is_free_text, normalize_output
 from services.souls.rules import extract_summary, is_valid_name
 from tests.support.cpu_time import MAX_CPU_SECONDS, measure_cpu
-from web.agents import presenter as agents_presenter
+from web.agents import messages as agent_messages
 from web.approvals.payload import parse_payload
 from web.auth.sign_in import safe_next_path
 from web.gateways.session_presenter import parse_transcript
@@ -96,7 +99,7 @@ def parse_json_body(text: str) -> object:
 
 
 def excerpt_message(text: str) -> object:
-    return agents_presenter._build_excerpt(Message(kind="BOARD CHAT", content=text))
+    return agent_messages._build_excerpt(Message(kind="BOARD CHAT", content=text))
 
 
 def check_field_values(text: str) -> object:
@@ -160,6 +163,22 @@ def show_payload(text: str) -> object:
     return parse_payload(ApprovalDetail(approval, Board(), None, None, None, None, []))
 
 
+def verify_webhook(text: str) -> object:
+    """Verify a request whose headers are all hostile."""
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature", "x-hub-signature-256")
+    for header in (None, "x-hub-signature-256", "webhook-signature"):
+        with suppress(Forbidden):
+            verify_signature(
+                dict.fromkeys(names, text),
+                text.encode(),
+                ["whsec_AAAA"],
+                signature_header=header,
+                at=datetime.now(UTC),
+            )
+    request = WebhookRequest(dict.fromkeys(names, text), b"", "")
+    return request.delivery_id, request.stored_headers
+
+
 PARSERS: dict[str, tuple[Callable[[str], Any], int]] = {
     "fence_text": (fence_text, TEXT),
     "to_single_line": (to_single_line, TEXT),
@@ -194,7 +213,7 @@ PARSERS: dict[str, tuple[Callable[[str], Any], int]] = {
     "to_line": (sanitizer.to_line, TEXT),
     "to_fenced_block": (lambda text: sanitizer.to_fenced_block(text, 2_000), TEXT),
     "find_token": (find_token, 1_000_000),
-    "mask_file_tokens": (lambda text: TOKEN.sub("", text), 200_000),
+    "hide_tokens": (hide_tokens, 200_000),
     "plan_files": (plan_shared_file, 200_000),
     "token_config_line": (TOKEN_CONFIG_LINE.fullmatch, 2_000_000),
     "agent_id_of_session_key": (agent_id_of_session_key, 1_000_000),
@@ -213,6 +232,8 @@ PARSERS: dict[str, tuple[Callable[[str], Any], int]] = {
     "match_regex": (lambda text: compile_regex(r"^(a|b|ab)*c\s*$").search(text), TEXT),
     "mentionable": (MENTIONABLE.fullmatch, TEXT),
     "approval_payload": (show_payload, 256 * 1024),
+    "webhook_headers": (verify_webhook, HEADER),
+    "webhook_body": (lambda text: format_payload(decode_body(text.encode(), None), 4_000), 2**20),
     "initials": (initials, TEXT),
     "parse_diff": (lambda text: parse_diff(text, "Changes"), 256 * 1024),
     "render_markdown": (render_markdown, TEXT),

@@ -119,6 +119,19 @@ async def test_static_files_take_no_slot() -> None:
     await asyncio.gather(*requests)
 
 
+@pytest.mark.parametrize("path", ["/events", "/api/v1/agents/stream"])
+async def test_streams_of_all_callers_wait_for_each_other_until_they_start(path: str) -> None:
+    """The responses of this application are no streams yet."""
+    app = WaitingApp()
+    middleware = RequestSlotsMiddleware(app, find_credentials, max_running=2)
+    scopes = [{**build_scope(f"Bearer {n}"), "path": path} for n in range(5)]
+    requests = await start_all(middleware, scopes)
+    assert app.running == 2
+    app.may_end.set()
+    await asyncio.gather(*requests)
+    assert not middleware._slots
+
+
 async def test_event_streams_take_no_slot() -> None:
     app = WaitingApp("text/event-stream; charset=utf-8")
     requests = await start(

@@ -1,0 +1,107 @@
+"""Restrict which addresses this server connects to, to prevent server-side request forgery.
+
+Users enter addresses, so they must not lead into the internal network of this server. A host name
+is resolved once, every IP address is checked, and the connection is made to a checked address, so
+that a later change of the DNS record has no effect.
+"""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, TypeAlias
+
+from core.config.parsers import LOOPBACK_NETWORKS, Network
+
+IpAddress: TypeAlias = IPv4Address | IPv6Address
+
+BLOCKED_NETWORKS = tuple(
+    map(
+        ip_network,
+        (
+            "0.0.0.0/8",
+            "169.254.0.0/16",  # link-local; metadata service of most clouds
+            "100.100.100.200/32",  # metadata service of Alibaba
+            "168.63.129.16/32",  # of Azure
+            "192.0.0.192/32",  # of Oracle
+            "224.0.0.0/3",  # multicast and reserved
+            "::/128",
+            "fe80::/10",
+            "fec0::/10",
+            "ff00::/8",
+            "fd00:ec2::/32",  # metadata service of Amazon
+            "fd20:ce::/32",  # of Google
+        ),
+    )
+)
+"""Networks that no setting can allow."""
+
+TRANSLATED = (  # by NAT64, and by stateless translation (RFC 6052, RFC 8215, RFC 2765)
+    *(IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")),
+    IPv6Network("::ffff:0:0:0/96"),
+)
+RESOLVE_TIMEOUT = 5.0  # seconds
+CONNECT_TIMEOUT = 5.0  # seconds for each IP address
+MAX_ADDRESSES = 4  # of one host that are tried
+RESOLVERS = ThreadPoolExecutor(32, "resolver")
+"""Threads of their own: a name service that does not answer must not delay passwords and files."""
+
+
+class UnknownHost(Exception):
+    """A host name has no address, or the name service does not answer in time."""
+
+    def __init__(self, *, is_timeout: bool = False) -> None:
+        super().__init__()
+        self.is_timeout = is_timeout
+
+
+class ForbiddenHost(Exception):
+    """The policy allows no address of a host."""
+
+
+@dataclass(frozen=True)
+class AddressPolicy:
+    """Allow public addresses and the listed private networks."""
+
+    allowed_private: Sequence[Network] = LOOPBACK_NETWORKS
+
+    def allows(self, ip: IpAddress) -> bool:
+        """Return whether connections to an IP address are allowed; embedded IPv4 is checked too."""
+        inner = _embedded_ipv4(ip)
+        if any(inner in network or ip in network for network in BLOCKED_NETWORKS):
+            return False
+        return inner.is_global or any(inner in network for network in self.allowed_private)
+
+
+async def resolve_host(host: str, port: int, policy: AddressPolicy) -> Sequence[IpAddress]:
+    """Resolve a host name once to its allowed IP addresses. Raises UnknownHost, ForbiddenHost."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT):
+            found = await loop.run_in_executor(RESOLVERS, _ask_name_service, host, port)
+    except TimeoutError:
+        raise UnknownHost(is_timeout=True) from None
+    except (OSError, UnicodeError):
+        raise UnknownHost from None
+    ips = dict.fromkeys(ip_address(str(place[0])) for *_, place in found)
+    allowed = [ip for ip in ips if policy.allows(ip)]
+    if not allowed:
+        raise ForbiddenHost
+    return allowed
+
+
+def _ask_name_service(host: str, port: int) -> Sequence[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+def _embedded_ipv4(ip: IpAddress) -> IpAddress:
+    """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
+    if isinstance(ip, IPv4Address):
+        return ip
+    if any(ip in network for network in TRANSLATED) or ip in IPv6Network("::/96"):
+        low = IPv4Address(int(ip) & 0xFFFFFFFF)
+        return ip if int(ip) <= 1 else low
+    teredo = ip.teredo
+    return ip.ipv4_mapped or ip.sixtofour or (teredo[1] if teredo else ip)

@@ -1,0 +1,112 @@
+"""Send server-sent events with one task for each client.
+
+The library sse-starlette formats the messages. Its own response has four tasks and a timer for each
+client; they take more memory and time for each event than the rest of a stream.
+"""
+
+import asyncio
+import logging
+import weakref
+from collections.abc import AsyncGenerator, Callable
+
+from sse_starlette import ServerSentEvent
+from sse_starlette.sse import AppStatus, SendTimeoutError
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from core.db.engine import is_outage
+
+PING_INTERVAL = 15.0  # seconds until a keep-alive comment is sent (contract 1.8)
+SERVER_SEND = "mission_control.send"
+"""The key in the scope of the server's own function, which sends the messages directly: middleware
+only adds to the start of a response, but would take a third of the time of each message."""
+SEND_TIMEOUT = 30.0  # seconds until a client that does not read is disconnected
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Connection": "keep-alive"}
+PING = ServerSentEvent(comment="ping").encode()
+
+log = logging.getLogger(__name__)
+
+_open_streams: set["EventStreamResponse"] = set()
+
+
+class EventStreamResponse(Response):
+    """Sends messages until they end, the client disconnects, or the server stops."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, messages: AsyncGenerator[bytes, None], on_end: Callable[[], None]) -> None:
+        self.status_code, self.background = 200, None
+        self.init_headers(HEADERS)
+        self._messages = messages
+        self._on_end = on_end
+        self._sender: asyncio.Task[object] | None = None
+        self._is_late = False
+        weakref.finalize(self, on_end)  # if the response is never sent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            if scope["method"] != "HEAD":
+                await self._send_messages(scope.get(SERVER_SEND, send), receive)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._on_end()
+
+    def stop(self, _: object = None) -> None:
+        """End the stream, if it has not ended."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.cancel()
+
+    async def _send_messages(self, send: Send, receive: Receive) -> None:
+        self._sender = sender = asyncio.current_task()
+        disconnection = asyncio.ensure_future(_wait_for_disconnection(receive))
+        disconnection.add_done_callback(self.stop)
+        _open_streams.add(self)
+        try:
+            while not AppStatus.should_exit and (message := await self._next_message()) is not None:
+                await self._send_message(send, message)
+        except asyncio.CancelledError:
+            if self._sender is not None or sender is None or sender.uncancel():
+                raise
+            if self._is_late:
+                raise SendTimeoutError from None
+        finally:
+            self._sender = None
+            _open_streams.discard(self)
+            disconnection.cancel()
+            await self._messages.aclose()
+
+    async def _send_message(self, send: Send, message: bytes) -> None:
+        timer = asyncio.get_running_loop().call_later(SEND_TIMEOUT, self._stop_sending)
+        await send({"type": "http.response.body", "body": message, "more_body": True})
+        timer.cancel()
+
+    def _stop_sending(self) -> None:
+        self._is_late = True
+        self.stop()
+
+    async def _next_message(self) -> bytes | None:
+        """Return the next message, or None after the last one and in a database outage.
+
+        A client that reconnects misses no event.
+        """
+        try:
+            return await anext(self._messages, None)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("a stream ends: the database does not answer: %s", error)
+            return None
+
+
+def end_event_streams() -> None:
+    """End all streams, because the server stops. Clients reconnect to another one."""
+    for stream in list(_open_streams):
+        stream.stop()
+
+
+async def _wait_for_disconnection(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

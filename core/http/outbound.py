@@ -1,0 +1,253 @@
+"""Send HTTP requests to addresses that users have entered.
+
+The host is resolved once, and the request goes to an IP address that core/http/address_policy.py
+allows; TLS still verifies the host name. Redirects are not followed, proxies of the environment are
+not used, and no connection is reused. Time and the size of the response are limited. Every failure
+is a named outcome, never an exception.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import Literal
+
+import httpx2
+
+from core.config.parsers import Network
+from core.config.settings import Settings
+from core.http.address_policy import (
+    CONNECT_TIMEOUT,
+    MAX_ADDRESSES,
+    AddressPolicy,
+    ForbiddenHost,
+    IpAddress,
+    UnknownHost,
+    resolve_host,
+)
+
+MAX_URL_LENGTH = 2048  # characters
+TOTAL_TIMEOUT = 20.0  # seconds, from resolving the name to the last byte that is read
+BODY_TIMEOUT = 5.0  # seconds for the body of a response; what has arrived then is kept
+MAX_RESPONSE_BYTES = 20_000  # of a response that are read
+MAX_DETAIL_LENGTH = 200  # characters
+DEFAULT_PORTS = {"http": 80, "https": 443}
+HEADERS = {
+    "User-Agent": "openclaw-mission-control/1.0",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",  # a small compressed body could expand without limit
+    "Connection": "close",
+}
+
+
+class OutboundOutcome(StrEnum):
+    """What became of a request. The values are stored, and part of the API."""
+
+    DELIVERED = "delivered"  # a status from 200 to 299
+    REJECTED = "rejected"  # another status
+    REDIRECTED = "redirected"  # a status from 300 to 399; redirects are not followed
+    ADDRESS_INVALID = "address_invalid"
+    ADDRESS_FORBIDDEN = "address_forbidden"
+    DNS = "dns"
+    UNREACHABLE = "unreachable"  # no address of the host accepts a connection
+    TLS = "tls"
+    TIMEOUT = "timeout"  # connected, but no response in time
+    INVALID_RESPONSE = "invalid_response"  # not HTTP, headers too large, or closed early
+    NOT_SENT = "not_sent"  # by the caller, for a reason of its own
+
+
+class InvalidUrl(Exception):
+    """A URL cannot be used; `cause` is a stable code of the reason."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class OutboundRequest:
+    """A request to a URL that a user has entered. Secrets in its headers appear in no `repr`."""
+
+    url: str = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "POST"
+
+
+@dataclass(frozen=True)
+class OutboundResult:
+    """The outcome of a request, and the beginning of the response if there is one.
+
+    `detail` is a short technical text, such as the reason why a certificate is not trusted.
+    """
+
+    outcome: OutboundOutcome
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    is_truncated: bool = False  # there is more of the body than was read
+    detail: str = ""
+    seconds: float = 0.0
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the receiver has accepted the request."""
+        return self.outcome is OutboundOutcome.DELIVERED
+
+
+def parse_url(url: str) -> httpx2.URL:
+    """Parse the URL of a receiver. Raises InvalidUrl."""
+    if len(url) > MAX_URL_LENGTH or not url.isprintable() or " " in url:
+        raise InvalidUrl("characters")
+    try:
+        parsed = httpx2.URL(url)
+        host = parsed.raw_host.decode("ascii")
+    except (httpx2.InvalidURL, ValueError):
+        raise InvalidUrl("malformed") from None
+    for cause, is_wrong in {
+        "scheme": parsed.scheme not in DEFAULT_PORTS,
+        "host": not host,
+        "password": bool(parsed.userinfo),
+        "port": parsed.port is not None and not 0 < parsed.port < 65536,
+    }.items():
+        if is_wrong:
+            raise InvalidUrl(cause)
+    return parsed
+
+
+class OutboundClient:
+    """Sends requests to addresses that users have entered."""
+
+    def __init__(
+        self,
+        allowed_private: Sequence[Network] = (),
+        *,
+        total_timeout: float = TOTAL_TIMEOUT,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> None:
+        self._allowed_private = allowed_private
+        self._total_timeout = total_timeout
+        self._max_response_bytes = max_response_bytes
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "OutboundClient":
+        """Create the client of this installation."""
+        return cls(settings.outbound_allow_private)
+
+    @cached_property
+    def tls_context(self) -> ssl.SSLContext:
+        """How certificates are verified."""
+        return httpx2.create_ssl_context()
+
+    async def send(
+        self, request: OutboundRequest, *, allows_private: bool = False
+    ) -> OutboundResult:
+        """Send a request once; the result says what became of it.
+
+        Private addresses that the settings allow are allowed only with `allows_private`, which is
+        for the organization that runs the server. Never call it in a transaction.
+        """
+        started = time.monotonic()
+        policy = AddressPolicy(self._allowed_private if allows_private else ())
+        try:
+            async with asyncio.timeout(self._total_timeout):
+                result = await self._send(request, policy)
+        except TimeoutError:
+            result = OutboundResult(OutboundOutcome.TIMEOUT)
+        return replace(result, seconds=time.monotonic() - started)
+
+    async def _send(self, request: OutboundRequest, policy: AddressPolicy) -> OutboundResult:
+        try:
+            url = parse_url(request.url)
+            host, port = url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS[url.scheme]
+            ips = await resolve_host(host, port, policy)
+        except InvalidUrl as error:
+            return OutboundResult(OutboundOutcome.ADDRESS_INVALID, detail=error.cause)
+        except UnknownHost:
+            return OutboundResult(OutboundOutcome.DNS)
+        except ForbiddenHost:
+            return OutboundResult(OutboundOutcome.ADDRESS_FORBIDDEN)
+        return await self._try_addresses(request, url, ips)
+
+    async def _try_addresses(
+        self, request: OutboundRequest, url: httpx2.URL, ips: Sequence[IpAddress]
+    ) -> OutboundResult:
+        """Send the request to the first address that accepts a connection."""
+        result = OutboundResult(OutboundOutcome.UNREACHABLE)
+        for ip in ips[:MAX_ADDRESSES]:
+            try:
+                return await self._send_to(request, url, ip)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                tls_error = _find_tls_error(error)
+                if tls_error is not None:
+                    return OutboundResult(OutboundOutcome.TLS, detail=_describe_tls(tls_error))
+                result = OutboundResult(OutboundOutcome.UNREACHABLE, detail=_shorten(str(error)))
+            except httpx2.TimeoutException:
+                return OutboundResult(OutboundOutcome.TIMEOUT)
+            except (httpx2.HTTPError, ValueError) as error:
+                return OutboundResult(OutboundOutcome.INVALID_RESPONSE, detail=_shorten(str(error)))
+        return result
+
+    async def _send_to(
+        self, request: OutboundRequest, url: httpx2.URL, ip: IpAddress
+    ) -> OutboundResult:
+        """Send the request to one IP address, with the host of the URL for HTTP and for TLS."""
+        headers = {**HEADERS, **request.headers, "Host": url.netloc.decode("ascii")}
+        timeout = httpx2.Timeout(self._total_timeout, connect=CONNECT_TIMEOUT)
+        host = url.raw_host.decode("ascii").rstrip(".")
+        async with (
+            httpx2.AsyncClient(
+                verify=self.tls_context, timeout=timeout, trust_env=False, follow_redirects=False
+            ) as client,
+            client.stream(
+                request.method,
+                url.copy_with(host=str(ip), fragment=None),
+                content=request.body,
+                headers=headers,
+                extensions={"sni_hostname": host},
+            ) as response,
+        ):
+            body, is_truncated = await self._read(response)
+        outcome = _classify(response.status_code)
+        return OutboundResult(
+            outcome, response.status_code, dict(response.headers), body, is_truncated
+        )
+
+    async def _read(self, response: httpx2.Response) -> tuple[bytes, bool]:
+        """Read the beginning of a body; the status counts even if the body never ends."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > self._max_response_bytes:
+                        return bytes(body[: self._max_response_bytes]), True
+        except (TimeoutError, httpx2.HTTPError):
+            return bytes(body), True
+        return bytes(body), False
+
+
+def _classify(status: int) -> OutboundOutcome:
+    if 200 <= status < 300:
+        return OutboundOutcome.DELIVERED
+    return OutboundOutcome.REDIRECTED if 300 <= status < 400 else OutboundOutcome.REJECTED
+
+
+def _find_tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """Return the error of TLS that has caused an error of the HTTP client."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _describe_tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _shorten(error.verify_message)
+    return _shorten(error.reason or "")
+
+
+def _shorten(text: str) -> str:
+    return text[:MAX_DETAIL_LENGTH]

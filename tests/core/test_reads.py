@@ -1,0 +1,59 @@
+"""Statements that are compiled once give the same values on read connections as in transactions."""
+
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Double, Float, Numeric, bindparam, cast, select, true
+
+from core.db.engine import TransactionFactory
+from core.db.reads import Query, choose_columns
+from models import Agent, Board, Task
+from tests.support.app_on_transactions import ReadsOn
+from tests.support.world import World
+
+NUMBER_TYPES = [
+    (Float(), 2.5),
+    (Double(), 2.5),
+    (Numeric(), Decimal("2.5")),
+    (Numeric(asdecimal=False), 2.5),
+]
+
+
+@pytest.mark.parametrize(("type", "expected"), NUMBER_TYPES)
+async def test_numbers_have_the_same_type_on_every_connection(
+    transaction: TransactionFactory, type: Numeric, expected: object
+) -> None:
+    query: Query[tuple[object]] = Query(select(cast(bindparam("number", type_=Double), type)))
+    async with ReadsOn(transaction).acquire() as reader:
+        [(read,)] = await query.fetch(reader, number=2.5)
+    async with transaction() as session:
+        [(found,)] = await query.fetch(session, number=2.5)
+    assert repr(read) == repr(found) == repr(expected)
+
+
+async def test_read_connections_load_only_chosen_columns(
+    transaction: TransactionFactory, world: World
+) -> None:
+    statement = select(Agent, Board).join(Board, Board.id == Agent.board_id)
+    statement = statement.where(Agent.id == world.worker.id)
+    query = Query(choose_columns(statement, {Agent: ("id", "name")}))
+    async with ReadsOn(transaction).acquire() as reader:
+        [(agent, board)] = await query.fetch(reader)
+    assert vars(agent) == {"id": world.worker.id, "name": world.worker.name}
+    assert board.name == world.board.name
+    async with transaction() as session:
+        [(agent, _)] = await query.fetch(session)
+    assert agent.organization_id == world.tern.id
+
+
+async def test_read_connections_join_lateral_subqueries(
+    transaction: TransactionFactory, world: World
+) -> None:
+    newest = select(Task.id).where(Task.assigned_agent_id == Agent.id).limit(1)
+    work = newest.correlate(Agent).lateral("work")
+    statement = select(Agent, Board, Task).outerjoin(Board, Board.id == Agent.board_id)
+    statement = statement.outerjoin(work, true()).outerjoin(Task, Task.id == work.c.id)
+    query = Query(statement.where(Agent.id == world.worker.id))
+    async with ReadsOn(transaction).acquire() as reader:
+        [(agent, board, task)] = await query.fetch(reader)
+    assert (agent.name, board.name, task) == (world.worker.name, world.board.name, None)
