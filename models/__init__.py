@@ -10,6 +10,7 @@ from models.agent import (
     OrphanedGatewayAgent,
     ProvisioningStep,
 )
+from models.agent_file import AgentFileVersion, FileAuthor
 from models.approval import Approval, ApprovalStatus, ApprovalTask
 from models.approval_policy import (
     ApprovalPolicy,
@@ -21,7 +22,16 @@ from models.approval_policy import (
 )
 from models.audit import AuditRecord
 from models.base import Base, new_id
-from models.board import Board, BoardGroup
+from models.board import DEFAULT_REMINDER_MINUTES, DEFAULT_STALE_MINUTES, Board, BoardGroup
+from models.board_webhook import BoardWebhook, PayloadState, WebhookAction, WebhookPayload
+from models.counter import (
+    AgentEventCount,
+    BoardCounts,
+    DoneTaskHour,
+    EventCount,
+    MessageHour,
+    TaskMoveHour,
+)
 from models.custom_field import (
     BoardCustomField,
     CustomField,
@@ -36,8 +46,20 @@ from models.gateway_request import GatewayRequest, RequestKind, RequestState
 from models.idempotency import IdempotencyKey
 from models.identity import ExternalIdentity, PendingSignIn
 from models.invite import Invite, InviteBoardAccess
+from models.kept_form import KeptForm
 from models.memory import GroupNote, Note, UserQuestionRecord
 from models.message import Message, MessageState
+from models.notification import (
+    ChannelKind,
+    DeliveryState,
+    Digest,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationKind,
+    NotificationPreference,
+    NotificationSettings,
+)
 from models.onboarding import (
     OnboardingMessage,
     OnboardingRole,
@@ -47,12 +69,39 @@ from models.onboarding import (
 from models.organization import BoardAccess, Member, Organization, Role
 from models.presence import Presence
 from models.provisioning import ProvisioningState
+from models.question import AgentQuestion
 from models.read_marker import ReadKind, ReadMarker
 from models.run import Run, RunStatus
+from models.saved_view import DefaultView, SavedView
 from models.soul import Soul, SoulDirectory
 from models.tag import Tag, TagAssignment
-from models.task import Comment, DeletedTask, Priority, Status, Task, TaskDependency
-from models.user import ApiToken, FirstRunLink, PasswordLink, SignIn, TokenScope, User
+from models.task import (
+    Comment,
+    DeletedTask,
+    Priority,
+    Status,
+    Task,
+    TaskDependency,
+    TaskDescription,
+    rank_at,
+)
+from models.task_link import LinkKind, TaskLink
+from models.user import (
+    USER_NAME,
+    ApiToken,
+    FirstRunLink,
+    PasswordLink,
+    SignIn,
+    TokenScope,
+    User,
+)
+from models.watcher import TaskWatcher
+from models.webhook_endpoint import (
+    EndpointState,
+    WebhookDelivery,
+    WebhookDeliveryState,
+    WebhookEndpoint,
+)
 
 Actor: TypeAlias = User | Agent
 """A user, through pages or scripts, or an agent, through the API."""

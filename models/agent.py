@@ -120,7 +120,7 @@ class Agent(Base):
     step_deadline_at: Mapped[datetime | None]
     provision_failure: Mapped[dict[str, Any] | None]  # step, code, reason, command
     held_at: Mapped[datetime | None]  # its messages wait while this is set
-    hold: Mapped[dict[str, Any] | None]  # the circuit breaker that holds it, and its values
+    hold: Mapped[dict[str, Any] | None]  # why: a circuit breaker or a person, with values
     released_at: Mapped[datetime | None]  # circuit breakers count what was later than this
     wants_wake: Mapped[bool] = mapped_column(default=False)
     woken_at: Mapped[datetime | None]

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.agent import Agent
@@ -37,6 +37,9 @@ class Approval(Base):
     __tablename__ = "approvals"
     __table_args__ = (
         Index(None, "board_id", "status"),
+        Index(None, "board_id", "created_at"),
+        Index(None, "board_id", "status", "created_at"),
+        Index("ix_approvals_decided", "board_id", text("coalesce(decided_at, resolved_at)")),
         CheckConstraint("status in ('pending', 'approved', 'rejected')", name="status"),
         CheckConstraint("confidence between 0 and 100", name="confidence"),
         CheckConstraint("(status = 'pending') = (resolved_at is null)", name="resolved_at"),
@@ -53,7 +56,7 @@ class Approval(Base):
     )
     agent: Mapped[Agent | None] = relationship(lazy="raise")
     requested_by_user_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("users.id", ondelete="SET NULL")
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
     )
     action_type: Mapped[str]
     action_hash: Mapped[str | None]  # of what was requested, and once approved of what was reviewed
@@ -64,11 +67,16 @@ class Approval(Base):
     status: Mapped[ApprovalStatus] = mapped_column(default=ApprovalStatus.PENDING, index=True)
     decided_status: Mapped[ApprovalStatus | None]
     decided_by_user_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("users.id", ondelete="SET NULL")
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
     )
     decided_at: Mapped[datetime | None]
     decision_note: Mapped[str | None]
+    moves_tasks_to_done: Mapped[bool] = mapped_column(
+        default=False, server_default="false"
+    )  # whether its decider completes the tasks when the decision becomes final
+    completion_error: Mapped[str | None]  # code of the rule that did not allow that
     finalizes_at: Mapped[datetime | None] = mapped_column("settles_at", index=True)
+    reminded_at: Mapped[datetime | None]  # when people were reminded that it waits
     clarification_requested_at: Mapped[datetime | None] = mapped_column("asked_back_at")
     request_count: Mapped[int] = mapped_column(default=1, server_default="1")  # of equal requests
     expires_at: Mapped[datetime | None] = mapped_column(
@@ -79,7 +87,7 @@ class Approval(Base):
     )
     is_decided_by_policy: Mapped[bool] = mapped_column(default=False, server_default="false")
     first_approver_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("users.id", ondelete="SET NULL")
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
     )
     first_approved_at: Mapped[datetime | None]
     first_approval_note: Mapped[str | None]

@@ -181,12 +181,12 @@ class ApprovalPolicy(Base):
     )
 
     organization_id: Mapped[UUID] = mapped_column(
-        ForeignKey("organizations.id", ondelete="CASCADE")
+        ForeignKey("organizations.id", ondelete="CASCADE"), index=True
     )
     board_id: Mapped[UUID | None] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"))
     rules: Mapped[Sequence[PolicyRule]] = mapped_column(PolicyRulesType)
     version: Mapped[int] = mapped_column(default=1)
     updated_by_user_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("users.id", ondelete="SET NULL")
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
     )
     updated_at: Mapped[datetime]

@@ -4,11 +4,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base, OrderedJson, add_search_vector
 from models.organization import Organization
+
+DEFAULT_STALE_MINUTES = 240
+DEFAULT_REMINDER_MINUTES = 60
 
 
 class BoardGroup(Base):
@@ -58,7 +61,16 @@ class Board(Base):
     comment_required_for_review: Mapped[bool] = mapped_column(default=False)
     block_status_changes_with_pending_approval: Mapped[bool] = mapped_column(default=False)
     only_lead_can_change_status: Mapped[bool] = mapped_column(default=False)
+    workers_may_ask_people: Mapped[bool] = mapped_column(
+        default=False, server_default=text("false")
+    )
     max_agents: Mapped[int] = mapped_column(default=1)
+    stale_after_minutes: Mapped[int | None] = mapped_column(
+        default=DEFAULT_STALE_MINUTES, server_default=text(str(DEFAULT_STALE_MINUTES))
+    )  # without activity, for tasks in progress; None: never
+    remind_after_minutes: Mapped[int | None] = mapped_column(
+        default=DEFAULT_REMINDER_MINUTES, server_default=text(str(DEFAULT_REMINDER_MINUTES))
+    )  # of approvals that nobody decides; None: never
     paused_at: Mapped[datetime | None]  # its agents are not woken while this is set
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
@@ -45,6 +45,13 @@ class EventType(StrEnum):
     BOARD_DELETED = "board.deleted"
     BOARD_PAUSED = "board.paused"
     BOARD_RESUMED = "board.resumed"
+    BOARD_WEBHOOK_CREATED = "board_webhook.created"
+    BOARD_WEBHOOK_UPDATED = "board_webhook.updated"
+    BOARD_WEBHOOK_DELETED = "board_webhook.deleted"
+    BOARD_WEBHOOK_RECEIVED = "board_webhook.received"  # a payload
+    SAVED_VIEW_CREATED = "saved_view.created"  # only of shared views
+    SAVED_VIEW_UPDATED = "saved_view.updated"
+    SAVED_VIEW_DELETED = "saved_view.deleted"
     BOARD_MEMORY_CREATED = "board.memory_created"
     BOARD_MEMORY_UPDATED = "board.memory_updated"
     BOARD_MEMORY_DELETED = "board.memory_deleted"
@@ -60,7 +67,11 @@ class EventType(StrEnum):
     TASK_CREATED = "task.created"
     TASK_UPDATED = "task.updated"
     TASK_STATUS_CHANGED = "task.status_changed"
+    TASK_REORDERED = "task.reordered"  # by hand, within its column
     TASK_COMMENT = "task.comment"
+    TASK_LINK_UPDATED = "task.link_updated"  # to an issue, pull request or check
+    TASK_STALE = "task.stale"  # in progress, and nothing happens
+    TASK_ACTIVE = "task.active"  # again
     TASK_DELETED = "task.deleted"
     TASK_RESTORED = "task.restored"
     TASK_LEAD_NOTIFIED = "task.lead_notified"
@@ -89,6 +100,8 @@ class EventType(StrEnum):
     AGENT_STATUS_CHANGED = "agent.status_changed"
     AGENT_HELD = "agent.held"  # by a circuit breaker
     AGENT_RELEASED = "agent.released"
+    AGENT_PAUSED = "agent.paused"  # by a person
+    AGENT_RESUMED = "agent.resumed"
     AGENT_TOKEN_ISSUED = "agent.token_issued"  # noqa: S105
     AGENT_SOUL_UPDATED = "agent.soul.updated"
     AGENT_PROVISIONED = "agent.provision.direct"
@@ -100,6 +113,8 @@ class EventType(StrEnum):
     AGENT_DELETE_FAILED = "agent.delete.failed"
     NUDGE_SENT = "agent.nudge.sent"
     NUDGE_FAILED = "agent.nudge.failed"
+    QUESTION_ASKED = "question.asked"
+    QUESTION_ANSWERED = "question.answered"
     ASK_USER_SENT = "gateway.lead.ask_user.sent"
     ASK_USER_FAILED = "gateway.lead.ask_user.failed"
     LEAD_MESSAGE_SENT = "gateway.main.lead_message.sent"
@@ -115,6 +130,11 @@ class EventType(StrEnum):
     GATEWAY_REQUEST_LOST = "gateway_request.lost"
     GATEWAY_REQUEST_EXPIRED = "gateway_request.expired"
     GATEWAY_REQUEST_CANCELLED = "gateway_request.cancelled"
+    WEBHOOK_ENDPOINT_CREATED = "webhook_endpoint.created"
+    WEBHOOK_ENDPOINT_UPDATED = "webhook_endpoint.updated"
+    WEBHOOK_ENDPOINT_DELETED = "webhook_endpoint.deleted"
+    WEBHOOK_SECRET_ROTATED = "webhook_endpoint.secret_rotated"  # noqa: S105
+    WEBHOOK_ENDPOINT_DISABLED = "webhook_endpoint.disabled"  # by itself
     RUN_STARTED = "run.started"
     RUN_CHANGED = "run.changed"
     RUN_ENDED = "run.ended"
@@ -135,6 +155,10 @@ class Event(Base):
         Index(None, "task_id", "created_at"),
         Index(None, "agent_id", "created_at"),
         Index(None, "type", "created_at"),
+        Index(None, "board_id", "seq"),
+        Index(None, "board_id", "type", "seq"),
+        Index(None, "agent_id", "seq"),
+        Index("ix_activity_events_message_id", text("(data ->> 'message_id')")),
     )
 
     seq: Mapped[int] = mapped_column(BigInteger, Identity(), unique=True)

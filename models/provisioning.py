@@ -27,7 +27,7 @@ class ProvisioningState:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "ProvisioningState":
         """Read the stored JSON; missing and malformed parts have their defaults."""
-        if not isinstance(stored, Mapping):
+        if not stored or not isinstance(stored, Mapping):
             return cls()
         times = {step: _parse_time(at) for step, at in _mapping(stored.get("done_at")).items()}
         return cls(

@@ -1,16 +1,19 @@
 """Tasks of a board with their dependencies and comments, and the trash for deleted tasks."""
 
-from datetime import datetime
+import secrets
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.agent import Agent
 from models.base import Base, add_search_vector
 from models.board import Board
+from models.user import User
 
 
 class Status(StrEnum):
@@ -35,6 +38,21 @@ class Priority(StrEnum):
     HIGH = "high"
 
 
+IS_IN_PROGRESS = text("status = 'in_progress'")
+RANK_NOW = "extract(epoch from clock_timestamp()) * 1000000 + random()::numeric"
+RANK_DIGITS = 12  # after the decimal point; tasks of the same microsecond differ in them
+
+
+def rank_at(moment: datetime) -> Decimal:
+    """Return the rank of a task that enters a column at this time: above all earlier ones."""
+    microseconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return microseconds + Decimal(secrets.randbelow(10**RANK_DIGITS)).scaleb(-RANK_DIGITS)
+
+
+def _initial_rank(context: Any) -> Decimal:
+    return rank_at(context.get_current_parameters()["created_at"])
+
+
 class Task(Base):
     """A task of a board."""
 
@@ -45,20 +63,36 @@ class Task(Base):
         Index(None, "board_id", "assigned_agent_id", "created_at"),
         Index(None, "board_id", "updated_at"),
         Index(None, "board_id", "done_at"),
+        Index(None, "board_id", "status", "rank"),
+        Index("ix_tasks_in_progress", "updated_at", postgresql_where=IS_IN_PROGRESS),
+        Index("ix_tasks_stale", "board_id", postgresql_where=text("stale_since is not null")),
         CheckConstraint("status in ('inbox', 'in_progress', 'review', 'done')", name="status"),
+        Index(
+            "ix_tasks_due_of_people",
+            "due_at",
+            postgresql_where=text("assigned_user_id is not null and status <> 'done'"),
+        ),
+        CheckConstraint(
+            "assigned_agent_id is null or assigned_user_id is null", name="one_assignee"
+        ),
     )
 
     board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"))
     board: Mapped[Board] = relationship(lazy="raise")
     title: Mapped[str]
     description: Mapped[str | None]
-    status: Mapped[Status] = mapped_column(default=Status.INBOX, index=True)
+    status: Mapped[Status] = mapped_column(default=Status.INBOX)
+    rank: Mapped[Decimal] = mapped_column(
+        Numeric, default=_initial_rank, server_default=text(RANK_NOW)
+    )  # in the manual order of its column; the highest is the first
     priority: Mapped[str] = mapped_column(default=Priority.MEDIUM, index=True)
     due_at: Mapped[datetime | None]
     in_progress_at: Mapped[datetime | None]
     previous_in_progress_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]  # of the first start, from which the cycle time counts
     done_at: Mapped[datetime | None]
+    stale_since: Mapped[datetime | None]  # when the worker has noticed that nothing happens
+    stale_notified_at: Mapped[datetime | None]  # when people were notified of it
     created_by_user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("users.id", ondelete="SET NULL"), index=True
     )
@@ -66,6 +100,10 @@ class Task(Base):
         ForeignKey("agents.id", ondelete="SET NULL"), index=True
     )
     assignee: Mapped[Agent | None] = relationship(lazy="raise", foreign_keys=[assigned_agent_id])
+    assigned_user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
+    )
+    assigned_user: Mapped[User | None] = relationship(lazy="raise", foreign_keys=[assigned_user_id])
     previous_assignee_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("agents.id", ondelete="SET NULL"), index=True
     )  # the worker who moved it to review and gets it back if the lead rejects it
@@ -100,7 +138,7 @@ class Comment(Base):
     """A comment of a user or an agent on a task."""
 
     __tablename__ = "task_comments"
-    __table_args__ = (Index(None, "task_id", "created_at"),)
+    __table_args__ = (Index(None, "task_id", "created_at"), Index(None, "board_id", "created_at"))
 
     board_id: Mapped[UUID] = mapped_column(ForeignKey("boards.id", ondelete="CASCADE"), index=True)
     task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
@@ -109,7 +147,27 @@ class Comment(Base):
     agent_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("agents.id", ondelete="SET NULL"), index=True
     )
-    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
+    )
+    created_at: Mapped[datetime]
+
+
+class TaskDescription(Base):
+    """A version of the description of a task. There are none until it is first changed."""
+
+    __tablename__ = "task_descriptions"
+    __table_args__ = (Index(None, "task_id", "created_at"),)
+
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    task: Mapped[Task] = relationship(lazy="raise")
+    text: Mapped[str | None]
+    agent_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("agents.id", ondelete="SET NULL"), index=True
+    )
+    user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
+    )
     created_at: Mapped[datetime]
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base
@@ -25,6 +25,7 @@ class User(Base):
     preferred_name: Mapped[str | None]
     pronouns: Mapped[str | None]
     timezone: Mapped[str | None]
+    language: Mapped[str | None]  # of pages; None: as the browser asks for
     notes: Mapped[str | None]
     context: Mapped[str | None]
     is_super_admin: Mapped[bool] = mapped_column(default=False)
@@ -39,6 +40,10 @@ class User(Base):
     def display_name(self) -> str:
         """The name that other users see."""
         return self.preferred_name or self.name or "User"
+
+
+USER_NAME = func.coalesce(func.nullif(User.preferred_name, ""), func.nullif(User.name, ""), "User")
+"""Selects the display name of a user."""
 
 
 class SignIn(Base):
