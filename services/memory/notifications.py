@@ -1,16 +1,36 @@
-"""The messages that a new note sends to agents."""
+"""The messages that a new note sends to agents, and the notifications of people it mentions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Uuid, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import Actor, Agent, Board, BoardGroup
-from services import messages
-from services.memory.rules import get_author_name, is_broadcast, is_chat
-from services.messages import list_mentioned_agents, templates
+from core.db.combined_query import CombinedQuery
+from core.db.reads import Query
+from models import (
+    Actor,
+    Agent,
+    Board,
+    BoardAccess,
+    BoardGroup,
+    GroupNote,
+    Note,
+    NotificationKind,
+)
+from services import boards, messages, tasks
+from services import notifications as user_notifications
+from services.memory.rules import MemoryScope, get_author_name, is_broadcast, is_chat
+from services.messages import (
+    MentionedPeople,
+    list_mentionable_people,
+    list_mentioned_agents,
+    templates,
+)
+from services.notifications import NewNotification, cut_excerpt
 
 AgentsWithBoards = Sequence[tuple[Agent, Board]]
 """Agents, each with its board."""
@@ -67,6 +87,48 @@ async def group_messages(
         for agent, board in recipients
         if to_all or agent.is_board_lead or agent.id in mentioned
     ]
+
+
+async def notify_mentioned_users(
+    session: AsyncSession, scope: MemoryScope, actor: Actor, note: Note | GroupNote
+) -> None:
+    """Notify the people who are mentioned in a new note and can read it."""
+    if "@" not in note.content:
+        return
+    people = await _load_people(session, scope)
+    data = {"excerpt": cut_excerpt(note.content), "is_note": not note.is_chat}
+    place = scope.board or scope.group
+    assert place is not None
+    mention = NewNotification(
+        NotificationKind.MENTION,
+        place.organization_id,
+        f"memory:{note.id}",
+        user_ids=people.find(note.content),
+        board=scope.board,
+        actor=actor,
+        data={"title": place.name, **data}
+        | ({"group_id": str(scope.id)} if scope.group is not None else {}),
+    )
+    await user_notifications.notify(session, [mention] if mention.user_ids else [])
+
+
+async def _load_people(session: AsyncSession, scope: MemoryScope) -> MentionedPeople:
+    """Load who can be mentioned on a board, or on one of the boards of a group."""
+    if scope.board is not None:
+        return await tasks.load_mentionable_people(session, scope.board)
+    assert scope.group is not None
+    ids = {"group_id": scope.group.id, "organization_id": scope.group.organization_id}
+    people, agents = await _build_group_query().fetch(session, **ids)
+    return list_mentionable_people(people, agents)
+
+
+@cache  # the packages import each other, so their names are used at call time
+def _build_group_query() -> CombinedQuery:
+    in_group = Board.board_group_id == bindparam("group_id", type_=Uuid())
+    group_boards = select(Board.id).where(in_group)
+    agents = select(Agent).where(Agent.board_id.in_(group_boards))
+    people = boards.build_readers_query(BoardAccess.board_id.in_(group_boards))
+    return CombinedQuery(people, Query(agents, itemgetter(0)))
 
 
 def _mentioned_ids(content: str, recipients: AgentsWithBoards) -> set[UUID]:

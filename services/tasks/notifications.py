@@ -1,15 +1,18 @@
 """Build the messages to agents about tasks (contract 3.10.6) and comments (contract 3.10.8)."""
 
 from collections.abc import Iterator
+from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import Actor, Agent, Board, Comment, EventType, Status
+from core.db.reads import Query
+from models import Actor, Agent, Board, Comment, EventType, Status, Task
 from services import messages
 from services.messages import extract_mentions, list_mentioned_agents
 from services.tasks.change_request import ActorRole, TaskChange
+from services.tasks.user_notifications import TaskState
 
 Marker = messages.templates.MessageMarker
 
@@ -46,12 +49,10 @@ def build_creation_messages(change: TaskChange) -> Iterator[messages.OutgoingMes
 
 
 def build_change_messages(
-    change: TaskChange, *, old_status: Status, old_assignee_id: UUID | None
+    change: TaskChange, before: TaskState
 ) -> Iterator[messages.OutgoingMessage]:
-    """Build the messages about an applied change.
-
-    `old_status` and `old_assignee_id` are the task's values before the change.
-    """
+    """Build the messages about an applied change."""
+    old_status, old_assignee_id = before.status, before.assignee_id
     if change.lead_id is not None and _has_lost_assignee(change, old_status, old_assignee_id):
         yield _build_message(change, change.lead_id, Marker.TASK_BACK_IN_INBOX)
     yield from _build_assignee_messages(
@@ -59,17 +60,29 @@ def build_change_messages(
     )
 
 
+BOARD_AGENTS: Query[Agent] = Query(
+    select(Agent).where(Agent.board_id == bindparam("board_id")), itemgetter(0)
+)
+
+
 async def build_comment_messages(
-    session: AsyncSession, actor: Actor, board: Board, comment: Comment
+    session: AsyncSession,
+    actor: Actor | None,
+    board: Board,
+    task: Task,
+    comment: Comment,
+    *,
+    webhook: str = "",
 ) -> list[messages.OutgoingMessage]:
     """Build the messages about a comment: to the mentioned agents, else to the assignee.
 
     The author is not notified.
     """
-    task, assignee_id = comment.task, comment.task.assigned_agent_id
+    actor_id, sender = (actor.id, _name_sender(actor)) if actor else (None, webhook)
+    assignee_id = task.assigned_agent_id
     has_mentions = bool(extract_mentions(comment.message))
     if has_mentions:
-        agents = await session.scalars(select(Agent).where(Agent.board_id == board.id))
+        agents = await BOARD_AGENTS.fetch(session, board_id=board.id)
         recipients = [agent.id for agent in list_mentioned_agents(comment.message, agents)]
     else:
         recipients = [assignee_id] if assignee_id is not None else []
@@ -79,7 +92,7 @@ async def build_comment_messages(
             content=messages.templates.render_comment(
                 board,
                 task,
-                sender=actor.name if isinstance(actor, Agent) else actor.display_name,
+                sender=sender,
                 message=comment.message,
                 mentioned=has_mentions,
                 assigned=recipient_id == assignee_id,
@@ -90,8 +103,12 @@ async def build_comment_messages(
             sender=actor,
         )
         for recipient_id in recipients
-        if recipient_id != actor.id
+        if recipient_id != actor_id
     ]
+
+
+def _name_sender(actor: Actor) -> str:
+    return actor.name if isinstance(actor, Agent) else actor.display_name
 
 
 def _has_lost_assignee(
@@ -103,7 +120,8 @@ def _has_lost_assignee(
     for which no previous worker is found.
     """
     task = change.task
-    if task.status is not Status.INBOX or task.assigned_agent_id is not None:
+    is_assigned = task.assigned_agent_id is not None or task.assigned_user_id is not None
+    if task.status is not Status.INBOX or is_assigned:
         return False
     if change.role is ActorRole.LEAD:
         return old_status is Status.REVIEW
@@ -114,9 +132,23 @@ def _build_assignee_messages(
     change: TaskChange, *, old_status: Status | None, old_assignee_id: UUID | None
 ) -> Iterator[messages.OutgoingMessage]:
     assignee_id = change.task.assigned_agent_id
+    if assignee_id is None:
+        yield from _build_review_message(change, old_status)
+        return
     marker = _choose_assignee_marker(change, old_status, old_assignee_id)
-    if marker and assignee_id is not None and assignee_id != change.actor.id:
+    if marker and assignee_id != change.actor_id:
         yield _build_message(change, assignee_id, marker)
+
+
+def _build_review_message(
+    change: TaskChange, old_status: Status | None
+) -> Iterator[messages.OutgoingMessage]:
+    """Build the message to the lead about a task of a person that came to review."""
+    task, lead_id = change.task, change.lead_id
+    entered = task.status is Status.REVIEW and old_status is not Status.REVIEW
+    is_for_lead = task.assigned_user_id is not None and lead_id not in (None, change.actor_id)
+    if entered and is_for_lead and lead_id is not None:
+        yield _build_message(change, lead_id, Marker.TASK_READY_FOR_LEAD_REVIEW)
 
 
 def _choose_assignee_marker(

@@ -1,0 +1,27 @@
+"""Channels on which users are reached outside the pages: e-mail, web push, chats and webhooks."""
+
+from services.channels.mail import MailError, open_mail_connection
+from services.channels.messages import (
+    ChannelMessage,
+    MailContent,
+    SendOutcome,
+    SendReason,
+    SendResult,
+)
+from services.channels.sender import ChannelSender
+from services.channels.sent_messages import list_sent_messages, record_test, send_again
+from services.channels.store import (
+    ChannelDetail,
+    CodeResult,
+    confirm_channel,
+    create_channel,
+    create_code,
+    decrypt_config,
+    delete_channel,
+    get_channel,
+    list_channels,
+    lock_channel,
+    pause_channel,
+    record_channel_state,
+    rename_channel,
+)

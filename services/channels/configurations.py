@@ -1,0 +1,121 @@
+"""Check the configuration of a channel, and name its receiver without secrets."""
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from core.errors import Invalid
+from core.http.outbound import InvalidUrl, parse_url
+from core.security.webhook_signatures import SECRET_PREFIX, generate_signing_secret
+from core.validation import normalized_email
+from models import ChannelKind
+
+TELEGRAM_TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{20,100}")
+TELEGRAM_CHAT = re.compile(r"-?\d{1,20}|@[A-Za-z0-9_]{3,64}")
+NTFY_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NTFY_TOKEN = re.compile(r"tk_[A-Za-z0-9]{10,100}")
+AUTH_LENGTH = 16  # bytes
+SECRET_LENGTHS = range(24, 65)  # bytes, of Standard Webhooks
+
+Given = Mapping[str, str]
+Config = dict[str, str]
+
+
+def check_config(kind: ChannelKind, given: Given) -> Config:
+    """Return the configuration to store. Raises Invalid with the field."""
+    return CHECKS[kind]({name: value.strip() for name, value in given.items()})
+
+
+def describe_receiver(kind: ChannelKind, config: Config) -> str:
+    """Name where messages go: an e-mail address, a chat, or a host."""
+    if kind is ChannelKind.EMAIL:
+        return config["address"]
+    if kind is ChannelKind.TELEGRAM:
+        return config["chat_id"]
+    return urlsplit(config.get("url") or config["endpoint"]).netloc
+
+
+def _check_email(given: Given) -> Config:
+    return {"address": normalized_email(given.get("address", ""), "address")}
+
+
+def _check_push(given: Given) -> Config:
+    config = {name: given.get(name, "") for name in ("endpoint", "p256dh", "auth")}
+    _check_url(config["endpoint"], "endpoint")
+    try:
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), _decode(config["p256dh"]))
+        is_valid = len(_decode(config["auth"])) == AUTH_LENGTH
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        reason = "The browser has sent no valid subscription."
+        raise Invalid("push_subscription_invalid", reason, field="endpoint")
+    return config
+
+
+def _check_address_only(given: Given) -> Config:
+    return {"url": _check_url(given.get("url", ""), "url")}
+
+
+def _check_ntfy(given: Given) -> Config:
+    config = _check_address_only(given)
+    path = urlsplit(config["url"]).path.rstrip("/")
+    if not NTFY_TOPIC.fullmatch(path.rpartition("/")[2]) or urlsplit(config["url"]).query:
+        reason = "The address must end with the topic: https://ntfy.sh/my-topic."
+        raise Invalid("ntfy_topic_required", reason, field="url")
+    token = given.get("token", "")
+    if token and not NTFY_TOKEN.fullmatch(token):
+        raise Invalid("ntfy_token_invalid", "A token of ntfy begins with tk_.", field="token")
+    return config | ({"token": token} if token else {})
+
+
+def _check_telegram(given: Given) -> Config:
+    token, chat_id = given.get("token", ""), given.get("chat_id", "")
+    if not TELEGRAM_TOKEN.fullmatch(token):
+        reason = "A token of a Telegram bot is a number, a colon and letters."
+        raise Invalid("telegram_token_invalid", reason, field="token")
+    if not TELEGRAM_CHAT.fullmatch(chat_id):
+        reason = "A chat is a number, or @ and the name of a channel."
+        raise Invalid("telegram_chat_invalid", reason, field="chat_id")
+    return {"token": token, "chat_id": chat_id}
+
+
+def _check_webhook(given: Given) -> Config:
+    config = _check_address_only(given)
+    secret = given.get("secret", "") or generate_signing_secret()
+    try:
+        length = len(base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True))
+    except ValueError:
+        length = 0
+    if length not in SECRET_LENGTHS or not secret.startswith(SECRET_PREFIX):
+        reason = "A secret is whsec_ and 24 to 64 bytes in base64."
+        raise Invalid("webhook_secret_invalid", reason, field="secret")
+    return config | {"secret": secret}
+
+
+def _check_url(url: str, field: str) -> str:
+    try:
+        parse_url(url)
+    except InvalidUrl as error:
+        reason = "This is not an address that begins with http:// or https://."
+        raise Invalid("channel_url_invalid", reason, field=field, cause=error.cause) from None
+    return url
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
+
+
+CHECKS: Mapping[ChannelKind, Callable[[Given], Config]] = {
+    ChannelKind.EMAIL: _check_email,
+    ChannelKind.PUSH: _check_push,
+    ChannelKind.SLACK: _check_address_only,
+    ChannelKind.DISCORD: _check_address_only,
+    ChannelKind.TEAMS: _check_address_only,
+    ChannelKind.NTFY: _check_ntfy,
+    ChannelKind.TELEGRAM: _check_telegram,
+    ChannelKind.WEBHOOK: _check_webhook,
+}

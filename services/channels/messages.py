@@ -1,0 +1,121 @@
+"""What is sent on a channel, and what became of it. Channels know nothing about notifications."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+MAX_REQUEST_LENGTH = 4_000  # characters of a request in the log
+MAX_RESPONSE_LENGTH = 2_000  # characters of a response in the log
+MIN_SECRET_LENGTH = 6  # characters; shorter values of a configuration are not masked
+MASK = "***"
+
+
+class SendOutcome(StrEnum):
+    """What became of an attempt to send."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"  # it may succeed later
+    FAILED = "failed"  # it never succeeds unless somebody changes something
+    GONE = "gone"  # the receiver does not exist any more, and never returns
+
+
+class SendReason(StrEnum):
+    """Why an attempt has not succeeded. The values are stored, and part of the API."""
+
+    ADDRESS_INVALID = "address_invalid"
+    ADDRESS_FORBIDDEN = "address_forbidden"  # a private address
+    DNS = "dns"
+    UNREACHABLE = "unreachable"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    INVALID_RESPONSE = "invalid_response"
+    REDIRECTED = "redirected"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    UNAUTHORIZED = "unauthorized"
+    NOT_FOUND = "not_found"
+    TOO_LARGE = "too_large"
+    REJECTED = "rejected"
+    SUBSCRIPTION_ENDED = "subscription_ended"  # of a browser
+    MAIL_NOT_CONFIGURED = "mail_not_configured"
+    MAIL_LOGIN = "mail_login"
+    RECIPIENT_REJECTED = "recipient_rejected"
+
+
+@dataclass(frozen=True)
+class MailContent:
+    """The parts of an e-mail."""
+
+    text: str
+    html: str
+
+
+@dataclass(frozen=True)
+class ChannelMessage:
+    """A message in the language of its recipient. All texts are plain text.
+
+    Repeated deliveries have the same `id`; messages about one object have the same `tag`.
+    """
+
+    id: str
+    kind: str
+    title: str
+    body: str
+    url: str  # absolute; the page about it
+    language: str
+    tag: str = ""
+    action: str = "Open"  # what a link or a button to `url` says
+    settings_url: str = ""
+    is_urgent: bool = False
+    mail: MailContent | None = None  # without it the e-mail has a plain text only
+
+
+@dataclass(frozen=True)
+class SendResult:
+    """The outcome of an attempt. `request` and `response` are for the log, without secrets."""
+
+    outcome: SendOutcome
+    reason: SendReason | None = None
+    detail: str = ""  # technical, in the words of the receiver
+    retry_after: timedelta | None = None  # the time that the receiver has asked for
+    request: str = field(default="", repr=False)
+    response: str = field(default="", repr=False)
+
+
+def delivered() -> SendResult:
+    """Return the result of an attempt that has succeeded."""
+    return SendResult(SendOutcome.DELIVERED)
+
+
+def retry(
+    reason: SendReason, detail: str = "", *, retry_after: timedelta | None = None
+) -> SendResult:
+    """Return the result of an attempt that can be repeated."""
+    return SendResult(SendOutcome.RETRY, reason, detail, retry_after)
+
+
+def failed(reason: SendReason, detail: str = "") -> SendResult:
+    """Return the result of an attempt that need not be repeated."""
+    return SendResult(SendOutcome.FAILED, reason, detail)
+
+
+def gone(reason: SendReason, detail: str = "") -> SendResult:
+    """Return the result of an attempt whose receiver does not exist any more."""
+    return SendResult(SendOutcome.GONE, reason, detail)
+
+
+def shorten(text: str, max_length: int) -> str:
+    """Return a text of at most so many characters, which ends with an ellipsis if it was cut."""
+    return text if len(text) <= max_length else text[: max_length - 1].rstrip() + "…"
+
+
+def mask_secrets(text: str, config: dict[str, str]) -> str:
+    """Replace what is secret in a configuration wherever it appears in a text.
+
+    The last part of a URL is often the secret, such as a topic of ntfy.
+    """
+    values = {*config.values(), *(value.rpartition("/")[2] for value in config.values())}
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) >= MIN_SECRET_LENGTH:
+            text = text.replace(value, MASK)
+    return text

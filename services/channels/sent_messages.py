@@ -1,0 +1,83 @@
+"""The log of a channel: what was sent, what the receiver answered, and sending again."""
+
+from collections.abc import Sequence
+from operator import itemgetter
+from uuid import UUID
+
+from sqlalchemy import Integer, bindparam, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.listen import CHANNEL
+from core.db.reads import Query, Source
+from core.errors import Conflict, NotFound
+from models import DeliveryState, Notification, NotificationChannel, NotificationDelivery
+from services import notifications
+from services.channels.messages import SendOutcome, SendResult
+from services.channels.store import record_channel_state
+
+LOG_SIZE = 50  # messages on a page
+
+LOG: Query[tuple[NotificationDelivery, Notification | None]] = Query(
+    select(NotificationDelivery, Notification)
+    .outerjoin(Notification, Notification.id == NotificationDelivery.notification_id)
+    .where(NotificationDelivery.channel_id == bindparam("channel_id"))
+    .order_by(NotificationDelivery.created_at.desc(), NotificationDelivery.id.desc())
+    .limit(bindparam("limit", type_=Integer()))
+)
+
+LOCKED_DELIVERY: Query[NotificationDelivery] = Query(
+    select(NotificationDelivery)
+    .where(
+        NotificationDelivery.id == bindparam("id"),
+        NotificationDelivery.channel_id == bindparam("channel_id"),
+    )
+    .with_for_update()
+    .execution_options(populate_existing=True),
+    itemgetter(0),
+)
+
+
+async def list_sent_messages(
+    source: Source, channel: NotificationChannel
+) -> Sequence[tuple[NotificationDelivery, Notification | None]]:
+    """Return the last messages of a channel, newest first; a test has no notification."""
+    return await LOG.fetch(source, channel_id=channel.id, limit=LOG_SIZE)
+
+
+async def record_test(
+    session: AsyncSession, channel: NotificationChannel, id: UUID, result: SendResult
+) -> None:
+    """Record a test that was sent on a locked channel. It is not repeated."""
+    at, is_delivered = now(), result.outcome is SendOutcome.DELIVERED
+    session.add(
+        NotificationDelivery(
+            id=id,
+            channel_id=channel.id,
+            state=DeliveryState.DELIVERED if is_delivered else DeliveryState.FAILED,
+            attempts=1,
+            next_attempt_at=at,
+            last_error=None if is_delivered else str(result.reason or result.outcome),
+            request=result.request or None,
+            response=result.response or result.detail or None,
+            created_at=at,
+            delivered_at=at if is_delivered else None,
+        )
+    )
+    await record_channel_state(session, channel, result)
+
+
+async def send_again(session: AsyncSession, channel: NotificationChannel, id: UUID) -> None:
+    """Send a failed message of a locked channel again. Raises NotFound and Conflict.
+
+    The worker leaves it out if the notification was read or resolved meanwhile.
+    """
+    delivery = await LOCKED_DELIVERY.first(session, id=id, channel_id=channel.id)
+    if delivery is None or delivery.notification_id is None:
+        raise NotFound("delivery_not_found", "There is no such message.")
+    if delivery.state is not DeliveryState.FAILED:
+        raise Conflict("delivery_not_failed", "Only a message that failed can be sent again.")
+    delivery.state, delivery.attempts = DeliveryState.QUEUED, 0
+    delivery.next_attempt_at = delivery.created_at = now()
+    await session.flush()
+    await session.execute(select(func.pg_notify(CHANNEL, notifications.DELIVERY_TOPIC)))

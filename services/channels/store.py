@@ -1,0 +1,257 @@
+"""The channels of a member: create, confirm, change and delete them.
+
+A user sees and changes only channels that they created in the current organization.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from operator import itemgetter
+from uuid import UUID
+
+import orjson
+from sqlalchemy import bindparam, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.reads import Query, Source
+from core.errors import Conflict, NotFound
+from core.security.encryption import DecryptionError, SecretCipher
+from core.security.secrets import secrets_equal
+from core.validation import MAX_NAME_LENGTH, nonblank_text
+from models import ChannelKind, Member, NotificationChannel, NotificationKind, new_id
+from services import notifications
+from services.channels.configurations import check_config, describe_receiver
+from services.channels.messages import SendOutcome, SendResult
+
+MAX_CHANNELS = 20  # of one user in one organization
+CODE_LIFETIME = timedelta(hours=1)
+MAX_CODE_ATTEMPTS = 5
+
+_OF_MEMBER = select(NotificationChannel).where(
+    NotificationChannel.user_id == bindparam("user_id"),
+    NotificationChannel.organization_id == bindparam("organization_id"),
+)
+_ONE = _OF_MEMBER.where(NotificationChannel.id == bindparam("id"))
+
+CHANNELS: Query[NotificationChannel] = Query(
+    _OF_MEMBER.order_by(NotificationChannel.created_at, NotificationChannel.id), itemgetter(0)
+)
+CHANNEL: Query[NotificationChannel] = Query(_ONE, itemgetter(0))
+LOCKED_CHANNEL: Query[NotificationChannel] = Query(
+    _ONE.with_for_update().execution_options(populate_existing=True), itemgetter(0)
+)
+
+
+class CodeResult(StrEnum):
+    """What became of an entered code."""
+
+    CONFIRMED = "confirmed"
+    WRONG = "wrong"
+    EXPIRED = "expired"  # or entered wrongly too often
+
+
+@dataclass(frozen=True)
+class ChannelDetail:
+    """A channel, and where it sends; "" if its configuration cannot be decrypted any more."""
+
+    channel: NotificationChannel
+    receiver: str
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its configuration can be decrypted."""
+        return bool(self.receiver)
+
+
+async def list_channels(
+    source: Source, member: Member, cipher: SecretCipher
+) -> Sequence[ChannelDetail]:
+    """Return the channels of a member, oldest first."""
+    found = await CHANNELS.fetch(source, **_condition(member))
+    return [_describe(channel, cipher) for channel in found]
+
+
+async def get_channel(
+    source: Source, member: Member, id: UUID, cipher: SecretCipher
+) -> ChannelDetail:
+    """Return a channel of a member. Raises NotFound."""
+    channel = await CHANNEL.first(source, id=id, **_condition(member))
+    return _describe(_require(channel), cipher)
+
+
+async def lock_channel(session: AsyncSession, member: Member, id: UUID) -> NotificationChannel:
+    """Return a channel of a member for a change. Raises NotFound."""
+    return _require(await LOCKED_CHANNEL.first(session, id=id, **_condition(member)))
+
+
+async def create_channel(
+    session: AsyncSession,
+    member: Member,
+    cipher: SecretCipher,
+    *,
+    kind: ChannelKind,
+    name: str,
+    config: dict[str, str],
+) -> NotificationChannel:
+    """Create a channel, or renew the subscription of a browser that has one.
+
+    An e-mail address that is not the one of the account must be confirmed first. Raises Invalid
+    with the field, and Conflict if there are too many channels.
+    """
+    config = check_config(kind, config)
+    name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
+    existing = await CHANNELS.fetch(session, **_condition(member))
+    if len(existing) >= MAX_CHANNELS:
+        reason = f"You have {MAX_CHANNELS} channels. Delete one first."
+        raise Conflict("too_many_channels", reason, max_count=MAX_CHANNELS)
+    if kind is ChannelKind.PUSH:
+        await _delete_subscription(session, existing, cipher, config["endpoint"])
+    at, id = now(), new_id()
+    is_confirmed = kind is not ChannelKind.EMAIL or _is_own_address(member, config)
+    channel = NotificationChannel(
+        id=id,
+        user_id=member.user_id,
+        organization_id=member.organization_id,
+        kind=kind,
+        name=name,
+        encrypted_config=encrypt_config(cipher, id, config),
+        confirmed_at=at if is_confirmed else None,
+        created_at=at,
+        updated_at=at,
+    )
+    session.add(channel)
+    await session.flush()
+    return channel
+
+
+async def rename_channel(session: AsyncSession, channel: NotificationChannel, name: str) -> None:
+    """Rename a locked channel. Raises Invalid."""
+    channel.name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
+    await _save(session, channel)
+
+
+async def pause_channel(
+    session: AsyncSession, channel: NotificationChannel, *, is_paused: bool
+) -> None:
+    """Pause or resume a locked channel. Nothing is sent while it is paused."""
+    channel.paused_at = (channel.paused_at or now()) if is_paused else None
+    await _save(session, channel)
+
+
+async def delete_channel(session: AsyncSession, channel: NotificationChannel) -> None:
+    """Delete a locked channel with its log."""
+    await session.delete(channel)
+    await session.flush()
+    await _resolve_failure(session, channel)
+
+
+async def create_code(
+    session: AsyncSession, channel: NotificationChannel, cipher: SecretCipher
+) -> str:
+    """Create the code that confirms the e-mail address of a locked channel; others end."""
+    code = f"{secrets.randbelow(10**6):06}"
+    config = {"address": decrypt_config(cipher, channel)["address"], "code": code}
+    config |= {"attempts": "0", "ends_at": (now() + CODE_LIFETIME).isoformat()}
+    channel.encrypted_config = encrypt_config(cipher, channel.id, config)
+    await _save(session, channel)
+    return code
+
+
+async def confirm_channel(
+    session: AsyncSession, channel: NotificationChannel, cipher: SecretCipher, code: str
+) -> CodeResult:
+    """Confirm a locked channel if the code is right. Commit in any case: attempts are counted."""
+    if channel.confirmed_at:
+        return CodeResult.CONFIRMED
+    config = decrypt_config(cipher, channel)
+    attempts = int(config.get("attempts") or MAX_CODE_ATTEMPTS)
+    if attempts >= MAX_CODE_ATTEMPTS or now() > datetime.fromisoformat(config["ends_at"]):
+        return CodeResult.EXPIRED
+    is_right = secrets_equal("".join(code.split()), config["code"])
+    if is_right:
+        channel.confirmed_at = now()
+        config = {"address": config["address"]}
+    else:
+        config["attempts"] = str(attempts + 1)
+    channel.encrypted_config = encrypt_config(cipher, channel.id, config)
+    await _save(session, channel)
+    return CodeResult.CONFIRMED if is_right else CodeResult.WRONG
+
+
+async def record_channel_state(
+    session: AsyncSession, channel: NotificationChannel, result: SendResult
+) -> None:
+    """Record on a locked channel whether the last message was delivered."""
+    if result.outcome is SendOutcome.DELIVERED:
+        channel.failing_since = channel.last_error = None
+        await _resolve_failure(session, channel)
+    else:
+        channel.failing_since = channel.failing_since or now()
+        channel.last_error = str(result.reason or result.outcome)
+    await _save(session, channel)
+
+
+def encrypt_config(cipher: SecretCipher, channel_id: UUID, config: dict[str, str]) -> str:
+    """Encrypt the configuration of a channel."""
+    return cipher.encrypt(orjson.dumps(config), notifications.config_context(channel_id))
+
+
+def decrypt_config(cipher: SecretCipher, channel: NotificationChannel) -> dict[str, str]:
+    """Decrypt the configuration of a channel. Raises DecryptionError."""
+    context = notifications.config_context(channel.id)
+    config: dict[str, str] = orjson.loads(cipher.decrypt(channel.encrypted_config, context))
+    return config
+
+
+async def _delete_subscription(
+    session: AsyncSession,
+    existing: Sequence[NotificationChannel],
+    cipher: SecretCipher,
+    endpoint: str,
+) -> None:
+    """Delete the channel of the same browser, which has subscribed again."""
+    for channel in existing:
+        if channel.kind is not ChannelKind.PUSH:
+            continue
+        try:
+            is_same = decrypt_config(cipher, channel)["endpoint"] == endpoint
+        except DecryptionError:
+            continue
+        if is_same:
+            await session.delete(channel)
+
+
+async def _resolve_failure(session: AsyncSession, channel: NotificationChannel) -> None:
+    kinds = [NotificationKind.CHANNEL_FAILING]
+    await notifications.resolve(session, kinds, [str(channel.id)])
+
+
+async def _save(session: AsyncSession, channel: NotificationChannel) -> None:
+    channel.version += 1
+    channel.updated_at = now()
+    await session.flush()
+
+
+def _is_own_address(member: Member, config: dict[str, str]) -> bool:
+    return config["address"] == (member.user.email or "").lower()
+
+
+def _describe(channel: NotificationChannel, cipher: SecretCipher) -> ChannelDetail:
+    try:
+        config = decrypt_config(cipher, channel)
+    except DecryptionError:
+        return ChannelDetail(channel, "")
+    return ChannelDetail(channel, describe_receiver(channel.kind, config))
+
+
+def _require(channel: NotificationChannel | None) -> NotificationChannel:
+    if channel is None:
+        raise NotFound("channel_not_found", "You have no such channel.")
+    return channel
+
+
+def _condition(member: Member) -> dict[str, object]:
+    return {"user_id": member.user_id, "organization_id": member.organization_id}

@@ -1,0 +1,59 @@
+"""Notifications of users: what concerns them, and how it reaches them outside the pages."""
+
+from services.notifications.changes import NotificationChanges, NotificationStreams
+from services.notifications.commands import (
+    OpenedPage,
+    delete_old_notifications,
+    has_unread_about,
+    mark_all_read,
+    mark_page_read,
+    mark_read,
+)
+from services.notifications.creation import (
+    DELIVERY_TOPIC,
+    USER_TOPIC,
+    Audience,
+    NewNotification,
+    cut_excerpt,
+    notify,
+    reopen,
+    resolve,
+)
+from services.notifications.deliveries import (
+    DueDelivery,
+    DueNotification,
+    claim_due,
+    config_context,
+    find_busy_users,
+    find_next_attempt,
+    record_result,
+)
+from services.notifications.delivery_plans import BATCH_SIZE, plan_deliveries
+from services.notifications.derivation import find_deciders, notify_about_events
+from services.notifications.escalations import escalate, find_next_escalation
+from services.notifications.preferences import (
+    MAX_ESCALATION_MINUTES,
+    Preferences,
+    list_deciders,
+    load_preferences,
+    lock_preferences,
+    save_choices,
+    update_settings,
+)
+from services.notifications.queries import (
+    NotificationEntry,
+    NotificationFilters,
+    count_unread,
+    get_notification,
+    list_notifications,
+    unread_count_query,
+)
+from services.notifications.rules import (
+    KINDS_BY_GROUP,
+    KINDS_WITHOUT_BOARD,
+    URGENT_KINDS,
+    Choice,
+    KindGroup,
+    is_enabled,
+    is_enabled_by_default,
+)

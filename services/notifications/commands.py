@@ -1,0 +1,191 @@
+"""Mark notifications as read or unread, and delete old ones.
+
+Pages of the user learn of each change at the commit.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cache
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    DateTime,
+    String,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.listen import CHANNEL
+from core.db.reads import Query, Source
+from core.db.writes import Write
+from models import Member, Notification, NotificationKind, User
+from services.notifications.creation import USER_TOPIC
+from services.notifications.queries import (
+    IS_UNREAD,
+    NOTIFICATION_ID,
+    USER_ID,
+    NotificationEntry,
+    NotificationFilters,
+    get_notification,
+    is_listed,
+)
+from services.notifications.rules import KINDS_BY_GROUP, KindGroup
+
+RETENTION = timedelta(days=90)  # of notifications that are read or resolved
+MAX_AGE = timedelta(days=365)  # of those that nobody has read
+PURGE_BATCH_SIZE = 5_000
+NAMES_OF_IDS = ("request_id", "group_id", "endpoint_id", "channel_id")
+"""Ids in the data of notifications: of gateway requests, board groups, webhooks and channels."""
+CHAT_KINDS = (NotificationKind.MENTION, NotificationKind.QUESTION)
+_AT = bindparam("at", type_=DateTime(timezone=True))
+
+
+class OpenedPage(NamedTuple):
+    """The object whose page a user has opened."""
+
+    task_id: UUID | None = None
+    approval_id: UUID | None = None
+    agent_id: UUID | None = None
+    gateway_id: UUID | None = None
+    chat_board_id: UUID | None = None  # also of the notes of the board
+    named_id: UUID | None = None  # of an object of NAMES_OF_IDS
+
+    def to_parameters(self, user: User) -> Mapping[str, object]:
+        """Return the parameters of the statements."""
+        named_id = str(self.named_id) if self.named_id else None
+        return {"user_id": user.id, **self._asdict(), "named_id": named_id}
+
+
+def _mark_statement(condition: ColumnElement[bool], is_read: ColumnElement[bool]) -> Write:
+    """Mark notifications that fit a condition, and count them.
+
+    The rows are locked in the order in which `notify` locks them. One that merges loses its key, so
+    that the next cause creates another one.
+    """
+    order = (Notification.user_id, Notification.kind, Notification.key)
+    locked = select(Notification.id).where(condition).order_by(*order).with_for_update()
+    changed = (
+        update(Notification)
+        .where(Notification.id.in_(select(locked.cte("locked").c.id)))
+        .values(
+            read_at=case((is_read, _AT), else_=null()),
+            key=case((Notification.merges & is_read, null()), else_=Notification.key),
+        )
+        .returning(Notification.id)
+        .cte("changed")
+    )
+    once = select(literal(1)).select_from(changed).limit(1).subquery()
+    topic = bindparam("topic", type_=String)
+    notified = select(func.count(func.pg_notify(bindparam("channel", type_=String), topic)))
+    return Write(
+        select(func.count(), notified.select_from(once).scalar_subquery()).select_from(changed)
+    )
+
+
+async def _execute(
+    statement: Write, session: AsyncSession, user_id: UUID, parameters: Mapping[str, object]
+) -> int:
+    notified = {"channel": CHANNEL, "topic": f"{USER_TOPIC}:{user_id}"}
+    [row] = await statement.execute(session, at=now(), **notified, **parameters)
+    return row[0]
+
+
+_IS_READ: ColumnElement[bool] = bindparam("is_read", type_=Boolean())
+_MARK_ONE = _mark_statement(
+    (Notification.id == NOTIFICATION_ID) & (Notification.read_at.is_(None) == _IS_READ), _IS_READ
+)
+
+
+async def mark_read(
+    session: AsyncSession, member: Member, id: UUID, *, is_read: bool = True
+) -> NotificationEntry:
+    """Mark a notification of the member as read or unread, and return it. Raises NotFound."""
+    entry = await get_notification(session, member, id)
+    if (entry.notification.read_at is not None) is is_read:
+        return entry
+    parameters = {"notification_id": id, "is_read": is_read}
+    await _execute(_MARK_ONE, session, member.user_id, parameters)
+    await session.refresh(entry.notification)
+    return entry
+
+
+@cache
+def _build_mark_all() -> Write:
+    return _mark_statement(is_listed(is_unread=True), literal(True))
+
+
+async def mark_all_read(session: AsyncSession, member: Member, filters: NotificationFilters) -> int:
+    """Mark the unread notifications that fit the filters as read, and count them."""
+    parameters = filters.to_parameters(member)
+    return await _execute(_build_mark_all(), session, member.user_id, parameters)
+
+
+def _is_about_page() -> ColumnElement[bool]:
+    def equals(name: str) -> ColumnElement[bool]:
+        return getattr(Notification, name) == bindparam(name, type_=Uuid())
+
+    about_agents = Notification.kind.in_(KINDS_BY_GROUP[KindGroup.AGENTS])
+    named_id = bindparam("named_id", type_=String)
+    named = (Notification.data[name].astext == named_id for name in NAMES_OF_IDS)
+    in_chat = and_(
+        Notification.board_id == bindparam("chat_board_id", type_=Uuid()),
+        Notification.task_id.is_(None),
+        Notification.kind.in_(CHAT_KINDS),
+    )
+    return and_(
+        Notification.user_id == USER_ID,
+        IS_UNREAD,
+        or_(
+            equals("task_id"),
+            equals("approval_id"),
+            *named,
+            equals("agent_id") & about_agents,
+            equals("gateway_id"),
+            in_chat,
+        ),
+    )
+
+
+_UNREAD_ABOUT_PAGE: Query[tuple[UUID]] = Query(
+    select(Notification.id).where(_is_about_page()).limit(1)
+)
+_MARK_PAGE = _mark_statement(_is_about_page(), literal(True))
+
+
+async def has_unread_about(source: Source, user: User, page: OpenedPage) -> bool:
+    """Return whether opening a page marks notifications as read."""
+    return await _UNREAD_ABOUT_PAGE.first(source, **page.to_parameters(user)) is not None
+
+
+async def mark_page_read(session: AsyncSession, user: User, page: OpenedPage) -> int:
+    """Mark the notifications about the object of a page as read, and count them."""
+    return await _execute(_MARK_PAGE, session, user.id, page.to_parameters(user))
+
+
+async def delete_old_notifications(session: AsyncSession) -> int:
+    """Delete a batch of notifications that were read or resolved long ago, and count them.
+
+    Those that nobody has read are deleted after MAX_AGE.
+    """
+    done_at = func.least(Notification.read_at, Notification.resolved_at)  # ignores null
+    at = now()
+    before = at - RETENTION
+    is_old = or_(done_at < before, Notification.updated_at < at - MAX_AGE)
+    old = select(Notification.id).where(Notification.updated_at < before, is_old)
+    old = old.limit(PURGE_BATCH_SIZE).with_for_update(skip_locked=True)
+    deleted = delete(Notification).where(Notification.id.in_(old)).returning(Notification.id)
+    return len((await session.scalars(deleted)).all())

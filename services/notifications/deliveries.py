@@ -1,0 +1,206 @@
+"""Database operations of deliveries: claim what is due, and record the results.
+
+Each function is one short transaction; the receiver is called between them. So a delivery can be
+interrupted at any point, and the next process repeats it with the same id.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.reads import Source
+from models import (
+    DeliveryState,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationKind,
+    User,
+)
+from services.channels import SendOutcome, SendResult
+from services.notifications.creation import NewNotification, notify, resolve
+from services.notifications.delivery_statements import (
+    DUE_DELIVERIES,
+    LOCKED_CHANNEL,
+    LOCKED_DELIVERIES,
+    NEXT_ATTEMPT,
+    WAKE_WORKERS,
+    DueRow,
+)
+
+CLAIM_DURATION = timedelta(seconds=90)  # longer than an attempt on any channel
+MAX_AGE = timedelta(days=1)  # since the first attempt was due; then a delivery has failed
+RETRY_DELAYS = [timedelta(seconds=it) for it in (10, 60, 300, 900, 3_600, 4 * 3_600, 6 * 3_600)]
+MAX_OF_USER = 8  # messages to one user at a time, so that slow receivers delay only their user
+MAX_DIGEST_SIZE = 50  # notifications in one message; the others follow in the next one
+
+
+def config_context(channel_id: UUID) -> str:
+    """Return the context with which the configuration of a channel is encrypted."""
+    return f"notification_channels.{channel_id}.config"
+
+
+class DueNotification(NamedTuple):
+    """A notification that is sent, with the names of what it is about."""
+
+    notification: Notification
+    organization_name: str
+    board_name: str | None
+    actor_name: str | None
+
+
+@dataclass(frozen=True)
+class DueDelivery:
+    """A message that is due on a channel: a notification, a digest of several, or a test."""
+
+    ids: Sequence[UUID]  # of the deliveries; the first one identifies the message
+    attempts: int
+    first_due_at: datetime
+    channel: NotificationChannel
+    user: User
+    items: Sequence[DueNotification]  # none: a test
+    is_digest: bool
+    is_of_admin: bool  # the channel
+
+
+async def find_next_attempt(source: Source) -> datetime | None:
+    """Return when the next delivery is due. The time may be in the past."""
+    return await NEXT_ATTEMPT.first(source)
+
+
+def find_busy_users(running: Collection[DueDelivery]) -> list[UUID]:
+    """Return the users to whom as many messages are being sent as are allowed at a time."""
+    counts = Counter(due.user.id for due in running)
+    return [id for id, count in counts.items() if count >= MAX_OF_USER]
+
+
+async def claim_due(
+    session: AsyncSession, limit: int, running: Collection[DueDelivery]
+) -> Sequence[DueDelivery]:
+    """Claim the deliveries that are due, except `running` ones, and count the attempts.
+
+    What nobody needs any more is skipped. The due deliveries of a digest become one message.
+    """
+    at, busy = now(), [id for due in running for id in due.ids]
+    busy_users = find_busy_users(running)
+    rows = await DUE_DELIVERIES.fetch(session, at=at, limit=limit, busy=busy, busy_users=busy_users)
+    counts = Counter(due.user.id for due in running)
+    groups: defaultdict[UUID, list[DueRow]] = defaultdict(list)
+    for row in rows:
+        if not row.is_needed:
+            row.delivery.state = DeliveryState.SKIPPED
+            continue
+        if _group_key(row) not in groups:
+            if counts[row.user.id] >= MAX_OF_USER:
+                continue
+            counts[row.user.id] += 1
+        if len(groups[_group_key(row)]) < MAX_DIGEST_SIZE:
+            row.delivery.state = DeliveryState.SENDING
+            row.delivery.attempts += 1
+            row.delivery.next_attempt_at = at + CLAIM_DURATION
+            groups[_group_key(row)].append(row)
+    return [_to_due_delivery(group) for group in groups.values()]
+
+
+def _group_key(row: DueRow) -> UUID:
+    return row.channel.id if row.delivery.is_digest else row.delivery.id
+
+
+def _to_due_delivery(group: Sequence[DueRow]) -> DueDelivery:
+    first = group[0]
+    items = [
+        DueNotification(
+            row.notification, row.organization_name or "", row.board_name, row.actor_name
+        )
+        for row in group
+        if row.notification is not None
+    ]
+    return DueDelivery(
+        ids=[row.delivery.id for row in group],
+        attempts=max(row.delivery.attempts for row in group),
+        first_due_at=min(row.delivery.created_at for row in group),
+        channel=first.channel,
+        user=first.user,
+        items=sorted(items, key=lambda item: item.notification.created_at),
+        is_digest=first.delivery.is_digest,
+        is_of_admin=first.is_admin,
+    )
+
+
+async def record_result(session: AsyncSession, due: DueDelivery, result: SendResult) -> None:
+    """Record the result of an attempt.
+
+    If another worker has made a later attempt, only a success is recorded.
+    """
+    found = await LOCKED_DELIVERIES.fetch(session, ids=list(due.ids))
+    is_delivered = result.outcome is SendOutcome.DELIVERED
+    current = [
+        one
+        for one in found
+        if one.state is DeliveryState.SENDING and (is_delivered or one.attempts <= due.attempts)
+    ]
+    if not current:
+        return
+    retry_at = _find_retry(due, result)
+    for delivery in current:
+        _apply(delivery, result, retry_at)
+    channel = await LOCKED_CHANNEL.first(session, channel_id=due.channel.id)
+    if channel is not None and retry_at is None:
+        await _record_channel_state(session, channel, result)
+    await WAKE_WORKERS.fetch(session)
+
+
+def _apply(delivery: NotificationDelivery, result: SendResult, retry_at: datetime | None) -> None:
+    delivery.request = result.request or delivery.request
+    delivery.response = result.response or result.detail or None
+    if result.outcome is SendOutcome.DELIVERED:
+        delivery.state, delivery.last_error = DeliveryState.DELIVERED, None
+        delivery.delivered_at = now()
+        return
+    delivery.last_error = str(result.reason or result.outcome)
+    if retry_at is None:
+        delivery.state = DeliveryState.FAILED
+    else:
+        delivery.state, delivery.next_attempt_at = DeliveryState.QUEUED, retry_at
+
+
+def _find_retry(due: DueDelivery, result: SendResult) -> datetime | None:
+    """Return when to try again; None if the attempt was successful, or the last one."""
+    if result.outcome is not SendOutcome.RETRY or due.attempts > len(RETRY_DELAYS):
+        return None
+    at = now()
+    delay = max(RETRY_DELAYS[due.attempts - 1], result.retry_after or timedelta())
+    return at + delay if at + delay <= due.first_due_at + MAX_AGE else None
+
+
+async def _record_channel_state(
+    session: AsyncSession, channel: NotificationChannel, result: SendResult
+) -> None:
+    """Record whether a channel works, and notify the user on the other ones if it does not."""
+    kinds = [NotificationKind.CHANNEL_FAILING]
+    if result.outcome is SendOutcome.DELIVERED:
+        if channel.failing_since is not None:
+            channel.failing_since = channel.last_error = None
+            await resolve(session, kinds, [str(channel.id)])
+        return
+    reason = str(result.reason or result.outcome)
+    channel.failing_since = channel.failing_since or now()
+    channel.last_error = reason
+    if result.outcome is SendOutcome.GONE:
+        channel.paused_at = channel.paused_at or now()
+    data = {"channel_id": str(channel.id), "name": channel.name, "reason": reason}
+    new = NewNotification(
+        kinds[0],
+        channel.organization_id,
+        str(channel.id),
+        user_ids=[channel.user_id],
+        data=data | {"kind": channel.kind.value},
+        merges=True,
+    )
+    await notify(session, [new])

@@ -1,0 +1,239 @@
+"""Derive notifications from events, so that a change does not have to create both.
+
+Changes of tasks are not among them: services/tasks knows who is concerned.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from models import AgentStatus, Approval, EventType, NotificationKind, Role
+from services.notifications.creation import Audience, NewNotification, notify, reopen, resolve
+
+if TYPE_CHECKING:
+    from services.events import NewEvent
+
+Kind = NotificationKind
+
+DECISION_KINDS = (Kind.APPROVAL_PENDING, Kind.APPROVAL_UNDECIDED)
+ROLES = (Role.MEMBER, Role.ADMIN, Role.OWNER)  # from the fewest rights to the most
+
+RELEASING_EVENTS = (EventType.AGENT_RELEASED, EventType.AGENT_RESUMED)
+RESOLVING_EVENTS = {
+    EventType.APPROVAL_DECIDED: "approval",
+    EventType.APPROVAL_APPROVED: "approval",
+    EventType.APPROVAL_REJECTED: "approval",
+    EventType.GATEWAY_REQUEST_ANSWERED: "request",
+    EventType.GATEWAY_REQUEST_EXPIRED: "request",
+    EventType.GATEWAY_REQUEST_LOST: "request",
+    EventType.GATEWAY_REQUEST_CANCELLED: "request",
+}
+"""After these events nobody has to decide any more."""
+
+REOPENING_EVENTS = (EventType.APPROVAL_UNDONE, EventType.APPROVAL_REOPENED)
+AGENT_PROBLEMS = (Kind.AGENT_STUCK, Kind.AGENT_OFFLINE)
+
+
+async def notify_about_events(session: AsyncSession, new_events: Sequence["NewEvent"]) -> None:
+    """Create and resolve the notifications of events that are being recorded."""
+    relevant = [event for event in new_events if event.type in RELEVANT_TYPES]
+    if not relevant:
+        return
+    decided = {_decision_key(one) for one in relevant if one.type in RESOLVING_EVENTS}
+    new = [one for event in relevant for one in _build(event)]
+    await notify(
+        session, [one for one in new if one.kind not in DECISION_KINDS or one.key not in decided]
+    )
+    for kinds, keys in _list_resolved(relevant, decided):
+        await resolve(session, kinds, keys)
+    reopened = [_decision_key(one) for one in relevant if one.type in REOPENING_EVENTS]
+    if reopened:
+        await reopen(session, DECISION_KINDS, reopened)
+
+
+def _list_resolved(
+    relevant: Sequence["NewEvent"], decided: set[str]
+) -> Iterator[tuple[Sequence[Kind], list[str]]]:
+    if decided:
+        yield DECISION_KINDS, sorted(decided)
+    online = [_agent_key(event) for event in relevant if _is_back(event)]
+    if online:
+        yield AGENT_PROBLEMS, online
+    released = [_agent_key(one) for one in relevant if one.type in RELEASING_EVENTS]
+    if released:
+        yield (Kind.AGENT_HELD,), released
+    resumed = [
+        str(one.organization_id) for one in relevant if one.type is EventType.ORGANIZATION_RESUMED
+    ]
+    if resumed:
+        yield (Kind.AGENTS_STOPPED,), resumed
+    connected = [_data(event)["gateway_id"] for event in relevant if _data(event).get("is_back")]
+    if connected:
+        yield (Kind.GATEWAY_AWAY,), connected
+
+
+def _build(event: "NewEvent") -> Iterator[NewNotification]:
+    build = BUILDERS.get(event.type)
+    if build is not None:
+        yield from build(event)
+
+
+def _build_pending_approval(event: "NewEvent") -> Iterator[NewNotification]:
+    approval = event.approval
+    assert isinstance(approval, Approval)
+    yield _new(
+        event,
+        Kind.APPROVAL_PENDING,
+        _decision_key(event),
+        keys=("question", "titles"),
+        **find_deciders(approval),
+    )
+
+
+def find_deciders(approval: Approval) -> dict[str, Any]:
+    """Return who can decide an approval, as fields of its notification."""
+    verdict = approval.policy_verdict
+    return {
+        "audience": Audience.WRITERS,
+        "user_ids": list(verdict.decider_ids),
+        "roles": ROLES[ROLES.index(verdict.decider_role) :],
+    }
+
+
+def _build_gateway_request(event: "NewEvent") -> Iterator[NewNotification]:
+    audience = Audience.WRITERS if event.board else Audience.ADMINS
+    yield _new(
+        event,
+        Kind.APPROVAL_PENDING,
+        _decision_key(event),
+        audience=audience,
+        keys=("name", "kind", "request_id"),
+    )
+
+
+def _build_decision(event: "NewEvent") -> Iterator[NewNotification]:
+    approval = event.approval
+    if isinstance(approval, Approval) and approval.requested_by_user_id:
+        keys = ("question", "titles", "status", "note")
+        users = [approval.requested_by_user_id]
+        yield _new(event, Kind.DECIDED, _decision_key(event), user_ids=users, keys=keys)
+
+
+def _build_status(event: "NewEvent") -> Iterator[NewNotification]:
+    if event.actor is None and _data(event).get("to") == AgentStatus.OFFLINE:
+        yield from _build_agent_problem(event, Kind.AGENT_OFFLINE)
+
+
+def _build_failure(event: "NewEvent") -> Iterator[NewNotification]:
+    yield from _build_agent_problem(event, Kind.AGENT_STUCK)
+
+
+def _build_hold(event: "NewEvent") -> Iterator[NewNotification]:
+    yield from _build_agent_problem(event, Kind.AGENT_HELD)
+
+
+def _build_agent_problem(event: "NewEvent", kind: Kind) -> Iterator[NewNotification]:
+    audience = Audience.WRITERS if event.board else Audience.ADMINS
+    keys = ("name", "reason", "cause", "values", "code", "error", "pending", "recent")
+    yield _new(event, kind, _agent_key(event), audience=audience, keys=keys, merges=True)
+
+
+def _build_stop(event: "NewEvent") -> Iterator[NewNotification]:
+    key, keys = str(event.organization_id), ("name", "by", "reason")
+    yield _new(event, Kind.AGENTS_STOPPED, key, audience=Audience.MEMBERS, keys=keys, merges=True)
+
+
+def _build_gateway(event: "NewEvent") -> Iterator[NewNotification]:
+    data = _data(event)
+    if data.get("is_away"):
+        yield _new(
+            event,
+            Kind.GATEWAY_AWAY,
+            data["gateway_id"],
+            audience=Audience.ADMINS,
+            keys=("name",),
+            gateway=UUID(data["gateway_id"]),
+            merges=True,
+        )
+
+
+def _build_invitation(event: "NewEvent") -> Iterator[NewNotification]:
+    data = _data(event)
+    yield _new(
+        event,
+        Kind.INVITATION,
+        str(event.organization_id),
+        audience=Audience.ADDRESS,
+        email=data["email"],
+        keys=("invite_id",),
+        merges=True,  # whoever invites again and again sends one message
+    )
+
+
+def _new(
+    event: "NewEvent", kind: Kind, key: str, *, keys: Sequence[str], **more: Any
+) -> NewNotification:
+    data = _data(event)
+    return NewNotification(
+        kind,
+        event.organization_id,
+        key,
+        board=event.board,
+        task=event.task,
+        approval=event.approval,
+        agent=event.subject,
+        actor=event.actor,
+        data={name: data[name] for name in keys if data.get(name) is not None},
+        **more,
+    )
+
+
+def _data(event: "NewEvent") -> dict[str, Any]:
+    return dict(event.data or {})
+
+
+def _decision_key(event: "NewEvent") -> str:
+    """Return the key of an approval, or of a request of a gateway."""
+    approval = event.approval
+    if approval is None:
+        return str(_data(event)["request_id"])
+    return str(approval if isinstance(approval, UUID) else approval.id)
+
+
+def _agent_key(event: "NewEvent") -> str:
+    agent = event.subject or event.actor
+    assert agent is not None
+    return str(agent if isinstance(agent, UUID) else agent.id)
+
+
+def _is_back(event: "NewEvent") -> bool:
+    is_status = event.type is EventType.AGENT_STATUS_CHANGED
+    return is_status and _data(event).get("to") == AgentStatus.ONLINE
+
+
+BUILDERS: dict[EventType, Callable[["NewEvent"], Iterator[NewNotification]]] = {
+    EventType.APPROVAL_REQUESTED: _build_pending_approval,
+    EventType.GATEWAY_REQUEST_ASKED: _build_gateway_request,
+    EventType.APPROVAL_APPROVED: _build_decision,
+    EventType.APPROVAL_REJECTED: _build_decision,
+    EventType.AGENT_STATUS_CHANGED: _build_status,
+    EventType.AGENT_PROVISION_FAILED: _build_failure,
+    EventType.AGENT_UPDATE_FAILED: _build_failure,
+    EventType.AGENT_HELD: _build_hold,
+    EventType.APPROVAL_REQUESTS_HELD: _build_hold,
+    EventType.ORGANIZATION_STOPPED: _build_stop,
+    EventType.GATEWAY_UPDATED: _build_gateway,
+    EventType.INVITE_CREATED: _build_invitation,
+}
+
+RELEVANT_TYPES = frozenset(
+    [
+        *BUILDERS,
+        *RESOLVING_EVENTS,
+        *REOPENING_EVENTS,
+        *RELEASING_EVENTS,
+        EventType.ORGANIZATION_RESUMED,
+    ]
+)

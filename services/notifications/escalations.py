@@ -1,0 +1,81 @@
+"""Notify a second user of what the first one has not dealt with in time."""
+
+from datetime import datetime
+from operator import itemgetter
+from uuid import UUID
+
+from sqlalchemy import DateTime, bindparam, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.reads import Query, Source
+from models import Notification, NotificationKind, NotificationSettings
+from services.notifications.creation import NewNotification, notify
+
+BATCH_SIZE = 200  # notifications in one transaction
+ESCALATED_KINDS = (NotificationKind.APPROVAL_PENDING, NotificationKind.QUESTION)
+_AT = bindparam("at", type_=DateTime(timezone=True))
+
+_ESCALATES_AT = Notification.created_at + func.make_interval(
+    0, 0, 0, 0, 0, NotificationSettings.escalate_after_minutes
+)
+_ESCALATING = (
+    select(Notification, NotificationSettings.escalate_to_user_id)
+    .join(
+        NotificationSettings,
+        (NotificationSettings.user_id == Notification.user_id)
+        & (NotificationSettings.organization_id == Notification.organization_id),
+    )
+    .where(
+        Notification.kind.in_(ESCALATED_KINDS),
+        Notification.resolved_at.is_(None),
+        Notification.escalated_at.is_(None),
+        NotificationSettings.escalate_to_user_id.is_not(None),
+        NotificationSettings.escalate_after_minutes.is_not(None),
+    )
+)
+
+DUE_ESCALATIONS: Query[tuple[Notification, UUID]] = Query(
+    _ESCALATING.where(_ESCALATES_AT <= _AT)
+    .order_by(Notification.id)
+    .limit(BATCH_SIZE)
+    .with_for_update(of=Notification, skip_locked=True)
+)
+NEXT_ESCALATION: Query[datetime | None] = Query(
+    _ESCALATING.with_only_columns(func.min(_ESCALATES_AT), maintain_column_froms=True),
+    itemgetter(0),
+)
+
+
+async def escalate(session: AsyncSession) -> int:
+    """Notify the second user of what the first one has not dealt with in time, and count it."""
+    found = await DUE_ESCALATIONS.fetch(session, at=now())
+    if not found:
+        return 0
+    await notify(session, [_build_escalation(one, user_id) for one, user_id in found])
+    escalated = update(Notification).where(Notification.id.in_([one.id for one, _ in found]))
+    escalated = escalated.execution_options(synchronize_session=False)
+    await session.execute(escalated.values(escalated_at=now()))
+    return len(found)
+
+
+async def find_next_escalation(source: Source) -> datetime | None:
+    """Return when the next notification is due to be escalated."""
+    return await NEXT_ESCALATION.first(source)
+
+
+def _build_escalation(notification: Notification, user_id: UUID) -> NewNotification:
+    is_decision = notification.kind is NotificationKind.APPROVAL_PENDING
+    assert notification.key is not None
+    return NewNotification(
+        NotificationKind.APPROVAL_UNDECIDED if is_decision else notification.kind,
+        notification.organization_id,
+        notification.key,
+        user_ids=[user_id],
+        board=notification.board_id,
+        task=notification.task_id,
+        approval=notification.approval_id,
+        agent=notification.agent_id,
+        gateway=notification.gateway_id,
+        data=notification.data,
+    )

@@ -1,0 +1,234 @@
+"""What a user wants to be notified of in an organization, where, and when."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import time
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, delete, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.reads import Query, Source, choose_columns
+from core.errors import Invalid
+from models import (
+    BoardAccess,
+    Digest,
+    Member,
+    NotificationChannel,
+    NotificationPreference,
+    NotificationSettings,
+    User,
+    new_id,
+)
+from services.notifications.rules import Choice, is_enabled, is_enabled_by_default
+
+DIGEST_AT = time(8)  # of a daily digest, unless the user chooses another time
+MAX_ESCALATION_MINUTES = 7 * 24 * 60
+
+USER_ID = bindparam("user_id", type_=Uuid())
+ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """What a user has chosen. `settings` has the defaults if nothing is stored."""
+
+    channels: Sequence[NotificationChannel]
+    stored: Mapping[Choice, bool]
+    settings: NotificationSettings
+
+    def is_enabled(self, choice: Choice) -> bool:
+        """Return whether the user wants a kind in one place."""
+        return is_enabled(self.stored, choice)
+
+    def list_boards(self) -> set[UUID]:
+        """Return the boards with a preference of their own."""
+        return {choice.board_id for choice in self.stored if choice.board_id is not None}
+
+
+def _of_member(model: Any) -> Any:
+    return (model.user_id == USER_ID) & (model.organization_id == ORGANIZATION_ID)
+
+
+@cache
+def _build_channels() -> Query[NotificationChannel]:
+    shown = ("id", "kind", "name", "paused_at", "confirmed_at")
+    query = select(NotificationChannel).where(_of_member(NotificationChannel))
+    query = query.order_by(NotificationChannel.created_at, NotificationChannel.id)
+    return Query(choose_columns(query, {NotificationChannel: shown}), lambda row: row[0])
+
+
+@cache
+def _build_stored() -> Query[tuple[Choice, bool]]:
+    preference = NotificationPreference
+    query = select(
+        preference.kind, preference.board_id, preference.channel_id, preference.is_enabled
+    ).where(_of_member(preference))
+    return Query(query, lambda row: (Choice(*row[:3]), row[3]))
+
+
+@cache
+def _build_settings() -> Query[NotificationSettings]:
+    query = select(NotificationSettings).where(_of_member(NotificationSettings))
+    return Query(query, lambda row: row[0])
+
+
+@cache
+def _build_deciders() -> Query[User]:
+    may_write = exists().where(
+        BoardAccess.organization_member_id == Member.id, BoardAccess.can_write.is_(True)
+    )
+    query = (
+        select(User)
+        .join(Member, Member.user_id == User.id)
+        .where(
+            Member.organization_id == ORGANIZATION_ID,
+            User.id != USER_ID,
+            or_(Member.all_boards_write, may_write),
+        )
+        .order_by(func.lower(func.coalesce(User.preferred_name, User.name, User.email)), User.id)
+    )
+    shown = ("id", "name", "preferred_name", "email")
+    return Query(choose_columns(query, {User: shown}), lambda row: row[0])
+
+
+def _parameters(member: Member) -> dict[str, object]:
+    return {"user_id": member.user_id, "organization_id": member.organization_id}
+
+
+async def load_preferences(source: Source, member: Member) -> Preferences:
+    """Return what the member has chosen in the organization, and the channels to choose."""
+    parameters = _parameters(member)
+    settings = await _build_settings().first(source, **parameters)
+    return Preferences(
+        await _build_channels().fetch(source, **parameters),
+        dict(await _build_stored().fetch(source, **parameters)),
+        settings or NotificationSettings(**_default_settings(member)),
+    )
+
+
+async def list_deciders(source: Source, member: Member) -> Sequence[User]:
+    """Return the other members who can decide approvals of at least one board, by name."""
+    return await _build_deciders().fetch(source, **_parameters(member))
+
+
+async def lock_preferences(session: AsyncSession, member: Member) -> Preferences:
+    """Lock what the member has chosen, for a change."""
+    values = {"id": new_id(), "updated_at": now(), **_default_settings(member)}
+    created = insert(NotificationSettings).values(values).on_conflict_do_nothing()
+    await session.execute(created)
+    locked = select(NotificationSettings).where(
+        NotificationSettings.user_id == member.user_id,
+        NotificationSettings.organization_id == member.organization_id,
+    )
+    await session.execute(locked.with_for_update())
+    return await load_preferences(session, member)
+
+
+async def save_choices(
+    session: AsyncSession, member: Member, choices: Mapping[Choice, bool | None]
+) -> None:
+    """Store choices; None removes one, so that the one for all boards or the default counts.
+
+    The caller has locked the preferences, and has checked that the board is readable. Raises
+    Invalid for a channel that is not the member's.
+    """
+    channels = await _build_channels().fetch(session, **_parameters(member))
+    if not {choice.channel_id for choice in choices} <= {None, *(one.id for one in channels)}:
+        raise Invalid("unknown_channel", "You have no such channel.")
+    removed = [choice for choice, value in choices.items() if _is_redundant(choice, value)]
+    for choice in removed:
+        await session.execute(_delete_statement(member, choice))
+    rows = [
+        {
+            "id": new_id(),
+            **_parameters(member),
+            **choice._asdict(),
+            "is_enabled": value,
+        }
+        for choice, value in choices.items()
+        if choice not in removed
+    ]
+    if rows:
+        statement = insert(NotificationPreference).values(rows)
+        await session.execute(
+            statement.on_conflict_do_update(
+                constraint="uq_notification_preferences_choice",
+                set_={"is_enabled": statement.excluded.is_enabled},
+            )
+        )
+
+
+def _is_redundant(choice: Choice, value: bool | None) -> bool:
+    """Return whether a choice need not be stored: without it the same counts."""
+    if value is None:
+        return True
+    default = choice.channel_id is None or is_enabled_by_default(choice.kind)
+    return choice.board_id is None and value is default
+
+
+def _delete_statement(member: Member, choice: Choice) -> Any:
+    preference = NotificationPreference
+    return delete(preference).where(
+        preference.user_id == member.user_id,
+        preference.organization_id == member.organization_id,
+        preference.kind == choice.kind,
+        preference.board_id.is_not_distinct_from(choice.board_id),
+        preference.channel_id.is_not_distinct_from(choice.channel_id),
+    )
+
+
+async def update_settings(
+    session: AsyncSession,
+    member: Member,
+    settings: NotificationSettings,
+    changes: Mapping[str, object],
+) -> None:
+    """Change when the member is notified; `settings` are locked. Raises Invalid."""
+    names = ("quiet_from", "quiet_until", "escalate_to_user_id", "escalate_after_minutes")
+    wanted = {name: getattr(settings, name) for name in names} | dict(changes)
+    _check_quiet_hours(wanted)
+    await _check_escalation(session, member, wanted)
+    for name, value in wanted.items():
+        setattr(settings, name, value)
+    settings.version += 1
+    settings.updated_at = now()
+
+
+def _check_quiet_hours(wanted: Mapping[str, Any]) -> None:
+    begin, end = wanted["quiet_from"], wanted["quiet_until"]
+    if (begin is None) is not (end is None):
+        missing = "quiet_from" if begin is None else "quiet_until"
+        message = "Quiet hours need a beginning and an end."
+        raise Invalid("quiet_hours_incomplete", message, field=missing)
+    if begin is not None and begin == end:
+        message = "Quiet hours end at another time than they begin."
+        raise Invalid("quiet_hours_empty", message, field="quiet_until")
+
+
+async def _check_escalation(session: AsyncSession, member: Member, wanted: dict[str, Any]) -> None:
+    person, minutes = wanted["escalate_to_user_id"], wanted["escalate_after_minutes"]
+    if person is None:
+        wanted["escalate_after_minutes"] = None
+        return
+    if minutes is None or not 1 <= minutes <= MAX_ESCALATION_MINUTES:
+        message = f"Choose between 1 and {MAX_ESCALATION_MINUTES} minutes."
+        field = "escalate_after_minutes"
+        raise Invalid("escalation_minutes_invalid", message, field=field)
+    if person not in {user.id for user in await list_deciders(session, member)}:
+        message = "This person cannot decide approvals in the organization."
+        raise Invalid("escalation_person_invalid", message, field="escalate_to_user_id")
+
+
+def _default_settings(member: Member) -> dict[str, Any]:
+    return {
+        **_parameters(member),
+        "wakes_for_urgent": False,
+        "digest": Digest.OFF,
+        "digest_at": DIGEST_AT,
+        "version": 1,
+    }

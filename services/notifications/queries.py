@@ -1,0 +1,175 @@
+"""Read the notifications of a user in the open organization.
+
+Those about boards that the user may no longer read are hidden. Invitations belong to an
+organization of which the user is no member yet, so they are shown in every one.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    ScalarSelect,
+    String,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    or_,
+    select,
+    type_coerce,
+)
+from sqlalchemy.orm import aliased
+
+from core.db.reads import AnySelect, Query, Source, choose_columns
+from core.errors import NotFound
+from core.paging import Page, PagedQuery, Paging
+from models import Agent, Board, Member, Notification, NotificationKind, Organization, User
+from services.notifications.rules import KINDS_BY_GROUP, KindGroup
+
+USER_ID = bindparam("user_id", type_=Uuid())
+ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
+BOARD_ID = bindparam("board_id", type_=Uuid())
+NOTIFICATION_ID = bindparam("notification_id", type_=Uuid())
+ActorUser, ActorAgent = aliased(User), aliased(Agent)
+
+IS_UNREAD = Notification.read_at.is_(None) & Notification.resolved_at.is_(None)
+"""A notification that is resolved needs nobody, so it does not count as unread."""
+
+
+class NotificationFilters(NamedTuple):
+    """Which notifications of a user are listed."""
+
+    is_unread: bool = False
+    group: KindGroup | None = None
+    board_id: UUID | None = None
+
+    def to_parameters(self, member: Member) -> dict[str, object]:
+        """Return the parameters of the statements."""
+        kinds = KINDS_BY_GROUP[self.group] if self.group else tuple(NotificationKind)
+        return {
+            **visibility_parameters(member),
+            "kinds": [kind.value for kind in kinds],
+            "board_id": self.board_id,
+        }
+
+
+class NotificationEntry(NamedTuple):
+    """A notification with the names that its line shows."""
+
+    notification: Notification
+    board: Board | None
+    actor_user: User | None
+    actor_agent: Agent | None
+    organization_name: str
+
+    @property
+    def actor_name(self) -> str | None:
+        """The name of the user or agent who caused it; None if nobody did, or it was deleted."""
+        if self.actor_agent is not None:
+            return self.actor_agent.name
+        return self.actor_user.display_name if self.actor_user else None
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the user has to see it."""
+        return self.notification.read_at is None and self.notification.resolved_at is None
+
+
+def visibility_parameters(member: Member) -> dict[str, object]:
+    """Return the parameters of `is_visible`."""
+    return {"user_id": member.user_id, "organization_id": member.organization_id}
+
+
+def is_visible() -> ColumnElement[bool]:
+    """Build the condition for notifications that a member can see."""
+    from services import boards  # it uses events, which use this package
+
+    is_here = Notification.organization_id == ORGANIZATION_ID
+    return (
+        (Notification.user_id == USER_ID)
+        & or_(is_here, Notification.kind == NotificationKind.INVITATION)
+        & or_(
+            Notification.board_id.is_(None),
+            Notification.board_id.in_(boards.READABLE_BOARD_IDS),
+        )
+    )
+
+
+def is_listed(*, is_unread: bool) -> ColumnElement[bool]:
+    """Build the condition for NotificationFilters; only unread ones are in a small index."""
+    kinds: Any = any_(bindparam("kinds", type_=ARRAY(String)))
+    condition = (
+        is_visible()
+        & (type_coerce(Notification.kind, String) == kinds)
+        & or_(BOARD_ID.is_(None), Notification.board_id == BOARD_ID)
+    )
+    return condition & IS_UNREAD if is_unread else condition
+
+
+def _select_entries(condition: ColumnElement[bool]) -> AnySelect:
+    query = (
+        select(Notification, Board, ActorUser, ActorAgent, Organization.name)
+        .join(Organization, Organization.id == Notification.organization_id)
+        .outerjoin(Board, Board.id == Notification.board_id)
+        .outerjoin(ActorUser, ActorUser.id == Notification.actor_user_id)
+        .outerjoin(ActorAgent, ActorAgent.id == Notification.actor_agent_id)
+        .where(condition)
+    )
+    shown = {
+        Board: ("id", "name"),
+        ActorUser: ("id", "name", "preferred_name"),
+        ActorAgent: ("id", "name", "identity_profile"),
+    }
+    return choose_columns(query, shown)
+
+
+@cache
+def _build_list_query(*, is_unread: bool) -> PagedQuery[NotificationEntry]:
+    condition = is_listed(is_unread=is_unread)
+    total = select(func.count()).select_from(Notification).where(condition)
+    query = _select_entries(condition)
+    query = query.order_by(Notification.updated_at.desc(), Notification.id.desc())
+    return PagedQuery(query, NotificationEntry._make, total.scalar_subquery())
+
+
+async def list_notifications(
+    source: Source, member: Member, paging: Paging, filters: NotificationFilters
+) -> Page[NotificationEntry]:
+    """Return a page of the member's notifications; those that changed last come first."""
+    query = _build_list_query(is_unread=filters.is_unread)
+    return await query.fetch_page(source, paging, **filters.to_parameters(member))
+
+
+@cache
+def _build_entry_query() -> Query[NotificationEntry]:
+    condition = is_visible() & (Notification.id == NOTIFICATION_ID)
+    return Query(_select_entries(condition), NotificationEntry._make)
+
+
+async def get_notification(source: Source, member: Member, id: UUID) -> NotificationEntry:
+    """Return a notification of the member. Raises NotFound."""
+    parameters = visibility_parameters(member)
+    found = await _build_entry_query().first(source, notification_id=id, **parameters)
+    if found is None:
+        raise NotFound("notification_not_found", "You have no such notification.")
+    return found
+
+
+def unread_count_query() -> ScalarSelect[int]:
+    """Select the number of unread notifications of a member, for a statement with more."""
+    unread = select(func.count()).select_from(Notification).where(is_visible(), IS_UNREAD)
+    return unread.scalar_subquery()
+
+
+@cache
+def _build_unread_count() -> Query[tuple[int]]:
+    return Query(select(unread_count_query()))
+
+
+async def count_unread(source: Source, member: Member) -> int:
+    """Return the number of unread notifications of the member."""
+    row = await _build_unread_count().first(source, **visibility_parameters(member))
+    return row[0] if row else 0

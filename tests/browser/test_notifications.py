@@ -1,0 +1,74 @@
+"""Notifications in a browser: the count and the list are live, and opening one reads it."""
+
+import re
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+
+
+async def read_everything(page: Page) -> None:
+    """Mark the notifications of other tests as read."""
+    everything = page.get_by_role("button", name="Mark all as read")
+    if await everything.count():
+        await everything.click()
+    await expect(everything).to_have_count(0)
+
+
+def request_approval(site: LiveSite, board: dict[str, str]) -> None:
+    agent = site.create_agent(board, "Avocet")
+    agent.call(
+        "POST",
+        f"/boards/{board['id']}/approvals",
+        action_type="deploy",
+        confidence=80,
+        lead_reasoning="It is ready.",
+        payload={"reason": "It is ready."},
+    )
+
+
+async def test_an_approval_is_counted_live_and_read_when_it_is_opened(site: LiveSite) -> None:
+    board = site.create_board("Godwit")
+    async with site.open_page("/notifications") as page:
+        await read_everything(page)
+        count = page.locator("#notification-count")
+        await expect(count).to_have_text("")
+        request_approval(site, board)
+        await expect(count).to_have_text("1 unread")
+        line = page.locator("#notifications li").first
+        await expect(line).to_contain_text("Avocet requests approval: Deploy?")
+        await page.keyboard.press("g")
+        await page.keyboard.press("i")
+        await expect(page).to_have_url(re.compile("/notifications$"))
+        await line.get_by_role("link").click()
+        await expect(page).to_have_url(re.compile("/approvals/"))
+        await expect(page.locator("#notification-count")).to_have_text("")
+        await page.goto("/notifications")
+        await line.get_by_role("button", name="Mark as unread").click()
+        await expect(page.locator("#notification-count")).to_have_text("1 unread")
+        await line.get_by_role("button", name="Mark as read").click()
+        await expect(page.locator("#notification-count")).to_have_text("")
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+async def test_the_pages_are_accessible_in_both_themes(
+    site: LiveSite, size: dict[str, int]
+) -> None:
+    board = site.create_board("Whimbrel")
+    request_approval(site, board)
+    for address in ("/notifications", f"/settings/notifications?board={board['id']}"):
+        async with site.open_page(address, viewport=size) as page:
+            for theme in ("light", "dark"):
+                await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
+                assert await list_axe_violations(page) == []
+            assert not await overflows_horizontally(page)
+
+
+async def test_without_scripts_notifications_are_read(site: LiveSite) -> None:
+    request_approval(site, site.create_board("Ruff"))
+    async with site.open_page("/notifications", java_script_enabled=False) as page:
+        line = page.locator("#notifications li").first
+        await line.get_by_role("button", name="Mark as read").click()
+        await expect(line.get_by_role("button", name="Mark as unread")).to_be_visible()

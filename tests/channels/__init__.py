@@ -1,0 +1,1 @@
+"""Channels: what is sent to real counterparts on this machine, and what their answers mean."""

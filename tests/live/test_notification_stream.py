@@ -1,0 +1,54 @@
+"""The pages of a user learn that the notifications of this user have changed, and no others."""
+
+import pytest
+
+from models import NotificationKind
+from services import notifications, tags
+from services.notifications import NewNotification
+from tests.support.page_stream import open_page, server_url
+
+__all__ = ["server_url"]
+
+
+@pytest.fixture
+def new(isolated_world) -> NewNotification:
+    world = isolated_world
+    return NewNotification(
+        NotificationKind.MENTION,
+        world.tern.id,
+        "comment:1",
+        user_ids=[world.bob.id],
+        board=world.board,
+    )
+
+
+async def test_only_the_pages_of_the_user_are_told(
+    url, isolated_transaction, isolated_world, new
+) -> None:
+    world = isolated_world
+    async with (
+        open_page(url, world.alice) as other,
+        open_page(url, world.bob) as page,
+        open_page(url, world.bob) as second,
+    ):
+        async with isolated_transaction() as session:
+            await notifications.notify(session, [new])
+        for one in (page, second):
+            await one.wait_for("notifications")
+        async with isolated_transaction() as session:
+            await notifications.resolve(session, [new.kind], [new.key])
+        await page.wait_for("notifications")
+        assert other.names.empty()
+
+
+async def test_a_page_that_has_missed_events_reads_its_notifications(
+    url, isolated_transaction, isolated_world, new
+) -> None:
+    world = isolated_world
+    async with isolated_transaction() as session:
+        await notifications.notify(session, [new])
+        await tags.create_tag(session, world.alice_member, tags.TagDraft(name="News"))
+    async with open_page(url, world.bob) as page:
+        assert page.names.empty()
+    async with open_page(url, world.bob, **{"Last-Event-ID": "0"}) as page:
+        await page.wait_for("notifications")

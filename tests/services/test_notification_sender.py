@@ -1,0 +1,302 @@
+"""Notifications reach each channel once, at the time that the user has chosen."""
+
+import asyncio
+from datetime import time, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, update
+
+from core.clock import now
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from models import (
+    BoardAccess,
+    ChannelKind,
+    DeliveryState,
+    Digest,
+    Member,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationKind,
+    NotificationPreference,
+    NotificationSettings,
+    User,
+    new_id,
+)
+from services import notifications
+from services.channels import SendOutcome, SendReason, SendResult
+from services.notifications.deliveries import MAX_AGE
+from tests.support.notification_harness import NotificationHarness
+from tests.support.world import World
+
+Kind = NotificationKind
+UNREACHABLE = SendResult(SendOutcome.RETRY, SendReason.UNREACHABLE, "connection refused")
+REJECTED = SendResult(SendOutcome.FAILED, SendReason.REJECTED, "400 no such topic")
+GONE = SendResult(SendOutcome.GONE, SendReason.SUBSCRIPTION_ENDED)
+
+
+@pytest.fixture
+def harness(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> NotificationHarness:
+    return NotificationHarness(isolated_settings, isolated_transaction, isolated_world)
+
+
+async def store(harness: NotificationHarness, user: User, **fields: object) -> None:
+    """Store the settings of a user."""
+    async with harness.transaction() as session:
+        given = {"digest_at": time(8), "updated_at": now()} | fields
+        organization_id = harness.world.tern.id
+        session.add(
+            NotificationSettings(
+                id=new_id(), user_id=user.id, organization_id=organization_id, **given
+            )
+        )
+
+
+async def test_a_notification_is_sent_once_on_each_channel(harness: NotificationHarness) -> None:
+    bob, rita = harness.world.bob, harness.world.rita
+    for user, name in ((bob, "phone"), (bob, "chat"), (rita, "hers")):
+        await harness.add_channel(user, name)
+    await harness.notify(Kind.MENTION, bob)
+    for _ in range(3):
+        await harness.run()
+    assert {name: harness.titles(name) for name in ("phone", "chat", "hers")} == {
+        "phone": ["mention"],
+        "chat": ["mention"],
+        "hers": [],
+    }
+    assert {one.state for one in await harness.list_deliveries()} == {DeliveryState.DELIVERED}
+
+
+async def test_only_admins_of_the_first_organization_reach_private_addresses(
+    harness: NotificationHarness,
+) -> None:
+    users = (harness.world.alice, harness.world.bob)
+    for user in users:
+        await harness.add_channel(user, user.display_name)
+    await harness.notify(Kind.MENTION, *users)
+    await harness.run()
+    assert harness.receiver.private == {"Alice": True, "Bob": False}
+
+
+async def test_several_workers_send_once(harness: NotificationHarness) -> None:
+    await harness.add_channel(harness.world.bob, "phone")
+    for _ in range(20):
+        await harness.notify(Kind.MENTION, harness.world.bob)
+    for _ in range(3):  # only some messages to one user are sent at a time
+        await asyncio.gather(*(harness.run() for _ in range(4)))
+    sent = harness.receiver.sent["phone"]
+    assert len(sent) == len({message.id for message in sent}) == 20
+
+
+@pytest.mark.parametrize("fields", [{"paused_at": now()}, {"confirmed_at": None}])
+async def test_channels_that_are_not_ready_get_nothing(
+    harness: NotificationHarness, fields: dict[str, Any]
+) -> None:
+    await harness.add_channel(harness.world.bob, "phone", **fields)
+    await harness.notify(Kind.MENTION, harness.world.bob)
+    await harness.run()
+    assert harness.titles("phone") == []
+
+
+async def test_preferences_choose_the_channels(harness: NotificationHarness) -> None:
+    bob = harness.world.bob
+    loud = await harness.add_channel(bob, "loud")
+    quiet = await harness.add_channel(bob, "quiet")
+    async with harness.transaction() as session:
+        for channel_id, kind, board_id, is_enabled in [
+            (loud, Kind.TASK_CHANGED, None, True),
+            (quiet, Kind.MENTION, None, False),
+            (quiet, Kind.ASSIGNED, None, False),
+            (quiet, Kind.ASSIGNED, harness.world.board.id, True),
+        ]:
+            session.add(
+                NotificationPreference(
+                    id=new_id(),
+                    user_id=bob.id,
+                    organization_id=harness.world.tern.id,
+                    kind=kind,
+                    board_id=board_id,
+                    channel_id=channel_id,
+                    is_enabled=is_enabled,
+                )
+            )
+    for kind in (Kind.TASK_CHANGED, Kind.MENTION, Kind.ASSIGNED):
+        await harness.notify(kind, bob)
+    await harness.run()
+    assert sorted(harness.titles("loud")) == ["assigned", "mention", "task_changed"]
+    assert harness.titles("quiet") == ["assigned"]
+
+
+async def test_what_is_resolved_or_read_is_not_sent(harness: NotificationHarness) -> None:
+    bob = harness.world.bob
+    await harness.add_channel(bob, "phone")
+    for key in ("resolved", "read"):
+        await harness.notify(Kind.MENTION, bob, key=key)
+    async with harness.transaction() as session:
+        await notifications.resolve(session, [Kind.MENTION], ["resolved"])
+        read = update(Notification).where(Notification.key == "read")
+        await session.execute(read.values(read_at=now() + timedelta(seconds=1)))
+    await harness.run()
+    assert harness.titles("phone") == []
+    assert {one.state for one in await harness.list_deliveries()} == {DeliveryState.SKIPPED}
+
+
+@pytest.mark.parametrize("model", [BoardAccess, Member])
+async def test_nothing_is_sent_to_who_has_lost_access(
+    harness: NotificationHarness, model: type[BoardAccess] | type[Member]
+) -> None:
+    bob = harness.world.bob
+    await harness.add_channel(bob, "phone")
+    await harness.notify(Kind.MENTION, bob)
+    async with harness.transaction() as session:
+        row = harness.world.bob_access if model is BoardAccess else harness.world.bob_member
+        await session.execute(delete(model).where(model.id == row.id))
+    await harness.run()
+    assert harness.titles("phone") == []
+
+
+async def test_an_attempt_that_fails_is_repeated_with_the_same_id(
+    harness: NotificationHarness,
+) -> None:
+    await harness.add_channel(harness.world.bob, "phone")
+    await harness.notify(Kind.MENTION, harness.world.bob)
+    harness.receiver.results["phone"] = UNREACHABLE
+    await harness.run()
+    [delivery] = await harness.list_deliveries()
+    assert (delivery.state, delivery.last_error) == (DeliveryState.QUEUED, "unreachable")
+    assert delivery.next_attempt_at > now()
+    await harness.run()  # not due yet
+    assert len(harness.receiver.sent["phone"]) == 1
+    harness.receiver.results.clear()
+    await harness.make_due()
+    await harness.run()
+    first, second = harness.receiver.sent["phone"]
+    assert first.id == second.id
+    [delivery] = await harness.list_deliveries()
+    assert (delivery.state, delivery.attempts) == (DeliveryState.DELIVERED, 2)
+
+
+async def test_a_delivery_fails_after_a_day(harness: NotificationHarness) -> None:
+    await harness.add_channel(harness.world.bob, "phone")
+    await harness.notify(Kind.MENTION, harness.world.bob)
+    harness.receiver.results["phone"] = UNREACHABLE
+    await harness.run()
+    async with harness.transaction() as session:
+        created_at = now() - MAX_AGE
+        await session.execute(update(NotificationDelivery).values(created_at=created_at))
+    await harness.make_due()
+    await harness.run()
+    [delivery] = await harness.list_deliveries()
+    assert delivery.state is DeliveryState.FAILED
+
+
+async def test_a_failing_channel_is_reported_on_the_others(harness: NotificationHarness) -> None:
+    bob = harness.world.bob
+    channel_id = await harness.add_channel(bob, "broken")
+    await harness.add_channel(bob, "phone")
+    harness.receiver.results["broken"] = REJECTED
+    for _ in range(2):
+        await harness.notify(Kind.MENTION, bob)
+        await harness.run()
+        await harness.run()
+    assert harness.titles("phone") == ["mention", "channel_failing", "mention"]
+    assert harness.titles("broken") == ["mention", "mention"]
+    harness.receiver.results.clear()
+    await harness.notify(Kind.MENTION, bob)
+    await harness.run()
+    async with harness.transaction() as session:
+        channel = await session.get_one(NotificationChannel, channel_id)
+        assert (channel.failing_since, channel.last_error) == (None, None)
+
+
+async def test_a_subscription_that_has_ended_is_paused(harness: NotificationHarness) -> None:
+    channel_id = await harness.add_channel(harness.world.bob, "browser", ChannelKind.PUSH)
+    harness.receiver.results["browser"] = GONE
+    await harness.notify(Kind.MENTION, harness.world.bob)
+    await harness.run()
+    async with harness.transaction() as session:
+        channel = await session.get_one(NotificationChannel, channel_id)
+        assert channel.paused_at
+        assert channel.last_error == "subscription_ended"
+
+
+async def test_a_receiver_that_hangs_delays_no_other(harness: NotificationHarness) -> None:
+    await harness.add_channel(harness.world.bob, "hangs")
+    await harness.add_channel(harness.world.rita, "phone")
+    harness.receiver.hang.add("hangs")
+    sender = harness.create_sender()
+    await harness.notify(Kind.MENTION, harness.world.bob, harness.world.rita)
+    await sender.run_due()
+    async with asyncio.timeout(10):
+        while not harness.titles("phone"):
+            await asyncio.sleep(0.01)
+    await sender.close()
+    states = sorted(one.state for one in await harness.list_deliveries())
+    assert DeliveryState.SENDING in states
+
+
+async def test_an_interrupted_attempt_is_repeated(harness: NotificationHarness) -> None:
+    await harness.add_channel(harness.world.bob, "phone")
+    harness.receiver.hang.add("phone")
+    sender = harness.create_sender()
+    await harness.notify(Kind.MENTION, harness.world.bob)
+    await sender.run_due()
+    await asyncio.sleep(0)
+    await sender.close()
+    harness.receiver.hang.clear()
+    harness.receiver.sent.clear()
+    await harness.run()  # the claim has not ended
+    assert harness.titles("phone") == []
+    await harness.make_due()
+    await harness.run()
+    assert harness.titles("phone") == ["mention"]
+
+
+async def test_a_digest_is_one_message(harness: NotificationHarness) -> None:
+    bob = harness.world.bob
+    await store(harness, bob, digest=Digest.DAILY)
+    await harness.add_channel(bob, "mail", ChannelKind.EMAIL)
+    await harness.add_channel(bob, "phone")
+    for kind in (Kind.MENTION, Kind.ASSIGNED, Kind.APPROVAL_PENDING):
+        await harness.notify(kind, bob)
+    await harness.run()
+    assert harness.titles("mail") == ["approval_pending"]
+    assert sorted(harness.titles("phone")) == ["approval_pending", "assigned", "mention"]
+    await harness.make_due()
+    await harness.run()
+    assert harness.titles("mail")[1:] == ["mention, assigned"]
+
+
+async def test_quiet_hours_delay(harness: NotificationHarness) -> None:
+    bob, local = harness.world.bob, now()
+    until = (local + timedelta(hours=2)).time().replace(tzinfo=None)
+    since = (local - timedelta(hours=2)).time().replace(tzinfo=None)
+    await store(harness, bob, quiet_from=since, quiet_until=until)
+    await harness.add_channel(bob, "phone")
+    await harness.notify(Kind.APPROVAL_PENDING, bob)
+    next_at = await harness.run()
+    assert harness.titles("phone") == []
+    assert next_at
+    assert timedelta(minutes=119) < next_at - local <= timedelta(hours=2)
+
+
+async def test_a_second_person_is_notified_of_what_nobody_decides(
+    harness: NotificationHarness,
+) -> None:
+    bob, rita = harness.world.bob, harness.world.rita
+    await store(harness, bob, escalate_to_user_id=rita.id, escalate_after_minutes=30)
+    await harness.add_channel(rita, "hers")
+    await harness.notify(Kind.APPROVAL_PENDING, bob, key="one")
+    next_at = await harness.run()
+    assert next_at
+    assert harness.titles("hers") == []
+    async with harness.transaction() as session:
+        earlier = Notification.created_at - timedelta(minutes=31)
+        await session.execute(update(Notification).values(created_at=earlier))
+    for _ in range(2):
+        await harness.run()
+    assert harness.titles("hers") == ["approval_undecided"]

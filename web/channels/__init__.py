@@ -1,0 +1,1 @@
+"""Pages of the channels on which a user is notified."""

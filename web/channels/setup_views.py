@@ -1,0 +1,164 @@
+"""Set up a channel: the form of each kind, web push, and the confirmation of an e-mail address."""
+
+import asyncio
+from typing import Annotated
+
+from pydantic import BaseModel, StringConstraints
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from core.errors import Invalid, NotFound
+from core.http.request import open_transaction
+from models import ChannelKind, NotificationChannel
+from services import channels
+from services.channels import CodeResult, SendOutcome, SendResult
+from web.auth.viewer import current_member
+from web.channels.presenter import KIND_TEXTS, name_kind
+from web.channels.views import render_channel
+from web.settings.views import describe_browser
+from web.ui import forms, one_time_secret
+from web.ui.assets import STATIC
+from web.ui.layout import load_layout
+from web.ui.render import render_page
+from web.ui.translation import _, reader_language
+
+SERVICE_WORKER = STATIC / "service_worker.js"
+SERVICE_WORKER_HEADERS = {"Cache-Control": "no-cache", "Service-Worker-Allowed": "/"}
+
+Value = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000)]
+
+
+class ChannelForm(BaseModel):
+    """The name of a new channel, and the fields of its kind."""
+
+    name: forms.OptionalLine = None
+    address: Value = ""
+    url: Value = ""
+    token: Value = ""
+    chat_id: Value = ""
+    secret: Value = ""
+    endpoint: Value = ""
+    p256dh: Value = ""
+    auth: Value = ""
+
+
+class CodeForm(BaseModel):
+    """The code that confirms an e-mail address."""
+
+    code: forms.Line
+
+
+def serve_service_worker(request: Request) -> Response:
+    """Serve the script that shows push notifications, for all pages."""
+    return FileResponse(
+        SERVICE_WORKER, headers=SERVICE_WORKER_HEADERS, media_type="text/javascript"
+    )
+
+
+async def show_new_channel(request: Request) -> Response:
+    """Show the form of a kind of channels."""
+    return await _render_new(request, forms.Form(), _read_kind(request))
+
+
+async def create_channel(request: Request) -> Response:
+    """Create a channel, and redirect to its page; an e-mail address gets a code there."""
+    kind = _read_kind(request)
+    form = await forms.read_form(request)
+    sender, cipher = request.state.channel_sender, request.state.secret_cipher
+    with form.catch_errors():
+        if kind is ChannelKind.EMAIL and not sender.sends_mail:
+            raise Invalid("mail_not_configured", "This installation has no mail server.")
+        fields = form.parse(ChannelForm)
+        config = fields.model_dump(exclude={"name"})
+        name = fields.name or _suggest_name(request, kind, config)
+        async with open_transaction(request) as session:
+            channel = await channels.create_channel(
+                session, current_member(request), cipher, kind=kind, name=name, config=config
+            )
+        path = f"/settings/channels/{channel.id}"
+        if not channel.confirmed_at:
+            await _send_code(request, channel)
+        if kind is ChannelKind.WEBHOOK and not fields.secret:
+            secret = channels.decrypt_config(cipher, channel)["secret"]
+            return one_time_secret.redirect_with_secret(request, path, secret)
+        return RedirectResponse(path, 303)
+    return await _render_new(request, form, kind)
+
+
+async def send_code(request: Request) -> Response:
+    """Send another code to an e-mail address that is not confirmed."""
+    channel_id = forms.path_id(request, "channel_id")
+    async with open_transaction(request) as session:
+        channel = await channels.lock_channel(session, current_member(request), channel_id)
+    if not channel.confirmed_at and channel.kind is ChannelKind.EMAIL:
+        await _send_code(request, channel)
+    return RedirectResponse(f"/settings/channels/{channel_id}", 303)
+
+
+async def confirm_channel(request: Request) -> Response:
+    """Confirm an e-mail address with the code that was sent to it."""
+    form = await forms.read_form(request)
+    channel_id = forms.path_id(request, "channel_id")
+    with form.catch_errors():
+        code = form.parse(CodeForm).code
+        async with open_transaction(request) as session:
+            channel = await channels.lock_channel(session, current_member(request), channel_id)
+            result = await channels.confirm_channel(
+                session, channel, request.state.secret_cipher, code
+            )
+        if result is CodeResult.CONFIRMED:
+            return RedirectResponse(f"/settings/channels/{channel_id}", 303)
+        raise Invalid(f"code_{result}", "The code is not valid.", field="code")
+    return await render_channel(request, form)
+
+
+async def _send_code(request: Request, channel: NotificationChannel) -> None:
+    """Send a new code, and record on the channel if that has failed. Raises TooMany."""
+    request.state.rate_limits.channel_messages.hit(f"user {channel.user_id}")
+    cipher, member = request.state.secret_cipher, current_member(request)
+    async with open_transaction(request) as session:
+        channel = await channels.lock_channel(session, member, channel.id)
+        code = await channels.create_code(session, channel, cipher)
+        address = channels.decrypt_config(cipher, channel)["address"]
+    id = f"{channel.id}.{channel.version}"
+    message = request.state.message_renderer.render_code(id, reader_language.get(), code)
+    result: SendResult = await request.state.channel_sender.send(
+        channel.kind, {"address": address}, message
+    )
+    if result.outcome is not SendOutcome.DELIVERED or channel.failing_since:
+        async with open_transaction(request) as session:
+            channel = await channels.lock_channel(session, member, channel.id)
+            await channels.record_channel_state(session, channel, result)
+
+
+async def _render_new(request: Request, form: forms.Form, kind: ChannelKind) -> Response:
+    sender = request.state.channel_sender
+    push_key = await asyncio.to_thread(lambda: sender.push_key)  # derived when it is first used
+    return render_page(
+        request,
+        "channels/new.html",
+        layout=await load_layout(request),
+        status=form.status,
+        form=form,
+        kind=kind,
+        texts=KIND_TEXTS[kind],
+        kind_name=name_kind(kind),
+        own_address=request.user.email or "",
+        sends_mail=sender.sends_mail,
+        push_key=push_key,
+    )
+
+
+def _read_kind(request: Request) -> ChannelKind:
+    try:
+        return ChannelKind(request.path_params["kind"])
+    except ValueError:
+        raise NotFound("channel_not_found", "There is no such kind of channels.") from None
+
+
+def _suggest_name(request: Request, kind: ChannelKind, config: dict[str, str]) -> str:
+    if kind is ChannelKind.PUSH:
+        return describe_browser(request.headers.get("User-Agent"))
+    if kind is ChannelKind.EMAIL and config["address"]:
+        return config["address"]
+    return _("My %(kind)s channel", kind=name_kind(kind))

@@ -1,0 +1,168 @@
+"""The channels of a user, and the page of one: test, name, pause, log and deletion."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.http.request import open_reader, open_transaction
+from core.security.encryption import DecryptionError
+from models import DeliveryState, NotificationChannel, new_id
+from services import audit, channels
+from services.channels import SendOutcome, SendReason, SendResult
+from services.notifications import OpenedPage
+from web.auth.viewer import current_member
+from web.channels import presenter
+from web.notifications.reason_texts import describe_reason
+from web.notifications.views import mark_page_read
+from web.ui import forms, one_time_secret, time_format
+from web.ui.layout import load_layout
+from web.ui.render import render_page
+from web.ui.translation import reader_language
+
+
+class ChannelNameForm(BaseModel):
+    """The name of a channel."""
+
+    name: forms.Line
+
+
+async def show_channels(request: Request) -> Response:
+    """Show the channels of the user, and the kinds that can be added."""
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        found = await channels.list_channels(
+            source, current_member(request), request.state.secret_cipher
+        )
+    rows = [
+        (detail, *presenter.describe_state(find_detail_state(detail)), describe_problem(detail))
+        for detail in found
+    ]
+    return render_page(
+        request,
+        "channels/index.html",
+        layout=layout,
+        rows=rows,
+        kinds=presenter.KIND_TEXTS,
+        name_kind=presenter.name_kind,
+        sends_mail=request.state.channel_sender.sends_mail,
+    )
+
+
+async def show_channel(request: Request) -> Response:
+    """Show a channel and its log."""
+    await mark_page_read(request, OpenedPage(named_id=forms.path_id(request, "channel_id")))
+    return await render_channel(request, forms.Form())
+
+
+async def rename_channel(request: Request) -> Response:
+    """Rename a channel."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        name = form.parse(ChannelNameForm).name
+        async with open_transaction(request) as session:
+            channel = await _lock(request, session)
+            await channels.rename_channel(session, channel, name)
+        zone = time_format.get_time_zone(request.user.timezone)
+        return forms.redirect_saved(_path(channel), zone)
+    return await render_channel(request, form)
+
+
+async def pause_channel(request: Request) -> Response:
+    """Pause or resume a channel."""
+    form = await forms.read_form(request)
+    async with open_transaction(request) as session:
+        channel = await _lock(request, session)
+        await channels.pause_channel(session, channel, is_paused=form.value("paused") == "on")
+    return RedirectResponse(_path(channel), 303)
+
+
+async def delete_channel(request: Request) -> Response:
+    """Delete a channel, and redirect to the list."""
+    async with open_transaction(request) as session:
+        await channels.delete_channel(session, await _lock(request, session))
+    return RedirectResponse("/settings/channels", 303)
+
+
+async def send_test(request: Request) -> Response:
+    """Send a test at once, and redirect to the page that shows its result. Raises TooMany."""
+    member, state = current_member(request), request.state
+    state.rate_limits.channel_messages.hit(f"user {member.user_id}")
+    async with open_reader(request) as source:
+        id = forms.path_id(request, "channel_id")
+        channel = (await channels.get_channel(source, member, id, state.secret_cipher)).channel
+        first_id = await audit.find_first_organization_id(source)
+    if not channel.confirmed_at:
+        return RedirectResponse(_path(channel), 303)
+    message_id = new_id()
+    message = state.message_renderer.render_test(str(message_id), reader_language.get())
+    try:
+        config = channels.decrypt_config(state.secret_cipher, channel)
+    except DecryptionError:
+        result = SendResult(SendOutcome.FAILED, SendReason.ADDRESS_INVALID)
+    else:
+        is_first = member.is_admin and member.organization_id == first_id
+        result = await state.channel_sender.send(
+            channel.kind, config, message, allows_private=is_first
+        )
+    async with open_transaction(request) as session:
+        channel = await channels.lock_channel(session, member, id)
+        await channels.record_test(session, channel, message_id, result)
+    return RedirectResponse(f"{_path(channel)}?test={message_id}#result", 303)
+
+
+async def send_again(request: Request) -> Response:
+    """Send a message that failed again."""
+    async with open_transaction(request) as session:
+        channel = await _lock(request, session)
+        await channels.send_again(session, channel, forms.path_id(request, "delivery_id"))
+    return RedirectResponse(f"{_path(channel)}#log", 303)
+
+
+async def render_channel(request: Request, form: forms.Form) -> Response:
+    """Render the page of a channel with a submitted form."""
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        id = forms.path_id(request, "channel_id")
+        cipher = request.state.secret_cipher
+        detail = await channels.get_channel(source, current_member(request), id, cipher)
+        log = await channels.list_sent_messages(source, detail.channel)
+    rows = [presenter.build_row(delivery, notification) for delivery, notification in log]
+    test_id = request.query_params.get("test")
+    context: dict[str, Any] = {
+        "channel": detail.channel,
+        "receiver": detail.receiver,
+        "state": find_detail_state(detail),
+        "state_texts": presenter.describe_state(find_detail_state(detail)),
+        "kind_name": presenter.name_kind(detail.channel.kind),
+        "problem": describe_problem(detail),
+        "rows": rows,
+        "tested": next((row for row in rows if str(row.delivery.id) == test_id), None),
+        "states": DeliveryState,
+        "secret": one_time_secret.read_secret(request),
+        "saved": forms.read_saved_time(request),
+    }
+    response = render_page(
+        request, "channels/show.html", layout=layout, status=form.status, form=form, **context
+    )
+    return one_time_secret.forget_secret(request, response)
+
+
+def find_detail_state(detail: channels.ChannelDetail) -> str:
+    """Return the state of a channel."""
+    return presenter.find_state(detail.channel, is_readable=detail.is_readable)
+
+
+def describe_problem(detail: channels.ChannelDetail) -> str:
+    """Say why the last message was not delivered and what to do, or return ""."""
+    return describe_reason(detail.channel.last_error) if detail.channel.failing_since else ""
+
+
+async def _lock(request: Request, session: Any) -> NotificationChannel:
+    id = forms.path_id(request, "channel_id")
+    return await channels.lock_channel(session, current_member(request), id)
+
+
+def _path(channel: NotificationChannel) -> str:
+    return f"/settings/channels/{channel.id}"

@@ -1,0 +1,233 @@
+"""The page on which users choose what they are notified of, where and when."""
+
+import re
+from datetime import time
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from core.db.reads import Source
+from core.http.request import open_reader, open_transaction
+from models import Digest, Member, NotificationSettings
+from services import notifications
+from services.audit import LastChange
+from services.notifications import Preferences
+from web.auth.viewer import current_member
+from web.boards.presenter import load_board_access
+from web.notifications.preference_table import build_table, list_cells, list_value_names
+from web.ui import forms, time_format
+from web.ui.edit_conflicts import ConflictContext, ValueNames, render_conflict
+from web.ui.edited_fields import EditedField, check_edit, without
+from web.ui.layout import PageLayout, load_layout
+from web.ui.render import render_page
+from web.ui.translation import N_, _, pgettext
+
+PATH = "/settings/notifications"
+CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+def _parse_clock_time(text: object) -> time | None:
+    """Parse a time of a form. The time zone is that of the user, so none is accepted."""
+    if not text:
+        return None
+    if not (isinstance(text, str) and CLOCK_TIME.fullmatch(text)):
+        raise ValueError(_("Write a time like 08:00."))
+    return time.fromisoformat(text)
+
+
+def _require_time(value: time | None) -> time:
+    if value is None:
+        raise ValueError(_("Write a time like 08:00."))
+    return value
+
+
+ClockTime = Annotated[time | None, BeforeValidator(_parse_clock_time)]
+
+
+class ScheduleForm(BaseModel):
+    """When the user is notified, and who is if the user does not react."""
+
+    quiet_from: ClockTime = None
+    quiet_until: ClockTime = None
+    wakes_for_urgent: forms.Switch = False
+    digest: Digest = Digest.OFF
+    digest_at: Annotated[ClockTime, AfterValidator(_require_time)] = time(8)
+    escalate_to_user_id: Annotated[UUID | None, forms.BlankAsNone] = None
+    escalate_after_minutes: Annotated[int | None, forms.BlankAsNone] = None
+
+
+async def show_preferences(request: Request) -> Response:
+    """Show the preferences for all boards, or for the board in the address."""
+    return await _render_preferences(request, forms.Form())
+
+
+async def save_choices(request: Request) -> Response:
+    """Save what the user is notified of, for all boards or for one."""
+    form, member = await forms.read_form(request), current_member(request)
+    names: ValueNames = {}
+    board_id = _read_board_id(request)
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            await _check_board(session, member, board_id)
+            preferences = await notifications.lock_preferences(session, member)
+            cells = list_cells(build_table(preferences, board_id), form)
+            names, changed_at = list_value_names(cells), preferences.settings.updated_at
+            untouched = check_edit(form, [cell.field for cell in cells])
+            choices = {
+                cell.choice: cell.parse(form) for cell in cells if cell.name not in untouched
+            }
+            await notifications.save_choices(session, member, choices)
+            await notifications.update_settings(session, member, preferences.settings, {})
+        return _redirect_saved(request, board_id)
+    if form.conflicts:
+        about = _describe_conflict(request, board_id, changed_at, names)
+        return await render_conflict(request, form, about)
+    return await _render_preferences(request, form)
+
+
+async def save_schedule(request: Request) -> Response:
+    """Save when the user is notified."""
+    form, member = await forms.read_form(request), current_member(request)
+    names: ValueNames = {}
+    with form.catch_errors():
+        fields = form.parse(ScheduleForm)
+        async with open_transaction(request) as session:
+            settings = (await notifications.lock_preferences(session, member)).settings
+            names, changed_at = await _load_names(session, member), settings.updated_at
+            untouched = check_edit(form, list_edited_fields(settings))
+            sent = fields.model_dump(exclude_unset=True)
+            sent["wakes_for_urgent"] = fields.wakes_for_urgent
+            changes = without(sent, untouched)
+            await notifications.update_settings(session, member, settings, changes)
+        return _redirect_saved(request, None)
+    if form.conflicts:
+        about = _describe_conflict(request, None, changed_at, names)
+        return await render_conflict(request, form, about)
+    return await _render_preferences(request, form)
+
+
+def list_edited_fields(settings: NotificationSettings) -> list[EditedField]:
+    """Return the current values as the form of the schedule shows them."""
+    return [
+        EditedField("quiet_from", N_("Quiet from"), _format(settings.quiet_from)),
+        EditedField("quiet_until", N_("Quiet until"), _format(settings.quiet_until)),
+        EditedField("wakes_for_urgent", N_("Send urgent ones anyway"), settings.wakes_for_urgent),
+        EditedField("digest", N_("Collect e-mails"), settings.digest.value),
+        EditedField("digest_at", N_("Daily at"), _format(settings.digest_at)),
+        EditedField("escalate_to_user_id", N_("Second person"), settings.escalate_to_user_id),
+        EditedField(
+            "escalate_after_minutes",
+            N_("After how many minutes"),
+            settings.escalate_after_minutes,
+        ),
+    ]
+
+
+def _format(moment: time | None) -> str:
+    return moment.strftime("%H:%M") if moment else ""
+
+
+def _list_digests() -> list[tuple[str, str]]:
+    return [
+        (Digest.OFF, _("Send each at once")),
+        (Digest.HOURLY, _("Once an hour")),
+        (Digest.DAILY, _("Once a day")),
+    ]
+
+
+async def _load_names(source: Source, member: Member) -> ValueNames:
+    people = await notifications.list_deciders(source, member)
+    return {
+        "wakes_for_urgent": {
+            "true": pgettext("preference", "On"),
+            "": pgettext("preference", "Off"),
+        },
+        "digest": dict(_list_digests()),
+        "escalate_to_user_id": {
+            "": pgettext("person", "Nobody"),
+            **{str(one.id): one.display_name for one in people},
+        },
+    }
+
+
+def _list_boards(layout: PageLayout, preferences: Preferences) -> list[tuple[str, str]]:
+    """Return the boards to choose; those with preferences of their own say so."""
+    own = preferences.list_boards()
+    named = [
+        (str(board.id), _("%(board)s (own choices)", board=board.name))
+        if board.id in own
+        else (str(board.id), board.name)
+        for board in layout.sidebar.boards
+    ]
+    return [("", _("All boards")), *named]
+
+
+def _read_board_id(request: Request) -> UUID | None:
+    return forms.parse_id(request.query_params.get("board"))
+
+
+async def _check_board(source: Source, member: Member, board_id: UUID | None) -> None:
+    """Raise NotFound for a board that the member cannot read, or of another organization."""
+    if board_id is not None:
+        await load_board_access(source, member, board_id)
+
+
+def _build_address(board_id: UUID | None) -> str:
+    return f"{PATH}?board={board_id}" if board_id else PATH
+
+
+def _redirect_saved(request: Request, board_id: UUID | None) -> Response:
+    zone = time_format.get_time_zone(request.user.timezone)
+    return forms.redirect_saved(_build_address(board_id), zone)
+
+
+def _describe_conflict(
+    request: Request, board_id: UUID | None, changed_at: Any, names: ValueNames
+) -> ConflictContext:
+    change = LastChange(changed_at, None, request.user.id)
+    title = _("Notifications")
+    return ConflictContext(title, _build_address(board_id), names=names, last_change=change)
+
+
+async def _render_preferences(request: Request, form: forms.Form) -> Response:
+    layout, member, board_id = (
+        await load_layout(request),
+        current_member(request),
+        _read_board_id(request),
+    )
+    async with open_reader(request) as source:
+        await _check_board(source, member, board_id)
+        preferences = await notifications.load_preferences(source, member)
+        names = await _load_names(source, member)
+    zone = time_format.get_time_zone(request.user.timezone)
+    return render_page(
+        request,
+        "notifications/preferences.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        board_id=board_id,
+        table=build_table(preferences, board_id),
+        channels=preferences.channels,
+        boards_to_choose=_list_boards(layout, preferences),
+        shown={field.name: field.value for field in list_edited_fields(preferences.settings)},
+        digests=_list_digests(),
+        people=names["escalate_to_user_id"].items(),
+        zone_name=request.user.timezone or "UTC",
+        local_time=forms.current_clock_time(zone),
+        max_minutes=notifications.MAX_ESCALATION_MINUTES,
+        saved=forms.read_saved_time(request),
+    )
+
+
+PREFERENCE_ROUTES: list[Route] = [
+    Route(PATH, show_preferences),
+    Route(f"{PATH}/choices", save_choices, methods=["POST"]),
+    Route(f"{PATH}/choices", show_preferences),
+    Route(f"{PATH}/schedule", save_schedule, methods=["POST"]),
+    Route(f"{PATH}/schedule", show_preferences),
+]
