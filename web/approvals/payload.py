@@ -9,7 +9,9 @@ from typing import Any
 
 from models import Approval
 from services.approvals import ApprovalDetail
+from web.ui.locale_format import format_number
 from web.ui.text_display import format_score
+from web.ui.translation import N_, _, ngettext
 from web.ui.unified_diff import DiffFile, is_diff, parse_diff
 
 CHANGE_KEYS = ("diff", "patch", "changes")
@@ -20,6 +22,10 @@ NEW_VALUE_KEYS = ("to", "new", "after")
 FILE_KEYS = ("file", "path", "filename")
 NAME_KEYS = ("field", "name", "key")
 DIFF_KEYS = ("diff", "patch")
+
+CUT_LINES = N_("Showing %(limit)s of %(count)s lines.")
+CUT_VALUES = N_("Showing %(limit)s of %(count)s values.")
+CUT_SCORES = N_("Showing %(limit)s of %(count)s scores.")
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def parse_payload(detail: ApprovalDetail, limits: DisplayLimits = BRIEF) -> Appr
         changes=reader.changes,
         fields=reader.fields,
         scores=[reader.read_score(*item) for item in islice(scores.items(), limits.rows)],
-        notes=[*reader.describe_rest(), *_describe_cut(limits.rows, len(scores), "scores")],
+        notes=[*reader.describe_rest(), *_describe_cut(CUT_SCORES, limits.rows, len(scores))],
     )
 
 
@@ -192,7 +198,7 @@ class _PayloadReader:
         if room <= 0:
             return
         shown = diff if count <= room else "\n".join(diff.split("\n", room)[:room])
-        for part in parse_diff(shown, file or "Changes"):
+        for part in parse_diff(shown, file or _("Changes")):
             if file and part.name != file:
                 part.name = f"{file}: {part.name}"
             part.lines = [line._replace(text=self._cut(line.text)) for line in part.lines]
@@ -212,16 +218,26 @@ class _PayloadReader:
 
     def describe_rest(self) -> list[str]:
         """Return notes about what was left out."""
-        notes = _describe_cut(self.limits.lines, self._lines, "lines")
-        notes += _describe_cut(self.limits.rows, self._rows, "values")
+        notes = _describe_cut(CUT_LINES, self.limits.lines, self._lines)
+        notes += _describe_cut(CUT_VALUES, self.limits.rows, self._rows)
         if self._cut_texts:
-            length = f"{self.limits.text_length:,} characters"
-            notes.append(f"Showing the first {length} of {self._cut_texts:,} longer texts.")
+            length = format_number(self.limits.text_length)
+            count = format_number(self._cut_texts)
+            notes.append(
+                ngettext(
+                    "Showing the first %(length)s characters of %(count)s longer text.",
+                    "Showing the first %(length)s characters of %(count)s longer texts.",
+                    self._cut_texts,
+                    length=length,
+                    count=count,
+                )
+            )
         return notes
 
 
-def _describe_cut(limit: int, count: int, what: str) -> list[str]:
-    return [f"Showing {limit:,} of {count:,} {what}."] if count > limit else []
+def _describe_cut(note: str, limit: int, count: int) -> list[str]:
+    values = {"limit": format_number(limit), "count": format_number(count)}
+    return [_(note, **values)] if count > limit else []
 
 
 def _is_shown_elsewhere(detail: ApprovalDetail, name: str, value: Any) -> bool:

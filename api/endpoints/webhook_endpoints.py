@@ -1,0 +1,148 @@
+"""Outgoing webhooks of an organization, and the log of their deliveries. For admins."""
+
+from uuid import UUID
+
+from api.endpoints.webhook_models import (
+    WebhookCreate,
+    WebhookCreated,
+    WebhookDeliveryDetail,
+    WebhookDeliveryQuery,
+    WebhookDeliveryRead,
+    WebhookPeriod,
+    WebhookRead,
+    WebhookReplay,
+    WebhookSecret,
+    WebhookUpdate,
+    build_delivery_fields,
+    build_fields,
+)
+from api.framework.fields import Ok, PageQuery
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page
+from core.paging import Page
+from models import Member, WebhookEndpoint
+from services import webhook_endpoints
+from services.webhook_endpoints import EndpointSummary
+
+
+@reads_only
+@error_responses(403)
+async def list_webhooks(
+    context: RequestContext, member: Member, query: PageQuery
+) -> Encoded[Page[WebhookRead]]:
+    """List the outgoing webhooks of the active organization, oldest first."""
+    found = await webhook_endpoints.list_endpoints(context.source, member, query.paging)
+    return encode_page(found, build_fields)
+
+
+@error_responses(403, 409)
+async def create_webhook(
+    context: RequestContext, member: Member, body: WebhookCreate
+) -> WebhookCreated:
+    """Create an outgoing webhook, which receives the events from now on.
+
+    Requests are signed as Standard Webhooks. Receivers verify them with the secret.
+    """
+    draft = webhook_endpoints.EndpointDraft(**dict(body))
+    endpoint, secret = await webhook_endpoints.create_endpoint(
+        context.session, member, context.secret_cipher, draft
+    )
+    return WebhookCreated(id=endpoint.id, secret=secret)
+
+
+@reads_only
+@error_responses(403)
+async def get_webhook(context: RequestContext, summary: EndpointSummary) -> Encoded[WebhookRead]:
+    """Return an outgoing webhook."""
+    return Encoded(build_fields(summary))
+
+
+@error_responses(403)
+async def update_webhook(
+    context: RequestContext, member: Member, endpoint: WebhookEndpoint, body: WebhookUpdate
+) -> Encoded[WebhookRead]:
+    """Change an outgoing webhook, pause or resume it. Only the fields in the request change."""
+    await webhook_endpoints.update_endpoint(context.session, member, endpoint, body.changes())
+    summary = await webhook_endpoints.get_endpoint(context.session, member, endpoint.id)
+    return Encoded(build_fields(summary))
+
+
+@error_responses(403)
+async def delete_webhook(context: RequestContext, member: Member, endpoint: WebhookEndpoint) -> Ok:
+    """Delete an outgoing webhook with the log of its deliveries."""
+    await webhook_endpoints.delete_endpoint(context.session, member, endpoint)
+    return Ok()
+
+
+@error_responses(403)
+async def rotate_webhook_secret(
+    context: RequestContext, member: Member, endpoint: WebhookEndpoint
+) -> WebhookSecret:
+    """Replace the secret. For a day, requests are signed with both secrets."""
+    secret = await webhook_endpoints.rotate_secret(
+        context.session, member, context.secret_cipher, endpoint
+    )
+    expires_at = endpoint.previous_secret_expires_at
+    assert expires_at is not None
+    return WebhookSecret(secret=secret, previous_secret_expires_at=expires_at)
+
+
+@error_responses(403, 409)
+async def send_webhook_test(
+    context: RequestContext, endpoint: WebhookEndpoint
+) -> Encoded[WebhookDeliveryRead]:
+    """Send a request of the type `webhook.test`, once. Its result is in the log."""
+    delivery = await webhook_endpoints.create_test_delivery(context.session, endpoint)
+    return Encoded(build_delivery_fields(delivery))
+
+
+@error_responses(403, 409)
+async def replay_webhook_period(
+    context: RequestContext, endpoint: WebhookEndpoint, body: WebhookPeriod
+) -> WebhookReplay:
+    """Send the events of a period that were not delivered, also those of a pause."""
+    base_url = context.settings.base_url
+    count = await webhook_endpoints.replay_period(
+        context.session, endpoint, body.since, body.until, base_url
+    )
+    return WebhookReplay(count=count)
+
+
+@reads_only
+@error_responses(403)
+async def list_webhook_deliveries(
+    context: RequestContext, summary: EndpointSummary, query: WebhookDeliveryQuery
+) -> Encoded[Page[WebhookDeliveryRead]]:
+    """List the deliveries of the last 30 days, newest first."""
+    found = await webhook_endpoints.list_deliveries(
+        context.source, summary.endpoint, query.paging, query.state or ""
+    )
+    return encode_page(found, build_delivery_fields)
+
+
+@reads_only
+@error_responses(403)
+async def get_webhook_delivery(
+    context: RequestContext, member: Member, summary: EndpointSummary, delivery_id: UUID
+) -> Encoded[WebhookDeliveryDetail]:
+    """Return a delivery with its payload, and the beginning of the response."""
+    source, endpoint = context.source, summary.endpoint
+    delivery = await webhook_endpoints.get_delivery(source, endpoint, delivery_id)
+    may_read = await webhook_endpoints.may_read_payloads(source, member, endpoint)
+    return Encoded(
+        {
+            **build_delivery_fields(delivery),
+            "payload": delivery.payload if may_read else None,
+            "response": delivery.response if may_read else None,  # it may repeat the payload
+        }
+    )
+
+
+@error_responses(403, 409)
+async def replay_webhook_delivery(
+    context: RequestContext, endpoint: WebhookEndpoint, delivery_id: UUID
+) -> Encoded[WebhookDeliveryRead]:
+    """Send a delivery again, with the same `webhook-id`."""
+    delivery = await webhook_endpoints.get_delivery(context.session, endpoint, delivery_id)
+    await webhook_endpoints.replay_delivery(context.session, endpoint, delivery)
+    return Encoded(build_delivery_fields(delivery))

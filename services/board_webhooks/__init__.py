@@ -1,0 +1,40 @@
+"""Incoming webhooks of boards: addresses to which other systems send events for agents."""
+
+from services.board_webhooks.actions import (
+    CONDITION_FAILED,
+    TASK_ACTIONS,
+    build_payload_data,
+    build_task,
+    read_template,
+)
+from services.board_webhooks.commands import (
+    SavedWebhook,
+    create_webhook,
+    delete_webhook,
+    update_webhook,
+)
+from services.board_webhooks.delivery import receive_request, send_again, verify_request
+from services.board_webhooks.overviews import (
+    PayloadOverview,
+    WebhookOverview,
+    list_payload_overviews,
+    list_webhook_overviews,
+    load_payload,
+)
+from services.board_webhooks.payload_format import format_payload, shorten_payload
+from services.board_webhooks.queries import (
+    StoredPayload,
+    get_payload,
+    get_public_webhook,
+    get_webhook,
+    list_payloads,
+    list_webhooks,
+)
+from services.board_webhooks.retention import delete_old_payloads
+from services.board_webhooks.rules import (
+    MAX_DESCRIPTION_LENGTH,
+    MAX_HEADER_NAME_LENGTH,
+    MAX_SECRET_LENGTH,
+    WebhookDraft,
+    WebhookRequest,
+)

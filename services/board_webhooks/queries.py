@@ -1,0 +1,200 @@
+"""Read webhooks of boards, and their payloads."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Uuid,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.db.reads import Query, Source
+from core.errors import NotFound
+from core.paging import Page, PagedQuery, Paging
+from models import Board, BoardWebhook, PayloadState, WebhookPayload
+
+MAX_LISTED_SIZE = 20_000  # bytes of a payload in a list; of a longer one the beginning is listed
+
+
+class StoredPayload(NamedTuple):
+    """A payload with all its fields."""
+
+    id: UUID
+    board_id: UUID
+    webhook_id: UUID
+    delivery_id: str | None
+    headers: dict[str, Any]
+    source_ip: str
+    content_type: str | None
+    size: int
+    received_at: datetime
+    state: PayloadState
+    error: str | None
+    task_id: UUID | None
+    message_id: UUID | None
+    payload: Any
+
+
+BOARD_ID, WEBHOOK_ID = bindparam("board_id", type_=Uuid()), bindparam("webhook_id", type_=Uuid())
+OF_WEBHOOK = (WebhookPayload.board_id == BOARD_ID) & (WebhookPayload.webhook_id == WEBHOOK_ID)
+
+
+def _select_payloads(payload: Any) -> Select[*tuple[Any, ...]]:
+    fields = [getattr(WebhookPayload, name) for name in StoredPayload._fields[:-1]]
+    return select(*fields, payload)
+
+
+def _listed_payload() -> ColumnElement[Any]:
+    """Select a payload, or the beginning of a long one as text."""
+    text = WebhookPayload.payload.op("#>>")(literal_column("'{}'::text[]"))
+    beginning = func.to_jsonb(func.left(text, MAX_LISTED_SIZE - 3).op("||")("..."))
+    is_short = WebhookPayload.size <= MAX_LISTED_SIZE
+    return type_coerce(case((is_short, WebhookPayload.payload), else_=beginning), JSONB)
+
+
+WEBHOOKS: PagedQuery[BoardWebhook] = PagedQuery(
+    select(BoardWebhook)
+    .where(BoardWebhook.board_id == BOARD_ID)
+    .order_by(BoardWebhook.created_at.desc(), BoardWebhook.id.desc()),
+    lambda row: row[0],
+)
+WEBHOOK: Query[BoardWebhook] = Query(
+    select(BoardWebhook).where(BoardWebhook.board_id == BOARD_ID, BoardWebhook.id == WEBHOOK_ID),
+    lambda row: row[0],
+)
+LOCKED_WEBHOOK: Query[BoardWebhook] = Query(
+    WEBHOOK.statement.with_for_update(of=BoardWebhook).execution_options(populate_existing=True),
+    lambda row: row[0],
+)
+BOARD_OF_WEBHOOK: Query[Board] = Query(
+    select(Board)
+    .where(Board.id == BOARD_ID)
+    .with_for_update(key_share=True, of=Board)
+    .execution_options(populate_existing=True),
+    lambda row: row[0],
+)
+PAYLOADS: PagedQuery[StoredPayload] = PagedQuery(
+    _select_payloads(_listed_payload())
+    .where(OF_WEBHOOK)
+    .order_by(WebhookPayload.received_at.desc(), WebhookPayload.id.desc()),
+    StoredPayload._make,
+)
+PAYLOAD: Query[StoredPayload] = Query(
+    _select_payloads(WebhookPayload.payload).where(
+        OF_WEBHOOK, WebhookPayload.id == bindparam("payload_id")
+    ),
+    StoredPayload._make,
+)
+LOCKED_PAYLOAD: Query[WebhookPayload] = Query(
+    select(WebhookPayload)
+    .where(WebhookPayload.webhook_id == WEBHOOK_ID, WebhookPayload.id == bindparam("payload_id"))
+    .with_for_update(of=WebhookPayload)
+    .execution_options(populate_existing=True),
+    lambda row: row[0],
+)
+DELIVERED_PAYLOAD: Query[tuple[UUID]] = Query(
+    select(WebhookPayload.id).where(
+        WebhookPayload.webhook_id == WEBHOOK_ID,
+        WebhookPayload.delivery_id == bindparam("delivery_id"),
+    )
+)
+
+
+async def list_webhooks(source: Source, board: Board, paging: Paging) -> Page[BoardWebhook]:
+    """Return the webhooks of a readable board, newest first."""
+    return await WEBHOOKS.fetch_page(source, paging, board_id=board.id)
+
+
+async def get_webhook(source: Source, board: Board, webhook_id: UUID) -> BoardWebhook:
+    """Return a webhook of a readable board. Raises NotFound."""
+    return await get_public_webhook(source, board.id, webhook_id)
+
+
+async def get_public_webhook(source: Source, board_id: UUID, webhook_id: UUID) -> BoardWebhook:
+    """Return a webhook for a caller that has to prove its signature. Raises NotFound."""
+    found = await WEBHOOK.first(source, board_id=board_id, webhook_id=webhook_id)
+    if found is None:
+        raise _webhook_not_found()
+    return found
+
+
+async def lock_webhook(session: AsyncSession, board: Board, webhook_id: UUID) -> BoardWebhook:
+    """Lock a webhook of a locked board. Raises NotFound."""
+    found = await LOCKED_WEBHOOK.first(session, board_id=board.id, webhook_id=webhook_id)
+    if found is None:
+        raise _webhook_not_found()
+    return found
+
+
+async def lock_for_delivery(
+    session: AsyncSession, board_id: UUID, webhook_id: UUID
+) -> tuple[Board, BoardWebhook]:
+    """Lock the board of a webhook whose signature was verified. Raises NotFound."""
+    board = await BOARD_OF_WEBHOOK.first(session, board_id=board_id)
+    if board is None:
+        raise _webhook_not_found()
+    return board, await lock_webhook(session, board, webhook_id)
+
+
+async def list_payloads(
+    source: Source, board: Board, webhook_id: UUID, paging: Paging
+) -> Page[StoredPayload]:
+    """Return the payloads of a webhook, newest first. Raises NotFound.
+
+    Of a payload with more than MAX_LISTED_SIZE bytes, only the beginning is returned, as text.
+    """
+    ids = {"board_id": board.id, "webhook_id": webhook_id}
+    page = await PAYLOADS.fetch_page(source, paging, **ids)
+    if not page.total:
+        await get_webhook(source, board, webhook_id)
+    return page
+
+
+async def get_payload(
+    source: Source, board: Board, webhook_id: UUID, payload_id: UUID
+) -> StoredPayload:
+    """Return a payload of a readable board. Raises NotFound."""
+    ids = {"board_id": board.id, "webhook_id": webhook_id, "payload_id": payload_id}
+    found = await PAYLOAD.first(source, **ids)
+    if found is None:
+        raise _payload_not_found()
+    return found
+
+
+async def lock_payload(
+    session: AsyncSession, webhook: BoardWebhook, payload_id: UUID
+) -> WebhookPayload:
+    """Lock a payload of a locked webhook. Raises NotFound."""
+    found = await LOCKED_PAYLOAD.first(session, webhook_id=webhook.id, payload_id=payload_id)
+    if found is None:
+        raise _payload_not_found()
+    return found
+
+
+async def find_delivered_payload(
+    session: AsyncSession, webhook: BoardWebhook, delivery_id: str | None
+) -> UUID | None:
+    """Return the payload that a locked webhook has received with this delivery id."""
+    if delivery_id is None:
+        return None
+    ids = {"webhook_id": webhook.id, "delivery_id": delivery_id}
+    found = await DELIVERED_PAYLOAD.first(session, **ids)
+    return found[0] if found else None
+
+
+def _payload_not_found() -> NotFound:
+    return NotFound("webhook_payload_not_found", "There is no such payload.")
+
+
+def _webhook_not_found() -> NotFound:
+    return NotFound("webhook_not_found", "There is no such webhook.")

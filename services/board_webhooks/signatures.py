@@ -1,0 +1,116 @@
+"""Verify that a request to a webhook was signed with its secret.
+
+Two formats are accepted: the hexadecimal HMAC-SHA256 of the body (contract, agents 11.1), which
+GitHub uses too, and Standard Webhooks. GitLab sends the secret itself.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from core.errors import Forbidden
+from core.security.webhook_signatures import SECRET_PREFIX
+
+TIMESTAMP_TOLERANCE = timedelta(minutes=5)  # in both directions; an older request is a replay
+MIN_KEY_LENGTH = 16  # bytes; `whsec_` alone would be an empty key
+MAX_SIGNATURES = 20  # in one header, of which one must be right
+STANDARD_SIGNATURE = "webhook-signature"
+DEFAULT_HEADERS = ("x-hub-signature-256", "x-webhook-signature")
+TOKEN_HEADER = "x-gitlab-token"  # noqa: S105
+HEX_DIGEST = re.compile(r"(?:sha256=)?([0-9a-f]{64})", re.IGNORECASE)
+TIMESTAMP = re.compile(r"[0-9]{1,11}")
+
+
+def verify_signature(
+    headers: Mapping[str, str],
+    body: bytes,
+    secrets: Sequence[str],
+    *,
+    signature_header: str | None,
+    at: datetime,
+) -> None:
+    """Raise Forbidden unless the request was signed with one of the secrets.
+
+    Names of headers are in lower case. A signature in another header than the configured one is
+    accepted only in the format of Standard Webhooks.
+    """
+    configured = signature_header.lower() if signature_header else None
+    if STANDARD_SIGNATURE in headers and configured != STANDARD_SIGNATURE:
+        _verify_standard(headers, body, secrets, at)
+        return
+    names = (configured,) if configured else DEFAULT_HEADERS
+    sent = next((headers[name] for name in names if name in headers), None)
+    if sent is not None:
+        is_valid = _matches_digest(sent.strip(), body, secrets)
+    elif configured is None and TOKEN_HEADER in headers:
+        is_valid = _matches_token(headers[TOKEN_HEADER], secrets)
+    else:
+        expected = signature_header or f"{STANDARD_SIGNATURE} or {DEFAULT_HEADERS[0]}"
+        reason = f"There is no signature. Send it in the header {expected}."
+        raise Forbidden("webhook_signature_missing", reason)
+    if not is_valid:
+        raise _invalid_signature()
+
+
+def _verify_standard(
+    headers: Mapping[str, str], body: bytes, secrets: Sequence[str], at: datetime
+) -> None:
+    """Check a request of Standard Webhooks: the signature first, then its time."""
+    id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not id or not TIMESTAMP.fullmatch(timestamp):
+        reason = "Send the headers webhook-id and webhook-timestamp (seconds since 1970)."
+        raise Forbidden("webhook_signature_missing", reason)
+    signed = b".".join([id.encode("latin-1", "replace"), timestamp.encode(), body])
+    sent = [one.encode() for one in _list_signatures(headers[STANDARD_SIGNATURE])]
+    keys = [key for secret in secrets for key in _list_keys(secret)]
+    digests = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
+    if not _has_equal(sent, digests):
+        raise _invalid_signature()
+    if abs(at.timestamp() - int(timestamp)) > TIMESTAMP_TOLERANCE.total_seconds():
+        minutes = int(TIMESTAMP_TOLERANCE.total_seconds() // 60)
+        reason = f"The timestamp differs by more than {minutes} minutes from the clock here."
+        raise Forbidden("webhook_timestamp_invalid", reason)
+
+
+def _list_signatures(header: str) -> Iterator[str]:
+    """Yield the signatures of version 1 in a header: `v1,<base64>`, separated by spaces."""
+    for one in header.split(maxsplit=MAX_SIGNATURES)[:MAX_SIGNATURES]:
+        version, _, signature = one.partition(",")
+        if version == "v1":
+            yield signature
+
+
+def _list_keys(secret: str) -> Iterator[bytes]:
+    """Yield the keys that a secret stands for: its base64 content, and its text."""
+    yield secret.encode()
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        return
+    if len(key) >= MIN_KEY_LENGTH:
+        yield key
+
+
+def _matches_digest(sent: str, body: bytes, secrets: Sequence[str]) -> bool:
+    found = HEX_DIGEST.fullmatch(sent)
+    if found is None:
+        return False
+    digests = [hmac.digest(secret.encode(), body, "sha256") for secret in secrets]
+    return _has_equal([bytes.fromhex(found[1])], digests)
+
+
+def _matches_token(sent: str, secrets: Sequence[str]) -> bool:
+    return _has_equal([sent.encode("latin-1", "replace")], [secret.encode() for secret in secrets])
+
+
+def _has_equal(sent: Sequence[bytes], valid: Sequence[bytes]) -> bool:
+    """Compare all pairs, each in constant time."""
+    return any([hmac.compare_digest(one, other) for one in sent for other in valid])
+
+
+def _invalid_signature() -> Forbidden:
+    reason = "The signature does not match the body and the secret of this webhook."
+    return Forbidden("webhook_signature_invalid", reason)

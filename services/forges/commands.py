@@ -1,0 +1,243 @@
+"""Apply what a code host reports to the tasks of a board: create them, comment, and link them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import Board, EventType, Status, Task, TaskLink
+from services import events, tasks
+from services.forges.links import (
+    add_link,
+    build_check_key,
+    find_link,
+    find_task_of_issues,
+    list_changes_of,
+    load_tasks,
+    merge_check,
+    name_issue,
+)
+from services.forges.payloads import (
+    MAX_NAME_LENGTH,
+    ChangeReport,
+    CheckReport,
+    CheckStatus,
+    ForgeReport,
+    IssueAction,
+    IssueReport,
+    UnusedPayload,
+)
+from services.payload_templates import clean_text, escape_markdown
+
+OPEN, CLOSED = "open", "closed"
+QUOTE = "> "
+
+
+async def apply_report(
+    session: AsyncSession, board: Board, report: ForgeReport, *, webhook: str
+) -> UUID:
+    """Apply a report to a locked board, and return the id of the task that it concerns.
+
+    `webhook` is the name of the webhook, as the author of what is written. Raises UnusedPayload
+    if nothing is to be done, and what `tasks.create_task` raises.
+    """
+    if isinstance(report, IssueReport):
+        return await _apply_issue(session, board, report, webhook)
+    if isinstance(report, CheckReport):
+        return await _apply_check(session, board, report, webhook)
+    return await _apply_change(session, board, report, webhook)
+
+
+async def _apply_issue(
+    session: AsyncSession, board: Board, issue: IssueReport, webhook: str
+) -> UUID:
+    link, at = await find_link(session, board, issue.url), now()
+    if link is None:
+        if issue.action not in (IssueAction.OPENED, IssueAction.REOPENED):
+            raise UnusedPayload("no_task")
+        task_id = await _create_task(
+            session, board, issue.title, _describe_issue(issue), webhook=webhook
+        )
+        link = add_link(session, board, task_id, issue, OPEN, at)
+        await _record(session, board, link, webhook)
+        return task_id
+    before = (link.title, link.state)
+    link.title = issue.title
+    if issue.action is not IssueAction.UPDATED:
+        link.state = CLOSED if issue.action is IssueAction.CLOSED else OPEN
+    if before == (link.title, link.state):
+        raise UnusedPayload("unchanged")
+    if before[1] != link.state:
+        verb = "closed" if link.state == CLOSED else "reopened"
+        await _comment(session, board, link, f"The issue was {verb}: {link.url}", webhook)
+    await _update(session, board, link, at, webhook)
+    return link.task_id
+
+
+async def _apply_check(
+    session: AsyncSession, board: Board, check: CheckReport, webhook: str
+) -> UUID:
+    changes = await list_changes_of(session, board, check)
+    for change in changes:
+        before = (change.checks, change.checks_state)
+        merge_check(change, check)
+        if before == (change.checks, change.checks_state):
+            continue
+        if change.checks_state == CheckStatus.FAILING != before[1]:
+            text = f"{_describe_check(check)} fails on {_name(check.branch)}: {check.url}"
+            await _comment(session, board, change, text, webhook)
+        await _update(session, board, change, now(), webhook)
+    if changes:
+        return changes[0].task_id
+    return await _apply_branch_check(session, board, check, webhook)
+
+
+async def _apply_branch_check(
+    session: AsyncSession, board: Board, check: CheckReport, webhook: str
+) -> UUID:
+    """Apply a check of a branch that belongs to no pull request of a task."""
+    link, at = await find_link(session, board, build_check_key(check)), now()
+    is_failing = check.state is CheckStatus.FAILING
+    if link is None or (is_failing and await _is_done(session, board, link)):
+        if not is_failing:
+            raise UnusedPayload("no_task")
+        title = f"{check.name} fails on {check.branch}"
+        task_id = await _create_task(
+            session, board, title, _describe_failure(check), webhook=webhook, priority="high"
+        )
+        if link is None:
+            link = add_link(session, board, task_id, check, check.state, at)
+            await _record(session, board, link, webhook)
+            return task_id
+        link.task_id, link.state = task_id, check.state
+    elif check.state is CheckStatus.RUNNING or (link.state, link.url) == (check.state, check.url):
+        raise UnusedPayload("unchanged")
+    elif link.state != check.state:
+        verb = "fails again" if is_failing else "passes"
+        text = f"{_describe_check(check)} {verb} on {_name(check.branch)}: {check.url}"
+        link.state = check.state
+        await _comment(session, board, link, text, webhook)
+    link.url = check.url
+    await _update(session, board, link, at, webhook)
+    return link.task_id
+
+
+async def _apply_change(
+    session: AsyncSession, board: Board, change: ChangeReport, webhook: str
+) -> UUID:
+    link, at = await find_link(session, board, change.url), now()
+    task_id = await _find_task(session, board, change)
+    if link is None:
+        if task_id is None:
+            raise UnusedPayload("no_task")
+        link = add_link(session, board, task_id, change, change.state, at)
+        await _record(session, board, link, webhook)
+        return task_id
+    before = (link.task_id, link.title, link.state, link.commit)
+    link.task_id, link.title, link.state = task_id or link.task_id, change.title, change.state
+    if change.commit != link.commit:
+        link.commit, link.checks, link.checks_state = change.commit, {}, None
+    if before == (link.task_id, link.title, link.state, link.commit):
+        raise UnusedPayload("unchanged")
+    await _update(session, board, link, at, webhook)
+    return link.task_id
+
+
+async def _find_task(session: AsyncSession, board: Board, change: ChangeReport) -> UUID | None:
+    """Return the task that a pull request names, or else the one of an issue that it closes."""
+    found = await load_tasks(session, board, change.task_ids)
+    named = next((id for id in change.task_ids if id in found), None)
+    if named is not None:
+        return named
+    of_issues = await find_task_of_issues(session, board, change.closed_issue_urls)
+    return next((of_issues[url] for url in change.closed_issue_urls if url in of_issues), None)
+
+
+async def _create_task(
+    session: AsyncSession, board: Board, title: str, description: str, *, webhook: str, **rest: Any
+) -> UUID:
+    draft = tasks.TaskDraft(title=title, description=description, **rest)
+    detail = await tasks.create_task(session, None, board, draft, webhook=webhook)
+    return detail.task.id
+
+
+async def _is_done(session: AsyncSession, board: Board, link: TaskLink) -> bool:
+    return (await _load_task(session, board, link)).status is Status.DONE
+
+
+async def _load_task(session: AsyncSession, board: Board, link: TaskLink) -> Task:
+    found = await load_tasks(session, board, [link.task_id])
+    return found[link.task_id]
+
+
+async def _comment(
+    session: AsyncSession, board: Board, link: TaskLink, text: str, webhook: str
+) -> None:
+    await tasks.create_comment(session, None, board, link.task_id, text, webhook=webhook)
+
+
+async def _update(
+    session: AsyncSession, board: Board, link: TaskLink, at: datetime, webhook: str
+) -> None:
+    link.updated_at = at
+    await _record(session, board, link, webhook)
+
+
+async def _record(session: AsyncSession, board: Board, link: TaskLink, webhook: str) -> None:
+    """Store a link, and record that it has changed."""
+    await session.flush()
+    task = await _load_task(session, board, link)
+    await events.record_event(
+        session,
+        EventType.TASK_LINK_UPDATED,
+        None,
+        organization_id=board.organization_id,
+        board=board,
+        task=task,
+        data={"title": task.title, "webhook": webhook, **describe_link(link)},
+    )
+
+
+def describe_link(link: TaskLink) -> Mapping[str, object]:
+    """Return what events say about a link."""
+    return {
+        "kind": link.kind.value,
+        "repository": link.repository,
+        "reference": link.reference,
+        "link_title": link.title,
+        "url": link.url,
+        "state": str(link.state),
+        "checks_state": link.checks_state,
+    }
+
+
+def _describe_issue(issue: IssueReport) -> str:
+    name = escape_markdown(name_issue(issue.repository, issue.number))
+    return "\n\n".join(filter(None, (f"{name}: {issue.url}", _quote(issue.body))))
+
+
+def _describe_failure(check: CheckReport) -> str:
+    names = (
+        escape_markdown(check.repository.name),
+        _name(check.branch),
+        escape_markdown(check.commit[:12]),
+    )
+    return f"{_describe_check(check)} fails.\n\n{names[0]}, {names[1]}, {names[2]}: {check.url}"
+
+
+def _describe_check(check: CheckReport) -> str:
+    return f"The check {_name(check.name)}"
+
+
+def _name(text: str) -> str:
+    """Write a name so that it is shown as it is, and mentions nobody."""
+    return "“" + escape_markdown(text[:MAX_NAME_LENGTH]) + "”"
+
+
+def _quote(text: str) -> str:
+    """Quote a text of others, so that it can be told from ours, line by line."""
+    lines = escape_markdown(clean_text(text)).strip().split("\n")
+    return "\n".join(f"{QUOTE}{line}".rstrip() for line in lines) if text.strip() else ""

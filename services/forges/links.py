@@ -1,0 +1,172 @@
+"""Find and store the links of tasks to what is on code hosts."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import String, Uuid, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.db.reads import Query, Source
+from core.errors import NotFound
+from models import Board, LinkKind, Task, TaskLink, new_id
+from services.forges.payloads import (
+    ChangeReport,
+    CheckReport,
+    CheckStatus,
+    IssueReport,
+    Repository,
+)
+
+MAX_CHECKS = 100  # of a commit
+MAX_SHOWN = 50  # links of a task
+
+_BOARD_ID = bindparam("board_id", type_=Uuid())
+
+
+def _build(row: tuple[TaskLink]) -> TaskLink:
+    return row[0]
+
+
+LINK_BY_KEY = Query(
+    select(TaskLink).where(TaskLink.board_id == _BOARD_ID, TaskLink.key == bindparam("key")), _build
+)
+ISSUE_LINKS = Query(
+    select(TaskLink).where(
+        TaskLink.board_id == _BOARD_ID,
+        TaskLink.kind == LinkKind.ISSUE,
+        TaskLink.key == bindparam("keys", type_=ARRAY(String())).any_(),
+    ),
+    _build,
+)
+CHANGES_WITH_COMMIT = Query(
+    select(TaskLink)
+    .where(
+        TaskLink.board_id == _BOARD_ID,
+        TaskLink.kind == LinkKind.CHANGE,
+        (TaskLink.commit == bindparam("commit")) | (TaskLink.key == bindparam("key")),
+        TaskLink.repository == bindparam("repository"),
+    )
+    .order_by(TaskLink.created_at, TaskLink.id),
+    _build,
+)
+TASKS: Query[Task] = Query(
+    select(Task).where(
+        Task.board_id == _BOARD_ID, Task.id == bindparam("ids", type_=ARRAY(Uuid())).any_()
+    ),
+    lambda row: row[0],
+)
+TASK_LINKS: Query[TaskLink | None] = Query(
+    select(TaskLink)
+    .select_from(Task)
+    .outerjoin(TaskLink, TaskLink.task_id == Task.id)
+    .where(Task.board_id == _BOARD_ID, Task.id == bindparam("task_id"))
+    .order_by(TaskLink.updated_at.desc(), TaskLink.id.desc())
+    .limit(MAX_SHOWN),
+    _build,
+)
+
+
+async def list_task_links(source: Source, board: Board, task_id: UUID) -> Sequence[TaskLink]:
+    """Return the links of a task, the one changed last first. Raises NotFound."""
+    found = await TASK_LINKS.fetch(source, board_id=board.id, task_id=task_id)
+    if not found:
+        raise NotFound("task_not_found", "There is no such task on this board.")
+    return [link for link in found if link is not None]
+
+
+async def find_link(source: Source, board: Board, key: str) -> TaskLink | None:
+    """Return the link with a key."""
+    return await LINK_BY_KEY.first(source, board_id=board.id, key=key)
+
+
+async def list_changes_of(source: Source, board: Board, check: CheckReport) -> Sequence[TaskLink]:
+    """Return the links to pull requests that a check belongs to."""
+    names = {"repository": check.repository.name, "commit": check.commit, "key": check.change_url}
+    return await CHANGES_WITH_COMMIT.fetch(source, board_id=board.id, **names)
+
+
+async def load_tasks(source: Source, board: Board, ids: Collection[UUID]) -> Mapping[UUID, Task]:
+    """Load the tasks with these ids that are on the board."""
+    found = await TASKS.fetch(source, board_id=board.id, ids=list(ids)) if ids else []
+    return {task.id: task for task in found}
+
+
+async def find_task_of_issues(
+    source: Source, board: Board, urls: Sequence[str]
+) -> Mapping[str, UUID]:
+    """Return the tasks of issues, by the URLs of the issues."""
+    found = await ISSUE_LINKS.fetch(source, board_id=board.id, keys=list(urls)) if urls else []
+    return {link.key: link.task_id for link in found}
+
+
+def build_check_key(check: CheckReport) -> str:
+    """Return what identifies a check of a branch: a hash, since all three names can be long."""
+    names = "\n".join((check.repository.url, check.branch, check.name))
+    return f"check:{hashlib.sha256(names.encode()).hexdigest()}"
+
+
+def add_link(
+    session: AsyncSession,
+    board: Board,
+    task_id: UUID,
+    report: IssueReport | ChangeReport | CheckReport,
+    state: str,
+    at: datetime,
+) -> TaskLink:
+    """Add a link of a task of a locked board."""
+    link = TaskLink(
+        id=new_id(),
+        board_id=board.id,
+        task_id=task_id,
+        kind=_find_kind(report),
+        key=build_check_key(report) if isinstance(report, CheckReport) else report.url,
+        repository=report.repository.name,
+        reference=_build_reference(report),
+        title=report.name if isinstance(report, CheckReport) else report.title,
+        url=report.url,
+        state=state,
+        commit=report.commit if isinstance(report, ChangeReport) else None,
+        checks={},
+        created_at=at,
+        updated_at=at,
+    )
+    session.add(link)
+    return link
+
+
+def _find_kind(report: IssueReport | ChangeReport | CheckReport) -> LinkKind:
+    if isinstance(report, IssueReport):
+        return LinkKind.ISSUE
+    return LinkKind.CHECK if isinstance(report, CheckReport) else LinkKind.CHANGE
+
+
+def _build_reference(report: IssueReport | ChangeReport | CheckReport) -> str:
+    if isinstance(report, CheckReport):
+        return report.branch
+    sign = "!" if "/-/merge_requests/" in report.url else "#"
+    return f"{sign}{report.number}"
+
+
+def merge_check(link: TaskLink, check: CheckReport) -> None:
+    """Store the state of a check of the last commit of a pull request."""
+    if check.name in link.checks or len(link.checks) < MAX_CHECKS:
+        link.checks = {**link.checks, check.name: check.state.value}
+        link.checks_state = combine_states(link.checks.values())
+
+
+def combine_states(states: Collection[str]) -> str | None:
+    """Return the state of all checks: failing if one is, passing if all are, else running."""
+    if not states:
+        return None
+    if CheckStatus.FAILING in states:
+        return CheckStatus.FAILING.value
+    is_passing = all(state == CheckStatus.PASSING for state in states)
+    return (CheckStatus.PASSING if is_passing else CheckStatus.RUNNING).value
+
+
+def name_issue(repository: Repository, number: int) -> str:
+    """Return the name of an issue, as in group/name#7."""
+    return f"{repository.name}#{number}"

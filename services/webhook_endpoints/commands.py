@@ -1,0 +1,174 @@
+"""Create, change, rotate, pause and delete the webhooks of an organization."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Conflict, Forbidden, Invalid
+from core.http.outbound import InvalidUrl, parse_url
+from core.security.encryption import SecretCipher
+from core.security.webhook_signatures import generate_signing_secret
+from core.validation import FieldCheck, boolean_value, trimmed_text, uuid_value, validate_fields
+from models import EndpointState, EventType, Member, NotificationKind, WebhookEndpoint, new_id
+from services import events, notifications, organizations
+from services.webhook_endpoints.catalog import check_event_types
+from services.webhook_endpoints.deliveries import wake_workers
+from services.webhook_endpoints.delivery_store import ROTATION_OVERLAP, encrypt_secret
+from services.webhook_endpoints.events import endpoint_event
+from services.webhook_endpoints.queries import list_covered_board_ids, may_read_all_boards
+
+MAX_ENDPOINTS = 20  # of an organization
+MAX_DESCRIPTION_LENGTH = 200  # characters
+MAX_BOARDS = 200  # of a filter
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointDraft:
+    """The fields of a new webhook. Without event types it receives all, without boards of all."""
+
+    url: str
+    description: str = ""
+    event_types: Sequence[str] = ()
+    board_ids: Sequence[UUID] = field(default_factory=tuple)
+
+
+def check_url(value: object, field: str) -> str:
+    """Validate the URL of an endpoint."""
+    try:
+        url = str(value).strip()
+        parse_url(url)
+    except InvalidUrl as error:
+        reason = "The URL must begin with https:// or http://, and hold no password."
+        raise Invalid("webhook_url_invalid", reason, field=field, cause=error.cause) from None
+    return url
+
+
+def check_board_ids(value: object, field: str) -> list[str]:
+    """Validate the ids of boards, and return them as texts, sorted."""
+    given = list(value) if isinstance(value, Sequence) else [value]
+    if len(given) > MAX_BOARDS:
+        reason = f"A webhook can be limited to {MAX_BOARDS} boards at most."
+        raise Invalid("too_many_boards", reason, field=field, max_count=MAX_BOARDS)
+    return sorted({str(uuid_value(one, field)) for one in given})
+
+
+FIELD_CHECKS: Mapping[str, FieldCheck] = {
+    "url": check_url,
+    "description": trimmed_text(MAX_DESCRIPTION_LENGTH),
+    "event_types": check_event_types,
+    "board_ids": check_board_ids,
+}
+CHANGE_CHECKS: Mapping[str, FieldCheck] = {**FIELD_CHECKS, "is_enabled": boolean_value}
+
+
+async def create_endpoint(
+    session: AsyncSession, member: Member, cipher: SecretCipher, draft: EndpointDraft
+) -> tuple[WebhookEndpoint, str]:
+    """Create a webhook that receives the events from now on; return it with its secret.
+
+    Raises Forbidden unless the member is an admin who may read the boards, and Invalid.
+    """
+    organizations.require_admin(member)
+    fields = validate_fields(FIELD_CHECKS, vars(draft))
+    await organizations.lock_organization(session, member)
+    of_organization = WebhookEndpoint.organization_id == member.organization_id
+    count = await session.scalar(select(func.count()).where(of_organization)) or 0
+    if count >= MAX_ENDPOINTS:
+        reason = f"An organization has at most {MAX_ENDPOINTS} webhooks."
+        raise Conflict("too_many_webhooks", reason, max_count=MAX_ENDPOINTS)
+    await _check_boards(session, member, fields["board_ids"])
+    at, id, secret = now(), new_id(), generate_signing_secret()
+    endpoint = WebhookEndpoint(
+        id=id,
+        organization_id=member.organization_id,
+        encrypted_secret=encrypt_secret(cipher, id, secret),
+        last_seq=await events.get_last_seq(session, member.organization_id),
+        state=EndpointState.ENABLED,
+        created_at=at,
+        updated_at=at,
+        **fields,
+    )
+    session.add(endpoint)
+    await wake_workers(session)
+    created = endpoint_event(EventType.WEBHOOK_ENDPOINT_CREATED, member.user, endpoint)
+    await events.record_events(session, [created])
+    return endpoint, secret
+
+
+async def update_endpoint(
+    session: AsyncSession, member: Member, endpoint: WebhookEndpoint, changes: Mapping[str, object]
+) -> None:
+    """Update the given fields of a locked webhook; `is_enabled` pauses or resumes it.
+
+    What happens while it is paused is not delivered later. Raises Invalid, and Forbidden if the
+    URL or the boards change and the member may not read the boards.
+    """
+    given = validate_fields(CHANGE_CHECKS, changes)
+    if not given:
+        raise Invalid("nothing_to_change", "Say at least one thing that is to change.")
+    is_enabled = given.pop("is_enabled", endpoint.is_enabled)
+    new = {name: value for name, value in given.items() if value != getattr(endpoint, name)}
+    if "url" in new or "board_ids" in new:
+        await _check_boards(session, member, new.get("board_ids", endpoint.board_ids))
+    changed = sorted(new)
+    for name, value in new.items():
+        setattr(endpoint, name, value)
+    if is_enabled != endpoint.is_enabled:
+        changed.append("is_enabled")
+        await _set_enabled(session, endpoint, is_enabled)
+    if not changed:
+        return
+    endpoint.updated_at = now()
+    values: dict[str, Any] = {"changed": changed, "state": endpoint.state.value}
+    updated = endpoint_event(EventType.WEBHOOK_ENDPOINT_UPDATED, member.user, endpoint, **values)
+    await events.record_events(session, [updated])
+
+
+async def _set_enabled(session: AsyncSession, endpoint: WebhookEndpoint, is_enabled: bool) -> None:
+    """Pause a webhook, or resume it with the events from now on."""
+    if not is_enabled:
+        endpoint.state = EndpointState.PAUSED
+        return
+    endpoint.state, endpoint.failing_since = EndpointState.ENABLED, None
+    endpoint.last_seq = await events.get_last_seq(session, endpoint.organization_id)
+    await notifications.resolve(session, [NotificationKind.WEBHOOK_DISABLED], [str(endpoint.id)])
+    await wake_workers(session)
+
+
+async def rotate_secret(
+    session: AsyncSession, member: Member, cipher: SecretCipher, endpoint: WebhookEndpoint
+) -> str:
+    """Replace the secret of a locked webhook and return it. The previous one signs for a day."""
+    at, secret = now(), generate_signing_secret()
+    endpoint.encrypted_previous_secret = endpoint.encrypted_secret
+    endpoint.previous_secret_expires_at = at + ROTATION_OVERLAP
+    endpoint.encrypted_secret = encrypt_secret(cipher, endpoint.id, secret)
+    endpoint.updated_at = at
+    rotated = endpoint_event(EventType.WEBHOOK_SECRET_ROTATED, member.user, endpoint)
+    await events.record_events(session, [rotated])
+    return secret
+
+
+async def delete_endpoint(session: AsyncSession, member: Member, endpoint: WebhookEndpoint) -> None:
+    """Delete a locked webhook with its deliveries."""
+    await session.delete(endpoint)
+    await session.flush()
+    deleted = endpoint_event(EventType.WEBHOOK_ENDPOINT_DELETED, member.user, endpoint)
+    await events.record_events(session, [deleted])
+
+
+async def _check_boards(session: AsyncSession, member: Member, board_ids: Sequence[str]) -> None:
+    """Raise Forbidden if the member may not read all the boards whose events are delivered."""
+    if not board_ids and may_read_all_boards(member):
+        return
+    if not board_ids:
+        reason = "Choose boards that you can read: you have no access to all boards."
+        raise Forbidden("webhook_boards_forbidden", reason)
+    if set(board_ids) - await list_covered_board_ids(session, member):
+        reason = "You cannot read one of the boards whose events this webhook receives."
+        raise Forbidden("webhook_boards_forbidden", reason)

@@ -1,0 +1,138 @@
+"""Create the deliveries of new events, exactly one for each endpoint and event.
+
+A cursor of the endpoint names the last event that was looked at. It moves in the transaction that
+creates the deliveries. docs/decisions/outgoing-webhooks.md gives the reasons.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.listen import CHANNEL
+from core.db.reads import Query
+from models import (
+    Comment,
+    EndpointState,
+    Event,
+    EventType,
+    WebhookDelivery,
+    WebhookDeliveryState,
+    WebhookEndpoint,
+    new_id,
+)
+from services.webhook_endpoints.catalog import TEST_TYPE, is_wanted
+from services.webhook_endpoints.payloads import build_payload, build_test_payload
+from services.webhook_endpoints.rules import RETRY_DELAYS
+
+LOG_LIFETIME = timedelta(days=30)
+BATCH_SIZE = 200  # events that are looked at in one transaction
+TOPIC = "webhook deliveries"  # of notifications that wake the workers
+
+_WAKE_WORKERS: Query[tuple[Any]] = Query(select(func.pg_notify(CHANNEL, TOPIC)))
+
+
+async def wake_workers(session: AsyncSession) -> None:
+    """Wake the workers when the transaction is committed."""
+    await _WAKE_WORKERS.fetch(session)
+
+
+async def create_deliveries(session: AsyncSession, endpoint_id: UUID, base_url: str) -> bool:
+    """Create the deliveries of the next events of an endpoint; return whether there may be more.
+
+    An endpoint that another worker has locked is left to it.
+    """
+    query = select(WebhookEndpoint).where(
+        WebhookEndpoint.id == endpoint_id, WebhookEndpoint.state == EndpointState.ENABLED
+    )
+    endpoint = await session.scalar(query.with_for_update(skip_locked=True))
+    if endpoint is None:
+        return False
+    later = _events_query(endpoint.organization_id).where(Event.seq > endpoint.last_seq)
+    rows = (await session.execute(later.limit(BATCH_SIZE))).all()
+    if not rows:
+        return False
+    endpoint.last_seq = rows[-1][0].seq
+    await insert_deliveries(session, endpoint, [tuple(row) for row in rows], base_url)
+    return len(rows) == BATCH_SIZE
+
+
+async def insert_deliveries(
+    session: AsyncSession,
+    endpoint: WebhookEndpoint,
+    rows: Sequence[tuple[Event, str | None]],
+    base_url: str,
+) -> int:
+    """Create the missing deliveries of events with their comments; return how many were missing.
+
+    The caller has locked the endpoint. Events that it does not receive are left out.
+    """
+    values = [
+        _new_delivery(endpoint, event.type, build_payload(event, comment, base_url), event.id)
+        for event, comment in rows
+        if is_wanted(endpoint, event.type, event.board_id)
+    ]
+    if not values:
+        return 0
+    statement = insert(WebhookDelivery).values(values)
+    statement = statement.on_conflict_do_nothing(index_elements=["endpoint_id", "event_id"])
+    created = await session.scalars(statement.returning(WebhookDelivery.id))
+    return len(created.all())
+
+
+async def create_test_delivery(session: AsyncSession, endpoint: WebhookEndpoint) -> WebhookDelivery:
+    """Create a delivery that only tries the endpoint."""
+    payload = build_test_payload(endpoint.organization_id, now())
+    delivery = WebhookDelivery(**_new_delivery(endpoint, TEST_TYPE, payload, None))
+    session.add(delivery)
+    await session.flush()
+    await wake_workers(session)
+    return delivery
+
+
+def _new_delivery(
+    endpoint: WebhookEndpoint, type: str, payload: str, event_id: UUID | None
+) -> dict[str, Any]:
+    at = now()
+    return {
+        "id": new_id(),
+        "endpoint_id": endpoint.id,
+        "event_id": event_id,
+        "event_type": str(type),
+        "payload": payload,
+        "state": WebhookDeliveryState.PENDING,
+        "attempts": 0,
+        "retries_left": len(RETRY_DELAYS) if event_id else 0,
+        "next_attempt_at": at,
+        "created_at": at,
+    }
+
+
+def _events_query(organization_id: UUID) -> Select[Any, Any]:
+    """Select events of an organization in order, with the texts of comments that exist."""
+    is_comment = and_(Comment.id == Event.id, Event.type == EventType.TASK_COMMENT)
+    query = select(Event, Comment.message).outerjoin(Comment, is_comment)
+    return query.where(Event.organization_id == organization_id).order_by(Event.seq)
+
+
+async def list_events_of_period(
+    session: AsyncSession, endpoint: WebhookEndpoint, since: datetime, until: datetime, limit: int
+) -> Sequence[tuple[Event, str | None]]:
+    """Return the events of a period that an endpoint receives by its types, in order."""
+    query = _events_query(endpoint.organization_id).where(
+        Event.created_at >= since, Event.created_at < until, Event.seq <= endpoint.last_seq
+    )
+    if endpoint.event_types:
+        query = query.where(Event.type.in_(endpoint.event_types))
+    return [tuple(row) for row in await session.execute(query.limit(limit))]
+
+
+async def delete_old_deliveries(session: AsyncSession) -> None:
+    """Delete the deliveries that were created longer ago than the log is kept."""
+    is_old = WebhookDelivery.created_at < now() - LOG_LIFETIME
+    await session.execute(delete(WebhookDelivery).where(is_old))

@@ -1,0 +1,146 @@
+"""Read the webhooks of an organization, and the log of their deliveries."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from operator import itemgetter
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, String, bindparam, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.db.reads import Query, Source
+from core.errors import NotFound
+from core.paging import Page, PagedQuery, Paging
+from models import Board, Member, WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
+from services import boards, organizations
+
+
+class EndpointSummary(NamedTuple):
+    """A webhook with what became of its deliveries that are in the log."""
+
+    endpoint: WebhookEndpoint
+    pending_count: int
+    failed_count: int
+    last_delivered_at: datetime | None
+
+
+def _count(state: WebhookDeliveryState) -> ColumnElement[int]:
+    return func.count(WebhookDelivery.id).filter(WebhookDelivery.state == state)
+
+
+_IN_ORGANIZATION = WebhookEndpoint.organization_id == bindparam("organization_id")
+_SUMMARIES = (
+    select(
+        WebhookEndpoint,
+        _count(WebhookDeliveryState.PENDING),
+        _count(WebhookDeliveryState.FAILED),
+        func.max(WebhookDelivery.delivered_at),
+    )
+    .outerjoin(WebhookDelivery, WebhookDelivery.endpoint_id == WebhookEndpoint.id)
+    .where(_IN_ORGANIZATION)
+    .group_by(WebhookEndpoint.id)
+)
+_ENDPOINTS = PagedQuery(
+    _SUMMARIES.order_by(WebhookEndpoint.created_at, WebhookEndpoint.id), EndpointSummary._make
+)
+_ENDPOINT = Query(
+    _SUMMARIES.where(WebhookEndpoint.id == bindparam("endpoint_id")), EndpointSummary._make
+)
+_STATE: ColumnElement[str] = bindparam("state", type_=String)
+_DELIVERIES: PagedQuery[WebhookDelivery] = PagedQuery(
+    select(WebhookDelivery)
+    .where(
+        WebhookDelivery.endpoint_id == bindparam("endpoint_id"),
+        or_(_STATE == "", WebhookDelivery.state.cast(String) == _STATE),
+    )
+    .order_by(WebhookDelivery.number.desc()),
+    itemgetter(0),
+)
+_DELIVERY: Query[WebhookDelivery] = Query(
+    select(WebhookDelivery).where(
+        WebhookDelivery.endpoint_id == bindparam("endpoint_id"),
+        WebhookDelivery.id == bindparam("delivery_id"),
+    ),
+    itemgetter(0),
+)
+
+
+async def list_endpoints(source: Source, member: Member, paging: Paging) -> Page[EndpointSummary]:
+    """Return the webhooks of the member's organization, oldest first. Raises Forbidden."""
+    organizations.require_admin(member)
+    organization_id = member.organization_id
+    return await _ENDPOINTS.fetch_page(source, paging, organization_id=organization_id)
+
+
+async def get_endpoint(source: Source, member: Member, endpoint_id: UUID) -> EndpointSummary:
+    """Return a webhook of the member's organization. Raises Forbidden and NotFound."""
+    organizations.require_admin(member)
+    ids = {"organization_id": member.organization_id, "endpoint_id": endpoint_id}
+    found = await _ENDPOINT.first(source, **ids)
+    if found is None:
+        raise NotFound("webhook_not_found", "There is no such webhook.")
+    return found
+
+
+async def lock_endpoint(
+    session: AsyncSession, member: Member, endpoint_id: UUID
+) -> WebhookEndpoint:
+    """Lock a webhook for a change and return it. Raises Forbidden and NotFound."""
+    organizations.require_admin(member)
+    query = select(WebhookEndpoint).where(
+        WebhookEndpoint.id == endpoint_id,
+        WebhookEndpoint.organization_id == member.organization_id,
+    )
+    locked = query.with_for_update().execution_options(populate_existing=True)
+    endpoint = await session.scalar(locked)
+    if endpoint is None:
+        raise NotFound("webhook_not_found", "There is no such webhook.")
+    return endpoint
+
+
+async def list_deliveries(
+    source: Source, endpoint: WebhookEndpoint, paging: Paging, state: str = ""
+) -> Page[WebhookDelivery]:
+    """Return the deliveries of a webhook in a state, or all, newest first."""
+    return await _DELIVERIES.fetch_page(source, paging, endpoint_id=endpoint.id, state=state)
+
+
+async def get_delivery(
+    source: Source, endpoint: WebhookEndpoint, delivery_id: UUID
+) -> WebhookDelivery:
+    """Return a delivery of a webhook. Raises NotFound."""
+    found = await _DELIVERY.first(source, endpoint_id=endpoint.id, delivery_id=delivery_id)
+    if found is None:
+        raise NotFound("webhook_delivery_not_found", "There is no such delivery.")
+    return found
+
+
+def may_read_all_boards(member: Member) -> bool:
+    """Return whether a member may read all boards, also those that are created later."""
+    return member.all_boards_read or member.all_boards_write
+
+
+async def list_covered_board_ids(source: Source, member: Member) -> set[str]:
+    """Return the ids of the boards that a member may read, as texts."""
+    found = await _build_covered_query().fetch(source, **boards.access_parameters(member))
+    return {str(id) for id in found}
+
+
+@cache  # the packages import each other, so names of `boards` are used at call time
+def _build_covered_query() -> Query[UUID]:
+    return Query(select(Board.id).where(Board.id.in_(boards.READABLE_BOARD_IDS)), itemgetter(0))
+
+
+async def may_read_payloads(source: Source, member: Member, endpoint: WebhookEndpoint) -> bool:
+    """Return whether a member may read all boards whose events a webhook receives."""
+    if may_read_all_boards(member):
+        return True
+    covered = await list_covered_board_ids(source, member)
+    return bool(endpoint.board_ids) and set(endpoint.board_ids) <= covered
+
+
+def list_board_ids(endpoint: WebhookEndpoint) -> Sequence[UUID]:
+    """Return the ids of the boards to which a webhook is limited; some may be deleted."""
+    return [UUID(id) for id in endpoint.board_ids]

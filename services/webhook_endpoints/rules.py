@@ -1,0 +1,72 @@
+"""When a delivery is attempted again, and when an endpoint is disabled."""
+
+import random
+from datetime import datetime, timedelta
+
+from core.http.outbound import OutboundOutcome, OutboundResult
+from core.text import replace_unstorable
+from models import EndpointState, WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
+
+RETRY_DELAYS = (
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=14),
+    timedelta(hours=20),
+    timedelta(hours=24),
+)
+"""The delays before the attempts after the first one: three days in total."""
+
+JITTER = 0.1  # of a delay, in both directions
+DISABLE_AFTER = timedelta(days=5)  # without a success
+GONE_STATUS = 410
+MAX_RESPONSE_LENGTH = 2_000  # characters that are kept
+
+
+def start_attempts(delivery: WebhookDelivery, at: datetime) -> None:
+    """Make a delivery due, with all its retries."""
+    delivery.state = WebhookDeliveryState.PENDING
+    delivery.retries_left = len(RETRY_DELAYS)
+    delivery.next_attempt_at = at
+
+
+def apply_result(delivery: WebhookDelivery, result: OutboundResult, at: datetime) -> None:
+    """Record the result of an attempt, and when the next one is due."""
+    delivery.outcome, delivery.status = result.outcome.value, result.status
+    delivery.detail = result.detail or None
+    text = result.body.decode(errors="replace")[:MAX_RESPONSE_LENGTH]
+    delivery.response = replace_unstorable(text) if result.status is not None else None
+    delivery.duration_ms = round(result.seconds * 1000)
+    delivery.last_attempt_at = at
+    delivery.next_attempt_at = None
+    if result.is_delivered:
+        delivery.state, delivery.delivered_at = WebhookDeliveryState.DELIVERED, at
+    elif delivery.retries_left and not is_gone(result):
+        delay = RETRY_DELAYS[len(RETRY_DELAYS) - delivery.retries_left]
+        delivery.retries_left -= 1
+        delivery.next_attempt_at = at + delay * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+    else:
+        delivery.state = WebhookDeliveryState.FAILED
+
+
+def is_gone(result: OutboundResult) -> bool:
+    """Return whether the receiver wants no more requests."""
+    return result.outcome is OutboundOutcome.REJECTED and result.status == GONE_STATUS
+
+
+def update_health(endpoint: WebhookEndpoint, result: OutboundResult, at: datetime) -> bool:
+    """Record whether an endpoint fails; return True if that has disabled it."""
+    if result.is_delivered:
+        endpoint.failing_since = None
+        return False
+    failing_since = endpoint.failing_since = endpoint.failing_since or at
+    if not endpoint.is_enabled:
+        return False
+    if is_gone(result):
+        endpoint.state = EndpointState.GONE
+    elif at - failing_since >= DISABLE_AFTER:
+        endpoint.state = EndpointState.FAILING
+    return not endpoint.is_enabled

@@ -1,0 +1,319 @@
+"""The webhooks of a board: their list, forms, secrets and rights, and their payloads."""
+
+import html
+import re
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import select
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import Agent, BoardWebhook, Event, EventType, Message, MessageState, PayloadState
+from services.board_webhooks.commands import decrypt_secrets
+from tests.support.world import (
+    CIPHER,
+    WEBHOOK_SECRET,
+    World,
+    make_message,
+    make_webhook,
+    make_webhook_payload,
+)
+
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
+FAR_ID = "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"
+SECRET = re.compile(r'data-copy="(whsec_[^"]+)"')
+
+
+@pytest.fixture
+def hooks_path(world: World) -> str:
+    return f"/boards/{world.board.id}/webhooks"
+
+
+async def add_webhook(
+    transaction: TransactionFactory, world: World, **fields: Any
+) -> tuple[BoardWebhook, str]:
+    """Add a webhook of Launch for the worker, and return it with the path of its page."""
+    async with transaction() as session:
+        given: dict[str, Any] = {"agent_id": world.worker.id} | fields
+        hook = make_webhook(world.board, **given)
+        session.add(hook)
+    return hook, f"/boards/{hook.board_id}/webhooks/{hook.id}"
+
+
+async def load_webhooks(transaction: TransactionFactory) -> list[BoardWebhook]:
+    async with transaction() as session:
+        query = select(BoardWebhook).order_by(BoardWebhook.created_at)
+        return list((await session.scalars(query)).all())
+
+
+def hidden(page: str, name: str) -> str:
+    found = re.search(rf'name="{re.escape(name)}" value="([^"]*)"', page)
+    assert found
+    return html.unescape(found[1])
+
+
+async def test_a_new_webhook_shows_its_secret_once(
+    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory, hooks_path: str
+) -> None:
+    assert "No webhooks yet." in (await bob.get(hooks_path)).text
+    form = (await bob.get(f"{hooks_path}/new")).text
+    assert "The lead (Lead)" in form
+    fields = {"description": "Triage <it>.", "agent_id": str(world.worker.id), "secret": ""}
+    created = await bob.post(hooks_path, data=fields)
+    assert created.status_code == 303
+    page = (await bob.get(created.headers["location"])).text
+    [secret] = SECRET.findall(page)
+    [hook] = await load_webhooks(transaction)
+    assert decrypt_secrets(hook, CIPHER, now()) == [html.unescape(secret)]
+    assert f"/api/v1{created.headers['location']}" in page
+    assert "Triage &lt;it&gt;." in page
+    assert SECRET.findall((await bob.get(created.headers["location"])).text) == []
+    listed = (await bob.get(hooks_path)).text
+    assert "Worker" in listed
+    assert "No payloads yet" in listed
+
+
+async def test_an_own_secret_is_not_shown(
+    bob: httpx2.AsyncClient, transaction: TransactionFactory, hooks_path: str
+) -> None:
+    fields = {"description": "Triage", "secret": "my own secret"}
+    created = await bob.post(hooks_path, data=fields)
+    page = (await bob.get(created.headers["location"])).text
+    assert "shown once" not in page
+    assert "my own secret" not in page
+    [hook] = await load_webhooks(transaction)
+    assert decrypt_secrets(hook, CIPHER, now()) == ["my own secret"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"description": " "}, "Fill this in."),
+        ({"description": "a" * 5_001}, "5,000"),
+        ({"description": "a", "agent_id": FAR_ID}, "There is no such agent on this board."),
+        ({"description": "a", "agent_id": "x"}, "Choose one of those that are offered."),
+        ({"description": "a", "signature_header": "a b"}, "cannot be the name of a header"),
+        ({"description": "a\0"}, "cannot be stored"),
+    ],
+)
+async def test_a_rejected_form_is_shown_again(
+    bob: httpx2.AsyncClient,
+    world: World,
+    transaction: TransactionFactory,
+    hooks_path: str,
+    fields: dict[str, str],
+    reason: str,
+) -> None:
+    _, path = await add_webhook(transaction, world)
+    for address in (hooks_path, f"{path}/edit"):
+        rejected = await bob.post(address, data=fields | {"secret": "my-own-secret"})
+        assert rejected.status_code == 422
+        assert reason in html.unescape(rejected.text), rejected.text
+        assert "my-own-secret" not in rejected.text
+    assert len(await load_webhooks(transaction)) == 1
+
+
+async def test_a_webhook_is_changed_and_deleted(
+    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory, hooks_path: str
+) -> None:
+    _, path = await add_webhook(transaction, world)
+    form = (await bob.get(f"{path}/edit")).text
+    shown = {
+        name: hidden(form, name)
+        for name in ("shown.description", "shown.agent_id", "shown.enabled")
+    }
+    fields = {"description": "Other", "agent_id": "", "signature_header": "X-Signature"}
+    saved = await bob.post(f"{path}/edit", data=fields | shown)
+    assert saved.headers["location"] == path
+    [hook] = await load_webhooks(transaction)
+    assert (hook.description, hook.agent_id, hook.enabled) == ("Other", None, False)
+    assert hook.signature_header == "X-Signature"
+    assert "Off" in (await bob.get(hooks_path)).text
+    outdated = await bob.post(f"{path}/edit", data=fields | shown | {"description": "Mine"})
+    assert outdated.status_code == 409
+    assert "Other" in outdated.text
+    assert "Mine" in outdated.text
+    deleted = await bob.post(f"{path}/deletions")
+    assert deleted.headers["location"] == hooks_path
+    assert await load_webhooks(transaction) == []
+    assert (await bob.get(path)).status_code == 404
+
+
+async def test_a_secret_is_replaced_with_an_overlap(
+    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    _, path = await add_webhook(transaction, world)
+    replaced = await bob.post(f"{path}/secrets", data={"secret": ""})
+    assert replaced.headers["location"] == path
+    [secret] = SECRET.findall((await bob.get(path)).text)
+    [hook] = await load_webhooks(transaction)
+    assert decrypt_secrets(hook, CIPHER, now()) == [html.unescape(secret), WEBHOOK_SECRET]
+    form = (await bob.get(f"{path}/edit")).text
+    assert "The previous secret is accepted until" in form
+    ended = await bob.post(f"{path}/secrets/endings")
+    assert ended.headers["location"] == path
+    [hook] = await load_webhooks(transaction)
+    assert decrypt_secrets(hook, CIPHER, now()) == [html.unescape(secret)]
+    assert "The previous secret" not in (await bob.get(f"{path}/edit")).text
+    too_long = await bob.post(f"{path}/secrets", data={"secret": "x" * 201})
+    assert too_long.status_code == 422
+    assert "200" in too_long.text
+
+
+async def test_only_writers_of_the_board_change_webhooks(
+    rita: httpx2.AsyncClient,
+    charlie: httpx2.AsyncClient,
+    anonymous: httpx2.AsyncClient,
+    world: World,
+    transaction: TransactionFactory,
+    hooks_path: str,
+) -> None:
+    hook, path = await add_webhook(transaction, world)
+    async with transaction() as session:
+        payload = make_webhook_payload(hook)
+        session.add(payload)
+    payload_path = f"{path}/payloads/{payload.id}"
+    for address in (hooks_path, path, payload_path):
+        shown = await rita.get(address)
+        assert shown.status_code == 200
+        assert f"{path}/edit" not in shown.text
+        assert "Send again" not in shown.text
+        assert (await charlie.get(address)).status_code == 404
+        assert (await anonymous.get(address)).status_code == 303
+    posts = ["", f"/{hook.id}/edit", f"/{hook.id}/secrets", f"/{hook.id}/secrets/endings"]
+    posts += [f"/{hook.id}/deletions", f"/{hook.id}/payloads/{payload.id}/messages"]
+    for post in posts:
+        fields = {"description": "Other"}
+        assert (await rita.post(hooks_path + post, data=fields)).status_code == 403
+        assert (await charlie.post(hooks_path + post, data=fields)).status_code == 404
+    for form in (f"{hooks_path}/new", f"{path}/edit"):
+        assert (await rita.get(form)).status_code == 403
+    [unchanged] = await load_webhooks(transaction)
+    assert unchanged.description == hook.description
+
+
+async def test_payloads_are_listed_newest_first_in_pages_of_twenty(
+    rita: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    hook, path = await add_webhook(transaction, world)
+    async with transaction() as session:
+        for number in range(21):
+            at = now() - timedelta(minutes=number)
+            fields = {"headers": {"x-github-event": f"kind-{number:02}"}, "received_at": at}
+            session.add(make_webhook_payload(hook, size=2_500, **fields))
+    first = (await rita.get(path)).text
+    kinds = re.findall(r"kind-\d\d", first)
+    assert kinds == [f"kind-{number:02}" for number in range(20)]
+    assert "1 to 20 of 21" in first
+    assert "192.0.2.7" in first
+    assert "2 kB" in first or "3 kB" in first
+    second = (await rita.get(f"{path}?offset=20", headers=HTMX)).text
+    assert second.lstrip().startswith("<section")
+    assert re.findall(r"kind-\d\d", second) == ["kind-20"]
+    assert "No payloads on this page." in (await rita.get(f"{path}?offset=40")).text
+    listed = (await rita.get(path.rpartition("/")[0], headers=HTMX)).text
+    assert "21 payloads, last" in listed
+
+
+@pytest.mark.parametrize(
+    ("state", "message_state", "label", "reason"),
+    [
+        (PayloadState.RECEIVED, None, "Not sent", "There was no agent to send it to."),
+        (PayloadState.PROCESSED, None, "Processed", ""),
+        (PayloadState.FAILED, None, "Failed", "because"),
+        (PayloadState.FAILED, MessageState.SENT, "Failed", "because"),
+        (PayloadState.PROCESSED, MessageState.QUEUED, "Waiting", ""),
+        (PayloadState.PROCESSED, MessageState.ACKNOWLEDGED, "Acknowledged", ""),
+        (PayloadState.PROCESSED, MessageState.FAILED, "Failed", "gateway said no"),
+    ],
+)
+async def test_a_payload_shows_its_state_and_the_reason(
+    rita: httpx2.AsyncClient,
+    world: World,
+    transaction: TransactionFactory,
+    state: PayloadState,
+    message_state: MessageState | None,
+    label: str,
+    reason: str,
+) -> None:
+    hook, path = await add_webhook(transaction, world)
+    async with transaction() as session:
+        message = None
+        if message_state:
+            error = "gateway said no" if message_state is MessageState.FAILED else None
+            message = make_message(world.worker, state=message_state, last_error=error)
+            session.add(message)
+            await session.flush()
+        payload = make_webhook_payload(
+            hook,
+            state=state,
+            error="because" if state is PayloadState.FAILED else None,
+            message_id=message.id if message else None,
+            payload={"text": "<b>bold</b>", "more": [1]},
+        )
+        session.add(payload)
+    assert label in (await rita.get(path)).text
+    page = (await rita.get(f"{path}/payloads/{payload.id}")).text
+    assert label in page
+    assert reason in page
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    assert "  &#34;more&#34;: [" in page or "&#34;more&#34;" in page
+    assert "content-type: application/json" in page
+    assert (await rita.get(f"{path}/payloads/{FAR_ID}")).status_code == 404
+
+
+async def test_a_payload_is_sent_again(
+    bob: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    """W-18."""
+    hook, path = await add_webhook(transaction, world)
+    async with transaction() as session:
+        payload = make_webhook_payload(hook, state=PayloadState.FAILED, error="because")
+        session.add(payload)
+    address = f"{path}/payloads/{payload.id}"
+    for _ in range(2):
+        sent = await bob.post(f"{address}/messages")
+        assert sent.headers["location"] == address
+    page = (await bob.get(address, headers=HTMX)).text
+    assert "Waiting" in page
+    assert "because" not in page
+    async with transaction() as session:
+        messages = (await session.scalars(select(Message))).all()
+        assert {one.kind for one in messages} == {"WEBHOOK EVENT RECEIVED"}
+        assert {(one.agent_id, one.from_user_id) for one in messages} == {
+            (world.worker.id, world.bob.id)
+        }
+        assert len(messages) == 2
+        queued = select(Event).where(Event.type == EventType.MESSAGE_QUEUED)
+        assert len((await session.scalars(queued)).all()) == 2
+
+
+async def test_without_an_agent_nothing_is_sent_again(
+    alice: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    async with transaction() as session:
+        hook = make_webhook(world.garden)
+        session.add(hook)
+        await session.flush()
+        payload = make_webhook_payload(hook)
+        session.add(payload)
+        assert (await session.get_one(Agent, world.gardener.id)).is_board_lead is False
+    address = f"/boards/{world.garden.id}/webhooks/{hook.id}/payloads/{payload.id}"
+    rejected = await alice.post(f"{address}/messages")
+    assert rejected.status_code == 409
+    assert "There is no agent on this board to send it to." in rejected.text
+
+
+async def test_a_long_payload_is_shown_up_to_its_limit(
+    rita: httpx2.AsyncClient, world: World, transaction: TransactionFactory
+) -> None:
+    hook, path = await add_webhook(transaction, world)
+    async with transaction() as session:
+        payload = make_webhook_payload(hook, payload="x" * 1_000_000, size=1_000_000)
+        session.add(payload)
+    page = (await rita.get(f"{path}/payloads/{payload.id}")).text
+    assert "Only the beginning is shown." in page
+    assert len(page) < 350_000

@@ -1,0 +1,243 @@
+"""The list of the incoming webhooks of a board, and the forms that change them."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from core.db.reads import Source
+from core.errors import Forbidden
+from core.http.request import get_settings, open_reader, open_transaction
+from core.security.encryption import SecretCipher
+from models import Board, BoardWebhook
+from services import agents, board_webhooks
+from services.board_webhooks import SavedWebhook, WebhookDraft
+from web.board_webhooks import action_views, payload_views
+from web.board_webhooks.presenter import (
+    build_url,
+    list_agent_options,
+    list_edited_fields,
+    page_path,
+)
+from web.boards.views import board_access, board_for_update
+from web.ui import forms, one_time_secret
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import check_edit, without
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import _
+
+OptionalId = Annotated[UUID | None, forms.BlankAsNone]
+
+
+class WebhookForm(BaseModel):
+    """The fields of a webhook that can be changed."""
+
+    description: forms.Text
+    agent_id: OptionalId = None
+    enabled: forms.Switch = False
+    signature_header: forms.OptionalLine = None
+
+
+class NewWebhookForm(BaseModel):
+    """A new webhook. Without a secret one is generated."""
+
+    description: forms.Text
+    agent_id: OptionalId = None
+    signature_header: forms.OptionalLine = None
+    secret: Annotated[forms.Secret | None, forms.BlankAsNone] = None
+
+
+class SecretForm(BaseModel):
+    """Another secret; without one it is generated."""
+
+    secret: Annotated[forms.Secret | None, forms.BlankAsNone] = None
+
+
+async def show_webhooks(request: Request) -> Response:
+    """Show the webhooks of a board; for htmx only the list."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        overviews = await board_webhooks.list_webhook_overviews(source, access.board)
+    base_url = get_settings(request).base_url
+    context: dict[str, Any] = {
+        "board": access.board,
+        "can_write": access.can_write,
+        "overviews": [(one, build_url(base_url, one.webhook)) for one in overviews],
+    }
+    if layout is None:
+        return render_part(request, "board_webhooks/_list.html", **context)
+    return render_page(request, "board_webhooks/index.html", layout=layout, **context)
+
+
+async def show_new_webhook_form(request: Request) -> Response:
+    """Show the form for a new webhook."""
+    return await _render_form(request, forms.Form())
+
+
+async def create_webhook(request: Request) -> Response:
+    """Create a webhook, and redirect to its page, which shows a generated secret once."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        draft = WebhookDraft(**dict(form.parse(NewWebhookForm)))
+        async with open_transaction(request) as session:
+            board = await board_for_update(request, session)
+            saved = await board_webhooks.create_webhook(
+                session, request.user, board, draft, _cipher(request)
+            )
+        return _redirect_to_webhook(request, board, saved)
+    return await _render_form(request, form)
+
+
+async def show_edit_form(request: Request) -> Response:
+    """Show the form that changes a webhook."""
+    return await _render_form(request, forms.Form())
+
+
+async def update_webhook(request: Request) -> Response:
+    """Change a webhook, and redirect to its page."""
+    form = await forms.read_form(request)
+    webhook_id = forms.path_id(request, "webhook_id")
+    with form.catch_errors():
+        changes = dict(form.parse(WebhookForm))
+        async with open_transaction(request) as session:
+            board = await board_for_update(request, session)
+            current = await board_webhooks.get_webhook(session, board, webhook_id)
+            changes = without(changes, check_edit(form, list_edited_fields(current)))
+            await board_webhooks.update_webhook(
+                session, request.user, board, webhook_id, changes, _cipher(request)
+            )
+        return RedirectResponse(page_path(board, current), 303)
+    if form.conflicts:
+        return await _render_conflict(request, form)
+    return await _render_form(request, form)
+
+
+async def replace_secret(request: Request) -> Response:
+    """Replace the secret, and redirect to the page that shows a generated one once."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        changes = dict(form.parse(SecretForm))
+        return await _change_secret(request, changes)
+    return await _render_form(request, form)
+
+
+async def end_previous_secret(request: Request) -> Response:
+    """Stop accepting the previous secret, and redirect to the page of the webhook."""
+    return await _change_secret(request, {"ends_previous_secret": True})
+
+
+async def delete_webhook(request: Request) -> Response:
+    """Delete a webhook with its payloads, and redirect to the list."""
+    async with open_transaction(request) as session:
+        board = await board_for_update(request, session)
+        webhook_id = forms.path_id(request, "webhook_id")
+        await board_webhooks.delete_webhook(session, request.user, board, webhook_id)
+    return RedirectResponse(page_path(board), 303)
+
+
+async def _change_secret(request: Request, changes: Mapping[str, object]) -> Response:
+    async with open_transaction(request) as session:
+        board = await board_for_update(request, session)
+        webhook_id = forms.path_id(request, "webhook_id")
+        saved = await board_webhooks.update_webhook(
+            session, request.user, board, webhook_id, changes, _cipher(request)
+        )
+    return _redirect_to_webhook(request, board, saved)
+
+
+async def _render_form(request: Request, form: forms.Form) -> Response:
+    """Render the form of the webhook in the path, or that of a new one."""
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        if not access.can_write:
+            raise Forbidden("board_write_forbidden", _("You may read this board, not change it."))
+        webhook = await _find_webhook(request, source, access.board)
+        options = list_agent_options(await agents.list_board_agents(source, access.board))
+    return render_page(
+        request,
+        "board_webhooks/edit.html" if webhook else "board_webhooks/new.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        board=access.board,
+        webhook=webhook,
+        path=page_path(access.board, webhook),
+        agent_options=options,
+        shown={one.name: one.value for one in list_edited_fields(webhook)} if webhook else {},
+    )
+
+
+async def _render_conflict(request: Request, form: forms.Form) -> Response:
+    """Render the webhook as the user and as somebody else have changed it."""
+    async with open_reader(request) as source:
+        board = (await board_access(request, source)).board
+        webhook_id = forms.path_id(request, "webhook_id")
+        webhook = await board_webhooks.get_webhook(source, board, webhook_id)
+        options = list_agent_options(await agents.list_board_agents(source, board))
+    about = ConflictContext(
+        title=_("Webhook of %(board)s", board=board.name),
+        back=f"{page_path(board, webhook)}/edit",
+        organization_id=board.organization_id,
+        object_id=webhook.id,
+        names={"agent_id": dict(options)},
+    )
+    return await render_conflict(request, form, about)
+
+
+async def _find_webhook(request: Request, source: Source, board: Board) -> BoardWebhook | None:
+    """Return the webhook in the path; None on the page of a new one."""
+    webhook_id: UUID | None = request.path_params.get("webhook_id")
+    return await board_webhooks.get_webhook(source, board, webhook_id) if webhook_id else None
+
+
+def _redirect_to_webhook(request: Request, board: Board, saved: SavedWebhook) -> Response:
+    """Redirect to the page of a webhook, which shows a generated secret once."""
+    path = page_path(board, saved.webhook)
+    if saved.generated_secret is None:
+        return RedirectResponse(path, 303)
+    return one_time_secret.redirect_with_secret(request, path, saved.generated_secret)
+
+
+def _cipher(request: Request) -> SecretCipher:
+    cipher: SecretCipher = request.state.secret_cipher
+    return cipher
+
+
+WEBHOOKS_PATH = "/boards/{board_id:uuid}/webhooks"
+
+BOARD_WEBHOOK_ROUTES = [
+    Route(f"{WEBHOOKS_PATH}{path}", handler, methods=[method])
+    for path, method, handler in [
+        ("", "GET", show_webhooks),
+        ("", "POST", create_webhook),
+        ("/new", "GET", show_new_webhook_form),
+        ("/{webhook_id:uuid}", "GET", payload_views.show_webhook),
+        ("/{webhook_id:uuid}/edit", "GET", show_edit_form),
+        ("/{webhook_id:uuid}/edit", "POST", update_webhook),
+        ("/{webhook_id:uuid}/action", "GET", action_views.show_action),
+        ("/{webhook_id:uuid}/action", "POST", action_views.save_action),
+        ("/{webhook_id:uuid}/secrets", "GET", show_edit_form),
+        ("/{webhook_id:uuid}/secrets", "POST", replace_secret),
+        ("/{webhook_id:uuid}/secrets/endings", "POST", end_previous_secret),
+        ("/{webhook_id:uuid}/deletions", "POST", delete_webhook),
+        ("/{webhook_id:uuid}/payloads/{payload_id:uuid}", "GET", payload_views.show_payload),
+        (
+            "/{webhook_id:uuid}/payloads/{payload_id:uuid}/messages",
+            "POST",
+            payload_views.send_payload_again,
+        ),
+        (
+            "/{webhook_id:uuid}/payloads/{payload_id:uuid}/messages",
+            "GET",
+            payload_views.show_payload,
+        ),
+    ]
+]
+"""Everyone who can read a board sees its webhooks; who may change it changes them."""

@@ -1,0 +1,163 @@
+"""The page of a webhook with the log of its deliveries, and what is sent by hand."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.clock import now
+from core.http.request import Session, get_settings, open_reader, open_transaction
+from core.paging import Paging
+from models import WebhookDeliveryState, WebhookEndpoint
+from services import webhook_endpoints
+from services.notifications import OpenedPage
+from web.auth.viewer import current_member
+from web.notifications.views import mark_page_read
+from web.ui import forms, one_time_secret, time_format
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+from web.webhook_endpoints import presenter
+from web.webhook_endpoints.forms import ReplayForm
+
+PAGE_SIZE = 50  # deliveries on a page
+
+
+async def show_webhook(request: Request) -> Response:
+    """Show a webhook and its log; for htmx only the log."""
+    await mark_page_read(request, OpenedPage(named_id=forms.path_id(request, "endpoint_id")))
+    return await _render_webhook(request, forms.Form())
+
+
+async def switch_webhook(request: Request) -> Response:
+    """Pause or enable a webhook."""
+    form = await forms.read_form(request)
+    member = current_member(request)
+    async with open_transaction(request) as session:
+        endpoint = await _lock(request, session)
+        changes = {"is_enabled": form.value("enabled") == "on"}
+        await webhook_endpoints.update_endpoint(session, member, endpoint, changes)
+    return RedirectResponse(_path(request), 303)
+
+
+async def rotate_secret(request: Request) -> Response:
+    """Replace the secret, and redirect to the page that shows it once."""
+    async with open_transaction(request) as session:
+        endpoint = await _lock(request, session)
+        secret = await webhook_endpoints.rotate_secret(
+            session, current_member(request), request.state.secret_cipher, endpoint
+        )
+    return one_time_secret.redirect_with_secret(request, _path(request), secret)
+
+
+async def send_test(request: Request) -> Response:
+    """Send a test, and redirect to the page of its delivery, which shows the result."""
+    async with open_transaction(request) as session:
+        endpoint = await _lock(request, session)
+        delivery = await webhook_endpoints.create_test_delivery(session, endpoint)
+    return RedirectResponse(f"{_path(request)}/deliveries/{delivery.id}", 303)
+
+
+async def replay_period(request: Request) -> Response:
+    """Send what was not delivered in a period, and redirect to the log."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        zone = time_format.get_time_zone(request.user.timezone)
+        since, until = form.parse(ReplayForm).to_period(zone)
+        async with open_transaction(request) as session:
+            endpoint = await _lock(request, session)
+            count = await webhook_endpoints.replay_period(
+                session, endpoint, since, until, get_settings(request).base_url
+            )
+        return RedirectResponse(f"{_path(request)}?sent={count}#log", 303)
+    return await _render_webhook(request, form)
+
+
+async def show_delivery(request: Request) -> Response:
+    """Show a delivery with its payload and response; for htmx only the changing part."""
+    return await _render_delivery(request, forms.Form())
+
+
+async def replay_delivery(request: Request) -> Response:
+    """Send a delivery again, and redirect to its page."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            endpoint = await _lock(request, session)
+            id = forms.path_id(request, "webhook_delivery_id")
+            delivery = await webhook_endpoints.get_delivery(session, endpoint, id)
+            await webhook_endpoints.replay_delivery(session, endpoint, delivery)
+        return RedirectResponse(f"{_path(request)}/deliveries/{id}", 303)
+    return await _render_delivery(request, form)
+
+
+async def _render_webhook(request: Request, form: forms.Form) -> Response:
+    layout = None if is_part_request(request) else await load_layout(request)
+    query = request.query_params
+    state, offset = query.get("state", ""), forms.parse_offset(request)
+    state = state if state in set(WebhookDeliveryState) else ""
+    async with open_reader(request) as source:
+        member, id = current_member(request), forms.path_id(request, "endpoint_id")
+        summary = await webhook_endpoints.get_endpoint(source, member, id)
+        page = await webhook_endpoints.list_deliveries(
+            source, summary.endpoint, Paging(PAGE_SIZE, offset), state
+        )
+    log: dict[str, Any] = {
+        "path": _path(request),
+        "state": state,
+        "tabs": presenter.list_state_tabs(state),
+        "page": page,
+        "rows": [
+            (one, presenter.describe_delivery_state(one), presenter.describe_outcome(one))
+            for one in page.items
+        ],
+    }
+    if layout is None:
+        return render_part(request, "webhook_endpoints/_log.html", **log)
+    response = render_page(
+        request,
+        "webhook_endpoints/show.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        endpoint=summary.endpoint,
+        name=webhook_endpoints.get_endpoint_name(summary.endpoint),
+        endpoint_state=presenter.describe_state(summary.endpoint),
+        problem=presenter.describe_problem(summary.endpoint.state),
+        secret=one_time_secret.read_secret(request),
+        now=now(),
+        sent=forms.parse_number(query["sent"]) if "sent" in query else None,
+        **log,
+    )
+    return one_time_secret.forget_secret(request, response)
+
+
+async def _render_delivery(request: Request, form: forms.Form) -> Response:
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        member, id = current_member(request), forms.path_id(request, "endpoint_id")
+        endpoint = (await webhook_endpoints.get_endpoint(source, member, id)).endpoint
+        delivery_id = forms.path_id(request, "webhook_delivery_id")
+        delivery = await webhook_endpoints.get_delivery(source, endpoint, delivery_id)
+        may_read = await webhook_endpoints.may_read_payloads(source, member, endpoint)
+    context = presenter.build_delivery_context(delivery, may_read=may_read)
+    context |= {"form": form, "path": _path(request)}
+    if layout is None:
+        return render_part(request, "webhook_endpoints/_delivery.html", **context)
+    name = webhook_endpoints.get_endpoint_name(endpoint)
+    return render_page(
+        request,
+        "webhook_endpoints/delivery.html",
+        layout=layout,
+        status=form.status,
+        name=name,
+        **context,
+    )
+
+
+async def _lock(request: Request, session: Session) -> WebhookEndpoint:
+    id = forms.path_id(request, "endpoint_id")
+    return await webhook_endpoints.lock_endpoint(session, current_member(request), id)
+
+
+def _path(request: Request) -> str:
+    return f"/webhooks/{forms.path_id(request, 'endpoint_id')}"

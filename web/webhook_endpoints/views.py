@@ -1,0 +1,147 @@
+"""The list of webhooks, and the forms that create and change them. Only admins see these pages."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.db.reads import Source
+from core.http.request import open_reader, open_transaction
+from core.paging import Paging
+from models import Member, WebhookEndpoint
+from services import boards, organizations, webhook_endpoints
+from web.auth.viewer import current_member
+from web.ui import forms, one_time_secret
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import check_edit
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+from web.webhook_endpoints import presenter
+from web.webhook_endpoints.forms import WebhookEndpointForm, list_edited_fields
+
+
+async def show_webhooks(request: Request) -> Response:
+    """Show the webhooks of the organization; for htmx only the list."""
+    member = current_member(request)
+    organizations.require_admin(member)
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        found = await webhook_endpoints.list_endpoints(source, member, Paging())
+    context: dict[str, Any] = {
+        "rows": [(one, *presenter.describe_state(one.endpoint)) for one in found.items],
+        "get_name": webhook_endpoints.get_endpoint_name,
+    }
+    if layout is None:
+        return render_part(request, "webhook_endpoints/_list.html", **context)
+    return render_page(request, "webhook_endpoints/index.html", layout=layout, **context)
+
+
+async def show_new_form(request: Request) -> Response:
+    """Show the form for a new webhook."""
+    return await _render_new_form(request, forms.Form())
+
+
+async def create_webhook(request: Request) -> Response:
+    """Create a webhook, and redirect to its page, which shows the secret once."""
+    form = await forms.read_form(request)
+    member = current_member(request)
+    with form.catch_errors():
+        organizations.require_admin(member)
+        draft = form.parse(WebhookEndpointForm).to_draft()
+        async with open_transaction(request) as session:
+            endpoint, secret = await webhook_endpoints.create_endpoint(
+                session, member, request.state.secret_cipher, draft
+            )
+        return one_time_secret.redirect_with_secret(request, f"/webhooks/{endpoint.id}", secret)
+    return await _render_new_form(request, form)
+
+
+async def show_edit_form(request: Request) -> Response:
+    """Show the form that changes a webhook."""
+    return await _render_edit_form(request, forms.Form())
+
+
+async def update_webhook(request: Request) -> Response:
+    """Change a webhook, and redirect to its page."""
+    form = await forms.read_form(request)
+    member, id = current_member(request), forms.path_id(request, "endpoint_id")
+    with form.catch_errors():
+        organizations.require_admin(member)
+        fields = form.parse(WebhookEndpointForm)
+        async with open_transaction(request) as session:
+            endpoint = await webhook_endpoints.lock_endpoint(session, member, id)
+            choices = dict(await list_board_choices(session, member))
+            untouched = check_edit(form, list_edited_fields(endpoint, choices))
+            hidden = [one for one in endpoint.board_ids if one not in choices]
+            if changes := fields.to_changes(untouched, hidden):
+                await webhook_endpoints.update_endpoint(session, member, endpoint, changes)
+        return RedirectResponse(f"/webhooks/{id}", 303)
+    if form.conflicts:
+        return await _render_conflict(request, form)
+    return await _render_edit_form(request, form)
+
+
+async def delete_webhook(request: Request) -> Response:
+    """Delete a webhook, and redirect to the list."""
+    member, id = current_member(request), forms.path_id(request, "endpoint_id")
+    async with open_transaction(request) as session:
+        endpoint = await webhook_endpoints.lock_endpoint(session, member, id)
+        await webhook_endpoints.delete_endpoint(session, member, endpoint)
+    return RedirectResponse("/webhooks", 303)
+
+
+async def list_board_choices(source: Source, member: Member) -> list[tuple[str, str]]:
+    """Return the ids and names of the boards that the member may read."""
+    summaries = await boards.list_board_summaries(source, member)
+    return [(str(one.board.id), one.board.name) for one in summaries]
+
+
+async def _render_conflict(request: Request, form: forms.Form) -> Response:
+    """Render both versions of the properties that the user and somebody else have changed."""
+    member, id = current_member(request), forms.path_id(request, "endpoint_id")
+    async with open_reader(request) as source:
+        endpoint = (await webhook_endpoints.get_endpoint(source, member, id)).endpoint
+        choices = await list_board_choices(source, member)
+    about = ConflictContext(
+        title=webhook_endpoints.get_endpoint_name(endpoint),
+        back=request.url.path,
+        organization_id=endpoint.organization_id,
+        object_id=endpoint.id,
+        names={"board_ids": dict(choices)},
+    )
+    return await render_conflict(request, form, about)
+
+
+async def _render_new_form(request: Request, form: forms.Form) -> Response:
+    organizations.require_admin(current_member(request))
+    return await _render_form(request, "webhook_endpoints/new.html", form, None)
+
+
+async def _render_edit_form(request: Request, form: forms.Form) -> Response:
+    member, id = current_member(request), forms.path_id(request, "endpoint_id")
+    async with open_reader(request) as source:
+        summary = await webhook_endpoints.get_endpoint(source, member, id)
+    return await _render_form(request, "webhook_endpoints/edit.html", form, summary.endpoint)
+
+
+async def _render_form(
+    request: Request, template: str, form: forms.Form, endpoint: WebhookEndpoint | None
+) -> Response:
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        choices = await list_board_choices(source, current_member(request))
+    edited = list_edited_fields(endpoint, dict(choices)) if endpoint else []
+    shown = {one.name: one.value for one in edited}
+    return render_page(
+        request,
+        template,
+        layout=layout,
+        status=form.status,
+        form=form,
+        endpoint=endpoint,
+        name=webhook_endpoints.get_endpoint_name(endpoint) if endpoint else "",
+        choices=choices,
+        type_groups=presenter.list_type_groups(),
+        shown=shown,
+        chosen_board_ids=shown.get("board_ids", []),
+    )
