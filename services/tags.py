@@ -3,18 +3,21 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy import String, bindparam, delete, func, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.engine import violates_constraint
+from core.db.reads import Query, Source
+from core.db.writes import Write
 from core.errors import Conflict, Invalid, NotFound
-from core.paging import Page, Paging, fetch_page_of_rows
-from core.text import slugify
+from core.paging import Page, PagedQuery, Paging
+from core.text import escape_pattern, slugify
 from core.validation import (
     MAX_NAME_LENGTH,
     FieldCheck,
@@ -25,7 +28,7 @@ from core.validation import (
     validate_fields,
 )
 from models import Board, EventType, Member, Tag, TagAssignment, Task, new_id
-from services import events, organizations
+from services import boards, events, organizations
 
 DEFAULT_COLOR = "9e9e9e"  # grey
 MAX_DESCRIPTION_LENGTH = 20_000  # characters
@@ -51,6 +54,14 @@ class CountedTag(NamedTuple):
     task_count: int
 
 
+class TaggedBoard(NamedTuple):
+    """A board with the number of its tasks that have a tag."""
+
+    board_id: UUID
+    board_name: str
+    task_count: int
+
+
 def check_color(value: object, field: str) -> str:
     """Validate a colour and return it as six lower-case hex digits."""
     given: str = text_of_length(MAX_NAME_LENGTH)(value, field)
@@ -73,23 +84,43 @@ FIELD_CHECKS: Mapping[str, FieldCheck] = {
 }
 
 
-async def list_board_tags(session: AsyncSession, board: Board) -> Sequence[Tag]:
+async def list_board_tags(source: Source, board: Board) -> Sequence[Tag]:
     """Return the tags of the board's organization, by name."""
-    query = select(Tag).where(Tag.organization_id == board.organization_id)
-    return (await session.scalars(query.order_by(*NAME_ORDER))).all()
+    return await TAGS.fetch(source, organization_id=board.organization_id)
 
 
-async def list_tags(session: AsyncSession, member: Member, paging: Paging) -> Page[CountedTag]:
+async def list_tags(source: Source, member: Member, paging: Paging) -> Page[CountedTag]:
     """Return the tags of the member's organization, by name."""
-    page = await fetch_page_of_rows(
-        session, _counted_tags_query(member).order_by(*NAME_ORDER), paging
+    organization_id = member.organization_id
+    return await COUNTED_TAGS.fetch_page(source, paging, organization_id=organization_id)
+
+
+async def find_tags(source: Source, member: Member, text: str) -> Sequence[CountedTag]:
+    """Return the tags of the member's organization whose name contains a text, by name."""
+    parameters = {"organization_id": member.organization_id, "text": escape_pattern(text)}
+    return await NAMED_TAGS.fetch(source, **parameters)
+
+
+async def list_tagged_boards(source: Source, member: Member, tag: Tag) -> Sequence[TaggedBoard]:
+    """Return the boards with tasks that have a tag, of those that the member may read, by name."""
+    parameters = boards.access_parameters(member) | {"tag_id": tag.id}
+    return await _build_tagged_boards_query().fetch(source, **parameters)
+
+
+@cache  # the packages import each other, so names of `boards` are used at call time
+def _build_tagged_boards_query() -> Query[TaggedBoard]:
+    query = select(Board.id, Board.name, func.count()).join(Task, Task.board_id == Board.id)
+    query = query.join(TagAssignment, TagAssignment.task_id == Task.id)
+    query = query.where(
+        TagAssignment.tag_id == bindparam("tag_id"), Board.id.in_(boards.READABLE_BOARD_IDS)
     )
-    return page.map(lambda row: CountedTag(*row))
+    grouped = query.group_by(Board.id).order_by(func.lower(Board.name), Board.id)
+    return Query(grouped, TaggedBoard._make)
 
 
-async def get_tag(session: AsyncSession, member: Member, tag_id: UUID) -> CountedTag:
+async def get_tag(source: Source, member: Member, tag_id: UUID) -> CountedTag:
     """Return a tag of the member's organization. Raises NotFound."""
-    return await _get_counted_tag(session, _counted_tags_query(member).where(Tag.id == tag_id))
+    return await _get_counted_tag(source, COUNTED_TAG, member, tag_id)
 
 
 async def lock_tag(session: AsyncSession, member: Member, tag_id: UUID) -> CountedTag:
@@ -98,8 +129,44 @@ async def lock_tag(session: AsyncSession, member: Member, tag_id: UUID) -> Count
     Raises NotFound, and Forbidden unless the member is an admin.
     """
     organizations.require_admin(member)
-    query = _counted_tags_query(member).where(Tag.id == tag_id).with_for_update(of=Tag)
-    return await _get_counted_tag(session, query.execution_options(populate_existing=True))
+    return await _get_counted_tag(session, LOCKED_TAG, member, tag_id)
+
+
+async def _get_counted_tag(
+    source: Source, query: Query[CountedTag], member: Member, tag_id: UUID
+) -> CountedTag:
+    parameters = {"organization_id": member.organization_id, "tag_id": tag_id}
+    found = await query.first(source, **parameters)
+    if found is None:
+        raise NotFound("tag_not_found", "There is no such tag.")
+    return found
+
+
+IN_ORGANIZATION = Tag.organization_id == bindparam("organization_id")
+TAGS: Query[Tag] = Query(
+    select(Tag).where(IN_ORGANIZATION).order_by(*NAME_ORDER), lambda row: row[0]
+)
+TASK_COUNT = (
+    select(func.count())
+    .select_from(TagAssignment)
+    .where(TagAssignment.tag_id == Tag.id)
+    .correlate(Tag)
+    .scalar_subquery()
+)
+WITH_COUNT = select(Tag, TASK_COUNT).where(IN_ORGANIZATION)
+ONE_WITH_COUNT = WITH_COUNT.where(Tag.id == bindparam("tag_id"))
+COUNTED_TAGS = PagedQuery(WITH_COUNT.order_by(*NAME_ORDER), CountedTag._make)
+NAMED_TAGS = Query(
+    WITH_COUNT.where(Tag.name.icontains(bindparam("text", type_=String), escape="/")).order_by(
+        *NAME_ORDER
+    ),
+    CountedTag._make,
+)
+COUNTED_TAG = Query(ONE_WITH_COUNT, CountedTag._make)
+LOCKED_TAG = Query(
+    ONE_WITH_COUNT.with_for_update(of=Tag).execution_options(populate_existing=True),
+    CountedTag._make,
+)
 
 
 async def create_tag(session: AsyncSession, member: Member, draft: TagDraft) -> CountedTag:
@@ -153,19 +220,6 @@ async def delete_tag(session: AsyncSession, member: Member, tag: Tag) -> None:
     await _record_tag_event(session, EventType.TAG_DELETED, member, tag)
 
 
-def _counted_tags_query(member: Member) -> Select[*tuple[Any, ...]]:
-    query = select(func.count()).select_from(TagAssignment).where(TagAssignment.tag_id == Tag.id)
-    count = query.correlate(Tag).scalar_subquery()
-    return select(Tag, count).where(Tag.organization_id == member.organization_id)
-
-
-async def _get_counted_tag(session: AsyncSession, query: Select[*tuple[Any, ...]]) -> CountedTag:
-    row = (await session.execute(query)).one_or_none()
-    if row is None:
-        raise NotFound("tag_not_found", "There is no such tag.")
-    return CountedTag(*row)
-
-
 async def _flush_tag(session: AsyncSession) -> None:
     """Flush the session; raise Conflict if the unique constraint on the slug is violated."""
     try:
@@ -185,9 +239,15 @@ async def _record_tag_event(
     )
 
 
+INSERT_TASK_TAGS = Write(
+    insert(TagAssignment).inline(), [one.key for one in inspect(TagAssignment).column_attrs]
+)
+DELETE_TASK_TAGS = Write(delete(TagAssignment).where(TagAssignment.task_id == bindparam("task_id")))
+
+
 async def replace_task_tags(session: AsyncSession, task: Task, ids: Sequence[UUID]) -> None:
     """Replace the tags of a task, in this order."""
-    await session.execute(delete(TagAssignment).where(TagAssignment.task_id == task.id))
+    await DELETE_TASK_TAGS.execute(session, task_id=task.id)
     await add_task_tags(session, task, ids)
 
 
@@ -203,5 +263,4 @@ async def add_task_tags(session: AsyncSession, task: Task, ids: Sequence[UUID]) 
         }
         for position, id in enumerate(ids)
     ]
-    if rows:
-        await session.execute(insert(TagAssignment), rows)
+    await INSERT_TASK_TAGS.execute_many(session, rows)

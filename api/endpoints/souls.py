@@ -1,13 +1,16 @@
-"""The souls directory (contract, people-and-boards 3.14)."""
+"""The souls directory (contract, people-and-boards 3.14), and the souls of agents."""
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from api.framework.fields import ResponseModel, Timestamp
-from api.framework.operation import PREFIX, RequestContext, error_responses, without_transaction
+from api.framework.fields import Ok, RequestModel, ResponseModel, Text, Timestamp
+from api.framework.handler import RequestContext, error_responses, reads_only, without_transaction
+from api.framework.operation import PREFIX
 from core.clock import now
-from services import souls
+from models import Board
+from services import agents, souls
 
 MAX_QUERY_LENGTH = 200  # characters
 MAX_RESULTS = 100  # souls in one response
@@ -108,15 +111,8 @@ class SoulSearch(BaseModel):
 @without_transaction
 async def search_souls(context: RequestContext, query: SoulSearch) -> SoulsDirectorySearchResponse:
     """Search souls for agents, in the library and in the configured directory."""
-    async with context.transaction() as session:
-        remote = await souls.load_directory(session, context.settings.souls_directory_url)
-        is_due = await souls.claim_fetch(session, remote)
-    if is_due:
-        listed = await souls.fetch_listing(remote)
-        async with context.transaction() as session:
-            remote = await souls.save_listing(session, remote, listed)
-    async with context.transaction() as session:
-        found = await souls.search_souls(session, remote, query.q, query.limit)
+    address = context.settings.souls_directory_url
+    found, remote = await souls.search_directory(context.transaction, address, query.q, query.limit)
     items = [SoulsDirectorySoulRef.of(entry, context) for entry in found]
     return SoulsDirectorySearchResponse(items=items, stale=remote.is_stale(now()))
 
@@ -128,11 +124,40 @@ async def get_soul_markdown(
 ) -> SoulsDirectoryMarkdownResponse:
     """Return a soul as Markdown, for an agent's SOUL.md."""
     souls.check_names(handle, slug)
-    async with context.transaction() as session:
-        remote = await souls.load_directory(session, context.settings.souls_directory_url)
-        found = await souls.find_soul(session, remote, handle, slug)
-    if found.needs_fetch(remote, now()):
-        fetched = await souls.fetch_soul(remote, handle, slug)
-        async with context.transaction() as session:
-            found = await souls.save_soul(session, remote, found, fetched)
+    address = context.settings.souls_directory_url
+    found, remote = await souls.read_soul(context.transaction, address, handle, slug)
     return SoulsDirectoryMarkdownResponse.of(souls.require_content(found, remote))
+
+
+class SoulUpdate(RequestModel):
+    """A new soul for an agent."""
+
+    example = {"content": "# Ada\nYou write short sentences.", "reason": "Readers asked for it"}
+
+    content: Text
+    source_url: Text | None = Field(default=None, description="The source of the soul.")
+    reason: Text | None = Field(default=None, description="The reason for the change.")
+
+
+@reads_only
+@error_responses(404)
+async def get_agent_soul(context: RequestContext, board: Board, agent_id: UUID) -> str:
+    """Return the soul of an agent as text, empty if it has none. For the agent and its lead."""
+    return await agents.get_soul(context.source, context.agent, board, agent_id)
+
+
+@error_responses(404)
+async def update_agent_soul(
+    context: RequestContext, board: Board, agent_id: UUID, body: SoulUpdate
+) -> Ok:
+    """Replace the soul of an agent of your board. It is stored as text and never executed."""
+    await agents.write_soul(
+        context.session,
+        context.agent,
+        board,
+        agent_id,
+        body.content,
+        source_url=body.source_url,
+        reason=body.reason,
+    )
+    return Ok()

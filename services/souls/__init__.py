@@ -1,10 +1,11 @@
 """Souls: ready-made characters for agents, from a bundled library and an optional directory.
 
-The caller opens the transactions: one to load the cache, then, if it is outdated, a fetch without a
-transaction, and another one to save the result. If the directory fails, cached data is served.
+If the cache is outdated, the directory is asked without a transaction. If it fails, cached data is
+served.
 """
 
 from services.souls.directory_client import fetch_listing, fetch_soul
+from services.souls.lookups import SoulSearchResult, read_soul, search_directory
 from services.souls.rules import (
     MAX_NAME_LENGTH,
     NAME_PATTERN,

@@ -13,7 +13,8 @@ from core.db.engine import TransactionFactory
 from models import Soul
 from services import souls
 from services.souls.store import load_bundled_souls
-from tests.support.api_fixtures import HIGH_RATE_LIMITS, build_app_on, create_client
+from tests.support.api_fixtures import HIGH_RATE_LIMITS, create_client
+from tests.support.app_on_transactions import build_app_on
 from tests.support.http_host import HostPage, HttpHost, run_http_host
 from tests.support.world import World
 

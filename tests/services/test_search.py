@@ -332,11 +332,9 @@ async def test_search_uses_the_full_text_indexes(session, world) -> None:
             text(COPY_ROWS.format(table=table, column=column, names=names, bare=bare))
         )
         await refresh_statistics(session, table)
-    plan = await explain(
-        session,
-        search.search_query(
-            boards.readable_board_ids_query(world.alice, world.tern.id), ["her"], Paging(20)
-        ),
-    )
+    statement = search.build_search_query(frozenset(), by_agent=False).statement
+    words = {"tsquery": "'her':*", "pattern": "her", "page_limit": 20, "page_offset": 0}
+    parameters = {**boards.access_parameters(world.alice_member), **words}
+    plan = await explain(session, statement.params(parameters))
     for table in ("tasks", "task_comments", "board_memory", "board_group_memory", "boards"):
         assert f"ix_{table}_words" in plan, plan

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from sqlalchemy import delete, event, update
+from sqlalchemy import delete, update
 
 from core.clock import now
 from core.errors import Invalid
@@ -19,6 +19,7 @@ from services.souls.directory_client import DirectoryEntry, InvalidSitemap, pars
 from services.souls.rules import extract_summary, is_valid_name, title_from_slug
 from services.souls.store import BUNDLED_FOLDER, BundledSoul, load_bundled_souls, search_query
 from tests.support.query_plans import explain, refresh_statistics
+from tests.support.statement_counter import count_statements
 
 MAX_SOUL_LENGTH = 20_000  # characters of a file that a gateway reads
 SECTIONS = {
@@ -77,18 +78,11 @@ async def test_the_library_follows_its_files(session: Any) -> None:
 
 async def test_loading_and_searching_take_one_statement_each(session: Any) -> None:
     await souls.load_directory(session, "")
-    connection = (await session.connection()).sync_connection
-    sent: list[str] = []
-
-    def listen(*arguments: Any) -> None:
-        sent.append(arguments[2])
-
-    event.listen(connection, "before_cursor_execute", listen)
-    remote = await souls.load_directory(session, "")
-    assert not await souls.claim_fetch(session, remote)
-    await souls.search_souls(session, remote, "review", 20)
-    await souls.find_soul(session, remote, "mission-control", "tester")
-    event.remove(connection, "before_cursor_execute", listen)
+    with count_statements(await session.connection()) as sent:
+        remote = await souls.load_directory(session, "")
+        assert not await souls.claim_fetch(session, remote)
+        await souls.search_souls(session, remote, "review", 20)
+        await souls.find_soul(session, remote, "mission-control", "tester")
     assert len(sent) == 3
 
 

@@ -1,0 +1,43 @@
+"""Load what the filters of a board page offer, in one statement."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+from core.db.combined_query import CombinedQuery
+from core.db.reads import Source
+from models import Board, Tag, User
+from services import boards, custom_fields, saved_views, tags
+from services.boards import BoardPerson
+from services.custom_fields import TaskField
+from services.saved_views import ListedView
+
+
+class FilterOptions(NamedTuple):
+    """The tags, custom fields and people that tasks of a board can have, and its views."""
+
+    tags: Sequence[Tag]
+    fields: Sequence[TaskField]  # without the values of a task
+    views: Sequence[ListedView]  # of one user
+    people: Sequence[BoardPerson]  # who can read the board
+
+
+async def load_filter_options(source: Source, user: User, board: Board) -> FilterOptions:
+    """Load what a user can choose on a board that the user can read.
+
+    The objects have no session, also in a transaction: they cannot be changed.
+    """
+    parameters: dict[str, object] = {
+        "organization_id": board.organization_id,
+        "board_id": board.id,
+        "user_id": user.id,
+        "task_id": None,
+    }
+    return FilterOptions(*await _build_query().fetch(source, **parameters))
+
+
+@cache  # the packages import each other, so their names are used at call time
+def _build_query() -> CombinedQuery:
+    return CombinedQuery(
+        tags.TAGS, custom_fields.TASK_FIELDS, saved_views.BOARD_VIEWS, boards.BOARD_PEOPLE
+    )

@@ -1,0 +1,145 @@
+"""Saved views for the templates: the menu of a board page, and descriptions of views."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from starlette.datastructures import QueryParams
+
+from core.db.reads import Source
+from models import Board
+from services import agents, boards
+from services.saved_views import ListedView
+from web.boards.address import BoardAddress
+from web.boards.assignees import name_assignee
+from web.ui.edited_fields import get_shown_hash
+from web.ui.forms import Form
+from web.ui.translation import N_, _, pgettext, translate
+
+UNKNOWN_HASH = "-"  # of no query, so that saving is a conflict
+
+SORT_NAMES = {
+    "manual": N_("Manual order"),
+    "priority": N_("Priority"),
+    "due": N_("Due date"),
+    "updated": N_("Last change"),
+    "created": N_("Creation"),
+    "title": N_("Title"),
+    "assignee": N_("Assignee"),
+}
+COLUMN_NAMES = {
+    "title": N_("Task"),
+    "flags": N_("Flags"),
+    "priority": N_("Priority"),
+    "assignee": N_("Assignee"),
+    "tags": N_("Tags"),
+    "due": N_("Due"),
+    "updated": N_("Changed"),
+    "created": N_("Created"),
+}
+
+
+def parse_view_query(query: str) -> BoardAddress:
+    """Parse the query of a view. Invalid parameters are ignored."""
+    return BoardAddress.from_query(QueryParams(query))
+
+
+def build_view_address(view: ListedView) -> BoardAddress:
+    """Return the address that shows a view as it was saved."""
+    address = parse_view_query(view.query)
+    return replace(address, saved=str(view.id), base=view.version, names_view=False)
+
+
+def complete_address(
+    address: BoardAddress, views: Sequence[ListedView], *, use_default: bool
+) -> BoardAddress:
+    """Return the address without a view that does not exist; of the default view if it is used."""
+    default = next((view for view in views if view.is_default), None)
+    if use_default and default is not None:
+        return build_view_address(default)
+    address = replace(address, names_view=default is not None)
+    if address.saved in {str(view.id) for view in views}:
+        return address
+    return replace(address, saved="", base=1)
+
+
+@dataclass(frozen=True)
+class ViewMenu:
+    """The saved views of a board, and what the page shows compared with the chosen one."""
+
+    views: Sequence[ListedView]
+    address: BoardAddress
+
+    @property
+    def active(self) -> ListedView | None:
+        """Return the view that was opened."""
+        return next((view for view in self.views if str(view.id) == self.address.saved), None)
+
+    @property
+    def is_changed(self) -> bool:
+        """Return whether the page shows something else than the view as it is saved."""
+        view = self.active
+        stored = parse_view_query(view.query).view_query if view else ""
+        return view is not None and stored != self.address.view_query
+
+    @property
+    def is_outdated(self) -> bool:
+        """Return whether the view was saved by somebody else since it was opened."""
+        view = self.active
+        return view is not None and view.version != self.address.base and self.is_changed
+
+    @property
+    def shown_hash(self) -> str:
+        """Return the hash of the query that was opened, as a form of `check_edit` submits it."""
+        view = self.active
+        if view is None or self.is_outdated:
+            return UNKNOWN_HASH
+        return get_shown_hash(Form(), "query", view.query)
+
+    @property
+    def all_tasks_query(self) -> str:
+        """Return the query of the board without a view."""
+        return BoardAddress(names_view=self.address.names_view or bool(self.default)).query
+
+    @property
+    def default(self) -> ListedView | None:
+        """Return the view that the user sees first."""
+        return next((view for view in self.views if view.is_default), None)
+
+    def get_query(self, view: ListedView) -> str:
+        """Return the query that shows a view."""
+        return build_view_address(view).query
+
+
+async def load_assignee_names(source: Source, board: Board) -> Mapping[str, str]:
+    """Return the names of the agents and people of a board by id."""
+    found = await agents.list_board_agents(source, board)
+    people = await boards.list_board_people(source, board)
+    return {str(one.id): one.name for one in (*found, *people)}
+
+
+def describe_view(query: str, names: Mapping[str, str]) -> str:
+    """Describe what a view shows: "List · Priority: High". `names` are those of assignees."""
+    address = parse_view_query(query)
+    priorities = {
+        "high": pgettext("priority", "High"),
+        "medium": pgettext("priority", "Medium"),
+        "low": pgettext("priority", "Low"),
+    }
+    columns = [translate(COLUMN_NAMES[name]) for name in ("title", *address.shown_columns)]
+    sort = translate(SORT_NAMES[address.shown_sort.removeprefix("-")])
+    is_reversed = address.shown_sort.startswith("-")
+    values = [
+        (address.q, _("Filter"), f"“{address.q}”"),
+        (address.needs, _("To approve"), ""),
+        (address.blocked, _("Blocked"), ""),
+        (address.agent, _("Assignee"), name_assignee(address.agent, names)),
+        (address.tag, _("Tag"), address.tag),
+        (address.priority, _("Priority"), priorities.get(address.priority, "")),
+        (address.value and address.field, address.field, address.value),
+        (address.sort, _("Sort by"), f"{sort} ({_('descending')})" if is_reversed else sort),
+        (address.done, _("Done column expanded"), ""),
+        (address.columns, _("Columns"), ", ".join(columns)),
+    ]
+    shown = [f"{label}: {value}" if value else label for is_set, label, value in values if is_set]
+    kinds = {"board": _("Board"), "list": _("List"), "calendar": _("Calendar")}
+    return " · ".join([kinds[address.view], *shown])

@@ -1,0 +1,240 @@
+"""Pages and forms of the saved views of a board."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, StringConstraints
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from core.errors import NotFound
+from core.http.request import open_reader, open_transaction
+from models import Board, SavedView
+from services import saved_views
+from services.saved_views import MAX_VIEW_NAME_LENGTH, ListedView, SavedViewDraft
+from web.boards.address import BoardAddress
+from web.boards.views import board_access
+from web.saved_views.presenter import (
+    ViewMenu,
+    build_view_address,
+    describe_view,
+    load_assignee_names,
+    parse_view_query,
+)
+from web.ui import forms
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
+from web.ui.layout import load_layout
+from web.ui.render import render_page
+from web.ui.translation import N_, _
+
+ViewName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_VIEW_NAME_LENGTH),
+]
+
+
+class NewViewForm(BaseModel):
+    """A new view: what the board shows now."""
+
+    name: ViewName
+    query: str = ""
+    shared: forms.Switch = False
+    default: forms.Switch = False
+
+    def to_draft(self) -> SavedViewDraft:
+        """Return the draft of the view, without parameters that are not valid."""
+        query = parse_view_query(self.query).view_query
+        return SavedViewDraft(name=self.name, query=query, is_shared=self.shared)
+
+
+class ViewChangeForm(BaseModel):
+    """Another name or another query of a view."""
+
+    name: ViewName | None = None
+    query: str | None = None
+
+    def to_changes(self) -> dict[str, Any]:
+        """Return the submitted changes."""
+        changes: dict[str, Any] = self.model_dump(exclude_unset=True)
+        if self.query is not None:
+            changes["query"] = parse_view_query(self.query).view_query
+        return changes
+
+
+def list_edited_fields(view: SavedView) -> list[EditedField]:
+    """Return the current values of a view as its forms show them."""
+    return [
+        EditedField("name", N_("Name"), view.name, FieldKind.LINE),
+        EditedField("query", N_("Filters, order and columns"), view.query),
+    ]
+
+
+async def show_views(request: Request) -> Response:
+    """Show the saved views of a board."""
+    return await _render_views(request, forms.Form())
+
+
+async def show_new_view_form(request: Request) -> Response:
+    """Show the form that saves the board, as the address shows it, as a view."""
+    return await _render_new_view(request, forms.Form())
+
+
+async def create_view(request: Request) -> Response:
+    """Save a view, and redirect to it."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        fields = form.parse(NewViewForm)
+        async with open_transaction(request) as session:
+            board = (await board_access(request, session)).board
+            view = await saved_views.create_saved_view(
+                session, request.user, board, fields.to_draft()
+            )
+            if fields.default:
+                await saved_views.set_default_view(session, request.user, board, view.id)
+        return _redirect_to_view(board, view)
+    return await _render_new_view(request, form)
+
+
+async def open_view(request: Request) -> Response:
+    """Redirect to the board as a view shows it."""
+    async with open_reader(request) as source:
+        board = (await board_access(request, source)).board
+        views = await saved_views.list_saved_views(source, request.user, board)
+    view = _get_view(request, views)
+    return RedirectResponse(f"/boards/{board.id}{build_view_address(view).query}", 303)
+
+
+async def update_view(request: Request) -> Response:
+    """Rename a view, or save what the board shows now as this view."""
+    form = await forms.read_form(request)
+    view_id = forms.path_id(request, "view_id")
+    with form.catch_errors():
+        changes = form.parse(ViewChangeForm).to_changes()
+        async with open_transaction(request) as session:
+            board = (await board_access(request, session)).board
+            view = await saved_views.lock_saved_view(session, request.user, board, view_id)
+            untouched = check_edit(form, list_edited_fields(view))
+            changes = without(changes, untouched)
+            await saved_views.update_saved_view(session, request.user, board, view, changes)
+        if "name" in form.values:
+            return RedirectResponse(_list_path(board), 303)
+        return _redirect_to_view(board, view)
+    if form.conflicts:
+        return await _render_conflict(request, form)
+    return await _render_views(request, form)
+
+
+async def delete_view(request: Request) -> Response:
+    """Delete a view, and redirect to the list."""
+    async with open_transaction(request) as session:
+        board = (await board_access(request, session)).board
+        view_id = forms.path_id(request, "view_id")
+        view = await saved_views.lock_saved_view(session, request.user, board, view_id)
+        await saved_views.delete_saved_view(session, request.user, board, view)
+    return RedirectResponse(_list_path(board), 303)
+
+
+async def set_default_view(request: Request) -> Response:
+    """Choose the view that the user sees first, or all tasks, and redirect to it."""
+    form = await forms.read_form(request)
+    view_id = forms.parse_id(form.value("view_id"))
+    async with open_transaction(request) as session:
+        board = (await board_access(request, session)).board
+        await saved_views.set_default_view(session, request.user, board, view_id)
+    path = f"/boards/{board.id}"
+    return RedirectResponse(f"{path}/views/{view_id}" if view_id else path, 303)
+
+
+def _list_path(board: Board) -> str:
+    return f"/boards/{board.id}/views"
+
+
+def _redirect_to_view(board: Board, view: SavedView) -> Response:
+    return RedirectResponse(f"{_list_path(board)}/{view.id}", 303)
+
+
+def _get_view(request: Request, views: Sequence[ListedView]) -> ListedView:
+    view_id = forms.path_id(request, "view_id")
+    found = next((view for view in views if view.id == view_id), None)
+    if found is None:
+        raise NotFound("saved_view_not_found", _("There is no such view."))
+    return found
+
+
+async def _render_views(request: Request, form: forms.Form) -> Response:
+    """Render the views of a board, with a rejected form if there is one."""
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        views = await saved_views.list_saved_views(source, request.user, access.board)
+        names = await load_assignee_names(source, access.board)
+    return render_page(
+        request,
+        "saved_views/index.html",
+        layout=layout,
+        status=form.status,
+        board=access.board,
+        can_write=access.can_write,
+        view_menu=ViewMenu(views, BoardAddress()),
+        descriptions={view.id: describe_view(view.query, names) for view in views},
+        form=form,
+        blank=forms.Form(),
+        rejected_id=request.path_params.get("view_id"),
+    )
+
+
+async def _render_new_view(request: Request, form: forms.Form) -> Response:
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        names = await load_assignee_names(source, access.board)
+    address = BoardAddress.from_query(request.query_params)
+    query = form.value("query", address.view_query)
+    return render_page(
+        request,
+        "saved_views/new.html",
+        layout=layout,
+        status=form.status,
+        board=access.board,
+        can_write=access.can_write,
+        form=form,
+        query=query,
+        description=describe_view(query, names),
+    )
+
+
+async def _render_conflict(request: Request, form: forms.Form) -> Response:
+    """Render the view as the user and as somebody else have changed it."""
+    async with open_reader(request) as source:
+        board = (await board_access(request, source)).board
+        views = await saved_views.list_saved_views(source, request.user, board)
+        names = await load_assignee_names(source, board)
+    view = _get_view(request, views)
+    queries = (view.query, form.value("query"))
+    about = ConflictContext(
+        title=_("View “%(name)s”", name=view.name),
+        back=f"{_list_path(board)}/{view.id}",
+        organization_id=board.organization_id,
+        object_id=view.id,
+        names={"query": {query: describe_view(query, names) for query in queries}},
+    )
+    return await render_conflict(request, form, about)
+
+
+VIEWS_PATH = "/boards/{board_id:uuid}/views"
+
+SAVED_VIEW_ROUTES = [
+    Route(f"{VIEWS_PATH}{path}", handler, methods=[method])
+    for path, method, handler in [
+        ("", "GET", show_views),
+        ("", "POST", create_view),
+        ("/new", "GET", show_new_view_form),
+        ("/defaults", "POST", set_default_view),
+        ("/{view_id:uuid}", "GET", open_view),
+        ("/{view_id:uuid}", "POST", update_view),
+        ("/{view_id:uuid}/deletions", "POST", delete_view),
+    ]
+]
+"""Everyone who can read a board has views of it (`services.saved_views`)."""

@@ -1,0 +1,158 @@
+"""Search souls, and compare one with that of an agent before the agent gets it. For admins."""
+
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from core.clock import now
+from core.db.reads import Source
+from core.errors import Conflict, UpstreamError
+from core.http.request import Session, get_settings, open_reader, open_transaction
+from core.paging import Paging
+from core.text import is_storable
+from models import Agent, DesiredState, Member
+from services import agents, organizations, souls
+from services.gateways import agent_files
+from services.gateways.agent_files import AgentFile
+from services.souls import CachedSoul, RemoteDirectory, SoulSearchResult
+from web.auth.viewer import current_member
+from web.souls.comparison import compare_souls, digest_texts
+from web.ui import forms
+from web.ui.error_texts import describe_error
+from web.ui.layout import load_layout
+from web.ui.render import render_page
+from web.ui.translation import _
+
+MAX_RESULTS = 100  # souls in the list
+MAX_QUERY_LENGTH = 200  # characters
+
+
+class ApplicationForm(BaseModel):
+    """The agent that gets a soul, and the hash of the comparison that was shown."""
+
+    agent_id: UUID
+    shown: str = ""
+
+
+async def show_souls(request: Request) -> Response:
+    """Show the souls that match a search."""
+    organizations.require_admin(current_member(request))
+    layout = await load_layout(request)
+    return render_page(request, "souls/index.html", layout=layout, **await _search(request))
+
+
+async def show_soul(request: Request) -> Response:
+    """Show a soul, and its differences from the soul of an agent."""
+    return await _render_soul(request, forms.Form())
+
+
+async def apply_soul(request: Request) -> Response:
+    """Give an agent a soul, and redirect to the agent."""
+    form = await forms.read_form(request)
+    member = current_member(request)
+    with form.catch_errors():
+        organizations.require_admin(member)
+        fields = form.parse(ApplicationForm)
+        content = (await _read_content(request)).content or ""
+        async with open_transaction(request) as session:
+            agent, _boards = await agents.lock_agent(session, member, fields.agent_id)
+            if digest_texts(agent.soul_template or "", content.strip()) != fields.shown:
+                reason = _("This was changed meanwhile. Look at it again, then change it.")
+                raise Conflict("stale", reason)
+            await _give_soul(session, member, agent, content)
+        return RedirectResponse(f"/agents/{agent.id}", 303)
+    return await _render_soul(request, form)
+
+
+async def _give_soul(session: Session, member: Member, agent: Agent, content: str) -> None:
+    """Replace the soul of a locked agent; one without a gateway has its history here."""
+    if agent.gateway_key is not None:
+        await agents.update_agent(session, member, agent.id, {"soul_template": content})
+        return
+    before = AgentFile(agent_files.SOUL_FILE, agent.soul_template or "")
+    await agent_files.save_stored_soul(session, member, agent.id, content, version=before.version)
+
+
+async def _render_soul(request: Request, form: forms.Form) -> Response:
+    """Render a soul; if the directory does not answer, its page says so with the status 502."""
+    member = current_member(request)
+    organizations.require_admin(member)
+    layout = await load_layout(request)
+    context, status, soul, unreachable = await _search(request), form.status, None, ""
+    try:
+        soul = await _read_content(request)
+    except UpstreamError as error:
+        status, unreachable = 502, describe_error(error)
+    given = form.value("agent_id") or request.query_params.get("agent")
+    agent_id = forms.parse_id(given)
+    async with open_reader(request) as source:
+        options = await _list_agent_options(source, member)
+        agent = await agents.get_agent(source, member, agent_id) if agent_id else None
+    return render_page(
+        request,
+        "souls/show.html",
+        layout=layout,
+        status=status,
+        form=form,
+        soul=soul,
+        unreachable=unreachable,
+        path=request.url.path.removesuffix("/applications"),
+        agent_options=options,
+        comparison=compare_souls(agent, soul.content or "") if agent and soul else None,
+        **context,
+    )
+
+
+async def _list_agent_options(source: Source, member: Member) -> list[tuple[UUID, str]]:
+    """Return the agents whose files we write, or who read their soul over the API."""
+    page = await agents.list_agents(source, member, Paging())
+    able = [agent for agent in page.items if _can_get_soul(agent)]
+    return [(agent.id, agent.name) for agent in sorted(able, key=lambda one: one.name.lower())]
+
+
+def _can_get_soul(agent: Agent) -> bool:
+    return not agent.is_linked and agent.desired_state is not DesiredState.GONE
+
+
+async def _read_content(request: Request) -> CachedSoul:
+    """Return the soul of the path with its content. Raises NotFound, and UpstreamError."""
+    handle, slug = (request.path_params[name] for name in ("handle", "soul"))
+    souls.check_names(handle, slug)
+    address = get_settings(request).souls_directory_url
+    found, remote = await souls.read_soul(partial(open_transaction, request), address, handle, slug)
+    return souls.require_content(found, remote)
+
+
+async def _search(request: Request) -> dict[str, Any]:
+    """Search the souls. If nothing matches and the directory does not answer, there are none."""
+    text = request.query_params.get("q", "").strip()[:MAX_QUERY_LENGTH]
+    text = text if is_storable(text) else ""
+    address = get_settings(request).souls_directory_url
+    transaction = partial(open_transaction, request)
+    try:
+        found = await souls.search_directory(transaction, address, text, MAX_RESULTS)
+    except UpstreamError:
+        found = SoulSearchResult((), RemoteDirectory(address, failed_at=now()))
+    return {
+        "entries": found.entries,
+        "remote": found.remote,
+        "is_unreachable": found.remote.failed_at is not None,
+        "search": text,
+        "search_query": f"?{urlencode({'q': text})}" if text else "",
+        "max_results": MAX_RESULTS,
+    }
+
+
+SOUL_PATH = "/souls/{handle}/{soul}"
+SOUL_ROUTES: list[Route] = [
+    Route("/souls", show_souls, name="souls"),
+    Route(SOUL_PATH, show_soul),
+    Route(f"{SOUL_PATH}/applications", apply_soul, methods=["POST"]),
+    Route(f"{SOUL_PATH}/applications", show_soul),
+]
