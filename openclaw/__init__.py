@@ -4,7 +4,8 @@
 connection failure.
 """
 
-from openclaw.addresses import MAX_URL_LENGTH, AddressPolicy, GatewayAddress, parse_address
+from core.http.address_policy import AddressPolicy
+from openclaw.addresses import MAX_URL_LENGTH, GatewayAddress, parse_address
 from openclaw.client import GatewayClient, RetryPolicy, poll_events
 from openclaw.connection import GatewayConnection, open_connection
 from openclaw.device import DeviceIdentity
@@ -17,7 +18,7 @@ from openclaw.diagnostics import (
     diagnose_missing_key,
     diagnose_outcome,
 )
-from openclaw.error_hints import ErrorHint, get_error_hint
+from openclaw.error_hints import ErrorHint, get_error_hint, get_error_values
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.frames import GatewayEvent
 from openclaw.method_names import EVENTS, GATEWAY_VERSION, METHODS

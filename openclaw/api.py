@@ -8,14 +8,20 @@ unless the docstring says otherwise.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from json import dumps
-from typing import Any, TypeVar
+from typing import Any
 
+from openclaw.answers import (
+    JsonObject,
+    get_list,
+    get_mapping,
+    parse_milliseconds,
+    to_object,
+    value_of_type,
+)
 from openclaw.client import GatewayClient
 from openclaw.errors import ErrorKind, GatewayError
-
-JsonObject = Mapping[str, Any]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,14 @@ class ListedGatewayAgent:
     name: str | None = None
     identity: JsonObject | None = None
     workspace: str | None = None
+
+
+@dataclass(frozen=True)
+class GatewayFile:
+    """A file in the workspace of an agent; `content` is None if there is no such file."""
+
+    content: str | None
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -84,21 +98,21 @@ async def delete_agent(client: GatewayClient, agent_id: str) -> None:
     await _call(client, "agents.delete", {"agentId": agent_id, "deleteFiles": True})
 
 
-async def read_agent_file(
+async def get_agent_file(
     client: GatewayClient, agent_id: str, name: str, *, retry: bool = False
-) -> str | None:
-    """Return the content of a file in an agent's workspace; None if there is no such file.
+) -> GatewayFile:
+    """Return a file in an agent's workspace.
 
     An answer without a file raises GatewayError: it must not be taken for a missing file.
     """
     answer = await _call(client, "agents.files.get", {"agentId": agent_id, "name": name}, retry)
-    file = _mapping(answer, "file")
+    file = get_mapping(answer, "file")
     if file.get("missing"):
-        return None
+        return GatewayFile(None)
     content = file.get("content")
     if not isinstance(content, str):
         raise GatewayError(ErrorKind.MALFORMED, "The gateway answered without the file.")
-    return content
+    return GatewayFile(content, parse_milliseconds(file.get("updatedAtMs")))
 
 
 async def write_agent_file(
@@ -119,14 +133,14 @@ async def write_agent_file(
 async def list_cron_jobs(client: GatewayClient, agent_id: str) -> list[CronJob]:
     """Return the scheduled jobs of an agent, also those that are disabled."""
     answer = await _call(client, "cron.list", {"agentId": agent_id, "includeDisabled": True})
-    rows = [row for row in _list(answer, "jobs") if isinstance(row.get("id"), str)]
-    return [CronJob(row["id"], _mapping(row, "payload").get("kind")) for row in rows]
+    rows = [row for row in get_list(answer, "jobs") if isinstance(row.get("id"), str)]
+    return [CronJob(row["id"], get_mapping(row, "payload").get("kind")) for row in rows]
 
 
 async def get_cron_scratch(client: GatewayClient, job_id: str) -> str | None:
     """Return the text that an agent reads when this job runs."""
     answer = await _call(client, "cron.scratch.get", {"id": job_id})
-    return _mapping(answer, "scratch").get("content")
+    return get_mapping(answer, "scratch").get("content")
 
 
 async def set_cron_scratch(client: GatewayClient, job_id: str, content: str) -> None:
@@ -136,10 +150,10 @@ async def set_cron_scratch(client: GatewayClient, job_id: str, content: str) -> 
 
 async def get_config(client: GatewayClient) -> GatewayConfig:
     """Return the configuration of a gateway. An answer without it raises GatewayError."""
-    answer = _object(await _call(client, "config.get", {}))
+    answer = to_object(await _call(client, "config.get", {}))
     if not isinstance(answer.get("hash"), str):
         raise GatewayError(ErrorKind.MALFORMED, "The gateway answered without its config.")
-    return GatewayConfig(_mapping(answer, "parsed"), answer["hash"])
+    return GatewayConfig(get_mapping(answer, "parsed"), answer["hash"])
 
 
 async def patch_config(client: GatewayClient, patch: JsonObject, *, base_hash: str) -> None:
@@ -164,8 +178,10 @@ async def list_sessions(
     given = {"limit": limit, "offset": offset, "activeOnly": active_only or None}
     params = {name: value for name, value in given.items() if value is not None}
     answer = await _call(client, "sessions.list", params, retry)
-    numbers = [_typed(_object(answer).get(name), int) for name in ("totalCount", "nextOffset")]
-    return SessionPage(_list(answer, "sessions"), *numbers)
+    numbers = [
+        value_of_type(to_object(answer).get(name), int) for name in ("totalCount", "nextOffset")
+    ]
+    return SessionPage(get_list(answer, "sessions"), *numbers)
 
 
 async def describe_session(
@@ -173,7 +189,7 @@ async def describe_session(
 ) -> JsonObject | None:
     """Return a session by its key; None if there is none. An invalid key raises REJECTED."""
     answer = await _call(client, "sessions.describe", {"key": key}, retry)
-    return _mapping(answer, "session") or None
+    return get_mapping(answer, "session") or None
 
 
 async def reset_session(client: GatewayClient, key: str, *, retry: bool = False) -> None:
@@ -186,7 +202,7 @@ async def chat_history(
 ) -> JsonObject:
     """Return the latest messages of a session, with its running turn and its waiting input."""
     answer = await _call(client, "chat.history", {"sessionKey": session_key, "limit": limit}, retry)
-    return {"messages": answer} if isinstance(answer, list) else _object(answer)
+    return {"messages": answer} if isinstance(answer, list) else to_object(answer)
 
 
 async def send_chat(
@@ -208,7 +224,7 @@ async def send_chat(
         "deliver": deliver,
         "idempotencyKey": idempotency_key,
     }
-    return _object(await _call(client, "chat.send", params, retry))
+    return to_object(await _call(client, "chat.send", params, retry))
 
 
 async def abort_chat(client: GatewayClient, session_key: str, *, time_limit: float) -> None:
@@ -218,27 +234,27 @@ async def abort_chat(client: GatewayClient, session_key: str, *, time_limit: flo
 
 async def wait_for_run(client: GatewayClient, run_id: str, *, timeout_ms: int) -> JsonObject:
     """Return how a run has ended, as far as the gateway remembers it."""
-    return _object(await _call(client, "agent.wait", {"runId": run_id, "timeoutMs": timeout_ms}))
+    return to_object(await _call(client, "agent.wait", {"runId": run_id, "timeoutMs": timeout_ms}))
 
 
 async def list_exec_approvals(client: GatewayClient) -> list[JsonObject]:
     """Return the commands that wait for approval."""
-    return _list(await _call(client, "exec.approval.list", {}))
+    return get_list(await _call(client, "exec.approval.list", {}))
 
 
 async def list_questions(client: GatewayClient) -> list[JsonObject]:
     """Return the questions that wait for an answer."""
-    return _list(await _call(client, "question.list", {}), "questions")
+    return get_list(await _call(client, "question.list", {}), "questions")
 
 
 async def get_approval(client: GatewayClient, id: str) -> JsonObject:
     """Return an approval with its state."""
-    return _mapping(await _call(client, "approval.get", {"id": id}), "approval")
+    return get_mapping(await _call(client, "approval.get", {"id": id}), "approval")
 
 
 async def get_question(client: GatewayClient, id: str) -> JsonObject:
     """Return a question with its state."""
-    return _mapping(await _call(client, "question.get", {"id": id}), "question")
+    return get_mapping(await _call(client, "question.get", {"id": id}), "question")
 
 
 async def resolve_exec_approval(client: GatewayClient, id: str, decision: JsonObject) -> None:
@@ -266,7 +282,7 @@ async def resolve_question(
 async def question_resolution_id(client: GatewayClient, id: str) -> str | None:
     """Return the id that a question was resolved with, if the gateway remembers it."""
     params = {"id": id, "timeoutMs": 1, "includeResolutionId": True}
-    return _object(await _call(client, "question.waitAnswer", params)).get("resolutionId")
+    return to_object(await _call(client, "question.waitAnswer", params)).get("resolutionId")
 
 
 async def _call(client: GatewayClient, method: str, params: JsonObject, retry: bool = False) -> Any:
@@ -276,25 +292,7 @@ async def _call(client: GatewayClient, method: str, params: JsonObject, retry: b
 
 
 def _parse_agent(value: object) -> ListedGatewayAgent | None:
-    row = _object(value)
-    id, name, workspace = (_typed(row.get(key), str) for key in ("id", "name", "workspace"))
-    identity = _object(row["identity"]) if isinstance(row.get("identity"), Mapping) else None
+    row = to_object(value)
+    id, name, workspace = (value_of_type(row.get(key), str) for key in ("id", "name", "workspace"))
+    identity = to_object(row["identity"]) if isinstance(row.get("identity"), Mapping) else None
     return None if id is None else ListedGatewayAgent(id, name, identity, workspace)
-
-
-def _typed(value: object, type: type[T]) -> T | None:
-    return value if isinstance(value, type) else None
-
-
-def _object(answer: object) -> JsonObject:
-    return answer if isinstance(answer, Mapping) else {}
-
-
-def _mapping(answer: object, name: str) -> JsonObject:
-    return _object(_object(answer).get(name))
-
-
-def _list(answer: object, name: str = "") -> list[JsonObject]:
-    """Return the objects of a list, or of the list that an answer has under a name."""
-    found = answer.get(name) if isinstance(answer, Mapping) else answer
-    return [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []

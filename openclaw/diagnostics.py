@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from core.clock import now
 from openclaw.addresses import GatewayAddress, parse_address
 from openclaw.connection import open_connection
-from openclaw.error_hints import get_error_hint
+from openclaw.error_hints import get_error_hint, get_error_values
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.protocol import GatewayTarget, Hello
 
@@ -49,13 +49,17 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True)
 class ConnectionCheck:
-    """Hold the state of one check, a sentence, and a command that fixes a failure."""
+    """Hold the state of one check, a sentence, and a command that fixes a failure.
+
+    `values` are for texts in other languages than that of the sentence.
+    """
 
     name: str
     state: CheckState
     sentence: str
     command: str | None = None
     code: str | None = None  # the error kind, or the code of an AppError
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,16 @@ def _failed_diagnosis(error: GatewayError, target: GatewayTarget) -> ConnectionD
     checks = []
     for name in CHECK_NAMES:
         if name == failed:
-            code = error.kind.value
-            checks.append(ConnectionCheck(name, CheckState.FAILED, sentence, command, code))
+            values = get_error_values(error, target.url)
+            checks.append(
+                ConnectionCheck(
+                    name, CheckState.FAILED, sentence, command, error.kind.value, values
+                )
+            )
         elif CHECK_NAMES.index(name) < CHECK_NAMES.index(failed) and not _is_uncertain(
             name, error, address
         ):
-            checks.append(ConnectionCheck(name, CheckState.OK, _ok_sentence(name, target, address)))
+            checks.append(_ok_check(name, target, address))
         else:
             checks.append(ConnectionCheck(name, CheckState.UNKNOWN, NOT_CHECKED))
     return ConnectionDiagnosis(checks, now())
@@ -128,10 +136,7 @@ def _failed_diagnosis(error: GatewayError, target: GatewayTarget) -> ConnectionD
 def _connected_diagnosis(hello: Hello, target: GatewayTarget) -> ConnectionDiagnosis:
     """Check the granted scopes: a connection without the required scopes is a failure."""
     address = _parse_or_none(target)
-    checks = [
-        ConnectionCheck(name, CheckState.OK, _ok_sentence(name, target, address, hello))
-        for name in CHECK_NAMES
-    ]
+    checks = [_ok_check(name, target, address, hello) for name in CHECK_NAMES]
     if hello.missing_scopes:
         checks[-1] = _missing_scopes_check(hello, target)
     return ConnectionDiagnosis(checks, now(), hello)
@@ -144,14 +149,15 @@ def _missing_scopes_check(hello: Hello, target: GatewayTarget) -> ConnectionChec
         details={"requiredScopes": hello.missing_scopes},
     )
     sentence, command = get_error_hint(missing, target.url)
+    values = get_error_values(missing, target.url)
     if target.device is None:
+        values["scopes_without_device"] = values["scopes"]
         sentence += (
             " From another machine it grants none without a device: switch pairing on, here."
         )
         command = None
-    return ConnectionCheck(
-        "scopes", CheckState.FAILED, sentence, command, ErrorKind.MISSING_SCOPE.value
-    )
+    code = ErrorKind.MISSING_SCOPE.value
+    return ConnectionCheck("scopes", CheckState.FAILED, sentence, command, code, values)
 
 
 def _is_uncertain(name: str, error: GatewayError, address: GatewayAddress | None) -> bool:
@@ -160,10 +166,20 @@ def _is_uncertain(name: str, error: GatewayError, address: GatewayAddress | None
     return name == "tls" and silent and bool(address and address.is_secure)
 
 
-def _ok_sentence(
+def _ok_check(
     name: str, target: GatewayTarget, address: GatewayAddress | None, hello: Hello | None = None
-) -> str:
+) -> ConnectionCheck:
     assert address is not None
+    values = {"host": address.host, "port": str(address.port)}
+    if hello is not None:
+        values["protocol"] = str(hello.protocol)
+    sentence = _ok_sentence(name, target, address, hello)
+    return ConnectionCheck(name, CheckState.OK, sentence, values=values)
+
+
+def _ok_sentence(
+    name: str, target: GatewayTarget, address: GatewayAddress, hello: Hello | None = None
+) -> str:
     return {
         "address": f"{address.host} leads to an address that we may go to.",
         "port": f"Port {address.port} answers.",

@@ -97,19 +97,44 @@ HINTS: Mapping[ErrorKind, ErrorHint] = {
 
 def get_error_hint(error: GatewayError, url: str) -> ErrorHint:
     """Return the hint for an error, with host, port and other details filled in."""
-    address = _parse_or_none(url)
     sentence, command = HINTS[error.kind]
-    known = {
-        "message": error.message,
-        "host": address.host if address else "the host",
-        "port": address.port if address else "the port",
-        "spoken": error.gateway_protocol or "another",
-        "ours": " or ".join(map(str, PROTOCOLS)),
-        "request": error.pairing_request or "--latest",
-        "scopes": ", ".join(error.missing_scopes) or "those we need",
-    }
+    values = get_error_values(error, url)
+    known = {**UNKNOWN_VALUES, **values, "message": error.message}
     text = sentence.format_map(known)
-    return ErrorHint(text + _container_hint(error, address), command and command.format_map(known))
+    return ErrorHint(text + _container_hint(values), command and command.format_map(known))
+
+
+def get_error_values(error: GatewayError, url: str) -> dict[str, str]:
+    """Return the values that a text about an error can contain; those that are unknown are missing.
+
+    `reply` is the message of a gateway that has rejected a request.
+    """
+    address = _parse_or_none(url)
+    host = address.host if address else ""
+    is_refused = error.kind is ErrorKind.REFUSED and bool(address and address.is_loopback)
+    values = {
+        "host": host,
+        "port": str(address.port) if address else "",
+        "container_host": host if is_refused and CONTAINER_MARKER.exists() else "",
+        "spoken": str(error.gateway_protocol or ""),
+        "ours": " or ".join(map(str, PROTOCOLS)),
+        "request": error.pairing_request or "",
+        "scopes": ", ".join(error.missing_scopes),
+        "status": error.code if error.code.isdecimal() else "",
+        "certificate": error.certificate_problem or "",
+        "reply": error.message if error.kind is ErrorKind.REJECTED else "",
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+UNKNOWN_VALUES = {
+    "host": "the host",
+    "port": "the port",
+    "spoken": "another",
+    "request": "--latest",
+    "scopes": "those we need",
+}
+"""What a hint contains in place of an unknown value."""
 
 
 def _parse_or_none(url: str) -> GatewayAddress | None:
@@ -119,13 +144,12 @@ def _parse_or_none(url: str) -> GatewayAddress | None:
         return None
 
 
-def _container_hint(error: GatewayError, address: GatewayAddress | None) -> str:
+def _container_hint(values: Mapping[str, str]) -> str:
     """Explain that loopback in a container is the container itself, if that applies."""
-    if error.kind is not ErrorKind.REFUSED or not (address and address.is_loopback):
-        return ""
-    if not CONTAINER_MARKER.exists():
+    host = values.get("container_host")
+    if not host:
         return ""
     return (
-        f" Inside a container {address.host} is the container itself:"
+        f" Inside a container {host} is the container itself:"
         " the machine around it is host.docker.internal."
     )

@@ -125,6 +125,11 @@ class GatewayError(Exception):
         return [scope for scope in map(_id, found) if scope is not None]
 
     @property
+    def certificate_problem(self) -> str | None:
+        """Why the certificate of a gateway is not trusted, in the words of the TLS library."""
+        return _text(self.details.get("certificateProblem"))
+
+    @property
     def gateway_protocol(self) -> int | None:
         """The protocol version of the gateway, if it differs from ours."""
         spoken = self.details.get("expectedProtocol")

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.http.address_policy import AddressPolicy
 from core.text import is_storable, replace_unstorable
-from openclaw.addresses import AddressPolicy
 from openclaw.device import DeviceIdentity
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.frames import MAX_FRAME_SIZE

@@ -13,22 +13,14 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from openclaw.addresses import (
-    AddressPolicy,
-    GatewayAddress,
-    IpAddress,
-    parse_address,
-    resolve_address,
-)
+from core.http.address_policy import CONNECT_TIMEOUT, MAX_ADDRESSES, AddressPolicy, IpAddress
+from openclaw.addresses import GatewayAddress, parse_address, resolve_address
 from openclaw.errors import KIND_BY_DETAIL_CODE, ErrorKind, GatewayError
 from openclaw.frames import MAX_FRAME_SIZE
 
-RESOLVE_TIMEOUT = 5.0  # seconds
-CONNECT_TIMEOUT = 5.0  # seconds for each IP address
 UPGRADE_TIMEOUT = 10.0  # seconds for the TLS and WebSocket handshakes
 PING_INTERVAL = 20.0  # seconds; gateways close connections that are silent for 25 s
 CLOSE_TIMEOUT = 1.0  # seconds
-MAX_ADDRESSES = 4  # of one host that are tried
 MAX_QUEUE = 64  # frames that are received ahead
 NO_TLS_SENTENCE = "Who answers there does not speak TLS."
 PROXY_UNAVAILABLE = (502, 503, 504)  # statuses of a proxy whose gateway is unavailable
@@ -72,21 +64,12 @@ async def open_gateway_websocket(
     Proxies of the environment and redirects are ignored, because the address was checked.
     """
     address = parse_address(url)
-    open_socket = await _open_socket(address, await _resolve(address, policy))
+    open_socket = await _open_socket(address, await resolve_address(address, policy))
     try:
         return await _upgrade(address, open_socket, allow_insecure_tls=allow_insecure_tls)
     except BaseException:
         open_socket.close()
         raise
-
-
-async def _resolve(address: GatewayAddress, policy: AddressPolicy) -> Sequence[IpAddress]:
-    try:
-        async with asyncio.timeout(RESOLVE_TIMEOUT):
-            return await resolve_address(address, policy)
-    except TimeoutError:
-        reason = f"Nobody says where {address.host} is: the name service does not answer."
-        raise GatewayError(ErrorKind.DNS, reason) from None
 
 
 async def _open_socket(address: GatewayAddress, ips: Sequence[IpAddress]) -> socket.socket:
@@ -173,7 +156,8 @@ def _ssl_context(allow_any: bool) -> ssl.SSLContext:
 def _certificate_error(error: ssl.SSLError) -> GatewayError:
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = f"The certificate is not trusted: {error.verify_message}."
-        return GatewayError(ErrorKind.TLS, reason)
+        details = {"certificateProblem": error.verify_message}
+        return GatewayError(ErrorKind.TLS, reason, details=details)
     return GatewayError(ErrorKind.NO_TLS, NO_TLS_SENTENCE)
 
 

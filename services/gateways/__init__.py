@@ -17,6 +17,18 @@ from services.gateways.commands import (
     update_gateway,
 )
 from services.gateways.connector import INTERACTIVE_POLICY, GatewayConnector, GatewayJob
+from services.gateways.file_versions import (
+    MAX_FILE_VERSIONS,
+    MAX_VERSION_LENGTH,
+    FileContent,
+    FileVersion,
+    FileVersionDetail,
+    build_sync_versions,
+    get_file_version,
+    list_file_versions,
+    load_latest_versions,
+    record_file_versions,
+)
 from services.gateways.health import ProbeResult, record_probe, record_user_probe
 from services.gateways.leases import acquire_leases, release_leases
 from services.gateways.linked_agents import (
@@ -30,7 +42,6 @@ from services.gateways.queries import (
     CHECK_FAILED,
     GatewayStatus,
     GatewaySummary,
-    count_gateways,
     failing_check,
     find_gateway_by_url,
     find_token_set_at,

@@ -8,12 +8,23 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Interval, cast, delete, func, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Interval,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.engine import TransactionFactory
+from core.db.reads import Query, ReadFactory
 from core.errors import AppError
 from models import Agent, Gateway, GatewayCleanup, GatewayConnectionMixin, OrphanedGatewayAgent
 from services.gateways import provisioning
@@ -26,6 +37,10 @@ MAX_DELAY = timedelta(minutes=10)
 MAX_DOUBLINGS = 10  # more would exceed the range of PostgreSQL's intervals after some days
 EXPIRES_AFTER = timedelta(days=7)  # then the cleanup is given up
 
+DUE_CLEANUPS = Query(
+    select(GatewayCleanup.id).where(GatewayCleanup.next_try_at <= bindparam("at")).limit(1)
+)
+
 CONNECTION_ATTRIBUTES = tuple(GatewayConnectionMixin.__annotations__)
 
 log = logging.getLogger(__name__)
@@ -35,6 +50,7 @@ async def run_cleanup(
     open_transaction: TransactionFactory,
     connector: GatewayConnector,
     *,
+    open_read: ReadFactory,
     clock: Callable[[], datetime] = now,
 ) -> None:
     """Remove our agents from all deleted gateways whose next attempt is due.
@@ -42,6 +58,9 @@ async def run_cleanup(
     It may be interrupted at any point, and run in several processes at once. Each gateway is tried
     for seven days.
     """
+    async with open_read() as source:
+        if not await DUE_CLEANUPS.fetch(source, at=clock()):
+            return
     async with open_transaction() as session:
         expired = await delete_expired_cleanups(session, clock())
         due = await claim_due_cleanups(session, clock())

@@ -167,7 +167,8 @@ async def _check_not_in_use(session: AsyncSession, gateway: Gateway) -> None:
         reason = "Boards are on this gateway: give them another one, or none, first."
         if not boards:
             reason = "Agents are on this gateway: unlink or delete them first."
-        raise Conflict("gateway_in_use", reason, boards=boards)
+        cause = "boards" if boards else "agents"
+        raise Conflict("gateway_in_use", reason, boards=boards, cause=cause)
 
 
 def _gateway_event(
@@ -252,7 +253,8 @@ def check_url(value: object, field: str) -> str:
     try:
         openclaw.parse_address(text)
     except openclaw.GatewayError as error:
-        raise Invalid("url_invalid", error.message, field=field) from None
+        cause = error.details["cause"]
+        raise Invalid("url_invalid", error.message, field=field, cause=cause) from None
     return text
 
 

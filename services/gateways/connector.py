@@ -29,6 +29,7 @@ from openclaw import (
     diagnose_missing_key,
     diagnose_outcome,
     get_error_hint,
+    get_error_values,
 )
 
 INTERACTIVE_POLICY = RetryPolicy(call_timeout=15.0, total_timeout=20.0, max_delay=2.0)
@@ -260,7 +261,11 @@ def encryption_context(gateway_id: UUID, name: str) -> str:
 
 
 def upstream_error(error: GatewayError, url: str) -> UpstreamError:
-    """Convert a gateway's error; its kind becomes the code for API clients."""
+    """Convert a gateway's error; its kind becomes the code for API clients.
+
+    The details are for texts in other languages than that of the message.
+    """
     sentence, command = get_error_hint(error, url)
     message = f"{sentence} Run there: {command}" if command else sentence
-    return UpstreamError(f"gateway_{error.kind.value}", message)
+    values = get_error_values(error, url) | ({"command": command} if command else {})
+    return UpstreamError(f"gateway_{error.kind.value}", message, **values)

@@ -13,7 +13,7 @@ from models import EventType, Gateway, Member
 from openclaw import ConnectionDiagnosis
 from services import events
 from services.gateways.connector import GatewayConnector
-from services.gateways.queries import get_gateway
+from services.gateways.queries import CHECK_FAILED, get_gateway
 
 CheckRow = dict[str, Any]
 
@@ -92,22 +92,29 @@ async def record_probe(
     if row is None:
         return None
     stored = result.attributes() | {"checks": result.checks_since(row.checks)}
-    is_different = row.checks != stored["checks"]
+    before = row.checks
     for name, value in stored.items():
         setattr(row, name, value)
     await session.flush()
-    if is_different:
-        await events.record_events(session, [_checks_changed_event(row)])
+    if before != row.checks:
+        await events.record_events(session, [_checks_changed_event(row, before)])
     return row
 
 
-def _checks_changed_event(gateway: Gateway) -> events.NewEvent:
+def _checks_changed_event(gateway: Gateway, before: Sequence[CheckRow] | None) -> events.NewEvent:
+    """Build the event of other check results; it says whether the gateway was lost or is back."""
+    was_away, is_away = _has_failed(before), _has_failed(gateway.checks)
+    change = {} if was_away == is_away else {"is_away" if is_away else "is_back": True}
     return events.NewEvent(
         EventType.GATEWAY_UPDATED,
         None,
         organization_id=gateway.organization_id,
-        data={"gateway_id": str(gateway.id), "name": gateway.name, "changed": ["checks"]},
+        data={"gateway_id": str(gateway.id), "name": gateway.name, "changed": ["checks"]} | change,
     )
+
+
+def _has_failed(checks: Sequence[CheckRow] | None) -> bool:
+    return any(check["state"] == CHECK_FAILED for check in checks or ())
 
 
 def _keep_since(check: CheckRow, before: Mapping[str, Any]) -> CheckRow:

@@ -73,7 +73,8 @@ async def check_can_link(
     if permissions.board.organization_id != gateway.organization_id:
         raise NotFound("board_not_found", "There is no such board.", field="board_id")
     if not (permissions.can_write and permissions.is_admin):
-        raise Forbidden("admin_required", "Only an admin who may change this board can do that.")
+        reason = "Only an admin who may change this board can do that."
+        raise Forbidden("admin_required", reason, cause="board")
 
 
 async def link_agent(

@@ -4,15 +4,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, Uuid, bindparam, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import AnySelect, Query, Source
 from core.errors import Forbidden, Invalid, NotFound
-from core.paging import Page, Paging, fetch_page
+from core.paging import Page, PagedQuery, Paging
 from models import Agent, Board, Event, EventType, Gateway, Member, User
 from services import boards, organizations
 
@@ -44,19 +47,43 @@ class GatewaySummary:
     is_leased: bool  # the check results are seconds old
 
 
-async def list_gateways(session: AsyncSession, member: Member, paging: Paging) -> Page[Gateway]:
+IN_ORGANIZATION = select(Gateway).where(Gateway.organization_id == bindparam("organization_id"))
+GATEWAYS: PagedQuery[Gateway] = PagedQuery(
+    IN_ORGANIZATION.order_by(Gateway.created_at.desc(), Gateway.id), itemgetter(0)
+)
+GATEWAY: Query[Gateway] = Query(
+    IN_ORGANIZATION.where(Gateway.id == bindparam("gateway_id")), itemgetter(0)
+)
+GATEWAYS_BY_ID: Query[Gateway] = Query(
+    select(Gateway).where(Gateway.id == func.any(bindparam("gateway_ids", type_=ARRAY(Uuid())))),
+    itemgetter(0),
+)
+GATEWAY_BY_URL: Query[Gateway] = Query(
+    IN_ORGANIZATION.where(Gateway.url == bindparam("url"))
+    .order_by(Gateway.created_at, Gateway.id)
+    .limit(1),
+    itemgetter(0),
+)
+
+
+async def list_gateways(source: Source, member: Member, paging: Paging) -> Page[Gateway]:
     """Return the gateways of the member's organization, for its admins, newest first."""
     organizations.require_admin(member)
-    query = select(Gateway).where(Gateway.organization_id == member.organization_id)
-    return await fetch_page(session, query.order_by(Gateway.created_at.desc(), Gateway.id), paging)
+    return await GATEWAYS.fetch_page(source, paging, organization_id=member.organization_id)
 
 
-async def get_gateway(session: AsyncSession, member: Member, gateway_id: UUID) -> Gateway:
+async def get_gateway(source: Source, member: Member, gateway_id: UUID) -> Gateway:
     """Return a gateway of the member's organization, for its admins.
 
     Raises Forbidden, and NotFound.
     """
-    return await _get_one(session, _gateway_query(member, gateway_id))
+    organizations.require_admin(member)
+    gateway = await GATEWAY.first(
+        source, organization_id=member.organization_id, gateway_id=gateway_id
+    )
+    if gateway is None:
+        raise gateway_not_found()
+    return gateway
 
 
 async def lock_gateway(
@@ -66,66 +93,52 @@ async def lock_gateway(
 
     With `to_delete` the lock also prevents that boards and agents are added to it.
     """
-    locked = _gateway_query(member, gateway_id).with_for_update(key_share=not to_delete)
-    return await _get_one(session, locked.execution_options(populate_existing=True))
+    organizations.require_admin(member)
+    query = select(Gateway).where(
+        Gateway.id == gateway_id, Gateway.organization_id == member.organization_id
+    )
+    locked = query.with_for_update(key_share=not to_delete)
+    gateway = await session.scalar(locked.execution_options(populate_existing=True))
+    if gateway is None:
+        raise gateway_not_found()
+    return gateway
 
 
 async def get_board_gateway(
-    session: AsyncSession, user: User, board_id: UUID, *, to_write: bool = False
+    source: Source, user: User, board_id: UUID, *, to_write: bool = False
 ) -> Gateway:
     """Return the gateway of a board, for admins who can read the board.
 
     With `to_write` they must be able to change the board. Raises NotFound, Forbidden, and Invalid
     if the board has no gateway.
     """
-    permissions = await boards.get_board_permissions(session, user, board_id)
+    permissions = await boards.get_board_permissions(source, user, board_id)
     if to_write and not permissions.can_write:
         raise Forbidden("board_write_forbidden", "You may read this board, not change it.")
     if not permissions.is_admin:
         raise Forbidden("admin_required", "Only an admin of the organization can do that.")
-    query = select(Gateway).where(
-        Gateway.id == permissions.board.gateway_id,
-        Gateway.organization_id == permissions.board.organization_id,
+    board = permissions.board
+    gateway = await GATEWAY.first(
+        source, organization_id=board.organization_id, gateway_id=board.gateway_id
     )
-    gateway = await session.scalar(query)
     if gateway is None:
         raise Invalid("gateway_required", "No gateway serves this board.")
     return gateway
 
 
-async def load_agent_gateways(
-    session: AsyncSession, agents: Collection[Agent]
-) -> dict[UUID, Gateway]:
+async def load_agent_gateways(source: Source, agents: Collection[Agent]) -> dict[UUID, Gateway]:
     """Return the gateways of agents, by id. The caller has checked access to the agents."""
     ids = {agent.gateway_id for agent in agents} - {None}
     if not ids:
         return {}
-    found = await session.scalars(select(Gateway).where(Gateway.id.in_(ids)))
+    found = await GATEWAYS_BY_ID.fetch(source, gateway_ids=list(ids))
     return {gateway.id: gateway for gateway in found}
 
 
-async def find_gateway_by_url(session: AsyncSession, member: Member, url: str) -> Gateway | None:
+async def find_gateway_by_url(source: Source, member: Member, url: str) -> Gateway | None:
     """Return the oldest gateway with this address in an admin's organization, if there is one."""
     organizations.require_admin(member)
-    query = select(Gateway).where(
-        Gateway.organization_id == member.organization_id, Gateway.url == url
-    )
-    return await session.scalar(query.order_by(Gateway.created_at, Gateway.id).limit(1))
-
-
-def _gateway_query(member: Member, gateway_id: UUID) -> Select[Gateway]:
-    """Return a query of a gateway in an admin's organization. Raises Forbidden."""
-    organizations.require_admin(member)
-    return select(Gateway).where(
-        Gateway.id == gateway_id, Gateway.organization_id == member.organization_id
-    )
-
-
-async def _get_one(session: AsyncSession, query: Select[Gateway]) -> Gateway:
-    gateway = await session.scalar(query)
-    if gateway is None:
-        raise gateway_not_found()
-    return gateway
+    return await GATEWAY_BY_URL.first(source, organization_id=member.organization_id, url=url)
 
 
 def gateway_not_found() -> NotFound:
@@ -133,60 +146,58 @@ def gateway_not_found() -> NotFound:
     return NotFound("gateway_not_found", "There is no such gateway.")
 
 
-async def list_gateway_summaries(session: AsyncSession, member: Member) -> Sequence[GatewaySummary]:
+async def list_gateway_summaries(source: Source, member: Member) -> Sequence[GatewaySummary]:
     """Return the summaries of an organization's gateways by name, for its admins."""
-    query = _summary_query(member).order_by(func.lower(Gateway.name), Gateway.id)
-    return [_make_summary(*row) for row in await session.execute(query)]
+    organizations.require_admin(member)
+    return await SUMMARIES.fetch(source, organization_id=member.organization_id)
 
 
-async def get_gateway_summary(
-    session: AsyncSession, member: Member, gateway_id: UUID
-) -> GatewaySummary:
+async def get_gateway_summary(source: Source, member: Member, gateway_id: UUID) -> GatewaySummary:
     """Return the summary of a gateway, for admins. Raises Forbidden and NotFound."""
-    query = _summary_query(member).where(Gateway.id == gateway_id)
-    row = (await session.execute(query)).one_or_none()
-    if row is None:
+    organizations.require_admin(member)
+    summary = await SUMMARY.first(
+        source, organization_id=member.organization_id, gateway_id=gateway_id
+    )
+    if summary is None:
         raise gateway_not_found()
-    return _make_summary(*row)
+    return summary
 
 
-async def count_gateways(session: AsyncSession, member: Member) -> tuple[int, int]:
-    """Return the number of gateways of an organization, and of those with a failed check."""
-    is_down = Gateway.checks.contains([{"state": CHECK_FAILED}])
-    query = select(func.count(Gateway.id), func.count(Gateway.id).filter(is_down))
-    own = query.where(Gateway.organization_id == member.organization_id)
-    total, down = (await session.execute(own)).one()
-    return total, down
-
-
-async def find_token_set_at(session: AsyncSession, gateway: Gateway) -> datetime | None:
+async def find_token_set_at(source: Source, gateway: Gateway) -> datetime | None:
     """Return when the gateway's token was set; None if it has none or no event says so."""
     if gateway.encrypted_token is None:
         return None
-    is_created = Event.type == EventType.GATEWAY_CREATED
-    is_changed = Event.data["changed"].contains(["token"])
-    query = select(func.max(Event.created_at)).where(
-        Event.organization_id == gateway.organization_id,
-        Event.type.in_((EventType.GATEWAY_CREATED, EventType.GATEWAY_UPDATED)),
-        Event.data["gateway_id"].astext == str(gateway.id),
-        or_(is_created, is_changed),
+    [at] = await TOKEN_SET_AT.fetch(
+        source, organization_id=gateway.organization_id, gateway_id=str(gateway.id)
     )
-    at: datetime | None = await session.scalar(query)
     return at
 
 
-def _summary_query(member: Member) -> Select[Gateway, int, int]:
-    """Return a query of gateways with their numbers of boards and agents. Raises Forbidden."""
-    organizations.require_admin(member)
+def _select_token_set_at() -> AnySelect:
+    is_created = Event.type == EventType.GATEWAY_CREATED
+    is_changed = Event.data["changed"].contains(["token"])
+    return select(func.max(Event.created_at)).where(
+        Event.organization_id == bindparam("organization_id"),
+        Event.type.in_((EventType.GATEWAY_CREATED, EventType.GATEWAY_UPDATED)),
+        Event.data["gateway_id"].astext == bindparam("gateway_id"),
+        or_(is_created, is_changed),
+    )
+
+
+TOKEN_SET_AT: Query[datetime | None] = Query(_select_token_set_at(), itemgetter(0))
+
+
+def _select_summaries() -> Select[Gateway, int, int]:
+    """Select the gateways of an organization with their numbers of boards and agents."""
     boards = select(func.count()).where(Board.gateway_id == Gateway.id).scalar_subquery()
     is_on_board = (Agent.gateway_id == Gateway.id) & Agent.board_id.is_not(None)
     agents = select(func.count()).where(is_on_board).scalar_subquery()
     query = select(Gateway, boards, agents)
-    return query.where(Gateway.organization_id == member.organization_id)
+    return query.where(Gateway.organization_id == bindparam("organization_id"))
 
 
-def _make_summary(gateway: Gateway, boards: int, agents: int) -> GatewaySummary:
-    at = now()
+def _build_summary(row: tuple[Gateway, int, int]) -> GatewaySummary:
+    (gateway, boards, agents), at = row, now()
     return GatewaySummary(
         gateway,
         gateway_status(gateway, at),
@@ -196,6 +207,12 @@ def _make_summary(gateway: Gateway, boards: int, agents: int) -> GatewaySummary:
         agent_count=agents,
         is_leased=is_leased(gateway, at),
     )
+
+
+SUMMARIES = Query(
+    _select_summaries().order_by(func.lower(Gateway.name), Gateway.id), _build_summary
+)
+SUMMARY = Query(_select_summaries().where(Gateway.id == bindparam("gateway_id")), _build_summary)
 
 
 def gateway_status(gateway: Gateway, moment: datetime) -> GatewayStatus:

@@ -7,11 +7,12 @@ Tokens in sessions are masked, also if an agent has printed its own: others coul
 import re
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import bindparam, select
 
+from core.db.reads import Query, Source
 from core.errors import Forbidden, NotFound
 from core.security.secrets import mask_tokens_within
 from models import Agent, Gateway, User
@@ -105,17 +106,19 @@ async def send_chat_message(
     await _call_session_method(client, key, call)
 
 
-async def load_session_owners(session: AsyncSession, user: User, gateway: Gateway) -> SessionOwners:
+async def load_session_owners(source: Source, user: User, gateway: Gateway) -> SessionOwners:
     """Return our agents on a gateway, for an admin. Those without a board belong to all admins."""
-    board = boards.visible_boards_query(user).subquery()
+    found = await _build_owners_query().fetch(source, user_id=user.id, gateway_id=gateway.id)
+    return {one.agent.gateway_key: one for one in found if one.agent.gateway_key}
+
+
+@cache
+def _build_owners_query() -> Query[SessionOwner]:
+    board = boards.USER_BOARDS.subquery()
     query = select(Agent, board.c.name, board.c.reads, board.c.writes)
     query = query.outerjoin(board, board.c.id == Agent.board_id)
-    rows = await session.execute(query.where(Agent.gateway_id == gateway.id))
-    found = [
-        SessionOwner(agent, *_board_rights(agent, name, reads, writes))
-        for agent, name, reads, writes in rows
-    ]
-    return {one.agent.gateway_key: one for one in found if one.agent.gateway_key}
+    query = query.where(Agent.gateway_id == bindparam("gateway_id"))
+    return Query(query, lambda row: SessionOwner(row[0], *_board_rights(*row)))
 
 
 def agent_id_of_session_key(key: str) -> str:
@@ -198,4 +201,4 @@ async def _describe_session(client: GatewayClient, key: str) -> SessionRow | Non
 
 
 def _session_not_found() -> NotFound:
-    return NotFound("session_not_found", "The gateway has no such session.")
+    return NotFound("session_not_found", "The gateway has no such session.", cause="gateway")

@@ -41,13 +41,13 @@ async def test_a_question_appears_live_and_is_answered_once(gateway_site: Gatewa
         await expect(row).to_be_visible()
         await expect(page.locator("#rail")).to_have_attribute("data-needs", str(before + 1))
         await row.locator("a").click()
-        await expect(page.get_by_role("heading", name="May it run this command?")).to_be_visible()
-        exact = page.get_by_role("group", name="The exact command")
+        await expect(page.get_by_role("heading", name="Allow this command?")).to_be_visible()
+        exact = page.get_by_role("group", name="Exact command")
         assert await exact.inner_text() == "rm -rf ./build\npython -m build"
         assert await list_axe_violations(page) == []
         await page.get_by_role("button", name="Allow once").click()
         await expect(page.locator("#detail").get_by_text("You allowed it once")).to_be_visible()
-        await expect(page.locator("#detail").get_by_text("had the answer")).to_be_visible()
+        await expect(page.locator("#detail").get_by_text("received the answer")).to_be_visible()
         await expect(row).to_have_attribute("aria-current", "true")
         await expect(page.locator("#rail")).to_have_attribute("data-needs", str(before))
         assert await page.locator("[data-undo]").count() == 0
@@ -145,4 +145,4 @@ async def test_a_run_updates_while_it_continues(gateway_site: GatewaySite) -> No
         await gateway_site.gateway.send_run_step(
             "run-1", gateway_site.agent_key, "lifecycle", phase="end"
         )
-        await expect(page.get_by_text("Last at work on its gateway")).to_be_visible()
+        await expect(page.get_by_text("Last run on its gateway")).to_be_visible()

@@ -45,7 +45,7 @@ async def test_an_approved_device_updates_the_connection_checks(
     fake.requires_pairing = True
     async with site.open_page("/gateways") as page:
         await enter(page, "Turns green", fake)
-        await expect(state(page)).to_have_text("Waits to be approved")
+        await expect(state(page)).to_have_text("Not approved on the gateway")
         await expect(page.locator(".step[data-s=fail] pre")).to_have_text(
             "openclaw devices approve req-123"
         )
@@ -62,7 +62,7 @@ async def test_an_approved_device_updates_the_connection_checks(
 
         fake.connect_error = {"code": "UNAVAILABLE", "details": {"reason": "startup-sidecars"}}
         await fake.close_connections(4000)
-        await expect(state(page)).to_have_text("It does not let us speak")
+        await expect(state(page)).to_have_text("Handshake refused")
         fake.connect_error = None
         await expect(state(page)).to_have_text("Connected")
 
@@ -70,12 +70,12 @@ async def test_an_approved_device_updates_the_connection_checks(
 async def test_a_changed_token_is_checked_at_once(site: LiveSite, fake: FakeGateway) -> None:
     async with site.open_page("/gateways") as page:
         await enter(page, "Wrong token", fake, token="wrong")
-        await expect(state(page)).to_have_text("It refuses the token")
-        await page.get_by_role("link", name="Edit what was entered").click()
+        await expect(state(page)).to_have_text("Token refused")
+        await page.get_by_role("link", name="Edit the connection").click()
         await expect(page.get_by_label("Token", exact=True)).to_have_value("")
         await page.get_by_label("Token", exact=True).fill(TOKEN)
         await page.get_by_role("button", name="Save").click()
-        await expect(state(page)).to_have_text(re.compile("Connected|Answers"))
+        await expect(state(page)).to_have_text(re.compile("Connected|Reachable"))
         await expect(state(page)).to_have_text("Connected")
 
 
@@ -121,12 +121,12 @@ async def test_a_session_transcript_updates_by_itself(site: LiveSite) -> None:
 async def test_a_message_that_a_gateway_rejects_stays_in_the_form(site: LiveSite) -> None:
     async with a_workshop(site, "Refuses") as (workshop, address), site.open_page(address) as page:
         await page.goto(f"{address}/sessions/agent%3Amain%3Amain")
-        await expect(page.get_by_text("Nothing was said here yet.")).to_be_visible()
+        await expect(page.get_by_text("No messages yet.")).to_be_visible()
         send, workshop.handlers["chat.send"] = workshop.handlers["chat.send"], refuse
         box = page.get_by_label("Message")
         await box.fill("Once only")
         await box.press("Enter")
-        await expect(page.locator("#toasts")).to_contain_text("without these rights")
+        await expect(page.locator("#toasts")).to_contain_text("does not grant these rights")
         await expect(box).to_have_value("Once only")
         workshop.handlers["chat.send"] = send
         await box.press("Enter")
@@ -150,9 +150,9 @@ async def test_sessions_can_be_read_without_scripts(site: LiveSite) -> None:
         workshop._session("agent:main:main")
         page = await site.new_tab(java_script_enabled=False)
         await page.goto(f"{address}/sessions")
-        await page.get_by_role("link", name="Ask the gateway").click()
+        await page.get_by_role("link", name="Load from the gateway").click()
         await page.get_by_role("link", name="agent:main:main").click()
-        await page.get_by_role("link", name="Ask the gateway").click()
+        await page.get_by_role("link", name="Load from the gateway").click()
         await page.get_by_label("Message").fill("Hello from a plain browser")
         await page.get_by_role("button", name="Send").click()
         await expect(page.locator("#transcript")).to_contain_text("Hello from a plain browser")
@@ -172,7 +172,9 @@ async def test_existing_agents_can_be_linked_and_unlinked(
         await page.get_by_role("checkbox", name="Wanda").check()
         await page.get_by_label("Board", exact=True).select_option(board["name"])
         await page.get_by_role("button", name="Link", exact=True).click()
-        await expect(page.get_by_role("heading", level=1)).to_have_text("It is here. Now tell it.")
+        await expect(page.get_by_role("heading", level=1)).to_have_text(
+            "Agent linked. Now give it its instructions."
+        )
         token = await page.locator(".copy code").inner_text()
         with ApiClient(site.installation.url, token) as agent:
             assert agent.call("POST", "/agent/heartbeat")["name"] == "Wanda"
@@ -188,11 +190,11 @@ async def test_gateway_pages_work_without_scripts(site: LiveSite, fake: FakeGate
     fake.requires_pairing = True
     page = await site.new_tab(java_script_enabled=False)
     await enter(page, "Without scripts", fake)
-    await expect(page.locator(".step[data-s=fail]")).to_contain_text("Waits to be approved")
+    await expect(page.locator(".step[data-s=fail]")).to_contain_text("Not approved on the gateway")
     fake.approve_device()
     async with asyncio.timeout(20):
         while await page.locator(".step[data-s=fail]").count():
-            await page.get_by_role("button", name="Look again").click()
+            await page.get_by_role("button", name="Check again").click()
     await expect(page.locator(".step[data-s=done]")).to_have_count(8)
     await page.locator("summary", has_text="Remove gateway").click()
     await page.get_by_role("button", name="Remove Without scripts").click()

@@ -3,7 +3,7 @@
 import pytest
 
 from openclaw import ErrorKind, GatewayClient, GatewayError
-from openclaw.api import list_agents, read_agent_file
+from openclaw.api import get_agent_file, list_agents
 from tests.support.fake_gateway import FakeGateway, create_target
 
 
@@ -24,5 +24,5 @@ async def test_an_unreadable_file_is_an_error(gateway: FakeGateway, file) -> Non
     gateway.handlers = {"agents.files.get": lambda _: {"file": file}}
     async with GatewayClient(create_target(gateway)) as client:
         with pytest.raises(GatewayError) as error_info:
-            await read_agent_file(client, "main", "SOUL.md", retry=True)
+            await get_agent_file(client, "main", "SOUL.md", retry=True)
     assert error_info.value.kind is ErrorKind.MALFORMED

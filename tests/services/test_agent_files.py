@@ -188,7 +188,7 @@ def remove_fenced_blocks(text: str) -> str:
 
 @pytest.mark.parametrize("role", AgentRole)
 def test_files_fit_the_limits_for_texts_of_any_length(role: AgentRole) -> None:
-    much = "`" * 500 + "\n" + "😀 word " * 20_000
+    much = "`" * 500 + "\n" + "😀 word " * 4_000
     rendered = make_facts(
         role,
         name="N" * 100,
@@ -307,12 +307,13 @@ def test_the_preview_of_a_lead_shows_its_files_without_a_token() -> None:
     for part in ("Launch the new site", "visitors: 1,000", "2027-06-01", "ask_first", "Asia/Tokyo"):
         assert part in rendered
     assert "mc_agent" not in rendered
-    assert "Adds workers to this board, 2 at most at any time, and lets them go." in shown.may
-    assert shown.board_requirements == [
+    assert shown.rules == {"require_approval_for_done", "require_review_before_done"}
+    assert shown.max_agents == 2
+    for sentence in (
+        "Adds workers to this board, 2 at most at any time, and lets them go.",
         "A task is done only once a person has approved it.",
         "A task goes through review before it is done.",
-    ]
-    for sentence in [*shown.may, *shown.may_not, *shown.board_requirements]:
+    ):
         assert sentence in shown.files["AGENTS.md"]
 
 
@@ -338,6 +339,7 @@ def test_every_message_marker_is_explained_to_its_recipients() -> None:
         MessageMarker.TASK_ASSIGNED,
         MessageMarker.CHANGES_REQUESTED,
         MessageMarker.NUDGE,
+        MessageMarker.QUESTION_ANSWERED,
     }
     for marker in MessageMarker:
         role = AgentRole.MAIN if marker in of_main else AgentRole.LEAD
@@ -348,6 +350,7 @@ def test_every_message_marker_is_explained_to_its_recipients() -> None:
             MessageMarker.TASK_MENTION,
             MessageMarker.NEW_TASK_COMMENT,
             MessageMarker.BOARD_CHAT_MENTION,
+            MessageMarker.TASK_STALE,
         ),
         *(
             MessageMarker.GROUP_CHAT_MENTION,
@@ -382,3 +385,11 @@ def test_the_files_contain_the_heartbeat_interval() -> None:
     )
     assert "45m" not in rendered
     assert "Mission Control writes to you when something waits for you." in rendered
+
+
+def test_workers_learn_how_to_ask_people_where_they_may() -> None:
+    rules = frozenset({"workers_may_ask_people"})
+    for given, may_ask in [(rules, True), (frozenset(), False)]:
+        facts = make_facts(AgentRole.WORKER, board=make_board_facts(rules=given))
+        rendered = gateways_files.render_files(facts)["AGENTS.md"]
+        assert ("gateway/main/ask-user" in rendered) is may_ask

@@ -52,7 +52,11 @@ class DeliveryGateway:
         """Deliver messages to the gateway in this context."""
         listener = listener or PostgresListener()
         job = messages.create_delivery_job(
-            self.transaction, listener, poll_interval=poll_interval, clock=self.clock
+            self.transaction,
+            self.transaction,
+            listener,
+            poll_interval=poll_interval,
+            clock=self.clock,
         )
         worker = asyncio.create_task(self.run_job(job))
         try:
@@ -101,6 +105,12 @@ class DeliveryGateway:
         details = [(one.state, one.attempts, one.turn_number, one.last_error) for one in found]
         assert [one.state for one in found] == [*states], details
         return found
+
+    async def wait_for_error(self, text: str) -> None:
+        """Wait until the last attempt to send the first message has failed with an error."""
+        async with asyncio.timeout(10):
+            while (await self.list_messages())[0].last_error != text:
+                await asyncio.sleep(0.02)
 
     async def wait_for_send(self, run_id: str, *, times: int = 1) -> None:
         """Wait until a message was sent with a run id a number of times."""

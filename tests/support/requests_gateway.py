@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
+from core.db.read_pool import ReadPool
+from core.db.reads import ReadFactory
 from models import (
     Agent,
     Event,
@@ -58,6 +60,7 @@ class RequestsHarness:
     world: World
     gateway: Gateway
     transaction: TransactionFactory
+    open_read: ReadFactory
     settings: Settings
     listener: PostgresListener = field(default_factory=PostgresListener)
     timeout: float = 30  # seconds
@@ -68,9 +71,11 @@ class RequestsHarness:
         """Run the gateway jobs of a worker."""
         jobs = [
             gateways_requests.RequestSyncJob(
-                self.transaction, self.listener, poll_interval=poll_interval
+                self.transaction, self.open_read, self.listener, poll_interval=poll_interval
             ),
-            runs.RunTrackingJob(self.transaction, poll_interval=poll_interval, write_interval=0.05),
+            runs.RunTrackingJob(
+                self.transaction, self.open_read, poll_interval=poll_interval, write_interval=0.05
+            ),
         ]
 
         async def ignore_diagnosis(_diagnosis: object) -> None:
@@ -216,10 +221,12 @@ async def run_requests_harness(
     async with run_fake_requests_gateway() as fake:
         async with transaction() as session:
             gateway = await put_agents_on_gateway(session, world, fake.url)
-        harness = RequestsHarness(fake, world, gateway, transaction, settings)
+        read_pool = ReadPool(settings.dsn, 2)
+        harness = RequestsHarness(fake, world, gateway, transaction, read_pool.acquire, settings)
         listener_task = asyncio.create_task(harness.listener.listen(settings.dsn))
         await asyncio.wait_for(harness.listener.connected.wait(), 10)
         yield harness
         listener_task.cancel()
         with suppress(asyncio.CancelledError):
             await listener_task
+        await read_pool.close()

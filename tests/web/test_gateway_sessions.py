@@ -82,10 +82,10 @@ async def test_a_transcript_is_shown_with_collapsed_tool_calls(
     assert "<script" not in page
     assert re.search(r"<details[^>]*><summary[^>]*>.*ls &lt;b&gt;", page)
     assert "two files" in page
-    assert "Worker is at work" in page
-    assert "Show what was said before" in page
+    assert "Worker is working" in page
+    assert "Show earlier messages" in page
     longer = (await alice.get(f"{path_of(address)}?more=1&wait=1")).text
-    assert "Show what was said before" not in longer
+    assert "Show earlier messages" not in longer
     assert [params["limit"] for _, params in fake_gateway.calls] == [100, 1000]
 
 
@@ -150,7 +150,7 @@ async def test_a_gateway_without_a_reply_is_reported(
         page = await alice.get(path + wait, headers={} if wait else HTMX)
         assert page.status_code == 200
         assert "Harbour did not answer." in page.text
-        assert "without these rights: operator.read" in page.text
+        assert "does not grant these rights: operator.read" in page.text
 
 
 async def test_a_gateway_known_to_be_unreachable_is_not_queried(
@@ -213,7 +213,7 @@ async def test_readers_of_the_agents_board_can_see_its_session(
     dana: httpx2.AsyncClient, address: str, fake_gateway: FakeAgentsGateway, world: World
 ) -> None:
     listed = (await dana.get(address, headers=HTMX)).text
-    assert "On a board that you do not read" in listed
+    assert "On a board that you cannot read" in listed
     assert "Worker" not in listed
     assert path_of(address) not in listed
     for path in (path_of(address), path_of(address, SESSION_KEY.upper())):

@@ -70,7 +70,7 @@ async def test_a_failed_check_shows_the_command_that_helps(
     page = (await alice.get(address)).text
     assert steps(page) == ["done"] * 6 + ["fail", "todo"]
     assert 'data-copy="openclaw devices approve req-123"' in page
-    assert "Waits to be approved" in page
+    assert "Not approved on the gateway" in page
     listed = (await alice.get("/gateways")).text
     assert 'data-copy="openclaw devices approve req-123"' in listed
     assert "1 not connected" in listed
@@ -83,14 +83,14 @@ async def test_a_failed_check_shows_the_command_that_helps(
 
 
 TROUBLES: list[tuple[dict[str, Any], dict[str, str], int, str]] = [
-    ({}, {"url": "ws://127.0.0.1:9"}, 1, "Nobody listens at 127.0.0.1, port 9"),
+    ({}, {"url": "ws://127.0.0.1:9"}, 1, "Nothing listens on 127.0.0.1, port 9"),
     ({}, {"url": "ws://no-such-host.invalid:1"}, 0, "No name server knows no-such-host.invalid"),
     ({}, {"url": "ws://10.0.0.1:1"}, 0, "GATEWAY_ALLOW_PRIVATE"),
-    ({}, {"token": "wrong"}, 5, "The token is not the gateway's"),
-    ({"protocol": 5}, {}, 4, "The gateway speaks protocol 5, and we speak 4"),
-    ({"granted_scopes": ("operator.read",)}, {}, 7, "The gateway lets us in without these rights"),
+    ({}, {"token": "wrong"}, 5, "The token is wrong"),
+    ({"protocol": 5}, {}, 4, "The gateway uses protocol 5, and Mission Control uses 4"),
+    ({"granted_scopes": ("operator.read",)}, {}, 7, "The gateway does not grant these rights"),
     ({"startup_rejections": 99}, {}, 3, "The gateway is starting."),
-    ({"http_response": (200, "hello")}, {}, 3, "but it is no gateway"),
+    ({"http_response": (200, "hello")}, {}, 3, "is not an OpenClaw gateway"),
 ]
 
 
@@ -114,9 +114,9 @@ async def test_every_failure_is_shown_at_its_check(
 
 
 EDITED = [
-    ({}, {"url": "ws://127.0.0.1:9"}, "Nobody answers"),
-    ({}, {"url": "ws://10.0.0.1:1"}, "Its address is not allowed here"),
-    ({"http_response": (200, "hello")}, {}, "It is no gateway"),
+    ({}, {"url": "ws://127.0.0.1:9"}, "No answer"),
+    ({}, {"url": "ws://10.0.0.1:1"}, "Address not allowed"),
+    ({"http_response": (200, "hello")}, {}, "Not an OpenClaw gateway"),
 ]
 
 
@@ -133,14 +133,14 @@ async def test_a_possibly_wrong_address_can_be_edited(
         setattr(fake, name, value)
     page = (await alice.get(await entered(alice, new, **typed))).text
     assert title in page
-    assert "Edit what was entered" in page
+    assert "Edit the connection" in page
 
 
 async def test_a_temporary_failure_does_not_blame_the_address(
     alice: httpx2.AsyncClient, new: dict[str, str], fake: FakeGateway
 ) -> None:
     fake.startup_rejections = 99
-    assert "Edit what was entered" not in (await alice.get(await entered(alice, new))).text
+    assert "Edit the connection" not in (await alice.get(await entered(alice, new))).text
 
 
 LINES = ['"token": "{}"', '        "token": "{}",', "token: '{}',"]
@@ -165,9 +165,9 @@ async def test_an_undecryptable_token_is_not_reported_as_rejected(
         gateway.checks = [asdict(one) for one in diagnosis.checks]
     for path in (address, "/gateways"):
         page = (await alice.get(path)).text
-        assert "Its token cannot be opened here" in page
-        assert "It refuses the token" not in page
-        assert "Enter the token again." in page
+        assert "Token cannot be decrypted" in page
+        assert "Token refused" not in page
+        assert "Restore that key, or enter the token again" in page
 
 
 async def test_each_check_shows_since_when_its_state_applies(
@@ -198,12 +198,12 @@ async def test_a_token_is_never_shown_and_a_blank_one_is_kept(
     pages = [await alice.get(f"{address}/edit"), await alice.get(address), refused]
     assert [page.status_code for page in pages] == [200, 200, 422]
     assert not any(TOKEN in page.text for page in pages)
-    assert re.search(r"Set <time[^>]*>just now</time>\.", pages[0].text)
+    assert re.search(r"Set <time[^>]*>just now</time>", pages[0].text)
 
     saved = await alice.post(f"{address}/edit", data=new | {"token": "", "name": "Shed"})
     assert saved.status_code == 303
     page = (await alice.get(address)).text
-    assert "<h1>Shed</h1>" in page
+    assert '<h1 dir="auto">Shed</h1>' in page
     assert steps(page) == ["done"] * 8
     assert fake.connection_count == 1
 
@@ -226,20 +226,20 @@ async def test_an_unchecked_gateway_says_so(
         session.add(gateway)
     page = (await alice.get(f"/gateways/{gateway.id}")).text
     assert steps(page) == ["todo"] * 8
-    assert "Not looked at yet" in page
+    assert "Not checked yet" in page
 
 
 async def test_connected_means_that_a_worker_is_connected(
     alice: httpx2.AsyncClient, new: dict[str, str], transaction: TransactionFactory
 ) -> None:
     address = await entered(alice, new)
-    assert "Answers" in (await alice.get(address)).text
+    assert "Reachable" in (await alice.get(address)).text
     async with transaction() as session:
         then = now() - timedelta(minutes=5)
         await session.execute(update(Gateway).values(checked_at=then))
     page = (await alice.get(address)).text
-    assert "Not watched" in page
-    assert "it was well 5 min ago; no worker is connected to it now" in page
+    assert "Not monitored" in page
+    assert "no worker is connected (last OK 5 min ago)" in page
     async with transaction() as session:
         soon = now() + timedelta(seconds=20)
         await session.execute(
@@ -256,7 +256,7 @@ async def test_connected_means_that_a_worker_is_connected(
         ({"name": " "}, 422, "Fill this in."),
         ({"name": "harbour"}, 409, "Another gateway has that name."),
         ({"url": "http://127.0.0.1"}, 422, "must begin with ws:// or wss://"),
-        ({"url": "ws://me:secret@here"}, 422, "must not hold a name or a password"),
+        ({"url": "ws://me:secret@here"}, 422, "must not contain a name or a password"),
         ({"workspace_root": ""}, 422, "Fill this in."),
         ({"token": "a\nb"}, 422, "This is one line"),
     ],
@@ -301,7 +301,7 @@ async def test_a_gateway_with_boards_cannot_be_removed(
     assert put.status_code == 303
     page = (await alice.get(address)).text
     assert f'href="/boards/{world.board.id}"' in page
-    assert "It serves 1 board and 3 agents." in page
+    assert "It is used by 1 board and 3 agents." in page
     assert "Remove Workshop?" not in page
     assert "Other worker" in page
     refused = await alice.post(f"{address}/deletions")
@@ -309,7 +309,7 @@ async def test_a_gateway_with_boards_cannot_be_removed(
     assert "Boards are on this gateway" in refused.text
 
     theirs = (await dana.get(address)).text
-    assert "Boards that you do not read." in theirs
+    assert "Boards that you cannot read." in theirs
     assert "Other worker" not in theirs
 
 
@@ -340,7 +340,7 @@ async def test_rate_limited_checks_keep_the_submitted_values(
     connected = fake.connection_count
     other = await entered(alice, new, name="Shed")
     assert fake.connection_count == connected
-    assert "Not looked at yet" in (await alice.get(other)).text
+    assert "Not checked yet" in (await alice.get(other)).text
 
 
 async def test_only_admins_see_their_gateways(
@@ -379,7 +379,7 @@ async def test_undecryptable_secrets_are_reported_and_can_be_replaced(
         await session.execute(update(Gateway).values(encrypted_device="-"))
     refused = await alice.post(f"{address}/checks")
     assert refused.status_code == 409
-    assert "sealed with another SECRET_KEY" in refused.text
+    assert "encrypted with another SECRET_KEY" in refused.text
     await alice.post(f"{address}/edit", data=new)
     assert steps((await alice.get(address)).text) == ["done"] * 8
 
@@ -394,4 +394,4 @@ async def test_the_main_agent_is_on_the_gateway_page(
         )
     assert main_agent
     assert f'href="/agents/{main_agent.id}"' in page
-    assert "looks after this gateway" in page
+    assert "manages this gateway" in page

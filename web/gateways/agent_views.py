@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import AppError, NotFound
-from core.http.request import Session, get_settings, open_transaction
+from core.http.request import Session, get_settings, open_reader, open_transaction
 from core.paging import Paging
 from services import agents, boards, gateways
 from services.gateways import GatewaySummary, LinkDraft, ListedAgent, sync
@@ -18,6 +18,7 @@ from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
 from web.gateways.presenter import LinkedAgent, build_agent_rows
 from web.gateways.session_views import load_gateway_agents, query_gateway, waits_for_gateway
+from web.gateways.sync_texts import SYNC_FUNCTIONS
 from web.gateways.views import (
     TEMPLATE_FUNCTIONS,
     FileSyncForm,
@@ -30,7 +31,7 @@ from web.gateways.views import (
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import forbid_storage, is_part_request, render_page, render_part
-from web.ui.unified_diff import parse_diff
+from web.ui.translation import _
 
 PER_AGENT_FIELDS = {"name", "gateway_agent_id"}
 """Fields that each of several linked agents has for itself."""
@@ -44,8 +45,8 @@ async def show_gateway_agents(request: Request) -> Response:
 async def link_agents(request: Request) -> Response:
     """Link agents, and show the token of each once."""
     form = await forms.read_form(request)
-    async with open_transaction(request) as session:
-        summary, _ = await load_gateway_agents(request, session)
+    async with open_reader(request) as source:
+        summary, _owners = await load_gateway_agents(request, source)
     with form.catch_errors():
         drafts = _link_drafts(form)
         gateway_agents, problem = await query_gateway(
@@ -121,9 +122,9 @@ async def _link_agent(
 
 async def _render_gateway_agents(request: Request, form: forms.Form) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
-    async with open_transaction(request) as session:
-        summary, owners = await load_gateway_agents(request, session)
-        summaries = await boards.list_board_summaries(session, current_member(request))
+    async with open_reader(request) as source:
+        summary, owners = await load_gateway_agents(request, source)
+        summaries = await boards.list_board_summaries(source, current_member(request))
     options = [(item.board.id, item.board.name) for item in summaries if item.can_write]
     is_loaded = layout is None or waits_for_gateway(request) or form.is_submitted
     gateway_agents, problem = (
@@ -173,7 +174,7 @@ async def show_file_sync(request: Request) -> Response:
                 "summary": summary,
                 "report": report,
                 "form": form,
-                "parse_diff": parse_diff,
+                **SYNC_FUNCTIONS,
             }
             return render_part(request, "gateways/_file_changes.html", **context)
         report = (
@@ -197,12 +198,12 @@ async def start_file_sync(request: Request) -> Response:
 
 async def show_sync_progress(request: Request) -> Response:
     """Show the provisioning progress of a gateway's agents."""
-    async with open_transaction(request) as session:
+    async with open_reader(request) as source:
         summary = await gateways.get_gateway_summary(
-            session, current_member(request), forms.path_id(request, "gateway_id")
+            source, current_member(request), forms.path_id(request, "gateway_id")
         )
         agent_progress = await list_sync_progress(
-            session,
+            source,
             current_member(request),
             summary.gateway,
             offline_after=offline_threshold(get_settings(request)),
@@ -238,13 +239,13 @@ async def _prepare_sync(
     request: Request, options: SyncOptions
 ) -> tuple[GatewaySummary, sync.SyncPlan]:
     member, base_url = current_member(request), get_settings(request).base_url
-    async with open_transaction(request) as session:
+    async with open_reader(request) as source:
         summary = await gateways.get_gateway_summary(
-            session, member, forms.path_id(request, "gateway_id")
+            source, member, forms.path_id(request, "gateway_id")
         )
         count_gateway_request(request, summary)
         plan = await sync.plan_sync(
-            session,
+            source,
             request.state.secret_cipher,
             member,
             summary.gateway,
@@ -264,11 +265,11 @@ async def _render_file_sync(
 ) -> Response:
     layout = await load_layout(request)
     member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
-    async with open_transaction(request) as session:
-        summary = await gateways.get_gateway_summary(session, member, gateway_id)
-        readable = await boards.list_boards(session, member, Paging(), gateway_id=gateway_id)
+    async with open_reader(request) as source:
+        summary = await gateways.get_gateway_summary(source, member, gateway_id)
+        readable = await boards.list_boards(source, member, Paging(), gateway_id=gateway_id)
         agent_progress = await list_sync_progress(
-            session,
+            source,
             current_member(request),
             summary.gateway,
             offline_after=offline_threshold(get_settings(request)),
@@ -277,13 +278,13 @@ async def _render_file_sync(
         "summary": summary,
         "agent_progress": agent_progress,
         "board_options": [
-            ("", "All on this gateway"),
+            ("", _("All boards on this gateway")),
             *[(each.id, each.name) for each in readable.items],
         ],
         "query": build_sync_query(fields),
         "report": report,
         "started_report": started_report,
-        "parse_diff": parse_diff,
+        **SYNC_FUNCTIONS,
     }
     return render_page(
         request,

@@ -17,45 +17,47 @@ from services.gateways import (
     is_leased,
 )
 from web.agents.presenter import format_ago, format_duration
+from web.gateways.connection_texts import describe_check
+from web.ui.translation import N_, _, translate
 
 CHECK_TITLES = {
-    "address": "The address leads somewhere",
-    "port": "The port answers",
-    "tls": "The certificate is trusted",
-    "handshake": "A gateway speaks",
-    "protocol": "It speaks our protocol",
-    "token": "It takes the token",
-    "device": "It knows this Mission Control",
-    "scopes": "It grants the rights that agents need",
+    "address": N_("Address found"),
+    "port": N_("Port answers"),
+    "tls": N_("Certificate trusted"),
+    "handshake": N_("Gateway answers"),
+    "protocol": N_("Protocol supported"),
+    "token": N_("Token accepted"),
+    "device": N_("Mission Control approved"),
+    "scopes": N_("Required rights granted"),
 }
 """Title of each passed connection check, in their order."""
 
 FAILED_CHECK_TITLES = {
-    "address": "Its address leads nowhere",
-    "port": "Nobody answers",
-    "tls": "No certificate that is trusted",
-    "handshake": "It does not let us speak",
-    "protocol": "It speaks another protocol",
-    "token": "It refuses the token",
-    "device": "Waits to be approved",
-    "scopes": "It grants too few rights",
+    "address": N_("Address not found"),
+    "port": N_("No answer"),
+    "tls": N_("Certificate not trusted"),
+    "handshake": N_("Handshake refused"),
+    "protocol": N_("Protocol not supported"),
+    "token": N_("Token refused"),
+    "device": N_("Not approved on the gateway"),
+    "scopes": N_("Too few rights granted"),
 }
 """Title of each failed connection check."""
 
 FAILURE_TITLES = {
-    "address_forbidden": "Its address is not allowed here",
-    "no_tls": "It does not speak TLS",
-    "not_a_gateway": "It is no gateway",
-    "gateway_secrets_unreadable": "Its token cannot be opened here",
+    "address_forbidden": N_("Address not allowed"),
+    "no_tls": N_("No TLS"),
+    "not_a_gateway": N_("Not an OpenClaw gateway"),
+    "gateway_secrets_unreadable": N_("Token cannot be decrypted"),
 }
 """Title by error code, where it is more precise than the title of the failed check."""
 
 STATUS_LABELS = {
-    GatewayStatus.UNCHECKED: ("provisioning", "Not looked at yet"),
-    GatewayStatus.CONNECTED: ("idle", "Connected"),
-    GatewayStatus.REACHABLE: ("idle", "Answers"),
-    GatewayStatus.UNMONITORED: ("late", "Not watched"),
-    GatewayStatus.FAILED: ("failed", "Not connected"),
+    GatewayStatus.UNCHECKED: ("provisioning", N_("Not checked yet")),
+    GatewayStatus.CONNECTED: ("idle", N_("Connected")),
+    GatewayStatus.REACHABLE: ("idle", N_("Reachable")),
+    GatewayStatus.UNMONITORED: ("late", N_("Not monitored")),
+    GatewayStatus.FAILED: ("failed", N_("Not connected")),
 }
 """State icon and label of each gateway status."""
 
@@ -88,7 +90,8 @@ def build_checks(gateway: Gateway) -> Sequence[CheckRow]:
     """Return all connection checks of a gateway."""
     results = {check["name"]: check for check in gateway.checks or ()}
     return [
-        _build_check(name, title, results.get(name, {})) for name, title in CHECK_TITLES.items()
+        _build_check(gateway, name, translate(title), results.get(name, {}))
+        for name, title in CHECK_TITLES.items()
     ]
 
 
@@ -96,49 +99,49 @@ def describe_status(summary: GatewaySummary) -> tuple[str, str]:
     """Return state icon and label of a gateway."""
     icon, label = STATUS_LABELS[summary.status]
     failing = failing_check(summary.gateway)
-    return icon, _failure_title(failing) if failing else label
+    return icon, _failure_title(failing) if failing else translate(label)
 
 
 def describe_status_evidence(summary: GatewaySummary) -> str:
     """Describe how the status of a gateway is known."""
     if summary.status is GatewayStatus.UNCHECKED:
-        return "a worker looks within seconds"
-    passed = format_duration(now() - summary.since) if summary.since else "a while"
+        return _("a worker checks it within seconds")
+    passed = format_duration(now() - summary.since) if summary.since else _("a while")
     if summary.status is GatewayStatus.CONNECTED:
-        return f"for {passed}"
-    result = (
-        format_ago(now() - summary.gateway.checked_at)
-        if summary.gateway.checked_at
-        else "a while ago"
-    )
+        return _("for %(duration)s", duration=passed)
+    checked_at = summary.gateway.checked_at
+    checked = format_ago(now() - checked_at) if checked_at else _("a while ago")
     if summary.status is GatewayStatus.REACHABLE:
-        return f"looked {result}"
+        return _("checked %(ago)s", ago=checked)
     if summary.status is GatewayStatus.UNMONITORED:
-        return f"it was well {result}; no worker is connected to it now"
-    return f"for {passed}, tried {result}"
+        return _("no worker is connected (last OK %(ago)s)", ago=checked)
+    return _("for %(duration)s, tried %(ago)s", duration=passed, ago=checked)
 
 
 def describe_outage(gateway: Gateway, moment: datetime) -> str:
     """Describe why a gateway is not usable now, or return "" if it should be."""
     failing = failing_check(gateway)
     if failing is not None:
-        words = _failure_title(failing)
-        return f"{gateway.name} is not connected: {words[:1].lower()}{words[1:]}."
-    return "" if is_leased(gateway, moment) else f"No worker is connected to {gateway.name}."
+        problem = _failure_title(failing)
+        return _("%(name)s is not connected: %(problem)s.", name=gateway.name, problem=problem)
+    if is_leased(gateway, moment):
+        return ""
+    return _("No worker is connected to %(name)s.", name=gateway.name)
 
 
 def _failure_title(check: Mapping[str, Any]) -> str:
-    return FAILURE_TITLES.get(check.get("code") or "") or FAILED_CHECK_TITLES.get(check["name"], "")
+    title = FAILURE_TITLES.get(check.get("code") or "")
+    return translate(title or FAILED_CHECK_TITLES.get(check["name"], ""))
 
 
-def _build_check(name: str, title: str, result: Mapping[str, Any]) -> CheckRow:
+def _build_check(gateway: Gateway, name: str, title: str, result: Mapping[str, Any]) -> CheckRow:
     step = CHECK_STEPS.get(result.get("state", ""), "todo")
     since = result.get("since") if step != "todo" else None
     return CheckRow(
         name,
         _failure_title(result) if step == "fail" else title,
         step,
-        sentence=result["sentence"]
+        sentence=describe_check(result, gateway)
         if step == "fail" or (since and name in DETAILED_CHECKS)
         else "",
         command=result.get("command"),

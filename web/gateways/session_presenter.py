@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.gateways import SessionList, SessionOwner, SessionOwners, agent_id_of_session_key
+from web.ui.locale_format import format_number
+from web.ui.translation import N_, _, translate
 
 MAX_TEXT_LENGTH = 20_000  # characters of a message
 MAX_RESULT_LENGTH = 6_000
@@ -122,7 +124,9 @@ def truncate(text: str, limit: int) -> str:
     """Return a text, shortened with a note if it is too long."""
     if len(text) <= limit:
         return text
-    return f"{text[:limit]}\n… and {len(text) - limit:,} characters more"
+    rest = format_number(len(text) - limit)
+    more = _("… and %(count)s characters more", count=rest)
+    return f"{text[:limit]}\n{more}"
 
 
 def _content_parts(content: object) -> list[TranscriptRow]:
@@ -136,9 +140,11 @@ def _message_id(index: int, row: TranscriptRow) -> str:
     return f"said-{seq}" if isinstance(seq, int) else f"said-at-{index}"
 
 
-RUNNING = ("working", "Working")
-SESSION_STATES = {"running": RUNNING, "failed": ("failed", "Failed"), "error": ("failed", "Failed")}
-IDLE = ("idle", "Quiet")
+RUNNING = ("working", N_("Working"))
+FAILED = ("failed", N_("Failed"))
+SESSION_STATES = {"running": RUNNING, "failed": FAILED, "error": FAILED}
+IDLE = ("idle", N_("Idle"))
+"""Icon and label of a state."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +191,7 @@ def _build_row(row: Mapping[str, Any], owners: SessionOwners) -> SessionRow:
         agent_key=agent_id_of_session_key(key),
         owner=owners.get(agent_id_of_session_key(key)),
         glyph=glyph,
-        state=state,
+        state=translate(state),
         tokens=_token_count(row.get("totalTokens")),
         max_tokens=_token_count(row.get("contextTokens")),
         updated_at=parse_milliseconds(row.get("updatedAt")),

@@ -14,12 +14,14 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import AppError
+from core.db.reads import Source
+from core.errors import AppError, UpstreamError
 from core.http.client_ip import hit_gateway_limits
-from core.http.request import Session, open_transaction
+from core.http.request import open_reader, open_transaction
 from services import gateways, organizations
 from services.gateways import GatewaySummary, SessionOwner, SessionOwners
 from web.auth.viewer import current_member
+from web.gateways.connection_texts import describe_check, describe_upstream_error
 from web.gateways.session_presenter import build_session_rows, parse_transcript
 from web.gateways.views import (
     TEMPLATE_FUNCTIONS,
@@ -27,6 +29,7 @@ from web.gateways.views import (
     gateway_connector,
 )
 from web.ui import forms
+from web.ui.error_texts import describe_error
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
 
@@ -59,8 +62,8 @@ class SessionView:
 async def show_sessions(request: Request) -> Response:
     """Show the sessions of a gateway; for htmx only the list."""
     layout = None if is_part_request(request) else await load_layout(request)
-    async with open_transaction(request) as session:
-        summary, owners = await load_gateway_agents(request, session)
+    async with open_reader(request) as source:
+        summary, owners = await load_gateway_agents(request, source)
     context: dict[str, Any] = {"summary": summary, "rows": (), "problem": "", "is_loaded": False}
     if layout is None or waits_for_gateway(request):
         result, problem = await query_gateway(request, summary, gateways.list_sessions)
@@ -98,16 +101,20 @@ async def _send_message(request: Request, fields: SessionMessageForm) -> None:
         organization_id = view.summary.gateway.organization_id
         await organizations.require_not_stopped(session, organization_id)
     hit_gateway_limits(request, organization_id, request.user.id)
-    async with gateway_connector(request).connect(view.summary.gateway) as client:
-        await gateways.send_chat_message(
-            client, view.key, fields.message, idempotency_key=fields.once
-        )
+    try:
+        async with gateway_connector(request).connect(view.summary.gateway) as client:
+            await gateways.send_chat_message(
+                client, view.key, fields.message, idempotency_key=fields.once
+            )
+    except UpstreamError as error:
+        error.message = describe_upstream_error(error)
+        raise
 
 
 async def _render_session(request: Request, form: forms.Form) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
-    async with open_transaction(request) as session:
-        view = await _get_session(request, session)
+    async with open_reader(request) as source:
+        view = await _get_session(request, source)
     limit = MAX_LIMIT if request.query_params.get("more") else DEFAULT_LIMIT
     context: dict[str, Any] = {
         "session_view": view,
@@ -149,31 +156,31 @@ async def query_gateway(
     """
     failing = gateways.failing_check(summary.gateway)
     if failing is not None and summary.is_leased:
-        return None, failing["sentence"]
+        return None, describe_check(failing, summary.gateway)
     try:
         count_gateway_request(request, summary)
         async with gateway_connector(request).connect(summary.gateway) as client:
             return await query(client), ""
+    except UpstreamError as error:
+        return None, describe_upstream_error(error)
     except AppError as error:
-        return None, error.message
+        return None, describe_error(error)
 
 
 async def load_gateway_agents(
-    request: Request, session: Session
+    request: Request, source: Source
 ) -> tuple[GatewaySummary, SessionOwners]:
     """Return the gateway of the path, and its agents that belong to this server."""
     member = current_member(request)
     summary = await gateways.get_gateway_summary(
-        session, member, forms.path_id(request, "gateway_id")
+        source, member, forms.path_id(request, "gateway_id")
     )
-    return summary, await gateways.load_session_owners(session, member.user, summary.gateway)
+    return summary, await gateways.load_session_owners(source, member.user, summary.gateway)
 
 
-async def _get_session(
-    request: Request, session: Session, *, to_write: bool = False
-) -> SessionView:
+async def _get_session(request: Request, source: Source, *, to_write: bool = False) -> SessionView:
     """Return the session of the path. Raises NotFound and Forbidden."""
-    summary, owners = await load_gateway_agents(request, session)
+    summary, owners = await load_gateway_agents(request, source)
     key: str = request.path_params["key"]
     return SessionView(summary, key, gateways.find_session_owner(key, owners, to_write=to_write))
 

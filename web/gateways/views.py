@@ -10,18 +10,21 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.db.reads import Source
 from core.errors import TooMany
 from core.http.client_ip import hit_gateway_limits
-from core.http.request import Session, get_settings, open_transaction
+from core.http.request import get_settings, open_reader, open_transaction
 from core.http.request_slots import release_slots
 from core.paging import Paging
 from models import Gateway
 from services import agents, boards, gateways, organizations
 from services.gateways import GatewayDraft
 from services.gateways.sync import SyncOptions
+from services.notifications import OpenedPage
 from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
 from web.gateways import presenter
+from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.forms import BlankAsNone, Line, Switch
 from web.ui.layout import load_layout
@@ -37,8 +40,8 @@ TEMPLATE_FUNCTIONS: dict[str, Any] = {
 async def show_gateways(request: Request) -> Response:
     """Show all gateways of the organization; for htmx only the list."""
     layout = None if is_part_request(request) else await load_layout(request)
-    async with open_transaction(request) as session:
-        summaries = await gateways.list_gateway_summaries(session, current_member(request))
+    async with open_reader(request) as source:
+        summaries = await gateways.list_gateway_summaries(source, current_member(request))
     if layout is None:
         return render_part(
             request, "gateways/_table.html", summaries=summaries, apart=True, **TEMPLATE_FUNCTIONS
@@ -69,6 +72,7 @@ async def create_gateway(request: Request) -> Response:
 
 async def show_gateway(request: Request) -> Response:
     """Show a gateway and its connection checks; for htmx only its status."""
+    await mark_page_read(request, OpenedPage(gateway_id=forms.path_id(request, "gateway_id")))
     return await _render_gateway(request, forms.Form())
 
 
@@ -98,9 +102,9 @@ async def update_gateway(request: Request) -> Response:
 
 async def check_gateway(request: Request) -> Response:
     """Check the connection of a gateway now."""
-    async with open_transaction(request) as session:
+    async with open_reader(request) as source:
         gateway = await gateways.get_gateway(
-            session, current_member(request), forms.path_id(request, "gateway_id")
+            source, current_member(request), forms.path_id(request, "gateway_id")
         )
     await _check_connection(request, gateway)
     if is_part_request(request):
@@ -136,8 +140,8 @@ async def _check_connection_if_allowed(request: Request, gateway: Gateway) -> No
 
 async def _render_gateway(request: Request, form: forms.Form) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
-    async with open_transaction(request) as session:
-        context = await _load_gateway(request, session)
+    async with open_reader(request) as source:
+        context = await _load_gateway(request, source)
     if layout is None:
         return render_part(
             request, "gateways/_overview.html", form.status, **context, **TEMPLATE_FUNCTIONS
@@ -148,18 +152,18 @@ async def _render_gateway(request: Request, form: forms.Form) -> Response:
     )
 
 
-async def _load_gateway(request: Request, session: Session) -> dict[str, Any]:
+async def _load_gateway(request: Request, source: Source) -> dict[str, Any]:
     """Load a gateway with its boards and agents, as a template context."""
     member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
-    summary = await gateways.get_gateway_summary(session, member, gateway_id)
-    readable = await boards.list_boards(session, member, Paging(), gateway_id=gateway_id)
+    summary = await gateways.get_gateway_summary(source, member, gateway_id)
+    readable = await boards.list_boards(source, member, Paging(), gateway_id=gateway_id)
     cards = await agents.list_agent_cards(
-        session,
+        source,
         member,
         gateway_id=gateway_id,
         offline_after=offline_threshold(get_settings(request)),
     )
-    token_set_at = await gateways.find_token_set_at(session, summary.gateway)
+    token_set_at = await gateways.find_token_set_at(source, summary.gateway)
     return {
         "summary": summary,
         "boards": readable.items,
@@ -176,11 +180,11 @@ async def _render_new_form(request: Request, form: forms.Form) -> Response:
 
 async def _render_edit_form(request: Request, form: forms.Form) -> Response:
     layout = await load_layout(request)
-    async with open_transaction(request) as session:
+    async with open_reader(request) as source:
         gateway = await gateways.get_gateway(
-            session, current_member(request), forms.path_id(request, "gateway_id")
+            source, current_member(request), forms.path_id(request, "gateway_id")
         )
-        token_set_at = await gateways.find_token_set_at(session, gateway)
+        token_set_at = await gateways.find_token_set_at(source, gateway)
     return render_page(
         request,
         "gateways/edit.html",

@@ -1,7 +1,7 @@
 """The files of agents' workspaces, their first message, and their heartbeat text.
 
-`load_facts` loads what the files say, in one transaction; `render_files`, `render_scratch` and
-`render_first_message` render it without one. `plan_files` decides about the files that are present:
+`load_facts` loads what the files say; `render_files`, `render_scratch` and `render_first_message`
+render it without a database. `plan_files` decides about the files that are present:
 the `content` of NEW and CHANGED ones is to be written, and its `content_digest` stored.
 """
 
@@ -13,11 +13,6 @@ from services.gateways.files.facts import (
     ServedBoard,
     session_key_of,
     workspace_path,
-)
-from services.gateways.files.instructions import (
-    list_board_requirements,
-    list_permissions,
-    list_prohibitions,
 )
 from services.gateways.files.loader import bundle_loader, load_agent_facts, load_facts
 from services.gateways.files.merge_plan import (
@@ -37,3 +32,4 @@ from services.gateways.files.renderer import (
     render_handover,
     render_scratch,
 )
+from services.gateways.files.sanitizer import END_OF_MANAGED_PART, utf16_length

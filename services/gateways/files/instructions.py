@@ -1,6 +1,6 @@
 """Texts about agents: what they may do, what a board requires, and how they should work.
 
-Agents' files contain them, and the pages on which a user decides about a lead.
+Agents' files contain them. Pages have their own texts for what a lead may do.
 """
 
 from collections.abc import Mapping, Set
@@ -8,22 +8,24 @@ from collections.abc import Mapping, Set
 from services.gateways.files.facts import AgentRole
 from services.gateways.files.sanitizer import to_line
 
-LEAD_MAY = (
-    "Creates tasks on this board, hands them to its workers, orders and deletes them.",
-    "Accepts what is in review, or sends it back.",
-    "Asks people for approvals; it never decides one.",
-    "Writes to the board's chat and memory, and to its group's.",
-    "Writes to its workers, and says what they are like.",
-    "Has a person asked, by the gateway's agent or in the board's chat.",
-    "Pauses and resumes the agents of this board.",
-)
+LEAD_MAY = {
+    "manage_tasks": "Creates tasks on this board, hands them to its workers, orders and deletes"
+    " them.",
+    "accept_reviews": "Accepts what is in review, or sends it back.",
+    "request_approvals": "Asks people for approvals; it never decides one.",
+    "write_notes": "Writes to the board's chat and memory, and to its group's.",
+    "instruct_workers": "Writes to its workers, and says what they are like.",
+    "ask_people": "Has a person asked, by the gateway's agent or in the board's chat.",
+    "pause_agents": "Pauses and resumes the agents of this board.",
+}
 NO_WORKERS = "Adds no workers: the board allows none."
 WORKERS = "Adds workers to this board, {most} at most at any time, and lets them go."
-LEAD_MAY_NOT = (
-    "Does no worker's task itself, and moves tasks only out of review or into work.",
-    "Changes neither the board's goal nor its rules, and sees no other board's tasks beyond its"
-    " group's summary.",
-)
+LEAD_MAY_NOT = {
+    "work_on_tasks": "Does no worker's task itself, and moves tasks only out of review or into"
+    " work.",
+    "change_board": "Changes neither the board's goal nor its rules, and sees no other board's"
+    " tasks beyond its group's summary.",
+}
 WORKER_MAY = (
     "Claims tasks of this board that nobody has, and moves its own on.",
     "Comments on every task of this board.",
@@ -65,7 +67,7 @@ def list_permissions(
         return list(MAIN_MAY)
     if role is AgentRole.WORKER:
         return list(RESTRICTED_WORKER_MAY if "only_lead_can_change_status" in rules else WORKER_MAY)
-    return [*LEAD_MAY, WORKERS.format(most=max_agents) if max_agents else NO_WORKERS]
+    return [*LEAD_MAY.values(), WORKERS.format(most=max_agents) if max_agents else NO_WORKERS]
 
 
 def list_prohibitions(role: AgentRole) -> list[str]:
@@ -73,7 +75,7 @@ def list_prohibitions(role: AgentRole) -> list[str]:
     return list(
         {
             AgentRole.MAIN: MAIN_MAY_NOT,
-            AgentRole.LEAD: LEAD_MAY_NOT,
+            AgentRole.LEAD: LEAD_MAY_NOT.values(),
             AgentRole.WORKER: WORKER_MAY_NOT,
         }[role]
     )

@@ -1,17 +1,18 @@
 """Load the facts for agents' files: a fixed number of queries for any number of agents."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Uuid, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
+from core.db.reads import Query, Source
 from models import Agent, Board, Event, EventType, Gateway, Member, User
 from models import Role as MemberRole
-from services import boards
+from services import boards, gateways
 from services.gateways import provisioning
 from services.gateways.files.facts import (
     AgentFacts,
@@ -29,18 +30,42 @@ from services.gateways.provisioning import AgentFileBundle, BundleBuilder, Bundl
 BoardsWithLeads = Sequence[tuple[Board, Agent | None]]
 """Boards with their leads."""
 
+Lead = aliased(Agent)
+BOARD_IDS = func.any(bindparam("board_ids", type_=ARRAY(Uuid())))
+GATEWAY_IDS = func.any(bindparam("gateway_ids", type_=ARRAY(Uuid())))
+ORGANIZATION_IDS = func.any(bindparam("organization_ids", type_=ARRAY(Uuid())))
+SERVED_BOARDS: Query[tuple[Board, Agent | None]] = Query(
+    select(Board, Lead)
+    .outerjoin(Lead, (Lead.board_id == Board.id) & Lead.is_board_lead)
+    .where((Board.id == BOARD_IDS) | (Board.gateway_id == GATEWAY_IDS))
+    .order_by(Board.name, Board.id)
+)
+CONFIRMERS: Query[tuple[UUID, User]] = Query(
+    select(Event.board_id, User)
+    .join(User, User.id == Event.user_id)
+    .join(Member, (Member.user_id == User.id) & (Member.organization_id == Event.organization_id))
+    .where(Event.type == EventType.ONBOARDING_CONFIRMED, Event.board_id == BOARD_IDS)
+    .order_by(Event.seq)
+)
+OWNERS: Query[tuple[UUID, User]] = Query(
+    select(Member.organization_id, User)
+    .join(User, User.id == Member.user_id)
+    .where(Member.organization_id == ORGANIZATION_IDS, Member.role == MemberRole.OWNER)
+    .order_by(Member.created_at.desc(), Member.id.desc())
+)
+
 
 async def load_agent_facts(
-    session: AsyncSession, agent: Agent, *, base_url: str, token: str = ""
+    source: Source, agent: Agent, *, base_url: str, token: str = ""
 ) -> AgentFacts:
     """Return the facts for one agent."""
     tokens = {agent.id: token}
-    found = await load_facts(session, [agent], base_url=base_url, tokens=tokens)
+    found = await load_facts(source, [agent], base_url=base_url, tokens=tokens)
     return found[agent.id]
 
 
 async def load_facts(
-    session: AsyncSession,
+    source: Source,
     agents: Sequence[Agent],
     *,
     base_url: str,
@@ -50,11 +75,13 @@ async def load_facts(
 
     `tokens` are their own tokens, decrypted. Without one the file has no token.
     """
-    gateways = await _load_gateways(session, {one.gateway_id for one in agents if one.gateway_id})
-    served = await _load_boards(session, agents)
-    people = await _load_people(session, agents)
+    agent_gateways = await gateways.load_agent_gateways(source, agents)
+    served = await _load_boards(source, agents)
+    people = await _load_people(source, agents)
     return {
-        agent.id: _make_facts(agent, gateways, served, people, base_url, tokens.get(agent.id, ""))
+        agent.id: _make_facts(
+            agent, agent_gateways, served, people, base_url, tokens.get(agent.id, "")
+        )
         for agent in agents
     }
 
@@ -99,13 +126,13 @@ def text_values(profile: Mapping[str, object] | None) -> dict[str, str]:
 
 def _make_facts(
     agent: Agent,
-    gateways: Mapping[UUID, Gateway],
+    agent_gateways: Mapping[UUID, Gateway],
     served: BoardsWithLeads,
     people: Mapping[UUID, User],
     base_url: str,
     token: str,
 ) -> AgentFacts:
-    gateway = gateways.get(agent.gateway_id) if agent.gateway_id else None
+    gateway = agent_gateways.get(agent.gateway_id) if agent.gateway_id else None
     interval = provisioning.heartbeat_interval(agent)
     is_quiet = provisioning.has_quiet_heartbeat(agent, is_paused=False)
     is_quiet = is_quiet or interval == provisioning.NEVER
@@ -145,65 +172,36 @@ def _served_boards(main: Agent, served: BoardsWithLeads) -> Sequence[ServedBoard
     ]
 
 
-async def _load_gateways(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Gateway]:
-    if not ids:
-        return {}
-    found = await session.scalars(select(Gateway).where(Gateway.id.in_(ids)))
-    return {gateway.id: gateway for gateway in found}
-
-
-async def _load_boards(session: AsyncSession, agents: Sequence[Agent]) -> BoardsWithLeads:
+async def _load_boards(source: Source, agents: Sequence[Agent]) -> BoardsWithLeads:
     """Return the boards of these agents, and those of gateways that they manage."""
-    lead = aliased(Agent)
-    own = {agent.board_id for agent in agents if agent.board_id}
     managed = {agent.gateway_id for agent in agents if agent.board_id is None}
-    query = (
-        select(Board, lead)
-        .outerjoin(lead, (lead.board_id == Board.id) & lead.is_board_lead)
-        .where(Board.id.in_(own) | Board.gateway_id.in_(managed))
-        .order_by(Board.name, Board.id)
+    return await SERVED_BOARDS.fetch(
+        source, board_ids=_list_board_ids(agents), gateway_ids=list(managed)
     )
-    return [(board, lead) for board, lead in await session.execute(query)]
 
 
-async def _load_people(session: AsyncSession, agents: Sequence[Agent]) -> dict[UUID, User]:
+async def _load_people(source: Source, agents: Sequence[Agent]) -> dict[UUID, User]:
     """Return the users that agents work for, by id of board or organization.
 
     On a board it is the user who confirmed its goal last; otherwise the organization's first owner.
     """
-    confirmed = (
-        select(Event.board_id, User)
-        .join(User, User.id == Event.user_id)
-        .join(
-            Member,
-            (Member.user_id == User.id) & (Member.organization_id == Event.organization_id),
-        )
-        .where(
-            Event.type == EventType.ONBOARDING_CONFIRMED,
-            Event.board_id.in_({agent.board_id for agent in agents if agent.board_id}),
-        )
-        .order_by(Event.seq)
-    )
-    owners = (
-        select(Member.organization_id, User)
-        .join(User, User.id == Member.user_id)
-        .where(
-            Member.organization_id.in_({agent.organization_id for agent in agents}),
-            Member.role == MemberRole.OWNER,
-        )
-        .order_by(Member.created_at.desc(), Member.id.desc())
-    )
-    found = [*await session.execute(owners), *await session.execute(confirmed)]
-    return {id: user for id, user in found if id}
+    organization_ids = list({agent.organization_id for agent in agents})
+    owners = await OWNERS.fetch(source, organization_ids=organization_ids)
+    confirmers = await CONFIRMERS.fetch(source, board_ids=_list_board_ids(agents))
+    return dict([*owners, *confirmers])
+
+
+def _list_board_ids(agents: Sequence[Agent]) -> list[UUID]:
+    return list({agent.board_id for agent in agents if agent.board_id})
 
 
 def bundle_loader(base_url: str) -> BundleLoader:
     """Return the function that loads agents' bundles. Agents call us at this address."""
 
     async def load_bundles(
-        session: AsyncSession, agents: Sequence[Agent], tokens: Mapping[UUID, str]
+        source: Source, agents: Sequence[Agent], tokens: Mapping[UUID, str]
     ) -> Mapping[UUID, BundleBuilder]:
-        found = await load_facts(session, agents, base_url=base_url, tokens=tokens)
+        found = await load_facts(source, agents, base_url=base_url, tokens=tokens)
         return {id: partial(render_bundle, facts) for id, facts in found.items()}
 
     return load_bundles

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.security.secrets import hash_token
+from core.security.secrets import hash_token, hide_tokens
 from services.gateways.files.sanitizer import END_OF_MANAGED_PART
 
 SHARED_FILE = "AGENTS.md"  # has a part of ours and one of the agent
@@ -19,7 +19,6 @@ OWN_FILE = "MEMORY.md"  # gateways do not write it, so its content is the agent'
 MAX_DIFF_LENGTH = 20_000  # characters
 MAX_DIFF_LINES = 1_000  # of a compared text; twice as many take up to eight times as long
 MAX_COMPARED_LENGTH = 200_000  # characters
-TOKEN = re.compile(r"mc_agent_[\w-]+|(?<=^AUTH_TOKEN=).+", re.MULTILINE)
 
 
 class FileState(StrEnum):
@@ -109,13 +108,9 @@ def _diff(name: str, before: str, after: str) -> str:
     longest = max(before, after, key=len)
     if len(longest) > MAX_COMPARED_LENGTH:
         return f"{name} is too long to be compared: it has {len(longest):,} characters."
-    old, new = _mask_tokens(before).splitlines(), _mask_tokens(after).splitlines()
+    old, new = hide_tokens(before).splitlines(), hide_tokens(after).splitlines()
     line_count = max(len(old), len(new))
     if line_count > MAX_DIFF_LINES:
         return f"{name} is too long to be compared: it has {line_count:,} lines."
     text = "\n".join(difflib.unified_diff(old, new, name, name, lineterm="", n=2))
     return text if len(text) <= MAX_DIFF_LENGTH else f"{text[:MAX_DIFF_LENGTH]}\n…"
-
-
-def _mask_tokens(text: str) -> str:
-    return TOKEN.sub(lambda token: f"mc_agent_… ({hash_token(token[0].strip())[:6]})", text)

@@ -1,12 +1,11 @@
 """A preview of the files of a board lead, before the agent exists."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
 from models import Board, User
-from services.gateways.files import instructions
 from services.gateways.files.facts import AgentFacts, AgentRole, BoardFacts, PersonFacts
 from services.gateways.files.loader import board_facts, person_facts
 from services.gateways.files.renderer import render_files, render_first_message, render_scratch
@@ -33,14 +32,13 @@ class LeadDraft:
 
 @dataclass(frozen=True)
 class LeadPreview:
-    """The files and texts of a lead, and its permissions, one sentence each."""
+    """The files and texts of a lead, and what its permissions depend on."""
 
     files: Mapping[str, str]
     scratch: str
     first_message: str
-    may: Sequence[str]
-    may_not: Sequence[str]
-    board_requirements: Sequence[str]  # of the board for its tasks
+    rules: Set[str]  # of the board for its tasks
+    max_agents: int
 
 
 def preview_lead(
@@ -70,11 +68,8 @@ def preview_lead(
         files=render_files(facts),
         scratch=render_scratch(facts),
         first_message=render_first_message(facts),
-        may=instructions.list_permissions(
-            AgentRole.LEAD, would_be.rules, max_agents=would_be.max_agents
-        ),
-        may_not=instructions.list_prohibitions(AgentRole.LEAD),
-        board_requirements=instructions.list_board_requirements(would_be.rules),
+        rules=would_be.rules,
+        max_agents=would_be.max_agents,
     )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.engine import TransactionFactory
 from models import Agent, OrphanedGatewayAgent, ProvisioningState, ProvisioningStep
 from openclaw import GatewayClient, GatewayError
-from services import messages
+from services import gateways, messages
 from services.events import NewEvent
 from services.gateways.provisioning import events, state_machine, steps, store
 from services.gateways.provisioning.state_machine import StepFailure, Transition
@@ -24,6 +24,7 @@ from services.gateways.provisioning.steps import (
     StepDone,
     StepOutcome,
 )
+from services.gateways.provisioning.workload import GatewayWorkload
 
 BundleBuilder = Callable[[], AgentFileBundle]
 BundleLoader = Callable[
@@ -85,7 +86,7 @@ class ReconcilePass:
         self,
         open_transaction: TransactionFactory,
         client: GatewayClient,
-        workload: store.GatewayWorkload,
+        workload: GatewayWorkload,
         clock: Callable[[], datetime],
     ) -> None:
         self._open_transaction = open_transaction
@@ -129,7 +130,7 @@ class ReconcilePass:
 
     async def _record_roster(self, roster: AgentRoster) -> None:
         """Record which agents the gateway lists, and create lost ones again."""
-        moment, gateway_id, keys = self._clock(), self._workload.gateway.id, roster.names.keys()
+        moment, gateway_id, keys = self._clock(), self._workload.gateway_id, roster.names.keys()
         async with self._open_transaction() as session:
             back = await store.record_listed_agents(session, gateway_id, keys, moment)
             lost = await store.list_lost_agents(session, gateway_id, keys, moment)
@@ -152,10 +153,15 @@ class ReconcilePass:
             await self._record_outcome(one, await self._execute_step(one, roster))
 
     async def _execute_step(self, one: DueAgent, roster: AgentRoster) -> StepOutcome:
-        async def record_intent(state: ProvisioningState) -> bool:
+        async def record_intent(
+            state: ProvisioningState, versions: "Sequence[gateways.FileContent]"
+        ) -> bool:
             async with self._open_transaction() as session:
                 columns = {"provisioning_state": state}
-                return await store.compare_and_set(session, one.agent, columns) is not None
+                changed = await store.compare_and_set(session, one.agent, columns)
+                if changed is not None:
+                    await gateways.record_file_versions(session, changed.id, versions)
+                return changed is not None
 
         async def execute() -> StepOutcome:
             bundle = one.build_bundle() if one.bundle_builder else EMPTY_BUNDLE
@@ -276,11 +282,11 @@ class ReconcilePass:
         try:
             return await call()
         except GatewayError as error:
-            return steps.step_failure_of(error, self._workload.gateway.url)
+            return steps.step_failure_of(error, self._client.target.url)
         except (SQLAlchemyError, OSError):
             raise
         except Exception:
-            log.exception("A step at the gateway %s", self._workload.gateway.id)
+            log.exception("A step at the gateway %s", self._workload.gateway_id)
             return UNEXPECTED_FAILURE
 
 

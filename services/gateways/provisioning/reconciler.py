@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
+from core.db.reads import ReadFactory
 from core.security.encryption import SecretCipher
 from models import Gateway, ProvisioningStep
 from openclaw import GatewayClient
@@ -26,8 +27,14 @@ from services.gateways.provisioning.reconcile_pass import (
     DueAgent,
     ReconcilePass,
 )
+from services.gateways.provisioning.workload import (
+    GatewayWorkload,
+    find_next_work,
+    load_workload,
+)
 
-POLL_INTERVAL = 5.0  # seconds, even without notifications
+POLL_INTERVAL = 5.0  # seconds, while agents have steps: their calls are no notifications
+IDLE_POLL_INTERVAL = 30.0  # seconds, if nothing is planned and no notification arrives
 DEBOUNCE = 0.2  # seconds in which several notifications become one
 MIN_PASS_INTERVAL = 0.02  # seconds between two passes, however much is due
 ROSTER_INTERVAL = timedelta(seconds=60)  # between two records of the agents that a gateway lists
@@ -46,6 +53,7 @@ class Reconciler:
     def __init__(
         self,
         open_transaction: TransactionFactory,
+        open_read: ReadFactory,
         listener: PostgresListener,
         cipher: SecretCipher,
         load_bundles: BundleLoader,
@@ -53,6 +61,7 @@ class Reconciler:
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._open_transaction = open_transaction
+        self._open_read = open_read
         self._listener = listener
         self._cipher = cipher
         self._load_bundles = load_bundles
@@ -86,23 +95,31 @@ class Reconciler:
     async def reconcile(self, gateway_id: UUID, client: GatewayClient) -> datetime | None:
         """Execute the next step of each due agent; return when more will be due."""
         moment = self._clock()
-        async with self._open_transaction() as session:
-            workload = await store.load_workload(session, gateway_id, moment)
-            if workload is None:
-                return None
-            due = await self._prepare_due_agents(session, workload)
-        one_pass = ReconcilePass(self._open_transaction, client, workload, self._clock)
-        await one_pass.run_local_steps(due)
         recorded_at = self._roster_recorded_at.get(gateway_id)
         is_time = recorded_at is None or moment - recorded_at >= ROSTER_INTERVAL
+        workload, due = await self._load_workload(gateway_id, moment)
+        one_pass = ReconcilePass(self._open_transaction, client, workload, self._clock)
+        await one_pass.run_local_steps(due)
         needs_gateway = any(one.agent.step not in LOCAL_STEPS for one in due)
         if is_time or workload.orphans or needs_gateway:
             is_recorded = await one_pass.run_gateway_steps(due, record_roster=is_time)
             self._roster_recorded_at |= {gateway_id: moment} if is_recorded else {}
         return moment if due or workload.orphans else workload.next_at
 
+    async def _load_workload(
+        self, gateway_id: UUID, moment: datetime
+    ) -> tuple[GatewayWorkload, Sequence[DueAgent]]:
+        """Load what is due; a transaction is opened only if something is."""
+        async with self._open_read() as source:
+            next_at = await find_next_work(source, gateway_id)
+        if next_at is None or next_at > moment:
+            return GatewayWorkload.without_work(gateway_id, next_at), ()
+        async with self._open_transaction() as session:
+            workload = await load_workload(session, gateway_id, moment)
+            return workload, await self._prepare_due_agents(session, workload)
+
     async def _prepare_due_agents(
-        self, session: AsyncSession, workload: store.GatewayWorkload
+        self, session: AsyncSession, workload: GatewayWorkload
     ) -> Sequence[DueAgent]:
         """Load what the due agents are to be given: tokens for their files, and bundles."""
         with_files = [one.agent for one in workload.due if one.agent.step is ProvisioningStep.FILES]
@@ -124,6 +141,6 @@ class Reconciler:
 
     def _wait_time(self, next_at: datetime | None) -> float:
         if next_at is None:
-            return POLL_INTERVAL
+            return IDLE_POLL_INTERVAL
         seconds = (next_at - self._clock()).total_seconds()
         return min(max(seconds, MIN_PASS_INTERVAL), POLL_INTERVAL)

@@ -20,13 +20,11 @@ STEP_ORDER = tuple(step for step in ProvisioningStep if step is not Provisioning
 STEP_TIMEOUTS: Mapping[ProvisioningStep, timedelta] = {
     **dict.fromkeys(ProvisioningStep, timedelta(seconds=60)),
     ProvisioningStep.FILES: timedelta(seconds=120),
-    ProvisioningStep.HEARTBEAT: timedelta(
-        seconds=180
-    ),  # a gateway may postpone config changes by a minute
+    # A gateway may postpone changes of its config by a minute.
+    ProvisioningStep.HEARTBEAT: timedelta(seconds=180),
     ProvisioningStep.SCRATCH: timedelta(seconds=120),
-    ProvisioningStep.CHECK_IN: timedelta(
-        seconds=180
-    ),  # a first turn may take minutes (contract, W-29)
+    # A first turn may take minutes (contract, W-29).
+    ProvisioningStep.CHECK_IN: timedelta(seconds=180),
     ProvisioningStep.REMOVE: timedelta(seconds=120),
 }
 """How long a step may take, with all its attempts, before it counts as failed."""
@@ -49,6 +47,7 @@ class StepFailure:
     retry_after: float | None = None  # seconds, if the gateway asks for a delay
     counts_as_attempt: bool = True  # False for conditions that end without intervention
     is_permanent: bool = False  # retries cannot succeed
+    values: Mapping[str, str] = field(default_factory=dict)  # for texts of the code
 
 
 class ProvisioningStatus(StrEnum):
@@ -276,9 +275,10 @@ def _fail_step(agent: Agent, failure: StepFailure, moment: datetime) -> Transiti
     facts["step"] = agent.step and agent.step.value
     known = agent.provision_failure
     is_known = known is not None and all(known.get(name) == facts[name] for name in facts)
+    new = {**facts, "values": dict(failure.values), "at": moment.isoformat()}
     columns = {
         "step": ProvisioningStep.CREATE if agent.step is ProvisioningStep.LISTED else agent.step,
-        "provision_failure": known if is_known else {**facts, "at": moment.isoformat()},
+        "provision_failure": known if is_known else new,
         "step_attempts": agent.step_attempts + 1,
         "next_step_at": moment + FAILED_STEP_RETRY_AFTER,
         "step_deadline_at": None,

@@ -10,13 +10,14 @@ from typing import Protocol
 
 from core.security.secrets import hash_token
 from models import Agent, ProvisioningState, ProvisioningStep
-from openclaw import ErrorKind, GatewayClient, GatewayError, get_error_hint
+from openclaw import ErrorKind, GatewayClient, GatewayError, get_error_hint, get_error_values
 from openclaw import api as gateway_api
+from services import gateways
 from services.gateways.provisioning import heartbeat_config
 from services.gateways.provisioning.state_machine import StepFailure
 
-RecordIntent = Callable[[ProvisioningState], Awaitable[bool]]
-"""Records what is about to be written; False if the agent's row was changed meanwhile."""
+RecordIntent = Callable[[ProvisioningState, "Sequence[gateways.FileContent]"], Awaitable[bool]]
+"""Records what is about to be written, with versions of files; False if the row was changed."""
 
 TRANSIENT_ERRORS = frozenset({ErrorKind.CLOSED, ErrorKind.RESTARTING, ErrorKind.STARTING_UP})
 """The gateway recovers from these by itself, so they do not count as attempts."""
@@ -123,7 +124,7 @@ async def create_agent(context: StepContext) -> StepOutcome:
     if context.roster.has(context.agent):
         return StepDone(context.state)
     state = ProvisioningState(is_created_by_us=True, lost_at=context.state.lost_at)
-    if context.state != state and not await context.record_intent(state):
+    if context.state != state and not await context.record_intent(state, ()):
         return StepSuperseded()
     workspace = context.bundle.workspace
     await gateway_api.create_agent(context.client, context.key, workspace=workspace)
@@ -155,7 +156,10 @@ async def write_files(context: StepContext) -> StepOutcome:
     if to_write:
         possible = {plan.name: _possible_digests(plan, contents, last, known) for plan in to_write}
         intent = replace(context.state, file_digests={**known, **possible})
-        if not await context.record_intent(intent):
+        changes = [(plan.name, contents[plan.name], plan.content) for plan in to_write]
+        was_there = context.agent.observed_generation > 0
+        versions = gateways.build_sync_versions(changes, known, was_there=was_there)
+        if not await context.record_intent(intent, versions):
             return StepSuperseded()
     for plan in to_write:
         await _write_file(context, plan, contents[plan.name])
@@ -256,7 +260,7 @@ def last_written_digests(agent: Agent, contents: Mapping[str, str | None]) -> di
 
 
 async def _read_file(context: StepContext, file: str) -> str | None:
-    return await gateway_api.read_agent_file(context.client, context.key, file)
+    return (await gateway_api.get_agent_file(context.client, context.key, file)).content
 
 
 def _possible_digests(
@@ -290,4 +294,5 @@ def step_failure_of(error: GatewayError, url: str) -> StepFailure:
         retry_after=error.retry_after,
         counts_as_attempt=error.kind not in TRANSIENT_ERRORS,
         is_permanent=error.kind in PERMANENT_ERRORS or "issues" in error.details,
+        values=get_error_values(error, url),
     )

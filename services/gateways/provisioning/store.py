@@ -1,29 +1,40 @@
-"""The rows of provisioning: due steps, orphans and tokens, in short transactions.
+"""The rows of provisioning: agents, orphans and tokens, in short transactions.
 
 A row is changed only if it is still as it was loaded: a request may have changed it, or another
 process may work on it.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Update, case, delete, func, or_, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Update,
+    Uuid,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Query, Source
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.secrets import generate_token, hash_token, token_prefix
 from models import (
     Agent,
     AgentStatus,
     AgentToken,
-    Board,
     DesiredState,
-    Gateway,
-    Organization,
     OrphanedGatewayAgent,
     ProvisioningStep,
     new_id,
@@ -32,77 +43,18 @@ from openclaw import ErrorKind
 from services.gateways.provisioning.desired_state import lock_in_order_condition
 from services.gateways.provisioning.state_machine import STEP_TIMEOUTS, ColumnChanges
 
-BATCH_SIZE = 50  # agents in one pass
 LOST_AFTER = timedelta(seconds=90)  # without being listed: two rosters in a row have missed it
 
 DISCONNECT_CODES = [kind.value for kind in (ErrorKind.CLOSED, ErrorKind.RESTARTING)]
 
 IS_MANAGED = Agent.desired_state.is_not(None) & Agent.is_linked.is_(False)
-
-
-@dataclass(frozen=True)
-class PendingAgent:
-    """An agent with a due step."""
-
-    agent: Agent
-    is_paused: bool
-
-
-@dataclass(frozen=True)
-class GatewayWorkload:
-    """What is due at a gateway now, and when more will be due."""
-
-    gateway: Gateway
-    due: Sequence[PendingAgent]
-    orphans: Sequence[OrphanedGatewayAgent]
-    taken_keys: Collection[str]  # of agents that are yet to be removed
-    next_at: datetime | None
-
-
-async def load_workload(
-    session: AsyncSession, gateway_id: UUID, moment: datetime
-) -> GatewayWorkload | None:
-    """Return what is due at a gateway, the longest waiting first; None if it was deleted."""
-    gateway = await session.get(Gateway, gateway_id)
-    if gateway is None:
-        return None
-    is_pending = IS_MANAGED & (Agent.gateway_id == gateway_id) & Agent.step.is_not(None)
-    due_query = (
-        select(Agent, _is_paused_condition())
-        .join(Organization, Organization.id == Agent.organization_id)
-        .outerjoin(Board, Board.id == Agent.board_id)
-        .where(is_pending, or_(Agent.next_step_at <= moment, _has_checked_in_condition()))
-        .order_by(Agent.next_step_at, Agent.id)
-        .limit(BATCH_SIZE)
-    )
-    is_here = OrphanedGatewayAgent.gateway_id == gateway_id
-    orphan_query = select(OrphanedGatewayAgent).where(is_here)
-    orphans = (await session.scalars(orphan_query.order_by(OrphanedGatewayAgent.created_at))).all()
-    removed_keys = select(Agent.gateway_key).where(
-        is_pending, Agent.desired_state == DesiredState.GONE
-    )
-    next_times = union_all(
-        select(func.min(Agent.next_step_at)).where(is_pending, Agent.next_step_at > moment),
-        select(func.min(OrphanedGatewayAgent.next_try_at)).where(
-            is_here, OrphanedGatewayAgent.next_try_at > moment
-        ),
-    )
-    rows = await session.execute(due_query)
-    due = [PendingAgent(agent, is_paused) for agent, is_paused in rows]
-    taken_keys = {key for key in await session.scalars(removed_keys) if key}
-    taken_keys |= {one.agent_key for one in orphans}
-    next_at = min((at for at in await session.scalars(next_times) if at is not None), default=None)
-    due_orphans = [one for one in orphans if one.next_try_at <= moment]
-    return GatewayWorkload(gateway, due, due_orphans, taken_keys, next_at)
-
-
-def _is_paused_condition() -> ColumnElement[bool]:
-    """Match the agents that must not be woken: paused, stopped or held by a circuit breaker."""
-    return or_(
-        Board.paused_at.is_not(None),
-        Organization.stopped_at.is_not(None),
-        Agent.held_at.is_not(None),
-    )
+ENCRYPTED_TOKENS: Query[AgentToken] = Query(
+    select(AgentToken).where(
+        AgentToken.agent_id == func.any(bindparam("agent_ids", type_=ARRAY(Uuid()))),
+        AgentToken.encrypted_token.is_not(None),
+    ),
+    itemgetter(0),
+)
 
 
 async def compare_and_set(
@@ -215,14 +167,11 @@ async def ensure_tokens(
 
 
 async def load_tokens(
-    session: AsyncSession, cipher: SecretCipher, agents: Sequence[Agent]
+    source: Source, cipher: SecretCipher, agents: Sequence[Agent]
 ) -> dict[UUID, str]:
     """Return the token that belongs into each agent's files, where it can be decrypted."""
-    query = select(AgentToken).where(
-        AgentToken.agent_id.in_([agent.id for agent in agents]),
-        AgentToken.encrypted_token.is_not(None),
-    )
-    rows = {str(token.id): token for token in await session.scalars(query)}
+    found = await ENCRYPTED_TOKENS.fetch(source, agent_ids=[agent.id for agent in agents])
+    rows = {str(token.id): token for token in found}
     chosen = {agent.id: rows.get(agent.provisioning_state.token_id or "") for agent in agents}
     opened = {id: _decrypt(cipher, row) for id, row in chosen.items() if row is not None}
     return {id: token for id, token in opened.items() if token is not None}
@@ -275,10 +224,6 @@ def _deadline_update(where: ColumnElement[bool], until: Any) -> Update:
     }
     statement = update(Agent).where(lock_in_order_condition(where)).values(**moved)
     return _without_session_sync(statement)
-
-
-def _has_checked_in_condition() -> ColumnElement[bool]:
-    return (Agent.step == ProvisioningStep.CHECK_IN) & (Agent.last_seen_at >= Agent.woken_at)
 
 
 def _unchanged_condition(agent: Agent) -> ColumnElement[bool]:

@@ -5,13 +5,15 @@ from services.gateways.requests.commands import (
     answer_request,
     describe_answer,
     expire_requests,
+    is_expired_condition,
 )
 from services.gateways.requests.queries import (
     RequestDetail,
+    build_answered_query,
+    build_waiting_query,
     count_waiting_by_board,
     find_request_of_run,
     get_request,
-    list_answered_since,
     list_ended_requests,
     list_requests,
     list_waiting_requests,

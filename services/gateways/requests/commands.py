@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, bindparam, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Query, Source
 from models import (
     Actor,
     Agent,
@@ -49,6 +51,25 @@ EVENT_OF_STATE = {
 
 REQUEST_EVENTS = frozenset({EventType.GATEWAY_REQUEST_DELIVERED})
 """Events that update open pages and do not appear in feeds: the answer is an event before."""
+
+STORED_AS_WAITING = Query[tuple[RequestKind, str]](
+    select(GatewayRequest.kind, GatewayRequest.request_id)
+    .where(
+        GatewayRequest.gateway_id == bindparam("gateway_id"),
+        GatewayRequest.state == RequestState.WAITING,
+    )
+    .order_by(GatewayRequest.created_at)
+)
+
+UNDELIVERED_ANSWERS = Query[GatewayRequest](
+    select(GatewayRequest)
+    .where(
+        GatewayRequest.gateway_id == bindparam("gateway_id"),
+        GatewayRequest.state == RequestState.ANSWERING,
+    )
+    .order_by(GatewayRequest.answered_at),
+    itemgetter(0),
+)
 
 ANSWER_WORDS = {"allow-once": "allowed once", "allow-always": "allowed always", "deny": "denied"}
 KIND_WORDS = {"exec": "leave to run a command", "question": "an answer"}
@@ -117,27 +138,16 @@ async def _end_replaced_requests(
     await _record_ends(session, locked)
 
 
-async def list_vanished_requests(
-    session: AsyncSession, gateway_id: UUID, kind: RequestKind, except_for: Collection[str]
-) -> Sequence[str]:
-    """Return the ids of requests that are stored as waiting, except for those that do wait."""
-    query = select(GatewayRequest.request_id).where(
-        GatewayRequest.gateway_id == gateway_id,
-        GatewayRequest.kind == kind,
-        GatewayRequest.state == RequestState.WAITING,
-        GatewayRequest.request_id.not_in(except_for),
-    )
-    return (await session.scalars(query.order_by(GatewayRequest.created_at))).all()
+async def list_stored_as_waiting(
+    source: Source, gateway_id: UUID
+) -> Sequence[tuple[RequestKind, str]]:
+    """Return the kind and id of each request of a gateway that is stored as waiting."""
+    return await STORED_AS_WAITING.fetch(source, gateway_id=gateway_id)
 
 
-async def list_undelivered_answers(
-    session: AsyncSession, gateway_id: UUID
-) -> Sequence[GatewayRequest]:
+async def list_undelivered_answers(source: Source, gateway_id: UUID) -> Sequence[GatewayRequest]:
     """Return the requests whose answers a gateway has not received, oldest answer first."""
-    query = select(GatewayRequest).where(
-        GatewayRequest.gateway_id == gateway_id, GatewayRequest.state == RequestState.ANSWERING
-    )
-    return (await session.scalars(query.order_by(GatewayRequest.answered_at))).all()
+    return await UNDELIVERED_ANSWERS.fetch(source, gateway_id=gateway_id)
 
 
 async def resolve_request(
@@ -164,8 +174,14 @@ async def expire_requests(session: AsyncSession) -> int:
     That includes requests whose answers have not reached the gateway in time. Any number of workers
     may call it, at any time.
     """
-    is_over = GatewayRequest.expires_at < now() - CLOCK_TOLERANCE
-    return await _resolve_open_requests(session, is_over, Resolution(is_expired=True))
+    is_expired = is_expired_condition(now())
+    return await _resolve_open_requests(session, is_expired, Resolution(is_expired=True))
+
+
+def is_expired_condition(at: Any) -> ColumnElement[bool]:
+    """Select the open requests whose time is over at a time, given as a value or expression."""
+    is_over = GatewayRequest.expires_at < at - CLOCK_TOLERANCE
+    return is_over & GatewayRequest.state.in_(OPEN_STATES)
 
 
 async def _resolve_open_requests(

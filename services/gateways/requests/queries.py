@@ -1,16 +1,16 @@
 """Reads of requests, with their agents, boards and tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from functools import cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
+from core.db.reads import Query, Source
 from core.errors import Forbidden, NotFound
-from core.paging import MAX_PAGE_SIZE, Page, Paging, fetch_page_of_rows
+from core.paging import MAX_PAGE_SIZE, Page, PagedQuery, Paging
 from models import Agent, Board, GatewayRequest, Member, RequestState, Run, Task, User
 from services import boards, organizations
 from services.gateways.requests.rules import asks_for_secret
@@ -64,7 +64,7 @@ class RequestDetail:
 
 
 async def list_requests(
-    session: AsyncSession,
+    source: Source,
     member: Member,
     paging: Paging,
     *,
@@ -73,79 +73,103 @@ async def list_requests(
     gateway_id: UUID | None = None,
 ) -> Page[RequestDetail]:
     """Return the requests that a member may answer, or could have, newest first."""
-    query = detail_query().where(answerable_condition(member))
-    for column, wanted in (
-        (GatewayRequest.state, state),
-        (GatewayRequest.board_id, board_id),
-        (GatewayRequest.gateway_id, gateway_id),
-    ):
-        if wanted is not None:
-            query = query.where(column == wanted)
-    return (await fetch_page_of_rows(session, query.order_by(*NEWEST_FIRST), paging)).map(
-        detail_from_row
-    )
+    filters = {"state": state, "board_id": board_id, "gateway_id": gateway_id}
+    names = frozenset(name for name, value in filters.items() if value is not None)
+    query = _build_list_query(names, is_admin=member.is_admin)
+    return await query.fetch_page(source, paging, **filters, **_parameters(member))
+
+
+@cache
+def _build_list_query(filters: frozenset[str], *, is_admin: bool) -> PagedQuery[RequestDetail]:
+    query = detail_query().where(_answerable(is_admin=is_admin))
+    query = query.where(*(FILTERS[name] for name in sorted(filters)))
+    return PagedQuery(query.order_by(*NEWEST_FIRST), detail_from_row)
 
 
 async def list_waiting_requests(
-    session: AsyncSession, member: Member, *, board_id: UUID | None = None
+    source: Source, member: Member, *, board_id: UUID | None = None
 ) -> Sequence[RequestDetail]:
     """Return the waiting requests that a member may answer, newest first."""
-    query = detail_query().where(IS_WAITING, answerable_condition(member))
-    if board_id is not None:
-        query = query.where(GatewayRequest.board_id == board_id)
-    found = await session.execute(query.order_by(*NEWEST_FIRST).limit(MAX_PAGE_SIZE))
-    return [detail_from_row(row) for row in found]
+    query = build_waiting_query(is_admin=member.is_admin, by_board=board_id is not None)
+    return await query.fetch(source, board_id=board_id, **_parameters(member))
+
+
+@cache
+def build_waiting_query(*, is_admin: bool, by_board: bool) -> Query[RequestDetail]:
+    """Build the query of `list_waiting_requests`."""
+    query = _list_query(IS_WAITING, is_admin=is_admin, by_board=by_board)
+    return Query(query.order_by(*NEWEST_FIRST).limit(MAX_PAGE_SIZE), detail_from_row)
 
 
 async def list_ended_requests(
-    session: AsyncSession, member: Member, paging: Paging, *, board_id: UUID | None = None
+    source: Source, member: Member, paging: Paging, *, board_id: UUID | None = None
 ) -> Page[RequestDetail]:
     """Return the requests that are answered or over, the latest end first."""
-    query = detail_query().where(~IS_WAITING, answerable_condition(member))
-    if board_id is not None:
-        query = query.where(GatewayRequest.board_id == board_id)
-    return (await fetch_page_of_rows(session, query.order_by(*LAST_ENDED_FIRST), paging)).map(
-        detail_from_row
-    )
+    query = _build_ended_query(is_admin=member.is_admin, by_board=board_id is not None)
+    return await query.fetch_page(source, paging, board_id=board_id, **_parameters(member))
 
 
-async def list_answered_since(
-    session: AsyncSession, member: Member, since: datetime, *, board_id: UUID | None = None
-) -> Sequence[RequestDetail]:
-    """Return the requests answered since a time, here or on the gateway, latest answer first."""
-    query = detail_query().where(GatewayRequest.answered_at >= since, answerable_condition(member))
-    if board_id is not None:
-        query = query.where(GatewayRequest.board_id == board_id)
-    found = await session.execute(
-        query.order_by(GatewayRequest.answered_at.desc()).limit(MAX_PAGE_SIZE)
-    )
-    return [detail_from_row(row) for row in found]
+@cache
+def _build_ended_query(*, is_admin: bool, by_board: bool) -> PagedQuery[RequestDetail]:
+    query = _list_query(~IS_WAITING, is_admin=is_admin, by_board=by_board)
+    return PagedQuery(query.order_by(*LAST_ENDED_FIRST), detail_from_row)
 
 
-async def find_request_of_run(
-    session: AsyncSession, member: Member, run: Run
-) -> RequestDetail | None:
+@cache
+def build_answered_query(*, is_admin: bool, by_board: bool) -> Query[RequestDetail]:
+    """Build the query of the requests answered since the time `since`, latest answer first.
+
+    They were answered here or on the gateway.
+    """
+    is_answered = GatewayRequest.answered_at >= bindparam("since")
+    query = _list_query(is_answered, is_admin=is_admin, by_board=by_board)
+    query = query.order_by(GatewayRequest.answered_at.desc()).limit(MAX_PAGE_SIZE)
+    return Query(query, detail_from_row)
+
+
+async def find_request_of_run(source: Source, member: Member, run: Run) -> RequestDetail | None:
     """Return the request that a run waits for, if this member may answer it."""
-    is_of_run = (GatewayRequest.gateway_id == run.gateway_id) & (
-        GatewayRequest.run_id == run.run_id
-    )
-    query = (
-        detail_query()
-        .where(IS_WAITING, is_of_run, answerable_condition(member))
-        .order_by(*NEWEST_FIRST)
-        .limit(1)
-    )
-    row = (await session.execute(query)).one_or_none()
-    return detail_from_row(row) if row is not None else None
+    parameters = {"gateway_id": run.gateway_id, "run_id": run.run_id}
+    query = _build_run_query(is_admin=member.is_admin)
+    return await query.first(source, **parameters, **_parameters(member))
 
 
-async def count_waiting_by_board(session: AsyncSession, member: Member) -> dict[UUID | None, int]:
+@cache
+def _build_run_query(*, is_admin: bool) -> Query[RequestDetail]:
+    is_of_run = GatewayRequest.run_id == bindparam("run_id")
+    query = _list_query(IS_WAITING, is_admin=is_admin, by_board=False)
+    query = query.where(FILTERS["gateway_id"], is_of_run)
+    return Query(query.order_by(*NEWEST_FIRST).limit(1), detail_from_row)
+
+
+async def count_waiting_by_board(source: Source, member: Member) -> dict[UUID | None, int]:
     """Count the waiting requests that a member may answer, by board; None is without a board."""
-    query = select(GatewayRequest.board_id, func.count()).where(
-        IS_WAITING, answerable_condition(member)
-    )
-    found = await session.execute(query.group_by(GatewayRequest.board_id))
-    return {board_id: count for board_id, count in found}
+    query = _build_counts_query(is_admin=member.is_admin)
+    return dict(await query.fetch(source, **_parameters(member)))
+
+
+@cache
+def _build_counts_query(*, is_admin: bool) -> Query[tuple[UUID | None, int]]:
+    query = select(GatewayRequest.board_id, func.count())
+    query = query.where(IS_WAITING, _answerable(is_admin=is_admin))
+    return Query(query.group_by(GatewayRequest.board_id))
+
+
+FILTERS: Mapping[str, ColumnElement[bool]] = {
+    "state": GatewayRequest.state == bindparam("state"),
+    "board_id": GatewayRequest.board_id == bindparam("board_id"),
+    "gateway_id": GatewayRequest.gateway_id == bindparam("gateway_id"),
+}
+"""The condition of each filter of a list."""
+
+
+def _list_query(condition: ColumnElement[bool], *, is_admin: bool, by_board: bool) -> DetailQuery:
+    query = detail_query().where(condition, _answerable(is_admin=is_admin))
+    return query.where(FILTERS["board_id"]) if by_board else query
+
+
+def _parameters(member: Member) -> dict[str, UUID]:
+    return {"user_id": member.user_id, "organization_id": member.organization_id}
 
 
 def detail_query() -> DetailQuery:
@@ -167,38 +191,27 @@ def detail_from_row(row: Sequence[Any]) -> RequestDetail:
     return RequestDetail(*row[:4])
 
 
-def answerable_condition(member: Member) -> ColumnElement[bool]:
-    """Return the condition for the requests that a member may read and answer.
+def _answerable(*, is_admin: bool) -> ColumnElement[bool]:
+    """Build the condition for the requests that a member may read and answer.
 
     These are the requests of the boards that they may change, and for admins those without a board.
     """
-    is_own = GatewayRequest.organization_id == member.organization_id
-    is_writable = GatewayRequest.board_id.in_(boards.writable_board_ids_query(member.user))
+    is_own = GatewayRequest.organization_id == bindparam("organization_id")
+    is_writable = GatewayRequest.board_id.in_(boards.WRITABLE_BOARD_IDS)
     is_without_board = GatewayRequest.board_id.is_(None)
-    return is_own & (is_writable | is_without_board if member.is_admin else is_writable)
+    return is_own & (is_writable | is_without_board if is_admin else is_writable)
 
 
 async def get_request(
-    session: AsyncSession, user: User, request_id: UUID, *, lock: bool = False
+    source: Source, user: User, request_id: UUID, *, lock: bool = False
 ) -> RequestDetail:
     """Return a request of the user's organizations that they may answer.
 
     `lock` locks its row until the end of the transaction. Raises NotFound and Forbidden.
     """
-    board = boards.visible_boards_query(user).subquery()
-    is_member = (Member.organization_id == GatewayRequest.organization_id) & (
-        Member.user_id == user.id
+    row = await _build_request_query(lock=lock).first(
+        source, user_id=user.id, request_id=request_id
     )
-    query = (
-        detail_query()
-        .join(Member, is_member)
-        .outerjoin(board, board.c.id == GatewayRequest.board_id)
-    )
-    query = query.add_columns(Member, board.c.reads & board.c.writes)
-    query = query.where(GatewayRequest.id == request_id)
-    if lock:
-        query = query.with_for_update(of=GatewayRequest)
-    row = (await session.execute(query.execution_options(populate_existing=True))).one_or_none()
     if row is None:
         raise NotFound("gateway_request_not_found", "There is no such request.")
     *_, member, writes = row
@@ -207,3 +220,21 @@ async def get_request(
     elif not writes:
         raise Forbidden("board_write_forbidden", "Only who may change this board can answer that.")
     return detail_from_row(row)
+
+
+@cache
+def _build_request_query(*, lock: bool) -> Query[tuple[Any, ...]]:
+    board = boards.USER_BOARDS.subquery()
+    is_member = (Member.organization_id == GatewayRequest.organization_id) & (
+        Member.user_id == bindparam("user_id")
+    )
+    query = (
+        detail_query()
+        .join(Member, is_member)
+        .outerjoin(board, board.c.id == GatewayRequest.board_id)
+        .add_columns(Member, board.c.reads & board.c.writes)
+        .where(GatewayRequest.id == bindparam("request_id"))
+    )
+    if lock:
+        query = query.with_for_update(of=GatewayRequest)
+    return Query(query.execution_options(populate_existing=True))

@@ -132,7 +132,8 @@ def _validate_decision(request: GatewayRequest, answer: SubmittedAnswer) -> dict
     allowed = request.allowed_decisions
     if answer.decision not in allowed:
         offered = " or ".join(allowed) or "nothing"
-        raise Invalid("decision_invalid", f"The gateway takes {offered}.", field="decision")
+        reason = f"The gateway takes {offered}."
+        raise Invalid("decision_invalid", reason, field="decision", offered=list(allowed))
     return {"decision": answer.decision}
 
 
@@ -151,14 +152,15 @@ def _validate_answers(
 def _validate_question_answers(question: Mapping[str, Any], answers: Sequence[str]) -> list[str]:
     """Return the answers to one question in the form that the gateway accepts."""
     given = [validate_answer_text(answer, "answers") for answer in answers if answer.strip()]
+    asked = question["question"]
     if not given:
-        raise Invalid("answer_required", f"Answer: {question['question']}", field="answers")
+        raise Invalid("answer_required", f"Answer: {asked}", field="answers", question=asked)
     if len(given) > (MAX_ANSWERS if question.get("multiSelect") else 1):
-        reason = f"Too many answers: {question['question']}"
-        raise Invalid("answers_too_many", reason, field="answers")
+        reason = f"Too many answers: {asked}"
+        raise Invalid("answers_too_many", reason, field="answers", question=asked)
     labels = {option["label"].strip(): option["label"] for option in question.get("options", [])}
     unknown = [answer for answer in given if answer not in labels]
     if labels and unknown and not question.get("isOther"):
-        reason = f"Choose one of those that are offered: {question['question']}"
-        raise Invalid("answer_unknown", reason, field="answers")
+        reason = f"Choose one of those that are offered: {asked}"
+        raise Invalid("answer_unknown", reason, field="answers", question=asked)
     return list(dict.fromkeys(labels.get(answer, answer) for answer in given))

@@ -3,16 +3,18 @@
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
+from core.db.reads import ReadFactory
 from models import Gateway, GatewayRequest, RequestKind
 from openclaw import GatewayClient, GatewayError, GatewayEvent, poll_events
 from services.gateways.requests import client as requests_client
 from services.gateways.requests import commands
-from services.gateways.requests.parser import parse_request
+from services.gateways.requests.parser import ParsedRequest, parse_request
 
 POLL_INTERVAL = 20.0  # seconds between two loads of the waiting requests, whatever events arrive
 DEBOUNCE = 0.2  # seconds in which several notifications become one
@@ -38,11 +40,13 @@ class RequestSyncJob:
     def __init__(
         self,
         open_transaction: TransactionFactory,
+        open_read: ReadFactory,
         listener: PostgresListener,
         *,
         poll_interval: float = POLL_INTERVAL,
     ) -> None:
         self._open_transaction = open_transaction
+        self._open_read = open_read
         self._listener = listener
         self._poll_interval = poll_interval
         self._known_hashes: defaultdict[tuple[UUID, RequestKind], dict[str, str]]
@@ -56,8 +60,7 @@ class RequestSyncJob:
 
     async def _receive_requests(self, gateway: Gateway, client: GatewayClient) -> None:
         async def load_all(_has_missed: bool) -> None:
-            for kind in RequestKind:
-                await self._refresh(gateway, client, kind)
+            await self._refresh(gateway, client)
 
         async def handle_event(event: GatewayEvent) -> None:
             await self._handle_event(gateway, client, event)
@@ -81,22 +84,25 @@ class RequestSyncJob:
         request = parse_request(kind, event.payload)
         if request:
             self._known_hashes[gateway.id, kind][request.request_id] = request.sha256
-        async with self._open_transaction() as session:
-            await commands.store_requests(session, gateway, [request] if request else [])
+            await self._store(gateway, [request])
 
-    async def _refresh(self, gateway: Gateway, client: GatewayClient, kind: RequestKind) -> None:
+    async def _refresh(self, gateway: Gateway, client: GatewayClient) -> None:
         """Store all waiting requests of a gateway, and resolve those that do not wait any more."""
-        waiting = await requests_client.list_waiting(client, kind)
-        if waiting is None:
-            return
-        self._known_hashes[gateway.id, kind] = {id: one.sha256 for id, one in waiting.items()}
-        async with self._open_transaction() as session:
-            await commands.store_requests(session, gateway, list(waiting.values()))
-            vanished = await commands.list_vanished_requests(
-                session, gateway.id, kind, except_for=waiting.keys()
-            )
-        for request_id in vanished:
-            await self._resolve(gateway, client, kind, request_id)
+        listed = {kind: await requests_client.list_waiting(client, kind) for kind in RequestKind}
+        waiting = {kind: found for kind, found in listed.items() if found is not None}
+        for kind, found in waiting.items():
+            self._known_hashes[gateway.id, kind] = {id: one.sha256 for id, one in found.items()}
+        await self._store(gateway, [one for found in waiting.values() for one in found.values()])
+        async with self._open_read() as source:
+            stored = await commands.list_stored_as_waiting(source, gateway.id)
+        for kind, request_id in stored:
+            if kind in waiting and request_id not in waiting[kind]:
+                await self._resolve(gateway, client, kind, request_id)
+
+    async def _store(self, gateway: Gateway, waiting: Sequence[ParsedRequest]) -> None:
+        if waiting:
+            async with self._open_transaction() as session:
+                await commands.store_requests(session, gateway, waiting)
 
     async def _resolve(
         self, gateway: Gateway, client: GatewayClient, kind: RequestKind, id: str
@@ -111,8 +117,8 @@ class RequestSyncJob:
             while True:
                 notified.clear()
                 await client.wait_connected()
-                async with self._open_transaction() as session:
-                    requests = await commands.list_undelivered_answers(session, gateway.id)
+                async with self._open_read() as source:
+                    requests = await commands.list_undelivered_answers(source, gateway.id)
                 results = [await self._deliver_one(gateway, client, one) for one in requests]
                 if not all(results):
                     await asyncio.sleep(RETRY_DELAY)

@@ -8,5 +8,10 @@ from services.gateways.runs.queries import (
 )
 from services.gateways.runs.run_state import RunPhase
 from services.gateways.runs.stop import RunAbortJob
-from services.gateways.runs.store import RUN_EVENTS, delete_old_runs, mark_lost_runs
+from services.gateways.runs.store import (
+    RUN_EVENTS,
+    delete_old_runs,
+    is_lost_condition,
+    mark_lost_runs,
+)
 from services.gateways.runs.tracker import RunTrackingJob

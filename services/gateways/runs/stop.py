@@ -5,11 +5,10 @@ import logging
 from collections.abc import Collection
 from contextlib import suppress
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import bindparam, select
 
-from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
+from core.db.reads import Query, ReadFactory
 from models import Gateway, Organization
 from openclaw import GatewayClient, GatewayError
 from openclaw import api as gateway_api
@@ -17,10 +16,17 @@ from services.gateways.runs import store
 from services.gateways.runs.client import list_active_sessions
 
 ABORT_INTERVAL = 1.0  # seconds between two searches for runs while the organization is stopped
-POLL_INTERVAL = 3.0  # seconds between two checks for a stop, if no notification arrives
+POLL_INTERVAL = 15.0  # seconds between two checks for a stop, if no notification arrives
+OUTAGE_POLL_INTERVAL = 3.0  # the same while no notification can arrive
 ABORT_TIMEOUT = 2.0  # seconds for the abort of one run
 MAX_ABORTS = 20  # at once, so that runs that do not answer do not delay the others
 DEBOUNCE_DELAY = 0.1  # seconds, in which several notifications are handled as one
+
+STOPPED_ORGANIZATION = Query(
+    select(Organization.id).where(
+        Organization.id == bindparam("id"), Organization.stopped_at.is_not(None)
+    )
+)
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +38,8 @@ class RunAbortJob:
     the gateway or a user of the gateway may start another run.
     """
 
-    def __init__(self, open_transaction: TransactionFactory, listener: PostgresListener) -> None:
-        self._open_transaction = open_transaction
+    def __init__(self, open_read: ReadFactory, listener: PostgresListener) -> None:
+        self._open_read = open_read
         self._listener = listener
 
     async def __call__(self, gateway: Gateway, client: GatewayClient) -> None:
@@ -44,15 +50,19 @@ class RunAbortJob:
                 notified.clear()
                 is_stopped = await self._abort_if_stopped(gateway, client)
                 with suppress(TimeoutError):
-                    interval = ABORT_INTERVAL if is_stopped else POLL_INTERVAL
-                    await asyncio.wait_for(notified.wait(), interval)
+                    await asyncio.wait_for(notified.wait(), self._wait_time(is_stopped))
                 await asyncio.sleep(DEBOUNCE_DELAY)
 
+    def _wait_time(self, is_stopped: bool) -> float:
+        if is_stopped:
+            return ABORT_INTERVAL
+        return POLL_INTERVAL if self._listener.connected.is_set() else OUTAGE_POLL_INTERVAL
+
     async def _abort_if_stopped(self, gateway: Gateway, client: GatewayClient) -> bool:
-        async with self._open_transaction() as session:
-            if not await _is_stopped(session, gateway):
+        async with self._open_read() as source:
+            if not await STOPPED_ORGANIZATION.fetch(source, id=gateway.organization_id):
                 return False
-            agents = await store.load_run_agents(session, gateway.id)
+            agents = await store.load_run_agents(source, gateway.id)
         try:
             errors = await _abort_runs(client, agents)
         except GatewayError as error:
@@ -65,11 +75,6 @@ class RunAbortJob:
                 error,
             )
         return True
-
-
-async def _is_stopped(session: AsyncSession, gateway: Gateway) -> bool:
-    query = select(Organization.stopped_at).where(Organization.id == gateway.organization_id)
-    return await session.scalar(query) is not None
 
 
 async def _abort_runs(client: GatewayClient, agent_keys: Collection[str]) -> list[GatewayError]:

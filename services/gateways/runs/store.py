@@ -3,14 +3,26 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, ColumnElement, Row, delete, func, literal_column, select, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Row,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Query, Source
 from models import (
     Agent,
     Event,
@@ -54,28 +66,40 @@ class RunAgent:
     board_id: UUID | None
 
 
-async def load_run_agents(session: AsyncSession, gateway_id: UUID) -> dict[str, RunAgent]:
+RUN_AGENTS = Query[RunAgent](
+    select(Agent.id, Agent.gateway_key, Agent.name, Agent.board_id)
+    .where(Agent.gateway_id == bindparam("gateway_id"), Agent.gateway_key != "")
+    .order_by(Agent.created_at.desc()),
+    lambda row: RunAgent(*row),
+)
+
+RUNNING_RUNS = Query[Run](
+    select(Run)
+    .where(Run.gateway_id == bindparam("gateway_id"), Run.status == RunStatus.RUNNING)
+    .order_by(Run.started_at, Run.id),
+    itemgetter(0),
+)
+
+RUN_WITH_ID = Query[Run](
+    select(Run).where(Run.gateway_id == bindparam("gateway_id"), Run.run_id == bindparam("run_id")),
+    itemgetter(0),
+)
+
+
+async def load_run_agents(source: Source, gateway_id: UUID) -> dict[str, RunAgent]:
     """Return our agents on a gateway, by their ids there."""
-    key = Agent.gateway_key
-    query = select(Agent.id, key, Agent.name, Agent.board_id)
-    query = query.where(Agent.gateway_id == gateway_id, key != "").order_by(Agent.created_at.desc())
-    found = [
-        RunAgent(id, key or "", name, board_id)
-        for id, key, name, board_id in await session.execute(query)
-    ]
+    found = await RUN_AGENTS.fetch(source, gateway_id=gateway_id)
     return {agent.key: agent for agent in found}
 
 
-async def list_open_runs(
-    session: AsyncSession, gateway_id: UUID, run_ids: Collection[str] | None = None
-) -> Sequence[Run]:
-    """Return the running runs of a gateway, oldest first; or the runs with these ids."""
-    query = select(Run).where(Run.gateway_id == gateway_id)
-    if run_ids is None:
-        query = query.where(Run.status == RunStatus.RUNNING).order_by(Run.started_at, Run.id)
-    else:
-        query = query.where(Run.run_id.in_(run_ids))
-    return (await session.scalars(query)).all()
+async def list_running_runs(source: Source, gateway_id: UUID) -> Sequence[Run]:
+    """Return the running runs of a gateway, oldest first."""
+    return await RUNNING_RUNS.fetch(source, gateway_id=gateway_id)
+
+
+async def find_run(source: Source, gateway_id: UUID, run_id: str) -> Run | None:
+    """Return the run with this id on a gateway, if it is stored."""
+    return await RUN_WITH_ID.first(source, gateway_id=gateway_id, run_id=run_id)
 
 
 async def upsert_runs(
@@ -141,6 +165,11 @@ async def confirm_running(
     await session.execute(running.values(updated_at=now()))
 
 
+def is_lost_condition(at: Any, silent_for: timedelta = LOST_AFTER) -> ColumnElement[bool]:
+    """Select the runs that had no sign for too long at a time, given as a value or expression."""
+    return (Run.status == RunStatus.RUNNING) & (Run.updated_at < at - silent_for)
+
+
 async def mark_lost_runs(session: AsyncSession, *, silent_for: timedelta = LOST_AFTER) -> int:
     """Mark a batch of runs as lost that had no sign for too long; return their number.
 
@@ -149,7 +178,7 @@ async def mark_lost_runs(session: AsyncSession, *, silent_for: timedelta = LOST_
     """
     at = now()
     query = select(Run, Agent).join(Agent, Agent.id == Run.agent_id)
-    query = query.where(Run.status == RunStatus.RUNNING, Run.updated_at < at - silent_for)
+    query = query.where(is_lost_condition(at, silent_for))
     query = query.order_by(Run.organization_id, Run.id).limit(BATCH_SIZE)
     found = (await session.execute(query.with_for_update(skip_locked=True, of=Run))).all()
     new_events = [_mark_lost(run, agent, at) for run, agent in found]

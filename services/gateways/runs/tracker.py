@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from core.clock import now
 from core.db.engine import TransactionFactory
+from core.db.reads import ReadFactory, Source
 from models import Gateway, RunStatus
 from openclaw import ErrorKind, GatewayClient, GatewayError, GatewayEvent, poll_events
 from openclaw import api as gateway_api
@@ -49,17 +48,19 @@ class RunTrackingJob:
     def __init__(
         self,
         open_transaction: TransactionFactory,
+        open_read: ReadFactory,
         *,
         poll_interval: float = POLL_INTERVAL,
         write_interval: float = WRITE_INTERVAL,
     ) -> None:
         self._open_transaction = open_transaction
+        self._open_read = open_read
         self._poll_interval = poll_interval
         self._write_interval = write_interval
 
     async def __call__(self, gateway: Gateway, client: GatewayClient) -> None:
         """Follow the runs of a gateway until cancelled."""
-        tracker = RunTracker(self._open_transaction, gateway, client)
+        tracker = RunTracker(self._open_transaction, self._open_read, gateway, client)
         async with asyncio.TaskGroup() as group:
             group.create_task(
                 poll_events(
@@ -82,9 +83,14 @@ class RunTracker:
     """The open runs of one gateway, in memory."""
 
     def __init__(
-        self, open_transaction: TransactionFactory, gateway: Gateway, client: GatewayClient
+        self,
+        open_transaction: TransactionFactory,
+        open_read: ReadFactory,
+        gateway: Gateway,
+        client: GatewayClient,
     ) -> None:
         self._open_transaction = open_transaction
+        self._open_read = open_read
         self._gateway = gateway
         self._client = client
         self._runs: dict[str, RunState] = {}
@@ -108,8 +114,9 @@ class RunTracker:
         for run in list(self._runs.values()):
             if run.is_running and run.run_id not in active | spared:
                 await self._finish(run)
-        async with self._open_transaction() as session:
-            await store.confirm_running(session, self._gateway.id, active)
+        if active:
+            async with self._open_transaction() as session:
+                await store.confirm_running(session, self._gateway.id, active)
         self._has_urgent_change.set()
 
     async def handle_event(self, event: GatewayEvent) -> None:
@@ -158,9 +165,9 @@ class RunTracker:
 
     async def _load_open_runs(self) -> None:
         """Continue the runs that are stored as running, perhaps by another process."""
-        async with self._open_transaction() as session:
-            await self._load_agents(session)
-            rows = await store.list_open_runs(session, self._gateway.id)
+        async with self._open_read() as source:
+            await self._load_agents(source)
+            rows = await store.list_running_runs(source, self._gateway.id)
         known = {agent.id: agent for agent in self._agents.values()}
         runs = self._runs.values()
         self._runs = {run.run_id: run for run in runs if run.agent_key in self._agents}
@@ -213,9 +220,9 @@ class RunTracker:
         self, run_id: str, key: str, payload: Mapping[str, Any]
     ) -> RunState | None:
         """Return a run that is not in memory. Another process may have stored it."""
-        async with self._open_transaction() as session:
-            rows = await store.list_open_runs(session, self._gateway.id, [run_id])
-        for row in rows:
+        async with self._open_read() as source:
+            row = await store.find_run(source, self._gateway.id, run_id)
+        if row is not None:
             return RunState.from_row(row, key) if row.status in OPEN_STATUSES else None
         started_at = parse_timestamp(payload.get("startedAt")) or parse_timestamp(payload.get("ts"))
         return RunState(run_id, str(payload.get("sessionKey") or ""), key, started_at or now())
@@ -224,12 +231,12 @@ class RunTracker:
         """Return whether an agent is ours. For unknown keys our agents are loaded again."""
         elapsed = time.monotonic() - self._agents_loaded_at
         if key not in self._agents and elapsed > AGENT_REFRESH_INTERVAL:
-            async with self._open_transaction() as session:
-                await self._load_agents(session)
+            async with self._open_read() as source:
+                await self._load_agents(source)
         return key in self._agents
 
-    async def _load_agents(self, session: AsyncSession) -> None:
-        self._agents = await store.load_run_agents(session, self._gateway.id)
+    async def _load_agents(self, source: Source) -> None:
+        self._agents = await store.load_run_agents(source, self._gateway.id)
         self._agents_loaded_at = time.monotonic()
 
     def _drop_excess_runs(self) -> None:

@@ -1,17 +1,22 @@
 """Synchronization of the files of a gateway's agents, with a preview of the changes.
 
-The order is `plan_sync` in a transaction, `read_remote_files` without one, and `report_sync`. To
-carry it out: `request_sync` in another transaction, then `reset_sessions`.
+The order is `plan_sync`, `read_remote_files` outside of any transaction, and `report_sync`. To
+carry it out: `request_sync` in a transaction, then `reset_sessions`.
 """
 
 from services.gateways.sync.commands import (
+    HIDDEN_DIFF,
     AgentSyncReport,
     SyncPlan,
-    SyncProblem,
     SyncReport,
     plan_sync,
     report_sync,
     request_sync,
     reset_sessions,
 )
-from services.gateways.sync.queries import SyncOptions, read_remote_files
+from services.gateways.sync.queries import (
+    SyncOptions,
+    SyncProblem,
+    read_remote_files,
+    select_agents,
+)

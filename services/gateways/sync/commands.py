@@ -11,10 +11,11 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.db.reads import Source
 from core.errors import UpstreamError
 from core.security.encryption import SecretCipher
 from models import Agent, EventType, Gateway, Member
-from openclaw import ErrorKind, GatewayClient, GatewayError, get_error_hint
+from openclaw import ErrorKind, GatewayClient, GatewayError
 from openclaw import api as gateway_api
 from services import agents, events, gateways
 from services.gateways import GatewayConnector, files, provisioning
@@ -24,13 +25,16 @@ from services.gateways.sync.queries import (
     FileContents,
     RemoteFiles,
     SyncOptions,
+    SyncProblem,
     select_agents,
 )
 
 HIDDEN_DIFF = "It names boards that are not yours to read."
 NOT_LISTED = "The gateway does not have this agent yet: it is made first."
 AGENT_CREATED = "The gateway had no agent of its own: it is made, and comes with its files."
-LEFT_OUT = "It was changed or removed meanwhile, so it was left out."
+LEFT_OUT = SyncProblem(
+    "changed_meanwhile", "It was changed or removed meanwhile, so it was left out."
+)
 NEW_VALUE = "(another token)"  # in place of a token that is not issued yet
 
 
@@ -42,15 +46,6 @@ class AgentSyncReport:
     files: Sequence[FilePlan]
     message: str
     is_listed: bool = True  # whether the gateway has the agent
-
-
-@dataclass(frozen=True)
-class SyncProblem:
-    """A problem with one agent, or with the whole sync."""
-
-    message: str
-    agent: Agent | None = None
-    board_id: UUID | None = None  # if it concerns no single agent
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ class SyncPlan:
 
 
 async def plan_sync(
-    session: AsyncSession,
+    source: Source,
     cipher: SecretCipher,
     member: Member,
     gateway: Gateway,
@@ -98,22 +93,22 @@ async def plan_sync(
     base_url: str,
 ) -> SyncPlan:
     """Select the agents of a sync and load their facts, before the gateway is called."""
-    selection = await select_agents(session, member, gateway, options)
-    tokens = await provisioning.load_tokens(session, cipher, selection.agents)
-    facts = await files.load_facts(session, selection.agents, base_url=base_url, tokens=tokens)
+    selection = await select_agents(source, member, gateway, options)
+    tokens = await provisioning.load_tokens(source, cipher, selection.agents)
+    facts = await files.load_facts(source, selection.agents, base_url=base_url, tokens=tokens)
     return SyncPlan(gateway, options, selection, facts)
 
 
 def report_sync(plan: SyncPlan, remote: RemoteFiles) -> SyncReport:
     """Return what the sync would do, given the files on the gateway."""
     selection = plan.selection
-    reason = selection.problem or remote.problem
-    if reason:
-        problem = SyncProblem(reason, board_id=plan.options.board_id)
+    problem = selection.problem or remote.problem
+    if problem:
+        problem = replace(problem, board_id=plan.options.board_id)
         return SyncReport((), selection.skipped, [problem], is_stopped=True)
     read = [agent for agent in selection.agents if agent.id in remote.files_of_agent]
     failed = [agent for agent in selection.agents if agent.id not in remote.files_of_agent]
-    problems = [SyncProblem(remote.agent_problems[agent.id], agent) for agent in failed]
+    problems = [replace(remote.agent_problems[agent.id], agent=agent) for agent in failed]
     reports = [_agent_report(plan, remote, agent) for agent in read]
     return SyncReport(reports, selection.skipped + len(failed), problems)
 
@@ -142,7 +137,7 @@ async def request_sync(
     ids = {agent.id for agent in requested}
     reports = [one for one in report.agents if one.agent.id in ids]
     reports += [AgentSyncReport(created, (), AGENT_CREATED, is_listed=False)] if created else []
-    gone = [SyncProblem(LEFT_OUT, one.agent) for one in report.agents if one.agent.id not in ids]
+    gone = [replace(LEFT_OUT, agent=one.agent) for one in report.agents if one.agent.id not in ids]
     return SyncReport(reports, report.skipped + len(gone), [*report.problems, *gone])
 
 
@@ -162,7 +157,7 @@ async def reset_sessions(
             for agent in listed:
                 problems += await _reset_session(client, plan.gateway, agent)
     except UpstreamError as error:
-        problems.append(SyncProblem(error.message))
+        problems.append(SyncProblem.from_gateway_error(error))
     return replace(report, problems=[*report.problems, *problems])
 
 
@@ -217,7 +212,7 @@ async def _reset_session(
     except GatewayError as error:
         if error.kind is not ErrorKind.REJECTED:
             raise
-        return [SyncProblem(get_error_hint(error, gateway.url).sentence, agent)]
+        return [replace(SyncProblem.from_agent_error(error, gateway), agent=agent)]
     return []
 
 

@@ -7,14 +7,23 @@ are never written to.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import bindparam, select
 
+from core.db.reads import Query, Source
 from core.errors import UpstreamError
 from models import Agent, DesiredState, Gateway, Member
-from openclaw import ErrorKind, GatewayClient, GatewayError, get_error_hint
+from openclaw import (
+    ErrorKind,
+    GatewayClient,
+    GatewayError,
+    get_error_hint,
+    get_error_values,
+)
 from openclaw import api as gateway_api
 from services import boards
 from services.gateways import GatewayConnector
@@ -26,7 +35,6 @@ MAX_FILE_LENGTH = 1_000_000  # characters that are kept; a file so long is the a
 SINGLE_AGENT_ERRORS = frozenset({ErrorKind.REJECTED, ErrorKind.MALFORMED, ErrorKind.TOO_LARGE})
 """Errors that concern one agent. All others concern the gateway, and end the read."""
 
-TOO_LATE = "The gateway took too long to tell what it has of this agent. Try again for its board."
 
 FileContents = Mapping[str, str | None]
 """Contents by file name; None for a missing file."""
@@ -53,6 +61,40 @@ class BoardWriteAccess:
 
 
 @dataclass(frozen=True)
+class SyncProblem:
+    """A problem with one agent, or with the whole sync.
+
+    `code` and `values` are for texts in other languages than that of the message.
+    """
+
+    code: str
+    message: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    agent: Agent | None = None
+    board_id: UUID | None = None  # if it concerns no single agent
+
+    @classmethod
+    def from_agent_error(cls, error: GatewayError, gateway: Gateway) -> "SyncProblem":
+        """Convert an error of a gateway that concerns one agent."""
+        sentence, _command = get_error_hint(error, gateway.url)
+        return cls(error.kind.value, sentence, get_error_values(error, gateway.url))
+
+    @classmethod
+    def from_gateway_error(cls, error: UpstreamError) -> "SyncProblem":
+        """Convert an error that concerns the whole gateway."""
+        return cls(error.code, error.message, error.details)
+
+
+TOO_LATE = SyncProblem(
+    "too_late",
+    "The gateway took too long to tell what it has of this agent. Try again for its board.",
+)
+NOT_SELECTABLE = SyncProblem(
+    "board_not_selectable", "This board is not on this gateway, or not yours to change."
+)
+
+
+@dataclass(frozen=True)
 class AgentSelection:
     """The agents of a sync: those of boards, oldest first, then the one that manages the gateway.
 
@@ -64,7 +106,7 @@ class AgentSelection:
     skipped: int = 0
     sees_all: bool = True
     lacks_main: bool = False
-    problem: str | None = None  # why no agent is selected
+    problem: SyncProblem | None = None  # why no agent is selected
 
 
 @dataclass
@@ -73,23 +115,31 @@ class RemoteFiles:
 
     files_of_agent: dict[UUID, FileContents] = field(default_factory=dict)
     unlisted: set[UUID] = field(default_factory=set)  # agents that the gateway does not have
-    agent_problems: dict[UUID, str] = field(default_factory=dict)
-    problem: str | None = None  # of the gateway
+    agent_problems: dict[UUID, SyncProblem] = field(default_factory=dict)
+    problem: SyncProblem | None = None  # of the gateway
+
+
+GATEWAY_AGENTS: Query[Agent] = Query(
+    select(Agent)
+    .where(
+        Agent.gateway_id == bindparam("gateway_id"),
+        Agent.organization_id == bindparam("organization_id"),
+    )
+    .order_by(Agent.board_id.is_(None), Agent.created_at, Agent.id),
+    itemgetter(0),
+)
 
 
 async def select_agents(
-    session: AsyncSession, member: Member, gateway: Gateway, options: SyncOptions
+    source: Source, member: Member, gateway: Gateway, options: SyncOptions
 ) -> AgentSelection:
     """Return the agents that a sync concerns."""
-    access = await _load_board_access(session, member, gateway)
+    parameters = {"gateway_id": gateway.id, "organization_id": gateway.organization_id}
+    query = _build_access_query()
+    access = dict(await query.fetch(source, user_id=member.user_id, **parameters))
     if options.board_id is not None and not _may_change_board(access, options.board_id):
-        return AgentSelection(problem="This board is not on this gateway, or not yours to change.")
-    query = select(Agent).where(
-        Agent.gateway_id == gateway.id,
-        Agent.organization_id == gateway.organization_id,
-    )
-    order = (Agent.board_id.is_(None), Agent.created_at, Agent.id)
-    agents = (await session.scalars(query.order_by(*order))).all()
+        return AgentSelection(problem=NOT_SELECTABLE)
+    agents = await GATEWAY_AGENTS.fetch(source, **parameters)
     selected = [agent for agent in agents if is_selected(agent, options)]
     writable = [agent for agent in selected if may_be_written(agent, access)]
     has_main = any(agent.board_id is None for agent in agents)
@@ -136,7 +186,7 @@ async def read_remote_files(
         async with connector.connect(gateway) as client, asyncio.timeout(READ_TIMEOUT):
             await _read_agents(client, gateway, agents, remote)
     except UpstreamError as error:
-        return RemoteFiles(problem=error.message)
+        return RemoteFiles(problem=SyncProblem.from_gateway_error(error))
     except TimeoutError:
         done = remote.files_of_agent | remote.agent_problems
         late = [agent.id for agent in agents if agent.id not in done]
@@ -144,15 +194,14 @@ async def read_remote_files(
     return remote
 
 
-async def _load_board_access(
-    session: AsyncSession, member: Member, gateway: Gateway
-) -> Mapping[UUID, BoardWriteAccess]:
-    board = boards.visible_boards_query(member.user).subquery()
+@cache
+def _build_access_query() -> Query[tuple[UUID, BoardWriteAccess]]:
+    board = boards.USER_BOARDS.subquery()
     query = select(board.c.id, board.c.reads & board.c.writes, board.c.paused_at).where(
-        board.c.gateway_id == gateway.id, board.c.organization_id == gateway.organization_id
+        board.c.gateway_id == bindparam("gateway_id"),
+        board.c.organization_id == bindparam("organization_id"),
     )
-    rows = await session.execute(query)
-    return {id: BoardWriteAccess(bool(may), paused_at is not None) for id, may, paused_at in rows}
+    return Query(query, lambda row: (row[0], BoardWriteAccess(bool(row[1]), row[2] is not None)))
 
 
 def _may_change_board(access: Mapping[UUID, BoardWriteAccess], board_id: UUID) -> bool:
@@ -175,18 +224,18 @@ async def _read_agents(
         except GatewayError as error:
             if error.kind not in SINGLE_AGENT_ERRORS:
                 raise
-            remote.agent_problems[agent.id] = get_error_hint(error, gateway.url).sentence
+            remote.agent_problems[agent.id] = SyncProblem.from_agent_error(error, gateway)
 
 
 async def _read_files(client: GatewayClient, key: str) -> FileContents:
     """Read the files of one agent concurrently. Raises the first GatewayError of them."""
     contents = await asyncio.gather(
-        *[gateway_api.read_agent_file(client, key, name, retry=True) for name in FILE_NAMES],
+        *[gateway_api.get_agent_file(client, key, name, retry=True) for name in FILE_NAMES],
         return_exceptions=True,
     )
     files: dict[str, str | None] = {}
-    for name, content in zip(FILE_NAMES, contents, strict=True):
-        if isinstance(content, BaseException):
-            raise content
-        files[name] = content and content[:MAX_FILE_LENGTH]
+    for name, file in zip(FILE_NAMES, contents, strict=True):
+        if isinstance(file, BaseException):
+            raise file
+        files[name] = file.content and file.content[:MAX_FILE_LENGTH]
     return files

@@ -1,0 +1,119 @@
+"""What is due at a gateway: steps of agents, and orphans that are to be removed."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, bindparam, case, func, or_, select, union_all
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.db.reads import Query, Source
+from models import Agent, Board, DesiredState, Organization, OrphanedGatewayAgent, ProvisioningStep
+from services.gateways.provisioning.store import IS_MANAGED
+
+BATCH_SIZE = 50  # agents in one pass
+
+
+@dataclass(frozen=True)
+class PendingAgent:
+    """An agent with a due step."""
+
+    agent: Agent
+    is_paused: bool
+
+
+@dataclass(frozen=True)
+class GatewayWorkload:
+    """What is due at a gateway now, and when more will be due."""
+
+    gateway_id: UUID
+    due: Sequence[PendingAgent]
+    orphans: Sequence[OrphanedGatewayAgent]
+    taken_keys: Collection[str]  # of agents that are yet to be removed
+    next_at: datetime | None
+
+    @classmethod
+    def without_work(cls, gateway_id: UUID, next_at: datetime | None) -> "GatewayWorkload":
+        """Return the workload of a gateway at which nothing is due."""
+        return cls(gateway_id, (), (), (), next_at)
+
+
+async def find_next_work(source: Source, gateway_id: UUID) -> datetime | None:
+    """Return when something is due at a gateway next. The time may be in the past."""
+    [(next_at,)] = await NEXT_WORK.fetch(source, gateway_id=gateway_id)
+    return next_at
+
+
+async def load_workload(
+    session: AsyncSession, gateway_id: UUID, moment: datetime
+) -> GatewayWorkload:
+    """Return what is due at a gateway, the longest waiting first."""
+    is_pending = _is_pending_condition(gateway_id)
+    due_query = (
+        select(Agent, _is_paused_condition())
+        .join(Organization, Organization.id == Agent.organization_id)
+        .outerjoin(Board, Board.id == Agent.board_id)
+        .where(is_pending, or_(Agent.next_step_at <= moment, _has_checked_in_condition()))
+        .order_by(Agent.next_step_at, Agent.id)
+        .limit(BATCH_SIZE)
+    )
+    is_here = OrphanedGatewayAgent.gateway_id == gateway_id
+    orphan_query = select(OrphanedGatewayAgent).where(is_here)
+    orphans = (await session.scalars(orphan_query.order_by(OrphanedGatewayAgent.created_at))).all()
+    removed_keys = select(Agent.gateway_key).where(
+        is_pending, Agent.desired_state == DesiredState.GONE
+    )
+    next_times = union_all(
+        select(func.min(Agent.next_step_at)).where(is_pending, Agent.next_step_at > moment),
+        select(func.min(OrphanedGatewayAgent.next_try_at)).where(
+            is_here, OrphanedGatewayAgent.next_try_at > moment
+        ),
+    )
+    rows = await session.execute(due_query)
+    due = [PendingAgent(agent, is_paused) for agent, is_paused in rows]
+    taken_keys = {key for key in await session.scalars(removed_keys) if key}
+    taken_keys |= {one.agent_key for one in orphans}
+    next_at = min((at for at in await session.scalars(next_times) if at is not None), default=None)
+    due_orphans = [one for one in orphans if one.next_try_at <= moment]
+    return GatewayWorkload(gateway_id, due, due_orphans, taken_keys, next_at)
+
+
+def _is_pending_condition(gateway_id: Any) -> ColumnElement[bool]:
+    return IS_MANAGED & (Agent.gateway_id == gateway_id) & Agent.step.is_not(None)
+
+
+def _is_paused_condition() -> ColumnElement[bool]:
+    """Match the agents that must not be woken: paused, stopped or held by a circuit breaker."""
+    return or_(
+        Board.paused_at.is_not(None),
+        Organization.stopped_at.is_not(None),
+        Agent.held_at.is_not(None),
+    )
+
+
+def _has_checked_in_condition() -> ColumnElement[bool]:
+    return (Agent.step == ProvisioningStep.CHECK_IN) & (Agent.last_seen_at >= Agent.woken_at)
+
+
+_GATEWAY_ID = bindparam("gateway_id")
+
+NEXT_WORK = Query(
+    select(
+        func.least(
+            select(
+                func.min(
+                    func.least(
+                        Agent.next_step_at, case((_has_checked_in_condition(), Agent.last_seen_at))
+                    )
+                )
+            )
+            .where(_is_pending_condition(_GATEWAY_ID))
+            .scalar_subquery(),
+            select(func.min(OrphanedGatewayAgent.next_try_at))
+            .where(OrphanedGatewayAgent.gateway_id == _GATEWAY_ID)
+            .scalar_subquery(),
+        )
+    )
+)

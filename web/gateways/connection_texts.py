@@ -1,0 +1,179 @@
+"""Texts about the connection to a gateway: its errors and checks, by code.
+
+The services store an English sentence with each code and its values, for the API and for codes that
+have no text here.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.errors import UpstreamError
+from models import Gateway
+from web.ui.translation import N_, _
+
+ERROR_TEXTS: Mapping[str, Sequence[str]] = {
+    "address_invalid": (
+        N_(
+            "The address is not valid. It must begin with ws:// or wss://, name a host, and contain"
+            " no user name, password or query."
+        ),
+    ),
+    "address_forbidden": (
+        N_(
+            "%(host)s is in a private network. Whoever runs this server can allow it with"
+            " GATEWAY_ALLOW_PRIVATE."
+        ),
+    ),
+    "dns": (N_("No name server knows %(host)s. Check the spelling."),),
+    "refused": (
+        N_(
+            "Nothing listens on %(host)s, port %(port)s. Start the gateway, or correct the port."
+            " Inside a container, %(container_host)s is the container itself; the machine around it"
+            " is host.docker.internal."
+        ),
+        N_("Nothing listens on %(host)s, port %(port)s. Start the gateway, or correct the port."),
+    ),
+    "unreachable": (
+        N_(
+            "%(host)s, port %(port)s does not answer. A firewall may block it, or the machine is"
+            " switched off."
+        ),
+    ),
+    "tls": (
+        N_(
+            "The certificate is not trusted: %(certificate)s. Use a certificate that is trusted"
+            " here, or allow this one."
+        ),
+        N_(
+            "The certificate is not trusted. Use a certificate that is trusted here, or allow this"
+            " one."
+        ),
+    ),
+    "no_tls": (N_("The gateway does not use TLS. Begin the address with ws://, not wss://."),),
+    "not_a_gateway": (
+        N_(
+            "%(host)s, port %(port)s is not an OpenClaw gateway: it answers with HTTP status"
+            " %(status)s, not with a WebSocket."
+        ),
+        N_("%(host)s, port %(port)s is not an OpenClaw gateway: it opens no WebSocket."),
+    ),
+    "proxy_untrusted": (
+        N_(
+            "The gateway does not trust the proxy in front of it. Add the address of the proxy"
+            " there."
+        ),
+    ),
+    "origin_refused": (
+        N_("A proxy adds an Origin header that the gateway refuses. Have the proxy remove it."),
+    ),
+    "protocol_mismatch": (
+        N_(
+            "The gateway uses protocol %(spoken)s, and Mission Control uses %(ours)s. Update the"
+            " older one."
+        ),
+        N_("The gateway uses another protocol than Mission Control. Update the older one."),
+    ),
+    "token_missing": (N_("The gateway requires a token. Enter the one from its configuration."),),
+    "token_mismatch": (
+        N_("The token is wrong. Enter the one from the configuration of the gateway."),
+    ),
+    "device_required": (
+        N_("The gateway requires device pairing. Turn it on for this gateway in Mission Control."),
+    ),
+    "device_refused": (
+        N_(
+            "The gateway does not accept the signature of this Mission Control. Remove the device"
+            " there, and pair again."
+        ),
+    ),
+    "pairing_required": (
+        N_("The gateway does not know this Mission Control yet. Approve it there once."),
+    ),
+    "missing_scope": (
+        N_(
+            "The gateway does not grant these rights: %(scopes_without_device)s. From another"
+            " machine it grants none without device pairing: turn it on for this gateway."
+        ),
+        N_("The gateway does not grant these rights: %(scopes)s."),
+        N_("The gateway does not grant the required rights."),
+    ),
+    "starting_up": (N_("The gateway is starting. It will be available in a moment."),),
+    "unavailable": (N_("The gateway is busy. Try again in a moment."),),
+    "rate_limited": (
+        N_("The gateway has seen too many wrong tokens and refuses all attempts for a moment."),
+    ),
+    "restarting": (N_("The gateway is restarting. It will be available in a moment."),),
+    "closed": (N_("The gateway closed the connection without a reason."),),
+    "timeout": (N_("%(host)s, port %(port)s is open, but does not answer in time."),),
+    "too_large": (N_("The gateway sent more than 25 MiB at once."),),
+    "malformed": (
+        N_("The answer is not valid. It is not an OpenClaw gateway, or the gateway is broken."),
+    ),
+    "rejected": (N_("The gateway rejected the request: %(reply)s"),),
+    "gateway_secrets_unreadable": (
+        N_(
+            "The secrets of this gateway were encrypted with another SECRET_KEY. Restore that key,"
+            " or enter the token again; then the gateway must be paired again."
+        ),
+    ),
+}
+"""Texts by code. The first one is shown whose values are all known."""
+
+PLACEHOLDER = re.compile(r"%\((\w+)\)")
+UPSTREAM_PREFIX = "gateway_"  # of the codes of errors that services raise
+
+
+def describe_gateway_error(code: str, values: Mapping[str, Any], stored: str) -> str:
+    """Describe an error by its code, with the command that helps if it is one of the values.
+
+    Return the stored sentence if there is no text for the code.
+    """
+    texts = ERROR_TEXTS.get(code) or ERROR_TEXTS.get(code.removeprefix(UPSTREAM_PREFIX), ())
+    text = next((text for text in texts if _has_values(text, values)), None)
+    if text is None:
+        return stored
+    problem, command = _(text, **values), values.get("command")
+    if not command:
+        return problem
+    return _("%(problem)s Run there: %(command)s", problem=problem, command=command)
+
+
+def _has_values(text: str, values: Mapping[str, Any]) -> bool:
+    """Return whether the values of a text are known. Earlier versions stored none."""
+    return values.keys() >= set(PLACEHOLDER.findall(text))
+
+
+def describe_upstream_error(error: UpstreamError) -> str:
+    """Describe an error of a call to a gateway."""
+    return describe_gateway_error(error.code, error.details, error.message)
+
+
+def describe_check(check: Mapping[str, Any], gateway: Gateway) -> str:
+    """Describe the result of a connection check: why it failed, or what was found."""
+    values, stored = check.get("values") or {}, check.get("sentence") or ""
+    if check["state"] == "failed":
+        return describe_gateway_error(check.get("code") or "", values, stored)
+    return _describe_passed_check(check["name"], values, gateway) or stored
+
+
+def _describe_passed_check(name: str, values: Mapping[str, Any], gateway: Gateway) -> str:
+    if name == "tls":
+        return _describe_tls(gateway)
+    if name == "address" and "host" in values:
+        return _("%(host)s has an address that is allowed.", **values)
+    if name == "port" and "port" in values:
+        return _("Port %(port)s answers.", **values)
+    if name == "protocol" and "protocol" in values:
+        return _("Protocol %(protocol)s.", **values)
+    return _("The protocol is supported.") if name == "protocol" and values else ""
+
+
+def _describe_tls(gateway: Gateway) -> str:
+    if not gateway.url.startswith("wss:"):
+        return _("Not used: the address begins with ws://.")
+    if gateway.allow_insecure_tls:
+        return _(
+            "Used with any certificate: anyone between this server and the gateway can read along."
+        )
+    return _("The certificate is trusted.")
