@@ -1,17 +1,21 @@
-// Moves the cards of a board by mouse, touch and keyboard. Inside [data-board], every list [data-column="status"]
-// accepts cards [data-movable]; a move submits the card's form[data-move] with `to`, like its menu.
-// The board is not refreshed while a card is dragged, but right afterwards.
+// Moves the cards of a board, by keyboard and for the scripts of dragging and of the menu, which trigger card:move
+// with { to, before, after, revert }: `to` is a status, `before` and `after` are the ids of the cards around the new
+// place. A move posts them to the address of [data-moves], with the id of the task.
+// The board is not refreshed while a card [data-used] is dragged or its menu is open, but right afterwards:
+// card:released.
 (() => {
-  let dragged, delayedParts = new Set();
-  const column = (list) => list.closest("[data-column]")?.dataset.column;
+  const WATCHED = ["htmx:after:request", "htmx:error", "htmx:finally:request"];
+  const menu = document.getElementById("card-menu");
+  let delayedParts = new Set();
 
-  const move = (card, to, revert) => {
-    const form = card.querySelector("form[data-move]");
-    if (!form) return;
+  const move = (card, { revert, ...values }) => {
+    const address = card.closest("[data-moves]")?.dataset.moves;
+    if (!address || !menu) return;
     card.dataset.saving = "";
     const finish = (event) => {
-      if (event.detail.ctx?.sourceElement !== form) return;
-      const status = event.detail.ctx.response?.status;
+      const { ctx } = event.detail;
+      if (ctx?.values !== values) return;
+      const status = ctx.response?.status;
       if (event.type === "htmx:after:request" && status < 400) return;
       if (event.type === "htmx:finally:request" && status) { /* the response is already on the page */ }
       else revert?.();
@@ -20,50 +24,23 @@
       for (const name of WATCHED) document.removeEventListener(name, finish);
     };
     for (const name of WATCHED) document.addEventListener(name, finish);
-    htmx.ajax("POST", form.getAttribute("action"), { source: form, values: { to } });
+    htmx.ajax("POST", address.replace("{id}", card.dataset.task), { source: menu, values });
   };
-  const WATCHED = ["htmx:after:request", "htmx:error", "htmx:finally:request"];
+  document.addEventListener("card:move", ({ target, detail }) => move(target, detail));
 
-  const drop = ({ item, from, to, oldDraggableIndex }) => {
-    const next = from.querySelectorAll("[data-movable]")[oldDraggableIndex] ?? null;
-    const revert = () => { if (item.isConnected && from.isConnected) from.insertBefore(item, next); };
-    dragged = undefined;
-    for (const over of document.querySelectorAll("[data-over]")) delete over.dataset.over;
-    if (column(from) === column(to)) revert();
-    else move(item, column(to), revert);
-    for (const part of delayedParts) if (part.isConnected) htmx.ajax("GET", part.getAttribute("hx-get"), { source: part });
-    delayedParts = new Set();
-  };
-
-  const over = ({ to }) => {
-    for (const old of document.querySelectorAll("[data-over]")) delete old.dataset.over;
-    to.closest(".col").dataset.over = "";
-  };
-
-  const initialize = () => {
-    if (!window.Sortable) return;
-    for (const list of document.querySelectorAll("[data-board] [data-column]")) {
-      if (Sortable.get(list)) continue;
-      new Sortable(list, {
-        group: "board", sort: false, draggable: "[data-movable]", filter: "form, details, button, input, select", preventOnFilter: false,
-        delay: 200, delayOnTouchOnly: true, touchStartThreshold: 6, emptyInsertThreshold: 24,
-        animation: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 160,
-        onStart: ({ item }) => { dragged = item; }, onMove: over, onEnd: drop,
-      });
-    }
-    if (shownColumn) show(shownColumn);
-  };
-
-  // Delay the refresh of the board while a card is dragged.
+  // Delay the refresh of the board while a card is used.
   const delayRefresh = (event) => {
-    const part = event.detail.ctx.sourceElement;
-    if (!dragged || event.detail.ctx.request.method !== "GET" || !part.contains?.(dragged)) return;
+    const { sourceElement: part, request } = event.detail.ctx;
+    if (request.method !== "GET" || !(part.matches?.("[data-used]") || part.querySelector?.("[data-used]"))) return;
     event.preventDefault();
     delayedParts.add(part);
   };
   document.addEventListener("htmx:before:request", delayRefresh);
   document.addEventListener("htmx:before:swap", delayRefresh);
-  document.addEventListener("htmx:after:swap", initialize);
+  document.addEventListener("card:released", () => {
+    for (const part of delayedParts) if (part.isConnected) htmx.trigger(part, "part:reload");
+    delayedParts = new Set();
+  });
 
   // ⇧← and ⇧→ move the focused card by one column.
   document.addEventListener("keydown", (event) => {
@@ -71,10 +48,21 @@
     const card = event.shiftKey && by && document.activeElement?.closest("[data-board] [data-movable]");
     if (!card || event.target.matches("input, textarea, select")) return;
     const statuses = [...new Set([...document.querySelectorAll("[data-board] [data-column]")].map((list) => list.dataset.column))];
-    const to = statuses[statuses.indexOf(column(card.parentElement)) + by];
+    const to = statuses[statuses.indexOf(card.closest("[data-column]").dataset.column) + by];
     if (!to) return;
     event.preventDefault();
-    move(card, to);
+    move(card, { to });
+  });
+
+  // In the manual order ⇧↑ and ⇧↓ move the focused card by one place, as far as its list reaches.
+  document.addEventListener("keydown", (event) => {
+    const card = event.shiftKey && document.activeElement?.closest("[data-order=manual][data-board] [data-task]");
+    if (!card || event.target.matches("input, textarea, select")) return;
+    const other = { ArrowUp: card.previousElementSibling, ArrowDown: card.nextElementSibling }[event.key];
+    if (!other?.dataset.task) return;
+    event.preventDefault();
+    const to = card.closest("[data-status]").dataset.status;
+    move(card, { to, [event.key === "ArrowUp" ? "before" : "after"]: other.dataset.task });
   });
 
   // A phone shows one column at a time: links [data-show-col="status"] select it. The selected column stays
@@ -94,5 +82,5 @@
     event.preventDefault();
     show(link.dataset.showCol);
   });
-  initialize();
+  document.addEventListener("htmx:after:swap", () => { if (shownColumn) show(shownColumn); });
 })();

@@ -1,28 +1,70 @@
-// The drawer beside a page: <… id="drawer"> is empty and hidden, or contains a part that a link has loaded.
-// A link with [data-close-drawer] leads to the page without it; with scripts it only closes the drawer.
-(() => {
+// The drawer beside a page: <… id="drawer"> is empty and hidden, or contains a part that a link has loaded, for
+// example a link with [data-in-drawer].
+// A link with [data-close-drawer] leads to the page without it; with scripts it only closes the drawer. With the value
+// "previous" the address becomes that of the board as it is shown, for example with filters.
+// Back and Forward between a board and what its drawer has shown change only the drawer.
+const boardDrawer = (() => {
   const drawer = () => document.getElementById("drawer");
   let opener;
+  const linkOf = (id) => document.getElementById(id ?? "")?.querySelector("a[href]");
   const markCurrent = () => {
     if (!drawer()) return; // the page has no drawer
     for (const item of document.querySelectorAll("[data-item][aria-current]")) item.removeAttribute("aria-current");
     const shown = drawer().dataset.shows;
     document.getElementById(shown ?? "")?.setAttribute("aria-current", "true");
   };
-  const close = (address) => {
+  const close = () => {
+    const link = opener?.isConnected ? opener : linkOf(drawer().dataset.shows);
     const empty = document.createElement("div");
     empty.id = "drawer";
     empty.hidden = true;
     drawer().replaceWith(empty);
-    history.pushState({ htmx: true }, "", address);
     markCurrent();
-    if (opener?.isConnected) opener.focus();
+    link?.focus();
   };
+  const load = (address, source, more) => htmx.ajax("GET", address, { source, target: drawer(), swap: "outerHTML", ...more });
+  const open = (address) => load(address, linkOf(`task-${/\/tasks\/([^/?]+)/.exec(address)?.[1]}`) ?? document.body);
+
+  // The address of the board as it is shown.
+  const currentBoard = () => {
+    const part = document.getElementById("board-view")?.getAttribute("hx-get");
+    if (!part || !drawer()) return undefined;
+    const address = new URL(part, location.href);
+    address.searchParams.delete("refused");
+    return { path: address.pathname.replace(/\/columns$/, ""), search: address.search };
+  };
+  const addressWithout = (closer) => {
+    const board = closer.dataset.closeDrawer === "previous" && currentBoard();
+    return board ? board.path + board.search : closer.getAttribute("href") ?? location.pathname;
+  };
+  // The address that closes the drawer, if it is open.
+  const closedAddress = () => {
+    const closer = drawer()?.querySelector("[data-close-drawer]");
+    return closer ? addressWithout(closer) : undefined;
+  };
+  const restore = (path) => {
+    const board = currentBoard(), { pathname, search } = new URL(path, location.href);
+    if (!board || !pathname.startsWith(board.path)) return false;
+    const rest = pathname.slice(board.path.length), hasDrawer = /^\/(tasks\/[^/]+|feed)$/.test(rest);
+    if (!hasDrawer && rest) return false;
+    if (rest !== "/feed" && search !== board.search) return false; // other filters: the board is loaded
+    if (hasDrawer) open(path);
+    else if (!drawer().hidden) close();
+    return true;
+  };
+
   document.addEventListener("click", (event) => {
     const closer = event.target.closest("[data-close-drawer]");
     if (!closer || event.metaKey || event.ctrlKey || event.shiftKey) return;
     event.preventDefault();
-    close(closer.getAttribute("href") ?? location.pathname);
+    pageHistory.push(addressWithout(closer));
+    close();
+  });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-in-drawer]");
+    if (!link || !drawer() || event.defaultPrevented || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    load(link.getAttribute("href"), link, { push: "true" });
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
@@ -39,4 +81,5 @@
     const isDrawer = target === "#drawer" || target?.id === "drawer";
     if (isDrawer && request.method === "GET" && sourceElement === opener) drawer()?.focus({ preventScroll: true });
   });
+  return { exists: () => Boolean(drawer()), closedAddress, open, restore };
 })();

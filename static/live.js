@@ -1,23 +1,23 @@
-// The live connection: its state, the banner while it is lost, reconnects, and the number of pending decisions
-// in the title and the favicon. hx-sse keeps the connection, and closes it while the tab is hidden.
+// The state of the live connection (static/live_connection.js), the banner while it is lost, and the number of pending
+// decisions in the title and the favicon.
 (() => {
   const LOST_DELAY = 5000; // ms without a connection until the banner appears
   const CATCHING_UP = 1200; // ms to reload the parts after a reconnect
   const ANNOUNCE_INTERVAL = 10000; // ms between two messages to screen readers
-  const WORDS = { live: "Live", "catching-up": "Catching up", lost: "Connection lost" };
   const byId = (id) => document.getElementById(id);
-  let lastGood = new Date(), lostTimer, liveTimer, retryDelay = 500;
+  let lastGood = new Date(), lostTimer, liveTimer;
 
   const show = (state) => {
     const live = byId("live");
     if (!live) return;
     live.dataset.state = state;
-    live.textContent = WORDS[state];
-    live.title = state === "lost" ? "" : `Connected. Last news at ${clock(new Date())}.`;
+    delete live.dataset.new;
+    live.textContent = getText(state);
+    live.title = state === "lost" ? "" : getText("connected", { time: clock(new Date()) });
     byId("banner").hidden = state !== "lost";
   };
 
-  const clock = (moment) => moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const clock = (moment) => moment.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
   const showLost = (since, text) => {
     show("lost");
@@ -27,48 +27,48 @@
 
   const disconnected = () => {
     clearTimeout(liveTimer);
-    lostTimer ??= setTimeout(() => showLost(`You are looking at ${clock(lastGood)}.`,
-      "The live connection dropped; it is tried again by itself. Nothing you see is lost, and your drafts are kept."), LOST_DELAY);
+    lostTimer ??= setTimeout(() => showLost(getText("outdated", { time: clock(lastGood) }), getText("reconnecting")), LOST_DELAY);
   };
 
-  const connected = (again) => {
+  const connected = () => {
+    const again = Boolean(lostTimer);
     clearTimeout(lostTimer);
     clearTimeout(liveTimer);
     lostTimer = undefined;
-    retryDelay = 500;
     lastGood = new Date();
+    byId("signed-out")?.close();
     if (!again) return show("live");
     show("catching-up");
     liveTimer = setTimeout(() => show("live"), CATCHING_UP);
   };
 
   const rejected = (status) => {
-    if (status === 401) byId("signed-out")?.showModal();
-    if (status === 403 || status === 404) showLost("This page is no longer shared with you.", "Reload it to see what you may.");
+    if (status === 401 && !byId("signed-out")?.open) byId("signed-out")?.showModal();
+    if (status === 403 || status === 404 || status === 409) showLost(getText("not_shared"), getText("reload"));
   };
 
-  const retry = () => {
-    const connection = document.body._htmx?.sse;
-    if (connection) connection.delayCanceller?.();
-    else htmx.trigger(document.body, "live:retry");
-  };
-
-  document.addEventListener("htmx:sse:before:connection", (event) => {
-    if (event.detail.connection.attempt > 0 && !document.hidden) disconnected();
-  });
-  document.addEventListener("htmx:sse:after:connection", (event) => connected(event.detail.connection.attempt > 0 || Boolean(lostTimer)));
-  document.addEventListener("htmx:sse:after:message", () => { lastGood = new Date(); });
-  document.addEventListener("htmx:sse:error", (event) => rejected(event.detail.status));
-
-  // hx-sse does not retry a failed first request.
-  document.addEventListener("htmx:finally:request", (event) => {
-    if (event.target !== document.body || document.body._htmx?.sse) return;
+  document.addEventListener("live:state", ({ detail: { state, status } }) => {
+    if (state === "open") return connected();
     disconnected();
-    rejected(event.detail.ctx.response?.status);
-    retryDelay = Math.min(retryDelay * 2, 15000);
-    // The random part keeps many pages from reconnecting at the same moment after a restart.
-    setTimeout(() => htmx.trigger(document.body, "live:retry"), retryDelay * (0.5 + Math.random()));
+    rejected(status);
   });
+  document.addEventListener("live:message", () => { lastGood = new Date(); });
+
+  // The server has left out messages, because this page did not read them in time: reload all parts.
+  document.addEventListener("reset", (event) => {
+    if (event.target !== document.body) return; // a form was reset
+    const names = new Set(), reloading = "[hx-trigger*='from:body']";
+    for (const part of document.querySelectorAll(reloading)) {
+      if (part.parentElement.closest(reloading)) continue; // it is reloaded with the part around it
+      const own = [...part.getAttribute("hx-trigger").matchAll(/([\w-]+) from:body/g)].map(([, name]) => name);
+      if (!own.some((name) => names.has(name))) names.add(own[0]);
+    }
+    names.forEach((name) => htmx.trigger(document.body, name));
+  });
+
+  // The sidebar reloads by itself; controls outside of parts are of the former rights until the page is loaded again.
+  document.addEventListener("rights", () => { if (byId("rights-changed")) byId("rights-changed").hidden = false; });
+  document.addEventListener("click", (event) => { if (event.target.closest("[data-reload]")) location.reload(); });
 
   // After the session has ended, a dialog says so, so that typed text is kept.
   document.addEventListener("htmx:after:request", (event) => {
@@ -77,8 +77,7 @@
     rejected(401);
   });
 
-  document.addEventListener("click", (event) => { if (event.target.closest("[data-live-retry]")) retry(); });
-  addEventListener("online", retry);
+  document.addEventListener("click", (event) => { if (event.target.closest("[data-live-retry]")) document.dispatchEvent(new Event("live:retry")); });
 
   // When another tab switches the organization, reload, because the server shows one organization at a time.
   const organization = byId("rail")?.dataset.organization;
@@ -86,7 +85,10 @@
   addEventListener("storage", (event) => { if (event.key === "organization" && organization && event.newValue !== organization) location.reload(); });
 
   // The number of pending decisions is shown in the title and the favicon, and announced at intervals.
-  let shownCount = byId("rail")?.dataset.needs, announcedAt = 0;
+  // What the user's own Undo brings back is not new to them.
+  const OWN_UNDO = 5000; // ms after an own Undo in which nothing is announced
+  let shownCount = byId("rail")?.dataset.needs, announcedAt = 0, undoneAt = 0;
+  document.addEventListener("submit", (event) => { if (event.target.getAttribute("action")?.includes("/undoings")) undoneAt = Date.now(); }, true);
   const updateCount = () => {
     const count = Number(byId("rail")?.dataset.needs ?? 0);
     const title = document.title.replace(/^\(\d+\) /, "");
@@ -97,10 +99,11 @@
     const more = count - Number(shownCount ?? 0);
     shownCount = count;
     navigator.setAppBadge?.(count).catch(() => {});
-    if (more > 0 && Date.now() - announcedAt > ANNOUNCE_INTERVAL) {
+    if (more > 0 && Date.now() - undoneAt > OWN_UNDO && Date.now() - announcedAt > ANNOUNCE_INTERVAL) {
       announcedAt = Date.now();
-      byId("announce").textContent = more === 1 ? "1 new question" : `${more} new questions`;
+      byId("announce").textContent = getText("waiting", { count: more });
     }
   };
   document.addEventListener("htmx:after:swap", () => { if (byId("rail")) updateCount(); });
+  updateCount(); // the badge of the app is of its last use
 })();

@@ -1,29 +1,32 @@
 """Boards and board groups: access, changes, pausing, and snapshots."""
 
 from services.boards.access import (
-    READABLE_BOARD_IDS,
+    MEMBER_EVENTS,
     BoardPermissions,
     get_board,
     get_board_permissions,
-    list_readable_board_ids,
-    list_writable_board_ids,
     lock_board,
     lock_board_as_admin,
     lock_board_of_agent,
     lock_boards,
     may_change_access,
-    readable_board_ids_query,
     require_write_access,
-    visible_boards_query,
-    writable_board_ids_query,
 )
 from services.boards.commands import create_board, delete_board, set_goal, update_board
 from services.boards.group_access import (
+    VISIBLE_GROUPS,
+    GroupPermissions,
     find_group_of_board,
     get_group,
+    get_group_permissions,
     list_groups,
     lock_group,
     lock_group_as_admin,
+)
+from services.boards.group_boards import (
+    GroupBoardChanges,
+    change_group_boards,
+    lock_group_boards,
 )
 from services.boards.group_commands import (
     GroupAgents,
@@ -33,15 +36,26 @@ from services.boards.group_commands import (
     set_group_heartbeat_interval,
     update_group,
 )
-from services.boards.pause import check_agents_may_work, find_pauser, pause_board, resume_board
+from services.boards.pause import check_agent_may_work, find_pauser, pause_board, resume_board
+from services.boards.people import (
+    BOARD_PEOPLE,
+    CAN_READ,
+    ON_BOARD,
+    BoardPerson,
+    build_readers_query,
+    can_user_read,
+    list_board_people,
+)
 from services.boards.queries import (
+    BY_NAME,
     BoardSummary,
     get_board_by_slug,
     list_agent_boards,
     list_board_summaries,
     list_boards,
+    online_conditions,
 )
-from services.boards.rules import TASK_RULES, BoardDraft, GroupDraft
+from services.boards.rules import MAX_FOLLOW_UP, MIN_FOLLOW_UP, TASK_RULES, BoardDraft, GroupDraft
 from services.boards.snapshot import (
     BoardSnapshot,
     GroupSnapshot,
@@ -49,4 +63,17 @@ from services.boards.snapshot import (
     GroupSnapshotTask,
     load_board_snapshot,
     load_group_snapshot,
+)
+from services.boards.visibility import (
+    AGENT_BOARD_IDS,
+    MEMBER_BOARDS,
+    READABLE_BOARD_IDS,
+    USER_BOARDS,
+    WRITABLE_BOARD_IDS,
+    WRITABLE_IDS,
+    access_parameters,
+    list_readable_board_ids,
+    list_writable_board_ids,
+    readable_board_ids_query,
+    visible_boards_query,
 )

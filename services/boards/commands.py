@@ -100,7 +100,8 @@ async def delete_board(
     """
     permissions = await get_board_permissions(session, actor, board.id)
     if not (permissions.is_admin and permissions.can_write):
-        raise Forbidden("admin_required", "Only an admin who may change this board can delete it.")
+        reason = "Only an admin who may change this board can delete it."
+        raise Forbidden("admin_required", reason, cause="board")
     check_version(known, board.version)
     await provisioning.orphan_agents(session, Agent.board_id == board.id)
     await session.delete(permissions.board)

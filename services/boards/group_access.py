@@ -1,17 +1,28 @@
 """Permissions on board groups. All access to a group goes through this module."""
 
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from functools import cache
+from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.db.reads import Query, Source
 from core.errors import Forbidden, NotFound
-from core.paging import Page, Paging, fetch_page
+from core.paging import Page, PagedQuery, Paging
 from models import Board, BoardGroup, Member, Role, User
 from services import organizations
-from services.boards.access import visible_boards_query
+from services.boards.visibility import USER_BOARDS, access_parameters
+
+
+class GroupLock(Enum):
+    """The row locks of a group, as options of `with_for_update`."""
+
+    SHARED = {"read": True, "key_share": True}
+    TO_CHANGE = {"key_share": True}
+    TO_DELETE = {"key_share": False}
 
 
 @dataclass(frozen=True)
@@ -24,14 +35,9 @@ class GroupPermissions:
     is_admin: bool
 
 
-def visible_groups_query(user: User) -> Select[BoardGroup, bool, bool, bool]:
-    """Select the groups of a user's organizations with the columns of `GroupPermissions`.
-
-    A user who may read or change one board of a group may do the same with the group. Only admins
-    may access a group without boards (contract people-and-boards 1.12).
-    """
+def _select_visible_groups() -> Select[BoardGroup, bool, bool, bool]:
     admin = Member.role.in_((Role.OWNER, Role.ADMIN))
-    boards = visible_boards_query(user).subquery()
+    boards = USER_BOARDS.subquery()
 
     def any_board(permission: ColumnElement[bool]) -> ColumnElement[bool]:
         in_group = boards.c.board_group_id == BoardGroup.id
@@ -43,23 +49,36 @@ def visible_groups_query(user: User) -> Select[BoardGroup, bool, bool, bool]:
     return (
         select(BoardGroup, reads.label("reads"), writes.label("writes"), admin.label("admin"))
         .join(Member, Member.organization_id == BoardGroup.organization_id)
-        .where(Member.user_id == user.id)
+        .where(Member.user_id == bindparam("user_id"))
     )
 
 
-async def get_group(session: AsyncSession, user: User, group_id: UUID) -> BoardGroup:
+VISIBLE_GROUPS = _select_visible_groups()
+"""Selects the groups of the organizations of the user `user_id` with the columns of
+`GroupPermissions`.
+
+A user who may read or change one board of a group may do the same with the group. Only admins may
+access a group without boards (contract people-and-boards 1.12)."""
+
+
+GROUP: Query[BoardGroup] = Query(
+    select(BoardGroup).where(BoardGroup.id == bindparam("group_id")), itemgetter(0)
+)
+
+
+async def get_group(source: Source, user: User, group_id: UUID) -> BoardGroup:
     """Return a group of the user's current organization that the user may read.
 
     Raises NotFound or Forbidden.
     """
-    return (await get_group_permissions(session, user, group_id)).group
+    return (await get_group_permissions(source, user, group_id)).group
 
 
-async def find_group_of_board(session: AsyncSession, board: Board) -> BoardGroup | None:
+async def find_group_of_board(source: Source, board: Board) -> BoardGroup | None:
     """Return the group of a board; it cannot be deleted while the board is locked."""
     if board.board_group_id is None:
         return None
-    return await session.get(BoardGroup, board.board_group_id)
+    return await GROUP.first(source, group_id=board.board_group_id)
 
 
 async def lock_group(session: AsyncSession, user: User, group_id: UUID) -> BoardGroup:
@@ -67,9 +86,7 @@ async def lock_group(session: AsyncSession, user: User, group_id: UUID) -> Board
 
     Takes a shared lock. Raises NotFound or Forbidden.
     """
-    permissions = await get_group_permissions(
-        session, user, group_id, locked={"read": True, "key_share": True}
-    )
+    permissions = await get_group_permissions(session, user, group_id, lock=GroupLock.SHARED)
     if not permissions.can_write:
         raise Forbidden("board_group_write_forbidden", "You may read this group, not change it.")
     return permissions.group
@@ -83,34 +100,39 @@ async def lock_group_as_admin(
     No board can join a group that is locked to be deleted. Lock boards before their group. Raises
     NotFound or Forbidden.
     """
-    permissions = await get_group_permissions(
-        session, user, group_id, locked={"key_share": not to_delete}
-    )
+    lock = GroupLock.TO_DELETE if to_delete else GroupLock.TO_CHANGE
+    permissions = await get_group_permissions(session, user, group_id, lock=lock)
     if not (permissions.can_write and permissions.is_admin):
         raise Forbidden("admin_required", "Only an admin who may change this group can do that.")
     return permissions.group
 
 
 async def get_group_permissions(
-    session: AsyncSession, user: User, group_id: UUID, *, locked: dict[str, Any] | None = None
+    source: Source, user: User, group_id: UUID, *, lock: GroupLock | None = None
 ) -> GroupPermissions:
-    """Return a group and a user's permissions on it. `locked` has the options of the row lock.
+    """Return a group and a user's permissions on it.
 
     Raises NotFound if it is not in the user's current organization, Forbidden if it may not be
     read.
     """
-    query = visible_groups_query(user).where(
-        BoardGroup.id == group_id, Member.id == organizations.current_membership_id_query(user)
-    )
-    if locked is not None:
-        query = query.with_for_update(of=BoardGroup, **locked)
-    row = (await session.execute(query.execution_options(populate_existing=True))).one_or_none()
-    if row is None:
+    permissions = await _build_group_query(lock).first(source, user_id=user.id, group_id=group_id)
+    if permissions is None:
         raise group_not_found()
-    permissions = GroupPermissions(*row)
     if not permissions.can_read:
         raise Forbidden("board_group_read_forbidden", "You may not read this group.")
     return permissions
+
+
+@cache
+def _build_group_query(lock: GroupLock | None) -> Query[GroupPermissions]:
+    query = VISIBLE_GROUPS.where(
+        BoardGroup.id == bindparam("group_id"),
+        Member.id == organizations.current_membership_id_query(),
+    )
+    if lock is not None:
+        query = query.with_for_update(of=BoardGroup, **lock.value)
+    query = query.execution_options(populate_existing=True)
+    return Query(query, lambda row: GroupPermissions(*row))
 
 
 def group_not_found() -> NotFound:
@@ -118,10 +140,16 @@ def group_not_found() -> NotFound:
     return NotFound("board_group_not_found", "There is no such group of boards.")
 
 
-async def list_groups(session: AsyncSession, member: Member, paging: Paging) -> Page[BoardGroup]:
+async def list_groups(source: Source, member: Member, paging: Paging) -> Page[BoardGroup]:
     """Return the groups of the member's organization that they may read, by name."""
-    in_organization = Member.organization_id == member.organization_id
-    visible = visible_groups_query(member.user).where(in_organization).subquery()
+    return await READABLE_GROUPS.fetch_page(source, paging, **access_parameters(member))
+
+
+def _select_readable_groups() -> Select[BoardGroup]:
+    in_organization = Member.organization_id == bindparam("organization_id")
+    visible = VISIBLE_GROUPS.where(in_organization).subquery()
     query = select(BoardGroup).join(visible, visible.c.id == BoardGroup.id).where(visible.c.reads)
-    by_name = (func.lower(BoardGroup.name), BoardGroup.created_at, BoardGroup.id)
-    return await fetch_page(session, query.order_by(*by_name), paging)
+    return query.order_by(func.lower(BoardGroup.name), BoardGroup.created_at, BoardGroup.id)
+
+
+READABLE_GROUPS: PagedQuery[BoardGroup] = PagedQuery(_select_readable_groups(), itemgetter(0))

@@ -1,11 +1,16 @@
 """Pause and resume the agents of a board."""
 
-from sqlalchemy import select
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Query, Source
 from core.errors import Conflict, Forbidden
-from models import Actor, Agent, Board, Event, EventType, User
+from models import Actor, Agent, Board, Event, EventType, Organization, User
 from services import events, memory, messages, organizations
 from services.boards.events import board_event
 from services.gateways import provisioning
@@ -40,29 +45,37 @@ async def resume_board(
     await _run_command(session, actor, board, messages.templates.RESUME_COMMAND, chat_event)
 
 
-async def find_pauser(session: AsyncSession, board: Board) -> Actor | None:
+PAUSER: Query[tuple[Agent | None, User | None]] = Query(
+    select(Agent, User)
+    .select_from(Event)
+    .outerjoin(Agent, Agent.id == Event.agent_id)
+    .outerjoin(User, User.id == Event.user_id)
+    .where(Event.board_id == bindparam("board_id"), Event.type == EventType.BOARD_PAUSED)
+    .order_by(Event.created_at.desc(), Event.seq.desc())
+    .limit(1)
+)
+
+
+async def find_pauser(source: Source, board: Board) -> Actor | None:
     """Return who paused a board; None if it is not paused or the actor no longer exists."""
     if board.paused_at is None:
         return None
-    query = (
-        select(Agent, User)
-        .select_from(Event)
-        .outerjoin(Agent, Agent.id == Event.agent_id)
-        .outerjoin(User, User.id == Event.user_id)
-        .where(Event.board_id == board.id, Event.type == EventType.BOARD_PAUSED)
-        .order_by(Event.created_at.desc(), Event.seq.desc())
-        .limit(1)
-    )
-    row = (await session.execute(query)).one_or_none()
-    return (row.Agent or row.User) if row else None
+    row = await PAUSER.first(source, board_id=board.id)
+    return (row[0] or row[1]) if row else None
 
 
-async def check_agents_may_work(session: AsyncSession, board: Board) -> None:
-    """Raise Conflict if the agents of a locked board are paused or stopped.
+async def check_agent_may_work(session: AsyncSession, board: Board, agent: Agent) -> None:
+    """Raise Conflict if an agent is paused, alone or with its locked board, or stopped.
 
-    It applies to agents that take, move or assign tasks. No stop can begin before the commit.
+    It applies to agents that take, move or assign tasks. No stop can begin before the commit, and
+    no pause of an agent of this board.
     """
-    await organizations.require_not_stopped(session, board.organization_id)
+    [(organization, held_at, hold)] = await AGENT_AT_WORK.fetch(session, agent_id=agent.id)
+    stop = organizations.AgentStop.find_in(organization)
+    if stop is not None:
+        raise stop.error
+    if messages.is_pause(hold):
+        raise _agent_paused(held_at, hold)
     if board.paused_at is None:
         return
     pauser = await find_pauser(session, board)
@@ -73,6 +86,26 @@ async def check_agents_may_work(session: AsyncSession, board: Board) -> None:
         " UTC. Wait for /resume. Until then you may read, comment, chat and request approval.",
         paused_by=name,
         paused_at=board.paused_at,
+    )
+
+
+AGENT_AT_WORK: Query[tuple[Organization, Any, Any]] = Query(
+    select(Organization, Agent.held_at, Agent.hold)
+    .join(Agent, Agent.organization_id == Organization.id)
+    .where(Agent.id == bindparam("agent_id"))
+    .with_for_update(read=True, of=Organization)
+    .execution_options(populate_existing=True)
+)
+
+
+def _agent_paused(since: datetime, hold: Mapping[str, Any]) -> Conflict:
+    name = hold["values"].get("name") or "a former member"
+    return Conflict(
+        "agent_paused",
+        f"You are paused by {name} since {since:%Y-%m-%d %H:%M} UTC. Wait until a person resumes"
+        " you. Until then you may read, comment, chat and request approval.",
+        paused_by=name,
+        paused_at=since,
     )
 
 

@@ -2,25 +2,27 @@
 
 import re
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, case, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, bindparam, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.db.reads import Query, Source
 from core.errors import NotFound
-from core.paging import Page, Paging, fetch_page
+from core.paging import Page, PagedQuery, Paging
 from core.text import is_storable
 from models import (
     Agent,
+    AgentQuestion,
     AgentStatus,
-    Approval,
     Board,
+    BoardCounts,
     BoardGroup,
     Gateway,
     GatewayRequest,
@@ -28,17 +30,21 @@ from models import (
     Organization,
     RequestState,
     Status,
-    Task,
 )
-from services import approvals, gateways
-from services.boards.access import MEMBER_BOARDS, READABLE_BOARD_IDS, readable_board_ids_query
+from services import counters, gateways
+from services.boards.visibility import (
+    AGENT_BOARD_IDS,
+    MEMBER_BOARDS,
+    READABLE_BOARD_IDS,
+    access_parameters,
+)
 
 BY_NAME = (func.lower(Board.name), Board.created_at.desc(), Board.id)
 NOT_ONLINE = set(AgentStatus) - {AgentStatus.ONLINE}
 
 
 async def list_boards(
-    session: AsyncSession,
+    source: Source,
     member: Member,
     paging: Paging,
     *,
@@ -46,34 +52,52 @@ async def list_boards(
     board_group_id: UUID | None = None,
 ) -> Page[Board]:
     """Return the boards of the member's organization that the member may read, by name."""
-    query = select(Board).where(
-        Board.id.in_(readable_board_ids_query(member.user, member.organization_id))
+    query = _build_list_query(
+        by_gateway=gateway_id is not None, by_group=board_group_id is not None
     )
-    if gateway_id is not None:
-        query = query.where(Board.gateway_id == gateway_id)
-    if board_group_id is not None:
-        query = query.where(Board.board_group_id == board_group_id)
-    return await fetch_page(session, query.order_by(*BY_NAME), paging)
+    return await query.fetch_page(
+        source,
+        paging,
+        gateway_id=gateway_id,
+        group_id=board_group_id,
+        **access_parameters(member),
+    )
 
 
-async def get_board_by_slug(session: AsyncSession, member: Member, slug: str) -> Board:
+@cache
+def _build_list_query(*, by_gateway: bool, by_group: bool) -> PagedQuery[Board]:
+    query = select(Board).where(Board.id.in_(READABLE_BOARD_IDS))
+    if by_gateway:
+        query = query.where(Board.gateway_id == bindparam("gateway_id"))
+    if by_group:
+        query = query.where(Board.board_group_id == bindparam("group_id"))
+    return PagedQuery(query.order_by(*BY_NAME), itemgetter(0))
+
+
+async def get_board_by_slug(source: Source, member: Member, slug: str) -> Board:
     """Return the board of the member's organization that has this slug. Raises NotFound."""
-    query = select(Board).where(
-        Board.id.in_(readable_board_ids_query(member.user, member.organization_id)),
-        Board.slug == slug,
-    )
-    board = await session.scalar(query) if is_storable(slug) else None
+    parameters = access_parameters(member) | {"slug": slug}
+    board = await BOARD_BY_SLUG.first(source, **parameters) if is_storable(slug) else None
     if board is None:
         raise NotFound("board_not_found", "There is no such board.")
     return board
 
 
-async def list_agent_boards(session: AsyncSession, agent: Agent, paging: Paging) -> Page[Board]:
+BOARD_BY_SLUG: Query[Board] = Query(
+    select(Board).where(Board.id.in_(READABLE_BOARD_IDS), Board.slug == bindparam("slug")),
+    itemgetter(0),
+)
+
+
+async def list_agent_boards(source: Source, agent: Agent, paging: Paging) -> Page[Board]:
     """Return the boards that an agent may read, newest first."""
-    query = select(Board).where(
-        Board.id.in_(readable_board_ids_query(agent, agent.organization_id))
-    )
-    return await fetch_page(session, query.order_by(Board.created_at.desc(), Board.id), paging)
+    return await AGENT_BOARDS.fetch_page(source, paging, **access_parameters(agent))
+
+
+AGENT_BOARDS: PagedQuery[Board] = PagedQuery(
+    select(Board).where(Board.id.in_(AGENT_BOARD_IDS)).order_by(Board.created_at.desc(), Board.id),
+    itemgetter(0),
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +107,7 @@ class BoardSummary:
     board: Board
     can_write: bool
     group_name: str | None
-    waiting_count: int  # undecided approvals and gateway requests visible to the member
+    waiting_count: int  # undecided approvals, gateway requests and questions, if the member writes
     online_agent_count: int
     agent_count: int
     task_counts: Mapping[Status, int]  # all statuses, including those without tasks
@@ -94,42 +118,47 @@ class BoardSummary:
         return sum(self.task_counts.values())
 
 
-async def list_board_summaries(session: AsyncSession, member: Member) -> Sequence[BoardSummary]:
-    """Return summaries of the boards that the member may read, by name, in two statements.
+async def list_board_summaries(source: Source, member: Member) -> Sequence[BoardSummary]:
+    """Return summaries of the boards that the member may read, by name, in one statement.
 
     The number of online agents is the last recorded one; every change of it is an event.
     """
-    parameters = {"user_id": member.user_id, "organization_id": member.organization_id}
-    rows = (await session.execute(_build_summaries_query(), parameters)).all()
-    counts: defaultdict[UUID, dict[Status, int]] = defaultdict(lambda: dict.fromkeys(Status, 0))
-    for board_id, status, number in await session.execute(TASK_COUNTS, parameters):
-        counts[board_id][status] = number
-    return [BoardSummary(*row, counts[row[0].id]) for row in rows]
+    rows = await _build_summaries_query().fetch(source, **access_parameters(member))
+    statuses = len(counters.TASK_COUNTS)
+    return [
+        BoardSummary(
+            *row[:-statuses], dict(zip(counters.TASK_COUNTS, row[-statuses:], strict=True))
+        )
+        for row in rows
+    ]
 
 
 @cache
-def _build_summaries_query() -> Select[*tuple[Any, ...]]:
+def _build_summaries_query() -> Query[tuple[Any, ...]]:
     visible = MEMBER_BOARDS.subquery()
+    undecided = func.coalesce(BoardCounts.undecided_approvals, 0)
+    open_questions = _count_subquery(AgentQuestion, AgentQuestion.answered_at.is_(None))
     waiting_requests = _count_subquery(GatewayRequest, GatewayRequest.state == RequestState.WAITING)
     query = (
         select(
             Board,
             visible.c.writes,
             BoardGroup.name,
-            _count_subquery(Approval, approvals.IS_UNDECIDED)
-            + case((visible.c.writes, waiting_requests), else_=0),
-            _count_subquery(Agent, *_online_conditions()),
+            case((visible.c.writes, undecided + waiting_requests + open_questions), else_=0),
+            _count_subquery(Agent, *online_conditions()),
             _count_subquery(Agent),
+            *(func.coalesce(counter, 0) for counter in counters.TASK_COUNTS.values()),
         )
         .join(visible, visible.c.id == Board.id)
         .outerjoin(BoardGroup, BoardGroup.id == Board.board_group_id)
+        .outerjoin(BoardCounts, BoardCounts.board_id == Board.id)
         .where(visible.c.reads)
         .order_by(*BY_NAME)
     )
-    return query
+    return Query(query)
 
 
-def _online_conditions() -> tuple[ColumnElement[bool], ...]:
+def online_conditions() -> tuple[ColumnElement[bool], ...]:
     """Return the conditions for online agents. Agents of a broken gateway are not online."""
     reports = Agent.last_seen_at.is_not(None) & Agent.status.not_in(NOT_ONLINE)
     listed = Agent.is_linked & Agent.listed_at.is_not(None)
@@ -138,18 +167,12 @@ def _online_conditions() -> tuple[ColumnElement[bool], ...]:
 
 
 def _count_subquery(
-    model: type[Approval | Agent | GatewayRequest], *conditions: ColumnElement[bool]
+    model: type[Agent | AgentQuestion | GatewayRequest], *conditions: ColumnElement[bool]
 ) -> ScalarSelect[int]:
-    """Count the approvals, agents or requests of a board."""
+    """Count the agents or requests of a board."""
     count = select(func.count()).select_from(model).where(model.board_id == Board.id, *conditions)
     return count.correlate(Board).scalar_subquery()
 
-
-TASK_COUNTS = (
-    select(Task.board_id, Task.status, func.count())
-    .where(Task.board_id.in_(READABLE_BOARD_IDS))
-    .group_by(Task.board_id, Task.status)
-)
 
 MAX_SLUG_LENGTH = 200  # characters
 RESERVED_SLUGS = {"new"}  # used by other URLs

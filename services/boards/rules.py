@@ -22,10 +22,13 @@ from core.validation import (
     trimmed_text,
     uuid_value,
 )
+from models import DEFAULT_REMINDER_MINUTES, DEFAULT_STALE_MINUTES
 from services.boards.queries import MAX_SLUG_LENGTH
 
 MAX_TEXT_LENGTH = 20_000  # characters of a description or an objective
 MAX_METRICS_LENGTH = 50_000  # characters of JSON
+
+MIN_FOLLOW_UP, MAX_FOLLOW_UP = 5, 43_200  # minutes: 30 days
 
 TASK_RULES = (
     "require_approval_for_done",
@@ -33,6 +36,7 @@ TASK_RULES = (
     "comment_required_for_review",
     "block_status_changes_with_pending_approval",
     "only_lead_can_change_status",
+    "workers_may_ask_people",
 )
 ADMIN_FIELDS = frozenset({*TASK_RULES, "gateway_id", "board_group_id", "max_agents"})
 GOAL_FIELDS = frozenset({"board_type", "objective", "success_metrics", "goal_confirmed"})
@@ -51,6 +55,10 @@ FIELD_VALIDATORS: Mapping[str, FieldCheck] = {
     "goal_source": optional(text_of_length(MAX_NAME_LENGTH)),
     **dict.fromkeys(TASK_RULES, boolean_value),
     "max_agents": integer_in_range(),
+    **dict.fromkeys(
+        ("stale_after_minutes", "remind_after_minutes"),
+        optional(integer_in_range(MIN_FOLLOW_UP, MAX_FOLLOW_UP)),
+    ),
 }
 """The writable fields of a board with their validators."""
 
@@ -75,7 +83,10 @@ class BoardDraft:
     comment_required_for_review: bool = False
     block_status_changes_with_pending_approval: bool = False
     only_lead_can_change_status: bool = False
+    workers_may_ask_people: bool = False
     max_agents: int = 1
+    stale_after_minutes: int | None = DEFAULT_STALE_MINUTES
+    remind_after_minutes: int | None = DEFAULT_REMINDER_MINUTES
 
 
 def check_may_update(fields: Set[str], *, is_admin: bool) -> None:

@@ -1,24 +1,45 @@
 """Load snapshots of a board or a group: the complete state for agents that start to work."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import CTE, ScalarSelect, Select, Subquery, case, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import (
+    CTE,
+    Integer,
+    ScalarSelect,
+    Select,
+    Subquery,
+    bindparam,
+    case,
+    func,
+    select,
+)
 
 from core.db.combined_query import CombinedQuery
-from models import Actor, Agent, Board, BoardGroup, Priority, Status, Tag, TagAssignment, Task, User
+from core.db.reads import Query, Source
+from models import (
+    USER_NAME,
+    Actor,
+    Agent,
+    Board,
+    BoardGroup,
+    Priority,
+    Status,
+    Tag,
+    TagAssignment,
+    Task,
+    User,
+)
 from services import agents, approvals, memory, tasks
-from services.boards.access import visible_boards_query
+from services.boards.visibility import USER_BOARDS, access_parameters
 
 if TYPE_CHECKING:  # these packages import services.boards
     from services.approvals import ApprovalDetail
     from services.memory import NoteDetail
-    from services.tasks import TaskDetail
+    from services.tasks import ListedTask
 
 MAX_ITEMS = 200  # maximum number of approvals, and of chat messages (contract 3.6)
 
@@ -28,16 +49,16 @@ class BoardSnapshot:
     """The tasks, agents, approvals and chat messages of a board."""
 
     board: Board
-    tasks: "Sequence[TaskDetail]"  # all, newest first
+    tasks: "Sequence[ListedTask]"  # all, newest first
     agents: Sequence[Agent]  # newest first
     approvals: "Sequence[ApprovalDetail]"  # newest first
     chat_messages: "Sequence[NoteDetail]"  # the newest ones, oldest first
     pending_approvals_count: int
 
 
-async def load_board_snapshot(session: AsyncSession, board: Board) -> BoardSnapshot:
+async def load_board_snapshot(source: Source, board: Board) -> BoardSnapshot:
     """Load the snapshot of a board in one statement. The caller checks the read permission."""
-    found = await _build_snapshot_query().run(session, board_id=board.id)
+    found = await _build_snapshot_query().fetch(source, board_id=board.id)
     all_tasks, all_agents, newest_approvals, chat, [pending] = found
     return BoardSnapshot(board, all_tasks, all_agents, newest_approvals, chat[::-1], pending)
 
@@ -46,7 +67,7 @@ async def load_board_snapshot(session: AsyncSession, board: Board) -> BoardSnaps
 def _build_snapshot_query() -> CombinedQuery:
     return CombinedQuery(
         tasks.BOARD_TASKS,
-        agents.newest_agents_query(),
+        agents.NEWEST_BOARD_AGENTS,
         approvals.newest_approvals_query(limit=MAX_ITEMS),
         memory.latest_chat_query(limit=MAX_ITEMS),
         approvals.pending_count_query(),
@@ -76,7 +97,7 @@ class GroupSnapshotBoard:
 
     board: Board
     task_counts: Mapping[Status, int]  # only statuses that occur
-    tasks: Sequence[GroupSnapshotTask]
+    tasks: list[GroupSnapshotTask]
 
 
 @dataclass(frozen=True)
@@ -88,7 +109,7 @@ class GroupSnapshot:
 
 
 async def load_group_snapshot(
-    session: AsyncSession,
+    source: Source,
     actor: Actor,
     group_id: UUID | None,
     *,
@@ -102,35 +123,56 @@ async def load_group_snapshot(
     """
     if group_id is None:
         return GroupSnapshot(None, [])
-    shown = _boards_query(actor, group_id, excluding).cte("shown")
+    query = _build_group_query(
+        is_user=isinstance(actor, User),
+        excluding=excluding is not None,
+        include_done=include_done,
+    )
+    rows = await query.fetch(
+        source,
+        group_id=group_id,
+        excluded_id=excluding.id if excluding else None,
+        task_limit=per_board_task_limit,
+        **access_parameters(actor),
+    )
+    return GroupSnapshot(rows[0][0] if rows else None, _snapshot_boards(rows))
+
+
+@cache
+def _build_group_query(
+    *, is_user: bool, excluding: bool, include_done: bool
+) -> Query[tuple[Any, ...]]:
+    shown = _boards_query(is_user=is_user, excluding=excluding).cte("shown")
     counts = _task_counts_subquery(shown)
-    urgent = _urgent_tasks_subquery(shown, include_done, per_board_task_limit)
+    urgent = _urgent_tasks_subquery(shown, include_done=include_done)
+    assignee = case((Agent.id.is_not(None), Agent.name), (User.id.is_not(None), USER_NAME))
     query = (
-        select(BoardGroup, Board, counts.c.by_status, Task, Agent.name, _tags_subquery())
+        select(BoardGroup, Board, counts.c.by_status, Task, assignee, _tags_subquery())
         .outerjoin(shown, shown.c.board_group_id == BoardGroup.id)
         .outerjoin(Board, Board.id == shown.c.id)
         .outerjoin(counts, counts.c.board_id == Board.id)
         .outerjoin(urgent, urgent.c.board_id == Board.id)
         .outerjoin(Task, Task.id == urgent.c.id)
         .outerjoin(Agent, Agent.id == Task.assigned_agent_id)
-        .where(BoardGroup.id == group_id)
+        .outerjoin(User, User.id == Task.assigned_user_id)
+        .where(BoardGroup.id == bindparam("group_id"))
         .order_by(func.lower(Board.name), Board.id, urgent.c.rank)
     )
-    rows = (await session.execute(query)).all()
-    return GroupSnapshot(rows[0][0] if rows else None, _snapshot_boards(rows))
+    return Query(query)
 
 
 def _snapshot_boards(rows: Sequence[Any]) -> Sequence[GroupSnapshotBoard]:
-    urgent_tasks: defaultdict[Board, list[GroupSnapshotTask]] = defaultdict(list)
-    counts: dict[Board, Mapping[Status, int]] = {}
+    found: dict[UUID, GroupSnapshotBoard] = {}
     for _, board, by_status, task, assignee, tags in rows:
         if board is None:
             continue
-        counts[board] = {Status(status): number for status, number in (by_status or {}).items()}
+        if board.id not in found:
+            counts = {Status(status): number for status, number in (by_status or {}).items()}
+            found[board.id] = GroupSnapshotBoard(board, counts, [])
         if task is not None:
             shown = GroupSnapshotTask(task, board.name, assignee, _tag_refs(tags))
-            urgent_tasks[board].append(shown)
-    return [GroupSnapshotBoard(board, counts[board], urgent_tasks[board]) for board in counts]
+            found[board.id].tasks.append(shown)
+    return list(found.values())
 
 
 def _tag_refs(tags: Sequence[Mapping[str, str]] | None) -> "Sequence[TagRef]":
@@ -139,17 +181,16 @@ def _tag_refs(tags: Sequence[Mapping[str, str]] | None) -> "Sequence[TagRef]":
     ]
 
 
-def _boards_query(
-    actor: Actor, group_id: UUID, excluding: Board | None
-) -> Select[UUID, UUID | None]:
-    query = select(Board.id, Board.board_group_id).where(Board.board_group_id == group_id)
-    if isinstance(actor, User):
-        visible = visible_boards_query(actor).where(Board.board_group_id == group_id).subquery()
+def _boards_query(*, is_user: bool, excluding: bool) -> Select[UUID, UUID | None]:
+    in_group = Board.board_group_id == bindparam("group_id")
+    query = select(Board.id, Board.board_group_id).where(in_group)
+    if is_user:
+        visible = USER_BOARDS.where(in_group).subquery()
         query = query.where(Board.id.in_(select(visible.c.id).where(visible.c.reads)))
-    return query.where(Board.id != excluding.id) if excluding is not None else query
+    return query.where(Board.id != bindparam("excluded_id")) if excluding else query
 
 
-def _urgent_tasks_subquery(shown: CTE, include_done: bool, limit: int) -> Subquery:
+def _urgent_tasks_subquery(shown: CTE, *, include_done: bool) -> Subquery:
     """Select the ids of the most urgent tasks of each board, with their ranks."""
     order = (
         _rank(Task.status, STATUS_ORDER),
@@ -163,7 +204,7 @@ def _urgent_tasks_subquery(shown: CTE, include_done: bool, limit: int) -> Subque
     if not include_done:
         ranked = ranked.where(Task.status != Status.DONE)
     all = ranked.subquery()
-    return select(all).where(all.c.rank <= limit).subquery()
+    return select(all).where(all.c.rank <= bindparam("task_limit", type_=Integer)).subquery()
 
 
 def _rank(column: Any, values: Sequence[str]) -> Any:

@@ -1,21 +1,36 @@
 """Custom fields of an organization's tasks: definitions and values."""
 
-from services.custom_fields.commands import (
-    create_custom_field,
-    delete_custom_field,
-    update_custom_field,
-)
-from services.custom_fields.queries import CustomFieldDetail, list_custom_fields, lock_custom_field
 from services.custom_fields.task_values import (
     BoundField,
     bound_fields_query,
     build_bound_fields,
+    build_filter_parameters,
     check_values,
     diff_values,
     filter_valid_rows,
     store_initial_values,
     store_values,
     task_values_query,
+    value_filter,
+)
+
+# isort: split
+# The commands import other packages, whose statements contain the values of tasks.
+from services.custom_fields.commands import (
+    create_custom_field,
+    delete_custom_field,
+    update_custom_field,
+)
+from services.custom_fields.queries import (
+    TASK_FIELDS,
+    CustomFieldDetail,
+    TaskField,
+    count_field_values,
+    get_custom_field,
+    list_custom_fields,
+    list_task_fields,
+    load_field_labels,
+    lock_custom_field,
 )
 from services.custom_fields.validation import (
     MAX_BOARDS,
@@ -23,4 +38,5 @@ from services.custom_fields.validation import (
     TYPE_NAMES,
     VISIBILITY_NAMES,
     CustomFieldDraft,
+    is_blank,
 )

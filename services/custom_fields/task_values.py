@@ -1,21 +1,42 @@
 """The values of custom fields on tasks: query, check and store them."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, null, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    null,
+    select,
+)
 from sqlalchemy import delete as delete_rows
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import Invalid
+from core.text import escape_pattern, replace_unstorable
 from models import Board, BoardCustomField, CustomField, CustomFieldValue, FieldType, Task, new_id
-from services.custom_fields.validation import MAX_NAME_LENGTH, find_value_error, is_blank
+from services.custom_fields.validation import (
+    MAX_NAME_LENGTH,
+    find_error_cause,
+    find_value_error,
+    is_blank,
+)
 
 FIELD_NAME = "custom_field_values"
+COMPARED_TYPES = (FieldType.INTEGER, FieldType.DECIMAL, FieldType.BOOLEAN)
+COMPARED_TEXT = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?|true|false", re.ASCII)
 MAX_REPORTED_KEYS = 50  # unknown keys in an error
 
 
@@ -50,7 +71,33 @@ def task_values_query(*, only_set: bool = False) -> ColumnElement[Any]:
     return query.where(BoardCustomField.board_id == Task.board_id).correlate(Task).scalar_subquery()
 
 
-def bound_fields_query(board_id: UUID, *, of_tasks: bool) -> ColumnElement[Any]:
+def value_filter() -> ColumnElement[bool]:
+    """Match the tasks of the enclosing query by `build_filter_parameters`."""
+    value = func.coalesce(CustomFieldValue.value, CustomField.default_value)
+    contains = value.op("#>>")(literal_column("'{}'::text[]")).cast(String)
+    contains = contains.icontains(bindparam("field_text", type_=String), escape="/")
+    equals = value == cast(bindparam("field_json", type_=String), JSONB)
+    query = _join_fields(select(BoardCustomField.id), of_tasks=True).where(
+        BoardCustomField.board_id == Task.board_id,
+        CustomField.field_key == bindparam("field_key", type_=String),
+        case((CustomField.field_type.in_(COMPARED_TYPES), equals), else_=contains),
+    )
+    return query.correlate(Task).exists()
+
+
+def build_filter_parameters(key: str, text: str) -> dict[str, str]:
+    """Return the parameters of `value_filter`.
+
+    Numbers and true or false must be equal to the text; values of other types contain it.
+    """
+    return {
+        "field_key": replace_unstorable(key),
+        "field_text": escape_pattern(replace_unstorable(text)),
+        "field_json": text.lower() if COMPARED_TEXT.fullmatch(text.lower()) else "null",
+    }
+
+
+def bound_fields_query(board_id: Any, *, of_tasks: bool) -> ColumnElement[Any]:
     """Select the fields of a board in the form that `build_bound_fields` expects.
 
     With `of_tasks`, they include the stored values of a task of the enclosing query.
@@ -123,6 +170,8 @@ async def store_values(
 
 
 async def _write_values(session: AsyncSession, task: Task, values: Mapping[UUID, object]) -> None:
+    if not values:
+        return
     at = now()
     shared = {"task_id": task.id, "created_at": at, "updated_at": at}
     rows = [
@@ -142,8 +191,7 @@ async def _write_values(session: AsyncSession, task: Task, values: Mapping[UUID,
             set_={"value": upsert.excluded.value, "updated_at": at},
         )
         statement = upsert.add_cte(statement.cte("cleared")) if cleared_ids else upsert
-    if values:
-        await session.execute(statement.execution_options(synchronize_session=False))
+    await session.execute(statement.execution_options(synchronize_session=False))
 
 
 def _join_fields(query: Select[Any], *, of_tasks: bool) -> Select[Any]:
@@ -167,6 +215,7 @@ def _check_value(field: BoundField, value: object) -> None:
             "custom_field_value_invalid",
             f"{field.key} {reason}.",
             field=FIELD_NAME,
+            cause=find_error_cause(field.type, value),
             field_key=field.key,
             field_type=field.type.value,
             reason=f"The value {reason}.",

@@ -78,7 +78,8 @@ def check_definition(fields: Mapping[str, Any]) -> None:
         raise Invalid("regex_not_for_type", reason, field="validation_regex")
     error = find_value_error(type, regex, fields["default_value"])
     if error is not None:
-        raise Invalid("default_value_invalid", f"The default value {error}.")
+        cause = find_error_cause(type, fields["default_value"])
+        raise Invalid("default_value_invalid", f"The default value {error}.", cause=cause)
 
 
 def _enum_check(names: Mapping[str, EnumType], code: str) -> FieldCheck:
@@ -156,6 +157,11 @@ def find_value_error(type: FieldType, regex: str | None, value: object) -> str |
     if reason is None and regex is not None and compile_regex(regex).fullmatch(str(value)) is None:
         return "must match the field's regular expression, from the first letter to the last"
     return reason
+
+
+def find_error_cause(type: FieldType, value: object) -> str:
+    """Return the cause of an invalid value for pages: its type, or "pattern" if that is right."""
+    return type.value if find_value_error(type, None, value) else "pattern"
 
 
 def is_blank(value: object) -> bool:

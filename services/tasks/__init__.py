@@ -1,6 +1,25 @@
 """Tasks: the public functions and types of the domain."""
 
+from services.tasks.board_columns import (
+    CARDS_IN_COLUMN,
+    BoardColumn,
+    BoardFilters,
+    count_blocked_tasks,
+    list_board_columns,
+)
+from services.tasks.board_order import ORDERS, BoardOrder
+from services.tasks.board_places import BoardPlace, count_tasks_before, find_board_place
+from services.tasks.bulk_changes import (
+    MAX_BULK_TASKS,
+    BulkChange,
+    BulkResult,
+    delete_tasks,
+    restore_tasks,
+    update_tasks,
+)
+from services.tasks.card_tasks import Assignee, CardTask, LinkRef, get_card_task
 from services.tasks.change_request import MAX_TITLE_LENGTH, TaskDraft
+from services.tasks.choices import list_assignable_agents, list_dependency_choices
 from services.tasks.commands import create_task, unassign_agent_tasks, update_task
 from services.tasks.comments import (
     CommentDetail,
@@ -9,6 +28,15 @@ from services.tasks.comments import (
     load_comments,
     prepare_comment,
 )
+from services.tasks.deleted_tasks import TRASH_LIFETIME, TrashedTask, list_trashed_tasks
+from services.tasks.departures import lock_assignee, unassign_former_readers
+from services.tasks.descriptions import (
+    DescriptionVersion,
+    get_description_text,
+    has_description_versions,
+    list_description_versions,
+    load_description_texts,
+)
 from services.tasks.details import (
     TagRef,
     TaskDetail,
@@ -16,15 +44,14 @@ from services.tasks.details import (
     get_task_detail,
     load_task_details,
 )
+from services.tasks.due_tasks import OVERDUE, UNDATED, DueTasks, list_due_tasks
 from services.tasks.events import TaskEvent, build_events
 from services.tasks.history import FieldChange, HistoryEntry, list_history
-from services.tasks.queries import (
-    BOARD_TASKS,
-    BoardColumn,
-    BoardFilters,
-    list_assignable_agents,
-    list_board_columns,
-    list_dependency_choices,
-    list_tasks,
-)
+from services.tasks.lists import BOARD_TASKS, ListedTask, build_listed_task, list_tasks
+from services.tasks.own_tasks import MAX_OWN_TASKS, OwnTask, list_own_tasks
+from services.tasks.places import TaskPlace, find_place, place_task
+from services.tasks.reminders import has_due_reminders, remind_of_due_dates
+from services.tasks.staleness import follow_up_tasks, list_boards_to_follow_up
 from services.tasks.trash import delete_task, purge_trash, restore_task
+from services.tasks.user_notifications import load_mentionable_people
+from services.tasks.watchers import list_watchers, unwatch_task, watch_task

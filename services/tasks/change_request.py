@@ -23,6 +23,8 @@ from services.tasks.done_approvals import DonePermission
 
 MAX_TITLE_LENGTH = 500  # characters
 MAX_IDS = 500  # in one list
+ASSIGNMENT_FIELDS = ("assigned_agent_id", "assigned_user_id")
+"""The assignee of a task: an agent or a person, never both."""
 IGNORED = object()  # the result of a check for a value that counts as not sent
 
 
@@ -41,7 +43,7 @@ class TaskChange:
     `task` is in its state before the change. For a creation it is an empty task in the inbox.
     """
 
-    actor: Actor
+    actor: Actor | None  # None: a webhook
     board: Board
     task: Task
     values: Mapping[str, Any]  # the validated fields that were sent
@@ -53,6 +55,7 @@ class TaskChange:
     policy_tag_ids: Collection[UUID] = ()  # named by policies; loaded if an agent sends tags
     creates_cycle: bool = False
     assignee: Agent | None = None  # the requested one, if such an agent exists
+    can_user_read: bool = False  # whether the requested person can read the board
     lead_id: UUID | None = None  # of the board
     last_worker_id: UUID | None = None  # who moved it to review, if still a worker here
     is_creation: bool = False
@@ -62,6 +65,11 @@ class TaskChange:
     bound_fields: "Sequence[custom_fields.BoundField]" = ()
     lead_feedback: str | None = None  # the lead's last comment, if it returns the task to the inbox
     has_assignee_comment: bool = False  # since the task has been in progress
+
+    @property
+    def actor_id(self) -> UUID | None:
+        """The id of the user or agent."""
+        return None if self.actor is None else self.actor.id
 
     @property
     def role(self) -> ActorRole:
@@ -75,7 +83,7 @@ class TaskChange:
     def is_agent_work(self) -> bool:
         """Whether an agent takes, moves or assigns the task, which a pause forbids."""
         is_agent = isinstance(self.actor, Agent)
-        return is_agent and not self.values.keys().isdisjoint(("status", "assigned_agent_id"))
+        return is_agent and not self.values.keys().isdisjoint(("status", *ASSIGNMENT_FIELDS))
 
     @property
     def requested_status(self) -> Status | None:
@@ -98,9 +106,12 @@ class TaskChange:
 
     @property
     def is_unassigning(self) -> bool:
-        """Whether the change removes the current assignee."""
-        clears = "assigned_agent_id" in self.values and self.values["assigned_agent_id"] is None
-        return clears and self.task.assigned_agent_id is not None
+        """Whether the change removes the current assignee, and names no other."""
+        is_cleared = any(
+            name in self.values and getattr(self.task, name) is not None
+            for name in ASSIGNMENT_FIELDS
+        )
+        return is_cleared and not any(self.values.get(name) for name in ASSIGNMENT_FIELDS)
 
     @property
     def is_claimed_by_gateway_agent(self) -> bool:
@@ -110,8 +121,9 @@ class TaskChange:
 
     @property
     def is_assigned_to_other(self) -> bool:
-        """Whether the task is assigned to an agent other than the actor."""
-        return self.task.assigned_agent_id not in (None, self.actor.id)
+        """Whether the task is assigned to a person, or to an agent other than the actor."""
+        is_of_other_agent = self.task.assigned_agent_id not in (None, self.actor_id)
+        return is_of_other_agent or self.task.assigned_user_id is not None
 
     @property
     def needs_approval(self) -> bool:
@@ -143,6 +155,7 @@ class TaskDraft:
     priority: str = Priority.MEDIUM
     due_at: datetime | None = None
     assigned_agent_id: UUID | None = None
+    assigned_user_id: UUID | None = None
     depends_on_task_ids: Iterable[UUID] = ()
     tag_ids: Iterable[UUID] = ()
     custom_field_values: Mapping[str, object] = field(default_factory=dict)
@@ -160,9 +173,8 @@ class TaskDraft:
             "tag_ids": self.tag_ids,
             "custom_field_values": self.custom_field_values,
         }
-        if self.assigned_agent_id is not None:
-            changes["assigned_agent_id"] = self.assigned_agent_id
-        return changes
+        assignees = {name: getattr(self, name) for name in ASSIGNMENT_FIELDS}
+        return changes | {name: id for name, id in assignees.items() if id is not None}
 
 
 def validate_changes(changes: Mapping[str, object]) -> dict[str, Any]:
@@ -213,8 +225,8 @@ def _check_id(name: str, value: object) -> UUID:
         raise Invalid("id_required", f"An id in {name} is no UUID.", field=name) from None
 
 
-def _check_assignee(value: object) -> UUID | None:
-    return None if value is None else _check_id("assigned_agent_id", value)
+def _assignee_check(name: str) -> Callable[[object], UUID | None]:
+    return lambda value: None if value is None else _check_id(name, value)
 
 
 def _id_list_check(name: str) -> Callable[[object], object]:
@@ -246,7 +258,7 @@ FIELD_CHECKS: Mapping[str, Callable[[object], object]] = {
     "status": _check_status,
     "priority": _check_priority,
     "due_at": _bind_check("due_at", optional(timestamp_value)),
-    "assigned_agent_id": _check_assignee,
+    **{name: _assignee_check(name) for name in ASSIGNMENT_FIELDS},
     "depends_on_task_ids": _id_list_check("depends_on_task_ids"),
     "tag_ids": _id_list_check("tag_ids"),
     "custom_field_values": _check_custom_fields,

@@ -4,19 +4,23 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.validation import KnownVersions, check_version
-from models import Actor, Agent, Board, EventType, Status, Task, User, new_id
+from models import Actor, Agent, Board, EventType, Status, Task, User, new_id, rank_at
 from services import boards, custom_fields, tags
 from services.tasks import dependencies
-from services.tasks.change_request import TaskChange, TaskDraft, validate_changes
-from services.tasks.comments import insert_comment
+from services.tasks.change_request import (
+    ASSIGNMENT_FIELDS,
+    TaskChange,
+    TaskDraft,
+    validate_changes,
+)
+from services.tasks.descriptions import store_description
 from services.tasks.details import TaskDetail, get_task_detail
-from services.tasks.done_approvals import mark_approval_used
-from services.tasks.events import TaskEvent, publish_events
+from services.tasks.events import TaskEvent, list_changed_tasks, publish_events
 from services.tasks.loaders import load_change, load_creation
 from services.tasks.notifications import (
     build_change_messages,
@@ -24,34 +28,47 @@ from services.tasks.notifications import (
     build_creation_messages,
 )
 from services.tasks.rules import check_change, check_creation, check_may_create_and_delete
+from services.tasks.statements import (
+    insert_comment,
+    insert_task,
+    mark_approval_used,
+    store_tasks,
+)
 from services.tasks.transitions import apply_column_values, inbox_column_values, new_column_values
+from services.tasks.user_notifications import (
+    TaskState,
+    notify_about_change,
+    notify_about_creation,
+)
 
+NOBODY: Mapping[str, None] = dict.fromkeys(ASSIGNMENT_FIELDS)
 OPEN_STATUSES = (Status.INBOX, Status.IN_PROGRESS, Status.REVIEW)
 
 
 async def create_task(
-    session: AsyncSession, actor: Actor, board: Board, draft: TaskDraft
+    session: AsyncSession, actor: Actor | None, board: Board, draft: TaskDraft, *, webhook: str = ""
 ) -> TaskDetail:
-    """Create a task on a locked board. Only users and the board's lead may.
+    """Create a task on a locked board. Only users, the board's lead and webhooks may.
 
-    Raises NotFound, Forbidden, Conflict or Invalid; see change_request.py and rules.py.
+    Without an actor, `webhook` is the name of the one that creates it. Raises NotFound, Forbidden,
+    Conflict or Invalid; see change_request.py and rules.py.
     """
     check_may_create_and_delete(actor, board)
     at = now()
     task = _empty_task(actor, board, at)
     change = await load_creation(session, actor, board, task, validate_changes(draft.as_changes()))
     if isinstance(actor, Agent) and (change.is_assigning or change.new_status is not Status.INBOX):
-        await boards.check_agents_may_work(session, board)
+        await boards.check_agent_may_work(session, board, actor)
     check_creation(change)
     apply_column_values(task, new_column_values(change, at), at)
-    session.add(task)
-    await session.flush()
+    await insert_task(session, task)
     await dependencies.add_dependencies(session, task, change.values["depends_on_task_ids"])
     await tags.add_task_tags(session, task, change.values["tag_ids"])
     await custom_fields.store_initial_values(
         session, task, change.bound_fields, change.values["custom_field_values"]
     )
-    task_events = [TaskEvent(EventType.TASK_CREATED, task, _creation_data(task))]
+    await notify_about_creation(session, actor, board, task)
+    task_events = [TaskEvent(EventType.TASK_CREATED, task, _creation_data(task, webhook))]
     await publish_events(
         session, actor, board, task_events, outgoing=[*build_creation_messages(change)]
     )
@@ -74,38 +91,39 @@ async def update_task(
     rules.py), and PreconditionFailed if the task's version is not among the `known` ones.
     """
     change = await load_change(session, actor, board, task_id, validate_changes(changes))
-    if change.is_agent_work:
-        await boards.check_agents_may_work(session, board)
+    if isinstance(actor, Agent) and change.is_agent_work:
+        await boards.check_agent_may_work(session, board, actor)
     check_change(change)
     check_version(known, change.task.version)
-    at = now()
-    task, old_status, new_status = change.task, change.task.status, change.new_status
-    old_assignee_id = task.assigned_agent_id
-    crosses_done = (old_status is Status.DONE) != (new_status is Status.DONE)
+    task, at = change.task, now()
+    before, comment = TaskState.of(task), None
+    crosses_done = (before.status is Status.DONE) != (change.new_status is Status.DONE)
     dependents = await dependencies.list_open_dependents(session, task) if crosses_done else []
     recorded = apply_column_values(task, new_column_values(change, at), at)
     recorded |= await _store_relations(session, change)
+    await store_description(session, actor, task, before.description, at)
     if change.done_permission.approval is not None:
-        await mark_approval_used(session, change.done_permission.approval)
-    outgoing = [
-        *build_change_messages(change, old_status=old_status, old_assignee_id=old_assignee_id)
-    ]
-    task_events = [_change_event(change, old_status, recorded)]
+        await mark_approval_used(session, change.done_permission.approval.link_id, at)
+    outgoing = [*build_change_messages(change, before)]
+    task_events = [_change_event(change, before.status, recorded)]
     task_events += [_dependent_event(task, other, at) for other in dependents]
+    await store_tasks(session, list_changed_tasks(task_events))
     if "comment" in change.values:
-        comment = insert_comment(session, actor, task, change.values["comment"], at)
+        comment = await insert_comment(session, actor, task, change.values["comment"], at)
         task_events.insert(0, TaskEvent(EventType.TASK_COMMENT, task, id=comment.id))
-        outgoing += await build_comment_messages(session, actor, board, comment)
+        outgoing += await build_comment_messages(session, actor, board, task, comment)
+    await notify_about_change(session, change, before, comment)
     await publish_events(session, actor, board, task_events, outgoing=outgoing)
     return await get_task_detail(session, board, task.id)
 
 
-def _empty_task(actor: Actor, board: Board, at: datetime) -> Task:
+def _empty_task(actor: Actor | None, board: Board, at: datetime) -> Task:
     by_agent = isinstance(actor, Agent)
     return Task(
         id=new_id(),
         board_id=board.id,
         status=Status.INBOX,
+        rank=rank_at(at),
         created_by_user_id=actor.id if isinstance(actor, User) else None,
         auto_created=by_agent,
         auto_reason=f"lead_agent:{actor.id}" if by_agent else None,
@@ -114,12 +132,14 @@ def _empty_task(actor: Actor, board: Board, at: datetime) -> Task:
     )
 
 
-def _creation_data(task: Task) -> dict[str, object]:
-    assignee = task.assigned_agent_id
-    return {
+def _creation_data(task: Task, webhook: str) -> dict[str, object]:
+    agent_id, user_id = task.assigned_agent_id, task.assigned_user_id
+    data: dict[str, object] = {
         "entered": task.status.value,
-        "assigned_agent_id": str(assignee) if assignee else None,
+        "assigned_agent_id": str(agent_id) if agent_id else None,
     }
+    data |= {"webhook": webhook} if webhook else {}
+    return data | ({"assigned_user_id": str(user_id)} if user_id else {})
 
 
 async def _store_relations(session: AsyncSession, change: TaskChange) -> dict[str, object]:
@@ -171,27 +191,45 @@ async def unassign_agent_tasks(
     Tasks in progress return to the inbox; the others keep their status. The caller publishes the
     returned events after it has changed the agent.
     """
-    query = select(Task).where(
-        Task.board_id == board.id,
-        Task.assigned_agent_id == agent.id,
-        Task.status.in_(OPEN_STATUSES),
-    )
+    return await unassign_tasks(session, board, Task.assigned_agent_id == agent.id)
+
+
+async def unassign_tasks(
+    session: AsyncSession, board: Board, condition: ColumnElement[bool]
+) -> Sequence[TaskEvent]:
+    """Unassign the open tasks of a locked board that match a condition, as above."""
+    is_open = Task.status.in_(OPEN_STATUSES)
+    query = select(Task).where(Task.board_id == board.id, condition, is_open)
     query = query.order_by(Task.created_at, Task.id).execution_options(populate_existing=True)
     at = now()
-    return [unassign_task(task, at) for task in await session.scalars(query)]
+    task_events = [unassign_task(task, at) for task in await session.scalars(query)]
+    await store_tasks(session, list_changed_tasks(task_events))
+    return task_events
 
 
 def unassign_task(task: Task, at: datetime) -> TaskEvent:
-    """Remove the assignee of an open task; return it to the inbox if it is in progress."""
+    """Remove the assignee of an open task; return it to the inbox if it is in progress.
+
+    The caller stores the task.
+    """
     if task.status is Status.IN_PROGRESS:
-        return return_to_inbox(task, {}, at)
-    recorded = apply_column_values(task, {"assigned_agent_id": None}, at)
+        return return_to_inbox(task, {}, at, dict(NOBODY))
+    recorded = apply_column_values(task, NOBODY, at)
     return TaskEvent(EventType.TASK_UPDATED, task, {"changes": recorded})
 
 
-def return_to_inbox(task: Task, reason: Mapping[str, object], at: datetime) -> TaskEvent:
-    """Move a task to the inbox and remove its assignee."""
+def return_to_inbox(
+    task: Task,
+    reason: Mapping[str, object],
+    at: datetime,
+    assignees: Mapping[str, None] | None = None,
+) -> TaskEvent:
+    """Move a task to the inbox and remove its agent; a person keeps it without `assignees`.
+
+    The caller stores it.
+    """
     old_status = task.status
-    recorded = apply_column_values(task, inbox_column_values(task, at), at)
+    new_values = inbox_column_values(task, at) | dict(assignees or {})
+    recorded = apply_column_values(task, new_values, at)
     moved = {"left": old_status.value, "entered": task.status.value, "changes": recorded}
     return TaskEvent(EventType.TASK_STATUS_CHANGED, task, moved | dict(reason))

@@ -1,26 +1,36 @@
 """List and create the comments of tasks."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Integer, String, Uuid, bindparam, case, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.clock import now
+from core.db.reads import AnySelect, Query, Source
 from core.errors import Forbidden
 from core.paging import Page, Paging
-from models import Actor, Agent, Board, Comment, EventType, Status, Task, User, new_id
+from models import Actor, Agent, Board, Comment, EventType, Status, Task, User
 from services import events, messages
 from services.messages import LEAD_MENTION, is_mentioned, mention_names
 from services.tasks.change_request import validate_comment
 from services.tasks.events import TaskEvent, build_events
 from services.tasks.loaders import get_task, task_not_found
 from services.tasks.notifications import build_comment_messages
+from services.tasks.statements import insert_comment
+from services.tasks.user_notifications import notify_about_comment
 
-COMMENT_COLUMNS = (Comment, Agent, User, events.deleted_author_name(Comment.id))
+HAS_NO_AUTHOR = Comment.agent_id.is_(None) & Comment.user_id.is_(None)
+COMMENT_COLUMNS = (
+    Comment,
+    Agent,
+    User,
+    case((HAS_NO_AUTHOR, events.deleted_author_name(Comment.id))),
+)
 """The columns of a CommentDetail."""
 
 
@@ -31,7 +41,7 @@ class CommentDetail:
     comment: Comment
     agent: Agent | None
     user: User | None
-    deleted_agent_name: str | None = None  # if the author was an agent
+    deleted_agent_name: str | None = None  # if the author was an agent; or that of a webhook
 
     @property
     def author_name(self) -> str | None:
@@ -42,50 +52,71 @@ class CommentDetail:
 
 
 async def list_comments(
-    session: AsyncSession, board: Board, task_id: UUID, paging: Paging
+    source: Source, board: Board, task_id: UUID, paging: Paging
 ) -> Page[CommentDetail]:
     """Return the comments of a task, oldest first. Raises NotFound."""
-    task_condition = (Task.id == task_id) & (Task.board_id == board.id)
-    query = _join_comments(select(*COMMENT_COLUMNS, func.count(Comment.id).over()), task_condition)
-    query = query.order_by(Comment.created_at, Comment.id)
-    rows = (await session.execute(query.limit(paging.limit).offset(paging.offset))).all()
+    parameters = {"board_id": board.id, "task_id": task_id}
+    limits = {"page_limit": paging.limit, "page_offset": paging.offset}
+    rows = await COMMENTS_PAGE.fetch(source, **parameters, **limits)
     comments = [CommentDetail(*row[:-1]) for row in rows if row[0] is not None]
-    total = rows[0][-1] if rows else await _count_comments(session, task_condition)
+    total = rows[0][-1] if rows else await _count_comments(source, parameters)
     return Page(comments, total, paging.limit, paging.offset)
 
 
-def comments_query(task: Task) -> Select[*tuple[Any, ...]]:
-    """Select a task's comments with their authors."""
-    comments = _join_comments(select(*COMMENT_COLUMNS), Task.id == task.id)
-    return comments.where(Comment.id.is_not(None))
-
-
-def _join_comments(
-    query: Select[*tuple[Any, ...]], task: ColumnElement[bool]
-) -> Select[*tuple[Any, ...]]:
-    """Join comments and authors; a task without comments gives one row without a comment."""
+def _join_comments(query: AnySelect) -> AnySelect:
+    """Join the comments of a task with their authors; without comments there is one empty row."""
     return (
         query.select_from(Task)
         .outerjoin(Comment, Comment.task_id == Task.id)
         .outerjoin(Agent, Agent.id == Comment.agent_id)
         .outerjoin(User, User.id == Comment.user_id)
-        .where(task)
+        .where(IS_TASK)
     )
 
 
-async def _count_comments(session: AsyncSession, task: ColumnElement[bool]) -> int:
-    """Count the comments of a task, for an offset after the last one. Raises NotFound."""
-    query = select(func.count(Comment.id)).select_from(Task)
-    query = query.outerjoin(Comment, Comment.task_id == Task.id).where(task).group_by(Task.id)
-    total = await session.scalar(query)
-    if total is None:
+async def list_newest_comments(
+    source: Source, board: Board, task_id: UUID, limit: int
+) -> list[CommentDetail]:
+    """Return the newest comments of a task, newest first. Raises NotFound."""
+    parameters = {"board_id": board.id, "task_id": task_id, "page_limit": limit}
+    rows = await NEWEST_COMMENTS.fetch(source, **parameters)
+    if not rows:
         raise task_not_found()
-    return total
+    return [CommentDetail(*row) for row in rows if row[0] is not None]
+
+
+async def _count_comments(source: Source, parameters: Mapping[str, UUID]) -> int:
+    """Count the comments of a task, for an offset after the last one. Raises NotFound."""
+    found = await COMMENTS_TOTAL.first(source, **parameters)
+    if found is None:
+        raise task_not_found()
+    return found[0]
+
+
+IS_TASK = (Task.id == bindparam("task_id")) & (Task.board_id == bindparam("board_id"))
+COUNTED = aliased(Comment)
+COMMENTS_COUNT = (
+    select(func.count(COUNTED.id)).where(COUNTED.task_id == Task.id).correlate(Task)
+).scalar_subquery()
+PAGE_LIMIT: Any = bindparam("page_limit", type_=Integer)
+PAGE_OFFSET: Any = bindparam("page_offset", type_=Integer)
+COMMENTS_PAGE: Query[tuple[Any, ...]] = Query(
+    _join_comments(select(*COMMENT_COLUMNS, COMMENTS_COUNT))
+    .order_by(Comment.created_at, Comment.id)
+    .limit(PAGE_LIMIT)
+    .offset(PAGE_OFFSET)
+)
+NEWEST_COMMENTS: Query[tuple[Any, ...]] = Query(
+    _join_comments(select(*COMMENT_COLUMNS))
+    .order_by(Comment.created_at.desc(), Comment.id.desc())
+    .limit(PAGE_LIMIT)
+)
+COMMENTS_TOTAL: Query[tuple[int]] = Query(select(COMMENTS_COUNT).select_from(Task).where(IS_TASK))
 
 
 @dataclass(frozen=True)
 class PreparedComment:
-    """A comment in the session, with the events and messages that the caller must still store."""
+    """An inserted comment, with the events and messages that the caller must still store."""
 
     detail: CommentDetail
     new_events: Sequence[events.NewEvent]
@@ -93,51 +124,49 @@ class PreparedComment:
 
 
 async def create_comment(
-    session: AsyncSession, actor: Actor, board: Board, task_id: UUID, message: object
+    session: AsyncSession,
+    actor: Actor | None,
+    board: Board,
+    task_id: UUID,
+    message: object,
+    *,
+    webhook: str = "",
 ) -> CommentDetail:
     """Create a comment on a task of a locked board.
 
-    Raises NotFound, Invalid, and Forbidden if a lead may not comment on this task.
+    Without an actor, `webhook` is the name of the one that writes it. Raises
+    NotFound, Invalid, and Forbidden if a lead may not comment on this task.
     """
-    prepared = await prepare_comment(session, actor, board, task_id, message)
+    prepared = await prepare_comment(session, actor, board, task_id, message, webhook=webhook)
     await messages.enqueue_messages(session, prepared.outgoing, new_events=prepared.new_events)
     return prepared.detail
 
 
 async def prepare_comment(
-    session: AsyncSession, actor: Actor, board: Board, task_id: UUID, message: object
+    session: AsyncSession,
+    actor: Actor | None,
+    board: Board,
+    task_id: UUID,
+    message: object,
+    *,
+    webhook: str = "",
 ) -> PreparedComment:
-    """Add a comment to the session without storing its events and messages.
+    """Insert a comment without storing its events and messages.
 
-    Raises as `create_comment` does; nothing is added to the session then.
+    Raises as `create_comment` does; nothing is inserted then.
     """
     text = validate_comment(message)
     task = await get_task(session, board, task_id)
     if isinstance(actor, Agent) and actor.is_board_lead:
         check_lead_comment(actor, task, await _load_mentions_of(session, task, actor))
-    comment = insert_comment(session, actor, task, text, now())
-    event = TaskEvent(EventType.TASK_COMMENT, task, id=comment.id)
-    outgoing = await build_comment_messages(session, actor, board, comment)
+    comment = await insert_comment(session, actor, task, text, now())
+    data = {"webhook": webhook} if webhook else {}
+    event = TaskEvent(EventType.TASK_COMMENT, task, data, id=comment.id)
+    outgoing = await build_comment_messages(session, actor, board, task, comment, webhook=webhook)
+    await notify_about_comment(session, actor, board, task, comment)
     agent, user = (actor, None) if isinstance(actor, Agent) else (None, actor)
     detail = CommentDetail(comment, agent, user)
     return PreparedComment(detail, build_events(actor, board, [event]), outgoing)
-
-
-def insert_comment(
-    session: AsyncSession, actor: Actor, task: Task, message: str, at: datetime
-) -> Comment:
-    """Add a comment to the session. The caller records its event with the comment's id."""
-    comment = Comment(
-        id=new_id(),
-        board_id=task.board_id,
-        task=task,
-        message=message,
-        agent_id=actor.id if isinstance(actor, Agent) else None,
-        user_id=actor.id if isinstance(actor, User) else None,
-        created_at=at,
-    )
-    session.add(comment)
-    return comment
 
 
 def check_lead_comment(lead: Agent, task: Task, earlier: Iterable[str]) -> None:
@@ -152,24 +181,40 @@ def check_lead_comment(lead: Agent, task: Task, earlier: Iterable[str]) -> None:
 
 async def _load_mentions_of(session: AsyncSession, task: Task, lead: Agent) -> Sequence[str]:
     """Return the comments that may mention the lead, to avoid loading all of them."""
-    message = func.lower(Comment.message)
-    conditions = [
-        message.contains(f"@{name}", autoescape=True)
-        for name in {LEAD_MENTION, *mention_names(lead)}
-    ]
-    query = select(Comment.message).where(Comment.task_id == task.id, or_(*conditions))
-    return (await session.scalars(query)).all()
+    names = [f"@{name}" for name in {LEAD_MENTION, *mention_names(lead)}]
+    rows = await MENTIONS.fetch(session, task_id=task.id, names=names)
+    return [message for (message,) in rows]
+
+
+def _contains_name() -> ColumnElement[bool]:
+    """Select comments with one of the `names`, which are in lower case."""
+    names = func.unnest(bindparam("names", type_=ARRAY(String))).column_valued("name")
+    is_contained = func.strpos(func.lower(Comment.message), names) > 0
+    return select(names).where(is_contained).correlate(Comment).exists()
+
+
+MENTIONS: Query[tuple[str]] = Query(
+    select(Comment.message).where(Comment.task_id == bindparam("task_id"), _contains_name())
+)
 
 
 async def load_comments(
-    session: AsyncSession, board: Board, comment_ids: Collection[UUID]
+    source: Source, board: Board, comment_ids: Collection[UUID]
 ) -> dict[UUID, CommentDetail]:
     """Load the comments with these ids that are on the board, with their authors."""
-    query = (
-        select(*COMMENT_COLUMNS)
-        .outerjoin(Agent, Agent.id == Comment.agent_id)
-        .outerjoin(User, User.id == Comment.user_id)
-        .where(Comment.board_id == board.id, Comment.id.in_(comment_ids))
-    )
-    rows = await session.execute(query) if comment_ids else ()
-    return {row[0].id: CommentDetail(*row) for row in rows}
+    if not comment_ids:
+        return {}
+    found = await COMMENTS_BY_ID.fetch(source, board_id=board.id, comment_ids=list(comment_ids))
+    return {detail.comment.id: detail for detail in found}
+
+
+COMMENTS_BY_ID = Query(
+    select(*COMMENT_COLUMNS)
+    .outerjoin(Agent, Agent.id == Comment.agent_id)
+    .outerjoin(User, User.id == Comment.user_id)
+    .where(
+        Comment.board_id == bindparam("board_id"),
+        Comment.id == func.any(bindparam("comment_ids", type_=ARRAY(Uuid()))),
+    ),
+    lambda row: CommentDetail(*row),
+)

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import CTE, Uuid, bindparam, cast, delete, func, insert, inspect, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Query
+from core.db.writes import Write
 from models import Board, Status, Task, TaskDependency, new_id
 
 Graph = Mapping[UUID, Iterable[UUID]]
@@ -26,13 +30,13 @@ async def load_dependency_check(
     session: AsyncSession, board: Board, task: Task, ids: Sequence[UUID]
 ) -> DependencyCheck:
     """Load the state of the dependencies requested for a task of this board."""
-    query = select(Task.id, Task.status).where(Task.board_id == board.id, Task.id.in_(ids))
-    found = {id: status for id, status in await session.execute(query)} if ids else {}
-    edges = await load_dependency_graph(session, board) if ids else {}
+    rows = await STATUSES.fetch(session, board_id=board.id, task_ids=ids) if ids else []
+    found = dict(rows)
+    dependents = await DEPENDENT_IDS.fetch(session, task_id=task.id) if ids else []
     return DependencyCheck(
         open_ids=[id for id in ids if found.get(id) not in (None, Status.DONE)],
         missing_ids=[id for id in ids if id not in found],
-        creates_cycle=is_reachable(edges, ids, task.id),
+        creates_cycle=not {id for (id,) in dependents}.isdisjoint(ids),
     )
 
 
@@ -61,25 +65,48 @@ def is_reachable(edges: Graph, starts: Iterable[UUID], goal: UUID) -> bool:
     return False
 
 
-def find_transitive_dependents(edges: Graph, goal: UUID) -> set[UUID]:
-    """Return the ids of a task and of all its direct and indirect dependents."""
-    dependents: dict[UUID, list[UUID]] = {}
-    for task_id, dependency_ids in edges.items():
-        for dependency_id in dependency_ids:
-            dependents.setdefault(dependency_id, []).append(task_id)
-    visited: set[UUID] = set()
-    pending = [goal]
-    while pending:
-        current = pending.pop()
-        if current not in visited:
-            visited.add(current)
-            pending.extend(dependents.get(current, ()))
-    return visited
+def _build_dependents_cte() -> CTE:
+    """Select the ids of the task `task_id` and of all its direct and indirect dependents."""
+    start = select(cast(bindparam("task_id", type_=Uuid()), Uuid()).label("id"))
+    found = start.cte("dependents", recursive=True)
+    edge = TaskDependency
+    more = select(edge.task_id).join(found, found.c.id == edge.depends_on_task_id)
+    return found.union(more)
+
+
+DEPENDENTS = _build_dependents_cte()
+DEPENDENT_IDS: Query[tuple[UUID]] = Query(select(DEPENDENTS.c.id))
+STATUSES: Query[tuple[UUID, Status]] = Query(
+    select(Task.id, Task.status).where(
+        Task.board_id == bindparam("board_id"),
+        Task.id == func.any(bindparam("task_ids", type_=ARRAY(Uuid()))),
+    )
+)
+OPEN_DEPENDENTS: Query[Task] = Query(
+    select(Task)
+    .where(
+        Task.id.in_(
+            select(TaskDependency.task_id).where(
+                TaskDependency.depends_on_task_id == bindparam("task_id")
+            )
+        ),
+        Task.status != Status.DONE,
+    )
+    .order_by(Task.created_at, Task.id)
+    .execution_options(populate_existing=True),
+    itemgetter(0),
+)
+INSERT_DEPENDENCIES = Write(
+    insert(TaskDependency).inline(), [one.key for one in inspect(TaskDependency).column_attrs]
+)
+DELETE_DEPENDENCIES = Write(
+    delete(TaskDependency).where(TaskDependency.task_id == bindparam("task_id"))
+)
 
 
 async def replace_dependencies(session: AsyncSession, task: Task, ids: Sequence[UUID]) -> None:
     """Replace the dependencies of a task, in this display order."""
-    await session.execute(delete(TaskDependency).where(TaskDependency.task_id == task.id))
+    await DELETE_DEPENDENCIES.execute(session, task_id=task.id)
     await add_dependencies(session, task, ids)
 
 
@@ -96,13 +123,9 @@ async def add_dependencies(session: AsyncSession, task: Task, ids: Sequence[UUID
         }
         for position, id in enumerate(ids)
     ]
-    if rows:
-        await session.execute(insert(TaskDependency), rows)
+    await INSERT_DEPENDENCIES.execute_many(session, rows)
 
 
 async def list_open_dependents(session: AsyncSession, task: Task) -> Sequence[Task]:
     """Return the direct dependents of a task that are not done, oldest first."""
-    dependents = select(TaskDependency.task_id).where(TaskDependency.depends_on_task_id == task.id)
-    query = select(Task).where(Task.id.in_(dependents), Task.status != Status.DONE)
-    query = query.order_by(Task.created_at, Task.id).execution_options(populate_existing=True)
-    return (await session.scalars(query)).all()
+    return await OPEN_DEPENDENTS.fetch(session, task_id=task.id)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam, func, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Uuid, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
+from core.db.reads import AnySelect, Query, Source, choose_columns
 from models import (
     Agent,
     Approval,
@@ -20,11 +20,10 @@ from models import (
     TagAssignment,
     Task,
     TaskDependency,
+    User,
 )
 from services import custom_fields
-from services.tasks.loaders import approval_ids_query, task_not_found
-
-BOARD_ID = bindparam("board_id", type_=Uuid())
+from services.tasks.loaders import BOARD_ID, approval_ids_query, task_not_found
 
 
 class TaskRef(NamedTuple):
@@ -50,6 +49,7 @@ class TaskDetail:
 
     task: Task
     assignee: Agent | None
+    assigned_user: User | None
     depends_on: Sequence[TaskRef]  # in display order
     unblocks: Sequence[TaskRef]  # the dependents of this task, oldest first
     tags: Sequence[TagRef]
@@ -88,15 +88,16 @@ class TaskDetail:
 
 def build_task_detail(row: Sequence[Any]) -> TaskDetail:
     """Build a TaskDetail from a row of `task_details_query`."""
-    task, assignee, depends_on, unblocks, tags, (approvals, pending), comments, values = row
+    task, assignee, user, depends_on, unblocks, tags, counts, comments, values = row
     return TaskDetail(
         task=task,
         assignee=assignee,
+        assigned_user=user,
         depends_on=[_build_task_ref(other) for other in depends_on],
         unblocks=[_build_task_ref(other) for other in unblocks],
         tags=[TagRef(UUID(id), *rest) for id, *rest in tags],
-        approvals_count=approvals,
-        approvals_pending_count=pending,
+        approvals_count=counts[0],
+        approvals_pending_count=counts[1],
         comments_count=comments,
         custom_field_values=values,
     )
@@ -138,7 +139,7 @@ def _tag_refs() -> ColumnElement[Any]:
 
 def _approval_counts() -> ColumnElement[Any]:
     pending = func.count().filter(Approval.status == ApprovalStatus.PENDING)
-    query = select(func.jsonb_build_array(func.count(), pending))
+    query = select(func.row(func.count(), pending))
     query = query.where(Approval.board_id == BOARD_ID, Approval.id.in_(approval_ids_query()))
     return query.correlate(Task).scalar_subquery()
 
@@ -152,10 +153,13 @@ def _or_empty_array(aggregate: Any) -> ColumnElement[Any]:
     return func.coalesce(aggregate, func.jsonb_build_array())
 
 
-TASK_DETAILS: Select[*tuple[Any, ...]] = (
+APPROVAL_COUNTS = _approval_counts()
+
+TASK_DETAILS: AnySelect = choose_columns(
     select(
         Task,
         Agent,
+        User,
         _related_tasks(
             TaskDependency.task_id, TaskDependency.depends_on_task_id, are_dependencies=True
         ),
@@ -163,34 +167,37 @@ TASK_DETAILS: Select[*tuple[Any, ...]] = (
             TaskDependency.depends_on_task_id, TaskDependency.task_id, are_dependencies=False
         ),
         _tag_refs(),
-        _approval_counts(),
+        APPROVAL_COUNTS,
         _comments_count(),
         custom_fields.task_values_query(),
     )
     .outerjoin(Agent, Agent.id == Task.assigned_agent_id)
-    .where(Task.board_id == BOARD_ID)
+    .outerjoin(User, User.id == Task.assigned_user_id)
+    .where(Task.board_id == BOARD_ID),
+    {User: ("id", "name", "preferred_name")},
 )
 """Selects the tasks of the board `board_id`, in the columns that `build_task_detail` expects."""
 
-TASK_DETAIL = TASK_DETAILS.where(Task.id == bindparam("task_id"))
-TASK_DETAILS_BY_ID = TASK_DETAILS.where(Task.id.in_(bindparam("task_ids", expanding=True)))
+TASK_DETAIL = Query(TASK_DETAILS.where(Task.id == bindparam("task_id")), build_task_detail)
+TASK_DETAILS_BY_ID = Query(
+    TASK_DETAILS.where(Task.id == func.any(bindparam("task_ids", type_=ARRAY(Uuid())))),
+    build_task_detail,
+)
 
 
-async def get_task_detail(session: AsyncSession, board: Board, task_id: UUID) -> TaskDetail:
+async def get_task_detail(source: Source, board: Board, task_id: UUID) -> TaskDetail:
     """Return a task of this board with its related data. Raises NotFound."""
-    parameters = {"board_id": board.id, "task_id": task_id}
-    row = (await session.execute(TASK_DETAIL, parameters)).one_or_none()
-    if row is None:
+    detail = await TASK_DETAIL.first(source, board_id=board.id, task_id=task_id)
+    if detail is None:
         raise task_not_found()
-    return build_task_detail(row)
+    return detail
 
 
 async def load_task_details(
-    session: AsyncSession, board: Board, task_ids: Collection[UUID]
+    source: Source, board: Board, task_ids: Collection[UUID]
 ) -> dict[UUID, TaskDetail]:
     """Load the details of the tasks with these ids that are on the board."""
     if not task_ids:
         return {}
-    parameters = {"board_id": board.id, "task_ids": list(task_ids)}
-    rows = await session.execute(TASK_DETAILS_BY_ID, parameters)
-    return {row[0].id: build_task_detail(row) for row in rows}
+    found = await TASK_DETAILS_BY_ID.fetch(source, board_id=board.id, task_ids=list(task_ids))
+    return {detail.task.id: detail for detail in found}

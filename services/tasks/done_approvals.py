@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, Uuid, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Query
 from core.errors import Conflict
 from models import Agent, Approval, ApprovalStatus, ApprovalTask, Event, EventType, Status, Task
 from services import approvals, custom_fields  # only names at call time: they import each other
@@ -18,6 +20,7 @@ from services.action_kinds import is_completion_kind
 if TYPE_CHECKING:
     from services.tasks.change_request import TaskChange
 
+BOARD_ID, TASK_ID = bindparam("board_id", type_=Uuid()), bindparam("task_id", type_=Uuid())
 MAX_APPROVALS = 50  # of a task, newest first, that are considered
 
 REASONS = {
@@ -69,20 +72,27 @@ class DonePermission:
 
 
 async def load_done_permission(session: AsyncSession, change: "TaskChange") -> DonePermission:
-    """Find the approval that allows a change to move its task to done, in one statement."""
-    fields = custom_fields.bound_fields_query(change.board.id, of_tasks=True)
-    reopened_at = _reopened_at().label("reopened_at")
-    facts = select(fields.label("fields"), reopened_at).where(Task.id == change.task.id)
-    facts_row = (await session.execute(facts)).one()
-    linked = await _load_approvals(session, change)
-    bound_fields = custom_fields.build_bound_fields(facts_row.fields or ())
+    """Find the approval that allows a change to move its task to done."""
+    ids = {"task_id": change.task.id, "board_id": change.board.id}
+    facts = await _build_facts_query().first(session, **ids)
+    assert facts is not None  # the task is loaded already
+    fields, reopened_at = facts
+    linked = await DECIDED_APPROVALS.fetch(session, **ids)
+    bound_fields = custom_fields.build_bound_fields(fields or ())
     return find_permission(
         linked,
         current=_content_after(change, bound_fields, {}),
         wanted=_content_after(change, bound_fields, change.values),
-        reopened_at=facts_row.reopened_at,
+        reopened_at=reopened_at,
         at=now(),
     )
+
+
+@cache
+def _build_facts_query() -> Query[tuple[Any, datetime | None]]:
+    """Build the query of the custom fields of a task, and when it was last reopened."""
+    fields = custom_fields.bound_fields_query(BOARD_ID, of_tasks=True)
+    return Query(select(fields, _reopened_at()).where(Task.id == TASK_ID))
 
 
 def find_permission(
@@ -169,6 +179,7 @@ def approval_required(change: "TaskChange") -> Conflict:
         reason=permission.reason,
         changed=list(permission.changed),
         request=request,
+        cause="pending" if change.approval_pending else "",
     )
 
 
@@ -182,12 +193,6 @@ def _build_approval_request(change: "TaskChange") -> dict[str, Any]:
     }
     path = f"{prefix}/boards/{change.board.id}/approvals"
     return approvals.build_request("POST", path, body)
-
-
-async def mark_approval_used(session: AsyncSession, approval: LinkedApproval) -> None:
-    """Record that a task was moved to done with an approval."""
-    used = update(ApprovalTask).where(ApprovalTask.id == approval.link_id).values(used_at=now())
-    await session.execute(used.execution_options(synchronize_session=False))
 
 
 def _content_after(
@@ -204,25 +209,8 @@ def _content_after(
     )
 
 
-async def _load_approvals(session: AsyncSession, change: "TaskChange") -> list[LinkedApproval]:
-    """Return the decided approvals of a task, the newest decision first."""
-    is_link = (ApprovalTask.approval_id == Approval.id) & (ApprovalTask.task_id == change.task.id)
-    query = (
-        select(Approval, ApprovalTask)
-        .outerjoin(ApprovalTask, is_link)
-        .where(
-            Approval.board_id == change.board.id,
-            Approval.status != ApprovalStatus.PENDING,
-            or_(ApprovalTask.id.is_not(None), Approval.task_id == change.task.id),
-        )
-        .order_by(Approval.resolved_at.desc(), Approval.id.desc())
-        .limit(MAX_APPROVALS)
-        .execution_options(populate_existing=True)
-    )
-    return [_build_linked(*row) for row in await session.execute(query)]
-
-
-def _build_linked(approval: Approval, link: ApprovalTask | None) -> LinkedApproval:
+def _build_linked(row: tuple[Approval, ApprovalTask | None]) -> LinkedApproval:
+    approval, link = row
     assert approval.resolved_at is not None
     completes = approval.completes_tasks
     if completes is None:
@@ -251,3 +239,20 @@ def _reopened_at() -> ColumnElement[datetime]:
         or_(old_status == Status.DONE.value, returned),
     )
     return query.correlate(Task).scalar_subquery()
+
+
+IS_LINK = (ApprovalTask.approval_id == Approval.id) & (ApprovalTask.task_id == TASK_ID)
+DECIDED_APPROVALS: Query[LinkedApproval] = Query(
+    select(Approval, ApprovalTask)
+    .outerjoin(ApprovalTask, IS_LINK)
+    .where(
+        Approval.board_id == BOARD_ID,
+        Approval.status != ApprovalStatus.PENDING,
+        or_(ApprovalTask.id.is_not(None), Approval.task_id == TASK_ID),
+    )
+    .order_by(Approval.resolved_at.desc(), Approval.id.desc())
+    .limit(MAX_APPROVALS)
+    .execution_options(populate_existing=True),
+    _build_linked,
+)
+"""Selects the decided approvals of a task, the newest decision first."""

@@ -20,9 +20,14 @@ class TaskEvent:
     id: UUID | None = None
 
 
+def list_changed_tasks(task_events: Sequence[TaskEvent]) -> list[Task]:
+    """Return the tasks whose columns have changed, as their events say."""
+    return [one.task for one in task_events if "changes" in one.data]
+
+
 async def publish_events(
     session: AsyncSession,
-    actor: Actor,
+    actor: Actor | None,
     board: Board,
     task_events: Sequence[TaskEvent],
     *,
@@ -35,7 +40,7 @@ async def publish_events(
 
 
 def build_events(
-    actor: Actor, board: Board, task_events: Sequence[TaskEvent]
+    actor: Actor | None, board: Board, task_events: Sequence[TaskEvent]
 ) -> list[events.NewEvent]:
     """Convert events of tasks to event records."""
     return [

@@ -6,29 +6,35 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Integer, Uuid, bindparam, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from models import Agent, Board, Comment, Event, EventType, Tag, Task, User
-from services import events, messages
+from core.db.reads import Query, Source
+from models import USER_NAME, Agent, Board, Comment, Event, EventType, Tag, Task, User
+from services import custom_fields, events, messages
 from services.gateways import runs
-from services.tasks.comments import CommentDetail, comments_query
-from services.tasks.loaders import get_task
+from services.tasks.comments import CommentDetail, list_newest_comments
 
 MAX_ENTRIES = 200  # the newest
+FIELD_PREFIX = "custom_field_values."  # before the key of a custom field in recorded changes
 EXCLUDED_EVENTS = (
     EventType.TASK_COMMENT,  # the comment itself is in the list
+    EventType.TASK_REORDERED,
     *messages.MESSAGE_EVENTS,
     *runs.RUN_EVENTS,
 )
 
 
 class FieldChange(NamedTuple):
-    """A changed field. Ids of agents, tasks and tags are replaced by their names, if known."""
+    """A changed field. Ids of agents, tasks and tags are replaced by their names, if known.
+
+    A custom field has the label that it has now, or its key if it was deleted.
+    """
 
     field: str
     old: Any
     new: Any
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,32 +57,31 @@ class HistoryEntry:
 
 
 async def list_history(
-    session: AsyncSession, board: Board, task_id: UUID, *, limit: int = MAX_ENTRIES
+    source: Source, board: Board, task_id: UUID, *, limit: int = MAX_ENTRIES
 ) -> Sequence[HistoryEntry]:
     """Return the newest comments and events of a task, oldest first. Raises NotFound."""
-    task = await get_task(session, board, task_id)
-    comment_rows = await session.execute(_newest_query(comments_query(task), Comment, limit))
-    entries = [_build_comment_entry(CommentDetail(*row)) for row in comment_rows]
-    event_rows = (await session.execute(_newest_query(_events_query(task), Event, limit))).all()
-    names = await _load_names(session, board, [event for event, *_ in event_rows])
-    entries += [_build_event_entry(event, name, user, names) for event, name, user in event_rows]
+    comments = await list_newest_comments(source, board, task_id, limit)
+    entries = list(map(_build_comment_entry, comments))
+    event_rows = await NEWEST_EVENTS.fetch(source, task_id=task_id, page_limit=limit)
+    names = await _load_names(source, board, [event for event, *_ in event_rows])
+    keys = {key for event, *_ in event_rows for key in _list_field_keys(event)}
+    labels = await custom_fields.load_field_labels(source, board.organization_id, keys)
+    entries += [
+        _build_event_entry(event, name, user, names, labels) for event, name, user in event_rows
+    ]
     entries.sort(key=lambda entry: entry.at)
     return entries[-limit:]
 
 
-def _newest_query(
-    query: Select[*tuple[Any, ...]], kind: type[Comment] | type[Event], limit: int
-) -> Select[*tuple[Any, ...]]:
-    return query.order_by(kind.created_at.desc(), kind.id.desc()).limit(limit)
-
-
-def _events_query(task: Task) -> Select[*tuple[Any, ...]]:
-    return (
-        select(Event, func.coalesce(Agent.name, events.deleted_agent_name(Event.agent_id)), User)
-        .outerjoin(Agent, Agent.id == Event.agent_id)
-        .outerjoin(User, User.id == Event.user_id)
-        .where(Event.task_id == task.id, Event.type.not_in(EXCLUDED_EVENTS))
-    )
+PAGE_LIMIT: Any = bindparam("page_limit", type_=Integer)
+NEWEST_EVENTS: Query[tuple[Event, str | None, User | None]] = Query(
+    select(Event, func.coalesce(Agent.name, events.deleted_agent_name(Event.agent_id)), User)
+    .outerjoin(Agent, Agent.id == Event.agent_id)
+    .outerjoin(User, User.id == Event.user_id)
+    .where(Event.task_id == bindparam("task_id"), Event.type.not_in(EXCLUDED_EVENTS))
+    .order_by(Event.created_at.desc(), Event.id.desc())
+    .limit(PAGE_LIMIT)
+)
 
 
 def _build_comment_entry(detail: CommentDetail) -> HistoryEntry:
@@ -92,21 +97,42 @@ def _build_comment_entry(detail: CommentDetail) -> HistoryEntry:
 
 
 def _build_event_entry(
-    event: Event, name: str | None, user: User | None, names: Mapping[str, str]
+    event: Event,
+    name: str | None,
+    user: User | None,
+    names: Mapping[str, str],
+    labels: Mapping[str, str],
 ) -> HistoryEntry:
     changes = event.data.get("changes", {})
     return HistoryEntry(
         at=event.created_at,
-        author_name=name or (user.display_name if user else None),
+        author_name=name or (user.display_name if user else event.data.get("webhook")),
         is_by_agent=event.agent_id is not None,
         agent_id=event.agent_id,
         user_id=event.user_id,
         event=event,
         changes=[
-            FieldChange(field, _replace_ids(old, names), _replace_ids(new, names))
+            FieldChange(
+                field,
+                _replace_ids(old, names),
+                _replace_ids(new, names),
+                label=_find_label(field, labels),
+            )
             for field, (old, new) in changes.items()
         ],
     )
+
+
+def _list_field_keys(event: Event) -> Iterable[str]:
+    for field in event.data.get("changes", {}):
+        if field.startswith(FIELD_PREFIX):
+            yield field.removeprefix(FIELD_PREFIX)
+
+
+def _find_label(field: str, labels: Mapping[str, str]) -> str:
+    """Return the label of a custom field, or its key; "" for another field."""
+    key = field.removeprefix(FIELD_PREFIX)
+    return labels.get(key, key) if key != field else ""
 
 
 def _replace_ids(value: Any, names: Mapping[str, str]) -> Any:
@@ -115,24 +141,36 @@ def _replace_ids(value: Any, names: Mapping[str, str]) -> Any:
     return names.get(value, value) if isinstance(value, str) else value
 
 
-async def _load_names(
-    session: AsyncSession, board: Board, events: Sequence[Event]
-) -> dict[str, str]:
+async def _load_names(source: Source, board: Board, events: Sequence[Event]) -> dict[str, str]:
     """Load the names of the agents, tasks and tags in the events' changes, by id."""
+    parameters = {"organization_id": board.organization_id, "board_id": board.id}
     names: dict[str, str] = {}
-    for field, query in {
-        "assigned_agent_id": select(Agent.id, Agent.name).where(
-            Agent.organization_id == board.organization_id
-        ),
-        "depends_on_task_ids": select(Task.id, Task.title).where(Task.board_id == board.id),
-        "tag_ids": select(Tag.id, Tag.name).where(Tag.organization_id == board.organization_id),
-    }.items():
+    for field, query in NAMES.items():
         ids = {UUID(id) for event in events for id in _changed_ids(event, field)}
         if ids:
-            column = query.selected_columns[0]
-            rows = await session.execute(query.where(column.in_(ids)))
+            rows = await query.fetch(source, ids=list(ids), **parameters)
             names |= {str(id): name for id, name in rows}
     return names
+
+
+def _build_names_query(id: Any, name: Any, owner: ColumnElement[bool]) -> Query[tuple[UUID, str]]:
+    is_named = id == func.any(bindparam("ids", type_=ARRAY(Uuid())))
+    return Query(select(id, name).where(is_named, owner))
+
+
+NAMES: Mapping[str, Query[tuple[UUID, str]]] = {
+    "assigned_agent_id": _build_names_query(
+        Agent.id, Agent.name, Agent.organization_id == bindparam("organization_id")
+    ),
+    "assigned_user_id": _build_names_query(User.id, USER_NAME, true()),
+    "depends_on_task_ids": _build_names_query(
+        Task.id, Task.title, Task.board_id == bindparam("board_id")
+    ),
+    "tag_ids": _build_names_query(
+        Tag.id, Tag.name, Tag.organization_id == bindparam("organization_id")
+    ),
+}
+"""The names of what a field of a change refers to, by the field."""
 
 
 def _changed_ids(event: Event, field: str) -> Iterable[str]:

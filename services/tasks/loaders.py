@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -10,6 +11,8 @@ from sqlalchemy import (
     CompoundSelect,
     Select,
     Uuid,
+    and_,
+    bindparam,
     func,
     null,
     select,
@@ -19,6 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from core.db.reads import Query
 from core.errors import NotFound
 from models import (
     Actor,
@@ -34,21 +38,22 @@ from models import (
     Task,
     TaskDependency,
 )
-from services import custom_fields, policies
+from services import boards, custom_fields, policies
 from services.tasks import dependencies
-from services.tasks.change_request import TaskChange
+from services.tasks.change_request import ASSIGNMENT_FIELDS, TaskChange
 from services.tasks.done_approvals import load_done_permission
 
 RequestedAssignee = aliased(Agent, name="requested_assignee")
+BOARD_ID = bindparam("board_id", type_=Uuid())
+AUTHOR_ID = bindparam("author_id", type_=Uuid())
 
 
 async def get_task(session: AsyncSession, board: Board, task_id: UUID) -> Task:
     """Return the current state of a task of this board. Raises NotFound."""
-    query = select(Task).where(Task.id == task_id, Task.board_id == board.id)
-    task = await session.scalar(query.execution_options(populate_existing=True))
-    if task is None:
+    row = await TASK.first(session, board_id=board.id, task_id=task_id)
+    if row is None:
         raise task_not_found()
-    return task
+    return row[0]
 
 
 def task_not_found() -> NotFound:
@@ -60,25 +65,25 @@ async def load_change(
     session: AsyncSession, actor: Actor, board: Board, task_id: UUID, changes: dict[str, Any]
 ) -> TaskChange:
     """Load a task and the facts for the rules about its change. Raises NotFound."""
-    query = _facts_query(board, task_id, changes)
-    query = query.add_columns(_lead_feedback(actor, changes).label("lead_feedback"))
-    query = query.execution_options(populate_existing=True)
-    row = (await session.execute(query)).one_or_none()
+    query = _build_facts_query(
+        with_fields="custom_field_values" in changes,
+        with_feedback=_returns_to_worker(actor, changes),
+    )
+    row = await query.first(
+        session,
+        board_id=board.id,
+        organization_id=board.organization_id,
+        task_id=task_id,
+        assignee_id=changes.get("assigned_agent_id"),
+        actor_id=actor.id,
+    )
     if row is None:
         raise task_not_found()
-    facts: dict[str, Any] = {
-        "current_dependency_ids": row.dependency_ids,
-        "current_tag_ids": row.tag_ids,
-        "open_dependency_ids": row.open_dependency_ids,
-        "lead_id": row.lead_id,
-        "last_worker_id": row.last_worker_id,
-        "lead_feedback": row.lead_feedback,
-        "assignee": row.requested_assignee,
-        "approval_pending": row.approval_pending,
-        "bound_fields": custom_fields.build_bound_fields(row.bound_fields or ()),
-    }
-    facts |= await _load_references(session, actor, board, row.Task, changes)
-    change = TaskChange(actor=actor, board=board, task=row.Task, values=changes, **facts)
+    facts = row._asdict()
+    task = facts.pop("task")
+    facts["bound_fields"] = custom_fields.build_bound_fields(row.bound_fields or ())
+    facts |= await _load_references(session, actor, board, task, changes)
+    change = TaskChange(actor=actor, board=board, task=task, values=changes, **facts)
     if change.needs_approval:
         permission = await load_done_permission(session, change)
         change = replace(change, done_permission=permission)
@@ -88,22 +93,20 @@ async def load_change(
 
 
 async def load_creation(
-    session: AsyncSession, actor: Actor, board: Board, task: Task, changes: dict[str, Any]
+    session: AsyncSession, actor: Actor | None, board: Board, task: Task, changes: dict[str, Any]
 ) -> TaskChange:
     """Load the facts for the rules about a new task."""
     # An empty list removes nothing from a task that is new.
     sent = {name: value for name, value in changes.items() if value}
     facts = await _load_references(session, actor, board, task, sent)
-    query = select(
-        custom_fields.bound_fields_query(board.id, of_tasks=False),
-        _lead_id(board),
-        RequestedAssignee,
+    row = await CREATION_FACTS.first(
+        session,
+        board_id=board.id,
+        organization_id=board.organization_id,
+        assignee_id=changes.get("assigned_agent_id"),
     )
-    query = query.select_from(Board).outerjoin(
-        RequestedAssignee, _is_requested_assignee(board, changes)
-    )
-    row = await session.execute(query.where(Board.id == board.id))
-    fields, facts["lead_id"], facts["assignee"] = row.one()
+    assert row is not None  # the board is locked
+    fields, facts["lead_id"], facts["assignee"] = row
     facts["bound_fields"] = custom_fields.build_bound_fields(fields)
     return TaskChange(
         actor=actor, board=board, task=task, values=changes, is_creation=True, **facts
@@ -111,7 +114,7 @@ async def load_creation(
 
 
 async def _load_references(
-    session: AsyncSession, actor: Actor, board: Board, task: Task, changes: dict[str, Any]
+    session: AsyncSession, actor: Actor | None, board: Board, task: Task, changes: dict[str, Any]
 ) -> dict[str, Any]:
     """Load the state of the tasks and tags whose ids were sent."""
     facts: dict[str, Any] = {}
@@ -123,6 +126,10 @@ async def _load_references(
         facts["creates_cycle"] = check.creates_cycle
     if changes.get("tag_ids"):
         facts["missing_tag_ids"] = await _find_missing_tags(session, board, changes["tag_ids"])
+    if changes.get("assigned_user_id"):
+        facts["can_user_read"] = await boards.can_user_read(
+            session, board, changes["assigned_user_id"]
+        )
     if "tag_ids" in changes and isinstance(actor, Agent):
         facts["policy_tag_ids"] = await policies.list_named_tag_ids(session, board)
     return facts
@@ -132,47 +139,61 @@ async def _find_missing_tags(
     session: AsyncSession, board: Board, ids: Sequence[UUID]
 ) -> Sequence[UUID]:
     """Return the ids without a tag in the organization; lock the other tags until the commit."""
-    query = select(Tag.id).where(Tag.organization_id == board.organization_id, Tag.id.in_(ids))
-    query = query.order_by(Tag.id).with_for_update(read=True, key_share=True)
-    found = set(await session.scalars(query))
+    organization_id = board.organization_id
+    rows = await LOCKED_TAGS.fetch(session, organization_id=organization_id, tag_ids=ids)
+    found = {id for (id,) in rows}
     return [id for id in ids if id not in found]
 
 
 async def _has_assignee_comment(session: AsyncSession, change: TaskChange) -> bool:
     """Say whether the new assignee, or else the current one, commented since the task started."""
-    assignee_id = change.values.get("assigned_agent_id") or change.task.assigned_agent_id
+    named = [change.values.get(name) for name in ASSIGNMENT_FIELDS]
+    current = [getattr(change.task, name) for name in ASSIGNMENT_FIELDS]
+    assignee_id = next((id for id in (*named, *current) if id is not None), None)
     since = change.task.in_progress_at
     if assignee_id is None or since is None:
         return False
-    comments = select(Comment.id).where(
-        Comment.task_id == change.task.id,
-        Comment.agent_id == assignee_id,
-        Comment.created_at >= since,
-    )
-    return bool(await session.scalar(select(comments.exists())))
+    ids = {"task_id": change.task.id, "author_id": assignee_id}
+    return await COMMENT_SINCE.first(session, since=since, **ids) is not None
 
 
-def _facts_query(
-    board: Board, task_id: UUID, changes: Mapping[str, Any]
-) -> Select[*tuple[Any, ...]]:
-    has_values = "custom_field_values" in changes
-    fields = custom_fields.bound_fields_query(board.id, of_tasks=True) if has_values else null()
-    return (
+class TaskFacts(NamedTuple):
+    """A task with the facts about it that the rules need; fields of a TaskChange."""
+
+    task: Task
+    current_dependency_ids: Sequence[UUID]
+    open_dependency_ids: Sequence[UUID]
+    current_tag_ids: Sequence[UUID]
+    lead_id: UUID | None
+    last_worker_id: UUID | None
+    assignee: Agent | None  # that the change requests
+    bound_fields: Any  # None if no values are sent
+    approval_pending: bool
+    lead_feedback: str | None
+
+
+@cache
+def _build_facts_query(*, with_fields: bool, with_feedback: bool) -> Query[TaskFacts]:
+    """Build the query of a task with its facts."""
+    fields = custom_fields.bound_fields_query(BOARD_ID, of_tasks=True) if with_fields else null()
+    query = (
         select(
             Task,
-            _id_array(_dependency_ids(), "dependency_ids"),
-            _id_array(_open_dependency_ids(), "open_dependency_ids"),
-            _id_array(_tag_ids(), "tag_ids"),
-            _lead_id(board).label("lead_id"),
-            _last_worker_id().label("last_worker_id"),
+            _id_array(_dependency_ids()),
+            _id_array(_open_dependency_ids()),
+            _id_array(_tag_ids()),
+            _lead_id(),
+            _last_worker_id(),
             RequestedAssignee,
-            fields.label("bound_fields"),
-            _has_pending_approval(board).label("approval_pending"),
+            fields,
+            _has_pending_approval(),
+            _lead_feedback() if with_feedback else null(),
         )
         .select_from(Task)
-        .outerjoin(RequestedAssignee, _is_requested_assignee(board, changes))
-        .where(Task.id == task_id, Task.board_id == board.id)
+        .outerjoin(RequestedAssignee, IS_REQUESTED_ASSIGNEE)
+        .where(Task.id == bindparam("task_id"), Task.board_id == BOARD_ID)
     )
+    return Query(query.execution_options(populate_existing=True), TaskFacts._make)
 
 
 def approval_ids_query() -> CompoundSelect[UUID]:
@@ -183,9 +204,9 @@ def approval_ids_query() -> CompoundSelect[UUID]:
     return union(links.correlate(Task), primaries.correlate(Task))
 
 
-def _has_pending_approval(board: Board) -> ColumnElement[bool]:
+def _has_pending_approval() -> ColumnElement[bool]:
     pending = Approval.status == ApprovalStatus.PENDING
-    query = select(Approval.id).where(Approval.board_id == board.id, pending)
+    query = select(Approval.id).where(Approval.board_id == BOARD_ID, pending)
     return query.where(Approval.id.in_(approval_ids_query())).correlate(Task).exists()
 
 
@@ -207,27 +228,25 @@ def _tag_ids() -> Select[UUID]:
     return query.order_by(edge.position, edge.created_at, edge.id)
 
 
-def _id_array(ids: Select[UUID], name: str) -> ColumnElement[Sequence[UUID]]:
-    return func.array(ids.scalar_subquery(), type_=ARRAY(Uuid())).label(name)
+def _id_array(ids: Select[UUID]) -> ColumnElement[Sequence[UUID]]:
+    return func.array(ids.scalar_subquery(), type_=ARRAY(Uuid()))
 
 
-def _lead_id(board: Board) -> ColumnElement[UUID]:
-    query = select(Agent.id).where(Agent.board_id == board.id, Agent.is_board_lead)
+def _lead_id() -> ColumnElement[UUID]:
+    query = select(Agent.id).where(Agent.board_id == BOARD_ID, Agent.is_board_lead)
     return query.limit(1).scalar_subquery()
 
 
-def _is_requested_assignee(board: Board, changes: Mapping[str, Any]) -> ColumnElement[bool]:
-    """Match the requested assignee, if it is an agent of the organization."""
-    in_organization = RequestedAssignee.organization_id == board.organization_id
-    return in_organization & (RequestedAssignee.id == changes.get("assigned_agent_id"))
-
-
-def _lead_feedback(actor: Actor, changes: Mapping[str, Any]) -> ColumnElement[Any]:
-    """Select the last comment of a lead that returns the task to the inbox."""
+def _returns_to_worker(actor: Actor, changes: Mapping[str, Any]) -> bool:
+    """Return whether a lead returns the task to the inbox."""
     is_lead = isinstance(actor, Agent) and actor.is_board_lead
-    if not is_lead or changes.get("status") is not Status.INBOX:
-        return null()
-    query = select(Comment.message).where(Comment.task_id == Task.id, Comment.agent_id == actor.id)
+    return is_lead and changes.get("status") is Status.INBOX
+
+
+def _lead_feedback() -> ColumnElement[Any]:
+    """Select the last comment of the actor on the task."""
+    by_actor = Comment.agent_id == bindparam("actor_id")
+    query = select(Comment.message).where(Comment.task_id == Task.id, by_actor)
     latest = query.order_by(Comment.created_at.desc(), Comment.id.desc()).limit(1)
     return latest.correlate(Task).scalar_subquery()
 
@@ -239,3 +258,43 @@ def _last_worker_id() -> ColumnElement[UUID]:
         Agent.is_board_lead.is_(False),
     )
     return query.correlate(Task).scalar_subquery()
+
+
+IS_REQUESTED_ASSIGNEE = and_(
+    RequestedAssignee.id == bindparam("assignee_id"),
+    RequestedAssignee.organization_id == bindparam("organization_id"),
+)
+"""Matches the requested assignee, if it is an agent of the organization."""
+
+TASK: Query[tuple[Task]] = Query(
+    select(Task)
+    .where(Task.id == bindparam("task_id"), Task.board_id == BOARD_ID)
+    .execution_options(populate_existing=True)
+)
+LOCKED_TAGS: Query[tuple[UUID]] = Query(
+    select(Tag.id)
+    .where(
+        Tag.organization_id == bindparam("organization_id"),
+        Tag.id == func.any(bindparam("tag_ids", type_=ARRAY(Uuid()))),
+    )
+    .order_by(Tag.id)
+    .with_for_update(read=True, key_share=True)
+)
+COMMENT_SINCE: Query[tuple[UUID]] = Query(
+    select(Comment.id)
+    .where(
+        Comment.task_id == bindparam("task_id"),
+        (Comment.agent_id == AUTHOR_ID) | (Comment.user_id == AUTHOR_ID),
+        Comment.created_at >= bindparam("since"),
+    )
+    .limit(1)
+)
+CREATION_FACTS: Query[tuple[Any, UUID | None, Agent | None]] = Query(
+    select(
+        custom_fields.bound_fields_query(BOARD_ID, of_tasks=False), _lead_id(), RequestedAssignee
+    )
+    .select_from(Board)
+    .outerjoin(RequestedAssignee, IS_REQUESTED_ASSIGNEE)
+    .where(Board.id == BOARD_ID)
+)
+"""Selects the custom fields of a board, the id of its lead, and the requested assignee."""

@@ -19,6 +19,9 @@ from models import (
     TagAssignment,
     Task,
     TaskDependency,
+    TaskDescription,
+    TaskLink,
+    TaskWatcher,
 )
 from services import custom_fields
 from services.tasks import dependencies
@@ -27,8 +30,11 @@ RESTORE_ORDER = (
     Task,
     TaskDependency,
     Comment,
+    TaskDescription,
     TagAssignment,
     CustomFieldValue,
+    TaskLink,
+    TaskWatcher,
     Approval,
     ApprovalTask,
 )
@@ -68,7 +74,7 @@ async def restore_rows(
         values: await custom_fields.filter_valid_rows(session, board, rows.get(values, [])),
     }
     for name in [model.__tablename__ for model in RESTORE_ORDER]:
-        if stored[name]:
+        if stored.get(name):  # a task that was deleted before the table existed has none
             await session.execute(
                 _insert_statement(Base.metadata.tables[name]), {"rows": stored[name]}
             )

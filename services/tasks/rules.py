@@ -6,14 +6,21 @@ The guards that a board sets for a status are in transitions.py.
 """
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound
-from models import Actor, Agent, Board, DesiredState, Status
+from models import Actor, Agent, Board, Status
 from services import custom_fields
-from services.tasks.change_request import ActorRole, Rule, TaskChange
+from services.tasks.assignee_rules import (
+    check_assignee_board,
+    check_assignee_exists,
+    check_assignee_is_worker,
+    check_not_claimed,
+    check_worker_is_assignee,
+)
+from services.tasks.change_request import ASSIGNMENT_FIELDS, ActorRole, Rule, TaskChange
 from services.tasks.transitions import STATUS_GUARDS, check_policy_tags, require_review_comment
 
 WORKER_FIELDS = {"comment", "custom_field_values", "status"}
 LEAD_FIELDS = {
-    "assigned_agent_id",
+    *ASSIGNMENT_FIELDS,
     "custom_field_values",
     "depends_on_task_ids",
     "status",
@@ -33,7 +40,7 @@ def check_creation(change: TaskChange) -> None:
         rule(change)
 
 
-def check_may_create_and_delete(actor: Actor, board: Board) -> None:
+def check_may_create_and_delete(actor: Actor | None, board: Board) -> None:
     """Raise Forbidden unless the actor is a user or the board's lead."""
     if isinstance(actor, Agent) and not (actor.is_board_lead and actor.board_id == board.id):
         raise Forbidden("lead_required", "Among agents only the lead creates and deletes tasks.")
@@ -120,56 +127,10 @@ def _check_not_blocked(change: TaskChange) -> None:
         )
 
 
-def check_assignee_exists(change: TaskChange) -> None:
-    assignee = change.assignee
-    exists = assignee is not None and assignee.desired_state is not DesiredState.GONE
-    if change.values.get("assigned_agent_id") is not None and not exists:
-        raise NotFound("agent_not_found", "There is no such agent.", field="assigned_agent_id")
-
-
-def check_assignee_is_worker(change: TaskChange) -> None:
-    if change.assignee is not None and change.assignee.is_board_lead:
-        raise Forbidden(
-            "assignee_is_lead",
-            "A lead hands tasks to workers, not to a lead.",
-            field="assigned_agent_id",
-        )
-
-
-def check_assignee_board(change: TaskChange) -> None:
-    if change.assignee is not None and change.assignee.board_id not in (None, change.board.id):
-        raise Conflict(
-            "assignee_on_other_board",
-            "This agent works on another board.",
-            field="assigned_agent_id",
-        )
-
-
 def check_worker_board(change: TaskChange) -> None:
     assert isinstance(change.actor, Agent)
     if change.actor.board_id not in (None, change.board.id):
         raise Forbidden("task_board_mismatch", "This task is on a board that is not yours.")
-
-
-def check_not_claimed(change: TaskChange) -> None:
-    """Reject a worker that starts a task which another agent has in progress."""
-    in_progress = change.requested_status is change.task.status is Status.IN_PROGRESS
-    if in_progress and change.is_assigned_to_other:
-        raise Conflict(
-            "task_already_claimed",
-            "Another agent has this task in progress already. Take another one.",
-        )
-
-
-def check_worker_is_assignee(change: TaskChange) -> None:
-    if change.requested_status is not None and change.is_assigned_to_other:
-        raise Forbidden(
-            "task_assignee_mismatch",
-            "This task is assigned to another agent. You may comment on it, not move it.",
-        )
-    if change.requested_status and change.is_claimed_by_gateway_agent:
-        reason = "The agent of a gateway takes no task. Ask the board's lead to assign it."
-        raise Forbidden("gateway_agent_claims_no_tasks", reason)
 
 
 def check_worker_fields(change: TaskChange) -> None:

@@ -8,24 +8,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import inspect
-from sqlalchemy.orm.attributes import flag_modified
-
+from core.db.reads import set_loaded_values
 from core.errors import Conflict, Forbidden, Invalid
-from models import Agent, Status, Task
-from services.tasks.change_request import ActorRole, Rule, TaskChange
+from models import Agent, Status, Task, rank_at
+from services.tasks.change_request import ASSIGNMENT_FIELDS, ActorRole, Rule, TaskChange
 from services.tasks.done_approvals import approval_required
 
 PLAIN_FIELDS = ("title", "description", "priority", "due_at")
-RECORDED_FIELDS = (*PLAIN_FIELDS, "assigned_agent_id")
+RECORDED_FIELDS = (*PLAIN_FIELDS, *ASSIGNMENT_FIELDS)
 MAX_RECORDED_LENGTH = 500  # characters of a text in an event; the task has the whole text
-
-WRITABLE_COLUMNS = (
-    *RECORDED_FIELDS,
-    *("status", "previous_assignee_id", "in_progress_at", "previous_in_progress_at"),
-    *("started_at", "done_at", "updated_at", "version"),
-)
-"""The attributes that a change may write."""
 
 IDLE_STATUSES = (Status.INBOX, Status.REVIEW)  # no agent works on the task
 
@@ -35,25 +26,32 @@ def new_column_values(change: TaskChange, at: datetime) -> dict[str, Any]:
     return {
         **{name: change.values[name] for name in PLAIN_FIELDS if name in change.values},
         "status": change.new_status,
-        "assigned_agent_id": _new_assignee_id(change),
+        **_new_assignees(change),
         "previous_assignee_id": _new_previous_assignee_id(change),
-        **status_timestamps(change.task, change.new_status, at),
+        **entry_values(change.task, change.new_status, at),
     }
 
 
 def inbox_column_values(task: Task, at: datetime) -> dict[str, Any]:
-    """Return the new column values of a task that returns to the inbox without an assignee."""
-    timestamps = status_timestamps(task, Status.INBOX, at)
-    return {"status": Status.INBOX, "assigned_agent_id": None, **timestamps}
+    """Return the new column values of a task that returns to the inbox without an agent.
+
+    A person keeps it.
+    """
+    entry = entry_values(task, Status.INBOX, at)
+    return {"status": Status.INBOX, "assigned_agent_id": None, **entry}
 
 
-def status_timestamps(task: Task, new_status: Status, at: datetime) -> dict[str, Any]:
-    """Return the start and end timestamps that change when a task enters a status."""
+def entry_values(task: Task, new_status: Status, at: datetime) -> dict[str, Any]:
+    """Return the values that change when a task enters a status: when it starts and ends, its rank.
+
+    It becomes the first of its column.
+    """
     changed: dict[str, Any] = {}
     if new_status in IDLE_STATUSES and task.in_progress_at is not None:
         changed |= {"in_progress_at": None, "previous_in_progress_at": task.in_progress_at}
     if new_status is task.status:
         return changed
+    changed["rank"] = rank_at(at)
     if new_status is Status.IN_PROGRESS:
         changed |= {"in_progress_at": at, "started_at": task.started_at or at}
     changed["done_at"] = at if new_status is Status.DONE else None
@@ -63,26 +61,21 @@ def status_timestamps(task: Task, new_status: Status, at: datetime) -> dict[str,
 def apply_column_values(
     task: Task, new_values: Mapping[str, Any], at: datetime
 ) -> dict[str, object]:
-    """Update the task and return the changes for its event: `{field: [old, new]}`."""
+    """Change the task and return the changes for its event: `{field: [old, new]}`.
+
+    The caller stores the task.
+    """
     recorded: dict[str, object] = {}
+    changed: dict[str, object] = {"updated_at": at, "version": task.version + 1}
     for name, value in new_values.items():
         old_value = getattr(task, name)
         if old_value == value:
             continue
         if name in RECORDED_FIELDS:
             recorded[name] = [event_value(old_value), event_value(value)]
-        setattr(task, name, value)
-    task.updated_at = at
-    task.version += 1
-    _mark_columns_changed(task)
+        changed[name] = value
+    set_loaded_values(task, **changed)
     return recorded
-
-
-def _mark_columns_changed(task: Task) -> None:
-    """Mark the same columns of every task as changed, so that one statement updates them all."""
-    if inspect(task).persistent:
-        for name in WRITABLE_COLUMNS:
-            flag_modified(task, name)
 
 
 def event_value(value: object) -> object:
@@ -96,25 +89,37 @@ def event_value(value: object) -> object:
     return value
 
 
-def _new_assignee_id(change: TaskChange) -> UUID | None:
-    """Return the assignee after the change: the lead in review, else the one that was sent."""
+def _new_assignees(change: TaskChange) -> dict[str, UUID | None]:
+    """Return the agent and the person after the change: one of them at most.
+
+    Moves do not take a task from a person. See docs/decisions/assignees.md.
+    """
+    user_id = change.values.get("assigned_user_id", change.task.assigned_user_id)
+    if change.values.get("assigned_agent_id") is not None:
+        user_id = None
+    agent_id = _new_agent_id(change) if user_id is None else None
+    return {"assigned_agent_id": agent_id, "assigned_user_id": user_id}
+
+
+def _new_agent_id(change: TaskChange) -> UUID | None:
+    """Return the agent after the change: the lead in review, else the one that was sent."""
     if change.enters(Status.REVIEW) and change.lead_id is not None:
         return change.lead_id
     if "assigned_agent_id" in change.values:
         return change.values["assigned_agent_id"]
     if change.requested_status is None:
         return change.task.assigned_agent_id
-    return _assignee_id_after_move(change)
+    return _agent_id_after_move(change)
 
 
-def _assignee_id_after_move(change: TaskChange) -> UUID | None:
-    """Return the assignee after a move for which no assignee was sent."""
+def _agent_id_after_move(change: TaskChange) -> UUID | None:
+    """Return the agent after a move for which no agent was sent."""
     if change.new_status is Status.INBOX:
         return change.last_worker_id if change.role is ActorRole.LEAD else None
     if change.enters(Status.REVIEW):
         return None
     if change.role is ActorRole.WORKER and change.new_status in (Status.IN_PROGRESS, Status.DONE):
-        return change.actor.id
+        return change.actor_id
     return change.task.assigned_agent_id
 
 

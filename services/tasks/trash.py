@@ -10,7 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import (
     Select,
+    Text,
     Uuid,
+    cast,
     func,
     insert,
     literal_column,
@@ -38,16 +40,21 @@ from models import (
     TagAssignment,
     Task,
     TaskDependency,
+    TaskDescription,
+    TaskLink,
+    TaskWatcher,
     new_id,
 )
 from services import boards
 from services.tasks import dependencies
 from services.tasks.commands import return_to_inbox, unassign_task
 from services.tasks.details import TaskDetail, get_task_detail
-from services.tasks.events import TaskEvent, publish_events
+from services.tasks.events import TaskEvent, list_changed_tasks, publish_events
 from services.tasks.loaders import get_task, task_not_found
 from services.tasks.restoration import find_approvals_decided_since, restore_rows
 from services.tasks.rules import check_may_create_and_delete
+from services.tasks.statements import store_tasks
+from services.tasks.transitions import apply_column_values
 
 PRIMARY_APPROVALS_KEY = "primaries"
 """The key, beside the table names, of the shared approvals whose primary task was deleted."""
@@ -64,7 +71,7 @@ async def delete_task(
     """
     check_may_create_and_delete(actor, board)
     if isinstance(actor, Agent):
-        await boards.check_agents_may_work(session, board)
+        await boards.check_agent_may_work(session, board, actor)
     task, own_approval_ids = await _load_for_deletion(session, board, task_id)
     check_version(known, task.version)
     dependents = await dependencies.list_open_dependents(session, task)
@@ -89,8 +96,8 @@ async def restore_task(
 
     References to rows that no longer exist are left out, and so are dependencies that would now
     create a cycle, and links of approvals that were decided meanwhile. The task is unassigned if
-    its agent has left the board, and dependents that were started meanwhile return to the inbox.
-    Raises NotFound after the purge, and Forbidden.
+    its agent or person has left the board, and dependents that were started meanwhile return to
+    the inbox. Raises NotFound after the purge, and Forbidden.
     """
     check_may_create_and_delete(actor, board)
     stored = await session.scalar(
@@ -125,8 +132,7 @@ async def _update_after_restore(
 ) -> list[TaskEvent]:
     """Adapt a restored task and its dependents to changes that were made while it was deleted."""
     at = now()
-    task.updated_at = at
-    task.version += 1
+    apply_column_values(task, {}, at)
     restored_data = {"entered": task.status.value, "approval_ids": approval_ids}
     task_events = [TaskEvent(EventType.TASK_RESTORED, task, restored_data)]
     if await _has_lost_assignee(session, board, task, restored_row):
@@ -137,15 +143,23 @@ async def _update_after_restore(
             task_events += _dependent_events([other], reason)
         else:
             task_events.append(return_to_inbox(other, reason, at))
+    returned = [one for one in list_changed_tasks(task_events) if one is not task]
+    await store_tasks(session, [task, *returned])
     return task_events
 
 
 async def _has_lost_assignee(
     session: AsyncSession, board: Board, task: Task, restored_row: Mapping[str, Any]
 ) -> bool:
-    """Say whether an open task's agent has left the board or was deleted while it had started."""
-    if task.status is Status.DONE or restored_row["assigned_agent_id"] is None:
+    """Say whether an open task's agent or person has left the board.
+
+    Who was deleted meanwhile is missed only if the task had started.
+    """
+    had_assignee = restored_row["assigned_agent_id"] or restored_row.get("assigned_user_id")
+    if task.status is Status.DONE or not had_assignee:
         return False
+    if task.assigned_user_id is not None:
+        return not await boards.can_user_read(session, board, task.assigned_user_id)
     if task.assigned_agent_id is None:
         return task.status is Status.IN_PROGRESS
     still_on_board = select(Agent.id).where(
@@ -194,14 +208,20 @@ async def _store_rows(session: AsyncSession, task: Task, own_approval_ids: Seque
         TaskDependency: (TaskDependency.task_id == task.id)
         | (TaskDependency.depends_on_task_id == task.id),
         Comment: Comment.task_id == task.id,
+        TaskDescription: TaskDescription.task_id == task.id,
         TagAssignment: TagAssignment.task_id == task.id,
         CustomFieldValue: CustomFieldValue.task_id == task.id,
+        TaskLink: TaskLink.task_id == task.id,
+        TaskWatcher: TaskWatcher.task_id == task.id,
         Approval: Approval.id.in_(own_approval_ids),
         ApprovalTask: ApprovalTask.task_id == task.id,
     }
     named: list[Any] = []
     for model, condition in conditions.items():
-        rows = func.jsonb_agg(func.to_jsonb(literal_column(model.__tablename__)))
+        row = func.to_jsonb(literal_column(model.__tablename__))
+        if model is Task:  # as a text, because a JSON number would lose digits
+            row = row.concat(func.jsonb_build_object("rank", cast(Task.rank, Text)))
+        rows = func.jsonb_agg(row)
         found = select(func.coalesce(rows, func.jsonb_build_array()))
         found = found.select_from(model.__table__).where(condition)
         named += [literal_column(f"'{model.__tablename__}'"), found.scalar_subquery()]

@@ -68,13 +68,13 @@ async def test_a_rejected_move_returns_the_card_with_the_reason(site: LiveSite) 
         card = card_of(page, task)
         await drag(page, card, column(page, "done"))
 
-        await expect(card.get_by_text("Goes to Review before it is done")).to_be_visible()
+        await expect(card.get_by_text("Needs a review before Done")).to_be_visible()
         await is_in(page, task, "inbox")
         assert site.list_tasks(board)["Ship it"]["status"] == "inbox"
 
         site.create_task(board, "Something else happens")
         await expect(page.get_by_text("Something else happens")).to_be_visible()
-        await expect(card.get_by_text("Goes to Review before it is done")).to_be_visible()
+        await expect(card.get_by_text("Needs a review before Done")).to_be_visible()
 
         await card.get_by_role("button", name="Move to Review").click()
         await is_in(page, task, "review")
@@ -87,14 +87,13 @@ async def test_a_blocked_card_cannot_be_dragged(site: LiveSite) -> None:
     task = site.create_task(board, "Paint the door", depends_on_task_ids=[first["id"]])
     async with site.open_page(f"/boards/{board['id']}") as page:
         card = card_of(page, task)
-        await expect(card.get_by_text("Waits for 1 task")).to_be_visible()
+        await expect(card.get_by_text("Blocked by 1 task")).to_be_visible()
 
         await drag(page, card, column(page, "in_progress").locator(".cards"))
         await is_in(page, task, "inbox")
-        await expect(card.locator("summary")).to_have_count(0)
 
         site.update_task(board, first, status="done")
-        await expect(card.get_by_text("Waits for 1 task")).to_have_count(0)
+        await expect(card.get_by_text("Blocked by 1 task")).to_have_count(0)
         await drag(page, card, column(page, "in_progress").locator(".cards"))
         await is_in(page, task, "in_progress")
 
@@ -116,7 +115,7 @@ async def test_a_card_moves_by_keyboard(site: LiveSite) -> None:
         assert site.list_tasks(board)["Paint the door"]["status"] == "review"
 
         await page.keyboard.press("m")
-        first = card_of(page, task).locator(".menu button").first
+        first = page.locator("#card-menu button:visible").first
         await expect(first).to_be_focused()
         await page.keyboard.press("ArrowDown")
         await page.keyboard.press("Enter")
@@ -160,13 +159,13 @@ async def test_a_task_is_created_in_a_dialog(site: LiveSite) -> None:
         assert site.list_tasks(board) == {}
 
         await title.fill("Paint the door")
-        await dialog.get_by_role("button", name="Add and write another").click()
+        await dialog.get_by_role("button", name="Add, then write another").click()
         await expect(column(page, "inbox").get_by_text("Paint the door")).to_be_visible()
         await expect(title).to_have_value("")
         await expect(title).to_be_focused()
 
         await title.fill("Hang the sign")
-        await dialog.get_by_label("Details").fill("With **four** screws.")
+        await dialog.get_by_label("Description").fill("With **four** screws.")
         await dialog.get_by_label("Priority").select_option("high")
         await dialog.get_by_role("button", name="Add task").click()
         await expect(dialog).to_be_hidden()
@@ -213,11 +212,11 @@ async def test_the_done_column_expands_and_collapses(site: LiveSite) -> None:
     async with site.open_page(f"/boards/{board['id']}") as page:
         await expect(card_of(page, task)).to_have_count(0)
 
-        await page.get_by_role("link", name="Open Done: 1").click()
+        await page.get_by_role("link", name="Expand Done: 1 task").click()
         await is_in(page, task, "done")
         await expect(page).to_have_url(re.compile("done=1"))
 
-        await page.get_by_role("link", name="Fold Done").click()
+        await page.get_by_role("link", name="Collapse Done").click()
         await expect(card_of(page, task)).to_have_count(0)
         await page.go_back()
         await is_in(page, task, "done")
@@ -254,10 +253,10 @@ async def test_a_phone_shows_one_column_and_moves_cards_by_menu(site: LiveSite) 
         assert not await overflows_horizontally(page)
 
         card = card_of(page, task)
-        await card.locator("summary").tap()
-        await card.get_by_role("button", name="Review").tap()
+        await card.get_by_role("button", name="Actions for “").tap()
+        await page.locator("#card-menu").get_by_role("button", name="Review").tap()
         await expect(card).to_be_hidden()
-        await expect(page.get_by_text("New work lands here")).to_be_visible()
+        await expect(page.get_by_text("Tasks that people or the lead")).to_be_visible()
         switch = page.get_by_role("navigation", name="Column")
         await switch.get_by_role("link", name="Review 1").tap()
         await is_in(page, task, "review")
@@ -270,11 +269,11 @@ async def test_a_phone_keeps_its_column_after_live_updates(site: LiveSite) -> No
     async with site.open_page(f"/boards/{board['id']}", **POCKET) as page:
         await is_in(page, reading, "inbox")
         site.update_task(board, other, status="in_progress")
-        await expect(page.get_by_role("link", name="Doing 1")).to_be_visible()
+        await expect(page.get_by_role("link", name="In progress 1")).to_be_visible()
         await is_in(page, reading, "inbox")
 
         await page.get_by_role("link", name="Done 0").tap()
-        await expect(page.get_by_text("Approved work rests here")).to_be_visible()
+        await expect(page.get_by_text("Completed tasks appear here")).to_be_visible()
         site.update_task(board, reading, status="done")
         await is_in(page, reading, "done")
 

@@ -1,6 +1,7 @@
 """Changes of single tasks on open boards: one card is loaded, whatever the size of the board."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -47,8 +48,8 @@ async def test_a_card_that_was_reloaded_can_still_be_moved(site: LiveSite) -> No
         await rename(site, board, task, "After")
         card = page.locator(f"#task-{task['id']}")
         await expect(card).to_contain_text("After")
-        await card.locator("summary").click()
-        await card.get_by_role("button", name="In progress").click()
+        await card.get_by_role("button", name="Actions for “").click()
+        await page.locator("#card-menu").get_by_role("button", name="In progress").click()
         moved = page.locator("#column-in_progress").locator(f"#task-{task['id']}")
         await expect(moved).to_be_visible()
 
@@ -113,3 +114,85 @@ async def test_an_old_card_does_not_replace_a_newer_board(site: LiveSite) -> Non
         site.update_task(board, other, title="Afterwards")  # shown after the old card was discarded
         await expect(page.locator(f"#task-{other['id']}")).to_contain_text("Afterwards")
         await expect(moved).to_contain_text("Third title")
+
+
+async def test_a_move_loads_only_the_card_that_changed(site: LiveSite) -> None:
+    board = site.create_board("Small moves")
+    tasks = [site.create_task(board, title) for title in ("First", "Second", "Third")]
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        async with page.expect_response("**/columns**") as response:
+            site.update_task(board, tasks[1], status="review")
+        text = await (await response.value).text()
+        assert "Second" in text
+        assert "First" not in text
+        moved = page.locator("#column-review").locator(f"#task-{tasks[1]['id']}")
+        await expect(moved).to_be_visible()
+        titles = page.locator("#column-inbox h3 a")
+        await expect(titles).to_have_text(["Third", "First"])
+
+
+async def test_links_of_cards_that_stay_have_the_new_filter(site: LiveSite) -> None:
+    board = site.create_board("Filtered links")
+    task, other = site.create_task(board, "Paint the door"), site.create_task(board, "Hang it")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await page.get_by_label("Filter tasks").fill("door")
+        await expect(page.locator(f"#task-{other['id']}")).to_have_count(0)
+        link = page.locator(f"#task-{task['id']} h3 a")
+        await expect(link).to_have_attribute(
+            "href", f"/boards/{board['id']}/tasks/{task['id']}?q=door"
+        )
+        await link.click()
+        await expect(page.locator("#drawer")).to_be_visible()
+        await expect(page).to_have_url(re.compile(r"/tasks/[^?]*\?q=door$"))
+        await page.get_by_role("link", name="Show all").click()
+        await expect(page.locator("#column-inbox h3 a")).to_have_text(["Hang it", "Paint the door"])
+        await expect(link).to_have_attribute("href", f"/boards/{board['id']}/tasks/{task['id']}")
+
+
+async def test_a_board_that_lost_a_card_that_it_named_is_completed(site: LiveSite) -> None:
+    board = site.create_board("Lost")
+    task, other = site.create_task(board, "Is lost"), site.create_task(board, "Moves")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        held = HeldResponse()
+        await held.hold(page, "/columns")
+        site.update_task(board, other, status="review")
+        await asyncio.wait_for(held.arrived.wait(), 15)
+        await page.evaluate("id => document.getElementById(id).remove()", f"task-{task['id']}")
+        held.released.set()
+        await expect(page.locator(f"#column-inbox #task-{task['id']}")).to_contain_text("Is lost")
+        await expect(page.locator("[data-keep]")).to_have_count(0)
+
+
+async def test_a_column_that_was_replaced_meanwhile_is_not_kept(site: LiveSite) -> None:
+    board = site.create_board("Replaced")
+    task, other = site.create_task(board, "Stays"), site.create_task(board, "Moves")
+    site.update_task(board, other, status="in_progress")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        held = HeldResponse()
+        await held.hold(page, "/columns")
+        site.update_task(board, other, status="review")
+        await asyncio.wait_for(held.arrived.wait(), 15)
+        replace = "column => { column.dataset.hash = 'newer'; column.querySelector('ul').remove() }"
+        await page.locator("#column-inbox").evaluate(replace)
+        held.released.set()
+        await expect(page.locator(f"#column-inbox #task-{task['id']}")).to_be_visible()
+
+
+async def test_a_renamed_task_reloads_the_agents_only_if_one_works_on_it(site: LiveSite) -> None:
+    board = site.create_board("Working")
+    site.create_agent(board)
+    [agent] = [
+        one
+        for one in site.owner.call("GET", "/agents?limit=200")["items"]
+        if one["board_id"] == board["id"]
+    ]
+    task, other = site.create_task(board, "Is done by an agent"), site.create_task(board, "Waits")
+    site.update_task(board, task, status="in_progress", assigned_agent_id=agent["id"])
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await expect(page.locator(".live[data-state=live]").first).to_be_visible()
+        requested = record_requests(page)
+        await rename(site, board, other, "Still waits")
+        await expect(page.locator(f"#task-{other['id']}")).to_contain_text("Still waits")
+        assert not requested("/crew")
+        async with page.expect_request("**/crew"):
+            await rename(site, board, task, "Has another name")

@@ -23,7 +23,7 @@ async def test_pausing_needs_a_confirmation_and_updates_all_pages(site: LiveSite
         await page.get_by_role("button", name="Pause agents").click()
         await expect(page.get_by_role("heading", name="Pause all agents on Quay?")).to_be_visible()
         assert await list_axe_violations(page) == []
-        await page.get_by_role("button", name="Let them work").click()
+        await page.get_by_role("button", name="Cancel").click()
         await expect(page.locator("#paused")).to_be_hidden()
 
         await page.get_by_role("button", name="Pause agents").click()

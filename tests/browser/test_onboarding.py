@@ -12,7 +12,7 @@ from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents
 from tests.support.installation import ApiClient
 from tests.support.live_site import LiveSite
 from tests.support.onboarding_stages import make_draft, post_agent_message
-from tests.support.page_checks import PHONE
+from tests.support.page_checks import PHONE, cut_connection
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ async def test_from_the_first_question_to_the_launch(
         lead = await site.connect_gateway_agent(workshop, f"lead-{board['id']}")
         await expect(page.get_by_text("Ava was woken once.")).to_be_visible()
         lead.call("POST", "/agent/heartbeat")
-        await expect(page.get_by_text("Ava is here.")).to_be_visible()
+        await expect(page.get_by_text("Ava is online.")).to_be_visible()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Ava leads Partner launch.")
         files = workshop.files[f"lead-{board['id']}"]
         assert "Ten partners live, as Ann agrees." in files["AGENTS.md"]
@@ -113,7 +113,7 @@ async def test_from_the_first_question_to_the_launch(
 
 async def _review_and_launch(page: Page, asker: ApiClient, board: dict[str, str]) -> None:
     preview = page.locator("#preview")
-    await expect(page.get_by_label("Objective")).to_have_value("Ten partners live. ")
+    await expect(page.get_by_role("textbox", name="Objective")).to_have_value("Ten partners live. ")
     await expect(preview).to_contain_text("What Ava gets")
     await page.get_by_label("Name", exact=False).first.fill("Eva")
     await page.get_by_label("What it decides").select_option("autonomous")
@@ -129,7 +129,9 @@ async def _review_and_launch(page: Page, asker: ApiClient, board: dict[str, str]
     assert "Additional context: Ann decides about money." in fetch_messages(asker, board)[-1]
     post_agent_message(asker, board, **make_draft(objective="Ten partners live, as Ann agrees."))
     await page.get_by_role("link", name="Review the draft").click()
-    await expect(page.get_by_label("Objective")).to_have_value("Ten partners live, as Ann agrees.")
+    await expect(page.get_by_role("textbox", name="Objective")).to_have_value(
+        "Ten partners live, as Ann agrees."
+    )
 
     measures = page.get_by_role("group", name="Measures")
     await measures.get_by_role("button", name="Add a measure").click()
@@ -138,7 +140,7 @@ async def _review_and_launch(page: Page, asker: ApiClient, board: dict[str, str]
     await page.keyboard.type("10")
     await measures.get_by_role("button", name="Remove measure 1").click()
     await page.get_by_role("button", name="Launch the board").click()
-    await expect(page.get_by_role("heading", level=1)).to_have_text("Ava is coming.")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Ava is starting.")
     await expect(page.get_by_role("list", name="Launching Partner launch")).to_be_visible()
 
 
@@ -157,7 +159,11 @@ async def test_typed_text_stays_during_live_updates(site: LiveSite, asker: ApiCl
             await page.get_by_label("Fun").check()
             await other.get_by_label("Other").check()
             await other.get_by_label("Your own words").fill("Money")
-            await other.locator("#wanted").get_by_label("Objective").fill("Half a thought")
+            await (
+                other.locator("#wanted")
+                .get_by_role("textbox", name="Objective")
+                .fill("Half a thought")
+            )
             post_agent_message(asker, board, question="What for?", options=["Fun", "Other", "Fame"])
             await expect(other.get_by_label("Fame")).to_be_visible()
             await other.get_by_label("Fame").check()
@@ -165,7 +171,7 @@ async def test_typed_text_stays_during_live_updates(site: LiveSite, asker: ApiCl
             await page.get_by_role("button", name="Answer").click()
             await expect(locate_brief(other)).to_contain_text("Fame")
             await expect(other.get_by_text("Thinking about the next question")).to_be_visible()
-            written = other.locator("#wanted").get_by_label("Objective")
+            written = other.locator("#wanted").get_by_role("textbox", name="Objective")
             await expect(written).to_have_value("Half a thought")
             post_agent_message(asker, board, question="Until when?")
             await own_words(other, "Until when?").fill("Until it rai")
@@ -184,7 +190,7 @@ async def test_a_late_answer_shows_the_answer_given_before(
     async with site.open_page("/boards") as page:
         board = await describe(page, "Late")
         post_agent_message(asker, board, question="What for?", options=["Fun", "Money"])
-        await page.context.route("**/events?**", lambda route: route.abort())
+        await cut_connection(page)
         await page.reload()
         await page.get_by_label("Money").check()
         path = f"/boards/{board['id']}/onboarding/answer"
@@ -203,7 +209,7 @@ async def test_an_unreachable_gateway_is_reported_at_once(site: LiveSite) -> Non
         await page.get_by_label("Gateway").select_option("harbour-2")
         await page.get_by_role("button", name="Create board").click()
         waiting = page.locator("#waiting")
-        await expect(waiting).to_contain_text("harbour-2 is not connected: nobody answers.")
+        await expect(waiting).to_contain_text("harbour-2 is not connected: No answer.")
         await expect(waiting.get_by_role("link", name="Check the gateway")).to_have_attribute(
             "href", f"/gateways/{gateway['id']}"
         )
@@ -222,15 +228,15 @@ async def test_the_form_completes_the_onboarding_of_a_silent_agent(
         await expect(page.locator("#silent")).to_be_visible(timeout=60_000)
         await page.get_by_role("link", name="Fill in the form").click()
         form = page.locator("#wanted")
-        await form.get_by_label("A goal, with an end").check()
-        await form.get_by_label("Objective").fill("Go on without")
+        await form.get_by_label("Ends when its objective is reached").check()
+        await form.get_by_role("textbox", name="Objective").fill("Go on without")
         await form.get_by_role("button", name="Review and launch").click()
-        await expect(page.get_by_label("Objective")).to_have_value("Go on without")
+        await expect(page.get_by_role("textbox", name="Objective")).to_have_value("Go on without")
         await page.get_by_role("button", name="Launch the board").click()
         await expect(page.get_by_text("A goal needs success metrics")).to_be_visible()
         await page.get_by_label("Measure 1", exact=True).fill("Days")
         await page.get_by_role("button", name="Launch the board").click()
-        await expect(page.get_by_role("heading", level=1)).to_have_text("Lead Agent is coming.")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Lead Agent is starting.")
     fetch_messages(asker, board)  # otherwise the next test receives it
 
 
@@ -240,17 +246,21 @@ async def test_without_a_gateway_the_lead_calls_the_api_itself(site: LiveSite) -
         await page.get_by_label("Description").fill("No gateway here")
         await page.get_by_label("Gateway").select_option("")
         await page.get_by_role("button", name="Create board").click()
-        await page.get_by_label("Objective").fill("Ship it")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("By hand")
+        await page.goto(f"/boards/{board_in(page)['id']}/onboarding")
+        await page.get_by_role("textbox", name="Objective").fill("Ship it")
         await page.locator("[name=name]").fill("Fern")
         await page.get_by_role("button", name="Review and launch").click()
         await expect(page.locator("#preview")).to_contain_text("no files are written")
         await page.get_by_role("button", name="Launch the board").click()
-        await expect(page.get_by_role("heading", level=1)).to_have_text("Fern can call now.")
+        await expect(page.get_by_role("heading", level=1)).to_have_text(
+            "Fern can call the API now."
+        )
         token = re.search(r"mc_agent_[\w-]+", await page.locator("main").inner_text())
         assert token
         with ApiClient(site.installation.url, token[0]) as fern:
             fern.call("POST", "/agent/heartbeat")
-        await expect(page.get_by_text("Fern is here.")).to_be_visible()
+        await expect(page.get_by_text("Fern is connected.")).to_be_visible()
 
 
 async def test_the_board_shows_that_a_question_is_pending(site: LiveSite, asker: ApiClient) -> None:
@@ -260,10 +270,10 @@ async def test_the_board_shows_that_a_question_is_pending(site: LiveSite, asker:
         banner = page.locator("#setting-up")
         await expect(banner).to_contain_text("This board is being set up.")
         post_agent_message(asker, board, question="What for?")
-        await expect(banner).to_contain_text("An agent asks you about this board.")
+        await expect(banner).to_contain_text("An agent has a question about this board.")
         await banner.get_by_role("link", name="Answer").click()
-        await page.get_by_role("link", name="Begin again, or stop").click()
-        await page.get_by_role("button", name="Stop, and ask nothing more").click()
+        await page.get_by_role("link", name="Start over or cancel").click()
+        await page.get_by_role("button", name="Cancel setup").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Banner")
         await expect(banner).to_be_hidden()
 
@@ -274,7 +284,7 @@ async def test_the_onboarding_works_without_scripts(site: LiveSite, asker: ApiCl
     post_agent_message(asker, board, question="What for?", options=["Fun", "Other"])
     await page.reload()
     await page.get_by_role("button", name="Answer").click()
-    await expect(page.get_by_text("Choose something, or say it in your own words.")).to_be_visible()
+    await expect(page.get_by_text("Choose an answer, or enter your own.")).to_be_visible()
     await page.get_by_label("Other").check()
     await page.get_by_label("Your own words").fill("Money")
     await page.get_by_role("button", name="Answer").click()
@@ -284,15 +294,15 @@ async def test_the_onboarding_works_without_scripts(site: LiveSite, asker: ApiCl
     await page.get_by_role("button", name="Change the answer").click()
     await expect(locate_brief(page)).to_contain_text("Fun: Money changed")
 
-    await page.get_by_role("link", name="Begin again, or stop").click()
-    await page.get_by_role("button", name="Begin again").click()
+    await page.get_by_role("link", name="Start over or cancel").click()
+    await page.get_by_role("button", name="Start over").click()
     await expect(page.get_by_text("Thinking about the first question")).to_be_visible()
     post_agent_message(asker, board, **make_draft())
     await page.reload()
     await page.get_by_role("link", name="Review the draft").click()
     await page.get_by_label("What it decides").select_option("autonomous")
-    await page.get_by_role("button", name="Show it for what is typed").click()
+    await page.get_by_role("button", name="Update the preview").click()
     await expect(page.locator("#preview")).to_contain_text("without an approval")
     await page.get_by_role("button", name="Launch the board").click()
-    await expect(page.get_by_role("heading", level=1)).to_have_text("Ava is coming.")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Ava is starting.")
     await page.context.close()

@@ -33,7 +33,7 @@ WORKERS = 4
 
 
 def start_workers(settings: Settings, transaction: TransactionFactory) -> list[PeriodicTasks]:
-    return [PeriodicTasks(settings, transaction) for _ in range(WORKERS)]
+    return [PeriodicTasks(settings, transaction, transaction) for _ in range(WORKERS)]
 
 
 async def test_workers_finalize_each_decision_once(

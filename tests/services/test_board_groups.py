@@ -13,7 +13,7 @@ from services.boards import GroupDraft
 from services.boards.rules import group_slug
 from tests.support.memory_factories import create_group_of
 from tests.support.statement_counter import count_statements
-from tests.support.world import World, make_agent, make_board
+from tests.support.world import World, make_agent, make_board, make_member
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +129,61 @@ async def test_setting_heartbeat_of_many_agents_takes_few_statements(
     assert len(updated) == 23
     configs = await session.scalars(select(Agent.heartbeat_config).where(Agent.id.in_(updated)))
     assert {config["every"] for config in configs if config} == {"5m"}
+
+
+async def test_boards_join_and_leave_a_group_and_their_agents_are_notified(
+    session: AsyncSession, world: World
+) -> None:
+    member = await organizations.get_or_create_active_membership(session, world.alice)
+    group = await create_group_of(session, world.board)
+    changes = await boards.lock_group_boards(
+        session, member, joining=[world.garden.id], leaving=[world.board.id, new_id()]
+    )
+    await boards.change_group_boards(session, world.alice, group, changes)
+    assert (world.board.board_group_id, world.garden.board_group_id) == (None, group.id)
+    contents = set(await session.scalars(select(Message.content)))
+    assert any("Left Board: Launch" in content for content in contents)
+    assert any("Joined Board: Garden" in content for content in contents)
+
+
+async def test_a_board_that_moved_to_another_group_stays_there(
+    session: AsyncSession, world: World
+) -> None:
+    member = await organizations.get_or_create_active_membership(session, world.alice)
+    birds = await create_group_of(session, world.garden)
+    fish = await create_group_of(session, world.board, name="Fish")
+    changes = await boards.lock_group_boards(session, member, leaving=[world.board.id])
+    await boards.change_group_boards(session, world.alice, birds, changes)
+    assert world.board.board_group_id == fish.id
+
+
+async def test_boards_that_may_not_be_changed_are_named_with_their_errors(
+    session: AsyncSession, world: World
+) -> None:
+    member = await organizations.get_or_create_active_membership(session, world.rita)
+    unknown, foreign = new_id(), world.charlies_board.id
+    with pytest.raises(Invalid) as raised:
+        await boards.lock_group_boards(
+            session, member, joining=[unknown, foreign, world.garden.id], leaving=[world.board.id]
+        )
+    errors: Any = raised.value.details["boards"]
+    assert {id: error.code for id, error in errors.items()} == {
+        unknown: "board_not_found",
+        foreign: "board_not_found",
+        world.garden.id: "board_read_forbidden",
+        world.board.id: "board_write_forbidden",
+    }
+
+
+async def test_a_board_of_another_organization_of_the_user_cannot_join(
+    session: AsyncSession, world: World
+) -> None:
+    full_access = {"all_boards_read": True, "all_boards_write": True}
+    session.add(make_member(world.plover, world.alice, **full_access))
+    await session.flush()
+    member = await organizations.get_or_create_active_membership(session, world.alice)
+    for ids in ({"joining": [world.charlies_board.id]}, {"leaving": [world.charlies_board.id]}):
+        with pytest.raises(Invalid) as raised:
+            await boards.lock_group_boards(session, member, **ids)
+        errors: Any = raised.value.details["boards"]
+        assert errors[world.charlies_board.id].code == "board_not_found"

@@ -178,7 +178,7 @@ async def test_agent_lists_its_own_board(session: AsyncSession, world: World) ->
     assert [board.name for board in page.items] == ["Launch"]
 
 
-async def test_board_summaries_take_two_statements(session: AsyncSession, world: World) -> None:
+async def test_board_summaries_take_one_statement(session: AsyncSession, world: World) -> None:
     group = await add_group(session, world.tern, "Birds")
     await update_board(session, world.alice, world.board, board_group_id=group.id)
     decided = {"decided_status": ApprovalStatus.APPROVED, "decided_at": now()}
@@ -200,7 +200,7 @@ async def test_board_summaries_take_two_statements(session: AsyncSession, world:
     member = await load_member(session, world.alice_member)
     with count_statements(await session.connection()) as statements:
         garden, launch = await boards.list_board_summaries(session, member)
-    assert len(statements) == 2
+    assert len(statements) == 1
     assert (launch.board.name, launch.group_name, launch.can_write) == ("Launch", "Birds", True)
     assert (launch.waiting_count, launch.online_agent_count, launch.agent_count) == (1, 1, 3)
     assert launch.task_counts == {"inbox": 1, "in_progress": 0, "review": 0, "done": 2}

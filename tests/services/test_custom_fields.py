@@ -65,7 +65,7 @@ async def test_the_history_of_a_task_includes_its_values(session, world, field) 
         1:
     ]
     name = "custom_field_values.size"
-    assert changes_listed == [[(name, "M", "L")], [], [(name, "L", None)]]
+    assert changes_listed == [[(name, "M", "L", "Size")], [], [(name, "L", None, "Size")]]
 
 
 async def test_values_of_many_tasks_are_loaded_in_one_statement(session, world, field) -> None:
@@ -73,7 +73,7 @@ async def test_values_of_many_tasks_are_loaded_in_one_statement(session, world, 
         await create_task(session, world, size=size)
     with count_statements(await session.connection()) as statements:
         found = await tasks.list_tasks(session, world.board, Paging())
-    assert [one.custom_field_values["size"] for one in found.items] == ["L", "M", "S"]
+    assert [one.custom_field_values for one in found.items] == [{"size": size} for size in "LMS"]
     assert len(statements) == 1
 
 

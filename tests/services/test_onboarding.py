@@ -330,7 +330,7 @@ async def test_a_preview_shows_what_the_lead_would_get_and_saves_nothing(
     shown = await onboarding.preview_goal(session, world.alice, board, goal, base_url=BASE_URL)
 
     assert (shown.name, shown.requires_approval, shown.has_gateway) == ("Worker 2", approval, True)
-    assert requirement in shown.agent_files.board_requirements
+    assert ("require_approval_for_done" in shown.agent_files.rules) is approval
     files = shown.agent_files.files
     assert "Ten partners live" in files["AGENTS.md"]
     assert requirement in files["AGENTS.md"]

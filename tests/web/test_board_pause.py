@@ -1,17 +1,11 @@
 """Pausing a board on its page."""
 
-import pytest
 from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
 from models import Board, Message, Note, Status
 from tests.support.world import World
 from tests.web.test_board_page import HTMX
-
-
-@pytest.fixture
-def board_path(world: World) -> str:
-    return f"/boards/{world.board.id}"
 
 
 async def is_paused(transaction: TransactionFactory, world: World) -> bool:

@@ -25,7 +25,7 @@ def comes(transaction: TransactionFactory, world: World) -> Comes:
     async def come(*people: User) -> None:
         for user in people:
             async with transaction() as session:
-                await presence.record_viewer(session, user, world.board.id)
+                await presence.record_visits(session, [presence.Visit(world.board.id, user.id)])
 
     return come
 
@@ -44,7 +44,9 @@ async def get_viewers(browser: httpx2.AsyncClient, address: str) -> str:
     """Return the names of the other viewers in the accessible label."""
     text = (await browser.get(address)).text
     [shown] = re.findall(r'<span class="avs no-phone" id="others"([^>]*)>', text)
-    found = re.search(r'role="img" aria-label="Here now: ([^"]*)" title="Here now: \1"', shown)
+    found = re.search(
+        r'role="img" aria-label="Viewing now: ([^"]*)" title="Viewing now: \1"', shown
+    )
     assert bool(found) != shown.endswith(" hidden")
     return html.unescape(found[1]) if found else ""
 
@@ -93,7 +95,9 @@ async def test_many_viewers_are_named_but_only_some_are_drawn(
         assert await get_viewers(alice, page) == ", ".join(f"P{n} <b>" for n in range(6))
         text = (await alice.get(page)).text
         drawn = text.split('id="others"')[1].split(">", 1)[1]
-        assert re.findall(r'<span class="av" aria-hidden="true">([^<]*)</span>', drawn)[4] == "+2"
+        assert (
+            re.findall(r'<span class="av" aria-hidden="true"[^>]*>([^<]*)</span>', drawn)[4] == "+2"
+        )
 
 
 async def test_viewers_are_hidden_from_members_without_access(
@@ -111,6 +115,6 @@ async def test_viewers_are_hidden_from_members_without_access(
 
 async def test_the_pages_of_a_board_send_its_id_to_the_event_stream(alice, pages, world) -> None:
     for page in pages[:2]:
-        [listens] = re.findall(r'<body hx-sse:connect="([^"]*)"', (await alice.get(page)).text)
+        [listens] = re.findall(r'<body data-live="([^"]*)"', (await alice.get(page)).text)
         assert html.unescape(listens).endswith(f"&board={world.board.id}")
     assert "&amp;board=" not in (await alice.get("/boards")).text

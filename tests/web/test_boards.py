@@ -53,6 +53,31 @@ async def test_htmx_gets_only_the_list(alice) -> None:
     assert "<html" not in part
 
 
+async def test_the_list_is_filtered_by_name_group_and_objective(alice, world, transaction) -> None:
+    async with transaction() as session:
+        (await session.get_one(Board, world.board.id)).objective = "Reach the MOON"
+    found = (await alice.get("/boards?q=moon")).text
+    assert f'id="board-{world.board.id}"' in found
+    assert found.count('id="board-') == 1
+    assert 'hx-get="/boards?q=moon" hx-trigger' in found
+    nothing = (await alice.get("/boards", params={"q": "%_\0" * 900})).text
+    assert "No matching boards." in nothing
+    assert "No boards yet." not in nothing
+
+
+@pytest.mark.parametrize("sort", ["name", "group", "tasks", "agents", "updated"])
+async def test_the_list_is_sorted_in_both_directions(alice, sort, world) -> None:
+    def order(page: str) -> list[str]:
+        return re.findall(r'id="board-([^"]*)"', page)
+
+    up, down = [(await alice.get(f"/boards?sort={sign}{sort}")).text for sign in ("", "-")]
+    assert order(up) == order(down)[::-1] or sort != "name"
+    assert sorted(order(up)) == sorted(order(down))
+    assert up.count('aria-sort="ascending"') == 1
+    assert down.count('aria-sort="descending"') == 1
+    assert order((await alice.get("/boards?sort=invalid")).text)[-1] == str(world.board.id)
+
+
 async def test_a_new_board_has_the_selected_rules(alice, transaction) -> None:
     form = await alice.get("/boards/new")
     assert 'name="require_approval_for_done" value="true" checked' in form.text
@@ -69,6 +94,16 @@ async def test_a_new_board_has_the_selected_rules(alice, transaction) -> None:
     assert (board.objective, board.board_type) == ("Ship 2.4", "goal")
     assert board.require_review_before_done
     assert not board.require_approval_for_done
+
+
+async def test_ongoing_work_is_not_asked_for_an_objective(alice, transaction) -> None:
+    made = await alice.post("/boards", data=NEW)
+    async with transaction() as session:
+        board = await session.scalar(select(Board).where(Board.name == NEW["name"]))
+    assert made.headers["Location"] == f"/boards/{board.id}"
+    page = (await alice.get(f"/boards/{board.id}")).text
+    assert "Setup incomplete." not in page
+    assert "objective" not in page[page.index("<main") :]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +193,7 @@ async def test_a_metric_that_is_not_text_keeps_its_type(
         ),
         ({"section": "agents", "max_agents": "-1"}, "At least 0."),
         ({"section": "agents", "max_agents": "many"}, "Write a whole number."),
-        ({"section": "agents", "max_agents": "9" * 400}, "At most 1000."),
+        ({"section": "agents", "max_agents": "9" * 400}, "At most 1,000."),
     ],
 )
 async def test_an_invalid_section_keeps_the_submitted_values(
@@ -184,7 +219,7 @@ async def test_an_extreme_target_date_is_rejected_beside_its_field(
     wanted = {"section": "goal", "board_type": "general", "objective": "x", "target_date": day}
     page = await alice.post(settings_of, data=wanted)
     assert page.status_code == 422
-    assert "Target date must be in a year from 2 to 9998." in page.text
+    assert "Choose a year from 2 to 9998." in page.text
 
 
 async def test_a_rule_is_saved_when_it_is_switched(
@@ -259,7 +294,7 @@ async def test_an_admin_sets_and_clears_the_gateway_of_a_board(
     alice, world, settings_of, transaction, now_in_the_database
 ) -> None:
     assert 'name="gateway_id"' not in (page := (await alice.get(settings_of)).text)
-    assert "Let its agents run on a gateway" in page
+    assert "Run its agents on a gateway" in page
     ours, theirs = make_gateway(world.tern), make_gateway(world.plover, "Lighthouse")
     async with transaction() as session:
         session.add_all([ours, theirs])

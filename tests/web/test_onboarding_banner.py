@@ -17,8 +17,8 @@ DRAFT = {"status": "complete", "board_type": "general"}
 
 Says = Callable[[dict[str, Any]], Awaitable[None]]
 
-NEW = {"name": "Harbour", "description": "All that comes in by sea."}
-UNFINISHED = "Setting this board up is not finished."
+NEW = {"name": "Harbour", "description": "All that comes in by sea.", "objective": "Open in May"}
+UNFINISHED = "Setup incomplete."
 
 
 @pytest.fixture
@@ -76,7 +76,8 @@ async def test_a_board_without_a_gateway_shows_the_open_onboarding(alice, harbou
     for page in (board, f"{board}/settings"):
         shown = (await alice.get(page)).text
         assert UNFINISHED in shown
-        assert f'href="{board}/onboarding">Go on</a>' in shown
+        assert f'href="{board}/onboarding">Continue</a>' in shown
+        assert f'action="{board}/onboarding/endings"' in shown
 
 
 async def test_the_banner_disappears_after_launch_or_cancellation(alice, harbour) -> None:
@@ -89,7 +90,16 @@ async def test_the_banner_disappears_after_launch_or_cancellation(alice, harbour
     assert (await alice.post(f"{launched}/onboarding/confirmations", data=goal)).status_code == 200
     assert (await alice.post(f"{ended}/onboarding/endings")).status_code == 303
     for board in (launched, ended):
-        assert UNFINISHED not in (await alice.get(board)).text
+        shown = (await alice.get(board)).text
+        assert UNFINISHED not in shown
+        assert f'action="{board}/onboarding/endings"' not in shown
+
+
+async def test_a_reader_cannot_end_the_onboarding(rita, post_agent_message, world) -> None:
+    await post_agent_message(QUESTION)
+    shown = (await rita.get(f"/boards/{world.board.id}")).text
+    assert 'id="setting-up"' in shown
+    assert "/onboarding/endings" not in shown
 
 
 async def test_an_onboarding_question_is_in_the_inbox(alice, post_agent_message, world) -> None:
@@ -99,7 +109,7 @@ async def test_an_onboarding_question_is_in_the_inbox(alice, post_agent_message,
     await post_agent_message(QUESTION)
     page = (await alice.get("/approvals")).text
     assert get_needs_count(page) == "1"
-    assert f'<a href="{onboarding_path}">How much may it decide?</a>' in page
+    assert f'<a href="{onboarding_path}" dir="auto">How much may it decide?</a>' in page
     assert "Setting up Launch · Harbour master" in page
     assert 'id="needs-count">1<' in page
     assert (
@@ -115,7 +125,7 @@ async def test_a_draft_is_in_the_inbox(alice, post_agent_message, world) -> None
     await post_agent_message(DRAFT)
     page = (await alice.get("/approvals")).text
     review = f"/boards/{world.board.id}/onboarding/review"
-    assert f'<a href="{review}">Is this what Launch should do?</a>' in page
+    assert f'<a href="{review}" dir="auto">Review the draft for Launch</a>' in page
     assert f'href="{review}">Review the draft</a>' in page
 
 

@@ -52,8 +52,8 @@ async def test_the_confirmed_goal_combines_form_and_draft(
     assert known.items() <= (lead.identity_profile or {}).items()
     await post_agent_message({"question": "Too late?"}, status=409)
     launch = await alice.get(f"{onboarding_path}/launch")
-    assert "Eva is coming." in extract_text(launch)
-    assert "Eva is made on Harbour" in extract_text(launch)
+    assert "Eva is starting." in extract_text(launch)
+    assert "Eva is created on Harbour" in extract_text(launch)
     assert "<html" not in (await alice.get(f"{onboarding_path}/launch", headers=HTMX)).text
 
 
@@ -76,13 +76,13 @@ async def test_a_failed_launch_shows_the_reason_and_a_retry(
         failed = {"step": ProvisioningStep.FILES, "provision_failure": failure}
         await session.execute(update(Agent).where(of_lead).values(**failed))
     page = await alice.get(f"{onboarding_path}/launch")
-    assert "Eva needs you." in extract_text(page)
+    assert "Eva could not be started." in extract_text(page)
     for words in ("Its files are written No room.", "df -h", "Try again"):
         assert words in extract_text(page)
     assert "Try again" not in extract_text(await bob.get(f"{onboarding_path}/launch"))
     again = re.findall(r'action="(/agents/[\w-]+/provisionings)"', page.text)[0]
     assert (await alice.post(again, data={"wake": "on"})).status_code == 303
-    assert "Eva is coming." in extract_text(
+    assert "Eva is starting." in extract_text(
         await alice.get(f"{onboarding_path}/launch", headers=HTMX)
     )
 
@@ -96,7 +96,7 @@ async def test_without_an_agent_the_launch_shows_the_token_once(
     done = await alice.post(f"{garden_onboarding_path}/confirmations", data=SUBMITTED)
     assert done.status_code == 200
     token = re.findall(r'<code class="trunc">(mc_agent_[\w-]+)</code>', done.text)[0]
-    assert "Eva can call now." in extract_text(done)
+    assert "Eva can call the API now." in extract_text(done)
     again = await alice.get(f"{garden_onboarding_path}/launch")
     assert token not in again.text
     assert "first call.</b>" in again.text
@@ -104,13 +104,13 @@ async def test_without_an_agent_the_launch_shows_the_token_once(
     assert (
         await browsers(None).post("/api/v1/agent/heartbeat", headers=headers)
     ).status_code == 200
-    assert "Eva is here." in extract_text(
+    assert "Eva is connected." in extract_text(
         await alice.get(f"{garden_onboarding_path}/launch", headers=HTMX)
     )
 
     late = await alice.post(f"{garden_onboarding_path}/confirmations", data=SUBMITTED)
     assert late.status_code == 409
-    assert "It was confirmed already." in extract_text(late)
+    assert "The objective was already confirmed." in extract_text(late)
     assert token not in late.text
 
 
@@ -124,7 +124,7 @@ async def test_a_launch_without_its_lead_says_so(
     for headers in ({}, HTMX):
         page = await alice.get(f"{garden_onboarding_path}/launch", headers=headers)
         assert page.status_code == 200
-        assert "The board has no lead any more." in extract_text(page)
+        assert "The board no longer has a lead." in extract_text(page)
 
 
 async def test_a_member_creates_no_lead_and_never_sees_its_token(
@@ -137,7 +137,7 @@ async def test_a_member_creates_no_lead_and_never_sees_its_token(
     async with transaction() as session:
         await session.delete(await session.get_one(Agent, world.lead.id))
     review = await bob.get(f"{onboarding_path}/review")
-    assert "only an admin can do that" in extract_text(review)
+    assert "Only an admin can do that" in extract_text(review)
     assert "Launch the board" not in review.text
     refused = await bob.post(f"{onboarding_path}/confirmations", data=SUBMITTED)
     assert refused.status_code == 403
@@ -145,7 +145,7 @@ async def test_a_member_creates_no_lead_and_never_sees_its_token(
     done = await alice.post(f"{onboarding_path}/confirmations", data=SUBMITTED)
     assert done.status_code == 200
     page = await bob.get(f"{onboarding_path}/launch")
-    assert "Eva needs a token to call. An admin makes it" in extract_text(page)
+    assert "Eva needs a token to call the API. An admin can create it" in extract_text(page)
     assert "mc_agent_" not in page.text
 
 
@@ -168,7 +168,7 @@ async def test_the_onboarding_is_restarted_and_cancelled(
     assert "Thinking about the first question" in (await bob.get(onboarding_path)).text
     ended = await bob.post(f"{onboarding_path}/endings")
     assert ended.headers["Location"] == onboarding_path.removesuffix("/onboarding")
-    assert "Let Harbour master ask" in extract_text(await bob.get(onboarding_path))
+    assert "Answer questions from Harbour master" in extract_text(await bob.get(onboarding_path))
     assert (await bob.post(f"{onboarding_path}/endings")).status_code == 409
     async with transaction() as session:
         states = (await session.scalars(select(OnboardingSession.status))).all()
@@ -185,9 +185,9 @@ async def test_a_confirmed_goal_can_be_changed_by_a_new_interview(
         data=SUBMITTED | parse_hidden_fields(await alice.get(onboarding_path)),
     )
     page = await alice.get(onboarding_path)
-    assert "Has the goal changed?" in extract_text(page)
+    assert "Has the objective changed?" in extract_text(page)
     assert "Eleven partners</textarea>" in page.text
-    assert "Eva leads this board, stays as it is" in extract_text(page)
+    assert "Eva leads this board. It is not changed" in extract_text(page)
     assert 'name="custom_instructions"' not in page.text
     changed = SUBMITTED | parse_hidden_fields(page) | {"objective": "Twelve"}
     done = await alice.post(f"{onboarding_path}/confirmations", data=changed)

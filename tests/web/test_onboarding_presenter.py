@@ -8,12 +8,20 @@ import pytest
 
 from core.clock import now
 from models import Agent, Gateway, ProvisioningState, ProvisioningStep
-from services.onboarding import AnswerOption
+from services.gateways.files import LeadPreview, instructions
+from services.onboarding import AnswerOption, OnboardingPreview
 from tests.services.test_onboarding_transcript import BRIEFING, USER, parse, question
 from web.agents.provisioning import build_lead_launch
 from web.gateways.presenter import describe_outage
 from web.onboarding.forms import OWN_ANSWER, OnboardingAnswerForm, split_answer
-from web.onboarding.presenter import build_brief, find_heading, parse_draft_date
+from web.onboarding.presenter import (
+    LEAD_LIMITS,
+    LEAD_RIGHTS,
+    build_brief,
+    find_heading,
+    parse_draft_date,
+    permissions_context,
+)
 
 NEW_YORK = ZoneInfo("America/New_York")
 OPTIONS = [
@@ -51,7 +59,7 @@ def test_the_brief_contains_all_answers_and_open_headings() -> None:
     )
     known = dict(build_brief(value, {}, UTC))
     assert known["Objective"] == ["A site"]
-    assert known["Also"] == ["Partners"]
+    assert known["Other answers"] == ["Partners"]
     assert known["Measures"] == known["Board lead"] == []
 
 
@@ -173,7 +181,7 @@ def test_a_step_shows_what_it_waits_for() -> None:
         checkin_deadline_at=woken + timedelta(seconds=30),
     )
     last = build_lead_launch(lead, make_gateway(), MOMENT).steps[-1]
-    assert (last.detail, last.elapsed) == ("Ava was woken twice.", "12 s of 30 s")
+    assert (last.detail, last.elapsed) == ("Ava was woken 2 times.", "12 s of 30 s")
     again = build_lead_launch(
         make_lead(step=ProvisioningStep.FILES, step_attempts=3), make_gateway(), MOMENT
     ).steps[2]
@@ -186,13 +194,31 @@ def test_a_step_shows_what_it_waits_for() -> None:
 
 def test_an_unreachable_gateway_is_shown_as_the_reason() -> None:
     broken = make_gateway(checks=[{"name": "port", "state": "failed"}])
-    assert describe_outage(broken, MOMENT) == "Harbour is not connected: nobody answers."
+    assert describe_outage(broken, MOMENT) == "Harbour is not connected: No answer."
     assert (
         describe_outage(make_gateway(lease_expires_at=None), MOMENT)
         == "No worker is connected to Harbour."
     )
     assert describe_outage(make_gateway(), MOMENT) == ""
     assert (
-        "It goes on by itself"
+        "It continues automatically"
         in build_lead_launch(make_lead(step=ProvisioningStep.FILES), broken, MOMENT).steps[2].detail
     )
+
+
+def test_what_a_lead_may_do_is_described_as_in_its_files() -> None:
+    assert set(LEAD_RIGHTS) == set(instructions.LEAD_MAY)
+    assert set(LEAD_LIMITS) == set(instructions.LEAD_MAY_NOT)
+
+
+def test_the_permissions_of_a_lead_follow_from_its_board() -> None:
+    def describe(rules: set[str], max_agents: int) -> dict[str, list[str]]:
+        files = LeadPreview({}, "", "", rules, max_agents)
+        return permissions_context(OnboardingPreview("Ava", files, True, True))
+
+    strict = describe({"require_approval_for_done", "require_review_before_done"}, 3)
+    assert strict["rights"][-1] == "Adds and removes workers, at most 3 at a time."
+    assert len(strict["rules"]) == 2
+    free = describe(set(), 0)
+    assert free["rights"][-1] == "Adds no workers, because the board allows none."
+    assert free["rules"] == ["A task can be done without an approval."]

@@ -43,20 +43,20 @@ async def test_the_draft_is_shown_as_a_form_with_a_preview(
         'name="target" aria-label="Target of measure 2" placeholder="Target" value="10"',
         'value="[&#34;here&#34;]"',
         'value="2027-01-31"',
-        'name="name" type="text" value="Ava"',
+        'name="name" type="text" dir="auto" value="Ava"',
         'value="Keeper"',
-        '<option value="balanced" selected>Decides what is small</option>',
+        '<option value="balanced" selected>Decides small things on its own</option>',
         'value="Al"',
         'value="Europe/Lisbon"',
         "tasks need an approval before they are done",
         "AGENTS.md",
-        "Creates tasks on this board",
+        "Creates, assigns, orders and deletes tasks",
         f"workspace-lead-{onboarding_path.split('/')[2]}",
     ):
         assert shown in page.text, shown
     assert "mc_agent_" not in page.text
 
-    assert "You can change that in the board" in extract_text(page)
+    assert "You can change this in the settings of the board" in extract_text(page)
 
     part = await alice.post(f"{onboarding_path}/review", data=SUBMITTED, headers=HTMX)
     assert "<html" not in part.text
@@ -81,10 +81,10 @@ async def test_additional_context_requests_a_new_draft(
     mark = re.search(r'news\?seen=([^"]*)"', (await bob.get(f"{onboarding_path}/review")).text)
     assert mark
     quiet = await bob.get(f"{onboarding_path}/news?seen={html.unescape(mark[1])}", headers=HTMX)
-    assert "another draft" not in quiet.text
+    assert "a new draft" not in quiet.text
     await post_agent_message(DRAFT | {"objective": "Ten, after Ann"})
     loud = await bob.get(f"{onboarding_path}/news?seen={html.unescape(mark[1])}", headers=HTMX)
-    assert "has written another draft" in loud.text
+    assert "has written a new draft" in loud.text
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,10 @@ async def test_a_second_confirmation_is_reported(
     ).status_code == 303
     late = SUBMITTED | seen_fields | {"objective": "Mine"}
     back = await bob.post(f"{onboarding_path}/confirmations", data=late)
-    assert (back.status_code, "It was confirmed already." in extract_text(back)) == (409, True)
+    assert (back.status_code, "The objective was already confirmed." in extract_text(back)) == (
+        409,
+        True,
+    )
     async with transaction() as session:
         leads = select(Agent).where(Agent.board_id == world.board.id, Agent.is_board_lead)
         assert len((await session.scalars(leads)).all()) == 1

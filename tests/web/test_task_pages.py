@@ -1,11 +1,14 @@
 """A task in the drawer and as a page, and its actions."""
 
+import re
+
 import pytest
 
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Comment, Status, Tag, Task, TaskDependency, new_id
 from services import boards, tasks
+from tests.support.board_pages import keep
 from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -25,11 +28,6 @@ async def task(transaction: TransactionFactory, world: World) -> Task:
 @pytest.fixture
 def task_path(world: World, task: Task) -> str:
     return f"/boards/{world.board.id}/tasks/{task.id}"
-
-
-async def keep(transaction: TransactionFactory, *rows: object) -> None:
-    async with transaction() as session:
-        session.add_all(rows)
 
 
 async def stored(transaction: TransactionFactory, task: Task) -> Task:
@@ -112,9 +110,9 @@ async def test_a_due_date_is_the_end_of_the_users_day(
 
 
 async def test_an_assignee_is_set_and_removed(alice, task_path, transaction, task, world) -> None:
-    await alice.post(f"{task_path}/changes", data={"assigned_agent_id": str(world.worker.id)})
+    await alice.post(f"{task_path}/changes", data={"assignee": str(world.worker.id)})
     assert (await stored(transaction, task)).assigned_agent_id == world.worker.id
-    await alice.post(f"{task_path}/changes", data={"assigned_agent_id": ""})
+    await alice.post(f"{task_path}/changes", data={"assignee": ""})
     assert (await stored(transaction, task)).assigned_agent_id is None
 
 
@@ -148,7 +146,7 @@ async def test_dependencies_are_added_and_removed(
     assert f'id="dependency-{second.id}"' in one.text
 
     other = (await alice.get(f"/boards/{world.board.id}/tasks/{second.id}")).text
-    assert "waits for this" in other
+    assert "depends on this" in other
 
 
 async def test_a_task_without_possible_dependencies_says_so(
@@ -157,11 +155,11 @@ async def test_a_task_without_possible_dependencies_says_so(
     def extract_dependencies(page: str) -> str:
         return page.split('id="task-dependencies"')[1].split("</section>")[0]
 
-    assert "Nothing." in extract_dependencies((await alice.get(task_path)).text)
+    assert "No dependencies." in extract_dependencies((await alice.get(task_path)).text)
     await keep(transaction, world.make_task("Another"))
     page = extract_dependencies((await alice.get(task_path)).text)
-    assert "Wait for another task" in page
-    assert "Nothing." not in page
+    assert "Add dependency" in page
+    assert "No dependencies." not in page
 
 
 async def test_a_dependency_cycle_shows_an_error_beside_the_field(
@@ -176,16 +174,16 @@ async def test_a_dependency_cycle_shows_an_error_beside_the_field(
     )
 
     assert refused.status_code == 409
-    assert "wait for each other in a circle" in refused.text.split("task-dependencies")[1]
+    assert "depend on each other in a circle" in refused.text.split("task-dependencies")[1]
 
 
 @pytest.mark.parametrize("headers", [{}, IN_DRAWER, IN_PAGE])
 @pytest.mark.parametrize(
     ("sent", "words", "editor"),
     [
-        ({"title": " ", "description": "Kept <b>text</b>"}, "must not be blank", "text"),
-        ({"title": "x" * 501, "description": "Kept <b>text</b>"}, "too long", "text"),
-        ({"title": "Fine", "description": "Kept <b>text</b>\0"}, "cannot be stored", "text"),
+        ({"title": " "}, "Fill this in.", "title"),
+        ({"title": "x" * 501}, "too long", "title"),
+        ({"description": "Kept <b>text</b>\0"}, "cannot be stored", "text"),
         ({"due_at": "soon"}, "Write a date like", "due"),
         ({"due_at": "0001-01-01"}, "year", "due"),
     ],
@@ -231,12 +229,12 @@ async def test_the_required_approval_can_be_requested_on_the_task(
     requested = await alice.post(f"{task_path}/questions", follow_redirects=True)
     assert "Complete the task “" in requested.text
     again = (await alice.post(f"{task_path}/changes", data=done)).text
-    assert "A request about this task is pending" in again
+    assert "One is pending for this task" in again
     assert f'action="{task_path}/questions"' not in again
 
 
 async def test_an_unknown_agent_shows_an_error_beside_the_assignee(alice, task_path) -> None:
-    refused = await alice.post(f"{task_path}/changes", data={"assigned_agent_id": str(new_id())})
+    refused = await alice.post(f"{task_path}/changes", data={"assignee": str(new_id())})
 
     assert refused.status_code == 404
     assert "There is no such agent." in refused.text
@@ -271,14 +269,18 @@ async def test_a_comment_that_is_too_long_stays_in_the_form(alice, task_path, he
 
 async def test_the_conversation_shows_the_history(alice, task_path, world) -> None:
     await alice.post(f"{task_path}/changes", data={"status": "in_progress"})
-    await alice.post(f"{task_path}/changes", data={"assigned_agent_id": str(world.worker.id)})
+    await alice.post(f"{task_path}/changes", data={"assignee": str(world.worker.id)})
     await alice.post(f"{task_path}/changes", data={"priority": "high"})
     await alice.post(f"{task_path}/comments", data={"message": "Only words"})
 
     everything = (await alice.get(f"{task_path}/conversation", headers=HTMX)).text
     only_comments = (await alice.get(f"{task_path}/conversation?show=comments", headers=HTMX)).text
 
-    for words in ("moved this to In progress", "gave this to Worker", "set the priority to high"):
+    for words in (
+        "moved this task to In progress",
+        "assigned this task to Worker",
+        "priority to High",
+    ):
         assert words in everything
         assert words not in only_comments
     assert "Only words" in only_comments
@@ -302,7 +304,7 @@ async def test_an_approval_of_the_task_is_shown_on_it(
     assert "<b>You approved</b>" in answered.text
     assert f"/approvals/{approval.id}/undoings" in answered.text
     conversation = (await alice.get(f"{task_path}/conversation", headers=HTMX)).text
-    assert "Nothing happened yet." in conversation  # while the decision can be undone
+    assert "No history yet." in conversation  # while the decision can be undone
 
 
 async def test_a_deleted_task_can_be_restored(alice, task_path, transaction, world, task) -> None:
@@ -318,20 +320,22 @@ async def test_a_deleted_task_can_be_restored(alice, task_path, transaction, wor
     assert (await alice.get(task_path)).status_code == 404
 
     back = await alice.post(f"{task_path}/restorations", headers=HTMX)
-    assert "is back" in back.text
+    assert "Restored “" in back.text
     assert "Keep me" in (await alice.get(task_path)).text
 
 
 async def test_without_htmx_a_deleted_task_can_be_restored(alice, task_path, world, task) -> None:
     gone = await alice.post(f"{task_path}/deletions")
     board = await alice.get(gone.headers["Location"])
-    assert f"{task_path}/restorations" in board.text
-    assert (await alice.post(f"{task_path}/restorations")).headers["Location"] == task_path
+    restorations = f"/boards/{world.board.id}/restorations"
+    assert f'action="{restorations}"' in board.text
+    await alice.post(restorations, data={"ids": str(task.id)})
+    assert (await alice.get(task_path)).status_code == 200
 
 
 async def test_readers_see_no_forms_and_the_reason(rita, task_path) -> None:
     page = (await rita.get(task_path)).text
-    assert "You can read this board, not comment on it." in page
+    assert "You can read this board but not comment on it." in page
 
     assert "Write the &lt;script&gt;" in page
     for path in ("/changes", "/comments", "/deletions"):
@@ -366,7 +370,8 @@ async def test_a_new_task_without_a_required_field_shows_the_error(
     response = await alice.post(f"/boards/{world.board.id}/tasks", data={"title": "Write"})
 
     assert response.status_code == 422
-    assert "On this board every task says this: size." in response.text
+    assert re.search(r'name="field-[0-9a-f-]+"[^>]* aria-invalid="true"', response.text)
+    assert "Fill this in." in response.text
 
 
 async def test_a_custom_field_change_is_in_the_history(
@@ -378,7 +383,7 @@ async def test_a_custom_field_change_is_in_the_history(
         changes = {"custom_field_values": {"size": "L"}}
         await tasks.update_task(session, world.alice, board, task.id, changes)
 
-    assert "changed the size" in (await alice.get(task_path)).text
+    assert "changed the field “Size”" in (await alice.get(task_path)).text
 
 
 async def test_a_task_is_not_found_on_another_board(alice, world, task) -> None:

@@ -1,5 +1,6 @@
-"""Query parameters of a board page: view, filters and sort order."""
+"""Query parameters of a board page: view, filters, sort order and columns."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -9,12 +10,24 @@ from starlette.datastructures import QueryParams
 
 from core.text import is_storable
 from models import Priority, Status
-from services.tasks import BoardFilters
+from services.tasks import CARDS_IN_COLUMN, ORDERS, BoardFilters, BoardOrder
+from web.boards.assignees import ME, UNASSIGNED
+from web.ui.locale_middleware import reader_id
+from web.ui.time_format import parse_day, parse_month
 
-VIEWS = ("board", "list")
-SORTS = ("title", "priority", "assignee", "due")
-UNASSIGNED = "nobody"
-DEFAULTS = {"view": "board", "sort": "due"}
+VIEWS = ("board", "list", "calendar")
+DEFAULT_SORTS = {"board": "manual", "list": "due", "calendar": "due"}
+LIST_ORDER = (Status.REVIEW, Status.IN_PROGRESS, Status.INBOX, Status.DONE)
+STABLE_SORTS = ("manual", "created")  # a change of a task does not change its place
+NOBODY = UUID(int=0)  # the id of no user
+MAX_CARDS = 6_400  # of each column; they are loaded in steps, each twice as many as before
+MAX_DIGITS = 6  # of a number in an address
+TITLE = "title"  # the column that the list always shows
+LIST_COLUMNS = ("flags", "priority", "assignee", "tags", "due", "updated", "created")
+DEFAULT_COLUMNS = ("flags", "priority", "assignee", "tags", "due", "updated")
+DEFAULTS: Mapping[str, object] = {"view": "board", "limit": CARDS_IN_COLUMN, "base": 1}
+NOT_SAVED = ("column", "limit", "month", "day", "saved", "base")
+"""Parameters that are not part of a saved view."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +36,23 @@ class BoardAddress:
 
     view: str = "board"
     q: str = ""
-    agent: str = ""  # an id, or UNASSIGNED
+    agent: str = ""  # the id of an agent or a person, or UNASSIGNED or ME
     tag: str = ""  # slug
     priority: str = ""
     needs: bool = False
     blocked: bool = False
-    sort: str = "due"  # of the list; "-due" for descending order
+    field: str = ""  # key of a custom field
+    value: str = ""  # that the field has, or a part of it
+    sort: str = ""  # "-due" for the opposite order, "" for the default of the view
     column: str = ""  # the column that a phone shows
     done: bool = False  # whether the Done column is expanded
+    limit: int = CARDS_IN_COLUMN  # cards in each column or group
+    month: str = ""  # of the calendar, like "2026-11"
+    day: str = ""  # of the calendar, of which all tasks are shown
+    columns: str = ""  # of the list, joined by commas; "" for the default ones
+    saved: str = ""  # id of the saved view that is shown
+    base: int = 1  # the version of its query when it was opened
+    names_view: bool = False  # whether a query without other parameters names the view
 
     @classmethod
     def from_query(cls, query: QueryParams) -> "BoardAddress":
@@ -40,17 +62,28 @@ class BoardAddress:
             value = query.get(name, "").strip()[:200]
             return value if is_storable(value) else ""
 
+        view = _allowed_value(VIEWS, text("view")) or "board"
+        is_calendar = view == "calendar"
         return cls(
-            view=_allowed_value(VIEWS, text("view")) or "board",
+            view=view,
             q=text("q"),
             agent=_parse_agent(text("agent")),
             tag=text("tag"),
             priority=_allowed_value(tuple(Priority), text("priority")),
             needs=text("needs") == "1",
             blocked=text("blocked") == "1",
+            field=text("field"),
+            value=text("value"),
             sort=_parse_sort(text("sort")),
             column=_allowed_value(tuple(Status), text("column")),
             done=text("done") == "1",
+            limit=_parse_limit(text("limit")),
+            month=text("month") if is_calendar and parse_month(text("month")) else "",
+            day=text("day") if is_calendar and parse_day(text("day")) else "",
+            columns=_parse_columns(query.getlist("columns")),
+            saved=_parse_id(text("saved")),
+            base=_parse_number(text("base")) or 1,
+            names_view="view" in query,
         )
 
     @property
@@ -58,33 +91,110 @@ class BoardAddress:
         """Return the filters of the cards."""
         return BoardFilters(
             q=self.q,
-            agent=UUID(self.agent) if self.agent not in ("", UNASSIGNED) else None,
+            assignee=self._assignee_id,
             unassigned=self.agent == UNASSIGNED,
             tag=self.tag or None,
             priority=self.priority or None,
             needs_approval=self.needs,
             blocked=self.blocked,
+            custom_field=(self.field, self.value) if self.field and self.value else None,
         )
 
     @property
-    def is_unfiltered_board(self) -> bool:
-        """Return whether the board is shown without a filter, so that a change keeps its cards."""
-        return self.view == "board" and not self.filters.is_narrowed
+    def _assignee_id(self) -> UUID | None:
+        if self.agent in ("", UNASSIGNED):
+            return None
+        return (reader_id.get() or NOBODY) if self.agent == ME else UUID(self.agent)
+
+    @property
+    def shown_sort(self) -> str:
+        """Return what the tasks are sorted by."""
+        return self.sort or DEFAULT_SORTS[self.view]
+
+    @property
+    def shown_columns(self) -> tuple[str, ...]:
+        """Return the columns of the list beside the titles."""
+        if not self.columns:
+            return DEFAULT_COLUMNS
+        return tuple(name for name in self.columns.split(",") if name != TITLE)
+
+    @property
+    def is_manual(self) -> bool:
+        """Return whether the tasks are in the order that people have given them."""
+        return self.shown_sort == "manual"
+
+    @property
+    def order(self) -> BoardOrder:
+        """Return the order of the tasks. A board without its Done column leaves its tasks out."""
+        key, is_reversed = self.shown_sort.removeprefix("-"), self.shown_sort.startswith("-")
+        if self.view == "list":
+            return BoardOrder(key, is_reversed, statuses=LIST_ORDER)
+        shown = [status for status in Status if self.done or status is not Status.DONE]
+        return BoardOrder(key, is_reversed, in_sections=True, statuses=tuple(shown))
+
+    @property
+    def keeps_places(self) -> bool:
+        """Return whether a change of a card's content changes no place on the board."""
+        is_stable = self.shown_sort.removeprefix("-") in STABLE_SORTS
+        return self.view == "board" and is_stable and not self.filters.is_narrowed
 
     @property
     def extra_filter_count(self) -> int:
         """Return the number of active filters that are not always visible."""
-        return sum(map(bool, (self.agent, self.tag, self.priority)))
+        return sum(map(bool, (self.agent, self.tag, self.priority, self.filters.custom_field)))
+
+    def with_card_at(self, index: int) -> "BoardAddress":
+        """Return the address that shows the card at this index of its column."""
+        return replace(self, limit=max(self.limit, round_limit(index + 1)))
+
+    @property
+    def next_query(self) -> str:
+        """Return the query that shows more cards of each column, or "" if that is not possible."""
+        more = round_limit(self.limit + 1)
+        return self.query_with(limit=more) if more > self.limit else ""
+
+    def query_for_all(self, total: int) -> str:
+        """Return the query that shows all cards of a column."""
+        return self.query_with(limit=round_limit(total))
+
+    def query_to_print(self, total: int) -> str:
+        """Return the query that shows all cards of all columns, as far as that is possible."""
+        return self.query_with(done=True, limit=round_limit(total))
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Return the query parameters that differ from their defaults.
+
+        Without a query a board shows the default view of the user, if there is one. All tasks are
+        then shown by an address that names the view (`names_view`).
+        """
+        given = {
+            name: "1" if value is True else str(value)
+            for name, value in vars(self).items()
+            if value and value != DEFAULTS.get(name) and name != "names_view"
+        }
+        return given or ({"view": self.view} if self.names_view else {})
+
+    @property
+    def view_query(self) -> str:
+        """Return what a saved view consists of, as a query without its question mark."""
+        whole = replace(self, names_view=False)
+        if whole.sort == DEFAULT_SORTS[self.view]:
+            whole = replace(whole, sort="")
+        kept = {name: text for name, text in whole.parameters.items() if name not in NOT_SAVED}
+        return urlencode(kept)
+
+    @property
+    def without_filters(self) -> str:
+        """Return the query that shows all tasks in the same view."""
+        return self.query_with(
+            q="", agent="", tag="", priority="", field="", value="", needs=False, blocked=False
+        )
 
     @property
     def query(self) -> str:
         """Return the query with its question mark, or "" if everything has its default."""
-        parameters = {
-            name: "1" if value is True else value
-            for name, value in vars(self).items()
-            if value and value != DEFAULTS.get(name)
-        }
-        return f"?{urlencode(parameters)}" if parameters else ""
+        return f"?{urlencode(self.parameters)}" if self.parameters else ""
 
     def query_with(self, **changes: Any) -> str:
         """Return the query with some parameters changed."""
@@ -92,13 +202,15 @@ class BoardAddress:
 
     def sort_direction(self, name: str) -> str:
         """Return the direction of a sort column for `aria-sort`, or ""."""
-        if self.sort.lstrip("-") != name:
+        if self.shown_sort.removeprefix("-") != name:
             return ""
-        return "descending" if self.sort.startswith("-") else "ascending"
+        return "descending" if self.shown_sort.startswith("-") else "ascending"
 
     def sort_query(self, name: str) -> str:
         """Return the query that sorts the list by a column, or reverses its order."""
-        return self.query_with(sort=f"-{name}" if self.sort == name else name)
+        can_reverse = self.shown_sort == name and name != "manual"
+        sort = f"-{name}" if can_reverse else name
+        return self.query_with(sort="" if sort == DEFAULT_SORTS[self.view] else sort)
 
 
 def _allowed_value(known: tuple[str, ...], value: str) -> str:
@@ -106,11 +218,41 @@ def _allowed_value(known: tuple[str, ...], value: str) -> str:
 
 
 def _parse_sort(value: str) -> str:
-    return value if value.removeprefix("-") in SORTS else "due"
+    return value if value.removeprefix("-") in ORDERS and value != "-manual" else ""
+
+
+def round_limit(count: int) -> int:
+    """Return the number of cards to show in each column, so that these are among them."""
+    limit = CARDS_IN_COLUMN
+    while limit < min(count, MAX_CARDS):
+        limit *= 2
+    return limit
+
+
+def _parse_number(value: str) -> int:
+    is_number = value.isascii() and value.isdecimal()
+    return int(value[:MAX_DIGITS]) if is_number else 0
+
+
+def _parse_limit(value: str) -> int:
+    return round_limit(_parse_number(value))
+
+
+def _parse_columns(values: Iterable[str]) -> str:
+    """Return the given columns of the list in their order; "" for the default ones."""
+    given = {name for value in values for name in value[:200].split(",")}
+    shown = tuple(name for name in LIST_COLUMNS if name in given)
+    if shown == DEFAULT_COLUMNS or not (shown or TITLE in given):
+        return ""
+    return ",".join(shown) or TITLE
 
 
 def _parse_agent(value: str) -> str:
+    return value if value in (UNASSIGNED, ME) else _parse_id(value)
+
+
+def _parse_id(value: str) -> str:
     try:
-        return value if value == UNASSIGNED else str(UUID(value))
+        return str(UUID(value))
     except ValueError:
         return ""

@@ -1,52 +1,77 @@
 """Cards and columns of a board."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from itertools import groupby
 from uuid import UUID
 
 from core.errors import AppError
 from models import Priority, Status, Task
 from services.agents import AgentCard
 from services.approvals import ApprovalDetail
-from services.tasks import BoardColumn, TaskDetail
+from services.tasks import BoardColumn, CardTask
+from web.ui.error_texts import describe_error
+from web.ui.translation import N_, pgettext, translate
 
-NO_DUE_DATE = datetime(9999, 1, 1, tzinfo=UTC)
-PRIORITY_RANKS = {priority.value: rank for rank, priority in enumerate(Priority)}
-LIST_ORDER = (Status.REVIEW, Status.IN_PROGRESS, Status.INBOX, Status.DONE)
 EMPTY_COLUMN_TEXTS = {
-    Status.INBOX: "New work lands here: yours, and what the board's lead plans.",
-    Status.IN_PROGRESS: "An agent moves a task here when it starts. "
-    "The card shows who, and for how long.",
-    Status.REVIEW: "Finished work waits here for you or the lead. "
-    "Questions for you light up in marigold.",
-    Status.DONE: "Approved work rests here.",
+    Status.INBOX: N_("Tasks that people or the lead create appear here."),
+    Status.IN_PROGRESS: N_(
+        "An agent moves a task here when it starts. The card shows who, and for how long."
+    ),
+    Status.REVIEW: N_(
+        "Finished work waits here for you or the lead. Cards that need your decision are "
+        "highlighted."
+    ),
+    Status.DONE: N_("Completed tasks appear here."),
 }
 """Text of an empty column."""
 
+STATUS_NAMES = {
+    Status.INBOX: N_("Inbox"),
+    Status.IN_PROGRESS: N_("In progress"),
+    Status.REVIEW: N_("Review"),
+    Status.DONE: N_("Done"),
+}
+
+REVIEW_HEADINGS = (N_("Waiting for you"), N_("Waiting for the lead"), N_("Blocked"))
+REVIEW_WITHOUT_LEAD = N_("Waiting for review")
+LEAD_RANK = 1  # of the section of tasks that wait for the lead
+
 MOVE_ERRORS = {
     "task_blocked_cannot_transition": "",
-    "approval_required": "Needs an approval before Done",
-    "review_required": "Goes to Review before it is done",
-    "approval_pending": "Stays here until its question is answered",
-    "comment_required": "Needs a comment before Review",
+    "approval_required": N_("Needs an approval before Done"),
+    "review_required": N_("Needs a review before Done"),
+    "approval_pending": N_("Locked while an approval is pending"),
+    "comment_required": N_("Needs a comment before Review"),
 }
 """Short texts of rejected moves by error code; "" where the card shows the reason anyway."""
 
 
+MAX_REJECTED_MOVES = 50  # in an address
+
+
 @dataclass(frozen=True)
 class RejectedMove:
-    """A rejected move, shown on its card until the task changes."""
+    """A rejected move or other change, shown on its card until the task changes."""
 
     task_id: UUID
     version: int
     code: str
     message: str = ""
+    is_selected: bool = False  # whether the card is selected, for another try
 
     @classmethod
-    def from_error(cls, task: Task, error: AppError) -> "RejectedMove":
+    def from_error(
+        cls, task: Task | CardTask, error: AppError, *, is_selected: bool = False
+    ) -> "RejectedMove":
         """Build the rejected move of an error."""
-        return cls(task.id, task.version, error.code, error.message)
+        return cls(task.id, task.version, error.code, describe_error(error), is_selected)
+
+    @classmethod
+    def parse_all(cls, text: str) -> "list[RejectedMove]":
+        """Parse several moves, separated by commas; what is none is left out."""
+        parsed = map(cls.parse, text.split(",")[:MAX_REJECTED_MOVES])
+        return [one for one in parsed if one is not None]
 
     @classmethod
     def parse(cls, text: str) -> "RejectedMove | None":
@@ -67,87 +92,107 @@ class RejectedMove:
     @property
     def text(self) -> str:
         """Return the reason in a few words."""
-        return MOVE_ERRORS.get(self.code, self.message)
+        known = MOVE_ERRORS.get(self.code)
+        return self.message if known is None else translate(known)
 
 
 @dataclass(frozen=True)
 class TaskCard:
     """A task on its board."""
 
-    detail: TaskDetail
+    task: CardTask
     approvals: Sequence[ApprovalDetail]  # undecided approvals of this task
     assignee_card: AgentCard | None
     rejected_move: RejectedMove | None
 
     @property
-    def task(self) -> Task:
-        """Return the task."""
-        return self.detail.task
-
-    @property
     def is_movable(self) -> bool:
         """Return whether the card can be dragged. Blocked tasks cannot."""
-        return not self.detail.is_blocked
+        return not self.task.is_blocked
 
     @property
     def version(self) -> str:
         """Return a value that changes with every change of the card."""
-        return f"{self.task.version}.{self.detail.comments_count}.{len(self.approvals)}"
+        return f"{self.task.version}.{self.task.comments_count}.{len(self.approvals)}"
 
 
 @dataclass(frozen=True)
 class CardColumn:
-    """A column of cards. The Review column has sections with headings."""
+    """A column with its first cards. The Review column has sections with headings."""
 
     status: Status
     total: int
-    cards: Sequence[TaskCard]
+    cards: Sequence[TaskCard]  # those that are shown
+    has_lead: bool  # whether the board has a lead, who reviews
 
     @property
     def sections(self) -> Sequence[tuple[str, Sequence[TaskCard]]]:
-        """Return the cards grouped under their headings."""
+        """Return the cards, grouped under the headings of their sections."""
         if self.status is not Status.REVIEW:
             return [("", self.cards)]
-        undecided = [card for card in self.cards if card.approvals]
-        others = [card for card in self.cards if not card.approvals]
-        sections = [
-            ("Waiting for you", undecided),
-            ("Waiting for the lead", [card for card in others if not card.detail.is_blocked]),
-            ("Blocked", [card for card in others if card.detail.is_blocked]),
-        ]
-        return [(heading, cards) for heading, cards in sections if cards] or [("", [])]
+        grouped = groupby(sorted(self.cards, key=_review_rank), key=_review_rank)
+        return [(self._review_heading(rank), list(cards)) for rank, cards in grouped] or [("", [])]
+
+    def _review_heading(self, rank: int) -> str:
+        has_reviewer = self.has_lead or rank != LEAD_RANK
+        return translate(REVIEW_HEADINGS[rank] if has_reviewer else REVIEW_WITHOUT_LEAD)
 
     @property
     def empty_text(self) -> str:
         """Return the text of the column while it is empty."""
-        return EMPTY_COLUMN_TEXTS[self.status]
+        return translate(EMPTY_COLUMN_TEXTS[self.status])
 
     @property
     def hidden_count(self) -> int:
-        """Return the number of cards that exceed the limit of the column."""
+        """Return the number of cards that are not shown."""
         return self.total - len(self.cards)
+
+
+def name_priority(priority: str) -> str:
+    """Return the name of a priority; of an unknown one, its value."""
+    names = {
+        Priority.LOW.value: pgettext("priority", "Low"),
+        Priority.MEDIUM.value: pgettext("priority", "Medium"),
+        Priority.HIGH.value: pgettext("priority", "High"),
+    }
+    return names.get(priority, priority)
 
 
 def build_columns(
     columns: Sequence[BoardColumn],
     approvals: Sequence[ApprovalDetail],
     agent_cards: Sequence[AgentCard],
-    rejected_move: RejectedMove | None,
+    rejected_moves: Sequence[RejectedMove],
 ) -> list[CardColumn]:
     """Build the columns of a board with their cards."""
     cards_by_agent = {card.agent.id: card for card in agent_cards}
     approvals_by_task = group_by_task(approvals)
+    rejected = {move.task_id: move for move in rejected_moves}
+    has_lead = any(card.agent.is_board_lead for card in agent_cards)
     return [
         CardColumn(
             column.status,
             column.total,
             [
-                build_card(detail, approvals_by_task, cards_by_agent, rejected_move)
-                for detail in column.cards
+                build_card(task, approvals_by_task, cards_by_agent, rejected.get(task.id))
+                for task in column.cards
             ],
+            has_lead,
         )
         for column in columns
     ]
+
+
+def _review_rank(card: TaskCard) -> int:
+    """Return the number of the section of the Review column that shows a card."""
+    if card.approvals:
+        return 0
+    return 2 if card.task.is_blocked else LEAD_RANK
+
+
+def includes_card(columns: Iterable[CardColumn], task_id: UUID) -> bool:
+    """Return whether the card of a task is among those that are shown."""
+    return any(card.task.id == task_id for column in columns for card in column.cards)
 
 
 def group_by_task(approvals: Sequence[ApprovalDetail]) -> dict[UUID, list[ApprovalDetail]]:
@@ -160,15 +205,11 @@ def group_by_task(approvals: Sequence[ApprovalDetail]) -> dict[UUID, list[Approv
 
 
 def build_groups(
-    columns: Sequence[CardColumn], sort: str
-) -> list[tuple[CardColumn, list[TaskCard]]]:
-    """Return the columns in list order, each with its sorted cards."""
+    columns: Sequence[CardColumn], statuses: Sequence[Status]
+) -> list[tuple[CardColumn, Sequence[TaskCard]]]:
+    """Return the columns that have cards in this order, as groups of a list."""
     by_status = {column.status: column for column in columns}
-    key = SORT_KEYS[sort.lstrip("-")]
-    groups = [by_status[status] for status in LIST_ORDER if by_status[status].cards]
-    return [
-        (column, sorted(column.cards, key=key, reverse=sort.startswith("-"))) for column in groups
-    ]
+    return [(by_status[one], by_status[one].cards) for one in statuses if by_status[one].cards]
 
 
 def choose_phone_column(columns: Sequence[CardColumn], requested: str) -> Status:
@@ -183,31 +224,16 @@ def choose_phone_column(columns: Sequence[CardColumn], requested: str) -> Status
 
 
 def build_card(
-    detail: TaskDetail,
+    task: CardTask,
     approvals_by_task: Mapping[UUID, Sequence[ApprovalDetail]],
     cards_by_agent: Mapping[UUID, AgentCard],
     move: RejectedMove | None = None,
 ) -> TaskCard:
     """Build the card of a task."""
-    task = detail.task
     is_current = move and (move.task_id, move.version) == (task.id, task.version)
     return TaskCard(
-        detail=detail,
+        task=task,
         approvals=approvals_by_task.get(task.id, ()),
-        assignee_card=(
-            cards_by_agent.get(task.assigned_agent_id) if task.assigned_agent_id else None
-        ),
+        assignee_card=cards_by_agent.get(task.assignee.id) if task.assignee else None,
         rejected_move=move if is_current else None,
     )
-
-
-SORT_KEYS = {
-    "title": lambda card: card.task.title.casefold(),
-    "priority": lambda card: -PRIORITY_RANKS.get(card.task.priority, -1),
-    "assignee": lambda card: (
-        card.detail.assignee is None,
-        card.detail.assignee.name.casefold() if card.detail.assignee else "",
-    ),
-    "due": lambda card: card.task.due_at or NO_DUE_DATE,
-}
-"""Sort key of the list by column name."""

@@ -10,43 +10,59 @@ from pydantic import BaseModel, Field
 
 from models import Board
 from services.boards import BoardDraft
-from web.ui.forms import BlankAsNone, Line, OptionalLine, OptionalText, Switch, Text
+from web.ui.edited_fields import EditedField, FieldKind
+from web.ui.forms import BlankAsNone, Form, Line, OptionalLine, OptionalText, Switch, Text
 from web.ui.time_format import combine_local
+from web.ui.translation import N_
 
 MIDNIGHT = time()
 BLANK_ROWS = 2  # for new metrics
 MAX_AGENTS = 1_000
+FollowUpMinutes = Annotated[Annotated[int, Field(ge=5, le=43_200)] | None, BlankAsNone]
+"""Empty: never."""
 
 BoardChanges = dict[str, object]
 
 BOARD_RULES = (
     (
         "require_approval_for_done",
-        "Approval before Done",
-        "A task is done only after a person has approved a question about it.",
+        N_("Approval before Done"),
+        N_("A task can be done only after a person has approved it."),
     ),
     (
         "require_review_before_done",
-        "Review before Done",
-        "A task passes through Review; nothing jumps from In progress to Done.",
+        N_("Review before Done"),
+        N_("A task goes from In progress to Review before it is done."),
     ),
     (
         "comment_required_for_review",
-        "Comment before Review",
-        "Whoever moves a task to Review says what was done.",
+        N_("Comment before Review"),
+        N_("Moving a task to Review requires a comment that says what was done."),
     ),
     (
         "block_status_changes_with_pending_approval",
-        "Open questions hold the task",
-        "No task moves while a question about it waits.",
+        N_("Lock tasks with pending approvals"),
+        N_("A task cannot be moved while an approval for it is pending."),
     ),
     (
         "only_lead_can_change_status",
-        "Only the lead moves tasks",
-        "Other agents ask the lead. People can always move anything.",
+        N_("Only the lead moves tasks"),
+        N_("Other agents ask the lead. People can always move tasks."),
+    ),
+    (
+        "workers_may_ask_people",
+        N_("Workers may ask people"),
+        N_("A question of a worker appears under “Needs you”. Otherwise only the lead asks."),
     ),
 )
 """Each rule: field name, label, description."""
+
+
+BOARD_KINDS = (
+    ("goal", N_("Ends when its objective is reached")),
+    ("general", N_("Ongoing work")),
+)
+"""The types of a board that people choose, and their labels."""
 
 
 class BoardRuleFields(BaseModel):
@@ -57,6 +73,7 @@ class BoardRuleFields(BaseModel):
     comment_required_for_review: Switch = False
     block_status_changes_with_pending_approval: Switch = False
     only_lead_can_change_status: Switch = False
+    workers_may_ask_people: Switch = False
 
 
 class NewBoardForm(BoardRuleFields):
@@ -75,15 +92,19 @@ class NewBoardForm(BoardRuleFields):
 
 
 class BoardAboutForm(BaseModel):
-    """Name, address and description of a board."""
+    """Name, address, description and group of a board."""
 
     name: Line
     slug: OptionalLine = None
     description: Text
+    board_group_id: Annotated[UUID | None, BlankAsNone] = None
 
     def to_changes(self, _board: Board, _zone: tzinfo) -> BoardChanges:
-        """Return the changed columns. A blank slug is derived from the name."""
-        return self.model_dump() | {"slug": self.slug or ""}
+        """Return the changed columns. A blank slug is derived from the name.
+
+        A group that was not submitted stays.
+        """
+        return self.model_dump(exclude_unset=True) | {"slug": self.slug or ""}
 
 
 class BoardGoalForm(BaseModel):
@@ -131,15 +152,78 @@ class BoardAgentsForm(BaseModel):
         return self.model_dump(exclude_unset=True)
 
 
+class BoardFollowUpForm(BaseModel):
+    """After how many minutes a board asks what has become of tasks and approvals."""
+
+    stale_after_minutes: FollowUpMinutes = None
+    remind_after_minutes: FollowUpMinutes = None
+
+    def to_changes(self, _board: Board, _zone: tzinfo) -> BoardChanges:
+        """Return the changed columns."""
+        return self.model_dump()
+
+
 SETTINGS_FORMS: dict[
-    str, type[BoardAboutForm | BoardGoalForm | BoardRulesForm | BoardAgentsForm]
+    str,
+    type[BoardAboutForm | BoardGoalForm | BoardRulesForm | BoardFollowUpForm | BoardAgentsForm],
 ] = {
     "about": BoardAboutForm,
     "goal": BoardGoalForm,
     "rules": BoardRulesForm,
+    "follow-up": BoardFollowUpForm,
     "agents": BoardAgentsForm,
 }
 """The form of each section of a board's settings."""
+
+
+def list_edited_fields(section: str, board: Board, zone: tzinfo) -> list[EditedField]:
+    """Return the current values of a board as the form of a section shows them."""
+    return {
+        "about": [
+            EditedField("name", N_("Name"), board.name, FieldKind.LINE),
+            EditedField("slug", N_("Short name"), board.slug, FieldKind.LINE),
+            EditedField("description", N_("Description"), board.description, FieldKind.TEXT),
+            EditedField("board_group_id", N_("Group"), board.board_group_id),
+        ],
+        "goal": [
+            EditedField("board_type", N_("Kind of board"), get_board_kind(board)),
+            EditedField("objective", N_("Objective"), board.objective, FieldKind.TEXT),
+            EditedField(
+                "success_metrics",
+                N_("Measures"),
+                join_metrics(metric_rows(board)),
+                submitted=lambda form: join_metrics(read_metric_rows(form)),
+            ),
+            EditedField(
+                "target_date", N_("Target date"), format_date_field(board.target_date, zone)
+            ),
+            EditedField("goal_confirmed", N_("Confirmed"), board.goal_confirmed),
+        ],
+        "rules": [EditedField(name, label, getattr(board, name)) for name, label, _ in BOARD_RULES],
+        "follow-up": [
+            EditedField("stale_after_minutes", N_("Stale after"), board.stale_after_minutes),
+            EditedField("remind_after_minutes", N_("Remind after"), board.remind_after_minutes),
+        ],
+        "agents": [
+            EditedField("max_agents", N_("Maximum workers"), board.max_agents),
+            EditedField("gateway_id", N_("Gateway"), board.gateway_id),
+        ],
+    }[section]
+
+
+def get_board_kind(board: Board) -> str:
+    """Return the kind that the form shows: a board that has another type is for general work."""
+    return "goal" if board.board_type == "goal" else "general"
+
+
+def read_metric_rows(form: Form) -> list[tuple[str, str]]:
+    """Return the submitted metrics with their targets."""
+    return list(zip(form.selected("measure"), form.selected("target"), strict=False))
+
+
+def join_metrics(rows: Sequence[tuple[str, str]]) -> str:
+    """Return the metrics that have a name, one in each line."""
+    return "\n".join(f"{name.strip()}: {target.strip()}" for name, target in rows if name.strip())
 
 
 def metric_rows(board: Board) -> list[tuple[str, str]]:

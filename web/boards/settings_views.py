@@ -3,26 +3,31 @@
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.db.reads import Source
 from core.errors import Forbidden, Invalid
-from core.http.request import Session, open_transaction
+from core.http.request import open_reader, open_transaction
 from models import Board, Member
 from services import boards, onboarding
 from web.auth.viewer import current_member
 from web.boards.forms import (
+    BOARD_KINDS,
     BOARD_RULES,
     SETTINGS_FORMS,
     format_date_field,
+    list_edited_fields,
     metric_rows,
+    read_metric_rows,
 )
-from web.boards.presenter import (
-    NO_GATEWAY,
-    list_gateway_options,
-)
+from web.boards.presenter import list_gateway_options, no_gateway_option
 from web.boards.views import board_access
+from web.groups.presenter import list_group_options
 from web.onboarding.state import conversation_stage
 from web.ui import forms, time_format
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import check_edit, without
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import _, translate
 
 
 async def show_settings(request: Request) -> Response:
@@ -35,7 +40,7 @@ async def save_settings(request: Request) -> Response:
     form = await forms.read_form(request)
     section = form.value("section")
     if section not in SETTINGS_FORMS:
-        raise Invalid("no_such_section", "There is no such section.", field="section")
+        raise Invalid("no_such_section", _("There is no such section."), field="section")
     zone = time_format.get_time_zone(request.user.timezone)
     with form.catch_errors():
         fields = form.parse(SETTINGS_FORMS[section])
@@ -43,12 +48,35 @@ async def save_settings(request: Request) -> Response:
             board = await boards.lock_board_as_admin(
                 session, request.user, forms.path_id(request, "board_id")
             )
-            changes = fields.to_changes(board, zone)
+            untouched = check_edit(form, list_edited_fields(section, board, zone))
+            changes = without(fields.to_changes(board, zone), untouched)
             await boards.update_board(session, request.user, board, changes)
         if is_part_request(request):
             return _render_rules(request, board, forms.Form(), forms.current_clock_time(zone))
         return forms.redirect_saved(f"/boards/{board.id}/settings#{section}", zone)
+    if form.conflicts:
+        return await _render_conflict(request, form)
     return await _render_settings(request, form)
+
+
+async def _render_conflict(request: Request, form: forms.Form) -> Response:
+    """Render both versions of the settings that the user and somebody else have changed."""
+    async with open_reader(request) as source:
+        board = await _get_managed_board(request, source)
+        options = await _board_gateway_options(source, current_member(request), board)
+        group_options = await list_group_options(source, current_member(request))
+    about = ConflictContext(
+        title=_("Settings of %(board)s", board=board.name),
+        back=f"/boards/{board.id}/settings#{form.value('section')}",
+        organization_id=board.organization_id,
+        object_id=board.id,
+        names={
+            "board_type": {kind: translate(text) for kind, text in BOARD_KINDS},
+            "gateway_id": dict(options),
+            "board_group_id": dict(group_options),
+        },
+    )
+    return await render_conflict(request, form, about)
 
 
 async def delete_board(request: Request) -> Response:
@@ -68,15 +96,16 @@ async def delete_board(request: Request) -> Response:
 async def _render_settings(request: Request, form: forms.Form) -> Response:
     """Render the settings with a form and its errors."""
     if is_part_request(request):
-        async with open_transaction(request) as session:
-            board = await _get_managed_board(request, session)
+        async with open_reader(request) as source:
+            board = await _get_managed_board(request, source)
         return _render_rules(request, board, form, "")
     layout = await load_layout(request)
-    async with open_transaction(request) as session:
-        board = await _get_managed_board(request, session)
-        summaries = await boards.list_board_summaries(session, current_member(request))
-        options = await _board_gateway_options(session, current_member(request), board)
-        conversation = await onboarding.find_conversation(session, board)
+    async with open_reader(request) as source:
+        board = await _get_managed_board(request, source)
+        summaries = await boards.list_board_summaries(source, current_member(request))
+        options = await _board_gateway_options(source, current_member(request), board)
+        group_options = await list_group_options(source, current_member(request))
+        conversation = await onboarding.find_conversation(source, board)
     return render_page(
         request,
         "boards/settings.html",
@@ -93,19 +122,22 @@ async def _render_settings(request: Request, form: forms.Form) -> Response:
         ),
         rules=BOARD_RULES,
         gateway_options=options,
+        group_options=group_options,
         onboarding_stage=conversation_stage(conversation),
         saved=forms.read_saved_time(request),
+        shown=_list_shown_values(request, board),
+        kinds=[(kind, translate(text)) for kind, text in BOARD_KINDS],
     )
 
 
 async def _board_gateway_options(
-    session: Session, member: Member, board: Board
+    source: Source, member: Member, board: Board
 ) -> list[tuple[str, str]]:
     """Return the gateways on which the board can run, and the option of none."""
     if board.organization_id != member.organization_id:
         return []
-    options = await list_gateway_options(session, member)
-    return [NO_GATEWAY, *options] if options else []
+    options = await list_gateway_options(source, member)
+    return [no_gateway_option(), *options] if options else []
 
 
 def _render_rules(request: Request, board: Board, form: forms.Form, saved: str) -> Response:
@@ -120,25 +152,35 @@ def _render_rules(request: Request, board: Board, form: forms.Form, saved: str) 
         rules=BOARD_RULES,
         saved=saved,
         apart=True,
+        shown=_list_shown_values(request, board),
     )
+
+
+def _list_shown_values(request: Request, board: Board) -> dict[str, dict[str, object]]:
+    """Return the values that the forms show, by section and field."""
+    zone = time_format.get_time_zone(request.user.timezone)
+    return {
+        section: {field.name: field.value for field in list_edited_fields(section, board, zone)}
+        for section in SETTINGS_FORMS
+    }
 
 
 def _submitted_metric_rows(form: forms.Form, board: Board) -> list[tuple[str, str]]:
     """Return the metric rows as submitted, or as stored."""
     if form.value("section") != "goal":
         return metric_rows(board)
-    return list(zip(form.selected("measure"), form.selected("target"), strict=False))
+    return read_metric_rows(form)
 
 
-async def _get_managed_board(request: Request, session: Session) -> Board:
+async def _get_managed_board(request: Request, source: Source) -> Board:
     """Return the board if the member may change its settings. Raises NotFound or Forbidden."""
-    access = await board_access(request, session)
+    access = await board_access(request, source)
     if not (access.is_admin and access.can_write):
-        raise Forbidden("admin_required", "Only an admin can change the settings of a board.")
+        raise Forbidden("admin_required", _("Only an admin can change the settings of a board."))
     return access.board
 
 
 def _check_confirmed_name(typed: str, board: Board) -> None:
     if typed.strip() != board.name:
-        reason = f"To delete the board, type its name: {board.name}"
+        reason = _("To delete the board, type its name: %(name)s", name=board.name)
         raise Invalid("name_differs", reason, field="confirmed_name")

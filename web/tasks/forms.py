@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from models import Status
-from services.tasks import TaskDetail, TaskDraft
+from services.tasks import TaskDetail, TaskDraft, TaskPlace
+from web.boards.assignees import AssigneeValue, parse_assignee
 from web.ui.forms import BlankAsNone, Form
 from web.ui.time_format import combine_local
 
@@ -20,23 +21,35 @@ class NewTaskForm(BaseModel):
     title: str = ""
     description: Annotated[str | None, BlankAsNone] = None
     priority: str = "medium"
-    assigned_agent_id: Annotated[UUID | None, BlankAsNone] = None
+    assignee: AssigneeValue = ""
     due_at: Annotated[date | None, BlankAsNone] = None
     tag_ids: list[UUID] = []
 
     def to_draft(self, zone: tzinfo) -> TaskDraft:
         """Return the task to create."""
-        wanted: dict[str, Any] = self.model_dump() | {
+        wanted: dict[str, Any] = self.model_dump(exclude={"assignee"}) | {
             "due_at": combine_local(self.due_at, END_OF_DAY, zone)
         }
-        return TaskDraft(**wanted)
+        return TaskDraft(**wanted, **parse_assignee(self.assignee))
 
 
 class MoveForm(BaseModel):
-    """The target status; when a move is undone also the previous assignee."""
+    """The target status and the tasks around the place; when a move is undone also the assignee."""
 
     to: Status
-    assigned_agent_id: Annotated[UUID | None, BlankAsNone] = None
+    assignee: AssigneeValue = ""
+    before: Annotated[UUID | None, BlankAsNone] = None
+    after: Annotated[UUID | None, BlankAsNone] = None
+
+    def to_changes(self, form: Form) -> dict[str, Any]:
+        """Return the move as the service takes it."""
+        assignees = parse_assignee(self.assignee) if "assignee" in form.values else {}
+        return {"status": self.to, **assignees}
+
+    @property
+    def place(self) -> TaskPlace:
+        """Return the place in the column."""
+        return TaskPlace(self.before, self.after)
 
 
 class TaskEditForm(BaseModel):
@@ -46,7 +59,7 @@ class TaskEditForm(BaseModel):
     description: Annotated[str | None, BlankAsNone] = None
     status: str = ""
     priority: str = ""
-    assigned_agent_id: Annotated[UUID | None, BlankAsNone] = None
+    assignee: AssigneeValue = ""
     due_at: Annotated[date | None, BlankAsNone] = None
     tag_ids: list[Annotated[UUID | None, BlankAsNone]] = []
     depends_on_task_ids: list[Annotated[UUID | None, BlankAsNone]] = []
@@ -55,7 +68,9 @@ class TaskEditForm(BaseModel):
 
     def to_changes(self, form: Form, detail: TaskDetail, zone: tzinfo) -> dict[str, Any]:
         """Return the submitted fields as the service takes them."""
-        sent = self.model_dump(include=set(form.values) - {"add", "take"})
+        sent = self.model_dump(include=set(form.values) - {"add", "take", "assignee"})
+        if "assignee" in form.values:
+            sent |= parse_assignee(self.assignee)
         if "due_at" in sent:
             sent["due_at"] = combine_local(self.due_at, END_OF_DAY, zone)
         if "tag_ids" in sent:

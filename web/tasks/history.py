@@ -1,24 +1,82 @@
 """Texts for the history of a task."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from models import EventType, Status
-from services.activity import describe_cause, describe_history
+from markupsafe import Markup
+
+from models import Event, EventType, LinkKind, Status
+from services.forges import CheckStatus
 from services.tasks import FieldChange, HistoryEntry
+from web.activity.feed_texts import name_missing_actor
+from web.boards.cards import STATUS_NAMES, name_priority
+from web.boards.task_links import CHECK_NAMES, name_state
 from web.ui import time_format
+from web.ui.translation import N_, _, translate
+
+EVENT_TEXTS = {
+    EventType.TASK_CREATED: N_("<b>%(actor)s</b> created this task."),
+    EventType.TASK_DELETED: N_("<b>%(actor)s</b> deleted this task."),
+    EventType.TASK_RESTORED: N_("<b>%(actor)s</b> restored this task."),
+    EventType.TASK_LEAD_NOTIFIED: N_("<b>%(actor)s</b> was notified about this task."),
+    EventType.TASK_LEAD_NOTIFY_FAILED: N_(
+        "<b>%(actor)s</b> could not be notified about this task: %(error)s"
+    ),
+    EventType.TASK_LEAD_UNASSIGNED_NOTIFIED: N_(
+        "<b>%(actor)s</b> was notified that this task is unassigned."
+    ),
+    EventType.TASK_LEAD_UNASSIGNED_NOTIFY_FAILED: N_(
+        "<b>%(actor)s</b> could not be notified that this task is unassigned: %(error)s"
+    ),
+    EventType.TASK_ASSIGNEE_NOTIFIED: N_("<b>%(actor)s</b> was notified of the assignment."),
+    EventType.TASK_ASSIGNEE_NOTIFY_FAILED: N_(
+        "<b>%(actor)s</b> could not be notified of the assignment: %(error)s"
+    ),
+    EventType.TASK_REWORK_NOTIFIED: N_(
+        "<b>%(actor)s</b> was notified about the requested changes."
+    ),
+    EventType.TASK_REWORK_NOTIFY_FAILED: N_(
+        "<b>%(actor)s</b> could not be notified about the requested changes: %(error)s"
+    ),
+    EventType.APPROVAL_REQUESTED: N_("<b>%(actor)s</b> requested approval: %(question)s"),
+    EventType.APPROVAL_FIRST_APPROVED: N_(
+        "<b>%(actor)s</b> approved this, as the first of two people."
+    ),
+    EventType.APPROVAL_APPROVED: N_("<b>%(actor)s</b> approved: %(question)s"),
+    EventType.APPROVAL_REJECTED: N_("<b>%(actor)s</b> rejected: %(question)s"),
+    EventType.APPROVAL_REOPENED: N_("<b>%(actor)s</b> reopened the approval: %(question)s"),
+    EventType.APPROVAL_CLARIFICATION_REQUESTED: N_(
+        "<b>%(actor)s</b> requested clarification: %(question)s"
+    ),
+    EventType.APPROVAL_LEAD_NOTIFIED: N_("<b>%(actor)s</b> was notified about the decision."),
+    EventType.APPROVAL_LEAD_NOTIFY_FAILED: N_(
+        "<b>%(actor)s</b> could not be notified about the decision: %(error)s"
+    ),
+}
+"""Events that the changes of fields do not describe."""
+
+DEPENDENCY_TEXTS = {
+    "completed_task_id": N_("A task that this one depends on was completed."),
+    "reopened_task_id": N_("A task that this one depends on was reopened."),
+    "deleted_task_id": N_("A task that this one depends on was deleted."),
+    "restored_task_id": N_("A task that this one depends on was restored."),
+}
+"""The change of another task that caused an event, by the key of that task's id in the data."""
+
+ASSIGNMENT_FIELDS = ("assigned_agent_id", "assigned_user_id")
+Sentence = tuple[str, Mapping[str, object]]
+"""A marked text, and its values without the actor."""
 
 
 @dataclass(frozen=True)
 class HistoryLine:
-    """An entry of a task's history with its text. A comment has no text of its own."""
+    """An entry of a task's history with its sentences. A comment has no text of its own."""
 
     entry: HistoryEntry
-    text: str = ""
+    text: Markup | None = None
     status: str = ""  # new status of the task, "" if unchanged
-    is_automatic: bool = False  # caused by the system, not by an actor
 
     @property
     def id(self) -> str:
@@ -33,19 +91,40 @@ def build_history_line(entry: HistoryEntry) -> HistoryLine:
     event = entry.event
     if event is None:
         return HistoryLine(entry)
-    cause = describe_cause(event)
     status = _entered_status(event.data) if event.type is EventType.TASK_STATUS_CHANGED else ""
-    if cause:
-        tail = f", so it went back to {_status_label(status)}" if status else ""
-        return HistoryLine(entry, cause + tail, status, is_automatic=True)
-    text = describe_history(event)
-    if text:
-        return HistoryLine(entry, text)
-    phrases = [f"moved this to {_status_label(status)}"] if status else []
-    phrases += [
-        _describe_change(change) for change in entry.changes if not (status and _is_implied(change))
+    actor = entry.author_name or name_missing_actor(event)
+    sentences = [
+        Markup(translate(text)) % {**values, "actor": actor}  # noqa: S704 (a text of ours)
+        for text, values in _list_sentences(entry, event, status)
     ]
-    return HistoryLine(entry, _join_words(phrases) or "looked after this", status)
+    return HistoryLine(entry, Markup(" ").join(sentences), status)
+
+
+def _list_sentences(entry: HistoryEntry, event: Event, status: str) -> list[Sentence]:
+    cause = next((text for key, text in DEPENDENCY_TEXTS.items() if key in event.data), "")
+    if cause:
+        return [(cause, {}), *_describe_status(N_("This task went back to %(status)s."), status)]
+    if event.type is EventType.TASK_LINK_UPDATED:
+        return [_describe_link(event.data)]
+    if event.type in EVENT_TEXTS:
+        defaults = {"question": _("a question"), "error": ""}
+        return [(EVENT_TEXTS[event.type], defaults | event.data)]
+    sentences = _describe_status(N_("<b>%(actor)s</b> moved this task to %(status)s."), status)
+    for change in _list_described(entry.changes):
+        if not (status and _is_implied(change)):
+            sentences += CHANGE_TEXTS.get(change.field, _describe_other)(change)
+    return sentences or [(N_("<b>%(actor)s</b> changed this task."), {})]
+
+
+def _describe_link(data: Mapping[str, Any]) -> Sentence:
+    if data.get("checks_state") in CHECK_NAMES:
+        state = translate(CHECK_NAMES[CheckStatus(data["checks_state"])])
+    else:
+        state = name_state(str(data.get("state")))
+    text = N_("<b>%(actor)s</b> reported %(link)s: %(state)s.")
+    is_check = data.get("kind") == LinkKind.CHECK
+    values = {"link": data.get("link_title" if is_check else "reference"), "state": state}
+    return text, values
 
 
 def _entered_status(data: dict[str, Any]) -> str:
@@ -53,67 +132,72 @@ def _entered_status(data: dict[str, Any]) -> str:
     return entered if entered in set(Status) else ""
 
 
-def _status_label(status: str) -> str:
-    return Status(status).label
+def _describe_status(text: str, status: str) -> list[Sentence]:
+    return [(text, {"status": translate(STATUS_NAMES[Status(status)])})] if status else []
 
 
 def _is_implied(change: FieldChange) -> bool:
     """Return whether a change accompanies every move and needs no text."""
-    return change.field == "assigned_agent_id" and change.new is None
+    return change.field in ASSIGNMENT_FIELDS and change.new is None
 
 
-def _describe_change(change: FieldChange) -> str:
-    return CHANGE_TEXTS.get(change.field, _describe_other)(change)
+def _list_described(changes: Sequence[FieldChange]) -> list[FieldChange]:
+    """Leave out who lost a task that somebody else got."""
+    is_assigned = any(one.field in ASSIGNMENT_FIELDS and one.new for one in changes)
+    return [one for one in changes if not (is_assigned and _is_implied(one))]
 
 
-def _describe_other(change: FieldChange) -> str:
-    name = change.field.rpartition(".")[2]  # the key of a custom field
-    return f"changed the {name.replace('_', ' ')}"
+def _describe_other(change: FieldChange) -> list[Sentence]:
+    values = {"field": change.label or change.field}
+    return [(N_("<b>%(actor)s</b> changed the field “%(field)s”."), values)]
 
 
-def _describe_assignment(change: FieldChange) -> str:
-    return f"gave this to {change.new}" if change.new else f"took this from {change.old}"
+def _describe_title(change: FieldChange) -> list[Sentence]:
+    return [(N_("<b>%(actor)s</b> renamed this task from “%(title)s”."), {"title": change.old})]
 
 
-def _describe_title(change: FieldChange) -> str:
-    return f"renamed this from “{change.old}”"
+def _describe_priority(change: FieldChange) -> list[Sentence]:
+    values = {"priority": name_priority(str(change.new))}
+    return [(N_("<b>%(actor)s</b> set the priority to %(priority)s."), values)]
 
 
-def _describe_due_date(change: FieldChange) -> str:
+def _describe_due_date(change: FieldChange) -> list[Sentence]:
     if not change.new:
-        return "took the due date away"
-    return f"set the due date to {time_format.format_day(datetime.fromisoformat(str(change.new)))}"
+        return [(N_("<b>%(actor)s</b> removed the due date."), {})]
+    day = time_format.format_day(datetime.fromisoformat(str(change.new)))
+    return [(N_("<b>%(actor)s</b> set the due date to %(date)s."), {"date": day})]
 
 
-def _describe_list_change(added_text: str, removed_text: str) -> Callable[[FieldChange], str]:
+def _describe_assignment(change: FieldChange) -> list[Sentence]:
+    if change.new:
+        return [(N_("<b>%(actor)s</b> assigned this task to %(agent)s."), {"agent": change.new})]
+    return [(N_("<b>%(actor)s</b> unassigned this task from %(agent)s."), {"agent": change.old})]
+
+
+def _describe_list_change(added: str, removed: str) -> Callable[[FieldChange], Iterable[Sentence]]:
     """Build a function that describes added and removed items of a list field."""
 
-    def describe(change: FieldChange) -> str:
+    def describe(change: FieldChange) -> Iterable[Sentence]:
         old, new = change.old or [], change.new or []
-        added = [item for item in new if item not in old]
-        removed = [item for item in old if item not in new]
-        phrases = [added_text.format(_join_words(added))] if added else []
-        phrases += [removed_text.format(_join_words(removed))] if removed else []
-        return _join_words(phrases) or "changed an order"
+        yield from ((added, {"item": item}) for item in new if item not in old)
+        yield from ((removed, {"item": item}) for item in old if item not in new)
 
     return describe
 
 
-def _join_words(words: Sequence[str]) -> str:
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-CHANGE_TEXTS: dict[str, Callable[[FieldChange], str]] = {
+CHANGE_TEXTS: dict[str, Callable[[FieldChange], Iterable[Sentence]]] = {
     "title": _describe_title,
-    "description": lambda _: "rewrote the description",
-    "priority": lambda change: f"set the priority to {change.new}",
+    "description": lambda _: [(N_("<b>%(actor)s</b> changed the description."), {})],
+    "priority": _describe_priority,
     "due_at": _describe_due_date,
-    "assigned_agent_id": _describe_assignment,
-    "tag_ids": _describe_list_change("added the tag {}", "took the tag {} off"),
+    **dict.fromkeys(ASSIGNMENT_FIELDS, _describe_assignment),
+    "tag_ids": _describe_list_change(
+        N_("<b>%(actor)s</b> added the tag %(item)s."),
+        N_("<b>%(actor)s</b> removed the tag %(item)s."),
+    ),
     "depends_on_task_ids": _describe_list_change(
-        "let this wait for “{}”", "let this no longer wait for “{}”"
+        N_("<b>%(actor)s</b> added the dependency on “%(item)s”."),
+        N_("<b>%(actor)s</b> removed the dependency on “%(item)s”."),
     ),
 }
 """Function that describes a change, by field."""

@@ -1,36 +1,36 @@
-"""Pages of tasks: show, create, change, delete, comment."""
+"""Pages of tasks: show, create, move, delete."""
 
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import AppError, Conflict, Forbidden, Invalid
-from core.http.request import STATUS_CODES, Session, open_transaction
-from models import Task
-from services import agents, approvals, tasks
+from core.http.request import STATUS_CODES, Session, open_reader, open_transaction
+from models import ReadKind, Task
+from services import approvals, presence, tasks
+from services.notifications import OpenedPage
 from web.agents.presenter import load_task_runs
 from web.auth.viewer import current_member
 from web.boards import presenter
 from web.boards.address import BoardAddress
-from web.boards.cards import RejectedMove
+from web.boards.assignees import format_assignee
+from web.boards.cards import STATUS_NAMES, RejectedMove
 from web.boards.views import board_access, board_for_update, load_board_context, render_board
-from web.tasks.forms import CommentForm, MoveForm, NewTaskForm, TaskEditForm
-from web.tasks.presenter import (
-    FIELD_EDITORS,
-    build_done_approval,
-    load_conversation,
-    load_task_view,
-)
+from web.custom_fields import task_form
+from web.notifications.views import mark_page_read
+from web.tasks.forms import MoveForm, NewTaskForm
+from web.tasks.presenter import build_done_approval, load_task_view
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
-
-READ_ONLY = "You can read this board, not change it. An admin of the organization can let you."
+from web.ui.translation import _, translate
 
 
 async def show_task(request: Request) -> Response:
     """Show a task."""
+    await mark_page_read(request, OpenedPage(task_id=forms.path_id(request, "task_id")))
     return await render_task(request)
 
 
@@ -47,7 +47,7 @@ async def create_task(request: Request) -> Response:
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
             draft = fields.to_draft(time_format.get_time_zone(request.user.timezone))
-            created = await tasks.create_task(session, request.user, board, draft)
+            created = await task_form.create_task(session, request.user, board, draft, form)
         return await _render_created(request, created.task, again=form.is_on("again"))
     return await _render_new_task(request, form)
 
@@ -60,39 +60,34 @@ async def move_task(request: Request) -> Response:
         async with open_transaction(request) as session:
             board = await board_for_update(request, session)
             before = (await tasks.get_task_detail(session, board, task_id)).task
-            undo = {"to": before.status.value, "assigned_agent_id": before.assigned_agent_id or ""}
-            sent = {"status": fields.to} | fields.model_dump(
-                include={"assigned_agent_id"} & set(form.values)
-            )
-            moved = await tasks.update_task(session, request.user, board, task_id, sent)
+            old_status, undo = before.status, await _describe_undo(session, before)
+            if fields.to is not old_status:
+                changes = fields.to_changes(form)
+                await tasks.update_task(session, request.user, board, task_id, changes)
+            await tasks.place_task(session, request.user, board, task_id, fields.place)
     except (Conflict, Invalid) as error:
         return await _render_rejected_move(request, error)
     if not is_part_request(request):
         return _redirect_to_board(request)
-    text = "Moved back to" if form.is_on("back") else "Moved to"
-    toast = {"text": f"{text} {moved.task.status.label}"}
-    if not form.is_on("back"):
-        toast |= {"undo": request.url.path, "fields": undo | {"back": "1"}}
-    return await _render_board_view(request, toast)
+    status = translate(STATUS_NAMES[fields.to])
+    toast: dict[str, object] = {"text": _("Moved back to %(status)s", status=status)}
+    if fields.to is old_status:
+        toast = {}
+    elif not form.is_on("back"):
+        text = _("Moved to %(status)s", status=status)
+        toast = {"text": text, "undo": request.url.path, "fields": undo | {"back": "1"}}
+    return await _render_board_view(request, toast, moved_task_id=task_id)
 
 
-async def update_task(request: Request) -> Response:
-    """Apply the submitted fields to a task, and show it."""
-    form = await forms.read_form(request)
-    task_id = forms.path_id(request, "task_id")
-    zone = time_format.get_time_zone(request.user.timezone)
-    with form.catch_errors():
-        fields = form.parse(TaskEditForm)
-        async with open_transaction(request) as session:
-            board = await board_for_update(request, session)
-            detail = await tasks.get_task_detail(session, board, task_id)
-            sent = fields.to_changes(form, detail, zone)
-            await tasks.update_task(session, request.user, board, task_id, sent)
-        if is_part_request(request):
-            return await render_task(request)
-        return _redirect_to_task(request)
-    editor = next((FIELD_EDITORS[name] for name in form.values if name in FIELD_EDITORS), "")
-    return await render_task(request, form, focus=editor)
+async def _describe_undo(session: Session, task: Task) -> dict[str, object]:
+    """Return the fields of the form that moves a task back to its place."""
+    place = await tasks.find_place(session, task)
+    return {
+        "to": task.status.value,
+        "assignee": format_assignee(task),
+        "before": place.before or "",
+        "after": place.after or "",
+    }
 
 
 async def delete_task(request: Request) -> Response:
@@ -105,11 +100,11 @@ async def delete_task(request: Request) -> Response:
     if not is_part_request(request):
         return RedirectResponse(f"/boards/{board.id}?deleted={task_id}", 303)
     undo = f"/boards/{board.id}/tasks/{task_id}/restorations"
-    toast = {"text": f"Deleted “{title}”", "undo": undo}
+    trash = (_("Trash"), f"/boards/{board.id}/trash")
+    toast = {"text": _("Deleted “%(title)s”", title=title), "undo": undo, "link": trash}
     response = render_part(request, "tasks/_deleted_update.html", toast=toast)
-    response.headers["HX-Push-Url"] = (
-        f"/boards/{board.id}{BoardAddress.from_query(request.query_params).query}"
-    )
+    query = BoardAddress.from_query(request.query_params).query
+    response.headers["HX-Push-Url"] = f"/boards/{board.id}{query}"
     response.headers["HX-Trigger"] = "tasks"
     return response
 
@@ -121,8 +116,8 @@ async def restore_task(request: Request) -> Response:
         task_id = forms.path_id(request, "task_id")
         restored = await tasks.restore_task(session, request.user, board, task_id)
     if not is_part_request(request):
-        return _redirect_to_task(request)
-    toast = {"text": f"“{restored.task.title}” is back"}
+        return redirect_to_task(request)
+    toast = {"text": _("Restored “%(title)s”", title=restored.task.title)}
     response = render_part(request, "_toast.html", toast=toast)
     response.headers["HX-Trigger"] = "tasks"
     return response
@@ -136,18 +131,23 @@ async def request_approval(request: Request) -> Response:
         draft = build_done_approval(task, request.user)
         await approvals.request_approval(session, request.user, board, draft)
     if not is_part_request(request):
-        return _redirect_to_task(request)
-    return await _render_board_view(request, {"text": "Asked. It waits under “Needs you”."})
+        return redirect_to_task(request)
+    return await _render_board_view(
+        request, {"text": _("Approval requested. It is under “Needs you”.")}
+    )
 
 
 async def _render_new_task(request: Request, form: forms.Form) -> Response:
     """Render the form for a new task: as a page, or for htmx as the form of the dialog."""
     layout = None if is_part_request(request) else await load_layout(request)
-    async with open_transaction(request) as session:
-        access = await board_access(request, session)
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
         if not access.can_write:
-            raise Forbidden("board_write_forbidden", READ_ONLY)
-        choices = await presenter.load_new_task_options(session, access)
+            reason = _(
+                "You can read this board but not change it. An admin can give you edit rights."
+            )
+            raise Forbidden("board_write_forbidden", reason)
+        choices = await presenter.load_new_task_options(source, access, request.user)
     address = BoardAddress.from_query(request.query_params)
     context: dict[str, Any] = {"board": access.board, "address": address, "form": form, **choices}
     if layout is not None:
@@ -161,31 +161,51 @@ async def _render_created(request: Request, task: Task, *, again: bool) -> Respo
     if not is_part_request(request):
         here = f"/boards/{task.board_id}"
         return RedirectResponse(f"{here}/tasks/new" if again else here, 303)
-    async with open_transaction(request) as session:
-        context = await load_board_context(request, session)
-        context |= await presenter.load_new_task_options(session, context["access"])
-    toast = {"text": f"Added “{task.title}”"}
+    context = await load_board_context(request)
+    context |= presenter.build_new_task_options(
+        context["board_agents"], context["board_tags"], context["board_people"]
+    )
+    toast = {"text": _("Added “%(title)s”", title=task.title)}
     return render_part(
         request, "tasks/_created_update.html", toast=toast, form=forms.Form(), **context
     )
 
 
-async def _load_task(request: Request, session: Session, form: forms.Form | None) -> dict[str, Any]:
+async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any]:
     """Load the task of the path, as a template context. Raises NotFound or Forbidden."""
-    return await load_task_view(
-        session,
-        current_member(request),
-        await board_access(request, session),
-        forms.path_id(request, "task_id"),
-        request.query_params,
-        form,
-    )
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        context = await load_task_view(
+            source,
+            current_member(request),
+            access,
+            forms.path_id(request, "task_id"),
+            request.query_params,
+            form,
+        )
+        others = await presenter.list_other_viewers(source, access.board, request.user)
+    await mark_comments_read(request, context)
+    return context | {"other_viewers": others}
 
 
-async def _render_board_view(request: Request, toast: dict[str, object]) -> Response:
-    """Render the tasks of the board with a toast."""
+async def mark_comments_read(request: Request, context: dict[str, Any]) -> None:
+    """Record that the user has read the comments that the context holds."""
     async with open_transaction(request) as session:
-        context = await load_board_context(request, session)
+        await presence.move_read_marker(
+            session,
+            request.user,
+            context["board"],
+            ReadKind.COMMENTS,
+            task_id=context["task"].id,
+            last_seq=context["unread_comments"].last_seq,
+        )
+
+
+async def _render_board_view(
+    request: Request, toast: dict[str, object], moved_task_id: UUID | None = None
+) -> Response:
+    """Render the tasks of the board with a toast."""
+    context = await load_board_context(request, moved_task_id=moved_task_id)
     response = render_part(request, "boards/_view_update.html", toast=toast, **context)
     if not request.headers.get("HX-Target", "").endswith("#board-view"):
         response.headers["HX-Trigger"] = "tasks"  # asked by a toast, which shows no board
@@ -195,28 +215,40 @@ async def _render_board_view(request: Request, toast: dict[str, object]) -> Resp
 async def _render_rejected_move(request: Request, error: AppError) -> Response:
     """Render the board with the card in its old column and the reason on it."""
     status = STATUS_CODES[type(error)]
-    async with open_transaction(request) as session:
-        access = await board_access(request, session)
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
         task_id = forms.path_id(request, "task_id")
-        detail = await tasks.get_task_detail(session, access.board, task_id)
-    rejected_move = RejectedMove.from_error(detail.task, error)
+        detail = await tasks.get_task_detail(source, access.board, task_id)
+    rejected_moves = [RejectedMove.from_error(detail.task, error)]
     if not is_part_request(request):
-        return await render_board(request, rejected_move=rejected_move, status_code=status)
-    async with open_transaction(request) as session:
-        context = await load_board_context(request, session, rejected_move)
+        return await render_board(request, rejected_moves=rejected_moves, status_code=status)
+    context = await load_board_context(request, rejected_moves)
     return render_part(request, "boards/_view.html", status, **context)
 
 
 def _redirect_to_board(request: Request) -> Response:
-    board_id = forms.path_id(request, "board_id")
-    return RedirectResponse(
-        f"/boards/{board_id}{BoardAddress.from_query(request.query_params).query}", 303
-    )
+    query = BoardAddress.from_query(request.query_params).query
+    return RedirectResponse(f"/boards/{forms.path_id(request, 'board_id')}{query}", 303)
 
 
-def _redirect_to_task(request: Request) -> Response:
+def redirect_to_task(request: Request) -> Response:
+    """Redirect to the page of the task of the path."""
+    return RedirectResponse(task_path(request), 303)
+
+
+def task_path(request: Request) -> str:
+    """Return the address of the task of the path, with the filters of its board."""
+    return _build_task_path(request, "")
+
+
+def changes_path(request: Request) -> str:
+    """Return the address to which changes of the task of the path are sent."""
+    return _build_task_path(request, "/changes")
+
+
+def _build_task_path(request: Request, rest: str) -> str:
     here = f"/boards/{request.path_params['board_id']}/tasks/{forms.path_id(request, 'task_id')}"
-    return RedirectResponse(f"{here}{BoardAddress.from_query(request.query_params).query}", 303)
+    return f"{here}{rest}{BoardAddress.from_query(request.query_params).query}"
 
 
 async def render_task(
@@ -230,13 +262,9 @@ async def render_task(
     status = form.status if form else 200
     if not is_part_request(request):
         layout = await load_layout(request)
-        async with open_transaction(request) as session:
-            context = await _load_task(request, session, form)
-            others = await presenter.list_other_viewers(session, context["board"], request.user)
-        context["other_viewers"] = others
+        context = await _load_task(request, form)
         return render_page(request, "tasks/show.html", layout=layout, status=status, **context)
-    async with open_transaction(request) as session:
-        context = await _load_task(request, session, form)
+    context = await _load_task(request, form)
     response = render_part(request, _part_template(request), status, **context)
     context["unread_comments"].trigger_refresh(response)
     if form and form.status >= 400 and focus:
@@ -250,51 +278,11 @@ def _part_template(request: Request) -> str:
     return "tasks/_page.html" if in_page else "tasks/_drawer.html"
 
 
-async def show_conversation(request: Request) -> Response:
-    """Show the current conversation about a task."""
-    return await _render_conversation(request, "comments/_conversation.html")
-
-
-async def _render_conversation(request: Request, template: str, **more: object) -> Response:
-    async with open_transaction(request) as session:
-        board = (await board_access(request, session)).board
-        detail = await tasks.get_task_detail(session, board, forms.path_id(request, "task_id"))
-        conversation = await load_conversation(
-            session, request.user, board, detail.task.id, request.query_params
-        )
-    address = BoardAddress.from_query(request.query_params)
-    context: dict[str, Any] = {"board": board, "task": detail.task, "address": address}
-    response = render_part(request, template, **context, **conversation, **more)
-    conversation["unread_comments"].trigger_refresh(response)
-    return response
-
-
-async def add_comment(request: Request) -> Response:
-    """Add a comment to a task."""
-    form = await forms.read_form(request)
-    with form.catch_errors():
-        fields = form.parse(CommentForm)
-        async with open_transaction(request) as session:
-            board = await board_for_update(request, session)
-            task_id = forms.path_id(request, "task_id")
-            await tasks.create_comment(session, request.user, board, task_id, fields.message)
-            is_lead_missing = await agents.is_lead_missing(session, board, fields.message)
-        if is_part_request(request):
-            return await _render_conversation(
-                request, "comments/_comment_update.html", is_lead_missing=is_lead_missing
-            )
-        task_path = request.url.path.removesuffix("/comments")
-        query = BoardAddress.from_query(request.query_params).query
-        notice = f"{'&' if query else '?'}unheard=1" if is_lead_missing else ""
-        return RedirectResponse(f"{task_path}{query}{notice}#conversation", 303)
-    return await render_task(request, form, focus="comment")
-
-
 async def show_task_runs(request: Request) -> Response:
     """Show the runs of agents for a task."""
-    async with open_transaction(request) as session:
-        board = (await board_access(request, session)).board
+    async with open_reader(request) as source:
+        board = (await board_access(request, source)).board
         context = await load_task_runs(
-            session, current_member(request), board, forms.path_id(request, "task_id")
+            source, current_member(request), board, forms.path_id(request, "task_id")
         )
     return render_part(request, "runs/_task_runs.html", **context)

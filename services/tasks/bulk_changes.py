@@ -1,0 +1,102 @@
+"""Change, delete and restore several tasks of a board at once.
+
+Each task obeys its own rules: an error of one does not affect the others.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.errors import AppError
+from models import Actor, Board, DeletedTask
+from services.tasks.commands import update_task
+from services.tasks.details import load_task_details
+from services.tasks.loaders import task_not_found
+from services.tasks.trash import delete_task, restore_task
+
+MAX_BULK_TASKS = 200
+
+
+@dataclass(frozen=True)
+class BulkResult:
+    """The result for one of several tasks; the error is None if the task was changed."""
+
+    task_id: UUID
+    error: AppError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BulkChange:
+    """What is changed in each task: the given fields, and single tags."""
+
+    fields: Mapping[str, object]
+    added_tag_ids: Collection[UUID] = ()
+    removed_tag_ids: Collection[UUID] = ()
+
+    def list_changes(self, tag_ids: Sequence[UUID]) -> dict[str, object]:
+        """Return the changes of a task with these tags."""
+        if not self.added_tag_ids and not self.removed_tag_ids:
+            return dict(self.fields)
+        kept = [id for id in tag_ids if id not in self.removed_tag_ids]
+        added = [id for id in self.added_tag_ids if id not in kept]
+        return {**self.fields, "tag_ids": kept + added}
+
+
+async def update_tasks(
+    session: AsyncSession, actor: Actor, board: Board, task_ids: Sequence[UUID], change: BulkChange
+) -> list[BulkResult]:
+    """Change several tasks of a locked board, in this order."""
+    details = await load_task_details(session, board, task_ids)
+
+    async def update(task_id: UUID) -> None:
+        if task_id not in details:
+            raise task_not_found()
+        changes = change.list_changes([tag.id for tag in details[task_id].tags])
+        await update_task(session, actor, board, task_id, changes)
+
+    return await _apply_to_each(session, task_ids, update)
+
+
+async def delete_tasks(
+    session: AsyncSession, actor: Actor, board: Board, task_ids: Sequence[UUID]
+) -> list[BulkResult]:
+    """Delete several tasks of a locked board. They can be restored for a limited time."""
+    return await _apply_to_each(
+        session, task_ids, lambda task_id: delete_task(session, actor, board, task_id)
+    )
+
+
+async def restore_tasks(
+    session: AsyncSession, actor: Actor, board: Board, task_ids: Sequence[UUID]
+) -> list[BulkResult]:
+    """Restore several deleted tasks on a locked board, those that were deleted last first.
+
+    A dependency between two deleted tasks is stored with the one that was deleted first.
+    """
+    in_trash = select(DeletedTask.task_id).where(
+        DeletedTask.board_id == board.id, DeletedTask.task_id.in_(task_ids)
+    )
+    last_first = in_trash.order_by(DeletedTask.deleted_at.desc(), DeletedTask.id.desc())
+    found = list(await session.scalars(last_first))
+    results = await _apply_to_each(
+        session, [*found, *task_ids], lambda task_id: restore_task(session, actor, board, task_id)
+    )
+    return sorted(results, key=lambda one: task_ids.index(one.task_id))
+
+
+async def _apply_to_each(
+    session: AsyncSession, task_ids: Sequence[UUID], apply: Callable[[UUID], Awaitable[object]]
+) -> list[BulkResult]:
+    """Apply a command to each task in a savepoint of its own."""
+    results = []
+    for task_id in dict.fromkeys(task_ids):
+        try:
+            async with session.begin_nested():
+                await apply(task_id)
+            results.append(BulkResult(task_id))
+        except AppError as error:
+            results.append(BulkResult(task_id, error))
+    return results

@@ -1,0 +1,107 @@
+"""The manual order of the tasks in a column: find a place, and put a task there.
+
+A rank is a number of any precision. The rank of a new place is between those of the tasks around
+it, so that no other task changes. The board is locked, so two people who order the same column
+do it one after the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import Actor, Board, EventType, Task, rank_at
+from services.tasks.events import TaskEvent, publish_events
+from services.tasks.loaders import get_task
+
+RANK_STEP = 1_000_000  # below the last task of a column
+MAX_RANK_DIGITS = 10_000  # PostgreSQL has 16,383 after the decimal point
+
+
+@dataclass(frozen=True)
+class TaskPlace:
+    """A place in a column, by the tasks around it. A task that has left the column is ignored."""
+
+    before: UUID | None = None  # the task that follows
+    after: UUID | None = None  # the task that precedes
+
+
+async def find_place(session: AsyncSession, task: Task) -> TaskPlace:
+    """Return the place of a task of a locked board."""
+    others = _select_others(task)
+    above = others.where(Task.rank > task.rank).order_by(Task.rank).limit(1)
+    below = others.where(Task.rank < task.rank).order_by(Task.rank.desc()).limit(1)
+    return TaskPlace(await session.scalar(below), await session.scalar(above))
+
+
+async def place_task(
+    session: AsyncSession, actor: Actor, board: Board, task_id: UUID, place: TaskPlace
+) -> None:
+    """Put a task of a locked board at a place in its column, if it still exists. Raises NotFound.
+
+    The version of the task stays the same, because the task itself does not change.
+    """
+    task = await get_task(session, board, task_id)
+    if place == await find_place(session, task):
+        return
+    rank = await _choose_rank(session, task, place)
+    if rank is None:
+        return
+    task.rank = rank
+    await session.flush()
+    await publish_events(session, actor, board, [TaskEvent(EventType.TASK_REORDERED, task)])
+
+
+async def _choose_rank(session: AsyncSession, task: Task, place: TaskPlace) -> Decimal | None:
+    """Return the rank of a place in the column of a task, or None if nothing is left around it."""
+    ids = [id for id in (place.before, place.after) if id is not None]
+    others = _select_others(task)
+    ranks = {row.id: row.rank for row in await _list_ranks(session, others, ids)}
+    if place.before in ranks:
+        low = ranks[place.before]
+        above = select(func.min(Task.rank)).where(*_is_other(task), Task.rank > low)
+        return _choose_above(low, await session.scalar(above))
+    if place.after in ranks:
+        high = ranks[place.after]
+        below = select(func.max(Task.rank)).where(*_is_other(task), Task.rank < high)
+        low = await session.scalar(below)
+        return high - RANK_STEP if low is None else choose_rank_between(low, high)
+    return None
+
+
+async def _list_ranks(
+    session: AsyncSession, others: Select[Any], ids: Sequence[UUID]
+) -> Sequence[Any]:
+    if not ids:
+        return []
+    query = others.add_columns(Task.rank).where(Task.id.in_(ids))
+    return (await session.execute(query)).all()
+
+
+def _select_others(task: Task) -> Select[UUID]:
+    return select(Task.id).where(*_is_other(task))
+
+
+def _is_other(task: Task) -> Sequence[Any]:
+    """Return the conditions of the other tasks in the column of a task."""
+    return Task.board_id == task.board_id, Task.status == task.status, Task.id != task.id
+
+
+def _choose_above(low: Decimal, high: Decimal | None) -> Decimal:
+    return max(rank_at(now()), low + 1) if high is None else choose_rank_between(low, high)
+
+
+def choose_rank_between(low: Decimal, high: Decimal) -> Decimal:
+    """Return a number between two others that has few digits. Equal ones leave no place."""
+    with localcontext(prec=MAX_RANK_DIGITS):
+        middle = (low + high) / 2
+        if not low < high:
+            return low
+        candidates = (round(middle, digits) for digits in count())
+        return next(one for one in candidates if low < one < high)

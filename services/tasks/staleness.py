@@ -1,0 +1,207 @@
+"""Find tasks in progress on which nothing happens, wake their agents, and notify people.
+
+A task is stale after the time that its board allows without activity. Its agent gets one message;
+if nothing happens for a second period, people are notified. Activity ends it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    SQLColumnExpression,
+    Uuid,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.reads import Query, Source
+from models import Board, Event, EventType, NotificationKind, Organization, Status, Task
+from services import events, messages, notifications
+from services.notifications import Audience, NewNotification
+from services.tasks.events import TaskEvent, build_events
+
+MAX_NOTICE_DELAY = 60  # minutes between the message to the agent and the notification of people
+
+ACTIVITY = (
+    EventType.TASK_CREATED,
+    EventType.TASK_UPDATED,
+    EventType.TASK_STATUS_CHANGED,
+    EventType.TASK_COMMENT,
+    EventType.TASK_RESTORED,
+    EventType.APPROVAL_REQUESTED,
+    EventType.APPROVAL_APPROVED,
+    EventType.APPROVAL_REJECTED,
+    EventType.RUN_STARTED,
+    EventType.RUN_CHANGED,
+    EventType.RUN_ENDED,
+    EventType.BOARD_RESUMED,
+)
+"""Events that show that somebody works on a task. Messages to its agent do not."""
+
+_AT = bindparam("at", type_=DateTime(timezone=True))
+_ALLOWED = func.make_interval(0, 0, 0, 0, 0, Board.stale_after_minutes)
+_NOTICE_DELAY = func.make_interval(
+    0, 0, 0, 0, 0, func.least(Board.stale_after_minutes, MAX_NOTICE_DELAY)
+)
+
+
+def _has_activity_after(moment: SQLColumnExpression[Any]) -> ColumnElement[bool]:
+    event = exists().where(
+        Event.task_id == Task.id, Event.type.in_(ACTIVITY), Event.created_at > moment
+    )
+    return or_(Task.updated_at > moment, event.correlate(Task, Board))
+
+
+_MAY_WORK = and_(
+    Task.status == Status.IN_PROGRESS,
+    Board.stale_after_minutes.is_not(None),
+    Board.paused_at.is_(None),
+    Organization.stopped_at.is_(None),
+)
+_IS_STALE = and_(
+    _MAY_WORK,
+    Task.stale_since.is_(None),
+    Task.updated_at <= _AT - _ALLOWED,
+    ~_has_activity_after(_AT - _ALLOWED),
+)
+_IS_ACTIVE = and_(
+    Task.stale_since.is_not(None),
+    or_(~_MAY_WORK, _has_activity_after(Task.stale_since)),
+)
+_NEEDS_NOTICE = and_(
+    _MAY_WORK,
+    Task.stale_since <= _AT - _NOTICE_DELAY,
+    Task.stale_notified_at.is_(None),
+    ~_has_activity_after(Task.stale_since),
+)
+
+_TASKS = (
+    select(Task, _IS_STALE, _IS_ACTIVE)
+    .join(Board, Board.id == Task.board_id)
+    .join(Organization, Organization.id == Board.organization_id)
+    .where(or_(_IS_STALE, _IS_ACTIVE, _NEEDS_NOTICE))
+)
+
+BOARDS_TO_FOLLOW_UP: Query[UUID] = Query(
+    _TASKS.with_only_columns(Task.board_id).distinct(), itemgetter(0)
+)
+
+TASKS_TO_FOLLOW_UP: Query[tuple[Task, bool, bool]] = Query(
+    _TASKS.where(Task.board_id == bindparam("board_id", type_=Uuid()))
+    .order_by(Task.id)
+    .execution_options(populate_existing=True)
+)
+
+LOCKED_BOARD: Query[Board] = Query(
+    select(Board)
+    .where(Board.id == bindparam("board_id"))
+    .with_for_update(key_share=True, skip_locked=True)
+    .execution_options(populate_existing=True),
+    itemgetter(0),
+)
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """What has to be done about the tasks of a board."""
+
+    events: Sequence[TaskEvent]
+    messages: Sequence[messages.OutgoingMessage]
+    notices: Sequence[NewNotification]
+
+
+async def list_boards_to_follow_up(source: Source) -> Sequence[UUID]:
+    """Return the boards with tasks that have become stale or active, or need a notification."""
+    return await BOARDS_TO_FOLLOW_UP.fetch(source, at=now())
+
+
+async def follow_up_tasks(session: AsyncSession, board_id: UUID) -> int:
+    """Follow up the tasks of a board, and count them. A board that is locked is left out."""
+    board = await LOCKED_BOARD.first(session, board_id=board_id)
+    if board is None:
+        return 0
+    at = now()
+    found = await TASKS_TO_FOLLOW_UP.fetch(session, board_id=board_id, at=at)
+    if not found:
+        return 0
+    follow_up = _apply(board, found, at)
+    await session.flush()
+    await notifications.notify(session, follow_up.notices)
+    ended = [str(task.id) for task, _, is_active in found if is_active]
+    if ended:
+        await notifications.resolve(session, [NotificationKind.TASK_STALE], ended)
+    new_events = build_events(None, board, follow_up.events)
+    if follow_up.messages:
+        await messages.enqueue_messages(session, follow_up.messages, new_events=new_events)
+    elif new_events:
+        await events.record_events(session, new_events)
+    return len(found)
+
+
+def _apply(board: Board, found: Sequence[tuple[Task, bool, bool]], at: datetime) -> FollowUp:
+    """Change the tasks, and return what follows."""
+    task_events: list[TaskEvent] = []
+    outgoing: list[messages.OutgoingMessage] = []
+    notices: list[NewNotification] = []
+    for task, is_stale, is_active in found:
+        if is_active:
+            task.stale_since = task.stale_notified_at = None
+            task_events.append(TaskEvent(EventType.TASK_ACTIVE, task))
+            continue
+        if is_stale:
+            task.stale_since = at
+            minutes = {"minutes": board.stale_after_minutes}
+            task_events.append(TaskEvent(EventType.TASK_STALE, task, minutes))
+            outgoing += _wake_agent(board, task, at)
+        if not is_stale or task.assigned_agent_id is None:
+            task.stale_notified_at = at
+            notices.append(_build_notice(board, task))
+    return FollowUp(task_events, outgoing, notices)
+
+
+def _wake_agent(board: Board, task: Task, at: datetime) -> Sequence[messages.OutgoingMessage]:
+    if task.assigned_agent_id is None:
+        return []
+    content = messages.templates.render_task(
+        messages.templates.MessageMarker.TASK_STALE, board, task
+    )
+    key = f"stale:{task.id}:{at.isoformat()}"
+    return [
+        messages.OutgoingMessage(
+            to=task.assigned_agent_id, content=content, key=key, board=board, task=task
+        )
+    ]
+
+
+def _build_notice(board: Board, task: Task) -> NewNotification:
+    """Build the notification of the person with the task, or else of those who can change it."""
+    person = task.assigned_user_id
+    stale_for = now() - max(task.updated_at, task.stale_since or task.updated_at)
+    return NewNotification(
+        NotificationKind.TASK_STALE,
+        board.organization_id,
+        str(task.id),
+        audience=Audience.USERS if person else Audience.WRITERS,
+        user_ids=[person] if person else [],
+        board=board,
+        task=task,
+        agent=task.assigned_agent_id,
+        data={"title": task.title, "minutes": _to_minutes(stale_for)},
+        merges=True,
+    )
+
+
+def _to_minutes(duration: timedelta) -> int:
+    return int(duration / timedelta(minutes=1))

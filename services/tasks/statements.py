@@ -1,0 +1,68 @@
+"""Store tasks and comments in statements that are built once."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, insert, inspect, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.db.writes import Write
+from models import Actor, Agent, ApprovalTask, Comment, Task, User, new_id
+
+TASK_COLUMNS = [attribute.key for attribute in inspect(Task).column_attrs]
+CHANGING_COLUMNS = [
+    *("title", "description", "status", "rank", "priority", "due_at", "assigned_agent_id"),
+    *("assigned_user_id", "previous_assignee_id", "in_progress_at"),
+    *("previous_in_progress_at", "started_at", "done_at", "updated_at", "version"),
+]
+"""The columns that a change may write."""
+COMMENT_COLUMNS = [attribute.key for attribute in inspect(Comment).column_attrs]
+
+INSERT_TASK = Write(insert(Task).inline(), TASK_COLUMNS)
+UPDATE_TASK = Write(
+    update(Task).where(Task.id == bindparam("task_id", type_=Uuid())), CHANGING_COLUMNS
+)
+INSERT_COMMENT = Write(insert(Comment).inline(), COMMENT_COLUMNS)
+USE_APPROVAL = Write(
+    update(ApprovalTask)
+    .where(ApprovalTask.id == bindparam("link_id", type_=Uuid()))
+    .values(used_at=bindparam("at"))
+)
+
+
+async def insert_task(session: AsyncSession, task: Task) -> None:
+    """Insert a task, which does not become an object of the session."""
+    await INSERT_TASK.execute(session, **{name: getattr(task, name) for name in TASK_COLUMNS})
+
+
+async def store_tasks(session: AsyncSession, tasks: Iterable[Task]) -> None:
+    """Store the columns of tasks to which changes were applied."""
+    rows = [
+        {"task_id": task.id, **{name: getattr(task, name) for name in CHANGING_COLUMNS}}
+        for task in tasks
+    ]
+    await UPDATE_TASK.execute_many(session, rows)
+
+
+async def insert_comment(
+    session: AsyncSession, actor: Actor | None, task: Task, message: str, at: datetime
+) -> Comment:
+    """Insert a comment. The caller records its event with the comment's id."""
+    comment = Comment(
+        id=new_id(),
+        board_id=task.board_id,
+        task_id=task.id,
+        message=message,
+        agent_id=actor.id if isinstance(actor, Agent) else None,
+        user_id=actor.id if isinstance(actor, User) else None,
+        created_at=at,
+    )
+    values = {name: getattr(comment, name) for name in COMMENT_COLUMNS}
+    await INSERT_COMMENT.execute(session, **values)
+    return comment
+
+
+async def mark_approval_used(session: AsyncSession, link_id: UUID | None, at: datetime) -> None:
+    """Record that a task was moved to done with the approval of this link."""
+    await USE_APPROVAL.execute(session, link_id=link_id, at=at)

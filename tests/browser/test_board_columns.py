@@ -1,0 +1,77 @@
+"""Long columns: each scrolls by itself, and loads its further cards then."""
+
+from typing import Any
+
+from playwright.async_api import Locator, Page, expect
+
+from services.tasks import CARDS_IN_COLUMN
+from tests.support.live_site import LiveSite
+
+MORE = 5
+
+
+def create_long_column(site: LiveSite, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Create a board with more cards than its column shows at first; return the newest first."""
+    board = site.create_board(name)
+    titles = [f"Task {number}" for number in range(CARDS_IN_COLUMN + MORE)]
+    return board, [site.create_task(board, title) for title in titles][::-1]
+
+
+def cards(page: Page) -> Locator:
+    return page.locator("#column-inbox .card")
+
+
+async def test_a_column_loads_its_further_cards_when_it_is_scrolled(site: LiveSite) -> None:
+    board, tasks = create_long_column(site, "Scrolled")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await expect(cards(page)).to_have_count(CARDS_IN_COLUMN)
+        heading = page.locator("#column-inbox h2")
+        before = await heading.bounding_box()
+
+        await page.locator("#more-inbox").scroll_into_view_if_needed()
+        await expect(cards(page)).to_have_count(len(tasks))
+        oldest = page.locator(f"#task-{tasks[-1]['id']}")
+        await oldest.scroll_into_view_if_needed()
+        await expect(heading).to_be_in_viewport()
+        assert await heading.bounding_box() == before
+        assert await page.evaluate("document.documentElement.scrollTop") == 0
+
+        top = (await oldest.bounding_box() or {})["y"]
+        created = site.create_task(board, "Arrives at the top")
+        await expect(page.locator(f"#task-{created['id']}")).to_be_attached()
+        await expect(cards(page)).to_have_count(len(tasks) + 1)  # still all
+        assert abs((await oldest.bounding_box() or {})["y"] - top) < 2  # and does not jump
+
+
+async def test_the_keyboard_reaches_cards_that_are_not_loaded(site: LiveSite) -> None:
+    board, tasks = create_long_column(site, "By keyboard")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        last = page.locator(f"#task-{tasks[CARDS_IN_COLUMN - 1]['id']} h3 a")
+        await last.focus()
+        await expect(cards(page)).to_have_count(len(tasks))
+        await expect(last).to_be_focused()
+        for task in tasks[CARDS_IN_COLUMN:]:
+            await page.keyboard.press("j")
+            await expect(page.locator(f"#task-{task['id']} h3 a")).to_be_focused()
+
+        await page.keyboard.press("Shift+ArrowRight")
+        moved = page.locator("#column-in_progress").locator(f"#task-{tasks[-1]['id']}")
+        await expect(moved).to_be_visible()
+        await expect(moved.locator("h3 a")).to_be_focused()
+        await expect(cards(page)).to_have_count(len(tasks) - 1)
+
+
+async def test_all_cards_are_shown_by_a_link_without_scripts(site: LiveSite) -> None:
+    board, tasks = create_long_column(site, "Plainly")
+    async with site.open_page(f"/boards/{board['id']}", java_script_enabled=False) as page:
+        await expect(cards(page)).to_have_count(CARDS_IN_COLUMN)
+        await page.get_by_role("link", name=f"Show all {len(tasks)}").click()
+        await expect(cards(page)).to_have_count(len(tasks))
+
+
+async def test_a_long_title_leaves_the_other_columns_of_the_list_visible(site: LiveSite) -> None:
+    board = site.create_board("Listed")
+    site.create_task(board, "Read https://example.com/" + "long/" * 60 + " with care " * 10)
+    async with site.open_page(f"/boards/{board['id']}?view=list") as page:
+        last = page.get_by_role("columnheader", name="Changed")
+        await expect(last).to_be_in_viewport(ratio=1)

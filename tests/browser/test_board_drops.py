@@ -1,0 +1,194 @@
+"""Where cards can be dropped, and what scrolls while one is dragged."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.support.live_site import LiveSite
+
+NARROW = {"viewport": {"width": 900, "height": 640}}
+Point = tuple[float, float]
+
+
+async def point_in(element: Locator, x: float, y: float) -> Point:
+    """Return a point of an element, given as shares of its width and height."""
+    box = await element.bounding_box()
+    assert box
+    return box["x"] + box["width"] * x, box["y"] + box["height"] * y
+
+
+async def take(page: Page, task: dict[str, Any]) -> None:
+    """Take a card with the mouse."""
+    x, y = await point_in(page.locator(f"#task-{task['id']}"), 0.1, 0.85)
+    await page.mouse.move(x, y)
+    await page.mouse.down()
+    await page.mouse.move(x + 8, y + 4, steps=3)
+
+
+async def hover(page: Page, to: Point) -> None:
+    """Move the card that was taken to a point. The browser reports a move with a later one."""
+    await page.mouse.move(*to, steps=10)
+    for shift in (1, 0, 1, 0):
+        await page.mouse.move(to[0] + shift, to[1])
+
+
+async def hover_until_marked(page: Page, to: Point, target: Locator) -> None:
+    """Move the card around a point until the column there is marked."""
+    async with asyncio.timeout(15):
+        while await target.get_attribute("data-over") is None:
+            await hover(page, to)
+
+
+async def hover_until_scrolled(page: Page, to: Point, condition: str) -> None:
+    """Move the card around a point until the position of the column there fulfils a condition."""
+    top = "document.querySelector('#column-review .col__scroll').scrollTop"
+    async with asyncio.timeout(15):
+        while not await page.evaluate(f"() => {top} {condition}"):
+            await hover(page, to)
+
+
+async def drop(page: Page, to: Point) -> None:
+    """Move to a point, and let go."""
+    await hover(page, to)
+    await page.mouse.up()
+
+
+def column(page: Page, status: str) -> Locator:
+    return page.locator(f"#column-{status}")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "share"),
+    [
+        ("below the last card", "in_progress", 0.97),
+        ("on the heading", "in_progress", 0.02),
+        ("at the end of an empty column", "review", 0.98),
+        ("on the text of an empty column", "review", 0.12),
+        ("at the end of the folded column", "done", 0.97),
+        ("at the start of the folded column", "done", 0.02),
+    ],
+)
+async def test_a_card_can_be_dropped_anywhere_in_a_column(
+    site: LiveSite, name: str, status: str, share: float
+) -> None:
+    board = site.create_board(f"Dropped {name}")
+    task, other = site.create_task(board, "Is moved"), site.create_task(board, "Stands there")
+    site.update_task(board, other, status="in_progress")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await take(page, task)
+        target = await point_in(column(page, status), 0.5, share)
+        await hover_until_marked(page, target, column(page, status))
+        async with page.expect_response("**/moves*"):
+            await drop(page, target)
+        await expect(page.locator("[data-over]")).to_have_count(0)
+    assert site.list_tasks(board)["Is moved"]["status"] == status
+
+
+async def test_a_card_that_is_dropped_outside_stays(site: LiveSite) -> None:
+    board = site.create_board("Dropped outside")
+    task = site.create_task(board, "Stays")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await take(page, task)
+        await hover(page, await point_in(column(page, "review"), 0.5, 0.5))
+        await drop(page, await point_in(page.locator("h1"), 0.5, 0.5))
+        await expect(page.locator("#column-inbox .card")).to_have_count(1)
+        await expect(page.locator("[data-over]")).to_have_count(0)
+    assert site.list_tasks(board)["Stays"]["status"] == "inbox"
+
+
+async def test_a_long_sidebar_does_not_lengthen_the_page(site: LiveSite) -> None:
+    boards = [site.create_board(f"Number {number}") for number in range(40)]
+    site.create_agent(boards[0])
+    async with site.open_page(f"/boards/{boards[0]['id']}") as page:
+        await expect(page.locator("#rail .count").last).to_be_attached()
+        assert not await page.evaluate("document.documentElement.scrollHeight > innerHeight")
+
+
+async def test_dragging_to_the_edge_of_a_column_scrolls_it(site: LiveSite) -> None:
+    board = site.create_board("Scrolled by dragging")
+    for number in range(25):
+        site.update_task(board, site.create_task(board, f"Task {number}"), status="review")
+    task = site.create_task(board, "Is moved")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await take(page, task)
+        await hover(page, await point_in(column(page, "review"), 0.5, 0.5))
+        end = await point_in(column(page, "review"), 0.5, 0.985)
+        await hover_until_scrolled(page, end, "> 400")
+        await expect(page.locator("#column-review h2")).to_be_in_viewport()
+        start = await point_in(column(page, "review"), 0.5, 0.09)
+        await hover_until_scrolled(page, start, "< 100")
+        await page.mouse.up()
+
+
+async def test_dragging_to_the_edge_of_the_window_scrolls_the_board(site: LiveSite) -> None:
+    board = site.create_board("Narrow")
+    task = site.create_task(board, "Is moved")
+    async with site.open_page(f"/boards/{board['id']}?done=1", **NARROW) as page:
+        await take(page, task)
+        x, y = await point_in(page.locator(".board"), 0.985, 0.5)
+        await hover(page, (x - 60, y))
+        await hover(page, (x, y))
+        await page.wait_for_function(
+            "() => { const b = document.querySelector('.board');"
+            " return b.scrollLeft >= b.scrollWidth - b.clientWidth - 1 }"
+        )
+        async with page.expect_response("**/moves*"):
+            await drop(page, await point_in(column(page, "done"), 0.5, 0.9))
+    assert site.list_tasks(board)["Is moved"]["status"] == "done"
+
+
+async def test_a_card_is_dragged_to_a_place_for_all_viewers(site: LiveSite) -> None:
+    board = site.create_board("Ordered")
+    made = {
+        title: site.create_task(board, title) for title in ("Fourth", "Third", "Second", "First")
+    }
+    async with (
+        site.open_page(f"/boards/{board['id']}") as page,
+        site.open_page(f"/boards/{board['id']}") as other,
+    ):
+        await take(page, made["Fourth"])
+        second = await point_in(page.locator(f"#task-{made['Second']['id']}"), 0.5, 0.2)
+        await hover(page, second)
+        async with page.expect_response("**/moves*"):
+            await drop(page, second)
+        for each in (page, other):
+            shown = each.locator("#column-inbox h3 a")
+            await expect(shown).to_have_text(["First", "Fourth", "Second", "Third"])
+
+        link = page.locator(f"#task-{made['Third']['id']} h3 a")
+        await link.focus()
+        await page.keyboard.press("Shift+ArrowUp")
+        for each in (page, other):
+            shown = each.locator("#column-inbox h3 a")
+            await expect(shown).to_have_text(["First", "Fourth", "Third", "Second"])
+        await expect(link).to_be_focused()
+        await page.keyboard.press("Shift+ArrowDown")
+        await expect(page.locator("#column-inbox h3 a").last).to_have_text("Third")
+        await expect(link).to_be_focused()
+
+
+async def test_other_orders_are_chosen_in_a_menu_and_have_no_places(site: LiveSite) -> None:
+    board = site.create_board("Sorted")
+    for title, priority in (("Low", "low"), ("High", "high"), ("Medium", "medium")):
+        site.create_task(board, title, priority=priority)
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await page.locator("#sort-menu summary").click()
+        await page.locator("#sort-menu").get_by_role("link", name="Priority").click()
+        titles = page.locator("#column-inbox h3 a")
+        await expect(titles).to_have_text(["High", "Medium", "Low"])
+        await expect(page).to_have_url(re.compile("sort=priority"))
+        await titles.last.focus()
+        await page.keyboard.press("Shift+ArrowUp")
+        first, last = await titles.first.bounding_box(), await titles.last.bounding_box()
+        assert first
+        assert last
+        await page.mouse.move(last["x"] + 200, last["y"] + 5)
+        await page.mouse.down()
+        await hover(page, (first["x"] + 200, first["y"]))
+        await page.mouse.up()
+        await expect(titles).to_have_text(["High", "Medium", "Low"])
+        await page.reload()
+        await expect(titles).to_have_text(["High", "Medium", "Low"])

@@ -1,0 +1,149 @@
+"""Several cards are changed at once, and one by its menu."""
+
+import re
+from typing import Any
+
+from playwright.async_api import Locator, Page, expect
+
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, overflows_horizontally
+
+
+def card_of(page: Page, task: dict[str, Any]) -> Locator:
+    return page.locator(f"#task-{task['id']}")
+
+
+def boxes(page: Page) -> Locator:
+    return page.locator("input[data-pick]:checked")
+
+
+async def test_cards_are_selected_by_keys_and_moved_together(site: LiveSite) -> None:
+    board = site.create_board("Selected")
+    made = [site.create_task(board, title) for title in ("Fourth", "Third", "Second", "First")]
+    waits = site.create_task(board, "Waits", depends_on_task_ids=[made[0]["id"]])
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        bar = page.locator("#bulk")
+        await expect(bar).to_be_hidden()
+        await card_of(page, waits).locator("h3 a").focus()
+        await page.keyboard.press("x")
+        await page.keyboard.press("j")
+        await page.keyboard.press("j")
+        await page.keyboard.press("Shift+X")
+        await expect(bar).to_contain_text("3 selected")
+
+        site.update_task(board, made[3], title="First, renamed")
+        await expect(card_of(page, made[3])).to_contain_text("renamed")
+        await expect(boxes(page)).to_have_count(3)  # a live change keeps the selection
+        site.create_task(board, "Arrives")
+        await expect(page.get_by_text("Arrives")).to_be_visible()
+        await expect(boxes(page)).to_have_count(3)
+
+        await bar.locator("#bulk-status summary").click()
+        await bar.get_by_role("button", name="In progress").click()
+        for task in (made[2], made[3]):
+            moved = page.locator("#column-in_progress").locator(card_of(page, task))
+            await expect(moved).to_be_visible()
+        await expect(boxes(page)).to_have_count(1)
+        await expect(card_of(page, waits).get_by_role("alert")).to_contain_text("Blocked by")
+        await expect(bar).to_contain_text("1 selected")
+        await expect(page.locator("#toasts")).to_contain_text(
+            "2 tasks changed. 1 task not changed."
+        )
+
+        await bar.get_by_role("button", name="Clear selection").click()
+        await expect(bar).to_be_hidden()
+
+
+async def test_rows_are_deleted_together_and_restored(site: LiveSite) -> None:
+    board = site.create_board("Rows")
+    for title in ("One", "Two", "Three"):
+        site.create_task(board, title)
+    async with site.open_page(f"/boards/{board['id']}?view=list") as page:
+        await page.get_by_role("checkbox", name="Select all").click()
+        await page.get_by_role("checkbox", name="Select “Two”").click()
+        await page.locator("#bulk").get_by_role("button", name="Delete").click()
+        await expect(page.locator("tr[data-item]")).to_have_count(1)
+        assert set(site.list_tasks(board)) == {"Two"}
+        await page.keyboard.press("z")
+        await expect(page.locator("tr[data-item]")).to_have_count(3)
+
+
+async def test_the_menu_of_a_card_changes_its_task(site: LiveSite) -> None:
+    board = site.create_board("Menu")
+    site.create_agent(board)
+    lower, upper = site.create_task(board, "Lower"), site.create_task(board, "Upper")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        menu, link = page.locator("#card-menu"), card_of(page, lower).locator("h3 a")
+        await link.focus()
+        await page.keyboard.press("m")
+        await menu.get_by_text("Priority").click()
+        await menu.get_by_role("button", name="High").click()
+        await expect(card_of(page, lower)).to_contain_text("High priority")
+        await link.focus()
+        await page.keyboard.press("m")
+        await menu.get_by_text("Assignee").click()
+        await menu.get_by_role("button", name="Juniper").click()
+        await expect(card_of(page, lower)).to_contain_text("Juniper")
+        await link.focus()
+        await page.keyboard.press("m")
+        await menu.get_by_text("Due date").click()
+        await menu.get_by_label("Due", exact=True).fill("2030-05-06")
+        await menu.get_by_role("button", name="Save").click()
+        await expect(card_of(page, lower).locator(".due")).to_be_visible()
+
+        await link.focus()
+        await page.keyboard.press("m")
+        await menu.get_by_role("button", name="Move up").click()
+        await expect(page.locator("#column-inbox h3 a")).to_have_text(["Lower", "Upper"])
+        await card_of(page, upper).hover()
+        await card_of(page, upper).get_by_role("button", name="Actions for “").click()
+        await expect(menu.get_by_role("button", name="Move down")).to_be_hidden()
+        await menu.get_by_role("button", name="Delete task").click()
+        await expect(card_of(page, upper)).to_have_count(0)
+        await page.keyboard.press("z")
+        await expect(card_of(page, upper)).to_be_visible()
+    changed = site.list_tasks(board)["Lower"]
+    assert changed["priority"] == "high"
+    assert changed["due_at"].startswith("2030-05-0")
+
+
+async def test_a_phone_selects_cards_by_their_menu(site: LiveSite) -> None:
+    board = site.create_board("Selected on a phone")
+    made = [site.create_task(board, title) for title in ("One", "Two")]
+    async with site.open_page(f"/boards/{board['id']}", viewport=PHONE, has_touch=True) as page:
+        button = card_of(page, made[0]).get_by_role("button", name="Actions for “")
+        size = await button.bounding_box()
+        assert size
+        assert min(size["width"], size["height"]) >= 44
+        await button.tap()
+        for choice in await page.locator("#card-menu :is(button, summary):visible").all():
+            box = await choice.bounding_box()
+            assert box
+            assert box["height"] >= 44
+        await page.locator("#card-menu").get_by_role("button", name="Select").tap()
+        await card_of(page, made[1]).get_by_role("checkbox").tap()
+        bar = page.locator("#bulk")
+        await expect(bar).to_contain_text("2 selected")
+        assert not await overflows_horizontally(page)
+        await bar.locator("#bulk-priority summary").tap()
+        await bar.get_by_role("button", name="Low").tap()
+        await expect(bar).to_be_hidden()
+    assert {task["priority"] for task in site.list_tasks(board).values()} == {"low"}
+
+
+async def test_the_drawer_leads_to_the_next_task_of_the_view(site: LiveSite) -> None:
+    board = site.create_board("One after the other")
+    for title in ("Low", "High"):
+        site.create_task(board, title, priority=title.lower())
+    async with site.open_page(f"/boards/{board['id']}?sort=priority") as page:
+        await page.locator("#column-inbox h3 a").first.click()
+        heading = page.locator("#drawer-title")
+        await expect(heading).to_have_text("High")
+        await page.keyboard.press("]")
+        await expect(heading).to_have_text("Low")
+        await expect(page).to_have_url(re.compile(r"/tasks/[^?]*\?sort=priority"))
+        await expect(page.locator("#drawer").get_by_role("link", name="Next task")).to_have_count(0)
+        await page.locator("#drawer").get_by_role("link", name="Previous task").click()
+        await expect(heading).to_have_text("High")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#column-inbox h3 a").first).to_be_focused()

@@ -1,0 +1,94 @@
+"""Previous and next lead through all tasks of a board, in the order in which it shows them."""
+
+import random
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from models import Board, Status, Task, new_id, rank_at
+from services import tasks
+from services.tasks import BoardFilters, BoardOrder, BoardPlace
+from services.tasks.board_order import ORDERS
+from tests.support.world import World
+
+COUNT = 40
+SHOWN = (Status.INBOX, Status.IN_PROGRESS, Status.REVIEW)
+
+
+async def add_tasks(session: AsyncSession, world: World) -> None:
+    """Add tasks of all columns with equal and missing values."""
+    chance, moment = random.Random(7), now()
+    agents = [None, world.worker.id, world.other_worker.id]
+    dates = [None, moment, moment + timedelta(days=1)]
+    rows = [
+        {
+            "id": new_id(),
+            "board_id": world.board.id,
+            "title": f"Task {number % 7}",
+            "status": chance.choice([*SHOWN, Status.DONE]),
+            "priority": chance.choice(["low", "medium", "high", "odd"]),
+            "assigned_agent_id": chance.choice(agents),
+            "due_at": chance.choice(dates),
+            "rank": rank_at(moment + timedelta(seconds=chance.randrange(100))),
+            "created_at": moment - timedelta(hours=number % 5),
+            "updated_at": moment - timedelta(hours=number % 3),
+        }
+        for number in range(COUNT)
+    ]
+    await session.execute(insert(Task), rows)
+    review = [row["id"] for row in rows if row["status"] is Status.REVIEW]
+    approval = world.make_approval(await session.get_one(Task, review[1]))
+    session.add_all(approval)
+    await session.flush()
+
+
+async def list_shown_ids(
+    session: AsyncSession, board: Board, filters: BoardFilters, order: BoardOrder
+) -> list[list[UUID]]:
+    """Return the ids of the tasks of each column, as the board shows them."""
+    columns = await tasks.list_board_columns(session, board, filters, order)
+    shown = {column.status: [card.id for card in column.cards] for column in columns}
+    return [shown[status] for status in order.statuses]
+
+
+@pytest.mark.parametrize("key", ORDERS)
+@pytest.mark.parametrize("is_reversed", [False, True])
+@pytest.mark.parametrize("in_sections", [False, True])
+@pytest.mark.parametrize("filters", [BoardFilters(), BoardFilters(priority="low")])
+async def test_places_agree_with_what_the_board_shows(
+    session: AsyncSession,
+    world: World,
+    key: str,
+    is_reversed: bool,
+    in_sections: bool,
+    filters: BoardFilters,
+) -> None:
+    await add_tasks(session, world)
+    order = BoardOrder(key, is_reversed, in_sections, SHOWN)
+    columns = await list_shown_ids(session, world.board, filters, order)
+    ids = [id for column in columns for id in column]
+    around = zip(ids, [None, *ids[:-1]], [*ids[1:], None], strict=True)
+    for id, previous_id, next_id in around:
+        place = await tasks.find_board_place(session, world.board, id, filters, order)
+        assert place == BoardPlace(previous_id, next_id)
+    for column in columns:
+        for index, id in enumerate(column):
+            shown = (world.board, id, filters, order)
+            assert await tasks.count_tasks_before(session, *shown) == index
+
+
+async def test_a_task_that_is_not_shown_has_no_place(session: AsyncSession, world: World) -> None:
+    await add_tasks(session, world)
+    order, any_filters = BoardOrder(statuses=SHOWN), BoardFilters()
+    done = world.make_task("Done", status=Status.DONE)
+    low = world.make_task("Low", priority="low")
+    session.add_all([done, low])
+    await session.flush()
+    high = BoardFilters(priority="high")
+    for id, filters in ((done.id, any_filters), (low.id, high), (uuid4(), any_filters)):
+        assert await tasks.find_board_place(session, world.board, id, filters, order) is None
+        assert await tasks.count_tasks_before(session, world.board, id, filters, order) is None

@@ -1,0 +1,137 @@
+"""The manual order of the tasks in a column."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from alembic import command
+from sqlalchemy import func, select
+
+from core.clock import now
+from core.errors import NotFound
+from models import Event, EventType, Status, Task, new_id
+from services import boards, tasks
+from services.tasks import TaskPlace
+from services.tasks.places import choose_rank_between
+from tests.support.migration import migrate
+
+
+async def add_column(session, world, titles):
+    """Add tasks to the inbox; the first is above the others. Return them by title."""
+    made = {title: world.make_task(title) for title in reversed(titles)}
+    for task in made.values():
+        session.add(task)
+        await session.flush()
+    return made
+
+
+def make_old_task(board, title, moment, hours):
+    at = moment + timedelta(hours=hours - 9)
+    return Task(board_id=board.id, title=title, created_at=at, updated_at=at)
+
+
+async def list_titles(session, world):
+    inbox, *_ = await tasks.list_board_columns(session, world.board)
+    return "".join(card.title for card in inbox.cards)
+
+
+async def place(session, world, task, **around):
+    ids = {name: other.id for name, other in around.items()}
+    await tasks.place_task(session, world.alice, world.board, task.id, TaskPlace(**ids))
+    return await list_titles(session, world)
+
+
+async def test_a_task_is_put_between_others_and_at_both_ends(session, world) -> None:
+    made = await add_column(session, world, "abcd")
+    assert await list_titles(session, world) == "abcd"
+    assert await place(session, world, made["d"], before=made["b"]) == "adbc"
+    assert await place(session, world, made["a"], after=made["b"]) == "dbac"
+    assert await place(session, world, made["c"], before=made["d"]) == "cdba"
+    assert await place(session, world, made["c"], after=made["a"]) == "dbac"
+    assert await place(session, world, made["b"], before=made["c"], after=made["a"]) == "dabc"
+
+
+async def test_an_order_is_an_event_and_no_new_version(session, world) -> None:
+    made = await add_column(session, world, "ab")
+    version, updated_at = made["b"].version, made["b"].updated_at
+    count = select(func.count()).where(Event.type == EventType.TASK_REORDERED)
+    assert await place(session, world, made["b"], before=made["a"]) == "ba"
+    assert (made["b"].version, made["b"].updated_at) == (version, updated_at)
+    assert await session.scalar(count) == 1
+    assert await place(session, world, made["b"], before=made["a"]) == "ba"
+    assert await session.scalar(count) == 1
+    assert await tasks.list_history(session, world.board, made["b"].id) == []
+
+
+async def test_a_task_that_has_left_the_column_is_no_place(session, world) -> None:
+    made = await add_column(session, world, "abc")
+    change = {"status": Status.REVIEW}
+    await tasks.update_task(session, world.alice, world.board, made["a"].id, change)
+    assert await place(session, world, made["c"], before=made["a"]) == "bc"
+    assert await place(session, world, made["c"], before=made["a"], after=made["c"]) == "bc"
+    assert await place(session, world, made["b"], before=made["a"], after=made["c"]) == "cb"
+    with pytest.raises(NotFound):
+        await tasks.place_task(
+            session, world.alice, world.board, new_id(), TaskPlace(before=made["b"].id)
+        )
+
+
+async def test_a_moved_task_enters_at_the_top_and_is_put_back(session, world) -> None:
+    made = await add_column(session, world, "abc")
+    around = await tasks.find_place(session, made["b"])
+    assert around == TaskPlace(before=made["c"].id, after=made["a"].id)
+    for status in (Status.REVIEW, Status.INBOX):
+        await tasks.update_task(session, world.alice, world.board, made["b"].id, {"status": status})
+    assert await list_titles(session, world) == "bac"
+    await tasks.place_task(session, world.alice, world.board, made["b"].id, around)
+    assert await list_titles(session, world) == "abc"
+
+
+async def test_a_restored_task_is_where_it_was(session, world) -> None:
+    made = await add_column(session, world, "abc")
+    assert await place(session, world, made["c"], before=made["b"]) == "acb"
+    await tasks.delete_task(session, world.alice, world.board, made["c"].id)
+    await tasks.restore_task(session, world.alice, world.board, made["c"].id)
+    assert await list_titles(session, world) == "acb"
+
+
+async def test_the_migration_keeps_the_order(
+    isolated_transaction, isolated_settings, isolated_world
+) -> None:
+    board, moment = isolated_world.board, now()
+    done = {"board_id": board.id, "status": Status.DONE, "updated_at": moment}
+    rows = [
+        *(make_old_task(board, title, moment, hours) for hours, title in enumerate("cba")),
+        Task(title="early", created_at=moment, done_at=moment - timedelta(days=1), **done),
+        Task(title="late", created_at=moment - timedelta(days=9), done_at=moment, **done),
+    ]
+    async with isolated_transaction() as session:
+        session.add_all(rows)
+        await session.flush()
+        await tasks.delete_task(session, isolated_world.alice, board, rows[0].id)
+    await migrate(isolated_settings.sqlalchemy_url, command.downgrade, "0039")
+    await migrate(isolated_settings.sqlalchemy_url, command.upgrade, "head")
+    async with isolated_transaction() as session:
+        locked = await boards.lock_board(session, isolated_world.alice, board.id)
+        await tasks.restore_task(session, isolated_world.alice, locked, rows[0].id)
+        inbox, *_, finished = await tasks.list_board_columns(session, locked)
+    assert [card.title for card in inbox.cards] == ["a", "b", "c"]
+    assert [card.title for card in finished.cards] == ["late", "early"]
+
+
+async def test_there_is_always_a_place_between_two_tasks(session, world) -> None:
+    made = await add_column(session, world, "abc")
+    for _ in range(30):
+        assert await place(session, world, made["c"], before=made["b"]) == "acb"
+        assert await place(session, world, made["b"], before=made["c"]) == "abc"
+
+
+def test_a_rank_between_two_others_has_few_digits() -> None:
+    assert choose_rank_between(Decimal(1), Decimal(4)) == 2
+    assert choose_rank_between(Decimal(1), Decimal(2)) == Decimal("1.5")
+    low, high = Decimal(1), Decimal(2)
+    for _ in range(2_000):
+        high = choose_rank_between(low, high)
+        assert low < high
+    assert len(str(high)) < 700
+    assert choose_rank_between(low, low) == low

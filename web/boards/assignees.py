@@ -1,0 +1,82 @@
+"""The choice of an assignee: an agent or a person, in forms, menus and filters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from models import Agent, DesiredState, Task
+from services.boards import BoardPerson
+from web.ui.translation import _
+
+PERSON_PREFIX = "user:"
+UNASSIGNED = "nobody"  # the values of filters that are no ids
+ME = "me"
+
+OptionGroup = tuple[str, Sequence[tuple[str, str]]]
+"""A heading, "" for none, and the values and names below it."""
+
+
+def parse_assignee(value: str) -> dict[str, UUID | None]:
+    """Return the change that assigns a task to an agent, to a person, or to nobody.
+
+    Raises ValueError for other values.
+    """
+    is_person = value.startswith(PERSON_PREFIX)
+    id = UUID(value.removeprefix(PERSON_PREFIX)) if value else None
+    return {
+        "assigned_agent_id": None if is_person else id,
+        "assigned_user_id": id if is_person else None,
+    }
+
+
+def _check_assignee(value: str) -> str:
+    try:
+        parse_assignee(value.strip())
+    except ValueError:
+        raise PydanticCustomError("uuid_parsing", "no assignee") from None
+    return value.strip()
+
+
+AssigneeValue = Annotated[str, AfterValidator(_check_assignee)]
+"""A field of a form: the id of an agent, "user:" and the id of a person, or "" for nobody."""
+
+
+def format_assignee(task: Task) -> str:
+    """Return the value of the field for the assignee of a task."""
+    if task.assigned_user_id is not None:
+        return f"{PERSON_PREFIX}{task.assigned_user_id}"
+    return str(task.assigned_agent_id or "")
+
+
+def build_assignee_options(
+    board_agents: Sequence[Agent], people: Sequence[BoardPerson], unassigned: str
+) -> list[OptionGroup]:
+    """Return the workers and the people of a board, by name, after that of no assignee."""
+    workers = [
+        (str(agent.id), agent.name)
+        for agent in sorted(board_agents, key=lambda agent: (agent.name.lower(), agent.id))
+        if not agent.is_board_lead and agent.desired_state is not DesiredState.GONE
+    ]
+    persons = [(f"{PERSON_PREFIX}{person.id}", person.name) for person in people]
+    groups: list[OptionGroup] = [(_("Agents"), workers), (_("People"), persons)]
+    return [("", [("", unassigned)]), *(group for group in groups if group[1])]
+
+
+def build_assignee_filter(
+    board_agents: Sequence[Agent], people: Sequence[BoardPerson]
+) -> list[OptionGroup]:
+    """Return the options of the filter of a board."""
+    fixed = [("", _("All assignees")), (ME, _("Assigned to me")), (UNASSIGNED, _("Unassigned"))]
+    agents = [(str(agent.id), agent.name) for agent in board_agents]
+    persons = [(str(person.id), person.name) for person in people]
+    groups: list[OptionGroup] = [(_("Agents"), agents), (_("People"), persons)]
+    return [("", fixed), *(group for group in groups if group[1])]
+
+
+def name_assignee(value: str, names: Mapping[str, str]) -> str:
+    """Return the name of a value of the filter. `names` are those of agents and people by id."""
+    fixed = {UNASSIGNED: _("Unassigned"), ME: _("Assigned to me")}
+    return fixed.get(value) or names.get(value, _("Unknown"))

@@ -1,0 +1,263 @@
+"""The tasks of a board as its address filters them, and single cards, for the templates."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from core.db.reads import Source
+from models import Agent, Board, Member, Status
+from services import agents, approvals, filter_options, presence, tasks
+from services.agents import AgentCard
+from services.approvals import ApprovalDetail
+from services.boards import BoardPermissions
+from services.filter_options import FilterOptions
+from services.presence import BoardUnread
+from services.tasks import CardTask
+from web.approvals.decision_rights import list_decidable_ids
+from web.boards import cards
+from web.boards.address import LIST_COLUMNS, LIST_ORDER, BoardAddress
+from web.boards.assignees import build_assignee_filter, build_assignee_options
+from web.boards.card_cache import CardRenderer
+from web.boards.presenter import load_board_access
+from web.calendar.presenter import load_calendar
+from web.custom_fields.task_form import build_field_views
+from web.saved_views.presenter import COLUMN_NAMES, SORT_NAMES, ViewMenu, complete_address
+from web.ui.translation import _, translate
+
+LIST_SORTS = ("title", "assignee")  # on a board only if its address says so
+
+
+class SortOption(NamedTuple):
+    """What tasks can be sorted by."""
+
+    name: str
+    query: str
+    direction: str  # "" if they are sorted by something else
+
+
+@dataclass(frozen=True)
+class BoardStatus:
+    """The agents of a board, and its undecided approvals."""
+
+    agents: list[AgentCard]
+    approvals: list[ApprovalDetail]  # undecided
+
+    @property
+    def board_agents(self) -> list[Agent]:
+        """Return the agents without what their cards show."""
+        return [card.agent for card in self.agents]
+
+    @property
+    def held_agents(self) -> list[Agent]:
+        """Return the agents that a circuit breaker holds, the longest held first."""
+        held = [agent for agent in self.board_agents if agent.held_at is not None]
+        return sorted(held, key=lambda agent: (agent.held_at, agent.id))
+
+
+async def load_board_view(
+    source: Source,
+    member: Member,
+    board_id: UUID,
+    address: BoardAddress,
+    *,
+    offline_after: timedelta,
+    rejected_moves: Sequence[cards.RejectedMove] = (),
+    moved_task_id: UUID | None = None,
+    known_hashes: Collection[str] = (),
+    use_default: bool = False,
+) -> dict[str, Any]:
+    """Load the tasks of a board as the address filters them, as a template context.
+
+    A task that was moved is shown, however far down in its column it is. `known_hashes` are those
+    of cards and columns that the page shows. `use_default` shows the default view of the member.
+    """
+    access = await load_board_access(source, member, board_id)
+    board = access.board
+    options = await filter_options.load_filter_options(source, member.user, board)
+    address = complete_address(address, options.views, use_default=use_default)
+    status = await load_board_status(source, member, board, offline_after=offline_after)
+    load = partial(_load_columns, source, board, status, rejected_moves)
+    is_calendar = address.view == "calendar"
+    columns = [] if is_calendar else await load(address)
+    if columns and moved_task_id is not None and not cards.includes_card(columns, moved_task_id):
+        address = await _include_task(source, board, address, moved_task_id)
+        columns = await load(address)
+    unread = await presence.load_board_unread(source, member, board)
+    return {
+        **_describe_board(access, status, options, unread),
+        **_describe_options(options, member, address),
+        "card_renderer": _build_renderer(member, access, address, status, unread, known_hashes),
+        **_arrange_columns(columns, address),
+        "calendar": await load_calendar(source, board, address, status.approvals, status.agents)
+        if is_calendar
+        else None,
+        "blocked_count": await _count_blocked(source, board, address, columns),
+        "rejected_moves": rejected_moves,
+    }
+
+
+def _describe_options(
+    options: FilterOptions, member: Member, address: BoardAddress
+) -> dict[str, Any]:
+    return {
+        "board_fields": build_field_views(options.fields, member.user),
+        "view_menu": ViewMenu(options.views, address),
+        "sort_options": _list_sort_options(address),
+        "list_columns": [(name, translate(COLUMN_NAMES[name])) for name in LIST_COLUMNS],
+    }
+
+
+async def _load_columns(
+    source: Source,
+    board: Board,
+    status: BoardStatus,
+    rejected_moves: Sequence[cards.RejectedMove],
+    address: BoardAddress,
+) -> list[cards.CardColumn]:
+    loaded = await tasks.list_board_columns(
+        source, board, address.filters, address.order, limit=address.limit
+    )
+    return cards.build_columns(loaded, status.approvals, status.agents, rejected_moves)
+
+
+async def _include_task(
+    source: Source, board: Board, address: BoardAddress, task_id: UUID
+) -> BoardAddress:
+    """Return the address that shows the card of a task too, if it matches the filters."""
+    index = await tasks.count_tasks_before(source, board, task_id, address.filters, address.order)
+    return address if index is None else address.with_card_at(index)
+
+
+def _arrange_columns(columns: list[cards.CardColumn], address: BoardAddress) -> dict[str, Any]:
+    return {
+        "address": address,
+        "columns": columns,
+        "phone_column": cards.choose_phone_column(columns, address.column) if columns else "",
+        "groups": cards.build_groups(columns, LIST_ORDER) if address.view == "list" else [],
+    }
+
+
+def _describe_board(
+    access: BoardPermissions,
+    status: BoardStatus,
+    options: FilterOptions,
+    unread: BoardUnread,
+) -> dict[str, Any]:
+    """Return what a board page shows whatever the address filters, as a template context."""
+    board_tags, people = options.tags, options.people
+    return {
+        "access": access,
+        "board": access.board,
+        "can_write": access.can_write,
+        "is_admin": access.is_admin and access.can_write,
+        "board_status": status,
+        "board_agents": status.board_agents,
+        "board_waiting_count": len(cards.group_by_task(status.approvals)),
+        "statuses": tuple(Status),
+        "bulk_assignees": build_assignee_options(status.board_agents, people, _("Unassigned")),
+        "agent_options": build_assignee_filter(status.board_agents, people),
+        "board_people": people,
+        "unread_chat_count": unread.chat_count,
+        "has_new_comments": unread.has_new_comments,
+        "last_comment_seq": unread.last_comment_seq,
+        "board_tags": board_tags,
+        "tag_options": [("", _("All tags")), *[(tag.slug, tag.name) for tag in board_tags]],
+    }
+
+
+async def load_card(
+    source: Source,
+    member: Member,
+    board_id: UUID,
+    task_id: UUID,
+    address: BoardAddress,
+    *,
+    offline_after: timedelta,
+    rejected_move: cards.RejectedMove | None = None,
+) -> dict[str, Any]:
+    """Load the card of a task, as a template context. Raises NotFound or Forbidden."""
+    access = await load_board_access(source, member, board_id)
+    board = access.board
+    task = await tasks.get_card_task(source, board, task_id)
+    status = await _load_card_status(source, member, board, task, offline_after)
+    cards_by_agent = {card.agent.id: card for card in status.agents}
+    approvals_by_task = cards.group_by_task(status.approvals)
+    unread = await presence.load_board_unread(source, member, board)
+    renderer = _build_renderer(member, access, address, status, unread)
+    card = cards.build_card(task, approvals_by_task, cards_by_agent, rejected_move)
+    return {
+        "board": board,
+        "card": card,
+        "card_renderer": renderer,
+        "has_new_comments": unread.has_new_comments,
+        "last_comment_seq": unread.last_comment_seq,
+    }
+
+
+async def _load_card_status(
+    source: Source, member: Member, board: Board, task: CardTask, offline_after: timedelta
+) -> BoardStatus:
+    """Load the assigned agent of a task, and its undecided approvals."""
+    assigned: Sequence[AgentCard] = ()
+    if task.assignee is not None and not task.assignee.is_person:
+        assigned = await agents.list_board_agent_cards(
+            source, board, agent_id=task.assignee.id, offline_after=offline_after
+        )
+    undecided = await approvals.list_undecided_approvals(
+        source, member, board_id=board.id, task_id=task.id
+    )
+    return BoardStatus(list(assigned), list(undecided))
+
+
+def _build_renderer(
+    member: Member,
+    access: BoardPermissions,
+    address: BoardAddress,
+    status: BoardStatus,
+    unread: BoardUnread,
+    known_hashes: Collection[str] = (),
+) -> CardRenderer:
+    writable = [access.board.id] if access.can_write else ()
+    return CardRenderer(
+        query=address.query,
+        can_write=access.can_write,
+        decidable_ids=list_decidable_ids(status.approvals, member, writable),
+        unread_task_ids=unread.task_ids,
+        known_hashes=known_hashes,
+        context={"board": access.board, "address": address},
+    )
+
+
+async def _count_blocked(
+    source: Source,
+    board: Board,
+    address: BoardAddress,
+    columns: Sequence[cards.CardColumn],
+) -> int:
+    """Count the blocked tasks of a board, also those that the filters exclude."""
+    if not columns or address.filters.is_narrowed or any(column.hidden_count for column in columns):
+        return await tasks.count_blocked_tasks(source, board)
+    return sum(card.task.is_blocked for column in columns for card in column.cards)
+
+
+def _list_sort_options(address: BoardAddress) -> list[SortOption]:
+    """Return what the tasks can be sorted by; the list has more columns than cards show."""
+    shown = [name for name in SORT_NAMES if address.view == "list" or name not in LIST_SORTS]
+    return [
+        SortOption(
+            translate(SORT_NAMES[name]), address.sort_query(name), address.sort_direction(name)
+        )
+        for name in shown
+    ]
+
+
+async def load_board_status(
+    source: Source, member: Member, board: Board, *, offline_after: timedelta
+) -> BoardStatus:
+    """Load the agents of a board and its undecided approvals."""
+    board_agents = await agents.list_board_agent_cards(source, board, offline_after=offline_after)
+    undecided = await approvals.list_undecided_approvals(source, member, board_id=board.id)
+    return BoardStatus(list(board_agents), list(undecided))

@@ -1,0 +1,141 @@
+"""Change, delete and restore several tasks of a board; the menu of a card uses it for one."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.errors import Invalid
+from core.http.request import Session, open_reader, open_transaction
+from models import Board
+from services import tasks
+from services.tasks import BulkResult
+from web.boards.address import BoardAddress
+from web.boards.bulk_forms import BulkChangeForm, parse_task_ids
+from web.boards.cards import RejectedMove
+from web.boards.views import (
+    board_access,
+    board_for_update,
+    build_deleted_toast,
+    load_board_context,
+    render_board,
+)
+from web.ui import forms, time_format
+from web.ui.error_texts import describe_error
+from web.ui.render import is_part_request, render_part
+from web.ui.translation import _, ngettext
+
+
+async def change_tasks(request: Request) -> Response:
+    """Change or delete the selected tasks one by one, and show the board.
+
+    What was changed leaves the selection; the others stay selected and show why.
+    """
+    form = await forms.read_form(request)
+    fields = form.parse(BulkChangeForm)
+    if not fields.ids or not fields.has_change(form):
+        raise Invalid("nothing_to_change", _("Change at least one thing."))
+    zone = time_format.get_time_zone(request.user.timezone)
+    async with open_transaction(request) as session:
+        board = await board_for_update(request, session)
+        results = await _apply(request, session, board, fields, form, zone)
+    return await _render_results(request, board, results, is_deletion=fields.delete)
+
+
+async def _apply(
+    request: Request,
+    session: Session,
+    board: Board,
+    fields: BulkChangeForm,
+    form: forms.Form,
+    zone: Any,
+) -> list[BulkResult]:
+    if fields.delete:
+        return await tasks.delete_tasks(session, request.user, board, fields.ids)
+    change = fields.to_change(form, zone)
+    return await tasks.update_tasks(session, request.user, board, fields.ids, change)
+
+
+async def restore_tasks(request: Request) -> Response:
+    """Restore deleted tasks."""
+    form = await forms.read_form(request)
+    ids = parse_task_ids(form.value("ids"))
+    async with open_transaction(request) as session:
+        board = await board_for_update(request, session)
+        results = await tasks.restore_tasks(session, request.user, board, ids)
+    if not is_part_request(request):
+        path = f"/boards/{board.id}"
+        return RedirectResponse(f"{path}/tasks/{ids[0]}" if len(ids) == 1 else path, 303)
+    failed = [one for one in results if one.error]
+    restored = len(results) - len(failed)
+    text = ngettext("%(num)d task restored", "%(num)d tasks restored", restored)
+    toast: dict[str, Any] = {"text": text}
+    if failed:
+        toast = {"text": " ".join([f"{text}.", *_list_reasons(failed)]), "tone": "danger"}
+    response = render_part(request, "_toast.html", toast=toast)
+    response.headers["HX-Trigger"] = "tasks"
+    return response
+
+
+async def _render_results(
+    request: Request, board: Board, results: Sequence[BulkResult], *, is_deletion: bool
+) -> Response:
+    """Render the board with the reasons of what was not changed, and a toast."""
+    done = [one.task_id for one in results if not one.error]
+    failed = [one for one in results if one.error]
+    rejected_moves = await _list_rejected_moves(request, failed)
+    status_code = 200 if done else 409
+    if not is_part_request(request):
+        if failed:
+            return await render_board(
+                request, rejected_moves=rejected_moves, status_code=status_code
+            )
+        return _redirect_to_board(request, deleted=done if is_deletion else ())
+    toast = _build_toast(board, done, failed, is_deletion=is_deletion)
+    context = await load_board_context(request, rejected_moves)
+    return render_part(request, "boards/_view_update.html", status_code, toast=toast, **context)
+
+
+def _build_toast(
+    board: Board, done: Sequence[UUID], failed: Sequence[BulkResult], *, is_deletion: bool
+) -> dict[str, Any]:
+    """Build the toast of a change, which says why some tasks were not changed."""
+    toast: dict[str, Any] = {}
+    if done and is_deletion:
+        toast = build_deleted_toast(board.id, done)
+    elif done:
+        toast = {"text": ngettext("%(num)d task changed", "%(num)d tasks changed", len(done))}
+    if failed:
+        text = ngettext("%(num)d task not changed.", "%(num)d tasks not changed.", len(failed))
+        parts = [f"{toast['text']}."] if toast else []
+        toast |= {"text": " ".join([*parts, text, *_list_reasons(failed)]), "tone": "danger"}
+    return toast
+
+
+def _list_reasons(failed: Sequence[BulkResult]) -> list[str]:
+    return sorted({describe_error(one.error) for one in failed if one.error})
+
+
+async def _list_rejected_moves(
+    request: Request, failed: Sequence[BulkResult]
+) -> list[RejectedMove]:
+    """Return what the cards of tasks that were not changed show; they stay selected."""
+    if not failed:
+        return []
+    async with open_reader(request) as source:
+        board = (await board_access(request, source)).board
+        found = await tasks.load_task_details(source, board, [one.task_id for one in failed])
+    return [
+        RejectedMove.from_error(found[one.task_id].task, one.error, is_selected=True)
+        for one in failed
+        if one.error and one.task_id in found
+    ]
+
+
+def _redirect_to_board(request: Request, deleted: Sequence[UUID] = ()) -> Response:
+    query = BoardAddress.from_query(request.query_params).query
+    if deleted:
+        query += f"{'&' if query else '?'}deleted={','.join(map(str, deleted))}"
+    return RedirectResponse(f"/boards/{forms.path_id(request, 'board_id')}{query}", 303)

@@ -1,0 +1,111 @@
+"""Pages of the list of boards, and of a new board."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.db.reads import Source
+from core.http.request import get_settings, open_reader, open_transaction
+from models import Member, Status
+from services import boards, onboarding, organizations, presence
+from services.boards import BoardSummary
+from web.auth.viewer import current_member
+from web.boards.forms import BOARD_RULES, NewBoardForm
+from web.boards.presenter import list_gateway_options, no_gateway_option
+from web.groups.presenter import list_group_options
+from web.ui import forms
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+from web.ui.table_order import TableOrder
+
+MAX_FILTER_LENGTH = 200  # characters
+SORT_KEYS: Mapping[str, Callable[[BoardSummary], Any]] = {
+    "name": lambda one: one.board.name.casefold(),
+    "group": lambda one: (one.group_name is None, (one.group_name or "").casefold()),
+    "tasks": lambda one: one.task_count - one.task_counts[Status.DONE],
+    "agents": lambda one: one.agent_count,
+    "updated": lambda one: one.board.updated_at,
+}
+"""Sort keys by column; `tasks` counts those that are not done."""
+
+
+async def show_boards(request: Request) -> Response:
+    """Show all boards that the member can read; for htmx only the list."""
+    member = current_member(request)
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        all_summaries = await boards.list_board_summaries(source, member)
+        onboarding_counts = await onboarding.count_pending_by_board(source, member)
+        unread_board_ids = await presence.list_boards_with_unread_comments(source, member)
+    text = request.query_params.get("q", "").strip()[:MAX_FILTER_LENGTH]
+    order = TableOrder.from_query("/boards", request.query_params, SORT_KEYS, {"q": text})
+    found = [one for one in all_summaries if text.casefold() in _searched_text(one)]
+    context: dict[str, Any] = {
+        "order": order,
+        "search": text,
+        "summaries": order.sort_rows(found, SORT_KEYS),
+        "total": len(all_summaries),
+        "onboarding_counts": onboarding_counts,
+        "unread_board_ids": unread_board_ids,
+    }
+    if layout is None:
+        return render_part(request, "boards/_board_table.html", apart=True, **context)
+    return render_page(request, "boards/index.html", layout=layout, **context)
+
+
+def _searched_text(summary: BoardSummary) -> str:
+    board = summary.board
+    given = (board.name, summary.group_name, board.objective, board.description)
+    return "\n".join(filter(None, given)).casefold()
+
+
+async def show_new_board_form(request: Request) -> Response:
+    """Show the form for a new board."""
+    return await _render_new_board_form(request, forms.Form())
+
+
+async def create_board(request: Request) -> Response:
+    """Create a board, and redirect to its onboarding.
+
+    The onboarding is started even if no agent asks the questions, so that a user who leaves it is
+    led back to it. Ongoing work without an agent that asks has no onboarding: there is no objective
+    to ask for.
+    """
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        fields = form.parse(NewBoardForm)
+        async with open_transaction(request) as session:
+            board = await boards.create_board(session, current_member(request), fields.to_draft())
+            if not (fields.objective or board.gateway_id):
+                return RedirectResponse(f"/boards/{board.id}", 303)
+            base_url = get_settings(request).base_url
+            await onboarding.start_onboarding(session, request.user, board, base_url=base_url)
+        return RedirectResponse(f"/boards/{board.id}/onboarding", 303)
+    return await _render_new_board_form(request, form)
+
+
+async def _render_new_board_form(request: Request, form: forms.Form) -> Response:
+    organizations.require_admin(current_member(request))
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        options = await _new_board_options(source, current_member(request))
+    return render_page(
+        request,
+        "boards/new.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        rules=BOARD_RULES,
+        **options,
+    )
+
+
+async def _new_board_options(source: Source, member: Member) -> dict[str, Any]:
+    """Return the gateway and group options of a new board. The first option is the default."""
+    options = await list_gateway_options(source, member)
+    return {
+        "gateway_options": [*options, no_gateway_option()] if options else [],
+        "group_options": await list_group_options(source, member),
+    }

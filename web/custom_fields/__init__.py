@@ -1,0 +1,1 @@
+"""Pages of custom fields, and their values on the pages of tasks."""

@@ -1,0 +1,1 @@
+"""Pages of the questions that workers ask people."""

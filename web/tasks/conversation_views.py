@@ -1,0 +1,79 @@
+"""The conversation about a task: its history and comments."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.http.request import open_reader, open_transaction
+from services import agents, tasks
+from web.boards.address import BoardAddress
+from web.boards.views import board_access, board_for_update
+from web.tasks.forms import CommentForm
+from web.tasks.presenter import load_conversation
+from web.tasks.views import mark_comments_read, redirect_to_task, render_task
+from web.ui import forms
+from web.ui.render import is_part_request, render_part
+
+
+async def show_conversation(request: Request) -> Response:
+    """Show the current conversation about a task."""
+    return await _render_conversation(request, "comments/_conversation.html")
+
+
+async def _render_conversation(request: Request, template: str, **more: object) -> Response:
+    async with open_reader(request) as source:
+        board = (await board_access(request, source)).board
+        detail = await tasks.get_task_detail(source, board, forms.path_id(request, "task_id"))
+        context: dict[str, Any] = {
+            "board": board,
+            "task": detail.task,
+            "address": BoardAddress.from_query(request.query_params),
+            **await load_conversation(
+                source, request.user, board, detail.task.id, request.query_params
+            ),
+        }
+    if context["unread_comments"].has_new:
+        await mark_comments_read(request, context)
+    response = render_part(request, template, **context, **more)
+    context["unread_comments"].trigger_refresh(response)
+    return response
+
+
+async def watch_task(request: Request) -> Response:
+    """Watch a task: the reader is told about its comments and moves."""
+    return await _change_watching(request, tasks.watch_task)
+
+
+async def unwatch_task(request: Request) -> Response:
+    """Stop watching a task."""
+    return await _change_watching(request, tasks.unwatch_task)
+
+
+async def _change_watching(request: Request, change: Callable[..., Awaitable[None]]) -> Response:
+    async with open_transaction(request) as session:
+        board = (await board_access(request, session)).board
+        await change(session, request.user, board, forms.path_id(request, "task_id"))
+    return await render_task(request) if is_part_request(request) else redirect_to_task(request)
+
+
+async def add_comment(request: Request) -> Response:
+    """Add a comment to a task."""
+    form = await forms.read_form(request)
+    with form.catch_errors():
+        fields = form.parse(CommentForm)
+        async with open_transaction(request) as session:
+            board = await board_for_update(request, session)
+            task_id = forms.path_id(request, "task_id")
+            await tasks.create_comment(session, request.user, board, task_id, fields.message)
+            is_lead_missing = await agents.is_lead_missing(session, board, fields.message)
+        if is_part_request(request):
+            return await _render_conversation(
+                request, "comments/_comment_update.html", is_lead_missing=is_lead_missing
+            )
+        task_path = request.url.path.removesuffix("/comments")
+        query = BoardAddress.from_query(request.query_params).query
+        notice = f"{'&' if query else '?'}unheard=1" if is_lead_missing else ""
+        return RedirectResponse(f"{task_path}{query}{notice}#conversation", 303)
+    return await render_task(request, form, focus="comment")

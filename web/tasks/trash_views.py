@@ -1,0 +1,106 @@
+"""The trash of a board: its deleted tasks, and the forms that restore them."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from core.http.request import open_reader, open_transaction
+from services import tasks
+from web.boards.views import board_access, board_for_update
+from web.ui import forms
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import _, ngettext
+
+
+class RestoreForm(BaseModel):
+    """The tasks to restore."""
+
+    task_ids: list[UUID] = Field(default=[], max_length=tasks.MAX_BULK_TASKS)
+
+
+async def show_trash(request: Request) -> Response:
+    """Show the deleted tasks of a board; for htmx only the list."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        trashed = await tasks.list_trashed_tasks(source, access.board)
+    context: dict[str, Any] = {
+        "board": access.board,
+        "can_write": access.can_write,
+        "trashed": trashed,
+        "viewer_id": request.user.id,
+        "total": trashed[0].total if trashed else 0,
+        "kept_hours": tasks.TRASH_LIFETIME // timedelta(hours=1),
+    }
+    if layout is None:
+        return render_part(request, "trash/_list.html", **context)
+    return render_page(
+        request, "trash/index.html", layout=layout, **context, **_read_results(request)
+    )
+
+
+async def restore_tasks(request: Request) -> Response:
+    """Restore the selected tasks, and show the trash with the result."""
+    form = await forms.read_form(request)
+    fields = form.parse(RestoreForm)
+    async with open_transaction(request) as session:
+        board = await board_for_update(request, session)
+        results = await tasks.restore_tasks(session, request.user, board, fields.task_ids)
+        missing = [one.task_id for one in results if one.error]
+        existing = await tasks.load_task_details(session, board, missing)
+    restored = [one.task_id for one in results if not one.error]
+    counts: dict[str, object] = {
+        "restored": len(restored),
+        "task": restored[0] if len(restored) == 1 else 0,
+        "earlier": len(existing),
+        "purged": len(missing) - len(existing),
+    }
+    query = {name: value for name, value in counts.items() if value} or {"restored": 0}
+    return RedirectResponse(f"/boards/{board.id}/trash?{urlencode(query)}", 303)
+
+
+def _read_results(request: Request) -> dict[str, Any]:
+    """Say what became of the tasks that a form has selected."""
+    query = request.query_params
+    restored, earlier, purged = (
+        forms.parse_number(query.get(name)) for name in ("restored", "earlier", "purged")
+    )
+    problems = []
+    if earlier:
+        problems.append(
+            ngettext(
+                "%(num)d task was already restored by somebody else.",
+                "%(num)d tasks were already restored by somebody else.",
+                earlier,
+            )
+        )
+    if purged:
+        problems.append(
+            ngettext(
+                "%(num)d task can no longer be restored: it was deleted permanently.",
+                "%(num)d tasks can no longer be restored: they were deleted permanently.",
+                purged,
+            )
+        )
+    if "restored" in query and not (restored or problems):
+        problems.append(_("Nothing was restored: no task was selected."))
+    return {
+        "restored": ngettext("%(num)d task restored.", "%(num)d tasks restored.", restored)
+        if restored
+        else "",
+        "restored_id": forms.parse_id(query.get("task")),
+        "problems": problems,
+    }
+
+
+TRASH_ROUTES: list[Route] = [
+    Route("/boards/{board_id:uuid}/trash", show_trash),
+    Route("/boards/{board_id:uuid}/trash/restorations", restore_tasks, methods=["POST"]),
+]
