@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from core.text import remove_invisible
 
@@ -17,10 +18,13 @@ COMPLETION_KINDS = (
 
 COMPLETION_WORDS = ("task", "complete")
 
+MAX_CACHED_KINDS = 1_000
+
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
+@lru_cache(MAX_CACHED_KINDS)
 def is_completion_kind(kind: str) -> bool:
     """Return whether an approval of this kind allows its tasks to be moved to done.
 

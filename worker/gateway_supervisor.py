@@ -22,6 +22,7 @@ from openclaw import ConnectionDiagnosis, RetryPolicy
 from services import gateways
 
 DEFAULT_RETRY_POLICY = RetryPolicy(first_delay=1.0, max_delay=7.0)
+AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}  # a renewal is a single statement
 CLOSE_TIMEOUT = 0.3  # seconds for closing the connections when the worker stops
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class GatewaySupervisor:
         deadline = self._lease_ends_at if self._leased else began + seconds
         try:
             async with asyncio.timeout_at(deadline), self._transaction() as session:
+                await session.connection(execution_options=AUTOCOMMIT)
                 leased = await gateways.acquire_leases(session, self.name, self._lease)
         except Exception as error:
             self._log_failure(error)

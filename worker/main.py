@@ -9,41 +9,55 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory, create_database_engine
 from core.db.listen import PostgresListener
+from core.db.read_pool import ReadPool
+from core.db.reads import ReadFactory
 from core.security.encryption import SecretCipher
 from services import messages
+from services.channels import ChannelSender
 from services.gateways import GatewayConnector, GatewayJob, files, requests, runs
 from services.gateways.provisioning import Reconciler
+from services.webhook_endpoints import WebhookDeliveryWorker
 from worker.gateway_supervisor import GatewaySupervisor
-from worker.periodic import DEFAULT_INTERVALS, PeriodicTasks, Scheduler, WorkerIntervals
+from worker.notification_sender import NotificationSender, Renderer
+from worker.periodic import DEFAULT_INTERVALS, PeriodicTasks, WorkerIntervals
+from worker.scheduler import Scheduler
 
 STOP_TIMEOUT = 1.2  # seconds for what is running when the worker is to stop
 CANCEL_TIMEOUT = 0.25  # seconds for what is cancelled, and for closing the connections
 
 
 async def run(
-    settings: Settings, stop: asyncio.Event, *, intervals: WorkerIntervals = DEFAULT_INTERVALS
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    intervals: WorkerIntervals = DEFAULT_INTERVALS,
+    render: Renderer | None = None,
 ) -> None:
     """Work until `stop` is set, and at most two seconds longer.
 
-    A database that is away is awaited. The caller handles signals.
+    Notifications are sent if there is a function that renders them. A database that is away is
+    awaited. The caller handles signals.
     """
     engine = create_database_engine(settings, size=2)
+    read_pool = ReadPool(settings.dsn, size=2)
     transaction = async_sessionmaker(engine, expire_on_commit=False).begin
     listener = PostgresListener()
-    scheduler = Scheduler(PeriodicTasks(settings, transaction).schedule(intervals), listener)
-    connector = GatewayConnector.from_settings(settings, SecretCipher(settings))
-    jobs = create_gateway_jobs(settings, transaction, listener)
+    tasks = PeriodicTasks(settings, transaction, read_pool.acquire)
+    cipher = SecretCipher(settings)
+    sender = create_notification_sender(settings, transaction, read_pool.acquire, cipher, render)
+    sendings = [sender.schedule(intervals.notifications)] if sender else []
+    scheduler = Scheduler([*tasks.schedule(intervals), *sendings], listener)
+    connector = GatewayConnector.from_settings(settings, cipher)
+    jobs = create_gateway_jobs(settings, transaction, read_pool.acquire, listener)
     supervisor = GatewaySupervisor(connector, transaction, jobs=jobs, interval=intervals.leases)
+    webhooks = WebhookDeliveryWorker(settings, transaction, read_pool.acquire, listener)
     listening = asyncio.create_task(listener.listen(settings.dsn))
-    working = {
-        asyncio.create_task(scheduler.run(stop)),
-        asyncio.create_task(supervisor.run(stop)),
-    }
+    working = {asyncio.create_task(one.run(stop)) for one in (scheduler, supervisor, webhooks)}
     try:
         await stop.wait()
         await asyncio.wait(working, timeout=STOP_TIMEOUT)
@@ -51,19 +65,46 @@ async def run(
         for task in (*working, listening):
             task.cancel()
         await asyncio.wait({*working, listening}, timeout=CANCEL_TIMEOUT)
+        if sender:
+            await sender.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(engine.dispose(), CANCEL_TIMEOUT)
+            await asyncio.wait_for(close_connections(engine, read_pool), CANCEL_TIMEOUT)
+
+
+async def close_connections(engine: AsyncEngine, read_pool: ReadPool) -> None:
+    """Close all connections of the worker."""
+    try:
+        await engine.dispose()
+    finally:
+        await read_pool.close()
+
+
+def create_notification_sender(
+    settings: Settings,
+    transaction: TransactionFactory,
+    open_read: ReadFactory,
+    cipher: SecretCipher,
+    render: Renderer | None,
+) -> NotificationSender | None:
+    """Return the sender of notifications, if there is a function that renders them."""
+    if render is None:
+        return None
+    sender = ChannelSender(settings, cipher)
+    return NotificationSender(transaction, open_read, cipher, sender, render)
 
 
 def create_gateway_jobs(
-    settings: Settings, transaction: TransactionFactory, listener: PostgresListener
+    settings: Settings,
+    transaction: TransactionFactory,
+    open_read: ReadFactory,
+    listener: PostgresListener,
 ) -> Sequence[GatewayJob]:
     """Return the jobs that run for each gateway over its leased connection."""
     library = files.bundle_loader(settings.base_url)
     return [
-        Reconciler(transaction, listener, SecretCipher(settings), library),
-        messages.create_delivery_job(transaction, listener),
-        requests.RequestSyncJob(transaction, listener),
-        runs.RunTrackingJob(transaction),
-        runs.RunAbortJob(transaction, listener),
+        Reconciler(transaction, open_read, listener, SecretCipher(settings), library),
+        messages.create_delivery_job(transaction, open_read, listener),
+        requests.RequestSyncJob(transaction, open_read, listener),
+        runs.RunTrackingJob(transaction, open_read),
+        runs.RunAbortJob(open_read, listener),
     ]

@@ -1,55 +1,49 @@
-"""The periodic tasks of the worker, and the scheduler that repeats them.
+"""The periodic tasks of the worker.
 
 Each task reads from the database what is due. So it may run twice, late, or in several workers at
 once, and nothing is lost. docs/decisions/jobs.md gives the reasons.
 """
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import asyncpg
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from core.db.listen import PostgresListener
+from core.db.reads import ReadFactory
 from core.security.encryption import SecretCipher
-from services import agents, approvals, audit, gateways, idempotency, identity, messages, tasks
+from services import (
+    agents,
+    approvals,
+    audit,
+    board_webhooks,
+    gateways,
+    idempotency,
+    identity,
+    kept_forms,
+    messages,
+    notifications,
+    tasks,
+    webhook_endpoints,
+)
 from services.gateways import requests, runs
+from worker.counter_repair import INTERVAL, CounterRepair
+from worker.outages import is_connection_lost
+from worker.scheduler import PeriodicTask
+from worker.timeouts import find_due_timeouts
 
 LOCK_TIMEOUT = "5s"  # a task that waits longer for a board leaves it to the next run
-TRASH_LIFETIME = timedelta(hours=1)
-OUTAGE_RETRY_DELAY = 1.0  # seconds between two attempts of a task to reach the database
-MIN_DELAY = 0.02  # seconds between two runs of a task, however much is due
 LOCKED_BOARD_DELAY = timedelta(seconds=0.25)  # before boards that are locked are tried again
 FAILED_BOARD_DELAY = timedelta(seconds=1)  # the same after an error
 PURGE_LOCK = "mission control: purge"
-
-CONNECTION_ERRORS = (
-    OSError,
-    TimeoutError,
-    NoFreeConnection,
-    asyncpg.PostgresConnectionError,
-    asyncpg.exceptions.OperatorInterventionError,  # the server is shutting down or starting up
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection broke in the middle of a message
-)
-"""What is raised when the database goes away."""
-
-UNAVAILABLE_CODES = ("3D000", "55000")
-"""The SQLSTATEs of a missing database, and of one that accepts nobody, as during a restore."""
-
-QUERY_CANCELED = "57014"
-"""The SQLSTATE of a cancelled statement. asyncpg derives it from OperatorInterventionError."""
 
 log = logging.getLogger(__name__)
 
@@ -58,101 +52,31 @@ log = logging.getLogger(__name__)
 class WorkerIntervals:
     """How often the worker looks for due work, in seconds, if no notification arrives."""
 
-    finalization: float = 5.0
-    offline: float = 10.0
+    finalization: float = 15.0
+    offline: float = 15.0
+    follow_up: float = 30.0
     purge: float = 600.0
     message_expiry: float = 600.0
-    gateway_cleanup: float = 10.0
+    reminders: float = 60.0  # of due dates
+    gateway_cleanup: float = 15.0
+    notifications: float = 30.0
     leases: float = 5.0  # of gateways, see gateway_supervisor.py
 
 
 DEFAULT_INTERVALS = WorkerIntervals()
 
 
-@dataclass(frozen=True)
-class PeriodicTask:
-    """Work that is repeated every `interval` seconds, and at once after a notification on `topic`.
-
-    `run` may return the time at which it is due earlier than that.
-    """
-
-    name: str
-    interval: float
-    run: Callable[[], Awaitable[datetime | None]]
-    topic: str | None = None
-
-
-class Scheduler:
-    """Repeats periodic tasks, each independently of the others.
-
-    All tasks run at the start, so that what became due while no worker was running is done. An
-    exception is logged, and the task runs again. A database outage is logged once.
-    """
-
-    def __init__(self, tasks: Sequence[PeriodicTask], listener: PostgresListener) -> None:
-        self._tasks = tasks
-        self._listener = listener
-        self._was_reached = False
-        self._outage_began: float | None = None  # on the loop's clock
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Repeat the tasks until `stop` is set; those that are running then are completed."""
-        async with asyncio.TaskGroup() as group:
-            for task in self._tasks:
-                group.create_task(self._repeat(task, stop))
-
-    async def _repeat(self, task: PeriodicTask, stop: asyncio.Event) -> None:
-        subscription = nullcontext(asyncio.Event())
-        if task.topic is not None:
-            subscription = self._listener.subscribe(task.topic)
-        with subscription as notified:
-            while not stop.is_set():
-                notified.clear()
-                delay = await self._run_once(task)
-                await _wait_for_any((stop, notified), delay)
-
-    async def _run_once(self, task: PeriodicTask) -> float:
-        """Run a task, and return after how many seconds it is to run again."""
-        began = asyncio.get_running_loop().time()
-        try:
-            due_at = await task.run()
-        except asyncio.CancelledError:
-            if stopped_by_caller():
-                raise
-            log.exception("The periodic task %s was cancelled from inside.", task.name)
-            return task.interval
-        except Exception as error:
-            if is_connection_lost(error):
-                self._begin_outage(error)
-                return min(OUTAGE_RETRY_DELAY, task.interval)
-            log.exception("The periodic task %s has failed.", task.name)
-            return task.interval
-        self._end_outage(began)
-        if due_at is None:
-            return task.interval
-        return min(max((due_at - now()).total_seconds(), MIN_DELAY), task.interval)
-
-    def _begin_outage(self, error: Exception) -> None:
-        if self._outage_began is None:
-            self._outage_began = asyncio.get_running_loop().time()
-            what = "has lost" if self._was_reached else "cannot reach"
-            log.warning("The worker %s the database: %r", what, error)
-
-    def _end_outage(self, began: float) -> None:
-        """Note that a run succeeded; one that began before the outage proves nothing."""
-        self._was_reached = True
-        if self._outage_began is not None and began > self._outage_began:
-            self._outage_began = None
-            log.info("The worker has reached the database again.")
-
-
 class PeriodicTasks:
     """What the worker does again and again."""
 
-    def __init__(self, settings: Settings, transaction: TransactionFactory) -> None:
+    def __init__(
+        self, settings: Settings, transaction: TransactionFactory, open_read: ReadFactory
+    ) -> None:
         self.offline_after = timedelta(seconds=settings.agent_offline_after)
-        self._audit_days = settings.audit_retention_days
+        self._settings = settings
         self._transaction = transaction
+        self._counter_repair = CounterRepair(transaction)
+        self._open_read = open_read
         self._connector = gateways.GatewayConnector.from_settings(settings, SecretCipher(settings))
 
     def schedule(self, intervals: WorkerIntervals) -> Sequence[PeriodicTask]:
@@ -165,9 +89,12 @@ class PeriodicTasks:
                 topic=approvals.DECISIONS_TOPIC,
             ),
             PeriodicTask("offline", intervals.offline, self.mark_timeouts),
+            PeriodicTask("follow_up", intervals.follow_up, self.follow_up),
             PeriodicTask("purge", intervals.purge, self.purge),
             PeriodicTask("message_expiry", intervals.message_expiry, self.expire_messages),
+            PeriodicTask("reminders", intervals.reminders, self.remind_of_due_dates),
             PeriodicTask("gateway_cleanup", intervals.gateway_cleanup, self.clean_up_gateways),
+            PeriodicTask("counter_repair", INTERVAL, self._counter_repair.run_if_due),
         )
 
     async def finalize_approvals(self) -> datetime | None:
@@ -176,38 +103,67 @@ class PeriodicTasks:
         It works board by board and skips boards that are locked, so that these do not delay the
         others. Skipped boards are tried again soon.
         """
+        next_at = await self._find_next_finalization()
+        if next_at is None or next_at > now():
+            return next_at
         async with self._open_transaction() as session:
             due = await approvals.list_boards_with_due_approvals(session)
         results = [await self._finalize_board(board_id) for board_id in due]
-        async with self._open_transaction() as session:
-            next_at = await approvals.find_next_finalization(session)
+        next_at = await self._find_next_finalization()
         if next_at is not None and next_at <= now():
             return now() + (LOCKED_BOARD_DELAY if all(results) else FAILED_BOARD_DELAY)
         return next_at
 
     async def mark_timeouts(self) -> None:
         """Mark agents offline that have been silent, runs as lost, and requests as expired."""
-        async with self._open_transaction() as session:
-            await agents.mark_silent_agents_offline(session, offline_after=self.offline_after)
-        async with self._open_transaction() as session:
-            await runs.mark_lost_runs(session)
-        async with self._open_transaction() as session:
-            await requests.expire_requests(session)
+        async with self._open_read() as source:
+            due = await find_due_timeouts(source, self.offline_after)
+        if due.agents:
+            async with self._open_transaction() as session:
+                await agents.mark_silent_agents_offline(session, offline_after=self.offline_after)
+        if due.runs:
+            async with self._open_transaction() as session:
+                await runs.mark_lost_runs(session)
+        if due.requests:
+            async with self._open_transaction() as session:
+                await requests.expire_requests(session)
+
+    async def follow_up(self) -> None:
+        """Ask what has become of tasks on which nothing happens, and of undecided approvals."""
+        async with self._open_read() as source:
+            board_ids = await tasks.list_boards_to_follow_up(source)
+            has_reminders = await approvals.has_due_reminders(source)
+        for board_id in board_ids:
+            async with self._open_transaction() as session:
+                await tasks.follow_up_tasks(session, board_id)
+        if has_reminders:
+            async with self._open_transaction() as session:
+                await approvals.remind_of_approvals(session)
 
     async def purge(self) -> None:
         """Delete what is kept only for a while: deleted tasks, sign-ins, runs, ended audits ….
+
+        Tasks of people who have lost access are unassigned.
 
         Nothing happens while another worker does it: two deletions of the same rows could deadlock.
         """
         async with self._open_transaction() as session:
             if not await session.scalar(_TRY_PURGE_LOCK):
                 return
-            await tasks.purge_trash(session, TRASH_LIFETIME)
+            await tasks.purge_trash(session, tasks.TRASH_LIFETIME)
+            await tasks.unassign_former_readers(session)
             await identity.delete_expired_sign_ins(session)
             await identity.delete_old_failed_attempts(session)
             await idempotency.delete_expired_responses(session)
+            await kept_forms.delete_expired_forms(session)
             await runs.delete_old_runs(session)
-            await audit.delete_expired_chains(session, keep_days=self._audit_days)
+            await audit.delete_expired_chains(
+                session, keep_days=self._settings.audit_retention_days
+            )
+            payload_days = self._settings.webhook_retention_days
+            await board_webhooks.delete_old_payloads(session, keep_days=payload_days)
+            await notifications.delete_old_notifications(session)
+            await webhook_endpoints.delete_old_deliveries(session)
 
     async def expire_messages(self) -> None:
         """Fail the messages that are undelivered for too long, in batches."""
@@ -216,9 +172,23 @@ class PeriodicTasks:
             async with self._open_transaction() as session:
                 expired = await messages.expire_undelivered(session)
 
+    async def remind_of_due_dates(self) -> None:
+        """Remind people of the due dates of their tasks."""
+        async with self._open_read() as source:
+            is_due = await tasks.has_due_reminders(source)
+        if is_due:
+            async with self._open_transaction() as session:
+                await tasks.remind_of_due_dates(session)
+
     async def clean_up_gateways(self) -> None:
         """Remove our agents from gateways that were deleted here."""
-        await gateways.run_cleanup(self._open_transaction, self._connector)
+        await gateways.run_cleanup(
+            self._open_transaction, self._connector, open_read=self._open_read
+        )
+
+    async def _find_next_finalization(self) -> datetime | None:
+        async with self._open_read() as source:
+            return await approvals.find_next_finalization(source)
 
     async def _finalize_board(self, board_id: UUID) -> bool:
         """Finalize what is due on a board; return False after an error, which is logged."""
@@ -245,50 +215,5 @@ class PeriodicTasks:
             yield session
 
 
-def is_connection_lost(error: BaseException | None) -> bool:
-    """Return whether an error means that the database is away, and is no fault of the worker.
-
-    A statement that was cancelled, as by `statement_timeout`, does not mean that.
-    """
-    if sqlstate_of(error) == QUERY_CANCELED:
-        return False
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    while error is not None:
-        if (
-            isinstance(error, CONNECTION_ERRORS)
-            or getattr(error, "sqlstate", None) in UNAVAILABLE_CODES
-        ):
-            return True
-        error = error.__cause__
-    return False
-
-
-def sqlstate_of(error: BaseException | None) -> str | None:
-    """Return the SQLSTATE of an error or of one of its causes."""
-    while error is not None:
-        code = getattr(error, "sqlstate", None)
-        if code:
-            return str(code)
-        error = error.__cause__ or getattr(error, "orig", None)
-    return None
-
-
-def stopped_by_caller() -> bool:
-    """Return whether the current task is being cancelled, and not only a part of its work."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 _SET_LOCK_TIMEOUT = select(func.set_config("lock_timeout", LOCK_TIMEOUT, True))
 _TRY_PURGE_LOCK = select(func.pg_try_advisory_xact_lock(func.hashtextextended(PURGE_LOCK, 0)))
-
-
-async def _wait_for_any(events: Sequence[asyncio.Event], seconds: float) -> None:
-    """Return when one of the events is set, and after so many seconds at the latest."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

@@ -1,13 +1,12 @@
 """Activity: feeds of events and comments, and the wording of events."""
 
 from services.activity.event_texts import (
+    DEPENDENCY_CHANGES,
     describe_action,
     describe_cause,
     describe_event,
-    describe_history,
 )
 from services.activity.feed import (
-    UNDOABLE_DECISION_EVENTS,
     ActivityEntry,
     ActivityFilters,
     CommentEntry,
@@ -17,3 +16,4 @@ from services.activity.feed import (
     load_comment_entries,
     load_entries,
 )
+from services.activity.queries import UNDOABLE_DECISION_EVENTS

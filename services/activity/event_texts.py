@@ -1,4 +1,4 @@
-"""The wording of events: API messages, the activity page and task histories.
+"""The wording of events: API messages and the activity page.
 
 Nothing else may depend on these words.
 """
@@ -14,7 +14,6 @@ class EventWording(NamedTuple):
 
     sentence: str  # a complete sentence, for the API
     feed: str = "did something"  # follows the name of the actor on the activity page
-    history: str = ""  # follows the name of the actor in the history of a task; "": not shown so
 
 
 WORDING: Mapping[EventType, EventWording] = {
@@ -53,6 +52,13 @@ WORDING: Mapping[EventType, EventWording] = {
     EventType.BOARD_DELETED: EventWording("Board deleted: {name}"),
     EventType.BOARD_PAUSED: EventWording("Agents paused: {name}", feed="paused the agents of"),
     EventType.BOARD_RESUMED: EventWording("Agents resumed: {name}", feed="let the agents go on:"),
+    EventType.BOARD_WEBHOOK_CREATED: EventWording("Webhook created: {name}"),
+    EventType.BOARD_WEBHOOK_UPDATED: EventWording("Webhook changed: {name}"),
+    EventType.BOARD_WEBHOOK_DELETED: EventWording("Webhook deleted: {name}"),
+    EventType.BOARD_WEBHOOK_RECEIVED: EventWording("Data received by a webhook: {name}"),
+    EventType.SAVED_VIEW_CREATED: EventWording("Shared view saved: {name}"),
+    EventType.SAVED_VIEW_UPDATED: EventWording("Shared view changed: {name}"),
+    EventType.SAVED_VIEW_DELETED: EventWording("Shared view deleted: {name}"),
     EventType.BOARD_MEMORY_CREATED: EventWording("Noted on the board {name}"),
     EventType.BOARD_MEMORY_UPDATED: EventWording("Note changed on the board {name}"),
     EventType.BOARD_MEMORY_DELETED: EventWording("Note deleted on the board {name}"),
@@ -75,52 +81,38 @@ WORDING: Mapping[EventType, EventWording] = {
     EventType.ONBOARDING_CONFIRMED: EventWording(
         "Goal confirmed: {name}", feed="confirmed the goal of"
     ),
-    EventType.TASK_CREATED: EventWording(
-        "Task created: {title}", feed="created", history="created this"
-    ),
+    EventType.TASK_CREATED: EventWording("Task created: {title}", feed="created"),
     EventType.TASK_UPDATED: EventWording("Task updated: {title}", feed="changed"),
     EventType.TASK_STATUS_CHANGED: EventWording("Task moved to {entered}: {title}"),
+    EventType.TASK_LINK_UPDATED: EventWording("Link of a task updated: {title}"),
+    EventType.TASK_STALE: EventWording("Nothing happens on the task: {title}"),
+    EventType.TASK_ACTIVE: EventWording("Work on the task goes on: {title}"),
+    EventType.TASK_REORDERED: EventWording("Task moved within its column: {title}"),
     EventType.TASK_COMMENT: EventWording("Comment on a task: {title}", feed="commented on"),
-    EventType.TASK_DELETED: EventWording(
-        "Task deleted: {title}", feed="deleted", history="deleted this"
-    ),
-    EventType.TASK_RESTORED: EventWording(
-        "Task restored: {title}", feed="brought back", history="brought this back"
-    ),
-    EventType.TASK_LEAD_NOTIFIED: EventWording(
-        "Lead told about a new task: {title}", history="was told about this"
-    ),
+    EventType.TASK_DELETED: EventWording("Task deleted: {title}", feed="deleted"),
+    EventType.TASK_RESTORED: EventWording("Task restored: {title}", feed="brought back"),
+    EventType.TASK_LEAD_NOTIFIED: EventWording("Lead told about a new task: {title}"),
     EventType.TASK_LEAD_NOTIFY_FAILED: EventWording(
         "Lead could not be told about a new task: {error}",
-        history="could not be told about this: {error}",
     ),
     EventType.TASK_LEAD_UNASSIGNED_NOTIFIED: EventWording(
-        "Lead told about a task nobody holds: {title}", history="was told that nobody has this"
+        "Lead told about a task nobody holds: {title}"
     ),
     EventType.TASK_LEAD_UNASSIGNED_NOTIFY_FAILED: EventWording(
         "Lead could not be told about a task: {error}",
-        history="could not be told that nobody has this: {error}",
     ),
-    EventType.TASK_ASSIGNEE_NOTIFIED: EventWording(
-        "Assignee told: {title}", history="was told that this is theirs"
-    ),
+    EventType.TASK_ASSIGNEE_NOTIFIED: EventWording("Assignee told: {title}"),
     EventType.TASK_ASSIGNEE_NOTIFY_FAILED: EventWording(
         "Assignee could not be told: {error}",
-        history="could not be told that this is theirs: {error}",
     ),
-    EventType.TASK_REWORK_NOTIFIED: EventWording(
-        "Worker told about requested changes: {title}", history="was told what is to be changed"
-    ),
+    EventType.TASK_REWORK_NOTIFIED: EventWording("Worker told about requested changes: {title}"),
     EventType.TASK_REWORK_NOTIFY_FAILED: EventWording(
         "Worker could not be told about changes: {error}",
-        history="could not be told what is to be changed: {error}",
     ),
     EventType.APPROVAL_POLICY_UPDATED: EventWording(
         "Approval policy changed: {name}", feed="changed the approval policy of"
     ),
-    EventType.APPROVAL_REQUESTED: EventWording(
-        "Question asked: {question}", feed="asks:", history="asked: {question}"
-    ),
+    EventType.APPROVAL_REQUESTED: EventWording("Question asked: {question}", feed="asks:"),
     EventType.APPROVAL_REQUESTS_HELD: EventWording(
         "{name} requests approvals too often: {recent} in the last hour, {pending} pending",
         feed="requests approvals too often: {recent} in the last hour, {pending} pending",
@@ -129,27 +121,17 @@ WORDING: Mapping[EventType, EventWording] = {
     EventType.APPROVAL_FIRST_APPROVED: EventWording(
         "Approved by the first of two people: {question}",
         feed="approved, as the first of two,",
-        history="approved, as the first of two people",
     ),
     EventType.APPROVAL_UNDONE: EventWording("Answer taken back: {question}"),
-    EventType.APPROVAL_APPROVED: EventWording(
-        "Approved: {question}", feed="approved", history="approved: {question}"
-    ),
-    EventType.APPROVAL_REJECTED: EventWording(
-        "Rejected: {question}", feed="rejected", history="rejected: {question}"
-    ),
-    EventType.APPROVAL_REOPENED: EventWording(
-        "Question reopened: {question}", feed="reopened", history="reopened: {question}"
-    ),
+    EventType.APPROVAL_APPROVED: EventWording("Approved: {question}", feed="approved"),
+    EventType.APPROVAL_REJECTED: EventWording("Rejected: {question}", feed="rejected"),
+    EventType.APPROVAL_REOPENED: EventWording("Question reopened: {question}", feed="reopened"),
     EventType.APPROVAL_CLARIFICATION_REQUESTED: EventWording(
-        "Asked back about: {question}", feed="asked back about", history="asked back: {question}"
+        "Asked back about: {question}", feed="asked back about"
     ),
-    EventType.APPROVAL_LEAD_NOTIFIED: EventWording(
-        "Lead told about a decision: {question}", history="was told what was decided"
-    ),
+    EventType.APPROVAL_LEAD_NOTIFIED: EventWording("Lead told about a decision: {question}"),
     EventType.APPROVAL_LEAD_NOTIFY_FAILED: EventWording(
         "Lead could not be told about a decision: {error}",
-        history="could not be told what was decided: {error}",
     ),
     EventType.AGENT_CREATED: EventWording("Agent created: {name}", feed="added the agent"),
     EventType.AGENT_UPDATED: EventWording("Agent updated: {name}", feed="changed the agent"),
@@ -157,6 +139,8 @@ WORDING: Mapping[EventType, EventWording] = {
     EventType.AGENT_STATUS_CHANGED: EventWording("Agent is {to}: {name}"),
     EventType.AGENT_HELD: EventWording("Agent held: {name}. {reason}", feed="is held"),
     EventType.AGENT_RELEASED: EventWording("Agent released: {name}", feed="released"),
+    EventType.AGENT_PAUSED: EventWording("Agent paused: {name}", feed="paused"),
+    EventType.AGENT_RESUMED: EventWording("Agent resumed: {name}", feed="resumed"),
     EventType.AGENT_TOKEN_ISSUED: EventWording(
         "New token for an agent: {name}", feed="made a token for"
     ),
@@ -183,6 +167,8 @@ WORDING: Mapping[EventType, EventWording] = {
     ),
     EventType.NUDGE_SENT: EventWording("Nudged: {name}", feed="nudged"),
     EventType.NUDGE_FAILED: EventWording("Nudge could not be sent: {error}"),
+    EventType.QUESTION_ASKED: EventWording("Question to people: {question}"),
+    EventType.QUESTION_ANSWERED: EventWording("Question answered: {question}"),
     EventType.ASK_USER_SENT: EventWording(
         "The lead has a question for a person", feed="has a question for a person"
     ),
@@ -208,6 +194,11 @@ WORDING: Mapping[EventType, EventWording] = {
     EventType.GATEWAY_REQUEST_CANCELLED: EventWording(
         "Request of {name} taken back ({hash})", feed="asks no more for"
     ),
+    EventType.WEBHOOK_ENDPOINT_CREATED: EventWording("Webhook created: {name}"),
+    EventType.WEBHOOK_ENDPOINT_UPDATED: EventWording("Webhook changed: {name}"),
+    EventType.WEBHOOK_ENDPOINT_DELETED: EventWording("Webhook deleted: {name}"),
+    EventType.WEBHOOK_SECRET_ROTATED: EventWording("Secret of a webhook rotated: {name}"),
+    EventType.WEBHOOK_ENDPOINT_DISABLED: EventWording("Webhook disabled: {name}"),
     EventType.RUN_STARTED: EventWording("{name} is at work on its gateway"),
     EventType.RUN_CHANGED: EventWording("{name} works: {status}"),
     EventType.RUN_ENDED: EventWording("{name} was at work on its gateway: {status}"),
@@ -253,12 +244,6 @@ def describe_action(event: Event) -> str:
         case EventType.GATEWAY_REQUEST_ANSWERED:
             return f"{event.data.get('answer') or 'answered'}:"
     return WORDING[event.type].feed.format_map(_Data(event.data))
-
-
-def describe_history(event: Event) -> str:
-    """Return the words for the history of a task; "" for an event that its changes describe."""
-    data = {"question": "a question", "answer": "answered"} | event.data
-    return WORDING[event.type].history.format_map(_Data(data))
 
 
 def describe_cause(event: Event) -> str:

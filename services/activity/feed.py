@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -9,45 +10,22 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import format_naive_utc
-from core.paging import Page, Paging, fetch_page_by_id, fetch_page_of_rows
-from models import Agent, Board, Comment, Event, EventType, Member, Task, User
-from services import boards, messages
+from core.db.reads import Source
+from core.paging import Page, Paging
+from models import Agent, Board, BoardCounts, Comment, Event, EventType, Member, Task, User
+from services import board_pages, boards, counters
 from services.activity.event_texts import describe_event
+from services.activity.queries import (
+    FEED_EVENTS,
+    HOLD_EVENTS,
+    MAX_MERGED_TYPES,
+    STOP_EVENTS,
+    FeedShape,
+    build_feed_query,
+    list_types,
+)
+from services.board_pages import BoardPageQuery
 from services.events import deleted_agent_name
-from services.gateways import requests, runs
-
-UNDOABLE_DECISION_EVENTS = (EventType.APPROVAL_DECIDED, EventType.APPROVAL_UNDONE)
-"""Not in any feed: a decision that can still be undone leaves no entry if it is undone."""
-NEWEST_FIRST = (Event.seq.desc(),)
-
-HIDDEN_EVENTS = (
-    *UNDOABLE_DECISION_EVENTS,
-    *messages.MESSAGE_EVENTS,
-    *requests.REQUEST_EVENTS,
-    *runs.RUN_EVENTS,
-    EventType.AGENT_SYNCED,
-)
-"""Not in any feed. The delivery steps of messages are hidden, because each notification has its own
-event. Successful gateway updates and answers are hidden; only failures are shown. The steps of a
-run are shown with the run.
-"""
-
-MEMORY_EVENTS = (
-    EventType.BOARD_MEMORY_CREATED,
-    EventType.BOARD_MEMORY_UPDATED,
-    EventType.BOARD_MEMORY_DELETED,
-    EventType.GROUP_MEMORY_CREATED,
-    EventType.GROUP_MEMORY_UPDATED,
-    EventType.GROUP_MEMORY_DELETED,
-)
-"""Only in the memory and its streams, not in a feed (contract 3.8)."""
-
-
-STOP_EVENTS = (EventType.ORGANIZATION_STOPPED, EventType.ORGANIZATION_RESUMED)
-"""Events of the organization that all members see: they concern the agents of every board."""
-
-HOLD_EVENTS = (EventType.AGENT_HELD, EventType.AGENT_RELEASED)
-"""Events that admins see for the agents of gateways, too."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +35,7 @@ class ActivityFilters:
     kinds: Sequence[str] = ()  # event types or their prefixes: `task`, `approval`, `agent`
     board_id: UUID | None = None
     agent_id: UUID | None = None
+    group_id: UUID | None = None  # only on the boards of this group
     before: int | None = None  # only events with a lower number
     after: int | None = None  # only events with a higher number
 
@@ -70,6 +49,7 @@ class ActivityEntry:
     board_name: str | None
     agent_name: str | None  # the acting or the affected agent
     user_name: str | None  # the acting user
+    comment: str | None = None  # the text of a comment that still exists
 
     @property
     def task_title(self) -> str | None:
@@ -80,7 +60,12 @@ class ActivityEntry:
     def actor_name(self) -> str | None:
         """The name of the actor; None if there is none or it no longer exists."""
         name = self.user_name or self.agent_name
-        return name or (self.event.data.get("by") if self.event.type in STOP_EVENTS else None)
+        data = self.event.data
+        return (
+            name
+            or data.get("webhook")
+            or (data.get("by") if self.event.type in STOP_EVENTS else None)
+        )
 
     @property
     def route_name(self) -> str:
@@ -135,6 +120,7 @@ def entry_from_row(row: Sequence[Any]) -> ActivityEntry:
         board_name=board_name,
         agent_name=agent_name or _recorded_agent_name(event),
         user_name=user.display_name if user else None,
+        comment=comment,
     )
 
 
@@ -153,57 +139,59 @@ def _recorded_agent_name(event: Event) -> str | None:
 
 
 async def list_member_activity(
-    session: AsyncSession,
+    source: Source,
     member: Member,
     paging: Paging,
     filters: ActivityFilters | None = None,
 ) -> Page[ActivityEntry]:
     """Return the events on the boards that a member may read, and the stops, newest first.
 
-    Raises NotFound or Forbidden for a board that the member may not read.
+    Raises NotFound or Forbidden for a board or a group that the member may not read.
     """
     filters = filters or ActivityFilters()
     if filters.board_id is not None:
-        await boards.get_board(session, member.user, filters.board_id)
-    readable = boards.readable_board_ids_query(member.user, member.organization_id)
-    without_board = (*STOP_EVENTS, *HOLD_EVENTS) if member.is_admin else STOP_EVENTS
-    is_visible = Event.board_id.in_(readable) | (
-        Event.board_id.is_(None) & Event.type.in_(without_board)
+        await boards.get_board(source, member.user, filters.board_id)
+    if filters.group_id is not None:
+        await boards.get_group(source, member.user, filters.group_id)
+    types = list_types(filters.kinds)
+    shape = FeedShape(
+        by_agent=filters.agent_id is not None,
+        by_board=filters.board_id is not None,
+        by_group=filters.group_id is not None,
+        before=filters.before is not None,
+        after=filters.after is not None,
+        is_merged=len(types) <= MAX_MERGED_TYPES and not (filters.agent_id or filters.group_id),
     )
-    query = select(Event.id).where(Event.organization_id == member.organization_id, is_visible)
-    return await _page(session, _filtered(query, filters), paging)
+    parameters = {
+        "user_id": member.user_id,
+        "organization_id": member.organization_id,
+        "types": types,
+        "types_without_board": [*STOP_EVENTS, *(HOLD_EVENTS if member.is_admin else ())],
+        "board_id": filters.board_id,
+        "agent_id": filters.agent_id,
+        "group_id": filters.group_id,
+        "before": filters.before,
+        "after": filters.after,
+    }
+    return await _build_page_query(shape).fetch_page(source, paging, **parameters)
 
 
-async def list_agent_activity(
-    session: AsyncSession, agent: Agent, paging: Paging
-) -> Page[ActivityEntry]:
+async def list_agent_activity(source: Source, agent: Agent, paging: Paging) -> Page[ActivityEntry]:
     """Return the events that an agent caused or that affected it, newest first."""
-    own = select(Event.id).where(
-        Event.organization_id == agent.organization_id, Event.agent_id == agent.id
-    )
-    return await _page(session, own, paging)
+    parameters = {
+        "organization_id": agent.organization_id,
+        "agent_id": agent.id,
+        "types": FEED_EVENTS,
+    }
+    query = _build_page_query(FeedShape(is_of_agent=True))
+    return await query.fetch_page(source, paging, **parameters)
 
 
-def _filtered(query: Select[UUID], filters: ActivityFilters) -> Select[UUID]:
-    if filters.kinds:
-        prefixes = tuple(f"{kind}." for kind in filters.kinds)
-        types = [type for type in EventType if type in filters.kinds or type.startswith(prefixes)]
-        query = query.where(Event.type.in_(types))
-    if filters.board_id is not None:
-        query = query.where(Event.board_id == filters.board_id)
-    if filters.agent_id is not None:
-        query = query.where(Event.agent_id == filters.agent_id)
-    if filters.before is not None:
-        query = query.where(Event.seq < filters.before)
-    if filters.after is not None:
-        query = query.where(Event.seq > filters.after)
-    return query
-
-
-async def _page(session: AsyncSession, query: Select[UUID], paging: Paging) -> Page[ActivityEntry]:
-    ids = query.where(Event.type.not_in([*HIDDEN_EVENTS, *MEMORY_EVENTS])).order_by(*NEWEST_FIRST)
-    rows = entries_query().order_by(*NEWEST_FIRST)
-    return (await fetch_page_by_id(session, ids, rows, Event.id, paging)).map(entry_from_row)
+@cache
+def _build_page_query(shape: FeedShape) -> BoardPageQuery[ActivityEntry]:
+    ids, total = build_feed_query(shape)
+    details = entries_query().order_by(Event.seq.desc())
+    return BoardPageQuery(ids, details, Event.id, total, entry_from_row)
 
 
 @dataclass(frozen=True)
@@ -231,21 +219,32 @@ class CommentEntry:
 
 
 async def list_comment_entries(
-    session: AsyncSession, member: Member, paging: Paging, *, board_id: UUID | None = None
+    source: Source, member: Member, paging: Paging, *, board_id: UUID | None = None
 ) -> Page[CommentEntry]:
     """Return the comments on the boards that a member may read, or on one of them, newest first.
 
     Raises NotFound or Forbidden for a board that the member may not read.
     """
-    query = _comments_query()
     if board_id is not None:
-        board = await boards.get_board(session, member.user, board_id)
-        query = query.where(Comment.board_id == board.id)
-    else:
-        readable = boards.readable_board_ids_query(member.user, member.organization_id)
-        query = query.where(Comment.board_id.in_(readable))
-    newest = query.order_by(Comment.created_at.desc(), Comment.id.desc())
-    return (await fetch_page_of_rows(session, newest, paging)).map(lambda row: CommentEntry(*row))
+        await boards.get_board(source, member.user, board_id)
+    parameters = {
+        "user_id": member.user_id,
+        "organization_id": member.organization_id,
+        "board_id": board_id,
+    }
+    query = _build_comments_page(of_board=board_id is not None)
+    return await query.fetch_page(source, paging, **parameters)
+
+
+@cache
+def _build_comments_page(*, of_board: bool) -> BoardPageQuery[CommentEntry]:
+    board_ids = board_pages.THIS_BOARD_ID if of_board else boards.READABLE_BOARD_IDS
+    ids = board_pages.newest_rows_query(
+        board_ids, select(Comment.id, Comment.created_at), Comment.board_id, Comment.created_at
+    )
+    newest_first = _comments_query().order_by(Comment.created_at.desc(), Comment.id.desc())
+    total = counters.sum_counts([BoardCounts.comments], board_ids)
+    return BoardPageQuery(ids, newest_first, Comment.id, total, lambda row: CommentEntry(*row))
 
 
 async def load_comment_entries(

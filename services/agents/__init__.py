@@ -1,6 +1,12 @@
 """Agents: programs that work on boards; their tokens, heartbeats, status and lifecycle."""
 
-from services.agents.cards import AgentCard, get_agent_card, list_agent_cards
+from services.agents.cards import (
+    AgentCard,
+    get_agent_card,
+    list_agent_cards,
+    list_agent_names,
+    list_board_agent_cards,
+)
 from services.agents.commands import (
     get_soul,
     issue_token,
@@ -21,28 +27,33 @@ from services.agents.creation import (
     rename_gateway_agent,
 )
 from services.agents.deletion import delete_agent, delete_worker
-from services.agents.events import agent_created_event, agent_event
+from services.agents.events import agent_created_event, agent_event, agent_updated_event
 from services.agents.heartbeats import (
     MAX_INTERVAL_LENGTH,
+    changes_status,
+    is_overdue,
     mark_silent_agents_offline,
+    may_be_overdue_condition,
     record_heartbeat,
     set_heartbeat_interval,
     touch_agent,
 )
-from services.agents.holds import list_held_agents, list_releasable_agent_ids, release_agent
+from services.agents.holds import HELD_IDS, list_held_agents, pause_agent, release_agent
 from services.agents.queries import (
+    NEWEST_BOARD_AGENTS,
     find_agent_by_name,
+    find_board_lead,
     get_agent,
     get_board_agent,
     get_visible_agent,
     is_lead_missing,
     list_agents,
     list_agents_for_agent,
+    list_agents_of_boards,
     list_board_agents,
     load_agents,
     lock_agent,
     lock_boards,
-    newest_agents_query,
 )
 from services.agents.rules import (
     OFFLINE_AFTER,

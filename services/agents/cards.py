@@ -4,18 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, select, true
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Select, bindparam, select, true
 
 from core.clock import now
+from core.db.reads import Query, Source
 from core.errors import Forbidden
 from models import Agent, Board, Gateway, Member, Run, RunStatus, Status, Task
 from services import boards, gateways
 from services.agents import rules
-from services.agents.queries import agent_not_found, get_organization_agent
+from services.agents.queries import agent_not_found
 from services.agents.rules import OFFLINE_AFTER, AgentState, StatusEvidence
+
+CardRow: TypeAlias = tuple[
+    Agent, Board | None, Task | None, Gateway | None, str | None, datetime | None
+]
 
 
 @dataclass(frozen=True)
@@ -51,74 +56,106 @@ class AgentCard:
 
 
 async def list_agent_cards(
-    session: AsyncSession,
+    source: Source,
     member: Member,
     *,
-    board_id: UUID | None = None,
     gateway_id: UUID | None = None,
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> Sequence[AgentCard]:
     """Return the agents of the boards that a member may read.
 
-    Sorted by board; within a board the lead comes first, the others follow by name. `board_id` and
-    `gateway_id` limit the result. Raises NotFound or Forbidden for a board that the member may not
-    read.
+    Sorted by board; within a board the lead comes first, the others follow by name. `gateway_id`
+    limits the result.
     """
-    if board_id is not None:
-        await boards.get_board(session, member.user, board_id)
-    query = _build_list_query(
-        of_board=board_id is not None, of_gateway=gateway_id is not None, is_admin=member.is_admin
-    )
-    parameters = {
-        "user_id": member.user_id,
-        "organization_id": member.organization_id,
-        "board_id": board_id,
-        "gateway_id": gateway_id,
-    }
-    rows = (await session.execute(query, parameters)).all()
+    query = _build_list_query(of_gateway=gateway_id is not None, is_admin=member.is_admin)
+    rows = await query.fetch(source, gateway_id=gateway_id, **boards.access_parameters(member))
+    return _build_cards(rows, offline_after)
+
+
+async def list_agent_names(source: Source, member: Member) -> Sequence[tuple[UUID, str]]:
+    """Return the ids and names of the same agents, in the same order."""
+    query = _build_names_query(is_admin=member.is_admin)
+    return await query.fetch(source, **boards.access_parameters(member))
+
+
+@cache
+def _build_names_query(*, is_admin: bool) -> Query[tuple[UUID, str]]:
+    names = select(Agent.id, Agent.name).outerjoin(Board, Board.id == Agent.board_id)
+    return Query(names.where(*_list_conditions(is_admin=is_admin)).order_by(*LIST_ORDER))
+
+
+def _list_conditions(*, is_admin: bool) -> tuple[ColumnElement[bool], ...]:
+    readable = Agent.board_id.in_(boards.READABLE_BOARD_IDS)
+    visible = readable | Agent.board_id.is_(None) if is_admin else readable
+    return Agent.organization_id == bindparam("organization_id"), visible
+
+
+LIST_ORDER = (Board.name, Board.id, Agent.is_board_lead.desc(), Agent.name, Agent.id)
+
+
+@cache
+def _build_list_query(*, of_gateway: bool, is_admin: bool) -> Query[CardRow]:
+    query = _cards_query().where(*_list_conditions(is_admin=is_admin))
+    if of_gateway:
+        query = query.where(Agent.gateway_id == bindparam("gateway_id"))
+    return Query(query.order_by(*LIST_ORDER))
+
+
+async def list_board_agent_cards(
+    source: Source,
+    board: Board,
+    *,
+    agent_id: UUID | None = None,
+    offline_after: timedelta = OFFLINE_AFTER,
+) -> Sequence[AgentCard]:
+    """Return the agents of a board that the caller may read, or only the one with the id.
+
+    The lead comes first, then the others by name.
+    """
+    query = _build_board_query(by_id=agent_id is not None)
+    rows = await query.fetch(source, board_id=board.id, agent_id=agent_id)
+    return _build_cards(rows, offline_after)
+
+
+@cache
+def _build_board_query(*, by_id: bool) -> Query[CardRow]:
+    query = _cards_query().where(Agent.board_id == bindparam("board_id"))
+    if by_id:
+        query = query.where(Agent.id == bindparam("agent_id"))
+    return Query(query.order_by(Agent.is_board_lead.desc(), Agent.name, Agent.id))
+
+
+def _build_cards(rows: Sequence[CardRow], offline_after: timedelta) -> list[AgentCard]:
     moment = now()
     return [_build_card(*row, moment, offline_after) for row in rows]
 
 
-@cache
-def _build_list_query(
-    *, of_board: bool, of_gateway: bool, is_admin: bool
-) -> Select[Agent, Board, Task, Gateway, str | None, datetime | None]:
-    in_organization = Agent.organization_id == bindparam("organization_id")
-    query = _cards_query().where(in_organization)
-    if of_board:
-        query = query.where(Agent.board_id == bindparam("board_id"))
-    else:
-        readable = Agent.board_id.in_(boards.READABLE_BOARD_IDS)
-        query = query.where(readable | Agent.board_id.is_(None) if is_admin else readable)
-    if of_gateway:
-        query = query.where(Agent.gateway_id == bindparam("gateway_id"))
-    order = (Board.name, Board.id, Agent.is_board_lead.desc(), Agent.name, Agent.id)
-    return query.order_by(*order)
-
-
 async def get_agent_card(
-    session: AsyncSession,
+    source: Source,
     member: Member,
     agent_id: UUID,
     *,
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> AgentCard:
     """Return one agent of a board that the member may read. Raises NotFound or Forbidden."""
-    agent = await get_organization_agent(session, member.organization_id, agent_id)
-    if agent.board_id is not None:
-        await boards.get_board(session, member.user, agent.board_id)
-    elif not member.is_admin:
-        raise Forbidden("admin_required", "Only admins see the agents of gateways.")
-    row = (await session.execute(_build_card_query(), {"agent_id": agent_id})).one_or_none()
+    row = await _build_card_query().first(
+        source, agent_id=agent_id, **boards.access_parameters(member)
+    )
     if row is None:
         raise agent_not_found()
+    agent = row[0]
+    if agent.board_id is not None:
+        await boards.get_board(source, member.user, agent.board_id)
+    elif not member.is_admin:
+        raise Forbidden("admin_required", "Only admins see the agents of gateways.")
     return _build_card(*row, now(), offline_after)
 
 
 @cache
-def _build_card_query() -> Select[Agent, Board, Task, Gateway, str | None, datetime | None]:
-    return _cards_query().where(Agent.id == bindparam("agent_id"))
+def _build_card_query() -> Query[CardRow]:
+    in_organization = Agent.organization_id == bindparam("organization_id")
+    query = _cards_query().where(Agent.id == bindparam("agent_id"), in_organization)
+    return Query(query.execution_options(populate_existing=True))
 
 
 def _cards_query() -> Select[Agent, Board, Task, Gateway, str | None, datetime | None]:

@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Source
 from core.errors import Conflict, Forbidden, Invalid
 from core.validation import optional, text_of_length, validate_fields
-from models import Agent, Board, DesiredState, EventType, Member
-from services import events, identity, tasks
+from models import Agent, Board, DesiredState, EventType, FileAuthor, Member
+from services import events, gateways, identity, tasks
 from services.agents.creation import check_name_is_free, create_token
 from services.agents.events import agent_event, agent_updated_event
 from services.agents.queries import get_board_agent, lock_agent
@@ -59,12 +60,32 @@ async def update_agent(
     agent.updated_at = now()
     await session.flush()
     files = [SOUL_FILE] if "soul_template" in values else []
+    await _record_soul(session, agent, old_values, FileAuthor.USER, member.user_id)
     await _request_provisioning(session, agent, previous_board, board, led=led, overwrite=files)
     new_events = _build_task_events(member, previous_board, task_events)
     updated = agent_updated_event(member.user, board, agent, sorted(values))
     new_events.append(replace(updated, before=old_values, after=values))
     await events.record_events(session, new_events)
     return agent
+
+
+async def _record_soul(
+    session: AsyncSession,
+    agent: Agent,
+    old_values: Mapping[str, Any],
+    author: FileAuthor,
+    user_id: UUID | None = None,
+) -> None:
+    """Record the new and the former soul of an agent without files, if the soul was changed.
+
+    On a gateway, the sync records what it writes and what that replaces.
+    """
+    if agent.gateway_key is not None or "soul_template" not in old_values:
+        return
+    before = gateways.FileContent(SOUL_FILE, old_values["soul_template"] or "", FileAuthor.GATEWAY)
+    after = gateways.FileContent(SOUL_FILE, agent.soul_template or "", author, user_id)
+    versions = [one for one in (before, after) if one.content]
+    await gateways.record_file_versions(session, agent.id, versions)
 
 
 def _build_task_events(
@@ -168,12 +189,12 @@ async def issue_token(
     return token
 
 
-async def get_soul(session: AsyncSession, reader: Agent, board: Board, agent_id: UUID) -> str:
+async def get_soul(source: Source, reader: Agent, board: Board, agent_id: UUID) -> str:
     """Return the soul of an agent of this board, "" if it has none, to its lead or to the agent.
 
     Raises NotFound and Forbidden.
     """
-    agent = await get_board_agent(session, board, agent_id)
+    agent = await get_board_agent(source, board, agent_id)
     if agent.id != reader.id and not reader.is_board_lead:
         raise Forbidden("soul_read_forbidden", "A soul is read by its agent and the board's lead.")
     return agent.soul_template or ""
@@ -205,6 +226,7 @@ async def write_soul(
     old_soul, agent.soul_template = agent.soul_template, written
     agent.updated_at = now()
     await session.flush()
+    await _record_soul(session, agent, {"soul_template": old_soul}, FileAuthor.AGENT)
     if agent.gateway_id is not None:
         await provisioning.request_sync(session, Agent.id == agent.id, overwrite=[SOUL_FILE])
     data = {"by": lead.name} | {k: v for k, v in origin.items() if v}

@@ -197,7 +197,10 @@ async def _check_no_other_lead(session: AsyncSession, board: Board) -> None:
     name = await session.scalar(lead)
     if name is not None:
         raise Conflict(
-            "board_lead_exists", f"{name} leads this board already.", field="is_board_lead"
+            "board_lead_exists",
+            f"{name} leads this board already.",
+            field="is_board_lead",
+            lead=name,
         )
 
 

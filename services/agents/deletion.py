@@ -46,7 +46,7 @@ async def delete_worker(session: AsyncSession, lead: Agent, board: Board, agent_
     if agent is None:
         return
     _check_lead_may_delete(lead, board, agent)
-    await boards.check_agents_may_work(session, board)
+    await boards.check_agent_may_work(session, board, lead)
     await _delete(session, lead, board, agent)
 
 

@@ -2,12 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Update, case, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    String,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm.attributes import set_committed_value
 
 from core.clock import now, parse_duration
+from core.db.reads import Query, Source, WriteRequired, set_loaded_values
+from core.db.writes import Write
 from core.errors import Invalid
 from models import Actor, Agent, AgentStatus, Board
 from services import events
@@ -19,6 +33,13 @@ from services.gateways import provisioning
 PRESERVED_STATUSES = (AgentStatus.UPDATING, AgentStatus.DELETING)
 ABSENT_STATUSES = (AgentStatus.PROVISIONING, AgentStatus.OFFLINE)
 MAX_INTERVAL_LENGTH = 20  # characters
+
+DatetimeExpression: TypeAlias = datetime | ColumnElement[datetime]
+
+
+def changes_status(agent: Agent, offline_after: timedelta = OFFLINE_AFTER) -> bool:
+    """Return whether a call of the agent, as it was loaded, changes its status."""
+    return rules.compute_status(agent, now(), offline_after) in ABSENT_STATUSES
 
 
 async def touch_agent(
@@ -33,15 +54,11 @@ async def touch_agent(
     if agent.last_seen_at is not None and at - agent.last_seen_at < TOUCH_INTERVAL:
         return
     status = rules.status_after_contact(agent, at, offline_after)
-    not_recorded = or_(Agent.last_seen_at.is_(None), Agent.last_seen_at < at - TOUCH_INTERVAL)
-    statement = _build_contact_update(
-        agent, at, case((Agent.status.in_(PRESERVED_STATUSES), Agent.status), else_=status)
-    )
-    await _apply_contact(session, agent, statement.where(not_recorded), at, offline_after)
+    await _apply_contact(session, agent, CONTACT, at, offline_after, status=status)
 
 
 async def record_heartbeat(
-    session: AsyncSession,
+    source: Source,
     agent: Agent,
     *,
     status: str | None = None,
@@ -49,16 +66,18 @@ async def record_heartbeat(
 ) -> Agent:
     """Record a heartbeat with the status that the agent reports. Raises Invalid for a bad status.
 
-    An event is recorded only if the computed status changes.
+    An event is recorded only if the computed status changes. Outside a transaction nothing is
+    written: the caller collects the contact, as that of any call. Raises WriteRequired if the
+    status changes.
     """
     at = now()
     reported = rules.validate_reported_status(status)
-    default = case(
-        (Agent.status.in_(ABSENT_STATUSES), AgentStatus.ONLINE.value), else_=Agent.status
-    )
-    await _apply_contact(
-        session, agent, _build_contact_update(agent, at, reported or default), at, offline_after
-    )
+    if not isinstance(source, AsyncSession):
+        if reported not in (None, agent.status) or changes_status(agent, offline_after):
+            raise WriteRequired
+        set_loaded_values(agent, last_seen_at=at, updated_at=at)
+        return agent
+    await _apply_contact(source, agent, HEARTBEAT, at, offline_after, status=reported)
     return agent
 
 
@@ -89,7 +108,7 @@ async def mark_silent_agents_offline(
     overdue = [
         (agent, board, agent.status)
         for agent, board in silent
-        if rules.compute_status(agent, at, offline_after) == AgentStatus.OFFLINE
+        if is_overdue(agent, at, offline_after)
     ]
     for agent, _, _ in overdue:
         agent.status = AgentStatus.OFFLINE
@@ -100,31 +119,69 @@ async def mark_silent_agents_offline(
     return len(overdue)
 
 
-def _build_contact_update(agent: Agent, at: datetime, status: object) -> Update:
-    statement = update(Agent).where(Agent.id == agent.id)
-    return statement.values(last_seen_at=at, updated_at=at, status=status)
+def is_overdue(agent: Agent, at: datetime, offline_after: timedelta) -> bool:
+    """Return whether an agent has been silent for too long."""
+    return rules.compute_status(agent, at, offline_after) == AgentStatus.OFFLINE
+
+
+def may_be_overdue_condition(since: DatetimeExpression) -> ColumnElement[bool]:
+    """Select the agents that have been silent since a time: some of them may be longer."""
+    unaffected = (*PRESERVED_STATUSES, *ABSENT_STATUSES)
+    return and_(
+        Agent.last_seen_at < since, _unconfirmed_condition(since), Agent.status.not_in(unaffected)
+    )
+
+
+def _build_contact_update(status: object, *conditions: ColumnElement[bool]) -> Write:
+    """Build the update of an agent that calls, which returns the status now."""
+    change = update(Agent).where(AGENT_ID, *conditions)
+    change = change.values(last_seen_at=AT, updated_at=AT, status=status)
+    return Write(change.returning(Agent.status))
+
+
+AGENT_ID = Agent.id == bindparam("agent_id", type_=Uuid())
+BEFORE_CONTACT = Query(
+    select(Agent.status, Agent.last_seen_at).where(AGENT_ID).with_for_update(key_share=True)
+)
+"""Locks an agent that calls: a concurrent call may have recorded a change of the status.
+
+This is a statement of its own. An update that locked its row in a subquery deadlocked with other
+calls of the same agent while a comment of the agent was being stored.
+"""
+AT: Any = bindparam("at", type_=DateTime(timezone=True))
+STATUS: Any = bindparam("new_status", type_=String)
+CONTACT = _build_contact_update(
+    case((Agent.status.in_(PRESERVED_STATUSES), Agent.status), else_=STATUS),
+    or_(Agent.last_seen_at.is_(None), Agent.last_seen_at < AT - TOUCH_INTERVAL),
+)
+"""Records a call, unless one was recorded within TOUCH_INTERVAL."""
+HEARTBEAT = _build_contact_update(
+    func.coalesce(
+        STATUS,
+        case((Agent.status.in_(ABSENT_STATUSES), AgentStatus.ONLINE.value), else_=Agent.status),
+    )
+)
+"""Records a heartbeat. Without a reported status, an agent that was absent is online."""
 
 
 async def _apply_contact(
-    session: AsyncSession, agent: Agent, change: Update, at: datetime, minimum: timedelta
+    session: AsyncSession,
+    agent: Agent,
+    change: Write,
+    at: datetime,
+    minimum: timedelta,
+    *,
+    status: str | None,
 ) -> None:
-    """Run an update of an agent that has called; record an event if its computed status changes.
-
-    The status before is read with a lock: a concurrent call may have recorded the change.
-    """
-    previous = select(Agent.id, Agent.status, Agent.last_seen_at).where(Agent.id == agent.id)
-    old = previous.with_for_update(key_share=True).subquery("old")
-    change = change.where(Agent.id == old.c.id).execution_options(synchronize_session=False)
-    returned = change.returning(Agent.status, old.c.status, old.c.last_seen_at)
-    row = (await session.execute(returned)).one_or_none()
-    if row is None:
+    """Run an update of an agent that has called; record an event if its computed status changes."""
+    seen = await BEFORE_CONTACT.first(session, agent_id=agent.id)
+    rows = await change.execute(session, agent_id=agent.id, at=at, new_status=status)
+    if seen is None or not rows:
         return
-    stored, *seen = row
-    for name, value in zip(("status", "last_seen_at"), seen, strict=True):
-        set_committed_value(agent, name, value)
+    [stored] = rows[0]
+    set_loaded_values(agent, **dict(zip(("status", "last_seen_at"), seen, strict=True)))
     before = rules.compute_status(agent, at, minimum)
-    for name, value in (("status", stored), ("last_seen_at", at), ("updated_at", at)):
-        set_committed_value(agent, name, value)
+    set_loaded_values(agent, status=stored, last_seen_at=at, updated_at=at)
     after = rules.compute_status(agent, at, minimum)
     if after != before:
         board = await session.get(Board, agent.board_id) if agent.board_id else None
@@ -135,22 +192,17 @@ async def _lock_silent_agents(
     session: AsyncSession, since: datetime
 ) -> Sequence[tuple[Agent, Board | None]]:
     """Lock and return agents that may be overdue, except those that another transaction locks."""
-    unaffected = (*PRESERVED_STATUSES, *ABSENT_STATUSES)
     query = (
         select(Agent, Board)
         .outerjoin(Board, Board.id == Agent.board_id)
-        .where(
-            Agent.last_seen_at < since,
-            _unconfirmed_condition(since),
-            Agent.status.not_in(unaffected),
-        )
+        .where(may_be_overdue_condition(since))
         .with_for_update(of=Agent, key_share=True, skip_locked=True)
         .execution_options(populate_existing=True)
     )
     return [(agent, board) for agent, board in await session.execute(query)]
 
 
-def _unconfirmed_condition(since: datetime) -> ColumnElement[bool]:
+def _unconfirmed_condition(since: DatetimeExpression) -> ColumnElement[bool]:
     """Select agents that their gateway does not list, or for which being listed proves nothing."""
     is_quiet = Agent.heartbeat_config["quiet"].astext.is_distinct_from("false")
     return or_(

@@ -1,31 +1,34 @@
 """Queries for agents: one, several or pages of them, and locking an agent with its board."""
 
 from collections.abc import Collection, Sequence
+from functools import cache
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, or_, select
+from sqlalchemy import Select, Uuid, bindparam, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload
 
-from core.db.combined_query import QueryPart
+from core.db.reads import Query, Source, set_loaded_values
 from core.errors import Conflict, Forbidden, NotFound
-from core.paging import Page, Paging, fetch_page
-from models import Agent, Board, Gateway, Member, User
-from services import boards, organizations
+from core.paging import Page, PagedQuery, Paging
+from models import Agent, Board, Gateway, Member, Organization, User
+from services import boards, gateways, organizations
 from services.messages import LEAD_MENTION, extract_mentions
 
+NEWEST_FIRST = (Agent.created_at.desc(), Agent.id.desc())
 
-async def get_agent(session: AsyncSession, member: Member, agent_id: UUID) -> Agent:
+
+async def get_agent(source: Source, member: Member, agent_id: UUID) -> Agent:
     """Return an agent of the organization, for its admins.
 
     Raises NotFound, and Forbidden if the member is no admin or may not read the agent's board.
     """
     organizations.require_admin(member)
-    read = boards.visible_boards_query(member.user).subquery()
-    query = select(Agent, read.c.reads).outerjoin(read, read.c.id == Agent.board_id)
-    query = query.where(Agent.id == agent_id, Agent.organization_id == member.organization_id)
-    found = (await session.execute(query.execution_options(populate_existing=True))).first()
+    found = await _build_agent_query().first(
+        source, agent_id=agent_id, **boards.access_parameters(member)
+    )
     if found is None:
         raise agent_not_found()
     agent, reads = found
@@ -34,27 +37,47 @@ async def get_agent(session: AsyncSession, member: Member, agent_id: UUID) -> Ag
     return agent
 
 
-async def get_visible_agent(session: AsyncSession, user: User, agent_id: UUID) -> Agent:
+@cache
+def _build_agent_query() -> Query[tuple[Agent, bool | None]]:
+    read = boards.USER_BOARDS.subquery()
+    query = select(Agent, read.c.reads).outerjoin(read, read.c.id == Agent.board_id)
+    in_organization = Agent.organization_id == bindparam("organization_id")
+    query = query.where(Agent.id == bindparam("agent_id"), in_organization)
+    return Query(query.execution_options(populate_existing=True))
+
+
+async def get_visible_agent(source: Source, user: User, agent_id: UUID) -> Agent:
     """Return an agent of the user's organizations, with gateway, board and organization loaded.
 
     The user must be able to read its board; agents without a board are for admins. Raises NotFound
     and Forbidden.
     """
-    read = boards.visible_boards_query(user).subquery()
-    query = select(Agent, Member, read.c.reads).outerjoin(read, read.c.id == Agent.board_id)
-    mine = (Member.organization_id == Agent.organization_id) & (Member.user_id == user.id)
-    query = query.join(Member, mine).where(Agent.id == agent_id)
-    related = (Agent.gateway, Agent.board, Agent.organization)
-    query = query.options(*[joinedload(one) for one in related])
-    found = (await session.execute(query.execution_options(populate_existing=True))).first()
+    found = await _build_visible_agent_query().first(source, agent_id=agent_id, user_id=user.id)
     if found is None:
         raise agent_not_found()
-    agent, member, reads = found
+    agent, member, reads, gateway, board, organization = found
     if agent.board_id is None:
         organizations.require_admin(member)
     elif not reads:
         raise Forbidden("board_read_forbidden", "You may not read this agent's board.")
+    set_loaded_values(agent, gateway=gateway, board=board, organization=organization)
     return agent
+
+
+@cache
+def _build_visible_agent_query() -> Query[tuple[Any, ...]]:
+    read = boards.USER_BOARDS.subquery()
+    own = Member.organization_id == Agent.organization_id
+    query = (
+        select(Agent, Member, read.c.reads, Gateway, Board, Organization)
+        .outerjoin(read, read.c.id == Agent.board_id)
+        .join(Member, own & (Member.user_id == bindparam("user_id")))
+        .join(Organization, Organization.id == Agent.organization_id)
+        .outerjoin(Gateway, Gateway.id == Agent.gateway_id)
+        .outerjoin(Board, Board.id == Agent.board_id)
+        .where(Agent.id == bindparam("agent_id"))
+    )
+    return Query(query.execution_options(populate_existing=True))
 
 
 async def lock_agent(
@@ -85,23 +108,39 @@ async def lock_boards(
     return {id: await boards.lock_board_as_admin(session, member.user, id) for id in ids}
 
 
-async def get_organization_agent(
-    session: AsyncSession, organization_id: UUID, agent_id: UUID
-) -> Agent:
+async def get_organization_agent(source: Source, organization_id: UUID, agent_id: UUID) -> Agent:
     """Return the current row of an agent of the organization. Raises NotFound."""
-    query = select(Agent).where(Agent.id == agent_id, Agent.organization_id == organization_id)
-    agent = await session.scalar(query.execution_options(populate_existing=True))
+    agent = await ORGANIZATION_AGENT.first(
+        source, organization_id=organization_id, agent_id=agent_id
+    )
     if agent is None:
         raise agent_not_found()
     return agent
 
 
+IN_ORGANIZATION = select(Agent).where(Agent.organization_id == bindparam("organization_id"))
+ORGANIZATION_AGENT: Query[Agent] = Query(
+    IN_ORGANIZATION.where(Agent.id == bindparam("agent_id")).execution_options(
+        populate_existing=True
+    ),
+    itemgetter(0),
+)
+AGENTS_BY_ID: Query[Agent] = Query(
+    IN_ORGANIZATION.where(Agent.id == func.any(bindparam("agent_ids", type_=ARRAY(Uuid())))),
+    itemgetter(0),
+)
+
+
 async def load_agents(
-    session: AsyncSession, organization_id: UUID, agent_ids: Collection[UUID]
+    source: Source, organization_id: UUID, agent_ids: Collection[UUID]
 ) -> dict[UUID, Agent]:
     """Return those of the given agents that belong to the organization, by id."""
-    query = select(Agent).where(Agent.organization_id == organization_id, Agent.id.in_(agent_ids))
-    return {agent.id: agent for agent in await session.scalars(query)} if agent_ids else {}
+    if not agent_ids:
+        return {}
+    found = await AGENTS_BY_ID.fetch(
+        source, organization_id=organization_id, agent_ids=list(agent_ids)
+    )
+    return {agent.id: agent for agent in found}
 
 
 def agent_not_found() -> NotFound:
@@ -115,7 +154,7 @@ def agent_moved() -> Conflict:
 
 
 async def list_agents(
-    session: AsyncSession,
+    source: Source,
     member: Member,
     paging: Paging,
     *,
@@ -127,93 +166,118 @@ async def list_agents(
     Raises Forbidden, and NotFound for a board or a gateway of another organization.
     """
     organizations.require_admin(member)
-    condition = visible_agents_condition(member, board_id)
     if gateway_id is not None:
-        await _check_gateway_exists(session, member, gateway_id)
-        condition &= Agent.gateway_id == gateway_id
+        await gateways.get_gateway(source, member, gateway_id)
     if board_id is not None:
-        await boards.get_board(session, member.user, board_id)
-    return await fetch_page(session, _newest_first_query(condition), paging)
+        await boards.get_board(source, member.user, board_id)
+    query = _build_list_query(on_board=board_id is not None, on_gateway=gateway_id is not None)
+    return await query.fetch_page(
+        source,
+        paging,
+        board_id=board_id,
+        gateway_id=gateway_id,
+        **boards.access_parameters(member),
+    )
+
+
+@cache
+def _build_list_query(*, on_board: bool, on_gateway: bool) -> PagedQuery[Agent]:
+    query = _select_visible(on_board=on_board)
+    if on_gateway:
+        query = query.where(Agent.gateway_id == bindparam("gateway_id"))
+    return PagedQuery(query.order_by(*NEWEST_FIRST), itemgetter(0))
 
 
 async def list_agents_for_agent(
-    session: AsyncSession, agent: Agent, paging: Paging, *, board_id: UUID | None = None
+    source: Source, agent: Agent, paging: Paging, *, board_id: UUID | None = None
 ) -> Page[Agent]:
     """Return the agents on the same board as an agent. Raises Forbidden for another board."""
-    condition = Agent.organization_id == agent.organization_id
+    parameters = boards.access_parameters(agent)
     if board_id is not None:
-        condition &= Agent.board_id == (await boards.get_board(session, agent, board_id)).id
-    elif agent.board_id is not None:
-        condition &= Agent.board_id == agent.board_id
+        parameters["board_id"] = (await boards.get_board(source, agent, board_id)).id
+    query = _build_colleagues_query(on_board=board_id is not None)
+    return await query.fetch_page(source, paging, **parameters)
+
+
+@cache
+def _build_colleagues_query(*, on_board: bool) -> PagedQuery[Agent]:
+    if on_board:
+        query = IN_ORGANIZATION.where(Agent.board_id == bindparam("board_id"))
     else:
-        condition &= Agent.board_id.in_(
-            boards.readable_board_ids_query(agent, agent.organization_id)
-        )
-    return await fetch_page(session, _newest_first_query(condition), paging)
+        query = IN_ORGANIZATION.where(Agent.board_id.in_(boards.AGENT_BOARD_IDS))
+    return PagedQuery(query.order_by(*NEWEST_FIRST), itemgetter(0))
 
 
 async def find_agent_by_name(
-    session: AsyncSession, member: Member, name: str, *, board_id: UUID | None = None
+    source: Source, member: Member, name: str, *, board_id: UUID | None = None
 ) -> Agent | None:
     """Return the oldest agent with exactly this name on a board that an admin may read, or None.
 
     Raises Forbidden.
     """
     organizations.require_admin(member)
-    query = select(Agent).where(visible_agents_condition(member, board_id), Agent.name == name)
-    return await session.scalar(query.order_by(Agent.created_at, Agent.id).limit(1))
+    query = _build_name_query(on_board=board_id is not None)
+    parameters = boards.access_parameters(member) | {"board_id": board_id}
+    return await query.first(source, name=name, **parameters)
 
 
-def newest_agents_query() -> QueryPart[Agent]:
-    """Build the query for the agents of the board `board_id`, newest first."""
-    condition = Agent.board_id == bindparam("board_id")
-    return QueryPart(_newest_first_query(condition), lambda row: row[0])
+@cache
+def _build_name_query(*, on_board: bool) -> Query[Agent]:
+    query = _select_visible(on_board=on_board).where(Agent.name == bindparam("name"))
+    return Query(query.order_by(Agent.created_at, Agent.id).limit(1), itemgetter(0))
 
 
-async def list_board_agents(session: AsyncSession, board: Board) -> Sequence[Agent]:
+def _select_visible(*, on_board: bool) -> Select[Agent]:
+    """Select the agents of readable boards and those of gateways, or those of one board."""
+    readable = Agent.board_id.in_(boards.READABLE_BOARD_IDS)
+    if on_board:
+        return select(Agent).where(readable, Agent.board_id == bindparam("board_id"))
+    return IN_ORGANIZATION.where(or_(readable, Agent.board_id.is_(None)))
+
+
+ON_BOARD = select(Agent).where(Agent.board_id == bindparam("board_id"))
+BOARD_AGENTS: Query[Agent] = Query(
+    ON_BOARD.order_by(Agent.is_board_lead.desc(), Agent.name, Agent.id), itemgetter(0)
+)
+NEWEST_BOARD_AGENTS: Query[Agent] = Query(ON_BOARD.order_by(*NEWEST_FIRST), itemgetter(0))
+BOARD_AGENT: Query[Agent] = Query(
+    ON_BOARD.where(Agent.id == bindparam("agent_id")).execution_options(populate_existing=True),
+    itemgetter(0),
+)
+AGENTS_OF_BOARDS: Query[Agent] = Query(
+    select(Agent)
+    .where(Agent.board_id == func.any(bindparam("board_ids", type_=ARRAY(Uuid()))))
+    .order_by(Agent.board_id, Agent.is_board_lead.desc(), Agent.name, Agent.id),
+    itemgetter(0),
+)
+BOARD_LEAD: Query[Agent] = Query(ON_BOARD.where(Agent.is_board_lead), itemgetter(0))
+
+
+async def list_board_agents(source: Source, board: Board) -> Sequence[Agent]:
     """Return the agents of a board: the lead first, the others by name."""
-    query = select(Agent).where(Agent.board_id == board.id)
-    order = (Agent.is_board_lead.desc(), Agent.name, Agent.id)
-    return (await session.scalars(query.order_by(*order))).all()
+    return await BOARD_AGENTS.fetch(source, board_id=board.id)
 
 
-async def _check_gateway_exists(session: AsyncSession, member: Member, gateway_id: UUID) -> None:
-    query = select(Gateway.id).where(
-        Gateway.id == gateway_id, Gateway.organization_id == member.organization_id
-    )
-    if await session.scalar(query) is None:
-        raise NotFound("gateway_not_found", "There is no such gateway.")
+async def list_agents_of_boards(source: Source, found: Collection[Board]) -> Sequence[Agent]:
+    """Return the agents of several boards: of each board the lead first, the others by name."""
+    return await AGENTS_OF_BOARDS.fetch(source, board_ids=[board.id for board in found])
 
 
-def visible_agents_condition(member: Member, board_id: UUID | None) -> ColumnElement[bool]:
-    """Return the condition for agents of readable boards, and for admins those without a board."""
-    readable = Agent.board_id.in_(
-        boards.readable_board_ids_query(member.user, member.organization_id)
-    )
-    if board_id is not None:
-        return readable & (Agent.board_id == board_id)
-    if not member.is_admin:
-        return readable
-    of_gateways = Agent.board_id.is_(None) & (Agent.organization_id == member.organization_id)
-    return or_(readable, of_gateways)
-
-
-def _newest_first_query(condition: ColumnElement[bool]) -> Select[Any]:
-    return select(Agent).where(condition).order_by(Agent.created_at.desc(), Agent.id.desc())
-
-
-async def get_board_agent(session: AsyncSession, board: Board, agent_id: UUID) -> Agent:
+async def get_board_agent(source: Source, board: Board, agent_id: UUID) -> Agent:
     """Return an agent of a board. Raises NotFound, also for agents of gateways."""
-    query = select(Agent).where(Agent.id == agent_id, Agent.board_id == board.id)
-    agent = await session.scalar(query.execution_options(populate_existing=True))
+    agent = await BOARD_AGENT.first(source, board_id=board.id, agent_id=agent_id)
     if agent is None:
         raise agent_not_found()
     return agent
 
 
-async def is_lead_missing(session: AsyncSession, board: Board, text: str) -> bool:
+async def is_lead_missing(source: Source, board: Board, text: str) -> bool:
     """Return whether a text mentions the lead of a board that has none."""
     if LEAD_MENTION not in extract_mentions(text):
         return False
-    lead = select(Agent.id).where(Agent.board_id == board.id, Agent.is_board_lead)
-    return await session.scalar(lead) is None
+    return await find_board_lead(source, board) is None
+
+
+async def find_board_lead(source: Source, board: Board) -> Agent | None:
+    """Return the lead of a board, if there is one."""
+    return await BOARD_LEAD.first(source, board_id=board.id)

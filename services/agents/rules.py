@@ -107,6 +107,8 @@ def _compute_activity(
 
 def is_late(agent: Agent, moment: datetime, minimum: timedelta = OFFLINE_AFTER) -> bool:
     """Return whether an agent is still online and silent for longer than its heartbeat interval."""
+    if not _is_overdue(agent, moment):
+        return False
     return compute_state(agent, moment, working=False, minimum=minimum) is AgentState.LATE
 
 

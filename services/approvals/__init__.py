@@ -12,7 +12,7 @@ from services.approvals.bulk_decisions import (
     decide_many_with_undo,
 )
 from services.approvals.decisions import decide_immediately, decide_with_undo, undo_decision
-from services.approvals.details import ApprovalDetail, get_approval, task_content_query
+from services.approvals.details import ApprovalDetail, LinkedTask, get_approval
 from services.approvals.finalization import (
     DECISIONS_TOPIC,
     finalize_due_approvals,
@@ -27,24 +27,29 @@ from services.approvals.policy_decisions import (
 from services.approvals.queries import (
     IS_UNDECIDED,
     ApprovalCounts,
+    build_decided_since_query,
+    build_undecided_query,
     count_approvals,
     count_undecided_approvals,
     count_undecided_by_board,
     get_member_approval,
-    list_approvals_decided_today,
     list_board_approvals,
     list_decided_approvals,
     list_member_approvals,
+    list_open_approvals,
     list_undecided_approvals,
     list_undoable_decisions,
     load_approvals,
     newest_approvals_query,
     pending_count_query,
 )
+from services.approvals.reminders import has_due_reminders, remind_of_approvals
 from services.approvals.request_limits import (
     MAX_PENDING,
     MAX_RECENT,
+    PERIOD,
     LimitedAgent,
+    build_limited_agents_query,
     list_limited_agents,
 )
 from services.approvals.requests import request_approval, request_clarification
@@ -55,4 +60,5 @@ from services.approvals.reviewed_content import (
     hash_current_action,
     load_current_contents,
 )
-from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question
+from services.approvals.rules import MAX_TEXT_LENGTH, ApprovalDraft, format_question, split_kind
+from services.approvals.statements import task_content_query

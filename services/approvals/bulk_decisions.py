@@ -2,14 +2,18 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
+from sqlalchemy import Uuid, bindparam, func
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.db.reads import Query
 from core.errors import AppError
 from models import Approval, ApprovalStatus, Board, User
 from services import boards
-from services.approvals import finalization
+from services.approvals import completion, finalization
 from services.approvals.decisions import (
     PreparedDecision,
     apply_decision,
@@ -20,11 +24,11 @@ from services.approvals.decisions import (
 from services.approvals.details import (
     ApprovalDetail,
     approval_not_found,
-    approvals_query,
-    fetch_details,
+    detail_from_row,
     find_board_ids,
 )
 from services.approvals.rules import validate_text
+from services.approvals.statements import approvals_query, is_one_of_these_approvals
 
 MAX_DECISIONS = 200  # approvals in one request
 
@@ -75,6 +79,7 @@ async def decide_many_with_undo(
             all_effects.append(effects)
     await notify_workers(session, decided, decision.finalizes_at)
     await finalization.publish_effects(session, all_effects)
+    await completion.complete_tasks(session, decided)
     return [results[id] for id in found]
 
 
@@ -92,8 +97,9 @@ async def _lock_approvals(
     """Lock the boards of these approvals before any event is recorded, and load each approval."""
     board_ids = await find_board_ids(session, user, approval_ids)
     locked = await _lock_boards(session, user, set(board_ids.values()))
-    query = approvals_query().where(Approval.id.in_(board_ids), Approval.board_id.in_(locked))
-    found = await fetch_details(session, query.execution_options(populate_existing=True))
+    found = await _build_approvals_query().fetch(
+        session, approval_ids=list(board_ids), board_ids=list(locked)
+    )
     details = {detail.approval.id: detail for detail in found}
 
     def result(id: UUID) -> ApprovalDetail | AppError:
@@ -101,6 +107,14 @@ async def _lock_approvals(
         return board if isinstance(board, AppError) else details.get(id) or approval_not_found()
 
     return {id: result(id) for id in approval_ids}
+
+
+@cache
+def _build_approvals_query() -> Query[ApprovalDetail]:
+    """Build the query of the `approval_ids` on the boards `board_ids`."""
+    is_on_board = Approval.board_id == func.any(bindparam("board_ids", type_=ARRAY(Uuid())))
+    query = approvals_query().where(is_one_of_these_approvals(), is_on_board)
+    return Query(query.execution_options(populate_existing=True), detail_from_row)
 
 
 async def _lock_boards(

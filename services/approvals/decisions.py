@@ -11,7 +11,7 @@ from core.clock import now
 from core.errors import AppError, Conflict, Invalid
 from models import Approval, ApprovalStatus, Board, EventType, User
 from services import boards
-from services.approvals import finalization
+from services.approvals import completion, finalization
 from services.approvals.details import (
     ApprovalDetail,
     already_decided,
@@ -49,8 +49,7 @@ async def decide_immediately(
 ) -> ApprovalDetail:
     """Decide an approval on a locked board, without time to undo the decision.
 
-    Without a status, or with the status that the same user has decided before, nothing changes.
-    The other parameters and the errors are those of `decide_with_undo`.
+    Without a status nothing changes. Parameters and errors are those of `decide_with_undo`.
     """
     await boards.require_write_access(session, user, board.id)
     detail = await get_approval(session, board, approval_id)
@@ -63,6 +62,7 @@ async def decide_immediately(
     detail, effects = await apply_decision(session, detail, decision, basis)
     if effects is not None:
         await finalization.publish_effects(session, [effects])
+        await completion.complete_tasks(session, [detail])
     return detail
 
 
@@ -75,15 +75,16 @@ async def decide_with_undo(
     note: str | None = None,
     action_hash: str | None = None,
     completes_tasks: bool | None = None,
+    moves_tasks_to_done: bool = False,
     undo_seconds: float,
 ) -> ApprovalDetail:
     """Decide an approval. The decision can be undone until `undo_seconds` have passed.
 
-    `action_hash` is the hash of the action that the user has seen, by default that of the request;
-    it is compared with the current content. With `completes_tasks` the user says whether the tasks
-    may be moved to done; by default the kind of the approval determines that. Raises NotFound,
-    Forbidden, Invalid for the note, and Conflict if it is decided already, has expired, or if the
-    content of an approval to approve differs.
+    `action_hash` is of the action that the user has seen, by default that of the request. With
+    `completes_tasks` the user says whether the tasks may be moved to done; by default the kind of
+    the approval determines that. With `moves_tasks_to_done` the user moves them there when the
+    approval becomes final. Raises NotFound, Forbidden, Invalid for the note, and Conflict if it is
+    decided already, has expired, or if the content of an approval to approve differs.
     """
     board = await _lock_board_of(session, user, approval_id)
     approval = await get_approval(session, board, approval_id)
@@ -94,12 +95,14 @@ async def decide_with_undo(
         _hash_by_id(approval, action_hash),
         completes_tasks,
         get_finalization_time(undo_seconds),
+        moves_tasks_to_done,
     )
     basis = await load_decision_basis(session, [approval], decision)
     detail, effects = await apply_decision(session, approval, decision, basis)
     if effects is not None:
         await notify_workers(session, [detail], decision.finalizes_at)
         await finalization.publish_effects(session, [effects])
+        await completion.complete_tasks(session, [detail])
     return detail
 
 
@@ -131,6 +134,7 @@ class PreparedDecision:
     action_hashes: Mapping[UUID, str]  # by approval id
     completes_tasks: bool | None
     finalizes_at: datetime | None = None
+    moves_tasks_to_done: bool = False  # when the approval becomes final
 
 
 def _hash_by_id(approval: ApprovalDetail, action_hash: str | None) -> Mapping[UUID, str]:
@@ -217,11 +221,9 @@ async def _repeat(
     require_decider(approval, decision.user, decision.status, roles)
     repeats_note = decision.note in (None, row.decision_note)
     repeats_hash = decision.action_hashes.get(row.id, row.action_hash) == row.action_hash
-    if not (
-        repeats_note
-        and repeats_hash
-        and decision.completes_tasks in (None, approval.completes_tasks)
-    ):
+    repeats_use = decision.completes_tasks in (None, approval.completes_tasks)
+    repeats_move = decision.moves_tasks_to_done in (False, row.moves_tasks_to_done)
+    if not (repeats_note and repeats_hash and repeats_use and repeats_move):
         raise already_decided(approval)
     if decision.finalizes_at is None and approval.can_undo:
         return approval, await finalization.finalize_without_recording(session, approval)
@@ -266,8 +268,9 @@ def _set_decision(detail: ApprovalDetail, decision: PreparedDecision) -> Approva
     at = approval.decided_at = now()
     approval.decision_note = decision.note
     if decision.status is ApprovalStatus.APPROVED:
-        says_so = decision.completes_tasks is not None
-        approval.completes_tasks = decision.completes_tasks if says_so else detail.completes_tasks
+        completion.store_choice(
+            detail, decision.completes_tasks, moves=decision.moves_tasks_to_done
+        )
         _set_expiry(approval, at)
     return replace(detail, decider=decision.user)
 
@@ -277,7 +280,7 @@ def _clear_decision(detail: ApprovalDetail) -> ApprovalDetail:
     approval.status = ApprovalStatus.PENDING
     approval.resolved_at = approval.decided_at = approval.finalizes_at = None
     approval.decided_status = approval.decided_by_user_id = approval.decision_note = None
-    approval.completes_tasks = None
+    completion.clear_choice(approval)
     _set_expiry(approval, approval.created_at)
     return replace(detail, decider=None)
 

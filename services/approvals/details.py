@@ -1,35 +1,35 @@
-"""Load approvals with their board, tasks, requester and decider."""
+"""Approvals with their board, tasks, requester and decider."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from functools import cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from core.clock import format_naive_utc
+from core.db.reads import Query, Source
 from core.errors import Conflict, NotFound
 from models import (
     Agent,
     Approval,
     ApprovalStatus,
-    ApprovalTask,
     Board,
+    Member,
     Status,
-    Task,
-    TaskDependency,
     User,
 )
-from services import boards, custom_fields
 from services.action_kinds import is_completion_kind
 from services.approvals.rules import find_agent_text, find_reason, format_question
-
-Requester, FirstApprover = aliased(User), aliased(User)
-ApprovalSelect: TypeAlias = Select[*tuple[Any, ...]]
+from services.approvals.statements import (
+    BOARD_ID,
+    ApprovalSelect,
+    approvals_query,
+    is_one_of_these_approvals,
+)
 
 
 class LinkedTask(NamedTuple):
@@ -141,21 +141,6 @@ class ApprovalDetail:
         return not self.is_undecided and self.approval.status is ApprovalStatus.PENDING
 
 
-def approvals_query() -> ApprovalSelect:
-    """Select the columns for `detail_from_row`."""
-    return (
-        select(
-            *(Approval, Board, Agent, User, Requester, FirstApprover),
-            *(_tasks_subquery(), _waiting_subquery()),
-        )
-        .join(Board, Board.id == Approval.board_id)
-        .outerjoin(Agent, Agent.id == Approval.agent_id)
-        .outerjoin(User, User.id == Approval.decided_by_user_id)
-        .outerjoin(Requester, Requester.id == Approval.requested_by_user_id)
-        .outerjoin(FirstApprover, FirstApprover.id == Approval.first_approver_id)
-    )
-
-
 def detail_from_row(row: Sequence[Any]) -> ApprovalDetail:
     """Build an ApprovalDetail from a row of `approvals_query`."""
     *found, tasks, waiting = row
@@ -172,35 +157,43 @@ def _build_linked_task(task: Sequence[Any]) -> LinkedTask:
     return LinkedTask(UUID(id), title, content_hash, bool(is_changed), at)
 
 
-async def get_approval(session: AsyncSession, board: Board, approval_id: UUID) -> ApprovalDetail:
+async def get_approval(source: Source, board: Board, approval_id: UUID) -> ApprovalDetail:
     """Return an approval of this board, reloaded from the database. Raises NotFound."""
-    query = approvals_query().where(Approval.board_id == board.id, Approval.id == approval_id)
-    query = query.execution_options(populate_existing=True)
-    row = (await session.execute(query)).one_or_none()
-    if row is None:
+    detail = await _approval_query().first(source, board_id=board.id, approval_id=approval_id)
+    if detail is None:
         raise approval_not_found()
-    return detail_from_row(row)
+    return detail
 
 
-async def get_board_id(session: AsyncSession, user: User, approval_id: UUID) -> UUID:
+@cache
+def _approval_query() -> Query[ApprovalDetail]:
+    query = approvals_query().where(Approval.board_id == BOARD_ID)
+    query = query.where(Approval.id == bindparam("approval_id"))
+    return Query(query.execution_options(populate_existing=True), detail_from_row)
+
+
+async def get_board_id(source: Source, user: User, approval_id: UUID) -> UUID:
     """Return the board id of an approval in the user's organizations. Raises NotFound."""
-    found = await find_board_ids(session, user, [approval_id])
+    found = await find_board_ids(source, user, [approval_id])
     if approval_id not in found:
         raise approval_not_found()
     return found[approval_id]
 
 
 async def find_board_ids(
-    session: AsyncSession, user: User, approval_ids: Sequence[UUID]
+    source: Source, user: User, approval_ids: Collection[UUID]
 ) -> dict[UUID, UUID]:
     """Return the board ids of those approvals that are in the user's organizations."""
-    visible = boards.visible_boards_query(user).subquery()
-    query = (
-        select(Approval.id, Approval.board_id)
-        .join(visible, visible.c.id == Approval.board_id)
-        .where(Approval.id.in_(approval_ids))
-    )
-    return {id: board_id for id, board_id in await session.execute(query)}
+    ids = list(approval_ids)
+    return dict(await BOARD_IDS.fetch(source, user_id=user.id, approval_ids=ids))
+
+
+BOARD_IDS: Query[tuple[UUID, UUID]] = Query(
+    select(Approval.id, Approval.board_id)
+    .join(Board, Board.id == Approval.board_id)
+    .join(Member, Member.organization_id == Board.organization_id)
+    .where(Member.user_id == bindparam("user_id"), is_one_of_these_approvals())
+)
 
 
 def approval_not_found() -> NotFound:
@@ -220,46 +213,6 @@ def already_decided(detail: ApprovalDetail) -> Conflict:
     )
 
 
-async def fetch_details(
-    session: AsyncSession, query: ApprovalSelect, parameters: Mapping[str, Any] | None = None
-) -> list[ApprovalDetail]:
+async def fetch_details(session: AsyncSession, query: ApprovalSelect) -> list[ApprovalDetail]:
     """Run a query that is based on `approvals_query`."""
-    return [detail_from_row(row) for row in await session.execute(query, parameters)]
-
-
-def _tasks_subquery() -> ColumnElement[Any]:
-    link = ApprovalTask
-    is_changed = link.content.is_not(None) & link.content.is_distinct_from(task_content_query())
-    values = (Task.id, Task.title, link.content_hash, is_changed, link.used_at)
-    refs = func.jsonb_agg(
-        aggregate_order_by(func.jsonb_build_array(*values), link.position, link.created_at, link.id)
-    )
-    query = select(func.coalesce(refs, func.jsonb_build_array()))
-    query = query.join_from(link, Task, Task.id == link.task_id)
-    return query.where(link.approval_id == Approval.id).correlate(Approval).scalar_subquery()
-
-
-def task_content_query() -> ColumnElement[Any]:
-    """Select the content of a task of the enclosing query, as `actions.build_task_content` does."""
-    return func.jsonb_build_object(
-        "title",
-        Task.title,
-        "description",
-        Task.description,
-        "fields",
-        custom_fields.task_values_query(only_set=True),
-    )
-
-
-def _waiting_subquery() -> ColumnElement[Any]:
-    """Select the open tasks that wait for a task of the approval, except for its own tasks."""
-    other, link = Task.__table__.alias("waiting"), ApprovalTask
-    linked_ids = select(link.task_id).where(link.approval_id == Approval.id).correlate(Approval)
-    edge = TaskDependency
-    waiting_ids = select(edge.task_id).where(edge.depends_on_task_id.in_(linked_ids))
-    columns = func.jsonb_build_array(other.c.id, other.c.title, other.c.status)
-    refs = func.jsonb_agg(aggregate_order_by(columns, other.c.created_at, other.c.id))
-    query = select(func.coalesce(refs, func.jsonb_build_array())).select_from(other)
-    query = query.where(other.c.id.in_(waiting_ids.correlate(Approval)))
-    query = query.where(other.c.status != Status.DONE, other.c.id.not_in(linked_ids))
-    return query.correlate(Approval).scalar_subquery()
+    return [detail_from_row(row) for row in await session.execute(query)]

@@ -4,22 +4,27 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, bindparam, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.listen import CHANNEL
+from core.db.reads import Query, Source
 from core.errors import AppError
 from models import Agent, Approval, ApprovalStatus, Board, EventType
 from services import messages, tasks
-from services.approvals.details import ApprovalDetail, approvals_query, fetch_details
+from services.approvals import completion
+from services.approvals.details import ApprovalDetail, fetch_details
 from services.approvals.events import (
     approval_event,
     lead_decision_message,
     requester_decision_messages,
 )
+from services.approvals.statements import approvals_query
 from services.events import NewEvent
 from services.messages import OutgoingMessage
 
@@ -45,13 +50,13 @@ class FinalizationEffects:
 log = logging.getLogger(__name__)
 
 
-async def find_next_finalization(session: AsyncSession) -> datetime | None:
+async def find_next_finalization(source: Source) -> datetime | None:
     """Return when the next decision is due to be finalized, or the next undecided request expires.
 
     The time may be in the past.
     """
-    due_at = case((_is_decided(), Approval.finalizes_at), else_=Approval.expires_at)
-    return await session.scalar(select(func.min(due_at)).where(_is_pending()))
+    [(next_at,)] = await NEXT_FINALIZATION.fetch(source)
+    return next_at
 
 
 async def list_boards_with_due_approvals(session: AsyncSession) -> Sequence[UUID]:
@@ -78,6 +83,7 @@ async def finalize_due_approvals(
             set_policy_decision(detail, ApprovalStatus.REJECTED, EXPIRED_NOTE)
     effects = [await finalize_without_recording(session, detail) for detail in found]
     await publish_effects(session, effects)
+    await completion.complete_tasks(session, found)
     return len(found)
 
 
@@ -116,9 +122,12 @@ async def finalize_without_recording(
     )
 
 
+WAKE_WORKERS: Query[tuple[Any]] = Query(select(func.pg_notify(CHANNEL, DECISIONS_TOPIC)))
+
+
 async def wake_workers(session: AsyncSession) -> None:
     """Wake the workers on commit, so that they plan the next finalization."""
-    await session.execute(select(func.pg_notify(CHANNEL, DECISIONS_TOPIC)))
+    await WAKE_WORKERS.fetch(session)
 
 
 async def publish_effects(session: AsyncSession, effects: Sequence[FinalizationEffects]) -> None:
@@ -150,8 +159,13 @@ async def _post_note(session: AsyncSession, detail: ApprovalDetail) -> Finalizat
 
 
 async def _find_lead_id(session: AsyncSession, board: Board) -> UUID | None:
-    query = select(Agent.id).where(Agent.board_id == board.id, Agent.is_board_lead)
-    return await session.scalar(query.limit(1))
+    return await LEAD_ID.first(session, board_id=board.id)
+
+
+LEAD_ID: Query[UUID] = Query(
+    select(Agent.id).where(Agent.board_id == bindparam("board_id"), Agent.is_board_lead).limit(1),
+    itemgetter(0),
+)
 
 
 async def _lock_boards_with_due(
@@ -177,3 +191,10 @@ def _is_decided() -> ColumnElement[bool]:
 
 def _is_pending() -> ColumnElement[bool]:
     return Approval.status == ApprovalStatus.PENDING
+
+
+NEXT_FINALIZATION = Query(
+    select(func.min(case((_is_decided(), Approval.finalizes_at), else_=Approval.expires_at))).where(
+        _is_pending()
+    )
+)

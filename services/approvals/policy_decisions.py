@@ -87,7 +87,7 @@ def require_decider(
     role = roles.get(detail.board.organization_id)
     if role is None or status not in _list_decisions(verdict, user.id, role):
         reason = f"The policy “{verdict.rule_name}” lets only certain people decide this."
-        raise Forbidden("decider_not_allowed", reason)
+        raise Forbidden("decider_not_allowed", reason, rule=verdict.rule_name)
 
 
 async def require_completion_allowed(
@@ -112,7 +112,7 @@ async def require_completion_allowed(
             f"The policy “{verdict.rule_name}” asks more before tasks are completed. Approve this"
             " without completing tasks; the agent can request task.complete."
         )
-        raise Forbidden("completion_not_allowed", reason)
+        raise Forbidden("completion_not_allowed", reason, rule=verdict.rule_name)
 
 
 def list_allowed_decisions(detail: ApprovalDetail, member: Member) -> Collection[ApprovalStatus]:

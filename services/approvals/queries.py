@@ -2,28 +2,27 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any, NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, func, select
+from sqlalchemy import BindParameter, ColumnElement, Uuid, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.combined_query import QueryPart
-from core.paging import MAX_PAGE_SIZE, Page, Paging, fetch_page_of_rows
-from models import Approval, ApprovalStatus, ApprovalTask, Board, Member
-from services import boards
-from services.approvals.details import (
-    ApprovalDetail,
+from core.db.reads import Query, Source
+from core.paging import MAX_PAGE_SIZE, Page, Paging
+from models import Approval, ApprovalStatus, ApprovalTask, Board, BoardCounts, Member
+from services import board_pages, boards, counters
+from services.approvals.details import ApprovalDetail, detail_from_row, get_approval, get_board_id
+from services.approvals.statements import (
+    BOARD_ID,
     ApprovalSelect,
     approvals_query,
-    detail_from_row,
-    fetch_details,
-    get_approval,
-    get_board_id,
+    decided_approvals_query,
+    is_one_of_these_approvals,
 )
+from services.board_pages import BoardPageQuery
 
 DECIDED_AT = func.coalesce(Approval.decided_at, Approval.resolved_at)
 IS_UNDECIDED = (Approval.status == ApprovalStatus.PENDING) & Approval.decided_status.is_(None)
@@ -38,29 +37,26 @@ class ApprovalCounts:
 
 
 async def list_board_approvals(
-    session: AsyncSession, board: Board, paging: Paging, *, status: ApprovalStatus | None = None
+    source: Source, board: Board, paging: Paging, *, status: ApprovalStatus | None = None
 ) -> Page[ApprovalDetail]:
     """Return a board's approvals, newest first."""
-    query = approvals_query().where(Approval.board_id == board.id)
-    if status is not None:
-        query = query.where(Approval.status == status)
-    return await _paged(session, query, paging)
+    return await _fetch_page(source, {"board_id": board.id}, paging, _ListShape(status=status))
 
 
-def newest_approvals_query(*, limit: int) -> QueryPart[ApprovalDetail]:
+def newest_approvals_query(*, limit: int) -> Query[ApprovalDetail]:
     """Build the query for the newest approvals of the board `board_id`, newest first."""
     query = _newest_first(approvals_query().where(Approval.board_id == bindparam("board_id")))
-    return QueryPart(query.limit(limit), detail_from_row)
+    return Query(query.limit(limit), detail_from_row)
 
 
-def pending_count_query() -> QueryPart[int]:
+def pending_count_query() -> Query[int]:
     """Build the query for the number of pending approvals of the board `board_id`."""
     pending = _pending(bindparam("board_id"))
-    return QueryPart(select(pending.label("pending")), lambda row: row[0])
+    return Query(select(pending.label("pending")), lambda row: row[0])
 
 
 async def list_member_approvals(
-    session: AsyncSession,
+    source: Source,
     member: Member,
     paging: Paging,
     *,
@@ -68,19 +64,47 @@ async def list_member_approvals(
     status: ApprovalStatus | None = None,
 ) -> Page[ApprovalDetail]:
     """Return the approvals of all boards that the member may read, or of one, newest first."""
-    query = approvals_query().where(_readable(member, board_id))
-    if status is not None:
-        query = query.where(Approval.status == status)
-    return await _paged(session, query, paging)
+    shape = _ListShape(of_member=True, by_board=board_id is not None, status=status)
+    return await _fetch_page(source, _parameters(member, board_id), paging, shape)
 
 
 async def load_approvals(
-    session: AsyncSession, board: Board, approval_ids: Collection[UUID]
+    source: Source, board: Board, approval_ids: Collection[UUID]
 ) -> dict[UUID, ApprovalDetail]:
     """Return those of these approvals that are on the board, by id."""
-    query = approvals_query().where(Approval.board_id == board.id, Approval.id.in_(approval_ids))
-    found = await fetch_details(session, query) if approval_ids else ()
+    if not approval_ids:
+        return {}
+    parameters = {"board_id": board.id, "approval_ids": list(approval_ids)}
+    found = await APPROVALS_BY_ID.fetch(source, **parameters)
     return {detail.approval.id: detail for detail in found}
+
+
+APPROVALS_BY_ID = Query(
+    approvals_query().where(Approval.board_id == BOARD_ID, is_one_of_these_approvals()),
+    detail_from_row,
+)
+
+
+async def list_open_approvals(
+    source: Source, board: Board, task_id: UUID
+) -> Sequence[ApprovalDetail]:
+    """Return the approvals of a task that are undecided or can still be undone, newest first."""
+    return await _build_open_query().fetch(source, board_id=board.id, task_id=task_id)
+
+
+@cache
+def _build_open_query() -> Query[ApprovalDetail]:
+    query = approvals_query().where(
+        Approval.board_id == bindparam("board_id"),
+        Approval.status == ApprovalStatus.PENDING,
+        _is_of_task(),
+    )
+    return Query(_newest_first(query), detail_from_row)
+
+
+def _is_of_task() -> ColumnElement[bool]:
+    task_id = bindparam("task_id", type_=Uuid())
+    return Approval.id.in_(select(ApprovalTask.approval_id).where(ApprovalTask.task_id == task_id))
 
 
 async def count_approvals(
@@ -102,125 +126,168 @@ async def count_approvals(
 
 
 async def list_undecided_approvals(
-    session: AsyncSession,
+    source: Source,
     member: Member,
     *,
     board_id: UUID | None = None,
+    task_id: UUID | None = None,
     approval_ids: Collection[UUID] | None = None,
 ) -> Sequence[ApprovalDetail]:
     """Return the undecided approvals of the boards that the member may read, newest first.
 
-    Optionally only those of one board, or with these ids.
+    Optionally only those of one board or task, or with these ids.
     """
-    query = _build_undecided_query(of_board=board_id is not None, by_id=approval_ids is not None)
-    parameters = {
-        "user_id": member.user_id,
-        "organization_id": member.organization_id,
-        "board_id": board_id,
-        "approval_ids": list(approval_ids or ()),
-    }
-    return await fetch_details(session, query, parameters)
+    query = build_undecided_query(
+        by_board=board_id is not None,
+        by_task=task_id is not None,
+        by_id=approval_ids is not None,
+    )
+    parameters = _parameters(member, board_id)
+    parameters |= {"task_id": task_id, "approval_ids": list(approval_ids or ())}
+    return await query.fetch(source, **parameters)
 
 
 @cache
-def _build_undecided_query(*, of_board: bool, by_id: bool) -> ApprovalSelect:
-    readable = Approval.board_id.in_(boards.READABLE_BOARD_IDS)
-    query = approvals_query().where(IS_UNDECIDED, readable)
-    if of_board:
-        query = query.where(Approval.board_id == bindparam("board_id"))
+def build_undecided_query(
+    *, by_board: bool, by_task: bool = False, by_id: bool = False
+) -> Query[ApprovalDetail]:
+    """Build the query of `list_undecided_approvals`."""
+    query = approvals_query().where(IS_UNDECIDED, *_readable(by_board=by_board))
+    if by_task:
+        query = query.where(_is_of_task())
     if by_id:
-        query = query.where(Approval.id.in_(bindparam("approval_ids", expanding=True)))
-    return _newest_first(query).limit(MAX_PAGE_SIZE)
+        query = query.where(is_one_of_these_approvals())
+    return Query(_newest_first(query).limit(MAX_PAGE_SIZE), detail_from_row)
 
 
 async def list_decided_approvals(
-    session: AsyncSession, member: Member, paging: Paging, *, board_id: UUID | None = None
+    source: Source, member: Member, paging: Paging, *, board_id: UUID | None = None
 ) -> Page[ApprovalDetail]:
-    """Return the decided approvals of the boards that the member may read, last decision first."""
-    query = approvals_query().where(DECIDED_AT.is_not(None), _readable(member, board_id))
-    return await _paged(session, query, paging, by=DECIDED_AT)
+    """Return the decided approvals of the boards that the member may read, last decision first.
+
+    They are without their contents, as `decided_approvals_query` says.
+    """
+    shape = _ListShape(of_member=True, by_board=board_id is not None, decided=True)
+    return await _fetch_page(source, _parameters(member, board_id), paging, shape)
 
 
-async def list_approvals_decided_today(
-    session: AsyncSession, member: Member, *, board_id: UUID | None = None
-) -> Sequence[ApprovalDetail]:
-    """Return the approvals decided today in the member's time zone, last decision first."""
-    query = approvals_query().where(
-        _midnight(member.user.timezone) <= DECIDED_AT, _readable(member, board_id)
-    )
-    query = query.order_by(DECIDED_AT.desc(), Approval.id.desc())
-    return await fetch_details(session, query.limit(MAX_PAGE_SIZE))
+@cache
+def build_decided_since_query(*, by_board: bool) -> Query[ApprovalDetail]:
+    """Build the query of the approvals decided since the time `since`, last decision first.
+
+    They are without their contents, as `decided_approvals_query` says.
+    """
+    is_recent = bindparam("since") <= DECIDED_AT
+    query = decided_approvals_query().where(is_recent, *_readable(by_board=by_board))
+    return Query(_last_decision_first(query).limit(MAX_PAGE_SIZE), detail_from_row)
 
 
 async def list_undoable_decisions(
-    session: AsyncSession, member: Member, approval_ids: Collection[UUID]
+    source: Source, member: Member, approval_ids: Collection[UUID]
 ) -> Sequence[ApprovalDetail]:
     """Return those of these approvals that the member has decided and can still undo."""
+    if not approval_ids:
+        return []
+    parameters = _parameters(member, None) | {"approval_ids": list(approval_ids), "now": now()}
+    return await _build_undoable_query().fetch(source, **parameters)
+
+
+@cache
+def _build_undoable_query() -> Query[ApprovalDetail]:
     query = approvals_query().where(
-        Approval.id.in_(approval_ids),
+        is_one_of_these_approvals(),
         Approval.status == ApprovalStatus.PENDING,
-        Approval.decided_by_user_id == member.user_id,
-        Approval.finalizes_at > now(),
-        _readable(member, None),
+        Approval.decided_by_user_id == bindparam("user_id"),
+        Approval.finalizes_at > bindparam("now"),
+        *_readable(by_board=False),
     )
-    query = query.order_by(DECIDED_AT.desc(), Approval.id.desc())
-    return await fetch_details(session, query) if approval_ids else []
+    return Query(_last_decision_first(query), detail_from_row)
 
 
-async def get_member_approval(
-    session: AsyncSession, member: Member, approval_id: UUID
-) -> ApprovalDetail:
+async def get_member_approval(source: Source, member: Member, approval_id: UUID) -> ApprovalDetail:
     """Return an approval of a board that the member may read. Raises NotFound or Forbidden."""
-    board_id = await get_board_id(session, member.user, approval_id)
-    return await get_approval(
-        session, await boards.get_board(session, member.user, board_id), approval_id
-    )
+    board_id = await get_board_id(source, member.user, approval_id)
+    board = await boards.get_board(source, member.user, board_id)
+    return await get_approval(source, board, approval_id)
 
 
-async def count_undecided_approvals(session: AsyncSession, member: Member) -> int:
+async def count_undecided_approvals(source: Source, member: Member) -> int:
     """Count the undecided approvals of the boards that the member may read."""
-    return sum((await count_undecided_by_board(session, member)).values())
+    return sum((await count_undecided_by_board(source, member)).values())
 
 
-async def count_undecided_by_board(session: AsyncSession, member: Member) -> dict[UUID, int]:
+async def count_undecided_by_board(source: Source, member: Member) -> dict[UUID, int]:
     """Count the undecided approvals of each board that the member may read and that has any."""
-    query = select(Approval.board_id, func.count()).where(IS_UNDECIDED, _readable(member, None))
-    found = await session.execute(query.group_by(Approval.board_id))
-    return {board_id: count for board_id, count in found}
+    return dict(await _build_counts_query().fetch(source, **_parameters(member, None)))
+
+
+@cache
+def _build_counts_query() -> Query[tuple[UUID, int]]:
+    readable = BoardCounts.board_id.in_(boards.READABLE_BOARD_IDS)
+    query = select(BoardCounts.board_id, BoardCounts.undecided_approvals)
+    return Query(query.where(readable, BoardCounts.undecided_approvals > 0))
 
 
 def _pending(board_id: UUID | BindParameter[UUID]) -> ColumnElement[int]:
-    pending = Approval.status == ApprovalStatus.PENDING
-    return select(func.count()).where(Approval.board_id == board_id, pending).scalar_subquery()
+    pending = select(func.coalesce(func.sum(BoardCounts.pending_approvals), 0))
+    return pending.where(BoardCounts.board_id == board_id).scalar_subquery()
 
 
 def _newest_first(query: ApprovalSelect) -> ApprovalSelect:
     return query.order_by(Approval.created_at.desc(), Approval.id.desc())
 
 
-def _readable(member: Member, board_id: UUID | None) -> ColumnElement[bool]:
-    readable = Approval.board_id.in_(
-        boards.readable_board_ids_query(member.user, member.organization_id)
-    )
-    return readable if board_id is None else readable & (Approval.board_id == board_id)
+def _last_decision_first(query: ApprovalSelect) -> ApprovalSelect:
+    return query.order_by(DECIDED_AT.desc(), Approval.id.desc())
 
 
-async def _paged(
-    session: AsyncSession,
-    query: ApprovalSelect,
-    paging: Paging,
-    by: ColumnElement[datetime] | None = None,
+def _readable(*, by_board: bool) -> Sequence[ColumnElement[bool]]:
+    """Build the conditions for approvals of readable boards, or of one, by `_parameters`."""
+    readable = Approval.board_id.in_(boards.READABLE_BOARD_IDS)
+    return [readable, Approval.board_id == BOARD_ID] if by_board else [readable]
+
+
+def _parameters(member: Member, board_id: UUID | None) -> dict[str, Any]:
+    return {
+        "user_id": member.user_id,
+        "organization_id": member.organization_id,
+        "board_id": board_id,
+    }
+
+
+class _ListShape(NamedTuple):
+    """Which approvals a list contains, and its order."""
+
+    of_member: bool = False  # of the boards that a member may read; otherwise of `board_id`
+    by_board: bool = False  # only of the board `board_id`
+    status: ApprovalStatus | None = None
+    decided: bool = False  # only decided ones, last decision first
+
+
+async def _fetch_page(
+    source: Source, parameters: dict[str, Any], paging: Paging, shape: _ListShape
 ) -> Page[ApprovalDetail]:
-    first = Approval.created_at if by is None else by
-    ordered = query.order_by(first.desc(), Approval.id.desc())
-    return (await fetch_page_of_rows(session, ordered, paging)).map(detail_from_row)
+    return await _build_page_query(shape).fetch_page(source, paging, **parameters)
 
 
-def _midnight(timezone: str | None) -> datetime:
-    """Return the start of today in a time zone; 24 hours ago if the zone is unknown."""
-    try:
-        zone = ZoneInfo(timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return now() - timedelta(days=1)
-    today = now().astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today.astimezone(UTC)
+@cache
+def _build_page_query(shape: _ListShape) -> BoardPageQuery[ApprovalDetail]:
+    board_ids = board_pages.THIS_BOARD_ID
+    if shape.of_member:
+        readable = boards.READABLE_BOARD_IDS.subquery("readable")
+        board_ids = select(readable.c.id)
+        if shape.by_board:
+            board_ids = board_ids.where(readable.c.id == BOARD_ID)
+    order: Any = DECIDED_AT if shape.decided else Approval.created_at
+    rows = select(Approval.id, order.label("at"))
+    counted = list(counters.APPROVAL_COUNTS.values())
+    if shape.decided:
+        rows, counted = rows.where(order.is_not(None)), [BoardCounts.decided_approvals]
+    elif shape.status is not None:
+        rows = rows.where(Approval.status == shape.status)
+        counted = [counters.APPROVAL_COUNTS[shape.status]]
+    ids = board_pages.newest_rows_query(board_ids, rows, Approval.board_id, order)
+    details = decided_approvals_query() if shape.decided else approvals_query()
+    details = details.order_by(order.desc(), Approval.id.desc())
+    total = counters.sum_counts(counted, board_ids)
+    return BoardPageQuery(ids, details, Approval.id, total, detail_from_row)

@@ -4,13 +4,15 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import extract, func, or_, select
+from sqlalchemy import bindparam, extract, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Query, Source
 from core.errors import TooMany
 from models import Agent, Approval, ApprovalStatus, ApprovalTask, Board, Event, EventType, Member
 from services import boards, events
@@ -90,24 +92,33 @@ async def check_request_limits(
     )
 
 
-async def list_limited_agents(session: AsyncSession, member: Member) -> Sequence[LimitedAgent]:
+async def list_limited_agents(source: Source, member: Member) -> Sequence[LimitedAgent]:
     """Return the agents whose requests were held in the last PERIOD, on boards of the member."""
-    readable = boards.readable_board_ids_query(member.user, member.organization_id)
+    parameters = {"user_id": member.user_id, "organization_id": member.organization_id}
+    query = build_limited_agents_query()
+    return await query.fetch(source, held_since=now() - PERIOD, **parameters)
+
+
+def _build_limited_agent(row: tuple[Event, Agent, Board]) -> LimitedAgent:
+    event, agent, board = row
+    return LimitedAgent(agent, board, event.created_at, event.data["pending"], event.data["recent"])
+
+
+@cache
+def build_limited_agents_query() -> Query[LimitedAgent]:
+    """Build the query of `list_limited_agents`."""
     query = (
         select(Event, Agent, Board)
         .join(Agent, Agent.id == Event.agent_id)
         .join(Board, Board.id == Event.board_id)
         .where(
             Event.type == EventType.APPROVAL_REQUESTS_HELD,
-            Event.created_at > now() - PERIOD,
-            Event.board_id.in_(readable),
+            Event.created_at > bindparam("held_since"),
+            Event.board_id.in_(boards.READABLE_BOARD_IDS),
         )
         .order_by(Event.created_at.desc())
     )
-    return [
-        LimitedAgent(agent, board, event.created_at, event.data["pending"], event.data["recent"])
-        for event, agent, board in await session.execute(query)
-    ]
+    return Query(query, _build_limited_agent)
 
 
 async def _count_requests(session: AsyncSession, agent: Agent) -> tuple[int, int, datetime | None]:

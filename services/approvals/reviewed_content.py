@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Uuid, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.clock import now
+from core.db.reads import Query, Source
 from core.errors import Conflict
 from models import Approval, ApprovalTask, Board, Task
 from services.approvals import actions
 from services.approvals.actions import ActionObject, ContentChange, TaskContent
-from services.approvals.details import ApprovalDetail, task_content_query
+from services.approvals.details import ApprovalDetail
+from services.approvals.statements import task_content_query
 
 
 @dataclass(frozen=True)
@@ -46,30 +48,35 @@ CurrentContents: TypeAlias = Mapping[UUID, Sequence[CurrentContent]]
 """The links of approvals, by approval id."""
 
 
-async def load_task_contents(
-    session: AsyncSession, task_ids: Collection[UUID]
-) -> dict[UUID, TaskContent]:
+async def load_task_contents(source: Source, task_ids: Collection[UUID]) -> dict[UUID, TaskContent]:
     """Return the current content of tasks by id. The caller has checked the access to them."""
-    query = select(Task.id, task_content_query()).where(Task.id.in_(task_ids))
-    rows = await session.execute(query) if task_ids else ()
-    return {id: content for id, content in rows}
+    if not task_ids:
+        return {}
+    return dict(await TASK_CONTENTS.fetch(source, task_ids=list(task_ids)))
 
 
-async def load_current_contents(
-    session: AsyncSession, approval_ids: Collection[UUID]
-) -> CurrentContents:
+async def load_current_contents(source: Source, approval_ids: Collection[UUID]) -> CurrentContents:
     """Return the links of approvals by approval id, each with the current content of its task."""
-    query = (
-        select(ApprovalTask, task_content_query())
-        .join(Task, Task.id == ApprovalTask.task_id)
-        .where(ApprovalTask.approval_id.in_(approval_ids))
-        .order_by(ApprovalTask.position, ApprovalTask.created_at, ApprovalTask.id)
-        .execution_options(populate_existing=True)
-    )
     found: defaultdict[UUID, list[CurrentContent]] = defaultdict(list)
-    for link, content in await session.execute(query) if approval_ids else ():
-        found[link.approval_id].append(CurrentContent(link, content))
+    if approval_ids:
+        for one in await CURRENT_CONTENTS.fetch(source, approval_ids=list(approval_ids)):
+            found[one.link.approval_id].append(one)
     return found
+
+
+TASK_CONTENTS: Query[tuple[UUID, TaskContent]] = Query(
+    select(Task.id, task_content_query()).where(
+        Task.id == func.any(bindparam("task_ids", type_=ARRAY(Uuid())))
+    )
+)
+CURRENT_CONTENTS = Query(
+    select(ApprovalTask, task_content_query())
+    .join(Task, Task.id == ApprovalTask.task_id)
+    .where(ApprovalTask.approval_id == func.any(bindparam("approval_ids", type_=ARRAY(Uuid()))))
+    .order_by(ApprovalTask.position, ApprovalTask.created_at, ApprovalTask.id)
+    .execution_options(populate_existing=True),
+    lambda row: CurrentContent(*row),
+)
 
 
 def hash_current_action(approval: Approval, contents: Sequence[CurrentContent]) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ MAX_TEXT_LENGTH = 10_000  # characters of a note or a clarification question
 MAX_JSON_LENGTH = 256 * 1024  # characters of the JSON of a payload or of the scores
 MAX_TASKS = 100  # tasks of one approval
 MAX_QUESTION_LENGTH = 200  # characters of the formatted question
+MAX_CACHED_NAMES = 1_000  # parts of action types
 
 TASK_LIST_KEYS = ("task_ids", "taskIds", "taskIDs")
 TASK_KEYS = ("task_id", "taskId", "taskID")
@@ -126,17 +128,23 @@ def format_question(approval: Approval, titles: Sequence[str] = ()) -> str:
     return f"{sentence}?"
 
 
+def split_kind(kind: str) -> tuple[str, str]:
+    """Return the verb and the noun of a kind: ("deploy", "site") for `site.deploy`.
+
+    All kinds that complete tasks have the same ones. Without a dot there is no noun.
+    """
+    noun, _, verb = ("task.complete" if is_completion_kind(kind) else kind.strip()).rpartition(".")
+    return _humanize(verb), _humanize(noun)
+
+
 def _describe_action(action_type: str, titles: Sequence[str]) -> str:
     """Format `task.complete` as "Complete the task “X”", and `deploy_site` as "Deploy site"."""
-    if is_completion_kind(action_type):
-        action_type = "task.complete"
-    noun, _, verb = action_type.strip().rpartition(".")
-    subject, about = _humanize(noun), f" “{titles[0]}”" if titles else ""
+    action, subject = split_kind(action_type)
+    about = f" “{titles[0]}”" if titles else ""
     if len(titles) > 1:
         about += f" and {len(titles) - 1} more"
-    if not _humanize(verb):
+    if not action:
         return f"Go on with{about}" if about else "Go ahead"
-    action = _humanize(verb)
     action = action[0].upper() + action[1:]
     if subject == "task":
         return f"{action} the task{about}"
@@ -144,6 +152,7 @@ def _describe_action(action_type: str, titles: Sequence[str]) -> str:
     return f"{action} the {subject}{suffix}" if subject else f"{action}{suffix}"
 
 
+@lru_cache(MAX_CACHED_NAMES)
 def _humanize(name: str) -> str:
     return " ".join(name.replace("_", " ").replace("-", " ").replace(".", " ").split())
 

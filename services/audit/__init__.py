@@ -15,6 +15,8 @@ from services.audit.chain import VerificationResult, compute_hash, verify_export
 from services.audit.derivation import NOT_AUDITED, derive_records
 from services.audit.queries import (
     AuditFilters,
+    LastChange,
+    find_last_change,
     list_audit_records,
     list_chains,
     list_latest_records,

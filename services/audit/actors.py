@@ -3,9 +3,9 @@
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.audit_context import update_audit_context
+from core.db.reads import Query, Source
 from core.errors import Forbidden
 from models import Actor, Agent, Member, Organization, Role, User
 
@@ -39,21 +39,28 @@ def _identify_user(user: User) -> None:
     )
 
 
-async def find_first_organization_id(session: AsyncSession) -> UUID | None:
+async def find_first_organization_id(source: Source) -> UUID | None:
     """Return the oldest organization, whose owners operate the installation."""
-    oldest = select(Organization.id).where(Organization.is_demo.is_(False))
-    oldest = oldest.order_by(Organization.created_at, Organization.id).limit(1)
-    return await session.scalar(oldest)
+    found = await FIRST_ORGANIZATION_ID.first(source)
+    return found[0] if found else None
 
 
-async def may_read_installation(session: AsyncSession, member: Member) -> bool:
+FIRST_ORGANIZATION_ID: Query[tuple[UUID]] = Query(
+    select(Organization.id)
+    .where(Organization.is_demo.is_(False))
+    .order_by(Organization.created_at, Organization.id)
+    .limit(1)
+)
+
+
+async def may_read_installation(source: Source, member: Member) -> bool:
     """Return whether a member may read the audit of the installation."""
     is_owner = member.role is Role.OWNER
-    return is_owner and member.organization_id == await find_first_organization_id(session)
+    return is_owner and member.organization_id == await find_first_organization_id(source)
 
 
-async def require_installation_reader(session: AsyncSession, member: Member) -> None:
+async def require_installation_reader(source: Source, member: Member) -> None:
     """Raise Forbidden unless the member is an owner of the first organization."""
-    if not await may_read_installation(session, member):
+    if not await may_read_installation(source, member):
         reason = "Only an owner of the first organization can read the audit of the installation."
         raise Forbidden("installation_owner_required", reason)

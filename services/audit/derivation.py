@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 NOT_AUDITED = frozenset(
     {
+        EventType.BOARD_WEBHOOK_RECEIVED,
         EventType.BOARD_LEAD_NOTIFIED,
         EventType.BOARD_LEAD_NOTIFY_FAILED,
         EventType.GROUP_JOIN_NOTIFIED,
@@ -19,7 +20,11 @@ NOT_AUDITED = frozenset(
         EventType.GROUP_LEAVE_NOTIFIED,
         EventType.GROUP_LEAVE_NOTIFY_FAILED,
         EventType.ONBOARDING_UPDATED,
+        EventType.TASK_REORDERED,
         EventType.TASK_COMMENT,
+        EventType.TASK_LINK_UPDATED,
+        EventType.TASK_STALE,
+        EventType.TASK_ACTIVE,
         EventType.TASK_LEAD_NOTIFIED,
         EventType.TASK_LEAD_NOTIFY_FAILED,
         EventType.TASK_LEAD_UNASSIGNED_NOTIFIED,
@@ -38,6 +43,8 @@ NOT_AUDITED = frozenset(
         EventType.AGENT_WOKEN,
         EventType.NUDGE_SENT,
         EventType.NUDGE_FAILED,
+        EventType.QUESTION_ASKED,
+        EventType.QUESTION_ANSWERED,
         EventType.ASK_USER_SENT,
         EventType.ASK_USER_FAILED,
         EventType.LEAD_MESSAGE_SENT,
@@ -53,7 +60,10 @@ NOT_AUDITED = frozenset(
         EventType.RUN_ENDED,
     }
 )
-"""Communication and the state of agents and runs. All other events, new types too, are audited."""
+"""Communication, received payloads, the order of cards, and the state of agents and runs.
+
+All other events, new types too, are audited.
+"""
 
 SUBJECT_KEYS = {"name", "title", "question", "titles", "changes", "is_chat"}
 STATES = (("left", "entered"), ("from", "to"))
@@ -75,14 +85,18 @@ OBJECT_ID_KEYS = {
     "board_group": "group_id",
     "gateway": "gateway_id",
     "gateway_request": "request_id",
+    "saved_view": "view_id",
+    "board_webhook": "webhook_id",
+    "webhook_endpoint": "endpoint_id",
 }
 """The key of the object's id in the data of events of this kind."""
 
 
 def is_audited(event: "NewEvent") -> bool:
-    """Return whether an event gets an audit record: not chat, and not connection checks."""
+    """Return whether an event gets an audit record: not chat, payloads and connection checks."""
     data = event.data or {}
-    is_routine = bool(data.get("is_chat")) or data.get("changed") == ["checks"]
+    is_communication = bool(data.get("is_chat")) or "payload_id" in data
+    is_routine = is_communication or data.get("changed") == ["checks"]
     return event.type not in NOT_AUDITED and not is_routine
 
 

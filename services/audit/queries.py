@@ -1,24 +1,27 @@
 """Read the audit: pages with filters, and complete chains for exports."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache, lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Integer, Select, String, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.canonical_json import format_canonical_json
 from core.clock import now, to_utc
-from core.db.engine import TransactionFactory
+from core.db.reads import Query, ReadFactory, Source
 from core.errors import NotFound
-from core.paging import Page, Paging, fetch_page
-from core.text import replace_unstorable
+from core.paging import Page, PagedQuery, Paging
+from core.text import escape_pattern, replace_unstorable
 from models import AuditRecord, Organization
 from services.audit.chain import EXPORT_FORMAT, GENESIS_HASH
 from services.audit.records import AuditAction, AuditObject, NewAuditRecord, record_audit
 
+MAX_QUERIES = 64  # built queries, by the filters
 EXPORT_BATCH_SIZE = 500  # records in one read
 COLUMN_NAMES = [column.key for column in AuditRecord.__table__.columns]
 
@@ -36,18 +39,30 @@ class AuditFilters:
 
 
 async def list_audit_records(
-    session: AsyncSession, organization_id: UUID | None, filters: AuditFilters, paging: Paging
+    source: Source, organization_id: UUID | None, filters: AuditFilters, paging: Paging
 ) -> Page[AuditRecord]:
     """Return the records of a chain, newest first. None: the chain of the installation."""
-    return await fetch_page(session, _filtered_query(organization_id, filters), paging)
+    conditions, parameters = _choose_conditions(organization_id, filters)
+    return await _build_page_query(conditions).fetch_page(source, paging, **parameters)
 
 
 async def list_latest_records(
-    session: AsyncSession, organization_id: UUID | None, filters: AuditFilters, limit: int
+    source: Source, organization_id: UUID | None, filters: AuditFilters, limit: int
 ) -> Sequence[AuditRecord]:
     """Return the newest records of a chain without counting the others."""
-    query = _filtered_query(organization_id, filters).limit(limit)
-    return (await session.scalars(query)).all()
+    conditions, parameters = _choose_conditions(organization_id, filters)
+    return await _build_latest_query(conditions).fetch(source, page_limit=limit, **parameters)
+
+
+@lru_cache(MAX_QUERIES)
+def _build_page_query(conditions: frozenset[str]) -> PagedQuery[AuditRecord]:
+    return PagedQuery(_filtered_query(conditions), lambda row: row[0])
+
+
+@lru_cache(MAX_QUERIES)
+def _build_latest_query(conditions: frozenset[str]) -> Query[AuditRecord]:
+    limit: Any = bindparam("page_limit", type_=Integer)
+    return Query(_filtered_query(conditions).limit(limit), lambda row: row[0])
 
 
 @dataclass(frozen=True)
@@ -84,7 +99,7 @@ async def prepare_export(
     previous = GENESIS_HASH
     if after:
         query = select(AuditRecord.hash).where(
-            _is_in_chain(organization_id), AuditRecord.sequence == after
+            AuditRecord.organization_id == organization_id, AuditRecord.sequence == after
         )
         found = await session.scalar(query)
         if found is None:
@@ -107,22 +122,23 @@ async def prepare_export(
 
 
 async def stream_export(
-    transaction: TransactionFactory, organization_id: UUID | None, header: dict[str, Any]
+    open_read: ReadFactory, organization_id: UUID | None, header: dict[str, Any]
 ) -> AsyncGenerator[bytes]:
     """Yield the lines of an export: the header, each record, and a line that closes it.
 
-    Records are read in batches, each in a transaction of its own. The chain is only appended to, so
+    Records are read in batches, each by a statement of its own. The chain is only appended to, so
     the batches fit together.
     """
     yield _line(header)
     first = last = header["after"]
     head, size = header["previous_hash"], EXPORT_BATCH_SIZE
     while size == EXPORT_BATCH_SIZE:
-        async with transaction() as session:
-            batch = await _list_records_after(session, organization_id, last)
-            lines, size = b"".join(_line(to_export(record)) for record in batch), len(batch)
-            if batch:
-                last, head = batch[-1].sequence, batch[-1].hash
+        query = _build_batch_query(of_installation=organization_id is None)
+        async with open_read() as source:
+            batch = await query.fetch(source, organization_id=organization_id, after=last)
+        lines, size = b"".join(_line(to_export(record)) for record in batch), len(batch)
+        if batch:
+            last, head = batch[-1].sequence, batch[-1].hash
         yield lines
     yield _line({"end": True, "count": last - first, "head": head})
 
@@ -134,50 +150,59 @@ def to_export(record: AuditRecord) -> dict[str, Any]:
     return {**values, **texts, "at": _format_time(record.at)}
 
 
-async def _list_records_after(
-    session: AsyncSession, organization_id: UUID | None, sequence: int
-) -> Sequence[AuditRecord]:
+@cache
+def _build_batch_query(*, of_installation: bool) -> Query[AuditRecord]:
     query = select(AuditRecord).where(
-        _is_in_chain(organization_id), AuditRecord.sequence > sequence
+        CONDITIONS["installation" if of_installation else "organization"],
+        AuditRecord.sequence > bindparam("after"),
     )
-    found = await session.scalars(query.order_by(AuditRecord.sequence).limit(EXPORT_BATCH_SIZE))
-    return found.all()
+    return Query(query.order_by(AuditRecord.sequence).limit(EXPORT_BATCH_SIZE), itemgetter(0))
 
 
-def _filtered_query(organization_id: UUID | None, filters: AuditFilters) -> Select[AuditRecord]:
-    query = select(AuditRecord).where(_is_in_chain(organization_id))
-    for name, build_condition in CONDITIONS.items():
-        if given := getattr(filters, name):
-            query = query.where(build_condition(given))
+def _choose_conditions(
+    organization_id: UUID | None, filters: AuditFilters
+) -> tuple[frozenset[str], dict[str, Any]]:
+    """Return the names of the conditions for these filters, and the parameters of all."""
+    target = replace_unstorable(filters.target)
+    action = replace_unstorable(filters.action)
+    parameters = {
+        "organization_id": organization_id,
+        "actor_id": filters.actor_id,
+        "action": action if "." in action else f"{escape_pattern(action)}.%",
+        "target": target,
+        "target_pattern": f"%{escape_pattern(target)}%",
+        "since": to_utc(filters.since) if filters.since else None,
+        "until": to_utc(filters.until) if filters.until else None,
+        "before": filters.before,
+    }
+    names = {name for name in CONDITIONS if getattr(filters, name, None)}
+    if action and "." not in action:
+        names = names - {"action"} | {"action_group"}
+    return frozenset(
+        names | ({"organization"} if organization_id else {"installation"})
+    ), parameters
+
+
+def _filtered_query(conditions: frozenset[str]) -> Select[AuditRecord]:
+    query = select(AuditRecord).where(*(CONDITIONS[name] for name in sorted(conditions)))
     return query.order_by(AuditRecord.sequence.desc())
 
 
-def _has_action(action: str) -> ColumnElement[bool]:
-    action = replace_unstorable(action)
-    if "." in action:
-        return AuditRecord.action == action
-    return AuditRecord.action.startswith(f"{action}.", autoescape=True)
-
-
-def _has_target(target: str) -> ColumnElement[bool]:
-    target = replace_unstorable(target)
-    is_name = AuditRecord.object_name.icontains(target, autoescape=True)
-    return (AuditRecord.object_id == target) | is_name
-
-
-CONDITIONS: Mapping[str, Callable[..., ColumnElement[bool]]] = {
-    "actor_id": lambda actor_id: AuditRecord.actor_id == actor_id,
-    "action": _has_action,
-    "target": _has_target,
-    "since": lambda time: AuditRecord.at >= to_utc(time),
-    "until": lambda time: AuditRecord.at < to_utc(time),
-    "before": lambda sequence: AuditRecord.sequence < sequence,
+CONDITIONS: Mapping[str, ColumnElement[bool]] = {
+    "organization": AuditRecord.organization_id == bindparam("organization_id"),
+    "installation": AuditRecord.organization_id.is_(None),
+    "actor_id": AuditRecord.actor_id == bindparam("actor_id"),
+    "action": AuditRecord.action == bindparam("action"),
+    "action_group": AuditRecord.action.like(bindparam("action"), escape="/"),
+    "target": (AuditRecord.object_id == bindparam("target"))
+    | func.lower(AuditRecord.object_name).like(
+        func.lower(bindparam("target_pattern", type_=String)), escape="/"
+    ),
+    "since": AuditRecord.at >= bindparam("since"),
+    "until": AuditRecord.at < bindparam("until"),
+    "before": AuditRecord.sequence < bindparam("before"),
 }
-"""The condition of each filter."""
-
-
-def _is_in_chain(organization_id: UUID | None) -> ColumnElement[bool]:
-    return AuditRecord.organization_id == organization_id
+"""The conditions of a chain and of each filter."""
 
 
 def _format_time(time: datetime) -> str:
@@ -186,3 +211,33 @@ def _format_time(time: datetime) -> str:
 
 def _line(value: dict[str, Any]) -> bytes:
     return f"{format_canonical_json(value)}\n".encode()
+
+
+class LastChange(NamedTuple):
+    """Who changed a value last, and when."""
+
+    at: datetime
+    actor_name: str | None
+    actor_id: UUID | None
+
+
+async def find_last_change(
+    source: Source, organization_id: UUID | None, object_id: UUID | None, field: str
+) -> LastChange | None:
+    """Return who changed a field of an object last, or None if that was not recorded."""
+    return await LAST_CHANGE.first(
+        source, organization_id=organization_id, object_id=str(object_id), field=field
+    )
+
+
+LAST_CHANGE = Query(
+    select(AuditRecord.at, AuditRecord.actor_name, AuditRecord.actor_id)
+    .where(
+        AuditRecord.organization_id == bindparam("organization_id"),
+        AuditRecord.object_id == bindparam("object_id"),
+        func.jsonb_exists(AuditRecord.after, bindparam("field", type_=String)),
+    )
+    .order_by(AuditRecord.sequence.desc())
+    .limit(1),
+    LastChange._make,
+)

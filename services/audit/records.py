@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.audit_context import get_audit_context
+from core.db.writes import Write
 from models import Actor, Agent, Member, User, new_id
 from services.audit.values import clean_text, clean_value
 
@@ -26,7 +27,7 @@ INSERT_RECORDS = f"""
 """  # noqa: S608 - the columns are constants
 """Inserts rows in order of their chains: a trigger locks each chain, and sets the other columns."""
 
-_INSERT_STATEMENT = text(INSERT_RECORDS).bindparams(bindparam("audit_records", type_=JSONB))
+_INSERT_RECORDS = Write(text(INSERT_RECORDS).bindparams(bindparam("audit_records", type_=JSONB)))
 
 
 class AuditAction(StrEnum):
@@ -103,8 +104,7 @@ async def record_audit(session: AsyncSession, records: Sequence[NewAuditRecord])
     lock chains in another order than other transactions, and deadlock with them.
     """
     if records:
-        await session.flush()
-        await session.execute(_INSERT_STATEMENT, {"audit_records": build_insert_rows(records)})
+        await _INSERT_RECORDS.execute(session, audit_records=build_insert_rows(records))
 
 
 async def record_account_changes(

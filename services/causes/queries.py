@@ -4,30 +4,34 @@ The caller checks that the reader may read the object. Everything else is on the
 an agent without a board, of the same agent.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, false, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
-
+from core.clock import now
+from core.db.reads import Source
 from core.errors import NotFound
-from models import (
-    Agent,
-    Approval,
-    ApprovalStatus,
-    ApprovalTask,
-    Board,
-    Event,
-    EventType,
-    GatewayRequest,
-    Message,
-    Run,
-    Task,
-    User,
+from models import Agent, Approval, ApprovalStatus, Board, Message, Task
+from services.causes.statements import (
+    AGENT_NAMES,
+    APPROVALS_IN_RUNS,
+    APPROVALS_OF_TASK,
+    CHANGES_AFTER_APPROVAL,
+    CHANGES_IN_RUNS,
+    CHANGES_OF_TASK,
+    LINKS,
+    MESSAGE,
+    MESSAGES_BY_ID,
+    MESSAGES_OF_APPROVAL,
+    MESSAGES_OF_TASK,
+    REQUESTS,
+    RUNS_OF_REQUESTER,
+    RUNS_OF_TASK,
+    STARTED_RUNS,
+    USERS,
 )
 from services.causes.steps import (
-    MESSAGE_ID_LENGTH,
     CauseRows,
     CauseStep,
     build_steps,
@@ -35,157 +39,107 @@ from services.causes.steps import (
     get_message_id,
 )
 
-MAX_ROWS = 50  # of each kind, the latest ones
 
-CHANGES = (
-    EventType.TASK_CREATED,
-    EventType.TASK_UPDATED,
-    EventType.TASK_STATUS_CHANGED,
-    EventType.TASK_DELETED,
-    EventType.TASK_RESTORED,
-)
-
-
-async def load_task_causes(session: AsyncSession, board: Board, task: Task) -> list[CauseStep]:
+async def load_task_causes(source: Source, board: Board, task: Task) -> list[CauseStep]:
     """Return what led to the state of a task of a board that the reader may read."""
-    links = select(ApprovalTask.approval_id).where(ApprovalTask.task_id == task.id)
-    is_about = or_(Approval.task_id == task.id, Approval.id.in_(links))
-    approvals = await _list_approvals(session, board.id, is_about)
-    messages = await _list_messages(session, board, Message.task_id == task.id)
-    runs = await _list_runs(session, board.id, messages, Run.task_id == task.id)
-    changes = await _list_changes(session, board.id, Event.task_id == task.id)
+    task_id = {"task_id": task.id}
+    approvals = await APPROVALS_OF_TASK.fetch(source, board_id=board.id, **task_id)
+    messages = await MESSAGES_OF_TASK.fetch(source, **_place(board), **task_id)
+    runs = await RUNS_OF_TASK.fetch(source, **_place(board), **_starters(messages), **task_id)
+    changes = await CHANGES_OF_TASK.fetch(source, **_place(board), **task_id)
     rows = CauseRows(messages, runs, approvals=approvals, changes=changes)
-    return await _build(session, board, rows)
+    return await _build(source, board, rows)
 
 
-async def load_approval_causes(
-    session: AsyncSession, board: Board, approval: Approval
-) -> list[CauseStep]:
+async def load_approval_causes(source: Source, board: Board, approval: Approval) -> list[CauseStep]:
     """Return what led to an approval of a board that the reader may read, and what followed."""
-    messages = await _list_messages(session, board, Message.approval_id == approval.id)
-    is_requester = Run.agent_id == approval.agent_id if approval.agent_id else false()
-    was_started = is_requester & (Run.started_at <= approval.created_at)
-    runs = await _list_runs(session, board.id, messages, was_started)
+    about = {
+        "approval_id": approval.id,
+        "task_id": approval.task_id,
+        "requester_id": approval.agent_id,
+        "requested_at": approval.created_at,
+    }
+    messages = await MESSAGES_OF_APPROVAL.fetch(source, **_place(board), **about)
+    runs = await RUNS_OF_REQUESTER.fetch(source, **_place(board), **_starters(messages), **about)
     request_run = find_active_run(runs, approval.agent_id, approval.created_at)
     started = {str(message.id) for message in messages}
     runs = [run for run in runs if run is request_run or get_message_id(run) in started]
-    links = select(ApprovalTask.task_id).where(ApprovalTask.approval_id == approval.id)
-    concerned = or_(Event.task_id == approval.task_id, Event.task_id.in_(links))
-    is_later = Event.created_at >= approval.created_at
-    changes = await _list_changes(session, board.id, concerned & is_later)
+    changes = await CHANGES_AFTER_APPROVAL.fetch(source, **_place(board), **about)
     rows = CauseRows(messages, runs, approvals=[approval], changes=changes)
-    return await _build(session, board, rows)
+    return await _build(source, board, rows)
 
 
-async def load_message_causes(
-    session: AsyncSession, agent: Agent, message_id: UUID
-) -> list[CauseStep]:
+async def load_message_causes(source: Source, agent: Agent, message_id: UUID) -> list[CauseStep]:
     """Return what led to a message to an agent that the reader may see, and what followed.
 
     Raises NotFound.
     """
-    is_it = (Message.id == message_id) & (Message.agent_id == agent.id)
-    message = await session.scalar(select(Message).where(is_it))
+    message = await MESSAGE.first(source, message_id=message_id, agent_id=agent.id)
     if message is None:
         raise NotFound("message_not_found", "There is no such message.")
-    runs = await _list_runs(session, agent.board_id, [message], false())
-    in_runs = or_(
-        false(), *(Approval.created_at.between(run.started_at, _end(run)) for run in runs)
-    )
-    requested = (Approval.agent_id == agent.id) & in_runs
-    is_about = or_(requested, Approval.id == message.approval_id)
-    approvals = await _list_approvals(session, agent.board_id, is_about)
-    acted = or_(false(), *(Event.created_at.between(run.started_at, _end(run)) for run in runs))
-    is_actor = (Event.agent_id == agent.id) & Event.user_id.is_(None)
-    changes = await _list_changes(session, agent.board_id, is_actor & acted)
+    runs = await STARTED_RUNS.fetch(source, **_place(agent), **_starters([message]))
+    during = {
+        "agent_id": agent.id,
+        "approval_id": message.approval_id,
+        "starts": [run.started_at for run in runs],
+        "ends": [run.ended_at or now() for run in runs],
+    }
+    approvals = await APPROVALS_IN_RUNS.fetch(source, board_id=agent.board_id, **during)
+    changes = await CHANGES_IN_RUNS.fetch(source, **_place(agent), **during)
     rows = CauseRows([message], runs, approvals=approvals, changes=changes)
-    return await _build(session, agent, rows)
+    return await _build(source, agent, rows)
 
 
-async def _build(session: AsyncSession, owner: Board | Agent, rows: CauseRows) -> list[CauseStep]:
+async def _build(source: Source, owner: Board | Agent, rows: CauseRows) -> list[CauseStep]:
     """Add the messages that started the runs, the requests of the runs, and all names."""
     known = {str(message.id) for message in rows.messages}
     missing = {get_message_id(run) for run in rows.runs} - known
     ids = [id for id in map(_parse_id, missing) if id]
-    starting = await _list_messages(session, owner, Message.id.in_(ids))
+    starting = await MESSAGES_BY_ID.fetch(source, **_place(owner), ids=ids) if ids else []
     run_ids = [run.run_id for run in rows.runs]
-    is_of_run = GatewayRequest.run_id.in_(run_ids)
-    is_of_agent = GatewayRequest.agent_id.in_({run.agent_id for run in rows.runs})
-    query = select(GatewayRequest).where(is_of_run, is_of_agent)
-    query = query.order_by(GatewayRequest.asked_at.desc()).limit(MAX_ROWS)
-    requests = (await session.scalars(query)).all()
+    agent_ids = list({run.agent_id for run in rows.runs})
+    requests = await REQUESTS.fetch(source, run_ids=run_ids, agent_ids=agent_ids) if run_ids else []
     rows = replace(rows, messages=[*rows.messages, *starting], requests=requests)
     return build_steps(
         replace(
             rows,
-            names=await _load_names(session, rows),
-            approved_task_ids=await _load_approved_tasks(session, rows.approvals),
+            names=await _load_names(source, rows),
+            approved_task_ids=await _load_approved_tasks(source, rows.approvals),
         )
     )
 
 
-async def _list_messages(
-    session: AsyncSession, owner: Board | Agent, where: ColumnElement[bool]
-) -> Sequence[Message]:
-    """Return the messages of a board, or of the board of an agent, in its organization.
+def _place(owner: Board | Agent) -> dict[str, UUID | None]:
+    """Return the parameters for rows of a board, or of the board of an agent.
 
     Ids of messages may come from a gateway, so without a board they do not prove access.
     """
     board_id = owner.id if isinstance(owner, Board) else owner.board_id
-    query = select(Message).where(
-        where,
-        Message.organization_id == owner.organization_id,
-        Message.board_id.is_not_distinct_from(board_id),
-    )
-    return (await session.scalars(query.order_by(Message.seq.desc()).limit(MAX_ROWS))).all()
+    return {"organization_id": owner.organization_id, "board_id": board_id}
 
 
-async def _list_runs(
-    session: AsyncSession,
-    board_id: UUID | None,
-    messages: Collection[Message],
-    where: ColumnElement[bool],
-) -> Sequence[Run]:
-    """Return the runs that the messages started, and those that match, of agents of a board."""
-    started = func.left(Run.run_id, MESSAGE_ID_LENGTH).in_([str(one.id) for one in messages])
-    is_recipient = Run.agent_id.in_({one.agent_id for one in messages})
-    query = select(Run).join(Agent, Agent.id == Run.agent_id)
-    query = query.where(
-        Agent.board_id.is_not_distinct_from(board_id), or_(where, is_recipient & started)
-    )
-    return (await session.scalars(query.order_by(Run.started_at.desc()).limit(MAX_ROWS))).all()
+def _starters(messages: Collection[Message]) -> dict[str, list[Any]]:
+    """Return the parameters for the runs that messages started."""
+    return {
+        "message_ids": [str(one.id) for one in messages],
+        "recipient_ids": list({one.agent_id for one in messages}),
+    }
 
 
-async def _list_approvals(
-    session: AsyncSession, board_id: UUID | None, where: ColumnElement[bool]
-) -> Sequence[Approval]:
-    query = select(Approval).where(where, Approval.board_id == board_id)
-    return (await session.scalars(query.order_by(Approval.created_at.desc()).limit(MAX_ROWS))).all()
-
-
-async def _list_changes(
-    session: AsyncSession, board_id: UUID | None, where: ColumnElement[bool]
-) -> Sequence[Event]:
-    query = select(Event).where(where, Event.board_id == board_id, Event.type.in_(CHANGES))
-    return (await session.scalars(query.order_by(Event.created_at.desc()).limit(MAX_ROWS))).all()
-
-
-async def _load_approved_tasks(
-    session: AsyncSession, approvals: Collection[Approval]
-) -> dict[UUID, UUID]:
+async def _load_approved_tasks(source: Source, approvals: Collection[Approval]) -> dict[UUID, UUID]:
     """Return the latest approved approval of each task."""
     approved = {
         one.id: one.decided_at or one.resolved_at
         for one in approvals
         if one.status is ApprovalStatus.APPROVED
     }
-    query = select(ApprovalTask.task_id, ApprovalTask.approval_id)
-    query = query.where(ApprovalTask.approval_id.in_(approved))
-    rows = (await session.execute(query)).all()
+    if not approved:
+        return {}
+    rows = await LINKS.fetch(source, ids=list(approved))
     return {task_id: id for task_id, id in sorted(rows, key=lambda row: str(approved[row[1]]))}
 
 
-async def _load_names(session: AsyncSession, rows: CauseRows) -> dict[UUID | None, str]:
+async def _load_names(source: Source, rows: CauseRows) -> dict[UUID | None, str]:
     agent_ids = {
         *(one.agent_id for one in (*rows.runs, *rows.requests, *rows.approvals, *rows.changes)),
         *(id for one in rows.messages for id in (one.agent_id, one.from_agent_id)),
@@ -199,13 +153,9 @@ async def _load_names(session: AsyncSession, rows: CauseRows) -> dict[UUID | Non
         ),
         *(one.user_id for one in rows.changes),
     }
-    agents = await session.execute(select(Agent.id, Agent.name).where(Agent.id.in_(agent_ids)))
-    users = await session.scalars(select(User).where(User.id.in_(user_ids)))
-    return {**{id: name for id, name in agents}, **{one.id: one.display_name for one in users}}
-
-
-def _end(run: Run) -> ColumnElement[bool] | object:
-    return func.now() if run.ended_at is None else run.ended_at
+    agents = await AGENT_NAMES.fetch(source, ids=[id for id in agent_ids if id])
+    users = await USERS.fetch(source, ids=[id for id in user_ids if id])
+    return {**dict(agents), **{one.id: one.display_name for one in users}}
 
 
 def _parse_id(text: str) -> UUID | None:

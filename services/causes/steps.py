@@ -18,10 +18,11 @@ from models import (
     Run,
     Status,
 )
-from services.activity import describe_action
+from services.activity import DEPENDENCY_CHANGES, describe_action
 
 MESSAGE_ID_LENGTH = 36  # the id of a run begins with the id of the message that started it
 SHORT_HASH_LENGTH = 12
+DELETED_USER = "A deleted user"
 REQUEST_TEXTS = {RequestKind.EXEC: "asked to run a command", RequestKind.QUESTION: "asked"}
 
 
@@ -38,13 +39,19 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True)
 class CauseStep:
-    """A step. `cause` is the id of the step that led to it, if it is known."""
+    """A step. `cause` is the id of the step that led to it, if it is known.
+
+    `actor` and `text` are English, for the API. Pages have a text of their own for each `code`, for
+    which they use `names`: those of the actor, the recipient and the policy, "" if unknown.
+    """
 
     kind: StepKind
     id: str  # the id of the object; of a decision, with a prefix
     at: datetime
     actor: str
     text: str  # what the actor did
+    code: str  # of the text
+    names: Mapping[str, str]
     subject: str = ""
     note: str = ""
     cause: str | None = None
@@ -100,13 +107,16 @@ def get_message_id(run: Run) -> str:
 
 
 def _message_step(message: Message, rows: CauseRows) -> CauseStep:
-    sender = rows.names.get(message.from_user_id) or rows.names.get(message.from_agent_id)
+    sender = rows.names.get(message.from_user_id) or rows.names.get(message.from_agent_id) or ""
+    recipient = rows.names.get(message.agent_id, "")
     return CauseStep(
         StepKind.MESSAGE,
         str(message.id),
         message.created_at,
         sender or "Mission Control",
-        f"sent a message to {rows.names.get(message.agent_id, 'an agent')}:",
+        f"sent a message to {recipient or 'an agent'}:",
+        "message",
+        {"actor": sender, "recipient": recipient},
         message.kind,
         note=message.last_error or "",
         cause=decision_id(message.approval_id) if message.approval_id else None,
@@ -121,6 +131,8 @@ def _run_step(run: Run, rows: CauseRows) -> CauseStep:
         run.started_at,
         rows.names.get(run.agent_id, "An agent"),
         f"started to work: {run.status}",
+        f"run_{run.status}",
+        {"actor": rows.names.get(run.agent_id, "")},
         note=run.error or "",
         cause=get_message_id(run),
         agent_id=run.agent_id,
@@ -136,6 +148,8 @@ def _request_steps(rows: CauseRows) -> Iterable[CauseStep]:
             request.asked_at,
             rows.names.get(request.agent_id, "An agent"),
             REQUEST_TEXTS[request.kind],
+            f"request_{request.kind}",
+            {"actor": rows.names.get(request.agent_id, "")},
             f"({request.sha256[:SHORT_HASH_LENGTH]})",
             cause=runs.get(request.run_id or ""),
         )
@@ -149,6 +163,8 @@ def _request_steps(rows: CauseRows) -> Iterable[CauseStep]:
                 at=request.answered_at,
                 actor=request.answered_by or "A user",
                 text=f"decided: {answer}",
+                code=f"request_{answer}",
+                names={"actor": request.answered_by or ""},
                 cause=asked.id,
             )
 
@@ -163,6 +179,8 @@ def _approval_steps(rows: CauseRows) -> Iterable[CauseStep]:
             approval.created_at,
             rows.names.get(requester, "A deleted agent or user"),
             "requested an approval:",
+            "approval",
+            {"actor": rows.names.get(requester, "")},
             approval.action_type,
             cause=str(run.id) if run else None,
         )
@@ -177,29 +195,48 @@ def _approval_steps(rows: CauseRows) -> Iterable[CauseStep]:
                 at=decided_at,
                 actor=_decider(approval, rows),
                 text=f"{status} the request:",
+                code=f"approval_{status}",
+                names=_name_decider(approval, rows),
                 note=approval.decision_note or "",
                 cause=asked.id,
             )
 
 
 def _decider(approval: Approval, rows: CauseRows) -> str:
+    names = _name_decider(approval, rows)
+    return (
+        f"The policy “{names['policy']}”" if "policy" in names else names["actor"] or DELETED_USER
+    )
+
+
+def _name_decider(approval: Approval, rows: CauseRows) -> dict[str, str]:
     if approval.is_decided_by_policy:
-        return f"The policy “{approval.policy_verdict.rule_name}”"
-    return rows.names.get(approval.decided_by_user_id, "A deleted user")
+        return {"policy": approval.policy_verdict.rule_name or ""}
+    return {"actor": rows.names.get(approval.decided_by_user_id, "")}
 
 
 def _change_step(event: Event, rows: CauseRows) -> CauseStep:
-    actor_id = event.user_id or event.agent_id
+    actor = rows.names.get(event.user_id or event.agent_id, "")
     return CauseStep(
         StepKind.CHANGE,
         str(event.id),
         event.created_at,
-        rows.names.get(actor_id, "Mission Control"),
+        actor or "Mission Control",
         describe_action(event),
+        _find_change_code(event),
+        {"actor": actor},
         str(event.data.get("title") or ""),
         cause=_find_change_cause(event, rows),
         task_id=event.task_id,
     )
+
+
+def _find_change_code(event: Event) -> str:
+    """Return the key of the other task that caused a change, the entered status, or the type."""
+    cause = next((key for key in DEPENDENCY_CHANGES if key in event.data), None)
+    if event.type is EventType.TASK_STATUS_CHANGED:
+        return cause or str(event.data.get("entered"))
+    return cause or event.type.value
 
 
 def _find_change_cause(event: Event, rows: CauseRows) -> str | None:

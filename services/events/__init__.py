@@ -10,4 +10,4 @@ from services.events.commands import (
     record_event,
     record_events,
 )
-from services.events.feed import EventFeed
+from services.events.feed import NOTHING, TIMED_OUT, EventBatch, EventFeed, EventSubscription

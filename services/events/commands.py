@@ -6,17 +6,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, bindparam, select, text
+from sqlalchemy import ScalarSelect, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.db.listen import CHANNEL
+from core.db.reads import Query, Source
+from core.db.transactions import send_pending_changes
+from core.db.writes import Write
 from models import Actor, Agent, Approval, Board, Event, EventType, Task, User, new_id
-from services import audit
+from services import audit, notifications
 from services.audit import NewAuditRecord
 
-_INSERT_EVENTS = text(f"""
+_INSERT_EVENTS = Write(
+    text(f"""
     with locks as materialized (
         select pg_advisory_xact_lock(hashtextextended(chain, 0))
         from unnest(cast(:chains as text[])) as chain
@@ -37,7 +41,8 @@ _INSERT_EVENTS = text(f"""
     order by ordinality
     returning seq, created_at
 """).bindparams(  # noqa: S608 - the inserted text is a constant
-    bindparam("rows", type_=JSONB), bindparam("audit_records", type_=JSONB)
+        bindparam("rows", type_=JSONB), bindparam("audit_records", type_=JSONB)
+    )
 )
 """Locks the chains of the audit before the numbers (seq) are assigned.
 
@@ -113,38 +118,49 @@ async def record_event(
         id=id,
         data=data,
     )
-    [recorded] = await record_events(session, [event], audit_records)
-    return recorded
+    await send_pending_changes(session)
+    row = event.to_row()
+    [(seq, created_at)] = await _insert_events(session, [event], [row], audit_records)
+    return Event(**row, seq=seq, created_at=created_at)
 
 
 async def record_events(
     session: AsyncSession,
     new_events: Sequence[NewEvent],
     audit_records: Sequence[NewAuditRecord] = (),
-) -> list[Event]:
-    """Record several events, in this order, in one statement. See `record_event`.
+) -> list[int]:
+    """Record several events, in this order, in one statement, and return their numbers.
 
-    The statement also adds the audit records that are derived from them, and `audit_records` of the
-    same command.
+    See `record_event`. The statement also adds the audit records that are derived from them, and
+    `audit_records` of the same command.
     """
-    await session.flush()
+    await send_pending_changes(session)  # which sets the ids of new objects
+    rows = [event.to_row() for event in new_events]
+    inserted = await _insert_events(session, new_events, rows, audit_records)
+    return [seq for seq, _ in inserted]
+
+
+async def _insert_events(
+    session: AsyncSession,
+    new_events: Sequence[NewEvent],
+    rows: Sequence[Mapping[str, Any]],
+    audit_records: Sequence[NewAuditRecord],
+) -> Sequence[tuple[int, datetime]]:
+    """Insert the rows of events and their notifications; return the numbers and times."""
     if not new_events and not audit_records:
         return []
-    rows = [event.to_row() for event in new_events]
     organizations = sorted({str(event.organization_id) for event in new_events})
     records = [*audit_records, *audit.derive_records(new_events, rows)]
-    values = {
-        "channel": CHANNEL,
-        "organizations": organizations,
-        "chains": _list_chains(organizations, records),
-        "rows": [{name: _json_value(value) for name, value in row.items()} for row in rows],
-        "audit_records": audit.build_insert_rows(records),
-    }
-    assigned = (await session.execute(_INSERT_EVENTS, values)).all()
-    return [
-        Event(**row, seq=seq, created_at=created_at)
-        for row, (seq, created_at) in zip(rows, assigned, strict=True)
-    ]
+    inserted = await _INSERT_EVENTS.execute(
+        session,
+        channel=CHANNEL,
+        organizations=organizations,
+        chains=_list_chains(organizations, records),
+        rows=rows,
+        audit_records=audit.build_insert_rows(records),
+    )
+    await notifications.notify_about_events(session, new_events)
+    return inserted
 
 
 def _list_chains(organizations: Sequence[str], records: Sequence[NewAuditRecord]) -> list[str]:
@@ -158,17 +174,21 @@ def _id(value: Agent | Approval | Board | Task | UUID | None) -> UUID | None:
     return value if value is None or isinstance(value, UUID) else value.id
 
 
-def _json_value(value: object) -> object:
-    return str(value) if isinstance(value, UUID) else value
-
-
 BATCH_SIZE = 200  # maximum number of events of one read
 
 
-async def get_last_seq(session: AsyncSession, organization_id: UUID) -> int:
+LAST_SEQ: Query[tuple[int]] = Query(
+    select(Event.seq)
+    .where(Event.organization_id == bindparam("organization_id"))
+    .order_by(Event.seq.desc())
+    .limit(1)
+)
+
+
+async def get_last_seq(source: Source, organization_id: UUID) -> int:
     """Return the number of the organization's last event; 0 if there is none."""
-    newest = select(Event.seq).where(Event.organization_id == organization_id)
-    return await session.scalar(newest.order_by(Event.seq.desc()).limit(1)) or 0
+    found = await LAST_SEQ.first(source, organization_id=organization_id)
+    return found[0] if found else 0
 
 
 async def get_last_seq_before(session: AsyncSession, organization_id: UUID, time: datetime) -> int:
@@ -196,7 +216,8 @@ def deleted_agent_name(agent_id: InstrumentedAttribute[UUID | None]) -> ScalarSe
 
 
 def deleted_author_name(comment_id: InstrumentedAttribute[UUID]) -> ScalarSelect[str]:
-    """Select the name of the deleted agent that wrote a comment."""
+    """Select the name of the deleted agent, or of the webhook, that wrote a comment."""
     event = aliased(Event)
-    query = select(deleted_agent_name(event.agent_id)).where(event.id == comment_id)
+    name = func.coalesce(event.data["webhook"].astext, deleted_agent_name(event.agent_id))
+    query = select(name).where(event.id == comment_id)
     return query.scalar_subquery()

@@ -1,6 +1,13 @@
 """Identity: users, their accounts, and authentication by password, session, token or provider."""
 
-from services.identity.accounts import delete_account, lock_user, overwrite_profile, update_profile
+from services.identity.accounts import (
+    MembershipSummary,
+    delete_account,
+    list_membership_summaries,
+    lock_user,
+    overwrite_profile,
+    update_profile,
+)
 from services.identity.claims import ProviderProfile, parse_profile
 from services.identity.external_accounts import ACCOUNT_NOT_CONNECTED, get_or_create_external_user
 from services.identity.failed_attempts import delete_old_failed_attempts
@@ -39,6 +46,7 @@ from services.identity.registration import (
     reopen_first_run_statement,
 )
 from services.identity.sessions import (
+    Viewer,
     delete_expired_sign_ins,
     end_other_sessions,
     end_session,

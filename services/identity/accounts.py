@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.clock import now
+from core.db.reads import Query, Source
 from core.errors import Conflict, RecentSignInRequired, Unauthorized
 from core.text import to_one_line
 from core.validation import MAX_NAME_LENGTH, FieldCheck, optional, text_of_length, validate_fields
 from models import (
+    Agent,
     Board,
     Event,
     EventType,
@@ -24,7 +27,7 @@ from models import (
     Role,
     User,
 )
-from services import events, organizations
+from services import events, messages, organizations, tasks
 from services.audit import (
     AccountChange,
     AuditAction,
@@ -69,6 +72,7 @@ async def delete_account(
     without an owner (contract, C25).
     """
     locked = await lock_user(session, user)
+    await tasks.lock_assignee(session, select(User.id).where(User.id == user.id))
     memberships = await _lock_memberships(session, locked)
     check_organizations_keep_owner(memberships)
     own_ids = [one.organization.id for one in memberships if not one.others]
@@ -78,6 +82,8 @@ async def delete_account(
             raise RecentSignInRequired
         await organizations.lock_organization_contents(session, own_ids)
         records += await organizations.erase_organizations(session, own_ids)
+    await session.execute(delete(Member).where(Member.user_id == user.id))
+    await tasks.unassign_former_readers(session, user_id=user.id)
     await _delete_user(session, locked)
     shared_ids = [one.organization.id for one in memberships if one.others]
     await _record_departures(session, locked, shared_ids, records)
@@ -102,30 +108,36 @@ def check_organizations_keep_owner(memberships: Sequence[MembershipSummary]) -> 
         raise Conflict("last_owner", reason, organizations=details)
 
 
-async def _lock_memberships(session: AsyncSession, user: User) -> list[MembershipSummary]:
+async def list_membership_summaries(source: Source, user: User) -> Sequence[MembershipSummary]:
+    """Return a summary of each organization of a user: what happens to it with the account."""
+    return await MEMBERSHIP_SUMMARIES.fetch(source, user_id=user.id)
+
+
+async def _lock_memberships(session: AsyncSession, user: User) -> Sequence[MembershipSummary]:
     """Lock the organizations of a user in order of id, and return a summary of each."""
     own_ids = select(Member.organization_id).where(Member.user_id == user.id)
-    query = (
-        select(Organization)
-        .where(Organization.id.in_(own_ids))
-        .order_by(Organization.id)
-        .with_for_update(key_share=True)
+    query = select(Organization.id).where(Organization.id.in_(own_ids)).order_by(Organization.id)
+    await session.execute(query.with_for_update(key_share=True))
+    return await list_membership_summaries(session, user)
+
+
+OWN = aliased(Member)
+IS_OTHER = Member.user_id != OWN.user_id
+MEMBERSHIP_SUMMARIES: Query[MembershipSummary] = Query(
+    select(
+        Organization,
+        func.count().filter(IS_OTHER),
+        func.count().filter(IS_OTHER, Member.role == Role.OWNER),
+        func.bool_or(OWN.role == Role.OWNER),
+        exists().where(Board.organization_id == Organization.id),
     )
-    found = (await session.scalars(query)).all()
-    is_other = Member.user_id != user.id
-    counts = (
-        select(
-            Member.organization_id,
-            func.count().filter(is_other),
-            func.count().filter(is_other, Member.role == Role.OWNER),
-            func.bool_or((Member.user_id == user.id) & (Member.role == Role.OWNER)),
-            exists().where(Board.organization_id == Member.organization_id),
-        )
-        .where(Member.organization_id.in_([one.id for one in found]))
-        .group_by(Member.organization_id)
-    )
-    rows = {row[0]: row[1:] for row in await session.execute(counts)} if found else {}
-    return [MembershipSummary(one, *rows[one.id]) for one in found if one.id in rows]
+    .join(OWN, OWN.organization_id == Organization.id)
+    .join(Member, Member.organization_id == Organization.id)
+    .where(OWN.user_id == bindparam("user_id"))
+    .group_by(Organization.id)
+    .order_by(Organization.id),
+    lambda row: MembershipSummary(*row),
+)
 
 
 async def _delete_user(session: AsyncSession, user: User) -> None:
@@ -143,6 +155,9 @@ async def _delete_user(session: AsyncSession, user: User) -> None:
         ),
         "notes": update(Note).where(Note.user_id == user.id).values(source=None),
         "group_notes": update(GroupNote).where(GroupNote.user_id == user.id).values(source=None),
+        "pauses": update(Agent)
+        .where(Agent.hold["values"]["user_id"].astext == str(user.id))
+        .values(hold=messages.build_pause(None)),
         "responses": delete(IdempotencyKey).where(IdempotencyKey.caller_id == user.id),
         "first_run": reopen_first_run_statement(without=user),
     }
@@ -171,6 +186,7 @@ async def _record_departures(
 
 
 MAX_TEXT_LENGTH = 20_000  # characters of notes and context
+MAX_LANGUAGE_LENGTH = 20  # characters of the tag of a language
 
 
 def _visible_name(value: object, field: str) -> str:
@@ -183,6 +199,7 @@ PROFILE_FIELDS: Mapping[str, FieldCheck] = {
     "preferred_name": optional(_visible_name),
     "pronouns": optional(_visible_name),
     "timezone": optional(text_of_length(MAX_NAME_LENGTH)),
+    "language": optional(text_of_length(MAX_LANGUAGE_LENGTH)),
     "notes": optional(text_of_length(MAX_TEXT_LENGTH)),
     "context": optional(text_of_length(MAX_TEXT_LENGTH)),
 }

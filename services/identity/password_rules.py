@@ -20,33 +20,42 @@ SEQUENCES = (
 )
 """Characters in the order of the alphabet and of keyboards."""
 
+WEAKNESSES = {
+    "email": "The password contains the name in your e-mail address.",
+    "product": "The password contains the name of this product.",
+    "repeated": "The password repeats the same characters.",
+    "sequence": "The password is a sequence of characters.",
+}
+"""Why a password is guessed easily."""
+
 
 def check_new_password(password: str, field: str, email: str | None) -> None:
     """Raise Invalid if a password is too short or long, or easily guessed for this address."""
     if len(password) < MIN_PASSWORD_LENGTH:
         reason = f"A password has at least {MIN_PASSWORD_LENGTH} characters."
-        raise Invalid("password_too_short", reason, field=field)
+        raise Invalid("password_too_short", reason, field=field, min_length=MIN_PASSWORD_LENGTH)
     if len(password) > MAX_PASSWORD_LENGTH:
         reason = f"A password has at most {MAX_PASSWORD_LENGTH} characters."
-        raise Invalid("password_too_long", reason, field=field)
+        raise Invalid("password_too_long", reason, field=field, max_length=MAX_PASSWORD_LENGTH)
     if not is_storable(password):
         reason = "The password has a character that nobody can type. Take it out."
         raise Invalid("bad_character", reason, field=field)
-    if reason := _find_weakness(password, email or ""):
-        raise Invalid("password_too_common", f"{reason} Choose another one.", field=field)
+    if weakness := _find_weakness(password, email or ""):
+        reason = f"{WEAKNESSES[weakness]} Choose another one."
+        raise Invalid("password_too_common", reason, field=field, cause=weakness)
 
 
 def _find_weakness(password: str, email: str) -> str:
-    """Return why a password is guessed easily, or ""."""
+    """Return why a password is guessed easily, as a key of WEAKNESSES, or ""."""
     text, name = _normalize(password), _normalize(email.partition("@")[0])
     if len(name) >= MIN_NAME_LENGTH and name in text:
-        return "The password contains the name in your e-mail address."
+        return "email"
     if any(product in text for product in PRODUCT_NAMES):
-        return "The password contains the name of this product."
+        return "product"
     if _is_repeated(password.casefold()) or len(set(password)) < MIN_DIFFERENT_CHARACTERS:
-        return "The password repeats the same characters."
+        return "repeated"
     if text and any(text in one or text[::-1] in one for one in SEQUENCES):
-        return "The password is a sequence of characters."
+        return "sequence"
     return ""
 
 

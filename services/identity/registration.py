@@ -131,7 +131,8 @@ async def complete_first_run(
     await _consume_link(session, secret)
     user = await lock_first_user(session)
     if await is_email_taken(session, email, by_other_than=user):
-        raise Invalid("email_taken", "Somebody else has this e-mail address.", field="email")
+        reason = "Somebody else has this e-mail address."
+        raise Invalid("email_taken", reason, field="email", cause="first_run")
     user.name, user.email, user.password_hash = name, email, password_hash
     user.updated_at = now()
     await session.flush()

@@ -2,31 +2,28 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
+from operator import itemgetter
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import contains_eager
+from sqlalchemy.orm import aliased
 
 from core.clock import now
+from core.db.reads import Query, Source, set_loaded_values
 from core.errors import NotFound
 from core.security.secrets import generate_token, hash_token
-from models import PasswordLink, PendingSignIn, SignIn, User
-from services import audit
+from models import Member, Organization, PasswordLink, PendingSignIn, SignIn, User
+from services import audit, organizations
 from services.audit import AccountChange, AuditAction, AuditObject
 
 SESSION_KIND = "browser"  # of the secret; an earlier version used "session"
 DEFAULT_SESSION_DAYS = 30  # the lifetime of a session, if the settings do not define it
-LAST_SEEN_INTERVAL = timedelta(minutes=1)  # between two updates of `last_seen_at`
 MAX_USER_AGENT_LENGTH = 300  # characters
 
 IS_VALID = SignIn.expires_at > bindparam("at")
-VALID_SESSION = (
-    select(SignIn)
-    .join(SignIn.user)
-    .options(contains_eager(SignIn.user))
-    .where(SignIn.secret_hash == bindparam("secret_hash"), IS_VALID)
-)
 ACTIVE_SESSION_ID = select(SignIn.id).where(SignIn.id == bindparam("sign_in_id"), IS_VALID)
 
 
@@ -85,18 +82,42 @@ async def replace_session_secret(
     return secret, AccountChange(AuditAction.SESSION_RENEWED, AuditObject("session", sign_in_id))
 
 
-async def find_session(session: AsyncSession, cookie_secret: str) -> SignIn | None:
-    """Return the session of a cookie with its user, or None if it is over."""
-    at = now()
-    found = await session.scalar(
-        VALID_SESSION, {"secret_hash": hash_token(cookie_secret), "at": at}
+class Viewer(NamedTuple):
+    """The user of a session, and the organization in which they work."""
+
+    sign_in: SignIn
+    user: User
+    member: Member | None  # None for a user without memberships
+
+
+async def find_session(source: Source, cookie_secret: str) -> Viewer | None:
+    """Return the session of a cookie, or None if it is over. Raises WriteRequired.
+
+    The rule for the organization is that of `organizations.find_current_membership`.
+    """
+    found = await _build_session_query().first(
+        source, secret_hash=hash_token(cookie_secret), at=now()
     )
-    if found and found.last_seen_at < at - LAST_SEEN_INTERVAL:
-        statement = update(SignIn).where(
-            SignIn.id == found.id, SignIn.last_seen_at < at - LAST_SEEN_INTERVAL
-        )
-        await session.execute(statement.values(last_seen_at=at))
-    return found
+    if found is None:
+        return None
+    sign_in, user, member, organization = found
+    set_loaded_values(sign_in, user=user)
+    if member is not None and organization is not None:
+        organizations.build_membership((member, organization, user))
+        await organizations.store_current_organization(source, member)
+    return Viewer(sign_in, user, member)
+
+
+@cache
+def _build_session_query() -> Query[tuple[SignIn, User, Member | None, Organization | None]]:
+    own = aliased(Member)
+    query = (
+        select(SignIn, User, own, Organization)
+        .join(SignIn.user)
+        .outerjoin(own, own.id == organizations.current_membership_id_of_user())
+        .outerjoin(Organization, Organization.id == own.organization_id)
+    )
+    return Query(query.where(SignIn.secret_hash == bindparam("secret_hash"), IS_VALID))
 
 
 async def is_session_active(session: AsyncSession, sign_in_id: UUID) -> bool:
@@ -105,10 +126,17 @@ async def is_session_active(session: AsyncSession, sign_in_id: UUID) -> bool:
     return active is not None
 
 
-async def list_sessions(session: AsyncSession, user: User) -> Sequence[SignIn]:
+async def list_sessions(source: Source, user: User) -> Sequence[SignIn]:
     """Return the user's valid sessions, the most recently used first."""
-    query = select(SignIn).where(SignIn.user_id == user.id, SignIn.expires_at > now())
-    return (await session.scalars(query.order_by(SignIn.last_seen_at.desc(), SignIn.id))).all()
+    return await USER_SESSIONS.fetch(source, user_id=user.id, at=now())
+
+
+USER_SESSIONS: Query[SignIn] = Query(
+    select(SignIn)
+    .where(SignIn.user_id == bindparam("user_id"), IS_VALID)
+    .order_by(SignIn.last_seen_at.desc(), SignIn.id),
+    itemgetter(0),
+)
 
 
 async def end_session(session: AsyncSession, user: User, sign_in_id: UUID) -> None:

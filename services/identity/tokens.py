@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import contains_eager
 
 from core.clock import now
 from core.config.settings import Settings
+from core.db.reads import Query, Source, require_transaction
 from core.errors import Invalid, NotFound, Unauthorized
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import (
@@ -32,31 +33,31 @@ MIN_IMPORTED_TOKEN_LENGTH = 40  # characters; the stored prefix would reveal muc
 TOKEN_LIFETIMES = (30, 90, 365)  # days that a user can choose; 0 for a token without an end
 DEFAULT_TOKEN_LIFETIME = 90  # days
 ENDED_TOKENS_KEPT = timedelta(days=90)  # so that their use can be explained
-LAST_USED_INTERVAL = timedelta(minutes=1)  # between two updates of `last_used_at`
 
 TOKEN_ENDED_MESSAGE = "This token was ended or replaced. Use the agent's current token."  # noqa: S105
 
-API_TOKENS = (
+API_TOKENS: Query[tuple[ApiToken, User]] = Query(
+    select(ApiToken, User).join(ApiToken.user).where(ApiToken.prefix == bindparam("prefix"))
+)
+AGENT_TOKENS: Query[tuple[AgentToken, Agent]] = Query(
+    select(AgentToken, Agent).join(AgentToken.agent).where(AgentToken.prefix == bindparam("prefix"))
+)
+USER_TOKENS: Query[ApiToken] = Query(
     select(ApiToken)
-    .join(ApiToken.user)
-    .options(contains_eager(ApiToken.user))
-    .where(ApiToken.prefix == bindparam("prefix"))
+    .where(ApiToken.user_id == bindparam("user_id"))
+    .order_by(ApiToken.created_at.desc(), ApiToken.id),
+    itemgetter(0),
 )
-AGENT_TOKENS = (
-    select(AgentToken)
-    .join(AgentToken.agent)
-    .options(contains_eager(AgentToken.agent))
-    .where(AgentToken.prefix == bindparam("prefix"))
+FIRST_USER: Query[tuple[User]] = Query(
+    select(User).where(User.clerk_user_id == FIRST_USER_EXTERNAL_ID)
 )
-FIRST_USER = select(User).where(User.clerk_user_id == FIRST_USER_EXTERNAL_ID)
 
 LOCAL_EMAIL, LOCAL_NAME = "admin@home.local", "Local User"  # contract, 1.9
 
 
-async def list_api_tokens(session: AsyncSession, user: User) -> Sequence[ApiToken]:
+async def list_api_tokens(source: Source, user: User) -> Sequence[ApiToken]:
     """Return the user's tokens, newest first."""
-    query = select(ApiToken).where(ApiToken.user_id == user.id)
-    return (await session.scalars(query.order_by(ApiToken.created_at.desc(), ApiToken.id))).all()
+    return await USER_TOKENS.fetch(source, user_id=user.id)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class UserCredential:
 
     user: User
     scope: TokenScope = TokenScope.WRITE
+    token_id: UUID | None = None  # None for the token of the settings
+    expires_at: datetime | None = None
 
 
 async def create_api_token(
@@ -121,19 +124,19 @@ def _token_revoked(prefix: str, name: str) -> AccountChange:
 
 
 async def authenticate_user(
-    session: AsyncSession, token: str, settings: Settings
+    source: Source, token: str, settings: Settings
 ) -> UserCredential | None:
     """Return the user that a token belongs to, and its scope, or None.
 
     In local mode the token of the settings belongs to the first user, who is created on its first
-    use. Raises Unauthorized for a token that has expired.
+    use. Raises Unauthorized for a token that has expired, and WriteRequired.
     """
     if token.startswith("mc_user_"):
-        return await _find_by_api_token(session, token)
+        return await _find_by_api_token(source, token)
     local = settings.local_auth_token
     if settings.auth_mode == "local" and local and secrets_equal(token, local):
         audit.use_credential("local_token")
-        return UserCredential(await _get_or_create_local_user(session))
+        return UserCredential(await _get_or_create_local_user(source))
     return None
 
 
@@ -142,33 +145,25 @@ def is_plausible_token(token: str) -> bool:
     return 0 < len(token) <= MAX_TOKEN_LENGTH and token.isascii() and token.isprintable()
 
 
-async def _find_by_api_token(session: AsyncSession, token: str) -> UserCredential | None:
+async def _find_by_api_token(source: Source, token: str) -> UserCredential | None:
     if not is_plausible_token(token):
         return None
     token_hash = hash_token(token)
-    found_tokens = await session.scalars(API_TOKENS, {"prefix": token_prefix(token)})
-    for found in found_tokens.all():
+    for found, user in await API_TOKENS.fetch(source, prefix=token_prefix(token)):
         if secrets_equal(found.secret_hash, token_hash):
             if found.expires_at is not None and found.expires_at <= now():
                 raise Unauthorized("This token has expired. Create a new one.", "token_expired")
-            await _record_use(session, found)
             audit.use_credential("api_token", found.prefix)
-            return UserCredential(found.user, found.scope)
+            return UserCredential(user, found.scope, found.id, found.expires_at)
     return None
 
 
-async def _record_use(session: AsyncSession, token: ApiToken) -> None:
-    at = now()
-    if token.last_used_at is None or token.last_used_at < at - LAST_USED_INTERVAL:
-        used = update(ApiToken).where(ApiToken.id == token.id)
-        await session.execute(used.values(last_used_at=at))
-
-
-async def _get_or_create_local_user(session: AsyncSession) -> User:
+async def _get_or_create_local_user(source: Source) -> User:
     """Return the first user, with missing fields filled in (contract, 1.9)."""
-    user = await session.scalar(FIRST_USER)
-    if user and user.name and user.email:
-        return user
+    for (user,) in await FIRST_USER.fetch(source):
+        if user.name and user.email:
+            return user
+    session = require_transaction(source)
     user = await lock_first_user(session)
     if not user.email and not await is_email_taken(session, LOCAL_EMAIL, by_other_than=user):
         user.email = LOCAL_EMAIL
@@ -178,48 +173,51 @@ async def _get_or_create_local_user(session: AsyncSession) -> User:
 
 
 async def authenticate_agent(
-    session: AsyncSession, token: str, imported_tokens: ImportedTokenVerifier | None = None
+    source: Source, token: str, imported_tokens: ImportedTokenVerifier | None = None
 ) -> Agent | None:
     """Return the agent that a token belongs to, or None.
 
     The first use of a token ends the agent's older ones. An imported token is accepted if
     `imported_tokens` has verified it. Raises Unauthorized with the code `token_ended` for a token
-    that was ended.
+    that was ended, and WriteRequired.
     """
     if not is_plausible_token(token):
         return None
-    agent = await _find_by_own_token(session, token)
+    agent = await _find_by_own_token(source, token)
     match = imported_tokens.find_verified(token) if agent is None and imported_tokens else None
-    return await accept_imported_token(session, token, match) if match else agent
+    if match is None:
+        return agent
+    return await accept_imported_token(require_transaction(source), token, match)
 
 
-async def _find_by_own_token(session: AsyncSession, token: str) -> Agent | None:
+async def _find_by_own_token(source: Source, token: str) -> Agent | None:
     token_hash = hash_token(token)
-    found_tokens = await session.scalars(AGENT_TOKENS, {"prefix": token_prefix(token)})
-    for found in found_tokens.all():
+    for found, agent in await AGENT_TOKENS.fetch(source, prefix=token_prefix(token)):
         if secrets_equal(found.secret_hash, token_hash):
             audit.use_credential("agent_token", found.prefix)
             if found.ended_at is not None:
                 raise Unauthorized(TOKEN_ENDED_MESSAGE, "token_ended")
-            return found.agent if await _record_first_use(session, found) else None
+            is_first_use = found.first_used_at is None
+            if is_first_use and not await _record_first_use(source, found, agent):
+                return None
+            return agent
     return None
 
 
-async def _record_first_use(session: AsyncSession, token: AgentToken) -> bool:
+async def _record_first_use(source: Source, token: AgentToken, agent: Agent) -> bool:
     """Record the first use of a token, and return whether the token still existed.
 
     The agent's row is locked before its tokens, in the same order as its deletion; the other order
     could deadlock.
     """
-    if token.first_used_at is not None:
-        return True
+    session = require_transaction(source)
     owner = select(Agent.id).where(Agent.id == token.agent_id)
     await session.execute(owner.with_for_update(key_share=True))
     used = update(AgentToken).where(AgentToken.id == token.id, AgentToken.ended_at.is_(None))
     used = used.values(first_used_at=now()).returning(AgentToken.id)
     if await session.scalar(used) is None:
         return False
-    await end_agent_tokens(session, token.agent, created_before=token.created_at)
+    await end_agent_tokens(session, agent, created_before=token.created_at)
     return True
 
 

@@ -1,6 +1,12 @@
 """Memory: the notes and the chat of boards and of board groups."""
 
-from services.memory.commands import create_note, delete_note, post_command, update_note
+from services.memory.commands import (
+    create_note,
+    delete_note,
+    post_command,
+    post_external_note,
+    update_note,
+)
 from services.memory.queries import (
     NoteDetail,
     get_note,
@@ -11,6 +17,7 @@ from services.memory.queries import (
 )
 from services.memory.rules import (
     BOARD_MEMORY,
+    BROADCAST_TAG,
     CHAT_TAG,
     GROUP_MEMORY,
     MAX_TAG_LENGTH,

@@ -1,8 +1,9 @@
 """Create, update and delete notes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -53,6 +54,7 @@ async def create_note(
     message = notifications.ChatMessage(actor, fields["content"], fields["tags"], base_url)
     outgoing = await _chat_messages(session, scope, message)
     detail, created = _add_note(session, actor, scope, fields, is_sent=outgoing is not None)
+    await notifications.notify_mentioned_users(session, scope, actor, detail.note)
     await messages.enqueue_messages(session, outgoing or (), new_events=[created])
     return detail
 
@@ -64,6 +66,30 @@ def post_command(
     fields = {"content": command, "tags": [CHAT_TAG], "source": None}
     _, created = _add_note(session, actor, board_scope(board), fields, is_sent=True)
     return created
+
+
+@dataclass(frozen=True)
+class ExternalNote:
+    """A note without an author, and its event for the caller to record."""
+
+    note_id: UUID
+    event: events.NewEvent
+
+
+def post_external_note(
+    session: AsyncSession,
+    board: Board,
+    content: str,
+    *,
+    source: str,
+    tags: Sequence[str],
+    payload_id: UUID,
+) -> ExternalNote:
+    """Add a note about the payload of a webhook to the memory of a locked board."""
+    fields = {"content": content, "tags": list(tags), "source": source}
+    detail, created = _add_note(session, None, board_scope(board), fields, is_sent=False)
+    data = {**(created.data or {}), "payload_id": str(payload_id)}
+    return ExternalNote(detail.note.id, replace(created, data=data))
 
 
 async def update_note(
@@ -123,7 +149,7 @@ async def delete_note(
 
 def _add_note(
     session: AsyncSession,
-    actor: Actor,
+    actor: Actor | None,
     scope: MemoryScope,
     fields: Mapping[str, Any],
     *,
@@ -131,7 +157,7 @@ def _add_note(
 ) -> tuple[NoteDetail, events.NewEvent]:
     """Add a note, and return it with its event. A note that is sent to agents has a source."""
     at = now()
-    source = fields["source"] or (get_author_name(actor) if is_sent else fields["source"])
+    source = fields["source"] or (get_author_name(actor) if actor and is_sent else None)
     note = scope.kind.note(
         id=new_id(),
         **{scope.kind.scope_field: scope.id},
@@ -145,7 +171,8 @@ def _add_note(
         updated_at=at,
     )
     session.add(note)
-    detail = NoteDetail(note, *((actor, None) if isinstance(actor, Agent) else (None, actor)))
+    agent, user = (actor, None) if isinstance(actor, Agent) else (None, actor)
+    detail = NoteDetail(note, agent, user)
     return detail, _note_event(scope.kind.created, actor, scope, detail)
 
 
@@ -159,7 +186,7 @@ async def _chat_messages(
 
 
 def _note_event(
-    type: EventType, actor: Actor, scope: MemoryScope, detail: NoteDetail, **data: Any
+    type: EventType, actor: Actor | None, scope: MemoryScope, detail: NoteDetail, **data: Any
 ) -> events.NewEvent:
     note = detail.note
     data = {**scope.event_data, "memory_id": str(note.id), "is_chat": note.is_chat, **data}

@@ -1,24 +1,29 @@
 """Read notes with their authors."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, Uuid, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.combined_query import QueryPart
+from core.db.reads import Query, Source
 from core.errors import NotFound
-from core.paging import Page, Paging, fetch_page_of_rows
+from core.paging import Page, PagedQuery, Paging
 from models import Agent, GroupNote, Note, User
 from services.memory.rules import (
     BOARD_MEMORY,
     MemoryKind,
     MemoryScope,
     get_author_name,
+    is_broadcast,
     parse_command,
 )
+
+SCOPE_ID = bindparam("scope_id", type_=Uuid())  # of a board or group
 
 
 @dataclass(frozen=True)
@@ -36,39 +41,57 @@ class NoteDetail:
         return get_author_name(author) if author else None
 
     @property
+    def is_broadcast(self) -> bool:
+        """Whether a note of a group was sent to all agents of its boards."""
+        return is_broadcast(self.note.content, self.note.tags)
+
+    @property
     def is_command(self) -> bool:
         """Whether it is a command to all agents of the board."""
         return self.note.is_chat and parse_command(self.note.content) is not None
 
 
 async def list_notes(
-    session: AsyncSession, scope: MemoryScope, paging: Paging, *, is_chat: bool | None = None
+    source: Source, scope: MemoryScope, paging: Paging, *, is_chat: bool | None = None
 ) -> Page[NoteDetail]:
     """Return the notes of a board or group, newest first. Blank notes are omitted."""
-    query = _scope_query(scope.kind, scope.id, is_chat=is_chat)
-    return (await fetch_page_of_rows(session, query, paging)).map(lambda row: NoteDetail(*row))
+    query = _build_list_query(scope.kind, is_chat=is_chat)
+    return await query.fetch_page(source, paging, scope_id=scope.id)
 
 
-def latest_chat_query(*, limit: int) -> QueryPart[NoteDetail]:
+@cache
+def _build_list_query(kind: MemoryKind, *, is_chat: bool | None) -> PagedQuery[NoteDetail]:
+    return PagedQuery(_scope_query(kind, SCOPE_ID, is_chat=is_chat), _build_detail)
+
+
+def latest_chat_query(*, limit: int) -> Query[NoteDetail]:
     """Build the query for the newest messages of the chat of the board `board_id`, newest first."""
     query = _scope_query(BOARD_MEMORY, bindparam("board_id"), is_chat=True)
-    return QueryPart(query.limit(limit), lambda row: NoteDetail(*row))
+    return Query(query.limit(limit), _build_detail)
 
 
-async def get_note(session: AsyncSession, scope: MemoryScope, memory_id: UUID) -> NoteDetail:
+async def get_note(source: Source, scope: MemoryScope, memory_id: UUID) -> NoteDetail:
     """Return a note of a board or group. Raises NotFound."""
-    return await _get_note(session, scope, _notes_query(scope.kind), memory_id)
+    query = _build_note_query(scope.kind, locked=False)
+    return await _get_note(source, scope, query, memory_id)
 
 
 async def lock_note(session: AsyncSession, scope: MemoryScope, memory_id: UUID) -> NoteDetail:
     """Return a note, locked until the end of the transaction. Raises NotFound."""
-    query = _notes_query(scope.kind).with_for_update(of=scope.kind.note)
-    query = query.execution_options(populate_existing=True)
-    return await _get_note(session, scope, query, memory_id)
+    return await _get_note(session, scope, _build_note_query(scope.kind, locked=True), memory_id)
+
+
+@cache
+def _build_note_query(kind: MemoryKind, *, locked: bool) -> Query[NoteDetail]:
+    query = _notes_query(kind).where(kind.column == SCOPE_ID)
+    query = query.where(kind.note.id == bindparam("memory_id"))
+    if locked:
+        query = query.with_for_update(of=kind.note).execution_options(populate_existing=True)
+    return Query(query, _build_detail)
 
 
 async def load_notes(
-    session: AsyncSession,
+    source: Source,
     kind: MemoryKind,
     scope_ids: Collection[UUID],
     memory_ids: Collection[UUID],
@@ -76,17 +99,31 @@ async def load_notes(
     """Return notes by id. Ids of other boards or groups are ignored."""
     if not (scope_ids and memory_ids):
         return {}
-    query = _notes_query(kind).where(kind.column.in_(scope_ids), kind.note.id.in_(memory_ids))
-    return {row[0].id: NoteDetail(*row) for row in await session.execute(query)}
+    query = _build_notes_by_id_query(kind)
+    ids = {"scope_ids": list(scope_ids), "memory_ids": list(memory_ids)}
+    return {detail.note.id: detail for detail in await query.fetch(source, **ids)}
+
+
+@cache
+def _build_notes_by_id_query(kind: MemoryKind) -> Query[NoteDetail]:
+    scope_ids = bindparam("scope_ids", type_=ARRAY(Uuid()))
+    memory_ids = bindparam("memory_ids", type_=ARRAY(Uuid()))
+    in_scope = kind.column == func.any(scope_ids)
+    return Query(
+        _notes_query(kind).where(in_scope, kind.note.id == func.any(memory_ids)), _build_detail
+    )
 
 
 async def _get_note(
-    session: AsyncSession, scope: MemoryScope, query: Select[*tuple[Any, ...]], memory_id: UUID
+    source: Source, scope: MemoryScope, query: Query[NoteDetail], memory_id: UUID
 ) -> NoteDetail:
-    query = query.where(scope.kind.column == scope.id, scope.kind.note.id == memory_id)
-    row = (await session.execute(query)).one_or_none()
-    if row is None:
+    detail = await query.first(source, scope_id=scope.id, memory_id=memory_id)
+    if detail is None:
         raise NotFound("memory_not_found", "There is no such note here.")
+    return detail
+
+
+def _build_detail(row: Sequence[Any]) -> NoteDetail:
     return NoteDetail(*row)
 
 

@@ -6,8 +6,11 @@ Other domains call `enqueue_messages`; `templates` renders the texts. The module
 
 from services.messages import templates
 from services.messages.circuit_breakers import (
+    IS_HELD_BY_BREAKER,
     HoldCause,
+    build_pause,
     hold_failing_agents,
+    is_pause,
     release_messages,
 )
 from services.messages.commands import (
@@ -23,10 +26,17 @@ from services.messages.mentions import (
     ALL_MENTION,
     LEAD_MENTION,
     extract_mentions,
+    find_mention,
     is_mentioned,
     list_mentioned_agents,
     mention_names,
 )
 from services.messages.outbox import BoardLeadRecipient, OutgoingMessage, enqueue_messages
+from services.messages.person_mentions import (
+    MentionedPeople,
+    NamedPerson,
+    find_person_mention,
+    list_mentionable_people,
+)
 from services.messages.queries import list_agent_messages, list_inbox, load_messages
 from services.messages.rules import BOARD_COMMANDS, is_reachable

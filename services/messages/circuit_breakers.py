@@ -7,23 +7,27 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, Uuid, bindparam, func, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from models import Agent, EventType, Message, MessageState, Run, RunStatus
+from core.db.reads import Query
+from models import Agent, EventType, Message, MessageState, Run, RunStatus, User
 from services import events
 from services.messages.events import message_event
 
 
 class HoldCause(StrEnum):
-    """The circuit breaker that holds an agent. The values are part of the API."""
+    """The circuit breaker that holds an agent, or a person. The values are part of the API."""
 
     MESSAGES = "messages"  # too many messages
     LOOP = "loop"  # two agents answer each other
     FAILURES = "failures"  # the same step fails again and again
+    PERSON = "person"  # a person has paused it
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,23 @@ MAX_ERROR_LENGTH = 200  # characters of the error in a reason
 
 MessageCounts = dict[tuple[UUID, UUID | None], dict[timedelta, int]]
 """Numbers of messages by recipient and sending agent, each by period."""
+
+
+IS_HELD_BY_BREAKER = Agent.hold["cause"].astext != HoldCause.PERSON.value
+"""Matches the agents that wait for a release. That is null for an agent that is not held."""
+
+
+def build_pause(user: User | None) -> dict[str, object]:
+    """Build what is stored with an agent that a user has paused; None is a deleted user."""
+    if user is None:
+        return _build_hold(HoldCause.PERSON, "Paused by a former member.")
+    name = user.display_name
+    return _build_hold(HoldCause.PERSON, f"Paused by {name}.", name=name, user_id=str(user.id))
+
+
+def is_pause(hold: Mapping[str, Any] | None) -> bool:
+    """Return whether the hold of an agent is a pause by a person."""
+    return hold is not None and hold["cause"] == HoldCause.PERSON
 
 
 async def hold_flooded_agents(
@@ -93,7 +114,8 @@ async def hold_failing_agents(
             error = (rows[0].error or "")[:MAX_ERROR_LENGTH]
             what = "on the same task " if task_id else ""
             reason = f"Its last {MAX_FAILURES} runs {what}failed. {error}".strip()
-            hold = {"cause": HoldCause.FAILURES.value, "reason": reason}
+            values = {"limit": "same_task" if task_id else "any_task", "error": error}
+            hold = _build_hold(HoldCause.FAILURES, reason, count=MAX_FAILURES, **values)
             new_events += await _hold_agent(session, agent_id, hold)
     return new_events
 
@@ -119,19 +141,29 @@ async def release_messages(
 async def _count_messages(session: AsyncSession, agent_ids: Collection[UUID]) -> MessageCounts:
     """Count the messages to agents that no person has sent, since they were last released."""
     at = now()
-    columns = [func.count().filter(Message.created_at > at - period) for period in PERIODS]
-    query = select(Message.agent_id, Message.from_agent_id, *columns)
-    query = query.join(Agent, Agent.id == Message.agent_id).where(
-        Message.agent_id.in_(agent_ids),
-        Message.from_user_id.is_(None),
-        Message.created_at > at - PERIODS[-1],
-        or_(Agent.released_at.is_(None), Message.created_at > Agent.released_at),
-    )
-    rows = await session.execute(query.group_by(Message.agent_id, Message.from_agent_id))
+    since = {f"since_{number}": at - period for number, period in enumerate(PERIODS)}
     return {
         (to_id, from_id): dict(zip(PERIODS, numbers, strict=True))
-        for to_id, from_id, *numbers in rows
+        for to_id, from_id, *numbers in await MESSAGE_COUNTS.fetch(
+            session, agent_ids=list(agent_ids), **since
+        )
     }
+
+
+SINCE = [Message.created_at > bindparam(f"since_{number}") for number, _ in enumerate(PERIODS)]
+MESSAGE_COUNTS: Query[tuple[Any, ...]] = Query(
+    select(
+        Message.agent_id, Message.from_agent_id, *(func.count().filter(later) for later in SINCE)
+    )
+    .join(Agent, Agent.id == Message.agent_id)
+    .where(
+        Message.agent_id == func.any(bindparam("agent_ids", type_=ARRAY(Uuid()))),
+        Message.from_user_id.is_(None),
+        SINCE[-1],
+        or_(Agent.released_at.is_(None), Message.created_at > Agent.released_at),
+    )
+    .group_by(Message.agent_id, Message.from_agent_id)
+)
 
 
 def _find_flood(counts: MessageCounts, agent_id: UUID) -> dict[str, object] | None:
@@ -142,7 +174,8 @@ def _find_flood(counts: MessageCounts, agent_id: UUID) -> dict[str, object] | No
                 f"It received more than {limit.count} messages in {limit.period_name}"
                 " that no person sent."
             )
-            return {"cause": HoldCause.MESSAGES.value, "reason": reason}
+            values = {"limit": limit.period_name, "count": limit.count}
+            return _build_hold(HoldCause.MESSAGES, reason, **values)
     return None
 
 
@@ -159,8 +192,14 @@ def _find_loop(
                 f"It and {sender.name} answer each other: {limit.count} messages each in"
                 f" {limit.period_name}."
             )
-            return {"cause": HoldCause.LOOP.value, "reason": reason}
+            values = {"limit": limit.period_name, "count": limit.count, "sender": sender.name}
+            return _build_hold(HoldCause.LOOP, reason, **values)
     return None
+
+
+def _build_hold(cause: HoldCause, reason: str, **values: object) -> dict[str, object]:
+    """Build what is stored with a held agent. The values are for texts in other languages."""
+    return {"cause": cause.value, "reason": reason, "values": values}
 
 
 async def _hold_agent(

@@ -7,11 +7,14 @@ be interrupted at any point, and the next process finds what remains to be done.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Any, TypeVarTuple
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, or_, select, update
+from sqlalchemy import CTE, ColumnElement, Select, and_, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.db.reads import Query, Source
 from models import Agent, Board, DesiredState, Gateway, Message, MessageState, Organization
 from services import events
 from services.messages.gateway_turns import TurnResult
@@ -25,6 +28,7 @@ from services.messages.rules import (
     apply_status,
 )
 
+Ts = TypeVarTuple("Ts")
 MAX_STATUS_CHECKS = 20  # messages at a time, because each costs a call
 CLAIM_DURATION = timedelta(seconds=10)  # no other worker attempts a claimed message meanwhile
 
@@ -37,10 +41,12 @@ class PendingDelivery:
     session_key: str
 
 
-async def list_agents_with_work(
-    session: AsyncSession, gateway_id: UUID, at: datetime
-) -> Sequence[UUID]:
+async def list_agents_with_work(source: Source, gateway_id: UUID, at: datetime) -> Sequence[UUID]:
     """Return the reachable agents of a gateway that have a message to send or to check."""
+    return await AGENTS_WITH_WORK.fetch(source, gateway_id=gateway_id, at=at)
+
+
+def _agents_with_work_query() -> Select[UUID]:
     is_queued = and_(
         Message.state == MessageState.QUEUED,
         current_board_condition(),
@@ -49,13 +55,12 @@ async def list_agents_with_work(
         Organization.stopped_at.is_(None),
     )
     is_sent = Message.state == MessageState.SENT
+    is_reachable = _reachable_condition(bindparam("gateway_id"))
     query = select(Agent.id).join(Message, Message.agent_id == Agent.id)
     query = query.join(Organization, Organization.id == Agent.organization_id)
     query = query.outerjoin(Board, Board.id == Agent.board_id)
-    query = query.where(
-        _reachable_condition(gateway_id), or_(is_queued, is_sent), _due_condition(at)
-    )
-    return (await session.scalars(query.distinct())).all()
+    query = query.where(is_reachable, or_(is_queued, is_sent), _due_condition(bindparam("at")))
+    return query.distinct()
 
 
 async def schedule_status_check(
@@ -101,16 +106,13 @@ async def claim_next(
 
     The oldest comes first, except for PRIORITY_KINDS. A message that waits for its retry blocks the
     later ones. Whether the board is paused, the agent held or the organization stopped is checked
-    here, at the last moment; a stop cannot begin before the commit. Returns None if no message may
-    be sent now.
+    here, at the last moment; neither a stop nor a pause of the agent can begin before the commit.
+    Returns None if no message may be sent now.
     """
-    running = _running_organization(gateway_id)
-    query = _deliveries_query(gateway_id, agent_id)
-    query = query.join(running, running.c.id == Message.organization_id).where(
+    query = _join_running(_deliveries_query(gateway_id, agent_id), gateway_id, agent_id).where(
         Message.state == MessageState.QUEUED,
         current_board_condition(),
         _not_paused_condition(),
-        Agent.held_at.is_(None),
     )
     first = query.order_by(Message.kind.in_(PRIORITY_KINDS).desc(), Message.seq).limit(1)
     locked = first.with_for_update(of=Message).execution_options(populate_existing=True)
@@ -131,15 +133,10 @@ async def reclaim(
     start a turn.
     """
     known = delivery.message
-    running = _running_organization(gateway_id)
     query = select(Message).join(Agent, Agent.id == Message.agent_id)
-    query = query.join(running, running.c.id == Message.organization_id)
     query = query.outerjoin(Board, Board.id == Agent.board_id)
-    query = query.where(
-        Message.id == known.id,
-        Message.state == MessageState.SENT,
-        _not_paused_condition(),
-        Agent.held_at.is_(None),
+    query = _join_running(query, gateway_id, known.agent_id).where(
+        Message.id == known.id, Message.state == MessageState.SENT, _not_paused_condition()
     )
     locked = query.with_for_update(of=Message).execution_options(populate_existing=True)
     message = await session.scalar(locked)
@@ -206,7 +203,7 @@ def _deliveries_query(gateway_id: UUID, agent_id: UUID) -> Select[Message, str |
     return with_board.where(Agent.id == agent_id, _reachable_condition(gateway_id))
 
 
-def _reachable_condition(gateway_id: UUID) -> ColumnElement[bool]:
+def _reachable_condition(gateway_id: Any) -> ColumnElement[bool]:
     """Match the agents of a gateway for which `is_reachable` is true."""
     is_running = and_(
         Agent.desired_state == DesiredState.RUNNING,
@@ -216,6 +213,22 @@ def _reachable_condition(gateway_id: UUID) -> ColumnElement[bool]:
     is_linked = and_(Agent.is_linked, Agent.listed_at.is_not(None))
     is_here = (Agent.gateway_id == gateway_id) & Agent.openclaw_session_id.is_not(None)
     return is_here & or_(is_running, is_linked)
+
+
+def _join_running(query: Select[*Ts], gateway_id: UUID, agent_id: UUID) -> Select[*Ts]:
+    """Select nothing if the agent is held or its organization is stopped, and prevent both."""
+    running, free = _running_organization(gateway_id), _free_agent(agent_id)
+    query = query.join(running, running.c.id == Message.organization_id)
+    return query.join(free, free.c.id == Message.agent_id)
+
+
+def _free_agent(agent_id: UUID) -> CTE:
+    """Select an agent if it is not held, and prevent that a person pauses it.
+
+    The lock conflicts only with that of `pause_agent`, not with changes such as check-ins.
+    """
+    query = select(Agent.id).where(Agent.id == agent_id, Agent.held_at.is_(None))
+    return query.with_for_update(read=True, key_share=True).cte("free")
 
 
 def _running_organization(gateway_id: UUID) -> CTE:
@@ -231,10 +244,13 @@ def _running_organization(gateway_id: UUID) -> CTE:
     return query.with_for_update(read=True).cte("running")
 
 
-def _due_condition(at: datetime) -> ColumnElement[bool]:
+def _due_condition(at: Any) -> ColumnElement[bool]:
     return or_(Message.next_attempt_at.is_(None), Message.next_attempt_at <= at)
 
 
 def _not_paused_condition() -> ColumnElement[bool]:
     """Match the messages that may be sent now: on a paused board only commands."""
     return or_(Board.paused_at.is_(None), Message.kind.in_(BOARD_COMMANDS))
+
+
+AGENTS_WITH_WORK = Query(_agents_with_work_query(), itemgetter(0))

@@ -14,6 +14,7 @@ from uuid import UUID
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
+from core.db.reads import ReadFactory
 from models import Gateway, MessageState
 from openclaw import GatewayClient, Subscription
 from services.messages import delivery_store, gateway_turns
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 def create_delivery_job(
     transaction: TransactionFactory,
+    open_read: ReadFactory,
     listener: PostgresListener,
     *,
     poll_interval: float = POLL_INTERVAL,
@@ -40,7 +42,7 @@ def create_delivery_job(
 
     async def deliver_messages(gateway: Gateway, client: GatewayClient) -> None:
         with listener.subscribe(str(gateway.organization_id)) as wake_up:
-            delivery = GatewayDelivery(gateway, client, transaction, wake_up, clock)
+            delivery = GatewayDelivery(gateway, client, transaction, open_read, wake_up, clock)
             await delivery.run(poll_interval)
 
     return deliver_messages
@@ -54,12 +56,14 @@ class GatewayDelivery:
         gateway: Gateway,
         client: GatewayClient,
         transaction: TransactionFactory,
+        open_read: ReadFactory,
         wake_up: asyncio.Event,
         clock: Callable[[], datetime],
     ) -> None:
         self._gateway = gateway
         self._client = client
         self._transaction = transaction
+        self._open_read = open_read
         self._wake_up = wake_up
         self._clock = clock
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_AGENTS)
@@ -92,9 +96,9 @@ class GatewayDelivery:
         self._wake_up.clear()
         await self._save_turn_results()
         await self._schedule_status_checks()
-        async with self._transaction() as session:
+        async with self._open_read() as source:
             agent_ids = await delivery_store.list_agents_with_work(
-                session, self._gateway.id, self._clock()
+                source, self._gateway.id, self._clock()
             )
         for agent_id in agent_ids:
             if agent_id not in self._agent_tasks:

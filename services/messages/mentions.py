@@ -52,3 +52,16 @@ def full_mention_names(agent: Agent) -> set[str]:
     """Return an agent's whole name, unchanged and with its spaces replaced by - or _."""
     whole = agent.name.lower()
     return {whole, "-".join(whole.split()), "_".join(whole.split())} - {LEAD_MENTION}
+
+
+def find_mention(agent: Agent, candidates: Iterable[Agent]) -> str | None:
+    """Return the text after the @ that mentions an agent, and if possible no other candidate.
+
+    None if no text can: a mention has only ASCII letters, digits, - and _.
+    """
+    agents, first_name = list(candidates), agent.name.split()[:1]
+    names = ["-".join(agent.name.split()), *first_name, *([LEAD_MENTION] * agent.is_board_lead)]
+    names = [name for name in names if MENTION.fullmatch(f"@{name}")]
+    found = {name: list_mentioned_agents(f"@{name}", agents) for name in names}
+    usable = [name for name in names if agent in found[name]]
+    return min(usable, key=lambda name: len(found[name]), default=None)

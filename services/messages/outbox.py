@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import pydantic_core
 from sqlalchemy import (
     Boolean,
     ColumnElement,
@@ -24,6 +23,8 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.transactions import send_pending_changes
+from core.db.writes import Write
 from models import (
     Actor,
     Agent,
@@ -110,17 +111,18 @@ async def enqueue_messages(
     outgoing: Sequence[OutgoingMessage],
     *,
     new_events: Sequence[events.NewEvent] = (),
-) -> None:
+) -> list[UUID]:
     """Add messages to the outbox, and record `new_events`, then one event for each message.
 
     Call it last in a transaction, like `events.record_events`. It uses a single INSERT. Messages to
     deleted agents, and those whose key the recipient already has, are omitted. An agent that
-    receives too many is held.
+    receives too many is held. Returns the ids of the messages that were added.
     """
-    await session.flush()
+    await send_pending_changes(session)
     queued = await _insert_messages(session, outgoing) if outgoing else []
     held = await _trip_breakers(session, queued) if queued else []
     await events.record_events(session, [*new_events, *queued, *held])
+    return [UUID(str((event.data or {})["message_id"])) for event in queued]
 
 
 async def _trip_breakers(
@@ -144,21 +146,25 @@ async def _insert_messages(
     """Insert messages, and return an event for each that was inserted."""
     by_id = {new_id(): message for message in outgoing}
     rows = [{"position": position, **_row(*item)} for position, item in enumerate(by_id.items())]
-    statement = insert(Message).from_select(
-        [*CONTENT_COLUMNS, *AGENT_COLUMNS, *INITIAL_VALUES], _rows_query(rows)
-    )
-    statement = statement.on_conflict_do_nothing(index_elements=["agent_id", "key"])
-    statement = statement.returning(Message.id, Message.agent_id, Message.organization_id)
-    inserted = {id: rest for id, *rest in await session.execute(statement)}
+    inserted = {id: rest for id, *rest in await INSERT_MESSAGES.execute(session, rows=rows)}
     return [_queued_event(by_id[id], id, *inserted[id]) for id in by_id if id in inserted]
 
 
-def _rows_query(rows: Sequence[Mapping[str, Any]]) -> Any:
+def _build_insert() -> Any:
+    """Insert the messages in the parameter `rows` that the recipient does not have yet."""
+    statement = insert(Message).from_select(
+        [*CONTENT_COLUMNS, *AGENT_COLUMNS, *INITIAL_VALUES], _rows_query()
+    )
+    statement = statement.on_conflict_do_nothing(index_elements=["agent_id", "key"])
+    return statement.returning(Message.id, Message.agent_id, Message.organization_id)
+
+
+def _rows_query() -> Any:
     """Select rows in their order, without those whose agent does not exist.
 
     It locks the agents, so that they cannot be deleted before the commit.
     """
-    records = _recordset(rows)
+    records = _recordset()
     lead = select(Agent.id).where(Agent.board_id == records.c.lead_of, Agent.is_board_lead)
     recipient = func.coalesce(records.c.agent_id, lead.correlate(records).scalar_subquery())
     columns = [
@@ -171,12 +177,15 @@ def _rows_query(rows: Sequence[Mapping[str, Any]]) -> Any:
     return query.with_for_update(read=True, key_share=True, of=Agent)
 
 
-def _recordset(rows: Sequence[Mapping[str, Any]]) -> TableValuedAlias:
+def _recordset() -> TableValuedAlias:
     types = {"position": Integer(), "agent_id": Uuid(), "lead_of": Uuid(), **CONTENT_COLUMNS}
-    parameter = bindparam("rows", pydantic_core.to_jsonable_python(rows), type_=JSONB)
     columns = [column(name, type) for name, type in types.items()]
+    parameter = bindparam("rows", type_=JSONB)
     recordset = func.jsonb_to_recordset(parameter).table_valued(*columns, name="records")
     return recordset.render_derived(with_types=True)
+
+
+INSERT_MESSAGES = Write(_build_insert())
 
 
 def _row(id: UUID, message: OutgoingMessage) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Uuid, bindparam, select
 
+from core.db.reads import Query, Source
 from models import Agent, Board, Gateway, Message, MessageState, Organization
 from services import gateways, messages
 from services.gateways import GatewayStatus
@@ -89,13 +89,23 @@ class DeliveryConditions:
         return PendingStatus(PendingReason.BOARD_PAUSED, self.paused_at, sentence)
 
 
-async def load_delivery_conditions(session: AsyncSession, agent: Agent) -> DeliveryConditions:
+DELIVERY_CONDITIONS: Query[tuple[Gateway | None, datetime | None, datetime | None]] = Query(
+    select(Gateway, Board.paused_at, Organization.stopped_at)
+    .select_from(Organization)
+    .outerjoin(Board, Board.id == bindparam("board_id", type_=Uuid()))
+    .outerjoin(Gateway, Gateway.id == bindparam("gateway_id", type_=Uuid()))
+    .where(Organization.id == bindparam("organization_id"))
+)
+
+
+async def load_delivery_conditions(source: Source, agent: Agent) -> DeliveryConditions:
     """Load the context of an agent that was loaded without these rows."""
-    query = select(Gateway, Board.paused_at, Organization.stopped_at)
-    query = query.select_from(Organization).outerjoin(Board, Board.id == agent.board_id)
-    query = query.outerjoin(Gateway, Gateway.id == agent.gateway_id)
-    row = await session.execute(query.where(Organization.id == agent.organization_id))
-    gateway, paused_at, stopped_at = row.one()
+    [(gateway, paused_at, stopped_at)] = await DELIVERY_CONDITIONS.fetch(
+        source,
+        organization_id=agent.organization_id,
+        board_id=agent.board_id,
+        gateway_id=agent.gateway_id,
+    )
     if not (agent.desired_state or agent.is_linked):
         return DeliveryConditions(agent, stopped_at=stopped_at)
     return DeliveryConditions(agent, gateway, paused_at, stopped_at)

@@ -1,49 +1,86 @@
 """Read messages from the outbox: an agent reads its own, users read those of an agent."""
 
 from collections.abc import Collection
+from functools import cache
+from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import ColumnElement, String, Uuid, bindparam, cast, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.db.reads import Query, Source
 from core.errors import NotFound
-from core.paging import Page, Paging, fetch_page
+from core.paging import Page, PagedQuery, Paging
 from models import Agent, Message, MessageState, Organization
 
 PENDING_STATES = (MessageState.QUEUED, MessageState.SENT)
 
+TO_AGENT = select(Message).where(Message.agent_id == bindparam("agent_id"))
+
+
+def _select_whether_not_held() -> ColumnElement[bool]:
+    """Exclude the queued messages to an agent that is held, or whose organization is stopped."""
+    works = select(Agent.id).join(Organization, Organization.id == Agent.organization_id)
+    works = works.where(Agent.held_at.is_(None), Organization.stopped_at.is_(None))
+    works = works.where(Agent.id == bindparam("agent_id"))
+    return (Message.state != MessageState.QUEUED) | works.exists()
+
+
+IS_NOT_HELD = _select_whether_not_held()
+MESSAGES_BY_ID: Query[Message] = Query(
+    TO_AGENT.where(
+        Message.id == func.any(bindparam("message_ids", type_=ARRAY(Uuid()))), IS_NOT_HELD
+    ),
+    itemgetter(0),
+)
+
 
 async def list_inbox(
-    session: AsyncSession, agent: Agent, paging: Paging, *, state: MessageState | None = None
+    source: Source, agent: Agent, paging: Paging, *, state: MessageState | None = None
 ) -> Page[Message]:
     """Return the messages that an agent can read, oldest first; by default the pending ones.
 
     Queued messages are left out while the agent is held or its organization is stopped.
     """
+    query = _build_inbox_query(has_board=agent.board_id is not None)
     states = PENDING_STATES if state is None else (state,)
-    query = select(Message).where(
-        addressed_to_condition(agent), Message.state.in_(states), not_held_condition(agent)
-    )
-    return await fetch_page(session, query.order_by(Message.seq), paging)
+    parameters = {"agent_id": agent.id, "board_id": agent.board_id, "states": list(states)}
+    return await query.fetch_page(source, paging, **parameters)
+
+
+@cache
+def _build_inbox_query(*, has_board: bool) -> PagedQuery[Message]:
+    states = bindparam("states", type_=ARRAY(String))
+    query = TO_AGENT.where(cast(Message.state, String) == func.any(states), IS_NOT_HELD)
+    if has_board:
+        is_current = Message.board_id == bindparam("board_id", type_=Uuid())
+        query = query.where(Message.board_id.is_(None) | is_current)
+    return PagedQuery(query.order_by(Message.seq), itemgetter(0))
 
 
 async def list_agent_messages(
-    session: AsyncSession, agent: Agent, paging: Paging, *, state: MessageState | None = None
+    source: Source, agent: Agent, paging: Paging, *, state: MessageState | None = None
 ) -> Page[Message]:
     """Return all messages to an agent, newest first, optionally only those in a state."""
-    query = select(Message).where(Message.agent_id == agent.id)
-    if state is not None:
-        query = query.where(Message.state == state)
-    return await fetch_page(session, query.order_by(Message.seq.desc()), paging)
+    query = _build_messages_query(in_state=state is not None)
+    return await query.fetch_page(source, paging, agent_id=agent.id, state=state)
+
+
+@cache
+def _build_messages_query(*, in_state: bool) -> PagedQuery[Message]:
+    query = TO_AGENT.where(Message.state == bindparam("state")) if in_state else TO_AGENT
+    return PagedQuery(query.order_by(Message.seq.desc()), itemgetter(0))
 
 
 async def load_messages(
-    session: AsyncSession, agent: Agent, message_ids: Collection[UUID]
+    source: Source, agent: Agent, message_ids: Collection[UUID]
 ) -> dict[UUID, Message]:
     """Return messages by id. Ids of held messages, and of messages to others, are ignored."""
-    query = select(Message).where(Message.agent_id == agent.id, Message.id.in_(message_ids))
-    query = query.where(not_held_condition(agent))
-    return {one.id: one for one in await session.scalars(query)} if message_ids else {}
+    if not message_ids:
+        return {}
+    found = await MESSAGES_BY_ID.fetch(source, agent_id=agent.id, message_ids=list(message_ids))
+    return {one.id: one for one in found}
 
 
 async def lock_message(
@@ -61,14 +98,6 @@ def addressed_to_condition(agent: Agent) -> ColumnElement[bool]:
     """Match the messages to an agent, except those about a board that it has left."""
     is_current_board = Message.board_id.is_(None) | (Message.board_id == agent.board_id)
     return (Message.agent_id == agent.id) & (true() if agent.board_id is None else is_current_board)
-
-
-def not_held_condition(agent: Agent) -> ColumnElement[bool]:
-    """Exclude the queued messages to an agent that is held, or whose organization is stopped."""
-    works = select(Agent.id).join(Organization, Organization.id == Agent.organization_id)
-    works = works.where(Agent.held_at.is_(None), Organization.stopped_at.is_(None))
-    works = works.where(Agent.id == agent.id)
-    return (Message.state != MessageState.QUEUED) | works.exists()
 
 
 def current_board_condition() -> ColumnElement[bool]:

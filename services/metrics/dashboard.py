@@ -10,13 +10,15 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
+from core.db.reads import Source
 from core.errors import Forbidden, NotFound
 from models import Member, Status
-from services.metrics.queries import MetricCounts, Timeline, TimeWindow, load_counts
+from services.metrics.queries import MetricCounts, load_counts
+from services.metrics.windows import Timeline, TimeWindow
 
 P = TypeVar("P")
+
+MEDIAN_DIGITS = 10  # decimal places of the median in hours
 
 
 class Bucket(StrEnum):
@@ -110,6 +112,15 @@ class Kpis:
 
 
 @dataclass(frozen=True)
+class WindowTotals:
+    """The values of a whole window; None if nothing was counted."""
+
+    done_tasks: int
+    mean_cycle_hours: float | None
+    error_rate_pct: float | None
+
+
+@dataclass(frozen=True)
 class Dashboard:
     """All values at one moment."""
 
@@ -120,12 +131,14 @@ class Dashboard:
     cycle_time: SeriesComparison[ValuePoint]
     error_rate: SeriesComparison[ValuePoint]
     wip: SeriesComparison[WipPoint]
+    totals: WindowTotals
+    totals_before: WindowTotals
     pending: int
     pending_newest: Sequence[Mapping[str, Any]]
 
 
 async def load_dashboard(
-    session: AsyncSession,
+    source: Source,
     member: Member,
     range_key: str,
     at: datetime,
@@ -141,15 +154,16 @@ async def load_dashboard(
     """
     range = RANGES[range_key]
     time = build_timeline(range, at)
-    counts = await load_counts(session, member, time, board_id=board_id, group_id=group_id)
+    counts = await load_counts(source, member, time, board_id=board_id, group_id=group_id)
     if board_id is not None:
         _check_board_access(counts.reads)
     return _build_dashboard(range, time, counts)
 
 
 def _build_dashboard(range: TimeRange, time: Timeline, counts: MetricCounts) -> Dashboard:
-    tasks = {number: count for number, count, _ in counts.done}
-    hours = {number: mean for number, _, mean in counts.done if mean is not None}
+    tasks = {number: count for number, count, *_ in counts.done}
+    hours = {number: mean for number, _, mean, _ in counts.done if mean is not None}
+    older, last = len(time.comparison.bucket_starts), len(_bucket_starts(time))
     failed = {number: _percent(failures, total) for number, failures, total in counts.messages}
     return Dashboard(
         range=range.key,
@@ -159,8 +173,28 @@ def _build_dashboard(range: TimeRange, time: Timeline, counts: MetricCounts) -> 
         cycle_time=_compare(range, time, _build_points(time, hours)),
         error_rate=_compare(range, time, _build_points(time, failed)),
         wip=_compare(range, time, _build_wip_points(time, counts)),
+        totals=_sum_window(
+            [row for row in counts.done if older < row[0] <= last], counts.messages_now
+        ),
+        totals_before=_sum_window(
+            [row for row in counts.done if 0 < row[0] <= older], counts.messages_before
+        ),
         pending=counts.pending,
         pending_newest=counts.pending_newest,
+    )
+
+
+def _sum_window(
+    done: Sequence[tuple[int, int, float | None, int]], messages: tuple[int, int]
+) -> WindowTotals:
+    hours = [(mean, timed) for _, _, mean, timed in done if mean is not None]
+    timed_tasks = sum(timed for _, timed in hours)
+    return WindowTotals(
+        done_tasks=sum(tasks for _, tasks, *_ in done),
+        mean_cycle_hours=sum(mean * timed for mean, timed in hours) / timed_tasks
+        if timed_tasks
+        else None,
+        error_rate_pct=_percent(*messages) if messages[1] else None,
     )
 
 
@@ -173,6 +207,7 @@ def _check_board_access(reads: bool | None) -> None:
 
 def _build_kpis(counts: MetricCounts) -> Kpis:
     counts_by_status = {status: counts.statuses.get(status, 0) for status in Status}
+    median = counts.median_hours
     return Kpis(
         active_agents=counts.active_agents,
         tasks_in_progress=counts_by_status[Status.IN_PROGRESS],
@@ -181,7 +216,7 @@ def _build_kpis(counts: MetricCounts) -> Kpis:
         review_tasks=counts_by_status[Status.REVIEW],
         done_tasks=counts_by_status[Status.DONE],
         error_rate_pct=_percent(*counts.messages_now),
-        median_cycle_time_hours_7d=counts.median_hours,
+        median_cycle_time_hours_7d=None if median is None else round(median, MEDIAN_DIGITS),
     )
 
 

@@ -5,74 +5,65 @@ Each count is grouped by the number of the bucket on a timeline.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
-    DateTime,
+    Float,
     FromClause,
+    Integer,
     Select,
+    Uuid,
+    all_,
+    bindparam,
+    cast,
     extract,
     func,
     literal,
+    literal_column,
     null,
     select,
+    true,
+    type_coerce,
+    union_all,
 )
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import Agent, Approval, ApprovalStatus, Board, Event, EventType, Member, Status, Task
-from services import boards
+from core.db.reads import Query, Source
+from models import (
+    Agent,
+    Approval,
+    ApprovalStatus,
+    Board,
+    BoardCounts,
+    DoneTaskHour,
+    Member,
+    Status,
+    Task,
+)
+from services import boards, counters
+from services.metrics.event_counts import (
+    count_messages_query,
+    count_moves_query,
+    select_edge_events,
+)
+from services.metrics.windows import (
+    CUT_HOURS,
+    CUT_SPANS,
+    END,
+    END_HOUR,
+    FIRST_AT,
+    FIRST_HOUR,
+    NEXT_HOUR,
+    START,
+    Timeline,
+    bucket_number,
+    build_parameters,
+)
 
-WEEK = timedelta(days=7)
+BOARD_ID: ColumnElement[UUID] = bindparam("board_id", type_=Uuid)
 MAX_NEWEST_APPROVALS = 10  # approvals that are listed
-
-TASK_MOVES = (
-    EventType.TASK_CREATED,
-    EventType.TASK_STATUS_CHANGED,
-    EventType.TASK_DELETED,
-    EventType.TASK_RESTORED,
-)
-"""The events that change a task's status; `left` and `entered` in their data name the statuses."""
-
-MESSAGE_SUCCEEDED = (EventType.MESSAGE_SENT, EventType.MESSAGE_ACKNOWLEDGED)
-MESSAGE_FAILED = EventType.MESSAGE_FAILED
-
-
-RESOLUTION = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True)
-class TimeWindow:
-    """A period of time, cut into buckets; the first bucket begins at or before the start."""
-
-    start: datetime
-    end: datetime
-    bucket_starts: Sequence[datetime]  # when each of its buckets begins
-
-    @property
-    def clipped_starts(self) -> list[datetime]:
-        """When each bucket begins within the window."""
-        return [self.start, *self.bucket_starts[1:]]
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """The window up to now, and the one before it for comparison; they do not overlap."""
-
-    primary: TimeWindow
-    comparison: TimeWindow
-
-    @property
-    def edges(self) -> list[datetime]:
-        """When each bucket of both windows begins, the older first, and when the last one ends."""
-        return [
-            *self.comparison.clipped_starts,
-            *self.primary.clipped_starts,
-            self.primary.end + RESOLUTION,
-        ]
 
 
 @dataclass(frozen=True)
@@ -82,17 +73,19 @@ class MetricCounts:
     reads: bool | None  # whether the member may read the given board; None: no such board
     statuses: dict[str, int]  # the current number of tasks by status
     active_agents: int
-    done: Sequence[tuple[int, int, float | None]]  # the number of tasks, and their mean hours
+    # the number of tasks, their mean hours, and the number of those that have hours
+    done: Sequence[tuple[int, int, float | None, int]]
     median_hours: float | None
     messages: Sequence[tuple[int, int, int]]  # failed ones, and all completed ones
     messages_now: tuple[int, int]  # the same for the whole primary window
+    messages_before: tuple[int, int]  # and for the window before it
     moves: Sequence[tuple[int, str | None, str | None, int]]  # from, to, and the number of tasks
     pending: int
     pending_newest: Sequence[dict[str, Any]]
 
 
 async def load_counts(
-    session: AsyncSession,
+    source: Source,
     member: Member,
     time: Timeline,
     *,
@@ -100,108 +93,122 @@ async def load_counts(
     group_id: UUID | None,
 ) -> MetricCounts:
     """Count on the boards that a member may read; on one of them, or on those of a group."""
-    scope = _scope_query(member, board_id, group_id)
-    start, end = time.primary.start, time.primary.end
+    query = _build_query(of_board=board_id is not None, of_group=group_id is not None)
+    parameters = {
+        "user_id": member.user_id,
+        "organization_id": member.organization_id,
+        "board_id": board_id,
+        "group_id": group_id,
+        **build_parameters(time),
+    }
+    [row] = await query.fetch(source, **parameters)
+    *counts, messages, moves, pending, newest = row
+    by_bucket = {number: (failed, completed) for number, failed, completed in messages}
+    messages_now, messages_before = by_bucket.pop(0, (0, 0)), by_bucket.pop(-1, (0, 0))
+    rows = [(number, *both) for number, both in by_bucket.items()]
+    whole = (messages_now, messages_before)
+    return MetricCounts(*counts, rows, *whole, moves, pending, newest)
+
+
+@cache
+def _build_query(*, of_board: bool, of_group: bool) -> Query[Sequence[Any]]:
+    scope = _scope_query(of_board=of_board, of_group=of_group)
     query = select(
-        _can_read_board(member, board_id),
-        _count_by_status(scope),
-        _count_active_agents(scope, start, end),
-        _count_done_tasks(scope, time.edges),
-        _median_hours(scope, end),
-        _count_messages_by_bucket(scope, time.edges),
-        _count_messages_between(scope, start, end),
-        _count_task_moves(scope, time.edges),
-        _count_pending_approvals(scope),
+        _can_read_board() if of_board else null(),
+        _current_counts(scope),
+        _count_active_agents(scope),
+        _count_done_tasks(scope),
+        _median_hours(scope),
+        count_messages_query().scalar_subquery(),
+        count_moves_query().scalar_subquery(),
+        counters.sum_counts([BoardCounts.pending_approvals], scope),
         _newest_pending_approvals(scope),
     )
-    return MetricCounts(*(await session.execute(query)).one())
+    return Query(query.add_cte(select_edge_events(scope)))
 
 
-def _scope_query(member: Member, board_id: UUID | None, group_id: UUID | None) -> Select[UUID]:
-    query = select(Board.id).where(
-        Board.id.in_(boards.readable_board_ids_query(member.user, member.organization_id))
-    )
-    if board_id is not None:
-        query = query.where(Board.id == board_id)
-    if group_id is not None:
-        query = query.where(Board.board_group_id == group_id)
+def _scope_query(*, of_board: bool, of_group: bool) -> Select[UUID]:
+    query = select(Board.id).where(Board.id.in_(boards.READABLE_BOARD_IDS))
+    if of_board:
+        query = query.where(Board.id == BOARD_ID)
+    if of_group:
+        query = query.where(Board.board_group_id == bindparam("group_id"))
     return select(query.cte("scope").c.id)
 
 
-def _can_read_board(member: Member, board_id: UUID | None) -> ColumnElement[Any]:
-    if board_id is None:
-        return null()
-    visible = boards.visible_boards_query(member.user).where(
-        Board.id == board_id, Board.organization_id == member.organization_id
-    )
-    return select(visible.subquery().c.reads).scalar_subquery()
+def _can_read_board() -> ColumnElement[Any]:
+    board = boards.MEMBER_BOARDS.where(Board.id == BOARD_ID).subquery()
+    return select(board.c.reads).scalar_subquery()
 
 
-def _count_by_status(scope: Select[UUID]) -> ColumnElement[Any]:
-    counted = select(Task.status, func.count().label("tasks")).where(Task.board_id.in_(scope))
-    subquery = counted.group_by(Task.status).subquery()
-    counts = func.jsonb_object_agg(subquery.c.status, subquery.c.tasks)
-    return select(func.coalesce(counts, func.jsonb_build_object())).scalar_subquery()
+def _current_counts(scope: Select[UUID]) -> ColumnElement[Any]:
+    """Return the number of tasks by status, as an object."""
+    pairs = [
+        value
+        for status, counter in counters.TASK_COUNTS.items()
+        for value in (literal_column(f"'{status}'"), func.coalesce(func.sum(counter), 0))
+    ]
+    counts = select(func.jsonb_build_object(*pairs)).where(BoardCounts.board_id.in_(scope))
+    return counts.scalar_subquery()
 
 
-def _count_active_agents(scope: Select[UUID], start: datetime, end: datetime) -> ColumnElement[int]:
+def _count_active_agents(scope: Select[UUID]) -> ColumnElement[int]:
     query = select(func.count()).select_from(Agent)
-    is_active = Agent.last_seen_at.between(start, end)
+    is_active = Agent.last_seen_at.between(START, END)
     return query.where(Agent.board_id.in_(scope), is_active).scalar_subquery()
 
 
-def _count_done_tasks(scope: Select[UUID], edges: Sequence[datetime]) -> ColumnElement[Any]:
-    """Count the done tasks by bucket, with their mean hours from start to end."""
-    number = _bucket_number(Task.done_at, edges)
-    query = select(number, func.count(), func.avg(_cycle_hours())).where(
-        *_done_conditions(scope), Task.done_at >= edges[0]
+def _count_done_tasks(scope: Select[UUID]) -> ColumnElement[Any]:
+    """Count the done tasks by bucket, with their mean hours from start to end.
+
+    Tasks are read in the hours that an edge cuts, and the others come from the roll-ups.
+    """
+    rolled, hours = DoneTaskHour, _cycle_hours()
+    has_hours = cast(rolled.scale.is_not(None), Integer)
+    from_hours = select(
+        bucket_number(rolled.hour), rolled.tasks, rolled.tasks * has_hours, rolled.cycle_hours
+    ).where(
+        rolled.board_id.in_(scope),
+        rolled.hour >= FIRST_HOUR,
+        rolled.hour != all_(CUT_HOURS),
+        rolled.hour != END_HOUR,
+        rolled.tasks != 0,
     )
-    return _as_json_rows(query.group_by(number))
+    from_rows = [
+        select(
+            bucket_number(Task.done_at), literal(1), cast(hours.is_not(None), Integer), hours
+        ).where(
+            *_done_conditions(scope),
+            Task.done_at >= func.greatest(began, FIRST_AT),
+            Task.done_at < ended,
+        )
+        for began, ended in [*CUT_SPANS, (END_HOUR, NEXT_HOUR)]
+    ]
+    parts = union_all(from_hours, *from_rows).subquery()
+    number, tasks, timed_tasks, cycle_hours = parts.c
+    mean = func.sum(cycle_hours) / func.nullif(func.sum(timed_tasks), 0)
+    counted = select(number, func.sum(tasks), mean, func.sum(timed_tasks))
+    return _as_json_rows(counted.group_by(number))
 
 
-def _median_hours(scope: Select[UUID], end: datetime) -> ColumnElement[Any]:
-    median = func.percentile_cont(0.5).within_group(_cycle_hours())
-    since = Task.done_at > end - WEEK
-    query = select(median).where(*_done_conditions(scope), since, Task.done_at <= end)
+def _median_hours(scope: Select[UUID]) -> ColumnElement[Any]:
+    """Return the median of a week. It is computed from the tasks: no roll-up contains it."""
+    median = type_coerce(func.percentile_cont(0.5).within_group(_cycle_hours()), Float)
+    since = Task.done_at > END - literal_column("interval '7 days'")
+    query = select(median).where(*_done_conditions(scope), since, Task.done_at <= END)
     return query.where(Task.started_at.is_not(None)).scalar_subquery()
 
 
-def _count_messages_by_bucket(scope: Select[UUID], edges: Sequence[datetime]) -> ColumnElement[Any]:
-    number = _bucket_number(Event.created_at, edges)
-    query = select(number, *_message_counts()).where(
-        *_ended_message_conditions(scope), Event.created_at >= edges[0]
-    )
-    return _as_json_rows(query.group_by(number))
-
-
-def _count_messages_between(
-    scope: Select[UUID], start: datetime, end: datetime
-) -> ColumnElement[Any]:
-    query = select(func.jsonb_build_array(*_message_counts())).where(
-        *_ended_message_conditions(scope)
-    )
-    return query.where(Event.created_at.between(start, end)).scalar_subquery()
-
-
-def _count_task_moves(scope: Select[UUID], edges: Sequence[datetime]) -> ColumnElement[Any]:
-    number = _bucket_number(Event.created_at, edges)
-    left, entered = Event.data["left"].astext, Event.data["entered"].astext
-    query = select(number, left, entered, func.count()).where(
-        Event.board_id.in_(scope), Event.type.in_(TASK_MOVES), Event.created_at >= edges[0]
-    )
-    return _as_json_rows(query.group_by(number, left, entered))
-
-
-def _count_pending_approvals(scope: Select[UUID]) -> ColumnElement[int]:
-    return (
-        select(func.count())
-        .select_from(Approval)
-        .where(*_pending_conditions(scope))
-        .scalar_subquery()
-    )
-
-
 def _newest_pending_approvals(scope: Select[UUID]) -> ColumnElement[Any]:
+    """Return the newest of the newest pending approvals of each board."""
+    board = scope.subquery("pending_board")
+    newest_first = (Approval.created_at.desc(), Approval.id.desc())
+    of_board = select(Approval.id).where(
+        Approval.board_id == board.c.id, Approval.status == ApprovalStatus.PENDING
+    )
+    newest_ids = (
+        of_board.order_by(*newest_first).limit(MAX_NEWEST_APPROVALS).correlate(board).lateral()
+    )
     query = (
         select(
             Approval.id.label("approval_id"),
@@ -212,10 +219,11 @@ def _newest_pending_approvals(scope: Select[UUID]) -> ColumnElement[Any]:
             Approval.created_at,
             Task.title.label("task_title"),
         )
+        .select_from(board.join(newest_ids, true()))
+        .join(Approval, Approval.id == newest_ids.c.id)
         .join(Board, Board.id == Approval.board_id)
         .outerjoin(Task, Task.id == Approval.task_id)
-        .where(*_pending_conditions(scope))
-        .order_by(Approval.created_at.desc(), Approval.id.desc())
+        .order_by(*newest_first)
         .limit(MAX_NEWEST_APPROVALS)
     )
     subquery = query.subquery("newest")
@@ -223,31 +231,13 @@ def _newest_pending_approvals(scope: Select[UUID]) -> ColumnElement[Any]:
     return select(func.coalesce(items, func.jsonb_build_array())).scalar_subquery()
 
 
-def _pending_conditions(scope: Select[UUID]) -> list[ColumnElement[bool]]:
-    return [Approval.board_id.in_(scope), Approval.status == ApprovalStatus.PENDING]
-
-
 def _done_conditions(scope: Select[UUID]) -> list[ColumnElement[bool]]:
     return [Task.board_id.in_(scope), Task.status == Status.DONE]
-
-
-def _ended_message_conditions(scope: Select[UUID]) -> list[ColumnElement[bool]]:
-    return [Event.board_id.in_(scope), Event.type.in_([*MESSAGE_SUCCEEDED, MESSAGE_FAILED])]
-
-
-def _message_counts() -> list[ColumnElement[int]]:
-    """Count the failed messages and all messages; a retried message counts once."""
-    message = func.count(Event.data["message_id"].astext.distinct())
-    return [message.filter(Event.type == MESSAGE_FAILED), message]
 
 
 def _cycle_hours() -> ColumnElement[Any]:
     """Return the hours from the first start of a task until it was done."""
     return extract("epoch", Task.done_at - Task.started_at) / 3600
-
-
-def _bucket_number(moment: Any, edges: Sequence[datetime]) -> ColumnElement[int]:
-    return func.width_bucket(moment, literal(list(edges), ARRAY(DateTime(timezone=True))))
 
 
 def _as_json_rows(query: Select[*tuple[Any, ...]]) -> ColumnElement[Any]:

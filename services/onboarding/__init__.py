@@ -20,15 +20,18 @@ from services.onboarding.confirmation import (
     preview_goal,
 )
 from services.onboarding.queries import (
+    OPEN_STATUSES,
     Conversation,
     Interviewer,
     PendingOnboarding,
+    build_open_sessions_query,
     count_pending_by_board,
     find_conversation,
     find_last_message,
     get_conversation,
     list_pending_onboardings,
     load_interviewer,
+    select_pending,
 )
 from services.onboarding.rules import is_autonomous
 from services.onboarding.transcript import (

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from core.clock import now
+from core.db.reads import Query, Source
 from core.errors import Conflict, Forbidden, NotFound
 from models import (
     Agent,
@@ -26,7 +27,7 @@ from models import (
 from services import agents, boards, identity, messages
 from services.gateways import files, provisioning
 from services.onboarding.commands import onboarding_event
-from services.onboarding.queries import OPEN_STATUSES
+from services.onboarding.queries import LAST_SESSION_ID, OPEN_STATUSES, load_interviewer
 from services.onboarding.rules import (
     build_lead_profile,
     build_session,
@@ -180,31 +181,33 @@ async def _confirm(
 
 
 async def load_confirmation_context(
-    session: AsyncSession, user: User, board: Board
+    source: Source, user: User, board: Board
 ) -> ConfirmationContext:
     """Load what is needed to confirm a goal as this user."""
-    is_on_board = Agent.board_id == board.id
-    last = select(OnboardingSession).where(OnboardingSession.board_id == board.id)
-    last = last.order_by(OnboardingSession.created_at.desc(), OnboardingSession.id.desc()).limit(1)
-    conversation = aliased(OnboardingSession, last.subquery())
+    [context] = await _build_context_query().fetch(source, user_id=user.id, board_id=board.id)
+    return context
+
+
+@cache
+def _build_context_query() -> Query[ConfirmationContext]:
+    is_on_board = Agent.board_id == Board.id
     query = (
         select(
-            conversation,
+            OnboardingSession,
             exists().where(
-                Member.user_id == user.id,
-                Member.organization_id == board.organization_id,
+                Member.user_id == bindparam("user_id"),
+                Member.organization_id == Board.organization_id,
                 Member.role.in_((Role.OWNER, Role.ADMIN)),
             ),
             exists().where(is_on_board, Agent.is_board_lead),
             func.array(select(Agent.name).where(is_on_board).scalar_subquery()),
         )
         .select_from(Board)
-        .outerjoin(conversation, conversation.board_id == Board.id)
-        .where(Board.id == board.id)
+        .outerjoin(OnboardingSession, OnboardingSession.id == LAST_SESSION_ID)
+        .where(Board.id == bindparam("board_id"))
         .execution_options(populate_existing=True)
     )
-    found, by_admin, has_lead, names = (await session.execute(query)).one()
-    return ConfirmationContext(found, by_admin, has_lead, frozenset(names))
+    return Query(query, lambda row: ConfirmationContext(*row[:3], frozenset(row[3])))
 
 
 def _closed_error(conversation: OnboardingSession) -> Conflict:
@@ -216,7 +219,7 @@ def _check_may_create_lead(context: ConfirmationContext) -> None:
     """Raise Forbidden if a lead would be created and the user is not an admin (as on all paths)."""
     if not (context.has_lead or context.by_admin):
         reason = "This board has no lead, and only an admin creates one. Ask an admin to confirm."
-        raise Forbidden("admin_required", reason)
+        raise Forbidden("admin_required", reason, cause="lead")
 
 
 async def _add_lead(session: AsyncSession, lead: Agent, board: Board) -> str | None:
@@ -246,14 +249,14 @@ def build_lead(board: Board, proposed: Mapping[str, Any], context: ConfirmationC
 
 
 async def preview_goal(
-    session: AsyncSession, user: User, board: Board, goal: OnboardingGoal, *, base_url: str
+    source: Source, user: User, board: Board, goal: OnboardingGoal, *, base_url: str
 ) -> OnboardingPreview:
     """Preview what `confirm_goal` would create. Nothing is saved. Raises Invalid."""
-    context = await load_confirmation_context(session, user, board)
+    context = await load_confirmation_context(source, user, board)
     proposed = goal.lead_agent or {}
-    lead = await _find_lead(session, board) or build_lead(board, proposed, context)
+    lead = await agents.find_board_lead(source, board) or build_lead(board, proposed, context)
     approval = requires_approval(proposed, context)
-    gateway = await session.get(Gateway, board.gateway_id) if board.gateway_id else None
+    gateway = (await load_interviewer(source, board)).gateway
     draft = _lead_draft(lead, goal, gateway, approval=approval)
     preview = files.preview_lead(
         board, user, draft, base_url=base_url, person=get_user_profile(goal, {})
@@ -277,10 +280,4 @@ def _lead_draft(
         gateway=gateway.name if gateway else "",
         session_key=key,
         workspace=files.workspace_path(gateway.workspace_root, key) if gateway else "",
-    )
-
-
-async def _find_lead(session: AsyncSession, board: Board) -> Agent | None:
-    return await session.scalar(
-        select(Agent).where(Agent.board_id == board.id, Agent.is_board_lead)
     )

@@ -1,17 +1,18 @@
 """Read onboarding conversations, their interviewers, and what is pending for users."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, Select, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ScalarSelect, Uuid, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
+from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.paging import MAX_PAGE_SIZE
 from models import (
@@ -87,47 +88,6 @@ class Interviewer(NamedTuple):
     gateway: Gateway | None = None
 
 
-async def find_conversation(session: AsyncSession, board: Board) -> Conversation | None:
-    """Return the last conversation of a board, if there is one."""
-    last = (
-        select(OnboardingSession.id)
-        .where(OnboardingSession.board_id == board.id)
-        .order_by(OnboardingSession.created_at.desc(), OnboardingSession.id.desc())
-        .limit(1)
-    )
-    query = (
-        select(OnboardingSession, OnboardingMessage, interviewer_id_query(board))
-        .outerjoin(OnboardingMessage, OnboardingMessage.session_id == OnboardingSession.id)
-        .where(OnboardingSession.id == last.scalar_subquery())
-        .order_by(OnboardingMessage.seq)
-        .execution_options(populate_existing=True)
-    )
-    rows = (await session.execute(query)).all()
-    if not rows:
-        return None
-    return Conversation(rows[0][0], [row[1] for row in rows if row[1]], rows[0][2])
-
-
-async def get_conversation(session: AsyncSession, board: Board) -> Conversation:
-    """Return the last conversation of a board. Raises NotFound."""
-    conversation = await find_conversation(session, board)
-    if conversation is None:
-        raise NotFound("onboarding_not_found", "No onboarding was started on this board.")
-    return conversation
-
-
-async def load_interviewer(session: AsyncSession, board: Board) -> Interviewer:
-    """Load the main agent of the board's gateway, and the gateway."""
-    query = (
-        select(Agent, Gateway)
-        .select_from(Gateway)
-        .outerjoin(Agent, (Agent.gateway_id == Gateway.id) & Agent.board_id.is_(None))
-        .where(Gateway.id == board.gateway_id)
-    )
-    row = (await session.execute(query)).one_or_none()
-    return Interviewer(*row) if row else Interviewer()
-
-
 def interviewer_id_query(board: Board | type[Board]) -> ScalarSelect[UUID]:
     """Select the id of the main agent of a board's gateway, for one or each board of a query."""
     mains = select(Agent.id).where(Agent.gateway_id == board.gateway_id, Agent.board_id.is_(None))
@@ -135,17 +95,78 @@ def interviewer_id_query(board: Board | type[Board]) -> ScalarSelect[UUID]:
     return first.correlate(Board).scalar_subquery()
 
 
+async def find_conversation(source: Source, board: Board) -> Conversation | None:
+    """Return the last conversation of a board, if there is one."""
+    rows = await LAST_CONVERSATION.fetch(source, board_id=board.id)
+    if not rows:
+        return None
+    return Conversation(rows[0][0], [row[1] for row in rows if row[1]], rows[0][2])
+
+
+LAST_SESSION_ID = (
+    select(OnboardingSession.id)
+    .where(OnboardingSession.board_id == bindparam("board_id"))
+    .order_by(OnboardingSession.created_at.desc(), OnboardingSession.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+LAST_CONVERSATION: Query[tuple[OnboardingSession, OnboardingMessage | None, UUID | None]] = Query(
+    select(OnboardingSession, OnboardingMessage, interviewer_id_query(Board))
+    .join(Board, Board.id == OnboardingSession.board_id)
+    .outerjoin(OnboardingMessage, OnboardingMessage.session_id == OnboardingSession.id)
+    .where(OnboardingSession.id == LAST_SESSION_ID)
+    .order_by(OnboardingMessage.seq)
+    .execution_options(populate_existing=True)
+)
+
+
+async def get_conversation(source: Source, board: Board) -> Conversation:
+    """Return the last conversation of a board. Raises NotFound."""
+    conversation = await find_conversation(source, board)
+    if conversation is None:
+        raise NotFound("onboarding_not_found", "No onboarding was started on this board.")
+    return conversation
+
+
+async def load_interviewer(source: Source, board: Board) -> Interviewer:
+    """Load the main agent of the board's gateway, and the gateway."""
+    found = await INTERVIEWER.first(source, gateway_id=board.gateway_id)
+    return found or Interviewer()
+
+
+INTERVIEWER = Query(
+    select(Agent, Gateway)
+    .select_from(Gateway)
+    .outerjoin(Agent, (Agent.gateway_id == Gateway.id) & Agent.board_id.is_(None))
+    .where(Gateway.id == bindparam("gateway_id")),
+    Interviewer._make,
+)
+
+
 async def find_last_message(
-    session: AsyncSession, board: Board, conversation: Conversation
+    source: Source, board: Board, conversation: Conversation
 ) -> Message | None:
     """Return the last message to the interviewing agent of a conversation, if there is one."""
-    query = select(Message).where(
-        Message.agent_id == conversation.interviewer_id,
-        Message.board_id == board.id,
-        Message.key.startswith("onboarding:"),
-        Message.created_at >= conversation.session.created_at,
+    return await LAST_MESSAGE.first(
+        source,
+        agent_id=conversation.interviewer_id,
+        board_id=board.id,
+        since=conversation.session.created_at,
     )
-    return await session.scalar(query.order_by(Message.seq.desc()).limit(1))
+
+
+LAST_MESSAGE: Query[Message] = Query(
+    select(Message)
+    .where(
+        Message.agent_id == bindparam("agent_id"),
+        Message.board_id == bindparam("board_id"),
+        Message.key.startswith("onboarding:"),
+        Message.created_at >= bindparam("since"),
+    )
+    .order_by(Message.seq.desc())
+    .limit(1),
+    lambda row: row[0],
+)
 
 
 @dataclass(frozen=True)
@@ -175,24 +196,33 @@ class PendingOnboarding:
 
 
 async def list_pending_onboardings(
-    session: AsyncSession, member: Member, *, board_id: UUID | None = None
+    source: Source, member: Member, *, board_id: UUID | None = None
 ) -> Sequence[PendingOnboarding]:
     """Return what is pending on the boards that a member may change, newest first.
 
-    It takes two statements, for any number of boards.
+    It takes at most two statements, for any number of boards.
     """
-    rows = (await session.execute(_open_sessions_query(member, board_id))).all()
-    messages = await _load_messages(session, [row[0].id for row in rows])
+    query = build_open_sessions_query(by_board=board_id is not None)
+    parameters = {"user_id": member.user_id, "organization_id": member.organization_id}
+    return await select_pending(source, await query.fetch(source, board_id=board_id, **parameters))
+
+
+async def select_pending(
+    source: Source, rows: Sequence[tuple[OnboardingSession, Board, Agent]]
+) -> Sequence[PendingOnboarding]:
+    """Return what is pending in open conversations, newest first."""
+    messages = await _load_messages(source, [session.id for session, *_ in rows])
     pending = [_pending_onboarding(*row, messages) for row in rows]
     return sorted(filter(None, pending), key=lambda one: one.since, reverse=True)
 
 
-async def count_pending_by_board(session: AsyncSession, member: Member) -> Mapping[UUID, int]:
+async def count_pending_by_board(source: Source, member: Member) -> Mapping[UUID, int]:
     """Count what is pending for a member, by board id. Boards without anything are omitted."""
-    return Counter(one.board.id for one in await list_pending_onboardings(session, member))
+    return Counter(one.board.id for one in await list_pending_onboardings(source, member))
 
 
-def _open_sessions_query(member: Member, board_id: UUID | None) -> Select[*tuple[Any, ...]]:
+@cache
+def build_open_sessions_query(*, by_board: bool) -> Query[tuple[OnboardingSession, Board, Agent]]:
     """Select the open conversations with their boards and interviewing agents."""
     query = (
         select(OnboardingSession, Board, InterviewerAgent)
@@ -201,25 +231,31 @@ def _open_sessions_query(member: Member, board_id: UUID | None) -> Select[*tuple
         .where(
             OnboardingSession.status.in_(OPEN_STATUSES),
             InterviewerAgent.id == interviewer_id_query(Board),
-            Board.organization_id == member.organization_id,
-            Board.id.in_(boards.writable_board_ids_query(member.user)),
+            Board.organization_id == bindparam("organization_id"),
+            Board.id.in_(boards.WRITABLE_BOARD_IDS),
         )
         .order_by(OnboardingSession.updated_at.desc(), OnboardingSession.id)
         .limit(MAX_PAGE_SIZE)
     )
-    return query if board_id is None else query.where(Board.id == board_id)
+    return Query(query.where(Board.id == bindparam("board_id")) if by_board else query)
 
 
 async def _load_messages(
-    session: AsyncSession, ids: Collection[UUID]
+    source: Source, ids: Sequence[UUID]
 ) -> Mapping[UUID, Sequence[OnboardingMessage]]:
     """Return the messages of conversations, in order, by conversation id."""
     messages: defaultdict[UUID, list[OnboardingMessage]] = defaultdict(list)
-    if ids:
-        query = select(OnboardingMessage).where(OnboardingMessage.session_id.in_(ids))
-        for message in await session.scalars(query.order_by(OnboardingMessage.seq)):
-            messages[message.session_id].append(message)
+    for message in await MESSAGES.fetch(source, session_ids=ids) if ids else ():
+        messages[message.session_id].append(message)
     return messages
+
+
+MESSAGES: Query[OnboardingMessage] = Query(
+    select(OnboardingMessage)
+    .where(OnboardingMessage.session_id == func.any(bindparam("session_ids", type_=ARRAY(Uuid()))))
+    .order_by(OnboardingMessage.seq),
+    lambda row: row[0],
+)
 
 
 def _pending_onboarding(

@@ -7,6 +7,9 @@ from services.organizations.commands import (
     erase_organizations,
     find_or_accept_membership,
     get_or_create_active_membership,
+    has_default_name,
+    has_unnamed_organization,
+    lock_organization,
     lock_organization_contents,
     rename_organization,
     switch_organization,
@@ -25,13 +28,27 @@ from services.organizations.members import (
     LockedMember,
     change_member_rights,
     change_member_role,
+    leave_organization,
     lock_member,
     remove_member,
     require_admin,
     require_owner,
+    require_recent_sign_in,
+)
+from services.organizations.overview import (
+    InviteDetail,
+    OrganizationContents,
+    count_contents,
+    count_owners,
+    list_board_names,
+    list_last_active,
+    load_invite_details,
+    renew_invite,
 )
 from services.organizations.queries import (
     MemberDetail,
+    build_membership,
+    current_membership_id_of_user,
     current_membership_id_query,
     find_current_membership,
     find_membership,
@@ -39,8 +56,10 @@ from services.organizations.queries import (
     list_board_access,
     list_members,
     list_memberships,
+    store_current_organization,
 )
 from services.organizations.stop import (
+    COMMAND_LINE,
     AgentStop,
     require_not_stopped,
     resume_agents,

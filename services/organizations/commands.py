@@ -8,6 +8,7 @@ from sqlalchemy import CTE, ColumnElement, ScalarSelect, delete, func, or_, sele
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Source, require_transaction
 from core.errors import NotFound
 from models import (
     Agent,
@@ -63,6 +64,13 @@ async def create_organization(session: AsyncSession, user: User, *, name: str) -
     data: dict[str, object] = {"name": name}
     await events.record_event(session, created, locked, organization_id=organization.id, data=data)
     return organization
+
+
+async def lock_organization(session: AsyncSession, member: Member) -> Organization:
+    """Lock the organization of an admin until the commit. Raises Forbidden for other members."""
+    require_admin(member)
+    await identity.lock_user(session, member.user)
+    return await _lock_organization(session, member.organization_id)
 
 
 async def rename_organization(session: AsyncSession, member: Member, *, name: str) -> Organization:
@@ -198,26 +206,39 @@ def _count_rows(rows: CTE) -> ScalarSelect[int]:
     return select(func.count()).select_from(rows).scalar_subquery()
 
 
-async def get_or_create_active_membership(session: AsyncSession, user: User) -> Member:
+async def get_or_create_active_membership(source: Source, user: User) -> Member:
     """Return the user's membership in the organization they work in, with both of them loaded.
 
     If they are no longer a member there, their oldest membership is used. A user without any joins
     the organization that invited them first, if their address is verified, or gets one of their
-    own.
+    own. Raises WriteRequired.
     """
-    member = await find_or_accept_membership(session, user)
+    member = await find_or_accept_membership(source, user)
     if member is None:
+        session = require_transaction(source)
         await create_organization(session, user, name=PERSONAL_ORGANIZATION_NAME)
         member = await find_current_membership(session, user)
     assert member is not None
     return member
 
 
-async def find_or_accept_membership(session: AsyncSession, user: User) -> Member | None:
+def has_default_name(organization: Organization) -> bool:
+    """Return whether an organization has the name that a call of the API gives to new ones."""
+    return organization.name == PERSONAL_ORGANIZATION_NAME
+
+
+async def has_unnamed_organization(source: Source, user: User) -> bool:
+    """Return whether the user works in an organization that only a call of the API has named."""
+    member = await find_current_membership(source, user)
+    return member is not None and has_default_name(member.organization)
+
+
+async def find_or_accept_membership(source: Source, user: User) -> Member | None:
     """Return the same, but None if the user has no membership and no invitation."""
-    member = await find_current_membership(session, user)
+    member = await find_current_membership(source, user)
     if member is not None:
         return member
+    session = require_transaction(source)
     locked = await identity.lock_user(session, user)
     member = await find_current_membership(session, locked)
     if member is None and await accept_oldest_invite(session, locked):

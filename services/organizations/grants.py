@@ -113,6 +113,20 @@ async def merge_invite_rights(
     )
 
 
+def build_grant_changes(before: Sequence[Any], after: Sequence[Any]) -> dict[str, list[list[str]]]:
+    """Return the boards with grants, and those that may be changed, before and after a change."""
+    return {
+        "board_ids": [_list_boards(rows) for rows in (before, after)],
+        "writable_board_ids": [
+            _list_boards([row for row in rows if row.can_write]) for rows in (before, after)
+        ],
+    }
+
+
+def _list_boards(rows: Sequence[Any]) -> list[str]:
+    return sorted(str(row.board_id) for row in rows)
+
+
 def _grant_rows_query(
     organization_id: UUID, boards: Sequence[BoardGrant]
 ) -> Select[*tuple[Any, ...]]:
@@ -141,8 +155,7 @@ def _check_boards_exist(boards: Sequence[BoardGrant], found: Collection[UUID]) -
     missing = sorted(str(one.board_id) for one in boards if one.board_id not in found)
     if missing:
         reason = "There are no such boards in this organization."
-        details = {"field": "board_access", "invalid_board_ids": missing}
-        raise Invalid("invalid_board_ids", reason, **details)
+        raise Invalid("invalid_board_ids", reason, field="board_access", invalid_board_ids=missing)
 
 
 def _access_table(

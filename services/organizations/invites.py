@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
 from core.clock import now
+from core.db.reads import Source
 from core.errors import Conflict, Forbidden, NotFound
-from core.paging import Page, Paging, fetch_page
+from core.paging import Page, PagedQuery, Paging
 from core.security.secrets import generate_token, hash_token
 from core.text import is_storable
 from core.validation import normalized_email
@@ -32,9 +33,12 @@ from services.organizations.members import (
 from services.organizations.queries import MemberDetail, find_membership, list_board_access
 
 ALREADY_MEMBER = "Somebody with this address is a member already."
-USED = "This invitation was used."
-EXPIRED = "This invitation has run out. Ask for a new one."
-ENDED = "Who sent this invitation may not invite you any more. Ask for a new one."
+NOT_FOUND_REASONS = {
+    "unknown": "This invitation was withdrawn or replaced, or a part of its link is missing.",
+    "used": "This invitation was used.",
+    "expired": "This invitation has run out. Ask for a new one.",
+    "ended": "Who sent this invitation may not invite you any more. Ask for a new one.",
+}
 INVITE_LIFETIME = timedelta(days=14)
 
 
@@ -47,15 +51,18 @@ class InviteDraft:
     rights: AccessRights = field(default_factory=AccessRights)
 
 
-async def list_pending_invites(
-    session: AsyncSession, member: Member, paging: Paging
-) -> Page[Invite]:
+async def list_pending_invites(source: Source, member: Member, paging: Paging) -> Page[Invite]:
     """Return the invitations that are not accepted, newest first, including expired ones."""
-    query = select(Invite).where(
-        Invite.organization_id == member.organization_id, Invite.accepted_at.is_(None)
-    )
-    query = query.order_by(Invite.created_at.desc(), Invite.id.desc())
-    return await fetch_page(session, query, paging)
+    organization_id = member.organization_id
+    return await PENDING_INVITES.fetch_page(source, paging, organization_id=organization_id)
+
+
+PENDING_INVITES: PagedQuery[Invite] = PagedQuery(
+    select(Invite)
+    .where(Invite.organization_id == bindparam("organization_id"), Invite.accepted_at.is_(None))
+    .order_by(Invite.created_at.desc(), Invite.id.desc()),
+    lambda row: row[0],
+)
 
 
 async def create_invite(
@@ -72,7 +79,7 @@ async def create_invite(
     Conflict if the address belongs to a member, and Invalid.
     """
     email = normalized_email(draft.invited_email, "invited_email")
-    acting = await _lock_organization_as_admin(session, member)
+    acting = await lock_organization_as_admin(session, member)
     check_may_grant_role(acting, draft.role)
     check_recent_sign_in(signed_in_at, draft.role)
     is_member, invited_role = await _find_member_or_invite(session, acting.organization_id, email)
@@ -105,7 +112,7 @@ async def revoke_invite(session: AsyncSession, member: Member, invite_id: UUID) 
 
     Raises NotFound and Forbidden.
     """
-    acting = await _lock_organization_as_admin(session, member)
+    acting = await lock_organization_as_admin(session, member)
     query = select(Invite).where(
         Invite.id == invite_id, Invite.organization_id == acting.organization_id
     )
@@ -120,7 +127,7 @@ async def revoke_invite(session: AsyncSession, member: Member, invite_id: UUID) 
     return found
 
 
-async def _lock_organization_as_admin(session: AsyncSession, member: Member) -> Member:
+async def lock_organization_as_admin(session: AsyncSession, member: Member) -> Member:
     """Lock the organization for one of its admins, and return their current membership."""
     query = (
         select(Member)
@@ -283,7 +290,7 @@ async def _invite_not_found(session: AsyncSession, token: str) -> NotFound:
             Invite.token_hash == hash_token(token)
         )
         row = (await session.execute(query)).one_or_none()
-    reason = "This invitation was withdrawn or replaced, or a part of its link is missing."
+    cause = "unknown"
     if row:
-        reason = USED if row.accepted_at else EXPIRED if row[1] else ENDED
-    return NotFound("invite_not_found", reason)
+        cause = "used" if row.accepted_at else "expired" if row[1] else "ended"
+    return NotFound("invite_not_found", NOT_FOUND_REASONS[cause], cause=cause)

@@ -13,8 +13,8 @@ from core.clock import now
 from core.errors import Conflict, Forbidden, Invalid, RecentSignInRequired
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import BoardAccess, EventType, Invite, Member, Organization, Role, User, new_id
-from services import events
-from services.organizations.grants import AccessRights, grant_rights
+from services import events, tasks
+from services.organizations.grants import AccessRights, build_grant_changes, grant_rights
 from services.organizations.queries import MemberDetail, list_board_access, member_not_found
 
 
@@ -30,14 +30,22 @@ class LockedMember:
 async def lock_member(session: AsyncSession, by: Member, member_id: UUID) -> LockedMember:
     """Lock a member and the organization until the commit, for an admin.
 
-    The user is locked before the organization, as everywhere. The admin's role is read again after
-    the lock (contract, R8). Raises NotFound and Forbidden.
+    The user and the boards of their tasks are locked before the organization, as everywhere. The
+    admin's role is read again after the lock (contract, R8). Raises NotFound and Forbidden.
     """
+    locked = await _lock_member(session, by, member_id)
+    require_admin(locked.by)
+    return locked
+
+
+async def _lock_member(session: AsyncSession, by: Member, member_id: UUID) -> LockedMember:
+    is_member = Member.id == member_id, Member.organization_id == by.organization_id
+    await tasks.lock_assignee(session, select(Member.user_id).where(*is_member))
     lock = (
         select(Member.id)
         .join(User, User.id == Member.user_id)
         .join(Organization, Organization.id == Member.organization_id)
-        .where(Member.id == member_id, Member.organization_id == by.organization_id)
+        .where(*is_member)
         .with_for_update(key_share=True, of=[User, Organization])
     )
     if await session.scalar(lock) is None:
@@ -45,7 +53,6 @@ async def lock_member(session: AsyncSession, by: Member, member_id: UUID) -> Loc
     members = await _load_members_and_owners(session, by.organization_id, {by.id, member_id})
     if by.id not in members or member_id not in members:
         raise member_not_found()
-    require_admin(members[by.id])
     owners = sum(one.role is Role.OWNER for one in members.values())
     return LockedMember(members[by.id], members[member_id], owners)
 
@@ -95,13 +102,14 @@ async def change_member_rights(
     check_may_manage_role(locked.by, member.role)
     before = [member.all_boards_read, member.all_boards_write]
     replaced = delete(BoardAccess).where(BoardAccess.organization_member_id == member.id)
-    old_ids = await session.scalars(replaced.returning(BoardAccess.board_id))
-    boards_before = sorted(map(str, old_ids))
+    replaced = replaced.returning(BoardAccess.board_id, BoardAccess.can_write)
+    old_access = (await session.execute(replaced)).all()
     member.updated_at = now()
     access = list(await grant_rights(session, member, rights))
     after = [member.all_boards_read, member.all_boards_write]
-    boards_after = sorted(str(one.board_id) for one in access)
-    changes = {"all_boards": [before, after], "board_ids": [boards_before, boards_after]}
+    await session.flush()
+    await tasks.unassign_former_readers(session, locked.by.user, user_id=member.user_id)
+    changes = {"all_boards": [before, after], **build_grant_changes(old_access, access)}
     await _record_member_event(session, EventType.MEMBER_UPDATED, locked, {"changes": changes})
     return MemberDetail(member, access)
 
@@ -115,6 +123,24 @@ async def remove_member(
     """
     check_removal(locked.by, locked.member)
     check_recent_sign_in(signed_in_at, locked.member.role)
+    await _end_membership(session, locked)
+
+
+async def leave_organization(
+    session: AsyncSession, member: Member, *, signed_in_at: datetime | None = None
+) -> None:
+    """End the user's own membership, as `remove_member` does.
+
+    Raises Conflict for the only owner, and RecentSignInRequired for owners.
+    """
+    locked = await _lock_member(session, member, member.id)
+    if locked.member.role is Role.OWNER and locked.owners == 1:
+        raise Conflict("last_owner", LAST_OWNER)
+    check_recent_sign_in(signed_in_at, locked.member.role)
+    await _end_membership(session, locked)
+
+
+async def _end_membership(session: AsyncSession, locked: LockedMember) -> None:
     await _end_invites(session, locked.member, None)
     user_id, organization_id = locked.member.user_id, locked.member.organization_id
     oldest = (
@@ -130,6 +156,7 @@ async def remove_member(
     await session.execute(statement)
     await session.delete(locked.member)
     await session.flush()
+    await tasks.unassign_former_readers(session, locked.by.user, user_id=user_id)
     await _record_member_event(session, EventType.MEMBER_REMOVED, locked, {})
 
 
@@ -161,6 +188,7 @@ async def _record_member_event(
 
 validate_organization_name = nonblank_text(MAX_NAME_LENGTH)
 
+LAST_OWNER = "An organization has at least one owner. Make somebody else an owner first."
 RECENT_SIGN_IN = timedelta(minutes=15)
 INVITING_ROLES = (Role.OWNER, Role.ADMIN)
 ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
@@ -178,15 +206,20 @@ def require_owner(member: Member) -> None:
         raise Forbidden("owner_required", "Only an owner of the organization can do that.")
 
 
-def check_recent_sign_in(signed_in_at: datetime | None, *roles: Role) -> None:
-    """Raise RecentSignInRequired for roles of owners, unless the user has signed in recently.
+def require_recent_sign_in(signed_in_at: datetime | None) -> None:
+    """Raise RecentSignInRequired unless the user has signed in recently.
 
     `signed_in_at` is when the user proved who they are in the browser that makes the request; a
     request with a token has none.
     """
-    is_recent = signed_in_at is not None and signed_in_at > now() - RECENT_SIGN_IN
-    if Role.OWNER in roles and not is_recent:
+    if signed_in_at is None or signed_in_at <= now() - RECENT_SIGN_IN:
         raise RecentSignInRequired
+
+
+def check_recent_sign_in(signed_in_at: datetime | None, *roles: Role) -> None:
+    """Do the same, but only for roles of owners."""
+    if Role.OWNER in roles:
+        require_recent_sign_in(signed_in_at)
 
 
 def check_may_manage_role(acting: Member, role: Role) -> None:
@@ -206,8 +239,7 @@ def check_role_change(acting: Member, member: Member, role: Role, *, owners: int
     check_may_manage_role(acting, member.role)
     check_may_grant_role(acting, role)
     if member.role is Role.OWNER and role is not Role.OWNER and owners == 1:
-        reason = "An organization has at least one owner. Make somebody else an owner first."
-        raise Invalid("last_owner", reason, field="role")
+        raise Invalid("last_owner", LAST_OWNER, field="role")
 
 
 def check_removal(acting: Member, member: Member) -> None:

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, Select, bindparam, func, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import contains_eager
+from sqlalchemy import ScalarSelect, bindparam, func, select, update
 
+from core.db.reads import Query, Source, require_transaction, set_loaded_values
 from core.errors import Forbidden, NotFound
 from core.paging import Page, Paging
 from models import BoardAccess, Member, Organization, User
@@ -24,38 +23,28 @@ class MemberDetail:
     board_access: list[BoardAccess] = field(default_factory=list)
 
 
-async def list_members(session: AsyncSession, member: Member, paging: Paging) -> Page[MemberDetail]:
-    """Return the members of the organization, by e-mail and name, in one statement."""
-    ranked = (
-        select(Member.id, func.row_number().over(order_by=MEMBER_ORDER).label("rank"))
-        .join(Member.user)
-        .where(Member.organization_id == member.organization_id)
-        .cte("ranked")
-    )
-    total = select(func.count()).select_from(ranked).scalar_subquery()
-    first, last = paging.offset, paging.offset + paging.limit
-    query = (
-        _members_query()
-        .add_columns(total)
-        .join(ranked, ranked.c.id == Member.id)
-        .where(ranked.c.rank > first, ranked.c.rank <= last)
-        .order_by(ranked.c.rank, BoardAccess.created_at, BoardAccess.id)
-    )
-    rows = (await session.execute(query)).all()
-    count = rows[0][-1] if rows else await session.scalar(select(total)) or 0
+async def list_members(source: Source, member: Member, paging: Paging) -> Page[MemberDetail]:
+    """Return the members of the organization, by e-mail and name.
+
+    Runs one statement, or two for an offset after the last member.
+    """
+    ranks = {"first": paging.offset, "last": paging.offset + paging.limit}
+    organization_id = member.organization_id
+    rows = await MEMBERS_PAGE.fetch(source, organization_id=organization_id, **ranks)
+    if rows or not paging.offset:
+        count = rows[0][-1] if rows else 0
+    else:
+        [(count,)] = await MEMBERS_TOTAL.fetch(source, organization_id=organization_id)
     return Page(_group_by_member(rows), count, paging.limit, paging.offset)
 
 
-async def get_member(session: AsyncSession, member: Member, member_id: UUID) -> MemberDetail:
+async def get_member(source: Source, member: Member, member_id: UUID) -> MemberDetail:
     """Return a member of the organization, for its admins and for that member.
 
     Raises NotFound and Forbidden.
     """
-    query = _members_query().where(
-        Member.id == member_id, Member.organization_id == member.organization_id
-    )
-    rows = await session.execute(query.order_by(BoardAccess.created_at, BoardAccess.id))
-    found = _group_by_member(rows.all())
+    parameters = {"organization_id": member.organization_id, "member_id": member_id}
+    found = _group_by_member(await MEMBER.fetch(source, **parameters))
     if not found:
         raise member_not_found()
     if not (member.is_admin or member.id == member_id):
@@ -68,82 +57,131 @@ def member_not_found() -> NotFound:
     return NotFound("member_not_found", "There is no such member.")
 
 
-def _members_query() -> Select[Member, BoardAccess]:
-    return (
-        select(Member, BoardAccess)
-        .join(Member.user)
-        .outerjoin(BoardAccess, BoardAccess.organization_member_id == Member.id)
-        .options(contains_eager(Member.user))
-        .execution_options(populate_existing=True)
-    )
-
-
 def _group_by_member(rows: Sequence[Any]) -> list[MemberDetail]:
     found: dict[UUID, MemberDetail] = {}
-    for member, access, *_ in rows:
+    for member, user, access, *_ in rows:
+        set_loaded_values(member, user=user)
         detail = found.setdefault(member.id, MemberDetail(member))
         if access is not None:
             detail.board_access.append(access)
     return list(found.values())
 
 
-async def find_current_membership(session: AsyncSession, user: User) -> Member | None:
+MEMBERS = (
+    select(Member, User, BoardAccess)
+    .join(User, User.id == Member.user_id)
+    .outerjoin(BoardAccess, BoardAccess.organization_member_id == Member.id)
+    .where(Member.organization_id == bindparam("organization_id"))
+    .execution_options(populate_existing=True)
+)
+"""Selects the members of the organization `organization_id` for `_group_by_member`."""
+
+MEMBER: Query[tuple[Any, ...]] = Query(
+    MEMBERS.where(Member.id == bindparam("member_id")).order_by(
+        BoardAccess.created_at, BoardAccess.id
+    )
+)
+RANKED = (
+    select(Member.id, func.row_number().over(order_by=MEMBER_ORDER).label("rank"))
+    .join(User, User.id == Member.user_id)
+    .where(Member.organization_id == bindparam("organization_id"))
+    .cte("ranked")
+)
+TOTAL = select(func.count()).select_from(RANKED)
+MEMBERS_PAGE: Query[tuple[Any, ...]] = Query(
+    MEMBERS.add_columns(TOTAL.scalar_subquery())
+    .join(RANKED, RANKED.c.id == Member.id)
+    .where(RANKED.c.rank > bindparam("first"), RANKED.c.rank <= bindparam("last"))
+    .order_by(RANKED.c.rank, BoardAccess.created_at, BoardAccess.id)
+)
+MEMBERS_TOTAL: Query[tuple[int]] = Query(TOTAL)
+
+
+async def find_current_membership(source: Source, user: User) -> Member | None:
     """Return the user's membership in the organization they work in, with both of them loaded.
 
     If they are no longer a member there, their oldest membership takes its place (contract, 1.11).
-    None for a user without memberships.
+    None for a user without memberships. Raises WriteRequired.
     """
-    member = await session.scalar(CURRENT_MEMBERSHIP, {"user_id": user.id})
-    if member and member.user.active_organization_id != member.organization_id:
-        chosen = update(User).where(User.id == user.id)
-        await session.execute(chosen.values(active_organization_id=member.organization_id))
+    member = await CURRENT_MEMBERSHIP.first(source, user_id=user.id)
+    if member is not None:
+        await store_current_organization(source, member)
     return member
 
 
-def current_membership_id_query(user: User) -> ScalarSelect[UUID]:
-    """Return the query for the id of the current membership, for use in another query."""
-    return _build_current_membership_id_query(user.id)
+async def store_current_organization(source: Source, member: Member) -> None:
+    """Store that a user works in the organization of a membership. Raises WriteRequired."""
+    if member.user.active_organization_id != member.organization_id:
+        chosen = update(User).where(User.id == member.user_id)
+        chosen = chosen.values(active_organization_id=member.organization_id)
+        await require_transaction(source).execute(chosen)
 
 
-def _build_current_membership_id_query(user_id: Any) -> ScalarSelect[UUID]:
-    is_active = Member.organization_id == User.active_organization_id
-    query = select(Member.id).join(Member.user).where(Member.user_id == user_id)
-    active_first = func.coalesce(is_active, False).desc()
-    query = query.order_by(active_first, Member.created_at, Member.id).limit(1)
-    return query.scalar_subquery().correlate(None)
+def current_membership_id_query() -> ScalarSelect[UUID]:
+    """Return the query for the id of the current membership of the user `user_id`."""
+    query = select(Member.id).join(Member.user).where(Member.user_id == bindparam("user_id"))
+    return query.order_by(*CURRENT_FIRST).limit(1).scalar_subquery().correlate(None)
 
 
-async def find_membership(
-    session: AsyncSession, user: User, organization_id: UUID
-) -> Member | None:
+def current_membership_id_of_user() -> ScalarSelect[UUID]:
+    """Return the query for the id of the current membership of a row of `User`."""
+    query = select(Member.id).where(Member.user_id == User.id)
+    return query.order_by(*CURRENT_FIRST).limit(1).scalar_subquery().correlate(User)
+
+
+CURRENT_FIRST = (
+    func.coalesce(Member.organization_id == User.active_organization_id, False).desc(),
+    Member.created_at,
+    Member.id,
+)
+
+
+async def find_membership(source: Source, user: User, organization_id: UUID) -> Member | None:
     """Return the user's membership in an organization with both of them loaded, or None."""
-    parameters = {"user_id": user.id, "organization_id": organization_id}
-    return await session.scalar(MEMBERSHIP, parameters)
+    return await MEMBERSHIP.first(source, user_id=user.id, organization_id=organization_id)
 
 
-async def list_memberships(session: AsyncSession, user: User) -> Sequence[Member]:
+async def list_memberships(source: Source, user: User) -> Sequence[Member]:
     """Return all memberships of a user, by the organizations' names."""
-    return (await session.scalars(MEMBERSHIPS_BY_NAME, {"user_id": user.id})).all()
+    return await MEMBERSHIPS_BY_NAME.fetch(source, user_id=user.id)
 
 
-async def list_board_access(session: AsyncSession, member: Member) -> Sequence[BoardAccess]:
+async def list_board_access(source: Source, member: Member) -> list[BoardAccess]:
     """Return the member's grants on single boards, oldest first."""
-    rows = select(BoardAccess).where(BoardAccess.organization_member_id == member.id)
-    return (await session.scalars(rows.order_by(BoardAccess.created_at, BoardAccess.id))).all()
+    return await BOARD_ACCESS.fetch(source, member_id=member.id)
+
+
+BOARD_ACCESS: Query[BoardAccess] = Query(
+    select(BoardAccess)
+    .where(BoardAccess.organization_member_id == bindparam("member_id"))
+    .order_by(BoardAccess.created_at, BoardAccess.id),
+    lambda row: row[0],
+)
+
+
+def build_membership(row: tuple[Member, Organization, User]) -> Member:
+    """Return a membership with its organization and its user loaded."""
+    member, organization, user = row
+    set_loaded_values(member, organization=organization, user=user)
+    return member
 
 
 MEMBERSHIPS = (
-    select(Member)
+    select(Member, Organization, User)
     .join(Member.organization)
     .join(Member.user)
-    .options(contains_eager(Member.organization), contains_eager(Member.user))
     .where(Member.user_id == bindparam("user_id"))
     .execution_options(populate_existing=True)
 )
-"""Selects the memberships of the user `user_id`, with organization and user loaded."""
+"""Selects the memberships of the user `user_id` for `build_membership`."""
 
-CURRENT_MEMBERSHIP = MEMBERSHIPS.where(
-    Member.id == _build_current_membership_id_query(bindparam("user_id"))
+CURRENT_MEMBERSHIP = Query(
+    MEMBERSHIPS.where(Member.id == current_membership_id_query()),
+    build_membership,
 )
-MEMBERSHIP = MEMBERSHIPS.where(Organization.id == bindparam("organization_id"))
-MEMBERSHIPS_BY_NAME = MEMBERSHIPS.order_by(func.lower(Organization.name), Member.id)
+MEMBERSHIP = Query(
+    MEMBERSHIPS.where(Organization.id == bindparam("organization_id")), build_membership
+)
+MEMBERSHIPS_BY_NAME = Query(
+    MEMBERSHIPS.order_by(func.lower(Organization.name), Member.id), build_membership
+)

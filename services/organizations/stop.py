@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Query
 from core.errors import Conflict, NotFound
 from core.validation import optional, text_of_length
 from models import Agent, EventType, Member, Organization, User
@@ -53,14 +55,23 @@ class AgentStop:
         )
 
 
+SHARED_ORGANIZATION: Query[Organization] = Query(
+    select(Organization)
+    .where(Organization.id == bindparam("organization_id"))
+    .with_for_update(read=True)
+    .execution_options(populate_existing=True),
+    itemgetter(0),
+)
+
+
 async def require_not_stopped(session: AsyncSession, organization_id: UUID) -> None:
     """Raise Conflict if the agents of an organization are stopped; otherwise prevent a stop.
 
     No stop can begin before the commit.
     """
-    query = select(Organization).where(Organization.id == organization_id)
-    query = query.with_for_update(read=True).execution_options(populate_existing=True)
-    stop = AgentStop.find_in((await session.scalars(query)).one())
+    organization = await SHARED_ORGANIZATION.first(session, organization_id=organization_id)
+    assert organization is not None
+    stop = AgentStop.find_in(organization)
     if stop is not None:
         raise stop.error
 

@@ -14,19 +14,15 @@ DANGEROUS_KINDS = ("deploy.*", "delete.*", "payment.*", "purchase.*", "release.*
 
 @dataclass(frozen=True)
 class PolicyPreset:
-    """A named set of rules."""
+    """A set of rules. Pages have its name and description."""
 
     key: str
-    name: str
-    description: str
     rules: Sequence[PolicyRule]
 
 
 PRESETS = (
     PolicyPreset(
         "ask",
-        "Always ask",
-        "Every request waits for one person. Requests expire after seven days.",
         [
             PolicyRule(
                 id=PLACEHOLDER,
@@ -38,9 +34,6 @@ PRESETS = (
     ),
     PolicyPreset(
         "two_people",
-        "Two people for dangerous actions",
-        "Deployments, deletions and payments, and everything with a critical risk, need two "
-        "people. Other requests need one.",
         [
             PolicyRule(
                 id=PLACEHOLDER,
@@ -60,9 +53,6 @@ PRESETS = (
     ),
     PolicyPreset(
         "trust",
-        "Allow harmless actions",
-        "Requests with a stated low risk are allowed, except messages to the outside, deployments, "
-        "deletions and payments. Requests below a confidence of 60 and all others need one person.",
         [
             PolicyRule(
                 id=PLACEHOLDER,

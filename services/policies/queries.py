@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import contains_eager
+from sqlalchemy import ColumnElement, Uuid, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
+from core.db.reads import Query, Source, set_loaded_values
 from models import (
     Agent,
     Approval,
@@ -35,22 +35,30 @@ class PolicyDetail:
     updated_by: str | None = None  # name
 
 
-async def get_policy(
-    session: AsyncSession, organization_id: UUID, board: Board | None
-) -> PolicyDetail:
+async def get_policy(source: Source, organization_id: UUID, board: Board | None) -> PolicyDetail:
     """Return the policy of a board, or of the organization if there is no board."""
-    query = (
-        select(ApprovalPolicy, User)
-        .outerjoin(User, User.id == ApprovalPolicy.updated_by_user_id)
-        .where(ApprovalPolicy.organization_id == organization_id, is_policy_of(board))
-    )
-    row = (await session.execute(query)).one_or_none()
-    if row is None:
-        return PolicyDetail()
+    query = BOARD_POLICY if board else ORGANIZATION_POLICY
+    board_id = board.id if board else None
+    found = await query.first(source, organization_id=organization_id, board_id=board_id)
+    return found or PolicyDetail()
+
+
+def _build_detail(row: tuple[ApprovalPolicy, User | None]) -> PolicyDetail:
     policy, user = row
     return PolicyDetail(
         policy.rules, policy.version, policy.updated_at, user.display_name if user else None
     )
+
+
+ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
+BOARD_ID = bindparam("board_id", type_=Uuid())
+POLICIES = (
+    select(ApprovalPolicy, User)
+    .outerjoin(User, User.id == ApprovalPolicy.updated_by_user_id)
+    .where(ApprovalPolicy.organization_id == ORGANIZATION_ID)
+)
+BOARD_POLICY = Query(POLICIES.where(ApprovalPolicy.board_id == BOARD_ID), _build_detail)
+ORGANIZATION_POLICY = Query(POLICIES.where(ApprovalPolicy.board_id.is_(None)), _build_detail)
 
 
 @dataclass(frozen=True)
@@ -62,49 +70,80 @@ class ReferenceNames:
     users: Mapping[UUID, str]
 
 
-async def load_reference_names(session: AsyncSession, organization_id: UUID) -> ReferenceNames:
+async def load_reference_names(source: Source, organization_id: UUID) -> ReferenceNames:
     """Return the names of the agents, tags and members of an organization."""
-    agents = select(Agent.id, Agent.name).where(Agent.organization_id == organization_id)
-    tags = select(Tag.id, Tag.name).where(Tag.organization_id == organization_id)
-    users = select(User).join(Member, Member.user_id == User.id)
-    users = users.where(Member.organization_id == organization_id)
+    users = await USERS.fetch(source, organization_id=organization_id)
     return ReferenceNames(
-        {id: name for id, name in await session.execute(agents.order_by(Agent.name))},
-        {id: name for id, name in await session.execute(tags.order_by(Tag.name))},
-        {user.id: user.display_name for user in await session.scalars(users.order_by(User.email))},
+        dict(await AGENT_NAMES.fetch(source, organization_id=organization_id)),
+        dict(await TAG_NAMES.fetch(source, organization_id=organization_id)),
+        {user.id: user.display_name for user in users},
     )
+
+
+AGENT_NAMES: Query[tuple[UUID, str]] = Query(
+    select(Agent.id, Agent.name)
+    .where(Agent.organization_id == ORGANIZATION_ID)
+    .order_by(Agent.name, Agent.id)
+)
+TAG_NAMES: Query[tuple[UUID, str]] = Query(
+    select(Tag.id, Tag.name).where(Tag.organization_id == ORGANIZATION_ID).order_by(Tag.name)
+)
+USERS: Query[User] = Query(
+    select(User)
+    .join(Member, Member.user_id == User.id)
+    .where(Member.organization_id == ORGANIZATION_ID)
+    .order_by(User.email),
+    lambda row: row[0],
+)
 
 
 async def list_named_members(
-    session: AsyncSession, organization_id: UUID, user_ids: Collection[UUID]
+    source: Source, organization_id: UUID, user_ids: Collection[UUID]
 ) -> Sequence[Member]:
     """Return those of these users who are members of an organization, with the users loaded."""
-    query = (
-        select(Member)
-        .join(Member.user)
-        .where(Member.organization_id == organization_id, Member.user_id.in_(user_ids))
-        .options(contains_eager(Member.user))
-        .order_by(func.lower(User.email), Member.id)
+    if not user_ids:
+        return []
+    parameters = {"organization_id": organization_id, "user_ids": list(user_ids)}
+    return await NAMED_MEMBERS.fetch(source, **parameters)
+
+
+def _build_member(row: tuple[Member, User]) -> Member:
+    member, user = row
+    set_loaded_values(member, user=user)
+    return member
+
+
+NAMED_MEMBERS = Query(
+    select(Member, User)
+    .join(User, User.id == Member.user_id)
+    .where(
+        Member.organization_id == ORGANIZATION_ID,
+        Member.user_id == func.any(bindparam("user_ids", type_=ARRAY(Uuid()))),
     )
-    return (await session.scalars(query)).all() if user_ids else []
+    .order_by(func.lower(User.email), Member.id),
+    _build_member,
+)
 
 
-async def load_rules(session: AsyncSession, board: Board) -> list[PolicyRule]:
+async def load_rules(source: Source, board: Board) -> list[PolicyRule]:
     """Return the rules for requests on a board in the order of evaluation: the board's first."""
-    query: Select[Sequence[PolicyRule]] = (
-        select(ApprovalPolicy.rules)
-        .where(
-            ApprovalPolicy.organization_id == board.organization_id,
-            ApprovalPolicy.board_id.is_(None) | (ApprovalPolicy.board_id == board.id),
-        )
-        .order_by(ApprovalPolicy.board_id.nulls_last())
+    parameters = {"organization_id": board.organization_id, "board_id": board.id}
+    return [rule for (rules,) in await RULES.fetch(source, **parameters) for rule in rules]
+
+
+RULES: Query[tuple[Sequence[PolicyRule]]] = Query(
+    select(ApprovalPolicy.rules)
+    .where(
+        ApprovalPolicy.organization_id == ORGANIZATION_ID,
+        ApprovalPolicy.board_id.is_(None) | (ApprovalPolicy.board_id == BOARD_ID),
     )
-    return [rule for rules in await session.scalars(query) for rule in rules]
+    .order_by(ApprovalPolicy.board_id.nulls_last())
+)
 
 
-async def list_named_tag_ids(session: AsyncSession, board: Board) -> frozenset[UUID]:
+async def list_named_tag_ids(source: Source, board: Board) -> frozenset[UUID]:
     """Return the tags that rules for requests on a board name."""
-    rules = await load_rules(session, board)
+    rules = await load_rules(source, board)
     return frozenset(id for rule in rules for id in rule.tag_ids)
 
 
@@ -113,8 +152,15 @@ def is_policy_of(board: Board | None) -> ColumnElement[bool]:
     return ApprovalPolicy.board_id == (board.id if board else None)
 
 
+TAG_IDS: Query[tuple[UUID]] = Query(
+    select(TagAssignment.tag_id).where(
+        TagAssignment.task_id == func.any(bindparam("task_ids", type_=ARRAY(Uuid())))
+    )
+)
+
+
 async def evaluate_request(
-    session: AsyncSession,
+    source: Source,
     approval: Approval,
     board: Board,
     task_ids: Collection[UUID],
@@ -125,12 +171,11 @@ async def evaluate_request(
 
     With `is_completion` its kind counts as one that completes tasks.
     """
-    rules = await load_rules(session, board)
+    rules = await load_rules(source, board)
     if not rules:
         return PolicyVerdict()
-    tags = select(TagAssignment.tag_id).where(TagAssignment.task_id.in_(task_ids))
-    tag_ids = frozenset(await session.scalars(tags)) if task_ids else frozenset[UUID]()
-    facts = build_facts(approval, tag_ids)
+    rows = await TAG_IDS.fetch(source, task_ids=list(task_ids)) if task_ids else ()
+    facts = build_facts(approval, frozenset(tag_id for (tag_id,) in rows))
     if is_completion:
         facts = replace(facts, kind=COMPLETION_WORDS)
     return evaluate_rules(rules, facts)

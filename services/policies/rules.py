@@ -132,7 +132,8 @@ def may_decide(verdict: PolicyVerdict, user_id: UUID, role: Role) -> bool:
 def check_rules(rules: Sequence[PolicyRule]) -> list[PolicyRule]:
     """Return the rules with trimmed texts. Raises Invalid with the field, as `rules.2.name`."""
     if len(rules) > MAX_RULES:
-        raise Invalid("too_many_rules", f"A policy has at most {MAX_RULES} rules.", field="rules")
+        reason = f"A policy has at most {MAX_RULES} rules."
+        raise Invalid("too_many_rules", reason, field="rules", max_count=MAX_RULES)
     if len({rule.id for rule in rules}) < len(rules):
         raise Invalid("duplicate_rule", "Each rule must have an id of its own.", field="rules")
     return [_check_rule(rule, f"rules.{number}") for number, rule in enumerate(rules)]
@@ -142,7 +143,8 @@ def _check_rule(rule: PolicyRule, path: str) -> PolicyRule:
     name = nonblank_text(MAX_NAME_LENGTH)(rule.name, f"{path}.name")
     for field in LIST_FIELDS:
         if len(getattr(rule, field)) > MAX_VALUES:
-            raise Invalid("too_many", f"At most {MAX_VALUES} values.", field=f"{path}.{field}")
+            reason = f"At most {MAX_VALUES} values."
+            raise Invalid("too_many", reason, field=f"{path}.{field}", max_count=MAX_VALUES)
     _check_numbers(rule, path)
     _check_combinations(rule, path)
     if rule.time_window is not None:

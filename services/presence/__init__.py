@@ -1,21 +1,24 @@
 """Presence: who is viewing a board, and how far users have read."""
 
-from services.presence.read_markers import (
+from services.presence.read_markers import find_read_position, mark_read, move_read_marker
+from services.presence.unread import (
     MAX_UNREAD_AGE,
+    BoardUnread,
     UnreadItem,
     UnreadSummary,
-    find_read_position,
     list_boards_with_unread_comments,
     list_chat_messages_after,
     list_comments_after,
     list_unread,
-    mark_read,
+    load_board_unread,
 )
 from services.presence.viewers import (
     ABSENT_AFTER,
-    RECORD_INTERVAL,
     BoardViewer,
-    list_viewer_ids,
+    Visit,
+    end_visits,
     list_viewers,
-    record_viewer,
+    list_visits,
+    record_visits,
 )
+from services.presence.visits import BoardVisits, OpenVisit

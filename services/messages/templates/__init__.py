@@ -7,6 +7,7 @@ API for agents, used in instructions for replies.
 
 from services.messages.templates.renderers import (
     INSTRUCTIONS,
+    render_answer,
     render_approval_decision,
     render_board_chat,
     render_board_update,
@@ -27,4 +28,9 @@ from services.messages.templates.text_format import (
     format_labels,
     to_single_line,
     truncate_text,
+)
+from services.messages.templates.webhook_texts import (
+    WebhookText,
+    render_webhook_event,
+    render_webhook_note,
 )

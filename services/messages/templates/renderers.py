@@ -29,6 +29,7 @@ USER_REQUEST_INSTRUCTIONS = (
     "Pass this on to the user: on the channel that is asked for, else on any that is configured; "
     "if none is, in the board's chat."
 )
+ANSWER_INSTRUCTIONS = "Go on with what you had asked about, within the rules of the board."
 NUDGE_INSTRUCTIONS = "The lead wrote this. Do what it asks for, within the rules of the board."
 
 INSTRUCTIONS = {
@@ -38,6 +39,10 @@ INSTRUCTIONS = {
     MessageMarker.TASK_READY_FOR_LEAD_REVIEW: (
         "Review it now. Move it to done if it is good, or say in a comment what is missing and "
         "move it back to inbox."
+    ),
+    MessageMarker.TASK_STALE: (
+        "Nothing has happened on it for a while. Go on with it, or say in a comment what it waits "
+        "for, or hand it back. If nothing happens, people are notified."
     ),
     MessageMarker.CHANGES_REQUESTED: "Do what is asked for, then move it to review again.",
 }
@@ -211,6 +216,16 @@ def render_nudge(board: Board, *, lead: str, content: str) -> str:
     """Render a message of a lead to an agent of its board: NUDGE."""
     head = format_labels({"Board": board.name, "Board ID": board.id, "From lead": lead})
     return join_paragraphs(MessageMarker.NUDGE, head, fence_text(content), NUDGE_INSTRUCTIONS)
+
+
+def render_answer(
+    board: Board, *, user: str, question: str, answer: str, correlation_id: str | None
+) -> str:
+    """Render the answer of a person to a question of a worker: QUESTION ANSWERED."""
+    labels = {"Board": board.name, "Board ID": board.id, "From": user}
+    head = format_labels(labels | {"Correlation ID": correlation_id})
+    texts = ("Your question:", fence_text(question), "The answer:", fence_text(answer))
+    return join_paragraphs(MessageMarker.QUESTION_ANSWERED, head, *texts, ANSWER_INSTRUCTIONS)
 
 
 def _reply_instructions(

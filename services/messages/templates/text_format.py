@@ -19,6 +19,10 @@ WAKE_UP_KIND = "WAKE UP"
 does not know the markers yet."""
 
 
+WEBHOOK_NOTE = "WEBHOOK PAYLOAD RECEIVED"
+"""The first line of a note about a payload in the memory of a board."""
+
+
 class MessageMarker(StrEnum):
     """The first line of a message, which tells agents its kind (contract, agents 22).
 
@@ -31,6 +35,7 @@ class MessageMarker(StrEnum):
     TASK_ASSIGNED = "TASK ASSIGNED"
     TASK_READY_FOR_LEAD_REVIEW = "TASK READY FOR LEAD REVIEW"
     CHANGES_REQUESTED = "CHANGES REQUESTED"
+    TASK_STALE = "TASK STALE"
     TASK_MENTION = "TASK MENTION"
     NEW_TASK_COMMENT = "NEW TASK COMMENT"
     APPROVAL_RESOLVED = "APPROVAL RESOLVED"
@@ -44,8 +49,10 @@ class MessageMarker(StrEnum):
     ASK_USER = "LEAD REQUEST: ASK USER"
     GATEWAY_MAIN_QUESTION = "GATEWAY MAIN QUESTION"
     GATEWAY_MAIN_HANDOFF = "GATEWAY MAIN HANDOFF"
+    WEBHOOK_EVENT = "WEBHOOK EVENT RECEIVED"
     ONBOARDING_REQUEST = "BOARD ONBOARDING REQUEST"
     ONBOARDING_ANSWER = "BOARD ONBOARDING ANSWER"
+    QUESTION_ANSWERED = "QUESTION ANSWERED"  # by a person, for a worker
     NUDGE = "NUDGE"  # from the lead of the board
 
 
@@ -116,4 +123,6 @@ def _starts_with_dash(line: str) -> bool:
     return first == MINUS or unicodedata.category(first or " ") == "Pd"
 
 
-RESERVED_KEYS = frozenset(_comparison_key(one) for one in [*MessageMarker, WAKE_UP_KIND])
+RESERVED_KEYS = frozenset(
+    _comparison_key(one) for one in [*MessageMarker, WAKE_UP_KIND, WEBHOOK_NOTE]
+)

@@ -1,0 +1,124 @@
+"""Select approvals with their board, tasks, requester and decider."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Select, Uuid, bindparam, false, func, null, select
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy.orm import aliased
+
+from core.db.reads import choose_columns
+from models import (
+    Agent,
+    Approval,
+    ApprovalTask,
+    Board,
+    Status,
+    Task,
+    TaskDependency,
+    User,
+)
+from services import custom_fields
+
+Requester, FirstApprover = aliased(User), aliased(User)
+ApprovalSelect: TypeAlias = Select[*tuple[Any, ...]]
+BOARD_ID = bindparam("board_id", type_=Uuid())
+
+
+def approvals_query() -> ApprovalSelect:
+    """Select the columns for `detail_from_row`.
+
+    Of related objects, read connections load only what is shown of them.
+    """
+    return _join_related(_tasks_subquery(), _waiting_subquery())
+
+
+def decided_approvals_query() -> ApprovalSelect:
+    """Select the columns for `detail_from_row`, without the contents of the approvals.
+
+    Read connections do not load the payload. The linked tasks have only their ids and titles, and
+    waiting tasks are left out.
+    """
+    query = _join_related(_tasks_subquery(LINKED_TITLES), func.jsonb_build_array())
+    return choose_columns(query, {Approval: DECIDED_COLUMNS})
+
+
+def _join_related(tasks: ColumnElement[Any], waiting: ColumnElement[Any]) -> ApprovalSelect:
+    query = (
+        select(*(Approval, Board, Agent, User, Requester, FirstApprover), tasks, waiting)
+        .join(Board, Board.id == Approval.board_id)
+        .outerjoin(Agent, Agent.id == Approval.agent_id)
+        .outerjoin(User, User.id == Approval.decided_by_user_id)
+        .outerjoin(Requester, Requester.id == Approval.requested_by_user_id)
+        .outerjoin(FirstApprover, FirstApprover.id == Approval.first_approver_id)
+    )
+    return choose_columns(query, SHOWN_COLUMNS)
+
+
+PERSON_COLUMNS = ("id", "name", "preferred_name")
+SHOWN_COLUMNS: Mapping[Any, Sequence[str]] = {
+    Board: (
+        "id",
+        "organization_id",
+        "name",
+        "require_approval_for_done",
+        "require_review_before_done",
+    ),
+    Agent: ("id", "name", "identity_profile"),
+    User: PERSON_COLUMNS,
+    Requester: PERSON_COLUMNS,
+    FirstApprover: PERSON_COLUMNS,
+}
+"""The columns of the objects of an ApprovalDetail on read connections, by their entity."""
+DECIDED_COLUMNS = (
+    *("id", "board_id", "task_id", "agent_id", "requested_by_user_id", "action_type"),
+    *("status", "decided_status", "decided_by_user_id", "decided_at", "resolved_at", "created_at"),
+    *("is_decided_by_policy", "policy_verdict", "completes_tasks", "confidence"),
+)
+"""The columns of a decided approval in a list."""
+
+
+def is_one_of_these_approvals() -> ColumnElement[bool]:
+    """Build the condition for the ids in the parameter `approval_ids`."""
+    return Approval.id == func.any(bindparam("approval_ids", type_=ARRAY(Uuid())))
+
+
+LINKED_TITLES = (Task.id, Task.title, null(), false(), null())
+
+
+def _tasks_subquery(titles: Sequence[Any] = ()) -> ColumnElement[Any]:
+    link = ApprovalTask
+    is_changed = link.content.is_not(None) & link.content.is_distinct_from(task_content_query())
+    values = titles or (Task.id, Task.title, link.content_hash, is_changed, link.used_at)
+    refs = func.jsonb_agg(
+        aggregate_order_by(func.jsonb_build_array(*values), link.position, link.created_at, link.id)
+    )
+    query = select(func.coalesce(refs, func.jsonb_build_array()))
+    query = query.join_from(link, Task, Task.id == link.task_id)
+    return query.where(link.approval_id == Approval.id).correlate(Approval).scalar_subquery()
+
+
+def task_content_query() -> ColumnElement[Any]:
+    """Select the content of a task of the enclosing query, as `actions.build_task_content` does."""
+    return func.jsonb_build_object(
+        "title",
+        Task.title,
+        "description",
+        Task.description,
+        "fields",
+        custom_fields.task_values_query(only_set=True),
+    )
+
+
+def _waiting_subquery() -> ColumnElement[Any]:
+    """Select the open tasks that wait for a task of the approval, except for its own tasks."""
+    other, link = Task.__table__.alias("waiting"), ApprovalTask
+    linked_ids = select(link.task_id).where(link.approval_id == Approval.id).correlate(Approval)
+    edge = TaskDependency
+    waiting_ids = select(edge.task_id).where(edge.depends_on_task_id.in_(linked_ids))
+    columns = func.jsonb_build_array(other.c.id, other.c.title, other.c.status)
+    refs = func.jsonb_agg(aggregate_order_by(columns, other.c.created_at, other.c.id))
+    query = select(func.coalesce(refs, func.jsonb_build_array())).select_from(other)
+    query = query.where(other.c.id.in_(waiting_ids.correlate(Approval)))
+    query = query.where(other.c.status != Status.DONE, other.c.id.not_in(linked_ids))
+    return query.correlate(Approval).scalar_subquery()

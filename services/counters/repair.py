@@ -1,0 +1,205 @@
+"""Compare counters and roll-ups with a recount, and repair them.
+
+Counters change in the transaction of what they count, so one statement sees both at the same
+moment and needs no lock. A difference is added to the counter, which other transactions may have
+changed meanwhile: it stays right.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+LOCK = "mission control: repair of counters"
+_TRY_LOCK = text("select pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+
+_MOVES = "('task.created', 'task.status_changed', 'task.deleted', 'task.restored')"
+_ENDED = "('message.sent', 'message.acknowledged', 'message.failed')"
+_BOARD_COUNTERS = (
+    "inbox_tasks",
+    "in_progress_tasks",
+    "review_tasks",
+    "done_tasks",
+    "pending_approvals",
+    "approved_approvals",
+    "rejected_approvals",
+    "undecided_approvals",
+    "decided_approvals",
+    "comments",
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A counter that was wrong: its row, and what was added to it."""
+
+    table: str
+    key: str
+    added: str
+
+
+@dataclass(frozen=True)
+class _CounterTable:
+    """A table of counters, and the query that recounts them."""
+
+    name: str
+    key: Sequence[str]
+    counters: Sequence[str]
+    recount: str
+    constraint: str
+
+    def build_repair(self) -> str:
+        """Build the statement that repairs the table and returns keys and differences."""
+        key, counters = ", ".join(self.key), ", ".join(self.counters)
+        negative = ", ".join(f"-{name}" for name in self.counters)
+        sums = ", ".join(f"coalesce(sum({name}), 0) as {name}" for name in self.counters)
+        wrong = " or ".join(f"coalesce(sum({name}), 0) <> 0" for name in self.counters)
+        changes = ", ".join(
+            f"{name} = coalesce(kept.{name}, 0) + excluded.{name}" for name in self.counters
+        )
+        named = ", ".join(f"'{name}', {name}" for name in self.counters)
+        named_key = ", ".join(f"'{name}', {name}" for name in self.key)
+        return f"""
+            with recounted as ({self.recount}),
+            differing as materialized (
+                select {key}, {sums}
+                from (
+                    select {key}, {counters} from recounted
+                    union all select {key}, {negative} from {self.name}
+                ) both_counts
+                group by {key} having {wrong}
+            ),
+            repaired as (
+                insert into {self.name} as kept ({key}, {counters})
+                select {key}, {counters} from differing order by {key}
+                on conflict on constraint {self.constraint} do update set {changes}
+            )
+            select jsonb_build_object({named_key}) as key, jsonb_build_object({named}) as added
+            from differing order by {key}
+        """  # noqa: S608 - all parts are constants of this module
+
+
+_BOARD_RECOUNT = """
+    select id as board_id, {counters}
+    from boards,
+    lateral (
+        select
+            count(*) filter (where status = 'inbox') as inbox_tasks,
+            count(*) filter (where status = 'in_progress') as in_progress_tasks,
+            count(*) filter (where status = 'review') as review_tasks,
+            count(*) filter (where status = 'done') as done_tasks
+        from tasks where board_id = boards.id
+    ) counted_tasks,
+    lateral (
+        select
+            count(*) filter (where status = 'pending') as pending_approvals,
+            count(*) filter (where status = 'approved') as approved_approvals,
+            count(*) filter (where status = 'rejected') as rejected_approvals,
+            count(*) filter (where status = 'pending' and decided_status is null)
+                as undecided_approvals,
+            count(*) filter (where coalesce(decided_at, resolved_at) is not null)
+                as decided_approvals
+        from approvals where board_id = boards.id
+    ) counted_approvals,
+    lateral (
+        select count(*) as comments from task_comments where board_id = boards.id
+    ) counted_comments
+"""
+_DONE_RECOUNT = """
+    select board_id, date_trunc('hour', done_at, 'UTC') as hour, scale(hours) as scale,
+        count(*) as tasks, sum(hours) as cycle_hours
+    from (
+        select *, extract(epoch from done_at - started_at) / 3600 as hours from tasks
+        where status = 'done' and done_at is not null
+    ) done
+    group by 1, 2, 3
+"""
+_MOVE_RECOUNT = f"""
+    select organization_id, board_id, date_trunc('hour', created_at, 'UTC') as hour,
+        data ->> 'left' as left_status, data ->> 'entered' as entered_status, count(*) as count
+    from activity_events where board_id is not null and type in {_MOVES}
+    group by 1, 2, 3, 4, 5
+"""  # noqa: S608
+_MESSAGE_RECOUNT = f"""
+    select organization_id, board_id, only_failed, date_trunc('hour', created_at, 'UTC') as hour,
+        date_trunc('hour', previous_at, 'UTC') as previous_hour, count(*) as count
+    from (
+        select *, lag(created_at) over (
+            partition by only_failed, board_id, data ->> 'message_id' order by created_at, seq
+        ) as previous_at
+        from activity_events, (values (false), (true)) kinds (only_failed)
+        where board_id is not null and type in {_ENDED} and data ->> 'message_id' is not null
+            and (not only_failed or type = 'message.failed')
+    ) steps
+    group by 1, 2, 3, 4, 5
+"""  # noqa: S608
+
+_TABLES = (
+    _CounterTable(
+        "board_counts",
+        ("board_id",),
+        _BOARD_COUNTERS,
+        _BOARD_RECOUNT.format(counters=", ".join(_BOARD_COUNTERS)),
+        "uq_board_counts_board_id",
+    ),
+    _CounterTable(
+        "event_counts",
+        ("organization_id", "board_id", "type"),
+        ("count",),
+        "select organization_id, board_id, type, count(*) as count from activity_events"
+        " group by 1, 2, 3",
+        "uq_event_counts_key",
+    ),
+    _CounterTable(
+        "agent_event_counts",
+        ("agent_id", "organization_id", "board_id", "type"),
+        ("count",),
+        "select agent_id, organization_id, board_id, type, count(*) as count from activity_events"
+        " where agent_id is not null group by 1, 2, 3, 4",
+        "uq_agent_event_counts_key",
+    ),
+    _CounterTable(
+        "task_move_hours",
+        ("organization_id", "board_id", "hour", "left_status", "entered_status"),
+        ("count",),
+        _MOVE_RECOUNT,
+        "uq_task_move_hours_key",
+    ),
+    _CounterTable(
+        "message_hours",
+        ("organization_id", "board_id", "only_failed", "hour", "previous_hour"),
+        ("count",),
+        _MESSAGE_RECOUNT,
+        "uq_message_hours_key",
+    ),
+    _CounterTable(
+        "done_task_hours",
+        ("board_id", "hour", "scale"),
+        ("tasks", "cycle_hours"),
+        _DONE_RECOUNT,
+        "uq_done_task_hours_key",
+    ),
+)
+_REPAIRS = {table.name: text(table.build_repair()) for table in _TABLES}
+
+
+async def repair_counters(session: AsyncSession) -> list[Difference]:
+    """Recount everything, repair the counters that differ, and return what was added to them.
+
+    Returns nothing while another worker does it, because a difference must be added once only.
+    """
+    if not await session.scalar(_TRY_LOCK, {"name": LOCK}):
+        return []
+    differences = []
+    for table, repair in _REPAIRS.items():
+        rows = await session.execute(repair)
+        differences += [_build_difference(table, row) for row in rows]
+    return differences
+
+
+def _build_difference(table: str, row: Row[Any]) -> Difference:
+    key = ", ".join(f"{name} {value}" for name, value in row.key.items() if value is not None)
+    added = ", ".join(f"{value:+} {name}" for name, value in row.added.items() if value)
+    return Difference(table, key, added)

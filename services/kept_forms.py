@@ -1,0 +1,81 @@
+"""Forms that were submitted without a valid session, kept until their user has signed in.
+
+They are encrypted, belong to one user, and are deleted after an hour.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.db.reads import Query, Source
+from core.security.encryption import DecryptionError, SecretCipher
+from models import KeptForm, User, new_id
+
+LIFETIME = timedelta(hours=1)
+MAX_FORMS = 3  # of a user; older ones are deleted
+
+_FORM: Query[KeptForm] = Query(
+    select(KeptForm).where(
+        KeptForm.id == bindparam("id"),
+        KeptForm.user_id == bindparam("user_id"),
+        KeptForm.created_at > bindparam("since"),
+    ),
+    lambda row: row[0],
+)
+
+
+@dataclass(frozen=True)
+class FormContent:
+    """Where a form was submitted, its fields in order, and whether secrets were left out."""
+
+    path: str
+    fields: Sequence[tuple[str, str]]
+    had_secrets: bool = False
+
+
+async def keep_form(
+    session: AsyncSession, user_id: UUID, content: FormContent, cipher: SecretCipher
+) -> UUID | None:
+    """Keep a form of a user, and return its id; None if the user does not exist any more."""
+    locked = select(User.id).where(User.id == user_id).with_for_update(key_share=True)
+    if await session.scalar(locked) is None:
+        return None
+    id = new_id()
+    encrypted = cipher.encrypt(json.dumps(asdict(content)), _encryption_context(id))
+    session.add(KeptForm(id=id, user_id=user_id, encrypted_content=encrypted, created_at=now()))
+    await session.flush()
+    latest = select(KeptForm.id).where(KeptForm.user_id == user_id)
+    latest = latest.order_by(KeptForm.created_at.desc(), KeptForm.id.desc()).limit(MAX_FORMS)
+    is_old = (KeptForm.user_id == user_id) & KeptForm.id.not_in(latest)
+    await session.execute(delete(KeptForm).where(is_old))
+    return id
+
+
+async def find_kept_form(
+    source: Source, user: User, id: UUID, cipher: SecretCipher
+) -> FormContent | None:
+    """Return a form of the user that is kept, or None."""
+    kept = await _FORM.first(source, id=id, user_id=user.id, since=now() - LIFETIME)
+    if kept is None:
+        return None
+    try:
+        content = json.loads(cipher.decrypt(kept.encrypted_content, _encryption_context(id)))
+    except DecryptionError:  # SECRET_KEY has changed
+        return None
+    fields = [(name, value) for name, value in content["fields"]]
+    return FormContent(content["path"], fields, content["had_secrets"])
+
+
+async def delete_expired_forms(session: AsyncSession) -> None:
+    """Delete the forms that are older than LIFETIME."""
+    await session.execute(delete(KeptForm).where(KeptForm.created_at <= now() - LIFETIME))
+
+
+def _encryption_context(id: UUID) -> str:
+    return f"kept_forms.content:{id}"

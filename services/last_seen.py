@@ -1,0 +1,106 @@
+"""Record when agents, tokens and sessions were last used: collected, and written once per second.
+
+A contact that changes the status of an agent is written at once, by `agents.touch_agent`.
+"""
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import DateTime, Uuid, bindparam, func, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import Agent, ApiToken, SignIn
+
+FLUSH_INTERVAL = 1.0  # seconds between two statements
+
+log = logging.getLogger(__name__)
+
+
+UsedModel: TypeAlias = type[Agent] | type[ApiToken] | type[SignIn]
+
+
+def _build_statement(model: UsedModel, name: str) -> Any:
+    """Build the update of many rows. Rows that another transaction locks are skipped."""
+    pairs = func.unnest(
+        bindparam("ids", type_=ARRAY(Uuid())),
+        bindparam("times", type_=ARRAY(DateTime(timezone=True))),
+    )
+    used = pairs.table_valued("id", "at", name="used").render_derived()
+    column = getattr(model, name)
+    is_older = or_(column.is_(None), column < used.c.at)
+    rows = select(model.id, used.c.at).join(used, used.c.id == model.id).where(is_older)
+    rows = rows.order_by(model.id).with_for_update(of=model, key_share=True, skip_locked=True)
+    unlocked = rows.cte("unlocked")
+    values = {name: unlocked.c.at}
+    if model is Agent:
+        values["updated_at"] = unlocked.c.at
+    statement = update(model).where(model.id == unlocked.c.id).values(values)
+    return statement.returning(model.id).execution_options(synchronize_session=False)
+
+
+STATEMENTS = {
+    Agent: _build_statement(Agent, "last_seen_at"),
+    ApiToken: _build_statement(ApiToken, "last_used_at"),
+    SignIn: _build_statement(SignIn, "last_seen_at"),
+}
+
+
+class LastSeenBuffer:
+    """The uses of this process that are not written yet. At rest it does nothing."""
+
+    def __init__(self, transaction: TransactionFactory, *, interval: float | None = None) -> None:
+        """Write `interval` seconds after the first use; None: only when `flush` is called."""
+        self._transaction = transaction
+        self._interval = interval
+        self._times: dict[type, dict[UUID, datetime]] = {model: {} for model in STATEMENTS}
+        self._writing: asyncio.Task[None] | None = None
+
+    def record(self, used: UsedModel, id: UUID) -> None:
+        """Record a use of an agent, a token or a session."""
+        self._times[used][id] = now()
+        if self._interval is not None and self._writing is None:
+            self._writing = asyncio.create_task(self._write_later(self._interval))
+
+    async def flush(self) -> None:
+        """Write what has been collected.
+
+        The use of a row that is locked or deleted is dropped: a later one is recorded.
+        """
+        if not any(self._times.values()):
+            return
+        async with self._transaction() as session:
+            for model, statement in STATEMENTS.items():
+                times = self._times[model]
+                if times:
+                    written = dict(times)
+                    parameters = {"ids": list(written), "times": list(written.values())}
+                    await session.execute(statement, parameters)
+                    self._times[model] = {
+                        id: at for id, at in times.items() if written.get(id) != at
+                    }
+
+    async def close(self) -> None:
+        """Write the rest."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait([self._writing])
+        try:
+            await self.flush()
+        except (OSError, SQLAlchemyError) as error:
+            log.warning("The last uses are lost: %s", error)
+
+    async def _write_later(self, delay: float) -> None:
+        """Write after a delay, again and again until everything is written."""
+        while any(self._times.values()):
+            await asyncio.sleep(delay)
+            try:
+                await self.flush()
+            except (OSError, SQLAlchemyError) as error:
+                log.warning("The last uses cannot be written yet: %s", error)
+        self._writing = None
