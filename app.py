@@ -17,12 +17,13 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 import api.app
-import web.routes
+import web.pages
 from core.config.settings import Settings
 from core.db.engine import create_database_engine
 from core.db.listen import PostgresListener
+from core.db.read_pool import ReadPool
 from core.http.audit_middleware import AuditMiddleware
-from core.http.compression import CompressionMiddleware
+from core.http.compression import STREAM_PATHS, CompressionMiddleware
 from core.http.concurrency import ConcurrencyLimiter
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.middleware import (
@@ -39,14 +40,18 @@ from core.http.request_slots import RequestSlotsMiddleware
 from core.http.tokens import get_agent_token, get_bearer_token
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
-from services import audit, events, gateways, identity
+from services import audit, events, gateways, identity, notifications, presence, streams
+from services.channels import ChannelSender
+from services.last_seen import FLUSH_INTERVAL, LastSeenBuffer
 from web.auth.viewer import SESSION_COOKIE, read_cookie
-from web.stream_rights import StreamRights
+from web.notifications.messages import MessageRenderer
 from web.ui.assets import STATIC, CachedStaticFiles
 
 log = logging.getLogger("mission_control")
 
 CORS_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+MAX_CHANNEL_MESSAGES, CHANNEL_MESSAGES_SECONDS = 20, 600.0
+OPENING_STREAMS = "streams that are being opened"  # in place of a credential
 EXPOSED_HEADERS = ["ETag", "Idempotency-Replayed", "X-Total-Count", "X-Limit", "X-Offset"]
 
 
@@ -57,8 +62,10 @@ class RateLimits:
     requests: RateLimiter  # by caller
     pages: RateLimiter  # by browser session; a page requests each of its parts
     provider_sign_ins: RateLimiter  # by browser: sign-ins that are started at the provider
+    webhooks: RateLimiter  # by webhook, and by address
     gateway_calls: RateLimiter  # by organization and by user: calls to gateways on their behalf
     gateway_calls_by_address: RateLimiter  # by address, for all its users together
+    channel_messages: RateLimiter  # by user: tests and codes that are sent on channels
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "RateLimits":
@@ -67,8 +74,10 @@ class RateLimits:
             RateLimiter(settings.rate_limit_requests, settings.rate_limit_requests_seconds),
             RateLimiter(settings.rate_limit_pages, settings.rate_limit_requests_seconds),
             RateLimiter(20 * settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
+            RateLimiter(settings.rate_limit_webhooks, settings.rate_limit_requests_seconds),
             RateLimiter(settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
             RateLimiter(10 * settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
+            RateLimiter(MAX_CHANNEL_MESSAGES, CHANNEL_MESSAGES_SECONDS),
         )
 
 
@@ -84,14 +93,19 @@ def build_app(settings: Settings) -> Starlette:
         listener = PostgresListener()
         listen_task = asyncio.create_task(listener.listen(settings.dsn))
         event_feed = events.EventFeed(transaction_factory, listener)
-        state = build_state(settings, transaction_factory, listener, event_feed)
+        read_pool = ReadPool(settings.dsn, settings.db_pool_size)
+        state = build_state(settings, transaction_factory, listener, event_feed, read_pool)
+        state["last_seen"] = LastSeenBuffer(transaction_factory, interval=FLUSH_INTERVAL)
         yield state
+        await state["last_seen"].close()
         await event_feed.close()
+        await state["board_visits"].close()
         if state["provider"] is not None:
             await state["provider"].close()
         listen_task.cancel()
         with suppress(asyncio.CancelledError):
             await listen_task
+        await read_pool.close()
         await engine.dispose()
 
     return Starlette(
@@ -99,7 +113,7 @@ def build_app(settings: Settings) -> Starlette:
             *api.app.root_routes,
             Mount("/api/v1", api.app.app),
             Mount("/static", CachedStaticFiles(directory=STATIC), name="static"),
-            web.routes.pages,
+            web.pages.pages,
         ],
         middleware=build_middleware(settings),
         exception_handlers={HTTPException: handle_unrouted_request},
@@ -108,7 +122,11 @@ def build_app(settings: Settings) -> Starlette:
 
 
 def build_state(
-    settings: Settings, transaction_factory: Any, listener: PostgresListener, event_feed: Any
+    settings: Settings,
+    transaction_factory: Any,
+    listener: PostgresListener,
+    event_feed: Any,
+    read_pool: Any,
 ) -> dict[str, Any]:
     """Return the content of `request.state`."""
     secret_cipher = SecretCipher(settings)
@@ -116,13 +134,19 @@ def build_state(
         "settings": settings,
         "provider": OpenIdProvider(settings) if settings.oidc_issuer else None,
         "transaction_factory": transaction_factory,
+        "read_pool": read_pool,
+        "last_seen": LastSeenBuffer(transaction_factory),
         "postgres_listener": listener,
         "event_feed": event_feed,
         "rate_limits": RateLimits.from_settings(settings),
         "open_streams": ConcurrencyLimiter("Too many open event streams."),
-        "stream_rights": StreamRights(),
+        "stream_rights": streams.StreamRights(transaction_factory, listener),
+        "notification_streams": notifications.NotificationStreams(listener),
+        "board_visits": presence.BoardVisits(transaction_factory, listener),
         "credential_verifier": identity.CredentialVerifier(settings, transaction_factory),
         "secret_cipher": secret_cipher,
+        "channel_sender": ChannelSender(settings, secret_cipher),
+        "message_renderer": MessageRenderer(settings.base_url),
         "gateway_connector": gateways.GatewayConnector.from_settings(settings, secret_cipher),
     }
 
@@ -166,12 +190,15 @@ def build_middleware(settings: Settings) -> list[Middleware]:
 def find_credentials(connection: HTTPConnection) -> list[str]:
     """Return the tokens and the session of a request, without verifying them.
 
-    Static files are the same for everybody and need no database.
+    Static files are the same for everybody and need no database. Streams that open wait for each
+    other, because thousands of clients reconnect at once after a restart.
     """
-    if connection.scope["path"].startswith("/static/"):
+    path = connection.scope["path"]
+    if path.startswith("/static/"):
         return []
     tokens = get_bearer_token(connection), get_agent_token(connection)
-    return [*tokens, read_cookie(connection, SESSION_COOKIE)]
+    opening = [OPENING_STREAMS] if path.endswith(STREAM_PATHS) else []
+    return [*tokens, read_cookie(connection, SESSION_COOKIE), *opening]
 
 
 async def handle_unexpected_error(request: Request, error: Exception) -> Response:
@@ -185,4 +212,4 @@ async def handle_unrouted_request(request: Request, error: Exception) -> Respons
 
 
 def _interface_module(request: Request) -> ModuleType:
-    return api.app if request.url.path.startswith("/api/") else web.routes
+    return api.app if request.url.path.startswith("/api/") else web.pages

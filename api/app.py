@@ -7,7 +7,7 @@ from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.routing import Route, Router
+from starlette.routing import Route
 
 from api.framework.errors import (
     handle_app_error,
@@ -15,7 +15,7 @@ from api.framework.errors import (
     handle_unknown_address,
 )
 from api.framework.routing import (
-    build_routes,
+    OperationRouter,
     check_readiness,
     report_health,
     serve_document,
@@ -35,6 +35,6 @@ root_routes = [
 ]
 
 app = ExceptionMiddleware(
-    Router(build_routes(OPERATIONS)),
+    OperationRouter(OPERATIONS),
     handlers={AppError: handle_app_error, HTTPException: handle_unknown_address},
 )

@@ -13,7 +13,7 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
 from models import Member, Role
 from services import identity, organizations
 
@@ -49,6 +49,7 @@ async def bootstrap_user(context: RequestContext, member: Member) -> UserRead:
     return UserRead.model_validate(member.user)
 
 
+@reads_only
 async def get_me(context: RequestContext, member: Member) -> UserRead:
     """Return the calling user."""
     return UserRead.model_validate(member.user)
@@ -114,6 +115,7 @@ async def create_organization(
     return OrganizationRead.model_validate(created)
 
 
+@reads_only
 async def list_organizations(
     context: RequestContext, member: Member
 ) -> Sequence[OrganizationListItem]:
@@ -126,7 +128,7 @@ async def list_organizations(
             role=membership.role,
             is_active=membership.organization_id == active,
         )
-        for membership in await organizations.list_memberships(context.session, context.user)
+        for membership in await organizations.list_memberships(context.source, context.user)
     ]
 
 
@@ -141,6 +143,7 @@ async def set_active_organization(
     return OrganizationRead.model_validate(chosen)
 
 
+@reads_only
 async def get_active_organization(context: RequestContext, member: Member) -> OrganizationRead:
     """Return the user's active organization."""
     return OrganizationRead.model_validate(member.organization)

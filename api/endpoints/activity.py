@@ -1,13 +1,14 @@
 """Activity, comments of all boards, and search (contract, people-and-boards 3.12)."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field
 
 from api.framework.fields import PageQuery, ResponseModel, Timestamp
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
 from core.errors import Invalid
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Agent, EventType, Member
 from services import activity, organizations, search
@@ -30,23 +31,23 @@ class ActivityEventRead(ResponseModel):
     user_id: UUID | None
     actor_name: str | None
 
-    @classmethod
-    def of(cls, entry: ActivityEntry) -> "ActivityEventRead":
-        """Build the model from an activity entry."""
-        event = entry.event
-        return cls(
-            id=event.id,
-            event_type=event.type,
-            message=entry.message,
-            agent_id=event.agent_id,
-            task_id=event.task_id,
-            board_id=event.board_id,
-            route_name=entry.route_name,
-            route_params=dict(entry.route_params),
-            created_at=event.created_at,
-            user_id=event.user_id,
-            actor_name=entry.actor_name,
-        )
+
+def _build_event_fields(entry: ActivityEntry) -> dict[str, Any]:
+    """Return the fields of an ActivityEventRead, in the order of the model."""
+    event = entry.event
+    return {
+        "id": json_id(event.id),
+        "event_type": event.type,
+        "message": entry.message,
+        "agent_id": json_id(event.agent_id),
+        "task_id": json_id(event.task_id),
+        "board_id": json_id(event.board_id),
+        "route_name": entry.route_name,
+        "route_params": entry.route_params,
+        "created_at": json_time(event.created_at),
+        "user_id": json_id(event.user_id),
+        "actor_name": entry.actor_name,
+    }
 
 
 class ActivityTaskCommentFeedItemRead(ResponseModel):
@@ -90,27 +91,31 @@ class CommentFilter(PageQuery):
     board_id: UUID | None = Field(default=None, description="Only of this board.")
 
 
-async def list_activity(context: RequestContext, query: PageQuery) -> Page[ActivityEventRead]:
+@reads_only
+async def list_activity(
+    context: RequestContext, query: PageQuery
+) -> Encoded[Page[ActivityEventRead]]:
     """List events, newest first.
 
     Users see the events of the boards that they may read. Agents see what they did themselves, and
     what concerns them.
     """
     if isinstance(context.actor, Agent):
-        found = await activity.list_agent_activity(context.session, context.actor, query.paging)
+        found = await activity.list_agent_activity(context.source, context.actor, query.paging)
     else:
-        member = await organizations.get_or_create_active_membership(context.session, context.user)
-        found = await activity.list_member_activity(context.session, member, query.paging)
-    return found.map(ActivityEventRead.of)
+        member = await organizations.get_or_create_active_membership(context.source, context.user)
+        found = await activity.list_member_activity(context.source, member, query.paging)
+    return encode_page(found, _build_event_fields)
 
 
+@reads_only
 @error_responses(403, 404)
 async def list_task_comment_feed(
     context: RequestContext, member: Member, query: CommentFilter
 ) -> Page[ActivityTaskCommentFeedItemRead]:
     """List the comments on tasks of all boards that the user may read, newest first."""
     found = await activity.list_comment_entries(
-        context.session, member, query.paging, board_id=query.board_id
+        context.source, member, query.paging, board_id=query.board_id
     )
     return found.map(ActivityTaskCommentFeedItemRead.of)
 
@@ -171,6 +176,7 @@ class SearchQuery(PageQuery):
         return [Kind(name) for name in names]
 
 
+@reads_only
 async def search_everything(context: RequestContext, query: SearchQuery) -> Page[SearchHit]:
     """Search tasks, comments, memory and boards by words, best match first.
 
@@ -179,11 +185,11 @@ async def search_everything(context: RequestContext, query: SearchQuery) -> Page
     kinds = query.kinds()
     if isinstance(context.actor, Agent):
         found = await search.search_for_agent(
-            context.session, context.actor, query.q, query.paging, kinds=kinds
+            context.source, context.actor, query.q, query.paging, kinds=kinds
         )
     else:
-        member = await organizations.get_or_create_active_membership(context.session, context.user)
+        member = await organizations.get_or_create_active_membership(context.source, context.user)
         found = await search.search_for_member(
-            context.session, member, query.q, query.paging, kinds=kinds
+            context.source, member, query.q, query.paging, kinds=kinds
         )
     return found.map(SearchHit.model_validate)

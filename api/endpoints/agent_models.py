@@ -12,8 +12,9 @@ from api.framework.fields import (
     ResponseModel,
     Timestamp,
 )
-from api.framework.operation import RequestContext
+from api.framework.handler import RequestContext
 from core.clock import now
+from core.json_responses import Encoded, json_id, json_time
 from models import Agent
 from services import agents
 from services.gateways import provisioning
@@ -67,11 +68,15 @@ class ProvisioningRead(ResponseModel):
 
 
 class HoldRead(ResponseModel):
-    """Why a circuit breaker holds an agent. Its messages wait until a person releases it."""
+    """Why an agent is held: by a circuit breaker, or paused by a person.
+
+    Its messages wait until a person releases it. A paused agent takes and moves no tasks either.
+    """
 
     cause: HoldCause = Field(
         description="`messages`: it received too many. `loop`: it and another agent answer each "
-        "other. `failures`: its last runs on the same task failed."
+        "other. `failures`: its last runs on the same task failed. `person`: a person has paused "
+        "it."
     )
     reason: str
     since: Timestamp
@@ -88,44 +93,6 @@ class AgentProvisioningRequest(RequestModel):
     overwrite: bool = Field(
         default=False,
         description="Overwrite the agent's changes in AGENTS.md, SOUL.md, IDENTITY.md.",
-    )
-
-
-def build_agent_state_fields(agent: Agent, now: datetime) -> dict[str, Any]:
-    """Return the fields of an AgentRead that describe status and provisioning."""
-    failure = agent.provision_failure
-    evidence = agents.find_status_evidence(agent, now)
-    return {
-        "evidence": EvidenceRead(by=evidence.source.value, at=evidence.at),
-        "provisioning": build_provisioning(agent, now),
-        "last_provision_error": failure["reason"] if failure else None,
-        "hold": _build_hold(agent),
-    }
-
-
-def _build_hold(agent: Agent) -> HoldRead | None:
-    if agent.hold is None or agent.held_at is None:
-        return None
-    return HoldRead(cause=agent.hold["cause"], reason=agent.hold["reason"], since=agent.held_at)
-
-
-def build_provisioning(agent: Agent, now: datetime) -> ProvisioningRead | None:
-    """Return the progress of provisioning, or None for an agent without a gateway."""
-    state, desired = provisioning.provisioning_status(agent, now), agent.desired_state
-    if state is None or desired is None:
-        return None
-    failure = agent.provision_failure
-    return ProvisioningRead(
-        state=state.value,
-        desired_state=desired.value,
-        generation=agent.generation,
-        observed_generation=agent.observed_generation,
-        step=agent.step.value if agent.step else None,
-        attempts=agent.step_attempts,
-        next_try_at=agent.next_step_at,
-        deadline=agent.step_deadline_at,
-        failure=FailureRead(**failure) if failure else None,
-        kept_files=list(agent.provisioning_state.kept_files),
     )
 
 
@@ -159,7 +126,7 @@ class AgentRead(ResponseModel):
         description="Progress on its gateway; null for an agent without provisioning."
     )
     last_provision_error: str | None
-    hold: HoldRead | None = Field(description="Null: no circuit breaker holds it.")
+    hold: HoldRead | None = Field(description="Null: it is neither held nor paused.")
 
     @classmethod
     def of(cls, agent: Agent, context: RequestContext) -> "AgentRead":
@@ -177,15 +144,78 @@ class AgentCreated(AgentRead):
 
 
 def build_agent_fields(agent: Agent, context: RequestContext) -> dict[str, Any]:
-    """Return the fields of an AgentRead."""
-    current_time, offline_after = now(), context.offline_after
-    state_fields = build_agent_state_fields(agent, current_time)
-    computed = {"status", "is_gateway_main", "is_late"}
-    names = AgentRead.model_fields.keys() - computed - state_fields.keys()
+    """Return the fields of an AgentRead, in the order of the model."""
+    moment, offline_after = now(), context.offline_after
+    evidence, failure = agents.find_status_evidence(agent, moment), agent.provision_failure
     return {
-        **{name: getattr(agent, name) for name in names},
-        **state_fields,
-        "status": agents.compute_status(agent, current_time, offline_after),
-        "is_late": agents.is_late(agent, current_time, offline_after),
+        "board_id": json_id(agent.board_id),
+        "name": agent.name,
+        "status": agents.compute_status(agent, moment, offline_after),
+        "heartbeat_config": agent.heartbeat_config,
+        "identity_profile": agent.identity_profile,
+        "identity_template": agent.identity_template,
+        "soul_template": agent.soul_template,
+        "id": json_id(agent.id),
+        "gateway_id": json_id(agent.gateway_id),
+        "is_board_lead": agent.is_board_lead,
         "is_gateway_main": agent.board_id is None,
+        "openclaw_session_id": agent.openclaw_session_id,
+        "last_seen_at": json_time(agent.last_seen_at),
+        "created_at": json_time(agent.created_at),
+        "updated_at": json_time(agent.updated_at),
+        "is_late": agents.is_late(agent, moment, offline_after),
+        "is_linked": agent.is_linked,
+        "wake_attempts": agent.wake_attempts,
+        "evidence": {"by": evidence.source, "at": json_time(evidence.at)},
+        "provisioning": _build_provisioning_fields(agent, moment),
+        "last_provision_error": failure["reason"] if failure else None,
+        "hold": _build_hold_fields(agent),
     }
+
+
+def encode_agent(agent: Agent, context: RequestContext) -> Encoded[AgentRead]:
+    """Return the response for one agent."""
+    return Encoded(build_agent_fields(agent, context))
+
+
+def encode_created_agent(
+    agent: Agent, token: str | None, context: RequestContext
+) -> Encoded[AgentCreated]:
+    """Return the response for an agent that may have been created just now."""
+    return Encoded(build_agent_fields(agent, context) | {"token": token})
+
+
+def _build_hold_fields(agent: Agent) -> dict[str, Any] | None:
+    if agent.hold is None or agent.held_at is None:
+        return None
+    return {
+        "cause": agent.hold["cause"],
+        "reason": agent.hold["reason"],
+        "since": json_time(agent.held_at),
+    }
+
+
+def _build_provisioning_fields(agent: Agent, moment: datetime) -> dict[str, Any] | None:
+    """Return the fields of a ProvisioningRead, or None for an agent without a gateway."""
+    state = provisioning.provisioning_status(agent, moment)
+    if state is None:
+        return None
+    return {
+        "state": state,
+        "desired_state": agent.desired_state,
+        "generation": agent.generation,
+        "observed_generation": agent.observed_generation,
+        "step": agent.step,
+        "attempts": agent.step_attempts,
+        "next_try_at": json_time(agent.next_step_at),
+        "deadline": json_time(agent.step_deadline_at),
+        "failure": _build_failure_fields(agent.provision_failure),
+        "kept_files": list(agent.provisioning_state.kept_files),
+    }
+
+
+def _build_failure_fields(failure: dict[str, Any] | None) -> dict[str, Any] | None:
+    if failure is None:
+        return None
+    fields = {name: failure[name] for name in ("step", "code", "reason", "command")}
+    return fields | {"at": json_time(datetime.fromisoformat(failure["at"]))}

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.endpoints.agent_models import AgentRead
-from api.endpoints.boards import BoardRead
+from api.endpoints.agent_models import AgentRead, build_agent_fields, encode_agent
+from api.endpoints.boards import BoardRead, build_board_fields
 from api.endpoints.tasks import TagRef
 from api.framework.fields import (
     MAX_IDS,
@@ -17,12 +17,12 @@ from api.framework.fields import (
     RequiredText,
     ResponseModel,
     ShortText,
-    Text,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page
 from core.paging import Page
 from models import Board
-from services import agents, boards, tags
+from services import agents, boards, questions, tags
 from services.messages import coordination
 
 
@@ -32,16 +32,6 @@ class NudgeBody(RequestModel):
     example = {"message": "The report is due tonight. What holds you up?"}
 
     message: RequiredText
-
-
-class SoulUpdate(RequestModel):
-    """A new soul for an agent."""
-
-    example = {"content": "# Ada\nYou write short sentences.", "reason": "Readers asked for it"}
-
-    content: Text
-    source_url: Text | None = Field(default=None, description="The source of the soul.")
-    reason: Text | None = Field(default=None, description="The reason for the change.")
 
 
 ReplyLabel = Annotated[
@@ -63,10 +53,13 @@ class AskUser(RequestModel):
         default=list(coordination.UserQuestion.reply_tags), max_length=20
     )
     reply_source: ReplyLabel | None = coordination.UserQuestion.reply_source
+    task_id: UUID | None = Field(
+        default=None, description="The task of a worker's question; its watchers are asked."
+    )
 
     def question(self) -> coordination.UserQuestion:
-        """Return the question as a value of the services."""
-        return coordination.UserQuestion(**dict(self))
+        """Return the question of a lead as a value of the services."""
+        return coordination.UserQuestion(**self.model_dump(exclude={"task_id"}))
 
 
 class AskUserResult(ResponseModel):
@@ -150,29 +143,6 @@ async def nudge_agent(context: RequestContext, board: Board, agent_id: UUID, bod
     return Ok()
 
 
-@error_responses(404)
-async def get_agent_soul(context: RequestContext, board: Board, agent_id: UUID) -> str:
-    """Return the soul of an agent as text, empty if it has none. For the agent and its lead."""
-    return await agents.get_soul(context.session, context.agent, board, agent_id)
-
-
-@error_responses(404)
-async def update_agent_soul(
-    context: RequestContext, board: Board, agent_id: UUID, body: SoulUpdate
-) -> Ok:
-    """Replace the soul of an agent of your board. It is stored as text and never executed."""
-    await agents.write_soul(
-        context.session,
-        context.agent,
-        board,
-        agent_id,
-        body.content,
-        source_url=body.source_url,
-        reason=body.reason,
-    )
-    return Ok()
-
-
 @error_responses(403, 404)
 async def delete_board_agent(context: RequestContext, board: Board, agent_id: UUID) -> Ok:
     """Delete a worker of your board. Its tasks return to the inbox."""
@@ -180,8 +150,14 @@ async def delete_board_agent(context: RequestContext, board: Board, agent_id: UU
     return Ok()
 
 
+@error_responses(404, 409)
 async def ask_user(context: RequestContext, board: Board, body: AskUser) -> AskUserResult:
-    """Ask the user a question that only a person can answer."""
+    """Ask the user a question that only a person can answer.
+
+    A worker may, where its board allows it; the answer reaches it as QUESTION ANSWERED.
+    """
+    if not context.agent.is_board_lead:
+        return await _ask_as_worker(context, board, body)
     base_url = context.settings.base_url
     sent = await coordination.ask_user(
         context.session, context.agent, board, body.question(), base_url=base_url
@@ -192,6 +168,23 @@ async def ask_user(context: RequestContext, board: Board, body: AskUser) -> AskU
         main_agent_id=main.id if main else None,
         main_agent_name=main.name if main else None,
         correlation_id=correlation_id,
+    )
+
+
+async def _ask_as_worker(context: RequestContext, board: Board, body: AskUser) -> AskUserResult:
+    question = await questions.ask_question(
+        context.session,
+        context.agent,
+        board,
+        body.content,
+        task_id=body.task_id,
+        correlation_id=body.correlation_id,
+    )
+    return AskUserResult(
+        board_id=board.id,
+        main_agent_id=None,
+        main_agent_name=None,
+        correlation_id=question.correlation_id,
     )
 
 
@@ -256,6 +249,7 @@ class BoardAgentFilter(PageQuery):
     )
 
 
+@reads_only
 async def get_agent_health(context: RequestContext) -> AgentHealth:
     """Return whether the token is valid, and its agent."""
     me = context.agent
@@ -268,30 +262,34 @@ async def get_agent_health(context: RequestContext) -> AgentHealth:
     )
 
 
-async def record_agent_heartbeat(context: RequestContext) -> AgentRead:
+@reads_only
+async def record_agent_heartbeat(context: RequestContext) -> Encoded[AgentRead]:
     """Record a heartbeat of the calling agent. The request body is ignored."""
     agent = await agents.record_heartbeat(
-        context.session, context.agent, offline_after=context.offline_after
+        context.source, context.agent, offline_after=context.offline_after
     )
-    return AgentRead.of(agent, context)
+    return encode_agent(agent, context)
 
 
-async def list_boards(context: RequestContext, query: PageQuery) -> Page[BoardRead]:
+@reads_only
+async def list_boards(context: RequestContext, query: PageQuery) -> Encoded[Page[BoardRead]]:
     """List the boards on which the calling agent works, newest first."""
-    found = await boards.list_agent_boards(context.session, context.agent, query.paging)
-    return found.map(BoardRead.model_validate)
+    found = await boards.list_agent_boards(context.source, context.agent, query.paging)
+    return encode_page(found, build_board_fields)
 
 
+@reads_only
 @error_responses(403, 404)
-async def list_agents(context: RequestContext, query: BoardAgentFilter) -> Page[AgentRead]:
+async def list_agents(context: RequestContext, query: BoardAgentFilter) -> Encoded[Page[AgentRead]]:
     """List the agents of the calling agent's board, newest first."""
     found = await agents.list_agents_for_agent(
-        context.session, context.agent, query.paging, board_id=query.board_id
+        context.source, context.agent, query.paging, board_id=query.board_id
     )
-    return found.map(lambda agent: AgentRead.of(agent, context))
+    return encode_page(found, lambda agent: build_agent_fields(agent, context))
 
 
+@reads_only
 async def list_tags(context: RequestContext, board: Board) -> list[TagRef]:
     """List the tags of the board's organization, by name."""
-    found = await tags.list_board_tags(context.session, board)
+    found = await tags.list_board_tags(context.source, board)
     return [TagRef.model_validate(tag) for tag in found]

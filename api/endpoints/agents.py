@@ -9,6 +9,8 @@ from api.endpoints.agent_models import (
     AgentProvisioningRequest,
     AgentRead,
     build_agent_fields,
+    encode_agent,
+    encode_created_agent,
 )
 from api.framework.fields import (
     NOT_SENT,
@@ -22,8 +24,9 @@ from api.framework.fields import (
     ShortText,
     Text,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
 from core.errors import Forbidden, Invalid
+from core.json_responses import Encoded, encode_page
 from core.paging import Page
 from models import Agent, Board, Member
 from services import agents, boards, organizations
@@ -122,30 +125,32 @@ class AgentDeletionQuery(RequestModel):
     )
 
 
+@reads_only
 @error_responses(404)
 async def list_agents(
     context: RequestContext, member: Member, query: AgentFilter
-) -> Page[AgentRead]:
+) -> Encoded[Page[AgentRead]]:
     """List the organization's agents on boards that the user may read, newest first."""
     found = await agents.list_agents(
-        context.session,
+        context.source,
         member,
         query.paging,
         board_id=query.board_id,
         gateway_id=query.gateway_id,
     )
-    return found.map(lambda agent: AgentRead.of(agent, context))
+    return encode_page(found, lambda agent: build_agent_fields(agent, context))
 
 
-async def get_agent(context: RequestContext, agent: Agent) -> AgentRead:
+@reads_only
+async def get_agent(context: RequestContext, agent: Agent) -> Encoded[AgentRead]:
     """Return an agent."""
-    return AgentRead.of(agent, context)
+    return encode_agent(agent, context)
 
 
 @error_responses(409)
 async def create_agent(
     context: RequestContext, body: AgentCreate, board: Board | None = None
-) -> AgentCreated:
+) -> Encoded[AgentCreated]:
     """Create an agent, and return its token once.
 
     An admin may create agents on every board that they may change. A lead may create workers on its
@@ -159,7 +164,7 @@ async def create_agent(
 @error_responses(409)
 async def create_agent_as_lead(
     context: RequestContext, board: Board, body: AgentCreate
-) -> AgentCreated:
+) -> Encoded[AgentCreated]:
     """Create a worker on the lead's own board, and return its token once."""
     return await _create_agent(context, body, board)
 
@@ -171,9 +176,9 @@ async def update_agent(
     agent: Agent,
     query: AgentChangeQuery,
     body: AgentUpdate,
-) -> AgentRead:
+) -> Encoded[AgentRead]:
     """Change an agent, or move it to another board. Its status cannot be set."""
-    return AgentRead.of(
+    return encode_agent(
         await agents.update_agent(context.session, member, agent.id, body.changes()), context
     )
 
@@ -192,12 +197,12 @@ async def delete_agent(
 @error_responses(409)
 async def provision_agent(
     context: RequestContext, member: Member, agent: Agent, body: AgentProvisioningRequest
-) -> AgentRead:
+) -> Encoded[AgentRead]:
     """Provision an agent on its gateway again, and reset the attempts."""
     provisioned = await agents.reprovision_agent(
         context.session, member, agent.id, **body.model_dump()
     )
-    return AgentRead.of(provisioned, context)
+    return encode_agent(provisioned, context)
 
 
 async def create_agent_token(
@@ -210,15 +215,15 @@ async def create_agent_token(
 
 async def record_heartbeat(
     context: RequestContext, agent: Agent, body: AgentHeartbeat
-) -> AgentRead:
+) -> Encoded[AgentRead]:
     """Record a heartbeat of an agent, with its own status."""
-    return AgentRead.of(await _record_heartbeat(context, agent, body.status), context)
+    return encode_agent(await _record_heartbeat(context, agent, body.status), context)
 
 
 @error_responses(403, 404, 409)
 async def record_heartbeat_or_create_agent(
     context: RequestContext, body: AgentHeartbeatCreate
-) -> AgentCreated:
+) -> Encoded[AgentCreated]:
     """Record a heartbeat of the calling agent, or for an admin of the agent with that name.
 
     For an admin, a missing agent is created on the board in the request.
@@ -227,17 +232,17 @@ async def record_heartbeat_or_create_agent(
         agent, token = await _record_heartbeat(context, context.actor, body.status), None
     else:
         agent, token = await _check_in_by_name(context, body)
-    return AgentCreated(**build_agent_fields(agent, context), token=token)
+    return encode_created_agent(agent, token, context)
 
 
 async def _create_agent(
     context: RequestContext, body: AgentCreate, board: Board | None
-) -> AgentCreated:
+) -> Encoded[AgentCreated]:
     board = board or await _lock_board(context, body.board_id)
     created, token = await agents.create_agent(
         context.session, context.actor, board, body.draft(), is_board_lead=body.is_board_lead
     )
-    return AgentCreated(**build_agent_fields(created, context), token=token)
+    return encode_created_agent(created, token, context)
 
 
 async def _check_in_by_name(

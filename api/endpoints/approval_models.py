@@ -1,12 +1,14 @@
 """Response models of approvals."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from api.framework.fields import JsonObject, ResponseModel, Timestamp
+from core.json_responses import json_id, json_ids, json_time
 from models import Approval, ApprovalStatus, Status
 from services import approvals
 from services.action_kinds import is_completion_kind
@@ -37,31 +39,6 @@ class ActionRead(ResponseModel):
         description="SHA-256 of the action as requested or, once approved, as reviewed."
     )
     objects: list[ActionObjectRead]
-
-    @classmethod
-    def of(cls, detail: approvals.ApprovalDetail) -> "ActionRead":
-        """Build the model from an approval. A decision that can be undone is not shown."""
-        kind = detail.approval.action_type
-        completes = detail.completes_tasks
-        if detail.can_undo:
-            completes = is_completion_kind(kind)
-        return cls(
-            kind=kind,
-            headline=detail.question,
-            agent_text=detail.agent_text,
-            completes_tasks=completes,
-            hash=detail.approval.action_hash,
-            objects=[
-                ActionObjectRead(
-                    task_id=task.id,
-                    title=task.title,
-                    content_hash=task.content_hash,
-                    changed=task.is_changed,
-                    used_at=task.used_at,
-                )
-                for task in detail.tasks
-            ],
-        )
 
 
 class UnblockedTask(ResponseModel):
@@ -115,72 +92,113 @@ class ApprovalRead(ResponseModel):
 
     @classmethod
     def of(cls, detail: approvals.ApprovalDetail) -> "ApprovalRead":
-        """Build the model from an approval.
+        """Build the model from an approval."""
+        return cls(**build_approval_fields(detail))
 
-        A decision that can still be undone is not shown: the approval is pending for API clients.
-        """
-        row = detail.approval
-        is_decided = row.status is not ApprovalStatus.PENDING
-        return cls(
-            **{name: getattr(row, name) for name in ROW_FIELDS},
-            task_id=next(iter(detail.task_ids), None),
-            task_ids=detail.task_ids,
-            task_titles=detail.task_titles,
-            decided_at=detail.decided_at if is_decided else None,
-            used_at=detail.used_at,
-            action=ActionRead.of(detail),
-            unblocks=[
-                UnblockedTask(task_id=id, title=title, status=status)
-                for id, title, status in detail.unblocks
-            ],
-            decided_by_user_id=row.decided_by_user_id if is_decided else None,
-            decided_by_name=detail.decider_name if is_decided else None,
-            decision_note=row.decision_note if is_decided else None,
-            decided_by=_get_decider_kind(row) if is_decided else None,
-            policy_rule=row.policy_verdict.rule_name,
-            required_approvals=row.policy_verdict.required_approvals,
-            decisions=list(_list_decisions(detail)),
-        )
+
+def build_approval_fields(detail: approvals.ApprovalDetail) -> dict[str, Any]:
+    """Return the fields of an ApprovalRead, in the order of the model.
+
+    A decision that can still be undone is not shown: the approval is pending for API clients.
+    """
+    row, verdict = detail.approval, detail.approval.policy_verdict
+    is_decided = row.status is not ApprovalStatus.PENDING
+    ids = json_ids(detail.task_ids)
+    return {
+        "action_type": row.action_type,
+        "task_id": next(iter(ids), None),
+        "task_ids": ids,
+        "payload": row.payload,
+        "confidence": row.confidence,
+        "rubric_scores": row.rubric_scores,
+        "status": row.status,
+        "id": json_id(row.id),
+        "board_id": json_id(row.board_id),
+        "task_titles": detail.task_titles,
+        "agent_id": json_id(row.agent_id),
+        "created_at": json_time(row.created_at),
+        "resolved_at": json_time(row.resolved_at),
+        "decided_at": json_time(detail.decided_at) if is_decided else None,
+        "expires_at": json_time(row.expires_at),
+        "used_at": json_time(detail.used_at),
+        "request_count": row.request_count,
+        "action": _build_action_fields(detail),
+        "unblocks": [
+            {"task_id": json_id(id), "title": title, "status": status}
+            for id, title, status in detail.unblocks
+        ],
+        "requested_by_user_id": json_id(row.requested_by_user_id),
+        "decided_by_user_id": json_id(row.decided_by_user_id) if is_decided else None,
+        "decided_by_name": detail.decider_name if is_decided else None,
+        "decision_note": row.decision_note if is_decided else None,
+        "decided_by": _get_decider_kind(row) if is_decided else None,
+        "policy_rule": verdict.rule_name,
+        "required_approvals": verdict.required_approvals,
+        "decisions": list(_list_decisions(detail)),
+    }
+
+
+def _build_action_fields(detail: approvals.ApprovalDetail) -> dict[str, Any]:
+    """Return the fields of an ActionRead. A decision that can be undone is not shown."""
+    kind = detail.approval.action_type
+    return {
+        "kind": kind,
+        "headline": detail.question,
+        "agent_text": detail.agent_text,
+        "completes_tasks": (
+            is_completion_kind(kind) if detail.can_undo else detail.completes_tasks
+        ),
+        "hash": detail.approval.action_hash,
+        "objects": [
+            {
+                "task_id": json_id(task.id),
+                "title": task.title,
+                "content_hash": task.content_hash,
+                "changed": task.is_changed,
+                "used_at": json_time(task.used_at),
+            }
+            for task in detail.tasks
+        ],
+    }
 
 
 def _get_decider_kind(row: Approval) -> Literal["user", "policy"]:
     return "policy" if row.is_decided_by_policy else "user"
 
 
-def _list_decisions(detail: approvals.ApprovalDetail) -> Iterator[PersonDecision]:
+def _list_decisions(detail: approvals.ApprovalDetail) -> Iterator[dict[str, Any]]:
     row = detail.approval
     if row.first_approved_at is not None:
         first = detail.first_approver
-        yield PersonDecision(
-            user_id=row.first_approver_id,
-            name=first.display_name if first else None,
-            status=ApprovalStatus.APPROVED,
-            note=row.first_approval_note,
-            decided_at=row.first_approved_at,
+        yield _build_decision_fields(
+            row.first_approver_id,
+            first.display_name if first else None,
+            ApprovalStatus.APPROVED,
+            row.first_approval_note,
+            row.first_approved_at,
         )
     if row.status is not ApprovalStatus.PENDING and not row.is_decided_by_policy:
-        assert detail.decided_at is not None
-        yield PersonDecision(
-            user_id=row.decided_by_user_id,
-            name=detail.decider_name,
-            status=row.status,
-            note=row.decision_note,
-            decided_at=detail.decided_at,
+        yield _build_decision_fields(
+            row.decided_by_user_id,
+            detail.decider_name,
+            row.status,
+            row.decision_note,
+            detail.decided_at,
         )
 
 
-ROW_FIELDS = (
-    "action_type",
-    "payload",
-    "confidence",
-    "rubric_scores",
-    "status",
-    "id",
-    "board_id",
-    "agent_id",
-    "created_at",
-    "resolved_at",
-    "requested_by_user_id",
-    "expires_at",
-    "request_count",
-)
+def _build_decision_fields(
+    user_id: UUID | None,
+    name: str | None,
+    status: ApprovalStatus,
+    note: str | None,
+    at: datetime | None,
+) -> dict[str, Any]:
+    assert at is not None
+    return {
+        "user_id": json_id(user_id),
+        "name": name,
+        "status": status,
+        "note": note,
+        "decided_at": json_time(at),
+    }

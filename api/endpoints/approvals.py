@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.endpoints.approval_models import ApprovalRead
+from api.endpoints.approval_models import ApprovalRead, build_approval_fields
 from api.framework.fields import (
     MAX_IDS,
     NOT_SENT,
@@ -17,7 +17,8 @@ from api.framework.fields import (
     ResponseModel,
     Text,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page
 from core.paging import Page
 from core.validation import MAX_INTEGER
 from models import ApprovalStatus, Board, Member
@@ -150,14 +151,15 @@ class DecisionsRead(ResponseModel):
     results: list[DecisionRead]
 
 
+@reads_only
 async def list_all_approvals(
     context: RequestContext, member: Member, query: AllApprovalsFilter
-) -> Page[ApprovalRead]:
+) -> Encoded[Page[ApprovalRead]]:
     """List the approvals of all boards that the user may read, newest first."""
     found = await approvals.list_member_approvals(
-        context.session, member, query.paging, board_id=query.board_id, status=query.status
+        context.source, member, query.paging, board_id=query.board_id, status=query.status
     )
-    return found.map(ApprovalRead.of)
+    return encode_page(found, build_approval_fields)
 
 
 async def decide_approvals(context: RequestContext, body: Decisions) -> DecisionsRead:
@@ -182,20 +184,21 @@ async def decide_approvals(context: RequestContext, body: Decisions) -> Decision
     return DecisionsRead(decided=decided, refused=refused, results=results)
 
 
+@reads_only
 async def list_approvals(
     context: RequestContext, board: Board, query: ApprovalFilter
-) -> Page[ApprovalRead]:
+) -> Encoded[Page[ApprovalRead]]:
     """List a board's approvals, newest first."""
     found = await approvals.list_board_approvals(
-        context.session, board, query.paging, status=query.status
+        context.source, board, query.paging, status=query.status
     )
-    return found.map(ApprovalRead.of)
+    return encode_page(found, build_approval_fields)
 
 
 @error_responses(409)
 async def create_approval(
     context: RequestContext, board: Board, body: ApprovalCreate
-) -> ApprovalRead:
+) -> Encoded[ApprovalRead]:
     """Request an approval. It is pending until a person of the board decides.
 
     A task has at most one pending approval; another request is rejected with 409. The same request
@@ -205,15 +208,15 @@ async def create_approval(
     Only an approval of the kind `task.complete`, or of a synonym, allows its tasks to be moved to
     done, once, and as long as their title, description and custom fields are as approved.
     """
-    return ApprovalRead.of(
-        await approvals.request_approval(context.session, context.actor, board, body.draft())
-    )
+    draft = body.draft()
+    requested = await approvals.request_approval(context.session, context.actor, board, draft)
+    return Encoded(build_approval_fields(requested))
 
 
 @error_responses(409)
 async def update_approval(
     context: RequestContext, board: Board, approval_id: UUID, body: ApprovalUpdate
-) -> ApprovalRead:
+) -> Encoded[ApprovalRead]:
     """Decide an approval, effective at once. Only users may decide, and a decision is final.
 
     The same decision of the same user again changes nothing. Any other later decision is rejected
@@ -233,4 +236,4 @@ async def update_approval(
         action_hash=body.action_hash,
         completes_tasks=body.completes_tasks,
     )
-    return ApprovalRead.of(decided)
+    return Encoded(build_approval_fields(decided))

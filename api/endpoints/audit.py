@@ -14,9 +14,15 @@ from api.framework.fields import (
     ResponseModel,
     Timestamp,
 )
-from api.framework.operation import RequestContext, error_responses, without_transaction
+from api.framework.handler import (
+    RequestContext,
+    error_responses,
+    reads_only,
+    without_transaction,
+)
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import Member
+from models import AuditRecord, Member
 from services import audit
 from services.audit import AuditFilters
 
@@ -50,6 +56,15 @@ class AuditRecordRead(ResponseModel):
     hash: str
 
 
+def _build_record_fields(record: AuditRecord) -> dict[str, Any]:
+    """Return the fields of an AuditRecordRead, in the order of the model."""
+    fields = {name: getattr(record, name) for name in AuditRecordRead.model_fields}
+    ids = {
+        name: json_id(fields[name]) for name in ("id", "organization_id", "actor_id", "event_id")
+    }
+    return {**fields, **ids, "at": json_time(record.at)}
+
+
 class AuditFilterQuery(PageQuery):
     """Which records to list."""
 
@@ -75,15 +90,16 @@ class AuditExportQuery(RequestModel):
     )
 
 
+@reads_only
 @error_responses(403)
 async def list_audit_records(
     context: RequestContext, member: Member, query: AuditFilterQuery
-) -> Page[AuditRecordRead]:
+) -> Encoded[Page[AuditRecordRead]]:
     """List the audit of the active organization, newest first. For admins."""
     found = await audit.list_audit_records(
-        context.session, member.organization_id, query.filters, query.paging
+        context.source, member.organization_id, query.filters, query.paging
     )
-    return found.map(AuditRecordRead.model_validate)
+    return encode_page(found, _build_record_fields)
 
 
 @error_responses(403, 404)
@@ -98,14 +114,15 @@ async def export_audit(
     return await _stream_export(context, member.organization_id, query.after)
 
 
+@reads_only
 @error_responses(403)
 async def list_installation_audit(
     context: RequestContext, member: Member, query: AuditFilterQuery
-) -> Page[AuditRecordRead]:
+) -> Encoded[Page[AuditRecordRead]]:
     """List the audit of the installation, newest first. For owners of the first organization."""
-    await audit.require_installation_reader(context.session, member)
-    found = await audit.list_audit_records(context.session, None, query.filters, query.paging)
-    return found.map(AuditRecordRead.model_validate)
+    await audit.require_installation_reader(context.source, member)
+    found = await audit.list_audit_records(context.source, None, query.filters, query.paging)
+    return encode_page(found, _build_record_fields)
 
 
 @error_responses(403, 404)

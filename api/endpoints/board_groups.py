@@ -20,7 +20,7 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
 from core.paging import Page
 from models import Board, BoardGroup, Member, Status
 from services import agents, boards
@@ -93,6 +93,7 @@ class TaskSummary(ResponseModel):
     status: Status
     priority: str
     assigned_agent_id: UUID | None
+    assigned_user_id: UUID | None
     assignee: str | None
     due_at: Timestamp | None
     in_progress_at: Timestamp | None
@@ -161,11 +162,12 @@ class BoardSnapshotQuery(SnapshotQuery):
     per_board_task_limit: int = Field(default=5, ge=0, le=100, description=TASK_LIMIT_DESCRIPTION)
 
 
+@reads_only
 async def list_board_groups(
     context: RequestContext, member: Member, query: PageQuery
 ) -> Page[BoardGroupRead]:
     """List the board groups that the user may read, by name."""
-    found = await boards.list_groups(context.session, member, query.paging)
+    found = await boards.list_groups(context.source, member, query.paging)
     return found.map(BoardGroupRead.model_validate)
 
 
@@ -178,6 +180,7 @@ async def create_board_group(
     return BoardGroupRead.model_validate(await boards.create_group(context.session, member, draft))
 
 
+@reads_only
 async def get_board_group(context: RequestContext, group: BoardGroup) -> BoardGroupRead:
     """Return a board group."""
     return BoardGroupRead.model_validate(group)
@@ -199,16 +202,18 @@ async def delete_board_group(context: RequestContext, group_id: UUID) -> Ok:
     return Ok()
 
 
+@reads_only
 async def get_group_snapshot(
     context: RequestContext, group: BoardGroup, query: SnapshotQuery
 ) -> GroupSnapshot:
     """Return the boards of a group that the user may read, each with its most urgent tasks."""
     snapshot = await boards.load_group_snapshot(
-        context.session, context.actor, group.id, **dict(query)
+        context.source, context.actor, group.id, **dict(query)
     )
     return GroupSnapshot.of(snapshot)
 
 
+@reads_only
 async def get_board_group_snapshot(
     context: RequestContext, board: Board, query: BoardSnapshotQuery
 ) -> GroupSnapshot:
@@ -217,7 +222,7 @@ async def get_board_group_snapshot(
     excluded_board = None if options.pop("include_self") else board
     group_id = board.board_group_id
     snapshot = await boards.load_group_snapshot(
-        context.session, context.actor, group_id, excluding=excluded_board, **options
+        context.source, context.actor, group_id, excluding=excluded_board, **options
     )
     return GroupSnapshot.of(snapshot)
 

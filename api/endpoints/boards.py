@@ -1,12 +1,13 @@
 """Boards and their snapshots (contract, people-and-boards 3.6)."""
 
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
 
-from api.endpoints.agent_models import AgentRead
-from api.endpoints.approval_models import ApprovalRead
-from api.endpoints.memory import BoardMemoryRead, build_memory_read
+from api.endpoints.agent_models import AgentRead, build_agent_fields
+from api.endpoints.approval_models import ApprovalRead, build_approval_fields
+from api.endpoints.memory import BoardMemoryRead, build_note_fields
 from api.endpoints.tasks import TaskRead, build_task_fields
 from api.framework.fields import (
     NOT_SENT,
@@ -24,11 +25,14 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
-from models import Board, Member
+from models import DEFAULT_REMINDER_MINUTES, DEFAULT_STALE_MINUTES, Board, Member
 from services import boards
-from services.tasks import TaskDetail
+from services.tasks import ListedTask
+
+FollowUpMinutes = Annotated[int, Field(ge=boards.MIN_FOLLOW_UP, le=boards.MAX_FOLLOW_UP)]
 
 
 class BoardRead(ResponseModel):
@@ -50,7 +54,10 @@ class BoardRead(ResponseModel):
     comment_required_for_review: bool
     block_status_changes_with_pending_approval: bool
     only_lead_can_change_status: bool
+    workers_may_ask_people: bool
     max_agents: int
+    stale_after_minutes: int | None
+    remind_after_minutes: int | None
     paused_at: Timestamp | None = Field(
         description="Since when the board is paused; null: it is not paused."
     )
@@ -59,6 +66,40 @@ class BoardRead(ResponseModel):
     created_at: Timestamp
     updated_at: Timestamp
     version: int = Field(description="Increases with every change; the first part of the ETag.")
+
+
+def build_board_fields(board: Board) -> dict[str, Any]:
+    """Return the fields of a BoardRead, in the order of the model."""
+    return {
+        "name": board.name,
+        "slug": board.slug,
+        "description": board.description,
+        "gateway_id": json_id(board.gateway_id),
+        "board_group_id": json_id(board.board_group_id),
+        "board_type": board.board_type,
+        "objective": board.objective,
+        "success_metrics": board.success_metrics,
+        "target_date": json_time(board.target_date),
+        "goal_confirmed": board.goal_confirmed,
+        "goal_source": board.goal_source,
+        "require_approval_for_done": board.require_approval_for_done,
+        "require_review_before_done": board.require_review_before_done,
+        "comment_required_for_review": board.comment_required_for_review,
+        "block_status_changes_with_pending_approval": (
+            board.block_status_changes_with_pending_approval
+        ),
+        "only_lead_can_change_status": board.only_lead_can_change_status,
+        "workers_may_ask_people": board.workers_may_ask_people,
+        "max_agents": board.max_agents,
+        "stale_after_minutes": board.stale_after_minutes,
+        "remind_after_minutes": board.remind_after_minutes,
+        "paused_at": json_time(board.paused_at),
+        "id": json_id(board.id),
+        "organization_id": json_id(board.organization_id),
+        "created_at": json_time(board.created_at),
+        "updated_at": json_time(board.updated_at),
+        "version": board.version,
+    }
 
 
 class BoardCreate(RequestModel):
@@ -97,8 +138,21 @@ class BoardCreate(RequestModel):
     only_lead_can_change_status: bool = Field(
         default=False, description="Only the lead may change the status of tasks; workers comment."
     )
+    workers_may_ask_people: bool = Field(
+        default=False, description="Workers may ask people, not only the lead."
+    )
     max_agents: NonNegativeInt = Field(
         default=1, description="Maximum number of workers that the lead may create."
+    )
+    stale_after_minutes: FollowUpMinutes | None = Field(
+        default=DEFAULT_STALE_MINUTES,
+        description="After this time without activity a task in progress is stale: its agent is "
+        "woken once, then people are notified. null: never.",
+    )
+    remind_after_minutes: FollowUpMinutes | None = Field(
+        default=DEFAULT_REMINDER_MINUTES,
+        description="After this time people are reminded of an approval that nobody has decided. "
+        "null: never.",
     )
 
 
@@ -121,7 +175,10 @@ class BoardUpdate(PatchModel):
     comment_required_for_review: bool = NOT_SENT
     block_status_changes_with_pending_approval: bool = NOT_SENT
     only_lead_can_change_status: bool = NOT_SENT
+    workers_may_ask_people: bool = NOT_SENT
     max_agents: NonNegativeInt = NOT_SENT
+    stale_after_minutes: FollowUpMinutes | None = None
+    remind_after_minutes: FollowUpMinutes | None = None
 
 
 class BoardFilter(PageQuery):
@@ -131,38 +188,48 @@ class BoardFilter(PageQuery):
     board_group_id: UUID | None = Field(default=None, description="Only in this group.")
 
 
+@reads_only
 async def list_boards(
     context: RequestContext, member: Member, query: BoardFilter
-) -> Page[BoardRead]:
+) -> Encoded[Page[BoardRead]]:
     """List the boards of the active organization that the user may read, by name."""
     found = await boards.list_boards(
-        context.session,
+        context.source,
         member,
         query.paging,
         gateway_id=query.gateway_id,
         board_group_id=query.board_group_id,
     )
-    return found.map(BoardRead.model_validate)
+    return encode_page(found, build_board_fields)
 
 
-async def create_board(context: RequestContext, member: Member, body: BoardCreate) -> BoardRead:
+async def create_board(
+    context: RequestContext, member: Member, body: BoardCreate
+) -> Encoded[BoardRead]:
     """Create a board in the active organization. Its creator may read and change it."""
     draft = boards.BoardDraft(**dict(body))
-    return BoardRead.model_validate(await boards.create_board(context.session, member, draft))
+    return _encode_board(await boards.create_board(context.session, member, draft))
 
 
-async def get_board(context: RequestContext, board: Board) -> BoardRead:
+@reads_only
+async def get_board(context: RequestContext, board: Board) -> Encoded[BoardRead]:
     """Return a board."""
-    return BoardRead.model_validate(board)
+    return _encode_board(board)
 
 
 @error_responses(412)
-async def update_board(context: RequestContext, board: Board, body: BoardUpdate) -> BoardRead:
+async def update_board(
+    context: RequestContext, board: Board, body: BoardUpdate
+) -> Encoded[BoardRead]:
     """Change a board. Only the fields in the request change."""
     changed = await boards.update_board(
         context.session, context.actor, board, body.changes(), known=context.known_versions
     )
-    return BoardRead.model_validate(changed)
+    return _encode_board(changed)
+
+
+def _encode_board(board: Board) -> Encoded[BoardRead]:
+    return Encoded(build_board_fields(board), board.version)
 
 
 @error_responses(412)
@@ -179,15 +246,15 @@ class TaskCardRead(TaskRead):
     approvals_count: int
     approvals_pending_count: int
 
-    @classmethod
-    def of(cls, detail: TaskDetail) -> "TaskCardRead":
-        """Build the model from a task."""
-        return cls(
-            **build_task_fields(detail),
-            assignee=detail.assignee.name if detail.assignee else None,
-            approvals_count=detail.approvals_count,
-            approvals_pending_count=detail.approvals_pending_count,
-        )
+
+def _build_card_fields(task: ListedTask) -> dict[str, Any]:
+    """Return the fields of a TaskCardRead."""
+    count, pending_count = task.approval_counts
+    fields = build_task_fields(task)
+    fields["assignee"] = task.assignee
+    fields["approvals_count"] = count
+    fields["approvals_pending_count"] = pending_count
+    return fields
 
 
 class BoardSnapshot(ResponseModel):
@@ -201,14 +268,16 @@ class BoardSnapshot(ResponseModel):
     pending_approvals_count: int
 
 
-async def get_board_snapshot(context: RequestContext, board: Board) -> BoardSnapshot:
+@reads_only
+async def get_board_snapshot(context: RequestContext, board: Board) -> Encoded[BoardSnapshot]:
     """Return a board with its tasks and agents, and its newest approvals and chat messages."""
-    snapshot = await boards.load_board_snapshot(context.session, board)
-    return BoardSnapshot(
-        board=BoardRead.model_validate(snapshot.board),
-        tasks=[TaskCardRead.of(task) for task in snapshot.tasks],
-        agents=[AgentRead.of(agent, context) for agent in snapshot.agents],
-        approvals=[ApprovalRead.of(approval) for approval in snapshot.approvals],
-        chat_messages=[build_memory_read(BoardMemoryRead, note) for note in snapshot.chat_messages],
-        pending_approvals_count=snapshot.pending_approvals_count,
-    )
+    snapshot = await boards.load_board_snapshot(context.source, board)
+    fields = {
+        "board": build_board_fields(snapshot.board),
+        "tasks": [_build_card_fields(task) for task in snapshot.tasks],
+        "agents": [build_agent_fields(agent, context) for agent in snapshot.agents],
+        "approvals": list(map(build_approval_fields, snapshot.approvals)),
+        "chat_messages": list(map(build_note_fields, snapshot.chat_messages)),
+        "pending_approvals_count": snapshot.pending_approvals_count,
+    }
+    return Encoded(fields)

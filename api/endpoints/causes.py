@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from api.framework.fields import ResponseModel, Timestamp
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
 from models import Agent, Board
 from services import approvals, causes, tasks
 from services.causes import CauseStep, StepKind
@@ -26,30 +26,33 @@ class CauseStepRead(ResponseModel):
     cause: str | None
 
 
+@reads_only
 @error_responses(404)
 async def list_task_causes(
     context: RequestContext, board: Board, task_id: UUID
 ) -> list[CauseStepRead]:
     """List what led to the state of a task, oldest first."""
-    detail = await tasks.get_task_detail(context.session, board, task_id)
-    return _read(await causes.load_task_causes(context.session, board, detail.task))
+    detail = await tasks.get_task_detail(context.source, board, task_id)
+    return _read(await causes.load_task_causes(context.source, board, detail.task))
 
 
+@reads_only
 @error_responses(404)
 async def list_approval_causes(
     context: RequestContext, board: Board, approval_id: UUID
 ) -> list[CauseStepRead]:
     """List what led to an approval and what followed, oldest first."""
-    detail = await approvals.get_approval(context.session, board, approval_id)
-    return _read(await causes.load_approval_causes(context.session, board, detail.approval))
+    detail = await approvals.get_approval(context.source, board, approval_id)
+    return _read(await causes.load_approval_causes(context.source, board, detail.approval))
 
 
+@reads_only
 @error_responses(404)
 async def list_message_causes(
     context: RequestContext, agent: Agent, message_id: UUID
 ) -> list[CauseStepRead]:
     """List what led to a message to an agent and what followed, oldest first."""
-    return _read(await causes.load_message_causes(context.session, agent, message_id))
+    return _read(await causes.load_message_causes(context.source, agent, message_id))
 
 
 def _read(steps: Sequence[CauseStep]) -> list[CauseStepRead]:

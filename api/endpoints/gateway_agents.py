@@ -4,10 +4,11 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.endpoints.agent_models import AgentCreated, build_agent_fields
+from api.endpoints.agent_models import AgentCreated, encode_created_agent
 from api.endpoints.gateways import check_rate_limit
 from api.framework.fields import Name, RequestModel, ResponseModel
-from api.framework.operation import RequestContext, error_responses, without_transaction
+from api.framework.handler import RequestContext, error_responses, without_transaction
+from core.json_responses import Encoded
 from models import Gateway, Member
 from services import gateways
 from services.gateways import ListedAgent, SessionOwner, sync
@@ -82,7 +83,7 @@ async def list_gateway_agents(
 @without_transaction
 async def link_gateway_agent(
     context: RequestContext, member: Member, gateway: Gateway, body: GatewayAgentLink
-) -> AgentCreated:
+) -> Encoded[AgentCreated]:
     """Link an existing agent of a gateway, and return its token once.
 
     Nothing is ever written to the gateway for it. `DELETE /agents/{agent_id}` unlinks it.
@@ -93,7 +94,7 @@ async def link_gateway_agent(
     async with context.transaction() as session:
         draft = gateways.LinkDraft(**dict(body))
         linked, token = await gateways.link_agent(session, member, gateway, listed, draft)
-        return AgentCreated(**build_agent_fields(linked, context), token=token)
+        return encode_created_agent(linked, token, context)
 
 
 async def _list_agents(context: RequestContext, gateway: Gateway) -> list[ListedAgent]:

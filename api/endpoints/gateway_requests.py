@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from api.framework.fields import JsonObject, PageQuery, RequestModel, ResponseModel, Timestamp
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses
 from core.paging import Page
 from models import Member, RequestKind, RequestState
 from services.gateways import requests

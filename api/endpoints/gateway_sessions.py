@@ -12,8 +12,8 @@ from pydantic import Field, StringConstraints
 
 from api.endpoints.gateways import check_rate_limit
 from api.framework.fields import JsonObject, Ok, RequestModel, RequiredText, ResponseModel
+from api.framework.handler import RequestContext, error_responses, without_transaction
 from api.framework.idempotency import read_idempotency_key
-from api.framework.operation import RequestContext, error_responses, without_transaction
 from core.errors import Invalid, UpstreamError
 from models import Gateway, Member
 from services import gateways, organizations

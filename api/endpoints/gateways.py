@@ -16,7 +16,7 @@ from api.framework.fields import (
     Timestamp,
     build_line_constraints,
 )
-from api.framework.operation import RequestContext, error_responses, without_transaction
+from api.framework.handler import RequestContext, error_responses, reads_only, without_transaction
 from core.http.client_ip import hit_gateway_limits
 from core.paging import Page
 from models import Agent, Board, Gateway, Member, RunStatus
@@ -126,14 +126,16 @@ class GatewayUpdate(PatchModel):
     disable_device_pairing: bool = Field(default=NOT_SENT, description=NO_PAIRING_DESCRIPTION)
 
 
+@reads_only
 async def list_gateways(
     context: RequestContext, member: Member, query: PageQuery
 ) -> Page[GatewayRead]:
     """List the organization's gateways, newest first."""
-    found = await gateways.list_gateways(context.session, member, query.paging)
+    found = await gateways.list_gateways(context.source, member, query.paging)
     return found.map(GatewayRead.of)
 
 
+@reads_only
 async def get_gateway(context: RequestContext, gateway: Gateway) -> GatewayRead:
     """Return a gateway."""
     return GatewayRead.of(gateway)
@@ -257,16 +259,18 @@ class RunRead(ResponseModel):
     ended_at: Timestamp | None
 
 
+@reads_only
 async def list_agent_runs(context: RequestContext, agent: Agent, query: PageQuery) -> Page[RunRead]:
     """List an agent's runs on its gateway, newest first, for users who may read its board."""
-    found = await runs.list_agent_runs(context.session, agent, query.paging)
+    found = await runs.list_agent_runs(context.source, agent, query.paging)
     return found.map(RunRead.model_validate)
 
 
+@reads_only
 @error_responses(404)
 async def list_task_runs(
     context: RequestContext, board: Board, task_id: UUID, query: PageQuery
 ) -> Page[RunRead]:
     """List the runs of agents on gateways for a task, newest first."""
-    found = await runs.list_task_runs(context.session, board, task_id, query.paging)
+    found = await runs.list_task_runs(context.source, board, task_id, query.paging)
     return found.map(RunRead.model_validate)

@@ -1,7 +1,7 @@
 """Members and invitations of an organization (contract, people-and-boards 3.3)."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field
@@ -17,7 +17,8 @@ from api.framework.fields import (
     ShortText,
     Timestamp,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member, Role
 from services import organizations
@@ -68,12 +69,41 @@ class OrganizationMemberRead(ResponseModel):
         default=[], description="Rights on single boards, of a member without rights on all boards."
     )
 
-    @classmethod
-    def of(cls, detail: MemberDetail) -> "OrganizationMemberRead":
-        """Build the model from a membership."""
-        read = cls.model_validate(detail.member)
-        read.board_access = [BoardAccessRead.model_validate(row) for row in detail.board_access]
-        return read
+
+def _build_member_fields(detail: MemberDetail) -> dict[str, Any]:
+    """Return the fields of an OrganizationMemberRead, in the order of the model."""
+    member, user = detail.member, detail.member.user
+    return {
+        "id": json_id(member.id),
+        "organization_id": json_id(member.organization_id),
+        "user_id": json_id(member.user_id),
+        "role": member.role,
+        "all_boards_read": member.all_boards_read,
+        "all_boards_write": member.all_boards_write,
+        "created_at": json_time(member.created_at),
+        "updated_at": json_time(member.updated_at),
+        "user": {
+            "id": json_id(user.id),
+            "email": user.email,
+            "name": user.name,
+            "preferred_name": user.preferred_name,
+        },
+        "board_access": [
+            {
+                "id": json_id(access.id),
+                "board_id": json_id(access.board_id),
+                "can_read": access.can_read,
+                "can_write": access.can_write,
+                "created_at": json_time(access.created_at),
+                "updated_at": json_time(access.updated_at),
+            }
+            for access in detail.board_access
+        ],
+    }
+
+
+def _encode_member(detail: MemberDetail) -> Encoded[OrganizationMemberRead]:
+    return Encoded(_build_member_fields(detail))
 
 
 class BoardAccessSpec(RequestModel):
@@ -116,50 +146,53 @@ def build_rights(reads: bool, writes: bool, boards: Sequence[BoardAccessSpec]) -
     return AccessRights(reads, writes, [BoardGrant(**dict(board)) for board in boards])
 
 
-async def get_membership(context: RequestContext, member: Member) -> OrganizationMemberRead:
+@reads_only
+async def get_membership(
+    context: RequestContext, member: Member
+) -> Encoded[OrganizationMemberRead]:
     """Return the user's own membership, with rights on single boards."""
-    rows = await organizations.list_board_access(context.session, member)
-    return OrganizationMemberRead.of(MemberDetail(member, list(rows)))
+    access = await organizations.list_board_access(context.source, member)
+    return _encode_member(MemberDetail(member, access))
 
 
+@reads_only
 async def list_members(
     context: RequestContext, member: Member, query: PageQuery
-) -> Page[OrganizationMemberRead]:
+) -> Encoded[Page[OrganizationMemberRead]]:
     """List the members of the active organization, by e-mail address and name."""
-    found = await organizations.list_members(context.session, member, query.paging)
-    return found.map(OrganizationMemberRead.of)
+    found = await organizations.list_members(context.source, member, query.paging)
+    return encode_page(found, _build_member_fields)
 
 
+@reads_only
 @error_responses(403, 404)
 async def get_member(
     context: RequestContext, member: Member, member_id: UUID
-) -> OrganizationMemberRead:
+) -> Encoded[OrganizationMemberRead]:
     """Return a member of the active organization. Other members than oneself only for admins."""
-    return OrganizationMemberRead.of(
-        await organizations.get_member(context.session, member, member_id)
-    )
+    return _encode_member(await organizations.get_member(context.source, member, member_id))
 
 
 async def update_member(
     context: RequestContext, locked_member: LockedMember, body: OrganizationMemberUpdate
-) -> OrganizationMemberRead:
+) -> Encoded[OrganizationMemberRead]:
     """Change a member's role.
 
     Only owners may make a member an owner or change an owner. Nobody can grant a role above their
     own, and one owner must remain.
     """
     role = body.changes().get("role", locked_member.member.role)
-    return OrganizationMemberRead.of(
+    return _encode_member(
         await organizations.change_member_role(context.session, locked_member, role)
     )
 
 
 async def update_member_access(
     context: RequestContext, locked_member: LockedMember, body: OrganizationMemberAccessUpdate
-) -> OrganizationMemberRead:
+) -> Encoded[OrganizationMemberRead]:
     """Replace the board rights of a member. The role alone gives no rights on boards."""
     changed = await organizations.change_member_rights(context.session, locked_member, body.rights)
-    return OrganizationMemberRead.of(changed)
+    return _encode_member(changed)
 
 
 async def remove_member(context: RequestContext, locked_member: LockedMember) -> Ok:
@@ -217,11 +250,12 @@ class OrganizationInviteAccept(RequestModel):
     token: ShortText
 
 
+@reads_only
 async def list_invites(
     context: RequestContext, member: Member, query: PageQuery
 ) -> Page[OrganizationInviteRead]:
     """List the pending invitations without their tokens, newest first."""
-    found = await organizations.list_pending_invites(context.session, member, query.paging)
+    found = await organizations.list_pending_invites(context.source, member, query.paging)
     return found.map(OrganizationInviteRead.model_validate)
 
 
@@ -251,10 +285,10 @@ async def revoke_invite(
 @error_responses(403, 404)
 async def accept_invite(
     context: RequestContext, body: OrganizationInviteAccept
-) -> OrganizationMemberRead:
+) -> Encoded[OrganizationMemberRead]:
     """Accept an invitation to one's own e-mail address.
 
     An existing member keeps all rights, and receives the rights of the invitation in addition.
     """
     accepted = await organizations.accept_invite(context.session, context.user, body.token)
-    return OrganizationMemberRead.of(accepted)
+    return _encode_member(accepted)

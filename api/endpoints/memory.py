@@ -1,6 +1,6 @@
 """Memory and chat of boards and groups (contract, people-and-boards 3.8 and 3.9)."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -16,8 +16,10 @@ from api.framework.fields import (
     ShortText,
     Timestamp,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
+from models import Note
 from services import memory
 from services.memory import MemoryScope, NoteDetail
 
@@ -53,9 +55,6 @@ class MemoryRead(ResponseModel):
     updated_at: Timestamp
 
 
-Model = TypeVar("Model", bound=MemoryRead)
-
-
 class BoardMemoryRead(MemoryRead):
     """A note or a chat message of a board."""
 
@@ -68,11 +67,39 @@ class BoardGroupMemoryRead(MemoryRead):
     board_group_id: UUID
 
 
+Model = TypeVar("Model", bound=MemoryRead)
+
+
 def build_memory_read(model: type[Model], detail: NoteDetail) -> Model:
     """Build the model from a note."""
-    row_fields = model.model_fields.keys() - {"author_name"}
-    fields = {name: getattr(detail.note, name) for name in row_fields}
-    return model(**fields, author_name=detail.author_name)
+    return model(**build_note_fields(detail))
+
+
+def build_note_fields(detail: NoteDetail) -> dict[str, Any]:
+    """Return the fields of a note, in the order of its model."""
+    note = detail.note
+    return {
+        "id": json_id(note.id),
+        "content": note.content,
+        "tags": note.tags,
+        "source": note.source,
+        "is_chat": note.is_chat,
+        "created_at": json_time(note.created_at),
+        "agent_id": json_id(note.agent_id),
+        "user_id": json_id(note.user_id),
+        "author_name": detail.author_name,
+        "version": note.version,
+        "updated_at": json_time(note.updated_at),
+        **(
+            {"board_id": json_id(note.board_id)}
+            if isinstance(note, Note)
+            else {"board_group_id": json_id(note.board_group_id)}
+        ),
+    }
+
+
+def _encode_note(detail: NoteDetail) -> Encoded[Any]:
+    return Encoded(build_note_fields(detail), detail.note.version)
 
 
 class MemoryCreate(RequestModel):
@@ -111,67 +138,73 @@ class MemoryFilter(PageQuery):
     )
 
 
+@reads_only
 async def list_board_memory(
     context: RequestContext, scope: MemoryScope, query: MemoryFilter
-) -> Page[BoardMemoryRead]:
+) -> Encoded[Page[BoardMemoryRead]]:
     """List the memory of a board, newest first."""
-    return await _list_notes(context, scope, query, BoardMemoryRead)
+    return await _list_notes(context, scope, query)
 
 
 @error_responses(403)
 async def create_board_memory(
     context: RequestContext, scope: MemoryScope, body: MemoryCreate
-) -> BoardMemoryRead:
+) -> Encoded[BoardMemoryRead]:
     """Write a note on a board, or with the tag `chat` a chat message.
 
     The lead and mentioned agents are notified of a chat message. `/pause` and `/resume`, in chat
     messages of users or of the lead, are sent to all agents of the board.
     """
-    return build_memory_read(BoardMemoryRead, await _create_note(context, scope, body))
+    return _encode_note(await _create_note(context, scope, body))
 
 
-async def get_board_memory(context: RequestContext, note: NoteDetail) -> BoardMemoryRead:
+@reads_only
+async def get_board_memory(context: RequestContext, note: NoteDetail) -> Encoded[BoardMemoryRead]:
     """Return a note of a board."""
-    return build_memory_read(BoardMemoryRead, note)
+    return _encode_note(note)
 
 
 @error_responses(403, 412)
 async def update_board_memory(
     context: RequestContext, scope: MemoryScope, note: NoteDetail, body: MemoryUpdate
-) -> BoardMemoryRead:
+) -> Encoded[BoardMemoryRead]:
     """Change a note of a board. Agents may change their own notes, the lead all notes."""
-    return build_memory_read(BoardMemoryRead, await _update_note(context, scope, note, body))
+    return _encode_note(await _update_note(context, scope, note, body))
 
 
+@reads_only
 async def list_group_memory(
     context: RequestContext, scope: MemoryScope, query: MemoryFilter
-) -> Page[BoardGroupMemoryRead]:
+) -> Encoded[Page[BoardGroupMemoryRead]]:
     """List the memory of a board group, newest first; empty for a board without a group."""
-    return await _list_notes(context, scope, query, BoardGroupMemoryRead)
+    return await _list_notes(context, scope, query)
 
 
 async def create_group_memory(
     context: RequestContext, scope: MemoryScope, body: MemoryCreate
-) -> BoardGroupMemoryRead:
+) -> Encoded[BoardGroupMemoryRead]:
     """Write a note in a board group, or with the tag `chat` a chat message.
 
     The leads of its boards and mentioned agents are notified of a chat message; with the tag
     `broadcast` or the text `@all`, all agents of its boards.
     """
-    return build_memory_read(BoardGroupMemoryRead, await _create_note(context, scope, body))
+    return _encode_note(await _create_note(context, scope, body))
 
 
-async def get_group_memory(context: RequestContext, note: NoteDetail) -> BoardGroupMemoryRead:
+@reads_only
+async def get_group_memory(
+    context: RequestContext, note: NoteDetail
+) -> Encoded[BoardGroupMemoryRead]:
     """Return a note of a board group."""
-    return build_memory_read(BoardGroupMemoryRead, note)
+    return _encode_note(note)
 
 
 @error_responses(403, 412)
 async def update_group_memory(
     context: RequestContext, scope: MemoryScope, note: NoteDetail, body: MemoryUpdate
-) -> BoardGroupMemoryRead:
+) -> Encoded[BoardGroupMemoryRead]:
     """Change a note of a group. Agents may change their own notes, leads all notes."""
-    return build_memory_read(BoardGroupMemoryRead, await _update_note(context, scope, note, body))
+    return _encode_note(await _update_note(context, scope, note, body))
 
 
 @error_responses(403, 412)
@@ -184,10 +217,10 @@ async def delete_memory(context: RequestContext, scope: MemoryScope, note: NoteD
 
 
 async def _list_notes(
-    context: RequestContext, scope: MemoryScope, query: MemoryFilter, model: type[Model]
-) -> Page[Model]:
-    found = await memory.list_notes(context.session, scope, query.paging, is_chat=query.is_chat)
-    return found.map(lambda detail: build_memory_read(model, detail))
+    context: RequestContext, scope: MemoryScope, query: MemoryFilter
+) -> Encoded[Any]:
+    found = await memory.list_notes(context.source, scope, query.paging, is_chat=query.is_chat)
+    return encode_page(found, build_note_fields)
 
 
 async def _create_note(

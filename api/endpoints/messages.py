@@ -1,12 +1,14 @@
 """Messages to agents, for the agents themselves and for users."""
 
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
 
 from api.framework.fields import PageQuery, ResponseModel, Timestamp
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
 from core.clock import now
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Agent, Message, MessageState
 from services import messages
@@ -35,6 +37,24 @@ class MessageRead(ResponseModel):
         description="When the agent fetched it, or when it was delivered."
     )
     acknowledged_at: Timestamp | None
+
+
+def _build_message_fields(message: Message) -> dict[str, Any]:
+    """Return the fields of a MessageRead, in the order of the model."""
+    return {
+        "id": json_id(message.id),
+        "kind": message.kind,
+        "content": message.content,
+        "board_id": json_id(message.board_id),
+        "task_id": json_id(message.task_id),
+        "approval_id": json_id(message.approval_id),
+        "deliver": message.deliver,
+        "state": message.state,
+        "attempts": message.attempts,
+        "created_at": json_time(message.created_at),
+        "sent_at": json_time(message.sent_at),
+        "acknowledged_at": json_time(message.acknowledged_at),
+    }
 
 
 class WaitRead(ResponseModel):
@@ -92,16 +112,19 @@ class WaitingFilter(PageQuery):
     )
 
 
-async def list_my_messages(context: RequestContext, query: WaitingFilter) -> Page[MessageRead]:
+@reads_only
+async def list_my_messages(
+    context: RequestContext, query: WaitingFilter
+) -> Encoded[Page[MessageRead]]:
     """List the calling agent's messages, oldest first; by default those not yet acknowledged.
 
     Acknowledge each message when you have received it, before or after you act on it. Until then it
     is delivered again, and the sender does not know that you received it.
     """
     found = await messages.list_inbox(
-        context.session, context.agent, query.paging, state=query.state
+        context.source, context.agent, query.paging, state=query.state
     )
-    return found.map(MessageRead.model_validate)
+    return encode_page(found, _build_message_fields)
 
 
 @error_responses(404)
@@ -111,13 +134,14 @@ async def acknowledge_message(context: RequestContext, message_id: UUID) -> Mess
     return MessageRead.model_validate(acknowledged)
 
 
+@reads_only
 async def list_agent_messages(
     context: RequestContext, agent: Agent, query: MessageFilter
 ) -> Page[AgentMessageRead]:
     """List the messages to an agent, newest first, for users who may read its board."""
     delivery_conditions = pending_reasons.DeliveryConditions.from_agent(agent)
     found = await messages.list_agent_messages(
-        context.session, agent, query.paging, state=query.state
+        context.source, agent, query.paging, state=query.state
     )
     return found.map(lambda message: AgentMessageRead.of(message, delivery_conditions))
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.framework.fields import ResponseModel, Timestamp
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
 from core.clock import now
 from models import Member
 from services import metrics
@@ -122,6 +122,7 @@ class DashboardQuery(BaseModel):
     group_id: UUID | None = Field(default=None, description="Only the boards of this group.")
 
 
+@reads_only
 @error_responses(403, 404)
 async def get_dashboard(
     context: RequestContext, member: Member, query: DashboardQuery
@@ -132,7 +133,7 @@ async def get_dashboard(
     UTC. The first and the last period are cut at the start and the end of the window.
     """
     dashboard = await metrics.load_dashboard(
-        context.session,
+        context.source,
         member,
         query.range_key,
         now(),

@@ -20,7 +20,7 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
 from api.framework.request_parser import find_unstorable_value
 from core.errors import Invalid
 from models import Board, OnboardingRole, OnboardingStatus
@@ -214,9 +214,10 @@ def _dump_given(part: BaseModel | None) -> dict[str, Any] | None:
 
 
 @error_responses(404)
+@reads_only
 async def get_onboarding(context: RequestContext, board: Board) -> BoardOnboardingRead:
     """Return the board's latest conversation."""
-    return BoardOnboardingRead.of(await onboarding.get_conversation(context.session, board))
+    return BoardOnboardingRead.of(await onboarding.get_conversation(context.source, board))
 
 
 async def start_onboarding(

@@ -13,7 +13,7 @@ from api.framework.fields import (
     ShortText,
     Timestamp,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
 from models import (
     ApprovalStatus,
     Board,
@@ -170,6 +170,7 @@ class SimulationRead(ResponseModel):
     )
 
 
+@reads_only
 async def get_organization_policy(context: RequestContext, member: Member) -> PolicyRead:
     """Return the approval policy of the active organization, which applies to all boards."""
     return await _read(context, member.organization_id, None)
@@ -190,6 +191,7 @@ async def simulate_organization_policy(
     return await _simulate(context, member, None, body)
 
 
+@reads_only
 async def get_board_policy(context: RequestContext, board: Board) -> PolicyRead:
     """Return the approval policy of a board. Rules of the organization follow these rules."""
     return await _read(context, board.organization_id, board)
@@ -212,7 +214,7 @@ async def simulate_board_policy(
 
 async def _read(context: RequestContext, organization_id: UUID, board: Board | None) -> PolicyRead:
     return PolicyRead.model_validate(
-        await policies.get_policy(context.session, organization_id, board)
+        await policies.get_policy(context.source, organization_id, board)
     )
 
 

@@ -1,12 +1,13 @@
 """Presence on boards, and read markers."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from api.framework.fields import PageQuery, RequestModel, ResponseModel, Timestamp
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Board, Member, ReadKind
 from services import presence
@@ -26,9 +27,10 @@ class PresenceRead(ResponseModel):
     people: list[VisitorRead] = Field(description="In order of arrival.")
 
 
+@reads_only
 async def get_presence(context: RequestContext, board: Board) -> PresenceRead:
     """Return the users with a page of the board open. Closed pages count for up to 25 seconds."""
-    found = await presence.list_viewers(context.session, board)
+    found = await presence.list_viewers(context.source, board)
     people = [
         VisitorRead(user_id=one.user.id, name=one.user.display_name, since=one.since)
         for one in found
@@ -58,19 +60,6 @@ class UnreadRead(ResponseModel):
     seen: int | None = Field(description="The number of the last event that was read, if any.")
     seen_at: Timestamp | None = Field(description="When the user last read there.")
 
-    @classmethod
-    def of(cls, place: presence.UnreadSummary) -> "UnreadRead":
-        """Build the model from a summary."""
-        return cls(
-            board_id=place.board_id,
-            kind=place.kind,
-            task_id=place.task_id,
-            unread=place.count,
-            latest_at=place.latest_at,
-            seen=place.seen_seq,
-            seen_at=place.seen_at,
-        )
-
 
 class UnreadFilter(PageQuery):
     """Which places to list."""
@@ -92,40 +81,54 @@ class ReadMarkerUpdate(RequestModel):
     )
 
 
+@reads_only
 async def list_unread(
     context: RequestContext, member: Member, query: UnreadFilter
-) -> Page[UnreadRead]:
+) -> Encoded[Page[UnreadRead]]:
     """List the places with unread entries, newest first.
 
     Entries that are older than thirty days or than the user's membership do not count.
     """
     found = await presence.list_unread(
-        context.session, member, query.paging, board_id=query.board_id
+        context.source, member, query.paging, board_id=query.board_id
     )
-    return found.map(UnreadRead.of)
+    return encode_page(found, _build_unread_fields)
+
+
+def _build_unread_fields(place: presence.UnreadSummary) -> dict[str, Any]:
+    """Return the fields of an UnreadRead, in the order of the model."""
+    return {
+        "board_id": json_id(place.board_id),
+        "kind": place.kind,
+        "task_id": json_id(place.task_id),
+        "unread": place.count,
+        "latest_at": json_time(place.latest_at),
+        "seen": place.seen_seq,
+        "seen_at": json_time(place.seen_at),
+    }
 
 
 async def mark_read(
     context: RequestContext, board: Board, kind: BoardReadKind, body: ReadMarkerUpdate
-) -> UnreadRead:
+) -> Encoded[UnreadRead]:
     """Set how far the user has read a board's chat or approvals. The marker never moves back."""
-    return UnreadRead.of(
-        await presence.mark_read(context.session, context.user, board, kind, last_seq=body.seen)
+    marked = await presence.mark_read(
+        context.session, context.user, board, kind, last_seq=body.seen
     )
+    return Encoded(_build_unread_fields(marked))
 
 
 @error_responses(404)
 async def mark_comments_read(
     context: RequestContext, board: Board, task_id: UUID, body: ReadMarkerUpdate
-) -> UnreadRead:
+) -> Encoded[UnreadRead]:
     """Set how far the user has read the comments of a task. The marker never moves back."""
-    return UnreadRead.of(
-        await presence.mark_read(
-            context.session,
-            context.user,
-            board,
-            ReadKind.COMMENTS,
-            task_id=task_id,
-            last_seq=body.seen,
-        )
+    marked = await presence.mark_read(
+        context.session,
+        context.user,
+        board,
+        ReadKind.COMMENTS,
+        task_id=task_id,
+        last_seq=body.seen,
     )
+    return Encoded(_build_unread_fields(marked))

@@ -1,12 +1,13 @@
-"""The stop of all agents of an organization, and agents that circuit breakers hold."""
+"""The stop of all agents of an organization, and agents that are held or paused."""
 
 from uuid import UUID
 
 from pydantic import Field
 
-from api.endpoints.agent_models import AgentRead
+from api.endpoints.agent_models import AgentRead, encode_agent
 from api.framework.fields import Ok, RequestModel, ResponseModel, Text, Timestamp
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded
 from models import Agent, Member
 from services import agents, organizations
 from services.organizations import AgentStop
@@ -41,6 +42,7 @@ class AgentStopCreate(RequestModel):
     reason: Text | None = None
 
 
+@reads_only
 async def get_agent_stop(context: RequestContext, member: Member) -> AgentStopRead:
     """Return whether all agents of the active organization are stopped."""
     return AgentStopRead.of(AgentStop.find_in(member.organization))
@@ -68,7 +70,20 @@ async def resume_agents(context: RequestContext, member: Member) -> Ok:
 
 
 @error_responses(409)
-async def release_agent(context: RequestContext, member: Member, agent: Agent) -> AgentRead:
-    """Release an agent that a circuit breaker holds, for admins. Its messages are delivered."""
+async def pause_agent(context: RequestContext, member: Member, agent: Agent) -> Encoded[AgentRead]:
+    """Pause an agent, for admins. It is released with DELETE.
+
+    Its messages wait, its running turn continues, and it gets 409 `agent_paused` if it takes or
+    moves tasks. A paused agent is returned unchanged.
+    """
+    paused = await agents.pause_agent(context.session, member, agent.id)
+    return encode_agent(paused, context)
+
+
+@error_responses(409)
+async def release_agent(
+    context: RequestContext, member: Member, agent: Agent
+) -> Encoded[AgentRead]:
+    """Release an agent that is held or paused, for admins. Its messages are delivered."""
     released = await agents.release_agent(context.session, member, agent.id)
-    return AgentRead.of(released, context)
+    return encode_agent(released, context)

@@ -19,7 +19,8 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page, json_id, json_ids, json_time
 from core.paging import Page
 from models import CustomField, FieldType, Member, Visibility
 from services import custom_fields, tags
@@ -46,12 +47,21 @@ class TagRead(ResponseModel):
     created_at: Timestamp
     updated_at: Timestamp
 
-    @classmethod
-    def of(cls, counted: tags.CountedTag) -> "TagRead":
-        """Build the model from a tag."""
-        names = cls.model_fields.keys() - {"task_count"}
-        row_fields = {name: getattr(counted.tag, name) for name in names}
-        return cls(**row_fields, task_count=counted.task_count)
+
+def _build_tag_fields(counted: tags.CountedTag) -> dict[str, Any]:
+    """Return the fields of a TagRead, in the order of the model."""
+    tag = counted.tag
+    return {
+        "id": json_id(tag.id),
+        "organization_id": json_id(tag.organization_id),
+        "name": tag.name,
+        "slug": tag.slug,
+        "color": tag.color,
+        "description": tag.description,
+        "task_count": counted.task_count,
+        "created_at": json_time(tag.created_at),
+        "updated_at": json_time(tag.updated_at),
+    }
 
 
 class TagCreate(RequestModel):
@@ -81,30 +91,35 @@ class TagUpdate(NonEmptyPatchModel):
     description: Text | None = None
 
 
-async def list_tags(context: RequestContext, member: Member, query: PageQuery) -> Page[TagRead]:
+@reads_only
+async def list_tags(
+    context: RequestContext, member: Member, query: PageQuery
+) -> Encoded[Page[TagRead]]:
     """List the tags of the active organization, by name."""
-    return (await tags.list_tags(context.session, member, query.paging)).map(TagRead.of)
+    found = await tags.list_tags(context.source, member, query.paging)
+    return encode_page(found, _build_tag_fields)
 
 
 @error_responses(409)
-async def create_tag(context: RequestContext, member: Member, body: TagCreate) -> TagRead:
+async def create_tag(context: RequestContext, member: Member, body: TagCreate) -> Encoded[TagRead]:
     """Create a tag for tasks of all boards of the organization. Slugs are unique."""
     draft = tags.TagDraft(**dict(body))
-    return TagRead.of(await tags.create_tag(context.session, member, draft))
+    return Encoded(_build_tag_fields(await tags.create_tag(context.session, member, draft)))
 
 
-async def get_tag(context: RequestContext, tag: tags.CountedTag) -> TagRead:
+@reads_only
+async def get_tag(context: RequestContext, tag: tags.CountedTag) -> Encoded[TagRead]:
     """Return a tag."""
-    return TagRead.of(tag)
+    return Encoded(_build_tag_fields(tag))
 
 
 @error_responses(409)
 async def update_tag(
     context: RequestContext, member: Member, tag: tags.CountedTag, body: TagUpdate
-) -> TagRead:
+) -> Encoded[TagRead]:
     """Change a tag. Only the fields in the request change."""
     await tags.update_tag(context.session, member, tag.tag, body.changes())
-    return TagRead.of(tag)
+    return Encoded(_build_tag_fields(tag))
 
 
 async def delete_tag(context: RequestContext, member: Member, tag: tags.CountedTag) -> Ok:
@@ -148,12 +163,25 @@ class CustomFieldRead(ResponseModel):
     created_at: Timestamp
     updated_at: Timestamp
 
-    @classmethod
-    def of(cls, definition: custom_fields.CustomFieldDetail) -> "CustomFieldRead":
-        """Build the model from a custom field."""
-        names = cls.model_fields.keys() - {"board_ids"}
-        row_fields = {name: getattr(definition.field, name) for name in names}
-        return cls(**row_fields, board_ids=list(definition.board_ids))
+
+def _build_custom_field_fields(definition: custom_fields.CustomFieldDetail) -> dict[str, Any]:
+    """Return the fields of a CustomFieldRead, in the order of the model."""
+    field = definition.field
+    return {
+        "id": json_id(field.id),
+        "organization_id": json_id(field.organization_id),
+        "field_key": field.field_key,
+        "label": field.label,
+        "field_type": field.field_type,
+        "ui_visibility": field.ui_visibility,
+        "validation_regex": field.validation_regex,
+        "description": field.description,
+        "required": field.required,
+        "default_value": field.default_value,
+        "board_ids": json_ids(definition.board_ids),
+        "created_at": json_time(field.created_at),
+        "updated_at": json_time(field.updated_at),
+    }
 
 
 class CustomFieldCreate(RequestModel):
@@ -201,27 +229,29 @@ class CustomFieldUpdate(NonEmptyPatchModel):
     board_ids: BoardIds = Field(default=NOT_SENT, description=BOARDS_DESCRIPTION)
 
 
-async def list_custom_fields(context: RequestContext, member: Member) -> Sequence[CustomFieldRead]:
+@reads_only
+async def list_custom_fields(
+    context: RequestContext, member: Member
+) -> Encoded[Sequence[CustomFieldRead]]:
     """List the custom fields of the active organization, by label."""
-    found = await custom_fields.list_custom_fields(context.session, member)
-    return [CustomFieldRead.of(definition) for definition in found]
+    found = await custom_fields.list_custom_fields(context.source, member)
+    return Encoded(list(map(_build_custom_field_fields, found)))
 
 
 @error_responses(409)
 async def create_custom_field(
     context: RequestContext, member: Member, body: CustomFieldCreate
-) -> CustomFieldRead:
+) -> Encoded[CustomFieldRead]:
     """Create a custom field for tasks of some boards. Keys are unique."""
     draft = custom_fields.CustomFieldDraft(**dict(body))
-    return CustomFieldRead.of(
-        await custom_fields.create_custom_field(context.session, member, draft)
-    )
+    created = await custom_fields.create_custom_field(context.session, member, draft)
+    return Encoded(_build_custom_field_fields(created))
 
 
 @error_responses(409)
 async def update_custom_field(
     context: RequestContext, member: Member, field: CustomField, body: CustomFieldUpdate
-) -> CustomFieldRead:
+) -> Encoded[CustomFieldRead]:
     """Change a custom field. Only the fields in the request change.
 
     The change is rejected with 409 while tasks have values that do not match the new type or
@@ -230,7 +260,7 @@ async def update_custom_field(
     changed = await custom_fields.update_custom_field(
         context.session, member, field, body.changes()
     )
-    return CustomFieldRead.of(changed)
+    return Encoded(_build_custom_field_fields(changed))
 
 
 @error_responses(409)

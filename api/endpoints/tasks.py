@@ -22,14 +22,16 @@ from api.framework.fields import (
     Timestamp,
     build_line_constraints,
 )
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses, reads_only
 from core.errors import Invalid
+from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Board, Status
 from services import tasks
 
 Title = Annotated[str, build_line_constraints(tasks.MAX_TITLE_LENGTH)]
 Ids = Annotated[list[UUID], Field(max_length=MAX_IDS)]
+ASSIGNED_USER = "A person who can read the board. An agent that has the task then loses it."
 
 
 class TagRef(ResponseModel):
@@ -50,6 +52,9 @@ class TaskRead(ResponseModel):
     priority: str
     due_at: Timestamp | None
     assigned_agent_id: UUID | None
+    assigned_user_id: UUID | None = Field(
+        description="The person who has the task. A task has an agent or a person, never both."
+    )
     depends_on_task_ids: list[UUID] = Field(description="In the order in which they were given.")
     tag_ids: list[UUID]
     id: UUID
@@ -69,38 +74,38 @@ class TaskRead(ResponseModel):
     @classmethod
     def of(cls, detail: tasks.TaskDetail) -> "TaskRead":
         """Build the model from a task."""
-        return cls(**build_task_fields(detail))
+        return cls(**build_task_fields(tasks.build_listed_task(detail)))
 
 
-def build_task_fields(detail: tasks.TaskDetail) -> dict[str, Any]:
-    """Return the fields of a TaskRead."""
-    task = detail.task
+def build_task_fields(task: tasks.ListedTask) -> dict[str, Any]:
+    """Return the fields of a TaskRead, in the order of the model."""
+    depends_on, is_open = task.depends_on, task.status != Status.DONE
+    blocked_by_ids = [id for id, status in depends_on if is_open and status != Status.DONE]
     return {
-        **{name: getattr(task, name) for name in ROW_FIELDS},
-        "depends_on_task_ids": detail.depends_on_task_ids,
-        "blocked_by_task_ids": detail.blocked_by_task_ids,
-        "is_blocked": detail.is_blocked,
-        "tag_ids": [tag.id for tag in detail.tags],
-        "tags": [TagRef.model_validate(tag) for tag in detail.tags],
-        "custom_field_values": detail.custom_field_values,
+        "title": task.title,
+        "description": task.description,
+        "status": task.status,
+        "priority": task.priority,
+        "due_at": json_time(task.due_at),
+        "assigned_agent_id": task.assigned_agent_id,
+        "assigned_user_id": task.assigned_user_id,
+        "depends_on_task_ids": [id for id, _ in depends_on],
+        "tag_ids": [id for id, _, _, _ in task.tags],
+        "id": task.id,
+        "board_id": task.board_id,
+        "created_by_user_id": task.created_by_user_id,
+        "in_progress_at": json_time(task.in_progress_at),
+        "created_at": json_time(task.created_at),
+        "updated_at": json_time(task.updated_at),
+        "version": task.version,
+        "blocked_by_task_ids": blocked_by_ids,
+        "is_blocked": bool(blocked_by_ids),
+        "tags": [
+            {"id": id, "name": name, "slug": slug, "color": color}
+            for id, name, slug, color in task.tags
+        ],
+        "custom_field_values": task.custom_field_values or {},
     }
-
-
-ROW_FIELDS = (
-    "title",
-    "description",
-    "status",
-    "priority",
-    "due_at",
-    "assigned_agent_id",
-    "id",
-    "board_id",
-    "created_by_user_id",
-    "in_progress_at",
-    "created_at",
-    "updated_at",
-    "version",
-)
 
 
 class TaskCreate(RequestModel):
@@ -114,6 +119,7 @@ class TaskCreate(RequestModel):
     priority: ShortText = Field(default="medium", description="`low`, `medium` or `high`.")
     due_at: RequestTimestamp | None = None
     assigned_agent_id: UUID | None = None
+    assigned_user_id: UUID | None = Field(default=None, description=ASSIGNED_USER)
     depends_on_task_ids: Ids = []
     tag_ids: Ids = []
     custom_field_values: JsonObject = Field(
@@ -138,6 +144,7 @@ class TaskUpdate(PatchModel):
     priority: ShortText = NOT_SENT
     due_at: RequestTimestamp | None = None
     assigned_agent_id: UUID | None = None
+    assigned_user_id: UUID | None = Field(default=None, description=ASSIGNED_USER)
     depends_on_task_ids: Ids | None = None
     tag_ids: Ids | None = None
     custom_field_values: JsonObject | None = Field(
@@ -158,6 +165,7 @@ class TaskFilter(PageQuery):
         examples=["inbox,in_progress"],
     )
     assigned_agent_id: UUID | None = Field(default=None, description="Only tasks of this agent.")
+    assigned_user_id: UUID | None = Field(default=None, description="Only tasks of this person.")
     unassigned: bool = Field(default=False, description="Only tasks without an assignee.")
 
     def statuses(self) -> list[Status]:
@@ -168,34 +176,45 @@ class TaskFilter(PageQuery):
         return [Status(word) for word in names]
 
 
-async def list_tasks(context: RequestContext, board: Board, query: TaskFilter) -> Page[TaskRead]:
+@reads_only
+async def list_tasks(
+    context: RequestContext, board: Board, query: TaskFilter
+) -> Encoded[Page[TaskRead]]:
     """List the tasks of a board, newest first."""
     found = await tasks.list_tasks(
-        context.session,
+        context.source,
         board,
         query.paging,
         statuses=query.statuses(),
         assigned_agent_id=query.assigned_agent_id,
+        assigned_user_id=query.assigned_user_id,
         unassigned=query.unassigned,
     )
-    return found.map(TaskRead.of)
+    return encode_page(found, build_task_fields)
 
 
-async def get_task(context: RequestContext, board: Board, task_id: UUID) -> TaskRead:
+@reads_only
+async def get_task(context: RequestContext, board: Board, task_id: UUID) -> Encoded[TaskRead]:
     """Return a task."""
-    return TaskRead.of(await tasks.get_task_detail(context.session, board, task_id))
+    return _encode_task(await tasks.get_task_detail(context.source, board, task_id))
+
+
+def _encode_task(detail: tasks.TaskDetail) -> Encoded[TaskRead]:
+    listed = tasks.build_listed_task(detail)
+    return Encoded(build_task_fields(listed), listed.version)
 
 
 @error_responses(409)
-async def create_task(context: RequestContext, board: Board, body: TaskCreate) -> TaskRead:
+async def create_task(context: RequestContext, board: Board, body: TaskCreate) -> Encoded[TaskRead]:
     """Create a task on a board. Among agents, only the board's lead may."""
-    return TaskRead.of(await tasks.create_task(context.session, context.actor, board, body.draft()))
+    draft = body.draft()
+    return _encode_task(await tasks.create_task(context.session, context.actor, board, draft))
 
 
 @error_responses(409, 412)
 async def update_task(
     context: RequestContext, board: Board, task_id: UUID, body: TaskUpdate
-) -> TaskRead:
+) -> Encoded[TaskRead]:
     """Change a task: claim, move, comment or assign it. Only the fields in the request change.
 
     A worker may send `status`, `comment` and `custom_field_values`; a lead also everything about
@@ -206,7 +225,7 @@ async def update_task(
     changed = await tasks.update_task(
         context.session, context.actor, board, task_id, changes, known=context.known_versions
     )
-    return TaskRead.of(changed)
+    return _encode_task(changed)
 
 
 @error_responses(412)
@@ -232,16 +251,21 @@ class TaskCommentRead(ResponseModel):
     @classmethod
     def of(cls, detail: tasks.CommentDetail) -> "TaskCommentRead":
         """Build the model from a comment."""
-        comment = detail.comment
-        return cls(
-            id=comment.id,
-            message=comment.message,
-            agent_id=comment.agent_id,
-            task_id=comment.task_id,
-            created_at=comment.created_at,
-            user_id=comment.user_id,
-            author_name=detail.author_name,
-        )
+        return cls(**build_comment_fields(detail))
+
+
+def build_comment_fields(detail: tasks.CommentDetail) -> dict[str, Any]:
+    """Return the fields of a TaskCommentRead, in the order of the model."""
+    comment = detail.comment
+    return {
+        "id": json_id(comment.id),
+        "message": comment.message,
+        "agent_id": json_id(comment.agent_id),
+        "task_id": json_id(comment.task_id),
+        "created_at": json_time(comment.created_at),
+        "user_id": json_id(comment.user_id),
+        "author_name": detail.author_name,
+    }
 
 
 class TaskCommentCreate(RequestModel):
@@ -252,17 +276,18 @@ class TaskCommentCreate(RequestModel):
     message: RequiredText
 
 
+@reads_only
 async def list_task_comments(
     context: RequestContext, board: Board, task_id: UUID, query: PageQuery
-) -> Page[TaskCommentRead]:
+) -> Encoded[Page[TaskCommentRead]]:
     """List the comments on a task, oldest first."""
-    found = await tasks.list_comments(context.session, board, task_id, query.paging)
-    return found.map(TaskCommentRead.of)
+    found = await tasks.list_comments(context.source, board, task_id, query.paging)
+    return encode_page(found, build_comment_fields)
 
 
 async def create_task_comment(
     context: RequestContext, board: Board, task_id: UUID, body: TaskCommentCreate
-) -> TaskCommentRead:
+) -> Encoded[TaskCommentRead]:
     """Write a comment on a task.
 
     A lead may comment in review, where it was mentioned, and on tasks that it created.
@@ -270,4 +295,4 @@ async def create_task_comment(
     comment = await tasks.create_comment(
         context.session, context.actor, board, task_id, body.message
     )
-    return TaskCommentRead.of(comment)
+    return Encoded(build_comment_fields(comment))

@@ -6,14 +6,15 @@ from enum import Enum
 from starlette.requests import Request
 
 from core.clock import now
+from core.db.reads import Source, WriteRequired, require_transaction
 from core.errors import Forbidden, Unauthorized
 from core.http.client_ip import get_client_ip, rate_limit_network
-from core.http.request import Session, get_settings, open_transaction
+from core.http.request import get_settings, open_reader, open_transaction
 from core.http.tokens import get_agent_token, get_bearer_token
 from core.security.openid import OpenIdProvider
 from core.security.openid_tokens import looks_like_jwt
 from core.security.secrets import hash_token, token_prefix
-from models import Actor, Agent, TokenScope, User
+from models import Actor, Agent, ApiToken, TokenScope, User
 from services import agents, audit, identity
 from services.identity import CredentialVerifier, ProviderProfile
 
@@ -36,11 +37,49 @@ async def authenticate_request(request: Request, allowed_caller: AllowedCaller) 
     """
     if allowed_caller is AllowedCaller.ANYONE:
         return None
+    async with open_reader(request) as reader:
+        actor = await authenticate_by_reading(reader, request, allowed_caller)
+    return actor or await authenticate_by_writing(request, allowed_caller)
+
+
+async def authenticate_by_reading(
+    reader: Source, request: Request, allowed_caller: AllowedCaller
+) -> Actor | None:
+    """Return the caller if nothing has to be written or fetched for that, otherwise None.
+
+    Raises Forbidden and TooMany.
+    """
+    if looks_like_jwt(get_bearer_token(request)):
+        return None
+    request.state.provider_profile = None
+    try:
+        actor = await authenticate(reader, request, allowed_caller)
+        if actor is None or _changes_status(request, actor):
+            return None
+    except (WriteRequired, Unauthorized):
+        return None
+    return _accept(request, actor)
+
+
+def _changes_status(request: Request, actor: Actor) -> bool:
+    """Return whether this call changes the status of the agent that makes it."""
+    return isinstance(actor, Agent) and agents.changes_status(actor, get_offline_after(request))
+
+
+async def authenticate_by_writing(request: Request, allowed_caller: AllowedCaller) -> Actor:
+    """Return the caller, in a transaction. Raises the errors of `authenticate_request`."""
     try:
         actor = await _authenticate_and_touch(request, allowed_caller)
     except Unauthorized:
         await _count_failure(request)
         raise
+    return _accept(request, actor)
+
+
+def _accept(request: Request, actor: Actor) -> Actor:
+    """Record the use, and check the scope and the rate. Raises Forbidden and TooMany."""
+    if isinstance(actor, Agent):
+        request.state.last_seen.record(Agent, actor.id)
     audit.identify_actor(actor)
     _check_token_scope(request)
     request.state.rate_limits.requests.hit(str(actor.id))
@@ -59,20 +98,21 @@ async def _count_failure(request: Request) -> None:
 
 
 async def authenticate(
-    session: Session, request: Request, allowed_caller: AllowedCaller
+    source: Source, request: Request, allowed_caller: AllowedCaller
 ) -> Actor | None:
     """Return the user or agent whose token a request carries, if that caller is allowed.
 
     On shared routes a non-empty X-Agent-Token takes precedence: no user is looked up then.
+    Raises Unauthorized and WriteRequired.
     """
     bearer = get_bearer_token(request)
     agent_token = get_agent_token(request)
     if allowed_caller is AllowedCaller.USER:
-        return await _authenticate_user(session, request, bearer)
+        return await _authenticate_user(source, request, bearer)
     if allowed_caller is AllowedCaller.AGENT or agent_token:
-        return await _authenticate_agent(session, request, agent_token or bearer)
-    user = await _authenticate_user(session, request, bearer)
-    return user or await _authenticate_agent(session, request, bearer)
+        return await _authenticate_agent(source, request, agent_token or bearer)
+    user = await _authenticate_user(source, request, bearer)
+    return user or await _authenticate_agent(source, request, bearer)
 
 
 async def _authenticate_and_touch(request: Request, allowed_caller: AllowedCaller) -> Actor:
@@ -108,19 +148,26 @@ async def _verify_imported_token(request: Request, allowed_caller: AllowedCaller
     return await verifier.verify(token, hashes, lane=_network(request)) is not None
 
 
-async def _authenticate_user(session: Session, request: Request, token: str) -> User | None:
+async def _authenticate_user(source: Source, request: Request, token: str) -> User | None:
     if not token or token.startswith("mc_agent_"):
         return None
     profile: ProviderProfile | None = request.state.provider_profile
     if profile is not None:
-        leeway = timedelta(seconds=get_settings(request).oidc_leeway)
-        is_over = profile.until + leeway <= now()
+        expires_at = profile.until + timedelta(seconds=get_settings(request).oidc_leeway)
+        request.state.credential_expires_at = expires_at
+        is_over = expires_at <= now()
         audit.use_credential("provider_token")
-        return None if is_over else await identity.get_or_create_external_user(session, profile)
-    credential = await identity.authenticate_user(session, token, get_settings(request))
+        if is_over:
+            return None
+        session = require_transaction(source)
+        return await identity.get_or_create_external_user(session, profile)
+    credential = await identity.authenticate_user(source, token, get_settings(request))
     if credential is None:
         return None
+    if credential.token_id is not None:
+        request.state.last_seen.record(ApiToken, credential.token_id)
     request.state.token_scope = credential.scope
+    request.state.credential_expires_at = credential.expires_at  # for streams
     return credential.user
 
 
@@ -132,10 +179,10 @@ def _check_token_scope(request: Request) -> None:
         raise Forbidden("token_scope_insufficient", reason)
 
 
-async def _authenticate_agent(session: Session, request: Request, token: str) -> Agent | None:
+async def _authenticate_agent(source: Source, request: Request, token: str) -> Agent | None:
     if not token or token.startswith("mc_user_") or looks_like_jwt(token):
         return None
-    return await identity.authenticate_agent(session, token, _verifier(request).imported_tokens)
+    return await identity.authenticate_agent(source, token, _verifier(request).imported_tokens)
 
 
 async def _load_profile(request: Request, allowed_caller: AllowedCaller) -> ProviderProfile | None:

@@ -7,10 +7,19 @@ organization raises Forbidden.
 from collections.abc import Mapping
 from typing import Any
 
-from api.framework.operation import RequestContext
+from api.framework.handler import RequestContext
 from core.errors import Forbidden
 from models import Agent
-from services import agents, boards, custom_fields, gateways, memory, organizations, tags
+from services import (
+    agents,
+    boards,
+    custom_fields,
+    gateways,
+    memory,
+    organizations,
+    tags,
+    webhook_endpoints,
+)
 from services.gateways import requests
 from services.memory import MemoryScope
 
@@ -20,7 +29,7 @@ DependencyValues = dict[str, Any]
 
 async def board_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
     """Load a board that the caller may read."""
-    return {"board": await boards.get_board(context.session, context.actor, path["board_id"])}
+    return {"board": await boards.get_board(context.source, context.actor, path["board_id"])}
 
 
 async def board_for_update(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
@@ -38,7 +47,7 @@ async def board_for_admin(context: RequestContext, path: Mapping[str, Any]) -> D
 async def active_membership(context: RequestContext, _path: Mapping[str, Any]) -> DependencyValues:
     """Load the caller's membership in the active organization."""
     return {
-        "member": await organizations.get_or_create_active_membership(context.session, context.user)
+        "member": await organizations.get_or_create_active_membership(context.source, context.user)
     }
 
 
@@ -79,6 +88,15 @@ async def board_for_lead(context: RequestContext, path: Mapping[str, Any]) -> De
     return loaded
 
 
+async def board_for_asking(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load and lock the board in the path, for its lead, and for its workers if it allows them."""
+    loaded = await board_for_update(context, path)
+    is_worker = loaded["board"].id == context.agent.board_id and not context.agent.is_board_lead
+    if is_worker and loaded["board"].workers_may_ask_people:
+        return loaded
+    return await board_for_lead(context, path)
+
+
 async def board_of_gateway_agent(
     context: RequestContext, path: Mapping[str, Any]
 ) -> DependencyValues:
@@ -92,14 +110,14 @@ async def board_of_gateway_agent(
 async def agent_for_admin(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
     """Load an agent of the organization, for admins."""
     loaded = await admin_membership(context, path)
-    agent = await agents.get_agent(context.session, loaded["member"], path["agent_id"])
+    agent = await agents.get_agent(context.source, loaded["member"], path["agent_id"])
     return loaded | {"agent": agent}
 
 
 async def tag_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
     """Load a tag of the active organization."""
     loaded = await active_membership(context, path)
-    return {"tag": await tags.get_tag(context.session, loaded["member"], path["tag_id"])}
+    return {"tag": await tags.get_tag(context.source, loaded["member"], path["tag_id"])}
 
 
 async def tag_for_update(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
@@ -108,11 +126,27 @@ async def tag_for_update(context: RequestContext, path: Mapping[str, Any]) -> De
     return loaded | {"tag": await tags.lock_tag(context.session, loaded["member"], path["tag_id"])}
 
 
+async def webhook_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load an outgoing webhook of the organization, for admins."""
+    loaded = await active_membership(context, path)
+    found = await webhook_endpoints.get_endpoint(
+        context.source, loaded["member"], path["webhook_id"]
+    )
+    return loaded | {"summary": found}
+
+
+async def webhook_for_update(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load and lock an outgoing webhook of the organization, for admins."""
+    loaded = await active_membership(context, path)
+    locked = await webhook_endpoints.lock_endpoint(
+        context.session, loaded["member"], path["webhook_id"]
+    )
+    return loaded | {"endpoint": locked}
+
+
 async def agent_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
     """Load an agent of the user's organizations, for users who may read its board."""
-    return {
-        "agent": await agents.get_visible_agent(context.session, context.user, path["agent_id"])
-    }
+    return {"agent": await agents.get_visible_agent(context.source, context.user, path["agent_id"])}
 
 
 async def custom_field_for_update(
@@ -129,7 +163,7 @@ async def custom_field_for_update(
 async def gateway_for_admin(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
     """Load a gateway of the organization, for admins."""
     loaded = await admin_membership(context, path)
-    gateway = await gateways.get_gateway(context.session, loaded["member"], path["gateway_id"])
+    gateway = await gateways.get_gateway(context.source, loaded["member"], path["gateway_id"])
     return loaded | {"gateway": gateway}
 
 
@@ -157,7 +191,7 @@ async def agent_for_heartbeat(context: RequestContext, path: Mapping[str, Any]) 
 
 async def group_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
     """Load a board group that the user may read."""
-    return {"group": await boards.get_group(context.session, context.user, path["group_id"])}
+    return {"group": await boards.get_group(context.source, context.user, path["group_id"])}
 
 
 async def group_for_update(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
@@ -224,7 +258,7 @@ async def _load_memory(
         return {"scope": scope}
     return {
         "scope": scope,
-        "note": await memory.get_note(context.session, scope, path["memory_id"]),
+        "note": await memory.get_note(context.source, scope, path["memory_id"]),
     }
 
 

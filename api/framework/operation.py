@@ -6,32 +6,32 @@ access to the objects in the path, fields, and the rules of the domain.
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import cached_property, partial
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.framework.auth import AllowedCaller, authenticate_request, get_offline_after
-from api.framework.errors import InvalidFields, add_etag, read_known_versions
+from api.framework.auth import (
+    AllowedCaller,
+    authenticate_by_reading,
+    authenticate_request,
+)
+from api.framework.errors import InvalidFields, add_etag
+from api.framework.handler import Dependency, Handler, RequestContext
 from api.framework.idempotency import (
+    IDEMPOTENCY_KEY_HEADER,
     read_idempotent_request,
     run_idempotent,
     run_idempotent_without_transaction,
 )
 from api.framework.request_parser import RequestBody, RequestParser, read_json_body
-from core.config.settings import Settings
-from core.http.request import Session, get_settings, open_transaction
-from core.http.request_slots import release_slots
-from core.security.encryption import SecretCipher
-from core.validation import KnownVersions
-from models import Actor, Agent, User
-from services import approvals, tasks
-from services.gateways import GatewayConnector
+from core.db.reads import WriteRequired
+from core.http.request import Session, open_reader, open_transaction
+from core.json_responses import Encoded, encode_json
+from services import approvals, board_webhooks, tasks
 
 PREFIX = "/api/v1"
 NON_REQUEST_NAMES = {
@@ -52,100 +52,13 @@ NON_REQUEST_NAMES = {
 }
 """Names in a handler's annotations that dependencies provide; the caller does not send them."""
 
-Handler = Callable[..., Awaitable[Any]]
-Dependency = Callable[["RequestContext", Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 EXISTENCE_CHECKS: Mapping[str, Callable[..., Awaitable[object]]] = {
     "task_id": tasks.get_task_detail,
     "approval_id": approvals.get_approval,
+    "webhook_id": board_webhooks.get_webhook,
 }
 """Functions that raise NotFound if an object in the path is not on the board."""
-
-
-def without_transaction(handler: Handler) -> Handler:
-    """Mark a handler that waits for the network and must not hold a transaction while it runs.
-
-    Its dependencies are loaded in a transaction that has ended. The handler opens its own with
-    `context.transaction()`, before and after the network call.
-    """
-    setattr(handler, "waits_for_network", True)  # noqa: B010 - a Callable has no such attribute
-    return handler
-
-
-def error_responses(*statuses: int) -> Callable[[Handler], Handler]:
-    """Mark a handler with the error statuses of its rules, for the OpenAPI document."""
-
-    def mark(handler: Handler) -> Handler:
-        setattr(handler, "error_statuses", statuses)  # noqa: B010 - a Callable has no such attribute
-        return handler
-
-    return mark
-
-
-@dataclass(frozen=True)
-class RequestContext:
-    """An authenticated request, and the open transaction if there is one."""
-
-    open_session: Session | None
-    allowed_caller: AllowedCaller
-    authenticated: Actor | None
-    request: Request
-
-    @property
-    def session(self) -> Session:
-        """The session of the open transaction."""
-        assert self.open_session is not None
-        return self.open_session
-
-    def transaction(self) -> AbstractAsyncContextManager[Session]:
-        """Open a transaction, in a handler that waits for the network."""
-        return open_transaction(self.request)
-
-    @property
-    def actor(self) -> Actor:
-        """The authenticated user or agent."""
-        assert self.authenticated is not None
-        return self.authenticated
-
-    @property
-    def user(self) -> User:
-        """The authenticated user, in an operation that only users may call."""
-        assert isinstance(self.authenticated, User)
-        return self.authenticated
-
-    @property
-    def agent(self) -> Agent:
-        """The authenticated agent, in an operation that only agents may call."""
-        assert isinstance(self.authenticated, Agent)
-        return self.authenticated
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of this installation."""
-        return get_settings(self.request)
-
-    @property
-    def secret_cipher(self) -> SecretCipher:
-        """The cipher for tokens at rest."""
-        cipher: SecretCipher = self.request.state.secret_cipher
-        return cipher
-
-    @property
-    def gateway_connector(self) -> GatewayConnector:
-        """The connector to gateways of this process, for a request that then waits for one."""
-        release_slots(self.request)
-        connector: GatewayConnector = self.request.state.gateway_connector
-        return connector
-
-    @property
-    def known_versions(self) -> KnownVersions:
-        """The versions in If-Match; None without that header."""
-        return read_known_versions(self.request)
-
-    @property
-    def offline_after(self) -> timedelta:
-        """How long an agent may be silent before it is offline."""
-        return get_offline_after(self.request)
 
 
 @dataclass(frozen=True)
@@ -177,16 +90,33 @@ class Operation:
     @cached_property
     def response_type(self) -> TypeAdapter[Any] | None:
         """The type of the response; None if the handler returns a Response itself."""
-        annotation = self._annotations["return"]
+        annotation = self._response_annotation
         if inspect.isclass(annotation) and issubclass(annotation, Response):
             return None
         return TypeAdapter(annotation)
+
+    @property
+    def _response_annotation(self) -> Any:
+        """The type of the response: the return type of the handler, or the model in Encoded."""
+        annotation = self._annotations["return"]
+        return get_args(annotation)[0] if get_origin(annotation) is Encoded else annotation
 
     @property
     def error_statuses(self) -> Sequence[int]:
         """The error statuses that the rules of the domain can produce."""
         marked: Sequence[int] = getattr(self.handler, "error_statuses", ())
         return marked
+
+    @property
+    def success_status(self) -> int:
+        """The status of a response that is no error: 200, except for webhooks (contract, 1)."""
+        status: int = getattr(self.handler, "success_status", 200)
+        return status
+
+    @property
+    def receives_any_body(self) -> bool:
+        """Whether the handler reads the body itself, of any content type."""
+        return getattr(self.handler, "receives_any_body", False)
 
     @property
     def accepts_idempotency_key(self) -> bool:
@@ -196,7 +126,7 @@ class Operation:
     @property
     def is_versioned(self) -> bool:
         """Whether the response has a version, and so an ETag."""
-        return "version" in getattr(self._annotations["return"], "model_fields", ())
+        return "version" in getattr(self._response_annotation, "model_fields", ())
 
     @property
     def operation_id(self) -> str:
@@ -216,6 +146,10 @@ class Operation:
 
     async def handle(self, request: Request) -> Response:
         """Handle one request."""
+        if self._reads_only and IDEMPOTENCY_KEY_HEADER not in request.headers:
+            response = await self._read(request)
+            if response is not None:
+                return response
         body = await read_json_body(request) if self.parser.body else None
         actor = await authenticate_request(request, self.allowed_caller)
         path = self.parser.parse_path(request.path_params)
@@ -230,7 +164,7 @@ class Operation:
                 check_access,
             )
         async with open_transaction(request) as session:
-            transaction_context = replace(context, open_session=session)
+            transaction_context = replace(context, open_source=session)
             return await run_idempotent(
                 session,
                 request,
@@ -238,6 +172,24 @@ class Operation:
                 lambda: self._run_in_transaction(transaction_context, path, body),
                 check_access,
             )
+
+    async def _read(self, request: Request) -> Response | None:
+        """Handle a request on one read connection; None if something has to be written.
+
+        The connection is returned before the response is serialized and sent.
+        """
+        async with open_reader(request) as reader:
+            actor = await authenticate_by_reading(reader, request, self.allowed_caller)
+            if actor is None:
+                return None
+            path = self.parser.parse_path(request.path_params)
+            context = RequestContext(reader, self.allowed_caller, actor, request)
+            try:
+                arguments = await self._load_arguments(context, path, None)
+                result = await self.handler(context, **arguments)
+            except WriteRequired:
+                return None
+        return self._build_response(context, result)
 
     async def _run_in_transaction(
         self, context: RequestContext, path: Mapping[str, Any], body: RequestBody | None
@@ -250,14 +202,14 @@ class Operation:
         self, context: RequestContext, path: Mapping[str, Any], body: RequestBody | None
     ) -> Response:
         async with context.transaction() as session:
-            opened = replace(context, open_session=session)
+            opened = replace(context, open_source=session)
             arguments = await self._load_arguments(opened, path, body)
         return self._build_response(context, await self.handler(context, **arguments))
 
     async def _load(
         self, context: RequestContext, path: Mapping[str, Any], session: Session | None = None
     ) -> Mapping[str, Any]:
-        context = replace(context, open_session=session) if session else context
+        context = replace(context, open_source=session) if session else context
         return await self.dependency(context, path) if self.dependency else {}
 
     async def _load_arguments(
@@ -276,16 +228,26 @@ class Operation:
     def _build_response(self, context: RequestContext, result: Any) -> Response:
         if self.response_type is None:
             return result
-        response = Response(self.response_type.dump_json(result), media_type="application/json")
+        if isinstance(result, Encoded):
+            content = encode_json(result.value)
+        else:
+            content = self.response_type.dump_json(result)
+        response = Response(content, self.success_status, media_type="application/json")
         version = getattr(result, "version", None)
         return add_etag(context.request, response, version) if version is not None else response
 
     async def _check_path_objects(
         self, context: RequestContext, loaded: Mapping[str, Any], path: Mapping[str, Any]
     ) -> None:
-        """Raise NotFound for a missing object; this takes precedence over field errors."""
+        """Raise NotFound for a missing object of a board, which precedes errors of fields."""
+        if "board" not in loaded:
+            return
         for name in self.parser.path.keys() & EXISTENCE_CHECKS.keys():
-            await EXISTENCE_CHECKS[name](context.session, loaded["board"], path[name])
+            await EXISTENCE_CHECKS[name](context.source, loaded["board"], path[name])
+
+    @property
+    def _reads_only(self) -> bool:
+        return getattr(self.handler, "reads_only", False)
 
     @property
     def _waits_for_network(self) -> bool:

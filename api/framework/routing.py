@@ -4,6 +4,7 @@ One route serves all methods of a path, so that a 405 response lists the allowed
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache
 from uuid import UUID
@@ -11,7 +12,8 @@ from uuid import UUID
 from sse_starlette.sse import AppStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 from api.framework.operation import Operation
 from core.db.engine import is_outage
@@ -24,12 +26,33 @@ DATABASE_TIMEOUT = 2.0  # seconds
 NO_ORGANIZATION_ID = UUID(int=0)
 
 
-def build_routes(operations: Iterable[Operation]) -> list[Route]:
-    """Return one route per path, in the order of the operations."""
-    by_path: dict[str, dict[str, Operation]] = {}
-    for operation in operations:
-        by_path.setdefault(operation.path, {})[operation.method] = operation
-    return [_build_route(path, by_method) for path, by_method in by_path.items()]
+class OperationRouter:
+    """An application with one route per path, in the order of the operations.
+
+    Only the routes with as many segments and the same first segment are compared with a path.
+    """
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        """Build the routes of the operations."""
+        by_path: dict[str, dict[str, Operation]] = {}
+        for operation in operations:
+            by_path.setdefault(operation.path, {})[operation.method] = operation
+        self.routes = [_build_route(path, by_method) for path, by_method in by_path.items()]
+        self._similar: defaultdict[tuple[int, str], Router] = defaultdict(Router)
+        for route in self.routes:
+            self._similar[_shape_of(route.path)].routes.append(route)
+        self._unknown = Router()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request with the route of its path."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        await self._similar.get(_shape_of(path), self._unknown)(scope, receive, send)
+
+
+def _shape_of(path: str) -> tuple[int, str]:
+    """Return the number of segments of a path, and the first one, which is never a parameter."""
+    segments = path.strip("/").split("/")
+    return len(segments), segments[0]
 
 
 def _build_route(path: str, by_method: Mapping[str, Operation]) -> Route:

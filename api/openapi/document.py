@@ -68,6 +68,9 @@ STREAM_EXAMPLE = 'event: task\nid: 17\ndata: {"type":"task.created"}\n\n'
 EXPORT_EXAMPLE = '{"sequence":1,"action":"member.removed"}\n{"count":1,"end":true}\n'
 """Lines of an export, shortened."""
 
+WEBHOOK_EXAMPLE = {"action": "opened", "number": 17}
+"""A body of a request to a webhook."""
+
 DESCRIPTION = """The API of Mission Control for agents and users' scripts.
 
 Every response has the header `X-Request-Id`. Every error is `{"detail", "code", "request_id"}`.
@@ -137,7 +140,7 @@ class _Schemas:
 
 
 def _describe_operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
-    body = operation.parser.body
+    has_body = operation.parser.body or operation.receives_any_body
     return {
         "tags": list(operation.tags),
         "summary": operation.summary,
@@ -148,10 +151,10 @@ def _describe_operation(operation: Operation, schemas: _Schemas) -> dict[str, An
             *_query_parameters(operation, schemas),
             *list_request_headers(operation),
         ],
-        **({"requestBody": _request_body(operation, schemas)} if body else {}),
+        **({"requestBody": _request_body(operation, schemas)} if has_body else {}),
         "responses": {
-            "200": _describe_success(operation, schemas)
-            | describe_response_headers(200, operation),
+            str(operation.success_status): _describe_success(operation, schemas)
+            | describe_response_headers(operation.success_status, operation),
             **_describe_not_modified(operation),
             **_describe_errors(operation, schemas),
         },
@@ -182,6 +185,8 @@ def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterable[dict[
 
 
 def _request_body(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    if operation.receives_any_body:
+        return {"required": False, "content": {"*/*": {"schema": {}, "example": WEBHOOK_EXAMPLE}}}
     schema = schemas.get_schema(operation.parser.body, "validation")
     required = not operation.parser.is_body_optional
     return {"required": required, "content": schemas.build_content(schema)}

@@ -9,7 +9,8 @@ from api.framework import dependencies
 from api.framework import dependencies as framework_dependencies
 from api.framework.auth import AllowedCaller
 from api.framework.fields import AnyJson
-from api.framework.operation import Dependency, Operation
+from api.framework.handler import Dependency
+from api.framework.operation import Operation
 
 
 class _Envelope(BaseModel):
@@ -65,6 +66,7 @@ STATUS_DESCRIPTIONS = {
     404: "The object does not exist, or the caller may not read it",
     408: "The request did not arrive completely in time",
     409: "Not possible in the current state",
+    410: "The webhook is disabled",
     412: "It was changed meanwhile: read it again before changing it",
     413: "The body is too large",
     422: "The input is invalid",
@@ -83,6 +85,7 @@ DEPENDENCY_STATUSES: dict[Dependency | None, set[int]] = {
     dependencies.board_for_read: {403, 404},
     dependencies.board_for_update: {403, 404},
     dependencies.board_for_admin: {403, 404},
+    dependencies.board_for_asking: {403, 404},
     dependencies.board_for_lead: {403, 404},
     dependencies.board_of_gateway_agent: {403, 404},
     dependencies.admin_or_lead: {403, 404},
@@ -94,6 +97,8 @@ DEPENDENCY_STATUSES: dict[Dependency | None, set[int]] = {
     dependencies.custom_field_for_update: {403, 404},
     dependencies.tag_for_read: {404},
     dependencies.tag_for_update: {403, 404},
+    dependencies.webhook_for_read: {403, 404},
+    dependencies.webhook_for_update: {403, 404},
     framework_dependencies.group_for_read: {403, 404},
     framework_dependencies.group_for_update: {403, 404},
     framework_dependencies.group_agents_for_update: {403, 404},
@@ -111,6 +116,8 @@ def list_statuses(operation: Operation) -> Sequence[int]:
         found |= {401, 429}
     if operation.parser.body:
         found |= {408, 413, 422}
+    if operation.receives_any_body:
+        found |= {408, 413, 429}
     if operation.parser.query or operation.parser.path:
         found.add(422)
     if operation.accepts_idempotency_key:

@@ -74,6 +74,8 @@ NOT_FOUND_ERRORS: Mapping[str, tuple[str, str]] = {
     "gateway_id": ("gateway_not_found", "There is no such gateway."),
     "group_id": ("board_group_not_found", "There is no such group."),
     "memory_id": ("memory_not_found", "There is no such note."),
+    "webhook_id": ("webhook_not_found", "There is no such webhook."),
+    "payload_id": ("webhook_payload_not_found", "There is no such payload."),
 }
 """The error for each missing object in a path."""
 

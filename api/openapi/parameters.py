@@ -20,7 +20,11 @@ PATH_OBJECTS: Mapping[str, str] = {
     "memory_id": "note",
     "message_id": "message to an agent",
     "invite_id": "invitation",
+    "notification_id": "notification",
+    "webhook_id": "webhook",
+    "delivery_id": "delivery of a webhook",
     "task_custom_field_definition_id": "custom field",
+    "payload_id": "payload of a webhook",
 }
 """The objects of the ids in paths."""
 
@@ -139,7 +143,7 @@ def describe_response_headers(status: int, operation: Operation) -> dict[str, An
     names = {"X-Request-Id": "RequestId"}
     if status in (200, 304) and operation.is_versioned:
         names["ETag"] = "ETag"
-    if status == 200 and operation.accepts_idempotency_key:
+    if status == operation.success_status and operation.accepts_idempotency_key:
         names[REPLAYED_HEADER] = "Replayed"
     if status == 429:
         names["Retry-After"] = "RetryAfter"

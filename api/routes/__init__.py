@@ -8,12 +8,14 @@ from api.routes import (
     memory,
     organizations,
     policies,
+    webhooks,
 )
 
 OPERATIONS = [
     *organizations.OPERATIONS,
     *boards.OPERATIONS,
     *policies.OPERATIONS,
+    *webhooks.OPERATIONS,
     *memory.OPERATIONS,
     *activity.OPERATIONS,
     *agents_and_gateways.OPERATIONS,

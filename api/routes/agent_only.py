@@ -1,7 +1,19 @@
 """Operations under /agent that only agents may call."""
 
-from api.endpoints import agent_only, agents, approvals, boards, memory, messages, onboarding, tasks
+from api.endpoints import (
+    agent_only,
+    agents,
+    approvals,
+    board_webhooks,
+    boards,
+    memory,
+    messages,
+    onboarding,
+    souls,
+    tasks,
+)
 from api.framework.dependencies import (
+    board_for_asking,
     board_for_lead,
     board_for_read,
     board_for_update,
@@ -18,6 +30,7 @@ TASK = f"{TASKS}/{{task_id}}"
 COMMENTS = f"{TASK}/comments"
 MEMORY = f"{BOARD}/memory"
 NOTE = f"{MEMORY}/{{memory_id}}"
+PAYLOAD = f"{BOARD}/webhooks/{{webhook_id}}/payloads/{{payload_id}}"
 ONBOARDING = f"{BOARD}/onboarding"
 MESSAGES = "/messages"
 AGENT = f"{BOARD}/agents/{{agent_id}}"
@@ -76,6 +89,13 @@ OPERATIONS: list[Operation] = [
         "agent_board_tag_discovery",
         board_for_read,
     ),
+    declare_agent(
+        "GET",
+        PAYLOAD,
+        board_webhooks.get_webhook_payload,
+        "agent_board_webhook_payload_read",
+        board_for_read,
+    ),
     declare_agent_memory(
         "GET", MEMORY, memory.list_board_memory, "discovery", board_memory_for_read
     ),
@@ -101,20 +121,18 @@ OPERATIONS: list[Operation] = [
     declare_agent(
         "POST", f"{AGENT}/nudge", agent_only.nudge_agent, "agent_coordination", board_for_lead
     ),
-    declare_agent(
-        "GET", SOUL, agent_only.get_agent_soul, "agent_board_soul_lookup", board_for_read
-    ),
+    declare_agent("GET", SOUL, souls.get_agent_soul, "agent_board_soul_lookup", board_for_read),
     declare_agent(
         "PUT",
         f"{AGENT}/soul",
-        agent_only.update_agent_soul,
+        souls.update_agent_soul,
         "agent_knowledge_authoring",
         board_for_lead,
     ),
     declare_agent(
         "DELETE", AGENT, agent_only.delete_board_agent, "agent_lifecycle", board_for_lead
     ),
-    declare_agent("POST", ASK_USER, agent_only.ask_user, "human_escalation", board_for_lead),
+    declare_agent("POST", ASK_USER, agent_only.ask_user, "human_escalation", board_for_asking),
     declare_agent(
         "POST",
         LEAD_MESSAGE,

@@ -71,6 +71,7 @@ OPERATIONS: list[Operation] = [
         agent_for_admin,
         id="bring_agent_api_v1_agents__agent_id__provisioning_post",
     ),
+    Operation("PUT", f"{AGENT}/hold", stops.pause_agent, USER, ["agents"], agent_for_admin),
     Operation("DELETE", f"{AGENT}/hold", stops.release_agent, USER, ["agents"], agent_for_admin),
     Operation("POST", TOKENS, agents.create_agent_token, USER, ["agents"], agent_for_admin),
     Operation("GET", OUTBOX, messages.list_agent_messages, USER, ["agents"], agent_for_read),

@@ -1,6 +1,16 @@
-"""Operations on boards, tasks, comments and approvals."""
+"""Operations on boards, tasks, comments, approvals and incoming webhooks."""
 
-from api.endpoints import approvals, board_groups, boards, gateways, onboarding, presence, tasks
+from api.endpoints import (
+    approvals,
+    board_groups,
+    board_webhooks,
+    boards,
+    gateways,
+    onboarding,
+    presence,
+    task_links,
+    tasks,
+)
 from api.framework.dependencies import (
     active_membership,
     admin_membership,
@@ -10,7 +20,7 @@ from api.framework.dependencies import (
     board_of_gateway_agent,
 )
 from api.openapi.board_hints import LEAD, WORKER
-from api.routes.declare import AGENT, EITHER, USER, Operation
+from api.routes.declare import AGENT, ANYONE, EITHER, USER, Operation
 from api.streams import boards as board_streams
 
 BOARD = "/boards/{board_id}"
@@ -21,6 +31,10 @@ COMMENTS = f"{TASK}/comments"
 ONBOARDING = f"{BOARD}/onboarding"
 GROUP_TAGS = ["boards", LEAD, WORKER]
 ALL_APPROVALS = "/approvals"
+WEBHOOKS = f"{BOARD}/webhooks"
+WEBHOOK = f"{WEBHOOKS}/{{webhook_id}}"
+PAYLOADS = f"{WEBHOOK}/payloads"
+WEBHOOK_TAGS = ["board-webhooks"]
 READ_MARKER_TAGS = ["read-markers"]
 ONBOARDING_TAGS = ["board-onboarding"]
 
@@ -106,6 +120,9 @@ OPERATIONS: list[Operation] = [
         ["tasks"],
         board_for_update,
     ),
+    Operation(
+        "GET", f"{TASK}/links", task_links.list_task_links, EITHER, ["tasks"], board_for_read
+    ),
     Operation("GET", f"{TASK}/runs", gateways.list_task_runs, USER, ["tasks"], board_for_read),
     #
     Operation("GET", "/unread", presence.list_unread, USER, READ_MARKER_TAGS, active_membership),
@@ -148,4 +165,35 @@ OPERATIONS: list[Operation] = [
         board_for_read,
     ),
     Operation("PATCH", APPROVAL, approvals.update_approval, USER, ["approvals"], board_for_update),
+    #
+    Operation(
+        "GET", WEBHOOKS, board_webhooks.list_board_webhooks, USER, WEBHOOK_TAGS, board_for_read
+    ),
+    Operation(
+        "POST", WEBHOOKS, board_webhooks.create_board_webhook, USER, WEBHOOK_TAGS, board_for_update
+    ),
+    Operation("GET", WEBHOOK, board_webhooks.get_board_webhook, USER, WEBHOOK_TAGS, board_for_read),
+    Operation(
+        "PATCH", WEBHOOK, board_webhooks.update_board_webhook, USER, WEBHOOK_TAGS, board_for_update
+    ),
+    Operation(
+        "DELETE", WEBHOOK, board_webhooks.delete_board_webhook, USER, WEBHOOK_TAGS, board_for_update
+    ),
+    Operation("POST", WEBHOOK, board_webhooks.ingest_board_webhook, ANYONE, WEBHOOK_TAGS),
+    Operation(
+        "GET",
+        PAYLOADS,
+        board_webhooks.list_board_webhook_payloads,
+        USER,
+        WEBHOOK_TAGS,
+        board_for_read,
+    ),
+    Operation(
+        "GET",
+        f"{PAYLOADS}/{{payload_id}}",
+        board_webhooks.get_board_webhook_payload,
+        USER,
+        WEBHOOK_TAGS,
+        board_for_read,
+    ),
 ]

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from api.framework.auth import AllowedCaller
-from api.framework.operation import Dependency, Handler, Operation
+from api.framework.handler import Dependency, Handler
+from api.framework.operation import Operation
 from api.openapi import board_hints, communication_hints
 from api.openapi.board_hints import OperationHint
 
@@ -11,9 +12,11 @@ HINTS: Mapping[str, OperationHint] = {**board_hints.HINTS, **communication_hints
 """Hints by intent."""
 
 USER, AGENT, EITHER = AllowedCaller.USER, AllowedCaller.AGENT, AllowedCaller.EITHER
+ANYONE = AllowedCaller.ANYONE  # in an operation that identifies its caller otherwise
 
 __all__ = [
     "AGENT",
+    "ANYONE",
     "EITHER",
     "USER",
     "Operation",

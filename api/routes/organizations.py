@@ -1,6 +1,6 @@
 """Operations of users on their account and organization, its members, tags and fields."""
 
-from api.endpoints import accounts, members, stops, task_attributes
+from api.endpoints import accounts, members, notifications, stops, task_attributes
 from api.framework.dependencies import (
     active_membership,
     admin_membership,
@@ -16,6 +16,7 @@ ORGANIZATION = "/organizations/me"
 MEMBERS, INVITES = f"{ORGANIZATION}/members", f"{ORGANIZATION}/invites"
 MEMBER, INVITE = f"{MEMBERS}/{{member_id}}", f"{INVITES}/{{invite_id}}"
 STOP = f"{ORGANIZATION}/stop"
+NOTIFICATIONS = "/notifications"
 TAG = "/tags/{tag_id}"
 FIELDS = f"{ORGANIZATION}/custom-fields"
 FIELD = f"{FIELDS}/{{task_custom_field_definition_id}}"
@@ -95,6 +96,18 @@ OPERATIONS: list[Operation] = [
     Operation(
         "POST", "/organizations/invites/accept", members.accept_invite, USER, ORGANIZATION_TAGS
     ),
+    #
+    *[
+        Operation(
+            method, f"{NOTIFICATIONS}{path}", handler, USER, ["notifications"], active_membership
+        )
+        for method, path, handler in [
+            ("GET", "", notifications.list_notifications),
+            ("GET", "/unread-count", notifications.count_unread),
+            ("POST", "/read", notifications.mark_all_read),
+            ("POST", "/{notification_id}/read", notifications.mark_read),
+        ]
+    ],
     #
     Operation("GET", "/tags", task_attributes.list_tags, USER, ["tags"], active_membership),
     Operation("POST", "/tags", task_attributes.create_tag, USER, ["tags"], admin_membership),

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.endpoints.agent_models import AgentRead
 from api.endpoints.messages import MessageRead
 from api.framework.fields import ResponseModel, StreamQuery
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import (
     AllowedIds,
@@ -30,6 +30,8 @@ AGENT_EVENT_TYPES = frozenset(
         EventType.AGENT_STATUS_CHANGED,
         EventType.AGENT_HELD,
         EventType.AGENT_RELEASED,
+        EventType.AGENT_PAUSED,
+        EventType.AGENT_RESUMED,
     }
 )
 

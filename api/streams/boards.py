@@ -11,7 +11,7 @@ from api.endpoints.activity import ActivityTaskCommentFeedItemRead
 from api.endpoints.approval_models import ApprovalRead
 from api.endpoints.tasks import TaskCommentRead, TaskRead
 from api.framework.fields import ResponseModel, StreamQuery, Timestamp
-from api.framework.operation import RequestContext, error_responses
+from api.framework.handler import RequestContext, error_responses
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import (
     AllowedIds,

@@ -15,7 +15,7 @@ from api.endpoints.memory import (
     build_memory_read,
 )
 from api.framework.fields import ResponseModel, StreamQuery
-from api.framework.operation import RequestContext
+from api.framework.handler import RequestContext
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import AllowedIds, StreamDefinition, open_stream
 from core.http.request import Session

@@ -1,37 +1,35 @@
 """Streams of server-sent events (contract, people-and-boards 1.8).
 
-A stream holds no database connection while it waits. It checks every few seconds whether the
-subscriber still has access, and at once after an event that may have changed that; it ends
-otherwise. The frame of an event is written once for all
-subscribers.
+A stream holds no database connection and costs no statement while it waits. When the rights of the
+subscriber may have changed, they are read again before anything is sent (services/streams/).
+The frame of an event is written once for all subscribers.
 """
 
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sse_starlette import ServerSentEvent
+from starlette.datastructures import State
 from starlette.responses import Response
 
 from api.framework.auth import authenticate
 from api.framework.fields import StreamQuery
-from api.framework.operation import RequestContext
+from api.framework.handler import RequestContext
 from api.streams.sse_cache import FrameCache, FrameWriter, get_frame_cache
 from core.errors import AppError, NotFound
+from core.http.event_stream import PING, PING_INTERVAL, EventStreamResponse
 from core.http.request import (
     UNKNOWN_EVENT,
     Session,
     count_open_stream,
-    create_event_stream,
     get_last_event_id,
     open_transaction,
 )
+from core.http.tokens import get_agent_token, get_bearer_token
 from models import Actor, Agent, Event, EventType, Member, User
 from services import boards, events, organizations
-
-RIGHTS_CHECK_INTERVAL = 2.0  # seconds; a subscriber without access stays at most twice as long
+from services.events import EventBatch
+from services.streams import Readable, SharedRights
 
 AllowedIds = frozenset[UUID | None]
 """Boards or groups whose events the subscriber may receive; None: events without one."""
@@ -84,10 +82,13 @@ async def open_stream(
 ) -> Response:
     """Answer with a stream of an organization's events, limited to the allowed ids."""
     after_seq = await _get_start_seq(context, organization_id, query)
-    allowed_ids = await load_allowed_ids(context.session)
-    subscriber = _Subscriber(context, definition, load_allowed_ids, allowed_ids)
+    await load_allowed_ids(context.session)  # raises the errors of a caller without access
     release = count_open_stream(context.request, f"actor {context.actor.id}")
-    return create_event_stream(subscriber.stream_frames(organization_id, after_seq), release)
+    source = _StreamSource(context, definition, load_allowed_ids)
+    key, state = _rights_key(context), context.request.state
+    return EventStreamResponse(
+        _stream_frames(state, key, source, organization_id, after_seq), release
+    )
 
 
 async def _get_start_seq(context: RequestContext, organization_id: UUID, query: StreamQuery) -> int:
@@ -131,74 +132,136 @@ def _actor_identity(actor: Actor) -> tuple[UUID | None, ...]:
     return (actor.id,)
 
 
-class _Subscriber:
-    """A subscriber and its access rights."""
+@dataclass(frozen=True, slots=True)
+class _StreamPart:
+    """What a batch of events means for streams with the same rights."""
+
+    events: Sequence[Event]  # that belong to the stream
+    scope_ids: frozenset[UUID | None]  # of these events
+    changed_by: int  # the last event that may have changed the rights
+
+
+NO_PART = _StreamPart((), frozenset(), 0)
+
+
+class _StreamSource:
+    """What all streams with the same credential and address have in common."""
 
     def __init__(
         self,
         context: RequestContext,
         definition: StreamDefinition,
         load_allowed_ids: LoadAllowedIds,
-        allowed_ids: AllowedIds,
     ) -> None:
+        self.actor_id = context.actor.id
         self._request = context.request
         self._caller = context.allowed_caller
         self._actor = context.actor
-        self._identity = _actor_identity(context.actor)
         self._definition = definition
         self._load_allowed_ids = load_allowed_ids
-        self._allowed_ids = allowed_ids
-        self._denied_ids: set[UUID | None] = set()  # ids without access
-        self._checked_at = time.monotonic()
         self._frames: FrameCache = get_frame_cache(context.request)
 
-    async def stream_frames(
-        self, organization_id: UUID, after_seq: int
-    ) -> AsyncGenerator[ServerSentEvent | bytes, None]:
-        """Yield frames until the subscriber loses access."""
-        feed = self._request.state.event_feed
-        async with aclosing(
-            feed.subscribe(organization_id, after_seq, every=RIGHTS_CHECK_INTERVAL)
-        ) as batches:
-            async for batch in batches:
-                events_to_send = [event for event in batch if self._definition.includes(event)]
-                if any(self._may_change_rights(event) for event in batch):
-                    self._checked_at = -RIGHTS_CHECK_INTERVAL
-                if not await self._refresh_rights(
-                    {self._definition.get_scope_id(event) for event in events_to_send}
-                ):
-                    return
-                for frame in await self._get_frames(events_to_send):
-                    yield frame
+    async def load_rights(self) -> Readable:
+        """Return the allowed ids, or None if the streams have to end."""
+        try:
+            async with open_transaction(self._request) as session:
+                caller = await authenticate(session, self._request, self._caller)
+                if caller is None or _actor_identity(caller) != _actor_identity(self._actor):
+                    return None
+                return await self._load_allowed_ids(session)
+        except AppError:
+            return None
+
+    def select_part(self, batch: EventBatch) -> _StreamPart:
+        """Return what a batch means for these streams."""
+        if not batch.events:
+            return NO_PART
+        if self not in batch.derived:
+            included = [event for event in batch.events if self._definition.includes(event)]
+            changes = [event.seq for event in batch.events if self._may_change_rights(event)]
+            batch.derived[self] = _StreamPart(
+                included,
+                frozenset(self._definition.get_scope_id(event) for event in included),
+                max(changes, default=0),
+            )
+        part: _StreamPart = batch.derived[self]
+        return part
+
+    async def get_frames(self, part: _StreamPart, allowed_ids: AllowedIds) -> bytes:
+        """Return the frames of the events with allowed ids."""
+        definition, to_send = self._definition, part.events
+        if not part.scope_ids <= allowed_ids:
+            to_send = [one for one in to_send if definition.get_scope_id(one) in allowed_ids]
+        return b"".join(
+            await self._frames.get_frames(definition.kind, to_send, definition.write_frames)
+        )
 
     def _may_change_rights(self, event: Event) -> bool:
         return boards.may_change_access(event, self._actor) or self._definition.changes_rights(
             event
         )
 
-    async def _get_frames(self, events_to_send: Sequence[Event]) -> Sequence[bytes]:
-        received = [
-            event
-            for event in events_to_send
-            if self._definition.get_scope_id(event) in self._allowed_ids
-        ]
-        return await self._frames.get_frames(
-            self._definition.kind, received, self._definition.write_frames
-        )
 
-    async def _refresh_rights(self, places: set[UUID | None]) -> bool:
-        """Load the rights again after some seconds, and at once for an unknown id."""
-        unknown = places - self._allowed_ids - self._denied_ids
-        if not unknown and time.monotonic() - self._checked_at < RIGHTS_CHECK_INTERVAL:
-            return True
-        try:
-            async with open_transaction(self._request) as session:
-                caller = await authenticate(session, self._request, self._caller)
-                if caller is None or _actor_identity(caller) != self._identity:
-                    return False
-                self._allowed_ids = await self._load_allowed_ids(session)
-        except AppError:
-            return False
-        self._denied_ids = unknown - self._allowed_ids
-        self._checked_at = time.monotonic()
-        return True
+class _Subscriber:
+    """A subscriber and its access rights."""
+
+    __slots__ = ("_allowed_ids", "_changed_by", "_denied_ids", "_rights", "_source")
+
+    def __init__(self, rights: SharedRights, source: _StreamSource, after_seq: int) -> None:
+        self._rights = rights
+        self._source = source
+        self._allowed_ids: Readable = None
+        self._denied_ids: AllowedIds = frozenset()  # ids without access
+        self._changed_by = after_seq  # the last event that may have changed the rights
+
+    async def get_frames(self, batch: EventBatch) -> bytes | None:
+        """Return the frames of a batch, or None if the subscriber has no access any more."""
+        part = self._source.select_part(batch)
+        self._changed_by = max(self._changed_by, part.changed_by)
+        allowed_ids = self._rights.get_known(self._changed_by)
+        if allowed_ids is None or not part.scope_ids <= allowed_ids:
+            allowed_ids = await self._refresh_rights(part.scope_ids, batch)
+        if allowed_ids is None:
+            return None
+        if part.events:
+            return await self._source.get_frames(part, allowed_ids)
+        return PING if batch is events.TIMED_OUT else b""
+
+    async def _refresh_rights(self, scope_ids: AllowedIds, batch: EventBatch) -> Readable:
+        """Return the rights, read again for an unknown id such as that of a new board."""
+        allowed_ids = await self._rights.get(self._changed_by)
+        if allowed_ids is not self._allowed_ids:
+            self._denied_ids = frozenset()
+        if allowed_ids is not None and scope_ids - self._denied_ids - allowed_ids:
+            self._changed_by = batch.last_seq
+            allowed_ids = await self._rights.get(self._changed_by)
+            self._denied_ids |= scope_ids - (allowed_ids or frozenset())
+        self._allowed_ids = allowed_ids
+        return allowed_ids
+
+
+async def _stream_frames(
+    state: State, key: Hashable, source: _StreamSource, organization_id: UUID, after_seq: int
+) -> AsyncGenerator[bytes, None]:
+    """Yield frames until the subscriber loses access."""
+    subscription = state.event_feed.subscribe(organization_id, after_seq)
+    expires_at = getattr(state, "credential_expires_at", None)
+    rights = state.stream_rights.join(key, source, expires_at=expires_at, wake=subscription.wake)
+    source = rights.source  # of the first of these streams, so that the others take no memory
+    try:
+        subscriber = _Subscriber(rights, source, after_seq)
+        frames = await subscriber.get_frames(events.NOTHING)
+        while frames is not None:
+            if frames:
+                yield frames
+            frames = await subscriber.get_frames(await subscription.next(PING_INTERVAL))
+    finally:
+        rights.leave(subscription.wake)
+        subscription.close()
+
+
+def _rights_key(context: RequestContext) -> Hashable:
+    """Return what streams have in common that share their rights."""
+    request = context.request
+    credential = get_agent_token(request), get_bearer_token(request)
+    return (context.allowed_caller, *credential, request.url.path, request.url.query)
