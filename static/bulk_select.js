@@ -1,10 +1,15 @@
 // Selection of several items: inside [data-select], checkboxes [data-pick] select, ⇧ extends the selection, and
-// the bar [data-bulk] shows [data-bulk-count] and [data-bulk-lowest], the lowest data-conf of the checkboxes.
+// the bar [data-bulk] shows [data-bulk-count] and [data-bulk-lowest], the lowest data-conf of the checkboxes. A form
+// [data-bulk-bar] has [data-any] while something is selected; its response says what stays selected. The selection
+// survives reloads.
 (() => {
+  const picked = new Set(); // values of the selected checkboxes
   let last;
   const boxes = (list) => [...list.querySelectorAll("input[data-pick]")];
   const update = (list) => {
     const selected = boxes(list).filter((box) => box.checked);
+    for (const box of boxes(list)) picked[box.checked ? "add" : "delete"](box.value);
+    for (const bar of list.querySelectorAll("[data-bulk-bar]")) bar.toggleAttribute("data-any", selected.length > 0);
     for (const bar of list.querySelectorAll("[data-bulk]")) bar.hidden = selected.length === 0;
     for (const rest of list.querySelectorAll("[data-no-bulk]")) rest.hidden = selected.length > 0;
     for (const count of list.querySelectorAll("[data-bulk-count]")) count.textContent = selected.length;
@@ -33,6 +38,12 @@
   };
   document.addEventListener("htmx:before:request", keepConfirmation);
   document.addEventListener("htmx:before:swap", keepConfirmation);
-  document.addEventListener("htmx:after:swap", updateAll);
+  document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+    const decides = ctx.sourceElement?.matches?.("[data-bulk-bar]");
+    for (const box of document.querySelectorAll("[data-select]:has([data-bulk-bar]) input[data-pick]")) {
+      box.checked = box.defaultChecked || (!decides && picked.has(box.value));
+    }
+    updateAll();
+  });
   updateAll();
 })();

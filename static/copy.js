@@ -17,9 +17,10 @@
     const words = button.querySelector("span");
     const label = words ? words.textContent : button.getAttribute("aria-label");
     const setLabel = (text) => { if (words) words.textContent = text; else button.setAttribute("aria-label", text); };
-    if (label === "Copied") return;
-    setLabel("Copied");
-    document.getElementById("announce").textContent = "Copied";
+    const copied = getText("copied");
+    if (label === copied) return;
+    setLabel(copied);
+    document.getElementById("announce").textContent = copied;
     setTimeout(() => setLabel(label), 2000);
   });
 })();

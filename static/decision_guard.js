@@ -6,7 +6,6 @@
 (() => {
   const DELAY = 500; // ms
   const MESSAGE_DURATION = 3000; // ms
-  const TOO_EARLY = "Ignored: this has only just appeared.";
   const shownSince = new Map(); // by key
   const onScreen = new WeakMap(); // buttons that were observed: whether they are on the screen
   let sending, timer, messageTimer;
@@ -40,12 +39,12 @@
   });
 
   const showMessage = () => {
-    const line = document.getElementById("announce");
-    line.textContent = TOO_EARLY;
+    const line = document.getElementById("decision-message");
+    line.textContent = getText("too_early");
     line.dataset.shown = "";
     clearTimeout(messageTimer);
     messageTimer = setTimeout(() => {
-      if (line.textContent === TOO_EARLY) line.textContent = "";
+      line.textContent = "";
       delete line.dataset.shown;
     }, MESSAGE_DURATION);
   };

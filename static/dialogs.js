@@ -18,7 +18,7 @@
   });
   document.addEventListener("keydown", (event) => {
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const choices = by && event.target.matches?.(".menu :is(a, button)") && [...event.target.closest(".menu").querySelectorAll("a, button")];
+    const choices = by && event.target.matches?.(".menu :is(a, button, summary)") && [...event.target.closest(".menu").querySelectorAll("a, button, summary")].filter((choice) => choice.checkVisibility());
     if (!choices) return;
     event.preventDefault();
     choices[(choices.indexOf(event.target) + by + choices.length) % choices.length].focus();
@@ -30,10 +30,19 @@
     menu.querySelector("summary").focus();
     event.stopImmediatePropagation();
   }, true);
-  // A form with [data-closes] closes its dialog when the server has accepted it.
+  // A form with [data-closes] closes its dialog when the server has accepted it; with [data-closes="invalid"] also when
+  // it is invalid, because its errors are shown on the page.
   document.addEventListener("htmx:after:request", (event) => {
-    const { sourceElement, response } = event.detail.ctx;
-    if (response.status < 400) sourceElement.closest?.("dialog form[data-closes]")?.closest("dialog").close();
+    const { sourceElement, response: { status } } = event.detail.ctx;
+    const form = sourceElement.closest?.("dialog form[data-closes]");
+    if (form && (status < 400 || (status === 422 && form.dataset.closes === "invalid"))) form.closest("dialog").close();
+  });
+  // Content with [data-opens="id"] that a response brings opens its dialog.
+  document.addEventListener("htmx:after:swap", () => {
+    const content = document.querySelector("[data-opens]");
+    if (!content) return;
+    open(content.dataset.opens);
+    content.removeAttribute("data-opens");
   });
   // A dialog whose form was rejected opens again.
   const rejected = document.querySelector("dialog[data-open-now]");

@@ -16,6 +16,10 @@
   const discard = (form) => {
     for (const area of areas(form)) { try { localStorage.removeItem(key(area)); } catch { /* storage is not available */ } }
   };
+  // A form that stays on the page is a new one afterwards: the server executes a form with the same id once.
+  const renewId = (form) => {
+    if (form.elements.form_id) form.elements.form_id.value = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  };
   document.addEventListener("input", (event) => { if (event.target.matches?.("textarea[data-draft]")) store(event.target); });
   document.addEventListener("submit", (event) => { if (!event.target.hasAttribute("data-htmx-powered")) discard(event.target); });
   document.addEventListener("htmx:after:request", (event) => {
@@ -24,6 +28,7 @@
     if (!form || request.method === "GET" || response.status >= 400) return;
     discard(form);
     if (form.hasAttribute("data-clears")) form.reset();
+    renewId(form);
   });
   document.addEventListener("htmx:after:swap", () => restore(document));
   // ⌘↵ submits the form; with data-enter="send" ↵ does, too, and ⇧↵ inserts a line break.

@@ -3,7 +3,7 @@
 (() => {
   const fields = (row) => row.querySelectorAll("input, textarea, select");
   const renumber = (rows) => [...rows.querySelectorAll("[data-row]")].forEach((row, index) => {
-    for (const part of row.querySelectorAll("[aria-label]")) part.setAttribute("aria-label", part.getAttribute("aria-label").replace(/\d+$/, index + 1));
+    for (const part of row.querySelectorAll("[aria-label]")) part.setAttribute("aria-label", part.getAttribute("aria-label").replace(/\d+(?=\D*$)/, index + 1));
   });
   const changed = (rows) => rows.dispatchEvent(new Event("change", { bubbles: true }));
   document.addEventListener("click", (event) => {

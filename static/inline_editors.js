@@ -1,6 +1,6 @@
 // Inline editors: <details data-edit> with a form. While one is open, a reload of the part around it skips it
 // (morphSkip, in the layout), so typed text is never replaced. form[data-done] closes its editor or dialog when
-// the server has accepted it, unless the submit button has [data-stays].
+// the server has accepted it, unless the submit button has [data-stays]; form[data-done="id"] closes that editor.
 (() => {
   document.addEventListener("toggle", (event) => {
     const editor = event.target;
@@ -19,7 +19,7 @@
     const form = sourceElement.closest?.("form[data-done]");
     if (!form || response.status >= 400) return;
     const stays = request.submitter?.hasAttribute("data-stays");
-    if (!stays) { close(form.closest("details[data-edit]")); form.closest("dialog")?.close(); }
+    if (!stays) { close(form.dataset.done ? document.getElementById(form.dataset.done) : form.closest("details[data-edit]")); form.closest("dialog")?.close(); }
     else form.querySelector("input, textarea")?.focus();
   });
   document.addEventListener("click", (event) => {
@@ -28,6 +28,7 @@
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !event.target.matches?.("details[data-edit] :is(input, textarea, select, button)")) return;
+    if (!event.target.matches("textarea")) event.target.form?.reset(); // a long text is kept for the next opening
     close(event.target.closest("details[data-edit]"));
     event.preventDefault();
     event.stopImmediatePropagation();

@@ -2,12 +2,14 @@
 // The texts are those of web/ui/time_format.py.
 (() => {
   const MINUTE = 60, HOUR = 3600, DAY = 86400, WEEK = 604800;
+  const UNITS = { min: MINUTE, h: HOUR, d: DAY };
+  const format = (seconds, unit) => getText(unit, { number: Math.floor(seconds / UNITS[unit]) });
   const formatAge = (seconds, ago) => {
-    if (seconds < MINUTE) return ago ? "just now" : "now";
-    const words = seconds < HOUR ? `${Math.floor(seconds / MINUTE)} min` : seconds < DAY ? `${Math.floor(seconds / HOUR)} h` : `${Math.floor(seconds / DAY)} d`;
-    return ago ? `${words} ago` : words;
+    if (seconds < MINUTE) return getText(ago ? "just_now" : "now");
+    const age = format(seconds, seconds < HOUR ? "min" : seconds < DAY ? "h" : "d");
+    return ago ? getText("ago", { age }) : age;
   };
-  const formatTimeLeft = (seconds) => seconds < MINUTE ? "any moment" : `in ${seconds < HOUR ? `${Math.floor(seconds / MINUTE)} min` : `${Math.floor(seconds / HOUR)} h`}`;
+  const formatTimeLeft = (seconds) => seconds < MINUTE ? getText("any_moment") : getText("in", { time: format(seconds, seconds < HOUR ? "min" : "h") });
   const update = () => {
     for (const time of document.querySelectorAll("time[data-age]")) {
       const seconds = Math.floor((Date.now() - Date.parse(time.dateTime)) / 1000);

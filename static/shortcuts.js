@@ -2,7 +2,7 @@
 // one in the focused item, else the first one on the page outside of all items. Items are [data-item]; J and K
 // move between the first links of the items. Users can disable shortcuts.
 (() => {
-  const GO = { a: "/approvals", b: "/boards", n: "/agents", v: "/activity", s: "/settings" };
+  const GO = { a: "/approvals", i: "/notifications", d: "/dashboard", b: "/boards", n: "/agents", v: "/activity", s: "/settings", t: "/my-tasks" };
   const CHORD = 900; // ms between G and the second key
   const FIELDS = "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], dialog[open] *";
   let prefixAt = 0;
@@ -35,12 +35,12 @@
     if (GO[key] && Date.now() - prefixAt < CHORD) { prefixAt = 0; location.href = GO[key]; return true; }
     if (key === "g") { prefixAt = Date.now(); return true; }
     if (key === "j" || key === "k") { moveFocus(key === "j" ? 1 : -1); return true; }
-    if (key === "x") { const box = document.activeElement?.closest("[data-item]")?.querySelector("input[data-pick]"); box?.click(); return Boolean(box); }
+    if (key === "x") { const box = document.activeElement?.closest("[data-item]")?.querySelector("input[data-pick]"); box?.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, shiftKey: event.shiftKey })); return Boolean(box); }
     if (key === "z") { const undo = [...document.querySelectorAll("[data-undo]:enabled")].pop(); undo?.click(); return Boolean(undo); }
     if (key === "?") { document.getElementById("keys")?.showModal(); return true; }
     if (key === "/") { const field = first(document.querySelectorAll('input[type="search"]')); field?.focus(); return Boolean(field); }
     if (key === "Enter") return event.target.matches("body, input") && activate(key);
-    return /^[a-z0-9.]$/.test(key) && activate(key);
+    return /^[a-z0-9.[\]]$/.test(key) && activate(key);
   };
 
   addEventListener("keydown", (event) => {

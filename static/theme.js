@@ -3,15 +3,20 @@
 (() => {
   const root = document.documentElement;
   const next = { "": "light", light: "dark", dark: "" };
-  const names = { "": "automatic", light: "light", dark: "dark" };
   let theme = "";
   try { theme = localStorage.getItem("theme") ?? ""; } catch { /* storage is not available */ }
-  if (!(theme in names)) theme = "";
+  if (!(theme in next)) theme = "";
 
-  const apply = () => { if (theme) root.dataset.theme = theme; else delete root.dataset.theme; };
+  const apply = () => {
+    if (theme) root.dataset.theme = theme; else delete root.dataset.theme;
+    for (const meta of document.querySelectorAll("[data-theme-color]")) { // the colour around an installed app
+      const color = meta.dataset.themeColor;
+      meta.media = theme ? (color === theme ? "all" : "not all") : `(prefers-color-scheme: ${color})`;
+    }
+  };
 
   const showName = () => {
-    for (const name of document.querySelectorAll("[data-theme-name]")) name.textContent = names[theme];
+    for (const name of document.querySelectorAll("[data-theme-name]")) name.textContent = getText(`theme_${theme || "automatic"}`);
     for (const choice of document.querySelectorAll("[data-theme-set]")) {
       if (choice.type === "radio") choice.checked = choice.dataset.themeSet === theme;
       else if (choice.localName === "button") choice.setAttribute("aria-pressed", choice.dataset.themeSet === theme);

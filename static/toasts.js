@@ -58,6 +58,6 @@
   // A failed change is not repeated automatically, because it may no longer be correct.
   document.addEventListener("htmx:error", (event) => {
     const context = event.detail.ctx;
-    if (context && context.request.method !== "GET" && !context.response) showError("Not sent. Try again.");
+    if (context && context.request.method !== "GET" && !context.response) showError(getText("not_sent"));
   });
 })();

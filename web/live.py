@@ -1,8 +1,7 @@
-"""Event stream of a page: it names the parts of the page that are out of date."""
+"""Event stream of the open pages of a user: it names the parts of pages that are out of date."""
 
-import time
-from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,167 +9,222 @@ from sse_starlette import ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
+from core.errors import Conflict, Unauthorized
+from core.http.event_stream import PING, PING_INTERVAL, EventStreamResponse
 from core.http.request import (
     UNKNOWN_EVENT,
-    Session,
     choose_retry_delay,
     count_open_stream,
-    create_event_stream,
     get_last_event_id,
     open_transaction,
 )
-from models import Event, EventType, User
-from services import boards, events, identity, organizations, presence
-from web.auth.viewer import Viewer, current_member
+from models import Event, EventType
+from services import boards, events, identity, notifications, organizations, presence
+from services.events import EventBatch, EventSubscription
+from services.identity import Viewer
+from services.streams import Readable, SharedRights
+from web.auth.viewer import current_member, format_stream_key
 from web.stale_parts import SINGLE_BOARD_PARTS, combine_cards, list_stale_parts
-from web.stream_rights import RECHECK_INTERVAL, ReadableBoards, StreamRights
 from web.ui import forms
+
+RIGHTS = "rights"  # the rights of the user have changed, also where no part reloads
+NOTIFICATIONS = "notifications"  # of the user have changed
+RESET = "reset"  # the page has missed events, and reloads all its parts
+BOARD_EVENTS = (EventType.BOARD_CREATED, EventType.BOARD_DELETED)
+RIGHTS_EVENTS = (*BOARD_EVENTS, *boards.MEMBER_EVENTS)
 
 
 @dataclass(frozen=True)
 class _PageSubscription:
-    """An open page: its viewer, and the board that it shows, if any."""
+    """The open pages of a viewer: the boards that they show, and None for pages of no board."""
 
     viewer: Viewer
     organization_id: UUID
-    board_id: UUID | None
+    board_ids: frozenset[UUID | None]
 
-    def stale_parts(self, batch: Iterable[Event], readable: Collection[UUID]) -> list[str]:
-        """Return the parts of the page that a batch of events makes out of date."""
-        visible = [event for event in batch if event.board_id is None or event.board_id in readable]
-        names = {
-            name
-            for event in visible
-            for name in list_stale_parts(event)
-            if self._shows_part(name, event)
-        }
-        return sorted(combine_cards(names))
+    def format_stale_parts(self, batch: EventBatch, readable: Readable) -> bytes:
+        """Return the messages about a batch, which are formatted once for all such pages.
+
+        Only the last message has the event number, so that a page that loses some receives all
+        again.
+        """
+        if not (batch.events or batch.has_gap):
+            return b""
+        key = (self.board_ids, readable)
+        if key not in batch.derived:
+            parts = {RESET: ""} if batch.has_gap else self._list_parts(batch.events, readable or ())
+            seqs = [None] * (len(parts) - 1) + [batch.last_seq]
+            messages = [
+                _format_message(name, parts[name], seq)
+                for name, seq in zip(parts, seqs, strict=False)
+            ]
+            batch.derived[key] = b"".join(messages)
+        return batch.derived[key]
+
+    def _list_parts(
+        self, batch: Iterable[Event], readable: Collection[UUID | None]
+    ) -> Mapping[str, str]:
+        """Return the parts of pages that are out of date, with the boards whose pages show them."""
+        found: defaultdict[str, set[UUID | None]] = defaultdict(set)
+        for event in batch:
+            if event.board_id is None or event.board_id in readable:
+                for name in list_stale_parts(event):
+                    if self._shows_part(name, event):
+                        found[name].add(event.board_id if name in SINGLE_BOARD_PARTS else None)
+        names = combine_cards(found)
+        is_combined = names is not found
+        return {name: "" if is_combined else _format_boards(found[name]) for name in sorted(names)}
 
     def _shows_part(self, name: str, event: Event) -> bool:
-        if event.board_id is None or self.board_id is None:
+        if event.board_id is None or None in self.board_ids:
             return True
-        return name not in SINGLE_BOARD_PARTS or self.board_id == event.board_id
+        return name not in SINGLE_BOARD_PARTS or event.board_id in self.board_ids
+
+
+def _format_boards(board_ids: Collection[UUID | None]) -> str:
+    """Return the ids of boards; "" for a part that is shown by the pages of all boards."""
+    return "" if None in board_ids else " ".join(sorted(map(str, board_ids)))
 
 
 async def stream_events(request: Request) -> Response:
-    """Stream the names of stale parts, starting after the last event that the page has seen."""
+    """Stream the names of stale parts, starting after the last event that the pages have seen.
+
+    Raises Unauthorized or Conflict if the pages belong to another user or organization.
+    """
     last_seen = get_last_event_id(request)
+    _check_stream_key(request)
     organization_id = current_member(request).organization_id
     async with request.state.stream_rights.openings, open_transaction(request) as session:
         latest = await events.get_last_seq(session, organization_id)
     # After a backup was restored, the page may have seen newer events than there are.
     last_seen = latest if last_seen == UNKNOWN_EVENT else min(last_seen, latest)
-    board_id = forms.parse_id(request.query_params.get("board"))
-    subscription = _PageSubscription(request.auth, organization_id, board_id)
+    board_ids = frozenset(map(forms.parse_id, request.query_params.getlist("board") or [""]))
+    subscription = _PageSubscription(request.auth, organization_id, board_ids)
+    has_missed = last_seen < latest
     release = count_open_stream(request, f"session {request.auth.sign_in.id}")
-    return create_event_stream(_generate_messages(request, subscription, last_seen), release)
-
-
-async def _generate_messages(
-    request: Request, subscription: _PageSubscription, last_seen: int
-) -> AsyncGenerator[ServerSentEvent, None]:
-    readable: ReadableBoards = None
-    checked_at, changed_by = 0.0, last_seen
-    visit = BoardVisit(subscription.viewer.user, subscription.board_id)
-    yield ServerSentEvent(
-        event="hello", data=str(last_seen), id=str(last_seen), retry=choose_retry_delay()
-    )
-    feed = request.state.event_feed.subscribe(
-        subscription.organization_id, last_seen, every=RECHECK_INTERVAL
-    )
-    async with aclosing(feed) as batches:
-        async for batch in batches:
-            change = _find_change(subscription, batch)
-            if change or time.monotonic() - checked_at >= RECHECK_INTERVAL:
-                changed_by = change or changed_by
-                readable = await _load_readable_boards(request, subscription, changed_by)
-                checked_at = time.monotonic()
-                if readable and await _update_visit(request, visit, readable):
-                    yield ServerSentEvent(event="presence", data="")
-            if readable is None:
-                return
-            for message in _build_messages(subscription.stale_parts(batch, readable), batch):
-                yield message
-
-
-def _build_messages(names: Sequence[str], batch: Sequence[Event]) -> Iterator[ServerSentEvent]:
-    """Build the messages of a batch.
-
-    Only the last message has the event number, so that a page that loses some receives all again.
-    """
-    for name in names[:-1]:
-        yield ServerSentEvent(event=name, data="")
-    for name in names[-1:]:
-        yield ServerSentEvent(event=name, data="", id=str(batch[-1].seq))
-
-
-def _find_change(subscription: _PageSubscription, batch: Iterable[Event]) -> int:
-    """Return the number of the last event that may have changed the viewer's rights, or 0."""
-    user = subscription.viewer.user
-    return max(
-        (
-            event.seq
-            for event in batch
-            if event.type in (EventType.BOARD_CREATED, EventType.BOARD_DELETED)
-            or boards.may_change_access(event, user)
-        ),
-        default=0,
+    return EventStreamResponse(
+        _PageStream(request, subscription).generate(last_seen, has_missed), release
     )
 
 
-async def _load_readable_boards(
-    request: Request, subscription: _PageSubscription, changed_by: int
-) -> ReadableBoards:
-    """Return the boards that the viewer can read; all pages of a session share the queries.
-
-    They are read after the event with the number `changed_by`.
-    """
-
-    async def load() -> ReadableBoards:
-        async with open_transaction(request) as session:
-            return await _list_readable_boards(session, subscription)
-
-    rights: StreamRights = request.state.stream_rights
-    key = (subscription.viewer.sign_in.id, subscription.organization_id)
-    return await rights.load(key, load, changed_by=changed_by)
+def _check_stream_key(request: Request) -> None:
+    """Check that the pages were shown to the user, in the organization that is open now."""
+    expected = format_stream_key(current_member(request))
+    given = request.query_params.get("for", expected)
+    if given.partition(".")[0] != expected.partition(".")[0]:
+        raise Unauthorized("other_user", "Another user has signed in in this browser.")
+    if given != expected:
+        raise Conflict("other_organization", "Another organization was opened in this browser.")
 
 
-async def _update_visit(request: Request, visit: "BoardVisit", readable: Collection[UUID]) -> bool:
-    """Record the presence on the board of the page, and return whether other viewers changed."""
-    if visit.board_id is None or visit.board_id not in readable:
-        return False
-    rights: StreamRights = request.state.stream_rights
-    async with rights.slots, open_transaction(request) as session:
-        return await visit.update(session, visit.board_id)
+class _PageStream:
+    """The stream of the open pages of a viewer in one browser."""
+
+    def __init__(self, request: Request, subscription: _PageSubscription) -> None:
+        self._request = request
+        self._subscription = subscription
+        self._user = subscription.viewer.user
+        self.actor_id = self._user.id
+        self._visits: dict[UUID, presence.OpenVisit] = {}  # by board
+        self._changes: notifications.NotificationChanges | None = None
+        self._changed_by = 0  # the last event that may have changed the viewer's rights
+
+    async def generate(self, last_seen: int, has_missed: bool) -> AsyncGenerator[bytes, None]:
+        """Yield messages until the viewer loses access; the pages may have missed some before."""
+        state, organization_id = self._request.state, self._subscription.organization_id
+        sign_in = self._subscription.viewer.sign_in
+        self._changed_by = last_seen
+        yield _format_message("hello", str(last_seen), last_seen, retry=choose_retry_delay())
+        feed = state.event_feed.subscribe(organization_id, last_seen, may_skip=True)
+        rights = state.stream_rights.join(
+            (sign_in.id, organization_id), self, expires_at=sign_in.expires_at, wake=feed.wake
+        )
+        streams = state.notification_streams
+        self._changes = changes = streams.join(self.actor_id, feed.wake, may_have_missed=has_missed)
+        try:
+            message = await self._build_message(events.NOTHING, feed, rights)
+            while message is not None:
+                if message:
+                    yield message
+                batch = await feed.next(PING_INTERVAL)
+                message = await self._build_message(batch, feed, rights)
+        finally:
+            self._update_visits(frozenset(), feed)
+            streams.leave(self.actor_id, changes)
+            rights.leave(feed.wake)
+            feed.close()
+
+    async def _build_message(
+        self, batch: EventBatch, feed: EventSubscription, rights: SharedRights
+    ) -> bytes | None:
+        """Return what the page has to know after some events, or None if it has no access."""
+        if batch.has_gap:
+            rights.invalidate()  # the events that were dropped may have changed them
+        self._changed_by = max(self._changed_by, self._find_change(batch))
+        readable = rights.get_known(self._changed_by) or await rights.get(self._changed_by)
+        if readable is None:
+            return None
+        self._update_visits(readable, feed)
+        message = self._take_presence() + self._take_notifications()
+        message += self._subscription.format_stale_parts(batch, readable)
+        if any(boards.may_change_access(one, self._user) for one in self._list_changes(batch)):
+            message += _format_message(RIGHTS, "")
+        return message or (PING if batch is events.TIMED_OUT else b"")
+
+    def _find_change(self, batch: EventBatch) -> int:
+        """Return the number of the last event that may have changed the viewer's rights, or 0."""
+        return max(
+            (
+                event.seq
+                for event in self._list_changes(batch)
+                if event.type in BOARD_EVENTS or boards.may_change_access(event, self._user)
+            ),
+            default=0,
+        )
+
+    def _list_changes(self, batch: EventBatch) -> Sequence[Event]:
+        """Return the events that may have changed the rights of users."""
+        if "rights" not in batch.derived:
+            batch.derived["rights"] = [one for one in batch.events if one.type in RIGHTS_EVENTS]
+        return batch.derived["rights"]
+
+    def _update_visits(self, readable: Readable, feed: EventSubscription) -> None:
+        """Begin or end the visits of the boards that the pages show."""
+        allowed = readable or frozenset()
+        shown = {id for id in self._subscription.board_ids if id is not None and id in allowed}
+        visits = self._request.state.board_visits
+        for board_id in self._visits.keys() - shown:
+            visits.end(self._visits.pop(board_id))
+        for board_id in shown - self._visits.keys():
+            visit = presence.Visit(board_id, self.actor_id)
+            self._visits[board_id] = visits.begin(visit, feed.wake)
+
+    def _take_presence(self) -> bytes:
+        changed = [board_id for board_id, visit in self._visits.items() if visit.has_change]
+        for board_id in changed:
+            self._visits[board_id].has_change = False
+        return b"".join(_format_message("presence", str(board_id)) for board_id in changed)
+
+    def _take_notifications(self) -> bytes:
+        if self._changes is None or not self._changes.has_change:
+            return b""
+        self._changes.has_change = False
+        return _format_message(NOTIFICATIONS, "")
+
+    async def load_rights(self) -> Readable:
+        """Return the boards that the viewer can read, or None if the stream has to end."""
+        viewer, organization_id = self._subscription.viewer, self._subscription.organization_id
+        async with open_transaction(self._request) as session:
+            if not await identity.is_session_active(session, viewer.sign_in.id):
+                return None
+            if await organizations.find_membership(session, viewer.user, organization_id) is None:
+                return None
+            found = await boards.list_readable_board_ids(session, viewer.user, organization_id)
+        return frozenset(found)
 
 
-async def _list_readable_boards(
-    session: Session, subscription: _PageSubscription
-) -> ReadableBoards:
-    """Return the boards that the viewer can read, or None if the stream has to end."""
-    viewer, organization_id = subscription.viewer, subscription.organization_id
-    if not await identity.is_session_active(session, viewer.sign_in.id):
-        return None
-    member = await organizations.find_membership(session, viewer.user, organization_id)
-    if member is None:
-        return None
-    return set(await boards.list_readable_board_ids(session, viewer.user, organization_id))
-
-
-class BoardVisit:
-    """The presence of a viewer on a board while the page is open."""
-
-    def __init__(self, user: User, board_id: UUID | None) -> None:
-        self._user = user
-        self.board_id = board_id
-        self._recorded_at = -presence.RECORD_INTERVAL
-        self._others: Collection[UUID] | None = None  # None before the first message
-
-    async def update(self, session: Session, board_id: UUID) -> bool:
-        """Record the presence periodically, and return whether other viewers came or left."""
-        if time.monotonic() - self._recorded_at >= presence.RECORD_INTERVAL:
-            await presence.record_viewer(session, self._user, board_id)
-            self._recorded_at = time.monotonic()
-        previous, current = self._others, await presence.list_viewer_ids(session, board_id)
-        self._others = current - {self._user.id}
-        return self._others != previous
+def _format_message(
+    name: str, data: str, seq: int | None = None, *, retry: int | None = None
+) -> bytes:
+    id = None if seq is None else str(seq)
+    return ServerSentEvent(event=name, data=data, id=id, retry=retry).encode()

@@ -1,42 +1,49 @@
-"""Routes of all pages, with their access checks and error handlers."""
+"""Routes of all pages, by who may open them."""
 
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
-from core.errors import AppError
-from core.http.middleware import RequireCallerMiddleware
 from web import live
-from web.activity import views as activity_views
-from web.agents import views as agent_views
+from web.activity.views import ACTIVITY_ROUTES
+from web.agents.routes import AGENT_ROUTES
 from web.approvals import decision_views as decisions_views
 from web.approvals import views as approval_views
 from web.audit import views as audit_views
 from web.auth import link_secrets, oidc, one_time_links, sign_in, sign_in_again, viewer
-from web.auth.viewer import SameOriginMiddleware
-from web.boards import settings_views as boards_settings_views
-from web.boards import views as board_views
+from web.boards.routes import BOARD_ROUTES
 from web.causes import views as cause_views
-from web.chat import views as chat_views
+from web.channels.routes import CHANNEL_ROUTES, SERVICE_WORKER_ROUTE
+from web.custom_fields.views import CUSTOM_FIELD_ROUTES
+from web.dashboard import views as dashboard_views
+from web.design import views as design_views
 from web.gateways import agent_views as gateway_agent_views
 from web.gateways import session_views
 from web.gateways import views as gateway_views
+from web.groups.routes import GROUP_ROUTES
+from web.notifications.preference_views import PREFERENCE_ROUTES
+from web.notifications.views import NOTIFICATION_ROUTES
 from web.onboarding import views as onboarding_views
-from web.organizations import views as organization_views
 from web.organizations import welcome_views
+from web.organizations.routes import ORGANIZATION_ROUTES
 from web.policies import views as policy_views
+from web.questions.views import QUESTION_ROUTES
+from web.search.views import SEARCH_ROUTES
+from web.settings import account_views
 from web.settings import views as settings_views
+from web.souls.views import SOUL_ROUTES
+from web.tags.views import TAG_ROUTES
+from web.tasks import conversation_views, description_views
+from web.tasks import edit_views as task_edit_views
 from web.tasks import views as task_views
+from web.tasks.own_task_views import OWN_TASK_ROUTES
+from web.tasks.trash_views import TRASH_ROUTES
 from web.ui import navigation
-from web.ui.render import handle_app_error, handle_server_error, handle_unknown_address
-
-__all__ = ["handle_server_error", "handle_unknown_address", "pages"]
+from web.webhook_endpoints.routes import WEBHOOK_ENDPOINT_ROUTES
 
 ONBOARDING_PATH = "/boards/{board_id:uuid}/onboarding"
 TASK_PATH = "/boards/{board_id:uuid}/tasks/{task_id:uuid}"
 
 PUBLIC_ROUTES: list[Route] = [
+    SERVICE_WORKER_ROUTE,
     Route("/first-run", one_time_links.show_first_run, name="first_run"),
     Route("/first-run", one_time_links.complete_first_run, methods=["POST"]),
     Route("/sign-in", sign_in.show_sign_in, name="sign_in"),
@@ -45,6 +52,7 @@ PUBLIC_ROUTES: list[Route] = [
     Route(oidc.CALLBACK_PATH, oidc.handle_callback),
     Route("/invite", one_time_links.show_invite, name="invite"),
     Route("/invite", one_time_links.accept_invite_with_new_account, methods=["POST"]),
+    Route("/account-deleted", account_views.show_deleted_account),
     Route("/password", one_time_links.show_password_form, name="password"),
     Route("/password", one_time_links.set_password, methods=["POST"]),
     *[
@@ -79,22 +87,23 @@ SIGNED_IN_ROUTES: list[Route] = [
 ]
 
 MEMBER_ROUTES: list[Route] = [
+    *GROUP_ROUTES,
+    *ORGANIZATION_ROUTES,
+    *SEARCH_ROUTES,
+    *SOUL_ROUTES,
+    *TAG_ROUTES,
+    *WEBHOOK_ENDPOINT_ROUTES,
+    *CUSTOM_FIELD_ROUTES,
+    *TRASH_ROUTES,
+    *OWN_TASK_ROUTES,
+    *QUESTION_ROUTES,
+    *ACTIVITY_ROUTES,
+    *NOTIFICATION_ROUTES,
+    *CHANNEL_ROUTES,
+    *PREFERENCE_ROUTES,
     Route(viewer.EVENTS_PATH, live.stream_events, name="events"),
-    Route("/boards", board_views.show_boards, name="boards"),
-    Route("/boards", board_views.create_board, methods=["POST"], name="create_board"),
-    Route("/boards/new", board_views.show_new_board_form, name="new_board"),
-    Route(
-        "/boards/{board_id:uuid}/settings",
-        boards_settings_views.show_settings,
-        name="board_settings",
-    ),
-    Route(
-        "/boards/{board_id:uuid}/settings", boards_settings_views.save_settings, methods=["POST"]
-    ),
-    Route(
-        "/boards/{board_id:uuid}/deletions", boards_settings_views.delete_board, methods=["POST"]
-    ),
-    Route("/boards/{board_id:uuid}/deletions", boards_settings_views.show_settings),
+    *dashboard_views.ROUTES,
+    *design_views.ROUTES,
     *[
         Route(f"{ONBOARDING_PATH}{path}", handler, methods=[method])
         for path, method, handler in [
@@ -117,31 +126,7 @@ MEMBER_ROUTES: list[Route] = [
             ("/launch", "GET", onboarding_views.show_launch),
         ]
     ],
-    Route("/agents", agent_views.show_agents, name="agents"),
-    Route("/agents", agent_views.create_agent, methods=["POST"], name="create_agent"),
-    Route("/agents/table", agent_views.show_agents_table),
-    Route("/agents/new", agent_views.show_new_agent_form, name="new_agent"),
-    Route("/agents/{agent_id:uuid}", agent_views.show_agent, name="agent"),
-    Route("/agents/{agent_id:uuid}/edit", agent_views.show_edit_form),
-    Route("/agents/{agent_id:uuid}/edit", agent_views.update_agent, methods=["POST"]),
-    Route("/agents/{agent_id:uuid}/calls", agent_views.show_first_call),
-    Route("/agents/{agent_id:uuid}/runs", agent_views.show_agent_runs),
-    Route("/agents/{agent_id:uuid}/tokens", agent_views.issue_token, methods=["POST"]),
-    Route("/agents/{agent_id:uuid}/tokens", agent_views.show_first_call),
-    Route("/agents/{agent_id:uuid}/messages", agent_views.show_messages),
-    Route(
-        "/agents/{agent_id:uuid}/messages/{message_id:uuid}/why", cause_views.show_message_causes
-    ),
-    Route(
-        "/agents/{agent_id:uuid}/messages/{message_id:uuid}/sendings",
-        agent_views.retry_message,
-        methods=["POST"],
-    ),
-    Route(
-        "/agents/{agent_id:uuid}/provisionings", agent_views.retry_provisioning, methods=["POST"]
-    ),
-    Route("/agents/{agent_id:uuid}/releases", agent_views.release_agent, methods=["POST"]),
-    Route("/agents/{agent_id:uuid}/deletions", agent_views.delete_agent, methods=["POST"]),
+    *AGENT_ROUTES,
     Route("/gateways", gateway_views.show_gateways, name="gateways"),
     Route("/gateways", gateway_views.create_gateway, methods=["POST"]),
     Route("/gateways/new", gateway_views.show_new_gateway_form),
@@ -169,23 +154,12 @@ MEMBER_ROUTES: list[Route] = [
     ],
     Route("/audit", audit_views.show_audit, name="audit"),
     Route("/audit/export", audit_views.export_audit),
-    Route("/stops", organization_views.stop_agents, methods=["POST"]),
-    Route("/stops/endings", organization_views.resume_agents, methods=["POST"]),
-    Route("/people", organization_views.show_people, name="people"),
-    Route("/people/invites", organization_views.create_invite, methods=["POST"]),
-    Route("/people/invites", organization_views.show_people),
-    Route(
-        "/people/invites/{invite_id:uuid}/endings",
-        organization_views.revoke_invite,
-        methods=["POST"],
-    ),
-    Route("/people/{member_id:uuid}/roles", organization_views.change_role, methods=["POST"]),
-    Route("/people/deletions", organization_views.delete_organization, methods=["POST"]),
-    Route("/people/deletions", organization_views.show_people),
-    Route("/people/{member_id:uuid}/endings", organization_views.remove_member, methods=["POST"]),
     Route("/settings", settings_views.show_settings, name="settings"),
     Route("/settings/profile", settings_views.save_profile, methods=["POST"]),
     Route("/settings/profile", settings_views.show_settings),
+    Route("/settings/account", account_views.show_account),
+    Route("/settings/account", account_views.delete_account, methods=["POST"]),
+    Route("/settings/language", navigation.choose_language, methods=["POST"]),
     Route("/settings/password", settings_views.change_password, methods=["POST"]),
     Route("/settings/password", settings_views.show_settings),
     Route("/settings/sessions/endings", settings_views.end_other_sessions, methods=["POST"]),
@@ -214,20 +188,7 @@ MEMBER_ROUTES: list[Route] = [
     ],
     Route("/rail", navigation.show_sidebar, name="rail"),
     Route("/", navigation.redirect_home, name="home"),
-    Route("/boards/{board_id:uuid}", board_views.show_board, name="board"),
-    Route("/boards/{board_id:uuid}/columns", board_views.show_columns),
-    Route("/boards/{board_id:uuid}/cards/{task_id:uuid}", board_views.show_card),
-    Route("/boards/{board_id:uuid}/crew", board_views.show_agents_panel),
-    Route("/boards/{board_id:uuid}/presence", board_views.show_viewers),
-    Route("/boards/{board_id:uuid}/chat", chat_views.show_chat),
-    Route("/boards/{board_id:uuid}/chat", chat_views.post_message, methods=["POST"]),
-    Route("/boards/{board_id:uuid}/chat/news", chat_views.show_unread_count),
-    Route("/boards/{board_id:uuid}/notes", chat_views.show_notes),
-    Route("/boards/{board_id:uuid}/pauses", board_views.show_pause),
-    Route("/boards/{board_id:uuid}/pauses", board_views.pause_board, methods=["POST"]),
-    Route("/boards/{board_id:uuid}/pauses/endings", board_views.resume_board, methods=["POST"]),
-    Route("/boards/{board_id:uuid}/approvals", approval_views.redirect_to_board_inbox),
-    Route("/boards/{slug}", board_views.redirect_from_slug),
+    *BOARD_ROUTES,
     Route("/boards/{board_id:uuid}/tasks", task_views.create_task, methods=["POST"]),
     Route("/boards/{board_id:uuid}/tasks/new", task_views.show_new_task_form),
     *[
@@ -235,18 +196,24 @@ MEMBER_ROUTES: list[Route] = [
         for path, method, handler in [
             ("", "GET", task_views.show_task),
             ("/moves", "POST", task_views.move_task),
-            ("/changes", "POST", task_views.update_task),
+            ("/changes", "POST", task_edit_views.update_task),
+            ("/descriptions", "GET", description_views.show_descriptions),
+            (
+                "/descriptions/{version_id:uuid}/restorations",
+                "POST",
+                description_views.restore_description,
+            ),
             ("/questions", "POST", task_views.request_approval),
             ("/deletions", "POST", task_views.delete_task),
             ("/restorations", "POST", task_views.restore_task),
-            ("/comments", "POST", task_views.add_comment),
-            ("/conversation", "GET", task_views.show_conversation),
+            ("/comments", "POST", conversation_views.add_comment),
+            ("/conversation", "GET", conversation_views.show_conversation),
+            ("/watchers", "POST", conversation_views.watch_task),
+            ("/watchers/endings", "POST", conversation_views.unwatch_task),
             ("/runs", "GET", task_views.show_task_runs),
             ("/why", "GET", cause_views.show_task_causes),
         ]
     ],
-    Route("/activity", activity_views.show_activity, name="activity"),
-    Route("/activity/news", activity_views.show_new_count),
     Route("/approvals", approval_views.show_inbox, name="approvals"),
     Route("/approvals/requests/{request_id:uuid}", approval_views.show_gateway_request),
     Route(
@@ -267,32 +234,3 @@ MEMBER_ROUTES: list[Route] = [
         ]
     ],
 ]
-
-signed_in_middleware = Middleware(
-    RequireCallerMiddleware,
-    identify=viewer.rate_limited_viewer,
-    otherwise=viewer.redirect_to_sign_in,
-)
-member_middleware = Middleware(viewer.RequireMemberMiddleware)
-
-pages = Mount(
-    "/",
-    routes=[
-        *PUBLIC_ROUTES,
-        Mount(
-            "/",
-            routes=[
-                *SIGNED_IN_ROUTES,
-                Mount("/", routes=MEMBER_ROUTES, middleware=[member_middleware]),
-            ],
-            middleware=[signed_in_middleware, Middleware(viewer.UpgradeCookieMiddleware)],
-        ),
-    ],
-    middleware=[
-        Middleware(SameOriginMiddleware),
-        Middleware(
-            ExceptionMiddleware,
-            handlers={AppError: handle_app_error, HTTPException: handle_unknown_address},
-        ),
-    ],
-)

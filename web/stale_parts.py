@@ -5,12 +5,21 @@ from collections.abc import Collection, Iterable
 from models import Event, EventType
 
 BOARD = ("boards", "rail", "activity")
+VIEWS = ("views", "activity")
+WEBHOOK = ("board-webhooks", "activity")
 PAUSED = (*BOARD, "pauses", "agents")
 STOPPED = ("organization", "rail", "agents", "activity")
 TASK = ("tasks", "task-{task}", "boards", "agents", "activity")
 TASK_CONTENT = (*TASK, "approval-tasks")
 CARD = ("card-{task}", "cards")  # a task whose card changes, but not its place on the board
-TASK_CARD = (*CARD, "task-{task}", "boards", "agents", "activity", "approval-tasks")
+TASK_CARD = (
+    *CARD,
+    "task-{task}",
+    "current-task-{task}",  # the agents, if one of them may be working on the task
+    "boards",
+    "activity",
+    "approval-tasks",
+)
 APPROVAL = (
     "approvals",
     "approval-{approval}",
@@ -34,6 +43,8 @@ GATEWAY = ("gateways", "agents", "boards", "rail", "activity")
 MESSAGE = ("messages", "agent-{agent}")
 REQUEST = ("gateway-requests", "agent-{agent}", "rail", "activity")
 RUN = ("runs-{agent}", "runs-{task}")
+WEBHOOK = ("webhooks", "activity")
+QUESTION = ("questions", "boards", "rail", "activity")
 ACTIVITY_ONLY = ("activity",)
 
 STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
@@ -69,6 +80,13 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.BOARD_DELETED: (*BOARD, "board", "approvals", "agents"),
     EventType.BOARD_PAUSED: PAUSED,
     EventType.BOARD_RESUMED: PAUSED,
+    EventType.BOARD_WEBHOOK_CREATED: WEBHOOK,
+    EventType.BOARD_WEBHOOK_UPDATED: WEBHOOK,
+    EventType.BOARD_WEBHOOK_DELETED: WEBHOOK,
+    EventType.BOARD_WEBHOOK_RECEIVED: WEBHOOK,
+    EventType.SAVED_VIEW_CREATED: VIEWS,
+    EventType.SAVED_VIEW_UPDATED: VIEWS,
+    EventType.SAVED_VIEW_DELETED: VIEWS,
     EventType.BOARD_MEMORY_CREATED: MEMORY,
     EventType.BOARD_MEMORY_UPDATED: MEMORY,
     EventType.BOARD_MEMORY_DELETED: MEMORY,
@@ -84,9 +102,13 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.TASK_CREATED: TASK,
     EventType.TASK_UPDATED: TASK_CONTENT,
     EventType.TASK_STATUS_CHANGED: TASK_CONTENT,
+    EventType.TASK_REORDERED: ("task-order",),
+    EventType.TASK_STALE: TASK_CARD,
+    EventType.TASK_ACTIVE: TASK_CARD,
     EventType.TASK_COMMENT: ("comments-{task}", *CARD, "news", "activity"),
-    EventType.TASK_DELETED: (*TASK, "approvals"),
-    EventType.TASK_RESTORED: (*TASK, "approvals"),
+    EventType.TASK_LINK_UPDATED: TASK_CARD,
+    EventType.TASK_DELETED: (*TASK, "approvals", "trash"),
+    EventType.TASK_RESTORED: (*TASK, "approvals", "trash"),
     EventType.TASK_LEAD_NOTIFIED: ACTIVITY_ONLY,
     EventType.TASK_LEAD_NOTIFY_FAILED: ACTIVITY_ONLY,
     EventType.TASK_LEAD_UNASSIGNED_NOTIFIED: ACTIVITY_ONLY,
@@ -112,6 +134,8 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.AGENT_STATUS_CHANGED: (*STATE, "rail"),
     EventType.AGENT_HELD: HELD,
     EventType.AGENT_RELEASED: HELD,
+    EventType.AGENT_PAUSED: HELD,
+    EventType.AGENT_RESUMED: HELD,
     EventType.AGENT_TOKEN_ISSUED: ("agent-{agent}", "activity"),
     EventType.AGENT_SOUL_UPDATED: ("agent-{agent}", "activity"),
     EventType.AGENT_PROVISIONED: AGENT,
@@ -123,6 +147,8 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.AGENT_DELETE_FAILED: AGENT,
     EventType.NUDGE_SENT: ACTIVITY_ONLY,
     EventType.NUDGE_FAILED: ACTIVITY_ONLY,
+    EventType.QUESTION_ASKED: QUESTION,
+    EventType.QUESTION_ANSWERED: QUESTION,
     EventType.ASK_USER_SENT: ACTIVITY_ONLY,
     EventType.ASK_USER_FAILED: ACTIVITY_ONLY,
     EventType.LEAD_MESSAGE_SENT: ACTIVITY_ONLY,
@@ -138,6 +164,11 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.GATEWAY_REQUEST_LOST: REQUEST,
     EventType.GATEWAY_REQUEST_EXPIRED: REQUEST,
     EventType.GATEWAY_REQUEST_CANCELLED: REQUEST,
+    EventType.WEBHOOK_ENDPOINT_CREATED: WEBHOOK,
+    EventType.WEBHOOK_ENDPOINT_UPDATED: WEBHOOK,
+    EventType.WEBHOOK_ENDPOINT_DELETED: WEBHOOK,
+    EventType.WEBHOOK_SECRET_ROTATED: WEBHOOK,
+    EventType.WEBHOOK_ENDPOINT_DISABLED: WEBHOOK,
     EventType.RUN_STARTED: (*RUN, *STATE),
     EventType.RUN_CHANGED: RUN,
     EventType.RUN_ENDED: (*RUN, *STATE),
@@ -145,12 +176,19 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
 """The parts of pages that an event makes out of date. Parts reload on these names."""
 
 
-SINGLE_BOARD_PARTS = {"board", "cards", "memory", "pauses", "tasks", "onboarding"}
+SINGLE_BOARD_PARTS = {
+    *("board", "cards", "memory", "pauses", "tasks", "task-order", "trash", "onboarding", "views"),
+    "board-webhooks",
+}
 """Parts that show one board. They are not sent to pages of another board."""
 
 MAX_SINGLE_CARDS = 5  # in one batch of events
 
-CARD_FIELDS = {"title", "description", "due_at", "assigned_agent_id", "priority"}
+SINGLE_TASK_NAMES = ("card-", "current-task-")
+
+CARD_FIELDS = {
+    *("title", "description", "due_at", "assigned_agent_id", "assigned_user_id", "priority")
+}
 """Fields of a task on which no other card depends. On an unfiltered board they do not change the
 place of a card; other views (`BoardAddress.is_unfiltered_board`) load all cards again."""
 
@@ -170,5 +208,6 @@ def _changes_only_card(event: Event) -> bool:
 
 def combine_cards(names: Collection[str]) -> Collection[str]:
     """Replace many single cards by all tasks, which a page then loads with one request."""
-    cards = {name for name in names if name.startswith("card-")}
-    return {*names, "tasks"} - cards if len(cards) > MAX_SINGLE_CARDS else names
+    if sum(name.startswith("card-") for name in names) <= MAX_SINGLE_CARDS:
+        return names
+    return {"tasks", "agents"} | {name for name in names if not name.startswith(SINGLE_TASK_NAMES)}

@@ -1,13 +1,23 @@
 """Lines of the activity feed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, tzinfo
 from uuid import UUID
 
 from core.clock import now
-from models import Event, EventType, Member, RequestKind
-from services.activity import ActivityEntry, describe_action, describe_cause
+from models import Event, EventType, Member
+from services import organizations
+from services.activity import ActivityEntry
+from web.activity.event_texts import build_values, describe_request
+from web.activity.feed_texts import (
+    find_feed_text,
+    is_caused_by_dependency,
+    name_missing_actor,
+)
+from web.ui.locale_format import format_date
 from web.ui.text_display import describe_confidence
+from web.ui.translation import N_, _, pgettext
 
 GATEWAY_REQUEST_TYPES = (
     EventType.GATEWAY_REQUEST_ASKED,
@@ -20,7 +30,7 @@ GATEWAY_REQUEST_TYPES = (
 
 EVENT_KINDS: dict[str, tuple[str, tuple[EventType, ...]]] = {
     "questions": (
-        "Questions",
+        N_("Approvals"),
         (
             EventType.APPROVAL_REQUESTED,
             EventType.APPROVAL_APPROVED,
@@ -31,7 +41,7 @@ EVENT_KINDS: dict[str, tuple[str, tuple[EventType, ...]]] = {
         ),
     ),
     "tasks": (
-        "Tasks",
+        N_("Tasks"),
         (
             EventType.TASK_CREATED,
             EventType.TASK_UPDATED,
@@ -40,9 +50,9 @@ EVENT_KINDS: dict[str, tuple[str, tuple[EventType, ...]]] = {
             EventType.TASK_RESTORED,
         ),
     ),
-    "comments": ("Comments", (EventType.TASK_COMMENT,)),
+    "comments": (N_("Comments"), (EventType.TASK_COMMENT,)),
     "agents": (
-        "Agents",
+        N_("Agents"),
         (
             EventType.AGENT_CREATED,
             EventType.AGENT_UPDATED,
@@ -56,15 +66,19 @@ EVENT_KINDS: dict[str, tuple[str, tuple[EventType, ...]]] = {
             EventType.AGENT_LOST,
             EventType.AGENT_HELD,
             EventType.AGENT_RELEASED,
+            EventType.AGENT_PAUSED,
+            EventType.AGENT_RESUMED,
             EventType.APPROVAL_REQUESTS_HELD,
             EventType.ORGANIZATION_STOPPED,
             EventType.ORGANIZATION_RESUMED,
             EventType.NUDGE_SENT,
             EventType.ASK_USER_SENT,
+            EventType.QUESTION_ASKED,
+            EventType.QUESTION_ANSWERED,
         ),
     ),
     "boards": (
-        "Boards",
+        N_("Boards"),
         (
             EventType.BOARD_CREATED,
             EventType.BOARD_UPDATED,
@@ -94,16 +108,23 @@ AGENT_SELF_TYPES = (
 
 @dataclass(frozen=True)
 class ActivityLine:
-    """A line of the feed."""
+    """A line of the feed: a sentence with its values, not translated yet."""
 
     entry: ActivityEntry
+    sentence: str
+    values: Mapping[str, object]  # but the actor and the subject
     actor_name: str  # "" if the system did it
     agent_id: UUID | None  # of an actor that is an agent
-    action: str
     subject: str
     url: str
+    board_name: str = ""  # if the line does not name it otherwise
     body: str = ""
     confidence: str = ""  # of a requested approval
+
+    @property
+    def opens_task(self) -> bool:
+        """Whether the line leads to a task, which a board page shows beside itself."""
+        return "/tasks/" in self.url
 
     @property
     def event(self) -> Event:
@@ -111,19 +132,23 @@ class ActivityLine:
         return self.entry.event
 
 
-def build_activity_line(entry: ActivityEntry, viewer: Member) -> ActivityLine:
+def build_activity_line(
+    entry: ActivityEntry, viewer: Member, *, names_board: bool = True
+) -> ActivityLine:
     """Build the line of an event."""
-    event = entry.event
+    event, board_name = entry.event, entry.board_name or ""
     by_user = event.user_id is not None
     is_about_actor = event.type in AGENT_SELF_TYPES
-    actor_name = "You" if event.user_id == viewer.user_id else entry.actor_name or "Somebody"
+    subject = "" if is_about_actor else _describe_subject(entry)
     return ActivityLine(
         entry=entry,
-        actor_name="" if describe_cause(event) else actor_name,
+        sentence=find_feed_text(event),
+        values=build_values(event),
+        actor_name="" if is_caused_by_dependency(event) else _describe_actor(entry, viewer),
         agent_id=None if by_user else event.agent_id,
-        action=describe_action(event),
-        subject="" if is_about_actor else _describe_subject(entry),
-        url="" if is_about_actor else _subject_url(event, viewer),
+        subject=subject,
+        url="" if is_about_actor else _subject_url(entry, viewer),
+        board_name=board_name if names_board and board_name != subject else "",
         body=_body(entry),
         confidence=_confidence(event),
     )
@@ -141,30 +166,30 @@ def group_by_day(lines: list[ActivityLine], zone: tzinfo) -> list[tuple[str, lis
 def _day_heading(day: date, today: date) -> str:
     ago = (today - day).days
     if ago in (0, 1):
-        return ("Today", "Yesterday")[ago]
-    words = f"{day:%A} {day.day} {day:%B}"
-    return words if day.year == today.year else f"{words} {day.year}"
+        return (_("Today"), _("Yesterday"))[ago]
+    return format_date(day, "MMMMEEEEd" if day.year == today.year else "yMMMMEEEEd")
+
+
+def _describe_actor(entry: ActivityEntry, viewer: Member) -> str:
+    if entry.event.user_id == viewer.user_id:
+        # Translators: the actor in sentences of the activity feed, for "%(actor)s"
+        return pgettext("actor", "You")
+    if entry.actor_name == organizations.COMMAND_LINE:
+        return _("the command line")
+    return entry.actor_name or name_missing_actor(entry.event)
 
 
 def _describe_subject(entry: ActivityEntry) -> str:
     data = entry.event.data
     if entry.event.type in GATEWAY_REQUEST_TYPES:
-        return _describe_gateway_request(entry.event)
+        return describe_request(entry.event)
     subject = data.get("question") or data.get("title") or data.get("name") or entry.board_name
     return str(subject or "")
 
 
-def _describe_gateway_request(event: Event) -> str:
-    data = event.data
-    if event.type is not EventType.GATEWAY_REQUEST_ANSWERED:
-        return f"{data.get('asked')} ({data.get('hash')})"
-    if data.get("kind") == RequestKind.QUESTION:
-        return f"a question of {data.get('name')}"
-    return f"{data.get('asked')} ({data.get('hash')}), for {data.get('name')}"
-
-
-def _subject_url(event: Event, viewer: Member) -> str:
+def _subject_url(entry: ActivityEntry, viewer: Member) -> str:
     """Return the page of the subject, or "" if the viewer has no access or it was deleted."""
+    event = entry.event
     if event.type in GATEWAY_REQUEST_TYPES:
         can_see = viewer.is_admin or viewer.all_boards_write
         return f"/approvals/requests/{event.data.get('request_id')}" if can_see else ""
@@ -175,14 +200,14 @@ def _subject_url(event: Event, viewer: Member) -> str:
         return "" if is_deleted or not event.agent_id else f"/agents/{event.agent_id}"
     if event.task_id:
         is_deleted = event.type is EventType.TASK_DELETED
-        return "" if is_deleted else f"/boards/{event.board_id}/tasks/{event.task_id}"
+        comment = f"#c-{event.id}" if entry.comment else ""
+        return "" if is_deleted else f"/boards/{event.board_id}/tasks/{event.task_id}{comment}"
     return f"/boards/{event.board_id}" if event.board_id else ""
 
 
 def _body(entry: ActivityEntry) -> str:
     if entry.event.type is EventType.TASK_COMMENT:
-        title = f"Comment on a task: {entry.task_title or ''}"
-        return "" if entry.message == title else entry.message
+        return entry.comment or ""
     data = entry.event.data
     note = data.get("note") or data.get("reason") or data.get("error")
     return note if isinstance(note, str) else ""

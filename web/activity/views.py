@@ -4,44 +4,61 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
-from core.http.request import Session, open_transaction
+from core.db.reads import Source
+from core.http.request import open_reader
 from core.paging import Paging
 from services import activity, agents
 from services.activity import ActivityFilters
 from web.activity.presenter import ALL_TYPES, EVENT_KINDS, build_activity_line, group_by_day
 from web.auth.viewer import current_member
+from web.boards.presenter import list_other_viewers
+from web.boards.views import board_access
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import translate
 
 PAGE_SIZE = 50  # entries on a page
 
 
 @dataclass(frozen=True)
 class ActivityAddress:
-    """Query parameters of the feed. Invalid parameters are ignored."""
+    """The address of a feed: of all boards, or of one board. Invalid parameters are ignored."""
 
     kind: str = ""
     board: str = ""
     agent: str = ""
     before: int = 0
     after: int = 0
+    of_board: bool = False  # the board is in the path
 
     @classmethod
-    def from_query(cls, query: QueryParams) -> "ActivityAddress":
-        """Parse the query of a request."""
-        kind = query.get("kind", "")
+    def from_request(cls, request: Request) -> "ActivityAddress":
+        """Parse the address of a request."""
+        query = request.query_params
+        kind, board_id = query.get("kind", ""), request.path_params.get("board_id")
         return cls(
             kind=kind if kind in EVENT_KINDS else "",
-            board=str(forms.parse_id(query.get("board")) or ""),
+            board=str(board_id or forms.parse_id(query.get("board")) or ""),
             agent=str(forms.parse_id(query.get("agent")) or ""),
             before=forms.parse_number(query.get("before")),
             after=forms.parse_number(query.get("after")),
+            of_board=board_id is not None,
         )
+
+    @property
+    def path(self) -> str:
+        """Return the path of the feed."""
+        return f"/boards/{self.board}/feed" if self.of_board else "/activity"
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Return whether a filter is set."""
+        return bool(self.kind or self.agent or (self.board and not self.of_board))
 
     @property
     def filters(self) -> ActivityFilters:
@@ -54,54 +71,86 @@ class ActivityAddress:
             after=self.after or None,
         )
 
-    def query_with(self, **changes: Any) -> str:
-        """Return the query with some parameters changed."""
+    def url_with(self, part: str = "", **changes: Any) -> str:
+        """Return the address, or that of a part, with some parameters changed."""
+        in_path = {"of_board", "board"} if self.of_board else {"of_board"}
         parameters = {
-            name: value for name, value in vars(replace(self, **changes)).items() if value
+            name: value
+            for name, value in vars(replace(self, **changes)).items()
+            if value and name not in in_path
         }
-        return f"?{urlencode(parameters)}" if parameters else ""
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        return f"{self.path}{part}{query}"
 
 
 async def show_activity(request: Request) -> Response:
     """Show the newest events; for htmx only the rows."""
     layout = None if is_part_request(request) else await load_layout(request)
-    async with open_transaction(request) as session:
-        context = await _load_activity(request, session)
+    async with open_reader(request) as source:
+        context = await _load_activity(request, source)
     if layout is None:
         return render_part(request, "activity/_feed.html", **context)
     return render_page(request, "activity/index.html", layout=layout, **context)
 
 
+async def show_board_feed(request: Request) -> Response:
+    """Show the newest events of a board; for htmx the drawer of the board, or only the rows."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        board = (await board_access(request, source)).board
+        context: dict[str, Any] = {"board": board, **await _load_activity(request, source)}
+        viewers = await list_other_viewers(source, board, request.user)
+    if layout is not None:
+        return render_page(
+            request, "activity/board.html", layout=layout, other_viewers=viewers, **context
+        )
+    is_reload = request.headers.get("HX-Target", "").endswith("#feed")
+    template = "activity/_feed.html" if is_reload else "activity/_drawer.html"
+    return render_part(request, template, **context)
+
+
 async def show_new_count(request: Request) -> Response:
     """Show the number of events since the visible rows were loaded."""
-    address = ActivityAddress.from_query(request.query_params)
-    async with open_transaction(request) as session:
+    address = ActivityAddress.from_request(request)
+    async with open_reader(request) as source:
+        if address.of_board:
+            await board_access(request, source)
         found = await activity.list_member_activity(
-            session, current_member(request), Paging(1), address.filters
+            source, current_member(request), Paging(1), address.filters
         )
     return render_part(
         request, "activity/_new_count.html", address=address, newest=0, new_count=found.total
     )
 
 
-async def _load_activity(request: Request, session: Session) -> dict[str, Any]:
+async def _load_activity(request: Request, source: Source) -> dict[str, Any]:
     """Load the rows. Raises NotFound or Forbidden for the board of the address."""
-    member, address = (
-        current_member(request),
-        replace(ActivityAddress.from_query(request.query_params), after=0),
-    )
-    found = await activity.list_member_activity(session, member, Paging(PAGE_SIZE), address.filters)
-    lines = [build_activity_line(entry, member) for entry in found.items]
-    newest = lines[0].event.seq if lines else 0
+    member = current_member(request)
+    address = replace(ActivityAddress.from_request(request), after=0)
+    found = await activity.list_member_activity(source, member, Paging(PAGE_SIZE), address.filters)
+    names_board = not address.of_board
+    lines = [build_activity_line(entry, member, names_board=names_board) for entry in found.items]
+    cards = await agents.list_agent_cards(source, member)
     return {
         "address": address,
         "days": group_by_day(lines, time_format.get_time_zone(request.user.timezone)),
         "shown": len(lines),
         "total": found.total,
         "earlier": lines[-1].event.seq if found.total > len(lines) else 0,
-        "newest": newest,
-        "cards_by_agent": {
-            card.agent.id: card for card in await agents.list_agent_cards(session, member)
-        },
-        "filter_options": [(kind, label) for kind, (label, _) in EVENT_KINDS.items()],
+        "newest": lines[0].event.seq if lines else 0,
+        "cards_by_agent": {card.agent.id: card for card in cards},
+        "agent_options": [
+            (card.agent.id, card.agent.name)
+            for card in cards
+            if not address.of_board or str(card.agent.board_id) == address.board
+        ],
+        "filter_options": [(kind, translate(label)) for kind, (label, _) in EVENT_KINDS.items()],
     }
+
+
+ACTIVITY_ROUTES: list[Route] = [
+    Route("/activity", show_activity, name="activity"),
+    Route("/activity/news", show_new_count),
+    Route("/boards/{board_id:uuid}/feed", show_board_feed),
+    Route("/boards/{board_id:uuid}/feed/news", show_new_count),
+]

@@ -1,5 +1,6 @@
 """Forms about agents."""
 
+from collections.abc import Set
 from typing import Literal
 from uuid import UUID
 
@@ -7,9 +8,12 @@ from pydantic import BaseModel
 
 from models import Agent
 from services.agents import AgentDraft
+from web.ui.edited_fields import EditedField, FieldKind, without
 from web.ui.forms import Line, OptionalLine
+from web.ui.translation import N_
 
 DEFAULT_EMOJI = ":robot:"
+DEFAULT_INTERVAL = "10m"
 
 
 class AgentIdentityForm(BaseModel):
@@ -19,7 +23,7 @@ class AgentIdentityForm(BaseModel):
     role: OptionalLine = None
     communication_style: OptionalLine = None
     emoji: Line = DEFAULT_EMOJI
-    every: Line = "10m"
+    every: Line = DEFAULT_INTERVAL
 
     def to_identity_profile(self) -> dict[str, str | None]:
         """Return the profile to store."""
@@ -47,11 +51,40 @@ class AgentEditForm(AgentIdentityForm):
 
     board_id: UUID
 
-    def to_changes(self, agent: Agent) -> dict[str, object]:
-        """Return the changed columns. Keys that the form does not contain keep their values."""
-        return {
+    def to_changes(self, agent: Agent, untouched: Set[str] = frozenset()) -> dict[str, object]:
+        """Return the changed columns. Keys that the form does not change keep their values."""
+        profile = without(self.to_identity_profile(), untouched)
+        heartbeat = without({"every": self.every}, untouched)
+        changes = {
             "name": self.name,
-            "identity_profile": (agent.identity_profile or {}) | self.to_identity_profile(),
-            "heartbeat_config": (agent.heartbeat_config or {}) | {"every": self.every},
+            "identity_profile": (agent.identity_profile or {}) | profile,
+            "heartbeat_config": (agent.heartbeat_config or {}) | heartbeat,
             "board_id": self.board_id,
         }
+        return without(changes, untouched)
+
+
+def list_edited_fields(agent: Agent) -> list[EditedField]:
+    """Return the current values of an agent as its form shows them."""
+    profile, heartbeat = agent.identity_profile or {}, agent.heartbeat_config or {}
+    every, emoji = heartbeat.get("every"), profile.get("emoji")
+    style = profile.get("communication_style")
+    return [
+        EditedField("name", N_("Name"), agent.name, FieldKind.LINE),
+        EditedField("role", N_("Role"), profile.get("role"), FieldKind.LINE, "identity_profile"),
+        EditedField("board_id", N_("Board"), agent.board_id),
+        EditedField("every", N_("Heartbeat"), every or DEFAULT_INTERVAL, column="heartbeat_config"),
+        EditedField("emoji", N_("Picture"), emoji or DEFAULT_EMOJI, column="identity_profile"),
+        EditedField(
+            "communication_style",
+            N_("Communication style"),
+            style,
+            FieldKind.LINE,
+            "identity_profile",
+        ),
+    ]
+
+
+def list_shown_values(agent: Agent) -> dict[str, object]:
+    """Return the values that the form of an agent shows, by field."""
+    return {field.name: field.value for field in list_edited_fields(agent)}

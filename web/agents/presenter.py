@@ -1,69 +1,102 @@
-"""Labels, filters, message rows and runs of agents for the pages."""
+"""Labels, filters and runs of agents for the pages."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from core.clock import now
-from core.http.request import Session
-from core.paging import Paging
-from models import Agent, Board, DesiredState, Member, Message, MessageState, Run, RunStatus
+from core.db.reads import Source
+from models import Agent, Board, DesiredState, Member, Run, RunStatus
 from services import messages
 from services.agents import AgentCard, AgentState, StatusSource
 from services.gateways import requests, runs
 from services.gateways.requests import RequestDetail
 from services.gateways.runs import RunPhase
-from services.messages import pending_reasons
-from services.messages.pending_reasons import DeliveryConditions
+from web.agents.problem_texts import describe_hold
+from web.ui import time_format
 from web.ui.avatars import EMOJI_ICONS
-from web.ui.time_format import reader_zone
+from web.ui.time_format import UNITS, reader_zone
+from web.ui.translation import N_, _, translate
 
 PROBLEM_STATES = (AgentState.LATE, AgentState.OFFLINE, AgentState.AWAY)
 AGENT_FILTERS = (
-    ("", "All", tuple(AgentState)),
-    ("working", "Working", (AgentState.WORKING,)),
-    ("idle", "Idle", (AgentState.IDLE,)),
-    ("trouble", "Trouble", PROBLEM_STATES),
-    ("starting", "Starting", (AgentState.PROVISIONING,)),
+    ("", N_("All"), tuple(AgentState)),
+    ("working", N_("Working"), (AgentState.WORKING,)),
+    ("idle", N_("Idle"), (AgentState.IDLE,)),
+    ("trouble", N_("Problems"), PROBLEM_STATES),
+    ("starting", N_("Starting"), (AgentState.PROVISIONING,)),
 )
 """Each filter of the agents list: value in the address, label, states."""
 
 HELD_FILTER = "held"  # by a circuit breaker, in any state
 
-HEARTBEAT_OPTIONS = (("1m", "Every minute"), ("5m", "Every 5 minutes"), ("10m", "Every 10 minutes"))
-HEARTBEAT_OPTIONS += (
-    ("30m", "Every 30 minutes"),
-    ("1h", "Every hour"),
-    ("0m", "It does not check in"),
-)
+HEARTBEAT_INTERVALS = {
+    "1m": N_("Every minute"),
+    "5m": N_("Every 5 minutes"),
+    "10m": N_("Every 10 minutes"),
+    "30m": N_("Every 30 minutes"),
+    "1h": N_("Every hour"),
+    "0m": N_("No heartbeat"),
+}
+EMOJI_NAMES = {
+    "gear": N_("Gear"),
+    "alarm_clock": N_("Alarm clock"),
+    "art": N_("Palette"),
+    "brain": N_("Brain"),
+    "wrench": N_("Wrench"),
+    "dart": N_("Target"),
+    "computer": N_("Computer"),
+    "chart_with_upwards_trend": N_("Rising chart"),
+    "bulb": N_("Light bulb"),
+    "zap": N_("Lightning"),
+    "lock": N_("Lock"),
+    "mailbox": N_("Mailbox"),
+    "megaphone": N_("Megaphone"),
+    "memo": N_("Notepad"),
+    "owl": N_("Owl"),
+    "robot": N_("Robot"),
+    "rocket": N_("Rocket"),
+    "mag": N_("Magnifying glass"),
+    "shield": N_("Shield"),
+    "sparkles": N_("Sparkles"),
+    "compass": N_("Compass"),
+}
+"""Labels of the pictures of agents."""
 
-EMOJI_OPTIONS = [(f":{name}:", name.replace("_", " ").capitalize()) for name in EMOJI_ICONS]
+
+def list_profile_options() -> dict[str, list[tuple[str, str]]]:
+    """Return the heartbeats and pictures that a form offers, as a template context."""
+    return {
+        "heartbeat_options": [(key, translate(text)) for key, text in HEARTBEAT_INTERVALS.items()],
+        "emoji_options": [(f":{name}:", translate(EMOJI_NAMES[name])) for name in EMOJI_ICONS],
+    }
 
 
 def describe_evidence(card: AgentCard) -> str:
     """Describe how the state of an agent is known, such as "called the API 12 s ago"."""
     age, run = card.evidence_age, card.run
+    if messages.is_pause(card.agent.hold):
+        return describe_hold(card.agent)
     if card.agent.desired_state is DesiredState.GONE:
-        return "is being removed"
+        return _("is being removed")
     if card.unreachable_for is not None:
-        return f"not known for {format_duration(card.unreachable_for)}"
+        return _("not known for %(duration)s", duration=format_duration(card.unreachable_for))
     if run is not None and (age is None or run.quiet_for < age):
-        return f"its gateway told of its work {format_ago(run.quiet_for)}"
+        return _("working (reported by its gateway %(ago)s)", ago=format_ago(run.quiet_for))
     if card.evidence.source is StatusSource.WAITING:
-        return "its gateway is away"
-    return "has not called yet" if age is None else _describe_last_sign(card, age)
+        return _("its gateway is away")
+    return _("no call yet") if age is None else _describe_last_sign(card, age)
 
 
 def _describe_last_sign(card: AgentCard, age: timedelta) -> str:
     if card.evidence.source is StatusSource.FAILURE:
-        return f"failed {format_ago(age)}"
+        return _("failed %(ago)s", ago=format_ago(age))
     if card.state is AgentState.OFFLINE:
-        return f"silent for {format_duration(age)}"
-    by_call = card.evidence.source is StatusSource.CALL
-    return f"{'called the API' if by_call else 'its gateway had it'} {format_ago(age)}"
+        return _("silent for %(duration)s", duration=format_duration(age))
+    if card.evidence.source is StatusSource.CALL:
+        return _("called the API %(ago)s", ago=format_ago(age))
+    return _("listed by its gateway %(ago)s", ago=format_ago(age))
 
 
 def format_clock(moment: datetime) -> str:
@@ -73,16 +106,16 @@ def format_clock(moment: datetime) -> str:
 
 def format_ago(time: timedelta) -> str:
     """Format how long ago something was, such as "12 s ago"."""
-    return f"{format_duration(time)} ago" if time >= timedelta(seconds=1) else "just now"
+    if time < timedelta(seconds=1):
+        return _("just now")
+    return _("%(age)s ago", age=format_duration(time))
 
 
 def format_duration(time: timedelta) -> str:
     """Format a duration in its largest unit: "12 s", "4 min", "2 h", "3 d"."""
     seconds = max(0, int(time.total_seconds()))
-    for size, unit, until in ((1, "s", 60), (60, "min", 3_600), (3_600, "h", 86_400)):
-        if seconds < until:
-            return f"{seconds // size} {unit}"
-    return f"{seconds // 86_400} d"
+    unit = next(name for name, size in reversed(UNITS.items()) if seconds >= size or size == 1)
+    return time_format.format_duration(seconds, unit)
 
 
 def filter_agents(cards: Sequence[AgentCard], kind: str, search: str) -> list[AgentCard]:
@@ -103,10 +136,10 @@ def count_by_filter(cards: Sequence[AgentCard]) -> list[tuple[str, str, int]]:
     held_count = sum(card.agent.held_at is not None for card in cards)
     return [
         *(
-            (name, words, sum(card.state in states for card in cards))
+            (name, translate(words), sum(card.state in states for card in cards))
             for name, words, states in AGENT_FILTERS
         ),
-        (HELD_FILTER, "Held", held_count),
+        (HELD_FILTER, _("Held"), held_count),
     ]
 
 
@@ -114,85 +147,19 @@ def _search_text(card: AgentCard) -> str:
     return f"{card.agent.name} {card.role or ''} {card.board_name or ''}".casefold()
 
 
-MAX_MESSAGES = 8  # messages on an agent's page
-MAX_EXCERPT_LENGTH = 200  # characters
-
-TASK_LABEL = "Task: "
-LABEL_LINE = re.compile(r"(Board|From|Group|To answer|Body|\w+ Board|[A-Z][\w ]* ID): |---")
-"""Lines of a message with labels and separators, not content."""
-
-MESSAGE_STATE_LABELS = {
-    MessageState.QUEUED: ("Waiting", "clock", "dim"),
-    MessageState.SENT: ("Sent", "send", "dim"),
-    MessageState.ACKNOWLEDGED: ("Acknowledged", "check", "dim"),
-    MessageState.FAILED: ("Failed", "circle-x", "danger"),
-}
-"""Label, icon and tone of each message state."""
-
-
-@dataclass(frozen=True)
-class MessageRow:
-    """A message with its labels."""
-
-    message: Message
-    title: str
-    excerpt: str
-    label: str
-    icon: str
-    tone: str
-    reason: str  # why it is waiting, or why it failed
-
-    @classmethod
-    def from_message(cls, message: Message, context: DeliveryConditions) -> "MessageRow":
-        """Build the row of a message."""
-        kind, wait = message.kind, context.pending_status(message, now())
-        return cls(
-            message,
-            kind if kind.startswith("/") else kind.capitalize(),
-            _build_excerpt(message),
-            *MESSAGE_STATE_LABELS[message.state],
-            reason=(wait.sentence if wait else message.last_error) or "",
-        )
-
-    @property
-    def has_failed(self) -> bool:
-        """Return whether the message can be sent again."""
-        return self.message.state is MessageState.FAILED
-
-
-async def load_messages(session: Session, member: Member, agent: Agent) -> dict[str, Any]:
-    """Load the latest messages to an agent and their total number, as a template context."""
-    context = await pending_reasons.load_delivery_conditions(session, agent)
-    found = await messages.list_agent_messages(session, agent, Paging(limit=MAX_MESSAGES))
-    rows = found.map(lambda message: MessageRow.from_message(message, context))
-    return {
-        "message_rows": rows.items,
-        "message_count": rows.total,
-        "can_retry": member.is_admin,
-    }
-
-
-def _build_excerpt(message: Message) -> str:
-    """Return the subject of a message in one line: its task, or the text after the labels."""
-    lines = [line.strip() for line in message.content.removeprefix(message.kind).splitlines()]
-    tasks = [line.removeprefix(TASK_LABEL) for line in lines if line.startswith(TASK_LABEL)]
-    body = [line for line in lines if line and not LABEL_LINE.match(line)]
-    return " ".join(tasks[:1] or body)[:MAX_EXCERPT_LENGTH]
-
-
 PHASE_LABELS = {
-    RunPhase.PREPARING: "Gets ready",
-    RunPhase.THINKING: "Thinks",
-    RunPhase.WRITING: "Writes",
-    RunPhase.TOOL: "Works with a tool",
-    RunPhase.WAITING: "Waits for a person's answer",
-    RunPhase.FINISHING: "Finishes",
+    RunPhase.PREPARING: N_("Gets ready"),
+    RunPhase.THINKING: N_("Thinks"),
+    RunPhase.WRITING: N_("Writes"),
+    RunPhase.TOOL: N_("Works with a tool"),
+    RunPhase.WAITING: N_("Waits for a person's answer"),
+    RunPhase.FINISHING: N_("Finishes"),
 }
 STATUS_LABELS = {
-    RunStatus.ENDED: "Ended.",
-    RunStatus.FAILED: "Failed.",
-    RunStatus.ABORTED: "Was stopped.",
-    RunStatus.LOST: "Lost.",
+    RunStatus.ENDED: N_("Ended."),
+    RunStatus.FAILED: N_("Failed."),
+    RunStatus.ABORTED: N_("Was stopped."),
+    RunStatus.LOST: N_("Lost: the result is unknown."),
 }
 
 
@@ -208,16 +175,18 @@ class TaskRun:
 def describe_run(run: Run) -> str:
     """Describe in a few words what a run is doing."""
     if run.status is not RunStatus.RUNNING:
-        return STATUS_LABELS[run.status]
+        return translate(STATUS_LABELS[run.status])
     if run.phase == RunPhase.TOOL and run.tool:
         return f"{run.tool_title or run.tool}"
-    return PHASE_LABELS.get(RunPhase(run.phase), "") if run.phase in set(RunPhase) else "Begins"
+    if run.phase not in set(RunPhase):
+        return _("Begins")
+    return translate(PHASE_LABELS.get(RunPhase(run.phase), ""))
 
 
-async def load_agent_run(session: Session, member: Member, agent: Agent) -> dict[str, Any]:
+async def load_agent_run(source: Source, member: Member, agent: Agent) -> dict[str, Any]:
     """Load the current or last run of an agent, as a template context."""
-    run = await runs.find_latest_run(session, agent.id) if agent.gateway_id else None
-    open_request = await _find_open_request(session, member, run) if run else None
+    run = await runs.find_latest_run(source, agent.id) if agent.gateway_id else None
+    open_request = await _find_open_request(source, member, run) if run else None
     return {
         "agent_id": agent.id,
         "run": run,
@@ -227,12 +196,12 @@ async def load_agent_run(session: Session, member: Member, agent: Agent) -> dict
 
 
 async def load_task_runs(
-    session: Session, member: Member, board: Board, task_id: UUID
+    source: Source, member: Member, board: Board, task_id: UUID
 ) -> dict[str, Any]:
     """Load the current or last runs for a task, as a template context."""
-    found = await runs.list_current_task_runs(session, board, task_id)
+    found = await runs.list_current_task_runs(source, board, task_id)
     task_runs: Sequence[TaskRun] = [
-        TaskRun(run, agent, await _find_open_request(session, member, run)) for run, agent in found
+        TaskRun(run, agent, await _find_open_request(source, member, run)) for run, agent in found
     ]
     return {
         "run_board_id": board.id,
@@ -242,8 +211,8 @@ async def load_task_runs(
     }
 
 
-async def _find_open_request(session: Session, member: Member, run: Run) -> RequestDetail | None:
+async def _find_open_request(source: Source, member: Member, run: Run) -> RequestDetail | None:
     """Return the request that a run waits for, or None if the member may not resolve it."""
     if run.status is not RunStatus.RUNNING or run.phase != RunPhase.WAITING:
         return None
-    return await requests.find_request_of_run(session, member, run)
+    return await requests.find_request_of_run(source, member, run)

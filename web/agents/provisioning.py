@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.clock import now
-from core.http.request import Session
+from core.db.reads import Source
 from models import Agent, DesiredState, Gateway, Member, ProvisioningStep
 from services import agents, gateways
 from services.agents import AgentCard
 from services.gateways import provisioning
 from web.agents.presenter import format_duration
+from web.agents.problem_texts import describe_failure
 from web.gateways.presenter import describe_outage
+from web.ui.translation import _
 
 CREATE_STEPS = (ProvisioningStep.CREATE, ProvisioningStep.LISTED, ProvisioningStep.NAME)
 FILE_STEPS = (ProvisioningStep.FILES,)
@@ -37,7 +39,11 @@ class ProgressStep:
 def build_steps(agent: Agent, gateway: Gateway, moment: datetime) -> Sequence[ProgressStep]:
     """Return the steps of provisioning an agent, or of removing it."""
     if agent.step is ProvisioningStep.REMOVE:
-        return [_build_open_step(agent, f"{gateway.name} removes it", gateway, moment)]
+        return [
+            _build_open_step(
+                agent, _("%(gateway)s removes it", gateway=gateway.name), gateway, moment
+            )
+        ]
     groups = UPDATE_STEP_GROUPS if _is_update_only(agent) else STEP_GROUPS
     done = _count_done_groups(agent, groups)
     titles = _step_titles(agent, gateway)
@@ -70,13 +76,16 @@ def _count_done_groups(agent: Agent, groups: Sequence[Sequence[ProvisioningStep]
 
 
 def _step_titles(agent: Agent, gateway: Gateway) -> Sequence[str]:
-    calls = "has called" if agent.last_seen_at else "calls for the first time"
+    names = {"agent": agent.name, "gateway": gateway.name}
+    has_called = agent.last_seen_at is not None
     return (
-        f"{agent.name} is made on {gateway.name}",
-        "Its files are written",
-        "Its heartbeat is set",
-        f"{agent.name} is woken",
-        f"{agent.name} {calls}",
+        _("%(agent)s is created on %(gateway)s", **names),
+        _("Its files are written"),
+        _("Its heartbeat is set"),
+        _("%(agent)s is woken", **names),
+        _("%(agent)s has called", **names)
+        if has_called
+        else _("%(agent)s calls for the first time", **names),
     )
 
 
@@ -101,11 +110,11 @@ def _build_step(
 def _build_open_step(agent: Agent, title: str, gateway: Gateway, moment: datetime) -> ProgressStep:
     """Return the step that is in progress, has failed, or waits until the board is resumed."""
     if agent.step is None and agent.observed_generation:
-        return ProgressStep("todo", title, "Its board is paused. It is woken when that goes on.")
-    failure = agent.provision_failure or {}
-    if failure:
-        command = str(failure.get("command") or "")
-        return ProgressStep("fail", title, str(failure.get("reason") or ""), command=command)
+        detail = _("Its board is paused. It is woken when the board is resumed.")
+        return ProgressStep("todo", title, detail)
+    if agent.provision_failure:
+        command = str(agent.provision_failure.get("command") or "")
+        return ProgressStep("fail", title, describe_failure(agent), command=command)
     outage = describe_outage(gateway, moment)
     elapsed = "" if outage else _describe_elapsed(agent, moment)
     return ProgressStep("now", title, _describe_attempts(agent, outage), elapsed)
@@ -113,20 +122,30 @@ def _build_open_step(agent: Agent, title: str, gateway: Gateway, moment: datetim
 
 def _describe_attempts(agent: Agent, outage: str) -> str:
     if outage:
-        return f"{outage} It goes on by itself as soon as that is well."
+        return _(
+            "%(problem)s It continues automatically when the gateway is available again.",
+            problem=outage,
+        )
     if agent.step is ProvisioningStep.CHECK_IN and agent.wake_attempts:
-        return f"{agent.name} was woken {_format_count(agent.wake_attempts)}."
+        return _describe_wakes(agent)
     if agent.step_attempts > 1:
-        return f"Tried {_format_count(agent.step_attempts)} so far."
+        return _("Tried %(count)d times so far.", count=agent.step_attempts)
     return ""
+
+
+def _describe_wakes(agent: Agent) -> str:
+    if agent.wake_attempts == 1:
+        return _("%(agent)s was woken once.", agent=agent.name)
+    return _("%(agent)s was woken %(count)d times.", agent=agent.name, count=agent.wake_attempts)
 
 
 def _describe_elapsed(agent: Agent, moment: datetime) -> str:
     """Format the elapsed time of the step and its limit."""
     pace = provisioning.step_duration(agent, moment)
-    return (
-        "" if pace is None else f"{format_duration(pace.passed)} of {format_duration(pace.limit)}"
-    )
+    if pace is None:
+        return ""
+    passed, limit = format_duration(pace.passed), format_duration(pace.limit)
+    return _("%(passed)s of %(limit)s", passed=passed, limit=limit)
 
 
 def _step_done_at(agent: Agent, last: ProvisioningStep) -> datetime | None:
@@ -135,10 +154,6 @@ def _step_done_at(agent: Agent, last: ProvisioningStep) -> datetime | None:
     if last is ProvisioningStep.CHECK_IN:
         return agent.last_seen_at
     return agent.provisioning_state.step_times.get(last.value)
-
-
-def _format_count(count: int) -> str:
-    return "once" if count == 1 else "twice" if count == 2 else f"{count} times"
 
 
 @dataclass(frozen=True)
@@ -162,7 +177,7 @@ def build_lead_launch(
     lead: Agent, gateway: Gateway, moment: datetime, *, confirmed_at: datetime | None = None
 ) -> LeadLaunch:
     """Return the steps from the confirmed goal to the first call of the lead."""
-    confirmed = ProgressStep("done", "Goal confirmed", done_at=confirmed_at)
+    confirmed = ProgressStep("done", _("Objective confirmed"), done_at=confirmed_at)
     return LeadLaunch([confirmed, *build_steps(lead, gateway, moment)])
 
 
@@ -214,14 +229,11 @@ class AgentSyncProgress:
 
 
 async def list_sync_progress(
-    session: Session, member: Member, gateway: Gateway, *, offline_after: timedelta
+    source: Source, member: Member, gateway: Gateway, *, offline_after: timedelta
 ) -> Sequence[AgentSyncProgress]:
     """Return the provisioned agents of a gateway, each with its current step."""
     cards = await agents.list_agent_cards(
-        session,
-        member,
-        gateway_id=gateway.id,
-        offline_after=offline_after,
+        source, member, gateway_id=gateway.id, offline_after=offline_after
     )
     moment = now()
     managed = [card for card in cards if card.agent.desired_state is not None]

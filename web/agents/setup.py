@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from core.config.settings import Settings
+from core.db.reads import Source
 from core.errors import NotFound
 from core.http.request import Session
 from core.paging import Paging
@@ -18,6 +19,7 @@ from services.gateways import files
 from services.tasks import TaskDraft
 from web.agents.forms import NewAgentForm
 from web.agents.presenter import format_clock, format_duration
+from web.ui.translation import _
 
 TOKEN_VARIABLE = "$MISSION_CONTROL_TOKEN"  # noqa: S105 - a placeholder for a token that cannot be shown
 TASK_PLACEHOLDER = "TASK_ID"
@@ -52,13 +54,13 @@ class ExampleContext:
 
     def _common_examples(self) -> Iterator[CurlExample]:
         yield CurlExample(
-            "Check in",
-            "Do it every few minutes, so that people see that it is there.",
+            _("Send a heartbeat"),
+            _("Repeat it every few minutes, so that people see that the agent is online."),
             self._curl_command("POST", "/heartbeat"),
         )
-        yield CurlExample("List its boards", "", self._curl_command("GET", "/boards"))
+        yield CurlExample(_("List its boards"), "", self._curl_command("GET", "/boards"))
         yield CurlExample(
-            "List the tasks that nobody has",
+            _("List unassigned tasks"),
             "",
             self._curl_command("GET", f"{self._board_path}/tasks?status=inbox&unassigned=true"),
         )
@@ -67,18 +69,18 @@ class ExampleContext:
         moves = not self.board.only_lead_can_change_status
         if moves:
             yield self._move_example(
-                "Claim a task", "The agent has it from then on.", "in_progress"
+                _("Claim a task"), _("It is then assigned to the agent."), "in_progress"
             )
-        yield self._comment_example("Say what it does", "I have started.")
+        yield self._comment_example(_("Comment on the task"), "I have started.")
         if moves:
-            yield self._move_example("Move it to Review", "", "review")
+            yield self._move_example(_("Move it to Review"), "", "review")
         yield from self._approval_examples()
         if moves and self.lead is None:
-            yield self._move_example("Move it to Done", self._done_requirement(), "done")
+            yield self._move_example(_("Move it to Done"), self._done_requirement(), "done")
 
     def _lead_examples(self) -> Iterator[CurlExample]:
         yield CurlExample(
-            "Write a task",
+            _("Create a task"),
             "",
             self._curl_command(
                 "POST", f"{self._board_path}/tasks", {"title": "Look around and report"}
@@ -86,11 +88,15 @@ class ExampleContext:
         )
         assignment = {"status": "in_progress", "assigned_agent_id": self._worker_id}
         yield CurlExample(
-            "Give a task to a worker", "", self._curl_command("PATCH", self._task_path, assignment)
+            _("Assign a task to a worker"),
+            "",
+            self._curl_command("PATCH", self._task_path, assignment),
         )
         yield from self._approval_examples()
-        yield self._move_example("Accept what is in Review", self._done_requirement(), "done")
-        yield self._move_example("Or give it back", "It returns to whoever did it.", "inbox")
+        yield self._move_example(_("Accept a task in Review"), self._done_requirement(), "done")
+        yield self._move_example(
+            _("Or return it"), _("It returns to the agent that did it."), "inbox"
+        )
 
     def _approval_examples(self) -> Iterator[CurlExample]:
         approval = {
@@ -100,13 +106,13 @@ class ExampleContext:
             "lead_reasoning": "Everything that was asked for is there.",
         }
         yield CurlExample(
-            "Ask for an approval",
-            "The question appears under Needs you.",
+            _("Request an approval"),
+            _("The approval appears under Needs you."),
             self._curl_command("POST", f"{self._board_path}/approvals", approval),
         )
         yield CurlExample(
-            "Read the answer",
-            "Its status is pending, approved or rejected. The newest question comes first.",
+            _("Read the decision"),
+            _("The status is pending, approved or rejected. The newest approval comes first."),
             self._curl_command("GET", f"{self._board_path}/approvals?limit=1"),
         )
 
@@ -124,7 +130,7 @@ class ExampleContext:
 
     def _done_requirement(self) -> str:
         needs_approval = self.board.require_approval_for_done
-        return "Refused until a person has approved the question." if needs_approval else ""
+        return _("Refused until a person has approved it.") if needs_approval else ""
 
     @property
     def _board_path(self) -> str:
@@ -184,7 +190,7 @@ async def create_agent(
 
 
 async def load_agent_setup(
-    session: Session,
+    source: Source,
     member: Member,
     agent_id: UUID,
     settings: Settings,
@@ -195,32 +201,32 @@ async def load_agent_setup(
 
     Raises NotFound, and Forbidden for a member who is not an admin.
     """
-    agent = await agents.get_agent(session, member, agent_id)
+    agent = await agents.get_agent(source, member, agent_id)
     if agent.board_id is None:
         raise NotFound("agent_not_found", "This agent works on no board.")
-    card = await load_agent_card(session, member, agent_id, settings)
-    board = await boards.get_board(session, member.user, agent.board_id)
-    examples = await _load_example_context(session, board, agent, token, settings.base_url)
+    card = await load_agent_card(source, member, agent_id, settings)
+    board = await boards.get_board(source, member.user, agent.board_id)
+    examples = await _load_example_context(source, board, agent, token, settings.base_url)
     text = ""
     if token and agent.is_linked:
-        text = await render_handover(session, agent, token, base_url=settings.base_url)
+        text = await render_handover(source, agent, token, base_url=settings.base_url)
     return AgentSetup(card, board, examples, text)
 
 
 async def render_handover(
-    session: Session, agent: Agent, token: str, *, base_url: str, workspace: str = ""
+    source: Source, agent: Agent, token: str, *, base_url: str, workspace: str = ""
 ) -> str:
     """Return the instructions that a linked agent needs to work with this server."""
-    facts = await files.load_agent_facts(session, agent, base_url=base_url, token=token)
+    facts = await files.load_agent_facts(source, agent, base_url=base_url, token=token)
     return files.render_handover(replace(facts, workspace=workspace))
 
 
 async def load_agent_card(
-    session: Session, member: Member, agent_id: UUID, settings: Settings
+    source: Source, member: Member, agent_id: UUID, settings: Settings
 ) -> AgentCard:
     """Return an agent with its current state."""
     return await agents.get_agent_card(
-        session, member, agent_id, offline_after=offline_threshold(settings)
+        source, member, agent_id, offline_after=offline_threshold(settings)
     )
 
 
@@ -230,18 +236,18 @@ def offline_threshold(settings: Settings) -> timedelta:
 
 
 async def _load_example_context(
-    session: Session, board: Board, agent: Agent, token: str | None, base_url: str
+    source: Source, board: Board, agent: Agent, token: str | None, base_url: str
 ) -> ExampleContext:
-    colleagues = await agents.list_board_agents(session, board)
+    colleagues = await agents.list_board_agents(source, board)
     free = await tasks.list_tasks(
-        session, board, Paging(limit=1), statuses=[Status.INBOX], unassigned=True
+        source, board, Paging(limit=1), statuses=[Status.INBOX], unassigned=True
     )
     return ExampleContext(
         base_url=base_url,
         board=board,
         agent=agent,
         token=token,
-        task_id=free.items[0].task.id if free.items else None,
+        task_id=UUID(free.items[0].id) if free.items else None,
         lead=next((one for one in colleagues if one.is_board_lead), None),
         worker=next((one for one in colleagues if not one.is_board_lead), None),
     )

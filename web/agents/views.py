@@ -6,29 +6,24 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.http.request import Session, get_settings, open_transaction
-from core.paging import Paging
-from services import activity, agents, boards, gateways, messages, organizations
-from services.activity import ActivityFilters
+from core.db.reads import Source
+from core.http.request import get_settings, open_reader, open_transaction
+from services import agents, boards, gateways, organizations
 from web.agents import setup
-from web.agents.forms import AgentEditForm, NewAgentForm
+from web.agents.forms import NewAgentForm
 from web.agents.presenter import (
-    EMOJI_OPTIONS,
-    HEARTBEAT_OPTIONS,
     count_by_filter,
     describe_evidence,
     filter_agents,
-    load_agent_run,
-    load_messages,
+    list_profile_options,
 )
 from web.agents.provisioning import build_progress
 from web.agents.setup import AgentSetup, setup_context
 from web.auth.viewer import current_member
+from web.boards.presenter import load_board_access
 from web.ui import forms, one_time_secret
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
-
-RECENT_ENTRIES = 12  # entries of what an agent did
 
 
 async def show_agents(request: Request) -> Response:
@@ -62,53 +57,6 @@ async def create_agent(request: Request) -> Response:
     return await _render_new_form(request, form)
 
 
-async def show_agent(request: Request) -> Response:
-    """Show an agent; for htmx only its status and activity."""
-    layout = None if is_part_request(request) else await load_layout(request)
-    agent_id, member = forms.path_id(request, "agent_id"), current_member(request)
-    async with open_transaction(request) as session:
-        card = await setup.load_agent_card(session, member, agent_id, get_settings(request))
-        recent = await activity.list_member_activity(
-            session,
-            member,
-            Paging(limit=RECENT_ENTRIES),
-            ActivityFilters(agent_id=agent_id),
-        )
-        message_rows = {} if layout is None else await load_messages(session, member, card.agent)
-        gateway = (await gateways.load_agent_gateways(session, [card.agent])).get(
-            card.agent.gateway_id
-        )
-        run_context = await load_agent_run(session, member, card.agent)
-    context: dict[str, Any] = {
-        "card": card,
-        "recent": recent.items,
-        "describe_evidence": describe_evidence,
-        **run_context,
-    }
-    context |= {"gateway": gateway, "progress": build_progress(card.agent, gateway)}
-    if layout is None:
-        return render_part(request, "agents/_overview.html", **context)
-    return render_page(request, "agents/show.html", layout=layout, **context, **message_rows)
-
-
-async def show_edit_form(request: Request) -> Response:
-    """Show the form that changes an agent."""
-    return await _render_edit_form(request, forms.Form())
-
-
-async def update_agent(request: Request) -> Response:
-    """Update an agent."""
-    form = await forms.read_form(request)
-    with form.catch_errors():
-        fields = form.parse(AgentEditForm)
-        async with open_transaction(request) as session:
-            member = current_member(request)
-            agent = await agents.get_agent(session, member, forms.path_id(request, "agent_id"))
-            await agents.update_agent(session, member, agent.id, fields.to_changes(agent))
-        return RedirectResponse(f"/agents/{agent.id}", 303)
-    return await _render_edit_form(request, form)
-
-
 async def issue_token(request: Request) -> Response:
     """Issue a new token for an agent, and redirect to the page that shows it once.
 
@@ -127,9 +75,9 @@ async def issue_token(request: Request) -> Response:
 
 async def show_first_call(request: Request) -> Response:
     """Show how an agent calls the API; for htmx only whether it has called."""
-    async with open_transaction(request) as session:
+    async with open_reader(request) as source:
         agent_setup = await setup.load_agent_setup(
-            session,
+            source,
             current_member(request),
             forms.path_id(request, "agent_id"),
             get_settings(request),
@@ -158,14 +106,15 @@ async def _load_agent_list(request: Request) -> dict[str, Any]:
     """Load the agents that match the filters of the address."""
     query = request.query_params
     board_id = forms.parse_id(query.get("board"))
-    async with open_transaction(request) as session:
-        cards = await agents.list_agent_cards(
-            session,
-            current_member(request),
-            board_id=board_id,
-            offline_after=setup.offline_threshold(get_settings(request)),
-        )
-        agent_gateways = await gateways.load_agent_gateways(session, [card.agent for card in cards])
+    member = current_member(request)
+    offline_after = setup.offline_threshold(get_settings(request))
+    async with open_reader(request) as source:
+        if board_id is None:
+            cards = await agents.list_agent_cards(source, member, offline_after=offline_after)
+        else:
+            board = (await load_board_access(source, member, board_id)).board
+            cards = await agents.list_board_agent_cards(source, board, offline_after=offline_after)
+        agent_gateways = await gateways.load_agent_gateways(source, [card.agent for card in cards])
     kind, search = query.get("state", ""), query.get("q", "")[:200]
     return {
         "cards": filter_agents(cards, kind, search),
@@ -180,21 +129,16 @@ async def _load_agent_list(request: Request) -> dict[str, Any]:
 
 async def _render_new_form(request: Request, form: forms.Form) -> Response:
     organizations.require_admin(current_member(request))
-    return await _render_form(request, "agents/new.html", form)
+    return await render_agent_form(request, "agents/new.html", form)
 
 
-async def _render_edit_form(request: Request, form: forms.Form) -> Response:
-    async with open_transaction(request) as session:
-        agent = await agents.get_agent(
-            session, current_member(request), forms.path_id(request, "agent_id")
-        )
-    return await _render_form(request, "agents/edit.html", form, agent=agent)
-
-
-async def _render_form(request: Request, template: str, form: forms.Form, **more: Any) -> Response:
+async def render_agent_form(
+    request: Request, template: str, form: forms.Form, **more: Any
+) -> Response:
+    """Render a page with the form of an agent, and the boards that it can be on."""
     layout = await load_layout(request)
-    async with open_transaction(request) as session:
-        choices = await _board_options(request, session)
+    async with open_reader(request) as source:
+        choices = await list_board_options(request, source)
     return render_page(
         request,
         template,
@@ -203,15 +147,14 @@ async def _render_form(request: Request, template: str, form: forms.Form, **more
         form=form,
         board_options=choices,
         selected_board=request.query_params.get("board", ""),
-        heartbeat_options=HEARTBEAT_OPTIONS,
-        emoji_options=EMOJI_OPTIONS,
+        **list_profile_options(),
         **more,
     )
 
 
-async def _board_options(request: Request, session: Session) -> list[tuple[UUID, str]]:
+async def list_board_options(request: Request, source: Source) -> list[tuple[UUID, str]]:
     """Return the boards that the member can change."""
-    summaries = await boards.list_board_summaries(session, current_member(request))
+    summaries = await boards.list_board_summaries(source, current_member(request))
     return [(one.board.id, one.board.name) for one in summaries if one.can_write]
 
 
@@ -222,15 +165,6 @@ async def _render_first_call(request: Request, agent_setup: AgentSetup) -> Respo
     layout = await load_layout(request)
     more = setup.setup_context(agent_setup, f"/agents/{agent_setup.card.agent.id}/calls")
     return render_page(request, "agents/first_call.html", layout=layout, **more)
-
-
-async def show_agent_runs(request: Request) -> Response:
-    """Show the current or last run of an agent on its gateway."""
-    agent_id = forms.path_id(request, "agent_id")
-    async with open_transaction(request) as session:
-        agent = await agents.get_visible_agent(session, request.user, agent_id)
-        context = await load_agent_run(session, current_member(request), agent)
-    return render_part(request, "runs/_agent_run.html", **context)
 
 
 async def retry_provisioning(request: Request) -> Response:
@@ -245,40 +179,20 @@ async def retry_provisioning(request: Request) -> Response:
     return RedirectResponse(f"/agents/{agent_id}", 303)
 
 
+async def pause_agent(request: Request) -> Response:
+    """Pause an agent."""
+    agent_id = forms.path_id(request, "agent_id")
+    async with open_transaction(request) as session:
+        await agents.pause_agent(session, current_member(request), agent_id)
+    return RedirectResponse(f"/agents/{agent_id}", 303)
+
+
 async def release_agent(request: Request) -> Response:
-    """Release an agent that a circuit breaker holds."""
+    """Release an agent that a circuit breaker holds, or resume a paused one."""
     agent_id = forms.path_id(request, "agent_id")
     async with open_transaction(request) as session:
         await agents.release_agent(session, current_member(request), agent_id)
     return RedirectResponse(f"/agents/{agent_id}", 303)
-
-
-async def show_messages(request: Request) -> Response:
-    """Show the current messages of an agent."""
-    async with open_transaction(request) as session:
-        return await _render_messages(request, session)
-
-
-async def retry_message(request: Request) -> Response:
-    """Send a failed message again."""
-    message_id = forms.path_id(request, "message_id")
-    async with open_transaction(request) as session:
-        agent = await agents.get_agent(
-            session, current_member(request), forms.path_id(request, "agent_id")
-        )
-        await messages.retry_message(session, request.user, agent, message_id)
-        if is_part_request(request):
-            return await _render_messages(request, session)
-    return RedirectResponse(f"/agents/{agent.id}#messages", 303)
-
-
-async def _render_messages(request: Request, session: Session) -> Response:
-    member = current_member(request)
-    card = await setup.load_agent_card(
-        session, member, forms.path_id(request, "agent_id"), get_settings(request)
-    )
-    context = await load_messages(session, member, card.agent)
-    return render_part(request, "agents/_messages.html", card=card, **context)
 
 
 def render_first_call_status(request: Request, agent_setup: AgentSetup, path: str) -> Response:

@@ -11,6 +11,7 @@ from web.ui import forms
 
 DECIDED_STATES = ("decided", "gateways")
 MICROSECONDS = 1_000_000
+MAX_CONFIDENCE = 100
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class InboxAddress:
     until: int = 0  # microseconds since 1970; 0 for now
     selected: str = ""
     offset: int = 0
+    min: int = 0  # lowest confidence of the pending approvals that are listed
     all: int = 0  # 1 to show everything of the selected item
 
     @classmethod
@@ -33,6 +35,7 @@ class InboxAddress:
             until=forms.parse_number(query.get("until")),
             selected=str(forms.parse_id(query.get("selected")) or ""),
             offset=forms.parse_number(query.get("offset")) % MICROSECONDS,
+            min=min(forms.parse_number(query.get("min")), MAX_CONFIDENCE),
             all=int(query.get("all") == "1"),
         )
 

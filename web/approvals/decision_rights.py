@@ -4,10 +4,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from core.http.request import Session
+from core.db.reads import Source
 from models import ApprovalStatus, Member
 from services import approvals, organizations, policies
 from services.approvals import ApprovalDetail
+from web.ui.translation import _, ngettext
 
 MAX_NAMES = 5  # in a sentence
 
@@ -33,8 +34,10 @@ class DecisionRights:
         """Return the names of the people whom the policy names, as a phrase."""
         names = list(self.decider_names)
         if len(names) > MAX_NAMES:
-            names[MAX_NAMES - 1 :] = [f"{len(names) - MAX_NAMES + 1} others"]
-        return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+            others = len(names) - MAX_NAMES + 1
+            names[MAX_NAMES - 1 :] = [ngettext("%(num)d other", "%(num)d others", others)]
+        first, last = ", ".join(names[:-1]), "".join(names[-1:])
+        return _("%(names)s and %(last_name)s", names=first, last_name=last) if first else last
 
     @property
     def is_excluded(self) -> bool:
@@ -78,16 +81,16 @@ def list_decidable_ids(
 
 
 async def load_decision_rights(
-    session: Session, member: Member, details: Sequence[ApprovalDetail], writable: Collection[UUID]
+    source: Source, member: Member, details: Sequence[ApprovalDetail], writable: Collection[UUID]
 ) -> dict[UUID, DecisionRights]:
     """Load the rights of a user on approvals of one organization, with one query for the names."""
     if not details:
         return {}
     organization_id = details[0].board.organization_id
     if organization_id != member.organization_id:  # an address can lead to another organization
-        found = await organizations.find_membership(session, member.user, organization_id)
+        found = await organizations.find_membership(source, member.user, organization_id)
         assert found is not None  # the user sees the board
         member = found
     named_ids = {id for one in details for id in one.approval.policy_verdict.decider_ids}
-    named = await policies.list_named_members(session, organization_id, named_ids)
+    named = await policies.list_named_members(source, organization_id, named_ids)
     return {one.approval.id: build_decision_rights(one, member, writable, named) for one in details}

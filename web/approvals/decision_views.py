@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import AppError, Invalid
-from core.http.request import Session, get_settings, open_transaction
+from core.http.request import Session, get_settings, open_reader, open_transaction
 from models import ApprovalStatus, Member
 from services import approvals
 from services.approvals import ApprovalDetail, DecisionResult
 from web.approvals import inbox, presenter, toasts
 from web.approvals.address import InboxAddress
-from web.approvals.inbox import InboxItem
+from web.approvals.items import InboxItem
 from web.approvals.toasts import Toast
 from web.approvals.views import (
     current_view,
@@ -25,19 +25,31 @@ from web.approvals.views import (
 )
 from web.auth.viewer import current_member
 from web.ui import forms
+from web.ui.error_texts import describe_error
 from web.ui.render import is_part_request, render_part, retarget
 from web.ui.text_display import LOW_CONFIDENCE
+from web.ui.translation import _, ngettext
 
 
 class DecisionForm(BaseModel):
     """A decision with an optional note."""
 
-    status: Literal["approved", "rejected"]
+    status: Literal["approved", "completed", "rejected"]  # completed: approved, and tasks done
     note: Annotated[str | None, forms.BlankAsNone] = None
     series: str = ""  # ids of earlier decisions that the page offers to undo
     complete: forms.Switch = False  # whether the page showed the complete content
     action_hash: str | None = None  # of what the page showed
     completes_tasks: forms.Switch = False
+
+    @property
+    def is_approved(self) -> bool:
+        """Return whether the approval is approved."""
+        return self.status != "rejected"
+
+    @property
+    def decision(self) -> ApprovalStatus:
+        """Return the decision."""
+        return ApprovalStatus.APPROVED if self.is_approved else ApprovalStatus.REJECTED
 
 
 async def decide_approval(request: Request) -> Response:
@@ -47,16 +59,17 @@ async def decide_approval(request: Request) -> Response:
         fields = form.parse(DecisionForm)
         async with open_transaction(request) as session:
             member = current_member(request)
-            if fields.status == "approved" and not fields.complete:
+            if fields.is_approved and not fields.complete:
                 await _check_opened(session, member, approval_id)
             detail = await approvals.decide_with_undo(
                 session,
                 request.user,
                 approval_id,
-                status=ApprovalStatus(fields.status),
+                status=fields.decision,
                 note=fields.note,
                 action_hash=fields.action_hash,
                 completes_tasks=fields.completes_tasks or None,
+                moves_tasks_to_done=fields.status == "completed",
                 undo_seconds=get_settings(request).approval_undo_seconds,
             )
             earlier = await approvals.list_undoable_decisions(
@@ -87,7 +100,7 @@ async def undo_decision(request: Request) -> Response:
         async with open_transaction(request) as session:
             await approvals.undo_decision(session, request.user, approval_id)
         return await _render_approval(
-            request, approval_id, form, {"text": "Undone. Pending again."}
+            request, approval_id, form, {"text": _("Undone. Pending again.")}
         )
     return await _render_approval(request, approval_id, form, _error_toast(form))
 
@@ -101,7 +114,7 @@ async def request_clarification(request: Request) -> Response:
                 session, request.user, approval_id, question=form.value("question")
             )
         return await _render_approval(
-            request, approval_id, forms.Form(), {"text": "Asked, on the task."}
+            request, approval_id, forms.Form(), {"text": _("Question posted on the task.")}
         )
     response = await _render_approval(request, approval_id, form)
     if form.error("question") and is_from_inbox(request):
@@ -208,8 +221,8 @@ async def decide_approvals(request: Request) -> Response:
         earlier = await approvals.list_undoable_decisions(session, current_member(request), series)
     if not is_part_request(request) and all(one.detail for one in results):
         return RedirectResponse("/approvals", 303)
-    errors = {one.approval_id: one.error.message for one in results if one.error}
-    toast = toasts.build_bulk_toast(results, fields.status, earlier)
+    errors = {one.approval_id: describe_error(one.error) for one in results if one.error}
+    toast = toasts.build_bulk_toast(results, ApprovalStatus(fields.status), earlier)
     return await render_inbox(request, view=current_view(request), errors=errors, toast=toast)
 
 
@@ -219,10 +232,12 @@ async def undo_decisions(request: Request) -> Response:
     ids = toasts.parse_series(form.value("series"))
     errors = [error for id in ids if (error := await _undo_one(request, id))]
     count = len(ids) - len(errors)
-    toast = {"text": f"{count} undone. Pending again."}
+    text = ngettext("%(num)d undone. Pending again.", "%(num)d undone. Pending again.", count)
+    toast = {"text": text}
     if errors:
-        reasons = sorted({error.message for error in errors})
-        toast = {"text": f"{count} of {len(ids)} undone. {' '.join(reasons)}", "tone": "danger"}
+        reasons = sorted({describe_error(error) for error in errors})
+        text = _("%(done)d of %(total)d undone.", done=count, total=len(ids))
+        toast = {"text": " ".join([text, *reasons]), "tone": "danger"}
     if not is_part_request(request):
         return RedirectResponse("/approvals", 303)
     if is_from_inbox(request):
@@ -241,13 +256,14 @@ async def _undo_one(request: Request, approval_id: UUID) -> AppError | None:
     return None
 
 
-async def _list_unconfident(request: Request, fields: BulkDecisionForm) -> list[ApprovalDetail]:
+async def _list_unconfident(request: Request, fields: BulkDecisionForm) -> list[InboxItem]:
     """Return the selected approvals by confidence if one of them needs a confirmation."""
     if fields.status != "approved":
         return []
-    async with open_transaction(request) as session:
+    async with open_reader(request) as source:
         waiting = await approvals.list_undecided_approvals(
-            session, current_member(request), approval_ids=fields.ids
+            source, current_member(request), approval_ids=fields.ids
         )
     selected = sorted(waiting, key=lambda one: one.approval.confidence)
-    return selected if selected and selected[0].approval.confidence < LOW_CONFIDENCE else []
+    is_confident = not selected or selected[0].approval.confidence >= LOW_CONFIDENCE
+    return [] if is_confident else [InboxItem(approval=one) for one in selected]

@@ -1,73 +1,29 @@
 """Data of the inbox "Needs you": pending and decided items, and one item in full."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time
+from datetime import datetime
+from itertools import groupby
 from uuid import UUID
 
 from core.clock import now
+from core.db.reads import Source
 from core.errors import AppError
-from core.http.request import Session
 from core.paging import Paging
 from models import Member
-from services import approvals, boards, onboarding
-from services.approvals import ApprovalDetail, LimitedAgent
+from services import approvals, inbox
+from services.approvals import LimitedAgent
 from services.gateways import requests
 from services.gateways.requests import RequestDetail
+from services.inbox import WaitingItems
 from services.onboarding import PendingOnboarding
+from services.questions import QuestionDetail
 from web.approvals.address import MICROSECONDS, InboxAddress
 from web.approvals.decision_rights import list_decidable_ids
+from web.approvals.items import InboxItem, list_waiting
 from web.approvals.presenter import ApprovalView, load_approval_views
-from web.ui import time_format
 
 DECIDED_PAGE_SIZE = 50  # items on a page
-
-
-@dataclass(frozen=True)
-class InboxItem:
-    """An item of the inbox: an approval, a gateway request, or an onboarding that waits."""
-
-    approval: ApprovalDetail | None = None
-    gateway_request: RequestDetail | None = None
-    onboarding: PendingOnboarding | None = None
-
-    @property
-    def id(self) -> UUID:
-        """Return the id of the approval, request or onboarding."""
-        if self.onboarding is not None:
-            return self.onboarding.id
-        if self.gateway_request is not None:
-            return self.gateway_request.request.id
-        assert self.approval is not None
-        return self.approval.approval.id
-
-    @property
-    def requested_at(self) -> datetime:
-        """Return the time since when the item has been waiting."""
-        if self.onboarding is not None:
-            return self.onboarding.since
-        if self.gateway_request is not None:
-            return self.gateway_request.request.created_at
-        assert self.approval is not None
-        return self.approval.approval.created_at
-
-    @property
-    def decided_at(self) -> datetime:
-        """Return the time of the decision."""
-        if self.gateway_request is not None:
-            row = self.gateway_request.request
-            return row.answered_at or row.ended_at or row.created_at
-        assert self.approval is not None
-        approval = self.approval.approval
-        return approval.decided_at or approval.resolved_at or approval.created_at
-
-    @property
-    def path(self) -> str:
-        """Return the path of its page."""
-        if self.onboarding is not None:
-            there = f"/boards/{self.onboarding.board.id}/onboarding"
-            return f"{there}/review" if self.onboarding.pending_action == "review" else there
-        return f"/approvals/requests/{self.id}" if self.gateway_request else f"/approvals/{self.id}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +31,8 @@ class Inbox:
     """The lists of the inbox, and the selected item."""
 
     address: InboxAddress
-    waiting: list[InboxItem]
+    waiting: list[InboxItem]  # those that the member can decide come first
+    needs_count: int  # items that the member can decide, with new ones and held agents
     new_count: int  # items requested after the page was opened
     decided: list[InboxItem]
     decided_count: int
@@ -83,12 +40,9 @@ class Inbox:
     approval_view: ApprovalView | None  # the selected item if it is an approval
     selectable_ids: set[UUID]  # pending approvals that the member may approve and reject
     view: str  # what a phone shows: list or detail
-    limited_agents: Sequence[
-        LimitedAgent
-    ] = ()  # their requests were held, because there were too many
-    errors: dict[UUID, str] = field(
-        default_factory=dict
-    )  # why a decision was rejected, by approval
+    elsewhere_count: int = 0  # items on other boards, if nothing of the chosen board waits
+    limited_agents: Sequence[LimitedAgent] = ()  # they requested too much, and are refused
+    errors: dict[UUID, str] = field(default_factory=dict)  # of rejected decisions, by approval
 
     @property
     def gateway_request(self) -> RequestDetail | None:
@@ -101,12 +55,23 @@ class Inbox:
         return self.selected_item.onboarding if self.selected_item else None
 
     @property
+    def agent_question(self) -> QuestionDetail | None:
+        """Return the selected question of a worker, or None."""
+        return self.selected_item.agent_question if self.selected_item else None
+
+    @property
     def position(self) -> int:
         """Return the position of the selected item among the pending ones, from 1; 0 for none."""
         ids = [one.id for one in self.waiting]
         if self.selected_item is None or self.selected_item.id not in ids:
             return 0
         return ids.index(self.selected_item.id) + 1
+
+    @property
+    def waiting_sections(self) -> list[tuple[bool, list[InboxItem]]]:
+        """Return the pending items, by whether only others can decide them."""
+        grouped = groupby(self.waiting, key=lambda one: one.is_for_others)
+        return [(is_for_others, list(items)) for is_for_others, items in grouped]
 
     @property
     def next_item(self) -> InboxItem | None:
@@ -134,14 +99,15 @@ class Inbox:
         return self._build_url(replace(self.address, until=0))
 
     def _build_url(self, address: InboxAddress) -> str:
-        kept = self.selected_item and self.view == "list" and not self.onboarding
+        has_own_page = self.onboarding or self.agent_question
+        kept = self.selected_item and self.view == "list" and not has_own_page
         selected = str(self.selected_item.id) if self.selected_item and kept else ""
         query = address.query_with(selected=selected, all=self.address.all)
         return self.path.partition("?")[0] + query
 
 
 async def load_inbox(
-    session: Session,
+    source: Source,
     member: Member,
     address: InboxAddress,
     *,
@@ -151,57 +117,78 @@ async def load_inbox(
     errors: dict[UUID, str] | None = None,
 ) -> Inbox:
     """Load the inbox. Raises NotFound or Forbidden for the item `selected`."""
-    waiting = await _list_waiting(session, member, address)
-    shown, new_count = _hold_back_new(waiting, address.until, selected)
-    decided, count = await _list_decided(session, member, address)
-    selected_item = shown[0] if shown and address.state == "waiting" else None
+    is_open = address.state == "waiting"
+    found = await inbox.load_waiting_items(
+        source, member, board_id=address.board_id, with_decided=is_open
+    )
+    listed = list_waiting(found, address.min)
+    shown, new_count = _hold_back_new(listed, address.until, selected)
+    decided, count = await _list_decided(source, member, address, found)
+    selected_item = shown[0] if shown and is_open else None
     if selected is not None:
-        selected_item = await _get_item(session, member, selected, on_gateway=on_gateway)
+        selected_item = await _get_item(source, member, selected, on_gateway=on_gateway)
     elif address.selected:
-        listed, id = [*shown, *decided], UUID(address.selected)
-        selected_item = await _find_shown_item(session, member, id, listed)
-    writable = set(await boards.list_writable_board_ids(session, member.user))
-    found = [selected_item.approval] if selected_item and selected_item.approval else []
-    views = await load_approval_views(session, member, found, writable, complete=bool(address.all))
+        selected_item = await _find_shown_item(source, member, address, [*shown, *decided])
+    writable = found.writable_board_ids
     return Inbox(
         address=replace(address, until=address.until or _to_microseconds(now())),
         waiting=shown,
+        needs_count=_count_own(listed) + len(found.held_agent_ids),
         new_count=new_count,
         decided=decided,
         decided_count=count,
         selected_item=selected_item,
-        approval_view=views[0] if views else None,
-        selectable_ids=list_decidable_ids(
-            (one.approval for one in shown if one.approval), member, writable
-        ),
+        approval_view=await _load_view(source, member, selected_item, writable, address),
+        selectable_ids=_list_selectable(shown, member, writable),
         view=view,
-        limited_agents=await approvals.list_limited_agents(session, member),
+        elsewhere_count=0 if listed else await _count_elsewhere(source, member, address),
+        limited_agents=found.limited_agents,
         errors=errors or {},
     )
 
 
+async def _load_view(
+    source: Source,
+    member: Member,
+    item: InboxItem | None,
+    writable: set[UUID],
+    address: InboxAddress,
+) -> ApprovalView | None:
+    """Load what is shown of the selected item, if it is an approval."""
+    if item is None or item.approval is None:
+        return None
+    complete = address.all == 1
+    [view] = await load_approval_views(source, member, [item.approval], writable, complete=complete)
+    return view
+
+
 async def find_next_item(
-    session: Session, member: Member, address: InboxAddress, requested_at: datetime
+    source: Source, member: Member, address: InboxAddress, requested_at: datetime
 ) -> InboxItem | None:
     """Return the item to show after an item of `requested_at` was decided."""
-    waiting = await _list_waiting(session, member, address)
-    shown, _ = _hold_back_new(waiting, address.until, None)
-    shown = [one for one in shown if not one.onboarding]  # onboardings have their own page
+    found = await inbox.load_waiting_items(
+        source, member, board_id=address.board_id, with_decided=False
+    )
+    shown, _ = _hold_back_new(list_waiting(found, address.min), address.until, None)
+    shown = [one for one in shown if not (one.onboarding or one.agent_question)]  # own pages
     older = (one for one in shown if one.requested_at < requested_at)
     return next(older, shown[0] if shown else None)
 
 
-async def _list_waiting(session: Session, member: Member, address: InboxAddress) -> list[InboxItem]:
-    """Return pending approvals, gateway requests and onboardings, newest first."""
-    pending = await approvals.list_undecided_approvals(session, member, board_id=address.board_id)
-    on_gateways = await requests.list_waiting_requests(session, member, board_id=address.board_id)
-    onboardings = await onboarding.list_pending_onboardings(
-        session, member, board_id=address.board_id
-    )
-    rows = [InboxItem(approval=detail) for detail in pending]
-    rows += [InboxItem(gateway_request=detail) for detail in on_gateways]
-    rows += [InboxItem(onboarding=one) for one in onboardings]
-    return sorted(rows, key=lambda row: row.requested_at, reverse=True)
+def _list_selectable(rows: Iterable[InboxItem], member: Member, writable: set[UUID]) -> set[UUID]:
+    return list_decidable_ids((one.approval for one in rows if one.approval), member, writable)
+
+
+async def _count_elsewhere(source: Source, member: Member, address: InboxAddress) -> int:
+    """Return the number of items that wait for the member outside of the board of the filter."""
+    if address.board_id is None:
+        return 0
+    found = await inbox.load_waiting_items(source, member, with_decided=False)
+    return _count_own(list_waiting(found, address.min))
+
+
+def _count_own(rows: Iterable[InboxItem]) -> int:
+    return sum(not row.is_for_others for row in rows)
 
 
 def _hold_back_new(
@@ -217,47 +204,47 @@ def _hold_back_new(
 
 
 async def _list_decided(
-    session: Session, member: Member, address: InboxAddress
+    source: Source, member: Member, address: InboxAddress, found: WaitingItems
 ) -> tuple[list[InboxItem], int]:
     board_id, paging = address.board_id, Paging(DECIDED_PAGE_SIZE, address.offset)
     if address.state == "waiting":
-        today = await _list_today(session, member, board_id)
+        today = _list_today(found)
         return today, len(today)
     if address.state == "gateways":
-        ended = await requests.list_ended_requests(session, member, paging, board_id=board_id)
+        ended = await requests.list_ended_requests(source, member, paging, board_id=board_id)
         return [InboxItem(gateway_request=one) for one in ended.items], ended.total
-    page = await approvals.list_decided_approvals(session, member, paging, board_id=board_id)
+    page = await approvals.list_decided_approvals(source, member, paging, board_id=board_id)
     return [InboxItem(approval=one) for one in page.items], page.total
 
 
-async def _list_today(session: Session, member: Member, board_id: UUID | None) -> list[InboxItem]:
-    """Return the items decided since midnight in the user's time zone, newest first."""
-    zone = time_format.get_time_zone(member.user.timezone)
-    midnight = time_format.combine_local(now().astimezone(zone).date(), time.min, zone) or now()
-    decided = await approvals.list_approvals_decided_today(session, member, board_id=board_id)
-    on_gateways = await requests.list_answered_since(session, member, midnight, board_id=board_id)
-    rows = [InboxItem(approval=detail) for detail in decided]
-    rows += [InboxItem(gateway_request=detail) for detail in on_gateways]
+def _list_today(found: WaitingItems) -> list[InboxItem]:
+    """Return the items decided today, newest first."""
+    rows = [InboxItem(approval=detail) for detail in found.decided_approvals]
+    rows += [InboxItem(gateway_request=detail) for detail in found.answered_requests]
     return sorted(rows, key=lambda row: row.decided_at, reverse=True)
 
 
-async def _get_item(session: Session, member: Member, id: UUID, *, on_gateway: bool) -> InboxItem:
+async def _get_item(source: Source, member: Member, id: UUID, *, on_gateway: bool) -> InboxItem:
     if on_gateway:
-        return InboxItem(gateway_request=await requests.get_request(session, member.user, id))
-    return InboxItem(approval=await approvals.get_member_approval(session, member, id))
+        return InboxItem(gateway_request=await requests.get_request(source, member.user, id))
+    return InboxItem(approval=await approvals.get_member_approval(source, member, id))
 
 
 async def _find_shown_item(
-    session: Session, member: Member, id: UUID, listed: list[InboxItem]
+    source: Source, member: Member, address: InboxAddress, rows: list[InboxItem]
 ) -> InboxItem | None:
-    """Return the item that was selected before, even if no list contains it now."""
-    for row in listed:
-        if row.id == id:
+    """Return the item that was selected before, even if no list contains it now.
+
+    Decided approvals are listed without their contents, so they are loaded.
+    """
+    id = UUID(address.selected)
+    for row in rows:
+        if row.id == id and (row.approval is None or row.approval.is_undecided):
             return row
     try:
-        return await _get_item(session, member, id, on_gateway=False)
+        return await _get_item(source, member, id, on_gateway=False)
     except AppError:
-        return await _get_item(session, member, id, on_gateway=True)
+        return await _get_item(source, member, id, on_gateway=True)
 
 
 def _to_microseconds(moment: datetime) -> int:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from core.db.reads import Source
 from core.errors import Invalid
-from core.http.request import Session
-from models import Member
-from services import approvals, tasks
+from models import Member, Status
+from services import approvals, custom_fields, tasks
 from services.approvals import ApprovalDetail, CurrentContents
 from services.tasks import TaskDetail
 from web.approvals.decision_rights import (
@@ -16,7 +16,9 @@ from web.approvals.decision_rights import (
     load_decision_rights,
 )
 from web.approvals.payload import BRIEF, COMPLETE, ApprovalPayload, parse_payload
-from web.approvals.task_content import TaskContent, build_task_content
+from web.approvals.sentences import describe_question, describe_reason, describe_requester
+from web.approvals.task_content import TaskContent, build_task_content, list_field_keys
+from web.ui.translation import _, ngettext
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,21 @@ class ApprovalView:
         return self.detail.approval.id
 
     @property
+    def question(self) -> str:
+        """Return the question to decide."""
+        return describe_question(self.detail)
+
+    @property
+    def reason(self) -> str:
+        """Return the reason for the request."""
+        return describe_reason(self.detail)
+
+    @property
+    def requester_name(self) -> str:
+        """Return the name of the agent or user who requested it."""
+        return describe_requester(self.detail)
+
+    @property
     def can_undo(self) -> bool:
         """Return whether the member may undo the decision, which is not final."""
         is_allowed = self.detail.shown_status in self.rights.allowed
@@ -52,10 +69,28 @@ class ApprovalView:
         return can_help and self.rights.can_approve and not self.detail.completes_tasks
 
     @property
+    def can_complete(self) -> bool:
+        """Return whether the member may approve and complete the tasks in one step.
+
+        Not if another person has to approve too, or if a task is blocked or has to be reviewed.
+        """
+        detail, needs_review = self.detail, self.detail.board.require_review_before_done
+        open_tasks = [one.detail for one in self.tasks if one.detail.task.status is not Status.DONE]
+        may_move = all(
+            not one.blocked_by and (one.task.status is Status.REVIEW or not needs_review)
+            for one in open_tasks
+        )
+        is_last = detail.approval.policy_verdict.required_approvals == 1 or detail.first_approver
+        can_help = detail.completes_tasks and open_tasks and may_move
+        return bool(self.rights.can_approve and is_last and can_help)
+
+    @property
     def task_notes(self) -> list[str]:
         """Return what is not shown of the tasks."""
         cut = sum(task.is_cut for task in self.tasks)
-        note = f"The content of {cut} {'task is' if cut == 1 else 'tasks are'} cut."
+        note = ngettext(
+            "The content of %(num)d task is cut.", "The content of %(num)d tasks is cut.", cut
+        )
         return [note] if cut else []
 
     @property
@@ -70,7 +105,7 @@ class ApprovalView:
 
 
 async def load_approval_views(
-    session: Session,
+    source: Source,
     member: Member,
     details: Sequence[ApprovalDetail],
     writable: set[UUID],
@@ -80,13 +115,13 @@ async def load_approval_views(
     """Load what pages show of approvals, with one query for the tasks of each board."""
     # Contents come first: what changes before the tasks are loaded has another hash than was sent.
     ids = [detail.approval.id for detail in details]
-    contents = await approvals.load_current_contents(session, ids)
-    rights = await load_decision_rights(session, member, details, writable)
-    return await _load_views(session, details, rights, contents, complete=complete)
+    contents = await approvals.load_current_contents(source, ids)
+    rights = await load_decision_rights(source, member, details, writable)
+    return await _load_views(source, details, rights, contents, complete=complete)
 
 
 async def _load_views(
-    session: Session,
+    source: Source,
     details: Sequence[ApprovalDetail],
     rights: Mapping[UUID, DecisionRights],
     contents: CurrentContents,
@@ -97,9 +132,17 @@ async def _load_views(
     found: dict[UUID, TaskDetail] = {}
     for board in boards.values():
         ids = {task.id for one in details if one.board.id == board.id for task in one.tasks}
-        found |= await tasks.load_task_details(session, board, ids)
+        found |= await tasks.load_task_details(source, board, ids)
+    # All boards are of the organization that is open.
+    labels = (
+        await custom_fields.load_field_labels(
+            source, details[0].board.organization_id, list_field_keys(found.values(), contents)
+        )
+        if details
+        else {}
+    )
     return [
-        _build_view(detail, found, rights[detail.approval.id], contents, complete=complete)
+        _build_view(detail, found, rights[detail.approval.id], contents, labels, complete=complete)
         for detail in details
     ]
 
@@ -109,6 +152,7 @@ def _build_view(
     found: Mapping[UUID, TaskDetail],
     rights: DecisionRights,
     contents: CurrentContents,
+    labels: Mapping[str, str],
     *,
     complete: bool,
 ) -> ApprovalView:
@@ -118,7 +162,7 @@ def _build_view(
         detail,
         parse_payload(detail, limits),
         [
-            build_task_content(found[task.id], by_task.get(task.id), limits)
+            build_task_content(found[task.id], by_task.get(task.id), limits, labels)
             for task in detail.tasks
             if task.id in found
         ],
@@ -128,16 +172,14 @@ def _build_view(
     )
 
 
-NOT_OPENED = "This page did not show everything. Open the complete content, then approve."
-
-
 async def find_unopened(
-    session: Session, member: Member, approval_ids: Sequence[UUID]
+    source: Source, member: Member, approval_ids: Sequence[UUID]
 ) -> dict[UUID, Invalid]:
     """Return an error for each undecided approval whose complete content has to be opened first."""
-    waiting = await approvals.list_undecided_approvals(session, member, approval_ids=approval_ids)
-    contents = await approvals.load_current_contents(session, [one.approval.id for one in waiting])
+    waiting = await approvals.list_undecided_approvals(source, member, approval_ids=approval_ids)
+    contents = await approvals.load_current_contents(source, [one.approval.id for one in waiting])
     rights = {one.approval.id: build_decision_rights(one, member, ()) for one in waiting}
-    views = await _load_views(session, waiting, rights, contents)
-    error = Invalid("content_not_opened", NOT_OPENED)
+    views = await _load_views(source, waiting, rights, contents)
+    message = _("This page did not show everything. Open the complete content, then approve.")
+    error = Invalid("content_not_opened", message)
     return {view.id: error for view in views if view.must_be_opened}

@@ -1,15 +1,16 @@
 """The content of the tasks of approvals, and how it differs from what was reviewed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from services import approvals
-from services.approvals import CurrentContent
+from services.approvals import CurrentContent, CurrentContents
 from services.tasks import TaskDetail
 from web.approvals.payload import DisplayLimits, PayloadRow, format_value
+from web.ui.translation import N_, translate
 
-FIELD_LABELS = {"title": "Title", "description": "Description"}
+FIELD_LABELS = {"title": N_("Title"), "description": N_("Description")}
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,31 @@ class TaskContent:
     is_cut: bool
 
 
+def list_field_keys(details: Iterable[TaskDetail], contents: CurrentContents) -> set[str]:
+    """Return the keys of the custom fields that tasks have, or that have changed."""
+    keys = {key for detail in details for key in detail.custom_field_values}
+    names = {name for links in contents.values() for one in links for name in one.changed_fields}
+    return keys | {name.removeprefix(approvals.FIELD_PREFIX) for name in names}
+
+
 def build_task_content(
-    detail: TaskDetail, current: CurrentContent | None, limits: DisplayLimits
+    detail: TaskDetail,
+    current: CurrentContent | None,
+    limits: DisplayLimits,
+    labels: Mapping[str, str],
 ) -> TaskContent:
-    """Format the content of a task. `current` has the reviewed content, if it is stored."""
+    """Format the content of a task. `current` has the reviewed content, if it is stored.
+
+    A field of the organization has one of the `labels`, which are by key; a deleted one its key.
+    """
     text = detail.task.description or ""
     values = detail.custom_field_values.items()
-    rows = [PayloadRow(name, format_value(value)) for name, value in values if value is not None]
-    changes = _list_changes(current) if current else []
+    rows = [
+        PayloadRow(labels.get(key, key), format_value(value))
+        for key, value in values
+        if value is not None
+    ]
+    changes = _list_changes(current, labels) if current else []
     return TaskContent(
         detail,
         text[: limits.description_length],
@@ -45,16 +63,23 @@ def build_task_content(
     )
 
 
-def _list_changes(current: CurrentContent) -> list[PayloadRow]:
+def _list_changes(current: CurrentContent, labels: Mapping[str, str]) -> list[PayloadRow]:
     return [
         PayloadRow(
-            FIELD_LABELS.get(name) or name.removeprefix(approvals.FIELD_PREFIX),
+            _find_label(name, labels),
             _format(new),
             _format(old),
             has_old_value=True,
         )
         for name, old, new in current.changes
     ]
+
+
+def _find_label(name: str, labels: Mapping[str, str]) -> str:
+    if name in FIELD_LABELS:
+        return translate(FIELD_LABELS[name])
+    key = name.removeprefix(approvals.FIELD_PREFIX)
+    return labels.get(key, key)
 
 
 def _format(value: Any) -> str:

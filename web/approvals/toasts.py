@@ -7,7 +7,10 @@ from uuid import UUID
 from models import ApprovalStatus
 from services import approvals
 from services.approvals import ApprovalDetail, DecisionResult
+from web.approvals.sentences import describe_question
 from web.ui import forms
+from web.ui.error_texts import describe_error
+from web.ui.translation import _, ngettext
 
 Toast = dict[str, Any]
 
@@ -25,9 +28,13 @@ def build_decision_toast(detail: ApprovalDetail, earlier: Sequence[ApprovalDetai
         return build_series_toast([*others, detail])
     id = detail.approval.id
     if detail.is_undecided:
-        text = "Approved by you. One more person must approve it."
+        text = _("You approved this. One more person must approve it.")
         return {"text": text, "undo": f"/approvals/{id}/undoings"}
-    text = f"{detail.shown_status.value.capitalize()}. {detail.question}"
+    question = describe_question(detail)
+    if detail.shown_status is ApprovalStatus.APPROVED:
+        text = _("Approved. %(question)s", question=question)
+    else:
+        text = _("Rejected. %(question)s", question=question)
     if not detail.can_undo:
         return {"text": text}
     return {"text": text, "undo": f"/approvals/{id}/undoings", "series": str(id)}
@@ -35,35 +42,59 @@ def build_decision_toast(detail: ApprovalDetail, earlier: Sequence[ApprovalDetai
 
 def build_series_toast(details: Sequence[ApprovalDetail]) -> Toast:
     """Build a toast that undoes several decisions together: "2 approved, 1 rejected"."""
-    counts = {
-        status: sum(one.shown_status is status for one in details)
-        for status in (ApprovalStatus.APPROVED, ApprovalStatus.REJECTED)
-    }
-    text = ", ".join(f"{count} {status.value}" for status, count in counts.items() if count)
+    approved = sum(one.shown_status is ApprovalStatus.APPROVED for one in details)
+    rejected = len(details) - approved
+    if approved and rejected:
+        text = _(
+            "%(approved)d approved, %(rejected)d rejected", approved=approved, rejected=rejected
+        )
+    else:
+        text = _describe_count(approved or rejected, is_approved=bool(approved))
     return {"text": text, "undo": "/approvals/undoings", "series": _join_ids(details)}
 
 
 def build_bulk_toast(
-    results: Sequence[DecisionResult], status: str, earlier: Sequence[ApprovalDetail]
+    results: Sequence[DecisionResult], status: ApprovalStatus, earlier: Sequence[ApprovalDetail]
 ) -> Toast:
     """Build the toast after a decision about several approvals, with the reasons of failed ones."""
     succeeded = [one.detail for one in results if one.detail]
     decided = [one for one in succeeded if not one.is_undecided]
     undoable = [one for one in decided if one.can_undo]
-    reasons = sorted({one.error.message for one in results if one.error})
+    reasons = sorted({describe_error(one.error) for one in results if one.error})
     if first := len(succeeded) - len(decided):
-        reasons.append(f"{first} approved by you, and one more person must approve.")
+        reasons.append(
+            ngettext(
+                "You approved %(num)d, and one more person must approve it.",
+                "You approved %(num)d, and one more person must approve them.",
+                first,
+            )
+        )
     if not reasons and len(undoable) == len(decided):
         ids = {one.approval.id for one in undoable}
         return build_series_toast(
             [*(one for one in earlier if one.approval.id not in ids), *undoable]
         )
-    count = f"{len(decided)} of {len(results)}" if reasons else f"{len(decided)}"
-    text = f"{count} {status}" + (f". {' '.join(reasons)}" if reasons else "")
+    is_approved = status is ApprovalStatus.APPROVED
+    text = _describe_count(len(decided), is_approved=is_approved)
+    if reasons:
+        text = _describe_share(len(decided), len(results), is_approved=is_approved)
+        text = " ".join([text, *reasons])
     if not undoable:
         return {"text": text}
     # It stays apart from the series, whose text would not fit to its reasons.
     return {"text": text, "undo": "/approvals/undoings", "fields": {"series": _join_ids(undoable)}}
+
+
+def _describe_count(count: int, *, is_approved: bool) -> str:
+    if is_approved:
+        return ngettext("%(num)d approved", "%(num)d approved", count)
+    return ngettext("%(num)d rejected", "%(num)d rejected", count)
+
+
+def _describe_share(done: int, total: int, *, is_approved: bool) -> str:
+    if is_approved:
+        return _("%(done)d of %(total)d approved.", done=done, total=total)
+    return _("%(done)d of %(total)d rejected.", done=done, total=total)
 
 
 def _join_ids(details: Sequence[ApprovalDetail]) -> str:

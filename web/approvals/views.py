@@ -7,16 +7,18 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.http.request import open_transaction
+from core.http.request import open_reader, open_transaction
 from models import GatewayRequest
 from services import approvals, boards
 from services.gateways import requests
 from services.gateways.requests import SubmittedAnswer
+from services.notifications import OpenedPage
 from web.approvals import inbox
 from web.approvals.address import InboxAddress
 from web.approvals.presenter import load_approval_views
 from web.approvals.toasts import Toast, build_decision_toast
 from web.auth.viewer import current_member
+from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
@@ -29,10 +31,10 @@ async def show_inbox(request: Request) -> Response:
 
 async def show_approval(request: Request) -> Response:
     """Show an approval in full, with an undo toast if it was just decided without scripts."""
+    approval_id = forms.path_id(request, "approval_id")
+    await mark_page_read(request, OpenedPage(approval_id=approval_id))
     toast = await find_decided_toast(request)
-    return await render_inbox(
-        request, selected=forms.path_id(request, "approval_id"), view="detail", toast=toast
-    )
+    return await render_inbox(request, selected=approval_id, view="detail", toast=toast)
 
 
 async def redirect_to_board_inbox(request: Request) -> Response:
@@ -58,9 +60,9 @@ async def render_inbox(
     """
     form = form or forms.Form()
     layout = None if is_part_request(request) else await load_layout(request)
-    async with open_transaction(request) as session:
+    async with open_reader(request) as source:
         found = await inbox.load_inbox(
-            session,
+            source,
             current_member(request),
             InboxAddress.from_query(request.query_params),
             selected=selected,
@@ -83,11 +85,11 @@ async def render_task_approval(
     request: Request, approval_id: UUID, form: forms.Form, toast: Toast | None = None
 ) -> Response:
     """Render an approval as it is shown on its task."""
-    async with open_transaction(request) as session:
-        detail = await approvals.get_member_approval(session, current_member(request), approval_id)
-        writable = set(await boards.list_writable_board_ids(session, request.user))
+    async with open_reader(request) as source:
+        detail = await approvals.get_member_approval(source, current_member(request), approval_id)
+        writable = set(await boards.list_writable_board_ids(source, request.user))
         member = current_member(request)
-        [view] = await load_approval_views(session, member, [detail], writable)
+        [view] = await load_approval_views(source, member, [detail], writable)
     return render_part(
         request,
         "approvals/_task_approval_update.html",
@@ -119,21 +121,19 @@ async def find_decided_toast(request: Request) -> Toast | None:
     decided_id = forms.parse_id(request.query_params.get("answered"))
     if decided_id is None:
         return None
-    async with open_transaction(request) as session:
-        detail = await approvals.get_member_approval(session, current_member(request), decided_id)
+    async with open_reader(request) as source:
+        detail = await approvals.get_member_approval(source, current_member(request), decided_id)
     is_first = detail.is_undecided and detail.approval.first_approver_id == request.user.id
     return build_decision_toast(detail) if detail.can_undo or is_first else None
 
 
 async def show_gateway_request(request: Request) -> Response:
     """Show a gateway request in full."""
+    request_id = forms.path_id(request, "request_id")
+    await mark_page_read(request, OpenedPage(named_id=request_id))
     toast = await find_decided_toast(request)
     return await render_inbox(
-        request,
-        selected=forms.path_id(request, "request_id"),
-        on_gateway=True,
-        view="detail",
-        toast=toast,
+        request, selected=request_id, on_gateway=True, view="detail", toast=toast
     )
 
 

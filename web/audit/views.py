@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import tzinfo
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -11,16 +11,19 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from core.http.request import Session, open_transaction
+from core.db.reads import Source
+from core.http.request import open_reader, open_transaction
 from core.paging import Paging
 from models import AuditRecord, Member
 from services import agents, audit, organizations
 from services.audit import AuditFilters
-from web.audit.presenter import ACTION_GROUPS, build_audit_line, describe_audit_action
+from web.audit.action_texts import GROUP_TEXTS, describe_action, list_groups
+from web.audit.presenter import build_audit_line
 from web.auth.viewer import current_member
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
 from web.ui.render import render_page
+from web.ui.translation import _
 
 PAGE_SIZE = 50  # records on a page
 MAX_FILTER_LENGTH = 200  # characters
@@ -47,8 +50,8 @@ class AuditAddress:
             actor=str(forms.parse_id(query.get("actor")) or ""),
             action=query.get("action", "").strip()[:MAX_FILTER_LENGTH],
             object=query.get("object", "").replace("\0", "").strip()[:MAX_FILTER_LENGTH],
-            since=str(_parse_day(query.get("since")) or ""),
-            until=str(_parse_day(query.get("until")) or ""),
+            since=str(time_format.parse_day(query.get("since")) or ""),
+            until=str(time_format.parse_day(query.get("until")) or ""),
             before=forms.parse_number(query.get("before")),
         )
 
@@ -59,12 +62,13 @@ class AuditAddress:
 
     def build_filters(self, zone: tzinfo) -> AuditFilters:
         """Return the filters; days are those of the reader, and include the last one."""
+        since, until = time_format.parse_day(self.since), time_format.parse_day(self.until)
         return AuditFilters(
             actor_id=forms.parse_id(self.actor),
             action=self.action,
             target=self.object,
-            since=_start_of(_parse_day(self.since), zone),
-            until=_start_of(_parse_day(self.until), zone, timedelta(days=1)),
+            since=time_format.start_of_day(since, zone),
+            until=time_format.start_of_day(until, zone, days_later=1),
             before=self.before or None,
         )
 
@@ -80,8 +84,8 @@ async def show_audit(request: Request) -> Response:
     member = current_member(request)
     organizations.require_admin(member)
     layout = await load_layout(request)
-    async with open_transaction(request) as session:
-        context = await _load_audit(request, session, member)
+    async with open_reader(request) as source:
+        context = await _load_audit(request, source, member)
     return render_page(request, "audit/index.html", layout=layout, **context)
 
 
@@ -93,66 +97,53 @@ async def export_audit(request: Request) -> Response:
     async with open_transaction(request) as session:
         chain = await _get_chain(session, member, address)
         header = await audit.prepare_export(session, chain, 0)
-    lines = audit.stream_export(lambda: open_transaction(request), chain, header)
+    lines = audit.stream_export(lambda: open_reader(request), chain, header)
     disposition = f'attachment; filename="audit-{address.chain or "organization"}.jsonl"'
     headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
 
-async def _load_audit(request: Request, session: Session, member: Member) -> dict[str, Any]:
+async def _load_audit(request: Request, source: Source, member: Member) -> dict[str, Any]:
     address = AuditAddress.from_query(request.query_params)
-    chain = await _get_chain(session, member, address)
+    chain = await _get_chain(source, member, address)
     filters = address.build_filters(time_format.get_time_zone(request.user.timezone))
-    records = await audit.list_latest_records(session, chain, filters, PAGE_SIZE + 1)
+    records = await audit.list_latest_records(source, chain, filters, PAGE_SIZE + 1)
     shown = records[:PAGE_SIZE]
     return {
         "address": address,
         "lines": [build_audit_line(record) for record in shown],
         "earlier": shown[-1].sequence if len(records) > len(shown) else 0,
-        "actor_options": await _list_actor_options(session, member, address.actor, shown),
+        "actor_options": await _list_actor_options(source, member, address.actor, shown),
         "action_options": _list_action_options(address.action),
-        "may_read_installation": await audit.may_read_installation(session, member),
+        "may_read_installation": await audit.may_read_installation(source, member),
     }
 
 
-async def _get_chain(session: Session, member: Member, address: AuditAddress) -> UUID | None:
+async def _get_chain(source: Source, member: Member, address: AuditAddress) -> UUID | None:
     """Return the organization, or None for the installation. Raises Forbidden."""
     if address.chain == INSTALLATION:
-        await audit.require_installation_reader(session, member)
+        await audit.require_installation_reader(source, member)
         return None
     return member.organization_id
 
 
 async def _list_actor_options(
-    session: Session, member: Member, chosen: str, shown: Sequence[AuditRecord]
+    source: Source, member: Member, chosen: str, shown: Sequence[AuditRecord]
 ) -> list[tuple[str, str]]:
     """Return the members and agents, and the chosen actor, who may not be there any more."""
-    members = await organizations.list_members(session, member, Paging())
-    cards = await agents.list_agent_cards(session, member)
+    members = await organizations.list_members(source, member, Paging())
+    cards = await agents.list_agent_cards(source, member)
     people = [(str(one.member.user_id), one.member.user.display_name) for one in members.items]
     programs = [(str(card.agent.id), card.agent.name) for card in cards]
-    options = [("", "Everybody"), *people, *programs]
+    options = [("", _("Everybody")), *people, *programs]
     if chosen not in dict(options):
-        name = next((record.actor_name for record in shown if record.actor_name), "Unknown")
-        options.append((chosen, name))
+        name = next((record.actor_name for record in shown if record.actor_name), None)
+        options.append((chosen, name or _("Unknown")))
     return options
 
 
 def _list_action_options(chosen: str) -> list[tuple[str, str]]:
-    options = [(group, describe_audit_action(group)) for group in ACTION_GROUPS]
-    if chosen and chosen not in ACTION_GROUPS:
-        options.append((chosen, describe_audit_action(chosen)))
-    return [("", "All actions"), *options]
-
-
-def _parse_day(text: str | None) -> date | None:
-    try:
-        return date.fromisoformat(text or "")
-    except ValueError:
-        return None
-
-
-def _start_of(day: date | None, zone: tzinfo, later: timedelta = timedelta()) -> datetime | None:
-    if day is None or day.year in (date.min.year, date.max.year):
-        return None
-    return time_format.combine_local(day + later, time.min, zone)
+    options = [("", _("All actions")), *list_groups()]
+    if chosen and chosen not in GROUP_TEXTS:
+        options.append((chosen, describe_action(chosen)))
+    return options

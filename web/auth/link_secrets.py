@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from web.auth.viewer import read_cookie, write_cookie
 from web.ui import forms
 from web.ui.render import forbid_storage, render_page
+from web.ui.translation import _
 
 LINK_COOKIES = {
     "/first-run": "mission_control_first_run",
@@ -34,7 +35,7 @@ async def open_link(request: Request) -> Response:
     path = request.url.path.removesuffix("/openings")
     secret = _find_secret((await forms.read_form(request)).value("link"))
     if not secret:
-        error = "This is not the whole link. Copy it again, with all that is behind the #."
+        error = _("This is not the whole link. Copy it again, with the part after the #.")
         return render_open_page(request, error=error)
     return _redirect_with_secret(request, path, secret)
 

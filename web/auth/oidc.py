@@ -20,6 +20,8 @@ from web.auth import viewer
 from web.auth.sign_in import render_rate_limited, render_sign_in, safe_next_path, session_metadata
 from web.auth.viewer import set_session_cookie
 from web.ui import forms
+from web.ui.error_texts import describe_error
+from web.ui.translation import _
 
 NOT_REPORTED = datetime.fromtimestamp(0, UTC)
 """When a user has authenticated whose provider does not report it: not recently."""
@@ -84,7 +86,7 @@ async def _get_profile(
     query = request.query_params
     if query.get("error"):
         log.info("The OpenID provider did not let somebody in: %.100r", query["error"])
-        reason = "You were not let in there, or you turned back. Try again."
+        reason = _("The provider refused the sign-in, or you cancelled it. Try again.")
         raise Forbidden("sign_in_denied", reason)
     if not query.get("code"):
         raise sign_in_not_verified()
@@ -128,7 +130,7 @@ async def _complete_sign_in(
 def _get_provider(request: Request) -> OpenIdProvider:
     provider: OpenIdProvider | None = request.state.provider
     if provider is None:
-        raise NotFound("sign_in_not_offered", "Nobody signs in that way here.")
+        raise NotFound("sign_in_not_offered", _("This way to sign in is not available here."))
     return provider
 
 
@@ -139,6 +141,6 @@ def _callback_url(request: Request) -> str:
 def _render_error(request: Request, next: str, error: AppError) -> Response:
     """Render the sign-in form with the error."""
     form = forms.Form()
-    form.problem = error.message
+    form.problem = describe_error(error)
     form.status = STATUS_CODES[type(error)]
     return render_sign_in(request, form, next)

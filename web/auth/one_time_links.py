@@ -22,6 +22,7 @@ from web.auth.link_secrets import (
 from web.auth.sign_in import session_metadata
 from web.auth.viewer import current_viewer, set_session_cookie
 from web.ui import forms
+from web.ui.error_texts import describe_error
 from web.ui.render import forbid_storage, render_page
 
 GONE = 410  # HTTP status of an invalid link
@@ -73,7 +74,7 @@ async def hash_password(request: Request, password: str, email: str | None) -> s
 def render_invalid_link(request: Request, error: NotFound) -> Response:
     """Render that a link is not valid, and why. Its secret is forgotten for the next link."""
     response = render_private_page(
-        request, "one_time_links/invalid.html", status=GONE, reason=error.message
+        request, "one_time_links/invalid.html", status=GONE, reason=describe_error(error)
     )
     return forget_link_secret(request, response, f"/{request.url.path.split('/')[1]}")
 
@@ -127,8 +128,10 @@ async def complete_first_run(request: Request) -> Response:
                     session, link, name=fields.name, email=fields.email, password_hash=password_hash
                 )
                 secret = await identity.start_session(session, user, **session_metadata(request))
+                is_unnamed = await organizations.has_unnamed_organization(session, user)
                 await organizations.add_users_to_demo_organization(session)
-            response = set_session_cookie(request, RedirectResponse("/", 303), secret)
+            path = "/welcome?step=organization" if is_unnamed else "/"
+            response = set_session_cookie(request, RedirectResponse(path, 303), secret)
             return forget_link_secret(request, response, request.url.path)
     except NotFound:
         return _render_first_run_closed(request)

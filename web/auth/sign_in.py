@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from web.auth.device import find_device, remember_device
 from web.auth.viewer import current_viewer, set_session_cookie
 from web.ui import forms
 from web.ui.render import render_page
+from web.ui.translation import _, ngettext
 
 MINUTE = 60  # seconds
 
@@ -42,7 +43,9 @@ async def show_sign_in(request: Request) -> Response:
     next = safe_next_path(request.query_params.get("next", ""))
     if await current_viewer(request) is not None:
         return RedirectResponse(next, 303)
-    return render_sign_in(request, forms.Form(), next)
+    async with open_transaction(request) as session:
+        is_first_run = await identity.is_first_run_open(session, None)
+    return render_sign_in(request, forms.Form(), next, is_first_run=is_first_run)
 
 
 async def sign_in(request: Request) -> Response:
@@ -50,9 +53,10 @@ async def sign_in(request: Request) -> Response:
     form = await forms.read_form(request)
     next = safe_next_path(form.value("next"))
     if viewer.is_opened_without_https(request):
-        form.problem = (
+        form.problem = _(
             "This page was opened over http, so your browser would not keep the sign-in. Open"
-            f" {get_settings(request).base_url} instead."
+            " %(address)s instead.",
+            address=get_settings(request).base_url,
         )
         form.status = 422
         return render_sign_in(request, form, next)
@@ -128,20 +132,29 @@ async def _start_session(request: Request, fields: SignInForm, email: str) -> st
     return secret
 
 
-def render_sign_in(request: Request, form: forms.Form, next: str) -> Response:
-    """Render the form, and the link to the provider if there is one."""
+def render_sign_in(
+    request: Request, form: forms.Form, next: str, *, is_first_run: bool = False
+) -> Response:
+    """Render the form, and the link to the provider if there is one.
+
+    Before the first run nobody can sign in, and the page says how to begin.
+    """
     settings = get_settings(request)
     provider = settings.oidc_name if settings.oidc_issuer else ""
+    context: dict[str, Any] = {"form": form, "next": next, "provider": provider}
     return render_page(
-        request, "sign_in/show.html", status=form.status, form=form, next=next, provider=provider
+        request, "sign_in/show.html", status=form.status, is_first_run=is_first_run, **context
     )
 
 
 def render_rate_limited(request: Request, form: forms.Form, next: str, error: TooMany) -> Response:
     """Render the form after too many attempts."""
     minutes = -(-error.retry_after // MINUTE)
-    wait = "a minute" if minutes == 1 else f"{minutes} minutes"
-    form.problem = f"That was tried too often. Try again in {wait}."
+    form.problem = ngettext(
+        "Too many attempts. Try again in a minute.",
+        "Too many attempts. Try again in %(num)d minutes.",
+        minutes,
+    )
     form.status = STATUS_CODES[TooMany]
     response = render_sign_in(request, form, next)
     response.headers["Retry-After"] = str(error.retry_after)

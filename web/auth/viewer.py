@@ -1,19 +1,20 @@
 """The viewer of a page, the cookies of a browser, and the checks before a page is shown."""
 
 import secrets
-from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.db.reads import Source, WriteRequired
 from core.http.client_ip import get_client_ip, rate_limit_network
-from core.http.request import get_settings, open_transaction
-from models import Member, SignIn, User
-from services import audit, identity, organizations
-from services.identity import CredentialVerifier
+from core.http.request import get_settings, open_reader, open_transaction
+from models import Member, SignIn
+from services import audit, identity
+from services.identity import CredentialVerifier, Viewer
+from web.ui.translation import _
 
 SESSION_COOKIE = "mission_control"
 OLD_SESSION_PREFIX = "mc_session_"  # of sessions that an earlier version has started
@@ -21,28 +22,29 @@ EVENTS_PATH = "/events"
 DAY = 24 * 3600  # seconds
 
 
-@dataclass(frozen=True)
-class Viewer:
-    """The user of a request, the session, and the active membership (None before the first one)."""
-
-    user: User
-    sign_in: SignIn
-    member: Member | None
-
-
 async def current_viewer(connection: HTTPConnection) -> Viewer | None:
     """Return the viewer that belongs to the session cookie."""
     secret = read_session_secret(connection)
     if not secret:
         return None
-    async with open_transaction(connection) as session:
-        sign_in = await identity.find_session(session, secret)
-        if sign_in is None:
-            return None
-        audit.identify_actor(sign_in.user)
-        audit.use_credential("session", sign_in.id)
-        member = await organizations.find_current_membership(session, sign_in.user)
-        return Viewer(sign_in.user, sign_in, member)
+    try:
+        async with open_reader(connection) as reader:
+            viewer = await _find_viewer(reader, secret)
+    except WriteRequired:
+        async with open_transaction(connection) as session:
+            viewer = await _find_viewer(session, secret)
+    if viewer is not None:
+        connection.state.last_seen.record(SignIn, viewer.sign_in.id)
+    return viewer
+
+
+async def _find_viewer(source: Source, secret: str) -> Viewer | None:
+    """Return the viewer whose session has this secret. Raises WriteRequired."""
+    viewer = await identity.find_session(source, secret)
+    if viewer is not None:
+        audit.identify_actor(viewer.user)
+        audit.use_credential("session", viewer.sign_in.id)
+    return viewer
 
 
 async def rate_limited_viewer(connection: HTTPConnection) -> Viewer | None:
@@ -67,26 +69,9 @@ def current_member(request: Request) -> Member:
     return member
 
 
-def redirect_to_sign_in(connection: HTTPConnection) -> Response:
-    """Redirect to the sign-in page, which leads back to the requested page."""
-    path = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
-    can_return = path != "/" and connection.scope["method"] == "GET"
-    next = f"?next={quote(path)}" if can_return else ""
-    if connection.headers.get("HX-Request") == "true" or path.startswith(EVENTS_PATH):
-        return Response(status_code=401, headers={"HX-Redirect": "/sign-in"})
-    return RedirectResponse(f"/sign-in{next}", 303)
-
-
-def redirect_to_sign_in_again(request: Request) -> Response:
-    """Redirect to the page that asks for the password, which leads back to the current page."""
-    try:
-        page = urlsplit(request.headers.get("Referer", "")).path or "/"
-    except ValueError:
-        page = "/"
-    address = f"/sign-in/again?next={quote(page)}"
-    if request.headers.get("HX-Request") == "true":
-        return Response(status_code=403, headers={"HX-Redirect": address})
-    return RedirectResponse(address, 303)
+def format_stream_key(member: Member) -> str:
+    """Return what identifies the viewer of an event stream: the user and the organization."""
+    return f"{member.user_id}.{member.organization_id}"
 
 
 class RequireMemberMiddleware:
@@ -240,7 +225,8 @@ class SameOriginMiddleware:
             and scope["method"] not in SAFE_METHODS
             and not is_same_origin(scope)
         ):
-            await PlainTextResponse("Another site asked for this.", 403)(scope, receive, send)
+            reason = _("This request was sent from another site.")
+            await PlainTextResponse(reason, 403)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 

@@ -6,15 +6,17 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core.http.request import open_transaction
-from models import Member
+from core.http.request import open_reader
 from services import agents, approvals, causes, tasks
 from services.causes import CauseStep, StepKind
+from web.approvals.sentences import describe_question
 from web.auth.viewer import current_member
 from web.boards.views import board_access
+from web.causes.presenter import describe_step
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import _
 
 ICONS = {
     StepKind.MESSAGE: "mail",
@@ -28,56 +30,44 @@ ICONS = {
 
 async def show_task_causes(request: Request) -> Response:
     """Show what led to the state of a task."""
-    async with open_transaction(request) as session:
-        board = (await board_access(request, session)).board
-        task = (await tasks.get_task_detail(session, board, forms.path_id(request, "task_id"))).task
-        steps = await causes.load_task_causes(session, board, task)
+    async with open_reader(request) as source:
+        board = (await board_access(request, source)).board
+        task = (await tasks.get_task_detail(source, board, forms.path_id(request, "task_id"))).task
+        steps = await causes.load_task_causes(source, board, task)
     return await _render(request, task.title, f"/boards/{board.id}/tasks/{task.id}", steps)
 
 
 async def show_approval_causes(request: Request) -> Response:
     """Show what led to an approval, and what followed."""
     approval_id = forms.path_id(request, "approval_id")
-    async with open_transaction(request) as session:
-        detail = await approvals.get_member_approval(session, current_member(request), approval_id)
-        steps = await causes.load_approval_causes(session, detail.board, detail.approval)
-    return await _render(request, detail.question, f"/approvals/{approval_id}", steps)
+    async with open_reader(request) as source:
+        detail = await approvals.get_member_approval(source, current_member(request), approval_id)
+        steps = await causes.load_approval_causes(source, detail.board, detail.approval)
+    return await _render(request, describe_question(detail), f"/approvals/{approval_id}", steps)
 
 
 async def show_message_causes(request: Request) -> Response:
     """Show what led to a message, and what the agent did because of it."""
     message_id = forms.path_id(request, "message_id")
     agent_id = forms.path_id(request, "agent_id")
-    async with open_transaction(request) as session:
-        card = await agents.get_agent_card(session, current_member(request), agent_id)
-        steps = await causes.load_message_causes(session, card.agent, message_id)
+    async with open_reader(request) as source:
+        card = await agents.get_agent_card(source, current_member(request), agent_id)
+        steps = await causes.load_message_causes(source, card.agent, message_id)
     path = f"/agents/{agent_id}#message-{message_id}"
-    return await _render(request, f"Message to {card.agent.name}", path, steps)
+    return await _render(request, _("Message to %(agent)s", agent=card.agent.name), path, steps)
 
 
 async def _render(request: Request, title: str, path: str, steps: Sequence[CauseStep]) -> Response:
     member = current_member(request)
-    numbers = {step.id: number for number, step in enumerate(steps, 1)}
     context: dict[str, Any] = {
         "title": title,
         "path": path,
         "steps": steps,
-        "numbers": numbers,
+        "numbers": {step.id: number for number, step in enumerate(steps, 1)},
         "icons": ICONS,
-        "urls": {step.id: find_step_url(step, member) for step in steps},
+        "sentences": {step.id: describe_step(step, member) for step in steps},
     }
     if is_part_request(request):
         return render_part(request, "causes/_why.html", **context)
     layout = await load_layout(request)
     return render_page(request, "causes/show.html", layout=layout, **context)
-
-
-def find_step_url(step: CauseStep, viewer: Member) -> str:
-    """Return the page of a step's object, or "" if there is none for the viewer."""
-    if step.kind is StepKind.MESSAGE:
-        return f"/agents/{step.agent_id}/messages/{step.id}/why"
-    if step.kind is StepKind.APPROVAL:
-        return f"/approvals/{step.id}"
-    if step.kind is StepKind.REQUEST and (viewer.is_admin or viewer.all_boards_write):
-        return f"/approvals/requests/{step.id}"
-    return ""

@@ -1,25 +1,31 @@
 """Pages of a board's chat and notes."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.http.request import Session, get_settings, open_transaction
+from core.db.reads import Source
+from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
-from models import Board, ReadKind
-from services import agents, memory, presence
+from models import Agent, ReadKind
+from services import agents, events, memory, messages, presence
+from services.boards import BoardPermissions
 from services.memory import NoteDraft
+from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.boards import presenter
 from web.boards.presenter import count_unread_chat
 from web.boards.views import board_access, board_for_update
+from web.notifications.views import mark_page_read
 from web.tasks.presenter import SINCE_PARAMETER
 from web.ui import forms
 from web.ui.layout import load_layout
-from web.ui.render import is_part_request, render_page, render_part
+from web.ui.render import is_part_request, render_page, render_part, retarget
 
 PAGE_SIZE = 50  # messages, or notes
 
@@ -32,9 +38,18 @@ class ChatMessageForm(BaseModel):
 
 async def show_chat(request: Request) -> Response:
     """Show the chat of a board; for htmx only the messages."""
+    await mark_page_read(request, OpenedPage(chat_board_id=forms.path_id(request, "board_id")))
     if is_part_request(request):
         return await _render_chat_part(request, "chat/_messages.html")
     return await _render_chat(request, forms.Form())
+
+
+def _build_mention(request: Request, agents_by_id: Mapping[UUID, Agent]) -> str:
+    """Return the beginning of a message to the agent in the address, or ""."""
+    agent_id = forms.parse_id(request.query_params.get("to"))
+    agent = agents_by_id.get(agent_id) if agent_id else None
+    mention = messages.find_mention(agent, agents_by_id.values()) if agent else None
+    return f"@{mention} " if mention else ""
 
 
 async def post_message(request: Request) -> Response:
@@ -60,20 +75,22 @@ async def post_message(request: Request) -> Response:
 
 async def show_unread_count(request: Request) -> Response:
     """Show the number of unread chat messages of a board."""
-    async with open_transaction(request) as session:
-        board = (await board_access(request, session)).board
-        count = await count_unread_chat(session, current_member(request), board)
+    async with open_reader(request) as source:
+        board = (await board_access(request, source)).board
+        count = await count_unread_chat(source, current_member(request), board)
     return render_part(request, "boards/_chat_link.html", board=board, unread_chat_count=count)
 
 
 async def show_notes(request: Request) -> Response:
     """Show the notes of a board; for htmx only the list of notes."""
+    await mark_page_read(request, OpenedPage(chat_board_id=forms.path_id(request, "board_id")))
     is_part = is_part_request(request)
     layout = None if is_part else await load_layout(request)
-    async with open_transaction(request) as session:
-        context = await _load_memory(request, session, is_chat=False)
+    async with open_reader(request) as source:
+        access = await board_access(request, source)
+        context = await _load_memory(request, source, access, is_chat=False)
         context["other_viewers"] = await presenter.list_other_viewers(
-            session, context["board"], request.user
+            source, context["board"], request.user
         )
     if is_part:
         return render_part(request, "chat/_notes.html", **context)
@@ -81,46 +98,59 @@ async def show_notes(request: Request) -> Response:
 
 
 async def _render_chat_part(request: Request, template: str, **more: object) -> Response:
-    async with open_transaction(request) as session:
-        context = await _load_chat(request, session)
+    async with open_reader(request) as source:
+        context = await _load_chat(request, source)
+    await _mark_chat_read(request, context)
     return render_part(request, template, **context, **more)
 
 
 async def _render_chat(request: Request, form: forms.Form) -> Response:
     """Render the chat page; for htmx only the form with its errors."""
     layout = await load_layout(request)
-    async with open_transaction(request) as session:
-        context = await _load_chat(request, session)
+    async with open_reader(request) as source:
+        context = await _load_chat(request, source)
         board = context["board"]
-        context["other_viewers"] = await presenter.list_other_viewers(session, board, request.user)
+        context["other_viewers"] = await presenter.list_other_viewers(source, board, request.user)
         context["is_lead_missing"] = "unheard" in request.query_params
-        context |= await presenter.load_pause_notice(session, board, request.user)
+        context["mention"] = _build_mention(request, context["agents_by_id"])
+        context |= await presenter.load_pause_notice(source, board, request.user)
+    await _mark_chat_read(request, context)
     if is_part_request(request):
         response = render_part(
             request, "chat/_message_form.html", form.status, form=form, **context
         )
-        response.headers.update({"HX-Retarget": "#say", "HX-Reswap": "outerHTML"})
+        retarget(response, "#say")
         return response
     return render_page(
         request, "chat/show.html", layout=layout, status=form.status, form=form, **context
     )
 
 
-async def _load_chat(request: Request, session: Session) -> dict[str, Any]:
-    """Load a page of chat messages, oldest first, and mark the chat as read."""
-    context = await _load_memory(request, session, is_chat=True)
-    board: Board = context["board"]
-    user, given = request.user, request.query_params.get(SINCE_PARAMETER)
-    read_up_to = await presence.find_read_position(session, user, board, kind=ReadKind.CHAT)
+async def _mark_chat_read(request: Request, context: dict[str, Any]) -> None:
+    """Record that the user has read the messages that the context holds."""
+    async with open_transaction(request) as session:
+        await presence.move_read_marker(
+            session, request.user, context["board"], ReadKind.CHAT, last_seq=context["last_seq"]
+        )
+
+
+async def _load_chat(request: Request, source: Source) -> dict[str, Any]:
+    """Load a page of chat messages, oldest first, and which of them the user has not read."""
+    access = await board_access(request, source)
+    user, board = request.user, access.board
+    given = request.query_params.get(SINCE_PARAMETER)
+    last_seq = await events.get_last_seq(source, board.organization_id)
+    read_up_to = await presence.find_read_position(source, user, board, kind=ReadKind.CHAT)
     since = read_up_to if given is None else min(forms.parse_number(given), read_up_to or 0)
-    new_messages = await presence.list_chat_messages_after(session, user, board, since or 0)
-    await presence.mark_read(session, user, board, ReadKind.CHAT)
+    new_messages = await presence.list_chat_messages_after(source, user, board, since or 0)
+    context = await _load_memory(request, source, access, is_chat=True)
     is_new = since is not None and bool(new_messages)
     parameters = {
         "offset": context["notes"].offset or None,
         SINCE_PARAMETER: since if is_new else None,
     }
     return context | {
+        "last_seq": last_seq,
         "chat_messages": list(reversed(context["notes"].items)),
         "first_new_id": new_messages[0].id if is_new else None,
         "query": urlencode(
@@ -129,16 +159,17 @@ async def _load_chat(request: Request, session: Session) -> dict[str, Any]:
     }
 
 
-async def _load_memory(request: Request, session: Session, *, is_chat: bool) -> dict[str, Any]:
+async def _load_memory(
+    request: Request, source: Source, access: BoardPermissions, *, is_chat: bool
+) -> dict[str, Any]:
     """Load a page of chat messages or notes, newest first, and the agents of the board."""
-    access = await board_access(request, session)
-    paging = Paging(PAGE_SIZE, forms.parse_number(request.query_params.get("offset")))
+    paging = Paging(PAGE_SIZE, forms.parse_offset(request))
     scope = memory.board_scope(access.board)
-    board_agents = await agents.list_board_agents(session, access.board)
+    board_agents = await agents.list_board_agents(source, access.board)
     return {
         "board": access.board,
         "can_write": access.can_write,
-        "notes": await memory.list_notes(session, scope, paging, is_chat=is_chat),
+        "notes": await memory.list_notes(source, scope, paging, is_chat=is_chat),
         "agents_by_id": {agent.id: agent for agent in board_agents},
         "lead": next((agent for agent in board_agents if agent.is_board_lead), None),
         "page_size": PAGE_SIZE,

@@ -15,7 +15,12 @@ from services.onboarding import (
     is_free_text,
 )
 from web.boards.forms import BLANK_ROWS, MIDNIGHT, format_date_field, format_metric, parse_metrics
-from web.onboarding.presenter import LEAD_OPTIONS, get_mapping, parse_draft_date
+from web.onboarding.presenter import (
+    LEAD_OPTIONS,
+    get_mapping,
+    list_lead_options,
+    parse_draft_date,
+)
 from web.onboarding.state import OnboardingState, conversation_draft
 from web.ui import time_format
 from web.ui.forms import (
@@ -29,6 +34,7 @@ from web.ui.forms import (
     list_time_zones,
 )
 from web.ui.time_format import combine_local
+from web.ui.translation import _
 
 OWN_ANSWER = "own"  # option of the page: an answer in own words
 
@@ -60,9 +66,9 @@ class OnboardingAnswerForm(BaseModel):
         if self.typed_text:
             return self
         if any(map(is_free_text, self.selected)):
-            raise ValueError("Type it.")
+            raise ValueError(_("Enter your answer."))
         if not self.selected:
-            raise ValueError("Choose something, or say it in your own words.")
+            raise ValueError(_("Choose an answer, or enter your own."))
         return self
 
     def to_answer(self) -> tuple[str, str | None]:
@@ -199,7 +205,7 @@ def goal_form_context(user: User, state: OnboardingState, form: Form) -> dict[st
         "goal_form": form,
         "initial_values": initial_values(state.draft, state.board, user, zone),
         "metric_rows": form_metric_rows(form, state.draft, state.board),
-        "lead_options": LEAD_OPTIONS,
+        "lead_options": list_lead_options(),
         "time_zones": list_time_zones(),
     }
 

@@ -7,13 +7,15 @@ from datetime import UTC, date, datetime, time, tzinfo
 from typing import Any
 
 from models import Message, MessageState
-from services.onboarding import Conversation, Exchange, Transcript
-from web.boards.forms import format_metric
+from services.onboarding import Conversation, Exchange, OnboardingPreview, Transcript
+from web.boards.forms import BOARD_RULES, format_metric
+from web.ui.locale_format import format_date
+from web.ui.translation import N_, _, translate
 
 SLOW, SILENT = 20, 60  # seconds until the wait is mentioned, and until another way is offered
 
-OBJECTIVE, MEASURES, DATE = "Objective", "Measures", "Target date"
-LEAD, WORK, ALSO = "Board lead", "How it works with you", "Also"
+OBJECTIVE, MEASURES, DATE = N_("Objective"), N_("Measures"), N_("Target date")
+LEAD, WORK, ALSO = N_("Board lead"), N_("How it works with you"), N_("Other answers")
 HEADINGS = (OBJECTIVE, MEASURES, DATE, LEAD, WORK)
 
 HEADING_PATTERNS: Sequence[tuple[str, re.Pattern[str]]] = (
@@ -32,40 +34,62 @@ HEADING_PATTERNS: Sequence[tuple[str, re.Pattern[str]]] = (
 
 LEAD_OPTIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "autonomy_level": (
-        "What it decides",
+        N_("What it decides"),
         [
-            ("ask_first", "Asks before it does anything"),
-            ("balanced", "Decides what is small"),
-            ("autonomous", "Decides on its own"),
+            ("ask_first", N_("Asks before it does anything")),
+            ("balanced", N_("Decides small things on its own")),
+            ("autonomous", N_("Decides on its own")),
         ],
     ),
     "verbosity": (
-        "How much it writes",
+        N_("How much it writes"),
         [
-            ("concise", "A few sentences"),
-            ("balanced", "With reasons"),
-            ("detailed", "With all details"),
+            ("concise", N_("A few sentences")),
+            ("balanced", N_("With reasons")),
+            ("detailed", N_("With all details")),
         ],
     ),
     "output_format": (
-        "How it writes",
+        N_("How it writes"),
         [
-            ("bullets", "Lists of points"),
-            ("mixed", "Paragraphs and lists"),
-            ("narrative", "Connected paragraphs"),
+            ("bullets", N_("Lists of points")),
+            ("mixed", N_("Paragraphs and lists")),
+            ("narrative", N_("Connected paragraphs")),
         ],
     ),
     "update_cadence": (
-        "When it reports",
+        N_("When it reports"),
         [
-            ("asap", "As soon as something changes"),
-            ("hourly", "Every hour"),
-            ("daily", "Every day"),
-            ("weekly", "Every week"),
+            ("asap", N_("As soon as something changes")),
+            ("hourly", N_("Every hour")),
+            ("daily", N_("Every day")),
+            ("weekly", N_("Every week")),
         ],
     ),
 }
 """Options for the behaviour of a lead: label, and each value with its label."""
+
+LEAD_RIGHTS: Mapping[str, str] = {
+    "manage_tasks": N_("Creates, assigns, orders and deletes tasks on this board."),
+    "accept_reviews": N_("Accepts tasks in review, or sends them back."),
+    "request_approvals": N_("Requests approvals, but never decides them."),
+    "write_notes": N_("Writes to the chat and the notes of the board and its group."),
+    "instruct_workers": N_("Sends messages to its workers, and changes their souls."),
+    "ask_people": N_("Asks people questions, through the agent of the gateway or the chat."),
+    "pause_agents": N_("Pauses and resumes the agents of this board."),
+}
+"""What a lead may do, by the keys of the sentences in its files."""
+
+LEAD_LIMITS: Mapping[str, str] = {
+    "work_on_tasks": N_(
+        "Does not work on tasks of workers, and moves tasks only out of review or to In progress."
+    ),
+    "change_board": N_(
+        "Does not change the objective or the rules of the board, and sees only a summary of the"
+        " other boards in its group."
+    ),
+}
+"""What a lead may not do, by the keys of the sentences in its files."""
 
 BriefSections = list[tuple[str, list[str]]]
 """Headings with what is known under each."""
@@ -106,11 +130,12 @@ def describe_delivery(message: Message | None, name: str, zone: tzinfo) -> str:
     if message is None:
         return ""
     if message.state is MessageState.FAILED:
-        return f"The message could not be delivered: {message.last_error}"
+        return _("The message could not be delivered: %(error)s", error=message.last_error)
     if message.state is MessageState.QUEUED:
-        return f"{name} has not taken the message yet."
+        return _("%(agent)s has not received the message yet.", agent=name)
     received_at = message.acknowledged_at or message.sent_at or message.created_at
-    return f"{name} has had the message since {received_at.astimezone(zone):%H:%M}."
+    at = f"{received_at.astimezone(zone):%H:%M}"
+    return _("%(agent)s received the message at %(time)s.", agent=name, time=at)
 
 
 def build_brief(transcript: Transcript, draft: Mapping[str, Any], zone: tzinfo) -> BriefSections:
@@ -153,7 +178,7 @@ def _brief_from_draft(draft: Mapping[str, Any], zone: tzinfo) -> dict[str, list[
     return {
         OBJECTIVE: [format_metric(draft["objective"])] if draft.get("objective") else [],
         MEASURES: [f"{name}: {format_metric(target)}" for name, target in metrics.items()],
-        DATE: [f"{day.day} {day:%B %Y}"] if day else [],
+        DATE: [format_date(day, "yMMMMd")] if day else [],
         LEAD: [", ".join(who)] if lead else [],
         WORK: options,
     }
@@ -162,7 +187,36 @@ def _brief_from_draft(draft: Mapping[str, Any], zone: tzinfo) -> dict[str, list[
 def _option_label(name: str, value: object) -> str:
     """Return the label of an option."""
     said = format_metric(value)
-    return dict(LEAD_OPTIONS[name][1]).get(said, said)
+    return translate(dict(LEAD_OPTIONS[name][1]).get(said, "")) or said
+
+
+def list_lead_options() -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Return name, label and options of each select field for the behaviour of a lead."""
+    return [
+        (
+            name,
+            translate(label),
+            [("", _("Default")), *((value, translate(text)) for value, text in options)],
+        )
+        for name, (label, options) in LEAD_OPTIONS.items()
+    ]
+
+
+def permissions_context(preview: OnboardingPreview | None) -> dict[str, list[str]]:
+    """Return what a lead may do, what it may not do, and the rules of its board."""
+    if preview is None:
+        return {}
+    active, most = preview.agent_files.rules, preview.agent_files.max_agents
+    rights, limits = map(translate, LEAD_RIGHTS.values()), map(translate, LEAD_LIMITS.values())
+    workers = (
+        _("Adds and removes workers, at most %(number)d at a time.", number=most)
+        if most
+        else _("Adds no workers, because the board allows none.")
+    )
+    rules = [translate(text) for name, _label, text in BOARD_RULES if name in active]
+    if "require_approval_for_done" not in active:
+        rules.append(_("A task can be done without an approval."))
+    return {"rights": [*rights, workers], "limits": [*limits], "rules": rules}
 
 
 def get_mapping(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:

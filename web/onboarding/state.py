@@ -8,7 +8,7 @@ from uuid import UUID
 
 from core.clock import now
 from core.config.settings import Settings
-from core.http.request import Session
+from core.db.reads import Source
 from models import Agent, Board, Member, Message, OnboardingStatus
 from services import agents, gateways, onboarding
 from services.boards import BoardPermissions
@@ -114,18 +114,16 @@ class OnboardingState:
         return f"{self.conversation_id}.{self.conversation.session.status}.{last_seq}"
 
 
-async def load_onboarding_state(
-    session: Session, member: Member, board_id: UUID
-) -> OnboardingState:
+async def load_onboarding_state(source: Source, member: Member, board_id: UUID) -> OnboardingState:
     """Load the state of a board's onboarding. Raises NotFound or Forbidden."""
-    access = await load_board_access(session, member, board_id)
+    access = await load_board_access(source, member, board_id)
     board, zone = access.board, time_format.get_time_zone(member.user.timezone)
-    conversation = await onboarding.find_conversation(session, board)
-    interviewer = await onboarding.load_interviewer(session, board)
+    conversation = await onboarding.find_conversation(source, board)
+    interviewer = await onboarding.load_interviewer(source, board)
     message = None
     if conversation is not None:
-        message = await onboarding.find_last_message(session, board, conversation)
-    board_agents = await agents.list_board_agents(session, board)
+        message = await onboarding.find_last_message(source, board, conversation)
+    board_agents = await agents.list_board_agents(source, board)
     name = interviewer.agent.name if interviewer.agent else ""
     is_open = conversation is not None and conversation.is_open
     return OnboardingState(
@@ -160,7 +158,7 @@ def conversation_draft(conversation: Conversation | None) -> Mapping[str, Any]:
 
 
 async def load_launch_context(
-    session: Session,
+    source: Source,
     member: Member,
     settings: Settings,
     state: OnboardingState,
@@ -182,12 +180,12 @@ async def load_launch_context(
         steps = build_lead_launch(
             state.lead, state.interviewer.gateway, now(), confirmed_at=confirmed_at
         )
-        card = await setup.load_agent_card(session, member, state.lead.id, settings)
+        card = await setup.load_agent_card(source, member, state.lead.id, settings)
         return context | setup.time_functions() | {"launch": steps, "card": card}
     if member.is_admin:
         agent_setup = await setup.load_agent_setup(
-            session, member, state.lead.id, settings, token=token
+            source, member, state.lead.id, settings, token=token
         )
         return context | setup.setup_context(agent_setup, context["path"])
-    card = await setup.load_agent_card(session, member, state.lead.id, settings)
+    card = await setup.load_agent_card(source, member, state.lead.id, settings)
     return context | setup.time_functions() | {"card": card}

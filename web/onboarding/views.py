@@ -8,7 +8,8 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.http.request import Session, get_settings, open_transaction
+from core.db.reads import Source
+from core.http.request import Session, get_settings, open_reader, open_transaction
 from services import onboarding
 from services.onboarding import ConfirmedBoard, OnboardingPreview
 from web.agents.presenter import format_clock, format_duration
@@ -24,6 +25,7 @@ from web.onboarding.forms import (
     goal_form_context,
     split_answer,
 )
+from web.onboarding.presenter import permissions_context
 from web.onboarding.state import OnboardingState, load_launch_context, load_onboarding_state
 from web.ui import forms
 from web.ui.layout import load_layout
@@ -85,8 +87,8 @@ async def end_onboarding(request: Request) -> Response:
 async def render_onboarding(request: Request, form: forms.Form, *, acted: bool = False) -> Response:
     """Render the onboarding with a form and its errors; `acted` follows an action of the user."""
     layout = None if is_part_request(request) else await load_layout(request)
-    async with open_transaction(request) as session:
-        state = await _load_state(request, session)
+    async with open_reader(request) as source:
+        state = await _load_state(request, source)
     context = {"state": state, "form": form, "acted": acted, **CONVERSATION_FUNCTIONS}
     if layout is None:
         return render_part(
@@ -117,9 +119,9 @@ CONVERSATION_FUNCTIONS: dict[str, Any] = {
 """Functions that the conversation templates call."""
 
 
-async def _load_state(request: Request, session: Session) -> OnboardingState:
+async def _load_state(request: Request, source: Source) -> OnboardingState:
     board_id = forms.path_id(request, "board_id")
-    return await load_onboarding_state(session, current_member(request), board_id)
+    return await load_onboarding_state(source, current_member(request), board_id)
 
 
 async def _submit_answer(request: Request, command: AnswerCommand, editor: str) -> Response:
@@ -178,10 +180,10 @@ async def render_launch(
     `is_too_late`: another user had confirmed the goal before.
     """
     layout = None if is_part_request(request) else await load_layout(request)
-    async with open_transaction(request) as session:
-        state = await _load_state(request, session)
+    async with open_reader(request) as source:
+        state = await _load_state(request, source)
         context = await load_launch_context(
-            session, current_member(request), get_settings(request), state, token
+            source, current_member(request), get_settings(request), state, token
         )
     if not state.is_confirmed:
         return RedirectResponse(f"/boards/{state.board.id}/onboarding", 303)
@@ -209,8 +211,8 @@ async def show_review(request: Request) -> Response:
 
 async def show_updates(request: Request) -> Response:
     """Show whether the onboarding has changed since the page was opened."""
-    async with open_transaction(request) as session:
-        state = await _load_state(request, session)
+    async with open_reader(request) as source:
+        state = await _load_state(request, source)
     version = request.query_params.get("seen", "")
     return render_part(
         request, "onboarding/_update_notice.html", state=state, known_version=version
@@ -242,8 +244,8 @@ async def confirm_goal(request: Request) -> Response:
             return await render_launch(request, token=confirmed.token)
         return RedirectResponse(f"/boards/{confirmed.board.id}/onboarding/launch", 303)
     if form.status == 409:
-        async with open_transaction(request) as session:
-            state = await _load_state(request, session)
+        async with open_reader(request) as source:
+            state = await _load_state(request, source)
         if state.is_confirmed:
             return await render_launch(request, is_too_late=True)
     return await _render_review(request, form)
@@ -263,12 +265,13 @@ async def _render_review(
 ) -> Response:
     """Render the review with the submitted or drafted values, and their preview."""
     layout = None if is_part_request(request) else await load_layout(request)
-    async with open_transaction(request) as session:
-        state = await _load_state(request, session)
+    async with open_reader(request) as source:
+        state = await _load_state(request, source)
         form = typed if typed.is_submitted else build_prefilled_form(request.user, state)
-        preview = await _load_preview(request, session, state, form)
+        preview = await _load_preview(request, source, state, form)
+    context: dict[str, Any] = {"state": state, "preview": preview, **permissions_context(preview)}
     if layout is None:
-        return render_part(request, "onboarding/_preview.html", state=state, preview=preview)
+        return render_part(request, "onboarding/_preview.html", **context)
     context_form = context_form or forms.Form()
     return render_page(
         request,
@@ -276,15 +279,14 @@ async def _render_review(
         layout=layout,
         board_id=state.board.id,
         status=max(typed.status, context_form.status),
-        state=state,
-        preview=preview,
         context_form=context_form,
+        **context,
         **goal_form_context(request.user, state, form),
     )
 
 
 async def _load_preview(
-    request: Request, session: Session, state: OnboardingState, form: forms.Form
+    request: Request, source: Source, state: OnboardingState, form: forms.Form
 ) -> OnboardingPreview | None:
     """Preview the submitted goal, or return None while the form has errors."""
     if form.errors or form.problem:
@@ -293,6 +295,6 @@ async def _load_preview(
         goal = build_goal(request.user, state, form.parse(GoalForm))
         base_url = get_settings(request).base_url
         return await onboarding.preview_goal(
-            session, request.user, state.board, goal, base_url=base_url
+            source, request.user, state.board, goal, base_url=base_url
         )
     return None

@@ -3,28 +3,23 @@
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.http.request import Session, get_settings, open_transaction
+from core.db.reads import Source
+from core.http.request import get_settings, open_reader, open_transaction
 from models import Agent, Board, Member
 from services import agents, boards, organizations
+from services.identity import Viewer
 from web.agents import setup, views
 from web.agents.forms import NewAgentForm
-from web.auth.viewer import Viewer
 from web.boards.forms import BOARD_RULES, NewBoardForm
+from web.organizations.forms import OrganizationNameForm
 from web.ui import forms, one_time_secret
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page
 
 WELCOME_STEPS = ("organization", "board", "agent", "call")
-
-
-class OrganizationNameForm(BaseModel):
-    """The name of the organization."""
-
-    name: forms.Line
 
 
 async def show_welcome(request: Request) -> Response:
@@ -95,9 +90,9 @@ async def show_first_call(request: Request) -> Response:
     if member is None:
         return RedirectResponse("/welcome", 303)
     is_part = is_part_request(request)
-    async with open_transaction(request) as session:
+    async with open_reader(request) as source:
         agent_setup = await setup.load_agent_setup(
-            session,
+            source,
             member,
             forms.path_id(request, "agent_id"),
             get_settings(request),
@@ -116,10 +111,10 @@ async def _find_next_step(request: Request) -> str | None:
     member = _find_member(request)
     if member is None:
         return "organization"
-    async with open_transaction(request) as session:
-        if await _find_first_board(session, member) is None:
+    async with open_reader(request) as source:
+        if await _find_first_board(source, member) is None:
             return "board"
-        cards = await agents.list_agent_cards(session, member)
+        cards = await agents.list_agent_cards(source, member)
     if not cards:
         return "agent"
     return None if any(card.agent.last_seen_at for card in cards) else "call"
@@ -128,13 +123,13 @@ async def _find_next_step(request: Request) -> str | None:
 async def _first_agent_id(request: Request) -> UUID:
     member = _find_member(request)
     assert member is not None
-    async with open_transaction(request) as session:
-        cards = await agents.list_agent_cards(session, member)
+    async with open_reader(request) as source:
+        cards = await agents.list_agent_cards(source, member)
     return cards[0].agent.id
 
 
-async def _find_first_board(session: Session, member: Member) -> Board | None:
-    summaries = await boards.list_board_summaries(session, member)
+async def _find_first_board(source: Source, member: Member) -> Board | None:
+    summaries = await boards.list_board_summaries(source, member)
     return next((summary.board for summary in summaries if summary.can_write), None)
 
 
@@ -142,8 +137,8 @@ async def _render_step(request: Request, step: str, form: forms.Form) -> Respons
     member = _find_member(request)
     board = None
     if member is not None:
-        async with open_transaction(request) as session:
-            board = await _find_first_board(session, member)
+        async with open_reader(request) as source:
+            board = await _find_first_board(source, member)
     if step == "agent" and board is None:
         step = "board"
     return await _render_welcome(request, step, board, form=form, rules=BOARD_RULES)
@@ -161,6 +156,7 @@ async def _render_welcome(
         steps=WELCOME_STEPS,
         step=step,
         organization=member.organization if member else None,
+        is_unnamed=member is not None and organizations.has_default_name(member.organization),
         board=board,
         **more,
     )

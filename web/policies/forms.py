@@ -10,23 +10,15 @@ from pydantic import AfterValidator, BaseModel, Field
 from models import PolicyEffect, PolicyRule, RiskLevel, Role, WeeklyWindow, new_id
 from services import policies
 from web.ui.forms import BlankAsNone, Line, OptionalLine, OptionalText
+from web.ui.translation import _, ngettext
 
-EXPIRY_CHOICES = (
-    ("", "Never"),
-    ("3600", "After 1 hour"),
-    ("14400", "After 4 hours"),
-    ("86400", "After 1 day"),
-    ("259200", "After 3 days"),
-    ("604800", "After 7 days"),
-    ("2592000", "After 30 days"),
-)
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+EXPIRY_CHOICES = (3_600, 14_400, 86_400, 259_200, 604_800, 2_592_000)  # seconds
 CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
 def _check_clock_time(text: str | None) -> str | None:
     if text is not None and not CLOCK_TIME.fullmatch(text):
-        raise ValueError("Write a time like 14:30.")
+        raise ValueError(_("Write a time like 14:30."))
     return text
 
 
@@ -108,10 +100,20 @@ def format_minutes(minutes: int) -> str:
 
 def list_expiry_choices(current: str) -> list[tuple[str, str]]:
     """Return the choices for the expiry, with one for a value that an API call has set."""
-    known = {value for value, _ in EXPIRY_CHOICES}
-    is_other = current.isdecimal() and len(current) < 9 and current not in known
-    other = [(current, f"After {int(current):,} seconds")] if is_other else []
-    return [*EXPIRY_CHOICES, *other]
+    is_number = current.isdecimal() and len(current) < 9
+    choices = dict.fromkeys([*EXPIRY_CHOICES, *([int(current)] if is_number else [])])
+    return [("", _("Never")), *((str(one), describe_expiry(one)) for one in choices)]
+
+
+def describe_expiry(seconds: int) -> str:
+    """Return when a request expires, in the largest unit that divides it: "After 4 hours"."""
+    if seconds and seconds % 86_400 == 0:
+        return ngettext("After %(num)d day", "After %(num)d days", seconds // 86_400)
+    if seconds and seconds % 3_600 == 0:
+        return ngettext("After %(num)d hour", "After %(num)d hours", seconds // 3_600)
+    if seconds and seconds % 60 == 0:
+        return ngettext("After %(num)d minute", "After %(num)d minutes", seconds // 60)
+    return ngettext("After %(num)d second", "After %(num)d seconds", seconds)
 
 
 class PresetForm(BaseModel):
@@ -125,7 +127,7 @@ class PresetForm(BaseModel):
 
 
 def _parse_minutes(text: str | None) -> int:
-    hours, _, minutes = (text or "00:00").partition(":")
+    hours, _colon, minutes = (text or "00:00").partition(":")
     return int(hours) * 60 + int(minutes)
 
 

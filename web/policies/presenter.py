@@ -1,33 +1,63 @@
 """Texts about the rules of approval policies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from models import PolicyEffect, PolicyRule, Role, WeeklyWindow
+from models import PolicyEffect, PolicyRule, RiskLevel, Role, WeeklyWindow
 from services.policies import ReferenceNames
-from web.policies.forms import WEEKDAYS, format_minutes
+from web.policies.forms import describe_expiry, format_minutes
+from web.ui.translation import N_, _, pgettext, translate
 
 EFFECTS: Mapping[PolicyEffect, tuple[str, str, str]] = {
-    PolicyEffect.ALLOW: ("Allow", "The request is approved at once.", "good"),
-    PolicyEffect.ASK_ONE: ("Ask one person", "One person approves or rejects it.", "line"),
+    PolicyEffect.ALLOW: (N_("Allow"), N_("The request is approved at once."), "good"),
+    PolicyEffect.ASK_ONE: (N_("Ask one person"), N_("One person approves or rejects it."), "line"),
     PolicyEffect.ASK_TWO: (
-        "Ask two people",
-        "Two different people must approve it. Nobody approves their own request.",
+        N_("Ask two people"),
+        N_("Two different people must approve it. Nobody approves their own request."),
         "accent",
     ),
-    PolicyEffect.DENY: ("Deny", "The request is rejected at once.", "danger"),
+    PolicyEffect.DENY: (N_("Deny"), N_("The request is rejected at once."), "danger"),
 }
 """Each effect: its label, its description, and the tone of its badge."""
 
 DECIDERS = {
-    Role.MEMBER: "Everybody who can change the board",
-    Role.ADMIN: "Admins and owners",
-    Role.OWNER: "Owners",
+    Role.MEMBER: N_("Everybody who can change the board"),
+    Role.ADMIN: N_("Admins and owners"),
+    Role.OWNER: N_("Owners"),
 }
 
-DELETED = "deleted"  # the name of an agent, tag or user that no longer exists
-EXPIRY_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+PRESET_TEXTS = {
+    "ask": (
+        N_("Always ask"),
+        N_("Every request waits for one person. Requests expire after seven days."),
+    ),
+    "two_people": (
+        N_("Two people for dangerous actions"),
+        N_(
+            "Deployments, deletions and payments, and everything with a critical risk, need two "
+            "people. Other requests need one."
+        ),
+    ),
+    "trust": (
+        N_("Allow harmless actions"),
+        N_(
+            "Requests with a stated low risk are allowed, except messages to the outside, "
+            "deployments, deletions and payments. Requests below a confidence of 60 and all others "
+            "need one person."
+        ),
+    ),
+}
+"""The name and the description of each preset, by its key."""
+
+PRESET_RULE_NAMES = (
+    N_("Ask one person"),
+    N_("Critical risk"),
+    N_("Deployments, deletions and payments"),
+    N_("Visible outside, or dangerous"),
+    N_("Low confidence"),
+    N_("Low risk"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,21 +71,62 @@ class RuleRow:
     consequences: Sequence[str]
 
 
+def list_effects() -> dict[PolicyEffect, tuple[str, str, str]]:
+    """Return the effects in the reader's language."""
+    return {
+        effect: (translate(label), translate(about), tone)
+        for effect, (label, about, tone) in EFFECTS.items()
+    }
+
+
+def list_presets() -> list[tuple[str, str, str]]:
+    """Return the key, the name and the description of each preset."""
+    return [(key, translate(name), translate(about)) for key, (name, about) in PRESET_TEXTS.items()]
+
+
+def translate_rule_names(rules: Sequence[PolicyRule]) -> list[PolicyRule]:
+    """Return the rules of a preset with names in the language of the user who stores them."""
+    return [replace(rule, name=translate(rule.name)) for rule in rules]
+
+
+def list_deciders() -> list[tuple[Role, str]]:
+    """Return the choices for the role that may decide."""
+    return [(role, translate(label)) for role, label in DECIDERS.items()]
+
+
+def list_risks() -> list[tuple[str, str]]:
+    """Return the choices for a risk; "" for any."""
+    return [
+        ("", pgettext("risk", "Any")),
+        (RiskLevel.LOW, pgettext("risk", "Low")),
+        (RiskLevel.MEDIUM, pgettext("risk", "Medium")),
+        (RiskLevel.HIGH, pgettext("risk", "High")),
+        (RiskLevel.CRITICAL, pgettext("risk", "Critical")),
+    ]
+
+
+def list_weekdays() -> list[tuple[int, str]]:
+    """Return the days of the week, as short as possible."""
+    names = (_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun"))
+    return list(enumerate(names))
+
+
 def list_choices(names: Mapping[UUID, str], chosen: Sequence[str]) -> list[tuple[str, str]]:
     """Return the choices of a list field; what is chosen and was deleted is kept."""
     choices = [(str(id), name) for id, name in names.items()]
-    known = {value for value, _ in choices}
-    return [*choices, *((value, DELETED) for value in chosen if value not in known)]
+    known = {value for value, _name in choices}
+    return [*choices, *((value, _("deleted")) for value in chosen if value not in known)]
 
 
 def build_rule_rows(rules: Sequence[PolicyRule], names: ReferenceNames) -> list[RuleRow]:
     """Return the rows of rules."""
+    effects = list_effects()
     return [
         RuleRow(
             rule,
-            list(_conditions(rule, names)) or ["Every request"],
-            EFFECTS[rule.effect][0],
-            EFFECTS[rule.effect][2],
+            list(_conditions(rule, names)) or [_("Every request")],
+            effects[rule.effect][0],
+            effects[rule.effect][2],
             list(_consequences(rule, names)),
         )
         for rule in rules
@@ -63,46 +134,45 @@ def build_rule_rows(rules: Sequence[PolicyRule], names: ReferenceNames) -> list[
 
 
 def _conditions(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
-    lines = [
-        ("Kind", _join(rule.kinds)),
-        ("Agent", _join(_named(rule.agent_ids, names.agents))),
-        ("Risk", f"{rule.risk_at_least} or higher" if rule.risk_at_least else ""),
-        ("Risk", f"{rule.risk_at_most} or lower" if rule.risk_at_most else ""),
-        ("Confidence", f"below {rule.confidence_below:g}" if rule.confidence_below else ""),
-        ("Tag", _join(_named(rule.tag_ids, names.tags))),
-        ("Time", _format_window(rule.time_window) if rule.time_window else ""),
-    ]
-    return [f"{label}: {text}" for label, text in lines if text]
+    risks, below = dict(list_risks()), rule.confidence_below
+    least, most = risks.get(rule.risk_at_least or ""), risks.get(rule.risk_at_most or "")
+    lines = (
+        (rule.kinds, _("Kind: %(kinds)s", kinds=_join(rule.kinds))),
+        (rule.agent_ids, _("Agent: %(names)s", names=_named(rule.agent_ids, names.agents))),
+        (rule.risk_at_least, _("Risk: %(risk)s or higher", risk=least)),
+        (rule.risk_at_most, _("Risk: %(risk)s or lower", risk=most)),
+        (below, _("Confidence: below %(number)g", number=below or 0)),
+        (rule.tag_ids, _("Tag: %(names)s", names=_named(rule.tag_ids, names.tags))),
+        (rule.time_window, _describe_window(rule.time_window)),
+    )
+    return [text for condition, text in lines if condition]
 
 
 def _consequences(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
     if rule.effect in (PolicyEffect.ALLOW, PolicyEffect.DENY):
         return []
-    deciders = _join(_named(rule.decider_ids, names.users)) or DECIDERS[rule.decider_role]
-    expiry = rule.expires_after
-    return [
-        f"Decided by: {deciders}",
-        f"Rejected after {format_seconds(expiry)} without a decision" if expiry else "",
-    ]
+    deciders = _named(rule.decider_ids, names.users) or translate(DECIDERS[rule.decider_role])
+    lines = [_("Decided by: %(deciders)s", deciders=deciders)]
+    if rule.expires_after:
+        expiry = describe_expiry(rule.expires_after)
+        lines.append(_("Rejected without a decision: %(expiry)s", expiry=expiry))
+    return lines
 
 
-def format_seconds(seconds: int) -> str:
-    """Return a duration in the largest unit that divides it: "4 hours"."""
-    size, unit = next((size, unit) for size, unit in EXPIRY_UNITS if seconds % size == 0)
-    count = seconds // size
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"
-
-
-def _format_window(window: WeeklyWindow) -> str:
-    days = ", ".join(WEEKDAYS[day] for day in sorted(window.weekdays)) or "Every day"
+def _describe_window(window: WeeklyWindow | None) -> str:
+    if window is None:
+        return ""
+    weekdays = dict(list_weekdays())
+    days = _join([weekdays[day] for day in sorted(window.weekdays)]) or _("Every day")
+    values = {"days": days, "zone": window.time_zone}
     if window.starts_at == window.ends_at == 0:
-        return f"{days} ({window.time_zone})"
+        return _("Time: %(days)s (%(zone)s)", **values)
     start, end = format_minutes(window.starts_at), format_minutes(window.ends_at)
-    return f"{days} from {start} to {end} ({window.time_zone})"
+    return _("Time: %(days)s from %(start)s to %(end)s (%(zone)s)", start=start, end=end, **values)
 
 
-def _named(ids: Sequence[UUID], names: Mapping[UUID, str]) -> list[str]:
-    return [names.get(id, DELETED) for id in ids]
+def _named(ids: Sequence[UUID], names: Mapping[UUID, str]) -> str:
+    return _join([names.get(id, _("deleted")) for id in ids])
 
 
 def _join(words: Sequence[str]) -> str:

@@ -7,8 +7,9 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.db.reads import Source
 from core.errors import Conflict, NotFound, PreconditionFailed
-from core.http.request import Session, open_transaction
+from core.http.request import Session, open_reader, open_transaction
 from models import Board, Member, PolicyRule
 from services import boards, organizations, policies
 from services.policies import PolicyDetail, SimulationResult
@@ -16,14 +17,19 @@ from web.auth.viewer import current_member
 from web.boards.forms import BOARD_RULES
 from web.policies.forms import PresetForm, RuleForm, list_expiry_choices, rule_form_values
 from web.policies.presenter import (
-    DECIDERS,
-    EFFECTS,
     build_rule_rows,
     list_choices,
+    list_deciders,
+    list_effects,
+    list_presets,
+    list_risks,
+    list_weekdays,
+    translate_rule_names,
 )
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import render_page
+from web.ui.translation import _, translate
 
 RuleEdit = Callable[[list[PolicyRule]], Sequence[PolicyRule]]
 
@@ -48,9 +54,9 @@ async def show_policy(request: Request) -> Response:
 
 async def show_rule(request: Request) -> Response:
     """Show the form of a rule, or of a new one."""
-    async with open_transaction(request) as session:
-        scope = await _load_scope(request, session)
-        detail = await policies.get_policy(session, scope.member.organization_id, scope.board)
+    async with open_reader(request) as source:
+        scope = await _load_scope(request, source)
+        detail = await policies.get_policy(source, scope.member.organization_id, scope.board)
     rule = _find_rule(detail.rules, rule_id) if (rule_id := _rule_id(request)) else None
     values = rule_form_values(rule, request.user.timezone or "UTC")
     return await _render_rule(request, forms.Form(values | {"version": [str(detail.version)]}))
@@ -127,15 +133,16 @@ async def use_preset(request: Request) -> Response:
     with form.catch_errors():
         preset = form.parse(PresetForm).find_preset()
         if preset is None:
-            raise NotFound("preset_not_found", "There is no such preset.", field="preset")
-        return await _edit(request, form, lambda _: policies.build_preset_rules(preset))
+            raise NotFound("preset_not_found", _("There is no such preset."), field="preset")
+        rules = translate_rule_names(policies.build_preset_rules(preset))
+        return await _edit(request, form, lambda _rules: rules)
     return await _render_policy(request, form)
 
 
 async def _edit(request: Request, form: forms.Form, edit: RuleEdit) -> Response:
     """Store the edited rules if the policy still has the version of the form."""
     async with open_transaction(request) as session:
-        scope = await _load_scope(request, session, for_update=True)
+        scope = await _lock_scope(request, session)
         detail = await policies.get_policy(session, scope.member.organization_id, scope.board)
         known = {forms.parse_number(form.value("version"))}
         try:
@@ -145,7 +152,7 @@ async def _edit(request: Request, form: forms.Form, edit: RuleEdit) -> Response:
         except PreconditionFailed:
             raise Conflict(
                 "policy_changed",
-                "Somebody else changed the policy meanwhile. Look at it again, then repeat this.",
+                _("Somebody else changed the policy. Check it, then repeat your change."),
             ) from None
     return RedirectResponse(scope.path, 303)
 
@@ -161,16 +168,16 @@ async def _simulate(request: Request, edit: RuleEdit) -> SimulationResult:
 async def _render_policy(request: Request, form: forms.Form) -> Response:
     layout = await load_layout(request)
     result = await _simulate(request, list) if request.query_params.get("try") else None
-    async with open_transaction(request) as session:
-        scope = await _load_scope(request, session)
+    async with open_reader(request) as source:
+        scope = await _load_scope(request, source)
         organization_id = scope.member.organization_id
-        detail = await policies.get_policy(session, organization_id, scope.board)
+        detail = await policies.get_policy(source, organization_id, scope.board)
         inherited = (
-            await policies.get_policy(session, organization_id, None)
+            await policies.get_policy(source, organization_id, None)
             if scope.board
             else PolicyDetail()
         )
-        names = await policies.load_reference_names(session, organization_id)
+        names = await policies.load_reference_names(source, organization_id)
     return render_page(
         request,
         "policies/show.html",
@@ -181,9 +188,9 @@ async def _render_policy(request: Request, form: forms.Form) -> Response:
         detail=detail,
         rows=build_rule_rows(detail.rules, names),
         inherited_rows=build_rule_rows(inherited.rules, names),
-        board_rules=BOARD_RULES,
-        presets=policies.PRESETS,
-        effects=EFFECTS,
+        board_rules=[(name, *map(translate, texts)) for name, *texts in BOARD_RULES],
+        presets=list_presets(),
+        effects=list_effects(),
         result=result,
     )
 
@@ -192,9 +199,9 @@ async def _render_rule(
     request: Request, form: forms.Form, result: SimulationResult | None = None
 ) -> Response:
     layout = await load_layout(request)
-    async with open_transaction(request) as session:
-        scope = await _load_scope(request, session)
-        names = await policies.load_reference_names(session, scope.member.organization_id)
+    async with open_reader(request) as source:
+        scope = await _load_scope(request, source)
+        names = await policies.load_reference_names(source, scope.member.organization_id)
     return render_page(
         request,
         "policies/rule.html",
@@ -206,26 +213,40 @@ async def _render_rule(
         tags=list_choices(names.tags, form.selected("tag_ids")),
         users=list_choices(names.users, form.selected("decider_ids")),
         rule_id=_rule_id(request),
-        effects=EFFECTS,
-        deciders=DECIDERS,
+        effects=list_effects(),
+        deciders=list_deciders(),
+        risks=list_risks(),
+        weekdays=list_weekdays(),
         expiry_choices=list_expiry_choices(form.value("expires_after")),
         time_zones=forms.list_time_zones(),
         result=result,
     )
 
 
-async def _load_scope(
-    request: Request, session: Session, *, for_update: bool = False
-) -> PolicyScope:
+async def _load_scope(request: Request, source: Source) -> PolicyScope:
     """Return the scope of the page for an admin. Raises NotFound or Forbidden."""
     if "board_id" not in request.path_params:
-        member = current_member(request)
-        organizations.require_admin(member)
-        return PolicyScope(member, None)
-    load = boards.lock_board_as_admin if for_update else boards.get_board
-    board = await load(session, request.user, forms.path_id(request, "board_id"))
-    member = await organizations.find_membership(session, request.user, board.organization_id)
+        return _build_scope(current_member(request), None)
+    board = await boards.get_board(source, request.user, forms.path_id(request, "board_id"))
+    return await _find_scope(request, source, board)
+
+
+async def _lock_scope(request: Request, session: Session) -> PolicyScope:
+    """Lock the board of the page, if there is one, and return the scope."""
+    if "board_id" not in request.path_params:
+        return _build_scope(current_member(request), None)
+    board_id = forms.path_id(request, "board_id")
+    board = await boards.lock_board_as_admin(session, request.user, board_id)
+    return await _find_scope(request, session, board)
+
+
+async def _find_scope(request: Request, source: Source, board: Board) -> PolicyScope:
+    member = await organizations.find_membership(source, request.user, board.organization_id)
     assert member is not None  # the board was readable
+    return _build_scope(member, board)
+
+
+def _build_scope(member: Member, board: Board | None) -> PolicyScope:
     organizations.require_admin(member)
     return PolicyScope(member, board)
 
@@ -233,7 +254,7 @@ async def _load_scope(
 def _find_rule(rules: Sequence[PolicyRule], rule_id: UUID | None) -> PolicyRule:
     rule = next((rule for rule in rules if rule.id == rule_id), None)
     if rule is None:
-        raise NotFound("rule_not_found", "There is no such rule any more.")
+        raise NotFound("rule_not_found", _("This rule does not exist any more."))
     return rule
 
 

@@ -1,32 +1,46 @@
 """Pages with the user's own settings: profile, password, sessions, API tokens."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.clock import now
-from core.http.request import open_transaction
-from models import TokenScope
+from core.http.request import open_reader, open_transaction
+from models import TokenScope, User
 from services import identity
+from services.audit import LastChange
 from web.auth import viewer
 from web.auth.sign_in import record_failures
 from web.auth.viewer import clear_session_cookie, set_session_cookie
-from web.ui import forms, one_time_secret, time_format
+from web.ui import forms, one_time_secret, time_format, translation
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import EditedField, FieldKind, check_edit, without
 from web.ui.forms import TimeZoneName, list_time_zones
 from web.ui.layout import load_layout
 from web.ui.render import render_page
+from web.ui.translation import N_, _, ngettext
+
+
+def _validate_language(name: str | None) -> str | None:
+    if name is not None and name not in translation.LANGUAGES:
+        raise ValueError(_("Choose one of those that are offered."))
+    return name
+
+
+LanguageName = Annotated[forms.OptionalLine, AfterValidator(_validate_language)]
 
 
 class ProfileForm(BaseModel):
-    """Names and time zone of the user."""
+    """Names, time zone and language of the user."""
 
     name: forms.OptionalLine = None
     preferred_name: forms.OptionalLine = None
     pronouns: forms.OptionalLine = None
     timezone: TimeZoneName = None
+    language: LanguageName = None
 
 
 class AgentContextForm(BaseModel):
@@ -57,12 +71,6 @@ PROFILE_FORMS: dict[str, type[ProfileForm | AgentContextForm]] = {
 }
 
 
-TOKEN_LIFETIME_OPTIONS = [
-    *[(days, f"{days} days") for days in identity.TOKEN_LIFETIMES],
-    (0, "No end"),
-]
-
-
 async def show_settings(request: Request) -> Response:
     """Show the settings."""
     return await _render_settings(request, forms.Form(), "")
@@ -75,13 +83,34 @@ async def save_profile(request: Request) -> Response:
     with form.catch_errors():
         fields = form.parse(PROFILE_FORMS[section])
         async with open_transaction(request) as session:
-            user = await identity.update_profile(
-                session, request.user, fields.model_dump(exclude_unset=True)
-            )
+            user = await identity.lock_user(session, request.user)
+            untouched = check_edit(form, list_edited_fields(section, user))
+            changes = without(fields.model_dump(exclude_unset=True), untouched)
+            user = await identity.update_profile(session, user, changes)
         return forms.redirect_saved(
             f"/settings#{section}", time_format.get_time_zone(user.timezone)
         )
+    if form.conflicts:
+        change = LastChange(request.user.updated_at, None, request.user.id)
+        about = ConflictContext(_("Settings"), f"/settings#{section}", last_change=change)
+        return await render_conflict(request, form, about)
     return await _render_settings(request, form, section)
+
+
+def list_edited_fields(section: str, user: User) -> list[EditedField]:
+    """Return the current values of a user as the form of a section shows them."""
+    if section == "known":
+        return [
+            EditedField("notes", N_("Notes"), user.notes, FieldKind.TEXT),
+            EditedField("context", N_("Context"), user.context, FieldKind.TEXT),
+        ]
+    return [
+        EditedField("name", N_("Name"), user.name, FieldKind.LINE),
+        EditedField("preferred_name", N_("Preferred name"), user.preferred_name, FieldKind.LINE),
+        EditedField("pronouns", N_("Pronouns"), user.pronouns, FieldKind.LINE),
+        EditedField("timezone", N_("Time zone"), user.timezone),
+        EditedField("language", N_("Language"), user.language),
+    ]
 
 
 async def change_password(request: Request) -> Response:
@@ -151,9 +180,9 @@ async def revoke_token(request: Request) -> Response:
 
 async def _render_settings(request: Request, form: forms.Form, section: str) -> Response:
     layout = await load_layout(request)
-    async with open_transaction(request) as session:
-        sessions = await identity.list_sessions(session, request.user)
-        tokens = await identity.list_api_tokens(session, request.user)
+    async with open_reader(request) as source:
+        sessions = await identity.list_sessions(source, request.user)
+        tokens = await identity.list_api_tokens(source, request.user)
     context: dict[str, Any] = {
         "user": layout.user,
         "sessions": sessions,
@@ -165,9 +194,10 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         "describe_browser": describe_browser,
         "is_phone": is_phone,
         "time_zones": list_time_zones(),
+        "languages": [("", _("Language of the browser")), *translation.LANGUAGES.items()],
         "local_time": forms.current_clock_time(time_format.get_time_zone(layout.user.timezone)),
         "min_password_length": identity.MIN_PASSWORD_LENGTH,
-        "lifetimes": TOKEN_LIFETIME_OPTIONS,
+        "lifetimes": _list_lifetimes(),
         "default_lifetime": identity.DEFAULT_TOKEN_LIFETIME,
         "now": now(),
     }
@@ -184,6 +214,13 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         **helpers,
     )
     return one_time_secret.forget_secret(request, response)
+
+
+def _list_lifetimes() -> list[tuple[int, str]]:
+    """Return the lifetimes of a token that can be chosen, in days, with their names."""
+    lifetimes = identity.TOKEN_LIFETIMES
+    named = [(days, ngettext("%(num)d day", "%(num)d days", days)) for days in lifetimes]
+    return [*named, (0, _("No expiry"))]
 
 
 BROWSERS = (
@@ -211,9 +248,11 @@ SYSTEMS = (
 
 def describe_browser(user_agent: str | None) -> str:
     """Describe browser and system, such as "Firefox on Linux"."""
-    browser = _first_match(BROWSERS, user_agent) or "A browser"
+    browser = _first_match(BROWSERS, user_agent) or _("A browser")
     system = _first_match(SYSTEMS, user_agent)
-    return f"{browser} on {system}" if system else browser
+    if not system:
+        return browser
+    return _("%(browser)s on %(system)s", browser=browser, system=system)
 
 
 def is_phone(user_agent: str | None) -> bool:

@@ -43,6 +43,47 @@ ICONS = STATIC / "icons"
 OWN = ICONS / "own"  # our own glyphs: the mark, task statuses, priorities, agents' states
 SPRITE = STATIC / "sprite.svg"
 
+SCRIPTS = (
+    "texts.js",
+    "vendor/htmx-4.0.1.min.js",
+    "vendor/Sortable-1.15.7.min.js",
+    "live.js",
+    "live_hub.js",
+    "live_connection.js",
+    "relative_time.js",
+    "board.js",
+    "board_drag.js",
+    "card_menu.js",
+    "busy_button.js",
+    "copy.js",
+    "decision_guard.js",
+    "dialogs.js",
+    "drafts.js",
+    "drawer.js",
+    "page_history.js",
+    "inline_editors.js",
+    "highlight_changes.js",
+    "focus_invalid.js",
+    "shortcuts.js",
+    "listbox.js",
+    "command_palette.js",
+    "suggestions.js",
+    "parts.js",
+    "print.js",
+    "known_cards.js",
+    "one_time_link.js",
+    "password_reveal.js",
+    "form_rows.js",
+    "filter_list.js",
+    "bulk_select.js",
+    "restored_form.js",
+    "toasts.js",
+    "unsaved_changes.js",
+    "detect_time_zone.js",
+    "tag_form.js",
+    "push_subscription.js",
+)
+
 MAX_RENDERED_ICONS = 1_024
 
 HIDDEN = Markup('aria-hidden="true"')

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
+from web.ui.translation import N_, translate
+
 HUE_STEP = 15  # degrees between two hues that static/app.css knows
 
 EMOJI_ICONS = {
@@ -34,7 +36,19 @@ EMOJI_ICONS = {
 """Icon for each emoji name in an agent's profile."""
 
 STATE_ICONS = {"online": "idle", "updating": "provisioning", "deleting": "paused", "away": "late"}
-STATE_NAMES = {"provisioning": "Starting", "away": "Gateway away"}
+STATE_NAMES = {
+    "working": N_("Working"),
+    "idle": N_("Idle"),
+    "late": N_("Late"),
+    "online": N_("Online"),
+    "offline": N_("Offline"),
+    "away": N_("Gateway away"),
+    "provisioning": N_("Starting"),
+    "updating": N_("Updating"),
+    "deleting": N_("Deleting"),
+    "paused": N_("Paused"),
+    "failed": N_("Failed"),
+}
 KNOWN_STATES = {"working", "idle", "late", "offline", "provisioning", "paused", "failed"}
 
 
@@ -59,7 +73,8 @@ def state_icon(state: str) -> str:
 
 def state_name(state: str) -> str:
     """Return the label of an agent state. Agents may report states of their own."""
-    return STATE_NAMES.get(state, state.replace("_", " ").capitalize())
+    name = STATE_NAMES.get(state)
+    return translate(name) if name else state.replace("_", " ").capitalize()
 
 
 def initials(name: str | None) -> str:

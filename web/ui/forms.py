@@ -42,6 +42,9 @@ from core.http.request import STATUS_CODES, read_body
 from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH, MAX_TEXT_LENGTH
 from web.ui import forms
+from web.ui.error_texts import describe_error
+from web.ui.locale_format import format_number
+from web.ui.translation import N_, _
 
 MAX_FIELDS = 2_000  # values in one form
 ENCODING = "application/x-www-form-urlencoded"
@@ -73,20 +76,23 @@ Switch = Annotated[bool, BeforeValidator(lambda value: value in ("on", "true", T
 """A checkbox or switch, which is submitted only when it is on."""
 
 ERROR_MESSAGES = {
-    "missing": "Fill this in.",
-    "string_too_short": "Fill this in.",
-    "string_too_long": "At most {max_length:,} characters.",
-    "int_parsing": "Write a whole number.",
-    "float_parsing": "Write a number.",
-    "int_from_float": "Write a whole number.",
-    "int_parsing_size": "That number is too large.",
-    "greater_than_equal": "At least {ge}.",
-    "less_than_equal": "At most {le}.",
-    "enum": "Choose one of those that are offered.",
-    "literal_error": "Choose one of those that are offered.",
-    "uuid_parsing": "Choose one of those that are offered.",
-    "too_long": "At most {max_length:,}.",
+    "missing": N_("Fill this in."),
+    "string_too_short": N_("Fill this in."),
+    "string_too_long": N_("At most %(max_length)s characters."),
+    "int_parsing": N_("Write a whole number."),
+    "float_parsing": N_("Write a number."),
+    "int_from_float": N_("Write a whole number."),
+    "int_parsing_size": N_("That number is too large."),
+    "greater_than_equal": N_("At least %(ge)s."),
+    "less_than_equal": N_("At most %(le)s."),
+    "enum": N_("Choose one of those that are offered."),
+    "literal_error": N_("Choose one of those that are offered."),
+    "uuid_parsing": N_("Choose one of those that are offered."),
+    "too_long": N_("At most %(max_length)s."),
+    "date": N_("Write a date like 2026-12-24."),
+    "datetime": N_("Write a date like 2026-12-24."),
 }
+"""Texts by the type of an error of pydantic, or by its first word."""
 
 
 class Form:
@@ -102,6 +108,7 @@ class Form:
         self.errors: dict[str, str] = {}
         self.problem = ""
         self.code = ""  # of the error
+        self.conflicts: Sequence[Any] = ()  # FieldConflict, of web/ui/edit_conflicts.py
         self.status = 200
 
     def value(self, name: str, before: object = "") -> str:
@@ -135,7 +142,7 @@ class Form:
                     str(fault["loc"][0]) if fault["loc"] else "", _error_message(fault)
                 )
             self.problem = self.errors.pop("", "")
-            raise Invalid("form_invalid", "Some fields need another look.") from None
+            raise _form_invalid() from None
 
     @contextmanager
     def catch_errors(self, beside: str = "") -> Generator[None]:
@@ -161,23 +168,25 @@ class Form:
             return
         field = error.field or beside
         if field:
-            self.errors.setdefault(field, error.message)
+            self.errors.setdefault(field, describe_error(error))
         else:
-            self.problem = error.message
+            self.problem = describe_error(error)
 
     def _reject_unstorable_text(self) -> None:
         for name, typed in self.values.items():
             if not all(is_storable(text) for text in typed):
-                self.errors[name] = "There is a character in it that cannot be stored. Take it out."
+                self.errors[name] = _(
+                    "There is a character in it that cannot be stored. Take it out."
+                )
         if self.errors:
-            raise Invalid("form_invalid", "Some fields need another look.")
+            raise _form_invalid()
 
 
 async def read_form(request: Request) -> Form:
     """Parse the submitted form. Raises Invalid if it is not a form, TooLarge if it is too large."""
     encoding = request.headers.get("Content-Type", ENCODING).partition(";")[0].strip().lower()
     if encoding != ENCODING:
-        raise Invalid("not_a_form", f"Send the form as {ENCODING}.")
+        raise Invalid("not_a_form", _("Send the form as %(encoding)s.", encoding=ENCODING))
     body = await read_body(request)
     try:
         values = parse_qs(
@@ -187,10 +196,14 @@ async def read_form(request: Request) -> Form:
             max_num_fields=MAX_FIELDS,
         )
     except ValueError:  # bytes that are no UTF-8, or too many fields
-        raise Invalid("not_a_form", "That form cannot be read.") from None
+        raise Invalid("not_a_form", _("This form cannot be read.")) from None
     return Form(
         {name: [_normalize_line_breaks(text) for text in typed] for name, typed in values.items()}
     )
+
+
+def _form_invalid() -> Invalid:
+    return Invalid("form_invalid", _("Some fields are not valid."))
 
 
 def _normalize_line_breaks(text: str) -> str:
@@ -207,9 +220,11 @@ def _error_message(fault: ErrorDetails) -> str:
     kind, facts = fault["type"], fault.get("ctx", {})
     if kind == "value_error":
         return str(facts["error"])
-    if kind.startswith(("date_", "datetime_")):
-        return "Write a date like 2026-12-24."
-    return ERROR_MESSAGES.get(kind, fault["msg"] + ".").format(**facts)
+    text = ERROR_MESSAGES.get(kind) or ERROR_MESSAGES.get(kind.partition("_")[0])
+    numbers = {
+        name: format_number(fact) for name, fact in facts.items() if isinstance(fact, int | float)
+    }
+    return _(text or N_("This value is not valid."), **numbers)
 
 
 def path_id(request: Request, name: str) -> UUID:
@@ -232,11 +247,20 @@ def parse_number(text: str | None) -> int:
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 18 else 0
 
 
+MAX_OFFSET = 1_000_000_000  # rows; with a limit it fits into an integer of PostgreSQL
+
+
+def parse_offset(request: Request) -> int:
+    """Parse the offset in the address of a list, or return 0."""
+    return min(parse_number(request.query_params.get("offset")), MAX_OFFSET)
+
+
 def redirect_saved(path: str, zone: tzinfo) -> Response:
     """Redirect to a page that shows when it was saved: `/settings#you`."""
     page, _, section = path.partition("#")
+    start = "&" if "?" in page else "?"
     return RedirectResponse(
-        f"{page}?{urlencode({'saved': current_clock_time(zone)})}#{section}", 303
+        f"{page}{start}{urlencode({'saved': current_clock_time(zone)})}#{section}", 303
     )
 
 
@@ -251,13 +275,8 @@ def read_saved_time(request: Request) -> str:
     return given if CLOCK_TIME.fullmatch(given) else ""
 
 
-DEPRECATED_ZONE_PREFIXES = (
-    "Etc/",
-    "SystemV/",
-    "US/",
-    "posix/",
-    "right/",
-)  # of zones that have better ones
+DEPRECATED_ZONE_PREFIXES = ("Etc/", "SystemV/", "US/", "posix/", "right/")
+"""Prefixes of zones that have better names."""
 
 
 @cache
@@ -271,7 +290,7 @@ def list_time_zones() -> list[str]:
 
 def _validate_time_zone(name: str | None) -> str | None:
     if name is not None and name not in available_timezones():
-        raise ValueError("Choose one from the list, like Europe/Berlin.")
+        raise ValueError(_("Choose one from the list, like Europe/Berlin."))
     return name
 
 

@@ -1,28 +1,18 @@
 """The layout around every page: viewer, sidebar, and the number of pending decisions."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from starlette.requests import Request
 
-from core.http.request import open_transaction
-from models import Member, Organization, User
-from services import agents, boards, events, gateways, onboarding, organizations, presence
-from services.gateways import requests
+from core.http.request import open_reader
+from models import Member, User
+from services import onboarding
 from services.organizations import AgentStop
-from web.auth.viewer import current_member
-
-
-@dataclass(frozen=True)
-class SidebarBoard:
-    """A board in the sidebar, and the number of items that wait for a decision of the user."""
-
-    id: UUID
-    name: str
-    waiting_count: int
-    is_paused: bool = False
-    has_unread: bool = False  # unread comments of others
+from services.sidebar import OrganizationRef, SidebarBoard, load_sidebar
+from web.auth.viewer import current_member, format_stream_key
+from web.ui.translation import _
 
 
 @dataclass(frozen=True)
@@ -42,11 +32,12 @@ class PageLayout:
 
     user: User
     member: Member
-    organizations: Sequence[Organization]
+    organizations: Sequence[OrganizationRef]
     sidebar: Sidebar
     last_seq: int
     other_waiting_count: int = 0  # gateway requests that belong to no board
     held_agent_ids: Sequence[UUID] = ()  # agents that the user can release
+    unread_count: int = 0  # notifications
 
     @property
     def waiting_count(self) -> int:
@@ -62,6 +53,11 @@ class PageLayout:
         return "/agents?state=held"
 
     @property
+    def stream_key(self) -> str:
+        """Return the key of the live connection: the tabs of a user share one."""
+        return format_stream_key(self.member)
+
+    @property
     def agent_stop(self) -> AgentStop | None:
         """Return the stop of all agents of the organization; None if they may work."""
         return AgentStop.find_in(self.member.organization)
@@ -69,7 +65,7 @@ class PageLayout:
     @property
     def name(self) -> str:
         """Return the name of the user on their own pages."""
-        return self.user.name or self.user.preferred_name or self.user.email or "You"
+        return self.user.name or self.user.preferred_name or self.user.email or _("You")
 
     @property
     def is_admin(self) -> bool:
@@ -84,50 +80,40 @@ async def load_layout(request: Request) -> PageLayout:
     loaded is not missed.
     """
     member = current_member(request)
-    async with open_transaction(request) as session:
-        last_seq = await events.get_last_seq(session, member.organization_id)
-        summaries = await boards.list_board_summaries(session, member)
-        memberships = await organizations.list_memberships(session, request.auth.user)
-        gateway_counts = (
-            await gateways.count_gateways(session, member) if member.is_admin else (0, 0)
-        )
-        request_counts = (
-            await requests.count_waiting_by_board(session, member) if member.is_admin else {}
-        )
-        held_agent_ids = await agents.list_releasable_agent_ids(session, member)
-        onboarding_counts = await onboarding.count_pending_by_board(session, member)
-        unread_board_ids = await presence.list_boards_with_unread_comments(session, member)
+    async with open_reader(request) as reader:
+        data = await load_sidebar(reader, member)
+        shown = data.boards
+        if data.has_open_onboardings:
+            pending = await onboarding.count_pending_by_board(reader, member)
+            shown = [_add_pending(board, pending) for board in shown]
     sidebar = Sidebar(
-        boards=[
-            _build_sidebar_board(summary, onboarding_counts, unread_board_ids)
-            for summary in summaries
-        ],
-        agents_online=sum(summary.online_agent_count for summary in summaries),
-        agents=sum(summary.agent_count for summary in summaries),
-        gateways=gateway_counts[0],
-        gateways_down=gateway_counts[1],
+        boards=shown,
+        agents_online=sum(board.online_agent_count for board in shown),
+        agents=sum(board.agent_count for board in shown),
+        gateways=data.gateway_count,
+        gateways_down=data.failed_gateway_count,
     )
     return PageLayout(
         request.auth.user,
         member,
-        [membership.organization for membership in memberships],
+        data.organizations,
         sidebar,
-        last_seq,
-        request_counts.get(None, 0),
-        held_agent_ids,
+        data.last_seq,
+        data.other_waiting_count,
+        data.held_agent_ids,
+        data.unread_count,
     )
 
 
-def _build_sidebar_board(
-    summary: boards.BoardSummary, onboarding_counts: Mapping[UUID, int], unread: Collection[UUID]
-) -> SidebarBoard:
-    board, waiting_count = summary.board, 0
-    if summary.can_write:
-        waiting_count = summary.waiting_count + onboarding_counts.get(board.id, 0)
-    return SidebarBoard(
-        id=board.id,
-        name=board.name,
-        waiting_count=waiting_count,
-        is_paused=board.paused_at is not None,
-        has_unread=board.id in unread,
-    )
+def _add_pending(board: SidebarBoard, pending: Mapping[UUID, int]) -> SidebarBoard:
+    """Add the onboardings in which the user has to answer or to review."""
+    return board._replace(waiting_count=board.waiting_count + pending.get(board.id, 0))
+
+
+def group_boards(boards: Sequence[SidebarBoard]) -> list[tuple[str, list[SidebarBoard]]]:
+    """Return boards by the name of their group: those without a group first, with the name ""."""
+    groups: dict[str, list[SidebarBoard]] = {"": []}
+    for board in boards:
+        groups.setdefault(board.group_name or "", []).append(board)
+    by_name = sorted(groups.items(), key=lambda one: one[0].casefold())
+    return [(name, members) for name, members in by_name if members]

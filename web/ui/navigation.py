@@ -1,5 +1,7 @@
-"""Routes of the layout: the sidebar, switching the organization, and the home address."""
+"""Routes of the layout: the sidebar, switching organization and language, and the home address."""
 
+from typing import Literal
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -7,18 +9,24 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.http.request import open_transaction
-from services import agents, approvals, onboarding, organizations
-from services.gateways import requests
-from web.auth.viewer import current_member
+from services import identity, organizations
+from web.auth.sign_in import safe_next_path
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import layout_context, render_part
 
 
 class OrganizationSwitchForm(BaseModel):
-    """The organization to open."""
+    """The organization to open, and the page to show then."""
 
     organization_id: UUID
+    next: str = "/"
+
+
+class LanguageForm(BaseModel):
+    """The language of the pages."""
+
+    language: Literal["en", "de", "zh-Hans"]
 
 
 async def show_sidebar(request: Request) -> Response:
@@ -28,21 +36,38 @@ async def show_sidebar(request: Request) -> Response:
 
 
 async def switch_organization(request: Request) -> Response:
-    """Open another organization, and redirect to its start page."""
+    """Open another organization, and redirect to its start page, or to the requested one."""
     fields = (await forms.read_form(request)).parse(OrganizationSwitchForm)
     async with open_transaction(request) as session:
         await organizations.switch_organization(session, request.user, fields.organization_id)
-    return RedirectResponse("/", 303)
+    return RedirectResponse(safe_next_path(fields.next), 303)
+
+
+async def choose_language(request: Request) -> Response:
+    """Store the language of the user, and redirect to the page on which it was chosen."""
+    fields = (await forms.read_form(request)).parse(LanguageForm)
+    async with open_transaction(request) as session:
+        await identity.update_profile(session, request.user, {"language": fields.language})
+    return RedirectResponse(_read_previous_page(request), 303)
+
+
+def _read_previous_page(request: Request) -> str:
+    """Return the path and the query of the page that has sent a form, or the home address.
+
+    A language in the query would come before the stored one, so the query is left out then.
+    """
+    try:
+        page = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        return "/"
+    path = f"/{page.path.lstrip('/')}"  # never the address of another host
+    return path if not page.query or "lang" in parse_qs(page.query) else f"{path}?{page.query}"
 
 
 async def redirect_home(request: Request) -> Response:
-    """Redirect to the pending decisions, or to the boards if there are none."""
-    async with open_transaction(request) as session:
-        member = current_member(request)
-        waiting = await approvals.count_undecided_approvals(session, member)
-        waiting = waiting or await requests.count_waiting_by_board(session, member)
-        waiting = waiting or await onboarding.list_pending_onboardings(session, member)
-        held = [] if waiting else await agents.list_releasable_agent_ids(session, member)
-    if held:
-        return RedirectResponse("/agents?state=held", 303)
-    return RedirectResponse("/approvals" if waiting else "/boards", 303)
+    """Redirect to what waits for a decision of the member, or to the dashboard if nothing does."""
+    layout = await load_layout(request)
+    held = len(layout.held_agent_ids)
+    if layout.waiting_count > held:
+        return RedirectResponse("/approvals", 303)
+    return RedirectResponse("/agents?state=held" if held else "/dashboard", 303)

@@ -1,5 +1,6 @@
 """Rendering of pages, parts of pages and errors."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,22 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
-from core.errors import AppError, RecentSignInRequired, TooMany
-from core.http.request import STATUS_CODES
-from web.auth.viewer import current_viewer, redirect_to_sign_in_again
-from web.ui import avatars, time_format
-from web.ui.assets import asset_url, render_icon
-from web.ui.layout import PageLayout, load_layout
+from core.errors import AppError, TooMany
+from core.http.middleware import request_id
+from core.http.request import STATUS_CODES, open_reader
+from services.other_organizations import OtherOrganization, find_other_organization
+from web.agents.problem_texts import describe_failure, describe_hold
+from web.auth.viewer import EVENTS_PATH, current_viewer
+from web.ui import avatars, time_format, translation
+from web.ui.assets import SCRIPTS, asset_url, render_icon
+from web.ui.edited_fields import get_shown_hash
+from web.ui.error_texts import describe_error, describe_error_code
+from web.ui.form_origin import FormOriginExtension, render_origin_field
+from web.ui.layout import PageLayout, group_boards, load_layout
+from web.ui.locale_format import format_number, reader_command_key
+from web.ui.script_texts import get_script_texts
+from web.ui.submit_once import create_form_id
+from web.ui.template_texts import TEMPLATE_TEXTS
 from web.ui.text_display import (
     LOW_CONFIDENCE,
     describe_confidence,
@@ -26,42 +37,11 @@ from web.ui.text_display import (
     reveal_lines,
     reveal_text,
 )
+from web.ui.translation import _
 
 TEMPLATES = Path(__file__).parent.parent.parent / "templates"
 
-SCRIPTS = (
-    "vendor/htmx-4.0.1.min.js",
-    "vendor/hx-sse-4.0.1.min.js",
-    "vendor/Sortable-1.15.7.min.js",
-    "live.js",
-    "relative_time.js",
-    "board.js",
-    "busy_button.js",
-    "copy.js",
-    "decision_guard.js",
-    "dialogs.js",
-    "drafts.js",
-    "drawer.js",
-    "inline_editors.js",
-    "highlight_changes.js",
-    "focus_invalid.js",
-    "shortcuts.js",
-    "command_palette.js",
-    "stale_response.js",
-    "one_time_link.js",
-    "password_reveal.js",
-    "form_rows.js",
-    "bulk_select.js",
-    "restored_page.js",
-    "toasts.js",
-    "unsaved_changes.js",
-    "detect_time_zone.js",
-)
-
 ERROR_TEMPLATES = {403: "errors/403.html", 404: "errors/404.html", 500: "errors/500.html"}
-
-NOT_FOUND_MESSAGE = "There is no such page, or not for you."
-SERVER_ERROR_MESSAGE = "That did not work, and it is not your doing."
 
 TOAST_HEADERS = {
     "HX-Retarget": "#toasts",
@@ -73,18 +53,31 @@ TOAST_HEADERS = {
 
 CACHE_HEADERS = {
     "Cache-Control": "private, no-cache",
-    "Vary": "Cookie, HX-Request, HX-Request-Type",
+    "Vary": "Accept-Language, Cookie, HX-Request, HX-Request-Type",
 }
 """Headers of pages and parts. Those that show a secret are not stored at all."""
 
+DIGEST_SIZE = 12  # bytes, of an ETag
+
 GLOBAL_FUNCTIONS: dict[str, Any] = {
     "asset_url": asset_url,
+    "describe_failure": describe_failure,
+    "form_origin_field": render_origin_field,
+    "describe_hold": describe_hold,
     "heartbeat_meter": time_format.build_heartbeat_meter,
+    "command_key": reader_command_key.get,
+    "create_form_id": create_form_id,
     "emoji_icon": avatars.emoji_icon,
     "agent_hue": avatars.agent_hue,
+    "get_shown_hash": get_shown_hash,
+    "group_boards": group_boards,
     "icon": render_icon,
     "initials": avatars.initials,
+    "language": translation.reader_language.get,
+    "language_names": translation.LANGUAGES,
     "low_confidence": LOW_CONFIDENCE,
+    "request_id": request_id.get,
+    "script_texts": get_script_texts,
     "scripts": SCRIPTS,
     "state_icon": avatars.state_icon,
     "state_name": avatars.state_name,
@@ -97,10 +90,12 @@ GLOBAL_FILTERS: dict[str, Any] = {
     "html_attributes": avatars.html_attributes,
     "confidence": describe_confidence,
     "day": time_format.format_day,
+    "error_text": describe_error_code,
     "deadline": time_format.format_deadline,
     "hex_colour": avatars.hex_colour,
     "iso": time_format.format_iso,
     "markdown": render_markdown,
+    "number": format_number,
     "time_left": time_format.format_time_left,
     "overdue": time_format.is_overdue,
     "reveal": reveal,
@@ -118,24 +113,34 @@ environment = Environment(
     auto_reload=False,  # else each template's file is checked whenever it is included
     trim_blocks=True,
     lstrip_blocks=True,
+    extensions=[FormOriginExtension],
 )
+environment.globals.update(TEMPLATE_TEXTS)
 environment.globals.update(GLOBAL_FUNCTIONS)
 environment.filters.update(GLOBAL_FILTERS)
 _templates = Jinja2Templates(env=environment)
 
 
 def render_part(request: Request, template: str, status: int = 200, **context: object) -> Response:
-    """Render a part of a page, with times in the user's time zone.
+    """Render a part of a page.
 
-    Browsers ask again before they show it from a cache. A page and its part share an address, and
-    the back button has to show the page, so the cache distinguishes them.
+    Browsers ask again before they show it from a cache; a part that is the same is not sent again.
+    A page and its part share an address, and the back button has to show the page, so the cache
+    distinguishes them.
     """
-    user = request.scope.get("user")
-    token = time_format.reader_zone.set(time_format.get_time_zone(getattr(user, "timezone", None)))
-    try:
-        return _templates.TemplateResponse(request, template, context, status, CACHE_HEADERS)
-    finally:
-        time_format.reader_zone.reset(token)
+    response = _templates.TemplateResponse(request, template, context, status, CACHE_HEADERS)
+    is_reload = request.method == "GET" and status == 200 and is_part_request(request)
+    return _omit_known_content(request, response) if is_reload else response
+
+
+def _omit_known_content(request: Request, response: Response) -> Response:
+    """Answer with 304 if the browser has the same content, and names it by its ETag."""
+    digest = hashlib.blake2b(bytes(response.body), digest_size=DIGEST_SIZE).hexdigest()
+    etag = f'W/"{digest}"'
+    if request.headers.get("If-None-Match") == etag:
+        return Response(status_code=304, headers={**CACHE_HEADERS, "ETag": etag})
+    response.headers["ETag"] = etag
+    return response
 
 
 def forbid_storage(response: Response) -> Response:
@@ -164,8 +169,9 @@ def layout_context(request: Request, layout: PageLayout | None) -> Mapping[str, 
     """Return the context of the layout templates."""
     live_url = None
     if layout is not None:
-        board_id = request.path_params.get("board_id")
-        live_url = f"/events?after={layout.last_seq}" + (f"&board={board_id}" if board_id else "")
+        live_url = f"{EVENTS_PATH}?after={layout.last_seq}&for={layout.stream_key}"
+        if board_id := request.path_params.get("board_id"):
+            live_url += f"&board={board_id}"
     return {
         "viewer": layout,
         "agent_stop": layout.agent_stop if layout else None,
@@ -200,11 +206,9 @@ async def handle_app_error(request: Request, error: Exception) -> Response:
     """Render an AppError: as a toast for htmx, else as a page."""
     assert isinstance(error, AppError)
     status = STATUS_CODES[type(error)]
-    if isinstance(error, RecentSignInRequired):
-        return redirect_to_sign_in_again(request)
-    response = _render_error(
-        request, status, error.message, await _load_layout_if_member(request, status)
-    )
+    layout = await _load_layout_if_member(request, status)
+    other = await _find_other_organization(request, layout) if status == 404 else None
+    response = _render_error(request, status, describe_error(error), layout, other)
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
@@ -216,7 +220,9 @@ async def handle_unknown_address(request: Request, error: Exception) -> Response
     status = error.status_code
     if "auth" not in request.scope:  # the route was not found before authentication
         request.scope["auth"] = await current_viewer(request)
-    message = NOT_FOUND_MESSAGE if status == 404 else str(error.detail)
+    message = _("Page not found, or no access.")
+    if status != 404:
+        message = _("This address does not accept such requests.")
     response = _render_error(
         request, status, message, await _load_layout_if_member(request, status)
     )
@@ -227,12 +233,26 @@ async def handle_unknown_address(request: Request, error: Exception) -> Response
 async def handle_server_error(request: Request, error: Exception) -> Response:
     """Render an unexpected error, or an AppError outside the routes (database not available)."""
     if isinstance(error, AppError):
-        return _render_error(request, STATUS_CODES[type(error)], error.message, None)
-    return _render_error(request, 500, SERVER_ERROR_MESSAGE, None)
+        return _render_error(request, STATUS_CODES[type(error)], describe_error(error), None)
+    return _render_error(request, 500, _("Something went wrong on the server."), None)
+
+
+async def _find_other_organization(
+    request: Request, layout: PageLayout | None
+) -> OtherOrganization | None:
+    """Return the user's organization that has the object of a page which the open one has not."""
+    if layout is None or len(layout.organizations) < 2 or request.method != "GET":
+        return None
+    async with open_reader(request) as source:
+        return await find_other_organization(source, layout.member, request.path_params)
 
 
 def _render_error(
-    request: Request, status: int, message: str, layout: PageLayout | None
+    request: Request,
+    status: int,
+    message: str,
+    layout: PageLayout | None,
+    other: OtherOrganization | None = None,
 ) -> Response:
     if request.headers.get("HX-Request") == "true":
         response = render_part(request, "_error_toast.html", status, message=message)
@@ -240,7 +260,13 @@ def _render_error(
         return response
     template = ERROR_TEMPLATES.get(status, "errors/error.html")
     return render_page(
-        request, template, layout=layout, status=status, message=message, code=status
+        request,
+        template,
+        layout=layout,
+        status=status,
+        message=message,
+        code=status,
+        other_organization=other,
     )
 
 

@@ -20,6 +20,9 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
+from web.ui.locale_format import format_number
+from web.ui.translation import _
+
 HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"}  # not drawn, or blank
 VISIBLE_WHITESPACE = {" ", "\n", "\t"}
 FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\U00016fe4\U0001d159"
@@ -32,7 +35,8 @@ UNDRAWN = f"{chr(FIRST_UNDRAWN)}-{chr(sys.maxunicode)}"
 """From here on, all characters are unassigned, tags, selectors or private."""
 
 MAX_NAMED = 3  # equal hidden characters in a row; more are counted
-HIDDEN_HTML = '<mark class="hidden-char" title="Invisible character">{}</mark>'
+HIDDEN_HTML = Markup('<mark class="hidden-char" title="{}">{}</mark>')
+HIDDEN_TEXT = "⟦{}⟧"
 
 
 @cache
@@ -74,7 +78,7 @@ def reveal(text: object) -> Markup:
     Hidden are characters that are not visible, look like a blank or change the direction: a user
     who decides has to see all of a text.
     """
-    html = _replace_hidden(escape(str(text)), HIDDEN_HTML)
+    html = _replace_hidden(escape(str(text)), _mark_hidden)
     return Markup(html)  # noqa: S704 (escaped above)
 
 
@@ -85,10 +89,14 @@ def reveal_lines(text: object) -> Markup:
 
 def reveal_text(text: object) -> str:
     """Return a text with the names of its hidden characters, for attributes."""
-    return _replace_hidden(str(text), "⟦{}⟧")
+    return _replace_hidden(str(text), HIDDEN_TEXT.format)
 
 
-def _replace_hidden(text: str, template: str) -> str:
+def _mark_hidden(names: str) -> str:
+    return HIDDEN_HTML.format(_("Invisible character"), names)
+
+
+def _replace_hidden(text: str, show: Callable[[str], str]) -> str:
     """Put the names of hidden characters in place of them. The time is linear in the length."""
     if text.isascii() and text.isprintable():
         return text
@@ -97,7 +105,7 @@ def _replace_hidden(text: str, template: str) -> str:
     def replace(match: re.Match[str]) -> str:
         run = match[0]
         if run not in names:
-            names[run] = template.format(_name_characters(run))
+            names[run] = show(_name_characters(run))
         return names[run]
 
     return _hidden_pattern().sub(replace, text)
@@ -108,8 +116,12 @@ def _name_characters(characters: str) -> str:
     names: list[str] = []
     for character, group in groupby(characters):
         name, count = f"U+{ord(character):04X}", len(list(group))
-        names += [name] * count if count <= MAX_NAMED else [f"{name} ({count:,} times)"]
+        names += [name] * count if count <= MAX_NAMED else [_name_repeated(name, count)]
     return " ".join(names)
+
+
+def _name_repeated(name: str, count: int) -> str:
+    return _("%(character)s (%(count)s times)", character=name, count=format_number(count))
 
 
 LOW_CONFIDENCE = 80  # of 100; below it, pages highlight a score, and bulk approval is confirmed
@@ -117,15 +129,21 @@ LOW_CONFIDENCE = 80  # of 100; below it, pages highlight a score, and bulk appro
 
 def format_score(score: float) -> str:
     """Format a score of 0 to 100. One of at most 1 is not rounded, because it may be a fraction."""
-    return f"{score:g}" if score <= 1 else str(round(score))
+    return format_number(float(f"{score:g}")) if score <= 1 else str(round(score))
 
 
 def describe_confidence(score: float) -> str:
     """Describe a confidence, and name the scale if it may be on another one."""
-    return f"{format_score(score)} {'— the scale is 0 to 100' if score <= 1 else 'of 100'}"
+    shown = format_score(score)
+    if score <= 1:
+        return _("%(score)s — the scale is 0 to 100", score=shown)
+    return _("%(score)s of 100", score=shown)
 
 
-MENTION = r"(?<![A-Za-z0-9_%+@/.-])@[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
+UNSPACED = "(?![\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])"  # no sign of scripts without spaces
+MENTION = (
+    rf"(?<![A-Za-z0-9_%+@/.-])@(?:{UNSPACED}[^\W_](?:{UNSPACED}[\w-]){{0,99}}|[^\W_][\w-]{{0,99}})"
+)
 URL = r"https?://[^\s<>\"'`\\]+[^\s<>\"'`\\.,:;!?)\]}*_~]"
 MENTION_OR_URL = re.compile(f"(?P<mention>{MENTION})|(?P<address>{URL})")
 
@@ -158,6 +176,12 @@ def render_markdown(text: str | None) -> Markup:
     """
     text = text or ""
     return _render_plain(text) if _is_expensive(text) else _render_cached(text)
+
+
+def excerpt_markdown(text: str, length: int = 200) -> str:
+    """Return the beginning of a text in Markdown on one line, without its formatting."""
+    plain = render_markdown(text[: 4 * length]).striptags()
+    return plain if len(plain) <= length else f"{plain[:length].rstrip()}…"
 
 
 def _is_expensive(text: str) -> bool:

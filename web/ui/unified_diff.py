@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from web.ui.translation import _
+
 HUNK_HEADER = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 GIT_HEADER = "diff --git "
 NO_FILE = "/dev/null"
@@ -146,9 +148,9 @@ def _file_name(old: str, new: str) -> str:
     """Return the name of a file from the two lines of its header."""
     old, new = old.removeprefix("a/"), new.removeprefix("b/")
     if old == NO_FILE:
-        return f"{new} (new file)"
+        return _("%(name)s (new file)", name=new)
     if new == NO_FILE:
-        return f"{old} (deleted)"
+        return _("%(name)s (deleted)", name=old)
     return new if old == new else f"{old} → {new}"
 
 

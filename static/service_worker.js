@@ -1,0 +1,42 @@
+// Shows push notifications, and opens the page of one that is clicked. It caches nothing.
+const ICON = "/static/app-icons/app-192.png";
+
+self.addEventListener("install", () => self.skipWaiting());
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+
+const readMessage = (event) => {
+  try {
+    return event.data.json();
+  } catch {
+    return {};
+  }
+};
+
+self.addEventListener("push", (event) => {
+  const { title, body, url, tag, language, is_urgent } = readMessage(event);
+  event.waitUntil(self.registration.showNotification(title || "Mission Control", {
+    body: body || "",
+    tag: tag || "mission-control", // a repeated message replaces the earlier one
+    lang: language || "",
+    requireInteraction: Boolean(is_urgent),
+    icon: ICON,
+    badge: ICON,
+    data: { url: url || "/" },
+  }));
+});
+
+// Only pages of this origin are opened, whatever host a message names.
+const toLocalUrl = (url) => {
+  const { pathname, search, hash } = new URL(url, self.location.origin);
+  return new URL(pathname + search + hash, self.location.origin).href;
+};
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  const url = toLocalUrl(event.notification.data?.url ?? "/");
+  event.waitUntil((async () => {
+    const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+    const shown = windows.find((one) => one.url === url);
+    return shown ? shown.focus() : self.clients.openWindow(url);
+  })());
+});

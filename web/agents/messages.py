@@ -1,0 +1,120 @@
+"""The messages to an agent as its page shows them: titles, delivery state, and problems."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from core.clock import now
+from core.db.reads import Source
+from core.paging import Paging
+from models import Agent, Member, Message, MessageState
+from services import messages
+from services.messages import pending_reasons
+from services.messages.pending_reasons import DeliveryConditions
+from web.agents.problem_texts import describe_pending
+from web.ui.translation import N_, translate
+
+MESSAGES_PER_PAGE = 25
+MAX_EXCERPT_LENGTH = 200  # characters
+
+TASK_LABEL = "Task: "
+LABEL_LINE = re.compile(r"(Board|From|Group|To answer|Body|\w+ Board|[A-Z][\w ]* ID): |---")
+"""Lines of a message with labels and separators, not content."""
+
+MESSAGE_STATE_LABELS = {
+    MessageState.QUEUED: (N_("Waiting"), "clock", "dim"),
+    MessageState.SENT: (N_("Sent"), "send", "dim"),
+    MessageState.ACKNOWLEDGED: (N_("Acknowledged"), "check", "dim"),
+    MessageState.FAILED: (N_("Failed"), "circle-x", "danger"),
+}
+"""Label, icon and tone of each message state."""
+
+MESSAGE_TITLES = {
+    "WAKE UP": N_("Wake up"),
+    "NEW TASK ADDED": N_("New task added"),
+    "TASK BACK IN INBOX": N_("Task back in inbox"),
+    "TASK ASSIGNED": N_("Task assigned"),
+    "TASK STALE": N_("Task without activity"),
+    "TASK READY FOR LEAD REVIEW": N_("Task ready for lead review"),
+    "CHANGES REQUESTED": N_("Changes requested"),
+    "QUESTION ANSWERED": N_("Answer to a question"),
+    "TASK MENTION": N_("Task mention"),
+    "NEW TASK COMMENT": N_("New task comment"),
+    "APPROVAL RESOLVED": N_("Approval decided"),
+    "BOARD UPDATED": N_("Board updated"),
+    "BOARD GROUP UPDATED": N_("Board group updated"),
+    "BOARD CHAT": N_("Board chat"),
+    "BOARD CHAT MENTION": N_("Board chat mention"),
+    "GROUP CHAT": N_("Group chat"),
+    "GROUP CHAT MENTION": N_("Group chat mention"),
+    "GROUP BROADCAST": N_("Group broadcast"),
+    "LEAD REQUEST: ASK USER": N_("Lead request: ask user"),
+    "GATEWAY MAIN QUESTION": N_("Question of the gateway agent"),
+    "GATEWAY MAIN HANDOFF": N_("Handoff to the gateway agent"),
+    "BOARD ONBOARDING REQUEST": N_("Board setup request"),
+    "BOARD ONBOARDING ANSWER": N_("Board setup answer"),
+    "NUDGE": N_("Nudge"),
+    "WEBHOOK EVENT RECEIVED": N_("Webhook event received"),
+}
+"""Titles by kind; the kind is the first line of a message."""
+
+
+@dataclass(frozen=True)
+class MessageRow:
+    """A message with its labels."""
+
+    message: Message
+    title: str
+    excerpt: str
+    label: str
+    icon: str
+    tone: str
+    reason: str  # why it is waiting, or why it failed
+
+    @classmethod
+    def from_message(cls, message: Message, context: DeliveryConditions) -> "MessageRow":
+        """Build the row of a message."""
+        wait = context.pending_status(message, now())
+        label, icon, tone = MESSAGE_STATE_LABELS[message.state]
+        return cls(
+            message,
+            _message_title(message.kind),
+            _build_excerpt(message),
+            translate(label),
+            icon,
+            tone,
+            reason=describe_pending(wait, message, context) if wait else message.last_error or "",
+        )
+
+    @property
+    def has_failed(self) -> bool:
+        """Return whether the message can be sent again."""
+        return self.message.state is MessageState.FAILED
+
+
+async def load_messages(
+    source: Source, member: Member, agent: Agent, *, offset: int = 0
+) -> dict[str, Any]:
+    """Load a page of the messages to an agent, newest first, as a template context."""
+    context = await pending_reasons.load_delivery_conditions(source, agent)
+    found = await messages.list_agent_messages(
+        source, agent, Paging(limit=MESSAGES_PER_PAGE, offset=offset)
+    )
+    rows = found.map(lambda message: MessageRow.from_message(message, context))
+    return {
+        "message_rows": rows,
+        "can_retry": member.is_admin,
+    }
+
+
+def _message_title(kind: str) -> str:
+    """Return the title of a message; a command is its own title."""
+    return translate(MESSAGE_TITLES[kind]) if kind in MESSAGE_TITLES else kind
+
+
+def _build_excerpt(message: Message) -> str:
+    """Return the subject of a message in one line: its task, or the text after the labels."""
+    lines = [line.strip() for line in message.content.removeprefix(message.kind).splitlines()]
+    tasks = [line.removeprefix(TASK_LABEL) for line in lines if line.startswith(TASK_LABEL)]
+    body = [line for line in lines if line and not LABEL_LINE.match(line)]
+    return " ".join(tasks[:1] or body)[:MAX_EXCERPT_LENGTH]

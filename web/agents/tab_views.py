@@ -1,0 +1,153 @@
+"""The tabs of an agent's page: what it does now, its runs, messages and settings.
+
+Files and the soul are in `file_views`.
+"""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.db.reads import Source
+from core.http.request import get_settings, open_reader, open_transaction
+from core.paging import Paging
+from services import activity, agents, gateways, messages
+from services.activity import ActivityFilters
+from services.agents import AgentCard
+from services.gateways import runs
+from services.notifications import OpenedPage
+from web.activity.event_texts import describe_event
+from web.agents import setup
+from web.agents.forms import list_shown_values
+from web.agents.messages import load_messages
+from web.agents.presenter import describe_evidence, describe_run, load_agent_run
+from web.agents.provisioning import build_progress
+from web.agents.views import render_agent_form
+from web.auth.viewer import current_member
+from web.notifications.views import mark_page_read
+from web.ui import forms
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+
+RECENT_ENTRIES = 12  # entries of what an agent did
+RUNS_PER_PAGE = 25
+
+
+async def show_agent(request: Request) -> Response:
+    """Show what an agent does now; for htmx only that."""
+    agent_id, member = forms.path_id(request, "agent_id"), current_member(request)
+    await mark_page_read(request, OpenedPage(agent_id=agent_id))
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        card = await setup.load_agent_card(source, member, agent_id, get_settings(request))
+        recent = await activity.list_member_activity(
+            source,
+            member,
+            Paging(limit=RECENT_ENTRIES),
+            ActivityFilters(agent_id=agent_id),
+        )
+        gateway = (await gateways.load_agent_gateways(source, [card.agent])).get(
+            card.agent.gateway_id
+        )
+        run_context = await load_agent_run(source, member, card.agent)
+    context: dict[str, Any] = tab_context(card, "now") | run_context
+    context |= {"recent": recent.items, "describe_event": describe_event}
+    context |= {"gateway": gateway, "progress": build_progress(card.agent, gateway)}
+    if layout is None:
+        return render_part(request, "agents/_overview.html", **context)
+    return render_page(request, "agents/show.html", layout=layout, **context)
+
+
+async def show_runs(request: Request) -> Response:
+    """Show the runs of an agent; for htmx only the list."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    offset = forms.parse_offset(request)
+    async with open_reader(request) as source:
+        card = await _load_card(request, source)
+        page = await runs.list_agent_runs(
+            source, card.agent, Paging(limit=RUNS_PER_PAGE, offset=offset)
+        )
+    context: dict[str, Any] = tab_context(card, "runs") | {
+        "page": page,
+        "describe_run": describe_run,
+    }
+    if layout is None:
+        return render_part(request, "agents/_runs.html", **context)
+    return render_page(request, "agents/runs.html", layout=layout, **context)
+
+
+async def show_current_run(request: Request) -> Response:
+    """Show the current or last run of an agent on its gateway."""
+    agent_id = forms.path_id(request, "agent_id")
+    async with open_reader(request) as source:
+        agent = await agents.get_visible_agent(source, request.user, agent_id)
+        context = await load_agent_run(source, current_member(request), agent)
+    return render_part(request, "runs/_agent_run.html", **context)
+
+
+async def show_messages(request: Request) -> Response:
+    """Show the messages to an agent; for htmx only the list."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        card = await _load_card(request, source)
+        context = await load_messages(
+            source, current_member(request), card.agent, offset=forms.parse_offset(request)
+        )
+    context |= tab_context(card, "messages")
+    if layout is None:
+        return render_part(request, "agents/_messages.html", **context)
+    return render_page(request, "agents/messages.html", layout=layout, **context)
+
+
+async def retry_message(request: Request) -> Response:
+    """Send a failed message again."""
+    message_id = forms.path_id(request, "message_id")
+    async with open_transaction(request) as session:
+        agent = await agents.get_agent(
+            session, current_member(request), forms.path_id(request, "agent_id")
+        )
+        await messages.retry_message(session, request.user, agent, message_id)
+    if is_part_request(request):
+        return await show_messages(request)
+    return RedirectResponse(f"/agents/{agent.id}/messages", 303)
+
+
+async def show_settings(request: Request) -> Response:
+    """Show the settings of an agent: its form, token and removal."""
+    return await render_settings(request, forms.Form())
+
+
+async def redirect_to_settings(request: Request) -> Response:
+    """Redirect the former address of the form."""
+    return RedirectResponse(f"/agents/{forms.path_id(request, 'agent_id')}/settings", 307)
+
+
+async def render_settings(request: Request, form: forms.Form) -> Response:
+    """Render the form that changes an agent, with its token and removal."""
+    member, agent_id = current_member(request), forms.path_id(request, "agent_id")
+    async with open_reader(request) as source:
+        agent = await agents.get_agent(source, member, agent_id)
+        card = await _load_card(request, source)
+        gateway = (await gateways.load_agent_gateways(source, [agent])).get(agent.gateway_id)
+    return await render_agent_form(
+        request,
+        "agents/settings.html",
+        form,
+        agent=agent,
+        shown=list_shown_values(agent),
+        progress=build_progress(agent, gateway),
+        saved=forms.read_saved_time(request),
+        **tab_context(card, "settings"),
+    )
+
+
+def tab_context(card: AgentCard, tab: str) -> dict[str, Any]:
+    """Return what the header of an agent's page needs."""
+    return {"card": card, "tab": tab, "describe_evidence": describe_evidence}
+
+
+async def _load_card(request: Request, source: Source) -> AgentCard:
+    agent_id = forms.path_id(request, "agent_id")
+    return await setup.load_agent_card(
+        source, current_member(request), agent_id, get_settings(request)
+    )

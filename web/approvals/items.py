@@ -1,0 +1,118 @@
+"""Items of the inbox "Needs you"."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from models import Board
+from services.approvals import ApprovalDetail
+from services.gateways.requests import RequestDetail
+from services.inbox import WaitingItems
+from services.onboarding import PendingOnboarding
+from services.questions import QuestionDetail
+from web.approvals.sentences import describe_question, describe_reason, describe_requester
+
+
+@dataclass(frozen=True)
+class InboxItem:
+    """An item of the inbox: an approval, a gateway request, an onboarding, or a question."""
+
+    approval: ApprovalDetail | None = None
+    gateway_request: RequestDetail | None = None
+    onboarding: PendingOnboarding | None = None
+    agent_question: QuestionDetail | None = None
+    is_for_others: bool = False  # whether the member may not change its board
+
+    @property
+    def id(self) -> UUID:
+        """Return the id of the approval, request or onboarding."""
+        if self.agent_question is not None:
+            return self.agent_question.question.id
+        if self.onboarding is not None:
+            return self.onboarding.id
+        if self.gateway_request is not None:
+            return self.gateway_request.request.id
+        assert self.approval is not None
+        return self.approval.approval.id
+
+    @property
+    def board(self) -> Board | None:
+        """Return the board of the item; None for a request of an agent without one."""
+        found = self.approval or self.gateway_request or self.onboarding or self.agent_question
+        return found.board if found else None
+
+    @property
+    def requested_at(self) -> datetime:
+        """Return the time since when the item has been waiting."""
+        if self.agent_question is not None:
+            return self.agent_question.question.created_at
+        if self.onboarding is not None:
+            return self.onboarding.since
+        if self.gateway_request is not None:
+            return self.gateway_request.request.created_at
+        assert self.approval is not None
+        return self.approval.approval.created_at
+
+    @property
+    def decided_at(self) -> datetime:
+        """Return the time of the decision."""
+        if self.gateway_request is not None:
+            row = self.gateway_request.request
+            return row.answered_at or row.ended_at or row.created_at
+        assert self.approval is not None
+        approval = self.approval.approval
+        return approval.decided_at or approval.resolved_at or approval.created_at
+
+    @property
+    def question(self) -> str:
+        """Return the question of an approval."""
+        return describe_question(self.approval) if self.approval else ""
+
+    @property
+    def reason(self) -> str:
+        """Return the reason of an approval."""
+        return describe_reason(self.approval) if self.approval else ""
+
+    @property
+    def requester_name(self) -> str:
+        """Return the name of the agent or user who requested an approval."""
+        return describe_requester(self.approval) if self.approval else ""
+
+    @property
+    def path(self) -> str:
+        """Return the path of its page."""
+        if self.agent_question is not None:
+            return f"/questions/{self.id}"
+        if self.onboarding is not None:
+            there = f"/boards/{self.onboarding.board.id}/onboarding"
+            return f"{there}/review" if self.onboarding.pending_action == "review" else there
+        return f"/approvals/requests/{self.id}" if self.gateway_request else f"/approvals/{self.id}"
+
+
+def list_waiting(found: WaitingItems, min_confidence: int = 0) -> list[InboxItem]:
+    """Return pending approvals, gateway requests, onboardings and questions, newest first.
+
+    Those that the member can decide come first. With a minimum confidence, only approvals with at
+    least this confidence are listed.
+    """
+
+    def is_for_others(board: Board | None) -> bool:
+        return board is not None and board.id not in found.writable_board_ids
+
+    rows = [
+        InboxItem(approval=detail, is_for_others=is_for_others(detail.board))
+        for detail in found.undecided_approvals
+        if detail.approval.confidence >= min_confidence
+    ]
+    if not min_confidence:
+        rows += [
+            InboxItem(gateway_request=detail, is_for_others=is_for_others(detail.board))
+            for detail in found.gateway_requests
+        ]
+        rows += [InboxItem(onboarding=one) for one in found.onboardings]
+        rows += [
+            InboxItem(agent_question=one, is_for_others=not one.can_write)
+            for one in found.questions
+        ]
+    rows.sort(key=lambda row: row.requested_at, reverse=True)
+    return sorted(rows, key=lambda row: row.is_for_others)

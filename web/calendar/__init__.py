@@ -1,0 +1,1 @@
+"""The calendar of a board: its tasks by due date."""

@@ -1,0 +1,1 @@
+"""The dashboard: figures, charts, and what needs attention."""

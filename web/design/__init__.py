@@ -1,0 +1,1 @@
+"""Page of all components, for developers: `/design`."""

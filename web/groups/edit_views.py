@@ -1,0 +1,160 @@
+"""Create, change and delete board groups."""
+
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.db.reads import Source
+from core.errors import AppError, Forbidden, Invalid
+from core.http.request import Session, open_reader, open_transaction
+from models import BoardGroup
+from services import boards, organizations
+from services.boards import GroupBoardChanges
+from web.auth.viewer import current_member
+from web.groups import presenter
+from web.groups.forms import GroupForm, list_edited_fields
+from web.ui import forms
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import check_edit, without
+from web.ui.layout import load_layout
+from web.ui.render import render_page
+from web.ui.translation import _
+
+
+async def show_new_group_form(request: Request) -> Response:
+    """Show the form for a new group."""
+    return await _render_new_group_form(request, forms.Form())
+
+
+async def create_group(request: Request) -> Response:
+    """Create a group with its boards, and redirect to it."""
+    form = await forms.read_form(request)
+    member = current_member(request)
+    with form.catch_errors():
+        organizations.require_admin(member)
+        fields = form.parse(GroupForm)
+        async with open_transaction(request) as session:
+            changes = await _lock_boards(request, session, form, fields)
+            group = await boards.create_group(session, member, fields.to_draft())
+            await boards.change_group_boards(session, request.user, group, changes)
+        return RedirectResponse(f"/groups/{group.id}", 303)
+    if form.error("slug"):
+        form.errors["name"] = _("There is already a group with this name.")
+    return await _render_new_group_form(request, form)
+
+
+async def show_edit_form(request: Request) -> Response:
+    """Show the form that changes a group."""
+    return await _render_edit_form(request, forms.Form())
+
+
+async def update_group(request: Request) -> Response:
+    """Change a group and which boards belong to it; all changes, or none."""
+    form = await forms.read_form(request)
+    group_id = forms.path_id(request, "group_id")
+    with form.catch_errors():
+        fields = form.parse(GroupForm)
+        async with open_transaction(request) as session:
+            changes = await _lock_boards(request, session, form, fields)
+            group = await boards.lock_group_as_admin(session, request.user, group_id)
+            untouched = check_edit(form, list_edited_fields(group))
+            new = without(fields.to_changes(), untouched)
+            await boards.update_group(session, request.user, group, new)
+            await boards.change_group_boards(session, request.user, group, changes)
+        return RedirectResponse(f"/groups/{group_id}", 303)
+    if form.conflicts:
+        return await _render_conflict(request, form)
+    return await _render_edit_form(request, form)
+
+
+async def _render_conflict(request: Request, form: forms.Form) -> Response:
+    """Render both versions of the fields that the user and somebody else have changed."""
+    async with open_reader(request) as source:
+        group = await _get_managed_group(request, source)
+    about = ConflictContext(
+        title=group.name,
+        back=f"/groups/{group.id}/edit",
+        organization_id=group.organization_id,
+        object_id=group.id,
+    )
+    return await render_conflict(request, form, about)
+
+
+async def delete_group(request: Request) -> Response:
+    """Delete a group, and redirect to the list."""
+    async with open_transaction(request) as session:
+        await boards.delete_group(session, request.user, forms.path_id(request, "group_id"))
+    return RedirectResponse("/groups", 303)
+
+
+async def _lock_boards(
+    request: Request, session: Session, form: forms.Form, fields: GroupForm
+) -> GroupBoardChanges:
+    """Lock the boards that join or leave. Raises Invalid, and keeps the error of each board."""
+    try:
+        return await boards.lock_group_boards(
+            session, current_member(request), joining=fields.joining, leaving=fields.leaving
+        )
+    except Invalid as error:
+        failures: Any = error.details["boards"]
+        _record_failures(form, failures)
+        raise
+
+
+def _record_failures(form: forms.Form, failures: dict[UUID, AppError]) -> None:
+    form.errors["board_ids"] = _("Nothing was saved, because some boards cannot be changed.")
+    for board_id, error in failures.items():
+        form.errors[f"board-{board_id}"] = presenter.describe_board_error(error)
+
+
+async def _render_new_group_form(request: Request, form: forms.Form) -> Response:
+    organizations.require_admin(current_member(request))
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        choices = await _load_choices(request, source, None)
+    return render_page(
+        request,
+        "groups/new.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        group=None,
+        **choices,
+    )
+
+
+async def _render_edit_form(request: Request, form: forms.Form) -> Response:
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        group = await _get_managed_group(request, source)
+        choices = await _load_choices(request, source, group)
+    return render_page(
+        request,
+        "groups/edit.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        group=group,
+        **choices,
+    )
+
+
+async def _load_choices(
+    request: Request, source: Source, group: BoardGroup | None
+) -> dict[str, Any]:
+    """Load the boards of the checklist, and the ids of those that the form shows as chosen."""
+    summaries = await boards.list_board_summaries(source, current_member(request))
+    choices = presenter.build_board_choices(summaries, group)
+    chosen = [str(one.board.id) for one in choices if one.is_member and one.can_write]
+    return {"choices": choices, "chosen_ids": chosen}
+
+
+async def _get_managed_group(request: Request, source: Source) -> BoardGroup:
+    """Return the group of the path if the member may change it. Raises NotFound or Forbidden."""
+    group_id = forms.path_id(request, "group_id")
+    access = await boards.get_group_permissions(source, request.user, group_id)
+    if not (access.is_admin and access.can_write):
+        raise Forbidden("admin_required", _("Only an admin can change this group."))
+    return access.group

@@ -1,0 +1,154 @@
+"""Forms of the organization's pages: invitations, roles, rights on boards, and names."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import BaseModel
+
+from core.errors import Invalid
+from models import Member, Role
+from services.organizations import AccessRights, BoardGrant, MemberDetail
+from web.ui import forms
+from web.ui.edited_fields import EditedField
+from web.ui.translation import N_, _, translate
+
+ROLE_NAMES = {Role.OWNER: N_("Owner"), Role.ADMIN: N_("Admin"), Role.MEMBER: N_("Member")}
+ACCESS_LEVELS = ("none", "read", "write")
+BOARD_FIELD = "board-"
+"""Each board has a field with this beginning and its id, because radio buttons need own names."""
+
+AccessLevel = Literal["none", "read", "write"]
+
+
+class InviteForm(BaseModel):
+    """An invite: address and role. The access to boards is read by `parse_access_rights`."""
+
+    invited_email: forms.Line
+    role: Role
+
+
+class RoleForm(BaseModel):
+    """The role of a member."""
+
+    role: Role
+
+
+class OrganizationNameForm(BaseModel):
+    """The name of the organization."""
+
+    name: forms.Line
+
+
+class AccessForm(BaseModel):
+    """The access to all boards: read, write, or none, so that single boards count."""
+
+    access: AccessLevel
+
+
+def parse_access_rights(form: forms.Form) -> AccessRights:
+    """Return the rights that a submitted access table means. Raises Invalid.
+
+    Rights on all boards replace the choices for single boards, which have no effect then.
+    """
+    level = form.parse(AccessForm).access
+    if level != "none":
+        return AccessRights(all_boards_read=True, all_boards_write=level == "write")
+    chosen = [
+        (forms.parse_id(name.removeprefix(BOARD_FIELD)), values[-1])
+        for name, values in form.values.items()
+        if name.startswith(BOARD_FIELD)
+    ]
+    if any(id is None or value not in ACCESS_LEVELS for id, value in chosen):
+        reason = _("Choose one of those that are offered.")
+        raise Invalid("access_invalid", reason, field="board_access")
+    return AccessRights(
+        boards=[
+            BoardGrant(id, can_write=value == "write")
+            for id, value in chosen
+            if id is not None and value != "none"
+        ]
+    )
+
+
+def parse_changed_rights(form: forms.Form, detail: MemberDetail) -> AccessRights:
+    """Return the rights of a member after an edit: boards that the form does not have are kept."""
+    rights = parse_access_rights(form)
+    if rights.covers_all_boards:
+        return rights
+    kept = [
+        BoardGrant(one.board_id, one.can_read, one.can_write)
+        for one in detail.board_access
+        if f"{BOARD_FIELD}{one.board_id}" not in form.values
+    ]
+    return replace(rights, boards=[*rights.boards, *kept])
+
+
+def build_access_field(detail: MemberDetail, form: forms.Form | None = None) -> EditedField:
+    """Return the access table of a member as one value, because its rows depend on each other.
+
+    Boards that the form does not have are kept by it, unless it gives access to all boards.
+    """
+    all_boards, levels = list_access_levels(detail)
+    if form is not None and form.value("access") == "none":
+        levels = {name: level for name, level in levels.items() if name in form.values}
+    current = _list_rights(all_boards, levels)
+    return EditedField(
+        "access", N_("Access to boards"), current, column="board_ids", submitted=_read
+    )
+
+
+def list_access_levels(detail: MemberDetail) -> tuple[AccessLevel, Mapping[str, AccessLevel]]:
+    """Return the access of a member to all boards, and to single ones by the names of fields."""
+    member, grants = detail.member, detail.board_access
+    all_boards = get_access_level(member.all_boards_read, member.all_boards_write)
+    levels = {
+        f"{BOARD_FIELD}{one.board_id}": get_access_level(one.can_read, one.can_write)
+        for one in grants
+    }
+    return all_boards, levels
+
+
+def get_access_level(can_read: bool, can_write: bool) -> AccessLevel:
+    """Return the level of two rights."""
+    if can_write:
+        return "write"
+    return "read" if can_read else "none"
+
+
+def _read(form: forms.Form) -> Sequence[str]:
+    levels = {name: form.value(name) for name in form.values if name.startswith(BOARD_FIELD)}
+    return _list_rights(form.value("access"), levels)
+
+
+def _list_rights(all_boards: str, levels: Mapping[str, str]) -> list[str]:
+    """Return the rights that have an effect, such as "board-3f…:read"."""
+    if all_boards != "none":
+        return [f"access:{all_boards}"]
+    return [f"{name}:{level}" for name, level in levels.items() if level != "none"]
+
+
+def name_access_values(boards: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the texts of the values of `build_access_field`; `boards` are names by field."""
+    texts = {"": _("No boards")}
+    for field, name in [("access", _("All boards")), *boards.items()]:
+        texts[f"{field}:read"] = _("%(board)s: read", board=name)
+        texts[f"{field}:write"] = _("%(board)s: read and change", board=name)
+    return texts
+
+
+def parse_invited_rights(form: forms.Form) -> AccessRights:
+    """Return the rights of an invitation, which has at least one. Raises Invalid."""
+    rights = parse_access_rights(form)
+    if not rights.covers_all_boards and not rights.boards:
+        raise Invalid("access_required", _("Choose at least one board."), field="board_access")
+    return rights
+
+
+def list_role_options(member: Member) -> list[tuple[str, str]]:
+    """Return the roles that a member may give, with their names."""
+    return [
+        (role.value, translate(ROLE_NAMES[role]))
+        for role in Role
+        if role is not Role.OWNER or member.role is Role.OWNER
+    ]

@@ -1,0 +1,184 @@
+"""The pages of one member: role, access to boards and removal; and those of invitations."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.http.request import open_reader, open_transaction
+from services import organizations
+from services.organizations import InviteDraft
+from web.auth.viewer import current_member
+from web.organizations import presenter
+from web.organizations.forms import (
+    ROLE_NAMES,
+    InviteForm,
+    RoleForm,
+    build_access_field,
+    list_role_options,
+    name_access_values,
+    parse_changed_rights,
+    parse_invited_rights,
+)
+from web.ui import forms, one_time_secret, time_format
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import check_edit
+from web.ui.layout import load_layout
+from web.ui.render import render_page
+from web.ui.translation import translate
+
+
+async def show_member(request: Request) -> Response:
+    """Show a member with role and access to boards."""
+    return await _render_member(request, forms.Form(), "")
+
+
+async def change_role(request: Request) -> Response:
+    """Change the role of a member."""
+    form = await forms.read_form(request)
+    member_id = forms.path_id(request, "member_id")
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            locked = await organizations.lock_member(session, current_member(request), member_id)
+            signed_in_at = request.auth.sign_in.authenticated_at
+            role = form.parse(RoleForm).role
+            await organizations.change_member_role(session, locked, role, signed_in_at=signed_in_at)
+        return _redirect_saved(request, "role")
+    return await _render_member(request, form, "role")
+
+
+async def change_access(request: Request) -> Response:
+    """Replace the rights of a member on boards."""
+    form = await forms.read_form(request)
+    member_id = forms.path_id(request, "member_id")
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            locked = await organizations.lock_member(session, current_member(request), member_id)
+            detail = await organizations.get_member(session, locked.by, member_id)
+            rights = parse_changed_rights(form, detail)
+            if not check_edit(form, [build_access_field(detail, form)]):
+                await organizations.change_member_rights(session, locked, rights)
+        return _redirect_saved(request, "access")
+    if form.conflicts:
+        return await _render_access_conflict(request, form)
+    return await _render_member(request, form, "access")
+
+
+async def _render_access_conflict(request: Request, form: forms.Form) -> Response:
+    """Render the submitted and the current rights, with the names of boards."""
+    viewer, member_id = current_member(request), forms.path_id(request, "member_id")
+    async with open_reader(request) as source:
+        detail = await organizations.get_member(source, viewer, member_id)
+        names = await organizations.list_board_names(source, viewer)
+    about = ConflictContext(
+        title=detail.member.user.display_name,
+        back=f"/people/{member_id}#access",
+        organization_id=viewer.organization_id,
+        object_id=detail.member.user_id,
+        names={"access": name_access_values(presenter.build_access_table(names).boards)},
+    )
+    return await render_conflict(request, form, about)
+
+
+async def remove_member(request: Request) -> Response:
+    """Remove a member."""
+    async with open_transaction(request) as session:
+        member_id = forms.path_id(request, "member_id")
+        member = await organizations.lock_member(session, current_member(request), member_id)
+        signed_in_at = request.auth.sign_in.authenticated_at
+        await organizations.remove_member(session, member, signed_in_at=signed_in_at)
+    return RedirectResponse("/people", 303)
+
+
+async def show_invite_form(request: Request) -> Response:
+    """Show the form that invites a person."""
+    return await _render_invite_form(request, forms.Form())
+
+
+async def create_invite(request: Request) -> Response:
+    """Create an invite, and redirect to the page that shows its link once."""
+    form, member = await forms.read_form(request), current_member(request)
+    organizations.require_admin(member)
+    with form.catch_errors():
+        fields = form.parse(InviteForm)
+        draft = InviteDraft(fields.invited_email, fields.role, parse_invited_rights(form))
+        async with open_transaction(request) as session:
+            signed_in_at = request.auth.sign_in.authenticated_at
+            _, token = await organizations.create_invite(
+                session, member, draft, signed_in_at=signed_in_at
+            )
+        return one_time_secret.redirect_with_secret(request, "/people", token)
+    return await _render_invite_form(request, form)
+
+
+async def renew_invite(request: Request) -> Response:
+    """Replace the link of an invite, and redirect to the page that shows the new one once."""
+    async with open_transaction(request) as session:
+        invite_id = forms.path_id(request, "invite_id")
+        signed_in_at = request.auth.sign_in.authenticated_at
+        _, token = await organizations.renew_invite(
+            session, current_member(request), invite_id, signed_in_at=signed_in_at
+        )
+    return one_time_secret.redirect_with_secret(request, "/people", token)
+
+
+async def revoke_invite(request: Request) -> Response:
+    """Revoke an invite."""
+    async with open_transaction(request) as session:
+        invite_id = forms.path_id(request, "invite_id")
+        await organizations.revoke_invite(session, current_member(request), invite_id)
+    return RedirectResponse("/people", 303)
+
+
+def _redirect_saved(request: Request, section: str) -> Response:
+    path = f"/people/{forms.path_id(request, 'member_id')}#{section}"
+    return forms.redirect_saved(path, time_format.get_time_zone(request.user.timezone))
+
+
+async def _render_member(request: Request, form: forms.Form, section: str) -> Response:
+    viewer, member_id = current_member(request), forms.path_id(request, "member_id")
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        detail = await organizations.get_member(source, viewer, member_id)
+        owners = await organizations.count_owners(source, viewer)
+        last_active = await organizations.list_last_active(source, [detail.member])
+        names: Mapping[UUID, str] = {board.id: board.name for board in layout.sidebar.boards}
+        if viewer.is_admin:
+            names = await organizations.list_board_names(source, viewer)
+    member = detail.member
+    return render_page(
+        request,
+        "people/member.html",
+        layout=layout,
+        status=form.status,
+        member=member,
+        table=presenter.build_access_table(names, detail),
+        shown_access={"access": build_access_field(detail).value},
+        last_active=last_active.get(member.id),
+        reason=presenter.explain_fixed_role(viewer, member, owners=owners),
+        may_manage=presenter.may_manage(viewer, member),
+        role_name=translate(ROLE_NAMES[member.role]),
+        role_options=list_role_options(viewer),
+        form=form,
+        blank=forms.Form(),
+        section=section,
+        saved=forms.read_saved_time(request),
+    )
+
+
+async def _render_invite_form(request: Request, form: forms.Form) -> Response:
+    viewer = current_member(request)
+    organizations.require_admin(viewer)
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        names = await organizations.list_board_names(source, viewer)
+    return render_page(
+        request,
+        "people/new_invite.html",
+        layout=layout,
+        status=form.status,
+        table=presenter.build_access_table(names),
+        role_options=list_role_options(viewer),
+        form=form,
+    )

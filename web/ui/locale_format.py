@@ -1,0 +1,101 @@
+"""Dates and numbers as the reader's language writes them.
+
+English is formatted here. Babel knows the other languages; it is imported when one of them is first
+used, which takes 0.1 s. The pseudo-language is English.
+"""
+
+from contextvars import ContextVar
+from datetime import date
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+from web.ui.translation import PSEUDO, SOURCE, reader_language, translate
+
+if TYPE_CHECKING:
+    from babel import Locale
+
+MONDAY = 0
+MAX_TAGS = 100  # languages of browsers whose first weekday is kept
+
+reader_tag: ContextVar[str] = ContextVar("reader_tag", default="")
+"""The language that the browser prefers, with its region, like en-US."""
+
+reader_command_key: ContextVar[str] = ContextVar("reader_command_key", default="Ctrl ")
+"""How the keyboard of the reader names the key for commands, to be followed by another key."""
+
+ENGLISH_DATES = {
+    "MMMd": "{0.day} {0:%b}",
+    "yMMMd": "{0.day} {0:%b} {0.year}",
+    "yMMMEd": "{0:%a} {0.day} {0:%b %Y}",
+    "MMMMEEEEd": "{0:%A} {0.day} {0:%B}",
+    "yMMMMEEEEd": "{0:%A} {0.day} {0:%B} {0.year}",
+    "yMMMMd": "{0.day} {0:%B %Y}",
+}
+"""Formats of English dates by the skeletons of Unicode, UTS 35, "Date Format Patterns"."""
+
+ENGLISH_PARTS = {
+    "Hm": "{0:%H:%M}",
+    "E": "{0:%a}",
+    "d": "{0.day}",
+    "MMM": "{0:%b}",
+    "yMMM": "{0:%b %Y}",
+    "yMMMM": "{0:%B} {0.year}",
+}
+"""Formats of times, weekdays and months by their skeletons."""
+
+
+def name_command_key(user_agent: str) -> str:
+    """Return the command key of a keyboard of Apple, or the control key of others."""
+    return "⌘" if "Mac OS" in user_agent else "Ctrl "
+
+
+def format_date(day: date, skeleton: str) -> str:
+    """Format a date or a local time; the skeleton is one of ENGLISH_DATES or ENGLISH_PARTS."""
+    locale = _find_locale(reader_language.get())
+    if locale is None:
+        pattern = ENGLISH_DATES.get(skeleton) or ENGLISH_PARTS[skeleton]
+        return translate(pattern.format(day))  # the pseudo-language changes it
+    from babel.dates import format_skeleton
+
+    return format_skeleton(skeleton, day, locale=locale)
+
+
+def format_number(number: float) -> str:
+    """Format a number with separators of thousands, and decimals if it has any: "1,234.5"."""
+    number = int(number) if number % 1 == 0 else number
+    locale = _find_locale(reader_language.get())
+    if locale is None:
+        return f"{number:,}"
+    from babel.numbers import format_decimal
+
+    return format_decimal(number, locale=locale, decimal_quantization=False)
+
+
+def find_first_weekday() -> int:
+    """Return the weekday on which weeks begin for the reader, 0 for Monday.
+
+    It depends on the region that the browser names; without one, on the language.
+    """
+    language, accepted = reader_language.get(), reader_tag.get()
+    is_same = language.partition("-")[0] == accepted.lower().partition("-")[0]
+    return _first_weekday(accepted if is_same else language)
+
+
+@lru_cache(MAX_TAGS)
+def _first_weekday(tag: str) -> int:
+    from babel import Locale, UnknownLocaleError
+
+    try:
+        return Locale.parse(tag, sep="-").first_week_day
+    except (UnknownLocaleError, ValueError):
+        return MONDAY
+
+
+@cache
+def _find_locale(language: str) -> "Locale | None":
+    """Return the conventions of a language; None for English."""
+    if language in (SOURCE, PSEUDO):
+        return None
+    from babel import Locale
+
+    return Locale.parse(language, sep="-")

@@ -1,0 +1,94 @@
+"""The order of a table that is sorted by links in its head."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from starlette.datastructures import QueryParams
+
+Row = TypeVar("Row")
+PAGE_SIZE = 100  # rows
+
+
+@dataclass(frozen=True)
+class TableOrder:
+    """The column by which a table is sorted; "-name" is the descending order.
+
+    `filters` are the other parameters of the address, which links keep.
+    """
+
+    path: str
+    sort: str
+    default: str
+    filters: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_query(
+        cls, path: str, query: QueryParams, columns: Iterable[str], filters: Mapping[str, str]
+    ) -> "TableOrder":
+        """Parse the query of a request. An unknown column counts as the first one."""
+        first, *_ = names = list(columns)
+        given = query.get("sort", "")
+        return cls(path, given if given.removeprefix("-") in names else first, first, filters)
+
+    def sort_direction(self, name: str) -> str:
+        """Return the direction of a column for `aria-sort`, or ""."""
+        if self.sort.removeprefix("-") != name:
+            return ""
+        return "descending" if self.sort.startswith("-") else "ascending"
+
+    def sort_href(self, name: str) -> str:
+        """Return the address that sorts by a column, or reverses its order."""
+        return self._build_address(f"-{name}" if self.sort == name else name)
+
+    @property
+    def address(self) -> str:
+        """Return the address of the table as it is shown."""
+        return self._build_address(self.sort)
+
+    def sort_rows(self, rows: Iterable[Row], keys: Mapping[str, Callable[[Row], Any]]) -> list[Row]:
+        """Return the rows in order; `keys` has the sort key of each column."""
+        key = keys[self.sort.removeprefix("-")]
+        return sorted(rows, key=key, reverse=self.sort.startswith("-"))
+
+    def cut_page(self, rows: Sequence[Any], offset: int) -> "TablePage":
+        """Return the page of sorted rows that begins at an offset, or the last one before it."""
+        last = max(len(rows) - 1, 0) // PAGE_SIZE * PAGE_SIZE
+        start = min(offset // PAGE_SIZE * PAGE_SIZE, last)
+        return TablePage(self, rows[start : start + PAGE_SIZE], start, len(rows))
+
+    def address_at(self, offset: int) -> str:
+        """Return the address of the page that begins at an offset."""
+        return self._build_address(self.sort, str(offset or ""))
+
+    def _build_address(self, sort: str, offset: str = "") -> str:
+        given = {**self.filters, "sort": sort if sort != self.default else "", "offset": offset}
+        parameters: Sequence[tuple[str, str]] = [one for one in given.items() if one[1]]
+        return f"{self.path}?{urlencode(parameters, errors='replace')}" if parameters else self.path
+
+
+@dataclass(frozen=True)
+class TablePage:
+    """The rows of a page of a table, and the addresses of the pages around it."""
+
+    order: TableOrder
+    rows: Sequence[Any]
+    offset: int
+    total: int
+
+    @property
+    def address(self) -> str:
+        """Return the address of the page as it is shown."""
+        return self.order.address_at(self.offset)
+
+    @property
+    def previous(self) -> str:
+        """Return the address of the page before it, or "" on the first one."""
+        return self.order.address_at(self.offset - PAGE_SIZE) if self.offset else ""
+
+    @property
+    def next(self) -> str:
+        """Return the address of the page after it, or "" on the last one."""
+        end = self.offset + len(self.rows)
+        return self.order.address_at(end) if end < self.total else ""
