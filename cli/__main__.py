@@ -4,21 +4,22 @@ import sys
 from importlib import import_module
 
 COMMANDS = {
-    "serve": "start Mission Control (what ./run does when nothing else is said)",
+    "serve": "start Mission Control; the default command",
     "test": "run the tests; options go to pytest",
-    "check": "look for faults in the code without running the product",
-    "demo": "fill an organization with a demo and set it going; --clean removes it",
+    "check": "check formatting, types and layers of the code",
+    "demo": "fill an organization with a demo and run it; --clean removes it",
     "backup": "write all data into a file",
     "restore": "replace all data by that of a file",
     "link": "print a new link for the first owner",
-    "password": "print a link with which somebody who cannot sign in chooses another password",
+    "password": "print a link for a user who cannot sign in to choose another password",
     "stop-agents": "stop all agents at once; --reason says why",
     "resume-agents": "resume all agents that were stopped",
-    "worker": "do the background jobs in a process of their own",
+    "worker": "run the background jobs in a separate process",
     "migrate": "bring the database to this version",
     "audit": "verify an export of the audit, or write one",
-    "bench": "measure the CPU of requests",
-    "doctor": "look whether everything is as it must be",
+    "bench": "measure the speed of requests, pages and streams",
+    "translations": "update the catalogues of the pages' texts",
+    "doctor": "check the installation, and name what is wrong",
 }
 
 COMMAND_LIST = "\n".join(f"  {name:13} {summary}" for name, summary in COMMANDS.items())
@@ -28,7 +29,8 @@ usage: ./run [COMMAND] [OPTIONS]
 
 {COMMAND_LIST}
 
-./run COMMAND --help tells more about one of them. Settings: docs/configuration.md
+./run COMMAND --help lists the options of a command, for example ./run serve --help: --port, --data
+and others. Settings: docs/configuration.md
 """
 
 
@@ -41,7 +43,7 @@ def main(arguments: list[str]) -> int:
         arguments = ["serve", *arguments]
     name, *rest = arguments
     if name not in COMMANDS:
-        print(f"There is no command {name}. These are there:\n\n{HELP}", file=sys.stderr, end="")
+        print(f"There is no command {name}. The commands are:\n\n{HELP}", file=sys.stderr, end="")
         return 2
     return import_module(f"cli.{name.replace('-', '_')}").main(rest)
 

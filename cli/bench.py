@@ -1,5 +1,5 @@
-"""`./run bench`: measure the CPU of requests."""
+"""`./run bench`: measure the product next to the limit of its stack."""
 
-from bench.requests import main
+from bench.main import main
 
 __all__ = ["main"]

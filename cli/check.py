@@ -18,6 +18,7 @@ STEPS = {
     "types": (*PYTHON, "ty", "check"),
     "imports": (sys.executable, "-c", IMPORT_LINTER),
     "structure": (*PYTHON, "pytest", "-q", "tests/test_structure.py"),
+    "translations": (*PYTHON, "pytest", "-q", "tests/test_translations.py"),
 }
 
 

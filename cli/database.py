@@ -56,7 +56,7 @@ async def open_transaction(settings: Settings) -> "AsyncGenerator[AsyncSession, 
     engine = create_async_engine(settings.sqlalchemy_url, poolclass=NullPool)
     try:
         with audit_context(operator):
-            async with AsyncSession(engine) as session, session.begin():
+            async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
                 yield session
     finally:
         await engine.dispose()

@@ -1,10 +1,14 @@
-"""`./run demo`: run an organization with invented boards and three scripted agents."""
+"""`./run demo`: run an organization with invented boards and scripted agents."""
 
 import asyncio
 import socket
+from argparse import ArgumentTypeError
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import httpx2
 
 from cli.command import (
     add_address_options,
@@ -16,21 +20,27 @@ from cli.command import (
     run_command,
 )
 from cli.demo_agents import AgentScript, LeadScript, SoloWorkerScript, WorkerScript
-from cli.demo_content import DEMO_BOARDS, ORGANIZATION
+from cli.demo_boards import DEMO_BOARDS
+from cli.demo_content import ORGANIZATION
 from core.config.settings import Settings
 
 if TYPE_CHECKING:
     from cli.demo_data import ScriptedAgent
 
+MIN_SPEED, MAX_SPEED = 0.1, 100
 ABOUT = """\
-Start Mission Control with a demo: invented boards, and three scripted agents that work on them
-through the real HTTP API. Everything in it is demo data; --clean removes it."""
+Start Mission Control with a demo: invented boards, and scripted agents that work on them for an
+hour through the real HTTP API. Everything in it is demo data; --clean removes it."""
 
 
 def main(arguments: list[str]) -> int:
     parser = create_parser("demo", ABOUT)
     add_address_options(parser)
     add_data_option(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of the pauses of the agents")
+    parser.add_argument(
+        "--speed", type=parse_speed, default=1.0, help="how much faster than usual the agents work"
+    )
     parser.add_argument("--clean", action="store_true", help="remove the demo, and start nothing")
     options = parser.parse_args(arguments)
     settings = load_settings(options)
@@ -40,7 +50,16 @@ def main(arguments: list[str]) -> int:
     print_line("`./run demo --clean` removes it. What you make in other organizations stays.")
     from cli import serve
 
-    return run_command(lambda: serve.run_server(_reduce_log_level(settings), companion=run_demo))
+    companion = partial(run_demo, seed=options.seed, speed=options.speed)
+    return run_command(lambda: serve.run_server(_reduce_log_level(settings), companion=companion))
+
+
+def parse_speed(text: str) -> float:
+    """Return a factor from 0.1 to 100. Raises ArgumentTypeError."""
+    with suppress(ValueError):
+        if MIN_SPEED <= (speed := float(text)) <= MAX_SPEED:
+            return speed
+    raise ArgumentTypeError(f"{text} is not a number from {MIN_SPEED} to {MAX_SPEED}")
 
 
 def _reduce_log_level(settings: Settings) -> Settings:
@@ -64,9 +83,11 @@ async def clean_demo(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def run_demo(settings: Settings) -> AsyncGenerator[None, None]:
+async def run_demo(
+    settings: Settings, *, seed: int = 0, speed: float = 1.0
+) -> AsyncGenerator[None, None]:
     """Create the demo if necessary, and run its agents during the block."""
-    agents_task = asyncio.create_task(_run_agents(settings))
+    agents_task = asyncio.create_task(_run_agents(settings, seed, speed))
     try:
         yield
     finally:
@@ -75,32 +96,43 @@ async def run_demo(settings: Settings) -> AsyncGenerator[None, None]:
             await agents_task
 
 
-async def _run_agents(settings: Settings) -> None:
+async def _run_agents(settings: Settings, seed: int, speed: float) -> None:
     from cli import demo_data
     from services import organizations
 
     async with _open_engine(settings) as transaction:
         async with transaction() as session:
-            member = await demo_data.find_guide(session) or await demo_data.create_demo(session)
+            member = await demo_data.find_guide(session)
+            member = member or await demo_data.create_demo(session, settings.base_url)
             agents = [agent for board in DEMO_BOARDS for agent in board.agents]
             names = [agent.name for agent in agents if agent.is_scripted]
             scripted_agents = await demo_data.issue_demo_tokens(session, member, names)
             await organizations.add_users_to_demo_organization(session)
         async with asyncio.TaskGroup() as group:
             for agent in scripted_agents:
-                group.create_task(_create_script(settings, agent).run())
+                client = httpx2.AsyncClient(**_client_options(settings, agent.token), timeout=20)
+                group.create_task(create_script(client, agent, seed).run(speed))
 
 
-def _create_script(settings: Settings, agent: "ScriptedAgent") -> AgentScript:
-    board, is_lead = next(
-        (board, demo_agent.is_lead)
+def create_script(client: httpx2.AsyncClient, agent: "ScriptedAgent", seed: int = 0) -> AgentScript:
+    """Return the script of an agent of the demo."""
+    board, demo_agent = next(
+        (board, demo_agent)
         for board in DEMO_BOARDS
         for demo_agent in board.agents
         if demo_agent.name == agent.name
     )
-    has_lead = any(demo_agent.is_lead for demo_agent in board.agents)
-    script_class = LeadScript if is_lead else WorkerScript if has_lead else SoloWorkerScript
-    return script_class(_loopback_url(settings), agent.token, str(agent.board_id), board)
+    has_lead = any(one.is_lead for one in board.agents)
+    worker_class = WorkerScript if has_lead else SoloWorkerScript
+    script_class = LeadScript if demo_agent.is_lead else worker_class
+    return script_class(client, str(agent.board_id), board, demo_agent, seed=seed)
+
+
+def _client_options(settings: Settings, token: str) -> dict[str, Any]:
+    return {
+        "base_url": f"{_loopback_url(settings)}/api/v1",
+        "headers": {"Authorization": f"Bearer {token}"},
+    }
 
 
 def _loopback_url(settings: Settings) -> str:

@@ -1,50 +1,83 @@
 """The scripted agents of the demo: programs that use the real HTTP API."""
 
 import asyncio
-import itertools
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 
-from cli.demo_content import DEMO_BOARDS, DemoBoard, DemoTask
+from cli.demo_boards import TASKS_BY_TITLE
+from cli.demo_content import DemoAgent, DemoBoard, DemoTask
 
-STEP_INTERVAL = 4.0  # average seconds between two steps of an agent
+STEP_INTERVAL = 75.0  # average seconds between two steps of an agent
+CHAT_EVERY = 6  # steps; in one of them, an agent writes in the chat
 MAX_PENDING_APPROVALS = 4  # per board; the lead then requests no more
 MAX_OPEN_TASKS = 6  # per board; the lead then adds no more
-MAX_TASKS = 60  # per board, including finished ones; the lead then adds no more
-REOPEN_PROBABILITY = 0.06  # per step of an idle worker on a board without a lead
+MAX_LIST = 200  # objects that an agent reads at once
 
 log = logging.getLogger("mission_control.demo")
-TASKS_BY_TITLE = {
-    task.title: task for board in DEMO_BOARDS for task in (*board.tasks, *board.later_tasks)
-}
 
 
 class AgentScript(ABC):
-    """Base class of the scripted agents."""
+    """Base class of the scripted agents.
 
-    def __init__(self, url: str, token: str, board_id: str, demo_board: DemoBoard) -> None:
-        self.demo_board = demo_board
+    A script says nothing twice: what it has written before is read from the board, also after a
+    restart. The pauses depend only on the seed and the name of the agent.
+    """
+
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        board_id: str,
+        demo_board: DemoBoard,
+        demo_agent: DemoAgent,
+        *,
+        seed: int = 0,
+    ) -> None:
+        """Create the script of an agent; the client sends its token."""
+        self.demo_board, self.demo_agent = demo_board, demo_agent
         self.board_path = f"/agent/boards/{board_id}"
         self.id = ""
-        self._client = httpx2.AsyncClient(
-            base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=20
-        )
+        self._client = client
+        self._random = random.Random(f"{seed} {demo_agent.name}")  # noqa: S311
+        self._step = 0
+        self._handled_rejections: set[str] = set()  # ids of approvals
 
-    async def run(self) -> None:
+    async def run(self, speed: float = 1.0) -> None:
         """Perform steps until cancelled; a failed request is logged and the next step follows."""
         async with self._client:
             while True:
                 try:
-                    self.id = (await self.call_api("POST", "/agent/heartbeat"))["id"]
-                    await self.perform_step()
+                    await self.perform_turn()
                 except httpx2.HTTPError as error:
                     log.info("a demo agent waits: %s", error)
-                await asyncio.sleep(STEP_INTERVAL * random.uniform(0.6, 1.4))  # noqa: S311
+                await asyncio.sleep(self.choose_pause() / speed)
+
+    def choose_pause(self) -> float:
+        """Return the seconds until the next step."""
+        return STEP_INTERVAL * self._random.uniform(0.5, 1.5)
+
+    async def perform_turn(self) -> None:
+        """Check in, read the messages, and chat or work."""
+        self.id = (await self.call_api("POST", "/agent/heartbeat"))["id"]
+        for message in (await self.call_api("GET", "/agent/messages"))["items"]:
+            await self.call_api("POST", f"/agent/messages/{message['id']}/ack")
+        self._step += 1
+        is_chatting = self._step % CHAT_EVERY == 2
+        if not (is_chatting and await self._write_in_chat()):
+            await self.perform_step()
+
+    async def _write_in_chat(self) -> bool:
+        """Write the next line of the agent in the chat; return False if nothing is left."""
+        path = f"{self.board_path}/memory"
+        notes = (await self.call_api("GET", f"{path}?limit={MAX_LIST}"))["items"]
+        written = {note["content"] for note in notes}
+        line = next((line for line in self.demo_agent.chat if line not in written), None)
+        if line:
+            await self.call_api("POST", path, content=line, tags=["chat"])
+        return line is not None
 
     @abstractmethod
     async def perform_step(self) -> None:
@@ -58,7 +91,8 @@ class AgentScript(ABC):
 
     async def list_tasks(self) -> list[dict[str, Any]]:
         """Return the board's tasks, oldest first."""
-        return (await self.call_api("GET", f"{self.board_path}/tasks"))["items"][::-1]
+        path = f"{self.board_path}/tasks?limit={MAX_LIST}"
+        return (await self.call_api("GET", path))["items"][::-1]
 
     async def list_comments(self, task: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the comments on a task."""
@@ -75,8 +109,6 @@ class AgentScript(ABC):
 class WorkerScript(AgentScript):
     """Works on one task after the other: starts it, comments on it, and moves it to review."""
 
-    completes_tasks = False
-
     async def perform_step(self) -> None:
         """Continue the current task, or start the next one."""
         tasks = await self.list_tasks()
@@ -84,19 +116,18 @@ class WorkerScript(AgentScript):
         current_tasks = [task for task in own_tasks if task["status"] == "in_progress"]
         if current_tasks:
             await self._continue_task(current_tasks[0])
-        elif self.completes_tasks and (reviewed := [t for t in tasks if t["status"] == "review"]):
-            await self.move_task(reviewed[0], "done")
         else:
             await self._start_next_task(tasks)
 
     async def _continue_task(self, task: dict[str, Any]) -> None:
         posted = [one for one in await self.list_comments(task) if one["agent_id"] == self.id]
-        comments = _find_demo_task(task).comments or ("Done as described.",)
-        if len(posted) < len(comments):
+        comments = find_demo_task(task).comments or (f"“{task['title']}” is done as described.",)
+        left = comments[len(posted) :]
+        if len(left) > 1:
             path = f"{self.board_path}/tasks/{task['id']}/comments"
-            await self.call_api("POST", path, message=comments[len(posted)])
+            await self.call_api("POST", path, message=left[0])
         else:
-            await self.move_task(task, "review", comment="Ready for review.")
+            await self.move_task(task, "review", **({"comment": left[0]} if left else {}))
 
     async def _start_next_task(self, tasks: list[dict[str, Any]]) -> None:
         available = [
@@ -111,51 +142,50 @@ class WorkerScript(AgentScript):
 
 
 class SoloWorkerScript(WorkerScript):
-    """A worker on a board without a lead: also completes tasks and sometimes reopens one."""
+    """A worker on a board without a lead, which also completes its tasks."""
 
-    completes_tasks = True
-
-    async def _start_next_task(self, tasks: list[dict[str, Any]]) -> None:
-        done = [task for task in tasks if task["status"] == "done"]
-        if len(done) == len(tasks) and done and random.random() < REOPEN_PROBABILITY:  # noqa: S311
-            reopened = random.choice(done)  # noqa: S311
-            await self.move_task(reopened, "inbox", comment="Time to look at it again.")
+    async def perform_step(self) -> None:
+        """Complete a task that was reviewed for a while, or work."""
+        reviewed = [task for task in await self.list_tasks() if task["status"] == "review"]
+        if reviewed:
+            await self.move_task(reviewed[0], "done")
         else:
-            await super()._start_next_task(tasks)
+            await super().perform_step()
 
 
 class LeadScript(AgentScript):
     """Requests approvals for reviewed tasks, completes approved ones, and adds new tasks."""
 
-    def __init__(self, url: str, token: str, board_id: str, demo_board: DemoBoard) -> None:
-        super().__init__(url, token, board_id, demo_board)
-        self._new_tasks: Iterator[DemoTask] = itertools.cycle(demo_board.later_tasks)
-        self._handled_rejections: set[str] = set()  # ids of approvals
-
     async def perform_step(self) -> None:
-        """Handle each task in review, and add a task while few are open."""
+        """Handle the tasks in review, and add a task while few are open."""
         tasks = await self.list_tasks()
-        approvals = (await self.call_api("GET", f"{self.board_path}/approvals"))["items"]
+        path = f"{self.board_path}/approvals?limit={MAX_LIST}"
+        approvals = (await self.call_api("GET", path))["items"]
         pending = sum(approval["status"] == "pending" for approval in approvals)
         for task in [task for task in tasks if task["status"] == "review"]:
-            of_task = (approval for approval in approvals if task["id"] in approval["task_ids"])
-            await self._review_task(task, next(of_task, None), pending)
-        open_titles = {task["title"] for task in tasks if task["status"] != "done"}
-        has_room = len(open_titles) < MAX_OPEN_TASKS and len(tasks) < MAX_TASKS
-        if pending < MAX_PENDING_APPROVALS and has_room:
-            await self._add_task(next(self._new_tasks), open_titles)
+            of_task = [one for one in approvals if task["id"] in one["task_ids"]]
+            if await self._review_task(task, of_task, pending):
+                return
+        await self._add_task(tasks)
 
     async def _review_task(
-        self, task: dict[str, Any], approval: dict[str, Any] | None, pending: int
-    ) -> None:
-        status = approval["status"] if approval else None
-        if status == "approved" and await self._complete_task(task):
-            return
-        if approval and status == "rejected" and approval["id"] not in self._handled_rejections:
-            self._handled_rejections.add(approval["id"])
+        self, task: dict[str, Any], approvals: list[dict[str, Any]], pending: int
+    ) -> bool:
+        """Handle a task in review; return whether something was done. Newest approvals first."""
+        demo_task, newest = find_demo_task(task), approvals[0] if approvals else None
+        status = newest["status"] if newest else None
+        needs_approval = bool(self.demo_board.approval_for_done or demo_task.approval_title)
+        if not needs_approval or status == "approved":
+            if await self._complete_task(task):
+                return True
+        elif newest and status == "rejected" and newest["id"] not in self._handled_rejections:
+            self._handled_rejections.add(newest["id"])
             await self.move_task(task, "inbox")
-        elif status != "pending" and pending < MAX_PENDING_APPROVALS:
-            await self._request_approval(task)
+            return True
+        if status == "pending" or pending >= MAX_PENDING_APPROVALS:
+            return False
+        await self._request_approval(task, demo_task, len(approvals) + 1)
+        return True
 
     async def _complete_task(self, task: dict[str, Any]) -> bool:
         """Complete a task; return False if it changed, so that it needs a new approval."""
@@ -167,31 +197,43 @@ class LeadScript(AgentScript):
             raise
         return True
 
-    async def _request_approval(self, task: dict[str, Any]) -> None:
-        demo_task = _find_demo_task(task)
+    async def _request_approval(
+        self, task: dict[str, Any], demo_task: DemoTask, attempt: int
+    ) -> None:
+        reason = demo_task.approval_reason or "The work is finished and reviewed."
+        payload = {
+            "title": demo_task.approval_title or f"Mark “{task['title']}” done?",
+            "reason": f"Attempt {attempt}. {reason}" if attempt > 1 else reason,
+        }
+        if demo_task.diff:
+            payload["diff"] = demo_task.diff
         await self.call_api(
             "POST",
             f"{self.board_path}/approvals",
             action_type="task.complete",
             task_id=task["id"],
             confidence=demo_task.confidence,
-            payload={
-                "title": demo_task.approval_title or f"Mark “{task['title']}” done?",
-                "reason": demo_task.approval_reason or "The work is finished and reviewed.",
-            },
+            payload=payload,
+            rubric_scores=dict(demo_task.scores) or None,
         )
 
-    async def _add_task(self, demo_task: DemoTask, open_titles: set[str]) -> None:
-        if demo_task.title in open_titles:
+    async def _add_task(self, tasks: list[dict[str, Any]]) -> None:
+        """Add the next task of the board while few are open."""
+        known = {task["title"] for task in tasks}
+        new = next((one for one in self.demo_board.later_tasks if one.title not in known), None)
+        if new is None or sum(task["status"] != "done" for task in tasks) >= MAX_OPEN_TASKS:
             return
+        tags = (await self.call_api("GET", f"{self.board_path}/tags")) if new.tags else []
         await self.call_api(
             "POST",
             f"{self.board_path}/tasks",
-            title=demo_task.title,
-            description=demo_task.description,
-            priority=demo_task.priority,
+            title=new.title,
+            description=new.description,
+            priority=new.priority,
+            tag_ids=[tag["id"] for tag in tags if tag["name"] in new.tags],
         )
 
 
-def _find_demo_task(task: dict[str, Any]) -> DemoTask:
+def find_demo_task(task: dict[str, Any]) -> DemoTask:
+    """Return the content of a task; tasks that a person has added have none."""
     return TASKS_BY_TITLE.get(task["title"], DemoTask(task["title"], ""))

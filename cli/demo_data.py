@@ -1,17 +1,18 @@
 """The data of the demo, created with the services that the pages and the API use."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cli.demo_content import DEMO_BOARDS, ORGANIZATION, DemoBoard
+from cli.demo_boards import DEMO_BOARDS
+from cli.demo_content import GROUP, ORGANIZATION, TAGS, DemoAgent, DemoBoard, DemoTask
 from core.clock import now
-from models import Agent, AgentStatus, Board, Member, Organization, Status, User
-from services import agents, audit, boards, organizations, tasks
+from models import Agent, AgentStatus, Board, BoardGroup, Member, Organization, Status, User
+from services import agents, audit, boards, memory, organizations, tags, tasks
 
 OFFLINE_DURATION = timedelta(hours=3)
 GUIDE_EXTERNAL_ID = "demo-guide"
@@ -90,54 +91,81 @@ async def remove_demo(session: AsyncSession) -> bool:
     return bool(ids)
 
 
-async def create_demo(session: AsyncSession) -> Member:
+async def create_demo(session: AsyncSession, base_url: str) -> Member:
     """Create the organization with its boards, agents and tasks; return its owner."""
     member = await create_demo_organization(session, ORGANIZATION)
+    group = await boards.create_group(session, member, boards.GroupDraft(name=GROUP))
+    tag_ids = {}
+    for name, color in TAGS.items():
+        created = await tags.create_tag(session, member, tags.TagDraft(name=name, color=color))
+        tag_ids[name] = created.tag.id
     for demo_board in DEMO_BOARDS:
-        await _create_board(session, member, demo_board)
+        builder = _BoardBuilder(session, member, demo_board, tag_ids, base_url)
+        await builder.build(group if demo_board.is_in_group else None)
     return member
 
 
-async def _create_board(session: AsyncSession, member: Member, demo_board: DemoBoard) -> None:
-    board_draft = boards.BoardDraft(
-        name=demo_board.name,
-        slug="",
-        description=demo_board.description,
-        objective=demo_board.objective,
-        success_metrics={"goal": demo_board.objective},
-        require_approval_for_done=False,
-        max_agents=5,
-    )
-    board = await boards.create_board(session, member, board_draft)
-    for demo_agent in demo_board.agents:
+@dataclass
+class _BoardBuilder:
+    """Creates a board of the demo with its agents, tasks and notes."""
+
+    session: AsyncSession
+    member: Member
+    demo_board: DemoBoard
+    tag_ids: Mapping[str, UUID]
+    base_url: str
+    agents_by_name: dict[str, Agent] = field(default_factory=dict)
+    task_ids: dict[str, UUID] = field(default_factory=dict)
+
+    async def build(self, group: BoardGroup | None) -> None:
+        """Create the board; its rule about approvals applies from the end on."""
+        demo_board, user = self.demo_board, self.member.user
+        draft = boards.BoardDraft(
+            name=demo_board.name,
+            description=demo_board.description,
+            board_group_id=group.id if group else None,
+            objective=demo_board.objective,
+            success_metrics={"goal": demo_board.objective},
+            require_approval_for_done=False,
+            max_agents=5,
+        )
+        board = await boards.create_board(self.session, self.member, draft)
+        for demo_agent in demo_board.agents:
+            await self._create_agent(board, demo_agent)
+        for title in demo_board.done_titles:
+            done = tasks.TaskDraft(title=title, status=Status.DONE)
+            await tasks.create_task(self.session, user, board, done)
+        for demo_task in demo_board.tasks:  # a task follows those that it depends on
+            await self._create_task(board, demo_task)
+        scope = memory.board_scope(board)
+        for text in demo_board.notes:
+            note = memory.NoteDraft(content=text, tags=["decision"])
+            await memory.create_note(self.session, user, scope, note, base_url=self.base_url)
+        changes = {"require_approval_for_done": demo_board.approval_for_done}
+        await boards.update_board(self.session, user, board, changes)
+
+    async def _create_agent(self, board: Board, demo_agent: DemoAgent) -> None:
         profile = {"role": demo_agent.role, "emoji": demo_agent.emoji}
         draft = agents.AgentDraft(name=demo_agent.name, identity_profile=profile)
         agent, _ = await agents.create_agent(
-            session, member.user, board, draft, is_board_lead=demo_agent.is_lead
+            self.session, self.member.user, board, draft, is_board_lead=demo_agent.is_lead
         )
+        self.agents_by_name[demo_agent.name] = agent
         if not demo_agent.is_scripted:
-            await mark_seen_long_ago(session, agent)
-    await _create_tasks(session, member, board, demo_board)
-    changes = {"require_approval_for_done": demo_board.approval_for_done}
-    await boards.update_board(session, member.user, board, changes)
+            await mark_seen_long_ago(self.session, agent)
 
-
-async def _create_tasks(
-    session: AsyncSession, member: Member, board: Board, demo_board: DemoBoard
-) -> None:
-    for title in demo_board.done_titles:
-        done = tasks.TaskDraft(title=title, status=Status.DONE)
-        await tasks.create_task(session, member.user, board, done)
-    task_ids: dict[str, UUID] = {}
-    for demo_task in demo_board.tasks:  # a task follows those that it depends on
+    async def _create_task(self, board: Board, demo_task: DemoTask) -> None:
+        due_in_days, depends_on = demo_task.due_in_days, demo_task.depends_on
+        worker = self.agents_by_name[demo_task.worker] if demo_task.worker else None
         draft = tasks.TaskDraft(
             title=demo_task.title,
             description=demo_task.description,
+            status=demo_task.status,
             priority=demo_task.priority,
-            due_at=None
-            if demo_task.due_in_days is None
-            else now() + timedelta(days=demo_task.due_in_days),
-            depends_on_task_ids=[task_ids[demo_task.depends_on]] if demo_task.depends_on else [],
+            due_at=None if due_in_days is None else now() + timedelta(days=due_in_days),
+            assigned_agent_id=worker.id if worker else None,
+            depends_on_task_ids=[self.task_ids[depends_on]] if depends_on else [],
+            tag_ids=[self.tag_ids[name] for name in demo_task.tags],
         )
-        detail = await tasks.create_task(session, member.user, board, draft)
-        task_ids[demo_task.title] = detail.task.id
+        detail = await tasks.create_task(self.session, self.member.user, board, draft)
+        self.task_ids[demo_task.title] = detail.task.id

@@ -19,11 +19,19 @@ from cli.command import (
 from core.config.settings import InvalidSetting, Settings
 from embedded_postgres.data_location import PostgresStartError
 
+MAIL_PROBLEMS = {
+    "unreachable": "cannot be reached: see SMTP_HOST and SMTP_PORT",
+    "timeout": "does not answer in time: see SMTP_PORT and SMTP_SECURITY",
+    "tls": "cannot be reached with encryption: see SMTP_SECURITY and the certificate",
+    "mail_login": "does not accept the account: see SMTP_USERNAME and SMTP_PASSWORD",
+}
+"""What to do about a mail server that cannot be used, by reason."""
+
 MIN_FREE_BYTES = 1_000_000_000  # on the disk of the data folder
 
 
 def main(arguments: list[str]) -> int:
-    parser = create_parser("doctor", "Look whether everything is as it must be.")
+    parser = create_parser("doctor", "Check the installation, and name what is wrong.")
     add_address_options(parser)
     add_data_option(parser)
     options = parser.parse_args(arguments)
@@ -41,6 +49,8 @@ def run_checks(load_settings: Callable[[], Settings]) -> int:
         results.append(_report_check("space", lambda: check_disk_space(settings)))
         results.append(_report_check("database", lambda: check_database(settings)))
         results.append(_report_check("port", lambda: check_port(settings)))
+        if settings.smtp_host:
+            results.append(_report_check("mail", lambda: check_mail(settings)))
         _report_proxy(settings)
     return 0 if all(results) else 1
 
@@ -169,6 +179,23 @@ def check_port(settings: Settings) -> str:
             return f"{settings.port} is taken, by a Mission Control that runs"
         raise error from None
     return f"{settings.port} is free"
+
+
+def check_mail(settings: Settings) -> str:
+    """Check that the mail server accepts the connection and the account; nothing is sent."""
+    from services.channels import MailError, open_mail_connection
+
+    async def check() -> None:
+        async with open_mail_connection(settings) as connection:
+            await connection.noop()
+
+    place = f"{settings.smtp_host}:{settings.smtp_port}"
+    try:
+        asyncio.run(check())
+    except MailError as error:
+        reason = MAIL_PROBLEMS.get(error.result.reason or "", "does not accept e-mails")
+        raise CommandError(f"{place} {reason}: {error.result.detail or 'no answer'}") from error
+    return f"{place} accepts the connection"
 
 
 def _is_mission_control(settings: Settings) -> bool:

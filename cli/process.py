@@ -45,10 +45,12 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
 
 async def _run_with_restarts(settings: Settings, stop: asyncio.Event) -> None:
     import worker.main
+    from web.notifications.messages import MessageRenderer
 
+    render = MessageRenderer(settings.base_url).render
     while not stop.is_set():
         try:
-            await worker.main.run(settings, stop)
+            await worker.main.run(settings, stop, render=render)
         except Exception:
             log.exception("The worker has failed. It starts again in %s s.", RESTART_DELAY)
         with suppress(TimeoutError):

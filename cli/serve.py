@@ -42,6 +42,7 @@ CompanionFactory = Callable[[Settings], AbstractAsyncContextManager[object]]
 
 def run_server(settings: Settings, *, companion: CompanionFactory = nullcontext) -> int:
     """Serve until a stop signal arrives; the companion context is open meanwhile."""
+    gc.disable()  # until everything is loaded: there is no garbage yet
     import uvloop
 
     from cli.process import configure_log
@@ -150,12 +151,16 @@ def _keep_loaded_objects() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 async def _shut_down(server: Any, stop: asyncio.Event) -> None:
+    from core.http.event_stream import end_event_streams
+
     await stop.wait()
     logging.getLogger("uvicorn.error").addFilter(_is_relevant)
-    server.handle_exit(0, None)  # ends open streams as well
+    server.handle_exit(0, None)
+    end_event_streams()
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:

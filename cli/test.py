@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> int:
 def run_tests(arguments: list[str]) -> int:
     """Run pytest in the checkout and return its exit status."""
     environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # the tests start many Python processes
     if GATEWAY_OPTION in arguments:
         arguments = [argument for argument in arguments if argument != GATEWAY_OPTION]
         environment["MC_TEST_GATEWAY"] = "1"
