@@ -1,6 +1,7 @@
 """Fixtures of all tests: a migrated database whose changes are rolled back after each test."""
 
 import asyncio
+import gc
 import os
 import shutil
 import tempfile
@@ -13,6 +14,9 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from anyio.pytest_plugin import get_runner
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import NullPool
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import (
@@ -26,18 +30,37 @@ from xdist.remote import Producer
 
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
+from core.security import secrets
 from embedded_postgres.instance import EmbeddedPostgres
-from tests.support.world import SECRET_KEY, World, make_world
+from tests.support.stored_world import StoredWorld
+from tests.support.world import SECRET_KEY, World
 from tests.support.xdist_order import FileScheduling, sort_longest_first
 
 ROOT = Path(__file__).parent.parent
 MEMORY_DISK = Path("/dev/shm")  # a disk in memory, if the machine has one
 MIN_FREE_BYTES = 8_000_000_000  # bytes
 TEMPLATE_PREFIX = "mission_control_template"
+COPY = 'create database "{}" template "{}" strategy file_copy'  # half of the CPU of wal_log
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "checkpoint_timeout": "1h",
+    "max_wal_size": "4GB",
+    "io_method": "sync",
+}
+"""Settings of PostgreSQL for data that is deleted after the tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sort_longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector ignore what is imported, and search for garbage less often."""
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling | None:
@@ -45,8 +68,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileSch
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> Iterator[str]:
+    """The backend of all tests, with one event loop for a process: connections belong to it."""
+    with get_runner("asyncio", {}):
+        yield "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Hash passwords at the lowest cost: a real hash takes 0.1 s of a processor."""
+    hasher = Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secrets, "_passwords", PasswordHash((hasher,)))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,9 +108,8 @@ def postgres_server(postgres_root: Path, tmp_path_factory: pytest.TempPathFactor
     if given:
         yield given
         return
-    fast = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     folder = tmp_path_factory.mktemp("postgres") / "data"
-    postgres = EmbeddedPostgres(folder, tuning=fast)
+    postgres = EmbeddedPostgres(folder, tuning=FAST)
     try:
         yield postgres.start()
     finally:
@@ -94,17 +127,46 @@ def template_database(postgres_server: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def settings(postgres_server: str, template_database: str) -> Iterator[Settings]:
+def shared_database(postgres_server: str, template_database: str) -> Iterator[Settings]:
     """The settings of a database that tests share; each test's changes are rolled back."""
     with copy_database(template_database, postgres_server, "test") as copied:
         yield copied
+
+
+@pytest.fixture(scope="session")
+def settings(shared_database: Settings) -> Settings:
+    """The settings of the shared database. A module may replace them, except for the database."""
+    return shared_database
+
+
+@pytest.fixture(scope="session")
+def world_database(postgres_server: str, template_database: str) -> Iterator[Settings]:
+    """The settings of a database with the test data; each test's changes are rolled back."""
+    with copy_database(template_database, postgres_server, "world") as copied:
+        yield copied
+
+
+@pytest.fixture(scope="session")
+async def shared_world(world_database: Settings) -> AsyncIterator[StoredWorld]:
+    """The test data in the database that tests share."""
+    engine = get_engine(world_database.sqlalchemy_url)
+    yield StoredWorld(world_database, engine)
+    await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def world_template(postgres_server: str, template_database: str) -> Iterator[StoredWorld]:
+    """The test data in a database that is copied for tests."""
+    with copy_database(template_database, postgres_server, "world_template") as copied:
+        # its connections are closed at once, because a database in use cannot be copied
+        yield StoredWorld(copied, create_async_engine(copied.sqlalchemy_url, poolclass=NullPool))
 
 
 @contextmanager
 def copy_database(template: str, server: str, purpose: str) -> Generator[Settings]:
     """Copy a database for the duration of the block; yield the settings of the copy."""
     name = f"mission_control_{purpose}_{os.getpid()}"
-    asyncio.run(_execute(server, f'create database "{name}" template "{template}"'))
+    asyncio.run(_execute(server, COPY.format(name, template)))
     try:
         yield _settings_for(server, name)
     finally:
@@ -113,20 +175,50 @@ def copy_database(template: str, server: str, purpose: str) -> Generator[Setting
 
 @pytest.fixture
 async def isolated_settings(
-    postgres_server: str, template_database: str
+    request: pytest.FixtureRequest,
+    postgres_server: str,
+    template_database: str,
+    world_template: StoredWorld,
 ) -> AsyncIterator[Settings]:
     """The settings of a database for one test, in which commits are permanent."""
+    template = template_database
+    if "isolated_world" in request.fixturenames:
+        await world_template.refresh()
+        template = world_template.database
     name = f"mission_control_own_{os.getpid()}"
-    await _execute(postgres_server, f'create database "{name}" template "{template_database}"')
+    await _execute(postgres_server, COPY.format(name, template))
     try:
         yield _settings_for(postgres_server, name)
     finally:
         await _execute(postgres_server, f'drop database "{name}" with (force)')
 
 
+@pytest.fixture(scope="session")
+async def shared_engine(shared_database: Settings) -> AsyncIterator[AsyncEngine]:
+    """The engine of the shared database.
+
+    All tests use its event loop, so that a connection keeps its prepared statements and PostgreSQL
+    its caches from test to test.
+    """
+    engine = get_engine(shared_database.sqlalchemy_url)
+    yield engine
+    await engine.dispose()
+
+
 @pytest.fixture
-async def transaction(settings: Settings) -> AsyncIterator[TransactionFactory]:
-    """A transaction factory like the app's; everything is rolled back after the test."""
+async def transaction(
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    shared_engine: AsyncEngine,
+    shared_world: StoredWorld,
+) -> AsyncIterator[TransactionFactory]:
+    """A transaction factory like the app's; everything is rolled back after the test.
+
+    The database is empty, or has the test data if the test uses it.
+    """
+    if "world" in request.fixturenames:
+        await shared_world.refresh()
+        settings = shared_world.settings
     async with rolled_back(settings) as (_, transaction):
         yield transaction
 
@@ -136,7 +228,7 @@ async def rolled_back(
     settings: Settings,
 ) -> AsyncGenerator[tuple[AsyncConnection, TransactionFactory]]:
     """Yield a connection and a transaction factory on it; roll everything back at the end."""
-    async with get_shared_engine(settings.sqlalchemy_url).connect() as connection:
+    async with get_engine(settings.sqlalchemy_url).connect() as connection:
         outer = await connection.begin()
         transaction = async_sessionmaker(
             connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
@@ -148,18 +240,18 @@ async def rolled_back(
 
 
 @cache
-def get_shared_engine(url: str) -> AsyncEngine:
+def get_engine(url: str) -> AsyncEngine:
     """Return an engine that all tests share, because it caches compiled statements.
 
-    It has no pool, because a connection belongs to the event loop of its test.
+    It must be disposed of at the end of the event loop, to which its connections belong.
     """
-    return create_async_engine(url, poolclass=NullPool)
+    return create_async_engine(url, pool_size=10)
 
 
 @pytest.fixture
 async def isolated_transaction(isolated_settings: Settings) -> AsyncIterator[TransactionFactory]:
     """A transaction factory on the test's own database, in which commits are permanent."""
-    engine = create_async_engine(isolated_settings.sqlalchemy_url, pool_size=10)
+    engine = get_engine(isolated_settings.sqlalchemy_url)
     try:
         yield async_sessionmaker(engine, expire_on_commit=False).begin
     finally:
@@ -173,31 +265,20 @@ async def session(transaction: TransactionFactory) -> AsyncIterator[AsyncSession
 
 
 @pytest.fixture
-async def world(transaction: TransactionFactory) -> World:
-    """The test data, in the shared database."""
-    return await store_world(transaction)
+def world(transaction: TransactionFactory, shared_world: StoredWorld) -> World:
+    """The test data, in the database of `transaction`."""
+    return shared_world.copy_rows()
 
 
 @pytest.fixture
-async def isolated_world(isolated_transaction: TransactionFactory) -> World:
+def isolated_world(isolated_settings: Settings, world_template: StoredWorld) -> World:
     """The test data, in the test's own database."""
-    return await store_world(isolated_transaction)
-
-
-async def store_world(transaction: TransactionFactory) -> World:
-    world = make_world()
-    async with transaction() as session:
-        session.add_all([world.tern, world.plover])
-        await session.flush()
-        session.add_all(world.all_rows())
-        await session.flush()
-        session.add_all([world.bob_access, world.rita_access])
-    return world
+    return world_template.copy_rows()
 
 
 async def migrate_database(url: str) -> None:
     """Migrate a database to the newest version."""
-    async with get_shared_engine(url).begin() as connection:
+    async with create_async_engine(url, poolclass=NullPool).begin() as connection:
         config = Config(toml_file=ROOT / "pyproject.toml")
 
         def upgrade(sync_connection: object) -> None:
@@ -211,9 +292,21 @@ async def _execute(server: str, *statements: str) -> None:
     connection = await asyncpg.connect(server)
     try:
         for statement in statements:
-            await connection.execute(statement)
+            await _execute_when_unused(connection, statement)
     finally:
         await connection.close()
+
+
+async def _execute_when_unused(connection: asyncpg.Connection, statement: str) -> None:
+    """Run a statement again while the database that it copies is in use, as by autovacuum."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await connection.execute(statement)
+            except asyncpg.ObjectInUseError:
+                await asyncio.sleep(0.1)
+            else:
+                return
 
 
 def _settings_for(server: str, name: str) -> Settings:

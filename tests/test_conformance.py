@@ -4,6 +4,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,17 +28,22 @@ ROWS = ROW.findall(PAGE.read_text())
 NAMED_NODES = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@cache
+def parse_file(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
 def iterate_docstrings() -> Iterator[str]:
     """Yield the docstring of every test."""
     for file in TESTS.glob("**/test_*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(parse_file(file)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield ast.get_docstring(node) or ""
 
 
 def get_docstring(file: str, names: Sequence[str]) -> str:
     """Return the docstring of a test; raise KeyError if there is no such test."""
-    node: ast.AST = ast.parse((TESTS / file).read_text())
+    node: ast.AST = parse_file(TESTS / file)
     for name in names:
         children = [child for child in ast.iter_child_nodes(node) if isinstance(child, NAMED_NODES)]
         node = {child.name: child for child in children}[name]

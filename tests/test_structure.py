@@ -2,14 +2,17 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from models import EventType
@@ -31,7 +34,8 @@ FILES = [ROOT / "app.py"] + [
     file for name in PACKAGES for file in sorted(ROOT.glob(f"{name}/**/*.py"))
 ]
 PARTIALS = sorted(ROOT.glob("templates/**/_*.html"))
-TEMPLATES = sorted(ROOT.glob("templates/**/*.html"))
+MAILS = set(ROOT.glob("templates/mail/*.html"))  # mail programs need styles in the elements
+TEMPLATES = sorted(set(ROOT.glob("templates/**/*.html")) - MAILS)
 
 PUBLIC_MODULES = {"services.messages.coordination", "services.messages.pending_reasons"}
 """Modules that are interfaces too. The package cannot export them: they use domains that use it."""
@@ -39,7 +43,7 @@ PUBLIC_MODULES = {"services.messages.coordination", "services.messages.pending_r
 MAX_FILE_LENGTH = 300  # lines
 MIN_FILE_LENGTH = 40  # lines; a shorter module belongs into a neighbour
 MAX_FUNCTION_LENGTH = 40  # lines
-MAX_FILES = {"services": 200, "": 460}  # by package; "" is the whole product
+MAX_FILES = {"services": 320, "": 721}  # by package; "" is the whole product
 
 SHORT_MODULES_ALLOWED = ("models/", "core/", "cli/")
 ING_MODULES = {"onboarding", "provisioning", "routing", "logging", "paging", "pricing"}
@@ -63,6 +67,7 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def tree_of(file: Path) -> ast.Module:
     return ast.parse(file.read_text())
 
@@ -85,7 +90,7 @@ def words_in(identifier: str) -> set[str]:
 def test_files_and_functions_are_short(file: Path) -> None:
     source = file.read_text()
     assert source.count("\n") <= MAX_FILE_LENGTH
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             assert node.end_lineno - node.lineno < MAX_FUNCTION_LENGTH, node.name
@@ -168,6 +173,15 @@ def test_a_domain_uses_only_the_interface_of_another() -> None:
     assert found == []
 
 
+@pytest.mark.parametrize(
+    "module", ["worker.main", "web.pages", "services.events", "services.notifications"]
+)
+def test_a_module_can_be_the_first_that_is_imported(module: str) -> None:
+    """Domains use each other, so the import of one can depend on what was imported before."""
+    result = subprocess.run([sys.executable, "-c", f"import {module}"], cwd=ROOT, check=False)
+    assert result.returncode == 0
+
+
 @pytest.mark.parametrize("partial", PARTIALS, ids=relative)
 def test_a_partial_states_its_content_and_its_variables(partial: Path) -> None:
     assert partial.read_text().startswith("{#")
@@ -214,6 +228,25 @@ async def test_queries_for_one_board_have_an_index(settings, table, columns) -> 
         found = await connection.run_sync(lambda it: inspect(it).get_indexes(table))
     await engine.dispose()
     assert columns in [index["column_names"] for index in found]
+
+
+UNINDEXED_FOREIGN_KEYS = text("""
+    select conrelid::regclass || '.' || attname from pg_constraint
+    join pg_attribute on attrelid = conrelid and attnum = conkey[1]
+    where contype = 'f' and connamespace = current_schema::regnamespace and not exists (
+        select from pg_index where indrelid = conrelid and indkey[0] = conkey[1]
+        and (indpred is null or pg_get_expr(indpred, indrelid) = '(' || attname || ' IS NOT NULL)')
+    ) order by 1
+""")
+
+
+async def test_every_foreign_key_has_an_index_that_begins_with_it(settings) -> None:
+    """Without it, the deletion of what is referenced reads the whole table."""
+    engine = create_async_engine(settings.sqlalchemy_url)
+    async with engine.connect() as connection:
+        found = [*await connection.scalars(UNINDEXED_FOREIGN_KEYS)]
+    await engine.dispose()
+    assert found == []
 
 
 def test_every_event_type_updates_a_part_of_a_page() -> None:

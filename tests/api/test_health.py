@@ -4,18 +4,15 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sse_starlette.sse import AppStatus
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-import app
 from core.config.settings import Settings
-from core.db.listen import PostgresListener
 from tests.support.api_fixtures import Client, create_client
+from tests.support.app_on_transactions import build_app_on
 from tests.support.world import World
 
 
@@ -26,25 +23,12 @@ async def test_health_endpoints_are_public(anonymous: Client, path: str) -> None
     assert response.json() == {"ok": True}
 
 
-def build_app_without_database(settings: Settings, transaction: Any) -> ASGIApp:
-    """Build the application with transactions that do not work."""
-    application = app.build_app(settings)
-    state = app.build_state(settings, transaction, PostgresListener(), None)
-
-    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
-        await application({**scope, "state": dict(state)}, receive, send)
-
-    return with_state
-
-
 @pytest.fixture
 async def offline_client(settings: Settings) -> AsyncIterator[Client]:
     """A client of an application whose database is unreachable."""
     offline_settings = settings.with_database("postgresql://postgres@127.0.0.1:1/gone")
     engine = create_async_engine(offline_settings.sqlalchemy_url)
-    yield create_client(
-        build_app_without_database(offline_settings, async_sessionmaker(engine).begin), None
-    )
+    yield create_client(build_app_on(offline_settings, async_sessionmaker(engine).begin), None)
     await engine.dispose()
 
 
@@ -77,7 +61,7 @@ async def test_readiness_does_not_wait_for_a_silent_database(settings: Settings)
         yield None
 
     start = time.monotonic()
-    client = create_client(build_app_without_database(settings, stuck), None)
+    client = create_client(build_app_on(settings, stuck), None)
     response = await client.get("http://mission.test/readyz")
     assert response.status_code == 503
     assert time.monotonic() - start < 4
@@ -102,9 +86,7 @@ async def test_an_unexpected_error_returns_an_envelope_without_details(
         yield None
 
     origin = "https://control.example"
-    api_app = build_app_without_database(
-        settings.model_copy(update={"cors_origins": (origin,)}), broken
-    )
+    api_app = build_app_on(settings.model_copy(update={"cors_origins": (origin,)}), broken)
     client = create_client(api_app, None)
     client.headers["Authorization"] = "Bearer mc_user_somebody-or-other-calls-here"
     response = await client.get("/boards", headers={"Origin": origin})
@@ -124,6 +106,6 @@ async def lost_connection() -> AsyncGenerator[None, None]:
 
 
 async def test_a_lost_connection_is_an_outage_and_not_a_server_error(settings: Settings) -> None:
-    client = create_client(build_app_without_database(settings, lost_connection), None)
+    client = create_client(build_app_on(settings, lost_connection), None)
     client.headers["Authorization"] = "Bearer mc_user_somebody-or-other-calls-here"
     assert (await client.get("/boards")).status_code == 503

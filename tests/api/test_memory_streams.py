@@ -217,7 +217,7 @@ async def test_the_stream_ends_when_access_to_the_group_is_lost(
             lost = BoardAccess.organization_member_id == isolated_world.bob_member.id
             await session.execute(delete(BoardAccess).where(lost))
         for stream in (of_group, of_board, of_notes):
-            await stream.wait_for_end(4.5)
+            await stream.wait_for_end(1)
         await committing_client_for(isolated_world.alice).delete(group_path)
-        await alices.wait_for_end(4.5)
+        await alices.wait_for_end(1)
         assert await workers.is_silent()

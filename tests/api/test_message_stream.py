@@ -79,11 +79,11 @@ async def test_the_message_stream_ends_when_the_agent_loses_its_board(
     ):
         moved = await alice.patch(f"/agents/{worker.id}", json={"board_id": garden})
         assert moved.status_code == 200
-        await own.wait_for_end(seconds=4.5)
-        await of_board.wait_for_end(seconds=4.5)
+        await own.wait_for_end(1)
+        await of_board.wait_for_end(1)
     async with open_stream(committing_api_app, worker, STREAM) as own:
         await alice.delete(f"/agents/{worker.id}")
-        await own.wait_for_end(seconds=4.5)
+        await own.wait_for_end(1)
 
 
 async def test_messages_that_a_stop_held_are_streamed_after_the_resume(

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from starlette.routing import Route, Router
+from starlette.routing import Route
 
 from api.app import OPERATIONS, app, root_routes
+from api.framework.routing import OperationRouter
 from api.openapi import errors
 from api.openapi.document import build_document
 from core.db.engine import TransactionFactory
@@ -43,7 +44,7 @@ def list_operations() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def test_the_document_and_the_routes_have_the_same_operations() -> None:
-    assert isinstance(app.app, Router)
+    assert isinstance(app.app, OperationRouter)
     routed = {
         (method, f"/api/v1{route.path}")
         for route in app.app.routes
@@ -249,7 +250,7 @@ def test_every_request_field_has_a_type_and_limits() -> None:
         content["schema"]["$ref"].rpartition("/")[2]
         for _, _, operation in list_operations()
         for place, content in list_bodies(operation)
-        if place == "request"
+        if place == "request" and content["schema"]  # not of a webhook, which accepts any body
     }
     for model in sent:
         for name, schema in list_schemas(DOCUMENT["components"]["schemas"][model]):

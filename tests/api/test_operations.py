@@ -65,6 +65,15 @@ GET /boards/{board_id}
 PATCH /boards/{board_id}
 GET /boards/{board_id}/snapshot
 GET /boards/{board_id}/group-snapshot
+GET /agent/boards/{board_id}/webhooks/{webhook_id}/payloads/{payload_id}
+GET /boards/{board_id}/webhooks
+POST /boards/{board_id}/webhooks
+GET /boards/{board_id}/webhooks/{webhook_id}
+PATCH /boards/{board_id}/webhooks/{webhook_id}
+DELETE /boards/{board_id}/webhooks/{webhook_id}
+POST /boards/{board_id}/webhooks/{webhook_id}
+GET /boards/{board_id}/webhooks/{webhook_id}/payloads
+GET /boards/{board_id}/webhooks/{webhook_id}/payloads/{payload_id}
 GET /gateways/status
 GET /gateways/commands
 GET /gateways/sessions
@@ -115,7 +124,7 @@ def read_contract_operations() -> list[str]:
 def test_every_operation_of_the_contract_exists() -> None:
     """A27.1. Paths and methods."""
     there = {f"{operation.method} {operation.path}" for operation in OPERATIONS}
-    assert len(read_contract_operations()) == len(set(read_contract_operations())) == 94
+    assert len(read_contract_operations()) == len(set(read_contract_operations())) == 103
     assert set(read_contract_operations()) - there == MISSING
 
 

@@ -19,6 +19,8 @@ from tests.support.world import World
 
 SEEN_ONLY = ("last_seen_at", "last_used_at")
 """Columns that every call changes, even a rejected one."""
+SEEN_WITH_TABLE = {"agents": (*SEEN_ONLY, "updated_at")}
+"""The same, for tables with more of them."""
 
 WITH_IDS = [
     operation
@@ -40,13 +42,15 @@ async def compute_checksums(session: AsyncSession) -> Mapping[str, str]:
 
     The audit is left out: it records that a request was refused.
     """
-    ignored_columns = " ".join(f"- '{column}'" for column in SEEN_ONLY)
     tables = {table.name for table in Base.metadata.sorted_tables} - {"audit_records"}
-    return {
-        table: await session.scalar(text(ROWS.format(ignored_columns=ignored_columns, table=table)))
-        or ""
-        for table in tables
-    }
+    return {table: await _compute_checksum(session, table) for table in tables}
+
+
+async def _compute_checksum(session: AsyncSession, table: str) -> str:
+    columns = SEEN_WITH_TABLE.get(table, SEEN_ONLY)
+    ignored = " ".join(f"- '{column}'" for column in columns)
+    statement = text(ROWS.format(ignored_columns=ignored, table=table))
+    return await session.scalar(statement) or ""
 
 
 def list_outsiders(operation: Operation, world: World) -> list[tuple[User | Agent, set[int]]]:

@@ -249,7 +249,8 @@ async def test_readers_of_the_board_see_the_pages(
     for path in (task, approval, message):
         page = await browsers(world.rita).get(f"{path}/why")
         assert page.status_code == 200
-        assert "TASK ASSIGNED" in page.text
+        assert "<b>Mission Control</b> sent a message to Worker: <a" in page.text
+        assert "<b>Alice</b> allowed the command once: (" in page.text
         assert 'href="#why-1"' in page.text
         assert story.request.exact not in page.text  # only its hash is shown
         part = await browsers(world.rita).get(f"{path}/why", headers={"HX-Request": "true"})
@@ -258,7 +259,7 @@ async def test_readers_of_the_board_see_the_pages(
         assert (await browsers(None).get(f"{path}/why")).status_code == 303
     for path in (task, approval):
         assert f'href="{path}/why"' in (await browsers(world.rita).get(path)).text
-    agent = await browsers(world.alice).get(f"/agents/{world.worker.id}")
+    agent = await browsers(world.alice).get(f"/agents/{world.worker.id}/messages")
     assert f'href="{message}/why"' in agent.text
 
 

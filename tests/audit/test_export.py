@@ -222,7 +222,7 @@ async def test_owners_of_the_first_organization_see_the_installation(
     await audit.record_failed_sign_in(transaction, "nobody@example.com")
     page = (await browsers(world.alice).get("/audit?chain=installation")).text
     assert "nobody@example.com" in page
-    assert "sign in failed" in page
+    assert "sign-in failed" in page
 
 
 async def test_filters_of_the_page_accept_any_text(browsers: Browsers, world: World) -> None:

@@ -213,12 +213,12 @@ async def test_a_refused_page_and_a_forged_form_are_recorded(
     browsers: Browsers, transaction: TransactionFactory, world: World
 ) -> None:
     browser = browsers(world.rita)
-    assert (await browser.get("/people")).status_code == 403
+    assert (await browser.get("/fields")).status_code == 403
     other_site = {"Sec-Fetch-Site": "cross-site"}
     assert (await browser.post("/sign-out", headers=other_site)).status_code == 403
     records = await list_records(transaction, action="request.refused")
     assert {(record.actor_name, record.object_name) for record in records} == {
-        ("Rita", "GET /people"),
+        ("Rita", "GET /fields"),
         (None, "POST /sign-out"),
     }
 

@@ -2,15 +2,27 @@
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from cli.test import BROWSERS
+from models import Board, Organization
 from tests.support.full_site import FullSite, fill_site, open_full_site
 from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
 from tests.support.live_site import LiveSite, set_up_site
 from tests.support.page_checks import new_context
+from tests.support.world import (
+    cookie_secret,
+    make_board_access,
+    make_member,
+    make_sign_in,
+    make_user,
+    new_id,
+)
+from web.auth.viewer import SESSION_COOKIE
 
 FLAGS = [
     "--no-sandbox",
@@ -19,6 +31,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--js-flags=--max-optimized-bytecode-size=0",  # a page is too short-lived to optimize for
 ]
 TIME_TO_UNDO = 15  # seconds: long enough to undo a series of decisions on a busy machine
 
@@ -54,9 +67,10 @@ async def site(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[LiveSite]:
     """Start a site with an owner. The tests share it, so each test creates its own boards."""
-    environment = LOCAL_AUTH | {"APPROVAL_UNDO_SECONDS": str(TIME_TO_UNDO)}
+    environment = {"APPROVAL_UNDO_SECONDS": str(TIME_TO_UNDO), "APP_ENV": "development"}
+    environment["OUTBOUND_ALLOW_PRIVATE"] = "127.0.0.0/8"  # receivers of webhooks
     data = tmp_path_factory.mktemp("lived_in") / "data"
-    installation = Installation(data, find_free_port(), environment).start()
+    installation = Installation(data, find_free_port(), LOCAL_AUTH | environment).start()
     site = await set_up_site(browser, installation)
     yield site
     site.close()
@@ -82,4 +96,41 @@ async def tab(browser: Browser, installation: Installation) -> AsyncIterator[Pag
     """Open a tab without a session."""
     context = await new_context(browser, installation)
     yield await context.new_page()
+    await context.close()
+
+
+@pytest.fixture
+async def database(site: LiveSite) -> AsyncIterator[AsyncEngine]:
+    dsn = site.installation.database().dsn
+    engine = create_async_engine(dsn.replace("postgresql:", "postgresql+asyncpg:", 1))
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def board(site: LiveSite) -> dict[str, Any]:
+    return site.create_board("Busy")
+
+
+@pytest.fixture
+async def bob(
+    browser: Browser,
+    site: LiveSite,
+    database: AsyncEngine,
+    board: dict[str, Any],
+) -> AsyncIterator[BrowserContext]:
+    """Open the browser of a new member, Bob Hall, who can read the board."""
+    async with AsyncSession(database, expire_on_commit=False) as session, session.begin():
+        shared = await session.get_one(Board, board["id"])
+        organization = await session.get_one(Organization, shared.organization_id)
+        user = make_user(f"Bob {new_id()}", organization)  # a unique address
+        user.name = "Bob Hall"
+        member = make_member(organization, user)
+        session.add_all([user, member, make_sign_in(user)])
+        await session.flush()
+        session.add(make_board_access(member, shared))
+    context = await new_context(browser, site.installation)
+    url = site.installation.url
+    await context.add_cookies([{"name": SESSION_COOKIE, "value": cookie_secret(user), "url": url}])
+    yield context
     await context.close()

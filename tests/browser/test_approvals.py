@@ -8,8 +8,8 @@ import pytest
 from playwright.async_api import Page, ViewportSize, expect
 
 from tests.support.installation import ApiClient
-from tests.support.live_site import LiveSite, headline
-from tests.support.page_checks import PHONE, WIDE, overflows_horizontally
+from tests.support.live_site import APPROVE, LiveSite, headline
+from tests.support.page_checks import PHONE, WIDE, cut_connection, overflows_horizontally
 
 both_sizes = pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
 
@@ -73,11 +73,11 @@ async def test_the_pending_count_updates_by_itself(site: LiveSite, viewport: Vie
         before = await needs(page)
         site.request_approval(agent, board, task, "Print it in red?")
 
-        place = "Sections" if viewport == PHONE else "Watch"
+        place = "Sections" if viewport == PHONE else "Overview"
         link = page.get_by_role("navigation", name=place).get_by_role("link", name="Needs you")
         await expect(link.locator(".lamp")).to_have_text(f"{before + 1} waiting for you")
         await expect(page).to_have_title(re.compile(rf"^\({before + 1}\) Counting"))
-        await expect(page.get_by_text("Needs your answer")).to_have_count(1)
+        await expect(page.get_by_text("Needs your decision")).to_have_count(1)
         if viewport == PHONE:
             return
         await link.click()
@@ -95,15 +95,19 @@ async def test_a_decision_can_be_undone_until_it_is_final(
         question = page.get_by_role("heading", level=2, name=headline("Print it in red?"))
         await expect(question).to_be_visible()
         assert not await overflows_horizontally(page)
+        waiting = await page.locator("#rail").get_attribute("data-needs") or ""
 
         await page.get_by_label("Note for Juniper").fill("As red as you can.")
-        approve = page.get_by_role("button", name="Approve")
+        approve = page.get_by_role("button", name=APPROVE)
         await expect(approve).to_be_in_viewport()
         await approve.click()
         await expect_toast(page, f"Approved. {headline('Print it in red?')}")
+        await expect(page.locator("#rail")).not_to_have_attribute("data-needs", waiting)
         await page.locator("#toasts [data-undo]").click()
         await expect_toast(page, "Undone. Pending again.")
         assert scenario.statuses() == ["pending"]
+        await expect(page.locator("#rail")).to_have_attribute("data-needs", waiting)
+        await expect(page.locator("#announce")).to_be_empty()  # it is not new to this person
 
         if viewport == PHONE:
             await page.get_by_role("link", name=headline("Print it in red?"), exact=True).click()
@@ -155,8 +159,8 @@ async def test_a_clarification_requested_by_keyboard_keeps_the_approval_open(
         await page.keyboard.type("On which paper?")
         await page.get_by_role("button", name="Ask", exact=True).click()
 
-        await expect_toast(page, "Asked, on the task.")
-        await expect(page.get_by_text("Asked back").first).to_be_visible()
+        await expect_toast(page, "Question posted on the task.")
+        await expect(page.get_by_text("Question asked").first).to_be_visible()
         assert any("On which paper?" in comment for comment in scenario.comments())
         assert scenario.statuses() == ["pending"]
 
@@ -164,27 +168,27 @@ async def test_a_clarification_requested_by_keyboard_keeps_the_approval_open(
 async def test_the_second_decision_shows_who_decided_first(site: LiveSite) -> None:
     scenario = ApprovalScenario(site, "Two at once", "Print it?")
     async with site.open_page(scenario.page) as first, site.open_page("/boards") as second:
-        await second.route("**/events?**", lambda route: route.abort())
+        await cut_connection(second)
         await second.goto(scenario.page)
         await second.get_by_label("Note for Juniper").fill("Not like this.")
 
-        await first.get_by_role("button", name="Approve").click()
+        await first.get_by_role("button", name=APPROVE).click()
         await expect_toast(first, f"Approved. {headline('Print it?')}")
         await second.get_by_role("button", name="Reject").click()
 
         alert = second.locator("#detail").get_by_role("alert")
         await expect(alert).to_have_text(
-            "Olga Ruiz has approved this already. Your answer was not sent."
+            "Olga Ruiz has approved this already. Your decision was not saved."
         )
-        await expect(second.get_by_role("button", name="Approve")).to_have_count(0)
-        await expect(second.get_by_role("group", name="The answer")).to_contain_text("You approved")
+        await expect(second.get_by_role("button", name=APPROVE)).to_have_count(0)
+        await expect(second.get_by_role("group", name="Decision")).to_contain_text("You approved")
 
 
 async def test_an_open_page_updates_after_a_decision_elsewhere(site: LiveSite) -> None:
     scenario = ApprovalScenario(site, "Watching", "Print it?")
     async with site.open_page(scenario.page) as page, site.open_page(scenario.page) as other:
-        await page.get_by_role("button", name="Approve").click()
-        await expect(other.get_by_role("group", name="The answer")).to_contain_text("You approved")
+        await page.get_by_role("button", name=APPROVE).click()
+        await expect(other.get_by_role("group", name="Decision")).to_contain_text("You approved")
         await other.get_by_role("button", name="Undo").click()
         await expect_toast(other, "Undone. Pending again.")
         await expect(other.get_by_role("button", name="Reject")).to_be_visible()
@@ -194,16 +198,16 @@ async def test_an_open_page_updates_after_a_decision_elsewhere(site: LiveSite) -
 async def test_bulk_decisions_apply_to_each_approval_separately(site: LiveSite) -> None:
     scenario = ApprovalScenario(site, "Several", "One?", "Two?", "Three?")
     async with site.open_page(scenario.list) as other, site.open_page("/boards") as page:
-        await page.route("**/events?**", lambda route: route.abort())
+        await cut_connection(page)
         await page.goto(scenario.list)
         for question in ("One?", "Two?"):
             await page.get_by_label(f"Select: {headline(question)}").check()
-        bar = page.get_by_role("toolbar", name="Selected questions")
+        bar = page.get_by_role("toolbar", name="Selected approvals")
         await expect(bar).to_contain_text("2 selected")
 
         await other.get_by_role("link", name=headline("Two?"), exact=True).click()
         await expect(other.locator("#detail h2")).to_have_text(headline("Two?"))
-        await other.get_by_role("button", name="Approve").click()
+        await other.get_by_role("button", name=APPROVE).click()
         await expect_toast(other, f"Approved. {headline('Two?')}")
 
         await bar.get_by_role("button", name="Reject").click()
@@ -218,11 +222,13 @@ async def test_bulk_approval_with_low_confidence_needs_a_confirmation(site: Live
     async with site.open_page(scenario.list) as page:
         await page.get_by_label(f"Select: {headline('One?')}").check()
         await page.get_by_label(f"Select: {headline('Two?')}").click(modifiers=["Shift"])
-        bar = page.get_by_role("toolbar", name="Selected questions")
+        bar = page.get_by_role("toolbar", name="Selected approvals")
         await bar.get_by_role("button", name="Approve 2").click()
 
         sure = page.locator("#detail")
-        await expect(sure.locator("h2")).to_have_text("Approve 2, of which 2 are under 80?")
+        await expect(sure.locator("h2")).to_have_text(
+            "Approve 2 requests? 2 have a confidence below 80."
+        )
         assert scenario.statuses() == ["pending", "pending"]
         before = await needs(page)
         for number, question in enumerate(
@@ -265,8 +271,8 @@ async def test_an_approval_can_be_decided_on_its_task(site: LiveSite) -> None:
     async with site.open_page(f"/boards/{scenario.board['id']}") as page:
         await page.get_by_role("link", name="Print it").click()
         drawer = page.locator("#drawer")
-        await drawer.get_by_role("button", name="Approve").click()
-        await expect(drawer.get_by_text("You approved this")).to_be_visible()
+        await drawer.get_by_role("button", name=APPROVE).click()
+        await expect(drawer.get_by_text("You approved")).to_be_visible()
         await drawer.get_by_role("button", name="Undo").click()
         await expect(drawer.get_by_role("button", name="Reject")).to_be_visible()
         assert scenario.statuses() == ["pending"]

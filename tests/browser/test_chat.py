@@ -21,7 +21,7 @@ async def test_chat_messages_of_users_and_agents_appear_at_once(site: LiveSite, 
     async with site.open_page(f"/boards/{board['id']}", viewport=size) as page:
         await page.get_by_role("link", name="Chat").click()
         await expect(page.locator("#live[data-state=live]")).to_be_attached()
-        await expect(page.get_by_text("Nothing was said yet.")).to_be_visible()
+        await expect(page.get_by_text("No messages yet.")).to_be_visible()
         box = page.get_by_label("Message")
         await box.fill("Where is the ship, @juniper?")
         await box.press("Enter")
@@ -80,7 +80,7 @@ async def test_a_mention_of_a_missing_lead_shows_a_notice(site: LiveSite, size) 
                 await box.fill(words)
                 await page.get_by_role("button", name="Send").click()
                 await expect(page.get_by_text(words)).to_be_visible()
-                await expect(page.get_by_text("@lead reached nobody")).to_have_count(count)
+                await expect(page.get_by_text("@lead was not delivered")).to_have_count(count)
             for theme in ("light", "dark"):
                 await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
                 assert await list_axe_violations(page) == []

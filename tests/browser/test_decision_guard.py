@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from playwright.async_api import Page, expect
 
 from tests.browser.test_approvals import ApprovalScenario, expect_toast
-from tests.support.live_site import LiveSite, headline
+from tests.support.live_site import APPROVE, LiveSite, headline
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 PENDING = "pending"
@@ -31,7 +31,7 @@ class StoppedPage:
     async def shows(self, question: str, *, ready: bool) -> None:
         """Wait until a question is on the screen, and can or cannot be decided."""
         await expect(self.page.locator("#detail h2")).to_have_text(headline(question))
-        button = self.page.locator("#detail").get_by_role("button", name="Approve")
+        button = self.page.locator("#detail").get_by_role("button", name=APPROVE)
         await expect(button).to_be_in_viewport()
         await (expect(button).to_be_enabled() if ready else expect(button).to_be_disabled())
 
@@ -58,7 +58,7 @@ async def expect_one_toast(page: Page, words: str) -> None:
 async def test_holding_the_key_decides_only_the_first_approval(site: LiveSite) -> None:
     scenario = ApprovalScenario(site, "Held", "Four?", "Three?", "Two?", "One?")
     async with site.open_page(scenario.list) as page:
-        button = page.locator("#detail").get_by_role("button", name="Approve")
+        button = page.locator("#detail").get_by_role("button", name=APPROVE)
         await expect(button).to_be_enabled()
         await page.keyboard.down("a")
         await expect(page.locator("#detail h2")).to_have_text(headline("Two?"))
@@ -113,7 +113,7 @@ async def test_a_double_click_decides_one_approval(site: LiveSite) -> None:
         await stopped.shows("One?", ready=False)
         await stopped.pass_time(500)
         await stopped.shows("One?", ready=True)
-        button = stopped.page.locator("#detail").get_by_role("button", name="Approve")
+        button = stopped.page.locator("#detail").get_by_role("button", name=APPROVE)
         await button.dblclick()
         await stopped.shows("Two?", ready=False)
         await button.click(force=True)
@@ -163,7 +163,7 @@ async def test_a_series_of_decisions_is_undone_by_one_request(site: LiveSite) ->
 async def test_a_series_can_end_with_a_bulk_decision(site: LiveSite) -> None:
     scenario = ApprovalScenario(site, "Series and bulk", "Three?", "Two?", "One?")
     async with site.open_page(scenario.list) as page:
-        await page.locator("#detail").get_by_role("button", name="Approve").click()
+        await page.locator("#detail").get_by_role("button", name=APPROVE).click()
         await expect_one_toast(page, f"Approved. {headline('One?')}")
         for question in ("Two?", "Three?"):
             await page.get_by_label(f"Select: {headline(question)}").check()
@@ -194,7 +194,7 @@ async def test_two_approvals_of_a_task_page_are_not_decided_by_two_presses(site:
     scenario = ApprovalScenario(site, "On one task", "Print it?")
     task = scenario.tasks[0]
     async with stopped_page(site, f"/boards/{scenario.board['id']}/tasks/{task['id']}") as stopped:
-        button = stopped.page.get_by_role("button", name="Approve")
+        button = stopped.page.get_by_role("button", name=APPROVE)
         await expect(button).to_be_disabled()
         await stopped.press("a")
         await stopped.expect_ignored()
@@ -202,7 +202,7 @@ async def test_two_approvals_of_a_task_page_are_not_decided_by_two_presses(site:
         await stopped.press("a")
         await expect_one_toast(stopped.page, f"Approved. {headline('Print it?')}")
         await stopped.press("a")
-        await expect(stopped.page.get_by_text("You approved this")).to_be_visible()
+        await expect(stopped.page.get_by_text("You approved")).to_be_visible()
         await expect_one_toast(stopped.page, f"Approved. {headline('Print it?')}")
 
 
@@ -212,7 +212,7 @@ async def test_changed_content_is_decided_only_after_half_a_second(site: LiveSit
     path = f"/boards/{scenario.board['id']}/tasks/{task['id']}"
     for address in (path, scenario.page):
         async with stopped_page(site, address) as stopped:
-            approve = stopped.page.get_by_role("button", name="Approve").first
+            approve = stopped.page.get_by_role("button", name=APPROVE).first
             await expect(approve).to_be_disabled()
             await stopped.pass_time(500)
             await expect(approve).to_be_enabled()
@@ -222,6 +222,7 @@ async def test_changed_content_is_decided_only_after_half_a_second(site: LiveSit
             site.request_approval(scenario.agent, scenario.board, other, "Reloads the inbox")
             shown = stopped.page.locator(".task-content .exact").get_by_text(words)
             await expect(shown.first).to_be_visible()
+            await expect(stopped.page.locator("#announce")).not_to_be_empty()
             await stopped.press("a")
             await stopped.expect_ignored()
             assert scenario.statuses() == [PENDING]

@@ -16,6 +16,12 @@ async def _open_drawer(page: Page, ids: dict[str, str]) -> None:
     await expect(page.locator("#drawer h2").first).to_be_visible()
 
 
+async def _open_card_menu(page: Page, _ids: dict[str, str]) -> None:
+    await page.locator("#column-inbox [data-movable] h3 a").first.focus()
+    await page.keyboard.press("m")
+    await expect(page.locator("#card-menu")).to_be_visible()
+
+
 async def _open_new_task(page: Page, _ids: dict[str, str]) -> None:
     await page.keyboard.press("n")
     await page.keyboard.press("Enter")
@@ -47,7 +53,7 @@ async def _tick(page: Page, _ids: dict[str, str]) -> None:
 async def _doubt(page: Page, ids: dict[str, str]) -> None:
     await _tick(page, ids)
     await page.get_by_role("toolbar").get_by_role("button", name="Approve").click()
-    await expect(page.get_by_role("heading", name="under 80")).to_be_visible()
+    await expect(page.get_by_role("heading", name="below 80")).to_be_visible()
 
 
 async def _lose_the_connection(page: Page, _ids: dict[str, str]) -> None:
@@ -56,12 +62,12 @@ async def _lose_the_connection(page: Page, _ids: dict[str, str]) -> None:
 
 async def _delete(page: Page, _ids: dict[str, str]) -> None:
     await page.locator("summary", has_text="Delete agent").click()
-    await expect(page.get_by_text("for good?")).to_be_visible()
+    await expect(page.get_by_text("permanently?")).to_be_visible()
 
 
 async def _remove(page: Page, _ids: dict[str, str]) -> None:
     await page.locator("summary", has_text="Remove gateway").click()
-    await expect(page.get_by_text("has to be entered and approved again")).to_be_visible()
+    await expect(page.get_by_text("must be connected and approved again")).to_be_visible()
 
 
 async def _hear_sessions(page: Page, _ids: dict[str, str]) -> None:
@@ -69,7 +75,7 @@ async def _hear_sessions(page: Page, _ids: dict[str, str]) -> None:
 
 
 async def _hear_agents(page: Page, _ids: dict[str, str]) -> None:
-    await expect(page.get_by_role("heading", name="Link agents")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Link existing agents")).to_be_visible()
 
 
 async def _link_none(page: Page, _ids: dict[str, str]) -> None:
@@ -82,17 +88,17 @@ async def _link(page: Page, _ids: dict[str, str]) -> None:
     await page.locator(f"[name=agent][value={which}]").check()
     await page.locator(f"[name='name:{which}']").fill(f"{LONG_WORD} {which}")
     await page.get_by_role("button", name="Link", exact=True).click()
-    await expect(page.get_by_role("heading", level=1)).to_contain_text("Now tell it.")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Agent linked.")
 
 
 async def _unfold(page: Page, _ids: dict[str, str]) -> None:
     await page.locator("#transcript summary").click()
-    await expect(page.get_by_text("It answered:")).to_be_visible()
+    await expect(page.get_by_text("Result:")).to_be_visible()
 
 
-async def _open_rarely_needed(page: Page, _ids: dict[str, str]) -> None:
-    await page.locator("summary", has_text="Rarely needed").click()
-    await expect(page.get_by_text("Leave it off.")).to_be_visible()
+async def _open_advanced(page: Page, _ids: dict[str, str]) -> None:
+    await page.locator("summary", has_text="Advanced").click()
+    await expect(page.get_by_text("Usually left off.")).to_be_visible()
 
 
 async def _change_an_answer(page: Page, _ids: dict[str, str]) -> None:
@@ -105,9 +111,9 @@ async def _answer_nothing(page: Page, _ids: dict[str, str]) -> None:
     await expect(page.locator("[aria-invalid=true]")).to_have_count(1)
 
 
-async def _begin_again(page: Page, _ids: dict[str, str]) -> None:
-    await page.get_by_role("link", name="Begin again, or stop").click()
-    await expect(page.get_by_role("dialog", name="Begin again?")).to_be_visible()
+async def _start_over(page: Page, _ids: dict[str, str]) -> None:
+    await page.get_by_role("link", name="Start over or cancel").click()
+    await expect(page.get_by_role("dialog", name="Start over?")).to_be_visible()
 
 
 async def _read_a_file(page: Page, _ids: dict[str, str]) -> None:
@@ -120,6 +126,7 @@ Act = Callable[[Page, dict[str, str]], Awaitable[Any]]
 
 OPENED: dict[str, tuple[str, Act]] = {
     "a task in its drawer": ("/boards/{board}?column=inbox", _open_drawer),
+    "the menu of a card": ("/boards/{board}?column=inbox", _open_card_menu),
     "a new task that lacks its title": ("/boards/{board}", _open_new_task),
     "the palette": ("/boards", _open_palette),
     "the shortcuts": ("/settings", _open_keys),
@@ -127,10 +134,10 @@ OPENED: dict[str, tuple[str, Act]] = {
     "questions that are ticked": ("/approvals?board={board}", _tick),
     "doubtful questions": ("/approvals?board={board}", _doubt),
     "a lost connection": ("/boards/{board}", _lose_the_connection),
-    "deleting an agent": ("/agents/{agent}", _delete),
+    "deleting an agent": ("/agents/{agent}/settings", _delete),
     "an answer that is changed": ("/boards/{asked}/onboarding", _change_an_answer),
     "an answer that says nothing": ("/boards/{asked}/onboarding", _answer_nothing),
-    "beginning again": ("/boards/{asked}/onboarding", _begin_again),
+    "starting over": ("/boards/{asked}/onboarding", _start_over),
     "the files of a lead": ("/boards/{drafted}/onboarding/review", _read_a_file),
     "sessions of a gateway": ("/gateways/{workshop}/sessions", _hear_sessions),
     "what a tool was asked": ("/gateways/{workshop}/sessions/agent:main:main", _unfold),
@@ -138,7 +145,7 @@ OPENED: dict[str, tuple[str, Act]] = {
     "linking no agent": ("/gateways/{workshop}/agents?wait=1", _link_none),
     "an agent that was linked": ("/gateways/{workshop}/agents?wait=1", _link),
     "removing a gateway": ("/gateways/{gateway}", _remove),
-    "what is rarely needed": ("/gateways/new", _open_rarely_needed),
+    "advanced settings of a gateway": ("/gateways/new", _open_advanced),
 }
 
 

@@ -6,6 +6,7 @@ import re
 from playwright.async_api import Browser, Page, expect
 
 from tests.support.installation import ApiClient, Installation
+from tests.support.live_site import APPROVE
 from tests.support.page_checks import (
     PHONE,
     list_axe_violations,
@@ -69,9 +70,9 @@ async def _hour(
 ) -> None:
     board = f"/agent/boards/{board_id}"
 
-    await expect(tab.get_by_text("Juniper is here.")).to_have_count(0)
+    await expect(tab.get_by_text("Juniper is connected.")).to_have_count(0)
     agent.call("POST", "/agent/heartbeat")
-    await expect(tab.get_by_text("Juniper is here.")).to_be_visible()
+    await expect(tab.get_by_text("Juniper is connected.")).to_be_visible()
     await tab.get_by_role("link", name="Open the board").click()
     await expect(tab.get_by_role("heading", level=1)).to_have_text("Launch")
     await looks_well(tab)
@@ -106,12 +107,14 @@ async def _hour(
         confidence=91,
         payload={"title": "Say hello to everybody?", "reason": "It is a friendly thing."},
     )
-    await expect(tab.get_by_role("navigation", name="Watch").get_by_text("1")).to_be_visible()
+    overview = tab.get_by_role("navigation", name="Overview")
+    await expect(overview.get_by_role("link", name="Needs you 1 waiting")).to_be_visible()
+    await expect(overview.get_by_role("link", name="Notifications 1 unread")).to_be_visible()
     await expect(tab).to_have_title(re.compile(r"^\(1\)"))
 
     await tab.goto("/approvals")
     await looks_well(tab)
-    await tab.get_by_role("button", name="Approve").first.click()
+    await tab.get_by_role("button", name=APPROVE).first.click()
     await expect(tab.locator("#toasts [data-undo]")).to_be_visible()
     await _settled(agent, board, approval["id"])
 

@@ -36,7 +36,7 @@ async def test_an_invited_user_signs_up_by_the_link(site: LiveSite, size, script
     await expect(page.get_by_role("button", name="Create account")).to_have_count(0)
 
     await open_link(page, link, scripts)
-    await expect(page.locator("h1")).to_have_text("This link opens nothing.")
+    await expect(page.locator("h1")).to_have_text("This link is not valid.")
     if scripts:
         await window.check(410)
     again = site.owner.call("POST", "/organizations/me/invites", invited_email=f"x{email}")

@@ -6,7 +6,7 @@ import re
 from playwright.async_api import Page, Request, Route, expect
 
 from tests.support.live_site import OWNER, LiveSite
-from tests.support.page_checks import new_context
+from tests.support.page_checks import OWN_CONNECTION, new_context, set_hidden
 
 
 def live_state(page: Page, state: str):
@@ -22,8 +22,8 @@ async def test_two_open_pages_update_each_other(site: LiveSite) -> None:
     card = f"#task-{task['id']}"
 
     await one.locator(card).hover()
-    await one.locator(f"{card} summary").click()
-    await one.locator(f"{card} form").get_by_role("button", name="In progress").click()
+    await one.locator(card).get_by_role("button", name="Actions for “").click()
+    await one.locator("#card-menu").get_by_role("button", name="In progress").click()
 
     for page in (one, other):
         await expect(page.locator(f"[data-status=in_progress] {card}")).to_be_visible()
@@ -43,6 +43,7 @@ async def test_a_failed_first_connection_is_retried(site: LiveSite) -> None:
         else:
             await route.continue_()
 
+    await page.add_init_script(OWN_CONNECTION)
     await page.route("**/events?**", fail_at_first)
     await page.goto(f"/boards/{board['id']}")
     await live_state(page, "live").to_be_visible(timeout=20_000)
@@ -62,7 +63,7 @@ async def test_a_page_connects_even_if_a_script_loads_late(site: LiveSite) -> No
         await asyncio.sleep(0.5)
         await route.continue_()
 
-    await page.route("**/hx-sse*", come_late)
+    await page.route("**/live_hub*", come_late)
     await page.goto(f"/boards/{board['id']}")
 
     await live_state(page, "live").to_be_visible(timeout=20_000)
@@ -132,6 +133,7 @@ async def test_typed_text_is_never_replaced(site: LiveSite) -> None:
 async def test_a_hidden_tab_disconnects_and_catches_up(site: LiveSite) -> None:
     board = site.create_board(name="Hidden")
     page = await site.new_tab()
+    await page.add_init_script(OWN_CONNECTION)
     await page.goto(f"/boards/{board['id']}")
     await live_state(page, "live").to_be_visible(timeout=20_000)
     ended = asyncio.get_running_loop().create_future()
@@ -143,16 +145,10 @@ async def test_a_hidden_tab_disconnects_and_catches_up(site: LiveSite) -> None:
     page.on("requestfailed", over)
     page.on("requestfinished", over)
 
-    hide = """hidden => {
-        Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
-        const state = hidden ? 'hidden' : 'visible';
-        Object.defineProperty(document, 'visibilityState', {value: state, configurable: true});
-        document.dispatchEvent(new Event('visibilitychange'));
-    }"""
-    await page.evaluate(hide, True)
+    await page.evaluate(set_hidden(True))
     await asyncio.wait_for(ended, 90)
     task = site.create_task(board, "Made in the dark")
-    await page.evaluate(hide, False)
+    await page.evaluate(set_hidden(False))
 
     await expect(page.locator(f"#task-{task['id']}")).to_be_visible(timeout=30_000)
     await page.context.close()

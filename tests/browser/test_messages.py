@@ -9,9 +9,9 @@ async def test_the_delivery_state_of_a_message_updates_by_itself(site: LiveSite)
     board = site.create_board("Messages")
     agent = site.create_agent(board, "Sparrow")
     [me] = site.owner.call("GET", f"/agents?board_id={board['id']}")["items"]
-    async with site.open_page(f"/agents/{me['id']}") as page:
+    async with site.open_page(f"/agents/{me['id']}/messages") as page:
         mail = page.locator("#messages")
-        await expect(mail).to_contain_text("None yet.")
+        await expect(mail).to_contain_text("No messages yet.")
         site.create_task(board, "Count the terns", assigned_agent_id=me["id"])
         row = mail.locator(".letter")
         await expect(row).to_contain_text("Waiting")

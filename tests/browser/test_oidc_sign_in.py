@@ -53,7 +53,7 @@ async def test_users_sign_in_with_a_provider_and_connect_an_account(
     context = await new_context(browser, installation, java_script_enabled=False)
     tab = await context.new_page()
     await sign_in_elsewhere(tab, "olga")
-    await expect(tab.get_by_role("alert")).to_contain_text("Nobody has come in yet.")
+    await expect(tab.get_by_role("alert")).to_contain_text("Nobody has signed in yet.")
 
     await tab.goto(installation.link)
     await tab.locator("[name=link]").fill(installation.link)  # without scripts it is pasted

@@ -68,14 +68,14 @@ async def test_the_line_above_new_comments_stays_while_more_arrive(site: LiveSit
         await expect(page.get_by_text("One.")).to_be_visible()
     await say(agent, board, task, "Two.")
     async with site.open_page(task_path) as page:
-        line = page.get_by_text("New since you were here")
+        line = page.get_by_text("New since your last visit")
         await expect(line).to_be_visible()
         await is_live(page)
         await say(agent, board, task, "Three.")
         await expect(page.get_by_text("Three.")).to_be_visible()
         await expect(line).to_be_visible()
         items = await page.locator("#conversation li").all_inner_texts()
-        place = items.index("New since you were here")
+        place = items.index("New since your last visit")
         assert "One." in items[place - 1]
         assert "Two." in items[place + 1]
         assert await list_axe_violations(page) == []

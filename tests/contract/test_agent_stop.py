@@ -1,5 +1,6 @@
 """The stop of all agents of an organization: who may do it, what it says, what it holds."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -169,3 +170,67 @@ async def test_a_held_agent_is_released_by_admins_only(
         query = select(Event).where(Event.type == EventType.AGENT_RELEASED)
         [event] = await session.scalars(query)
     assert (event.agent_id, event.user_id) == (world.worker.id, world.alice.id)
+
+
+async def test_an_agent_is_paused_and_resumed_by_admins_only(
+    alice: Client,
+    bob: Client,
+    worker: Client,
+    charlie: Client,
+    anonymous: Client,
+    world: World,
+    transaction: TransactionFactory,
+) -> None:
+    async with transaction() as session:
+        session.add(make_message(world.worker))
+    path = f"/agents/{world.worker.id}/hold"
+    for client, status in ((bob, 403), (worker, 401), (charlie, 404), (anonymous, 401)):
+        assert (await client.put(path)).status_code == status
+    for _ in range(2):
+        paused = await alice.put(path)
+        assert paused.status_code == 200
+        shown = paused.json()["hold"]
+        assert shown.pop("since") is not None
+        assert shown == {"cause": "person", "reason": "Paused by Alice."}
+    assert await list_contents(worker) == []
+    assert (await alice.delete(path)).json()["hold"] is None
+    assert len(await list_contents(worker)) == 1
+    async with transaction() as session:
+        types = (EventType.AGENT_PAUSED, EventType.AGENT_RESUMED, EventType.AGENT_RELEASED)
+        query = select(Event).where(Event.type.in_(types)).order_by(Event.seq)
+        found = [(one.type, one.agent_id, one.user_id) for one in await session.scalars(query)]
+    ids = (world.worker.id, world.alice.id)
+    assert found == [(EventType.AGENT_PAUSED, *ids), (EventType.AGENT_RESUMED, *ids)]
+
+
+async def test_a_paused_agent_takes_and_moves_no_tasks(
+    alice: Client, worker: Client, lead: Client, world: World, transaction: TransactionFactory
+) -> None:
+    task = world.make_task("Count")
+    async with transaction() as session:
+        session.add(task)
+    path = f"/boards/{world.board.id}/tasks/{task.id}"
+    hold = f"/agents/{world.worker.id}/hold"
+    await alice.put(hold)
+    refused = await worker.patch(path, json={"status": "in_progress"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "agent_paused")
+    assert "You are paused by Alice since" in refused.json()["detail"]["message"]
+    comment = await worker.post(f"{path}/comments", json={"message": "I wait."})
+    assert comment.status_code == 200
+    assert (await lead.patch(path, json={"status": "in_progress"})).status_code != 409
+    await alice.delete(hold)
+    assert (await worker.patch(path, json={"status": "inbox"})).status_code == 200
+
+
+async def test_a_pause_ends_the_hold_of_a_circuit_breaker(
+    alice: Client, world: World, transaction: TransactionFactory
+) -> None:
+    hold = {"cause": "loop", "reason": "It and Lead answer each other."}
+    async with transaction() as session:
+        held = update(Agent).where(Agent.id == world.worker.id)
+        await session.execute(held.values(held_at=now() - timedelta(hours=1), hold=hold))
+    path = f"/agents/{world.worker.id}/hold"
+    since = (await alice.get(f"/agents/{world.worker.id}")).json()["hold"]["since"]
+    paused = (await alice.put(path)).json()["hold"]
+    assert (paused["cause"], paused["since"]) == ("person", since)
+    assert (await alice.delete(path)).json()["hold"] is None

@@ -1,15 +1,14 @@
 """The contract's checklist (people-and-boards 7), 1 to 9: rules for all operations."""
 
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-import app
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from core.db.listen import PostgresListener
-from core.http.request import create_event_stream
+from core.http import event_stream
 from models import Agent, new_id
 from tests.support.api_fixtures import Client, ClientFactory, create_client
+from tests.support.app_on_transactions import build_app_on
 from tests.support.stream_client import open_stream
 from tests.support.world import World, make_gateway, make_main_agent, token_secret
 
@@ -77,11 +76,7 @@ async def test_too_many_wrong_tokens_are_rate_limited(
             "rate_limit_requests": 5,
         }
     )
-    built = app.build_app(settings)
-    state = app.build_state(settings, transaction, PostgresListener(), None)
-
-    async def api_app(scope: Scope, receive: Receive, send: Send) -> None:
-        await built({**scope, "state": state}, receive, send)
+    api_app = build_app_on(settings, transaction)
 
     worker = create_client(api_app, world.worker)
     for _ in range(5):
@@ -201,14 +196,16 @@ async def test_a_stream_has_the_headers_and_frames_of_the_contract(
         assert stream.raw.count(b"\r\n\r\n") == 1
 
 
-async def test_a_quiet_stream_is_kept_open_by_a_comment_every_15_seconds() -> None:
+async def test_a_quiet_stream_is_kept_open_by_a_comment_every_15_seconds(
+    committing_api_app: ASGIApp, isolated_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Point 9."""
-
-    async def nothing():
-        return
-        yield b""
-
-    assert create_event_stream(nothing()).ping_interval == 15
+    assert event_stream.PING_INTERVAL == 15
+    monkeypatch.setattr("api.streams.subscription.PING_INTERVAL", 0.05)
+    path = f"/boards/{isolated_world.board.id}/tasks/stream"
+    async with open_stream(committing_api_app, isolated_world.worker, path) as stream:
+        assert await stream.next_block() == b": ping"
+        assert await stream.next_block() == b": ping"
 
 
 @pytest.mark.parametrize("since", ["2026-01-01T00:00:00", "2026-01-01T00:00:00Z", "", " "])

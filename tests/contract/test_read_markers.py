@@ -78,8 +78,8 @@ async def test_viewers_are_visible_to_readers_of_the_board(
     assert (await worker.get(f"{board}/presence")).json() == {"people": []}
     async with transaction() as session:
         for user in (world.bob, world.alice, world.bob):
-            await presence.record_viewer(session, user, world.board.id)
-        await presence.record_viewer(session, world.alice, world.garden.id)
+            await presence.record_visits(session, [presence.Visit(world.board.id, user.id)])
+        await presence.record_visits(session, [presence.Visit(world.garden.id, world.alice.id)])
     viewers = (await worker.get(f"{board}/presence")).json()["people"]
     assert [one["name"] for one in viewers] == ["Bob", "Alice"]
     assert viewers[0].keys() == {"user_id", "name", "since"}
@@ -94,7 +94,7 @@ async def test_viewers_are_visible_to_readers_of_the_board(
         "Alice"
     ]
     async with transaction() as session:
-        await presence.record_viewer(session, world.bob, world.board.id)
+        await presence.record_visits(session, [presence.Visit(world.board.id, world.bob.id)])
     viewers = (await alice.get(f"{board}/presence")).json()["people"]
     assert [one["name"] for one in viewers] == ["Alice", "Bob"]
 
@@ -103,7 +103,7 @@ async def test_presence_ignores_deleted_boards_and_users(
     transaction: TransactionFactory, world: World
 ) -> None:
     async with transaction() as session:
-        await presence.record_viewer(session, world.alice, world.alice.id)
+        await presence.record_visits(session, [presence.Visit(world.alice.id, world.alice.id)])
         await session.delete(await session.merge(world.charlie))
     async with transaction() as session:
-        await presence.record_viewer(session, world.charlie, world.board.id)
+        await presence.record_visits(session, [presence.Visit(world.board.id, world.charlie.id)])

@@ -21,6 +21,7 @@ from tests.support.installation import (
 )
 
 WRITES = 200
+LIMITS = {"RATE_LIMIT_WEBHOOKS": "100000"}
 WRITERS = 4
 RECOVERY_TIMEOUT = 60  # seconds
 
@@ -36,6 +37,13 @@ select 'a comment without its event', id from task_comments c where not exists
 union all
 select 'an event without its comment', id from activity_events e where type = 'task.comment'
   and not exists (select from task_comments c where c.id = e.id)
+union all
+select 'a payload without its event', id from board_webhook_payloads p where not exists
+  (select from activity_events e where e.data ->> 'payload_id' = p.id::text
+   and e.type = 'board_webhook.received')
+union all
+select 'a payload without its note', id from board_webhook_payloads p where not exists
+  (select from board_memory n where n.id = p.note_id)
 """
 
 
@@ -45,6 +53,7 @@ class ConfirmedWrites:
 
     tasks: set[str] = field(default_factory=set)
     comments: set[str] = field(default_factory=set)
+    payloads: set[str] = field(default_factory=set)
     some: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -55,20 +64,21 @@ class ConfirmedWrites:
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
     installation = Installation(
-        tmp_path / "data", find_free_port(), LOCAL_AUTH | {"LOG_LEVEL": "WARNING"}
+        tmp_path / "data", find_free_port(), LOCAL_AUTH | {"LOG_LEVEL": "WARNING"} | LIMITS
     )
     yield installation.start()
     installation.stop()
 
 
-def write(installation: Installation, board: dict[str, Any], confirmed: ConfirmedWrites) -> None:
-    """Create tasks and comments until there are enough; continue when a call fails."""
-    tasks = f"/boards/{board['id']}/tasks"
+def write(installation: Installation, hook: dict[str, Any], confirmed: ConfirmedWrites) -> None:
+    """Create tasks, comments and payloads until there are enough; continue when a call fails."""
+    tasks = f"/boards/{hook['board_id']}/tasks"
     deadline = time.monotonic() + RECOVERY_TIMEOUT
     with ApiClient(installation.url, LOCAL_TOKEN) as api:
         while confirmed.count < WRITES and time.monotonic() < deadline:
             try:
                 _write_two(api, tasks, confirmed)
+                _send_payload(api, hook, confirmed)
             except httpx2.HTTPError:
                 time.sleep(0.05)
             if confirmed.count > WRITES // 4:
@@ -83,6 +93,14 @@ def _write_two(api: ApiClient, tasks: str, confirmed: ConfirmedWrites) -> None:
         confirmed.comments.update([comment] if comment else [])
 
 
+def _send_payload(api: ApiClient, hook: dict[str, Any], confirmed: ConfirmedWrites) -> None:
+    headers = {"X-Gitlab-Token": hook["generated_secret"]}
+    response = api.client.post(hook["endpoint_path"].removeprefix("/api/v1"), headers=headers)
+    assert response.status_code in (202, 503), response.text
+    if response.status_code == 202:
+        confirmed.payloads.add(response.json()["payload_id"])
+
+
 def _create(api: ApiClient, path: str, **json: str) -> str | None:
     response = api.client.post(path, json=json)
     assert response.status_code in (200, 503), response.text
@@ -91,12 +109,13 @@ def _create(api: ApiClient, path: str, **json: str) -> str | None:
 
 @pytest.mark.parametrize("victim", ["app", "database", "both"])
 async def test_confirmed_changes_survive_kill_9(installation: Installation, victim: str) -> None:
-    """R4."""
+    """R4. W-18."""
     with ApiClient(installation.url, LOCAL_TOKEN) as api:
-        board = api.create_board()
+        path = f"/boards/{api.create_board()['id']}/webhooks"
+        hook = api.client.post(path, json={"description": "Builds"}).json()
     confirmed = ConfirmedWrites()
     with ThreadPoolExecutor(WRITERS) as pool:
-        writers = [pool.submit(write, installation, board, confirmed) for _ in range(WRITERS)]
+        writers = [pool.submit(write, installation, hook, confirmed) for _ in range(WRITERS)]
         assert confirmed.some.wait(RECOVERY_TIMEOUT)
         if victim in ("database", "both"):
             installation.kill_database()
@@ -110,6 +129,8 @@ async def test_confirmed_changes_survive_kill_9(installation: Installation, vict
     stored, broken = await _load(installation)
     assert confirmed.tasks <= stored["tasks"]
     assert confirmed.comments <= stored["task_comments"]
+    assert confirmed.payloads <= stored["board_webhook_payloads"]
+    assert confirmed.payloads
     assert not broken
 
 
@@ -118,7 +139,7 @@ async def _load(installation: Installation) -> tuple[dict[str, set[str]], list[A
     connection = await asyncpg.connect(postgres.dsn)
     stored = {
         table: {str(row["id"]) for row in await connection.fetch(f"select id from {table}")}
-        for table in ("tasks", "task_comments")
+        for table in ("tasks", "task_comments", "board_webhook_payloads")
     }
     broken = [tuple(row) for row in await connection.fetch(BROKEN_PAIRS)]
     await connection.close()

@@ -8,7 +8,7 @@ from core.db.listen import PostgresListener
 from models import EventType
 from services import events
 from tests.support.lock_waiter import wait_for_lock_waiter
-from tests.support.statement_counter import count_statements
+from tests.support.statement_counter import count_all_statements, count_statements
 
 
 @pytest.fixture
@@ -35,30 +35,30 @@ async def record_event(transaction, world, type: EventType = EventType.TASK_UPDA
     return event.seq
 
 
-async def next_seqs(subscription):
-    while not (batch := await asyncio.wait_for(anext(subscription), 10)):
+async def next_seqs(subscription: events.EventSubscription) -> list[int]:
+    while not (batch := await asyncio.wait_for(subscription.next(60), 10)).events:
         pass
-    return [event.seq for event in batch]
+    return [event.seq for event in batch.events]
 
 
 async def test_subscriber_gets_missed_events_and_then_new_ones(
     isolated_transaction, isolated_world, feed
 ) -> None:
     missed = await record_event(isolated_transaction, isolated_world)
-    subscription = feed.subscribe(isolated_world.tern.id, 0, every=60)
+    subscription = feed.subscribe(isolated_world.tern.id, 0)
     assert await next_seqs(subscription) == [missed]
 
     waiting = asyncio.create_task(next_seqs(subscription))
     new = await record_event(isolated_transaction, isolated_world)
     assert await waiting == [new]
-    await subscription.aclose()
+    subscription.close()
 
 
 async def test_subscribers_of_an_organization_share_one_reader(
     isolated_transaction, isolated_world, feed
 ) -> None:
     """P2."""
-    subscriptions = [feed.subscribe(isolated_world.tern.id, 0, every=60) for _ in range(20)]
+    subscriptions = [feed.subscribe(isolated_world.tern.id, 0) for _ in range(20)]
     first = await record_event(isolated_transaction, isolated_world)
     assert await asyncio.gather(*map(next_seqs, subscriptions)) == [[first]] * 20
     waiting = [asyncio.create_task(next_seqs(subscription)) for subscription in subscriptions]
@@ -68,7 +68,7 @@ async def test_subscribers_of_an_organization_share_one_reader(
     assert await asyncio.gather(*waiting) == [[second]] * 20
     assert len(feed._readers) == 1
     for subscription in subscriptions:
-        await subscription.aclose()
+        subscription.close()
     assert not feed._readers
 
 
@@ -86,27 +86,62 @@ async def test_rolled_back_events_are_not_published(
             await session.rollback()
         kept = await record_event(isolated_transaction, isolated_world)
         await asyncio.wait_for(notified.wait(), 10)
-    subscription = feed.subscribe(isolated_world.tern.id, 0, every=60)
+    subscription = feed.subscribe(isolated_world.tern.id, 0)
     assert await next_seqs(subscription) == [kept]
-    await subscription.aclose()
+    subscription.close()
 
 
-async def test_idle_subscriber_gets_empty_batches(isolated_world, feed) -> None:
-    subscription = feed.subscribe(isolated_world.tern.id, 0, every=0.05)
-    assert not await asyncio.wait_for(anext(subscription), 10)
-    assert not await asyncio.wait_for(anext(subscription), 10)
-    await subscription.aclose()
+async def test_an_idle_subscriber_gets_empty_batches(isolated_world, feed) -> None:
+    subscription = feed.subscribe(isolated_world.tern.id, 0)
+    assert await asyncio.wait_for(subscription.next(0.05), 10) is events.NOTHING  # it is up to date
+    assert await asyncio.wait_for(subscription.next(0.05), 10) is events.TIMED_OUT
+    subscription.wake()
+    assert await asyncio.wait_for(subscription.next(60), 10) is events.NOTHING
+    subscription.close()
 
 
 async def test_events_of_other_organizations_are_not_received(
     isolated_transaction, isolated_world, feed
 ) -> None:
     """P3."""
-    subscription = feed.subscribe(isolated_world.plover.id, 0, every=0.05)
+    subscription = feed.subscribe(isolated_world.plover.id, 0)
     await record_event(isolated_transaction, isolated_world)
     for _ in range(3):
-        assert not await asyncio.wait_for(anext(subscription), 10)
-    await subscription.aclose()
+        assert not (await asyncio.wait_for(subscription.next(0.05), 10)).events
+    subscription.close()
+
+
+async def test_an_event_is_read_once_for_all_subscribers(
+    isolated_transaction, isolated_world, feed
+) -> None:
+    subscriptions = [feed.subscribe(isolated_world.tern.id, 0) for _ in range(20)]
+    for subscription in subscriptions:
+        await subscription.next(60)
+    waiting = [asyncio.create_task(subscription.next(60)) for subscription in subscriptions]
+    with count_all_statements() as statements:
+        await record_event(isolated_transaction, isolated_world)
+        batches = await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    reads = [one for one in statements if one.startswith("SELECT activity_events.")]
+    assert len(reads) == 1
+    assert len({id(batch) for batch in batches}) == 1
+    for subscription in subscriptions:
+        subscription.close()
+
+
+async def test_an_event_without_a_notification_is_found_and_reported(
+    isolated_transaction, isolated_world, monkeypatch
+) -> None:
+    """The rights of streams are compared then, because other notifications may be lost as well."""
+    monkeypatch.setattr("services.events.feed.POLL_INTERVAL", 0.05)
+    deaf = PostgresListener()
+    feed = events.EventFeed(isolated_transaction, deaf)
+    subscription = feed.subscribe(isolated_world.tern.id, 0)
+    assert not (await subscription.next(0.05)).events
+    seq = await record_event(isolated_transaction, isolated_world)
+    assert await next_seqs(subscription) == [seq]
+    assert deaf.interruptions == 1
+    subscription.close()
+    await feed.close()
 
 
 async def test_events_are_committed_in_order_of_their_numbers(
@@ -175,7 +210,7 @@ async def test_concurrent_events_are_received_in_order_of_their_numbers(
             )
             await events.record_events(session, [new_events] * count)
 
-    subscription = feed.subscribe(world.tern.id, 0, every=60)
+    subscription = feed.subscribe(world.tern.id, 0)
     async with asyncio.TaskGroup() as group:
         for n in range(40):
             group.create_task(record(world.alice, 1 + n % 3))
@@ -183,7 +218,7 @@ async def test_concurrent_events_are_received_in_order_of_their_numbers(
         while len(received) < sum(1 + n % 3 for n in range(40)):
             received += await next_seqs(subscription)
     assert received == sorted(set(received))
-    await subscription.aclose()
+    subscription.close()
 
 
 async def test_several_events_are_recorded_in_order_in_one_statement(
@@ -198,15 +233,13 @@ async def test_several_events_are_recorded_in_order_in_one_statement(
     ]
     async with isolated_transaction() as session:
         with count_statements(await session.connection()) as statements:
-            recorded = await events.record_events(session, new_events)
+            numbers = await events.record_events(session, new_events)
     async with isolated_transaction() as session:
         ours = await events.list_events_after(session, world.tern.id, 0)
     assert len(statements) == 1
-    assert [one.data["n"] for one in recorded] == list(range(200))
-    assert [one.seq for one in recorded] == sorted(one.seq for one in recorded)
-    assert [(one.seq, one.data["n"]) for one in ours] == [
-        (one.seq, one.data["n"]) for one in recorded if one.organization_id == world.tern.id
-    ]
+    assert len(numbers) == 200
+    assert numbers == sorted(numbers)
+    assert [(one.seq, one.data["n"]) for one in ours] == [(numbers[n], n) for n in range(0, 200, 2)]
 
 
 async def test_subscriber_that_is_far_behind_gets_all_events(
@@ -214,17 +247,48 @@ async def test_subscriber_that_is_far_behind_gets_all_events(
 ) -> None:
     """Events that are no longer in memory are read from the table."""
     monkeypatch.setattr("services.events.feed.MAX_CACHED_EVENTS", 5)
-    subscription = feed.subscribe(isolated_world.tern.id, 0, every=60)
+    monkeypatch.setattr("services.events.feed.MAX_QUEUED_BATCHES", 2)
+    subscription = feed.subscribe(isolated_world.tern.id, 0)
+    other = feed.subscribe(isolated_world.tern.id, 0)
     first = await record_event(isolated_transaction, isolated_world)
-    assert await next_seqs(subscription) == [first]
+    assert await next_seqs(subscription) == await next_seqs(other) == [first]
 
-    new_events = [await record_event(isolated_transaction, isolated_world) for _ in range(12)]
+    new_events = []
+    for _ in range(12):
+        new_events.append(await record_event(isolated_transaction, isolated_world))
+        assert await next_seqs(other) == new_events[-1:]
 
     received: list[int] = []
     while len(received) < 12:
         received += await next_seqs(subscription)
     assert received == new_events
-    await subscription.aclose()
+    subscription.close()
+    other.close()
+
+
+async def test_subscriber_that_may_skip_continues_after_a_gap(
+    isolated_transaction, isolated_world, feed, monkeypatch
+) -> None:
+    monkeypatch.setattr("services.events.feed.MAX_QUEUED_BATCHES", 2)
+    slow = feed.subscribe(isolated_world.tern.id, 0, may_skip=True)
+    fast = feed.subscribe(isolated_world.tern.id, 0, may_skip=True)
+    assert not (await slow.next(60)).events
+    seqs = []
+    for _ in range(4):
+        seqs.append(await record_event(isolated_transaction, isolated_world))
+        assert await next_seqs(fast) == seqs[-1:]
+
+    batch = await slow.next(60)
+    assert batch.has_gap
+    assert [event.seq for event in batch.events] == seqs[2:]
+    seqs.append(await record_event(isolated_transaction, isolated_world))
+    later = await slow.next(60)
+    while not later.events:
+        later = await slow.next(60)
+    assert not later.has_gap
+    assert [event.seq for event in later.events] == seqs[4:]
+    slow.close()
+    fast.close()
 
 
 async def test_subscriber_survives_loss_of_all_connections(
@@ -232,7 +296,7 @@ async def test_subscriber_survives_loss_of_all_connections(
 ) -> None:
     import asyncpg
 
-    subscription = feed.subscribe(isolated_world.tern.id, 0, every=0.2)
+    subscription = feed.subscribe(isolated_world.tern.id, 0)
     await record_event(isolated_transaction, isolated_world)
     await next_seqs(subscription)
     killer = await asyncpg.connect(isolated_settings.dsn)
@@ -251,4 +315,4 @@ async def test_subscriber_survives_loss_of_all_connections(
         while seq not in received:
             received += await next_seqs(subscription)
     await killer.close()
-    await subscription.aclose()
+    subscription.close()

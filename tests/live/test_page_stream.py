@@ -1,82 +1,24 @@
 """The event stream of an open page: permitted updates, once, in order."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
 
 import httpx2
-import pytest
-import uvicorn
-from sqlalchemy import delete, update
+from sqlalchemy import delete
+from starlette.types import ASGIApp, Message
 
-import app
-from core.clock import now
-from models import BoardAccess, Member, Presence, SignIn, User
-from services import boards, presence, tags, tasks
+from models import BoardAccess, EventType, User
+from services import boards, events, organizations, presence, tags, tasks
+from services.streams.rights import FIRST_CHECK_DELAY
+from tests.support.api_fixtures import committing_api_app
+from tests.support.page_stream import open_page, server_url
+from tests.support.statement_counter import count_all_statements
+from tests.support.stream_client import StreamClient
 from tests.support.world import cookie_secret
 from web.auth.viewer import SESSION_COOKIE
 
 TIMEOUT = 10  # maximum seconds to wait for an expected update
-MAX_DELAY = 5  # seconds after which a lost permission must be effective
 
-
-@pytest.fixture
-async def url(isolated_settings) -> AsyncIterator[str]:
-    config = uvicorn.Config(
-        app.build_app(isolated_settings), port=0, log_config=None, lifespan="on"
-    )
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    [port] = [socket.getsockname()[1] for socket in server.servers[0].sockets]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await running
-
-
-class PageStream:
-    """An open page: the received update names and the number of the last event."""
-
-    def __init__(self) -> None:
-        self.names: asyncio.Queue[str] = asyncio.Queue()
-        self.last = ""
-        self.ended = asyncio.Event()
-
-    async def read(self, response: httpx2.Response) -> None:
-        try:
-            async for line in response.aiter_lines():
-                field, _, value = line.partition(": ")
-                if field == "id":
-                    self.last = value
-                if field == "event":
-                    self.names.put_nowait(value)
-        finally:
-            self.ended.set()
-
-    async def wait_for(self, name: str) -> None:
-        async with asyncio.timeout(TIMEOUT):
-            while await self.names.get() != name:
-                pass
-
-
-@asynccontextmanager
-async def open_page(
-    url: str, user: User, query: str = "", **headers: str
-) -> AsyncGenerator[PageStream, None]:
-    page_stream = PageStream()
-    cookies = {SESSION_COOKIE: cookie_secret(user)}
-    async with (
-        httpx2.AsyncClient(base_url=url, cookies=cookies, headers=headers, timeout=30) as client,
-        client.stream("GET", f"/events{query}") as response,
-    ):
-        assert response.status_code == 200
-        reading = asyncio.create_task(page_stream.read(response))
-        await page_stream.wait_for("hello")
-        yield page_stream
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+__all__ = ["committing_api_app", "server_url"]
 
 
 async def add_task(transaction, user, board, title: str = "News") -> None:
@@ -148,30 +90,111 @@ async def test_reconnected_page_gets_missed_updates_once(
         assert int(again.last) == int(page.last) + 1
 
 
-@pytest.mark.parametrize("loss", ["access", "membership", "session"])
-async def test_lost_access_ends_updates_within_five_seconds(
-    url, isolated_transaction, isolated_world, loss
+async def test_a_page_hears_nothing_of_a_board_that_it_may_not_read_any_more(
+    url, isolated_transaction, isolated_world
 ) -> None:
     world = isolated_world
-    row = {"access": BoardAccess, "membership": Member, "session": SignIn}[loss]
-    condition = {
-        "access": BoardAccess.organization_member_id == world.rita_member.id,
-        "membership": Member.id == world.rita_member.id,
-        "session": SignIn.user_id == world.rita.id,
-    }[loss]
     async with open_page(url, world.rita) as page:
         await add_task(isolated_transaction, world.alice, world.board)
         await page.wait_for("tasks")
         async with isolated_transaction() as session:
-            await session.execute(delete(row).where(condition))
-
-        await asyncio.sleep(MAX_DELAY)
-        while not page.names.empty():
-            page.names.get_nowait()
+            lost = BoardAccess.organization_member_id == world.rita_member.id
+            await session.execute(delete(BoardAccess).where(lost))
         await add_task(isolated_transaction, world.alice, world.board)
+        async with isolated_transaction() as session:
+            changed = EventType.ORGANIZATION_UPDATED
+            await events.record_event(session, changed, None, organization_id=world.tern.id)
+        async with asyncio.timeout(TIMEOUT):
+            names = [await page.names.get()]
+            while names[-1] != "organization":
+                names.append(await page.names.get())
+        assert "tasks" not in names
 
-        await asyncio.sleep(1)  # to show that nothing is sent
-        assert page.names.empty()
+
+async def test_a_page_hears_that_the_rights_of_its_user_have_changed(
+    url, isolated_transaction, isolated_world
+) -> None:
+    world = isolated_world
+    rights = organizations.AccessRights(all_boards_write=True)
+    async with open_page(url, world.rita) as rita, open_page(url, world.bob) as bob:
+        async with isolated_transaction() as session:
+            by = world.alice_member
+            locked = await organizations.lock_member(session, by, world.rita_member.id)
+            await organizations.change_member_rights(session, locked, rights)
+        await rita.wait_for("rights")
+        await add_task(isolated_transaction, world.alice, world.garden)
+        await rita.wait_for("tasks")
+        await add_task(isolated_transaction, world.alice, world.board)
+        await bob.wait_for("tasks")
+        received = [bob.names.get_nowait() for _ in range(bob.names.qsize())]
+        assert "rights" not in received
+
+
+async def test_an_idle_page_costs_no_statement(url, isolated_transaction, isolated_world) -> None:
+    """Rights are compared once a minute; presence is recorded only for pages of a board."""
+    world = isolated_world
+    async with (
+        open_page(url, world.alice) as alice,
+        open_page(url, world.bob) as bob,
+        open_page(url, world.charlie) as charlie,
+    ):
+        await add_task(isolated_transaction, world.alice, world.board)
+        await alice.wait_for("tasks")
+        await bob.wait_for("tasks")
+        await add_task(isolated_transaction, world.charlie, world.charlies_board)
+        await charlie.wait_for("tasks")
+        await asyncio.sleep(FIRST_CHECK_DELAY + 0.5)  # the first comparison, and last uses
+        with count_all_statements() as statements:
+            await asyncio.sleep(3)  # to show that nothing happens
+        assert statements == []
+
+
+class StoppedClient(StreamClient):
+    """A client of a page's stream that reads only while `reading` is set."""
+
+    def __init__(self, app: ASGIApp, user: User) -> None:
+        self.reading = asyncio.Event()
+        self.reading.set()
+        cookie = f"{SESSION_COOKIE}={cookie_secret(user)}"
+        super().__init__(app, user, "/events", Cookie=cookie)
+
+    async def _send(self, message: Message) -> None:
+        await self.reading.wait()
+        await super()._send(message)
+
+    async def read_names(self, last: str) -> list[str]:
+        """Return the names of the parts up to this one."""
+        names: list[str] = []
+        async with asyncio.timeout(TIMEOUT):
+            while last not in names:
+                block = (await self.next_block() or b"").decode()
+                fields = dict(line.split(": ", 1) for line in block.split("\r\n"))
+                names += [fields["event"]] if "event" in fields else []
+        return names
+
+
+async def test_a_page_that_does_not_keep_up_is_reset(
+    committing_api_app, isolated_transaction, isolated_world, monkeypatch
+) -> None:
+    monkeypatch.setattr("services.events.feed.MAX_QUEUED_BATCHES", 2)
+    world = isolated_world
+    slow = StoppedClient(committing_api_app, world.rita)
+    fast = StoppedClient(committing_api_app, world.bob)
+    for page in (slow, fast):
+        await page.read_names("hello")
+    await add_task(isolated_transaction, world.lead, world.board)
+    for page in (slow, fast):
+        await page.read_names("tasks")
+    slow.reading.clear()
+    for _ in range(6):
+        await add_task(isolated_transaction, world.lead, world.board)
+        assert "reset" not in await fast.read_names("tasks")
+    slow.reading.set()
+    assert "reset" in await slow.read_names("reset")
+    await add_task(isolated_transaction, world.lead, world.board)
+    assert "reset" not in await slow.read_names("tasks")
+    for page in (slow, fast):
+        await page.disconnect()
 
 
 async def test_page_stream_requires_sign_in(url) -> None:
@@ -204,12 +227,9 @@ async def test_open_board_page_makes_its_user_present(
         assert await list_present_users() == {"Bob", "Rita"}
 
 
-async def test_board_page_is_updated_when_viewers_come_and_go(
-    url, isolated_transaction, isolated_world
-) -> None:
+async def test_board_page_is_updated_when_viewers_come_and_go(url, isolated_world) -> None:
     world = isolated_world
     query = f"?board={world.board.id}"
-    absent = now() - presence.ABSENT_AFTER - timedelta(seconds=1)
     async with (
         open_page(url, world.dana, query) as dana,  # has no read access
         open_page(url, world.charlie, query) as charlie,
@@ -217,12 +237,9 @@ async def test_board_page_is_updated_when_viewers_come_and_go(
         open_page(url, world.alice, query) as page,
     ):
         await page.wait_for("presence")  # the state when the page connects
-        async with isolated_transaction() as session:
-            await presence.record_viewer(session, world.bob, world.board.id)
-        await page.wait_for("presence")
-        async with isolated_transaction() as session:
-            statement = update(Presence).where(Presence.user_id == world.bob.id)
-            await session.execute(statement.values(seen_at=absent))
+        async with open_page(url, world.bob, query) as bob:
+            await page.wait_for("presence")
+            await bob.wait_for("presence")
         await page.wait_for("presence")
         for other in (dana, charlie, other_page):
             assert other.names.empty()

@@ -11,10 +11,10 @@ from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
 from models import Board, Event, EventType
-from tests.live.test_page_stream import PageStream, open_page, url
+from tests.support.page_stream import PageStream, open_page, server_url
 from tests.support.world import World, token_secret
 
-__all__ = ["url"]
+__all__ = ["server_url"]
 
 ROUNDS = 20
 WRITERS = 4  # comments that race with the removal

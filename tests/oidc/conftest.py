@@ -7,7 +7,6 @@ import httpx2
 import pytest
 from starlette.types import Receive, Scope, Send
 
-import app
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
@@ -15,6 +14,7 @@ from core.db.listen import PostgresListener
 from core.security.openid import OpenIdProvider
 from models import FirstRunLink
 from services.events import EventFeed
+from tests.support.app_on_transactions import build_app_on
 from tests.support.fake_oidc_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
 from tests.support.real_oidc_provider import ProviderMissing, RealProvider, run_provider
 from tests.web.conftest import SAME_ORIGIN_HEADERS, anonymous, browsers
@@ -71,12 +71,13 @@ class Installation:
         self.settings = settings
         self.transaction = transaction
         self.client = client
-        self._app = app.build_app(settings)
         feed = EventFeed(transaction, doorbell)
-        self._state = app.build_state(settings, transaction, doorbell, feed) | {"provider": client}
+        self._app = build_app_on(
+            settings, transaction, listener=doorbell, event_feed=feed, provider=client
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app({**scope, "state": dict(self._state)}, receive, send)
+        await self._app(scope, receive, send)
 
     def browser(self, **options: Any) -> httpx2.AsyncClient:
         """Return a client for pages that is not signed in."""

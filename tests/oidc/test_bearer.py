@@ -12,7 +12,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
-from sqlalchemy import delete, event, func, select
+from sqlalchemy import delete, func, select
 from starlette.requests import Request
 
 from api.framework.auth import AllowedCaller, authenticate
@@ -28,6 +28,7 @@ from tests.oidc.test_provider import VERIFIER, Clock
 from tests.support.fake_oidc_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
 from tests.support.invalid_tokens import SPOILT, WRONG, Tamper, drop_none_values
 from tests.support.real_oidc_provider import RealProvider
+from tests.support.statement_counter import count_statements
 from tests.support.world import World, token_secret
 
 KEYS = "/keys"
@@ -290,16 +291,10 @@ async def test_a_known_external_user_takes_one_statement(
     installation = installations(fake)
     token = fake.token(fake.claims("nora", email="nora@example.com", name="Nora"))
     assert await status_of(installation, token) == 200
-    sent: list[str] = []
     async with transaction() as session:
         connection = await session.connection()
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
-            sent.append(statement)
-
-    event.listen(connection.sync_connection, "before_cursor_execute", note)
-    assert await status_of(installation, token) == 200
+    with count_statements(connection) as sent:
+        assert await status_of(installation, token) == 200
     assert len([one for one in sent if "external_identities" in one]) == 1
     assert len(sent) <= 3, sent
 

@@ -11,7 +11,8 @@ from core.security.encryption import SecretCipher
 from models import Event, EventType, IdempotencyKey, Task
 from services import idempotency
 from services.idempotency import IdempotentRequest, StoredResponse
-from tests.support.api_fixtures import build_app_on, create_client
+from tests.support.api_fixtures import create_client
+from tests.support.app_on_transactions import build_app_on
 
 SEAL = SecretCipher(Settings(secret_key="k" * 40))
 ANSWER = StoredResponse(200, {}, "{}")

@@ -71,6 +71,10 @@ def leaving(user: User) -> Deed:
     return lambda session: identity.delete_account(session, user)
 
 
+def departing(member: Member) -> Deed:
+    return lambda session: organizations.leave_organization(session, member, signed_in_at=now())
+
+
 def deleting(member: Member) -> Deed:
     async def delete(session: AsyncSession) -> None:
         found = await organizations.find_membership(session, member.user, member.organization_id)
@@ -103,6 +107,21 @@ async def test_of_owners_who_all_step_down_one_remains(
         isolated_transaction, demoting(alices, alices), demoting(danas, danas)
     )
     assert [type(one) for one in ended if one] == [Invalid]
+    assert len(await owners_of(isolated_transaction, isolated_world.tern)) == 1
+
+
+@pytest.mark.parametrize("steps_down", [False, True], ids=["both leave", "one steps down"])
+async def test_of_two_owners_who_leave_the_organization_one_stays(
+    isolated_transaction: TransactionFactory, isolated_world: World, steps_down: bool
+) -> None:
+    """R8."""
+    alices, danas = isolated_world.alice_member, isolated_world.dana_member
+    await make_owner(isolated_transaction, danas)
+    other = demoting(danas, danas) if steps_down else departing(danas)
+    ended = await run_concurrently(isolated_transaction, departing(alices), other)
+    [rejected] = [one for one in ended if one]
+    assert isinstance(rejected, Conflict | Invalid)
+    assert rejected.code == "last_owner"
     assert len(await owners_of(isolated_transaction, isolated_world.tern)) == 1
 
 

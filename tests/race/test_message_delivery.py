@@ -76,7 +76,7 @@ async def test_a_message_enqueued_while_a_worker_finishes_is_sent(
     listener = PostgresListener()
     listening = asyncio.create_task(listener.listen(isolated_settings.dsn))
     worker = asyncio.create_task(
-        delivery.run_job(messages.create_delivery_job(slowly, listener, poll_interval=60))
+        delivery.run_job(messages.create_delivery_job(slowly, slowly, listener, poll_interval=60))
     )
     try:
         await delivery.enqueue(contents[0])

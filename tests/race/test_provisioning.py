@@ -44,7 +44,11 @@ async def harness(
 async def run_process(harness: ProvisioningHarness, created: list[Agent]) -> None:
     """Run a process with a connection of its own until all agents are provisioned."""
     reconciler = Reconciler(
-        harness.transaction, PostgresListener(), CIPHER, files.bundle_loader(BASE_URL)
+        harness.transaction,
+        harness.transaction,
+        PostgresListener(),
+        CIPHER,
+        files.bundle_loader(BASE_URL),
     )
     async with (
         GatewayClient(create_target(harness.fake), retry_policy=QUICK_POLICY) as client,
@@ -159,7 +163,9 @@ async def test_deleting_an_organization_removes_agents_being_created(
     async with asyncio.timeout(30):
         await asyncio.gather(harness.reconcile_until_idle(), delete())
     for _ in range(3):
-        await gateways.run_cleanup(harness.transaction, connector, clock=harness.now)
+        await gateways.run_cleanup(
+            harness.transaction, connector, open_read=harness.transaction, clock=harness.now
+        )
         harness.moment += timedelta(minutes=2)
     assert harness.fake.entries == {}
     async with harness.transaction() as session:

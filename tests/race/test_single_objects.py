@@ -153,6 +153,30 @@ async def test_a_task_is_deleted_and_restored_once(
         assert await session.scalar(select(func.count()).select_from(DeletedTask)) == 0
 
 
+async def test_tasks_that_two_people_restore_at_once_are_restored_once(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    world = isolated_world
+    rows = [world.make_task(f"Task {number}") for number in range(ROUNDS)]
+    async with isolated_transaction() as session:
+        session.add_all([await session.merge(task) for task in rows])
+
+    async def race(task: Task) -> None:
+        async with isolated_transaction() as session:
+            board = await boards.lock_board(session, world.alice, world.board.id)
+            await tasks.delete_task(session, world.alice, board, task.id)
+
+        async def restore(session: Any) -> bool:
+            board = await boards.lock_board(session, world.bob, world.board.id)
+            [result] = await tasks.restore_tasks(session, world.bob, board, [task.id])
+            return result.error is None
+
+        results = await run_concurrently(isolated_transaction, restore, restore)
+        assert sorted(results) == [False, True]
+
+    await run_rounds(rows, race)
+
+
 async def test_of_two_first_policies_of_a_board_one_is_stored(
     isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:

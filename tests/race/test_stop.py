@@ -1,19 +1,22 @@
-"""A stop of all agents against the delivery of messages, with real commits."""
+"""A stop of all agents, and a pause of one, against the delivery of messages, with real commits."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Message, MessageState, Organization, Task
-from services import boards, organizations, tasks
+from core.errors import Conflict
+from models import Agent, Message, MessageState, Organization, Task
+from services import agents, boards, organizations, tasks
 from services.messages import delivery_store
 from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway
 from tests.support.rounds import ROUNDS
 from tests.support.world import World
+
+DELAYS = (0, 20, 3, 6)  # statements before one of two transactions; the other has the mirrored one
 
 
 @pytest.fixture
@@ -70,6 +73,78 @@ async def test_no_message_is_claimed_after_a_stop_has_committed(delivery: Delive
         assert await count_attempts(delivery) == at_stop, round
         outcomes.add(at_stop)
     assert outcomes == {0, 1}  # each of them was first at times
+
+
+async def pause(delivery: DeliveryGateway, delay: int) -> int:
+    """Pause the worker; return the attempts after the commit."""
+    await let_others_run(delivery.transaction, delay)
+    async with delivery.transaction() as session:
+        await agents.pause_agent(session, delivery.world.alice_member, delivery.world.worker.id)
+    return await count_attempts(delivery)
+
+
+async def test_no_message_is_claimed_after_the_pause_of_its_agent(
+    delivery: DeliveryGateway,
+) -> None:
+    await delivery.enqueue("BOARD CHAT\nHi.")
+    agent_id, gateway_id = delivery.world.worker.id, delivery.gateway.id
+
+    async def claim(delay: int) -> None:
+        await let_others_run(delivery.transaction, delay)
+        async with delivery.transaction() as session:
+            await delivery_store.claim_next(session, gateway_id, agent_id, now())
+            await session.execute(select(func.pg_sleep(0.01)))  # the commit is late
+
+    outcomes = set()
+    for round in range(ROUNDS):
+        await reset(delivery)
+        await delivery.update_row(delivery.world.worker, held_at=None, hold=None, step=None)
+        delays = DELAYS[round % 4], DELAYS[-round % 4]
+        _, at_pause = await asyncio.gather(claim(delays[0]), pause(delivery, delays[1]))
+        assert await count_attempts(delivery) == at_pause, round
+        outcomes.add(at_pause)
+    assert outcomes == {0, 1}  # each of them was first at times
+
+
+async def test_no_task_is_taken_after_the_pause_of_its_agent(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    world = isolated_world
+    task = world.make_task("Count")
+    async with isolated_transaction() as session:
+        session.add(task)
+
+    async def take(delay: int) -> None:
+        await let_others_run(isolated_transaction, delay)
+        async with isolated_transaction() as session:
+            board = await boards.lock_board(session, world.worker, world.board.id)
+            changes = {"status": "in_progress"}
+            await tasks.update_task(session, world.worker, board, task.id, changes)
+
+    async def pause(delay: int) -> str:
+        await let_others_run(isolated_transaction, delay)
+        async with isolated_transaction() as session:
+            await agents.pause_agent(session, world.alice_member, world.worker.id)
+        return await read_status()
+
+    async def read_status() -> str:
+        async with isolated_transaction() as session:
+            return (await session.get_one(Task, task.id)).status
+
+    outcomes = set()
+    for round in range(ROUNDS):
+        async with isolated_transaction() as session:
+            await session.execute(update(Agent).values(held_at=None, hold=None))
+            fresh = {"status": "inbox", "assigned_agent_id": None, "in_progress_at": None}
+            await session.execute(update(Task).values(fresh))
+        took, at_pause = await asyncio.gather(
+            take(DELAYS[round % 4]), pause(DELAYS[-round % 4]), return_exceptions=True
+        )
+        assert not isinstance(at_pause, BaseException), at_pause
+        assert took is None or isinstance(took, Conflict), took
+        assert await read_status() == at_pause, round
+        outcomes.add(at_pause)
+    assert outcomes == {"inbox", "in_progress"}
 
 
 async def test_no_task_is_taken_after_a_stop_has_committed(

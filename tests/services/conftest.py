@@ -6,9 +6,11 @@ import pytest
 
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
+from openclaw import AddressPolicy
+from services.gateways import GatewayConnector
 from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway
 from tests.support.requests_gateway import RequestsHarness, run_requests_harness
-from tests.support.world import World
+from tests.support.world import CIPHER, World
 
 
 @pytest.fixture
@@ -27,3 +29,8 @@ async def harness(
         isolated_settings, isolated_transaction, isolated_world
     ) as harness:
         yield harness
+
+
+@pytest.fixture
+def connector() -> GatewayConnector:
+    return GatewayConnector(CIPHER, AddressPolicy())

@@ -1,13 +1,15 @@
 """Activity feeds and the wording of events."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.clock import now
 from core.errors import Forbidden, NotFound
 from core.paging import Paging
-from models import ApprovalStatus, Event, EventType, Role
+from models import ApprovalStatus, Board, BoardGroup, Event, EventType, Role, new_id
 from services import activity, approvals, boards, tasks
 from services.activity import ActivityFilters
 from services.activity.event_texts import WORDING, describe_event
@@ -126,3 +128,25 @@ async def test_undoable_decision_is_in_no_feed(session, world) -> None:
     [entry] = (await activity.list_member_activity(session, world.alice_member, ALL)).items
     assert entry.event.type is EventType.APPROVAL_APPROVED
     assert entry.route_name == "board.approvals"
+
+
+async def test_a_feed_of_a_group_contains_its_readable_boards_only(session, world) -> None:
+    await record_activity(session, world)
+    group = BoardGroup(
+        id=new_id(), organization_id=world.tern.id, name="G", slug="g", created_at=now(),
+        updated_at=now(),
+    )  # fmt: skip
+    session.add(group)
+    await session.flush()
+    (await session.get_one(Board, world.garden.id)).board_group_id = group.id
+    filters = ActivityFilters(group_id=group.id)
+    page = await activity.list_member_activity(session, world.alice_member, ALL, filters)
+    assert {entry.board_name for entry in page.items} == {"Garden"}
+    assert page.total == len(page.items) == 2
+    created = replace(filters, kinds=["task.created"])
+    page = await activity.list_member_activity(session, world.alice_member, ALL, created)
+    assert page.total == len(page.items) == 1
+    with pytest.raises(Forbidden):
+        await activity.list_member_activity(session, world.bob_member, ALL, filters)
+    with pytest.raises(NotFound):
+        await activity.list_member_activity(session, world.charlie_member, ALL, filters)

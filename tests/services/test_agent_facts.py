@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
 from models import Board, EventType, Member, User
 from services import events
 from services.gateways import files
+from tests.support.statement_counter import count_statements
 from tests.support.world import World, make_gateway, make_main_agent, token_secret
 
 BASE_URL = "https://control.example"
@@ -30,15 +30,11 @@ async def test_the_files_of_all_agents_are_loaded_with_five_statements(
         lead.gateway_id = worker.gateway_id = gateway.id
         await session.flush()
 
-        requested: list[str] = []
-        connection = (await session.connection()).sync_connection
-        event.listen(
-            connection, "before_cursor_execute", lambda *reported: requested.append(reported[2])
-        )
         tokens = {worker.id: "mc_agent_w"}
-        reported = await files.load_facts(
-            session, [main, lead, worker], base_url=BASE_URL, tokens=tokens
-        )
+        with count_statements(await session.connection()) as requested:
+            reported = await files.load_facts(
+                session, [main, lead, worker], base_url=BASE_URL, tokens=tokens
+            )
     assert len(requested) <= 5
     assert [reported[one.id].role for one in (main, lead, worker)] == ["main", "lead", "worker"]
     assert [reported[one.id].token for one in (main, worker)] == ["", "mc_agent_w"]

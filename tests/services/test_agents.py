@@ -14,6 +14,7 @@ from models import AgentToken, EventType, Status
 from services import agents, identity
 from services.agents.rules import FIELD_VALIDATORS
 from tests.support.agent_helpers import create_agent, list_agent_names, list_events
+from tests.support.statement_counter import count_statements
 from tests.support.world import (
     make_agent,
     make_board_access,
@@ -370,6 +371,14 @@ class TestFinding:
         found = await agents.list_agents(session, world.dana_member, ALL)
         assert [agent.name for agent in found.items] == ["Main"]
 
+    async def test_names_are_those_of_the_cards_in_one_small_statement(self, session, world):
+        for member in (world.alice_member, world.bob_member, world.charlie_member):
+            cards = await agents.list_agent_cards(session, member)
+            with count_statements(await session.connection()) as statements:
+                names = await agents.list_agent_names(session, member)
+            assert [*names] == [(card.agent.id, card.agent.name) for card in cards]
+            assert not any("tasks" in sent or "runs" in sent for sent in statements)
+
     async def test_agent_cards_are_visible_to_readers_of_the_board(self, session, world):
         for member in (world.alice_member, world.bob_member, world.rita_member):
             card = await agents.get_agent_card(session, member, world.worker.id)
@@ -377,5 +386,3 @@ class TestFinding:
         for member, error in [(world.dana_member, Forbidden), (world.charlie_member, NotFound)]:
             with pytest.raises(error):
                 await agents.get_agent_card(session, member, world.worker.id)
-            with pytest.raises(error):
-                await agents.list_agent_cards(session, member, board_id=world.board.id)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event, select, text, update
+from sqlalchemy import select, text, update
 
 from core.clock import format_naive_utc, now
 from core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -21,6 +21,7 @@ from tests.support.approval_helpers import (
     list_recorded_events,
 )
 from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.round_trips import record_round_trips
 from tests.support.statement_counter import count_statements
 
 
@@ -117,15 +118,10 @@ class TestUndoableDecisions:
 
     async def test_decision_wakes_the_workers_and_is_scheduled(self, session, world) -> None:
         approval = await add_approval(session, world)
-        statements: list[tuple[str, object]] = []
-        connection = (await session.connection()).sync_connection
-        event.listen(
-            connection, "before_cursor_execute", lambda *call: statements.append(call[2:4])
-        )
+        with record_round_trips() as log:
+            await decide_approval(session, world.bob, approval)
 
-        await decide_approval(session, world.bob, approval)
-
-        notified = [values for statement, values in statements if "pg_notify" in statement]
+        notified = [sent.arguments for sent in log.all if "pg_notify" in sent.statement]
         assert any(approvals.DECISIONS_TOPIC in str(values) for values in notified)
         assert await approvals.find_next_finalization(session) == approval.finalizes_at
 

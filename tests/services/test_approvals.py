@@ -13,6 +13,7 @@ from core.paging import Paging
 from models import Approval, Comment, EventType
 from services import approvals, boards
 from services.approvals import ApprovalDraft
+from services.inbox import load_waiting_items
 from tests.support.approval_helpers import (
     APPROVED,
     PENDING,
@@ -22,6 +23,7 @@ from tests.support.approval_helpers import (
     list_event_types,
     list_recorded_events,
 )
+from tests.support.statement_counter import count_statements
 from tests.support.world import make_task
 
 
@@ -220,13 +222,25 @@ class TestLists:
         await decide_approval(session, world.bob, approval)
         assert await approvals.list_undecided_approvals(session, world.alice_member) == []
         assert await approvals.count_undecided_by_board(session, world.alice_member) == {}
-        [today] = await approvals.list_approvals_decided_today(session, world.alice_member)
-        assert (today.approval, today.decider_name) == (approval, "Bob")
+        [today] = (await load_waiting_items(session, world.alice_member)).decided_approvals
+        assert (today.approval.id, today.decider_name) == (approval.id, "Bob")
         page = await approvals.list_decided_approvals(session, world.alice_member, Paging())
         assert [item.approval for item in page.items] == [approval, old]
         assert (
             await approvals.list_decided_approvals(session, world.charlie_member, Paging())
         ).items == []
+
+    async def test_what_waits_is_read_with_one_statement(self, session, world) -> None:
+        waiting, decided = [await add_approval(session, world) for _ in range(2)]
+        await decide_approval(session, world.bob, decided)
+        await session.flush()
+        with count_statements(await session.connection()) as statements:
+            found = await load_waiting_items(session, world.alice_member)
+        assert len(statements) == 1
+        assert [one.approval.id for one in found.undecided_approvals] == [waiting.id]
+        assert [one.approval.id for one in found.decided_approvals] == [decided.id]
+        found = await load_waiting_items(session, world.alice_member, with_decided=False)
+        assert (len(found.undecided_approvals), found.decided_approvals) == (1, [])
 
     async def test_approval_is_found_by_readers_of_its_board(self, session, world) -> None:
         approval = await add_approval(session, world)

@@ -65,6 +65,7 @@ async def test_too_many_messages_hold_an_agent(
     assert hold == {
         "cause": HoldCause.MESSAGES,
         "reason": f"It received more than {FLOOD} messages in 10 minutes that no person sent.",
+        "values": {"limit": "10 minutes", "count": FLOOD},
     }
     [event] = await list_events(session, EventType.AGENT_HELD)
     assert event.agent_id == world.worker.id

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.combined_query import CombinedQuery
@@ -13,6 +13,7 @@ from models import Actor, Agent, Board, Event, EventType, GroupNote, Message, No
 from services import boards, memory
 from services.memory import MemoryScope, NoteDetail, NoteDraft
 from tests.support.memory_factories import create_group_of, make_group_note, make_note
+from tests.support.statement_counter import count_statements
 from tests.support.world import World, make_agent
 
 BASE = "http://mission.test"
@@ -268,7 +269,7 @@ async def test_the_latest_chat_messages_include_their_authors(
         await create_note(session, world.alice, scope, content=content)
     await create_note(session, world.alice, scope, content="a plan", tags=["plan"])
     query = CombinedQuery(memory.latest_chat_query(limit=2))
-    [newest] = await query.run(session, board_id=world.board.id)
+    [newest] = await query.fetch(session, board_id=world.board.id)
     assert [one.note.content for one in newest] == ["three", "two"]
     assert newest[0].author_name == "Alice"
 
@@ -283,12 +284,8 @@ async def test_notifying_many_agents_takes_no_more_statements_than_few(
     await session.flush()
     locked = await boards.lock_group(session, world.alice, group.id)
     scopes = {"@all, hello": memory.group_scope(locked), "/pause": memory.board_scope(world.board)}
-    statements: list[str] = []
-    connection = (await session.connection()).sync_connection
-    event.listen(
-        connection, "before_cursor_execute", lambda *arguments: statements.append(arguments[2])
-    )
-    await create_note(session, world.alice, scopes[content], content=content)
+    with count_statements(await session.connection()) as statements:
+        await create_note(session, world.alice, scopes[content], content=content)
     assert len(statements) <= 5, statements
     assert len(await list_recipients(session)) >= 53
     assert await session.scalar(select(func.count()).select_from(GroupNote)) in (0, 1)

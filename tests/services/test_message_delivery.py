@@ -85,9 +85,9 @@ async def test_a_hanging_agent_does_not_delay_other_agents(delivery: DeliveryGat
     await delivery.enqueue("BOARD CHAT\nHello.", to=delivery.world.lead)
     async with delivery.run_worker():
         await delivery.wait_for_states(ACKNOWLEDGED, agent=delivery.world.lead)
+        await delivery.wait_for_error("Agent database resources are closing")
         first, second = await delivery.list_messages()
         assert (first.state, second.state, second.attempts) == (QUEUED, QUEUED, 0)
-        assert first.last_error == "Agent database resources are closing"
         delivery.fake.fault = lambda _method, _params: None
         await delivery.wait_for_states(ACKNOWLEDGED, ACKNOWLEDGED)
     assert delivery.fake.messages_in(session_key_of(delivery.world.worker)) == [
@@ -182,7 +182,10 @@ async def test_delivery_continues_after_an_interruption_at_any_point(
     interrupter = Interrupter(at, delivery)
     delivery.fake.fault = interrupter.fault
     job = messages.create_delivery_job(
-        interrupter.transaction, PostgresListener(), poll_interval=0.05
+        interrupter.transaction,
+        interrupter.transaction,
+        PostgresListener(),
+        poll_interval=0.05,
     )
     interrupter.worker = asyncio.create_task(delivery.run_job(job))
     await asyncio.wait({interrupter.worker}, timeout=5)

@@ -10,8 +10,9 @@ from core.clock import now
 from core.errors import Forbidden, NotFound
 from models import Board, BoardGroup, Event, EventType, Status, Task, new_id
 from services import metrics, tasks
-from services.metrics.dashboard import RANGES, Bucket, build_timeline
+from services.metrics.dashboard import RANGES, Bucket, WindowTotals, build_timeline
 from services.tasks import TaskDraft
+from tests.support.app_on_transactions import ReadsOn
 from tests.support.statement_counter import count_statements
 from tests.support.world import make_task
 
@@ -147,6 +148,16 @@ async def test_the_median_covers_seven_days_for_every_range(session, world) -> N
         assert (await load(session, world, key)).kpis.median_cycle_time_hours_7d == 5
 
 
+async def test_the_median_has_ten_decimal_places_on_every_connection(transaction, world) -> None:
+    async with transaction() as session:
+        session.add(add_done_task(world, HOUR, timedelta(minutes=11)))
+        written = await load(session, world)
+    async with ReadsOn(transaction).acquire() as reader:
+        read = await metrics.load_dashboard(reader, world.alice_member, "24h", NOON)
+    for loaded in (written, read):
+        assert repr(loaded.kpis.median_cycle_time_hours_7d) == "0.1833333333"
+
+
 async def test_work_in_progress_counts_tasks_at_the_end_of_a_bucket(session, world) -> None:
     minute = timedelta(minutes=1)
     session.add_all(
@@ -237,6 +248,27 @@ async def test_the_error_rate_is_the_share_of_failed_messages(session, world) ->
     assert values(loaded.error_rate.primary) == {0: 50, 3: 100}
     assert values(loaded.error_rate.comparison) == {}
     assert loaded.kpis.error_rate_pct == 60
+
+
+async def test_totals_describe_the_whole_window_and_the_one_before(session, world) -> None:
+    """A message that was completed in several buckets of a window counts once."""
+    session.add_all(
+        [
+            add_done_task(world, HOUR, 4 * HOUR),
+            add_done_task(world, 2 * HOUR, 2 * HOUR),
+            add_done_task(world, 3 * HOUR),
+            add_done_task(world, 30 * HOUR, 9 * HOUR),
+        ]
+    )
+    sent, failed = EventType.MESSAGE_SENT, EventType.MESSAGE_FAILED
+    happened = [(sent, 1, "a"), (failed, 2, "b"), (failed, 25, "b"), (sent, 26, "c")]
+    happened += [(sent, 28, "c"), (sent, 29, "d"), (failed, 31, "d"), (sent, 49, "e")]
+    session.add_all([add_event(world, type, n * HOUR, message_id=id) for type, n, id in happened])
+    loaded = await load(session, world)
+    assert loaded.totals == WindowTotals(3, 3.0, 50.0)
+    assert loaded.totals_before == WindowTotals(1, 9.0, 200 / 3)
+    nothing = await load(session, world, at=NOON - 90 * HOUR)
+    assert nothing.totals == nothing.totals_before == WindowTotals(0, None, None)
 
 
 async def test_kpis_show_the_current_values(session, world) -> None:

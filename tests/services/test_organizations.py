@@ -1,12 +1,13 @@
 """Organizations: the active one of a user, and creating, renaming and switching."""
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from models import BoardAccess, Event, EventType, Member, Organization, Role, User
 from services import organizations
+from tests.support.statement_counter import count_statements
 from tests.support.world import World, make_member, make_user
 
 
@@ -45,12 +46,8 @@ async def test_the_current_membership_takes_one_statement(
     session: AsyncSession, world: World
 ) -> None:
     """P5."""
-    statements = []
-    connection = (await session.connection()).sync_connection
-    event.listen(
-        connection, "before_cursor_execute", lambda *reported: statements.append(reported[2])
-    )
-    member = await organizations.get_or_create_active_membership(session, world.alice)
+    with count_statements(await session.connection()) as statements:
+        member = await organizations.get_or_create_active_membership(session, world.alice)
     assert (member.organization.name, member.user.name) == ("Tern", "Alice")
     assert len(statements) == 1
 

@@ -65,7 +65,12 @@ def make_overtaken_worker(
 
     library = files.bundle_loader(BASE_URL)
     return Reconciler(
-        transaction, PostgresListener(), CIPHER, library, clock=lambda: harness.moment
+        transaction,
+        harness.transaction,
+        PostgresListener(),
+        CIPHER,
+        library,
+        clock=lambda: harness.moment,
     )
 
 

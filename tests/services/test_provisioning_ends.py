@@ -125,7 +125,7 @@ async def test_an_invalid_answer_of_the_gateway_is_a_failure(harness: Provisioni
 async def test_an_unexpected_error_is_a_failure_with_a_code(
     harness: ProvisioningHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway_api, "read_agent_file", None)
+    monkeypatch.setattr(gateway_api, "get_agent_file", None)
     agent = await harness.create_agent()
     await harness.reconcile_until_idle()
     failure = (await harness.get_agent(agent)).provision_failure

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from core.db.engine import TransactionFactory
 from models import Agent, DesiredState, ProvisioningStep
 from services import agents
 from services.gateways import provisioning
+from services.gateways.provisioning.reconciler import ROSTER_INTERVAL
 from tests.support.fake_agents_gateway import Fault, LostAfter, LostBefore
 from tests.support.fake_gateway import ErrorResponse
 from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
@@ -106,9 +107,18 @@ class Scenario:
         while self.harness.moment < until:
             more_at = await self.harness.reconcile_once()
             await self.require_status_is_honest()
-            soon = self.harness.moment + MAX_DELAY
-            self.harness.moment = max(self.harness.moment, min(more_at or soon, soon, until))
+            self.harness.moment = max(self.harness.moment, min(self._find_next(more_at), until))
         await self.harness.reconcile_once()
+
+    def _find_next(self, more_at: datetime | None) -> datetime:
+        """Return when a pass may have work again: passes in between change nothing."""
+        moment = self.harness.moment
+        if self.harness.is_unreachable:
+            return datetime.max.replace(tzinfo=UTC)
+        if not self.harness.client.is_connected:
+            return moment + MAX_DELAY
+        next_roster = moment + ROSTER_INTERVAL
+        return min(more_at or next_roster, next_roster)
 
     async def _disconnect(self, seconds: int) -> None:
         self.harness.is_unreachable = True

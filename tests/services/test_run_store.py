@@ -66,7 +66,7 @@ async def test_the_oldest_of_too_many_runs_are_not_tracked(
         session_key = f"agent:{key}:main"
         await session.execute(mine.values(gateway_id=gateway.id, openclaw_session_id=session_key))
     run_tracker = tracker.RunTracker(
-        transaction, gateway, GatewayClient(GatewayTarget("ws://127.0.0.1:9"))
+        transaction, transaction, gateway, GatewayClient(GatewayTarget("ws://127.0.0.1:9"))
     )
     started = {"stream": "lifecycle", "data": {"phase": "start"}}
     for number in [*range(tracker.MAX_RUNS + 2), 0]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -21,6 +21,7 @@ from services import identity
 from services.identity import imported_tokens
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
 from tests.support.credentials import authenticate_user
+from tests.support.statement_counter import count_statements
 from tests.support.world import World, token_secret
 
 LOCAL_TOKEN = "ein-Schlüssel-für-Skripte-der-lang-genug-ist-um-einer-zu-sein"
@@ -78,12 +79,8 @@ async def test_an_agent_is_authenticated_with_one_statement(
     session: AsyncSession, world: World
 ) -> None:
     """S13, P5, W-05."""
-    statements = []
-    connection = (await session.connection()).sync_connection
-    event.listen(
-        connection, "before_cursor_execute", lambda *reported: statements.append(reported[2])
-    )
-    agent = await identity.authenticate_agent(session, token_secret(world.worker))
+    with count_statements(await session.connection()) as statements:
+        agent = await identity.authenticate_agent(session, token_secret(world.worker))
     assert agent is not None
     assert (agent.id, agent.board_id) == (world.worker.id, world.board.id)
     assert len(statements) == 1
@@ -306,16 +303,6 @@ async def test_the_prefix_of_an_api_token_is_not_enough(
     _, secret = await identity.create_api_token(session, world.alice, name="nightly")
     for guess in (token_prefix(secret), token_prefix(secret) + "x" * 31, secret + "x"):
         assert await authenticate_user(session, guess, ACCOUNTS) is None
-
-
-async def test_the_last_use_of_an_api_token_is_recorded(
-    session: AsyncSession, world: World
-) -> None:
-    token, secret = await identity.create_api_token(session, world.alice, name="nightly")
-    assert token.last_used_at is None
-    await authenticate_user(session, secret, ACCOUNTS)
-    await session.refresh(token)
-    assert token.last_used_at is not None
 
 
 async def test_users_neither_list_nor_revoke_tokens_of_others(

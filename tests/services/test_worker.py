@@ -32,7 +32,8 @@ from tests.support.worker_harness import (
     until,
 )
 from tests.support.world import make_sign_in
-from worker.periodic import PeriodicTask, Scheduler, is_connection_lost
+from worker.outages import is_connection_lost
+from worker.scheduler import PeriodicTask, Scheduler
 
 
 async def test_a_worker_that_starts_does_what_became_due_before(
@@ -186,7 +187,7 @@ async def test_a_worker_continues_when_the_database_is_back(
     assert await count_events(isolated_transaction, EventType.APPROVAL_APPROVED) == 2
     assert [one for one in caplog.records if one.exc_info] == []
     outages = [one for one in caplog.records if "the database:" in one.getMessage()]
-    assert len([one for one in outages if one.name == "worker.periodic"]) == 1
+    assert len([one for one in outages if one.name == "worker.scheduler"]) == 1
 
 
 async def test_a_worker_stops_within_two_seconds_with_or_without_a_database(

@@ -3,25 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import httpx2
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-import app
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from models import Agent, User
 from services.events import EventFeed
+from tests.support.app_on_transactions import build_app_on
 from tests.support.world import World, token_secret
 
 Client: TypeAlias = httpx2.AsyncClient
 ClientFactory: TypeAlias = Callable[[User | Agent | None], Client]
 
 
-HIGH_RATE_LIMITS = {"rate_limit_failed_auth": 1_000_000, "rate_limit_requests": 1_000_000}
+HIGH_RATE_LIMITS = dict.fromkeys(
+    ["rate_limit_failed_auth", "rate_limit_requests", "rate_limit_webhooks"], 1_000_000
+)
 
 
 @pytest.fixture
@@ -33,23 +35,9 @@ def api_settings(settings: Settings) -> Settings:
 @pytest.fixture
 def api_app(api_settings: Settings, transaction: TransactionFactory) -> ASGIApp:
     """The application on the test's transactions."""
-    return build_app_on(api_settings, transaction)
-
-
-def build_app_on(settings: Settings, transaction: TransactionFactory) -> ASGIApp:
-    """Build the application on the given transactions."""
-    application = app.build_app(settings)
     listener = PostgresListener()
-    state = app.build_state(settings, transaction, listener, EventFeed(transaction, listener))
-
-    return _with_state(application, state)
-
-
-def _with_state(application: ASGIApp, state: dict[str, Any]) -> ASGIApp:
-    async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        await application({**scope, "state": dict(state)}, receive, send)
-
-    return run
+    feed = EventFeed(transaction, listener)
+    return build_app_on(api_settings, transaction, listener=listener, event_feed=feed)
 
 
 @pytest.fixture
@@ -58,14 +46,11 @@ async def committing_api_app(
 ) -> AsyncIterator[ASGIApp]:
     """The application on a database of its own, with real commits and notifications."""
     settings = isolated_settings.model_copy(update=HIGH_RATE_LIMITS)
-    application = app.build_app(settings)
     listener = PostgresListener()
     listening = asyncio.create_task(listener.listen(settings.dsn))
     await asyncio.wait_for(listener.connected.wait(), 10)
     feed = EventFeed(isolated_transaction, listener)
-    state = app.build_state(settings, isolated_transaction, listener, feed)
-
-    yield _with_state(application, state)
+    yield build_app_on(settings, isolated_transaction, listener=listener, event_feed=feed)
     await feed.close()
     listening.cancel()
     with suppress(asyncio.CancelledError):
@@ -157,11 +142,10 @@ def local_client_for(api_settings: Settings, transaction: TransactionFactory) ->
         auth_mode="local",
         local_auth_token=token,
     )
-    application = app.build_app(settings)
-    state = app.build_state(settings, transaction, PostgresListener(), None)
+    application = build_app_on(settings, transaction)
 
     def client(_actor: User | Agent | None) -> Client:
-        client_with_token = create_client(_with_state(application, state), None)
+        client_with_token = create_client(application, None)
         client_with_token.headers["Authorization"] = f"bearer   {token}  "
         return client_with_token
 

@@ -18,6 +18,7 @@ from models import (
     Approval,
     Board,
     BoardGroup,
+    BoardWebhook,
     DesiredState,
     Gateway,
     GatewayRequest,
@@ -27,8 +28,10 @@ from models import (
     Tag,
     Task,
     User,
+    WebhookPayload,
 )
 from tests.support.memory_factories import create_group_of, make_group_note, make_note
+from tests.support.webhook_rows import make_delivery, make_endpoint
 from tests.support.world import (
     World,
     make_agent,
@@ -37,8 +40,11 @@ from tests.support.world import (
     make_invite,
     make_main_agent,
     make_message,
+    make_notification,
     make_run,
     make_tag,
+    make_webhook,
+    make_webhook_payload,
 )
 
 TABLES = (
@@ -54,10 +60,13 @@ TABLES = (
     "board_memory",
     "board_onboarding_messages",
     "board_onboarding_sessions",
+    "board_webhook_payloads",
+    "board_webhooks",
     "board_task_custom_fields",
     "boards",
     "gateway_requests",
     "gateways",
+    "notifications",
     "organization_board_access",
     "organization_invite_board_access",
     "organization_invites",
@@ -73,6 +82,8 @@ TABLES = (
     "task_dependencies",
     "tasks",
     "trash",
+    "webhook_deliveries",
+    "webhook_endpoints",
 )
 CHARLIE_INVITE_TOKEN = "mc_invite_for-charlie"  # of the invitation to Tern
 ROWS_SQL = """
@@ -86,6 +97,11 @@ OPERATIONS_WITH_IDS = [
     in operation.path.replace(
         "{session_id}", ""
     )  # a session key of the gateway, not one of our ids
+    and operation.allowed_caller
+    is not AllowedCaller.ANYONE  # of a webhook, which checks signatures
+]
+OPERATIONS_WITH_TOKEN = [
+    operation for operation in OPERATIONS if operation.allowed_caller is not AllowedCaller.ANYONE
 ]
 OPERATIONS_WITH_BODY = [operation for operation in OPERATIONS if operation.parser.body is not None]
 OPERATIONS_BY_BODY = list(
@@ -107,6 +123,8 @@ MAIN_AGENT_PATHS = {
 """Paths that only the main agent of a gateway may call."""
 
 FIELD_ID = UUID(int=43)
+NOTIFICATION_ID = UUID(int=45)  # of Alice
+WEBHOOK_ID, WEBHOOK_DELIVERY_ID = UUID(int=46), UUID(int=47)
 NOTE_ID = UUID(int=44)  # of a note of Launch, and of one of its group
 
 
@@ -126,6 +144,8 @@ class ApiObjects:
     main_agent: Agent  # of the gateway
     request: GatewayRequest  # of the worker on the gateway
     provisioned_agent: Agent  # on the gateway
+    webhook: BoardWebhook
+    webhook_payload: WebhookPayload
 
     def build_path(self, operation: Operation) -> str:
         """Return the path of an operation with the ids of these objects."""
@@ -147,9 +167,13 @@ class ApiObjects:
             "message_id": (self.message if own else self.other_message).id,
             "group_id": self.group.id,
             "memory_id": NOTE_ID,
+            "notification_id": NOTIFICATION_ID,
             "gateway_id": self.gateway.id,
             "session_id": "agent:main:main",
             "request_id": self.request.id,
+            "webhook_id": WEBHOOK_ID if path.startswith("/webhooks") else self.webhook.id,
+            "payload_id": self.webhook_payload.id,
+            "delivery_id": WEBHOOK_DELIVERY_ID,
         }
         return path.format(**ids, handle="mission-control", slug="board-lead", kind="chat")
 
@@ -165,6 +189,7 @@ class ApiObjects:
             AllowedCaller.USER: [self.world.charlie],
             AllowedCaller.AGENT: [self.world.charlies_worker],
             AllowedCaller.EITHER: [self.world.charlie, self.world.charlies_worker],
+            AllowedCaller.ANYONE: [],
         }
         return callers[operation.allowed_caller]
 
@@ -173,6 +198,7 @@ async def create_api_objects(session: AsyncSession, world: World) -> ApiObjects:
     """Create one object of each kind in Tern."""
     task = world.make_task()
     session.add_all(world.make_custom_field(id=FIELD_ID))
+    session.add(make_notification(world.board, world.alice, id=NOTIFICATION_ID))
     approval, *links = world.make_approval(task)
     tag, invite = (
         make_tag(world.tern),
@@ -198,8 +224,13 @@ async def create_api_objects(session: AsyncSession, world: World) -> ApiObjects:
     await session.flush()
     request = make_gateway_request(gateway, world.worker)
     session.add_all([request, make_run(gateway, world.other_worker, task_id=task.id)])
+    webhook = make_webhook(world.board)
+    payload = make_webhook_payload(webhook)
+    session.add_all([webhook, endpoint := make_endpoint(world.tern, id=WEBHOOK_ID)])
     await session.flush()
-    at = (gateway, main, request, provisioned_agent)
+    session.add_all([payload, make_delivery(endpoint, id=WEBHOOK_DELIVERY_ID)])
+    await session.flush()
+    at = (gateway, main, request, provisioned_agent, webhook, payload)
     return ApiObjects(world, task, approval, tag, invite, message, other_message, group, *at)
 
 

@@ -245,7 +245,7 @@ def answer_to(client: httpx2.Client, request: dict[str, Any], callers: dict[str,
         kind = response.headers.get("content-type", "")
         if kind.startswith("text/event-stream"):  # it has no end
             body = "(a stream)"
-        elif response.read() and "json" in kind:
+        elif response.read() and kind.startswith("application/json"):
             body = json.dumps(response.json(), indent=1, ensure_ascii=False)
         else:
             body = response.text

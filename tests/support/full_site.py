@@ -1,19 +1,21 @@
 """A site with objects of every kind, and browser windows that check its pages."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import httpx2
 from playwright.async_api import ConsoleMessage, Page, expect
 
 from tests.support import onboarding_stages
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.gateway_site import GatewaySite, run_gateway_site
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import AXE, PHONE, WIDE, list_axe_violations, overflows_horizontally
 
 LONG_WORD = "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichenverleihung"
 LONG_TEXT = f"""## Why
@@ -29,6 +31,19 @@ A [link](https://example.com/{LONG_WORD.lower()}/{LONG_WORD.lower()}), `{LONG_WO
 ```
 """
 
+
+FIELD_DEFAULTS: dict[str, Any] = {
+    "text": LONG_WORD * 2,
+    "text_long": LONG_TEXT,
+    "integer": 2**40,
+    "decimal": 1.5,
+    "boolean": True,
+    "date": "2026-12-24",
+    "date_time": "2026-12-24T18:30:00Z",
+    "url": f"https://example.com/{LONG_WORD.lower() * 2}",
+    "json": {LONG_WORD: [LONG_WORD * 2]},
+}
+"""A default value of a custom field of each type."""
 
 THEMES: dict[str, tuple[str, ...]] = {"light": (), "dark": ("color-contrast",)}
 """The themes with the rules to check in each. A theme changes only colours."""
@@ -52,6 +67,19 @@ class CheckedPage:
         if message.type == "error":
             self.errors.append(message.text)
 
+    async def visit(self, address: str) -> int:
+        """Open an address, check the page in both sizes, and return its HTTP status.
+
+        It is loaded once: no script asks for the width of the window while the page loads.
+        """
+        await self.page.set_viewport_size(WIDE)
+        response = await self.page.goto(address)
+        assert response
+        for size in (WIDE, PHONE):
+            await self.page.set_viewport_size(size)
+            await self.check(response.status)
+        return response.status
+
     async def check(self, status: int = 200) -> None:
         """Check for one heading, no overflow, no accessibility violation, and no console error."""
         page = self.page
@@ -64,7 +92,7 @@ class CheckedPage:
         complaints, self.errors = self.errors, []
         if status >= 400:  # the browser logs the status of the page
             complaints = [one for one in complaints if f"status of {status}" not in one]
-        assert complaints == [], (page.url, page.viewport_size)
+        assert complaints == [], (complaints, page.url, page.viewport_size)
 
 
 @dataclass
@@ -76,14 +104,9 @@ class FullSite:
     windows: list[CheckedPage]  # a wide window and a phone
 
     async def visit(self, address: str, status: int = 200) -> None:
-        """Open an address in both windows, and check the page."""
-        await asyncio.gather(*[self._visit(window, address, status) for window in self.windows])
-
-    async def _visit(self, window: CheckedPage, address: str, status: int) -> None:
-        response = await window.page.goto(address.format(**self.ids))
-        assert response
-        assert response.status == status
-        await window.check(status)
+        """Open an address, and check the page in a wide window and on a phone."""
+        response = await self.windows[0].visit(address.format(**self.ids))
+        assert response == status
 
 
 def create_site_objects(site: LiveSite) -> dict[str, str]:
@@ -103,6 +126,8 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         depends_on_task_ids=[first["id"]],
     )
     done = site.create_task(board, f"Have learnt {LONG_WORD}")
+    dropped = site.create_task(board, f"Forget {LONG_WORD}{LONG_WORD}")
+    site.owner.call("DELETE", f"/boards/{board['id']}/tasks/{dropped['id']}")
     site.update_task(board, done, status="done")
     for each in (first, task):
         path = f"/agent/boards/{board['id']}/tasks/{each['id']}/comments"
@@ -124,7 +149,18 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
     )
     [me] = site.owner.call("GET", f"/agents?board_id={board['id']}")["items"]
     messages = site.owner.call("GET", f"/agents/{me['id']}/messages")["items"]
+    group = create_group(site, agent, board, empty)
+    invited = f"{LONG_WORD[:40]}@example.com"
+    grants = [{"board_id": one["id"]} for one in (board, empty)]
+    site.owner.call("POST", "/organizations/me/invites", invited_email=invited, board_access=grants)
+    tag = site.owner.call("POST", "/tags", name=LONG_WORD, description=LONG_TEXT)
+    site.update_task(board, task, tag_ids=[tag["id"]])
+    fields = [create_field(site, type, value, board) for type, value in FIELD_DEFAULTS.items()]
     return {
+        "tag": tag["id"],
+        "member": site.owner.call("GET", "/organizations/me/member")["id"],
+        "field": fields[0]["id"],
+        "group": group["id"],
         "message": messages[0]["id"],
         "board": board["id"],
         "empty": empty["id"],
@@ -134,9 +170,93 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         "bare": site.create_task(empty, "Bare")["id"],
         "approval": question["id"],
         "decided": decided["id"],
+        "channel": create_channel(site),
+        **create_webhook(site, board),
+        "asked_person": ask_person(site, agent, board, task),
         "rule": create_rule(site, f"/boards/{board['id']}"),
         "shared_rule": create_rule(site, "/organizations/me"),
+        **create_webhooks(site, board),
     }
+
+
+def create_webhooks(site: LiveSite, board: dict[str, Any]) -> dict[str, str]:
+    """Create a webhook with payloads, and one that is off."""
+    path = f"/boards/{board['id']}/webhooks"
+    webhook = site.owner.call("POST", path, description=LONG_TEXT)
+    headers = {"X-Gitlab-Token": webhook["generated_secret"], "X-Gitlab-Event": "Pipeline" * 20}
+    for _ in range(2):
+        response = site.owner.client.post(
+            f"{path}/{webhook['id']}", headers=headers, json={LONG_WORD * 2: [LONG_TEXT]}
+        )
+    other = site.owner.call("POST", path, description=LONG_WORD, enabled=False)
+    payload_id = response.json()["payload_id"]
+    return {"webhook": webhook["id"], "other_webhook": other["id"], "payload": payload_id}
+
+
+def create_field(site: LiveSite, type: str, value: Any, board: dict[str, Any]) -> dict[str, Any]:
+    """Create a custom field of a type with a default value."""
+    names: dict[str, Any] = {"field_key": f"{type}_{LONG_WORD}", "label": f"{type} {LONG_WORD}"}
+    created: dict[str, Any] = site.owner.call(
+        "POST",
+        "/organizations/me/custom-fields",
+        **names,
+        field_type=type,
+        default_value=value,
+        description=LONG_WORD,
+        board_ids=[board["id"]],
+    )
+    return created
+
+
+def create_group(site: LiveSite, agent: Any, *boards: dict[str, Any]) -> dict[str, Any]:
+    """Create a group of boards with a chat message and a note of an agent."""
+    group: dict[str, Any] = site.owner.call(
+        "POST", "/board-groups", name=f"All {LONG_WORD}", description=LONG_WORD * 2
+    )
+    for board in boards:
+        change = {"board_group_id": group["id"]}
+        site.owner.client.patch(f"/boards/{board['id']}", json=change).raise_for_status()
+    path = f"/boards/{boards[0]['id']}/group-memory"
+    for tags in (["chat", "broadcast"], ["decision", LONG_WORD[:60]]):
+        agent.call("POST", path, content=LONG_TEXT, tags=tags)
+    return group
+
+
+def create_channel(site: LiveSite) -> str:
+    """Create a channel with a failed test, and return its id."""
+    cookies = {one["name"]: one["value"] for one in site.storage_state["cookies"]}
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    address = site.installation.url
+    with httpx2.Client(base_url=address, cookies=cookies, headers=headers) as client:
+        fields = {"url": "http://127.0.0.1:9/", "name": LONG_WORD}
+        path = client.post("/settings/channels/new/slack", data=fields).headers["Location"]
+        client.post(f"{path}/tests", data={})
+    return path.rpartition("/")[2]
+
+
+def create_webhook(site: LiveSite, board: dict[str, Any]) -> dict[str, str]:
+    """Create a webhook of a board with a failed test, and return their ids."""
+    fields: dict[str, Any] = {
+        "url": f"http://127.0.0.1:9/{LONG_WORD * 4}",
+        "description": LONG_WORD * 2,
+        "event_types": ["task.created"],
+        "board_ids": [board["id"]],
+    }
+    webhook = site.owner.call("POST", "/webhooks", **fields)["id"]
+    test = site.owner.call("POST", f"/webhooks/{webhook}/tests")
+    return {"endpoint": webhook, "delivery": test["id"]}
+
+
+def ask_person(site: LiveSite, agent: Any, board: dict[str, Any], task: dict[str, Any]) -> str:
+    """Ask people as a worker, and return the id of the question."""
+    path = f"/boards/{board['id']}"
+    site.owner.client.patch(path, json={"workers_may_ask_people": True}).raise_for_status()
+    ask = f"/agent{path}/gateway/main/ask-user"
+    agent.call("POST", ask, content=f"{LONG_WORD} {LONG_TEXT}", task_id=task["id"])
+    cookies = {one["name"]: one["value"] for one in site.storage_state["cookies"]}
+    with httpx2.Client(base_url=site.installation.url, cookies=cookies) as client:
+        [id] = re.findall(r'href="/questions/([^"]+)"', client.get("/approvals").text)
+    return str(id)
 
 
 def create_rule(site: LiveSite, scope: str) -> str:
@@ -238,6 +358,8 @@ async def fill_site(site: LiveSite) -> AsyncGenerator[dict[str, str]]:
 async def open_full_site(site: LiveSite, ids: dict[str, str]) -> AsyncGenerator[FullSite]:
     """Open a site in two windows, and close them afterwards, because open pages stay connected."""
     windows = [CheckedPage.watch(await site.new_tab(viewport=size)) for size in (WIDE, PHONE)]
+    for window in windows:
+        await window.page.add_init_script(AXE)  # sent once, not for each of the pages
     try:
         yield FullSite(site, ids, windows)
     finally:

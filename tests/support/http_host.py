@@ -1,6 +1,8 @@
 """A real HTTP server on this machine, for content that the product fetches."""
 
 import asyncio
+import re
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +25,9 @@ class HttpHost:
     pages: dict[str, HostPage] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     user_agents: set[str] = field(default_factory=set)
+    received: list[tuple[str, bytes]] = field(default_factory=list)  # heads and bodies
     is_silent: bool = False  # accepts requests and never responds
+    stays_open: bool = False  # does not end its responses
     unblocked: asyncio.Event = field(default_factory=asyncio.Event)  # ends the block
     is_blocked: bool = False
 
@@ -36,6 +40,9 @@ class HttpHost:
             self.user_agents |= {
                 line[12:] for line in head.splitlines() if line[:11] == "User-Agent:"
             }
+            length = re.search(r"(?im)^content-length: (\d+)", head)
+            body = await reader.readexactly(int(length[1])) if length else b""
+            self.received.append((head, body))
             if self.is_blocked:
                 await self.unblocked.wait()
             if self.is_silent:
@@ -46,6 +53,8 @@ class HttpHost:
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             writer.write(f"HTTP/1.1 {page.status} As it is\r\n{lines}\r\n".encode() + page.body)
             await writer.drain()
+            if self.stays_open:
+                await reader.read()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client has disconnected
         finally:
@@ -53,11 +62,12 @@ class HttpHost:
 
 
 @asynccontextmanager
-async def run_http_host() -> AsyncGenerator[HttpHost]:
+async def run_http_host(tls: ssl.SSLContext | None = None) -> AsyncGenerator[HttpHost]:
     """Run a host on a free port, and close it at the end with its open requests."""
     host = HttpHost()
-    server = await asyncio.start_server(host.serve, "127.0.0.1", 0)
-    host.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(host.serve, "127.0.0.1", 0, ssl=tls)
+    scheme = "https" if tls else "http"
+    host.address = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     yield host
     host.unblocked.set()
     server.close()

@@ -28,6 +28,7 @@ class Installation:
     environment: dict[str, str] = field(default_factory=dict)
     link: str = ""
     process: subprocess.Popen[str] | None = None
+    words: tuple[str, ...] = ()  # the subcommand with its options
 
     @property
     def url(self) -> str:
@@ -43,6 +44,7 @@ class Installation:
             sys.executable,
             "-m",
             "cli",
+            *self.words,
             "--port",
             str(self.port),
             "--data",

@@ -17,6 +17,7 @@ from models import (
     BoardAccess,
     BoardCustomField,
     BoardGroup,
+    BoardWebhook,
     Comment,
     CustomField,
     Event,
@@ -37,6 +38,7 @@ from models import (
     Task,
     TaskDependency,
     User,
+    WebhookPayload,
     new_id,
 )
 from services import souls
@@ -60,6 +62,7 @@ async def create_large_dataset(session: AsyncSession, world: World, size: int) -
         _build_tasks_and_notes(objects, size),
         _build_task_details(objects, size),
         _build_organization_rows(objects, size),
+        _build_webhooks(objects, size),
     ):
         for model, values in rows.items():
             await session.execute(insert(model), values)
@@ -301,4 +304,19 @@ def _build_organization_rows(objects: ApiObjects, size: int) -> Rows:
         Message: messages,
         GatewayRequest: requests,
         Run: runs,
+    }
+
+
+def _build_webhooks(objects: ApiObjects, size: int) -> Rows:
+    """Build webhooks of Launch, and payloads of one of them."""
+    hook, at = objects.webhook, {"created_at": now(), "updated_at": now()}
+    fields = {"board_id": hook.board_id, "encrypted_secret": hook.encrypted_secret}
+    payload = {"board_id": hook.board_id, "webhook_id": hook.id, "payload": {}, "headers": {}}
+    received = {"source_ip": "192.0.2.7", "size": 2, "received_at": now(), "state": "received"}
+    return {
+        BoardWebhook: [
+            {"id": new_id(), "description": f"Webhook {n}", **fields, **at}
+            for n in range(min(size, 40))  # a board has at most 50
+        ],
+        WebhookPayload: [{"id": new_id(), **payload, **received} for _ in range(size)],
     }

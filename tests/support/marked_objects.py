@@ -7,50 +7,77 @@ from typing import Any
 
 from core.clock import now
 from models import (
+    AgentFileVersion,
+    AgentQuestion,
     ApprovalPolicy,
     ApprovalStatus,
     Board,
     BoardGroup,
+    ChannelKind,
     Comment,
     CustomFieldValue,
+    DeletedTask,
+    DeliveryState,
     Event,
     EventType,
     ExternalIdentity,
+    FileAuthor,
     Gateway,
+    GroupNote,
+    LinkKind,
     MessageState,
     Note,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationKind,
     OnboardingMessage,
     OnboardingRole,
     OnboardingSession,
     OnboardingStatus,
+    PayloadState,
     PolicyEffect,
     PolicyRule,
     PolicyVerdict,
     RequestKind,
     RequestState,
     RunStatus,
+    SavedView,
+    Soul,
+    SoulDirectory,
     Status,
     TagAssignment,
     Task,
     TaskDependency,
+    TaskDescription,
+    TaskLink,
+    WebhookAction,
     new_id,
 )
+from models.soul import LIBRARY
 from services.activity.event_texts import WORDING
+from services.channels.store import encrypt_config
+from services.souls.store import get_bundled_edition
 from tests.support.onboarding_stages import make_draft
+from tests.support.webhook_rows import make_delivery, make_endpoint
 from tests.support.world import (
+    CIPHER,
     World,
     make_board,
     make_custom_field,
     make_gateway_request,
     make_invite,
     make_message,
+    make_notification,
     make_run,
     make_tag,
     make_task,
+    make_webhook,
+    make_webhook_payload,
 )
 
 MARK = "xssmark"
 RULE_ID = new_id()
+SOUL_HANDLE, SOUL_SLUG = "mission-control", "marked"
 SECOND_MARK = f"2 {MARK}"  # where two values must differ
 DIFF = f"--- a/{MARK}\n+++ b/{MARK}\n@@ -1,2 +1,2 @@\n {MARK}\n-{MARK}\n+{MARK} {MARK}\n"
 QUESTIONS = [
@@ -85,6 +112,10 @@ def make_tasks(world: World) -> list[Any]:
         Comment(id=new_id(), task=task, board_id=board.id, message=MARK, **author, **times)
         for author in authors
     ]
+    versions = [
+        TaskDescription(id=new_id(), task=task, text=f"{number} {MARK}", **author, **times)
+        for number, author in enumerate(authors)
+    ]
     waits = TaskDependency(id=new_id(), board_id=board.id, task=task, depends_on=others[0], **times)
     return [
         task,
@@ -94,9 +125,38 @@ def make_tasks(world: World) -> list[Any]:
         field,
         *bindings,
         value,
+        make_task_link(task),
+        make_deleted_task(board),
         *comments,
         waits,
+        *versions,
     ]
+
+
+def make_task_link(task: Task) -> TaskLink:
+    """Make a link to a pull request."""
+    names = dict.fromkeys(("key", "repository", "reference", "title", "commit"), MARK)
+    times = {"created_at": now(), "updated_at": now()}
+    return TaskLink(
+        id=new_id(),
+        board_id=task.board_id,
+        task=task,
+        kind=LinkKind.CHANGE,
+        url=f"https://forge.example/{MARK}",
+        state="open",
+        checks={MARK: "failing"},
+        checks_state="failing",
+        **names,
+        **times,
+    )
+
+
+def make_deleted_task(board: Board) -> DeletedTask:
+    """Make a task in the trash."""
+    rows = {"tasks": [{"title": MARK, "status": Status.REVIEW}], "task_comments": []}
+    return DeletedTask(
+        id=new_id(), board_id=board.id, task_id=new_id(), rows=rows, deleted_at=now()
+    )
 
 
 def make_approvals(world: World, task: Task) -> list[Any]:
@@ -119,6 +179,14 @@ def make_approvals(world: World, task: Task) -> list[Any]:
     for _, link in made:
         link.content = {"title": MARK, "description": SECOND_MARK, "fields": {MARK: MARK}}
     return [row for rows in made for row in rows]
+
+
+def make_questions(world: World, task: Task) -> list[AgentQuestion]:
+    """Make an open question of a worker, and an answered one."""
+    texts = {"content": MARK, "correlation_id": MARK, "created_at": now()}
+    answer = {"answer": MARK, "answered_at": now(), "answered_by_user_id": world.bob.id}
+    ids = {"board_id": world.board.id, "agent_id": world.worker.id}
+    return [AgentQuestion(id=new_id(), task=task, **texts, **ids, **more) for more in ({}, answer)]
 
 
 def make_conversations(world: World) -> list[Any]:
@@ -204,6 +272,14 @@ def make_gateway_rows(world: World, gateway: Gateway) -> list[Any]:
         make_gateway_request(gateway, worker, **asked),
         make_run(gateway, worker, **run),
         make_run(gateway, worker, **run, status=RunStatus.FAILED, ended_at=now()),
+        AgentFileVersion(
+            agent_id=worker.id,
+            name="SOUL.md",
+            content=f"{MARK}\n",
+            digest="",
+            author=FileAuthor.GATEWAY,
+            created_at=now(),
+        ),
         make_message(worker, f"BOARD CHAT\n{MARK}", kind=MARK, **failed),
     ]
 
@@ -211,12 +287,14 @@ def make_gateway_rows(world: World, gateway: Gateway) -> list[Any]:
 def make_events(world: World, task: Task) -> list[Event]:
     """Make an event of every type."""
     places = {"board_id": world.board.id, "task_id": task.id, "agent_id": world.worker.id}
+    moved = {"left": Status.INBOX, "entered": Status.REVIEW}
+    statuses = {EventType.TASK_STATUS_CHANGED: moved}
     return [
         Event(
             id=new_id(),
             type=kind,
             organization_id=world.tern.id,
-            data=dict.fromkeys(find_placeholders(kind), MARK),
+            data=dict.fromkeys(find_placeholders(kind), MARK) | statuses.get(kind, {}),
             created_at=now(),
             **places,
         )
@@ -245,8 +323,129 @@ def make_organization_rows(world: World) -> list[Any]:
     identity = ExternalIdentity(
         id=new_id(), user=world.alice, issuer=MARK, subject=MARK, created_at=now()
     )
-    group = BoardGroup(id=new_id(), organization_id=world.tern.id, **named, **times)
-    return [group, *policies, identity, make_invite(world.tern, f"{MARK}@example.com")]
+    invite = make_invite(world.tern, f"{MARK}@example.com")
+    return [*policies, identity, invite, *make_group(world, **named, **times)]
+
+
+def make_group(world: World, **fields: Any) -> list[Any]:
+    """Make a board group with chat messages and notes; a group without any is the second row."""
+    group = BoardGroup(id=new_id(), organization_id=world.tern.id, **fields)
+    empty = BoardGroup(id=new_id(), organization_id=world.tern.id, **(fields | {"slug": "empty"}))
+    times = {"created_at": now(), "updated_at": now()}
+    authors = [{"agent_id": world.worker.id}, {"user_id": world.bob.id}]
+    notes = [
+        GroupNote(
+            id=new_id(),
+            group=group,
+            content=MARK,
+            tags=["chat", "broadcast"] if is_chat else [MARK],
+            is_chat=is_chat,
+            source=MARK,
+            **author,
+            **times,
+        )
+        for is_chat in (True, False)
+        for author in authors
+    ]
+    return [group, empty, *notes]
+
+
+def make_views(world: World) -> list[Any]:
+    """Make a shared view of a board, and one of a user."""
+    times = {"created_at": now(), "updated_at": now()}
+    query = "&".join(f"{name}={MARK}" for name in ("q", "tag", "field", "value"))
+    return [
+        SavedView(id=new_id(), board_id=world.board.id, user_id=id, name=MARK, query=query, **times)
+        for id in (None, world.alice.id)
+    ]
+
+
+def make_channels(world: World) -> list[Any]:
+    """Make channels of Alice in all states, with messages that were sent on them."""
+    at = now()
+    times = {"created_at": at, "updated_at": at}
+    states: list[dict[str, Any]] = [
+        {"kind": ChannelKind.SLACK, "failing_since": at, "last_error": MARK, "confirmed_at": at},
+        {"kind": ChannelKind.EMAIL},
+    ]
+    configs = [{"url": f"https://{MARK}/"}, {"address": MARK}]
+    rows: list[Any] = []
+    for state, config in zip(states, configs, strict=True):
+        id = new_id()
+        rows.append(
+            NotificationChannel(
+                id=id,
+                user_id=world.alice.id,
+                organization_id=world.tern.id,
+                name=MARK,
+                encrypted_config=encrypt_config(CIPHER, id, config),
+                **state,
+                **times,
+            )
+        )
+    sent = {"request": MARK, "response": MARK, "last_error": MARK, "next_attempt_at": at}
+    delivery = NotificationDelivery(
+        id=new_id(), channel_id=rows[0].id, state=DeliveryState.FAILED, created_at=at, **sent
+    )
+    return [*rows, delivery]
+
+
+def make_webhooks(world: World) -> list[Any]:
+    """Make a webhook with a payload that is JSON, one that is text, and one that has failed."""
+    template = dict.fromkeys(("title", "description", "tags", "due", "condition_value"), MARK)
+    webhook = make_webhook(
+        world.board,
+        MARK,
+        agent_id=world.worker.id,
+        signature_header=MARK,
+        action=WebhookAction.TASK,
+        template=template,
+    )
+    headers = {"content-type": MARK, "x-github-event": MARK}
+    fields = {"headers": headers, "content_type": MARK, "source_ip": MARK}
+    contents: list[dict[str, Any]] = [
+        {"payload": {MARK: [MARK]}, "delivery_id": MARK},
+        {"payload": MARK},
+        {"payload": None, "state": PayloadState.FAILED, "error": MARK},
+    ]
+    return [webhook, *(make_webhook_payload(webhook, **fields, **one) for one in contents)]
+
+
+def make_souls() -> list[Any]:
+    """Make a soul in the place of the bundled library."""
+    library = SoulDirectory(id=new_id(), address=LIBRARY, edition=get_bundled_edition())
+    texts = {"title": MARK, "description": MARK, "content": f"# {MARK}\n\n[{MARK}]({MARK})"}
+    names = {"handle": SOUL_HANDLE, "slug": SOUL_SLUG}
+    return [library, Soul(id=new_id(), directory=library, **names, **texts)]
+
+
+def make_notifications(world: World) -> list[Any]:
+    """Make a notification of each kind for Alice, and of each cause that has its own text."""
+    data = dict.fromkeys(("question", "title", "name", "url", "reason", "excerpt"), MARK)
+    fields = {"data": data, "actor_agent_id": world.worker.id}
+    hold = {"name": MARK, "cause": "loop", "values": {"limit": "a day", "count": 3, "sender": MARK}}
+    more: list[dict[str, Any]] = [
+        {"kind": NotificationKind.AGENT_HELD, "data": hold},
+        {"kind": NotificationKind.AGENT_HELD, "data": {"name": MARK, "recent": 9, "pending": 3}},
+        {"kind": NotificationKind.DECIDED, "data": data | {"status": ApprovalStatus.REJECTED}},
+        *(
+            {"data": {"name": MARK, "kind": kind, "request_id": str(new_id())}}
+            for kind in RequestKind
+        ),
+    ]
+    given = [*({"kind": kind} for kind in NotificationKind), *more]
+    return [make_notification(world.board, world.alice, **(fields | one)) for one in given]
+
+
+def make_webhook_endpoints(world: World) -> list[Any]:
+    """Make a webhook that fails, with deliveries."""
+    url = f"https://receiver.example/{MARK}"
+    endpoint = make_endpoint(world.tern, description=MARK, url=url, failing_since=now())
+    results = [
+        {"outcome": "tls", "detail": MARK, "status": None},
+        {"outcome": "rejected", "payload": MARK, "response": MARK, "event_type": MARK},
+    ]
+    return [endpoint, *(make_delivery(endpoint, **result) for result in results)]
 
 
 def make_all_rows(world: World, gateway: Gateway) -> list[Any]:
@@ -256,7 +455,14 @@ def make_all_rows(world: World, gateway: Gateway) -> list[Any]:
         *tasks,
         *make_approvals(world, tasks[0]),
         *make_conversations(world),
+        *make_questions(world, tasks[0]),
         *make_gateway_rows(world, gateway),
         *make_organization_rows(world),
+        *make_views(world),
+        *make_channels(world),
+        *make_webhooks(world),
+        *make_webhook_endpoints(world),
+        *make_souls(),
         *make_events(world, tasks[0]),
+        *make_notifications(world),
     ]

@@ -1,9 +1,11 @@
 """Valid requests for operations, for tests that call every operation."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from api.framework.operation import Operation
+from core.clock import now
 from tests.support.api_objects import ApiObjects
 
 Example = dict[str, Any]
@@ -32,6 +34,10 @@ SPECIAL_BODIES: Mapping[Key, Callable[[ApiObjects], Example]] = {
     ("POST", "/gateway-requests/{request_id}/answer"): lambda objects: {
         "sha256": objects.request.sha256,
         "decision": "deny",
+    },
+    ("POST", "/webhooks/{webhook_id}/replays"): lambda _: {
+        "since": (now() - timedelta(hours=1)).isoformat(),
+        "until": now().isoformat(),
     },
 }
 """Bodies of operations whose example is not valid in the test world."""

@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
 
 from tests.support.installation import Installation
 
 AXE = (Path(__file__).parent.parent / "vendor/axe-4.14.1.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-WIDE = {"width": 1440, "height": 900}
-PHONE = {"width": 360, "height": 740}
+WIDE: ViewportSize = {"width": 1440, "height": 900}
+NO_WORKER = "delete self.SharedWorker"
+OWN_CONNECTION = f"{NO_WORKER}; delete self.BroadcastChannel"
+"""Scripts for tabs that do not share a connection; the requests of a worker cannot be observed."""
+PHONE: ViewportSize = {"width": 360, "height": 740}
 
 
 async def new_context(
@@ -40,3 +43,19 @@ async def overflows_horizontally(page: Page) -> bool:
     return await page.evaluate(
         "document.documentElement.scrollWidth > document.documentElement.clientWidth"
     )
+
+
+def set_hidden(is_hidden: bool) -> str:
+    """Return a script that hides the tab, or shows it again."""
+    value, state = ("true", "hidden") if is_hidden else ("false", "visible")
+    return f"""
+        for (const [name, value] of [['hidden', {value}], ['visibilityState', '{state}']])
+            Object.defineProperty(document, name, {{value, configurable: true}});
+        document.dispatchEvent(new Event('visibilitychange'));
+    """
+
+
+async def cut_connection(page: Page) -> None:
+    """Let the pages that the tab opens from now on receive no events."""
+    await page.add_init_script(OWN_CONNECTION)
+    await page.route("**/events?**", lambda route: route.abort())

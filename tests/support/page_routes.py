@@ -7,15 +7,22 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Mount, Route
 
-from web.routes import pages
+from web.pages import pages
 
-NO_PAGES = {"/audit/export", "/events", "/sign-in/oidc", "/sign-in/oidc/callback"}
-"""Routes that return a file or a stream, or that lead to another site."""
+NO_PAGES = {"/audit/export", "/design", "/events", "/sign-in/oidc", "/sign-in/oidc/callback"}
+"""Routes of a file, a stream or another site, and one that exists only in development."""
 QUERIES = {
+    "/dashboard": ["?range=1y", "?chart=time"],
     "/boards/{board_id:uuid}": ["?view=list", "?done=1&column=done"],
+    "/boards/{board_id:uuid}/views/new": ["?q=xssmark&view=list"],
     "/approvals": ["?state=decided", "?state=gateways"],
     "/approvals/{approval_id:uuid}": ["?all=1"],
     "/audit": ["?chain=installation"],
+    "/search": ["?q=xssmark", "?q=a", "?q=nothing+is+called+that", "?q=xssmark&status=done"],
+    "/search/suggestions": ["?q=xssmark"],
+    "/groups/{group_id:uuid}": ["?done=1&tasks=10", "?updated=2"],
+    "/agents/{agent_id:uuid}/files": ["?wait=1"],
+    "/agents/{agent_id:uuid}/files/{name}": ["?wait=1"],
     "/gateways/{gateway_id:uuid}/agents": ["?wait=1"],
     "/gateways/{gateway_id:uuid}/sync": ["?wait=1"],
     "/gateways/{gateway_id:uuid}/sessions": ["?wait=1"],

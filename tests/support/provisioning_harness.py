@@ -54,7 +54,12 @@ class ProvisioningHarness:
         """Return a Reconciler like that of another process."""
         library = gateways_files.bundle_loader(BASE_URL)
         return Reconciler(
-            self.transaction, PostgresListener(), CIPHER, library, clock=lambda: self.moment
+            self.transaction,
+            self.transaction,
+            PostgresListener(),
+            CIPHER,
+            library,
+            clock=lambda: self.moment,
         )
 
     def now(self) -> datetime:

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Column, Table, insert, select
+from sqlalchemy import JSON, Column, Table, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -56,26 +57,38 @@ async def fill_tables(session: AsyncSession, member: Member) -> None:
         if table.name in UNOWNED_TABLES or table.name in made:
             continue
         rows = [_make_row(table, made) for _ in range(2 if table.name in TWO_ROW_TABLES else 1)]
-        await session.execute(insert(table), rows)
+        # The database may have counted the other rows in a row with the same key.
+        await session.execute(insert(table).on_conflict_do_nothing(), rows)
         made[table.name] = [row["id"] for row in rows]
 
 
 async def read_all_rows(session: AsyncSession) -> Mapping[str, list[str]]:
     """Return all rows of the database by table, each as text, without the audit.
 
-    The audit remains when users and organizations are deleted: see docs/audit.md.
+    The audit remains when users and organizations are deleted: see docs/audit.md. The times at
+    which tokens were used are left out: they are written up to a second after a request.
     """
     return {
-        table.name: sorted(str(tuple(row)) for row in await session.execute(select(table)))
+        table.name: sorted(
+            str(tuple(row))
+            for row in await session.execute(
+                select(*(column for column in table.columns if column.name != "last_used_at"))
+            )
+        )
         for table in Base.metadata.sorted_tables
         if table.name != "audit_records"
     }
+
+
+ALTERNATIVES = {"assigned_user_id"}  # columns that are empty, because another one is set
 
 
 def _make_row(table: Table, made: Mapping[str, list[UUID]]) -> dict[str, Any]:
     row: dict[str, Any] = {"id": new_id()}
     for column in table.columns:
         for key in column.foreign_keys:
+            if column.name in ALTERNATIVES:
+                continue
             ids = made[key.column.table.name]
             row[column.name] = ids[-1 if column.name in SECOND_ROW_COLUMNS else 0]
         if column.name not in row and _is_required(column):

@@ -1,41 +1,74 @@
 """Count the SQL statements of a connection."""
 
+import re
+import traceback
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from httpx2 import AsyncClient
-from sqlalchemy import Engine, event
+from sqlalchemy import Delete, Insert, Select, TextClause, Update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tests.support.round_trips import RoundTrip, listen_to_round_trips
+
+PRODUCT = re.compile(rf"{re.escape(str(Path(__file__).parents[2]))}/(api|core|models|services)/")
 MAX_STATEMENTS = 8  # of an operation
+LAST_USES = "WITH unlocked AS"  # written once per second for all requests, but in tests for each
 
 
 @contextmanager
 def count_statements(connection: AsyncConnection) -> Generator[list[str]]:
-    """Collect the statements that the connection executes in this context."""
+    """Collect the statements that the connection executes in this context.
+
+    Statements that are sent without SQLAlchemy are included.
+    """
     statements: list[str] = []
+    pooled = connection.sync_connection
+    assert pooled is not None
+    protocol = getattr(pooled.connection.driver_connection, "_protocol")  # noqa: B009
 
-    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        statements.append(statement)
+    def count(sent: RoundTrip) -> None:
+        if sent.connection is protocol and sent.is_statement:
+            statements.append(sent.statement)
 
-    event.listen(connection.sync_connection, "before_cursor_execute", count)
-    yield statements
-    event.remove(connection.sync_connection, "before_cursor_execute", count)
+    with listen_to_round_trips(count):
+        yield statements
 
 
 @contextmanager
-def count_all_statements() -> Generator[list[str]]:
+def count_all_statements(*, with_last_uses: bool = False) -> Generator[list[str]]:
     """Collect the statements of all connections in this context, without transaction control."""
     statements: list[str] = []
 
-    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
-            statements.append(statement)
+    def count(sent: RoundTrip) -> None:
+        is_last_uses = sent.statement.startswith(LAST_USES)
+        if sent.is_statement and (with_last_uses or not is_last_uses):
+            statements.append(sent.statement)
 
-    event.listen(Engine, "before_cursor_execute", count)
-    yield statements
-    event.remove(Engine, "before_cursor_execute", count)
+    with listen_to_round_trips(count):
+        yield statements
+
+
+@contextmanager
+def collect_built_statements() -> Generator[list[str]]:
+    """Collect where the product builds statements in this context, as `module:line`."""
+    places: list[str] = []
+
+    def collecting(build: Any) -> Any:
+        def collect(self: Any, *values: Any, **options: Any) -> None:
+            build(self, *values, **options)
+            own = [frame for frame in traceback.extract_stack() if PRODUCT.match(frame.filename)]
+            places.extend(f"{frame.filename}:{frame.lineno}" for frame in own[-1:])
+
+        return collect
+
+    with ExitStack() as stack:
+        for kind in (Select, Insert, Update, Delete, TextClause):
+            stack.enter_context(patch.object(kind, "__init__", collecting(kind.__init__)))
+        yield places
 
 
 async def assert_few_statements(

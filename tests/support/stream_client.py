@@ -61,7 +61,7 @@ class StreamClient:
     async def next_message(self, seconds: float = MESSAGE_TIMEOUT) -> StreamMessage:
         """Return the next message, without comments."""
         while True:
-            part = await asyncio.wait_for(self._next_block(), seconds)
+            part = await asyncio.wait_for(self.next_block(), seconds)
             assert part is not None, "the stream has ended"
             fields = dict(line.split(": ", 1) for line in part.decode().split("\r\n") if line)
             if "event" in fields:
@@ -85,7 +85,8 @@ class StreamClient:
         with suppress(asyncio.CancelledError):
             await asyncio.wait_for(self._task, MESSAGE_TIMEOUT)
 
-    async def _next_block(self) -> bytes | None:
+    async def next_block(self) -> bytes | None:
+        """Return what is before the next blank line, or None at the end."""
         while b"\r\n\r\n" not in self._buffer:
             more = await self._chunks.get()
             if more is None:
@@ -119,3 +120,8 @@ async def open_stream(
     await client.wait_for_start()
     yield client
     await client.disconnect()
+
+
+async def read_titles(stream: StreamClient, count: int) -> list[str]:
+    """Return the titles of the next tasks of a stream."""
+    return [(await stream.next_message()).data["task"]["title"] for _ in range(count)]

@@ -65,12 +65,13 @@ async def mark_world(session: AsyncSession, world: World) -> None:
 
 
 async def list_text_columns(session: AsyncSession) -> Sequence[TextColumn]:
-    """Return all columns that contain texts, except enumerations and hashes."""
+    """Return all columns that contain texts, except enumerations, hashes and counters."""
     rows = await session.execute(
         sql(
             "select table_name, column_name, udt_name from information_schema.columns"
             " where table_schema = 'public' and udt_name in ('text', 'varchar', 'jsonb')"
-            " and column_name !~ 'hash|sealed|sha256' order by table_name, column_name"
+            " and column_name !~ 'hash|sealed|sha256' and table_name !~ '_(counts|hours)$'"
+            " order by table_name, column_name"
         )
     )
     return [TextColumn(*row) for row in rows]

@@ -41,11 +41,11 @@ async def running_worker(settings, *, intervals=FAST):
         await asyncio.wait_for(work, 2)
 
 
-async def until(is_true, *, seconds=15.0):
+async def until(is_true, *, seconds=60.0):
     """Wait until a condition is true, and fail if that takes too long."""
     async with asyncio.timeout(seconds):
         while not await is_true():
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def request_approvals(transaction, world, count=1, **fields):

@@ -19,13 +19,17 @@ from models import (
     Board,
     BoardAccess,
     BoardCustomField,
+    BoardWebhook,
     CustomField,
     Gateway,
     GatewayRequest,
     Invite,
     Member,
     Message,
+    Notification,
+    NotificationKind,
     Organization,
+    PayloadState,
     RequestKind,
     Role,
     Run,
@@ -34,12 +38,14 @@ from models import (
     Tag,
     Task,
     User,
+    WebhookPayload,
     new_id,
 )
 from openclaw import DeviceIdentity
 from services.approvals import build_task_content, hash_content
 
 SECRET_KEY = "the key of the tests, which is long enough"
+WEBHOOK_SECRET = "the secret of a webhook"
 CIPHER = SecretCipher(Settings(secret_key=SECRET_KEY))
 
 
@@ -115,6 +121,23 @@ class World:
         return [approval, *(make_link(approval, task, n) for n, task in enumerate(tasks))]
 
 
+def make_notification(board: Board, user: User, **fields: Any) -> Notification:
+    """Make a notification of a mention on a board."""
+    defaults: dict[str, Any] = {
+        "id": new_id(),
+        "organization_id": board.organization_id,
+        "user_id": user.id,
+        "kind": NotificationKind.MENTION,
+        "key": str(new_id()),
+        "merges": False,
+        "board_id": board.id,
+        "data": {"title": "Write the report"},
+        "created_at": now(),
+        "updated_at": now(),
+    }
+    return Notification(**(defaults | fields))
+
+
 def make_link(approval: Approval, task: Task, position: int = 0) -> ApprovalTask:
     """Make a link of an approval to a task without custom fields, with its current content."""
     content = build_task_content(task.title, task.description, {})
@@ -130,7 +153,7 @@ def make_link(approval: Approval, task: Task, position: int = 0) -> ApprovalTask
 
 def cookie_secret(user: User) -> str:
     """Return the secret in the session cookie of a user."""
-    return f"the cookie of {user.name}"
+    return f"the cookie of {user.id}"
 
 
 def token_secret(caller: User | Agent) -> str:
@@ -400,6 +423,35 @@ def make_tag(organization: Organization, name: str = "Words", **fields: Any) -> 
         created_at=now(),
         updated_at=now(),
         **(defaults | fields),
+    )
+
+
+def make_webhook(
+    board: Board, description: str = "Create a task for each failed build.", **fields: Any
+) -> BoardWebhook:
+    """Make a webhook with the secret WEBHOOK_SECRET."""
+    id = new_id()
+    defaults = {
+        "encrypted_secret": CIPHER.encrypt(WEBHOOK_SECRET, f"board_webhooks.secret:{id}"),
+        "enabled": True,
+        "created_at": now(),
+        "updated_at": now(),
+    }
+    return BoardWebhook(id=id, board_id=board.id, description=description, **(defaults | fields))
+
+
+def make_webhook_payload(webhook: BoardWebhook, **fields: Any) -> WebhookPayload:
+    defaults = {
+        "payload": {"action": "opened"},
+        "headers": {"content-type": "application/json"},
+        "source_ip": "192.0.2.7",
+        "content_type": "application/json",
+        "size": 20,
+        "received_at": now(),
+        "state": PayloadState.RECEIVED,
+    }
+    return WebhookPayload(
+        id=new_id(), board_id=webhook.board_id, webhook_id=webhook.id, **(defaults | fields)
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 REAL_GATEWAY_TESTS = "/test_real"  # these need a real gateway, which starts slowly
-SLOW_TESTS = (REAL_GATEWAY_TESTS, "/durability/", "/browser/", "/live/", "/race/", "/commands/")
+SLOW_TESTS = (REAL_GATEWAY_TESTS, "/durability/", "/browser/", "/live/", "/race/", "/cli/")
 
 
 def sort_longest_first(items: list[pytest.Item]) -> None:

@@ -7,9 +7,31 @@ from urllib.parse import quote
 import pytest
 
 from core.db.engine import TransactionFactory
-from models import Approval, Board, Gateway, GatewayRequest, Message, Task
+from models import (
+    AgentFileVersion,
+    AgentQuestion,
+    Approval,
+    Board,
+    BoardGroup,
+    BoardWebhook,
+    ChannelKind,
+    CustomField,
+    Gateway,
+    GatewayRequest,
+    Invite,
+    Message,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    SavedView,
+    Tag,
+    Task,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookPayload,
+)
 from tests.support import marked_objects, text_columns
-from tests.support.marked_objects import MARK, RULE_ID
+from tests.support.marked_objects import MARK, RULE_ID, SOUL_HANDLE, SOUL_SLUG
 from tests.support.world import World
 from tests.web.conftest import (
     SESSION_KEY,
@@ -34,6 +56,9 @@ async def page_ids(
         session.add_all(rows)
         await session.flush()
         await text_columns.mark_world(session, world)
+        group = next(row for row in rows if isinstance(row, BoardGroup))
+        board = await session.get_one(Board, world.board.id)
+        board.board_group_id = group.id
 
     def ids(kind: type) -> list[Any]:
         return [row.id for row in rows if isinstance(row, kind)]
@@ -44,9 +69,28 @@ async def page_ids(
         "approval_id": ids(Approval),
         "agent_id": [world.worker.id, world.lead.id],
         "message_id": ids(Message),
+        "notification_id": ids(Notification)[:1],
         "gateway_id": [gateway.id],
+        "tag_id": ids(Tag),
+        "field_id": ids(CustomField),
+        "group_id": ids(BoardGroup),
         "request_id": ids(GatewayRequest),
+        "question_id": ids(AgentQuestion),
         "rule_id": [RULE_ID],
+        "view_id": ids(SavedView),
+        "webhook_id": ids(BoardWebhook),
+        "payload_id": ids(WebhookPayload),
+        "member_id": [world.bob_member.id, world.alice_member.id],
+        "invite_id": ids(Invite),
+        "name": ["SOUL.md"],
+        "version_id": ids(AgentFileVersion),
         "slug": [MARK],
+        "channel_id": ids(NotificationChannel),
+        "endpoint_id": ids(WebhookEndpoint),
+        "webhook_delivery_id": ids(WebhookDelivery),
+        "delivery_id": ids(NotificationDelivery),
+        "kind": [*ChannelKind],
+        "handle": [SOUL_HANDLE],
+        "soul": [SOUL_SLUG],
         "key": [quote(SESSION_KEY, safe="")],
     }

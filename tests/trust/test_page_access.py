@@ -8,19 +8,27 @@ import httpx2
 from tests.support.page_routes import PARAMETER, build_address, list_page_addresses, list_routes
 
 PUBLIC = {
+    "/account-deleted",
     "/first-run",
     "/first-run/openings",
     "/invite",
     "/invite/openings",
     "/password",
     "/password/openings",
+    "/service_worker.js",
     "/sign-in",
     "/sign-in/oidc",
     "/sign-in/oidc/callback",
 }
 """Routes for people who are not signed in."""
-SAME_FOR_EVERYBODY = {"/boards/{board_id:uuid}/approvals"}
-"""Routes that lead to another page without loading the object."""
+SAME_FOR_EVERYBODY = {
+    "/boards/{board_id:uuid}/approvals",
+    "/agents/{agent_id:uuid}/edit",
+    "/settings/channels/new/{kind}",
+    "/souls/{handle}/{soul}",
+    "/souls/{handle}/{soul}/applications",
+}
+"""Routes that lead to another page without loading the object, or show what everybody may see."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

@@ -99,6 +99,17 @@ def render_messages(text: str) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "nudge", templates.render_nudge(board, lead=text, content=text)
+    payload = templates.WebhookText(
+        board=board,
+        webhook_id=ID,
+        payload_id=ID,
+        description=text,
+        preview=text,
+        is_cut=True,
+        base_url=BASE,
+    )
+    yield "webhook", templates.render_webhook_event(payload)
+    yield "webhook note", templates.render_webhook_note(payload)
     history = [
         OnboardingMessage(id=ID, role=OnboardingRole.USER, content=text, created_at=now())
         for _ in range(2)

@@ -26,26 +26,35 @@ GROUPS = [
 ADDRESSES = [text for text in CORPUS if re.match(r"\W*[a-z\s]+script:|data:|//", text, re.I)]
 """Texts that are dangerous at the beginning of an address, so they are not put into groups."""
 UNMARKED = """
-activity_events.type agent_messages.key agent_messages.state agent_messages.told_as
+activity_events.type agent_file_versions.author agent_file_versions.digest
+agent_file_versions.name agent_messages.key agent_messages.state agent_messages.told_as
 agent_runs.run_id agent_runs.session_key agent_runs.status agent_tokens.prefix
 agents.desired_state agents.heartbeat_config agents.openclaw_session_id agents.status
-agents.step agents.written alembic_version.version_num api_tokens.scope approvals.decided_status
+agents.step agents.written alembic_version.version_num api_tokens.scope approvals.completion_error
+approvals.decided_status
 approvals.status audit_records.credential audit_records.credential_id audit_records.object_id
-board_group_memory.content board_group_memory.source board_group_memory.tags
 board_onboarding_messages.role board_onboarding_sessions.session_key
-board_onboarding_sessions.status boards.board_type gateway_departures.agent_keys
+board_onboarding_sessions.status board_webhook_payloads.state board_webhooks.action
+board_webhooks.encrypted_previous_secret board_webhooks.encrypted_secret
+boards.board_type gateway_departures.agent_keys
 gateway_departures.last_error gateway_departures.url gateway_leftovers.agent_key
 gateway_leftovers.last_error gateway_requests.agent_key gateway_requests.allowed_decisions
 gateway_requests.kind gateway_requests.request_id gateway_requests.run_id gateway_requests.state
+notification_preferences.kind notification_settings.digest notifications.key notifications.kind
 gateways.checks gateways.held_by gateways.url idempotency_keys.answer
-idempotency_keys.fingerprint idempotency_keys.key organization_invites.role
+idempotency_keys.fingerprint idempotency_keys.key kept_forms.encrypted_content
+notification_channels.encrypted_config notification_channels.kind notification_deliveries.state
+organization_invites.role
 organization_members.role pending_sign_ins.code_verifier pending_sign_ins.email
 pending_sign_ins.issuer pending_sign_ins.next pending_sign_ins.nonce pending_sign_ins.subject
-read_markers.kind soul_directories.address soul_directories.edition souls.content
-souls.description souls.handle souls.slug souls.title tags.color
+read_markers.kind soul_directories.address soul_directories.edition souls.handle
+souls.slug tags.color task_links.checks_state task_links.kind task_links.state
 task_custom_field_definitions.field_type task_custom_field_definitions.ui_visibility
-tasks.priority tasks.status trash.rows user_questions.correlation_id users.clerk_user_id
-users.timezone
+tasks.priority tasks.status webhook_deliveries.outcome webhook_deliveries.state
+webhook_endpoints.board_ids webhook_endpoints.encrypted_previous_secret
+webhook_endpoints.encrypted_secret webhook_endpoints.event_types webhook_endpoints.state
+user_questions.correlation_id users.clerk_user_id
+users.language users.timezone
 """
 """Columns that contain keys, states and results of checks, or that no page shows."""
 BEGIN_OF_ADDRESS = re.compile(rf"""\b(href|src|action|formaction|content)=["']?{MARK}""")
@@ -64,14 +73,24 @@ FORMS = {
     "/boards": ("name", "description"),
     "/boards/{board_id}/settings": ("name", "description", "objective", "max_agents"),
     "/boards/{board_id}/tasks": ("title", "description", "due_at", "priority"),
+    "/boards/{board_id}/views": ("name", "query"),
     "/boards/{board_id}/chat": ("content", "once"),
     "/agents": ("name", "board_id", "emoji"),
-    "/agents/{agent_id}/edit": ("name", "emoji", "role"),
+    "/agents/{agent_id}/settings": ("name", "emoji", "role"),
     "/gateways": ("name", "url", "workspace_root"),
     "/gateways/{gateway_id}/edit": ("name", "url", "workspace_root"),
-    "/people/invites": ("email", "role"),
+    "/people/invites": ("invited_email", "role", "access"),
+    "/people/{member_id}/roles": ("role",),
+    "/people/deletions": ("organization_name",),
+    "/organization/about": ("name",),
+    "/settings/account": ("confirmation",),
     "/settings/profile": ("name", "preferred_name", "pronouns", "timezone"),
     "/settings/tokens": ("name", "days"),
+    "/settings/channels/new/{kind}": ("name", "address", "url"),
+    "/settings/channels/{channel_id}/names": ("name",),
+    "/webhooks": ("url", "description", "event_types"),
+    "/webhooks/{endpoint_id}/edit": ("url", "description", "event_types"),
+    "/webhooks/{endpoint_id}/replays": ("since", "until"),
     "/settings/policy/rules": ("name", "kinds", "time_zone", "starts_at"),
     "/approvals/answers": ("ids", "status"),
     "/approvals/{approval_id}/answers": ("status", "note"),
@@ -105,7 +124,7 @@ def is_allowed(tag: str, name: str, value: str | None) -> bool:
     """Return whether an attribute can neither run a script nor load from another site."""
     if name.startswith(("on", "hx-on", "hx-vars")) or name in ("style", "srcdoc"):
         return False
-    if name not in LINKS and not name.startswith("hx-sse:"):
+    if name not in LINKS and name != "data-live":
         return not (name.startswith("hx-") and "js:" in (value or "").lower())
     address = IGNORED_CHARACTERS.sub("", value or "").lower()
     if tag == "a":

@@ -5,15 +5,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from starlette.types import Receive, Scope, Send
 
-import app
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
-from models import Agent, Gateway, User
+from models import Agent, Gateway, Status, Task, User
 from openclaw import DeviceIdentity
 from services import events
+from tests.support.app_on_transactions import build_app_on
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.fake_gateway import TOKEN
 from tests.support.onboarding_forms import PostAgentMessage
@@ -36,21 +35,16 @@ SAME_ORIGIN_HEADERS = {"Sec-Fetch-Site": "same-origin"}
 @pytest.fixture
 async def browsers(settings: Settings, transaction: TransactionFactory) -> AsyncIterator[Browsers]:
     """Return a function that opens a client with the session of a user."""
-    mission_control = app.build_app(settings)
     listener = PostgresListener()
-    state = app.build_state(
-        settings, transaction, listener, events.EventFeed(transaction, listener)
-    )
+    feed = events.EventFeed(transaction, listener)
+    mission_control = build_app_on(settings, transaction, listener=listener, event_feed=feed)
     opened: list[httpx2.AsyncClient] = []
-
-    async def app_with_state(scope: Scope, receive: Receive, send: Send) -> None:
-        await mission_control({**scope, "state": dict(state)}, receive, send)
 
     def browser(
         user: User | None = None, *, client: tuple[str, int] = ("127.0.0.1", 123), **options: Any
     ) -> httpx2.AsyncClient:
         opened_now = httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app_with_state, client=client),
+            transport=httpx2.ASGITransport(mission_control, client=client),
             base_url="http://mission.test",
             headers=SAME_ORIGIN_HEADERS,
             cookies={SESSION_COOKIE: cookie_secret(user)} if user else {},
@@ -101,6 +95,21 @@ def charlie(browsers: Browsers, world: World) -> httpx2.AsyncClient:
 
 
 @pytest.fixture
+def board_path(world: World) -> str:
+    """Return the path of Launch."""
+    return f"/boards/{world.board.id}"
+
+
+@pytest.fixture
+async def task(transaction: TransactionFactory, world: World) -> Task:
+    """Create a task in progress on Launch, whose title looks like HTML."""
+    task = world.make_task("Write the <script>alert(1)</script>", status=Status.IN_PROGRESS)
+    async with transaction() as session:
+        session.add(task)
+    return task
+
+
+@pytest.fixture
 async def fake_gateway() -> AsyncIterator[FakeAgentsGateway]:
     async with run_fake_agents_gateway() as fake_gateway:
         yield fake_gateway
@@ -124,6 +133,7 @@ async def gateway(
         assert worker
         worker.gateway_id, worker.openclaw_session_id = gateway.id, SESSION_KEY
     fake_gateway.entries["mc-1"] = {"name": "Worker"}
+    fake_gateway.files["mc-1"] = {}
     for key in (SESSION_KEY, "agent:main:main"):
         fake_gateway._session(key)
     return gateway

@@ -52,7 +52,7 @@ async def test_board_pauses_and_agent_failures_are_shown(alice, transaction, wor
         await events.record_events(session, happened)
     feed = (await alice.get("/activity")).text
     assert "<b>You</b> paused the agents of" in feed
-    assert "<b>Worker</b> cannot come to its gateway" in feed
+    assert "<b>Worker</b></a> could not be created on its gateway" in feed
     assert "The gateway says <em>no</em>." in feed
 
 
@@ -78,7 +78,7 @@ async def test_stops_and_held_agents_are_shown(
         assert "<b>the command line</b> stopped all agents of" in feed
         assert "A drill" in feed
         assert "<b>You</b> resumed all agents of" in feed
-        assert "<b>Worker</b> is held" in feed
+        assert "<b>Worker</b></a> is held" in feed
         assert "It and Lead answer each other." in feed
         assert "requests approvals too often: 61 in the last hour, 20 pending" in feed
         assert "<b>You</b> released" in feed
@@ -98,7 +98,7 @@ async def test_removed_actors_keep_their_names(alice, task_path, transaction, wo
     for page in ("/activity", task_path):
         content = (await alice.get(page)).text
         assert "<b>Worker</b>" in content, page
-        assert "Somebody" not in content, page
+        assert "Deleted agent" not in content, page
 
 
 async def test_the_feed_is_filtered_by_kind_board_and_agent(alice, task_path, world) -> None:
@@ -162,7 +162,7 @@ async def test_a_decision_that_can_be_undone_is_not_shown(alice, transaction, wo
 
 
 async def test_an_empty_feed_says_so(alice) -> None:
-    assert "Nothing happened here yet." in (await alice.get("/activity")).text
+    assert "No activity yet." in (await alice.get("/activity")).text
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ async def test_each_message_shows_its_delivery_state(alice, world, transaction, 
         ),
         "Failed": await write(transaction, world.worker, "Hurry up", kind="NUDGE", **lost),
     }
-    page = (await alice.get(address)).text
+    page = (await alice.get(f"{address}/messages")).text
     part = (await alice.get(f"{address}/messages", headers=HTMX)).text
     for words, message in sent_messages.items():
         assert words in row_of(page, message)
@@ -85,7 +85,7 @@ async def test_an_admin_retries_a_failed_message(
         await messages.expire_undelivered(session, max_age=-messages.DELIVERY_TIMEOUT)
     again = f"{address}/messages/{message.id}/sendings"
     for reader in (bob, rita):
-        page = (await reader.get(address)).text
+        page = (await reader.get(f"{address}/messages")).text
         assert "The agent has not fetched it for -7 days." in page
         assert "Send again" not in page
         assert (await reader.post(again)).status_code == 403
@@ -93,7 +93,7 @@ async def test_an_admin_retries_a_failed_message(
     assert (await alice.post(again.replace(str(message.id), str(world.tern.id)))).status_code == 404
 
     sent = await alice.post(again)
-    assert (sent.status_code, sent.headers["Location"]) == (303, f"{address}#messages")
+    assert (sent.status_code, sent.headers["Location"]) == (303, f"{address}/messages")
     part = (await alice.post(again, headers=HTMX)).text
     assert "<html" not in part
     assert "Waiting" in row_of(part, message)
@@ -102,22 +102,24 @@ async def test_an_admin_retries_a_failed_message(
 async def test_readers_of_the_board_can_load_the_messages_part(
     alice, bob, rita, dana, charlie, world, transaction, address
 ) -> None:
-    for number in range(10):
+    for number in range(27):
         await write(transaction, world.worker, f"BOARD CHAT\n{number}")
     await write(transaction, world.lead, "BOARD CHAT\nFor the lead.")
     for reader in (alice, bob, rita):
         part = (await reader.get(f"{address}/messages", headers=HTMX)).text
         assert "<html" not in part
-        assert len(re.findall('class="letter"', part)) == 8
-        assert "the last 8 of 10" in part
+        assert len(re.findall('class="letter"', part)) == 25
+        assert "1 to 25 of 27" in part
+        rest = (await reader.get(f"{address}/messages?offset=25", headers=HTMX)).text
+        assert len(re.findall('class="letter"', rest)) == 2
         assert "For the lead." not in part
     assert (await dana.get(f"{address}/messages")).status_code == 403
     assert (await charlie.get(f"{address}/messages")).status_code == 404
 
 
 async def test_every_change_of_a_message_makes_the_part_stale(alice, world, address) -> None:
-    page = (await alice.get(address)).text
-    assert "None yet." in page
+    page = (await alice.get(f"{address}/messages")).text
+    assert "No messages yet." in page
     [trigger] = re.findall(r'id="messages".*?hx-trigger="(.*?)"', page)
     assert f"agent-{world.worker.id} from:body" in trigger
     for type in EventType:
@@ -140,8 +142,8 @@ async def test_an_admin_sees_the_messages_to_a_gateway_agent(
     message = await write(
         transaction, main_agent, "BOARD ONBOARDING REQUEST\nBoard: Launch\n\nAsk."
     )
-    page = (await alice.get(f"/agents/{main_agent.id}")).text
+    page = (await alice.get(f"/agents/{main_agent.id}/messages")).text
     row = row_of(page, message)
-    assert ">Board onboarding request</span>" in row
-    assert "Nobody is connected to Workshop: a worker has to run." in row
+    assert ">Board setup request</span>" in row
+    assert "No worker is connected to Workshop. A worker must run." in row
     assert (await bob.get(f"/agents/{main_agent.id}/messages")).status_code == 403

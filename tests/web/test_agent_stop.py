@@ -105,7 +105,7 @@ async def test_a_held_agent_is_shown_and_released_by_an_admin(
 
 async def test_a_held_agent_counts_in_needs_you_of_admins(alice, bob, transaction, world) -> None:
     assert "Held agents" not in (await alice.get("/boards")).text
-    assert (await alice.get("/")).headers["Location"] == "/boards"
+    assert (await alice.get("/")).headers["Location"] == "/dashboard"
     await hold_worker(transaction, world)
     page = (await alice.get("/boards")).text
     assert 'data-needs="1"' in page
@@ -122,3 +122,43 @@ async def test_a_held_agent_counts_in_needs_you_of_admins(alice, bob, transactio
     assert "Held agents" not in (await bob.get("/boards")).text
     await alice.post(f"/agents/{world.worker.id}/releases")
     assert "Held agents" not in (await alice.get("/boards")).text
+
+
+async def test_an_agent_is_paused_and_resumed_on_its_page(
+    alice, bob, charlie, transaction, world
+) -> None:
+    agent, board = f"/agents/{world.worker.id}", f"/boards/{world.board.id}"
+    for member, status in ((bob, 403), (charlie, 404)):
+        assert (await member.post(f"{agent}/pauses")).status_code == status
+    assert f'action="{agent}/pauses"' not in (await bob.get(agent)).text
+    assert f'action="{agent}/pauses"' in (await alice.get(agent)).text
+    answer = await alice.post(f"{agent}/pauses")
+    assert (answer.status_code, answer.headers["Location"]) == (303, agent)
+    for page in (agent, "/agents?state=held", board):
+        shown = (await alice.get(page)).text
+        assert "Worker is paused." in shown, page
+        assert "Paused by Alice." in shown, page
+        assert f'action="{agent}/releases"' in shown, page
+        assert "Held agents" not in shown, page  # nobody has to do anything
+    assert f'action="{agent}/pauses"' not in (await alice.get(agent)).text
+    shown = (await bob.get(board)).text
+    assert "Paused by Alice." in shown
+    assert f'action="{agent}/releases"' not in shown
+    assert "<b>You</b> paused" in (await alice.get("/activity")).text
+
+    await alice.post(f"{agent}/releases")
+    assert "is paused" not in (await alice.get(agent)).text
+    assert "<b>You</b> resumed" in (await alice.get("/activity")).text
+
+
+async def test_a_deleted_user_is_not_named_by_a_pause(dana, alice, transaction, world) -> None:
+    agent = f"/agents/{world.worker.id}"
+    async with transaction() as session:
+        (await session.merge(world.dana_member)).all_boards_write = True
+    await dana.post(f"{agent}/pauses")
+    assert "Paused by Dana." in (await alice.get(agent)).text
+    await dana.post("/settings/account", data={"confirmation": "dana@example.com"})
+    assert "Paused by Deleted user." in (await alice.get(agent)).text
+    async with transaction() as session:
+        hold = await session.scalar(select(Agent.hold).where(Agent.id == world.worker.id))
+    assert "Dana" not in str(hold)

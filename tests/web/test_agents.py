@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import func, select
 
 from core.clock import now
-from models import Agent, AgentToken, Status
-from tests.support.world import token_secret
+from models import Agent, AgentToken, DesiredState, Status
+from services import boards, tasks
+from tests.support.world import make_run, token_secret
 
 HTMX = {"HX-Request": "true"}
 
@@ -61,12 +62,12 @@ async def test_the_table_shows_how_each_state_is_known(alice, world, transaction
     page = (await alice.get("/agents")).text
 
     assert re.search(r"called the API (just now|\d s ago)", page)
-    assert "14 of 10 min" in page
+    assert "Last seen 14 min ago (expected every 10 min)" in page
     assert "called the API 14 min ago" in page
     assert "Cut the release" in page
     assert "silent for 47 min" in page
     assert "Gardener stopped calling" in page
-    assert "has not called yet" in page
+    assert "no call yet" in page
     assert "Other worker has a token and has not called yet." in page
 
 
@@ -80,7 +81,7 @@ async def test_the_table_part_keeps_its_filters(alice, world) -> None:
     of_garden = (await alice.get(f"/agents?board={world.garden.id}")).text
     assert "Gardener" in of_garden
     assert "Other worker" not in of_garden
-    assert "No agent is like that." in (await alice.get("/agents?state=trouble")).text
+    assert "No matching agents." in (await alice.get("/agents?state=trouble")).text
 
 
 async def test_an_invalid_filter_filters_nothing(alice) -> None:
@@ -164,12 +165,12 @@ async def test_the_page_shows_the_first_call(alice, browsers, new) -> None:
     green = (await alice.get(part, headers=HTMX)).text
     assert "<html" not in green
     assert "note--good" in green
-    assert re.search(r"Called at \d\d:\d\d, \d s ago\.", green)
+    assert re.search(r"It called at \d\d:\d\d, \d s ago\.", green)
 
 
 async def test_without_a_free_task_the_examples_contain_a_placeholder(alice, new) -> None:
     page = await create_agent(alice, new)
-    assert "The board has no task that is free" in page
+    assert "The board has no unassigned task" in page
     assert "/tasks/TASK_ID" in page
 
 
@@ -188,8 +189,8 @@ async def test_worker_examples_move_no_task_if_only_the_lead_may(
     ("wrong", "status", "sentence"),
     [
         ({"name": " "}, 422, "Fill this in."),
-        ({"name": "J" * 101}, 422, "Name is too long"),
-        ({"name": "a\nb"}, 422, "A name is one line"),
+        ({"name": "J" * 101}, 422, "This is too long"),
+        ({"name": "a\nb"}, 422, "This is one line"),
         ({"name": "worker"}, 409, "Another agent of this board has that name."),
         ({"kind": "lead"}, 409, "Lead leads this board already."),
         ({"kind": "boss"}, 422, "Choose one of those that are offered."),
@@ -217,7 +218,7 @@ async def test_an_update_keeps_values_outside_the_form(alice, world, address, tr
         world.worker.identity_profile = {"role": "Tester", "purpose": "Tests"}
         world.worker.heartbeat_config = {"every": "10m", "target": "last"}
         await session.merge(world.worker)
-    assert 'value="Tester"' in (await alice.get(f"{address}/edit")).text
+    assert 'value="Tester"' in (await alice.get(f"{address}/settings")).text
 
     typed = {
         "name": "Moss",
@@ -226,9 +227,10 @@ async def test_an_update_keeps_values_outside_the_form(alice, world, address, tr
         "emoji": ":zap:",
         "board_id": str(world.board.id),
     }
-    saved = await alice.post(f"{address}/edit", data=typed)
+    saved = await alice.post(f"{address}/settings", data=typed)
 
-    assert (saved.status_code, saved.headers["Location"]) == (303, address)
+    assert saved.status_code == 303
+    assert saved.headers["Location"].startswith(f"{address}/settings?saved=")
     page = (await alice.get(address)).text
     assert "Moss" in page
     assert "Load tester" in page
@@ -240,7 +242,7 @@ async def test_an_update_keeps_values_outside_the_form(alice, world, address, tr
 
 async def test_an_invalid_update_keeps_the_submitted_values(alice, address, world) -> None:
     typed = {"name": "Lead", "role": "kept", "board_id": str(world.board.id)}
-    page = await alice.post(f"{address}/edit", data=typed)
+    page = await alice.post(f"{address}/settings", data=typed)
     assert page.status_code == 409
     assert "Another agent of this board has that name." in page.text
     assert 'value="kept"' in page.text
@@ -261,7 +263,7 @@ async def test_a_new_token_is_shown_once_and_both_work(
 
 
 async def test_an_old_token_can_be_ended_at_once(alice, world, address, browsers) -> None:
-    assert 'name="ends_old"' in (await alice.get(address)).text
+    assert 'name="ends_old"' in (await alice.get(f"{address}/settings")).text
     await alice.post(f"{address}/tokens", data={"ends_old": "on"})
     headers = {"X-Agent-Token": token_secret(world.worker)}
     refused = await browsers(None).get("/api/v1/agent/healthz", headers=headers)
@@ -270,7 +272,7 @@ async def test_an_old_token_can_be_ended_at_once(alice, world, address, browsers
 
 
 async def test_an_agent_is_deleted_after_a_confirmation(alice, address) -> None:
-    assert "Delete Worker for good?" in (await alice.get(address)).text
+    assert "Delete Worker permanently?" in (await alice.get(f"{address}/settings")).text
     gone = await alice.post(f"{address}/deletions")
     assert (gone.status_code, gone.headers["Location"]) == (303, "/agents")
     assert (await alice.get(address)).status_code == 404
@@ -281,11 +283,11 @@ async def test_members_can_read_but_not_manage_agents(bob, rita, address, new, w
         page = await browser.get(address)
         assert page.status_code == 200
         assert "Issue a new token" not in page.text
-        for path in (f"{address}/edit", f"{address}/calls", "/agents/new"):
+        for path in (f"{address}/settings", f"{address}/calls", "/agents/new"):
             assert (await browser.get(path)).status_code == 403
         for path, data in (
             ("/agents", new),
-            (f"{address}/edit", {"name": "x", "board_id": str(world.board.id)}),
+            (f"{address}/settings", {"name": "x", "board_id": str(world.board.id)}),
             (f"{address}/tokens", {}),
             (f"{address}/deletions", {}),
         ):
@@ -294,12 +296,13 @@ async def test_members_can_read_but_not_manage_agents(bob, rita, address, new, w
 
 
 async def test_agents_of_other_organizations_are_not_found(charlie, address, new, world) -> None:
-    for path in (address, f"{address}/edit", f"{address}/calls", f"/agents?board={world.board.id}"):
+    paths = [f"{address}{tab}" for tab in ("", "/runs", "/messages", "/settings", "/calls")]
+    for path in (*paths, f"/agents?board={world.board.id}"):
         assert (await charlie.get(path)).status_code == 404
     for path, data in (
         ("/agents", new),
-        (f"{address}/edit", {"name": "x", "board_id": str(world.board.id)}),
-        (f"{address}/edit", {}),
+        (f"{address}/settings", {"name": "x", "board_id": str(world.board.id)}),
+        (f"{address}/settings", {}),
         (f"{address}/tokens", {}),
         (f"{address}/deletions", {}),
     ):
@@ -308,7 +311,7 @@ async def test_agents_of_other_organizations_are_not_found(charlie, address, new
 
 async def test_an_agent_cannot_move_to_a_foreign_board(alice, address, world) -> None:
     typed = {"name": "Worker", "board_id": str(world.charlies_board.id)}
-    assert (await alice.post(f"{address}/edit", data=typed)).status_code == 404
+    assert (await alice.post(f"{address}/settings", data=typed)).status_code == 404
 
 
 async def test_an_unknown_agent_is_not_found(alice) -> None:
@@ -325,6 +328,68 @@ async def test_htmx_gets_only_the_changing_part_of_the_page(alice, address) -> N
 async def test_recent_activity_is_on_the_agent_page(alice, address, world, browsers) -> None:
     await alice.post(f"{address}/tokens")
     page = (await alice.get(f"{address}/calls")).text
-    assert "New token for an agent: Worker" in (await alice.get(address)).text
+    assert "New agent token: Worker" in (await alice.get(address)).text
     await call(browsers, commands(page)[0])
-    assert "Nothing yet." in (await alice.get(f"/agents/{world.gardener.id}")).text
+    assert "No activity yet." in (await alice.get(f"/agents/{world.gardener.id}")).text
+
+
+async def test_a_comment_in_the_recent_activity_is_plain_text(
+    alice, address, world, transaction
+) -> None:
+    task = world.make_task("Write")
+    text = (
+        "## Done\n\nSee **the [report](https://example.com)**:\n\n- one & <b>two</b>\n" + "x " * 300
+    )
+    async with transaction() as session:
+        session.add(task)
+    async with transaction() as session:
+        board = await boards.lock_board(session, world.worker, world.board.id)
+        await tasks.create_comment(session, world.worker, board, task.id, text)
+    page = (await alice.get(address)).text
+    assert ">Done See the report: one &amp; &lt;b&gt;two&lt;/b&gt; x x" in page
+    assert "x " * 200 not in page
+
+
+async def test_an_agent_gets_a_message_or_is_woken_from_its_page(
+    alice, bob, address, world, transaction
+) -> None:
+    chat = f"/boards/{world.board.id}/chat?to={world.worker.id}"
+    page = (await bob.get(address)).text
+    assert f'href="{chat}#say"' in page
+    assert 'name="wake"' not in page
+    assert "@Worker </textarea>" in (await bob.get(chat)).text
+    for to in (world.gardener.id, world.charlies_worker.id, "x"):
+        assert "</textarea>" in (await alice.get(f"/boards/{world.board.id}/chat?to={to}")).text
+
+    assert 'name="wake"' not in (await alice.get(address)).text  # no gateway runs it
+    async with transaction() as session:
+        agent = await session.merge(world.worker)
+        agent.desired_state, agent.observed_generation = DesiredState.RUNNING, 1
+    assert 'name="wake" value="on"' in (await alice.get(address)).text
+
+
+async def test_former_addresses_lead_to_the_tabs(alice, address, world) -> None:
+    for method in ("GET", "POST"):
+        moved = await alice.request(method, f"{address}/edit")
+        assert (moved.status_code, moved.headers["Location"]) == (307, f"{address}/settings")
+
+
+async def test_members_see_three_tabs_and_admins_all(alice, bob, rita, address) -> None:
+    for browser, count in ((alice, 6), (bob, 3), (rita, 3)):
+        for tab in ("", "/runs", "/messages"):
+            page = (await browser.get(f"{address}{tab}")).text.partition('class="tabs"')[2]
+            tabs = re.findall(rf'<a href="{address}([/\w]*)"(?: aria-current="page")?>', page)
+            assert len(tabs) == count
+            assert f'<a href="{address}{tab}" aria-current="page">' in page
+
+
+async def test_runs_are_listed_page_by_page(alice, world, address, transaction, gateway) -> None:
+    assert "No runs yet." in (await alice.get(f"{address}/runs")).text
+    async with transaction() as session:
+        session.add_all(make_run(gateway, world.worker, error=f"run {n}.") for n in range(27))
+    page = (await alice.get(f"{address}/runs")).text
+    assert len(re.findall(r"run \d+\.", page)) == 25
+    assert "1 to 25 of 27" in page
+    part = await alice.get(f"{address}/runs?offset=25", headers=HTMX)
+    assert len(re.findall(r"run \d+\.", part.text)) == 2
+    assert "<html" not in part.text

@@ -32,13 +32,13 @@ LONG: dict[str, tuple[dict[str, Any], str]] = {
     "changes": ({"changes": {f"key{n}": [1, 2] for n in range(300)}}, "Showing 100 of 300 values."),
     "value": (
         {"command": "x" * 2_001},
-        "Showing the first 2,000 characters of 1 longer texts.",
+        "Showing the first 2,000 characters of 1 longer text.",
     ),
     "nested value": (
         {"plan": {"steps": ["delete"] * 1_000}},
-        "Showing the first 2,000 characters of 1 longer texts.",
+        "Showing the first 2,000 characters of 1 longer text.",
     ),
-    "key": ({"k" * 3_000: 1}, "Showing the first 2,000 characters of 1 longer texts."),
+    "key": ({"k" * 3_000: 1}, "Showing the first 2,000 characters of 1 longer text."),
 }
 
 
@@ -99,10 +99,10 @@ async def test_the_complete_view_shows_everything(alice, ask) -> None:
         | {f"key{n}": n for n in range(300)},
     )
     page = data_part((await alice.get(f"/approvals/{first.id}?all=1")).text)
-    assert page.count("<ins>x</ins>") == 600
+    assert page.count('<ins dir="auto">x</ins>') == 600
     assert "y" * 3_000 in page
-    assert "<dt>Key299</dt>" in page
-    assert "Showing" not in page
+    assert '<dt dir="auto">Key299</dt>' in page
+    assert "Showing" not in page.partition("<body")[2]
 
 
 async def test_the_complete_view_of_very_long_content_contains_it_as_text(alice, ask) -> None:
@@ -132,7 +132,7 @@ async def test_a_rejection_needs_no_complete_view(alice, ask, transaction) -> No
 async def test_short_content_is_approved_at_once(alice, ask, transaction) -> None:
     first = await ask("First", payload={"diff": "@@ -1 +1 @@\n-a\n+b", "x": "y" * 2_000})
     page = (await alice.get(f"/approvals/{first.id}")).text
-    assert "Showing" not in page
+    assert "Showing" not in page.partition("<body")[2]
     assert " disabled" not in find_button(page, "approved")
     await alice.post(f"/approvals/{first.id}/answers", data={"status": "approved"})
     assert (await stored(transaction, first)).decided_status is ApprovalStatus.APPROVED
@@ -206,7 +206,7 @@ async def test_a_value_cannot_forge_lines_of_the_request(alice, ask) -> None:
         payload={"note": forged, f"key\n{forged}": "plain", "path": "C:\\new"},
     )
     page = (await alice.get(f"/approvals/{first.id}")).text
-    request = unescape(page.partition('aria-label="The request as it arrived">\n')[2])
+    request = unescape(page.partition('aria-label="Original request" dir="auto">\n')[2])
     lines = request.partition("</pre>")[0].split("\n")
     as_json = json.dumps(forged)[1:-1]
     assert sorted(lines) == sorted(
@@ -255,7 +255,7 @@ async def test_questions_of_gateways_reveal_hidden_characters(alice, ask_on_gate
 async def test_the_list_shows_the_reason(alice, ask) -> None:
     await ask("First", payload={"reason": "Because\nof <that>" + " and more" * 200})
     page = (await alice.get("/approvals")).text
-    assert re.search(r'class="ask-row__why trunc">Because\s+of &lt;that&gt;', page)
+    assert re.search(r'class="ask-row__why trunc" dir="auto">Because\s+of &lt;that&gt;', page)
 
 
 @pytest.mark.parametrize("confidence", [0.0, 0.95, 1.0])

@@ -74,8 +74,8 @@ async def test_a_card_says_whose_answer_its_task_needs(alice, bob, ask, world, v
     path = f"/boards/{world.board.id}?view={view}"
     [mine, others] = [(await client.get(path)).text for client in (alice, bob)]
     assert ("Waits for an approval" in mine, "Waits for an approval" in others) == (False, True)
-    assert ("Needs your answer" in mine) is (view == "board")
-    assert "Needs your answer" not in others
+    assert ("Needs your decision" in mine) is (view == "board")
+    assert "Needs your decision" not in others
 
 
 async def test_a_requester_is_not_offered_the_approval_that_needs_two_others(

@@ -84,7 +84,7 @@ async def test_the_second_decision_shows_who_decided_first(alice, bob, ask, head
 
     assert late.status_code == 409
     assert selected(late.text) == "First?"
-    assert "Bob has rejected this already. Your answer was not sent." in late.text
+    assert "Bob has rejected this already. Your decision was not saved." in late.text
     assert "<b>Bob rejected</b>" in late.text
 
 
@@ -126,7 +126,7 @@ async def test_a_decided_approval_says_what_happens_next(
     pages.append((await alice.get(addresses[0])).text)
 
     for page, is_final in zip(pages, (False, False, True), strict=True):
-        [text] = re.findall(rf'id="next-{first.id}">([^<]*)<', page)
+        [text] = re.findall(rf'id="next-{first.id}" dir="auto">([^<]*)<', page)
         assert ("becomes final in a few seconds, then Worker receives it." in text) != is_final
         assert ("Next: Worker receives the decision." in text) is is_final
         assert sentence in text
@@ -151,7 +151,7 @@ async def test_a_clarification_keeps_the_approval_undecided(alice, ask, transact
     )
 
     assert selected(next_page.text) == "First?"
-    assert "Asked back" in next_page.text
+    assert "Question asked" in next_page.text
     async with transaction() as session:
         assert await session.scalar(select(Comment.message)) == "@Worker How sure?"
     for bad, words in ((" ", "Write what you want to know."), ("Kept a\0b", "Kept a")):
@@ -254,7 +254,7 @@ async def test_approving_low_confidence_in_bulk_needs_a_confirmation(
 
     confirm = await alice.post("/approvals/answers", data=sent, headers=HTMX)
 
-    assert "Approve 2, of which 1 is under 80?" in confirm.text
+    assert "Approve 2 requests? 1 has a confidence below 80." in confirm.text
     listed = confirm.text.split('id="confirm-name"')[1]
     assert listed.index("“Doubtful”?") < listed.index("“Sure”?")
     assert (await stored(transaction, sure)).decided_status is None

@@ -6,11 +6,13 @@ import pytest
 from sqlalchemy import select
 
 from core.clock import now
-from models import Approval, ApprovalStatus, Event, EventType
+from models import Agent, Approval, ApprovalStatus, Event, EventType
 from tests.support.approval_pages import HTMX, ask, selected, stored
 from web.stale_parts import list_stale_parts
 
 __all__ = ["ask"]
+
+HOLD = {"cause": "loop", "reason": "It and Lead answer each other."}
 
 
 async def test_the_first_approval_is_shown_in_full_beside_the_list(alice, ask, world) -> None:
@@ -86,6 +88,46 @@ async def test_the_inbox_reloads_when_the_content_of_a_task_changes(
     assert reloads_on & set(list_stale_parts(event))
 
 
+def listed(page: str) -> list[str]:
+    return re.findall(r"Complete the task “([^”]*)”\?</a></h3>", page)
+
+
+async def test_the_list_can_be_limited_to_a_confidence(alice, ask) -> None:
+    await ask("Unsure", confidence=40)
+    await ask("Sure", confidence=90)
+    assert listed((await alice.get("/approvals?min=80")).text) == ["Sure"]
+    assert listed((await alice.get("/approvals?min=90")).text) == ["Sure"]
+    assert listed((await alice.get("/approvals?min=91")).text) == []
+    for ignored in ("-1", "many", "0"):
+        page = await alice.get("/approvals", params={"min": ignored})
+        assert listed(page.text) == ["Unsure", "Sure"]
+
+
+async def test_items_of_boards_that_a_member_only_reads_wait_for_others(rita, bob, ask) -> None:
+    await ask("First")
+    page = (await rita.get("/approvals")).text
+    assert listed(page) == ["First"]
+    assert "Waiting for others" in page
+    assert 'id="needs-count">0<' in page
+    assert 'data-needs="0"' in page
+    boards = (await rita.get("/boards", headers=HTMX)).text
+    assert "waiting for you" not in boards
+    own = (await bob.get("/approvals")).text
+    assert 'id="needs-count">1<' in own
+    assert 'data-needs="1"' in own
+    assert "Waiting for others" not in own
+
+
+async def test_a_held_agent_is_part_of_all_counts(alice, world, transaction) -> None:
+    async with transaction() as session:
+        held = await session.get_one(Agent, world.worker.id)
+        held.held_at, held.hold = now(), HOLD
+    for path in ("/approvals", f"/approvals?board={world.board.id}"):
+        page = (await alice.get(path)).text
+        assert 'data-needs="1"' in page
+        assert ('id="needs-count">1<' in page) is (path == "/approvals")
+
+
 async def test_decided_approvals_are_listed(alice, ask, world) -> None:
     await ask("Old", status=ApprovalStatus.REJECTED, decided_by_user_id=world.alice.id)
     await ask("Waiting")
@@ -105,6 +147,17 @@ async def test_the_inbox_is_filtered_by_board(alice, ask, world) -> None:
     assert led.headers["Location"] == f"/approvals?board={world.board.id}"
 
 
+async def test_an_empty_board_says_what_waits_on_others(alice, ask, world) -> None:
+    address = f"/approvals?board={world.garden.id}"
+    page = (await alice.get(address)).text
+    assert "Nothing needs you." in page
+    assert "other boards" not in page
+    await ask("First")
+    page = (await alice.get(address)).text
+    assert "Nothing on this board needs you." in page
+    assert '<a class="link" href="/approvals">1 item on other boards</a> waits for you.' in page
+
+
 @pytest.mark.parametrize(
     "query", ["board=x", "until=x", f"until={'9' * 40}", "offset=-1", "selected=x", "state=x"]
 )
@@ -118,8 +171,8 @@ async def test_a_line_that_looks_like_a_header_is_shown(alice, ask) -> None:
 
     page = (await alice.get(f"/approvals/{first.id}")).text
 
-    assert "<del>-- comment</del>" in page
-    assert "<ins>++ rm -rf /</ins>" in page
+    assert '<del dir="auto">-- comment</del>' in page
+    assert '<ins dir="auto">++ rm -rf /</ins>' in page
     assert re.findall(r'aria-label="Changes to ([^"]*)"', page) == ["run.sh", "two"]
 
 
@@ -137,10 +190,10 @@ async def test_the_changes_in_a_payload_are_readable(alice, ask) -> None:
 
     page = (await alice.get(f"/approvals/{first.id}")).text
 
-    assert "<del>up to &lt;10,000&gt; rows</del>" in page
-    assert "<ins>up to &lt;50,000&gt; rows</ins>" in page
-    assert '<span class="was">5%</span> 25%' in page
-    assert "<dt>Region</dt><dd>eu</dd>" in page
+    assert '<del dir="auto">up to &lt;10,000&gt; rows</del>' in page
+    assert '<ins dir="auto">up to &lt;50,000&gt; rows</ins>' in page
+    assert '<span class="was" dir="auto">5%</span> 25%' in page
+    assert '<dt dir="auto">Region</dt><dd dir="auto">eu</dd>' in page
     assert "payload.diff" in page
 
 

@@ -7,7 +7,10 @@ from tests.support.approval_pages import HTMX, ask
 
 __all__ = ["ask"]
 
-CHANGE = r'<dt>(\w+)</dt><dd><span class="dim">(\w+): </span>(.*?)<br>.*?Now: </span>(.*?)</dd>'
+CHANGE = (
+    r'<dt[^>]*>(\w+)</dt><dd[^>]*><span class="dim">(\w+): </span>(.*?)<br>'
+    r".*?Now: </span>(.*?)</dd>"
+)
 
 
 def list_changes(page: str) -> list[tuple[str, ...]]:
@@ -36,7 +39,7 @@ async def test_requested_and_current_values_are_shown(alice, ask, transaction, w
         assert list_changes(page) == [
             ("Title", "Requested", "First", "&lt;b&gt;Other&lt;/b&gt;"),
             ("Description", "Requested", "empty", "All of it"),
-            ("size", "Requested", "empty", "L"),
+            ("Size", "Requested", "empty", "L"),
         ]
 
 

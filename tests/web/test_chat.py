@@ -12,14 +12,9 @@ from services import boards, memory
 from tests.support.world import World
 from tests.web.test_board_page import HTMX
 
-NEW = "New since you were here"
+NEW = "New since your last visit"
 
 Says = Callable[..., Awaitable[None]]
-
-
-@pytest.fixture
-def board_path(world: World) -> str:
-    return f"/boards/{world.board.id}"
 
 
 @pytest.fixture
@@ -155,7 +150,7 @@ async def test_readers_see_why_they_cannot_write(rita, board_path, post_agent_me
     page = (await rita.get(f"{board_path}/chat")).text
     assert "For everybody" in page
     assert "<textarea" not in page
-    assert "An admin of the organization can let you" in page
+    assert "An admin can give you edit rights" in page
     assert (await rita.get(f"{board_path}/notes")).status_code == 200
     assert (await rita.post(f"{board_path}/chat", data={"content": "Hello"})).status_code == 403
 
@@ -175,7 +170,7 @@ async def test_the_chat_of_a_foreign_board_is_not_found(
 async def test_a_mention_of_a_missing_lead_shows_a_notice(
     alice, board_path, transaction, world
 ) -> None:
-    words = "@lead reached nobody"
+    words = "@lead was not delivered"
     task = world.make_task()
     async with transaction() as session:
         session.add(task)
@@ -197,3 +192,8 @@ async def test_a_mention_of_a_missing_lead_shows_a_notice(
                 )
                 assert answer.status_code == 200
                 assert (words in answer.text) == is_missed, path
+
+
+@pytest.mark.parametrize("offset", ["3000000000", "9" * 17, "9" * 30, "-1", "x"])
+async def test_any_offset_shows_the_chat(alice, board_path, offset) -> None:
+    assert (await alice.get(f"{board_path}/chat?offset={offset}")).status_code == 200

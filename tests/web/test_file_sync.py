@@ -65,9 +65,9 @@ async def test_a_preview_writes_nothing(
         (await alice.get(address, params=ALL | {"wait": "1"})).text,
     ):
         assert "files to write." in page
-        assert "<ins># You are a worker in Mission Control</ins>" in page
-        assert "<del>Old.</del>" in page
-        assert "Bring 1 agent up to date" in page
+        assert '<ins dir="auto"># You are a worker in Mission Control</ins>' in page
+        assert '<del dir="auto">Old.</del>' in page
+        assert "Update 1 agent" in page
     assert fake_gateway.changes == []
     assert (await worker_now(transaction, world)).generation == 0
 
@@ -77,11 +77,11 @@ async def test_a_sync_writes_what_the_preview_showed(
 ) -> None:
     done = await alice.post(address, data={"include_main": "on", "rotate_tokens": "on"})
     assert done.status_code == 200
-    assert "1 agent is brought up to date." in done.text
+    assert "1 agent is being updated." in done.text
     worker = await worker_now(transaction, world)
     assert (worker.generation, worker.step) == (1, ProvisioningStep.CREATE)
     part = (await alice.get(f"{address}/progress", headers=HTMX)).text
-    assert re.search(r'data-s="now">.*<span class="step__t">Worker</span>', part)
+    assert re.search(r'data-s="now">.*<span class="step__t" dir="auto">Worker</span>', part)
     assert "<html" not in part
 
 
@@ -91,9 +91,10 @@ async def test_options_are_kept_from_preview_to_sync(
     options = {"board_id": str(world.board.id), "overwrite": "on", "reset_sessions": "on"}
     page = await get_plan(alice, address, **options)
     hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
+    del hidden["form_origin"]
     assert hidden == {"include_main": "on"} | options
-    assert "is written over" in page
-    assert "Their sessions begin anew" in page
+    assert "is overwritten" in page
+    assert "Their sessions are reset" in page
 
 
 async def test_a_problem_is_shown_and_nothing_is_started(
@@ -108,10 +109,10 @@ async def test_a_problem_is_shown_and_nothing_is_started(
         "details": {"code": "AUTH_TOKEN_MISMATCH"},
     }
     page = html.unescape(await get_plan(alice, address))
-    assert "The token is not the gateway's" in page
-    assert "up to date</button>" not in page
+    assert "The token is wrong" in page
+    assert ">Update" not in page
     done = await alice.post(address, data={"include_main": "on"})
-    assert "Nothing was asked for" in done.text
+    assert "Nothing was started" in done.text
     assert (await worker_now(transaction, world)).generation == 0
 
 
@@ -121,7 +122,7 @@ async def test_paused_boards_are_skipped(
     async with transaction() as session:
         (await session.get_one(Board, world.board.id)).paused_at = now()
     page = await get_plan(alice, address)
-    assert "passed over" in page
+    assert "skipped: " in page
 
 
 @pytest.mark.parametrize("wrong", [{"board_id": "x"}])
@@ -152,4 +153,4 @@ async def test_only_admins_sync_files_of_their_gateways(
     assert fake_gateway.calls == []
     hers = await get_plan(dana, address)
     assert "I paint" not in hers
-    assert "passed over" in hers
+    assert "skipped: " in hers

@@ -1,9 +1,14 @@
 """The first run of an installation."""
 
 import pytest
+from sqlalchemy import func, select
 
+from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from services import identity
+from models import Organization
+from services import identity, organizations
+from tests.support.credentials import authenticate_user
+from tests.support.installation import LOCAL_TOKEN
 from tests.support.one_time_links import open_link
 
 OWNER = {"name": "Mara Okafor", "email": "Mara@Example.com", "password": "a quiet long watch"}
@@ -29,6 +34,40 @@ async def test_the_link_creates_the_owner_and_signs_them_in(anonymous, link) -> 
     assert (await anonymous.get("/welcome")).status_code == 200
 
 
+async def test_the_sign_in_page_says_how_to_begin_until_there_is_an_account(
+    anonymous, browsers, link
+) -> None:
+    hint = "There is no account yet."
+    assert hint in (await browsers().get("/sign-in")).text
+    await anonymous.post("/first-run", data=OWNER | {"link": link})
+    assert hint not in (await browsers().get("/sign-in")).text
+
+
+async def test_the_owner_names_what_a_script_has_created_before(
+    anonymous, link, transaction: TransactionFactory
+) -> None:
+    """A call with the local token creates an organization, which nobody has named yet."""
+    local = Settings(auth_mode="local", local_auth_token=LOCAL_TOKEN)
+    async with transaction() as session:
+        script = await authenticate_user(session, LOCAL_TOKEN, local)
+        assert script
+        member = await organizations.get_or_create_active_membership(session, script)
+
+    made = await anonymous.post("/first-run", data=OWNER | {"link": link})
+
+    assert made.headers["Location"] == "/welcome?step=organization"
+    page = (await anonymous.get(made.headers["Location"])).text
+    assert "Step 1 of 4" in page
+    assert 'value="Personal"' not in page
+    named = await anonymous.post("/welcome/organization", data={"name": "Tern & Co"})
+    assert named.headers["Location"] == "/welcome"
+    assert "Step 2 of 4" in (await anonymous.get("/welcome")).text
+    async with transaction() as session:
+        kept = await session.get_one(Organization, member.organization_id)
+        assert kept.name == "Tern & Co"
+        assert await session.scalar(select(func.count()).select_from(Organization)) == 1
+
+
 async def test_the_link_is_invalid_after_an_owner_exists(anonymous, link) -> None:
     await anonymous.post("/first-run", data=OWNER | {"link": link})
     anonymous.cookies.clear()
@@ -40,7 +79,7 @@ async def test_the_link_is_invalid_after_an_owner_exists(anonymous, link) -> Non
 
     for page in (shown, again):
         assert page.status_code == 410
-        assert "This link opens nothing." in page.text
+        assert "This link is not valid." in page.text
         assert 'name="password"' not in page.text
 
 

@@ -154,7 +154,7 @@ async def test_an_invalid_link_shows_the_reason(anonymous, invited, transaction,
 
     async with transaction() as session:
         (await session.get_one(Invite, invited.id)).expires_at = now() - timedelta(seconds=1)
-    assert "has run out" in await get_refusal()
+    assert "has expired" in await get_refusal()
     async with transaction() as session:
         held = await session.get_one(Invite, invited.id)
         held.expires_at = now() + timedelta(days=1)

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from tests.support.world import make_member
+from core.clock import now
+from models import BoardGroup, new_id
+from tests.support.world import make_member, make_task
 from web.ui import navigation
 
 
@@ -20,6 +22,19 @@ async def test_the_sidebar_lists_readable_boards(alice, bob, charlie, world) -> 
     assert "Garden" not in bobs
     assert "Launch" not in (await charlie.get("/rail")).text
     assert str(world.charlies_board.id) not in rail
+
+
+async def test_the_sidebar_names_the_groups_of_boards(alice, bob, transaction, world) -> None:
+    times = {"created_at": now(), "updated_at": now()}
+    group = BoardGroup(id=new_id(), organization_id=world.tern.id, name="A&B", slug="a", **times)
+    async with transaction() as session:
+        session.add(group)
+        await session.flush()
+        (await session.merge(world.garden)).board_group_id = group.id
+    rail = (await alice.get("/rail")).text
+    title = rail.index('class="nav__group trunc" dir="auto">A&amp;B</p>')
+    assert rail.index(">Launch<") < title < rail.index(">Garden<")
+    assert "nav__group" not in (await bob.get("/rail")).text
 
 
 async def test_the_badge_counts_what_the_member_may_decide(
@@ -85,7 +100,7 @@ async def test_an_unknown_path_is_reported_inside_the_layout(alice, anonymous) -
 @pytest.mark.parametrize(
     ("broken", "status", "words"),
     [
-        (RuntimeError("secret words"), 500, "That did not work, and it is not your doing."),
+        (RuntimeError("secret words"), 500, "Something went wrong on the server."),
         (ConnectionRefusedError("secret words"), 503, "The database does not answer."),
     ],
 )
@@ -105,7 +120,7 @@ async def test_an_unexpected_error_page_shows_no_details(
 
 async def test_a_page_subscribes_after_its_last_event(alice) -> None:
     page = (await alice.get("/no/such/page")).text
-    assert re.search(r'<body hx-sse:connect="/events\?after=\d+"', page)
+    assert re.search(r'<body data-live="/events\?after=\d+&amp;for=[\w.-]+"', page)
 
 
 async def test_versioned_static_files_are_cached(anonymous) -> None:
@@ -122,3 +137,81 @@ async def test_a_page_complies_with_its_content_security_policy(anonymous, alice
     for answer in (await anonymous.get("/sign-in"), await alice.get("/no/such/page")):
         assert "unsafe" not in answer.headers["Content-Security-Policy"]
         assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=", answer.text)
+
+
+@pytest.mark.parametrize(
+    ("browser", "keys"),
+    [
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)", "<kbd>⌘K</kbd>"),
+        ("Mozilla/5.0 (X11; Linux x86_64)", "<kbd>Ctrl</kbd><kbd>K</kbd>"),
+    ],
+)
+async def test_shortcuts_name_the_key_of_the_keyboard(alice, browser, keys) -> None:
+    page = (await alice.get("/boards", headers={"User-Agent": browser})).text
+    assert keys in page.partition('data-open="palette"')[2].partition("</button>")[0]
+
+
+async def test_the_menu_more_of_phones_has_what_the_member_may_open(alice, bob) -> None:
+    def paths(parts: str) -> list[str]:
+        menu = parts[parts.index('id="more-pages"') : parts.index("</details>\n</nav>")]
+        return re.findall(r'<a href="(.*?)"', menu)
+
+    everyone = [
+        "/notifications",
+        "/dashboard",
+        "/my-tasks",
+        "/search",
+        "/groups",
+        "/people",
+        "/settings",
+    ]
+    assert paths((await bob.get("/rail")).text) == everyone
+    assert sorted(paths((await alice.get("/rail")).text)) == sorted(
+        [*everyone, "/gateways", "/souls", "/audit"]
+    )
+
+
+async def test_an_object_of_another_own_organization_is_offered_if_it_can_be_read(
+    alice, transaction, world
+) -> None:
+    board, agent = world.charlies_board, world.charlies_worker
+    task = make_task(board, "Count")
+    group_times = {"created_at": now(), "updated_at": now()}
+    group = BoardGroup(
+        id=new_id(), organization_id=world.plover.id, name="Gs", slug="g", **group_times
+    )
+    member = make_member(world.plover, world.alice)
+    async with transaction() as session:
+        session.add_all([task, group, member])
+        await session.flush()
+        (await session.merge(board)).board_group_id = group.id
+    paths = [
+        f"/boards/{board.id}?view=list",
+        f"/boards/{board.id}/tasks/{task.id}",
+        f"/agents/{agent.id}",
+        f"/groups/{group.id}",
+    ]
+
+    async def list_offers() -> list[bool]:
+        pages = [await alice.get(path) for path in paths]
+        assert {page.status_code for page in pages} <= {403, 404}
+        return ["This belongs to Plover." in page.text for page in pages]
+
+    assert await list_offers() == [False] * len(paths)
+    async with transaction() as session:
+        (await session.merge(member)).all_boards_read = True
+    assert await list_offers() == [True] * len(paths)
+    assert "Plover." not in (await alice.get(f"/boards/{board.id}/tasks/{new_id()}")).text
+
+    page = (await alice.get(paths[0])).text
+    form = dict(re.findall(r'type="hidden" name="(organization_id|next)" value="([^"]*)"', page))
+    opened = await alice.post("/organizations/active", data=form)
+    assert (opened.status_code, opened.headers["Location"]) == (303, paths[0])
+    assert (await alice.get(paths[0])).status_code == 200
+    away = form | {"next": "//evil.example"}
+    assert (await alice.post("/organizations/active", data=away)).headers["Location"] == "/"
+
+
+async def test_nothing_is_offered_to_people_outside_of_the_organization(bob, world) -> None:
+    for path in (f"/boards/{world.charlies_board.id}", f"/agents/{world.charlies_worker.id}"):
+        assert "Plover" not in (await bob.get(path)).text

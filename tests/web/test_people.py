@@ -1,4 +1,4 @@
-"""The page on which admins manage members and invites."""
+"""The page with the members of an organization, and invitations."""
 
 import re
 from datetime import timedelta
@@ -9,9 +9,9 @@ from sqlalchemy import select, update
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.security.secrets import hash_password
-from models import AuditRecord, Organization, SignIn, User
+from models import AuditRecord, Invite, Organization, SignIn, User, new_id
 from tests.support.one_time_links import open_link
-from tests.support.world import World, make_invite
+from tests.support.world import World, make_invite, make_member, make_user
 
 PASSWORD = "ten letters or more"
 RITA = {"invited_email": "new@example.com", "role": "member", "access": "read"}
@@ -35,7 +35,7 @@ async def test_an_admin_invites_a_user_by_link(alice, anonymous) -> None:
 
 
 async def test_an_invite_can_be_limited_to_named_boards(alice, anonymous, world: World) -> None:
-    wanted = RITA | {"access": "named", "changes": str(world.board.id)}
+    wanted = RITA | {"access": "none", f"board-{world.board.id}": "write"}
     await alice.post("/people/invites", data=wanted)
     link = ONCE.search((await alice.get("/people")).text)
     assert link
@@ -61,7 +61,16 @@ async def test_a_member_is_removed(alice, bob, world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"invited_email": "no address"}, {"invited_email": "bob@example.com"}, {"role": "x"}]
+    "wrong",
+    [
+        {"invited_email": "no address"},
+        {"invited_email": "bob@example.com"},
+        {"role": "x"},
+        {"access": "x"},
+        {"access": "none"},
+        {"access": "none", "board-x": "read"},
+        {"access": "none", f"board-{new_id()}": "read"},
+    ],
 )
 async def test_field_errors_are_shown_beside_the_field(alice, wrong) -> None:
     page = await alice.post("/people/invites", data=RITA | wrong)
@@ -71,8 +80,54 @@ async def test_field_errors_are_shown_beside_the_field(alice, wrong) -> None:
 
 
 async def test_an_admin_cannot_invite_owners(dana) -> None:
-    assert 'value="owner"' not in (await dana.get("/people")).text
+    assert 'value="owner"' not in (await dana.get("/people/invites/new")).text
     assert (await dana.post("/people/invites", data=RITA | {"role": "owner"})).status_code == 403
+
+
+async def test_a_new_link_replaces_the_old_one_with_the_same_rights(
+    alice, anonymous, transaction: TransactionFactory, world: World
+) -> None:
+    data = RITA | {"role": "admin", "access": "none", f"board-{world.board.id}": "read"}
+    await alice.post("/people/invites", data=data)
+    page = (await alice.get("/people")).text
+    old = ONCE.search(page)
+    async with transaction() as session:
+        [invite] = (await session.scalars(select(Invite))).all()
+    renewed = await alice.post(f"/people/invites/{invite.id}/links")
+    assert renewed.headers["Location"] == "/people"
+    page = (await alice.get("/people")).text
+    new = ONCE.search(page)
+    assert old
+    assert new
+    assert new[0] != old[0]
+    assert "Reads Launch" in page
+    assert "Invited by Alice" in page
+    assert (await open_link(anonymous, "/invite", old[0])).status_code == 410
+    assert "as an admin" in (await open_link(anonymous, "/invite", new[0])).text
+    assert (await alice.post(f"/people/invites/{invite.id}/links")).status_code == 404
+
+
+async def test_members_see_who_else_belongs_to_the_organization(rita) -> None:
+    page = (await rita.get("/people")).text
+    assert "alice@example.com" in page
+    for hidden in ("Invite", "Last active", "Changes Launch"):
+        assert hidden not in page
+
+
+async def test_people_are_listed_page_by_page(
+    alice, transaction: TransactionFactory, world: World
+) -> None:
+    async with transaction() as session:
+        tern = await session.merge(world.tern)
+        session.add_all(make_member(tern, make_user(f"Zoe{n}")) for n in range(47))
+    assert "1 to 50 of 51" in (await alice.get("/people")).text
+    later = (await alice.get("/people?offset=50")).text
+    assert "51 to 51 of 51" in later
+    assert "alice@example.com" not in later
+
+
+async def test_old_and_other_addresses_lead_to_the_people(alice) -> None:
+    assert (await alice.get("/organization")).headers["Location"] == "/people"
 
 
 @pytest.fixture
@@ -96,7 +151,7 @@ async def test_an_operation_of_owners_needs_a_recent_sign_in(
     ):
         refused = await alice.post(path, data=data, headers=page)
         assert refused.status_code == 303, path
-        assert refused.headers["Location"] == "/sign-in/again?next=/people"
+        assert refused.headers["Location"] == "/sign-in/again?next=/people%3Fx%3D1"
     form = await alice.get("/sign-in/again?next=/people")
     assert "Sign in again." in form.text
     wrong = await alice.post("/sign-in/again", data={"next": "/people", "password": "wrong"})
@@ -104,7 +159,7 @@ async def test_an_operation_of_owners_needs_a_recent_sign_in(
     right = await alice.post("/sign-in/again", data={"next": "/people", "password": PASSWORD})
     assert (right.status_code, right.headers["Location"]) == (303, "/people")
     promoted = await alice.post(f"/people/{world.bob_member.id}/roles", data={"role": "owner"})
-    assert promoted.headers["Location"] == "/people"
+    assert promoted.headers["Location"].startswith(f"/people/{world.bob_member.id}?saved=")
     wrong = await alice.post("/people/deletions", data={"organization_name": "Other"})
     assert (wrong.status_code, "This is not the name" in wrong.text) == (422, True)
     gone = await alice.post("/people/deletions", data={"organization_name": "Tern"})
@@ -152,11 +207,13 @@ async def test_only_admins_manage_their_organization(
     made = make_invite(world.tern, "new@example.com")
     async with transaction() as session:
         session.add(made)
-    assert (await bob.get("/people")).status_code == 403
+    assert (await bob.get("/people/invites/new")).status_code == 403
+    assert "new@example.com" not in (await bob.get("/people")).text
     assert "bob@example.com" not in (await charlie.get("/people")).text
     for browser, status in ((bob, 403), (charlie, 404)):
         for path in (
             f"/people/invites/{made.id}/endings",
+            f"/people/invites/{made.id}/links",
             f"/people/{world.rita_member.id}/endings",
         ):
             assert (await browser.post(path)).status_code == status

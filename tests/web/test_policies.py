@@ -61,7 +61,7 @@ async def test_a_rule_is_added_changed_moved_switched_and_deleted(
         "Kind: deploy.*, release.site",
         f"Agent: {world.worker.name}",
         "Time: Mon, Fri from 22:00 to 06:00 (Europe/Vienna)",
-        "Rejected after 4 hours without a decision",
+        "Rejected without a decision: After 4 hours",
         "Decided by: Admins and owners",
     ):
         assert text in shown
@@ -184,7 +184,7 @@ async def test_an_approval_page_shows_the_policy_and_the_first_approval(
     page = (await alice.get(at)).text
     assert "Policy “Four eyes”:" in page
     assert "two people must approve." in page
-    assert "Rejected without a decision" in page
+    assert "Without a decision, it is rejected" in page
     decided = await alice.post(f"{at}/answers", data={"status": "approved"}, headers=HTMX)
     assert "One more person must approve it." in decided.text
     page = (await bob.get(at)).text
@@ -209,5 +209,5 @@ async def test_an_agent_that_asks_too_often_is_named_in_the_inbox(
         draft = ApprovalDraft("one.more", 90, lead_reasoning="Ready.")
         with pytest.raises(TooMany):
             await approvals.request_approval(session, worker, board, draft)
-    assert "asks too often on" in (await alice.get("/approvals")).text
-    assert "asks too often on" not in (await charlie.get("/approvals")).text
+    assert "requests too many approvals on" in (await alice.get("/approvals")).text
+    assert "requests too many approvals on" not in (await charlie.get("/approvals")).text

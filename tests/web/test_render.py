@@ -14,6 +14,7 @@ from models import new_id
 from web.ui import assets, render
 from web.ui.assets import STATIC
 
+SHORTCUTS = render.TEMPLATES / "_shortcuts.html"
 TEMPLATES = sorted(render.TEMPLATES.rglob("*.html"))
 MACROS = '{% import "macros/ui.html" as ui %}{% import "macros/forms.html" as forms %}'
 
@@ -45,7 +46,7 @@ def test_a_field_shows_the_submitted_value_and_its_error() -> None:
         "{{ forms.field('title', 'Title', typed, error='Too long.', hint='A line', maxlength=5) }}",
         typed='<b>"',
     )
-    assert '<label for="field-title">Title</label>' in field
+    assert '<label for="field-title" dir="auto">Title</label>' in field
     assert 'value="&lt;b&gt;&#34;"' in field
     assert 'aria-invalid="true"' in field
     assert 'aria-describedby="field-title-error field-title-hint"' in field
@@ -125,15 +126,36 @@ def test_an_unknown_icon_raises_an_error() -> None:
         assets.render_icon("unicorn")
 
 
+def test_every_key_that_does_something_is_in_the_help() -> None:
+    shown = {"Enter": "↵"}
+    listed = set(re.findall(r"\('([^']+)', (?:_|pgettext)\(", SHORTCUTS.read_text()))
+    markup = "".join(template.read_text() for template in TEMPLATES)
+    keys = {shown.get(key, key.upper()) for key in re.findall(r'data-key="([^"{]+)"', markup)}
+    script = (STATIC / "shortcuts.js").read_text()
+    keys |= {key.upper() for key in re.findall(r'key === "(.)"', script)} - {"G"}
+    go = re.search(r"const GO = \{(.*?)\}", script)
+    assert go
+    keys |= {f"G {key.upper()}" for key in re.findall(r"(\w): ", go[1])}
+    assert keys - listed == set()
+
+
+def test_nothing_moves_for_users_who_prefer_less_motion() -> None:
+    """The durations of tokens are 0 for them; other animations have a rule of their own."""
+    for line in (STATIC / "app.css").read_text().splitlines():
+        for value in re.findall(r"\b(?:animation|transition): ([^;}]+)", line):
+            is_still = "prefers-reduced-motion" in line or value.startswith("connecting 0s")
+            assert is_still or re.search(r"var\(--(fast|mid|slow|flash)\)", value), value
+
+
 def test_the_sprite_matches_its_source_files() -> None:
     assert assets.SPRITE.read_text() == assets.build_sprite(), "run: python -m web.ui.assets"
 
 
 def test_scripts_exist_and_vendored_ones_have_a_licence() -> None:
-    for script in render.SCRIPTS:
+    for script in assets.SCRIPTS:
         assert (STATIC / script).is_file()
-    ours = {file.name for file in STATIC.glob("*.js")} - {"theme.js"}
-    assert ours <= set(render.SCRIPTS)
+    ours = {file.name for file in STATIC.glob("*.js")} - {"theme.js", "service_worker.js"}
+    assert ours <= set(assets.SCRIPTS)
     for script in (STATIC / "vendor").glob("*.js"):
         assert list(script.parent.glob(f"{'htmx' if 'hx' in script.name else 'Sortable'}*LICENSE*"))
 

@@ -35,7 +35,7 @@ async def test_a_run_is_shown_with_its_request_on_agent_and_task_pages(
         (await session.get_one(Agent, world.worker.id)).gateway_id = gateway.id
     at_task = f"/boards/{world.board.id}/tasks/{task.id}"
     at_agent = f"/agents/{world.worker.id}"
-    for path in (at_agent, at_task, f"{at_agent}/runs", f"{at_task}/runs"):
+    for path in (at_agent, at_task, f"{at_agent}/runs/current", f"{at_task}/runs"):
         page = (await bob.get(path)).text
         for text in ("Waits for a person", "ls -l &lt;b&gt;", "No.", "\n\nThe &lt;end&gt;</pre>"):
             assert text in page, path
@@ -45,7 +45,7 @@ async def test_a_run_is_shown_with_its_request_on_agent_and_task_pages(
 
 @pytest.mark.parametrize(
     ("phase", "words"),
-    [("thinking", "At work on its gateway"), ("waiting", "Waits for a person&#39;s answer")],
+    [("thinking", "Working on its gateway"), ("waiting", "Waiting for an answer")],
 )
 async def test_an_agent_with_a_run_is_not_idle(
     alice, world: World, transaction: TransactionFactory, gateway: Gateway, phase: str, words: str
@@ -57,7 +57,7 @@ async def test_an_agent_with_a_run_is_not_idle(
         worker.gateway_id, worker.status = gateway.id, "online"
         worker.last_seen_at = now() - timedelta(minutes=8)
     page = (await alice.get(f"/agents/{world.worker.id}")).text
-    assert "its gateway told of its work" in page
+    assert "working (reported by its gateway" in page
     assert "Nothing." not in page
     assert "Working" in page
     assert "Idle" not in page
@@ -74,5 +74,8 @@ async def test_an_ended_or_lost_run_says_so(
         session.add(make_run(gateway, world.worker, **lost))
         (await session.get_one(Agent, world.worker.id)).gateway_id = gateway.id
     page = (await alice.get(f"/agents/{world.worker.id}")).text
-    assert "Last at work on its gateway" in page
-    assert '<b>Lost.</b> <span class="sub">Nothing was heard of it.</span>' in page
+    assert "Last run on its gateway" in page
+    assert (
+        "<b>Lost: the result is unknown.</b>"
+        ' <span class="sub" dir="auto">Nothing was heard of it.</span>' in page
+    )

@@ -154,7 +154,7 @@ async def test_sessions_are_described_and_can_be_ended(alice, world, transaction
     page = (await alice.get("/settings")).text
     assert "Safari on iPhone" in page
     assert "192.0.2.7" in page
-    assert "This one" in page
+    assert "This browser" in page
 
     ended = await alice.post(f"/settings/sessions/{other.id}/endings")
     assert ended.headers["Location"] == "/settings#sessions"

@@ -89,7 +89,7 @@ async def test_parallel_guesses_are_refused(browsers, mara, fast_hash, transacti
 
     refused = await attacker.post("/sign-in", data=wrong)
     assert refused.status_code == 429
-    assert "That was tried too often. Try again in 3 minutes." in refused.text
+    assert "Too many attempts. Try again in 3 minutes." in refused.text
     assert 170 < int(refused.headers["Retry-After"]) <= 180
     assert (await owner.post("/sign-in", data=mara)).status_code == 303
 

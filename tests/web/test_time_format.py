@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from web.ui import time_format
+from web.ui import locale_format, time_format
+from web.ui.translation import LANGUAGES, PSEUDO, reader_language
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
@@ -69,6 +70,59 @@ def test_times_are_in_the_time_zone_of_the_user(in_stockholm) -> None:
     assert time_format.format_day(late_in_the_evening) == "25 Nov"
 
 
+@pytest.fixture
+def read_in():
+    """Set the language of the reader."""
+    token = reader_language.set("en")
+    yield reader_language.set
+    reader_language.reset(token)
+
+
+@pytest.mark.parametrize(
+    ("language", "day", "day_before", "moment"),
+    [
+        ("en", "24 Nov", "24 Nov 2025", "Tue 24 Nov 2026, 13:00 CET"),
+        ("de", "24. Nov.", "24. Nov. 2025", "Di., 24. Nov. 2026, 13:00 CET"),
+        ("zh-Hans", "11月24日", "2025年11月24日", "2026年11月24日周二"),
+        (PSEUDO, "24 Ñöv", "24 Ñöv 2025", "Ťûé 24 Ñöv 2026"),
+    ],
+)
+def test_dates_are_written_in_the_language_of_the_reader(
+    read_in, in_stockholm, language: str, day: str, day_before: str, moment: str
+) -> None:
+    read_in(language)
+    assert time_format.format_day(NOON).startswith(day)
+    assert time_format.format_day(NOON - timedelta(days=365)).startswith(day_before)
+    assert time_format.format_absolute(NOON).startswith(moment)
+
+
+@pytest.mark.parametrize("skeleton", locale_format.ENGLISH_DATES)
+def test_each_format_of_a_date_exists_in_each_language(read_in, skeleton: str) -> None:
+    shown = {}
+    for language in LANGUAGES:
+        read_in(language)
+        shown[language] = locale_format.format_date(NOON, skeleton)
+    assert len(set(shown.values())) == len(LANGUAGES)
+    assert all("24" in text and ("2026" in text) is ("y" in skeleton) for text in shown.values())
+
+
+@pytest.mark.parametrize(
+    ("number", "english", "german"),
+    [
+        (0, "0", "0"),
+        (1234567, "1,234,567", "1.234.567"),
+        (0.125, "0.125", "0,125"),
+        (2.0, "2", "2"),
+    ],
+)
+def test_numbers_are_written_in_the_language_of_the_reader(
+    read_in, number: float, english: str, german: str
+) -> None:
+    assert locale_format.format_number(number) == english
+    read_in("de")
+    assert locale_format.format_number(number) == german
+
+
 @pytest.mark.parametrize("name", [None, "", "Mars/Olympus", "../etc/passwd", "Europe", "a\0b"])
 def test_an_unknown_time_zone_is_utc(name) -> None:
     assert time_format.get_time_zone(name) is UTC
@@ -77,12 +131,12 @@ def test_an_unknown_time_zone_is_utc(name) -> None:
 @pytest.mark.parametrize(
     ("silent", "every", "words", "share", "over"),
     [
-        (120, 600, "2 of 10 min", 20, ""),
-        (40, 600, "40 s of 10 min", 100 * 40 / 600, ""),
-        (840, 600, "14 of 10 min", 100, "late"),
-        (2820, 600, "47 of 10 min", 100, "lost"),
-        (90, 30, "1 min of 30 s", 100, "late"),
-        (4 * 3600, 10800, "4 of 3 h", 100, "late"),
+        (120, 600, "Last seen 2 min ago (expected every 10 min)", 20, ""),
+        (40, 600, "Last seen 40 s ago (expected every 10 min)", 100 * 40 / 600, ""),
+        (840, 600, "Last seen 14 min ago (expected every 10 min)", 100, "late"),
+        (2820, 600, "Last seen 47 min ago (expected every 10 min)", 100, "lost"),
+        (90, 30, "Last seen 1 min ago (expected every 30 s)", 100, "late"),
+        (4 * 3600, 10800, "Last seen 4 h ago (expected every 3 h)", 100, "late"),
     ],
 )
 def test_a_heartbeat_is_compared_with_its_own_interval(silent, every, words, share, over) -> None:

@@ -4,14 +4,16 @@ import re
 from collections.abc import Awaitable, Callable
 
 import pytest
+from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
-from models import Actor, Board, Task
+from models import Actor, Board, ReadMarker, Task
 from services import boards, tasks
 from tests.support.world import World, make_task
+from web.boards import board_view
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "aside#drawer"}
-LINE = '<li class="unseen" id="new">New since you were here</li>'
+LINE = '<li class="unseen" id="new">New since your last visit</li>'
 
 Comments = Callable[..., Awaitable[None]]
 
@@ -166,3 +168,52 @@ async def test_own_comments_are_not_marked_as_unread(alice, comments, task_path,
 async def test_invalid_parameters_show_the_conversation(alice, comments, task_path, since) -> None:
     await comments("One.")
     assert "<p>One." in (await alice.get(f"{task_path}?since={since}")).text
+
+
+async def read_marker(transaction: TransactionFactory, world: World) -> ReadMarker | None:
+    """Return how far Alice has seen the board."""
+    async with transaction() as session:
+        query = select(ReadMarker).where(
+            ReadMarker.user_id == world.alice.id,
+            ReadMarker.board_id == world.board.id,
+            ReadMarker.task_id.is_(None),
+        )
+        return await session.scalar(query)
+
+
+async def test_reloading_parts_of_a_board_records_only_unread_comments(
+    alice, comments, transaction, task, world
+) -> None:
+    path = f"/boards/{world.board.id}"
+    parts = (f"{path}/columns", f"{path}/cards/{task.id}")
+    for part in parts:
+        await alice.get(part, headers=HTMX)
+    assert await read_marker(transaction, world) is None
+    await alice.get(path)
+    opened = await read_marker(transaction, world)
+    assert opened
+    for part in parts:
+        await comments("Half of it is written.")
+        await alice.get(part, headers=HTMX)
+        shown = await read_marker(transaction, world)
+        assert shown
+        assert shown.seen_seq > opened.seen_seq
+        opened = shown
+
+
+@pytest.mark.parametrize("part", ["", "/columns"])
+async def test_a_comment_that_arrives_while_a_board_is_loaded_stays_unread(
+    alice, comments, world, monkeypatch, part
+) -> None:
+    await comments("Shown")
+    load = board_view.load_board_view
+
+    async def load_and_comment(*arguments, **options):
+        loaded = await load(*arguments, **options)
+        await comments("Not shown")
+        return loaded
+
+    with monkeypatch.context() as slow:
+        slow.setattr(board_view, "load_board_view", load_and_comment)
+        await alice.get(f"/boards/{world.board.id}{part}", headers=HTMX if part else {})
+    assert is_unread_in_list((await alice.get("/boards")).text, world.board)

@@ -4,9 +4,8 @@ import re
 
 import pytest
 
-from core.security.secrets import hash_token
-from models import Board, SignIn, User
-from tests.support.world import make_sign_in, make_user
+from models import Board, User
+from tests.support.world import cookie_secret, make_sign_in, make_user
 from web.auth.viewer import SESSION_COOKIE
 
 HTMX = {"HX-Request": "true"}
@@ -23,11 +22,9 @@ BOARD = {
 async def mara(anonymous, transaction, world):
     """Return the client of Mara, who has no organization yet."""
     mara: User = make_user("Mara")
-    sign_in: SignIn = make_sign_in(mara)
-    sign_in.secret_hash = hash_token("the cookie of Mara")
     async with transaction() as session:
-        session.add_all([mara, sign_in])
-    anonymous.cookies.set(SESSION_COOKIE, "the cookie of Mara")
+        session.add_all([mara, make_sign_in(mara)])
+    anonymous.cookies.set(SESSION_COOKIE, cookie_secret(mara))
     return anonymous
 
 
@@ -41,7 +38,7 @@ async def test_from_nothing_to_the_first_call(mara, browsers) -> None:
     second = (await mara.get("/welcome")).text
     assert "Step 2 of 4" in second
     assert "Mara &amp; Co" in second
-    assert second.count('role="switch"') == 5 + 1  # the five rules, and the switch for shortcuts
+    assert second.count('role="switch"') == 6 + 1  # the six rules, and the switch for shortcuts
     made = await mara.post("/welcome/board", data=BOARD)
     assert made.headers["Location"] == "/welcome"
 
@@ -62,7 +59,7 @@ async def test_from_nothing_to_the_first_call(mara, browsers) -> None:
     page = (await mara.get(waiting)).text
     assert token not in page
     assert "first call.</b>" in page
-    assert f'href="{waiting}">Look again</a>' in page
+    assert f'href="{waiting}">Check again</a>' in page
 
     called = await browsers(None).post(
         "/api/v1/agent/heartbeat", headers={"Authorization": f"Bearer {token}"}
@@ -70,7 +67,7 @@ async def test_from_nothing_to_the_first_call(mara, browsers) -> None:
     assert called.status_code == 200
 
     green = (await mara.get(waiting, headers=HTMX)).text
-    assert "Juniper is here." in green
+    assert "Juniper is connected." in green
     assert f'href="/boards/{board_id}">Open the board</a>' in green
     assert (await mara.get("/welcome")).headers["Location"] == "/boards"
 

@@ -1,0 +1,37 @@
+"""A task is assigned to a person with the menu of its card, and appears under "My tasks"."""
+
+from playwright.async_api import BrowserContext, expect
+
+from tests.support.live_site import LiveSite
+
+
+async def test_a_task_that_a_person_gets_appears_at_once(
+    site: LiveSite, board, bob: BrowserContext
+) -> None:
+    site.create_task(board, "Repair the lamp", priority="high", due_at="2020-01-01T12:00:00Z")
+    site.create_task(board, "Paint the door")
+    other = await bob.new_page()
+    await other.goto("/my-tasks")
+    await expect(other.get_by_text("No open tasks.")).to_be_visible()
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        card = page.locator(".card", has_text="Repair the lamp")
+        await card.get_by_role("button", name="Actions for").click()
+        menu = page.locator("#card-menu")
+        await menu.get_by_text("Assignee").click()
+        await expect(menu.get_by_text("People")).to_be_visible()
+        await menu.get_by_role("button", name="Bob").click()
+        await expect(card.get_by_text("Bob")).to_be_visible()
+        row = other.get_by_role("row", name="Repair the lamp")
+        await expect(row).to_be_visible()
+        await expect(other.get_by_role("rowheader", name="Overdue 1")).to_be_visible()
+        await other.keyboard.press("g")
+        await other.keyboard.press("b")
+        await expect(other).to_have_url("/boards")
+        await other.keyboard.press("g")
+        await other.keyboard.press("t")
+        await expect(other).to_have_url("/my-tasks")
+        await page.locator("#more-filters > summary").click()
+        await page.locator("#filter-agent").select_option(label="Assigned to me")
+        await expect(page.locator(".card")).to_have_count(0)
+        await page.locator("#filter-agent").select_option(label="Bob Hall")
+        await expect(page.locator(".card")).to_have_count(1)

@@ -1,0 +1,50 @@
+"""The calendar of a board in a browser."""
+
+from playwright.async_api import expect
+
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+
+TITLE = "Paint the very long wall behind the harbour"
+
+
+async def test_tasks_are_opened_and_moved_in_the_calendar(site: LiveSite) -> None:
+    board = site.create_board("Dated")
+    task = site.create_task(board, TITLE, due_at="2091-11-12T12:00:00Z")
+    path = f"/boards/{board['id']}?view=calendar&month=2091-11"
+    async with site.open_page(path) as page:
+        grid, drawer = page.locator(".cal__grid"), page.locator("#drawer")
+        await grid.get_by_role("link", name=TITLE).click()
+        await expect(drawer.get_by_role("heading", name=TITLE)).to_be_visible()
+        await expect(page.locator(f"#task-{task['id']}")).to_have_attribute("aria-current", "true")
+        assert await list_axe_violations(page) == []
+        await drawer.get_by_role("link", name="Close").click()
+        await expect(page).to_have_url(site.installation.url + path)
+
+        await grid.get_by_role("link", name=TITLE).press("m")
+        await page.locator("#card-menu").get_by_text("Due date").click()
+        await page.locator("#card-menu").get_by_label("Due").fill("2091-11-20")
+        await page.locator("#card-menu").get_by_role("button", name="Save").click()
+        await expect(page.locator("#day-2091-11-20")).to_contain_text(TITLE)
+
+        site.create_task(board, "Sand it", due_at="2091-11-20T12:00:00Z")
+        await expect(page.locator("#day-2091-11-20 [data-item]")).to_have_count(2)
+        await page.keyboard.press("l")
+        await expect(page.get_by_role("heading", name="December 2091")).to_be_visible()
+        await page.keyboard.press("t")
+        await expect(page.locator("[data-today]")).to_have_count(1)
+
+
+async def test_the_calendar_is_a_list_of_days_on_a_phone(site: LiveSite) -> None:
+    board = site.create_board("Dated phone")
+    site.create_task(board, TITLE, due_at="2091-11-12T12:00:00Z")
+    site.create_task(board, f"{TITLE} again")
+    path = f"/boards/{board['id']}?view=calendar&month=2091-11"
+    async with site.open_page(path, viewport=PHONE, java_script_enabled=False) as page:
+        await expect(page.get_by_text("Monday 12 November")).to_be_visible()
+        await expect(page.locator("#day-2091-11-13")).to_be_hidden()
+        await page.get_by_role("link", name="Next month").click()
+        await expect(page.locator(".cal__grid [data-item]")).to_have_count(0)
+    async with site.open_page(path, viewport=PHONE) as page:
+        assert await list_axe_violations(page) == []
+        assert not await overflows_horizontally(page)

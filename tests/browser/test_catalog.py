@@ -1,0 +1,73 @@
+"""Tags, custom fields and souls in a browser."""
+
+import asyncio
+import re
+
+from playwright.async_api import expect
+
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+
+LIST_OF_FIELDS = re.compile(r"/fields(\?|$)")
+
+
+async def test_a_tag_is_created_with_a_generated_slug(site: LiveSite) -> None:
+    async with site.open_page("/tags/new", viewport=PHONE) as page:
+        await page.get_by_label("Name", exact=True).fill("Spring Cleaning 1")
+        await page.get_by_role("button", name="Use from name").click()
+        await expect(page.get_by_label("Slug")).to_have_value("spring-cleaning-1")
+        await page.get_by_label("Colour", exact=True).fill("2F6F6A")
+        await expect(page.get_by_label("Pick a colour")).to_have_value("#2f6f6a")
+        await expect(page.locator("[data-preview] rect")).to_have_attribute("fill", "#2f6f6a")
+        await page.get_by_label("Pick a colour").fill("#c0392b")
+        await expect(page.get_by_label("Colour", exact=True)).to_have_value("c0392b")
+        assert await list_axe_violations(page) == []
+        assert not await overflows_horizontally(page)
+        await page.get_by_role("button", name="Create tag").click()
+        await page.get_by_label("Filter tags by name").press_sequentially("cleaning 1")
+        await expect(page.locator("#tags [data-item]")).to_have_count(1)
+        await expect(page.locator("#tags")).to_contain_text("Spring Cleaning 1")
+
+
+async def test_a_field_is_required_set_and_filtered(site: LiveSite) -> None:
+    board = site.create_board("Fielded")
+    task = site.create_task(board, "Weigh anchor")
+    async with site.open_page("/fields/new") as page:
+        await page.get_by_label("Name", exact=True).fill("weight")
+        await expect(page.locator("#field-field_key")).to_have_attribute("placeholder", "weight")
+        await page.get_by_label("Type", exact=True).select_option("Whole number")
+        await page.get_by_label("Required").check()
+        await page.get_by_role("checkbox", name="Fielded").check()
+        await page.get_by_role("button", name="Create field").click()
+        await page.wait_for_url(LIST_OF_FIELDS)
+        await page.goto(f"/boards/{board['id']}/tasks/{task['id']}")
+        fields = page.locator("#task-fields")
+        await expect(fields).to_contain_text("Missing")
+        await fields.locator("summary").click()
+        await fields.get_by_label("weight").press("Enter")
+        await expect(fields).to_contain_text("Fill this in.")
+        await fields.get_by_label("weight").fill("12")
+        await fields.get_by_label("weight").press("Enter")
+        await expect(fields.locator("summary")).to_contain_text("12")
+        await expect(fields).not_to_contain_text("Missing")
+        assert await list_axe_violations(page) == []
+
+        await page.goto(f"/boards/{board['id']}")
+        await page.locator("#more-filters > summary").click()
+        await page.locator("#filter-field").select_option("weight")
+        await page.locator("#filter-value").fill("13")
+        await expect(page.get_by_text("Weigh anchor")).to_have_count(0)
+        await page.locator("#filter-value").fill("12")
+        await expect(page.get_by_text("Weigh anchor")).to_be_visible()
+
+
+async def test_a_soul_is_compared_and_applied_without_scripts(site: LiveSite) -> None:
+    board = site.create_board("Soulful")
+    await asyncio.to_thread(site.create_agent, board, "Heron")
+    async with site.open_page("/souls?q=code+review", java_script_enabled=False) as page:
+        await page.get_by_role("link", name="Code reviewer").click()
+        await page.get_by_label("Agent", exact=True).select_option("Heron")
+        await page.get_by_role("button", name="Compare").click()
+        await expect(page.get_by_role("group", name="Changes to SOUL.md")).to_be_visible()
+        await page.get_by_role("button", name="Apply to Heron").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("Heron")

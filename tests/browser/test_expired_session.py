@@ -1,0 +1,77 @@
+"""A person whose session has ended signs in, and continues with the typed text."""
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.test_shared_connection import open_tab
+from tests.support.live_site import OWNER, LiveSite
+
+
+async def sign_in(page: Page) -> None:
+    await page.get_by_label("E-mail").fill(OWNER["email"])
+    await page.get_by_role("textbox", name="Password").fill(OWNER["password"])
+    await page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_a_form_is_filled_in_after_signing_in(site: LiveSite, scripts: bool) -> None:
+    name = f"Kept {'with' if scripts else 'without'} scripts"
+    async with site.open_page("/boards/new", java_script_enabled=scripts) as page:
+        await page.get_by_label("Name").fill(name)
+        await page.get_by_label("Description").fill("Line 1\nLine 2")
+        await page.context.clear_cookies()
+        await page.get_by_role("button", name="Create board").click()
+        await expect(page.get_by_text("you return to it")).to_be_visible()
+        await sign_in(page)
+        await expect(page.get_by_text("Nothing has changed yet")).to_be_visible()
+        await expect(page.get_by_label("Name")).to_have_value(name)
+        await expect(page.get_by_label("Description")).to_have_value("Line 1\nLine 2")
+        boards = site.owner.call("GET", "/boards")["items"]
+        assert name not in [board["name"] for board in boards]
+        await page.get_by_role("button", name="Create board").click()
+        await expect(page.locator("#rail").get_by_role("link", name=name)).to_be_visible()
+    boards = site.owner.call("GET", "/boards")["items"]
+    assert [board["name"] for board in boards].count(name) == 1
+
+
+async def test_a_form_with_scripts_but_without_htmx_is_filled_in(site: LiveSite) -> None:
+    async with site.open_page("/settings") as page:
+        field = page.locator("form[action='/settings/tokens'] input[name=name]")
+        await field.evaluate(
+            "field => { for (let one = field; one; one = one.parentElement)"
+            " if (one.localName === 'details') one.open = true }"
+        )
+        await field.fill("For my script")
+        await page.context.clear_cookies()
+        await field.press("Enter")
+        await sign_in(page)
+        await expect(field).to_have_value("For my script")
+        await expect(field).to_be_focused()
+        assert "kept" not in page.url
+
+
+async def test_a_comment_is_not_sent_twice_after_the_session_has_ended(site: LiveSite) -> None:
+    board = site.create_board("Ended session")
+    task = site.create_task(board, "Talk")
+    context = await site.context()
+    path = f"/boards/{board['id']}/tasks/{task['id']}"
+    page = await open_tab(context, path)
+    cookies = await context.cookies()
+    await page.locator("textarea[name=message]").fill("Only once")
+    await context.clear_cookies()
+    # Other parts of the page may open the dialog before.
+    await page.evaluate("document.getElementById('edit-comment').requestSubmit()")
+    await expect(page.locator("#signed-out")).to_be_visible()
+    await context.add_cookies(
+        [
+            {"name": one["name"], "value": one["value"], "url": site.installation.url}
+            for one in cookies
+        ]
+    )
+    await page.get_by_role("button", name="I have signed in").click()
+    await expect(page.locator("textarea[name=message]")).to_have_value("Only once")
+    await page.get_by_role("button", name="Send").click()
+    await expect(page.locator("textarea[name=message]")).to_have_value("")
+    comments = site.owner.call("GET", f"{path}/comments")["items"]
+    assert [comment["message"] for comment in comments] == ["Only once"]
+    await context.close()

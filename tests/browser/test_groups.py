@@ -1,0 +1,80 @@
+"""Board groups in a browser."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import expect
+
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, WIDE, list_axe_violations, overflows_horizontally
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+async def test_a_group_is_created_used_and_deleted(site: LiveSite, size) -> None:
+    name = f"Harbour {size['width']}"
+    boards = [site.create_board(f"{name} {number}") for number in range(6)]
+    agent = site.create_agent(boards[0])
+    async with site.open_page("/groups", viewport=size) as page:
+        await page.get_by_role("link", name="New group").first.click()
+        await page.get_by_label("Name", exact=True).fill(name)
+        await page.get_by_label("Filter boards").fill(f"{name} 0")
+        await expect(page.get_by_role("checkbox", name=f"{name} 1")).to_be_hidden()
+        await page.get_by_role("checkbox", name=f"{name} 0").check()
+        assert await list_axe_violations(page) == []
+        assert not await overflows_horizontally(page)
+        await page.get_by_role("button", name="Create group").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text(name)
+        await expect(page.locator("#live[data-state=live]")).to_be_attached()
+        await asyncio.to_thread(site.create_task, boards[0], "Load the ship")
+        await expect(page.locator("#group-boards")).to_contain_text("Load the ship")
+        await expect(page.get_by_label("Number")).to_be_hidden()
+        await page.get_by_label("Other interval").check()
+        await page.get_by_label("Number").fill("5")
+        await page.get_by_role("button", name="Apply").click()
+        await expect(page.get_by_role("status").get_by_text("1 agent")).to_be_visible()
+        await expect(page.locator("#group-agents")).to_contain_text("5 minutes")
+
+        await page.get_by_role("link", name="Chat", exact=True).click()
+        await expect(page.locator("#live[data-state=live]")).to_be_attached()
+        box = page.get_by_label("Message")
+        await box.fill("Where is the ship?")
+        await page.get_by_label("Notify every agent").check()
+        await box.press("Enter")
+        await expect(page.get_by_role("log")).to_contain_text("Where is the ship?")
+        await expect(page.get_by_label("Notify every agent")).not_to_be_checked()
+        path = f"/boards/{boards[0]['id']}/group-memory"
+        await asyncio.to_thread(agent.call, "POST", path, content="In port", tags=["chat"])
+        await expect(page.get_by_role("log")).to_contain_text("In port")
+        for theme in ("light", "dark"):
+            await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
+            assert await list_axe_violations(page) == []
+        assert not await overflows_horizontally(page)
+
+        await page.get_by_role("link", name="Edit").click()
+        await page.locator("summary", has_text="Delete group").click()
+        await page.get_by_role("button", name=f"Delete {name}").click()
+        await expect(page.get_by_role("link", name=name, exact=True)).to_have_count(0)
+        await expect(page).to_have_url("/groups")
+
+
+async def test_a_group_is_changed_without_scripts(site: LiveSite) -> None:
+    board = site.create_board("Lone quay")
+    async with site.open_page("/groups/new", java_script_enabled=False) as page:
+        await page.get_by_label("Name", exact=True).fill("Plain")
+        await page.get_by_role("checkbox", name="Lone quay").check()
+        await page.get_by_role("button", name="Create group").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Plain")
+        await expect(page.locator("#group-boards")).to_contain_text("Lone quay")
+        await page.get_by_role("link", name="Notes").click()
+        await page.get_by_label("Note", exact=True).fill("We sail on Friday")
+        await page.get_by_role("button", name="Add note").click()
+        await expect(page.locator("#notes")).to_contain_text("We sail on Friday")
+        await page.goto(f"/boards/{board['id']}/settings")
+        await page.get_by_label("Group", exact=True).select_option("No group")
+        async with page.expect_event(
+            "response", lambda response: response.request.method == "POST"
+        ):
+            await page.locator("#about").get_by_role("button", name="Save").click()
+        await page.goto("/groups")
+        await page.get_by_role("link", name="Plain", exact=True).click()
+        await expect(page.get_by_text("No boards in this group yet.")).to_be_visible()

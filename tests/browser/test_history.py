@@ -1,0 +1,152 @@
+"""Back and Forward show a page as it was left: drawer, scroll positions and focus."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.test_sign_out import caching_tab, sign_in
+from tests.support.live_site import LiveSite, headline
+from tests.support.page_checks import PHONE, WIDE
+
+__all__ = ["caching_tab"]
+
+LOW = {"width": 1440, "height": 600}
+SIZES = pytest.mark.parametrize("size", [LOW, PHONE], ids=["wide", "phone"])
+
+
+@pytest.fixture
+def tasks(site: LiveSite, board: dict[str, Any]) -> list[dict[str, Any]]:
+    return [site.create_task(board, f"Paint the door {number} " * 3) for number in range(16)]
+
+
+def link_of(page: Page, task: dict[str, Any]) -> Locator:
+    return page.locator(f"#task-{task['id']} h3 a")
+
+
+async def top_of(item: Locator) -> float:
+    box = await item.bounding_box()
+    assert box
+    return box["y"]
+
+
+def record_requests(page: Page, pattern: str) -> list[str]:
+    """Return a list that receives the addresses of the requests for pages and parts."""
+    found: list[str] = []
+    types = ("document", "fetch", "xhr")
+    page.on(
+        "request",
+        lambda one: (
+            found.append(one.url)
+            if one.resource_type in types and re.search(pattern, one.url)
+            else None
+        ),
+    )
+    return found
+
+
+@SIZES
+async def test_back_closes_the_drawer_and_forward_opens_it_again(
+    site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]], size: Any
+) -> None:
+    task = tasks[5]
+    async with site.open_page(f"/boards/{board['id']}", viewport=size) as page:
+        link, heading = link_of(page, task), page.locator("#drawer h2").first
+        await link.scroll_into_view_if_needed()
+        top = await top_of(link)
+        await link.click()
+        await expect(heading).to_be_visible()
+        requests = record_requests(page, f"/boards/{board['id']}")
+
+        await page.go_back()
+        await expect(page.locator("#drawer")).to_be_hidden()
+        await expect(link).to_be_focused()
+        assert await top_of(link) == pytest.approx(top, abs=4)
+        await page.go_forward()
+        await expect(heading).to_have_text(task["title"].strip())
+        await expect(page).to_have_url(re.compile(f"/tasks/{task['id']}$"))
+        assert len(requests) == 1
+
+        await asyncio.to_thread(site.update_task, board, task, title="Painted")
+        await expect(heading).to_have_text("Painted")
+        await expect(link).to_have_text("Painted")
+
+
+@SIZES
+async def test_back_from_the_page_of_a_task_shows_the_board_as_it_was(
+    site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]], size: Any
+) -> None:
+    task = tasks[3]
+    async with site.open_page(f"/boards/{board['id']}", viewport=size) as page:
+        link = link_of(page, task)
+        await link.scroll_into_view_if_needed()
+        top = await top_of(link)
+        await link.click()
+        await page.get_by_role("link", name="Open as a page").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text(task["title"].strip())
+        await page.wait_for_load_state()
+        requests = record_requests(page, f"/boards/{board['id']}")
+        await page.go_back()
+        await expect(link).to_be_focused()
+        assert await top_of(link) == pytest.approx(top, abs=4)
+        await asyncio.to_thread(site.update_task, board, task, title="Painted")
+        await expect(link).to_have_text("Painted")
+        assert len([one for one in requests if one.endswith(board["id"])]) == 1
+
+
+async def test_back_to_a_drawer_from_another_page_opens_it(
+    site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]]
+) -> None:
+    async with site.open_page(f"/boards/{board['id']}", viewport=LOW) as page:
+        link = link_of(page, tasks[3])
+        await link.scroll_into_view_if_needed()
+        await link.click()
+        await check_return_to_drawer(page, tasks[3])
+
+
+async def test_a_restored_page_opens_its_drawer(
+    caching_tab: Page, board: dict[str, Any], tasks: list[dict[str, Any]]
+) -> None:
+    await sign_in(caching_tab)
+    await caching_tab.goto(f"/boards/{board['id']}")
+    await link_of(caching_tab, tasks[3]).click()
+    await check_return_to_drawer(caching_tab, tasks[3])
+
+
+async def check_return_to_drawer(page: Page, task: dict[str, Any]) -> None:
+    """Leave a page with a drawer, return, and close the drawer by Back."""
+    link, heading = link_of(page, task), page.locator("#drawer h2").first
+    await expect(heading).to_be_visible()
+    top = await top_of(link)
+    await page.goto("/settings")
+    await page.go_back()
+    await expect(heading).to_have_text(task["title"].strip())
+    await expect(page).to_have_url(re.compile(f"/tasks/{task['id']}$"))
+    assert await top_of(link) == pytest.approx(top, abs=4)
+    await page.go_back()
+    await expect(page.locator("#drawer")).to_be_hidden()
+    await expect(link).to_be_focused()
+    await page.reload()
+    await expect(link).to_be_visible()
+
+
+async def test_back_to_the_list_of_approvals_keeps_its_position(
+    site: LiveSite, board: dict[str, Any]
+) -> None:
+    agent = site.create_agent(board)
+    titles = [f"Print poster {number}" for number in range(9)]
+    for title in titles:
+        site.request_approval(agent, board, site.create_task(board, title), title)
+    size = {**WIDE, "height": 500}
+    async with site.open_page(f"/approvals?board={board['id']}", viewport=size) as page:
+        link = page.get_by_role("link", name=headline(titles[7]), exact=True)
+        await link.scroll_into_view_if_needed()
+        top = await top_of(link)
+        await link.click()
+        await expect(page).to_have_url(re.compile("/approvals/"))
+        await page.go_back()
+        await expect(page).to_have_url(re.compile("/approvals[?]"))
+        await expect(link).to_be_focused()
+        assert await top_of(link) == pytest.approx(top, abs=4)

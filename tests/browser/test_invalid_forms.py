@@ -1,0 +1,53 @@
+"""The first error of a rejected form is visible where the person looks."""
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, WIDE
+
+LONG = "word " * 20_000  # longer than any text may be
+
+FILL = "(field, text) => { field.removeAttribute('maxlength'); field.value = text }"
+
+
+async def expect_first_error(page: Page, field: Locator) -> None:
+    await expect(field).to_be_focused()
+    await expect(field).to_have_attribute("aria-invalid", "true")
+    await expect(field).to_be_in_viewport()
+    described = (await field.get_attribute("aria-describedby") or "").split()[0]
+    await expect(page.locator(f"#{described}")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("size", [WIDE, {**PHONE, "height": 500}], ids=["desktop", "phone"])
+async def test_an_invalid_field_of_a_long_form_is_shown(site: LiveSite, size) -> None:
+    async with site.open_page("/boards/new", viewport=size) as page:
+        await page.get_by_label("Name").fill("Long")
+        field = page.get_by_label("Description")
+        await field.evaluate(FILL, LONG)
+        await page.get_by_role("button", name="Create board").click()
+        await expect_first_error(page, field)
+
+
+async def test_an_invalid_field_in_a_dialog_is_shown(site: LiveSite) -> None:
+    board = site.create_board("Dialog with errors")
+    async with site.open_page(f"/boards/{board['id']}", viewport={**WIDE, "height": 400}) as page:
+        await page.get_by_role("link", name="New task N").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Description").fill("line\n" * 200)
+        await dialog.get_by_role("button", name="Add task").last.click()
+        await expect_first_error(page, dialog.get_by_label("Title"))
+
+
+async def test_an_invalid_field_in_the_drawer_is_shown(site: LiveSite) -> None:
+    board = site.create_board("Drawer with errors")
+    task = site.create_task(board, "Long text")
+    async with site.open_page(f"/boards/{board['id']}", viewport={**WIDE, "height": 400}) as page:
+        await page.locator(f"#task-{task['id']}").get_by_role("link").first.click()
+        drawer = page.locator("#drawer")
+        await drawer.locator("#edit-text > summary").click()
+        await drawer.locator("#task-description").fill("line\n" * 200)
+        await drawer.locator("#edit-title > summary").click()
+        await drawer.locator("#task-title").fill("")
+        await drawer.locator("#task-title").press("Enter")
+        await expect_first_error(page, drawer.locator("#task-title"))

@@ -1,0 +1,70 @@
+"""Invitations, access to boards, and the organization in a browser."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import (
+    PHONE,
+    WIDE,
+    list_axe_violations,
+    new_context,
+    overflows_horizontally,
+)
+
+
+@pytest.mark.parametrize(("size", "scripts"), [(WIDE, True), (PHONE, False)])
+async def test_a_person_is_invited_gets_access_and_leaves(
+    site: LiveSite, size, scripts: bool
+) -> None:
+    email, board = f"nora-{size['width']}@example.com", f"Quay {size['width']}"
+    site.create_board(board)
+    options = {"viewport": size, "java_script_enabled": scripts}
+    async with site.open_page("/people", **options) as page:
+        await page.get_by_role("link", name="Invite").click()
+        await page.get_by_label("E-mail").fill(email)
+        await page.get_by_label("All boards: no access").check()
+        await page.get_by_label(f"{board}: read", exact=True).check()
+        await page.get_by_role("button", name="Create invitation link").click()
+        link = await page.locator(".copy code").inner_text()
+        await expect(page.get_by_role("row", name=email)).to_contain_text(f"Reads {board}")
+        if scripts:
+            assert await list_axe_violations(page) == []
+            assert not await overflows_horizontally(page)
+
+        context = await new_context(site.browser, site.installation, viewport=size)
+        invited = await context.new_page()
+        await invited.goto(link)
+        await invited.get_by_label("Your name").fill("Nora")
+        await invited.get_by_label("Password", exact=True).fill("a password of Nora's")
+        await invited.get_by_role("button", name="Create account").click()
+        await expect(invited.locator("#content")).to_be_visible()
+
+        if not scripts:
+            await page.goto("/people")
+        row = page.locator("#members-title ~ table tr", has_text=email)
+        await row.get_by_role("link", name="Access of Nora").click()
+        await page.get_by_label(f"{board}: read and change").check()
+        if scripts:
+            assert await list_axe_violations(page) == []
+            assert not await overflows_horizontally(page)
+        await page.get_by_role("button", name="Save access").click()
+        await expect(page.get_by_text("Saved ")).to_be_visible()
+        if scripts:
+            notice = invited.locator("#rights-changed")
+            await expect(notice).to_contain_text("Your rights have changed")
+            await notice.get_by_role("button", name="Reload").click()
+            await expect(notice).to_be_hidden()
+        await page.get_by_label("Role of Nora").select_option("Admin")
+        await page.get_by_role("button", name="Save role").click()
+        await expect(page.get_by_label("Role of Nora")).to_have_value("admin")
+
+        await invited.goto("/organization/about")
+        assert await list_axe_violations(invited) == []
+        assert not await overflows_horizontally(invited)
+        await invited.locator("summary", has_text="Leave organization").click()
+        await invited.get_by_role("button", name="Leave").click()
+        await expect(invited.get_by_role("heading", name="Name your organization")).to_be_visible()
+        await context.close()
+        await page.goto("/people")
+        await expect(page.get_by_text(email)).to_have_count(0)

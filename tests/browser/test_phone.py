@@ -1,0 +1,128 @@
+"""On a phone every page and every filter can be reached."""
+
+import re
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.support.full_site import FullSite
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+
+IN_MORE = {
+    "Dashboard": "/dashboard",
+    "Search": "/search",
+    "Board groups": "/groups",
+    "Gateways": "/gateways",
+    "Souls": "/souls",
+    "People": "/people",
+    "Audit": "/audit",
+    "Settings": "/settings",
+}
+
+FILTERED_PAGES = [
+    "/approvals",
+    "/approvals?state=decided",
+    "/activity",
+    "/activity?board={board}",
+    "/agents",
+    "/audit",
+    "/boards",
+    "/boards/{board}",
+    "/boards/{board}?view=list",
+    "/dashboard",
+    "/groups",
+    "/gateways",
+    "/search?q=port",
+    "/souls",
+    "/tags",
+]
+
+LIST_BAD_CONTROLS = """() => {
+    const closed = ".topbar details, main details.drop, main #filters, main #search-filters";
+    for (const details of document.querySelectorAll(closed)) details.open = true;
+    const controls = `main [role=search] :is(input:not([type=hidden]), select, button, summary),
+        .topbar .drop summary, :is(main, .topbar) :is(.seg, .tabs) > *, :is(main, .topbar) .chip,
+        :is(.filters, .topbar, .board-menu) .menu :is(a, button, select)`;
+    return [...document.querySelectorAll(controls)].flatMap((control) => {
+        const target = control.type === "checkbox" ? control.closest("label") : control;
+        const { width, height, left, right } = target.getBoundingClientRect();
+        const name = control.outerHTML.slice(0, 120);
+        if (!width) return control.type === "search" ? [`hidden: ${name}`] : [];
+        const scrolls = control.closest(".tabs, .col-switch");
+        return [
+            ...(height < 43.9 ? [`${height} px: ${name}`] : []),
+            ...(scrolls || (left >= 0 && right <= innerWidth) ? [] : [`outside: ${name}`]),
+        ];
+    });
+}"""
+"""Lists the filters that are hidden, too small or outside of the window."""
+
+
+def more_of(page: Page):
+    return page.get_by_role("navigation", name="Sections").locator("details")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+async def test_more_leads_to_all_other_pages(site: LiveSite, scripts: bool) -> None:
+    page = await site.new_tab(viewport=PHONE, java_script_enabled=scripts)
+    for name, path in IN_MORE.items():
+        await page.goto("/boards")
+        await more_of(page).locator("summary").click()
+        link = more_of(page).get_by_role("link", name=re.compile(f"^{name}"))
+        box = await link.bounding_box()
+        assert box
+        assert box["height"] >= 44
+        assert box["y"] >= 0
+        await link.click()
+        await expect(page).to_have_url(re.compile(f"{path}$"))
+    await expect(more_of(page).locator("summary")).to_have_attribute("aria-current", "true")
+    await more_of(page).locator("summary").click()
+    await expect(more_of(page).get_by_role("button", name="Sign out")).to_be_visible()
+    await page.context.close()
+
+
+async def test_the_menu_more_is_accessible_and_changes_the_theme(site: LiveSite) -> None:
+    async with site.open_page("/activity", viewport=PHONE) as page:
+        summary = more_of(page).locator("summary")
+        await summary.click()
+        assert await list_axe_violations(page) == []
+        assert not await overflows_horizontally(page)
+        await more_of(page).get_by_role("button", name="Theme").click()
+        await expect(page.locator("html")).to_have_attribute("data-theme", "light")
+        await summary.click()
+        await page.keyboard.press("Escape")
+        await expect(more_of(page)).not_to_have_attribute("open", "")
+        await expect(summary).to_be_focused()
+
+
+@pytest.mark.parametrize("address", FILTERED_PAGES)
+async def test_all_filters_are_shown_and_large_enough(world: FullSite, address: str) -> None:
+    page = world.windows[1].page
+    await page.goto(address.format(**world.ids))
+    bad = await page.evaluate(LIST_BAD_CONTROLS)
+    assert not bad, "\n".join(bad)
+    assert not await overflows_horizontally(page)
+
+
+async def test_a_board_is_filtered_by_text(site: LiveSite) -> None:
+    board = site.create_board("Pocket filters")
+    for title in ("Paint the door", "Hang the sign"):
+        site.create_task(board, title)
+    async with site.open_page(f"/boards/{board['id']}", viewport=PHONE) as page:
+        await page.get_by_label("Filter tasks").fill("door")
+        await expect(page.locator(".card")).to_have_count(1)
+        await expect(page.get_by_role("button", name="Blocked")).to_be_visible()
+
+
+async def test_the_buttons_of_the_drawer_are_large_enough(site: LiveSite) -> None:
+    board = site.create_board("Pocket drawer")
+    task = site.create_task(board, "Paint the door")
+    async with site.open_page(f"/boards/{board['id']}", viewport=PHONE) as page:
+        await page.locator(f"#task-{task['id']} a").first.click()
+        buttons = page.locator(".drawer :is(.btn, .prop, summary)").filter(visible=True)
+        await expect(buttons.first).to_be_visible()
+        sizes = [await one.bounding_box() for one in await buttons.all()]
+        assert len(sizes) > 8
+        assert [box for box in sizes if not box or box["height"] < 43.9] == []
+        assert not await overflows_horizontally(page)

@@ -1,0 +1,189 @@
+"""Counters follow every change of what they count, and are repaired if they do not."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from alembic import command
+from sqlalchemy import delete, select, text, update
+
+from core.paging import Page, Paging
+from models import (
+    ApprovalStatus,
+    BoardCounts,
+    EventCount,
+    Status,
+    Task,
+)
+from services import activity, approvals, boards, counters, organizations, tasks
+from services.activity import ActivityFilters
+from services.approvals import ApprovalDraft
+from services.tasks import TaskDraft
+from tests.support.migration import migrate
+from worker.counter_repair import CounterRepair, next_repair
+
+
+async def read_counts(session, board):
+    """Return the numbers of a board: tasks by status, and undecided and decided approvals."""
+    columns = [*counters.TASK_COUNTS.values(), BoardCounts.undecided_approvals]
+    query = select(*columns, BoardCounts.decided_approvals).where(BoardCounts.board_id == board.id)
+    return tuple((await session.execute(query)).one())
+
+
+async def work(session, world):
+    """Change tasks, comments and approvals of Launch in many ways; return a deleted task's id."""
+    actor = world.alice
+    board = await boards.lock_board(session, actor, world.board.id)
+    created = [
+        await tasks.create_task(session, actor, board, TaskDraft(title=status, status=status))
+        for status in Status
+    ]
+    first, second, third, done = [one.task.id for one in created]
+    await tasks.create_comment(session, actor, board, first, "Said.")
+    await tasks.create_comment(session, actor, board, second, "Said.")
+    for task_ids in ([first], [second, third]):
+        draft = ApprovalDraft(
+            action_type="task.complete", confidence=50, task_ids=task_ids, payload={"reason": "x"}
+        )
+        await approvals.request_approval(session, world.worker, board, draft)
+    await tasks.update_task(session, actor, board, first, {"status": "in_progress"})
+    await tasks.update_task(session, actor, board, done, {"status": "inbox"})
+    await tasks.delete_task(session, actor, board, first)
+    return first
+
+
+async def test_counters_follow_changes_deletions_and_restores(session, world) -> None:
+    task_id = await work(session, world)
+    board = await boards.lock_board(session, world.alice, world.board.id)
+    assert await read_counts(session, board) == (1, 1, 1, 0, 1, 0)
+    await tasks.restore_task(session, world.alice, board, task_id)
+    assert await read_counts(session, board) == (1, 2, 1, 0, 2, 0)
+    assert await counters.repair_counters(session) == []
+
+
+async def test_a_decision_counts_as_decided_until_it_is_undone(session, world) -> None:
+    [approval] = world.make_approval(agent_id=world.worker.id)
+    session.add(approval)
+    await session.flush()
+    member, id = world.alice_member, approval.id
+    for status in (ApprovalStatus.APPROVED, ApprovalStatus.REJECTED):
+        await approvals.decide_with_undo(session, world.alice, id, status=status, undo_seconds=60)
+        assert await approvals.count_undecided_by_board(session, member) == {}
+        assert (await approvals.list_decided_approvals(session, member, Paging())).total == 1
+        assert (await approvals.count_approvals(session, world.board, [])).pending == 1
+        await approvals.undo_decision(session, world.alice, id)
+        assert await approvals.count_undecided_by_board(session, member) == {world.board.id: 1}
+        assert (await approvals.list_decided_approvals(session, member, Paging())).total == 0
+
+
+async def test_totals_count_what_the_pages_list(session, world) -> None:
+    """For every filter and page of activity, comments and approvals, with the rights of each."""
+    await work(session, world)
+    board = await boards.lock_board(session, world.alice, world.garden.id)
+    await tasks.create_task(session, world.alice, board, TaskDraft(title="Weed"))
+    middle = (await activity.list_member_activity(session, world.alice_member, Paging())).items[4]
+    filters = [
+        ActivityFilters(**given)
+        for given in cast(
+            list[dict[str, Any]],
+            [
+                {},
+                {"kinds": ["task.created"]},
+                {"kinds": ["task", "approval", "agent", "board", "message"]},
+                {"agent_id": world.worker.id},
+                {"agent_id": world.worker.id, "kinds": ["approval"]},
+                {"before": middle.event.seq},
+                {"before": middle.event.seq, "kinds": ["task"]},
+                {"after": middle.event.seq},
+                {"after": 0, "before": middle.event.seq},
+            ],
+        )
+    ]
+    for member in (world.alice_member, world.bob_member, world.dana_member, world.charlie_member):
+        pages: list[Page[Any]] = [
+            await activity.list_member_activity(session, member, Paging(), one) for one in filters
+        ]
+        pages.append(await activity.list_comment_entries(session, member, Paging()))
+        pages.append(await approvals.list_member_approvals(session, member, Paging()))
+        assert [page.total for page in pages] == [len(page.items) for page in pages]
+    for number, one in enumerate(filters):
+        whole = await activity.list_member_activity(session, world.alice_member, Paging(), one)
+        assert whole.items, number
+        rest = await activity.list_member_activity(session, world.alice_member, Paging(2, 1), one)
+        assert rest.items == whole.items[1:3]
+        assert rest.total == whole.total
+        beyond = await activity.list_member_activity(
+            session, world.alice_member, Paging(2, 500), one
+        )
+        assert (beyond.items, beyond.total) == ([], whole.total)
+
+
+async def test_a_deleted_board_or_organization_leaves_no_wrong_counter(session, world) -> None:
+    await work(session, world)
+    board = await boards.lock_board_as_admin(session, world.alice, world.board.id)
+    await boards.delete_board(session, world.alice, board)
+    assert await counters.repair_counters(session) == []
+    assert await session.scalar(select(EventCount.id).limit(1)) is not None
+    await organizations.lock_organization_contents(session, [world.tern.id])
+    await organizations.erase_organizations(session, [world.tern.id])
+    assert await counters.repair_counters(session) == []
+    assert await session.scalar(select(EventCount.id).limit(1)) is None
+
+
+async def test_wrong_counters_are_repaired_and_logged(
+    isolated_settings, isolated_transaction, isolated_world, caplog
+) -> None:
+    world = isolated_world
+    async with isolated_transaction() as session:
+        await work(session, world)
+        before = await read_counts(session, world.board)
+        await session.execute(update(BoardCounts).values(inbox_tasks=7))
+        await session.execute(delete(EventCount))
+        for table in ("task_move_hours", "message_hours", "done_task_hours"):
+            await session.execute(text(f"delete from {table}"))
+    repair = CounterRepair(isolated_transaction)
+    with caplog.at_level(logging.WARNING):
+        await repair.run()
+    board_key = f"board_counts (board_id {world.board.id}) was wrong by -6 inbox_tasks"
+    assert board_key in caplog.text
+    assert "event_counts" in caplog.text
+    caplog.clear()
+    await repair.run()
+    assert caplog.text == ""
+    async with isolated_transaction() as session:
+        assert await read_counts(session, world.board) == before
+        member = world.alice_member
+        page = await activity.list_member_activity(session, member, Paging())
+        assert page.total == len(page.items) > 0
+
+
+async def test_the_repair_is_due_every_night_at_three() -> None:
+    three = datetime(2026, 3, 18, 3, tzinfo=UTC)
+    assert next_repair(three - timedelta(seconds=1)) == three
+    assert next_repair(three) == three + timedelta(days=1)
+
+
+async def test_the_upgrade_counts_what_exists(
+    isolated_settings, isolated_transaction, isolated_world
+) -> None:
+    """An existing data folder is upgraded; later changes are counted from there."""
+    world = isolated_world
+    async with isolated_transaction() as session:
+        deleted_id = await work(session, world)
+        before = await read_counts(session, world.board)
+    url = isolated_settings.sqlalchemy_url
+    await migrate(url, command.downgrade, "0031")
+    async with isolated_transaction() as session:
+        left = "select count(*) from pg_trigger where tgname like 'count_%'"
+        assert await session.scalar(text(left)) == 0
+        moved = update(Task).where(Task.status == Status.REVIEW)
+        await session.execute(moved.values(status=Status.INBOX))
+    await migrate(url, command.upgrade, "head")
+    inbox, in_progress, review, *others = before
+    async with isolated_transaction() as session:
+        expected = (inbox + 1, in_progress, review - 1, *others)
+        assert await read_counts(session, world.board) == expected
+        assert await counters.repair_counters(session) == []
+        board = await boards.lock_board(session, world.alice, world.board.id)
+        await tasks.restore_task(session, world.alice, board, deleted_id)
+        assert await counters.repair_counters(session) == []

@@ -1,0 +1,152 @@
+"""Reads do not read whole tables: their cost does not grow with tasks, events and approvals."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.paging import Paging
+from models import ApprovalStatus, EventType, Status, Task
+from services import activity, approvals, boards, metrics, sidebar, tasks
+from services.activity import ActivityFilters
+from services.tasks import BoardFilters, BoardOrder
+from tests.conftest import rolled_back
+from tests.support.round_trips import record_round_trips
+from tests.support.stored_world import store_world
+from tests.support.world import World
+
+PAGE = Paging(20)
+GROWING = ("activity_events", "approvals", "task_comments", "tasks")
+SCAN = re.compile(rf"Seq Scan on ({'|'.join(GROWING)})\b.*?rows=(\d+)")
+FILL = (
+    """
+    insert into tasks (id, board_id, title, status, priority, auto_created, version, created_at,
+        updated_at, done_at, started_at)
+    select gen_random_uuid(), {board}, 'Task', case k % 3 when 0 then 'done' else 'inbox' end,
+        'low', false, 1, now() - k * interval '1 hour', now(),
+        case k % 3 when 0 then now() - k * interval '1 hour' end, now() - k * interval '2 hours'
+    from generate_series(1, 6000) k
+    """,
+    """
+    insert into approvals (id, board_id, action_type, confidence, status, created_at, resolved_at)
+    select gen_random_uuid(), {board}, 'note', 1,
+        case k % 50 when 0 then 'pending' else 'approved' end, now() - k * interval '1 hour',
+        case k % 50 when 0 then null else now() - k * interval '1 hour' end
+    from generate_series(1, 6000) k
+    """,
+    """
+    insert into task_comments (id, board_id, task_id, message, created_at)
+    select gen_random_uuid(), board_id, id, 'Said.', created_at from tasks
+    """,
+    """
+    insert into activity_events (id, type, organization_id, board_id, agent_id, data, created_at)
+    select gen_random_uuid(), (array['task.created', 'task.updated', 'message.sent'])[1 + k % 3],
+        '{organization}', {board}, '{agent}', jsonb_build_object('message_id', k / 2),
+        now() - (6000 - k) * interval '1 hour'
+    from generate_series(1, 6000) k
+    """,
+)
+
+
+async def find_place(session, world):
+    """Find the place of a task in the middle of a column."""
+    query = select(Task.id).where(Task.board_id == world.board.id, Task.status == Status.INBOX)
+    task_id = await session.scalar(query.order_by(Task.rank).offset(1_000).limit(1))
+    order = BoardOrder(in_sections=True)
+    await tasks.find_board_place(session, world.board, task_id, BoardFilters(), order)
+
+
+READS = {
+    "the activity": lambda session, world: activity.list_member_activity(
+        session, world.alice_member, PAGE
+    ),
+    "the activity of a board": lambda session, world: activity.list_member_activity(
+        session, world.alice_member, PAGE, ActivityFilters(board_id=world.board.id)
+    ),
+    "rare events": lambda session, world: activity.list_member_activity(
+        session, world.alice_member, PAGE, ActivityFilters(kinds=[EventType.BOARD_UPDATED])
+    ),
+    "the activity of an agent": lambda session, world: activity.list_agent_activity(
+        session, world.worker, PAGE
+    ),
+    "comments": lambda session, world: activity.list_comment_entries(
+        session, world.alice_member, PAGE
+    ),
+    "approvals": lambda session, world: approvals.list_member_approvals(
+        session, world.alice_member, PAGE
+    ),
+    "pending approvals": lambda session, world: approvals.list_board_approvals(
+        session, world.board, PAGE, status=ApprovalStatus.PENDING
+    ),
+    "decided approvals": lambda session, world: approvals.list_decided_approvals(
+        session, world.alice_member, PAGE
+    ),
+    "undecided approvals": lambda session, world: approvals.count_undecided_by_board(
+        session, world.alice_member
+    ),
+    "the tasks of a board": lambda session, world: tasks.list_tasks(session, world.board, PAGE),
+    "the tasks in the inbox": lambda session, world: tasks.list_tasks(
+        session, world.board, PAGE, statuses=[Status.INBOX]
+    ),
+    "the place of a task": lambda session, world: find_place(session, world),
+    "the sidebar": lambda session, world: sidebar.load_sidebar(session, world.alice_member),
+    "the boards": lambda session, world: boards.list_board_summaries(session, world.alice_member),
+    "the dashboard": lambda session, world: metrics.load_dashboard(
+        session, world.alice_member, "24h", now()
+    ),
+}
+
+
+async def fill_boards(session, world):
+    """Create 6,000 tasks, comments, approvals and events on both boards of Tern."""
+    values = {
+        "board": f"(array['{world.board.id}'::uuid, '{world.garden.id}'])[1 + k % 2]",
+        "organization": world.tern.id,
+        "agent": world.worker.id,
+    }
+    for statement in FILL:
+        await session.execute(text(statement.format(**values)))
+    for table in GROWING:
+        await session.execute(text(f"analyze {table}"))
+
+
+@pytest.fixture(scope="module")
+async def filled(settings) -> AsyncIterator[tuple[AsyncSession, World]]:
+    async with rolled_back(settings) as (_, transaction):
+        world = await store_world(transaction)
+        async with transaction() as session:
+            await fill_boards(session, world)
+            yield session, world
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+async def test_a_read_uses_indexes_and_counters(filled, read) -> None:
+    session, world = filled
+    async with session.begin_nested() as part:
+        await check_plans(session, partial(read, session, world))
+        await part.rollback()
+    session.expunge_all()
+
+
+async def check_plans(session: Any, read: Callable[[], Awaitable[object]]) -> None:
+    """Check the query plan of each statement that is sent by a read."""
+    with record_round_trips() as log:
+        await read()
+    assert log.statements
+    connection = await (await session.connection()).get_raw_connection()
+    # What other tests rolled back makes tables larger, and scans of these few rows look cheaper.
+    await session.execute(text("set local enable_seqscan = off"))
+    for sent in filter(attrgetter("is_statement"), log.all):
+        explained = f"explain (analyze, costs off, timing off) {sent.statement}"
+        rows = await connection.driver_connection.fetch(explained, *sent.arguments)
+        plan = "\n".join(row[0] for row in rows)
+        assert SCAN.findall(plan) == [], plan
+        read_counts = [float(rows) for rows in re.findall(r"rows=([\d.]+)", plan)]
+        discarded = [int(rows) for rows in re.findall(r"Rows Removed by Filter: (\d+)", plan)]
+        assert max([0, *read_counts, *discarded]) < 1_500, plan

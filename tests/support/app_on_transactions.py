@@ -1,0 +1,68 @@
+"""The application on transactions of a test: requests read what the test has not committed."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import asyncpg
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import app
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from core.db.listen import PostgresListener
+from core.db.reads import ReadConnection
+from tests.support.encoded_responses import check_encoded_responses
+
+
+def build_app_on(
+    settings: Settings,
+    transaction: Any,
+    *,
+    listener: PostgresListener | None = None,
+    event_feed: Any = None,
+    **state: Any,
+) -> ASGIApp:
+    """Build the application on the given transactions.
+
+    Last uses are written after each request, instead of once per second. Responses without
+    validation are compared with their models.
+    """
+    application = check_encoded_responses(app.build_app(settings))
+    built = app.build_state(
+        settings, transaction, listener or PostgresListener(), event_feed, ReadsOn(transaction)
+    )
+    built |= state
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        await application({**scope, "state": dict(built)}, receive, send)
+        with suppress(OSError):  # of a test without a database
+            await built["last_seen"].flush()
+
+    return run
+
+
+class ReadsOn:
+    """A read pool whose connections are those of the test's transactions."""
+
+    def __init__(self, transaction: TransactionFactory) -> None:
+        self._transaction = transaction
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncGenerator[ReadConnection]:
+        """Yield a read connection for the duration of the block."""
+        async with self._transaction() as session:
+            raw = await (await session.connection()).get_raw_connection()
+            yield _SharedConnection(raw.dbapi_connection)
+
+
+class _SharedConnection:
+    """A connection of SQLAlchemy, used directly, but not while SQLAlchemy uses it."""
+
+    def __init__(self, adapted: Any) -> None:
+        self._connection: asyncpg.Connection = adapted.driver_connection
+        self._lock = adapted._execute_mutex
+
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        async with self._lock:
+            return await self._connection.fetch(query, *args)

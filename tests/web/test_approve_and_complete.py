@@ -1,0 +1,189 @@
+"""Approve and complete the tasks of an approval in one step."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from core.clock import now
+from models import (
+    Approval,
+    ApprovalStatus,
+    Board,
+    Event,
+    EventType,
+    PolicyEffect,
+    PolicyVerdict,
+    Status,
+    Task,
+    TaskDependency,
+)
+from services import approvals, boards
+from tests.support.approval_pages import HTMX, ask, stored
+
+__all__ = ["ask"]
+
+OFFERED = 'value="completed"'
+COMPLETED = {"status": "completed"}
+
+
+@pytest.fixture
+def finalize(transaction):
+    """End the undo time of an approval, and finalize it as the worker does."""
+
+    async def finalize(approval: Approval) -> None:
+        async with transaction() as session:
+            row = await session.get_one(Approval, approval.id)
+            row.finalizes_at = now() - timedelta(seconds=1)
+            await session.flush()
+            await approvals.finalize_due_approvals(session)
+
+    return finalize
+
+
+@pytest.fixture
+async def gated_board(transaction, world) -> None:
+    """Require an approval before a task of the board is done."""
+    async with transaction() as session:
+        (await session.get_one(Board, world.board.id)).require_approval_for_done = True
+
+
+@pytest.fixture
+def task_of(transaction):
+    async def task_of(approval: Approval) -> Task:
+        async with transaction() as session:
+            return await session.get_one(Task, approval.task_id)
+
+    return task_of
+
+
+async def decide(client, approval: Approval, **data: str):
+    path = f"/approvals/{approval.id}/answers"
+    return await client.post(path, data=COMPLETED | data, headers=HTMX)
+
+
+@pytest.mark.usefixtures("gated_board")
+async def test_the_task_is_completed_when_the_approval_is_final(
+    bob, ask, finalize, task_of, transaction, world
+) -> None:
+    approval = await ask("First", agent_id=world.worker.id)
+    assert OFFERED in (await bob.get(f"/approvals/{approval.id}")).text
+
+    assert (await decide(bob, approval)).status_code == 200
+    assert (await task_of(approval)).status is Status.INBOX
+    page = (await bob.get(f"/approvals/{approval.id}")).text
+    assert "then the task is moved to Done." in page
+
+    await finalize(approval)
+    assert (await task_of(approval)).status is Status.DONE
+    assert (
+        "It was used to move the task to Done." in (await bob.get(f"/approvals/{approval.id}")).text
+    )
+    async with transaction() as session:
+        found = (await session.scalars(select(Event).order_by(Event.seq))).all()
+    approved, moved = [one for one in found if one.type is not EventType.MESSAGE_QUEUED][-2:]
+    assert approved.type is EventType.APPROVAL_APPROVED
+    assert moved.type is EventType.TASK_STATUS_CHANGED
+    assert moved.user_id == world.bob.id
+    assert moved.data["approval_id"] == str(approval.id)
+
+
+async def test_a_plain_approval_does_not_move_the_task(bob, ask, finalize, task_of) -> None:
+    approval = await ask("First")
+    await decide(bob, approval, status="approved")
+    await finalize(approval)
+    assert (await task_of(approval)).status is Status.INBOX
+
+
+async def test_an_undone_decision_does_not_move_the_task(
+    bob, ask, finalize, task_of, transaction
+) -> None:
+    approval = await ask("First")
+    await decide(bob, approval)
+    await bob.post(f"/approvals/{approval.id}/undoings", headers=HTMX)
+    await decide(bob, approval, status="approved")
+    await finalize(approval)
+    assert (await task_of(approval)).status is Status.INBOX
+    assert not (await stored(transaction, approval)).moves_tasks_to_done
+
+
+@pytest.mark.usefixtures("gated_board")
+async def test_a_rule_that_stops_the_task_is_named(
+    bob, ask, finalize, task_of, transaction
+) -> None:
+    approval = await ask("First")
+    await decide(bob, approval)
+    async with transaction() as session:
+        (await session.get_one(Task, approval.task_id)).title = "Something else"
+    await finalize(approval)
+
+    row = await stored(transaction, approval)
+    assert (row.status, row.completion_error) == (ApprovalStatus.APPROVED, "approval_required")
+    assert (await task_of(approval)).status is Status.INBOX
+    page = (await bob.get(f"/approvals/{approval.id}")).text
+    assert "The task was not moved to Done: This board requires an approval" in page
+
+
+async def test_it_is_offered_only_where_it_can_work(bob, ask, transaction, world) -> None:
+    for_two = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Two")
+    others = [
+        await ask("For two", policy_verdict=for_two),
+        await ask("Other kind", action_type="deploy"),
+        await ask("Done already", task_fields={"status": Status.DONE}),
+        blocked := await ask("Blocked"),
+    ]
+    async with transaction() as session:
+        blocker = world.make_task("Blocker")
+        session.add(blocker)
+        await session.flush()
+        session.add(
+            TaskDependency(
+                board_id=world.board.id,
+                task_id=blocked.task_id,
+                depends_on_task_id=blocker.id,
+                created_at=now(),
+            )
+        )
+    for approval in others:
+        assert OFFERED not in (await bob.get(f"/approvals/{approval.id}")).text
+
+    reviewed = await ask("Reviewed", task_fields={"status": Status.REVIEW})
+    started = await ask("Started", task_fields={"status": Status.IN_PROGRESS})
+    async with transaction() as session:
+        (await session.get_one(Board, world.board.id)).require_review_before_done = True
+    assert OFFERED in (await bob.get(f"/approvals/{reviewed.id}")).text
+    assert OFFERED not in (await bob.get(f"/approvals/{started.id}")).text
+
+
+@pytest.mark.usefixtures("gated_board")
+@pytest.mark.parametrize("in_bulk", [False, True])
+async def test_a_repeated_final_decision_completes_the_task(
+    bob, ask, task_of, transaction, world, in_bulk
+) -> None:
+    approval = await ask("First", agent_id=world.worker.id)
+    await decide(bob, approval)
+    status = ApprovalStatus.APPROVED
+    async with transaction() as session:
+        if in_bulk:
+            await approvals.decide_many_with_undo(
+                session, world.bob, [approval.id], status=status, undo_seconds=0
+            )
+        else:
+            board = await boards.lock_board(session, world.bob, world.board.id)
+            await approvals.decide_immediately(session, world.bob, board, approval.id, status)
+    assert (await stored(transaction, approval)).status is status
+    assert (await task_of(approval)).status is Status.DONE
+
+
+async def test_members_who_only_read_are_refused(rita, charlie, ask, transaction) -> None:
+    approval = await ask("First")
+    assert OFFERED not in (await rita.get(f"/approvals/{approval.id}")).text
+    assert (await decide(rita, approval)).status_code == 403
+    assert (await decide(charlie, approval)).status_code == 404
+    assert (await stored(transaction, approval)).decided_status is None
+
+
+async def test_an_unknown_decision_is_refused(bob, ask, transaction) -> None:
+    approval = await ask("First")
+    assert (await decide(bob, approval, status="finished")).status_code == 422
+    assert (await stored(transaction, approval)).decided_status is None

@@ -1,0 +1,175 @@
+"""Changes of several tasks on a board page, and of one by the menu of its card."""
+
+import re
+
+import pytest
+from sqlalchemy import select
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import Task, TaskDependency, new_id
+from tests.support.world import World
+
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#board-view"}
+
+
+@pytest.fixture
+async def made(transaction: TransactionFactory, world: World) -> list[Task]:
+    """Create three tasks, of which the second depends on the first."""
+    first, blocked, _ = made = [world.make_task(one) for one in ("First", "Blocked", "Last")]
+    edge = TaskDependency(board_id=world.board.id, task=blocked, depends_on=first, created_at=now())
+    async with transaction() as session:
+        session.add_all([*made, edge])
+    return made
+
+
+@pytest.fixture
+def path(world: World) -> str:
+    return f"/boards/{world.board.id}"
+
+
+def fields(made: list[Task], **change: str) -> dict[str, object]:
+    return {"ids": [str(task.id) for task in made], **change}
+
+
+def find_card(html: str, task: Task) -> str:
+    return html.split(f'id="task-{task.id}"')[1].split("</li>")[0]
+
+
+async def read(transaction: TransactionFactory, made: list[Task]) -> list[Task]:
+    ids = [task.id for task in made]
+    async with transaction() as session:
+        found = {task.id: task for task in await session.scalars(select(Task))}
+    return [found[id] for id in ids if id in found]
+
+
+async def test_what_was_changed_leaves_the_selection(alice, path, transaction, made) -> None:
+    response = await alice.post(f"{path}/changes", data=fields(made, status="review"), headers=HTMX)
+    assert response.status_code == 200
+    first, blocked, last = (find_card(response.text, task) for task in made)
+    assert "checked" in blocked
+    assert "Blocked by <a" in blocked
+    assert "checked" not in first
+    assert "checked" not in last
+    toast = response.text.split("data-toast")[1]
+    assert "2 tasks changed. 1 task not changed." in toast
+    statuses = [task.status for task in await read(transaction, made)]
+    assert statuses == ["review", "inbox", "review"]
+    [part] = re.findall(r'hx-get="([^"]*columns[^"]*)"', response.text)
+    again = await alice.get(part.replace("&amp;", "&"), headers=HTMX)
+    assert "Blocked by <a" in find_card(again.text, made[1])
+
+
+async def test_the_list_shows_why_a_task_was_not_changed(alice, path, made) -> None:
+    response = await alice.post(
+        f"{path}/changes?view=list", data=fields(made[1:2], status="done"), headers=HTMX
+    )
+    assert response.status_code == 409
+    row = response.text.split(f'id="task-{made[1].id}"')[1].split("</tr>")[0]
+    assert "checked" in row
+    assert "Blocked by <a" in row
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+async def test_deleted_tasks_can_be_restored(alice, path, transaction, made, headers) -> None:
+    response = await alice.post(
+        f"{path}/changes", data=fields(made[:2], delete="on"), headers=headers
+    )
+    if not headers:
+        assert response.status_code == 303
+        response = await alice.get(response.headers["Location"])
+    assert "2 tasks deleted" in response.text
+    assert len(await read(transaction, made)) == 1
+    toast = response.text.split("data-toast")[1]
+    assert f'action="{path}/restorations"' in toast
+    undo = dict(re.findall(r'name="(\w+)" value="([^"]*)"', toast))
+    restored = await alice.post(f"{path}/restorations", data=undo, headers=headers)
+    assert restored.status_code == (200 if headers else 303)
+    assert len(await read(transaction, made)) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "expected"),
+    [
+        ({"priority": "high"}, "priority", "high"),
+        ({"assignee": "worker"}, "assigned_agent_id", "worker"),
+        ({"due_at": "2030-05-06"}, "due_at", "2030-05-06"),
+        ({"due_at": ""}, "due_at", None),
+    ],
+)
+async def test_the_menu_of_a_card_changes_one_task(
+    alice, path, transaction, world, made, change, name, expected
+) -> None:
+    sent = {
+        key: str(world.worker.id) if value == "worker" else value for key, value in change.items()
+    }
+    response = await alice.post(f"{path}/changes", data=fields(made[2:], **sent), headers=HTMX)
+    assert "1 task changed" in response.text
+    [task] = await read(transaction, made[2:])
+    value = getattr(task, name)
+    if expected == "worker":
+        assert value == world.worker.id
+    elif name == "due_at" and expected:
+        assert value.date().isoformat() == expected
+    else:
+        assert value == expected
+
+
+async def test_without_scripts_the_board_shows_the_reasons(alice, path, made) -> None:
+    done = await alice.post(f"{path}/changes?view=list", data=fields(made[:1], status="review"))
+    assert (done.status_code, done.headers["Location"]) == (303, f"{path}?view=list")
+    failed = await alice.post(f"{path}/changes", data=fields(made[1:2], status="review"))
+    assert failed.status_code == 409
+    assert "Blocked by <a" in find_card(failed.text, made[1])
+    assert "checked" in find_card(failed.text, made[1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"status": "x"},
+        {"priority": "urgent"},
+        {"due_at": "tomorrow"},
+        {"assignee": "x"},
+        {"add_tag": "x"},
+        {"ids": [], "status": "done"},
+        {"ids": ["x"], "status": "done"},
+        {"ids": [str(new_id()) for _ in range(201)], "status": "done"},
+    ],
+)
+async def test_an_invalid_change_changes_nothing(alice, path, transaction, made, change) -> None:
+    response = await alice.post(f"{path}/changes", data=fields(made) | change, headers=HTMX)
+    assert response.status_code == 422
+    assert response.headers["HX-Retarget"] == "#toasts"
+    assert [task.version for task in await read(transaction, made)] == [1, 1, 1]
+
+
+async def test_only_who_may_change_the_board_may_change_its_tasks(
+    rita, charlie, anonymous, path, transaction, made
+) -> None:
+    for address in (f"{path}/changes", f"{path}/restorations"):
+        sent = fields(made, status="done")
+        assert (await rita.post(address, data=sent, headers=HTMX)).status_code == 403
+        assert (await charlie.post(address, data=sent, headers=HTMX)).status_code == 404
+        assert (await anonymous.post(address, data=sent, headers=HTMX)).status_code == 401
+    page = (await rita.get(path)).text
+    assert "data-pick" not in page
+    assert "card-menu" not in page
+    assert [task.status for task in await read(transaction, made)] == ["inbox"] * 3
+
+
+async def test_the_drawer_leads_to_the_tasks_around_it_in_the_same_view(alice, path, made) -> None:
+    first, blocked, last = made
+
+    async def around(task: Task, query: str) -> list[str]:
+        page = (await alice.get(f"{path}/tasks/{task.id}{query}", headers=HTMX)).text
+        return re.findall(r'href="([^"]*)" data-key="[\[\]]" data-in-drawer', page)
+
+    assert await around(blocked, "") == [f"{path}/tasks/{one.id}" for one in (last, first)]
+    assert await around(last, "") == [f"{path}/tasks/{blocked.id}"]
+    by_title = "?view=list&sort=title"
+    links = await around(first, by_title)
+    assert links == [f"{path}/tasks/{one.id}?view=list&amp;sort=title" for one in (blocked, last)]
+    assert await around(last, "?q=last") == []
+    assert await around(last, "?q=first") == []

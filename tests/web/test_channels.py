@@ -1,0 +1,228 @@
+"""The pages of channels: set up, test, confirm, pause, delete, and the log."""
+
+import re
+from collections.abc import AsyncIterator
+from ipaddress import ip_network
+
+import pytest
+from sqlalchemy import select, update
+
+from core.config.settings import Settings
+from models import ChannelKind, NotificationChannel, NotificationDelivery
+from services import channels
+from tests.support.browser_subscription import BrowserSubscription
+from tests.support.http_receiver import HttpReceiver, run_http_receiver
+from tests.support.mail_server import MailServer, run_mail_server
+from tests.support.world import CIPHER
+
+PATH = "/settings/channels"
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[HttpReceiver]:
+    async with run_http_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def mail_server() -> AsyncIterator[MailServer]:
+    async with run_mail_server() as server:
+        yield server
+
+
+@pytest.fixture
+def settings(settings: Settings, mail_server: MailServer) -> Settings:
+    loopback = {"outbound_allow_private": (ip_network("127.0.0.0/8"),), "smtp_security": "none"}
+    return settings.model_copy(update={**loopback, **mail_server.settings})
+
+
+async def add(client, kind: str, **fields: str) -> str:
+    """Add a channel, and return the path of its page."""
+    answer = await client.post(f"{PATH}/new/{kind}", data=fields)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["Location"]
+
+
+async def test_a_channel_is_added_and_tested(alice, receiver) -> None:
+    url = f"{receiver.address}/services/T0/B0/the-secret"
+    path = await add(alice, "slack", url=url, name="Team")
+    tested = await alice.post(f"{path}/tests", data={})
+    page = (await alice.get(tested.headers["Location"])).text
+    assert "The test was delivered." in page
+    assert receiver.requests[0].json["text"] == "Test of Mission Control"
+    assert "the-secret" not in page
+    assert "127.0.0.1" in page
+    index = (await alice.get(PATH)).text
+    assert ">Team<" in index
+    assert "Active" in index
+
+
+async def test_a_failed_test_says_what_to_do(alice, receiver) -> None:
+    receiver.answer(404, b"no_service")
+    path = await add(alice, "slack", url=f"{receiver.address}/services/x")
+    tested = await alice.post(f"{path}/tests", data={})
+    page = (await alice.get(tested.headers["Location"])).text
+    assert "The last message was not delivered." in page
+    assert "does not know this address any more" in page
+    assert "no_service" in page
+    assert "Failing" in (await alice.get(PATH)).text
+
+
+async def test_an_email_address_is_confirmed_with_a_code(alice, mail_server) -> None:
+    path = await add(alice, "email", address="olga@elsewhere.example")
+    assert "A code was sent to olga@elsewhere.example." in (await alice.get(path)).text
+    [mail] = mail_server.mails
+    code = re.findall(r"\d{6}", mail["Subject"])[0]
+    wrong = await alice.post(f"{path}/confirmations", data={"code": "abc"})
+    assert wrong.status_code == 422
+    assert "This is not the code." in wrong.text
+    assert (await alice.post(f"{path}/tests", data={})).status_code == 303
+    right = await alice.post(f"{path}/confirmations", data={"code": code})
+    assert right.headers["Location"] == path
+    assert "Send a test" in (await alice.get(path)).text
+    await alice.post(f"{path}/codes", data={})
+    assert len(mail_server.mails) <= 2
+
+
+async def test_an_unconfirmed_address_gets_no_test(alice, mail_server) -> None:
+    path = await add(alice, "email", address="olga@elsewhere.example")
+    assert (await alice.post(f"{path}/tests", data={})).status_code == 303
+    assert len(mail_server.mails) == 1
+
+
+async def test_another_code_replaces_the_first(alice, mail_server) -> None:
+    path = await add(alice, "email", address="olga@elsewhere.example")
+    await alice.post(f"{path}/codes", data={})
+    first, second = [re.findall(r"\d{6}", mail["Subject"])[0] for mail in mail_server.mails]
+    if first != second:
+        assert (await alice.post(f"{path}/confirmations", data={"code": first})).status_code == 422
+    assert (await alice.post(f"{path}/confirmations", data={"code": second})).status_code == 303
+
+
+async def test_an_email_that_is_rejected_is_shown(alice, mail_server) -> None:
+    mail_server.answers["RCPT"] = "550 No such user"
+    path = await add(alice, "email", address="olga@elsewhere.example")
+    assert "The mail server does not accept this address." in (await alice.get(path)).text
+
+
+async def test_a_test_email_arrives(alice, mail_server, world) -> None:
+    path = await add(alice, "email", address=world.alice.email)
+    await alice.post(f"{path}/tests", data={})
+    assert [mail["Subject"] for mail in mail_server.mails] == ["Test of Mission Control"]
+
+
+async def test_the_secret_of_a_webhook_is_shown_once(alice, receiver) -> None:
+    path = await add(alice, "webhook", url=f"{receiver.address}/hook")
+    assert "whsec_" in (await alice.get(path)).text
+    assert "whsec_" not in (await alice.get(path)).text
+
+
+async def test_a_browser_is_subscribed_and_removed_when_it_has_ended(
+    alice, receiver, transaction
+) -> None:
+    browser = BrowserSubscription(f"{receiver.address}/push/secret")
+    receiver.answer(201)
+    path = await add(alice, "push", **browser.config)
+    await alice.post(f"{path}/tests", data={})
+    assert browser.decrypt(receiver.requests[0])["title"] == "Test of Mission Control"
+    receiver.answer(410)
+    tested = await alice.post(f"{path}/tests", data={})
+    page = (await alice.get(tested.headers["Location"])).text
+    assert "The browser has ended its subscription." in page
+    page = (await alice.get(f"{PATH}/new/push")).text
+    assert re.search(r'data-push="[\w-]{87}"', page)
+
+
+async def test_a_channel_is_renamed_paused_and_deleted(alice, receiver) -> None:
+    path = await add(alice, "discord", url=f"{receiver.address}/hook")
+    assert (await alice.post(f"{path}/names", data={"name": " "})).status_code == 422
+    await alice.post(f"{path}/names", data={"name": "Ops <b>"})
+    await alice.post(f"{path}/pauses", data={"paused": "on"})
+    page = (await alice.get(path)).text
+    assert "Ops &lt;b&gt;" in page
+    assert "Paused" in page
+    await alice.post(f"{path}/pauses", data={"paused": ""})
+    assert "Active" in (await alice.get(path)).text
+    assert (await alice.post(f"{path}/deletions", data={})).headers["Location"] == PATH
+    assert (await alice.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "text"),
+    [
+        ("slack", {"url": "hooks.slack.com"}, "This is not an address that begins with"),
+        ("ntfy", {"url": "https://ntfy.sh"}, "The address must end with the topic"),
+        ("telegram", {"token": "x", "chat_id": "1"}, "Copy it from @BotFather."),
+        ("webhook", {"url": "https://a.example", "secret": "x"}, "Leave the field empty"),
+        ("email", {"address": "nobody"}, "This is not an e-mail address."),
+        ("push", {"endpoint": "https://a.example"}, "The browser has sent no valid subscription"),
+    ],
+)
+async def test_a_bad_field_is_named_and_secrets_are_not_shown_again(
+    alice, kind: str, fields: dict, text: str
+) -> None:
+    answer = await alice.post(f"{PATH}/new/{kind}", data=fields)
+    assert answer.status_code == 422
+    assert text in answer.text
+
+
+async def test_every_kind_explains_where_its_address_is_found(alice) -> None:
+    for kind in ChannelKind:
+        answer = await alice.get(f"{PATH}/new/{kind}")
+        assert answer.status_code == 200
+    assert "api.slack.com/apps" in (await alice.get(f"{PATH}/new/slack")).text
+    assert (await alice.get(f"{PATH}/new/pigeon")).status_code == 404
+
+
+async def test_nobody_sees_the_channels_of_others(alice, bob, charlie, receiver) -> None:
+    path = await add(alice, "slack", url=f"{receiver.address}/x", name="Only mine")
+    for other in (bob, charlie):
+        assert "Only mine" not in (await other.get(PATH)).text
+        assert (await other.get(path)).status_code == 404
+        for action in ("tests", "names", "pauses", "deletions", "codes", "confirmations"):
+            fields = {"name": "x", "code": "1"}
+            assert (await other.post(f"{path}/{action}", data=fields)).status_code == 404
+    assert receiver.requests == []
+
+
+async def test_the_number_of_tests_is_limited(alice, receiver) -> None:
+    path = await add(alice, "slack", url=f"{receiver.address}/x")
+    statuses = [(await alice.post(f"{path}/tests", data={})).status_code for _ in range(21)]
+    assert statuses == [303] * 20 + [429]
+    assert len(receiver.requests) == 20
+
+
+async def test_a_channel_that_cannot_be_decrypted_is_set_up_again(
+    alice, receiver, transaction
+) -> None:
+    path = await add(alice, "slack", url=f"{receiver.address}/x")
+    async with transaction() as session:
+        await session.execute(update(NotificationChannel).values(encrypted_config="v1.AAAA"))
+    assert "another SECRET_KEY" in (await alice.get(path)).text
+    assert "Cannot be read" in (await alice.get(PATH)).text
+    assert (await alice.post(f"{path}/tests", data={})).status_code == 303
+
+
+async def test_the_log_shows_what_was_sent_without_secrets(alice, receiver, transaction) -> None:
+    receiver.answer(400, b"<script>invalid the-secret")
+    path = await add(alice, "slack", url=f"{receiver.address}/services/the-secret")
+    await alice.post(f"{path}/tests", data={})
+    page = (await alice.get(path)).text
+    assert "&lt;script&gt;invalid ***" in page
+    assert "the-secret" not in page
+    async with transaction() as session:
+        [stored] = await session.scalars(select(NotificationDelivery))
+        [channel] = await session.scalars(select(NotificationChannel))
+        assert channels.decrypt_config(CIPHER, channel)["url"].endswith("the-secret")
+    assert "the-secret" not in f"{stored.request} {stored.response}"
+    again = await alice.post(f"{path}/deliveries/{stored.id}/sendings", data={})
+    assert again.status_code == 404
+
+
+async def test_the_service_worker_is_served_for_all_pages(anonymous) -> None:
+    answer = await anonymous.get("/service_worker.js")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert answer.headers["Service-Worker-Allowed"] == "/"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]

@@ -1,0 +1,71 @@
+"""The texts of events on pages."""
+
+import pytest
+
+from models import Event, EventType, Status
+from web.activity.event_texts import EVENT_TEXTS, build_values, describe_event
+from web.activity.feed_texts import FEED_TEXTS, find_feed_text
+from web.activity.presenter import ALL_TYPES
+from web.ui.translation import PSEUDO, reader_language
+
+
+def describe_in_feed(event: Event, actor: str = "", subject: str = "") -> str:
+    return find_feed_text(event) % {**build_values(event), "actor": actor, "subject": subject}
+
+
+@pytest.fixture
+def pseudo_language():
+    token = reader_language.set(PSEUDO)
+    yield
+    reader_language.reset(token)
+
+
+def test_every_event_type_has_a_text() -> None:
+    assert set(EVENT_TEXTS) == set(EventType)
+    assert set(FEED_TEXTS) >= set(ALL_TYPES)
+
+
+@pytest.mark.parametrize("type", EventType)
+def test_no_value_has_to_be_present(type: EventType) -> None:
+    for describe in (describe_event, describe_in_feed):
+        assert "%" not in describe(Event(type=type, data={}))
+
+
+def test_a_missing_value_is_left_out() -> None:
+    removed = Event(type=EventType.MEMBER_REMOVED, data={})
+    assert describe_event(removed) == "Member removed"
+    removed.data = {"name": "Bob"}
+    assert describe_event(removed) == "Member removed: Bob"
+
+
+@pytest.mark.parametrize(
+    ("data", "alone", "in_feed"),
+    [
+        ({"entered": Status.DONE}, "Task completed: Ship", "Ava completed Ship"),
+        ({"entered": "elsewhere"}, "Task moved: Ship", "Ava moved Ship"),
+        (
+            {"entered": Status.INBOX, "reopened_task_id": "1"},
+            "Task moved to the inbox: Ship",
+            "A task that Ship depends on was reopened",
+        ),
+    ],
+)
+def test_a_move_names_the_status_or_its_cause(data, alone, in_feed) -> None:
+    moved = Event(type=EventType.TASK_STATUS_CHANGED, data={"title": "Ship", **data})
+    assert describe_event(moved) == alone
+    assert describe_in_feed(moved, "Ava", "Ship") == in_feed
+
+
+def test_an_answered_request_names_the_answer() -> None:
+    data = {"kind": "exec", "name": "Worker", "hash": "a1b2", "answer": "denied"}
+    answered = Event(type=EventType.GATEWAY_REQUEST_ANSWERED, data=data)
+    assert describe_event(answered) == "Request of Worker answered: Command a1b2"
+    expected = "Ann denied a request of Worker: Command a1b2"
+    assert describe_in_feed(answered, "Ann", "Command a1b2") == expected
+
+
+def test_texts_are_translated_and_values_are_not(pseudo_language) -> None:
+    commented = Event(type=EventType.TASK_COMMENT, data={"title": "Ship"})
+    assert describe_event(commented).startswith("Çöm")
+    assert "Ship" in describe_event(commented)
+    assert describe_event(commented, "Look") == "Look"

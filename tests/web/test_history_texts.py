@@ -1,0 +1,72 @@
+"""The sentences of the history of a task, and of the steps that led to something."""
+
+from typing import Any
+
+import pytest
+
+from core.clock import now
+from models import ApprovalStatus, Event, EventType, RequestKind, RunStatus, Status
+from services.activity import DEPENDENCY_CHANGES
+from services.causes.statements import CHANGES
+from services.tasks import FieldChange, HistoryEntry
+from web.causes.presenter import STEP_TEXTS
+from web.tasks.history import DEPENDENCY_TEXTS, EVENT_TEXTS, build_history_line
+from web.ui.translation import PSEUDO, reader_language
+
+UPDATED, MOVED = EventType.TASK_UPDATED, EventType.TASK_STATUS_CHANGED
+
+
+def describe(type: EventType, *changes: FieldChange, **data: Any) -> str:
+    event = Event(type=type, data=data)
+    entry = HistoryEntry(now(), "<Ana>", False, None, None, event=event, changes=changes)
+    return str(build_history_line(entry).text).replace("<b>&lt;Ana&gt;</b>", "Ana")
+
+
+@pytest.mark.parametrize(
+    ("field", "old", "new", "text"),
+    [
+        ("title", "<i>", "b", "Ana renamed this task from “&lt;i&gt;”."),
+        ("priority", "low", "high", "Ana set the priority to High."),
+        ("priority", "low", "odd", "Ana set the priority to odd."),
+        ("due_at", "2026-11-09T10:00:00+00:00", None, "Ana removed the due date."),
+        ("assigned_agent_id", None, "Bo", "Ana assigned this task to Bo."),
+        ("assigned_agent_id", "Bo", None, "Ana unassigned this task from Bo."),
+        ("tag_ids", ["a", "b"], ["b", "c"], "Ana added the tag c. Ana removed the tag a."),
+        ("tag_ids", ["a", "b"], ["b", "a"], "Ana changed this task."),
+        ("depends_on_task_ids", [], ["100 %(x)s"], "Ana added the dependency on “100 %(x)s”."),
+        ("rank", 1, 2, "Ana changed the field “rank”."),
+    ],
+)
+def test_a_change_is_a_sentence(field: str, old: object, new: object, text: str) -> None:
+    assert describe(UPDATED, FieldChange(field, old, new)) == text
+
+
+def test_a_move_names_its_status_and_what_else_changed() -> None:
+    changes = FieldChange("assigned_agent_id", "Bo", None), FieldChange("priority", "low", "high")
+    text = "Ana moved this task to In progress. Ana set the priority to High."
+    assert describe(MOVED, *changes, entered="in_progress") == text
+
+
+def test_a_change_of_another_task_names_nobody() -> None:
+    text = "A task that this one depends on was reopened. This task went back to Inbox."
+    assert describe(MOVED, entered="inbox", reopened_task_id="1") == text
+    assert set(DEPENDENCY_TEXTS) == set(DEPENDENCY_CHANGES)
+
+
+@pytest.mark.parametrize("language", ["en", PSEUDO])
+def test_every_event_is_described_also_without_its_data(language: str) -> None:
+    token = reader_language.set(language)
+    try:
+        assert all("Ana" in describe(type) for type in (*EVENT_TEXTS, UPDATED, MOVED))
+    finally:
+        reader_language.reset(token)
+
+
+def test_every_step_has_a_sentence() -> None:
+    decided = set(ApprovalStatus) - {ApprovalStatus.PENDING}
+    assert STEP_TEXTS.keys() >= {
+        *(f"run_{one}" for one in RunStatus),
+        *(f"request_{one}" for one in RequestKind),
+        *(f"approval_{one}" for one in decided),
+        *(*Status, *DEPENDENCY_CHANGES, *(set(CHANGES) - {MOVED})),
+    }

@@ -1,0 +1,227 @@
+"""The page of a member: role, access to boards, and removal."""
+
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import AuditRecord, BoardAccess, Member, Presence, Role, SignIn, new_id
+from tests.support.shown_forms import form_of
+from tests.support.world import World
+
+CHECKED = re.compile(r'name="([\w-]+)" value="(\w+)"[^>]*\bchecked\b')
+
+
+async def grants_of(transaction: TransactionFactory, member: Member) -> dict[Any, bool]:
+    """Return whether a member may write, by board."""
+    query = select(BoardAccess).where(BoardAccess.organization_member_id == member.id)
+    async with transaction() as session:
+        return {one.board_id: one.can_write for one in await session.scalars(query)}
+
+
+async def test_the_access_to_single_boards_is_changed(
+    dana, transaction: TransactionFactory, world: World
+) -> None:
+    """Dana may read none of the boards, but as an admin gives access to all of them."""
+    path, launch = f"/people/{world.rita_member.id}", f"board-{world.board.id}"
+    garden = f"board-{world.garden.id}"
+    shown = dict(CHECKED.findall((await dana.get(path)).text))
+    assert shown == {"access": "none", launch: "read", garden: "none"}
+    data = {"access": "none", launch: "none", garden: "write"}
+    saved = await dana.post(f"{path}/access", data=data)
+    assert re.fullmatch(rf"{path}\?saved=\d\d%3A\d\d#access", saved.headers["Location"])
+    assert await grants_of(transaction, world.rita_member) == {world.garden.id: True}
+    page = (await dana.get(saved.headers["Location"])).text
+    assert "Saved " in page
+    assert dict(CHECKED.findall(page)) == data
+    assert "Changes Garden" in (await dana.get("/people")).text
+
+
+async def test_access_to_all_boards_replaces_that_to_single_ones(
+    alice, transaction: TransactionFactory, world: World
+) -> None:
+    path = f"/people/{world.rita_member.id}"
+    data = {"access": "write", f"board-{world.board.id}": "read"}
+    assert (await alice.post(f"{path}/access", data=data)).status_code == 303
+    assert await grants_of(transaction, world.rita_member) == {}
+    assert dict(CHECKED.findall((await alice.get(path)).text))["access"] == "write"
+
+
+async def test_more_access_to_the_same_board_is_in_the_audit(
+    alice, transaction: TransactionFactory, world: World
+) -> None:
+    launch = f"board-{world.board.id}"
+    data = {"access": "none", launch: "write"}
+    await alice.post(f"/people/{world.rita_member.id}/access", data=data)
+    async with transaction() as session:
+        query = select(AuditRecord).where(AuditRecord.action == "member.updated")
+        [record] = (await session.scalars(query)).all()
+    assert record.actor_id == world.alice.id
+    assert record.before is not None
+    assert record.after is not None
+    assert (record.before["writable_board_ids"], record.after["writable_board_ids"]) == (
+        [],
+        [str(world.board.id)],
+    )
+
+
+async def test_changed_access_takes_effect_at_once(alice, bob, world: World) -> None:
+    assert (await bob.get(f"/boards/{world.board.id}")).status_code == 200
+    path = f"/people/{world.bob_member.id}/access"
+    data = {"access": "none", f"board-{world.board.id}": "none"}
+    assert (await alice.post(path, data=data)).status_code == 303
+    assert (await bob.get(f"/boards/{world.board.id}")).status_code in (403, 404)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"access": "all"},
+        {"access": "none", "board-x": "read"},
+        {"access": "none", f"board-{new_id()}": "read"},
+        {"access": "none", "board-{launch}": "admin"},
+        {"access": "none", "board-{foreign}": "read"},
+    ],
+)
+async def test_invalid_access_changes_nothing(
+    alice, transaction: TransactionFactory, world: World, wrong
+) -> None:
+    ids = {"launch": world.board.id, "foreign": world.charlies_board.id}
+    data = {name.format(**ids): value for name, value in wrong.items()}
+    page = await alice.post(f"/people/{world.bob_member.id}/access", data=data)
+    assert page.status_code == 422
+    assert 'id="access-error"' in page.text
+    assert await grants_of(transaction, world.bob_member) == {world.board.id: True}
+
+
+async def test_an_unknown_role_is_rejected(alice, world: World) -> None:
+    page = await alice.post(f"/people/{world.bob_member.id}/roles", data={"role": "king"})
+    assert page.status_code == 422
+    assert 'aria-invalid="true"' in page.text
+
+
+async def test_admins_see_owners_but_cannot_change_them(dana, world: World) -> None:
+    path = f"/people/{world.alice_member.id}"
+    page = await dana.get(path)
+    assert "Only an owner can change or remove an owner." in page.text
+    assert "<form" not in page.text.partition('id="role"')[2].partition("</main>")[0]
+    for action, data in (
+        ("roles", {"role": "member"}),
+        ("access", {"access": "none"}),
+        ("endings", {}),
+    ):
+        assert (await dana.post(f"{path}/{action}", data=data)).status_code == 403
+    assert (await dana.post(f"{path}/roles", data={"role": "owner"})).status_code == 403
+
+
+async def test_the_last_owner_keeps_the_role(
+    alice, transaction: TransactionFactory, world: World
+) -> None:
+    path = f"/people/{world.alice_member.id}"
+    assert "An organization has at least one owner." in (await alice.get(path)).text
+    page = await alice.post(f"{path}/roles", data={"role": "member"})
+    assert page.status_code == 422
+    assert "An organization has at least one owner." in page.text
+    assert (await alice.post(f"{path}/endings")).status_code == 403
+    async with transaction() as session:
+        dana = update(Member).where(Member.id == world.dana_member.id)
+        await session.execute(dana.values(role=Role.OWNER))
+    assert 'action="/people/' in (await alice.get(path)).text
+    assert (await alice.post(f"{path}/roles", data={"role": "admin"})).status_code == 303
+
+
+async def test_members_see_only_themselves(bob, charlie, dana, world: World) -> None:
+    own = await bob.get(f"/people/{world.bob_member.id}")
+    assert "Only an admin can change roles and access." in own.text
+    assert "Has access to 1 board." in own.text
+    other = f"/people/{world.rita_member.id}"
+    data = {"roles": {"role": "admin"}, "access": {"access": "write"}, "endings": {}}
+    for browser, status in ((bob, 403), (charlie, 404)):
+        assert (await browser.get(other)).status_code == status
+        for action, values in data.items():
+            assert (await browser.post(f"{other}/{action}", data=values)).status_code == status
+    assert (
+        await bob.post(f"/people/{world.bob_member.id}/roles", data={"role": "owner"})
+    ).status_code == 403
+    assert (await dana.get(f"/people/{new_id()}")).status_code == 404
+
+
+async def test_a_member_sees_their_own_rights_on_boards(bob, rita, world: World) -> None:
+    for client, member, right in (
+        (bob, world.bob_member, "Read and change"),
+        (rita, world.rita_member, "Read"),
+    ):
+        page = (await client.get(f"/people/{member.id}")).text.partition('id="access"')[2]
+        assert f'href="/boards/{world.board.id}">Launch</a></th><td>{right}</td>' in page
+        assert "Garden" not in page
+
+
+async def test_admins_see_when_members_were_active_in_this_organization(
+    alice, transaction: TransactionFactory, world: World
+) -> None:
+    """A session counts only while its user works here; a visit of a board always does."""
+    async with transaction() as session:
+        await session.execute(update(SignIn).values(last_seen_at=now()))
+        bob = await session.merge(world.bob)
+        bob.active_organization_id = world.plover.id
+    path = f"/people/{world.bob_member.id}"
+    assert "last active" not in (await alice.get(path)).text
+    assert "last active" in (await alice.get(f"/people/{world.rita_member.id}")).text
+    visit = Presence(
+        id=new_id(), board_id=world.board.id, user_id=world.bob.id, since=now(), seen_at=now()
+    )
+    async with transaction() as session:
+        session.add(visit)
+    assert "last active" in (await alice.get(path)).text
+
+
+async def test_a_form_opened_earlier_does_not_restore_rights(
+    alice, dana, transaction: TransactionFactory, world: World
+) -> None:
+    path, launch = f"/people/{world.rita_member.id}", f"board-{world.board.id}"
+    garden = f"board-{world.garden.id}"
+    page = (await dana.get(path)).text
+    form = form_of(page, "access") | dict(CHECKED.findall(page))
+    newer = {"access": "none", launch: "none", garden: "write"}
+    assert (await alice.post(f"{path}/access", data=newer)).status_code == 303
+
+    assert (await dana.post(f"{path}/access", data=form)).status_code == 303
+    assert await grants_of(transaction, world.rita_member) == {world.garden.id: True}
+
+    conflict = await dana.post(f"{path}/access", data=form | {launch: "write"})
+    assert conflict.status_code == 409
+    assert "Launch: read and change" in conflict.text
+    assert "Garden: read and change" in conflict.text
+    assert re.search(r"Changed by Alice[^<]* <time", conflict.text)
+    assert await grants_of(transaction, world.rita_member) == {world.garden.id: True}
+    sent = form_of(conflict.text, "access")
+    kept = await dana.post(f"{path}/access", data=sent | {"keep.access": "current"})
+    assert kept.status_code == 303
+    assert await grants_of(transaction, world.rita_member) == {world.garden.id: True}
+    forced = await dana.post(f"{path}/access", data=sent | {"keep.access": "mine"})
+    assert forced.status_code == 303
+    assert await grants_of(transaction, world.rita_member) == {world.board.id: True}
+
+
+async def test_boards_that_the_form_does_not_have_keep_their_rights(
+    alice, dana, transaction: TransactionFactory, world: World
+) -> None:
+    path, launch = f"/people/{world.rita_member.id}", f"board-{world.board.id}"
+    form = form_of((await dana.get(path)).text, "access")
+    newer = {"access": "none", launch: "read", f"board-{world.garden.id}": "write"}
+    assert (await alice.post(f"{path}/access", data=newer)).status_code == 303
+    form |= {"access": "none", launch: "write"}
+    assert (await dana.post(f"{path}/access", data=form)).status_code == 303
+    both = {world.board.id: True, world.garden.id: True}
+    assert await grants_of(transaction, world.rita_member) == both
+    page = (await dana.get(path)).text
+    form = form_of(page, "access") | {"access": "none", launch: "read"}
+    lowered = {"access": "none", launch: "read", f"board-{world.garden.id}": "read"}
+    assert (await alice.post(f"{path}/access", data=lowered)).status_code == 303
+    conflict = await dana.post(f"{path}/access", data=form | {"access": "read"})
+    assert conflict.status_code == 409
+    assert "All boards: read" in conflict.text

@@ -1,0 +1,119 @@
+"""The page of the organization: name, other organizations, leaving, and deletion."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import AuditRecord, Member, Organization, Role, SignIn
+from tests.support.world import World, make_member
+
+ABOUT = "/organization/about"
+
+
+@pytest.fixture
+async def two_owners(transaction: TransactionFactory, world: World) -> None:
+    """Dana owns Tern, too."""
+    async with transaction() as session:
+        dana = update(Member).where(Member.id == world.dana_member.id)
+        await session.execute(dana.values(role=Role.OWNER))
+
+
+async def names_of(transaction: TransactionFactory) -> set[str]:
+    async with transaction() as session:
+        return set((await session.scalars(select(Organization.name))).all())
+
+
+async def test_an_admin_renames_the_organization(dana, transaction: TransactionFactory) -> None:
+    saved = await dana.post(ABOUT, data={"name": "Tern & Co"})
+    assert saved.headers["Location"].startswith(f"{ABOUT}?saved=")
+    page = (await dana.get(saved.headers["Location"])).text
+    assert 'value="Tern &amp; Co"' in page
+    assert "Saved " in page
+    assert await names_of(transaction) == {"Tern & Co", "Plover"}
+
+
+@pytest.mark.parametrize("path", [ABOUT, "/organizations"])
+@pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\0b"])
+async def test_an_organization_needs_a_name(alice, path, name, transaction) -> None:
+    page = await alice.post(path, data={"name": name})
+    assert page.status_code == 422
+    assert 'aria-invalid="true"' in page.text
+    assert await names_of(transaction) == {"Tern", "Plover"}
+
+
+async def test_only_admins_rename_and_only_owners_delete(bob, dana, transaction) -> None:
+    page = (await bob.get(ABOUT)).text
+    assert "Only an owner or an admin can change it." in page
+    assert "Delete organization" not in page
+    assert (await bob.post(ABOUT, data={"name": "Mine"})).status_code == 403
+    assert "Delete organization" not in (await dana.get(ABOUT)).text
+    assert await names_of(transaction) == {"Tern", "Plover"}
+
+
+async def test_another_organization_is_created_and_opened(rita, transaction) -> None:
+    taken = await rita.post("/organizations", data={"name": " tern "})
+    assert taken.status_code == 409
+    assert "You already belong to an organization of this name." in taken.text
+    created = await rita.post("/organizations", data={"name": "Heron"})
+    assert created.headers["Location"] == "/welcome"
+    assert "Step 2 of 4" in (await rita.get("/welcome")).text
+    page = (await rita.get(ABOUT)).text
+    assert 'aria-label="Switch to Tern"' in page
+    assert "alice@example.com" not in (await rita.get("/people")).text
+
+
+async def test_a_member_leaves(bob, transaction: TransactionFactory, world: World) -> None:
+    left = await bob.post("/people/departures")
+    assert left.headers["Location"] == "/"
+    assert (await bob.get("/boards")).headers["Location"] == "/welcome"
+    async with transaction() as session:
+        assert await session.get(Member, world.bob_member.id) is None
+        query = select(AuditRecord).where(AuditRecord.action == "member.removed")
+        [record] = (await session.scalars(query)).all()
+    assert (record.actor_id, record.object_id) == (world.bob.id, str(world.bob.id))
+
+
+async def test_who_leaves_works_in_another_organization(
+    bob, transaction: TransactionFactory, world: World
+) -> None:
+    async with transaction() as session:
+        plover, user = await session.merge(world.plover), await session.merge(world.bob)
+        session.add(make_member(plover, user))
+    await bob.post("/people/departures")
+    assert "Plover" in (await bob.get(ABOUT)).text
+
+
+async def test_the_only_owner_cannot_leave(alice, charlie, world: World) -> None:
+    assert "You are the only owner." in (await alice.get(ABOUT)).text
+    refused = await alice.post("/people/departures")
+    assert refused.status_code == 409
+    assert "Make somebody else an owner first." in refused.text
+    assert "You are the only member." in (await charlie.get(ABOUT)).text
+
+
+async def test_an_owner_leaves_with_a_recent_sign_in(
+    alice, two_owners, transaction: TransactionFactory, world: World
+) -> None:
+    async with transaction() as session:
+        earlier = now() - timedelta(minutes=16)
+        await session.execute(update(SignIn).values(authenticated_at=earlier))
+    refused = await alice.post("/people/departures")
+    assert refused.headers["Location"].startswith("/sign-in/again")
+    async with transaction() as session:
+        await session.execute(update(SignIn).values(authenticated_at=now()))
+    assert (await alice.post("/people/departures")).headers["Location"] == "/"
+
+
+async def test_the_page_says_what_is_deleted(alice, transaction, world: World) -> None:
+    async with transaction() as session:
+        session.add(await session.merge(world.make_task()))
+    page = (await alice.get(ABOUT)).text
+    for text in ("2 boards, 1 task", "4 agents", "4 memberships"):
+        assert text in page
+    wrong = await alice.post("/people/deletions", data={"organization_name": "tern"})
+    assert wrong.status_code == 422
+    assert 'value="tern"' in wrong.text
+    assert await names_of(transaction) == {"Tern", "Plover"}

@@ -1,0 +1,161 @@
+"""A form that is sent twice is executed once."""
+
+import hashlib
+import re
+from datetime import timedelta
+
+import httpx2
+import pytest
+from sqlalchemy import func, select, update
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import Comment, IdempotencyKey, Invite, SignIn, Task, User
+from tests.support.world import World
+from web.tasks import conversation_views
+from web.ui import submit_once
+
+FORM_ID = re.compile(r'name="form_id" value="([0-9a-f]{32})"')
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+async def task(transaction: TransactionFactory, world: World) -> Task:
+    task = world.make_task("Write the notes")
+    async with transaction() as session:
+        session.add(task)
+    return task
+
+
+@pytest.fixture
+def path(world: World, task: Task) -> str:
+    return f"/boards/{world.board.id}/tasks/{task.id}"
+
+
+async def read_form_id(client: httpx2.AsyncClient, path: str) -> str:
+    [first, *_] = FORM_ID.findall((await client.get(path)).text)
+    return first
+
+
+async def count(transaction: TransactionFactory, model: type) -> int:
+    async with transaction() as session:
+        return await session.scalar(select(func.count()).select_from(model)) or 0
+
+
+async def test_a_form_that_is_sent_again_leads_where_it_led(alice, path, transaction) -> None:
+    form = {"message": "Only once", "form_id": await read_form_id(alice, path)}
+    first = await alice.post(f"{path}/comments", data=form)
+    again = await alice.post(f"{path}/comments", data=form)
+    assert (first.status_code, again.status_code) == (303, 303)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert await count(transaction, Comment) == 1
+
+
+async def test_htmx_loads_the_page_again(alice, path, transaction) -> None:
+    form = {"message": "Only once", "form_id": await read_form_id(alice, path)}
+    assert (await alice.post(f"{path}/comments", data=form, headers=HTMX)).status_code == 200
+    again = await alice.post(f"{path}/comments", data=form, headers=HTMX)
+    assert (again.status_code, again.headers["HX-Refresh"]) == (200, "true")
+    assert await count(transaction, Comment) == 1
+
+
+async def test_another_text_in_the_same_form_is_another_form(alice, path, transaction) -> None:
+    form_id = await read_form_id(alice, path)
+    for message in ("One", "Two"):
+        await alice.post(f"{path}/comments", data={"message": message, "form_id": form_id})
+    assert await count(transaction, Comment) == 2
+
+
+async def test_each_form_has_an_id_of_its_own(alice, path) -> None:
+    ids = FORM_ID.findall((await alice.get(path)).text + (await alice.get(path)).text)
+    assert len(ids) == len(set(ids)) > 1
+
+
+async def test_a_rejected_form_may_be_sent_again(alice, world, path, transaction) -> None:
+    form = {"message": "x", "form_id": await read_form_id(alice, path)}
+    missing = f"/boards/{world.board.id}/tasks/{world.board.id}/comments"
+    assert (await alice.post(missing, data=form)).status_code == 404
+    assert (await alice.post(f"{path}/comments", data=form | {"message": ""})).status_code == 422
+    assert await count(transaction, IdempotencyKey) == 0
+    assert (await alice.post(f"{path}/comments", data=form)).status_code == 303
+
+
+async def test_a_form_id_of_another_user_is_a_new_form(alice, bob, path, transaction) -> None:
+    form = {"message": "Both say it", "form_id": await read_form_id(alice, path)}
+    await alice.post(f"{path}/comments", data=form)
+    await bob.post(f"{path}/comments", data=form)
+    assert await count(transaction, Comment) == 2
+
+
+@pytest.mark.parametrize("form_id", ["", "x", "0" * 31, "0" * 33, "A" * 32])
+async def test_an_id_that_is_none_of_ours_is_ignored(alice, path, transaction, form_id) -> None:
+    for _ in range(2):
+        await alice.post(f"{path}/comments", data={"message": "x", "form_id": form_id})
+    assert await count(transaction, Comment) == 2
+
+
+async def test_a_signed_out_user_gets_no_answer(alice, anonymous, path) -> None:
+    form = {"message": "x", "form_id": await read_form_id(alice, path)}
+    await alice.post(f"{path}/comments", data=form)
+    answer = await anonymous.post(f"{path}/comments", data=form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
+
+
+async def test_the_content_of_a_form_cannot_be_guessed_from_what_is_stored(
+    alice, path, transaction
+) -> None:
+    form = {"message": "My password", "form_id": await read_form_id(alice, path)}
+    sent = await alice.post(f"{path}/comments", data=form)
+    body = sent.request.content
+    async with transaction() as session:
+        [stored] = await session.scalars(select(IdempotencyKey))
+    for guess in (body, b"\0".join([f"{path}/comments".encode(), body])):
+        assert hashlib.sha256(guess).hexdigest() not in f"{stored.key} {stored.fingerprint}"
+
+
+async def test_a_form_that_needs_a_recent_sign_in_is_executed_after_it(
+    alice, world, transaction
+) -> None:
+    async def set_sign_in_age(age: timedelta) -> None:
+        async with transaction() as session:
+            await session.execute(update(SignIn).values(authenticated_at=now() - age))
+
+    async with transaction() as session:
+        (await session.get_one(User, world.alice.id)).password_hash = "a hash"
+    form = {"invited_email": "new@example.com", "role": "owner", "access": "read"}
+    form["form_id"] = "0" * 32
+    await set_sign_in_age(timedelta(days=1))
+    asked = await alice.post("/people/invites", data=form)
+    assert asked.headers["Location"].startswith("/sign-in/again")
+    await set_sign_in_age(timedelta())
+    done = await alice.post("/people/invites", data=form)
+    assert not done.headers.get("Location", "").startswith("/sign-in/again")
+    assert await count(transaction, Invite) == 1
+
+
+async def test_a_page_that_answers_a_form_is_sent_again(alice) -> None:
+    form = {"version": "0", "name": "Nightly", "effect": "deny", "action": "try"}
+    form["form_id"] = "1" * 32
+    first = await alice.post("/settings/policy/rules", data=form)
+    again = await alice.post("/settings/policy/rules", data=form)
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.content == first.content
+    assert again.headers["Content-Type"] == first.headers["Content-Type"]
+
+
+async def test_a_form_is_not_executed_again_after_an_error_that_follows_the_commit(
+    alice, path, transaction, monkeypatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ConnectionError
+
+    form = {"message": "Once", "form_id": await read_form_id(alice, path)}
+    with monkeypatch.context() as broken:
+        broken.setattr(conversation_views, "load_conversation", fail)
+        failed = await alice.post(f"{path}/comments", data=form, headers=HTMX)
+    assert failed.status_code == 503
+    assert await count(transaction, Comment) == 1
+    monkeypatch.setattr(submit_once, "MAX_WAITS", 1)
+    again = await alice.post(f"{path}/comments", data=form, headers=HTMX)
+    assert again.status_code == 409
+    assert await count(transaction, Comment) == 1

@@ -1,0 +1,135 @@
+"""The trash of a board."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from core.db.engine import TransactionFactory
+from models import Task, new_id
+from services import tasks
+from tests.support.world import World
+
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+@pytest.fixture
+async def deleted(alice, transaction: TransactionFactory, world: World) -> list[Task]:
+    """Return two tasks that Alice has deleted."""
+    made = [world.make_task("Write <i>it</i>"), world.make_task("Print it")]
+    async with transaction() as session:
+        session.add_all(made)
+    for task in made:
+        await alice.post(f"/boards/{world.board.id}/tasks/{task.id}/deletions")
+    return made
+
+
+@pytest.fixture
+def path(world: World) -> str:
+    return f"/boards/{world.board.id}/trash"
+
+
+async def restore(client, path, *task_ids):
+    """Restore tasks, and return the text of the page that the form leads to."""
+    data = {"task_ids": [str(id) for id in task_ids]}
+    answer = await client.post(f"{path}/restorations", data=data)
+    assert answer.status_code == 303
+    return re.sub(r"\s+", " ", (await client.get(answer.headers["Location"])).text)
+
+
+async def test_deleted_tasks_are_shown_with_who_deleted_them(alice, bob, path, deleted) -> None:
+    page = (await alice.get(path)).text
+    assert page.index("Print it") < page.index("Write &lt;i&gt;it&lt;/i&gt;")
+    assert "Deleted by you" in page
+    assert "kept for 1 hour, with" in page
+    assert "Permanently deleted" in page
+    assert "in 59 min" in page
+    assert 'Deleted by <span dir="auto">Alice</span>' in (await bob.get(path)).text
+
+
+async def test_the_board_and_a_deletion_lead_to_the_trash(alice, path, world, deleted) -> None:
+    assert f'href="{path}"' in (await alice.get(f"/boards/{world.board.id}")).text
+    assert "The trash is empty." in (await alice.get(f"/boards/{world.garden.id}/trash")).text
+    await restore(alice, path, deleted[0].id)
+    task_path = f"/boards/{world.board.id}/tasks/{deleted[0].id}"
+    gone = await alice.post(f"{task_path}/deletions", headers=HTMX)
+    assert f'<a class="link" href="{path}">Trash</a>' in gone.text
+
+
+async def test_one_task_is_restored(alice, path, world, deleted) -> None:
+    page = await restore(alice, path, deleted[0].id)
+
+    assert "1 task restored." in page
+    assert f'href="/boards/{world.board.id}/tasks/{deleted[0].id}"' in page
+    assert f'id="trashed-{deleted[0].id}"' not in page
+    assert f'id="trashed-{deleted[1].id}"' in page
+
+
+async def test_several_tasks_are_restored(alice, path, world, deleted) -> None:
+    page = await restore(alice, path, *[task.id for task in deleted])
+
+    assert "2 tasks restored." in page
+    assert "The trash is empty." in page
+    board = (await alice.get(f"/boards/{world.board.id}")).text
+    assert "Print it" in board
+
+
+async def test_the_second_of_two_people_reads_what_happened(alice, bob, path, deleted) -> None:
+    await restore(bob, path, deleted[0].id)
+
+    page = await restore(alice, path, deleted[0].id, deleted[1].id)
+
+    assert "1 task restored." in page
+    assert "1 task was already restored by somebody else." in page
+
+
+async def test_purged_tasks_cannot_be_restored(alice, path, transaction, deleted) -> None:
+    async with transaction() as session:
+        await tasks.purge_trash(session, timedelta(0))
+
+    page = await restore(alice, path, *[task.id for task in deleted], new_id())
+
+    assert "3 tasks can no longer be restored: they were deleted permanently." in page
+    assert "task restored." not in page
+
+
+async def test_nothing_is_restored_without_a_selection(alice, path, deleted) -> None:
+    assert "no task was selected" in await restore(alice, path)
+    assert len(re.findall('id="trashed-', (await alice.get(path)).text)) == 2
+
+
+@pytest.mark.parametrize("query", ["restored=x&earlier=-1&purged=1e9", "restored=1&task=<b>"])
+async def test_bad_results_in_the_address_are_ignored(alice, path, query) -> None:
+    page = await alice.get(f"{path}?{query}")
+    assert page.status_code == 200
+    assert "Open the task" not in page.text
+    assert "deleted permanently." in page.text
+
+
+@pytest.mark.parametrize("ids", [["x"], [str(new_id())] * 201])
+async def test_bad_ids_are_rejected(alice, path, deleted, ids) -> None:
+    answer = await alice.post(f"{path}/restorations", data={"task_ids": ids})
+    assert answer.status_code == 422
+
+
+async def test_readers_see_the_trash_but_cannot_restore(rita, path, deleted) -> None:
+    page = (await rita.get(path)).text
+    assert "Print it" in page
+    assert "You can read this board but not change it." in page
+    assert f"{path}/restorations" not in page
+    data = {"task_ids": str(deleted[0].id)}
+    assert (await rita.post(f"{path}/restorations", data=data)).status_code == 403
+
+
+async def test_outsiders_find_no_trash(charlie, dana, path, world, deleted) -> None:
+    data = {"task_ids": str(deleted[0].id)}
+    for client, status in [(charlie, 404), (dana, 403)]:
+        assert (await client.get(path)).status_code == status
+        assert (await client.post(f"{path}/restorations", data=data)).status_code == status
+    assert (await charlie.get(f"/boards/{new_id()}/trash")).status_code == 404
+
+
+async def test_htmx_gets_only_the_list(alice, path, deleted) -> None:
+    part = (await alice.get(path, headers=HTMX)).text
+    assert part.lstrip().startswith('<div class="stack" id="trash"')
+    assert "Print it" in part
