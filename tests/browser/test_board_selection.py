@@ -64,6 +64,7 @@ async def test_rows_are_deleted_together_and_restored(site: LiveSite) -> None:
         await page.locator("#bulk").get_by_role("button", name="Delete").click()
         await expect(page.locator("tr[data-item]")).to_have_count(1)
         assert set(site.list_tasks(board)) == {"Two"}
+        await expect(page.get_by_role("button", name="Undo")).to_be_visible()
         await page.keyboard.press("z")
         await expect(page.locator("tr[data-item]")).to_have_count(3)
 

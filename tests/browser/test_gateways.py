@@ -199,5 +199,6 @@ async def test_gateway_pages_work_without_scripts(site: LiveSite, fake: FakeGate
     await page.locator("summary", has_text="Remove gateway").click()
     await page.get_by_role("button", name="Remove Without scripts").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("Gateways")
-    await expect(page.get_by_text("Without scripts")).to_have_count(0)
+    await expect(page.locator("#gateways")).to_be_visible()
+    await expect(page.locator("#gateways").get_by_text("Without scripts")).to_have_count(0)
     await page.context.close()
