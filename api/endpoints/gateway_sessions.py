@@ -36,7 +36,9 @@ class GatewayBoardQuery(RequestModel):
 
     component: ClassVar[str] = "OfBoard"
 
-    board_id: UUID = Field(description="A board that is on the gateway.")
+    board_id: UUID | None = Field(
+        default=None, description="A board that is on the gateway. Without one: 422."
+    )
 
 
 class HistoryQuery(GatewayBoardQuery):
@@ -223,7 +225,11 @@ async def send_gateway_message(
 
 
 async def _get_session_gateway(
-    context: RequestContext, session_id: SessionKey, board_id: UUID, *, to_write: bool = False
+    context: RequestContext,
+    session_id: SessionKey,
+    board_id: UUID | None,
+    *,
+    to_write: bool = False,
 ) -> Gateway:
     """Return the gateway of a board, for users with access to this session."""
     gateway, owners = await _load_gateway(context, board_id, to_write=to_write)
@@ -232,9 +238,11 @@ async def _get_session_gateway(
 
 
 async def _load_gateway(
-    context: RequestContext, board_id: UUID, *, to_write: bool = False
+    context: RequestContext, board_id: UUID | None, *, to_write: bool = False
 ) -> tuple[Gateway, gateways.SessionOwners]:
     """Return the gateway of a board with the owners of its sessions, and apply the rate limit."""
+    if board_id is None:
+        raise Invalid("board_required", "Name a board.")
     async with context.transaction() as session:
         gateway = await gateways.get_board_gateway(
             session, context.user, board_id, to_write=to_write

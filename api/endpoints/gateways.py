@@ -120,10 +120,16 @@ class GatewayUpdate(PatchModel):
     url: Url = Field(default=NOT_SENT, description=URL_DESCRIPTION)
     workspace_root: Path = Field(default=NOT_SENT, description=WORKSPACE_DESCRIPTION)
     token: Token | None = Field(
-        default=None, description=f"{CREDENTIAL_DESCRIPTION} Null removes it."
+        default=None,
+        description=f"{CREDENTIAL_DESCRIPTION} Null keeps it, and an empty text removes it.",
     )
     allow_insecure_tls: bool = Field(default=NOT_SENT, description=INSECURE_TLS_DESCRIPTION)
     disable_device_pairing: bool = Field(default=NOT_SENT, description=NO_PAIRING_DESCRIPTION)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields in the request, without a null token: it is what GET returns."""
+        sent = super().changes()
+        return {name: value for name, value in sent.items() if name != "token" or value is not None}
 
 
 @reads_only

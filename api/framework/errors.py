@@ -50,6 +50,22 @@ DETAIL_KEYS = {
 """Details that make `detail` an object; without any of them it is a sentence (contract, 1.3)."""
 
 
+CODES_WITH_SENTENCE = {
+    "agent_not_on_board",
+    "board_group_not_found",
+    "board_required",
+    "comment_required",
+    "dependency_on_itself",
+    "gateway_not_found",
+    "gateway_required",
+    "gateway_without_agent",
+    "last_owner",
+}
+"""Codes of invalid fields whose `detail` is a sentence, as in the original: its operations checked
+them, not its models (contract, 1.3)."""
+
+CODES_WITH_SENTENCE_IN_PATCH = {"goal_incomplete"}  # a model checked new boards
+
 CODES_WITH_DETAILS = {"already_decided", "approval_content_changed", "approval_required"}
 """Codes of errors whose `detail` is an object with all details, beside the message."""
 
@@ -70,11 +86,12 @@ class InvalidFields(AppError):
         self.field_errors = field_errors
 
 
-async def handle_app_error(_request: Request, error: Exception) -> Response:
+async def handle_app_error(request: Request, error: Exception) -> Response:
     """Answer an AppError in the common error envelope."""
     assert isinstance(error, AppError)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else {}
-    return build_error_response(_get_status(error), _build_detail(error), error.code, headers)
+    detail = _build_detail(error, request.method)
+    return build_error_response(_get_status(error), detail, error.code, headers)
 
 
 async def handle_unknown_address(_request: Request, error: Exception) -> Response:
@@ -112,7 +129,7 @@ def _get_status(error: AppError) -> int:
     return STATUS_CODES.get(type(error), 422)
 
 
-def _build_detail(error: AppError) -> Any:
+def _build_detail(error: AppError, method: str) -> Any:
     if isinstance(error, InvalidJson):
         field_error = {"type": "json_invalid", "loc": ["body", 0], "msg": "JSON decode error"}
         return [{**field_error, "input": {}, "ctx": {"error": error.reason}}]
@@ -127,12 +144,19 @@ def _build_detail(error: AppError) -> Any:
         if has_all_details or key in DETAIL_KEYS
     }
     if isinstance(error, Invalid) and error.field and not in_detail:
-        loc = ["body", error.field]
-        return [{"type": "value_error", "loc": loc, "msg": error.message, "input": None}]
+        return _build_field_detail(error, method)
     if in_detail or error.code in CODES_IN_DETAIL:
         code = {"code": error.code} if error.code in CODES_IN_DETAIL else {}
         return {"message": error.message, **code, **in_detail}
     return error.message
+
+
+def _build_field_detail(error: Invalid, method: str) -> Any:
+    is_patch = method == "PATCH"
+    if error.code in CODES_WITH_SENTENCE | (CODES_WITH_SENTENCE_IN_PATCH if is_patch else set()):
+        return error.message
+    loc = ["body", error.field]
+    return [{"type": "value_error", "loc": loc, "msg": error.message, "input": None}]
 
 
 def _make_printable(field_error: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
+    model_validator,
 )
 
 from core.clock import format_naive_utc, to_utc
@@ -31,6 +32,11 @@ def _blank_to_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _null_to_none(value: object) -> object:
+    """Return None for the text that clients make of a variable without a value."""
+    return None if isinstance(value, str) and value.strip() in ("", "null") else value
+
+
 def build_line_constraints(max_length: int) -> StringConstraints:
     """Return the constraints of a text that is stripped and must not be empty."""
     return StringConstraints(strip_whitespace=True, min_length=1, max_length=max_length)
@@ -48,11 +54,8 @@ Timestamp = Annotated[
 RequestTimestamp = Annotated[datetime, AfterValidator(_check_year)]
 """A time in a request, in UTC unless it has a zone."""
 
-Since = Annotated[
-    RequestTimestamp | None,
-    BeforeValidator(lambda text: None if not str(text or "").strip() else text),
-]
-"""The start time of a stream; missing or blank means now (contract, 1.8)."""
+Since = Annotated[RequestTimestamp | None, BeforeValidator(_null_to_none)]
+"""The start time of a stream; missing, blank or the text `null` means now (contract, 1.8)."""
 
 Name = Annotated[str, build_line_constraints(MAX_NAME_LENGTH)]
 RequiredText = Annotated[str, build_line_constraints(MAX_TEXT_LENGTH)]  # not empty
@@ -152,7 +155,7 @@ class PageQuery(BaseModel):
 
 
 class StreamQuery(BaseModel):
-    """The start of a stream."""
+    """The start of a stream. An empty parameter counts as absent."""
 
     component: ClassVar[str] = "Following"
     model_config = ConfigDict(model_title_generator=get_component_name)
@@ -160,8 +163,13 @@ class StreamQuery(BaseModel):
     since: Since = Field(
         default=None,
         description="Start with the events from this time on (ISO 8601, UTC without a zone). "
-        "Default: now. Last-Event-ID takes precedence.",
+        "Default: now, also for `null`. Last-Event-ID takes precedence.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _omit_empty_parameters(cls, parameters: dict[str, str]) -> dict[str, str]:
+        return {name: text for name, text in parameters.items() if text.strip()}
 
 
 class Ok(ResponseModel):

@@ -217,7 +217,7 @@ async def write_soul(
     """
     written = validate_template(content, "content")
     if written is None:
-        raise Invalid("blank", "A soul says something.", field="content")
+        raise Invalid("blank", "A soul says something.")
     origin = {
         "source_url": _validate_reason(source_url, "source_url"),
         "reason": _validate_reason(reason, "reason"),

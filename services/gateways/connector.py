@@ -177,12 +177,16 @@ class GatewayConnector:
         """Return the target of an address with a token that a user enters.
 
         Options that are None are taken from `known_gateway`, the stored gateway with this address.
-        Its device is used too, but none of its tokens.
+        Its device is used too. Its tokens are used only without an entered one, and if the options
+        are its own: otherwise they could be read on the way.
         """
         insecure, no_pairing = allow_insecure_tls, disable_device_pairing
         if known_gateway is not None:
-            insecure = known_gateway.allow_insecure_tls if insecure is None else insecure
-            no_pairing = known_gateway.disable_device_pairing if no_pairing is None else no_pairing
+            stored = known_gateway.allow_insecure_tls, known_gateway.disable_device_pairing
+            insecure = stored[0] if insecure is None else insecure
+            no_pairing = stored[1] if no_pairing is None else no_pairing
+            if not token and (insecure, no_pairing) == stored:
+                return self.make_target(known_gateway)
         device = (
             self.decrypt_secrets(known_gateway).device if known_gateway and not no_pairing else None
         )

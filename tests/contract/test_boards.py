@@ -43,7 +43,6 @@ async def test_board_needs_no_gateway_and_rejects_unknown_ones(
     for field in ("gateway_id", "board_group_id"):
         response = await alice.post("/boards", json={**NEW, field: str(new_id())})
         assert response.status_code == 422
-        assert response.json()["detail"][0]["loc"] == ["body", field]
     assert (await bob.post("/boards", json=NEW)).status_code == 403
     assert (await alice.post("/boards", json={**NEW, "description": " "})).status_code == 422
 

@@ -208,7 +208,7 @@ async def test_a_quiet_stream_is_kept_open_by_a_comment_every_15_seconds(
         assert await stream.next_block() == b": ping"
 
 
-@pytest.mark.parametrize("since", ["2026-01-01T00:00:00", "2026-01-01T00:00:00Z", "", " "])
+@pytest.mark.parametrize("since", ["2026-01-01T00:00:00", "2026-01-01T00:00:00Z", "", " ", "null"])
 async def test_since_accepts_every_time_format(
     committing_api_app: ASGIApp, isolated_world: World, since: str
 ) -> None:

@@ -147,7 +147,7 @@ async def test_a_board_accepts_only_gateways_of_its_organization(
         made = await alice.post("/boards", json={**new_board, "gateway_id": id})
         assert made.status_code == status, id
         if status == 422:
-            assert made.json()["detail"][0]["loc"] == ["body", "gateway_id"]
+            assert isinstance(made.json()["detail"], str)
         changed = await alice.patch(f"/boards/{world.garden.id}", json={"gateway_id": id})
         assert changed.status_code == status, id
     assert (await alice.get(f"/boards?gateway_id={gateway['id']}")).json()["total"] == 2

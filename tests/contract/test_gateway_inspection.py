@@ -68,9 +68,35 @@ async def test_the_status_of_an_address_that_is_not_stored(
     fake.connect_params.clear()
     await alice.get("/gateways/status", params=at, headers=header)
     assert fake.connect_params[0]["device"]
-    await alice.get("/gateways/status", params=at)
-    assert "auth" not in fake.connect_params[-1]
     assert made["has_token"]
+
+
+async def test_the_stored_token_checks_only_the_stored_connection(
+    alice: Client, bob: Client, charlie: Client, fake: FakeGateway
+) -> None:
+    await create_gateway(alice, fake)
+    at = {"gateway_url": fake.url}
+    same = {"gateway_disable_device_pairing": "false", "gateway_allow_insecure_tls": "0"}
+    for options in ({}, same):
+        status = await alice.get("/gateways/status", params=at | options)
+        assert status.json()["connected"] is True
+        assert fake.connect_params[-1]["auth"]["token"] == TOKEN
+        assert TOKEN not in status.text
+    for other in (
+        {"gateway_disable_device_pairing": "true"},
+        {"gateway_allow_insecure_tls": "true"},
+        {"gateway_url": fake.url + "/"},
+    ):
+        status = await alice.get("/gateways/status", params=at | other)
+        assert status.json()["connected"] is False
+        assert "auth" not in fake.connect_params[-1], other
+    wrong = {"X-Gateway-Token": "wrong"}
+    status = await alice.get("/gateways/status", params=at, headers=wrong)
+    assert status.json()["connected"] is False
+    connections = len(fake.connect_params)
+    assert (await bob.get("/gateways/status", params=at)).status_code == 403
+    assert (await charlie.get("/gateways/status", params=at)).json()["connected"] is False
+    assert len(fake.connect_params) == connections
 
 
 async def test_a_gateway_token_in_the_url_is_refused_and_not_repeated(

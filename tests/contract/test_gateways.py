@@ -171,7 +171,11 @@ async def test_a_changed_connection_is_probed(
     moved = {"url": "ws://127.0.0.1:9", "token": TOKEN}
     nowhere = (await alice.patch(at, json=moved)).json()
     assert check_states(nowhere)["port"] == FAILED
-    none = (await alice.patch(at, json={"url": fake.url, "token": None})).json()
+    kept = (await alice.patch(at, json={"url": moved["url"], "token": None})).json()
+    assert (kept["has_token"], kept["version"]) == (True, nowhere["version"])
+    refused = await alice.patch(at, json={"url": fake.url, "token": None})
+    assert (refused.status_code, refused.json()["code"]) == (422, "gateway_token_required")
+    none = (await alice.patch(at, json={"url": fake.url, "token": ""})).json()
     assert none["has_token"] is False
     before = len(fake.http_requests)
     for nothing in ({}, {"url": fake.url}, {"token": None}, {"token": "  "}):
