@@ -5,6 +5,7 @@ from api.endpoints import (
     gateway_agents,
     gateway_requests,
     gateway_sessions,
+    gateway_status,
     gateways,
     messages,
     stops,
@@ -110,7 +111,7 @@ OPERATIONS: list[Operation] = [
         gateway_request_for_answer,
     ),
     #
-    Operation("GET", f"{GATEWAYS}/status", gateway_sessions.get_gateway_status, USER, GATEWAY_TAGS),
+    Operation("GET", f"{GATEWAYS}/status", gateway_status.get_gateway_status, USER, GATEWAY_TAGS),
     Operation(
         "GET",
         f"{GATEWAYS}/commands",
