@@ -76,6 +76,7 @@ from models.saved_view import DefaultView, SavedView
 from models.soul import Soul, SoulDirectory
 from models.tag import Tag, TagAssignment
 from models.task import (
+    OPEN_DEPENDENCY_COUNT,
     Comment,
     DeletedTask,
     Priority,

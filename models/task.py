@@ -7,7 +7,17 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Numeric,
+    Table,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.agent import Agent
@@ -66,6 +76,11 @@ class Task(Base):
         Index(None, "board_id", "status", "rank"),
         Index("ix_tasks_in_progress", "updated_at", postgresql_where=IS_IN_PROGRESS),
         Index("ix_tasks_stale", "board_id", postgresql_where=text("stale_since is not null")),
+        Index(
+            "ix_tasks_blocked",
+            *("board_id", "status", "rank"),
+            postgresql_where=text("open_dependency_count > 0"),
+        ),
         CheckConstraint("status in ('inbox', 'in_progress', 'review', 'done')", name="status"),
         Index(
             "ix_tasks_due_of_people",
@@ -112,6 +127,15 @@ class Task(Base):
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+assert isinstance(Task.__table__, Table)
+OPEN_DEPENDENCY_COUNT = Column(
+    "open_dependency_count", Integer, nullable=False, server_default=text("0")
+)
+"""The number of a task's dependencies that are not done. Triggers maintain it (migration 0056), so
+it is no attribute of the model: nothing reads it with a row, and nothing writes it."""
+Task.__table__.append_column(OPEN_DEPENDENCY_COUNT)
 
 
 class TaskDependency(Base):

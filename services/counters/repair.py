@@ -184,6 +184,22 @@ _TABLES = (
 )
 _REPAIRS = {table.name: text(table.build_repair()) for table in _TABLES}
 
+_WRONG_OPEN_DEPENDENCIES = text(
+    """
+    select id, board_id, coalesce(number, 0) - open_dependency_count as added
+    from tasks left join (
+        select task_id, count(*) as number
+        from task_dependencies join tasks other on other.id = depends_on_task_id
+        where other.status <> 'done' group by task_id
+    ) counted on counted.task_id = tasks.id
+    where open_dependency_count <> coalesce(number, 0)
+        and (cast(:board_ids as uuid[]) is null or board_id = any(:board_ids))
+    order by id
+    """
+)
+_LOCK_BOARDS = text("select id from boards where id = any(:board_ids) order by id for update")
+_REPAIR_OPEN_DEPENDENCIES = text("select count_open_dependencies(:task_ids)")
+
 
 async def repair_counters(session: AsyncSession) -> list[Difference]:
     """Recount everything, repair the counters that differ, and return what was added to them.
@@ -196,7 +212,25 @@ async def repair_counters(session: AsyncSession) -> list[Difference]:
     for table, repair in _REPAIRS.items():
         rows = await session.execute(repair)
         differences += [_build_difference(table, row) for row in rows]
-    return differences
+    return differences + await _repair_open_dependencies(session)
+
+
+async def _repair_open_dependencies(session: AsyncSession) -> list[Difference]:
+    """Repair the numbers of open dependencies, below the locks of the boards with wrong ones.
+
+    They are counted anew with each change of a dependency, so nothing can be added to them.
+    """
+    wrong = await session.execute(_WRONG_OPEN_DEPENDENCIES, {"board_ids": None})
+    board_ids = list({row.board_id for row in wrong})
+    if not board_ids:
+        return []
+    parameters = {"board_ids": board_ids}
+    await session.execute(_LOCK_BOARDS, parameters)
+    rows = (await session.execute(_WRONG_OPEN_DEPENDENCIES, parameters)).all()
+    await session.execute(_REPAIR_OPEN_DEPENDENCIES, {"task_ids": [row.id for row in rows]})
+    return [
+        Difference("tasks", f"id {row.id}", f"{row.added:+} open_dependency_count") for row in rows
+    ]
 
 
 def _build_difference(table: str, row: Row[Any]) -> Difference:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, true, union
+from sqlalchemy import ColumnElement, and_, case, func, literal_column, or_, select, true, union
 
 from models import (
+    OPEN_DEPENDENCY_COUNT,
     USER_NAME,
     Agent,
     Approval,
@@ -15,7 +16,6 @@ from models import (
     Priority,
     Status,
     Task,
-    TaskDependency,
     User,
 )
 from services.tasks.loaders import BOARD_ID
@@ -139,9 +139,5 @@ def _undecided_task_ids() -> Any:
 
 def is_blocked() -> ColumnElement[bool]:
     """Select whether a task has an open dependency and is not done."""
-    other = Task.__table__.alias("other")
-    query = select(TaskDependency.id).join(other, other.c.id == TaskDependency.depends_on_task_id)
-    open_dependencies = query.where(
-        TaskDependency.task_id == Task.id, other.c.status != Status.DONE
-    )
-    return (Task.status != Status.DONE) & open_dependencies.correlate(Task).exists()
+    has_open_dependency = literal_column("0") < OPEN_DEPENDENCY_COUNT  # as in the index
+    return (Task.status != Status.DONE) & has_open_dependency

@@ -3,6 +3,7 @@
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
+from uuid import UUID
 
 from alembic import command
 from sqlalchemy import delete, select, text, update
@@ -139,6 +140,7 @@ async def test_wrong_counters_are_repaired_and_logged(
         before = await read_counts(session, world.board)
         await session.execute(update(BoardCounts).values(inbox_tasks=7))
         await session.execute(delete(EventCount))
+        await session.execute(text("update tasks set open_dependency_count = 2"))
         for table in ("task_move_hours", "message_hours", "done_task_hours"):
             await session.execute(text(f"delete from {table}"))
     repair = CounterRepair(isolated_transaction)
@@ -147,6 +149,7 @@ async def test_wrong_counters_are_repaired_and_logged(
     board_key = f"board_counts (board_id {world.board.id}) was wrong by -6 inbox_tasks"
     assert board_key in caplog.text
     assert "event_counts" in caplog.text
+    assert "was wrong by -2 open_dependency_count" in caplog.text
     caplog.clear()
     await repair.run()
     assert caplog.text == ""
@@ -187,3 +190,36 @@ async def test_the_upgrade_counts_what_exists(
         board = await boards.lock_board(session, world.alice, world.board.id)
         await tasks.restore_task(session, world.alice, board, deleted_id)
         assert await counters.repair_counters(session) == []
+
+
+async def test_blocked_tasks_are_counted_through_every_change(session, world) -> None:
+    actor = world.alice
+    board = await boards.lock_board(session, actor, world.board.id)
+    drafts = [TaskDraft(title="First"), TaskDraft(title="Second"), TaskDraft(title="Third")]
+    first, second, third = [
+        (await tasks.create_task(session, actor, board, draft)).task.id for draft in drafts
+    ]
+
+    async def count_after(task_id: UUID, **changes: Any) -> int:
+        await tasks.update_task(session, actor, board, task_id, changes)
+        assert await counters.repair_counters(session) == []
+        return await tasks.count_blocked_tasks(session, board)
+
+    assert await count_after(second, depends_on_task_ids=[first]) == 1
+    assert await count_after(third, depends_on_task_ids=[first, second]) == 2
+    assert await count_after(first, status="done") == 1
+    assert await count_after(second, status="done") == 0
+    assert await count_after(first, status="inbox") == 1
+    assert await count_after(third, depends_on_task_ids=[second]) == 0
+    assert await count_after(third, depends_on_task_ids=[first]) == 1
+    for deleted in (first, third):
+        await tasks.delete_task(session, actor, board, deleted)
+        assert await tasks.count_blocked_tasks(session, board) == 0
+        await tasks.restore_task(session, actor, board, deleted)
+        assert await tasks.count_blocked_tasks(session, board) == 1
+        assert await counters.repair_counters(session) == []
+    await tasks.delete_task(session, actor, board, third)
+    assert await count_after(first, status="done") == 0
+    await tasks.restore_task(session, actor, board, third)
+    assert await tasks.count_blocked_tasks(session, board) == 0
+    assert await counters.repair_counters(session) == []
