@@ -18,7 +18,8 @@ from web.design import views as design_views
 from web.gateways import agent_views as gateway_agent_views
 from web.gateways import session_views
 from web.gateways import views as gateway_views
-from web.groups.routes import GROUP_ROUTES
+from web.groups.edit_views import GROUP_ROUTES
+from web.notes.edit_views import NOTE_ROUTES
 from web.notifications.preference_views import PREFERENCE_ROUTES
 from web.notifications.views import NOTIFICATION_ROUTES
 from web.onboarding import views as onboarding_views
@@ -88,6 +89,7 @@ SIGNED_IN_ROUTES: list[Route] = [
 
 MEMBER_ROUTES: list[Route] = [
     *GROUP_ROUTES,
+    *NOTE_ROUTES,
     *ORGANIZATION_ROUTES,
     *SEARCH_ROUTES,
     *SOUL_ROUTES,

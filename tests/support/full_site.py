@@ -161,6 +161,8 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         "member": site.owner.call("GET", "/organizations/me/member")["id"],
         "field": fields[0]["id"],
         "group": group["id"],
+        "note": find_note(site, f"/boards/{board['id']}/memory"),
+        "group_note": find_note(site, f"/board-groups/{group['id']}/memory"),
         "message": messages[0]["id"],
         "board": board["id"],
         "empty": empty["id"],
@@ -177,6 +179,11 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         "shared_rule": create_rule(site, "/organizations/me"),
         **create_webhooks(site, board),
     }
+
+
+def find_note(site: LiveSite, path: str) -> str:
+    """Return the id of the newest note that is not a chat message."""
+    return site.owner.call("GET", f"{path}?is_chat=false")["items"][0]["id"]
 
 
 def create_webhooks(site: LiveSite, board: dict[str, Any]) -> dict[str, str]:

@@ -65,6 +65,7 @@ PAGES = {
     ],
     "/boards/{board_id:uuid}/chat": ["/boards/{board}/chat", "/boards/{empty}/chat"],
     "/boards/{board_id:uuid}/notes": ["/boards/{board}/notes", "/boards/{empty}/notes"],
+    "/boards/{board_id:uuid}/notes/{note_id:uuid}/edit": ["/boards/{board}/notes/{note}/edit"],
     "/boards/{board_id:uuid}/feed": ["/boards/{board}/feed", "/boards/{empty}/feed?kind=agents"],
     "/boards/{board_id:uuid}/trash": [
         "/boards/{board}/trash?restored=2&earlier=1&purged=1",
@@ -109,6 +110,9 @@ PAGES = {
     "/groups/{group_id:uuid}": ["/groups/{group}", "/groups/{group}?done=1&tasks=10"],
     "/groups/{group_id:uuid}/chat": ["/groups/{group}/chat"],
     "/groups/{group_id:uuid}/notes": ["/groups/{group}/notes"],
+    "/groups/{group_id:uuid}/notes/{group_note_id:uuid}/edit": [
+        "/groups/{group}/notes/{group_note}/edit"
+    ],
     "/groups/{group_id:uuid}/edit": ["/groups/{group}/edit"],
     "/gateways": ["/gateways"],
     "/gateways/new": ["/gateways/new"],
@@ -225,6 +229,7 @@ NON_PAGES = {
     "/boards/{board_id:uuid}/onboarding/news": "a part",
     "/boards/{board_id:uuid}/views/{view_id:uuid}": "leads to the board",
     "/boards/{board_id:uuid}/deletions": "shows the settings of the board",
+    "/boards/{board_id:uuid}/notes/{note_id:uuid}/deletions": "shows the form of the note",
     "/boards/{board_id:uuid}/webhooks/{webhook_id:uuid}/secrets": "shows the form of the webhook",
     "/boards/{board_id:uuid}/webhooks/{webhook_id:uuid}/payloads/{payload_id:uuid}/messages": (
         "shows the payload"
@@ -236,6 +241,7 @@ NON_PAGES = {
     "/gateways/{gateway_id:uuid}/sessions/{key:path}/messages": "shows the session",
     "/groups/{group_id:uuid}/agents": "a part",
     "/groups/{group_id:uuid}/deletions": "shows the form of the group",
+    "/groups/{group_id:uuid}/notes/{group_note_id:uuid}/deletions": "shows the form of the note",
     "/groups/{group_id:uuid}/heartbeats": "shows the group",
     "/organization": "leads to the people",
     "/organizations": "shows the organization",

@@ -30,7 +30,6 @@ BOARD_ROUTES = [
             ("/chat", "GET", chat_views.show_chat),
             ("/chat", "POST", chat_views.post_message),
             ("/chat/news", "GET", chat_views.show_unread_count),
-            ("/notes", "GET", chat_views.show_notes),
             ("/approvals", "GET", approval_views.redirect_to_board_inbox),
             ("/pauses", "GET", board_views.show_pause),
             ("/pauses", "POST", board_views.pause_board),

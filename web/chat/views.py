@@ -1,4 +1,4 @@
-"""Pages of a board's chat and notes."""
+"""The chat of a board."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
 
-PAGE_SIZE = 50  # messages, or notes
+PAGE_SIZE = 50  # messages
 
 
 class ChatMessageForm(BaseModel):
@@ -81,22 +81,6 @@ async def show_unread_count(request: Request) -> Response:
     return render_part(request, "boards/_chat_link.html", board=board, unread_chat_count=count)
 
 
-async def show_notes(request: Request) -> Response:
-    """Show the notes of a board; for htmx only the list of notes."""
-    await mark_page_read(request, OpenedPage(chat_board_id=forms.path_id(request, "board_id")))
-    is_part = is_part_request(request)
-    layout = None if is_part else await load_layout(request)
-    async with open_reader(request) as source:
-        access = await board_access(request, source)
-        context = await _load_memory(request, source, access, is_chat=False)
-        context["other_viewers"] = await presenter.list_other_viewers(
-            source, context["board"], request.user
-        )
-    if is_part:
-        return render_part(request, "chat/_notes.html", **context)
-    return render_page(request, "chat/notes.html", layout=layout, **context)
-
-
 async def _render_chat_part(request: Request, template: str, **more: object) -> Response:
     async with open_reader(request) as source:
         context = await _load_chat(request, source)
@@ -143,7 +127,7 @@ async def _load_chat(request: Request, source: Source) -> dict[str, Any]:
     read_up_to = await presence.find_read_position(source, user, board, kind=ReadKind.CHAT)
     since = read_up_to if given is None else min(forms.parse_number(given), read_up_to or 0)
     new_messages = await presence.list_chat_messages_after(source, user, board, since or 0)
-    context = await _load_memory(request, source, access, is_chat=True)
+    context = await _load_memory(request, source, access)
     is_new = since is not None and bool(new_messages)
     parameters = {
         "offset": context["notes"].offset or None,
@@ -160,16 +144,16 @@ async def _load_chat(request: Request, source: Source) -> dict[str, Any]:
 
 
 async def _load_memory(
-    request: Request, source: Source, access: BoardPermissions, *, is_chat: bool
+    request: Request, source: Source, access: BoardPermissions
 ) -> dict[str, Any]:
-    """Load a page of chat messages or notes, newest first, and the agents of the board."""
+    """Load a page of chat messages, newest first, and the agents of the board."""
     paging = Paging(PAGE_SIZE, forms.parse_offset(request))
     scope = memory.board_scope(access.board)
     board_agents = await agents.list_board_agents(source, access.board)
     return {
         "board": access.board,
         "can_write": access.can_write,
-        "notes": await memory.list_notes(source, scope, paging, is_chat=is_chat),
+        "notes": await memory.list_notes(source, scope, paging, is_chat=True),
         "agents_by_id": {agent.id: agent for agent in board_agents},
         "lead": next((agent for agent in board_agents if agent.is_board_lead), None),
         "page_size": PAGE_SIZE,

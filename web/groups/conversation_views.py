@@ -1,4 +1,4 @@
-"""The chat and the notes of a board group."""
+"""The chat of a board group."""
 
 from typing import Any
 
@@ -18,74 +18,52 @@ from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
 
-PAGE_SIZE = 50  # messages, or notes
-LISTS = {True: "groups/_messages.html", False: "groups/_notes.html"}
-PAGES = {True: "groups/chat.html", False: "groups/notes.html"}
-"""The templates of the chat (true) and of the notes (false)."""
+PAGE_SIZE = 50  # messages
 
 
 async def show_chat(request: Request) -> Response:
     """Show the chat of a group; for htmx only the messages."""
-    return await _show(request, is_chat=True)
-
-
-async def show_notes(request: Request) -> Response:
-    """Show the notes of a group; for htmx only the list of notes."""
-    return await _show(request, is_chat=False)
+    await mark_page_read(request, OpenedPage(named_id=forms.path_id(request, "group_id")))
+    if not is_part_request(request):
+        return await _render(request, forms.Form())
+    async with open_reader(request) as source:
+        context = await _load_messages(request, source)
+    return render_part(request, "groups/_messages.html", **context)
 
 
 async def post_message(request: Request) -> Response:
-    """Post a message in the chat of a group."""
-    return await _create(request, is_chat=True)
-
-
-async def add_note(request: Request) -> Response:
-    """Add a note to a group."""
-    return await _create(request, is_chat=False)
-
-
-async def _show(request: Request, *, is_chat: bool) -> Response:
-    await mark_page_read(request, OpenedPage(named_id=forms.path_id(request, "group_id")))
-    if not is_part_request(request):
-        return await _render(request, forms.Form(), is_chat=is_chat)
-    async with open_reader(request) as source:
-        context = await _load_memory(request, source, is_chat=is_chat)
-    return render_part(request, LISTS[is_chat], **context)
-
-
-async def _create(request: Request, *, is_chat: bool) -> Response:
-    """Add a message or a note; for htmx return the list, or the form with its errors."""
+    """Post a message; for htmx return the messages, or the form with its errors."""
     form = await forms.read_form(request)
     group_id = forms.path_id(request, "group_id")
     with form.catch_errors(beside="content"):
-        draft = form.parse(GroupMessageForm).to_draft(is_chat=is_chat)
+        draft = form.parse(GroupMessageForm).to_draft()
         async with open_transaction(request) as session:
             group = await boards.lock_group(session, request.user, group_id)
             scope = memory.group_scope(group)
             base_url = get_settings(request).base_url
             await memory.create_note(session, request.user, scope, draft, base_url=base_url)
         if is_part_request(request):
-            return await _show(request, is_chat=is_chat)
+            return await show_chat(request)
         return RedirectResponse(f"{request.url.path}#say", 303)
-    return await _render(request, form, is_chat=is_chat)
+    return await _render(request, form)
 
 
-async def _render(request: Request, form: forms.Form, *, is_chat: bool) -> Response:
+async def _render(request: Request, form: forms.Form) -> Response:
     """Render the page; for htmx only the form with its errors."""
     layout = await load_layout(request)
     async with open_reader(request) as source:
-        context = await _load_memory(request, source, is_chat=is_chat)
+        context = await _load_messages(request, source)
     if is_part_request(request):
         response = render_part(request, "groups/_composer.html", form.status, form=form, **context)
         retarget(response, "#say")
         return response
     return render_page(
-        request, PAGES[is_chat], layout=layout, status=form.status, form=form, **context
+        request, "groups/chat.html", layout=layout, status=form.status, form=form, **context
     )
 
 
-async def _load_memory(request: Request, source: Source, *, is_chat: bool) -> dict[str, Any]:
-    """Load a page of messages or notes, newest first, and the agents of the group's boards.
+async def _load_messages(request: Request, source: Source) -> dict[str, Any]:
+    """Load a page of messages, newest first, and the agents of the group's boards.
 
     Raises NotFound or Forbidden.
     """
@@ -99,8 +77,7 @@ async def _load_memory(request: Request, source: Source, *, is_chat: bool) -> di
         "group": access.group,
         "can_write": access.can_write,
         "can_manage": access.is_admin and access.can_write,
-        "is_chat": is_chat,
-        "notes": await memory.list_notes(source, scope, paging, is_chat=is_chat),
+        "notes": await memory.list_notes(source, scope, paging, is_chat=True),
         "agents_by_id": {agent.id: agent for agent in group_agents},
         "board_names": {board.id: board.name for board in group_boards},
         "page_size": PAGE_SIZE,

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from core.db.reads import Source
 from core.errors import AppError, Forbidden, Invalid
@@ -13,7 +14,7 @@ from models import BoardGroup
 from services import boards, organizations
 from services.boards import GroupBoardChanges
 from web.auth.viewer import current_member
-from web.groups import presenter
+from web.groups import conversation_views, presenter, views
 from web.groups.forms import GroupForm, list_edited_fields
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
@@ -21,6 +22,8 @@ from web.ui.edited_fields import check_edit, without
 from web.ui.layout import load_layout
 from web.ui.render import render_page
 from web.ui.translation import _
+
+GROUP_PATH = "/groups/{group_id:uuid}"
 
 
 async def show_new_group_form(request: Request) -> Response:
@@ -158,3 +161,31 @@ async def _get_managed_group(request: Request, source: Source) -> BoardGroup:
     if not (access.is_admin and access.can_write):
         raise Forbidden("admin_required", _("Only an admin can change this group."))
     return access.group
+
+
+GROUP_ROUTES: list[Route] = [
+    Route("/groups", views.show_groups, name="groups"),
+    Route("/groups", create_group, methods=["POST"]),
+    Route("/groups/new", show_new_group_form),
+    *[
+        Route(f"{GROUP_PATH}{path}", handler, methods=[method])
+        for path, method, handler in [
+            ("", "GET", views.show_group),
+            ("/agents", "GET", views.show_group_agents),
+            ("/heartbeats", "POST", views.set_heartbeat_interval),
+            ("/heartbeats", "GET", views.show_group),
+            ("/chat", "GET", conversation_views.show_chat),
+            ("/chat", "POST", conversation_views.post_message),
+            ("/edit", "GET", show_edit_form),
+            ("/edit", "POST", update_group),
+            ("/deletions", "POST", delete_group),
+            ("/deletions", "GET", show_edit_form),
+        ]
+    ],
+]
+"""The pages of board groups, for members.
+
+Who may read or change a group is decided by `services.boards.group_access`: a user who may read or
+change one of its boards may do the same with the group; only admins change its name, boards and the
+heartbeat interval of its agents.
+"""

@@ -83,13 +83,12 @@ class GroupHeartbeatForm(BaseModel):
 
 
 class GroupMessageForm(BaseModel):
-    """A chat message or a note, and whether all agents of the group are notified of it."""
+    """A chat message, and whether all agents of the group are notified of it."""
 
     content: str = ""
     broadcast: Switch = False
 
-    def to_draft(self, *, is_chat: bool) -> memory.NoteDraft:
+    def to_draft(self) -> memory.NoteDraft:
         """Return the note to create."""
-        tags = [memory.CHAT_TAG] if is_chat else []
-        tags += [memory.BROADCAST_TAG] if self.broadcast else []
-        return memory.NoteDraft(content=self.content, tags=tags or None)
+        tags = [memory.CHAT_TAG, *([memory.BROADCAST_TAG] if self.broadcast else [])]
+        return memory.NoteDraft(content=self.content, tags=tags)

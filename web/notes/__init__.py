@@ -1,0 +1,1 @@
+"""The notes of boards and of board groups."""

@@ -1,0 +1,155 @@
+"""Show the notes of a board or a group, and add one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.db.reads import Source
+from core.http.request import Session, get_settings, open_reader, open_transaction
+from core.paging import Paging
+from models import Agent
+from services import agents, boards, memory
+from services.memory import MemoryScope
+from services.notifications import OpenedPage
+from web.auth.viewer import current_member
+from web.boards import presenter
+from web.boards.views import board_access, board_for_update
+from web.groups.presenter import list_boards_of_group
+from web.notes.forms import NoteForm
+from web.notifications.views import mark_page_read
+from web.ui import forms
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part, retarget
+
+PAGE_SIZE = 50  # notes
+
+
+@dataclass(frozen=True)
+class NotePlace:
+    """A board or a group with notes. `path` is the address of its notes."""
+
+    path: str
+    name: str
+    scope: MemoryScope
+    can_write: bool
+    template: str
+    agents_by_id: Mapping[UUID, Agent]
+    context: Mapping[str, Any]  # what the template of the page needs further
+
+
+async def show_notes(request: Request) -> Response:
+    """Show the notes; for htmx only their list."""
+    await mark_page_read(request, get_opened_page(request))
+    if not is_part_request(request):
+        return await _render_notes(request, forms.Form())
+    async with open_reader(request) as source:
+        context = await _load_notes(request, source)
+    return render_part(request, "notes/_list.html", **context)
+
+
+async def add_note(request: Request) -> Response:
+    """Add a note; for htmx return the list, or the form with its errors."""
+    form = await forms.read_form(request)
+    with form.catch_errors(beside="content"):
+        draft = form.parse(NoteForm).to_draft()
+        async with open_transaction(request) as session:
+            scope = await lock_scope(request, session)
+            base_url = get_settings(request).base_url
+            await memory.create_note(session, request.user, scope, draft, base_url=base_url)
+        if is_part_request(request):
+            return await show_notes(request)
+        return RedirectResponse(f"{request.url.path}#say", 303)
+    return await _render_notes(request, form)
+
+
+async def _render_notes(request: Request, form: forms.Form) -> Response:
+    """Render the page; for htmx only the form with its errors."""
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        context = await _load_notes(request, source)
+    context["form"] = form
+    if is_part_request(request):
+        response = render_part(request, "notes/_composer.html", form.status, **context)
+        retarget(response, "#say")
+        return response
+    template = context["place"].template
+    return render_page(request, template, layout=layout, status=form.status, **context)
+
+
+async def _load_notes(request: Request, source: Source) -> dict[str, Any]:
+    """Load a page of notes, newest first, and the agents that can be their authors."""
+    place = await load_place(request, source)
+    paging = Paging(PAGE_SIZE, forms.parse_offset(request))
+    notes = await memory.list_notes(source, place.scope, paging, is_chat=False)
+    return {
+        "place": place,
+        "notes": notes,
+        "agents_by_id": place.agents_by_id,
+        "is_group": is_in_group(request),
+        "page_size": PAGE_SIZE,
+        "at": place.path,
+        **place.context,
+    }
+
+
+def is_in_group(request: Request) -> bool:
+    """Return whether the address is that of a group."""
+    return "group_id" in request.path_params
+
+
+def get_opened_page(request: Request) -> OpenedPage:
+    """Return the page whose notifications become read."""
+    if is_in_group(request):
+        return OpenedPage(named_id=forms.path_id(request, "group_id"))
+    return OpenedPage(chat_board_id=forms.path_id(request, "board_id"))
+
+
+async def load_place(request: Request, source: Source) -> NotePlace:
+    """Load the board or group of the path. Raises NotFound or Forbidden."""
+    load = _load_group if is_in_group(request) else _load_board
+    return await load(request, source)
+
+
+async def lock_scope(request: Request, session: Session) -> MemoryScope:
+    """Lock the board or group of the path to change its notes. Raises NotFound or Forbidden."""
+    if not is_in_group(request):
+        return memory.board_scope(await board_for_update(request, session))
+    group_id = forms.path_id(request, "group_id")
+    return memory.group_scope(await boards.lock_group(session, request.user, group_id))
+
+
+async def _load_board(request: Request, source: Source) -> NotePlace:
+    access = await board_access(request, source)
+    board = access.board
+    board_agents = await agents.list_board_agents(source, board)
+    viewers = await presenter.list_other_viewers(source, board, request.user)
+    return NotePlace(
+        path=f"/boards/{board.id}/notes",
+        name=board.name,
+        scope=memory.board_scope(board),
+        can_write=access.can_write,
+        template="notes/board.html",
+        agents_by_id={agent.id: agent for agent in board_agents},
+        context={"board": board, "other_viewers": viewers},
+    )
+
+
+async def _load_group(request: Request, source: Source) -> NotePlace:
+    group_id = forms.path_id(request, "group_id")
+    access = await boards.get_group_permissions(source, request.user, group_id)
+    group = access.group
+    group_boards = await list_boards_of_group(source, current_member(request), group_id)
+    group_agents = await agents.list_agents_of_boards(source, group_boards)
+    return NotePlace(
+        path=f"/groups/{group.id}/notes",
+        name=group.name,
+        scope=memory.group_scope(group),
+        can_write=access.can_write,
+        template="notes/group.html",
+        agents_by_id={agent.id: agent for agent in group_agents},
+        context={"group": group, "can_manage": access.is_admin and access.can_write},
+    )
