@@ -288,6 +288,7 @@ NON_PAGES = {
     "/dashboard/figures": "a part",
     "/dashboard/approvals": "a part",
     "/dashboard/gateways": "a part",
+    "/dashboard/sessions": "a part",
     "/dashboard/activity": "a part",
     "/dashboard/activity/news": "a part",
     "/rail": "a part",

@@ -12,7 +12,7 @@ from services import organizations
 from web.agents.presenter import format_duration
 from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
-from web.dashboard import panels
+from web.dashboard import panels, session_views
 from web.dashboard.address import RANGE_TEXTS, DashboardAddress
 from web.dashboard.value_format import format_value
 from web.gateways.presenter import describe_status, describe_status_evidence
@@ -109,6 +109,7 @@ ROUTES = [
     Route("/dashboard/figures", show_figures),
     Route("/dashboard/approvals", show_approvals),
     Route("/dashboard/gateways", show_gateways),
+    Route("/dashboard/sessions", session_views.show_sessions),
     Route("/dashboard/activity", show_activity),
     Route("/dashboard/activity/news", show_news),
 ]
