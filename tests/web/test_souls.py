@@ -11,6 +11,7 @@ from core.db.engine import TransactionFactory
 from models import Agent, AgentFileVersion, Event, EventType, new_id
 from services.souls.store import load_bundled_souls
 from tests.support.http_host import HostPage, HttpHost, run_http_host
+from tests.support.world import make_agent
 from web.souls.comparison import list_changes
 from web.ui.text_comparison import MAX_LINES
 
@@ -154,6 +155,14 @@ async def test_agents_that_are_linked_are_not_offered(alice, world, transaction)
     page = (await alice.get(REVIEWER)).text
     assert f'value="{world.worker.id}"' not in page
     assert f'value="{world.lead.id}"' in page
+
+
+async def test_more_agents_than_a_page_of_the_api_are_offered(alice, world, transaction) -> None:
+    more = [make_agent(f"Agent {number}", world.board) for number in range(201)]
+    async with transaction() as session:
+        session.add_all(more)
+    page = (await alice.get(REVIEWER)).text
+    assert all(f'value="{agent.id}"' in page for agent in more)
 
 
 async def test_an_unreachable_directory_says_what_can_be_done(alice, host, world) -> None:

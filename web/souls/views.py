@@ -14,9 +14,8 @@ from core.clock import now
 from core.db.reads import Source
 from core.errors import Conflict, UpstreamError
 from core.http.request import Session, get_settings, open_reader, open_transaction
-from core.paging import Paging
 from core.text import is_storable
-from models import Agent, DesiredState, Member
+from models import Agent, Member
 from services import agents, organizations, souls
 from services.gateways import agent_files
 from services.gateways.agent_files import AgentFile
@@ -110,14 +109,9 @@ async def _render_soul(request: Request, form: forms.Form) -> Response:
 
 
 async def _list_agent_options(source: Source, member: Member) -> list[tuple[UUID, str]]:
-    """Return the agents whose files we write, or who read their soul over the API."""
-    page = await agents.list_agents(source, member, Paging())
-    able = [agent for agent in page.items if _can_get_soul(agent)]
-    return [(agent.id, agent.name) for agent in sorted(able, key=lambda one: one.name.lower())]
-
-
-def _can_get_soul(agent: Agent) -> bool:
-    return not agent.is_linked and agent.desired_state is not DesiredState.GONE
+    """Return the agents that can get a soul, by name."""
+    names = await agents.list_agent_names(source, member, can_get_soul=True)
+    return sorted(names, key=lambda one: one[1].lower())
 
 
 async def _read_content(request: Request) -> CachedSoul:
