@@ -17,6 +17,7 @@ class GatewayConnectionMixin(Base):
 
     url: Mapped[str]
     allow_insecure_tls: Mapped[bool] = mapped_column(default=False)
+    ca_certificates: Mapped[str | None]  # PEM; only what they have signed is trusted
     disable_device_pairing: Mapped[bool] = mapped_column(default=False)
     allows_private: Mapped[bool] = mapped_column(default=True)  # may have a private address
     encrypted_token: Mapped[str | None] = mapped_column("sealed_token")  # set by an admin

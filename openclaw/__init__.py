@@ -18,7 +18,12 @@ from openclaw.diagnostics import (
     diagnose_missing_key,
     diagnose_outcome,
 )
-from openclaw.error_hints import ErrorHint, get_error_hint, get_error_values
+from openclaw.error_hints import (
+    COMMANDS_ELSEWHERE,
+    ErrorHint,
+    get_error_hint,
+    get_error_values,
+)
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.frames import GatewayEvent
 from openclaw.method_names import EVENTS, GATEWAY_VERSION, METHODS

@@ -10,6 +10,7 @@ from core.http.address_policy import (
     ForbiddenHost,
     IpAddress,
     UnknownHost,
+    can_be_allowed,
     resolve_host,
 )
 from openclaw.errors import ErrorKind, GatewayError
@@ -26,6 +27,11 @@ class GatewayAddress:
     host: str
     port: int
     is_secure: bool
+
+    @property
+    def path(self) -> str:
+        """The path of the URL."""
+        return urlsplit(self.url).path or "/"
 
     @property
     def is_loopback(self) -> bool:
@@ -68,9 +74,23 @@ async def resolve_address(address: GatewayAddress, policy: AddressPolicy) -> Seq
         if error.is_timeout:
             reason = f"Nobody says where {address.host} is: the name service does not answer."
         raise GatewayError(ErrorKind.DNS, reason) from None
-    except ForbiddenHost:
+    except ForbiddenHost as error:
         reason = f"{address.host} is an address that Mission Control does not go to."
-        raise GatewayError(ErrorKind.ADDRESS_FORBIDDEN, reason) from None
+        details = {"setting": _get_allowing_setting(policy, error.ips)}
+        raise GatewayError(ErrorKind.ADDRESS_FORBIDDEN, reason, details=details) from None
+
+
+def _get_allowing_setting(policy: AddressPolicy, ips: Sequence[IpAddress]) -> str:
+    """Return the setting of this server that allows one of the addresses, or "" if none does.
+
+    Who may not use private addresses is not told which one a host name has.
+    """
+    ip = next(filter(can_be_allowed, ips), None)
+    if ip is None:
+        return ""
+    if policy.is_public_only:
+        return "GATEWAY_PRIVATE_FOR_ALL=true"
+    return "GATEWAY_ALLOW_PRIVATE=" + ",".join(map(str, [*policy.allowed_private, ip]))
 
 
 def _split_url(url: str) -> SplitResult:

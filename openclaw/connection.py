@@ -137,7 +137,10 @@ async def _connect(
     target: GatewayTarget, token: str, caps: Sequence[str], hub: EventHub
 ) -> GatewayConnection:
     websocket = await open_gateway_websocket(
-        target.url, target.address_policy, allow_insecure_tls=target.allow_insecure_tls
+        target.url,
+        target.address_policy,
+        ca_certificates=target.ca_certificates,
+        allow_insecure_tls=target.allow_insecure_tls,
     )
     try:
         hello = await _authenticate(websocket, target, token, caps)

@@ -23,7 +23,11 @@ CHECK_OF_ERROR: Mapping[ErrorKind, str] = {
     ErrorKind.REFUSED: "port",
     ErrorKind.UNREACHABLE: "port",
     ErrorKind.TLS: "tls",
+    ErrorKind.CERTIFICATE_NAME: "tls",
+    ErrorKind.CERTIFICATE_EXPIRED: "tls",
+    ErrorKind.CA_KEY_USAGE: "tls",
     ErrorKind.NO_TLS: "tls",
+    ErrorKind.TLS_REQUIRED: "tls",
     ErrorKind.PROTOCOL_MISMATCH: "protocol",
     ErrorKind.TOKEN_MISSING: "token",
     ErrorKind.TOKEN_MISMATCH: "token",
@@ -197,6 +201,8 @@ def _tls_sentence(target: GatewayTarget, address: GatewayAddress) -> str:
         return "Not used: the address begins with ws://."
     if target.allow_insecure_tls:
         return "Used, with any certificate: who is between us and the gateway can read along."
+    if target.ca_certificates:
+        return "The certificate is signed by the CA of this gateway."
     return "The certificate is trusted."
 
 

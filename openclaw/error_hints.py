@@ -14,8 +14,22 @@ START_COMMAND = "openclaw gateway run"  # `status` does not start it
 SHOW_TOKEN_COMMAND = 'grep token "$(openclaw config file)"'  # noqa: S105 - `config get` masks it
 
 
+RENEW_CA_COMMAND = (
+    r"printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+    r"subjectKeyIdentifier=hash\n' | openssl x509 -in ca.pem -signkey ca.key -days 3650 -clrext"
+    " -extfile /dev/stdin -out new-ca.pem"
+)
+COMMANDS_ELSEWHERE = frozenset(
+    {ErrorKind.ADDRESS_FORBIDDEN, ErrorKind.ORIGIN_REFUSED, ErrorKind.CA_KEY_USAGE}
+)
+"""Errors whose command is a setting of this server, of a proxy, or for the machine of the CA."""
+
+
 class ErrorHint(NamedTuple):
-    """A sentence and an optional command to run on the machine of the gateway."""
+    """A sentence and an optional command, which is run on the machine of the gateway.
+
+    The command of `COMMANDS_ELSEWHERE` belongs somewhere else; the sentence says where.
+    """
 
     sentence: str
     command: str | None = None
@@ -24,8 +38,8 @@ class ErrorHint(NamedTuple):
 HINTS: Mapping[ErrorKind, ErrorHint] = {
     ErrorKind.ADDRESS_INVALID: ErrorHint("{message}"),
     ErrorKind.ADDRESS_FORBIDDEN: ErrorHint(
-        "{host} is in a private network. Whoever runs this server can allow it:"
-        " GATEWAY_ALLOW_PRIVATE."
+        "{host} is in a private network. Whoever runs this server can allow it with a setting:",
+        "{setting}",
     ),
     ErrorKind.DNS: ErrorHint("No name server knows {host}: look at how it is spelled."),
     ErrorKind.REFUSED: ErrorHint(
@@ -37,9 +51,34 @@ HINTS: Mapping[ErrorKind, ErrorHint] = {
         STATUS_COMMAND,
     ),
     ErrorKind.TLS: ErrorHint(
-        "{message} Use a certificate that is trusted here, or allow this one."
+        "{message} Enter the certificate of its CA here, use a certificate that is trusted here,"
+        " or allow this one."
+    ),
+    ErrorKind.CERTIFICATE_NAME: ErrorHint(
+        "{message} Enter a name that the certificate has, or use a certificate for {host}."
+    ),
+    ErrorKind.CERTIFICATE_EXPIRED: ErrorHint(
+        "The certificate of {host}, or that of its CA, has expired: renew it."
+    ),
+    ErrorKind.CA_KEY_USAGE: ErrorHint(
+        "The certificate of the CA has no key usage extension, and is not accepted without one."
+        " Renew it with its key, as below, and use the new one here: certificates that the CA has"
+        " signed stay valid.",
+        RENEW_CA_COMMAND,
     ),
     ErrorKind.NO_TLS: ErrorHint("{message} Begin the address with ws://, not with wss://."),
+    ErrorKind.TLS_REQUIRED: ErrorHint(
+        "{host}, port {port} speaks TLS: begin the address with wss://, not with ws://."
+    ),
+    ErrorKind.PATH_NOT_FOUND: ErrorHint(
+        "{host}, port {port} answers, but has nothing at {path} (HTTP status {status}): complete"
+        " the address with the path that leads to the gateway."
+    ),
+    ErrorKind.GATEWAY_DOWN: ErrorHint(
+        "The proxy at {host}, port {port} answers, but the gateway behind it does not (HTTP status"
+        " {status}): start the gateway, or correct the address to which the proxy forwards.",
+        START_COMMAND,
+    ),
     ErrorKind.NOT_A_GATEWAY: ErrorHint(
         "Somebody answers at {host}, port {port}, but it is no gateway. {message}"
     ),
@@ -48,7 +87,9 @@ HINTS: Mapping[ErrorKind, ErrorHint] = {
         "openclaw config set gateway.trustedProxies '[\"<address of the proxy>\"]' --strict-json",
     ),
     ErrorKind.ORIGIN_REFUSED: ErrorHint(
-        "A proxy adds an Origin header that the gateway refuses: have the proxy leave it out.",
+        "A proxy adds an Origin header that the gateway refuses: have the proxy leave it out. In"
+        " the location of nginx:",
+        'proxy_set_header Origin "";',
     ),
     ErrorKind.PROTOCOL_MISMATCH: ErrorHint(
         "The gateway speaks protocol {spoken}, and we speak {ours}: update whichever is older.",
@@ -95,10 +136,18 @@ HINTS: Mapping[ErrorKind, ErrorHint] = {
 }
 
 
+NEVER_ALLOWED_HINT = ErrorHint(
+    "{host} is an address that no setting allows, such as those of cloud metadata services: enter"
+    " another one."
+)
+
+
 def get_error_hint(error: GatewayError, url: str) -> ErrorHint:
     """Return the hint for an error, with host, port and other details filled in."""
-    sentence, command = HINTS[error.kind]
     values = get_error_values(error, url)
+    sentence, command = HINTS[error.kind]
+    if "blocked_host" in values:
+        sentence, command = NEVER_ALLOWED_HINT
     known = {**UNKNOWN_VALUES, **values, "message": error.message}
     text = sentence.format_map(known)
     return ErrorHint(text + _container_hint(values), command and command.format_map(known))
@@ -111,6 +160,7 @@ def get_error_values(error: GatewayError, url: str) -> dict[str, str]:
     """
     address = _parse_or_none(url)
     host = address.host if address else ""
+    is_blocked = error.kind is ErrorKind.ADDRESS_FORBIDDEN and not error.allowing_setting
     is_refused = error.kind is ErrorKind.REFUSED and bool(address and address.is_loopback)
     values = {
         "host": host,
@@ -122,6 +172,9 @@ def get_error_values(error: GatewayError, url: str) -> dict[str, str]:
         "scopes": ", ".join(error.missing_scopes),
         "status": error.code if error.code.isdecimal() else "",
         "certificate": error.certificate_problem or "",
+        "path": address.path if address and error.kind is ErrorKind.PATH_NOT_FOUND else "",
+        "setting": error.allowing_setting or "",
+        "blocked_host": host if is_blocked else "",
         "reply": error.message if error.kind is ErrorKind.REJECTED else "",
     }
     return {name: value for name, value in values.items() if value}
@@ -133,6 +186,8 @@ UNKNOWN_VALUES = {
     "spoken": "another",
     "request": "--latest",
     "scopes": "those we need",
+    "path": "this path",
+    "status": "of an error",
 }
 """What a hint contains in place of an unknown value."""
 

@@ -23,7 +23,13 @@ class ErrorKind(StrEnum):
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
     TLS = "tls"
+    CERTIFICATE_NAME = "certificate_name"
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    CA_KEY_USAGE = "ca_key_usage"  # the CA certificate does not say that it may sign certificates
     NO_TLS = "no_tls"
+    TLS_REQUIRED = "tls_required"
+    PATH_NOT_FOUND = "path_not_found"
+    GATEWAY_DOWN = "gateway_down"  # a proxy answers, and the gateway behind it does not
     NOT_A_GATEWAY = "not_a_gateway"
     PROXY_UNTRUSTED = "proxy_untrusted"
     ORIGIN_REFUSED = "origin_refused"
@@ -45,7 +51,9 @@ class ErrorKind(StrEnum):
     REJECTED = "rejected"  # the gateway understood and rejected the request
 
 
-NOT_EXECUTED_ERRORS = frozenset({ErrorKind.STARTING_UP, ErrorKind.UNAVAILABLE})
+NOT_EXECUTED_ERRORS = frozenset(
+    {ErrorKind.STARTING_UP, ErrorKind.UNAVAILABLE, ErrorKind.GATEWAY_DOWN}
+)
 """Errors after which a gateway has certainly not executed the request."""
 
 TEMPORARY_ERRORS = NOT_EXECUTED_ERRORS | {ErrorKind.RESTARTING, ErrorKind.CLOSED}
@@ -128,6 +136,12 @@ class GatewayError(Exception):
     def certificate_problem(self) -> str | None:
         """Why the certificate of a gateway is not trusted, in the words of the TLS library."""
         return _text(self.details.get("certificateProblem"))
+
+    @property
+    def allowing_setting(self) -> str | None:
+        """The setting of this server that allows the address of a gateway."""
+        is_ours = self.kind is ErrorKind.ADDRESS_FORBIDDEN  # other details are the gateway's
+        return _text(self.details.get("setting")) if is_ours else None
 
     @property
     def gateway_protocol(self) -> int | None:

@@ -45,6 +45,7 @@ class GatewayTarget:
     device: DeviceIdentity | None = None
     device_token: str = field(default="", repr=False)
     allow_insecure_tls: bool = False
+    ca_certificates: str = field(default="", repr=False)  # PEM; empty: those of this machine
     address_policy: AddressPolicy = field(default_factory=AddressPolicy)
 
 

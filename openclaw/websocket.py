@@ -17,14 +17,30 @@ from core.http.address_policy import CONNECT_TIMEOUT, MAX_ADDRESSES, AddressPoli
 from openclaw.addresses import GatewayAddress, parse_address, resolve_address
 from openclaw.errors import KIND_BY_DETAIL_CODE, ErrorKind, GatewayError
 from openclaw.frames import MAX_FRAME_SIZE
+from openclaw.tls import (
+    NO_TLS_SENTENCE,
+    TLS_REQUIRED_SENTENCE,
+    convert_tls_error,
+    create_tls_context,
+    speaks_tls,
+)
 
 UPGRADE_TIMEOUT = 10.0  # seconds for the TLS and WebSocket handshakes
 PING_INTERVAL = 20.0  # seconds; gateways close connections that are silent for 25 s
 CLOSE_TIMEOUT = 1.0  # seconds
 MAX_QUEUE = 64  # frames that are received ahead
-NO_TLS_SENTENCE = "Who answers there does not speak TLS."
-PROXY_UNAVAILABLE = (502, 503, 504)  # statuses of a proxy whose gateway is unavailable
 
+KIND_BY_STATUS = {
+    404: ErrorKind.PATH_NOT_FOUND,
+    502: ErrorKind.GATEWAY_DOWN,
+    503: ErrorKind.GATEWAY_DOWN,
+    504: ErrorKind.GATEWAY_DOWN,
+}
+"""Error kinds by the HTTP status that a proxy in front of a gateway returns."""
+
+REDIRECTS = (301, 302, 307, 308)
+MAYBE_TLS_STATUSES = ("", "400")
+"""What a server that expects TLS answers to a plain request: no HTTP, or this status."""
 
 frames_log = logging.getLogger("openclaw.frames")
 frames_log.setLevel(logging.WARNING)  # lower levels would log every frame, including tokens
@@ -57,27 +73,49 @@ class GatewayWebSocket(ClientConnection):
 
 
 async def open_gateway_websocket(
-    url: str, policy: AddressPolicy, *, allow_insecure_tls: bool = False
+    url: str, policy: AddressPolicy, *, ca_certificates: str = "", allow_insecure_tls: bool = False
 ) -> GatewayWebSocket:
     """Open a WebSocket. Raises GatewayError with the cause of a failure.
 
     Proxies of the environment and redirects are ignored, because the address was checked.
     """
     address = parse_address(url)
-    open_socket = await _open_socket(address, await resolve_address(address, policy))
+    tls = _create_tls_context(ca_certificates, allow_insecure_tls) if address.is_secure else None
+    ip, open_socket = await _open_socket(address, await resolve_address(address, policy))
     try:
-        return await _upgrade(address, open_socket, allow_insecure_tls=allow_insecure_tls)
+        return await _upgrade(address, open_socket, tls)
+    except GatewayError as error:
+        open_socket.close()
+        if _may_require_tls(address, error) and await speaks_tls(ip, address.port, address.host):
+            raise GatewayError(ErrorKind.TLS_REQUIRED, TLS_REQUIRED_SENTENCE) from None
+        raise
     except BaseException:
         open_socket.close()
         raise
 
 
-async def _open_socket(address: GatewayAddress, ips: Sequence[IpAddress]) -> socket.socket:
-    """Connect to the first address that responds."""
+def _create_tls_context(ca_certificates: str, allow_any: bool) -> ssl.SSLContext:
+    try:
+        return create_tls_context(ca_certificates=ca_certificates, allow_any=allow_any)
+    except ssl.SSLError:
+        reason = "The CA certificates of the gateway cannot be read."
+        raise GatewayError(ErrorKind.TLS, reason) from None
+
+
+def _may_require_tls(address: GatewayAddress, error: GatewayError) -> bool:
+    """Return whether a failure of a plain connection may be that of a server that expects TLS."""
+    is_strange = error.kind in (ErrorKind.NOT_A_GATEWAY, ErrorKind.CLOSED)
+    return not address.is_secure and is_strange and error.code in MAYBE_TLS_STATUSES
+
+
+async def _open_socket(
+    address: GatewayAddress, ips: Sequence[IpAddress]
+) -> tuple[IpAddress, socket.socket]:
+    """Connect to the first address that responds, and return it with the socket."""
     kind = ErrorKind.UNREACHABLE
     for ip in ips[:MAX_ADDRESSES]:
         try:
-            return await _connect_socket(ip, address.port)
+            return ip, await _connect_socket(ip, address.port)
         except ConnectionRefusedError:
             kind = ErrorKind.REFUSED
         except (OSError, TimeoutError):
@@ -100,11 +138,9 @@ async def _connect_socket(ip: IpAddress, port: int) -> socket.socket:
 
 
 async def _upgrade(
-    address: GatewayAddress, open_socket: socket.socket, *, allow_insecure_tls: bool
+    address: GatewayAddress, open_socket: socket.socket, tls: ssl.SSLContext | None
 ) -> GatewayWebSocket:
-    tls_options: dict[str, Any] = {}
-    if address.is_secure:
-        tls_options = {"ssl": _ssl_context(allow_insecure_tls), "server_hostname": address.host}
+    tls_options: dict[str, Any] = {"ssl": tls, "server_hostname": address.host} if tls else {}
     opening = open_websocket(
         address.url,
         sock=open_socket,
@@ -133,9 +169,10 @@ async def _upgrade(
 def _to_gateway_error(error: Exception, *, is_secure: bool) -> GatewayError:
     """Convert an error of the handshake."""
     if isinstance(error, ssl.SSLError):
-        return _certificate_error(error)
-    if isinstance(error, InvalidStatus):
-        return _status_error(error)
+        return convert_tls_error(error)
+    status = error if isinstance(error, InvalidStatus) else error.__context__  # of a redirect
+    if isinstance(status, InvalidStatus):
+        return _status_error(status)
     if isinstance(error, TimeoutError):
         return GatewayError(ErrorKind.TIMEOUT, "Somebody is there, and does not answer.")
     if isinstance(error, OSError):
@@ -145,30 +182,14 @@ def _to_gateway_error(error: Exception, *, is_secure: bool) -> GatewayError:
     return GatewayError(ErrorKind.NOT_A_GATEWAY, "It opens no WebSocket.")
 
 
-def _ssl_context(allow_any: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if allow_any:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _certificate_error(error: ssl.SSLError) -> GatewayError:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        reason = f"The certificate is not trusted: {error.verify_message}."
-        details = {"certificateProblem": error.verify_message}
-        return GatewayError(ErrorKind.TLS, reason, details=details)
-    return GatewayError(ErrorKind.NO_TLS, NO_TLS_SENTENCE)
-
-
 def _status_error(error: InvalidStatus) -> GatewayError:
     """Convert an HTTP status that the host returned instead of a WebSocket."""
     status = error.response.status_code
     reason = f"The answer is {status}, and not a WebSocket."
-    if status in PROXY_UNAVAILABLE:
-        return GatewayError(ErrorKind.UNAVAILABLE, reason)
-    kind = KIND_BY_DETAIL_CODE.get(_kind(error.response.body), ErrorKind.NOT_A_GATEWAY)
-    return GatewayError(kind, reason, code=str(status))
+    if status in REDIRECTS and error.response.headers.get("Location", "").startswith("https:"):
+        return GatewayError(ErrorKind.TLS_REQUIRED, TLS_REQUIRED_SENTENCE)
+    kind = KIND_BY_DETAIL_CODE.get(_kind(error.response.body)) or KIND_BY_STATUS.get(status)
+    return GatewayError(kind or ErrorKind.NOT_A_GATEWAY, reason, code=str(status))
 
 
 def _kind(body: object) -> str:

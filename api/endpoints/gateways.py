@@ -27,16 +27,14 @@ from services.gateways.runs import RunPhase
 Url = Annotated[str, build_line_constraints(gateways.MAX_URL_LENGTH)]
 Path = Annotated[str, build_line_constraints(gateways.MAX_PATH_LENGTH)]
 Token = Annotated[str, StringConstraints(max_length=gateways.MAX_TOKEN_LENGTH)]
+CaText = Annotated[str, StringConstraints(max_length=gateways.MAX_CA_LENGTH)]
 
 URL_DESCRIPTION = "The URL with `ws://` or `wss://` and a port, without a token."
 CREDENTIAL_DESCRIPTION = "The gateway's shared token. It is encrypted and never returned."
-WORKSPACE_DESCRIPTION = (
-    "The folder on the gateway's machine that contains the workspaces of its agents."
-)
+WORKSPACE_DESCRIPTION = "The folder on the gateway's machine with the workspaces of its agents."
 INSECURE_TLS_DESCRIPTION = "Accept any certificate. The connection can then be intercepted."
-NO_PAIRING_DESCRIPTION = (
-    "Connect without a device. Only a gateway on this machine then grants permissions."
-)
+CA_DESCRIPTION = "PEM certificates of the only CAs that may issue the gateway's certificate."
+NO_PAIRING_DESCRIPTION = "Connect without a device. Only gateways on this machine then allow it."
 
 
 class GatewayCheck(ResponseModel):
@@ -48,7 +46,10 @@ class GatewayCheck(ResponseModel):
     )
     state: str = Field(description="`ok`, `failed` or `unknown`.")
     sentence: str = Field(description="The result, and what to do about it.")
-    command: str | None = Field(description="A command to run on the gateway's machine.")
+    command: str | None = Field(
+        description="A command for the gateway's machine; with `address_forbidden` a setting of "
+        "this server, with `origin_refused` a line for nginx, with `ca_key_usage` for the CA."
+    )
     code: str | None = Field(description="The error code.")
     since: Timestamp | None = Field(
         default=None, description="Since when the check has this result."
@@ -63,6 +64,14 @@ class GatewayChecks(ResponseModel):
     checked_at: Timestamp
 
 
+class CaCertificateRead(ResponseModel):
+    """A CA certificate of a gateway."""
+
+    subject: str
+    expires_at: Timestamp
+    fingerprint: str = Field(description="SHA-256 of the certificate, in hexadecimal digits.")
+
+
 class GatewayRead(ResponseModel):
     """A gateway. `token` is always null, because the token is never returned."""
 
@@ -70,6 +79,8 @@ class GatewayRead(ResponseModel):
     url: str
     workspace_root: str
     allow_insecure_tls: bool
+    ca_certificates: str | None = Field(description=CA_DESCRIPTION)
+    ca_certificate_details: list[CaCertificateRead]
     disable_device_pairing: bool
     id: UUID
     organization_id: UUID
@@ -90,8 +101,10 @@ class GatewayRead(ResponseModel):
     @classmethod
     def of(cls, gateway: Gateway) -> "GatewayRead":
         """Build the model from a gateway, without its encrypted values."""
-        names = cls.model_fields.keys() - {"token", "has_token"}
+        computed = {"token", "has_token", "ca_certificate_details"}
+        names = cls.model_fields.keys() - computed
         fields: dict[str, Any] = {name: getattr(gateway, name) for name in names}
+        fields["ca_certificate_details"] = gateways.list_ca_certificates(gateway.ca_certificates)
         return cls(**fields, has_token=gateway.encrypted_token is not None)
 
 
@@ -110,6 +123,7 @@ class GatewayCreate(RequestModel):
     workspace_root: Path = Field(description=WORKSPACE_DESCRIPTION)
     token: Token | None = Field(default=None, description=CREDENTIAL_DESCRIPTION)
     allow_insecure_tls: bool = Field(default=False, description=INSECURE_TLS_DESCRIPTION)
+    ca_certificates: CaText | None = Field(default=None, description=CA_DESCRIPTION)
     disable_device_pairing: bool = Field(default=False, description=NO_PAIRING_DESCRIPTION)
 
 
@@ -124,6 +138,9 @@ class GatewayUpdate(PatchModel):
         description=f"{CREDENTIAL_DESCRIPTION} Null keeps it, and an empty text removes it.",
     )
     allow_insecure_tls: bool = Field(default=NOT_SENT, description=INSECURE_TLS_DESCRIPTION)
+    ca_certificates: CaText | None = Field(
+        default=None, description=f"{CA_DESCRIPTION} Null removes them."
+    )
     disable_device_pairing: bool = Field(default=NOT_SENT, description=NO_PAIRING_DESCRIPTION)
 
     def changes(self) -> dict[str, Any]:

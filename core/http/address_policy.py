@@ -58,21 +58,35 @@ class UnknownHost(Exception):
 
 
 class ForbiddenHost(Exception):
-    """The policy allows no address of a host."""
+    """The policy allows no address of a host; `ips` are those that it has."""
+
+    def __init__(self, ips: Sequence[IpAddress] = ()) -> None:
+        super().__init__()
+        self.ips = ips
 
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """Allow public addresses and the listed private networks."""
+    """Allow public addresses and the listed private networks.
+
+    `is_public_only`: for this caller, the setting with the private networks does not apply.
+    """
 
     allowed_private: Sequence[Network] = LOOPBACK_NETWORKS
+    is_public_only: bool = False
 
     def allows(self, ip: IpAddress) -> bool:
         """Return whether connections to an IP address are allowed; embedded IPv4 is checked too."""
         inner = _embedded_ipv4(ip)
-        if any(inner in network or ip in network for network in BLOCKED_NETWORKS):
+        if not can_be_allowed(ip):
             return False
         return inner.is_global or any(inner in network for network in self.allowed_private)
+
+
+def can_be_allowed(ip: IpAddress) -> bool:
+    """Return whether a setting can allow connections to an IP address."""
+    inner = _embedded_ipv4(ip)
+    return not any(inner in network or ip in network for network in BLOCKED_NETWORKS)
 
 
 async def resolve_host(host: str, port: int, policy: AddressPolicy) -> Sequence[IpAddress]:
@@ -88,7 +102,7 @@ async def resolve_host(host: str, port: int, policy: AddressPolicy) -> Sequence[
     ips = dict.fromkeys(ip_address(str(place[0])) for *_, place in found)
     allowed = [ip for ip in ips if policy.allows(ip)]
     if not allowed:
-        raise ForbiddenHost
+        raise ForbiddenHost(list(ips))
     return allowed
 
 

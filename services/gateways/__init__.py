@@ -6,6 +6,11 @@ The packages inside are entered directly: `from services.gateways import provisi
 import openclaw
 from openclaw import MAX_URL_LENGTH
 from services.gateways.address_rules import may_be_private
+from services.gateways.ca_certificates import (
+    MAX_CA_LENGTH,
+    CaCertificate,
+    list_ca_certificates,
+)
 from services.gateways.cleanup import build_cleanup_insert, run_cleanup
 from services.gateways.commands import (
     CONNECTION_FIELDS,

@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import openclaw
-from core.errors import Invalid
+from core.errors import Conflict, Invalid
 from models import Gateway
 from services import audit
 from services.gateways.connector import GatewayConnector
+
+TRUST_FIELDS = ("allow_insecure_tls", "ca_certificates")
+"""Fields with which another certificate, and so another host, may be trusted."""
 
 
 def moves_host(gateway: Gateway, new: Mapping[str, Any]) -> bool:
@@ -29,13 +33,31 @@ def check_token_is_given(
     gateway: Gateway, new: Mapping[str, Any], given: Mapping[str, Any]
 ) -> None:
     """Raise Invalid if the stored token would be sent elsewhere, or without TLS verification."""
-    is_exposed = moves_host(gateway, new) or new.get("allow_insecure_tls") is not None
+    is_trust_changed = any(new.get(name) is not None for name in TRUST_FIELDS)
+    is_exposed = moves_host(gateway, new) or is_trust_changed
     if is_exposed and gateway.encrypted_token is not None and "token" not in given:
         reason = (
             "Enter the token again: the stored one is not sent to another host or port, and not"
             " after a change of the TLS verification."
         )
         raise Invalid("gateway_token_required", reason, field="token")
+
+
+async def check_address_is_free(
+    session: AsyncSession, organization_id: UUID, url: str, *, except_id: UUID | None = None
+) -> None:
+    """Raise Conflict if another gateway of the organization has the same host, port and path.
+
+    Two entries would be two sets of agents on one gateway, which overwrite its configuration.
+    """
+    query = select(Gateway.id, Gateway.name, Gateway.url)
+    place = _place(openclaw.parse_address(url))
+    for id, name, other_url in await session.execute(
+        query.where(Gateway.organization_id == organization_id)
+    ):
+        if id != except_id and _place(openclaw.parse_address(other_url)) == place:
+            reason = f"The gateway {name} has this address already."
+            raise Conflict("gateway_address_taken", reason, field="url", name=name)
 
 
 async def load_address_changes(
@@ -64,3 +86,9 @@ async def may_be_private(
 
 def _endpoint(address: openclaw.GatewayAddress) -> tuple[str, int, bool]:
     return address.host, address.port, address.is_secure
+
+
+def _place(address: openclaw.GatewayAddress) -> tuple[str, int, str]:
+    """Return where an address leads, with or without TLS."""
+    host = "127.0.0.1" if address.host == "localhost" else address.host.removesuffix(".")
+    return host, address.port, address.path.rstrip("/")

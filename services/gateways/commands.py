@@ -29,15 +29,19 @@ from models import Agent, Board, EventType, Gateway, Member, new_id
 from services import agents, events, organizations
 from services.gateways import provisioning
 from services.gateways.address_rules import (
+    check_address_is_free,
     check_token_is_given,
     load_address_changes,
     may_be_private,
 )
+from services.gateways.ca_certificates import check_ca_certificates, get_audited_value
 from services.gateways.cleanup import build_cleanup_insert
 from services.gateways.connector import GatewayConnector
 from services.gateways.queries import lock_gateway
 
-CONNECTION_FIELDS = frozenset({"url", "token", "allow_insecure_tls", "disable_device_pairing"})
+CONNECTION_FIELDS = frozenset(
+    {"url", "token", "allow_insecure_tls", "ca_certificates", "disable_device_pairing"}
+)
 """The fields that affect the connection: after a change the check results are outdated."""
 
 FIELD_OF_ATTRIBUTE = {"encrypted_token": "token"}
@@ -62,17 +66,16 @@ async def update_gateway(
     new = _changed_attributes(gateway, connector, given)
     if not new:
         return gateway
+    await _check_is_free(session, gateway.organization_id, new, except_id=gateway.id)
     if "name" in new:
-        await _check_name_is_free(
-            session, gateway.organization_id, new["name"], except_id=gateway.id
-        )
         await agents.rename_gateway_agent(session, gateway, new["name"])
     check_token_is_given(gateway, new, given)
     new |= await load_address_changes(session, connector, gateway, new)
     changed = sorted({FIELD_OF_ATTRIBUTE.get(name, name) for name in new} & FIELD_CHECKS.keys())
     if CONNECTION_FIELDS & set(changed):
         new |= {"checks": None, "checked_at": None}
-    before = {name: getattr(gateway, name) for name in new.keys() & FIELD_CHECKS.keys()}
+    audited = new.keys() & FIELD_CHECKS.keys()
+    before = {name: get_audited_value(name, getattr(gateway, name)) for name in audited}
     for name, value in new.items():
         setattr(gateway, name, value)
     gateway.version += 1
@@ -81,8 +84,8 @@ async def update_gateway(
     if CONNECTION_FIELDS & set(changed):
         await provisioning.request_sync(session, Agent.gateway_id == gateway.id)
     event = _gateway_event(EventType.GATEWAY_UPDATED, member, gateway, changed=changed)
-    new = {name: new[name] for name in before}
-    await events.record_events(session, [replace(event, before=before, after=new)])
+    after = {name: get_audited_value(name, new[name]) for name in audited}
+    await events.record_events(session, [replace(event, before=before, after=after)])
     return gateway
 
 
@@ -127,15 +130,23 @@ def _changed_attributes(
     return new | {"encrypted_token": connector.encrypt(gateway.id, "token", given["token"])}
 
 
-async def _check_name_is_free(
-    session: AsyncSession, organization_id: UUID, name: str, *, except_id: UUID | None = None
+async def _check_is_free(
+    session: AsyncSession,
+    organization_id: UUID,
+    new: Mapping[str, Any],
+    *,
+    except_id: UUID | None = None,
 ) -> None:
-    """Raise Conflict for a name that another gateway of the organization has."""
-    same_name = select(Gateway.id).where(
-        Gateway.organization_id == organization_id, func.lower(Gateway.name) == func.lower(name)
-    )
-    if any(id != except_id for id in await session.scalars(same_name)):
-        raise _name_conflict()
+    """Raise Conflict for a name or address that another gateway of the organization has."""
+    if "name" in new:
+        same_name = select(Gateway.id).where(
+            Gateway.organization_id == organization_id,
+            func.lower(Gateway.name) == func.lower(new["name"]),
+        )
+        if any(id != except_id for id in await session.scalars(same_name)):
+            raise _name_conflict()
+    if "url" in new:
+        await check_address_is_free(session, organization_id, new["url"], except_id=except_id)
 
 
 async def _flush(session: AsyncSession) -> None:
@@ -198,6 +209,7 @@ class GatewayDraft:
     workspace_root: str
     token: str | None = None
     allow_insecure_tls: bool = False
+    ca_certificates: str | None = None
     disable_device_pairing: bool = False
 
 
@@ -211,7 +223,7 @@ async def create_gateway(
     """
     organizations.require_admin(member)
     fields = validate_fields(FIELD_CHECKS, vars(draft))
-    await _check_name_is_free(session, member.organization_id, fields["name"])
+    await _check_is_free(session, member.organization_id, fields)
     at, id = now(), new_id()
     gateway = Gateway(
         id=id,
@@ -271,6 +283,7 @@ FIELD_CHECKS: Mapping[str, FieldCheck] = {
     "workspace_root": check_path,
     "token": check_token,
     "allow_insecure_tls": boolean_value,
+    "ca_certificates": check_ca_certificates,
     "disable_device_pairing": boolean_value,
 }
 """The writable fields of a gateway with their validation functions."""

@@ -16,6 +16,7 @@ from core.errors import Conflict, UpstreamError
 from core.security.encryption import DecryptionError, SecretCipher
 from models import Gateway, GatewayConnectionMixin
 from openclaw import (
+    COMMANDS_ELSEWHERE,
     AddressPolicy,
     ConnectionDiagnosis,
     DeviceIdentity,
@@ -37,6 +38,8 @@ INTERACTIVE_POLICY = RetryPolicy(call_timeout=15.0, total_timeout=20.0, max_dela
 
 CLIENT_CAPABILITIES = ("tool-events", "exec-approvals")
 """What the lease holder supports. Without "exec-approvals" agents cannot request approvals."""
+
+PUBLIC_ONLY = AddressPolicy((), is_public_only=True)
 
 JOB_RESTART_DELAY = 5.0  # seconds after a job has failed
 
@@ -158,11 +161,12 @@ class GatewayConnector:
             device=None if gateway.disable_device_pairing else secrets.device,
             device_token=secrets.device_token,
             allow_insecure_tls=gateway.allow_insecure_tls,
+            ca_certificates=gateway.ca_certificates or "",
             address_policy=self._get_policy(gateway.allows_private),
         )
 
     def _get_policy(self, allows_private: bool) -> AddressPolicy:
-        return self._address_policy if allows_private else AddressPolicy(())
+        return self._address_policy if allows_private else PUBLIC_ONLY
 
     def make_target_for_url(
         self,
@@ -195,6 +199,7 @@ class GatewayConnector:
             token,
             device,
             allow_insecure_tls=bool(insecure),
+            ca_certificates=(known_gateway.ca_certificates or "") if known_gateway else "",
             address_policy=self._get_policy(allows_private),
         )
 
@@ -270,6 +275,7 @@ def upstream_error(error: GatewayError, url: str) -> UpstreamError:
     The details are for texts in other languages than that of the message.
     """
     sentence, command = get_error_hint(error, url)
-    message = f"{sentence} Run there: {command}" if command else sentence
+    place = "" if error.kind in COMMANDS_ELSEWHERE else "Run there: "
+    message = f"{sentence} {place}{command}" if command else sentence
     values = get_error_values(error, url) | ({"command": command} if command else {})
     return UpstreamError(f"gateway_{error.kind.value}", message, **values)

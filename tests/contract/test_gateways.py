@@ -127,7 +127,7 @@ async def test_a_gateway_keeps_its_device_and_device_token(
 ) -> None:
     """W-23, W-36; A27.10."""
     made = await create_gateway(alice, fake)
-    other = await create_gateway(alice, fake, name="Another")
+    other = await create_gateway(alice, fake, name="Another", url=f"{fake.url}/other")
     for id in (made["id"], made["id"], other["id"]):
         await alice.post(f"/gateways/{id}/checks")
     shown = [requests["device"]["id"] for requests in fake.connect_params]
@@ -217,7 +217,7 @@ async def test_gateway_names_are_unique_in_an_organization(
     alice: Client, charlie: Client, fake: FakeGateway
 ) -> None:
     await create_gateway(alice, fake)
-    other = await create_gateway(alice, fake, name="Shed")
+    other = await create_gateway(alice, fake, name="Shed", url=f"{fake.url}/shed")
     for name in ("Workshop", " workshop "):
         for response in (
             await alice.post("/gateways", json=gateway_body(fake, name=name)),

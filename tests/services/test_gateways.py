@@ -41,7 +41,10 @@ async def test_secrets_are_encrypted_for_their_row_and_column(
     """W-23."""
     one = await gateways.create_gateway(session, world.alice_member, connector, DRAFT)
     other = await gateways.create_gateway(
-        session, world.alice_member, connector, replace(DRAFT, name="Shed")
+        session,
+        world.alice_member,
+        connector,
+        replace(DRAFT, name="Shed", url="wss://shed.example"),
     )
     assert connector.make_target(one).token == TOKEN
     for column in ("encrypted_token", "encrypted_device"):

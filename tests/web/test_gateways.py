@@ -338,7 +338,7 @@ async def test_rate_limited_checks_keep_the_submitted_values(
     assert {answer.status_code for answer in answers[:119]} == {303}
     assert answers[119].status_code == 429
     connected = fake.connection_count
-    other = await entered(alice, new, name="Shed")
+    other = await entered(alice, new, name="Shed", url=f"{fake.url}/shed")
     assert fake.connection_count == connected
     assert "Not checked yet" in (await alice.get(other)).text
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import UpstreamError
 from models import Gateway
-from web.ui.translation import N_, _
+from web.ui.translation import N_, _, translate
 
 ERROR_TEXTS: Mapping[str, Sequence[str]] = {
     "address_invalid": (
@@ -21,9 +21,10 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
     ),
     "address_forbidden": (
         N_(
-            "%(host)s is in a private network. Whoever runs this server can allow it with"
-            " GATEWAY_ALLOW_PRIVATE."
+            "%(blocked_host)s is an address that no setting allows, such as those of cloud metadata"
+            " services. Enter another address."
         ),
+        N_("%(host)s is in a private network that is not allowed."),
     ),
     "dns": (N_("No name server knows %(host)s. Check the spelling."),),
     "refused": (
@@ -42,15 +43,47 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
     ),
     "tls": (
         N_(
-            "The certificate is not trusted: %(certificate)s. Use a certificate that is trusted"
-            " here, or allow this one."
+            "The certificate is not trusted: %(certificate)s. Enter the certificate of the CA that"
+            " issued it, or use a certificate that is trusted here."
         ),
         N_(
-            "The certificate is not trusted. Use a certificate that is trusted here, or allow this"
-            " one."
+            "The certificate is not trusted. Enter the certificate of the CA that issued it, or use"
+            " a certificate that is trusted here."
+        ),
+    ),
+    "certificate_name": (
+        N_(
+            "The certificate is for another name: %(certificate)s. Enter a name that the"
+            " certificate contains, or use a certificate for %(host)s."
+        ),
+    ),
+    "certificate_expired": (
+        N_("The certificate of %(host)s, or that of its CA, has expired. Renew it."),
+    ),
+    "ca_key_usage": (
+        N_(
+            "The certificate of the CA does not include the key usage extension, and is not"
+            " accepted without it. Renew it with the same key, and enter the new one here."
+            " Certificates that the CA has issued remain valid."
         ),
     ),
     "no_tls": (N_("The gateway does not use TLS. Begin the address with ws://, not wss://."),),
+    "tls_required": (
+        N_("%(host)s, port %(port)s uses TLS. Begin the address with wss://, not ws://."),
+    ),
+    "path_not_found": (
+        N_(
+            "%(host)s, port %(port)s answers, but there is nothing at the path %(path)s (HTTP"
+            " status %(status)s). Add the path that leads to the gateway to the address."
+        ),
+    ),
+    "gateway_down": (
+        N_(
+            "The proxy at %(host)s, port %(port)s answers, but the gateway behind it does not (HTTP"
+            " status %(status)s). Start the gateway, or correct the address to which the proxy"
+            " forwards."
+        ),
+    ),
     "not_a_gateway": (
         N_(
             "%(host)s, port %(port)s is not an OpenClaw gateway: it answers with HTTP status"
@@ -120,6 +153,13 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
 }
 """Texts by code. The first one is shown whose values are all known."""
 
+COMMAND_NOTES = {
+    "address_forbidden": N_("Whoever runs this server can allow it with this setting:"),
+    "origin_refused": N_("For nginx, add this line to the location of the gateway:"),
+    "ca_key_usage": N_("Run this where the key of the CA is:"),
+}
+"""What to do with a command that is not for the machine of the gateway, by code."""
+
 PLACEHOLDER = re.compile(r"%\((\w+)\)")
 UPSTREAM_PREFIX = "gateway_"  # of the codes of errors that services raise
 
@@ -136,6 +176,9 @@ def describe_gateway_error(code: str, values: Mapping[str, Any], stored: str) ->
     problem, command = _(text, **values), values.get("command")
     if not command:
         return problem
+    note = COMMAND_NOTES.get(code.removeprefix(UPSTREAM_PREFIX))
+    if note:
+        return f"{problem} {translate(note)} {command}"
     return _("%(problem)s Run there: %(command)s", problem=problem, command=command)
 
 
@@ -176,4 +219,6 @@ def _describe_tls(gateway: Gateway) -> str:
         return _(
             "Used with any certificate: anyone between this server and the gateway can read along."
         )
+    if gateway.ca_certificates:
+        return _("The certificate was issued by the CA that is entered here.")
     return _("The certificate is trusted.")

@@ -17,7 +17,7 @@ from services.gateways import (
     is_leased,
 )
 from web.agents.presenter import format_ago, format_duration
-from web.gateways.connection_texts import describe_check
+from web.gateways.connection_texts import COMMAND_NOTES, describe_check
 from web.ui.translation import N_, _, translate
 
 CHECK_TITLES = {
@@ -46,7 +46,12 @@ FAILED_CHECK_TITLES = {
 
 FAILURE_TITLES = {
     "address_forbidden": N_("Address not allowed"),
+    "certificate_name": N_("Certificate for another name"),
+    "certificate_expired": N_("Certificate expired"),
     "no_tls": N_("No TLS"),
+    "tls_required": N_("TLS required"),
+    "path_not_found": N_("Path not found"),
+    "gateway_down": N_("Proxy answers, gateway does not"),
     "not_a_gateway": N_("Not an OpenClaw gateway"),
     "gateway_secrets_unreadable": N_("Token cannot be decrypted"),
 }
@@ -64,7 +69,7 @@ STATUS_LABELS = {
 CHECK_STEPS = {"ok": "done", "failed": "fail"}  # step state of each check state
 CONFIGURED_CHECKS = {"address", "port", "tls", "token"}
 # With these codes, the answering host may be a different one.
-WRONG_HOST_CODES = {"not_a_gateway", "malformed", "timeout", "closed"}
+WRONG_HOST_CODES = {"not_a_gateway", "path_not_found", "malformed", "timeout", "closed"}
 DETAILED_CHECKS = {"address", "port", "tls", "protocol"}  # their sentence is also shown when passed
 
 
@@ -84,6 +89,11 @@ class CheckRow:
     def is_fixable_here(self) -> bool:
         """Return whether the entered address or token may be wrong."""
         return self.name in CONFIGURED_CHECKS or self.code in WRONG_HOST_CODES
+
+    @property
+    def command_note(self) -> str:
+        """Say what to do with a command that is not for the machine of the gateway, or ""."""
+        return translate(COMMAND_NOTES.get(self.code or "", ""))
 
 
 def build_checks(gateway: Gateway) -> Sequence[CheckRow]:

@@ -34,6 +34,7 @@ TEMPLATE_FUNCTIONS: dict[str, Any] = {
     "describe_evidence": presenter.describe_status_evidence,
     "build_checks": presenter.build_checks,
     "describe_status": presenter.describe_status,
+    "list_ca_certificates": gateways.list_ca_certificates,
 }
 
 
@@ -213,6 +214,9 @@ GatewayUrl = Annotated[str, StringConstraints(strip_whitespace=True, min_length=
 FolderPath = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)
 ]
+OptionalCa = Annotated[
+    Annotated[str, StringConstraints(max_length=gateways.MAX_CA_LENGTH)] | None, BlankAsNone
+]
 OptionalToken = Annotated[Annotated[str, StringConstraints(max_length=4_000)] | None, BlankAsNone]
 
 
@@ -224,6 +228,7 @@ class NewGatewayForm(BaseModel):
     workspace_root: FolderPath
     token: OptionalToken = None
     allow_insecure_tls: Switch = False
+    ca_certificates: OptionalCa = None
     disable_device_pairing: Switch = False
 
     def to_draft(self) -> GatewayDraft:

@@ -73,6 +73,7 @@ SCRIPTS = (
     "known_cards.js",
     "one_time_link.js",
     "password_reveal.js",
+    "file_text.js",
     "form_rows.js",
     "filter_list.js",
     "bulk_select.js",

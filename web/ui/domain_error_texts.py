@@ -103,6 +103,14 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     ),
     "gateway_in_use:agents": N_("Agents are on this gateway: unlink or delete them first."),
     "gateway_name_taken": N_("Another gateway has that name."),
+    "gateway_address_taken": N_("The gateway %(name)s already has this address."),
+    "ca_not_only_certificates": N_(
+        "This contains more than certificates, such as a private key. Enter only certificates."
+    ),
+    "ca_too_many": N_("At most %(max_length)s certificates."),
+    "ca_unreadable": N_(
+        "This is not a certificate in PEM format. It begins with -----BEGIN CERTIFICATE-----."
+    ),
     "gateway_not_found": N_("There is no such gateway."),
     "gateway_not_found:gateway_id": N_("There is no such gateway in this organization."),
     "gateway_required": N_("No gateway serves this board."),
