@@ -148,9 +148,9 @@ async def set_cron_scratch(client: GatewayClient, job_id: str, content: str) -> 
     await _call(client, "cron.scratch.set", {"id": job_id, "content": content})
 
 
-async def get_config(client: GatewayClient) -> GatewayConfig:
+async def get_config(client: GatewayClient, *, retry: bool = False) -> GatewayConfig:
     """Return the configuration of a gateway. An answer without it raises GatewayError."""
-    answer = to_object(await _call(client, "config.get", {}))
+    answer = to_object(await _call(client, "config.get", {}, retry))
     if not isinstance(answer.get("hash"), str):
         raise GatewayError(ErrorKind.MALFORMED, "The gateway answered without its config.")
     return GatewayConfig(get_mapping(answer, "parsed"), answer["hash"])

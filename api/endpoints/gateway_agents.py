@@ -174,6 +174,10 @@ class SyncResult(ResponseModel):
     main_updated: bool
     errors: list[SyncError]
     agents: list[SyncedAgent]
+    config_diff: str | None = Field(
+        description="What changes in the gateway's configuration, as a unified diff of the changed "
+        "entries; empty if nothing does, null if the configuration could not be read."
+    )
 
     @classmethod
     def of(cls, gateway: Gateway, query: SyncQuery, report: sync.SyncReport) -> "SyncResult":
@@ -188,6 +192,7 @@ class SyncResult(ResponseModel):
             main_updated=report.main_updated,
             errors=[_build_sync_error(problem) for problem in report.problems],
             agents=[_build_synced_agent(item) for item in report.agents],
+            config_diff=report.config_change.diff if report.config_change else None,
         )
 
 

@@ -29,7 +29,7 @@ from tests.support.world import CIPHER, World, make_gateway
 FILES = set(gateways_files.FILE_NAMES)
 ANSWER = {
     *("gateway_id", "dry_run", "include_main", "reset_sessions", "agents_updated"),
-    *("agents_skipped", "main_updated", "errors", "agents"),
+    *("agents_skipped", "main_updated", "errors", "agents", "config_diff"),
 }
 
 
@@ -127,6 +127,7 @@ async def test_a_dry_run_reports_each_agent_and_writes_nothing(
     answer = await run_sync(alice, gateway, dry_run=True)
 
     assert set(answer) == ANSWER
+    assert '+          "every": "10m",' in answer["config_diff"]
     assert answer["gateway_id"] == str(gateway.id)
     assert (answer["dry_run"], answer["include_main"], answer["errors"]) == (True, True, [])
     assert (answer["agents_updated"], answer["agents_skipped"]) == (3, 0)

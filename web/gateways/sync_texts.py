@@ -70,5 +70,6 @@ SYNC_FUNCTIONS: dict[str, Any] = {
     "describe_hidden_diff": describe_hidden_diff,
     "describe_sync_problem": describe_sync_problem,
     "parse_diff": parse_diff,
+    "config_file": sync.CONFIG_FILE,
 }
 """What the templates of a synchronization call."""

@@ -4,7 +4,7 @@ A gateway skips a heartbeat turn, without a model call, if the scratch text has 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.clock import parse_duration
@@ -41,6 +41,17 @@ def desired_heartbeat(agent: Agent) -> dict[str, str]:
     Without a target the gateway would skip every turn of an agent that has no channel.
     """
     return {"every": heartbeat_interval(agent), "target": "none"}
+
+
+def build_heartbeat_entries(
+    agents: Sequence[Agent], config: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return the entries of `agents.entries` that change the heartbeats of these agents."""
+    return {
+        agent.gateway_key or "": {"heartbeat": desired_heartbeat(agent)}
+        for agent in agents
+        if needs_update(agent, config)
+    }
 
 
 def is_configured(agent: Agent, config: Mapping[str, Any]) -> bool:

@@ -196,11 +196,7 @@ async def configure_heartbeats(
     """
     config = await gateway_api.get_config(client)
     configured = [agent for agent in agents if heartbeat_config.is_configured(agent, config.parsed)]
-    entries = {
-        agent.gateway_key: {"heartbeat": heartbeat_config.desired_heartbeat(agent)}
-        for agent in configured
-        if heartbeat_config.needs_update(agent, config.parsed)
-    }
+    entries = heartbeat_config.build_heartbeat_entries(configured, config.parsed)
     if entries:
         patch = {"agents": {"entries": entries}}
         await gateway_api.patch_config(client, patch, base_hash=config.hash)

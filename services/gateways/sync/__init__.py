@@ -14,6 +14,7 @@ from services.gateways.sync.commands import (
     request_sync,
     reset_sessions,
 )
+from services.gateways.sync.config_changes import CONFIG_FILE, ConfigChange
 from services.gateways.sync.queries import (
     SyncOptions,
     SyncProblem,

@@ -20,6 +20,7 @@ from openclaw import api as gateway_api
 from services import agents, events, gateways
 from services.gateways import GatewayConnector, files, provisioning
 from services.gateways.files import AgentFacts, FilePlan, FileState
+from services.gateways.sync.config_changes import ConfigChange, plan_config_change
 from services.gateways.sync.queries import (
     AgentSelection,
     FileContents,
@@ -56,6 +57,7 @@ class SyncReport:
     skipped: int = 0
     problems: Sequence[SyncProblem] = ()
     is_stopped: bool = False  # nothing is done for any agent
+    config_change: ConfigChange | None = None  # None if the configuration could not be read
 
     @property
     def updated(self) -> int:
@@ -110,7 +112,9 @@ def report_sync(plan: SyncPlan, remote: RemoteFiles) -> SyncReport:
     failed = [agent for agent in selection.agents if agent.id not in remote.files_of_agent]
     problems = [replace(remote.agent_problems[agent.id], agent=agent) for agent in failed]
     reports = [_agent_report(plan, remote, agent) for agent in read]
-    return SyncReport(reports, selection.skipped + len(failed), problems)
+    config = remote.config
+    change = None if config is None else plan_config_change(read, config)
+    return SyncReport(reports, selection.skipped + len(failed), problems, config_change=change)
 
 
 async def request_sync(
@@ -138,7 +142,8 @@ async def request_sync(
     reports = [one for one in report.agents if one.agent.id in ids]
     reports += [AgentSyncReport(created, (), AGENT_CREATED, is_listed=False)] if created else []
     gone = [replace(LEFT_OUT, agent=one.agent) for one in report.agents if one.agent.id not in ids]
-    return SyncReport(reports, report.skipped + len(gone), [*report.problems, *gone])
+    problems = [*report.problems, *gone]
+    return replace(report, agents=reports, skipped=report.skipped + len(gone), problems=problems)
 
 
 async def reset_sessions(

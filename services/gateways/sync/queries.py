@@ -29,6 +29,7 @@ from services import boards
 from services.gateways import GatewayConnector
 from services.gateways.files import FILE_NAMES
 
+MAX_CONCURRENT_CALLS = 4  # of one sync to its gateway, which handles them one after the other
 READ_TIMEOUT = 60.0  # seconds for the files of all agents
 MAX_FILE_LENGTH = 1_000_000  # characters that are kept; a file so long is the agent's own anyway
 
@@ -111,12 +112,16 @@ class AgentSelection:
 
 @dataclass
 class RemoteFiles:
-    """The files that a gateway has of each agent, and the problems of reading them."""
+    """The files that a gateway has of each agent, and the problems of reading them.
+
+    `config` is its configuration; None if it could not be read.
+    """
 
     files_of_agent: dict[UUID, FileContents] = field(default_factory=dict)
     unlisted: set[UUID] = field(default_factory=set)  # agents that the gateway does not have
     agent_problems: dict[UUID, SyncProblem] = field(default_factory=dict)
     problem: SyncProblem | None = None  # of the gateway
+    config: Mapping[str, Any] | None = None
 
 
 GATEWAY_AGENTS: Query[Agent] = Query(
@@ -225,17 +230,29 @@ async def _read_agents(
             if error.kind not in SINGLE_AGENT_ERRORS:
                 raise
             remote.agent_problems[agent.id] = SyncProblem.from_agent_error(error, gateway)
+    await _read_config(client, remote)
 
 
 async def _read_files(client: GatewayClient, key: str) -> FileContents:
     """Read the files of one agent concurrently. Raises the first GatewayError of them."""
-    contents = await asyncio.gather(
-        *[gateway_api.get_agent_file(client, key, name, retry=True) for name in FILE_NAMES],
-        return_exceptions=True,
-    )
+    slots = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
+
+    async def read_file(name: str) -> gateway_api.GatewayFile:
+        async with slots:
+            return await gateway_api.get_agent_file(client, key, name, retry=True)
+
+    contents = await asyncio.gather(*map(read_file, FILE_NAMES), return_exceptions=True)
     files: dict[str, str | None] = {}
     for name, file in zip(FILE_NAMES, contents, strict=True):
         if isinstance(file, BaseException):
             raise file
         files[name] = file.content and file.content[:MAX_FILE_LENGTH]
     return files
+
+
+async def _read_config(client: GatewayClient, remote: RemoteFiles) -> None:
+    try:
+        remote.config = (await gateway_api.get_config(client, retry=True)).parsed
+    except GatewayError as error:
+        if error.kind not in SINGLE_AGENT_ERRORS:
+            raise

@@ -1,0 +1,111 @@
+"""A sync shows what it changes in the configuration of a gateway, and how many calls it makes."""
+
+import asyncio
+from typing import Any
+from unittest.mock import patch
+
+from websockets.asyncio.server import ServerConnection
+
+from services.gateways.sync import ConfigChange
+from services.gateways.sync.config_changes import MAX_CONFIG_DIFF_LENGTH, plan_config_change
+from tests.services.test_file_sync import harness, run_sync
+from tests.support.fake_gateway import ErrorResponse
+from tests.support.provisioning_harness import ProvisioningHarness
+
+__all__ = ["harness"]  # a fixture
+
+
+def added_lines(change: ConfigChange | None) -> list[str]:
+    assert change is not None
+    lines = change.diff.splitlines()[2:]
+    return [line[1:].strip() for line in lines if line.startswith("+")]
+
+
+async def test_nothing_changes_in_the_config_while_heartbeats_are_right(
+    harness: ProvisioningHarness,
+) -> None:
+    await harness.create_online_agent()
+    assert (await run_sync(harness)).config_change == ConfigChange()
+
+
+async def test_a_dry_run_shows_the_config_that_a_sync_writes(harness: ProvisioningHarness) -> None:
+    agent = await harness.create_online_agent()
+    entry = harness.fake.entries[agent.gateway_key or ""]
+    entry["heartbeat"] |= {"every": "99m", "prompt": "Hello, mc_agent_abcdefgh"}
+    patches = harness.fake.changes.copy()
+    change = (await run_sync(harness)).config_change
+    assert added_lines(change) == ['"every": "10m",']
+    assert change is not None
+    assert '-          "every": "99m",' in change.diff.splitlines()
+    assert "mc_agent_abcdefgh" not in change.diff
+    assert '"name"' not in change.diff
+    assert not change.stops_others
+    assert harness.fake.changes == patches
+
+    await run_sync(harness, dry_run=False)
+    assert entry["name"] == harness.fake.entries[agent.gateway_key or ""]["name"]
+    assert harness.fake.entries[agent.gateway_key or ""]["heartbeat"]["every"] == "10m"
+    assert (await run_sync(harness)).config_change == ConfigChange()
+
+
+async def test_the_first_heartbeat_of_an_agent_is_announced(harness: ProvisioningHarness) -> None:
+    agent = await harness.create_online_agent()
+    del harness.fake.entries[agent.gateway_key or ""]["heartbeat"]
+    change = (await run_sync(harness)).config_change
+    assert '"heartbeat": {' in added_lines(change)
+    assert change is not None
+    assert change.stops_others
+    never = {"every": "0m"}
+    harness.fake.config["agents"]["defaults"] = {"heartbeat": never}
+    change = (await run_sync(harness)).config_change
+    assert change is not None
+    assert not change.stops_others
+
+
+async def test_an_unreadable_config_does_not_prevent_a_sync(harness: ProvisioningHarness) -> None:
+    await harness.create_online_agent()
+    harness.fake.fault = lambda method, _params: (
+        ErrorResponse("INVALID_REQUEST", "no") if method == "config.get" else None
+    )
+    report = await run_sync(harness)
+    assert report.config_change is None
+    assert len(report.agents) == 1
+
+
+async def test_a_config_of_unexpected_shape_is_read_as_empty(harness: ProvisioningHarness) -> None:
+    agent = await harness.create_online_agent()
+    for config in ({}, {"agents": []}, {"agents": {"entries": 7, "defaults": None}}):
+        assert plan_config_change([agent], config).diff
+    long_text = "x" * 100_000
+    heartbeat = {"every": "1m", "prompt": long_text}
+    config = {"agents": {"entries": {agent.gateway_key: {"heartbeat": heartbeat}}}}
+    assert len(plan_config_change([agent], config).diff) <= MAX_CONFIG_DIFF_LENGTH + 2
+
+
+async def test_a_gateway_has_at_most_four_calls_at_once(harness: ProvisioningHarness) -> None:
+    """Twenty agents are provisioned, and then compared."""
+    fake, open_calls, most, latency = harness.fake, 0, 0, 0.0
+    handle = fake._handle_request
+
+    async def answer_later(socket: ServerConnection, frame: dict[str, Any]) -> None:
+        nonlocal open_calls
+        await asyncio.sleep(latency)
+        open_calls -= 1
+        await handle(socket, frame)
+
+    async def count(socket: ServerConnection, frame: dict[str, Any]) -> None:
+        nonlocal open_calls, most
+        open_calls += 1
+        most = max(most, open_calls)
+        tasks.create_task(answer_later(socket, frame))
+
+    async with asyncio.TaskGroup() as tasks:
+        with patch.object(fake, "_handle_request", count):
+            created = [await harness.create_agent(f"Writer {n}") for n in range(20)]
+            await harness.reconcile_until_idle()
+            assert 1 <= most <= 4
+            latency = 0.05  # seconds in which all calls of one agent arrive
+            report = await run_sync(harness)
+    assert len(report.agents) == len(created)
+    assert set(fake.entries) == {agent.gateway_key for agent in created}
+    assert 1 < most <= 4
