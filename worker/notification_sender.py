@@ -20,10 +20,10 @@ from core.db.reads import ReadFactory
 from core.security.encryption import DecryptionError, SecretCipher
 from services import audit, notifications
 from services.channels import ChannelMessage, ChannelSender, SendOutcome, SendReason, SendResult
-from services.notifications import BATCH_SIZE, DELIVERY_TOPIC, DueDelivery
+from services.notifications import BATCH_SIZE, DELIVERY_TOPIC, DueDelivery, RunningMessages
 from worker.scheduler import PeriodicTask
 
-MAX_CONCURRENT = 40  # messages
+MAX_CONCURRENT = 64  # messages
 FULL_DELAY = timedelta(seconds=0.2)  # until more are sent, if as many are sent as may be
 
 Renderer: TypeAlias = Callable[[DueDelivery], ChannelMessage]
@@ -62,15 +62,16 @@ class NotificationSender:
         room = MAX_CONCURRENT - len(self._running)
         if room <= 0:
             return now() + FULL_DELAY
+        running = RunningMessages(self._running.values())
         async with self._transaction() as session:
-            claimed = await notifications.claim_due(session, room, self._running.values())
+            claimed = await notifications.claim_due(session, room, running)
             first_id = await audit.find_first_organization_id(session) if claimed else None
         for due in claimed:
             task = asyncio.create_task(self._send(due, first_id))
             self._running[task] = due
             task.add_done_callback(self._running.pop)
         next_at = await self._find_next()
-        if next_at and notifications.find_busy_users(self._running.values()):
+        if next_at and running.has_limit:
             return max(next_at, now() + FULL_DELAY)
         return next_at
 

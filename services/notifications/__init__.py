@@ -22,9 +22,9 @@ from services.notifications.creation import (
 from services.notifications.deliveries import (
     DueDelivery,
     DueNotification,
+    RunningMessages,
     claim_due,
     config_context,
-    find_busy_users,
     find_next_attempt,
     record_result,
 )

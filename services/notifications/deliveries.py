@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Source
 from models import (
+    ChannelKind,
     DeliveryState,
     Notification,
     NotificationChannel,
@@ -38,6 +39,8 @@ CLAIM_DURATION = timedelta(seconds=90)  # longer than an attempt on any channel
 MAX_AGE = timedelta(days=1)  # since the first attempt was due; then a delivery has failed
 RETRY_DELAYS = [timedelta(seconds=it) for it in (10, 60, 300, 900, 3_600, 4 * 3_600, 6 * 3_600)]
 MAX_OF_USER = 8  # messages to one user at a time, so that slow receivers delay only their user
+MAX_OF_ORGANIZATION = 24  # the same for the users of one organization
+MAX_MAILS = 16  # at a time: a mail server that is slow delays no other kind of channel
 MAX_DIGEST_SIZE = 50  # notifications in one message; the others follow in the next one
 
 
@@ -74,32 +77,65 @@ async def find_next_attempt(source: Source) -> datetime | None:
     return await NEXT_ATTEMPT.first(source)
 
 
-def find_busy_users(running: Collection[DueDelivery]) -> list[UUID]:
-    """Return the users to whom as many messages are being sent as are allowed at a time."""
-    counts = Counter(due.user.id for due in running)
-    return [id for id, count in counts.items() if count >= MAX_OF_USER]
+class RunningMessages:
+    """What is being sent, and what must wait because as much is being sent as is allowed."""
+
+    def __init__(self, running: Collection[DueDelivery]) -> None:
+        self.delivery_ids = [id for due in running for id in due.ids]
+        self._users: Counter[UUID] = Counter()
+        self._organizations: Counter[UUID] = Counter()
+        self._mail_count = 0
+        for due in running:
+            self._count(due.user.id, due.channel)
+
+    def add(self, user_id: UUID, channel: NotificationChannel) -> bool:
+        """Add a message to a user if it is allowed now; return whether it is."""
+        is_allowed = (
+            self._users[user_id] < MAX_OF_USER
+            and self._organizations[channel.organization_id] < MAX_OF_ORGANIZATION
+            and (channel.kind is not ChannelKind.EMAIL or self._mail_count < MAX_MAILS)
+        )
+        if is_allowed:
+            self._count(user_id, channel)
+        return is_allowed
+
+    def to_parameters(self) -> dict[str, object]:
+        """Return the parameters of the statement that finds what else is due."""
+        organizations = self._organizations.items()
+        return {
+            "busy": self.delivery_ids,
+            "busy_users": [id for id, count in self._users.items() if count >= MAX_OF_USER],
+            "busy_organizations": [id for id, n in organizations if n >= MAX_OF_ORGANIZATION],
+            "busy_kinds": [ChannelKind.EMAIL.value] if self._mail_count >= MAX_MAILS else [],
+        }
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether something that is due may have to wait."""
+        return any(value for name, value in self.to_parameters().items() if name != "busy")
+
+    def _count(self, user_id: UUID, channel: NotificationChannel) -> None:
+        self._users[user_id] += 1
+        self._organizations[channel.organization_id] += 1
+        self._mail_count += channel.kind is ChannelKind.EMAIL
 
 
 async def claim_due(
-    session: AsyncSession, limit: int, running: Collection[DueDelivery]
+    session: AsyncSession, limit: int, running: RunningMessages
 ) -> Sequence[DueDelivery]:
     """Claim the deliveries that are due, except `running` ones, and count the attempts.
 
     What nobody needs any more is skipped. The due deliveries of a digest become one message.
     """
-    at, busy = now(), [id for due in running for id in due.ids]
-    busy_users = find_busy_users(running)
-    rows = await DUE_DELIVERIES.fetch(session, at=at, limit=limit, busy=busy, busy_users=busy_users)
-    counts = Counter(due.user.id for due in running)
+    at = now()
+    rows = await DUE_DELIVERIES.fetch(session, at=at, limit=limit, **running.to_parameters())
     groups: defaultdict[UUID, list[DueRow]] = defaultdict(list)
     for row in rows:
         if not row.is_needed:
             row.delivery.state = DeliveryState.SKIPPED
             continue
-        if _group_key(row) not in groups:
-            if counts[row.user.id] >= MAX_OF_USER:
-                continue
-            counts[row.user.id] += 1
+        if _group_key(row) not in groups and not running.add(row.user.id, row.channel):
+            continue
         if len(groups[_group_key(row)]) < MAX_DIGEST_SIZE:
             row.delivery.state = DeliveryState.SENDING
             row.delivery.attempts += 1

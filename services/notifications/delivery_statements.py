@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Integer,
+    String,
     Uuid,
     bindparam,
     exists,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    type_coerce,
 )
 from sqlalchemy.orm import aliased
 
@@ -128,6 +130,10 @@ def _due_query() -> Query[DueRow]:
             NotificationDelivery.next_attempt_at <= bindparam("at", type_=DateTime(timezone=True)),
             NotificationDelivery.id != func.all(bindparam("busy", type_=ARRAY(Uuid()))),
             User.id != func.all(bindparam("busy_users", type_=ARRAY(Uuid()))),
+            NotificationChannel.organization_id
+            != func.all(bindparam("busy_organizations", type_=ARRAY(Uuid()))),
+            type_coerce(NotificationChannel.kind, String)
+            != func.all(bindparam("busy_kinds", type_=ARRAY(String()))),
         )
         .order_by(NotificationDelivery.next_attempt_at, NotificationDelivery.id)
         .limit(bindparam("limit", type_=Integer()))

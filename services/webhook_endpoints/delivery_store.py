@@ -26,7 +26,6 @@ from services.webhook_endpoints.rules import apply_result, update_health
 ROTATION_OVERLAP = timedelta(hours=24)  # in which the old secret signs too
 
 CLAIM_DURATION = timedelta(seconds=60)  # longer than a request may take
-MAX_CLAIMED = 4  # deliveries of one endpoint at a time
 
 
 class EndpointWork(NamedTuple):
@@ -78,7 +77,7 @@ class ClaimedDelivery:
 
 
 async def claim_deliveries(
-    session: AsyncSession, cipher: SecretCipher, endpoint_id: UUID, at: datetime
+    session: AsyncSession, cipher: SecretCipher, endpoint_id: UUID, at: datetime, limit: int
 ) -> Sequence[ClaimedDelivery]:
     """Claim the due deliveries of an enabled endpoint, oldest first, and count the attempts."""
     enabled = (WebhookEndpoint.id == endpoint_id) & (WebhookEndpoint.state == EndpointState.ENABLED)
@@ -89,7 +88,7 @@ async def claim_deliveries(
         WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.next_attempt_at <= at
     )
     query = query.order_by(WebhookDelivery.next_attempt_at, WebhookDelivery.number)
-    locked = query.limit(MAX_CLAIMED).with_for_update(skip_locked=True)
+    locked = query.limit(limit).with_for_update(skip_locked=True)
     due = (await session.scalars(locked)).all()
     if not due:
         return []

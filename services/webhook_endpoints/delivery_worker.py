@@ -1,7 +1,7 @@
 """Deliver webhooks: create deliveries of new events, and send what is due.
 
-Several workers may run. Each endpoint has one task in a process, so that a slow receiver delays
-only its own deliveries.
+Several workers may run. Each endpoint has one task in a process, and each organization a part of
+the requests, so that a slow receiver delays only its own deliveries.
 """
 
 import asyncio
@@ -26,11 +26,12 @@ from services.webhook_endpoints.delivery_store import (
     list_work,
     record_result,
 )
+from services.webhook_endpoints.request_slots import RequestSlots
 
 POLL_INTERVAL = 15.0  # seconds without a notification
 MIN_DELAY = 0.2  # seconds between two looks, however many events are recorded
 ERROR_DELAY = 5.0  # seconds after a pass, or the work for an endpoint, has failed
-MAX_REQUESTS = 16  # at a time in one process
+MAX_CLAIMED = 4  # deliveries of one endpoint at a time
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class WebhookDeliveryWorker:
         self._open_read = open_read
         self._listener = listener
         self._wake_up = asyncio.Event()
-        self._requests = asyncio.Semaphore(MAX_REQUESTS)
+        self._slots = RequestSlots()
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -101,7 +102,7 @@ class WebhookDeliveryWorker:
         for one in work:
             is_due = one.has_events or (one.due_at is not None and one.due_at <= at)
             if is_due and one.endpoint_id not in self._tasks:
-                task = asyncio.create_task(self._process(one.endpoint_id))
+                task = asyncio.create_task(self._process(one))
                 self._tasks[one.endpoint_id] = task
         return work
 
@@ -109,18 +110,18 @@ class WebhookDeliveryWorker:
         """Wait until the tasks that are running now have ended."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _process(self, endpoint_id: UUID) -> None:
+    async def _process(self, work: EndpointWork) -> None:
         """Do what is to be done for an endpoint. An error does not affect the others."""
+        has_more = True
         try:
-            await self._create_deliveries(endpoint_id)
-            while claimed := await self._claim(endpoint_id, self._clock()):
-                await asyncio.gather(*map(self._send, claimed))
-                await self._create_deliveries(endpoint_id)
+            while has_more:
+                await self._create_deliveries(work.endpoint_id)
+                has_more = await self._send_due(work)
         except Exception as error:
-            log.warning("The webhook %s: %r", endpoint_id, error, exc_info=True)
+            log.warning("The webhook %s: %r", work.endpoint_id, error, exc_info=True)
             await asyncio.sleep(ERROR_DELAY)
         finally:
-            del self._tasks[endpoint_id]
+            del self._tasks[work.endpoint_id]
             self._wake_up.set()
 
     async def _create_deliveries(self, endpoint_id: UUID) -> None:
@@ -129,16 +130,30 @@ class WebhookDeliveryWorker:
             async with self._transaction() as session:
                 has_more = await create_deliveries(session, endpoint_id, self._base_url)
 
-    async def _claim(self, endpoint_id: UUID, at: datetime) -> Sequence[ClaimedDelivery]:
-        async with self._transaction() as session:
-            return await claim_deliveries(session, self._cipher, endpoint_id, at)
+    async def _send_due(self, work: EndpointWork) -> bool:
+        """Send due deliveries, as many as there are slots; return whether there were any."""
+        organization_id = work.organization_id
+        claimed: Sequence[ClaimedDelivery] = ()
+        count = await self._slots.take(organization_id, MAX_CLAIMED)
+        try:
+            claimed = await self._claim(work.endpoint_id, count)
+        finally:
+            self._slots.release(organization_id, count - len(claimed))
+        await asyncio.gather(*(self._send(one, organization_id) for one in claimed))
+        return bool(claimed)
 
-    async def _send(self, claimed: ClaimedDelivery) -> None:
-        """Send a claimed delivery, and record the result."""
-        async with self._requests:
+    async def _claim(self, endpoint_id: UUID, limit: int) -> Sequence[ClaimedDelivery]:
+        async with self._transaction() as session:
+            return await claim_deliveries(session, self._cipher, endpoint_id, self._clock(), limit)
+
+    async def _send(self, claimed: ClaimedDelivery, organization_id: UUID) -> None:
+        """Send a claimed delivery in its slot, and record the result."""
+        try:
             result = claimed.error or await self._client.send(
                 claimed.request, allows_private=claimed.allows_private
             )
+        finally:
+            self._slots.release(organization_id)
         async with self._transaction() as session:
             await record_result(session, claimed, result, self._clock())
 

@@ -121,7 +121,10 @@ async def run_webhook_receiver(
 
 
 def create_worker(
-    settings: Settings, transaction: TransactionFactory, clock: OffsetClock | None = None
+    settings: Settings,
+    transaction: TransactionFactory,
+    clock: OffsetClock | None = None,
+    client: OutboundClient | None = None,
 ) -> WebhookDeliveryWorker:
     """Create a worker that may send to this machine."""
     return WebhookDeliveryWorker(
@@ -129,6 +132,6 @@ def create_worker(
         transaction,
         transaction,
         PostgresListener(),
-        client=OutboundClient(LOOPBACK_NETWORKS, total_timeout=2.0),
+        client=client or OutboundClient(LOOPBACK_NETWORKS, total_timeout=2.0),
         clock=clock or now,
     )

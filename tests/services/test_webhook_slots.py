@@ -1,0 +1,86 @@
+"""Slow receivers of one organization do not delay the webhooks of another one."""
+
+import asyncio
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from sqlalchemy import func, select
+
+from core.clock import now
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from core.http.outbound import OutboundClient, OutboundOutcome, OutboundRequest, OutboundResult
+from models import Organization, WebhookDelivery, WebhookDeliveryState
+from services.webhook_endpoints.request_slots import MAX_OF_ORGANIZATION, RequestSlots
+from tests.support.webhook_receiver import create_worker
+from tests.support.webhook_rows import make_delivery, make_endpoint
+from tests.support.world import World
+
+
+class SlowClient(OutboundClient):
+    """Gets no response from hosts named `slow`; all others accept everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fast, self.slow = asyncio.Semaphore(0), asyncio.Semaphore(0)  # requests so far
+        self.slow_count = 0
+
+    async def send(
+        self, request: OutboundRequest, *, allows_private: bool = False
+    ) -> OutboundResult:
+        """Wait for ever, or return that the request was delivered."""
+        if "slow" in (urlsplit(request.url).hostname or ""):
+            self.slow_count += 1
+            self.slow.release()
+            await asyncio.Event().wait()
+        self.fast.release()
+        return OutboundResult(OutboundOutcome.DELIVERED, 204)
+
+
+async def add_endpoint(
+    transaction: TransactionFactory, organization: Organization, host: str, count: int
+) -> None:
+    """Add an endpoint with deliveries that are due."""
+    endpoint = make_endpoint(organization, url=f"https://{host}/", last_seq=1_000)
+    state, at = WebhookDeliveryState.PENDING, now()
+    async with transaction() as session:
+        session.add(endpoint)
+        await session.flush()
+        for _ in range(count):
+            due = make_delivery(endpoint, state=state, attempts=0, next_attempt_at=at)
+            session.add(due)
+
+
+async def test_slow_receivers_do_not_delay_another_organization(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    transaction, client = isolated_transaction, SlowClient()
+    for number in range(20):
+        await add_endpoint(transaction, isolated_world.tern, f"slow{number}.example", count=4)
+    await add_endpoint(transaction, isolated_world.plover, "fast.example", count=6)
+    worker, stop = create_worker(isolated_settings, transaction, client=client), asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    async with asyncio.timeout(20):
+        for _ in range(6):
+            await client.fast.acquire()
+        for _ in range(MAX_OF_ORGANIZATION):
+            await client.slow.acquire()
+    async with transaction() as session:
+        claimed = await session.scalar(select(func.count()).where(WebhookDelivery.attempts > 0))
+    stop.set()
+    await running
+    assert client.slow_count == MAX_OF_ORGANIZATION
+    assert claimed == MAX_OF_ORGANIZATION + 6  # what waits for a slot is not claimed
+
+
+async def test_whoever_waits_takes_no_slot_of_another_organization() -> None:
+    slow, fast = uuid4(), uuid4()
+    slots = RequestSlots(total=3, of_organization=2)
+    assert await slots.take(slow, 4) == 2
+    waiting = asyncio.create_task(slots.take(slow, 4))
+    await asyncio.sleep(0)
+    assert await slots.take(fast, 4) == 1
+    assert not waiting.done()
+    slots.release(fast)
+    slots.release(slow, 2)
+    assert await waiting == 2
