@@ -50,7 +50,7 @@ from web.ui.assets import STATIC, CachedStaticFiles
 log = logging.getLogger("mission_control")
 
 CORS_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
-MAX_CHANNEL_MESSAGES, CHANNEL_MESSAGES_SECONDS = 20, 600.0
+MAX_CHANNEL_MESSAGES, MAX_WEBHOOK_MESSAGES, MESSAGES_SECONDS = 20, 40, 600.0
 OPENING_STREAMS = "streams that are being opened"  # in place of a credential
 EXPOSED_HEADERS = ["ETag", "Idempotency-Replayed", "X-Total-Count", "X-Limit", "X-Offset"]
 
@@ -65,7 +65,8 @@ class RateLimits:
     webhooks: RateLimiter  # by webhook, and by address
     gateway_calls: RateLimiter  # by organization and by user: calls to gateways on their behalf
     gateway_calls_by_address: RateLimiter  # by address, for all its users together
-    channel_messages: RateLimiter  # by user: tests and codes that are sent on channels
+    channel_messages: RateLimiter  # by user: what a user sends on channels by hand
+    webhook_messages: RateLimiter  # by organization: what admins send to webhooks by hand
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "RateLimits":
@@ -77,8 +78,16 @@ class RateLimits:
             RateLimiter(settings.rate_limit_webhooks, settings.rate_limit_requests_seconds),
             RateLimiter(settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
             RateLimiter(10 * settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
-            RateLimiter(MAX_CHANNEL_MESSAGES, CHANNEL_MESSAGES_SECONDS),
+            limit_manual_messages(MAX_CHANNEL_MESSAGES),
+            limit_manual_messages(MAX_WEBHOOK_MESSAGES),
         )
+
+
+def limit_manual_messages(max_count: int) -> RateLimiter:
+    """Create the limiter of what people send by hand."""
+    message = "Too many tests and repetitions were sent by hand."
+    code = "too_many_manual_messages"
+    return RateLimiter(max_count, MESSAGES_SECONDS, message=message, code=code)
 
 
 def build_app(settings: Settings) -> Starlette:

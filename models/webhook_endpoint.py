@@ -18,6 +18,7 @@ class EndpointState(StrEnum):
     PAUSED = "paused"  # by a person
     GONE = "gone"  # it responded with status 410
     FAILING = "failing"  # nothing was accepted for days
+    OWNER_WITHOUT_ACCESS = "owner_without_access"  # its owner may not read its boards any more
 
 
 class WebhookDeliveryState(StrEnum):
@@ -29,7 +30,7 @@ class WebhookDeliveryState(StrEnum):
 
 
 class WebhookEndpoint(Base):
-    """An address that receives the events of an organization.
+    """An address that receives the events of an organization that its owner may read.
 
     Events up to number `last_seq` have been looked at.
     """
@@ -39,6 +40,9 @@ class WebhookEndpoint(Base):
     organization_id: Mapped[UUID] = mapped_column(
         ForeignKey("organizations.id", ondelete="CASCADE"), index=True
     )
+    owner_user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
+    )  # who has set the URL and the boards
     url: Mapped[str]
     description: Mapped[str]
     event_types: Mapped[list[Any]]  # empty: all public types

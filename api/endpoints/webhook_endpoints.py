@@ -92,6 +92,7 @@ async def send_webhook_test(
     context: RequestContext, endpoint: WebhookEndpoint
 ) -> Encoded[WebhookDeliveryRead]:
     """Send a request of the type `webhook.test`, once. Its result is in the log."""
+    context.count_manual_message(endpoint.organization_id)
     delivery = await webhook_endpoints.create_test_delivery(context.session, endpoint)
     return Encoded(build_delivery_fields(delivery))
 
@@ -101,6 +102,7 @@ async def replay_webhook_period(
     context: RequestContext, endpoint: WebhookEndpoint, body: WebhookPeriod
 ) -> WebhookReplay:
     """Send the events of a period that were not delivered, also those of a pause."""
+    context.count_manual_message(endpoint.organization_id)
     base_url = context.settings.base_url
     count = await webhook_endpoints.replay_period(
         context.session, endpoint, body.since, body.until, base_url
@@ -143,6 +145,7 @@ async def replay_webhook_delivery(
     context: RequestContext, endpoint: WebhookEndpoint, delivery_id: UUID
 ) -> Encoded[WebhookDeliveryRead]:
     """Send a delivery again, with the same `webhook-id`."""
+    context.count_manual_message(endpoint.organization_id)
     delivery = await webhook_endpoints.get_delivery(context.session, endpoint, delivery_id)
     await webhook_endpoints.replay_delivery(context.session, endpoint, delivery)
     return Encoded(build_delivery_fields(delivery))

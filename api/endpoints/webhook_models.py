@@ -52,7 +52,11 @@ class WebhookRead(ResponseModel):
     event_types: list[str]
     board_ids: list[UUID]
     state: EndpointState = Field(
-        description="`gone`: it responded with status 410. `failing`: disabled after five days."
+        description="`gone`: it responded with status 410. `failing`: disabled after five days. "
+        "`owner_without_access`: the owner may not read its boards any more."
+    )
+    owner_user_id: UUID | None = Field(
+        description="Who has set the URL and the boards: only what this admin may read is sent."
     )
     failing_since: Timestamp | None
     previous_secret_expires_at: Timestamp | None
@@ -167,6 +171,7 @@ def build_fields(summary: EndpointSummary) -> dict[str, Any]:
         "event_types": endpoint.event_types,
         "board_ids": endpoint.board_ids,
         "state": endpoint.state.value,
+        "owner_user_id": json_id(endpoint.owner_user_id),
         "failing_since": json_time(endpoint.failing_since),
         "previous_secret_expires_at": json_time(endpoint.previous_secret_expires_at),
         "pending_count": summary.pending_count,

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from starlette.requests import Request
 
@@ -123,6 +124,11 @@ class RequestContext:
         release_slots(self.request)
         connector: GatewayConnector = self.request.state.gateway_connector
         return connector
+
+    def count_manual_message(self, organization_id: UUID) -> None:
+        """Count what an admin sends to webhooks by hand. Raises TooMany."""
+        limit = self.request.state.rate_limits.webhook_messages
+        limit.hit(f"organization {organization_id}")
 
     @property
     def known_versions(self) -> KnownVersions:

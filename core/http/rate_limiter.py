@@ -14,8 +14,15 @@ class RateLimiter:
     """Allow `max_hits` hits in `seconds` per key; rejected hits do not count."""
 
     def __init__(
-        self, max_hits: int, seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        max_hits: int,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        message: str = "Too many requests.",
+        code: str = "rate_limited",
     ) -> None:
+        self._message, self._code = message, code
         self.max_hits = max_hits
         self.seconds = seconds
         self._clock = clock
@@ -26,7 +33,7 @@ class RateLimiter:
         hits = self._recent_hits(key)
         if len(hits) >= self.max_hits:
             wait = hits[0] + self.seconds - self._clock()
-            raise TooMany(retry_after=max(1, math.ceil(wait)))
+            raise TooMany(max(1, math.ceil(wait)), self._message, code=self._code)
 
     def record_hit(self, key: str) -> None:
         """Record one hit of the key."""

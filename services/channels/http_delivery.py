@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
-from core.clock import now
 from core.http.outbound import OutboundClient, OutboundOutcome, OutboundRequest, OutboundResult
+from core.http.retry_after import parse_retry_after, read_retry_after
 from core.security.secrets import mask_tokens
 from core.text import replace_unstorable
 from services.channels.messages import (
@@ -25,7 +24,6 @@ from services.channels.messages import (
     shorten,
 )
 
-MAX_RETRY_AFTER = timedelta(days=1)
 MAX_DETAIL_LENGTH = 300  # characters
 
 RETRIED_OUTCOMES = {
@@ -99,9 +97,9 @@ def find_retry_after(answer: OutboundResult) -> timedelta | None:
     content = read_json(answer)
     parameters = content.get("parameters")
     named = parameters.get("retry_after") if isinstance(parameters, Mapping) else None
-    values = (named, content.get("retry_after"), _find_header(answer, "retry-after"))
-    found = next((parsed for value in values if (parsed := _parse_delay(value))), None)
-    return min(found, MAX_RETRY_AFTER) if found else None
+    values = (named, content.get("retry_after"))
+    found = next((parsed for value in values if (parsed := parse_retry_after(value))), None)
+    return found or read_retry_after(answer.headers)
 
 
 def read_json(answer: OutboundResult) -> Mapping[str, Any]:
@@ -131,26 +129,3 @@ def describe_response(answer: OutboundResult, config: dict[str, str]) -> str:
 
 def _read_body(answer: OutboundResult) -> str:
     return replace_unstorable(answer.body.decode(errors="replace"))
-
-
-def _find_header(answer: OutboundResult, name: str) -> str | None:
-    return next((value for key, value in answer.headers.items() if key.lower() == name), None)
-
-
-def _parse_delay(value: object) -> timedelta | None:
-    """Parse a number of seconds, or the date of HTTP."""
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        return None
-    try:
-        return timedelta(seconds=max(1.0, min(float(value), MAX_RETRY_AFTER.total_seconds())))
-    except ValueError:
-        return _parse_http_date(str(value))
-
-
-def _parse_http_date(text: str) -> timedelta | None:
-    try:
-        at: datetime = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(at - now(), timedelta(seconds=1))

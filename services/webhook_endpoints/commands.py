@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import Conflict, Forbidden, Invalid
+from core.errors import Conflict, Invalid
 from core.http.outbound import InvalidUrl, parse_url
 from core.security.encryption import SecretCipher
 from core.security.webhook_signatures import generate_signing_secret
@@ -20,7 +20,7 @@ from services.webhook_endpoints.catalog import check_event_types
 from services.webhook_endpoints.deliveries import wake_workers
 from services.webhook_endpoints.delivery_store import ROTATION_OVERLAP, encrypt_secret
 from services.webhook_endpoints.events import endpoint_event
-from services.webhook_endpoints.queries import list_covered_board_ids, may_read_all_boards
+from services.webhook_endpoints.owners import check_boards, has_owner_access, set_owner
 
 MAX_ENDPOINTS = 20  # of an organization
 MAX_DESCRIPTION_LENGTH = 200  # characters
@@ -81,11 +81,12 @@ async def create_endpoint(
     if count >= MAX_ENDPOINTS:
         reason = f"An organization has at most {MAX_ENDPOINTS} webhooks."
         raise Conflict("too_many_webhooks", reason, max_count=MAX_ENDPOINTS)
-    await _check_boards(session, member, fields["board_ids"])
+    await check_boards(session, member, fields["board_ids"])
     at, id, secret = now(), new_id(), generate_signing_secret()
     endpoint = WebhookEndpoint(
         id=id,
         organization_id=member.organization_id,
+        owner_user_id=member.user_id,
         encrypted_secret=encrypt_secret(cipher, id, secret),
         last_seq=await events.get_last_seq(session, member.organization_id),
         state=EndpointState.ENABLED,
@@ -105,22 +106,23 @@ async def update_endpoint(
 ) -> None:
     """Update the given fields of a locked webhook; `is_enabled` pauses or resumes it.
 
-    What happens while it is paused is not delivered later. Raises Invalid, and Forbidden if the
-    URL or the boards change and the member may not read the boards.
+    What happens while it is paused is not delivered later. Who changes the URL or the boards, or
+    resumes what an owner without access has left, becomes the owner. Raises Invalid, and Forbidden
+    if this member may not read the boards.
     """
     given = validate_fields(CHANGE_CHECKS, changes)
     if not given:
         raise Invalid("nothing_to_change", "Say at least one thing that is to change.")
     is_enabled = given.pop("is_enabled", endpoint.is_enabled)
     new = {name: value for name, value in given.items() if value != getattr(endpoint, name)}
-    if "url" in new or "board_ids" in new:
-        await _check_boards(session, member, new.get("board_ids", endpoint.board_ids))
     changed = sorted(new)
     for name, value in new.items():
         setattr(endpoint, name, value)
+    if "url" in new or "board_ids" in new:
+        await set_owner(session, member, endpoint)
     if is_enabled != endpoint.is_enabled:
         changed.append("is_enabled")
-        await _set_enabled(session, endpoint, is_enabled)
+        await _set_enabled(session, member, endpoint, is_enabled)
     if not changed:
         return
     endpoint.updated_at = now()
@@ -129,11 +131,16 @@ async def update_endpoint(
     await events.record_events(session, [updated])
 
 
-async def _set_enabled(session: AsyncSession, endpoint: WebhookEndpoint, is_enabled: bool) -> None:
+async def _set_enabled(
+    session: AsyncSession, member: Member, endpoint: WebhookEndpoint, is_enabled: bool
+) -> None:
     """Pause a webhook, or resume it with the events from now on."""
     if not is_enabled:
         endpoint.state = EndpointState.PAUSED
         return
+    await session.flush()
+    if not await has_owner_access(session, endpoint):
+        await set_owner(session, member, endpoint)
     endpoint.state, endpoint.failing_since = EndpointState.ENABLED, None
     endpoint.last_seq = await events.get_last_seq(session, endpoint.organization_id)
     await notifications.resolve(session, [NotificationKind.WEBHOOK_DISABLED], [str(endpoint.id)])
@@ -160,15 +167,3 @@ async def delete_endpoint(session: AsyncSession, member: Member, endpoint: Webho
     await session.flush()
     deleted = endpoint_event(EventType.WEBHOOK_ENDPOINT_DELETED, member.user, endpoint)
     await events.record_events(session, [deleted])
-
-
-async def _check_boards(session: AsyncSession, member: Member, board_ids: Sequence[str]) -> None:
-    """Raise Forbidden if the member may not read all the boards whose events are delivered."""
-    if not board_ids and may_read_all_boards(member):
-        return
-    if not board_ids:
-        reason = "Choose boards that you can read: you have no access to all boards."
-        raise Forbidden("webhook_boards_forbidden", reason)
-    if set(board_ids) - await list_covered_board_ids(session, member):
-        reason = "You cannot read one of the boards whose events this webhook receives."
-        raise Forbidden("webhook_boards_forbidden", reason)

@@ -27,6 +27,8 @@ from models import (
     new_id,
 )
 from services.webhook_endpoints.catalog import TEST_TYPE, is_wanted
+from services.webhook_endpoints.events import disable_endpoint
+from services.webhook_endpoints.owners import OWNER_HAS_ACCESS
 from services.webhook_endpoints.payloads import build_payload, build_test_payload
 from services.webhook_endpoints.rules import RETRY_DELAYS
 
@@ -45,13 +47,20 @@ async def wake_workers(session: AsyncSession) -> None:
 async def create_deliveries(session: AsyncSession, endpoint_id: UUID, base_url: str) -> bool:
     """Create the deliveries of the next events of an endpoint; return whether there may be more.
 
-    An endpoint that another worker has locked is left to it.
+    An endpoint that another worker has locked is left to it. One whose owner may not read its
+    boards any more is disabled.
     """
-    query = select(WebhookEndpoint).where(
+    query = select(WebhookEndpoint, OWNER_HAS_ACCESS).where(
         WebhookEndpoint.id == endpoint_id, WebhookEndpoint.state == EndpointState.ENABLED
     )
-    endpoint = await session.scalar(query.with_for_update(skip_locked=True))
-    if endpoint is None:
+    locked = query.with_for_update(of=WebhookEndpoint, skip_locked=True)
+    row = (await session.execute(locked)).one_or_none()
+    if row is None:
+        return False
+    endpoint, has_access = row
+    if not has_access:
+        endpoint.state = EndpointState.OWNER_WITHOUT_ACCESS
+        await disable_endpoint(session, endpoint, now())
         return False
     later = _events_query(endpoint.organization_id).where(Event.seq > endpoint.last_seq)
     rows = (await session.execute(later.limit(BATCH_SIZE))).all()

@@ -21,6 +21,7 @@ from core.security.webhook_signatures import build_signed_headers
 from models import EndpointState, Event, WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
 from services import audit
 from services.webhook_endpoints.events import disable_endpoint
+from services.webhook_endpoints.owners import OWNER_HAS_ACCESS
 from services.webhook_endpoints.rules import apply_result, update_health
 
 ROTATION_OVERLAP = timedelta(hours=24)  # in which the old secret signs too
@@ -35,6 +36,7 @@ class EndpointWork(NamedTuple):
     organization_id: UUID
     has_events: bool  # that were not looked at
     due_at: datetime | None  # of the next attempt
+    has_access: bool  # the owner; if not, the endpoint is to be disabled
 
 
 _WORK: Query[EndpointWork] = Query(
@@ -54,6 +56,7 @@ _WORK: Query[EndpointWork] = Query(
         )
         .correlate(WebhookEndpoint)
         .scalar_subquery(),
+        OWNER_HAS_ACCESS,
     ).where(WebhookEndpoint.state == EndpointState.ENABLED),
     EndpointWork._make,
 )
@@ -79,16 +82,25 @@ class ClaimedDelivery:
 async def claim_deliveries(
     session: AsyncSession, cipher: SecretCipher, endpoint_id: UUID, at: datetime, limit: int
 ) -> Sequence[ClaimedDelivery]:
-    """Claim the due deliveries of an enabled endpoint, oldest first, and count the attempts."""
-    enabled = (WebhookEndpoint.id == endpoint_id) & (WebhookEndpoint.state == EndpointState.ENABLED)
-    endpoint = await session.scalar(select(WebhookEndpoint).where(enabled))
+    """Claim the due deliveries of an enabled endpoint, oldest first, and count the attempts.
+
+    Nothing is claimed if the owner of the endpoint may not read its boards any more.
+    """
+    query = select(WebhookEndpoint).where(
+        WebhookEndpoint.id == endpoint_id,
+        WebhookEndpoint.state == EndpointState.ENABLED,
+        OWNER_HAS_ACCESS,
+    )
+    endpoint = await session.scalar(query)
     if endpoint is None:
         return []
-    query = select(WebhookDelivery).where(
-        WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.next_attempt_at <= at
+    is_due = WebhookDelivery.next_attempt_at <= at
+    oldest = (
+        select(WebhookDelivery)
+        .where(WebhookDelivery.endpoint_id == endpoint_id, is_due)
+        .order_by(WebhookDelivery.next_attempt_at, WebhookDelivery.number)
     )
-    query = query.order_by(WebhookDelivery.next_attempt_at, WebhookDelivery.number)
-    locked = query.limit(limit).with_for_update(skip_locked=True)
+    locked = oldest.limit(limit).with_for_update(skip_locked=True)
     due = (await session.scalars(locked)).all()
     if not due:
         return []

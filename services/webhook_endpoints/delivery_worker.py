@@ -101,7 +101,7 @@ class WebhookDeliveryWorker:
         at = self._clock()
         for one in work:
             is_due = one.has_events or (one.due_at is not None and one.due_at <= at)
-            if is_due and one.endpoint_id not in self._tasks:
+            if (is_due or not one.has_access) and one.endpoint_id not in self._tasks:
                 task = asyncio.create_task(self._process(one))
                 self._tasks[one.endpoint_id] = task
         return work

@@ -13,7 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
-from models import Board, Member, WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
+from models import (
+    USER_NAME,
+    Board,
+    Member,
+    User,
+    WebhookDelivery,
+    WebhookDeliveryState,
+    WebhookEndpoint,
+)
 from services import boards, organizations
 
 
@@ -24,6 +32,7 @@ class EndpointSummary(NamedTuple):
     pending_count: int
     failed_count: int
     last_delivered_at: datetime | None
+    owner_name: str | None  # None: the account was deleted
 
 
 def _count(state: WebhookDeliveryState) -> ColumnElement[int]:
@@ -37,10 +46,12 @@ _SUMMARIES = (
         _count(WebhookDeliveryState.PENDING),
         _count(WebhookDeliveryState.FAILED),
         func.max(WebhookDelivery.delivered_at),
+        USER_NAME,
     )
     .outerjoin(WebhookDelivery, WebhookDelivery.endpoint_id == WebhookEndpoint.id)
+    .outerjoin(User, User.id == WebhookEndpoint.owner_user_id)
     .where(_IN_ORGANIZATION)
-    .group_by(WebhookEndpoint.id)
+    .group_by(WebhookEndpoint.id, User.id)
 )
 _ENDPOINTS = PagedQuery(
     _SUMMARIES.order_by(WebhookEndpoint.created_at, WebhookEndpoint.id), EndpointSummary._make

@@ -4,6 +4,7 @@ import random
 from datetime import datetime, timedelta
 
 from core.http.outbound import OutboundOutcome, OutboundResult
+from core.http.retry_after import read_retry_after
 from core.text import replace_unstorable
 from models import EndpointState, WebhookDelivery, WebhookDeliveryState, WebhookEndpoint
 
@@ -47,7 +48,9 @@ def apply_result(delivery: WebhookDelivery, result: OutboundResult, at: datetime
     elif delivery.retries_left and not is_gone(result):
         delay = RETRY_DELAYS[len(RETRY_DELAYS) - delivery.retries_left]
         delivery.retries_left -= 1
-        delivery.next_attempt_at = at + delay * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+        delay *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+        wanted = read_retry_after(result.headers)
+        delivery.next_attempt_at = at + (max(delay, wanted) if wanted else delay)
     else:
         delivery.state = WebhookDeliveryState.FAILED
 

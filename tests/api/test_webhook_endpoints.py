@@ -182,3 +182,11 @@ async def test_the_number_of_webhooks_is_limited(alice: Client, webhook: str) ->
         assert (await alice.post("/webhooks", json=NEW)).status_code == 200
     refused = await alice.post("/webhooks", json=NEW)
     assert (refused.status_code, refused.json()["code"]) == (409, "too_many_webhooks")
+
+
+async def test_tests_and_repetitions_have_a_limit(alice: Client, webhook: str) -> None:
+    for _ in range(40):
+        assert (await alice.post(f"{webhook}/tests")).status_code == 200
+    refused = await alice.post(f"{webhook}/tests")
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_manual_messages")
+    assert 0 < int(refused.headers["Retry-After"]) <= 600

@@ -181,6 +181,17 @@ async def test_a_failed_delivery_is_retried_over_three_days(receiver: WebhookRec
     assert len(receiver.host.received) == 10
 
 
+async def test_a_receiver_chooses_a_later_attempt(receiver: WebhookReceiver) -> None:
+    await receiver.create_endpoint()
+    receiver.respond(429, b"", **{"Retry-After": "7200"})
+    await receiver.record_event()
+    await receiver.deliver()
+    await receiver.deliver(2 * HOUR - timedelta(minutes=1))
+    assert len(receiver.host.received) == 1
+    await receiver.deliver(timedelta(minutes=2))
+    assert len(receiver.host.received) == 2
+
+
 async def test_a_success_ends_the_retries(receiver: WebhookReceiver) -> None:
     endpoint = await receiver.create_endpoint()
     receiver.respond(500)

@@ -10,7 +10,7 @@ from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.http.outbound import OutboundClient, OutboundOutcome, OutboundRequest, OutboundResult
-from models import Organization, WebhookDelivery, WebhookDeliveryState
+from models import Member, WebhookDelivery, WebhookDeliveryState
 from services.webhook_endpoints.request_slots import MAX_OF_ORGANIZATION, RequestSlots
 from tests.support.webhook_receiver import create_worker
 from tests.support.webhook_rows import make_delivery, make_endpoint
@@ -38,10 +38,12 @@ class SlowClient(OutboundClient):
 
 
 async def add_endpoint(
-    transaction: TransactionFactory, organization: Organization, host: str, count: int
+    transaction: TransactionFactory, owner: Member, host: str, count: int
 ) -> None:
     """Add an endpoint with deliveries that are due."""
-    endpoint = make_endpoint(organization, url=f"https://{host}/", last_seq=1_000)
+    endpoint = make_endpoint(
+        owner.organization, owner_user_id=owner.user_id, url=f"https://{host}/", last_seq=1_000
+    )
     state, at = WebhookDeliveryState.PENDING, now()
     async with transaction() as session:
         session.add(endpoint)
@@ -56,8 +58,10 @@ async def test_slow_receivers_do_not_delay_another_organization(
 ) -> None:
     transaction, client = isolated_transaction, SlowClient()
     for number in range(20):
-        await add_endpoint(transaction, isolated_world.tern, f"slow{number}.example", count=4)
-    await add_endpoint(transaction, isolated_world.plover, "fast.example", count=6)
+        await add_endpoint(
+            transaction, isolated_world.alice_member, f"slow{number}.example", count=4
+        )
+    await add_endpoint(transaction, isolated_world.charlie_member, "fast.example", count=6)
     worker, stop = create_worker(isolated_settings, transaction, client=client), asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
     async with asyncio.timeout(20):

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from core.config.settings import Settings
-from models import ChannelKind, NotificationChannel, NotificationDelivery
+from models import ChannelKind, NotificationChannel, NotificationDelivery, new_id
 from services import channels
 from tests.support.browser_subscription import BrowserSubscription
 from tests.support.http_receiver import HttpReceiver, run_http_receiver
@@ -226,3 +226,15 @@ async def test_the_service_worker_is_served_for_all_pages(anonymous) -> None:
     assert answer.headers["Service-Worker-Allowed"] == "/"
     assert answer.headers["Cache-Control"] == "no-cache"
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+async def test_a_page_says_that_too_much_was_sent_by_hand(alice, receiver) -> None:
+    receiver.answer(404, b"no_service")
+    path = await add(alice, "slack", url=f"{receiver.address}/services/x")
+    for _ in range(20):
+        assert (await alice.post(f"{path}/tests", data={})).status_code == 303
+    for address in ("tests", f"deliveries/{new_id()}/sendings"):
+        refused = await alice.post(f"{path}/{address}", data={})
+        assert refused.status_code == 429
+        assert "Too many tests and repetitions were sent by hand. Try again in" in refused.text
+    assert len(receiver.requests) == 20

@@ -235,3 +235,28 @@ async def test_a_period_is_sent_again(alice, path, delivery) -> None:
     period = {"since": str(today - timedelta(days=2)), "until": str(today)}
     sent = await alice.post(f"{path}/replays", data=period)
     assert "0 events are sent again." in (await alice.get(sent.headers["Location"])).text
+
+
+async def test_a_page_says_that_too_much_was_sent_by_hand(alice, delivery, path) -> None:
+    for _ in range(40):
+        assert (await alice.post(f"{path}/tests")).status_code == 303
+    period = {"since": "2026-01-01", "until": "2026-01-02"}
+    for address in ("tests", "replays", f"deliveries/{delivery.id}/replays"):
+        refused = await alice.post(f"{path}/{address}", data=period)
+        assert refused.status_code == 429
+        assert "Too many tests and repetitions were sent by hand. Try again in" in refused.text
+
+
+async def test_a_webhook_without_access_says_why_and_is_taken_over(
+    alice, dana, endpoint, path, transaction
+) -> None:
+    async with transaction() as session:
+        row = await session.merge(endpoint)
+        row.state = EndpointState.OWNER_WITHOUT_ACCESS
+    page = (await alice.get(path)).text
+    assert "Its owner can no longer read all its boards" in page
+    refused = await dana.post(f"{path}/switches", data={"enabled": "on"})
+    assert refused.status_code == 403
+    assert "Choose boards that you can read" in refused.text
+    assert (await alice.post(f"{path}/switches", data={"enabled": "on"})).status_code == 303
+    assert "Owner: Alice" in (await alice.get(path)).text

@@ -86,9 +86,13 @@ async def delete_channel(request: Request) -> Response:
 
 
 async def send_test(request: Request) -> Response:
-    """Send a test at once, and redirect to the page that shows its result. Raises TooMany."""
+    """Send a test at once, and redirect to the page that shows its result."""
     member, state = current_member(request), request.state
-    state.rate_limits.channel_messages.hit(f"user {member.user_id}")
+    form = forms.Form()
+    with form.catch_errors(has_limit=True):
+        _count_message(request)
+    if form.problem:
+        return await render_channel(request, form)
     async with open_reader(request) as source:
         id = forms.path_id(request, "channel_id")
         channel = (await channels.get_channel(source, member, id, state.secret_cipher)).channel
@@ -114,10 +118,14 @@ async def send_test(request: Request) -> Response:
 
 async def send_again(request: Request) -> Response:
     """Send a message that failed again."""
-    async with open_transaction(request) as session:
-        channel = await _lock(request, session)
-        await channels.send_again(session, channel, forms.path_id(request, "delivery_id"))
-    return RedirectResponse(f"{_path(channel)}#log", 303)
+    form = forms.Form()
+    with form.catch_errors(has_limit=True):
+        async with open_transaction(request) as session:
+            channel = await _lock(request, session)
+            _count_message(request)
+            await channels.send_again(session, channel, forms.path_id(request, "delivery_id"))
+        return RedirectResponse(f"{_path(channel)}#log", 303)
+    return await render_channel(request, form)
 
 
 async def render_channel(request: Request, form: forms.Form) -> Response:
@@ -157,6 +165,11 @@ def find_detail_state(detail: channels.ChannelDetail) -> str:
 def describe_problem(detail: channels.ChannelDetail) -> str:
     """Say why the last message was not delivered and what to do, or return ""."""
     return describe_reason(detail.channel.last_error) if detail.channel.failing_since else ""
+
+
+def _count_message(request: Request) -> None:
+    """Count what the user sends by hand. Raises TooMany."""
+    request.state.rate_limits.channel_messages.hit(f"user {request.user.id}")
 
 
 async def _lock(request: Request, session: Any) -> NotificationChannel:

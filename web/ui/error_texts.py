@@ -21,6 +21,9 @@ ERROR_TEXTS: Mapping[str, str] = {
     "form_in_progress": N_("This form is still being processed. Try again in a minute."),
     "nothing_to_change": N_("Change at least one thing."),
     "number_out_of_range": N_("Write a whole number from %(minimum)s to %(maximum)s."),
+    "too_many_manual_messages": N_(
+        "Too many tests and repetitions were sent by hand. Try again in %(retry_after)s s."
+    ),
     "rate_limited": N_("Too many requests. Try again in %(retry_after)s s."),
     "request_timeout": N_("The request did not arrive completely in time."),
     "stale": N_("This was changed meanwhile. Look at it again, then change it."),

@@ -35,6 +35,7 @@ from core.errors import (
     NotFound,
     RecentSignInRequired,
     TooLarge,
+    TooMany,
     Unauthorized,
     UpstreamError,
 )
@@ -145,17 +146,19 @@ class Form:
             raise _form_invalid() from None
 
     @contextmanager
-    def catch_errors(self, beside: str = "") -> Generator[None]:
+    def catch_errors(self, beside: str = "", *, has_limit: bool = False) -> Generator[None]:
         """Keep an error that is about the form, so that the form can be shown again.
 
         The error is shown beside its field, or beside the field `beside` if it has none, or else
-        for the whole form. NotFound without a field and TooMany are raised for the error page.
+        for the whole form. NotFound without a field is raised for the error page, and TooMany
+        unless the form has a limit of its own.
         """
+        caught = (*FORM_ERRORS, TooMany) if has_limit else FORM_ERRORS
         try:
             yield
         except RecentSignInRequired:
             raise
-        except FORM_ERRORS as error:
+        except caught as error:
             self._record_error(error, beside)
         except NotFound as error:
             if error.field is None:

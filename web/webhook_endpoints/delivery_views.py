@@ -32,11 +32,13 @@ async def switch_webhook(request: Request) -> Response:
     """Pause or enable a webhook."""
     form = await forms.read_form(request)
     member = current_member(request)
-    async with open_transaction(request) as session:
-        endpoint = await _lock(request, session)
-        changes = {"is_enabled": form.value("enabled") == "on"}
-        await webhook_endpoints.update_endpoint(session, member, endpoint, changes)
-    return RedirectResponse(_path(request), 303)
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            endpoint = await _lock(request, session)
+            changes = {"is_enabled": form.value("enabled") == "on"}
+            await webhook_endpoints.update_endpoint(session, member, endpoint, changes)
+        return RedirectResponse(_path(request), 303)
+    return await _render_webhook(request, form)
 
 
 async def rotate_secret(request: Request) -> Response:
@@ -51,20 +53,23 @@ async def rotate_secret(request: Request) -> Response:
 
 async def send_test(request: Request) -> Response:
     """Send a test, and redirect to the page of its delivery, which shows the result."""
-    async with open_transaction(request) as session:
-        endpoint = await _lock(request, session)
-        delivery = await webhook_endpoints.create_test_delivery(session, endpoint)
-    return RedirectResponse(f"{_path(request)}/deliveries/{delivery.id}", 303)
+    form = forms.Form()
+    with form.catch_errors(has_limit=True):
+        async with open_transaction(request) as session:
+            endpoint = await _lock_for_sending(request, session)
+            delivery = await webhook_endpoints.create_test_delivery(session, endpoint)
+        return RedirectResponse(f"{_path(request)}/deliveries/{delivery.id}", 303)
+    return await _render_webhook(request, form)
 
 
 async def replay_period(request: Request) -> Response:
     """Send what was not delivered in a period, and redirect to the log."""
     form = await forms.read_form(request)
-    with form.catch_errors():
+    with form.catch_errors(has_limit=True):
         zone = time_format.get_time_zone(request.user.timezone)
         since, until = form.parse(ReplayForm).to_period(zone)
         async with open_transaction(request) as session:
-            endpoint = await _lock(request, session)
+            endpoint = await _lock_for_sending(request, session)
             count = await webhook_endpoints.replay_period(
                 session, endpoint, since, until, get_settings(request).base_url
             )
@@ -80,9 +85,9 @@ async def show_delivery(request: Request) -> Response:
 async def replay_delivery(request: Request) -> Response:
     """Send a delivery again, and redirect to its page."""
     form = await forms.read_form(request)
-    with form.catch_errors():
+    with form.catch_errors(has_limit=True):
         async with open_transaction(request) as session:
-            endpoint = await _lock(request, session)
+            endpoint = await _lock_for_sending(request, session)
             id = forms.path_id(request, "webhook_delivery_id")
             delivery = await webhook_endpoints.get_delivery(session, endpoint, id)
             await webhook_endpoints.replay_delivery(session, endpoint, delivery)
@@ -122,6 +127,7 @@ async def _render_webhook(request: Request, form: forms.Form) -> Response:
         endpoint=summary.endpoint,
         name=webhook_endpoints.get_endpoint_name(summary.endpoint),
         endpoint_state=presenter.describe_state(summary.endpoint),
+        owner_name=summary.owner_name,
         problem=presenter.describe_problem(summary.endpoint.state),
         secret=one_time_secret.read_secret(request),
         now=now(),
@@ -157,6 +163,14 @@ async def _render_delivery(request: Request, form: forms.Form) -> Response:
 async def _lock(request: Request, session: Session) -> WebhookEndpoint:
     id = forms.path_id(request, "endpoint_id")
     return await webhook_endpoints.lock_endpoint(session, current_member(request), id)
+
+
+async def _lock_for_sending(request: Request, session: Session) -> WebhookEndpoint:
+    """Lock the webhook, and count what an admin sends by hand. Raises TooMany."""
+    endpoint = await _lock(request, session)
+    limit = request.state.rate_limits.webhook_messages
+    limit.hit(f"organization {endpoint.organization_id}")
+    return endpoint
 
 
 def _path(request: Request) -> str:

@@ -25,6 +25,7 @@ STATES: Mapping[str, tuple[str, str]] = {
     EndpointState.PAUSED: (N_("Paused"), "line"),
     EndpointState.GONE: (N_("Disabled"), "danger"),
     EndpointState.FAILING: (N_("Disabled"), "danger"),
+    EndpointState.OWNER_WITHOUT_ACCESS: (N_("Disabled"), "danger"),
 }
 DELIVERY_STATES: Mapping[str, tuple[str, str]] = {
     WebhookDeliveryState.PENDING: (N_("Pending"), "signal"),
@@ -74,6 +75,11 @@ def describe_problem(state: EndpointState | str | None) -> str:
         return _(
             "The receiver has accepted nothing for five days. Repair it, enable this webhook, and"
             " send the period again."
+        )
+    if state == EndpointState.OWNER_WITHOUT_ACCESS:
+        return _(
+            "Its owner can no longer read all its boards, or is no admin of this organization any"
+            " more. An admin who can read its boards becomes the owner by enabling it."
         )
     return ""
 
