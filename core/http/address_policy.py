@@ -33,15 +33,16 @@ BLOCKED_NETWORKS = tuple(
             "ff00::/8",
             "fd00:ec2::/32",  # metadata service of Amazon
             "fd20:ce::/32",  # of Google
+            "64:ff9b:1::/48",  # local NAT64 (RFC 8215): where the IPv4 address is, is not known
         ),
     )
 )
 """Networks that no setting can allow."""
 
-TRANSLATED = (  # by NAT64, and by stateless translation (RFC 6052, RFC 8215, RFC 2765)
-    *(IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")),
-    IPv6Network("::ffff:0:0:0/96"),
+TRANSLATED = (  # by NAT64, and by stateless translation (RFC 6052, RFC 2765)
+    *(IPv6Network("64:ff9b::/96"), IPv6Network("::ffff:0:0:0/96")),
 )
+ISATAP_IDENTIFIERS = (0x00005EFE, 0x02005EFE)  # before the IPv4 address (RFC 5214)
 RESOLVE_TIMEOUT = 5.0  # seconds
 CONNECT_TIMEOUT = 5.0  # seconds for each IP address
 MAX_ADDRESSES = 4  # of one host that are tried
@@ -77,16 +78,18 @@ class AddressPolicy:
 
     def allows(self, ip: IpAddress) -> bool:
         """Return whether connections to an IP address are allowed; embedded IPv4 is checked too."""
-        inner = _embedded_ipv4(ip)
         if not can_be_allowed(ip):
             return False
-        return inner.is_global or any(inner in network for network in self.allowed_private)
+        return all(self._is_allowed(one) for one in _list_checked(ip))
+
+    def _is_allowed(self, ip: IpAddress) -> bool:
+        return ip.is_global or any(ip in network for network in self.allowed_private)
 
 
 def can_be_allowed(ip: IpAddress) -> bool:
     """Return whether a setting can allow connections to an IP address."""
-    inner = _embedded_ipv4(ip)
-    return not any(inner in network or ip in network for network in BLOCKED_NETWORKS)
+    checked = (ip, *_list_checked(ip))
+    return not any(one in network for one in checked for network in BLOCKED_NETWORKS)
 
 
 async def resolve_host(host: str, port: int, policy: AddressPolicy) -> Sequence[IpAddress]:
@@ -110,12 +113,16 @@ def _ask_name_service(host: str, port: int) -> Sequence[Any]:
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
-def _embedded_ipv4(ip: IpAddress) -> IpAddress:
-    """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
+def _list_checked(ip: IpAddress) -> Sequence[IpAddress]:
+    """Return the IPv4 addresses embedded in an IPv6 address, or the address itself.
+
+    A packet to an ISATAP address may go to either, so both are checked.
+    """
     if isinstance(ip, IPv4Address):
-        return ip
+        return [ip]
+    low = IPv4Address(int(ip) & 0xFFFFFFFF)
     if any(ip in network for network in TRANSLATED) or ip in IPv6Network("::/96"):
-        low = IPv4Address(int(ip) & 0xFFFFFFFF)
-        return ip if int(ip) <= 1 else low
-    teredo = ip.teredo
-    return ip.ipv4_mapped or ip.sixtofour or (teredo[1] if teredo else ip)
+        return [ip if int(ip) <= 1 else low]
+    is_isatap = (int(ip) >> 32) & 0xFFFFFFFF in ISATAP_IDENTIFIERS
+    outer = ip.teredo or [ip.ipv4_mapped or ip.sixtofour or ip]
+    return [*outer, low] if is_isatap else [*outer]
