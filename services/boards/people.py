@@ -16,6 +16,7 @@ class BoardPerson(NamedTuple):
     id: UUID
     name: str
     can_write: bool
+    email: str | None = None
 
 
 CAN_WRITE = or_(Member.all_boards_write, BoardAccess.can_write.is_(True))
@@ -27,7 +28,7 @@ def _select_readers(on_board: ColumnElement[bool], *conditions: ColumnElement[bo
     is_grant = and_(BoardAccess.organization_member_id == Member.id, on_board)
     tables = join(User, Member, Member.user_id == User.id).outerjoin(BoardAccess, is_grant)
     return (
-        select(User.id, USER_NAME, func.bool_or(CAN_WRITE))
+        select(User.id, USER_NAME, func.bool_or(CAN_WRITE), User.email)
         .select_from(tables)
         .where(Member.organization_id == bindparam("organization_id", type_=Uuid()), CAN_READ)
         .where(*conditions)

@@ -11,12 +11,18 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from models import Agent
-from services.messages.mentions import ALL_MENTION, LEAD_MENTION, mention_names
+from services.messages.mentions import (
+    ALL_MENTION,
+    LEAD_MENTION,
+    list_mentioned_agents,
+    mention_names,
+)
 
 PERSON_MENTION = r"(?<![A-Za-z0-9_%+@/.-])@([^\W_][\w-]{0,99})"
 """An @ with a name. After a letter or a digit it is part of an e-mail address."""
 
 FOUND = re.compile(PERSON_MENTION)
+SEPARATORS = re.compile(r"\W+")  # of addresses; a hyphen replaces them in mentions
 OTHER_SIGNS = re.compile(r"[^\w\s-]")  # of names; they are left out in mentions
 UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")  # scripts without spaces
 
@@ -32,6 +38,11 @@ class NamedPerson(Protocol):
     @property
     def name(self) -> str:
         """The name of the user."""
+        ...
+
+    @property
+    def email(self) -> str | None:
+        """The e-mail address, by which people of the same name differ."""
         ...
 
 
@@ -60,7 +71,8 @@ def list_mentionable_people(
     """Return how people can be mentioned where these agents can be mentioned too.
 
     A name mentions nobody if several people have it, a first name also if it is the whole name of
-    somebody else.
+    somebody else. The whole name with the beginning of the e-mail address, with the whole address,
+    or with the end of the id always means one person.
     """
     taken = {LEAD_MENTION, ALL_MENTION, *(name for one in agents for name in mention_names(one))}
     listed = list(people)
@@ -80,13 +92,51 @@ def list_mentionable_people(
             for name in names
             if first_counts[name] == 1 and name not in counts and name not in taken
         }
+    unique = {person.id: _list_unique_names(person) for person in listed}
+    unique_counts = Counter(name for names in unique.values() for name in names)
+    for id, names in unique.items():
+        known = taken | texts.keys() | counts.keys()
+        texts |= {name: id for name in names - known if unique_counts[name] == 1}
     return MentionedPeople(texts)
 
 
-def find_person_mention(name: str) -> str | None:
-    """Return the text after the @ that mentions a person by the whole name; None if none can."""
-    text = "-".join(OTHER_SIGNS.sub("", unicodedata.normalize("NFC", name)).split())
-    return text if FOUND.fullmatch(f"@{text}") else None
+def find_person_mention(
+    person: NamedPerson, namesakes: Iterable[NamedPerson], agents: Iterable[Agent] = ()
+) -> str | None:
+    """Return the text after the @ that mentions a person by the whole name; None if none can.
+
+    The text means none of the namesakes, of whom the person is one, and no agent.
+    """
+    listed = list(agents)
+    people = list_mentionable_people(namesakes, listed)
+    name = "-".join(OTHER_SIGNS.sub("", unicodedata.normalize("NFC", person.name)).split())
+    texts = [name, *(f"{name}-{suffix}" for suffix in _list_suffixes(person))] if name else []
+    return next(
+        (
+            text
+            for text in texts
+            if FOUND.fullmatch(f"@{text}")
+            and people.find(f"@{text}") == [person.id]
+            and not list_mentioned_agents(f"@{text}", listed)
+        ),
+        None,
+    )
+
+
+def _list_unique_names(person: NamedPerson) -> set[str]:
+    """Return the names of a person with what only this person has."""
+    whole = "-".join(_split_name(person.name))
+    return _with_plain(
+        {f"{whole}-{suffix}" for suffix in _list_suffixes(person)} if whole else set()
+    )
+
+
+def _list_suffixes(person: NamedPerson) -> list[str]:
+    """Return what distinguishes people of the same name, the shortest first."""
+    address = _normalize(person.email or "")
+    texts = [address.partition("@")[0], address, person.id.hex[-8:]]
+    suffixes = (SEPARATORS.sub("-", text).strip("-") for text in texts)
+    return [suffix for suffix in suffixes if suffix]
 
 
 def _may_end(name: str, end: int) -> bool:

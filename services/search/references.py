@@ -1,5 +1,6 @@
 """Suggestions for text boxes: agents and people to mention with @, and tasks to refer to with #."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,14 +24,13 @@ from sqlalchemy import (
 from core.db.full_text import SIMPLE_CONFIG, TSQUERY, build_rank, format_tsquery, split_words
 from core.db.reads import Query, Source
 from core.paging import Paging
-from models import Agent, Board, BoardAccess, Member, Status, Task, User
+from models import USER_NAME, Agent, Board, BoardAccess, Member, Status, Task, User
 from services import agents, boards
 from services.board_pages import LIMIT, newest_rows_query
 from services.messages import (
     ALL_MENTION,
     find_mention,
     find_person_mention,
-    list_mentioned_agents,
 )
 from services.search.snippets import rank_order
 from services.search.suggestions import MAX_CANDIDATES
@@ -55,6 +55,17 @@ class Mention:
     name: str
     agent: Agent | None = None
     board_name: str | None = None  # of an agent, in a group
+    email: str | None = None  # of a person, if somebody else has this name
+
+
+class PersonName(NamedTuple):
+    """A person who can be mentioned, or who has the name of one."""
+
+    id: UUID
+    name: str
+    email: str | None
+    spelling: str  # the same for names that differ only by signs and case
+    is_found: bool  # and not only a namesake
 
 
 @dataclass(frozen=True)
@@ -114,14 +125,11 @@ async def suggest_mentions(
         tsquery=format_tsquery(terms) or None,
         page_limit=MAX_SUGGESTIONS,
     )
-    for name in people:
-        text = find_person_mention(name)
-        if (
-            text
-            and text.lower() != ALL_MENTION
-            and not list_mentioned_agents(f"@{text}", found_agents)
-        ):
-            mentions.append(Mention(MentionKind.PERSON, text, name))
+    counts = Counter(person.spelling for person in people)
+    for person in people:
+        if person.is_found and (text := find_person_mention(person, people, found_agents)):
+            email = person.email if counts[person.spelling] > 1 else None
+            mentions.append(Mention(MentionKind.PERSON, text, person.name, email=email))
     return mentions
 
 
@@ -133,7 +141,8 @@ def _matches(name: str, terms: Sequence[str]) -> bool:
 BOARD_IDS: ColumnElement[Any] = bindparam("board_ids", type_=ARRAY(Uuid()))
 
 
-def _build_people_query() -> Query[str]:
+def _build_people_query() -> Query[PersonName]:
+    """Build the query of the people who may read a board and match, and of their namesakes."""
     grants = exists().where(
         BoardAccess.organization_member_id == Member.id,
         BoardAccess.board_id == func.any(BOARD_IDS),
@@ -142,19 +151,27 @@ def _build_people_query() -> Query[str]:
     tsquery = bindparam("tsquery", type_=String())
     words = func.words_of(func.concat_ws(" ", User.preferred_name, User.name), None, None)
     matches = words.bool_op("@@")(func.to_tsquery(SIMPLE_CONFIG, tsquery))
-    name = func.coalesce(func.nullif(User.preferred_name, ""), User.name)
-    query = (
-        select(name)
+    spelling = func.regexp_replace(func.lower(USER_NAME), "[^[:alnum:]]+", "", "g")
+    members = (
+        select(User.id, spelling.label("spelling"))
         .join(Member, Member.user_id == User.id)
-        .where(
-            Member.organization_id == bindparam("organization_id", type_=Uuid()),
+        .where(Member.organization_id == bindparam("organization_id", type_=Uuid()))
+    )
+    found = (
+        members.where(
             User.id != bindparam("own_id", type_=Uuid()),
-            name.is_not(None),
+            USER_NAME.is_not(None),
             or_(Member.all_boards_read, Member.all_boards_write, grants),
             or_(tsquery.is_(None), matches),
         )
+        .order_by(func.lower(USER_NAME), User.id)
+        .limit(LIMIT)
+        .cte("found")
     )
-    return Query(query.order_by(func.lower(name), User.id).limit(LIMIT), lambda row: row[0])
+    is_found = User.id.in_(select(found.c.id))
+    query = members.with_only_columns(User.id, USER_NAME, User.email, spelling, is_found)
+    query = query.where(spelling.in_(select(found.c.spelling)), USER_NAME.is_not(None))
+    return Query(query.order_by(func.lower(USER_NAME), User.id), PersonName._make)
 
 
 PEOPLE_OF_BOARDS = _build_people_query()

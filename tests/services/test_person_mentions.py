@@ -16,6 +16,7 @@ class Person(NamedTuple):
 
     id: UUID
     name: str
+    email: str | None = None
 
 
 def find_names(text: str, names: list[str], agents: list[Agent] | None = None) -> list[str]:
@@ -65,9 +66,48 @@ def test_the_name_of_an_agent_means_the_agent() -> None:
 def test_odd_names_are_mentioned_or_cannot_be() -> None:
     for name in ["", " ", "!!!", "@", "_x", "-", "\u0301", "<b>"]:
         assert find_names(f"@{name} @{name.strip()}", [name]) in ([], [name])
-    assert [find_person_mention(name) for name in ["Jörg Müller", "!!!", "Sean O'Brien"]] == [
+    people = [Person(uuid4(), name) for name in ["Jörg Müller", "!!!", "Sean O'Brien"]]
+    assert [find_person_mention(one, people) for one in people] == [
         *("Jörg-Müller", None, "Sean-OBrien")
     ]
+
+
+OLGAS = [
+    Person(UUID(int=1), "Olga Ruiz", "olga@tern.example"),
+    Person(UUID(int=2), "olga ruiz", "o.ruiz+work@tern.example"),
+    Person(UUID(int=0xABCDEF0123), "Olga Ruiz", "OLGA@Plover.example"),
+    Person(UUID(int=0xCAFE0004), "Olga Ruiz"),
+    Person(UUID(int=5), "Olga Ruiz", "杜@例え.jp"),
+]
+
+
+def test_people_of_the_same_name_are_mentioned_by_their_addresses() -> None:
+    texts = [find_person_mention(one, OLGAS) for one in OLGAS]
+    assert texts == [
+        "Olga-Ruiz-olga-tern-example",
+        "olga-ruiz-o-ruiz-work",
+        "Olga-Ruiz-olga-plover-example",
+        "Olga-Ruiz-cafe0004",
+        "Olga-Ruiz-杜",
+    ]
+    people = list_mentionable_people(OLGAS, [])
+    for person, text in zip(OLGAS, texts, strict=True):
+        assert people.find(f"(@{text}), see") == [person.id]
+    assert people.find("@olga @olga-ruiz @olga-ruiz-olga @olga-ruiz-") == []
+
+
+def test_a_whole_name_precedes_a_name_with_an_address() -> None:
+    people = [*OLGAS[:2], Person(UUID(int=9), "Olga Ruiz Olga")]
+    assert list_mentionable_people(people, []).find("@olga-ruiz-olga") == [people[2].id]
+    assert find_person_mention(OLGAS[0], people) == "Olga-Ruiz-olga-tern-example"
+
+
+def test_a_person_with_the_name_of_an_agent_is_mentioned_by_the_address() -> None:
+    board = make_world().board
+    agents = [make_agent("Olga Ruiz", board), make_agent("Bo", board)]
+    assert find_person_mention(OLGAS[0], OLGAS[:1], agents) == "Olga-Ruiz-olga"
+    assert find_person_mention(Person(UUID(int=6), "Bo李"), [], agents) is None
+    assert find_person_mention(Person(UUID(int=7), "All", "al@x.y"), OLGAS, agents) is None
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from services.messages import find_mention, list_mentioned_agents
 from services.search import MentionKind, ResultKind, SearchFilters, pages
 from tests.services.test_search import make_comment, make_group, make_group_note, make_note
 from tests.support.statement_counter import count_statements
-from tests.support.world import make_agent, make_task, make_user
+from tests.support.world import make_agent, make_member, make_task, make_user
 
 ALL = Paging(100)
 
@@ -216,8 +216,9 @@ async def test_agents_and_people_of_a_board_can_be_mentioned(session, world) -> 
         found = await search.suggest_mentions(session, world.rita_member, place, text)
         return [one.text for one in found]
 
-    assert await suggest("") == ["Lead", "Other-worker", "Worker", "Alice", "Bob", "Jürgen"]
-    assert await suggest("WOR") == ["Other-worker", "Worker"]
+    names = ["Lead", "Other-worker", "Worker", "Alice", "Bob", "Jürgen"]
+    assert await suggest("") == [*names, "Worker-worker"]  # the name alone means the agent
+    assert await suggest("WOR") == ["Other-worker", "Worker", "Worker-worker"]
     assert await suggest("other-w") == ["Other-worker"]
     assert await suggest("jür") == ["Jürgen"]
     assert await suggest("gardener") == await suggest("charlie") == []
@@ -249,11 +250,27 @@ async def test_a_group_names_the_agents_of_readable_boards(session, world) -> No
     assert await suggest(world.bob_member) == workers
     place = await search.get_group_place(session, world.alice_member, group.id)
     found = await search.suggest_mentions(session, world.alice_member, place, "al")
-    assert [(one.kind, one.text) for one in found] == [(MentionKind.ALL, "all")]
+    expected = [(MentionKind.ALL, "all"), (MentionKind.PERSON, "ALL-all")]
+    assert [(one.kind, one.text) for one in found] == expected
     with pytest.raises(NotFound):
         await search.get_group_place(session, world.charlie_member, group.id)
     with pytest.raises(Forbidden):
         await search.get_group_place(session, world.dana_member, group.id)
+
+
+async def test_people_of_the_same_name_are_suggested_with_their_addresses(session, world) -> None:
+    for email in ("bob@elsewhere.example", "rob@example.com"):
+        user = make_user(email, world.tern)
+        user.name, user.email = "Bob", email
+        session.add_all([user, make_member(world.tern, user, all_boards_read=True)])
+    await session.flush()
+    place = await search.get_board_place(session, world.rita_member, world.board.id)
+    found = await search.suggest_mentions(session, world.rita_member, place, "bo")
+    assert {one.email: one.text for one in found} == {
+        "bob@example.com": "Bob-bob-example-com",
+        "bob@elsewhere.example": "Bob-bob-elsewhere-example",
+        "rob@example.com": "Bob-rob",
+    }
 
 
 async def test_tasks_are_suggested_by_words_or_the_newest_first(session, world) -> None:
