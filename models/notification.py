@@ -86,6 +86,8 @@ class Notification(Base):
             "created_at",
             postgresql_where=text("planned_at is null"),
         ),
+        Index("ix_notifications_done", text("least(read_at, resolved_at)")),
+        Index(None, "updated_at"),
     )
 
     organization_id: Mapped[UUID] = mapped_column(
@@ -97,6 +99,9 @@ class Notification(Base):
     merges: Mapped[bool]
     board_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("boards.id", ondelete="CASCADE"), index=True
+    )
+    board_group_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("board_groups.id", ondelete="CASCADE"), index=True
     )
     task_id: Mapped[UUID | None] = mapped_column(index=True)  # may be in the trash
     approval_id: Mapped[UUID | None]
@@ -201,6 +206,11 @@ class NotificationDelivery(Base):
             "ix_notification_deliveries_due",
             "next_attempt_at",
             postgresql_where=text("state in ('queued', 'sending')"),
+        ),
+        Index(
+            "ix_notification_deliveries_tests",
+            "created_at",
+            postgresql_where=text("notification_id is null"),
         ),
         CheckConstraint("state <> 'failed' or last_error is not null", name="last_error"),
     )

@@ -14,6 +14,7 @@ from services.boards.access import (
 )
 from services.boards.commands import create_board, delete_board, set_goal, update_board
 from services.boards.group_access import (
+    READABLE_GROUP_IDS,
     VISIBLE_GROUPS,
     GroupPermissions,
     find_group_of_board,

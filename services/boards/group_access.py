@@ -60,6 +60,9 @@ VISIBLE_GROUPS = _select_visible_groups()
 A user who may read or change one board of a group may do the same with the group. Only admins may
 access a group without boards (contract people-and-boards 1.12)."""
 
+_visible = VISIBLE_GROUPS.subquery()
+READABLE_GROUP_IDS = select(_visible.c.id).where(_visible.c.reads)
+"""Selects the ids of those of VISIBLE_GROUPS that the user may read."""
 
 GROUP: Query[BoardGroup] = Query(
     select(BoardGroup).where(BoardGroup.id == bindparam("group_id")), itemgetter(0)

@@ -105,6 +105,7 @@ async def notify_mentioned_users(
         f"memory:{note.id}",
         user_ids=people.find(note.content),
         board=scope.board,
+        group=scope.group,
         actor=actor,
         data={"title": place.name, **data}
         | ({"group_id": str(scope.id)} if scope.group is not None else {}),

@@ -14,7 +14,18 @@ from core.clock import now
 from core.db.listen import CHANNEL
 from core.db.transactions import send_pending_changes
 from core.db.writes import Write
-from models import Actor, Agent, Approval, Board, Gateway, NotificationKind, Role, Task, User
+from models import (
+    Actor,
+    Agent,
+    Approval,
+    Board,
+    BoardGroup,
+    Gateway,
+    NotificationKind,
+    Role,
+    Task,
+    User,
+)
 
 MAX_EXCERPT = 300  # characters
 USER_TOPIC = "notifications"  # of the event channel, with the id of a user
@@ -22,7 +33,7 @@ DELIVERY_TOPIC = "notification deliveries"  # wakes the workers
 
 
 class Audience(StrEnum):
-    """Who is notified, among those who may read the board."""
+    """Who is notified, among those who may read the board or the group."""
 
     USERS = "users"  # only those in `user_ids`
     WRITERS = "writers"  # members who may change the board
@@ -36,8 +47,8 @@ class NewNotification:
     """A notification to create. Related objects can be given as objects or ids.
 
     A user gets only one of a kind and key. With `merges`, further ones are counted there until it
-    is read or resolved; without, they are ignored. Members who may not read the board, and the
-    actor, are not notified.
+    is read or resolved; without, they are ignored. Members who may not read the board or the group,
+    and the actor, are not notified.
     """
 
     kind: NotificationKind
@@ -49,6 +60,7 @@ class NewNotification:
     roles: Sequence[Role] = ()  # the same
     email: str | None = None
     board: Board | UUID | None = None
+    group: BoardGroup | UUID | None = None
     task: Task | UUID | None = None
     approval: Approval | UUID | None = None
     agent: Agent | UUID | None = None
@@ -70,6 +82,7 @@ class NewNotification:
             "roles": list(self.roles),
             "email": self.email,
             "board_id": _id(self.board),
+            "board_group_id": _id(self.group),
             "task_id": _id(self.task),
             "approval_id": _id(self.approval),
             "agent_id": _id(self.agent),
@@ -94,8 +107,8 @@ _INSERT_NOTIFICATIONS = Write(
     with given as (
         select * from jsonb_to_recordset(:rows) as one (
             kind varchar, organization_id uuid, key varchar, merges boolean, audience varchar,
-            user_ids uuid[], roles varchar[], email varchar, board_id uuid, task_id uuid,
-            approval_id uuid, agent_id uuid, gateway_id uuid, actor_user_id uuid,
+            user_ids uuid[], roles varchar[], email varchar, board_id uuid, board_group_id uuid,
+            task_id uuid, approval_id uuid, agent_id uuid, gateway_id uuid, actor_user_id uuid,
             actor_agent_id uuid, data jsonb
         )
     ),
@@ -119,6 +132,15 @@ _INSERT_NOTIFICATIONS = Write(
             given.board_id is null or member.all_boards_read or member.all_boards_write
             or access.can_read is true or access.can_write is true
         )
+        and (
+            given.board_group_id is null or member.all_boards_read or member.all_boards_write
+            or exists (
+                select from boards join organization_board_access as of_group
+                    on of_group.board_id = boards.id and (of_group.can_read or of_group.can_write)
+                where boards.board_group_id = given.board_group_id
+                and of_group.organization_member_id = member.id
+            )
+        )
         union all
         select given.*, users.id
         from given join users on lower(users.email) = given.email
@@ -137,14 +159,14 @@ _INSERT_NOTIFICATIONS = Write(
     ),
     stored as (
         insert into notifications as known (
-            id, organization_id, user_id, kind, key, merges, board_id, task_id, approval_id,
-            agent_id, gateway_id, actor_user_id, actor_agent_id, data, count, created_at,
+            id, organization_id, user_id, kind, key, merges, board_id, board_group_id, task_id,
+            approval_id, agent_id, gateway_id, actor_user_id, actor_agent_id, data, count, created_at,
             updated_at, read_at
         )
         select distinct on (user_id, kind, key)
             gen_random_uuid(), organization_id, user_id, kind,
-            case when is_shown or not merges then key end, merges, board_id, task_id, approval_id,
-            agent_id, gateway_id, actor_user_id, actor_agent_id, data, 1, :at, :at,
+            case when is_shown or not merges then key end, merges, board_id, board_group_id,
+            task_id, approval_id, agent_id, gateway_id, actor_user_id, actor_agent_id, data, 1, :at, :at,
             case when not is_shown then cast(:at as timestamptz) end
         from wanted order by user_id, kind, key
         on conflict (user_id, kind, key) do update set

@@ -44,13 +44,24 @@ OPEN_STATES = (DeliveryState.QUEUED, DeliveryState.SENDING)
 
 def _is_visible() -> ColumnElement[bool]:
     """Match notifications that their user may still see."""
-    member, access = aliased(Member), aliased(BoardAccess)
+    member, access, of_group = aliased(Member), aliased(BoardAccess), aliased(BoardAccess)
+    in_group = (
+        select(of_group.id)
+        .join(Board, Board.id == of_group.board_id)
+        .where(
+            Board.board_group_id == Notification.board_group_id,
+            of_group.organization_member_id == member.id,
+            or_(of_group.can_read, of_group.can_write),
+        )
+    )
+    about_all = Notification.board_id.is_(None) & Notification.board_group_id.is_(None)
     reads = or_(
-        Notification.board_id.is_(None),
+        about_all,
         member.all_boards_read,
         member.all_boards_write,
         access.can_read,
         access.can_write,
+        exists(in_group.correlate(Notification, member)),
     )
     membership = (
         select(member.id)

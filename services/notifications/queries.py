@@ -1,6 +1,6 @@
 """Read the notifications of a user in the open organization.
 
-Those about boards that the user may no longer read are hidden. Invitations belong to an
+Those about boards and groups that the user may no longer read are hidden. Invitations belong to an
 organization of which the user is no member yet, so they are shown in every one.
 """
 
@@ -94,6 +94,10 @@ def is_visible() -> ColumnElement[bool]:
         & or_(
             Notification.board_id.is_(None),
             Notification.board_id.in_(boards.READABLE_BOARD_IDS),
+        )
+        & or_(
+            Notification.board_group_id.is_(None),
+            Notification.board_group_id.in_(boards.READABLE_GROUP_IDS),
         )
     )
 

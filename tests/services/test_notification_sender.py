@@ -28,6 +28,7 @@ from models import (
 from services import notifications
 from services.channels import SendOutcome, SendReason, SendResult
 from services.notifications.deliveries import MAX_AGE
+from tests.support.memory_factories import create_group_of
 from tests.support.notification_harness import NotificationHarness
 from tests.support.world import World
 
@@ -157,6 +158,22 @@ async def test_nothing_is_sent_to_who_has_lost_access(
         await session.execute(delete(model).where(model.id == row.id))
     await harness.run()
     assert harness.titles("phone") == []
+
+
+async def test_nothing_is_sent_to_who_has_lost_the_boards_of_a_group(
+    harness: NotificationHarness,
+) -> None:
+    async with harness.transaction() as session:
+        group = await create_group_of(session, await session.merge(harness.world.board))
+    await harness.add_channel(harness.world.bob, "phone")
+    await harness.notify(Kind.MENTION, harness.world.bob, board=None, group=group)
+    await harness.run()
+    await harness.notify(Kind.MENTION, harness.world.bob, board=None, group=group)
+    async with harness.transaction() as session:
+        lost = delete(BoardAccess).where(BoardAccess.id == harness.world.bob_access.id)
+        await session.execute(lost)
+    await harness.run()
+    assert harness.titles("phone") == ["mention"]
 
 
 async def test_an_attempt_that_fails_is_repeated_with_the_same_id(
