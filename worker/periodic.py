@@ -25,6 +25,7 @@ from services import (
     approvals,
     audit,
     board_webhooks,
+    channels,
     gateways,
     idempotency,
     identity,
@@ -163,6 +164,7 @@ class PeriodicTasks:
             payload_days = self._settings.webhook_retention_days
             await board_webhooks.delete_old_payloads(session, keep_days=payload_days)
             await notifications.delete_old_notifications(session)
+            await channels.delete_old_tests(session)
             await webhook_endpoints.delete_old_deliveries(session)
 
     async def expire_messages(self) -> None:

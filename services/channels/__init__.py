@@ -9,7 +9,12 @@ from services.channels.messages import (
     SendResult,
 )
 from services.channels.sender import ChannelSender
-from services.channels.sent_messages import list_sent_messages, record_test, send_again
+from services.channels.sent_messages import (
+    delete_old_tests,
+    list_sent_messages,
+    record_test,
+    send_again,
+)
 from services.channels.store import (
     ChannelDetail,
     CodeResult,

@@ -1,10 +1,11 @@
 """The log of a channel: what was sent, what the receiver answered, and sending again."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, func, select
+from sqlalchemy import Integer, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -17,6 +18,7 @@ from services.channels.messages import SendOutcome, SendResult
 from services.channels.store import record_channel_state
 
 LOG_SIZE = 50  # messages on a page
+TEST_LIFETIME = timedelta(days=90)  # as of notifications, with which other messages are deleted
 
 LOG: Query[tuple[NotificationDelivery, Notification | None]] = Query(
     select(NotificationDelivery, Notification)
@@ -81,3 +83,10 @@ async def send_again(session: AsyncSession, channel: NotificationChannel, id: UU
     delivery.next_attempt_at = delivery.created_at = now()
     await session.flush()
     await session.execute(select(func.pg_notify(CHANNEL, notifications.DELIVERY_TOPIC)))
+
+
+async def delete_old_tests(session: AsyncSession) -> None:
+    """Delete the tests of all channels that were sent longer ago than they are kept."""
+    is_old = NotificationDelivery.created_at < now() - TEST_LIFETIME
+    is_test = NotificationDelivery.notification_id.is_(None)
+    await session.execute(delete(NotificationDelivery).where(is_test, is_old))

@@ -29,7 +29,11 @@ from services.notifications.deliveries import (
     record_result,
 )
 from services.notifications.delivery_plans import BATCH_SIZE, plan_deliveries
-from services.notifications.derivation import find_deciders, notify_about_events
+from services.notifications.derivation import (
+    find_deciders,
+    invitation_key,
+    notify_about_events,
+)
 from services.notifications.escalations import escalate, find_next_escalation
 from services.notifications.preferences import (
     MAX_ESCALATION_MINUTES,

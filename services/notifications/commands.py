@@ -4,7 +4,7 @@ Pages of the user learn of each change at the commit.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import NamedTuple
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     DateTime,
+    Select,
     String,
     Uuid,
     and_,
@@ -181,11 +182,13 @@ async def delete_old_notifications(session: AsyncSession) -> int:
 
     Those that nobody has read are deleted after MAX_AGE.
     """
+    deleted = delete(Notification).where(Notification.id.in_(select_old_notifications(now())))
+    return len((await session.scalars(deleted.returning(Notification.id))).all())
+
+
+def select_old_notifications(at: datetime) -> Select[UUID]:
+    """Select a batch of the notifications to delete; each condition has an index."""
     done_at = func.least(Notification.read_at, Notification.resolved_at)  # ignores null
-    at = now()
-    before = at - RETENTION
-    is_old = or_(done_at < before, Notification.updated_at < at - MAX_AGE)
-    old = select(Notification.id).where(Notification.updated_at < before, is_old)
-    old = old.limit(PURGE_BATCH_SIZE).with_for_update(skip_locked=True)
-    deleted = delete(Notification).where(Notification.id.in_(old)).returning(Notification.id)
-    return len((await session.scalars(deleted)).all())
+    is_old = or_(done_at < at - RETENTION, Notification.updated_at < at - MAX_AGE)
+    old = select(Notification.id).where(is_old)
+    return old.limit(PURGE_BATCH_SIZE).with_for_update(skip_locked=True)

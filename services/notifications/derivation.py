@@ -58,20 +58,10 @@ def _list_resolved(
 ) -> Iterator[tuple[Sequence[Kind], list[str]]]:
     if decided:
         yield DECISION_KINDS, sorted(decided)
-    online = [_agent_key(event) for event in relevant if _is_back(event)]
-    if online:
-        yield AGENT_PROBLEMS, online
-    released = [_agent_key(one) for one in relevant if one.type in RELEASING_EVENTS]
-    if released:
-        yield (Kind.AGENT_HELD,), released
-    resumed = [
-        str(one.organization_id) for one in relevant if one.type is EventType.ORGANIZATION_RESUMED
-    ]
-    if resumed:
-        yield (Kind.AGENTS_STOPPED,), resumed
-    connected = [_data(event)["gateway_id"] for event in relevant if _data(event).get("is_back")]
-    if connected:
-        yield (Kind.GATEWAY_AWAY,), connected
+    for kinds, ends, build_key in ENDS:
+        keys = [build_key(event) for event in relevant if ends(event)]
+        if keys:
+            yield kinds, keys
 
 
 def _build(event: "NewEvent") -> Iterator[NewNotification]:
@@ -164,7 +154,7 @@ def _build_invitation(event: "NewEvent") -> Iterator[NewNotification]:
     yield _new(
         event,
         Kind.INVITATION,
-        str(event.organization_id),
+        invitation_key(event.organization_id, data["email"]),
         audience=Audience.ADDRESS,
         email=data["email"],
         keys=("invite_id",),
@@ -208,6 +198,11 @@ def _agent_key(event: "NewEvent") -> str:
     return str(agent if isinstance(agent, UUID) else agent.id)
 
 
+def invitation_key(organization_id: UUID, email: str) -> str:
+    """Return the key of the invitations of an address; a new one replaces the one before."""
+    return f"{organization_id}:{email}"
+
+
 def _is_back(event: "NewEvent") -> bool:
     is_status = event.type is EventType.AGENT_STATUS_CHANGED
     return is_status and _data(event).get("to") == AgentStatus.ONLINE
@@ -228,6 +223,27 @@ BUILDERS: dict[EventType, Callable[["NewEvent"], Iterator[NewNotification]]] = {
     EventType.INVITE_CREATED: _build_invitation,
 }
 
+ENDS: Sequence[tuple[Sequence[Kind], Callable[["NewEvent"], bool], Callable[["NewEvent"], str]]] = (
+    (AGENT_PROBLEMS, _is_back, _agent_key),
+    ((Kind.AGENT_HELD,), lambda event: event.type in RELEASING_EVENTS, _agent_key),
+    (
+        (Kind.AGENTS_STOPPED,),
+        lambda event: event.type is EventType.ORGANIZATION_RESUMED,
+        lambda event: str(event.organization_id),
+    ),
+    (
+        (Kind.GATEWAY_AWAY,),
+        lambda event: bool(_data(event).get("is_back")),
+        lambda event: _data(event)["gateway_id"],
+    ),
+    (
+        (Kind.INVITATION,),
+        lambda event: event.type is EventType.INVITE_REVOKED,
+        lambda event: invitation_key(event.organization_id, _data(event)["email"]),
+    ),
+)
+"""Kinds that are resolved by events: which, and the keys of the notifications."""
+
 RELEVANT_TYPES = frozenset(
     [
         *BUILDERS,
@@ -235,5 +251,6 @@ RELEVANT_TYPES = frozenset(
         *REOPENING_EVENTS,
         *RELEASING_EVENTS,
         EventType.ORGANIZATION_RESUMED,
+        EventType.INVITE_REVOKED,
     ]
 )

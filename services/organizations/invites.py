@@ -16,8 +16,8 @@ from core.paging import Page, PagedQuery, Paging
 from core.security.secrets import generate_token, hash_token
 from core.text import is_storable
 from core.validation import normalized_email
-from models import EventType, Invite, Member, Organization, Role, User, new_id
-from services import events
+from models import EventType, Invite, Member, NotificationKind, Organization, Role, User, new_id
+from services import events, notifications
 from services.audit import NewAuditRecord
 from services.events import NewEvent
 from services.organizations.grants import AccessRights, grant_rights, merge_invite_rights
@@ -252,6 +252,8 @@ async def _accept(
     type = EventType.MEMBER_JOINED if is_new else EventType.MEMBER_UPDATED
     joined = NewEvent(type, user, organization_id=invite.organization_id, data=data)
     await events.record_events(session, [joined], records)
+    key = notifications.invitation_key(invite.organization_id, invite.invited_email)
+    await notifications.resolve(session, [NotificationKind.INVITATION], [key])
     return MemberDetail(member, list(access))
 
 

@@ -225,3 +225,15 @@ async def test_a_deleted_channel_takes_its_log_with_it(session: AsyncSession, wo
     await add_delivery(session, world, channel)
     await channels.delete_channel(session, channel)
     assert (await session.scalars(select(NotificationDelivery))).all() == []
+
+
+async def test_tests_are_deleted_when_they_are_old(session: AsyncSession, world: World) -> None:
+    channel = await create(session, world.bob_member)
+    for _ in range(2):
+        result = SendResult(SendOutcome.DELIVERED)
+        await channels.record_test(session, channel, new_id(), result)
+    [(old, _), (kept, _)] = await channels.list_sent_messages(session, channel)
+    old.created_at -= timedelta(days=91)
+    await session.flush()
+    await channels.delete_old_tests(session)
+    assert [one.id for one, _ in await channels.list_sent_messages(session, channel)] == [kept.id]

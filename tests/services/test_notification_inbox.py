@@ -14,6 +14,9 @@ from core.paging import Paging
 from models import BoardAccess, Notification, NotificationKind, User, new_id
 from services import notifications
 from services.notifications import KindGroup, NotificationFilters, OpenedPage
+from services.notifications.commands import select_old_notifications
+from tests.support.memory_factories import create_group_of
+from tests.support.query_plans import explain
 from tests.support.world import World, make_notification
 
 Kind = NotificationKind
@@ -177,6 +180,25 @@ async def test_opening_the_object_reads_its_notifications(
     assert about.read_at is not None
     assert of_alice.read_at is None
     assert await list_ids(session, world, UNREAD) == [other.id]
+
+
+async def test_a_group_that_the_user_lost_hides_its_notifications(
+    session: AsyncSession, world: World
+) -> None:
+    group = await create_group_of(session, world.board)
+    fields = {"board_id": None, "board_group_id": group.id}
+    shown = await add(session, world, world.bob, **fields)
+    assert await list_ids(session, world) == [shown.id]
+    await session.delete(await session.merge(world.bob_access))
+    await session.flush()
+    assert await list_ids(session, world) == []
+    assert await notifications.count_unread(session, world.bob_member) == 0
+
+
+async def test_old_notifications_are_found_by_indexes(session: AsyncSession, world: World) -> None:
+    plan = await explain(session, select_old_notifications(now()))
+    assert "ix_notifications_done" in plan
+    assert "ix_notifications_updated_at" in plan
 
 
 async def test_old_notifications_are_deleted_once_they_are_done(

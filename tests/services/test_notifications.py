@@ -26,7 +26,8 @@ from services.approvals import ApprovalDraft
 from services.events import NewEvent, record_events
 from services.notifications import Audience, NewNotification
 from services.organizations import InviteDraft
-from tests.support.world import World
+from tests.support.memory_factories import create_group_of
+from tests.support.world import World, make_board_access, make_user
 
 Kind = NotificationKind
 
@@ -214,6 +215,38 @@ async def test_an_invitation_notifies_the_user_with_the_address(
     await organizations.create_invite(session, world.alice_member, draft)  # replaces the first one
     counts = select(Notification.count).where(Notification.kind == Kind.INVITATION)
     assert (await session.scalars(counts)).all() == [2]
+
+
+@pytest.mark.parametrize("end", ["revoked", "accepted"])
+async def test_an_invitation_that_is_over_resolves_its_notification(
+    session: AsyncSession, world: World, end: str
+) -> None:
+    other = make_user("Olga")
+    session.add(other)
+    await session.flush()
+    for user in (world.charlie, other):
+        invite, token = await organizations.create_invite(
+            session, world.alice_member, InviteDraft(user.email or "")
+        )
+    assert await list_notified(session, Kind.INVITATION) == ids(world.charlie, other)
+    if end == "revoked":
+        await organizations.revoke_invite(session, world.alice_member, invite.id)
+    else:
+        await organizations.accept_invite(session, other, token)
+    assert await list_notified(session, Kind.INVITATION) == ids(world.charlie)
+
+
+async def test_only_who_can_read_a_board_of_a_group_is_notified_of_it(
+    session: AsyncSession, world: World
+) -> None:
+    group = await create_group_of(session, world.garden)
+    mention = make_mention(world, world.alice, world.bob, world.dana, board=None, group=group)
+    await notifications.notify(session, [mention])
+    assert await list_notified(session, Kind.MENTION) == ids(world.alice)
+    session.add(make_board_access(world.bob_member, world.garden))
+    await session.flush()
+    await notifications.notify(session, [replace(mention, key="comment:2")])
+    assert await list_notified(session, Kind.MENTION) == ids(world.alice, world.alice, world.bob)
 
 
 async def test_nothing_is_left_of_a_transaction_that_fails(
