@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Double, Float, Numeric, bindparam, cast, select, true
 
 from core.db.engine import TransactionFactory
-from core.db.reads import Query, choose_columns
-from models import Agent, Board, Task
+from core.db.reads import CompiledStatement, Query, choose_columns
+from models import Agent, Board, Status, Task
 from tests.support.app_on_transactions import ReadsOn
 from tests.support.world import World
 
@@ -57,3 +57,13 @@ async def test_read_connections_join_lateral_subqueries(
     async with ReadsOn(transaction).acquire() as reader:
         [(agent, board, task)] = await query.fetch(reader)
     assert (agent.name, board.name, task) == (world.worker.name, world.board.name, None)
+
+
+async def test_constants_are_written_into_the_text_of_a_statement() -> None:
+    given = bindparam("status", type_=Task.status.type)
+    statement = select(Task.id).where(Task.status != Status.DONE, Task.status == given)
+    compiled = CompiledStatement(statement.where(Task.priority == "it's").limit(3))
+    assert "tasks.status != 'done' AND tasks.status = $1" in compiled.text
+    assert "LIMIT 3" in compiled.text
+    assert "it's" not in compiled.text
+    assert compiled.list_arguments({"status": Status.REVIEW}) == ["review", "it's"]
