@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -26,6 +27,7 @@ TITLE = "title"  # the column that the list always shows
 LIST_COLUMNS = ("flags", "priority", "assignee", "tags", "due", "updated", "created")
 DEFAULT_COLUMNS = ("flags", "priority", "assignee", "tags", "due", "updated")
 DEFAULTS: Mapping[str, object] = {"view": "board", "limit": CARDS_IN_COLUMN, "base": 1}
+MAX_QUERIES = 2_000  # encoded ones in memory, of at most about 1 kB
 NOT_SAVED = ("column", "limit", "month", "day", "saved", "base")
 """Parameters that are not part of a saved view."""
 
@@ -194,7 +196,7 @@ class BoardAddress:
     @property
     def query(self) -> str:
         """Return the query with its question mark, or "" if everything has its default."""
-        return f"?{urlencode(self.parameters)}" if self.parameters else ""
+        return _encode_query(tuple(self.parameters.items()))
 
     def query_with(self, **changes: Any) -> str:
         """Return the query with some parameters changed."""
@@ -211,6 +213,12 @@ class BoardAddress:
         can_reverse = self.shown_sort == name and name != "manual"
         sort = f"-{name}" if can_reverse else name
         return self.query_with(sort="" if sort == DEFAULT_SORTS[self.view] else sort)
+
+
+@lru_cache(MAX_QUERIES)
+def _encode_query(parameters: tuple[tuple[str, str], ...]) -> str:
+    """Return a query with its question mark, or ""; the links of a page name many."""
+    return f"?{urlencode(parameters)}" if parameters else ""
 
 
 def _allowed_value(known: tuple[str, ...], value: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -27,6 +27,7 @@ from web.ui.layout import PageLayout, group_boards, load_layout
 from web.ui.locale_format import format_number, reader_command_key
 from web.ui.script_texts import get_script_texts
 from web.ui.submit_once import create_form_id
+from web.ui.template_environment import TemplateEnvironment
 from web.ui.template_texts import TEMPLATE_TEXTS
 from web.ui.text_display import (
     LOW_CONFIDENCE,
@@ -106,7 +107,7 @@ GLOBAL_FILTERS: dict[str, Any] = {
 }
 """Filters of the templates, such as {{ moment | age }}."""
 
-environment = Environment(
+environment = TemplateEnvironment(
     loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,

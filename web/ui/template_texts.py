@@ -29,7 +29,8 @@ def translate_markup_plural(singular: str, plural: str, num: int, /, **values: A
 
 def translate_markup_in_context(context: str, message: str, /, **values: Any) -> Markup:
     """Return a text in a context."""
-    return _insert(translation.translate_in_context(context, message), values)
+    text = _load_text_in_context(reader_language.get(), context, message)
+    return _insert(text, values) if values else text
 
 
 TEMPLATE_TEXTS: dict[str, Any] = {
@@ -44,6 +45,13 @@ TEMPLATE_TEXTS: dict[str, Any] = {
 def _load_text(language: str, message: str) -> Markup:
     """Return a text; without values it is complete."""
     text = translation.load_translations(language).gettext(message) if message else ""
+    return Markup(text if "%(" in text else text % {})  # noqa: S704 (catalogues are trusted)
+
+
+@lru_cache(MAX_TEXTS)
+def _load_text_in_context(language: str, context: str, message: str) -> Markup:
+    """Return a text in a context; without values it is complete."""
+    text = translation.load_translations(language).pgettext(context, message)
     return Markup(text if "%(" in text else text % {})  # noqa: S704 (catalogues are trusted)
 
 
