@@ -131,8 +131,8 @@ async def export_installation_audit(
     context: RequestContext, member: Member, query: AuditExportQuery
 ) -> Response:
     """Export the audit of the installation as JSON lines. For owners of the first organization."""
-    async with context.transaction() as session:
-        await audit.require_installation_reader(session, member)
+    async with context.reader() as source:
+        await audit.require_installation_reader(source, member)
     return await _stream_export(context, None, query.after)
 
 
@@ -141,7 +141,7 @@ async def _stream_export(
 ) -> StreamingResponse:
     async with context.transaction() as session:
         header = await audit.prepare_export(session, organization_id, after)
-    lines = audit.stream_export(context.transaction, organization_id, header)
+    lines = audit.stream_export(context.reader, organization_id, header)
     disposition = 'attachment; filename="audit.jsonl"'
     headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
     return StreamingResponse(lines, media_type=EXPORT_TYPE, headers=headers)

@@ -13,7 +13,7 @@ from api.framework.auth import AllowedCaller, get_offline_after
 from api.framework.errors import read_known_versions
 from core.config.settings import Settings
 from core.db.reads import Source
-from core.http.request import Session, get_settings, open_transaction
+from core.http.request import Session, get_settings, open_reader, open_transaction
 from core.http.request_slots import release_slots
 from core.security.encryption import SecretCipher
 from core.validation import KnownVersions
@@ -88,6 +88,10 @@ class RequestContext:
     def transaction(self) -> AbstractAsyncContextManager[Session]:
         """Open a transaction, in a handler that waits for the network."""
         return open_transaction(self.request)
+
+    def reader(self) -> AbstractAsyncContextManager[Source]:
+        """Open a connection for reading, in a handler without a transaction."""
+        return open_reader(self.request)
 
     @property
     def actor(self) -> Actor:

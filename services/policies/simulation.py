@@ -1,17 +1,18 @@
 """Apply a policy to the requests of the last days, without changing anything."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, func, select
+from sqlalchemy import ARRAY, ColumnElement, DateTime, Uuid, bindparam, func, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Query, Source
 from models import (
     Approval,
     ApprovalStatus,
@@ -37,6 +38,7 @@ SIMULATED_DAYS = 30
 MAX_REQUESTS = 5_000  # newest first
 MAX_EXAMPLES = 50
 BATCH_SIZE = 500  # requests in memory
+AT = DateTime(timezone=True)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class SimulationResult:
 
 
 async def simulate_policy(
-    session: AsyncSession, member: Member, board: Board | None, rules: Sequence[PolicyRule]
+    source: Source, member: Member, board: Board | None, rules: Sequence[PolicyRule]
 ) -> SimulationResult:
     """Evaluate rules for the requests of the last 30 days that the member may read.
 
@@ -71,18 +73,18 @@ async def simulate_policy(
     """
     rules = check_rules(rules)
     if board is not None:
-        rules += (await get_policy(session, member.organization_id, None)).rules
+        rules += (await get_policy(source, member.organization_id, None)).rules
     since = now() - timedelta(days=SIMULATED_DAYS)
-    query = _requests_query(member, board, since).execution_options(yield_per=BATCH_SIZE)
     counts: Counter[PolicyEffect] = Counter()
     examples: list[SimulatedRequest] = []
-    async for row in await session.stream(query):
-        verdict = evaluate_rules(rules, build_facts(row, frozenset(row.tag_ids)))
+    async for request in _read_requests(source, member, board, since):
+        verdict = evaluate_rules(rules, build_facts(request, frozenset(request.tag_ids)))
         counts[verdict.effect] += 1
         if verdict.effect is not PolicyEffect.ASK_ONE and len(examples) < MAX_EXAMPLES:
             examples.append(
                 SimulatedRequest(
-                    row.id, row.board_id, row.action_type, row.created_at, row.status, verdict
+                    *(request.id, request.board_id, request.action_type),
+                    *(request.created_at, request.status, verdict),
                 )
             )
     return SimulationResult(
@@ -90,31 +92,67 @@ async def simulate_policy(
     )
 
 
-def _requests_query(
-    member: Member, board: Board | None, since: datetime
-) -> Select[*tuple[Any, ...]]:
+@dataclass(slots=True)
+class _PastRequest:
+    """What the rules need of a request, and what an example shows of it."""
+
+    id: UUID
+    board_id: UUID
+    action_type: str
+    agent_id: UUID | None
+    confidence: float
+    created_at: datetime
+    status: ApprovalStatus
+    payload: dict[str, Any] | None  # the parts that state a risk
+    tag_ids: Sequence[UUID]
+
+
+async def _read_requests(
+    source: Source, member: Member, board: Board | None, since: datetime
+) -> AsyncGenerator[_PastRequest]:
+    """Yield up to MAX_REQUESTS requests since a time, newest first, in batches."""
+    query = _build_batch_query(by_board=board is not None)
+    parameters = {**boards.access_parameters(member), "board_id": board.id if board else None}
+    last: _PastRequest | None = None
+    for _ in range(MAX_REQUESTS // BATCH_SIZE):
+        position = {"before": last.created_at, "before_id": last.id} if last else FIRST_POSITION
+        batch = await query.fetch(source, since=since, **position, **parameters)
+        for last in batch:
+            yield last
+        if len(batch) < BATCH_SIZE:
+            return
+
+
+FIRST_POSITION: Mapping[str, object] = {
+    "before": datetime.max.replace(tzinfo=UTC),
+    "before_id": UUID(int=0),
+}
+"""A position after all requests."""
+
+
+@cache
+def _build_batch_query(*, by_board: bool) -> Query[_PastRequest]:
+    """Build the query of the next requests before a position, newest first."""
     tags = (
         select(TagAssignment.tag_id)
         .join(ApprovalTask, ApprovalTask.task_id == TagAssignment.task_id)
         .where(ApprovalTask.approval_id == Approval.id)
         .correlate(Approval)
     )
-    tag_ids = func.array(tags.scalar_subquery(), type_=ARRAY(Uuid()))
-    readable = boards.readable_board_ids_query(member.user, member.organization_id)
+    position = tuple_(bindparam("before", type_=AT), bindparam("before_id", type_=Uuid()))
     query = select(
-        Approval.id,
-        Approval.board_id,
-        Approval.action_type,
-        Approval.agent_id,
-        Approval.confidence,
-        Approval.created_at,
-        Approval.status,
-        _stated_risk().label("payload"),
-        tag_ids.label("tag_ids"),
-    ).where(Approval.created_at >= since, Approval.board_id.in_(readable))
-    if board is not None:
-        query = query.where(Approval.board_id == board.id)
-    return query.order_by(Approval.created_at.desc(), Approval.id.desc()).limit(MAX_REQUESTS)
+        *(Approval.id, Approval.board_id, Approval.action_type, Approval.agent_id),
+        *(Approval.confidence, Approval.created_at, Approval.status, _stated_risk()),
+        func.array(tags.scalar_subquery(), type_=ARRAY(Uuid())),
+    ).where(
+        Approval.created_at >= bindparam("since"),
+        tuple_(Approval.created_at, Approval.id) < position,
+        Approval.board_id.in_(boards.READABLE_BOARD_IDS),
+    )
+    if by_board:
+        query = query.where(Approval.board_id == bindparam("board_id"))
+    newest_first = query.order_by(Approval.created_at.desc(), Approval.id.desc())
+    return Query(newest_first.limit(BATCH_SIZE), lambda row: _PastRequest(*row))
 
 
 def _stated_risk() -> ColumnElement[Any]:

@@ -158,11 +158,11 @@ async def _edit(request: Request, form: forms.Form, edit: RuleEdit) -> Response:
 
 
 async def _simulate(request: Request, edit: RuleEdit) -> SimulationResult:
-    async with open_transaction(request) as session:
-        scope = await _load_scope(request, session)
-        detail = await policies.get_policy(session, scope.member.organization_id, scope.board)
+    async with open_reader(request) as source:
+        scope = await _load_scope(request, source)
+        detail = await policies.get_policy(source, scope.member.organization_id, scope.board)
         rules = edit(list(detail.rules))
-        return await policies.simulate_policy(session, scope.member, scope.board, rules)
+        return await policies.simulate_policy(source, scope.member, scope.board, rules)
 
 
 async def _render_policy(request: Request, form: forms.Form) -> Response:
