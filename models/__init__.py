@@ -3,6 +3,7 @@
 from typing import TypeAlias
 
 from models.agent import (
+    NEVER_CALLED,
     Agent,
     AgentStatus,
     AgentToken,

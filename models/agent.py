@@ -22,6 +22,8 @@ from models.gateway import Gateway
 from models.organization import Organization
 from models.provisioning import ProvisioningState, ProvisioningStateType
 
+NEVER_CALLED = "never_called"  # in events: the status changes because the first call is missing
+
 
 class AgentStatus(StrEnum):
     """The stored status of an agent. Heartbeats may report other values, which are kept."""
@@ -172,6 +174,12 @@ class Agent(Base):
         signs = [self.last_seen_at, self.listed_at if self.is_confirmed_by_gateway else None]
         return max((sign for sign in signs if sign is not None), default=None)
 
+    @property
+    def is_uncalled(self) -> bool:
+        """Whether it has to call by itself, because no gateway starts it, and never has."""
+        is_stored = self.created_at is not None
+        return is_stored and self.desired_state is None and self.last_confirmed_at is None
+
     def compute_status_at(self, moment: datetime, *, offline_after: timedelta) -> str:
         """Return the status at a time (contract, agents 2.5)."""
         if self.desired_state is DesiredState.GONE:
@@ -180,7 +188,8 @@ class Agent(Base):
             return self.status
         known_at = self.last_confirmed_at
         if known_at is None:
-            return AgentStatus.OFFLINE if self.provision_failure else AgentStatus.PROVISIONING
+            is_missing = self.provision_failure or self._misses_first_call(moment, offline_after)
+            return AgentStatus.OFFLINE if is_missing else AgentStatus.PROVISIONING
         if moment - known_at > offline_after:
             return AgentStatus.OFFLINE
         if self.is_confirmed_by_gateway and self.status in (
@@ -189,6 +198,10 @@ class Agent(Base):
         ):
             return AgentStatus.ONLINE
         return self.status
+
+    def _misses_first_call(self, moment: datetime, offline_after: timedelta) -> bool:
+        """Return whether nothing was heard for too long of an agent that no gateway starts."""
+        return self.is_uncalled and moment - self.created_at > offline_after
 
 
 class AgentToken(Base):

@@ -12,6 +12,7 @@ from core.db.combined_query import CombinedQuery
 from core.db.reads import Source
 from models import Member
 from services import agents, approvals, boards, onboarding, questions
+from services.agents import UncalledAgent
 from services.approvals import ApprovalDetail, LimitedAgent
 from services.gateways import requests
 from services.gateways.requests import RequestDetail
@@ -28,6 +29,7 @@ class WaitingItems:
     onboardings: Sequence[PendingOnboarding]
     questions: Sequence[QuestionDetail]  # of workers, that nobody has answered
     limited_agents: Sequence[LimitedAgent]  # whose further requests are held
+    uncalled_agents: Sequence[UncalledAgent]  # for which tasks wait
     writable_board_ids: set[UUID]
     held_agent_ids: Sequence[UUID]  # agents that the member can release
     decided_approvals: Sequence[ApprovalDetail]  # without their contents
@@ -44,13 +46,14 @@ async def load_waiting_items(
     """
     by_board = board_id is not None
     query = _build_query(is_admin=member.is_admin, by_board=by_board, with_decided=with_decided)
-    undecided, waiting, opened, asked, limited, writable, *more = await query.fetch(
+    undecided, waiting, opened, asked, limited, uncalled, writable, *more = await query.fetch(
         source,
         user_id=member.user_id,
         organization_id=member.organization_id,
         board_id=board_id,
         since=_find_midnight(member.user.timezone),
         held_since=now() - approvals.PERIOD,
+        uncalled_since=now() - agents.OFFLINE_AFTER,
     )
     pending = await onboarding.select_pending(source, opened)
     held = more.pop() if member.is_admin and not by_board else []
@@ -61,6 +64,7 @@ async def load_waiting_items(
         pending,
         asked,
         limited,
+        uncalled,
         set(writable),
         held,
         decided_approvals,
@@ -76,6 +80,7 @@ def _build_query(*, is_admin: bool, by_board: bool, with_decided: bool) -> Combi
         onboarding.build_open_sessions_query(by_board=by_board),
         questions.OPEN_QUESTIONS[by_board],
         approvals.build_limited_agents_query(),
+        agents.build_uncalled_query(by_board=by_board),
         boards.WRITABLE_IDS,
     ]
     decided = [

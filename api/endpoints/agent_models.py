@@ -120,6 +120,10 @@ class AgentRead(ResponseModel):
     is_linked: bool = Field(
         description="It existed on its gateway before; nothing is written there."
     )
+    first_call_due_at: Timestamp | None = Field(
+        description="When an agent that no gateway starts is offline if it has not called. Null:"
+        " it has called, or its gateway starts it."
+    )
     wake_attempts: int = Field(description="Number of wake-ups since its last heartbeat.")
     evidence: EvidenceRead
     provisioning: ProvisioningRead | None = Field(
@@ -165,6 +169,7 @@ def build_agent_fields(agent: Agent, context: RequestContext) -> dict[str, Any]:
         "updated_at": json_time(agent.updated_at),
         "is_late": agents.is_late(agent, moment, offline_after),
         "is_linked": agent.is_linked,
+        "first_call_due_at": json_time(agents.first_call_deadline(agent, offline_after)),
         "wake_attempts": agent.wake_attempts,
         "evidence": {"by": evidence.source, "at": json_time(evidence.at)},
         "provisioning": _build_provisioning_fields(agent, moment),

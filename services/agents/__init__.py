@@ -28,6 +28,12 @@ from services.agents.creation import (
 )
 from services.agents.deletion import delete_agent, delete_worker
 from services.agents.events import agent_created_event, agent_event, agent_updated_event
+from services.agents.first_calls import (
+    UncalledAgent,
+    build_uncalled_query,
+    first_call_deadline,
+    list_uncalled_agents,
+)
 from services.agents.heartbeats import (
     MAX_INTERVAL_LENGTH,
     changes_status,

@@ -47,6 +47,7 @@ class AgentCard:
     silent_for: timedelta | None  # None: it has never called
     evidence: StatusEvidence
     evidence_age: timedelta | None  # the age of the evidence
+    uncalled_for: timedelta | None = None  # since its creation, if it never called by itself
 
     @property
     def role(self) -> str | None:
@@ -224,6 +225,7 @@ def _build_card(
         silent_for=moment - agent.last_seen_at if agent.last_seen_at else None,
         evidence=evidence,
         evidence_age=moment - evidence.at if evidence.at else None,
+        uncalled_for=moment - agent.created_at if agent.is_uncalled else None,
     )
 
 

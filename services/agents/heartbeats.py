@@ -27,6 +27,7 @@ from models import Actor, Agent, AgentStatus, Board
 from services import events
 from services.agents import rules
 from services.agents.events import agent_updated_event, status_changed_event
+from services.agents.first_calls import uncalled_condition
 from services.agents.rules import DEFAULT_HEARTBEAT, OFFLINE_AFTER, TOUCH_INTERVAL
 from services.gateways import provisioning
 
@@ -113,7 +114,8 @@ async def mark_silent_agents_offline(
     for agent, _, _ in overdue:
         agent.status = AgentStatus.OFFLINE
     changes = [
-        status_changed_event(agent, board, before, agent.status) for agent, board, before in overdue
+        status_changed_event(agent, board, before, agent.status, is_uncalled=agent.is_uncalled)
+        for agent, board, before in overdue
     ]
     await events.record_events(session, changes)
     return len(overdue)
@@ -125,11 +127,15 @@ def is_overdue(agent: Agent, at: datetime, offline_after: timedelta) -> bool:
 
 
 def may_be_overdue_condition(since: DatetimeExpression) -> ColumnElement[bool]:
-    """Select the agents that have been silent since a time: some of them may be longer."""
+    """Select the agents that have been silent since a time: some of them may be longer.
+
+    An agent that never called has been silent since it was created.
+    """
     unaffected = (*PRESERVED_STATUSES, *ABSENT_STATUSES)
-    return and_(
+    is_silent = and_(
         Agent.last_seen_at < since, _unconfirmed_condition(since), Agent.status.not_in(unaffected)
     )
+    return or_(is_silent, uncalled_condition(since) & (Agent.status == AgentStatus.PROVISIONING))
 
 
 def _build_contact_update(status: object, *conditions: ColumnElement[bool]) -> Write:

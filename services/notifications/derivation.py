@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models import AgentStatus, Approval, EventType, NotificationKind, Role
+from models import NEVER_CALLED, AgentStatus, Approval, EventType, NotificationKind, Role
 from services.notifications.creation import Audience, NewNotification, notify, reopen, resolve
 
 if TYPE_CHECKING:
@@ -113,7 +113,10 @@ def _build_decision(event: "NewEvent") -> Iterator[NewNotification]:
 
 def _build_status(event: "NewEvent") -> Iterator[NewNotification]:
     if event.actor is None and _data(event).get("to") == AgentStatus.OFFLINE:
-        yield from _build_agent_problem(event, Kind.AGENT_OFFLINE)
+        never_called = _data(event).get("code") == NEVER_CALLED
+        yield from _build_agent_problem(
+            event, Kind.AGENT_STUCK if never_called else Kind.AGENT_OFFLINE
+        )
 
 
 def _build_failure(event: "NewEvent") -> Iterator[NewNotification]:

@@ -56,7 +56,7 @@ EVENT_GROUPS: Mapping[str, Sequence[EventType]] = {
 DETAILS: Mapping[str, Sequence[str]] = {
     "task": ("title", "changes", "left", "entered"),
     "approval": ("question", "action_type", "status", "titles", "confidence"),
-    "agent": ("name", "from", "to", "changed", "lead", "cause", "reason"),
+    "agent": ("name", "from", "to", "code", "changed", "lead", "cause", "reason"),
     "gateway_request": ("name", "asked", "answer"),
     "run": ("name", "status"),
     "board": ("name", "changes"),

@@ -86,7 +86,13 @@ def describe_evidence(card: AgentCard) -> str:
         return _("working (reported by its gateway %(ago)s)", ago=format_ago(run.quiet_for))
     if card.evidence.source is StatusSource.WAITING:
         return _("its gateway is away")
-    return _("no call yet") if age is None else _describe_last_sign(card, age)
+    return _describe_missing_call(card) if age is None else _describe_last_sign(card, age)
+
+
+def _describe_missing_call(card: AgentCard) -> str:
+    if card.uncalled_for is not None and card.state is AgentState.OFFLINE:
+        return _("never called for %(duration)s", duration=format_duration(card.uncalled_for))
+    return _("no call yet")
 
 
 def _describe_last_sign(card: AgentCard, age: timedelta) -> str:

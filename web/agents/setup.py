@@ -147,15 +147,26 @@ class ExampleContext:
     def _curl_command(
         self, method: str, path: str, body: Mapping[str, object] | None = None
     ) -> str:
-        """Build a curl command. The values need no escaping because they contain no quotes."""
         token = self.token or TOKEN_VARIABLE
-        parts = [
-            f"curl -sS -X {method} '{self.base_url}/api/v1/agent{path}'",
-            f'-H "Authorization: Bearer {token}"',
-        ]
-        if body is not None:
-            parts += ["-H 'Content-Type: application/json'", f"-d '{json.dumps(body)}'"]
-        return " \\\n  ".join(parts)
+        return build_curl_command(self.base_url, method, path, token=token, body=body)
+
+
+def build_curl_command(
+    base_url: str,
+    method: str,
+    path: str,
+    *,
+    token: str = TOKEN_VARIABLE,
+    body: Mapping[str, object] | None = None,
+) -> str:
+    """Build a curl command. The values need no escaping because they contain no quotes."""
+    parts = [
+        f"curl -sS -X {method} '{base_url}/api/v1/agent{path}'",
+        f'-H "Authorization: Bearer {token}"',
+    ]
+    if body is not None:
+        parts += ["-H 'Content-Type: application/json'", f"-d '{json.dumps(body)}'"]
+    return " \\\n  ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,12 @@ from web.activity.event_texts import describe_event
 from web.agents import setup
 from web.agents.forms import list_shown_values
 from web.agents.messages import load_messages
-from web.agents.presenter import describe_evidence, describe_run, load_agent_run
+from web.agents.presenter import (
+    describe_evidence,
+    describe_run,
+    format_duration,
+    load_agent_run,
+)
 from web.agents.provisioning import build_progress
 from web.agents.views import render_agent_form
 from web.auth.viewer import current_member
@@ -52,6 +57,13 @@ async def show_agent(request: Request) -> Response:
         run_context = await load_agent_run(source, member, card.agent)
     context: dict[str, Any] = tab_context(card, "now") | run_context
     context |= {"recent": recent.items, "describe_event": describe_event}
+    context |= {
+        "first_call_command": setup.build_curl_command(
+            get_settings(request).base_url, "POST", "/heartbeat"
+        ),
+        "token_variable": setup.TOKEN_VARIABLE,
+        "format_duration": format_duration,
+    }
     context |= {"gateway": gateway, "progress": build_progress(card.agent, gateway)}
     if layout is None:
         return render_part(request, "agents/_overview.html", **context)

@@ -12,6 +12,7 @@ from core.errors import AppError
 from core.paging import Paging
 from models import Member
 from services import approvals, inbox
+from services.agents import UncalledAgent
 from services.approvals import LimitedAgent
 from services.gateways import requests
 from services.gateways.requests import RequestDetail
@@ -42,6 +43,7 @@ class Inbox:
     view: str  # what a phone shows: list or detail
     elsewhere_count: int = 0  # items on other boards, if nothing of the chosen board waits
     limited_agents: Sequence[LimitedAgent] = ()  # they requested too much, and are refused
+    uncalled_agents: Sequence[UncalledAgent] = ()  # tasks wait for them, and they never called
     errors: dict[UUID, str] = field(default_factory=dict)  # of rejected decisions, by approval
 
     @property
@@ -143,6 +145,7 @@ async def load_inbox(
         view=view,
         elsewhere_count=0 if listed else await _count_elsewhere(source, member, address),
         limited_agents=found.limited_agents,
+        uncalled_agents=found.uncalled_agents,
         errors=errors or {},
     )
 

@@ -81,6 +81,7 @@ class CardContent(NamedTuple):
     more_tags: int
     due: ShownTime | None
     assignee: AssigneeLabel | None
+    is_uncalled: bool  # the assigned agent has never called
     working_since: ShownTime | None
     links: tuple[LinkLabel, ...]
     comments_count: int
@@ -129,6 +130,7 @@ class CardBuilder:
             more_tags=max(0, len(tags) - MAX_TAGS),
             due=_show_deadline(task.due_at, is_done=status is Status.DONE),
             assignee=self._label_assignee(card) if task.assignee else None,
+            is_uncalled=_waits_for_first_call(card),
             working_since=_show_start(starts_at) if task.assignee else None,
             links=tuple(map(label_link, task.links)) if task.links else (),
             comments_count=task.comments_count,
@@ -149,6 +151,11 @@ class CardBuilder:
                 agent.name, agent_hue(agent.id), emoji_icon(agent.emoji), agent.emoji or "", state
             )
         return self._assignees[key]
+
+
+def _waits_for_first_call(card: TaskCard) -> bool:
+    agent = card.assignee_card
+    return agent is not None and agent.uncalled_for is not None and card.task.status != Status.DONE
 
 
 def _label_tags(tags: Sequence[TagRef]) -> tuple[TagLabel, ...]:

@@ -23,6 +23,7 @@ from services.approvals import ApprovalDetail
 from services.boards import BoardPermissions, BoardPerson
 from services.gateways.runs import RunPhase
 from services.memory import get_author_name
+from web.agents.presenter import format_duration
 from web.agents.problem_texts import describe_hold
 from web.boards.assignees import build_assignee_options
 from web.custom_fields.task_form import load_field_views
@@ -96,6 +97,11 @@ def _describe_work(card: AgentCard, *, is_waiting: bool) -> str | None:
 def _silent_line(card: AgentCard) -> AgentLine:
     if card.agent.desired_state is DesiredState.GONE:
         return AgentLine(card.agent, card.state, _("Is being removed"))
+    if card.uncalled_for is not None:
+        duration = format_duration(card.uncalled_for)
+        return AgentLine(
+            card.agent, card.state, _("Never called for %(duration)s", duration=duration)
+        )
     if card.silent_for is None:
         return AgentLine(card.agent, card.state, _("Never checked in"))
     if card.silent_for < MINUTE:

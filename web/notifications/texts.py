@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from models import ApprovalStatus, Notification, NotificationKind, RequestKind, Status
+from models import NEVER_CALLED, ApprovalStatus, Notification, NotificationKind, RequestKind, Status
 from web.agents.problem_texts import describe_hold_cause
 from web.boards.cards import STATUS_NAMES
 from web.notifications.reason_texts import describe_reason
@@ -103,6 +103,8 @@ def describe_title(notification: Notification, actor_name: str | None = None) ->
         text = DECISION_TITLES.get(data.get("status", ""), text)
     elif notification.kind is Kind.DUE_SOON and data.get("is_overdue"):
         text = N_("Overdue: %(subject)s")
+    elif data.get("code") == NEVER_CALLED:
+        text = N_("%(subject)s has never called")
     elif "request_id" in data:
         text = REQUEST_TITLES.get(data.get("kind", ""), text)
     return _(text, **values)
@@ -150,6 +152,14 @@ def _describe_hold(data: Mapping[str, Any]) -> str:
     return describe_hold_cause(data) if data.get("cause") else str(data.get("reason") or "")
 
 
+def _describe_agent_problem(data: Mapping[str, Any]) -> str:
+    if data.get("code") == NEVER_CALLED:
+        return _(
+            "Start its program, or issue a new token. Its page shows the call that is missing."
+        )
+    return str(data.get("reason") or data.get("error") or "")
+
+
 def _describe_due_date(data: Mapping[str, Any]) -> str:
     """Say when a task is or was due, in the time zone of the reader."""
     if not data.get("due_at"):
@@ -193,6 +203,7 @@ def _build_channel_path(notification: Notification) -> str:
 
 BODIES_BY_KIND: Mapping[NotificationKind, Callable[[Mapping[str, Any]], str]] = {
     Kind.AGENT_HELD: _describe_hold,
+    Kind.AGENT_STUCK: _describe_agent_problem,
     Kind.CHANNEL_FAILING: lambda data: describe_reason(data.get("reason")),
     Kind.INVITATION: lambda data: _("Open the link of the invitation to accept it."),
     Kind.DUE_SOON: _describe_due_date,

@@ -1,0 +1,114 @@
+"""Agents that no gateway starts have a deadline for their first call."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from core.clock import now
+from models import Agent, DesiredState, Event, EventType, Notification, NotificationKind, Status
+from services import agents
+from services.agents import AgentState
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+async def store_uncalled(session, agent: Agent, age: timedelta, **values) -> Agent:
+    """Store an agent that was created some time ago and has never called, and reload it."""
+    fields = {"status": "provisioning", "last_seen_at": None, "created_at": now() - age}
+    await session.execute(update(Agent).where(Agent.id == agent.id).values(fields | values))
+    found = select(Agent).where(Agent.id == agent.id)
+    return await session.scalar(found.execution_options(populate_existing=True))
+
+
+async def load_card(session, world, agent: Agent) -> agents.AgentCard:
+    [card] = await agents.list_board_agent_cards(session, world.board, agent_id=agent.id)
+    return card
+
+
+@pytest.mark.parametrize(
+    ("age", "values", "status"),
+    [
+        (19 * MINUTE, {}, "provisioning"),
+        (21 * MINUTE, {}, "offline"),
+        (21 * MINUTE, {"heartbeat_config": {"every": "1h"}}, "provisioning"),
+        (11 * MINUTE, {"heartbeat_config": {"every": "0m"}}, "offline"),
+        (HOUR, {"desired_state": DesiredState.RUNNING}, "provisioning"),
+        (HOUR, {"last_seen_at": datetime(2000, 1, 1).astimezone()}, "offline"),
+        (HOUR, {"is_linked": True}, "offline"),
+        (HOUR, {"is_linked": True, "listed_at": now()}, "online"),
+    ],
+)
+async def test_an_agent_that_never_called_is_offline_after_its_deadline(
+    session, world, age, values, status
+) -> None:
+    agent = await store_uncalled(session, world.worker, age, **values)
+    assert agents.compute_status(agent, now()) == status
+
+
+async def test_a_missed_first_call_is_recorded_once_and_people_are_notified(session, world) -> None:
+    await store_uncalled(session, world.worker, 40 * MINUTE)
+    await store_uncalled(session, world.lead, 5 * MINUTE)
+    await store_uncalled(session, world.other_worker, HOUR, desired_state=DesiredState.RUNNING)
+
+    assert await agents.mark_silent_agents_offline(session) == 1
+    assert await agents.mark_silent_agents_offline(session) == 0
+
+    query = select(Event).where(Event.type == EventType.AGENT_STATUS_CHANGED)
+    [event] = await session.scalars(query)
+    assert event.agent_id == world.worker.id
+    assert event.data == {
+        "name": "Worker",
+        "from": "provisioning",
+        "to": "offline",
+        "code": "never_called",
+    }
+    notified = list(await session.scalars(select(Notification)))
+    assert {one.user_id for one in notified} == {world.alice.id, world.bob.id}
+    assert {one.kind for one in notified} == {NotificationKind.AGENT_STUCK}
+    assert all(one.data["code"] == "never_called" for one in notified)
+
+
+async def test_the_first_call_ends_the_state_and_its_notifications(session, world) -> None:
+    agent = await store_uncalled(session, world.worker, 40 * MINUTE)
+    await agents.mark_silent_agents_offline(session)
+    await agents.touch_agent(session, agent)
+    assert agents.compute_status(agent, now()) == "online"
+    resolved = await session.scalars(select(Notification.resolved_at))
+    assert all(resolved.all())
+    assert (await load_card(session, world, agent)).uncalled_for is None
+
+
+async def test_a_card_shows_for_how_long_an_agent_never_called(session, world) -> None:
+    agent = await store_uncalled(session, world.worker, 40 * MINUTE)
+    card = await load_card(session, world, agent)
+    assert card.state is AgentState.OFFLINE
+    assert card.uncalled_for
+    assert 40 * MINUTE <= card.uncalled_for < 41 * MINUTE
+    agent = await store_uncalled(session, world.worker, HOUR, desired_state=DesiredState.RUNNING)
+    card = await load_card(session, world, agent)
+    assert (card.state, card.uncalled_for) == (AgentState.PROVISIONING, None)
+
+
+async def test_people_see_for_which_agents_tasks_wait(session, world) -> None:
+    for agent in (world.worker, world.other_worker, world.gardener):
+        await store_uncalled(session, agent, 40 * MINUTE)
+    session.add_all(
+        [
+            world.make_task("Write", assignee=world.worker),
+            world.make_task("Print", assignee=world.worker, status=Status.IN_PROGRESS),
+            world.make_task("Send", assignee=world.worker, status=Status.DONE),
+            world.make_task("Sell", assignee=world.other_worker, status=Status.DONE),
+        ]
+    )
+    await session.flush()
+    for member, found in [
+        (world.alice_member, [("Worker", "Launch", 2)]),
+        (world.rita_member, [("Worker", "Launch", 2)]),
+        (world.dana_member, []),
+        (world.charlie_member, []),
+    ]:
+        waiting = await agents.list_uncalled_agents(session, member)
+        assert [(one.agent.name, one.board.name, one.task_count) for one in waiting] == found
+    await store_uncalled(session, world.worker, 5 * MINUTE)
+    assert await agents.list_uncalled_agents(session, world.alice_member) == []
