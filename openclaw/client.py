@@ -141,6 +141,7 @@ class GatewayClient:
     ) -> None:
         """Stay connected until cancelled; call `on_change` when a connection is opened or lost.
 
+        It is also called when a connected gateway stops answering, and when it answers again.
         Errors that an operator must fix, such as a pairing that is not approved, are retried as
         well, so that no action is needed here after the fix.
         """
@@ -151,7 +152,7 @@ class GatewayClient:
                 connection = await self._ensure_connected()
                 delays = self._retry_policy.delays()
                 await on_change(connection.hello)
-                error = await connection.wait_closed()
+                error = await _wait_closed(connection, on_change)
             except GatewayError as connect_error:
                 error = connect_error
             await on_change(error)
@@ -227,6 +228,17 @@ class GatewayClient:
             if error.kind is ErrorKind.TOKEN_MISMATCH and self.target.token:
                 self.target = replace(self.target, device_token="")
             raise
+
+
+async def _wait_closed(
+    connection: GatewayConnection, on_change: Callable[[Hello | GatewayError], Awaitable[None]]
+) -> GatewayError:
+    """Wait until a connection has ended, and report meanwhile whether the gateway answers."""
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(connection.watch_answers(on_change))
+        error = await connection.wait_closed()
+        watching.cancel()
+    return error
 
 
 class _Retry(Exception):

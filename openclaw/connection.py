@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
@@ -17,6 +17,8 @@ from openclaw.websocket import GatewayWebSocket, open_gateway_websocket
 CHALLENGE_TIMEOUT = 15.0  # seconds
 CONNECT_TIMEOUT = 30.0  # seconds
 CALL_TIMEOUT = 30.0  # seconds for one response
+PROBE_INTERVAL = 2.0  # seconds between a pong and the next ping of `watch_answers`
+PONG_TIMEOUT = 7.5  # seconds; with the interval, silence is reported within 10 s
 CONNECT_REQUEST_ID = "connect"  # the id and method of the first request
 PROTOCOL_ERROR_CODE = 1002  # the close code that we send after a protocol error
 
@@ -94,6 +96,35 @@ class GatewayConnection:
         await asyncio.wait({self._read_task})
         assert self.end_error is not None
         return self.end_error
+
+    async def watch_answers(
+        self, on_change: Callable[[Hello | GatewayError], Awaitable[None]]
+    ) -> None:
+        """Report when the gateway stops answering pings, and when it answers again.
+
+        It stays connected meanwhile: a busy gateway may be silent for a while. Returns when the
+        connection ends.
+        """
+        while self.end_error is None:
+            ping = asyncio.create_task(self._ping())
+            try:
+                answered, _ = await asyncio.wait({ping}, timeout=PONG_TIMEOUT)
+                if not answered:
+                    reason = f"The gateway has not answered for {PONG_TIMEOUT:g} s."
+                    await on_change(GatewayError(ErrorKind.UNRESPONSIVE, reason))
+                if await ping and not answered:
+                    await on_change(self.hello)
+            finally:
+                ping.cancel()
+            await asyncio.sleep(PROBE_INTERVAL)
+
+    async def _ping(self) -> bool:
+        """Wait for the answer to a ping; return False if the connection ends before."""
+        try:
+            await (await self._websocket.ping())
+        except ConnectionClosed:
+            return False
+        return True
 
     async def close(self) -> None:
         """Close the connection; pending calls fail."""

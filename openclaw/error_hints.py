@@ -11,6 +11,7 @@ from openclaw.protocol import PROTOCOLS
 CONTAINER_MARKER = Path("/.dockerenv")
 STATUS_COMMAND = "openclaw gateway status"
 START_COMMAND = "openclaw gateway run"  # `status` does not start it
+RESTART_COMMAND = "openclaw gateway restart"
 SHOW_TOKEN_COMMAND = 'grep token "$(openclaw config file)"'  # noqa: S105 - `config get` masks it
 
 
@@ -129,6 +130,11 @@ HINTS: Mapping[ErrorKind, ErrorHint] = {
     ),
     ErrorKind.TIMEOUT: ErrorHint(
         "{host}, port {port} is open, but nobody speaks there.", STATUS_COMMAND
+    ),
+    ErrorKind.UNRESPONSIVE: ErrorHint(
+        "The gateway is connected and does not answer: it is busy, or frozen. The connection is"
+        " kept for now; if nothing changes, restart it.",
+        RESTART_COMMAND,
     ),
     ErrorKind.TOO_LARGE: ErrorHint("The gateway sent more than 25 MiB at once.", STATUS_COMMAND),
     ErrorKind.MALFORMED: ErrorHint("{message} It is no gateway, or a broken one.", STATUS_COMMAND),

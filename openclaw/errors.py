@@ -46,6 +46,7 @@ class ErrorKind(StrEnum):
     RESTARTING = "restarting"
     CLOSED = "closed"
     TIMEOUT = "timeout"
+    UNRESPONSIVE = "unresponsive"  # connected, but it does not answer pings
     TOO_LARGE = "too_large"
     MALFORMED = "malformed"
     REJECTED = "rejected"  # the gateway understood and rejected the request

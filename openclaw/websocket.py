@@ -26,7 +26,8 @@ from openclaw.tls import (
 )
 
 UPGRADE_TIMEOUT = 10.0  # seconds for the TLS and WebSocket handshakes
-PING_INTERVAL = 20.0  # seconds; gateways close connections that are silent for 25 s
+PING_INTERVAL = 5.0  # seconds
+PING_TIMEOUT = 40.0  # seconds; a frozen gateway is disconnected after 45 s, because it may be busy
 CLOSE_TIMEOUT = 1.0  # seconds
 MAX_QUEUE = 64  # frames that are received ahead
 
@@ -151,7 +152,7 @@ async def _upgrade(
         max_queue=MAX_QUEUE,
         open_timeout=None,
         ping_interval=PING_INTERVAL,
-        ping_timeout=PING_INTERVAL,
+        ping_timeout=PING_TIMEOUT,
         close_timeout=CLOSE_TIMEOUT,
         user_agent_header="mission-control",
         logger=frames_log,

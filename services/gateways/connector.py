@@ -136,7 +136,7 @@ class GatewayConnector:
         async def on_change(outcome: Hello | GatewayError) -> None:
             nonlocal was_connected
             is_expected = was_connected and _is_expected_disconnect(outcome)
-            was_connected = isinstance(outcome, Hello)
+            was_connected = isinstance(outcome, Hello) or outcome.kind is ErrorKind.UNRESPONSIVE
             if not is_expected:
                 await on_diagnosis(diagnose_outcome(target, outcome))
 

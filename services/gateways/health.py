@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import EventType, Gateway, Member
-from openclaw import ConnectionDiagnosis
+from openclaw import ConnectionDiagnosis, ErrorKind
 from services import events
 from services.gateways.connector import GatewayConnector
 from services.gateways.queries import CHECK_FAILED, get_gateway
@@ -114,7 +114,9 @@ def _checks_changed_event(gateway: Gateway, before: Sequence[CheckRow] | None) -
 
 
 def _has_failed(checks: Sequence[CheckRow] | None) -> bool:
-    return any(check["state"] == CHECK_FAILED for check in checks or ())
+    """Return whether the gateway is lost. One that does not answer pings may only be busy."""
+    failed = [check for check in checks or () if check["state"] == CHECK_FAILED]
+    return any(check["code"] != ErrorKind.UNRESPONSIVE for check in failed)
 
 
 def _keep_since(check: CheckRow, before: Mapping[str, Any]) -> CheckRow:

@@ -14,7 +14,9 @@ from openclaw import (
     GatewayError,
     GatewayTarget,
     RetryPolicy,
+    connection,
     open_connection,
+    websocket,
 )
 from openclaw.client import OPERATOR_ERRORS
 from tests.support.fake_gateway import TOKEN, FakeGateway, create_target, wait_until
@@ -51,6 +53,45 @@ async def test_a_token_fixed_on_the_gateway_needs_no_action_here(
         assert set(changes) == {ErrorKind.TOKEN_MISMATCH}
         gateway.token = TOKEN
         await wait_until(lambda: changes[-1] == "connected")
+
+
+async def test_a_frozen_gateway_is_reported_and_stays_connected(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "PROBE_INTERVAL", 0.01)
+    monkeypatch.setattr(connection, "PONG_TIMEOUT", 0.05)
+    async with stay_connected(create_target(gateway)) as changes:
+        for _ in range(2):
+            await wait_until(lambda: changes and changes[-1] == "connected")
+            gateway.freeze()
+            await wait_until(lambda: changes[-1] == ErrorKind.UNRESPONSIVE)
+            gateway.resume()
+        await wait_until(lambda: changes[-1] == "connected")
+        assert changes == [
+            *["connected", ErrorKind.UNRESPONSIVE] * 2,
+            "connected",
+        ]
+    assert gateway.connection_count == 1
+
+
+async def test_a_gateway_that_stays_frozen_is_disconnected_and_tried_again(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "PROBE_INTERVAL", 0.01)
+    monkeypatch.setattr(connection, "PONG_TIMEOUT", 0.05)
+    monkeypatch.setattr(websocket, "PING_INTERVAL", 0.01)
+    monkeypatch.setattr(websocket, "PING_TIMEOUT", 0.2)
+    async with stay_connected(create_target(gateway)) as changes:
+        await wait_until(lambda: changes == ["connected"])
+        gateway.freeze()
+        await wait_until(lambda: changes[-1] == "connected" and len(changes) > 1)
+        assert changes == ["connected", ErrorKind.UNRESPONSIVE, ErrorKind.CLOSED, "connected"]
+    assert gateway.connection_count == 2
+
+
+def test_silence_is_reported_within_ten_seconds_and_ends_the_connection_after_45() -> None:
+    assert connection.PROBE_INTERVAL + connection.PONG_TIMEOUT < MAX_NOTICE_TIME
+    assert websocket.PING_INTERVAL + websocket.PING_TIMEOUT == 45
 
 
 async def test_a_rejected_device_token_is_not_tried_again(gateway: FakeGateway) -> None:

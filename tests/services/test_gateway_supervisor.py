@@ -6,6 +6,7 @@ from sqlalchemy import select, update
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Event, EventType, Gateway
+from openclaw import connection
 from services import gateways
 from services.gateways import GatewayConnector
 from tests.support.fake_gateway import TOKEN, FakeGateway, run_fake_gateway
@@ -72,6 +73,38 @@ async def test_a_gateway_that_rejects_reconnects_is_not_shown_as_connected(
             await wait_for(lambda: is_stuck_at("handshake"))
             fake.connect_close_code = None
             await wait_for(lambda: is_stuck_at("nothing"))
+
+
+async def test_a_frozen_gateway_is_shown_and_is_not_reported_as_lost(
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    connector: GatewayConnector,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "PROBE_INTERVAL", 0.05)
+    monkeypatch.setattr(connection, "PONG_TIMEOUT", 0.2)
+    async with run_fake_gateway(FakeGateway()) as fake:
+        gateway = await create_gateway(isolated_transaction, isolated_world, connector, fake)
+
+        async def find_code() -> object:
+            found = await load_gateway(isolated_transaction, gateway)
+            failing = gateways.failing_check(found) if found and found.checks else None
+            return failing["code"] if failing else "nothing" if found and found.checks else ""
+
+        async def is_stuck_with(code: str) -> bool:
+            return await find_code() == code
+
+        async with run_supervisor(connector, isolated_transaction):
+            await wait_for(lambda: is_stuck_with("nothing"))
+            fake.freeze()
+            await wait_for(lambda: is_stuck_with("unresponsive"))
+            fake.resume()
+            await wait_for(lambda: is_stuck_with("nothing"))
+    async with isolated_transaction() as session:
+        events = await session.scalars(
+            select(Event.data).where(Event.type == EventType.GATEWAY_UPDATED)
+        )
+        assert not any({"is_away", "is_back"} & data.keys() for data in events)
 
 
 async def test_changed_gateways_are_reconnected_and_deleted_ones_closed(

@@ -97,6 +97,16 @@ class FakeGateway:
         for socket in tuple(self._connections):
             await socket.close(code)
 
+    def freeze(self) -> None:
+        """Read nothing from the connected clients, not even pings."""
+        for socket in self._connections:
+            socket.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again after `freeze`."""
+        for socket in self._connections:
+            socket.transport.resume_reading()
+
     async def handle_connection(self, socket: ServerConnection) -> None:
         """Handle one connection until it ends."""
         assert socket.request

@@ -139,6 +139,12 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
     "restarting": (N_("The gateway is restarting. It will be available in a moment."),),
     "closed": (N_("The gateway closed the connection without a reason."),),
     "timeout": (N_("%(host)s, port %(port)s is open, but does not answer in time."),),
+    "unresponsive": (
+        N_(
+            "The gateway is connected but does not answer: it is busy, or frozen. The connection"
+            " is kept for 45 s. If it does not answer by then, restart the gateway."
+        ),
+    ),
     "too_large": (N_("The gateway sent more than 25 MiB at once."),),
     "malformed": (
         N_("The answer is not valid. It is not an OpenClaw gateway, or the gateway is broken."),

@@ -52,6 +52,7 @@ FAILURE_TITLES = {
     "tls_required": N_("TLS required"),
     "path_not_found": N_("Path not found"),
     "gateway_down": N_("Proxy answers, gateway does not"),
+    "unresponsive": N_("Not answering"),
     "not_a_gateway": N_("Not an OpenClaw gateway"),
     "gateway_secrets_unreadable": N_("Token cannot be decrypted"),
 }
