@@ -118,10 +118,12 @@ class Message(Base):
         self.turn_number += 1
 
     def requeue(self, at: datetime) -> None:
-        """Queue it again and reset its attempts."""
+        """Queue it again and reset its attempts. One whose turn has ended gets another turn."""
+        if self.state is MessageState.ACKNOWLEDGED:
+            self.turn_number += 1
         self.state = MessageState.QUEUED
         self.last_error = None
         self.attempts = self.lost_count = 0
-        self.sent_at = None
+        self.sent_at = self.acknowledged_at = None
         self.waiting_since = at
         self.next_attempt_at = None

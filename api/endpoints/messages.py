@@ -82,18 +82,27 @@ class AgentMessageRead(MessageRead):
         "or no valid one."
     )
     waits_for: WaitRead | None
+    has_no_action: bool = Field(
+        description="The agent acknowledged it more than 5 minutes ago, has not acted on the task"
+        " since, and is not working. It can be sent again."
+    )
 
     @classmethod
     def of(
-        cls, message: Message, delivery_conditions: pending_reasons.DeliveryConditions
+        cls,
+        message: Message,
+        delivery_conditions: pending_reasons.DeliveryConditions,
+        *,
+        has_no_action: bool = False,
     ) -> "AgentMessageRead":
         """Build the model from a message."""
-        shown = cls.model_fields.keys() - {"run_id", "waits_for"}
+        shown = cls.model_fields.keys() - {"run_id", "waits_for", "has_no_action"}
         is_started = message.state in (MessageState.SENT, MessageState.ACKNOWLEDGED)
         return cls(
             **{name: getattr(message, name) for name in shown},
             run_id=message.run_id if is_started and message.attempts else None,
             waits_for=delivery_conditions.pending_status(message, now()),
+            has_no_action=has_no_action,
         )
 
 
@@ -143,14 +152,22 @@ async def list_agent_messages(
     found = await messages.list_agent_messages(
         context.source, agent, query.paging, state=query.state
     )
-    return found.map(lambda message: AgentMessageRead.of(message, delivery_conditions))
+    idle_ids = await messages.list_without_action(context.source, agent, found.items)
+    return found.map(
+        lambda message: AgentMessageRead.of(
+            message, delivery_conditions, has_no_action=message.id in idle_ids
+        )
+    )
 
 
 @error_responses(404, 409)
 async def retry_message(
     context: RequestContext, agent: Agent, message_id: UUID
 ) -> AgentMessageRead:
-    """Send a failed message again, for admins. A pending message is not changed."""
+    """Send a failed message again, or one without an action, for admins.
+
+    A pending message is not changed.
+    """
     message = await messages.retry_message(context.session, context.actor, agent, message_id)
     return AgentMessageRead.of(
         message, await pending_reasons.load_delivery_conditions(context.session, agent)

@@ -31,6 +31,10 @@ from services.messages.mentions import (
     list_mentioned_agents,
     mention_names,
 )
+from services.messages.missing_actions import (
+    list_task_messages_without_action,
+    list_without_action,
+)
 from services.messages.outbox import BoardLeadRecipient, OutgoingMessage, enqueue_messages
 from services.messages.person_mentions import (
     MentionedPeople,

@@ -11,6 +11,7 @@ from core.errors import Conflict
 from models import Actor, Agent, EventType, Message, MessageState, Organization
 from services import events
 from services.messages.events import message_event, requested_events, status_events
+from services.messages.missing_actions import list_without_action
 from services.messages.queries import PENDING_STATES, addressed_to_condition, lock_message
 
 DELIVERY_TIMEOUT = timedelta(days=7)
@@ -37,14 +38,15 @@ async def acknowledge_message(session: AsyncSession, agent: Agent, message_id: U
 async def retry_message(
     session: AsyncSession, actor: Actor, agent: Agent, message_id: UUID
 ) -> Message:
-    """Queue a failed message again. A queued message is left unchanged.
+    """Queue a failed message again, or one that led to no action. A queued one is left unchanged.
 
-    Raises NotFound, and Conflict if the agent has received the message.
+    Raises NotFound, and Conflict if the agent has received the message and may be working on it.
     """
     message = await lock_message(session, message_id, Message.agent_id == agent.id)
     if message.state is MessageState.QUEUED:
         return message
-    if message.state is not MessageState.FAILED:
+    is_idle = message.id in await list_without_action(session, agent, [message])
+    if message.state is not MessageState.FAILED and not is_idle:
         raise Conflict("message_not_failed", "The agent has this message already.")
     message.requeue(now())
     queued = message_event(message, EventType.MESSAGE_QUEUED, actor)

@@ -11,6 +11,7 @@ from models import Agent, Member, Message, MessageState
 from services import messages
 from services.messages import pending_reasons
 from services.messages.pending_reasons import DeliveryConditions
+from web.agents.presenter import describe_untouched
 from web.agents.problem_texts import describe_pending
 from web.ui.translation import N_, translate
 
@@ -69,12 +70,16 @@ class MessageRow:
     label: str
     icon: str
     tone: str
-    reason: str  # why it is waiting, or why it failed
+    reason: str  # why it is waiting, why it failed, or that nothing followed
+    can_be_sent_again: bool
 
     @classmethod
-    def from_message(cls, message: Message, context: DeliveryConditions) -> "MessageRow":
+    def from_message(
+        cls, message: Message, context: DeliveryConditions, *, has_no_action: bool
+    ) -> "MessageRow":
         """Build the row of a message."""
         wait = context.pending_status(message, now())
+        reason = describe_pending(wait, message, context) if wait else message.last_error or ""
         label, icon, tone = MESSAGE_STATE_LABELS[message.state]
         return cls(
             message,
@@ -83,12 +88,13 @@ class MessageRow:
             translate(label),
             icon,
             tone,
-            reason=describe_pending(wait, message, context) if wait else message.last_error or "",
+            reason=describe_untouched(message) if has_no_action else reason,
+            can_be_sent_again=has_no_action or message.state is MessageState.FAILED,
         )
 
     @property
     def has_failed(self) -> bool:
-        """Return whether the message can be sent again."""
+        """Return whether the message could not be delivered."""
         return self.message.state is MessageState.FAILED
 
 
@@ -100,7 +106,12 @@ async def load_messages(
     found = await messages.list_agent_messages(
         source, agent, Paging(limit=MESSAGES_PER_PAGE, offset=offset)
     )
-    rows = found.map(lambda message: MessageRow.from_message(message, context))
+    idle_ids = await messages.list_without_action(source, agent, found.items)
+    rows = found.map(
+        lambda message: MessageRow.from_message(
+            message, context, has_no_action=message.id in idle_ids
+        )
+    )
     return {
         "message_rows": rows,
         "can_retry": member.is_admin,

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from core.clock import now
 from core.db.reads import Source
-from models import Agent, Board, DesiredState, Member, Run, RunStatus
+from models import Agent, Board, DesiredState, Member, Message, Run, RunStatus
 from services import messages
 from services.agents import AgentCard, AgentState, StatusSource
 from services.gateways import requests, runs
@@ -181,12 +182,24 @@ class TaskRun:
 def describe_run(run: Run) -> str:
     """Describe in a few words what a run is doing."""
     if run.status is not RunStatus.RUNNING:
-        return translate(STATUS_LABELS[run.status])
+        return _describe_ended_run(run)
     if run.phase == RunPhase.TOOL and run.tool:
         return f"{run.tool_title or run.tool}"
     if run.phase not in set(RunPhase):
         return _("Begins")
     return translate(PHASE_LABELS.get(RunPhase(run.phase), ""))
+
+
+def _describe_ended_run(run: Run) -> str:
+    """Say how a run ended, and whether it has done nothing. Heartbeats usually have nothing to do.
+
+    Calls may be missing after a lost connection, so the text says what was reported.
+    """
+    if run.status is not RunStatus.ENDED or run.is_heartbeat or run.tool_calls:
+        return translate(STATUS_LABELS[run.status])
+    if run.tail:
+        return _("Ended with an answer only: no action was reported.")
+    return _("Ended without doing anything: neither an action nor an answer was reported.")
 
 
 async def load_agent_run(source: Source, member: Member, agent: Agent) -> dict[str, Any]:
@@ -213,8 +226,18 @@ async def load_task_runs(
         "run_board_id": board.id,
         "run_task_id": task_id,
         "task_runs": task_runs,
+        "untouched": await messages.list_task_messages_without_action(source, board, task_id),
+        "describe_untouched": describe_untouched,
+        "can_send_again": member.is_admin,
         "describe_run": describe_run,
     }
+
+
+def describe_untouched(message: Message) -> str:
+    """Say for how long the agent of a message has not acted on its task."""
+    assert message.acknowledged_at
+    duration = format_duration(now() - message.acknowledged_at)
+    return _("Acknowledged, no action on the task for %(duration)s.", duration=duration)
 
 
 async def _find_open_request(source: Source, member: Member, run: Run) -> RequestDetail | None:
