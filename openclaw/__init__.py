@@ -20,6 +20,7 @@ from openclaw.diagnostics import (
 )
 from openclaw.error_hints import (
     COMMANDS_ELSEWHERE,
+    RESTART_COMMAND,
     ErrorHint,
     get_error_hint,
     get_error_values,

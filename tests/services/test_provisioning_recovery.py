@@ -130,6 +130,29 @@ async def test_a_step_that_fails_first_is_retried_automatically(
     assert agent.gateway_key in harness.fake.listed_agents()
 
 
+async def test_an_accepted_agent_that_is_not_listed_is_reported_until_a_restart(
+    harness: ProvisioningHarness,
+) -> None:
+    """A gateway that was killed during a creation accepts the next agent and does not list it."""
+    harness.fake.listing_delay = 1_000_000
+    agent = await harness.create_agent()
+    await advance_clock(harness, 2 * MINUTES)
+    failure = (await harness.get_agent(agent)).provision_failure
+    assert failure
+    assert (failure["code"], failure["step"]) == ("not_listed", "listed")
+    assert failure["command"] == "openclaw gateway restart"
+    for _ in range(5):
+        await advance_clock(harness, 2 * MINUTES)
+        assert (await harness.get_agent(agent)).provision_failure == failure
+    assert len(await harness.list_events(EventType.AGENT_PROVISION_FAILED)) == 1
+    assert [method for method, _ in harness.fake.changes] == ["agents.create"]
+    harness.fake.delayed_agents.clear()  # as after a restart
+    await advance_clock(harness, 2 * MINUTES)
+    there = await harness.get_agent(agent)
+    assert (there.observed_generation, there.provision_failure) == (1, None)
+    assert len(await harness.list_events(EventType.AGENT_PROVISIONED)) == 1
+
+
 async def test_an_agent_exists_before_it_is_provisioned(
     harness: ProvisioningHarness, world: World
 ) -> None:

@@ -85,7 +85,7 @@ def test_every_limit_of_a_circuit_breaker_has_a_text() -> None:
         (None, ""),
         ({"code": "x", "reason": "As stored."}, "As stored."),
         ({"code": "no_check_in"}, "It was woken 3 times and has not called."),
-        ({"code": "not_listed", "step": "listed"}, "The gateway was asked to create the agent"),
+        ({"code": "not_listed", "step": "listed"}, "The gateway has accepted the agent"),
         ({"code": "not_listed", "step": "files"}, "The gateway no longer has the agent."),
         ({"code": "rejected", "values": {"reply": "No room."}}, "No room."),
     ],

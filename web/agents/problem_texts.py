@@ -81,7 +81,10 @@ def describe_failure(agent: Agent) -> str:
     failure: Mapping[str, Any] = agent.provision_failure or {}
     code, stored = str(failure.get("code") or ""), str(failure.get("reason") or "")
     if code == "not_listed" and failure.get("step") == LISTED_STEP:
-        return _("The gateway was asked to create the agent, and does not list it yet.")
+        return _(
+            "The gateway has accepted the agent but does not list it. This happens after it was"
+            " killed while it created an agent: restart it, and setup continues automatically."
+        )
     text = FAILURE_TEXTS.get(code)
     if text:
         return _(text, count=agent.wake_attempts)

@@ -16,7 +16,15 @@ from openclaw import GatewayClient, GatewayError
 from services import gateways, messages
 from services.events import NewEvent
 from services.gateways.provisioning import events, state_machine, steps, store
-from services.gateways.provisioning.state_machine import StepFailure, Transition
+from services.gateways.provisioning.failures import (
+    KEY_TAKEN_FAILURE,
+    NOT_LISTED_FAILURE,
+    STILL_CREATING_FAILURE,
+    UNEXPECTED_FAILURE,
+    StepFailure,
+    step_failure_of,
+)
+from services.gateways.provisioning.state_machine import Transition
 from services.gateways.provisioning.steps import (
     AgentFileBundle,
     AgentRoster,
@@ -44,17 +52,6 @@ STEPS_OF_LISTED_AGENTS = (
 """Steps that are possible only while the gateway lists the agent."""
 
 EMPTY_BUNDLE = AgentFileBundle("", (), lambda _contents, _last: (), "", "")
-UNEXPECTED_FAILURE = StepFailure(
-    "unexpected", "Something went wrong here; the server's log says what."
-)
-NOT_LISTED_FAILURE = StepFailure("not_listed", "The gateway does not have the agent any more.")
-STILL_CREATING_FAILURE = StepFailure(
-    "coming", "The gateway may be about to have the agent.", counts_as_attempt=False
-)
-KEY_TAKEN_FAILURE = StepFailure(
-    "place_taken", "Another agent has its place there, and has to be removed first."
-)
-
 Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
@@ -282,7 +279,7 @@ class ReconcilePass:
         try:
             return await call()
         except GatewayError as error:
-            return steps.step_failure_of(error, self._client.target.url)
+            return step_failure_of(error, self._client.target.url)
         except (SQLAlchemyError, OSError):
             raise
         except Exception:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from models import Agent, DesiredState, EventType, ProvisioningState, ProvisioningStep
+from services.gateways.provisioning.failures import StepFailure, is_unlisted
 
 ColumnChanges = dict[str, Any]
 """Values by the names of Agent's attributes."""
@@ -34,20 +35,8 @@ MAX_RETRY_DELAY = 60.0  # seconds
 FAILED_STEP_RETRY_AFTER = timedelta(minutes=10)  # a failed step is retried automatically
 MAX_WAKES = 3  # then the agent counts as not responding
 CREATION_TIMEOUT = timedelta(seconds=45)  # a requested agent is listed within this time, or never
+UNLISTED_RETRY_AFTER = timedelta(minutes=1)  # somebody has to restart the gateway
 RECREATE_AT_MOST_EVERY = timedelta(days=1)  # if the gateway lost the agent
-
-
-@dataclass(frozen=True)
-class StepFailure:
-    """Why a step did not succeed: an error code, a sentence, and a command that may help."""
-
-    code: str
-    reason: str
-    command: str | None = None
-    retry_after: float | None = None  # seconds, if the gateway asks for a delay
-    counts_as_attempt: bool = True  # False for conditions that end without intervention
-    is_permanent: bool = False  # retries cannot succeed
-    values: Mapping[str, str] = field(default_factory=dict)  # for texts of the code
 
 
 class ProvisioningStatus(StrEnum):
@@ -134,6 +123,9 @@ def may_still_be_created(agent: Agent, moment: datetime) -> bool:
 def complete_step(agent: Agent, moment: datetime, *, is_paused: bool = False) -> Transition:
     """Return the transition after the current step. Agents of a paused board are not woken."""
     assert agent.step is not None
+    if is_unlisted(agent) and agent.step is ProvisioningStep.CREATE:
+        # The gateway accepts it again and again, and may still not list it.
+        return Transition(_start_step(ProvisioningStep.LISTED, moment))
     done: ColumnChanges = {"provision_failure": None}
     event = EventType.AGENT_SYNCED if agent.provision_failure else None
     if agent.step is ProvisioningStep.SCRATCH:
@@ -280,11 +272,16 @@ def _fail_step(agent: Agent, failure: StepFailure, moment: datetime) -> Transiti
         "step": ProvisioningStep.CREATE if agent.step is ProvisioningStep.LISTED else agent.step,
         "provision_failure": known if is_known else new,
         "step_attempts": agent.step_attempts + 1,
-        "next_step_at": moment + FAILED_STEP_RETRY_AFTER,
+        "next_step_at": moment + _retry_after(agent.step),
         "step_deadline_at": None,
     }
     data = {"reason": facts["reason"], "step": facts["step"]}
     return Transition(columns, None if is_known else _failure_event(agent), data)
+
+
+def _retry_after(step: ProvisioningStep | None) -> timedelta:
+    is_creation = step is ProvisioningStep.LISTED
+    return UNLISTED_RETRY_AFTER if is_creation else FAILED_STEP_RETRY_AFTER
 
 
 def _completion_event(agent: Agent) -> EventType:

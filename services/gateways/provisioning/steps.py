@@ -10,20 +10,14 @@ from typing import Protocol
 
 from core.security.secrets import hash_token
 from models import Agent, ProvisioningState, ProvisioningStep
-from openclaw import ErrorKind, GatewayClient, GatewayError, get_error_hint, get_error_values
+from openclaw import ErrorKind, GatewayClient, GatewayError
 from openclaw import api as gateway_api
 from services import gateways
 from services.gateways.provisioning import heartbeat_config
-from services.gateways.provisioning.state_machine import StepFailure
+from services.gateways.provisioning.failures import UNLISTED_FAILURE, StepFailure
 
 RecordIntent = Callable[[ProvisioningState, "Sequence[gateways.FileContent]"], Awaitable[bool]]
 """Records what is about to be written, with versions of files; False if the row was changed."""
-
-TRANSIENT_ERRORS = frozenset({ErrorKind.CLOSED, ErrorKind.RESTARTING, ErrorKind.STARTING_UP})
-"""The gateway recovers from these by itself, so they do not count as attempts."""
-
-PERMANENT_ERRORS = frozenset({ErrorKind.MISSING_SCOPE, ErrorKind.TOO_LARGE})
-"""These persist until somebody intervenes."""
 
 USER_FILE = "USER.md"  # of an agent that the gateway had before, it holds what people told it
 PROTECTED_KEY = "main"  # the gateway's own first agent
@@ -120,23 +114,35 @@ class StepContext:
 
 
 async def create_agent(context: StepContext) -> StepOutcome:
-    """Request the creation of the agent, unless it is listed. The gateway lists it later."""
+    """Request the creation of the agent, unless it is listed. The gateway lists it later.
+
+    A gateway that was killed while it created an agent may have the next ones only in its config,
+    and list them after another restart.
+    """
     if context.roster.has(context.agent):
         return StepDone(context.state)
     state = ProvisioningState(is_created_by_us=True, lost_at=context.state.lost_at)
     if context.state != state and not await context.record_intent(state, ()):
         return StepSuperseded()
     workspace = context.bundle.workspace
-    await gateway_api.create_agent(context.client, context.key, workspace=workspace)
+    try:
+        await gateway_api.create_agent(context.client, context.key, workspace=workspace)
+    except GatewayError as error:
+        if error.kind is not ErrorKind.REJECTED or not await _is_in_config(context):
+            raise
     return StepDone(state)
+
+
+async def _is_in_config(context: StepContext) -> bool:
+    config = await gateway_api.get_config(context.client)
+    return heartbeat_config.is_configured(context.agent, config.parsed)
 
 
 async def wait_until_listed(context: StepContext) -> StepOutcome:
     """Succeed once the gateway lists the agent."""
     if context.roster.has(context.agent):
         return StepDone(context.state)
-    reason = "The gateway was asked to make the agent, and does not have it yet."
-    return StepFailure("not_listed", reason, "openclaw agents list")
+    return UNLISTED_FAILURE
 
 
 async def set_name(context: StepContext) -> StepOutcome:
@@ -277,18 +283,4 @@ async def _write_file(context: StepContext, plan: PlannedFile, before: str | Non
     expected = None if before is None else hash_token(before)
     await gateway_api.write_agent_file(
         context.client, context.key, plan.name, plan.content, expected_hash=expected
-    )
-
-
-def step_failure_of(error: GatewayError, url: str) -> StepFailure:
-    """Convert an error of the gateway at a URL."""
-    sentence, command = get_error_hint(error, url)
-    return StepFailure(
-        error.kind.value,
-        sentence,
-        command,
-        retry_after=error.retry_after,
-        counts_as_attempt=error.kind not in TRANSIENT_ERRORS,
-        is_permanent=error.kind in PERMANENT_ERRORS or "issues" in error.details,
-        values=get_error_values(error, url),
     )
