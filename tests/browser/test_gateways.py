@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents
 from tests.support.fake_gateway import TOKEN, ErrorResponse, FakeGateway, run_fake_gateway
 from tests.support.installation import ApiClient
 from tests.support.live_site import LiveSite
+from tests.support.tls_certificates import PrivateCa
 
 SOON = 10.0  # seconds until a solved problem is shown
 
@@ -77,6 +79,34 @@ async def test_a_changed_token_is_checked_at_once(site: LiveSite, fake: FakeGate
         await page.get_by_role("button", name="Save").click()
         await expect(state(page)).to_have_text(re.compile("Connected|Reachable"))
         await expect(state(page)).to_have_text("Connected")
+
+
+async def test_a_ca_certificate_is_taken_from_a_file(site: LiveSite, tmp_path: Path) -> None:
+    ca = PrivateCa.create()
+    file, large = tmp_path / "ca.pem", tmp_path / "large.pem"
+    file.write_text(ca.pem)
+    large.write_text("x" * 70_000)
+    tls = ca.create_tls_context(tmp_path)
+    async with (
+        run_fake_gateway(FakeGateway(), tls=tls) as secure,
+        site.open_page("/gateways") as page,
+    ):
+        await enter(page, "Own CA", secure)
+        await expect(state(page)).to_have_text("Certificate not trusted")
+        await page.get_by_role("link", name="Edit the connection").click()
+        await page.get_by_text("Advanced").click()
+        field, upload = (
+            page.get_by_label("CA certificate"),
+            page.get_by_label("take it from a file"),
+        )
+        await upload.set_input_files(large)
+        await expect(field).to_have_value("")
+        await upload.set_input_files(file)
+        await expect(field).to_have_value(re.compile("^-----BEGIN CERTIFICATE-----"))
+        await page.get_by_label("Token", exact=True).fill(TOKEN)
+        await page.get_by_role("button", name="Save").click()
+        await expect(state(page)).to_have_text("Connected")
+        await expect(page.get_by_text("CN=Office CA")).to_be_visible()
 
 
 @asynccontextmanager

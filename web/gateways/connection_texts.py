@@ -56,6 +56,7 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
             "The certificate is for another name: %(certificate)s. Enter a name that the"
             " certificate contains, or use a certificate for %(host)s."
         ),
+        N_("The certificate is not for %(host)s. Use a certificate for this name."),
     ),
     "certificate_expired": (
         N_("The certificate of %(host)s, or that of its CA, has expired. Renew it."),
@@ -76,6 +77,10 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
             "%(host)s, port %(port)s answers, but there is nothing at the path %(path)s (HTTP"
             " status %(status)s). Add the path that leads to the gateway to the address."
         ),
+        N_(
+            "%(host)s, port %(port)s answers, but there is nothing at this path. Add the path that"
+            " leads to the gateway to the address."
+        ),
     ),
     "gateway_down": (
         N_(
@@ -83,6 +88,7 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
             " status %(status)s). Start the gateway, or correct the address to which the proxy"
             " forwards."
         ),
+        N_("The proxy at %(host)s, port %(port)s answers, but the gateway behind it does not."),
     ),
     "not_a_gateway": (
         N_(

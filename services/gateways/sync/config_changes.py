@@ -36,8 +36,8 @@ def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> Co
     wanted = provisioning.build_heartbeat_entries(agents, config)
     if not wanted:
         return ConfigChange()
-    before = {key: _heartbeat_of(present, key) for key in wanted}
-    after = {key: _merge(before[key], entry) for key, entry in wanted.items()}
+    before = {key: _heartbeat_of(present, key) for key in wanted if key in present}
+    after = {key: _merge(before.get(key, {}), entry) for key, entry in wanted.items()}
     lines = difflib.unified_diff(
         _format(before), _format(after), CONFIG_FILE, CONFIG_FILE, lineterm="", n=4
     )
