@@ -75,7 +75,7 @@ HINTS: Mapping[ErrorKind, ErrorHint] = {
         "{host}, port {port} answers, but has nothing at {path} (HTTP status {status}): complete"
         " the address with the path that leads to the gateway."
     ),
-    ErrorKind.GATEWAY_DOWN: ErrorHint(
+    ErrorKind.DOWN_BEHIND_PROXY: ErrorHint(
         "The proxy at {host}, port {port} answers, but the gateway behind it does not (HTTP status"
         " {status}): start the gateway, or correct the address to which the proxy forwards.",
         START_COMMAND,

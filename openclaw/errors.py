@@ -29,7 +29,7 @@ class ErrorKind(StrEnum):
     NO_TLS = "no_tls"
     TLS_REQUIRED = "tls_required"
     PATH_NOT_FOUND = "path_not_found"
-    GATEWAY_DOWN = "gateway_down"  # a proxy answers, and the gateway behind it does not
+    DOWN_BEHIND_PROXY = "down_behind_proxy"
     NOT_A_GATEWAY = "not_a_gateway"
     PROXY_UNTRUSTED = "proxy_untrusted"
     ORIGIN_REFUSED = "origin_refused"
@@ -53,7 +53,7 @@ class ErrorKind(StrEnum):
 
 
 NOT_EXECUTED_ERRORS = frozenset(
-    {ErrorKind.STARTING_UP, ErrorKind.UNAVAILABLE, ErrorKind.GATEWAY_DOWN}
+    {ErrorKind.STARTING_UP, ErrorKind.UNAVAILABLE, ErrorKind.DOWN_BEHIND_PROXY}
 )
 """Errors after which a gateway has certainly not executed the request."""
 

@@ -33,9 +33,9 @@ MAX_QUEUE = 64  # frames that are received ahead
 
 KIND_BY_STATUS = {
     404: ErrorKind.PATH_NOT_FOUND,
-    502: ErrorKind.GATEWAY_DOWN,
-    503: ErrorKind.GATEWAY_DOWN,
-    504: ErrorKind.GATEWAY_DOWN,
+    502: ErrorKind.DOWN_BEHIND_PROXY,
+    503: ErrorKind.DOWN_BEHIND_PROXY,
+    504: ErrorKind.DOWN_BEHIND_PROXY,
 }
 """Error kinds by the HTTP status that a proxy in front of a gateway returns."""
 

@@ -91,7 +91,7 @@ async def test_no_log_contains_a_token_at_any_level(
         ),
         ({"http_response": (404, "not here")}, ErrorKind.PATH_NOT_FOUND),
         ({"http_response": (200, "<h1>Hello</h1>")}, ErrorKind.NOT_A_GATEWAY),
-        ({"http_response": (502, "bad gateway")}, ErrorKind.GATEWAY_DOWN),
+        ({"http_response": (502, "bad gateway")}, ErrorKind.DOWN_BEHIND_PROXY),
         (
             {
                 "connect_error": {

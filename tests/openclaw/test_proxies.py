@@ -57,7 +57,7 @@ async def find_fault(target: GatewayTarget | str) -> ConnectionCheck:
 async def test_a_proxy_without_its_gateway_is_told_from_a_silent_port(status: int) -> None:
     async with run_server(http_answer(status, "<h1>Bad Gateway</h1>")) as place:
         check = await find_fault(f"ws://{place}")
-    assert (check.name, check.code) == ("handshake", "gateway_down")
+    assert (check.name, check.code) == ("handshake", "down_behind_proxy")
     assert "proxy" in check.sentence
     assert f"(HTTP status {status})" in check.sentence
     assert check.command == "openclaw gateway run"

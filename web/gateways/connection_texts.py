@@ -82,7 +82,7 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
             " leads to the gateway to the address."
         ),
     ),
-    "gateway_down": (
+    "down_behind_proxy": (
         N_(
             "The proxy at %(host)s, port %(port)s answers, but the gateway behind it does not (HTTP"
             " status %(status)s). Start the gateway, or correct the address to which the proxy"

@@ -51,7 +51,7 @@ FAILURE_TITLES = {
     "no_tls": N_("No TLS"),
     "tls_required": N_("TLS required"),
     "path_not_found": N_("Path not found"),
-    "gateway_down": N_("Proxy answers, gateway does not"),
+    "down_behind_proxy": N_("Proxy answers, gateway does not"),
     "unresponsive": N_("Not answering"),
     "not_a_gateway": N_("Not an OpenClaw gateway"),
     "gateway_secrets_unreadable": N_("Token cannot be decrypted"),
