@@ -120,6 +120,7 @@ class Agent(Base):
     step_attempts: Mapped[int] = mapped_column(default=0)
     next_step_at: Mapped[datetime | None]
     step_deadline_at: Mapped[datetime | None]
+    step_error: Mapped[dict[str, Any] | None]  # of the last attempt, while the step is retried
     provision_failure: Mapped[dict[str, Any] | None]  # step, code, reason, command
     held_at: Mapped[datetime | None]  # its messages wait while this is set
     hold: Mapped[dict[str, Any] | None]  # why: a circuit breaker or a person, with values

@@ -47,6 +47,8 @@ class Gateway(GatewayConnectionMixin):
     gateway_version: Mapped[str | None]  # from the last handshake
     checks: Mapped[list[Any] | None]  # the results of the connection checks at `checked_at`
     checked_at: Mapped[datetime | None]
+    # What this version of the gateway does not support; see openclaw/capabilities.py.
+    capabilities: Mapped[dict[str, Any] | None]
     lease_holder: Mapped[str | None] = mapped_column("held_by")
     lease_expires_at: Mapped[datetime | None] = mapped_column("held_until")
     version: Mapped[int] = mapped_column(default=1)

@@ -6,10 +6,20 @@ connection failure.
 
 from core.http.address_policy import AddressPolicy
 from openclaw.addresses import MAX_URL_LENGTH, GatewayAddress, parse_address
+from openclaw.capabilities import (
+    CAPABILITY_RULES,
+    MIN_VERSION,
+    UPDATE_COMMAND,
+    Capability,
+    CapabilityRecord,
+    is_restart_required,
+    is_unsupported_request,
+)
 from openclaw.client import GatewayClient, RetryPolicy, poll_events
 from openclaw.connection import GatewayConnection, open_connection
 from openclaw.device import DeviceIdentity
 from openclaw.diagnostics import (
+    AGENTS_CHECK,
     CHECK_NAMES,
     CheckState,
     ConnectionCheck,

@@ -12,6 +12,7 @@ from datetime import datetime
 from json import dumps
 from typing import Any
 
+from core.security.secrets import hash_token
 from openclaw.answers import (
     JsonObject,
     get_list,
@@ -20,8 +21,11 @@ from openclaw.answers import (
     to_object,
     value_of_type,
 )
+from openclaw.capabilities import Capability
 from openclaw.client import GatewayClient
 from openclaw.errors import ErrorKind, GatewayError
+
+FILE_CONFLICT = "agent_file_conflict"  # `details.type` of a write of a file that was changed
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,6 @@ class SessionPage:
 
 
 @dataclass(frozen=True)
-class CronJob:
-    """A scheduled job of an agent."""
-
-    id: str
-    kind: str | None  # of its payload
-
-
-@dataclass(frozen=True)
 class GatewayConfig:
     """The configuration of a gateway, and the hash that a patch of it refers to."""
 
@@ -75,7 +71,7 @@ async def list_agents(
     So does an unreadable row, because a skipped row would make its agent look as if it were
     missing. Callers that only offer agents for selection can skip such rows.
     """
-    answer = await _call(client, "agents.list", {}, retry)
+    answer = await call_method(client, "agents.list", {}, retry)
     rows = answer.get("agents") if isinstance(answer, Mapping) else None
     agents = [_parse_agent(row) for row in rows] if isinstance(rows, list) else []
     if not isinstance(rows, list) or (None in agents and not skip_unreadable):
@@ -85,17 +81,17 @@ async def list_agents(
 
 async def create_agent(client: GatewayClient, agent_id: str, *, workspace: str) -> None:
     """Create an agent. The gateway lists it some seconds later."""
-    await _call(client, "agents.create", {"name": agent_id, "workspace": workspace})
+    await call_method(client, "agents.create", {"name": agent_id, "workspace": workspace})
 
 
 async def rename_agent(client: GatewayClient, agent_id: str, name: str) -> None:
     """Change the displayed name of an agent."""
-    await _call(client, "agents.update", {"agentId": agent_id, "name": name})
+    await call_method(client, "agents.update", {"agentId": agent_id, "name": name})
 
 
 async def delete_agent(client: GatewayClient, agent_id: str) -> None:
     """Delete an agent with its sessions and its files."""
-    await _call(client, "agents.delete", {"agentId": agent_id, "deleteFiles": True})
+    await call_method(client, "agents.delete", {"agentId": agent_id, "deleteFiles": True})
 
 
 async def get_agent_file(
@@ -105,7 +101,9 @@ async def get_agent_file(
 
     An answer without a file raises GatewayError: it must not be taken for a missing file.
     """
-    answer = await _call(client, "agents.files.get", {"agentId": agent_id, "name": name}, retry)
+    answer = await call_method(
+        client, "agents.files.get", {"agentId": agent_id, "name": name}, retry
+    )
     file = get_mapping(answer, "file")
     if file.get("missing"):
         return GatewayFile(None)
@@ -123,34 +121,39 @@ async def write_agent_file(
     *,
     expected_hash: str | None = None,
 ) -> None:
-    """Write a file; the gateway refuses if the present content has not the expected hash."""
+    """Write a file. Raises GatewayError if the present content has not the expected hash.
+
+    Older gateways do not compare hashes: there a change during the write is found by reading the
+    file again, and raises the same error.
+    """
     params = {"agentId": agent_id, "name": name, "content": content}
-    if expected_hash is not None:
-        params["expectedHash"] = expected_hash
-    await _call(client, "agents.files.set", params)
+    if expected_hash is None:
+        await call_method(client, "agents.files.set", params)
+        return
+    if client.capabilities.supports(Capability.FILE_HASHES):
+        try:
+            await call_method(client, "agents.files.set", {**params, "expectedHash": expected_hash})
+        except GatewayError as error:
+            if not client.capabilities.learn_rejection(Capability.FILE_HASHES, error):
+                raise
+        else:
+            return
+    await _require_hash(client, agent_id, name, expected_hash)
+    await call_method(client, "agents.files.set", params)
+    await _require_hash(client, agent_id, name, hash_token(content))
 
 
-async def list_cron_jobs(client: GatewayClient, agent_id: str) -> list[CronJob]:
-    """Return the scheduled jobs of an agent, also those that are disabled."""
-    answer = await _call(client, "cron.list", {"agentId": agent_id, "includeDisabled": True})
-    rows = [row for row in get_list(answer, "jobs") if isinstance(row.get("id"), str)]
-    return [CronJob(row["id"], get_mapping(row, "payload").get("kind")) for row in rows]
-
-
-async def get_cron_scratch(client: GatewayClient, job_id: str) -> str | None:
-    """Return the text that an agent reads when this job runs."""
-    answer = await _call(client, "cron.scratch.get", {"id": job_id})
-    return get_mapping(answer, "scratch").get("content")
-
-
-async def set_cron_scratch(client: GatewayClient, job_id: str, content: str) -> None:
-    """Set the text that an agent reads when this job runs."""
-    await _call(client, "cron.scratch.set", {"id": job_id, "content": content})
+async def _require_hash(client: GatewayClient, agent_id: str, name: str, expected: str) -> None:
+    present = await get_agent_file(client, agent_id, name)
+    if present.content is None or hash_token(present.content) != expected:
+        details = {"type": FILE_CONFLICT, "name": name}
+        message = f'agent file "{name}" changed since it was read'
+        raise GatewayError(ErrorKind.REJECTED, message, code="INVALID_REQUEST", details=details)
 
 
 async def get_config(client: GatewayClient, *, retry: bool = False) -> GatewayConfig:
     """Return the configuration of a gateway. An answer without it raises GatewayError."""
-    answer = to_object(await _call(client, "config.get", {}, retry))
+    answer = to_object(await call_method(client, "config.get", {}, retry))
     if not isinstance(answer.get("hash"), str):
         raise GatewayError(ErrorKind.MALFORMED, "The gateway answered without its config.")
     return GatewayConfig(get_mapping(answer, "parsed"), answer["hash"])
@@ -158,12 +161,12 @@ async def get_config(client: GatewayClient, *, retry: bool = False) -> GatewayCo
 
 async def patch_config(client: GatewayClient, patch: JsonObject, *, base_hash: str) -> None:
     """Merge a patch into the configuration, if nobody has changed it since it was read."""
-    await _call(client, "config.patch", {"raw": dumps(patch), "baseHash": base_hash})
+    await call_method(client, "config.patch", {"raw": dumps(patch), "baseHash": base_hash})
 
 
 async def subscribe_to_sessions(client: GatewayClient) -> None:
     """Receive the events of all sessions over this connection."""
-    await _call(client, "sessions.subscribe", {})
+    await call_method(client, "sessions.subscribe", {})
 
 
 async def list_sessions(
@@ -174,10 +177,20 @@ async def list_sessions(
     active_only: bool = False,
     retry: bool = False,
 ) -> SessionPage:
-    """Return a page of the sessions of a gateway."""
-    given = {"limit": limit, "offset": offset, "activeOnly": active_only or None}
-    params = {name: value for name, value in given.items() if value is not None}
-    answer = await _call(client, "sessions.list", params, retry)
+    """Return a page of the sessions of a gateway.
+
+    Older gateways return all of them, also with `active_only`.
+    """
+    given = {"limit": limit, "offset": offset}
+    params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if active_only and client.capabilities.supports(Capability.ACTIVE_SESSIONS):
+        params["activeOnly"] = True
+    try:
+        answer = await call_method(client, "sessions.list", params, retry)
+    except GatewayError as error:
+        if not client.capabilities.learn_rejection(Capability.ACTIVE_SESSIONS, error):
+            raise
+        return await list_sessions(client, limit=limit, offset=offset, retry=retry)
     numbers = [
         value_of_type(to_object(answer).get(name), int) for name in ("totalCount", "nextOffset")
     ]
@@ -188,20 +201,22 @@ async def describe_session(
     client: GatewayClient, key: str, *, retry: bool = False
 ) -> JsonObject | None:
     """Return a session by its key; None if there is none. An invalid key raises REJECTED."""
-    answer = await _call(client, "sessions.describe", {"key": key}, retry)
+    answer = await call_method(client, "sessions.describe", {"key": key}, retry)
     return get_mapping(answer, "session") or None
 
 
 async def reset_session(client: GatewayClient, key: str, *, retry: bool = False) -> None:
     """Start a session anew: its agent forgets what was said in it."""
-    await _call(client, "sessions.reset", {"key": key}, retry)
+    await call_method(client, "sessions.reset", {"key": key}, retry)
 
 
 async def chat_history(
     client: GatewayClient, session_key: str, *, limit: int, retry: bool = False
 ) -> JsonObject:
     """Return the latest messages of a session, with its running turn and its waiting input."""
-    answer = await _call(client, "chat.history", {"sessionKey": session_key, "limit": limit}, retry)
+    answer = await call_method(
+        client, "chat.history", {"sessionKey": session_key, "limit": limit}, retry
+    )
     return {"messages": answer} if isinstance(answer, list) else to_object(answer)
 
 
@@ -224,7 +239,7 @@ async def send_chat(
         "deliver": deliver,
         "idempotencyKey": idempotency_key,
     }
-    return to_object(await _call(client, "chat.send", params, retry))
+    return to_object(await call_method(client, "chat.send", params, retry))
 
 
 async def abort_chat(client: GatewayClient, session_key: str, *, time_limit: float) -> None:
@@ -234,58 +249,15 @@ async def abort_chat(client: GatewayClient, session_key: str, *, time_limit: flo
 
 async def wait_for_run(client: GatewayClient, run_id: str, *, timeout_ms: int) -> JsonObject:
     """Return how a run has ended, as far as the gateway remembers it."""
-    return to_object(await _call(client, "agent.wait", {"runId": run_id, "timeoutMs": timeout_ms}))
+    return to_object(
+        await call_method(client, "agent.wait", {"runId": run_id, "timeoutMs": timeout_ms})
+    )
 
 
-async def list_exec_approvals(client: GatewayClient) -> list[JsonObject]:
-    """Return the commands that wait for approval."""
-    return get_list(await _call(client, "exec.approval.list", {}))
-
-
-async def list_questions(client: GatewayClient) -> list[JsonObject]:
-    """Return the questions that wait for an answer."""
-    return get_list(await _call(client, "question.list", {}), "questions")
-
-
-async def get_approval(client: GatewayClient, id: str) -> JsonObject:
-    """Return an approval with its state."""
-    return get_mapping(await _call(client, "approval.get", {"id": id}), "approval")
-
-
-async def get_question(client: GatewayClient, id: str) -> JsonObject:
-    """Return a question with its state."""
-    return get_mapping(await _call(client, "question.get", {"id": id}), "question")
-
-
-async def resolve_exec_approval(client: GatewayClient, id: str, decision: JsonObject) -> None:
-    """Allow or deny a command. `decision` is of the form {"decision": "allow-once"}."""
-    await _call(client, "exec.approval.resolve", {"id": id, **decision})
-
-
-async def resolve_question(
-    client: GatewayClient,
-    id: str,
-    *,
-    answers: Mapping[str, Sequence[str]] | None,
-    resolved_by: str,
-    resolution_id: str,
-) -> None:
-    """Answer a question, or cancel it if `answers` is None."""
-    params: dict[str, Any] = {"id": id, "resolvedBy": resolved_by}
-    if answers is None:
-        params |= {"cancel": True}
-    else:
-        params |= {"answers": {"answers": answers}, "resolutionId": resolution_id}
-    await _call(client, "question.resolve", params)
-
-
-async def question_resolution_id(client: GatewayClient, id: str) -> str | None:
-    """Return the id that a question was resolved with, if the gateway remembers it."""
-    params = {"id": id, "timeoutMs": 1, "includeResolutionId": True}
-    return to_object(await _call(client, "question.waitAnswer", params)).get("resolutionId")
-
-
-async def _call(client: GatewayClient, method: str, params: JsonObject, retry: bool = False) -> Any:
+async def call_method(
+    client: GatewayClient, method: str, params: JsonObject, retry: bool = False
+) -> Any:
+    """Call a method: once, or with retries."""
     if retry:
         return await client.call_with_retry(method, params, is_idempotent=True)
     return await client.call_once(method, params)

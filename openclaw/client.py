@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
+from openclaw.capabilities import CapabilityRecord
 from openclaw.connection import GatewayConnection, open_connection
 from openclaw.errors import NOT_EXECUTED_ERRORS, TEMPORARY_ERRORS, ErrorKind, GatewayError
 from openclaw.frames import GatewayEvent
@@ -68,8 +69,10 @@ class GatewayClient:
         *,
         caps: Sequence[str] = (),
         retry_policy: RetryPolicy = RetryPolicy(),
+        capabilities: CapabilityRecord | None = None,
     ) -> None:
         self.target = target
+        self.capabilities = capabilities or CapabilityRecord()
         self._caps = caps
         self._retry_policy = retry_policy
         self._event_hub = EventHub()
@@ -141,7 +144,7 @@ class GatewayClient:
     ) -> None:
         """Stay connected until cancelled; call `on_change` when a connection is opened or lost.
 
-        It is also called when a connected gateway stops answering, and when it answers again.
+        Also when a connected gateway stops or begins to answer, or something is learned about it.
         Errors that an operator must fix, such as a pairing that is not approved, are retried as
         well, so that no action is needed here after the fix.
         """
@@ -152,7 +155,7 @@ class GatewayClient:
                 connection = await self._ensure_connected()
                 delays = self._retry_policy.delays()
                 await on_change(connection.hello)
-                error = await _wait_closed(connection, on_change)
+                error = await _wait_closed(connection, on_change, self.capabilities)
             except GatewayError as connect_error:
                 error = connect_error
             await on_change(error)
@@ -216,6 +219,7 @@ class GatewayClient:
         async with self._connect_lock:
             if self._connection is None or self._connection.end_error is not None:
                 self._connection = await self._connect()
+                self.capabilities.learn_hello(self._connection.hello)
                 self._connected_event.set()
                 log.debug("connected to a gateway")
             return self._connection
@@ -231,13 +235,23 @@ class GatewayClient:
 
 
 async def _wait_closed(
-    connection: GatewayConnection, on_change: Callable[[Hello | GatewayError], Awaitable[None]]
+    connection: GatewayConnection,
+    on_change: Callable[[Hello | GatewayError], Awaitable[None]],
+    capabilities: CapabilityRecord,
 ) -> GatewayError:
-    """Wait until a connection has ended, and report meanwhile whether the gateway answers."""
+    """Wait until a connection has ended; report whether it answers, and what is learned."""
+
+    async def report_learned() -> None:
+        while True:
+            await capabilities.wait_for_change()
+            await on_change(connection.hello)
+
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(connection.watch_answers(on_change))
+        learning = group.create_task(report_learned())
         error = await connection.wait_closed()
         watching.cancel()
+        learning.cancel()
     return error
 
 

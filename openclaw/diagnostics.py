@@ -5,16 +5,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from core.clock import now
 from openclaw.addresses import GatewayAddress, parse_address
+from openclaw.capabilities import (
+    MIN_VERSION,
+    UPDATE_COMMAND,
+    Capability,
+    CapabilityRecord,
+)
 from openclaw.connection import open_connection
-from openclaw.error_hints import get_error_hint, get_error_values
+from openclaw.error_hints import RESTART_COMMAND, get_error_hint, get_error_values
 from openclaw.errors import ErrorKind, GatewayError
 from openclaw.protocol import GatewayTarget, Hello
 
+AGENTS_CHECK = "agents"
 CHECK_NAMES = ("address", "port", "tls", "handshake", "protocol", "token", "device", "scopes")
-"""The checks, in the order of connecting."""
+CHECK_NAMES += (AGENTS_CHECK,)
+"""The checks, in the order of connecting; then whether agents can be provisioned."""
 
 CHECK_OF_ERROR: Mapping[ErrorKind, str] = {
     ErrorKind.ADDRESS_INVALID: "address",
@@ -73,6 +82,7 @@ class ConnectionDiagnosis:
     checks: Sequence[ConnectionCheck]
     at: datetime
     hello: Hello | None = None
+    capabilities: Mapping[str, Any] | None = None  # what is to be stored about this gateway
 
     @property
     def is_ok(self) -> bool:
@@ -94,17 +104,22 @@ def diagnose_missing_key(sentence: str, code: str) -> ConnectionDiagnosis:
     return ConnectionDiagnosis(checks, now())
 
 
-def diagnose_outcome(target: GatewayTarget, outcome: Hello | GatewayError) -> ConnectionDiagnosis:
+def diagnose_outcome(
+    target: GatewayTarget, outcome: Hello | GatewayError, capabilities: CapabilityRecord
+) -> ConnectionDiagnosis:
     """Return the diagnosis for an opened or failed connection."""
     return (
         _failed_diagnosis(outcome, target)
         if isinstance(outcome, GatewayError)
-        else _connected_diagnosis(outcome, target)
+        else _connected_diagnosis(outcome, target, capabilities)
     )
 
 
-async def diagnose_connection(target: GatewayTarget) -> ConnectionDiagnosis:
+async def diagnose_connection(
+    target: GatewayTarget, capabilities: CapabilityRecord | None = None
+) -> ConnectionDiagnosis:
     """Connect once and return the diagnosis; errors are part of it and never raised."""
+    known = capabilities or CapabilityRecord()
     try:
         async with asyncio.timeout(DIAGNOSIS_TIMEOUT), await open_connection(target) as connection:
             hello = connection.hello
@@ -112,7 +127,8 @@ async def diagnose_connection(target: GatewayTarget) -> ConnectionDiagnosis:
         return _failed_diagnosis(error, target)
     except TimeoutError:
         return _failed_diagnosis(GatewayError(ErrorKind.TIMEOUT, "It took too long."), target)
-    return _connected_diagnosis(hello, target)
+    known.learn_hello(hello)
+    return _connected_diagnosis(hello, target, known)
 
 
 def _failed_diagnosis(error: GatewayError, target: GatewayTarget) -> ConnectionDiagnosis:
@@ -137,13 +153,42 @@ def _failed_diagnosis(error: GatewayError, target: GatewayTarget) -> ConnectionD
     return ConnectionDiagnosis(checks, now())
 
 
-def _connected_diagnosis(hello: Hello, target: GatewayTarget) -> ConnectionDiagnosis:
+def _connected_diagnosis(
+    hello: Hello, target: GatewayTarget, capabilities: CapabilityRecord
+) -> ConnectionDiagnosis:
     """Check the granted scopes: a connection without the required scopes is a failure."""
     address = _parse_or_none(target)
-    checks = [_ok_check(name, target, address, hello) for name in CHECK_NAMES]
+    checks = [_ok_check(name, target, address, hello) for name in CHECK_NAMES[:-1]]
     if hello.missing_scopes:
         checks[-1] = _missing_scopes_check(hello, target)
-    return ConnectionDiagnosis(checks, now(), hello)
+        checks.append(ConnectionCheck(AGENTS_CHECK, CheckState.UNKNOWN, NOT_CHECKED))
+    else:
+        checks.append(_agents_check(capabilities))
+    return ConnectionDiagnosis(checks, now(), hello, capabilities.to_json())
+
+
+def _agents_check(capabilities: CapabilityRecord) -> ConnectionCheck:
+    """Check whether agents can be provisioned: what has failed lately, and what is missing."""
+    values = {"version": capabilities.version, "minimum": MIN_VERSION}
+    failed, reply = CheckState.FAILED, capabilities.restart_message
+    if reply:
+        sentence = f"The gateway does not use its present config: restart it. It says: {reply}"
+        values["reply"] = reply
+        return ConnectionCheck(
+            AGENTS_CHECK, failed, sentence, RESTART_COMMAND, "restart_required", values
+        )
+    if capabilities.supports(Capability.AGENTS):
+        return ConnectionCheck(
+            AGENTS_CHECK, CheckState.OK, "The gateway can run our agents.", values=values
+        )
+    reply = capabilities.unsupported_message
+    sentence = f"Agents need OpenClaw {MIN_VERSION} or newer, and this is {values['version']}."
+    if reply:
+        sentence = f"{sentence} It says: {reply}"
+        values["reply"] = reply
+    return ConnectionCheck(
+        AGENTS_CHECK, failed, sentence, UPDATE_COMMAND, "agents_unsupported", values
+    )
 
 
 def _missing_scopes_check(hello: Hello, target: GatewayTarget) -> ConnectionCheck:
@@ -193,6 +238,7 @@ def _ok_sentence(
         "token": "The gateway takes the token.",
         "device": "The gateway knows our device." if target.device else "No device is shown.",
         "scopes": "The gateway grants all the rights that we need.",
+        AGENTS_CHECK: "The gateway can run our agents.",
     }[name]
 
 

@@ -98,6 +98,13 @@ KIND_BY_CLOSE_CODE: Mapping[int, ErrorKind] = {
 """Error kinds by WebSocket close code."""
 
 
+CONFLICT = re.compile(
+    r"changed since |not found|unknown agent id|already exists|already in use|no longer exists"
+    r"|unknown cron job"
+)
+"""The words of a rejection that says that something is not there, or is another than it was."""
+
+
 class GatewayError(Exception):
     """A gateway is unreachable or returned an error.
 
@@ -120,6 +127,11 @@ class GatewayError(Exception):
         self.code = code
         self.details = dict(details or {})
         self.retry_after = retry_after
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether the gateway has changed meanwhile: a retry that reads again can succeed."""
+        return self.kind is ErrorKind.REJECTED and bool(CONFLICT.search(self.message))
 
     @property
     def pairing_request(self) -> str | None:

@@ -77,6 +77,7 @@ class Hello:
     events: frozenset[str]
     device_token: str = field(repr=False)
     max_frame_size: int  # bytes
+    boot_id: str = ""  # changes with every start of the gateway; older ones have none
 
     @classmethod
     def parse(cls, payload: object) -> "Hello":
@@ -89,16 +90,13 @@ class Hello:
             reason = f"The gateway speaks protocol {protocol}."
             details = {"expectedProtocol": protocol}
             raise GatewayError(ErrorKind.PROTOCOL_MISMATCH, reason, details=details)
-        auth, features = (
-            _get_object(payload_object, "auth"),
-            _get_object(payload_object, "features"),
+        auth, features, server = (
+            _get_object(payload_object, name) for name in ("auth", "features", "server")
         )
         largest = _get_object(payload_object, "policy").get("maxPayload")
         return cls(
             protocol=protocol,
-            version=replace_unstorable(
-                str(_get_object(payload_object, "server").get("version") or "")[:MAX_VERSION_LENGTH]
-            ),
+            version=_parse_name(server.get("version")),
             scopes=_parse_texts(auth.get("scopes")),
             methods=frozenset(_parse_texts(features.get("methods"))),
             events=frozenset(_parse_texts(features.get("events"))),
@@ -106,6 +104,7 @@ class Hello:
             max_frame_size=min(largest, MAX_FRAME_SIZE)
             if isinstance(largest, int)
             else MAX_FRAME_SIZE,
+            boot_id=_parse_name(server.get("bootId")),
         )
 
     @property
@@ -137,6 +136,10 @@ def build_connect_params(
 def _get_object(payload_object: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = payload_object.get(name)
     return part if isinstance(part, dict) else {}
+
+
+def _parse_name(value: object) -> str:
+    return replace_unstorable(str(value or "")[:MAX_VERSION_LENGTH])
 
 
 def _parse_token(value: object) -> str:

@@ -17,9 +17,10 @@ from uuid import UUID
 
 from core.db.engine import TransactionFactory, is_outage
 from core.errors import AppError
-from models import Gateway
+from models import Agent, Gateway
 from openclaw import ConnectionDiagnosis, RetryPolicy
 from services import gateways
+from services.gateways import provisioning
 
 DEFAULT_RETRY_POLICY = RetryPolicy(first_delay=1.0, max_delay=7.0)
 AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}  # a renewal is a single statement
@@ -112,8 +113,13 @@ class GatewaySupervisor:
 
         async def on_change(diagnosis: ConnectionDiagnosis) -> None:
             result = gateways.ProbeResult.from_diagnosis(self._connector, gateway.id, diagnosis)
+            version, known = result.gateway_version, gateway.gateway_version
             async with self._transaction() as session:
                 await gateways.record_probe(session, gateway, result)
+                if version and known and version != known:
+                    # Another version can need other files, and another place for them.
+                    await provisioning.request_sync(session, Agent.gateway_id == gateway.id)
+            gateway.gateway_version = version or known
 
         while True:
             try:

@@ -62,6 +62,9 @@ class ProvisioningRead(ResponseModel):
         description="When the step counts as failed if it is not complete."
     )
     failure: FailureRead | None
+    last_error: FailureRead | None = Field(
+        description="Why the last attempt failed, while the step is retried."
+    )
     kept_files: list[str] = Field(
         description="Files that are not overwritten, because the agent changed them."
     )
@@ -215,6 +218,7 @@ def _build_provisioning_fields(agent: Agent, moment: datetime) -> dict[str, Any]
         "next_try_at": json_time(agent.next_step_at),
         "deadline": json_time(agent.step_deadline_at),
         "failure": _build_failure_fields(agent.provision_failure),
+        "last_error": _build_failure_fields(agent.step_error),
         "kept_files": list(agent.provisioning_state.kept_files),
     }
 

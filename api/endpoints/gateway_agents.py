@@ -176,7 +176,7 @@ class SyncResult(ResponseModel):
     agents: list[SyncedAgent]
     config_diff: str | None = Field(
         description="What changes in the gateway's configuration, as a unified diff of the changed "
-        "entries; empty if nothing does, null if the configuration was not read."
+        "entries; empty if nothing does, null if the configuration could not be read."
     )
 
     @classmethod

@@ -41,8 +41,8 @@ class GatewayCheck(ResponseModel):
     """One check of the connection to a gateway."""
 
     name: str = Field(
-        description="`address`, `port`, `tls`, `handshake`, `protocol`, `token`, `device` or "
-        "`scopes`, in this order."
+        description="`address`, `port`, `tls`, `handshake`, `protocol`, `token`, `device`, "
+        "`scopes` or `agents`, in this order."
     )
     state: str = Field(description="`ok`, `failed` or `unknown`.")
     sentence: str = Field(description="The result, and what to do about it.")
@@ -86,14 +86,13 @@ class GatewayRead(ResponseModel):
     organization_id: UUID
     token: None = None
     has_token: bool
-    gateway_version: str | None = Field(
-        description="As reported at the last successful connection."
-    )
+    gateway_version: str | None = Field(description="From the last successful connection.")
     checks: list[GatewayCheck] | None = Field(
         description="The results of the last connection check; null if there was none since the "
         "last change of the gateway."
     )
     checked_at: Timestamp | None
+    missing_capabilities: list[str] = Field(description="What its version does not support.")
     version: int
     created_at: Timestamp
     updated_at: Timestamp
@@ -101,9 +100,10 @@ class GatewayRead(ResponseModel):
     @classmethod
     def of(cls, gateway: Gateway) -> "GatewayRead":
         """Build the model from a gateway, without its encrypted values."""
-        computed = {"token", "has_token", "ca_certificate_details"}
+        computed = {"token", "has_token", "ca_certificate_details", "missing_capabilities"}
         names = cls.model_fields.keys() - computed
         fields: dict[str, Any] = {name: getattr(gateway, name) for name in names}
+        fields["missing_capabilities"] = gateways.list_missing_names(gateway)
         fields["ca_certificate_details"] = gateways.list_ca_certificates(gateway.ca_certificates)
         return cls(**fields, has_token=gateway.encrypted_token is not None)
 

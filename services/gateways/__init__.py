@@ -4,7 +4,7 @@ The packages inside are entered directly: `from services.gateways import provisi
 """
 
 import openclaw
-from openclaw import MAX_URL_LENGTH
+from openclaw import MAX_URL_LENGTH, Capability
 from services.gateways.address_rules import may_be_private
 from services.gateways.ca_certificates import (
     MAX_CA_LENGTH,
@@ -34,7 +34,14 @@ from services.gateways.file_versions import (
     load_latest_versions,
     record_file_versions,
 )
-from services.gateways.health import ProbeResult, record_probe, record_user_probe
+from services.gateways.health import (
+    MissingCapability,
+    ProbeResult,
+    list_missing_capabilities,
+    list_missing_names,
+    record_probe,
+    record_user_probe,
+)
 from services.gateways.leases import acquire_leases, release_leases
 from services.gateways.linked_agents import (
     LinkDraft,
@@ -48,6 +55,7 @@ from services.gateways.queries import (
     GatewayStatus,
     GatewaySummary,
     failing_check,
+    find_connection_failure,
     find_gateway_by_url,
     find_token_set_at,
     gateway_status,

@@ -18,6 +18,7 @@ from models import Gateway, GatewayConnectionMixin
 from openclaw import (
     COMMANDS_ELSEWHERE,
     AddressPolicy,
+    CapabilityRecord,
     ConnectionDiagnosis,
     DeviceIdentity,
     ErrorKind,
@@ -101,14 +102,20 @@ class GatewayConnector:
         Raises Conflict if the secrets cannot be decrypted. Never use it inside a transaction: a
         gateway may respond slowly.
         """
-        async with self.connect_to(self.make_target(gateway)) as client:
+        target = self.make_target(gateway)
+        async with self.connect_to(target, get_capabilities(gateway)) as client:
             yield client
 
     @asynccontextmanager
-    async def connect_to(self, target: GatewayTarget) -> AsyncGenerator[GatewayClient]:
+    async def connect_to(
+        self, target: GatewayTarget, capabilities: CapabilityRecord | None = None
+    ) -> AsyncGenerator[GatewayClient]:
         """Yield a client of a gateway that may not be stored. GatewayErrors as in `connect`."""
+        policy = self._retry_policy
         try:
-            async with GatewayClient(target, retry_policy=self._retry_policy) as client:
+            async with GatewayClient(
+                target, retry_policy=policy, capabilities=capabilities
+            ) as client:
                 yield client
         except GatewayError as error:
             raise upstream_error(error, target.url) from error
@@ -123,8 +130,9 @@ class GatewayConnector:
     ) -> None:
         """Stay connected to a gateway until cancelled; report a diagnosis after each change.
 
-        Meanwhile the jobs run over the same connection. An expected disconnect is not reported,
-        because the gateway usually returns soon. Raises Conflict, after it was reported, if the
+        Meanwhile the jobs run over the same connection; what their calls reveal is a change too. An
+        expected disconnect is not reported, because the gateway usually returns soon.
+        Raises Conflict, after it was reported, if the
         secrets cannot be decrypted.
         """
         try:
@@ -138,10 +146,13 @@ class GatewayConnector:
             is_expected = was_connected and _is_expected_disconnect(outcome)
             was_connected = isinstance(outcome, Hello) or outcome.kind is ErrorKind.UNRESPONSIVE
             if not is_expected:
-                await on_diagnosis(diagnose_outcome(target, outcome))
+                await on_diagnosis(diagnose_outcome(target, outcome, known))
 
+        known = get_capabilities(gateway)
         async with (
-            GatewayClient(target, caps=CLIENT_CAPABILITIES, retry_policy=retry_policy) as client,
+            GatewayClient(
+                target, caps=CLIENT_CAPABILITIES, retry_policy=retry_policy, capabilities=known
+            ) as client,
             asyncio.TaskGroup() as group,
         ):
             for job in jobs:
@@ -150,7 +161,7 @@ class GatewayConnector:
 
     async def diagnose(self, gateway: Gateway) -> ConnectionDiagnosis:
         """Connect to a gateway once, and return the results of all checks."""
-        return await diagnose_connection(self.make_target(gateway))
+        return await diagnose_connection(self.make_target(gateway), get_capabilities(gateway))
 
     def make_target(self, gateway: GatewayConnectionMixin) -> GatewayTarget:
         """Return the target of a gateway. Raises Conflict if its secrets cannot be decrypted."""
@@ -248,6 +259,11 @@ class GatewayConnector:
             if encrypted
             else ""
         )
+
+
+def get_capabilities(gateway: GatewayConnectionMixin) -> CapabilityRecord:
+    """Return what is known about the capabilities of a gateway."""
+    return CapabilityRecord(gateway.capabilities if isinstance(gateway, Gateway) else None)
 
 
 def _is_expected_disconnect(outcome: Hello | GatewayError) -> bool:

@@ -10,10 +10,16 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import EventType, Gateway, Member
-from openclaw import ConnectionDiagnosis, ErrorKind
+from openclaw import (
+    CAPABILITY_RULES,
+    Capability,
+    CapabilityRecord,
+    ConnectionDiagnosis,
+    ErrorKind,
+)
 from services import events
 from services.gateways.connector import GatewayConnector
-from services.gateways.queries import CHECK_FAILED, get_gateway
+from services.gateways.queries import find_connection_failure, get_gateway
 
 CheckRow = dict[str, Any]
 
@@ -27,6 +33,7 @@ class ProbeResult:
     is_well: bool
     gateway_version: str | None
     encrypted_device_token: str | None
+    capabilities: Mapping[str, Any] | None = None
 
     @classmethod
     async def probe_gateway(cls, connector: GatewayConnector, gateway: Gateway) -> "ProbeResult":
@@ -51,6 +58,7 @@ class ProbeResult:
             is_well=diagnosis.is_ok,
             gateway_version=hello.version if hello else None,
             encrypted_device_token=connector.encrypt(gateway_id, "device_token", device_token),
+            capabilities=diagnosis.capabilities,
         )
 
     def checks_since(self, before: Sequence[CheckRow] | None) -> list[CheckRow]:
@@ -63,9 +71,34 @@ class ProbeResult:
         stored: dict[str, Any] = {"checks": self.checks, "checked_at": self.at}
         if self.gateway_version is not None:
             stored["gateway_version"] = self.gateway_version
+        if self.capabilities is not None:
+            stored["capabilities"] = dict(self.capabilities)
         if self.encrypted_device_token is not None:
             stored["encrypted_device_token"] = self.encrypted_device_token
         return stored
+
+
+@dataclass(frozen=True)
+class MissingCapability:
+    """What a gateway does not support, and the first version of OpenClaw that does."""
+
+    capability: Capability
+    since: str
+
+
+def list_missing_capabilities(gateway: Gateway) -> Sequence[MissingCapability]:
+    """Return what a gateway does not support, as far as is known, in a fixed order."""
+    missing = CapabilityRecord(gateway.capabilities).missing
+    return [
+        MissingCapability(capability, rule.since)
+        for capability, rule in CAPABILITY_RULES.items()
+        if capability in missing
+    ]
+
+
+def list_missing_names(gateway: Gateway) -> list[str]:
+    """Return the names of what a gateway does not support, for API clients."""
+    return [one.capability.value for one in list_missing_capabilities(gateway)]
 
 
 async def record_user_probe(
@@ -103,7 +136,7 @@ async def record_probe(
 
 def _checks_changed_event(gateway: Gateway, before: Sequence[CheckRow] | None) -> events.NewEvent:
     """Build the event of other check results; it says whether the gateway was lost or is back."""
-    was_away, is_away = _has_failed(before), _has_failed(gateway.checks)
+    was_away, is_away = _is_lost(before), _is_lost(gateway.checks)
     change = {} if was_away == is_away else {"is_away" if is_away else "is_back": True}
     return events.NewEvent(
         EventType.GATEWAY_UPDATED,
@@ -113,10 +146,10 @@ def _checks_changed_event(gateway: Gateway, before: Sequence[CheckRow] | None) -
     )
 
 
-def _has_failed(checks: Sequence[CheckRow] | None) -> bool:
+def _is_lost(checks: Sequence[CheckRow] | None) -> bool:
     """Return whether the gateway is lost. One that does not answer pings may only be busy."""
-    failed = [check for check in checks or () if check["state"] == CHECK_FAILED]
-    return any(check["code"] != ErrorKind.UNRESPONSIVE for check in failed)
+    failed = find_connection_failure(checks)
+    return failed is not None and failed["code"] != ErrorKind.UNRESPONSIVE
 
 
 def _keep_since(check: CheckRow, before: Mapping[str, Any]) -> CheckRow:

@@ -17,6 +17,7 @@ from core.db.reads import AnySelect, Query, Source
 from core.errors import Forbidden, Invalid, NotFound
 from core.paging import Page, PagedQuery, Paging
 from models import Agent, Board, Event, EventType, Gateway, Member, User
+from openclaw import AGENTS_CHECK
 from services import boards, organizations
 
 CHECK_OK, CHECK_FAILED = "ok", "failed"
@@ -29,6 +30,7 @@ class GatewayStatus(StrEnum):
 
     UNCHECKED = "unseen"  # no check since it was created or its connection was changed
     CONNECTED = "connected"  # a worker keeps a connection
+    LIMITED = "limited"  # it answers, but agents cannot be provisioned
     REACHABLE = "answers"  # a recent check by a user succeeded; no worker has the lease yet
     UNMONITORED = "unwatched"  # the last check succeeded, but no worker has the lease
     FAILED = "failed"  # a check failed
@@ -219,13 +221,15 @@ def gateway_status(gateway: Gateway, moment: datetime) -> GatewayStatus:
     """Return the status of a gateway at a moment."""
     if gateway.checks is None:
         return GatewayStatus.UNCHECKED
-    if failing_check(gateway) is not None:
+    if find_connection_failure(gateway.checks) is not None:
         return GatewayStatus.FAILED
-    if is_leased(gateway, moment):
-        return GatewayStatus.CONNECTED
-    checked_at = gateway.checked_at
+    checked_at, has_worker = gateway.checked_at, is_leased(gateway, moment)
     is_recent = checked_at is not None and moment - checked_at < RECENT_CHECK
-    return GatewayStatus.REACHABLE if is_recent else GatewayStatus.UNMONITORED
+    if not has_worker and not is_recent:
+        return GatewayStatus.UNMONITORED
+    if failing_check(gateway) is not None:
+        return GatewayStatus.LIMITED
+    return GatewayStatus.CONNECTED if has_worker else GatewayStatus.REACHABLE
 
 
 def is_leased(gateway: Gateway, moment: datetime) -> bool:
@@ -237,6 +241,14 @@ def failing_check(gateway: Gateway) -> Mapping[str, Any] | None:
     """Return the failed check, if there is one."""
     checks = gateway.checks or []
     return next((check for check in checks if check["state"] == CHECK_FAILED), None)
+
+
+def find_connection_failure(
+    checks: Sequence[Mapping[str, Any]] | None,
+) -> Mapping[str, Any] | None:
+    """Return the failed check because of which a gateway cannot be used at all."""
+    failed = (check for check in checks or () if check["state"] == CHECK_FAILED)
+    return next((check for check in failed if check["name"] != AGENTS_CHECK), None)
 
 
 def status_since(gateway: Gateway) -> datetime | None:
@@ -262,9 +274,10 @@ def last_contact_at(gateway: Gateway, moment: datetime) -> datetime | None:
     When a check fails, the checks after it are unknown from that time on.
     """
     status = gateway_status(gateway, moment)
-    if status is GatewayStatus.CONNECTED:
+    is_answering = status in (GatewayStatus.CONNECTED, GatewayStatus.LIMITED)
+    if is_answering and is_leased(gateway, moment):
         return moment
-    if status in (GatewayStatus.REACHABLE, GatewayStatus.UNMONITORED):
+    if is_answering or status in (GatewayStatus.REACHABLE, GatewayStatus.UNMONITORED):
         return gateway.checked_at
     if gateway.gateway_version is None:
         return None

@@ -115,10 +115,10 @@ def _gateway_status(gateway: Gateway, moment: datetime) -> PendingStatus | None:
     status, name = gateways.gateway_status(gateway, moment), gateway.name
     since = gateways.status_since(gateway)
     if status is GatewayStatus.FAILED:
-        check = gateways.failing_check(gateway) or {}
+        check = gateways.find_connection_failure(gateway.checks) or {}
         reason = check.get("sentence", "")
         return PendingStatus(PendingReason.GATEWAY_AWAY, since, f"{name} is away. {reason}".strip())
-    if status is GatewayStatus.CONNECTED:
+    if status in (GatewayStatus.CONNECTED, GatewayStatus.LIMITED):
         return None
     sentence = f"Nobody is connected to {name}: a worker has to run."
     return PendingStatus(PendingReason.GATEWAY_AWAY, gateway.lease_expires_at, sentence)

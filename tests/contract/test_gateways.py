@@ -106,7 +106,8 @@ async def test_an_unreachable_gateway_is_stored_with_its_failed_check(
     made = await create_gateway(alice, fake)
     states = check_states(made)
     assert list(states) == [
-        *("address", "port", "tls", "handshake", "protocol", "token", "device", "scopes")
+        *("address", "port", "tls", "handshake", "protocol", "token", "device", "scopes"),
+        "agents",
     ]
     assert (states["token"], states["device"], states["scopes"]) == (OK, FAILED, UNKNOWN)
     [device] = [check for check in made["checks"] if check["name"] == "device"]

@@ -30,7 +30,7 @@ async def test_a_gateway_accepts_us_and_reports_our_scopes(gateway: FakeGateway)
         assert connection.hello.protocol == 4
         assert connection.hello.version == "2026.9.6"
         assert connection.hello.missing_scopes == []
-        assert connection.hello.methods == {"health", "sessions.list"}
+        assert connection.hello.methods == gateway.methods
         assert gateway_target.device
         assert connection.hello.device_token == get_device_token(gateway_target.device.id)
     [connect_params] = gateway.connect_params

@@ -5,7 +5,7 @@ from sqlalchemy import select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Event, EventType, Gateway
+from models import Agent, Event, EventType, Gateway
 from openclaw import connection
 from services import gateways
 from services.gateways import GatewayConnector
@@ -18,6 +18,7 @@ from tests.support.gateway_supervisors import (
     run_supervisor,
     wait_for,
 )
+from tests.support.older_gateways import fake_version
 from tests.support.world import World
 
 
@@ -180,3 +181,29 @@ async def test_undecryptable_secrets_are_reported_and_affect_no_other_gateway(
                     session, isolated_world.alice_member, connector, broken.id, given
                 )
             await wait_for(lambda: is_stuck_at("nothing"))
+
+
+async def test_an_update_of_a_gateway_syncs_its_agents(
+    isolated_transaction: TransactionFactory, isolated_world: World, connector: GatewayConnector
+) -> None:
+    """Older versions have the text of heartbeats in another place."""
+    async with run_fake_gateway(FakeGateway(**fake_version("2026.7.1"))) as fake:
+        gateway = await create_gateway(isolated_transaction, isolated_world, connector, fake)
+
+        async def is_known(version: str, generation: int) -> bool:
+            found = await load_gateway(isolated_transaction, gateway)
+            async with isolated_transaction() as session:
+                query = select(Agent.generation).where(Agent.gateway_id == gateway.id)
+                is_synced = await session.scalar(query) == generation
+            stored = (found.capabilities or {}) if found else {}
+            return stored.get("version") == version and is_synced
+
+        async with isolated_transaction() as session:
+            query = select(Agent.generation).where(Agent.gateway_id == gateway.id)
+            before = await session.scalar(query)
+            assert before is not None
+        async with run_supervisor(connector, isolated_transaction):
+            await wait_for(lambda: is_known("2026.7.1", before))
+            fake.version, fake.missing = "2026.9.6", frozenset()
+            await fake.close_connections(1012)
+            await wait_for(lambda: is_known("2026.9.6", before + 1))

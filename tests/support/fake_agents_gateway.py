@@ -14,6 +14,7 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 
+from openclaw import Capability
 from tests.support.fake_gateway import ErrorResponse, FakeGateway, run_fake_gateway
 
 FILES = ("AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "MEMORY.md", "BOOTSTRAP.md")
@@ -21,6 +22,7 @@ HEARTBEAT_KEYS = {
     *("every", "target", "prompt", "model", "session", "activeHours", "timeoutSeconds"),
     *("lightContext", "isolatedSession", "to", "accountId", "directPolicy"),
 }
+OLDER_FILES = ("HEARTBEAT.md", "TOOLS.md")
 SEEDED_FILES = ("AGENTS.md", "SOUL.md", "USER.md", "BOOTSTRAP.md")  # in every new workspace
 Params = dict[str, Any]
 CloseCode = int  # the close code of the connection
@@ -84,6 +86,11 @@ class FakeAgentsGateway(FakeGateway):
             "chat.send": self._send_chat,
             "chat.history": self._history,
         }
+
+    @property
+    def is_older(self) -> bool:
+        """Whether agents are a list in the config, and read HEARTBEAT.md at each heartbeat."""
+        return Capability.HEARTBEAT_SCRATCH in self.missing
 
     @property
     def entries(self) -> dict[str, Any]:
@@ -181,14 +188,15 @@ class FakeAgentsGateway(FakeGateway):
         return about if content is None else {**about, "size": len(content), "updatedAtMs": 1}
 
     def _file(self, params: Params) -> Any:
-        key, name = self._require_agent(params), _require_known_file(params)
+        key, name = self._require_agent(params), self._require_known_file(params)
         about, content = self._file_info(key, name), self.files[key].get(name)
         if content is not None:
-            about |= {"content": content, "hash": _hash(content)}
+            about |= {"content": content}
+            about |= {} if Capability.FILE_HASHES in self.missing else {"hash": _hash(content)}
         return {"agentId": key, "workspace": "", "file": about}
 
     def _set_file(self, params: Params) -> Any:
-        key, name = self._require_agent(params), _require_known_file(params)
+        key, name = self._require_agent(params), self._require_known_file(params)
         now = self.files[key].get(name)
         expected = params.get("expectedHash")
         if expected is not None and not re.fullmatch("[0-9a-f]{64}", expected):
@@ -205,7 +213,11 @@ class FakeAgentsGateway(FakeGateway):
         return {"ok": True, "agentId": key, "workspace": "", "file": about}
 
     def _config(self, _params: Params) -> Any:
-        known = {"config": deepcopy(self.config), "parsed": deepcopy(self.config), "valid": True}
+        config = deepcopy(self.config)
+        if self.is_older:
+            entries = config["agents"].pop("entries")
+            config["agents"]["list"] = [{"id": key, **entry} for key, entry in entries.items()]
+        known = {"config": config, "parsed": deepcopy(config), "valid": True}
         return {**known, "hash": self.hash, "appliedConfigHash": self.hash}
 
     def _patch(self, params: Params) -> Any:
@@ -214,7 +226,8 @@ class FakeAgentsGateway(FakeGateway):
             raise _invalid_request("config base hash required")
         if params["baseHash"] != self.hash:
             raise _invalid_request("config changed since last load; re-run config.get and retry")
-        new = merge_patch(self.config, json.loads(params["raw"]))
+        patch = json.loads(params["raw"])
+        new = merge_patch(self.config, _patch_of_list(patch) if self.is_older else patch)
         _validate_config(new)
         if new != self.config:
             self.config = new
@@ -304,6 +317,11 @@ class FakeAgentsGateway(FakeGateway):
         messages = [{"role": "user", "content": text} for text in answer]
         return {"sessionKey": params["sessionKey"], "messages": messages, "hasMore": False}
 
+    def _require_known_file(self, params: Params) -> str:
+        if params["name"] not in (*FILES, *(OLDER_FILES if self.is_older else ())):
+            raise _invalid_request(f'unsupported file "{params["name"]}"')
+        return params["name"]
+
     def _require_agent(self, params: Params) -> str:
         key = params["agentId"]
         if key not in self.listed_agents():
@@ -338,6 +356,15 @@ def merge_patch(old: Any, patch: Any) -> Any:
     return {name: value for name, value in new.items() if value is not None}
 
 
+def _patch_of_list(patch: Params) -> Params:
+    """Return a patch of the list of agents as one of the entries."""
+    if "entries" in patch["agents"]:
+        raise _config_error("agents", 'Unrecognized key: "entries"')
+    rows = patch["agents"]["list"]
+    named = {row["id"]: {k: v for k, v in row.items() if k != "id"} for row in rows}
+    return {"agents": {"entries": named}}
+
+
 def _validate_config(config: Params) -> None:
     """Reject config that gateways of this version reject."""
     unknown = set(config["agents"]) - {"entries", "defaults"}
@@ -357,12 +384,6 @@ def _config_error(path: str, message: str) -> ErrorResponse:
 
 def _invalid_request(message: str, **more: Any) -> ErrorResponse:
     return ErrorResponse("INVALID_REQUEST", message, **more)
-
-
-def _require_known_file(params: Params) -> str:
-    if params["name"] not in FILES:
-        raise _invalid_request(f'unsupported file "{params["name"]}"')
-    return params["name"]
 
 
 def _has_heartbeat(entry: Params) -> bool:

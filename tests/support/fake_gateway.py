@@ -20,7 +20,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from openclaw import SCOPES, DeviceIdentity, GatewayTarget
+from openclaw import CAPABILITY_RULES, METHODS, SCOPES, Capability, DeviceIdentity, GatewayTarget
 
 TOKEN = "the gateway's own token"
 CHALLENGE_TIMESTAMP = 1_795_559_329_690
@@ -47,6 +47,9 @@ class FakeGateway:
 
     token: str = TOKEN
     protocol: int = 4
+    version: str = "2026.9.6"
+    boot_id: str = "b-1"
+    missing: frozenset[Capability] = frozenset()  # what this version does not support
     granted_scopes: tuple[str, ...] = SCOPES
     requires_pairing: bool = False
     accepts_device_token: bool = True  # instead of a wrong shared token
@@ -81,6 +84,12 @@ class FakeGateway:
     def is_connected(self) -> bool:
         """Whether a client is connected."""
         return bool(self._connections)
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """The methods that this version has."""
+        unknown = [CAPABILITY_RULES[capability].methods for capability in self.missing]
+        return frozenset(METHODS).difference(*unknown)
 
     def approve_device(self) -> None:
         """Approve the device of the last connect, like `openclaw devices approve`."""
@@ -161,8 +170,8 @@ class FakeGateway:
         return {
             "type": "hello-ok",
             "protocol": self.protocol,
-            "server": {"version": "2026.9.6", "connId": "c-1"},
-            "features": {"methods": ["health", "sessions.list"], "events": ["tick"]},
+            "server": {"version": self.version, "connId": "c-1", "bootId": self.boot_id},
+            "features": {"methods": sorted(self.methods), "events": ["tick"]},
             "auth": {"role": "operator", "scopes": list(self.granted_scopes), **issued},
             "policy": {"maxPayload": self.max_payload, "tickIntervalMs": 30000},
         } | self.hello_overrides
@@ -207,11 +216,20 @@ class FakeGateway:
         method = frame["method"]
         try:
             handler = self.handlers.get(method)
-            if handler is None:
+            self._reject_unknown_parameters(method, frame["params"])
+            if handler is None or (method in METHODS and method not in self.methods):
                 raise ErrorResponse("INVALID_REQUEST", f"unknown method: {method}")
             await _send_response(socket, frame["id"], ok=True, payload=handler(frame["params"]))
         except ErrorResponse as response:
             await _send_response(socket, frame["id"], ok=False, error=response.error)
+
+    def _reject_unknown_parameters(self, method: str, params: dict[str, Any]) -> None:
+        for capability in self.missing:
+            for name in CAPABILITY_RULES[capability].parameters:
+                if name in params:
+                    unexpected = f"at root: unexpected property '{name}'"
+                    message = f"invalid {method} params: {unexpected}"
+                    raise ErrorResponse("INVALID_REQUEST", message)
 
 
 def get_device_token(id: str) -> str:

@@ -57,7 +57,7 @@ async def test_a_new_gateway_passes_all_connection_checks(
     alice: httpx2.AsyncClient, new: dict[str, str], fake: FakeGateway
 ) -> None:
     page = (await alice.get(await entered(alice, new))).text
-    assert steps(page) == ["done"] * 8
+    assert steps(page) == ["done"] * 9
     assert "2026.9.6" in page
     assert fake.connection_count == 1
 
@@ -68,7 +68,7 @@ async def test_a_failed_check_shows_the_command_that_helps(
     fake.requires_pairing = True
     address = await entered(alice, new)
     page = (await alice.get(address)).text
-    assert steps(page) == ["done"] * 6 + ["fail", "todo"]
+    assert steps(page) == ["done"] * 6 + ["fail", "todo", "todo"]
     assert 'data-copy="openclaw devices approve req-123"' in page
     assert "Not approved on the gateway" in page
     listed = (await alice.get("/gateways")).text
@@ -78,7 +78,7 @@ async def test_a_failed_check_shows_the_command_that_helps(
     fake.approve_device()
     checked = await alice.post(f"{address}/checks")
     assert (checked.status_code, checked.headers["Location"]) == (303, address)
-    assert steps((await alice.get(address)).text) == ["done"] * 8
+    assert steps((await alice.get(address)).text) == ["done"] * 9
     assert "not connected" not in (await alice.get("/gateways")).text
 
 
@@ -151,7 +151,7 @@ async def test_the_token_is_extracted_from_a_pasted_line(
     alice: httpx2.AsyncClient, new: dict[str, str], line: str
 ) -> None:
     page = (await alice.get(await entered(alice, new, token=line.format(TOKEN)))).text
-    assert steps(page) == ["done"] * 8
+    assert steps(page) == ["done"] * 9
 
 
 async def test_an_undecryptable_token_is_not_reported_as_rejected(
@@ -204,7 +204,7 @@ async def test_a_token_is_never_shown_and_a_blank_one_is_kept(
     assert saved.status_code == 303
     page = (await alice.get(address)).text
     assert '<h1 dir="auto">Shed</h1>' in page
-    assert steps(page) == ["done"] * 8
+    assert steps(page) == ["done"] * 9
     assert fake.connection_count == 1
 
     await alice.post(f"{address}/edit", data=new | {"token": "", "without_token": "on"})
@@ -215,7 +215,7 @@ async def test_a_changed_address_is_checked(alice: httpx2.AsyncClient, new: dict
     address = await entered(alice, new, token="wrong")
     assert steps((await alice.get(address)).text)[5] == "fail"
     await alice.post(f"{address}/edit", data=new)
-    assert steps((await alice.get(address)).text) == ["done"] * 8
+    assert steps((await alice.get(address)).text) == ["done"] * 9
 
 
 async def test_an_unchecked_gateway_says_so(
@@ -225,7 +225,7 @@ async def test_an_unchecked_gateway_says_so(
     async with transaction() as session:
         session.add(gateway)
     page = (await alice.get(f"/gateways/{gateway.id}")).text
-    assert steps(page) == ["todo"] * 8
+    assert steps(page) == ["todo"] * 9
     assert "Not checked yet" in page
 
 
@@ -381,7 +381,7 @@ async def test_undecryptable_secrets_are_reported_and_can_be_replaced(
     assert refused.status_code == 409
     assert "encrypted with another SECRET_KEY" in refused.text
     await alice.post(f"{address}/edit", data=new)
-    assert steps((await alice.get(address)).text) == ["done"] * 8
+    assert steps((await alice.get(address)).text) == ["done"] * 9
 
 
 async def test_the_main_agent_is_on_the_gateway_page(

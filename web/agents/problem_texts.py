@@ -78,9 +78,17 @@ def describe_hold_cause(hold: Mapping[str, Any]) -> str:
 
 def describe_failure(agent: Agent) -> str:
     """Describe why the provisioning of an agent failed, or return ""."""
-    failure: Mapping[str, Any] = agent.provision_failure or {}
-    code, stored = str(failure.get("code") or ""), str(failure.get("reason") or "")
-    if code == "not_listed" and failure.get("step") == LISTED_STEP:
+    return _describe_problem(agent.provision_failure or {}, agent)
+
+
+def describe_step_error(agent: Agent) -> str:
+    """Describe why the last attempt of a provisioning step failed, or return ""."""
+    return _describe_problem(agent.step_error or {}, agent)
+
+
+def _describe_problem(problem: Mapping[str, Any], agent: Agent) -> str:
+    code, stored = str(problem.get("code") or ""), str(problem.get("reason") or "")
+    if code == "not_listed" and problem.get("step") == LISTED_STEP:
         return _(
             "The gateway has accepted the agent but does not list it. This happens after it was"
             " killed while it created an agent: restart it, and setup continues automatically."
@@ -88,7 +96,7 @@ def describe_failure(agent: Agent) -> str:
     text = FAILURE_TEXTS.get(code)
     if text:
         return _(text, count=agent.wake_attempts)
-    return describe_gateway_error(code, failure.get("values") or {}, stored)
+    return describe_gateway_error(code, problem.get("values") or {}, stored)
 
 
 def describe_pending(
@@ -114,7 +122,7 @@ def describe_pending(
 def _describe_missing_gateway(conditions: DeliveryConditions) -> str:
     gateway = conditions.gateway
     assert gateway is not None
-    failing = gateways.failing_check(gateway)
+    failing = gateways.find_connection_failure(gateway.checks)
     if failing is None:
         return _("No worker is connected to %(name)s. A worker must run.", name=gateway.name)
     problem = describe_check(failing, gateway)

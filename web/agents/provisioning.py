@@ -11,7 +11,7 @@ from services import agents, gateways
 from services.agents import AgentCard
 from services.gateways import provisioning
 from web.agents.presenter import format_duration
-from web.agents.problem_texts import describe_failure
+from web.agents.problem_texts import describe_failure, describe_step_error
 from web.gateways.presenter import describe_outage
 from web.ui.translation import _
 
@@ -128,9 +128,10 @@ def _describe_attempts(agent: Agent, outage: str) -> str:
         )
     if agent.step is ProvisioningStep.CHECK_IN and agent.wake_attempts:
         return _describe_wakes(agent)
+    tried = ""
     if agent.step_attempts > 1:
-        return _("Tried %(count)d times so far.", count=agent.step_attempts)
-    return ""
+        tried = _("Tried %(count)d times so far.", count=agent.step_attempts)
+    return f"{tried} {describe_step_error(agent)}".strip()
 
 
 def _describe_wakes(agent: Agent) -> str:

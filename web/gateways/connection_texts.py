@@ -156,6 +156,31 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
         N_("The answer is not valid. It is not an OpenClaw gateway, or the gateway is broken."),
     ),
     "rejected": (N_("The gateway rejected the request: %(reply)s"),),
+    "agents_unsupported": (
+        N_(
+            "OpenClaw %(version)s rejects a request that agents need: %(reply)s Update it, or"
+            " Mission Control."
+        ),
+        N_("Agents require OpenClaw %(minimum)s or newer. The gateway has %(version)s."),
+    ),
+    "restart_required": (
+        N_(
+            "The gateway has saved a change of its configuration but does not use it. Restart the"
+            " gateway. Its message: %(reply)s"
+        ),
+    ),
+    "unsupported_request": (
+        N_(
+            "The version of the gateway does not support this request. Update OpenClaw. Its"
+            " message: %(reply)s"
+        ),
+    ),
+    "config_rejected": (
+        N_(
+            "The gateway does not accept its configuration. Correct it on the gateway. Its message:"
+            " %(reply)s"
+        ),
+    ),
     "gateway_secrets_unreadable": (
         N_(
             "The secrets of this gateway were encrypted with another SECRET_KEY. Restore that key,"
@@ -221,6 +246,8 @@ def _describe_passed_check(name: str, values: Mapping[str, Any], gateway: Gatewa
         return _("Port %(port)s answers.", **values)
     if name == "protocol" and "protocol" in values:
         return _("Protocol %(protocol)s.", **values)
+    if name == "agents" and values.get("version"):
+        return _("OpenClaw %(version)s.", **values)
     return _("The protocol is supported.") if name == "protocol" and values else ""
 
 

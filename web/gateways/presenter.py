@@ -14,6 +14,7 @@ from services.gateways import (
     SessionOwner,
     SessionOwners,
     failing_check,
+    find_connection_failure,
     is_leased,
 )
 from web.agents.presenter import format_ago, format_duration
@@ -29,6 +30,7 @@ CHECK_TITLES = {
     "token": N_("Token accepted"),
     "device": N_("Mission Control approved"),
     "scopes": N_("Required rights granted"),
+    "agents": N_("Supports agents"),
 }
 """Title of each passed connection check, in their order."""
 
@@ -41,6 +43,7 @@ FAILED_CHECK_TITLES = {
     "token": N_("Token refused"),
     "device": N_("Not approved on the gateway"),
     "scopes": N_("Too few rights granted"),
+    "agents": N_("Agents not supported"),
 }
 """Title of each failed connection check."""
 
@@ -54,6 +57,7 @@ FAILURE_TITLES = {
     "down_behind_proxy": N_("Proxy answers, gateway does not"),
     "unresponsive": N_("Not answering"),
     "not_a_gateway": N_("Not an OpenClaw gateway"),
+    "restart_required": N_("Restart required"),
     "gateway_secrets_unreadable": N_("Token cannot be decrypted"),
 }
 """Title by error code, where it is more precise than the title of the failed check."""
@@ -63,6 +67,7 @@ STATUS_LABELS = {
     GatewayStatus.CONNECTED: ("idle", N_("Connected")),
     GatewayStatus.REACHABLE: ("idle", N_("Reachable")),
     GatewayStatus.UNMONITORED: ("late", N_("Not monitored")),
+    GatewayStatus.LIMITED: ("failed", N_("Agents not supported")),
     GatewayStatus.FAILED: ("failed", N_("Not connected")),
 }
 """State icon and label of each gateway status."""
@@ -71,7 +76,8 @@ CHECK_STEPS = {"ok": "done", "failed": "fail"}  # step state of each check state
 CONFIGURED_CHECKS = {"address", "port", "tls", "token"}
 # With these codes, the answering host may be a different one.
 WRONG_HOST_CODES = {"not_a_gateway", "path_not_found", "malformed", "timeout", "closed"}
-DETAILED_CHECKS = {"address", "port", "tls", "protocol"}  # their sentence is also shown when passed
+# The sentence of these is also shown when they passed.
+DETAILED_CHECKS = {"address", "port", "tls", "protocol", "agents"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def describe_status_evidence(summary: GatewaySummary) -> str:
     if summary.status is GatewayStatus.UNCHECKED:
         return _("a worker checks it within seconds")
     passed = format_duration(now() - summary.since) if summary.since else _("a while")
-    if summary.status is GatewayStatus.CONNECTED:
+    if summary.status in (GatewayStatus.CONNECTED, GatewayStatus.LIMITED):
         return _("for %(duration)s", duration=passed)
     checked_at = summary.gateway.checked_at
     checked = format_ago(now() - checked_at) if checked_at else _("a while ago")
@@ -131,7 +137,7 @@ def describe_status_evidence(summary: GatewaySummary) -> str:
 
 def describe_outage(gateway: Gateway, moment: datetime) -> str:
     """Describe why a gateway is not usable now, or return "" if it should be."""
-    failing = failing_check(gateway)
+    failing = find_connection_failure(gateway.checks)
     if failing is not None:
         problem = _failure_title(failing)
         return _("%(name)s is not connected: %(problem)s.", name=gateway.name, problem=problem)

@@ -154,7 +154,7 @@ async def query_gateway(
 
     A gateway that a worker just found unreachable is not queried.
     """
-    failing = gateways.failing_check(summary.gateway)
+    failing = gateways.find_connection_failure(summary.gateway.checks)
     if failing is not None and summary.is_leased:
         return None, describe_check(failing, summary.gateway)
     try:

@@ -23,7 +23,7 @@ from services.gateways.sync import SyncOptions
 from services.notifications import OpenedPage
 from web.agents.setup import offline_threshold
 from web.auth.viewer import current_member
-from web.gateways import presenter
+from web.gateways import capability_texts, presenter
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.forms import BlankAsNone, Line, Switch
@@ -33,6 +33,7 @@ from web.ui.render import is_part_request, render_page, render_part
 TEMPLATE_FUNCTIONS: dict[str, Any] = {
     "describe_evidence": presenter.describe_status_evidence,
     "build_checks": presenter.build_checks,
+    "list_unavailable": capability_texts.list_unavailable,
     "describe_status": presenter.describe_status,
     "list_ca_certificates": gateways.list_ca_certificates,
 }

@@ -76,7 +76,7 @@ class OnboardingState:
     def is_unreachable(self) -> bool:
         """Return whether the gateway is known to be unreachable."""
         gateway = self.interviewer.gateway
-        return gateway is not None and gateways.failing_check(gateway) is not None
+        return gateway is not None and bool(gateways.find_connection_failure(gateway.checks))
 
     @cached_property
     def transcript(self) -> Transcript:

@@ -18,6 +18,7 @@ from services.gateways.provisioning.desired_state import (
 )
 from services.gateways.provisioning.heartbeat_config import (
     NEVER,
+    agent_entries,
     build_heartbeat_entries,
     has_quiet_heartbeat,
     heartbeat_interval,

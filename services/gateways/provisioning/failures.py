@@ -1,10 +1,22 @@
 """Failures of provisioning steps: of the gateway, and those that we find ourselves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from models import Agent, ProvisioningStep
-from openclaw import RESTART_COMMAND, ErrorKind, GatewayError, get_error_hint, get_error_values
+from openclaw import (
+    MIN_VERSION,
+    RESTART_COMMAND,
+    UPDATE_COMMAND,
+    ErrorKind,
+    GatewayError,
+    get_error_hint,
+    get_error_values,
+    is_restart_required,
+    is_unsupported_request,
+)
 
 NOT_LISTED = "not_listed"  # the code of a failure
 
@@ -27,6 +39,34 @@ class StepFailure:
     is_permanent: bool = False  # retries cannot succeed
     values: Mapping[str, str] = field(default_factory=dict)  # for texts of the code
 
+    def to_row(self, step: ProvisioningStep | None, moment: datetime) -> dict[str, Any]:
+        """Return what an agent's row stores about this failure of a step."""
+        facts = {"code": self.code, "reason": self.reason, "command": self.command}
+        values, at = dict(self.values), moment.isoformat()
+        return {**facts, "step": step and step.value, "values": values, "at": at}
+
+
+REMEDIES: Sequence[tuple[Callable[[GatewayError], bool], str, str, str]] = (
+    (
+        is_restart_required,
+        "restart_required",
+        "The gateway does not use its present config: restart it.",
+        RESTART_COMMAND,
+    ),
+    (
+        is_unsupported_request,
+        "unsupported_request",
+        f"The gateway does not know this request. Agents need OpenClaw {MIN_VERSION} or newer.",
+        UPDATE_COMMAND,
+    ),
+    (
+        lambda error: "issues" in error.details,
+        "config_rejected",
+        "The gateway finds a mistake in its config: correct it there.",
+        "openclaw doctor",
+    ),
+)
+"""Errors that a person can remedy: the code, a sentence, and the command that helps."""
 
 UNEXPECTED_FAILURE = StepFailure(
     "unexpected", "Something went wrong here; the server's log says what."
@@ -53,14 +93,26 @@ def is_unlisted(agent: Agent) -> bool:
 
 
 def step_failure_of(error: GatewayError, url: str) -> StepFailure:
-    """Convert an error of the gateway at a URL."""
+    """Convert an error of the gateway at a URL.
+
+    A rejection ends the step, unless the gateway has changed meanwhile: the same request is
+    rejected again.
+    """
+    code, values = error.kind.value, get_error_values(error, url)
     sentence, command = get_error_hint(error, url)
+    for is_this, its_code, its_sentence, its_command in REMEDIES:
+        if is_this(error):
+            code, command = its_code, its_command
+            sentence = f"{its_sentence} It says: {error.message}"
+            values["reply"] = error.message
+            break
+    is_rejected = error.kind is ErrorKind.REJECTED and not error.is_conflict
     return StepFailure(
-        error.kind.value,
+        code,
         sentence,
         command,
         retry_after=error.retry_after,
         counts_as_attempt=error.kind not in TRANSIENT_ERRORS,
-        is_permanent=error.kind in PERMANENT_ERRORS or "issues" in error.details,
-        values=get_error_values(error, url),
+        is_permanent=is_rejected or error.kind in PERMANENT_ERRORS or code != error.kind.value,
+        values=values,
     )

@@ -46,7 +46,7 @@ def desired_heartbeat(agent: Agent) -> dict[str, str]:
 def build_heartbeat_entries(
     agents: Sequence[Agent], config: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Return the entries of `agents.entries` that change the heartbeats of these agents."""
+    """Return the entries that change the heartbeats of these agents, by their ids."""
     return {
         agent.gateway_key or "": {"heartbeat": desired_heartbeat(agent)}
         for agent in agents
@@ -56,18 +56,36 @@ def build_heartbeat_entries(
 
 def is_configured(agent: Agent, config: Mapping[str, Any]) -> bool:
     """Return whether a gateway's config has an entry for an agent."""
-    return agent.gateway_key in _agent_entries(config)
+    return agent.gateway_key in agent_entries(config)
+
+
+def build_patch(agents: Sequence[Agent], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the change of a gateway's config that sets the heartbeats of configured agents.
+
+    It is empty if they are set. In the config of older gateways the agents are a list; a patch of
+    it changes the entries with the same ids.
+    """
+    entries = build_heartbeat_entries(agents, config)
+    if not entries:
+        return {}
+    if _mapping_at(_mapping_at(config, "agents"), "entries"):
+        return {"agents": {"entries": entries}}
+    return {"agents": {"list": [{"id": key, **entry} for key, entry in entries.items()]}}
 
 
 def needs_update(agent: Agent, config: Mapping[str, Any]) -> bool:
     """Return whether a gateway's config has another heartbeat for an agent."""
-    entry = _mapping_at(_agent_entries(config), agent.gateway_key or "")
+    entry = _mapping_at(agent_entries(config), agent.gateway_key or "")
     present = _mapping_at(entry, "heartbeat")
     return any(present.get(name) != value for name, value in desired_heartbeat(agent).items())
 
 
-def _agent_entries(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping_at(_mapping_at(config, "agents"), "entries")
+def agent_entries(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the agents in a gateway's config by their ids."""
+    agents = _mapping_at(config, "agents")
+    rows = agents.get("list")
+    listed = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+    return _mapping_at(agents, "entries") or {str(row.get("id")): row for row in listed}
 
 
 def _mapping_at(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:

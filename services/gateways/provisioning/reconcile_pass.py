@@ -176,6 +176,8 @@ class ReconcilePass:
         )
         if isinstance(outcomes, StepFailure):
             outcomes = [outcomes] * len(due)
+        else:
+            self._client.capabilities.forget_failure()
         for one, outcome in zip(due, outcomes, strict=True):
             await self._record_outcome(one, outcome)
 
@@ -279,6 +281,7 @@ class ReconcilePass:
         try:
             return await call()
         except GatewayError as error:
+            self._client.capabilities.learn_failure(error)
             return step_failure_of(error, self._client.target.url)
         except (SQLAlchemyError, OSError):
             raise

@@ -177,7 +177,8 @@ def schedule_retry(agent: Agent, moment: datetime, failure: StepFailure) -> Tran
     delay = timedelta(seconds=max(retry_delay(attempts), failure.retry_after or 0))
     assert agent.step_deadline_at is not None
     next_at = min(moment + delay, agent.step_deadline_at)
-    return Transition({"step_attempts": attempts, "next_step_at": next_at})
+    columns = {"step_attempts": attempts, "next_step_at": next_at}
+    return Transition({**columns, "step_error": failure.to_row(agent.step, moment)})
 
 
 def recreate_lost_agent(agent: Agent, moment: datetime) -> Transition:
@@ -209,7 +210,8 @@ def request_wake() -> ColumnChanges:
 
 def clear_step() -> ColumnChanges:
     """Have nothing to do."""
-    return {"step": None, "step_attempts": 0, "next_step_at": None, "step_deadline_at": None}
+    no_times = {"next_step_at": None, "step_deadline_at": None}
+    return {"step": None, "step_attempts": 0, "step_error": None, **no_times}
 
 
 def with_step_time(agent: Agent, state: ProvisioningState, moment: datetime) -> ProvisioningState:
@@ -247,7 +249,7 @@ def _await_check_in(agent: Agent, moment: datetime) -> ColumnChanges:
 
 
 def _check_in_step(deadline: datetime) -> ColumnChanges:
-    step = {"step": ProvisioningStep.CHECK_IN, "step_attempts": 0}
+    step = {"step": ProvisioningStep.CHECK_IN, "step_attempts": 0, "step_error": None}
     return {**step, "next_step_at": deadline, "step_deadline_at": deadline}
 
 
@@ -257,25 +259,24 @@ def _clear_wake() -> ColumnChanges:
 
 def _start_step(step: ProvisioningStep, moment: datetime) -> ColumnChanges:
     deadline = moment + STEP_TIMEOUTS[step]
-    start = {"step": step, "step_attempts": 0}
+    start = {"step": step, "step_attempts": 0, "step_error": None}
     return {**start, "next_step_at": moment, "step_deadline_at": deadline}
 
 
 def _fail_step(agent: Agent, failure: StepFailure, moment: datetime) -> Transition:
     """Mark the step as failed. Only a failure that differs from the recorded one is an event."""
-    facts = {"code": failure.code, "reason": failure.reason, "command": failure.command}
-    facts["step"] = agent.step and agent.step.value
-    known = agent.provision_failure
-    is_known = known is not None and all(known.get(name) == facts[name] for name in facts)
-    new = {**facts, "values": dict(failure.values), "at": moment.isoformat()}
+    new, known = failure.to_row(agent.step, moment), agent.provision_failure
+    facts = ("step", "code", "reason", "command")
+    is_known = known is not None and all(known.get(name) == new[name] for name in facts)
     columns = {
         "step": ProvisioningStep.CREATE if agent.step is ProvisioningStep.LISTED else agent.step,
         "provision_failure": known if is_known else new,
         "step_attempts": agent.step_attempts + 1,
+        "step_error": None,
         "next_step_at": moment + _retry_after(agent.step),
         "step_deadline_at": None,
     }
-    data = {"reason": facts["reason"], "step": facts["step"]}
+    data = {"reason": new["reason"], "step": new["step"]}
     return Transition(columns, None if is_known else _failure_event(agent), data)
 
 

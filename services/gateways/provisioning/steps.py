@@ -10,7 +10,7 @@ from typing import Protocol
 
 from core.security.secrets import hash_token
 from models import Agent, ProvisioningState, ProvisioningStep
-from openclaw import ErrorKind, GatewayClient, GatewayError
+from openclaw import ErrorKind, GatewayClient, GatewayError, heartbeat_api
 from openclaw import api as gateway_api
 from services import gateways
 from services.gateways.provisioning import heartbeat_config
@@ -21,7 +21,6 @@ RecordIntent = Callable[[ProvisioningState, "Sequence[gateways.FileContent]"], A
 
 USER_FILE = "USER.md"  # of an agent that the gateway had before, it holds what people told it
 PROTECTED_KEY = "main"  # the gateway's own first agent
-HEARTBEAT_KIND = "heartbeat"  # of the job that runs an agent's heartbeat
 
 
 class PlannedFile(Protocol):
@@ -181,15 +180,14 @@ async def write_scratch(context: StepContext) -> StepOutcome:
     """Set the text of the agent's heartbeat: a quiet one while nothing waits for the agent."""
     if heartbeat_config.heartbeat_interval(context.agent) == heartbeat_config.NEVER:
         return StepDone(context.state)
-    jobs = await gateway_api.list_cron_jobs(context.client, context.key)
-    job_id = next((job.id for job in jobs if job.kind == HEARTBEAT_KIND), None)
-    if job_id is None:
+    heartbeat = await heartbeat_api.find_heartbeat(context.client, context.key)
+    if heartbeat is None:
         reason = "The gateway has no heartbeat for the agent yet."
         return StepFailure("no_heartbeat", reason, "openclaw cron list")
     is_quiet = heartbeat_config.has_quiet_heartbeat(context.agent, is_paused=context.is_paused)
-    content = heartbeat_config.QUIET_SCRATCH if is_quiet else context.bundle.scratch
-    if await gateway_api.get_cron_scratch(context.client, job_id) != content:
-        await gateway_api.set_cron_scratch(context.client, job_id, content)
+    text = heartbeat_config.QUIET_SCRATCH if is_quiet else context.bundle.scratch
+    if heartbeat.text != text:
+        await heartbeat_api.set_heartbeat_text(context.client, context.key, heartbeat, text)
     return StepDone(context.state)
 
 
@@ -202,9 +200,8 @@ async def configure_heartbeats(
     """
     config = await gateway_api.get_config(client)
     configured = [agent for agent in agents if heartbeat_config.is_configured(agent, config.parsed)]
-    entries = heartbeat_config.build_heartbeat_entries(configured, config.parsed)
-    if entries:
-        patch = {"agents": {"entries": entries}}
+    patch = heartbeat_config.build_patch(configured, config.parsed)
+    if patch:
         await gateway_api.patch_config(client, patch, base_hash=config.hash)
     absent = StepFailure("not_configured", "The gateway's config does not have the agent yet.")
     return [

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models import GatewayRequest, RequestKind
-from openclaw import ErrorKind, GatewayClient, GatewayError
-from openclaw import api as gateway_api
+from openclaw import ErrorKind, GatewayClient, GatewayError, request_api
 from services.gateways.requests.parser import ParsedRequest, parse_requests
 from services.gateways.requests.rules import Resolution
 
@@ -33,8 +32,8 @@ async def list_waiting(client: GatewayClient, kind: RequestKind) -> dict[str, Pa
     """Return the waiting requests of a kind, by id; None if the gateway does not have them."""
     try:
         if kind is RequestKind.EXEC:
-            return parse_requests(kind, await gateway_api.list_exec_approvals(client))
-        return parse_requests(kind, await gateway_api.list_questions(client))
+            return parse_requests(kind, await request_api.list_exec_approvals(client))
+        return parse_requests(kind, await request_api.list_questions(client))
     except GatewayError as error:
         if error.kind in PERMANENT_ERRORS:
             return None
@@ -47,8 +46,8 @@ async def load_resolution(
     """Return how a request was resolved; None while it waits."""
     try:
         if kind is RequestKind.EXEC:
-            return _approval_resolution(await gateway_api.get_approval(client, request_id))
-        return _question_resolution(await gateway_api.get_question(client, request_id))
+            return _approval_resolution(await request_api.get_approval(client, request_id))
+        return _question_resolution(await request_api.get_question(client, request_id))
     except GatewayError as error:
         if error.kind in PERMANENT_ERRORS:
             return Resolution()
@@ -96,9 +95,9 @@ async def _present_hash(
 async def _send_answer(client: GatewayClient, request: GatewayRequest) -> None:
     answer = request.answer or {}
     if request.kind is RequestKind.EXEC:
-        await gateway_api.resolve_exec_approval(client, request.request_id, answer)
+        await request_api.resolve_exec_approval(client, request.request_id, answer)
         return
-    await gateway_api.resolve_question(
+    await request_api.resolve_question(
         client,
         request.request_id,
         answers=None if answer.get("cancel") else answer["answers"],
@@ -116,7 +115,7 @@ async def _load_end(client: GatewayClient, request: GatewayRequest) -> Resolutio
 
 async def _has_our_answer(client: GatewayClient, request: GatewayRequest) -> bool:
     try:
-        resolution_id = await gateway_api.question_resolution_id(client, request.request_id)
+        resolution_id = await request_api.question_resolution_id(client, request.request_id)
     except GatewayError as error:
         if error.kind in PERMANENT_ERRORS:
             return False

@@ -26,9 +26,11 @@ async def list_active_sessions(
             client, limit=SESSIONS_PER_PAGE, offset=offset, active_only=True
         )
         for session in page.sessions:
-            key, agent_key = session.get("key"), session.get("agentId")
-            is_active = session.get("hasActiveRun") and isinstance(key, str)
-            if is_active and isinstance(agent_key, str) and agent_key in agent_keys:
+            key = session.get("key")
+            if not session.get("hasActiveRun") or not isinstance(key, str):
+                continue
+            agent_key = agent_key_of({"sessionKey": key, **session})
+            if agent_key in agent_keys:
                 found[key] = agent_key
         if page.next_offset is None or page.next_offset <= (offset or 0):
             break
@@ -72,3 +74,12 @@ async def load_outcome(client: GatewayClient, run: RunState, at: datetime) -> bo
     error = None if is_aborted else answer.get("error")
     run.finish(status, parse_timestamp(answer.get("endedAt")) or at, error)
     return True
+
+
+def agent_key_of(payload: Mapping[str, Any]) -> str:
+    """Return the id that the gateway has for the agent of a run."""
+    agent_id = payload.get("agentId")
+    if isinstance(agent_id, str):
+        return agent_id
+    parts = str(payload.get("sessionKey") or "").split(":")
+    return parts[1] if len(parts) > 1 else ""

@@ -203,7 +203,7 @@ class RunTracker:
 
     async def _find_or_load_run(self, payload: Mapping[str, Any]) -> RunState | None:
         """Return the run of an event; None if it is finished, or if its agent is not ours."""
-        run_id, key = str(payload["runId"]), agent_key_of(payload)
+        run_id, key = str(payload["runId"]), runs_client.agent_key_of(payload)
         is_end = payload.get("state") in CHAT_END_STATES and run_id not in self._runs
         if run_id in self._finished or is_end or not await self._is_our_agent(key):
             return None
@@ -252,12 +252,3 @@ class RunTracker:
             self._finished.append(run.run_id)
         self._runs.pop(run.run_id, None)
         self._written_at.pop(run.run_id, None)
-
-
-def agent_key_of(payload: Mapping[str, Any]) -> str:
-    """Return the id that the gateway has for the agent of a run."""
-    agent_id = payload.get("agentId")
-    if isinstance(agent_id, str):
-        return agent_id
-    parts = str(payload.get("sessionKey") or "").split(":")
-    return parts[1] if len(parts) > 1 else ""

@@ -32,7 +32,7 @@ def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> Co
 
     The rest of the configuration is not part of the difference: it is not ours to show.
     """
-    present = get_mapping(get_mapping(config, "agents"), "entries")
+    present = provisioning.agent_entries(config)
     wanted = provisioning.build_heartbeat_entries(agents, config)
     if not wanted:
         return ConfigChange()

@@ -1,0 +1,80 @@
+"""Typed calls about requests of agents: commands that wait for approval, and questions.
+
+All calls raise GatewayError. Each is sent once, over the existing connection.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from openclaw.answers import JsonObject, get_list, get_mapping, to_object
+from openclaw.api import call_method
+from openclaw.capabilities import Capability
+from openclaw.client import GatewayClient
+from openclaw.errors import GatewayError
+
+
+async def list_exec_approvals(client: GatewayClient) -> list[JsonObject]:
+    """Return the commands that wait for approval."""
+    return get_list(await call_method(client, "exec.approval.list", {}))
+
+
+async def list_questions(client: GatewayClient) -> list[JsonObject]:
+    """Return the questions that wait for an answer. Older gateways have none."""
+    if not client.capabilities.supports(Capability.QUESTIONS):
+        return []
+    return get_list(await call_method(client, "question.list", {}), "questions")
+
+
+async def get_approval(client: GatewayClient, id: str) -> JsonObject:
+    """Return an approval with its state."""
+    return get_mapping(await call_method(client, "approval.get", {"id": id}), "approval")
+
+
+async def get_question(client: GatewayClient, id: str) -> JsonObject:
+    """Return a question with its state."""
+    return get_mapping(await call_method(client, "question.get", {"id": id}), "question")
+
+
+async def resolve_exec_approval(client: GatewayClient, id: str, decision: JsonObject) -> None:
+    """Allow or deny a command. `decision` is of the form {"decision": "allow-once"}."""
+    await call_method(client, "exec.approval.resolve", {"id": id, **decision})
+
+
+async def resolve_question(
+    client: GatewayClient,
+    id: str,
+    *,
+    answers: Mapping[str, Sequence[str]] | None,
+    resolved_by: str,
+    resolution_id: str,
+) -> None:
+    """Answer a question, or cancel it if `answers` is None. Older gateways store no id."""
+    params: dict[str, Any] = {"id": id, "resolvedBy": resolved_by}
+    if answers is None:
+        await call_method(client, "question.resolve", {**params, "cancel": True})
+        return
+    params["answers"] = {"answers": answers}
+    if client.capabilities.supports(Capability.RESOLUTION_IDS):
+        try:
+            with_id = {**params, "resolutionId": resolution_id}
+            await call_method(client, "question.resolve", with_id)
+        except GatewayError as error:
+            if not client.capabilities.learn_rejection(Capability.RESOLUTION_IDS, error):
+                raise
+        else:
+            return
+    await call_method(client, "question.resolve", params)
+
+
+async def question_resolution_id(client: GatewayClient, id: str) -> str | None:
+    """Return the id that a question was resolved with; None if the gateway does not have it."""
+    if not client.capabilities.supports(Capability.RESOLUTION_IDS):
+        return None
+    params = {"id": id, "timeoutMs": 1, "includeResolutionId": True}
+    try:
+        answer = await call_method(client, "question.waitAnswer", params)
+    except GatewayError as error:
+        if not client.capabilities.learn_rejection(Capability.RESOLUTION_IDS, error):
+            raise
+        return None
+    return to_object(answer).get("resolutionId")
