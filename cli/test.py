@@ -1,9 +1,12 @@
 """`./run test`: run the tests."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from cli.command import CommandError, run_as_script, run_command
@@ -18,18 +21,27 @@ BROWSERS = (
 )
 
 GATEWAY_OPTION = "--gateway"
+GATEWAYS_OPTION = "--gateways"
+GATEWAY_VERSIONS = ("2026.9.6", "2026.9.3", "2026.8.2", "2026.6.35")
+"""The newest version, one older, one of the month before, and the oldest that is supported."""
+
+VERSION_TESTS = "tests/openclaw/test_real_versions.py"
+VERSION_PATTERN = re.compile(r"\d{4}\.\d{1,2}\.\d{1,3}(-[\w.]{1,20})?")
 MAX_PROCESSES = 4  # each starts a PostgreSQL and maybe a browser
 PROCESSES = min(MAX_PROCESSES, (os.cpu_count() or 1) + 1)  # one more, since some tests only wait
 XDIST_OPTIONS = ("-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder")
 
 HELP = """\
-usage: ./run test [--gateway] [PYTEST OPTIONS]
+usage: ./run test [--gateway | --gateways all|VERSION,…] [PYTEST OPTIONS]
 
 Run the tests: all of them, or those that the options name. Some of them drive Chrome or Chromium.
   ./run test tests/services           one folder
   ./run test -k heartbeat -x          by name, up to the first that fails
   ./run test --gateway                all, and besides those that need a real OpenClaw gateway: npm
                                       installs it, once, into .cache in the home (850 MB)
+  ./run test --gateways all           the full path of agents with each supported version of the
+                                      gateway (850 MB each)
+  ./run test --gateways 2026.7.1      the same with one version
 """
 
 NO_BROWSER = """\
@@ -48,16 +60,53 @@ def run_tests(arguments: list[str]) -> int:
     """Run pytest in the checkout and return its exit status."""
     environment = dict(os.environ)
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # the tests start many Python processes
+    os.chdir(PROJECT_ROOT)
+    if GATEWAYS_OPTION in arguments:
+        return run_version_tests(arguments, environment)
     if GATEWAY_OPTION in arguments:
         arguments = [argument for argument in arguments if argument != GATEWAY_OPTION]
         environment["MC_TEST_GATEWAY"] = "1"
-        if not shutil.which("npm"):
-            raise CommandError("A real gateway is installed by npm, and there is none on the PATH.")
+        require_npm()
     if not arguments and not any(map(shutil.which, BROWSERS)):
         raise CommandError(NO_BROWSER)
-    os.chdir(PROJECT_ROOT)
     xdist_options = () if arguments else XDIST_OPTIONS
-    command = [sys.executable, "-m", "pytest", *xdist_options, *arguments]
+    return run_pytest([*xdist_options, *arguments], environment)
+
+
+def run_version_tests(arguments: list[str], environment: dict[str, str]) -> int:
+    """Run the tests with several versions of the gateway, and print the time of each."""
+    position = arguments.index(GATEWAYS_OPTION)
+    versions = parse_versions("".join(arguments[position + 1 : position + 2]))
+    options = arguments[:position] + arguments[position + 2 :]
+    require_npm()
+    results = []
+    for version in versions:
+        started_at = time.monotonic()
+        chosen = {"MC_TEST_GATEWAY": "1", "MC_TEST_GATEWAY_VERSION": version}
+        status = run_pytest([VERSION_TESTS, *options], environment | chosen)
+        seconds = time.monotonic() - started_at
+        results.append(status)
+        print(f"OpenClaw {version}: {'failed' if status else 'passed'} in {seconds:.0f} s.")
+    return max(results)
+
+
+def parse_versions(text: str) -> Sequence[str]:
+    """Return the versions that are named, separated by commas, or all supported ones."""
+    if text == "all":
+        return GATEWAY_VERSIONS
+    versions = text.split(",")
+    if not all(map(VERSION_PATTERN.fullmatch, versions)):
+        raise CommandError(f"{GATEWAYS_OPTION} needs `all` or versions such as 2026.9.6,2026.8.2.")
+    return versions
+
+
+def require_npm() -> None:
+    if not shutil.which("npm"):
+        raise CommandError("A real gateway is installed by npm, and there is none on the PATH.")
+
+
+def run_pytest(options: Sequence[str], environment: dict[str, str]) -> int:
+    command = [sys.executable, "-m", "pytest", *options]
     return subprocess.run(command, env=environment).returncode  # noqa: S603
 
 

@@ -1,4 +1,4 @@
-"""A real OpenClaw gateway for the tests of `--gateway`; npm installs it once."""
+"""A real OpenClaw gateway for the tests of `--gateway`; npm installs each version once."""
 
 import fcntl
 import json
@@ -19,7 +19,8 @@ from typing import Any
 
 from tests.support.fake_llm import MODEL
 
-VERSION = "2026.9.6"
+NEWEST_VERSION = "2026.9.6"
+VERSION = os.environ.get("MC_TEST_GATEWAY_VERSION", NEWEST_VERSION)
 NODE = "24"
 CACHE = Path.home() / ".cache" / "mission-control" / f"openclaw-{VERSION}"  # about 850 MB
 START_TIMEOUT = 120  # seconds
@@ -191,6 +192,9 @@ def _config(state: Path, port: int, token: str, url: str) -> dict[str, Any]:
         "contextWindow": 128000,
         "maxTokens": 4096,
     }
+    is_older = [int(number) for number in VERSION.split(".")[:2]] < [2026, 8]
+    no_telemetry = {} if is_older else {"telemetry": {"enabled": False}}
+    no_refresh = {} if is_older else {"catalogRefresh": {"enabled": False}}
     provider = {"baseUrl": url, "apiKey": "none", "api": "openai-completions"}
     return {
         "gateway": {
@@ -203,13 +207,13 @@ def _config(state: Path, port: int, token: str, url: str) -> dict[str, Any]:
         },
         "plugins": {"enabled": False},
         "update": {"checkOnStart": False},
-        "telemetry": {"enabled": False},
+        **no_telemetry,
         "discovery": {"mdns": {"mode": "off"}},
         "logging": {"file": str(state / "gateway.log")},
         "tools": {"exec": {"host": "gateway", "mode": "full"}},
         "models": {
             "mode": "replace",
-            "catalogRefresh": {"enabled": False},
+            **no_refresh,
             "providers": {"scripted": {**provider, "models": [model]}},
         },
         "agents": {
