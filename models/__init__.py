@@ -43,7 +43,7 @@ from models.custom_field import (
 from models.event import Event, EventType
 from models.failed_attempt import FailedAttempts
 from models.gateway import Gateway, GatewayCleanup, GatewayConnectionMixin
-from models.gateway_request import GatewayRequest, RequestKind, RequestState
+from models.gateway_request import DECISION_KINDS, GatewayRequest, RequestKind, RequestState
 from models.idempotency import IdempotencyKey
 from models.identity import ExternalIdentity, PendingSignIn
 from models.invite import Invite, InviteBoardAccess

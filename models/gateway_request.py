@@ -19,6 +19,11 @@ class RequestKind(StrEnum):
 
     EXEC = "exec"  # approval of a command
     QUESTION = "question"  # answers to questions
+    PLUGIN = "plugin"  # approval of an action of a plugin
+
+
+DECISION_KINDS = (RequestKind.EXEC, RequestKind.PLUGIN)
+"""The kinds that are answered by a decision."""
 
 
 class RequestState(StrEnum):
@@ -35,8 +40,9 @@ class RequestState(StrEnum):
 class GatewayRequest(Base):
     """A request of an agent on a gateway to the users.
 
-    `exact` is the content, a command or questions as JSON, with our tokens masked. `sha256` is the
-    hash of the unmasked content: of the questions, or of everything that will run (`run_content`).
+    `exact` is the content, a command, or questions or an action of a plugin as JSON, with our
+    tokens masked. `sha256` is the hash of the unmasked content: of the JSON, or of everything that
+    will run (`run_content`).
     A trigger in the database prevents changes of both, and of the answer, its author and its time.
     The same id with another content is another request.
     """
@@ -47,7 +53,7 @@ class GatewayRequest(Base):
         Index(None, "organization_id", "created_at"),
         Index(None, "board_id", "state"),
         Index(None, "state", "expires_at"),
-        CheckConstraint("kind in ('exec', 'question')", name="kind"),
+        CheckConstraint("kind in ('exec', 'question', 'plugin')", name="kind"),
         CheckConstraint(
             "state in ('waiting', 'answering', 'answered', 'lost', 'expired', 'cancelled')",
             name="state",
@@ -112,6 +118,20 @@ class GatewayRequest(Base):
     def command(self) -> str | None:
         """The command, if the request is for one."""
         return self.exact if self.kind is RequestKind.EXEC else None
+
+    @property
+    def plugin_action(self) -> dict[str, Any] | None:
+        """What a plugin asks for, if the request is from one: at least `title` and `description`.
+
+        Also `detail`, `severity`, `pluginId`, `toolName`, `mcpTool` and `scope`, as the gateway
+        sends them.
+        """
+        return json.loads(self.exact) if self.kind is RequestKind.PLUGIN else None
+
+    @property
+    def takes_decision(self) -> bool:
+        """Whether it is answered by one of `allowed_decisions`."""
+        return self.kind in DECISION_KINDS
 
     @property
     def questions(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Typed calls about requests of agents: commands that wait for approval, and questions.
+"""Typed calls about requests of agents: what waits for approval, and questions.
 
 All calls raise GatewayError. Each is sent once, over the existing connection.
 """
@@ -13,9 +13,10 @@ from openclaw.client import GatewayClient
 from openclaw.errors import GatewayError
 
 
-async def list_exec_approvals(client: GatewayClient) -> list[JsonObject]:
-    """Return the commands that wait for approval."""
-    return get_list(await call_method(client, "exec.approval.list", {}))
+async def list_approvals(client: GatewayClient, kind: str) -> list[JsonObject]:
+    """Return what waits for approval: commands (`exec`) or actions of plugins (`plugin`)."""
+    methods = {"exec": "exec.approval.list", "plugin": "plugin.approval.list"}
+    return get_list(await call_method(client, methods[kind], {}))
 
 
 async def list_questions(client: GatewayClient) -> list[JsonObject]:
@@ -35,9 +36,10 @@ async def get_question(client: GatewayClient, id: str) -> JsonObject:
     return get_mapping(await call_method(client, "question.get", {"id": id}), "question")
 
 
-async def resolve_exec_approval(client: GatewayClient, id: str, decision: JsonObject) -> None:
-    """Allow or deny a command. `decision` is of the form {"decision": "allow-once"}."""
-    await call_method(client, "exec.approval.resolve", {"id": id, **decision})
+async def resolve_approval(client: GatewayClient, kind: str, id: str, decision: JsonObject) -> None:
+    """Allow or deny it. `decision` is of the form {"decision": "allow-once"}."""
+    methods = {"exec": "exec.approval.resolve", "plugin": "plugin.approval.resolve"}
+    await call_method(client, methods[kind], {"id": id, **decision})
 
 
 async def resolve_question(

@@ -34,7 +34,10 @@ class GatewayRequestRead(ResponseModel):
     """A request of an agent on a gateway, and its resolution."""
 
     id: UUID
-    kind: RequestKind = Field(description="`exec`: permission to run a command; `question`.")
+    kind: RequestKind = Field(
+        description="`exec`: permission to run a command; `question`; `plugin`: permission for an "
+        "action of a plugin."
+    )
     gateway_id: UUID | None
     gateway_name: str
     request_id: str = Field(description="The id of the request on the gateway.")
@@ -56,13 +59,17 @@ class GatewayRequestRead(ResponseModel):
     questions: list[JsonObject] = Field(
         description="The questions of the gateway; our tokens are masked."
     )
+    plugin_action: JsonObject | None = Field(
+        description="What a plugin asks for, our tokens masked: `title` and `description`, and if "
+        "given `detail`, `severity`, `pluginId`, `toolName`, `mcpTool` and `scope`."
+    )
     sha256: str = Field(
-        description="Hash before masking: of the questions as compact JSON, or of everything that "
-        "will run as canonical JSON (docs/approvals.md)."
+        description="Hash before masking: of the questions or the action as compact JSON, or of "
+        "everything that will run as canonical JSON (docs/approvals.md)."
     )
     is_masked: bool = Field(description="Whether one of our tokens is masked.")
     allowed_decisions: list[str] = Field(
-        description="The decisions that the gateway accepts for a command."
+        description="The decisions that the gateway accepts for a command or an action."
     )
     state: RequestState = Field(description=STATE_DESCRIPTION)
     asked_at: Timestamp

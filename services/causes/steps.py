@@ -23,7 +23,11 @@ from services.activity import DEPENDENCY_CHANGES, describe_action
 MESSAGE_ID_LENGTH = 36  # the id of a run begins with the id of the message that started it
 SHORT_HASH_LENGTH = 12
 DELETED_USER = "A deleted user"
-REQUEST_TEXTS = {RequestKind.EXEC: "asked to run a command", RequestKind.QUESTION: "asked"}
+REQUEST_TEXTS = {
+    RequestKind.EXEC: "asked to run a command",
+    RequestKind.QUESTION: "asked",
+    RequestKind.PLUGIN: "asked to allow an action of a plugin",
+}
 
 
 class StepKind(StrEnum):

@@ -37,8 +37,8 @@ from openclaw import (
 INTERACTIVE_POLICY = RetryPolicy(call_timeout=15.0, total_timeout=20.0, max_delay=2.0)
 """Timeouts while a user waits."""
 
-CLIENT_CAPABILITIES = ("tool-events", "exec-approvals")
-"""What the lease holder supports. Without "exec-approvals" agents cannot request approvals."""
+CLIENT_CAPABILITIES = ("tool-events", "exec-approvals", "plugin-approvals")
+"""What the lease holder supports. Without the last two agents cannot request approvals."""
 
 PUBLIC_ONLY = AddressPolicy((), is_public_only=True)
 

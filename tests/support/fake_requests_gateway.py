@@ -36,8 +36,10 @@ class FakeRequestsGateway(FakeAgentsGateway):
         """Register the handlers of requests and runs."""
         super().__post_init__()
         self.handlers |= {
-            "exec.approval.list": lambda _: self._pending(self.approvals),
+            "exec.approval.list": lambda _: self._pending_approvals("exec"),
             "exec.approval.resolve": self._resolve_approval,
+            "plugin.approval.list": lambda _: self._pending_approvals("plugin"),
+            "plugin.approval.resolve": self._resolve_approval,
             "approval.get": lambda params: {"approval": self._approval(params)},
             "question.list": lambda _: {"questions": self._pending(self.questions)},
             "question.resolve": self._resolve_question,
@@ -72,6 +74,15 @@ class FakeRequestsGateway(FakeAgentsGateway):
         self.approvals[id] = {**row, "status": "pending"}
         if not silently:
             await self.send_event("exec.approval.requested", row)
+
+    async def request_plugin_approval(self, id: str, agent: str = "main", **request: Any) -> None:
+        """Let a plugin request approval of an action of an agent."""
+        about: Params = {"agentId": agent, "sessionKey": f"agent:{agent}:main"}
+        about |= {"allowedDecisions": ["allow-once", "allow-always", "deny"]}
+        times = {"createdAtMs": timestamp_ms(), "expiresAtMs": timestamp_ms(2)}
+        row = {"approvalKind": "plugin", "id": id, "request": about | request, **times}
+        self.approvals[id] = {**row, "status": "pending"}
+        await self.send_event("plugin.approval.requested", row)
 
     async def ask_questions(self, id: str, *questions: Params, agent: str = "main") -> None:
         """Let an agent ask questions."""
@@ -122,6 +133,10 @@ class FakeRequestsGateway(FakeAgentsGateway):
             {name: value for name, value in row.items() if name not in names} for row in pending
         ]
 
+    def _pending_approvals(self, kind: str) -> list[Params]:
+        pending = self._pending(self.approvals)
+        return [row for row in pending if row["approvalKind"] == kind]
+
     def _approval(self, params: Params) -> Params:
         self._require_open()
         found = self.approvals.get(params["id"])
@@ -160,7 +175,7 @@ class FakeRequestsGateway(FakeAgentsGateway):
     async def _send_resolved_event(self, id: str, by: str | None) -> None:
         row = self.approvals[id]
         payload = {"id": id, "decision": row.get("decision", "deny"), "resolvedBy": by}
-        await self.send_event("exec.approval.resolved", payload)
+        await self.send_event(f"{row['approvalKind']}.approval.resolved", payload)
 
     def _question(self, params: Params) -> Params:
         found = self.questions.get(params["id"])

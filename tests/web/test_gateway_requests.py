@@ -151,6 +151,27 @@ async def test_others_cannot_see_or_resolve_a_request(
     assert (await stored(transaction, gateway_request)).state is RequestState.WAITING
 
 
+async def test_an_action_of_a_plugin_is_shown_and_decided(
+    alice, bob, charlie, transaction: TransactionFactory, ask: Ask
+) -> None:
+    exact = """{"title":"Deploy <b>it</b>","description":"To production.","detail":"region: eu",
+      "severity":"critical","pluginId":"deploy-policy","scope":{"kind":"payment","amount":5}}"""
+    gateway_request = await ask(
+        exact, kind=RequestKind.PLUGIN, cwd=None, allowed_decisions=["allow-once", "deny"]
+    )
+    path = f"/approvals/requests/{gateway_request.id}"
+    page = (await alice.get(path)).text
+    shown = ("Allow this action?", "Deploy &lt;b&gt;it&lt;/b&gt;", "To production.", "region: eu")
+    for text in (*shown, "deploy-policy", "amount: 5", "The plugin calls this action critical."):
+        assert text in page
+    assert re.findall('name="decision" value="([^"]*)"', page) == ["deny", "allow-once"]
+    answer = {"sha256": gateway_request.sha256, "decision": "allow-once"}
+    assert (await charlie.post(f"{path}/answers", data=answer)).status_code == 404
+    assert (await bob.post(f"{path}/answers", data=answer)).status_code == 303
+    assert (await stored(transaction, gateway_request)).answer == {"decision": "allow-once"}
+    assert "You allowed it once" in (await bob.get(path)).text
+
+
 async def test_only_decisions_that_the_gateway_accepts_are_offered(alice, ask: Ask) -> None:
     gateway_request = await ask(allowed_decisions=["allow-always", "deny"])
     page = (await alice.get(f"/approvals/requests/{gateway_request.id}")).text

@@ -198,6 +198,8 @@ def describe_request(event: Event) -> str:
     hash = event.data.get("hash") or ""
     if event.data.get("kind") == RequestKind.QUESTION:
         return _("Question %(hash)s", hash=hash)
+    if event.data.get("kind") == RequestKind.PLUGIN:
+        return _("Action of a plugin %(hash)s", hash=hash)
     return _("Command %(hash)s", hash=hash)
 
 

@@ -58,6 +58,7 @@ TITLES: Mapping[NotificationKind, str] = {
 REQUEST_TITLES: Mapping[str, str] = {
     RequestKind.EXEC: N_("%(subject)s needs permission for a command"),
     RequestKind.QUESTION: N_("%(subject)s has a question"),
+    RequestKind.PLUGIN: N_("%(subject)s needs permission for an action of a plugin"),
 }
 """The titles of requests of agents on gateways."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from models import GatewayRequest, RequestKind
+from models import DECISION_KINDS, GatewayRequest, RequestKind
 from openclaw import ErrorKind, GatewayClient, GatewayError, request_api
 from services.gateways.requests.parser import ParsedRequest, parse_requests
 from services.gateways.requests.rules import Resolution
@@ -31,8 +31,8 @@ class AnswerRejected(Exception):
 async def list_waiting(client: GatewayClient, kind: RequestKind) -> dict[str, ParsedRequest] | None:
     """Return the waiting requests of a kind, by id; None if the gateway does not have them."""
     try:
-        if kind is RequestKind.EXEC:
-            return parse_requests(kind, await request_api.list_exec_approvals(client))
+        if kind in DECISION_KINDS:
+            return parse_requests(kind, await request_api.list_approvals(client, kind.value))
         return parse_requests(kind, await request_api.list_questions(client))
     except GatewayError as error:
         if error.kind in PERMANENT_ERRORS:
@@ -45,7 +45,7 @@ async def load_resolution(
 ) -> Resolution | None:
     """Return how a request was resolved; None while it waits."""
     try:
-        if kind is RequestKind.EXEC:
+        if kind in DECISION_KINDS:
             return _approval_resolution(await request_api.get_approval(client, request_id))
         return _question_resolution(await request_api.get_question(client, request_id))
     except GatewayError as error:
@@ -94,8 +94,9 @@ async def _present_hash(
 
 async def _send_answer(client: GatewayClient, request: GatewayRequest) -> None:
     answer = request.answer or {}
-    if request.kind is RequestKind.EXEC:
-        await request_api.resolve_exec_approval(client, request.request_id, answer)
+    if request.takes_decision:
+        id, kind = request.request_id, request.kind.value
+        await request_api.resolve_approval(client, kind, id, answer)
         return
     await request_api.resolve_question(
         client,

@@ -72,7 +72,11 @@ UNDELIVERED_ANSWERS = Query[GatewayRequest](
 )
 
 ANSWER_WORDS = {"allow-once": "allowed once", "allow-always": "allowed always", "deny": "denied"}
-KIND_WORDS = {"exec": "leave to run a command", "question": "an answer"}
+KIND_WORDS = {
+    "exec": "leave to run a command",
+    "question": "an answer",
+    "plugin": "leave for an action of a plugin",
+}
 
 
 async def answer_request(

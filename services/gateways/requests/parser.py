@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,10 @@ TEXTS_OF_COMMAND = {
     "path": "resolvedPath",
 }
 """The names of the texts of a command here, and the gateway's keys."""
+
+PLUGIN_TEXTS = ("title", "description", "detail", "severity", "pluginId", "toolName")
+PLUGIN_OBJECTS = ("mcpTool", "scope")
+"""What a plugin's approval says, by the gateway's keys."""
 
 ARGV_KEYS = ("argv", "commandArgv")
 
@@ -66,7 +70,7 @@ def parse_requests(kind: RequestKind, rows: Iterable[object]) -> dict[str, Parse
 def parse_request(kind: RequestKind, row: object) -> ParsedRequest | None:
     """Return one request; None, with a warning in the log, if it cannot be displayed."""
     row = row if isinstance(row, Mapping) else {}
-    request = _parse_command(row) if kind is RequestKind.EXEC else _parse_questions(row)
+    request = PARSERS[kind](row)
     if request is None:
         id = _short_text(row.get("id"))
         log.warning("a gateway asks something that cannot be shown: %s", id)
@@ -157,6 +161,31 @@ def _parse_questions(row: Mapping[str, Any]) -> ParsedRequest | None:
     return _make_request(row, row, RequestKind.QUESTION, exact, sha256=hash_token(exact))
 
 
+def _parse_plugin_approval(row: Mapping[str, Any]) -> ParsedRequest | None:
+    """Parse the approval of a plugin's action; None if it cannot be displayed completely."""
+    request = row.get("request")
+    request = request if isinstance(request, Mapping) else {}
+    texts = {key: _complete_text(request[key]) for key in PLUGIN_TEXTS if request.get(key)}
+    objects = {key: request[key] for key in PLUGIN_OBJECTS if request.get(key)}
+    are_valid = all(
+        isinstance(value, Mapping) and is_storable_json(value, max_length=MAX_CONTENT_LENGTH)
+        for value in objects.values()
+    )
+    if not (are_valid and texts.keys() >= {"title", "description"} and None not in texts.values()):
+        return None
+    exact = json.dumps(texts | objects, separators=(",", ":"), sort_keys=True)
+    if len(exact) > MAX_CONTENT_LENGTH:
+        return None
+    return _make_request(
+        row,
+        request,
+        RequestKind.PLUGIN,
+        exact,
+        sha256=hash_token(exact),
+        allowed_decisions=_parse_decisions(request),
+    )
+
+
 def _make_request(
     row: Mapping[str, Any],
     origin: Mapping[str, Any],
@@ -226,3 +255,10 @@ def _parse_timestamp(value: object) -> datetime | None:
     if not isinstance(value, int | float) or not 0 <= value <= MAX_TIMESTAMP_MS:
         return None
     return datetime.fromtimestamp(value / 1000, UTC)
+
+
+PARSERS: Mapping[RequestKind, Callable[[Mapping[str, Any]], ParsedRequest | None]] = {
+    RequestKind.EXEC: _parse_command,
+    RequestKind.QUESTION: _parse_questions,
+    RequestKind.PLUGIN: _parse_plugin_approval,
+}

@@ -56,9 +56,10 @@ class RequestDetail:
 
     @property
     def title(self) -> str:
-        """The command or the first question, on one line."""
+        """The command, the title of the action or the first question, on one line."""
         request = self.request
-        text = request.command or request.questions[0]["question"]
+        action = request.plugin_action
+        text = action["title"] if action else request.command or request.questions[0]["question"]
         line = " ".join(text.split())
         return line if len(line) <= MAX_TITLE_LENGTH else f"{line[: MAX_TITLE_LENGTH - 1]}…"
 

@@ -8,7 +8,7 @@ from typing import Any
 from core.errors import Conflict, Invalid
 from core.security.secrets import mask_tokens_within
 from core.validation import nonblank_text
-from models import GatewayRequest, RequestKind, RequestState, User
+from models import GatewayRequest, RequestState, User
 
 MAX_ANSWER_LENGTH = 4_000  # characters of one answer to a question
 MAX_ANSWERS = 20  # to one question
@@ -50,7 +50,7 @@ def validate_answer(request: GatewayRequest, answer: SubmittedAnswer) -> dict[st
         raise Conflict(
             "request_differs", "This is not what is asked. Read it again, then answer it."
         )
-    if request.kind is RequestKind.EXEC:
+    if request.takes_decision:
         return _validate_decision(request, answer)
     if asks_for_secret(request):
         raise Conflict("request_secret", "It asks for a secret. Answer it on the gateway itself.")

@@ -23,6 +23,8 @@ RETRY_DELAY = 1.0  # seconds after an attempt that the gateway did not answer
 KIND_OF_EVENT = {
     "exec.approval.requested": RequestKind.EXEC,
     "exec.approval.resolved": RequestKind.EXEC,
+    "plugin.approval.requested": RequestKind.PLUGIN,
+    "plugin.approval.resolved": RequestKind.PLUGIN,
     "question.requested": RequestKind.QUESTION,
     "question.resolved": RequestKind.QUESTION,
 }
