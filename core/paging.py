@@ -59,6 +59,7 @@ class PagedQuery(Generic[Item]):
         self._page: Query[tuple[Item, int]] = Query(
             statement.add_columns(total).limit(limit).offset(offset),
             lambda row: (self._build(row[:-1]), row[-1]),
+            is_planned_once=True,
         )
 
     async def fetch_page(self, source: Source, paging: Paging, **parameters: object) -> Page[Item]:

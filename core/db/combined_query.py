@@ -17,7 +17,7 @@ class CombinedQuery:
         """Create the statement."""
         arrays = [func.array(query.select_rows().scalar_subquery()) for query in queries]
         self._queries = queries
-        self._statement: Query[tuple[Any, ...]] = Query(select(*arrays))
+        self._statement: Query[tuple[Any, ...]] = Query(select(*arrays), is_planned_once=True)
 
     async def fetch(self, source: Source, **parameters: object) -> list[list[Any]]:
         """Return the values of all rows of each query."""

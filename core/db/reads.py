@@ -47,9 +47,8 @@ CHOSEN_COLUMNS = "chosen_columns"  # execution option: the columns to load, by e
 class _Compiler(PGCompiler_asyncpg):
     """Writes constants into the text of a statement, where the planner sees them.
 
-    The plan of a prepared statement is for all values of its parameters. As parameters a status or
-    a limit make it look so bad that PostgreSQL plans each execution anew, which takes longer than
-    most statements.
+    The plan of a prepared statement is for all values of its parameters. As a parameter, a status or
+    a limit makes it look so bad that each execution is planned anew, which takes longer than it.
     """
 
     def visit_bindparam(self, bindparam: Any, *arguments: Any, **options: Any) -> str:
@@ -60,12 +59,24 @@ class _Compiler(PGCompiler_asyncpg):
 
 
 def _is_constant(parameter: BindParameter[Any]) -> bool:
-    """Say whether a parameter has a value of its own; texts and lists do not count."""
-    is_given = parameter.required or parameter.expanding or parameter.value is None
-    return not is_given and isinstance(parameter.type, CONSTANT_TYPES)
+    """Say whether a parameter has a value of its own; texts do not count."""
+    has_value = not parameter.required and parameter.value not in (None, [], ())
+    return has_value and isinstance(parameter.type, CONSTANT_TYPES)
+
+
+class _OncePlannedCompiler(_Compiler):
+    """Hides values of parameters from the planner, which then keeps one plan for all of them."""
+
+    def visit_bindparam(self, bindparam: Any, *arguments: Any, **options: Any) -> str:
+        """Render a parameter as a subquery if its type is written; lists stay as they are."""
+        text = super().visit_bindparam(bindparam, *arguments, **options)
+        is_hidden = bindparam.required and "::" in text and not text.endswith("[]")
+        return f"(SELECT {text})" if is_hidden else text
 
 
 DIALECT.statement_compiler = _Compiler
+ONCE_PLANNED_DIALECT = dialect(json_serializer=encode_json_parameter)
+ONCE_PLANNED_DIALECT.statement_compiler = _OncePlannedCompiler
 
 
 class ReadConnection(Protocol):
@@ -115,11 +126,20 @@ class Query(Generic[Row]):
     `build` makes a value of each row. On a read connection the entities of the statement are
     objects without a session: they hold the columns, but no relationships, and cannot be changed.
     Parameters need types if the statement does not imply them; lists are arrays (`= ANY`).
+
+    `is_planned_once` is for statements whose best plan is the same for all values. PostgreSQL plans
+    an execution anew, which can take longer than it, if that looks better for its values.
     """
 
-    def __init__(self, statement: AnySelect, build: Callable[[Any], Row] | None = None) -> None:
+    def __init__(
+        self,
+        statement: AnySelect,
+        build: Callable[[Any], Row] | None = None,
+        *,
+        is_planned_once: bool = False,
+    ) -> None:
         """Create a query; without `build` its rows are tuples."""
-        self.statement = statement
+        self.statement, self._is_planned_once = statement, is_planned_once
         self._build: Callable[[Any], Row] = build or cast("Any", tuple)
 
     async def fetch(self, source: Source, **parameters: object) -> list[Row]:
@@ -168,7 +188,7 @@ class Query(Generic[Row]):
 
     @cached_property
     def _format(self) -> "_RowFormat":
-        return _RowFormat(self.statement)
+        return _RowFormat(self.statement, is_planned_once=self._is_planned_once)
 
     @cached_property
     def _session_format(self) -> "_RowFormat":
@@ -181,10 +201,17 @@ class Query(Generic[Row]):
 class CompiledStatement:
     """The text of a statement, and its parameters in order."""
 
-    def __init__(self, statement: ClauseElement, columns: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        statement: ClauseElement,
+        columns: Collection[str] | None = None,
+        *,
+        is_planned_once: bool = False,
+    ) -> None:
         """Compile a statement; an INSERT or UPDATE sets the `columns` by parameters."""
         keys = None if columns is None else [*columns]
-        compiled: Any = statement.compile(dialect=DIALECT, column_keys=keys)
+        dialect = ONCE_PLANNED_DIALECT if is_planned_once else DIALECT
+        compiled: Any = statement.compile(dialect=dialect, column_keys=keys)
         names = [name for name, parameter in compiled.binds.items() if parameter.required]
         expanded = compiled.construct_expanded_state(dict.fromkeys(names))
         processors: dict[str, Any] = {
@@ -210,9 +237,9 @@ class CompiledStatement:
 class _RowFormat:
     """What the rows of a statement consist of, and how they are converted."""
 
-    def __init__(self, statement: AnySelect) -> None:
+    def __init__(self, statement: AnySelect, *, is_planned_once: bool = False) -> None:
         self.statement, self._entities = _expand_entities(statement)
-        self.compiled = CompiledStatement(self.statement)
+        self.compiled = CompiledStatement(self.statement, is_planned_once=is_planned_once)
         self.is_fresh = statement.get_execution_options().get("populate_existing", False)
         self._processors = [
             (index, process)

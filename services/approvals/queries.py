@@ -177,7 +177,7 @@ def build_decided_since_query(*, by_board: bool) -> Query[ApprovalDetail]:
 
     They are without their contents, as `decided_approvals_query` says.
     """
-    is_recent = bindparam("since") <= DECIDED_AT
+    is_recent = bindparam("since", type_=Approval.created_at.type) <= DECIDED_AT
     query = decided_approvals_query().where(is_recent, *_readable(by_board=by_board))
     return Query(_last_decision_first(query).limit(MAX_PAGE_SIZE), detail_from_row)
 

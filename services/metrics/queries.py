@@ -124,7 +124,7 @@ def _build_query(*, of_board: bool, of_group: bool) -> Query[Sequence[Any]]:
         counters.sum_counts([BoardCounts.pending_approvals], scope),
         _newest_pending_approvals(scope),
     )
-    return Query(query.add_cte(select_edge_events(scope)))
+    return Query(query.add_cte(select_edge_events(scope)), is_planned_once=True)
 
 
 def _scope_query(*, of_board: bool, of_group: bool) -> Select[UUID]:

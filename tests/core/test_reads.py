@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Double, Float, Numeric, bindparam, cast, select, true
+from sqlalchemy import Double, Float, Integer, Numeric, bindparam, cast, select, true
 
 from core.db.engine import TransactionFactory
 from core.db.reads import CompiledStatement, Query, choose_columns
@@ -67,3 +67,18 @@ async def test_constants_are_written_into_the_text_of_a_statement() -> None:
     assert "LIMIT 3" in compiled.text
     assert "it's" not in compiled.text
     assert compiled.list_arguments({"status": Status.REVIEW}) == ["review", "it's"]
+
+
+async def test_a_query_that_is_planned_once_finds_the_same(
+    transaction: TransactionFactory, world: World
+) -> None:
+    statement = select(Agent.id).where(
+        Agent.id == bindparam("id"), Agent.board_id.in_([world.board.id])
+    )
+    query: Query[tuple[object]] = Query(
+        statement.limit(bindparam("rows", type_=Integer)), is_planned_once=True
+    )
+    async with ReadsOn(transaction).acquire() as reader:
+        assert await query.fetch(reader, id=world.worker.id, rows=5) == [(world.worker.id,)]
+        assert await query.fetch(reader, id=world.worker.id, rows=0) == []
+        assert await query.fetch(reader, id=world.other_worker.id, rows=5) == []
