@@ -47,8 +47,8 @@ CHOSEN_COLUMNS = "chosen_columns"  # execution option: the columns to load, by e
 class _Compiler(PGCompiler_asyncpg):
     """Writes constants into the text of a statement, where the planner sees them.
 
-    The plan of a prepared statement is for all values of its parameters. As a parameter, a status or
-    a limit makes it look so bad that each execution is planned anew, which takes longer than it.
+    The plan of a prepared statement is for all values of its parameters. As a parameter, a status
+    or a limit makes it look so bad that PostgreSQL plans each execution anew.
     """
 
     def visit_bindparam(self, bindparam: Any, *arguments: Any, **options: Any) -> str:

@@ -26,7 +26,9 @@ LISTS = [
     for operation in OPERATIONS
     if operation.parser.query is not None and issubclass(operation.parser.query, PageQuery)
 ]
-PAGE = re.compile(r"ORDER BY ((?:(?!ORDER BY).)+?)(?:\s+LIMIT \S+ OFFSET|\) AS rank)", re.DOTALL)
+PAGE = re.compile(
+    r"ORDER BY ((?:(?!ORDER BY).)+?)(?:\s+LIMIT (?:\(SELECT )?\S+ OFFSET|\) AS rank)", re.DOTALL
+)
 UNIQUE_LAST_COLUMN = re.compile(
     r"\b(id|seq|sequence|number)\)?( DESC)?$"
 )  # of a row, or the latest of a group

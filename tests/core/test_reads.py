@@ -81,4 +81,4 @@ async def test_a_query_that_is_planned_once_finds_the_same(
     async with ReadsOn(transaction).acquire() as reader:
         assert await query.fetch(reader, id=world.worker.id, rows=5) == [(world.worker.id,)]
         assert await query.fetch(reader, id=world.worker.id, rows=0) == []
-        assert await query.fetch(reader, id=world.other_worker.id, rows=5) == []
+        assert await query.fetch(reader, id=world.board.id, rows=5) == []
