@@ -70,7 +70,8 @@ async def resolve_question(
 
 async def question_resolution_id(client: GatewayClient, id: str) -> str | None:
     """Return the id that a question was resolved with; None if the gateway does not have it."""
-    if not client.capabilities.supports(Capability.RESOLUTION_IDS):
+    needed = (Capability.QUESTIONS, Capability.RESOLUTION_IDS)
+    if not all(map(client.capabilities.supports, needed)):
         return None
     params = {"id": id, "timeoutMs": 1, "includeResolutionId": True}
     try:

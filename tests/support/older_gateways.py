@@ -10,7 +10,8 @@ from openclaw import MIN_VERSION, Capability
 
 _NO_HASHES = frozenset({Capability.FILE_HASHES})
 _NO_ACTIVE_SESSIONS = _NO_HASHES | {Capability.ACTIVE_SESSIONS, Capability.RESOLUTION_IDS}
-_NO_SCRATCH = _NO_ACTIVE_SESSIONS | {
+_NO_SCRATCH = _NO_HASHES | {
+    Capability.ACTIVE_SESSIONS,
     Capability.HEARTBEAT_SCRATCH,
     Capability.QUESTIONS,
     Capability.APPROVAL_RESULTS,
