@@ -53,6 +53,9 @@ class AuditAction(StrEnum):
     FIRST_RUN_LINK_CREATED = "installation.first_run_link_created"
     BACKUP_CREATED = "installation.backup_created"
     BACKUP_RESTORED = "installation.backup_restored"
+    CHANNEL_CREATED = "channel.created"
+    CHANNEL_UPDATED = "channel.updated"
+    CHANNEL_DELETED = "channel.deleted"
     AUDIT_EXPORTED = "audit.exported"
     CHAIN_DELETED = "audit.chain_deleted"
 

@@ -1,6 +1,7 @@
 """Channels on which users are reached outside the pages: e-mail, web push, chats and webhooks."""
 
 from services.channels.mail import MailError, open_mail_connection
+from services.channels.manual_messages import ManualMessages
 from services.channels.messages import (
     ChannelMessage,
     MailContent,
@@ -17,6 +18,7 @@ from services.channels.sent_messages import (
 )
 from services.channels.store import (
     ChannelDetail,
+    ChannelState,
     CodeResult,
     confirm_channel,
     create_channel,
@@ -26,7 +28,5 @@ from services.channels.store import (
     get_channel,
     list_channels,
     lock_channel,
-    pause_channel,
-    record_channel_state,
-    rename_channel,
+    update_channel,
 )

@@ -23,6 +23,12 @@ from core.security.secrets import secrets_equal
 from core.validation import MAX_NAME_LENGTH, nonblank_text
 from models import ChannelKind, Member, NotificationChannel, NotificationKind, new_id
 from services import notifications
+from services.audit import AuditAction
+from services.channels.audit_records import (
+    describe_audited,
+    record_audited_channels,
+    record_channel_change,
+)
 from services.channels.configurations import check_config, describe_receiver
 from services.channels.messages import SendOutcome, SendResult
 
@@ -53,6 +59,16 @@ class CodeResult(StrEnum):
     EXPIRED = "expired"  # or entered wrongly too often
 
 
+class ChannelState(StrEnum):
+    """Whether notifications are sent on a channel, or why not. The values are part of the API."""
+
+    UNREADABLE = "unreadable"  # encrypted with another key
+    UNCONFIRMED = "unconfirmed"  # an e-mail address
+    PAUSED = "paused"
+    FAILING = "failing"  # the last message was not delivered
+    ACTIVE = "active"
+
+
 @dataclass(frozen=True)
 class ChannelDetail:
     """A channel, and where it sends; "" if its configuration cannot be decrypted any more."""
@@ -64,6 +80,18 @@ class ChannelDetail:
     def is_readable(self) -> bool:
         """Whether its configuration can be decrypted."""
         return bool(self.receiver)
+
+    @property
+    def state(self) -> ChannelState:
+        """The first state that holds, in the order of ChannelState."""
+        channel = self.channel
+        states = (
+            (ChannelState.UNREADABLE, not self.is_readable),
+            (ChannelState.UNCONFIRMED, not channel.confirmed_at),
+            (ChannelState.PAUSED, bool(channel.paused_at)),
+            (ChannelState.FAILING, bool(channel.failing_since)),
+        )
+        return next((state for state, holds in states if holds), ChannelState.ACTIVE)
 
 
 async def list_channels(
@@ -107,8 +135,9 @@ async def create_channel(
     if len(existing) >= MAX_CHANNELS:
         reason = f"You have {MAX_CHANNELS} channels. Delete one first."
         raise Conflict("too_many_channels", reason, max_count=MAX_CHANNELS)
+    replaced = []
     if kind is ChannelKind.PUSH:
-        await _delete_subscription(session, existing, cipher, config["endpoint"])
+        replaced = await _delete_subscription(session, existing, cipher, config["endpoint"])
     at, id = now(), new_id()
     is_confirmed = kind is not ChannelKind.EMAIL or _is_own_address(member, config)
     channel = NotificationChannel(
@@ -124,28 +153,43 @@ async def create_channel(
     )
     session.add(channel)
     await session.flush()
+    receiver = describe_receiver(kind, config)
+    deleted = [(AuditAction.CHANNEL_DELETED, one, receiver) for one in replaced]
+    created = (AuditAction.CHANNEL_CREATED, channel, receiver)
+    await record_audited_channels(session, [*deleted, created])
     return channel
 
 
-async def rename_channel(session: AsyncSession, channel: NotificationChannel, name: str) -> None:
-    """Rename a locked channel. Raises Invalid."""
-    channel.name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
-    await _save(session, channel)
-
-
-async def pause_channel(
-    session: AsyncSession, channel: NotificationChannel, *, is_paused: bool
+async def update_channel(
+    session: AsyncSession,
+    channel: NotificationChannel,
+    *,
+    name: str | None = None,
+    is_paused: bool | None = None,
 ) -> None:
-    """Pause or resume a locked channel. Nothing is sent while it is paused."""
-    channel.paused_at = (channel.paused_at or now()) if is_paused else None
+    """Rename, pause or resume a locked channel: nothing is sent while it is paused.
+
+    Raises Invalid.
+    """
+    before = describe_audited(channel)
+    if name is not None:
+        channel.name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
+    if is_paused is not None:
+        channel.paused_at = (channel.paused_at or now()) if is_paused else None
     await _save(session, channel)
+    await record_channel_change(session, channel, before)
 
 
-async def delete_channel(session: AsyncSession, channel: NotificationChannel) -> None:
+async def delete_channel(
+    session: AsyncSession, channel: NotificationChannel, cipher: SecretCipher
+) -> None:
     """Delete a locked channel with its log."""
+    receiver = _describe(channel, cipher).receiver
     await session.delete(channel)
     await session.flush()
     await _resolve_failure(session, channel)
+    action = AuditAction.CHANNEL_DELETED
+    await record_audited_channels(session, [(action, channel, receiver)])
 
 
 async def create_code(
@@ -170,6 +214,7 @@ async def confirm_channel(
     attempts = int(config.get("attempts") or MAX_CODE_ATTEMPTS)
     if attempts >= MAX_CODE_ATTEMPTS or now() > datetime.fromisoformat(config["ends_at"]):
         return CodeResult.EXPIRED
+    before = describe_audited(channel)
     is_right = secrets_equal("".join(code.split()), config["code"])
     if is_right:
         channel.confirmed_at = now()
@@ -178,6 +223,7 @@ async def confirm_channel(
         config["attempts"] = str(attempts + 1)
     channel.encrypted_config = encrypt_config(cipher, channel.id, config)
     await _save(session, channel)
+    await record_channel_change(session, channel, before)
     return CodeResult.CONFIRMED if is_right else CodeResult.WRONG
 
 
@@ -211,8 +257,9 @@ async def _delete_subscription(
     existing: Sequence[NotificationChannel],
     cipher: SecretCipher,
     endpoint: str,
-) -> None:
-    """Delete the channel of the same browser, which has subscribed again."""
+) -> Sequence[NotificationChannel]:
+    """Delete the channels of the same browser, which has subscribed again, and return them."""
+    deleted = []
     for channel in existing:
         if channel.kind is not ChannelKind.PUSH:
             continue
@@ -222,6 +269,8 @@ async def _delete_subscription(
             continue
         if is_same:
             await session.delete(channel)
+            deleted.append(channel)
+    return deleted
 
 
 async def _resolve_failure(session: AsyncSession, channel: NotificationChannel) -> None:

@@ -223,7 +223,7 @@ async def add_delivery(
 async def test_a_deleted_channel_takes_its_log_with_it(session: AsyncSession, world: World) -> None:
     channel = await create(session, world.bob_member)
     await add_delivery(session, world, channel)
-    await channels.delete_channel(session, channel)
+    await channels.delete_channel(session, channel, CIPHER)
     assert (await session.scalars(select(NotificationDelivery))).all() == []
 
 

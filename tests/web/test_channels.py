@@ -76,7 +76,9 @@ async def test_an_email_address_is_confirmed_with_a_code(alice, mail_server) -> 
     wrong = await alice.post(f"{path}/confirmations", data={"code": "abc"})
     assert wrong.status_code == 422
     assert "This is not the code." in wrong.text
-    assert (await alice.post(f"{path}/tests", data={})).status_code == 303
+    early = await alice.post(f"{path}/tests", data={})
+    assert early.status_code == 409
+    assert "Confirm the e-mail address of this channel first." in early.text
     right = await alice.post(f"{path}/confirmations", data={"code": code})
     assert right.headers["Location"] == path
     assert "Send a test" in (await alice.get(path)).text
@@ -86,7 +88,7 @@ async def test_an_email_address_is_confirmed_with_a_code(alice, mail_server) -> 
 
 async def test_an_unconfirmed_address_gets_no_test(alice, mail_server) -> None:
     path = await add(alice, "email", address="olga@elsewhere.example")
-    assert (await alice.post(f"{path}/tests", data={})).status_code == 303
+    assert (await alice.post(f"{path}/tests", data={})).status_code == 409
     assert len(mail_server.mails) == 1
 
 

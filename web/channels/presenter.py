@@ -8,9 +8,9 @@ from models import (
     ChannelKind,
     DeliveryState,
     Notification,
-    NotificationChannel,
     NotificationDelivery,
 )
+from services.channels import ChannelState
 from web.notifications.reason_texts import describe_reason
 from web.notifications.texts import describe_title
 from web.ui.translation import N_, _, translate
@@ -131,12 +131,12 @@ KIND_TEXTS: Mapping[ChannelKind, KindTexts] = {
 }
 """Texts by kind, in the order in which they are offered."""
 
-STATE_TEXTS: Mapping[str, tuple[str, str]] = {
-    "unreadable": (N_("Cannot be read"), "danger"),
-    "unconfirmed": (N_("Not confirmed"), "signal"),
-    "paused": (N_("Paused"), "line"),
-    "failing": (N_("Failing"), "danger"),
-    "active": (N_("Active"), "good"),
+STATE_TEXTS: Mapping[ChannelState, tuple[str, str]] = {
+    ChannelState.UNREADABLE: (N_("Cannot be read"), "danger"),
+    ChannelState.UNCONFIRMED: (N_("Not confirmed"), "signal"),
+    ChannelState.PAUSED: (N_("Paused"), "line"),
+    ChannelState.FAILING: (N_("Failing"), "danger"),
+    ChannelState.ACTIVE: (N_("Active"), "good"),
 }
 """The name and the tone of the state of a channel."""
 
@@ -166,18 +166,7 @@ class SentMessageRow:
         return self.delivery.state is DeliveryState.FAILED and bool(self.delivery.notification_id)
 
 
-def find_state(channel: NotificationChannel, *, is_readable: bool = True) -> str:
-    """Return the state of a channel: a key of STATE_TEXTS."""
-    states = (
-        ("unreadable", not is_readable),
-        ("unconfirmed", not channel.confirmed_at),
-        ("paused", bool(channel.paused_at)),
-        ("failing", bool(channel.failing_since)),
-    )
-    return next((state for state, holds in states if holds), "active")
-
-
-def describe_state(state: str) -> tuple[str, str]:
+def describe_state(state: ChannelState) -> tuple[str, str]:
     """Return the name and the tone of a state."""
     name, tone = STATE_TEXTS[state]
     return translate(name), tone

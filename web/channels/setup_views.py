@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import BaseModel, StringConstraints
 from starlette.requests import Request
@@ -9,12 +10,12 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from core.errors import Invalid, NotFound
 from core.http.request import open_transaction
-from models import ChannelKind, NotificationChannel
+from models import ChannelKind
 from services import channels
-from services.channels import CodeResult, SendOutcome, SendResult
+from services.channels import CodeResult
 from web.auth.viewer import current_member
 from web.channels.presenter import KIND_TEXTS, name_kind
-from web.channels.views import render_channel
+from web.channels.views import build_manual_messages, render_channel
 from web.settings.views import describe_browser
 from web.ui import forms, one_time_secret
 from web.ui.assets import STATIC
@@ -77,7 +78,7 @@ async def create_channel(request: Request) -> Response:
             )
         path = f"/settings/channels/{channel.id}"
         if not channel.confirmed_at:
-            await _send_code(request, channel)
+            await _send_code(request, channel.id)
         if kind is ChannelKind.WEBHOOK and not fields.secret:
             secret = channels.decrypt_config(cipher, channel)["secret"]
             return one_time_secret.redirect_with_secret(request, path, secret)
@@ -88,10 +89,7 @@ async def create_channel(request: Request) -> Response:
 async def send_code(request: Request) -> Response:
     """Send another code to an e-mail address that is not confirmed."""
     channel_id = forms.path_id(request, "channel_id")
-    async with open_transaction(request) as session:
-        channel = await channels.lock_channel(session, current_member(request), channel_id)
-    if not channel.confirmed_at and channel.kind is ChannelKind.EMAIL:
-        await _send_code(request, channel)
+    await _send_code(request, channel_id)
     return RedirectResponse(f"/settings/channels/{channel_id}", 303)
 
 
@@ -112,23 +110,11 @@ async def confirm_channel(request: Request) -> Response:
     return await render_channel(request, form)
 
 
-async def _send_code(request: Request, channel: NotificationChannel) -> None:
-    """Send a new code, and record on the channel if that has failed. Raises TooMany."""
-    request.state.rate_limits.channel_messages.hit(f"user {channel.user_id}")
-    cipher, member = request.state.secret_cipher, current_member(request)
-    async with open_transaction(request) as session:
-        channel = await channels.lock_channel(session, member, channel.id)
-        code = await channels.create_code(session, channel, cipher)
-        address = channels.decrypt_config(cipher, channel)["address"]
-    id = f"{channel.id}.{channel.version}"
-    message = request.state.message_renderer.render_code(id, reader_language.get(), code)
-    result: SendResult = await request.state.channel_sender.send(
-        channel.kind, {"address": address}, message
-    )
-    if result.outcome is not SendOutcome.DELIVERED or channel.failing_since:
-        async with open_transaction(request) as session:
-            channel = await channels.lock_channel(session, member, channel.id)
-            await channels.record_channel_state(session, channel, result)
+async def _send_code(request: Request, channel_id: UUID) -> None:
+    """Send a new code to an address that is not confirmed. Raises TooMany."""
+    request.state.rate_limits.channel_messages.hit(f"user {request.user.id}")
+    messages = build_manual_messages(request)
+    await messages.send_code(current_member(request), channel_id, reader_language.get())
 
 
 async def _render_new(request: Request, form: forms.Form, kind: ChannelKind) -> Response:

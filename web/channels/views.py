@@ -7,10 +7,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.http.request import open_reader, open_transaction
-from core.security.encryption import DecryptionError
-from models import DeliveryState, NotificationChannel, new_id
-from services import audit, channels
-from services.channels import SendOutcome, SendReason, SendResult
+from models import DeliveryState, NotificationChannel
+from services import channels
+from services.channels import ManualMessages
 from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.channels import presenter
@@ -36,7 +35,7 @@ async def show_channels(request: Request) -> Response:
             source, current_member(request), request.state.secret_cipher
         )
     rows = [
-        (detail, *presenter.describe_state(find_detail_state(detail)), describe_problem(detail))
+        (detail, *presenter.describe_state(detail.state), describe_problem(detail))
         for detail in found
     ]
     return render_page(
@@ -63,7 +62,7 @@ async def rename_channel(request: Request) -> Response:
         name = form.parse(ChannelNameForm).name
         async with open_transaction(request) as session:
             channel = await _lock(request, session)
-            await channels.rename_channel(session, channel, name)
+            await channels.update_channel(session, channel, name=name)
         zone = time_format.get_time_zone(request.user.timezone)
         return forms.redirect_saved(_path(channel), zone)
     return await render_channel(request, form)
@@ -74,46 +73,27 @@ async def pause_channel(request: Request) -> Response:
     form = await forms.read_form(request)
     async with open_transaction(request) as session:
         channel = await _lock(request, session)
-        await channels.pause_channel(session, channel, is_paused=form.value("paused") == "on")
+        await channels.update_channel(session, channel, is_paused=form.value("paused") == "on")
     return RedirectResponse(_path(channel), 303)
 
 
 async def delete_channel(request: Request) -> Response:
     """Delete a channel, and redirect to the list."""
     async with open_transaction(request) as session:
-        await channels.delete_channel(session, await _lock(request, session))
+        channel = await _lock(request, session)
+        await channels.delete_channel(session, channel, request.state.secret_cipher)
     return RedirectResponse("/settings/channels", 303)
 
 
 async def send_test(request: Request) -> Response:
     """Send a test at once, and redirect to the page that shows its result."""
-    member, state = current_member(request), request.state
-    form = forms.Form()
+    form, id = forms.Form(), forms.path_id(request, "channel_id")
     with form.catch_errors(has_limit=True):
         _count_message(request)
-    if form.problem:
-        return await render_channel(request, form)
-    async with open_reader(request) as source:
-        id = forms.path_id(request, "channel_id")
-        channel = (await channels.get_channel(source, member, id, state.secret_cipher)).channel
-        first_id = await audit.find_first_organization_id(source)
-    if not channel.confirmed_at:
-        return RedirectResponse(_path(channel), 303)
-    message_id = new_id()
-    message = state.message_renderer.render_test(str(message_id), reader_language.get())
-    try:
-        config = channels.decrypt_config(state.secret_cipher, channel)
-    except DecryptionError:
-        result = SendResult(SendOutcome.FAILED, SendReason.ADDRESS_INVALID)
-    else:
-        is_first = member.is_admin and member.organization_id == first_id
-        result = await state.channel_sender.send(
-            channel.kind, config, message, allows_private=is_first
-        )
-    async with open_transaction(request) as session:
-        channel = await channels.lock_channel(session, member, id)
-        await channels.record_test(session, channel, message_id, result)
-    return RedirectResponse(f"{_path(channel)}?test={message_id}#result", 303)
+        messages = build_manual_messages(request)
+        test_id = await messages.send_test(current_member(request), id, reader_language.get())
+        return RedirectResponse(f"/settings/channels/{id}?test={test_id}#result", 303)
+    return await render_channel(request, form)
 
 
 async def send_again(request: Request) -> Response:
@@ -141,8 +121,8 @@ async def render_channel(request: Request, form: forms.Form) -> Response:
     context: dict[str, Any] = {
         "channel": detail.channel,
         "receiver": detail.receiver,
-        "state": find_detail_state(detail),
-        "state_texts": presenter.describe_state(find_detail_state(detail)),
+        "state": detail.state,
+        "state_texts": presenter.describe_state(detail.state),
         "kind_name": presenter.name_kind(detail.channel.kind),
         "problem": describe_problem(detail),
         "rows": rows,
@@ -157,14 +137,20 @@ async def render_channel(request: Request, form: forms.Form) -> Response:
     return one_time_secret.forget_secret(request, response)
 
 
-def find_detail_state(detail: channels.ChannelDetail) -> str:
-    """Return the state of a channel."""
-    return presenter.find_state(detail.channel, is_readable=detail.is_readable)
-
-
 def describe_problem(detail: channels.ChannelDetail) -> str:
     """Say why the last message was not delivered and what to do, or return ""."""
     return describe_reason(detail.channel.last_error) if detail.channel.failing_since else ""
+
+
+def build_manual_messages(request: Request) -> ManualMessages:
+    """Return what sends a message of the user at once."""
+    state = request.state
+    return ManualMessages(
+        lambda: open_transaction(request),
+        state.secret_cipher,
+        state.channel_sender,
+        state.message_renderer,
+    )
 
 
 def _count_message(request: Request) -> None:
