@@ -59,7 +59,8 @@ Template = Annotated[
     Field(
         description="What the actions `message` and `task` make of a payload: texts with"
         " placeholders such as `{{ issue.title }}`, by the names `title`, `description`,"
-        " `priority`, `tags`, `due` and `message`. With `condition_path`, `condition_operator`"
+        " `priority`, `tags`, `due` and `message`. `custom_fields` has a line for"
+        " each field: its key, a colon and a text. With `condition_path`, `condition_operator`"
         f" ({', '.join(Operator)}) and `condition_value`, other payloads are ignored.",
         examples=[{"title": "{{ issue.title }}", "condition_path": "issue"}],
     ),

@@ -13,10 +13,12 @@ from models import Agent
 from services import (
     agents,
     boards,
+    channels,
     custom_fields,
     gateways,
     memory,
     organizations,
+    questions,
     tags,
     webhook_endpoints,
 )
@@ -112,6 +114,29 @@ async def agent_for_admin(context: RequestContext, path: Mapping[str, Any]) -> D
     loaded = await admin_membership(context, path)
     agent = await agents.get_agent(context.source, loaded["member"], path["agent_id"])
     return loaded | {"agent": agent}
+
+
+async def channel_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load a channel of the caller in the active organization."""
+    loaded = await active_membership(context, path)
+    detail = await channels.get_channel(
+        context.source, loaded["member"], path["channel_id"], context.secret_cipher
+    )
+    return loaded | {"detail": detail}
+
+
+async def channel_for_update(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load and lock a channel of the caller in the active organization."""
+    loaded = await active_membership(context, path)
+    channel = await channels.lock_channel(context.session, loaded["member"], path["channel_id"])
+    return loaded | {"channel": channel}
+
+
+async def question_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Load a question of a worker on a board that the caller may read."""
+    loaded = await active_membership(context, path)
+    detail = await questions.get_question(context.source, loaded["member"], path["question_id"])
+    return loaded | {"detail": detail}
 
 
 async def tag_for_read(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:

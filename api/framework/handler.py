@@ -18,6 +18,7 @@ from core.http.request_slots import release_slots
 from core.security.encryption import SecretCipher
 from core.validation import KnownVersions
 from models import Actor, Agent, User
+from services.channels import ManualMessages
 from services.gateways import GatewayConnector
 
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
@@ -133,6 +134,18 @@ class RequestContext:
         """Count what an admin sends to webhooks by hand. Raises TooMany."""
         limit = self.request.state.rate_limits.webhook_messages
         limit.hit(f"organization {organization_id}")
+
+    def count_own_message(self) -> None:
+        """Count what the user sends on channels by hand. Raises TooMany."""
+        self.request.state.rate_limits.channel_messages.hit(f"user {self.user.id}")
+
+    @property
+    def manual_messages(self) -> ManualMessages:
+        """What sends a message on a channel at once, in a handler without a transaction."""
+        state = self.request.state
+        return ManualMessages(
+            self.transaction, self.secret_cipher, state.channel_sender, state.message_renderer
+        )
 
     @property
     def known_versions(self) -> KnownVersions:

@@ -75,6 +75,8 @@ NOT_FOUND_ERRORS: Mapping[str, tuple[str, str]] = {
     "group_id": ("board_group_not_found", "There is no such group."),
     "memory_id": ("memory_not_found", "There is no such note."),
     "webhook_id": ("webhook_not_found", "There is no such webhook."),
+    "channel_id": ("channel_not_found", "You have no such channel."),
+    "question_id": ("question_not_found", "There is no such question."),
     "payload_id": ("webhook_payload_not_found", "There is no such payload."),
 }
 """The error for each missing object in a path."""

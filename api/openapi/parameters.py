@@ -22,7 +22,9 @@ PATH_OBJECTS: Mapping[str, str] = {
     "invite_id": "invitation",
     "notification_id": "notification",
     "webhook_id": "webhook",
-    "delivery_id": "delivery of a webhook",
+    "delivery_id": "delivery of a webhook or channel",
+    "channel_id": "channel",
+    "question_id": "question",
     "task_custom_field_definition_id": "custom field",
     "payload_id": "payload of a webhook",
 }

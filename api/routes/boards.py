@@ -10,6 +10,7 @@ from api.endpoints import (
     presence,
     task_links,
     tasks,
+    watchers,
 )
 from api.framework.dependencies import (
     active_membership,
@@ -123,6 +124,14 @@ OPERATIONS: list[Operation] = [
     Operation(
         "GET", f"{TASK}/links", task_links.list_task_links, EITHER, ["tasks"], board_for_read
     ),
+    *[
+        Operation(method, f"{TASK}/watchers{path}", handler, USER, ["tasks"], board_for_read)
+        for method, path, handler in [
+            ("GET", "", watchers.list_task_watchers),
+            ("PUT", "/me", watchers.watch_task),
+            ("DELETE", "/me", watchers.unwatch_task),
+        ]
+    ],
     Operation("GET", f"{TASK}/runs", gateways.list_task_runs, USER, ["tasks"], board_for_read),
     #
     Operation("GET", "/unread", presence.list_unread, USER, READ_MARKER_TAGS, active_membership),

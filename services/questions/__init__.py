@@ -5,5 +5,6 @@ from services.questions.queries import (
     OPEN_QUESTIONS,
     QuestionDetail,
     get_question,
+    list_questions,
     open_count_query,
 )

@@ -3,10 +3,20 @@
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, bindparam, func, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    ScalarSelect,
+    Uuid,
+    bindparam,
+    func,
+    or_,
+    select,
+)
 
 from core.db.reads import AnySelect, Query, Source
 from core.errors import NotFound
+from core.paging import Page, PagedQuery, Paging
 from models import Agent, AgentQuestion, Board, Member, Task
 from services import boards
 
@@ -57,6 +67,32 @@ OPEN_QUESTIONS = {by_board: _build_open_query(by_board=by_board) for by_board in
 QUESTION = Query(
     _select_visible().where(AgentQuestion.id == bindparam("question_id")), QuestionDetail._make
 )
+
+
+_IS_OPEN: ColumnElement[bool | None] = bindparam("is_open", type_=Boolean())
+_OF_BOARD: ColumnElement[UUID | None] = bindparam("of_board_id", type_=Uuid())
+QUESTIONS = PagedQuery(
+    _select_visible()
+    .where(
+        or_(_OF_BOARD.is_(None), AgentQuestion.board_id == _OF_BOARD),
+        or_(_IS_OPEN.is_(None), AgentQuestion.answered_at.is_(None) == _IS_OPEN),
+    )
+    .order_by(AgentQuestion.created_at.desc(), AgentQuestion.id.desc()),
+    QuestionDetail._make,
+)
+
+
+async def list_questions(
+    source: Source,
+    member: Member,
+    paging: Paging,
+    *,
+    board_id: UUID | None = None,
+    is_open: bool | None = None,
+) -> Page[QuestionDetail]:
+    """Return the questions on boards that the member may read, or on one of them, newest first."""
+    filters = {"of_board_id": board_id, "is_open": is_open}
+    return await QUESTIONS.fetch_page(source, paging, **filters, **boards.access_parameters(member))
 
 
 async def get_question(source: Source, member: Member, question_id: UUID) -> QuestionDetail:

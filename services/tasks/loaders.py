@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from core.db.reads import Query
+from core.db.reads import Query, Source
 from core.errors import NotFound
 from models import (
     Actor,
@@ -48,9 +48,9 @@ BOARD_ID = bindparam("board_id", type_=Uuid())
 AUTHOR_ID = bindparam("author_id", type_=Uuid())
 
 
-async def get_task(session: AsyncSession, board: Board, task_id: UUID) -> Task:
+async def get_task(source: Source, board: Board, task_id: UUID) -> Task:
     """Return the current state of a task of this board. Raises NotFound."""
-    row = await TASK.first(session, board_id=board.id, task_id=task_id)
+    row = await TASK.first(source, board_id=board.id, task_id=task_id)
     if row is None:
         raise task_not_found()
     return row[0]

@@ -66,7 +66,11 @@ async def unwatch_task(session: AsyncSession, user: User, board: Board, task_id:
 
 @cache  # the packages import each other, so their names are used at call time
 def _build_query() -> "Query[BoardPerson]":
-    is_watcher = select(TaskWatcher.user_id).where(TaskWatcher.task_id == bindparam("task_id"))
+    is_watcher = (
+        select(TaskWatcher.user_id)
+        .join(Task, Task.id == TaskWatcher.task_id)
+        .where(Task.id == bindparam("task_id"), Task.board_id == bindparam("board_id"))
+    )
     return boards.build_readers_query(boards.ON_BOARD, User.id.in_(is_watcher))
 
 

@@ -34,6 +34,8 @@ READS, WRITES = 3, 10  # maximum number of statements
 
 MORE_READS = {
     "GET /installation/audit": 4,
+    "GET /boards/{board_id}/tasks/{task_id}/watchers": 4,
+    "GET /channels/{channel_id}/deliveries": 4,
     "GET /webhooks/{webhook_id}/deliveries": 4,
     "GET /webhooks/{webhook_id}/deliveries/{delivery_id}": 4,
 } | {

@@ -67,7 +67,7 @@ async def test_the_commands_of_the_documentation_work(
     bob: httpx2.AsyncClient, stored: list[Notification]
 ) -> None:
     text = (Path(__file__).parents[2] / "docs/notifications.md").read_text()
-    [block] = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    block = "".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
     answers = []
     for line in block.replace("$ID", str(stored[1].id)).splitlines():
         words = shlex.split(line)
@@ -80,7 +80,8 @@ async def test_the_commands_of_the_documentation_work(
         )
         assert response.status_code == 200, line
         answers.append(response.json())
-    found, count, one, all_of_group = answers
+    found, count, one, all_of_group, channel, channels = answers
+    assert channels == [channel]
     assert (found["total"], count["unread"]) == (0, 2)
     assert (one["is_unread"], all_of_group["marked"]) == (False, 1)
 

@@ -15,24 +15,31 @@ from api.framework.operation import Operation
 from core.clock import now
 from models import (
     Agent,
+    AgentQuestion,
     Approval,
     Board,
     BoardGroup,
     BoardWebhook,
+    ChannelKind,
+    DeliveryState,
     DesiredState,
     Gateway,
     GatewayRequest,
     Invite,
     Message,
+    NotificationChannel,
+    NotificationDelivery,
     OnboardingSession,
     Tag,
     Task,
     User,
     WebhookPayload,
 )
+from services.channels.store import encrypt_config
 from tests.support.memory_factories import create_group_of, make_group_note, make_note
 from tests.support.webhook_rows import make_delivery, make_endpoint
 from tests.support.world import (
+    CIPHER,
     World,
     make_agent,
     make_gateway,
@@ -125,6 +132,8 @@ MAIN_AGENT_PATHS = {
 FIELD_ID = UUID(int=43)
 NOTIFICATION_ID = UUID(int=45)  # of Alice
 WEBHOOK_ID, WEBHOOK_DELIVERY_ID = UUID(int=46), UUID(int=47)
+CHANNEL_ID, CHANNEL_DELIVERY_ID = UUID(int=48), UUID(int=49)  # of Alice
+QUESTION_ID = UUID(int=50)
 NOTE_ID = UUID(int=44)  # of a note of Launch, and of one of its group
 
 
@@ -173,7 +182,11 @@ class ApiObjects:
             "request_id": self.request.id,
             "webhook_id": WEBHOOK_ID if path.startswith("/webhooks") else self.webhook.id,
             "payload_id": self.webhook_payload.id,
-            "delivery_id": WEBHOOK_DELIVERY_ID,
+            "delivery_id": (
+                CHANNEL_DELIVERY_ID if path.startswith("/channels") else WEBHOOK_DELIVERY_ID
+            ),
+            "channel_id": CHANNEL_ID,
+            "question_id": QUESTION_ID,
         }
         return path.format(**ids, handle="mission-control", slug="board-lead", kind="chat")
 
@@ -229,9 +242,52 @@ async def create_api_objects(session: AsyncSession, world: World) -> ApiObjects:
     session.add_all([webhook, endpoint := make_endpoint(world.tern, id=WEBHOOK_ID)])
     await session.flush()
     session.add_all([payload, make_delivery(endpoint, id=WEBHOOK_DELIVERY_ID)])
+    session.add_all([make_channel(world), make_question(world)])
+    await session.flush()
+    session.add(make_failed_delivery())
     await session.flush()
     at = (gateway, main, request, provisioned_agent, webhook, payload)
     return ApiObjects(world, task, approval, tag, invite, message, other_message, group, *at)
+
+
+def make_channel(world: World) -> NotificationChannel:
+    """Make a channel of Alice."""
+    times = {"confirmed_at": now(), "created_at": now(), "updated_at": now()}
+    config = {"url": "https://ntfy.example/a-secret-topic"}
+    return NotificationChannel(
+        id=CHANNEL_ID,
+        user_id=world.alice.id,
+        organization_id=world.tern.id,
+        kind=ChannelKind.NTFY,
+        name="Phone",
+        encrypted_config=encrypt_config(CIPHER, CHANNEL_ID, config),
+        **times,
+    )
+
+
+def make_failed_delivery() -> NotificationDelivery:
+    """Make a message of the channel that has failed."""
+    return NotificationDelivery(
+        id=CHANNEL_DELIVERY_ID,
+        channel_id=CHANNEL_ID,
+        notification_id=NOTIFICATION_ID,
+        state=DeliveryState.FAILED,
+        attempts=3,
+        last_error="rejected",
+        created_at=now(),
+        next_attempt_at=now(),
+    )
+
+
+def make_question(world: World) -> AgentQuestion:
+    """Make an open question of the worker."""
+    return AgentQuestion(
+        id=QUESTION_ID,
+        board_id=world.board.id,
+        agent_id=world.worker.id,
+        content="Which server?",
+        created_at=now(),
+    )
 
 
 async def read_all_rows(session: AsyncSession) -> dict[str, Any]:

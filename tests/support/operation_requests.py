@@ -35,6 +35,7 @@ SPECIAL_BODIES: Mapping[Key, Callable[[ApiObjects], Example]] = {
         "sha256": objects.request.sha256,
         "decision": "deny",
     },
+    ("POST", "/channels"): lambda _: {"kind": "ntfy", "url": "https://ntfy.example/topic"},
     ("POST", "/webhooks/{webhook_id}/replays"): lambda _: {
         "since": (now() - timedelta(hours=1)).isoformat(),
         "until": now().isoformat(),

@@ -1,0 +1,245 @@
+"""Channels of the user in the active organization, on which notifications are sent.
+
+Secrets of channels are never returned.
+"""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from api.framework.fields import (
+    NOT_SENT,
+    NonEmptyPatchModel,
+    Ok,
+    OptionalShortText,
+    RequestModel,
+    ResponseModel,
+    ShortText,
+    Timestamp,
+)
+from api.framework.handler import (
+    RequestContext,
+    error_responses,
+    reads_only,
+    without_transaction,
+)
+from core.errors import Invalid
+from models import ChannelKind, DeliveryState, Member, NotificationChannel, NotificationKind
+from services import channels
+from services.channels import ChannelDetail, ChannelState, CodeResult
+
+Value = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000)]
+
+
+class ChannelRead(ResponseModel):
+    """A channel, without its secrets."""
+
+    id: UUID
+    kind: ChannelKind
+    name: str
+    receiver: str = Field(
+        description="An e-mail address, a chat, or a host. Empty: it cannot be decrypted."
+    )
+    state: ChannelState
+    last_error: str | None = Field(description="Why the last message was not delivered.")
+    failing_since: Timestamp | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class ChannelCreate(RequestModel):
+    """A new channel. Which fields are needed depends on the kind.
+
+    A browser subscribes to push on the pages.
+    """
+
+    example = {"kind": "ntfy", "name": "Phone", "url": "https://ntfy.sh/a-topic-of-mine"}
+
+    kind: Literal["email", "slack", "discord", "teams", "ntfy", "telegram", "webhook"]
+    name: OptionalShortText = Field(default=None, description="By default the kind.")
+    address: Value = Field(default="", description="Of `email`. It gets a code to confirm it.")
+    url: Value = Field(default="", description="Of all kinds except `email` and `telegram`.")
+    token: Value = Field(default="", description="Of `telegram`, and optionally of `ntfy`.")
+    chat_id: Value = Field(default="", description="Of `telegram`.")
+    secret: Value = Field(
+        default="",
+        description="Of `webhook`: `whsec_` and 24 to 64 bytes in base64. It signs the requests.",
+    )
+
+
+class ChannelUpdate(NonEmptyPatchModel):
+    """Changes of a channel: at least one field."""
+
+    example = {"is_paused": True}
+
+    name: ShortText = NOT_SENT
+    is_paused: bool = Field(default=NOT_SENT, description="Nothing is sent while it is paused.")
+
+
+class ChannelConfirmation(RequestModel):
+    """The code that was sent to an e-mail address."""
+
+    example = {"code": "123456"}
+
+    code: ShortText
+
+
+class ChannelDeliveryRead(ResponseModel):
+    """A message that was sent on a channel, with the result of the last attempt."""
+
+    id: UUID
+    notification_id: UUID | None = Field(description="Null: a test.")
+    kind: NotificationKind | None = Field(description="Null: a test.")
+    state: DeliveryState
+    attempts: int
+    next_attempt_at: Timestamp | None = Field(description="Null: there is none.")
+    last_error: str | None
+    request: str | None = Field(description="What was sent, without secrets.")
+    response: str | None
+    created_at: Timestamp
+    delivered_at: Timestamp | None
+
+
+class ChannelTestResult(ResponseModel):
+    """The delivery of a test."""
+
+    delivery_id: UUID
+
+
+def _build_read(detail: ChannelDetail) -> ChannelRead:
+    fields = {
+        name: getattr(detail.channel, name)
+        for name in ChannelRead.model_fields
+        if name not in ("receiver", "state")
+    }
+    return ChannelRead(receiver=detail.receiver, state=detail.state, **fields)
+
+
+async def _load(context: RequestContext, member: Member, channel_id: UUID) -> ChannelRead:
+    async with context.transaction() as session:
+        cipher = context.secret_cipher
+        return _build_read(await channels.get_channel(session, member, channel_id, cipher))
+
+
+@reads_only
+async def list_channels(context: RequestContext, member: Member) -> list[ChannelRead]:
+    """List the user's channels, oldest first."""
+    found = await channels.list_channels(context.source, member, context.secret_cipher)
+    return [_build_read(detail) for detail in found]
+
+
+@reads_only
+async def get_channel(context: RequestContext, detail: ChannelDetail) -> ChannelRead:
+    """Return a channel."""
+    return _build_read(detail)
+
+
+@without_transaction
+@error_responses(409)
+async def create_channel(
+    context: RequestContext, member: Member, body: ChannelCreate
+) -> ChannelRead:
+    """Create a channel. An e-mail address that is not the account's gets a code to confirm it."""
+    kind = ChannelKind(body.kind)
+    if kind is ChannelKind.WEBHOOK and not body.secret:
+        reason = "Choose the secret that signs the requests: it is not returned."
+        raise Invalid("channel_secret_required", reason, field="secret")
+    messages = context.manual_messages
+    if kind is ChannelKind.EMAIL and not messages.sender.sends_mail:
+        raise Invalid("mail_not_configured", "This installation has no mail server.", field="kind")
+    config: dict[str, Any] = body.model_dump(exclude={"kind", "name"})
+    async with context.transaction() as session:
+        channel = await channels.create_channel(
+            session, member, context.secret_cipher, kind=kind, name=body.name or kind, config=config
+        )
+    if not channel.confirmed_at:
+        context.count_own_message()
+        await messages.send_code(member, channel.id, context.user.language)
+    return await _load(context, member, channel.id)
+
+
+async def update_channel(
+    context: RequestContext, member: Member, channel: NotificationChannel, body: ChannelUpdate
+) -> ChannelRead:
+    """Rename, pause or resume a channel. Only the fields in the request change."""
+    await channels.update_channel(context.session, channel, **body.changes())
+    cipher = context.secret_cipher
+    return _build_read(await channels.get_channel(context.session, member, channel.id, cipher))
+
+
+async def delete_channel(context: RequestContext, channel: NotificationChannel) -> Ok:
+    """Delete a channel with its log."""
+    await channels.delete_channel(context.session, channel, context.secret_cipher)
+    return Ok()
+
+
+@without_transaction
+@error_responses(409)
+async def send_channel_test(
+    context: RequestContext, member: Member, channel_id: UUID
+) -> ChannelTestResult:
+    """Send a test at once. Its result is in the log."""
+    context.count_own_message()
+    messages = context.manual_messages
+    id = await messages.send_test(member, channel_id, context.user.language)
+    return ChannelTestResult(delivery_id=id)
+
+
+@without_transaction
+async def send_channel_code(
+    context: RequestContext, member: Member, channel_id: UUID
+) -> ChannelRead:
+    """Send another code to an e-mail address that is not confirmed; the one before ends."""
+    context.count_own_message()
+    await context.manual_messages.send_code(member, channel_id, context.user.language)
+    return await _load(context, member, channel_id)
+
+
+@without_transaction
+async def confirm_channel(
+    context: RequestContext, member: Member, channel_id: UUID, body: ChannelConfirmation
+) -> ChannelRead:
+    """Confirm an e-mail address with its code, which is valid for an hour and five attempts."""
+    async with context.transaction() as session:  # attempts are counted, also wrong ones
+        channel = await channels.lock_channel(session, member, channel_id)
+        cipher = context.secret_cipher
+        result = await channels.confirm_channel(session, channel, cipher, body.code)
+    if result is not CodeResult.CONFIRMED:
+        raise Invalid(f"code_{result}", "The code is not valid.", field="code")
+    return await _load(context, member, channel_id)
+
+
+@reads_only
+async def list_channel_deliveries(
+    context: RequestContext, detail: ChannelDetail
+) -> list[ChannelDeliveryRead]:
+    """List the last 50 messages of a channel, newest first."""
+    found = await channels.list_sent_messages(context.source, detail.channel)
+    open_states = (DeliveryState.QUEUED, DeliveryState.SENDING)
+    return [
+        ChannelDeliveryRead(
+            id=one.id,
+            notification_id=one.notification_id,
+            kind=notification.kind if notification else None,
+            state=one.state,
+            attempts=one.attempts,
+            next_attempt_at=one.next_attempt_at if one.state in open_states else None,
+            last_error=one.last_error,
+            request=one.request,
+            response=one.response,
+            created_at=one.created_at,
+            delivered_at=one.delivered_at,
+        )
+        for one, notification in found
+    ]
+
+
+@error_responses(409)
+async def replay_channel_delivery(
+    context: RequestContext, channel: NotificationChannel, delivery_id: UUID
+) -> Ok:
+    """Send a message that failed again, unless it was read or resolved meanwhile."""
+    context.count_own_message()
+    await channels.send_again(context.session, channel, delivery_id)
+    return Ok()

@@ -1,0 +1,100 @@
+"""Questions of workers to people, on boards that allow them."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from api.framework.fields import PageQuery, RequestModel, RequiredText, ResponseModel, Timestamp
+from api.framework.handler import RequestContext, error_responses, reads_only
+from core.json_responses import Encoded, encode_page, json_id, json_time
+from core.paging import Page
+from models import Member
+from services import boards, questions
+from services.questions import QuestionDetail
+
+
+class QuestionRead(ResponseModel):
+    """A question of a worker, and its answer."""
+
+    id: UUID
+    board_id: UUID
+    task_id: UUID | None
+    task_title: str | None
+    agent_id: UUID
+    agent_name: str
+    content: str
+    answer: str | None = Field(description="Null: nobody has answered.")
+    answered_by_user_id: UUID | None
+    can_answer: bool = Field(description="Whether you may change the board.")
+    created_at: Timestamp
+    answered_at: Timestamp | None
+
+
+class QuestionFilter(PageQuery):
+    """Which questions to list."""
+
+    board_id: UUID | None = Field(default=None, description="Only of this board.")
+    is_open: bool | None = Field(default=None, description="Only those without an answer, or with.")
+
+
+class QuestionAnswer(RequestModel):
+    """The answer to a question."""
+
+    example = {"answer": "Use the staging server."}
+
+    answer: RequiredText
+
+
+def _build_fields(detail: QuestionDetail) -> dict[str, Any]:
+    """Return the fields of a QuestionRead, in the order of the model."""
+    question = detail.question
+    return {
+        "id": json_id(question.id),
+        "board_id": json_id(question.board_id),
+        "task_id": json_id(question.task_id),
+        "task_title": detail.task_title,
+        "agent_id": json_id(question.agent_id),
+        "agent_name": detail.agent.name,
+        "content": question.content,
+        "answer": question.answer,
+        "answered_by_user_id": json_id(question.answered_by_user_id),
+        "can_answer": detail.can_write,
+        "created_at": json_time(question.created_at),
+        "answered_at": json_time(question.answered_at),
+    }
+
+
+@reads_only
+@error_responses(403, 404)
+async def list_questions(
+    context: RequestContext, member: Member, query: QuestionFilter
+) -> Encoded[Page[QuestionRead]]:
+    """List the questions of workers on boards that you can read, newest first."""
+    if query.board_id:
+        await boards.get_board(context.source, context.user, query.board_id)
+    found = await questions.list_questions(
+        context.source, member, query.paging, board_id=query.board_id, is_open=query.is_open
+    )
+    return encode_page(found, _build_fields)
+
+
+@reads_only
+@error_responses(404)
+async def get_question(
+    context: RequestContext,
+    detail: QuestionDetail,
+) -> Encoded[QuestionRead]:
+    """Return a question of a worker."""
+    return Encoded(_build_fields(detail))
+
+
+@error_responses(403, 404, 409)
+async def answer_question(
+    context: RequestContext, member: Member, detail: QuestionDetail, body: QuestionAnswer
+) -> Encoded[QuestionRead]:
+    """Answer a question; the agent receives the answer as a message."""
+    session, id = context.session, detail.question.id
+    board = await boards.lock_board(session, context.user, detail.board.id)
+    await questions.answer_question(session, context.user, board, id, body.answer)
+    return Encoded(_build_fields(await questions.get_question(session, member, id)))
