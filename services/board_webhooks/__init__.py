@@ -4,7 +4,6 @@ from services.board_webhooks.actions import (
     CONDITION_FAILED,
     TASK_ACTIONS,
     build_payload_data,
-    build_task,
     read_template,
 )
 from services.board_webhooks.commands import (
@@ -38,3 +37,4 @@ from services.board_webhooks.rules import (
     WebhookDraft,
     WebhookRequest,
 )
+from services.board_webhooks.task_fields import build_task

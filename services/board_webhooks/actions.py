@@ -4,37 +4,32 @@ It happens in the transaction that stores the payload, so it happens once for ea
 fails, the payload is stored with the reason, and nothing else is.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.db.reads import Source
 from core.errors import AppError, Conflict, Invalid
 from models import (
     Board,
     BoardWebhook,
     EventType,
     PayloadState,
-    Tag,
     User,
     WebhookAction,
     WebhookPayload,
 )
-from services import events, forges, tags, tasks
+from services import events, forges, tasks
 from services.board_webhooks.queries import StoredPayload
 from services.board_webhooks.rules import name_webhook
+from services.board_webhooks.task_fields import build_task
 from services.forges import UnusedPayload
 from services.payload_templates import (
     PayloadTemplate,
-    RenderedTask,
     build_data,
     holds_condition,
     render_message,
-    render_task,
-    with_problems,
 )
 
 TASK_ACTIONS = (WebhookAction.TASK, WebhookAction.FORGE)
@@ -71,23 +66,6 @@ def build_message(webhook: BoardWebhook, payload: WebhookPayload) -> str | None:
     return render_message(template, data).text if holds_condition(template, data) else None
 
 
-async def build_task(
-    source: Source,
-    board: Board,
-    template: PayloadTemplate,
-    data: Mapping[str, object],
-    at: datetime,
-) -> tuple[RenderedTask, Sequence[Tag]]:
-    """Return the task that a template makes of a payload, with its tags; unknown ones are named."""
-    task = render_task(template, data, at)
-    known = {}
-    for tag in await tags.list_board_tags(source, board) if task.tags else ():
-        known |= {tag.slug.casefold(): tag, tag.name.casefold(): tag}
-    found = [known[name.casefold()] for name in task.tags if name.casefold() in known]
-    unknown = [name for name in task.tags if name.casefold() not in known]
-    return with_problems(task, "tag_unknown", unknown), list(dict.fromkeys(found))
-
-
 async def apply_action(
     session: AsyncSession, board: Board, webhook: BoardWebhook, payload: WebhookPayload
 ) -> None:
@@ -112,10 +90,10 @@ async def _create_task(
     template, data = read_template(webhook), build_payload_data(webhook, payload)
     if not holds_condition(template, data):
         raise UnusedPayload(CONDITION_FAILED)
-    task, found = await build_task(session, board, template, data, payload.received_at)
+    task, found, values = await build_task(session, board, template, data, payload.received_at)
     draft: dict[str, Any] = {"title": task.title, "description": task.description}
     draft |= {"priority": task.priority, "due_at": task.due_at}
-    draft["tag_ids"] = [tag.id for tag in found]
+    draft |= {"tag_ids": [tag.id for tag in found], "custom_field_values": values}
     name = name_webhook(webhook.description)
     detail = await tasks.create_task(session, None, board, tasks.TaskDraft(**draft), webhook=name)
     return detail.task.id

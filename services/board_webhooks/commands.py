@@ -25,6 +25,7 @@ from services.board_webhooks.rules import (
     WebhookDraft,
     name_webhook,
 )
+from services.board_webhooks.task_fields import check_template_fields
 
 RECORDED_FIELDS = ("description", "enabled", "agent_id", "signature_header", "action", "template")
 """The fields whose values are in the audit. Secrets are in no event."""
@@ -59,6 +60,7 @@ async def create_webhook(
         **fields,
     )
     check_template(webhook)
+    await check_template_fields(session, board, webhook)
     session.add(webhook)
     await session.flush()
     created = _webhook_event(EventType.BOARD_WEBHOOK_CREATED, user, board, webhook)
@@ -89,6 +91,7 @@ async def update_webhook(
     for name, value in new.items():
         setattr(webhook, name, value)
     check_template(webhook)
+    await check_template_fields(session, board, webhook)
     changed, generated = [*new], None
     if "secret" in given:
         secret = given["secret"] or generate_signing_secret()

@@ -8,11 +8,14 @@ from services.custom_fields.task_values import (
     check_values,
     diff_values,
     filter_valid_rows,
+    find_missing_keys,
+    list_bound_fields,
     store_initial_values,
     store_values,
     task_values_query,
     value_filter,
 )
+from services.custom_fields.text_values import parse_text
 
 # isort: split
 # The commands import other packages, whose statements contain the values of tasks.
@@ -38,5 +41,6 @@ from services.custom_fields.validation import (
     TYPE_NAMES,
     VISIBILITY_NAMES,
     CustomFieldDraft,
+    find_value_error,
     is_blank,
 )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     String,
+    Uuid,
     and_,
     bindparam,
     case,
@@ -24,6 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.reads import Query, Source
 from core.errors import Invalid
 from core.text import escape_pattern, replace_unstorable
 from models import Board, BoardCustomField, CustomField, CustomFieldValue, FieldType, Task, new_id
@@ -125,6 +128,16 @@ def build_bound_fields(rows: Iterable[Sequence[Any]]) -> list[BoundField]:
     return [BoundField(UUID(id), key, FieldType(type), *rest) for id, key, type, *rest in rows]
 
 
+async def list_bound_fields(source: Source, board: Board) -> list[BoundField]:
+    """Return the fields of a board, without values."""
+    return build_bound_fields(await BOUND_FIELDS.first(source, board_id=board.id) or [])
+
+
+def find_missing_keys(fields: Iterable[BoundField], given: Mapping[str, object]) -> list[str]:
+    """Return the keys of the required fields that have no value after a change."""
+    return sorted(f.key for f in fields if f.required and is_blank(f.value_after(given)))
+
+
 def check_values(fields: Collection[BoundField], given: Mapping[str, object]) -> None:
     """Raise Invalid if the given values are not valid for these fields (contract 3.5)."""
     known = {field.key: field for field in fields}
@@ -134,7 +147,7 @@ def check_values(fields: Collection[BoundField], given: Mapping[str, object]) ->
         raise Invalid("unknown_custom_fields", reason, field=FIELD_NAME, unknown_field_keys=unknown)
     for key, value in given.items():
         _check_value(known[key], value)
-    missing = sorted(f.key for f in fields if f.required and is_blank(f.value_after(given)))
+    missing = find_missing_keys(fields, given)
     if missing:
         raise Invalid(
             "custom_fields_required",
@@ -228,11 +241,15 @@ async def filter_valid_rows(
     """Return the rows whose values are still valid for the fields of a locked board."""
     if not rows:
         return []
-    found = await session.scalar(select(bound_fields_query(board.id, of_tasks=False)))
-    fields = {str(field.id): field for field in build_bound_fields(found or [])}
+    fields = {str(field.id): field for field in await list_bound_fields(session, board)}
     return [row for row in rows if _is_valid_row(row, fields)]
 
 
 def _is_valid_row(row: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
     field = fields.get(row["task_custom_field_definition_id"])
     return field is not None and find_value_error(field.type, field.regex, row["value"]) is None
+
+
+BOUND_FIELDS: Query[Any] = Query(
+    select(bound_fields_query(bindparam("board_id", type_=Uuid()), of_tasks=False)), itemgetter(0)
+)

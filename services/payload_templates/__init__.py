@@ -7,6 +7,7 @@ from services.payload_templates.task_templates import (
     TemplateProblem,
     build_data,
     holds_condition,
+    parse_field_lines,
     render_message,
     render_task,
     with_problems,

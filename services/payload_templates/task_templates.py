@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
@@ -29,9 +29,12 @@ MAX_LENGTHS = {
     "due": 100,
     "message": 10_000,
 }
+FIELD_LENGTH = 10_000  # of the text of one custom field
 """How long the texts of the fields get, in characters."""
 MAX_CONDITION_LENGTH = 300  # characters
 MAX_TAGS = 20
+MAX_FIELDS = 50  # custom fields that a template sets
+_KEY = re.compile(r"[^\s:{}]{1,200}")
 _DAYS = re.compile(r"\+\s*(\d{1,4})\s*d(?:ays?)?", re.ASCII | re.IGNORECASE)
 
 
@@ -57,6 +60,7 @@ class PayloadTemplate:
     tags: str = ""
     due: str = ""
     message: str = ""
+    custom_fields: str = ""  # a field in each line: its key, a colon, and a text
 
     @classmethod
     def parse(cls, values: Mapping[str, object]) -> Self:
@@ -77,8 +81,10 @@ class PayloadTemplate:
         texts["condition_operator"] = Operator(operator)
         if texts["condition_path"]:
             parse_path(texts["condition_path"], "condition_path")
-        for name in MAX_LENGTHS:
-            parse_template(texts[name], name)
+        of_fields = parse_field_lines(texts["custom_fields"]).values()
+        of_others = [(name, texts[name]) for name in MAX_LENGTHS]
+        for name, text in [*of_others, *(("custom_fields", text) for text in of_fields)]:
+            parse_template(text, name)
         return cls(**texts)
 
     @classmethod
@@ -108,6 +114,7 @@ class RenderedTask:
     priority: str
     tags: Sequence[str]  # names or slugs
     due_at: datetime | None
+    custom_fields: Mapping[str, str] = field(default_factory=dict)  # texts by key
     missing: Sequence[str] = ()  # paths without a value
     problems: Sequence[TemplateProblem] = ()
 
@@ -161,22 +168,45 @@ def render_task(
     due_at = _parse_due(texts["due"], at)
     if texts["due"] and due_at is None:
         problems.append(TemplateProblem("due_invalid", texts["due"]))
+    of_fields = {
+        key: _render_text(text, "custom_fields", data, FIELD_LENGTH)
+        for key, text in parse_field_lines(template.custom_fields).items()
+    }
     tags = [name for name in map(str.strip, texts["tags"].split(",")) if name]
-    missing = [path for one in rendered.values() for path in one.missing]
+    all_texts = [*rendered.values(), *of_fields.values()]
+    missing = [path for one in all_texts for path in one.missing]
     return RenderedTask(
         title=texts["title"],
         description=rendered["description"].text.strip(),
         priority=priority if priority in {*Priority} else Priority.MEDIUM,
         tags=list(dict.fromkeys(tags))[:MAX_TAGS],
         due_at=due_at,
+        custom_fields={key: one.text.strip() for key, one in of_fields.items()},
         missing=list(dict.fromkeys(missing)),
         problems=problems,
     )
 
 
-def with_problems(task: RenderedTask, code: str, texts: Sequence[str]) -> RenderedTask:
-    """Return a task with further problems, one for each text."""
-    return replace(task, problems=[*task.problems, *(TemplateProblem(code, one) for one in texts)])
+def parse_field_lines(text: str) -> Mapping[str, str]:
+    """Return the templates of custom fields by key. Raises Invalid with the line."""
+    templates: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        key, colon, template = (part.strip() for part in line.partition(":"))
+        if not line.strip():
+            continue
+        if not colon or not _KEY.fullmatch(key) or key in templates:
+            reason = f"Line {number}: write each field once, in a line of its own, as key: text."
+            raise Invalid("template_fields_invalid", reason, field="custom_fields", line=number)
+        templates[key] = template
+    if len(templates) > MAX_FIELDS:
+        reason = f"A template sets at most {MAX_FIELDS} custom fields."
+        raise Invalid("template_fields_many", reason, field="custom_fields", max_count=MAX_FIELDS)
+    return templates
+
+
+def with_problems(task: RenderedTask, problems: Sequence[TemplateProblem]) -> RenderedTask:
+    """Return a task with further problems."""
+    return replace(task, problems=[*task.problems, *problems])
 
 
 def render_message(template: PayloadTemplate, data: Mapping[str, object]) -> Rendered:
@@ -190,8 +220,17 @@ def _render(
     data: Mapping[str, object],
     escape: Callable[[str], str],
 ) -> Rendered:
-    parsed = parse_template(getattr(template, name), name)
-    return render_template(parsed, data, max_length=MAX_LENGTHS[name], escape=escape)
+    return _render_text(getattr(template, name), name, data, MAX_LENGTHS[name], escape)
+
+
+def _render_text(
+    text: str,
+    name: str,
+    data: Mapping[str, object],
+    max_length: int,
+    escape: Callable[[str], str] = str,
+) -> Rendered:
+    return render_template(parse_template(text, name), data, max_length=max_length, escape=escape)
 
 
 def _parse_due(text: str, at: datetime) -> datetime | None:

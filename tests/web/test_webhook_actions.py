@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from models import BoardWebhook, PayloadState, Task, WebhookAction, WebhookPayload
 from tests.support import forge_payloads as payloads
 from tests.support.forge_payloads import github_headers
-from tests.support.world import make_webhook, make_webhook_payload
+from tests.support.world import make_custom_field, make_webhook, make_webhook_payload
 
 ALERT = {"alert": {"name": "<b>Disk</b>", "text": "*full*", "level": "high", "tags": ["ops"]}}
 TASK = {
@@ -93,6 +93,23 @@ async def test_the_preview_is_of_the_chosen_payload(bob, transaction, webhook, p
         assert (f"Alert: {name}" in preview_of(page)) is (chosen != "x")
 
 
+async def test_the_preview_shows_the_custom_fields(bob, transaction, world, webhook, path) -> None:
+    async with transaction() as session:
+        session.add_all(make_custom_field(await session.merge(world.board), required=True))
+    await add_payload(transaction, webhook)
+    for lines, expected in (
+        ("size: {{ alert.name }}", "&lt;b&gt;Disk&lt;/b&gt;</dd>"),
+        ("size: {{ alert.link }}", "The custom field “size” is required and has no value"),
+        ("other: x", "This board has no custom field “other”."),
+    ):
+        form = TASK | {"do": "preview", "custom_fields": lines}
+        assert expected in preview_of(await bob.post(f"{path}/action", data=form))
+    form = TASK | {"do": "save", "custom_fields": "size: {{ alert.name }}"}
+    assert (await bob.post(f"{path}/action", data=form)).status_code == 303
+    template = (await load(transaction, webhook)).template or {}
+    assert template["custom_fields"] == "size: {{ alert.name }}"
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -143,6 +160,8 @@ async def test_an_action_is_saved_with_its_template(bob, transaction, webhook, p
         ({"condition_operator": "like"}, "Choose a comparison."),
         ({"action": "delete"}, "Choose one of those that are offered."),
         ({"action": "message"}, "This action needs a template."),
+        ({"custom_fields": "x: y"}, "This board has no custom field “x”."),
+        ({"custom_fields": "size: L\nx"}, "Line 2: write each field once"),
         ({"title": "x" * 20_001}, "At most 20,000 characters."),
     ],
 )

@@ -62,6 +62,7 @@ class ActionPreview:
     report: str = ""  # what a code host reports
     task: RenderedTask | None = None
     tags: Sequence[Tag] = ()
+    fields: Sequence[tuple[str, str]] = ()  # keys and texts of custom fields
     message: str = ""
     notes: Sequence[str] = ()  # what is missing or could not be used
 
@@ -89,9 +90,11 @@ async def build_preview(
         message = render_message(template, data)
         notes = list(map(describe_missing, message.missing))
         return ActionPreview(text=text, is_cut=is_cut, message=message.text, notes=notes)
-    task, tags = await board_webhooks.build_task(source, board, template, data, stored.received_at)
+    at = stored.received_at
+    task, tags, values = await board_webhooks.build_task(source, board, template, data, at)
     notes = [*map(describe_missing, task.missing), *map(describe_problem, task.problems)]
-    return ActionPreview(text=text, is_cut=is_cut, task=task, tags=tags, notes=notes)
+    fields = [(key, task.custom_fields[key]) for key in values]
+    return ActionPreview(text=text, is_cut=is_cut, task=task, tags=tags, fields=fields, notes=notes)
 
 
 def _preview_report(stored: StoredPayload, text: str, is_cut: bool) -> ActionPreview:

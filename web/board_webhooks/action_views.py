@@ -45,6 +45,7 @@ class ActionForm(BaseModel):
     tags: TemplateText = ""
     due: TemplateText = ""
     message: TemplateText = ""
+    custom_fields: TemplateText = ""
     payload: Annotated[UUID | None, forms.BlankAsNone] = None
 
 
@@ -58,6 +59,7 @@ FIELD_LABELS = {
     "tags": N_("Tags"),
     "due": N_("Due"),
     "message": N_("Message"),
+    "custom_fields": N_("Custom fields"),
 }
 
 

@@ -21,6 +21,11 @@ PROBLEMS: Mapping[str, str] = {
     "priority_unknown": N_("“%(text)s” is not a priority. The task gets medium priority."),
     "due_invalid": N_("“%(text)s” is not a due date. The task gets none."),
     "tag_unknown": N_("There is no tag “%(text)s”. The task does not get it."),
+    "custom_field_unknown": N_("This board has no custom field “%(text)s”."),
+    "custom_field_invalid": N_("“%(text)s” is not valid. The task does not get this value."),
+    "custom_field_required": N_(
+        "The custom field “%(text)s” is required and has no value, so the payload would fail."
+    ),
 }
 """Texts of what a template could not use."""
 

@@ -1,45 +1,26 @@
 """Convert values of custom fields from texts of forms, and to texts of forms and pages."""
 
 import json
-import re
-from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
 from models import FieldType
+from services import custom_fields
 from web.ui import time_format
 from web.ui.locale_format import format_number
 from web.ui.translation import _
 
-INTEGER = re.compile(r"[+-]?\d{1,20}")
-DECIMAL = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})(e[+-]?\d{1,3})?", re.IGNORECASE)
-BOOLEANS = {"true": True, "false": False}
 LOCAL_FORMAT = "%Y-%m-%dT%H:%M"  # of a field for a date and a time
 
 
 def parse_value(type: FieldType, text: str, zone: tzinfo | None = None) -> Any:
     """Return the value of a submitted text; None if it is blank.
 
-    A text that is not of the type is returned as it is, so that the service rejects it. With a
-    `zone`, a date and a time without an offset are in this time zone.
+    With a `zone`, a date and a time without an offset are in this time zone.
     """
-    typed = text.strip()
-    if not typed:
-        return None
-    if type is FieldType.DATE_TIME and zone is not None:
-        return _parse_local(typed, zone)
-    parse = PARSERS.get(type)
-    return parse(typed) if parse else text
-
-
-def _parse_integer(text: str) -> int | str:
-    return int(text) if INTEGER.fullmatch(text) else text
-
-
-def _parse_decimal(text: str) -> float | str:
-    if INTEGER.fullmatch(text):
-        return int(text)
-    return float(text) if DECIMAL.fullmatch(text) else text
+    if type is FieldType.DATE_TIME and zone is not None and text.strip():
+        return _parse_local(text.strip(), zone)
+    return custom_fields.parse_text(type, text)
 
 
 def _parse_local(text: str, zone: tzinfo) -> str:
@@ -52,25 +33,6 @@ def _parse_local(text: str, zone: tzinfo) -> str:
     except (ValueError, OverflowError):
         return text
     return text
-
-
-def _parse_json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-PARSERS: Mapping[FieldType, Callable[[str], Any]] = {
-    FieldType.INTEGER: _parse_integer,
-    FieldType.DECIMAL: _parse_decimal,
-    FieldType.BOOLEAN: lambda text: BOOLEANS.get(text.lower(), text),
-    FieldType.DATE: str,
-    FieldType.DATE_TIME: str,
-    FieldType.URL: str,
-    FieldType.JSON: _parse_json,
-}
-"""Functions that read a text without blanks around it. Other types keep the text as it is."""
 
 
 def format_for_form(type: FieldType, value: Any, zone: tzinfo | None = None) -> str:
