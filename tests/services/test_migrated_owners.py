@@ -1,0 +1,64 @@
+"""Migrations give stored webhooks their owners, and stored notifications their groups and keys."""
+
+from alembic import command
+from sqlalchemy import select
+
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from models import EventType, Notification, NotificationKind, WebhookEndpoint
+from services.events import record_event
+from tests.support.memory_factories import create_group_of
+from tests.support.migration import migrate
+from tests.support.webhook_rows import make_endpoint
+from tests.support.world import World, make_notification
+
+BEFORE = "0057"
+
+
+async def migrate_again(settings: Settings) -> None:
+    await migrate(settings.sqlalchemy_url, command.downgrade, BEFORE)
+    await migrate(settings.sqlalchemy_url, command.upgrade, "head")
+
+
+async def test_a_webhook_belongs_to_its_creator_or_to_an_owner(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    world = isolated_world
+    created, unknown = (make_endpoint(world.tern) for _ in range(2))
+    async with isolated_transaction() as session:
+        session.add_all([created, unknown])
+        await session.flush()
+        await record_event(
+            session,
+            EventType.WEBHOOK_ENDPOINT_CREATED,
+            world.dana,
+            organization_id=world.tern.id,
+            data={"endpoint_id": str(created.id), "name": "x"},
+        )
+    await migrate_again(isolated_settings)
+    async with isolated_transaction() as session:
+        rows = await session.execute(select(WebhookEndpoint.id, WebhookEndpoint.owner_user_id))
+        assert {id: owner_id for id, owner_id in rows} == {
+            created.id: world.dana.id,
+            unknown.id: world.alice.id,
+        }
+
+
+async def test_notifications_get_their_groups_and_invitations_their_addresses(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    world = isolated_world
+    async with isolated_transaction() as session:
+        group = await create_group_of(session, await session.merge(world.board))
+        mention = make_notification(world.board, world.bob, data={"group_id": str(group.id)})
+        invitation = make_notification(
+            world.board, world.charlie, kind=NotificationKind.INVITATION, key=str(world.tern.id)
+        )
+        other = make_notification(world.board, world.alice)
+        session.add_all([mention, invitation, other])
+    await migrate_again(isolated_settings)
+    async with isolated_transaction() as session:
+        found = {one.id: one for one in await session.scalars(select(Notification))}
+    assert found[mention.id].board_group_id == group.id
+    assert found[other.id].board_group_id is None
+    assert found[invitation.id].key == f"{world.tern.id}:charlie@example.com"
