@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.errors import AppError, Conflict, Invalid
+from core.errors import AppError, Conflict
 from models import (
     Board,
     BoardWebhook,
@@ -39,13 +39,6 @@ CONDITION_FAILED = "condition_failed"  # reason of an ignored payload
 def read_template(webhook: BoardWebhook) -> PayloadTemplate:
     """Return the template of a webhook; without one, an empty one."""
     return PayloadTemplate.from_json(webhook.template or {})
-
-
-def check_template(webhook: BoardWebhook) -> None:
-    """Raise Invalid if the action of a webhook needs a template that it does not have."""
-    needed = {WebhookAction.TASK: "title", WebhookAction.MESSAGE: "message"}.get(webhook.action)
-    if needed and not (webhook.template or {}).get(needed):
-        raise Invalid("template_required", "Write a template for this action.", field=needed)
 
 
 def build_payload_data(

@@ -16,7 +16,6 @@ from core.security.webhook_signatures import generate_signing_secret
 from core.validation import validate_fields
 from models import Agent, Board, BoardWebhook, EventType, User, new_id
 from services import events
-from services.board_webhooks.actions import check_template
 from services.board_webhooks.queries import lock_webhook
 from services.board_webhooks.rules import (
     FIELD_CHECKS,
@@ -25,7 +24,7 @@ from services.board_webhooks.rules import (
     WebhookDraft,
     name_webhook,
 )
-from services.board_webhooks.task_fields import check_template_fields
+from services.board_webhooks.task_fields import check_template
 
 RECORDED_FIELDS = ("description", "enabled", "agent_id", "signature_header", "action", "template")
 """The fields whose values are in the audit. Secrets are in no event."""
@@ -59,8 +58,7 @@ async def create_webhook(
         updated_at=at,
         **fields,
     )
-    check_template(webhook)
-    await check_template_fields(session, board, webhook)
+    await check_template(session, board, webhook)
     session.add(webhook)
     await session.flush()
     created = _webhook_event(EventType.BOARD_WEBHOOK_CREATED, user, board, webhook)
@@ -90,8 +88,7 @@ async def update_webhook(
     before = {name: getattr(webhook, name) for name in new}
     for name, value in new.items():
         setattr(webhook, name, value)
-    check_template(webhook)
-    await check_template_fields(session, board, webhook)
+    await check_template(session, board, webhook)
     changed, generated = [*new], None
     if "secret" in given:
         secret = given["secret"] or generate_signing_secret()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from core.db.reads import Source
 from core.errors import Invalid
-from models import Board, BoardWebhook, Tag
+from models import Board, BoardWebhook, Tag, WebhookAction
 from services import custom_fields, tags
 from services.payload_templates import (
     PayloadTemplate,
@@ -26,8 +26,14 @@ class BuiltTask(NamedTuple):
     values: Mapping[str, object]  # of custom fields, by key
 
 
-async def check_template_fields(source: Source, board: Board, webhook: BoardWebhook) -> None:
-    """Raise Invalid if a template sets custom fields that the board does not have."""
+async def check_template(source: Source, board: Board, webhook: BoardWebhook) -> None:
+    """Raise Invalid if the action of a webhook needs a template that it does not have.
+
+    Raises Invalid also if the template sets custom fields that the board does not have.
+    """
+    needed = {WebhookAction.TASK: "title", WebhookAction.MESSAGE: "message"}.get(webhook.action)
+    if needed and not (webhook.template or {}).get(needed):
+        raise Invalid("template_required", "Write a template for this action.", field=needed)
     keys = parse_field_lines((webhook.template or {}).get("custom_fields") or "").keys()
     if not keys:
         return

@@ -4,6 +4,7 @@ from services.channels.mail import MailError, open_mail_connection
 from services.channels.manual_messages import ManualMessages
 from services.channels.messages import (
     ChannelMessage,
+    ChannelState,
     MailContent,
     SendOutcome,
     SendReason,
@@ -18,7 +19,6 @@ from services.channels.sent_messages import (
 )
 from services.channels.store import (
     ChannelDetail,
-    ChannelState,
     CodeResult,
     confirm_channel,
     create_channel,

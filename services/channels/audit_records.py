@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from models import NotificationChannel
 from services.audit import AuditAction, AuditObject, NewAuditRecord, record_audit
 
-ChannelChange = tuple[AuditAction, NotificationChannel, str]
-"""A channel that was created or deleted, and where it sends."""
+ChannelChange = tuple[AuditAction, NotificationChannel]
+"""A channel that was created or deleted."""
 
 
 def describe_audited(channel: NotificationChannel) -> Mapping[str, object]:
@@ -36,10 +36,12 @@ async def record_channel_change(
     await record_audit(session, [record] if changed else [])
 
 
-async def record_audited_channels(session: AsyncSession, changes: Sequence[ChannelChange]) -> None:
-    """Record the channels of one organization that were created or deleted."""
+async def record_audited_channels(
+    session: AsyncSession, changes: Sequence[ChannelChange], receiver: str
+) -> None:
+    """Record the channels of one organization and receiver that were created or deleted."""
     records = []
-    for action, channel, receiver in changes:
+    for action, channel in changes:
         values = {"kind": channel.kind.value, "receiver": receiver}
         is_deleted = action is AuditAction.CHANNEL_DELETED
         record = NewAuditRecord(

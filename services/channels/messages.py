@@ -10,6 +10,16 @@ MIN_SECRET_LENGTH = 6  # characters; shorter values of a configuration are not m
 MASK = "***"
 
 
+class ChannelState(StrEnum):
+    """Whether notifications are sent on a channel, or why not. The values are part of the API."""
+
+    UNREADABLE = "unreadable"  # encrypted with another key
+    UNCONFIRMED = "unconfirmed"  # an e-mail address
+    PAUSED = "paused"
+    FAILING = "failing"  # the last message was not delivered
+    ACTIVE = "active"
+
+
 class SendOutcome(StrEnum):
     """What became of an attempt to send."""
 

@@ -30,7 +30,7 @@ from services.channels.audit_records import (
     record_channel_change,
 )
 from services.channels.configurations import check_config, describe_receiver
-from services.channels.messages import SendOutcome, SendResult
+from services.channels.messages import ChannelState, SendOutcome, SendResult
 
 MAX_CHANNELS = 20  # of one user in one organization
 CODE_LIFETIME = timedelta(hours=1)
@@ -57,16 +57,6 @@ class CodeResult(StrEnum):
     CONFIRMED = "confirmed"
     WRONG = "wrong"
     EXPIRED = "expired"  # or entered wrongly too often
-
-
-class ChannelState(StrEnum):
-    """Whether notifications are sent on a channel, or why not. The values are part of the API."""
-
-    UNREADABLE = "unreadable"  # encrypted with another key
-    UNCONFIRMED = "unconfirmed"  # an e-mail address
-    PAUSED = "paused"
-    FAILING = "failing"  # the last message was not delivered
-    ACTIVE = "active"
 
 
 @dataclass(frozen=True)
@@ -135,9 +125,7 @@ async def create_channel(
     if len(existing) >= MAX_CHANNELS:
         reason = f"You have {MAX_CHANNELS} channels. Delete one first."
         raise Conflict("too_many_channels", reason, max_count=MAX_CHANNELS)
-    replaced = []
-    if kind is ChannelKind.PUSH:
-        replaced = await _delete_subscription(session, existing, cipher, config["endpoint"])
+    replaced = await _delete_subscription(session, existing, cipher, config.get("endpoint"))
     at, id = now(), new_id()
     is_confirmed = kind is not ChannelKind.EMAIL or _is_own_address(member, config)
     channel = NotificationChannel(
@@ -153,10 +141,9 @@ async def create_channel(
     )
     session.add(channel)
     await session.flush()
-    receiver = describe_receiver(kind, config)
-    deleted = [(AuditAction.CHANNEL_DELETED, one, receiver) for one in replaced]
-    created = (AuditAction.CHANNEL_CREATED, channel, receiver)
-    await record_audited_channels(session, [*deleted, created])
+    deleted = [(AuditAction.CHANNEL_DELETED, one) for one in replaced]
+    changes = [*deleted, (AuditAction.CHANNEL_CREATED, channel)]
+    await record_audited_channels(session, changes, describe_receiver(kind, config))
     return channel
 
 
@@ -189,7 +176,7 @@ async def delete_channel(
     await session.flush()
     await _resolve_failure(session, channel)
     action = AuditAction.CHANNEL_DELETED
-    await record_audited_channels(session, [(action, channel, receiver)])
+    await record_audited_channels(session, [(action, channel)], receiver)
 
 
 async def create_code(
@@ -256,11 +243,11 @@ async def _delete_subscription(
     session: AsyncSession,
     existing: Sequence[NotificationChannel],
     cipher: SecretCipher,
-    endpoint: str,
+    endpoint: str | None,
 ) -> Sequence[NotificationChannel]:
     """Delete the channels of the same browser, which has subscribed again, and return them."""
     deleted = []
-    for channel in existing:
+    for channel in existing if endpoint else ():
         if channel.kind is not ChannelKind.PUSH:
             continue
         try:

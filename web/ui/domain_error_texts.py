@@ -74,11 +74,6 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
     "template_too_many": N_("A template has at most %(max_count)s placeholders."),
     "too_many_board_webhooks": N_("A board has at most %(max_count)s webhooks."),
     "webhook_payload_not_found": N_("There is no such payload."),
-    "template_custom_field_unknown": N_("This board has no custom field “%(key)s”."),
-    "template_fields_invalid": N_(
-        "Line %(line)s: write each field once, in a line of its own, as key: text."
-    ),
-    "template_fields_many": N_("A template sets at most %(max_count)s custom fields."),
     "webhook_without_agent": N_("There is no agent on this board to send it to."),
     # Notifications
     "notification_not_found": N_("You have no such notification."),
@@ -267,7 +262,6 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
         "It is too late to undo this. The decision is final; make a new request instead."
     ),
     # Channels of notifications
-    "channel_not_confirmed": N_("Confirm the e-mail address of this channel first."),
     "channel_not_found": N_("You have no such channel."),
     "channel_url_invalid": N_("This is not an address that begins with http:// or https://."),
     "channel_url_invalid:password": N_("The address must not contain a name or a password."),

@@ -30,6 +30,13 @@ ERROR_TEXTS: Mapping[str, str] = {
     "too_long": N_("This is too long: %(length)s characters, %(max_length)s at most."),
     "unavailable": N_("The database does not answer. Try again soon."),
     "unavailable:sign_in": N_("The sign-in service does not answer. Try again soon."),
+    # Channels and templates
+    "channel_not_confirmed": N_("Confirm the e-mail address of this channel first."),
+    "template_custom_field_unknown": N_("This board has no custom field “%(key)s”."),
+    "template_fields_invalid": N_(
+        "Line %(line)s: write each field once, in a line of its own, as key: text."
+    ),
+    "template_fields_many": N_("A template sets at most %(max_count)s custom fields."),
     # Rights
     "admin_required": N_("Only an admin of the organization can do that."),
     "admin_required:board": N_("Only an admin who may change this board can do that."),
