@@ -147,7 +147,7 @@ async def test_undecryptable_secrets_are_reported_and_affect_no_other_gateway(
     isolated_transaction: TransactionFactory, isolated_world: World, connector: GatewayConnector
 ) -> None:
     """As after a restored backup without its key: an earlier success does not count."""
-    async with run_fake_gateway(FakeGateway()) as fake:
+    async with run_fake_gateway(FakeGateway()) as fake, run_fake_gateway(FakeGateway()) as other:
         broken = await create_gateway(isolated_transaction, isolated_world, connector, fake)
 
         async def is_stuck_at(check: str) -> bool:
@@ -159,7 +159,7 @@ async def test_undecryptable_secrets_are_reported_and_affect_no_other_gateway(
             values = update(Gateway).where(Gateway.id == broken.id).values(encrypted_device="-")
             await session.execute(values)
         gateway = await create_gateway(
-            isolated_transaction, isolated_world, connector, fake, name="Shed"
+            isolated_transaction, isolated_world, connector, other, name="Shed"
         )
 
         async def is_seen() -> bool:
