@@ -7,11 +7,11 @@ from cli.command import (
     add_address_options,
     add_data_option,
     create_parser,
-    load_settings,
     print_line,
     run_as_script,
     run_command,
 )
+from cli.server_address import load_linked_settings
 from core.config.settings import Settings
 
 
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     add_address_options(parser)
     add_data_option(parser)
     options = parser.parse_args(arguments)
-    return run_command(lambda: asyncio.run(_print_link(load_settings(options))) or 0)
+    return run_command(lambda: asyncio.run(_print_link(load_linked_settings(options))) or 0)
 
 
 async def _print_link(settings: Settings) -> None:

@@ -22,6 +22,7 @@ from cli.command import (
     run_as_script,
     run_command,
 )
+from cli.server_address import publish_address
 from core.config.settings import Settings
 
 SHUTDOWN_TIMEOUT = 2  # seconds that a response may take after the stop signal
@@ -97,8 +98,9 @@ async def serve_app(
         app = (await import_task).build_app(settings)
         worker_task = asyncio.create_task(run_worker(settings, stop))
         try:
-            async with companion(settings):
-                await run_uvicorn(app, server_socket, stop, partial(print_addresses, settings))
+            with publish_address(settings):
+                async with companion(settings):
+                    await run_uvicorn(app, server_socket, stop, partial(print_addresses, settings))
         finally:
             stop.set()
             await worker_task

@@ -50,8 +50,8 @@ async def test_the_guides_commands_for_a_working_day_work(
         task.board = board
         session.add(task)
     where = {
-        "MC": url,
-        "MC_TOKEN": token_secret(isolated_world.worker),
+        "BASE_URL": url,
+        "AUTH_TOKEN": token_secret(isolated_world.worker),
         "BOARD": str(board.id),
         "TASK": str(task.id),
     }
@@ -90,8 +90,8 @@ async def test_the_guides_commands_for_memory_work(
     async with isolated_transaction() as session:
         await create_group_of(session, isolated_world.board, isolated_world.garden)
     where = {
-        "MC": url,
-        "MC_TOKEN": token_secret(isolated_world.worker),
+        "BASE_URL": url,
+        "AUTH_TOKEN": token_secret(isolated_world.worker),
         "BOARD": str(isolated_world.board.id),
     }
     *note_commands, stream = list_commands("Memory, chat and groups")
@@ -122,7 +122,7 @@ async def test_the_guides_commands_for_search_work(
         task = isolated_world.make_task("A report", description="Half of it is written.")
         task.board = await session.get_one(Board, isolated_world.board.id)
         session.add(task)
-    where = {"MC": url, "MC_TOKEN": token_secret(isolated_world.worker)}
+    where = {"BASE_URL": url, "AUTH_TOKEN": token_secret(isolated_world.worker)}
     answers = [json.loads(await run_bash(command, **where)) for command in list_commands("Search")]
 
     found, listed, soul = answers
@@ -141,7 +141,7 @@ async def test_the_guides_commands_for_messages_work(url: str, isolated_world: W
     async with httpx2.AsyncClient(base_url=url, headers=people) as alice:
         task = {"title": "Write", "assigned_agent_id": str(isolated_world.worker.id)}
         await alice.post(f"/api/v1/boards/{isolated_world.board.id}/tasks", json=task)
-    where = {"MC": url, "MC_TOKEN": token_secret(isolated_world.worker)}
+    where = {"BASE_URL": url, "AUTH_TOKEN": token_secret(isolated_world.worker)}
     fetch, take, stream = list_commands("Messages to you")
     [message] = json.loads(await run_bash(fetch, **where))["items"]
     assert message["kind"] == "TASK ASSIGNED"

@@ -58,7 +58,7 @@ async def test_the_commands_for_outgoing_webhooks_work(
     """Create one, verify what it sends, try it, repeat deliveries, and rotate the secret."""
     world = receiver.world
     async with run_server(isolated_settings) as url:
-        where = {"MC": url, "API_TOKEN": token_secret(world.alice), "RECEIVER": receiver.url}
+        where = {"BASE_URL": url, "API_TOKEN": token_secret(world.alice), "RECEIVER": receiver.url}
 
         async def run(command: str) -> Any:
             return json.loads(await run_bash(command, **where))

@@ -31,7 +31,7 @@ async def url(isolated_settings: Settings, isolated_world: World) -> AsyncIterat
 async def test_the_commands_for_templates_and_code_hosts_work(
     url: str, isolated_world: World, isolated_transaction: TransactionFactory
 ) -> None:
-    where = {"MC": url, "API_TOKEN": token_secret(isolated_world.alice)}
+    where = {"BASE_URL": url, "API_TOKEN": token_secret(isolated_world.alice)}
     where["BOARD"] = str(isolated_world.board.id)
     commands = [
         command

@@ -41,7 +41,7 @@ async def test_the_commands_for_webhooks_work(
 ) -> None:
     """W-17. Create a webhook, send to it in both formats, replace the secret, read a payload."""
     world = isolated_world
-    where = {"MC": url, "API_TOKEN": token_secret(world.alice), "BOARD": str(world.board.id)}
+    where = {"BASE_URL": url, "API_TOKEN": token_secret(world.alice), "BOARD": str(world.board.id)}
 
     async def run(section: str) -> list[dict[str, Any]]:
         return [json.loads(await run_bash(one, **where)) for one in list_commands(section)]
@@ -57,7 +57,7 @@ async def test_the_commands_for_webhooks_work(
     assert second["ok"]
     assert await run("Sending") == [first, second]  # repeated deliveries
 
-    where |= {"PAYLOAD": second["payload_id"], "AGENT_TOKEN": token_secret(world.lead)}
+    where |= {"PAYLOAD": second["payload_id"], "AUTH_TOKEN": token_secret(world.lead)}
     [read] = await run("What agents get")
     assert read["payload"] == {"build": 4712, "state": "failed"}
     async with isolated_transaction() as session:

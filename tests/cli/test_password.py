@@ -12,9 +12,7 @@ NEW_PASSWORD = "another correct horse"
 
 def test_the_link_lets_the_user_choose_a_new_password(installation: Installation) -> None:
     with closing(sign_up_owner(installation)) as owner:
-        result = run_cli(
-            "password", OWNER["email"], "--port", str(installation.port), data=installation.data_dir
-        )
+        result = run_cli("password", OWNER["email"], data=installation.data_dir)
         assert result.returncode == 0, result.stderr
         path, _, link = result.stdout.splitlines()[-1].removeprefix(installation.url).partition("#")
         with httpx2.Client(base_url=installation.url, headers=SAME_SITE, timeout=20) as browser:

@@ -102,7 +102,7 @@ async def test_a_new_agent_gets_a_token_that_is_shown_once(alice, new) -> None:
         page = await alice.get(path)
         assert page.status_code == 200
         assert token not in page.text
-    assert "$MISSION_CONTROL_TOKEN" in (await alice.get(f"/agents/{agent_id}/calls")).text
+    assert "$AUTH_TOKEN" in (await alice.get(f"/agents/{agent_id}/calls")).text
 
 
 async def create_agent(browser, new) -> str:

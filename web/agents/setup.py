@@ -21,7 +21,7 @@ from web.agents.forms import NewAgentForm
 from web.agents.presenter import format_clock, format_duration
 from web.ui.translation import _
 
-TOKEN_VARIABLE = "$MISSION_CONTROL_TOKEN"  # noqa: S105 - a placeholder for a token that cannot be shown
+TOKEN_VARIABLE = "$AUTH_TOKEN"  # noqa: S105 - a placeholder for a token that cannot be shown
 TASK_PLACEHOLDER = "TASK_ID"
 AGENT_PLACEHOLDER = "AGENT_ID"
 
@@ -162,7 +162,7 @@ def build_curl_command(
     """Build a curl command. The values need no escaping because they contain no quotes."""
     parts = [
         f"curl -sS -X {method} '{base_url}/api/v1/agent{path}'",
-        f'-H "Authorization: Bearer {token}"',
+        f'-H "X-Agent-Token: {token}"',
     ]
     if body is not None:
         parts += ["-H 'Content-Type: application/json'", f"-d '{json.dumps(body)}'"]
