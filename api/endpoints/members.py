@@ -14,7 +14,6 @@ from api.framework.fields import (
     PatchModel,
     RequestModel,
     ResponseModel,
-    ShortText,
     Timestamp,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
@@ -22,7 +21,7 @@ from core.json_responses import Encoded, encode_page, json_id, json_time
 from core.paging import Page
 from models import Member, Role
 from services import organizations
-from services.organizations import AccessRights, BoardGrant, InviteDraft, LockedMember, MemberDetail
+from services.organizations import AccessRights, BoardGrant, LockedMember, MemberDetail
 
 
 def _normalize_role(given: object) -> object:
@@ -102,7 +101,7 @@ def _build_member_fields(detail: MemberDetail) -> dict[str, Any]:
     }
 
 
-def _encode_member(detail: MemberDetail) -> Encoded[OrganizationMemberRead]:
+def encode_member(detail: MemberDetail) -> Encoded[OrganizationMemberRead]:
     return Encoded(_build_member_fields(detail))
 
 
@@ -152,7 +151,7 @@ async def get_membership(
 ) -> Encoded[OrganizationMemberRead]:
     """Return the user's own membership, with rights on single boards."""
     access = await organizations.list_board_access(context.source, member)
-    return _encode_member(MemberDetail(member, access))
+    return encode_member(MemberDetail(member, access))
 
 
 @reads_only
@@ -170,7 +169,7 @@ async def get_member(
     context: RequestContext, member: Member, member_id: UUID
 ) -> Encoded[OrganizationMemberRead]:
     """Return a member of the active organization. Other members than oneself only for admins."""
-    return _encode_member(await organizations.get_member(context.source, member, member_id))
+    return encode_member(await organizations.get_member(context.source, member, member_id))
 
 
 async def update_member(
@@ -182,7 +181,7 @@ async def update_member(
     own, and one owner must remain.
     """
     role = body.changes().get("role", locked_member.member.role)
-    return _encode_member(
+    return encode_member(
         await organizations.change_member_role(context.session, locked_member, role)
     )
 
@@ -192,103 +191,10 @@ async def update_member_access(
 ) -> Encoded[OrganizationMemberRead]:
     """Replace the board rights of a member. The role alone gives no rights on boards."""
     changed = await organizations.change_member_rights(context.session, locked_member, body.rights)
-    return _encode_member(changed)
+    return encode_member(changed)
 
 
 async def remove_member(context: RequestContext, locked_member: LockedMember) -> Ok:
     """Remove a member. Only owners may remove owners, and nobody can remove themselves."""
     await organizations.remove_member(context.session, locked_member)
     return Ok()
-
-
-class OrganizationInviteRead(ResponseModel):
-    """An invitation with the role and the rights of the new member."""
-
-    id: UUID
-    organization_id: UUID
-    invited_email: str
-    role: Role
-    all_boards_read: bool
-    all_boards_write: bool
-    token: str | None = Field(
-        default=None,
-        description="The token to accept the invitation. Only returned when it is created.",
-    )
-    expires_at: Timestamp = Field(description="The end of its validity.")
-    created_by_user_id: UUID | None
-    accepted_by_user_id: UUID | None
-    accepted_at: Timestamp | None
-    created_at: Timestamp
-    updated_at: Timestamp
-
-
-class OrganizationInviteCreate(RequestModel):
-    """A new invitation. No e-mail is sent: pass on the token yourself."""
-
-    example = {"invited_email": "robin@example.com", "role": "member", "all_boards_read": True}
-
-    invited_email: ShortText
-    role: RequestRole = Role.MEMBER
-    all_boards_read: bool = False
-    all_boards_write: bool = False
-    board_access: list[BoardAccessSpec] = Field(
-        default=[],
-        max_length=MAX_IDS,
-        description="Rights on single boards. They apply only if both other fields are false.",
-    )
-
-    @property
-    def draft(self) -> InviteDraft:
-        """The invitation as a value of the services."""
-        rights = build_rights(self.all_boards_read, self.all_boards_write, self.board_access)
-        return InviteDraft(self.invited_email, self.role, rights)
-
-
-class OrganizationInviteAccept(RequestModel):
-    """The token of an invitation."""
-
-    token: ShortText
-
-
-@reads_only
-async def list_invites(
-    context: RequestContext, member: Member, query: PageQuery
-) -> Page[OrganizationInviteRead]:
-    """List the pending invitations without their tokens, newest first."""
-    found = await organizations.list_pending_invites(context.source, member, query.paging)
-    return found.map(OrganizationInviteRead.model_validate)
-
-
-@error_responses(409)
-async def create_invite(
-    context: RequestContext, member: Member, body: OrganizationInviteCreate
-) -> OrganizationInviteRead:
-    """Invite a person by e-mail address. The invitation is valid for 14 days.
-
-    A second invitation to the same address replaces the first, with a new token.
-    """
-    invite, token = await organizations.create_invite(context.session, member, body.draft)
-    read = OrganizationInviteRead.model_validate(invite)
-    read.token = token
-    return read
-
-
-@error_responses(404)
-async def revoke_invite(
-    context: RequestContext, member: Member, invite_id: UUID
-) -> OrganizationInviteRead:
-    """Revoke an invitation, and return it."""
-    revoked = await organizations.revoke_invite(context.session, member, invite_id)
-    return OrganizationInviteRead.model_validate(revoked)
-
-
-@error_responses(403, 404)
-async def accept_invite(
-    context: RequestContext, body: OrganizationInviteAccept
-) -> Encoded[OrganizationMemberRead]:
-    """Accept an invitation to one's own e-mail address.
-
-    An existing member keeps all rights, and receives the rights of the invitation in addition.
-    """
-    accepted = await organizations.accept_invite(context.session, context.user, body.token)
-    return _encode_member(accepted)

@@ -1,6 +1,6 @@
 """Operations of users on their account and organization, its members, tags and fields."""
 
-from api.endpoints import accounts, members, notifications, stops, task_attributes
+from api.endpoints import accounts, invites, members, notifications, stops, task_attributes
 from api.framework.dependencies import (
     active_membership,
     admin_membership,
@@ -90,11 +90,14 @@ OPERATIONS: list[Operation] = [
     Operation("GET", STOP, stops.get_agent_stop, USER, ORGANIZATION_TAGS, active_membership),
     Operation("POST", STOP, stops.stop_agents, USER, ORGANIZATION_TAGS, admin_membership),
     Operation("DELETE", STOP, stops.resume_agents, USER, ORGANIZATION_TAGS, admin_membership),
-    Operation("GET", INVITES, members.list_invites, USER, ORGANIZATION_TAGS, admin_membership),
-    Operation("POST", INVITES, members.create_invite, USER, ORGANIZATION_TAGS, admin_membership),
-    Operation("DELETE", INVITE, members.revoke_invite, USER, ORGANIZATION_TAGS, admin_membership),
+    Operation("GET", INVITES, invites.list_invites, USER, ORGANIZATION_TAGS, admin_membership),
+    Operation("POST", INVITES, invites.create_invite, USER, ORGANIZATION_TAGS, admin_membership),
     Operation(
-        "POST", "/organizations/invites/accept", members.accept_invite, USER, ORGANIZATION_TAGS
+        "POST", f"{INVITE}/links", invites.renew_invite, USER, ORGANIZATION_TAGS, admin_membership
+    ),
+    Operation("DELETE", INVITE, invites.revoke_invite, USER, ORGANIZATION_TAGS, admin_membership),
+    Operation(
+        "POST", "/organizations/invites/accept", invites.accept_invite, USER, ORGANIZATION_TAGS
     ),
     #
     *[

@@ -10,6 +10,7 @@ from api.endpoints.agent_models import AgentRead
 from api.endpoints.messages import MessageRead
 from api.framework.fields import ResponseModel, StreamQuery
 from api.framework.handler import RequestContext, error_responses
+from api.streams.seen_agents import SeenAgentsReport
 from api.streams.sse_cache import FrameWriter, format_frame
 from api.streams.subscription import (
     AllowedIds,
@@ -61,7 +62,8 @@ async def stream_agents(
     """Stream changes of agents on gateways and on boards that the user may read.
 
     Each message is an event `agent` with `agent`. A deleted agent is an event `agent.deleted` with
-    `agent_id`.
+    `agent_id`. While an agent calls, its `last_seen_at` is reported at most every 15 seconds, in a
+    message without an id.
     """
     organization_id = member.organization_id
 
@@ -71,8 +73,16 @@ async def stream_agents(
         read = await list_readable_board_ids(session, current, query.board_id)
         return read if query.board_id else read | {None}  # the main agent of a gateway has no board
 
+    def start_report() -> SeenAgentsReport:
+        return SeenAgentsReport(
+            context.request, organization_id, lambda agent: _format_agent(context, None, agent)
+        )
+
     definition = StreamDefinition(
-        "agent", AGENT_EVENT_TYPES, _agent_frame_writer(context, organization_id)
+        "agent",
+        AGENT_EVENT_TYPES,
+        _agent_frame_writer(context, organization_id),
+        start_report=start_report,
     )
     return await open_stream(context, definition, organization_id, query, load_allowed_ids)
 
@@ -99,7 +109,11 @@ def _format_agent_frame(
         return format_frame(
             "agent.deleted", event.seq, AgentDeletedMessage(agent_id=event.agent_id)
         )
-    return format_frame("agent", event.seq, AgentMessage(agent=AgentRead.of(agent, context)))
+    return _format_agent(context, event.seq, agent)
+
+
+def _format_agent(context: RequestContext, seq: int | None, agent: Agent) -> bytes:
+    return format_frame("agent", seq, AgentMessage(agent=AgentRead.of(agent, context)))
 
 
 MESSAGE_EVENT_TYPES = frozenset({EventType.MESSAGE_QUEUED})

@@ -91,7 +91,11 @@ def get_frame_cache(request: HTTPConnection) -> FrameCache:
     return _caches_by_feed[feed]
 
 
-def format_frame(name: str, seq: int, payload: BaseModel) -> bytes:
-    """Format a stream message; its id lets the subscriber continue later."""
-    event = ServerSentEvent(payload.model_dump_json(), event=name, id=str(seq))
+def format_frame(name: str, seq: int | None, payload: BaseModel) -> bytes:
+    """Format a stream message; its id lets the subscriber continue later.
+
+    Without an id, the subscriber continues after the last message that had one.
+    """
+    id = None if seq is None else str(seq)
+    event = ServerSentEvent(payload.model_dump_json(), event=name, id=id)
     return event.encode()

@@ -7,6 +7,7 @@ The frame of an event is written once for all subscribers.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from starlette.datastructures import State
@@ -53,6 +54,13 @@ def accept_none(_event: Event) -> bool:
     return False
 
 
+class PeriodicReport(Protocol):
+    """What a stream reports beside events, for one subscriber."""
+
+    async def get_frames(self, allowed_ids: AllowedIds) -> bytes:
+        """Return the frames that are due. It is called at least every PING_INTERVAL."""
+
+
 @dataclass(frozen=True)
 class StreamDefinition:
     """Which events a stream contains, and how their frames are written."""
@@ -65,6 +73,7 @@ class StreamDefinition:
     get_scope_id: Callable[[Event], UUID | None] = get_board_id  # compared with the allowed ids
     matches_query: Callable[[Event], bool] = accept_all  # the subscriber's filter
     changes_rights: Callable[[Event], bool] = accept_none  # events that may change the rights
+    start_report: Callable[[], PeriodicReport | None] = lambda: None
 
     def includes(self, event: Event) -> bool:
         """Return whether an event belongs to this stream."""
@@ -187,6 +196,10 @@ class _StreamSource:
         part: _StreamPart = batch.derived[self]
         return part
 
+    def start_report(self) -> PeriodicReport | None:
+        """Start what the streams report beside events, for one of them."""
+        return self._definition.start_report()
+
     async def get_frames(self, part: _StreamPart, allowed_ids: AllowedIds) -> bytes:
         """Return the frames of the events with allowed ids."""
         definition, to_send = self._definition, part.events
@@ -205,11 +218,12 @@ class _StreamSource:
 class _Subscriber:
     """A subscriber and its access rights."""
 
-    __slots__ = ("_allowed_ids", "_changed_by", "_denied_ids", "_rights", "_source")
+    __slots__ = ("_allowed_ids", "_changed_by", "_denied_ids", "_report", "_rights", "_source")
 
     def __init__(self, rights: SharedRights, source: _StreamSource, after_seq: int) -> None:
         self._rights = rights
         self._source = source
+        self._report = source.start_report()
         self._allowed_ids: Readable = None
         self._denied_ids: AllowedIds = frozenset()  # ids without access
         self._changed_by = after_seq  # the last event that may have changed the rights
@@ -223,9 +237,10 @@ class _Subscriber:
             allowed_ids = await self._refresh_rights(part.scope_ids, batch)
         if allowed_ids is None:
             return None
-        if part.events:
-            return await self._source.get_frames(part, allowed_ids)
-        return PING if batch is events.TIMED_OUT else b""
+        frames = await self._source.get_frames(part, allowed_ids) if part.events else b""
+        if self._report is not None:
+            frames += await self._report.get_frames(allowed_ids)
+        return PING if batch is events.TIMED_OUT and not frames else frames
 
     async def _refresh_rights(self, scope_ids: AllowedIds, batch: EventBatch) -> Readable:
         """Return the rights, read again for an unknown id such as that of a new board."""

@@ -56,6 +56,7 @@ from services.agents.queries import (
     list_agents,
     list_agents_for_agent,
     list_agents_of_boards,
+    list_agents_seen_since,
     list_board_agents,
     load_agents,
     lock_agent,

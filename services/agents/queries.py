@@ -1,6 +1,7 @@
 """Queries for agents: one, several or pages of them, and locking an agent with its board."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import cache
 from operator import itemgetter
 from typing import Any
@@ -130,6 +131,11 @@ AGENTS_BY_ID: Query[Agent] = Query(
     itemgetter(0),
 )
 
+AGENTS_SEEN: Query[Agent] = Query(
+    IN_ORGANIZATION.where(Agent.last_seen_at > bindparam("since")).order_by(Agent.id),
+    itemgetter(0),
+)
+
 
 async def load_agents(
     source: Source, organization_id: UUID, agent_ids: Collection[UUID]
@@ -141,6 +147,13 @@ async def load_agents(
         source, organization_id=organization_id, agent_ids=list(agent_ids)
     )
     return {agent.id: agent for agent in found}
+
+
+async def list_agents_seen_since(
+    source: Source, organization_id: UUID, since: datetime
+) -> Sequence[Agent]:
+    """Return the agents of an organization that have called after a time."""
+    return await AGENTS_SEEN.fetch(source, organization_id=organization_id, since=since)
 
 
 def agent_not_found() -> NotFound:

@@ -140,6 +140,23 @@ async def test_a_demoted_or_removed_member_leaves_no_invitations(
             assert await session.scalar(select(Invite)) is None
 
 
+async def test_the_link_of_an_invitation_can_be_shown_again(
+    alice: Client, bob: Client, charlie: Client, anonymous: Client
+) -> None:
+    """A new token replaces the old one; role and rights stay."""
+    body = {**NORAS, "role": "member", "all_boards_read": True}
+    old = (await alice.post(INVITES, json=body)).json()
+    path = f"{INVITES}/{old['id']}/links"
+    for client, status in ((anonymous, 401), (bob, 403), (charlie, 404)):
+        assert (await client.post(path)).status_code == status
+    new = (await alice.post(path)).json()
+    kept = ("invited_email", "role", "all_boards_read", "all_boards_write", "organization_id")
+    assert [new[name] for name in kept] == [old[name] for name in kept]
+    assert new["token"] not in (None, old["token"])
+    assert [one["id"] for one in (await alice.get(INVITES)).json()["items"]] == [new["id"]]
+    assert (await alice.post(path)).status_code == 404
+
+
 async def test_existing_members_cannot_be_invited(alice: Client, world: World) -> None:
     """3.3."""
     for email in ("BOB@example.com", "alice@example.com"):

@@ -22,7 +22,7 @@ class StreamMessage:
     """One message of a stream."""
 
     name: str
-    id: int
+    id: int  # 0 without one
     data: Any
 
 
@@ -65,7 +65,9 @@ class StreamClient:
             assert part is not None, "the stream has ended"
             fields = dict(line.split(": ", 1) for line in part.decode().split("\r\n") if line)
             if "event" in fields:
-                return StreamMessage(fields["event"], int(fields["id"]), json.loads(fields["data"]))
+                return StreamMessage(
+                    fields["event"], int(fields.get("id", 0)), json.loads(fields["data"])
+                )
 
     async def is_silent(self) -> bool:
         """Return whether no message arrives for a moment."""
