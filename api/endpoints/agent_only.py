@@ -65,8 +65,6 @@ class AskUser(RequestModel):
 class AskUserResult(ResponseModel):
     """The agent that asks the user. Without such an agent the question is in the board's chat."""
 
-    component: ClassVar[str] = "Asked"
-
     ok: bool = True
     board_id: UUID
     main_agent_id: UUID | None
@@ -106,8 +104,6 @@ class LeadBroadcast(LeadMessage):
 class LeadMessageResult(ResponseModel):
     """The lead that received the message."""
 
-    component: ClassVar[str] = "LeadMessaged"
-
     ok: bool = True
     board_id: UUID
     lead_agent_id: UUID
@@ -127,8 +123,6 @@ class LeadOutcome(ResponseModel):
 
 class LeadBroadcastResult(ResponseModel):
     """The number of leads that received the message, and the result for each board."""
-
-    component: ClassVar[str] = "Broadcasted"
 
     ok: bool = True
     sent: int

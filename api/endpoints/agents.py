@@ -1,5 +1,7 @@
 """Agents (contract, agents-and-gateways 7)."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -25,6 +27,7 @@ from api.framework.fields import (
     Text,
 )
 from api.framework.handler import RequestContext, error_responses, reads_only
+from core.clock import now
 from core.errors import Forbidden, Invalid
 from core.json_responses import Encoded, encode_page
 from core.paging import Page
@@ -177,10 +180,27 @@ async def update_agent(
     query: AgentChangeQuery,
     body: AgentUpdate,
 ) -> Encoded[AgentRead]:
-    """Change an agent, or move it to another board. Its status cannot be set."""
-    return encode_agent(
-        await agents.update_agent(context.session, member, agent.id, body.changes()), context
-    )
+    """Change an agent, or move it to another board. Its status can be sent back, but not set."""
+    changes = _omit_shown_values(context, agent, body.changes())
+    changed = await agents.update_agent(context.session, member, agent.id, changes)
+    return encode_agent(changed, context)
+
+
+NOT_SHOWN = object()
+
+
+def _omit_shown_values(
+    context: RequestContext, agent: Agent, sent: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Omit what a program sends back as it has read it, unless it sends nothing else."""
+    shown = {
+        "board_id": agent.board_id,
+        "heartbeat_config": agent.heartbeat_config,
+        "is_gateway_main": agent.board_id is None,
+        "status": agents.compute_status(agent, now(), context.offline_after),
+    }
+    changes = {name: value for name, value in sent.items() if shown.get(name, NOT_SHOWN) != value}
+    return changes or sent
 
 
 async def delete_agent(

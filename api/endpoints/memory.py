@@ -120,6 +120,10 @@ class MemoryCreate(RequestModel):
         return memory.NoteDraft(**dict(self))
 
 
+class GroupMemoryCreate(MemoryCreate):
+    """A new note or chat message of a board group."""
+
+
 class MemoryUpdate(PatchModel):
     """Changes of a note. Only streams are notified of a change."""
 
@@ -181,7 +185,7 @@ async def list_group_memory(
 
 
 async def create_group_memory(
-    context: RequestContext, scope: MemoryScope, body: MemoryCreate
+    context: RequestContext, scope: MemoryScope, body: GroupMemoryCreate
 ) -> Encoded[BoardGroupMemoryRead]:
     """Write a note in a board group, or with the tag `chat` a chat message.
 

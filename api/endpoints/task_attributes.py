@@ -206,7 +206,7 @@ class CustomFieldCreate(RequestModel):
 
 
 class CustomFieldUpdate(NonEmptyPatchModel):
-    """Changes of a custom field: at least one field, and never its key."""
+    """Changes of a custom field: at least one field. Its key cannot change."""
 
     example = {"required": True, "default_value": 1}
 
@@ -214,7 +214,6 @@ class CustomFieldUpdate(NonEmptyPatchModel):
     def _document(schema: dict[str, Any], model: type[RequestModel]) -> None:
         del schema["properties"]["field_key"]
         NonEmptyPatchModel._document(schema, model)
-        schema["not"] = {"required": ["field_key"]}
 
     model_config = {"json_schema_extra": _document}
 

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from api.framework.original_names import MODEL_NAMES
 from core.clock import format_naive_utc, to_utc
 from core.paging import MAX_PAGE_SIZE, Paging
 from core.validation import ALLOWED_YEARS, MAX_INTEGER, MAX_NAME_LENGTH, MAX_TEXT_LENGTH
@@ -30,11 +31,6 @@ def _check_year(moment: datetime) -> datetime:
 
 def _blank_to_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
-
-
-def _null_to_none(value: object) -> object:
-    """Return None for the text that clients make of a variable without a value."""
-    return None if isinstance(value, str) and value.strip() in ("", "null") else value
 
 
 def build_line_constraints(max_length: int) -> StringConstraints:
@@ -53,9 +49,6 @@ Timestamp = Annotated[
 
 RequestTimestamp = Annotated[datetime, AfterValidator(_check_year)]
 """A time in a request, in UTC unless it has a zone."""
-
-Since = Annotated[RequestTimestamp | None, BeforeValidator(_null_to_none)]
-"""The start time of a stream; missing, blank or the text `null` means now (contract, 1.8)."""
 
 Name = Annotated[str, build_line_constraints(MAX_NAME_LENGTH)]
 RequiredText = Annotated[str, build_line_constraints(MAX_TEXT_LENGTH)]  # not empty
@@ -86,9 +79,13 @@ NOT_SENT: Any = None
 
 
 def get_component_name(model: type) -> str:
-    """Return the name of a model in the OpenAPI document: its `component`, or the class name."""
-    name: str = model.__dict__.get("component", model.__name__)
-    return name
+    """Return the name of a model in the OpenAPI document: its `component`, or the class name.
+
+    Models of the original have its names.
+    """
+    name = MODEL_NAMES.get(model.__name__, model.__name__)
+    component: str = model.__dict__.get("component", name)
+    return component
 
 
 class ResponseModel(BaseModel):
@@ -132,7 +129,7 @@ class NonEmptyPatchModel(PatchModel):
     @staticmethod
     def _document(schema: dict[str, Any], model: type[RequestModel]) -> None:
         PatchModel._document(schema, model)
-        schema["anyOf"] = [{"required": [name]} for name in schema["properties"]]
+        schema["minProperties"] = 1
 
     model_config = ConfigDict(json_schema_extra=_document)
 
@@ -155,21 +152,24 @@ class PageQuery(BaseModel):
 
 
 class StreamQuery(BaseModel):
-    """The start of a stream. An empty parameter counts as absent."""
+    """The start of a stream.
+
+    A parameter that is empty or `null` counts as absent: generated clients send it so.
+    """
 
     component: ClassVar[str] = "Following"
     model_config = ConfigDict(model_title_generator=get_component_name)
 
-    since: Since = Field(
+    since: RequestTimestamp | None = Field(
         default=None,
         description="Start with the events from this time on (ISO 8601, UTC without a zone). "
-        "Default: now, also for `null`. Last-Event-ID takes precedence.",
+        "Default: now. Last-Event-ID takes precedence.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _omit_empty_parameters(cls, parameters: dict[str, str]) -> dict[str, str]:
-        return {name: text for name, text in parameters.items() if text.strip()}
+        return {name: text for name, text in parameters.items() if text.strip() not in ("", "null")}
 
 
 class Ok(ResponseModel):

@@ -27,6 +27,7 @@ from api.framework.idempotency import (
     run_idempotent,
     run_idempotent_without_transaction,
 )
+from api.framework.original_names import OPERATION_NAMES
 from api.framework.request_parser import RequestBody, RequestParser, read_json_body
 from core.db.reads import WriteRequired
 from core.http.request import Session, open_reader, open_transaction
@@ -132,7 +133,8 @@ class Operation:
     def operation_id(self) -> str:
         """The id of this operation for API clients (contract, 1.15)."""
         path = "".join(c if c.isalnum() else "_" for c in f"{PREFIX}{self.path}")
-        return self.id or f"{self._handler_name}{path}_{self.method.lower()}"
+        name = OPERATION_NAMES.get((self.method, self.path), self._handler_name)
+        return self.id or f"{name}{path}_{self.method.lower()}"
 
     @property
     def summary(self) -> str:

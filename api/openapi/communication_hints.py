@@ -108,7 +108,6 @@ HINTS: Mapping[str, OperationHint] = {
         negative_guidance="Do not notify all agents with broadcast or @all if it concerns a few",
     ),
     "agent_board_group_memory_stream": OperationHint(
-        operation_id="stream_memory_beside_api_v1_boards__board_id__group_memory_stream_get",
         when="You wait for new entries from other boards of your group",
         not_when="You want earlier entries: list the memory",
         prerequisites=NEEDS_OWN_BOARD,

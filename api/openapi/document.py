@@ -4,23 +4,18 @@ It is built from the list of operations that also answers the requests, so both 
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from pydoc import locate
 from typing import Any
 
 import pydantic_core
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import BaseModel, TypeAdapter
-from pydantic.json_schema import CoreModeRef, CoreRef, DefsRef, GenerateJsonSchema
 
 from api.framework.auth import AllowedCaller
-from api.framework.fields import get_component_name
 from api.framework.operation import PREFIX, Operation
 from api.openapi import errors
-from api.openapi.examples import SCHEMAS, ExampleGenerator, build_error_examples
+from api.openapi.examples import build_error_examples
 from api.openapi.parameters import (
     RESPONSE_HEADERS,
     describe_response_headers,
@@ -28,9 +23,8 @@ from api.openapi.parameters import (
     list_query_parameters,
     list_request_headers,
 )
+from api.openapi.schemas import Schemas
 from core.http.tokens import AGENT_TOKEN_HEADER
-from services.gateways.runs import RunPhase
-from services.messages import pending_reasons
 
 TITLE = "Mission Control API"
 VERSION = "0.1.0"
@@ -44,7 +38,7 @@ PROBES = {
 
 def build_document(operations: Sequence[Operation], server: str = "/") -> dict[str, Any]:
     """Return the whole document."""
-    schemas = _Schemas(operations)
+    schemas = Schemas(operations)
     paths: dict[str, dict[str, Any]] = {path: {"get": _describe_probe(path)} for path in PROBES}
     for operation in operations:
         described = _describe_operation(operation, schemas)
@@ -79,67 +73,7 @@ ignored.
 """
 
 
-ENUM_COMPONENTS: Mapping[type, str] = {
-    pending_reasons.PendingReason: "Reason",
-    RunPhase: "Phase",
-}
-"""Component names of enums whose class has another name."""
-
-
-class _SchemaGenerator(GenerateJsonSchema):
-    """Name components after the `component` of a model, or its class."""
-
-    def get_defs_ref(self, core_mode_ref: CoreModeRef) -> DefsRef:
-        """Return the key of a component: the name of the model or enum for clients."""
-        core_ref, mode = core_mode_ref
-        renamed = re.sub(r"(?:\w+\.)+\w+(?=:\d)", _rename_component, core_ref)
-        return super().get_defs_ref((CoreRef(renamed), mode))
-
-
-def _rename_component(match: re.Match[str]) -> str:
-    module, _, name = match[0].rpartition(".")
-    model = locate(match[0])
-    if isinstance(model, type):
-        name = ENUM_COMPONENTS.get(model, get_component_name(model))
-    return f"{module}.{name}"
-
-
-class _Schemas:
-    """The JSON schemas of all models."""
-
-    def __init__(self, operations: Iterable[Operation]) -> None:
-        inputs: list[tuple[Any, Any, TypeAdapter[Any]]] = [
-            (error, "serialization", TypeAdapter(error)) for error in errors.ERROR_MODELS
-        ]
-        for operation in operations:
-            for model in (operation.parser.body, operation.parser.query):
-                inputs += [(model, "validation", TypeAdapter(model))] if model else []
-            if operation.response_type:
-                inputs.append((operation.handler, "serialization", operation.response_type))
-        self._found, extra = TypeAdapter.json_schemas(
-            inputs, ref_template=SCHEMAS + "{model}", schema_generator=_SchemaGenerator
-        )
-        self.definitions: dict[str, Any] = extra["$defs"]
-        for name in ENUM_COMPONENTS.values():
-            self.definitions[name]["title"] = name
-        self.examples = ExampleGenerator(self.definitions)
-
-    def get_schema(self, thing: object, mode: Any = "serialization") -> dict[str, Any]:
-        """Return the schema of a model, or of the response of a handler."""
-        return self._found[thing, mode]
-
-    def build_content(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Return the description of JSON content, with an example."""
-        return {"application/json": {"schema": schema, "example": self.examples.generate(schema)}}
-
-    def get_fields(self, model: type[BaseModel]) -> tuple[dict[str, Any], set[str]]:
-        """Return the schemas of the fields of a model, and the required ones."""
-        name = self.get_schema(model, "validation")["$ref"].removeprefix(SCHEMAS)
-        schema = self.definitions[name]
-        return schema.get("properties", {}), set(schema.get("required", ()))
-
-
-def _describe_operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _describe_operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     has_body = operation.parser.body or operation.receives_any_body
     return {
         "tags": list(operation.tags),
@@ -178,13 +112,13 @@ def _describe_probe(path: str) -> dict[str, Any]:
     }
 
 
-def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterable[dict[str, Any]]:
+def _query_parameters(operation: Operation, schemas: Schemas) -> Iterable[dict[str, Any]]:
     if operation.parser.query is None:
         return ()
     return list_query_parameters(*schemas.get_fields(operation.parser.query), schemas.examples)
 
 
-def _request_body(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _request_body(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     if operation.receives_any_body:
         return {"required": False, "content": {"*/*": {"schema": {}, "example": WEBHOOK_EXAMPLE}}}
     schema = schemas.get_schema(operation.parser.body, "validation")
@@ -192,7 +126,7 @@ def _request_body(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     return {"required": required, "content": schemas.build_content(schema)}
 
 
-def _describe_success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _describe_success(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     if operation.response_type is None:
         is_export = operation.path.endswith("/export")
         media_type = "application/x-ndjson" if is_export else "text/event-stream"
@@ -213,7 +147,7 @@ def _describe_not_modified(operation: Operation) -> dict[str, Any]:
     return {"304": {"description": "Not modified", **describe_response_headers(304, operation)}}
 
 
-def _describe_errors(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _describe_errors(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     return {
         str(status): {
             "description": errors.STATUS_DESCRIPTIONS[status],

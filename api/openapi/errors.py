@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field
 from api.framework import dependencies
 from api.framework import dependencies as framework_dependencies
 from api.framework.auth import AllowedCaller
-from api.framework.fields import AnyJson
+from api.framework.fields import AnyJson, ResponseModel
 from api.framework.handler import Dependency
 from api.framework.operation import Operation
 
 
-class _Envelope(BaseModel):
+class _Envelope(ResponseModel):
     """The common fields of errors."""
 
     code: str | None = Field(default=None, description="A stable code for programs.")
@@ -28,7 +28,7 @@ class ErrorEnvelope(_Envelope):
     detail: str | dict[str, Any]
 
 
-class FieldFault(BaseModel):
+class FieldFault(ResponseModel):
     """An invalid field."""
 
     type: str

@@ -49,7 +49,6 @@ OPERATIONS: list[Operation] = [
         agents.record_heartbeat_or_create_agent,
         EITHER,
         ["agents"],
-        id="heartbeat_or_create_agent_api_v1_agents_heartbeat_post",
     ),
     Operation("GET", AGENT, agents.get_agent, USER, ["agents"], agent_for_admin),
     Operation("PATCH", AGENT, agents.update_agent, USER, ["agents"], agent_for_admin),
@@ -61,7 +60,6 @@ OPERATIONS: list[Operation] = [
         EITHER,
         ["agents"],
         agent_for_heartbeat,
-        id="heartbeat_agent_api_v1_agents__agent_id__heartbeat_post",
     ),
     Operation(
         "POST",

@@ -39,7 +39,6 @@ OPERATIONS: list[Operation] = [
         USER,
         ORGANIZATION_TAGS,
         active_membership,
-        id="list_mine_api_v1_organizations_me_list_get",
     ),
     Operation(
         "PATCH",
@@ -47,7 +46,6 @@ OPERATIONS: list[Operation] = [
         accounts.set_active_organization,
         USER,
         ORGANIZATION_TAGS,
-        id="set_active_api_v1_organizations_me_active_patch",
     ),
     Operation(
         "GET",
@@ -56,7 +54,6 @@ OPERATIONS: list[Operation] = [
         USER,
         ORGANIZATION_TAGS,
         active_membership,
-        id="get_mine_api_v1_organizations_me_get",
     ),
     Operation(
         "DELETE",
@@ -65,7 +62,6 @@ OPERATIONS: list[Operation] = [
         USER,
         ORGANIZATION_TAGS,
         owner_membership,
-        id="delete_mine_api_v1_organizations_me_delete",
     ),
     Operation(
         "GET",

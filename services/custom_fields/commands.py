@@ -74,7 +74,7 @@ async def update_custom_field(
     On boards that lose the field, the values of tasks are deleted. An update without a difference
     is not recorded. Raises Invalid, and Conflict if stored values would become invalid.
     """
-    given = _validate_changes(changes)
+    given = _validate_changes(field, changes)
     requested_ids = given.pop("board_ids", None)
     new = {name: value for name, value in given.items() if value != getattr(field, name)}
     check_definition({name: new.get(name, getattr(field, name)) for name in DEPENDENT_COLUMNS})
@@ -111,11 +111,13 @@ async def delete_custom_field(session: AsyncSession, member: Member, field: Cust
     await _record_field_event(session, EventType.CUSTOM_FIELD_DELETED, member, field)
 
 
-def _validate_changes(changes: Mapping[str, object]) -> dict[str, Any]:
-    if "field_key" in changes:
+def _validate_changes(field: CustomField, changes: Mapping[str, object]) -> dict[str, Any]:
+    if changes.get("field_key", field.field_key) != field.field_key:
         reason = "The key of a field never changes: agents know it."
         raise Invalid("field_key_fixed", reason, field="field_key")
-    given = validate_fields(FIELD_CHECKS, changes)
+    given = validate_fields(
+        FIELD_CHECKS, {name: value for name, value in changes.items() if name != "field_key"}
+    )
     if not given:
         raise Invalid("nothing_to_change", "Say at least one thing that is to change.")
     return given

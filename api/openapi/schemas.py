@@ -1,0 +1,107 @@
+"""The schemas of all models in the OpenAPI document, with examples and hints for agents."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pydoc import locate
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import CoreModeRef, CoreRef, DefsRef, GenerateJsonSchema
+
+from api.framework.fields import get_component_name
+from api.framework.operation import Operation
+from api.openapi import errors
+from api.openapi.examples import SCHEMAS, ExampleGenerator
+from services.gateways.runs import RunPhase
+from services.messages import pending_reasons
+
+ENUM_COMPONENTS: Mapping[type, str] = {
+    pending_reasons.PendingReason: "Reason",
+    RunPhase: "Phase",
+}
+"""Component names of enums whose class has another name."""
+
+
+SCHEMA_HINTS = ("x-llm-intent", "x-when-to-use", "x-required-actor")
+"""The hints for agents that models have, too."""
+
+
+class _SchemaGenerator(GenerateJsonSchema):
+    """Name components after the `component` of a model, or its class."""
+
+    def get_defs_ref(self, core_mode_ref: CoreModeRef) -> DefsRef:
+        """Return the key of a component: the name of the model or enum for clients."""
+        core_ref, mode = core_mode_ref
+        renamed = re.sub(r"(?:\w+\.)+\w+(?=:\d)", _rename_component, core_ref)
+        return super().get_defs_ref((CoreRef(renamed), mode))
+
+
+def _rename_component(match: re.Match[str]) -> str:
+    module, _, name = match[0].rpartition(".")
+    model = locate(match[0])
+    if isinstance(model, type):
+        name = ENUM_COMPONENTS.get(model, get_component_name(model))
+    return f"{module}.{name}"
+
+
+class Schemas:
+    """The JSON schemas of all models."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        inputs: list[tuple[Any, Any, TypeAdapter[Any]]] = [
+            (error, "serialization", TypeAdapter(error)) for error in errors.ERROR_MODELS
+        ]
+        for operation in operations:
+            for model in (operation.parser.body, operation.parser.query):
+                inputs += [(model, "validation", TypeAdapter(model))] if model else []
+            if operation.response_type:
+                inputs.append((operation.handler, "serialization", operation.response_type))
+        self._found, extra = TypeAdapter.json_schemas(
+            inputs, ref_template=SCHEMAS + "{model}", schema_generator=_SchemaGenerator
+        )
+        self.definitions: dict[str, Any] = extra["$defs"]
+        self._add_hints(operations)
+        for name in ENUM_COMPONENTS.values():
+            self.definitions[name]["title"] = name
+        self.examples = ExampleGenerator(self.definitions)
+
+    def _add_hints(self, operations: Sequence[Operation]) -> None:
+        """Add the hints of an operation for agents to the models that agents use only there.
+
+        A body is also that of the same operation for users; a response often means something else
+        in other operations.
+        """
+        bodies: dict[str, list[Operation]] = {}
+        responses: dict[str, list[Operation]] = {}
+        for operation in operations:
+            schema = self._found.get((operation.handler, "serialization"), {})
+            _add_user(responses, schema, operation)
+            if operation.parser.body and operation.hints:
+                body = self._found[operation.parser.body, "validation"]
+                _add_user(bodies, body, operation)
+        for name, users in {**responses, **bodies}.items():
+            if len({one.hints.get(SCHEMA_HINTS[0]) for one in users}) == 1:
+                hints = users[0].hints
+                self.definitions[name] |= {hint: hints[hint] for hint in SCHEMA_HINTS if hints}
+
+    def get_schema(self, thing: object, mode: Any = "serialization") -> dict[str, Any]:
+        """Return the schema of a model, or of the response of a handler."""
+        return self._found[thing, mode]
+
+    def build_content(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the description of JSON content, with an example."""
+        return {"application/json": {"schema": schema, "example": self.examples.generate(schema)}}
+
+    def get_fields(self, model: type[BaseModel]) -> tuple[dict[str, Any], set[str]]:
+        """Return the schemas of the fields of a model, and the required ones."""
+        name = self.get_schema(model, "validation")["$ref"].removeprefix(SCHEMAS)
+        schema = self.definitions[name]
+        return schema.get("properties", {}), set(schema.get("required", ()))
+
+
+def _add_user(
+    users: dict[str, list[Operation]], schema: Mapping[str, Any], operation: Operation
+) -> None:
+    """Add an operation to those that use the component of a schema, if it is one."""
+    if "$ref" in schema:
+        users.setdefault(schema["$ref"].removeprefix(SCHEMAS), []).append(operation)
