@@ -71,15 +71,15 @@ async def create_invite(
     draft: InviteDraft,
     *,
     signed_in_at: datetime | None = None,
+    is_locked: bool = False,
 ) -> tuple[Invite, str]:
     """Create an invitation, and return it with its token, which is shown once.
 
-    There is one for an address: a second one replaces the token of the first. It ends with the
-    right of its creator to invite. Raises Forbidden, for an owner also without a recent sign-in,
-    Conflict if the address belongs to a member, and Invalid.
+    A second one for an address replaces the first. It ends with the right of its creator to invite.
+    Raises Forbidden, for owners also without a recent sign-in, Conflict for a member, and Invalid.
     """
     email = normalized_email(draft.invited_email, "invited_email")
-    acting = await lock_organization_as_admin(session, member)
+    acting = member if is_locked else await lock_organization_as_admin(session, member)
     check_may_grant_role(acting, draft.role)
     check_recent_sign_in(signed_in_at, draft.role)
     is_member, invited_role = await _find_member_or_invite(session, acting.organization_id, email)

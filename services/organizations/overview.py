@@ -83,10 +83,10 @@ async def renew_invite(
 
     Raises NotFound, and what `create_invite` raises.
     """
-    await lock_organization_as_admin(session, member)
+    acting = await lock_organization_as_admin(session, member)
     query = select(Invite).where(
         Invite.id == invite_id,
-        Invite.organization_id == member.organization_id,
+        Invite.organization_id == acting.organization_id,
         Invite.accepted_at.is_(None),
     )
     invite = await session.scalar(query)
@@ -94,7 +94,7 @@ async def renew_invite(
         raise NotFound("invite_not_found", "There is no such invitation.")
     [detail] = await load_invite_details(session, [invite])
     draft = detail.to_draft()
-    return await create_invite(session, member, draft, signed_in_at=signed_in_at)
+    return await create_invite(session, acting, draft, signed_in_at=signed_in_at, is_locked=True)
 
 
 async def list_board_names(source: Source, member: Member) -> Mapping[UUID, str]:
