@@ -67,6 +67,7 @@ AnyJson = Annotated[
     WithJsonSchema(
         {
             "type": ["string", "number", "boolean", "object", "array", "null"],
+            "items": {},  # of an array; generators of clients need it
             "examples": ["text"],
         }
     ),

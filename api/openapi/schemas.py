@@ -12,6 +12,7 @@ from api.framework.fields import get_component_name
 from api.framework.operation import Operation
 from api.openapi import errors
 from api.openapi.examples import SCHEMAS, ExampleGenerator
+from core.paging import Page
 from services.gateways.runs import RunPhase
 from services.messages import pending_reasons
 
@@ -21,6 +22,8 @@ ENUM_COMPONENTS: Mapping[type, str] = {
 }
 """Component names of enums whose class has another name."""
 
+
+PAGE_PREFIX = f"{get_component_name(Page)}_"
 
 SCHEMA_HINTS = ("x-llm-intent", "x-when-to-use", "x-required-actor")
 """The hints for agents that models have, too."""
@@ -61,8 +64,9 @@ class Schemas:
         )
         self.definitions: dict[str, Any] = extra["$defs"]
         self._add_hints(operations)
-        for name in ENUM_COMPONENTS.values():
-            self.definitions[name]["title"] = name
+        for name in self.definitions:
+            if name in ENUM_COMPONENTS.values() or name.startswith(PAGE_PREFIX):
+                self.definitions[name]["title"] = name  # generators make class names of titles
         self.examples = ExampleGenerator(self.definitions)
 
     def _add_hints(self, operations: Sequence[Operation]) -> None:
