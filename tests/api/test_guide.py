@@ -154,7 +154,7 @@ async def test_the_guides_commands_for_messages_work(url: str, isolated_world: W
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="needs curl and jq")
 async def test_the_guides_command_for_listing_worker_operations_works(url: str) -> None:
     listing, one = list_commands("Available operations")
-    lines = [line.split("\t") for line in (await run_bash(listing, MC=url)).splitlines()]
+    lines = [line.split("\t") for line in (await run_bash(listing, BASE_URL=url)).splitlines()]
     mine = {
         (operation.method, f"/api/v1{operation.path}", operation.hints.get("x-llm-intent", ""))
         for operation in OPERATIONS
@@ -162,7 +162,7 @@ async def test_the_guides_command_for_listing_worker_operations_works(url: str) 
     }
     assert {(method, path, intent) for method, path, intent, _ in lines} == mine
     assert len(lines) == len(mine)
-    result = json.loads(await run_bash(one, MC=url))
+    result = json.loads(await run_bash(one, BASE_URL=url))
     assert result["operationId"].startswith("update_task")
     assert all(result[key] for key in ("use", "not", "effects"))
 
