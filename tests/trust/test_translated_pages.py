@@ -22,7 +22,7 @@ DISGUISED = re.compile(f"[{''.join(map(chr, ACCENTS.values()))}]")
 NAMES = re.compile(
     r"Mission Control|OpenClaw|GitHub|Docker|Chrome|Firefox|Safari|Edge|Linux|Windows|API|URL|JSON"
     r"|UTC|CET|HTTP|HTTPS|OIDC|SSH|SSE|TLS|IP|ID|mc_\w+|(?:https?|wss?)://\S+|\S+@\S+|[\w.-]+\.(?:md|py|sh|json)"
-    r"|\d+(?:[.,]\d+)? ?(?:kB|MB|ms|s|min|h|d)\b"
+    r"|-----BEGIN CERTIFICATE-----|\d+(?:[.,]\d+)? ?(?:kB|MB|ms|s|min|h|d)\b"
 )
 """Names and units, which are the same in every language."""
 
