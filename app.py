@@ -40,7 +40,16 @@ from core.http.request_slots import RequestSlotsMiddleware
 from core.http.tokens import get_agent_token, get_bearer_token
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
-from services import audit, events, gateways, identity, notifications, presence, streams
+from services import (
+    audit,
+    events,
+    gateways,
+    identity,
+    notifications,
+    presence,
+    skills,
+    streams,
+)
 from services.channels import ChannelSender
 from services.last_seen import FLUSH_INTERVAL, LastSeenBuffer
 from web.auth.viewer import SESSION_COOKIE, read_cookie
@@ -155,6 +164,7 @@ def build_state(
         "credential_verifier": identity.CredentialVerifier(settings, transaction_factory),
         "secret_cipher": secret_cipher,
         "channel_sender": ChannelSender(settings, secret_cipher),
+        "archive_client": skills.create_download_client(settings),
         "message_renderer": MessageRenderer(settings.base_url),
         "gateway_connector": gateways.GatewayConnector.from_settings(settings, secret_cipher),
     }

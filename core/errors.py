@@ -61,6 +61,10 @@ class Invalid(AppError):
     """The input is invalid."""
 
 
+class BadRequest(Invalid):
+    """The input is invalid, and the contract of the API has the status 400 for it."""
+
+
 class Gone(AppError):
     """The object exists, but is no longer in use."""
 

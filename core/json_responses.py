@@ -1,7 +1,8 @@
 """Encode responses as JSON."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -21,11 +22,17 @@ class Encoded(Generic[Model]):
     `Model` describes it in the OpenAPI document. A test compares each response with its model.
     """
 
-    __slots__ = ("value", "version")
+    __slots__ = ("headers", "value", "version")
 
-    def __init__(self, value: Any, version: int | None = None) -> None:
+    def __init__(
+        self,
+        value: Any,
+        version: int | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.value = value
         self.version = version
+        self.headers = headers
 
 
 def encode_page(page: Page[Item], build: Callable[[Item], dict[str, Any]]) -> Encoded[Any]:

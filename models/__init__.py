@@ -74,6 +74,14 @@ from models.question import AgentQuestion
 from models.read_marker import ReadKind, ReadMarker
 from models.run import Run, RunStatus
 from models.saved_view import DefaultView, SavedView
+from models.skill import (
+    GatewaySkill,
+    Skill,
+    SkillAction,
+    SkillPack,
+    SkillPackUpdate,
+    SkillVersion,
+)
 from models.soul import Soul, SoulDirectory
 from models.tag import Tag, TagAssignment
 from models.task import (

@@ -17,7 +17,7 @@ from core.db.listen import PostgresListener
 from core.db.read_pool import ReadPool
 from core.db.reads import ReadFactory
 from core.security.encryption import SecretCipher
-from services import messages
+from services import messages, skills
 from services.channels import ChannelSender
 from services.gateways import GatewayConnector, GatewayJob, files, requests, runs
 from services.gateways.provisioning import Reconciler
@@ -107,4 +107,5 @@ def create_gateway_jobs(
         requests.RequestSyncJob(transaction, open_read, listener),
         runs.RunTrackingJob(transaction, open_read),
         runs.RunAbortJob(open_read, listener),
+        skills.SkillConfirmationJob(transaction, open_read, listener),
     ]

@@ -126,10 +126,12 @@ class OutboundClient:
         allowed_private: Sequence[Network] = (),
         *,
         total_timeout: float = TOTAL_TIMEOUT,
+        body_timeout: float = BODY_TIMEOUT,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
         self._allowed_private = allowed_private
         self._total_timeout = total_timeout
+        self._body_timeout = body_timeout
         self._max_response_bytes = max_response_bytes
 
     @classmethod
@@ -220,7 +222,7 @@ class OutboundClient:
         """Read the beginning of a body; the status counts even if the body never ends."""
         body = bytearray()
         try:
-            async with asyncio.timeout(BODY_TIMEOUT):
+            async with asyncio.timeout(self._body_timeout):
                 async for chunk in response.aiter_raw():
                     body += chunk
                     if len(body) > self._max_response_bytes:

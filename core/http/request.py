@@ -12,6 +12,7 @@ from core.config.settings import Settings
 from core.db.reads import Source
 from core.errors import (
     AppError,
+    BadRequest,
     Conflict,
     Forbidden,
     Gone,
@@ -40,6 +41,7 @@ STATUS_CODES: dict[type[AppError], int] = {
     PreconditionFailed: 412,
     TooLarge: 413,
     Invalid: 422,
+    BadRequest: 400,
     TooMany: 429,
     UpstreamError: 502,
     Unavailable: 503,

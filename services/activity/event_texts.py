@@ -199,6 +199,25 @@ WORDING: Mapping[EventType, EventWording] = {
     EventType.WEBHOOK_ENDPOINT_DELETED: EventWording("Webhook deleted: {name}"),
     EventType.WEBHOOK_SECRET_ROTATED: EventWording("Secret of a webhook rotated: {name}"),
     EventType.WEBHOOK_ENDPOINT_DISABLED: EventWording("Webhook disabled: {name}"),
+    EventType.SKILL_PACK_CREATED: EventWording("Skill pack added: {name}"),
+    EventType.SKILL_PACK_UPDATED: EventWording("Skill pack changed: {name}"),
+    EventType.SKILL_PACK_FETCHED: EventWording("Update of a skill pack fetched: {name}"),
+    EventType.SKILL_PACK_SYNCED: EventWording("Skills of a pack updated: {name}"),
+    EventType.SKILL_PACK_DELETED: EventWording("Skill pack deleted: {name}"),
+    EventType.SKILL_CREATED: EventWording("Skill added: {name}"),
+    EventType.SKILL_UPDATED: EventWording("Skill changed: {name}"),
+    EventType.SKILL_DELETED: EventWording("Skill deleted: {name}"),
+    EventType.SKILL_INSTALL_REQUESTED: EventWording(
+        "Installation of a skill on {gateway} requested: {name}"
+    ),
+    EventType.SKILL_REMOVAL_REQUESTED: EventWording(
+        "Removal of a skill from {gateway} requested: {name}"
+    ),
+    EventType.SKILL_INSTALLED: EventWording("Skill installed on {gateway}: {name}"),
+    EventType.SKILL_REMOVED: EventWording("Skill removed from {gateway}: {name}"),
+    EventType.SKILL_REQUEST_FAILED: EventWording(
+        "Request about a skill has failed on {gateway}: {name}"
+    ),
     EventType.RUN_STARTED: EventWording("{name} is at work on its gateway"),
     EventType.RUN_CHANGED: EventWording("{name} works: {status}"),
     EventType.RUN_ENDED: EventWording("{name} was at work on its gateway: {status}"),

@@ -88,6 +88,8 @@ OBJECT_ID_KEYS = {
     "saved_view": "view_id",
     "board_webhook": "webhook_id",
     "webhook_endpoint": "endpoint_id",
+    "skill": "skill_id",
+    "skill_pack": "pack_id",
 }
 """The key of the object's id in the data of events of this kind."""
 

@@ -21,7 +21,7 @@ from models import (
     User,
     new_id,
 )
-from services import audit, events, gateways, identity
+from services import audit, events, gateways, identity, skills
 from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.organizations.invites import accept_oldest_invite
 from services.organizations.members import (
@@ -57,7 +57,7 @@ async def create_organization(session: AsyncSession, user: User, *, name: str) -
         created_at=at,
         updated_at=at,
     )
-    session.add(owner)
+    session.add_all([owner, *skills.build_default_packs(organization.id)])
     locked.active_organization_id = organization.id
     await session.flush()
     created = EventType.ORGANIZATION_CREATED

@@ -47,7 +47,8 @@ async def mark_world(session: AsyncSession, world: World) -> None:
     texts = {key: MARK for key in ("code", "reason", "command")}
     failure = json.dumps(texts | {"step": "create_agent", "at": now().isoformat()})
     held = (
-        "identity_profile = :profile, hold = :hold, held_at = now(), provision_failure = :failure"
+        "identity_profile = :profile, hold = :hold, held_at = now(), "
+        "provision_failure = :failure, step_error = :failure"
     )
     values = {"profile": profile, "hold": hold, "failure": failure}
     await session.execute(sql(f"update agents set {held}"), values)

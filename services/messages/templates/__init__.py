@@ -19,6 +19,11 @@ from services.messages.templates.renderers import (
     render_task,
     render_user_request,
 )
+from services.messages.templates.skill_texts import (
+    SkillText,
+    render_skill_install,
+    render_skill_uninstall,
+)
 from services.messages.templates.text_format import (
     PAUSE_COMMAND,
     RESUME_COMMAND,

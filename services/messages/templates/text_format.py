@@ -54,6 +54,8 @@ class MessageMarker(StrEnum):
     ONBOARDING_ANSWER = "BOARD ONBOARDING ANSWER"
     QUESTION_ANSWERED = "QUESTION ANSWERED"  # by a person, for a worker
     NUDGE = "NUDGE"  # from the lead of the board
+    SKILL_INSTALL = "MISSION CONTROL SKILL INSTALL REQUEST"
+    SKILL_UNINSTALL = "MISSION CONTROL SKILL UNINSTALL REQUEST"
 
 
 DELIMITERS = tuple(
@@ -98,6 +100,14 @@ def fence_text(value: str) -> str:
     lines = to_lines(value).split("\n")
     quoted = "\n".join(f"{QUOTE}{line}" if _is_reserved(line) else line for line in lines)
     return f"--- BEGIN EXTERNAL DATA {word}\n{quoted}\n--- END EXTERNAL DATA {word}"
+
+
+def fence_values(values: Mapping[str, object]) -> str:
+    """Put values, one in each line, between two lines that the values cannot imitate."""
+    word = secrets.token_hex(8)
+    return (
+        f"--- BEGIN STRUCTURED DATA {word}\n{format_labels(values)}\n--- END STRUCTURED DATA {word}"
+    )
 
 
 def _is_reserved(line: str) -> bool:

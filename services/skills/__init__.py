@@ -1,0 +1,43 @@
+"""Skills for agents on gateways: packs, their skills with files, and requests to install them."""
+
+from services.skills.commands import delete_skill, save_skill
+from services.skills.confirmation import SkillConfirmationJob
+from services.skills.discovery import WARNINGS
+from services.skills.downloads import create_download_client
+from services.skills.installations import request_install, request_removal
+from services.skills.pack_updates import (
+    SyncResult,
+    accept_update,
+    discard_update,
+    fetch_update,
+    sync_pack,
+    upload_pack,
+)
+from services.skills.packs import (
+    DEFAULT_PACKS,
+    MAX_DESCRIPTION_LENGTH,
+    MAX_METADATA_LENGTH,
+    PackDraft,
+    build_default_packs,
+    delete_pack,
+    save_pack,
+    update_pack,
+)
+from services.skills.queries import (
+    NO_LIMIT,
+    UNCATEGORIZED,
+    PackSummary,
+    SkillCard,
+    SkillFilter,
+    find_version,
+    get_pack,
+    get_requested_files,
+    get_skill,
+    list_filter_choices,
+    list_gateway_skills,
+    list_installations,
+    list_packs,
+    list_skills,
+)
+from services.skills.rules import Installation, SkillState
+from services.skills.sources import is_repository, is_upload

@@ -1,0 +1,86 @@
+"""Download the archive of a pack. It uses the network: keep no transaction open here."""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from urllib.parse import urljoin
+
+from core.config.settings import Settings
+from core.errors import UpstreamError
+from core.http.outbound import (
+    InvalidUrl,
+    OutboundClient,
+    OutboundOutcome,
+    OutboundRequest,
+    OutboundResult,
+    parse_url,
+)
+from services.skills.archives import MAX_ARCHIVE_SIZE
+
+MAX_REDIRECTS = 5
+DOWNLOAD_TIMEOUT = 60.0  # seconds for one request, with the body
+
+
+@dataclass(frozen=True)
+class DownloadedArchive:
+    """An archive as it was received, and its SHA-256."""
+
+    data: bytes = field(repr=False)
+    digest: str
+
+    @classmethod
+    def of(cls, data: bytes) -> "DownloadedArchive":
+        """Return the archive of these bytes."""
+        return cls(data, sha256(data).hexdigest())
+
+
+def create_download_client(settings: Settings) -> OutboundClient:
+    """Create the client for archives of this installation."""
+    return OutboundClient(
+        settings.outbound_allow_private,
+        total_timeout=DOWNLOAD_TIMEOUT,
+        body_timeout=DOWNLOAD_TIMEOUT,
+        max_response_bytes=MAX_ARCHIVE_SIZE,
+    )
+
+
+async def download_archive(
+    client: OutboundClient, url: str, *, allows_private: bool
+) -> DownloadedArchive:
+    """Download an archive over https. Each redirect is checked as the first address is.
+
+    Raises UpstreamError, whose cause is the outcome of the request.
+    """
+    for _ in range(1 + MAX_REDIRECTS):
+        if not url.startswith("https://"):
+            raise _download_failed(OutboundOutcome.ADDRESS_INVALID.value)
+        request = OutboundRequest(url, method="GET")
+        result = await client.send(request, allows_private=allows_private)
+        if result.outcome is OutboundOutcome.REDIRECTED and result.headers.get("location"):
+            url = _join(url, result.headers["location"])
+            continue
+        return _check_result(result)
+    raise _download_failed(OutboundOutcome.REDIRECTED.value)
+
+
+def _join(url: str, location: str) -> str:
+    try:
+        return str(parse_url(urljoin(url, location)))
+    except (InvalidUrl, ValueError):
+        raise _download_failed(OutboundOutcome.ADDRESS_INVALID.value) from None
+
+
+def _check_result(result: OutboundResult) -> DownloadedArchive:
+    if not result.is_delivered:
+        cause = "not_found" if result.status in (404, 410) else result.outcome.value
+        raise _download_failed(cause, status=result.status)
+    if result.is_truncated:
+        is_large = len(result.body) >= MAX_ARCHIVE_SIZE
+        raise _download_failed("too_large" if is_large else OutboundOutcome.TIMEOUT.value)
+    return DownloadedArchive.of(result.body)
+
+
+def _download_failed(cause: str, *, status: int | None = None) -> UpstreamError:
+    reason = "The archive of this pack cannot be downloaded"
+    details = f"{cause}, status {status}" if status else cause
+    message = f"{reason}: {details}."
+    return UpstreamError("skill_pack_unavailable", message, cause=cause, status=status)

@@ -1,0 +1,191 @@
+"""Add, change and delete packs. Nothing is fetched here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.clock import now
+from core.errors import Conflict
+from core.validation import (
+    MAX_NAME_LENGTH,
+    json_object,
+    nonblank_text,
+    optional,
+    trimmed_text,
+)
+from models import EventType, Member, Skill, SkillPack, SkillPackUpdate, new_id
+from services import events, organizations
+from services.skills.events import pack_event
+from services.skills.queries import pack_not_found
+from services.skills.sources import (
+    DEFAULT_BRANCH,
+    build_upload_url,
+    infer_name,
+    is_upload,
+    normalize_branch,
+    normalize_pack_url,
+)
+
+MAX_PACKS = 50  # of an organization
+MAX_DESCRIPTION_LENGTH = 2_000  # characters
+MAX_METADATA_LENGTH = 20_000  # characters of JSON
+
+DEFAULT_PACKS = (
+    "https://github.com/sickn33/antigravity-awesome-skills",
+    "https://github.com/BrianRWagner/ai-marketing-skills",
+)
+"""Packs that every new organization has (contract, agents 12). Their content is not fetched."""
+
+_name = optional(nonblank_text(MAX_NAME_LENGTH))
+_description = optional(trimmed_text(MAX_DESCRIPTION_LENGTH))
+_metadata = json_object(MAX_METADATA_LENGTH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackDraft:
+    """The fields of a pack. Without a name it is that of the address."""
+
+    source_url: str
+    name: str | None = None
+    description: str | None = None
+    branch: str = DEFAULT_BRANCH
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_values(self, present_url: str = "") -> dict[str, Any]:
+        """Return the values to store. Raises BadRequest about the address, and Invalid.
+
+        An uploaded pack can keep its address, which cannot be given to another one.
+        """
+        is_kept = is_upload(present_url) and self.source_url.strip() == present_url
+        url = present_url if is_kept else normalize_pack_url(self.source_url)
+        return {
+            "source_url": url,
+            "name": _name(self.name, "name") or infer_name(url),
+            "description": _description(self.description, "description") or None,
+            "branch": normalize_branch(self.branch),
+            "extra": _metadata(dict(self.extra), "metadata"),
+        }
+
+
+async def save_pack(session: AsyncSession, member: Member, draft: PackDraft) -> SkillPack:
+    """Add a pack, or change the one of the same address. Raises Forbidden, Invalid and Conflict."""
+    organizations.require_admin(member)
+    values = draft.to_values()
+    await organizations.lock_organization(session, member)
+    existing = await _find_pack(session, member, values["source_url"])
+    if existing is not None:
+        await _apply(session, member, existing, values)
+        return existing
+    return await _insert(session, member, values)
+
+
+async def save_uploaded_pack(session: AsyncSession, member: Member, name: str) -> SkillPack:
+    """Return the pack of uploads with this name, which is added if there is none."""
+    organizations.require_admin(member)
+    name = nonblank_text(MAX_NAME_LENGTH)(name, "name")
+    await organizations.lock_organization(session, member)
+    url = build_upload_url(name)
+    existing = await _find_pack(session, member, url)
+    if existing is not None:
+        return existing
+    values = {"source_url": url, "name": name, "branch": DEFAULT_BRANCH, "extra": {}}
+    return await _insert(session, member, values)
+
+
+async def update_pack(
+    session: AsyncSession, member: Member, pack_id: UUID, draft: PackDraft
+) -> SkillPack:
+    """Replace the fields of a pack. An uploaded pack keeps its address.
+
+    Raises Forbidden, NotFound, Invalid, and Conflict for the address of another pack.
+    """
+    pack = await lock_pack(session, member, pack_id)
+    values = draft.to_values(pack.source_url)
+    existing = await _find_pack(session, member, values["source_url"])
+    if existing is not None and existing.id != pack.id:
+        raise Conflict("skill_pack_exists", "Another pack has that address.", field="source_url")
+    await _apply(session, member, pack, values)
+    return pack
+
+
+async def delete_pack(session: AsyncSession, member: Member, pack_id: UUID) -> None:
+    """Delete a pack. Its skills stay (contract, agents 12)."""
+    pack = await lock_pack(session, member, pack_id)
+    await session.execute(update(Skill).where(Skill.pack_id == pack.id).values(pack_id=None))
+    await session.delete(pack)
+    await session.flush()
+    deleted = pack_event(EventType.SKILL_PACK_DELETED, member.user, pack)
+    await events.record_events(session, [deleted])
+
+
+async def lock_pack(session: AsyncSession, member: Member, pack_id: UUID) -> SkillPack:
+    """Lock a pack for a change and return it. Raises Forbidden and NotFound."""
+    organizations.require_admin(member)
+    query = select(SkillPack).where(
+        SkillPack.id == pack_id, SkillPack.organization_id == member.organization_id
+    )
+    locked = query.with_for_update().execution_options(populate_existing=True)
+    pack = await session.scalar(locked)
+    if pack is None:
+        raise pack_not_found()
+    return pack
+
+
+async def _find_pack(session: AsyncSession, member: Member, url: str) -> SkillPack | None:
+    query = select(SkillPack).where(
+        SkillPack.organization_id == member.organization_id, SkillPack.source_url == url
+    )
+    found: SkillPack | None = await session.scalar(query.with_for_update())
+    return found
+
+
+async def _insert(session: AsyncSession, member: Member, values: Mapping[str, Any]) -> SkillPack:
+    of_organization = SkillPack.organization_id == member.organization_id
+    count = await session.scalar(select(func.count()).where(of_organization)) or 0
+    if count >= MAX_PACKS:
+        reason = f"An organization has at most {MAX_PACKS} skill packs."
+        raise Conflict("too_many_skill_packs", reason, max_count=MAX_PACKS)
+    pack = build_pack(member.organization_id, values)
+    session.add(pack)
+    await session.flush()
+    created = pack_event(EventType.SKILL_PACK_CREATED, member.user, pack, url=pack.source_url)
+    await events.record_events(session, [created])
+    return pack
+
+
+def build_pack(organization_id: UUID, values: Mapping[str, Any]) -> SkillPack:
+    """Build a pack without content."""
+    at = now()
+    pack = SkillPack(id=new_id(), organization_id=organization_id, created_at=at, updated_at=at)
+    pack.warnings = []
+    for name, value in {"description": None, **values}.items():
+        setattr(pack, name, value)
+    return pack
+
+
+def build_default_packs(organization_id: UUID) -> list[SkillPack]:
+    """Build the packs of a new organization, without content."""
+    drafts = [PackDraft(source_url=url) for url in DEFAULT_PACKS]
+    return [build_pack(organization_id, draft.to_values()) for draft in drafts]
+
+
+async def _apply(
+    session: AsyncSession, member: Member, pack: SkillPack, values: Mapping[str, Any]
+) -> None:
+    """Change the fields that differ. An update of another address or branch is discarded."""
+    new = {name: value for name, value in values.items() if value != getattr(pack, name)}
+    if not new:
+        return
+    for name, value in new.items():
+        setattr(pack, name, value)
+    pack.updated_at = now()
+    if new.keys() & {"source_url", "branch"}:
+        waiting = delete(SkillPackUpdate).where(SkillPackUpdate.pack_id == pack.id)
+        await session.execute(waiting)
+    changed = sorted("metadata" if name == "extra" else name for name in new)
+    updated = pack_event(EventType.SKILL_PACK_UPDATED, member.user, pack, changed=changed)
+    await events.record_events(session, [updated])
