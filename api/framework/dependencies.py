@@ -16,14 +16,13 @@ from services import (
     channels,
     custom_fields,
     gateways,
-    memory,
     organizations,
     questions,
+    skills,
     tags,
     webhook_endpoints,
 )
 from services.gateways import requests
-from services.memory import MemoryScope
 
 DependencyValues = dict[str, Any]
 """Arguments of the handler, by name."""
@@ -57,6 +56,22 @@ async def admin_membership(context: RequestContext, path: Mapping[str, Any]) -> 
     """Load the active membership, for admins only."""
     loaded = await active_membership(context, path)
     organizations.require_admin(loaded["member"])
+    return loaded
+
+
+async def skill_for_admin(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
+    """Check that a skill of the organization exists, for admins."""
+    loaded = await active_membership(context, path)
+    await skills.get_skill(context.source, loaded["member"], path["skill_id"])
+    return loaded
+
+
+async def skill_pack_for_admin(
+    context: RequestContext, path: Mapping[str, Any]
+) -> DependencyValues:
+    """Check that a skill pack of the organization exists, for admins."""
+    loaded = await active_membership(context, path)
+    await skills.get_pack(context.source, loaded["member"], path["pack_id"])
     return loaded
 
 
@@ -234,65 +249,3 @@ async def group_agents_for_update(
         context.session, context.actor, path["group_id"]
     )
     return {"locked_group": locked}
-
-
-async def board_memory_for_read(
-    context: RequestContext, path: Mapping[str, Any]
-) -> DependencyValues:
-    """Load the memory scope of a readable board, and the note in the path."""
-    loaded = await board_for_read(context, path)
-    return await _load_memory(context, memory.board_scope(loaded["board"]), path)
-
-
-async def board_memory_for_update(
-    context: RequestContext, path: Mapping[str, Any]
-) -> DependencyValues:
-    """Lock a board that the caller may change, and the note in the path."""
-    loaded = await board_for_update(context, path)
-    return await _lock_memory(context, memory.board_scope(loaded["board"]), path)
-
-
-async def group_memory_for_read(
-    context: RequestContext, path: Mapping[str, Any]
-) -> DependencyValues:
-    """Load the memory scope of a group or of a board's group, and the note in the path."""
-    if "group_id" in path:
-        return await _load_memory(
-            context, memory.group_scope((await group_for_read(context, path))["group"]), path
-        )
-    loaded = await board_for_read(context, path)
-    return await _load_memory(context, memory.board_group_scope(loaded["board"]), path)
-
-
-async def group_memory_for_update(
-    context: RequestContext, path: Mapping[str, Any]
-) -> DependencyValues:
-    """Lock a group, or a board and its group, for a caller who may write to its memory."""
-    if "group_id" in path:
-        group = await boards.lock_group(context.session, context.user, path["group_id"])
-        return await _lock_memory(context, memory.group_scope(group), path)
-    board = (await board_for_update(context, path))["board"]
-    group = await boards.find_group_of_board(context.session, board)
-    return await _lock_memory(context, memory.board_group_scope(board, group), path)
-
-
-async def _load_memory(
-    context: RequestContext, scope: MemoryScope, path: Mapping[str, Any]
-) -> DependencyValues:
-    if "memory_id" not in path:
-        return {"scope": scope}
-    return {
-        "scope": scope,
-        "note": await memory.get_note(context.source, scope, path["memory_id"]),
-    }
-
-
-async def _lock_memory(
-    context: RequestContext, scope: MemoryScope, path: Mapping[str, Any]
-) -> DependencyValues:
-    if "memory_id" not in path:
-        return {"scope": scope}
-    return {
-        "scope": scope,
-        "note": await memory.lock_note(context.session, scope, path["memory_id"]),
-    }

@@ -13,6 +13,7 @@ from api.framework.auth import AllowedCaller, get_offline_after
 from api.framework.errors import read_known_versions
 from core.config.settings import Settings
 from core.db.reads import Source
+from core.http.outbound import OutboundClient
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from core.http.request_slots import release_slots
 from core.security.encryption import SecretCipher
@@ -146,6 +147,13 @@ class RequestContext:
         return ManualMessages(
             self.transaction, self.secret_cipher, state.channel_sender, state.message_renderer
         )
+
+    @property
+    def archive_client(self) -> OutboundClient:
+        """The client for archives of this process, for a request that then waits for one."""
+        release_slots(self.request)
+        client: OutboundClient = self.request.state.archive_client
+        return client
 
     @property
     def known_versions(self) -> KnownVersions:

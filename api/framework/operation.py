@@ -235,6 +235,7 @@ class Operation:
         else:
             content = self.response_type.dump_json(result)
         response = Response(content, self.success_status, media_type="application/json")
+        response.headers.update(getattr(result, "headers", {}))
         version = getattr(result, "version", None)
         return add_etag(context.request, response, version) if version is not None else response
 

@@ -164,6 +164,13 @@ HINTS: Mapping[str, OperationHint] = {
         ),
         operation_id="agent_lead_ask_user_via_gateway_main",
     ),
+    "agent_skill_files": OperationHint(
+        tags=(MAIN,),
+        required_actor="agent_main",
+        when="A MISSION CONTROL SKILL INSTALL REQUEST names this request",
+        not_when="You want a skill that nobody has asked you to install",
+        prerequisites=("A token of the main agent of the gateway", "The skill was requested"),
+    ),
     "lead_direct_routing": OperationHint(
         tags=(MAIN,),
         required_actor="agent_main",

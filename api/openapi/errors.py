@@ -5,8 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from api.framework import dependencies
-from api.framework import dependencies as framework_dependencies
+from api.framework import dependencies, memory_dependencies
 from api.framework.auth import AllowedCaller
 from api.framework.fields import AnyJson, ResponseModel
 from api.framework.handler import Dependency
@@ -61,6 +60,7 @@ class BlockedTaskEnvelope(_Envelope):
 ERROR_MODELS = (ErrorEnvelope, ValidationErrorEnvelope, BlockedTaskEnvelope)
 
 STATUS_DESCRIPTIONS = {
+    400: "The address is not valid",
     401: "The token is invalid, or not allowed for this operation",
     403: "The caller may read this, but not do this",
     404: "The object does not exist, or the caller may not read it",
@@ -102,13 +102,15 @@ DEPENDENCY_STATUSES: dict[Dependency | None, set[int]] = {
     dependencies.question_for_read: {404},
     dependencies.webhook_for_read: {403, 404},
     dependencies.webhook_for_update: {403, 404},
-    framework_dependencies.group_for_read: {403, 404},
-    framework_dependencies.group_for_update: {403, 404},
-    framework_dependencies.group_agents_for_update: {403, 404},
-    framework_dependencies.board_memory_for_read: {403, 404},
-    framework_dependencies.board_memory_for_update: {403, 404},
-    framework_dependencies.group_memory_for_read: {403, 404},
-    framework_dependencies.group_memory_for_update: {403, 404},
+    dependencies.skill_for_admin: {403, 404},
+    dependencies.skill_pack_for_admin: {403, 404},
+    dependencies.group_for_read: {403, 404},
+    dependencies.group_for_update: {403, 404},
+    dependencies.group_agents_for_update: {403, 404},
+    memory_dependencies.board_memory_for_read: {403, 404},
+    memory_dependencies.board_memory_for_update: {403, 404},
+    memory_dependencies.group_memory_for_read: {403, 404},
+    memory_dependencies.group_memory_for_update: {403, 404},
 }
 
 

@@ -77,6 +77,8 @@ NOT_FOUND_ERRORS: Mapping[str, tuple[str, str]] = {
     "webhook_id": ("webhook_not_found", "There is no such webhook."),
     "channel_id": ("channel_not_found", "You have no such channel."),
     "question_id": ("question_not_found", "There is no such question."),
+    "skill_id": ("skill_not_found", "There is no such skill."),
+    "pack_id": ("skill_pack_not_found", "There is no such skill pack."),
     "payload_id": ("webhook_payload_not_found", "There is no such payload."),
 }
 """The error for each missing object in a path."""
@@ -89,6 +91,7 @@ ERRORS_BY_STATUS: Mapping[int, Mapping[str, str]] = {
         "admin_required": "Only an admin of the organization can do that.",
     },
     412: {"stale": "This was changed meanwhile. Read it again, then change it."},
+    400: {"pack_url_invalid": "Enter a repository, such as https://github.com/owner/name."},
     408: {"request_timeout": "The request was not complete after 60 s."},
     413: {"body_too_large": "A request takes at most 2097152 bytes."},
     429: {"rate_limited": "Too many requests. Try again in 7 s."},

@@ -27,6 +27,8 @@ PATH_OBJECTS: Mapping[str, str] = {
     "question_id": "question",
     "task_custom_field_definition_id": "custom field",
     "payload_id": "payload of a webhook",
+    "skill_id": "skill",
+    "pack_id": "skill pack",
 }
 """The objects of the ids in paths."""
 

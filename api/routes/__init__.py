@@ -9,6 +9,7 @@ from api.routes import (
     memory,
     organizations,
     policies,
+    skills,
     webhooks,
 )
 
@@ -18,6 +19,7 @@ OPERATIONS = [
     *policies.OPERATIONS,
     *webhooks.OPERATIONS,
     *channels.OPERATIONS,
+    *skills.OPERATIONS,
     *memory.OPERATIONS,
     *activity.OPERATIONS,
     *agents_and_gateways.OPERATIONS,

@@ -9,6 +9,7 @@ from api.endpoints import (
     memory,
     messages,
     onboarding,
+    skills,
     souls,
     tasks,
 )
@@ -17,9 +18,11 @@ from api.framework.dependencies import (
     board_for_lead,
     board_for_read,
     board_for_update,
+    board_of_gateway_agent,
+)
+from api.framework.memory_dependencies import (
     board_memory_for_read,
     board_memory_for_update,
-    board_of_gateway_agent,
 )
 from api.routes.declare import Operation, declare_agent, declare_agent_memory
 from api.streams import agents as agent_streams
@@ -34,6 +37,7 @@ PAYLOAD = f"{BOARD}/webhooks/{{webhook_id}}/payloads/{{payload_id}}"
 ONBOARDING = f"{BOARD}/onboarding"
 MESSAGES = "/messages"
 AGENT = f"{BOARD}/agents/{{agent_id}}"
+SKILL_FILES = "/skills/{skill_id}/versions/{digest}"
 SOUL = f"{AGENT}/soul"
 ASK_USER = f"{BOARD}/gateway/main/ask-user"
 LEAD_MESSAGE = "/gateway/boards/{board_id}/lead/message"
@@ -121,6 +125,7 @@ OPERATIONS: list[Operation] = [
     declare_agent(
         "POST", f"{AGENT}/nudge", agent_only.nudge_agent, "agent_coordination", board_for_lead
     ),
+    declare_agent("GET", SKILL_FILES, skills.get_skill_files, "agent_skill_files"),
     declare_agent("GET", SOUL, souls.get_agent_soul, "agent_board_soul_lookup", board_for_read),
     declare_agent(
         "PUT",

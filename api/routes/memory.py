@@ -5,11 +5,13 @@ from api.framework.dependencies import (
     active_membership,
     admin_membership,
     board_for_read,
-    board_memory_for_read,
-    board_memory_for_update,
     group_agents_for_update,
     group_for_read,
     group_for_update,
+)
+from api.framework.memory_dependencies import (
+    board_memory_for_read,
+    board_memory_for_update,
     group_memory_for_read,
     group_memory_for_update,
 )

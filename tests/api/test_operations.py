@@ -87,6 +87,17 @@ GET /gateways/{gateway_id}
 PATCH /gateways/{gateway_id}
 POST /gateways/{gateway_id}/templates/sync
 GET /metrics/dashboard
+GET /skills/marketplace
+POST /skills/marketplace
+DELETE /skills/marketplace/{skill_id}
+POST /skills/marketplace/{skill_id}/install
+POST /skills/marketplace/{skill_id}/uninstall
+GET /skills/packs
+POST /skills/packs
+GET /skills/packs/{pack_id}
+PATCH /skills/packs/{pack_id}
+DELETE /skills/packs/{pack_id}
+POST /skills/packs/{pack_id}/sync
 POST /organizations
 DELETE /organizations/me
 GET /organizations/me
@@ -124,7 +135,7 @@ def read_contract_operations() -> list[str]:
 def test_every_operation_of_the_contract_exists() -> None:
     """A27.1. Paths and methods."""
     there = {f"{operation.method} {operation.path}" for operation in OPERATIONS}
-    assert len(read_contract_operations()) == len(set(read_contract_operations())) == 103
+    assert len(read_contract_operations()) == len(set(read_contract_operations())) == 114
     assert set(read_contract_operations()) - there == MISSING
 
 

@@ -88,6 +88,8 @@ PROGRAMS = [
     ),
     Program(f"{BOARD}/webhooks/{{webhook_id}}", "enabled", False, "board_webhooks"),
     Program("/webhooks/{webhook_id}", "description", "Another", "webhook_endpoints"),
+    Program("/channels/{channel_id}", "name", "Another", "notification_channels"),
+    Program("/skills/packs/{pack_id}", "description", "Another", "skill_packs"),
     Program(AGENT, "name", "Another", "agents"),
     Program("/gateways/{gateway_id}", "workspace_root", "/another", *GATEWAYS),
     Program("/gateways/{gateway_id}", "name", "Another", *GATEWAYS),
@@ -110,7 +112,8 @@ OTHER_OPERATIONS = {
     ("PATCH", "/organizations/me/active"),  # a choice of an organization, not an object
     ("PUT", "/boards/{board_id}/read-markers/{kind}"),  # a time, which only moves forward
     ("PUT", "/boards/{board_id}/tasks/{task_id}/read-marker"),
-    ("PUT", "/agents/{agent_id}/hold"),  # has no body
+    ("PUT", "/boards/{board_id}/tasks/{task_id}/watchers/me"),  # has no body
+    ("PUT", "/agents/{agent_id}/hold"),
     ("PUT", "/agent/boards/{board_id}/agents/{agent_id}/soul"),  # its GET returns a text
     ("PUT", "/organizations/me/approval-policy"),  # tested below
     ("PUT", "/boards/{board_id}/approval-policy"),

@@ -37,6 +37,15 @@ from models import (
 )
 from services.channels.store import encrypt_config
 from tests.support.memory_factories import create_group_of, make_group_note, make_note
+from tests.support.skill_rows import (
+    DIGEST,
+    PACK_ID,
+    SKILL_ID,
+    make_gateway_skill,
+    make_pack,
+    make_skill,
+    make_version,
+)
 from tests.support.webhook_rows import make_delivery, make_endpoint
 from tests.support.world import (
     CIPHER,
@@ -72,7 +81,9 @@ TABLES = (
     "board_task_custom_fields",
     "boards",
     "gateway_requests",
+    "gateway_installed_skills",
     "gateways",
+    "marketplace_skills",
     "notifications",
     "organization_board_access",
     "organization_invite_board_access",
@@ -81,6 +92,8 @@ TABLES = (
     "organizations",
     "presences",
     "read_markers",
+    "skill_packs",
+    "skill_versions",
     "tag_assignments",
     "tags",
     "task_comments",
@@ -187,6 +200,9 @@ class ApiObjects:
             ),
             "channel_id": CHANNEL_ID,
             "question_id": QUESTION_ID,
+            "skill_id": SKILL_ID,
+            "pack_id": PACK_ID,
+            "digest": DIGEST,
         }
         return path.format(**ids, handle="mission-control", slug="board-lead", kind="chat")
 
@@ -245,6 +261,14 @@ async def create_api_objects(session: AsyncSession, world: World) -> ApiObjects:
     session.add_all([make_channel(world), make_question(world)])
     await session.flush()
     session.add(make_failed_delivery())
+    await session.flush()
+    pack = make_pack(world.tern, id=PACK_ID, source_url=f"upload:{PACK_ID}")
+    skill = make_skill(world.tern, pack, id=SKILL_ID)
+    session.add(pack)
+    await session.flush()
+    session.add(skill)
+    await session.flush()
+    session.add_all([make_version(skill), make_gateway_skill(gateway, skill)])
     await session.flush()
     at = (gateway, main, request, provisioned_agent, webhook, payload)
     return ApiObjects(world, task, approval, tag, invite, message, other_message, group, *at)

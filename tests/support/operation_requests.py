@@ -46,6 +46,9 @@ SPECIAL_BODIES: Mapping[Key, Callable[[ApiObjects], Example]] = {
 BOARD_QUERY_PATHS = ("/gateways/sessions", "/gateways/status")
 """Paths that require the query parameter `board_id`."""
 
+GATEWAY_QUERY_PATH = "/skills/marketplace"
+"""The beginning of the paths that take the query parameter `gateway_id`."""
+
 
 def build_body(operation: Operation, objects: ApiObjects) -> Example | None:
     """Return a valid body for an operation: its own example with ids that exist."""
@@ -60,10 +63,12 @@ def build_body(operation: Operation, objects: ApiObjects) -> Example | None:
 
 def build_url(operation: Operation, objects: ApiObjects) -> str:
     """Return path and query of an operation with ids that exist."""
-    of_a_board = operation.path.startswith(BOARD_QUERY_PATHS)
-    return objects.build_path(operation) + (
-        f"?board_id={objects.world.board.id}" if of_a_board else ""
-    )
+    query = ""
+    if operation.path.startswith(BOARD_QUERY_PATHS):
+        query = f"?board_id={objects.world.board.id}"
+    elif operation.path.startswith(GATEWAY_QUERY_PATH):
+        query = f"?gateway_id={objects.gateway.id}"
+    return objects.build_path(operation) + query
 
 
 def _replace_ids(example: Example, objects: ApiObjects) -> Example:
