@@ -30,6 +30,7 @@ from web.questions.views import QUESTION_ROUTES
 from web.search.views import SEARCH_ROUTES
 from web.settings import account_views
 from web.settings import views as settings_views
+from web.skills.routes import SKILL_ROUTES
 from web.souls.views import SOUL_ROUTES
 from web.tags.views import TAG_ROUTES
 from web.tasks import conversation_views, description_views
@@ -92,6 +93,7 @@ MEMBER_ROUTES: list[Route] = [
     *NOTE_ROUTES,
     *ORGANIZATION_ROUTES,
     *SEARCH_ROUTES,
+    *SKILL_ROUTES,
     *SOUL_ROUTES,
     *TAG_ROUTES,
     *WEBHOOK_ENDPOINT_ROUTES,

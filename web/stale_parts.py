@@ -44,6 +44,7 @@ MESSAGE = ("messages", "agent-{agent}")
 REQUEST = ("gateway-requests", "agent-{agent}", "rail", "activity")
 RUN = ("runs-{agent}", "runs-{task}")
 WEBHOOK = ("webhooks", "activity")
+SKILLS = ("skills", "activity")
 QUESTION = ("questions", "boards", "rail", "activity")
 ACTIVITY_ONLY = ("activity",)
 
@@ -169,6 +170,19 @@ STALE_PARTS_BY_EVENT: dict[EventType, tuple[str, ...]] = {
     EventType.WEBHOOK_ENDPOINT_DELETED: WEBHOOK,
     EventType.WEBHOOK_SECRET_ROTATED: WEBHOOK,
     EventType.WEBHOOK_ENDPOINT_DISABLED: WEBHOOK,
+    EventType.SKILL_PACK_CREATED: SKILLS,
+    EventType.SKILL_PACK_UPDATED: SKILLS,
+    EventType.SKILL_PACK_FETCHED: SKILLS,
+    EventType.SKILL_PACK_SYNCED: SKILLS,
+    EventType.SKILL_PACK_DELETED: SKILLS,
+    EventType.SKILL_CREATED: SKILLS,
+    EventType.SKILL_UPDATED: SKILLS,
+    EventType.SKILL_DELETED: SKILLS,
+    EventType.SKILL_INSTALL_REQUESTED: SKILLS,
+    EventType.SKILL_REMOVAL_REQUESTED: SKILLS,
+    EventType.SKILL_INSTALLED: SKILLS,
+    EventType.SKILL_REMOVED: SKILLS,
+    EventType.SKILL_REQUEST_FAILED: SKILLS,
     EventType.RUN_STARTED: (*RUN, *STATE),
     EventType.RUN_CHANGED: RUN,
     EventType.RUN_ENDED: (*RUN, *STATE),

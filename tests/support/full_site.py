@@ -178,12 +178,27 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         "rule": create_rule(site, f"/boards/{board['id']}"),
         "shared_rule": create_rule(site, "/organizations/me"),
         **create_webhooks(site, board),
+        **create_skills(site, gateway["id"]),
     }
 
 
 def find_note(site: LiveSite, path: str) -> str:
     """Return the id of the newest note that is not a chat message."""
     return site.owner.call("GET", f"{path}?is_chat=false")["items"][0]["id"]
+
+
+def create_skills(site: LiveSite, gateway_id: str) -> dict[str, str]:
+    """Create a pack without content, and a skill that is requested on a gateway."""
+    url = f"https://skills.example/{LONG_WORD}"
+    skill = site.owner.call(
+        "POST", "/skills/marketplace", source_url=url, name=LONG_WORD * 2, description=LONG_TEXT
+    )
+    path = f"/skills/marketplace/{skill['id']}/install?gateway_id={gateway_id}"
+    site.owner.call("POST", path)
+    pack = site.owner.call(
+        "POST", "/skills/packs", source_url="https://github.com/tern/skills", name=LONG_WORD * 2
+    )
+    return {"skill": skill["id"], "pack": pack["id"]}
 
 
 def create_webhooks(site: LiveSite, board: dict[str, Any]) -> dict[str, str]:

@@ -58,6 +58,14 @@ from services.activity.event_texts import WORDING
 from services.channels.store import encrypt_config
 from services.souls.store import get_bundled_edition
 from tests.support.onboarding_stages import make_draft
+from tests.support.skill_rows import (
+    SKILL_ID,
+    make_gateway_skill,
+    make_pack,
+    make_pack_update,
+    make_skill,
+    make_version,
+)
 from tests.support.webhook_rows import make_delivery, make_endpoint
 from tests.support.world import (
     CIPHER,
@@ -448,6 +456,34 @@ def make_webhook_endpoints(world: World) -> list[Any]:
     return [endpoint, *(make_delivery(endpoint, **result) for result in results)]
 
 
+def make_skills(world: World, gateway: Gateway) -> list[Any]:
+    """Make packs with an update, and skills with files, on a gateway and not."""
+    changes = [{"name": MARK, "path": MARK, "id": None, "has_new_files": True}]
+    fields = {"name": MARK, "description": MARK, "source_url": f"upload:{MARK}", "branch": MARK}
+    more = {"extra": {MARK: MARK}, "revision": MARK, "archive_digest": MARK}
+    pack = make_pack(world.tern, **fields, **more, warnings=[["link", MARK]])
+    update = make_pack_update(
+        pack, added=changes, changed=changes, removed=changes, warnings=[["link", MARK]]
+    )
+    update.archive_digest = update.revision = MARK
+    texts = dict.fromkeys(("category", "risk", "source", "folder", "digest", "revision"), MARK)
+    skill = make_skill(
+        world.tern,
+        pack,
+        id=SKILL_ID,
+        name=MARK,
+        description=MARK,
+        source_url=f"https://skills.example/{MARK}",
+        extra={MARK: MARK},
+        **texts,
+    )
+    version = make_version(
+        skill, {MARK: MARK}, digest=MARK, revision=MARK, source_url=f"https://x.example/{MARK}"
+    )
+    row = make_gateway_skill(gateway, skill, digest=MARK, installed_digest=MARK)
+    return [pack, update, skill, version, row]
+
+
 def make_all_rows(world: World, gateway: Gateway) -> list[Any]:
     """Make rows of all kinds."""
     tasks = make_tasks(world)
@@ -463,6 +499,7 @@ def make_all_rows(world: World, gateway: Gateway) -> list[Any]:
         *make_webhooks(world),
         *make_webhook_endpoints(world),
         *make_souls(),
+        *make_skills(world, gateway),
         *make_events(world, tasks[0]),
         *make_notifications(world),
     ]

@@ -26,6 +26,8 @@ from models import (
     NotificationChannel,
     NotificationDelivery,
     SavedView,
+    Skill,
+    SkillPack,
     Tag,
     Task,
     WebhookDelivery,
@@ -95,6 +97,8 @@ async def page_ids(
         "delivery_id": ids(NotificationDelivery),
         "kind": [*ChannelKind],
         "handle": [SOUL_HANDLE],
+        "skill_id": ids(Skill),
+        "pack_id": ids(SkillPack),
         "soul": [SOUL_SLUG],
         "key": [quote(SESSION_KEY, safe="")],
     }

@@ -151,6 +151,23 @@ EVENT_TEXTS: Mapping[EventType, str] = {
     EventType.WEBHOOK_ENDPOINT_DELETED: N_("Webhook deleted: %(name)s"),
     EventType.WEBHOOK_SECRET_ROTATED: N_("Secret of a webhook rotated: %(name)s"),
     EventType.WEBHOOK_ENDPOINT_DISABLED: N_("Webhook disabled after failures: %(name)s"),
+    EventType.SKILL_PACK_CREATED: N_("Skill pack added: %(name)s"),
+    EventType.SKILL_PACK_UPDATED: N_("Skill pack changed: %(name)s"),
+    EventType.SKILL_PACK_FETCHED: N_("Update of a skill pack fetched: %(name)s"),
+    EventType.SKILL_PACK_SYNCED: N_("Skills of a pack updated: %(name)s"),
+    EventType.SKILL_PACK_DELETED: N_("Skill pack deleted: %(name)s"),
+    EventType.SKILL_CREATED: N_("Skill added: %(name)s"),
+    EventType.SKILL_UPDATED: N_("Skill changed: %(name)s"),
+    EventType.SKILL_DELETED: N_("Skill deleted: %(name)s"),
+    EventType.SKILL_INSTALL_REQUESTED: N_(
+        "Installation of a skill on %(gateway)s requested: %(name)s"
+    ),
+    EventType.SKILL_REMOVAL_REQUESTED: N_(
+        "Removal of a skill from %(gateway)s requested: %(name)s"
+    ),
+    EventType.SKILL_INSTALLED: N_("Skill installed on %(gateway)s: %(name)s"),
+    EventType.SKILL_REMOVED: N_("Skill removed from %(gateway)s: %(name)s"),
+    EventType.SKILL_REQUEST_FAILED: N_("Request about a skill has failed on %(gateway)s: %(name)s"),
     EventType.RUN_STARTED: N_("%(name)s started a run on its gateway"),
     EventType.RUN_CHANGED: N_("Run of %(name)s changed"),
     EventType.RUN_ENDED: N_("Run of %(name)s ended"),
@@ -174,7 +191,10 @@ AGENT_STATUSES: Mapping[str, str] = {
 }
 """The statuses of agents in events. Agents may report others, which are not translated."""
 
-TEXT_VALUES = ("name", "title", "email", "kind", "question", "error", "reason", "recent", "pending")
+TEXT_VALUES = (
+    *("name", "title", "email", "kind", "question", "error", "reason", "recent", "pending"),
+    "gateway",
+)
 """The values of an event's data that its texts contain."""
 
 LINE_END = " :\uff1a"  # what precedes a missing value, in English and in Chinese

@@ -55,6 +55,8 @@ MESSAGE_TITLES = {
     "BOARD ONBOARDING REQUEST": N_("Board setup request"),
     "BOARD ONBOARDING ANSWER": N_("Board setup answer"),
     "NUDGE": N_("Nudge"),
+    "MISSION CONTROL SKILL INSTALL REQUEST": N_("Request to install a skill"),
+    "MISSION CONTROL SKILL UNINSTALL REQUEST": N_("Request to remove a skill"),
     "WEBHOOK EVENT RECEIVED": N_("Webhook event received"),
 }
 """Titles by kind; the kind is the first line of a message."""

@@ -6,6 +6,7 @@ from typing import Any
 from core.errors import AppError, TooMany
 from web.ui.domain_error_texts import DOMAIN_ERROR_TEXTS
 from web.ui.locale_format import format_number
+from web.ui.skill_error_texts import SKILL_ERROR_TEXTS
 from web.ui.translation import N_, _
 
 ERROR_TEXTS: Mapping[str, str] = {
@@ -115,6 +116,7 @@ ERROR_TEXTS: Mapping[str, str] = {
     "role_above_own": N_("You cannot assign a role above yours."),
     "self_removal": N_("You cannot remove yourself. Another admin can do it."),
     **DOMAIN_ERROR_TEXTS,
+    **SKILL_ERROR_TEXTS,
 }
 """Texts by code, or by "code:variant": the cause, the reason, the status or the field."""
 

@@ -1,0 +1,211 @@
+"""The pages of skills: the directory, packs with their updates, and the review of installations."""
+
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import select
+
+from core.db.engine import TransactionFactory
+from models import Gateway, GatewaySkill, Message, MessageState, Skill, SkillPack, SkillVersion
+from tests.support.skill_archives import FILES, REPOSITORY, WRITER, make_tar, make_zip
+from tests.support.skill_rows import (
+    make_gateway_skill,
+    make_pack,
+    make_request_message,
+    make_skill,
+    make_version,
+)
+from tests.support.world import World, make_gateway, make_main_agent
+
+HTMX = {"HX-Request": "true"}
+OLD = "0" * 64
+
+
+@pytest.fixture
+async def gateway(world: World, transaction: TransactionFactory) -> Gateway:
+    gateway = make_gateway(world.tern)
+    async with transaction() as session:
+        session.add(gateway)
+        await session.flush()
+        session.add_all(make_main_agent(gateway))
+    return gateway
+
+
+@pytest.fixture
+async def skill(world: World, gateway: Gateway, transaction: TransactionFactory) -> Skill:
+    """A skill whose older files are on the gateway."""
+    pack = make_pack(world.tern)
+    skill = make_skill(world.tern, pack)
+    old = make_version(skill, {"SKILL.md": "# Old text\n"}, digest=OLD)
+    async with transaction() as session:
+        session.add(pack)
+        await session.flush()
+        session.add(skill)
+        await session.flush()
+        session.add_all([make_version(skill), old])
+        session.add(make_gateway_skill(gateway, skill, digest=OLD, is_listed=True))
+    return skill
+
+
+async def list_rows(transaction: TransactionFactory, model: Any) -> list[Any]:
+    async with transaction() as session:
+        return list(await session.scalars(select(model)))
+
+
+def upload(data: bytes, name: str = "Ours") -> dict[str, Any]:
+    return {"data": {"pack_name": name}, "files": {"archive": ("pack.zip", data)}}
+
+
+async def test_skills_are_listed_and_filtered(alice, skill: Skill, gateway: Gateway) -> None:
+    page = (await alice.get("/skills")).text
+    for text in ("Report writer", gateway.name, "Installed", "low"):
+        assert text in page
+    assert "Report writer" in (await alice.get("/skills?q=writ&risk=low")).text
+    assert "No matching skills." in (await alice.get("/skills?risk=high")).text
+    part = await alice.get("/skills?q=writ", headers=HTMX)
+    assert "<html" not in part.text
+    assert "q=writ" in part.text
+
+
+async def test_a_skill_is_shown_with_its_files_and_origin(alice, skill: Skill) -> None:
+    page = (await alice.get(f"/skills/{skill.id}")).text
+    for text in ("# Report writer", skill.digest, skill.revision, "Update available"):
+        assert str(text) in page
+    part = await alice.get(f"/skills/{skill.id}", headers=HTMX)
+    assert "skill-gateways" in part.text
+    assert "<html" not in part.text
+
+
+async def test_an_installation_is_reviewed_before_it_is_requested(
+    alice, skill: Skill, gateway: Gateway, transaction: TransactionFactory
+) -> None:
+    path = f"/skills/{skill.id}/gateways/{gateway.id}"
+    page = (await alice.get(path)).text
+    assert "Old text" in page
+    assert "Writes reports." in page
+    stale = await alice.post(path, data={"shown": OLD})
+    assert stale.status_code == 409
+    assert await list_rows(transaction, Message) == []
+    done = await alice.post(path, data={"shown": skill.digest})
+    assert done.status_code == 303
+    [message] = await list_rows(transaction, Message)
+    assert f"Digest: {skill.digest}" in message.content
+    assert "Requested" in (await alice.get(f"/skills/{skill.id}")).text
+    removed = await alice.post(f"{path}/removals")
+    assert removed.status_code == 303
+    assert len(await list_rows(transaction, Message)) == 2
+
+
+async def test_a_failed_request_says_why(
+    alice, skill: Skill, gateway: Gateway, transaction: TransactionFactory, world: World
+) -> None:
+    message = make_request_message(world.lead, MessageState.FAILED, last_error="It was too long.")
+    async with transaction() as session:
+        session.add(message)
+        await session.flush()
+        row = (await session.scalars(select(GatewaySkill))).one()
+        row.message_id = message.id
+    page = (await alice.get(f"/skills/{skill.id}")).text
+    assert "Installation failed" in page
+    assert "It was too long." in page
+
+
+async def test_an_upload_is_reviewed_before_it_is_accepted(
+    alice, transaction: TransactionFactory
+) -> None:
+    sent = await alice.post("/skills/packs/uploads", **upload(make_zip(FILES)))
+    assert sent.status_code == 303, sent.text
+    path = sent.headers["Location"]
+    page = (await alice.get(path)).text
+    assert "Update to review" in page
+    assert await list_rows(transaction, Skill) == []
+    [pack] = await list_rows(transaction, SkillPack)
+    digest = page.partition('name="shown" value="')[2].partition('"')[0]
+    assert (await alice.post(f"{path}/acceptances", data={"shown": OLD})).status_code == 409
+    assert (await alice.post(f"{path}/acceptances", data={"shown": digest})).status_code == 303
+    assert {one.name for one in await list_rows(transaction, Skill)} == {"Report writer", "Planner"}
+    assert len(await list_rows(transaction, SkillVersion)) == 2
+    changed = {"writer/SKILL.md": WRITER + "New\n"}
+    again = await alice.post("/skills/packs/uploads", **upload(make_tar(changed)))
+    assert again.headers["Location"] == path
+    page = (await alice.get(path)).text
+    for text in ("Changed", "Removed", "Planner"):
+        assert text in page
+    assert (await alice.post(f"{path}/discards")).status_code == 303
+    assert "Update to review" not in (await alice.get(path)).text
+    assert pack.source_url == "upload:ours"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [(b"", "Choose a file."), (b"PK", "damaged"), (make_zip({"a.md": "x"}), "no skill")],
+)
+async def test_an_unusable_upload_is_explained(
+    alice, transaction: TransactionFactory, data: bytes, text: str
+) -> None:
+    answer = await alice.post("/skills/packs/uploads", **upload(data))
+    assert answer.status_code == 422
+    assert text in answer.text
+    assert await list_rows(transaction, SkillPack) == []
+
+
+async def test_a_form_without_a_file_is_rejected(alice) -> None:
+    assert (await alice.post("/skills/packs/uploads", data={"pack_name": "x"})).status_code == 422
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = await alice.post("/skills/packs/uploads", content=b"--x\r\nbroken", headers=kind)
+    assert answer.status_code == 422
+
+
+async def test_a_pack_is_added_edited_and_deleted(alice, transaction: TransactionFactory) -> None:
+    assert "No packs yet." in (await alice.get("/skills/packs")).text
+    bad = await alice.post("/skills/packs", data={"source_url": "https://gitlab.com/a/b"})
+    assert bad.status_code == 400
+    assert "https://github.com/owner/name" in bad.text
+    added = await alice.post("/skills/packs", data={"source_url": REPOSITORY})
+    path = added.headers["Location"]
+    fields = {"source_url": REPOSITORY, "branch": "v2", "name": "Ours", "description": "x"}
+    assert (await alice.post(f"{path}/changes", data=fields)).status_code == 303
+    [pack] = await list_rows(transaction, SkillPack)
+    assert (pack.name, pack.branch, pack.extra) == ("Ours", "v2", {})
+    assert "Ours" in (await alice.get("/skills/packs")).text
+    assert (await alice.post(f"{path}/deletions")).status_code == 303
+    assert await list_rows(transaction, SkillPack) == []
+
+
+async def test_a_skill_is_added_by_its_address_and_deleted(
+    alice, transaction: TransactionFactory
+) -> None:
+    assert (await alice.post("/skills", data={"source_url": "javascript:x"})).status_code == 422
+    added = await alice.post("/skills", data={"source_url": "https://skills.example/write"})
+    path = added.headers["Location"]
+    assert "nobody has reviewed them" in (await alice.get(path)).text
+    assert (await alice.post(f"{path}/deletions")).status_code == 303
+    assert await list_rows(transaction, Skill) == []
+
+
+async def test_only_admins_of_the_organization_see_skills(
+    bob, charlie, skill: Skill, gateway: Gateway, transaction: TransactionFactory
+) -> None:
+    [pack] = await list_rows(transaction, SkillPack)
+    own = f"/skills/{skill.id}"
+    installation, pack_path = f"{own}/gateways/{gateway.id}", f"/skills/packs/{pack.id}"
+    forms = ("fetches", "acceptances", "discards", "deletions", "changes")
+    requests = [
+        *[("GET", path) for path in (own, installation, pack_path)],
+        *[("POST", path) for path in (installation, f"{installation}/removals")],
+        *[("POST", f"{path}/deletions") for path in (own,)],
+        *[("POST", f"{pack_path}/{name}") for name in forms],
+    ]
+    lists = [("GET", "/skills"), ("GET", "/skills/packs"), ("GET", "/skills/packs/new")]
+    for method, path in [*requests, *lists, ("POST", "/skills"), ("POST", "/skills/packs")]:
+        assert (await send(bob, method, path)).status_code == 403, path
+    for method, path in requests:
+        assert (await send(charlie, method, path)).status_code in (404, 400), path
+    assert (await bob.post("/skills/packs/uploads", **upload(make_zip(FILES)))).status_code == 403
+    assert await list_rows(transaction, Message) == []
+
+
+async def send(client: httpx2.AsyncClient, method: str, path: str) -> httpx2.Response:
+    data = {"source_url": REPOSITORY} if method == "POST" else None
+    return await client.request(method, path, data=data)

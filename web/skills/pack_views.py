@@ -1,0 +1,189 @@
+"""The packs of skills: add one by its address or as an upload, and accept its updates."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.errors import Invalid
+from core.http.request import open_reader, open_transaction
+from core.http.request_slots import release_slots
+from services import organizations, skills
+from services.skills import PackDraft, PackSummary
+from web.auth.viewer import current_member
+from web.skills import presenter
+from web.ui import forms
+from web.ui.forms import BlankAsNone, Line, OptionalText
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+from web.ui.translation import _
+from web.ui.uploads import read_upload
+
+
+class PackForm(BaseModel):
+    """The fields of a pack."""
+
+    source_url: str = ""
+    name: Annotated[Line | None, BlankAsNone] = None
+    description: OptionalText = None
+    branch: str = ""
+
+    def to_draft(self) -> PackDraft:
+        """Return the pack to add, or the new values of one."""
+        return PackDraft(**self.model_dump())
+
+
+class UploadForm(BaseModel):
+    """The name of an uploaded pack."""
+
+    pack_name: Line
+
+
+async def show_packs(request: Request) -> Response:
+    """Show the packs; for htmx only the list."""
+    member = current_member(request)
+    organizations.require_admin(member)
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        packs = await skills.list_packs(source, member)
+    context: dict[str, Any] = {"packs": packs, "describe_source": presenter.describe_source}
+    if layout is None:
+        return render_part(request, "skills/_packs.html", **context)
+    return render_page(request, "skills/packs.html", layout=layout, **context)
+
+
+async def show_new_pack_form(request: Request) -> Response:
+    """Show the forms for a new pack."""
+    return await _render_new_form(request, forms.Form())
+
+
+async def create_pack(request: Request) -> Response:
+    """Add a pack, and redirect to its page, where it can be fetched."""
+    form = await forms.read_form(request)
+    member = current_member(request)
+    with form.catch_errors():
+        organizations.require_admin(member)
+        draft = form.parse(PackForm).to_draft()
+        async with open_transaction(request) as session:
+            pack = await skills.save_pack(session, member, draft)
+        return RedirectResponse(f"/skills/packs/{pack.id}", 303)
+    return await _render_new_form(request, form)
+
+
+async def upload_pack(request: Request) -> Response:
+    """Keep an uploaded archive, and redirect to the page that shows what it changes."""
+    form, data = await read_upload(request, "archive")
+    member = current_member(request)
+    with form.catch_errors():
+        organizations.require_admin(member)
+        name = form.parse(UploadForm).pack_name
+        if not data:
+            raise Invalid("file_required", _("Choose a file."), field="archive")
+        transaction = partial(open_transaction, request)
+        pack = await skills.upload_pack(transaction, member, name, data)
+        return RedirectResponse(f"/skills/packs/{pack.id}", 303)
+    return await _render_new_form(request, form)
+
+
+async def show_pack(request: Request) -> Response:
+    """Show a pack, and the update that waits to be accepted."""
+    return await _render_pack(request, forms.Form())
+
+
+async def update_pack(request: Request) -> Response:
+    """Change the fields of a pack, and redirect to its page."""
+    form = await forms.read_form(request)
+    member, id = current_member(request), forms.path_id(request, "pack_id")
+    with form.catch_errors():
+        organizations.require_admin(member)
+        draft = form.parse(PackForm).to_draft()
+        async with open_transaction(request) as session:
+            summary = await skills.get_pack(session, member, id)
+            kept = replace(draft, extra=summary.pack.extra)
+            await skills.update_pack(session, member, id, kept)
+        return RedirectResponse(f"/skills/packs/{id}", 303)
+    return await _render_pack(request, form)
+
+
+async def fetch_pack(request: Request) -> Response:
+    """Fetch the archive of a pack, and redirect to the page that shows what it changes."""
+    form = await forms.read_form(request)
+    member, id = current_member(request), forms.path_id(request, "pack_id")
+    with form.catch_errors():
+        organizations.require_admin(member)
+        release_slots(request)
+        client, transaction = request.state.archive_client, partial(open_transaction, request)
+        has_changes = await skills.fetch_update(transaction, client, member, id)
+        more = "#update" if has_changes else "?unchanged=1"
+        return RedirectResponse(f"/skills/packs/{id}{more}", 303)
+    return await _render_pack(request, form)
+
+
+async def accept_update(request: Request) -> Response:
+    """Apply the update that was shown, and redirect to the page of the pack."""
+    form = await forms.read_form(request)
+    member, id = current_member(request), forms.path_id(request, "pack_id")
+    with form.catch_errors():
+        organizations.require_admin(member)
+        transaction = partial(open_transaction, request)
+        await skills.accept_update(transaction, member, id, form.value("shown"))
+        return RedirectResponse(f"/skills/packs/{id}", 303)
+    return await _render_pack(request, form)
+
+
+async def discard_update(request: Request) -> Response:
+    """Delete the update that waits to be accepted."""
+    member, id = current_member(request), forms.path_id(request, "pack_id")
+    async with open_transaction(request) as session:
+        await skills.discard_update(session, member, id)
+    return RedirectResponse(f"/skills/packs/{id}", 303)
+
+
+async def delete_pack(request: Request) -> Response:
+    """Delete a pack, and redirect to the list."""
+    member, id = current_member(request), forms.path_id(request, "pack_id")
+    async with open_transaction(request) as session:
+        await skills.delete_pack(session, member, id)
+    return RedirectResponse("/skills/packs", 303)
+
+
+async def _render_new_form(request: Request, form: forms.Form) -> Response:
+    organizations.require_admin(current_member(request))
+    layout = await load_layout(request)
+    return render_page(
+        request, "skills/new_pack.html", layout=layout, status=form.status, form=form
+    )
+
+
+async def _render_pack(request: Request, form: forms.Form) -> Response:
+    layout = await load_layout(request)
+    async with open_reader(request) as source:
+        summary = await skills.get_pack(
+            source, current_member(request), forms.path_id(request, "pack_id")
+        )
+    return render_page(
+        request,
+        "skills/pack.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        is_unchanged="unchanged" in request.query_params,
+        **_build_pack_context(summary),
+    )
+
+
+def _build_pack_context(summary: PackSummary) -> dict[str, Any]:
+    pack, changes = summary.pack, summary.update_changes or {}
+    return {
+        "summary": summary,
+        "pack": pack,
+        "source_name": presenter.describe_source(pack),
+        "browse_url": presenter.find_browse_url(pack.source_url),
+        "is_upload": skills.is_upload(pack.source_url),
+        "changes": changes,
+        "warnings": presenter.describe_warnings(pack.warnings),
+        "update_warnings": presenter.describe_warnings(changes.get("warnings", [])),
+    }

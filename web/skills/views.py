@@ -1,0 +1,187 @@
+"""The directory of skills, the page of a skill, and its installation on gateways."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.db.reads import Source
+from core.http.request import get_settings, open_reader, open_transaction
+from core.paging import Paging
+from core.text import is_storable
+from core.validation import MAX_NAME_LENGTH
+from models import Gateway, Member
+from services import gateways, organizations, skills
+from services.skills import SkillCard, SkillFilter
+from web.auth.viewer import current_member
+from web.skills import presenter
+from web.ui import forms
+from web.ui.forms import BlankAsNone, Line, OptionalText
+from web.ui.layout import load_layout
+from web.ui.render import is_part_request, render_page, render_part
+
+
+class SkillForm(BaseModel):
+    """A skill at an address."""
+
+    source_url: str = ""
+    name: Annotated[Line | None, BlankAsNone] = None
+    description: OptionalText = None
+
+
+async def show_skills(request: Request) -> Response:
+    """Show the skills that match the filters; for htmx only the list."""
+    return await _render_skills(request, forms.Form())
+
+
+async def create_skill(request: Request) -> Response:
+    """Add a skill by its address, and redirect to its page."""
+    form = await forms.read_form(request)
+    member = current_member(request)
+    with form.catch_errors():
+        organizations.require_admin(member)
+        fields = form.parse(SkillForm)
+        async with open_transaction(request) as session:
+            skill = await skills.save_skill(
+                session,
+                member,
+                fields.source_url,
+                name=fields.name,
+                description=fields.description,
+            )
+        return RedirectResponse(f"/skills/{skill.id}", 303)
+    return await _render_skills(request, form)
+
+
+async def show_skill(request: Request) -> Response:
+    """Show a skill with its files, and its state on each gateway; for htmx only the states."""
+    layout = None if is_part_request(request) else await load_layout(request)
+    async with open_reader(request) as source:
+        member = current_member(request)
+        card = await skills.get_skill(source, member, forms.path_id(request, "skill_id"))
+        context = await _load_states(source, member, card)
+        if layout is None:
+            return render_part(request, "skills/_gateways.html", **context)
+        version = await skills.find_version(source, card.skill, card.skill.digest)
+    return render_page(
+        request,
+        "skills/show.html",
+        layout=layout,
+        files=version.files if version else [],
+        browse_url=presenter.find_browse_url(
+            version.source_url if version else card.skill.source_url
+        ),
+        risk_tone=presenter.get_risk_tone(card.skill.risk),
+        **context,
+    )
+
+
+async def delete_skill(request: Request) -> Response:
+    """Delete a skill, and redirect to the list."""
+    member, id = current_member(request), forms.path_id(request, "skill_id")
+    async with open_transaction(request) as session:
+        await skills.delete_skill(session, member, id)
+    return RedirectResponse("/skills", 303)
+
+
+async def show_installation(request: Request) -> Response:
+    """Show what an installation changes on a gateway."""
+    return await _render_installation(request, forms.Form())
+
+
+async def install_skill(request: Request) -> Response:
+    """Request an installation, and redirect to the page of the skill."""
+    form = await forms.read_form(request)
+    member, id = current_member(request), forms.path_id(request, "skill_id")
+    with form.catch_errors():
+        async with open_transaction(request) as session:
+            gateway = await _get_gateway(request, session)
+            await skills.request_install(
+                session,
+                member,
+                gateway,
+                id,
+                base_url=get_settings(request).base_url,
+                shown_digest=form.value("shown"),
+            )
+        return RedirectResponse(f"/skills/{id}#gateways", 303)
+    return await _render_installation(request, form)
+
+
+async def remove_skill(request: Request) -> Response:
+    """Request a removal, and redirect to the page of the skill."""
+    member, id = current_member(request), forms.path_id(request, "skill_id")
+    async with open_transaction(request) as session:
+        gateway = await _get_gateway(request, session)
+        base_url = get_settings(request).base_url
+        await skills.request_removal(session, member, gateway, id, base_url=base_url)
+    return RedirectResponse(f"/skills/{id}#gateways", 303)
+
+
+async def _get_gateway(request: Request, source: Source) -> Gateway:
+    id = forms.path_id(request, "gateway_id")
+    return await gateways.get_gateway(source, current_member(request), id)
+
+
+async def _render_skills(request: Request, form: forms.Form) -> Response:
+    member = current_member(request)
+    organizations.require_admin(member)
+    layout = None if is_part_request(request) else await load_layout(request)
+    chosen, per = _read_filter(request), forms.parse_number(request.query_params.get("per"))
+    size = per if per in presenter.PAGE_SIZES else presenter.PAGE_SIZES[0]
+    async with open_reader(request) as source:
+        paging = Paging(size, forms.parse_offset(request))
+        page = await skills.list_skills(source, member, chosen, paging)
+        ids = [card.skill.id for card in page.items]
+        installations = await skills.list_installations(source, ids)
+        choices = await skills.list_filter_choices(source, member)
+        packs = await skills.list_packs(source, member)
+    context = presenter.build_list_context(page, installations, chosen, choices)
+    context |= {"packs": [(one.pack.id, one.pack.name) for one in packs], "form": form}
+    if layout is None:
+        return render_part(request, "skills/_list.html", **context)
+    return render_page(request, "skills/index.html", layout=layout, status=form.status, **context)
+
+
+def _read_filter(request: Request) -> SkillFilter:
+    given = {
+        name: text[:MAX_NAME_LENGTH] if is_storable(text) else ""
+        for name in ("q", "category", "risk")
+        for text in [request.query_params.get(name, "").strip()]
+    }
+    pack_id = forms.parse_id(request.query_params.get("pack"))
+    return SkillFilter(given["q"], given["category"], given["risk"], pack_id)
+
+
+async def _load_states(source: Source, member: Member, card: SkillCard) -> dict[str, Any]:
+    found = await skills.list_installations(source, [card.skill.id])
+    page = await gateways.list_gateways(source, member, Paging())
+    rows = presenter.list_gateway_rows(card.skill, page.items, found)
+    return {"card": card, "skill": card.skill, "rows": rows}
+
+
+async def _render_installation(request: Request, form: forms.Form) -> Response:
+    layout = await load_layout(request)
+    member = current_member(request)
+    async with open_reader(request) as source:
+        gateway = await _get_gateway(request, source)
+        card = await skills.get_skill(source, member, forms.path_id(request, "skill_id"))
+        context = await _load_states(source, member, card)
+        [row] = [one for one in context["rows"] if one.gateway.id == gateway.id]
+        digest = row.installation.known_digest if row.installation else None
+        old = await skills.find_version(source, card.skill, digest)
+        new = await skills.find_version(source, card.skill, card.skill.digest)
+    return render_page(
+        request,
+        "skills/install.html",
+        layout=layout,
+        status=form.status,
+        form=form,
+        row=row,
+        old=old,
+        new=new,
+        changes=presenter.list_file_changes(old, new),
+        risk_tone=presenter.get_risk_tone(card.skill.risk),
+        **context,
+    )
