@@ -41,7 +41,7 @@
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
     const decides = ctx.sourceElement?.matches?.("[data-bulk-bar]");
     for (const box of document.querySelectorAll("[data-select]:has([data-bulk-bar]) input[data-pick]")) {
-      box.checked = box.defaultChecked || (!decides && picked.has(box.value));
+      box.checked = decides ? box.defaultChecked : picked.has(box.value);
     }
     updateAll();
   });

@@ -52,6 +52,9 @@ async def test_cards_are_selected_by_keys_and_moved_together(site: LiveSite) -> 
 
         await bar.get_by_role("button", name="Clear selection").click()
         await expect(bar).to_be_hidden()
+        site.update_task(board, made[0], title="Fourth, renamed")
+        await expect(card_of(page, made[0])).to_contain_text("renamed")
+        await expect(bar).to_be_hidden()  # a live change does not select again
 
 
 async def test_rows_are_deleted_together_and_restored(site: LiveSite) -> None:
