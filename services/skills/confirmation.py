@@ -72,28 +72,31 @@ class SkillConfirmationJob:
             while True:
                 await client.wait_connected()
                 wake_up.clear()
-                await self.check(gateway, client)
+                if not await self.check(gateway, client):
+                    await asyncio.sleep(self._poll_interval)
+                    continue
                 with suppress(TimeoutError):
                     await asyncio.wait_for(wake_up.wait(), self._poll_interval)
                 await asyncio.sleep(DEBOUNCE_DELAY)
 
-    async def check(self, gateway: Gateway, client: GatewayClient) -> None:
-        """Ask the gateway once, if something is due."""
+    async def check(self, gateway: Gateway, client: GatewayClient) -> bool:
+        """Ask the gateway once, if something is due. Return whether it answered."""
         at = self._clock()
         async with self._open_read() as source:
             due = await _DUE.fetch(
                 source, gateway_id=gateway.id, checked_before=at - CHECK_INTERVAL
             )
         if not due:
-            return
+            return True
         agent_id = gateway.session_key.split(":")[1]
         try:
             listed = await list_skills(client, agent_id)
         except GatewayError as error:
             log.info("The gateway %s did not list its skills: %s", gateway.id, error)
-            return
+            return False
         async with self._transaction() as session:
             await record_listing(session, gateway, due, listed, at)
+        return True
 
 
 async def record_listing(

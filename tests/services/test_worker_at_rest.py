@@ -20,7 +20,7 @@ from core.db.read_pool import ReadPool
 from core.db.reads import ReadConnection
 from models import Agent, RunStatus
 from openclaw import GatewayClient
-from services import messages
+from services import messages, skills
 from services.gateways import GatewayJob, files, requests, runs
 from services.gateways.provisioning import Reconciler
 from tests.support.fake_gateway import create_target
@@ -153,6 +153,7 @@ JOBS: dict[str, tuple[JobFactory, int, int]] = {
     "delivery": (messages.create_delivery_job, 1, 1),
     "requests": (requests.RequestSyncJob, 2, 0),
     "runs": (runs.RunTrackingJob, 2, 0),
+    "skills": (skills.SkillConfirmationJob, 1, 0),
 }
 """The gateway jobs, their different statements, and their transactions after a connect."""
 
