@@ -14,14 +14,14 @@ from api.framework.fields import (
     Text,
     Timestamp,
 )
-from core.http.outbound import MAX_URL_LENGTH
 from core.json_responses import json_id, json_time
 from core.validation import MAX_INTEGER
 from models import Skill
 from services.skills import MAX_DESCRIPTION_LENGTH, PackSummary, SkillCard, SkillState
 
 Description = Annotated[Text, Field(max_length=MAX_DESCRIPTION_LENGTH)]
-Url = Annotated[Text, Field(max_length=MAX_URL_LENGTH)]
+MAX_ADDRESS_LENGTH = 600  # characters
+Url = Annotated[Text, Field(max_length=MAX_ADDRESS_LENGTH)]
 Metadata = Annotated[
     JsonObject, Field(validation_alias=AliasChoices("metadata", "metadata_"), default_factory=dict)
 ]

@@ -28,6 +28,16 @@ MAX_HEADER_SIZE = 64 * 1024  # bytes of an extended header in a .tar
 BLOCK = 512  # bytes, in a .tar
 CHUNK = 1024 * 1024  # bytes that are unpacked at a time
 EXTENDED_HEADERS = b"xgLKX"  # types of headers that are about the next file, or all
+KINDS_WITHOUT_CONTENT = (
+    b"1",
+    b"2",
+    b"3",
+    b"4",
+    b"5",
+    b"6",
+    b"S",
+)  # links, devices, folders, sparse
+MOVING_KEYS = (b" size=", b" GNU.sparse.")  # of extended headers, with which `tarfile` moves on
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 END_RECORD, END_RECORD_SIZE, MAX_COMMENT_SIZE = b"PK\x05\x06", 22, 65_535
 ZIP64_LOCATOR, ZIP64_LOCATOR_SIZE = b"PK\x06\x07", 20
@@ -161,20 +171,33 @@ def _unpack(data: bytes) -> bytes:
 
 
 def _check_tar_headers(unpacked: bytes) -> None:
-    """Raise InvalidArchive for headers that need much memory, and for too many entries."""
+    """Raise InvalidArchive for headers that need much memory, and for too many entries.
+
+    `tarfile` must find each header where this function does: what moves its position otherwise, a
+    size in an extended header or the content of a folder or link, is refused.
+    """
     at, count, extended = 0, 0, 0
-    while at + BLOCK <= len(unpacked) and unpacked[at] != 0:
-        size = tarfile.nti(unpacked[at + 124 : at + 136])  # ty: ignore[missing-attribute]
-        kind = unpacked[at + 156 : at + 157]
-        extended = extended + 1 if kind in EXTENDED_HEADERS and kind else 0
-        if size < 0:
-            raise InvalidArchive("unreadable")
+    while at + BLOCK <= len(unpacked) and any(header := unpacked[at : at + BLOCK]):
+        size = tarfile.nti(header[124:136])  # ty: ignore[missing-attribute]
+        is_extended = header[156:157] in EXTENDED_HEADERS
+        extended = extended + 1 if is_extended else 0
         if extended > len(EXTENDED_HEADERS) or (extended and size > MAX_HEADER_SIZE):
             raise InvalidArchive("header_too_large")
+        at += BLOCK
+        _check_position(header, size, unpacked[at : at + size] if is_extended else b"")
         count += 1
         if count > 2 * MAX_ENTRIES:
             raise InvalidArchive("too_many_entries")
-        at += BLOCK + -(-size // BLOCK) * BLOCK
+        at += -(-size // BLOCK) * BLOCK
+
+
+def _check_position(header: bytes, size: int, extended: bytes) -> None:
+    """Raise InvalidArchive if `tarfile` could expect the next header somewhere else."""
+    kind, name = header[156:157], header[:100].partition(b"\0")[0]
+    is_folder = kind == b"\0" and name.endswith(b"/")
+    has_no_content = kind in KINDS_WITHOUT_CONTENT or is_folder
+    if size < 0 or (size and has_no_content) or any(key in extended for key in MOVING_KEYS):
+        raise InvalidArchive("unreadable")
 
 
 def _tar_entry(member: tarfile.TarInfo) -> _Entry:

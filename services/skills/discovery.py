@@ -26,6 +26,7 @@ MAX_FILE_SIZE = 512 * 1024  # bytes
 MAX_SKILL_SIZE = 1024 * 1024  # bytes of all files of a skill
 MAX_PACK_SIZE = 32 * 1024 * 1024  # bytes of the files of all skills
 MAX_WARNINGS = 100
+MAX_SKILL_LINES = 20_000  # of all files of a skill, which are reviewed on one page
 MAX_LABEL_LENGTH = 100  # characters of a category or a risk
 
 WARNINGS: Mapping[str, str] = {
@@ -76,7 +77,7 @@ def read_pack(data: bytes, source_url: str, branch: str) -> PackContents:
     if not skills and not reader.warnings:
         raise InvalidArchive("no_skills")
     revision = archive.commit or hashlib.sha256(data).hexdigest()
-    return PackContents(skills, reader.warnings[:MAX_WARNINGS], revision)
+    return PackContents(skills, reader.warnings, revision)
 
 
 def digest_files(files: Mapping[str, bytes]) -> str:
@@ -140,7 +141,8 @@ class _PackReader:
         return found
 
     def _warn(self, code: str, path: str) -> None:
-        self.warnings.append([code, path])
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append([code, path])
 
     def _read_index(self) -> dict[str, Mapping[str, Any]] | None:
         """Return the entries of the index by their folder, or None without a usable index."""
@@ -234,7 +236,11 @@ class _PackReader:
                 self._warn(code, folder)
                 return None
         self._size += total
-        return {path.removeprefix(prefix): self._archive.read(path) for path in paths}
+        files = {path.removeprefix(prefix): self._archive.read(path) for path in paths}
+        if sum(content.count(b"\n") for content in files.values()) > MAX_SKILL_LINES:
+            self._warn("too_large", folder)  # nobody could review it
+            return None
+        return files
 
     def _group_paths(self, paths: Sequence[str]) -> dict[str, list[str]]:
         """Return the paths by the innermost folder with a SKILL.md, without hidden ones in it."""

@@ -1,11 +1,14 @@
 """Download the archive of a pack. It uses the network: keep no transaction open here."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from urllib.parse import urljoin
+from uuid import UUID
 
 from core.config.settings import Settings
-from core.errors import UpstreamError
+from core.errors import TooMany, UpstreamError
 from core.http.outbound import (
     InvalidUrl,
     OutboundClient,
@@ -18,6 +21,10 @@ from services.skills.archives import MAX_ARCHIVE_SIZE
 
 MAX_REDIRECTS = 5
 DOWNLOAD_TIMEOUT = 60.0  # seconds for one request, with the body
+MAX_DOWNLOADS = 4  # at the same time in a process; each may need several times MAX_ARCHIVE_SIZE
+RETRY_AFTER = 60  # seconds
+
+_busy_organizations: set[UUID] = set()
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,18 @@ class DownloadedArchive:
     def of(cls, data: bytes) -> "DownloadedArchive":
         """Return the archive of these bytes."""
         return cls(data, sha256(data).hexdigest())
+
+
+@contextmanager
+def take_download_slot(organization_id: UUID) -> Generator[None]:
+    """Allow one download for each organization, and a few for all. Raises TooMany."""
+    if organization_id in _busy_organizations or len(_busy_organizations) >= MAX_DOWNLOADS:
+        raise TooMany(RETRY_AFTER, "Another archive is being downloaded.")
+    _busy_organizations.add(organization_id)
+    try:
+        yield
+    finally:
+        _busy_organizations.discard(organization_id)
 
 
 def create_download_client(settings: Settings) -> OutboundClient:

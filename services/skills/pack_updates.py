@@ -21,7 +21,7 @@ from models import EventType, Member, SkillPack, SkillPackUpdate, new_id
 from services import audit, events, organizations
 from services.skills.archives import InvalidArchive
 from services.skills.discovery import WARNINGS, PackContents, read_pack
-from services.skills.downloads import DownloadedArchive, download_archive
+from services.skills.downloads import DownloadedArchive, download_archive, take_download_slot
 from services.skills.events import pack_event
 from services.skills.pack_contents import PackChanges, apply_changes, load_changes
 from services.skills.packs import lock_pack, save_uploaded_pack
@@ -124,11 +124,12 @@ async def _fetch(
         raise Conflict("skill_pack_uploaded", reason)
     url = build_archive_url(pack.source_url, pack.branch)
     is_first = first_id == member.organization_id
-    archive = await download_archive(client, url, allows_private=is_first)
-    try:
-        contents = await _read(archive.data, pack.source_url, pack.branch)
-    except Invalid as error:
-        raise UpstreamError(error.code, error.message, cause=error.cause) from None
+    with take_download_slot(member.organization_id):
+        archive = await download_archive(client, url, allows_private=is_first)
+        try:
+            contents = await _read(archive.data, pack.source_url, pack.branch)
+        except Invalid as error:
+            raise UpstreamError(error.code, error.message, cause=error.cause) from None
     return pack, archive, contents
 
 

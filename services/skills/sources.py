@@ -16,6 +16,7 @@ ARCHIVE_SUFFIXES = (".zip", ".tar.gz", ".tgz")
 REPOSITORY = re.compile(r"https://github\.com/[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
 MAX_FOLDER_LENGTH = 64  # characters
+MAX_ADDRESS_SIZE = 600  # bytes of an address, which with its organization must fit into an index
 
 
 def normalize_pack_url(value: object, field: str = "source_url") -> str:
@@ -25,9 +26,11 @@ def normalize_pack_url(value: object, field: str = "source_url") -> str:
     """
     url = str(value).strip().rstrip("/")
     try:
-        parsed = parse_url(url)
+        parsed = parse_url(url[: MAX_ADDRESS_SIZE + 1])
     except InvalidUrl as error:
         raise _invalid_pack_url(field, error.cause) from None
+    if len(url.encode()) > MAX_ADDRESS_SIZE:
+        raise _invalid_pack_url(field, "too_long")
     is_github = parsed.host in ("github.com", "www.github.com")
     if is_github and "/archive/" not in parsed.path:
         url = re.sub(r"(?i)\Ahttps://(www\.)?github\.com/", GITHUB, url).removesuffix(".git")
