@@ -28,6 +28,7 @@ from services.skills.events import installation_event
 POLL_INTERVAL = 30.0  # seconds
 DEBOUNCE_DELAY = 0.5  # seconds, in which several notifications are handled as one
 GRACE_PERIOD = timedelta(seconds=90)  # in which a gateway notices the change of its agent
+MIN_INTERVAL = timedelta(seconds=20)  # between two calls: a gateway reads its folders for each
 CHECK_INTERVAL = timedelta(hours=1)  # between two checks of what is known
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class SkillConfirmationJob:
         self._listener = listener
         self._poll_interval = poll_interval
         self._clock = clock
+        self._asked_at: dict[UUID, datetime] = {}
 
     async def __call__(self, gateway: Gateway, client: GatewayClient) -> None:
         """Work for a gateway until cancelled."""
@@ -86,8 +88,10 @@ class SkillConfirmationJob:
             due = await _DUE.fetch(
                 source, gateway_id=gateway.id, checked_before=at - CHECK_INTERVAL
             )
-        if not due:
+        asked_at = self._asked_at.get(gateway.id)
+        if not due or (asked_at is not None and at - asked_at < MIN_INTERVAL):
             return True
+        self._asked_at[gateway.id] = at
         agent_id = gateway.session_key.split(":")[1]
         try:
             listed = await list_skills(client, agent_id)
@@ -135,9 +139,12 @@ async def record_listing(
 
 
 def is_in_list(skill: Skill, listed: Sequence[ListedSkill], *, by_name: bool) -> bool:
-    """Return whether a gateway lists a skill in its folder, or a skill of its name."""
+    """Return whether a gateway lists a skill in its folder; by its name if it states no folder."""
     own = [one for one in listed if not one.is_bundled]
-    return any(one.folder == skill.folder or (by_name and one.name == skill.name) for one in own)
+    return any(
+        one.folder == skill.folder if one.folder else by_name and one.name == skill.name
+        for one in own
+    )
 
 
 def _event_type(*, is_wanted: bool, is_listed: bool) -> EventType:

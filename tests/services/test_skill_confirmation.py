@@ -101,6 +101,25 @@ async def test_a_bundled_skill_of_the_same_name_is_another_one(harness: Harness)
     assert await harness.list_events() == [EventType.SKILL_REQUEST_FAILED]
 
 
+async def test_a_skill_of_the_same_name_in_another_folder_is_another_one(
+    harness: Harness,
+) -> None:
+    await harness.request(SkillAction.INSTALL, MessageState.ACKNOWLEDGED, acknowledged_at=LONG_AGO)
+    harness.skills = [LISTED | {"name": harness.skill.name, "baseDir": "/skills/other"}]
+    await harness.check()
+    assert await harness.list_events() == [EventType.SKILL_REQUEST_FAILED]
+
+
+async def test_a_gateway_is_not_asked_at_every_event(harness: Harness) -> None:
+    await harness.request(SkillAction.INSTALL, MessageState.ACKNOWLEDGED)
+    job = SkillConfirmationJob(harness.transaction, harness.transaction, PostgresListener())
+    async with GatewayClient(create_target(harness.fake)) as client:
+        await client.get_hello()
+        for _ in range(3):  # it is not listed yet, so it stays due
+            assert await job.check(harness.gateway, client)
+    assert harness.call_count == 1
+
+
 async def test_a_skill_that_is_missing_has_failed_after_a_while(harness: Harness) -> None:
     await harness.request(SkillAction.INSTALL, MessageState.ACKNOWLEDGED)
     await harness.check()
