@@ -78,7 +78,7 @@ async def request_install(
     await _check_folder_is_free(session, skill, gateway)
     version = await find_version(session, skill, skill.digest)
     text = _build_text(target, version, base_url)
-    content = templates.render_skill_install(text)
+    content = templates.render_skill_install(text, is_reviewed=shown_digest is not None)
     return await _send(session, member, target, SkillAction.INSTALL, content)
 
 

@@ -318,7 +318,8 @@ def test_agents_verify_the_digest_with_the_command_of_the_message(tmp_path: Path
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_bytes(content)
     text = SkillText(name="x", source_url="x", workspace_root="/x", folder="x", digest="x")
-    [command] = [part for part in render_skill_install(text).split("`") if part.startswith("find ")]
+    parts = render_skill_install(text, is_reviewed=True).split("`")
+    [command] = [part for part in parts if part.startswith("find ")]
     output = subprocess.run(
         ["bash", "-c", f"{command} | sha256sum"], cwd=tmp_path, capture_output=True, check=True
     )

@@ -15,6 +15,11 @@ INSTALL_INTRODUCTION = (
     "An admin of your organization has reviewed this skill, and wants it on this gateway. "
     f"{DATA_TEXT}"
 )
+PROGRAM_INTRODUCTION = (
+    "An admin of your organization wants this skill on this gateway, and asked for it by a "
+    "program. Read its files before you install them, and stop if they do what the skill does not "
+    f"say. {DATA_TEXT}"
+)
 UNREVIEWED_INTRODUCTION = (
     "An admin of your organization wants this skill on this gateway. Nobody has reviewed its "
     "files: read them before you install them, and stop if they do what the skill does not say. "
@@ -66,9 +71,10 @@ class SkillText:
         return f"{self.workspace_root.rstrip('/')}/skills"
 
 
-def render_skill_install(text: SkillText) -> str:
+def render_skill_install(text: SkillText, *, is_reviewed: bool) -> str:
     """Render the request to install a skill, or to update it."""
-    introduction, actions = INSTALL_INTRODUCTION, INSTALL_ACTIONS
+    introduction = INSTALL_INTRODUCTION if is_reviewed else PROGRAM_INTRODUCTION
+    actions = INSTALL_ACTIONS
     if text.digest is None:
         introduction, actions = UNREVIEWED_INTRODUCTION, UNREVIEWED_ACTIONS
     return _render(MessageMarker.SKILL_INSTALL, introduction, actions, text)
