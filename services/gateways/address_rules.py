@@ -33,7 +33,7 @@ def check_token_is_given(
     gateway: Gateway, new: Mapping[str, Any], given: Mapping[str, Any]
 ) -> None:
     """Raise Invalid if the stored token would be sent elsewhere, or without TLS verification."""
-    is_trust_changed = any(new.get(name) is not None for name in TRUST_FIELDS)
+    is_trust_changed = any(name in new for name in TRUST_FIELDS)
     is_exposed = moves_host(gateway, new) or is_trust_changed
     if is_exposed and gateway.encrypted_token is not None and "token" not in given:
         reason = (

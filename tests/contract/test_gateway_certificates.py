@@ -48,7 +48,9 @@ async def test_a_gateway_is_connected_with_its_ca_certificate(
     assert details["expires_at"][:19] == ca.certificate.not_valid_after_utc.isoformat()[:19]
     assert len(details["fingerprint"]) == 64
     assert (await alice.get(at)).json() == changed
-    removed = (await alice.patch(at, json={"ca_certificates": " "})).json()
+    refused = await alice.patch(at, json={"ca_certificates": " "})
+    assert (refused.status_code, refused.json()["code"]) == (422, "gateway_token_required")
+    removed = (await alice.patch(at, json={"ca_certificates": " ", "token": TOKEN})).json()
     assert removed["ca_certificates"] is None
     assert check_states(removed)["tls"] == "failed"
 

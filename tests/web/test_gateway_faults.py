@@ -25,15 +25,18 @@ async def test_a_ca_certificate_is_entered_shown_and_removed(
         assert 'id="field-ca_certificates-error"' in refused.text
         address = await entered(alice, new, ca_certificates=ca.pem)
         page = (await alice.get(address)).text
-        assert steps(page) == ["done"] * 8
+        assert steps(page) == ["done"] * 9
         assert "issued by the CA that is entered here" in page
         assert "&lt;script\\&gt;Office" in page
         assert "<script>Office" not in page
         assert "Expires: " in page
         form = (await alice.get(f"{address}/edit")).text
         assert ca.pem.strip() in html.unescape(form)
-        kept = await alice.post(f"{address}/edit", data=new | {"token": "", "name": "Shed"})
-    assert kept.status_code == 303
+        refused = await alice.post(f"{address}/edit", data=new | {"token": ""})
+        assert refused.status_code == 422
+        assert 'id="field-token-error"' in refused.text
+        removed = await alice.post(f"{address}/edit", data=new)
+    assert removed.status_code == 303
     page = (await alice.get(address)).text
     assert "Office" not in page
     assert "Setting or command" not in page
