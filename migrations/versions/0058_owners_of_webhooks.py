@@ -20,7 +20,11 @@ def upgrade() -> None:
         """
         update webhook_endpoints as endpoint set owner_user_id = coalesce(
             (
-                select users.id from activity_events as event join users on users.id = event.user_id
+                select member.user_id from activity_events as event
+                join organization_members as member
+                on member.user_id = event.user_id
+                and member.organization_id = event.organization_id
+                and member.role in ('owner', 'admin')
                 where event.organization_id = endpoint.organization_id
                 and event.type = 'webhook_endpoint.created'
                 and event.data ->> 'endpoint_id' = endpoint.id::text
