@@ -26,6 +26,7 @@ REST = (
     "/organization",
     "/tags",
     "/souls",
+    "/skills",
     "/fields",
     "/settings",
     "/activity",

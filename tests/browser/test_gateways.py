@@ -59,7 +59,7 @@ async def test_an_approved_device_updates_the_connection_checks(
         began = time.monotonic()
         await expect(state(page)).to_have_text("Connected")
         assert time.monotonic() - began < SOON
-        await expect(page.locator(".step[data-s=done]")).to_have_count(8)
+        await expect(page.locator(".step[data-s=done]")).to_have_count(9)
         assert await page.evaluate("window.stayed")
 
         fake.connect_error = {"code": "UNAVAILABLE", "details": {"reason": "startup-sidecars"}}
@@ -225,7 +225,7 @@ async def test_gateway_pages_work_without_scripts(site: LiveSite, fake: FakeGate
     async with asyncio.timeout(20):
         while await page.locator(".step[data-s=fail]").count():
             await page.get_by_role("button", name="Check again").click()
-    await expect(page.locator(".step[data-s=done]")).to_have_count(8)
+    await expect(page.locator(".step[data-s=done]")).to_have_count(9)
     await page.locator("summary", has_text="Remove gateway").click()
     await page.get_by_role("button", name="Remove Without scripts").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("Gateways")
