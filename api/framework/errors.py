@@ -60,6 +60,7 @@ CODES_WITH_SENTENCE = {
     "gateway_required",
     "gateway_without_agent",
     "last_owner",
+    "pack_url_invalid",
 }
 """Codes of invalid fields whose `detail` is a sentence, as in the original: its operations checked
 them, not its models (contract, 1.3)."""

@@ -36,6 +36,8 @@ MORE_READS = {
     "GET /installation/audit": 4,
     "GET /boards/{board_id}/tasks/{task_id}/watchers": 4,
     "GET /channels/{channel_id}/deliveries": 4,
+    "GET /skills/marketplace": 4,
+    "GET /skills/packs/{pack_id}": 4,
     "GET /webhooks/{webhook_id}/deliveries": 4,
     "GET /webhooks/{webhook_id}/deliveries/{delivery_id}": 4,
 } | {
@@ -51,6 +53,7 @@ MORE_READS = {
 MORE_WRITES = {f"POST {prefix}/boards/{{board_id}}/approvals": 11 for prefix in ("", "/agent")} | {
     "PATCH /boards/{board_id}/approvals/{approval_id}": 14,
     "POST /approvals/decisions": 12,
+    "POST /skills/marketplace/{skill_id}/uninstall": 12,
 }
 """Operations that also create or resolve notifications. Decisions read the rights again, read the
 content, and store what was reviewed."""
