@@ -61,9 +61,7 @@ class BoardPageQuery(Generic[Item]):
         counted = cast(total, BigInteger).label("total_rows")
         shown = ids.subquery("page")
         page = details.join(shown, shown.c[0] == id).add_columns(counted)
-        self._page: Query[tuple[Item, int]] = Query(
-            page, lambda row: (build(row[:-1]), row[-1]), is_planned_once=True
-        )
+        self._page: Query[tuple[Item, int]] = Query(page, lambda row: (build(row[:-1]), row[-1]))
         self._total: Query[tuple[int]] = Query(select(counted))
 
     async def fetch_page(self, source: Source, paging: Paging, **parameters: object) -> Page[Item]:

@@ -161,7 +161,7 @@ async def test_a_linked_agent_stays_on_its_gateway_if_its_board_moves(
     fake_gateway: FakeAgentsGateway,
 ) -> None:
     linked = (await alice.post(agents_path, json=link_body)).json()
-    other = await create_gateway(alice, fake_gateway, name="Shed")
+    other = await create_gateway(alice, fake_gateway, name="Shed", url=f"{fake_gateway.url}/shed")
     home = (gateway["id"], "agent:writer:main")
     boards = await alice.get("/boards")
     [garden] = [one["id"] for one in boards.json()["items"] if one["name"] == "Garden"]

@@ -334,6 +334,8 @@ def test_every_message_marker_is_explained_to_its_recipients() -> None:
         MessageMarker.ASK_USER,
         MessageMarker.ONBOARDING_REQUEST,
         MessageMarker.ONBOARDING_ANSWER,
+        MessageMarker.SKILL_INSTALL,
+        MessageMarker.SKILL_UNINSTALL,
     }
     of_workers = {
         MessageMarker.TASK_ASSIGNED,

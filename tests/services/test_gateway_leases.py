@@ -190,7 +190,12 @@ async def test_a_stopping_process_releases_only_its_own_leases(
 ) -> None:
     async with run_calling_job(isolated_transaction, isolated_world, connector) as (fake, gateway):
         theirs = await create_gateway(
-            isolated_transaction, isolated_world, connector, fake, name="Shed"
+            isolated_transaction,
+            isolated_world,
+            connector,
+            fake,
+            name="Shed",
+            url=f"{fake.url}/shed",
         )
         async with isolated_transaction() as session:
             taken = {"lease_holder": "another", "lease_expires_at": now() + timedelta(minutes=1)}
@@ -244,8 +249,8 @@ async def test_jobs_use_the_leased_connection_and_survive_its_loss(
 
     async def job(gateway: Gateway, client: GatewayClient) -> None:
         while True:
-            await client.wait_connected()
             with suppress(GatewayError):
+                await client.wait_connected()
                 await client.call_with_retry("health", is_idempotent=True)
                 answered.append(fake.connection_count)
             await asyncio.sleep(0.02)
@@ -258,4 +263,6 @@ async def test_jobs_use_the_leased_connection_and_survive_its_loss(
             await fake.close_connections(1012)
             await wait_for(lambda: is_true(answered[-1] > 1))
         assert fake.max_connections == 1
-        assert {"exec-approvals", "tool-events"} == set(fake.connect_params[0]["caps"])
+        assert {"exec-approvals", "plugin-approvals", "tool-events"} == set(
+            fake.connect_params[0]["caps"]
+        )

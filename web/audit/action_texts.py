@@ -134,6 +134,7 @@ GROUP_TEXTS: Mapping[str, str] = {
     "board": N_("Board"),
     "board_group": N_("Board group"),
     "board_webhook": N_("Webhook of a board"),
+    "channel": N_("Notification channel"),
     "custom_field": N_("Custom field"),
     "gateway": N_("Gateway"),
     "gateway_request": N_("Gateway request"),
