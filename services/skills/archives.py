@@ -42,8 +42,11 @@ COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 END_RECORD, END_RECORD_SIZE, MAX_COMMENT_SIZE = b"PK\x05\x06", 22, 65_535
 ZIP64_LOCATOR, ZIP64_LOCATOR_SIZE = b"PK\x06\x07", 20
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-READ_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
-READ_ERRORS += (RecursionError, NotImplementedError, OverflowError, IndexError, LookupError)
+READ_ERRORS = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError),
+    *(RecursionError, NotImplementedError, OverflowError, LookupError),
+)
+"""What the standard library raises for damaged archives; an IndexError is a LookupError."""
 
 
 class InvalidArchive(Exception):
