@@ -82,7 +82,7 @@ class AgentMessageRead(MessageRead):
         "or no valid one."
     )
     waits_for: WaitRead | None
-    has_no_action: bool = Field(
+    task_is_untouched: bool = Field(
         description="The agent acknowledged it more than 5 minutes ago, has not acted on the task"
         " since, and is not working. It can be sent again."
     )
@@ -93,16 +93,16 @@ class AgentMessageRead(MessageRead):
         message: Message,
         delivery_conditions: pending_reasons.DeliveryConditions,
         *,
-        has_no_action: bool = False,
+        task_is_untouched: bool = False,
     ) -> "AgentMessageRead":
         """Build the model from a message."""
-        shown = cls.model_fields.keys() - {"run_id", "waits_for", "has_no_action"}
+        shown = cls.model_fields.keys() - {"run_id", "waits_for", "task_is_untouched"}
         is_started = message.state in (MessageState.SENT, MessageState.ACKNOWLEDGED)
         return cls(
             **{name: getattr(message, name) for name in shown},
             run_id=message.run_id if is_started and message.attempts else None,
             waits_for=delivery_conditions.pending_status(message, now()),
-            has_no_action=has_no_action,
+            task_is_untouched=task_is_untouched,
         )
 
 
@@ -155,7 +155,7 @@ async def list_agent_messages(
     idle_ids = await messages.list_without_action(context.source, agent, found.items)
     return found.map(
         lambda message: AgentMessageRead.of(
-            message, delivery_conditions, has_no_action=message.id in idle_ids
+            message, delivery_conditions, task_is_untouched=message.id in idle_ids
         )
     )
 

@@ -77,7 +77,7 @@ class MessageRow:
 
     @classmethod
     def from_message(
-        cls, message: Message, context: DeliveryConditions, *, has_no_action: bool
+        cls, message: Message, context: DeliveryConditions, *, task_is_untouched: bool
     ) -> "MessageRow":
         """Build the row of a message."""
         wait = context.pending_status(message, now())
@@ -90,8 +90,8 @@ class MessageRow:
             translate(label),
             icon,
             tone,
-            reason=describe_untouched(message) if has_no_action else reason,
-            can_be_sent_again=has_no_action or message.state is MessageState.FAILED,
+            reason=describe_untouched(message) if task_is_untouched else reason,
+            can_be_sent_again=task_is_untouched or message.state is MessageState.FAILED,
         )
 
     @property
@@ -111,7 +111,7 @@ async def load_messages(
     idle_ids = await messages.list_without_action(source, agent, found.items)
     rows = found.map(
         lambda message: MessageRow.from_message(
-            message, context, has_no_action=message.id in idle_ids
+            message, context, task_is_untouched=message.id in idle_ids
         )
     )
     return {
