@@ -11,7 +11,7 @@ from openclaw.capabilities import (
     MIN_VERSION,
     UPDATE_COMMAND,
     Capability,
-    CapabilityRecord,
+    GatewayCapabilities,
     is_restart_required,
     is_unsupported_request,
 )

@@ -89,7 +89,7 @@ NOT_APPLIED = re.compile(r"persisted but was not applied")
 """The words of a gateway that has stored its config, and needs a restart to use it."""
 
 
-class CapabilityRecord:
+class GatewayCapabilities:
     """What is known about one gateway, and an event that is set when that changes.
 
     `unsupported_message` is that of a gateway that does not know a call that agents need;

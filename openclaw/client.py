@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
-from openclaw.capabilities import CapabilityRecord
+from openclaw.capabilities import GatewayCapabilities
 from openclaw.connection import GatewayConnection, open_connection
 from openclaw.errors import NOT_EXECUTED_ERRORS, TEMPORARY_ERRORS, ErrorKind, GatewayError
 from openclaw.frames import GatewayEvent
@@ -69,10 +69,10 @@ class GatewayClient:
         *,
         caps: Sequence[str] = (),
         retry_policy: RetryPolicy = RetryPolicy(),
-        capabilities: CapabilityRecord | None = None,
+        capabilities: GatewayCapabilities | None = None,
     ) -> None:
         self.target = target
-        self.capabilities = capabilities or CapabilityRecord()
+        self.capabilities = capabilities or GatewayCapabilities()
         self._caps = caps
         self._retry_policy = retry_policy
         self._event_hub = EventHub()
@@ -237,7 +237,7 @@ class GatewayClient:
 async def _wait_closed(
     connection: GatewayConnection,
     on_change: Callable[[Hello | GatewayError], Awaitable[None]],
-    capabilities: CapabilityRecord,
+    capabilities: GatewayCapabilities,
 ) -> GatewayError:
     """Wait until a connection has ended; report whether it answers, and what is learned."""
 

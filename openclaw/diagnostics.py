@@ -13,7 +13,7 @@ from openclaw.capabilities import (
     MIN_VERSION,
     UPDATE_COMMAND,
     Capability,
-    CapabilityRecord,
+    GatewayCapabilities,
 )
 from openclaw.connection import open_connection
 from openclaw.error_hints import RESTART_COMMAND, get_error_hint, get_error_values
@@ -105,7 +105,7 @@ def diagnose_missing_key(sentence: str, code: str) -> ConnectionDiagnosis:
 
 
 def diagnose_outcome(
-    target: GatewayTarget, outcome: Hello | GatewayError, capabilities: CapabilityRecord
+    target: GatewayTarget, outcome: Hello | GatewayError, capabilities: GatewayCapabilities
 ) -> ConnectionDiagnosis:
     """Return the diagnosis for an opened or failed connection."""
     return (
@@ -116,10 +116,10 @@ def diagnose_outcome(
 
 
 async def diagnose_connection(
-    target: GatewayTarget, capabilities: CapabilityRecord | None = None
+    target: GatewayTarget, capabilities: GatewayCapabilities | None = None
 ) -> ConnectionDiagnosis:
     """Connect once and return the diagnosis; errors are part of it and never raised."""
-    known = capabilities or CapabilityRecord()
+    known = capabilities or GatewayCapabilities()
     try:
         async with asyncio.timeout(DIAGNOSIS_TIMEOUT), await open_connection(target) as connection:
             hello = connection.hello
@@ -154,7 +154,7 @@ def _failed_diagnosis(error: GatewayError, target: GatewayTarget) -> ConnectionD
 
 
 def _connected_diagnosis(
-    hello: Hello, target: GatewayTarget, capabilities: CapabilityRecord
+    hello: Hello, target: GatewayTarget, capabilities: GatewayCapabilities
 ) -> ConnectionDiagnosis:
     """Check the granted scopes: a connection without the required scopes is a failure."""
     address = _parse_or_none(target)
@@ -167,7 +167,7 @@ def _connected_diagnosis(
     return ConnectionDiagnosis(checks, now(), hello, capabilities.to_json())
 
 
-def _agents_check(capabilities: CapabilityRecord) -> ConnectionCheck:
+def _agents_check(capabilities: GatewayCapabilities) -> ConnectionCheck:
     """Check whether agents can be provisioned: what has failed lately, and what is missing."""
     values = {"version": capabilities.version, "minimum": MIN_VERSION}
     failed, reply = CheckState.FAILED, capabilities.restart_message

@@ -18,10 +18,10 @@ from models import Gateway, GatewayConnectionMixin
 from openclaw import (
     COMMANDS_ELSEWHERE,
     AddressPolicy,
-    CapabilityRecord,
     ConnectionDiagnosis,
     DeviceIdentity,
     ErrorKind,
+    GatewayCapabilities,
     GatewayClient,
     GatewayError,
     GatewayTarget,
@@ -108,7 +108,7 @@ class GatewayConnector:
 
     @asynccontextmanager
     async def connect_to(
-        self, target: GatewayTarget, capabilities: CapabilityRecord | None = None
+        self, target: GatewayTarget, capabilities: GatewayCapabilities | None = None
     ) -> AsyncGenerator[GatewayClient]:
         """Yield a client of a gateway that may not be stored. GatewayErrors as in `connect`."""
         policy = self._retry_policy
@@ -261,9 +261,9 @@ class GatewayConnector:
         )
 
 
-def get_capabilities(gateway: GatewayConnectionMixin) -> CapabilityRecord:
+def get_capabilities(gateway: GatewayConnectionMixin) -> GatewayCapabilities:
     """Return what is known about the capabilities of a gateway."""
-    return CapabilityRecord(gateway.capabilities if isinstance(gateway, Gateway) else None)
+    return GatewayCapabilities(gateway.capabilities if isinstance(gateway, Gateway) else None)
 
 
 def _is_expected_disconnect(outcome: Hello | GatewayError) -> bool:

@@ -13,9 +13,9 @@ from models import EventType, Gateway, Member
 from openclaw import (
     CAPABILITY_RULES,
     Capability,
-    CapabilityRecord,
     ConnectionDiagnosis,
     ErrorKind,
+    GatewayCapabilities,
 )
 from services import events
 from services.gateways.connector import GatewayConnector
@@ -88,7 +88,7 @@ class MissingCapability:
 
 def list_missing_capabilities(gateway: Gateway) -> Sequence[MissingCapability]:
     """Return what a gateway does not support, as far as is known, in a fixed order."""
-    missing = CapabilityRecord(gateway.capabilities).missing
+    missing = GatewayCapabilities(gateway.capabilities).missing
     return [
         MissingCapability(capability, rule.since)
         for capability, rule in CAPABILITY_RULES.items()

@@ -8,8 +8,8 @@ import pytest
 from core.security.secrets import hash_token
 from openclaw import (
     Capability,
-    CapabilityRecord,
     ErrorKind,
+    GatewayCapabilities,
     GatewayClient,
     GatewayError,
     RetryPolicy,
@@ -27,7 +27,7 @@ POLICY = RetryPolicy(first_delay=0.01, max_delay=0.05, total_timeout=1.0)
 
 @asynccontextmanager
 async def run_version(
-    version: str, stored: CapabilityRecord | None = None
+    version: str, stored: GatewayCapabilities | None = None
 ) -> AsyncGenerator[tuple[FakeAgentsGateway, GatewayClient]]:
     """Run a fake gateway of a version with one agent."""
     async with run_fake_agents_gateway(listing_delay=0, **fake_version(version)) as fake:
@@ -65,10 +65,10 @@ async def test_a_rejected_parameter_is_sent_once_to_each_version() -> None:
             await gateway_api.list_sessions(client, active_only=True)
         assert methods_of(fake).count("sessions.list") == 3
         stored = client.capabilities.to_json()
-    async with run_version("2026.8.2", CapabilityRecord(stored)) as (fake, client):
+    async with run_version("2026.8.2", GatewayCapabilities(stored)) as (fake, client):
         await gateway_api.list_sessions(client, active_only=True)
         assert methods_of(fake).count("sessions.list") == 1
-    async with run_version("2026.9.6", CapabilityRecord(stored)) as (fake, client):
+    async with run_version("2026.9.6", GatewayCapabilities(stored)) as (fake, client):
         await gateway_api.list_sessions(client, active_only=True)
         assert fake.calls[-1][1]["activeOnly"] is True
         assert client.capabilities.to_json()["version"] == "2026.9.6"
@@ -134,7 +134,7 @@ async def test_a_failed_call_of_provisioning_is_remembered_until_one_succeeds() 
         assert known.supports(Capability.AGENTS)
         known.learn_failure(rejection("invalid agents.create params: unexpected property 'name'"))
         assert not known.supports(Capability.AGENTS)
-        assert not CapabilityRecord(known.to_json()).supports(Capability.AGENTS)
+        assert not GatewayCapabilities(known.to_json()).supports(Capability.AGENTS)
         known.forget_failure()
         assert known.supports(Capability.AGENTS)
 
@@ -143,7 +143,7 @@ async def test_a_required_restart_is_remembered_until_the_gateway_restarts() -> 
     message = "config.patch persisted but was not applied to the active Gateway (reload failed)"
     async with run_version("2026.9.6") as (fake, client):
         client.capabilities.learn_failure(rejection(message, ErrorKind.UNAVAILABLE))
-        stored = CapabilityRecord(client.capabilities.to_json())
+        stored = GatewayCapabilities(client.capabilities.to_json())
         assert stored.restart_message == message
         await client.close()
         stored.learn_hello(await client.get_hello())
@@ -158,5 +158,5 @@ async def test_a_required_restart_is_remembered_until_the_gateway_restarts() -> 
     "stored", [None, {}, {"missing": "all", "version": 3}, {"missing": ["unknown", None]}]
 )
 def test_an_unreadable_record_is_an_empty_one(stored) -> None:
-    record = CapabilityRecord(stored)
+    record = GatewayCapabilities(stored)
     assert (record.version, record.missing) == ("", set())

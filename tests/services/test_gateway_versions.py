@@ -8,7 +8,7 @@ import pytest
 
 from core.db.engine import TransactionFactory
 from models import Agent, EventType, ProvisioningStep
-from openclaw import AGENTS_CHECK, Capability, CapabilityRecord, diagnose_outcome
+from openclaw import AGENTS_CHECK, Capability, GatewayCapabilities, diagnose_outcome
 from services import gateways
 from services.gateways.provisioning.heartbeat_config import QUIET_SCRATCH
 from tests.support.fake_gateway import ErrorResponse
@@ -157,6 +157,6 @@ async def test_an_updated_gateway_is_learned_again(run: Any) -> None:
         assert stored["version"] == "2026.7.1"
         harness.fake.version, harness.fake.missing = "2026.9.6", frozenset()
         await harness.client.close()
-        record = CapabilityRecord(stored)
+        record = GatewayCapabilities(stored)
         record.learn_hello(await harness.client.get_hello())
         assert (record.version, record.missing) == ("2026.9.6", set())
