@@ -15,7 +15,7 @@ from starlette.templating import Jinja2Templates
 from core.errors import AppError, TooMany
 from core.http.middleware import request_id
 from core.http.request import STATUS_CODES, open_reader
-from services.other_organizations import OtherOrganization, find_other_organization
+from services.organization_lookup import OtherOrganization, find_other_organization
 from web.agents.problem_texts import describe_failure, describe_hold
 from web.auth.viewer import EVENTS_PATH, current_viewer
 from web.ui import avatars, time_format, translation
