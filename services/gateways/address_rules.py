@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import openclaw
+from core.db.locks import lock_name
 from core.errors import Conflict, Invalid
 from models import Gateway
 from services import audit
@@ -48,8 +49,10 @@ async def check_address_is_free(
 ) -> None:
     """Raise Conflict if another gateway of the organization has the same host, port and path.
 
-    Two entries would be two sets of agents on one gateway, which overwrite its configuration.
+    Two entries would be two sets of agents on one gateway, which overwrite its configuration. Other
+    changes of addresses wait until the commit.
     """
+    await lock_name(session, f"gateway addresses of {organization_id}")
     query = select(Gateway.id, Gateway.name, Gateway.url)
     place = _place(openclaw.parse_address(url))
     for id, name, other_url in await session.execute(

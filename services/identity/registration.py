@@ -8,6 +8,7 @@ from sqlalchemy import Delete, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.locks import lock_name
 from core.errors import Conflict, Invalid, NotFound
 from core.security.secrets import generate_token, hash_token
 from core.text import to_one_line
@@ -22,9 +23,7 @@ REGISTRATION_LOCK = "mission control: newcomers"
 
 async def lock_registration(session: AsyncSession) -> None:
     """Serialize the creation of users and of the first-run link until the commit."""
-    await session.execute(
-        select(func.pg_advisory_xact_lock(func.hashtextextended(REGISTRATION_LOCK, 0)))
-    )
+    await lock_name(session, REGISTRATION_LOCK)
 
 
 async def lock_first_user(session: AsyncSession) -> User:

@@ -4,11 +4,12 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from core.clock import now
+from core.db.locks import lock_name
 from core.errors import Invalid
 from core.validation import KnownVersions, check_version
 from models import Agent, ApprovalPolicy, Board, EventType, Member, PolicyRule, Tag, new_id
@@ -62,7 +63,7 @@ async def _lock_policy(
 ) -> ApprovalPolicy:
     """Lock the policy until the commit. Return a new one, which is not stored, if there is none."""
     key = f"approval policy:{board.id if board else member.organization_id}"
-    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
+    await lock_name(session, key)
     query = select(ApprovalPolicy).where(
         ApprovalPolicy.organization_id == member.organization_id, is_policy_of(board)
     )

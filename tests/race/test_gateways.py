@@ -1,6 +1,7 @@
-"""Races about gateways: deletion while a board joins, and leases."""
+"""Races about gateways: deletion while a board joins, leases, and one address for two."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from core.db.engine import TransactionFactory
 from core.errors import Conflict, Invalid
 from models import Gateway
+from openclaw import AddressPolicy
 from services import boards, gateways
+from services.gateways import GatewayConnector, GatewayDraft
 from tests.support.lock_waiter import wait_for_lock_waiter
-from tests.support.world import World, make_gateway, make_main_agent, make_run
+from tests.support.world import CIPHER, World, make_gateway, make_main_agent, make_run
 
 
 @pytest.fixture
@@ -72,3 +75,24 @@ async def test_leases_do_not_wait_for_transactions_that_store_runs(
         async with asyncio.timeout(5), isolated_transaction() as session:
             [mine] = await gateways.acquire_leases(session, "a worker", timedelta(seconds=20))
     assert (mine.id, mine.lease_holder) == (gateway.id, "a worker")
+
+
+async def test_two_gateways_do_not_get_one_address(
+    isolated_transaction: TransactionFactory, isolated_world: World, gateway: Gateway
+) -> None:
+    connector = GatewayConnector(CIPHER, AddressPolicy())
+    draft = GatewayDraft(name="First", url="ws://10.0.0.1:18789", workspace_root="/agents")
+
+    async def create(draft: GatewayDraft) -> None:
+        async with isolated_transaction() as session:
+            member = isolated_world.alice_member
+            await gateways.create_gateway(session, member, connector, draft)
+
+    async with isolated_transaction() as session:
+        member = isolated_world.alice_member
+        await gateways.create_gateway(session, member, connector, draft)
+        racing = asyncio.create_task(create(replace(draft, name="Second")))
+        await wait_for_lock_waiter(isolated_transaction)
+    with pytest.raises(Conflict) as refused:
+        await racing
+    assert refused.value.code == "gateway_address_taken"
