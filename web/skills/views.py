@@ -158,7 +158,7 @@ async def _load_states(source: Source, member: Member, card: SkillCard) -> dict[
     found = await skills.list_installations(source, [card.skill.id])
     page = await gateways.list_gateways(source, member, Paging())
     rows = presenter.list_gateway_rows(card.skill, page.items, found)
-    return {"card": card, "skill": card.skill, "rows": rows}
+    return {"card": card, "skill": card.skill, "rows": rows, "installations": found}
 
 
 async def _render_installation(request: Request, form: forms.Form) -> Response:
@@ -168,7 +168,7 @@ async def _render_installation(request: Request, form: forms.Form) -> Response:
         gateway = await _get_gateway(request, source)
         card = await skills.get_skill(source, member, forms.path_id(request, "skill_id"))
         context = await _load_states(source, member, card)
-        [row] = [one for one in context["rows"] if one.gateway.id == gateway.id]
+        [row] = presenter.list_gateway_rows(card.skill, [gateway], context["installations"])
         digest = row.installation.known_digest if row.installation else None
         old = await skills.find_version(source, card.skill, digest)
         new = await skills.find_version(source, card.skill, card.skill.digest)
