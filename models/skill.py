@@ -124,6 +124,7 @@ class GatewaySkill(Base):
     )
     skill: Mapped[Skill] = relationship(lazy="raise")
     action: Mapped[SkillAction]
+    folder: Mapped[str]  # that it was installed in, also if the skill has another one now
     digest: Mapped[str | None]  # of the files that were requested
     installed_digest: Mapped[str | None]  # of the files that it had before the request
     message_id: Mapped[UUID | None] = mapped_column(

@@ -110,6 +110,7 @@ def create_installations() -> None:
         reference("gateway_id", "gateways"),
         reference("skill_id", "marketplace_skills"),
         sa.Column("action", sa.String(40), nullable=False),
+        text("folder"),
         text("digest", nullable=True),
         text("installed_digest", nullable=True),
         reference("message_id", "agent_messages", "SET NULL"),

@@ -122,7 +122,7 @@ async def record_listing(
     new_events: list[events.NewEvent] = []
     for row, skill, acknowledged_at in (await session.execute(locked)).all():
         is_wanted = row.action is SkillAction.INSTALL
-        is_listed = is_in_list(skill, listed, by_name=is_wanted)
+        is_listed = is_in_list(row.folder, skill.name if is_wanted else None, listed)
         is_early = acknowledged_at is not None and at - acknowledged_at < GRACE_PERIOD
         if is_listed != is_wanted and is_early:
             continue
@@ -138,13 +138,10 @@ async def record_listing(
     await events.record_events(session, new_events)
 
 
-def is_in_list(skill: Skill, listed: Sequence[ListedSkill], *, by_name: bool) -> bool:
-    """Return whether a gateway lists a skill in its folder; by its name if it states no folder."""
+def is_in_list(folder: str, name: str | None, listed: Sequence[ListedSkill]) -> bool:
+    """Return whether a gateway lists a folder; a skill without a folder is compared by its name."""
     own = [one for one in listed if not one.is_bundled]
-    return any(
-        one.folder == skill.folder if one.folder else by_name and one.name == skill.name
-        for one in own
-    )
+    return any(one.folder == folder if one.folder else one.name == name for one in own)
 
 
 def _event_type(*, is_wanted: bool, is_listed: bool) -> EventType:

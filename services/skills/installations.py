@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.db.locks import lock_name
 from core.errors import Conflict
 from models import (
     Agent,
@@ -52,6 +53,11 @@ class _Target:
     gateway: Gateway
     installation: Installation | None
 
+    @property
+    def folder(self) -> str:
+        """The folder on the gateway; an update stays where the skill is."""
+        return self.installation.row.folder if self.installation else self.skill.folder
+
 
 async def request_install(
     session: AsyncSession,
@@ -75,7 +81,7 @@ async def request_install(
     is_same = present is not None and present.row.digest == skill.digest
     if present is not None and is_same and present.state in IN_PROGRESS[SkillAction.INSTALL]:
         return present
-    await _check_folder_is_free(session, skill, gateway)
+    await _check_folder_is_free(session, target)
     version = await find_version(session, skill, skill.digest)
     text = _build_text(target, version, base_url)
     content = templates.render_skill_install(text, is_reviewed=shown_digest is not None)
@@ -111,22 +117,24 @@ async def _lock_target(
     return _Target(skill, gateway, Installation(*row, gateway.name) if row else None)
 
 
-async def _check_folder_is_free(session: AsyncSession, skill: Skill, gateway: Gateway) -> None:
+async def _check_folder_is_free(session: AsyncSession, target: _Target) -> None:
+    """Raise Conflict if another skill has the folder there; other requests for it wait."""
+    await lock_name(session, f"skills of gateway {target.gateway.id}")
     query = (
         select(Skill.name)
         .join(GatewaySkill, GatewaySkill.skill_id == Skill.id)
         .where(
-            GatewaySkill.gateway_id == gateway.id,
-            Skill.id != skill.id,
-            Skill.folder == skill.folder,
+            GatewaySkill.gateway_id == target.gateway.id,
+            Skill.id != target.skill.id,
+            GatewaySkill.folder == target.folder,
         )
     )
     other = await session.scalar(query.limit(1))
     if other is not None:
         reason = (
-            f"The skill “{other}” has the folder {skill.folder} on this gateway. Remove it first."
+            f"The skill “{other}” has the folder {target.folder} on this gateway. Remove it first."
         )
-        raise Conflict("skill_folder_taken", reason, name=other, folder=skill.folder)
+        raise Conflict("skill_folder_taken", reason, name=other, folder=target.folder)
 
 
 def _build_text(target: _Target, version: SkillVersion | None, base_url: str) -> SkillText:
@@ -135,7 +143,7 @@ def _build_text(target: _Target, version: SkillVersion | None, base_url: str) ->
         name=skill.name,
         source_url=skill.source_url,
         workspace_root=target.gateway.workspace_root,
-        folder=skill.folder,
+        folder=target.folder,
     )
     if version is None:
         return text
@@ -187,6 +195,7 @@ def _prepare_row(target: _Target, action: SkillAction, at: datetime) -> GatewayS
             id=new_id(),
             gateway_id=target.gateway.id,
             skill_id=target.skill.id,
+            folder=target.folder,
             installed_digest=None,
             created_at=at,
         )

@@ -64,23 +64,50 @@ async def load_changes(
         or_(Skill.pack_id == pack.id, Skill.source_url.in_(urls)),
     )
     locked = query.order_by(Skill.id).with_for_update()
-    rows = await session.scalars(locked.execution_options(populate_existing=True))
-    known = {skill.source_url: skill for skill in rows}
-    found = {one.source_url: one for one in contents.skills}
-    pairs = [(known[url], one) for url, one in found.items() if url in known]
+    rows = list(await session.scalars(locked.execution_options(populate_existing=True)))
+    pairs = _match(pack, rows, contents.skills)
+    matched = {skill.id for skill, _found in pairs}
+    paired_paths = {found.path for _skill, found in pairs}
     changed = [(skill, one) for skill, one in pairs if _differs(pack, skill, one)]
     return PackChanges(
-        [one for url, one in found.items() if url not in known],
+        [one for one in contents.skills if one.path not in paired_paths],
         changed,
-        [one for url, one in known.items() if url not in found and one.removed_at is None],
+        [one for one in rows if one.id not in matched and _is_of_archive(one)],
         len(pairs) - len(changed),
     )
+
+
+def _match(
+    pack: SkillPack, skills: Sequence[Skill], found: Sequence[FoundSkill]
+) -> list[tuple[Skill, FoundSkill]]:
+    """Return the stored skills, each with what was found of it.
+
+    It is at the same address, or else at the same path, if the pack has another branch now.
+    """
+    by_url = {one.source_url: one for one in skills}
+    at_url = [(by_url[one.source_url], one) for one in found if one.source_url in by_url]
+    matched = {skill.id for skill, _found in at_url}
+    by_path = {
+        one.source: one
+        for one in skills
+        if one.pack_id == pack.id and _is_of_archive(one) and one.id not in matched
+    }
+    rest = [one for one in found if one.source_url not in by_url]
+    return at_url + [
+        (by_path[one.path or None], one) for one in rest if (one.path or None) in by_path
+    ]
+
+
+def _is_of_archive(skill: Skill) -> bool:
+    """Return whether a skill came with an archive, and not by its address, and is still there."""
+    return skill.digest is not None and skill.removed_at is None
 
 
 def _values(pack: SkillPack, found: FoundSkill) -> dict[str, Any]:
     folder = found.path.rpartition("/")[2] or found.name
     return {
         "pack_id": pack.id,
+        "source_url": found.source_url,
         "name": found.name,
         "description": found.description,
         "category": found.category,
@@ -111,7 +138,6 @@ async def apply_changes(
         skill = Skill(
             id=new_id(),
             organization_id=pack.organization_id,
-            source_url=found.source_url,
             revision=revision,
             created_at=at,
             updated_at=at,

@@ -147,8 +147,12 @@ async def _read(data: bytes, source_url: str, branch: str) -> PackContents:
 
 
 async def _lock_same(session: AsyncSession, member: Member, pack: SkillPack) -> SkillPack:
-    """Lock a pack again. Raises Conflict if its address or branch has changed meanwhile."""
+    """Lock a pack again. Raises Conflict if its address or branch has changed meanwhile.
+
+    The organization is locked too, because skills of the same addresses can be added one by one.
+    """
     before = (pack.source_url, pack.branch)
+    await organizations.lock_organization(session, member)
     locked = await lock_pack(session, member, pack.id)
     if (locked.source_url, locked.branch) != before:
         raise _changed_meanwhile()

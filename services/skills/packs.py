@@ -103,6 +103,7 @@ async def update_pack(
 
     Raises Forbidden, NotFound, Invalid, and Conflict for the address of another pack.
     """
+    await organizations.lock_organization(session, member)
     pack = await lock_pack(session, member, pack_id)
     values = draft.to_values(pack.source_url)
     existing = await _find_pack(session, member, values["source_url"])

@@ -99,6 +99,7 @@ def make_gateway_skill(gateway: Gateway, skill: Skill, **fields: Any) -> Gateway
     defaults = {
         "id": new_id(),
         "action": SkillAction.INSTALL,
+        "folder": skill.folder,
         "digest": skill.digest,
         "installed_digest": None,
         "requested_at": now(),
