@@ -20,6 +20,7 @@ from models import Agent, Board, OnboardingSession, Status, UserQuestionRecord
 from services.gateways import files
 from services.gateways.files import AgentFacts
 from tests.support.live_server import run_server, run_sh_in
+from tests.support.skill_rows import make_gateway_skill, make_skill, make_version
 from tests.support.world import World, make_gateway, make_main_agent, make_message, token_secret
 
 BLOCKS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -190,8 +191,13 @@ async def test_the_commands_in_a_main_agents_file_work(
     begun = OnboardingSession(board_id=board.id, created_at=now(), updated_at=now())
     ids = {"board_id": board.id, "main_agent_id": main.id, "correlation_id": "a-question"}
     question = UserQuestionRecord(**ids, created_at=now())
-    agent = await create_workspace(main, main, token, message, begun, question)
+    skill = make_skill(isolated_world.tern)
+    version = make_version(skill)
+    wanted = make_gateway_skill(gateway, skill, digest=version.digest)
+    rows = (main, token, message, begun, question, skill, version, wanted)
+    agent = await create_workspace(main, *rows)
     names = {"BOARD": str(board.id), "MESSAGE": str(message.id), "CORRELATION_ID": "a-question"}
+    names |= {"SKILL_ID": str(skill.id), "DIGEST": version.digest}
     answers = await agent.work_through(lambda _: names)
     assert f"- Board: Launch ({board.id}), lead: Lead" in (agent.folder / "AGENTS.md").read_text()
     assert [one["id"] for one in answers["./mc GET /agent/boards"]["items"]] == [str(board.id)]

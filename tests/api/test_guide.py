@@ -178,6 +178,8 @@ def test_every_message_kind_in_the_guide_exists() -> None:
         MessageMarker.GATEWAY_MAIN_HANDOFF,
         MessageMarker.ONBOARDING_REQUEST,
         MessageMarker.ONBOARDING_ANSWER,
+        MessageMarker.SKILL_INSTALL,
+        MessageMarker.SKILL_UNINSTALL,
     }
     assert markers == set(MessageMarker) - of_gateways
 

@@ -54,9 +54,11 @@ MORE_WRITES = {f"POST {prefix}/boards/{{board_id}}/approvals": 11 for prefix in 
     "PATCH /boards/{board_id}/approvals/{approval_id}": 14,
     "POST /approvals/decisions": 12,
     "POST /skills/marketplace/{skill_id}/uninstall": 12,
+    "PATCH /skills/packs/{pack_id}": 11,
 }
 """Operations that also create or resolve notifications. Decisions read the rights again, read the
-content, and store what was reviewed."""
+content, and store what was reviewed. An address of a pack is checked under the organization's
+lock."""
 
 BOARD, TASK = "/boards/{board_id}", "/boards/{board_id}/tasks/{task_id}"
 COMMANDS_BUILT_ONCE = {

@@ -250,7 +250,7 @@ async def test_readers_of_the_board_see_the_pages(
         page = await browsers(world.rita).get(f"{path}/why")
         assert page.status_code == 200
         assert "<b>Mission Control</b> sent a message to Worker: <a" in page.text
-        assert "<b>Alice</b> allowed the command once: (" in page.text
+        assert "<b>Alice</b> allowed it once: (" in page.text
         assert 'href="#why-1"' in page.text
         assert story.request.exact not in page.text  # only its hash is shown
         part = await browsers(world.rita).get(f"{path}/why", headers={"HX-Request": "true"})
