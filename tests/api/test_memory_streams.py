@@ -153,9 +153,10 @@ async def test_group_memory_is_streamed_on_each_board_of_the_group(
         for stream in streams:
             assert (await stream.next_message()).data == {"memory": note}
         await alice.patch(f"{path}/{note['id']}", json={"content": "Apart"})
-        await alice.delete(f"{ours}/{note['id']}")
         for stream in streams:
             assert await read_contents(stream, 1) == ["Apart"]
+        await alice.delete(f"{ours}/{note['id']}")
+        for stream in streams:
             assert (await stream.next_message()).data["memory"] == {"id": note["id"]}
         for stream in (*streams, of_others, of_charlie):
             assert await stream.is_silent()

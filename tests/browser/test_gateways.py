@@ -22,7 +22,7 @@ SOON = 10.0  # seconds until a solved problem is shown
 
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeGateway]:
-    async with run_fake_gateway(FakeGateway()) as fake:
+    async with run_fake_agents_gateway() as fake:
         yield fake
 
 
@@ -88,7 +88,7 @@ async def test_a_ca_certificate_is_taken_from_a_file(site: LiveSite, tmp_path: P
     large.write_text("x" * 70_000)
     tls = ca.create_tls_context(tmp_path)
     async with (
-        run_fake_gateway(FakeGateway(), tls=tls) as secure,
+        run_fake_gateway(FakeAgentsGateway(), tls=tls) as secure,
         site.open_page("/gateways") as page,
     ):
         await enter(page, "Own CA", secure)

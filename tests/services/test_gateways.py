@@ -213,9 +213,10 @@ async def test_of_two_concurrent_uses_of_a_name_one_succeeds(
     async def second() -> Any:
         async with isolated_transaction() as session:
             return await gateways.create_gateway(
-                session, isolated_world.alice_member, connector, DRAFT
+                session, isolated_world.alice_member, connector, elsewhere
             )
 
+    elsewhere = replace(DRAFT, url="ws://127.0.0.1:10")
     async with isolated_transaction() as session:
         await gateways.create_gateway(session, isolated_world.alice_member, connector, DRAFT)
         racing = asyncio.create_task(second())
