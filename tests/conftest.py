@@ -32,8 +32,9 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.security import secrets
 from embedded_postgres.instance import EmbeddedPostgres
+from tests.support.secret_key import SECRET_KEY
 from tests.support.stored_world import StoredWorld
-from tests.support.world import SECRET_KEY, World
+from tests.support.world import World
 from tests.support.xdist_order import FileScheduling, sort_longest_first
 
 ROOT = Path(__file__).parent.parent

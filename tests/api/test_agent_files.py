@@ -19,9 +19,12 @@ from core.db.engine import TransactionFactory
 from models import Agent, Board, OnboardingSession, Status, UserQuestionRecord
 from services.gateways import files
 from services.gateways.files import AgentFacts
+from tests.support.board_rows import make_message
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.live_server import run_server, run_sh_in
+from tests.support.people_rows import token_secret
 from tests.support.skill_rows import make_gateway_skill, make_skill, make_version
-from tests.support.world import World, make_gateway, make_main_agent, make_message, token_secret
+from tests.support.world import World
 
 BLOCKS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 CALLS = re.compile(r"^(?:\./mc|curl) (?:.*\\\n)*.*$", re.MULTILINE)

@@ -11,8 +11,9 @@ from core.db.engine import TransactionFactory
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from tests.services.test_tokens import IMPORTED, add_imported_token
 from tests.support.api_fixtures import create_client
+from tests.support.people_rows import token_secret
 from tests.support.stream_client import open_stream
-from tests.support.world import World, token_secret
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ import pytest
 
 from core.db.engine import TransactionFactory
 from tests.support.api_fixtures import Client
+from tests.support.board_rows import make_custom_field, make_tag
 from tests.support.statement_counter import (
     MAX_STATEMENTS,
     assert_few_statements,
     count_all_statements,
 )
-from tests.support.world import World, make_custom_field, make_tag
+from tests.support.world import World
 
 FIELDS = "/organizations/me/custom-fields"
 MANY = 200

@@ -16,7 +16,8 @@ from api.app import OPERATIONS
 from api.openapi.document import render_json
 from core.config.settings import Settings
 from tests.support.live_server import run_server
-from tests.support.world import World, token_secret
+from tests.support.people_rows import token_secret
+from tests.support.world import World
 
 FOLDER = Path(os.environ.get("MC_CLIENT_GENERATORS", ""))
 

@@ -17,8 +17,9 @@ from core.db.engine import TransactionFactory
 from models import Board, Message
 from services.messages.templates import MessageMarker
 from tests.support.live_server import run_bash, run_server
-from tests.support.memory_factories import create_group_of
-from tests.support.world import World, token_secret
+from tests.support.memory_rows import create_group_of
+from tests.support.people_rows import token_secret
+from tests.support.world import World
 
 GUIDE = (Path(__file__).parent.parent.parent / "docs" / "agents.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 from core.db.engine import TransactionFactory
 from models import BoardAccess
 from tests.support.api_fixtures import Client, ClientFactory
-from tests.support.memory_factories import create_group_of, make_note
+from tests.support.memory_rows import create_group_of, make_note
 from tests.support.stream_client import StreamClient, open_stream
 from tests.support.world import World
 

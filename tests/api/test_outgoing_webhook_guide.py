@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,19 @@ import pytest
 
 from core.clock import now
 from core.config.settings import Settings
-from core.db.engine import TransactionFactory
 from core.http.outbound import OutboundOutcome
 from services.webhook_endpoints import EVENT_GROUPS
 from services.webhook_endpoints.catalog import DETAILS
 from tests.support.live_server import run_bash, run_server
-from tests.support.webhook_receiver import WebhookReceiver, parse_headers, run_webhook_receiver
-from tests.support.world import World, token_secret
+from tests.support.people_rows import token_secret
+from tests.support.webhook_receiver import (
+    WebhookReceiver,
+    parse_headers,
+    receiver,
+)
+
+__all__ = ["receiver"]
+
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
 OUTGOING = GUIDE.partition("# Outgoing webhooks\n")[2]
@@ -28,16 +33,6 @@ SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", OUTGOING, re.DOTALL |
 def list_commands(section: str, language: str = "sh") -> list[str]:
     """Return the commands of a section."""
     return re.findall(rf"```{language}\n(.*?)```", SECTIONS[section], re.DOTALL)
-
-
-@pytest.fixture
-async def receiver(
-    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
-) -> AsyncIterator[WebhookReceiver]:
-    async with run_webhook_receiver(
-        isolated_settings, isolated_transaction, isolated_world
-    ) as receiver:
-        yield receiver
 
 
 def test_the_guide_names_all_types_fields_and_outcomes() -> None:

@@ -7,16 +7,11 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import DesiredState, User
 from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.board_rows import make_message
+from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.people_rows import make_api_token, make_member, make_user
 from tests.support.statement_counter import MAX_STATEMENTS, assert_few_statements
-from tests.support.world import (
-    World,
-    make_api_token,
-    make_gateway,
-    make_main_agent,
-    make_member,
-    make_message,
-    make_user,
-)
+from tests.support.world import World
 
 MAX_READ_STATEMENTS = 3
 INVITES = "/organizations/me/invites"

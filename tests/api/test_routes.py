@@ -15,7 +15,8 @@ from tests.support.api_objects import (
     operation_label,
     read_all_rows,
 )
-from tests.support.world import World, cookie_secret, token_secret
+from tests.support.people_rows import cookie_secret, token_secret
+from tests.support.world import World
 
 OPEN_TO_ALL = {"/health", "/healthz", "/readyz", "/openapi.json", "/docs"}
 

@@ -5,7 +5,8 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import Comment, new_id
 from tests.support.api_fixtures import Client
-from tests.support.world import World, make_task
+from tests.support.board_rows import make_task
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from core.db.engine import TransactionFactory
 from models import AgentStatus
 from services import boards, tasks
 from tests.support.api_fixtures import ClientFactory, create_client
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.stream_client import open_stream, read_titles
-from tests.support.world import World, make_gateway, make_main_agent
+from tests.support.world import World
 
 ASK = {"action_type": "deploy", "confidence": 80, "payload": {"reason": "It is ready."}}
 

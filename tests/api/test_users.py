@@ -5,7 +5,8 @@ from sqlalchemy import select
 from core.db.engine import TransactionFactory
 from models import User
 from tests.support.api_fixtures import Client, ClientFactory
-from tests.support.world import World, make_api_token, make_user
+from tests.support.people_rows import make_api_token, make_user
+from tests.support.world import World
 
 PROFILE = {
     "name": "Alice Liddell",

@@ -17,7 +17,8 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import Message
 from tests.support.live_server import run_bash, run_server
-from tests.support.world import World, token_secret
+from tests.support.people_rows import token_secret
+from tests.support.world import World
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))

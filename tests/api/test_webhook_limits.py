@@ -13,7 +13,8 @@ from models import BoardWebhook, WebhookPayload
 from tests.contract.test_board_webhooks import send
 from tests.support.api_fixtures import Client
 from tests.support.app_on_transactions import build_app_on
-from tests.support.world import World, make_webhook
+from tests.support.board_rows import make_webhook
+from tests.support.world import World
 
 LIMIT = 60  # requests in a minute
 FLOOD = 1_000

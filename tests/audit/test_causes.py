@@ -27,14 +27,9 @@ from services import boards, causes, tasks
 from services.causes import CauseStep, StepKind, queries
 from services.causes.steps import CauseRows
 from tests.support.api_fixtures import Client
-from tests.support.world import (
-    World,
-    make_agent,
-    make_gateway,
-    make_gateway_request,
-    make_message,
-    make_run,
-)
+from tests.support.board_rows import make_agent, make_message
+from tests.support.gateway_rows import make_gateway, make_gateway_request, make_run
+from tests.support.world import World
 from tests.web.conftest import Browsers
 
 

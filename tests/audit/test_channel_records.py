@@ -10,7 +10,8 @@ from models import AuditRecord, ChannelKind, NotificationChannel
 from services import channels
 from services.channels import CodeResult
 from tests.support.browser_subscription import BrowserSubscription
-from tests.support.world import CIPHER, World
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 SECRETS = {
     ChannelKind.NTFY: {"url": "https://ntfy.sh/a-secret-topic", "token": "tk_0123456789abc"},

@@ -16,7 +16,8 @@ from services.audit.rejections import MAX_RECORDS_PER_MINUTE, AttemptCounter
 from services.identity.failed_attempts import FailedAttemptCounter
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.audit_records import list_records
-from tests.support.world import World, token_secret
+from tests.support.people_rows import token_secret
+from tests.support.world import World
 from tests.web.conftest import Browsers
 
 PASSWORD = "a quiet long watch"

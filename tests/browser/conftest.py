@@ -14,14 +14,14 @@ from tests.support.full_site import FullSite, fill_site, open_full_site
 from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
 from tests.support.live_site import LiveSite, set_up_site
 from tests.support.page_checks import new_context
-from tests.support.world import (
+from tests.support.people_rows import (
     cookie_secret,
     make_board_access,
     make_member,
     make_sign_in,
     make_user,
-    new_id,
 )
+from tests.support.world import new_id
 from web.auth.viewer import SESSION_COOKIE
 
 FLAGS = [

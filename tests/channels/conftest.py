@@ -12,7 +12,7 @@ from services.channels import ChannelMessage, ChannelSender
 from services.channels.chat_formats import build_telegram_request
 from services.channels.sender import REQUEST_BUILDERS
 from tests.support.http_receiver import HttpReceiver, run_http_receiver
-from tests.support.world import SECRET_KEY
+from tests.support.secret_key import SECRET_KEY
 
 
 @pytest.fixture

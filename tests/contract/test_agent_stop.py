@@ -11,7 +11,8 @@ from core.db.engine import TransactionFactory
 from models import Agent, Event, EventType, Organization
 from services import messages
 from tests.support.api_fixtures import Client
-from tests.support.world import World, make_message
+from tests.support.board_rows import make_message
+from tests.support.world import World
 
 STOP = "/organizations/me/stop"
 FREE = {

@@ -8,7 +8,9 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Agent, AgentStatus, DesiredState, ProvisioningStep, new_id
 from tests.support.api_fixtures import Client
-from tests.support.world import World, make_board_access, make_gateway, make_member
+from tests.support.gateway_rows import make_gateway
+from tests.support.people_rows import make_board_access, make_member
+from tests.support.world import World
 
 
 async def test_an_agent_is_created_with_a_token_that_is_shown_once(

@@ -6,8 +6,9 @@ from sqlalchemy import select
 from core.db.engine import TransactionFactory
 from models import Agent, Board, Event, EventType, GroupNote, Message, new_id
 from tests.support.api_fixtures import Client, ClientFactory
-from tests.support.memory_factories import create_group_of, make_board_group, make_group_note
-from tests.support.world import World, make_agent, make_board, make_task
+from tests.support.board_rows import make_agent, make_board, make_task
+from tests.support.memory_rows import create_group_of, make_board_group, make_group_note
+from tests.support.world import World
 
 NEW = {"name": "Spring launch"}
 

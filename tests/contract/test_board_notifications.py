@@ -5,8 +5,10 @@ from core.db.engine import TransactionFactory
 from models import Board, BoardGroup, EventType, Organization, new_id
 from tests.contract.test_messages import list_kinds, list_messages
 from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.board_rows import make_agent, make_board
 from tests.support.notification_helpers import acknowledge_all, list_recorded
-from tests.support.world import World, make_agent, make_agent_token, make_board
+from tests.support.people_rows import make_agent_token
+from tests.support.world import World
 
 
 def a_group(name: str, organization: Organization) -> BoardGroup:

@@ -15,7 +15,9 @@ from core.db.engine import TransactionFactory
 from models import BoardWebhook, Event, EventType, Message, MessageState, Note, WebhookPayload
 from services.board_webhooks.commands import decrypt_secrets
 from tests.support.api_fixtures import Client
-from tests.support.world import CIPHER, WEBHOOK_SECRET, World, make_agent, make_webhook
+from tests.support.board_rows import WEBHOOK_SECRET, make_agent, make_webhook
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 FAR_ID = "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"
 

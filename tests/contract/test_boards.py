@@ -9,7 +9,8 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Board, BoardGroup, Note, new_id
 from tests.support.api_fixtures import Client
-from tests.support.world import World, make_task
+from tests.support.board_rows import make_task
+from tests.support.world import World
 
 NEW = {"name": "Spring", "slug": "spring", "description": "What grows", "board_type": "general"}
 

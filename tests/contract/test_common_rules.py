@@ -9,8 +9,10 @@ from core.http import event_stream
 from models import Agent, new_id
 from tests.support.api_fixtures import Client, ClientFactory, create_client
 from tests.support.app_on_transactions import build_app_on
+from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.people_rows import token_secret
 from tests.support.stream_client import open_stream
-from tests.support.world import World, make_gateway, make_main_agent, token_secret
+from tests.support.world import World
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

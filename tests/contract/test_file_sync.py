@@ -24,7 +24,9 @@ from services.gateways import files as gateways_files
 from tests.support.api_fixtures import Client
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.fake_gateway import TOKEN, ErrorResponse
-from tests.support.world import CIPHER, World, make_gateway
+from tests.support.gateway_rows import make_gateway
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 FILES = set(gateways_files.FILE_NAMES)
 ANSWER = {

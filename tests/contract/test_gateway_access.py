@@ -10,7 +10,9 @@ from models import Agent, new_id
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.fake_gateway import FakeGateway
 from tests.support.gateway_api import KEY
-from tests.support.world import World, make_agent_token, make_board_access, make_gateway
+from tests.support.gateway_rows import make_gateway
+from tests.support.people_rows import make_agent_token, make_board_access
+from tests.support.world import World
 
 
 async def test_only_admins_see_gateways(

@@ -16,7 +16,8 @@ from tests.support.gateway_api import (
     create_gateway,
     gateway_body,
 )
-from tests.support.world import World, token_secret
+from tests.support.people_rows import token_secret
+from tests.support.world import World
 
 
 async def test_the_status_of_a_stored_gateway(

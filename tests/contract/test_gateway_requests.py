@@ -9,7 +9,8 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Agent, Gateway, GatewayRequest, RequestKind, RequestState, Run, RunStatus, Task
 from tests.support.api_fixtures import Client
-from tests.support.world import World, make_gateway, make_gateway_request, make_run
+from tests.support.gateway_rows import make_gateway, make_gateway_request, make_run
+from tests.support.world import World
 
 QUESTION = '[{"question":"Which colour?","questionId":"colour","options":[{"label":"Blue"}]}]'
 

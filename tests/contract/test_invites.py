@@ -12,7 +12,8 @@ from models import Event, Invite, Member, Role, User, new_id
 from services import organizations
 from services.organizations import InviteDraft
 from tests.support.api_fixtures import Client, ClientFactory
-from tests.support.world import World, make_api_token, make_member, make_user
+from tests.support.people_rows import make_api_token, make_member, make_user
+from tests.support.world import World
 
 INVITES = "/organizations/me/invites"
 ACCEPT = "/organizations/invites/accept"

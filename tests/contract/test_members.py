@@ -11,8 +11,9 @@ from core.db.engine import TransactionFactory
 from models import BoardAccess, Event, EventType, Member, Role, User, new_id
 from services import organizations
 from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.people_rows import make_api_token, make_member, make_user
 from tests.support.stream_client import open_stream
-from tests.support.world import World, make_api_token, make_member, make_user
+from tests.support.world import World
 
 MEMBERS = "/organizations/me/members"
 

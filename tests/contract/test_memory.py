@@ -10,7 +10,7 @@ from api.openapi.document import build_document
 from core.db.engine import TransactionFactory
 from models import Agent, Board, Event, EventType, Message, User, new_id
 from tests.support.api_fixtures import Client, ClientFactory
-from tests.support.memory_factories import create_group_of, make_note
+from tests.support.memory_rows import create_group_of, make_note
 from tests.support.world import World
 
 CHAT_MESSAGE = {"content": "  Hello  ", "tags": ["chat"]}

@@ -8,7 +8,8 @@ from core.db.engine import TransactionFactory
 from models import Agent, new_id
 from services import messages
 from tests.support.api_fixtures import Client, ClientFactory
-from tests.support.world import World, make_gateway
+from tests.support.gateway_rows import make_gateway
+from tests.support.world import World
 
 Json = dict[str, Any]
 

@@ -8,7 +8,8 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import Board, new_id
 from tests.support.api_fixtures import Client
-from tests.support.world import World, make_task
+from tests.support.board_rows import make_task
+from tests.support.world import World
 
 PATH = "/metrics/dashboard"
 SERIES = ("throughput", "cycle_time", "error_rate", "wip")

@@ -13,7 +13,8 @@ import pytest
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Notification, NotificationKind, User
-from tests.support.world import World, make_notification
+from tests.support.board_rows import make_notification
+from tests.support.world import World
 
 Kind = NotificationKind
 

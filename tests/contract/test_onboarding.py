@@ -9,7 +9,8 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import Agent
 from tests.support.api_fixtures import Client, ClientFactory
-from tests.support.world import World, make_gateway, make_main_agent
+from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.world import World
 
 GOAL = {
     "board_type": "goal",

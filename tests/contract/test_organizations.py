@@ -8,9 +8,10 @@ from core.db.engine import TransactionFactory
 from models import Base, Member, Organization, Role, User
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.credentials import delete_organization
+from tests.support.people_rows import make_api_token, make_member, make_user
 from tests.support.row_factory import UNOWNED_TABLES, fill_tables, find_owned_tables, read_all_rows
 from tests.support.stream_client import open_stream
-from tests.support.world import World, make_api_token, make_member, make_user
+from tests.support.world import World
 
 MINE = "/organizations/me"
 

@@ -6,7 +6,8 @@ from sqlalchemy import update
 from core.db.engine import TransactionFactory
 from models import Agent, Board, ProvisioningState
 from tests.support.api_fixtures import Client
-from tests.support.world import World, make_gateway, make_main_agent
+from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from core.db.engine import TransactionFactory
 from models import Gateway
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import ApiObjects, create_api_objects, read_all_rows
-from tests.support.world import CIPHER, World
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 RECORDS = {"activity_events", "agent_messages", "notifications"}  # rows are only added
 DERIVED = {"updated_at", "words"}  # columns

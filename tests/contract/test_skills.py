@@ -7,6 +7,7 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import Agent, Gateway, Message, MessageState
 from tests.support.api_fixtures import Client, ClientFactory
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.skill_archives import (
     COMMIT,
     OTHER_COMMIT,
@@ -29,7 +30,7 @@ from tests.support.skills_api import (
     request_action,
     sync,
 )
-from tests.support.world import World, make_gateway, make_main_agent
+from tests.support.world import World
 
 __all__ = ["api_app", "card", "gateway", "host", "main_agent"]
 

@@ -17,8 +17,9 @@ from models import (
 from services import identity
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.credentials import delete_organization
+from tests.support.people_rows import make_api_token, make_user
 from tests.support.row_factory import fill_tables, find_owned_tables, read_all_rows
-from tests.support.world import World, make_api_token, make_user
+from tests.support.world import World
 
 ME = "/users/me"
 READ = {

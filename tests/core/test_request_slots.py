@@ -13,7 +13,7 @@ from app import find_credentials
 from core.config.settings import Settings
 from core.http.middleware import ErrorMiddleware
 from core.http.request_slots import RequestSlotsMiddleware, release_slots
-from tests.support.world import SECRET_KEY
+from tests.support.secret_key import SECRET_KEY
 
 
 class WaitingApp:

@@ -11,9 +11,9 @@ from services import boards, events, organizations, presence, tags, tasks
 from services.streams.rights import FIRST_CHECK_DELAY
 from tests.support.api_fixtures import committing_api_app
 from tests.support.page_stream import open_page, server_url
+from tests.support.people_rows import cookie_secret
 from tests.support.statement_counter import count_all_statements
 from tests.support.stream_client import StreamClient
-from tests.support.world import cookie_secret
 from web.auth.viewer import SESSION_COOKIE
 
 TIMEOUT = 10  # maximum seconds to wait for an expected update

@@ -10,7 +10,8 @@ import app
 from core.config.settings import Settings
 from core.http.request import RETRY_DELAYS
 from core.http.server_protocol import LimitedHttpProtocol
-from tests.support.world import World, cookie_secret
+from tests.support.people_rows import cookie_secret
+from tests.support.world import World
 from web.auth.viewer import SESSION_COOKIE
 
 PAGES = 1_000

@@ -11,8 +11,9 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import Agent, User
 from tests.support.live_server import run_server
+from tests.support.people_rows import cookie_secret, token_secret
 from tests.support.round_trips import record_round_trips
-from tests.support.world import World, cookie_secret, token_secret
+from tests.support.world import World
 from web.auth.viewer import SESSION_COOKIE
 
 CALLS = 5  # the least counts, because the server also sends statements between requests

@@ -8,7 +8,7 @@ import pytest
 from services import boards, presence, tags
 from tests.live.test_page_stream import TIMEOUT, add_task
 from tests.support.page_stream import open_page, server_url
-from tests.support.world import cookie_secret
+from tests.support.people_rows import cookie_secret
 from web.auth.viewer import SESSION_COOKIE
 
 __all__ = ["server_url"]

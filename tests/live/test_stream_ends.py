@@ -21,7 +21,8 @@ from tests.live.test_page_stream import TIMEOUT
 from tests.support.cuttable_proxy import run_cuttable_proxy
 from tests.support.live_server import run_server
 from tests.support.page_stream import PageStream, open_page, server_url
-from tests.support.world import World, token_secret
+from tests.support.people_rows import token_secret
+from tests.support.world import World
 
 __all__ = ["server_url"]
 

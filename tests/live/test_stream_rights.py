@@ -12,7 +12,8 @@ from sqlalchemy import select
 from core.db.engine import TransactionFactory
 from models import Board, Event, EventType
 from tests.support.page_stream import PageStream, open_page, server_url
-from tests.support.world import World, token_secret
+from tests.support.people_rows import token_secret
+from tests.support.world import World
 
 __all__ = ["server_url"]
 

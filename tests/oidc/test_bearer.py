@@ -27,9 +27,10 @@ from tests.oidc.conftest import CALLBACK, Installation, InstallationFactory, set
 from tests.oidc.test_provider import VERIFIER, Clock
 from tests.support.fake_oidc_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
 from tests.support.invalid_tokens import SPOILT, WRONG, Tamper, drop_none_values
+from tests.support.people_rows import token_secret
 from tests.support.real_oidc_provider import RealProvider
 from tests.support.statement_counter import count_statements
-from tests.support.world import World, token_secret
+from tests.support.world import World
 
 KEYS = "/keys"
 

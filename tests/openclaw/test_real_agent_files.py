@@ -21,9 +21,11 @@ from openclaw import api as gateway_api
 from services.gateways import agent_files, files
 from services.gateways.agent_files import AgentFile
 from tests.support.fake_llm import FakeLlm, LlmAction, LlmTurn, RunCommand
+from tests.support.gateway_rows import make_gateway
 from tests.support.live_server import run_server
+from tests.support.people_rows import token_secret
 from tests.support.real_gateway import RealGateway
-from tests.support.world import World, make_gateway, token_secret
+from tests.support.world import World
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("MC_TEST_GATEWAY"), reason="needs a real gateway: --gateway"

@@ -22,8 +22,10 @@ from services.messages.gateway_turns import ENDED, RUNNING, STARTED, UNKNOWN, Tu
 from tests.support.delivery_gateway import DeliveryGateway, session_key_of
 from tests.support.fake_chat_gateway import FakeChatGateway
 from tests.support.fake_llm import FailTurn, FakeLlm, LlmAction, LlmTurn
+from tests.support.gateway_rows import make_gateway
 from tests.support.real_gateway import RealGateway
-from tests.support.world import CIPHER, World, make_gateway
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("MC_TEST_GATEWAY"), reason="needs a real gateway: --gateway"

@@ -27,8 +27,9 @@ from tests.support.fake_llm import FakeLlm, LlmAction, LlmTurn, UseTool
 from tests.support.fake_requests_gateway import FakeRequestsGateway
 from tests.support.real_gateway import RealGateway
 from tests.support.requests_gateway import RequestsHarness, agent_key, put_agents_on_gateway
+from tests.support.secret_key import CIPHER
 from tests.support.stored_world import store_world
-from tests.support.world import CIPHER, World
+from tests.support.world import World
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("MC_TEST_GATEWAY"), reason="needs a real gateway: --gateway"

@@ -26,8 +26,10 @@ from services import agents, gateways, messages, organizations
 from services.gateways import runs
 from services.messages import delivery_store
 from services.messages.circuit_breakers import MESSAGE_LIMITS
+from tests.support.board_rows import make_agent, make_message
+from tests.support.gateway_rows import make_gateway, make_run
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
-from tests.support.world import World, make_agent, make_gateway, make_message, make_run
+from tests.support.world import World
 
 
 async def add_agents(

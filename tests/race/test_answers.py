@@ -24,8 +24,10 @@ from services.gateways.requests import SubmittedAnswer
 from services.idempotency import IdempotentRequest, StoredResponse
 from services.memory import NoteDraft
 from tests.race.test_onboarding import add_gateway
+from tests.support.gateway_rows import make_gateway, make_gateway_request
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
-from tests.support.world import CIPHER, World, make_gateway, make_gateway_request
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 ANSWER = StoredResponse(200, {}, "{}")
 

@@ -26,8 +26,9 @@ from models import (
 )
 from services import approvals, boards
 from services.approvals import MAX_PENDING, ApprovalDraft
+from tests.support.board_rows import make_agent
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
-from tests.support.world import World, make_agent
+from tests.support.world import World
 
 PENDING, APPROVED, REJECTED = ApprovalStatus
 TWO_PEOPLE = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Two people")

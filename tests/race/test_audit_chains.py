@@ -14,7 +14,8 @@ from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.identity import VerifiedPassword
 from tests.race.test_members import TOKEN, Deed
 from tests.support.lock_waiter import wait_for_lock_waiter
-from tests.support.world import World, make_invite
+from tests.support.people_rows import make_invite
+from tests.support.world import World
 
 OLD_HASH, NEW_HASH = "an old hash", "a new hash"
 

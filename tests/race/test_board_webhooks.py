@@ -13,9 +13,11 @@ from core.errors import Gone, NotFound
 from models import BoardWebhook, Message, Note, Task, TaskLink, WebhookAction, WebhookPayload
 from services import board_webhooks, boards
 from services.board_webhooks import WebhookRequest
+from tests.support.board_rows import make_webhook
 from tests.support.forge_payloads import github_headers, github_issue
 from tests.support.rounds import ROUNDS, run_concurrently, run_rounds
-from tests.support.world import CIPHER, World, make_webhook
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 BASE_URL = "http://mission.test"
 

@@ -13,8 +13,9 @@ from core.errors import Conflict
 from models import Approval, ApprovalStatus, Board, Event, EventType, Task, new_id
 from services import approvals, boards, messages, tasks
 from services.approvals import ApprovalDraft
+from tests.support.board_rows import make_board, make_link
+from tests.support.people_rows import make_member
 from tests.support.rounds import ROUNDS, run_rounds
-from tests.support.world import make_board, make_link, make_member
 
 PENDING, APPROVED, REJECTED = ApprovalStatus
 

@@ -10,7 +10,8 @@ from models import AgentToken, Board, Organization, SignIn
 from services import boards, identity, organizations
 from services.boards import BoardDraft
 from tests.services.test_tokens import IMPORTED, add_imported_token, add_token, authenticate
-from tests.support.world import World, cookie_secret, make_user
+from tests.support.people_rows import cookie_secret, make_user
+from tests.support.world import World
 
 AT_ONCE = range(6)
 

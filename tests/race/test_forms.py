@@ -10,7 +10,8 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import Comment
 from tests.support.live_server import run_server
-from tests.support.world import World, cookie_secret
+from tests.support.people_rows import cookie_secret
+from tests.support.world import World
 from web.auth.viewer import SESSION_COOKIE
 
 TIMES = 5  # at once

@@ -12,8 +12,10 @@ from models import Gateway
 from openclaw import AddressPolicy
 from services import boards, gateways
 from services.gateways import GatewayConnector, GatewayDraft
+from tests.support.gateway_rows import make_gateway, make_main_agent, make_run
 from tests.support.lock_waiter import wait_for_lock_waiter
-from tests.support.world import CIPHER, World, make_gateway, make_main_agent, make_run
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from services import agents, boards, identity, organizations, tasks
 from services.organizations import AccessRights, BoardGrant, InviteDraft
 from services.tasks import TaskDraft
 from tests.race.test_agents import run_while_waiting
+from tests.support.people_rows import make_invite, make_member, make_user
 from tests.support.rounds import run_concurrently
-from tests.support.world import World, make_invite, make_member, make_user
+from tests.support.world import World
 
 AT_ONCE = range(4)
 TOKEN = "mc_invite_of-nora"

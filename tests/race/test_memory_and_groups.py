@@ -15,7 +15,7 @@ from services.boards import GroupDraft
 from services.memory import NoteDraft
 from tests.race.test_agents import run_while_waiting
 from tests.support.lock_waiter import wait_for_lock_waiter
-from tests.support.memory_factories import create_group_of, make_note
+from tests.support.memory_rows import create_group_of, make_note
 from tests.support.rounds import run_concurrently
 from tests.support.world import World
 

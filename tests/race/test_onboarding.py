@@ -22,8 +22,11 @@ from models import (
 )
 from services import boards, onboarding
 from services.onboarding import ConfirmedBoard, ExpectedState, OnboardingGoal
+from tests.support.board_rows import make_board
+from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.people_rows import make_board_access
 from tests.support.rounds import ROUNDS, run_rounds
-from tests.support.world import World, make_board, make_board_access, make_gateway, make_main_agent
+from tests.support.world import World
 
 BASE = "http://mission.test"
 QUESTION = {"question": "Why?", "options": [{"id": "1", "label": "Fun"}]}

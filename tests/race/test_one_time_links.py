@@ -29,8 +29,10 @@ from services import agents, identity, organizations
 from services.audit import AuditAction
 from services.identity import AuthorizationRequest
 from services.identity.password_links import PASSWORD_LINK_LIFETIME
+from tests.support.board_rows import make_agent
+from tests.support.people_rows import make_invite, make_user
 from tests.support.rounds import ROUNDS, run_concurrently, run_rounds
-from tests.support.world import World, make_agent, make_invite, make_user
+from tests.support.world import World
 
 
 async def add_users(transaction: TransactionFactory) -> list[User]:

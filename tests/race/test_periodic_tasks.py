@@ -25,8 +25,10 @@ from models import (
 )
 from services import messages
 from services.gateways import cleanup
+from tests.support.board_rows import make_message
+from tests.support.gateway_rows import make_gateway, make_gateway_request
 from tests.support.rounds import ROUNDS, run_concurrently
-from tests.support.world import World, make_gateway, make_gateway_request, make_message
+from tests.support.world import World
 from worker.periodic import PeriodicTasks
 
 WORKERS = 4

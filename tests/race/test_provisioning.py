@@ -21,6 +21,7 @@ from services.gateways import GatewayConnector, files, provisioning
 from services.gateways.provisioning import Reconciler, store
 from tests.support.fake_agents_gateway import Fault
 from tests.support.fake_gateway import TOKEN, create_target
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.provisioning_harness import (
     BASE_URL,
@@ -28,7 +29,8 @@ from tests.support.provisioning_harness import (
     ProvisioningHarness,
     run_provisioning_harness,
 )
-from tests.support.world import CIPHER, World, make_gateway, make_main_agent
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 AGENT_COUNT = 4
 

@@ -34,8 +34,10 @@ from services.agents import AgentDraft
 from services.gateways import LinkDraft, ListedAgent
 from services.identity import ProviderProfile
 from tests.race.test_onboarding import BASE
+from tests.support.board_rows import make_board
+from tests.support.gateway_rows import make_gateway
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
-from tests.support.world import World, make_board, make_gateway
+from tests.support.world import World
 
 
 async def add_boards(transaction: TransactionFactory, world: World) -> Sequence[Board]:

@@ -9,8 +9,9 @@ from core.db.engine import TransactionFactory
 from models import Board, Task, new_id
 from services import boards, tasks
 from services.tasks import TaskPlace
+from tests.support.board_rows import make_board
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
-from tests.support.world import World, make_board
+from tests.support.world import World
 
 
 def make_bare_task(board: Board, title: str) -> Task:

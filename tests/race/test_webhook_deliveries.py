@@ -3,19 +3,18 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-
-import pytest
 
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import WebhookDeliveryState
 from services.webhook_endpoints.delivery_store import CLAIM_DURATION
-from tests.support.webhook_receiver import WebhookReceiver, create_worker, run_webhook_receiver
+from tests.support.secret_key import SECRET_KEY
+from tests.support.webhook_receiver import WebhookReceiver, create_worker, receiver
 from tests.support.worker_harness import until
-from tests.support.world import SECRET_KEY, World
+
+__all__ = ["receiver"]
 
 ROOT = Path(__file__).parent.parent.parent
 EVENT_COUNT = 40
@@ -28,16 +27,6 @@ settings = Settings(
 )
 asyncio.run(worker.main.run(settings, asyncio.Event()))
 """
-
-
-@pytest.fixture
-async def receiver(
-    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
-) -> AsyncIterator[WebhookReceiver]:
-    async with run_webhook_receiver(
-        isolated_settings, isolated_transaction, isolated_world
-    ) as receiver:
-        yield receiver
 
 
 def list_ids(receiver: WebhookReceiver) -> list[str]:

@@ -10,7 +10,8 @@ from openclaw import AddressPolicy
 from services.gateways import GatewayConnector
 from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway
 from tests.support.requests_gateway import RequestsHarness, run_requests_harness
-from tests.support.world import CIPHER, World
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 
 @pytest.fixture

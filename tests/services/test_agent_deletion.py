@@ -10,7 +10,7 @@ from core.errors import Forbidden, NotFound
 from models import Agent, DeletedTask, EventType, Status, Task
 from services import agents, identity
 from tests.support.agent_helpers import create_agent, list_agent_names, list_events
-from tests.support.world import token_secret
+from tests.support.people_rows import token_secret
 
 
 async def test_deletion_returns_tasks_to_the_inbox_and_records_it(session, world):

@@ -9,8 +9,10 @@ from core.db.engine import TransactionFactory
 from models import Board, EventType, Member, User
 from services import events
 from services.gateways import files
+from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.people_rows import token_secret
 from tests.support.statement_counter import count_statements
-from tests.support.world import World, make_gateway, make_main_agent, token_secret
+from tests.support.world import World
 
 BASE_URL = "https://control.example"
 

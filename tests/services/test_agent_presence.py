@@ -11,8 +11,9 @@ from core.errors import Invalid
 from models import Agent, Event, EventType
 from services import agents, boards
 from services.agents import AgentState
+from tests.support.board_rows import make_task
+from tests.support.gateway_rows import make_gateway
 from tests.support.statement_counter import count_statements
-from tests.support.world import make_gateway, make_task
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 

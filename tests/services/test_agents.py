@@ -14,14 +14,10 @@ from models import AgentToken, EventType, Status
 from services import agents, identity
 from services.agents.rules import FIELD_VALIDATORS
 from tests.support.agent_helpers import create_agent, list_agent_names, list_events
+from tests.support.board_rows import make_agent
+from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.people_rows import make_board_access, token_secret
 from tests.support.statement_counter import count_statements
-from tests.support.world import (
-    make_agent,
-    make_board_access,
-    make_gateway,
-    make_main_agent,
-    token_secret,
-)
 
 ALL = Paging()
 

@@ -16,7 +16,8 @@ from services.approvals.rules import (
     linked_task_ids,
     payload_with_reason,
 )
-from tests.support.world import World, make_agent, make_world
+from tests.support.board_rows import make_agent
+from tests.support.world import World, make_world
 
 
 @pytest.fixture

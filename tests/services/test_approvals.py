@@ -23,8 +23,8 @@ from tests.support.approval_helpers import (
     list_event_types,
     list_recorded_events,
 )
+from tests.support.board_rows import make_task
 from tests.support.statement_counter import count_statements
-from tests.support.world import make_task
 
 
 def make_draft(**fields) -> ApprovalDraft:

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.errors import Forbidden, NotFound
 from models import Actor, Agent, Board, BoardAccess, Member
 from services import boards
-from tests.support.world import World, make_gateway
+from tests.support.gateway_rows import make_gateway
+from tests.support.world import World
 
 NOTHING, READ, WRITE, ADMIN = "nothing", "read", "write", "admin"
 

@@ -11,9 +11,11 @@ from models import Agent, Board, Event, EventType, Message, new_id
 from services import boards, organizations
 from services.boards import GroupDraft
 from services.boards.rules import group_slug
-from tests.support.memory_factories import create_group_of
+from tests.support.board_rows import make_agent, make_board
+from tests.support.memory_rows import create_group_of
+from tests.support.people_rows import make_member
 from tests.support.statement_counter import count_statements
-from tests.support.world import World, make_agent, make_board, make_member
+from tests.support.world import World
 
 
 @pytest.fixture(autouse=True)

@@ -30,8 +30,10 @@ from tests.support.board_helpers import (
     make_board_draft,
     update_board,
 )
+from tests.support.board_rows import make_task
+from tests.support.people_rows import token_secret
 from tests.support.statement_counter import count_statements
-from tests.support.world import World, make_task, token_secret
+from tests.support.world import World
 
 
 async def test_owner_creates_a_board(session: AsyncSession, world: World) -> None:

@@ -22,7 +22,8 @@ from services import channels, notifications
 from services.channels import CodeResult, SendOutcome, SendReason, SendResult, store
 from services.channels.configurations import check_config
 from tests.support.browser_subscription import BrowserSubscription
-from tests.support.world import CIPHER, World
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 Kind = ChannelKind
 NTFY = {"url": "https://ntfy.sh/a-secret-topic", "token": "tk_0123456789abc"}

@@ -15,7 +15,8 @@ from models import Actor, Agent, Event, EventType, Message, Run, RunStatus
 from services import agents, boards, memory, messages, tasks
 from services.messages import HoldCause
 from services.messages.circuit_breakers import LOOP_LIMITS, MAX_FAILURES, MESSAGE_LIMITS
-from tests.support.world import World, make_gateway, make_run
+from tests.support.gateway_rows import make_gateway, make_run
+from tests.support.world import World
 
 FLOOD, DAILY_FLOOD = (limit.count for limit in MESSAGE_LIMITS)
 LOOP, DAILY_LOOP = (limit.count for limit in LOOP_LIMITS)

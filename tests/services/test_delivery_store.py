@@ -5,7 +5,9 @@ from datetime import timedelta
 from core.clock import now
 from models import Agent, MessageState
 from services.messages import delivery_store
-from tests.support.world import World, make_gateway, make_message
+from tests.support.board_rows import make_message
+from tests.support.gateway_rows import make_gateway
+from tests.support.world import World
 
 
 async def test_all_of_very_many_sent_messages_are_checked_in_turn(session, world: World) -> None:

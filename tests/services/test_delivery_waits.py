@@ -19,7 +19,7 @@ from tests.support.delivery_faults import (
 )
 from tests.support.delivery_gateway import DeliveryGateway, session_key_of
 from tests.support.fake_gateway import ErrorResponse
-from tests.support.world import make_main_agent
+from tests.support.gateway_rows import make_main_agent
 
 
 async def test_messages_are_sent_immediately_when_enqueued_or_resumed(

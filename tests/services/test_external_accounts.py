@@ -14,7 +14,8 @@ from models import ExternalIdentity, FirstRunLink, PendingSignIn, User, new_id
 from services import identity
 from services.identity import AuthorizationRequest, ProviderProfile
 from services.identity.external_accounts import can_merge_accounts, must_release_email
-from tests.support.world import World, make_user
+from tests.support.people_rows import make_user
+from tests.support.world import World
 
 NORA = ProviderProfile(
     issuer="https://id.example.com",

@@ -15,7 +15,8 @@ from tests.support.provisioning_harness import (
     ProvisioningHarness,
     run_provisioning_harness,
 )
-from tests.support.world import CIPHER, World
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 DEFAULT_OPTIONS = SyncOptions()
 AGENT_NOTES = "\nThe printer is in room 4.\n"

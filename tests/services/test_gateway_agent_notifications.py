@@ -10,8 +10,9 @@ from core.db.engine import TransactionFactory
 from models import Agent, Gateway
 from services import agents, boards
 from services.boards import BoardDraft
+from tests.support.gateway_rows import make_gateway
 from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
-from tests.support.world import World, make_gateway
+from tests.support.world import World
 
 
 @dataclass

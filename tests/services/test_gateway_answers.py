@@ -8,8 +8,8 @@ from core.errors import Conflict, Invalid
 from models import EventType, RequestKind, RequestState
 from services.gateways import requests
 from services.gateways.requests import SubmittedAnswer
+from tests.support.people_rows import token_secret
 from tests.support.requests_gateway import COLOUR, RequestsHarness, agent_key, sha256_of
-from tests.support.world import token_secret
 
 ONCE, DENY = "allow-once", "deny"
 WAITING, ANSWERED = RequestState.WAITING, RequestState.ANSWERED

@@ -25,14 +25,17 @@ from models import (
 from openclaw import AddressPolicy
 from services import agents, boards, gateways, identity, organizations
 from services.gateways import GatewayConnector
+from tests.support.board_rows import make_agent
 from tests.support.fake_agents_gateway import Fault
 from tests.support.fake_gateway import TOKEN, ErrorResponse, wait_until
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.provisioning_harness import (
     QUICK_POLICY,
     ProvisioningHarness,
     run_provisioning_harness,
 )
-from tests.support.world import CIPHER, World, make_agent, make_gateway, make_main_agent
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

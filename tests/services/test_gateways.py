@@ -18,8 +18,11 @@ from openclaw import AddressPolicy, ConnectionDiagnosis
 from services import boards, gateways
 from services.gateways import GatewayConnector, GatewayDraft, ProbeResult
 from tests.support.fake_gateway import TOKEN, FakeGateway, run_fake_gateway
+from tests.support.gateway_rows import make_gateway
 from tests.support.lock_waiter import wait_for_lock_waiter
-from tests.support.world import CIPHER, World, make_gateway, make_organization
+from tests.support.people_rows import make_organization
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 DRAFT = GatewayDraft(name="Workshop", url="ws://127.0.0.1:9", workspace_root="/x", token=TOKEN)
 

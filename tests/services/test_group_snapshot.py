@@ -10,9 +10,10 @@ from core.clock import now
 from models import Actor, Board, Status, Tag, TagAssignment, Task
 from services import boards
 from services.boards import GroupSnapshot, GroupSnapshotBoard
-from tests.support.memory_factories import create_group_of
+from tests.support.board_rows import make_board, make_task
+from tests.support.memory_rows import create_group_of
 from tests.support.statement_counter import count_statements
-from tests.support.world import World, make_board, make_task
+from tests.support.world import World
 
 
 @pytest.fixture(autouse=True)

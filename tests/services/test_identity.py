@@ -16,8 +16,9 @@ from models import SignIn, User
 from services import identity
 from services.identity import passwords
 from services.identity.passwords import DUMMY_HASH
+from tests.support.people_rows import cookie_secret
 from tests.support.statement_counter import count_statements
-from tests.support.world import World, cookie_secret
+from tests.support.world import World
 
 PASSWORD = "correct horse battery"
 HASH = hash_password(PASSWORD)

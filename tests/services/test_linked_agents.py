@@ -18,7 +18,8 @@ from services import agents, boards, gateways, memory
 from services.gateways import GatewayConnector, GatewayDraft, LinkDraft, ListedAgent
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.fake_gateway import TOKEN
-from tests.support.world import CIPHER, World
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 READ_METHODS = {
     *("health", "agents.list", "agents.files.list", "agents.files.get", "config.get"),

@@ -12,9 +12,10 @@ from core.paging import Paging
 from models import Actor, Agent, Board, Event, EventType, GroupNote, Message, Note, new_id
 from services import boards, memory
 from services.memory import MemoryScope, NoteDetail, NoteDraft
-from tests.support.memory_factories import create_group_of, make_group_note, make_note
+from tests.support.board_rows import make_agent
+from tests.support.memory_rows import create_group_of, make_group_note, make_note
 from tests.support.statement_counter import count_statements
-from tests.support.world import World, make_agent
+from tests.support.world import World
 
 BASE = "http://mission.test"
 

@@ -2,7 +2,8 @@
 
 from models import Agent
 from services.messages.mentions import extract_mentions, is_mentioned, list_mentioned_agents
-from tests.support.world import make_agent, make_world
+from tests.support.board_rows import make_agent
+from tests.support.world import make_world
 
 
 def test_a_mention_is_a_name_after_an_at_but_not_in_an_address() -> None:

@@ -13,8 +13,8 @@ from services import metrics, tasks
 from services.metrics.dashboard import RANGES, Bucket, WindowTotals, build_timeline
 from services.tasks import TaskDraft
 from tests.support.app_on_transactions import ReadsOn
+from tests.support.board_rows import make_task
 from tests.support.statement_counter import count_statements
-from tests.support.world import make_task
 
 NOON = datetime(2026, 3, 18, 12, 30, tzinfo=UTC)  # a Wednesday
 HOUR = timedelta(hours=1)

@@ -7,10 +7,11 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import EventType, Notification, NotificationKind, WebhookEndpoint
 from services.events import record_event
-from tests.support.memory_factories import create_group_of
+from tests.support.board_rows import make_notification
+from tests.support.memory_rows import create_group_of
 from tests.support.migration import migrate
 from tests.support.webhook_rows import make_endpoint
-from tests.support.world import World, make_notification
+from tests.support.world import World
 
 BEFORE = "0057"
 

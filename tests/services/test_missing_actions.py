@@ -10,7 +10,9 @@ from core.clock import now
 from core.errors import Conflict
 from models import Agent, Event, EventType, Message, MessageState, RunStatus, Status, Task, new_id
 from services import messages, tasks
-from tests.support.world import World, make_gateway, make_message, make_run
+from tests.support.board_rows import make_message
+from tests.support.gateway_rows import make_gateway, make_run
+from tests.support.world import World
 
 MINUTE = timedelta(minutes=1)
 

@@ -15,9 +15,10 @@ from models import BoardAccess, Notification, NotificationKind, User, new_id
 from services import notifications
 from services.notifications import KindGroup, NotificationFilters, OpenedPage
 from services.notifications.commands import select_old_notifications
-from tests.support.memory_factories import create_group_of
+from tests.support.board_rows import make_notification
+from tests.support.memory_rows import create_group_of
 from tests.support.query_plans import explain
-from tests.support.world import World, make_notification
+from tests.support.world import World
 
 Kind = NotificationKind
 EVERYTHING = NotificationFilters()

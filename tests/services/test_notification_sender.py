@@ -28,7 +28,7 @@ from models import (
 from services import notifications
 from services.channels import SendOutcome, SendReason, SendResult
 from services.notifications.deliveries import MAX_AGE
-from tests.support.memory_factories import create_group_of
+from tests.support.memory_rows import create_group_of
 from tests.support.notification_harness import NotificationHarness
 from tests.support.world import World
 

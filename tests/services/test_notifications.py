@@ -26,8 +26,9 @@ from services.approvals import ApprovalDraft
 from services.events import NewEvent, record_events
 from services.notifications import Audience, NewNotification
 from services.organizations import InviteDraft
-from tests.support.memory_factories import create_group_of
-from tests.support.world import World, make_board_access, make_user
+from tests.support.memory_rows import create_group_of
+from tests.support.people_rows import make_board_access, make_user
+from tests.support.world import World
 
 Kind = NotificationKind
 

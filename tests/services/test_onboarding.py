@@ -24,7 +24,8 @@ from models import (
 )
 from services import boards, onboarding
 from services.onboarding import ExpectedState, OnboardingGoal
-from tests.support.world import World, make_gateway, make_main_agent
+from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.world import World
 
 BASE_URL = "http://mission.test"
 GOAL = OnboardingGoal(board_type="goal", objective="Launch", success_metrics={"visitors": "1,000"})

@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from models import BoardAccess, Event, EventType, Member, Organization, Role, User
 from services import organizations
+from tests.support.people_rows import make_member, make_user
 from tests.support.statement_counter import count_statements
-from tests.support.world import World, make_member, make_user
+from tests.support.world import World
 
 
 async def events_of(session: AsyncSession, organization: Organization) -> list[Event]:

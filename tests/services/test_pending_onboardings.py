@@ -5,7 +5,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from models import Agent, Board, Gateway
 from services import boards, onboarding
 from services.onboarding import PendingOnboarding, list_pending_onboardings
-from tests.support.world import World, make_gateway, make_main_agent
+from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.world import World
 
 BASE_URL = "http://mission.test"
 DRAFT = {"status": "complete", "board_type": "general"}

@@ -10,7 +10,9 @@ from core.clock import now
 from models import Agent, DesiredState, Gateway, Message, MessageState, ProvisioningStep
 from services.messages import pending_reasons
 from services.messages.pending_reasons import DeliveryConditions, PendingReason
-from tests.support.world import World, make_gateway, make_message, make_world
+from tests.support.board_rows import make_message
+from tests.support.gateway_rows import make_gateway
+from tests.support.world import World, make_world
 
 MOMENT = now()
 SINCE = MOMENT - timedelta(minutes=20)

@@ -7,8 +7,9 @@ import pytest
 
 from models import Agent
 from services.messages import find_person_mention, list_mentionable_people
+from tests.support.board_rows import make_agent
 from tests.support.cpu_time import limit_cpu
-from tests.support.world import make_agent, make_world
+from tests.support.world import make_world
 
 
 class Person(NamedTuple):

@@ -11,8 +11,8 @@ from core.errors import Conflict, Invalid
 from models import RequestKind, RequestState
 from services.gateways.requests.parser import MAX_CONTENT_LENGTH, parse_request
 from tests.support.fake_requests_gateway import timestamp_ms
+from tests.support.people_rows import token_secret
 from tests.support.requests_gateway import RequestsHarness, agent_key, sha256_of
-from tests.support.world import token_secret
 
 ACTION: dict[str, Any] = {
     "title": "Deploy service",

@@ -21,7 +21,8 @@ from tests.support.provisioning_harness import (
     ProvisioningHarness,
     run_provisioning_harness,
 )
-from tests.support.world import CIPHER, World
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 COMPARED_COLUMNS = (
     *("gateway_id", "desired_state", "generation", "observed_generation", "step"),

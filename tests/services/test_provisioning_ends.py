@@ -24,10 +24,11 @@ from services import agents, boards
 from services.agents import StatusSource
 from services.gateways import provisioning
 from services.gateways.provisioning import ProvisioningStatus
+from tests.support.board_rows import make_task
 from tests.support.fake_agents_gateway import Fault, LostBefore
 from tests.support.fake_gateway import ErrorResponse
 from tests.support.provisioning_harness import ProvisioningHarness, run_provisioning_harness
-from tests.support.world import World, make_task
+from tests.support.world import World
 
 MINUTE = timedelta(minutes=1)
 

@@ -13,7 +13,8 @@ from core.paging import Paging
 from models import Actor, Approval, ApprovalStatus, Board, Event, Member, ReadKind, ReadMarker, Task
 from services import approvals, boards, events, memory, presence, tasks
 from services.approvals import ApprovalDraft
-from tests.support.world import World, make_task
+from tests.support.board_rows import make_task
+from tests.support.world import World
 
 BASE_URL = "http://mission.test"
 

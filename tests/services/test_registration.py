@@ -10,7 +10,8 @@ from core.clock import now
 from core.errors import Conflict, Invalid, NotFound, Unauthorized
 from models import Invite, User
 from services import identity, organizations
-from tests.support.world import World, make_invite, make_user
+from tests.support.people_rows import make_invite, make_user
+from tests.support.world import World
 
 TOKEN = "mc_invite_of-oskar"
 PASSWORD = "ten letters or more"

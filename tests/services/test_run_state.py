@@ -7,7 +7,8 @@ import pytest
 from core.clock import now
 from models import RunStatus
 from services.gateways.runs.run_state import MAX_CALLS, MAX_TAIL_LENGTH, RunState
-from tests.support.world import make_world, token_secret
+from tests.support.people_rows import token_secret
+from tests.support.world import make_world
 
 RUNNING, ENDED, FAILED = RunStatus.RUNNING, RunStatus.ENDED, RunStatus.FAILED
 ABORTED, LOST = RunStatus.ABORTED, RunStatus.LOST

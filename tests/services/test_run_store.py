@@ -9,9 +9,11 @@ from openclaw import GatewayClient, GatewayEvent, GatewayTarget
 from services.gateways.runs import store, tracker
 from services.gateways.runs.run_state import RunState
 from services.gateways.runs.store import RunAgent
+from tests.support.board_rows import make_message
+from tests.support.gateway_rows import make_gateway
 from tests.support.requests_gateway import agent_key
 from tests.support.statement_counter import count_all_statements
-from tests.support.world import World, make_gateway, make_message
+from tests.support.world import World
 
 
 def make_started_run(agent: Agent, run_id: str | None = None) -> tuple[RunState, RunAgent]:

@@ -13,9 +13,10 @@ from core.errors import NotFound
 from core.paging import Paging
 from models import Event, EventType, RunStatus, Status, new_id
 from services.gateways import runs
+from tests.support.board_rows import make_message, make_task
 from tests.support.fake_requests_gateway import timestamp_ms
 from tests.support.requests_gateway import RequestsHarness, agent_key, begin_run, runs_in
-from tests.support.world import World, make_message, make_task
+from tests.support.world import World
 
 RUNNING, ENDED, FAILED = RunStatus.RUNNING, RunStatus.ENDED, RunStatus.FAILED
 ABORTED, LOST = RunStatus.ABORTED, RunStatus.LOST

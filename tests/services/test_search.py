@@ -16,9 +16,9 @@ from core.paging import Paging
 from models import Actor, Agent, Base, BoardGroup, Comment, GroupNote, Note, new_id
 from services import boards, organizations, search
 from services.search import Kind, SearchResult
+from tests.support.board_rows import make_agent, make_task
 from tests.support.query_plans import explain, refresh_statistics
 from tests.support.statement_counter import count_statements
-from tests.support.world import make_agent, make_task
 
 ALL_RESULTS = Paging(limit=200)
 

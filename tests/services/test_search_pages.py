@@ -15,8 +15,9 @@ from services import search
 from services.messages import find_mention, list_mentioned_agents
 from services.search import MentionKind, ResultKind, SearchFilters, pages
 from tests.services.test_search import make_comment, make_group, make_group_note, make_note
+from tests.support.board_rows import make_agent, make_task
+from tests.support.people_rows import make_member, make_user
 from tests.support.statement_counter import count_statements
-from tests.support.world import make_agent, make_member, make_task, make_user
 
 ALL = Paging(100)
 

@@ -13,7 +13,8 @@ from models import ChannelKind, NotificationChannel, NotificationDelivery, User,
 from services import notifications
 from services.notifications.deliveries import MAX_MAILS, MAX_OF_ORGANIZATION
 from tests.support.notification_harness import NotificationHarness
-from tests.support.world import World, make_user
+from tests.support.people_rows import make_user
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from openclaw import GatewayClient
 from openclaw.skills import ListedSkill, get_last_part, parse_skill
 from services.skills import SkillConfirmationJob
 from tests.support.fake_gateway import ErrorResponse, FakeGateway, create_target, run_fake_gateway
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.skill_rows import make_gateway_skill, make_request_message, make_skill
-from tests.support.world import World, make_gateway, make_main_agent
+from tests.support.world import World
 
 LISTED = {"name": "report-writer", "baseDir": "/home/agent/skills/writer", "bundled": False}
 

@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from models import ApprovalStatus, Board, Note, Status
 from services import boards
-from tests.support.memory_factories import make_note
+from tests.support.board_rows import make_task
+from tests.support.memory_rows import make_note
 from tests.support.statement_counter import count_statements
-from tests.support.world import World, make_task
+from tests.support.world import World
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,9 @@ from services.payload_templates import (
     render_task,
 )
 from tests.services.test_webhook_actions import add_webhook, receive
+from tests.support.board_rows import make_custom_field
 from tests.support.cpu_time import limit_cpu
-from tests.support.world import CIPHER, make_custom_field
+from tests.support.secret_key import CIPHER
 
 FIELDS = {
     "size": "text",

@@ -21,8 +21,9 @@ from services import identity
 from services.identity import imported_tokens
 from services.identity.imported_tokens import ImportedHash, ImportedTokenVerifier
 from tests.support.credentials import authenticate_user
+from tests.support.people_rows import token_secret
 from tests.support.statement_counter import count_statements
-from tests.support.world import World, token_secret
+from tests.support.world import World
 
 LOCAL_TOKEN = "ein-Schlüssel-für-Skripte-der-lang-genug-ist-um-einer-zu-sein"
 LOCAL = Settings(auth_mode="local", local_auth_token=LOCAL_TOKEN)

@@ -6,7 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.errors import Invalid, Unauthorized
 from models import User
 from services import identity
-from tests.support.world import World, make_user
+from tests.support.people_rows import make_user
+from tests.support.world import World
 
 
 async def test_a_user_changes_their_profile(session: AsyncSession, world: World) -> None:

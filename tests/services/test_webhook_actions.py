@@ -14,8 +14,9 @@ from services.board_webhooks import WebhookDraft, WebhookRequest
 from services.tags import TagDraft
 from tests.support import forge_payloads as payloads
 from tests.support.board_helpers import load_member
+from tests.support.board_rows import make_custom_field, make_webhook
 from tests.support.forge_payloads import github_headers
-from tests.support.world import CIPHER, make_custom_field, make_webhook
+from tests.support.secret_key import CIPHER
 
 BASE_URL = "https://mc.example.com"
 TEMPLATE = {

@@ -1,13 +1,10 @@
 """A webhook sends only what its owner may read now."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
 
-from core.config.settings import Settings
-from core.db.engine import TransactionFactory
 from core.errors import Forbidden
 from models import (
     BoardAccess,
@@ -21,20 +18,11 @@ from models import (
     WebhookEndpoint,
 )
 from services import webhook_endpoints
-from tests.support.webhook_receiver import WebhookReceiver, run_webhook_receiver
-from tests.support.world import World
+from tests.support.webhook_receiver import WebhookReceiver, receiver
+
+__all__ = ["receiver"]
 
 LOST = EndpointState.OWNER_WITHOUT_ACCESS
-
-
-@pytest.fixture
-async def receiver(
-    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
-) -> AsyncIterator[WebhookReceiver]:
-    async with run_webhook_receiver(
-        isolated_settings, isolated_transaction, isolated_world
-    ) as receiver:
-        yield receiver
 
 
 async def execute(receiver: WebhookReceiver, statement: Any) -> None:

@@ -14,16 +14,11 @@ from models import BoardWebhook, Note, PayloadState, WebhookPayload
 from services.board_webhooks import WebhookRequest, delete_old_payloads, shorten_payload
 from services.board_webhooks.commands import decrypt_secrets
 from services.board_webhooks.payload_format import decode_body, format_payload
+from tests.support.board_rows import WEBHOOK_SECRET, make_webhook, make_webhook_payload
 from tests.support.cpu_time import MAX_CPU_SECONDS, measure_cpu
-from tests.support.memory_factories import make_note
-from tests.support.world import (
-    CIPHER,
-    WEBHOOK_SECRET,
-    World,
-    make_webhook,
-    make_webhook_payload,
-    make_world,
-)
+from tests.support.memory_rows import make_note
+from tests.support.secret_key import CIPHER
+from tests.support.world import World, make_world
 
 MAX_SIZE = 1_048_576  # bytes of a body
 JSON = "application/json"

@@ -19,6 +19,7 @@ from models import (
 )
 from services import messages
 from tests.support.cuttable_proxy import run_cuttable_proxy
+from tests.support.people_rows import make_sign_in
 from tests.support.worker_harness import (
     APPROVED,
     NOTIFIED_ONLY,
@@ -31,7 +32,6 @@ from tests.support.worker_harness import (
     running_worker,
     until,
 )
-from tests.support.world import make_sign_in
 from worker.outages import is_connection_lost
 from worker.scheduler import PeriodicTask, Scheduler
 

@@ -25,10 +25,12 @@ from services.gateways import GatewayJob, files, requests, runs
 from services.gateways.provisioning import Reconciler
 from tests.support.fake_gateway import create_target
 from tests.support.fake_requests_gateway import run_fake_requests_gateway
+from tests.support.gateway_rows import make_gateway, make_gateway_request, make_run
 from tests.support.provisioning_harness import BASE_URL, run_provisioning_harness
 from tests.support.requests_gateway import put_agents_on_gateway
+from tests.support.secret_key import CIPHER
 from tests.support.worker_harness import approve, request_approvals, until
-from tests.support.world import CIPHER, World, make_gateway, make_gateway_request, make_run
+from tests.support.world import World
 from worker.periodic import PeriodicTasks
 from worker.timeouts import DueTimeouts, find_due_timeouts
 

@@ -15,7 +15,8 @@ from core.db.listen import PostgresListener
 from models import Agent, User
 from services.events import EventFeed
 from tests.support.app_on_transactions import build_app_on
-from tests.support.world import World, token_secret
+from tests.support.people_rows import token_secret
+from tests.support.world import World
 
 Client: TypeAlias = httpx2.AsyncClient
 ClientFactory: TypeAlias = Callable[[User | Agent | None], Client]

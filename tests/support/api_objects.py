@@ -36,7 +36,18 @@ from models import (
     WebhookPayload,
 )
 from services.channels.store import encrypt_config
-from tests.support.memory_factories import create_group_of, make_group_note, make_note
+from tests.support.board_rows import (
+    make_agent,
+    make_message,
+    make_notification,
+    make_tag,
+    make_webhook,
+    make_webhook_payload,
+)
+from tests.support.gateway_rows import make_gateway, make_gateway_request, make_main_agent, make_run
+from tests.support.memory_rows import create_group_of, make_group_note, make_note
+from tests.support.people_rows import make_invite
+from tests.support.secret_key import CIPHER
 from tests.support.skill_rows import (
     DIGEST,
     PACK_ID,
@@ -47,21 +58,7 @@ from tests.support.skill_rows import (
     make_version,
 )
 from tests.support.webhook_rows import make_delivery, make_endpoint
-from tests.support.world import (
-    CIPHER,
-    World,
-    make_agent,
-    make_gateway,
-    make_gateway_request,
-    make_invite,
-    make_main_agent,
-    make_message,
-    make_notification,
-    make_run,
-    make_tag,
-    make_webhook,
-    make_webhook_payload,
-)
+from tests.support.world import World
 
 TABLES = (
     "activity_events",

@@ -18,7 +18,9 @@ from services import messages
 from services.gateways import GatewayConnector, GatewayJob
 from tests.support.fake_chat_gateway import FakeChatGateway, run_fake_chat_gateway
 from tests.support.fake_gateway import TOKEN
-from tests.support.world import CIPHER, World, make_gateway
+from tests.support.gateway_rows import make_gateway
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 QUICK = RetryPolicy(call_timeout=2.0, first_delay=0.01, max_delay=0.05, operator_delay=0.05)
 

@@ -1,106 +1,62 @@
 """Rows of every kind whose texts contain a marker."""
 
 import json
-from collections.abc import Mapping
 from string import Formatter
 from typing import Any
 
 from core.clock import now
 from models import (
-    AgentFileVersion,
     AgentQuestion,
     ApprovalPolicy,
     ApprovalStatus,
     Board,
     BoardGroup,
-    ChannelKind,
     Comment,
     CustomFieldValue,
     DeletedTask,
-    DeliveryState,
     Event,
     EventType,
     ExternalIdentity,
-    FileAuthor,
     Gateway,
     GroupNote,
     LinkKind,
-    MessageState,
     Note,
-    NotificationChannel,
-    NotificationDelivery,
-    NotificationKind,
     OnboardingMessage,
     OnboardingRole,
     OnboardingSession,
     OnboardingStatus,
-    PayloadState,
     PolicyEffect,
     PolicyRule,
     PolicyVerdict,
-    RequestKind,
-    RequestState,
-    RunStatus,
     SavedView,
-    Soul,
-    SoulDirectory,
     Status,
     TagAssignment,
     Task,
     TaskDependency,
     TaskDescription,
     TaskLink,
-    WebhookAction,
     new_id,
 )
-from models.soul import LIBRARY
 from services.activity.event_texts import WORDING
-from services.channels.store import encrypt_config
-from services.souls.store import get_bundled_edition
-from tests.support.onboarding_stages import make_draft
-from tests.support.skill_rows import (
-    SKILL_ID,
-    make_gateway_skill,
-    make_pack,
-    make_pack_update,
-    make_skill,
-    make_version,
-)
-from tests.support.webhook_rows import make_delivery, make_endpoint
-from tests.support.world import (
-    CIPHER,
-    World,
+from tests.support.board_rows import (
     make_board,
     make_custom_field,
-    make_gateway_request,
-    make_invite,
-    make_message,
-    make_notification,
-    make_run,
     make_tag,
     make_task,
-    make_webhook,
-    make_webhook_payload,
 )
+from tests.support.marked_deliveries import (
+    make_channels,
+    make_notifications,
+    make_webhook_endpoints,
+    make_webhooks,
+)
+from tests.support.marked_gateway_objects import make_gateway_rows, make_skills, make_souls
+from tests.support.marked_texts import MARK, PAYLOAD, SECOND_MARK
+from tests.support.onboarding_stages import make_draft
+from tests.support.people_rows import make_invite
+from tests.support.world import World
 
-MARK = "xssmark"
 RULE_ID = new_id()
-SOUL_HANDLE, SOUL_SLUG = "mission-control", "marked"
-SECOND_MARK = f"2 {MARK}"  # where two values must differ
-DIFF = f"--- a/{MARK}\n+++ b/{MARK}\n@@ -1,2 +1,2 @@\n {MARK}\n-{MARK}\n+{MARK} {MARK}\n"
-QUESTIONS = [
-    {
-        "questionId": MARK,
-        "header": MARK,
-        "question": MARK,
-        "options": [{"label": MARK, "description": MARK}, {"label": SECOND_MARK}],
-        "isOther": True,
-        "multiSelect": True,
-    }
-]
-PAYLOAD: Mapping[str, Any] = {
-    key: MARK for key in ("title", "question", "summary", "reason", "command", "url", "risk", MARK)
-} | {"diff": DIFF, "nested": {MARK: [MARK, {MARK: MARK}]}, "changes": [{"from": MARK, "to": MARK}]}
 
 
 def make_tasks(world: World) -> list[Any]:
@@ -248,50 +204,6 @@ def make_draft_board(world: World) -> list[Any]:
     return [board, *make_onboarding(world, board, status=completed, draft_goal=draft)]
 
 
-def make_gateway_rows(world: World, gateway: Gateway) -> list[Any]:
-    """Make requests, runs and messages of the agents of a gateway."""
-    worker, texts = world.worker, {"exact": MARK, "cwd": MARK, "session_key": MARK}
-    context = {
-        **dict.fromkeys(("warning", "path", "host", "node", "plan"), MARK),
-        "argv": [MARK],
-        "environment": {MARK: MARK},
-    }
-    answered = {
-        "state": RequestState.ANSWERED,
-        "answer": {"decision": "deny", "answers": {MARK: [MARK]}},
-        "answered_by": MARK,
-        "answered_at": now(),
-        "error": MARK,
-    }
-    asked = {"kind": RequestKind.QUESTION, "exact": json.dumps(QUESTIONS)}
-    call = {"id": "1", "name": MARK, "title": MARK, "started_at": "2026-01-01T00:00:00Z"}
-    run: dict[str, Any] = {
-        "phase": MARK,
-        "tool": MARK,
-        "tool_title": MARK,
-        "tail": MARK,
-        "error": MARK,
-    }
-    run["tool_calls"] = [call | {"detail": MARK, "status": "failed", "error": MARK}]
-    failed = {"state": MessageState.FAILED, "last_error": MARK, "board_id": world.board.id}
-    return [
-        make_gateway_request(gateway, worker, context=context, **texts),
-        make_gateway_request(gateway, worker, context=context, **texts, **answered),
-        make_gateway_request(gateway, worker, **asked),
-        make_run(gateway, worker, **run),
-        make_run(gateway, worker, **run, status=RunStatus.FAILED, ended_at=now()),
-        AgentFileVersion(
-            agent_id=worker.id,
-            name="SOUL.md",
-            content=f"{MARK}\n",
-            digest="",
-            author=FileAuthor.GATEWAY,
-            created_at=now(),
-        ),
-        make_message(worker, f"BOARD CHAT\n{MARK}", kind=MARK, **failed),
-    ]
-
-
 def make_events(world: World, task: Task) -> list[Event]:
     """Make an event of every type."""
     places = {"board_id": world.board.id, "task_id": task.id, "agent_id": world.worker.id}
@@ -366,122 +278,6 @@ def make_views(world: World) -> list[Any]:
         SavedView(id=new_id(), board_id=world.board.id, user_id=id, name=MARK, query=query, **times)
         for id in (None, world.alice.id)
     ]
-
-
-def make_channels(world: World) -> list[Any]:
-    """Make channels of Alice in all states, with messages that were sent on them."""
-    at = now()
-    times = {"created_at": at, "updated_at": at}
-    states: list[dict[str, Any]] = [
-        {"kind": ChannelKind.SLACK, "failing_since": at, "last_error": MARK, "confirmed_at": at},
-        {"kind": ChannelKind.EMAIL},
-    ]
-    configs = [{"url": f"https://{MARK}/"}, {"address": MARK}]
-    rows: list[Any] = []
-    for state, config in zip(states, configs, strict=True):
-        id = new_id()
-        rows.append(
-            NotificationChannel(
-                id=id,
-                user_id=world.alice.id,
-                organization_id=world.tern.id,
-                name=MARK,
-                encrypted_config=encrypt_config(CIPHER, id, config),
-                **state,
-                **times,
-            )
-        )
-    sent = {"request": MARK, "response": MARK, "last_error": MARK, "next_attempt_at": at}
-    delivery = NotificationDelivery(
-        id=new_id(), channel_id=rows[0].id, state=DeliveryState.FAILED, created_at=at, **sent
-    )
-    return [*rows, delivery]
-
-
-def make_webhooks(world: World) -> list[Any]:
-    """Make a webhook with a payload that is JSON, one that is text, and one that has failed."""
-    template = dict.fromkeys(("title", "description", "tags", "due", "condition_value"), MARK)
-    webhook = make_webhook(
-        world.board,
-        MARK,
-        agent_id=world.worker.id,
-        signature_header=MARK,
-        action=WebhookAction.TASK,
-        template=template,
-    )
-    headers = {"content-type": MARK, "x-github-event": MARK}
-    fields = {"headers": headers, "content_type": MARK, "source_ip": MARK}
-    contents: list[dict[str, Any]] = [
-        {"payload": {MARK: [MARK]}, "delivery_id": MARK},
-        {"payload": MARK},
-        {"payload": None, "state": PayloadState.FAILED, "error": MARK},
-    ]
-    return [webhook, *(make_webhook_payload(webhook, **fields, **one) for one in contents)]
-
-
-def make_souls() -> list[Any]:
-    """Make a soul in the place of the bundled library."""
-    library = SoulDirectory(id=new_id(), address=LIBRARY, edition=get_bundled_edition())
-    texts = {"title": MARK, "description": MARK, "content": f"# {MARK}\n\n[{MARK}]({MARK})"}
-    names = {"handle": SOUL_HANDLE, "slug": SOUL_SLUG}
-    return [library, Soul(id=new_id(), directory=library, **names, **texts)]
-
-
-def make_notifications(world: World) -> list[Any]:
-    """Make a notification of each kind for Alice, and of each cause that has its own text."""
-    data = dict.fromkeys(("question", "title", "name", "url", "reason", "excerpt"), MARK)
-    fields = {"data": data, "actor_agent_id": world.worker.id}
-    hold = {"name": MARK, "cause": "loop", "values": {"limit": "a day", "count": 3, "sender": MARK}}
-    more: list[dict[str, Any]] = [
-        {"kind": NotificationKind.AGENT_HELD, "data": hold},
-        {"kind": NotificationKind.AGENT_HELD, "data": {"name": MARK, "recent": 9, "pending": 3}},
-        {"kind": NotificationKind.DECIDED, "data": data | {"status": ApprovalStatus.REJECTED}},
-        *(
-            {"data": {"name": MARK, "kind": kind, "request_id": str(new_id())}}
-            for kind in RequestKind
-        ),
-    ]
-    given = [*({"kind": kind} for kind in NotificationKind), *more]
-    return [make_notification(world.board, world.alice, **(fields | one)) for one in given]
-
-
-def make_webhook_endpoints(world: World) -> list[Any]:
-    """Make a webhook that fails, with deliveries."""
-    url = f"https://receiver.example/{MARK}"
-    endpoint = make_endpoint(world.tern, description=MARK, url=url, failing_since=now())
-    results = [
-        {"outcome": "tls", "detail": MARK, "status": None},
-        {"outcome": "rejected", "payload": MARK, "response": MARK, "event_type": MARK},
-    ]
-    return [endpoint, *(make_delivery(endpoint, **result) for result in results)]
-
-
-def make_skills(world: World, gateway: Gateway) -> list[Any]:
-    """Make packs with an update, and skills with files, on a gateway and not."""
-    changes = [{"name": MARK, "path": MARK, "id": None, "has_new_files": True}]
-    fields = {"name": MARK, "description": MARK, "source_url": f"upload:{MARK}", "branch": MARK}
-    more = {"extra": {MARK: MARK}, "revision": MARK, "archive_digest": MARK}
-    pack = make_pack(world.tern, **fields, **more, warnings=[["link", MARK]])
-    update = make_pack_update(
-        pack, added=changes, changed=changes, removed=changes, warnings=[["link", MARK]]
-    )
-    update.archive_digest = update.revision = MARK
-    texts = dict.fromkeys(("category", "risk", "source", "folder", "digest", "revision"), MARK)
-    skill = make_skill(
-        world.tern,
-        pack,
-        id=SKILL_ID,
-        name=MARK,
-        description=MARK,
-        source_url=f"https://skills.example/{MARK}",
-        extra={MARK: MARK},
-        **texts,
-    )
-    version = make_version(
-        skill, {MARK: MARK}, digest=MARK, revision=MARK, source_url=f"https://x.example/{MARK}"
-    )
-    row = make_gateway_skill(gateway, skill, digest=MARK, installed_digest=MARK)
-    return [pack, update, skill, version, row]
 
 
 def make_all_rows(world: World, gateway: Gateway) -> list[Any]:

@@ -11,7 +11,7 @@ import uvicorn
 import app
 from core.config.settings import Settings
 from models import User
-from tests.support.world import cookie_secret
+from tests.support.people_rows import cookie_secret
 from web.auth.viewer import SESSION_COOKIE
 
 TIMEOUT = 10  # maximum seconds to wait for an expected update

@@ -22,7 +22,9 @@ from services.gateways import files as gateways_files
 from services.gateways.provisioning import Reconciler, desired_state
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.fake_gateway import create_target
-from tests.support.world import CIPHER, World, make_gateway, make_main_agent
+from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 QUICK_POLICY = RetryPolicy(call_timeout=2.0, first_delay=0.01, max_delay=0.05, total_timeout=1.0)
 BASE_URL = "https://control.example"

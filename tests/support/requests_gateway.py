@@ -36,7 +36,9 @@ from tests.support.fake_requests_gateway import (
     run_fake_requests_gateway,
     timestamp_ms,
 )
-from tests.support.world import CIPHER, World, make_gateway
+from tests.support.gateway_rows import make_gateway
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 QUICK_POLICY = RetryPolicy(call_timeout=2.0, first_delay=0.01, max_delay=0.05, operator_delay=0.05)
 COLOUR = {

@@ -19,8 +19,8 @@ from models import (
     new_id,
 )
 from services.skills.discovery import digest_files, encode_file
+from tests.support.board_rows import make_message
 from tests.support.skill_archives import COMMIT, REPOSITORY, WRITER
-from tests.support.world import make_message
 
 DIGEST = digest_files({"SKILL.md": WRITER.encode()})
 PACK_ID, SKILL_ID = UUID(int=48), UUID(int=49)

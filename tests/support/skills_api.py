@@ -11,8 +11,9 @@ from core.db.engine import TransactionFactory
 from models import Agent, Gateway, Message
 from tests.support.api_fixtures import Client
 from tests.support.app_on_transactions import build_app_on
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.skill_archives import FILES, REPOSITORY, ArchiveHost
-from tests.support.world import World, make_gateway, make_main_agent
+from tests.support.world import World
 
 MARKETPLACE, PACKS = "/skills/marketplace", "/skills/packs"
 

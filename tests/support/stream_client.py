@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message
 
 from models import Agent, User
-from tests.support.world import token_secret
+from tests.support.people_rows import token_secret
 
 MESSAGE_TIMEOUT = 5.0  # seconds
 SILENCE_PERIOD = 0.3  # seconds

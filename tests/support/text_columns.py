@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from models import new_id
-from tests.support.marked_objects import MARK
+from tests.support.marked_texts import MARK
 from tests.support.world import World
 
 

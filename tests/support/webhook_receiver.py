@@ -1,12 +1,14 @@
 """A receiver of webhooks on this machine, and a worker that delivers to it."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+import pytest
 from sqlalchemy import select
 from standardwebhooks import Webhook
 
@@ -21,7 +23,8 @@ from services import events, webhook_endpoints
 from services.webhook_endpoints import EndpointDraft, WebhookDeliveryWorker
 from tests.support.delivery_gateway import OffsetClock
 from tests.support.http_host import HostPage, HttpHost, run_http_host
-from tests.support.world import CIPHER, SECRET_KEY, World
+from tests.support.secret_key import CIPHER, SECRET_KEY
+from tests.support.world import World
 
 SETTINGS = Settings(secret_key=SECRET_KEY, base_url="https://control.example")
 
@@ -44,6 +47,14 @@ class WebhookReceiver:
     def respond(self, status: int = 204, body: bytes = b"", **headers: str) -> None:
         """Set the response to all following requests."""
         self.host.pages["/hook"] = HostPage(body, status, headers)
+
+    async def update_endpoint(self, endpoint_id: UUID, **changes: object) -> None:
+        """Change an endpoint as Alice."""
+        async with self.transaction() as session:
+            member = await session.merge(self.world.alice_member)
+            member.user = await session.merge(self.world.alice)
+            locked = await webhook_endpoints.lock_endpoint(session, member, endpoint_id)
+            await webhook_endpoints.update_endpoint(session, member, locked, changes)
 
     async def create_endpoint(self, **fields: Any) -> WebhookEndpoint:
         draft = EndpointDraft(url=fields.pop("url", self.url), **fields)
@@ -135,3 +146,13 @@ def create_worker(
         client=client or OutboundClient(LOOPBACK_NETWORKS, total_timeout=2.0),
         clock=clock or now,
     )
+
+
+@pytest.fixture
+async def receiver(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> AsyncIterator[WebhookReceiver]:
+    async with run_webhook_receiver(
+        isolated_settings, isolated_transaction, isolated_world
+    ) as receiver:
+        yield receiver

@@ -12,7 +12,7 @@ from models import (
     new_id,
 )
 from services.webhook_endpoints.delivery_store import encrypt_secret
-from tests.support.world import CIPHER
+from tests.support.secret_key import CIPHER
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

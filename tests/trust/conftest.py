@@ -35,7 +35,9 @@ from models import (
     WebhookPayload,
 )
 from tests.support import marked_objects, text_columns
-from tests.support.marked_objects import MARK, RULE_ID, SOUL_HANDLE, SOUL_SLUG
+from tests.support.marked_gateway_objects import SOUL_HANDLE, SOUL_SLUG
+from tests.support.marked_objects import RULE_ID
+from tests.support.marked_texts import MARK
 from tests.support.world import World
 from tests.web.conftest import (
     SESSION_KEY,

@@ -12,7 +12,8 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from tests.support.app_on_transactions import build_app_on
 from tests.support.page_routes import list_page_addresses
-from tests.support.world import World, cookie_secret
+from tests.support.people_rows import cookie_secret
+from tests.support.world import World
 from web.auth.viewer import SESSION_COOKIE
 
 WRITES = re.compile(

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 
 from tests.support.fake_agents_gateway import FakeAgentsGateway
-from tests.support.marked_objects import MARK
+from tests.support.marked_texts import MARK
 from tests.support.page_routes import list_page_addresses
 from tests.trust.test_xss import answer_with, read_pages
 

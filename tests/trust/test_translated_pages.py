@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-from tests.support.marked_objects import MARK
+from tests.support.marked_texts import MARK
 from tests.support.page_routes import list_page_addresses
 from web.ui.translation import ACCENTS, PSEUDO
 

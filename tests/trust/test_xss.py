@@ -13,7 +13,7 @@ import pytest
 from core.db.engine import TransactionFactory
 from tests.support import text_columns
 from tests.support.fake_agents_gateway import FakeAgentsGateway
-from tests.support.marked_objects import MARK
+from tests.support.marked_texts import MARK
 from tests.support.page_routes import build_address, list_page_addresses
 from tests.web.conftest import SESSION_KEY
 

@@ -15,15 +15,11 @@ from services import events
 from tests.support.app_on_transactions import build_app_on
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.fake_gateway import TOKEN
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.onboarding_forms import PostAgentMessage
-from tests.support.world import (
-    CIPHER,
-    World,
-    cookie_secret,
-    make_gateway,
-    make_main_agent,
-    token_secret,
-)
+from tests.support.people_rows import cookie_secret, token_secret
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 from web.auth.viewer import SESSION_COOKIE
 
 Browsers = Callable[[User | None], httpx2.AsyncClient]

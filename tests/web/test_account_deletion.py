@@ -8,7 +8,8 @@ from sqlalchemy import select, update
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import AuditRecord, Organization, SignIn, User
-from tests.support.world import World, make_member
+from tests.support.people_rows import make_member
+from tests.support.world import World
 
 PATH = "/settings/account"
 

@@ -7,7 +7,8 @@ import pytest
 from core.clock import now
 from models import DesiredState, EventType, Message, MessageState
 from services import messages
-from tests.support.world import make_gateway, make_main_agent, make_message
+from tests.support.board_rows import make_message
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from web.stale_parts import STALE_PARTS_BY_EVENT
 
 HTMX = {"HX-Request": "true"}

@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 from core.clock import now
 from models import Agent, AgentToken, DesiredState, Status
 from services import boards, tasks
-from tests.support.world import make_run, token_secret
+from tests.support.gateway_rows import make_run
+from tests.support.people_rows import token_secret
 
 HTMX = {"HX-Request": "true"}
 

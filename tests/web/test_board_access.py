@@ -9,7 +9,7 @@ from models import (
     Task,
 )
 from tests.support.board_pages import HTMX, keep
-from tests.support.world import make_member
+from tests.support.people_rows import make_member
 
 
 async def test_readers_see_no_controls(rita, board_path, task) -> None:

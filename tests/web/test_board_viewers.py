@@ -13,7 +13,8 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Presence, User
 from services import presence
-from tests.support.world import World, make_member, make_user
+from tests.support.people_rows import make_member, make_user
+from tests.support.world import World
 
 Comes = Callable[..., Awaitable[None]]
 

@@ -13,14 +13,14 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Agent, BoardWebhook, Event, EventType, Message, MessageState, PayloadState
 from services.board_webhooks.commands import decrypt_secrets
-from tests.support.world import (
-    CIPHER,
+from tests.support.board_rows import (
     WEBHOOK_SECRET,
-    World,
     make_message,
     make_webhook,
     make_webhook_payload,
 )
+from tests.support.secret_key import CIPHER
+from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 FAR_ID = "0193a5c2-7d1e-7c63-9a58-2f1d8f0b6a11"

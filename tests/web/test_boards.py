@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from models import Board
-from tests.support.world import make_gateway, make_main_agent
+from tests.support.gateway_rows import make_gateway, make_main_agent
 
 HTMX = {"HX-Request": "true"}
 

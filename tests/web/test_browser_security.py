@@ -9,7 +9,8 @@ from core.config.settings import Settings
 from core.security.secrets import hash_token
 from models import SignIn
 from tests.support.one_time_links import open_link
-from tests.support.world import World, cookie_secret
+from tests.support.people_rows import cookie_secret
+from tests.support.world import World
 from web.auth.viewer import HOST_PREFIX, SESSION_COOKIE
 
 HTMX = {"HX-Request": "true", "HX-Current-URL": "http://["}

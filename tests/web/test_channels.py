@@ -13,7 +13,7 @@ from services import channels
 from tests.support.browser_subscription import BrowserSubscription
 from tests.support.http_receiver import HttpReceiver, run_http_receiver
 from tests.support.mail_server import MailServer, run_mail_server
-from tests.support.world import CIPHER
+from tests.support.secret_key import CIPHER
 
 PATH = "/settings/channels"
 

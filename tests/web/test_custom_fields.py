@@ -9,8 +9,9 @@ from sqlalchemy import select
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import BoardCustomField, CustomField, CustomFieldValue, FieldType, Visibility, new_id
+from tests.support.board_rows import make_custom_field, make_task
 from tests.support.shown_forms import form_of
-from tests.support.world import World, make_custom_field, make_task
+from tests.support.world import World
 
 HTMX = {"HX-Request": "true"}
 

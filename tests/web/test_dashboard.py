@@ -11,7 +11,10 @@ from core.db.engine import TransactionFactory
 from models import Agent, Board, BoardGroup, EventType, Status, new_id
 from services import activity, agents, events, metrics
 from tests.support.board_pages import keep
-from tests.support.world import World, make_gateway, make_gateway_request, make_member, make_task
+from tests.support.board_rows import make_task
+from tests.support.gateway_rows import make_gateway, make_gateway_request
+from tests.support.people_rows import make_member
+from tests.support.world import World
 from web.dashboard import panels
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}

@@ -8,8 +8,9 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import Actor, Status, Task
 from services import boards, tasks
+from tests.support.board_rows import make_tag
 from tests.support.shown_forms import form_of, shown
-from tests.support.world import World, make_tag
+from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 IN_DRAWER = {**HTMX, "HX-Target": "aside#drawer"}

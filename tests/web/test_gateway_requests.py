@@ -11,7 +11,8 @@ from sqlalchemy import select
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Agent, Gateway, GatewayRequest, RequestKind, RequestState
-from tests.support.world import World, make_gateway, make_gateway_request
+from tests.support.gateway_rows import make_gateway, make_gateway_request
+from tests.support.world import World
 from tests.web.conftest import Browsers
 from web.ui.time_format import format_iso
 

@@ -16,7 +16,8 @@ from core.db.engine import TransactionFactory
 from models import Agent, Gateway
 from openclaw import diagnose_missing_key
 from tests.support.fake_gateway import TOKEN, FakeGateway, run_fake_gateway
-from tests.support.world import World, make_gateway
+from tests.support.gateway_rows import make_gateway
+from tests.support.world import World
 from tests.web.conftest import Browsers
 
 HTMX = {"HX-Request": "true"}

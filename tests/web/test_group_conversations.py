@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
 from models import BoardGroup, GroupNote, Message
-from tests.support.memory_factories import create_group_of, make_group_note
+from tests.support.memory_rows import create_group_of, make_group_note
 from tests.support.world import World
 
 HTMX = {"HX-Request": "true"}

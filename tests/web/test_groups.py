@@ -9,8 +9,10 @@ from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
 from models import Agent, Board, BoardGroup, Message, new_id
-from tests.support.memory_factories import create_group_of, make_board_group
-from tests.support.world import World, make_board, make_board_access, make_task
+from tests.support.board_rows import make_board, make_task
+from tests.support.memory_rows import create_group_of, make_board_group
+from tests.support.people_rows import make_board_access
+from tests.support.world import World
 
 HTMX = {"HX-Request": "true"}
 NEW = {"name": "Spring launch", "description": "All that goes out together."}

@@ -11,7 +11,8 @@ from core.db.engine import TransactionFactory
 from models import Invite
 from services import identity, organizations
 from tests.support.one_time_links import open_link
-from tests.support.world import World, make_invite, make_user
+from tests.support.people_rows import make_invite, make_user
+from tests.support.world import World
 
 TOKEN = "mc_invite_of-oskar"
 OSKAR = {"token": TOKEN, "name": "Oskar Lind", "password": "ten letters or more"}

@@ -6,7 +6,8 @@ import pytest
 
 from core.clock import now
 from models import BoardGroup, new_id
-from tests.support.world import make_member, make_task
+from tests.support.board_rows import make_task
+from tests.support.people_rows import make_member
 from web.ui import navigation
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from core.clock import now
 from models import Message, MessageState, Run, RunStatus
-from tests.support.world import make_message
+from tests.support.board_rows import make_message
 from web.agents.presenter import describe_run
 
 HTMX = {"HX-Request": "true"}

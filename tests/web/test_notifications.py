@@ -9,7 +9,8 @@ import pytest
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Notification, NotificationKind, Status, User, new_id
-from tests.support.world import World, make_notification
+from tests.support.board_rows import make_notification
+from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 Kind = NotificationKind

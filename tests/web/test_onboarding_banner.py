@@ -9,7 +9,8 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import Agent, Board
 from services import boards, onboarding
-from tests.support.world import World, make_gateway, make_main_agent
+from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#inbox"}
 QUESTION = {"question": "How much may it decide?"}

@@ -8,7 +8,8 @@ import pytest
 
 from core.db.engine import TransactionFactory
 from models import Status, Task, User
-from tests.support.world import World, make_task
+from tests.support.board_rows import make_task
+from tests.support.world import World
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 25, 23, 30, tzinfo=BERLIN)  # a Wednesday

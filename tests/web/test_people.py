@@ -11,7 +11,8 @@ from core.db.engine import TransactionFactory
 from core.security.secrets import hash_password
 from models import AuditRecord, Invite, Organization, SignIn, User, new_id
 from tests.support.one_time_links import open_link
-from tests.support.world import World, make_invite, make_member, make_user
+from tests.support.people_rows import make_invite, make_member, make_user
+from tests.support.world import World
 
 PASSWORD = "ten letters or more"
 RITA = {"invited_email": "new@example.com", "role": "member", "access": "read"}

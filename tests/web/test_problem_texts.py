@@ -13,7 +13,8 @@ from services.gateways.sync import AgentSyncReport, SyncProblem
 from services.messages.circuit_breakers import LOOP_LIMITS, MESSAGE_LIMITS, HoldCause
 from services.messages.pending_reasons import DeliveryConditions, PendingReason, PendingStatus
 from services.messages.templates import MessageMarker
-from tests.support.world import make_message, make_world
+from tests.support.board_rows import make_message
+from tests.support.world import make_world
 from web.agents.messages import MESSAGE_TITLES
 from web.agents.presenter import EMOJI_NAMES
 from web.agents.problem_texts import HOLD_TEXTS, describe_failure, describe_hold, describe_pending

@@ -7,7 +7,8 @@ import pytest
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Agent, Gateway
-from tests.support.world import World, make_gateway, make_gateway_request, make_run
+from tests.support.gateway_rows import make_gateway, make_gateway_request, make_run
+from tests.support.world import World
 
 
 @pytest.fixture

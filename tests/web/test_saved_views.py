@@ -13,7 +13,8 @@ from core.db.engine import TransactionFactory
 from models import DefaultView, Event, EventType, SavedView, Tag
 from services import saved_views
 from services.saved_views import MAX_VIEWS, SavedViewDraft
-from tests.support.world import World, make_tag
+from tests.support.board_rows import make_tag
+from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#board-view"}
 QUERY = "view=list&priority=high&sort=-due"

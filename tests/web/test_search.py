@@ -8,7 +8,8 @@ import pytest
 from core.db.engine import TransactionFactory
 from models import Comment, Status, Task, User, new_id
 from services.search import TaskReference, pages
-from tests.support.world import World, make_task
+from tests.support.board_rows import make_task
+from tests.support.world import World
 from web.search.presenter import build_task_link
 from web.ui.text_display import render_markdown
 

@@ -10,7 +10,7 @@ from core.clock import now
 from core.config.settings import Settings
 from core.security.secrets import hash_password
 from models import ApiToken, FailedAttempts, SignIn, User
-from tests.support.world import cookie_secret
+from tests.support.people_rows import cookie_secret
 from web.settings.views import describe_browser
 
 PASSWORD, NEW_PASSWORD = "a quiet long watch", "another quiet watch"

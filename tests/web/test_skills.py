@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
 from models import Gateway, GatewaySkill, Message, MessageState, Skill, SkillPack, SkillVersion
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.skill_archives import FILES, REPOSITORY, WRITER, make_tar, make_zip
 from tests.support.skill_rows import (
     make_gateway_skill,
@@ -16,7 +17,7 @@ from tests.support.skill_rows import (
     make_skill,
     make_version,
 )
-from tests.support.world import World, make_gateway, make_main_agent
+from tests.support.world import World
 
 HTMX = {"HX-Request": "true"}
 OLD = "0" * 64

@@ -10,8 +10,8 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import Agent, AgentFileVersion, Event, EventType, new_id
 from services.souls.store import load_bundled_souls
+from tests.support.board_rows import make_agent
 from tests.support.http_host import HostPage, HttpHost, run_http_host
-from tests.support.world import make_agent
 from web.souls.comparison import list_changes
 from web.ui.text_comparison import MAX_LINES
 

@@ -9,8 +9,9 @@ from sqlalchemy import select
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Tag, TagAssignment, Task, new_id
+from tests.support.board_rows import make_tag, make_task
 from tests.support.shown_forms import form_of
-from tests.support.world import World, make_tag, make_task
+from tests.support.world import World
 
 HTMX = {"HX-Request": "true"}
 NEW = {"name": "Spring cleaning", "color": "#2F6F6A", "description": "Tidy up"}

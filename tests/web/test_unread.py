@@ -9,7 +9,8 @@ from sqlalchemy import select
 from core.db.engine import TransactionFactory
 from models import Actor, Board, ReadMarker, Task
 from services import boards, tasks
-from tests.support.world import World, make_task
+from tests.support.board_rows import make_task
+from tests.support.world import World
 from web.boards import board_view
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "aside#drawer"}

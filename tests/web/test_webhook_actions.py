@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 
 from models import BoardWebhook, PayloadState, Task, WebhookAction, WebhookPayload
 from tests.support import forge_payloads as payloads
+from tests.support.board_rows import make_custom_field, make_webhook, make_webhook_payload
 from tests.support.forge_payloads import github_headers
-from tests.support.world import make_custom_field, make_webhook, make_webhook_payload
 
 ALERT = {"alert": {"name": "<b>Disk</b>", "text": "*full*", "level": "high", "tags": ["ops"]}}
 TASK = {

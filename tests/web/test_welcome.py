@@ -5,7 +5,7 @@ import re
 import pytest
 
 from models import Board, User
-from tests.support.world import cookie_secret, make_sign_in, make_user
+from tests.support.people_rows import cookie_secret, make_sign_in, make_user
 from web.auth.viewer import SESSION_COOKIE
 
 HTMX = {"HX-Request": "true"}
