@@ -18,6 +18,9 @@ from core.config.settings import Settings
 
 RELOADED = re.compile(r'<[a-z][^>]*?\shx-get="([^"]*)"[^>]*?\shx-trigger="([^"]*)"')
 CARDS = re.compile(r'\sdata-cards="([^"]*)"')
+THROTTLE = re.compile(r"\sthrottle:([\d.]+)(ms|s)\b")
+UNITS = {"ms": 1000, "s": 1}  # in a second
+CARD_THROTTLE = 0.5  # seconds, as in static/parts.js
 HASHES = re.compile(r'\sdata-(?:hash|keep)="([^"]*)"')
 SETTLE_SECONDS = 3.0  # without an event, until what has been opened costs nothing any more
 RENAME_TIMEOUT = 60.0  # seconds
@@ -34,6 +37,9 @@ class OpenPage:
     board: str
     cookie: str
     reloads: dict[str, set[str]] = field(default_factory=dict)  # paths by name of the event
+    throttles: dict[str, float] = field(default_factory=dict)  # seconds between requests, by path
+    requested_at: dict[str, float] = field(default_factory=dict)  # by path
+    waiting: set[str] = field(default_factory=set)  # paths that will be loaded
     card_path: str = ""  # with {id}
     hashes: list[str] = field(default_factory=list)  # of the cards and columns that are shown
     tags: dict[str, str] = field(default_factory=dict)  # entity tag of the last answer, by path
@@ -48,10 +54,7 @@ class OpenPage:
         """Load the page and open its event stream."""
         content = await self.load(f"/boards/{self.board}")
         for path, trigger in RELOADED.findall(content):
-            for part in trigger.split(","):
-                name, _, source = part.strip().partition(" from:body")
-                if source or part.strip().endswith("from:body"):
-                    self.reloads.setdefault(name, set()).add(path.replace("&amp;", "&"))
+            self._add_triggers(path.replace("&amp;", "&"), trigger)
         if cards := CARDS.search(content):
             self.card_path = cards[1].replace("&amp;", "&")
         live = re.search(r'<body data-live="([^"]*)"', content)
@@ -59,15 +62,36 @@ class OpenPage:
         headers = (("cookie", self.cookie), ("sec-fetch-site", "same-origin"))
         self.stream = await open_stream(port, live[1].replace("&amp;", "&"), headers)
 
+    def _add_triggers(self, path: str, triggers: str) -> None:
+        """Note on which events a part is loaded again, and how often at most."""
+        for trigger in triggers.split(","):
+            name, _, options = trigger.strip().partition(" from:body")
+            if not trigger.strip().partition(" ")[2].startswith("from:body"):
+                continue
+            self.reloads.setdefault(name, set()).add(path)
+            throttle = THROTTLE.search(options)
+            seconds = float(throttle[1]) / UNITS[throttle[2]] if throttle else 0.0
+            self.throttles[path] = min(seconds, self.throttles.get(path, seconds))
+
     async def follow(self) -> None:
         """Reload parts until the stream ends."""
         assert self.stream is not None
-        async for message in self.stream.messages():
-            for path in self._find_paths(message.name, message.data):
-                content = await self.load(path)
-                if self.expected in content and not self.shown.is_set():
-                    self.shown_at = time.perf_counter()
-                    self.shown.set()
+        async with asyncio.TaskGroup() as tasks:
+            async for message in self.stream.messages():
+                for path in self._find_paths(message.name, message.data) - self.waiting:
+                    self.waiting.add(path)
+                    tasks.create_task(self._reload(path))
+
+    async def _reload(self, path: str) -> None:
+        """Load a part when its throttle allows that."""
+        earliest = self.requested_at.get(path, 0.0) + self.throttles.get(path, CARD_THROTTLE)
+        await asyncio.sleep(max(0.0, earliest - time.perf_counter()))
+        self.waiting.discard(path)
+        self.requested_at[path] = time.perf_counter()
+        content = await self.load(path)
+        if self.expected in content and not self.shown.is_set():
+            self.shown_at = time.perf_counter()
+            self.shown.set()
 
     def expect(self, text: str) -> None:
         """Note when a part that contains the text is loaded, and count from now on."""
