@@ -32,7 +32,7 @@ async def list_axe_violations(page: Page, *rules: str) -> list[str]:
         await page.evaluate(AXE)
     by = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": RULES}
     options = {"runOnly": by, "resultTypes": ["violations"], "iframes": False, "preload": False}
-    # Selectors of all checked elements take a third of the time, and are needed only for violations.
+    # Selectors of all checked elements take a third of the time; only violations need them.
     if not await page.evaluate(FIND_VIOLATIONS, options | {"selectors": False}):
         return []
     return [
