@@ -1,41 +1,23 @@
 """Channels through the API: each user has their own, and secrets are never returned."""
 
 import re
-from collections.abc import AsyncIterator
-from ipaddress import ip_network
 
 import pytest
 from sqlalchemy import update
 
-from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import NotificationDelivery, new_id
 from tests.support.api_fixtures import Client
 from tests.support.api_objects import CHANNEL_DELIVERY_ID, CHANNEL_ID, create_api_objects
-from tests.support.http_receiver import HttpReceiver, run_http_receiver
-from tests.support.mail_server import MailServer, run_mail_server
+from tests.support.channel_hosts import mail_server, receiver, settings
+from tests.support.http_receiver import HttpReceiver
+from tests.support.mail_server import MailServer
 from tests.support.world import World
+
+__all__ = ["mail_server", "receiver", "settings"]
 
 TOKEN = "tk_0123456789abcdef"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with run_http_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def mail_server() -> AsyncIterator[MailServer]:
-    async with run_mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def settings(settings: Settings, mail_server: MailServer) -> Settings:
-    loopback = {"outbound_allow_private": (ip_network("127.0.0.0/8"),), "smtp_security": "none"}
-    return settings.model_copy(update={**loopback, **mail_server.settings})
 
 
 async def test_a_channel_is_created_changed_tested_and_deleted(

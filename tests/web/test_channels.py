@@ -1,39 +1,19 @@
 """The pages of channels: set up, test, confirm, pause, delete, and the log."""
 
 import re
-from collections.abc import AsyncIterator
-from ipaddress import ip_network
 
 import pytest
 from sqlalchemy import select, update
 
-from core.config.settings import Settings
 from models import ChannelKind, NotificationChannel, NotificationDelivery, new_id
 from services import channels
 from tests.support.browser_subscription import BrowserSubscription
-from tests.support.http_receiver import HttpReceiver, run_http_receiver
-from tests.support.mail_server import MailServer, run_mail_server
+from tests.support.channel_hosts import mail_server, receiver, settings
 from tests.support.secret_key import CIPHER
 
+__all__ = ["mail_server", "receiver", "settings"]
+
 PATH = "/settings/channels"
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with run_http_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def mail_server() -> AsyncIterator[MailServer]:
-    async with run_mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def settings(settings: Settings, mail_server: MailServer) -> Settings:
-    loopback = {"outbound_allow_private": (ip_network("127.0.0.0/8"),), "smtp_security": "none"}
-    return settings.model_copy(update={**loopback, **mail_server.settings})
 
 
 async def add(client, kind: str, **fields: str) -> str:
