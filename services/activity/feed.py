@@ -150,7 +150,7 @@ async def list_member_activity(
     """
     filters = filters or ActivityFilters()
     if filters.board_id is not None:
-        await boards.get_board(source, member.user, filters.board_id)
+        await boards.get_board(source, member, filters.board_id)
     if filters.group_id is not None:
         await boards.get_group(source, member.user, filters.group_id)
     types = list_types(filters.kinds)
@@ -226,7 +226,7 @@ async def list_comment_entries(
     Raises NotFound or Forbidden for a board that the member may not read.
     """
     if board_id is not None:
-        await boards.get_board(source, member.user, board_id)
+        await boards.get_board(source, member, board_id)
     parameters = {
         "user_id": member.user_id,
         "organization_id": member.organization_id,

@@ -155,7 +155,7 @@ async def get_agent_card(
         raise agent_not_found()
     agent = row[0]
     if agent.board_id is not None:
-        await boards.get_board(source, member.user, agent.board_id)
+        await boards.get_board(source, member, agent.board_id)
     elif not member.is_admin:
         raise Forbidden("admin_required", "Only admins see the agents of gateways.")
     return _build_card(*row, now(), offline_after)

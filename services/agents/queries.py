@@ -106,7 +106,7 @@ async def lock_boards(
 ) -> dict[UUID, Board]:
     """Lock boards for an admin, in order of id. Raises NotFound or Forbidden."""
     ids = sorted(id for id in board_ids if id is not None)
-    return {id: await boards.lock_board_as_admin(session, member.user, id) for id in ids}
+    return {id: await boards.lock_board_as_admin(session, member, id) for id in ids}
 
 
 async def get_organization_agent(source: Source, organization_id: UUID, agent_id: UUID) -> Agent:
@@ -182,7 +182,7 @@ async def list_agents(
     if gateway_id is not None:
         await gateways.get_gateway(source, member, gateway_id)
     if board_id is not None:
-        await boards.get_board(source, member.user, board_id)
+        await boards.get_board(source, member, board_id)
     query = _build_list_query(on_board=board_id is not None, on_gateway=gateway_id is not None)
     return await query.fetch_page(
         source,

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Query, Source
 from core.errors import AppError, Forbidden, NotFound, Unauthorized
-from models import Actor, Agent, Board, Event, EventType, User
+from models import Actor, Agent, Board, Event, EventType, Member, User
 from services.boards.visibility import (
+    MEMBER_BOARDS,
     USER_BOARDS,
     access_parameters,
     select_agent_boards,
@@ -71,20 +72,23 @@ LOCKED_BOARD_OF_AGENT: BoardQuery = Query(
 )
 
 
-async def get_board_permissions(source: Source, actor: Actor, board_id: UUID) -> BoardPermissions:
+async def get_board_permissions(
+    source: Source, actor: Actor | Member, board_id: UUID
+) -> BoardPermissions:
     """Return a board and the actor's permissions on it.
 
-    Raises NotFound if it is not in an organization of the actor, Forbidden if it may not be read.
+    A member finds the boards of one organization, a user those of all own organizations. Raises
+    NotFound if it is not one of them, Forbidden if it may not be read.
     """
     return await _fetch_permissions(source, actor, board_id, lock=False)
 
 
-async def get_board(source: Source, actor: Actor, board_id: UUID) -> Board:
+async def get_board(source: Source, actor: Actor | Member, board_id: UUID) -> Board:
     """Return a board that the actor may read. Raises NotFound or Forbidden."""
     return (await get_board_permissions(source, actor, board_id)).board
 
 
-async def lock_board(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
+async def lock_board(session: AsyncSession, actor: Actor | Member, board_id: UUID) -> Board:
     """Return a board that the actor may change, locked until the commit.
 
     A board has one writer at a time, so the data that a rule was checked with cannot change before
@@ -114,7 +118,9 @@ async def require_write_access(session: AsyncSession, user: User, board_id: UUID
     _require_write(await get_board_permissions(session, user, board_id))
 
 
-async def lock_board_as_admin(session: AsyncSession, actor: Actor, board_id: UUID) -> Board:
+async def lock_board_as_admin(
+    session: AsyncSession, actor: Actor | Member, board_id: UUID
+) -> Board:
     """Lock a board for an action of admins only. Raises the errors of `lock_board`."""
     return _require_admin(await _lock(session, actor, board_id))
 
@@ -128,7 +134,7 @@ async def lock_board_of_agent(session: AsyncSession, user: User, agent_id: UUID)
     return _require_admin(_require_read(row)) if row is not None else None
 
 
-async def _lock(session: AsyncSession, actor: Actor, board_id: UUID) -> BoardPermissions:
+async def _lock(session: AsyncSession, actor: Actor | Member, board_id: UUID) -> BoardPermissions:
     permissions = await _fetch_permissions(session, actor, board_id, lock=True)
     if isinstance(actor, Agent):
         await _check_agent_unchanged(session, actor)
@@ -175,9 +181,9 @@ async def _check_agent_unchanged(session: AsyncSession, agent: Agent) -> None:
 
 
 async def _fetch_permissions(
-    source: Source, actor: Actor, board_id: UUID, *, lock: bool
+    source: Source, actor: Actor | Member, board_id: UUID, *, lock: bool
 ) -> BoardPermissions:
-    query = _build_board_query(is_agent=isinstance(actor, Agent), lock=lock)
+    query = _build_board_query(type(actor), lock=lock)
     row = await query.first(source, board_id=board_id, **access_parameters(actor))
     if row is None:
         raise NotFound("board_not_found", "There is no such board.")
@@ -185,15 +191,15 @@ async def _fetch_permissions(
 
 
 @cache
-def _build_board_query(*, is_agent: bool, lock: bool) -> BoardQuery:
-    """Build the query for the permissions of a user or an agent on one board."""
-    if is_agent:
+def _build_board_query(kind: type, *, lock: bool) -> BoardQuery:
+    """Build the query for the permissions of a user, a member or an agent on one board."""
+    if issubclass(kind, Agent):
         own_id = bindparam("own_board_id", type_=Uuid())
         gateway_id = bindparam("gateway_id", type_=Uuid())
         own = func.coalesce((Board.id == own_id) | (Board.gateway_id == gateway_id), false())
         query = select_agent_boards(own, bindparam("organization_id"))
     else:
-        query = USER_BOARDS
+        query = MEMBER_BOARDS if issubclass(kind, Member) else USER_BOARDS
     query = query.where(Board.id == bindparam("board_id"))
     return Query(_with_lock(query) if lock else query)
 

@@ -84,7 +84,7 @@ class TextPlace:
 
 async def get_board_place(source: Source, member: Member, board_id: UUID) -> TextPlace:
     """Return the place of a text on a board. Raises NotFound and Forbidden."""
-    board = await boards.get_board(source, member.user, board_id)
+    board = await boards.get_board(source, member, board_id)
     return TextPlace(board.organization_id, [board])
 
 

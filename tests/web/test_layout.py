@@ -10,6 +10,8 @@ from tests.support.board_rows import make_task
 from tests.support.people_rows import make_member
 from web.ui import navigation
 
+BOARD_PAGES = ("settings", "chat", "notes", "feed", "trash", "policy", "webhooks", "views")
+
 
 def lamps(page: str) -> list[str]:
     """Return the counts that are highlighted in the sidebar."""
@@ -189,16 +191,19 @@ async def test_an_object_of_another_own_organization_is_offered_if_it_can_be_rea
     paths = [
         f"/boards/{board.id}?view=list",
         f"/boards/{board.id}/tasks/{task.id}",
+        *[f"/boards/{board.id}/{part}" for part in BOARD_PAGES],
         f"/agents/{agent.id}",
         f"/groups/{group.id}",
     ]
 
     async def list_offers() -> list[bool]:
         pages = [await alice.get(path) for path in paths]
-        assert {page.status_code for page in pages} <= {403, 404}
+        assert {page.status_code for page in pages} == {404}
         return ["This belongs to Plover." in page.text for page in pages]
 
     assert await list_offers() == [False] * len(paths)
+    for page in ("activity", "dashboard", "agents"):
+        assert (await alice.get(f"/{page}?board={board.id}")).status_code == 404, page
     async with transaction() as session:
         (await session.merge(member)).all_boards_read = True
     assert await list_offers() == [True] * len(paths)

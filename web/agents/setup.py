@@ -191,7 +191,7 @@ async def create_agent(
 
     Return the agent with its token, which is None for an agent on a gateway.
     """
-    board = await boards.lock_board_as_admin(session, member.user, fields.board_id)
+    board = await boards.lock_board_as_admin(session, member, fields.board_id)
     agent, token = await agents.create_agent(
         session, member.user, board, fields.to_draft(), is_board_lead=fields.kind == "lead"
     )
@@ -216,7 +216,7 @@ async def load_agent_setup(
     if agent.board_id is None:
         raise NotFound("agent_not_found", "This agent works on no board.")
     card = await load_agent_card(source, member, agent_id, settings)
-    board = await boards.get_board(source, member.user, agent.board_id)
+    board = await boards.get_board(source, member, agent.board_id)
     examples = await _load_example_context(source, board, agent, token, settings.base_url)
     text = ""
     if token and agent.is_linked:

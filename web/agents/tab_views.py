@@ -90,10 +90,9 @@ async def show_runs(request: Request) -> Response:
 
 async def show_current_run(request: Request) -> Response:
     """Show the current or last run of an agent on its gateway."""
-    agent_id = forms.path_id(request, "agent_id")
     async with open_reader(request) as source:
-        agent = await agents.get_visible_agent(source, request.user, agent_id)
-        context = await load_agent_run(source, current_member(request), agent)
+        card = await _load_card(request, source)
+        context = await load_agent_run(source, current_member(request), card.agent)
     return render_part(request, "runs/_agent_run.html", **context)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from core.db.reads import Source
-from core.errors import NotFound
 from core.http.request import Session
 from models import Agent, Board, DesiredState, Member, Tag, User
 from services import (
@@ -110,26 +109,17 @@ def _silent_line(card: AgentCard) -> AgentLine:
 
 
 async def load_board_access(source: Source, member: Member, board_id: UUID) -> BoardPermissions:
-    """Return a board with the permissions of the member. Raises NotFound or Forbidden.
+    """Return a board of the member's organization with their permissions on it.
 
     A board of another organization of the user is not found, because the sidebar and the live
-    updates of a page belong to one organization.
+    updates of a page belong to one organization. Raises NotFound or Forbidden.
     """
-    access = await boards.get_board_permissions(source, member.user, board_id)
-    _check_organization(member, access.board)
-    return access
+    return await boards.get_board_permissions(source, member, board_id)
 
 
 async def lock_board(session: Session, member: Member, board_id: UUID) -> Board:
     """Lock a board that the member can change. Raises NotFound or Forbidden."""
-    board = await boards.lock_board(session, member.user, board_id)
-    _check_organization(member, board)
-    return board
-
-
-def _check_organization(member: Member, board: Board) -> None:
-    if board.organization_id != member.organization_id:
-        raise NotFound("board_not_found", _("There is no such board."))
+    return await boards.lock_board(session, member, board_id)
 
 
 async def list_other_viewers(source: Source, board: Board, user: User) -> list[str]:

@@ -46,7 +46,7 @@ async def save_settings(request: Request) -> Response:
         fields = form.parse(SETTINGS_FORMS[section])
         async with open_transaction(request) as session:
             board = await boards.lock_board_as_admin(
-                session, request.user, forms.path_id(request, "board_id")
+                session, current_member(request), forms.path_id(request, "board_id")
             )
             untouched = check_edit(form, list_edited_fields(section, board, zone))
             changes = without(fields.to_changes(board, zone), untouched)
@@ -63,7 +63,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
     """Render both versions of the settings that the user and somebody else have changed."""
     async with open_reader(request) as source:
         board = await _get_managed_board(request, source)
-        options = await _board_gateway_options(source, current_member(request), board)
+        options = await _board_gateway_options(source, current_member(request))
         group_options = await list_group_options(source, current_member(request))
     about = ConflictContext(
         title=_("Settings of %(board)s", board=board.name),
@@ -85,7 +85,7 @@ async def delete_board(request: Request) -> Response:
     with form.catch_errors():
         async with open_transaction(request) as session:
             board = await boards.lock_board_as_admin(
-                session, request.user, forms.path_id(request, "board_id")
+                session, current_member(request), forms.path_id(request, "board_id")
             )
             _check_confirmed_name(form.value("confirmed_name"), board)
             await boards.delete_board(session, request.user, board)
@@ -103,7 +103,7 @@ async def _render_settings(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         board = await _get_managed_board(request, source)
         summaries = await boards.list_board_summaries(source, current_member(request))
-        options = await _board_gateway_options(source, current_member(request), board)
+        options = await _board_gateway_options(source, current_member(request))
         group_options = await list_group_options(source, current_member(request))
         conversation = await onboarding.find_conversation(source, board)
     return render_page(
@@ -130,12 +130,8 @@ async def _render_settings(request: Request, form: forms.Form) -> Response:
     )
 
 
-async def _board_gateway_options(
-    source: Source, member: Member, board: Board
-) -> list[tuple[str, str]]:
+async def _board_gateway_options(source: Source, member: Member) -> list[tuple[str, str]]:
     """Return the gateways on which the board can run, and the option of none."""
-    if board.organization_id != member.organization_id:
-        return []
     options = await list_gateway_options(source, member)
     return [no_gateway_option(), *options] if options else []
 

@@ -227,23 +227,16 @@ async def _load_scope(request: Request, source: Source) -> PolicyScope:
     """Return the scope of the page for an admin. Raises NotFound or Forbidden."""
     if "board_id" not in request.path_params:
         return _build_scope(current_member(request), None)
-    board = await boards.get_board(source, request.user, forms.path_id(request, "board_id"))
-    return await _find_scope(request, source, board)
+    member, board_id = current_member(request), forms.path_id(request, "board_id")
+    return _build_scope(member, await boards.get_board(source, member, board_id))
 
 
 async def _lock_scope(request: Request, session: Session) -> PolicyScope:
     """Lock the board of the page, if there is one, and return the scope."""
     if "board_id" not in request.path_params:
         return _build_scope(current_member(request), None)
-    board_id = forms.path_id(request, "board_id")
-    board = await boards.lock_board_as_admin(session, request.user, board_id)
-    return await _find_scope(request, session, board)
-
-
-async def _find_scope(request: Request, source: Source, board: Board) -> PolicyScope:
-    member = await organizations.find_membership(source, request.user, board.organization_id)
-    assert member is not None  # the board was readable
-    return _build_scope(member, board)
+    member, board_id = current_member(request), forms.path_id(request, "board_id")
+    return _build_scope(member, await boards.lock_board_as_admin(session, member, board_id))
 
 
 def _build_scope(member: Member, board: Board | None) -> PolicyScope:

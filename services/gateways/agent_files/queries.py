@@ -79,7 +79,7 @@ async def _find_obstacle(source: Source, member: Member, agent: Agent) -> FileOb
         return FileObstacle.BEING_REMOVED
     if agent.board_id is None:
         return None
-    permissions = await boards.get_board_permissions(source, member.user, agent.board_id)
+    permissions = await boards.get_board_permissions(source, member, agent.board_id)
     return None if permissions.can_write else FileObstacle.READ_ONLY
 
 
