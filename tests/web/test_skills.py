@@ -1,5 +1,6 @@
 """The pages of skills: the directory, packs with their updates, and the review of installations."""
 
+import re
 from typing import Any
 
 import httpx2
@@ -148,6 +149,8 @@ async def test_an_unusable_upload_is_explained(
     answer = await alice.post("/skills/packs/uploads", **upload(data))
     assert answer.status_code == 422
     assert text in answer.text
+    assert re.search(r'name="branch"[^>]* value="main"', answer.text)
+    assert re.search(r'name="pack_name"[^>]* value="Ours"', answer.text)
     assert await list_rows(transaction, SkillPack) == []
 
 

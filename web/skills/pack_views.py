@@ -57,7 +57,7 @@ async def show_packs(request: Request) -> Response:
 
 async def show_new_pack_form(request: Request) -> Response:
     """Show the forms for a new pack."""
-    return await _render_new_form(request, forms.Form())
+    return await _render_new_forms(request, forms.Form(), forms.Form())
 
 
 async def create_pack(request: Request) -> Response:
@@ -70,7 +70,7 @@ async def create_pack(request: Request) -> Response:
         async with open_transaction(request) as session:
             pack = await skills.save_pack(session, member, draft)
         return RedirectResponse(f"/skills/packs/{pack.id}", 303)
-    return await _render_new_form(request, form)
+    return await _render_new_forms(request, form, forms.Form())
 
 
 async def upload_pack(request: Request) -> Response:
@@ -85,7 +85,7 @@ async def upload_pack(request: Request) -> Response:
         transaction = partial(open_transaction, request)
         pack = await skills.upload_pack(transaction, member, name, data)
         return RedirectResponse(f"/skills/packs/{pack.id}", 303)
-    return await _render_new_form(request, form)
+    return await _render_new_forms(request, forms.Form(), form)
 
 
 async def show_pack(request: Request) -> Response:
@@ -150,11 +150,18 @@ async def delete_pack(request: Request) -> Response:
     return RedirectResponse("/skills/packs", 303)
 
 
-async def _render_new_form(request: Request, form: forms.Form) -> Response:
+async def _render_new_forms(
+    request: Request, form: forms.Form, upload_form: forms.Form
+) -> Response:
     organizations.require_admin(current_member(request))
     layout = await load_layout(request)
     return render_page(
-        request, "skills/new_pack.html", layout=layout, status=form.status, form=form
+        request,
+        "skills/new_pack.html",
+        layout=layout,
+        status=max(form.status, upload_form.status),
+        form=form,
+        upload_form=upload_form,
     )
 
 
