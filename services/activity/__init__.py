@@ -10,6 +10,7 @@ from services.activity.feed import (
     ActivityEntry,
     ActivityFilters,
     CommentEntry,
+    count_member_activity,
     list_agent_activity,
     list_comment_entries,
     list_member_activity,

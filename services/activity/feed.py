@@ -22,6 +22,7 @@ from services.activity.queries import (
     STOP_EVENTS,
     FeedShape,
     build_feed_query,
+    build_type_counts_query,
     list_types,
 )
 from services.board_pages import BoardPageQuery
@@ -149,20 +150,48 @@ async def list_member_activity(
     Raises NotFound or Forbidden for a board or a group that the member may not read.
     """
     filters = filters or ActivityFilters()
-    if filters.board_id is not None:
-        await boards.get_board(source, member, filters.board_id)
-    if filters.group_id is not None:
-        await boards.get_group(source, member.user, filters.group_id)
+    await _check_access(source, member, filters)
     types = list_types(filters.kinds)
-    shape = FeedShape(
-        by_agent=filters.agent_id is not None,
-        by_board=filters.board_id is not None,
-        by_group=filters.group_id is not None,
+    shape = _build_shape(filters)._replace(
         before=filters.before is not None,
         after=filters.after is not None,
         is_merged=len(types) <= MAX_MERGED_TYPES and not (filters.agent_id or filters.group_id),
     )
-    parameters = {
+    parameters = _build_parameters(member, filters, types)
+    return await _build_page_query(shape).fetch_page(source, paging, **parameters)
+
+
+async def count_member_activity(
+    source: Source, member: Member, filters: ActivityFilters
+) -> Mapping[EventType, int]:
+    """Return the number of all events that `list_member_activity` lists, by type.
+
+    Raises NotFound or Forbidden for a board or a group that the member may not read.
+    """
+    await _check_access(source, member, filters)
+    parameters = _build_parameters(member, filters, list_types(filters.kinds))
+    return dict(await build_type_counts_query(_build_shape(filters)).fetch(source, **parameters))
+
+
+def _build_shape(filters: ActivityFilters) -> FeedShape:
+    return FeedShape(
+        by_agent=filters.agent_id is not None,
+        by_board=filters.board_id is not None,
+        by_group=filters.group_id is not None,
+    )
+
+
+async def _check_access(source: Source, member: Member, filters: ActivityFilters) -> None:
+    if filters.board_id is not None:
+        await boards.get_board(source, member, filters.board_id)
+    if filters.group_id is not None:
+        await boards.get_group(source, member.user, filters.group_id)
+
+
+def _build_parameters(
+    member: Member, filters: ActivityFilters, types: Sequence[EventType]
+) -> dict[str, Any]:
+    return {
         "user_id": member.user_id,
         "organization_id": member.organization_id,
         "types": types,
@@ -173,7 +202,6 @@ async def list_member_activity(
         "before": filters.before,
         "after": filters.after,
     }
-    return await _build_page_query(shape).fetch_page(source, paging, **parameters)
 
 
 async def list_agent_activity(source: Source, agent: Agent, paging: Paging) -> Page[ActivityEntry]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Uuid,
     any_,
     bindparam,
+    cast,
     column,
     func,
     select,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from core.db.reads import Query
 from models import AgentEventCount, Board, Event, EventCount, EventType
 from services import board_pages, boards, counters, messages
 from services.gateways import requests, runs
@@ -211,6 +213,15 @@ def _build_total(shape: FeedShape) -> ColumnElement[int]:
     if shape.before:
         total -= counted.where(Event.seq >= bindparam("before", type_=_SEQ)).scalar_subquery()
     return total
+
+
+@cache
+def build_type_counts_query(shape: FeedShape) -> Query[tuple[EventType, int]]:
+    """Build the query for the number of events of each type of a feed, from the counters."""
+    model = AgentEventCount if shape.by_agent else EventCount
+    total = cast(func.sum(model.count), BigInteger)
+    query = select(model.type, total).where(_EventSource(model).build_condition(shape))
+    return Query(query.group_by(model.type))
 
 
 def _is_any_of(type: Any, name: str) -> ColumnElement[bool]:

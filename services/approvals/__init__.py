@@ -11,6 +11,13 @@ from services.approvals.bulk_decisions import (
     DecisionResult,
     decide_many_with_undo,
 )
+from services.approvals.counts import (
+    ApprovalCounts,
+    count_approvals,
+    count_decided_approvals,
+    count_undecided_approvals,
+    count_undecided_by_board,
+)
 from services.approvals.decisions import decide_immediately, decide_with_undo, undo_decision
 from services.approvals.details import ApprovalDetail, LinkedTask, get_approval
 from services.approvals.finalization import (
@@ -26,12 +33,8 @@ from services.approvals.policy_decisions import (
 )
 from services.approvals.queries import (
     IS_UNDECIDED,
-    ApprovalCounts,
     build_decided_since_query,
     build_undecided_query,
-    count_approvals,
-    count_undecided_approvals,
-    count_undecided_by_board,
     get_member_approval,
     list_board_approvals,
     list_decided_approvals,

@@ -1,13 +1,11 @@
 """List and count approvals, of one board or across the boards of a member."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Uuid, bindparam, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -28,14 +26,6 @@ DECIDED_AT = func.coalesce(Approval.decided_at, Approval.resolved_at)
 IS_UNDECIDED = (Approval.status == ApprovalStatus.PENDING) & Approval.decided_status.is_(None)
 
 
-@dataclass(frozen=True)
-class ApprovalCounts:
-    """The number of pending approvals of a board; for each task, of all and of pending ones."""
-
-    pending: int
-    by_task: dict[UUID, tuple[int, int]]
-
-
 async def list_board_approvals(
     source: Source, board: Board, paging: Paging, *, status: ApprovalStatus | None = None
 ) -> Page[ApprovalDetail]:
@@ -51,7 +41,7 @@ def newest_approvals_query(*, limit: int) -> Query[ApprovalDetail]:
 
 def pending_count_query() -> Query[int]:
     """Build the query for the number of pending approvals of the board `board_id`."""
-    pending = _pending(bindparam("board_id"))
+    pending = pending_count(bindparam("board_id"))
     return Query(select(pending.label("pending")), lambda row: row[0])
 
 
@@ -105,24 +95,6 @@ def _build_open_query() -> Query[ApprovalDetail]:
 def _is_of_task() -> ColumnElement[bool]:
     task_id = bindparam("task_id", type_=Uuid())
     return Approval.id.in_(select(ApprovalTask.approval_id).where(ApprovalTask.task_id == task_id))
-
-
-async def count_approvals(
-    session: AsyncSession, board: Board, task_ids: Sequence[UUID]
-) -> ApprovalCounts:
-    """Count a board's pending approvals, and the approvals of some of its tasks."""
-    pending = Approval.status == ApprovalStatus.PENDING
-    per_task = (
-        select(ApprovalTask.task_id, func.count(), func.count().filter(pending))
-        .join(Approval, Approval.id == ApprovalTask.approval_id)
-        .where(Approval.board_id == board.id, ApprovalTask.task_id.in_(task_ids))
-        .group_by(ApprovalTask.task_id)
-    )
-    found = (await session.execute(per_task)).all() if task_ids else []
-    return ApprovalCounts(
-        pending=await session.scalar(select(_pending(board.id))) or 0,
-        by_task=dict.fromkeys(task_ids, (0, 0)) | {id: (all, open) for id, all, open in found},
-    )
 
 
 async def list_undecided_approvals(
@@ -211,24 +183,7 @@ async def get_member_approval(source: Source, member: Member, approval_id: UUID)
     return await get_approval(source, board, approval_id)
 
 
-async def count_undecided_approvals(source: Source, member: Member) -> int:
-    """Count the undecided approvals of the boards that the member may read."""
-    return sum((await count_undecided_by_board(source, member)).values())
-
-
-async def count_undecided_by_board(source: Source, member: Member) -> dict[UUID, int]:
-    """Count the undecided approvals of each board that the member may read and that has any."""
-    return dict(await _build_counts_query().fetch(source, **_parameters(member, None)))
-
-
-@cache
-def _build_counts_query() -> Query[tuple[UUID, int]]:
-    readable = BoardCounts.board_id.in_(boards.READABLE_BOARD_IDS)
-    query = select(BoardCounts.board_id, BoardCounts.undecided_approvals)
-    return Query(query.where(readable, BoardCounts.undecided_approvals > 0))
-
-
-def _pending(board_id: UUID | BindParameter[UUID]) -> ColumnElement[int]:
+def pending_count(board_id: UUID | BindParameter[UUID]) -> ColumnElement[int]:
     pending = select(func.coalesce(func.sum(BoardCounts.pending_approvals), 0))
     return pending.where(BoardCounts.board_id == board_id).scalar_subquery()
 

@@ -38,8 +38,10 @@ from services.organizations.members import (
 from services.organizations.overview import (
     InviteDetail,
     OrganizationContents,
+    SectionCounts,
     count_contents,
     count_owners,
+    count_sections,
     list_board_names,
     list_last_active,
     load_invite_details,

@@ -14,6 +14,7 @@ from core.errors import NotFound
 from models import (
     Agent,
     Board,
+    CustomField,
     Gateway,
     Invite,
     InviteBoardAccess,
@@ -21,7 +22,9 @@ from models import (
     Presence,
     Role,
     SignIn,
+    Tag,
     User,
+    WebhookEndpoint,
 )
 from services import counters
 from services.organizations.grants import AccessRights, BoardGrant
@@ -41,6 +44,15 @@ class OrganizationContents(NamedTuple):
     agents: int
     members: int
     gateways: int
+
+
+class SectionCounts(NamedTuple):
+    """How many objects the sections of an organization list."""
+
+    people: int
+    tags: int
+    fields: int
+    webhooks: int
 
 
 @dataclass(frozen=True)
@@ -128,6 +140,13 @@ async def count_contents(source: Source, member: Member) -> OrganizationContents
     return counts
 
 
+async def count_sections(source: Source, member: Member) -> SectionCounts:
+    """Return how many objects the sections of the member's organization list."""
+    counts = await SECTIONS.first(source, organization_id=member.organization_id)
+    assert counts is not None
+    return counts
+
+
 ORGANIZATION_ID: Any = bindparam("organization_id", type_=Uuid())
 
 INVITE_DETAILS: Query[tuple[UUID, User | None, InviteBoardAccess | None]] = Query(
@@ -167,7 +186,10 @@ OWNERS: Query[tuple[int]] = Query(
 )
 
 
-def _count(model: type[Board | Agent | Member | Gateway]) -> Any:
+Counted = Board | Agent | CustomField | Gateway | Member | Tag | WebhookEndpoint
+
+
+def _count(model: type[Counted]) -> Any:
     rows = select(func.count()).where(model.organization_id == ORGANIZATION_ID)
     return rows.scalar_subquery()
 
@@ -184,4 +206,8 @@ CONTENTS: Query[OrganizationContents] = Query(
         _count(Gateway),
     ),
     lambda row: OrganizationContents(*row),
+)
+SECTIONS: Query[SectionCounts] = Query(
+    select(_count(Member), _count(Tag), _count(CustomField), _count(WebhookEndpoint)),
+    lambda row: SectionCounts(*row),
 )

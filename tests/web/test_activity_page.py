@@ -118,6 +118,27 @@ async def test_the_feed_is_filtered_by_kind_board_and_agent(alice, task_path, wo
     assert await shown(f"?agent={world.worker.id}") == set()
 
 
+def read_kind_counts(page: str) -> dict[str, int]:
+    """Return the counts of the tabs by their kinds; "" is everything."""
+    tabs = page[page.index('class="tabs"') :]
+    found = re.findall(r'<a href="([^"]*)"[^>]*>[^<]*<span class="count">(\d+)', tabs)
+    return {(re.findall(r"kind=(\w+)", path) or [""])[0]: int(count) for path, count in found}
+
+
+async def test_kinds_have_the_counts_of_their_events(alice, rita, task_path, world) -> None:
+    await alice.post(f"{task_path}/changes", data={"status": "in_progress"})
+    for text in ("One", "Two"):
+        await alice.post(f"{task_path}/comments", data={"message": text})
+    here = f"board={world.board.id}"
+    for address in (f"/activity?{here}", f"/activity?{here}&kind=comments&before=9999999"):
+        counts = read_kind_counts((await alice.get(address)).text)
+        assert (counts[""], counts["tasks"], counts["comments"], counts["boards"]) == (3, 1, 2, 0)
+    assert read_kind_counts((await alice.get(f"/boards/{world.board.id}/feed")).text) == counts
+    assert read_kind_counts((await rita.get("/activity")).text)["comments"] == 2
+    of_lead = read_kind_counts((await alice.get(f"/activity?agent={world.lead.id}")).text)
+    assert not any(of_lead.values())
+
+
 async def test_new_events_are_counted_and_loaded_on_request(alice, task_path) -> None:
     await alice.post(f"{task_path}/comments", data={"message": "First"})
     page = (await alice.get("/activity")).text

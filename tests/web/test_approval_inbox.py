@@ -50,6 +50,20 @@ async def test_a_decided_approval_says_asked_instead_of_asks(alice, ask, world) 
     assert "<b>Worker</b> asks" in (await alice.get(f"/approvals/{waiting.id}")).text
 
 
+async def test_the_tabs_count_what_waits_and_what_was_decided(alice, rita, ask, world) -> None:
+    decided = {"status": ApprovalStatus.APPROVED, "decided_by_user_id": world.bob.id}
+    for title in ("First", "Second"):
+        await ask(title, **decided)
+    await ask("Third")
+    for browser, waiting in ((alice, "1"), (rita, "0")):
+        for query in ("", f"?board={world.board.id}", "?state=decided"):
+            page = (await browser.get(f"/approvals{query}")).text
+            assert f'id="waiting-count">{waiting}<' in page
+            assert 'id="decided-count">2<' in page
+    part = (await alice.get("/approvals", headers=HTMX)).text
+    assert re.search(r'hx-target="#decided-count"[^>]*><span>2<', part)
+
+
 async def test_new_items_are_loaded_on_request(alice, ask, transaction) -> None:
     first = await ask("First")
     page = (await alice.get("/approvals")).text

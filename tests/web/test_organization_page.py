@@ -1,5 +1,6 @@
 """The page of the organization: name, other organizations, leaving, and deletion."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -43,6 +44,21 @@ async def test_an_organization_needs_a_name(alice, path, name, transaction) -> N
     assert page.status_code == 422
     assert 'aria-invalid="true"' in page.text
     assert await names_of(transaction) == {"Tern", "Plover"}
+
+
+async def test_tabs_have_the_counts_of_their_lists(alice, bob, charlie) -> None:
+    async def read_counts(browser, path: str) -> list[str]:
+        return re.findall(r'id="count-\w+">(\d+)', (await browser.get(path)).text)
+
+    people, *_ = await read_counts(alice, "/people")
+    await alice.post("/tags", data={"name": "Tar", "color": "2f6f6a"})
+    for path in ("/people", "/tags", "/fields", "/webhooks", ABOUT):
+        assert await read_counts(alice, path) == [people, "1", "0", "0"], path
+    for path in ("/people", "/tags", ABOUT):
+        assert await read_counts(bob, path) == [people, "1"], path
+    assert (await read_counts(charlie, "/tags"))[1] == "0"
+    part = (await alice.get("/tags", headers={"HX-Request": "true"})).text
+    assert re.search(r'id="count-tags" hx-swap-oob="outerMorph">1<', part)
 
 
 async def test_only_admins_rename_and_only_owners_delete(bob, dana, transaction) -> None:

@@ -71,6 +71,11 @@ class ActivityAddress:
             after=self.after or None,
         )
 
+    @property
+    def all_filters(self) -> ActivityFilters:
+        """Return the filters of the feed without its kind and its place."""
+        return replace(self, kind="", before=0, after=0).filters
+
     def url_with(self, part: str = "", **changes: Any) -> str:
         """Return the address, or that of a part, with some parameters changed."""
         in_path = {"of_board", "board"} if self.of_board else {"of_board"}
@@ -130,6 +135,7 @@ async def _load_activity(request: Request, source: Source) -> dict[str, Any]:
     found = await activity.list_member_activity(source, member, Paging(PAGE_SIZE), address.filters)
     names_board = not address.of_board
     lines = [build_activity_line(entry, member, names_board=names_board) for entry in found.items]
+    counts = await activity.count_member_activity(source, member, address.all_filters)
     cards = await agents.list_agent_cards(source, member)
     return {
         "address": address,
@@ -144,7 +150,11 @@ async def _load_activity(request: Request, source: Source) -> dict[str, Any]:
             for card in cards
             if not address.of_board or str(card.agent.board_id) == address.board
         ],
-        "filter_options": [(kind, translate(label)) for kind, (label, _) in EVENT_KINDS.items()],
+        "total_count": sum(counts.values()),
+        "filter_options": [
+            (kind, translate(label), sum(counts.get(type, 0) for type in types))
+            for kind, (label, types) in EVENT_KINDS.items()
+        ],
     }
 
 

@@ -14,7 +14,7 @@ from core.paging import Paging
 from services import activity, agents, gateways, messages
 from services.activity import ActivityFilters
 from services.agents import AgentCard
-from services.gateways import runs
+from services.gateways import files, runs
 from services.notifications import OpenedPage
 from web.activity.event_texts import describe_event
 from web.agents import setup
@@ -154,7 +154,13 @@ async def render_settings(request: Request, form: forms.Form) -> Response:
 
 def tab_context(card: AgentCard, tab: str) -> dict[str, Any]:
     """Return what the header of an agent's page needs."""
-    return {"card": card, "tab": tab, "describe_evidence": describe_evidence}
+    has_files = card.agent.gateway_id is not None and not card.agent.is_linked
+    return {
+        "card": card,
+        "tab": tab,
+        "file_count": len(files.FILE_NAMES) if has_files else 0,
+        "describe_evidence": describe_evidence,
+    }
 
 
 async def _load_card(request: Request, source: Source) -> AgentCard:

@@ -36,7 +36,8 @@ class Inbox:
     needs_count: int  # items that the member can decide, with new ones and held agents
     new_count: int  # items requested after the page was opened
     decided: list[InboxItem]
-    decided_count: int
+    decided_count: int  # of `decided`, on all its pages
+    decided_total: int  # approvals that were ever decided
     selected_item: InboxItem | None  # shown in full
     approval_view: ApprovalView | None  # the selected item if it is an approval
     selectable_ids: set[UUID]  # pending approvals that the member may approve and reject
@@ -131,7 +132,6 @@ async def load_inbox(
         selected_item = await _get_item(source, member, selected, on_gateway=on_gateway)
     elif address.selected:
         selected_item = await _find_shown_item(source, member, address, [*shown, *decided])
-    writable = found.writable_board_ids
     return Inbox(
         address=replace(address, until=address.until or _to_microseconds(now())),
         waiting=shown,
@@ -139,9 +139,10 @@ async def load_inbox(
         new_count=new_count,
         decided=decided,
         decided_count=count,
+        decided_total=await approvals.count_decided_approvals(source, member, address.board_id),
         selected_item=selected_item,
-        approval_view=await _load_view(source, member, selected_item, writable, address),
-        selectable_ids=_list_selectable(shown, member, writable),
+        approval_view=await _load_view(source, member, selected_item, found, address),
+        selectable_ids=_list_selectable(shown, member, found.writable_board_ids),
         view=view,
         elsewhere_count=0 if listed else await _count_elsewhere(source, member, address),
         limited_agents=found.limited_agents,
@@ -154,13 +155,14 @@ async def _load_view(
     source: Source,
     member: Member,
     item: InboxItem | None,
-    writable: set[UUID],
+    found: WaitingItems,
     address: InboxAddress,
 ) -> ApprovalView | None:
     """Load what is shown of the selected item, if it is an approval."""
     if item is None or item.approval is None:
         return None
     complete = address.all == 1
+    writable = found.writable_board_ids
     [view] = await load_approval_views(source, member, [item.approval], writable, complete=complete)
     return view
 

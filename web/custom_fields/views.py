@@ -35,10 +35,12 @@ async def show_fields(request: Request) -> Response:
     async with open_reader(request) as source:
         details = await custom_fields.list_custom_fields(source, member)
         choices = await presenter.list_board_choices(source, member)
+        tab_counts = await organizations.count_sections(source, member)
     lines = order.sort_rows(presenter.build_field_lines(details, choices), presenter.SORT_KEYS)
     context: dict[str, Any] = {
         "page": order.cut_page(lines, forms.parse_offset(request)),
         "order": order,
+        "tab_counts": tab_counts,
     }
     if layout is None:
         return render_part(request, "custom_fields/_table.html", apart=True, **context)

@@ -91,6 +91,7 @@ async def _render_organization(request: Request, form: forms.Form, section: str)
         memberships = await organizations.list_memberships(source, request.user)
         owners = await organizations.count_owners(source, member)
         contents = await organizations.count_contents(source, member)
+        tab_counts = await organizations.count_sections(source, member)
     return render_page(
         request,
         "people/organization.html",
@@ -100,6 +101,7 @@ async def _render_organization(request: Request, form: forms.Form, section: str)
         memberships=memberships,
         role_names={role: translate(name) for role, name in ROLE_NAMES.items()},
         contents=contents,
+        tab_counts=tab_counts,
         is_only_owner=member.role is Role.OWNER and owners == 1,
         form=form,
         blank=forms.Form(),

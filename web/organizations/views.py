@@ -35,6 +35,7 @@ async def show_people(request: Request) -> Response:
     layout = await load_layout(request)
     async with open_reader(request) as source:
         found = await organizations.list_members(source, member, Paging(PAGE_SIZE, offset))
+        tab_counts = await organizations.count_sections(source, member)
         context: dict[str, Any] = {"members": found, "invites": [], "last_active": {}, "names": {}}
         if member.is_admin:
             invites = await organizations.list_pending_invites(source, member, Paging())
@@ -50,6 +51,7 @@ async def show_people(request: Request) -> Response:
         layout=layout,
         rows=rows,
         page_size=PAGE_SIZE,
+        tab_counts=tab_counts,
         role_names={role: translate(name) for role, name in ROLE_NAMES.items()},
         describe_invite=lambda one: presenter.describe_access(one.invite, one.board_access, names),
         now=now(),

@@ -57,10 +57,12 @@ async def show_tags(request: Request) -> Response:
     order = TableOrder.from_query("/tags", request.query_params, SORT_KEYS, {"q": text})
     async with open_reader(request) as source:
         found = await tags.find_tags(source, current_member(request), text)
+        tab_counts = await organizations.count_sections(source, current_member(request))
     context: dict[str, Any] = {
         "page": order.cut_page(order.sort_rows(found, SORT_KEYS), forms.parse_offset(request)),
         "order": order,
         "search": text,
+        "tab_counts": tab_counts,
         "is_admin": current_member(request).is_admin,
     }
     if layout is None:

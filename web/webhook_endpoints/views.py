@@ -27,12 +27,14 @@ async def show_webhooks(request: Request) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
     async with open_reader(request) as source:
         found = await webhook_endpoints.list_endpoints(source, member, Paging())
+        tab_counts = await organizations.count_sections(source, member)
     context: dict[str, Any] = {
         "rows": [(one, *presenter.describe_state(one.endpoint)) for one in found.items],
         "get_name": webhook_endpoints.get_endpoint_name,
+        "tab_counts": tab_counts,
     }
     if layout is None:
-        return render_part(request, "webhook_endpoints/_list.html", **context)
+        return render_part(request, "webhook_endpoints/_list.html", apart=True, **context)
     return render_page(request, "webhook_endpoints/index.html", layout=layout, **context)
 
 

@@ -1,0 +1,73 @@
+"""Count approvals, from the counters of boards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.db.reads import Query, Source
+from models import Approval, ApprovalStatus, ApprovalTask, Board, BoardCounts, Member
+from services import boards, counters
+from services.approvals.queries import BOARD_ID, pending_count
+
+
+@dataclass(frozen=True)
+class ApprovalCounts:
+    """The number of pending approvals of a board; for each task, of all and of pending ones."""
+
+    pending: int
+    by_task: dict[UUID, tuple[int, int]]
+
+
+async def count_approvals(
+    session: AsyncSession, board: Board, task_ids: Sequence[UUID]
+) -> ApprovalCounts:
+    """Count a board's pending approvals, and the approvals of some of its tasks."""
+    pending = Approval.status == ApprovalStatus.PENDING
+    per_task = (
+        select(ApprovalTask.task_id, func.count(), func.count().filter(pending))
+        .join(Approval, Approval.id == ApprovalTask.approval_id)
+        .where(Approval.board_id == board.id, ApprovalTask.task_id.in_(task_ids))
+        .group_by(ApprovalTask.task_id)
+    )
+    found = (await session.execute(per_task)).all() if task_ids else []
+    return ApprovalCounts(
+        pending=await session.scalar(select(pending_count(board.id))) or 0,
+        by_task=dict.fromkeys(task_ids, (0, 0)) | {id: (all, open) for id, all, open in found},
+    )
+
+
+async def count_decided_approvals(source: Source, member: Member, board_id: UUID | None) -> int:
+    """Count what `list_decided_approvals` lists."""
+    query = _build_decided_query(by_board=board_id is not None)
+    parameters = boards.access_parameters(member) | {"board_id": board_id}
+    return await query.first(source, **parameters) or 0
+
+
+async def count_undecided_approvals(source: Source, member: Member) -> int:
+    """Count the undecided approvals of the boards that the member may read."""
+    return sum((await count_undecided_by_board(source, member)).values())
+
+
+async def count_undecided_by_board(source: Source, member: Member) -> dict[UUID, int]:
+    """Count the undecided approvals of each board that the member may read and that has any."""
+    return dict(await _build_counts_query().fetch(source, **boards.access_parameters(member)))
+
+
+@cache
+def _build_counts_query() -> Query[tuple[UUID, int]]:
+    readable = BoardCounts.board_id.in_(boards.READABLE_BOARD_IDS)
+    query = select(BoardCounts.board_id, BoardCounts.undecided_approvals)
+    return Query(query.where(readable, BoardCounts.undecided_approvals > 0))
+
+
+@cache
+def _build_decided_query(*, by_board: bool) -> Query[int]:
+    readable = boards.READABLE_BOARD_IDS.subquery("readable")
+    ids = select(readable.c.id)
+    ids = ids.where(readable.c.id == BOARD_ID) if by_board else ids
+    return Query(select(counters.sum_counts([BoardCounts.decided_approvals], ids)), itemgetter(0))
