@@ -80,7 +80,7 @@
   document.addEventListener("click", (event) => { if (event.target.closest("[data-live-retry]")) document.dispatchEvent(new Event("live:retry")); });
 
   // When another tab switches the organization, reload, because the server shows one organization at a time.
-  const organization = byId("rail")?.dataset.organization;
+  const organization = byId("palette")?.dataset.organization;
   try { if (organization) localStorage.setItem("organization", organization); } catch { /* storage is not available */ }
   addEventListener("storage", (event) => { if (event.key === "organization" && organization && event.newValue !== organization) location.reload(); });
 
