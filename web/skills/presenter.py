@@ -33,12 +33,12 @@ STATES: Mapping[SkillState, tuple[str, str]] = {
 """The names and tones of states."""
 
 EXPLANATIONS: Mapping[SkillState, str] = {
-    SkillState.REQUESTED: N_("The message waits until the gateway is connected."),
+    SkillState.REQUESTED: N_("The message is queued for the gateway."),
     SkillState.SENT: N_("The agent of the gateway works on it."),
     SkillState.ACKNOWLEDGED: N_("The gateway was not asked yet whether it has the skill."),
     SkillState.INSTALLED: N_("The gateway lists the skill."),
     SkillState.FAILED: N_("The gateway does not list the skill."),
-    SkillState.REMOVAL_REQUESTED: N_("The message waits until the gateway is connected."),
+    SkillState.REMOVAL_REQUESTED: N_("The message is queued for the gateway."),
     SkillState.REMOVAL_SENT: N_("The agent of the gateway works on it."),
     SkillState.REMOVAL_ACKNOWLEDGED: N_("The gateway was not asked yet whether it has the skill."),
     SkillState.REMOVAL_FAILED: N_("The gateway still lists the skill."),
