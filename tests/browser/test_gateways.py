@@ -12,7 +12,13 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
-from tests.support.fake_gateway import TOKEN, ErrorResponse, FakeGateway, run_fake_gateway
+from tests.support.fake_gateway import (
+    TOKEN,
+    ErrorResponse,
+    FakeGateway,
+    run_fake_gateway,
+    wait_until,
+)
 from tests.support.installation import ApiClient
 from tests.support.live_site import LiveSite
 from tests.support.tls_certificates import PrivateCa
@@ -232,3 +238,34 @@ async def test_gateway_pages_work_without_scripts(site: LiveSite, fake: FakeGate
     await expect(page.locator("#gateways")).to_be_visible()
     await expect(page.locator("#gateways").get_by_text("Without scripts")).to_have_count(0)
     await page.context.close()
+
+
+async def test_a_gateway_is_edited_and_its_agent_files_are_updated(site: LiveSite) -> None:
+    async with run_fake_agents_gateway() as fake, site.open_page("/gateways") as page:
+        await enter(page, "Ferry", fake)
+        [found] = [
+            one for one in site.owner.call("GET", "/gateways")["items"] if one["name"] == "Ferry"
+        ]
+        board = site.create_board("Crossing", gateway_id=found["id"])
+        made = site.owner.call("POST", "/agents", name="Oarsman", board_id=board["id"])
+        await site.connect_gateway_agent(fake, f"mc-{made['id']}")
+        files = fake.files[f"mc-{made['id']}"]
+        files["AGENTS.md"] = "Changed on the gateway."
+        await page.get_by_role("link", name="Edit", exact=True).click()
+        await page.get_by_label("Name").fill("Ferry 2")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Ferry 2")
+        tabs = page.get_by_role("navigation", name="About Ferry 2")
+        await tabs.get_by_role("link", name="Agents").click()
+        await expect(page.locator("#content")).to_contain_text("Oarsman")
+        await tabs.get_by_role("link", name="Files").click()
+        await page.get_by_label("Board", exact=True).select_option("Crossing")
+        await page.get_by_label("Overwrite what agents have changed").check()
+        await page.get_by_role("button", name="Compare files").click()
+        changed = page.locator("#changes details", has_text="AGENTS.md")
+        await changed.locator("summary").click()
+        await expect(changed.locator("del")).to_contain_text(["Changed on the gateway."])
+        await page.get_by_role("button", name=re.compile("^Update")).click()
+        await expect(page.get_by_text("2 agents are being updated.")).to_be_visible()
+        await expect(page.locator("#progress .step", has_text="Oarsman")).to_be_visible()
+        await wait_until(lambda: files["AGENTS.md"] != "Changed on the gateway.")

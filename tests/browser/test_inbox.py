@@ -1,6 +1,8 @@
 """Pending onboardings appear in the inbox and disappear from it without a reload."""
 
 import asyncio
+import re
+from typing import Any
 
 from playwright.async_api import expect
 
@@ -54,3 +56,34 @@ async def test_an_answer_that_is_not_sent_stays_when_the_inbox_changes(site: Liv
         [own] = [one["id"] for one in found if one["id"] != other]
         site.owner.call("POST", f"/questions/{own}/answer", answer="No")
         await expect(box).to_be_hidden()
+
+
+async def test_approvals_are_filtered_decided_and_found_again(site: LiveSite) -> None:
+    board = site.create_board("Customs")
+    agent = site.create_agent(board, "Clerk")
+    fields: dict[str, Any] = {
+        "action_type": "task.complete",
+        "rubric_scores": {"Clarity": 80, "risk": 20},
+    }
+    for title, sure in (("Stamp it", 95), ("Seal it", 40)):
+        task = site.create_task(board, title)
+        payload = {"reason": f"Because of {title}."}
+        more: dict[str, Any] = {"task_id": task["id"], "confidence": sure, "payload": payload}
+        agent.call("POST", f"/agent/boards/{board['id']}/approvals", **fields, **more)
+    async with site.open_page(f"/approvals?board={board['id']}") as page:
+        items = page.locator("#inbox [data-item]")
+        await expect(items).to_have_count(2)
+        await page.locator("summary", has_text="Any confidence").locator("visible=true").click()
+        await page.get_by_role("link", name="80 or more").locator("visible=true").click()
+        await expect(page).to_have_url(re.compile("min=80"))
+        await expect(items).to_have_count(1)
+        await items.get_by_role("link").first.click()
+        detail = page.get_by_role("article")
+        for text in ("Because of Stamp it.", "Clarity", "95"):
+            await expect(detail).to_contain_text(text)
+        await expect(detail.get_by_role("link", name="Stamp it").first).to_be_visible()
+        await page.get_by_role("button", name="Reject R").click()
+        await expect(page.locator("#toasts")).to_contain_text("Rejected")
+        await page.get_by_role("navigation", name="State").get_by_text("Decided").click()
+        await expect(items).to_have_count(1)
+        await expect(items).to_contain_text("Stamp it")

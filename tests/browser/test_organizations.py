@@ -1,0 +1,99 @@
+"""A user creates an organization, works in it, and deletes it, and then their account."""
+
+import re
+
+from playwright.async_api import BrowserContext, Locator, Page, expect
+
+from tests.support.page_checks import list_axe_violations, overflows_horizontally
+
+
+def find_switch(page: Page) -> Locator:
+    return page.locator("#organizations")
+
+
+async def switch_to(page: Page, name: str) -> None:
+    await find_switch(page).locator("summary").click()
+    await find_switch(page).get_by_role("button", name=name).click()
+
+
+async def test_an_organization_is_created_switched_and_deleted(bob: BrowserContext) -> None:
+    page, other = await bob.new_page(), await bob.new_page()
+    await page.goto("/organization/about")
+    await other.goto("/boards")
+    old = (await page.get_by_role("heading", level=1).inner_text()).strip()
+    await page.locator("summary", has_text="New organization").click()
+    await page.get_by_label("Name of the new organization").fill("Heronry")
+    await page.get_by_role("button", name="Create organization").click()
+    await expect(find_switch(other)).to_contain_text("Heronry")  # the other tab reloads
+
+    await page.goto("/organization/about")
+    await page.get_by_label("Name of the organization", exact=True).fill("Heronry II")
+    await page.locator("#name").get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Heronry II")
+
+    await page.get_by_role("link", name=re.compile("^People")).last.click()
+    await page.get_by_role("link", name="Invite").click()
+    await page.get_by_label("E-mail").fill("egret@example.com")
+    await page.get_by_label("Role", exact=True).select_option("Admin")
+    await page.get_by_role("button", name="Create invitation link").click()
+    first = await page.locator(".copy code").inner_text()
+    row = page.get_by_role("row", name="egret@example.com")
+    await row.get_by_role("button", name="Create a new link").click()
+    await expect(page.locator(".copy code")).not_to_have_text(first)
+    await row.get_by_role("button", name="Revoke").click()
+    await expect(page.get_by_text("No pending invitations.")).to_be_visible()
+
+    await switch_to(page, old)
+    await expect(find_switch(other)).to_contain_text(old)
+    await switch_to(page, "Heronry II")
+    await page.goto("/organization/about")
+    assert await list_axe_violations(page) == []
+    assert not await overflows_horizontally(page)
+    confirmation = page.get_by_label("Type the name of the organization")
+    await confirmation.fill("Heronry")
+    await page.get_by_role("button", name="Delete organization").click()
+    await expect(confirmation).to_have_attribute("aria-invalid", "true")
+    await confirmation.fill("Heronry II")
+    await page.get_by_role("button", name="Delete organization").click()
+    await expect(page.locator("#rail")).to_contain_text(old)
+    await expect(find_switch(page)).to_have_count(0)
+
+
+async def test_a_user_changes_the_profile_and_deletes_the_account(bob: BrowserContext) -> None:
+    page = await bob.new_page()
+    await page.goto("/settings")
+    you, known = page.locator("#you"), page.locator("#known")
+    await you.get_by_label("Name", exact=True).fill("Bob Hill")
+    await you.get_by_label("Pronouns").fill("they/them")
+    await you.get_by_label("Time zone").fill("Mars/Base")
+    await you.get_by_role("button", name="Save").click()
+    await expect(you.get_by_label("Time zone")).to_have_attribute("aria-invalid", "true")
+    await you.get_by_label("Time zone").fill("Asia/Tokyo")
+    await you.get_by_role("button", name="Save").click()
+    await expect(page.locator("#saved")).to_contain_text("Saved")
+    await expect(page.locator("#rail .me")).to_contain_text("Bob Hill")
+    await known.get_by_label("Notes").fill("Ask before noon.")
+    await known.get_by_role("button", name="Save").click()
+    await expect(known.get_by_label("Notes")).to_have_value("Ask before noon.")
+
+    tokens = page.locator("#tokens")
+    await tokens.get_by_label("What is it for?").fill("Weekly figures")
+    await tokens.get_by_role("button", name="Create token").click()
+    await expect(tokens.locator(".copy code")).to_be_visible()
+    await tokens.get_by_role("button", name="Revoke").click()
+    await expect(tokens.get_by_text("You have no tokens.")).to_be_visible()
+
+    await you.get_by_label("Language").select_option("Deutsch")
+    await you.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Einstellungen")
+    await you.get_by_label("Sprache").select_option("English")
+    await you.get_by_role("button", name="Speichern").click()
+
+    await page.get_by_role("link", name="Delete account").last.click()
+    confirmation = page.get_by_label(re.compile("^Type .* to confirm"))
+    label = await page.locator("label", has_text="to confirm").inner_text()
+    await confirmation.fill(label.removeprefix("Type ").removesuffix(" to confirm"))
+    await page.get_by_role("button", name="Delete account").click()
+    await expect(page).to_have_url(re.compile("/account-deleted"))
+    await page.goto("/boards")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")

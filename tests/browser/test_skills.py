@@ -1,0 +1,83 @@
+"""A pack of skills is uploaded, its updates are reviewed, and a skill is installed on a gateway."""
+
+import asyncio
+from typing import Any
+
+from playwright.async_api import FilePayload, Page, expect
+
+from tests.support.fake_agents_gateway import run_fake_agents_gateway
+from tests.support.fake_gateway import wait_until
+from tests.support.live_site import LiveSite
+from tests.support.page_checks import list_axe_violations, overflows_horizontally
+from tests.support.skill_archives import FILES, WRITER, make_zip
+
+
+def make_upload(files: dict[str, str]) -> FilePayload:
+    return {"name": "pack.zip", "mimeType": "application/zip", "buffer": make_zip(files)}
+
+
+async def upload(page: Page, files: dict[str, str]) -> None:
+    """Upload an archive, and open the page that shows what it changes."""
+    form = page.locator("form[action='/skills/packs/uploads']")
+    await form.get_by_label("Name").fill("Pressroom")
+    await form.get_by_label("Archive").set_input_files(make_upload(files))
+    await form.get_by_role("button", name="Upload").click()
+
+
+async def test_a_pack_is_reviewed_and_a_skill_is_installed(site: LiveSite) -> None:
+    async with run_fake_agents_gateway() as fake, site.open_page("/skills") as page:
+        gateway = await asyncio.to_thread(site.create_gateway, "Press", fake.url, fake.token)
+        await site.connect_gateway_agent(fake, f"mc-gateway-{gateway['id']}")
+        await page.get_by_role("navigation", name="Skills").get_by_text("Packs").click()
+        await page.get_by_role("link", name="Add a pack").click()
+        await upload(page, {"a.md": "No skill"})
+        await expect(page.get_by_label("Archive")).to_have_attribute("aria-invalid", "true")
+        await expect(page.get_by_label("Branch, tag or commit")).to_have_value("main")
+        await upload(page, FILES)
+        update = page.locator("#update")
+        await expect(update.locator("li")).to_have_count(2)
+        assert await list_axe_violations(page) == []
+        await update.get_by_role("button", name="Accept the update").click()
+        await expect(update).to_have_count(0)
+
+        await page.get_by_role("link", name="2 skills").click()
+        await page.get_by_label("Search", exact=True).fill("report")
+        await page.get_by_label("Risk").select_option("low")
+        await page.get_by_role("button", name="Filter").click()
+        await expect(page.locator("#skills tbody tr")).to_have_count(1)
+        await page.get_by_role("link", name="Report writer").click()
+        row = page.locator(f"#on-{gateway['id']}")
+        await expect(row).to_contain_text("Not installed.")
+        await row.get_by_role("link", name="Review and install").click()
+        await expect(page.locator("#content")).to_contain_text("Writes reports.")
+        assert not await overflows_horizontally(page)
+        await page.get_by_role("button", name="Request the installation").click()
+        await expect(row).not_to_contain_text("Not installed.")
+        await wait_until(lambda: any("INSTALL REQUEST" in text for text in list_texts(fake)))
+
+        await page.goto("/skills/packs/new")
+        await upload(page, {"writer/SKILL.md": f"{WRITER}Cite sources.\n", "new/SKILL.md": "# New"})
+        for title in ("Added", "Changed", "Removed"):
+            await expect(update.locator("summary", has_text=title)).to_be_visible()
+        await update.get_by_role("button", name="Accept the update").click()
+        await page.goto("/skills?q=report")
+        await page.get_by_role("link", name="Report writer").click()
+        await expect(row).to_contain_text("Update available")
+        await row.get_by_role("link", name="Review and install").click()
+        await expect(page.locator(".diff ins", has_text="Cite sources.")).to_be_visible()
+        await page.get_by_role("button", name="Request the installation").click()
+        await expect(row).not_to_contain_text("Update available")
+        await row.get_by_role("link", name="Review", exact=True).click()
+        await page.locator("summary", has_text="Remove from this gateway").click()
+        await page.get_by_role("button", name="Request the removal").click()
+        await expect(row).to_contain_text("Removal requested")
+
+        await page.goto("/skills/packs")
+        await page.get_by_role("link", name="Pressroom").click()
+        await page.locator("summary", has_text="Delete pack").click()
+        await page.locator("#end").get_by_role("button", name="Delete pack").click()
+        await expect(page.get_by_role("link", name="Pressroom")).to_have_count(0)
+
+
+def list_texts(fake: Any) -> list[str]:
+    return [text for _, text in fake.sent_messages]
