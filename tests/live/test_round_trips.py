@@ -88,7 +88,7 @@ async def test_pages_need_few(server: Server) -> None:
     alice, board = server.world.alice, f"/boards/{server.world.board.id}"
     comments = f"{API}/agent{server.task_path}/comments"
     await server.count(server.world.worker, "POST", comments, {"message": "Alice has not read it"})
-    assert await server.count(alice, "GET", board, page=True) <= 15
+    assert await server.count(alice, "GET", board, page=True) <= 12
     assert await server.count(alice, "GET", f"{board}/columns", page=True) <= 8
     assert await server.count(alice, "GET", server.card_path, page=True) <= 6
     assert await server.count(alice, "GET", "/approvals", page=True) <= 6

@@ -90,11 +90,9 @@ async def _load_view(
 
 async def _mark_new_comments(request: Request, context: dict[str, Any]) -> None:
     """Record that the user has seen the comments of a board, unless that is recorded already."""
-    if context["has_new_comments"]:
-        await _mark_comments(request, context["board"], context["last_comment_seq"])
-
-
-async def _mark_comments(request: Request, board: Board, last_seq: int) -> None:
+    if not context["has_new_comments"]:
+        return
+    board, last_seq = context["board"], context["last_comment_seq"]
     async with open_transaction(request) as session:
         await presence.move_read_marker(
             session, request.user, board, ReadKind.COMMENTS, last_seq=last_seq
@@ -199,7 +197,7 @@ async def render_board(
             **await load_pauser(source, board, request.user),
             "held_agents": status.held_agents,
         }
-    await _mark_comments(request, board, layout.last_seq)
+    await _mark_new_comments(request, context)
     return render_page(
         request,
         "boards/show.html",
