@@ -1,11 +1,8 @@
 """./run: start, printed addresses, shared database and stop."""
 
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -13,8 +10,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.cli.conftest import ROOT, TIMEOUT, run_cli, sign_up_owner
-from tests.support.installation import Installation
+from tests.cli.conftest import TIMEOUT, run_cli, sign_up_owner
+from tests.support.installation import Installation, run_separate_worker
 
 
 def get_status(address: str) -> int:
@@ -95,21 +92,11 @@ def test_a_stop_signal_ends_it_despite_open_streams(
 def test_a_separate_worker_shares_the_database_and_keeps_it_running(
     installation: Installation,
 ) -> None:
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "cli", "worker", "--data", str(installation.data_dir)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1"},
-    )
-    assert worker.stdout is not None
-    assert any("worker is ready" in line for line in worker.stdout)
-    installation.stop()
-    assert installation.database().accepts_connections()
-    worker.send_signal(signal.SIGINT)
-    assert worker.wait(TIMEOUT) == 0
-    worker.stdout.close()
+    with run_separate_worker(installation) as worker:
+        installation.stop()
+        assert installation.database().accepts_connections()
+        worker.send_signal(signal.SIGINT)
+        assert worker.wait(TIMEOUT) == 0
     assert not installation.database().accepts_connections()
 
 

@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,16 @@ class Installation:
         """Kill the server with SIGKILL. Its database keeps running."""
         self._send_signal(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Stop the server with SIGSTOP, until `unfreeze`."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def unfreeze(self) -> None:
+        """Let a frozen server continue."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def kill_database(self) -> None:
         """Kill PostgreSQL with SIGKILL."""
         os.kill(self._find_postmaster_pid(), signal.SIGKILL)
@@ -100,6 +112,29 @@ class Installation:
             assert self.process.stdout is not None
             self.process.stdout.close()
             self.process = None
+
+
+@contextmanager
+def run_separate_worker(installation: Installation) -> Generator[subprocess.Popen[str]]:
+    """Run a worker in a process of its own, on the database of an installation."""
+    defaults = {"MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1", "BASE_URL": installation.url}
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "cli", "worker", "--data", str(installation.data_dir)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **defaults, **installation.environment},
+    )
+    assert worker.stdout is not None
+    try:
+        assert any("worker is ready" in line for line in worker.stdout)
+        yield worker
+    finally:
+        if worker.poll() is None:
+            worker.send_signal(signal.SIGINT)
+        worker.wait(20)
+        worker.stdout.close()
 
 
 def find_free_port() -> int:
