@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,14 +108,19 @@ class RealGateway:
 
 
 @contextmanager
-def run_real_gateway(state: Path, *, model: str) -> Generator[RealGateway]:
-    """Run a gateway during the block. `model` is the URL of the model of its agents."""
+def run_real_gateway(
+    state: Path, *, model: str, config: Mapping[str, Any] | None = None
+) -> Generator[RealGateway]:
+    """Run a gateway during the block. `model` is the URL of the model of its agents.
+
+    `config` replaces parts of its configuration.
+    """
     _install()
     real = RealGateway(_find_free_port(), secrets.token_hex(24), state)
     folder = state / "openclaw"
     folder.mkdir(parents=True)
-    config = _config(state, real.port, real.token, model)
-    (folder / "openclaw.json").write_text(json.dumps(config))
+    defaults = _config(state, real.port, real.token, model)
+    (folder / "openclaw.json").write_text(json.dumps({**defaults, **(config or {})}))
     try:
         real.start()
         yield real
