@@ -150,6 +150,7 @@ class UnreadComments:
     query: str  # address query that shows the same again
     has_new: bool  # whether something was unread before this view
     last_seq: int  # number of the last event when the comments were loaded
+    is_first_view: bool
 
     def trigger_refresh(self, response: Response) -> None:
         """Make htmx refresh the board beside the conversation after comments were read."""
@@ -171,7 +172,9 @@ async def find_unread_comments(
     since = read_up_to if given is None else min(forms.parse_number(given), read_up_to or 0)
     comments = await presence.list_comments_after(source, user, board, task_id, since or 0)
     has_new = bool(comments) and comments[-1].seq > (read_up_to or 0)
+    is_first_view = read_up_to is None
     if since is None or not comments:
-        return UnreadComments("", board_query, has_new, last_seq)
+        return UnreadComments("", board_query, has_new, last_seq, is_first_view)
     refresh_query = f"{board_query}{'&' if board_query else '?'}{SINCE_PARAMETER}={since}"
-    return UnreadComments(f"c-{comments[0].id}", refresh_query, has_new, last_seq)
+    first_id = f"c-{comments[0].id}"
+    return UnreadComments(first_id, refresh_query, has_new, last_seq, is_first_view)

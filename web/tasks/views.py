@@ -21,7 +21,7 @@ from web.boards.views import board_access, board_for_update, load_board_context,
 from web.custom_fields import task_form
 from web.notifications.views import mark_page_read
 from web.tasks.forms import MoveForm, NewTaskForm
-from web.tasks.presenter import build_done_approval, load_task_view
+from web.tasks.presenter import UnreadComments, build_done_approval, load_task_view
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget
@@ -189,7 +189,13 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
 
 
 async def mark_comments_read(request: Request, context: dict[str, Any]) -> None:
-    """Record that the user has read the comments that the context holds."""
+    """Record that the user has read the comments that the context holds, if any are new.
+
+    The first view of a task is recorded too: comments after it are new.
+    """
+    unread: UnreadComments = context["unread_comments"]
+    if not (unread.has_new or unread.is_first_view):
+        return
     async with open_transaction(request) as session:
         await presence.move_read_marker(
             session,
@@ -197,7 +203,7 @@ async def mark_comments_read(request: Request, context: dict[str, Any]) -> None:
             context["board"],
             ReadKind.COMMENTS,
             task_id=context["task"].id,
-            last_seq=context["unread_comments"].last_seq,
+            last_seq=unread.last_seq,
         )
 
 
