@@ -4,7 +4,10 @@ The token of a gateway is sent to its address. Whoever changes the address must 
 they could have the stored one sent to a host of theirs.
 """
 
+import posixpath
+import socket
 from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +26,10 @@ TRUST_FIELDS = ("allow_insecure_tls", "ca_certificates")
 
 
 def moves_host(gateway: Gateway, new: Mapping[str, Any]) -> bool:
-    """Return whether changes lead to another host or port, or to a connection without TLS."""
+    """Return whether changes lead to another host, port or path, or to a connection without TLS.
+
+    A proxy may lead each of its paths to the gateway of another person.
+    """
     if "url" not in new:
         return False
     old_address, new_address = map(openclaw.parse_address, (gateway.url, new["url"]))
@@ -34,12 +40,10 @@ def check_token_is_given(
     gateway: Gateway, new: Mapping[str, Any], given: Mapping[str, Any]
 ) -> None:
     """Raise Invalid if the stored token would be sent elsewhere, or without TLS verification."""
-    is_trust_changed = any(name in new for name in TRUST_FIELDS)
-    is_exposed = moves_host(gateway, new) or is_trust_changed
-    if is_exposed and gateway.encrypted_token is not None and "token" not in given:
+    if _is_exposed(gateway, new) and gateway.encrypted_token is not None and "token" not in given:
         reason = (
-            "Enter the token again: the stored one is not sent to another host or port, and not"
-            " after a change of the TLS verification."
+            "Enter the token again: the stored one is not sent to another host, port or path, and"
+            " not after a change of the TLS verification."
         )
         raise Invalid("gateway_token_required", reason, field="token")
 
@@ -67,10 +71,11 @@ async def load_address_changes(
     session: AsyncSession, connector: GatewayConnector, gateway: Gateway, new: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the attributes that change with the host: its device token, and private addresses."""
-    if not moves_host(gateway, new):
-        return {}
-    allows_private = await may_be_private(session, connector, gateway.organization_id)
-    return {"encrypted_device_token": None, "allows_private": allows_private}
+    changes: dict[str, Any] = {"encrypted_device_token": None} if _is_exposed(gateway, new) else {}
+    if moves_host(gateway, new):
+        id = gateway.organization_id
+        changes["allows_private"] = await may_be_private(session, connector, id)
+    return changes
 
 
 async def may_be_private(
@@ -87,11 +92,32 @@ async def may_be_private(
     return await audit.find_first_organization_id(session) == organization_id
 
 
-def _endpoint(address: openclaw.GatewayAddress) -> tuple[str, int, bool]:
-    return address.host, address.port, address.is_secure
+def _is_exposed(gateway: Gateway, new: Mapping[str, Any]) -> bool:
+    """Return whether the stored tokens could be sent to another host after these changes."""
+    return moves_host(gateway, new) or any(name in new for name in TRUST_FIELDS)
+
+
+def _endpoint(address: openclaw.GatewayAddress) -> tuple[str, int, str, bool]:
+    return address.host, address.port, address.path.rstrip("/"), address.is_secure
 
 
 def _place(address: openclaw.GatewayAddress) -> tuple[str, int, str]:
     """Return where an address leads, with or without TLS."""
-    host = "127.0.0.1" if address.host == "localhost" else address.host.removesuffix(".")
-    return host, address.port, address.path.rstrip("/")
+    return _normalize_host(address.host), address.port, posixpath.normpath(address.path)
+
+
+def _normalize_host(host: str) -> str:
+    """Return one spelling of a host; an IP address has many."""
+    name = host.removesuffix(".")
+    if name == "localhost":
+        return "127.0.0.1"
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name))
+    except OSError:
+        pass
+    try:
+        ip = ip_address(name)
+    except ValueError:
+        return name
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return str(mapped or ip)

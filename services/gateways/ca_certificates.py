@@ -61,7 +61,7 @@ def check_ca_certificates(value: object, field: str) -> str | None:
         pem = "".join(one.public_bytes(Encoding.PEM).decode() for one in certificates)
         _ = [_describe(one) for one in certificates]
         ssl.create_default_context(cadata=pem)
-    except (ValueError, ssl.SSLError):
+    except (ValueError, x509.InvalidVersion, ssl.SSLError):
         reason = "This is no certificate in the PEM format: it begins with BEGIN CERTIFICATE."
         raise Invalid("ca_unreadable", reason, field=field) from None
     return pem

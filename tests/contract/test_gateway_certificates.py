@@ -1,10 +1,12 @@
 """CA certificates and addresses of gateways over the API, and what the audit keeps of them."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
@@ -14,6 +16,8 @@ from tests.support.api_fixtures import Client
 from tests.support.fake_gateway import TOKEN, FakeGateway, run_fake_gateway
 from tests.support.gateway_api import check_states, create_gateway, gateway_body
 from tests.support.tls_certificates import PrivateCa
+
+VERSION_3 = bytes.fromhex("a003020102")  # the field of a certificate, in DER
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +122,27 @@ async def test_a_hostile_text_of_maximum_size_is_rejected_in_time(part: str) -> 
             await asyncio.to_thread(check_ca_certificates, text, "ca_certificates")
 
 
+async def test_a_certificate_of_an_unknown_version_is_rejected(
+    alice: Client, fake: FakeGateway, ca: PrivateCa
+) -> None:
+    content = bytearray(ca.certificate.public_bytes(Encoding.DER))
+    content[content.find(VERSION_3) + len(VERSION_3) - 1] = 1
+    encoded = base64.encodebytes(bytes(content)).decode()
+    pem = f"-----BEGIN CERTIFICATE-----\n{encoded}-----END CERTIFICATE-----\n"
+    refused = await alice.post("/gateways", json=gateway_body(fake, ca_certificates=pem))
+    assert (refused.status_code, refused.json()["code"]) == (422, "ca_unreadable")
+
+
 async def test_two_gateways_do_not_have_the_same_address(
     alice: Client, charlie: Client, fake: FakeGateway
 ) -> None:
     made = await create_gateway(alice, fake, url=f"{fake.url}/")
     other = await create_gateway(alice, fake, name="Shed", url="ws://shed.example:1")
-    same = [fake.url, fake.url.replace("127.0.0.1", "LocalHost"), fake.url.replace("ws:", "wss:")]
+    hosts = ("LocalHost", "localhost.", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]")
+    same = [
+        *(fake.url.replace("127.0.0.1", host) for host in hosts),
+        *(fake.url, f"{fake.url}/.", fake.url.replace("ws:", "wss:")),
+    ]
     for url in same:
         for response in (
             await alice.post("/gateways", json=gateway_body(fake, name="Third", url=url)),

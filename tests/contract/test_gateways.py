@@ -2,6 +2,7 @@
 
 import logging
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, text
@@ -12,6 +13,7 @@ from tests.support.api_fixtures import Client
 from tests.support.credentials import delete_organization
 from tests.support.fake_gateway import TOKEN, FakeGateway
 from tests.support.gateway_api import TEST_LOGGERS, check_states, create_gateway, gateway_body
+from tests.support.secret_key import CIPHER
 from tests.support.world import World
 
 OK, FAILED, UNKNOWN = "ok", "failed", "unknown"
@@ -166,9 +168,24 @@ async def test_a_changed_connection_is_probed(
     at = f"/gateways/{made['id']}"
     mended = (await alice.patch(at, json={"token": TOKEN})).json()
     assert set(check_states(mended).values()) == {OK}
-    for elsewhere in ({"url": "ws://127.0.0.1:9"}, {"allow_insecure_tls": True}):
-        refused = await alice.patch(at, json=elsewhere)
+    elsewhere: list[dict[str, Any]] = [
+        {"url": "ws://127.0.0.1:9"},
+        {"url": f"{fake.url}/tenants/other"},
+        {"allow_insecure_tls": True},
+    ]
+    for changes in elsewhere:
+        refused = await alice.patch(at, json=changes)
         assert (refused.status_code, refused.json()["code"]) == (422, "gateway_token_required")
+    id = UUID(made["id"])
+    device_token = CIPHER.encrypt("known to the old host", f"gateways.device_token:{id}")
+    for changed in ({"allow_insecure_tls": True}, {"allow_insecure_tls": False}):
+        async with transaction() as session:
+            gateway = await session.get_one(Gateway, id, populate_existing=True)
+            gateway.encrypted_device_token = device_token
+        assert (await alice.patch(at, json=changed | {"token": TOKEN})).status_code == 200
+        async with transaction() as session:
+            gateway = await session.get_one(Gateway, id, populate_existing=True)
+            assert gateway.encrypted_device_token != device_token
     moved = {"url": "ws://127.0.0.1:9", "token": TOKEN}
     nowhere = (await alice.patch(at, json=moved)).json()
     assert check_states(nowhere)["port"] == FAILED

@@ -119,8 +119,8 @@ DOMAIN_ERROR_TEXTS: Mapping[str, str] = {
         " enter the token again; then the gateway must be paired again."
     ),
     "gateway_token_required": N_(
-        "Enter the token again: the stored one is not sent to another host or port, and not after a"
-        " change of the TLS verification."
+        "Enter the token again: the stored one is not sent to another host, port or path, and not"
+        " after a change of the TLS verification."
     ),
     "gateway_without_agent": N_("This gateway has no agent that looks after it."),
     "url_invalid": N_("This is not an address."),
