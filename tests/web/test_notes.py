@@ -50,6 +50,19 @@ async def test_a_user_writes_a_note_on_a_board(bob, board_path, transaction) -> 
     assert 'id="message-error"' in rejected.text
 
 
+async def test_a_note_of_a_webhook_is_folded(alice, board_path, world, transaction) -> None:
+    tags = ["webhook", "payload:1"]
+    received = make_note(world.board, "{\n  *not* <b>\n}", source="webhook", tags=tags)
+    typed = make_note(world.board, "By hand", source="webhook", user_id=world.alice.id)
+    async with transaction() as session:
+        session.add_all([received, typed])
+    page = (await alice.get(f"{board_path}/notes")).text
+    assert page.count("Show what was received") == 1
+    assert "  *not* &lt;b&gt;" in page
+    assert "payload:1" not in page
+    assert "<p>By hand</p>" in page
+
+
 async def test_a_note_is_changed_with_its_tags(bob, places, transaction) -> None:
     for path, note in places:
         edit = f"{path}/{note.id}/edit"

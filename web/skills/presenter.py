@@ -20,9 +20,9 @@ from web.ui.translation import N_, _, translate
 from web.ui.unified_diff import DiffLine
 
 STATES: Mapping[SkillState, tuple[str, str]] = {
-    SkillState.REQUESTED: (N_("Requested"), "signal"),
-    SkillState.SENT: (N_("Sent"), "signal"),
-    SkillState.ACKNOWLEDGED: (N_("Finished by the agent"), "signal"),
+    SkillState.REQUESTED: (N_("Requested"), "line"),
+    SkillState.SENT: (N_("Sent"), "line"),
+    SkillState.ACKNOWLEDGED: (N_("Finished by the agent"), "line"),
     SkillState.INSTALLED: (N_("Installed"), "good"),
     SkillState.FAILED: (N_("Installation failed"), "danger"),
     SkillState.REMOVAL_REQUESTED: (N_("Removal requested"), "line"),
