@@ -10,6 +10,7 @@ from tests.support.fake_requests_gateway import run_fake_requests_gateway
 from tests.support.gateway_site import GatewaySite
 from tests.support.live_site import LiveSite
 from tests.support.onboarding_stages import answer_question, make_draft, post_agent_message
+from tests.support.screenshot_integrations import create_integrations
 
 DEMO = ("demo", "--seed", "1", "--speed", "20")
 DEMO_SECONDS = 20  # how long the agents work before the pictures; 7 minutes of the demo
@@ -191,4 +192,6 @@ async def fill_demo(site: LiveSite) -> AsyncGenerator[dict[str, str]]:
         billing = GatewaySite(site, fake, board, agent)
         ids |= await create_gateway_objects(billing)
         ids |= await create_onboardings(billing, gateway_id)
-        yield ids | {"gateway": gateway_id}
+        ids["gateway"] = gateway_id
+        ids |= await asyncio.to_thread(create_integrations, site, ids)
+        yield ids

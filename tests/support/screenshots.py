@@ -27,7 +27,7 @@ from tests.support.screenshot_site import DEMO, DEMO_SECONDS, fill_demo
 FOLDER = ROOT / "docs/screenshots"
 TABLE_START, TABLE_END = "<!-- The table is written by the script. -->\n", "\n<!-- End. -->"
 PRIVATE = {"GATEWAY_PRIVATE_FOR_ALL": "true"}  # the gateways run on this machine
-QUALITY = 20  # of WebP, 0 to 100: texts stay readable, and the folder below 6 MB
+QUALITY = 20  # of WebP, 0 to 100: texts stay readable, and the folder below 7 MB
 SETTLE_MS = 400  # for parts that load later, and the live connection
 VARIANTS: dict[str, dict[str, Any]] = {
     "light": {"viewport": WIDE, "color_scheme": "light"},
