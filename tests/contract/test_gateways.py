@@ -176,16 +176,6 @@ async def test_a_changed_connection_is_probed(
     for changes in elsewhere:
         refused = await alice.patch(at, json=changes)
         assert (refused.status_code, refused.json()["code"]) == (422, "gateway_token_required")
-    id = UUID(made["id"])
-    device_token = CIPHER.encrypt("known to the old host", f"gateways.device_token:{id}")
-    for changed in ({"allow_insecure_tls": True}, {"allow_insecure_tls": False}):
-        async with transaction() as session:
-            gateway = await session.get_one(Gateway, id, populate_existing=True)
-            gateway.encrypted_device_token = device_token
-        assert (await alice.patch(at, json=changed | {"token": TOKEN})).status_code == 200
-        async with transaction() as session:
-            gateway = await session.get_one(Gateway, id, populate_existing=True)
-            assert gateway.encrypted_device_token != device_token
     moved = {"url": "ws://127.0.0.1:9", "token": TOKEN}
     nowhere = (await alice.patch(at, json=moved)).json()
     assert check_states(nowhere)["port"] == FAILED
@@ -204,6 +194,22 @@ async def test_a_changed_connection_is_probed(
         texts = [data["changed"] for data in await session.scalars(query.order_by(Event.seq))]
     changed = [fields for fields in texts if fields != ["checks"]]
     assert changed == [["token"], ["url"], ["token", "url"]]
+
+
+async def test_the_device_token_ends_with_a_change_of_the_tls_verification(
+    alice: Client, fake: FakeGateway, transaction: TransactionFactory
+) -> None:
+    made = await create_gateway(alice, fake)
+    at, id = f"/gateways/{made['id']}", UUID(made["id"])
+    device_token = CIPHER.encrypt("known to the old host", f"gateways.device_token:{id}")
+    for changed in ({"allow_insecure_tls": True}, {"allow_insecure_tls": False}):
+        async with transaction() as session:
+            gateway = await session.get_one(Gateway, id, populate_existing=True)
+            gateway.encrypted_device_token = device_token
+        assert (await alice.patch(at, json=changed | {"token": TOKEN})).status_code == 200
+        async with transaction() as session:
+            gateway = await session.get_one(Gateway, id, populate_existing=True)
+            assert gateway.encrypted_device_token != device_token
 
 
 async def test_invalid_gateway_fields_are_rejected(alice: Client, fake: FakeGateway) -> None:
