@@ -6,12 +6,12 @@ transaction that creates or claims deliveries.
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, String, cast, exists, literal, or_, select
+from sqlalchemy import ColumnElement, String, cast, delete, exists, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Forbidden
-from models import Board, BoardAccess, Member, Role, WebhookEndpoint
+from models import Board, BoardAccess, Event, Member, Role, WebhookDelivery, WebhookEndpoint
 from services.webhook_endpoints.queries import list_covered_board_ids, may_read_all_boards
 
 
@@ -51,9 +51,27 @@ async def has_owner_access(session: AsyncSession, endpoint: WebhookEndpoint) -> 
 
 
 async def set_owner(session: AsyncSession, member: Member, endpoint: WebhookEndpoint) -> None:
-    """Make an admin the owner of a webhook with new boards or another URL. Raises Forbidden."""
+    """Make an admin the owner of a webhook with new boards or another URL. Raises Forbidden.
+
+    Deliveries of boards that are left out are deleted: the owner need not be allowed to read them.
+    """
     await check_boards(session, member, endpoint.board_ids)
     endpoint.owner_user_id = member.user_id
+    if endpoint.board_ids:
+        await _delete_deliveries_of_other_boards(session, endpoint)
+
+
+async def _delete_deliveries_of_other_boards(
+    session: AsyncSession, endpoint: WebhookEndpoint
+) -> None:
+    is_received = or_(
+        Event.board_id.is_(None), cast(Event.board_id, String).in_(endpoint.board_ids)
+    )
+    received = select(Event.id).where(Event.id == WebhookDelivery.event_id, is_received)
+    of_other_boards = WebhookDelivery.event_id.is_not(None) & ~received.exists()
+    await session.execute(
+        delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint.id, of_other_boards)
+    )
 
 
 async def check_boards(session: AsyncSession, member: Member, board_ids: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """A webhook sends only what its owner may read now."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -113,6 +114,35 @@ async def test_only_who_can_read_the_boards_takes_a_webhook_over(
     await receiver.record_event()
     await receiver.deliver()
     assert len(receiver.host.received) == 1
+
+
+async def test_who_takes_a_webhook_over_receives_nothing_of_other_boards(
+    receiver: WebhookReceiver,
+) -> None:
+    """A delivery that waits, and the log, have contents that the new owner may not read."""
+    world = receiver.world
+    endpoint = await receiver.create_endpoint()
+    promoted = update(Member).where(Member.id == world.bob_member.id)
+    await execute(receiver, promoted.values(role=Role.ADMIN))
+    receiver.respond(500)
+    await receiver.record_event(board=world.garden, title="Only for the garden")
+    await receiver.record_event(title="For Launch")
+    await receiver.deliver()
+    assert len(await receiver.list_deliveries()) == 2
+    async with receiver.transaction() as session:
+        await webhook_endpoints.create_test_delivery(session, endpoint)
+        bob = await session.get_one(Member, world.bob_member.id)
+        bob.user = await session.get_one(User, bob.user_id)
+        locked = await webhook_endpoints.lock_endpoint(session, bob, endpoint.id)
+        changes = {"url": f"{endpoint.url}?bob", "board_ids": [world.board.id]}
+        await webhook_endpoints.update_endpoint(session, bob, locked, changes)
+    left = await receiver.list_deliveries()
+    assert not any("garden" in one.payload for one in left)
+    assert sorted(one.event_id is None for one in left) == [False, True]
+    receiver.respond(204)
+    await receiver.deliver(timedelta(hours=1))
+    bodies = [body for _, body in receiver.host.received]
+    assert sum(b"Only for the garden" in body for body in bodies) == 1  # at the first address
 
 
 async def enable(receiver: WebhookReceiver, member: Member, endpoint: WebhookEndpoint) -> None:
