@@ -38,6 +38,7 @@ from models import (
     User,
 )
 from services.notifications.creation import DELIVERY_TOPIC
+from services.notifications.queries import IS_ABOUT_ALL, IS_FOR_ADMINS
 
 OPEN_STATES = (DeliveryState.QUEUED, DeliveryState.SENDING)
 
@@ -54,9 +55,8 @@ def _is_visible() -> ColumnElement[bool]:
             or_(of_group.can_read, of_group.can_write),
         )
     )
-    about_all = Notification.board_id.is_(None) & Notification.board_group_id.is_(None)
     reads = or_(
-        about_all,
+        IS_ABOUT_ALL,
         member.all_boards_read,
         member.all_boards_write,
         access.can_read,
@@ -74,6 +74,7 @@ def _is_visible() -> ColumnElement[bool]:
             member.user_id == Notification.user_id,
             member.organization_id == Notification.organization_id,
             reads,
+            or_(member.role.in_((Role.OWNER, Role.ADMIN)), ~IS_FOR_ADMINS),
         )
     )
     return or_(

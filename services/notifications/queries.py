@@ -1,7 +1,8 @@
 """Read the notifications of a user in the open organization.
 
-Those about boards and groups that the user may no longer read are hidden. Invitations belong to an
-organization of which the user is no member yet, so they are shown in every one.
+Those about boards and groups that the user may no longer read, and those for admins from members,
+are hidden. Invitations belong to an organization of which the user is no member yet, so they are
+shown in every one.
 """
 
 from functools import cache
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Uuid,
     any_,
     bindparam,
+    exists,
     func,
     or_,
     select,
@@ -26,8 +28,8 @@ from sqlalchemy.orm import aliased
 from core.db.reads import AnySelect, Query, Source, choose_columns
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
-from models import Agent, Board, Member, Notification, NotificationKind, Organization, User
-from services.notifications.rules import KINDS_BY_GROUP, KindGroup
+from models import Agent, Board, Member, Notification, NotificationKind, Organization, Role, User
+from services.notifications.rules import ADMIN_KINDS, KINDS_BY_GROUP, KindGroup
 
 USER_ID = bindparam("user_id", type_=Uuid())
 ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
@@ -37,6 +39,9 @@ ActorUser, ActorAgent = aliased(User), aliased(Agent)
 
 IS_UNREAD = Notification.read_at.is_(None) & Notification.resolved_at.is_(None)
 """A notification that is resolved needs nobody, so it does not count as unread."""
+
+IS_ABOUT_ALL = Notification.board_id.is_(None) & Notification.board_group_id.is_(None)
+IS_FOR_ADMINS = IS_ABOUT_ALL & Notification.kind.in_(ADMIN_KINDS)
 
 
 class NotificationFilters(NamedTuple):
@@ -99,6 +104,16 @@ def is_visible() -> ColumnElement[bool]:
             Notification.board_group_id.is_(None),
             Notification.board_group_id.in_(boards.READABLE_GROUP_IDS),
         )
+        & or_(~IS_FOR_ADMINS, _is_admin())
+    )
+
+
+def _is_admin() -> ColumnElement[bool]:
+    member = aliased(Member)
+    return exists().where(
+        member.user_id == USER_ID,
+        member.organization_id == ORGANIZATION_ID,
+        member.role.in_((Role.OWNER, Role.ADMIN)),
     )
 
 

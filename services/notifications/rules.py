@@ -55,6 +55,14 @@ KINDS_WITHOUT_BOARD = frozenset(
 )
 """Kinds that never concern one board, so that boards have no preference for them."""
 
+ADMIN_KINDS = frozenset(
+    [
+        *(Kind.APPROVAL_PENDING, Kind.AGENT_STUCK, Kind.AGENT_OFFLINE, Kind.AGENT_HELD),
+        *(Kind.GATEWAY_AWAY, Kind.WEBHOOK_DISABLED),
+    ]
+)
+"""Kinds that are only for admins if they concern no board and no group."""
+
 
 class Choice(NamedTuple):
     """What a preference is for; without a board for all boards, without a channel in the pages."""

@@ -5,16 +5,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.errors import NotFound
 from core.paging import Paging
-from models import BoardAccess, Notification, NotificationKind, User, new_id
+from models import BoardAccess, Member, Notification, NotificationKind, Role, User, new_id
 from services import notifications
 from services.notifications import KindGroup, NotificationFilters, OpenedPage
 from services.notifications.commands import select_old_notifications
+from services.notifications.rules import ADMIN_KINDS
 from tests.support.board_rows import make_notification
 from tests.support.memory_rows import create_group_of
 from tests.support.query_plans import explain
@@ -85,6 +86,24 @@ async def test_a_board_that_the_user_lost_hides_its_notifications(
     )
     await session.flush()
     assert await notifications.count_unread(session, world.bob_member) == 1
+
+
+async def test_a_former_admin_sees_nothing_that_is_for_admins(
+    session: AsyncSession, world: World
+) -> None:
+    about_all: dict[str, Any] = {"board_id": None, "data": {"name": "Workshop"}}
+    session.add_all(
+        make_notification(world.board, user, kind=kind, **about_all)
+        for user in (world.dana, world.alice)
+        for kind in (*ADMIN_KINDS, NotificationKind.AGENTS_STOPPED)
+    )
+    await session.flush()
+    count = len(ADMIN_KINDS) + 1
+    assert await notifications.count_unread(session, world.dana_member) == count
+    demoted = update(Member).where(Member.id == world.dana_member.id)
+    await session.execute(demoted.values(role=Role.MEMBER))
+    assert await notifications.count_unread(session, world.dana_member) == 1
+    assert await notifications.count_unread(session, world.alice_member) == count
 
 
 async def test_only_invitations_are_shown_in_other_organizations(

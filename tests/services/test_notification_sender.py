@@ -22,6 +22,7 @@ from models import (
     NotificationKind,
     NotificationPreference,
     NotificationSettings,
+    Role,
     User,
     new_id,
 )
@@ -55,6 +56,32 @@ async def store(harness: NotificationHarness, user: User, **fields: object) -> N
                 id=new_id(), user_id=user.id, organization_id=organization_id, **given
             )
         )
+
+
+async def test_a_former_admin_receives_nothing_that_is_for_admins(
+    harness: NotificationHarness,
+) -> None:
+    world = harness.world
+    await harness.add_channel(world.dana, "Dana")
+    await harness.add_channel(world.alice, "Alice")
+    new = [
+        notifications.NewNotification(
+            kind,
+            world.tern.id,
+            str(new_id()),
+            audience=notifications.Audience.ADMINS,
+            data={"name": "Workshop"},
+        )
+        for kind in (Kind.WEBHOOK_DISABLED, Kind.GATEWAY_AWAY, Kind.AGENT_STUCK)
+    ]
+    async with harness.transaction() as session:
+        await notifications.notify(session, new)
+        await notifications.plan_deliveries(session)
+        demoted = update(Member).where(Member.id == world.dana_member.id)
+        await session.execute(demoted.values(role=Role.MEMBER))
+    await harness.run()
+    assert harness.titles("Dana") == []
+    assert len(harness.titles("Alice")) == len(new)
 
 
 async def test_a_notification_is_sent_once_on_each_channel(harness: NotificationHarness) -> None:
