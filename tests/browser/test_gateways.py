@@ -269,3 +269,6 @@ async def test_a_gateway_is_edited_and_its_agent_files_are_updated(site: LiveSit
         await expect(page.get_by_text("2 agents are being updated.")).to_be_visible()
         await expect(page.locator("#progress .step", has_text="Oarsman")).to_be_visible()
         await wait_until(lambda: files["AGENTS.md"] != "Changed on the gateway.")
+        await page.goto("/dashboard")
+        await expect(page.locator("#dashboard-gateways")).to_contain_text("Ferry 2")
+        await expect(page.locator("#dashboard-sessions")).to_be_visible()

@@ -87,3 +87,5 @@ async def test_approvals_are_filtered_decided_and_found_again(site: LiveSite) ->
         await page.get_by_role("navigation", name="State").get_by_text("Decided").click()
         await expect(items).to_have_count(1)
         await expect(items).to_contain_text("Stamp it")
+        await page.goto("/")
+        await expect(page).to_have_url(re.compile("/approvals$"))

@@ -61,6 +61,8 @@ async def test_an_organization_is_created_switched_and_deleted(bob: BrowserConte
 
 async def test_a_user_changes_the_profile_and_deletes_the_account(bob: BrowserContext) -> None:
     page = await bob.new_page()
+    await page.goto("/gateways")
+    await expect(page.locator("#content")).to_contain_text("can change your rights")
     await page.goto("/settings")
     you, known = page.locator("#you"), page.locator("#known")
     await you.get_by_label("Name", exact=True).fill("Bob Hill")
@@ -97,3 +99,6 @@ async def test_a_user_changes_the_profile_and_deletes_the_account(bob: BrowserCo
     await expect(page).to_have_url(re.compile("/account-deleted"))
     await page.goto("/boards")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    await page.get_by_label("Password", exact=True).fill("secret")
+    await page.get_by_role("button", name="Show what is typed").click()
+    await expect(page.get_by_label("Password", exact=True)).to_have_attribute("type", "text")

@@ -13,6 +13,7 @@ VALUES = {
     "integer": "3",
     "decimal": "1.5",
     "date": "2030-01-02",
+    "date_time": "2030-01-02T10:30",
     "url": "https://example.com/spar",
     "json": '{"deep": [1]}',
 }
@@ -21,7 +22,7 @@ VALUES = {
 async def test_a_task_is_created_with_every_property(site: LiveSite) -> None:
     board = site.create_board("Rigging")
     tag = site.owner.call("POST", "/tags", name="Sailcloth", slug="sailcloth")
-    for type in VALUES:
+    for type in (*VALUES, "boolean"):
         names: dict[str, Any] = {
             "field_key": f"rig_{type}",
             "label": f"Rig {type}",
@@ -38,6 +39,7 @@ async def test_a_task_is_created_with_every_property(site: LiveSite) -> None:
         await dialog.get_by_label("Sailcloth").check()
         for type, value in VALUES.items():
             await dialog.get_by_label(re.compile(rf"^Rig {type}\b")).fill(value)
+        await dialog.get_by_label(re.compile("^Rig boolean")).select_option("Yes")
         await dialog.get_by_label(re.compile("^Rig integer")).fill("9" * 40)
         await dialog.get_by_role("button", name="Add task").click()
         wrong = dialog.get_by_label(re.compile("^Rig integer"))
@@ -50,7 +52,7 @@ async def test_a_task_is_created_with_every_property(site: LiveSite) -> None:
     assert made["due_at"].startswith("2030-02-03")
     stored = {key.removeprefix("rig_"): value for key, value in made["custom_field_values"].items()}
     assert stored["json"] == {"deep": [1]}
-    assert (stored["integer"], stored["text_long"]) == (3, "Two\nlines")
+    assert (stored["integer"], stored["boolean"], stored["text_long"]) == (3, True, "Two\nlines")
 
 
 async def open_editor(properties: Locator, name: str) -> None:
