@@ -10,6 +10,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import AuditRecord, Member, Organization, Role, SignIn
 from tests.support.people_rows import make_member
+from tests.support.statement_counter import count_all_statements
 from tests.support.world import World
 
 ABOUT = "/organization/about"
@@ -59,6 +60,23 @@ async def test_tabs_have_the_counts_of_their_lists(alice, bob, charlie) -> None:
     assert (await read_counts(charlie, "/tags"))[1] == "0"
     part = (await alice.get("/tags", headers={"HX-Request": "true"})).text
     assert re.search(r'id="count-tags" hx-swap-oob="outerMorph">1<', part)
+
+
+@pytest.mark.parametrize("path", ["/people", "/tags", ABOUT, "/activity", "/approvals"])
+async def test_counts_of_tabs_need_no_statement_for_each_row(alice, world, path: str) -> None:
+    async def count_statements_of_page() -> int:
+        with count_all_statements() as statements:
+            await alice.get(path)
+        return len(statements)
+
+    await alice.post(f"/boards/{world.board.id}/tasks", data={"title": "First"})
+    await alice.post("/tags", data={"name": "First", "color": "2f6f6a"})
+    await alice.get(path)
+    few = await count_statements_of_page()
+    for number in range(4):
+        await alice.post(f"/boards/{world.board.id}/tasks", data={"title": f"Task {number}"})
+        await alice.post("/tags", data={"name": f"Tag {number}", "color": "2f6f6a"})
+    assert await count_statements_of_page() == few
 
 
 async def test_only_admins_rename_and_only_owners_delete(bob, dana, transaction) -> None:
