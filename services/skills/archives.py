@@ -14,30 +14,20 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
-from core.text import is_storable, remove_invisible
+from services.skills.archive_rules import (
+    MAX_ENTRIES,
+    InvalidArchive,
+    check_path,
+    check_tar_headers,
+    list_folders,
+)
 
 MAX_ARCHIVE_SIZE = 32 * 1024 * 1024  # bytes
 MAX_UNPACKED_SIZE = 128 * 1024 * 1024  # bytes of all files together
-MAX_ENTRIES = 20_000  # files, folders and links
-MAX_PATH_LENGTH = 300  # characters
 MAX_DIRECTORY_SIZE = 8 * 1024 * 1024  # bytes of the list of files in a .zip
-MAX_HEADER_SIZE = 64 * 1024  # bytes of an extended header in a .tar
 
-BLOCK = 512  # bytes, in a .tar
 CHUNK = 1024 * 1024  # bytes that are unpacked at a time
-EXTENDED_HEADERS = b"xgLKX"  # types of headers that are about the next file, or all
-KINDS_WITHOUT_CONTENT = (
-    b"1",
-    b"2",
-    b"3",
-    b"4",
-    b"5",
-    b"6",
-    b"S",
-)  # links, devices, folders, sparse
-MOVING_KEYS = (b" size=", b" GNU.sparse.")  # of extended headers, with which `tarfile` moves on
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 END_RECORD, END_RECORD_SIZE, MAX_COMMENT_SIZE = b"PK\x05\x06", 22, 65_535
 ZIP64_LOCATOR, ZIP64_LOCATOR_SIZE = b"PK\x06\x07", 20
@@ -47,15 +37,6 @@ READ_ERRORS = (
     *(RecursionError, NotImplementedError, OverflowError, LookupError),
 )
 """What the standard library raises for damaged archives; an IndexError is a LookupError."""
-
-
-class InvalidArchive(Exception):
-    """An archive cannot be used; `cause` is a stable code of the reason."""
-
-    def __init__(self, cause: str, path: str = "") -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.path = path[:MAX_PATH_LENGTH]
 
 
 @dataclass
@@ -153,7 +134,7 @@ def _zip_entry(member: zipfile.ZipInfo) -> _Entry:
 
 def _open_tar(data: bytes) -> Archive:
     unpacked = _unpack(data)
-    _check_tar_headers(unpacked)
+    check_tar_headers(unpacked)
     opened = tarfile.TarFile(fileobj=io.BytesIO(unpacked), encoding="utf-8")
     entries = (_tar_entry(one) for one in opened)
     return _collect(opened, entries, opened.pax_headers.get("comment", ""))
@@ -173,40 +154,12 @@ def _unpack(data: bytes) -> bytes:
     return bytes(unpacked)
 
 
-def _check_tar_headers(unpacked: bytes) -> None:
-    """Raise InvalidArchive for headers that need much memory, and for too many entries.
-
-    `tarfile` must find each header where this function does: what moves its position otherwise, a
-    size in an extended header or the content of a folder or link, is refused.
-    """
-    at, count, extended = 0, 0, 0
-    while at + BLOCK <= len(unpacked) and any(header := unpacked[at : at + BLOCK]):
-        size = tarfile.nti(header[124:136])  # ty: ignore[missing-attribute]
-        is_extended = header[156:157] in EXTENDED_HEADERS
-        extended = extended + 1 if is_extended else 0
-        if extended > len(EXTENDED_HEADERS) or (extended and size > MAX_HEADER_SIZE):
-            raise InvalidArchive("header_too_large")
-        at += BLOCK
-        _check_position(header, size, unpacked[at : at + size] if is_extended else b"")
-        count += 1
-        if count > 2 * MAX_ENTRIES:
-            raise InvalidArchive("too_many_entries")
-        at += -(-size // BLOCK) * BLOCK
-
-
-def _check_position(header: bytes, size: int, extended: bytes) -> None:
-    """Raise InvalidArchive if `tarfile` could expect the next header somewhere else."""
-    kind, name = header[156:157], header[:100].partition(b"\0")[0]
-    is_folder = kind == b"\0" and name.endswith(b"/")
-    has_no_content = kind in KINDS_WITHOUT_CONTENT or is_folder
-    if size < 0 or (size and has_no_content) or any(key in extended for key in MOVING_KEYS):
-        raise InvalidArchive("unreadable")
-
-
 def _tar_entry(member: tarfile.TarInfo) -> _Entry:
     is_link = member.issym() or member.islnk()
     if not (is_link or member.isdir() or member.isreg()) or member.issparse():
         raise InvalidArchive("device", member.name)
+    # `tarfile` keeps all members, each with a copy of the records in the global header.
+    member.pax_headers = {}
     return _Entry(member.name, member.size, member.isreg(), is_link, member)
 
 
@@ -242,7 +195,7 @@ def _check_entries(entries: Iterator[_Entry]) -> dict[str, _Entry]:
             raise InvalidArchive("duplicate", path)
         seen.add(key)
         checked[path] = entry
-    if any(str(folder) in seen for path in seen for folder in PurePosixPath(path).parents):
+    if not seen.isdisjoint(list_folders(seen)):
         raise InvalidArchive("duplicate")
     return checked
 
@@ -252,27 +205,6 @@ def _check_limits(count: int, total: int) -> None:
         raise InvalidArchive("too_many_entries")
     if total > MAX_UNPACKED_SIZE:
         raise InvalidArchive("too_large_unpacked")
-
-
-def check_path(path: str) -> str:
-    """Return a path without "./" at its beginning. Raises InvalidArchive if it is not relative."""
-    while path.startswith("./"):
-        path = path[2:]
-    if path in ("", "."):
-        return ""
-    if len(path) > MAX_PATH_LENGTH or not is_storable(path) or not path.isprintable():
-        raise InvalidArchive("path", _make_storable(path))
-    is_drive = len(path) > 1 and path[1] == ":"
-    segments = path.split("/")
-    if is_drive or "\\" in path or any(part in ("", ".", "..") for part in segments):
-        raise InvalidArchive("path", path)
-    if remove_invisible(path) != path or any(part != part.strip() for part in segments):
-        raise InvalidArchive("path", path)
-    return path
-
-
-def _make_storable(path: str) -> str:
-    return path[:MAX_PATH_LENGTH].encode("ascii", "replace").decode().replace("\0", "?")
 
 
 def _find_top_folder(paths: Collection[str]) -> str:

@@ -5,16 +5,21 @@ otherwise every SKILL.md outside of hidden folders is one (contract, agents 12).
 is left out with a warning: see WARNINGS.
 """
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.text import is_storable
 from core.validation import MAX_NAME_LENGTH
-from services.skills.archives import Archive, InvalidArchive, open_archive
+from services.skills.archive_rules import InvalidArchive
+from services.skills.archives import Archive, open_archive
+from services.skills.files import (
+    MAX_SKILL_LINES,
+    count_line_breaks,
+    digest_files,
+    encode_file,
+)
 from services.skills.front_matter import clean_value, parse_skill_text
 from services.skills.sources import build_skill_url, infer_name
 
@@ -26,7 +31,6 @@ MAX_FILE_SIZE = 512 * 1024  # bytes
 MAX_SKILL_SIZE = 1024 * 1024  # bytes of all files of a skill
 MAX_PACK_SIZE = 32 * 1024 * 1024  # bytes of the files of all skills
 MAX_WARNINGS = 100
-MAX_SKILL_LINES = 20_000  # of all files of a skill, which are reviewed on one page
 MAX_LABEL_LENGTH = 100  # characters of a category or a risk
 
 WARNINGS: Mapping[str, str] = {
@@ -78,30 +82,6 @@ def read_pack(data: bytes, source_url: str, branch: str) -> PackContents:
         raise InvalidArchive("no_skills")
     revision = archive.commit or hashlib.sha256(data).hexdigest()
     return PackContents(skills, reader.warnings, revision)
-
-
-def digest_files(files: Mapping[str, bytes]) -> str:
-    """Return the digest of the files of a skill.
-
-    It is the SHA-256 of the lines that `sha256sum` prints for the files, sorted by the bytes of
-    their paths.
-    """
-    lines = [
-        f"{hashlib.sha256(content).hexdigest()}  {path}\n"
-        for path, content in sorted(files.items(), key=lambda item: item[0].encode())
-    ]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def encode_file(path: str, content: bytes) -> dict[str, Any]:
-    """Return a file as it is stored: its text, or base64 if it is none."""
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if is_storable(text):
-        return {"path": path, "size": len(content), "text": text}
-    return {"path": path, "size": len(content), "base64": base64.b64encode(content).decode()}
 
 
 class _PackReader:
@@ -237,7 +217,7 @@ class _PackReader:
                 return None
         self._size += total
         files = {path.removeprefix(prefix): self._archive.read(path) for path in paths}
-        if sum(content.count(b"\n") for content in files.values()) > MAX_SKILL_LINES:
+        if sum(map(count_line_breaks, files.values())) > MAX_SKILL_LINES:
             self._warn("too_large", folder)  # nobody could review it
             return None
         return files

@@ -19,7 +19,7 @@ from core.errors import Conflict, Invalid, UpstreamError
 from core.http.outbound import OutboundClient
 from models import EventType, Member, SkillPack, SkillPackUpdate, new_id
 from services import audit, events, organizations
-from services.skills.archives import InvalidArchive
+from services.skills.archive_rules import InvalidArchive
 from services.skills.discovery import WARNINGS, PackContents, read_pack
 from services.skills.downloads import DownloadedArchive, download_archive, take_download_slot
 from services.skills.events import pack_event

@@ -18,14 +18,10 @@ from hypothesis import strategies as some
 from core.errors import BadRequest
 from services.messages.templates import SkillText, render_skill_install
 from services.skills import archives
-from services.skills.archives import InvalidArchive, open_archive
-from services.skills.discovery import (
-    MAX_FILE_SIZE,
-    MAX_SKILL_FILES,
-    FoundSkill,
-    digest_files,
-    read_pack,
-)
+from services.skills.archive_rules import BLOCK, MAX_HEADER_SIZE, InvalidArchive
+from services.skills.archives import open_archive
+from services.skills.discovery import MAX_FILE_SIZE, MAX_SKILL_FILES, FoundSkill, read_pack
+from services.skills.files import digest_files
 from services.skills.front_matter import MAX_HEAD_LENGTH, MAX_VALUE_LENGTH, parse_skill_text
 from services.skills.sources import normalize_branch, normalize_pack_url
 from tests.support.skill_archives import COMMIT, FILES, REPOSITORY, make_tar, make_zip
@@ -150,7 +146,7 @@ def test_a_path_that_appears_twice_makes_an_archive_invalid(other: str) -> None:
 
 def test_an_archive_that_expands_too_much_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_UNPACKED_SIZE", 4_000_000)
-    zeros = b"\0" * (archives.MAX_UNPACKED_SIZE + archives.BLOCK)
+    zeros = b"\0" * (archives.MAX_UNPACKED_SIZE + BLOCK)
     compressor = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     bomb = compressor.compress(zeros) + compressor.flush()
     assert len(bomb) < 10_000
@@ -173,7 +169,7 @@ def test_an_archive_with_too_many_entries_is_rejected(monkeypatch: pytest.Monkey
 
 
 def test_a_huge_extended_header_is_not_loaded() -> None:
-    long_name = {f"writer/{'x' * (archives.MAX_HEADER_SIZE + 1)}": "x"}
+    long_name = {f"writer/{'x' * (MAX_HEADER_SIZE + 1)}": "x"}
     assert get_cause(make_tar(long_name)) == "header_too_large"
 
 

@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from core.errors import TooMany
-from services.skills.archives import BLOCK, InvalidArchive, open_archive
+from services.skills.archive_rules import BLOCK, InvalidArchive
+from services.skills.archives import open_archive
 from services.skills.downloads import MAX_DOWNLOADS, take_download_slot
 
 MANY_RECORDS = b"5 x=\n" * 1_000_000  # each would become an object in memory

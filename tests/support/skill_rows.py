@@ -18,7 +18,7 @@ from models import (
     SkillVersion,
     new_id,
 )
-from services.skills.discovery import digest_files, encode_file
+from services.skills.files import digest_files, encode_file
 from tests.support.board_rows import make_message
 from tests.support.skill_archives import COMMIT, REPOSITORY, WRITER
 
