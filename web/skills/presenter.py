@@ -15,7 +15,7 @@ from services.skills import (
     SkillState,
     is_upload,
 )
-from web.souls.comparison import list_changes
+from web.souls.comparison import MAX_SHOWN_LINES, limit_lines, list_changes
 from web.ui.translation import N_, _, translate
 from web.ui.unified_diff import DiffLine
 
@@ -127,14 +127,16 @@ def list_gateway_rows(
 def list_file_changes(old: SkillVersion | None, new: SkillVersion | None) -> list[FileChange]:
     """Return the files that differ, by path."""
     before, after = _files_by_path(old), _files_by_path(new)
-    changes = []
+    changes, left = [], MAX_SHOWN_LINES
     for path in sorted({*before, *after}):
         one, other = before.get(path), after.get(path)
         if one == other:
             continue
         texts = [file.get("text") if file else "" for file in (one, other)]
         is_binary = None in texts
-        lines = [] if is_binary else list_changes(texts[0] or "", texts[1] or "")
+        compared = [] if is_binary else list_changes(texts[0] or "", texts[1] or "")
+        lines = limit_lines(compared, left)
+        left = max(left - len(lines), 0)
         changes.append(FileChange(path, lines, is_binary))
     return changes
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from models import Agent
 from web.ui.text_comparison import TextComparison
-from web.ui.unified_diff import ADDED, REMOVED, DiffLine
+from web.ui.translation import _
+from web.ui.unified_diff import ADDED, OTHER, REMOVED, DiffLine
+
+MAX_SHOWN_LINES = 50_000  # of a page; the server handles no other request while it renders them
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ def digest_texts(old: str, new: str) -> str:
 
 
 def list_changes(old: str, new: str) -> Sequence[DiffLine]:
-    """Return the lines that differ; of texts that are too long to be compared, all lines."""
+    """Return the lines that differ; all lines of texts that are too long to be compared."""
     comparison = TextComparison(old, new)
     if not comparison.is_too_long:
         return comparison.list_diff_lines()
@@ -39,4 +42,11 @@ def list_changes(old: str, new: str) -> Sequence[DiffLine]:
         DiffLine(str(number), REMOVED, line) for number, line in enumerate(comparison.old, 1)
     ]
     added = [DiffLine(str(number), ADDED, line) for number, line in enumerate(comparison.new, 1)]
-    return removed + added
+    return limit_lines(removed + added, MAX_SHOWN_LINES)
+
+
+def limit_lines(lines: Sequence[DiffLine], max_count: int) -> Sequence[DiffLine]:
+    """Return the first lines, and one that says that there are more."""
+    if len(lines) <= max_count:
+        return lines
+    return [*lines[:max_count], DiffLine("", OTHER, _("Further lines are not shown."))]
