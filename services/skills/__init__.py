@@ -4,6 +4,7 @@ from services.skills.commands import delete_skill, save_skill
 from services.skills.confirmation import SkillConfirmationJob
 from services.skills.discovery import WARNINGS
 from services.skills.downloads import create_download_client
+from services.skills.files import decode_shown_text, list_hidden_files
 from services.skills.installations import request_install, request_removal
 from services.skills.pack_updates import (
     SyncResult,

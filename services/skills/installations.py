@@ -30,6 +30,7 @@ from services import messages
 from services.messages import OutgoingMessage, templates
 from services.messages.templates import SkillText
 from services.skills.events import installation_event
+from services.skills.files import list_hidden_files
 from services.skills.queries import find_version, lock_skill
 from services.skills.rules import Installation, SkillState
 
@@ -84,7 +85,8 @@ async def request_install(
     await _check_folder_is_free(session, target)
     version = await find_version(session, skill, skill.digest)
     text = _build_text(target, version, base_url)
-    content = templates.render_skill_install(text, is_reviewed=shown_digest is not None)
+    is_reviewed = shown_digest is not None
+    content = templates.render_skill_install(text, is_reviewed=is_reviewed)
     return await _send(session, member, target, SkillAction.INSTALL, content)
 
 
@@ -154,6 +156,7 @@ def _build_text(target: _Target, version: SkillVersion | None, base_url: str) ->
         revision=version.revision,
         digest=version.digest,
         files_url=f"{base_url.rstrip('/')}{path}",
+        hidden_files=list_hidden_files(version.files),
     )
 
 

@@ -13,6 +13,7 @@ from services.skills import (
     SkillCard,
     SkillFilter,
     SkillState,
+    decode_shown_text,
     is_upload,
 )
 from web.souls.comparison import MAX_SHOWN_LINES, limit_lines, list_changes
@@ -98,6 +99,17 @@ class FileChange:
     path: str
     lines: Sequence[DiffLine]
     is_binary: bool = False
+    is_escaped: bool = False  # bytes that are no UTF-8 are shown as codes
+
+
+@dataclass(frozen=True)
+class ShownFile:
+    """A file as a page shows it; without a text it is none."""
+
+    path: str
+    size: int
+    text: str | None
+    is_escaped: bool  # as of FileChange
 
 
 def describe_state(installation: Installation) -> tuple[str, str]:
@@ -132,13 +144,26 @@ def list_file_changes(old: SkillVersion | None, new: SkillVersion | None) -> lis
         one, other = before.get(path), after.get(path)
         if one == other:
             continue
-        texts = [file.get("text") if file else "" for file in (one, other)]
-        is_binary = None in texts
+        texts = [decode_shown_text(file) if file else "" for file in (one, other)]
+        is_binary = (texts[1] if other else texts[0]) is None
         compared = [] if is_binary else list_changes(texts[0] or "", texts[1] or "")
         lines = limit_lines(compared, left)
         left = max(left - len(lines), 0)
-        changes.append(FileChange(path, lines, is_binary))
+        is_escaped = any(file and _is_escaped(file) for file in (one, other))
+        changes.append(FileChange(path, lines, is_binary, is_escaped))
     return changes
+
+
+def list_files(version: SkillVersion | None) -> list[ShownFile]:
+    """Return the files of a version as a page shows them."""
+    return [
+        ShownFile(file["path"], file["size"], decode_shown_text(file), _is_escaped(file))
+        for file in (version.files if version else [])
+    ]
+
+
+def _is_escaped(file: Mapping[str, Any]) -> bool:
+    return "text" not in file and decode_shown_text(file) is not None
 
 
 def _files_by_path(version: SkillVersion | None) -> dict[str, dict[str, Any]]:

@@ -68,7 +68,7 @@ async def show_skill(request: Request) -> Response:
         request,
         "skills/show.html",
         layout=layout,
-        files=version.files if version else [],
+        files=presenter.list_files(version),
         browse_url=presenter.find_browse_url(
             version.source_url if version else card.skill.source_url
         ),
@@ -182,6 +182,7 @@ async def _render_installation(request: Request, form: forms.Form) -> Response:
         old=old,
         new=new,
         changes=presenter.list_file_changes(old, new),
+        has_hidden_files=bool(new and skills.list_hidden_files(new.files)),
         risk_tone=presenter.get_risk_tone(card.skill.risk),
         **context,
     )

@@ -2,7 +2,7 @@
 
 import secrets
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from core.text import to_lines, to_one_line
@@ -73,9 +73,12 @@ def join_paragraphs(marker: str, *paragraphs: str) -> str:
     return "\n\n".join([f"{marker}\n{head}", *rest])
 
 
-def format_labels(values: Mapping[str, object]) -> str:
+def format_labels(
+    values: Mapping[str, object], format: Callable[[object], str] | None = None
+) -> str:
     """Format one line for each label whose value is not empty."""
-    lines = {name: to_single_line(value) for name, value in values.items() if value is not None}
+    format = format or to_single_line
+    lines = {name: format(value) for name, value in values.items() if value is not None}
     return "\n".join(f"{name}: {value}" for name, value in lines.items() if value)
 
 
@@ -103,11 +106,13 @@ def fence_text(value: str) -> str:
 
 
 def fence_values(values: Mapping[str, object]) -> str:
-    """Put values, one in each line, between two lines that the values cannot imitate."""
+    """Put values, one in each line, between two lines that the values cannot imitate.
+
+    The values are not cut: a part of an address or of a folder would be another one.
+    """
     word = secrets.token_hex(8)
-    return (
-        f"--- BEGIN STRUCTURED DATA {word}\n{format_labels(values)}\n--- END STRUCTURED DATA {word}"
-    )
+    lines = format_labels(values, lambda value: to_one_line(str(value)))
+    return f"--- BEGIN STRUCTURED DATA {word}\n{lines}\n--- END STRUCTURED DATA {word}"
 
 
 def _is_reserved(line: str) -> bool:
