@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import WithJsonSchema
+from pydantic import Field
 
 from api.endpoints.skill_models import (
     GatewayQuery,
@@ -35,14 +35,11 @@ from services.skills import NO_LIMIT, Installation, PackDraft, SkillFilter
 
 Digest = Annotated[
     str,
-    WithJsonSchema(
-        {
-            "type": "string",
-            "description": "The digest of the files.",
-            "pattern": "^[0-9a-f]{64}$",
-            "maxLength": 64,
-            "examples": ["0" * 64],
-        }
+    Field(
+        pattern="^[0-9a-f]{64}$",
+        max_length=64,
+        description="The digest of the files.",
+        examples=["0" * 64],
     ),
 ]
 
@@ -196,7 +193,7 @@ async def get_skill_files(
     context: RequestContext, skill_id: UUID, digest: Digest
 ) -> Encoded[SkillFiles]:
     """Return the files of a skill that you were asked to install on your gateway."""
-    skill, version = await skills.get_requested_files(
+    skill, version, folder = await skills.get_requested_files(
         context.source, context.agent, skill_id, digest
     )
     files = [
@@ -211,7 +208,7 @@ async def get_skill_files(
         {
             "skill_id": skill.id,
             "name": skill.name,
-            "folder": skill.folder,
+            "folder": folder,
             "revision": version.revision,
             "digest": version.digest,
             "files": files,

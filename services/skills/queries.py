@@ -133,8 +133,8 @@ _VERSION: Query[SkillVersion] = Query(
     ),
     itemgetter(0),
 )
-_REQUESTED_FILES: Query[tuple[Skill, SkillVersion]] = Query(
-    select(Skill, SkillVersion)
+_REQUESTED_FILES: Query[tuple[Skill, SkillVersion, str]] = Query(
+    select(Skill, SkillVersion, GatewaySkill.folder)
     .join(SkillVersion, SkillVersion.skill_id == Skill.id)
     .join(GatewaySkill, GatewaySkill.skill_id == Skill.id)
     .where(
@@ -244,8 +244,8 @@ async def find_version(source: Source, skill: Skill, digest: str | None) -> Skil
 
 async def get_requested_files(
     source: Source, agent: Agent, skill_id: UUID, digest: str
-) -> tuple[Skill, SkillVersion]:
-    """Return the files of a skill that the agent of a gateway was asked to install.
+) -> tuple[Skill, SkillVersion, str]:
+    """Return the files of a skill that the agent of a gateway was asked to install, and the folder.
 
     Raises NotFound for all others.
     """

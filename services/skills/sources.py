@@ -7,6 +7,7 @@ from core.errors import BadRequest, Invalid
 from core.http.outbound import InvalidUrl, parse_url
 from core.text import slugify
 from core.validation import MAX_NAME_LENGTH
+from services.skills.front_matter import clean_value
 
 DEFAULT_BRANCH = "main"
 MAX_BRANCH_LENGTH = 200  # characters
@@ -16,7 +17,8 @@ ARCHIVE_SUFFIXES = (".zip", ".tar.gz", ".tgz")
 REPOSITORY = re.compile(r"https://github\.com/[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
 MAX_FOLDER_LENGTH = 64  # characters
-MAX_ADDRESS_SIZE = 600  # bytes of an address, which with its organization must fit into an index
+MAX_ADDRESS_SIZE = 600  # bytes of the address of a pack; those of its skills are longer
+MAX_SKILL_ADDRESS_SIZE = 2_000  # bytes; with its organization it must fit into an index (2,704)
 
 
 def normalize_pack_url(value: object, field: str = "source_url") -> str:
@@ -93,13 +95,16 @@ def check_skill_url(value: object, field: str = "source_url") -> str:
     except InvalidUrl as error:
         reason = "The address must begin with https:// or http://, and hold no password."
         raise Invalid("skill_url_invalid", reason, field=field, cause=error.cause) from None
+    if len(url.encode()) > MAX_SKILL_ADDRESS_SIZE:
+        reason = f"The address is longer than {MAX_SKILL_ADDRESS_SIZE} bytes."
+        raise Invalid("skill_url_invalid", reason, field=field, cause="too_long")
     return url
 
 
 def infer_name(url: str) -> str:
     """Return a name for what is at an address: the last part of its path, in words."""
     path = urlsplit(url).path.strip("/")
-    last = unquote(path.rpartition("/")[2]) or urlsplit(url).hostname or url
+    last = clean_value(unquote(path.rpartition("/")[2])) or urlsplit(url).hostname or url
     for suffix in (*ARCHIVE_SUFFIXES, ".git", ".md"):
         last = last.removesuffix(suffix)
     words = last.replace("-", " ").replace("_", " ").split()

@@ -20,6 +20,7 @@ SKILL_ERROR_TEXTS: Mapping[str, str] = {
     "skill_url_invalid": N_(
         "Enter an address that begins with https:// or http://, without a name or a password."
     ),
+    "skill_url_invalid:too_long": N_("The address is too long."),
     "too_many_skill_packs": N_("An organization has at most %(max_count)s skill packs."),
     "skill_archive_invalid": N_("The archive cannot be used: %(path)s"),
     "skill_archive_invalid:unreadable": N_("The archive is damaged."),
