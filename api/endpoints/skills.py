@@ -64,7 +64,7 @@ async def list_marketplace_skills(
     return Encoded([build_card_fields(one) for one in page.items], headers=headers)
 
 
-@error_responses(403)
+@error_responses(403, 409)
 async def create_marketplace_skill(
     context: RequestContext, member: Member, body: MarketplaceSkillCreate
 ) -> Encoded[MarketplaceSkillRead]:

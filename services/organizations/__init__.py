@@ -22,6 +22,7 @@ from services.organizations.invites import (
     get_open_invite,
     is_invite_for,
     list_pending_invites,
+    lock_organization_as_admin,
     revoke_invite,
 )
 from services.organizations.members import (

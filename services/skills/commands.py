@@ -12,6 +12,7 @@ from services import events, organizations
 from services.skills.events import skill_event
 from services.skills.packs import MAX_DESCRIPTION_LENGTH
 from services.skills.queries import lock_skill
+from services.skills.quotas import check_skill_count
 from services.skills.sources import build_folder_name, check_skill_url, infer_name
 
 _name = optional(nonblank_text(MAX_NAME_LENGTH))
@@ -28,7 +29,8 @@ async def save_skill(
 ) -> Skill:
     """Add a skill by its address, without files, or change the one of the same address.
 
-    Raises Forbidden and Invalid. Without a name it is that of the address (contract, agents 12).
+    Without a name it is that of the address (contract, agents 12). Raises Forbidden, Invalid, and
+    Conflict for too many skills.
     """
     organizations.require_admin(member)
     url = check_skill_url(source_url)
@@ -45,6 +47,7 @@ async def save_skill(
     skill.pack_id = await session.scalar(_pack_of_address(member, url))
     session.add(skill)
     await session.flush()
+    await check_skill_count(session, member.organization_id)
     created = skill_event(EventType.SKILL_CREATED, member.user, skill, url=url)
     await events.record_events(session, [created])
     return skill

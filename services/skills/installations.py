@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.locks import lock_name
-from core.errors import Conflict
+from core.errors import Conflict, NotFound
 from models import (
     Agent,
     EventType,
@@ -108,6 +108,7 @@ async def request_removal(
 async def _lock_target(
     session: AsyncSession, member: Member, gateway: Gateway, skill_id: UUID
 ) -> _Target:
+    await _lock_gateway(session, gateway)
     skill = await lock_skill(session, member, skill_id)
     query = (
         select(GatewaySkill, Message.state, Message.last_error)
@@ -117,6 +118,13 @@ async def _lock_target(
     locked = query.with_for_update(of=GatewaySkill).execution_options(populate_existing=True)
     row = (await session.execute(locked)).one_or_none()
     return _Target(skill, gateway, Installation(*row, gateway.name) if row else None)
+
+
+async def _lock_gateway(session: AsyncSession, gateway: Gateway) -> None:
+    """Prevent that a gateway is deleted. Raises NotFound if it is."""
+    query = select(Gateway.id).where(Gateway.id == gateway.id)
+    if await session.scalar(query.with_for_update(read=True, key_share=True)) is None:
+        raise NotFound("gateway_not_found", "There is no such gateway.")
 
 
 async def _check_folder_is_free(session: AsyncSession, target: _Target) -> None:

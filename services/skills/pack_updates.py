@@ -25,6 +25,7 @@ from services.skills.downloads import DownloadedArchive, download_archive, take_
 from services.skills.events import pack_event
 from services.skills.pack_contents import PackChanges, apply_changes, load_changes
 from services.skills.packs import lock_pack, save_uploaded_pack
+from services.skills.quotas import check_storage
 from services.skills.sources import (
     DEFAULT_BRANCH,
     build_archive_url,
@@ -87,6 +88,7 @@ async def upload_pack(
     contents = await _read(data, build_upload_url(name), DEFAULT_BRANCH)
     async with transaction() as session:
         pack = await save_uploaded_pack(session, member, name)
+        await organizations.lock_organization_as_admin(session, member)
         await _store(session, member, pack, DownloadedArchive.of(data), contents)
         return pack
 
@@ -150,9 +152,11 @@ async def _lock_same(session: AsyncSession, member: Member, pack: SkillPack) -> 
     """Lock a pack again. Raises Conflict if its address or branch has changed meanwhile.
 
     The organization is locked too, because skills of the same addresses can be added one by one.
+    Raises Forbidden and NotFound if the member is no admin any more.
     """
     before = (pack.source_url, pack.branch)
     await organizations.lock_organization(session, member)
+    await organizations.lock_organization_as_admin(session, member)
     locked = await lock_pack(session, member, pack.id)
     if (locked.source_url, locked.branch) != before:
         raise _changed_meanwhile()
@@ -216,6 +220,8 @@ async def _apply(
 ) -> SyncResult:
     changes = await load_changes(session, pack, contents)
     await apply_changes(session, pack, changes, contents.revision)
+    if changes.added or changes.changed:
+        await check_storage(session, pack.organization_id)
     await _delete_waiting(session, pack)
     _record_archive(pack, archive_digest, contents)
     await _record_sync(session, member, pack, changes)

@@ -114,7 +114,11 @@ async def update_pack(
 
 
 async def delete_pack(session: AsyncSession, member: Member, pack_id: UUID) -> None:
-    """Delete a pack. Its skills stay (contract, agents 12)."""
+    """Delete a pack. Its skills stay (contract, agents 12).
+
+    The organization is locked, because skills can be added to the pack.
+    """
+    await organizations.lock_organization(session, member)
     pack = await lock_pack(session, member, pack_id)
     await session.execute(update(Skill).where(Skill.pack_id == pack.id).values(pack_id=None))
     await session.delete(pack)

@@ -53,7 +53,7 @@ MORE_READS = {
 MORE_WRITES = {f"POST {prefix}/boards/{{board_id}}/approvals": 11 for prefix in ("", "/agent")} | {
     "PATCH /boards/{board_id}/approvals/{approval_id}": 14,
     "POST /approvals/decisions": 12,
-    "POST /skills/marketplace/{skill_id}/uninstall": 12,
+    "POST /skills/marketplace/{skill_id}/uninstall": 13,
     "PATCH /skills/packs/{pack_id}": 11,
 }
 """Operations that also create or resolve notifications. Decisions read the rights again, read the

@@ -21,6 +21,12 @@ SKILL_ERROR_TEXTS: Mapping[str, str] = {
         "Enter an address that begins with https:// or http://, without a name or a password."
     ),
     "skill_url_invalid:too_long": N_("The address is too long."),
+    "skill_files_too_large": N_(
+        "The files of all skills have at most %(max_size)s MB. Delete skills that you do not need."
+    ),
+    "too_many_skills": N_(
+        "An organization has at most %(max_count)s skills. Delete skills that you do not need."
+    ),
     "too_many_skill_packs": N_("An organization has at most %(max_count)s skill packs."),
     "skill_archive_invalid": N_("The archive cannot be used: %(path)s"),
     "skill_archive_invalid:unreadable": N_("The archive is damaged."),

@@ -1,0 +1,39 @@
+"""How many skills and files an organization stores.
+
+The callers have locked the organization, and have stored what they add; the error undoes it.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.errors import Conflict
+from models import Skill, SkillVersion
+
+MAX_STORED_SKILLS = 10_000  # of an organization
+MAX_STORED_MEGABYTES = 256  # of the files of all skills, as the database compresses them
+MEGABYTE = 1024 * 1024  # bytes
+REMEDY = "Delete skills that you do not need."
+
+
+async def check_storage(session: AsyncSession, organization_id: UUID) -> None:
+    """Raise Conflict if an organization has too many skills, or too large ones."""
+    await check_skill_count(session, organization_id)
+    size = func.sum(func.pg_column_size(SkillVersion.files))  # does not decompress them
+    query = select(size).join(Skill, Skill.id == SkillVersion.skill_id)
+    stored = await session.scalar(query.where(Skill.organization_id == organization_id)) or 0
+    if stored > MAX_STORED_MEGABYTES * MEGABYTE:
+        raise Conflict(
+            "skill_files_too_large",
+            f"The files of all skills have at most {MAX_STORED_MEGABYTES} MB. {REMEDY}",
+            max_size=MAX_STORED_MEGABYTES,
+        )
+
+
+async def check_skill_count(session: AsyncSession, organization_id: UUID) -> None:
+    """Raise Conflict if an organization has too many skills."""
+    query = select(func.count()).where(Skill.organization_id == organization_id)
+    if (await session.scalar(query) or 0) > MAX_STORED_SKILLS:
+        reason = f"An organization has at most {MAX_STORED_SKILLS} skills. {REMEDY}"
+        raise Conflict("too_many_skills", reason, max_count=MAX_STORED_SKILLS)
