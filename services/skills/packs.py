@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -21,6 +21,7 @@ from models import EventType, Member, Skill, SkillPack, SkillPackUpdate, new_id
 from services import events, organizations
 from services.skills.events import pack_event
 from services.skills.queries import pack_not_found
+from services.skills.quotas import check_pack_count
 from services.skills.sources import (
     DEFAULT_BRANCH,
     build_upload_url,
@@ -30,7 +31,6 @@ from services.skills.sources import (
     normalize_pack_url,
 )
 
-MAX_PACKS = 50  # of an organization
 MAX_DESCRIPTION_LENGTH = 2_000  # characters
 MAX_METADATA_LENGTH = 20_000  # characters of JSON
 
@@ -149,14 +149,10 @@ async def _find_pack(session: AsyncSession, member: Member, url: str) -> SkillPa
 
 
 async def _insert(session: AsyncSession, member: Member, values: Mapping[str, Any]) -> SkillPack:
-    of_organization = SkillPack.organization_id == member.organization_id
-    count = await session.scalar(select(func.count()).where(of_organization)) or 0
-    if count >= MAX_PACKS:
-        reason = f"An organization has at most {MAX_PACKS} skill packs."
-        raise Conflict("too_many_skill_packs", reason, max_count=MAX_PACKS)
     pack = build_pack(member.organization_id, values)
     session.add(pack)
     await session.flush()
+    await check_pack_count(session, member.organization_id)
     created = pack_event(EventType.SKILL_PACK_CREATED, member.user, pack, url=pack.source_url)
     await events.record_events(session, [created])
     return pack

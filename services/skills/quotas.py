@@ -1,4 +1,4 @@
-"""How many skills and files an organization stores.
+"""How many packs, skills and files an organization stores.
 
 The callers have locked the organization, and have stored what they add; the error undoes it.
 """
@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Conflict
-from models import Skill, SkillVersion
+from models import Skill, SkillPack, SkillVersion
 
+MAX_PACKS = 50  # of an organization
 MAX_STORED_SKILLS = 10_000  # of an organization
 MAX_STORED_MEGABYTES = 256  # of the files of all skills, as the database compresses them
 MEGABYTE = 1024 * 1024  # bytes
@@ -29,6 +30,14 @@ async def check_storage(session: AsyncSession, organization_id: UUID) -> None:
             f"The files of all skills have at most {MAX_STORED_MEGABYTES} MB. {REMEDY}",
             max_size=MAX_STORED_MEGABYTES,
         )
+
+
+async def check_pack_count(session: AsyncSession, organization_id: UUID) -> None:
+    """Raise Conflict if an organization has too many packs."""
+    query = select(func.count()).where(SkillPack.organization_id == organization_id)
+    if (await session.scalar(query) or 0) > MAX_PACKS:
+        reason = f"An organization has at most {MAX_PACKS} skill packs."
+        raise Conflict("too_many_skill_packs", reason, max_count=MAX_PACKS)
 
 
 async def check_skill_count(session: AsyncSession, organization_id: UUID) -> None:

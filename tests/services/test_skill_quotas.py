@@ -135,3 +135,22 @@ async def test_the_size_of_all_files_is_limited(
     assert await count_rows(transaction, Skill) == 2
     monkeypatch.undo()
     assert (await skills.accept_update(*accept)).created == 1
+
+
+async def test_the_number_of_packs_is_limited(
+    transaction: TransactionFactory,
+    world: World,
+    pack: SkillPack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quotas, "MAX_PACKS", 1)
+    async with transaction() as session:  # the present one can be changed
+        await skills.save_pack(session, world.alice_member, PackDraft(source_url=REPOSITORY))
+    draft = PackDraft(source_url=f"{REPOSITORY}-2")
+    with pytest.raises(Conflict) as refused:
+        async with transaction() as session:
+            await skills.save_pack(session, world.alice_member, draft)
+    assert refused.value.code == "too_many_skill_packs"
+    with pytest.raises(Conflict):
+        await skills.upload_pack(transaction, world.alice_member, "Ours", make_zip(FILES))
+    assert await count_rows(transaction, SkillPack) == 1
