@@ -1,6 +1,6 @@
 """The packs of skills: add one by its address or as an upload, and accept its updates."""
 
-from dataclasses import replace
+from collections.abc import Set
 from functools import partial
 from typing import Annotated, Any
 
@@ -11,15 +11,18 @@ from starlette.responses import RedirectResponse, Response
 from core.errors import Invalid
 from core.http.request import open_reader, open_transaction
 from core.http.request_slots import release_slots
+from models import SkillPack
 from services import organizations, skills
 from services.skills import PackDraft, PackSummary
 from web.auth.viewer import current_member
 from web.skills import presenter
 from web.ui import forms
+from web.ui.edit_conflicts import ConflictContext, render_conflict
+from web.ui.edited_fields import EditedField, FieldKind, check_edit
 from web.ui.forms import BlankAsNone, Line, OptionalText
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part
-from web.ui.translation import _
+from web.ui.translation import N_, _
 from web.ui.uploads import read_upload
 
 
@@ -32,14 +35,33 @@ class PackForm(BaseModel):
     branch: str = ""
 
     def to_draft(self) -> PackDraft:
-        """Return the pack to add, or the new values of one."""
+        """Return the pack to add."""
         return PackDraft(**self.model_dump())
+
+    def to_new_values(self, pack: SkillPack, untouched: Set[str]) -> PackDraft:
+        """Return the new values of a pack, which keeps what the user did not change."""
+        kept = {name: getattr(pack, name) for name in untouched}
+        return PackDraft(**self.model_dump() | kept, extra=pack.extra)
 
 
 class UploadForm(BaseModel):
     """The name of an uploaded pack."""
 
     pack_name: Line
+
+
+def list_edited_fields(pack: SkillPack) -> list[EditedField]:
+    """Return the values of a pack as its form shows them."""
+    fields = [
+        EditedField("name", N_("Name"), pack.name, FieldKind.LINE),
+        EditedField("description", N_("Description"), pack.description or "", FieldKind.TEXT),
+    ]
+    if not skills.is_upload(pack.source_url):
+        fields += [
+            EditedField("source_url", N_("Address"), pack.source_url, FieldKind.LINE),
+            EditedField("branch", N_("Branch, tag or commit"), pack.branch, FieldKind.LINE),
+        ]
+    return fields
 
 
 async def show_packs(request: Request) -> Response:
@@ -99,12 +121,15 @@ async def update_pack(request: Request) -> Response:
     member, id = current_member(request), forms.path_id(request, "pack_id")
     with form.catch_errors():
         organizations.require_admin(member)
-        draft = form.parse(PackForm).to_draft()
+        fields = form.parse(PackForm)
         async with open_transaction(request) as session:
-            summary = await skills.get_pack(session, member, id)
-            kept = replace(draft, extra=summary.pack.extra)
-            await skills.update_pack(session, member, id, kept)
+            await organizations.lock_organization(session, member)
+            pack = (await skills.get_pack(session, member, id)).pack
+            draft = fields.to_new_values(pack, check_edit(form, list_edited_fields(pack)))
+            await skills.update_pack(session, member, id, draft)
         return RedirectResponse(f"/skills/packs/{id}", 303)
+    if form.conflicts:
+        return await _render_conflict(request, form)
     return await _render_pack(request, form)
 
 
@@ -165,6 +190,20 @@ async def _render_new_forms(
     )
 
 
+async def _render_conflict(request: Request, form: forms.Form) -> Response:
+    """Render both versions of the fields that the user and somebody else have changed."""
+    member, id = current_member(request), forms.path_id(request, "pack_id")
+    async with open_reader(request) as source:
+        pack = (await skills.get_pack(source, member, id)).pack
+    about = ConflictContext(
+        title=pack.name,
+        back=f"/skills/packs/{id}#edit",
+        organization_id=pack.organization_id,
+        object_id=pack.id,
+    )
+    return await render_conflict(request, form, about)
+
+
 async def _render_pack(request: Request, form: forms.Form) -> Response:
     layout = await load_layout(request)
     async with open_reader(request) as source:
@@ -187,6 +226,7 @@ def _build_pack_context(summary: PackSummary) -> dict[str, Any]:
     return {
         "summary": summary,
         "pack": pack,
+        "shown": {one.name: one.value for one in list_edited_fields(pack)},
         "source_name": presenter.describe_source(pack),
         "browse_url": presenter.find_browse_url(pack.source_url),
         "is_upload": skills.is_upload(pack.source_url),
