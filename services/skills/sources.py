@@ -1,6 +1,8 @@
 """Addresses of packs and skills: repositories of GitHub, and archives at other addresses."""
 
 import re
+import unicodedata
+from hashlib import sha256
 from urllib.parse import unquote, urlsplit
 
 from core.errors import BadRequest, Invalid
@@ -17,6 +19,7 @@ ARCHIVE_SUFFIXES = (".zip", ".tar.gz", ".tgz")
 REPOSITORY = re.compile(r"https://github\.com/[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
 MAX_FOLDER_LENGTH = 64  # characters
+HASH_LENGTH = 8  # characters, in a slug that is not the whole name
 MAX_ADDRESS_SIZE = 600  # bytes of the address of a pack; those of its skills are longer
 MAX_SKILL_ADDRESS_SIZE = 2_000  # bytes; with its organization it must fit into an index (2,704)
 
@@ -84,7 +87,7 @@ def build_skill_url(source_url: str, revision: str, path: str) -> str:
 
 def build_upload_url(name: str) -> str:
     """Return the address of an uploaded pack: packs of the same name replace each other."""
-    return f"{UPLOAD}{slugify(name, max_length=MAX_FOLDER_LENGTH) or 'pack'}"
+    return f"{UPLOAD}{_build_slug(name, 'pack')}"
 
 
 def check_skill_url(value: object, field: str = "source_url") -> str:
@@ -113,4 +116,18 @@ def infer_name(url: str) -> str:
 
 def build_folder_name(name: str) -> str:
     """Return the name of the folder of a skill on a gateway."""
-    return slugify(name, max_length=MAX_FOLDER_LENGTH) or "skill"
+    return _build_slug(name, "skill")
+
+
+def _build_slug(name: str, default: str) -> str:
+    """Return a slug that other names do not have; only case and separators do not count.
+
+    A slug without some characters of the name ends with a hash.
+    """
+    words = re.sub(r"[\s_-]+", "-", unicodedata.normalize("NFC", name).lower()).strip("-")
+    slug = slugify(words, max_length=MAX_FOLDER_LENGTH)
+    if slug and slug == words:
+        return slug
+    digest = sha256(words.encode()).hexdigest()[:HASH_LENGTH]
+    beginning = (slug or default)[: MAX_FOLDER_LENGTH - HASH_LENGTH - 1].rstrip("-")
+    return f"{beginning}-{digest}"

@@ -1,17 +1,28 @@
 """Limits of archives: headers that `tarfile` would read elsewhere, and downloads at a time."""
 
+import asyncio
 import gzip
 import io
+import re
 import tarfile
 from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
 
-from core.errors import TooMany
+from core.errors import TooMany, UpstreamError
+from core.http.outbound import OutboundRequest, OutboundResult
+from services.skills import downloads
 from services.skills.archive_rules import BLOCK, InvalidArchive
 from services.skills.archives import open_archive
-from services.skills.downloads import MAX_DOWNLOADS, take_download_slot
+from services.skills.downloads import MAX_DOWNLOADS, download_archive, take_download_slot
+from services.skills.sources import (
+    MAX_FOLDER_LENGTH,
+    build_folder_name,
+    build_upload_url,
+    is_upload,
+)
+from tests.support.skill_archives import ArchiveHost
 
 MANY_RECORDS = b"5 x=\n" * 1_000_000  # each would become an object in memory
 
@@ -93,3 +104,42 @@ def test_one_download_for_each_organization_and_a_few_for_all() -> None:
             stack.enter_context(take_download_slot(first))
     with take_download_slot(first):
         pass
+
+
+class SlowHost(ArchiveHost):
+    """A host that never answers."""
+
+    async def send(
+        self, request: OutboundRequest, *, allows_private: bool = False
+    ) -> OutboundResult:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_all_requests_of_a_download_share_one_time_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(downloads, "DOWNLOAD_TIMEOUT", 0.01)
+    with pytest.raises(UpstreamError) as caught:
+        await download_archive(SlowHost(), "https://packs.example/a.zip", allows_private=False)
+    assert caught.value.cause == "timeout"
+
+
+def test_other_names_have_other_folders_and_addresses() -> None:
+    names = ["\u9500\u552e", "\u5ba2\u670d", "", "!", "?", "Caf\u00e9", "caf", "C++", "C#", "c"]
+    names += ["x" * 100, "x" * 101, "x" * MAX_FOLDER_LENGTH]
+    folders = [build_folder_name(name) for name in names]
+    addresses = [build_upload_url(name) for name in names]
+    assert len(set(folders)) == len(set(addresses)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9-]{1,64}", folder) for folder in folders)
+    assert all(is_upload(address) for address in addresses)
+
+
+@pytest.mark.parametrize(
+    "name", ["Report writer", "report-writer", " REPORT_writer ", "report - writer"]
+)
+def test_case_and_separators_make_no_other_name(name: str) -> None:
+    assert build_folder_name(name) == "report-writer"
+    assert build_upload_url(name) == "upload:report-writer"
+    composed, decomposed = "Caf\u00e9 " + name, "Cafe\u0301 " + name
+    assert build_upload_url(composed) == build_upload_url(decomposed.upper())
