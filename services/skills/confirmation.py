@@ -119,10 +119,13 @@ async def record_listing(
         .order_by(GatewaySkill.id)
     )
     locked = query.with_for_update(of=GatewaySkill).execution_options(populate_existing=True)
+    # A gateway lists the folder of each skill; one without a folder is compared by its name.
+    folders = {one.folder for one in listed if one.folder and not one.is_bundled}
+    names = {one.name for one in listed if not one.folder and not one.is_bundled}
     new_events: list[events.NewEvent] = []
     for row, skill, acknowledged_at in (await session.execute(locked)).all():
         is_wanted = row.action is SkillAction.INSTALL
-        is_listed = is_in_list(row.folder, skill.name if is_wanted else None, listed)
+        is_listed = row.folder in folders or (is_wanted and skill.name in names)
         is_early = acknowledged_at is not None and at - acknowledged_at < GRACE_PERIOD
         if is_listed != is_wanted and is_early:
             continue
@@ -136,12 +139,6 @@ async def record_listing(
             await session.delete(row)
     await session.flush()
     await events.record_events(session, new_events)
-
-
-def is_in_list(folder: str, name: str | None, listed: Sequence[ListedSkill]) -> bool:
-    """Return whether a gateway lists a folder; a skill without a folder is compared by its name."""
-    own = [one for one in listed if not one.is_bundled]
-    return any(one.folder == folder if one.folder else one.name == name for one in own)
 
 
 def _event_type(*, is_wanted: bool, is_listed: bool) -> EventType:

@@ -1,5 +1,6 @@
 """Download the archive of a pack. It uses the network: keep no transaction open here."""
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from core.http.outbound import (
 from services.skills.archives import MAX_ARCHIVE_SIZE
 
 MAX_REDIRECTS = 5
-DOWNLOAD_TIMEOUT = 60.0  # seconds for one request, with the body
+DOWNLOAD_TIMEOUT = 60.0  # seconds for all requests of a download, with the bodies
 MAX_DOWNLOADS = 4  # at the same time in a process; each may need several times MAX_ARCHIVE_SIZE
 RETRY_AFTER = 60  # seconds
 
@@ -67,8 +68,19 @@ async def download_archive(
 ) -> DownloadedArchive:
     """Download an archive over https. Each redirect is checked as the first address is.
 
+    Slow hosts do not get more time by redirects, because few downloads are possible at a time.
     Raises UpstreamError, whose cause is the outcome of the request.
     """
+    try:
+        async with asyncio.timeout(DOWNLOAD_TIMEOUT):
+            return await _follow_redirects(client, url, allows_private=allows_private)
+    except TimeoutError:
+        raise _download_failed(OutboundOutcome.TIMEOUT.value) from None
+
+
+async def _follow_redirects(
+    client: OutboundClient, url: str, *, allows_private: bool
+) -> DownloadedArchive:
     for _ in range(1 + MAX_REDIRECTS):
         if not url.startswith("https://"):
             raise _download_failed(OutboundOutcome.ADDRESS_INVALID.value)

@@ -111,6 +111,19 @@ async def test_a_skill_of_the_same_name_in_another_folder_is_another_one(
     assert await harness.list_events() == [EventType.SKILL_REQUEST_FAILED]
 
 
+@pytest.mark.parametrize("action", SkillAction)
+async def test_a_skill_without_a_folder_is_found_by_its_name(
+    harness: Harness, action: SkillAction
+) -> None:
+    """A removal is about the folder, which is gone then."""
+    await harness.request(action, MessageState.ACKNOWLEDGED)
+    harness.skills = [{"name": harness.skill.name}]
+    await harness.check()
+    is_install = action is SkillAction.INSTALL
+    expected = EventType.SKILL_INSTALLED if is_install else EventType.SKILL_REMOVED
+    assert await harness.list_events() == [expected]
+
+
 async def test_a_gateway_is_not_asked_at_every_event(harness: Harness) -> None:
     await harness.request(SkillAction.INSTALL, MessageState.ACKNOWLEDGED)
     job = SkillConfirmationJob(harness.transaction, harness.transaction, PostgresListener())
