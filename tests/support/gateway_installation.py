@@ -139,10 +139,10 @@ class GatewayInstallation:
 
 @contextmanager
 def run_gateway_installation(
-    gateway: RealGateway, model: FakeLlm, folder: Path
+    gateway: RealGateway, model: FakeLlm, folder: Path, **environment: str
 ) -> Generator[GatewayInstallation]:
     """Run Mission Control in a folder, with a gateway whose agents have this behavior."""
-    installation = Installation(folder / "data", find_free_port(), LOCAL_AUTH)
+    installation = Installation(folder / "data", find_free_port(), LOCAL_AUTH | environment)
     model.behavior = (agents_behavior := AgentBehavior(installation.url)).respond
     installation.start()
     try:
