@@ -102,14 +102,14 @@ def test_a_heartbeat_without_work_uses_no_model_turn(site: GatewayInstallation) 
         ]
         if item["payload"]["kind"] == "heartbeat"
     ]
-    before = site.count_turns(key)
+    before = site.wait_until_idle(agent["id"])
     runs = {"id": job["id"]}
     first_count = len(site.call_gateway("cron.runs", runs)["entries"])
     deadline = time.monotonic() + 30
     while len(site.call_gateway("cron.runs", runs)["entries"]) < first_count + 2:
         assert time.monotonic() < deadline, "there are no heartbeats"
         time.sleep(0.5)
-    assert site.count_turns(key) == before
+    assert site.list_model_calls(agent["id"]) == before
 
 
 def test_a_command_waits_for_its_approval(site: GatewayInstallation, worker: Row) -> None:

@@ -128,9 +128,19 @@ class GatewayInstallation:
 
         return anyio.run(call)
 
-    def count_turns(self, key: str) -> int:
-        """Count the calls of the model for an agent."""
-        return len([turn for turn in self.llm.turns if turn.agent == key])
+    def wait_until_idle(self, agent_id: str) -> list[str]:
+        """Wait until the turns of all messages to an agent have ended; return its model calls.
+
+        An agent checks in during its first turn: it is online before that turn has ended.
+        """
+        path = f"/agents/{agent_id}/messages"
+        states = {"acknowledged"}
+        self.wait_for(path, lambda page: {one["state"] for one in page["items"]} == states)
+        return self.list_model_calls(agent_id)
+
+    def list_model_calls(self, agent_id: str) -> list[str]:
+        """Return the last message in each call of the model for an agent, in order."""
+        return [turn.message for turn in self.llm.turns if turn.agent == f"mc-{agent_id}"]
 
     def list_gateway_agents(self) -> list[str]:
         """Return the ids of the agents that the gateway lists."""
