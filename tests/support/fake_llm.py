@@ -24,6 +24,8 @@ INTERNAL = re.compile(
     r"<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>.*?(?:<<<END_OPENCLAW_INTERNAL_CONTEXT>>>|\Z)", re.DOTALL
 )
 RUNTIME = re.compile(r"^\s*Runtime: (?=.*\bagent=)(.*)$", re.MULTILINE)
+SENDER = re.compile(r"\ASender \(untrusted metadata\):\n```json\n.*?\n```\s*", re.DOTALL)
+"""What gateways before 2026.8 write above a message."""
 STAMP = re.compile(r"\A\[\w{3} \d{4}-\d\d-\d\d \d\d:\d\d[^\]]*\]\s*")
 
 
@@ -139,7 +141,8 @@ def _parse_turn(messages: list[dict[str, Any]]) -> LlmTurn:
             user_text = _text(one)
             facts = RUNTIME.search(user_text)
             agent = _runtime_fact(facts[1], "agent") if facts else agent
-            plain = STAMP.sub("", RUNTIME.sub("", INTERNAL.sub("", user_text)).strip()).strip()
+            plain = RUNTIME.sub("", INTERNAL.sub("", user_text)).strip()
+            plain = SENDER.sub("", STAMP.sub("", plain)).strip()
             last, latest = (place, plain) if plain else (last, latest)
     facts = RUNTIME.search(system)
     agent = agent or (_runtime_fact(facts[1], "agent") if facts else "")
