@@ -23,7 +23,7 @@ NEWEST_VERSION = "2026.9.6"
 VERSION = os.environ.get("MC_TEST_GATEWAY_VERSION", NEWEST_VERSION)
 NODE = "24"
 CACHE = Path.home() / ".cache" / "mission-control" / f"openclaw-{VERSION}"  # about 850 MB
-START_TIMEOUT = 120  # seconds
+START_TIMEOUT = 300  # seconds; 12 on an idle machine
 STOP_TIMEOUT = 30
 
 QUIET_ENVIRONMENT = {
