@@ -1,8 +1,11 @@
 """Restarts and crashes while agents of a real gateway work: `./run test --gateway`."""
 
 import os
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from tests.support.gateway_installation import (
     GatewayInstallation,
     run_gateway_installation,
 )
+from tests.support.gateway_proxy import GatewayProxy, run_gateway_proxy
 from tests.support.real_gateway import RealGateway
 
 pytestmark = pytest.mark.skipif(
@@ -20,10 +24,20 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
+def proxy(real_gateway: RealGateway) -> Iterator[GatewayProxy]:
+    with run_gateway_proxy(real_gateway.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
 def site(
-    real_gateway: RealGateway, model: FakeLlm, tmp_path_factory: pytest.TempPathFactory
+    real_gateway: RealGateway,
+    proxy: GatewayProxy,
+    model: FakeLlm,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GatewayInstallation]:
-    with run_gateway_installation(real_gateway, model, tmp_path_factory.mktemp("crashes")) as site:
+    gateway = replace(real_gateway, port=proxy.port)
+    with run_gateway_installation(gateway, model, tmp_path_factory.mktemp("crashes")) as site:
         yield site
 
 
@@ -62,3 +76,31 @@ def test_a_crash_during_provisioning_leaves_one_agent(site: GatewayInstallation)
         if item.get("name") == "Bolt"
     ]
     assert len(named) == 1
+
+
+@pytest.mark.parametrize("moment", ["received", "written"])
+def test_a_gateway_killed_while_it_creates_an_agent_gets_all(
+    site: GatewayInstallation, real_gateway: RealGateway, proxy: GatewayProxy, moment: str
+) -> None:
+    board = site.create_board(f"Hail {moment}")
+    config = real_gateway.state_dir / "openclaw" / "openclaw.json"
+    killed = threading.Event()
+
+    def kill(method: str, params: dict[str, Any]) -> None:
+        if method == "agents.create" and not killed.is_set():
+            deadline = time.monotonic() + TIMEOUT
+            while moment == "written" and params["name"] not in config.read_text():
+                assert time.monotonic() < deadline
+            real_gateway.kill()
+            killed.set()
+
+    proxy.after_call = kill
+    first = site.api.call("POST", "/agents", name="Sleet", board_id=board["id"])
+    assert killed.wait(TIMEOUT)
+    second = site.api.call("POST", "/agents", name="Squall", board_id=board["id"])
+    real_gateway.start()
+    for agent in (first, second):
+        path = f"/agents/{agent['id']}"
+        site.wait_for(path, lambda one: one["status"] == "online", within=2 * TIMEOUT)
+    listed = site.list_gateway_agents()
+    assert [listed.count(f"mc-{agent['id']}") for agent in (first, second)] == [1, 1]
