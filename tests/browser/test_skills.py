@@ -56,13 +56,17 @@ async def test_a_pack_is_reviewed_and_a_skill_is_installed(site: LiveSite) -> No
         await wait_until(lambda: any("INSTALL REQUEST" in text for text in list_texts(fake)))
 
         await page.goto("/skills/packs/new")
-        await upload(page, {"writer/SKILL.md": f"{WRITER}Cite sources.\n", "new/SKILL.md": "# New"})
+        long = f"{WRITER}Cite sources.{' And so on.' * 60}\n"
+        await upload(page, {"writer/SKILL.md": long, "new/SKILL.md": "# New"})
         for title in ("Added", "Changed", "Removed"):
             await expect(update.locator("summary", has_text=title)).to_be_visible()
         await update.get_by_role("button", name="Accept the update").click()
         await page.goto("/skills?q=report")
         await page.get_by_role("link", name="Report writer").click()
         await expect(row).to_contain_text("Update available")
+        await expect(page.locator("pre")).to_contain_text("And so on.")
+        await page.set_viewport_size({"width": 360, "height": 800})
+        assert not await overflows_horizontally(page)
         await row.get_by_role("link", name="Review and install").click()
         await expect(page.locator(".diff ins", has_text="Cite sources.")).to_be_visible()
         await page.get_by_role("button", name="Request the installation").click()
