@@ -26,7 +26,7 @@ from tests.support.installation import (
 )
 from tests.support.real_gateway import RealGateway
 
-TIMEOUT = 90  # seconds: a first turn takes up to 15 on a busy machine
+TIMEOUT = 180  # seconds: a first turn takes up to 15, and much longer on a busy machine
 TOKEN = r"(mc_agent_[\w-]+)"
 BOARD = r"(?:Board ID: |BOARD_ID=)(\S+)"
 TASK = r"Task ID: (\S+)"
