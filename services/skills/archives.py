@@ -34,9 +34,12 @@ ZIP64_LOCATOR, ZIP64_LOCATOR_SIZE = b"PK\x06\x07", 20
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 READ_ERRORS = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError),
-    *(RecursionError, NotImplementedError, OverflowError, LookupError),
+    *(RuntimeError, OverflowError, LookupError),
 )
-"""What the standard library raises for damaged archives; an IndexError is a LookupError."""
+"""What the standard library raises for damaged archives.
+
+A RuntimeError is raised for passwords, unknown methods of compression, and deep nesting.
+"""
 
 
 @dataclass
