@@ -40,7 +40,11 @@ def check_token_is_given(
     gateway: Gateway, new: Mapping[str, Any], given: Mapping[str, Any]
 ) -> None:
     """Raise Invalid if the stored token would be sent elsewhere, or without TLS verification."""
-    if _is_exposed(gateway, new) and gateway.encrypted_token is not None and "token" not in given:
+    if (
+        _may_send_tokens_elsewhere(gateway, new)
+        and gateway.encrypted_token is not None
+        and "token" not in given
+    ):
         reason = (
             "Enter the token again: the stored one is not sent to another host, port or path, and"
             " not after a change of the TLS verification."
@@ -71,7 +75,9 @@ async def load_address_changes(
     session: AsyncSession, connector: GatewayConnector, gateway: Gateway, new: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the attributes that change with the host: its device token, and private addresses."""
-    changes: dict[str, Any] = {"encrypted_device_token": None} if _is_exposed(gateway, new) else {}
+    changes: dict[str, Any] = (
+        {"encrypted_device_token": None} if _may_send_tokens_elsewhere(gateway, new) else {}
+    )
     if moves_host(gateway, new):
         id = gateway.organization_id
         changes["allows_private"] = await may_be_private(session, connector, id)
@@ -92,8 +98,8 @@ async def may_be_private(
     return await audit.find_first_organization_id(session) == organization_id
 
 
-def _is_exposed(gateway: Gateway, new: Mapping[str, Any]) -> bool:
-    """Return whether the stored tokens could be sent to another host after these changes."""
+def _may_send_tokens_elsewhere(gateway: Gateway, new: Mapping[str, Any]) -> bool:
+    """Return whether another host could receive the stored tokens after these changes."""
     return moves_host(gateway, new) or any(name in new for name in TRUST_FIELDS)
 
 
