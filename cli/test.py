@@ -1,5 +1,6 @@
 """`./run test`: run the tests."""
 
+import json
 import os
 import re
 import shutil
@@ -31,8 +32,13 @@ MAX_PROCESSES = 4  # each starts a PostgreSQL and maybe a browser
 PROCESSES = min(MAX_PROCESSES, (os.cpu_count() or 1) + 1)  # one more, since some tests only wait
 XDIST_OPTIONS = ("-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder")
 
+RETRY_OPTION = "--retry"
+MAX_RETRIED = 3  # more failures at once have a common reason
+RACE_TESTS = "tests/race/"  # what fails there once is a defect
+FAILED_TESTS_FILE = Path(".pytest_cache/v/cache/lastfailed")
+
 HELP = """\
-usage: ./run test [--gateway | --gateways all|VERSION,…] [PYTEST OPTIONS]
+usage: ./run test [--gateway | --gateways all|VERSION,… | --retry] [PYTEST OPTIONS]
 
 Run the tests: all of them, or those that the options name. Some of them drive Chrome or Chromium.
   ./run test tests/services           one folder
@@ -42,6 +48,8 @@ Run the tests: all of them, or those that the options name. Some of them drive C
   ./run test --gateways all           the full path of agents with each supported version of the
                                       gateway (850 MB each)
   ./run test --gateways 2026.7.1      the same with one version
+  ./run test --retry                  all, and at most three that fail once more, alone: those that
+                                      pass then are named as unstable. Races are not repeated
 """
 
 NO_BROWSER = """\
@@ -67,10 +75,12 @@ def run_tests(arguments: list[str]) -> int:
         arguments = [argument for argument in arguments if argument != GATEWAY_OPTION]
         environment["MC_TEST_GATEWAY"] = "1"
         require_npm()
+    with_retry = RETRY_OPTION in arguments
+    arguments = [argument for argument in arguments if argument != RETRY_OPTION]
     if not arguments and not any(map(shutil.which, BROWSERS)):
         raise CommandError(NO_BROWSER)
-    xdist_options = () if arguments else XDIST_OPTIONS
-    return run_pytest([*xdist_options, *arguments], environment)
+    options = arguments or XDIST_OPTIONS
+    return run_with_retry(options, environment) if with_retry else run_pytest(options, environment)
 
 
 def run_version_tests(arguments: list[str], environment: dict[str, str]) -> int:
@@ -88,6 +98,32 @@ def run_version_tests(arguments: list[str], environment: dict[str, str]) -> int:
         results.append(status)
         print(f"OpenClaw {version}: {'failed' if status else 'passed'} in {seconds:.0f} s.")
     return max(results)
+
+
+def run_with_retry(options: Sequence[str], environment: dict[str, str]) -> int:
+    """Run the tests, then a few that failed once more, alone; name those that passed then."""
+    status = run_pytest(["--cache-clear", *options], environment)
+    failed = [] if status == 0 else load_failed_tests()
+    if not is_worth_a_retry(failed):
+        return status
+    status = run_pytest(["--last-failed"], environment)
+    if status == 0:
+        print("Unstable, passed when run again:", *failed, sep="\n  ")
+    return status
+
+
+def load_failed_tests() -> list[str]:
+    """Return the tests of the last run that failed."""
+    try:
+        return list(json.loads(FAILED_TESTS_FILE.read_text()))
+    except FileNotFoundError:  # the run did not start any test
+        return []
+
+
+def is_worth_a_retry(failed: Sequence[str]) -> bool:
+    """Return whether the failures may be due to a slow machine."""
+    races = [test for test in failed if test.startswith(RACE_TESTS)]
+    return 0 < len(failed) <= MAX_RETRIED and not races
 
 
 def parse_versions(text: str) -> Sequence[str]:
