@@ -27,14 +27,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from core.db.full_text import TextPart, highlight_matches, split_words
+from core.db.full_text import split_words
 from core.db.reads import Query, Source
 from core.paging import Paging
-from models import Agent, Board, Member, Status, User
+from models import Agent, Member, Status, User
 from services import boards
 from services.board_pages import LIMIT, OFFSET
-from services.search.snippets import build_snippet, rank_order, select_snippet, term_parameters
-from services.search.sources import ALL_SOURCES, ResultKind, SearchSource, select_matches
+from services.search.queries import SearchResult, result_fields
+from services.search.snippets import rank_order, select_snippet, term_parameters
+from services.search.sources import (
+    ALL_SOURCES,
+    ResultKind,
+    SearchSource,
+    select_matches,
+    select_visible_boards,
+)
 
 MAX_MATCHES = 10_000  # of each kind, that are ranked and counted
 TIME_LIMIT = 5.0  # seconds for a statement
@@ -66,19 +73,10 @@ class SearchFilters:
 
 
 @dataclass(frozen=True)
-class FoundObject:
-    """A result on a page. Its parts mark where the words occur."""
+class FoundObject(SearchResult):
+    """A result on a page, with what pages show besides."""
 
     kind: ResultKind
-    id: UUID
-    board_id: UUID | None
-    board_name: str | None
-    board_group_id: UUID | None  # only for group memory
-    task_id: UUID | None
-    title: str
-    title_parts: Sequence[TextPart]
-    snippet: Sequence[TextPart]
-    at: datetime  # of the last change
     status: Status | None = None  # of a task
     is_chat: bool = False  # for memory: a message, not a note
     author_name: str | None = None
@@ -150,16 +148,8 @@ async def search_for_page(
 def build_found(row: Any, terms: Sequence[str]) -> FoundObject:
     """Build a result of a row of `select_found`."""
     return FoundObject(
-        kind=ResultKind(row.kind),
-        id=row.id,
-        board_id=row.board_id,
-        board_name=row.board_name,
-        board_group_id=row.board_group_id,
-        task_id=row.task_id,
-        title=row.title,
-        title_parts=highlight_matches(row.title, terms),
-        snippet=build_snippet(row.piece, row.start, terms),
-        at=row.at,
+        ResultKind(row.kind),
+        **result_fields(row, terms),
         status=Status(row.status) if row.status else None,
         is_chat=bool(row.is_chat),
         author_name=row.author_name,
@@ -174,12 +164,6 @@ CONDITIONS: Mapping[str, ColumnElement[Any]] = {
     "author": bindparam("author_id", type_=Uuid()),
 }
 """The parameters that filters compare with their columns."""
-
-
-def visible_boards_cte() -> CTE:
-    """Select the boards that the member may read."""
-    readable = Board.id.in_(boards.READABLE_BOARD_IDS)
-    return select(Board.id, Board.board_group_id).where(readable).cte("visible_boards")
 
 
 def select_found(source: SearchSource, visible_boards: CTE) -> Select[*tuple[Any, ...]]:
@@ -198,7 +182,7 @@ def build_page_query(active: frozenset[str]) -> Query[Any]:
 
     There is always a row, so that the numbers are available for an offset after the last result.
     """
-    visible_boards = visible_boards_cte()
+    visible_boards = select_visible_boards(boards.READABLE_BOARD_IDS)
     kinds = [source for source in ALL_SOURCES if active <= source.filters.keys()]
     limited = [_select_filtered(source, visible_boards, active) for source in kinds]
     found = union_all(*(select(one.subquery()) for one in limited)).cte("found")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, literal, select, true, union_all
@@ -12,18 +12,24 @@ from sqlalchemy import func, literal, select, true, union_all
 from core.db.full_text import TextPart, highlight_matches, split_words
 from core.db.reads import Query, Source
 from core.paging import Page, Paging
-from models import Agent, Board, Member
+from models import Agent, Member
 from services import boards
 from services.board_pages import LIMIT, OFFSET
 from services.search.snippets import build_snippet, rank_order, select_snippet, term_parameters
-from services.search.sources import TEXT_SOURCES, Kind, select_matches
+from services.search.sources import (
+    TEXT_SOURCES,
+    Kind,
+    ResultKind,
+    select_matches,
+    select_visible_boards,
+)
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """A row that contains all search words. Its parts mark where the words occur."""
 
-    kind: Kind
+    kind: Kind | ResultKind
     id: UUID
     board_id: UUID | None
     board_name: str | None
@@ -78,7 +84,11 @@ async def _search(
         page_limit=paging.limit,
         page_offset=paging.offset,
     )
-    items = [_build_result(row, terms) for row in rows if row.id is not None]
+    items = [
+        SearchResult(Kind(row.kind), **result_fields(row, terms))
+        for row in rows
+        if row.id is not None
+    ]
     return Page(items, rows[0].total, paging.limit, paging.offset)
 
 
@@ -108,9 +118,7 @@ def build_search_query(kinds: frozenset[Kind], *, by_agent: bool) -> Query[_Row]
     id is then null.
     """
     readable = boards.AGENT_BOARD_IDS if by_agent else boards.READABLE_BOARD_IDS
-    visible_boards = (
-        select(Board.id, Board.board_group_id).where(Board.id.in_(readable)).cte("visible_boards")
-    )
+    visible_boards = select_visible_boards(readable)
     sources = [source for source in TEXT_SOURCES if not kinds or source.kind in kinds]
     found = union_all(*(select_matches(source, visible_boards) for source in sources)).cte("found")
     page = select(found).order_by(*rank_order(found)).limit(LIMIT).offset(OFFSET)
@@ -124,17 +132,16 @@ def build_search_query(kinds: frozenset[Kind], *, by_agent: bool) -> Query[_Row]
     return Query(statement, _Row._make)
 
 
-def _build_result(row: _Row, terms: Sequence[str]) -> SearchResult:
-    assert row.id is not None
-    return SearchResult(
-        kind=Kind(row.kind),
-        id=row.id,
-        board_id=row.board_id,
-        board_name=row.board_name,
-        board_group_id=row.board_group_id,
-        task_id=row.task_id,
-        title=row.title,
-        title_parts=highlight_matches(row.title, terms),
-        snippet=build_snippet(row.piece, row.start, terms),
-        at=row.at,
-    )
+def result_fields(row: Any, terms: Sequence[str]) -> dict[str, Any]:
+    """Return the fields that results of the API and of pages have in common, except the kind."""
+    return {
+        "id": row.id,
+        "board_id": row.board_id,
+        "board_name": row.board_name,
+        "board_group_id": row.board_group_id,
+        "task_id": row.task_id,
+        "title": row.title,
+        "title_parts": highlight_matches(row.title, terms),
+        "snippet": build_snippet(row.piece, row.start, terms),
+        "at": row.at,
+    }

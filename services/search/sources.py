@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     CTE,
@@ -231,6 +232,12 @@ TEXT_SOURCES = (TASKS, COMMENTS, NOTES, GROUP_NOTES, BOARDS)
 
 ALL_SOURCES = (*TEXT_SOURCES, AGENTS, PEOPLE)
 """What pages search. The words of agents and people are computed: an organization has few."""
+
+
+def select_visible_boards(readable_ids: Select[UUID]) -> CTE:
+    """Select the boards of these ids, with their groups."""
+    boards = select(Board.id, Board.board_group_id).where(Board.id.in_(readable_ids))
+    return boards.cte("visible_boards")
 
 
 def select_matches(source: SearchSource, visible_boards: CTE) -> Select[*tuple[Any, ...]]:

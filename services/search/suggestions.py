@@ -27,7 +27,6 @@ from services.search.pages import (
     is_searchable,
     named_rows,
     select_found,
-    visible_boards_cte,
 )
 from services.search.snippets import rank_order, select_snippet, term_parameters
 from services.search.sources import (
@@ -39,6 +38,7 @@ from services.search.sources import (
     TASKS,
     ResultKind,
     SearchSource,
+    select_visible_boards,
 )
 
 MAX_CANDIDATES = 2_000  # matches of each section that are ranked
@@ -92,7 +92,7 @@ async def suggest_objects(
 
 @cache
 def _build_suggestions_query() -> Query[Any]:
-    visible_boards = visible_boards_cte()
+    visible_boards = select_visible_boards(boards.READABLE_BOARD_IDS)
     parts = []
     for name, section in SECTIONS.items():
         matches = select_found(section.source, visible_boards)
@@ -132,7 +132,7 @@ async def load_recent_objects(
 
 @cache
 def _build_recent_query() -> Query[RecentObject]:
-    visible_boards = visible_boards_cte()
+    visible_boards = select_visible_boards(boards.READABLE_BOARD_IDS)
     ids = bindparam("ids", type_=ARRAY(Uuid()))
     wanted = func.unnest(ids).table_valued("id", with_ordinality="place").render_derived("wanted")
     parts = [
