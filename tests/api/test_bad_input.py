@@ -125,7 +125,7 @@ LENIENT_OPERATIONS = {
     "POST /boards/{board_id}/onboarding/agent",
     "POST /agent/boards/{board_id}/onboarding",
 }
-"""They accept output of language models: see tests/contract/test_onboarding.py (W-40)."""
+"""They accept output of language models: see tests/contract/test_onboarding_questions.py (W-40)."""
 
 STRICT_OPERATIONS = [
     operation

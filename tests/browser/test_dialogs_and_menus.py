@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.support.full_site import LONG_WORD, CheckedPage, FullSite
+from tests.support.full_site import CheckedPage, FullSite
 from tests.support.page_checks import WIDE
+from tests.support.site_objects import LONG_WORD
 
 
 async def _open_drawer(page: Page, ids: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""A fake gateway with agents, files and config, which can disconnect during a call.
+"""A fake gateway with agents and files, which can disconnect during a call.
 
 Its answers were compared with a real one of version 2026.9.6: tests/openclaw/test_real_gateway.py.
 """
@@ -16,15 +16,17 @@ from websockets.asyncio.server import ServerConnection
 
 from openclaw import Capability
 from tests.support.fake_gateway import ErrorResponse, FakeGateway, run_fake_gateway
+from tests.support.fake_gateway_config import (
+    Params,
+    invalid_request,
+    merge_patch,
+    patch_of_list,
+    validate_config,
+)
 
 FILES = ("AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "MEMORY.md", "BOOTSTRAP.md")
-HEARTBEAT_KEYS = {
-    *("every", "target", "prompt", "model", "session", "activeHours", "timeoutSeconds"),
-    *("lightContext", "isolatedSession", "to", "accountId", "directPolicy"),
-}
 OLDER_FILES = ("HEARTBEAT.md", "TOOLS.md")
 SEEDED_FILES = ("AGENTS.md", "SOUL.md", "USER.md", "BOOTSTRAP.md")  # in every new workspace
-Params = dict[str, Any]
 CloseCode = int  # the close code of the connection
 
 
@@ -146,7 +148,7 @@ class FakeAgentsGateway(FakeGateway):
     def _create(self, params: Params) -> Any:
         key = re.sub(r"[^a-z0-9_-]", "-", params["name"].lower())[:64]
         if key in self.entries or key == "main":
-            raise _invalid_request(f'agent "{key}" already exists')
+            raise invalid_request(f'agent "{key}" already exists')
         workspace = params.get("workspace", key)
         self.entries[key] = {"name": params["name"], "workspace": workspace}
         self.files[key] = dict.fromkeys(SEEDED_FILES, "The gateway's own.")
@@ -200,13 +202,11 @@ class FakeAgentsGateway(FakeGateway):
         now = self.files[key].get(name)
         expected = params.get("expectedHash")
         if expected is not None and not re.fullmatch("[0-9a-f]{64}", expected):
-            raise _invalid_request("invalid agents.files.set params: at /expectedHash")
+            raise invalid_request("invalid agents.files.set params: at /expectedHash")
         if expected and (now is None or _hash(now) != expected):
             details = {"type": "agent_file_conflict", "name": name}
             details |= {} if now is None else {"currentHash": _hash(now)}
-            raise _invalid_request(
-                f'agent file "{name}" changed since it was read', details=details
-            )
+            raise invalid_request(f'agent file "{name}" changed since it was read', details=details)
         self.files[key][name] = params["content"]
         self.changes.append(("agents.files.set", params))
         about = {**self._file_info(key, name), "content": params["content"]}
@@ -223,12 +223,12 @@ class FakeAgentsGateway(FakeGateway):
     def _patch(self, params: Params) -> Any:
         self._count_patch()
         if not params.get("baseHash"):
-            raise _invalid_request("config base hash required")
+            raise invalid_request("config base hash required")
         if params["baseHash"] != self.hash:
-            raise _invalid_request("config changed since last load; re-run config.get and retry")
+            raise invalid_request("config changed since last load; re-run config.get and retry")
         patch = json.loads(params["raw"])
-        new = merge_patch(self.config, _patch_of_list(patch) if self.is_older else patch)
-        _validate_config(new)
+        new = merge_patch(self.config, patch_of_list(patch) if self.is_older else patch)
+        validate_config(new)
         if new != self.config:
             self.config = new
             for key in self.entries:  # an entry creates an agent
@@ -260,7 +260,7 @@ class FakeAgentsGateway(FakeGateway):
     def _job(self, params: Params) -> str:
         key = params["id"].removeprefix("job of ")
         if key not in self.entries or not _has_heartbeat(self.entries[key]):
-            raise _invalid_request("unknown cron job id")
+            raise invalid_request("unknown cron job id")
         return key
 
     def _scratch(self, params: Params) -> Any:
@@ -286,7 +286,7 @@ class FakeAgentsGateway(FakeGateway):
         row = self._session(key)
         others = [one for one in self.sessions.values() if one["agentId"] == row["agentId"]]
         if label and any(one["label"] == label and one is not row for one in others):
-            raise _invalid_request(f"label already in use: {label}")
+            raise invalid_request(f"label already in use: {label}")
         if "label" in params and row["label"] != label:
             row["label"] = label
             self.changes.append(("sessions.patch", params))
@@ -304,7 +304,7 @@ class FakeAgentsGateway(FakeGateway):
         key, once = params["sessionKey"], params["idempotencyKey"]
         agent = key.split(":")[1]
         if agent not in (*self.listed_agents(), "main"):
-            raise _invalid_request(f'Agent "{agent}" no longer exists in configuration')
+            raise invalid_request(f'Agent "{agent}" no longer exists in configuration')
         if once in self.runs:
             return {"runId": once, "status": "in_flight"}
         self._session(key)
@@ -319,13 +319,13 @@ class FakeAgentsGateway(FakeGateway):
 
     def _require_known_file(self, params: Params) -> str:
         if params["name"] not in (*FILES, *(OLDER_FILES if self.is_older else ())):
-            raise _invalid_request(f'unsupported file "{params["name"]}"')
+            raise invalid_request(f'unsupported file "{params["name"]}"')
         return params["name"]
 
     def _require_agent(self, params: Params) -> str:
         key = params["agentId"]
         if key not in self.listed_agents():
-            raise _invalid_request(f'agent "{key}" not found')
+            raise invalid_request(f'agent "{key}" not found')
         return key
 
 
@@ -345,45 +345,6 @@ async def run_fake_agents_gateway(**how: Any) -> AsyncGenerator[FakeAgentsGatewa
     async with run_fake_gateway(FakeAgentsGateway(**how)) as fake:
         assert isinstance(fake, FakeAgentsGateway)
         yield fake
-
-
-def merge_patch(old: Any, patch: Any) -> Any:
-    """Apply a merge patch of JSON (RFC 7396)."""
-    if not isinstance(patch, dict):
-        return patch
-    kept = old if isinstance(old, dict) else {}
-    new = {**kept, **{name: merge_patch(kept.get(name), value) for name, value in patch.items()}}
-    return {name: value for name, value in new.items() if value is not None}
-
-
-def _patch_of_list(patch: Params) -> Params:
-    """Return a patch of the list of agents as one of the entries."""
-    if "entries" in patch["agents"]:
-        raise _config_error("agents", 'Unrecognized key: "entries"')
-    rows = patch["agents"]["list"]
-    named = {row["id"]: {k: v for k, v in row.items() if k != "id"} for row in rows}
-    return {"agents": {"entries": named}}
-
-
-def _validate_config(config: Params) -> None:
-    """Reject config that gateways of this version reject."""
-    unknown = set(config["agents"]) - {"entries", "defaults"}
-    if unknown:
-        raise _config_error("agents", f'Unrecognized key: "{unknown.pop()}"')
-    for key, entry in config["agents"]["entries"].items():
-        strange = set(entry.get("heartbeat", {})) - HEARTBEAT_KEYS
-        if strange:
-            where = f"agents.entries.{key}.heartbeat"
-            raise _config_error(where, f'Unrecognized key: "{strange.pop()}"')
-
-
-def _config_error(path: str, message: str) -> ErrorResponse:
-    issues = [{"path": path, "message": message}]
-    return _invalid_request(f"invalid config: {path}: {message}", details={"issues": issues})
-
-
-def _invalid_request(message: str, **more: Any) -> ErrorResponse:
-    return ErrorResponse("INVALID_REQUEST", message, **more)
 
 
 def _has_heartbeat(entry: Params) -> bool:

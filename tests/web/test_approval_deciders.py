@@ -8,7 +8,7 @@ from httpx2 import AsyncClient
 
 from models import Approval, PolicyEffect, PolicyVerdict, Role
 from tests.support.approval_pages import HTMX, ask
-from tests.web.test_task_pages import IN_DRAWER
+from tests.support.task_pages import IN_DRAWER
 from web.approvals.decision_rights import DecisionRights
 
 __all__ = ["ask"]

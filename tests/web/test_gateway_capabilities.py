@@ -11,8 +11,8 @@ from models import Gateway
 from openclaw import Capability
 from services import gateways
 from tests.support.fake_gateway import TOKEN, FakeGateway, run_fake_gateway
+from tests.support.gateway_pages import entered, steps
 from tests.support.older_gateways import fake_version
-from tests.web.test_gateways import entered, steps
 from web.gateways.capability_texts import FEATURE_TEXTS
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx2
 
 from tests.support.fake_gateway import FakeGateway, run_fake_gateway
+from tests.support.gateway_pages import entered, fake, new, steps
 from tests.support.tls_certificates import PrivateCa
-from tests.web.test_gateways import entered, fake, new, steps
 
 __all__ = ["fake", "new"]  # fixtures
 
