@@ -30,6 +30,7 @@ from models import (
 MAX_EXCERPT = 300  # characters
 USER_TOPIC = "notifications"  # of the event channel, with the id of a user
 DELIVERY_TOPIC = "notification deliveries"  # wakes the workers
+ESCALATED_PREFIX = "escalated:"  # of the key of what a second user is notified of
 
 
 class Audience(StrEnum):
@@ -226,21 +227,24 @@ async def notify(session: AsyncSession, new: Sequence[NewNotification]) -> None:
 async def resolve(
     session: AsyncSession, kinds: Sequence[NotificationKind], keys: Sequence[str]
 ) -> None:
-    """Mark notifications as resolved: nobody has to act any more. They are not sent any more."""
+    """Mark notifications and their escalations as resolved: nobody has to act any more.
+
+    They are not sent any more.
+    """
     await _RESOLVE.execute(session, at=now(), **_condition(kinds, keys))
 
 
 async def reopen(
     session: AsyncSession, kinds: Sequence[NotificationKind], keys: Sequence[str]
 ) -> None:
-    """Take back that notifications are resolved."""
+    """Take back that notifications and their escalations are resolved."""
     await _REOPEN.execute(session, **_condition(kinds, keys))
 
 
 def _condition(kinds: Sequence[NotificationKind], keys: Sequence[str]) -> dict[str, object]:
     return {
         "kinds": [kind.value for kind in kinds],
-        "keys": [*keys],
+        "keys": [*keys, *(ESCALATED_PREFIX + key for key in keys)],
         "channel": CHANNEL,
         "user_topic": f"{USER_TOPIC}:",
     }

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from models import Notification, NotificationKind, NotificationSettings
-from services.notifications.creation import NewNotification, notify
+from services.notifications.creation import ESCALATED_PREFIX, NewNotification, notify
 
 BATCH_SIZE = 200  # notifications in one transaction
 ESCALATED_KINDS = (NotificationKind.APPROVAL_PENDING, NotificationKind.QUESTION)
@@ -30,6 +30,7 @@ _ESCALATING = (
         Notification.kind.in_(ESCALATED_KINDS),
         Notification.resolved_at.is_(None),
         Notification.escalated_at.is_(None),
+        ~Notification.key.startswith(ESCALATED_PREFIX),
         NotificationSettings.escalate_to_user_id.is_not(None),
         NotificationSettings.escalate_after_minutes.is_not(None),
     )
@@ -65,17 +66,18 @@ async def find_next_escalation(source: Source) -> datetime | None:
 
 
 def _build_escalation(notification: Notification, user_id: UUID) -> NewNotification:
+    """Build the notification of the second user, who may have the first one's notification too."""
     is_decision = notification.kind is NotificationKind.APPROVAL_PENDING
     assert notification.key is not None
     return NewNotification(
         NotificationKind.APPROVAL_UNDECIDED if is_decision else notification.kind,
         notification.organization_id,
-        notification.key,
+        ESCALATED_PREFIX + notification.key,
         user_ids=[user_id],
         board=notification.board_id,
         task=notification.task_id,
         approval=notification.approval_id,
         agent=notification.agent_id,
         gateway=notification.gateway_id,
-        data=notification.data,
+        data={**notification.data, "is_escalated": True},
     )

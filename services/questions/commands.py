@@ -59,7 +59,9 @@ async def ask_question(
     )
     session.add(question)
     await session.flush()
-    await notifications.notify(session, [await _build_notification(session, board, question, task)])
+    recipients = await _list_recipients(session, board, task)
+    notification = _build_notification(agent, board, question, task, recipients)
+    await notifications.notify(session, [notification])
     await events.record_events(session, [_event(EventType.QUESTION_ASKED, agent, board, question)])
     return question
 
@@ -112,13 +114,21 @@ async def _check_limit(session: AsyncSession, agent: Agent) -> None:
         raise Conflict("too_many_questions", reason)
 
 
-async def _build_notification(
-    session: AsyncSession, board: Board, question: AgentQuestion, task: Task | None
+async def _list_recipients(
+    session: AsyncSession, board: Board, task: Task | None
+) -> Sequence[UUID]:
+    """Return who watches the task and may answer."""
+    watchers = await tasks.list_watchers(session, board, task.id) if task else ()
+    return [one.id for one in watchers if one.can_write]
+
+
+def _build_notification(
+    agent: Agent,
+    board: Board,
+    question: AgentQuestion,
+    task: Task | None,
+    user_ids: Sequence[UUID],
 ) -> NewNotification:
-    user_ids: Sequence[UUID] = ()
-    if task is not None:
-        watchers = await tasks.list_watchers(session, board, task.id)
-        user_ids = [one.id for one in watchers if one.can_write]
     return NewNotification(
         NotificationKind.QUESTION,
         board.organization_id,
@@ -127,7 +137,8 @@ async def _build_notification(
         user_ids=user_ids,
         board=board,
         task=task,
-        agent=question.agent_id,
+        agent=agent,
+        actor=agent,
         data={
             "title": task.title if task else board.name,
             "excerpt": notifications.cut_excerpt(question.content),

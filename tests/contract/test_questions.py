@@ -59,6 +59,7 @@ async def test_a_question_reaches_who_may_answer_and_the_answer_the_worker(
     }
     found = await list_asked(transaction)
     assert {one.user_id for one in found} == {world.alice.id, world.bob.id}
+    assert {one.actor_agent_id for one in found} == {world.worker.id}
     question_id = found[0].data["question_id"]
     await answer(transaction, world, question_id, "The\nred one.")
     [message] = (await worker.get("/agent/messages")).json()["items"]

@@ -49,6 +49,16 @@ def test_every_kind_has_texts_an_icon_and_a_page(kind: Kind) -> None:
             "",
         ),
         (
+            build(Kind.QUESTION, {"title": "Write", "excerpt": "Which logo?"}),
+            "Ann has a question for you",
+            "Which logo?",
+        ),
+        (
+            build(Kind.QUESTION, {"title": "Write", "excerpt": "Why?", "is_escalated": True}),
+            "Nobody has answered yet: Write",
+            "Why?",
+        ),
+        (
             build(Kind.DECIDED, {"question": "Deploy?", "status": ApprovalStatus.REJECTED}),
             "Ann rejected: Deploy?",
             "",

@@ -104,6 +104,8 @@ def describe_title(notification: Notification, actor_name: str | None = None) ->
         text = DECISION_TITLES.get(data.get("status", ""), text)
     elif notification.kind is Kind.DUE_SOON and data.get("is_overdue"):
         text = N_("Overdue: %(subject)s")
+    elif notification.kind is Kind.QUESTION and data.get("is_escalated"):
+        text = N_("Nobody has answered yet: %(subject)s")
     elif data.get("code") == NEVER_CALLED:
         text = N_("%(subject)s has never called")
     elif "request_id" in data:
