@@ -12,9 +12,10 @@
   let isChosen; // whether an arrow key has selected the option
   let waiting; // what opens the first option once the server has answered, because Enter was pressed before
 
-  // The ids of the objects that were opened in this browser. The server names those that the user may see.
+  // The ids of the objects that the user has opened in this browser. The server names those that the user may see.
   const OBJECT = /^\/(?:boards\/[\w-]+\/tasks|boards|agents)\/([0-9a-f]{8}-[0-9a-f-]{27})(?:$|\/)/;
-  const recentKey = `recent:${palette.dataset.organization}`;
+  const user = new URL(document.body.dataset.live ?? "", location.href).searchParams.get("for") ?? "";
+  const recentKey = `recent:${user}`;
   const readRecent = () => { try { return JSON.parse(localStorage.getItem(recentKey)) ?? []; } catch { return []; } };
   const record = () => {
     const id = OBJECT.exec(location.pathname)?.[1];

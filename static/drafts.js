@@ -1,7 +1,10 @@
 // Keeps drafts: <textarea data-draft="name"> stores its text in the browser until it is sent. A form with
 // [data-clears] is emptied when the server has accepted it.
+// A draft belongs to the user of the page (body[data-live], see live_connection.js): after a session has ended,
+// another user may sign in in the same browser.
 (() => {
-  const key = (area) => `draft:${area.dataset.draft}`;
+  const user = new URL(document.body.dataset.live ?? "", location.href).searchParams.get("for") ?? "";
+  const key = (area) => `draft:${user}:${area.dataset.draft}`;
   const areas = (root) => [...root.querySelectorAll("textarea[data-draft]")];
   const store = (area) => {
     try { if (area.value) localStorage.setItem(key(area), area.value); else localStorage.removeItem(key(area)); } catch { /* storage is not available */ }

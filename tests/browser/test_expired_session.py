@@ -1,8 +1,13 @@
 """A person whose session has ended signs in, and continues with the typed text."""
 
-import pytest
-from playwright.async_api import Page, expect
+from typing import Any
 
+import pytest
+from playwright.async_api import BrowserContext, Cookie, Page, expect
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from models import BoardAccess
 from tests.browser.test_shared_connection import open_tab
 from tests.support.live_site import OWNER, LiveSite
 
@@ -11,6 +16,15 @@ async def sign_in(page: Page) -> None:
     await page.get_by_label("E-mail").fill(OWNER["email"])
     await page.get_by_role("textbox", name="Password").fill(OWNER["password"])
     await page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+async def set_cookies(context: BrowserContext, site: LiveSite, cookies: list[Cookie]) -> None:
+    """Replace the cookies of a browser."""
+    await context.clear_cookies()
+    for one in cookies:
+        await context.add_cookies(
+            [{"name": one["name"], "value": one["value"], "url": site.installation.url}]
+        )
 
 
 @pytest.mark.parametrize("scripts", [True, False])
@@ -62,16 +76,36 @@ async def test_a_comment_is_not_sent_twice_after_the_session_has_ended(site: Liv
     # Other parts of the page may open the dialog before.
     await page.evaluate("document.getElementById('edit-comment').requestSubmit()")
     await expect(page.locator("#signed-out")).to_be_visible()
-    await context.add_cookies(
-        [
-            {"name": one["name"], "value": one["value"], "url": site.installation.url}
-            for one in cookies
-        ]
-    )
+    await set_cookies(context, site, cookies)
     await page.get_by_role("button", name="I have signed in").click()
     await expect(page.locator("textarea[name=message]")).to_have_value("Only once")
     await page.get_by_role("button", name="Send").click()
     await expect(page.locator("textarea[name=message]")).to_have_value("")
     comments = site.owner.call("GET", f"{path}/comments")["items"]
     assert [comment["message"] for comment in comments] == ["Only once"]
+    await context.close()
+
+
+async def test_a_draft_is_not_shown_to_the_next_user(
+    site: LiveSite, board: dict[str, Any], bob: BrowserContext, database: AsyncEngine
+) -> None:
+    async with database.begin() as connection:
+        shared = BoardAccess.board_id == board["id"]
+        await connection.execute(update(BoardAccess).where(shared).values(can_write=True))
+    task = site.create_task(board, "Talk")
+    path = f"/boards/{board['id']}/tasks/{task['id']}"
+    context = await site.context()
+    page = await open_tab(context, path)
+    own_cookies = await context.cookies()
+    comment = page.locator("textarea[name=message]")
+    await comment.fill("Not for Bob")
+
+    await set_cookies(context, site, await bob.cookies())
+    await page.goto(path)
+    await expect(comment).to_have_attribute("data-restored", "")
+    await expect(comment).to_have_value("")
+
+    await set_cookies(context, site, own_cookies)
+    await page.goto(path)
+    await expect(comment).to_have_value("Not for Bob")
     await context.close()
