@@ -15,6 +15,7 @@ IN_MORE = {
     "Board groups": "/groups",
     "Gateways": "/gateways",
     "Souls": "/souls",
+    "Skills": "/skills",
     "People": "/people",
     "Audit": "/audit",
     "Settings": "/settings",

@@ -154,26 +154,6 @@ async def test_shortcuts_name_the_key_of_the_keyboard(alice, browser, keys) -> N
     assert keys in page.partition('data-open="palette"')[2].partition("</button>")[0]
 
 
-async def test_the_menu_more_of_phones_has_what_the_member_may_open(alice, bob) -> None:
-    def paths(parts: str) -> list[str]:
-        menu = parts[parts.index('id="more-pages"') : parts.index("</details>\n</nav>")]
-        return re.findall(r'<a href="(.*?)"', menu)
-
-    everyone = [
-        "/notifications",
-        "/dashboard",
-        "/my-tasks",
-        "/search",
-        "/groups",
-        "/people",
-        "/settings",
-    ]
-    assert paths((await bob.get("/rail")).text) == everyone
-    assert sorted(paths((await alice.get("/rail")).text)) == sorted(
-        [*everyone, "/gateways", "/souls", "/audit"]
-    )
-
-
 async def test_an_object_of_another_own_organization_is_offered_if_it_can_be_read(
     alice, transaction, world
 ) -> None:

@@ -18,7 +18,7 @@ from core.http.request import STATUS_CODES, open_reader
 from services.organization_lookup import OtherOrganization, find_other_organization
 from web.agents.problem_texts import describe_failure, describe_hold
 from web.auth.viewer import EVENTS_PATH, current_viewer
-from web.ui import avatars, time_format, translation
+from web.ui import avatars, menus, time_format, translation
 from web.ui.assets import SCRIPTS, asset_url, render_icon
 from web.ui.edited_fields import get_shown_hash
 from web.ui.error_texts import describe_error, describe_error_code
@@ -77,6 +77,7 @@ GLOBAL_FUNCTIONS: dict[str, Any] = {
     "language": translation.reader_language.get,
     "language_names": translation.LANGUAGES,
     "low_confidence": LOW_CONFIDENCE,
+    "menus": menus,
     "request_id": request_id.get,
     "script_texts": get_script_texts,
     "scripts": SCRIPTS,
