@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import EventType, Gateway, Member
 from openclaw import (
+    AGENTS_CHECK,
     CAPABILITY_RULES,
     Capability,
+    CheckState,
     ConnectionDiagnosis,
     ErrorKind,
     GatewayCapabilities,
@@ -66,6 +68,17 @@ class ProbeResult:
         known = {check["name"]: check for check in before or ()}
         return [_keep_since(check, known.get(check["name"], {})) for check in self.checks]
 
+    def keeping_learned(self, gateway: Gateway) -> "ProbeResult":
+        """Return this result with what the gateway's connection has learned during the probe."""
+        learned = {check["name"]: check for check in gateway.checks or ()}
+        checks = [
+            learned.get(AGENTS_CHECK, check)
+            if check["name"] == AGENTS_CHECK and check["state"] != CheckState.UNKNOWN
+            else check
+            for check in self.checks
+        ]
+        return replace(self, checks=checks, capabilities=None)
+
     def attributes(self) -> dict[str, Any]:
         """Return the gateway's attributes that store this result."""
         stored: dict[str, Any] = {"checks": self.checks, "checked_at": self.at}
@@ -106,24 +119,28 @@ async def record_user_probe(
 ) -> Gateway:
     """Record a probe that a user requested, and return the gateway as it is then.
 
-    Raises NotFound if it was deleted meanwhile.
+    `gateway` is as it was when the probe began: what was learned of it since is kept. Raises
+    NotFound if it was deleted meanwhile.
     """
-    recorded = await record_probe(session, gateway, result)
+    recorded = await record_probe(session, gateway, result, keep_learned=True)
     return recorded or await get_gateway(session, member, gateway.id)
 
 
 async def record_probe(
-    session: AsyncSession, gateway: Gateway, result: ProbeResult
+    session: AsyncSession, gateway: Gateway, result: ProbeResult, *, keep_learned: bool = False
 ) -> Gateway | None:
     """Record a probe, and return the gateway; None if it was changed or deleted meanwhile.
 
     A probe does not change the gateway's version. Only different check results are an event.
     """
+    known = gateway.capabilities
     query = select(Gateway).where(Gateway.id == gateway.id, Gateway.version == gateway.version)
     query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
     row = await session.scalar(query)
     if row is None:
         return None
+    if keep_learned and row.capabilities != known:
+        result = result.keeping_learned(row)
     stored = result.attributes() | {"checks": result.checks_since(row.checks)}
     before = row.checks
     for name, value in stored.items():

@@ -116,6 +116,31 @@ async def test_a_probe_does_not_overwrite_a_concurrent_change(
         await gateways.record_user_probe(session, world.alice_member, before, probe)
 
 
+async def test_a_probe_keeps_what_the_connection_has_learned_meanwhile(
+    session: AsyncSession, world: World, connector: GatewayConnector
+) -> None:
+    async with run_fake_gateway(FakeGateway()) as fake:
+        draft = replace(DRAFT, url=fake.url)
+        gateway = await gateways.create_gateway(session, world.alice_member, connector, draft)
+        before = Gateway(id=gateway.id, version=1)
+        probe = await ProbeResult.probe_gateway(connector, gateway)
+        *others, agents_check = probe.checks
+        assert agents_check["state"] == "ok"
+    failed = agents_check | {"state": "failed", "code": "agents_unsupported"}
+    capabilities = {**(probe.capabilities or {}), "unsupported": "unknown method: agents.create"}
+    learned = replace(probe, checks=[*others, failed], capabilities=capabilities)
+    await gateways.record_probe(session, gateway, learned)
+
+    recorded = await gateways.record_user_probe(session, world.alice_member, before, probe)
+
+    assert recorded.capabilities == capabilities
+    assert [one["code"] for one in recorded.checks or () if one["state"] == "failed"] == [
+        "agents_unsupported"
+    ]
+    recorded = await gateways.record_user_probe(session, world.alice_member, recorded, probe)
+    assert recorded.capabilities == probe.capabilities
+
+
 async def test_a_probe_of_one_user_updates_the_pages_of_others(
     session: AsyncSession, world: World, connector: GatewayConnector
 ) -> None:
