@@ -132,7 +132,7 @@ class GatewayCapabilities:
         """Learn from the methods that a gateway announces; forget what another version lacked."""
         if hello.version != self.version:
             self.version, self.missing, self.unsupported_message = hello.version, set(), ""
-        if not hello.boot_id or hello.boot_id != self._boot_id:
+        if hello.boot_id != self._boot_id:
             self._boot_id, self.restart_message = hello.boot_id, ""
         rules = CAPABILITY_RULES.items()
         rejected = {one for one in self.missing if CAPABILITY_RULES[one].parameters}
@@ -160,9 +160,13 @@ class GatewayCapabilities:
             self._changed.set()
 
     def forget_failure(self) -> None:
-        """Forget the error of such a call, because it has succeeded."""
-        if self.unsupported_message:
+        """Forget the error of such a call, because all of them have succeeded.
+
+        An older gateway does not announce its restarts: then it has been restarted too.
+        """
+        if self.unsupported_message or (self.restart_message and not self._boot_id):
             self.unsupported_message = ""
+            self.restart_message = self.restart_message if self._boot_id else ""
             self._changed.set()
 
 

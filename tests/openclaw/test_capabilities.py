@@ -154,6 +154,22 @@ async def test_a_required_restart_is_remembered_until_the_gateway_restarts() -> 
         assert stored.restart_message == ""
 
 
+async def test_without_a_boot_id_a_required_restart_is_remembered_until_a_call_succeeds() -> None:
+    """A lost connection is no evidence of a restart."""
+    message = "config.patch persisted but was not applied to the active Gateway (reload failed)"
+    async with run_version("2026.9.6") as (fake, client):
+        fake.boot_id = ""
+        await client.close()
+        known = GatewayCapabilities()
+        known.learn_hello(await client.get_hello())
+        known.learn_failure(rejection(message, ErrorKind.UNAVAILABLE))
+        await client.close()
+        known.learn_hello(await client.get_hello())
+        assert known.restart_message == message
+        known.forget_failure()
+        assert known.restart_message == ""
+
+
 @pytest.mark.parametrize(
     "stored", [None, {}, {"missing": "all", "version": 3}, {"missing": ["unknown", None]}]
 )

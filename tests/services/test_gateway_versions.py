@@ -96,6 +96,20 @@ async def test_a_rejected_request_ends_the_step_with_its_message(run: Any) -> No
         assert message in event.data["reason"]
 
 
+async def test_a_rejection_is_not_forgotten_because_other_agents_get_heartbeats(run: Any) -> None:
+    error = ErrorResponse("INVALID_REQUEST", "unknown method: agents.files.get")
+    async with run() as harness:
+        await fail_first(harness, "agents.files.get", error)
+        known = harness.client.capabilities
+        other = await harness.create_agent("Second")
+        while (await harness.get_agent(other)).step is not ProvisioningStep.SCRATCH:
+            more_at = await harness.reconcile_once()
+            harness.moment = max(harness.moment, more_at or harness.moment)
+        assert not known.supports(Capability.AGENTS)
+        await harness.reconcile_until_idle()
+        assert known.supports(Capability.AGENTS)
+
+
 async def test_the_reason_of_the_last_attempt_is_known_during_retries(run: Any) -> None:
     async with run() as harness:
         error = ErrorResponse("UNAVAILABLE", "the model catalog is being loaded")

@@ -43,6 +43,8 @@ BundleLoader = Callable[
 LOCAL_STEPS = (ProvisioningStep.WAKE, ProvisioningStep.CHECK_IN)
 """Steps without calls of the gateway: the message worker delivers the wake message."""
 
+LAST_GATEWAY_STEP = ProvisioningStep.SCRATCH
+
 STEPS_OF_LISTED_AGENTS = (
     ProvisioningStep.NAME,
     ProvisioningStep.FILES,
@@ -147,7 +149,10 @@ class ReconcilePass:
         elif step is ProvisioningStep.CREATE and one.agent.gateway_key in self._workload.taken_keys:
             await self._record_outcome(one, KEY_TAKEN_FAILURE)
         else:
-            await self._record_outcome(one, await self._execute_step(one, roster))
+            outcome = await self._execute_step(one, roster)
+            if step is LAST_GATEWAY_STEP and not isinstance(outcome, StepFailure):
+                self._client.capabilities.forget_failure()
+            await self._record_outcome(one, outcome)
 
     async def _execute_step(self, one: DueAgent, roster: AgentRoster) -> StepOutcome:
         async def record_intent(
@@ -176,8 +181,6 @@ class ReconcilePass:
         )
         if isinstance(outcomes, StepFailure):
             outcomes = [outcomes] * len(due)
-        else:
-            self._client.capabilities.forget_failure()
         for one, outcome in zip(due, outcomes, strict=True):
             await self._record_outcome(one, outcome)
 
