@@ -82,6 +82,15 @@ async def test_a_config_of_unexpected_shape_is_read_as_empty(harness: Provisioni
     assert len(plan_config_change([agent], config).diff) <= MAX_CONFIG_DIFF_LENGTH + 2
 
 
+async def test_the_diff_of_an_older_config_shows_its_list(harness: ProvisioningHarness) -> None:
+    agent = await harness.create_online_agent()
+    config = {"agents": {"list": [{"id": agent.gateway_key, "heartbeat": {"every": "1m"}}]}}
+    diff = plan_config_change([agent], config).diff
+    assert '"list": [' in diff
+    assert f'"id": "{agent.gateway_key}"' in diff
+    assert "entries" not in diff
+
+
 async def test_a_gateway_has_at_most_four_calls_at_once(harness: ProvisioningHarness) -> None:
     """Twenty agents are provisioned, and then compared."""
     fake, open_calls, most, latency = harness.fake, 0, 0, 0.0

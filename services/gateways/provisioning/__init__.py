@@ -20,6 +20,7 @@ from services.gateways.provisioning.heartbeat_config import (
     NEVER,
     agent_entries,
     build_heartbeat_entries,
+    format_entries,
     has_quiet_heartbeat,
     heartbeat_interval,
 )

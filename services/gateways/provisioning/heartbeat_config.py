@@ -62,12 +62,18 @@ def is_configured(agent: Agent, config: Mapping[str, Any]) -> bool:
 def build_patch(agents: Sequence[Agent], config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the change of a gateway's config that sets the heartbeats of configured agents.
 
-    It is empty if they are set. In the config of older gateways the agents are a list; a patch of
-    it changes the entries with the same ids.
+    It is empty if they are set.
     """
     entries = build_heartbeat_entries(agents, config)
-    if not entries:
-        return {}
+    return format_entries(entries, config) if entries else {}
+
+
+def format_entries(entries: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return entries of agents as this config has them.
+
+    In the config of older gateways the agents are a list; a patch of it changes the entries with
+    the same ids.
+    """
     if _mapping_at(_mapping_at(config, "agents"), "entries"):
         return {"agents": {"entries": entries}}
     return {"agents": {"list": [{"id": key, **entry} for key, entry in entries.items()]}}

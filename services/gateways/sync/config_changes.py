@@ -39,7 +39,7 @@ def plan_config_change(agents: Sequence[Agent], config: Mapping[str, Any]) -> Co
     before = {key: _heartbeat_of(present, key) for key in wanted if key in present}
     after = {key: _merge(before.get(key, {}), entry) for key, entry in wanted.items()}
     lines = difflib.unified_diff(
-        _format(before), _format(after), CONFIG_FILE, CONFIG_FILE, lineterm="", n=4
+        _format(before, config), _format(after, config), CONFIG_FILE, CONFIG_FILE, lineterm="", n=4
     )
     text = "\n".join(lines)
     shown = text if len(text) <= MAX_CONFIG_DIFF_LENGTH else f"{text[:MAX_CONFIG_DIFF_LENGTH]}\n…"
@@ -64,6 +64,6 @@ def _stops_others(config: Mapping[str, Any], entries: Mapping[str, Any]) -> bool
     return every != provisioning.NEVER
 
 
-def _format(entries: Mapping[str, Any]) -> list[str]:
-    config = {"agents": {"entries": entries}}
-    return hide_tokens(json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True)).split("\n")
+def _format(entries: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    part = provisioning.format_entries(entries, config)
+    return hide_tokens(json.dumps(part, indent=2, ensure_ascii=False, sort_keys=True)).split("\n")
