@@ -37,12 +37,18 @@ class WaitingItems:
 
 
 async def load_waiting_items(
-    source: Source, member: Member, *, board_id: UUID | None = None, with_decided: bool = True
+    source: Source,
+    member: Member,
+    *,
+    board_id: UUID | None = None,
+    with_decided: bool = True,
+    offline_after: timedelta = agents.OFFLINE_AFTER,
 ) -> WaitingItems:
     """Load what waits for a member on the boards that they may read, or on one of them.
 
     Runs one statement, and a second one if there are open onboardings. Days begin at midnight in
-    the member's time zone. Without `with_decided`, nothing that is decided is loaded.
+    the member's time zone. Without `with_decided`, nothing that is decided is loaded. Agents that
+    have never called are overdue after `offline_after`, or two of their heartbeats.
     """
     by_board = board_id is not None
     query = _build_query(is_admin=member.is_admin, by_board=by_board, with_decided=with_decided)
@@ -53,7 +59,7 @@ async def load_waiting_items(
         board_id=board_id,
         since=_find_midnight(member.user.timezone),
         held_since=now() - approvals.PERIOD,
-        uncalled_since=now() - agents.OFFLINE_AFTER,
+        uncalled_since=now() - offline_after,
     )
     pending = await onboarding.select_pending(source, opened)
     held = more.pop() if member.is_admin and not by_board else []
@@ -64,7 +70,7 @@ async def load_waiting_items(
         pending,
         asked,
         limited,
-        uncalled,
+        agents.list_overdue_agents(uncalled, offline_after),
         set(writable),
         held,
         decided_approvals,

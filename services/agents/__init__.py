@@ -32,7 +32,7 @@ from services.agents.first_calls import (
     UncalledAgent,
     build_uncalled_query,
     first_call_deadline,
-    list_uncalled_agents,
+    list_overdue_agents,
 )
 from services.agents.heartbeats import (
     MAX_INTERVAL_LENGTH,

@@ -1,6 +1,6 @@
 """Agents that no gateway starts and that have never called, while tasks wait for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -8,10 +8,10 @@ from functools import cache
 from sqlalchemy import ColumnElement, and_, bindparam, func, select
 
 from core.clock import now
-from core.db.reads import Query, Source
-from models import Agent, Board, Member, Status, Task
+from core.db.reads import Query
+from models import Agent, Board, Status, Task
 from services import boards
-from services.agents.rules import OFFLINE_AFTER, offline_threshold
+from services.agents.rules import offline_threshold
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,22 @@ def first_call_deadline(agent: Agent, minimum: timedelta) -> datetime | None:
     return agent.created_at + offline_threshold(agent, minimum)
 
 
-async def list_uncalled_agents(source: Source, member: Member) -> Sequence[UncalledAgent]:
-    """Return agents for which tasks of readable boards wait, and that have never called.
-
-    New agents are left out.
-    """
-    return await build_uncalled_query(by_board=False).fetch(
-        source, uncalled_since=now() - OFFLINE_AFTER, **boards.access_parameters(member)
-    )
+def list_overdue_agents(
+    uncalled: Iterable[UncalledAgent], minimum: timedelta
+) -> Sequence[UncalledAgent]:
+    """Return the agents that should have called by now: those with long heartbeats later."""
+    at = now()
+    return [
+        one for one in uncalled if one.agent.created_at + offline_threshold(one.agent, minimum) < at
+    ]
 
 
 @cache
 def build_uncalled_query(*, by_board: bool) -> Query[UncalledAgent]:
-    """Build the query of `list_uncalled_agents`, for all boards or one; the oldest agent first."""
+    """Select agents for which tasks of readable boards wait, and that have never called.
+
+    For all boards or one; the oldest agent comes first.
+    """
     tasks = (
         select(func.count())
         .where(Task.assigned_agent_id == Agent.id, Task.status != Status.DONE)

@@ -9,6 +9,7 @@ from core.clock import now
 from models import Agent, DesiredState, Event, EventType, Notification, NotificationKind, Status
 from services import agents
 from services.agents import AgentState
+from services.inbox import load_waiting_items
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 JUST_NOW = "just now"
@@ -111,7 +112,26 @@ async def test_people_see_for_which_agents_tasks_wait(session, world) -> None:
         (world.dana_member, []),
         (world.charlie_member, []),
     ]:
-        waiting = await agents.list_uncalled_agents(session, member)
+        waiting = (await load_waiting_items(session, member)).uncalled_agents
         assert [(one.agent.name, one.board.name, one.task_count) for one in waiting] == found
     await store_uncalled(session, world.worker, 5 * MINUTE)
-    assert await agents.list_uncalled_agents(session, world.alice_member) == []
+    assert not (await load_waiting_items(session, world.alice_member)).uncalled_agents
+
+
+@pytest.mark.parametrize(
+    ("every", "minimum", "is_found"),
+    [
+        ("10m", 10 * MINUTE, True),
+        ("10m", HOUR, False),
+        ("0m", MINUTE, True),
+        ("24h", 10 * MINUTE, False),
+    ],
+)
+async def test_nobody_is_told_of_an_agent_before_its_first_call_is_due(
+    session, world, every: str, minimum: timedelta, is_found: bool
+) -> None:
+    await store_uncalled(session, world.worker, 40 * MINUTE, heartbeat_config={"every": every})
+    session.add(world.make_task("Write", assignee=world.worker))
+    await session.flush()
+    items = await load_waiting_items(session, world.alice_member, offline_after=minimum)
+    assert bool(items.uncalled_agents) is is_found

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from core.errors import AppError
 from core.paging import Paging
 from models import Member
 from services import approvals, inbox
-from services.agents import UncalledAgent
+from services.agents import OFFLINE_AFTER, UncalledAgent
 from services.approvals import LimitedAgent
 from services.gateways import requests
 from services.gateways.requests import RequestDetail
@@ -118,11 +118,16 @@ async def load_inbox(
     on_gateway: bool = False,  # whether `selected` is a gateway request
     view: str = "list",
     errors: dict[UUID, str] | None = None,
+    offline_after: timedelta = OFFLINE_AFTER,
 ) -> Inbox:
     """Load the inbox. Raises NotFound or Forbidden for the item `selected`."""
     is_open = address.state == "waiting"
     found = await inbox.load_waiting_items(
-        source, member, board_id=address.board_id, with_decided=is_open
+        source,
+        member,
+        board_id=address.board_id,
+        with_decided=is_open,
+        offline_after=offline_after,
     )
     listed = list_waiting(found, address.min)
     shown, new_count = _hold_back_new(listed, address.until, selected)

@@ -7,12 +7,13 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.http.request import open_reader, open_transaction
+from core.http.request import get_settings, open_reader, open_transaction
 from models import GatewayRequest
 from services import approvals, boards
 from services.gateways import requests
 from services.gateways.requests import SubmittedAnswer
 from services.notifications import OpenedPage
+from web.agents.setup import offline_threshold
 from web.approvals import inbox
 from web.approvals.address import InboxAddress
 from web.approvals.presenter import load_approval_views
@@ -69,6 +70,7 @@ async def render_inbox(
             on_gateway=on_gateway,
             view=view,
             errors=more.pop("errors", None),
+            offline_after=offline_threshold(get_settings(request)),
         )
     defaults: dict[str, Any] = {"to_confirm": [], "moved": False, "toast": None}
     context = {"inbox": found, "form": form} | defaults | more
