@@ -38,6 +38,7 @@ KINDS_WITH_WORK = tuple(
         MessageMarker.TASK_ASSIGNED,
         MessageMarker.CHANGES_REQUESTED,
         MessageMarker.TASK_STALE,
+        MessageMarker.APPROVAL_RESOLVED,
         MessageMarker.QUESTION_ANSWERED,
     )
 )

@@ -113,6 +113,17 @@ async def test_a_task_that_the_agent_no_longer_has_needs_no_action(
     assert not await is_idle(session, world, message)
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("APPROVAL RESOLVED", True), ("QUESTION ANSWERED", True), ("NUDGE", False)],
+)
+async def test_only_messages_that_ask_for_work_are_listed(
+    session, world, task, kind, expected
+) -> None:
+    message = await add_message(session, task, world.worker, kind=kind)
+    assert await is_idle(session, world, message) is expected
+
+
 async def test_a_later_message_and_an_active_run_replace_it(session, world, task) -> None:
     first = await add_message(session, task, world.worker, age=9 * MINUTE)
     second = await add_message(session, task, world.worker, kind="TASK STALE")
