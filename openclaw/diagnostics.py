@@ -182,9 +182,10 @@ def _agents_check(capabilities: GatewayCapabilities) -> ConnectionCheck:
             AGENTS_CHECK, CheckState.OK, "The gateway can run our agents.", values=values
         )
     reply = capabilities.unsupported_message
-    sentence = f"Agents need OpenClaw {MIN_VERSION} or newer, and this is {values['version']}."
+    sentence = f"Agents need OpenClaw {MIN_VERSION} or newer, and this is {capabilities.version}."
     if reply:
-        sentence = f"{sentence} It says: {reply}"
+        sentence = f"OpenClaw {capabilities.version} rejects a request that agents need: {reply}"
+        sentence += " Update it, or Mission Control."
         values["reply"] = reply
     return ConnectionCheck(
         AGENTS_CHECK, failed, sentence, UPDATE_COMMAND, "agents_unsupported", values

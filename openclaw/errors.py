@@ -1,4 +1,4 @@
-"""Classify gateway errors by their codes, never by their texts."""
+"""Classify gateway errors by their codes; by their texts only where one code has several causes."""
 
 import re
 from collections.abc import Mapping

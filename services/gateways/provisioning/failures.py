@@ -7,7 +7,6 @@ from typing import Any
 
 from models import Agent, ProvisioningStep
 from openclaw import (
-    MIN_VERSION,
     RESTART_COMMAND,
     UPDATE_COMMAND,
     ErrorKind,
@@ -56,7 +55,7 @@ REMEDIES: Sequence[tuple[Callable[[GatewayError], bool], str, str, str]] = (
     (
         is_unsupported_request,
         "unsupported_request",
-        f"The gateway does not know this request. Agents need OpenClaw {MIN_VERSION} or newer.",
+        "The gateway does not know this request: update OpenClaw, or Mission Control.",
         UPDATE_COMMAND,
     ),
     (
