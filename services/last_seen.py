@@ -59,6 +59,7 @@ class LastSeenBuffer:
         self._transaction = transaction
         self._interval = interval
         self._times: dict[type, dict[UUID, datetime]] = {model: {} for model in STATEMENTS}
+        self._skipped: dict[type, set[UUID]] = {model: set() for model in STATEMENTS}
         self._writing: asyncio.Task[None] | None = None
 
     def record(self, used: UsedModel, id: UUID) -> None:
@@ -70,7 +71,7 @@ class LastSeenBuffer:
     async def flush(self) -> None:
         """Write what has been collected.
 
-        The use of a row that is locked or deleted is dropped: a later one is recorded.
+        A row that is locked is tried once more. Then its use is dropped: a later one is recorded.
         """
         if not any(self._times.values()):
             return
@@ -80,9 +81,11 @@ class LastSeenBuffer:
                 if times:
                     written = dict(times)
                     parameters = {"ids": list(written), "times": list(written.values())}
-                    await session.execute(statement, parameters)
+                    found = set(await session.scalars(statement, parameters))
+                    skipped = written.keys() - found - self._skipped[model]
+                    self._skipped[model] = skipped
                     self._times[model] = {
-                        id: at for id, at in times.items() if written.get(id) != at
+                        id: at for id, at in times.items() if written.get(id) != at or id in skipped
                     }
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from api.streams.subscription import AllowedIds
 from core.clock import now
-from core.http.request import open_transaction
+from core.http.request import open_reader
 from models import Agent
 from services import agents
 
@@ -44,9 +44,9 @@ class _SeenAgents:
             if time - self._read_at < REPORT_INTERVAL:
                 return
             self._read_at, started_at = time, now()
-            async with open_transaction(request) as session:
+            async with open_reader(request) as source:
                 seen = await agents.list_agents_seen_since(
-                    session, self._organization_id, self._since
+                    source, self._organization_id, self._since
                 )
             self.number += 1
             for agent in seen:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Agent, ApiToken, SignIn
+from models import Agent, ApiToken, SignIn, new_id
 from services.last_seen import LastSeenBuffer
 from tests.support.statement_counter import count_all_statements
 from tests.support.world import World
@@ -89,6 +89,22 @@ async def test_a_locked_row_is_not_waited_for(
     async with isolated_transaction() as session:
         times = await read_times(session, world)
         assert times.count(LONG_AGO) == 1
+    await buffer.flush()
+    async with isolated_transaction() as session:
+        assert LONG_AGO not in await read_times(session, world)
+
+
+async def test_a_row_that_is_gone_is_tried_twice(
+    transaction: TransactionFactory, world: World
+) -> None:
+    buffer = LastSeenBuffer(transaction)
+    buffer.record(Agent, new_id())
+    numbers = []
+    for _ in range(3):
+        with count_all_statements(with_last_uses=True) as statements:
+            await buffer.flush()
+        numbers.append(len(statements))
+    assert numbers[2] == 0 < numbers[1]
 
 
 async def test_uses_are_kept_while_the_database_is_away(
