@@ -5,8 +5,6 @@ The fake gateway in tests/support/fake_gateway.py must behave in the same way.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -27,6 +25,7 @@ from openclaw import (
 )
 from services import gateways
 from tests.support.fake_llm import FakeLlm, do_nothing
+from tests.support.header_proxy import REMOTE_CLIENT, run_header_proxy
 from tests.support.real_gateway import VERSION, RealGateway
 from web.gateways.session_presenter import build_session_rows, parse_transcript
 
@@ -91,7 +90,7 @@ async def test_it_rejects_connections_with_known_error_codes(
 
 
 async def test_a_remote_device_must_be_approved_once(gateway: RealGateway) -> None:
-    async with run_remote_proxy(gateway) as url:
+    async with run_header_proxy(gateway.port, REMOTE_CLIENT) as url:
         remote_target = create_target(gateway, url=url)
         diagnosis = await diagnose_connection(remote_target)
         assert get_failed_check(diagnosis) == ("device", "pairing_required")
@@ -218,31 +217,3 @@ async def test_the_client_reconnects_after_a_restart(gateway: RealGateway) -> No
     finally:
         connection_task.cancel()
         await client.close()
-
-
-@asynccontextmanager
-async def run_remote_proxy(gateway: RealGateway) -> AsyncGenerator[str]:
-    """Run a proxy that the gateway trusts and that reports a remote client address."""
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", gateway.port)
-        upstream.write(head[:-2] + b"X-Forwarded-For: 203.0.113.5\r\n\r\n")
-        await asyncio.gather(_copy(reader, upstream), _copy(upstream_reader, writer))
-
-    server = await asyncio.start_server(forward, "127.0.0.1", 0)
-    try:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()

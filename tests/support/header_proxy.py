@@ -1,0 +1,43 @@
+"""A proxy in front of a real gateway that adds a header to each request, with or without TLS."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+REMOTE_CLIENT = "X-Forwarded-For: 203.0.113.5"
+"""The gateway trusts proxies on its own machine, and takes the client for a remote one."""
+
+
+@asynccontextmanager
+async def run_header_proxy(
+    port: int, header: str, tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[str]:
+    """Run a proxy for the gateway at a port; yield its address."""
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", port)
+        except (OSError, asyncio.IncompleteReadError):
+            writer.close()
+            return
+        upstream.write(head[:-2] + header.encode() + b"\r\n\r\n")
+        await asyncio.gather(_copy(reader, upstream), _copy(upstream_reader, writer))
+
+    server = await asyncio.start_server(forward, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield f"{'wss' if tls else 'ws'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
