@@ -70,6 +70,7 @@ class PolicyRule:
     expires_after: int | None = None  # seconds until a request without a decision is rejected
     decider_role: Role = Role.MEMBER  # or a higher role
     decider_ids: Sequence[UUID] = ()  # only these users; empty: everybody with the role
+    requires_recent_sign_in: bool = False  # of the people who decide
     is_enabled: bool = True
 
     @classmethod
@@ -90,6 +91,7 @@ class PolicyRule:
             time_window=WeeklyWindow.from_json(window) if window else None,
             expires_after=stored.get("expires_after"),
             decider_role=Role(stored.get("decider_role", Role.MEMBER)),
+            requires_recent_sign_in=stored.get("requires_recent_sign_in", False),
             is_enabled=stored.get("is_enabled", True),
             **ids,
         )
@@ -114,6 +116,7 @@ class PolicyVerdict:
     expires_after: int | None = None  # seconds
     decider_role: Role = Role.MEMBER
     decider_ids: Sequence[UUID] = ()
+    requires_recent_sign_in: bool = False
 
     @property
     def required_approvals(self) -> int:
@@ -129,6 +132,7 @@ class PolicyVerdict:
             expires_after=stored["expires_after"],
             decider_role=Role(stored["decider_role"]),
             decider_ids=tuple(UUID(id) for id in stored["decider_ids"]),
+            requires_recent_sign_in=stored.get("requires_recent_sign_in", False),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.framework.fields import JsonObject, ResponseModel, Timestamp
 from core.json_responses import json_id, json_ids, json_time
-from models import Approval, ApprovalStatus, Status
+from models import Approval, ApprovalStatus, PolicyVerdict, Status
 from services import approvals
 from services.action_kinds import is_completion_kind
 
@@ -88,6 +88,9 @@ class ApprovalRead(ResponseModel):
     decided_by: Literal["user", "policy"] | None
     policy_rule: str | None = Field(description="The name of the rule that matched the request.")
     required_approvals: int = Field(description="How many people must approve it: 1 or 2.")
+    requires_recent_sign_in: bool = Field(
+        description="Whether it is decided only on its page, after a recent sign-in."
+    )
     decisions: list[PersonDecision] = Field(description="The decisions of people so far.")
 
     @classmethod
@@ -101,7 +104,7 @@ def build_approval_fields(detail: approvals.ApprovalDetail) -> dict[str, Any]:
 
     A decision that can still be undone is not shown: the approval is pending for API clients.
     """
-    row, verdict = detail.approval, detail.approval.policy_verdict
+    row = detail.approval
     is_decided = row.status is not ApprovalStatus.PENDING
     ids = json_ids(detail.task_ids)
     return {
@@ -132,9 +135,16 @@ def build_approval_fields(detail: approvals.ApprovalDetail) -> dict[str, Any]:
         "decided_by_name": detail.decider_name if is_decided else None,
         "decision_note": row.decision_note if is_decided else None,
         "decided_by": _get_decider_kind(row) if is_decided else None,
+        **_build_policy_fields(row.policy_verdict),
+        "decisions": list(_list_decisions(detail)),
+    }
+
+
+def _build_policy_fields(verdict: PolicyVerdict) -> dict[str, Any]:
+    return {
         "policy_rule": verdict.rule_name,
         "required_approvals": verdict.required_approvals,
-        "decisions": list(_list_decisions(detail)),
+        "requires_recent_sign_in": verdict.requires_recent_sign_in,
     }
 
 

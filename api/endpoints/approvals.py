@@ -166,7 +166,7 @@ async def decide_approvals(context: RequestContext, body: Decisions) -> Decision
     """Decide several approvals of any boards in one request. Each decision is independent.
 
     A failed decision does not stop the others. It fails if the approval was already decided, does
-    not exist, or may not be decided by the caller.
+    not exist, or may not be decided by the caller, or only on a page after a recent sign-in.
     """
     outcomes = await approvals.decide_many_with_undo(
         context.session,
@@ -225,6 +225,9 @@ async def update_approval(
     An approval is of the content that was requested, or of that with the `action_hash` that you
     send. If the content of a task differs, nothing is approved: 409 `approval_content_changed`
     has the differences, the current hash, and the request that approves what is there now.
+
+    If `requires_recent_sign_in` is set, it is decided only on its page: 403
+    `recent_sign_in_required`.
     """
     decided = await approvals.decide_immediately(
         context.session,

@@ -85,6 +85,10 @@ class PolicyRuleFields(RequestModel):
     decider_ids: Ids = Field(
         default=[], description="Only these users may decide. Empty: everybody with the role."
     )
+    requires_recent_sign_in: bool = Field(
+        default=False,
+        description="Only people decide who have signed in within 15 minutes; not with a token.",
+    )
     is_enabled: bool = True
 
     def to_rule(self) -> PolicyRule:
@@ -132,6 +136,7 @@ class PolicyRuleRead(ResponseModel):
     expires_after: int | None
     decider_role: Role
     decider_ids: list[UUID]
+    requires_recent_sign_in: bool
     is_enabled: bool
 
 

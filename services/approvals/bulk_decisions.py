@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from uuid import UUID
 
@@ -17,9 +18,7 @@ from services.approvals import completion, finalization
 from services.approvals.decisions import (
     PreparedDecision,
     apply_decision,
-    get_finalization_time,
     load_decision_basis,
-    notify_workers,
 )
 from services.approvals.details import (
     ApprovalDetail,
@@ -51,16 +50,17 @@ async def decide_many_with_undo(
     note: str | None = None,
     action_hashes: Mapping[UUID, str] | None = None,
     completes_tasks: bool | None = None,
+    signed_in_at: datetime | None = None,
     undo_seconds: float,
 ) -> list[DecisionResult]:
     """Decide several approvals independently: an error of one does not affect the others.
 
-    `action_hashes` are the hashes that the user has seen, by approval id. All checks of an approval
-    come before its first change. The results are in the order of `approval_ids`.
+    `action_hashes` are by approval id; parameters and errors are those of `decide_with_undo`. All
+    checks of an approval come before its first change. Results are in the order of the ids.
     """
     decision = PreparedDecision(
         *(user, status, validate_text(note, "note"), action_hashes or {}, completes_tasks),
-        get_finalization_time(undo_seconds),
+        *(finalization.get_finalization_time(undo_seconds), False, signed_in_at),
     )
     found = await _lock_approvals(session, user, approval_ids)
     basis = await load_decision_basis(session, found.values(), decision)
@@ -77,7 +77,7 @@ async def decide_many_with_undo(
         if effects is not None:
             decided.append(detail)
             all_effects.append(effects)
-    await notify_workers(session, decided, decision.finalizes_at)
+    await finalization.notify_workers(session, decided, decision.finalizes_at)
     await finalization.publish_effects(session, all_effects)
     await completion.complete_tasks(session, decided)
     return [results[id] for id in found]

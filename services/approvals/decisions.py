@@ -1,6 +1,6 @@
 """Decide approvals: immediately (API), or with a few seconds to undo the decision (pages)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -27,6 +27,7 @@ from services.approvals.policy_decisions import (
     load_decider_roles,
     require_completion_allowed,
     require_decider,
+    require_recent_sign_in,
 )
 from services.approvals.reviewed_content import (
     CurrentContents,
@@ -76,15 +77,16 @@ async def decide_with_undo(
     action_hash: str | None = None,
     completes_tasks: bool | None = None,
     moves_tasks_to_done: bool = False,
+    signed_in_at: datetime | None = None,
     undo_seconds: float,
 ) -> ApprovalDetail:
     """Decide an approval. The decision can be undone until `undo_seconds` have passed.
 
     `action_hash` is of the action that the user has seen, by default that of the request. With
     `completes_tasks` the user says whether the tasks may be moved to done; by default the kind of
-    the approval determines that. With `moves_tasks_to_done` the user moves them there when the
-    approval becomes final. Raises NotFound, Forbidden, Invalid for the note, and Conflict if it is
-    decided already, has expired, or if the content of an approval to approve differs.
+    the approval determines that. With `moves_tasks_to_done` the user moves them there when it is
+    final. `signed_in_at` is that of `organizations.require_recent_sign_in`. Raises NotFound,
+    Forbidden, Invalid for the note, and Conflict if it is decided, has expired, or has changed.
     """
     board = await _lock_board_of(session, user, approval_id)
     approval = await get_approval(session, board, approval_id)
@@ -94,13 +96,14 @@ async def decide_with_undo(
         validate_text(note, "note"),
         _hash_by_id(approval, action_hash),
         completes_tasks,
-        get_finalization_time(undo_seconds),
+        finalization.get_finalization_time(undo_seconds),
         moves_tasks_to_done,
+        signed_in_at,
     )
     basis = await load_decision_basis(session, [approval], decision)
     detail, effects = await apply_decision(session, approval, decision, basis)
     if effects is not None:
-        await notify_workers(session, [detail], decision.finalizes_at)
+        await finalization.notify_workers(session, [detail], decision.finalizes_at)
         await finalization.publish_effects(session, [effects])
         await completion.complete_tasks(session, [detail])
     return detail
@@ -109,7 +112,8 @@ async def decide_with_undo(
 async def undo_decision(session: AsyncSession, user: User, approval_id: UUID) -> ApprovalDetail:
     """Undo the decision of any user before it is finalized. Agents are not notified.
 
-    Raises NotFound, Forbidden, and Conflict if it is too late.
+    It needs no recent sign-in: the approval waits for a decision again, and there is no time to
+    sign in. Raises NotFound, Forbidden, and Conflict if it is too late.
     """
     board = await _lock_board_of(session, user, approval_id)
     detail = await get_approval(session, board, approval_id)
@@ -135,6 +139,7 @@ class PreparedDecision:
     completes_tasks: bool | None
     finalizes_at: datetime | None = None
     moves_tasks_to_done: bool = False  # when the approval becomes final
+    signed_in_at: datetime | None = None  # in a browser; None with a token
 
 
 def _hash_by_id(approval: ApprovalDetail, action_hash: str | None) -> Mapping[UUID, str]:
@@ -175,8 +180,11 @@ async def apply_decision(
     if decision.status is ApprovalStatus.PENDING:
         raise Invalid("answer_required", "Approve or reject.", field="status")
     require_decider(approval, decision.user, decision.status, basis.roles)
+    require_recent_sign_in(approval.approval.policy_verdict, decision.signed_in_at)
     if decision.status is ApprovalStatus.APPROVED:
-        await require_completion_allowed(session, approval, decision.user, decision.completes_tasks)
+        await require_completion_allowed(
+            *(session, approval, decision.user, decision.completes_tasks, decision.signed_in_at)
+        )
         id = approval.approval.id
         approval = bind_decision(
             approval,
@@ -219,6 +227,7 @@ async def _repeat(
     if (row.decided_by_user_id, approval.shown_status) != (decision.user.id, decision.status):
         raise already_decided(approval)
     require_decider(approval, decision.user, decision.status, roles)
+    require_recent_sign_in(row.policy_verdict, decision.signed_in_at)
     repeats_note = decision.note in (None, row.decision_note)
     repeats_hash = decision.action_hashes.get(row.id, row.action_hash) == row.action_hash
     repeats_use = decision.completes_tasks in (None, approval.completes_tasks)
@@ -228,18 +237,6 @@ async def _repeat(
     if decision.finalizes_at is None and approval.can_undo:
         return approval, await finalization.finalize_without_recording(session, approval)
     return approval, None
-
-
-def get_finalization_time(undo_seconds: float) -> datetime | None:
-    return now() + timedelta(seconds=undo_seconds) if undo_seconds > 0 else None
-
-
-async def notify_workers(
-    session: AsyncSession, decided: Sequence[ApprovalDetail], at: datetime | None
-) -> None:
-    """Wake the workers on commit, so that they plan the finalization of these approvals at `at`."""
-    if at is not None and decided:
-        await finalization.wake_workers(session)
 
 
 async def _undo_first_approval(

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -123,6 +123,18 @@ async def finalize_without_recording(
 
 
 WAKE_WORKERS: Query[tuple[Any]] = Query(select(func.pg_notify(CHANNEL, DECISIONS_TOPIC)))
+
+
+def get_finalization_time(undo_seconds: float) -> datetime | None:
+    return now() + timedelta(seconds=undo_seconds) if undo_seconds > 0 else None
+
+
+async def notify_workers(
+    session: AsyncSession, decided: Sequence[ApprovalDetail], at: datetime | None
+) -> None:
+    """Wake the workers on commit, so that they plan the finalization of these approvals at `at`."""
+    if at is not None and decided:
+        await wake_workers(session)
 
 
 async def wake_workers(session: AsyncSession) -> None:

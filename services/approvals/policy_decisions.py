@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import select
@@ -90,8 +90,18 @@ def require_decider(
         raise Forbidden("decider_not_allowed", reason, rule=verdict.rule_name)
 
 
+def require_recent_sign_in(verdict: PolicyVerdict, signed_in_at: datetime | None) -> None:
+    """Raise RecentSignInRequired if the policy asks for a recent sign-in and this is none."""
+    if verdict.requires_recent_sign_in:
+        organizations.require_recent_sign_in(signed_in_at)
+
+
 async def require_completion_allowed(
-    session: AsyncSession, detail: ApprovalDetail, user: User, completes_tasks: bool | None
+    session: AsyncSession,
+    detail: ApprovalDetail,
+    user: User,
+    completes_tasks: bool | None,
+    signed_in_at: datetime | None,
 ) -> None:
     """Raise Forbidden if the policy asks more of a completion than of the kind of the request.
 
@@ -113,6 +123,7 @@ async def require_completion_allowed(
             " without completing tasks; the agent can request task.complete."
         )
         raise Forbidden("completion_not_allowed", reason, rule=verdict.rule_name)
+    require_recent_sign_in(verdict, signed_in_at)
 
 
 def list_allowed_decisions(detail: ApprovalDetail, member: Member) -> Collection[ApprovalStatus]:

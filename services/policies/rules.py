@@ -202,6 +202,7 @@ def _verdict(rule: PolicyRule) -> PolicyVerdict:
         expires_after=rule.expires_after,
         decider_role=rule.decider_role,
         decider_ids=rule.decider_ids,
+        requires_recent_sign_in=rule.requires_recent_sign_in,
     )
 
 

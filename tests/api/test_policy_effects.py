@@ -249,3 +249,33 @@ async def test_nothing_is_allowed_if_the_policy_cannot_be_read(
     assert (await worker.post(path, json=body)).status_code == 500
     monkeypatch.undo()
     assert (await alice.get(path)).json()["items"] == []
+
+
+async def test_a_token_does_not_decide_what_needs_a_recent_sign_in(
+    alice, bob, worker, path, world
+) -> None:
+    rule = {"effect": "ask_one", "requires_recent_sign_in": True, "decider_role": "admin"}
+    await set_policy(alice, world, **rule)
+    approval = await request(worker, path)
+    assert approval["requires_recent_sign_in"] is True
+    for status in ("approved", "rejected"):
+        refused = await decide(alice, path, approval, status)
+        assert (refused.status_code, refused.json()["code"]) == (403, "recent_sign_in_required")
+    assert (await decide(bob, path, approval)).json()["code"] == "decider_not_allowed"
+    body = {"ids": [approval["id"]], "status": "approved"}
+    bulk = (await alice.post("/approvals/decisions", json=body)).json()
+    assert (bulk["refused"], bulk["results"][0]["code"]) == (1, "recent_sign_in_required")
+    stored = (await alice.get(f"/boards/{world.board.id}/approval-policy")).json()
+    assert stored["rules"][0]["requires_recent_sign_in"] is True
+
+
+async def test_a_token_does_not_complete_what_needs_a_recent_sign_in(
+    alice, worker, path, world
+) -> None:
+    rule = {"effect": "ask_one", "requires_recent_sign_in": True}
+    await set_policy(alice, world, kinds=["task.complete"], **rule)
+    task = (await alice.post(f"/boards/{world.board.id}/tasks", json={"title": "Ship"})).json()
+    approval = await request(worker, path, task_ids=[task["id"]])
+    refused = await decide(alice, path, approval, completes_tasks=True)
+    assert (refused.status_code, refused.json()["code"]) == (403, "recent_sign_in_required")
+    assert (await decide(alice, path, approval)).json()["status"] == "approved"

@@ -1,5 +1,6 @@
 """Pages that decide approvals, one or several at a time."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import AppError, Invalid
+from core.errors import AppError, Invalid, RecentSignInRequired
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from models import ApprovalStatus, Member
 from services import approvals
@@ -70,6 +71,7 @@ async def decide_approval(request: Request) -> Response:
                 action_hash=fields.action_hash,
                 completes_tasks=fields.completes_tasks or None,
                 moves_tasks_to_done=fields.status == "completed",
+                signed_in_at=request.auth.sign_in.authenticated_at,
                 undo_seconds=get_settings(request).approval_undo_seconds,
             )
             earlier = await approvals.list_undoable_decisions(
@@ -196,7 +198,8 @@ class BulkDecisionForm(BaseModel):
 async def decide_approvals(request: Request) -> Response:
     """Decide the selected approvals one by one.
 
-    A confirmation is required before an approval with low confidence is approved.
+    A confirmation is required before an approval with low confidence is approved. Raises
+    RecentSignInRequired if one of them needs it.
     """
     form = await forms.read_form(request)
     fields = form.parse(BulkDecisionForm)
@@ -215,8 +218,10 @@ async def decide_approvals(request: Request) -> Response:
             request.user,
             [id for id in fields.ids if id not in unopened],
             status=ApprovalStatus(fields.status),
+            signed_in_at=request.auth.sign_in.authenticated_at,
             undo_seconds=get_settings(request).approval_undo_seconds,
         )
+        _require_sign_in(results)
         series = toasts.parse_series(fields.series)
         earlier = await approvals.list_undoable_decisions(session, current_member(request), series)
     if not is_part_request(request) and all(one.detail for one in results):
@@ -224,6 +229,16 @@ async def decide_approvals(request: Request) -> Response:
     errors = {one.approval_id: describe_error(one.error) for one in results if one.error}
     toast = toasts.build_bulk_toast(results, ApprovalStatus(fields.status), earlier)
     return await render_inbox(request, view=current_view(request), errors=errors, toast=toast)
+
+
+def _require_sign_in(results: Sequence[DecisionResult]) -> None:
+    """Raise the error of a result that asks the user to sign in; then nothing is decided.
+
+    The user submits the whole selection again after signing in.
+    """
+    for one in results:
+        if isinstance(one.error, RecentSignInRequired):
+            raise one.error
 
 
 async def undo_decisions(request: Request) -> Response:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from models import PolicyEffect, PolicyRule, RiskLevel, Role, WeeklyWindow, new_id
 from services import policies
-from web.ui.forms import BlankAsNone, Line, OptionalLine, OptionalText
+from web.ui.forms import BlankAsNone, Line, OptionalLine, OptionalText, Switch
 from web.ui.translation import _, ngettext
 
 EXPIRY_CHOICES = (3_600, 14_400, 86_400, 259_200, 604_800, 2_592_000)  # seconds
@@ -43,6 +43,7 @@ class RuleForm(BaseModel):
     expires_after: Annotated[int | None, BlankAsNone] = None
     decider_role: Role = Role.MEMBER
     decider_ids: list[UUID] = []
+    requires_recent_sign_in: Switch = False
 
     def to_rule(self, rule_id: UUID | None, is_enabled: bool) -> PolicyRule:
         """Return the rule with the given id, or a new one."""
@@ -90,6 +91,8 @@ def rule_form_values(rule: PolicyRule | None, time_zone: str) -> dict[str, Seque
         "decider_role": rule.decider_role,
         "decider_ids": rule.decider_ids,
     }
+    if rule.requires_recent_sign_in:
+        values["requires_recent_sign_in"] = "true"
     return {name: _texts(value) for name, value in values.items()}
 
 

@@ -153,6 +153,8 @@ def _consequences(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
         return []
     deciders = _named(rule.decider_ids, names.users) or translate(DECIDERS[rule.decider_role])
     lines = [_("Decided by: %(deciders)s", deciders=deciders)]
+    if rule.requires_recent_sign_in:
+        lines.append(_("Who decides must have signed in within the last 15 minutes"))
     if rule.expires_after:
         expiry = describe_expiry(rule.expires_after)
         lines.append(_("Rejected without a decision: %(expiry)s", expiry=expiry))

@@ -162,12 +162,16 @@ class _FormReader(HTMLParser):
         self._containers: list[_Tag] = []
         self._control: _Control | None = None
         self._apart: list[tuple[str, _Control]] = []  # fields with the id of their form
+        self._apart_buttons: list[_Tag] = []
         self.feed(page)
         self.close()
         for id, control in self._apart:
             for form in self.forms:
                 if form.tag.get("id") == id:
                     form.controls.append(control)
+        for form in self.forms:
+            id = form.tag.get("id")
+            form.buttons += [one for one in self._apart_buttons if id and one.get("form") == id]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         start = self._offset()
@@ -188,7 +192,9 @@ class _FormReader(HTMLParser):
         """Add an option to the last field, or a button to the form."""
         if found.name == "option" and self._control and "value" in found.attributes:
             self._control.options.append(found)
-        if found.name == "button" and self._form:
+        if found.name == "button" and "form" in found.attributes:
+            self._apart_buttons.append(found)
+        elif found.name == "button" and self._form:
             self._form.buttons.append(found)
 
     def _add_control(self, control: _Control) -> None:
