@@ -9,7 +9,7 @@ import pytest
 
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from models import Agent, User
+from models import Agent, Status, User
 from tests.support.live_server import run_server
 from tests.support.people_rows import cookie_secret, token_secret
 from tests.support.round_trips import record_round_trips
@@ -80,8 +80,26 @@ async def test_writes_of_the_api_need_ten(server: Server) -> None:
     assert await server.count(world.alice, "PATCH", task, rename) <= 10
     assert await server.count(world.alice, "POST", tasks, rename) <= 10
     assert await server.count(world.alice, "POST", f"{task}/comments", {"message": "Hello"}) <= 10
+    own_task = f"{API}/agent{server.task_path}"
+
+    def move(number: int) -> dict[str, str]:
+        return {"status": "inbox" if number % 2 else "in_progress"}
+
+    # two more than other writes: those who watch the task are found and notified
+    assert await server.count(world.worker, "PATCH", own_task, move) <= 12
     heartbeat = f"{API}/agent/heartbeat"
     assert await server.count(world.worker, "POST", heartbeat, {"status": "healthy"}) <= 3
+
+
+async def test_a_filled_board_needs_no_more(
+    server: Server, isolated_transaction: TransactionFactory
+) -> None:
+    world, board = server.world, f"/boards/{server.world.board.id}"
+    rows = [world.make_task(f"Task {n}", status=status) for status in Status for n in range(20)]
+    async with isolated_transaction() as session:
+        session.add_all(rows)
+    assert await server.count(world.alice, "GET", board, page=True) <= 12
+    assert await server.count(world.alice, "GET", f"{board}/columns", page=True) <= 8
 
 
 async def test_pages_need_few(server: Server) -> None:
