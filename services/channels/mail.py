@@ -54,12 +54,14 @@ async def send_mail(settings: Settings, address: str, message: ChannelMessage) -
     mail = build_mail(settings, address, message)
     logged = f"To: {mail['To']}\nSubject: {mail['Subject']}\n\n{to_lines(message.body)}"
     logged = shorten(logged, MAX_REQUEST_LENGTH)
+    response: str | None = None
     try:
         async with open_mail_connection(settings) as connection:
             _, response = await connection.send_message(mail)
     except MailError as error:
-        return replace(error.result, request=logged, response=error.result.detail)
-    return replace(delivered(), request=logged, response=shorten(response, MAX_DETAIL_LENGTH))
+        if response is None:  # otherwise the mail was accepted, and only QUIT has failed
+            return replace(error.result, request=logged, response=error.result.detail)
+    return replace(delivered(), request=logged, response=shorten(response or "", MAX_DETAIL_LENGTH))
 
 
 def build_mail(settings: Settings, address: str, message: ChannelMessage) -> EmailMessage:

@@ -169,6 +169,18 @@ async def test_a_server_that_stalls_ends_in_time(
     assert (result.outcome, result.reason) == (SendOutcome.RETRY, SendReason.TIMEOUT)
 
 
+@pytest.mark.parametrize("answers", [{}, {"QUIT": "421 Too busy"}])
+async def test_an_accepted_email_is_delivered_even_if_the_end_stalls_or_fails(
+    server: MailServer, monkeypatch: pytest.MonkeyPatch, answers: dict[str, str]
+) -> None:
+    monkeypatch.setattr(mail, "TOTAL_TIMEOUT", 1.0)
+    server.stalled_command = "" if answers else "QUIT"
+    server.answers |= answers
+    result = await mail.send_mail(build_settings(server), "olga@example.com", MESSAGE)
+    assert (result.outcome, len(server.mails)) == (SendOutcome.DELIVERED, 1)
+    assert "250" in result.response or "OK" in result.response
+
+
 async def test_a_server_that_is_away_is_named() -> None:
     async with run_mail_server() as server:
         settings = build_settings(server)

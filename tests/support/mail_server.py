@@ -61,10 +61,13 @@ class MailServer:
             self.encrypted.append(server.transport.get_extra_info("ssl_object") is not None)
         return answer
 
-    async def _answer(self, command: str) -> str:
+    async def handle_QUIT(self, server, session, envelope) -> str:  # noqa: N802
+        return await self._answer("QUIT", "221 Bye")
+
+    async def _answer(self, command: str, usual: str = "250 OK") -> str:
         if command == self.stalled_command:
             await self.released.wait()
-        return self.answers.get(command, "250 OK")
+        return self.answers.get(command, usual)
 
 
 def _authenticate(server, session, envelope, mechanism, data) -> AuthResult:
