@@ -46,7 +46,8 @@ from services.tasks.details import (
 )
 from services.tasks.due_tasks import OVERDUE, UNDATED, DueTasks, list_due_tasks
 from services.tasks.events import TaskEvent, build_events
-from services.tasks.history import FieldChange, HistoryEntry, list_history
+from services.tasks.history import FieldChange, HistoryEntry, HistoryPage, list_history
+from services.tasks.history_positions import HistorySelection
 from services.tasks.lists import BOARD_TASKS, ListedTask, build_listed_task, list_tasks
 from services.tasks.loaders import get_task
 from services.tasks.own_tasks import MAX_OWN_TASKS, OwnTask, list_own_tasks

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, String, Uuid, bindparam, case, func, select
+from sqlalchemy import ColumnElement, Integer, String, Uuid, and_, bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -19,6 +19,7 @@ from services import events, messages
 from services.messages import LEAD_MENTION, is_mentioned, mention_names
 from services.tasks.change_request import validate_comment
 from services.tasks.events import TaskEvent, build_events
+from services.tasks.history_positions import HistoryPosition, is_before_end
 from services.tasks.loaders import get_task, task_not_found
 from services.tasks.notifications import build_comment_messages
 from services.tasks.statements import insert_comment
@@ -63,23 +64,23 @@ async def list_comments(
     return Page(comments, total, paging.limit, paging.offset)
 
 
-def _join_comments(query: AnySelect) -> AnySelect:
+def _join_comments(query: AnySelect, *conditions: ColumnElement[bool]) -> AnySelect:
     """Join the comments of a task with their authors; without comments there is one empty row."""
     return (
         query.select_from(Task)
-        .outerjoin(Comment, Comment.task_id == Task.id)
+        .outerjoin(Comment, and_(Comment.task_id == Task.id, *conditions))
         .outerjoin(Agent, Agent.id == Comment.agent_id)
         .outerjoin(User, User.id == Comment.user_id)
         .where(IS_TASK)
     )
 
 
-async def list_newest_comments(
-    source: Source, board: Board, task_id: UUID, limit: int
+async def list_comments_before(
+    source: Source, board: Board, task_id: UUID, end: HistoryPosition, limit: int
 ) -> list[CommentDetail]:
-    """Return the newest comments of a task, newest first. Raises NotFound."""
+    """Return the newest comments of a task before a position, newest first. Raises NotFound."""
     parameters = {"board_id": board.id, "task_id": task_id, "page_limit": limit}
-    rows = await NEWEST_COMMENTS.fetch(source, **parameters)
+    rows = await COMMENTS_BEFORE.fetch(source, end_at=end.at, end_id=end.id, **parameters)
     if not rows:
         raise task_not_found()
     return [CommentDetail(*row) for row in rows if row[0] is not None]
@@ -106,8 +107,8 @@ COMMENTS_PAGE: Query[tuple[Any, ...]] = Query(
     .limit(PAGE_LIMIT)
     .offset(PAGE_OFFSET)
 )
-NEWEST_COMMENTS: Query[tuple[Any, ...]] = Query(
-    _join_comments(select(*COMMENT_COLUMNS))
+COMMENTS_BEFORE: Query[tuple[Any, ...]] = Query(
+    _join_comments(select(*COMMENT_COLUMNS), is_before_end(Comment))
     .order_by(Comment.created_at.desc(), Comment.id.desc())
     .limit(PAGE_LIMIT)
 )

@@ -11,18 +11,20 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.db.reads import Query, Source
 from models import USER_NAME, Agent, Board, Comment, Event, EventType, Tag, Task, User
-from services import custom_fields, events, messages
-from services.gateways import runs
-from services.tasks.comments import CommentDetail, list_newest_comments
-
-MAX_ENTRIES = 200  # the newest
-FIELD_PREFIX = "custom_field_values."  # before the key of a custom field in recorded changes
-EXCLUDED_EVENTS = (
-    EventType.TASK_COMMENT,  # the comment itself is in the list
-    EventType.TASK_REORDERED,
-    *messages.MESSAGE_EVENTS,
-    *runs.RUN_EVENTS,
+from services import custom_fields, events
+from services.tasks.comments import CommentDetail, list_comments_before
+from services.tasks.history_positions import (
+    IS_IN_HISTORY,
+    NEWEST,
+    NEWEST_PAGE,
+    HistoryPosition,
+    HistorySelection,
+    find_end,
+    is_before_end,
 )
+
+PAGE_SIZE = 200  # entries
+FIELD_PREFIX = "custom_field_values."  # before the key of a custom field in recorded changes
 
 
 class FieldChange(NamedTuple):
@@ -51,34 +53,64 @@ class HistoryEntry:
     changes: Sequence[FieldChange] = ()
 
     @property
+    def id(self) -> UUID | None:
+        """The id of the comment or event."""
+        shown = self.comment or self.event
+        return shown.id if shown else None
+
+    @property
     def event_type(self) -> str:
         """The type of the event; `task.comment` for a comment."""
         return self.event.type.value if self.event else EventType.TASK_COMMENT.value
 
 
+@dataclass(frozen=True)
+class HistoryPage:
+    """A part of a task's history, oldest first."""
+
+    entries: Sequence[HistoryEntry]
+    has_earlier: bool = False
+    has_later: bool = False
+
+
 async def list_history(
-    source: Source, board: Board, task_id: UUID, *, limit: int = MAX_ENTRIES
-) -> Sequence[HistoryEntry]:
-    """Return the newest comments and events of a task, oldest first. Raises NotFound."""
-    comments = await list_newest_comments(source, board, task_id, limit)
+    source: Source,
+    board: Board,
+    task_id: UUID,
+    selection: HistorySelection = NEWEST_PAGE,
+    *,
+    limit: int = PAGE_SIZE,
+) -> HistoryPage:
+    """Return the chosen comments and events of a task, oldest first. Raises NotFound."""
+    end = await find_end(source, task_id, selection, limit)
+    place = end or NEWEST
+    comments = await list_comments_before(source, board, task_id, place, limit + 1)
     entries = list(map(_build_comment_entry, comments))
-    event_rows = await NEWEST_EVENTS.fetch(source, task_id=task_id, page_limit=limit)
-    names = await _load_names(source, board, [event for event, *_ in event_rows])
-    keys = {key for event, *_ in event_rows for key in _list_field_keys(event)}
+    if not selection.comments_only:
+        entries += await _list_event_entries(source, board, task_id, place, limit + 1)
+    entries.sort(key=lambda entry: (entry.at, entry.id))
+    has_earlier = len(entries) > limit
+    return HistoryPage(entries[-limit:], has_earlier, has_later=end is not None)
+
+
+async def _list_event_entries(
+    source: Source, board: Board, task_id: UUID, end: HistoryPosition, limit: int
+) -> list[HistoryEntry]:
+    rows = await EVENTS_BEFORE.fetch(
+        source, task_id=task_id, end_at=end.at, end_id=end.id, page_limit=limit
+    )
+    names = await _load_names(source, board, [event for event, *_ in rows])
+    keys = {key for event, *_ in rows for key in _list_field_keys(event)}
     labels = await custom_fields.load_field_labels(source, board.organization_id, keys)
-    entries += [
-        _build_event_entry(event, name, user, names, labels) for event, name, user in event_rows
-    ]
-    entries.sort(key=lambda entry: entry.at)
-    return entries[-limit:]
+    return [_build_event_entry(event, name, user, names, labels) for event, name, user in rows]
 
 
 PAGE_LIMIT: Any = bindparam("page_limit", type_=Integer)
-NEWEST_EVENTS: Query[tuple[Event, str | None, User | None]] = Query(
+EVENTS_BEFORE: Query[tuple[Event, str | None, User | None]] = Query(
     select(Event, func.coalesce(Agent.name, events.deleted_agent_name(Event.agent_id)), User)
     .outerjoin(Agent, Agent.id == Event.agent_id)
     .outerjoin(User, User.id == Event.user_id)
-    .where(Event.task_id == bindparam("task_id"), Event.type.not_in(EXCLUDED_EVENTS))
+    .where(Event.task_id == bindparam("task_id"), IS_IN_HISTORY, is_before_end(Event))
     .order_by(Event.created_at.desc(), Event.id.desc())
     .limit(PAGE_LIMIT)
 )

@@ -61,9 +61,8 @@ async def test_the_history_of_a_task_includes_its_values(session, world, field) 
     for value in ("L", "L", None):
         changes = {"custom_field_values": {"size": value}}
         await tasks.update_task(session, world.worker, board, task_id, changes)
-    changes_listed = [entry.changes for entry in await tasks.list_history(session, board, task_id)][
-        1:
-    ]
+    history = await tasks.list_history(session, board, task_id)
+    changes_listed = [entry.changes for entry in history.entries[1:]]
     name = "custom_field_values.size"
     assert changes_listed == [[(name, "M", "L", "Size")], [], [(name, "L", None, "Size")]]
 

@@ -151,7 +151,7 @@ async def test_tasks_of_a_person_are_filtered(session, world) -> None:
 async def test_history_names_the_person(session, world) -> None:
     task = await make_task(session, world)
     await change(session, world, world.alice, task, assigned_user_id=world.bob.id)
-    entries = await tasks.list_history(session, world.board, task.id)
+    entries = (await tasks.list_history(session, world.board, task.id)).entries
     [change_of_user] = entries[-1].changes
     assert change_of_user[:3] == ("assigned_user_id", None, world.bob.display_name)
 

@@ -60,7 +60,8 @@ async def test_an_order_is_an_event_and_no_new_version(session, world) -> None:
     assert await session.scalar(count) == 1
     assert await place(session, world, made["b"], before=made["a"]) == "ba"
     assert await session.scalar(count) == 1
-    assert await tasks.list_history(session, world.board, made["b"].id) == []
+    page = await tasks.list_history(session, world.board, made["b"].id)
+    assert page.entries == []
 
 
 async def test_a_task_that_has_left_the_column_is_no_place(session, world) -> None:

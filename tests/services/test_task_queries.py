@@ -231,7 +231,7 @@ async def test_history_lists_comments_and_events_oldest_first(session, world) ->
         (world.alice, {"depends_on_task_ids": [other.id], "priority": "high"}),
     ]:
         await tasks.update_task(session, actor, world.board, task.id, changes)
-    entries = await tasks.list_history(session, world.board, task.id)
+    entries = (await tasks.list_history(session, world.board, task.id)).entries
     summary = [
         (one.event_type, one.author_name, [tuple(change)[:3] for change in one.changes])
         for one in entries
@@ -248,4 +248,4 @@ async def test_history_lists_comments_and_events_oldest_first(session, world) ->
         ),
     ]
     newest = await tasks.list_history(session, world.board, task.id, limit=1)
-    assert [one.event_type for one in newest] == ["task.updated"]
+    assert [one.event_type for one in newest.entries] == ["task.updated"]

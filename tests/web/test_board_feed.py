@@ -59,7 +59,7 @@ async def test_lines_lead_to_comments_and_agents(alice, path, task_path, transac
 
     page = (await alice.get(path)).text
 
-    [comment] = re.findall(rf'href="{task_path}#(c-[0-9a-f-]+)"', page)
+    [comment] = re.findall(rf'href="{task_path}\?comment=[0-9a-f-]+#(c-[0-9a-f-]+)"', page)
     assert f'id="{comment}"' in (await alice.get(task_path)).text
     assert f'href="/agents/{world.worker.id}"><b>Worker</b></a>' in page
 
@@ -103,7 +103,7 @@ async def test_the_board_shows_the_feed_beside_it(alice, path, task_path, world)
 
     assert "<html" not in drawer
     assert 'id="drawer"' in drawer
-    assert f'href="{task_path}#c-' in drawer
+    assert f'href="{task_path}?comment=' in drawer
     assert 'id="drawer"' not in rows
     assert 'id="feed"' in rows
 

@@ -104,7 +104,7 @@ def test_titles_are_in_the_language_of_the_reader() -> None:
         (build(Kind.APPROVAL_PENDING, {"request_id": "7"}), "/approvals/requests/7"),
         (
             build(Kind.MENTION, {"comment_id": "9"}, board_id=BOARD, task_id=TASK),
-            f"/boards/{BOARD}/tasks/{TASK}#c-9",
+            f"/boards/{BOARD}/tasks/{TASK}?comment=9#c-9",
         ),
         (build(Kind.MENTION, board_id=BOARD), f"/boards/{BOARD}/chat"),
         (build(Kind.MENTION, {"group_id": "5"}), "/groups/5/chat"),

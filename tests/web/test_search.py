@@ -46,7 +46,7 @@ async def test_results_lead_to_what_was_found(alice, world, heron) -> None:
     shown = results(page)
     task_path = f"/boards/{world.board.id}/tasks/{heron.id}"
     assert f'href="{task_path}"' in shown
-    assert f'href="{task_path}#c-' in shown
+    assert f'href="{task_path}?comment=' in shown
     assert "Paint &lt;i&gt;the&lt;/i&gt; <mark>heron</mark>" in shown
     assert "A &lt;b&gt;grey&lt;/b&gt; <mark>heron</mark>" in shown
     assert "<i>the</i>" not in shown

@@ -15,6 +15,7 @@ from web.activity.feed_texts import (
     is_caused_by_dependency,
     name_missing_actor,
 )
+from web.boards.address import build_comment_path
 from web.ui.locale_format import format_date
 from web.ui.text_display import describe_confidence
 from web.ui.translation import N_, _, pgettext
@@ -199,9 +200,10 @@ def _subject_url(entry: ActivityEntry, viewer: Member) -> str:
         is_deleted = event.type is EventType.AGENT_DELETED
         return "" if is_deleted or not event.agent_id else f"/agents/{event.agent_id}"
     if event.task_id:
+        if entry.comment:
+            return build_comment_path(event.board_id, event.task_id, event.id)
         is_deleted = event.type is EventType.TASK_DELETED
-        comment = f"#c-{event.id}" if entry.comment else ""
-        return "" if is_deleted else f"/boards/{event.board_id}/tasks/{event.task_id}{comment}"
+        return "" if is_deleted else f"/boards/{event.board_id}/tasks/{event.task_id}"
     return f"/boards/{event.board_id}" if event.board_id else ""
 
 

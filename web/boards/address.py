@@ -221,6 +221,11 @@ def _encode_query(parameters: tuple[tuple[str, str], ...]) -> str:
     return f"?{urlencode(parameters)}" if parameters else ""
 
 
+def build_comment_path(board_id: object, task_id: object, comment_id: object) -> str:
+    """Return the address of a comment: the page of the conversation that it is on."""
+    return f"/boards/{board_id}/tasks/{task_id}?comment={comment_id}#c-{comment_id}"
+
+
 def _allowed_value(known: tuple[str, ...], value: str) -> str:
     return value if value in known else ""
 

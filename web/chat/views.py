@@ -22,7 +22,7 @@ from web.boards import presenter
 from web.boards.presenter import count_unread_chat
 from web.boards.views import board_access, board_for_update
 from web.notifications.views import mark_page_read
-from web.tasks.presenter import SINCE_PARAMETER
+from web.tasks.conversation import SINCE_PARAMETER
 from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget

@@ -6,6 +6,7 @@ from typing import Any
 
 from models import NEVER_CALLED, ApprovalStatus, Notification, NotificationKind, RequestKind, Status
 from web.agents.problem_texts import describe_hold_cause
+from web.boards.address import build_comment_path
 from web.boards.cards import STATUS_NAMES
 from web.notifications.reason_texts import describe_reason
 from web.ui.time_format import format_absolute
@@ -185,8 +186,11 @@ def _build_task_path(notification: Notification) -> str:
     if data.get("question_id"):
         return f"/questions/{data['question_id']}"
     if notification.task_id:
-        comment = f"#c-{data['comment_id']}" if data.get("comment_id") else ""
-        return f"{board_path}/tasks/{notification.task_id}{comment}"
+        if data.get("comment_id"):
+            return build_comment_path(
+                notification.board_id, notification.task_id, data["comment_id"]
+            )
+        return f"{board_path}/tasks/{notification.task_id}"
     if notification.board_id:
         return f"{board_path}/{'notes' if data.get('is_note') else 'chat'}"
     return f"/groups/{data['group_id']}/chat" if data.get("group_id") else "/activity"

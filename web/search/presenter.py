@@ -16,6 +16,7 @@ from services.search import (
     SearchResults,
     TaskReference,
 )
+from web.boards.address import build_comment_path
 from web.ui.locale_format import format_number
 from web.ui.translation import N_, _, translate
 
@@ -41,7 +42,6 @@ MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]<>~|])")
 
 PATHS = {
     ResultKind.TASK: "/boards/{0.board_id}/tasks/{0.id}",
-    ResultKind.COMMENT: "/boards/{0.board_id}/tasks/{0.task_id}#c-{0.id}",
     ResultKind.BOARD: "/boards/{0.id}",
     ResultKind.AGENT: "/agents/{0.id}",
 }
@@ -53,6 +53,8 @@ def build_path(found: FoundObject | RecentObject, *, is_admin: bool) -> str:
         of_group = found.board_group_id is not None
         place = f"/groups/{found.board_group_id}" if of_group else f"/boards/{found.board_id}"
         return f"{place}/{'chat' if found.is_chat else 'notes'}#note-{found.id}"
+    if isinstance(found, FoundObject) and found.kind is ResultKind.COMMENT:
+        return build_comment_path(found.board_id, found.task_id, found.id)
     if found.kind is ResultKind.PERSON:
         return f"/people/{found.id}" if is_admin else "/people"
     return PATHS[found.kind].format(found)

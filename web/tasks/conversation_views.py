@@ -10,8 +10,8 @@ from core.http.request import open_reader, open_transaction
 from services import agents, tasks
 from web.boards.address import BoardAddress
 from web.boards.views import board_access, board_for_update
+from web.tasks.conversation import load_conversation
 from web.tasks.forms import CommentForm
-from web.tasks.presenter import load_conversation
 from web.tasks.views import mark_comments_read, redirect_to_task, render_task
 from web.ui import forms
 from web.ui.render import is_part_request, render_part

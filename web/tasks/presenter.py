@@ -1,16 +1,13 @@
-"""Data of a task and its conversation for the templates."""
+"""Data of a task for the templates."""
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from starlette.datastructures import QueryParams
-from starlette.responses import Response
 
 from core.db.reads import Source
 from models import Board, Member, Task, User
-from services import agents, approvals, boards, events, presence, tags, tasks
-from services.activity import UNDOABLE_DECISION_EVENTS
+from services import approvals, boards, tags, tasks
 from services.approvals import ApprovalDraft
 from services.boards import BoardPermissions
 from services.tasks import TaskDetail
@@ -20,8 +17,8 @@ from web.approvals.sentences import build_done_reason
 from web.boards.address import BoardAddress
 from web.boards.task_links import load_link_labels
 from web.custom_fields.task_form import load_field_views
+from web.tasks.conversation import load_conversation
 from web.tasks.edited_fields import format_due_date_field
-from web.tasks.history import build_history_line
 from web.ui import forms, time_format
 
 CERTAIN = 100.0  # percent: confidence of an approval that a user requests
@@ -102,30 +99,6 @@ def build_done_approval(task: Task, user: User) -> ApprovalDraft:
     )
 
 
-async def load_conversation(
-    source: Source, user: User, board: Board, task_id: UUID, query: QueryParams
-) -> dict[str, Any]:
-    """Load the history and comments of a task; with `show=comments` only the comments."""
-    unread = await find_unread_comments(source, user, board, task_id, query)
-    entries = await tasks.list_history(source, board, task_id)
-    only_comments = query.get("show") == "comments"
-    if only_comments:
-        entries = [entry for entry in entries if entry.comment]
-    entries = [
-        entry
-        for entry in entries
-        if not entry.event or entry.event.type not in UNDOABLE_DECISION_EVENTS
-    ]
-    board_agents = await agents.list_board_agents(source, board)
-    return {
-        "entries": [build_history_line(entry) for entry in entries],
-        "only_comments": only_comments,
-        "unread_comments": unread,
-        "agents_by_id": {agent.id: agent for agent in board_agents},
-        "lead": next((agent for agent in board_agents if agent.is_board_lead), None),
-    }
-
-
 async def _list_open_approvals(
     source: Source, member: Member, access: BoardPermissions, task_id: UUID
 ) -> list[ApprovalView]:
@@ -133,48 +106,3 @@ async def _list_open_approvals(
     open_approvals = await approvals.list_open_approvals(source, access.board, task_id)
     writable = {access.board.id} if access.can_write else set[UUID]()
     return await load_approval_views(source, member, open_approvals, writable)
-
-
-SINCE_PARAMETER = "since"
-
-
-@dataclass(frozen=True)
-class UnreadComments:
-    """The comments that are new to a reader.
-
-    The line above the first new comment keeps its place while the page is open: the page requests
-    its parts with the number of the event after which the comments were new.
-    """
-
-    first_id: str  # element id of the first new comment; "" if nothing is new
-    query: str  # address query that shows the same again
-    has_new: bool  # whether something was unread before this view
-    last_seq: int  # number of the last event when the comments were loaded
-    is_first_view: bool
-
-    def trigger_refresh(self, response: Response) -> None:
-        """Make htmx refresh the board beside the conversation after comments were read."""
-        if self.has_new:
-            response.headers["HX-Trigger"] = "tasks"
-
-
-async def find_unread_comments(
-    source: Source, user: User, board: Board, task_id: UUID, query: QueryParams
-) -> UnreadComments:
-    """Return which comments of a task are new to a user, before the comments are loaded.
-
-    Nothing is new for a user who opens the task for the first time.
-    """
-    last_seq = await events.get_last_seq(source, board.organization_id)
-    board_query = BoardAddress.from_query(query).query
-    read_up_to = await presence.find_read_position(source, user, board, task_id)
-    given = query.get(SINCE_PARAMETER)
-    since = read_up_to if given is None else min(forms.parse_number(given), read_up_to or 0)
-    comments = await presence.list_comments_after(source, user, board, task_id, since or 0)
-    has_new = bool(comments) and comments[-1].seq > (read_up_to or 0)
-    is_first_view = read_up_to is None
-    if since is None or not comments:
-        return UnreadComments("", board_query, has_new, last_seq, is_first_view)
-    refresh_query = f"{board_query}{'&' if board_query else '?'}{SINCE_PARAMETER}={since}"
-    first_id = f"c-{comments[0].id}"
-    return UnreadComments(first_id, refresh_query, has_new, last_seq, is_first_view)

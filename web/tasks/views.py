@@ -20,8 +20,9 @@ from web.boards.cards import STATUS_NAMES, RejectedMove
 from web.boards.views import board_access, board_for_update, load_board_context, render_board
 from web.custom_fields import task_form
 from web.notifications.views import mark_page_read
+from web.tasks.conversation import UnreadComments
 from web.tasks.forms import MoveForm, NewTaskForm
-from web.tasks.presenter import UnreadComments, build_done_approval, load_task_view
+from web.tasks.presenter import build_done_approval, load_task_view
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
 from web.ui.render import is_part_request, render_page, render_part, retarget

@@ -1,0 +1,127 @@
+"""The pages of a long conversation: earlier comments, and the page that a comment is on."""
+
+import re
+from datetime import timedelta
+from html import unescape
+
+import pytest
+
+from core.clock import now
+from core.db.engine import TransactionFactory
+from models import Comment, Event, EventType, Task, new_id
+from tests.support.board_pages import keep
+from tests.support.task_pages import HTMX, IN_DRAWER, IN_PAGE, task, task_path
+from tests.support.world import World
+
+__all__ = ["task", "task_path"]
+
+COMMENTS = 1_000
+
+
+@pytest.fixture
+async def comments(transaction: TransactionFactory, world: World, task: Task) -> list[Comment]:
+    """A thousand comments, and after them as many events as a page has."""
+    start = now() - timedelta(hours=1)
+    made = [
+        Comment(
+            id=new_id(),
+            board_id=world.board.id,
+            task_id=task.id,
+            message=f"Comment {number}.",
+            created_at=start + timedelta(seconds=number),
+        )
+        for number in range(COMMENTS)
+    ]
+    place = {"organization_id": world.tern.id, "board_id": world.board.id, "task_id": task.id}
+    common = {"type": EventType.TASK_UPDATED, "data": {}, "created_at": now(), **place}
+    await keep(transaction, *made, *(Event(id=new_id(), **common) for _ in range(200)))
+    return made
+
+
+def list_comments(page: str) -> list[int]:
+    return [int(number) for number in re.findall(r"<p>Comment (\d+)\.</p>", page)]
+
+
+def find_link(page: str, name: str) -> str:
+    """Return the address of the part that a link of the conversation loads, or ""."""
+    conversation = page.partition('id="conversation"')[2]
+    found = re.search(
+        rf'<a class="btn btn--sm" href="[^"]*" hx-get="([^"]*)"[^>]*>{name}<', conversation
+    )
+    return unescape(found[1]) if found else ""
+
+
+async def test_every_comment_is_on_a_page(alice, task_path, comments) -> None:
+    page = await alice.get(f"{task_path}?show=comments")
+    shown = list_comments(page.text)
+    assert shown[-1] == COMMENTS - 1
+    assert not find_link(page.text, "Later")
+    while address := find_link(page.text, "Earlier"):
+        assert address.startswith(f"{task_path}/conversation?show=comments&before=")
+        page = await alice.get(address, headers=HTMX)
+        shown[:0] = list_comments(page.text)
+        assert find_link(page.text, "Later")
+        assert find_link(page.text, "Newest") == f"{task_path}/conversation?show=comments"
+    assert shown == list(range(COMMENTS))
+
+
+async def test_events_do_not_hide_comments(alice, task_path, comments) -> None:
+    everything = await alice.get(task_path)
+    assert list_comments(everything.text) == []
+    earlier = await alice.get(find_link(everything.text, "Earlier"), headers=HTMX)
+    assert list_comments(earlier.text) == list(range(COMMENTS - 200, COMMENTS))
+    only = await alice.get(f"{task_path}?show=comments")
+    assert list_comments(only.text) == list(range(COMMENTS - 200, COMMENTS))
+
+
+async def test_links_to_pages_work_without_scripts(alice, task_path, comments) -> None:
+    page = (await alice.get(f"{task_path}?view=list")).text
+    href = re.search(r'href="([^"]*)#conversation"[^>]*>Earlier<', page)
+    assert href
+    address = unescape(href[1])
+    assert address.startswith(f"{task_path}?view=list&before=")
+    assert list_comments((await alice.get(address)).text) == list(range(COMMENTS - 200, COMMENTS))
+
+
+async def test_the_address_of_a_comment_shows_its_page(alice, task_path, comments, world) -> None:
+    for number in (0, 500, COMMENTS - 1):
+        page = (await alice.get(f"{task_path}?comment={comments[number].id}")).text
+        assert number in list_comments(page)
+        assert f'id="c-{comments[number].id}"' in page
+    found = (await alice.get("/search?q=777")).text
+    assert f'href="{task_path}?comment={comments[777].id}#c-{comments[777].id}"' in found
+
+
+async def test_invalid_pages_are_ignored(alice, task_path, comments, world) -> None:
+    for bad in ("", "x" * 5000, "0", str(world.board.id), "%00", f"{comments[0].id}0"):
+        page = await alice.get(f"{task_path}?show=comments&comment={bad}&before={bad}&after={bad}")
+        assert page.status_code == 200
+        assert list_comments(page.text)[-1] == COMMENTS - 1
+
+
+@pytest.mark.parametrize("headers", [IN_PAGE, IN_DRAWER])
+async def test_a_reloaded_task_shows_the_same_page(alice, task_path, comments, headers) -> None:
+    part = (
+        await alice.get(f"{task_path}?show=comments&before={comments[300].id}", headers=headers)
+    ).text
+    assert list_comments(part) == list(range(100, 300))
+    assert 'hx-include="#conversation > [name]"' in part
+    place = f'<input type="hidden" name="before" value="{comments[300].id}">'
+    assert f'<input type="hidden" name="show" value="comments">{place}' in part
+    reload = re.search(r'id="conversation"[^>]* hx-get="([^"]*)"', part)
+    assert reload
+    again = (await alice.get(unescape(reload[1]), headers=HTMX)).text
+    assert list_comments(again) == list(range(100, 300))
+
+
+async def test_a_new_comment_shows_the_newest_page(alice, task_path, comments) -> None:
+    await alice.get(f"{task_path}?before={comments[300].id}")
+    answer = await alice.post(f"{task_path}/comments", data={"message": "Mine."}, headers=HTMX)
+    assert "<p>Mine.</p>" in answer.text
+
+
+async def test_pages_of_a_conversation_need_access(charlie, task_path, comments) -> None:
+    for parameter in ("comment", "before", "after"):
+        for path in (task_path, f"{task_path}/conversation"):
+            answer = await charlie.get(f"{path}?{parameter}={comments[0].id}")
+            assert answer.status_code == 404

@@ -1,0 +1,151 @@
+"""A page of the conversation about a task, and which comments are new to the reader."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+
+from core.db.reads import Source
+from models import Board, User
+from services import agents, events, presence, tasks
+from services.activity import UNDOABLE_DECISION_EVENTS
+from services.tasks import HistoryPage, HistorySelection
+from web.boards.address import BoardAddress
+from web.tasks.history import build_history_line
+from web.ui import forms
+
+SINCE_PARAMETER = "since"
+
+
+@dataclass(frozen=True)
+class ConversationAddress:
+    """The addresses of the pages of a conversation: queries with their question marks, or ""."""
+
+    all_query: str  # the newest page with comments and events
+    selection: HistorySelection
+    page: HistoryPage
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Return the parameters that select the shown page."""
+        ids = {
+            "before": self.selection.before,
+            "after": self.selection.after,
+            "comment": self.selection.around,
+        }
+        return self._kind | {name: str(id) for name, id in ids.items() if id}
+
+    @property
+    def query(self) -> str:
+        """Return the query of the shown page."""
+        return self._build_query(self.parameters)
+
+    @property
+    def comments_query(self) -> str:
+        """Return the query of the newest comments."""
+        return self._build_query({"show": "comments"})
+
+    @property
+    def newest_query(self) -> str:
+        """Return the query of the newest page of what is shown."""
+        return self._build_query(self._kind)
+
+    @property
+    def earlier_query(self) -> str:
+        """Return the query of the page before, or "" if this is the first one."""
+        return self._build_page_query("before", 0) if self.page.has_earlier else ""
+
+    @property
+    def later_query(self) -> str:
+        """Return the query of the page after, or "" if this is the newest one."""
+        return self._build_page_query("after", -1) if self.page.has_later else ""
+
+    @property
+    def _kind(self) -> dict[str, str]:
+        return {"show": "comments"} if self.selection.comments_only else {}
+
+    def _build_page_query(self, name: str, index: int) -> str:
+        entries = self.page.entries
+        return self._build_query(self._kind | ({name: str(entries[index].id)} if entries else {}))
+
+    def _build_query(self, parameters: dict[str, str]) -> str:
+        if not parameters:
+            return self.all_query
+        return f"{self.all_query}{'&' if self.all_query else '?'}{urlencode(parameters)}"
+
+
+def parse_selection(query: QueryParams) -> HistorySelection:
+    """Parse which page of a conversation an address shows. Invalid parameters are ignored."""
+    return HistorySelection(
+        before=forms.parse_id(query.get("before")),
+        after=forms.parse_id(query.get("after")),
+        around=forms.parse_id(query.get("comment")),
+        comments_only=query.get("show") == "comments",
+    )
+
+
+async def load_conversation(
+    source: Source, user: User, board: Board, task_id: UUID, query: QueryParams
+) -> dict[str, Any]:
+    """Load a page of the history and comments of a task; with `show=comments` only comments."""
+    unread = await find_unread_comments(source, user, board, task_id, query)
+    selection = parse_selection(query)
+    page = await tasks.list_history(source, board, task_id, selection)
+    entries = [
+        entry
+        for entry in page.entries
+        if not entry.event or entry.event.type not in UNDOABLE_DECISION_EVENTS
+    ]
+    board_agents = await agents.list_board_agents(source, board)
+    return {
+        "entries": [build_history_line(entry) for entry in entries],
+        "conversation": ConversationAddress(unread.query, selection, page),
+        "unread_comments": unread,
+        "agents_by_id": {agent.id: agent for agent in board_agents},
+        "lead": next((agent for agent in board_agents if agent.is_board_lead), None),
+    }
+
+
+@dataclass(frozen=True)
+class UnreadComments:
+    """The comments that are new to a reader.
+
+    The line above the first new comment keeps its place while the page is open: the page requests
+    its parts with the number of the event after which the comments were new.
+    """
+
+    first_id: str  # element id of the first new comment; "" if nothing is new
+    query: str  # address query that shows the same again
+    has_new: bool  # whether something was unread before this view
+    last_seq: int  # number of the last event when the comments were loaded
+    is_first_view: bool
+
+    def trigger_refresh(self, response: Response) -> None:
+        """Make htmx refresh the board beside the conversation after comments were read."""
+        if self.has_new:
+            response.headers["HX-Trigger"] = "tasks"
+
+
+async def find_unread_comments(
+    source: Source, user: User, board: Board, task_id: UUID, query: QueryParams
+) -> UnreadComments:
+    """Return which comments of a task are new to a user, before the comments are loaded.
+
+    Nothing is new for a user who opens the task for the first time.
+    """
+    last_seq = await events.get_last_seq(source, board.organization_id)
+    board_query = BoardAddress.from_query(query).query
+    read_up_to = await presence.find_read_position(source, user, board, task_id)
+    given = query.get(SINCE_PARAMETER)
+    since = read_up_to if given is None else min(forms.parse_number(given), read_up_to or 0)
+    comments = await presence.list_comments_after(source, user, board, task_id, since or 0)
+    has_new = bool(comments) and comments[-1].seq > (read_up_to or 0)
+    is_first_view = read_up_to is None
+    if since is None or not comments:
+        return UnreadComments("", board_query, has_new, last_seq, is_first_view)
+    refresh_query = f"{board_query}{'&' if board_query else '?'}{SINCE_PARAMETER}={since}"
+    first_id = f"c-{comments[0].id}"
+    return UnreadComments(first_id, refresh_query, has_new, last_seq, is_first_view)
