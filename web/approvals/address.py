@@ -40,6 +40,11 @@ class InboxAddress:
         )
 
     @property
+    def is_open(self) -> bool:
+        """Return whether the pending items are listed."""
+        return self.state == "waiting"
+
+    @property
     def query(self) -> str:
         """Return the query with its question mark, or "" if everything has its default."""
         parameters = {

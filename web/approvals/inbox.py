@@ -121,22 +121,16 @@ async def load_inbox(
     offline_after: timedelta = OFFLINE_AFTER,
 ) -> Inbox:
     """Load the inbox. Raises NotFound or Forbidden for the item `selected`."""
-    is_open = address.state == "waiting"
-    found = await inbox.load_waiting_items(
-        source,
-        member,
-        board_id=address.board_id,
-        with_decided=is_open,
-        offline_after=offline_after,
-    )
+    found = await _load_items(source, member, address, offline_after)
     listed = list_waiting(found, address.min)
     shown, new_count = _hold_back_new(listed, address.until, selected)
     decided, count = await _list_decided(source, member, address, found)
-    selected_item = shown[0] if shown and is_open else None
     if selected is not None:
         selected_item = await _get_item(source, member, selected, on_gateway=on_gateway)
     elif address.selected:
         selected_item = await _find_shown_item(source, member, address, [*shown, *decided])
+    else:
+        selected_item = shown[0] if shown and address.is_open else None
     return Inbox(
         address=replace(address, until=address.until or _to_microseconds(now())),
         waiting=shown,
@@ -153,6 +147,18 @@ async def load_inbox(
         limited_agents=found.limited_agents,
         uncalled_agents=found.uncalled_agents,
         errors=errors or {},
+    )
+
+
+async def _load_items(
+    source: Source, member: Member, address: InboxAddress, offline_after: timedelta
+) -> WaitingItems:
+    return await inbox.load_waiting_items(
+        source,
+        member,
+        board_id=address.board_id,
+        with_decided=address.is_open,
+        offline_after=offline_after,
     )
 
 
@@ -217,7 +223,7 @@ async def _list_decided(
     source: Source, member: Member, address: InboxAddress, found: WaitingItems
 ) -> tuple[list[InboxItem], int]:
     board_id, paging = address.board_id, Paging(DECIDED_PAGE_SIZE, address.offset)
-    if address.state == "waiting":
+    if address.is_open:
         today = _list_today(found)
         return today, len(today)
     if address.state == "gateways":
