@@ -59,28 +59,43 @@ async def decide_many_with_undo(
     checks of an approval come before its first change. Results are in the order of the ids.
     """
     decision = PreparedDecision(
-        *(user, status, validate_text(note, "note"), action_hashes or {}, completes_tasks),
-        *(finalization.get_finalization_time(undo_seconds), False, signed_in_at),
+        user,
+        status,
+        validate_text(note, "note"),
+        action_hashes or {},
+        completes_tasks,
+        finalization.get_finalization_time(undo_seconds),
+        signed_in_at=signed_in_at,
     )
     found = await _lock_approvals(session, user, approval_ids)
+    results, effects = await _apply_all(session, found, decision)
+    decided = [result.detail for result in results.values() if result.detail]
+    changed = [detail for detail in decided if detail.approval.id in effects]
+    await finalization.notify_workers(session, changed, decision.finalizes_at)
+    await finalization.publish_effects(session, list(effects.values()))
+    await completion.complete_tasks(session, changed)
+    return [results[id] for id in found]
+
+
+async def _apply_all(
+    session: AsyncSession,
+    found: Mapping[UUID, ApprovalDetail | AppError],
+    decision: PreparedDecision,
+) -> tuple[dict[UUID, DecisionResult], dict[UUID, finalization.FinalizationEffects]]:
+    """Apply a decision to approvals. Return the results, and the effects of those that changed."""
     basis = await load_decision_basis(session, found.values(), decision)
     results: dict[UUID, DecisionResult] = {}
-    decided: list[ApprovalDetail] = []
-    all_effects: list[finalization.FinalizationEffects] = []
-    for approval_id, approval in sorted(found.items(), key=lambda item: _lock_order(item[1])):
+    effects: dict[UUID, finalization.FinalizationEffects] = {}
+    for id, approval in sorted(found.items(), key=lambda item: _lock_order(item[1])):
         try:
-            detail, effects = await apply_decision(session, approval, decision, basis)
+            detail, effect = await apply_decision(session, approval, decision, basis)
         except AppError as error:
-            results[approval_id] = DecisionResult(approval_id, error=error)
+            results[id] = DecisionResult(id, error=error)
             continue
-        results[approval_id] = DecisionResult(approval_id, detail=detail)
-        if effects is not None:
-            decided.append(detail)
-            all_effects.append(effects)
-    await finalization.notify_workers(session, decided, decision.finalizes_at)
-    await finalization.publish_effects(session, all_effects)
-    await completion.complete_tasks(session, decided)
-    return [results[id] for id in found]
+        results[id] = DecisionResult(id, detail=detail)
+        if effect is not None:
+            effects[id] = effect
+    return results, effects
 
 
 def _lock_order(approval: ApprovalDetail | AppError) -> tuple[str, ...]:

@@ -183,7 +183,7 @@ async def apply_decision(
     require_recent_sign_in(approval.approval.policy_verdict, decision.signed_in_at)
     if decision.status is ApprovalStatus.APPROVED:
         await require_completion_allowed(
-            *(session, approval, decision.user, decision.completes_tasks, decision.signed_in_at)
+            session, approval, decision.user, decision.completes_tasks, decision.signed_in_at
         )
         id = approval.approval.id
         approval = bind_decision(
