@@ -1,14 +1,15 @@
 """Find tasks in progress on which nothing happens, wake their agents, and notify people.
 
 A task is stale after the time that its board allows without activity. Its agent gets one message;
-if nothing happens for a second period, people are notified. Activity ends it.
+if nothing happens for a second period, people are notified. Activity ends it. A task that waits for
+people, because of a pending approval or an open question, is not stale.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -27,26 +28,37 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source
-from models import Board, Event, EventType, NotificationKind, Organization, Status, Task
+from models import (
+    AgentQuestion,
+    Approval,
+    ApprovalStatus,
+    ApprovalTask,
+    Board,
+    Event,
+    EventType,
+    NotificationKind,
+    Organization,
+    Status,
+    Task,
+)
 from services import events, messages, notifications
 from services.notifications import Audience, NewNotification
 from services.tasks.events import TaskEvent, build_events
 
 MAX_NOTICE_DELAY = 60  # minutes between the message to the agent and the notification of people
 
-ACTIVITY = (
+TASK_ACTIVITY = (
     EventType.TASK_CREATED,
     EventType.TASK_UPDATED,
     EventType.TASK_STATUS_CHANGED,
     EventType.TASK_COMMENT,
     EventType.TASK_RESTORED,
     EventType.APPROVAL_REQUESTED,
-    EventType.APPROVAL_APPROVED,
-    EventType.APPROVAL_REJECTED,
+    EventType.QUESTION_ASKED,
+    EventType.QUESTION_ANSWERED,
     EventType.RUN_STARTED,
     EventType.RUN_CHANGED,
     EventType.RUN_ENDED,
-    EventType.BOARD_RESUMED,
 )
 """Events that show that somebody works on a task. Messages to its agent do not."""
 
@@ -57,18 +69,71 @@ _NOTICE_DELAY = func.make_interval(
 )
 
 
-def _has_activity_after(moment: SQLColumnExpression[Any]) -> ColumnElement[bool]:
-    event = exists().where(
-        Event.task_id == Task.id, Event.type.in_(ACTIVITY), Event.created_at > moment
-    )
-    return or_(Task.updated_at > moment, event.correlate(Task, Board))
+_IS_APPROVAL_OF_TASK = and_(
+    Approval.board_id == Task.board_id,
+    or_(
+        Approval.task_id == Task.id,
+        exists()
+        .where(ApprovalTask.approval_id == Approval.id, ApprovalTask.task_id == Task.id)
+        .correlate(Approval, Task),
+    ),
+)
 
+_ACTIVITY: Sequence[tuple[SQLColumnExpression[Any], ColumnElement[bool]]] = (
+    (Event.created_at, and_(Event.task_id == Task.id, Event.type.in_(TASK_ACTIVITY))),
+    (
+        Event.created_at,
+        and_(Event.board_id == Task.board_id, Event.type == EventType.BOARD_RESUMED),
+    ),
+    (
+        Event.created_at,
+        and_(
+            Event.organization_id == Board.organization_id,
+            Event.type == EventType.ORGANIZATION_RESUMED,
+        ),
+    ),
+    (func.coalesce(Approval.decided_at, Approval.resolved_at), _IS_APPROVAL_OF_TASK),
+)
+"""What counts as activity of a task besides its own change: the time, and which rows.
+
+The time for work begins again when agents may go on.
+"""
+
+
+def _has_activity_after(moment: SQLColumnExpression[Any]) -> ColumnElement[bool]:
+    found = [
+        exists().where(of_task, at > moment).correlate(Task, Board) for at, of_task in _ACTIVITY
+    ]
+    return or_(Task.updated_at > moment, *found)
+
+
+_LAST_ACTIVITY: ColumnElement[datetime] = func.greatest(
+    Task.updated_at,
+    *(
+        select(func.max(at)).where(of_task).correlate(Task, Board).scalar_subquery()
+        for at, of_task in _ACTIVITY
+    ),
+)
+
+_WAITS_FOR_PEOPLE = or_(
+    exists()
+    .where(
+        _IS_APPROVAL_OF_TASK,
+        Approval.status == ApprovalStatus.PENDING,
+        or_(Approval.expires_at.is_(None), Approval.expires_at > _AT),
+    )
+    .correlate(Task),
+    exists()
+    .where(AgentQuestion.task_id == Task.id, AgentQuestion.answered_at.is_(None))
+    .correlate(Task),
+)
 
 _MAY_WORK = and_(
     Task.status == Status.IN_PROGRESS,
     Board.stale_after_minutes.is_not(None),
     Board.paused_at.is_(None),
     Organization.stopped_at.is_(None),
+    ~_WAITS_FOR_PEOPLE,
 )
 _IS_STALE = and_(
     _MAY_WORK,
@@ -88,7 +153,7 @@ _NEEDS_NOTICE = and_(
 )
 
 _TASKS = (
-    select(Task, _IS_STALE, _IS_ACTIVE)
+    select(Task, _IS_STALE, _IS_ACTIVE, _LAST_ACTIVITY)
     .join(Board, Board.id == Task.board_id)
     .join(Organization, Organization.id == Board.organization_id)
     .where(or_(_IS_STALE, _IS_ACTIVE, _NEEDS_NOTICE))
@@ -98,10 +163,21 @@ BOARDS_TO_FOLLOW_UP: Query[UUID] = Query(
     _TASKS.with_only_columns(Task.board_id).distinct(), itemgetter(0)
 )
 
-TASKS_TO_FOLLOW_UP: Query[tuple[Task, bool, bool]] = Query(
+
+class InactiveTask(NamedTuple):
+    """A task to follow up."""
+
+    task: Task
+    is_stale: bool  # since now
+    is_active: bool  # again
+    last_activity: datetime
+
+
+TASKS_TO_FOLLOW_UP: Query[InactiveTask] = Query(
     _TASKS.where(Task.board_id == bindparam("board_id", type_=Uuid()))
     .order_by(Task.id)
-    .execution_options(populate_existing=True)
+    .execution_options(populate_existing=True),
+    InactiveTask._make,
 )
 
 LOCKED_BOARD: Query[Board] = Query(
@@ -139,7 +215,7 @@ async def follow_up_tasks(session: AsyncSession, board_id: UUID) -> int:
     follow_up = _apply(board, found, at)
     await session.flush()
     await notifications.notify(session, follow_up.notices)
-    ended = [str(task.id) for task, _, is_active in found if is_active]
+    ended = [str(one.task.id) for one in found if one.is_active]
     if ended:
         await notifications.resolve(session, [NotificationKind.TASK_STALE], ended)
     new_events = build_events(None, board, follow_up.events)
@@ -150,12 +226,12 @@ async def follow_up_tasks(session: AsyncSession, board_id: UUID) -> int:
     return len(found)
 
 
-def _apply(board: Board, found: Sequence[tuple[Task, bool, bool]], at: datetime) -> FollowUp:
+def _apply(board: Board, found: Sequence[InactiveTask], at: datetime) -> FollowUp:
     """Change the tasks, and return what follows."""
     task_events: list[TaskEvent] = []
     outgoing: list[messages.OutgoingMessage] = []
     notices: list[NewNotification] = []
-    for task, is_stale, is_active in found:
+    for task, is_stale, is_active, last_activity in found:
         if is_active:
             task.stale_since = task.stale_notified_at = None
             task_events.append(TaskEvent(EventType.TASK_ACTIVE, task))
@@ -167,7 +243,7 @@ def _apply(board: Board, found: Sequence[tuple[Task, bool, bool]], at: datetime)
             outgoing += _wake_agent(board, task, at)
         if not is_stale or task.assigned_agent_id is None:
             task.stale_notified_at = at
-            notices.append(_build_notice(board, task))
+            notices.append(_build_notice(board, task, last_activity, at))
     return FollowUp(task_events, outgoing, notices)
 
 
@@ -185,10 +261,11 @@ def _wake_agent(board: Board, task: Task, at: datetime) -> Sequence[messages.Out
     ]
 
 
-def _build_notice(board: Board, task: Task) -> NewNotification:
+def _build_notice(
+    board: Board, task: Task, last_activity: datetime, at: datetime
+) -> NewNotification:
     """Build the notification of the person with the task, or else of those who can change it."""
     person = task.assigned_user_id
-    stale_for = now() - max(task.updated_at, task.stale_since or task.updated_at)
     return NewNotification(
         NotificationKind.TASK_STALE,
         board.organization_id,
@@ -198,10 +275,6 @@ def _build_notice(board: Board, task: Task) -> NewNotification:
         board=board,
         task=task,
         agent=task.assigned_agent_id,
-        data={"title": task.title, "minutes": _to_minutes(stale_for)},
+        data={"title": task.title, "minutes": (at - last_activity) // timedelta(minutes=1)},
         merges=True,
     )
-
-
-def _to_minutes(duration: timedelta) -> int:
-    return int(duration / timedelta(minutes=1))

@@ -13,6 +13,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import (
     Approval,
+    ApprovalStatus,
     Board,
     Event,
     EventType,
@@ -22,7 +23,7 @@ from models import (
     Status,
     Task,
 )
-from services import approvals, boards, notifications, organizations, tasks
+from services import approvals, boards, notifications, organizations, questions, tasks
 from services.approvals import ApprovalDraft
 from tests.support.world import World
 
@@ -62,6 +63,13 @@ async def list_woken(session: AsyncSession) -> Sequence[object]:
     return (await session.scalars(query)).all()
 
 
+async def get_silent_minutes(session: AsyncSession) -> int:
+    """Return how long nothing has happened, as the notifications say."""
+    query = select(Notification.data).where(Notification.kind == Kind.TASK_STALE)
+    [data, *_] = await session.scalars(query)
+    return data["minutes"]
+
+
 async def list_notified(session: AsyncSession, kind: Kind) -> list[object]:
     query = select(Notification.user_id).where(
         Notification.kind == kind, Notification.resolved_at.is_(None)
@@ -78,7 +86,7 @@ async def make_older(session: AsyncSession, task: Task, time: timedelta) -> None
         .execution_options(synchronize_session=False)
     )
     await session.execute(update(Event).values(created_at=Event.created_at - time))
-    session.expire_all()
+    await session.refresh(task)
 
 
 async def test_the_agent_is_woken_once_then_people_are_notified(
@@ -95,6 +103,7 @@ async def test_the_agent_is_woken_once_then_people_are_notified(
         await follow_up(session, world)
     expected = sorted([world.alice.id, world.bob.id], key=str)
     assert await list_notified(session, Kind.TASK_STALE) == expected
+    assert await get_silent_minutes(session) == 241 + 61
     assert await list_woken(session) == [world.worker.id]
 
 
@@ -143,12 +152,86 @@ async def test_nobody_is_woken_while_agents_are_stopped(
     assert await follow_up(session, world) == 0
 
 
+async def test_the_time_begins_again_when_a_board_is_resumed(
+    session: AsyncSession, world: World
+) -> None:
+    task = await add_task(session, world)
+    board = await boards.lock_board(session, world.alice, world.board.id)
+    await boards.pause_board(session, world.alice, board)
+    await make_older(session, task, LONG)
+    await boards.resume_board(session, world.alice, board)
+    await session.flush()
+    assert await follow_up(session, world) == 0
+    await make_older(session, task, LONG)
+    assert await follow_up(session, world) == 1
+
+
+async def test_the_time_begins_again_when_agents_may_go_on(
+    session: AsyncSession, world: World
+) -> None:
+    task = await add_task(session, world)
+    await organizations.stop_agents(session, world.alice_member, reason=None)
+    await make_older(session, task, LONG)
+    await organizations.resume_agents(session, world.alice_member)
+    await organizations.stop_agents(session, world.charlie_member, reason=None)
+    assert await follow_up(session, world) == 0
+    await make_older(session, task, LONG)
+    await organizations.resume_agents(session, world.charlie_member)
+    assert await follow_up(session, world) == 1
+
+
+async def test_a_task_that_waits_for_a_decision_is_not_stale(
+    session: AsyncSession, world: World
+) -> None:
+    task, other = await add_task(session, world), await add_task(session, world)
+    await follow_up(session, world)
+    approval, *links = world.make_approval(other, task, created_at=now() - 2 * LONG)
+    session.add_all([approval, *links])
+    await session.flush()
+    await follow_up(session, world)
+    assert await list_events(session, task) == [EventType.TASK_STALE, EventType.TASK_ACTIVE]
+    assert await follow_up(session, world) == 0
+    approval.status, approval.resolved_at = ApprovalStatus.REJECTED, now()
+    await session.flush()
+    assert await follow_up(session, world) == 0
+    approval.resolved_at -= LONG
+    await session.flush()
+    assert await follow_up(session, world) == 2
+
+
+async def test_an_approval_that_has_expired_does_not_hide_a_task(
+    session: AsyncSession, world: World
+) -> None:
+    task = await add_task(session, world)
+    session.add_all(world.make_approval(task, created_at=now() - LONG, expires_at=now()))
+    await session.flush()
+    assert await follow_up(session, world) == 1
+
+
+async def test_a_task_with_an_open_question_is_not_stale(
+    session: AsyncSession, world: World
+) -> None:
+    task = await add_task(session, world)
+    world.board.workers_may_ask_people = True
+    question = await questions.ask_question(
+        session, world.worker, world.board, "Which logo?", task_id=task.id
+    )
+    await make_older(session, task, LONG)
+    assert await follow_up(session, world) == 0
+    board = await boards.lock_board(session, world.bob, world.board.id)
+    await questions.answer_question(session, world.bob, board, question.id, "The red one.")
+    assert await follow_up(session, world) == 0
+    await make_older(session, task, LONG)
+    assert await follow_up(session, world) == 1
+
+
 async def test_a_person_with_the_task_is_notified_at_once(
     session: AsyncSession, world: World
 ) -> None:
     await add_task(session, world, assigned_user_id=world.rita.id)
     await follow_up(session, world)
     assert await list_notified(session, Kind.TASK_STALE) == [world.rita.id]
+    assert await get_silent_minutes(session) == 241
     assert await list_woken(session) == []
 
 

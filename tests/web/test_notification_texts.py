@@ -59,6 +59,11 @@ def test_every_kind_has_texts_an_icon_and_a_page(kind: Kind) -> None:
             "Why?",
         ),
         (
+            build(Kind.TASK_STALE, {"title": "Write", "minutes": 301}),
+            "No activity for a while: Write",
+            "Nothing has happened for 5 h.",
+        ),
+        (
             build(Kind.DECIDED, {"question": "Deploy?", "status": ApprovalStatus.REJECTED}),
             "Ann rejected: Deploy?",
             "",

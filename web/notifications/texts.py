@@ -9,7 +9,7 @@ from web.agents.problem_texts import describe_hold_cause
 from web.boards.address import build_comment_path
 from web.boards.cards import STATUS_NAMES
 from web.notifications.reason_texts import describe_reason
-from web.ui.time_format import format_absolute
+from web.ui.time_format import format_absolute, format_duration
 from web.ui.translation import N_, _, translate
 from web.webhook_endpoints.presenter import describe_problem
 
@@ -173,6 +173,13 @@ def _describe_due_date(data: Mapping[str, Any]) -> str:
     return _(text, date=date)
 
 
+def _describe_inactivity(data: Mapping[str, Any]) -> str:
+    minutes = data.get("minutes")
+    if not minutes:
+        return ""
+    return _("Nothing has happened for %(duration)s.", duration=format_duration(minutes * 60))
+
+
 def _build_decision_path(notification: Notification) -> str:
     if notification.approval_id:
         return f"/approvals/{notification.approval_id}"
@@ -214,6 +221,7 @@ BODIES_BY_KIND: Mapping[NotificationKind, Callable[[Mapping[str, Any]], str]] = 
     Kind.CHANNEL_FAILING: lambda data: describe_reason(data.get("reason")),
     Kind.INVITATION: lambda data: _("Open the link of the invitation to accept it."),
     Kind.DUE_SOON: _describe_due_date,
+    Kind.TASK_STALE: _describe_inactivity,
     Kind.WEBHOOK_DISABLED: lambda data: describe_problem(data.get("reason")),
 }
 """What is said about notifications of some kinds, by their data."""
