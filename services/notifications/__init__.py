@@ -30,6 +30,7 @@ from services.notifications.deliveries import (
 )
 from services.notifications.delivery_plans import BATCH_SIZE, plan_deliveries
 from services.notifications.derivation import (
+    DECISION_KINDS,
     find_deciders,
     invitation_key,
     notify_about_events,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from models import NEVER_CALLED, AgentStatus, Approval, EventType, NotificationKind, Role
 from services.notifications.creation import Audience, NewNotification, notify, reopen, resolve
+from services.notifications.deletions import DELETIONS, resolve_deleted
 
 if TYPE_CHECKING:
     from services.events import NewEvent
@@ -48,6 +49,10 @@ async def notify_about_events(session: AsyncSession, new_events: Sequence["NewEv
     )
     for kinds, keys in _list_resolved(relevant, decided):
         await resolve(session, kinds, keys)
+    for type in DELETIONS:
+        deleted = [_object_id(event) for event in relevant if event.type is type]
+        if deleted:
+            await resolve_deleted(session, type, deleted)
     reopened = [_decision_key(one) for one in relevant if one.type in REOPENING_EVENTS]
     if reopened:
         await reopen(session, DECISION_KINDS, reopened)
@@ -201,6 +206,16 @@ def _agent_key(event: "NewEvent") -> str:
     return str(agent if isinstance(agent, UUID) else agent.id)
 
 
+def _object_id(event: "NewEvent") -> UUID:
+    """Return the id of the object that was deleted."""
+    if event.type is EventType.GATEWAY_DELETED:
+        return UUID(_data(event)["gateway_id"])
+    if event.type is EventType.AGENT_DELETED:
+        return UUID(_agent_key(event))
+    assert event.task is not None
+    return event.task if isinstance(event.task, UUID) else event.task.id
+
+
 def invitation_key(organization_id: UUID, email: str) -> str:
     """Return the key of the invitations of an address; a new one replaces the one before."""
     return f"{organization_id}:{email}"
@@ -253,6 +268,7 @@ RELEVANT_TYPES = frozenset(
         *RESOLVING_EVENTS,
         *REOPENING_EVENTS,
         *RELEASING_EVENTS,
+        *DELETIONS,
         EventType.ORGANIZATION_RESUMED,
         EventType.INVITE_REVOKED,
     ]

@@ -30,6 +30,7 @@ from models import (
     Actor,
     Agent,
     Approval,
+    ApprovalStatus,
     ApprovalTask,
     Board,
     Comment,
@@ -45,7 +46,7 @@ from models import (
     TaskWatcher,
     new_id,
 )
-from services import boards
+from services import boards, notifications
 from services.tasks import dependencies
 from services.tasks.commands import return_to_inbox, unassign_task
 from services.tasks.details import TaskDetail, get_task_detail
@@ -77,6 +78,9 @@ async def delete_task(
     dependents = await dependencies.list_open_dependents(session, task)
     await _store_rows(session, task, own_approval_ids)
     await _delete_rows(session, task, own_approval_ids)
+    if own_approval_ids:
+        keys = [str(id) for id in own_approval_ids]
+        await notifications.resolve(session, notifications.DECISION_KINDS, keys)
     deleted = {"left": task.status.value, "approval_ids": [str(id) for id in own_approval_ids]}
     await publish_events(
         session,
@@ -116,6 +120,9 @@ async def restore_task(
     await session.delete(stored)
     task = await get_task(session, board, task_id)
     approval_ids = [row["id"] for row in rows[Approval.__tablename__]]
+    pending = [row["id"] for row in rows[Approval.__tablename__] if _is_undecided(row)]
+    if pending:
+        await notifications.reopen(session, notifications.DECISION_KINDS, pending)
     task_events = await _update_after_restore(
         session, board, task, rows[Task.__tablename__][0], approval_ids
     )
@@ -172,6 +179,10 @@ async def purge_trash(session: AsyncSession, older_than: timedelta) -> int:
     """Remove tasks from the trash that were deleted longer ago than this; return their number."""
     old = delete_rows(DeletedTask).where(DeletedTask.deleted_at < now() - older_than)
     return len((await session.execute(old.returning(DeletedTask.id))).all())
+
+
+def _is_undecided(row: Mapping[str, Any]) -> bool:
+    return row["status"] == ApprovalStatus.PENDING and row["decided_status"] is None
 
 
 def _dependent_events(dependents: Sequence[Task], reason: dict[str, object]) -> list[TaskEvent]:

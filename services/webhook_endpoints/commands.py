@@ -165,5 +165,6 @@ async def delete_endpoint(session: AsyncSession, member: Member, endpoint: Webho
     """Delete a locked webhook with its deliveries."""
     await session.delete(endpoint)
     await session.flush()
+    await notifications.resolve(session, [NotificationKind.WEBHOOK_DISABLED], [str(endpoint.id)])
     deleted = endpoint_event(EventType.WEBHOOK_ENDPOINT_DELETED, member.user, endpoint)
     await events.record_events(session, [deleted])
