@@ -14,7 +14,14 @@
     const address = template.replace("{id}", element.id.slice("task-".length)), { refused } = element.dataset;
     return refused ? `${address}${address.includes("?") ? "&" : "?"}refused=${refused}` : address;
   };
-  const addressOf = (part) => part.getAttribute("hx-get") ?? cardAddress(part);
+  // The address with the fields that htmx includes in it.
+  const addressOf = (part) => {
+    const address = part.getAttribute("hx-get") ?? cardAddress(part), included = part.getAttribute("hx-include");
+    if (!address || !included) return address;
+    const url = new URL(address, location.href);
+    for (const { name, value } of document.querySelectorAll(included)) url.searchParams.set(name, value);
+    return url.pathname + url.search;
+  };
   const isPart = (element) => Boolean(element?.getAttribute && addressOf(element) && !element.hasAttribute("hx-target"));
   const reload = (part) => htmx.ajax("GET", addressOf(part), { source: part, swap: part.getAttribute("hx-swap") ?? "outerMorph" });
   const reloadsItself = ({ sourceElement, target, request }) =>
