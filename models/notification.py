@@ -133,7 +133,7 @@ class NotificationChannel(Base):
     encrypted_config: Mapped[str]  # address, subscription or URL, as JSON
     paused_at: Mapped[datetime | None]  # by the user
     confirmed_at: Mapped[datetime | None]  # when the user proved to receive it
-    failing_since: Mapped[datetime | None]  # the last delivery has failed for good
+    failing_since: Mapped[datetime | None]  # since when messages have not been delivered
     last_error: Mapped[str | None]
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]

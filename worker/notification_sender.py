@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
-import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.clock import now
@@ -19,7 +18,14 @@ from core.db.engine import TransactionFactory
 from core.db.reads import ReadFactory
 from core.security.encryption import DecryptionError, SecretCipher
 from services import audit, notifications
-from services.channels import ChannelMessage, ChannelSender, SendOutcome, SendReason, SendResult
+from services.channels import (
+    ChannelMessage,
+    ChannelSender,
+    SendOutcome,
+    SendReason,
+    SendResult,
+    decrypt_config,
+)
 from services.notifications import BATCH_SIZE, DELIVERY_TOPIC, DueDelivery, RunningMessages
 from worker.scheduler import PeriodicTask
 
@@ -115,10 +121,9 @@ class NotificationSender:
             log.warning("The result of delivery %s could not be recorded: %s", due.ids[0], error)
 
     async def _attempt(self, due: DueDelivery, *, allows_private: bool) -> SendResult:
-        context = notifications.config_context(due.channel.id)
         try:
-            config = orjson.loads(self._cipher.decrypt(due.channel.encrypted_config, context))
+            config = decrypt_config(self._cipher, due.channel)
         except DecryptionError:
-            return SendResult(SendOutcome.FAILED, SendReason.UNAUTHORIZED, "the key has changed")
+            return SendResult(SendOutcome.FAILED, SendReason.CONFIG_UNREADABLE)
         kind, message = due.channel.kind.value, self._render(due)
         return await self._sender.send(kind, config, message, allows_private=allows_private)

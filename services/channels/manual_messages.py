@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.errors import Conflict
 from core.security.encryption import DecryptionError, SecretCipher
 from models import ChannelKind, Member, NotificationChannel, new_id
-from services import audit
-from services.channels.messages import ChannelMessage, SendOutcome, SendReason, SendResult
+from services import audit, notifications
+from services.channels.messages import ChannelMessage, SendOutcome, SendReason, SendResult, failed
 from services.channels.sender import ChannelSender
 from services.channels.sent_messages import record_test
 from services.channels.store import (
@@ -20,7 +20,6 @@ from services.channels.store import (
     decrypt_config,
     get_channel,
     lock_channel,
-    record_channel_state,
 )
 
 
@@ -77,7 +76,7 @@ class ManualMessages:
         if result.outcome is not SendOutcome.DELIVERED or channel.failing_since:
             async with self.transaction() as session:
                 locked = await lock_channel(session, member, channel_id)
-                await record_channel_state(session, locked, result)
+                await notifications.record_channel_state(session, locked, result)
 
     async def _send(
         self, channel: NotificationChannel, message: ChannelMessage, *, allows_private: bool = False
@@ -85,5 +84,5 @@ class ManualMessages:
         try:
             config = decrypt_config(self.cipher, channel)
         except DecryptionError:
-            return SendResult(SendOutcome.FAILED, SendReason.ADDRESS_INVALID)
+            return failed(SendReason.CONFIG_UNREADABLE)
         return await self.sender.send(channel.kind, config, message, allows_private=allows_private)

@@ -16,7 +16,7 @@ class ChannelState(StrEnum):
     UNREADABLE = "unreadable"  # encrypted with another key
     UNCONFIRMED = "unconfirmed"  # an e-mail address
     PAUSED = "paused"
-    FAILING = "failing"  # the last message was not delivered
+    FAILING = "failing"  # the last message failed, or an attempt has failed several times
     ACTIVE = "active"
 
 
@@ -50,6 +50,7 @@ class SendReason(StrEnum):
     MAIL_NOT_CONFIGURED = "mail_not_configured"
     MAIL_LOGIN = "mail_login"
     RECIPIENT_REJECTED = "recipient_rejected"
+    CONFIG_UNREADABLE = "config_unreadable"  # encrypted with another key
 
 
 @dataclass(frozen=True)

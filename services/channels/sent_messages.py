@@ -15,7 +15,6 @@ from core.errors import Conflict, NotFound
 from models import DeliveryState, Notification, NotificationChannel, NotificationDelivery
 from services import notifications
 from services.channels.messages import SendOutcome, SendResult
-from services.channels.store import record_channel_state
 
 LOG_SIZE = 50  # messages on a page
 TEST_LIFETIME = timedelta(days=90)  # as of notifications, with which other messages are deleted
@@ -66,7 +65,7 @@ async def record_test(
             delivered_at=at if is_delivered else None,
         )
     )
-    await record_channel_state(session, channel, result)
+    await notifications.record_channel_state(session, channel, result)
 
 
 async def send_again(session: AsyncSession, channel: NotificationChannel, id: UUID) -> None:

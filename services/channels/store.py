@@ -30,7 +30,7 @@ from services.channels.audit_records import (
     record_channel_change,
 )
 from services.channels.configurations import check_config, describe_receiver
-from services.channels.messages import ChannelState, SendOutcome, SendResult
+from services.channels.messages import ChannelState
 
 MAX_CHANNELS = 20  # of one user in one organization
 CODE_LIFETIME = timedelta(hours=1)
@@ -174,7 +174,8 @@ async def delete_channel(
     receiver = _describe(channel, cipher).receiver
     await session.delete(channel)
     await session.flush()
-    await _resolve_failure(session, channel)
+    kinds = [NotificationKind.CHANNEL_FAILING]
+    await notifications.resolve(session, kinds, [str(channel.id)])
     action = AuditAction.CHANNEL_DELETED
     await record_audited_channels(session, [(action, channel)], receiver)
 
@@ -214,19 +215,6 @@ async def confirm_channel(
     return CodeResult.CONFIRMED if is_right else CodeResult.WRONG
 
 
-async def record_channel_state(
-    session: AsyncSession, channel: NotificationChannel, result: SendResult
-) -> None:
-    """Record on a locked channel whether the last message was delivered."""
-    if result.outcome is SendOutcome.DELIVERED:
-        channel.failing_since = channel.last_error = None
-        await _resolve_failure(session, channel)
-    else:
-        channel.failing_since = channel.failing_since or now()
-        channel.last_error = str(result.reason or result.outcome)
-    await _save(session, channel)
-
-
 def encrypt_config(cipher: SecretCipher, channel_id: UUID, config: dict[str, str]) -> str:
     """Encrypt the configuration of a channel."""
     return cipher.encrypt(orjson.dumps(config), notifications.config_context(channel_id))
@@ -258,11 +246,6 @@ async def _delete_subscription(
             await session.delete(channel)
             deleted.append(channel)
     return deleted
-
-
-async def _resolve_failure(session: AsyncSession, channel: NotificationChannel) -> None:
-    kinds = [NotificationKind.CHANNEL_FAILING]
-    await notifications.resolve(session, kinds, [str(channel.id)])
 
 
 async def _save(session: AsyncSession, channel: NotificationChannel) -> None:

@@ -26,6 +26,7 @@ from services.notifications.deliveries import (
     claim_due,
     config_context,
     find_next_attempt,
+    record_channel_state,
     record_result,
 )
 from services.notifications.delivery_plans import BATCH_SIZE, plan_deliveries

@@ -37,7 +37,10 @@ from services.notifications.delivery_statements import (
 
 CLAIM_DURATION = timedelta(seconds=90)  # longer than an attempt on any channel
 MAX_AGE = timedelta(days=1)  # since the first attempt was due; then a delivery has failed
-RETRY_DELAYS = [timedelta(seconds=it) for it in (10, 60, 300, 900, 3_600, 4 * 3_600, 6 * 3_600)]
+RETRY_DELAYS = [
+    timedelta(seconds=it) for it in (10, 60, 300, 900, 3_600, 4 * 3_600, 6 * 3_600, 12 * 3_600)
+]
+FAILING_ATTEMPTS = 3  # so many failed attempts at a message show that its channel is failing
 MAX_OF_USER = 8  # messages to one user at a time, so that slow receivers delay only their user
 MAX_OF_ORGANIZATION = 24  # the same for the users of one organization
 MAX_MAILS = 16  # at a time: a mail server that is slow delays no other kind of channel
@@ -187,8 +190,11 @@ async def record_result(session: AsyncSession, due: DueDelivery, result: SendRes
     for delivery in current:
         _apply(delivery, result, retry_at)
     channel = await LOCKED_CHANNEL.first(session, channel_id=due.channel.id)
-    if channel is not None and retry_at is None:
-        await _record_channel_state(session, channel, result)
+    if channel is not None and (retry_at is None or due.attempts >= FAILING_ATTEMPTS):
+        was_failing = channel.failing_since is not None
+        await record_channel_state(session, channel, result)
+        if channel.failing_since and (retry_at is None or not was_failing):
+            await _report_failing_channel(session, channel)
     await WAKE_WORKERS.fetch(session)
 
 
@@ -215,28 +221,34 @@ def _find_retry(due: DueDelivery, result: SendResult) -> datetime | None:
     return at + delay if at + delay <= due.first_due_at + MAX_AGE else None
 
 
-async def _record_channel_state(
+async def record_channel_state(
     session: AsyncSession, channel: NotificationChannel, result: SendResult
 ) -> None:
-    """Record whether a channel works, and notify the user on the other ones if it does not."""
-    kinds = [NotificationKind.CHANNEL_FAILING]
+    """Record on a locked channel whether it works, by the result of an attempt or of a test."""
     if result.outcome is SendOutcome.DELIVERED:
         if channel.failing_since is not None:
             channel.failing_since = channel.last_error = None
-            await resolve(session, kinds, [str(channel.id)])
+            await resolve(session, [NotificationKind.CHANNEL_FAILING], [str(channel.id)])
         return
-    reason = str(result.reason or result.outcome)
     channel.failing_since = channel.failing_since or now()
-    channel.last_error = reason
+    channel.last_error = str(result.reason or result.outcome)
     if result.outcome is SendOutcome.GONE:
         channel.paused_at = channel.paused_at or now()
-    data = {"channel_id": str(channel.id), "name": channel.name, "reason": reason}
+
+
+async def _report_failing_channel(session: AsyncSession, channel: NotificationChannel) -> None:
+    """Notify the user of a channel that does not work, on the other ones."""
     new = NewNotification(
-        kinds[0],
+        NotificationKind.CHANNEL_FAILING,
         channel.organization_id,
         str(channel.id),
         user_ids=[channel.user_id],
-        data=data | {"kind": channel.kind.value},
+        data={
+            "channel_id": str(channel.id),
+            "name": channel.name,
+            "reason": channel.last_error,
+            "kind": channel.kind.value,
+        },
         merges=True,
     )
     await notify(session, [new])

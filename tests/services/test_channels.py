@@ -179,6 +179,16 @@ async def test_a_test_is_recorded_with_its_result(session: AsyncSession, world: 
     ]
 
 
+async def test_a_test_on_an_ended_subscription_pauses_the_channel(
+    session: AsyncSession, world: World
+) -> None:
+    channel = await create(session, world.bob_member)
+    ended = SendResult(SendOutcome.GONE, SendReason.SUBSCRIPTION_ENDED)
+    await channels.record_test(session, channel, new_id(), ended)
+    assert channel.paused_at
+    assert channel.last_error == "subscription_ended"
+
+
 async def test_only_a_failed_message_of_the_channel_is_sent_again(
     session: AsyncSession, world: World
 ) -> None:

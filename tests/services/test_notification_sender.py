@@ -28,7 +28,7 @@ from models import (
 )
 from services import notifications
 from services.channels import SendOutcome, SendReason, SendResult
-from services.notifications.deliveries import MAX_AGE
+from services.notifications.deliveries import MAX_AGE, RETRY_DELAYS
 from tests.support.memory_rows import create_group_of
 from tests.support.notification_harness import NotificationHarness
 from tests.support.world import World
@@ -255,6 +255,44 @@ async def test_a_failing_channel_is_reported_on_the_others(harness: Notification
     async with harness.transaction() as session:
         channel = await session.get_one(NotificationChannel, channel_id)
         assert (channel.failing_since, channel.last_error) == (None, None)
+
+
+async def test_a_channel_is_failing_after_three_attempts(harness: NotificationHarness) -> None:
+    bob = harness.world.bob
+    channel_id = await harness.add_channel(bob, "broken")
+    await harness.add_channel(bob, "phone")
+    harness.receiver.results["broken"] = UNREACHABLE
+    await harness.notify(Kind.MENTION, bob)
+    for attempt in range(1, 6):
+        await harness.make_due()
+        await harness.run()
+        await harness.run()
+        is_failing = attempt >= 3
+        assert harness.titles("phone") == ["mention", *["channel_failing"] * is_failing]
+        async with harness.transaction() as session:
+            channel = await session.get_one(NotificationChannel, channel_id)
+            assert channel.last_error == ("unreachable" if is_failing else None)
+    harness.receiver.results.clear()
+    await harness.make_due()
+    await harness.run()
+    async with harness.transaction() as session:
+        channel = await session.get_one(NotificationChannel, channel_id)
+        assert (channel.failing_since, channel.last_error) == (None, None)
+
+
+async def test_a_channel_that_cannot_be_decrypted_says_so(harness: NotificationHarness) -> None:
+    channel_id = await harness.add_channel(harness.world.bob, "phone")
+    async with harness.transaction() as session:
+        await session.execute(update(NotificationChannel).values(encrypted_config="other key"))
+    await harness.notify(Kind.MENTION, harness.world.bob)
+    await harness.run()
+    async with harness.transaction() as session:
+        channel = await session.get_one(NotificationChannel, channel_id)
+        assert channel.last_error == "config_unreadable"
+
+
+def test_a_message_is_tried_for_almost_a_day() -> None:
+    assert timedelta(hours=23) < sum(RETRY_DELAYS, timedelta()) < MAX_AGE
 
 
 async def test_a_subscription_that_has_ended_is_paused(harness: NotificationHarness) -> None:

@@ -45,6 +45,10 @@ REASON_TEXTS: Mapping[str, str] = {
     SendReason.RECIPIENT_REJECTED: N_(
         "The mail server does not accept this address. Check it for mistakes."
     ),
+    SendReason.CONFIG_UNREADABLE: N_(
+        "The address cannot be read, because SECRET_KEY was changed. Delete the channel, and set it"
+        " up again."
+    ),
 }
 """Texts by reason. Each says what is wrong, and what can be done."""
 
