@@ -90,7 +90,7 @@ class EventType(StrEnum):
     APPROVAL_UNDONE = "approval.undone"
     APPROVAL_APPROVED = "approval.approved"
     APPROVAL_REJECTED = "approval.rejected"
-    APPROVAL_REOPENED = "approval.reopened"
+    APPROVAL_REOPENED = "approval.reopened"  # in older data only: decisions are final
     APPROVAL_CLARIFICATION_REQUESTED = "approval.asked_back"
     APPROVAL_LEAD_NOTIFIED = "approval.lead_notified"
     APPROVAL_LEAD_NOTIFY_FAILED = "approval.lead_notify_failed"

@@ -40,7 +40,6 @@ APPROVAL_EVENT_TYPES = frozenset(
         EventType.APPROVAL_REQUESTED,
         EventType.APPROVAL_APPROVED,
         EventType.APPROVAL_REJECTED,
-        EventType.APPROVAL_REOPENED,
         EventType.TASK_DELETED,
         EventType.TASK_RESTORED,
     }

@@ -33,7 +33,6 @@ RESOLVING_EVENTS = {
 }
 """After these events nobody has to decide any more."""
 
-REOPENING_EVENTS = (EventType.APPROVAL_UNDONE, EventType.APPROVAL_REOPENED)
 AGENT_PROBLEMS = (Kind.AGENT_STUCK, Kind.AGENT_OFFLINE)
 
 
@@ -53,7 +52,7 @@ async def notify_about_events(session: AsyncSession, new_events: Sequence["NewEv
         deleted = [_object_id(event) for event in relevant if event.type is type]
         if deleted:
             await resolve_deleted(session, type, deleted)
-    reopened = [_decision_key(one) for one in relevant if one.type in REOPENING_EVENTS]
+    reopened = [_decision_key(one) for one in relevant if one.type is EventType.APPROVAL_UNDONE]
     if reopened:
         await reopen(session, DECISION_KINDS, reopened)
 
@@ -266,7 +265,7 @@ RELEVANT_TYPES = frozenset(
     [
         *BUILDERS,
         *RESOLVING_EVENTS,
-        *REOPENING_EVENTS,
+        EventType.APPROVAL_UNDONE,
         *RELEASING_EVENTS,
         *DELETIONS,
         EventType.ORGANIZATION_RESUMED,

@@ -24,7 +24,6 @@ EVENT_GROUPS: Mapping[str, Sequence[EventType]] = {
         EventType.APPROVAL_FIRST_APPROVED,
         EventType.APPROVAL_APPROVED,
         EventType.APPROVAL_REJECTED,
-        EventType.APPROVAL_REOPENED,
         EventType.APPROVAL_CLARIFICATION_REQUESTED,
     ),
     "agent": (
