@@ -26,6 +26,7 @@ from services.forges.payloads import (
 )
 
 FORM_START = "payload="
+PING_EVENT = "ping"  # sent once, when a webhook is set up at GitHub
 CLOSING_WORDS = "close[sd]?|fix|fixe[sd]|resolve[sd]?"
 FAILING = {"failure", "timed_out", "startup_failure", "error"}
 PASSING = {"success", "neutral", "skipped"}
@@ -41,6 +42,8 @@ ISSUE_ACTIONS = {
 def read_github_payload(event: str, payload: object) -> ForgeReport:
     """Return what a payload is about. Raises UnusedPayload."""
     reader = READERS.get(event)
+    if event == PING_EVENT:
+        raise UnusedPayload("ping")
     if reader is None:
         raise UnusedPayload("event_unsupported")
     return reader(PayloadReader(_decode_form(payload)))

@@ -8,6 +8,7 @@ from web.ui.translation import N_, _, translate
 REASONS: Mapping[str, str] = {
     "condition_failed": N_("The condition of the template is not met."),
     "forge_unknown": N_("It was not sent by GitHub or GitLab."),
+    "ping": N_("The connection works. GitHub sends this once, when the webhook is set up."),
     "event_unsupported": N_("Events of this kind are not used."),
     "action_unsupported": N_("Nothing is done for this action or result."),
     "malformed": N_("A field that is needed is missing or not valid."),
