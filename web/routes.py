@@ -16,6 +16,7 @@ from web.custom_fields.views import CUSTOM_FIELD_ROUTES
 from web.dashboard import views as dashboard_views
 from web.design import views as design_views
 from web.gateways import agent_views as gateway_agent_views
+from web.gateways import edit_views as gateway_edit_views
 from web.gateways import session_views
 from web.gateways import views as gateway_views
 from web.groups.edit_views import GROUP_ROUTES
@@ -138,8 +139,8 @@ MEMBER_ROUTES: list[Route] = [
         Route(f"/gateways/{{gateway_id:uuid}}{path}", handler, methods=[method])
         for path, method, handler in [
             ("", "GET", gateway_views.show_gateway),
-            ("/edit", "GET", gateway_views.show_edit_form),
-            ("/edit", "POST", gateway_views.update_gateway),
+            ("/edit", "GET", gateway_edit_views.show_edit_form),
+            ("/edit", "POST", gateway_edit_views.update_gateway),
             ("/checks", "POST", gateway_views.check_gateway),
             ("/checks", "GET", gateway_views.show_gateway),
             ("/deletions", "POST", gateway_views.delete_gateway),

@@ -1,4 +1,4 @@
-"""Edits of boards, groups, agents and profiles that others have changed: nothing is lost."""
+"""Edits of boards, groups, agents, gateways and profiles: nothing of others is lost."""
 
 import re
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from core.db.engine import TransactionFactory
-from models import Agent, Board, BoardGroup, Organization, User, new_id
+from models import Agent, Board, BoardGroup, Gateway, Organization, User, new_id
 from services import agents, boards, identity, organizations
+from tests.support.gateway_rows import make_gateway
 from tests.support.shown_forms import form_of, shown
 from tests.support.world import World
 
@@ -188,3 +189,72 @@ async def test_the_texts_of_a_board_offer_suggestions(alice, world) -> None:
     for name in ("description", "objective"):
         [area] = re.findall(rf'<textarea[^>]*name="{name}"[^>]*>', page)
         assert suggests in area
+
+
+@pytest.fixture
+async def harbour(transaction: TransactionFactory, world: World) -> Gateway:
+    gateway = make_gateway(world.tern, checks=[])
+    async with transaction() as session:
+        session.add(gateway)
+    return gateway
+
+
+GATEWAY_FIELDS = {"name": "Harbour", "url": "ws://127.0.0.1:9", "workspace_root": "/agents"}
+
+
+async def test_a_new_name_of_a_gateway_keeps_its_new_address(
+    alice, dana, transaction, harbour
+) -> None:
+    path = f"/gateways/{harbour.id}/edit"
+    form = form_of((await alice.get(path)).text, "url") | GATEWAY_FIELDS
+    new = {"url": "wss://127.0.0.1:9", "allow_insecure_tls": "true"}
+    assert (await dana.post(path, data=GATEWAY_FIELDS | new)).status_code == 303
+
+    assert (await alice.post(path, data=form | {"name": "Port"})).status_code == 303
+
+    stored = await load(transaction, Gateway, harbour.id)
+    assert (stored.name, stored.url, stored.allow_insecure_tls) == ("Port", new["url"], True)
+
+
+async def test_a_conflict_of_a_gateway_asks_for_the_token_again(
+    alice, dana, transaction, harbour
+) -> None:
+    path = f"/gateways/{harbour.id}/edit"
+    form = form_of((await alice.get(path)).text, "url") | GATEWAY_FIELDS
+    assert (await dana.post(path, data=GATEWAY_FIELDS | {"name": "Theirs"})).status_code == 303
+
+    sent = form | {"name": "Mine", "workspace_root": "/work", "token": "a token of Alice"}
+    conflict = await alice.post(path, data=sent)
+
+    assert conflict.status_code == 409
+    assert "Changed by Dana" in conflict.text
+    assert "a token of Alice" not in conflict.text
+    assert re.search('<input[^>]* name="token" type="password"', conflict.text)
+    merged = form_of(conflict.text, "name") | {"name": "Both", "token": "a token of Alice"}
+    assert (await alice.post(path, data=merged)).status_code == 303
+    stored = await load(transaction, Gateway, harbour.id)
+    assert (stored.name, stored.workspace_root) == ("Both", "/work")
+    assert stored.encrypted_token
+
+
+async def test_a_token_is_not_sent_to_a_host_that_the_form_did_not_show(
+    alice, dana, transaction, harbour
+) -> None:
+    path = f"/gateways/{harbour.id}/edit"
+    form = form_of((await alice.get(path)).text, "url") | GATEWAY_FIELDS
+    new = {"url": "wss://127.0.0.1:7", "allow_insecure_tls": "true"}
+    assert (await dana.post(path, data=GATEWAY_FIELDS | new)).status_code == 303
+
+    conflict = await alice.post(path, data=form | {"token": "a token of Alice"})
+
+    assert conflict.status_code == 409
+    assert "wss://127.0.0.1:7" in conflict.text
+    assert "Accept any certificate" in conflict.text
+    stored = await load(transaction, Gateway, harbour.id)
+    assert (stored.url, stored.encrypted_token) == ("wss://127.0.0.1:7", None)
+    choice = form_of(conflict.text, "url") | {"token": "a token of Alice"}
+    choice |= {"url": new["url"], "keep.allow_insecure_tls": "current"}
+    assert (await alice.post(path, data=choice)).status_code == 303
+    stored = await load(transaction, Gateway, harbour.id)
+    assert (stored.url, stored.allow_insecure_tls) == (new["url"], True)
+    assert stored.encrypted_token

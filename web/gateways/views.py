@@ -67,7 +67,7 @@ async def create_gateway(request: Request) -> Response:
             gateway = await gateways.create_gateway(
                 session, current_member(request), gateway_connector(request), draft
             )
-        await _check_connection_if_allowed(request, gateway)
+        await check_connection_if_allowed(request, gateway)
         return RedirectResponse(f"/gateways/{gateway.id}", 303)
     return await _render_new_form(request, form)
 
@@ -76,30 +76,6 @@ async def show_gateway(request: Request) -> Response:
     """Show a gateway and its connection checks; for htmx only its status."""
     await mark_page_read(request, OpenedPage(gateway_id=forms.path_id(request, "gateway_id")))
     return await _render_gateway(request, forms.Form())
-
-
-async def show_edit_form(request: Request) -> Response:
-    """Show the form that changes a gateway. It does not contain the token."""
-    return await _render_edit_form(request, forms.Form())
-
-
-async def update_gateway(request: Request) -> Response:
-    """Update a gateway, and check the connection if its address or access has changed."""
-    form = await forms.read_form(request)
-    with form.catch_errors():
-        changes = form.parse(GatewayEditForm).to_changes()
-        async with open_transaction(request) as session:
-            gateway = await gateways.update_gateway(
-                session,
-                current_member(request),
-                gateway_connector(request),
-                forms.path_id(request, "gateway_id"),
-                changes,
-            )
-        if gateway.checks is None:
-            await _check_connection_if_allowed(request, gateway)
-        return RedirectResponse(f"/gateways/{gateway.id}", 303)
-    return await _render_edit_form(request, form)
 
 
 async def check_gateway(request: Request) -> Response:
@@ -134,7 +110,7 @@ async def _check_connection(request: Request, gateway: Gateway) -> None:
         await gateways.record_user_probe(session, current_member(request), gateway, result)
 
 
-async def _check_connection_if_allowed(request: Request, gateway: Gateway) -> None:
+async def check_connection_if_allowed(request: Request, gateway: Gateway) -> None:
     """Check the connection unless the rate limit is reached; a worker then checks it soon."""
     with suppress(TooMany):
         await _check_connection(request, gateway)
@@ -180,24 +156,6 @@ async def _render_new_form(request: Request, form: forms.Form) -> Response:
     return render_page(request, "gateways/new.html", layout=layout, status=form.status, form=form)
 
 
-async def _render_edit_form(request: Request, form: forms.Form) -> Response:
-    layout = await load_layout(request)
-    async with open_reader(request) as source:
-        gateway = await gateways.get_gateway(
-            source, current_member(request), forms.path_id(request, "gateway_id")
-        )
-        token_set_at = await gateways.find_token_set_at(source, gateway)
-    return render_page(
-        request,
-        "gateways/edit.html",
-        layout=layout,
-        status=form.status,
-        form=form,
-        gateway=gateway,
-        token_set_at=token_set_at,
-    )
-
-
 def gateway_connector(request: Request) -> gateways.GatewayConnector:
     """Return the connector to gateways, for a request that then waits for one."""
     release_slots(request)
@@ -235,19 +193,6 @@ class NewGatewayForm(BaseModel):
     def to_draft(self) -> GatewayDraft:
         """Return the gateway to create."""
         return GatewayDraft(**self.model_dump())
-
-
-class GatewayEditForm(NewGatewayForm):
-    """Changes of a gateway. A blank token keeps the stored one."""
-
-    without_token: Switch = False
-
-    def to_changes(self) -> dict[str, object]:
-        """Return the changed columns."""
-        changes = self.model_dump(exclude={"token", "without_token"})
-        if self.without_token:
-            return changes | {"token": None}
-        return changes | {"token": self.token} if self.token else changes
 
 
 class LinkAgentsForm(BaseModel):

@@ -37,6 +37,7 @@ class ConflictContext:
     names: ValueNames | None = None
     last_change: LastChange | None = None
     editor: str = ""  # the id of the element with the form, which closes after the merge
+    secrets: Mapping[str, str] | None = None  # labels of fields that no page shows, by name
 
 
 async def render_conflict(request: Request, form: Form, about: ConflictContext) -> Response:
@@ -61,7 +62,10 @@ async def render_conflict(request: Request, form: Form, about: ConflictContext) 
         "user": request.user,
         "names": about.names or {},
         "describe_value": describe_value,
-        "hidden_fields": _list_hidden_fields(form),
+        "hidden_fields": _list_hidden_fields(form, about),
+        "secrets": {
+            name: label for name, label in (about.secrets or {}).items() if form.value(name)
+        },
         "action": about.action
         or f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}",
         "whole": _find_target(request),
@@ -80,9 +84,9 @@ def _find_target(request: Request) -> str:
     return "#" + request.headers.get("HX-Target", "").rpartition("#")[2]
 
 
-def _list_hidden_fields(form: Form) -> list[tuple[str, str]]:
-    """Return the submitted fields that are not part of the conflicts."""
-    replaced = {"form_id", FIELD}
+def _list_hidden_fields(form: Form, about: ConflictContext) -> list[tuple[str, str]]:
+    """Return the submitted fields that are not part of the conflicts. Secrets are entered again."""
+    replaced = {"form_id", FIELD, *(about.secrets or ())}
     for conflict in form.conflicts:
         name = conflict.field.name
         replaced |= {SHOWN_PREFIX + name, KEEP_PREFIX + name}

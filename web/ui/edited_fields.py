@@ -96,11 +96,13 @@ class FieldConflict:
         return TextComparison("\n".join(self.current), self.mine_text)
 
 
-def check_edit(form: Form, fields: Sequence[EditedField]) -> set[str]:
+def check_edit(
+    form: Form, fields: Sequence[EditedField], relied_on: Set[str] = frozenset()
+) -> set[str]:
     """Return the names of the fields that the user did not change, or does not want to change.
 
     Fields whose hash was not submitted count as changed. Raises Conflict, and keeps the conflicts
-    in the form, if others have changed a field that the user changed too.
+    in the form, if others have changed a field that the user changed too, or one in `relied_on`.
     """
     untouched = set[str]()
     conflicts = []
@@ -110,7 +112,7 @@ def check_edit(form: Form, fields: Sequence[EditedField]) -> set[str]:
             continue
         mine, current = (_normalize(value) for value in (field.read_submitted(form), field.value))
         is_given_up = form.value(KEEP_PREFIX + field.name) == KEEP_CURRENT
-        if is_given_up or _hash(mine) == shown[-1]:
+        if is_given_up or (_hash(mine) == shown[-1] and field.name not in relied_on):
             untouched.add(field.name)
         elif _hash(current) != shown[-1] and _strip(mine) != _strip(current):
             conflicts.append(FieldConflict(field, mine, current))
