@@ -26,6 +26,7 @@ from web.notifications.views import NOTIFICATION_ROUTES
 from web.onboarding import views as onboarding_views
 from web.organizations import welcome_views
 from web.organizations.routes import ORGANIZATION_ROUTES
+from web.policies import rule_views
 from web.policies import views as policy_views
 from web.questions.views import QUESTION_ROUTES
 from web.search.views import SEARCH_ROUTES
@@ -182,10 +183,10 @@ MEMBER_ROUTES: list[Route] = [
         for path, method, handler in [
             ("", "GET", policy_views.show_policy),
             ("/presets", "POST", policy_views.use_preset),
-            ("/rules", "POST", policy_views.save_rule),
-            ("/rules/new", "GET", policy_views.show_rule),
-            ("/rules/{rule_id:uuid}", "GET", policy_views.show_rule),
-            ("/rules/{rule_id:uuid}", "POST", policy_views.save_rule),
+            ("/rules", "POST", rule_views.save_rule),
+            ("/rules/new", "GET", rule_views.show_rule),
+            ("/rules/{rule_id:uuid}", "GET", rule_views.show_rule),
+            ("/rules/{rule_id:uuid}", "POST", rule_views.save_rule),
             ("/rules/{rule_id:uuid}/moves", "POST", policy_views.move_rule),
             ("/rules/{rule_id:uuid}/switches", "POST", policy_views.switch_rule),
             ("/rules/{rule_id:uuid}/deletions", "POST", policy_views.delete_rule),

@@ -55,7 +55,8 @@ async def replace_policy(
         board=board,
         data=data,
     )
-    return PolicyDetail(rules, policy.version, policy.updated_at, member.user.display_name)
+    name = member.user.display_name
+    return PolicyDetail(rules, policy.version, policy.updated_at, name, member.user_id)
 
 
 async def _lock_policy(

@@ -33,6 +33,7 @@ class PolicyDetail:
     version: int = 0
     updated_at: datetime | None = None
     updated_by: str | None = None  # name
+    updated_by_user_id: UUID | None = None
 
 
 async def get_policy(source: Source, organization_id: UUID, board: Board | None) -> PolicyDetail:
@@ -45,8 +46,9 @@ async def get_policy(source: Source, organization_id: UUID, board: Board | None)
 
 def _build_detail(row: tuple[ApprovalPolicy, User | None]) -> PolicyDetail:
     policy, user = row
+    name = user.display_name if user else None
     return PolicyDetail(
-        policy.rules, policy.version, policy.updated_at, user.display_name if user else None
+        policy.rules, policy.version, policy.updated_at, name, policy.updated_by_user_id
     )
 
 

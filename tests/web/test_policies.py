@@ -1,6 +1,5 @@
 """Pages of approval policies."""
 
-import re
 from typing import Any
 
 import pytest
@@ -30,9 +29,7 @@ async def load_rules(transaction: TransactionFactory) -> list[PolicyRule]:
 
 
 async def add_rule(client, path: str, **fields: Any) -> None:
-    page = (await client.get(f"{path}/rules/new")).text
-    [version] = re.findall(r'name="version" value="(\d+)"', page)
-    form = {"version": version, "name": "Deployments", "effect": "ask_two"} | fields
+    form = {"name": "Deployments", "effect": "ask_two"} | fields
     saved = await client.post(f"{path}/rules", data=form)
     assert (saved.status_code, saved.headers.get("Location")) == (303, path), saved.text
 
@@ -70,7 +67,7 @@ async def test_a_rule_is_added_changed_moved_switched_and_deleted(
     form = (await alice.get(at)).text
     assert "deploy.*\nrelease.site" in form
     assert 'value="22:00"' in form
-    edit = {"version": "2", "name": "Releases", "effect": "ask_one"}
+    edit = {"name": "Releases", "effect": "ask_one"}
     assert (await alice.post(at, data=edit)).status_code == 303
     assert (await alice.post(f"{at}/moves", data={"version": "3", "to": "down"})).status_code == 303
     off = {"version": "4", "to": "off"}
@@ -93,7 +90,7 @@ async def test_saving_a_rule_keeps_what_was_deleted_since(alice, path, world, tr
     [rule] = await load_rules(transaction)
     page = (await alice.get(f"{path}/rules/{rule.id}")).text
     assert f'value="{world.worker.id}" checked' in page
-    form = {"version": "1", "name": "Renamed", "effect": "allow"}
+    form = {"name": "Renamed", "effect": "allow"}
     kept = form | {"agent_ids": str(world.worker.id)}
     assert (await alice.post(f"{path}/rules/{rule.id}", data=kept)).status_code == 303
     await add_rule(alice, path, name="Another")
@@ -113,14 +110,19 @@ async def test_a_preset_replaces_the_rules(alice, path, transaction) -> None:
 
 async def test_an_old_page_does_not_overwrite_a_newer_policy(alice, path, transaction) -> None:
     await add_rule(alice, path)
+    [rule] = await load_rules(transaction)
+    at = f"{path}/rules/{rule.id}"
     for address, form in (
-        ("/rules", {"name": "Late", "effect": "allow"}),
-        ("/presets", {"preset": "trust"}),
+        (f"{path}/presets", {"preset": "trust"}),
+        (f"{at}/moves", {"to": "down"}),
+        (f"{at}/switches", {"to": "off"}),
+        (f"{at}/deletions", {}),
     ):
-        refused = await alice.post(f"{path}{address}", data={"version": "0", **form})
+        refused = await alice.post(address, data={"version": "0", **form})
         assert refused.status_code == 409
         assert "Somebody else changed the policy" in refused.text
-    assert [rule.name for rule in await load_rules(transaction)] == ["Deployments"]
+        assert 'name="version" value="1"' in refused.text  # a second try is possible
+    assert await load_rules(transaction) == [rule]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ async def test_an_old_page_does_not_overwrite_a_newer_policy(alice, path, transa
     ],
 )
 async def test_an_invalid_rule_keeps_what_was_typed(alice, transaction, fields, message) -> None:
-    form = {"version": "0", "name": "Nightly", "effect": "deny"} | fields
+    form = {"name": "Nightly", "effect": "deny"} | fields
     refused = await alice.post(f"{ORGANIZATION}/rules", data=form)
     assert refused.status_code == 422
     assert 'class="err"' in refused.text
@@ -147,7 +149,7 @@ async def test_an_invalid_rule_keeps_what_was_typed(alice, transaction, fields, 
 
 
 async def test_a_rule_can_be_tried_without_saving(alice, path, transaction) -> None:
-    form = {"version": "0", "name": "Nightly", "effect": "deny", "action": "try"}
+    form = {"name": "Nightly", "effect": "deny", "action": "try"}
     tried = await alice.post(f"{path}/rules", data=form)
     assert tried.status_code == 200
     assert "With this rule" in tried.text
@@ -165,7 +167,8 @@ async def test_only_admins_see_and_change_policies(alice, bob, charlie, path, tr
     for address in (f"{path}/rules", at, f"{at}/deletions", f"{path}/presets"):
         form = {"version": "1", "name": "Mine", "effect": "allow", "preset": "trust"}
         assert (await bob.post(address, data=form)).status_code == 403, address
-        assert (await charlie.post(address, data=form)).status_code in (404, 409), address
+        if address != f"{ORGANIZATION}/rules":  # there he adds one to his own organization
+            assert (await charlie.post(address, data=form)).status_code in (404, 409), address
     assert (await charlie.get(at)).status_code == 404
     assert await load_rules(transaction) == [rule]
 

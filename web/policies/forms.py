@@ -1,5 +1,6 @@
 """Forms of approval policies."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -9,8 +10,9 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from models import PolicyEffect, PolicyRule, RiskLevel, Role, WeeklyWindow, new_id
 from services import policies
+from web.ui.edited_fields import EditedField, FieldKind
 from web.ui.forms import BlankAsNone, Line, OptionalLine, OptionalText, Switch
-from web.ui.translation import _, ngettext
+from web.ui.translation import N_, _, ngettext
 
 EXPIRY_CHOICES = (3_600, 14_400, 86_400, 259_200, 604_800, 2_592_000)  # seconds
 CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -52,13 +54,14 @@ class RuleForm(BaseModel):
         return PolicyRule(
             id=rule_id or new_id(),
             kinds=kinds,
-            time_window=self._time_window(),
+            time_window=self.time_window,
             is_enabled=is_enabled,
             **self.model_dump(exclude=excluded),
         )
 
-    def _time_window(self) -> WeeklyWindow | None:
-        """Return the window, if a time or a weekday was submitted."""
+    @property
+    def time_window(self) -> WeeklyWindow | None:
+        """The window, if a time or a weekday was submitted."""
         if not (self.starts_at or self.ends_at or self.weekdays):
             return None
         return WeeklyWindow(
@@ -94,6 +97,41 @@ def rule_form_values(rule: PolicyRule | None, time_zone: str) -> dict[str, Seque
     if rule.requires_recent_sign_in:
         values["requires_recent_sign_in"] = "true"
     return {name: _texts(value) for name, value in values.items()}
+
+
+def list_edited_fields(rule: PolicyRule) -> list[EditedField]:
+    """Return the current values of a rule as its form shows them."""
+    return [
+        EditedField("name", N_("Name"), rule.name, FieldKind.LINE),
+        EditedField("effect", N_("What happens"), rule.effect),
+        EditedField("kinds", N_("Kinds of action"), "\n".join(rule.kinds), FieldKind.TEXT),
+        EditedField("agent_ids", N_("Agents"), tuple(rule.agent_ids)),
+        EditedField("risk_at_least", N_("Risk at least"), rule.risk_at_least),
+        EditedField("risk_at_most", N_("Risk at most"), rule.risk_at_most),
+        EditedField("confidence_below", N_("Confidence below"), rule.confidence_below),
+        EditedField("tag_ids", N_("Tags of the task"), tuple(rule.tag_ids)),
+        EditedField(
+            "time_window",
+            N_("Time"),
+            encode_window(rule.time_window),
+            submitted=lambda form: encode_window(form.parse(RuleForm).time_window),
+        ),
+        EditedField("expires_after", N_("Rejected without a decision"), rule.expires_after),
+        EditedField("decider_role", N_("Who may decide"), rule.decider_role),
+        EditedField("decider_ids", N_("Only these people"), tuple(rule.decider_ids)),
+        EditedField(
+            "requires_recent_sign_in",
+            N_("Recent sign-in required"),
+            rule.requires_recent_sign_in,
+        ),
+    ]
+
+
+def encode_window(window: WeeklyWindow | None) -> str:
+    """Return a window as a text to compare, or ""."""
+    if window is None:
+        return ""
+    return json.dumps(window.to_json() | {"weekdays": sorted(window.weekdays)}, sort_keys=True)
 
 
 def format_minutes(minutes: int) -> str:

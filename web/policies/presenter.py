@@ -143,7 +143,7 @@ def _conditions(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
         (rule.risk_at_most, _("Risk: %(risk)s or lower", risk=most)),
         (below, _("Confidence: below %(number)g", number=below or 0)),
         (rule.tag_ids, _("Tag: %(names)s", names=_named(rule.tag_ids, names.tags))),
-        (rule.time_window, _describe_window(rule.time_window)),
+        (rule.time_window, _("Time: %(window)s", window=describe_window(rule.time_window))),
     )
     return [text for condition, text in lines if condition]
 
@@ -161,16 +161,17 @@ def _consequences(rule: PolicyRule, names: ReferenceNames) -> Sequence[str]:
     return lines
 
 
-def _describe_window(window: WeeklyWindow | None) -> str:
+def describe_window(window: WeeklyWindow | None) -> str:
+    """Return when a window is: "Mon, Fri from 22:00 to 06:00 (Europe/Vienna)", or ""."""
     if window is None:
         return ""
     weekdays = dict(list_weekdays())
     days = _join([weekdays[day] for day in sorted(window.weekdays)]) or _("Every day")
     values = {"days": days, "zone": window.time_zone}
     if window.starts_at == window.ends_at == 0:
-        return _("Time: %(days)s (%(zone)s)", **values)
+        return _("%(days)s (%(zone)s)", **values)
     start, end = format_minutes(window.starts_at), format_minutes(window.ends_at)
-    return _("Time: %(days)s from %(start)s to %(end)s (%(zone)s)", start=start, end=end, **values)
+    return _("%(days)s from %(start)s to %(end)s (%(zone)s)", start=start, end=end, **values)
 
 
 def _named(ids: Sequence[UUID], names: Mapping[UUID, str]) -> str:

@@ -1,4 +1,4 @@
-"""Pages that show, change and try out approval policies."""
+"""Pages that show approval policies, and change the order and the state of their rules."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,15 +15,11 @@ from services import boards, organizations, policies
 from services.policies import PolicyDetail, SimulationResult
 from web.auth.viewer import current_member
 from web.boards.forms import BOARD_RULES
-from web.policies.forms import PresetForm, RuleForm, list_expiry_choices, rule_form_values
+from web.policies.forms import PresetForm
 from web.policies.presenter import (
     build_rule_rows,
-    list_choices,
-    list_deciders,
     list_effects,
     list_presets,
-    list_risks,
-    list_weekdays,
     translate_rule_names,
 )
 from web.ui import forms
@@ -52,49 +48,18 @@ async def show_policy(request: Request) -> Response:
     return await _render_policy(request, forms.Form())
 
 
-async def show_rule(request: Request) -> Response:
-    """Show the form of a rule, or of a new one."""
-    async with open_reader(request) as source:
-        scope = await _load_scope(request, source)
-        detail = await policies.get_policy(source, scope.member.organization_id, scope.board)
-    rule = _find_rule(detail.rules, rule_id) if (rule_id := _rule_id(request)) else None
-    values = rule_form_values(rule, request.user.timezone or "UTC")
-    return await _render_rule(request, forms.Form(values | {"version": [str(detail.version)]}))
-
-
-async def save_rule(request: Request) -> Response:
-    """Save a rule, or try it out without saving."""
-    form = await forms.read_form(request)
-    with form.catch_errors():
-        rule_id, fields = _rule_id(request), form.parse(RuleForm)
-
-        def put_rule(rules: list[PolicyRule]) -> Sequence[PolicyRule]:
-            if rule_id is None:
-                return [*rules, fields.to_rule(None, is_enabled=True)]
-            old = _find_rule(rules, rule_id)
-            new = fields.to_rule(rule_id, old.is_enabled)
-            return [new if rule is old else rule for rule in rules]
-
-        policies.check_rules([fields.to_rule(rule_id, is_enabled=True)])
-        if form.value("action") == "try":
-            result = await _simulate(request, put_rule)
-            return await _render_rule(request, form, result)
-        return await _edit(request, form, put_rule)
-    return await _render_rule(request, _with_rule_errors(form))
-
-
 async def move_rule(request: Request) -> Response:
     """Move a rule one place up or down."""
     form = await forms.read_form(request)
     with form.catch_errors():
 
         def swap(rules: list[PolicyRule]) -> Sequence[PolicyRule]:
-            place = rules.index(_find_rule(rules, _rule_id(request)))
+            place = rules.index(get_rule(rules, read_rule_id(request)))
             other = max(0, min(len(rules) - 1, place + (1 if form.value("to") == "down" else -1)))
             rules[place], rules[other] = rules[other], rules[place]
             return rules
 
-        return await _edit(request, form, swap)
+        return await edit_policy(request, form, swap)
     return await _render_policy(request, form)
 
 
@@ -104,13 +69,13 @@ async def switch_rule(request: Request) -> Response:
     with form.catch_errors():
 
         def switch(rules: list[PolicyRule]) -> Sequence[PolicyRule]:
-            switched = _find_rule(rules, _rule_id(request))
+            switched = get_rule(rules, read_rule_id(request))
             is_enabled = form.value("to") == "on"
             return [
                 replace(rule, is_enabled=is_enabled) if rule is switched else rule for rule in rules
             ]
 
-        return await _edit(request, form, switch)
+        return await edit_policy(request, form, switch)
     return await _render_policy(request, form)
 
 
@@ -120,10 +85,10 @@ async def delete_rule(request: Request) -> Response:
     with form.catch_errors():
 
         def remove(rules: list[PolicyRule]) -> Sequence[PolicyRule]:
-            removed = _find_rule(rules, _rule_id(request))
+            removed = get_rule(rules, read_rule_id(request))
             return [rule for rule in rules if rule is not removed]
 
-        return await _edit(request, form, remove)
+        return await edit_policy(request, form, remove)
     return await _render_policy(request, form)
 
 
@@ -135,16 +100,18 @@ async def use_preset(request: Request) -> Response:
         if preset is None:
             raise NotFound("preset_not_found", _("There is no such preset."), field="preset")
         rules = translate_rule_names(policies.build_preset_rules(preset))
-        return await _edit(request, form, lambda _rules: rules)
+        return await edit_policy(request, form, lambda _rules: rules)
     return await _render_policy(request, form)
 
 
-async def _edit(request: Request, form: forms.Form, edit: RuleEdit) -> Response:
-    """Store the edited rules if the policy still has the version of the form."""
+async def edit_policy(
+    request: Request, form: forms.Form, edit: RuleEdit, *, is_of_version: bool = True
+) -> Response:
+    """Store the edited rules; with `is_of_version` only of the version that the form shows."""
     async with open_transaction(request) as session:
         scope = await _lock_scope(request, session)
         detail = await policies.get_policy(session, scope.member.organization_id, scope.board)
-        known = {forms.parse_number(form.value("version"))}
+        known = {forms.parse_number(form.value("version"))} if is_of_version else None
         try:
             await policies.replace_policy(
                 session, scope.member, scope.board, edit(list(detail.rules)), known
@@ -157,9 +124,10 @@ async def _edit(request: Request, form: forms.Form, edit: RuleEdit) -> Response:
     return RedirectResponse(scope.path, 303)
 
 
-async def _simulate(request: Request, edit: RuleEdit) -> SimulationResult:
+async def simulate_edit(request: Request, edit: RuleEdit) -> SimulationResult:
+    """Return what the edited rules would have done with the requests of the last days."""
     async with open_reader(request) as source:
-        scope = await _load_scope(request, source)
+        scope = await load_scope(request, source)
         detail = await policies.get_policy(source, scope.member.organization_id, scope.board)
         rules = edit(list(detail.rules))
         return await policies.simulate_policy(source, scope.member, scope.board, rules)
@@ -167,9 +135,9 @@ async def _simulate(request: Request, edit: RuleEdit) -> SimulationResult:
 
 async def _render_policy(request: Request, form: forms.Form) -> Response:
     layout = await load_layout(request)
-    result = await _simulate(request, list) if request.query_params.get("try") else None
+    result = await simulate_edit(request, list) if request.query_params.get("try") else None
     async with open_reader(request) as source:
-        scope = await _load_scope(request, source)
+        scope = await load_scope(request, source)
         organization_id = scope.member.organization_id
         detail = await policies.get_policy(source, organization_id, scope.board)
         inherited = (
@@ -183,7 +151,7 @@ async def _render_policy(request: Request, form: forms.Form) -> Response:
         "policies/show.html",
         layout=layout,
         status=form.status,
-        form=_with_problem(form),
+        form=with_problem(form),
         scope=scope,
         detail=detail,
         rows=build_rule_rows(detail.rules, names),
@@ -195,35 +163,7 @@ async def _render_policy(request: Request, form: forms.Form) -> Response:
     )
 
 
-async def _render_rule(
-    request: Request, form: forms.Form, result: SimulationResult | None = None
-) -> Response:
-    layout = await load_layout(request)
-    async with open_reader(request) as source:
-        scope = await _load_scope(request, source)
-        names = await policies.load_reference_names(source, scope.member.organization_id)
-    return render_page(
-        request,
-        "policies/rule.html",
-        layout=layout,
-        status=form.status,
-        form=form,
-        scope=scope,
-        agents=list_choices(names.agents, form.selected("agent_ids")),
-        tags=list_choices(names.tags, form.selected("tag_ids")),
-        users=list_choices(names.users, form.selected("decider_ids")),
-        rule_id=_rule_id(request),
-        effects=list_effects(),
-        deciders=list_deciders(),
-        risks=list_risks(),
-        weekdays=list_weekdays(),
-        expiry_choices=list_expiry_choices(form.value("expires_after")),
-        time_zones=forms.list_time_zones(),
-        result=result,
-    )
-
-
-async def _load_scope(request: Request, source: Source) -> PolicyScope:
+async def load_scope(request: Request, source: Source) -> PolicyScope:
     """Return the scope of the page for an admin. Raises NotFound or Forbidden."""
     if "board_id" not in request.path_params:
         return _build_scope(current_member(request), None)
@@ -244,28 +184,22 @@ def _build_scope(member: Member, board: Board | None) -> PolicyScope:
     return PolicyScope(member, board)
 
 
-def _find_rule(rules: Sequence[PolicyRule], rule_id: UUID | None) -> PolicyRule:
+def get_rule(
+    rules: Sequence[PolicyRule], rule_id: UUID | None, field: str | None = None
+) -> PolicyRule:
+    """Return a rule. Raises NotFound, about a field of the form if there is one."""
     rule = next((rule for rule in rules if rule.id == rule_id), None)
     if rule is None:
-        raise NotFound("rule_not_found", _("This rule does not exist any more."))
+        raise NotFound("rule_not_found", _("This rule does not exist any more."), field=field)
     return rule
 
 
-def _rule_id(request: Request) -> UUID | None:
+def read_rule_id(request: Request) -> UUID | None:
+    """Return the id of the rule of the path, or None for a new one."""
     return request.path_params.get("rule_id")
 
 
-def _with_rule_errors(form: forms.Form) -> forms.Form:
-    """Show errors of the submitted rule, which is checked alone, beside its fields."""
-    own = {name for name in form.errors if name.startswith("rules.0.")}
-    found = {name.removeprefix("rules.0."): form.errors.pop(name) for name in own}
-    if "time_window" in found:
-        found["time_zone"] = found.pop("time_window")
-    form.errors |= found
-    return _with_problem(form)
-
-
-def _with_problem(form: forms.Form) -> forms.Form:
+def with_problem(form: forms.Form) -> forms.Form:
     """Show the first error of another rule or of the whole policy above the page."""
     others = [text for name, text in form.errors.items() if name.startswith(("rules", "preset"))]
     form.problem = form.problem or next(iter(others), "")
