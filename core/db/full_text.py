@@ -1,11 +1,13 @@
 """Build full-text queries from user input that cannot fail, and highlight matches.
 
-Words are separated by whitespace and SEPARATORS and are matched by prefix. The SQL function
-`words_of` splits stored texts in the same way (docs/decisions/search.md).
+Words are separated by whitespace and SEPARATORS and are matched by prefix; of UNSPACED characters
+each pair is a word. The SQL function `words_of` splits stored texts in the same way
+(docs/decisions/search.md).
 """
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, String, bindparam, func, literal, literal_column
@@ -16,10 +18,15 @@ SEPARATORS = (
 )
 """Word separators. The migration that creates `words_of` has a copy; a test compares them."""
 
+UNSPACED = "\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Characters of Chinese and Japanese, which have no spaces between words. `words_of` has a copy."""
+
 MAX_WORDS = 20  # of one query
 SIMPLE_CONFIG = literal_column("'simple'::regconfig")
 WEIGHTS = literal_column("'{0.1, 0.2, 0.4, 1.0}'::real[]")  # of a title, 1.0; of a text, 0.1
 
+_RUNS = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
+_UNSPACED_START = re.compile(f"[{UNSPACED}]")
 _APART = str.maketrans(SEPARATORS, " " * len(SEPARATORS))
 
 
@@ -46,7 +53,23 @@ def build_tsquery(wanted: Sequence[str]) -> ColumnElement[Any]:
 
 def format_tsquery(wanted: Sequence[str]) -> str:
     """Return the text of a query that matches texts with all words, each by prefix."""
-    return " & ".join(f"'{word}':*" for word in wanted)
+    return " & ".join(part for word in wanted for part in _format_word(word))
+
+
+def _format_word(word: str) -> list[str]:
+    """Return the conditions for a word: its pairs of unspaced characters, and its other parts."""
+    parts = []
+    for run in _RUNS.findall(word):
+        if len(run) > 1 and is_unspaced(run):
+            parts += [f"'{one}{other}'" for one, other in pairwise(run)]
+        else:
+            parts.append(f"'{run}':*")
+    return parts
+
+
+def is_unspaced(word: str) -> bool:
+    """Return whether a word begins with a character of a script without spaces."""
+    return _UNSPACED_START.match(word) is not None
 
 
 def build_rank(found: Any, query: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -58,7 +81,15 @@ def highlight_matches(text: str, wanted: Sequence[str]) -> list[TextPart]:
     """Split a text into matching words and the text between them."""
     if not wanted:
         return [TextPart(text, False)] if text else []
-    beginnings = "|".join(re.escape(word) for word in sorted(wanted, key=len, reverse=True))
-    inside = "[^\\s" + re.escape(SEPARATORS) + "]"
-    pieces = re.split(f"(?<!{inside})((?:{beginnings}){inside}*)", text, flags=re.IGNORECASE)
+    pieces = re.split(_build_hit_pattern(wanted), text, flags=re.IGNORECASE)
     return [TextPart(piece, n % 2 == 1) for n, piece in enumerate(pieces) if piece]
+
+
+def _build_hit_pattern(wanted: Sequence[str]) -> str:
+    """Build a pattern with one group: words that begin with a wanted one, or unspaced ones."""
+    longest_first = sorted(wanted, key=len, reverse=True)
+    beginnings = "|".join(re.escape(word) for word in longest_first if not is_unspaced(word))
+    anywhere = "|".join(re.escape(word) for word in longest_first if is_unspaced(word))
+    inside = f"[^\\s{UNSPACED}{re.escape(SEPARATORS)}]"
+    kinds = [f"(?<!{inside})(?:{beginnings}){inside}*"] if beginnings else []
+    return f"({'|'.join([*kinds, anywhere] if anywhere else kinds)})"

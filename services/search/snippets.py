@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, bindparam, func
 
-from core.db.full_text import TextPart, format_tsquery, highlight_matches
+from core.db.full_text import TextPart, format_tsquery, highlight_matches, is_unspaced
 
 SNIPPET_LENGTH = 240  # characters
 SNIPPET_LEAD = 60  # characters of a snippet before the first match
@@ -16,8 +16,16 @@ def term_parameters(terms: Sequence[str]) -> dict[str, str]:
     """Return the parameters of a statement that searches these words."""
     return {
         "tsquery": format_tsquery(terms),
-        "pattern": f"(?<![[:alnum:]])({'|'.join(terms)})",
+        "pattern": _build_pattern(terms),
     }
+
+
+def _build_pattern(terms: Sequence[str]) -> str:
+    """Build a pattern of PostgreSQL for the first match: the beginning of a word, or unspaced."""
+    spaced = [term for term in terms if not is_unspaced(term)]
+    unspaced = [term for term in terms if is_unspaced(term)]
+    beginnings = [f"(?<![[:alnum:]])({'|'.join(spaced)})"] if spaced else []
+    return "|".join([*beginnings, *unspaced])
 
 
 def rank_order(found: Any) -> tuple[Any, ...]:

@@ -287,6 +287,45 @@ async def test_every_word_is_found_in_a_text_that_contains_it(session, world, wo
         assert await session.scalar(query, {"text": f"x {word} y", "tsquery": tsquery})
 
 
+@pytest.mark.parametrize(
+    ("query", "is_found"),
+    [
+        ("发布", True),
+        ("准备发布", True),
+        ("布", True),
+        ("v2", True),
+        ("v2版", True),
+        ("版本 发布", True),
+        ("リリース", True),
+        ("布发", False),
+        ("发版", False),
+        ("a版本", False),
+    ],
+)
+async def test_chinese_and_japanese_words_are_found_inside_of_phrases(
+    session, world, query: str, is_found: bool
+) -> None:
+    session.add(
+        world.make_task("Weekly", description="请准备发布v2版本\uff0cリリースノート也要更新\u3002")
+    )
+    await session.flush()
+    found = await search_all(session, world.alice, query)
+    assert [item.title for item in found] == (["Weekly"] if is_found else [])
+    for item in found:
+        hits = "".join(part.text for part in item.snippet if part.hit)
+        assert split_words(query)[0] in hits
+
+
+async def test_a_chinese_text_of_any_length_can_be_stored(session, world) -> None:
+    first, count = ord("\u4e00"), 20_000
+    many = "".join(
+        chr(first + n * 7919 % count) + chr(first + n * 31 % count) for n in range(300_000)
+    )
+    session.add(world.make_task("Long", description=many))
+    await session.flush()
+    assert [item.title for item in await search_all(session, world.alice, many[:3])] == ["Long"]
+
+
 async def test_every_separator_splits_words_in_the_database_too(session) -> None:
     query = text("select length(words_of(null, :text, null))")
     for sign in SEPARATORS:
