@@ -306,7 +306,7 @@ async def test_chinese_and_japanese_words_are_found_inside_of_phrases(
     session, world, query: str, is_found: bool
 ) -> None:
     session.add(
-        world.make_task("Weekly", description="请准备发布v2版本\uff0cリリースノート也要更新\u3002")
+        world.make_task("Weekly", description="请准备发布v2版本\uff0cリリース情報也要更新\u3002")
     )
     await session.flush()
     found = await search_all(session, world.alice, query)
